@@ -1,0 +1,39 @@
+"""The data of the month, from the files received to who pays what."""
+
+from .audit import AuditEvent, AuditHead
+from .charges import Charge, Flag, ReviewDecision
+from .imports import Import, ImportedFile, ImportTotal, StoredFile
+from .jobs import Job
+from .payers import BillingReference, PayerLine, PayerSplit, PayerSplitShare
+from .people import FundingSource, Membership, Person, PersonAlias, Project, User
+from .periods import BillingPeriod, ExchangeRate
+from .policy import Policy
+from .sources import CostMeasureChange, Source
+
+__all__ = [
+    "AuditEvent",
+    "AuditHead",
+    "BillingPeriod",
+    "BillingReference",
+    "Charge",
+    "CostMeasureChange",
+    "ExchangeRate",
+    "Flag",
+    "FundingSource",
+    "Import",
+    "ImportTotal",
+    "ImportedFile",
+    "Job",
+    "Membership",
+    "PayerLine",
+    "PayerSplit",
+    "PayerSplitShare",
+    "Person",
+    "PersonAlias",
+    "Policy",
+    "Project",
+    "ReviewDecision",
+    "Source",
+    "StoredFile",
+    "User",
+]

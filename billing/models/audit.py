@@ -1,0 +1,50 @@
+"""The audit trail: append-only events, each carrying the hash of the one before."""
+
+from django.conf import settings
+from django.db import models
+
+
+class AuditEvent(models.Model):
+    """Something that mattered: who did what to which object, with before and after."""
+
+    at = models.DateTimeField("when", db_index=True)
+    actor = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+", db_constraint=False
+    )
+    actor_name = models.CharField("who", max_length=254)
+    via = models.CharField(max_length=32, help_text="The door: web, command, task.")
+    action = models.CharField(max_length=64)
+    object_type = models.CharField(max_length=64, blank=True)
+    object_id = models.CharField(max_length=64, blank=True)
+    object_label = models.CharField(max_length=254, blank=True)
+    before = models.JSONField(null=True, blank=True)
+    after = models.JSONField(null=True, blank=True)
+    note = models.TextField(blank=True)
+    gesture = models.UUIDField(help_text="Groups the events of one act, such as a bulk approval.")
+    previous_hash = models.CharField(max_length=64)
+    hash = models.CharField(max_length=64, unique=True)
+
+    class Meta:
+        ordering = ("-id",)
+        indexes = [
+            models.Index(fields=["object_type", "object_id"], name="audit_event_object"),
+            models.Index(fields=["action", "at"], name="audit_event_action"),
+            models.Index(fields=["gesture"], name="audit_event_gesture"),
+        ]
+        default_permissions = ("view",)
+
+    def __str__(self) -> str:
+        return f"#{self.pk} {self.action} {self.object_label}"
+
+
+class AuditHead(models.Model):
+    """The end of the chain: one row, locked while events are added."""
+
+    events = models.BigIntegerField(default=0)
+    hash = models.CharField(max_length=64, blank=True)
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"audit trail of {self.events} events"

@@ -1,0 +1,298 @@
+"""Charges: imported facts, the reasons to look at them, and what people decided about them."""
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+
+from ..fields import AmountField
+from .imports import Import
+from .payers import PayerSplit
+from .people import Person, Project
+from .periods import BillingPeriod
+from .sources import Source
+
+
+class ChargeQuerySet(models.QuerySet["Charge"]):
+    def live(self) -> "ChargeQuerySet":
+        """Leave out what a later delivery replaced or withdrew."""
+        return self.filter(withdrawn_in__isnull=True)
+
+    def in_month(self, period: BillingPeriod) -> "ChargeQuerySet":
+        """Keep the live charges that a month bears."""
+        return self.live().filter(charged_in=period)
+
+    def held(self) -> "ChargeQuerySet":
+        return self.live().filter(state=Charge.State.HELD)
+
+    def chargeable(self) -> "ChargeQuerySet":
+        """Keep what somebody pays: clear or approved by a PI, absorbed by the center."""
+        return self.live().filter(state__in=Charge.CHARGEABLE)
+
+
+class Charge(models.Model):
+    """A row of a delivery, as delivered, with who pays for it beside it.
+
+    Foreign keys carry no database constraint and loading goes by INSERT ... SELECT: five checked
+    keys cost 15 s per million rows. The applying transaction checks them by set, and parents are
+    protected from deletion. Links (`replaces`) go from the newer row to the older.
+    """
+
+    class State(models.TextChoices):
+        CLEAR = "clear", "Clear"
+        HELD = "held", "Held for review"
+        APPROVED = "approved", "Approved"
+        REJECTED = "rejected", "Rejected"
+        ABSORBED = "absorbed", "Absorbed by the center"
+
+    CHARGEABLE = (State.CLEAR, State.APPROVED, State.ABSORBED)
+
+    # Withdrawal is not a state but `withdrawn_in`, so that reviving a charge restores what it was.
+    TRANSITIONS = {
+        State.CLEAR: {State.HELD, State.REJECTED, State.ABSORBED},
+        State.HELD: {State.APPROVED, State.REJECTED, State.ABSORBED},
+        State.APPROVED: {State.HELD},
+        State.REJECTED: {State.HELD},
+        State.ABSORBED: {State.HELD},
+    }
+
+    class AttributedBy(models.TextChoices):
+        TAG = "tag", "Tags"
+        RULE = "rule", "Rule"
+        PROJECT = "project", "Project"
+        DEFAULT = "default", "Default of the source"
+        DECISION = "decision", "Decision"
+        NOTHING = "", "Nothing"
+
+    class Category(models.TextChoices):
+        """FOCUS ChargeCategory; each may be positive or negative."""
+
+        USAGE = "Usage"
+        PURCHASE = "Purchase"
+        TAX = "Tax"
+        CREDIT = "Credit"
+        ADJUSTMENT = "Adjustment"
+
+    source = models.ForeignKey(
+        Source, on_delete=models.PROTECT, related_name="charges", db_constraint=False, db_index=False
+    )
+    imported_in = models.ForeignKey(
+        Import, on_delete=models.PROTECT, related_name="charges", db_constraint=False, db_index=False
+    )
+    file_number = models.PositiveSmallIntegerField(default=1)
+    line_number = models.BigIntegerField()
+    withdrawn_in = models.ForeignKey(
+        Import,
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="withdrawn_charges",
+        db_constraint=False,
+        db_index=False,
+    )
+    replaces = models.ForeignKey(
+        "self",
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="replaced_by",
+        db_constraint=False,
+        db_index=False,
+    )
+    content_hash = models.BinaryField(max_length=16)
+    identity_hash = models.BinaryField(max_length=16)
+
+    # FOCUS: time and money
+    period = models.ForeignKey(
+        BillingPeriod, on_delete=models.PROTECT, related_name="delivered_charges", db_constraint=False, db_index=False
+    )
+    charged_in = models.ForeignKey(
+        BillingPeriod, on_delete=models.PROTECT, related_name="charges", db_constraint=False, db_index=False
+    )
+    charge_period_start = models.DateTimeField()
+    charge_period_end = models.DateTimeField(help_text="Exclusive.")
+    currency = models.CharField(max_length=3)
+    billed_cost = AmountField()
+    effective_cost = AmountField(null=True, blank=True)
+    list_cost = AmountField(null=True, blank=True)
+    contracted_cost = AmountField(null=True, blank=True)
+
+    # FOCUS: what it was for
+    charge_category = models.CharField(max_length=16, blank=True)
+    charge_class = models.CharField(max_length=16, blank=True)
+    charge_description = models.TextField(blank=True)
+    charge_frequency = models.CharField(max_length=16, blank=True)
+    invoice_id = models.CharField(max_length=254, blank=True)
+    billing_account_id = models.CharField(max_length=254, blank=True)
+    billing_account_name = models.CharField(max_length=254, blank=True)
+    sub_account_id = models.CharField(max_length=254, blank=True)
+    sub_account_name = models.CharField(max_length=254, blank=True)
+    provider_name = models.CharField(max_length=254, blank=True)
+    publisher_name = models.CharField(max_length=254, blank=True)
+    service_category = models.CharField(max_length=64, blank=True)
+    service_name = models.CharField(max_length=254, blank=True)
+    resource_id = models.TextField(blank=True)
+    resource_name = models.TextField(blank=True)
+    resource_type = models.CharField(max_length=254, blank=True)
+    region_id = models.CharField(max_length=64, blank=True)
+    sku_id = models.CharField(max_length=254, blank=True)
+    sku_price_id = models.CharField(max_length=254, blank=True)
+    pricing_category = models.CharField(max_length=32, blank=True)
+    pricing_currency = models.CharField(max_length=32, blank=True)
+    pricing_quantity = models.CharField(max_length=64, blank=True)
+    pricing_unit = models.CharField(max_length=64, blank=True)
+    list_unit_price = models.CharField(max_length=64, blank=True)
+    contracted_unit_price = models.CharField(max_length=64, blank=True)
+    consumed_quantity = models.CharField(max_length=64, blank=True)
+    consumed_unit = models.CharField(max_length=64, blank=True)
+    commitment_discount_id = models.TextField(blank=True)
+    commitment_discount_status = models.CharField(max_length=16, blank=True)
+    tags = models.TextField(blank=True, help_text="As delivered.")
+
+    # Who pays
+    pi = models.ForeignKey(
+        Person,
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="charges",
+        db_constraint=False,
+        db_index=False,
+        verbose_name="PI",
+    )
+    project = models.ForeignKey(
+        Project,
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="charges",
+        db_constraint=False,
+        db_index=False,
+    )
+    fund_org = models.CharField("fund/org", max_length=64, blank=True)
+    payer_split = models.ForeignKey(
+        PayerSplit,
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="charges",
+        db_constraint=False,
+        db_index=False,
+        help_text="Shares several fund/orgs pay, in place of one.",
+    )
+    cost_center = models.CharField(max_length=64, blank=True)
+    natural_account = models.CharField(max_length=64, blank=True)
+    reference_1 = models.CharField(max_length=128, blank=True)
+    reference_2 = models.CharField(max_length=128, blank=True)
+    attributed_by = models.CharField(max_length=16, choices=AttributedBy.choices, blank=True)
+
+    state = models.CharField(max_length=16, choices=State.choices)
+
+    objects = ChargeQuerySet.as_manager()
+
+    class Meta:
+        default_permissions = ("view",)
+        permissions = [("review_charges", "Can approve, reject, absorb and reattribute charges")]
+        indexes = [
+            # Covers the sum by PI and project of a month, so that it never touches the table.
+            models.Index(
+                fields=["charged_in", "pi", "project", "state", "billed_cost"],
+                condition=Q(withdrawn_in__isnull=True),
+                name="charge_month_owner",
+            ),
+            models.Index(fields=["source", "period"], name="charge_scope"),
+            models.Index(fields=["imported_in"], name="charge_import"),
+            models.Index(fields=["charged_in", "id"], condition=Q(state="held"), name="charge_held"),
+            models.Index(fields=["withdrawn_in"], condition=Q(withdrawn_in__isnull=False), name="charge_withdrawn"),
+            models.Index(fields=["replaces"], condition=Q(replaces__isnull=False), name="charge_replaces"),
+        ]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(state__in=("clear", "held", "approved", "rejected", "absorbed")),
+                name="charge_state_known",
+                violation_error_message="This is not a state of a charge.",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"charge {self.pk}"
+
+    @property
+    def resource(self) -> str:
+        """The name a person knows the resource by."""
+        return self.resource_name or self.resource_id
+
+
+class Flag(models.Model):
+    """One reason why a charge wants a human."""
+
+    class Code(models.TextChoices):
+        MISSING_PI = "missing_pi", "No PI"
+        MISSING_FUND_ORG = "missing_fund_org", "No fund/org"
+        INVALID_TAGS = "invalid_tags", "Tags cannot be read"
+        MISSING_PROJECT = "missing_project", "No project"
+        INVALID_FUND_ORG = "invalid_fund_org", "Fund/org has an unknown form"
+        UNKNOWN_FUND_ORG = "unknown_fund_org", "Fund/org is not on the list"
+        FUND_NOT_VALID = "fund_not_valid", "Fund/org not valid on the dates of service"
+        PI_INACTIVE = "pi_inactive", "PI has left"
+        PROJECT_ENDED = "project_ended", "Project has ended"
+        PATTERN_MATCH = "pattern_match", "Matches a pattern"
+        PERIOD_MISMATCH = "period_mismatch", "Another period than expected"
+        AMOUNT_CHANGED = "amount_changed", "Amount changed since approval"
+
+    # Approval has to wait until these are corrected; the others ask a question that approval answers.
+    BLOCKING = (Code.MISSING_PI, Code.MISSING_FUND_ORG, Code.INVALID_TAGS)
+
+    charge = models.ForeignKey(Charge, on_delete=models.CASCADE, related_name="flags", db_constraint=False)
+    code = models.CharField(max_length=32, choices=Code.choices)
+    detail = models.CharField(max_length=500, blank=True)
+    is_resolved = models.BooleanField(default=False, help_text="Corrected since; kept for the record.")
+
+    class Meta:
+        default_permissions = ("view",)
+
+    def __str__(self) -> str:
+        return self.code
+
+
+class ReviewDecision(models.Model):
+    """What somebody decided about a charge: kept for ever, with before and after."""
+
+    class Action(models.TextChoices):
+        APPROVE = "approve", "Approve"
+        REJECT = "reject", "Reject"
+        ABSORB = "absorb", "Absorb"
+        REATTRIBUTE = "reattribute", "Reattribute"
+        SPLIT = "split", "Split"
+        UNDO = "undo", "Undo"
+        INHERIT = "inherit", "Inherited from the charge it replaces"
+
+    class Reason(models.TextChoices):
+        """Why nobody should pay."""
+
+        DUPLICATE = "duplicate", "Billed twice"
+        NOT_OURS = "not_ours", "Not this institution's"
+        PROVIDER_ERROR = "provider_error", "The provider's error"
+        TEST = "test", "Test or training"
+        OTHER = "other", "Other (see the note)"
+
+    charge = models.ForeignKey(Charge, on_delete=models.PROTECT, related_name="decisions", db_constraint=False)
+    file_sha256 = models.CharField(max_length=64, blank=True)
+    line_number = models.BigIntegerField()
+    action = models.CharField(max_length=16, choices=Action.choices)
+    reason = models.CharField(max_length=32, choices=Reason.choices, blank=True)
+    note = models.TextField(blank=True)
+    before = models.JSONField(default=dict)
+    after = models.JSONField(default=dict)
+    decided_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+", db_constraint=False
+    )
+    decided_by_name = models.CharField(max_length=254)
+    decided_at = models.DateTimeField()
+    gesture = models.UUIDField(db_index=True)
+
+    class Meta:
+        ordering = ("-id",)
+        default_permissions = ("view",)
+
+    def __str__(self) -> str:
+        return f"decision {self.pk}"

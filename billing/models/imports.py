@@ -1,0 +1,153 @@
+"""Imports: every attempt to bring a delivery in, with its files and its control totals."""
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+
+from ..fields import AmountField
+from .periods import BillingPeriod
+from .sources import Source
+
+
+class StoredFile(models.Model):
+    """A file as it was received, kept once by its SHA-256."""
+
+    sha256 = models.CharField("SHA-256", max_length=64, unique=True)
+    size = models.BigIntegerField(help_text="Bytes.")
+    path = models.CharField(max_length=254, help_text="Below the storage's root; made from the hash.")
+    received_at = models.DateTimeField()
+
+    class Meta:
+        default_permissions = ("view",)
+
+    def __str__(self) -> str:
+        return self.sha256[:12]
+
+
+class Import(models.Model):
+    """One delivery: what its files said, what came of it, and what it changed."""
+
+    class State(models.TextChoices):
+        RECEIVED = "received", "Received"
+        CHECKED = "checked", "Checked"
+        APPLIED = "applied", "Applied"
+        FAILED = "failed", "Failed"
+        DEFERRED = "deferred", "Waiting"
+        WITHDRAWN = "withdrawn", "Withdrawn"
+
+    TRANSITIONS = {
+        State.RECEIVED: {State.CHECKED, State.FAILED},
+        State.CHECKED: {State.APPLIED, State.FAILED, State.DEFERRED},
+        State.DEFERRED: {State.APPLIED, State.FAILED},
+        State.APPLIED: {State.WITHDRAWN},
+        State.FAILED: frozenset[str](),
+        State.WITHDRAWN: frozenset[str](),
+    }
+
+    source = models.ForeignKey(Source, null=True, blank=True, on_delete=models.PROTECT, related_name="imports")
+    state = models.CharField(max_length=16, choices=State.choices, default=State.RECEIVED)
+    mode = models.CharField(max_length=16, choices=Source.Delivery.choices, blank=True)
+    expected_period = models.CharField(
+        max_length=16, blank=True, help_text="From -p or the file name: 2025-01, or 2025-Q1 for one of three."
+    )
+    replace = models.BooleanField(default=False, help_text="Told to withdraw more than half of a scope.")
+    name = models.CharField(max_length=254, help_text="The files' names as they came.")
+    files: "models.ManyToManyField[StoredFile, ImportedFile]" = models.ManyToManyField(
+        StoredFile, through="ImportedFile", related_name="imports"
+    )
+    rows = models.BigIntegerField(default=0)
+    new = models.BigIntegerField(default=0)
+    changed = models.BigIntegerField(default=0)
+    unchanged = models.BigIntegerField(default=0)
+    withdrawn = models.BigIntegerField(default=0)
+    unseen = models.BigIntegerField(default=0, help_text="Live before, not in this delivery, and left as it was.")
+    flagged = models.BigIntegerField(default=0)
+    flags = models.JSONField(default=dict, blank=True, help_text="Code to count.")
+    totals = models.JSONField(
+        default=dict, blank=True, help_text="Currency to FOCUS cost column to the exact total of the files."
+    )
+    stored = models.JSONField(default=dict, blank=True, help_text="The same, as stored (8 decimals a row).")
+    difference = models.JSONField(
+        default=dict, blank=True, help_text="Rows and money new, changed and gone against what was there."
+    )
+    errors = models.JSONField(default=list, blank=True, help_text="File, line, column and message of each.")
+    created_at = models.DateTimeField()
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
+    )
+    created_by_name = models.CharField(max_length=254, blank=True)
+    applied_at = models.DateTimeField(null=True, blank=True)
+    withdrawn_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ("-id",)
+        default_permissions = ("view",)
+        permissions = [("import_charges", "Can import charges"), ("withdraw_import", "Can withdraw an import")]
+        constraints = [
+            models.CheckConstraint(
+                condition=~Q(state__in=("applied", "withdrawn")) | Q(applied_at__isnull=False, source__isnull=False),
+                name="applied_import_has_stamp",
+                violation_error_message="An applied import has a source and says when it was applied.",
+            ),
+            models.CheckConstraint(
+                condition=~Q(state="withdrawn") | Q(withdrawn_at__isnull=False),
+                name="withdrawn_import_has_stamp",
+                violation_error_message="A withdrawn import says when it was withdrawn.",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"import {self.pk}"
+
+
+class ImportedFile(models.Model):
+    """A file of an import, under the name it came with, in the order it was read."""
+
+    imported_in = models.ForeignKey(Import, on_delete=models.CASCADE, related_name="imported_files")
+    file = models.ForeignKey(StoredFile, on_delete=models.PROTECT, related_name="imported_files")
+    number = models.PositiveSmallIntegerField()
+    name = models.CharField(max_length=254)
+    rows = models.BigIntegerField(default=0)
+
+    class Meta:
+        ordering = ("imported_in", "number")
+        default_permissions = ("view",)
+        constraints = [
+            models.UniqueConstraint(fields=["imported_in", "number"], name="one_file_per_number"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class ImportTotal(models.Model):
+    """The control totals of a delivery for one scope: what the files say, counted apart from the charges.
+
+    `*_exact` is the file's sum to its last digit; `*_stored` is what its rows hold after rounding
+    to 8 decimals each. Their difference is the import's rounding.
+    """
+
+    imported_in = models.ForeignKey(Import, on_delete=models.CASCADE, related_name="scope_totals")
+    period = models.ForeignKey(BillingPeriod, on_delete=models.PROTECT, related_name="import_totals")
+    billing_account_id = models.CharField(max_length=254, blank=True)
+    currency = models.CharField(max_length=3)
+    rows = models.BigIntegerField()
+    billed_exact = models.CharField(max_length=64)
+    effective_exact = models.CharField(max_length=64)
+    list_exact = models.CharField(max_length=64)
+    contracted_exact = models.CharField(max_length=64)
+    billed_stored = AmountField()
+    effective_stored = AmountField()
+    list_stored = AmountField()
+    contracted_stored = AmountField()
+
+    class Meta:
+        default_permissions = ("view",)
+        constraints = [
+            models.UniqueConstraint(
+                fields=["imported_in", "period", "billing_account_id", "currency"], name="one_total_per_scope"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"control total {self.pk}"

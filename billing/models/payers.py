@@ -1,0 +1,187 @@
+"""Who pays how much for what in a month: splits, payer lines and the references printed for them."""
+
+from decimal import Decimal
+
+from django.core.validators import MinValueValidator
+from django.db import models
+from django.db.models import F, Q
+from django.db.models.functions import Cast
+from django.db.models.lookups import Exact
+
+from ..fields import UNITS_PER_ONE, AmountField
+from .people import Person, Project
+from .periods import BillingPeriod
+from .sources import Source
+
+WHOLE_CENT = UNITS_PER_ONE // 100
+
+
+class PayerSplit(models.Model):
+    """Shares in percent that several fund/orgs pay: of a project between dates, or made in a review.
+
+    A split is never edited once charges use it: a new one, from its own day on, takes its place.
+    """
+
+    project = models.ForeignKey(
+        Project,
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="payer_splits",
+        help_text="Empty for a split made in a review.",
+    )
+    valid_from = models.DateField(null=True, blank=True)
+    valid_until = models.DateField(null=True, blank=True, help_text="The last day of service it holds for.")
+    note = models.CharField(max_length=254, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ("project", "valid_from", "id")
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(valid_from__isnull=True)
+                | Q(valid_until__isnull=True)
+                | Q(valid_until__gte=F("valid_from")),
+                name="split_dates_in_order",
+                violation_error_message="The last day is before the first.",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"split {self.pk}"
+
+
+class PayerSplitShare(models.Model):
+    """One fund/org's share of a split; the shares of a split sum to 100 percent."""
+
+    split = models.ForeignKey(PayerSplit, on_delete=models.CASCADE, related_name="shares")
+    fund_org = models.CharField("fund/org", max_length=64)
+    percent = models.DecimalField(max_digits=9, decimal_places=6, validators=[MinValueValidator(0)])
+
+    class Meta:
+        ordering = ("split", "fund_org")
+        constraints = [
+            models.UniqueConstraint(
+                fields=["split", "fund_org"],
+                name="one_share_per_fund",
+                violation_error_message="This fund/org has a share already.",
+            ),
+            models.CheckConstraint(
+                condition=Q(percent__gt=0, percent__lte=100),
+                name="share_is_a_percentage",
+                violation_error_message="A share is above 0 and at most 100 percent.",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.percent.normalize():f} % {self.fund_org}"
+
+
+class BillingReference(models.Model):
+    """The number that statements and the ledger both print for a PI's project in a month."""
+
+    period = models.ForeignKey(BillingPeriod, on_delete=models.PROTECT, related_name="references")
+    pi = models.ForeignKey(Person, null=True, on_delete=models.PROTECT, related_name="references")
+    project = models.ForeignKey(Project, null=True, on_delete=models.PROTECT, related_name="references")
+    number = models.PositiveIntegerField()
+
+    class Meta:
+        default_permissions = ("view",)
+        constraints = [
+            models.UniqueConstraint(fields=["period", "number"], name="one_reference_per_number"),
+            models.UniqueConstraint(
+                fields=["period", "pi", "project"],
+                condition=Q(project__isnull=False, pi__isnull=False),
+                name="one_reference_per_project",
+            ),
+            models.UniqueConstraint(
+                fields=["period", "pi"],
+                condition=Q(project__isnull=True, pi__isnull=False),
+                name="one_reference_without_project",
+            ),
+            models.UniqueConstraint(
+                fields=["period"], condition=Q(project__isnull=True, pi__isnull=True), name="one_reference_of_center"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"reference {self.pk}"
+
+    @property
+    def text(self) -> str:
+        """As printed: `2025-01-0007`."""
+        return f"{self.period}-{self.number:04d}"
+
+
+class PayerLineQuerySet(models.QuerySet["PayerLine"]):
+    def of_owner(self, pi: Person | None, project: Project | None) -> "PayerLineQuerySet":
+        return self.filter(pi=pi, project=project)
+
+
+class PayerLine(models.Model):
+    """What one payer owes for one service in a month, in whole cents: made by `charging`, read by all.
+
+    `key` is the natural key in one text: for_period, kind, PI, project, fund/org, source, natural
+    account, service, currency. It names the same payer from one run to the next, and on statements
+    and journals, which keep it in place of a foreign key.
+    """
+
+    class Kind(models.TextChoices):
+        CHARGE = "charge", "Charge"
+        ABSORBED = "absorbed", "Absorbed by the center"
+        SUBSIDY = "subsidy", "Funded subsidy"
+
+    period = models.ForeignKey(
+        BillingPeriod, on_delete=models.PROTECT, related_name="payer_lines", help_text="The month that bears it."
+    )
+    key = models.CharField(max_length=1000)
+    kind = models.CharField(max_length=16, choices=Kind.choices)
+    for_period = models.ForeignKey(
+        BillingPeriod, on_delete=models.PROTECT, related_name="+", help_text="The month it was delivered for."
+    )
+    reference = models.ForeignKey(BillingReference, on_delete=models.PROTECT, related_name="payer_lines")
+    pi = models.ForeignKey(
+        Person, null=True, blank=True, on_delete=models.PROTECT, related_name="payer_lines", verbose_name="PI"
+    )
+    project = models.ForeignKey(Project, null=True, blank=True, on_delete=models.PROTECT, related_name="payer_lines")
+    fund_org = models.CharField("fund/org", max_length=64)
+    source = models.ForeignKey(Source, on_delete=models.PROTECT, related_name="payer_lines")
+    natural_account = models.CharField(max_length=64, blank=True)
+    service_name = models.CharField(max_length=254, blank=True)
+    currency = models.CharField(max_length=3)
+    list_cost = AmountField()
+    contracted_cost = AmountField()
+    charged = AmountField()
+    rounding = AmountField(default=0, help_text="Exact sum of the group less its cents; on its first payer only.")
+    charge_count = models.BigIntegerField()
+    computed_at = models.DateTimeField()
+
+    objects = PayerLineQuerySet.as_manager()
+
+    class Meta:
+        default_permissions = ("view",)
+        ordering = ("period", "key")
+        indexes = [models.Index(fields=["period", "pi", "project"], name="payer_line_owner")]
+        constraints = [
+            models.UniqueConstraint(fields=["period", "key"], name="one_line_per_payer"),
+            models.CheckConstraint(
+                condition=Exact(Cast("charged", models.BigIntegerField()) % WHOLE_CENT, 0)
+                & Exact(Cast("list_cost", models.BigIntegerField()) % WHOLE_CENT, 0)
+                & Exact(Cast("contracted_cost", models.BigIntegerField()) % WHOLE_CENT, 0),
+                name="payer_line_in_whole_cents",
+                violation_error_message="A payer line is in whole cents.",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"payer line {self.pk}"
+
+    @property
+    def discount(self) -> Decimal:
+        """Provider discount: list − contracted."""
+        return self.list_cost - self.contracted_cost
+
+    @property
+    def subsidy(self) -> Decimal:
+        """What the center forgoes or funds: contracted − charged."""
+        return self.contracted_cost - self.charged

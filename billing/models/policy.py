@@ -1,0 +1,126 @@
+"""The institution's own rules, kept version by version so that an old month can be replayed."""
+
+import re
+from typing import Any
+
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.db import models
+
+from ..fields import AmountField
+
+# What an attribution can take from a row's tags, and the tag keys tried when a policy names none.
+TAG_FIELDS: dict[str, list[str]] = {
+    "pi_email": ["pi_email", "pi-email", "pi", "owner_email"],
+    "project_id": ["project_id", "project-id", "project"],
+    "fund_org": ["fund_org", "fund-org", "fund", "chartstring"],
+    "cost_center": ["cost_center", "cost-center", "department"],
+    "natural_account": ["natural_account", "account_code", "object_code"],
+    "reference_1": ["grant_number", "reference_1"],
+    "reference_2": ["request_id", "reference_2"],
+}
+TAG_PREFIXES = ["user:", "aws:", "label:", "labels."]
+
+
+def default_tag_keys() -> dict[str, list[str]]:
+    return {field: list(keys) for field, keys in TAG_FIELDS.items()}
+
+
+def default_tag_prefixes() -> list[str]:
+    return list(TAG_PREFIXES)
+
+
+def check_pattern(pattern: str) -> None:
+    """Raise ValidationError for a text that is no regular expression."""
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise ValidationError(f"“{pattern}” is not a regular expression: {error}.") from error
+
+
+def check_patterns(patterns: Any) -> None:
+    if not isinstance(patterns, list) or not all(isinstance(pattern, str) for pattern in patterns):
+        raise ValidationError("Write one pattern per line.")
+    for pattern in patterns:
+        check_pattern(pattern)
+
+
+def check_tag_keys(value: Any) -> None:
+    if not isinstance(value, dict) or set(value) - set(TAG_FIELDS):
+        raise ValidationError(f"Tag keys are lists for these fields: {', '.join(TAG_FIELDS)}.")
+    for keys in value.values():
+        if not isinstance(keys, list) or not all(isinstance(key, str) and key.strip() for key in keys):
+            raise ValidationError("Each field has a list of tag keys, the first that a row carries wins.")
+
+
+class PolicyManager(models.Manager["Policy"]):
+    def current(self) -> "Policy":
+        """Return the policy in force: the newest version, or the built-in defaults before there is one."""
+        return self.order_by("-id").first() or self.model()
+
+
+class Policy(models.Model):
+    """One version of the rules. Saving a change adds a version; none is ever edited."""
+
+    institution = models.CharField(max_length=200, default="Research Computing")
+    department = models.CharField(max_length=200, blank=True)
+    contact_name = models.CharField(max_length=200, blank=True)
+    contact_email = models.EmailField(blank=True)
+    contact_phone = models.CharField(max_length=64, blank=True)
+    address = models.TextField(blank=True)
+    currency = models.CharField(max_length=3, default="USD", help_text="ISO 4217, of statements and journals.")
+    tag_keys = models.JSONField(default=default_tag_keys, validators=[check_tag_keys])
+    tag_prefixes = models.JSONField(default=default_tag_prefixes, blank=True)
+    flag_patterns = models.JSONField(
+        default=list,
+        blank=True,
+        validators=[check_patterns],
+        help_text="Charges whose service, resource or description matches one of these are held for review.",
+    )
+    fund_org_patterns = models.JSONField(
+        default=list,
+        blank=True,
+        validators=[check_patterns],
+        help_text="A fund/org that matches none of these is held for review. Empty: any form is accepted.",
+    )
+    fund_org_segments = models.CharField(
+        max_length=500,
+        blank=True,
+        validators=[check_pattern],
+        help_text="A regular expression with named groups, such as (?P<fund>[A-Z]+)-(?P<org>[0-9]+): "
+        "its groups become columns of the journal.",
+    )
+    center_fund_org = models.CharField(
+        "center's own fund/org", max_length=64, blank=True, help_text="Bears what review absorbs."
+    )
+    amount_tolerance = AmountField(
+        default=0, help_text="An approval survives a re-delivery whose amount moved by no more than this."
+    )
+    requires_ledger_answer = models.BooleanField(default=True, help_text="Off: a submitted journal counts as posted.")
+    fiscal_year_start = models.PositiveSmallIntegerField(default=7, help_text="The month, 1 to 12, it starts in.")
+    statement_footer = models.TextField(blank=True)
+    issues_zero_statements = models.BooleanField(default=True, help_text="Issue statements with nothing due.")
+    email_subject = models.CharField(
+        max_length=200, default="Research computing statement for {{ period }}: {{ due }} due"
+    )
+    email_text = models.TextField(blank=True, help_text="Empty: the text that comes with the program.")
+    created_at = models.DateTimeField(auto_now_add=True)
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, editable=False, on_delete=models.PROTECT, related_name="+"
+    )
+
+    objects = PolicyManager()
+
+    class Meta:
+        verbose_name_plural = "policy"
+        default_permissions = ("view", "change")
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(fiscal_year_start__gte=1, fiscal_year_start__lte=12),
+                name="fiscal_year_starts_in_a_month",
+                violation_error_message="A fiscal year starts in a month from 1 to 12.",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"version {self.pk}" if self.pk else "built-in defaults"

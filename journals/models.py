@@ -1,0 +1,178 @@
+"""Journals: what goes to the general ledger, and what the ledger answered."""
+
+from django.conf import settings
+from django.db import models
+from django.db.models import F, Q
+
+from billing.fields import AmountField
+from billing.models import BillingPeriod
+
+
+class JournalQuerySet(models.QuerySet["Journal"]):
+    def live(self) -> "JournalQuerySet":
+        """Keep the journals whose lines stand in the ledger, or will: submitted or posted, not reversed."""
+        return self.filter(kind=Journal.Kind.JOURNAL, state__in=(Journal.State.SUBMITTED, Journal.State.POSTED))
+
+    def open(self) -> "JournalQuerySet":
+        """Keep the journals that wait for the ledger's answer."""
+        return self.filter(state=Journal.State.SUBMITTED)
+
+
+class Journal(models.Model):
+    """A balanced set of lines of one period: a draft until submitted, then frozen."""
+
+    class Kind(models.TextChoices):
+        JOURNAL = "journal", "Journal"
+        REVERSAL = "reversal", "Reversal"
+
+    class State(models.TextChoices):
+        DRAFT = "draft", "Draft"
+        SUBMITTED = "submitted", "Submitted"
+        POSTED = "posted", "Posted"
+        REJECTED = "rejected", "Rejected"
+        REVERSED = "reversed", "Reversed"
+
+    TRANSITIONS = {
+        State.DRAFT: {State.SUBMITTED},
+        State.SUBMITTED: {State.POSTED, State.REJECTED},
+        State.POSTED: {State.REVERSED},
+        State.REJECTED: frozenset[str](),
+        State.REVERSED: frozenset[str](),
+    }
+
+    number = models.CharField(max_length=32, unique=True, help_text="Such as J2025-01-1; R2025-01-1 for a reversal.")
+    period = models.ForeignKey(BillingPeriod, on_delete=models.PROTECT, related_name="journals")
+    kind = models.CharField(max_length=16, choices=Kind.choices, default=Kind.JOURNAL)
+    state = models.CharField(max_length=16, choices=State.choices, default=State.DRAFT)
+    format = models.CharField(max_length=64, blank=True, help_text="The format of the file as submitted.")
+    posting_date = models.DateField()
+    currency = models.CharField(max_length=3)
+    debits = AmountField(default=0)
+    credits = AmountField(default=0)
+    line_count = models.PositiveIntegerField(default=0)
+    drafted_at = models.DateTimeField()
+    submitted_at = models.DateTimeField(null=True, blank=True)
+    submitted_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
+    )
+    posted_at = models.DateTimeField(null=True, blank=True)
+    document_number = models.CharField(max_length=64, blank=True)
+    rejected_at = models.DateTimeField(null=True, blank=True)
+    rejection_reason = models.TextField(blank=True)
+    reversed_at = models.DateTimeField(null=True, blank=True)
+    reversal_reason = models.TextField(blank=True)
+    reverses = models.OneToOneField("self", null=True, blank=True, on_delete=models.PROTECT, related_name="reversed_by")
+    file_path = models.CharField(max_length=254, blank=True)
+    file_sha256 = models.CharField(max_length=64, blank=True)
+
+    objects = JournalQuerySet.as_manager()
+
+    class Meta:
+        ordering = ("-id",)
+        default_permissions = ("view",)
+        permissions = [
+            ("export_journal", "Can draft and export journals"),
+            ("submit_journal", "Can submit a journal"),
+            ("post_journal", "Can record the ledger's answer and reverse a journal"),
+        ]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["period", "kind"],
+                condition=Q(state="draft"),
+                name="one_draft_per_period",
+                violation_error_message="This period has a draft already.",
+            ),
+            models.CheckConstraint(
+                condition=Q(state="draft") | Q(debits=F("credits")),
+                name="journal_balances",
+                violation_error_message="A journal leaves draft only when its debits equal its credits.",
+            ),
+            models.CheckConstraint(
+                condition=Q(state="draft") | Q(submitted_at__isnull=False),
+                name="submitted_journal_has_stamp",
+                violation_error_message="A submitted journal says when it was submitted.",
+            ),
+            models.CheckConstraint(
+                condition=~Q(state__in=("posted", "reversed")) | Q(posted_at__isnull=False),
+                name="posted_journal_has_stamp",
+                violation_error_message="A posted journal says when it was posted.",
+            ),
+            models.CheckConstraint(
+                condition=~Q(state="rejected") | (Q(rejected_at__isnull=False) & ~Q(rejection_reason="")),
+                name="rejected_journal_has_reason",
+                violation_error_message="A rejected journal says when and why.",
+            ),
+            models.CheckConstraint(
+                condition=~Q(state="reversed") | (Q(reversed_at__isnull=False) & ~Q(reversal_reason="")),
+                name="reversed_journal_has_reason",
+                violation_error_message="A reversed journal says when and why.",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.number
+
+
+class JournalLine(models.Model):
+    """One side of a pair: a payer's fund/org and its source's recovery, as they stood when drafted."""
+
+    class Side(models.TextChoices):
+        PAYER = "payer", "Payer"
+        RECOVERY = "recovery", "Recovery"
+
+    journal = models.ForeignKey(Journal, on_delete=models.CASCADE, related_name="lines")
+    number = models.PositiveIntegerField()
+    payer_key = models.CharField(max_length=1000)
+    side = models.CharField(max_length=16, choices=Side.choices)
+    fund_org = models.CharField("fund/org", max_length=64, blank=True)
+    natural_account = models.CharField(max_length=64, blank=True)
+    segments = models.JSONField(default=dict, blank=True, help_text="Parsed from the fund/org by the Policy's regex.")
+    debit = AmountField(default=0)
+    credit = AmountField(default=0)
+    reference = models.CharField(max_length=32)
+    description = models.CharField(max_length=254)
+    kind = models.CharField(max_length=16)
+    for_month = models.CharField(max_length=7)
+    pi_email = models.CharField(max_length=254, blank=True)
+    pi_name = models.CharField(max_length=254, blank=True)
+    project_code = models.CharField(max_length=128, blank=True)
+    source_name = models.CharField(max_length=64)
+    service_name = models.CharField(max_length=254, blank=True)
+    list_cost = AmountField(default=0)
+    contracted_cost = AmountField(default=0)
+
+    class Meta:
+        ordering = ("journal", "number")
+        default_permissions = ("view",)
+        indexes = [models.Index(fields=["payer_key"], name="journal_line_payer")]
+        constraints = [
+            models.UniqueConstraint(fields=["journal", "number"], name="one_journal_line_per_number"),
+            models.CheckConstraint(
+                condition=Q(debit__gte=0, credit__gte=0) & (Q(debit=0) | Q(credit=0)),
+                name="line_is_debit_or_credit",
+                violation_error_message="A line is a debit or a credit, and neither is negative.",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"journal line {self.pk}"
+
+
+class JournalTemplate(models.Model):
+    """A format of the institution's own, written in the admin and rendered without access to anything else."""
+
+    name = models.SlugField(max_length=64, unique=True, help_text="Used as -f NAME.")
+    description = models.CharField(max_length=254, blank=True)
+    extension = models.SlugField(max_length=8, default="csv")
+    header = models.TextField(blank=True, help_text="Once, at the top.")
+    line = models.TextField(help_text="For each line of the journal.")
+    footer = models.TextField(blank=True, help_text="Once, at the end.")
+    is_csv = models.BooleanField(
+        "guard as CSV", default=True, help_text="Quote fields and defuse those that a spreadsheet takes for formulas."
+    )
+
+    class Meta:
+        ordering = ("name",)
+
+    def __str__(self) -> str:
+        return self.name

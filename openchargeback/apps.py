@@ -1,0 +1,12 @@
+"""The project's own app (commands, roles) and the admin with our site in place of Django's."""
+
+from django.apps import AppConfig
+from django.contrib.admin.apps import AdminConfig
+
+
+class OpenChargebackConfig(AppConfig):
+    name = "openchargeback"
+
+
+class OpenChargebackAdminConfig(AdminConfig):
+    default_site = "openchargeback.admin_site.OpenChargebackAdminSite"

@@ -1,0 +1,101 @@
+"""Who may do what: each role's permissions, written to the database by sync_roles."""
+
+from dataclasses import dataclass
+
+from django.contrib.auth.models import Group, Permission
+
+VIEW = {
+    f"{app}.view_{model}"
+    for app, models in {
+        "billing": (
+            "auditevent billingperiod billingreference charge exchangerate flag fundingsource import importedfile "
+            "importtotal job membership payerline payersplit payersplitshare person personalias policy project "
+            "reviewdecision source costmeasurechange storedfile"
+        ),
+        "statements": "statement statementline delivery",
+        "journals": "journal journalline journaltemplate",
+    }.items()
+    for model in models.split()
+}
+
+CURATE = {
+    f"billing.{verb}_{model}"
+    for verb in ("add", "change", "delete")
+    for model in ("person", "personalias", "project", "membership", "payersplit", "payersplitshare")
+}
+
+REVIEW = {
+    "billing.import_charges",
+    "billing.withdraw_import",
+    "billing.review_charges",
+    "billing.open_period",
+    "statements.issue_statements",
+    "statements.send_statements",
+    "journals.export_journal",
+}
+
+FINANCE = {
+    "billing.close_period",
+    "billing.reopen_period",
+    "billing.finalize_period",
+    "statements.void_statement",
+    "journals.submit_journal",
+    "journals.post_journal",
+    "billing.change_policy",
+    *(
+        f"billing.{verb}_{model}"
+        for verb in ("add", "change", "delete")
+        for model in ("source", "costmeasurechange", "fundingsource", "exchangerate")
+    ),
+    *(f"journals.{verb}_journaltemplate" for verb in ("add", "change", "delete")),
+}
+
+ADMIN = {f"billing.{verb}_user" for verb in ("view", "add", "change", "delete")} | {
+    f"auth.{verb}_group" for verb in ("view", "change")
+}
+
+# PIs and delegates have no permission: what they see follows from who they are.
+ROLES: dict[str, set[str]] = {
+    "admin": VIEW | CURATE | REVIEW | FINANCE | ADMIN,
+    "finance": VIEW | CURATE | REVIEW | FINANCE,
+    "reviewer": VIEW | CURATE | REVIEW,
+    "viewer": VIEW,
+    "pi": set(),
+    "delegate": set(),
+}
+
+# Members of these roles may enter the admin (is_staff).
+STAFF_ROLES = frozenset({"admin", "finance", "reviewer", "viewer"})
+
+
+@dataclass(frozen=True)
+class SyncedRole:
+    """What sync_roles changed of a role."""
+
+    name: str
+    added: tuple[str, ...]
+    removed: tuple[str, ...]
+
+
+class UnknownPermission(Exception):
+    """A role names a permission that no model has."""
+
+
+def sync_roles() -> list[SyncedRole]:
+    """Write ROLES to the database as groups, taking away what they no longer hold; safe to repeat."""
+    known = {
+        f"{permission.content_type.app_label}.{permission.codename}": permission
+        for permission in Permission.objects.select_related("content_type")
+    }
+    synced = []
+    for name, wanted in ROLES.items():
+        if missing := sorted(wanted - set(known)):
+            raise UnknownPermission(f"The role {name} names permissions that do not exist: {', '.join(missing)}.")
+        group, _ = Group.objects.get_or_create(name=name)
+        held = {
+            f"{permission.content_type.app_label}.{permission.codename}"
+            for permission in group.permissions.select_related("content_type")
+        }
+        group.permissions.set(known[permission] for permission in wanted)
+        synced.append(SyncedRole(name, tuple(sorted(wanted - held)), tuple(sorted(held - wanted))))
+    return synced

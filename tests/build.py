@@ -1,0 +1,181 @@
+"""Plain builders: `a_charge()`, `a_period()`. Each makes what it needs and takes what matters."""
+
+import datetime
+import itertools
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from django.contrib.auth.models import Group
+
+from billing.audit import Actor
+from billing.models import (
+    BillingPeriod,
+    Charge,
+    Flag,
+    FundingSource,
+    Import,
+    Membership,
+    PayerSplit,
+    PayerSplitShare,
+    Person,
+    Policy,
+    Project,
+    Source,
+    User,
+)
+from billing.models.periods import parse_month
+from openchargeback.roles import STAFF_ROLES, sync_roles
+
+NOW = datetime.datetime(2025, 2, 3, 9, 30, tzinfo=datetime.UTC)
+SOMEBODY = Actor(name="somebody", via="test")
+
+_numbers = itertools.count(1)
+
+
+@dataclass
+class Cast:
+    """The people of every story, each with the password `open sesame`."""
+
+    pi: User
+    delegate: User
+    stranger: User
+    viewer: User
+    reviewer: User
+    finance: User
+    admin: User
+
+    @property
+    def staff(self) -> dict[str, User]:
+        return {name: getattr(self, name) for name in ("viewer", "reviewer", "finance", "admin")}
+
+    @property
+    def everybody(self) -> dict[str, User]:
+        return {"pi": self.pi, "delegate": self.delegate, "stranger": self.stranger, **self.staff}
+
+
+def a_user(name: str, role: str = "") -> User:
+    user = User.objects.create_user(name, f"{name}@u.edu", "open sesame", is_staff=role in STAFF_ROLES)
+    if role:
+        user.groups.add(Group.objects.get(name=role))
+    return user
+
+
+def the_cast() -> Cast:
+    """Make the PI (ada@u.edu), her delegate, a stranger who is a PI too, and the staff."""
+    sync_roles()
+    cast = Cast(
+        pi=a_user("ada", "pi"),
+        delegate=a_user("grace", "delegate"),
+        stranger=a_user("mallory", "pi"),
+        viewer=a_user("vera", "viewer"),
+        reviewer=a_user("rex", "reviewer"),
+        finance=a_user("fay", "finance"),
+        admin=a_user("root", "admin"),
+    )
+    ada = a_pi("ada@u.edu", name="Ada Lovelace", user=cast.pi)
+    a_pi("mallory@u.edu", name="Mallory", user=cast.stranger)
+    Membership.objects.create(person=ada, user=cast.delegate, valid_from=datetime.date(2024, 1, 1))
+    return cast
+
+
+def a_policy(**fields: Any) -> Policy:
+    return Policy.objects.create(**{"institution": "Example University", **fields})
+
+
+def a_period(month: str = "2025-01", **fields: Any) -> BillingPeriod:
+    period, _ = BillingPeriod.objects.get_or_create(month=parse_month(month), defaults={"opened_at": NOW, **fields})
+    return period
+
+
+def a_source(name: str = "aws", **fields: Any) -> Source:
+    """Make a source with accounting, so that journals of it can be submitted."""
+    defaults: dict[str, Any] = {
+        "display_name": name.upper(),
+        "file_name_patterns": name,
+        "delivery": Source.Delivery.SNAPSHOT,
+        "debit_account": "6500",
+        "recovery_fund_org": f"RC-{name.upper()}",
+        "recovery_account": "4900",
+    }
+    source, _ = Source.objects.get_or_create(name=name, defaults=defaults | fields)
+    return source
+
+
+def a_pi(email: str = "ada@u.edu", **fields: Any) -> Person:
+    person, _ = Person.objects.get_or_create(email=email, defaults=fields)
+    return person
+
+
+def a_project(code: str = "genomics", **fields: Any) -> Project:
+    project, _ = Project.objects.get_or_create(code=code, defaults=fields)
+    return project
+
+
+def a_fund(fund_org: str = "BIO-001", **fields: Any) -> FundingSource:
+    fund, _ = FundingSource.objects.get_or_create(fund_org=fund_org, defaults=fields)
+    return fund
+
+
+def a_split(shares: dict[str, str], **fields: Any) -> PayerSplit:
+    """Make a split from fund/org to percent, such as `{"A": "60", "B": "40"}`."""
+    split = PayerSplit.objects.create(**fields)
+    for fund_org, percent in shares.items():
+        PayerSplitShare.objects.create(split=split, fund_org=fund_org, percent=Decimal(percent))
+    return split
+
+
+def an_import(source: Source | None = None, **fields: Any) -> Import:
+    defaults: dict[str, Any] = {
+        "state": Import.State.APPLIED,
+        "name": "some.csv",
+        "mode": Source.Delivery.SNAPSHOT,
+        "created_at": NOW,
+        "applied_at": NOW,
+    }
+    return Import.objects.create(source=source or a_source(), **(defaults | fields))
+
+
+def a_charge(
+    billed: str = "100.00",
+    *,
+    pi: str | None = "ada@u.edu",
+    project: str | None = "genomics",
+    period: str = "2025-01",
+    source: str = "aws",
+    flags: tuple[str, ...] = (),
+    **fields: Any,
+) -> Charge:
+    """Make a charge of one import of its own: clear, or held where it has flags."""
+    month = a_period(period)
+    number = next(_numbers)
+    of = a_source(source)
+    start = datetime.datetime.combine(month.month, datetime.time(), datetime.UTC)
+    defaults: dict[str, Any] = {
+        "source": of,
+        "imported_in": an_import(of),
+        "line_number": number,
+        "content_hash": number.to_bytes(16, "big"),
+        "identity_hash": number.to_bytes(16, "big"),
+        "period": month,
+        "charged_in": month,
+        "charge_period_start": start,
+        "charge_period_end": start + datetime.timedelta(days=1),
+        "currency": "USD",
+        "billed_cost": Decimal(billed),
+        "effective_cost": Decimal(billed),
+        "list_cost": Decimal(billed),
+        "contracted_cost": Decimal(billed),
+        "charge_category": "Usage",
+        "service_name": "Compute",
+        "resource_id": f"i-{number}",
+        "pi": a_pi(pi) if pi else None,
+        "project": a_project(project) if project else None,
+        "fund_org": "BIO-001",
+        "attributed_by": Charge.AttributedBy.TAG,
+        "state": Charge.State.HELD if flags else Charge.State.CLEAR,
+    }
+    charge = Charge.objects.create(**(defaults | fields))
+    for code in flags:
+        Flag.objects.create(charge=charge, code=code)
+    return charge
