@@ -1,0 +1,453 @@
+"""What every screen shares: audited writes, frozen records, amounts, badges, and buttons that call a verb."""
+
+import copy
+import datetime
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.contrib.admin.utils import quote, unquote
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.core.paginator import Paginator
+from django.db import models
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import path, reverse
+from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.functional import cached_property
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.text import capfirst
+
+from .. import audit
+from ..errors import BillingError
+from ..models import BillingPeriod, User
+from ..money import plain, to_cents
+
+# Rows counted before a list says "more than": counting a million for a page number helps nobody.
+COUNTED = 10_000
+
+
+def actor_of(request: HttpRequest) -> audit.Actor:
+    """Return who acts in this request."""
+    assert isinstance(request.user, User)
+    return audit.Actor.from_user(request.user)
+
+
+def amount(value: Decimal | int | None, currency: str = "") -> str | SafeString:
+    """Set an amount in cents with thousands separators; its further decimals are in the tooltip."""
+    if value is None:
+        return "–"
+    exact = Decimal(value)
+    cents = to_cents(exact)
+    return format_html(
+        '<span class="amount{}" title="{}">{}{}</span>',
+        " negative" if cents < 0 else "",
+        plain(exact) if exact != cents else "",
+        f"{cents:,.2f}",
+        f" {currency}" if currency else "",
+    )
+
+
+def count(value: int | None) -> str:
+    """Set a number of things with thousands separators."""
+    return "–" if value is None else f"{value:,}"
+
+
+def badge(text: object, tone: str = "") -> SafeString:
+    """Set a short word in a colored pill: tone is good, warn, bad, busy, info or nothing."""
+    return format_html('<span class="badge {}">{}</span>', tone and f"badge-{tone}", text)
+
+
+def link(url: str, text: object) -> SafeString:
+    return format_html('<a href="{}">{}</a>', url, text)
+
+
+def change_url(subject: models.Model) -> str:
+    """Return the address of an object's page in the admin."""
+    meta = subject._meta
+    return reverse(f"admin:{meta.app_label}_{meta.model_name}_change", args=[quote(subject.pk)])
+
+
+def list_url(model: type[models.Model], query: str = "") -> str:
+    """Return the address of a model's list in the admin, with a query such as `state=held`."""
+    url = reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist")
+    return f"{url}?{query}" if query else url
+
+
+def amount_column(
+    field: str, label: str = "", *, currency: str = "", order: str | None = None
+) -> Callable[..., str | SafeString]:
+    """Return a right-aligned column of an amount: `field` is an attribute or an annotation.
+
+    Use it in `list_display`, in `fields`, or as a class attribute whose name ends in `_amount`.
+    """
+
+    # As a class attribute it is called with the admin first, in list_display with the object only.
+    def column(*args: Any) -> str | SafeString:
+        return amount(getattr(args[-1], field), getattr(args[-1], currency) if currency else "")
+
+    column.__name__ = f"{field}_amount"
+    column.short_description = label or field.replace("_", " ")  # type: ignore[attr-defined]
+    column.admin_order_field = order or field  # type: ignore[attr-defined]
+    return column
+
+
+def count_column(field: str, label: str = "", *, order: str | None = None) -> Callable[..., str]:
+    """Return a right-aligned column of a number of things."""
+
+    def column(*args: Any) -> str:
+        return count(getattr(args[-1], field))
+
+    column.__name__ = f"{field}_count"
+    column.short_description = label or field.replace("_", " ")  # type: ignore[attr-defined]
+    column.admin_order_field = order or field  # type: ignore[attr-defined]
+    return column
+
+
+def badge_column(field: str, tones: dict[str, str], label: str = "") -> Callable[..., SafeString]:
+    """Return a column of a choice as a badge, colored by its value."""
+
+    def column(*args: Any) -> SafeString:
+        value = getattr(args[-1], field)
+        return badge(getattr(args[-1], f"get_{field}_display")(), tones.get(value, ""))
+
+    column.__name__ = f"{field}_badge"
+    column.short_description = label or field.replace("_", " ")  # type: ignore[attr-defined]
+    column.admin_order_field = field  # type: ignore[attr-defined]
+    return column
+
+
+def period_filter(field: str, title: str = "billing period") -> type[admin.SimpleListFilter]:
+    """Return a list filter on a foreign key to BillingPeriod, addressed as `?period=2025-01`."""
+
+    class PeriodFilter(admin.SimpleListFilter):
+        parameter_name = "period" if field in ("period", "charged_in", "month") else field
+
+        def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+            months = BillingPeriod.objects.order_by("-month").values_list("month", flat=True)[:36]
+            return [(f"{month:%Y-%m}", date_format(month, "F Y")) for month in months]
+
+        def queryset(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> models.QuerySet[Any]:
+            if not self.value():
+                return queryset
+            try:
+                month = datetime.datetime.strptime(str(self.value()), "%Y-%m").date()  # noqa: DTZ007
+            except ValueError:
+                return queryset.none()
+            return queryset.filter(**{f"{field}__month": month})
+
+    PeriodFilter.title = title
+    return PeriodFilter
+
+
+class BoundedPaginator(Paginator):
+    """Pages of a large table: counts no further than COUNTED, so a list of millions opens at once."""
+
+    @cached_property
+    def count(self) -> int:
+        return int(self.object_list[: COUNTED + 1].count())  # type: ignore[call-arg, union-attr]
+
+    @property
+    def is_more(self) -> bool:
+        return self.count > COUNTED
+
+
+SECRET = ("password",)
+
+
+def snapshot(subject: models.Model) -> dict[str, Any]:
+    """Return an object's fields as the audit trail keeps them: plain values, links by key."""
+    values: dict[str, Any] = {}
+    for field in subject._meta.concrete_fields:
+        if field.primary_key or field.name in SECRET:
+            continue
+        value = field.value_from_object(subject)
+        if isinstance(value, Decimal):
+            value = plain(value)
+        elif isinstance(value, datetime.date):
+            value = value.isoformat()
+        elif not isinstance(value, str | int | bool | list | dict | None):
+            value = str(value)
+        values[field.name] = value
+    if subject.pk is not None:
+        for many in subject._meta.many_to_many:
+            through: Any = many.remote_field.through  # type: ignore[union-attr]
+            if through._meta.auto_created:
+                values[many.name] = sorted(str(each) for each in getattr(subject, many.name).all())
+    return values
+
+
+def differences(before: dict[str, Any], after: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Keep of two snapshots what is not the same in both."""
+    names = [name for name in {**before, **after} if before.get(name) != after.get(name)]
+    return {name: before.get(name) for name in names}, {name: after.get(name) for name in names}
+
+
+def noun(subject: models.Model) -> str:
+    """Return how the audit trail calls an object's kind: `funding_source` for a FundingSource."""
+    name = type(subject).__name__
+    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name).lstrip("_")
+
+
+@dataclass(frozen=True)
+class Missing:
+    """Something that stands between an object and a verb, with where to see to it."""
+
+    text: str
+    url: str = ""
+
+
+@dataclass(frozen=True)
+class Verb:
+    """A button on an object's page: asks on a page of its own, then calls one engine function.
+
+    `run(request, subject, data)` gets the cleaned data of `form` and returns what to tell the person.
+    A BillingError it raises is shown there and nothing happens.
+    """
+
+    name: str
+    label: str
+    permission: str
+    run: Callable[[HttpRequest, Any, dict[str, Any]], str]
+    question: str | Callable[[Any], str] = ""
+    button: str = ""
+    form: type[forms.Form] | Callable[..., forms.Form] = forms.Form
+    offered: Callable[[Any], bool] = lambda subject: True
+    missing: Callable[[Any], Sequence[Any]] | None = None
+    is_dangerous: bool = False
+    is_primary: bool = False
+
+    def question_for(self, subject: Any) -> str:
+        return self.question(subject) if callable(self.question) else self.question
+
+
+class VerbsMixin(admin.ModelAdmin):
+    """Buttons on the page of an object, each with a confirmation page that posts to one verb."""
+
+    verbs: tuple[Verb, ...] = ()
+    verb_template = "admin/verb.html"
+
+    def get_urls(self) -> list[Any]:
+        meta = self.opts
+        own = [
+            path(
+                f"<path:object_id>/{verb.name}/",
+                self.admin_site.admin_view(self._view_of(verb)),
+                name=f"{meta.app_label}_{meta.model_name}_{verb.name}",
+            )
+            for verb in self.verbs
+        ]
+        return own + super().get_urls()
+
+    def _view_of(self, verb: Verb) -> Callable[..., HttpResponse]:
+        def view(request: HttpRequest, object_id: str) -> HttpResponse:
+            return self.verb_view(request, object_id, verb)
+
+        return view
+
+    def verb_url(self, verb: Verb, subject: models.Model) -> str:
+        name = f"admin:{self.opts.app_label}_{self.opts.model_name}_{verb.name}"
+        return reverse(name, args=[quote(subject.pk)])
+
+    def buttons(self, request: HttpRequest, subject: Any) -> list[dict[str, Any]]:
+        """Return the verbs this person may use on this object in its present state."""
+        return [
+            {
+                "label": verb.label,
+                "url": self.verb_url(verb, subject),
+                "is_dangerous": verb.is_dangerous,
+                "is_primary": verb.is_primary,
+            }
+            for verb in self.verbs
+            if request.user.has_perm(verb.permission) and verb.offered(subject)  # type: ignore[union-attr]
+        ]
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        subject = self.get_object(request, unquote(object_id)) if self.verbs else None
+        context = {"buttons": self.buttons(request, subject) if subject else [], **(extra_context or {})}
+        return super().change_view(request, object_id, form_url, context)
+
+    def verb_view(self, request: HttpRequest, object_id: str, verb: Verb) -> HttpResponse:
+        subject = self.get_object(request, unquote(object_id))
+        if subject is None:
+            raise Http404(f"There is no such {self.opts.verbose_name}.")
+        if not request.user.has_perm(verb.permission):  # type: ignore[union-attr]
+            raise PermissionDenied
+        back = change_url(subject)
+        if not verb.offered(subject):
+            what = verb.label.rstrip("…").lower()
+            messages.error(request, f"{capfirst(str(subject))} is not in a state to {what}: it changed meanwhile.")
+            return HttpResponseRedirect(back)
+        form = verb.form(request.POST if request.method == "POST" else None)
+        if request.method == "POST" and form.is_valid():
+            try:
+                said = verb.run(request, subject, form.cleaned_data)
+            except BillingError as error:
+                messages.error(request, str(error))
+            except ValidationError as error:
+                messages.error(request, " ".join(error.messages))
+            else:
+                messages.success(request, said)
+                return HttpResponseRedirect(back)
+        context = {
+            **self.admin_site.each_context(request),
+            "title": verb.label.rstrip("…"),
+            "subtitle": str(subject),
+            "opts": self.opts,
+            "original": subject,
+            "form": form,
+            "question": verb.question_for(subject),
+            "missing": verb.missing(subject) if verb.missing else (),
+            "button": verb.button or verb.label.rstrip("…"),
+            "is_dangerous": verb.is_dangerous,
+            "back": back,
+            "media": self.media + form.media,
+        }
+        return TemplateResponse(request, self.verb_template, context)
+
+
+class BillingAdmin(VerbsMixin, admin.ModelAdmin):
+    """A screen whose every write is in the audit trail, with before and after."""
+
+    list_per_page = 50
+    list_max_show_all = 500
+    show_full_result_count = False
+    save_on_top = False
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        if request.method != "POST":
+            return super().changeform_view(request, object_id, form_url, extra_context)
+        # One form is one gesture: the object and its inlines are written and told of together.
+        with audit.gesture(actor=actor_of(request), now=timezone.now()):
+            return super().changeform_view(request, object_id, form_url, extra_context)
+
+    def delete_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        if request.method != "POST":
+            return super().delete_view(request, object_id, extra_context)
+        with audit.gesture(actor=actor_of(request), now=timezone.now()):
+            return super().delete_view(request, object_id, extra_context)
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        stored = type(obj)._default_manager.filter(pk=obj.pk).first() if change else None
+        request._before = snapshot(stored) if stored else None  # type: ignore[attr-defined]
+        super().save_model(request, obj, form, change)
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        super().save_related(request, form, formsets, change)
+        # Here and not in save_model, because links to many are written in between.
+        before = getattr(request, "_before", None)
+        self._record(request, form.instance, before, snapshot(form.instance))
+
+    def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
+        # Deleting clears the key of the instance, so that what is recorded is a copy.
+        gone = [copy.copy(deleted.instance) for deleted in getattr(formset, "deleted_forms", []) if deleted.instance.pk]
+        # Read afresh: the formset's own instances carry the new values already.
+        keys = [each.pk for each in formset.queryset] if change else []
+        before = {pk: snapshot(stored) for pk, stored in formset.model._default_manager.in_bulk(keys).items()}
+        super().save_formset(request, form, formset, change)
+        for created in formset.new_objects:
+            self._record(request, created, None, snapshot(created))
+        for changed, _fields in formset.changed_objects:
+            self._record(request, changed, before.get(changed.pk), snapshot(changed))
+        for deleted in gone:
+            self._record(request, deleted, before.get(deleted.pk), None)
+
+    def delete_model(self, request: HttpRequest, obj: Any) -> None:
+        gone = copy.copy(obj)
+        before = snapshot(obj)
+        super().delete_model(request, obj)
+        self._record(request, gone, before, None)
+
+    def delete_queryset(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> None:
+        with audit.gesture(actor=actor_of(request), now=timezone.now()):
+            for subject in queryset:
+                self._record(request, subject, snapshot(subject), None)
+            super().delete_queryset(request, queryset)
+
+    def _record(
+        self, request: HttpRequest, subject: models.Model, before: dict[str, Any] | None, after: dict[str, Any] | None
+    ) -> None:
+        what = "added" if before is None else "deleted" if after is None else "changed"
+        if before is not None and after is not None:
+            before, after = differences(before, after)
+            if not after:
+                return
+        with audit.gesture(actor=actor_of(request), now=timezone.now()) as gesture:
+            gesture.record(f"{noun(subject)}.{what}", subject, before=before, after=after)
+
+    # Django's own log would say less, and could be edited: the audit trail takes its place.
+    def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> Any:
+        return None
+
+    def log_change(self, request: HttpRequest, obj: Any, message: Any) -> Any:
+        return None
+
+    def log_deletions(self, request: HttpRequest, queryset: Any) -> Any:
+        return None
+
+    def history_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Lead to the events of the audit trail about this object."""
+        subject = self.get_object(request, unquote(object_id))
+        if subject is None:
+            raise Http404(f"There is no such {self.opts.verbose_name}.")
+        if not self.has_view_permission(request, subject):
+            raise PermissionDenied
+        url = reverse("admin:billing_auditevent_changelist")
+        return HttpResponseRedirect(f"{url}?object_type={self.opts.model_name}&object_id={subject.pk}")
+
+
+class FrozenAdmin(BillingAdmin):
+    """A screen of records that the system makes: nothing to add, edit or delete, whoever looks."""
+
+    actions: Iterable[Any] | None = None
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+class FrozenInline(admin.TabularInline):
+    """Rows below a record, to be read."""
+
+    extra = 0
+    can_delete = False
+    show_change_link = False
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+class LargeTableMixin:
+    """For tables of millions: bounded counts, and no order that has no index."""
+
+    paginator = BoundedPaginator
+    list_max_show_all = 0
+    sortable_by: Sequence[str] = ()
