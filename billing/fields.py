@@ -1,6 +1,6 @@
 """AmountField: exact money in the database of either vendor."""
 
-from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
+from decimal import ROUND_HALF_EVEN, Context, Decimal, InvalidOperation
 from typing import Any
 
 from django import forms
@@ -12,6 +12,8 @@ PLACES = 8
 UNITS_PER_ONE = 10**PLACES
 MAX_UNITS = 2**63 - 1
 UNIT = Decimal(1).scaleb(-PLACES)
+# Files hold numbers of any precision; the default context would stop at 28 digits.
+WIDE = Context(prec=100)
 
 
 class AmountOutOfRange(ValueError):
@@ -118,4 +120,4 @@ for connector in (Combinable.ADD, Combinable.SUB):
 
 def half_even(amount: Decimal) -> Decimal:
     """Round to the 8 decimals of an AmountField, halves to even."""
-    return amount.quantize(UNIT, rounding=ROUND_HALF_EVEN)
+    return amount.quantize(UNIT, rounding=ROUND_HALF_EVEN, context=WIDE)

@@ -1,0 +1,109 @@
+"""A delivery against what is there: equal rows pair off one to one, then what changed, then new and gone."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+HASH_BYTES = 16
+
+Positions = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Matched:
+    """Positions in the delivery (`*_rows`) and among the live charges (`*_live`).
+
+    `changed_rows[i]` takes the place of `changed_live[i]`. Every row of the delivery is in exactly one
+    of unchanged, changed and new; every live charge in exactly one of unchanged, changed and gone.
+    """
+
+    unchanged: int
+    changed_rows: Positions
+    changed_live: Positions
+    new_rows: Positions
+    gone_live: Positions
+
+
+def match(
+    rows_content: bytes | bytearray,
+    rows_identity: bytes | bytearray,
+    live_content: bytes | bytearray,
+    live_identity: bytes | bytearray,
+    *,
+    rows_changeable: npt.NDArray[np.bool_] | None = None,
+) -> Matched:
+    """Match the rows of a delivery with live charges, as multisets, in two passes.
+
+    The arguments are hashes of 16 bytes each, one after the other: of the full content, and of the
+    identity (which has no amounts and no tags). First equal contents pair off one to one, so equal
+    rows stay as many as they are and order does not matter. Then what is left pairs off by identity,
+    in order: those are changes. `rows_changeable` marks the rows that may be taken for a change of
+    another; None means all.
+
+    Takes about 100 bytes a row for a moment, and no Python object per row.
+    """
+    rows, live = _paired(rows_content, live_content)
+    rows_left = _complement(rows, len(rows_content) // HASH_BYTES)
+    live_left = _complement(live, len(live_content) // HASH_BYTES)
+
+    candidates = rows_left if rows_changeable is None else rows_left[rows_changeable[rows_left]]
+    by_identity_rows, by_identity_live = _paired(
+        _taken(rows_identity, candidates), _taken(live_identity, live_left)
+    )
+    changed_rows, changed_live = candidates[by_identity_rows], live_left[by_identity_live]
+    in_order = np.argsort(changed_rows, kind="stable")
+    return Matched(
+        unchanged=len(rows),
+        changed_rows=changed_rows[in_order],
+        changed_live=changed_live[in_order],
+        new_rows=np.setdiff1d(rows_left, changed_rows, assume_unique=True),
+        gone_live=np.setdiff1d(live_left, changed_live, assume_unique=True),
+    )
+
+
+def _keys(hashes: bytes | bytearray | npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+    if isinstance(hashes, np.ndarray):
+        return hashes
+    return np.frombuffer(hashes, dtype=np.uint64).reshape(-1, 2)
+
+
+def _taken(hashes: bytes | bytearray, positions: Positions) -> npt.NDArray[np.uint64]:
+    return np.asarray(_keys(hashes)[positions], dtype=np.uint64)
+
+
+def _complement(positions: Positions, size: int) -> Positions:
+    left = np.ones(size, dtype=np.bool_)
+    left[positions] = False
+    return np.flatnonzero(left)
+
+
+def _paired(
+    first: bytes | bytearray | npt.NDArray[np.uint64], second: bytes | bytearray | npt.NDArray[np.uint64]
+) -> tuple[Positions, Positions]:
+    """Pair equal hashes one to one: the first with the first of the other side, the second with the second."""
+    a, b = _keys(first), _keys(second)
+    if not len(a) or not len(b):
+        none = np.empty(0, dtype=np.int64)
+        return none, none
+    together = np.concatenate([a, b])
+    # Stable: among equal hashes, the first side's come first and each side stays in order.
+    order = np.lexsort((together[:, 1], together[:, 0]))
+    ordered = together[order]
+    starts = np.empty(len(order), dtype=np.bool_)
+    starts[0] = True
+    np.any(ordered[1:] != ordered[:-1], axis=1, out=starts[1:])
+    del together, ordered
+    group = np.cumsum(starts) - 1
+    is_second = order >= len(a)
+    seconds = np.cumsum(is_second)
+    group_start = np.flatnonzero(starts)
+    seconds_before = seconds[group_start] - is_second[group_start]
+    sizes = np.diff(np.append(group_start, len(order)))
+    seconds_in = np.add.reduceat(is_second.astype(np.int64), group_start)
+    pairs = np.minimum(sizes - seconds_in, seconds_in)
+    # Rank of each entry within its side of its group: firsts stand before seconds.
+    within = np.arange(len(order)) - group_start[group]
+    rank = np.where(is_second, seconds - 1 - seconds_before[group], within)
+    chosen = rank < pairs[group]
+    return order[chosen & ~is_second], order[chosen & is_second] - len(a)

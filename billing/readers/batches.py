@@ -1,0 +1,54 @@
+"""What every reader yields: some thousand rows of one file, column by column, with their lines."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..errors import BillingError
+
+BATCH_ROWS = 5_000
+MAX_PROBLEMS = 100
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong with a file, and where: lines and columns as a text editor counts them."""
+
+    message: str
+    line: int | None = None
+    column: str | None = None
+
+    def __str__(self) -> str:
+        place = ", ".join(
+            part
+            for part in (f"line {self.line}" if self.line else "", f"column {self.column}" if self.column else "")
+            if part
+        )
+        return f"{place}: {self.message}" if place else self.message
+
+
+class FileError(BillingError):
+    """A file that cannot become charges, with every problem found (the first hundred)."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = list(problems)
+        super().__init__("; ".join(str(problem) for problem in self.problems[:3]))
+
+
+class UnreadableFile(FileError):
+    """A file that is not what its reader reads: missing, empty, another format or encoding."""
+
+    def __init__(self, message: str, line: int | None = None, column: str | None = None) -> None:
+        super().__init__([Problem(message, line, column)])
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows of one file, column by column.
+
+    `columns` maps FOCUS column names to texts as delivered, one per row; `lines` holds the line
+    each row begins on; `bytes_read` tells how far into the file this batch ends.
+    """
+
+    lines: Sequence[int]
+    columns: dict[str, Sequence[str]]
+    bytes_read: int

@@ -1,0 +1,145 @@
+"""FOCUS as text: CSV, with commas, semicolons or tabs."""
+
+import csv
+import io
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import BinaryIO
+
+from .batches import BATCH_ROWS, Batch, UnreadableFile
+from .columns import recognized, require_focus
+
+DELIMITERS = (",", ";", "\t", "|")
+# A Tags field can be long; a field beyond this is an unclosed quote or an attack.
+MAX_FIELD = 8 * 1024 * 1024
+MAX_HEADER_BYTES = 1024 * 1024
+
+_OTHER_ENCODINGS = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
+_OTHER_FORMATS = {
+    b"PK\x03\x04": "a zip archive or an Excel workbook",
+    b"\x1f\x8b": "a gzip archive",
+    b"PAR1": "a parquet file",
+    b"%PDF": "a PDF",
+    b"\xd0\xcf\x11\xe0": "an old Excel workbook",
+}
+
+
+def read_csv(path: Path, *, has_period: bool = False, batch_rows: int = BATCH_ROWS) -> Iterator[Batch]:
+    """Yield the rows of a FOCUS CSV file in batches, in constant memory.
+
+    Only the columns that charges keep are taken; they may come in any order and case. Blank lines
+    are passed over. Raises UnreadableFile (line, column, what to do) for a file that is missing,
+    empty, without rows, not CSV, not UTF-8 or not FOCUS, and for rows of another length than the header.
+    """
+    csv.field_size_limit(MAX_FIELD)
+    with _open(path) as binary:
+        text = io.TextIOWrapper(binary, encoding="utf-8-sig", newline="")
+        try:
+            yield from _batches(binary, text, has_period=has_period, batch_rows=batch_rows)
+        except UnicodeDecodeError as error:
+            raise _undecodable(path) from error
+
+
+def _batches(
+    binary: BinaryIO, text: io.TextIOWrapper, *, has_period: bool, batch_rows: int
+) -> Iterator[Batch]:
+    header_line = text.readline(MAX_HEADER_BYTES)
+    skipped = 0
+    while header_line and not header_line.strip():
+        header_line = text.readline(MAX_HEADER_BYTES)
+        skipped += 1
+    if not header_line:
+        raise UnreadableFile("The file is empty.")
+    if "\0" in header_line or len(header_line) >= MAX_HEADER_BYTES:
+        raise UnreadableFile("This is not a CSV file. Export it as CSV (UTF-8).", line=1)
+    delimiter = max(DELIMITERS, key=lambda each: (len(recognized(_split(header_line, each))), each == ","))
+    headings = _split(header_line, delimiter)
+    positions = recognized(headings)
+    require_focus(headings, positions, has_period=has_period)
+
+    reader = csv.reader(text, delimiter=delimiter, strict=True)
+    width = len(headings)
+    before = skipped + 1
+    found = False
+    taken = batch_rows
+    while taken == batch_rows:
+        rows: list[list[str]] = []
+        lines: list[int] = []
+        taken = 0
+        try:
+            for row in islice(reader, batch_rows):
+                taken += 1
+                # csv counts the lines it has read; a row begins on the line after the row before it.
+                if row:
+                    rows.append(row)
+                    lines.append(before + 1)
+                before = skipped + 1 + reader.line_num
+        except csv.Error as error:
+            raise UnreadableFile(
+                f"The line cannot be read as CSV: {error}. A quote that is never closed is the usual cause.",
+                line=before + 1,
+            ) from error
+        if not rows:
+            continue
+        found = True
+        try:
+            columns = list(zip(*rows, strict=True))
+        except ValueError:
+            columns = []
+        if len(columns) != width:
+            line, row = next((line, row) for line, row in zip(lines, rows, strict=True) if len(row) != width)
+            raise UnreadableFile(
+                f"The row has {len(row)} fields where the header has {width}. "
+                f"A text with a {'comma' if delimiter == ',' else 'delimiter'} in it has to stand in quotes.",
+                line=line,
+            )
+        yield Batch(
+            lines=lines,
+            columns={name: columns[position] for name, position in positions.items()},
+            bytes_read=binary.tell(),
+        )
+    if not found:
+        raise UnreadableFile("The file has a header and no rows.", line=1)
+
+
+def _split(line: str, delimiter: str) -> list[str]:
+    try:
+        return next(csv.reader([line], delimiter=delimiter))
+    except (csv.Error, StopIteration):
+        return []
+
+
+def _open(path: Path) -> BinaryIO:
+    """Open a file for reading; raise UnreadableFile for what is plainly something else."""
+    if path.is_dir():
+        raise UnreadableFile("This is a folder, not a file.")
+    try:
+        binary = path.open("rb")
+        start = binary.peek(8)[:8]
+    except FileNotFoundError:
+        raise UnreadableFile("There is no such file.") from None
+    except OSError as error:
+        raise UnreadableFile(f"The file cannot be opened: {error.strerror}.") from error
+    for magic, encoding in _OTHER_ENCODINGS.items():
+        if start.startswith(magic):
+            raise UnreadableFile(f"The file is {encoding}, not UTF-8. Save it as “CSV UTF-8”.", line=1)
+    for magic, what in _OTHER_FORMATS.items():
+        if start.startswith(magic):
+            raise UnreadableFile(f"This is {what}, not CSV. Export it as CSV (UTF-8).", line=1)
+    return binary
+
+
+def _undecodable(path: Path) -> UnreadableFile:
+    """Find the line that is not UTF-8; text is decoded in blocks, so the decoder cannot say."""
+    with path.open("rb") as binary:
+        for number, line in enumerate(binary, start=1):
+            try:
+                line.decode("utf-8")
+            except UnicodeDecodeError as error:
+                return UnreadableFile(
+                    f"The line is not UTF-8 (byte 0x{line[error.start]:02X} at position {error.start + 1}). "
+                    "Save the file as “CSV UTF-8”.",
+                    line=number,
+                )
+    return UnreadableFile("The file is not UTF-8. Save it as “CSV UTF-8”.")

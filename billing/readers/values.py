@@ -1,0 +1,250 @@
+"""Texts of a delivery into exact values: each distinct text is converted once and remembered."""
+
+import datetime
+import json
+import re
+from collections.abc import Callable, Sequence
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from ..fields import MAX_UNITS, PLACES, WIDE, half_even
+
+# What exports write for "no value" (Oracle, Azure, the official sample), beside an empty field.
+NOTHING = frozenset({"", "null", "(null)", "nan", "none", "n/a"})
+# In texts only what can hardly be a name.
+NO_TEXT = frozenset({"NULL", "null", "(null)"})
+MAX_TEXT = 10_000
+MAX_NAME = 200
+MAX_TAGS = 1024 * 1024
+REMEMBERED = 100_000
+
+NUMBER = re.compile(r"-?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
+DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
+TIME = re.compile(r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?( ?(Z|UTC|[+-]\d{2}:?\d{2}))?)?", re.ASCII)
+SLASHED = re.compile(r"\d{1,4}[/.]\d{1,2}[/.]\d{1,4}.*")
+
+DAY = datetime.timedelta(days=1)
+SECOND = datetime.timedelta(seconds=1)
+
+
+class BadValue(ValueError):
+    """A text that is not of its column's type, with a message for the person who sent the file."""
+
+
+class Memo(dict[str, Any]):
+    """A conversion that remembers: `memo[text]` converts a text the first time it comes.
+
+    Values repeat thousands of times in a delivery, and a dict lookup is all that a known one costs.
+    It forgets everything when it is full, so that a column of ever new values takes no memory.
+    """
+
+    def __init__(self, convert: Callable[[Any], Any], size: int = REMEMBERED) -> None:
+        super().__init__()
+        self.convert = convert
+        self.size = size
+
+    def __missing__(self, key: Any) -> Any:
+        value = self.convert(key)
+        if len(self) >= self.size:
+            self.clear()
+        self[key] = value
+        return value
+
+    def column(self, values: Sequence[Any]) -> list[Any]:
+        """Convert a column; raises BadValue at the first text that cannot be."""
+        return list(map(self.__getitem__, values))
+
+
+def is_nothing(text: str) -> bool:
+    return text.strip().casefold() in NOTHING
+
+
+def decimal_of(text: str) -> Decimal | None:
+    """Return the exact number a FOCUS numeric field holds, or None for no value.
+
+    Integers, decimals and `mEn` (FOCUS, Numeric Format); raises BadValue for anything else.
+    """
+    bare = text.strip()
+    if not NUMBER.fullmatch(bare):
+        if is_nothing(bare):
+            return None
+        if re.fullmatch(r"[-(]?\s*[$€£¥]?\s*\d{1,3}(,\d{3})*(\.\d+)?\s*\)?", bare):
+            raise BadValue(f"“{text}” is formatted for people. Write the plain number, such as 1234.56.")
+        raise BadValue(f"“{text[:60]}” is not a number.")
+    try:
+        number = Decimal(bare)
+    except InvalidOperation:
+        raise BadValue(f"“{text[:60]}” is not a number.") from None
+    if len(bare) > 90 or (number and abs(number.adjusted()) > 40):
+        raise BadValue(f"“{text[:60]}” is out of range.")
+    return number
+
+
+def plain_decimal(text: str) -> str:
+    """Return a number in its one plain form (no exponent, no trailing zeros), "" for no value."""
+    number = decimal_of(text)
+    if number is None:
+        return ""
+    plain = format(number, "f")
+    if "." in plain:
+        plain = plain.rstrip("0").rstrip(".")
+    return "0" if plain in ("", "-0") else plain
+
+
+def units_of(text: str) -> int | None:
+    """Return an amount in units of 10⁻⁸ (half-even beyond), None for no value; see fields.AmountField."""
+    whole, _, decimals = text.partition(".")
+    digits = whole + decimals
+    # Nearly every amount: plain digits that fit. The rest goes the long and exact way.
+    if len(decimals) <= PLACES and len(digits) <= 17 and digits.isdecimal() and digits.isascii():
+        return int(digits) * 10 ** (PLACES - len(decimals))
+    number = decimal_of(text)
+    if number is None:
+        return None
+    units = int(half_even(number).scaleb(PLACES, context=WIDE))
+    if abs(units) > MAX_UNITS:
+        raise BadValue(f"{text.strip()} is beyond the ±92 billion an amount can hold.")
+    return units
+
+
+def excess_of(text: str) -> Decimal:
+    """Return what rounding an amount to 8 decimals took from it: exact − stored, mostly 0."""
+    number = decimal_of(text)
+    return Decimal(0) if number is None else WIDE.subtract(number, half_even(number))
+
+
+def text_of(text: str) -> str:
+    """Return a text without blanks around it, "" for a null token; NUL cannot be stored and is refused."""
+    bare = text.strip()
+    if "\0" in bare:
+        raise BadValue("The text has a NUL byte in it.")
+    if len(bare) > MAX_TEXT:
+        raise BadValue(f"The text has {len(bare):,} characters; {MAX_TEXT:,} is the limit.")
+    return "" if bare in NO_TEXT else bare
+
+
+def name_of(text: str) -> str:
+    """Return a text that charges are grouped by, of at most 200 characters."""
+    bare = text_of(text)
+    if len(bare) > MAX_NAME:
+        raise BadValue(f"The name has {len(bare):,} characters; {MAX_NAME} is the limit.")
+    return bare
+
+
+def category_of(text: str) -> str:
+    """Return a value of a FOCUS enumeration as the specification writes it (Google sends lower case)."""
+    bare = text_of(text)
+    return bare[:1].upper() + bare[1:] if bare.islower() else bare
+
+
+def currency_of(text: str) -> str:
+    """Return an ISO 4217 code in capitals, "" for none."""
+    bare = text_of(text).upper()
+    if bare and not re.fullmatch(r"[A-Z]{3}", bare):
+        raise BadValue(f"“{text[:60]}” is not a currency. Write its three letters, such as USD.")
+    return bare
+
+
+def time_of(text: str) -> datetime.datetime | None:
+    """Return a FOCUS date-time in UTC, None for no value.
+
+    A date alone is midnight; a time without zone is UTC. Raises BadValue for what has two readings.
+    """
+    bare = text.strip()
+    if not TIME.fullmatch(bare):
+        if is_nothing(bare):
+            return None
+        if SLASHED.fullmatch(bare):
+            raise BadValue(
+                f"“{text[:60]}” can be read as more than one date. Write year-month-day, such as 2025-01-31."
+            )
+        raise BadValue(f"“{text[:60]}” is not a date. Write 2025-01-31 or 2025-01-31T00:00:00Z.")
+    bare = bare.replace(" UTC", "Z").replace("UTC", "Z").replace(" Z", "Z").replace(" +", "+")
+    try:
+        moment = datetime.datetime.fromisoformat(bare)
+    except ValueError as error:
+        raise BadValue(f"“{text[:60]}” is not a date: {error}.") from error
+    if moment.tzinfo is None:
+        return moment.replace(tzinfo=datetime.UTC)
+    try:
+        return moment.astimezone(datetime.UTC)
+    except OverflowError:
+        raise BadValue(f"“{text[:60]}” is out of range.") from None
+
+
+def is_date_only(text: str) -> bool:
+    return bool(DATE.fullmatch(text.strip()))
+
+
+def end_of(times: tuple[str, str, str]) -> datetime.datetime | None:
+    """Return the exclusive end of a charge period from its start, its end and the billing period's end.
+
+    FOCUS ends are exclusive, but some exports name the last day or second instead: an end a second
+    or less before midnight (Oracle), or a bare date where the billing period's end is a bare date
+    on the last day of a month (the lenient form), or one that is not after its start.
+    """
+    start_text, end_text, billing_end_text = times
+    end = time_of(end_text)
+    if end is None:
+        return None
+    if (end + SECOND).date() != end.date():
+        return (end + DAY).replace(hour=0, minute=0, second=0, microsecond=0)
+    if not is_date_only(end_text):
+        return end
+    start = time_of(start_text)
+    if start is not None and end <= start:
+        return end + DAY
+    if is_date_only(billing_end_text):
+        billing_end = time_of(billing_end_text)
+        if billing_end is not None and billing_end.day != 1 and (billing_end + DAY).day == 1:
+            return end + DAY
+    return end
+
+
+def month_of(text: str) -> datetime.date | None:
+    """Return the UTC month a billing period starts in, None for no value."""
+    moment = time_of(text)
+    return None if moment is None else moment.date().replace(day=1)
+
+
+class Tags:
+    """The tags of a row: `pairs` as delivered in one flat object, `canonical` for comparing, `problem` if unreadable."""
+
+    __slots__ = ("canonical", "pairs", "problem")
+
+    def __init__(self, pairs: dict[str, str], canonical: str, problem: str = "") -> None:
+        self.pairs = pairs
+        self.canonical = canonical
+        self.problem = problem
+
+
+def tags_of(text: str) -> Tags:
+    """Read a Tags field: one flat JSON object (FOCUS, Key-Value Format) or no value.
+
+    Never raises for what a provider may send: unreadable tags are flagged, not dropped.
+    """
+    bare = text.strip()
+    if is_nothing(bare) or bare == "{}":
+        return Tags({}, "")
+    if "\0" in bare:
+        raise BadValue("The tags have a NUL byte in them.")
+    if len(bare) > MAX_TAGS:
+        raise BadValue(f"The tags have {len(bare):,} characters; {MAX_TAGS:,} is the limit.")
+    try:
+        found = json.loads(bare, parse_float=str, parse_int=str, parse_constant=str)
+        canonical = json.dumps(found, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    except (ValueError, RecursionError):
+        return Tags({}, bare, "The tags are not a JSON object.")
+    if not isinstance(found, dict):
+        return Tags({}, bare, "The tags are not a JSON object.")
+    pairs: dict[str, str] = {}
+    nested = []
+    for key, value in found.items():
+        if value is None:
+            continue
+        if isinstance(value, (dict, list)):
+            nested.append(key)
+            continue
+        pairs[key] = value if isinstance(value, str) else str(value).lower()
+    problem = f"The tag “{nested[0][:60]}” holds more than one value." if nested else ""
+    return Tags(pairs, canonical, problem)
