@@ -2,12 +2,11 @@
 
 from collections.abc import Mapping
 from decimal import ROUND_HALF_UP, Context, Decimal
-from fractions import Fraction
-from math import floor
 from typing import Any, TypeVar
 
 Key = TypeVar("Key")
 
+CENT_PLACES = 2
 CENT = Decimal("0.01")
 ZERO = Decimal(0)
 
@@ -17,7 +16,9 @@ EXACT = Context(prec=60)
 
 def to_cents(amount: Decimal) -> Decimal:
     """Round to whole cents, halves away from zero, as accountants do."""
-    return amount.quantize(CENT, rounding=ROUND_HALF_UP, context=EXACT)
+    cents = amount.quantize(CENT, rounding=ROUND_HALF_UP, context=EXACT)
+    # −0.001 rounds to 0.00, not to the −0.00 that would be printed.
+    return cents if cents else cents.copy_abs()
 
 
 def split(total: Decimal, weights: Mapping[Key, Decimal]) -> dict[Key, Decimal]:
@@ -31,29 +32,36 @@ def split(total: Decimal, weights: Mapping[Key, Decimal]) -> dict[Key, Decimal]:
     cents = _whole_cents(total)
     if any(weight < 0 for weight in weights.values()):
         raise ValueError("A share cannot be negative.")
-    whole = sum((Fraction(weight) for weight in weights.values()), Fraction(0))
+    shares, _ = _scaled(weights)
+    whole = sum(shares.values())
     if not whole:
         raise ValueError("There is nobody to share among: the weights sum to 0.")
-    exact = {key: abs(cents) * Fraction(weight) / whole for key, weight in weights.items()}
-    parts = _largest_remainder(abs(cents), exact)
     sign = -1 if cents < 0 else 1
+    parts = _largest_remainder(abs(cents), {key: abs(cents) * share for key, share in shares.items()}, whole)
     return {key: _from_cents(sign * part) for key, part in parts.items()}
 
 
 def apportion(total: Decimal, exact: Mapping[Key, Decimal]) -> dict[Key, Decimal]:
     """Round each of `exact` to cents so that together they make `total`, by largest remainder.
 
-    For printing a line's parts below it: amounts may have either sign, and `total` is their sum
-    rounded, or a payer's share of it (then in proportion). Where the exact amounts cancel out but
-    the total does not, the difference goes to the largest.
+    For printing a line's parts below it: the amounts may have either sign, and `total` is their sum
+    rounded, or a few cents off it where several roundings met. What is left after rounding down goes
+    to the largest remainders, a cent each, and never to an amount of nothing while there is another.
+
+    Raises ValueError for a total with parts of a cent, or one that is not 0 and has no parts.
     """
     cents = _whole_cents(total)
-    hundredths = {key: Fraction(amount) * 100 for key, amount in exact.items()}
-    whole = sum(hundredths.values(), Fraction(0))
-    # A line's own rounding is half a cent; anything further away is a share and scales its parts.
-    if whole and abs(whole - cents) > Fraction(1, 2):
-        hundredths = {key: amount * cents / whole for key, amount in hundredths.items()}
-    return {key: _from_cents(part) for key, part in _largest_remainder(cents, hundredths).items()}
+    if not exact:
+        if cents:
+            raise ValueError(f"There is nothing to share {total} among.")
+        return {}
+    amounts, places = _scaled(exact)
+    # A refund is shared as its charge was, with the sign put back last.
+    sign = -1 if cents < 0 else 1
+    parts = _largest_remainder(
+        abs(cents), {key: sign * amount for key, amount in amounts.items()}, 10 ** (places - CENT_PLACES)
+    )
+    return {key: _from_cents(sign * part) for key, part in parts.items()}
 
 
 def plain(amount: Decimal) -> str:
@@ -64,17 +72,27 @@ def plain(amount: Decimal) -> str:
     return f"{'0' if (whole, decimals) == ('-0', '00') else whole}.{decimals}"
 
 
-def _largest_remainder(cents: int, exact: Mapping[Key, Fraction]) -> dict[Key, int]:
-    """Floor every part, then hand out what is left, a cent each, to the largest remainders."""
-    parts = {key: floor(part) for key, part in exact.items()}
-    by_remainder: list[Any] = sorted(exact, key=lambda key: (parts[key] - exact[key], _stable(key)))
+def _largest_remainder(cents: int, numerators: Mapping[Key, int], denominator: int) -> dict[Key, int]:
+    """Round every part (a fraction of whole cents) down, then hand out what is left, a cent each."""
+    floors = {key: divmod(numerator, denominator) for key, numerator in numerators.items()}
+    parts = {key: floor for key, (floor, _) in floors.items()}
     residue = cents - sum(parts.values())
-    step = 1 if residue >= 0 else -1
-    if step < 0:
-        by_remainder.reverse()
-    for turn in range(abs(residue)) if by_remainder else ():
-        parts[by_remainder[turn % len(by_remainder)]] += step
+    if not residue:
+        return parts
+    takers: list[Any] = [key for key, numerator in numerators.items() if numerator] or list(numerators)
+    takers.sort(key=lambda key: (-floors[key][1], _stable(key)))
+    if residue < 0:
+        takers.reverse()
+    each, rest = divmod(abs(residue), len(takers))
+    for turn, key in enumerate(takers):
+        parts[key] += (each + (turn < rest)) * (1 if residue > 0 else -1)
     return parts
+
+
+def _scaled(amounts: Mapping[Key, Decimal]) -> tuple[dict[Key, int], int]:
+    """Return the amounts as whole numbers of one unit, and its decimal places (2 or more)."""
+    places = max([CENT_PLACES, *(-int(amount.as_tuple().exponent) for amount in amounts.values())])
+    return {key: int(amount.scaleb(places, context=EXACT)) for key, amount in amounts.items()}, places
 
 
 def _stable(key: Any) -> tuple[str, str]:
