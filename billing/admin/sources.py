@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from django import forms
 from django.contrib import admin
 from django.core.exceptions import ValidationError
 from django.db import models
@@ -18,7 +17,7 @@ from ..models import CostMeasureChange, Import, Source
 from .base import BillingAdmin, actor_of, badge
 
 
-class MeasureFormSet(BaseInlineFormSet[CostMeasureChange, Source, forms.ModelForm[CostMeasureChange]]):
+class MeasureFormSet(BaseInlineFormSet):
     """Changes of measure, refused where they would reach a month that is charged."""
 
     def clean(self) -> None:
@@ -31,7 +30,7 @@ class MeasureFormSet(BaseInlineFormSet[CostMeasureChange, Source, forms.ModelFor
                     raise ValidationError(str(error)) from error
 
 
-class MeasureInline(admin.TabularInline[CostMeasureChange, Source]):
+class MeasureInline(admin.TabularInline):
     """Which cost is charged, from which month on; a step that is there already stays."""
 
     model = CostMeasureChange

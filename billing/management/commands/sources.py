@@ -102,11 +102,11 @@ class Command(BillingCommand):
         if fields or not month:
             changed = sourcing.change(source=source, fields=fields, actor=self.actor, now=self.now)
             source = changed.source
-            said += [f"{field}: {changed.before[field] or '–'} → {after or '–'}" for field, after in changed.after.items()]
+            said += [
+                f"{field}: {changed.before[field] or '–'} → {after or '–'}" for field, after in changed.after.items()
+            ]
         if month and measure:
-            sourcing.change_measure(
-                source=source, measure=measure, from_month=month, actor=self.actor, now=self.now
-            )
+            sourcing.change_measure(source=source, measure=measure, from_month=month, actor=self.actor, now=self.now)
             said.append(f"cost measure: {measure} from {month_text(month)}")
         missing = sourcing.missing_accounting(source)
         text = f"Source {source}: " + ("; ".join(said) if said else "everything was set so already") + "."
