@@ -1,0 +1,50 @@
+"""Make a new installation ready, or bring one up to date after an upgrade."""
+
+from typing import Any
+
+from django.core.management import call_command
+from django.db import connection
+from django.db.migrations.executor import MigrationExecutor
+
+from billing.commands import BillingCommand
+from openchargeback import reference, roles
+
+from .sync_roles import roles_text
+
+
+class Command(BillingCommand):
+    help = (
+        "Migrate the database, write the roles and add missing reference data. All a new installation "
+        "needs; safe to repeat, and what you changed stays."
+    )
+    # The checks look at tables and triggers that the migration is about to make.
+    requires_system_checks: list[str] = []
+
+    def run(self, **options: Any) -> None:
+        executor = MigrationExecutor(connection)
+        pending = executor.migration_plan(executor.loader.graph.leaf_nodes())
+        call_command("migrate", interactive=False, verbosity=0)
+        synced = roles.sync_roles()
+        loaded = reference.load_reference(actor=self.actor, now=self.now)
+        lines = [
+            f"Database: {len(pending)} migrations applied." if pending else "Database: up to date.",
+            roles_text(synced),
+            f"Sources: added {', '.join(loaded.sources_added)}."
+            if loaded.sources_added
+            else f"Sources: all there ({', '.join(loaded.sources_kept)}).",
+            "Policy: the defaults were added; set your institution's in the admin."
+            if loaded.policy_added
+            else "Policy: kept.",
+            "Next: `manage.py createsuperuser` for a first account, `manage.py sources set NAME …` for accounting, "
+            "`manage.py ingest FILE…`.",
+        ]
+        self.report(
+            {
+                "migrations": [f"{migration.app_label}.{migration.name}" for migration, _ in pending],
+                "roles": [{"name": role.name, "added": role.added, "removed": role.removed} for role in synced],
+                "sources_added": loaded.sources_added,
+                "sources_kept": loaded.sources_kept,
+                "policy_added": loaded.policy_added,
+            },
+            "\n".join(lines),
+        )

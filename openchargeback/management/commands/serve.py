@@ -1,0 +1,33 @@
+"""Run the web server and the background worker together."""
+
+import os
+from typing import Any
+
+from django.core.management.base import CommandError, CommandParser
+
+from billing.commands import BillingCommand
+from openchargeback import serving
+
+
+class Command(BillingCommand):
+    help = "Serve the site and run its background work, until Ctrl+C or a signal ends both."
+
+    def arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: this machine only)")
+        parser.add_argument("--port", type=int, default=8000)
+        parser.add_argument("--web-workers", type=int, default=min(4, os.cpu_count() or 1), metavar="N")
+
+    def run(self, *, host: str, port: int, web_workers: int, **options: Any) -> None:
+        serving.require_ready()
+        serving.require_free(host, port)
+        shown = "localhost" if host in ("127.0.0.1", "::1") else host
+        served = serving.run_together(
+            serving.commands(host=host, port=port, web_workers=web_workers),
+            started=lambda: self.stderr.write(f"Serving at http://{shown}:{port} (Ctrl+C ends it).", self.style.NOTICE),
+        )
+        if not served.asked:
+            raise CommandError(
+                f"The {served.child} process ended with code {served.exit_code}; the rest was ended with it. "
+                "What it wrote above says why."
+            )
+        self.report({"served": f"http://{shown}:{port}", "ended": "asked"}, "Ended.")

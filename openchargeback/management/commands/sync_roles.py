@@ -1,0 +1,27 @@
+"""Write the roles of roles.py to the database."""
+
+from typing import Any
+
+from billing.commands import BillingCommand
+from openchargeback import roles
+
+
+class Command(BillingCommand):
+    help = "Give each role (a group) exactly the permissions the program says; safe to repeat."
+
+    def run(self, **options: Any) -> None:
+        synced = roles.sync_roles()
+        self.report(
+            {"roles": [{"name": role.name, "added": role.added, "removed": role.removed} for role in synced]},
+            roles_text(synced),
+        )
+
+
+def roles_text(synced: list[roles.SyncedRole]) -> str:
+    """Say which roles changed, in one line."""
+    changed = [role for role in synced if role.added or role.removed]
+    if not changed:
+        return f"{len(synced)} roles are as they should be: {', '.join(role.name for role in synced)}."
+    return "Roles: " + "; ".join(
+        f"{role.name} {len(role.added)} permissions added, {len(role.removed)} taken away" for role in changed
+    )
