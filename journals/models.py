@@ -37,7 +37,8 @@ class Journal(models.Model):
         State.SUBMITTED: {State.POSTED, State.REJECTED},
         State.POSTED: {State.REVERSED},
         State.REJECTED: frozenset[str](),
-        State.REVERSED: frozenset[str](),
+        # Back to posted when the ledger rejects the reversal.
+        State.REVERSED: {State.POSTED},
     }
 
     number = models.CharField(max_length=32, unique=True, help_text="Such as J2025-01-1; R2025-01-1 for a reversal.")
@@ -61,7 +62,7 @@ class Journal(models.Model):
     rejection_reason = models.TextField(blank=True)
     reversed_at = models.DateTimeField(null=True, blank=True)
     reversal_reason = models.TextField(blank=True)
-    reverses = models.OneToOneField("self", null=True, blank=True, on_delete=models.PROTECT, related_name="reversed_by")
+    reverses = models.ForeignKey("self", null=True, blank=True, on_delete=models.PROTECT, related_name="reversals")
     file_path = models.CharField(max_length=254, blank=True)
     file_sha256 = models.CharField(max_length=64, blank=True)
 
@@ -81,6 +82,12 @@ class Journal(models.Model):
                 condition=Q(state="draft"),
                 name="one_draft_per_period",
                 violation_error_message="This period has a draft already.",
+            ),
+            models.UniqueConstraint(
+                fields=["reverses"],
+                condition=~Q(state="rejected"),
+                name="one_standing_reversal",
+                violation_error_message="This journal has a reversal already.",
             ),
             models.CheckConstraint(
                 condition=Q(state="draft") | Q(debits=F("credits")),

@@ -1,0 +1,178 @@
+"""What a format is given and what it gives back: plain rows in, the bytes of a file out."""
+
+import csv
+import datetime
+import io
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Protocol
+
+from openpyxl import Workbook
+from openpyxl.cell import WriteOnlyCell
+from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE
+
+Cell = str | int | Decimal | datetime.date
+
+# What a spreadsheet takes for the start of a formula (OWASP, "CSV Injection").
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
+PLAIN_NUMBER = re.compile(r"-?\d+(\.\d+)?")
+AMOUNT_FORMAT = "#,##0.00"
+
+
+@dataclass(frozen=True)
+class Line:
+    """One side of a pair of a journal: its payer's, or its source's recovery."""
+
+    number: int
+    is_payer: bool
+    fund_org: str
+    natural_account: str
+    debit: Decimal
+    credit: Decimal
+    reference: str
+    description: str
+    kind: str
+    month: str
+    pi_email: str
+    pi_name: str
+    project: str
+    source: str
+    service: str
+    list_cost: Decimal
+    contracted_cost: Decimal
+    segments: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def amount(self) -> Decimal:
+        """Debit less credit: on a payer's line what is charged, negative where it is given back."""
+        return self.debit - self.credit
+
+
+@dataclass(frozen=True)
+class Document:
+    """A journal to be written: its head and its lines, in order."""
+
+    number: str
+    period: str
+    state: str
+    posting_date: datetime.date
+    currency: str
+    lines: list[Line]
+    segments: tuple[str, ...] = ()
+
+    @property
+    def payer_lines(self) -> Iterator[Line]:
+        return (line for line in self.lines if line.is_payer)
+
+    @property
+    def debits(self) -> Decimal:
+        return sum((line.debit for line in self.lines), Decimal(0))
+
+    @property
+    def credits(self) -> Decimal:
+        return sum((line.credit for line in self.lines), Decimal(0))
+
+
+@dataclass(frozen=True)
+class Written:
+    """A file's content and the rows it holds, headings not counted."""
+
+    content: bytes
+    rows: int
+
+
+class Format(Protocol):
+    """A way to write a journal. A ledger's format needs whole accounting; a draft for people does not."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def extension(self) -> str: ...
+
+    @property
+    def is_ledger(self) -> bool: ...
+
+    def write(self, document: Document) -> Written: ...
+
+
+@dataclass(frozen=True)
+class Table:
+    """A sheet: headings, and rows of as many cells."""
+
+    headings: list[str]
+    rows: Iterable[list[Cell]]
+
+
+@dataclass(frozen=True)
+class TableFormat:
+    """A built-in format: a table, as CSV or as a spreadsheet."""
+
+    name: str
+    description: str
+    table: Callable[[Document], Table]
+    is_ledger: bool = False
+    extension: str = "csv"
+
+    def write(self, document: Document) -> Written:
+        return as_csv(self.table(document))
+
+    def write_spreadsheet(self, document: Document) -> Written:
+        return as_spreadsheet(self.table(document), title=document.number or document.period)
+
+
+def guarded(text: str) -> str:
+    """Put an apostrophe before text that a spreadsheet would run as a formula; numbers stay numbers."""
+    if text.startswith(FORMULA_STARTS) and not PLAIN_NUMBER.fullmatch(text):
+        return f"'{text}"
+    return text
+
+
+def as_text(cell: Cell) -> str:
+    """Write a cell as files carry it: amounts with two decimals, dates in ISO form."""
+    if isinstance(cell, Decimal):
+        return f"{cell:.2f}"
+    if isinstance(cell, datetime.date):
+        return cell.isoformat()
+    return str(cell)
+
+
+def as_csv(table: Table) -> Written:
+    """Write a table as CSV (RFC 4180, UTF-8), with no cell that a spreadsheet takes for a formula."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow(table.headings)
+    rows = 0
+    for row in table.rows:
+        writer.writerow([guarded(as_text(cell)) if isinstance(cell, str) else as_text(cell) for cell in row])
+        rows += 1
+    return Written(text.getvalue().encode(), rows)
+
+
+def as_spreadsheet(table: Table, *, title: str) -> Written:
+    """Write a table as XLSX: amounts as numbers, text as text and never as a formula."""
+    book = Workbook(write_only=True)
+    sheet = book.create_sheet(re.sub(r"[\\/*?:\[\]]", "-", title)[:31])
+    sheet.freeze_panes = "A2"
+
+    def cell(value: Cell) -> WriteOnlyCell:
+        if not isinstance(value, str):
+            made = WriteOnlyCell(sheet, value)
+            if isinstance(value, Decimal):
+                made.number_format = AMOUNT_FORMAT
+            return made
+        made = WriteOnlyCell(sheet, ILLEGAL_CHARACTERS_RE.sub("", value))
+        # openpyxl makes a formula of any text that starts with "=".
+        made.data_type = "s"
+        return made
+
+    sheet.append([cell(heading) for heading in table.headings])
+    rows = 0
+    for row in table.rows:
+        sheet.append([cell(value) for value in row])
+        rows += 1
+    content = io.BytesIO()
+    book.save(content)
+    return Written(content.getvalue(), rows)

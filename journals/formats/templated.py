@@ -1,0 +1,276 @@
+"""An institution's own format: a template written in the admin, rendered without access to anything else.
+
+The language is Django's, cut down to values, conditions and a few filters: no loops, no includes, no
+loaders, so that a template can neither read what it was not given nor run for ever.
+"""
+
+import csv
+import io
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from functools import cached_property
+from typing import Any
+
+from django.template import Context, Engine, Library, Template, TemplateSyntaxError, defaultfilters, defaulttags
+from django.template.base import Variable, VariableDoesNotExist, VariableNode
+
+from billing.errors import BillingError
+
+from .documents import Document, Line, Written, as_text, guarded
+
+MAX_BYTES = 50 * 1024 * 1024
+MAX_WIDTH = 1_000
+
+# Around a value while its line is put together, so that a comma in it is not taken for the end of a
+# field. Values are cleared of these two characters first.
+OPEN, SHUT = "\ue000", "\ue001"
+MARKS = re.compile(f"[{OPEN}{SHUT}]")
+
+
+class TemplateFailed(BillingError):
+    """A template cannot be read, or not be filled in; the message says where."""
+
+
+class TemplateTooLarge(TemplateFailed):
+    """A template makes more than a file should hold."""
+
+
+def left(value: Any, width: Any) -> str:
+    """Keep the first characters of a text."""
+    return as_text(value)[: _width(width)]
+
+
+def pad(value: Any, width: Any) -> str:
+    """Fill a text up with blanks at its end, for columns of a fixed width; too long a text is cut."""
+    return as_text(value)[: _width(width)].ljust(_width(width))
+
+
+def zeros(value: Any, width: Any) -> str:
+    """Fill a text up with zeros at its start."""
+    return as_text(value).rjust(_width(width), "0")
+
+
+def cents(value: Any) -> str:
+    """Write an amount in whole cents: 12.30 as 1230."""
+    return str(int(Decimal(value).scaleb(2)))
+
+
+def absolute(value: Any) -> Decimal:
+    """Drop the sign of an amount."""
+    return abs(Decimal(value))
+
+
+def _width(text: Any) -> int:
+    width = int(text)
+    if not 0 <= width <= MAX_WIDTH:
+        raise ValueError(f"A width is from 0 to {MAX_WIDTH}, not {text}.")
+    return width
+
+
+def _language() -> Library:
+    """Return the tags and filters there are: none of them loops, loads, or makes much of little."""
+    library = Library()
+    for tag, compiled in {
+        "if": defaulttags.do_if,
+        "comment": defaulttags.comment,
+        "templatetag": defaulttags.templatetag,
+    }.items():
+        library.tag(tag, compiled)
+    for name, function in {
+        "absolute": absolute,
+        "cents": cents,
+        "cut": defaultfilters.cut,
+        "date": defaultfilters.date,
+        "default": defaultfilters.default,
+        "left": left,
+        "lower": defaultfilters.lower,
+        "pad": pad,
+        "upper": defaultfilters.upper,
+        "zeros": zeros,
+    }.items():
+        library.filter(name, function)
+    return library
+
+
+LANGUAGE = _language()
+
+
+def _engine() -> Engine:
+    engine = Engine(loaders=[], autoescape=False, debug=False)
+    engine.template_builtins = [LANGUAGE]
+    return engine
+
+
+class ValueNode(VariableNode):
+    """Prints a value between marks, and fails where Django would print nothing for a name it does not know."""
+
+    part: str
+    template_name: str
+    token: Any
+
+    def render(self, context: Context) -> str:
+        try:
+            if isinstance(self.filter_expression.var, Variable):
+                self.filter_expression.var.resolve(context)
+            value = self.filter_expression.resolve(context)
+        except VariableDoesNotExist:
+            known = ", ".join(sorted(_names(context.flatten())))
+            raise self.failed(f"there is no “{self.filter_expression.var}”. There are: {known}.") from None
+        except (TypeError, ValueError, ArithmeticError, AttributeError, InvalidOperation) as error:
+            raise self.failed(f"“{self.filter_expression}” cannot be printed: {error}.") from error
+        return f"{OPEN}{MARKS.sub('', as_text('' if value is None else value))}{SHUT}"
+
+    def failed(self, message: str) -> TemplateFailed:
+        return TemplateFailed(f"Template “{self.template_name}”, {self.part}, line {self.token.lineno}: {message}")
+
+
+@dataclass(frozen=True)
+class TemplateFormat:
+    """A template's texts, ready to write a journal with."""
+
+    name: str
+    header: str
+    line: str
+    footer: str = ""
+    is_csv: bool = True
+    extension: str = "csv"
+    is_ledger: bool = True
+
+    @cached_property
+    def compiled(self) -> dict[str, Template]:
+        """The three parts, compiled; raises TemplateFailed for one that cannot be read."""
+        return {part: self._compile(part, text) for part, text in self.parts.items()}
+
+    @property
+    def parts(self) -> dict[str, str]:
+        return {"header": self.header, "line": self.line, "footer": self.footer}
+
+    def write(self, document: Document) -> Written:
+        """Render the header, each line and the footer.
+
+        Raises TemplateFailed, naming the template, its part and the line in it, and
+        TemplateTooLarge beyond 50 MB.
+        """
+        written = bytearray()
+        for piece in self._pieces(document):
+            written += piece.encode()
+            if len(written) > MAX_BYTES:
+                raise TemplateTooLarge(
+                    f"Template “{self.name}” makes a file of more than {MAX_BYTES // 1024**2} MB. Shorten its line."
+                )
+        return Written(bytes(written), len(document.lines))
+
+    def _pieces(self, document: Document) -> Iterator[str]:
+        journal = {
+            "number": document.number,
+            "period": document.period,
+            "state": document.state,
+            "posting_date": document.posting_date,
+            "currency": document.currency,
+            "debits": document.debits,
+            "credits": document.credits,
+            "line_count": len(document.lines),
+        }
+        context = Context({"journal": journal}, autoescape=False, use_l10n=False, use_tz=False)
+        if self.header:
+            yield self._render("header", context)
+        for line in document.lines:
+            with context.push(line=values_of(line, document.segments)):
+                yield self._render("line", context)
+        if self.footer:
+            yield self._render("footer", context)
+
+    def _render(self, part: str, context: Context) -> str:
+        text = self.compiled[part].render(context).rstrip("\r\n")
+        if self.is_csv:
+            return csv_lines(text)
+        return MARKS.sub("", text) + "\n"
+
+    def _compile(self, part: str, text: str) -> Template:
+        try:
+            # Editors on the web send CRLF; a template counts its lines by LF.
+            template = Template(text.replace("\r\n", "\n"), engine=_engine(), name=f"{self.name}: {part}")
+        except TemplateSyntaxError as error:
+            token = getattr(error, "token", None)
+            where = f", line {token.lineno}" if token else ""
+            raise TemplateFailed(
+                f"Template “{self.name}”, {part}{where}: {error} "
+                f"Tags are {', '.join(sorted(LANGUAGE.tags))}; filters are {', '.join(sorted(LANGUAGE.filters))}."
+            ) from error
+        for node in template.nodelist.get_nodes_by_type(VariableNode):
+            node.__class__ = ValueNode
+            node.part, node.template_name = part, self.name
+        return template
+
+
+def values_of(line: Line, segments: tuple[str, ...]) -> dict[str, Any]:
+    """Return what a template may print of a line: plain texts, amounts and numbers."""
+    return {
+        "number": line.number,
+        "side": "payer" if line.is_payer else "recovery",
+        "fund_org": line.fund_org,
+        "natural_account": line.natural_account,
+        "segments": {name: line.segments.get(name, "") for name in segments},
+        "debit": line.debit,
+        "credit": line.credit,
+        "amount": line.amount,
+        "debit_or_credit": "D" if line.debit else "C",
+        "reference": line.reference,
+        "description": line.description,
+        "kind": line.kind,
+        "month": line.month,
+        "pi_email": line.pi_email,
+        "pi_name": line.pi_name,
+        "project": line.project,
+        "source": line.source,
+        "service": line.service,
+        "list_cost": line.list_cost,
+        "contracted_cost": line.contracted_cost,
+    }
+
+
+def csv_lines(text: str) -> str:
+    """Write rendered lines as CSV: fields end at commas of the template, never at those of a value.
+
+    The template may quote a field itself. Whatever starts like a formula is guarded.
+    """
+    fields: list[str] = []
+    current: list[str] = []
+    written = io.StringIO(newline="")
+    writer = csv.writer(written)
+    in_value = in_quotes = False
+
+    def end_field() -> None:
+        fields.append(guarded("".join(current)))
+        current.clear()
+
+    for character in text:
+        if character == OPEN:
+            in_value = True
+        elif character == SHUT:
+            in_value = False
+        elif in_value:
+            current.append(character)
+        elif character == '"':
+            in_quotes = not in_quotes
+        elif character == "," and not in_quotes:
+            end_field()
+        elif character == "\n" and not in_quotes:
+            end_field()
+            writer.writerow(fields)
+            fields.clear()
+        else:
+            current.append(character)
+    end_field()
+    writer.writerow(fields)
+    return written.getvalue()
+
+
+def _names(values: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    for name, value in values.items():
+        if isinstance(value, dict) and value:
+            yield from _names(value, f"{prefix}{name}.")
+        elif name not in ("True", "False", "None"):
+            yield f"{prefix}{name}"
