@@ -1,9 +1,110 @@
 """The admin site: navigation by task, with the dashboard as its index."""
 
+from dataclasses import dataclass
+from typing import Any
+
 from django.contrib.admin import AdminSite
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.urls import reverse
+
+
+@dataclass(frozen=True)
+class Item:
+    """An entry of the navigation: a registered model, under the name of the task."""
+
+    model: str
+    label: str
+    query: str = ""
+
+
+NAVIGATION: dict[str, tuple[Item, ...]] = {
+    "This month": (
+        Item("Import", "Imports"),
+        Item("HeldCharge", "Charges to review"),
+        Item("Statement", "Statements"),
+        Item("Journal", "Journals"),
+        Item("BillingPeriod", "Billing periods"),
+    ),
+    "People and funds": (
+        Item("Person", "PIs"),
+        Item("Project", "Projects"),
+        Item("FundingSource", "Funding sources"),
+    ),
+    "Settings": (
+        Item("Source", "Sources"),
+        Item("Policy", "Policy"),
+        Item("JournalTemplate", "Journal templates"),
+        Item("ExchangeRate", "Exchange rates"),
+    ),
+    "Records": (
+        Item("Charge", "All charges"),
+        Item("Delivery", "Deliveries"),
+        Item("Job", "Background jobs"),
+        Item("AuditEvent", "Audit trail"),
+        Item("User", "Users"),
+        Item("Group", "Roles"),
+    ),
+}
 
 
 class OpenChargebackAdminSite(AdminSite):
     site_header = "OpenChargeback"
     site_title = "OpenChargeback"
     index_title = "Dashboard"
+    site_url = "/statements/"
+    empty_value_display = "–"
+    enable_nav_sidebar = True
+
+    def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[Any]:
+        """Group what this person may see by task; a model that no task names stands under Other."""
+        apps = super().get_app_list(request, app_label)
+        if app_label:
+            return apps
+        models = {model["object_name"]: model for app in apps for model in app["models"]}
+        groups = []
+        for number, (name, items) in enumerate(NAVIGATION.items()):
+            shown = [
+                {
+                    **models[item.model],
+                    "name": item.label,
+                    "admin_url": models[item.model]["admin_url"] and models[item.model]["admin_url"] + item.query,
+                    "add_url": None,
+                }
+                for item in items
+                if item.model in models
+            ]
+            if number == 0 and apps:
+                shown.insert(0, self._dashboard_entry())
+            if shown:
+                groups.append(self._group(name, shown))
+        named = {item.model for items in NAVIGATION.values() for item in items}
+        if rest := [model for name, model in models.items() if name not in named]:
+            groups.append(self._group("Other", rest))
+        return groups
+
+    def _group(self, name: str, models: list[dict[str, Any]]) -> dict[str, Any]:
+        label = name.lower().replace(" ", "-")
+        return {"name": name, "app_label": label, "app_url": "", "has_module_perms": True, "models": models}
+
+    def _dashboard_entry(self) -> dict[str, Any]:
+        return {
+            "name": "Dashboard",
+            "object_name": "Dashboard",
+            "admin_url": reverse("admin:index"),
+            "add_url": None,
+            "view_only": True,
+            "is_exact": True,
+        }
+
+    def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        from .dashboard import dashboard
+
+        context = {
+            **self.each_context(request),
+            "title": self.index_title,
+            "board": dashboard(month=request.GET.get("period", ""), user=request.user),
+            **(extra_context or {}),
+        }
+        request.current_app = self.name  # type: ignore[attr-defined]
+        return TemplateResponse(request, self.index_template or "admin/index.html", context)

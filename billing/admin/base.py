@@ -156,6 +156,10 @@ class BoundedPaginator(Paginator):
     def is_more(self) -> bool:
         return self.count > COUNTED
 
+    @property
+    def counted(self) -> str:
+        return count(COUNTED)
+
 
 SECRET = ("password",)
 

@@ -1,0 +1,79 @@
+// Small helps of the admin, each optional: the progress of jobs, the field for files.
+(() => {
+  "use strict";
+
+  // A job's progress, asked for until it is over; without script a link on the page reloads it.
+  const follow = (line) => {
+    const bar = line.querySelector("progress");
+    const message = line.querySelector("[data-job-message]");
+    const ask = async () => {
+      let job;
+      try {
+        const answer = await fetch(line.dataset.job, { headers: { Accept: "application/json" } });
+        if (!answer.ok) return;
+        job = await answer.json();
+      } catch {
+        setTimeout(ask, 5000);
+        return;
+      }
+      if (job.is_over) {
+        location.reload();
+        return;
+      }
+      if (bar && job.total) bar.value = job.percent;
+      if (message) message.textContent = job.message;
+      setTimeout(ask, 1000);
+    };
+    setTimeout(ask, 1000);
+  };
+  document.querySelectorAll("[data-job]").forEach(follow);
+
+  const size = (bytes) => {
+    const units = ["bytes", "KB", "MB", "GB"];
+    let unit = 0;
+    while (bytes >= 1024 && unit < units.length - 1) {
+      bytes /= 1024;
+      unit += 1;
+    }
+    return `${unit ? bytes.toFixed(1) : bytes} ${units[unit]}`;
+  };
+
+  document.querySelectorAll("[data-drop]").forEach((zone) => {
+    const input = zone.querySelector("input[type=file]");
+    const list = zone.querySelector("[data-chosen]");
+    const limit = Number(zone.dataset.limit);
+    const show = () => {
+      let total = 0;
+      list.replaceChildren(
+        ...[...input.files].map((file) => {
+          total += file.size;
+          const item = document.createElement("li");
+          const name = document.createElement("span");
+          const bytes = document.createElement("span");
+          name.textContent = file.name;
+          bytes.textContent = size(file.size);
+          bytes.className = "quiet";
+          item.append(name, bytes);
+          return item;
+        }),
+      );
+      input.setCustomValidity(limit && total > limit ? `Together at most ${size(limit)}: choose fewer files.` : "");
+      input.reportValidity();
+    };
+    input.addEventListener("change", show);
+    ["dragenter", "dragover"].forEach((kind) =>
+      zone.addEventListener(kind, (event) => {
+        event.preventDefault();
+        zone.classList.add("is-over");
+      }),
+    );
+    ["dragleave", "drop"].forEach((kind) => zone.addEventListener(kind, () => zone.classList.remove("is-over")));
+    zone.addEventListener("drop", (event) => {
+      event.preventDefault();
+      if (event.dataTransfer.files.length) {
+        input.files = event.dataTransfer.files;
+        show();
+      }
+    });
+  });
+})();
