@@ -1,13 +1,87 @@
 """The steps of a billing period, and the question every change asks first: does it take changes?"""
 
-from django.db import connection
+import datetime
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
 
+from django.db import connection
+from django.db.models import Count, Q, Sum
+from django.utils import timezone
+
+from . import audit
+from .audit import Actor
 from .errors import BillingError
-from .models import BillingPeriod
+from .models import BillingPeriod, Charge, PayerLine
+from .money import ZERO, plain
 
 
 class PeriodClosed(BillingError):
     """A change was asked of a period that takes none."""
+
+
+class PeriodFinalized(PeriodClosed):
+    """A change was asked of a period that is finished for good."""
+
+
+class PeriodExists(BillingError):
+    """A period was to be opened that is there already."""
+
+
+class StepNotPossible(BillingError):
+    """A period cannot move from where it is to where it was asked to."""
+
+
+class ReviewNeedsDate(BillingError):
+    """A period goes into review without a day it ends on, or with one that has passed."""
+
+
+class PeriodHasHeldCharges(BillingError):
+    """A period cannot close while charges wait for review."""
+
+
+class ReasonMissing(BillingError):
+    """A period was to be reopened without a reason."""
+
+
+@dataclass(frozen=True)
+class Obstacle:
+    """Something to be done before a period can be finalized, and the page to do it on."""
+
+    text: str
+    url: str = ""
+
+
+class NotReadyToFinalize(BillingError):
+    """A period cannot be finalized yet; `obstacles` are all the reasons."""
+
+    def __init__(self, period: BillingPeriod, obstacles: Iterable[Obstacle]) -> None:
+        self.obstacles = list(obstacles)
+        reasons = "".join(f"\n- {obstacle.text}" for obstacle in self.obstacles)
+        super().__init__(f"Billing period {period} cannot be finalized yet:{reasons}")
+
+
+@dataclass
+class PeriodFigures:
+    """A period at a glance. What is billed is by currency, for currencies are never added."""
+
+    period: BillingPeriod
+    charges: int = 0
+    billed: dict[str, Decimal] = field(default_factory=dict)
+    held: int = 0
+    due: Decimal = ZERO
+
+
+# What must hold before a period is finalized, by name; apps further on add theirs when they load.
+FinalizeCheck = Callable[[BillingPeriod], list[Obstacle]]
+_finalize_checks: dict[str, FinalizeCheck] = {}
+
+
+def register_finalize_check(name: str, check: FinalizeCheck) -> None:
+    """Have `check` asked before any period is finalized; a second one of the same name replaces it."""
+    _finalize_checks[name] = check
 
 
 def require_open(*periods: BillingPeriod) -> list[BillingPeriod]:
@@ -28,3 +102,227 @@ def require_open(*periods: BillingPeriod) -> list[BillingPeriod]:
         names = ", ".join(f"{period} is {period.get_status_display().lower()}" for period in shut)
         raise PeriodClosed(f"Billing period {names}: it takes no changes. Reopen it, or use an open month.")
     return fresh
+
+
+def locked(period: BillingPeriod) -> BillingPeriod:
+    """Return the period as it stands, locked FOR UPDATE for the rest of the transaction.
+
+    It waits for every change that asked `require_open`. Take it before that, never after: two who
+    hold the period open would wait for each other.
+    """
+    return BillingPeriod.objects.select_for_update().get(pk=period.pk)
+
+
+def open_period(*, month: datetime.date, actor: Actor, now: datetime.datetime) -> BillingPeriod:
+    """Open the billing period of a month; raise PeriodExists where there is one."""
+    with audit.gesture(actor=actor, now=now):
+        period, is_new = _get_or_open(month, actor=actor, now=now)
+        if not is_new:
+            raise PeriodExists(f"Billing period {period} exists already: it is {_status(period)}.")
+        return period
+
+
+def ensure_period(*, month: datetime.date, actor: Actor, now: datetime.datetime) -> BillingPeriod:
+    """Return the billing period of a month, opened if there was none."""
+    return _get_or_open(month, actor=actor, now=now)[0]
+
+
+def start_review(*, period: BillingPeriod, until: datetime.date, actor: Actor, now: datetime.datetime) -> BillingPeriod:
+    """Put an open period in review until a day (included); asked again, move that day.
+
+    Raises StepNotPossible for a closed period and ReviewNeedsDate for a day that has passed.
+    """
+    with audit.gesture(actor=actor, now=now) as gesture:
+        period = locked(period)
+        before = _stamps(period)
+        if period.status != BillingPeriod.Status.REVIEW:
+            _require_step(period, BillingPeriod.Status.REVIEW)
+        _require_to_come(until, now)
+        period.status = BillingPeriod.Status.REVIEW
+        period.review_until = until
+        period.review_at, period.review_by = now, actor.name
+        period.save()
+        gesture.record("period.review_started", period, before=before, after=_stamps(period))
+        return period
+
+
+def close(*, period: BillingPeriod, actor: Actor, now: datetime.datetime) -> BillingPeriod:
+    """Close a period: its charges, decisions and entries stand from here on.
+
+    Raises StepNotPossible, or PeriodHasHeldCharges while charges wait for review.
+    """
+    with audit.gesture(actor=actor, now=now) as gesture:
+        period = locked(period)
+        before = _stamps(period)
+        _require_step(period, BillingPeriod.Status.CLOSED)
+        if held := _held(period):
+            raise PeriodHasHeldCharges(f"Billing period {period} cannot close: {held.text}")
+        period.status = BillingPeriod.Status.CLOSED
+        period.closed_at, period.closed_by = now, actor.name
+        period.save()
+        gesture.record("period.closed", period, before=before, after=_stamps(period))
+        return period
+
+
+def reopen(
+    *,
+    period: BillingPeriod,
+    reason: str,
+    to: str = BillingPeriod.Status.OPEN,
+    until: datetime.date | None = None,
+    actor: Actor,
+    now: datetime.datetime,
+) -> BillingPeriod:
+    """Take a closed period back to open or to review, for a reason that the audit trail keeps.
+
+    Back in review, it ends on `until`, or on the day it was to end before. The stamps of the steps
+    taken back are cleared; the audit trail keeps them too.
+
+    Raises StepNotPossible (a finalized period is never reopened), ReasonMissing or ReviewNeedsDate.
+    """
+    with audit.gesture(actor=actor, now=now) as gesture:
+        period = locked(period)
+        before = _stamps(period)
+        if period.status == BillingPeriod.Status.OPEN or to not in (
+            BillingPeriod.Status.OPEN,
+            BillingPeriod.Status.REVIEW,
+        ):
+            raise _not_possible(period, to)
+        _require_step(period, to)
+        if not reason.strip():
+            raise ReasonMissing(f"Say why billing period {period} is reopened.")
+        period.status = to
+        period.closed_at, period.closed_by = None, ""
+        if to == BillingPeriod.Status.REVIEW:
+            ends = until or period.review_until
+            if ends is None:
+                raise ReviewNeedsDate(f"Billing period {period} was not in review before. Say until when it is now.")
+            _require_to_come(ends, now)
+            period.review_until = ends
+            period.review_at, period.review_by = now, actor.name
+        else:
+            period.review_until = period.review_at = None
+            period.review_by = ""
+        period.save()
+        gesture.record("period.reopened", period, before=before, after=_stamps(period), note=reason.strip())
+        return period
+
+
+def finalize(*, period: BillingPeriod, notes: str = "", actor: Actor, now: datetime.datetime) -> BillingPeriod:
+    """Finish a closed period for good.
+
+    Raises StepNotPossible, or NotReadyToFinalize with every obstacle there is.
+    """
+    with audit.gesture(actor=actor, now=now) as gesture:
+        period = locked(period)
+        before = _stamps(period)
+        _require_step(period, BillingPeriod.Status.FINALIZED)
+        if found := obstacles(period):
+            raise NotReadyToFinalize(period, found)
+        period.status = BillingPeriod.Status.FINALIZED
+        period.finalized_at, period.finalized_by = now, actor.name
+        period.notes = "\n".join(filter(None, (period.notes, notes.strip())))
+        period.save()
+        gesture.record("period.finalized", period, before=before, after=_stamps(period), note=notes.strip())
+        return period
+
+
+def obstacles(period: BillingPeriod) -> list[Obstacle]:
+    """Return all that stands between a period and its finalizing, from billing and the registered checks."""
+    found = [held] if (held := _held(period)) else []
+    for name in sorted(_finalize_checks):
+        found += _finalize_checks[name](period)
+    return found
+
+
+def figures() -> list[PeriodFigures]:
+    """Return every period, the newest first, with its charges, what is held and what is due."""
+    of: dict[int, PeriodFigures] = {
+        period.pk: PeriodFigures(period) for period in BillingPeriod.objects.order_by("-month")
+    }
+    counted = (
+        Charge.objects.live()
+        .order_by()
+        .values_list("charged_in", "currency")
+        .annotate(charges=Count("*"), billed=Sum("billed_cost"), held=Count("pk", filter=Q(state=Charge.State.HELD)))
+    )
+    for pk, currency, charges, billed, held in counted:
+        of[pk].charges += charges
+        of[pk].billed[currency] = billed
+        of[pk].held += held
+    due = PayerLine.objects.filter(kind=PayerLine.Kind.CHARGE).order_by().values_list("period")
+    for pk, charged in due.annotate(due=Sum("charged")):
+        of[pk].due = charged
+    for each in of.values():
+        each.billed = dict(sorted(each.billed.items()))
+    return list(of.values())
+
+
+def _get_or_open(month: datetime.date, *, actor: Actor, now: datetime.datetime) -> tuple[BillingPeriod, bool]:
+    if month.day != 1:
+        raise ValueError("A billing period is the first day of a month.")
+    with audit.gesture(actor=actor, now=now) as gesture:
+        period, is_new = BillingPeriod.objects.get_or_create(
+            month=month, defaults={"opened_at": now, "opened_by": actor.name}
+        )
+        if is_new:
+            gesture.record("period.opened", period, after=_stamps(period))
+        return period, is_new
+
+
+def _require_step(period: BillingPeriod, to: str) -> None:
+    if to not in BillingPeriod.TRANSITIONS[BillingPeriod.Status(period.status)]:
+        raise _not_possible(period, to)
+
+
+def _not_possible(period: BillingPeriod, to: str) -> StepNotPossible:
+    next_steps = BillingPeriod.TRANSITIONS[BillingPeriod.Status(period.status)]
+    named = ", ".join(status.label.lower() for status in BillingPeriod.Status if status in next_steps)
+    wanted = BillingPeriod.Status(to).label.lower() if to in BillingPeriod.Status.values else to
+    return StepNotPossible(
+        f"Billing period {period} is {_status(period)}: its next step cannot be “{wanted}”, "
+        + (f"but {named}." if named else "and it takes no other.")
+    )
+
+
+def _require_to_come(until: datetime.date, now: datetime.datetime) -> None:
+    if until < timezone.localdate(now):
+        raise ReviewNeedsDate(f"A review cannot end on {until}: that day has passed.")
+
+
+def _held(period: BillingPeriod) -> Obstacle | None:
+    billed: dict[str, Decimal] = defaultdict(Decimal)
+    count = 0
+    held = Charge.objects.in_month(period).held().order_by().values_list("currency")
+    for currency, charges, amount in held.annotate(charges=Count("*"), amount=Sum("billed_cost")):
+        count += charges
+        billed[currency] = amount
+    if not count:
+        return None
+    amounts = ", ".join(f"{currency} {plain(amount)}" for currency, amount in sorted(billed.items()))
+    return Obstacle(
+        f"{count:,} {'charge is' if count == 1 else 'charges are'} held for review ({amounts} billed). "
+        f"Decide them in the review queue, or with `manage.py review list -p {period}`."
+    )
+
+
+def _status(period: BillingPeriod) -> str:
+    return BillingPeriod.Status(period.status).label.lower()
+
+
+def _stamps(period: BillingPeriod) -> dict[str, Any]:
+    """Return what a step changes, as the audit trail keeps it."""
+    stamps = {
+        name: getattr(period, name)
+        for name in (
+            "status",
+            "review_until",
+            "review_at",
+            "review_by",
+            "closed_at",
+            "closed_by",
+            "finalized_at",
+            "finalized_by",
+        )
+    }
+    return {name: str(stamp) for name, stamp in stamps.items() if stamp}

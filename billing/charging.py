@@ -1,0 +1,768 @@
+"""Charging: exact charges become whole cents, and who pays which of them. The only place that rounds money."""
+
+import datetime
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import cached_property
+from typing import Any, NamedTuple
+
+from django.db.models import Case, Count, Expression, F, Q, Sum, Value, When
+
+from . import audit, closing, money
+from .audit import Actor
+from .errors import BillingError
+from .fields import AmountField, half_even
+from .models import (
+    BillingPeriod,
+    BillingReference,
+    Charge,
+    ExchangeRate,
+    PayerLine,
+    PayerSplit,
+    PayerSplitShare,
+    Person,
+    Policy,
+    Project,
+    Source,
+)
+from .models.periods import month_text
+from .money import EXACT, ZERO
+
+SEPARATOR = "|"
+KEY_LENGTH = 1000
+HUNDRED = Decimal(100)
+BATCH = 500
+
+# Beyond this many owners one pass over the month is quicker than looking each of them up.
+MANY_OWNERS = 200
+
+
+class MissingRate(BillingError):
+    """Charges in a foreign currency, and no exchange rate for their month."""
+
+
+class MissingEffectiveCost(BillingError):
+    """A source is charged by EffectiveCost, and rows of it have none."""
+
+
+class MissingPI(BillingError):
+    """Charges that nobody answers for."""
+
+
+class MissingFundOrg(BillingError):
+    """Charges that no fund/org pays."""
+
+
+class MissingCenterFundOrg(BillingError):
+    """Absorbed charges, and no fund/org of the center's own."""
+
+
+class BrokenSplit(BillingError):
+    """A split whose shares are not 100 percent."""
+
+
+@dataclass(frozen=True)
+class Charged:
+    """What a run of charging made of a month, in the policy's currency."""
+
+    lines: int
+    charged: Decimal
+    rounding: Decimal
+    held_count: int
+    held_billed: Decimal
+    created: int
+    changed: int
+    deleted: int
+    # Amounts of different currencies are never added: what is held in others, as billed.
+    held_foreign: dict[str, Decimal]
+
+
+@dataclass(frozen=True)
+class ResourceShare:
+    """A resource's part of a payer line, in cents that add up to the line."""
+
+    name: str
+    resource_id: str
+    count: int
+    list_cost: Decimal
+    contracted_cost: Decimal
+    charged: Decimal
+
+
+def make_payer_lines(*, period: BillingPeriod, actor: Actor, now: datetime.datetime) -> Charged:
+    """Bring a month's payer lines and references up to date with its charges.
+
+    Lines are upserted by their natural key: those that did not change keep their row and time, those
+    that nothing stands for any more are deleted. References are numbered in the order of PI e-mail
+    and project code by code point; a number once given stays, later owners get the next.
+
+    Raises PeriodFinalized, MissingRate, MissingEffectiveCost, MissingPI, MissingFundOrg,
+    MissingCenterFundOrg or BrokenSplit, each with what to do; then nothing is changed.
+    """
+    with audit.gesture(actor=actor, now=now) as gesture:
+        period = closing.locked(period)
+        if period.status == BillingPeriod.Status.FINALIZED:
+            raise closing.PeriodFinalized(f"Billing period {period} is finalized: its payer lines stand.")
+        if period.takes_changes:
+            stamp_project_splits(period)
+        lines = _lines_of(_Month(period, is_stamped=True))
+        references = _references(period, lines)
+        for line in lines:
+            line.reference = references[line.pi_id, line.project_id]
+            line.computed_at = now
+        created, changed, deleted = _store(period, lines)
+        held = {
+            currency: (count, billed)
+            for currency, count, billed in Charge.objects.in_month(period)
+            .held()
+            .values_list("currency")
+            .annotate(count=Count("*"), billed=Sum("billed_cost"))
+        }
+        home = Policy.objects.current().currency
+        charged = Charged(
+            lines=len(lines),
+            charged=sum((line.charged for line in lines), ZERO),
+            rounding=sum((line.rounding for line in lines), ZERO),
+            held_count=sum(count for count, _ in held.values()),
+            held_billed=held.pop(home, (0, ZERO))[1],
+            created=created,
+            changed=changed,
+            deleted=deleted,
+            held_foreign={currency: billed for currency, (_, billed) in sorted(held.items())},
+        )
+        if created or changed or deleted:
+            gesture.record(
+                "payer_lines.made",
+                period,
+                after={
+                    "lines": charged.lines,
+                    "charged": str(charged.charged),
+                    "created": created,
+                    "changed": changed,
+                    "deleted": deleted,
+                },
+            )
+        return charged
+
+
+def compute(period: BillingPeriod) -> list[PayerLine]:
+    """Return the payer lines a month's charges make, unsaved and without reference; write nothing.
+
+    Each group's exact sums are converted, rounded to cents once, and then split among its payers.
+    Raises the errors of `make_payer_lines`.
+    """
+    return _lines_of(_Month(period))
+
+
+def resources_of(period: BillingPeriod, lines: Collection[PayerLine]) -> dict[str, list[ResourceShare]]:
+    """Return what each of a month's payer lines is made of, by payer key, the costliest resources first.
+
+    List, contracted and charged amounts each add up to the line's to the cent. One grouped query
+    serves all the lines, so ask for many at once.
+    """
+    wanted = {line.key: line for line in lines}
+    month = _Month(period)
+    exact: dict[str, dict[tuple[str, str], _Sums]] = {key: {} for key in wanted}
+    for group, sums, resource in month.resources(wanted.values()):
+        for key, part in month.exact_parts(group, sums):
+            if key in wanted:
+                exact[key].setdefault(resource, _Sums()).add(part)
+    return {key: _shares(wanted[key], resources) for key, resources in exact.items()}
+
+
+def payer_key(
+    *,
+    for_period: str,
+    kind: str,
+    pi_email: str,
+    project_code: str,
+    fund_org: str,
+    source_name: str,
+    natural_account: str,
+    service_name: str,
+    currency: str,
+) -> str:
+    """Return the natural key of a payer line in one text: its parts between bars, in this order.
+
+    The same payer has the same key in every run, and two payers never share one: a bar or a
+    backslash within a part is escaped. `for_period` is the month the charges were delivered for,
+    `currency` the one they were delivered in. Nothing is null: no PI and no project are empty.
+    """
+    parts = (
+        for_period,
+        kind,
+        pi_email,
+        project_code,
+        fund_org,
+        source_name,
+        natural_account,
+        service_name,
+        currency,
+    )
+    key = SEPARATOR.join(part.replace("\\", "\\\\").replace(SEPARATOR, "\\" + SEPARATOR) for part in parts)
+    if len(key) > KEY_LENGTH:
+        # Only names made of bars come here; a digest of the whole keeps them apart.
+        digest = hashlib.sha256(key.encode()).hexdigest()
+        key = f"{key[: KEY_LENGTH - len(digest)]}{digest}"
+    return key
+
+
+def stamp_project_splits(period: BillingPeriod) -> int:
+    """Give the live charges of a month the split their project has on their day of service.
+
+    The day is that of the start of the charge period (UTC). Where splits of a project overlap, the
+    one that begins later holds; where none holds any more, the charge goes back to its own
+    fund/org. What a decision attributed stays as decided. Returns how many charges it touched.
+    The caller holds the period open.
+    """
+    splits = _project_splits()
+    if not splits:
+        return 0
+    stamped = 0
+    month = Charge.objects.in_month(period).exclude(attributed_by=Charge.AttributedBy.DECISION)
+    # One look through the index of the month tells which projects are in it, and with which PIs: with
+    # both, each update below goes straight to its charges.
+    owners: dict[int, list[int | None]] = defaultdict(list)
+    of_projects = {split.project_id for split in splits}
+    for project_id, pi_id in (
+        Charge.objects.in_month(period).filter(project__in=of_projects).values_list("project", "pi").distinct()
+    ):
+        owners[project_id].append(pi_id)
+    for split in splits:
+        if split.project_id in owners:
+            stamped += (
+                month.filter(_owned_by(owners[split.project_id]), _holds(split, splits))
+                .exclude(payer_split=split.pk)
+                .update(payer_split=split.pk)
+            )
+    stale = month.filter(payer_split__in=[split.pk for split in splits])
+    for split in splits:
+        stale = stale.exclude(_holds(split, splits), payer_split=split.pk)
+    return stamped + stale.update(payer_split=None)
+
+
+@dataclass(slots=True)
+class _Sums:
+    """Exact amounts that belong together, in one currency."""
+
+    list_cost: Decimal = ZERO
+    contracted_cost: Decimal = ZERO
+    charged: Decimal = ZERO
+    count: int = 0
+
+    def add(self, other: "_Sums") -> None:
+        self.list_cost += other.list_cost
+        self.contracted_cost += other.contracted_cost
+        self.charged += other.charged
+        self.count += other.count
+
+    def times(self, factor: Decimal) -> "_Sums":
+        return _Sums(
+            EXACT.multiply(self.list_cost, factor),
+            EXACT.multiply(self.contracted_cost, factor),
+            EXACT.multiply(self.charged, factor),
+            self.count,
+        )
+
+
+class _Group(NamedTuple):
+    """What is rounded together: everything of one payer (or split) for one service of a source."""
+
+    for_period_id: int
+    kind: str
+    pi_id: int | None
+    project_id: int | None
+    fund_org: str
+    split_id: int | None
+    source_id: int
+    natural_account: str
+    service_name: str
+    currency: str
+
+
+class _Payer(NamedTuple):
+    key: str
+    kind: str
+    fund_org: str
+    percent: Decimal
+
+
+class _Month:
+    """A month being charged: its charges in groups, and all there is to look up for them."""
+
+    def __init__(self, period: BillingPeriod, *, is_stamped: bool = False) -> None:
+        self.period = period
+        self.policy = Policy.objects.current()
+        self.sources = Source.objects.in_bulk()
+        self.periods = BillingPeriod.objects.in_bulk()
+        self.people = Person.objects.in_bulk()
+        self.projects = Project.objects.in_bulk()
+        self.rates = {(rate.period_id, rate.currency): rate.rate for rate in ExchangeRate.objects.order_by()}
+        # A closed month keeps the splits it was closed with.
+        self.paying_split = F("payer_split") if is_stamped or not period.takes_changes else _paying_split()
+        self.payers_of_group: dict[_Group, list[_Payer]] = {}
+        # What is missing: a thing to name -> how many charges wait for it.
+        self.without_effective: Counter[str] = Counter()
+        self.without_pi: Counter[str] = Counter()
+        self.without_fund_org: Counter[str] = Counter()
+        self.without_center: Counter[str] = Counter()
+
+    def groups(self) -> dict[_Group, _Sums]:
+        """Return the exact sums of the month's groups, in the currency delivered."""
+        groups: dict[_Group, _Sums] = {}
+        for group, sums, _ in self._rows():
+            if known := groups.get(group):
+                known.add(sums)
+            else:
+                groups[group] = sums
+        self._refuse_what_is_missing(groups)
+        return groups
+
+    def resources(self, lines: Collection[PayerLine]) -> Iterator[tuple[_Group, _Sums, tuple[str, str]]]:
+        """Yield each group's sums for each resource (name and id) of the owners of these lines."""
+        owners = {line.pi_id for line in lines if line.pi_id}
+        asked = Q(pi__in=owners)
+        if any(source.default_pi_id in owners for source in self.sources.values()):
+            asked |= Q(pi__isnull=True)
+        if any(line.pi_id is None for line in lines):
+            asked |= Q(state=Charge.State.ABSORBED)
+        if len(owners) > MANY_OWNERS:
+            asked = Q()
+        seen: set[_Group] = set()
+        for group, sums, more in self._rows("resource_id", "resource_name", asked=asked):
+            if group not in seen:
+                seen.add(group)
+                self._refuse_what_is_missing([group])
+            resource_id, name = more
+            yield group, sums, (name or resource_id, resource_id)
+
+    def lines_of(self, group: _Group, sums: _Sums) -> list[PayerLine]:
+        """Round a group's sums to cents, once, and share them among its payers."""
+        exact = sums.times(self._rate(group))
+        payers = self._payers(group)
+        weights = {payer.fund_org: payer.percent for payer in payers if payer.kind != PayerLine.Kind.SUBSIDY}
+        list_cost, contracted, charged = (
+            money.to_cents(exact.list_cost),
+            money.to_cents(exact.contracted_cost),
+            money.to_cents(exact.charged),
+        )
+        list_costs, contracteds, chargeds = (
+            money.split(list_cost, weights),
+            money.split(contracted, weights),
+            money.split(charged, weights),
+        )
+        residue = half_even(EXACT.subtract(exact.charged, charged))
+        lines = []
+        for payer in payers:
+            if payer.kind == PayerLine.Kind.SUBSIDY:
+                # What the fund pays is a cost of its own, with no further discount or subsidy in it.
+                funded = contracted - charged
+                if funded:
+                    lines.append(self._line(group, payer, funded, funded, funded, ZERO, sums.count))
+                continue
+            fund_org = payer.fund_org
+            lines.append(
+                self._line(
+                    group, payer, list_costs[fund_org], contracteds[fund_org], chargeds[fund_org], residue, sums.count
+                )
+            )
+            residue = ZERO
+        return lines
+
+    def exact_parts(self, group: _Group, sums: _Sums) -> Iterator[tuple[str, _Sums]]:
+        """Yield what each payer of a group bears of `sums`, exact and converted, by payer key."""
+        rate = self._rate(group)
+        exact = sums if rate == 1 else sums.times(rate)
+        for payer in self._payers(group):
+            if payer.kind == PayerLine.Kind.SUBSIDY:
+                funded = exact.contracted_cost - exact.charged
+                yield payer.key, _Sums(funded, funded, funded, sums.count)
+            elif payer.percent == HUNDRED:
+                yield payer.key, exact
+            else:
+                yield payer.key, exact.times(payer.percent.scaleb(-2))
+
+    def _rows(self, *more: str, asked: Q | None = None) -> Iterator[tuple[_Group, _Sums, tuple[str, ...]]]:
+        """Yield the sums of the chargeable charges as the database groups them.
+
+        Two rows may come of one group: defaults are filled in here, and approved is charged as clear.
+        """
+        charged = self._measure()
+        contracted = Case(
+            When(_is_unknown("contracted_cost"), then=F("exact_charged")),
+            default=F("contracted_cost"),
+            output_field=AmountField(),
+        )
+        list_cost = Case(
+            When(_is_unknown("list_cost"), then=F("exact_contracted")),
+            default=F("list_cost"),
+            output_field=AmountField(),
+        )
+        rows = (
+            Charge.objects.in_month(self.period)
+            .chargeable()
+            .filter(asked or Q())
+            .order_by()
+            .alias(exact_charged=charged)
+            .alias(exact_contracted=contracted)
+            .alias(exact_list=list_cost)
+            .values_list(
+                "period_id",
+                "state",
+                "pi_id",
+                "project_id",
+                "fund_org",
+                self.paying_split,
+                "source_id",
+                "natural_account",
+                "service_name",
+                "currency",
+                *more,
+            )
+            .annotate(
+                count=Count("*"),
+                measured=Count("exact_charged"),
+                sum_list=Sum("exact_list"),
+                sum_contracted=Sum("exact_contracted"),
+                sum_charged=Sum("exact_charged"),
+            )
+        )
+        for (
+            period_id,
+            state,
+            pi_id,
+            project_id,
+            fund_org,
+            split_id,
+            source_id,
+            account,
+            service,
+            currency,
+            *rest,
+        ) in rows.iterator(chunk_size=BATCH * 10):
+            *own, count, measured, sum_list, sum_contracted, sum_charged = rest
+            source = self.sources[source_id]
+            if measured < count:
+                self.without_effective[source.name] += count - measured
+                continue
+            kind = PayerLine.Kind.CHARGE.value
+            if state == Charge.State.ABSORBED:
+                kind, pi_id, project_id, split_id = PayerLine.Kind.ABSORBED.value, None, None, None
+                fund_org = self.policy.center_fund_org
+                if not fund_org:
+                    self.without_center[source.name] += count
+            else:
+                if pi_id is None:
+                    pi_id, project_id = source.default_pi_id, project_id or source.default_project_id
+                    if pi_id is None:
+                        self.without_pi[source.name] += count
+                if split_id:
+                    fund_org = ""
+                elif not fund_org:
+                    fund_org = source.overflow_fund_org
+                    if not fund_org:
+                        self.without_fund_org[source.name] += count
+            group = _Group(
+                period_id,
+                kind,
+                pi_id,
+                project_id,
+                fund_org,
+                split_id,
+                source_id,
+                account or source.debit_account,
+                service,
+                currency,
+            )
+            yield group, _Sums(sum_list, sum_contracted, sum_charged, count), tuple(own)
+
+    def _measure(self) -> Expression:
+        """Return the cost that payers are charged, by the measure of each charge's source and month."""
+        effective = Case(default=F("billed_cost"), output_field=AmountField())
+        for source in Source.objects.prefetch_related("measure_changes"):
+            starts = sorted(change.from_month for change in source.measure_changes.all())
+            for start, end in zip([datetime.date.min, *starts], [*starts, datetime.date.max], strict=True):
+                if source.measure_in(start) != Source.Measure.EFFECTIVE:
+                    continue
+                of = Q(source=source.pk)
+                if starts:
+                    of &= Q(period__in=BillingPeriod.objects.filter(month__gte=start, month__lt=end).order_by())
+                effective.cases.append(When(of, then=F("effective_cost")))
+        return effective
+
+    def _refuse_what_is_missing(self, groups: Iterable[_Group]) -> None:
+        month = str(self.period)
+        if found := self.without_effective:
+            raise MissingEffectiveCost(
+                f"Charged by EffectiveCost, but {_counted(found)} of {month} have none. "
+                "Import a file that has the column, or charge the source by BilledCost."
+            )
+        if found := self.without_pi:
+            raise MissingPI(
+                f"{_counted(found)} of {month} have no PI. "
+                "Reattribute them in the review, or give the source a default PI."
+            )
+        if found := self.without_fund_org:
+            raise MissingFundOrg(
+                f"{_counted(found)} of {month} have no fund/org to pay them. "
+                "Reattribute them in the review, or give the source an overflow fund/org."
+            )
+        if found := self.without_center:
+            raise MissingCenterFundOrg(
+                f"{_counted(found)} of {month} are absorbed, but the policy names no fund/org of the center's own. "
+                "Set it in the policy."
+            )
+        missing = {
+            (self.periods[group.for_period_id].month, group.currency)
+            for group in groups
+            if group.currency != self.policy.currency and (group.for_period_id, group.currency) not in self.rates
+        }
+        if missing:
+            named = ", ".join(f"{currency} in {month_text(month)}" for month, currency in sorted(missing))
+            raise MissingRate(
+                f"There is no exchange rate for {named}. Enter under Exchange rates what one unit is worth in "
+                f"{self.policy.currency}."
+            )
+        for pk in sorted({group.split_id for group in groups if group.split_id}):
+            if (whole := sum(self.split_shares[pk].values(), ZERO)) != HUNDRED:
+                raise BrokenSplit(f"The shares of split {pk} sum to {whole.normalize():f} percent, not to 100.")
+
+    @cached_property
+    def split_shares(self) -> dict[int, dict[str, Decimal]]:
+        """The percent of each fund/org, by split."""
+        shares: dict[int, dict[str, Decimal]] = defaultdict(dict)
+        for share in PayerSplitShare.objects.order_by():
+            shares[share.split_id][share.fund_org] = share.percent
+        return shares
+
+    def _rate(self, group: _Group) -> Decimal:
+        if group.currency == self.policy.currency:
+            return Decimal(1)
+        return self.rates[group.for_period_id, group.currency]
+
+    def _payers(self, group: _Group) -> list[_Payer]:
+        """Return who pays for a group: the first bears its rounding, a funded subsidy comes last."""
+        if group not in self.payers_of_group:
+            shares = self.split_shares[group.split_id] if group.split_id else {group.fund_org: HUNDRED}
+            payers = [
+                _Payer(self._key(group, group.kind, fund_org), group.kind, fund_org, shares[fund_org])
+                for fund_org in sorted(shares)
+            ]
+            if fund_org := self.sources[group.source_id].subsidy_fund_org:
+                kind = PayerLine.Kind.SUBSIDY.value
+                payers.append(_Payer(self._key(group, kind, fund_org), kind, fund_org, HUNDRED))
+            self.payers_of_group[group] = payers
+        return self.payers_of_group[group]
+
+    def _key(self, group: _Group, kind: str, fund_org: str) -> str:
+        return payer_key(
+            for_period=str(self.periods[group.for_period_id]),
+            kind=kind,
+            pi_email=self.people[group.pi_id].email if group.pi_id else "",
+            project_code=self.projects[group.project_id].code if group.project_id else "",
+            fund_org=fund_org,
+            source_name=self.sources[group.source_id].name,
+            natural_account=group.natural_account,
+            service_name=group.service_name,
+            currency=group.currency,
+        )
+
+    def _line(
+        self,
+        group: _Group,
+        payer: _Payer,
+        list_cost: Decimal,
+        contracted_cost: Decimal,
+        charged: Decimal,
+        rounding: Decimal,
+        count: int,
+    ) -> PayerLine:
+        return PayerLine(
+            period=self.period,
+            key=payer.key,
+            kind=payer.kind,
+            for_period=self.periods[group.for_period_id],
+            pi=self.people[group.pi_id] if group.pi_id else None,
+            project=self.projects[group.project_id] if group.project_id else None,
+            fund_org=payer.fund_org,
+            source=self.sources[group.source_id],
+            natural_account=group.natural_account,
+            service_name=group.service_name,
+            currency=self.policy.currency,
+            list_cost=list_cost,
+            contracted_cost=contracted_cost,
+            charged=charged,
+            rounding=rounding,
+            charge_count=count,
+        )
+
+
+def _lines_of(month: _Month) -> list[PayerLine]:
+    lines: dict[str, PayerLine] = {}
+    for group, sums in month.groups().items():
+        for line in month.lines_of(group, sums):
+            # Two groups can share a payer: a fund/org by its tag and by a share of a split.
+            if known := lines.get(line.key):
+                known.list_cost += line.list_cost
+                known.contracted_cost += line.contracted_cost
+                known.charged += line.charged
+                known.rounding += line.rounding
+                known.charge_count += line.charge_count
+            else:
+                lines[line.key] = line
+    return [lines[key] for key in sorted(lines)]
+
+
+def _is_unknown(cost: str) -> Q:
+    """A price that is absent, or 0 while something is charged: no price is known, which is no discount."""
+    return Q(**{f"{cost}__isnull": True}) | (Q(**{cost: 0}) & ~Q(exact_charged=0))
+
+
+def _counted(found: Counter[str]) -> str:
+    total = sum(found.values())
+    named = ", ".join(f"{name} {count:,}" for name, count in sorted(found.items()))
+    return f"{total:,} {'charge' if total == 1 else 'charges'} ({named})"
+
+
+def _project_splits() -> list[PayerSplit]:
+    """Return the splits of projects, those that begin later after those they take the place of."""
+    splits = PayerSplit.objects.filter(project__isnull=False)
+    return sorted(splits, key=lambda split: (split.valid_from or datetime.date.min, split.pk))
+
+
+def _holds(split: PayerSplit, splits: Sequence[PayerSplit]) -> Q:
+    """Match the charges of a split's project on the days it holds, until a later one takes its place."""
+    condition = Q(project=split.project_id) & _within(split)
+    for later in splits[splits.index(split) + 1 :]:
+        if later.project_id == split.project_id:
+            condition &= ~_within(later)
+    return condition
+
+
+def _within(split: PayerSplit) -> Q:
+    within = Q()
+    if split.valid_from:
+        within &= Q(charge_period_start__gte=_midnight(split.valid_from))
+    if split.valid_until:
+        within &= Q(charge_period_start__lt=_midnight(split.valid_until + datetime.timedelta(days=1)))
+    return within
+
+
+def _midnight(day: datetime.date) -> datetime.datetime:
+    return datetime.datetime.combine(day, datetime.time(), datetime.UTC)
+
+
+def _paying_split() -> Expression | F:
+    """Return the split each charge will have once stamped, for a look at what would be charged."""
+    splits = _project_splits()
+    if not splits:
+        return F("payer_split")
+    own = Case(
+        When(payer_split__in=[split.pk for split in splits], then=Value(None)),
+        default=F("payer_split"),
+    )
+    return Case(
+        When(attributed_by=Charge.AttributedBy.DECISION, then=F("payer_split")),
+        *(When(_holds(split, splits), then=Value(split.pk)) for split in splits),
+        default=own,
+    )
+
+
+def _owned_by(pis: Collection[int | None]) -> Q:
+    owned = Q(pi__in=[pi for pi in pis if pi is not None])
+    return owned | Q(pi__isnull=True) if None in pis else owned
+
+
+def _references(
+    period: BillingPeriod, lines: Iterable[PayerLine]
+) -> dict[tuple[int | None, int | None], BillingReference]:
+    """Return the reference of each owner; number the new ones after those that exist, the center last.
+
+    The lock on the period keeps two runs from giving one number twice.
+    """
+    references = {(each.pi_id, each.project_id): each for each in BillingReference.objects.filter(period=period)}
+    owners = {(line.pi_id, line.project_id): line for line in lines}
+    new = sorted(
+        (line for owner, line in owners.items() if owner not in references),
+        key=lambda line: (
+            line.pi is None,
+            line.pi.email if line.pi else "",
+            line.project is not None,
+            line.project.code if line.project else "",
+        ),
+    )
+    last = max((each.number for each in references.values()), default=0)
+    made = BillingReference.objects.bulk_create(
+        [
+            BillingReference(period=period, pi=line.pi, project=line.project, number=number)
+            for number, line in enumerate(new, start=last + 1)
+        ],
+        batch_size=BATCH,
+    )
+    return references | {(each.pi_id, each.project_id): each for each in made}
+
+
+# What a line says besides its key; a line that says the same is left alone.
+_SAID = (
+    "kind",
+    "for_period_id",
+    "reference_id",
+    "pi_id",
+    "project_id",
+    "fund_org",
+    "source_id",
+    "natural_account",
+    "service_name",
+    "currency",
+    "list_cost",
+    "contracted_cost",
+    "charged",
+    "rounding",
+    "charge_count",
+)
+
+
+def _store(period: BillingPeriod, lines: Sequence[PayerLine]) -> tuple[int, int, int]:
+    """Write the lines that are new or changed and delete those that vanished; return how many of each."""
+    known: dict[str, tuple[Any, ...]] = {
+        key: said for key, *said in PayerLine.objects.filter(period=period).order_by().values_list("key", *_SAID)
+    }
+    created = changed = 0
+    to_write = []
+    for line in lines:
+        said = known.pop(line.key, None)
+        if said is None:
+            created += 1
+        elif list(said) != [getattr(line, name) for name in _SAID]:
+            changed += 1
+        else:
+            continue
+        to_write.append(line)
+    PayerLine.objects.bulk_create(
+        to_write,
+        batch_size=BATCH,
+        update_conflicts=True,
+        unique_fields=["period", "key"],
+        update_fields=[*(name.removesuffix("_id") for name in _SAID), "computed_at"],
+    )
+    vanished = sorted(known)
+    for start in range(0, len(vanished), BATCH):
+        PayerLine.objects.filter(period=period, key__in=vanished[start : start + BATCH]).delete()
+    return created, changed, len(vanished)
+
+
+def _shares(line: PayerLine, resources: dict[tuple[str, str], _Sums]) -> list[ResourceShare]:
+    """Round what a line's resources cost so that they add up to the line."""
+    if not resources:
+        return []
+    list_costs = money.apportion(line.list_cost, {key: sums.list_cost for key, sums in resources.items()})
+    contracteds = money.apportion(line.contracted_cost, {key: sums.contracted_cost for key, sums in resources.items()})
+    chargeds = money.apportion(line.charged, {key: sums.charged for key, sums in resources.items()})
+    shares = [
+        ResourceShare(key[0], key[1], sums.count, list_costs[key], contracteds[key], chargeds[key])
+        for key, sums in resources.items()
+    ]
+    return sorted(shares, key=lambda share: (-share.list_cost, -share.charged, share.name, share.resource_id))
