@@ -1,7 +1,7 @@
 """The data of the month, from the files received to who pays what."""
 
 from .audit import AuditEvent, AuditHead
-from .charges import Charge, Flag, ReviewDecision
+from .charges import Charge, Flag, HeldCharge, ReviewDecision
 from .imports import Import, ImportedFile, ImportTotal, StoredFile
 from .jobs import Job
 from .payers import BillingReference, PayerLine, PayerSplit, PayerSplitShare
@@ -20,6 +20,7 @@ __all__ = [
     "ExchangeRate",
     "Flag",
     "FundingSource",
+    "HeldCharge",
     "Import",
     "ImportTotal",
     "ImportedFile",

@@ -296,3 +296,20 @@ class ReviewDecision(models.Model):
 
     def __str__(self) -> str:
         return f"decision {self.pk}"
+
+
+class HeldChargeManager(models.Manager["HeldCharge"]):
+    def get_queryset(self) -> models.QuerySet["HeldCharge"]:
+        return super().get_queryset().filter(withdrawn_in__isnull=True, state=Charge.State.HELD)
+
+
+class HeldCharge(Charge):
+    """A charge as it waits in the queue of the review."""
+
+    objects = HeldChargeManager()  # type: ignore[assignment]
+
+    class Meta:
+        proxy = True
+        default_permissions = ()
+        verbose_name = "charge to review"
+        verbose_name_plural = "charges to review"
