@@ -50,13 +50,13 @@ class Attributor:
         prefixes = ["", *(prefix.strip().casefold() for prefix in policy.tag_prefixes)]
         # For each field, every key it may stand under, the preferred first.
         self.keys = {
-            field: [prefix + _folded(key) for key in keys for prefix in prefixes]
+            field: [prefix + folded_code(key) for key in keys for prefix in prefixes]
             for field, keys in policy.tag_keys.items()
         }
         self.aliases = dict(PersonAlias.objects.values_list("email", "person__email"))
         self.active_until = dict(Person.objects.filter(active_until__isnull=False).values_list("email", "active_until"))
         self.projects = {
-            _folded(code): (code, fund_org, end_date, owner or "")
+            folded_code(code): (code, fund_org, end_date, owner or "")
             for code, fund_org, end_date, owner in Project.objects.values_list(
                 "code", "default_fund_org", "end_date", "pi__email"
             )
@@ -74,20 +74,19 @@ class Attributor:
         """Return who pays for a row with these tags."""
         found, problems = self._from_tags(tags)
         by = Charge.AttributedBy.TAG if found.pi_email else Charge.AttributedBy.NOTHING
-        code, project_fund, _, owner = self.projects.get(_folded(found.project_code), (found.project_code, "", None, ""))
+        unknown = (found.project_code, "", None, "")
+        code, project_fund, _, owner = self.projects.get(folded_code(found.project_code), unknown)
         found = replace(found, project_code=code)
         if not found.pi_email and owner:
             found, by = replace(found, pi_email=owner), Charge.AttributedBy.PROJECT
         if not found.pi_email and self.default_pi:
-            found = replace(
-                found, pi_email=self.default_pi, project_code=found.project_code or self.default_project
-            )
+            found = replace(found, pi_email=self.default_pi, project_code=found.project_code or self.default_project)
             by = Charge.AttributedBy.DEFAULT
         fund_org = found.fund_org or project_fund or self.overflow_fund_org
         return replace(found, fund_org=fund_org, attributed_by=str(by), problem="; ".join(problems))
 
     def _from_tags(self, tags: Tags) -> tuple[Attribution, list[str]]:
-        by_key = {_folded(key): value.strip() for key, value in tags.pairs.items()}
+        by_key = {folded_code(key): value.strip() for key, value in tags.pairs.items()}
         problems = [tags.problem] if tags.problem else []
         values = {}
         for field, keys in self.keys.items():
@@ -109,7 +108,7 @@ class Attributor:
 
     def facts(self, attribution: Attribution, service_start: datetime.date) -> Attributed:
         """Return what the checks of `rules` need to know about an attribution on a day of service."""
-        _, _, project_end, _ = self.projects.get(_folded(attribution.project_code), ("", "", None, ""))
+        _, _, project_end, _ = self.projects.get(folded_code(attribution.project_code), ("", "", None, ""))
         return Attributed(
             pi_email=attribution.pi_email,
             pi_active_until=self.active_until.get(attribution.pi_email),
@@ -159,16 +158,22 @@ def projects_of(owners: dict[str, str], people: dict[str, int]) -> dict[str, int
 
     `owners` maps codes to the address of the PI who first used them; `people` maps addresses to ids.
     """
-    known = {_folded(code): project_id for code, project_id in Project.objects.values_list("code", "id")}
-    missing = {}
+    missing: dict[str, Project] = {}
+    known = _project_ids()
     for code, owner in owners.items():
-        if code and _folded(code) not in known:
-            missing.setdefault(_folded(code), Project(code=code, pi_id=people.get(owner)))
-    for project in Project.objects.bulk_create(missing.values()):
-        known[_folded(project.code)] = project.pk
+        if code and folded_code(code) not in known:
+            missing.setdefault(folded_code(code), Project(code=code, pi_id=people.get(owner)))
+    if missing:
+        # Another delivery may be making the same project just now.
+        Project.objects.bulk_create(missing.values(), ignore_conflicts=True)
+        known = _project_ids()
     return known
 
 
-def _folded(key: str) -> str:
-    """Return a tag key or a project's code as it is compared: trimmed, in lower case."""
+def _project_ids() -> dict[str, int]:
+    return {folded_code(code): project_id for code, project_id in Project.objects.values_list("code", "id")}
+
+
+def folded_code(key: str) -> str:
+    """Return a project's code or a tag key as it is compared: trimmed, in lower case."""
     return key.strip().casefold()

@@ -41,9 +41,7 @@ def read_csv(path: Path, *, has_period: bool = False, batch_rows: int = BATCH_RO
             raise _undecodable(path) from error
 
 
-def _batches(
-    binary: BinaryIO, text: io.TextIOWrapper, *, has_period: bool, batch_rows: int
-) -> Iterator[Batch]:
+def _batches(binary: BinaryIO, text: io.TextIOWrapper, *, has_period: bool, batch_rows: int) -> Iterator[Batch]:
     header_line = text.readline(MAX_HEADER_BYTES)
     skipped = 0
     while header_line and not header_line.strip():

@@ -187,6 +187,8 @@ def end_of(times: tuple[str, str, str]) -> datetime.datetime | None:
     end = time_of(end_text)
     if end is None:
         return None
+    if end.year == datetime.MAXYEAR:
+        raise BadValue(f"“{end_text[:60]}” is out of range.")
     if (end + SECOND).date() != end.date():
         return (end + DAY).replace(hour=0, minute=0, second=0, microsecond=0)
     if not is_date_only(end_text):
@@ -208,7 +210,7 @@ def month_of(text: str) -> datetime.date | None:
 
 
 class Tags:
-    """The tags of a row: `pairs` as delivered in one flat object, `canonical` for comparing, `problem` if unreadable."""
+    """The tags of a row: `pairs` as delivered, `canonical` for comparing, `problem` if they are unreadable."""
 
     __slots__ = ("canonical", "pairs", "problem")
 

@@ -1,0 +1,418 @@
+"""Batches of a delivery into the columns of charges, with reasons, hashes and control totals."""
+
+import datetime
+import hashlib
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from .attribution import Attribution, Attributor
+from .fields import WIDE, from_units
+from .models import Flag
+from .money import plain
+from .readers.batches import MAX_PROBLEMS, Batch, FileError, Problem
+from .readers.columns import AMOUNTS, DECIMALS, TEXTS
+from .readers.values import (
+    BadValue,
+    Memo,
+    Tags,
+    category_of,
+    currency_of,
+    end_of,
+    excess_of,
+    month_of,
+    name_of,
+    plain_decimal,
+    tags_of,
+    text_of,
+    time_of,
+    units_of,
+)
+from .rules import Reason, Reference, check_attribution
+
+# The columns of a staged row, in order; `month` and `attribution` become keys when it is applied.
+STAGED = (
+    "row",
+    "file_number",
+    "line_number",
+    "month",
+    "attribution",
+    "state",
+    "content_hash",
+    "identity_hash",
+    "charge_period_start",
+    "charge_period_end",
+    "currency",
+    *AMOUNTS.values(),
+    *TEXTS.values(),
+    *DECIMALS.values(),
+    "tags",
+)
+
+# What says that a row speaks of the same thing as one before it: no amounts, no tags.
+IDENTITY = (
+    "BillingAccountId",
+    "SubAccountId",
+    "ServiceName",
+    "SkuId",
+    "SkuPriceId",
+    "ChargeCategory",
+    "ChargeClass",
+    "InvoiceId",
+)
+SEPARATOR = "\x1f"
+
+_CONVERT = {"ServiceName": name_of, "ChargeCategory": category_of, "ChargeClass": category_of}
+
+
+@dataclass
+class ScopeTotal:
+    """What one scope (month, billing account, currency) of a delivery sums to, in units of 10⁻⁸ and beyond."""
+
+    rows: int = 0
+    units: dict[str, int] = field(default_factory=lambda: dict.fromkeys(AMOUNTS, 0))
+    excess: dict[str, Decimal] = field(default_factory=lambda: dict.fromkeys(AMOUNTS, Decimal(0)))
+
+    def stored(self, column: str) -> Decimal:
+        return from_units(self.units[column])
+
+    def exact(self, column: str) -> Decimal:
+        """The files' own total, to their last digit."""
+        return WIDE.add(from_units(self.units[column]), self.excess[column])
+
+
+@dataclass(frozen=True)
+class Converted:
+    """A batch as staged columns, and the reasons for looking at some of its rows."""
+
+    columns: list[Sequence[Any]]
+    flags: list[tuple[int, str, str]]
+
+
+class Converter:
+    """Converts one delivery, file after file; remembers what repeats and sums what passes.
+
+    Converting never drops a row: a row either becomes a charge, or its problem (file, line, column)
+    stands in `problems` and the delivery as a whole is refused by `raise_for_problems`.
+    """
+
+    def __init__(
+        self,
+        *,
+        attributor: Attributor,
+        reference: Reference,
+        currency: str,
+        flag_patterns: Iterable[str] = (),
+        expected: frozenset[datetime.date] = frozenset(),
+    ) -> None:
+        self.attributor = attributor
+        self.reference = reference
+        self.currency = currency
+        self.expected = expected
+        self.only_month = next(iter(expected)) if len(expected) == 1 else None
+        self.rows = 0
+        self.totals: dict[tuple[datetime.date, str, str], ScopeTotal] = {}
+        self.problems: list[tuple[str, Problem]] = []
+        self.flag_counts: dict[str, int] = {}
+        self.flagged_rows = 0
+        self.attributions: dict[Attribution, int] = {}
+        self._attribution_list: list[Attribution] = []
+
+        self._texts = {name: Memo(_CONVERT.get(name, text_of), 50_000) for name in TEXTS}
+        self._decimals = {name: Memo(plain_decimal) for name in DECIMALS}
+        self._units = Memo(units_of)
+        self._canonical = Memo(self._canonical_amount)
+        self._excess = Memo(excess_of)
+        self._has_excess = False
+        self._months = Memo(month_of)
+        self._starts = Memo(time_of)
+        self._ends = Memo(end_of)
+        self._stamps = Memo(_stamp)
+        self._currencies = Memo(currency_of)
+        self._tags = Memo(tags_of, 20_000)
+        self._attributed = Memo(self._attribute, 20_000)
+        self._reasons = Memo(self._check)
+        self._patterns = [re.compile(pattern, re.IGNORECASE) for pattern in flag_patterns]
+        self._matches = Memo(self._matching_pattern)
+
+    @property
+    def attribution_list(self) -> list[Attribution]:
+        """The attributions of the rows so far, by the number that staged rows carry."""
+        return self._attribution_list
+
+    def raise_for_problems(self) -> None:
+        """Raise FileError with what is wrong with the delivery so far, if anything is."""
+        if self.problems:
+            raise FileError([problem for _, problem in self.problems])
+
+    def convert(self, batch: Batch, *, file_name: str, file_number: int) -> Converted | None:
+        """Convert a batch; None where it has problems (which are then in `problems`)."""
+        size = len(batch.lines)
+        try:
+            return self._convert(batch, size, file_number)
+        except BadValue:
+            self._find_problems(batch, file_name)
+            return None
+
+    def _convert(self, batch: Batch, size: int, file_number: int) -> Converted:
+        given = batch.columns
+        nothing = [""] * size
+
+        texts = {name: memo.column(given[name]) if name in given else nothing for name, memo in self._texts.items()}
+        decimals = {
+            name: memo.column(given[name]) if name in given else nothing for name, memo in self._decimals.items()
+        }
+        billed = self._units.column(given["BilledCost"])
+        if None in billed:
+            raise BadValue("empty")
+        amounts = {"BilledCost": billed} | {
+            name: self._units.column(given[name]) if name in given else [None] * size
+            for name in AMOUNTS
+            if name != "BilledCost"
+        }
+        months = self._month_column(given.get("BillingPeriodStart"), size)
+        start_texts = given["ChargePeriodStart"]
+        end_texts = given.get("ChargePeriodEnd") or nothing
+        starts = self._starts.column(start_texts)
+        if None in starts:
+            raise BadValue("empty")
+        billing_ends = given.get("BillingPeriodEnd") or nothing
+        ends = self._ends.column(list(zip(start_texts, end_texts, billing_ends, strict=True)))
+        if None in ends:
+            # Without an end the service is of that moment.
+            ends = [end or start for start, end in zip(starts, ends, strict=True)]
+        start_column = self._stamps.column(starts)
+        end_column = self._stamps.column(ends)
+        if "BillingCurrency" in given:
+            currencies = [code or self.currency for code in self._currencies.column(given["BillingCurrency"])]
+        else:
+            currencies = [self.currency] * size
+        tags: list[Tags] = self._tags.column(given["Tags"]) if "Tags" in given else [self._tags[""]] * size
+
+        tag_texts = given.get("Tags") or nothing
+        attributed = self._attributed.column(tag_texts)
+        first_row = self.rows
+        rows = range(first_row + 1, first_row + size + 1)
+        flags = self._flags(rows, attributed, starts, ends, months, texts)
+        states: list[str] = ["clear"] * size
+        if flags:
+            for row in {row for row, _, _ in flags}:
+                states[row - first_row - 1] = "held"
+
+        month_numbers = [month.year * 100 + month.month for month in months]
+        resource_ids = texts["ResourceId"]
+        resources = [one or other for one, other in zip(resource_ids, texts["ResourceName"], strict=True)]
+        contents = _hashes(
+            zip(
+                map(str, month_numbers),
+                start_column,
+                end_column,
+                currencies,
+                *(self._canonical.column(given[name]) if name in given else nothing for name in AMOUNTS),
+                *texts.values(),
+                *decimals.values(),
+                [tag.canonical for tag in tags],
+                strict=True,
+            )
+        )
+        identities = _hashes(zip(*(texts[name] for name in IDENTITY), resources, start_column, end_column, strict=True))
+        self._sum(months, texts["BillingAccountId"], currencies, amounts, given, size)
+        self.rows += size
+        return Converted(
+            columns=[
+                rows,
+                [file_number] * size,
+                batch.lines,
+                month_numbers,
+                attributed,
+                states,
+                contents,
+                identities,
+                start_column,
+                end_column,
+                currencies,
+                *amounts.values(),
+                *texts.values(),
+                *decimals.values(),
+                [text if tag.canonical else "" for text, tag in zip(tag_texts, tags, strict=True)],
+            ],
+            flags=flags,
+        )
+
+    def _month_column(self, given: Sequence[str] | None, size: int) -> list[datetime.date]:
+        months = self._months.column(given) if given else [None] * size
+        if None in months:
+            if self.only_month is None:
+                raise BadValue("empty")
+            months = [month or self.only_month for month in months]
+        return months
+
+    def _canonical_amount(self, text: str) -> str:
+        """An amount in the form it is compared in: units where they are exact, else every digit."""
+        excess = self._excess[text]
+        if excess:
+            self._has_excess = True
+            return plain_decimal(text)
+        units = self._units[text]
+        return "" if units is None else str(units)
+
+    def _attribute(self, tags_text: str) -> int:
+        attribution = self.attributor.attribute(self._tags[tags_text])
+        number = self.attributions.get(attribution)
+        if number is None:
+            number = self.attributions[attribution] = len(self._attribution_list)
+            self._attribution_list.append(attribution)
+        return number
+
+    def _check(self, key: tuple[int, datetime.datetime, datetime.datetime]) -> tuple[Reason, ...]:
+        number, start, end = key
+        attribution = self._attribution_list[number]
+        first = start.date()
+        last = max(first, (end - datetime.timedelta(microseconds=1)).date())
+        reasons = check_attribution(
+            self.attributor.facts(attribution, first),
+            reference=self.reference,
+            service_start=first,
+            service_end=last,
+        )
+        if attribution.problem:
+            reasons = [Reason(Flag.Code.INVALID_TAGS, attribution.problem), *reasons]
+        return tuple(reasons)
+
+    def _matching_pattern(self, text: str) -> str:
+        return next((pattern.pattern for pattern in self._patterns if pattern.search(text)), "") if text else ""
+
+    def _flags(
+        self,
+        rows: range,
+        attributed: list[int],
+        starts: list[datetime.datetime],
+        ends: list[datetime.datetime],
+        months: list[datetime.date],
+        texts: dict[str, list[str]],
+    ) -> list[tuple[int, str, str]]:
+        """Return (row, code, detail) for every reason to look at a row of the batch."""
+        reasons = self._reasons.column(list(zip(attributed, starts, ends, strict=True)))
+        flags = [
+            (row, str(reason.code), reason.detail[:500])
+            for row, found in zip(rows, reasons, strict=True)
+            if found
+            for reason in found
+        ]
+        if self.expected and not self.expected.issuperset(months):
+            expected = ", ".join(f"{month:%Y-%m}" for month in sorted(self.expected))
+            flags += [
+                (row, str(Flag.Code.PERIOD_MISMATCH), f"The row is of {month:%Y-%m}; {expected} was expected.")
+                for row, month in zip(rows, months, strict=True)
+                if month not in self.expected
+            ]
+        if self._patterns:
+            for name in ("ServiceName", "ResourceId", "ResourceName", "ChargeDescription"):
+                flags += [
+                    (row, str(Flag.Code.PATTERN_MATCH), f"{name} matches “{pattern}”."[:500])
+                    for row, pattern in zip(rows, self._matches.column(texts[name]), strict=True)
+                    if pattern
+                ]
+        for _, code, _ in flags:
+            self.flag_counts[code] = self.flag_counts.get(code, 0) + 1
+        self.flagged_rows += len({row for row, _, _ in flags})
+        return flags
+
+    def _sum(
+        self,
+        months: list[datetime.date],
+        accounts: list[str],
+        currencies: list[str],
+        amounts: dict[str, list[int | None]],
+        given: dict[str, Sequence[str]],
+        size: int,
+    ) -> None:
+        """Add the batch to the control totals of its scopes."""
+        scopes = list(zip(months, accounts, currencies, strict=True))
+        distinct = set(scopes)
+        for scope in distinct:
+            total = self.totals.setdefault(scope, ScopeTotal())
+            chosen = None if len(distinct) == 1 else [each == scope for each in scopes]
+            total.rows += size if chosen is None else sum(chosen)
+            for name, units in amounts.items():
+                if name not in given:
+                    continue
+                total.units[name] += sum(filter(None, _kept(units, chosen)))
+                if self._has_excess:
+                    for excess in filter(None, self._excess.column(_kept(given[name], chosen))):
+                        total.excess[name] = WIDE.add(total.excess[name], excess)
+
+    def _find_problems(self, batch: Batch, file_name: str) -> None:
+        """Name every value of a batch that cannot be converted, with its line and column."""
+        given = batch.columns
+        before = len(self.problems)
+        nothing = [""] * len(batch.lines)
+        checks: list[tuple[str, Any, Sequence[Any], str]] = [
+            (name, memo, given[name], "") for name, memo in self._texts.items() if name in given
+        ]
+        checks += [(name, memo, given[name], "") for name, memo in self._decimals.items() if name in given]
+        checks += [
+            (name, self._units, given[name], "BilledCost is empty." if name == "BilledCost" else "")
+            for name in AMOUNTS
+            if name in given
+        ]
+        without_period = "" if self.only_month else "BillingPeriodStart is empty. Name the period with -p."
+        checks.append(("BillingPeriodStart", self._months, given.get("BillingPeriodStart", nothing), without_period))
+        checks.append(("ChargePeriodStart", self._starts, given["ChargePeriodStart"], "ChargePeriodStart is empty."))
+        if "BillingPeriodEnd" in given:
+            checks.append(("BillingPeriodEnd", self._starts, given["BillingPeriodEnd"], ""))
+        if "ChargePeriodEnd" in given:
+            billing_ends = given.get("BillingPeriodEnd", nothing)
+            times = list(zip(given["ChargePeriodStart"], given["ChargePeriodEnd"], billing_ends, strict=True))
+            checks.append(("ChargePeriodEnd", self._ends, times, ""))
+        if "BillingCurrency" in given:
+            checks.append(("BillingCurrency", self._currencies, given["BillingCurrency"], ""))
+        if "Tags" in given:
+            checks.append(("Tags", self._tags, given["Tags"], ""))
+        for name, memo, values, if_none in checks:
+            for line, value in zip(batch.lines, values, strict=True):
+                if len(self.problems) >= MAX_PROBLEMS:
+                    return
+                try:
+                    found = memo[value]
+                except BadValue as error:
+                    self.problems.append((file_name, Problem(str(error), line, name)))
+                else:
+                    if found is None and if_none:
+                        self.problems.append((file_name, Problem(if_none, line, name)))
+        if len(self.problems) == before:
+            self.problems.append(
+                (file_name, Problem("A value of the rows from here on cannot be read.", batch.lines[0]))
+            )
+        self.problems.sort(key=lambda each: (each[0], each[1].line or 0))
+
+
+def totals_by_currency(
+    totals: dict[tuple[datetime.date, str, str], ScopeTotal], *, exact: bool
+) -> dict[str, dict[str, str]]:
+    """Return currency → FOCUS cost column → total as exact text: of the files, or as stored."""
+    summed: dict[str, dict[str, Decimal]] = {}
+    for (_, _, currency), total in sorted(totals.items()):
+        of_currency = summed.setdefault(currency, dict.fromkeys(AMOUNTS, Decimal(0)))
+        for column in AMOUNTS:
+            of_currency[column] = WIDE.add(of_currency[column], total.exact(column) if exact else total.stored(column))
+    return {
+        currency: {column: plain(amount) for column, amount in columns.items()} for currency, columns in summed.items()
+    }
+
+
+def _kept(values: Sequence[Any], chosen: list[bool] | None) -> Sequence[Any]:
+    return values if chosen is None else [value for value, keep in zip(values, chosen, strict=True) if keep]
+
+
+def _hashes(rows: Iterable[tuple[str, ...]]) -> list[bytes]:
+    """Return the 16-byte hash of each row of texts."""
+    blake, join = hashlib.blake2b, SEPARATOR.join
+    return [blake(join(row).encode(), digest_size=16).digest() for row in rows]
+
+
+def _stamp(moment: datetime.datetime) -> str:
+    """Write a UTC time as both databases read it."""
+    return moment.replace(tzinfo=None).isoformat(" ")

@@ -1,0 +1,743 @@
+"""Bringing a delivery in: store by hash, read, check, match with what is there, apply at once or not at all."""
+
+import datetime
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from django.db import connection, transaction
+from django.db.models import Count, Max, Q
+
+from . import audit, charging, closing
+from .attribution import Attributor, folded_code, people_of, projects_of, reference_of
+from .audit import Actor
+from .converting import Converter, ScopeTotal, totals_by_currency
+from .errors import BillingError
+from .fields import to_units
+from .matching import Matched, match
+from .models import (
+    BillingPeriod,
+    Charge,
+    Flag,
+    Import,
+    ImportedFile,
+    ImportTotal,
+    Policy,
+    ReviewDecision,
+    Source,
+    StoredFile,
+)
+from .models.periods import MONTH, month_text, parse_month
+from .money import plain
+from .progress import Progress, unwatched
+from .readers import FileError, Problem, read_csv
+from .readers.columns import AMOUNTS
+from .staging import Stage, live_hashes
+from .storing import display_name, local_path, store
+
+# A month in a file's name: 2025-01, 2025_01 or 202501; or a quarter: 2025-Q1.
+MONTH_IN_NAME = re.compile(r"(?<!\d)(20\d{2})[-_]?(0[1-9]|1[0-2])(?!\d)")
+QUARTER = re.compile(r"(?<!\d)(20\d{2})[-_]?[qQ]([1-4])(?!\d)")
+
+# An import that began this long ago and never ended was broken off.
+BROKEN_OFF_AFTER = datetime.timedelta(hours=12)
+
+# Ids handed to a temporary table at once.
+CHUNK = 20_000
+
+Numbers = npt.NDArray[np.int64]
+
+MEASURES = {Source.Measure.BILLED: "billed_cost", Source.Measure.EFFECTIVE: "effective_cost"}
+
+
+class ImportRefused(BillingError):
+    """A delivery that cannot be brought in: `errors` holds file, line, column and message of each problem."""
+
+    def __init__(self, errors: list[dict[str, Any]], imported: Import | None = None) -> None:
+        self.errors = errors
+        self.imported = imported
+        shown = [describe(error) for error in errors[:20]]
+        if len(errors) > len(shown):
+            shown.append(f"… and {len(errors) - len(shown)} more.")
+        super().__init__("\n".join(["Nothing was imported.", *shown]))
+
+
+class WouldWithdraw(ImportRefused):
+    """A snapshot that would withdraw more than half of a scope, or lacks a whole account: --replace says go."""
+
+
+class NotWithdrawable(BillingError):
+    """An import that cannot be taken back as things stand."""
+
+
+@dataclass
+class Counts:
+    """What a delivery does to the charges."""
+
+    new: int = 0
+    changed: int = 0
+    unchanged: int = 0
+    withdrawn: int = 0
+    unseen: int = 0
+
+
+@dataclass(frozen=True)
+class IngestResult:
+    """What came of a delivery; `imported` is None for a dry run. Totals are exact decimal texts."""
+
+    imported: Import | None
+    state: str
+    source: Source
+    periods: tuple[str, ...]
+    rows: int
+    counts: Counts
+    flagged: int
+    flags: dict[str, int]
+    totals: dict[str, dict[str, str]]
+    stored: dict[str, dict[str, str]]
+    errors: tuple[dict[str, Any], ...] = ()
+    difference: dict[str, Any] = field(default_factory=dict)
+    seen_before: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Withdrawn:
+    """What taking an import back did."""
+
+    withdrawn: int
+    revived: int
+
+
+def expected_months(text: str) -> frozenset[datetime.date]:
+    """Return the months that `2025-01` or `2025-Q1` stand for; raise ValueError for anything else."""
+    if quarter := QUARTER.fullmatch(text.strip()):
+        first = 3 * int(quarter[2]) - 2
+        return frozenset(datetime.date(int(quarter[1]), month, 1) for month in range(first, first + 3))
+    if not MONTH.fullmatch(text.strip()):
+        raise ValueError(f"“{text}” is not a billing period. Write 2025-01 for a month or 2025-Q1 for a quarter.")
+    return frozenset({parse_month(text)})
+
+
+def period_in_name(name: str) -> str:
+    """Return the period a file's name speaks of (`2025-01`, `2025-Q1`), "" for none or for several."""
+    quarters = {f"{year}-Q{quarter}" for year, quarter in QUARTER.findall(name)}
+    months = {f"{year}-{month}" for year, month in MONTH_IN_NAME.findall(QUARTER.sub(" ", name))}
+    found = quarters | months
+    return found.pop() if len(found) == 1 else ""
+
+
+def describe(error: dict[str, Any]) -> str:
+    """Write one error as people read it: file, line, column, message."""
+    problem = Problem(error["message"], error.get("line"), error.get("column"))
+    return f"{error['file']}: {problem}" if error.get("file") else str(problem)
+
+
+def ingest(
+    *,
+    paths: Sequence[Path],
+    names: Sequence[str] | None = None,
+    source: Source | None = None,
+    period: str = "",
+    dry_run: bool = False,
+    replace: bool = False,
+    actor: Actor,
+    now: datetime.datetime,
+    progress: Progress = unwatched,
+) -> IngestResult:
+    """Bring one delivery (a file, or several that belong together) into the charges.
+
+    The source is guessed from the names where it is not given, the expected period (`2025-01` or
+    `2025-Q1`) too. What a second delivery means is the source's delivery mode. Either all of it is
+    applied, with flags, withdrawals and totals, or nothing but the failed attempt is kept. A dry
+    run does all but store and apply.
+
+    Raises ImportRefused, with the problems by file, line and column.
+    """
+    shown = [display_name(name) for name in names or [path.name for path in paths]]
+    delivery = _Delivery(paths=list(paths), names=shown, replace=replace, actor=actor, now=now, progress=progress)
+    return delivery.try_out(source, period) if dry_run else delivery.bring_in(source, period)
+
+
+class _Delivery:
+    """One delivery on its way in."""
+
+    def __init__(
+        self,
+        *,
+        paths: list[Path],
+        names: list[str],
+        replace: bool,
+        actor: Actor,
+        now: datetime.datetime,
+        progress: Progress,
+    ) -> None:
+        self.paths = paths
+        self.names = names
+        self.replace = replace
+        self.actor = actor
+        self.now = now
+        self.progress = progress
+        self.reading = ""
+        self.period = ""
+        self.expected: frozenset[datetime.date] = frozenset()
+        self.file_rows: dict[int, int] = {}
+        self.stored_files: list[StoredFile] = []
+        self.seen: tuple[str, ...] = ()
+        self.skipped: frozenset[int] = frozenset()
+        self.counts = Counts()
+        # False once `stage_keep` says which of the staged rows become charges.
+        self.keeps_all = True
+        self.imports_before: dict[str, Any] = {}
+        self.difference: dict[str, Any] = {}
+
+    # From outside in ---------------------------------------------------------------------------
+
+    def try_out(self, source: Source | None, period: str) -> IngestResult:
+        """Read, check and match; store nothing."""
+        try:
+            self._settle(source, period)
+            with Stage() as stage:
+                converter = self._read(stage)
+                self._match(stage, converter)
+                return self._result(None, "dry run", converter)
+        except FileError as error:
+            raise ImportRefused(self._errors_of(error)) from error
+
+    def bring_in(self, source: Source | None, period: str) -> IngestResult:
+        """Store, read, check, match and apply."""
+        _close_broken_off(self.now)
+        imported = self._receive()
+        try:
+            self._settle(source, period)
+            imported.source, imported.mode = self.source, self.source.delivery
+            imported.expected_period = self.period
+            self._store(imported)
+            if (seen := self._seen_before(imported)) is not None:
+                return seen
+            with Stage() as stage:
+                converter = self._read(stage)
+                self._match(stage, converter)
+                imported.state = Import.State.CHECKED
+                self._note(imported, converter)
+                imported.save()
+                self._apply(stage, converter, imported)
+            _after_apply()
+            return self._result(imported, imported.state, converter)
+        except FileError as error:
+            errors = self._errors_of(error)
+            self._fail(imported, errors)
+            raise ImportRefused(errors, imported) from error
+        except ImportRefused as refused:
+            self._fail(imported, refused.errors)
+            refused.imported = imported
+            raise
+        except BillingError as error:
+            errors = [{"file": "", "line": None, "column": None, "message": str(error)}]
+            self._fail(imported, errors)
+            raise ImportRefused(errors, imported) from error
+        except Exception as error:
+            self._fail(imported, [{"file": "", "line": None, "column": None, "message": f"Broken off: {error}"[:500]}])
+            raise
+
+    # Steps -------------------------------------------------------------------------------------
+
+    def _receive(self) -> Import:
+        with audit.gesture(actor=self.actor, now=self.now) as gesture:
+            imported = Import.objects.create(
+                name=", ".join(self.names)[:254],
+                replace=self.replace,
+                created_at=self.now,
+                created_by=self.actor.user,
+                created_by_name=self.actor.name,
+            )
+            gesture.record("import.received", imported, after={"files": self.names})
+        return imported
+
+    def _settle(self, source: Source | None, period: str) -> None:
+        """Decide source, expected period and policy; raise FileError where they cannot be."""
+        for position, path in enumerate(self.paths):
+            self.reading = self.names[position]
+            if not path.exists():
+                raise FileError([Problem(f"There is no file {path}.")])
+            if path.is_dir():
+                raise FileError([Problem(f"{path} is a folder. Name the files in it.")])
+        self.reading = ""
+        self.source = source or self._guessed_source()
+        if not period:
+            found = {period_in_name(name) for name in self.names} - {""}
+            period = found.pop() if len(found) == 1 else ""
+        try:
+            self.expected = expected_months(period) if period else frozenset()
+        except ValueError as error:
+            raise FileError([Problem(str(error))]) from error
+        self.period = period
+        self.policy = Policy.objects.current()
+
+    def _guessed_source(self) -> Source:
+        guesses = {name: Source.objects.for_file_name(name) for name in self.names}
+        sources = {guess.name: guess for guess in guesses.values() if guess}
+        unknown = [name for name, guess in guesses.items() if guess is None]
+        if len(sources) == 1 and not unknown:
+            return next(iter(sources.values()))
+        known = ", ".join(Source.objects.order_by("name").values_list("name", flat=True))
+        if unknown:
+            raise FileError([Problem(f"No source's pattern fits the name {unknown[0]}. Name it with -s: {known}.")])
+        raise FileError([Problem(f"The names fit several sources ({', '.join(sorted(sources))}). Name one with -s.")])
+
+    def _store(self, imported: Import) -> None:
+        stored = [store(path=path, now=self.now, progress=self.progress) for path in self.paths]
+        with transaction.atomic():
+            ImportedFile.objects.bulk_create(
+                ImportedFile(imported_in=imported, file=file, number=number, name=name)
+                for number, (file, name) in enumerate(zip(stored, self.names, strict=True), start=1)
+            )
+            imported.save()
+        # What is parsed is what is kept, even if the file that was named changes meanwhile.
+        self.paths = [local_path(file) for file in stored]
+        self.stored_files = stored
+
+    def _seen_before(self, imported: Import) -> IngestResult | None:
+        """For a source whose files add up: a result where all of them were applied before."""
+        if self.source.delivery != Source.Delivery.APPEND:
+            return None
+        seen = dict(
+            ImportedFile.objects.filter(
+                file__in=self.stored_files,
+                imported_in__source=self.source,
+                imported_in__state=Import.State.APPLIED,
+            ).values_list("file_id", "imported_in_id")
+        )
+        self.seen = tuple(
+            f"{name} (import {seen[file.pk]})"
+            for name, file in zip(self.names, self.stored_files, strict=True)
+            if file.pk in seen
+        )
+        self.skipped = frozenset(number for number, file in enumerate(self.stored_files, start=1) if file.pk in seen)
+        if len(self.skipped) < len(self.stored_files):
+            return None
+        with audit.gesture(actor=self.actor, now=self.now) as gesture:
+            imported.state, imported.applied_at = Import.State.APPLIED, self.now
+            imported.save()
+            gesture.record("import.seen_before", imported, note="; ".join(self.seen))
+        return IngestResult(
+            imported=imported,
+            state=imported.state,
+            source=self.source,
+            periods=(),
+            rows=0,
+            counts=Counts(),
+            flagged=0,
+            flags={},
+            totals={},
+            stored={},
+            seen_before=self.seen,
+        )
+
+    def _read(self, stage: Stage) -> Converter:
+        """Stream every file through the converter into the stage."""
+        converter = Converter(
+            attributor=Attributor(source=self.source, policy=self.policy),
+            reference=reference_of(self.policy),
+            currency=self.policy.currency,
+            flag_patterns=self.policy.flag_patterns,
+            expected=self.expected,
+        )
+        total = sum(path.stat().st_size for path in self.paths)
+        before = 0
+        for number, (path, name) in enumerate(zip(self.paths, self.names, strict=True), start=1):
+            self.reading = name
+            if number in self.skipped:
+                continue
+            rows_before = converter.rows
+            for batch in read_csv(path, has_period=len(self.expected) == 1):
+                converted = converter.convert(batch, file_name=name, file_number=number)
+                if converted is not None and not converter.problems:
+                    stage.add(converted)
+                self.progress(before + batch.bytes_read, total, f"Reading {name}")
+                if len(converter.problems) >= 100:
+                    break
+            self.file_rows[number] = converter.rows - rows_before
+            before += path.stat().st_size
+        self.reading = ""
+        if converter.problems:
+            raise ImportRefused(
+                [
+                    {"file": name, "line": each.line, "column": each.column, "message": each.message}
+                    for name, each in converter.problems
+                ]
+            )
+        return converter
+
+    def _match(self, stage: Stage, converter: Converter) -> None:
+        """Decide what is new, changed, unchanged and gone, by the source's delivery mode."""
+        self.months = sorted({month for month, _, _ in converter.totals})
+        self.periods = {period.month: period for period in BillingPeriod.objects.filter(month__in=self.months)}
+        self.touched = set(self.months)
+        self.imports_before = self._imports_so_far()
+        self.counts.new = converter.rows
+        mode = self.source.delivery
+        if mode == Source.Delivery.APPEND or not self.periods:
+            return
+        period_ids = [period.pk for period in self.periods.values()]
+        live_ids, live_content, live_identity = live_hashes(self.source.pk, period_ids)
+        if not live_ids:
+            return
+        self.progress(0, 0, "Matching")
+        rows, contents, identities, with_resource = stage.hashes(
+            month.year * 100 + month.month for month in self.periods
+        )
+        changeable = None
+        if mode == Source.Delivery.MERGE:
+            # Without a ResourceId nothing says that one row is another one changed.
+            changeable = np.frombuffer(with_resource, dtype=np.bool_)
+        found = match(contents, identities, live_content, live_identity, rows_changeable=changeable)
+        del contents, identities, live_content, live_identity
+        row_numbers, ids = np.frombuffer(rows, dtype=np.int64), np.frombuffer(live_ids, dtype=np.int64)
+        self._keep(stage, row_numbers, ids, found, converter.rows)
+        gone = ids[found.gone_live]
+        self.counts = Counts(
+            new=converter.rows - found.unchanged - len(found.changed_rows),
+            changed=len(found.changed_rows),
+            unchanged=found.unchanged,
+        )
+        if mode == Source.Delivery.MERGE:
+            self.counts.unseen = len(gone)
+        else:
+            self._withdraw_gone(stage, gone, converter)
+
+    def _keep(self, stage: Stage, row_numbers: Numbers, ids: Numbers, found: Matched, total: int) -> None:
+        """Note which rows become charges, in file order, and which charge each replaces."""
+        self.keeps_all = False
+        changed = row_numbers[found.changed_rows]
+        wanted = np.union1d(row_numbers[found.new_rows], changed)
+        if len(row_numbers) < total:
+            # Rows of months without charges so far are all new.
+            wanted = np.union1d(wanted, np.setdiff1d(np.arange(1, total + 1), row_numbers, assume_unique=True))
+        replaced = np.zeros(len(wanted), dtype=np.int64)
+        replaced[np.searchsorted(wanted, changed)] = ids[found.changed_live]
+        for start in range(0, len(wanted), CHUNK):
+            part = wanted[start : start + CHUNK].tolist()
+            stage.fill(
+                "stage_keep",
+                [
+                    part,
+                    range(start, start + len(part)),
+                    [charge_id or None for charge_id in replaced[start : start + CHUNK].tolist()],
+                ],
+                ("row", "ordinal", "replaces_id"),
+            )
+        # Only months where something does change have to take changes.
+        self.touched = {datetime.date(month // 100, month % 100, 1) for month in stage.kept_months()}
+
+    def _withdraw_gone(self, stage: Stage, gone: Numbers, converter: Converter) -> None:
+        """Stage the withdrawal of what a snapshot no longer has, with the guards against a broken delivery."""
+        for start in range(0, len(gone), CHUNK):
+            stage.fill("stage_gone", [gone[start : start + CHUNK].tolist()], ("charge_id",))
+        accounts: dict[int, set[str]] = {}
+        for month, account, _ in converter.totals:
+            if month in self.periods:
+                accounts.setdefault(self.periods[month].pk, set()).add(account)
+        warnings = []
+        for period in self.periods.values():
+            delivered = accounts.get(period.pk, set())
+            live = dict(
+                Charge.objects.live()
+                .filter(source=self.source, period=period)
+                .values_list("billing_account_id")
+                .annotate(count=Count("id"))
+            )
+            missing = {account for account in live if account not in delivered}
+            together = self._delivered_together(period, delivered)
+            for account in sorted(missing):
+                if self.replace and account in together:
+                    continue
+                if account in together:
+                    warnings.append(
+                        f"{period}: the account “{account}” with {live[account]} charges is missing from the delivery."
+                    )
+                # An account that always came in a delivery of its own is not this delivery's to withdraw.
+                stage.spare(period, account)
+            for account in sorted(delivered & set(live)):
+                leaving = stage.leaving(period, account)
+                if leaving * 2 > live[account] and not self.replace:
+                    of = f" of account {account}" if account else ""
+                    warnings.append(
+                        f"{period}: {leaving} of {live[account]} charges{of} are not in the delivery "
+                        "and would be withdrawn."
+                    )
+        if warnings:
+            message = " ".join(warnings) + " If the delivery is complete, import it again with --replace."
+            raise WouldWithdraw([{"file": "", "line": None, "column": None, "message": message}])
+        gone_from = stage.gone_by_period()
+        self.counts.withdrawn = sum(gone_from.values())
+        self.touched |= {month for month, period in self.periods.items() if gone_from.get(period.pk)}
+
+    def _delivered_together(self, period: BillingPeriod, accounts: set[str]) -> set[str]:
+        """Return the accounts that the last delivery for a period held beside one of `accounts`."""
+        last = (
+            ImportTotal.objects.filter(
+                period=period,
+                billing_account_id__in=accounts,
+                imported_in__source=self.source,
+                imported_in__state=Import.State.APPLIED,
+            )
+            .order_by("-imported_in_id")
+            .values_list("imported_in_id", flat=True)
+            .first()
+        )
+        return set(
+            ImportTotal.objects.filter(imported_in_id=last, period=period).values_list("billing_account_id", flat=True)
+        )
+
+    def _apply(self, stage: Stage, converter: Converter, imported: Import) -> None:
+        """Make charges of what is staged, in one transaction that also marks the import applied."""
+        self.progress(0, 0, "Applying")
+        with audit.gesture(actor=self.actor, now=self.now) as gesture:
+            periods = {
+                month: closing.ensure_period(month=month, actor=self.actor, now=self.now) for month in self.months
+            }
+            if self.touched:
+                closing.require_open(*(periods[month] for month in self.touched))
+            self._require_unchanged()
+            stage.fill_rows(
+                "stage_month", [(month.year * 100 + month.month, period.pk) for month, period in periods.items()]
+            )
+            self._attribute(stage, converter)
+            measures = {
+                period.pk: MEASURES[Source.Measure(self.source.measure_in(month))] for month, period in periods.items()
+            }
+            first, count = stage.apply(
+                imported,
+                only_kept=not self.keeps_all,
+                measures=measures,
+                tolerance_units=to_units(self.policy.amount_tolerance),
+            )
+            if not self.keeps_all:
+                self._inherit(first, count, gesture)
+            ImportTotal.objects.bulk_create(
+                _total_row(imported, periods[month], account, currency, total)
+                for (month, account, currency), total in sorted(converter.totals.items())
+            )
+            for number, rows in self.file_rows.items():
+                ImportedFile.objects.filter(imported_in=imported, number=number).update(rows=rows)
+            for month in sorted(self.touched):
+                charging.stamp_project_splits(periods[month])
+            imported.state, imported.applied_at = Import.State.APPLIED, self.now
+            imported.save()
+            gesture.record(
+                "import.applied",
+                imported,
+                after={
+                    "source": self.source.name,
+                    "rows": imported.rows,
+                    **vars(self.counts),
+                    "totals": imported.totals,
+                },
+            )
+
+    def _imports_so_far(self) -> dict[str, Any]:
+        """Return what matching is done against: how many imports of the source were applied and taken back."""
+        return Import.objects.filter(source=self.source, applied_at__isnull=False).aggregate(
+            latest=Max("id"), withdrawn=Count("id", filter=Q(state=Import.State.WITHDRAWN))
+        )
+
+    def _require_unchanged(self) -> None:
+        """Refuse if another import of the source was applied after this one was matched."""
+        # Imports of one source are applied one after the other.
+        Source.objects.select_for_update().get(pk=self.source.pk)
+        if self._imports_so_far() != self.imports_before:
+            raise FileError(
+                [Problem(f"Another delivery of {self.source} was applied meanwhile. Import this one again.")]
+            )
+
+    def _attribute(self, stage: Stage, converter: Converter) -> None:
+        """Give the attributions of the delivery their ids, making the PIs and projects that are new."""
+        attributions = converter.attribution_list
+        people = people_of(each.pi_email for each in attributions)
+        owners: dict[str, str] = {}
+        for each in attributions:
+            owners.setdefault(each.project_code, each.pi_email)
+        projects = projects_of(owners, people)
+        stage.fill_rows(
+            "stage_attribution",
+            (
+                (
+                    number,
+                    people.get(each.pi_email),
+                    projects.get(folded_code(each.project_code)) if each.project_code else None,
+                    each.fund_org,
+                    each.cost_center,
+                    each.natural_account,
+                    each.reference_1,
+                    each.reference_2,
+                    each.attributed_by,
+                )
+                for number, each in enumerate(attributions)
+            ),
+        )
+
+    def _inherit(self, first: int, count: int, gesture: audit.Gesture) -> None:
+        """Record, for each replacement of a charge that people decided about, what it inherited."""
+        replaced = (
+            Charge.objects.filter(id__gte=first, id__lt=first + count, replaces__isnull=False)
+            .filter(Q(replaces__state__in=("approved", "rejected", "absorbed")) | Q(attributed_by="decision"))
+            .select_related("replaces")
+        )
+        decisions = []
+        for charge in replaced.iterator(chunk_size=2_000):
+            old = charge.replaces
+            if old is None:
+                continue
+            before = {"charge": old.pk, "state": old.state, "billed": plain(old.billed_cost)}
+            after = {"state": charge.state, "billed": plain(charge.billed_cost)}
+            decisions.append(
+                ReviewDecision(
+                    charge=charge,
+                    file_sha256=self.stored_files[charge.file_number - 1].sha256,
+                    line_number=charge.line_number,
+                    action=ReviewDecision.Action.INHERIT,
+                    before=before,
+                    after=after,
+                    decided_by=self.actor.user,
+                    decided_by_name=self.actor.name,
+                    decided_at=self.now,
+                    gesture=gesture.id,
+                )
+            )
+        ReviewDecision.objects.bulk_create(decisions, batch_size=2_000)
+        _write_old_and_new(first, count)
+
+    # Results -----------------------------------------------------------------------------------
+
+    def _note(self, imported: Import, converter: Converter) -> None:
+        imported.rows = converter.rows
+        for name, value in vars(self.counts).items():
+            setattr(imported, name, value)
+        imported.flagged = converter.flagged_rows
+        imported.flags = dict(sorted(converter.flag_counts.items()))
+        imported.totals = totals_by_currency(converter.totals, exact=True)
+        imported.stored = totals_by_currency(converter.totals, exact=False)
+        imported.difference = self.difference
+
+    def _result(self, imported: Import | None, state: str, converter: Converter) -> IngestResult:
+        return IngestResult(
+            imported=imported,
+            state=str(state),
+            source=self.source,
+            periods=tuple(month_text(month) for month in self.months),
+            rows=converter.rows,
+            counts=self.counts,
+            flagged=converter.flagged_rows,
+            flags=dict(sorted(converter.flag_counts.items())),
+            totals=totals_by_currency(converter.totals, exact=True),
+            stored=totals_by_currency(converter.totals, exact=False),
+            difference=self.difference,
+            seen_before=self.seen,
+        )
+
+    def _errors_of(self, error: FileError) -> list[dict[str, Any]]:
+        return [
+            {"file": self.reading, "line": each.line, "column": each.column, "message": each.message}
+            for each in error.problems
+        ]
+
+    def _fail(self, imported: Import, errors: list[dict[str, Any]]) -> None:
+        with audit.gesture(actor=self.actor, now=self.now) as gesture:
+            imported.state, imported.errors = Import.State.FAILED, errors
+            imported.applied_at = None
+            imported.save()
+            gesture.record("import.failed", imported, note=describe(errors[0]) if errors else "")
+
+
+def withdraw(*, imported: Import, actor: Actor, now: datetime.datetime) -> Withdrawn:
+    """Take an applied import back: its charges leave, what it replaced or withdrew lives again.
+
+    Only the latest import of its source and periods can go, while the periods it touched take changes; so
+    withdrawing in turn always leads back to what was there before. Raises NotWithdrawable or PeriodClosed.
+    """
+    with audit.gesture(actor=actor, now=now) as gesture:
+        imported = Import.objects.select_for_update().get(pk=imported.pk)
+        if imported.state != Import.State.APPLIED:
+            raise NotWithdrawable(f"Import {imported.pk} is {imported.get_state_display().lower()}, not applied.")
+        later = (
+            Import.objects.filter(
+                source=imported.source_id,
+                state=Import.State.APPLIED,
+                id__gt=imported.pk,
+                scope_totals__period__in=imported.scope_totals.values("period"),
+            )
+            .order_by("-id")
+            .first()
+        )
+        if later:
+            raise NotWithdrawable(
+                f"Import {later.pk} of {imported.source} came after import {imported.pk}. Withdraw the latest first."
+            )
+        mine = Charge.objects.filter(imported_in=imported, withdrawn_in__isnull=True)
+        displaced = Charge.objects.filter(withdrawn_in=imported)
+        period_ids = set(mine.values_list("charged_in_id", flat=True).distinct()) | set(
+            displaced.values_list("charged_in_id", flat=True).distinct()
+        )
+        closing.require_open(*BillingPeriod.objects.filter(pk__in=period_ids))
+        revived_ids = list(displaced.values_list("id", flat=True))
+        gone = mine.update(withdrawn_in=imported)
+        revived = 0
+        for start in range(0, len(revived_ids), 500):
+            revived += Charge.objects.filter(id__in=revived_ids[start : start + 500]).update(withdrawn_in=None)
+        imported.state, imported.withdrawn_at = Import.State.WITHDRAWN, now
+        imported.save()
+        gesture.record("import.withdrawn", imported, after={"withdrawn": gone, "revived": revived})
+    return Withdrawn(withdrawn=gone, revived=revived)
+
+
+def _total_row(imported: Import, period: BillingPeriod, account: str, currency: str, total: ScopeTotal) -> ImportTotal:
+    exact = {f"{_short(column)}_exact": plain(total.exact(column)) for column in AMOUNTS}
+    stored = {f"{_short(column)}_stored": total.stored(column) for column in AMOUNTS}
+    return ImportTotal(
+        imported_in=imported,
+        period=period,
+        billing_account_id=account,
+        currency=currency,
+        rows=total.rows,
+        **exact,
+        **stored,
+    )
+
+
+def _short(column: str) -> str:
+    return column.removesuffix("Cost").lower()
+
+
+def _write_old_and_new(first: int, count: int) -> None:
+    """Say in the flag of a charge whose amount changed since its approval what it was and is."""
+    flags = list(
+        Flag.objects.filter(
+            charge_id__gte=first, charge_id__lt=first + count, code=Flag.Code.AMOUNT_CHANGED, detail=""
+        ).select_related("charge__replaces")
+    )
+    for flag in flags:
+        if old := flag.charge.replaces:
+            flag.detail = f"{plain(old.billed_cost)} when decided, {plain(flag.charge.billed_cost)} now"
+    Flag.objects.bulk_update(flags, ["detail"], batch_size=500)
+
+
+def _close_broken_off(now: datetime.datetime) -> None:
+    """Mark imports whose process died as failed; nothing of them was applied."""
+    message = "The program was stopped while it worked on this import; nothing of it was applied."
+    Import.objects.filter(
+        state__in=(Import.State.RECEIVED, Import.State.CHECKED), created_at__lt=now - BROKEN_OFF_AFTER
+    ).update(state=Import.State.FAILED, errors=[{"file": "", "line": None, "column": None, "message": message}])
+
+
+def _after_apply() -> None:
+    """On SQLite, move what was written from the write-ahead log into the database, so that it stays small."""
+    if connection.vendor == "sqlite" and not connection.in_atomic_block:
+        with connection.cursor() as cursor:
+            cursor.execute("PRAGMA wal_checkpoint(PASSIVE)")
+        # The planner has to know how large the table has become.
+        with connection.cursor() as cursor:
+            cursor.execute("PRAGMA optimize")

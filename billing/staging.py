@@ -1,0 +1,340 @@
+"""A delivery's rows beside the charges: temporary tables, filled by stream, applied by one INSERT ... SELECT."""
+
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from types import TracebackType
+from typing import Any
+
+from django.db import connection, models
+
+from .converting import STAGED, Converted
+from .models import BillingPeriod, Charge, Flag, Import
+
+# Ids of charges are given out here and nowhere else; on PostgreSQL under this advisory lock.
+CHARGE_IDS_LOCK = 7_105_001
+
+# Staged columns that are not columns of Charge, with their types (the same on both databases).
+_OWN_TYPES = {"row": "bigint", "month": "integer", "attribution": "integer"}
+
+_FACTS = tuple(name for name in STAGED if name not in _OWN_TYPES and name != "state")
+
+# Who pays, which a decision on the charge before it outlives.
+_WHO_PAYS = (
+    "pi_id",
+    "project_id",
+    "fund_org",
+    "cost_center",
+    "natural_account",
+    "reference_1",
+    "reference_2",
+)
+
+_DECIDED = "(o.state IN ('approved', 'rejected', 'absorbed') OR o.attributed_by = 'decision')"
+
+# In COPY's text format these four are written with a backslash.
+_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
+
+
+def charge_columns() -> list[str]:
+    """Return the columns of the charge table, from the model."""
+    return [field.column for field in Charge._meta.concrete_fields]
+
+
+class Stage:
+    """The temporary tables of one delivery on this connection; a context that takes them away again.
+
+    They are filled outside any transaction and never touch the main database's write lock: on
+    SQLite temporary tables live in a file of their own, on PostgreSQL they are filled by COPY.
+    """
+
+    TABLES = {
+        "stage_row": None,
+        "stage_flag": "row bigint, code text, detail text",
+        "stage_attribution": (
+            "number integer PRIMARY KEY, pi_id bigint, project_id bigint, fund_org text, cost_center text, "
+            "natural_account text, reference_1 text, reference_2 text, attributed_by text"
+        ),
+        "stage_month": "month integer PRIMARY KEY, period_id bigint",
+        "stage_keep": "row bigint PRIMARY KEY, ordinal bigint, replaces_id bigint",
+        "stage_gone": "charge_id bigint PRIMARY KEY",
+    }
+
+    def __init__(self) -> None:
+        self.is_postgresql = connection.vendor == "postgresql"
+        self.rows = 0
+
+    def __enter__(self) -> "Stage":
+        columns = ", ".join(f"{name} {_type_of(name)}" for name in STAGED)
+        self._drop()
+        with connection.cursor() as cursor:
+            for table, definition in self.TABLES.items():
+                cursor.execute(f"CREATE TEMPORARY TABLE {table} ({definition or columns})")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        # A broken transaction on PostgreSQL takes no more commands; the next stage drops them then.
+        if not connection.needs_rollback:
+            self._drop()
+
+    def _drop(self) -> None:
+        with connection.cursor() as cursor:
+            for table in self.TABLES:
+                cursor.execute(f"DROP TABLE IF EXISTS {'pg_temp' if self.is_postgresql else 'temp'}.{table}")
+
+    def add(self, converted: Converted) -> None:
+        """Append a batch of rows and their flags."""
+        self.fill("stage_row", converted.columns, STAGED)
+        if converted.flags:
+            self.fill("stage_flag", list(zip(*converted.flags, strict=True)), ("row", "code", "detail"))
+        self.rows += len(converted.columns[0])
+
+    def fill(self, table: str, columns: Sequence[Sequence[Any]], names: Sequence[str]) -> None:
+        """Append values, given column by column, to one of the temporary tables."""
+        if self.is_postgresql:
+            texts = [_copy_column(column) for column in columns]
+            lines = "\n".join(map("\t".join, zip(*texts, strict=True)))
+            with connection.cursor() as cursor, cursor.copy(f"COPY {table} ({', '.join(names)}) FROM STDIN") as copy:
+                copy.write(lines + "\n")
+        else:
+            marks = ", ".join("?" * len(names))
+            with connection.cursor() as cursor:
+                # Past Django's wrapper: it would rewrite every row's placeholders.
+                cursor.connection.executemany(
+                    f"INSERT INTO {table} ({', '.join(names)}) VALUES ({marks})",  # noqa: S608 (our own names)
+                    zip(*columns, strict=True),
+                )
+
+    def fill_rows(self, table: str, rows: Iterable[Sequence[Any]]) -> None:
+        """The same, given row by row."""
+        listed = list(rows)
+        if listed:
+            names = [part.split()[0] for part in (self.TABLES[table] or "").split(", ")]
+            self.fill(table, list(zip(*listed, strict=True)), names)
+
+    def hashes(self, months: Iterable[int]) -> tuple["array[int]", bytearray, bytearray, bytearray]:
+        """Return row numbers, content hashes, identity hashes and has-a-resource marks of the rows in months."""
+        wanted = ", ".join(str(int(month)) for month in months)
+        rows = array("q")
+        contents, identities, with_resource = bytearray(), bytearray(), bytearray()
+        sql = f"""
+            SELECT row, content_hash, identity_hash, resource_id <> '' FROM stage_row
+            WHERE month IN ({wanted}) ORDER BY row
+        """  # noqa: S608 (integers)
+        for row, content, identity, has_resource in _stream(sql):
+            rows.append(row)
+            contents += content
+            identities += identity
+            with_resource.append(bool(has_resource))
+        return rows, contents, identities, with_resource
+
+    def kept_months(self) -> list[int]:
+        """Return the months of the rows that are to be inserted."""
+        rows = _stream("SELECT DISTINCT s.month FROM stage_row s JOIN stage_keep k ON k.row = s.row")
+        return [month for (month,) in rows]
+
+    def gone_by_period(self) -> dict[int, int]:
+        """Return how many charges are to be withdrawn, by the id of their period."""
+        return dict(
+            _stream(
+                "SELECT c.period_id, count(*) FROM billing_charge c JOIN stage_gone g ON g.charge_id = c.id "
+                "GROUP BY c.period_id"
+            )
+        )
+
+    def leaving(self, period: BillingPeriod, account: str) -> int:
+        """Return how many charges of a billing account are to be withdrawn."""
+        with connection.cursor() as cursor:
+            cursor.execute(f"SELECT count(*) {self._GONE_OF_ACCOUNT}", [period.pk, account])
+            return int(cursor.fetchone()[0])
+
+    def spare(self, period: BillingPeriod, account: str) -> None:
+        """Withdraw nothing of a billing account."""
+        with connection.cursor() as cursor:
+            cursor.execute(
+                f"DELETE FROM stage_gone WHERE charge_id IN (SELECT c.id {self._GONE_OF_ACCOUNT})",  # noqa: S608
+                [period.pk, account],
+            )
+
+    _GONE_OF_ACCOUNT = (
+        "FROM billing_charge c JOIN stage_gone g ON g.charge_id = c.id "
+        "WHERE c.period_id = %s AND c.billing_account_id = %s"
+    )
+
+    def apply(
+        self, imported: Import, *, only_kept: bool, tolerance_units: int, measures: dict[int, str]
+    ) -> tuple[int, int]:
+        """Turn what is staged into charges; return the first id given out, and how many.
+
+        With `only_kept`, `stage_keep` names the rows to insert and what each replaces; without, all are
+        new. A replacement inherits who pays from a charge that people decided about, and their
+        decision too, unless the amount of the measure moved by more than the tolerance: then it is
+        held. `measures` maps period ids to the cost column that is charged there.
+
+        Must run inside the transaction that also marks the import applied.
+        """
+        with connection.cursor() as cursor:
+            count = self.rows
+            if only_kept:
+                cursor.execute("SELECT count(*) FROM stage_keep")
+                count = int(cursor.fetchone()[0])
+            first = self._reserve_ids(cursor, count) if count else 0
+            if count:
+                values = {"first": first, "imported": imported.pk, "source": imported.source_id}
+                if only_kept:
+                    values["tolerance"] = tolerance_units
+                cursor.execute(self._insert_sql(only_kept, measures), values)
+                self._insert_flags(cursor, only_kept, first, measures, tolerance_units)
+            cursor.execute(
+                "UPDATE billing_charge SET withdrawn_in_id = %s WHERE id IN "
+                "(SELECT charge_id FROM stage_gone UNION ALL "
+                "SELECT replaces_id FROM stage_keep WHERE replaces_id IS NOT NULL)",
+                [imported.pk],
+            )
+        return first, count
+
+    def _reserve_ids(self, cursor: Any, count: int) -> int:
+        """Return the first of `count` ids that nobody else is given."""
+        if self.is_postgresql:
+            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [CHARGE_IDS_LOCK])
+            cursor.execute("SELECT pg_get_serial_sequence('billing_charge', 'id')")
+            sequence = cursor.fetchone()[0]
+            cursor.execute("SELECT nextval(%s)", [sequence])
+            first = int(cursor.fetchone()[0])
+            cursor.execute("SELECT setval(%s, %s)", [sequence, first + count])
+            return first
+        # The write lock is ours; AUTOINCREMENT never gives an id twice, so we count on from its mark.
+        cursor.execute("SELECT seq FROM sqlite_sequence WHERE name = 'billing_charge'")
+        row = cursor.fetchone()
+        return int(row[0]) + 1 if row else 1
+
+    def _insert_sql(self, by_keep: bool, measures: dict[int, str]) -> str:
+        taken = {name: f"s.{name}" for name in _FACTS} | {
+            "id": "%(first)s + k.ordinal" if by_keep else "%(first)s + s.row - 1",
+            "source_id": "%(source)s",
+            "imported_in_id": "%(imported)s",
+            "withdrawn_in_id": "NULL",
+            "period_id": "m.period_id",
+            "charged_in_id": "m.period_id",
+            "replaces_id": "k.replaces_id" if by_keep else "NULL",
+            "payer_split_id": "NULL",
+            "attributed_by": "a.attributed_by",
+            "state": "s.state",
+        }
+        taken |= {name: f"a.{name}" for name in _WHO_PAYS}
+        joins = "stage_row s"
+        if by_keep:
+            joins = "stage_keep k JOIN stage_row s ON s.row = k.row"
+        joins += " JOIN stage_month m ON m.month = s.month JOIN stage_attribution a ON a.number = s.attribution"
+        if by_keep:
+            joins += " LEFT JOIN billing_charge o ON o.id = k.replaces_id"
+            decided = f"o.id IS NOT NULL AND {_DECIDED}"
+            for name in _WHO_PAYS:
+                taken[name] = f"CASE WHEN {decided} THEN o.{name} ELSE a.{name} END"
+            taken["payer_split_id"] = f"CASE WHEN {decided} THEN o.payer_split_id END"
+            taken["attributed_by"] = f"CASE WHEN {decided} THEN 'decision' ELSE a.attributed_by END"
+            taken["state"] = (
+                f"CASE WHEN NOT ({decided}) THEN s.state "
+                f"WHEN o.state IN ('approved', 'rejected', 'absorbed') AND {_moved(measures)} THEN 'held' "
+                "ELSE o.state END"
+            )
+        columns = charge_columns()
+        order = "k.ordinal" if by_keep else "s.row"
+        return (
+            f"INSERT INTO billing_charge ({', '.join(columns)}) "  # noqa: S608 (names from the model)
+            f"SELECT {', '.join(taken[column] for column in columns)} FROM {joins} ORDER BY {order}"
+        )
+
+    def _insert_flags(
+        self, cursor: Any, by_keep: bool, first: int, measures: dict[int, str], tolerance_units: int
+    ) -> None:
+        """Store the staged flags; those of a charge whose payer people decided count as resolved."""
+        columns = ", ".join(field.column for field in Flag._meta.concrete_fields if field.column != "id")
+        if columns != "charge_id, code, detail, is_resolved":
+            raise AssertionError(f"Flag has other columns now: {columns}")
+        if not by_keep:
+            cursor.execute(
+                f"INSERT INTO billing_flag ({columns}) "  # noqa: S608
+                "SELECT %s + row - 1, code, detail, %s FROM stage_flag ORDER BY row",
+                [first, False],
+            )
+            return
+        truth = f"(o.id IS NOT NULL AND {_DECIDED})"
+        cursor.execute(
+            f"INSERT INTO billing_flag ({columns}) "  # noqa: S608
+            f"SELECT %s + k.ordinal, f.code, f.detail, {truth} FROM stage_keep k "
+            "JOIN stage_flag f ON f.row = k.row LEFT JOIN billing_charge o ON o.id = k.replaces_id ORDER BY k.ordinal",
+            [first],
+        )
+        cursor.execute(
+            f"INSERT INTO billing_flag ({columns}) "  # noqa: S608
+            f"SELECT %(first)s + k.ordinal, 'amount_changed', '', %(false)s FROM stage_keep k "
+            "JOIN stage_row s ON s.row = k.row JOIN stage_month m ON m.month = s.month "
+            "JOIN billing_charge o ON o.id = k.replaces_id "
+            f"WHERE o.state IN ('approved', 'rejected', 'absorbed') AND {_moved(measures)} ORDER BY k.ordinal",
+            {"first": first, "false": False, "tolerance": tolerance_units},
+        )
+
+
+def live_hashes(source_id: int, period_ids: Sequence[int]) -> tuple["array[int]", bytearray, bytearray]:
+    """Return ids, content hashes and identity hashes of a source's live charges delivered for periods."""
+    charges = (
+        Charge.objects.live()
+        .filter(source_id=source_id, period_id__in=period_ids)
+        .order_by("id")
+        .values_list("id", "content_hash", "identity_hash")
+    )
+    ids = array("q")
+    contents, identities = bytearray(), bytearray()
+    for charge_id, content, identity in charges.iterator(chunk_size=20_000):
+        ids.append(charge_id)
+        contents += content
+        identities += identity
+    return ids, contents, identities
+
+
+def _moved(measures: dict[int, str]) -> str:
+    """SQL for: the amount that is charged moved by more than the tolerance, or is in another currency."""
+    by_period = {
+        column: ", ".join(str(period_id) for period_id, each in measures.items() if each == column)
+        for column in sorted(set(measures.values()))
+    }
+    amount = " ".join(
+        f"WHEN m.period_id IN ({ids}) THEN coalesce(s.{column}, 0) - coalesce(o.{column}, 0)"
+        for column, ids in by_period.items()
+    )
+    return f"(abs(CASE {amount} ELSE 0 END) > %(tolerance)s OR s.currency <> o.currency)"
+
+
+def _type_of(name: str) -> str:
+    if name in _OWN_TYPES:
+        # A row's number is SQLite's own key: no second index, and rows lie in file order.
+        return "INTEGER PRIMARY KEY" if name == "row" and connection.vendor == "sqlite" else _OWN_TYPES[name]
+    field = Charge._meta.get_field(name)
+    if not isinstance(field, models.Field):
+        raise TypeError(name)
+    return str(field.db_type(connection))
+
+
+def _stream(sql: str) -> Iterator[tuple[Any, ...]]:
+    with connection.cursor() as cursor:
+        cursor.execute(sql)
+        while rows := cursor.fetchmany(20_000):
+            yield from rows
+
+
+def _copy_column(column: Sequence[Any]) -> list[str]:
+    """Write a column in COPY's text format; a column has values of one type, and None."""
+    sample = next((value for value in column if value is not None), None)
+    if isinstance(sample, str):
+        texts = ["" if value is None else value for value in column]
+        together = "".join(texts)
+        if any(special in together for special in "\\\t\n\r"):
+            texts = [text.translate(_ESCAPES) for text in texts]
+        if None in column:
+            texts = ["\\N" if value is None else text for value, text in zip(column, texts, strict=True)]
+        return texts
+    if isinstance(sample, bytes):
+        return ["\\\\x" + value.hex() for value in column]
+    return ["\\N" if value is None else str(value) for value in column]

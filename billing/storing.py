@@ -1,0 +1,81 @@
+"""Files as received: kept once by their SHA-256, under a name made from it and never from theirs."""
+
+import datetime
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path, PurePath
+from typing import BinaryIO
+
+from django.conf import settings
+from django.core.files import File
+from django.core.files.storage import default_storage
+
+from .models import StoredFile
+from .progress import Progress, unwatched
+
+CHUNK = 1024 * 1024
+MAX_NAME = 254
+
+
+def store(*, path: Path, now: datetime.datetime, progress: Progress = unwatched) -> StoredFile:
+    """Keep a copy of a file, by its hash; a file that is there already is not kept twice.
+
+    The copy is complete before it gets its name, so that a crash leaves no half file under a hash.
+    """
+    incoming = Path(settings.MEDIA_ROOT) / "incoming"
+    incoming.mkdir(mode=0o750, parents=True, exist_ok=True)
+    size = path.stat().st_size
+    digest = hashlib.sha256()
+    handle, temporary = tempfile.mkstemp(dir=incoming)
+    try:
+        copied = 0
+        with path.open("rb") as source, os.fdopen(handle, "wb") as copy:
+            for chunk in chunks(source):
+                digest.update(chunk)
+                copy.write(chunk)
+                copied += len(chunk)
+                progress(copied, size, "Storing")
+            copy.flush()
+            os.fsync(copy.fileno())
+        sha256 = digest.hexdigest()
+        name = f"received/{sha256[:2]}/{sha256}"
+        known = StoredFile.objects.filter(sha256=sha256).first()
+        if known and default_storage.exists(known.path):
+            return known
+        if not default_storage.exists(name):
+            with Path(temporary).open("rb") as complete:
+                default_storage.save(name, _Movable(complete, temporary))
+        stored, _ = StoredFile.objects.get_or_create(
+            sha256=sha256, defaults={"size": copied, "path": name, "received_at": now}
+        )
+        return stored
+    finally:
+        Path(temporary).unlink(missing_ok=True)
+
+
+def local_path(stored: StoredFile) -> Path:
+    """Return where a stored file can be read on this machine."""
+    return Path(default_storage.path(stored.path))
+
+
+def display_name(name: str) -> str:
+    """Return the last part of a file's name as it came, fit to show; it never becomes a path."""
+    return PurePath(name.replace("\\", "/")).name.replace("\0", "")[:MAX_NAME] or "unnamed"
+
+
+def chunks(source: BinaryIO) -> Iterator[bytes]:
+    while chunk := source.read(CHUNK):
+        yield chunk
+
+
+class _Movable(File):  # type: ignore[type-arg]
+    """A complete file that a storage on this disk may take by renaming instead of copying."""
+
+    def __init__(self, file: BinaryIO, path: str) -> None:
+        super().__init__(file, name=path)
+        self._path = path
+
+    def temporary_file_path(self) -> str:
+        return self._path
