@@ -1,0 +1,175 @@
+"""The floor: what reading a file and inserting its rows costs when nothing is checked, matched or decided.
+
+`csv.reader` over the file, and `executemany` (SQLite) or COPY (PostgreSQL) of every column of
+`billing_charge` into a table of the same columns and indexes, in one transaction. Prints seconds.
+"""
+
+import csv
+import itertools
+import sqlite3
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+# FOCUS column -> column of billing_charge; the rest gets a constant of the column's kind.
+FROM_FILE = {
+    "BilledCost": "billed_cost",
+    "BillingAccountId": "billing_account_id",
+    "BillingAccountName": "billing_account_name",
+    "BillingCurrency": "currency",
+    "ChargeCategory": "charge_category",
+    "ChargeDescription": "charge_description",
+    "ChargePeriodEnd": "charge_period_end",
+    "ChargePeriodStart": "charge_period_start",
+    "ConsumedQuantity": "consumed_quantity",
+    "ConsumedUnit": "consumed_unit",
+    "ContractedCost": "contracted_cost",
+    "ContractedUnitPrice": "contracted_unit_price",
+    "EffectiveCost": "effective_cost",
+    "InvoiceId": "invoice_id",
+    "ListCost": "list_cost",
+    "ListUnitPrice": "list_unit_price",
+    "PricingQuantity": "pricing_quantity",
+    "PricingUnit": "pricing_unit",
+    "ProviderName": "provider_name",
+    "PublisherName": "publisher_name",
+    "RegionId": "region_id",
+    "ResourceId": "resource_id",
+    "ResourceName": "resource_name",
+    "ResourceType": "resource_type",
+    "ServiceCategory": "service_category",
+    "ServiceName": "service_name",
+    "SkuId": "sku_id",
+    "SubAccountId": "sub_account_id",
+    "SubAccountName": "sub_account_name",
+    "Tags": "tags",
+}
+AMOUNTS = ("billed_cost", "effective_cost", "list_cost", "contracted_cost")
+HASH = b"0123456789abcdef"
+
+
+def rows(reader: Iterator[list[str]], header: list[str], columns: list[tuple[str, bool, str]]) -> Iterator[list[Any]]:
+    """Yield a row for each line: its texts, and for columns the file has not, something of the right kind."""
+    where = {FROM_FILE[name]: position for position, name in enumerate(header) if name in FROM_FILE}
+    counted = {"id", "line_number", "pi_id", "project_id"}
+    constants: list[Any] = []
+    picks: list[tuple[int, int]] = []
+    amounts: list[int] = []
+    numbered: list[tuple[int, int]] = []
+    for position, (name, nullable, kind) in enumerate(columns):
+        constants.append(None if nullable else _constant(name, kind))
+        if name in AMOUNTS:
+            amounts.append(position)
+        if name in where:
+            picks.append((position, where[name]))
+        elif name in counted:
+            numbered.append((position, {"pi_id": 200, "project_id": 500}.get(name, 1 << 60)))
+    for number, line in zip(itertools.count(1), reader):
+        row = constants.copy()
+        for position, column in picks:
+            row[position] = line[column]
+        # The least that makes a number of a text; the table holds amounts as whole numbers.
+        for position in amounts:
+            row[position] = int(float(row[position]) * 1e8)
+        for position, modulus in numbered:
+            row[position] = number * 7919 % modulus
+        yield row
+
+
+def _constant(name: str, kind: str) -> Any:
+    if "hash" in name:
+        return HASH
+    if name == "state":
+        return "clear"
+    return "" if "char" in kind or kind == "text" else 1
+
+
+def on_sqlite(migrated: Path, file: Path, scratch: Path) -> tuple[float, int]:
+    """Insert the file's rows into a fresh database; return seconds and how many."""
+    source = sqlite3.connect(f"file:{migrated}?mode=ro", uri=True)
+    ddl = [
+        sql
+        for (sql,) in source.execute(
+            "SELECT sql FROM sqlite_master WHERE tbl_name = 'billing_charge' AND sql IS NOT NULL "
+            "AND type IN ('table', 'index') ORDER BY type DESC"
+        )
+    ]
+    columns = [
+        (name, not not_null, kind.lower())
+        for _, name, kind, not_null, _, _ in source.execute("PRAGMA table_info(billing_charge)")
+    ]
+    source.close()
+    floor = sqlite3.connect(scratch, isolation_level=None)
+    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "cache_size=-65536", "temp_store=FILE"):
+        floor.execute(f"PRAGMA {pragma}")
+    for sql in ddl:
+        floor.execute(sql)
+    marks = ", ".join("?" * len(columns))
+    names = ", ".join(f'"{name}"' for name, _, _ in columns)
+    return _timed(
+        file,
+        columns,
+        lambda of: floor.executemany(f"INSERT INTO billing_charge ({names}) VALUES ({marks})", of),
+        before=lambda: floor.execute("BEGIN IMMEDIATE"),
+        after=lambda: floor.execute("COMMIT"),
+    )
+
+
+def on_postgresql(url: str, file: Path) -> tuple[float, int]:
+    """COPY the file's rows into a table like billing_charge; return seconds and how many."""
+    import psycopg
+
+    with psycopg.connect(url) as connection:
+        columns = [
+            (name, nullable == "YES", kind)
+            for name, nullable, kind in connection.execute(
+                "SELECT column_name, is_nullable, data_type FROM information_schema.columns "
+                "WHERE table_name = 'billing_charge' AND table_schema = 'public' ORDER BY ordinal_position"
+            ).fetchall()
+        ]
+        connection.execute("DROP TABLE IF EXISTS bench_floor")
+        connection.execute("CREATE TABLE bench_floor (LIKE billing_charge INCLUDING ALL)")
+        connection.commit()
+        names = ", ".join(f'"{name}"' for name, _, _ in columns)
+
+        def copy(of: Iterator[list[Any]]) -> None:
+            with connection.cursor().copy(f"COPY bench_floor ({names}) FROM STDIN") as into:
+                for row in of:
+                    into.write_row(row)
+
+        seconds, count = _timed(file, columns, copy, before=lambda: None, after=connection.commit)
+        connection.execute("DROP TABLE bench_floor")
+    return seconds, count
+
+
+def _timed(
+    file: Path,
+    columns: list[tuple[str, bool, str]],
+    insert: Callable[[Iterator[list[Any]]], object],
+    *,
+    before: Callable[[], object],
+    after: Callable[[], object],
+) -> tuple[float, int]:
+    csv.field_size_limit(1 << 30)
+    started = time.perf_counter()
+    with file.open(encoding="utf-8", newline="") as opened:
+        reader = csv.reader(opened)
+        header = next(reader)
+        counter = itertools.count()
+        counted = (row for row, _ in zip(rows(reader, header, columns), counter, strict=False))
+        before()
+        insert(counted)
+        after()
+    return time.perf_counter() - started, next(counter)
+
+
+if __name__ == "__main__":
+    vendor, where_from, csv_file, *rest = sys.argv[1:]
+    took, inserted = (
+        on_sqlite(Path(where_from), Path(csv_file), Path(rest[0]))
+        if vendor == "sqlite"
+        else on_postgresql(where_from, Path(csv_file))
+    )
+    print(f"{took:.3f} {inserted}")

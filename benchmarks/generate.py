@@ -1,0 +1,145 @@
+"""Write a FOCUS CSV of any size: `python benchmarks/generate.py FILE --rows 1000000`.
+
+Seeded: the same options give the same bytes. Rows are usage of many resources by many projects, in
+the proportions of a cloud bill: mostly small, some with equal twins, some without tags, a few
+credits and taxes.
+"""
+
+import argparse
+import datetime
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+COLUMNS = (
+    *("BillingAccountId", "BillingAccountName", "BillingCurrency", "BillingPeriodStart", "BillingPeriodEnd"),
+    *("ChargePeriodStart", "ChargePeriodEnd", "ChargeCategory", "ChargeDescription", "InvoiceId"),
+    *("ListCost", "ContractedCost", "BilledCost", "EffectiveCost", "ListUnitPrice", "ContractedUnitPrice"),
+    *("PricingQuantity", "PricingUnit", "ConsumedQuantity", "ConsumedUnit", "ProviderName", "PublisherName"),
+    *("RegionId", "ResourceId", "ResourceName", "ResourceType", "ServiceCategory", "ServiceName", "SkuId"),
+    *("SubAccountId", "SubAccountName", "Tags"),
+)
+
+# Service, category, type, unit, list price in millionths.
+SERVICES = (
+    ("Amazon Elastic Compute Cloud", "Compute", "m6i.xlarge", "Hours", 192_000),
+    ("Amazon Elastic Compute Cloud", "Compute", "g5.2xlarge", "Hours", 1_212_000),
+    ("Amazon Simple Storage Service", "Storage", "Standard", "GB-Mo", 23_000),
+    ("Amazon Simple Storage Service", "Storage", "Requests", "Requests", 5),
+    ("Amazon Elastic Block Store", "Storage", "gp3", "GB-Mo", 80_000),
+    ("AWS Data Transfer", "Networking", "Out", "GB", 90_000),
+    ("AWS Lambda", "Compute", "Duration", "GB-Second", 17),
+    ("Amazon CloudWatch", "Management and Governance", "Metrics", "Metrics", 300_000),
+)
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What a file is like; shares are of its rows."""
+
+    rows: int
+    pis: int = 200
+    projects: int = 500
+    resources: int = 20_000
+    missing_tags: float = 0.005
+    equal_rows: float = 0.01
+    source: str = "aws"
+    month: datetime.date = datetime.date(2025, 1, 1)
+    seed: int = 1
+
+
+def lines(shape: Shape) -> Iterator[str]:
+    """Return the file's lines, the header first."""
+    random_ = random.Random(f"{shape.seed} {shape.source}")
+    end = (shape.month.replace(day=28) + datetime.timedelta(days=4)).replace(day=1)
+    days = (end - shape.month).days
+    moments = [f"{shape.month + datetime.timedelta(days=day):%Y-%m-%d}T00:00:00Z" for day in range(days + 1)]
+    projects = [(f"pi{number % shape.pis:04d}", f"project-{number:05d}", f"F{number:05d}-{number % 97:03d}")
+                for number in range(shape.projects)]  # fmt: skip
+    resources = []
+    for number in range(shape.resources):
+        pi, project, fund = projects[random_.randrange(len(projects))]
+        service = SERVICES[random_.randrange(len(SERVICES))]
+        tags = (
+            f'"{{""pi_email"": ""{pi}@bench.example"", ""project_id"": ""{project}"", ""fund_org"": ""{fund}"", '
+            f'""Name"": ""res-{number}""}}"'
+        )
+        resources.append((f"i-{random_.getrandbits(68):017x}", f"{project}-{number}", project, service, tags))
+    head = f"410900771305,Benchmark University,USD,{moments[0]},{moments[-1]}"
+    yield ",".join(COLUMNS) + "\n"
+    line = ""
+    for _ in range(shape.rows):
+        chance = random_.random()
+        if chance < shape.equal_rows and line:
+            yield line
+            continue
+        resource_id, name, project, (service, service_category, kind, unit, price), tags = resources[
+            int(random_.random() * shape.resources)
+        ]
+        day = int(random_.random() * days)
+        quantity = int(random_.random() ** 3 * 100_000) + 1
+        listed = price * quantity  # in 10^-9 of the currency: thousandths of a unit times millionths
+        contracted = listed * 93 // 100
+        category, sign = "Usage", ""
+        if chance > 0.999:
+            category, sign = "Credit", "-"
+        elif chance > 0.998:
+            category = "Tax"
+        if random_.random() < shape.missing_tags:
+            tags = ""
+        listed_text, paid = f"{sign}{_decimal(listed)}", f"{sign}{_decimal(contracted)}"
+        used = f"{quantity // 1000}.{quantity % 1000:03d}"
+        line = (
+            f"{head},{moments[day]},{moments[day + 1]},{category},{kind} {unit},INV-{shape.month:%Y%m},"
+            f"{listed_text},{paid},{paid},{paid},{_decimal(price * 1000)},{_decimal(price * 930)},{used},{unit},"
+            f"{used},{unit},AWS,AWS,us-west-2,{resource_id},{name},{kind},{service_category},{service},"
+            f"sku-{price},{project}-account,{project},{tags}\n"
+        )
+        yield line
+
+
+def _decimal(billionths: int) -> str:
+    """Write 10^-9 units as a decimal."""
+    return f"{billionths // 1_000_000_000}.{billionths % 1_000_000_000:09d}"
+
+
+def write(path: Path, shape: Shape) -> None:
+    with path.open("w", encoding="utf-8", newline="", buffering=1 << 20) as file:
+        file.writelines(lines(shape))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("file", type=Path, help="where to write; several sources: FILE-aws.csv, FILE-azure.csv …")
+    parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--pis", type=int, default=Shape.pis)
+    parser.add_argument("--projects", type=int, default=Shape.projects)
+    parser.add_argument("--resources", type=int, default=Shape.resources)
+    parser.add_argument("--missing-tags", type=float, default=Shape.missing_tags, help="share of rows without tags")
+    parser.add_argument("--equal-rows", type=float, default=Shape.equal_rows, help="share of rows equal to another")
+    parser.add_argument("--sources", default="aws", help="names separated by commas: one file each, rows shared out")
+    parser.add_argument("--month", default="2025-01", help="the billing period")
+    parser.add_argument("--seed", type=int, default=Shape.seed)
+    given = parser.parse_args()
+    year, month = (int(part) for part in given.month.split("-"))
+    sources = given.sources.split(",")
+    for number, source in enumerate(sources):
+        shape = Shape(
+            rows=given.rows // len(sources) + (number < given.rows % len(sources)),
+            pis=given.pis,
+            projects=given.projects,
+            resources=given.resources,
+            missing_tags=given.missing_tags,
+            equal_rows=given.equal_rows,
+            source=source,
+            month=datetime.date(year, month, 1),
+            seed=given.seed,
+        )
+        path = given.file if len(sources) == 1 else given.file.with_name(f"{given.file.stem}-{source}.csv")
+        write(path, shape)
+        print(f"{path}: {shape.rows:,} rows, {path.stat().st_size / 1e6:,.0f} MB")
+
+
+if __name__ == "__main__":
+    main()
