@@ -78,9 +78,7 @@ def _moves(charged: Pair, standing: list[Pair]) -> Iterator[Pair]:
     # List and contracted costs are told once for the payer key, with its first piece.
     for number, piece in enumerate(pieces):
         first = number == 0
-        yield replace(
-            piece, list_cost=list_cost if first else ZERO, contracted_cost=contracted if first else ZERO
-        )
+        yield replace(piece, list_cost=list_cost if first else ZERO, contracted_cost=contracted if first else ZERO)
 
 
 def _plus(pair: Pair, earlier: Pair) -> Pair:
@@ -93,6 +91,4 @@ def _plus(pair: Pair, earlier: Pair) -> Pair:
 
 
 def _negative(pair: Pair) -> Pair:
-    return replace(
-        pair, amount=-pair.amount, list_cost=-pair.list_cost, contracted_cost=-pair.contracted_cost
-    )
+    return replace(pair, amount=-pair.amount, list_cost=-pair.list_cost, contracted_cost=-pair.contracted_cost)

@@ -7,7 +7,7 @@ loaders, so that a template can neither read what it was not given nor run for e
 import csv
 import io
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from functools import cached_property
@@ -78,7 +78,7 @@ def _language() -> Library:
         "templatetag": defaulttags.templatetag,
     }.items():
         library.tag(tag, compiled)
-    for name, function in {
+    filters: dict[str, Callable[..., Any]] = {
         "absolute": absolute,
         "cents": cents,
         "cut": defaultfilters.cut,
@@ -89,7 +89,8 @@ def _language() -> Library:
         "pad": pad,
         "upper": defaultfilters.upper,
         "zeros": zeros,
-    }.items():
+    }
+    for name, function in filters.items():
         library.filter(name, function)
     return library
 
@@ -201,6 +202,7 @@ class TemplateFormat:
             ) from error
         for node in template.nodelist.get_nodes_by_type(VariableNode):
             node.__class__ = ValueNode
+            assert isinstance(node, ValueNode)
             node.part, node.template_name = part, self.name
         return template
 
@@ -268,7 +270,7 @@ def csv_lines(text: str) -> str:
     return written.getvalue()
 
 
-def _names(values: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+def _names(values: dict[Any, Any], prefix: str = "") -> Iterator[str]:
     for name, value in values.items():
         if isinstance(value, dict) and value:
             yield from _names(value, f"{prefix}{name}.")

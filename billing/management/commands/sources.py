@@ -1,6 +1,7 @@
 """List, add and set up sources, and say when each was last heard from."""
 
 import argparse
+from collections.abc import Callable
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
@@ -42,9 +43,14 @@ class Command(BillingCommand):
         change.add_argument("--from", dest="from_month", metavar="2025-02", help="the month a new --measure begins")
         settings_of(change)
 
-    def run(self, *, verb: str, **options: Any) -> None:
-        doing = {"list": self.list, "add": self.add, "set": self.set, "sync-status": self.sync_status}
-        doing[verb](**options)
+    def run(self, **options: Any) -> None:
+        doing: dict[str, Callable[..., None]] = {
+            "list": self.list,
+            "add": self.add,
+            "set": self.set,
+            "sync-status": self.sync_status,
+        }
+        doing[options.pop("verb")](**options)
 
     def list(self, **options: Any) -> None:
         last = {

@@ -1,0 +1,220 @@
+"""What a draft holds, and what must be so before the ledger sees it."""
+
+import datetime
+import re
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache
+
+from django.db.models import Max
+from django.utils import timezone
+
+from billing.errors import BillingError
+from billing.models import BillingPeriod, Charge, PayerLine, Policy
+from billing.models.periods import month_text
+from billing.money import ZERO
+
+from .deltas import Account, Pair, deltas
+from .models import Journal, JournalLine
+
+BATCH = 2_000
+
+
+class AccountingMissing(BillingError):
+    """Lines cannot go to the ledger because their sources lack accounting."""
+
+
+class FundOrgNotParsed(BillingError):
+    """Fund/orgs do not have the form that the Policy parses into segments."""
+
+
+class PostingDateRefused(BillingError):
+    """A journal cannot bear this date."""
+
+
+def fresh_deltas(period: BillingPeriod, lines: Iterable[PayerLine] | None = None) -> list[Pair]:
+    """Return what a period's payer lines (those stored, or those given) say beyond its live journals."""
+    if lines is None:
+        lines = PayerLine.objects.filter(period=period).select_related(
+            "reference__period", "for_period", "pi", "project", "source"
+        )
+    return deltas(_charged(lines), _journaled(period))
+
+
+def lines_of(pairs: Iterable[Pair], journal: Journal, policy: Policy) -> Iterator[JournalLine]:
+    """Yield the lines of pairs, unsaved: each payer's, then its recovery's; below zero they change sides."""
+    parse = segment_parser(policy.fund_org_segments)
+    number = 0
+    for pair in pairs:
+        more, less = max(pair.amount, ZERO), max(-pair.amount, ZERO)
+        for side, account, debit, credit, sign in (
+            (JournalLine.Side.PAYER, pair.payer, more, less, 1),
+            (JournalLine.Side.RECOVERY, pair.recovery, less, more, -1),
+        ):
+            number += 1
+            yield JournalLine(
+                journal=journal,
+                number=number,
+                payer_key=pair.payer_key,
+                side=side,
+                fund_org=account.fund_org,
+                natural_account=account.natural_account,
+                segments=parse(account.fund_org) or {},
+                debit=debit,
+                credit=credit,
+                reference=pair.reference,
+                description=pair.description,
+                kind=pair.kind,
+                for_month=pair.for_month,
+                pi_email=pair.pi_email,
+                pi_name=pair.pi_name,
+                project_code=pair.project_code,
+                source_name=pair.source_name,
+                service_name=pair.service_name,
+                list_cost=sign * pair.list_cost,
+                contracted_cost=sign * pair.contracted_cost,
+            )
+
+
+def described(line: PayerLine, reference: str) -> str:
+    """Return what the ledger prints of a payer line: the statement's reference, project and service."""
+    kind = "" if line.kind == PayerLine.Kind.CHARGE else f"({line.get_kind_display().lower()})"
+    parts = (reference, line.project.code if line.project else "", line.source.label, line.service_name, kind)
+    return " ".join(" ".join(part for part in parts if part).split())[:254]
+
+
+def require_accounting(lines: Iterable[JournalLine]) -> None:
+    """Raise AccountingMissing, naming for every source what its lines lack and how to set it."""
+    lacking: dict[str, dict[str, str]] = {}
+    for line in lines:
+        things = lacking.setdefault(line.source_name, {})
+        if line.side == JournalLine.Side.PAYER:
+            if not line.fund_org:
+                things["fund/org of a payer"] = ""
+            if not line.natural_account:
+                things["debit natural account"] = "--debit-account ACCOUNT"
+        else:
+            if not line.fund_org:
+                things["recovery fund/org"] = "--recovery-fund-org FUND_ORG"
+            if not line.natural_account:
+                things["recovery natural account"] = "--recovery-account ACCOUNT"
+    sentences = []
+    for source, things in sorted(lacking.items()):
+        if things:
+            options = " ".join(filter(None, things.values()))
+            sentences.append(
+                f"\n- {source} has no {', no '.join(things)}"
+                + (f": manage.py sources set {source} {options}" if options else "")
+            )
+    if sentences:
+        raise AccountingMissing(
+            "The journal cannot go to the ledger, for sources of its lines lack accounting:"
+            + "".join(sentences)
+            + "\nSet it with these commands or in the admin under Sources, then export again."
+        )
+
+
+def require_segments(lines: Iterable[JournalLine]) -> None:
+    """Raise FundOrgNotParsed, naming the fund/orgs that the Policy's pattern does not parse."""
+    pattern = Policy.objects.current().fund_org_segments
+    parse = segment_parser(pattern)
+    if failed := sorted({line.fund_org for line in lines if parse(line.fund_org) is None}):
+        shown = ", ".join(failed[:20]) + (f" and {len(failed) - 20:,} more" if len(failed) > 20 else "")
+        raise FundOrgNotParsed(
+            f"The journal needs segments, and the Policy's pattern {pattern} does not match these fund/orgs: {shown}. "
+            "Correct who pays in the review, or the pattern in the Policy."
+        )
+
+
+def default_posting_date(period: BillingPeriod, now: datetime.datetime) -> datetime.date:
+    return min(period.last_day, timezone.localdate(now))
+
+
+def require_posting_date(period: BillingPeriod, date: datetime.date, now: datetime.datetime) -> None:
+    """Raise PostingDateRefused for a date that is to come, before the last charge, or in another fiscal year."""
+    if date > timezone.localdate(now):
+        raise PostingDateRefused(f"The posting date {date} is in the future. Post today or earlier.")
+    last = (
+        Charge.objects.in_month(period)
+        .chargeable()
+        .filter(source__is_journaled=True)
+        .aggregate(last=Max("charge_period_start"))["last"]
+    )
+    if last and date < (day := last.astimezone(datetime.UTC).date()):
+        raise PostingDateRefused(f"The posting date {date} is before the last charge of {period}, on {day}.")
+    start = Policy.objects.current().fiscal_year_start
+    if fiscal_year(date, start) != (year := fiscal_year(period.month, start)):
+        raise PostingDateRefused(
+            f"The posting date {date} is not in the fiscal year {year} of period {period}, "
+            f"which begins in month {start} (see the Policy)."
+        )
+
+
+def fiscal_year(day: datetime.date, start: int) -> int:
+    """Return the fiscal year a day is in, named for the calendar year it ends in."""
+    return day.year + (1 if start > 1 and day.month >= start else 0)
+
+
+def segment_parser(pattern: str) -> Callable[[str], dict[str, str] | None]:
+    """Return a function from fund/org to its segments by a pattern's named groups, None where it does not match."""
+    compiled = re.compile(pattern) if pattern else None
+
+    @cache
+    def parse(fund_org: str) -> dict[str, str] | None:
+        if compiled is None:
+            return {}
+        match = compiled.fullmatch(fund_org)
+        return {name: text or "" for name, text in match.groupdict().items()} if match else None
+
+    return parse
+
+
+def _charged(lines: Iterable[PayerLine]) -> Iterator[Pair]:
+    for line in lines:
+        source, pi, project = line.source, line.pi, line.project
+        if not source.is_journaled:
+            continue
+        reference = line.reference.text if line.reference_id else ""
+        yield Pair(
+            payer_key=line.key,
+            amount=line.charged,
+            list_cost=line.list_cost,
+            contracted_cost=line.contracted_cost,
+            payer=Account(line.fund_org, line.natural_account or source.debit_account),
+            recovery=Account(source.recovery_fund_org, source.recovery_account),
+            reference=reference,
+            description=described(line, reference),
+            kind=line.kind,
+            for_month=month_text(line.for_period.month),
+            pi_email=pi.email if pi else "",
+            pi_name=pi.name if pi else "",
+            project_code=project.code if project else "",
+            source_name=source.name,
+            service_name=line.service_name,
+        )
+
+
+def _journaled(period: BillingPeriod) -> Iterator[Pair]:
+    """Yield the pairs of the period's live journals, oldest first."""
+    lines = (
+        JournalLine.objects.filter(journal__in=Journal.objects.live().filter(period=period))
+        .order_by("journal", "number")
+        .iterator(chunk_size=BATCH)
+    )
+    for payer, recovery in zip(lines, lines, strict=True):
+        yield Pair(
+            payer_key=payer.payer_key,
+            amount=payer.debit - payer.credit,
+            list_cost=payer.list_cost,
+            contracted_cost=payer.contracted_cost,
+            payer=Account(payer.fund_org, payer.natural_account),
+            recovery=Account(recovery.fund_org, recovery.natural_account),
+            reference=payer.reference,
+            description=payer.description,
+            kind=payer.kind,
+            for_month=payer.for_month,
+            pi_email=payer.pi_email,
+            pi_name=payer.pi_name,
+            project_code=payer.project_code,
+            source_name=payer.source_name,
+            service_name=payer.service_name,
+        )

@@ -1,0 +1,86 @@
+"""Write the journal of a period to a file, as a draft or submitted."""
+
+import datetime
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import CommandError, CommandParser
+
+from billing.commands import BillingCommand, period_named
+from billing.money import plain
+from journals import posting
+
+
+class Command(BillingCommand):
+    help = (
+        "Write the journal of a period: what is charged and not yet on a live journal. A draft, marked so, "
+        "may be made again and again; --submit freezes it."
+    )
+
+    def arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("-p", "--period", required=True, metavar="2025-01")
+        parser.add_argument(
+            "-f",
+            "--format",
+            default="gl",
+            help="standard (detail), summary (by PI, project and fund/org), gl (debits and credits, the default), "
+            "template (the one there is), or the name of a template",
+        )
+        parser.add_argument(
+            "-o", "--output", type=Path, metavar="FILE", help="where to, .xlsx for a spreadsheet; else below VAR_DIR"
+        )
+        parser.add_argument("--submit", action="store_true", help="freeze the journal and keep its file")
+        parser.add_argument(
+            "--date", metavar="YYYY-MM-DD", help="posting date; else the last day of the period, or today if earlier"
+        )
+
+    def run(self, **options: Any) -> None:
+        exported = posting.export(
+            period=period_named(options["period"]),
+            format=options["format"],
+            posting_date=day_named(options["date"]),
+            output=options["output"],
+            submit=options["submit"],
+            actor=self.actor,
+            now=self.now,
+        )
+        data = {
+            "period": exported.period,
+            "format": exported.format,
+            "number": exported.number or None,
+            "state": exported.state or None,
+            "lines": exported.lines,
+            "debits": exported.debits,
+            "credits": exported.credits,
+            "file": str(exported.file),
+        }
+        self.report(data, self.told(exported))
+
+    def told(self, exported: posting.Exported) -> str:
+        if exported.journal is None:
+            return (
+                f"Nothing to journal for {exported.period}: everything charged is on a live journal already. "
+                f"{exported.file} holds headings only."
+            )
+        figures = (
+            f"{exported.lines:,} {'row' if exported.lines == 1 else 'rows'}, debits {plain(exported.debits)}, "
+            f"credits {plain(exported.credits)}: {exported.file}"
+        )
+        if exported.state == "draft":
+            return f"Draft of journal {exported.number}, {figures}\nSubmit it with --submit once it is right."
+        if exported.state == "submitted":
+            return (
+                f"Journal {exported.number} submitted, {figures}\nRecord the ledger's answer with "
+                f"`manage.py journals post {exported.number} --document …` or `reject`."
+            )
+        return f"Journal {exported.number} submitted and counted as posted, {figures}"
+
+
+def day_named(text: str | None) -> datetime.date | None:
+    """Return the day written `2025-01-31`; raise CommandError for anything else."""
+    if text is None:
+        return None
+    try:
+        return datetime.date.fromisoformat(text)
+    except ValueError:
+        raise CommandError(f"“{text}” is not a date. Write it such as 2025-01-31.") from None
