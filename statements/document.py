@@ -147,7 +147,8 @@ class StatementDocument:
         if self.contact_phone:
             ways.append(f"call {self.contact_phone}")
         if not ways:
-            return f"Questions about this statement? Ask {self.contact_name or self.institution} and name {self.reference}."
+            whom = self.contact_name or self.institution
+            return f"Questions about this statement? Ask {whom} and name {self.reference}."
         name = f" ({self.contact_name})" if self.contact_name else ""
         return f"Questions about this statement? Please {' or '.join(ways)}{name} and name {self.reference}."
 

@@ -21,9 +21,9 @@ MOST_RESOURCES = 200
 
 INK = "0.11 0.13 0.17"
 GRAY = "0.38 0.41 0.46"
-ACCENT = "0.10 0.24 0.42"
+ACCENT = "0.05 0.33 0.31"
 WHITE = "1 1 1"
-PALE = "0.945 0.955 0.97"
+PALE = "0.945 0.96 0.96"
 RULE = "0.80 0.83 0.87"
 CAUTION_INK, CAUTION_PALE = "0.42 0.26 0.02", "1 0.955 0.86"
 
@@ -455,7 +455,8 @@ class _Sheet:
     def _feet(self) -> None:
         """Write what stands at the foot of every page, once their number is known."""
         document = self.document
-        for number, self.code in enumerate(self.pages, start=1):
+        for number, code in enumerate(self.pages, start=1):
+            self.code = code
             self._rule(BOTTOM - 14)
             text = _fitted(f"{document.institution} · {document.month_name} · {document.number}", FINE, 380)
             self._write(LEFT, BOTTOM - 26, text, FINE)

@@ -44,9 +44,7 @@ FALLBACKS = (
 )
 
 # Everything a viewer needs to draw glyphs by number; the rest of a font stays behind.
-DROPPED_TABLES = (
-    "BASE DSIG GDEF GPOS GSUB JSTF MATH OS/2 STAT VORG cmap gasp hdmx kern LTSH meta name post VDMX vhea vmtx"
-).split()
+DROPPED_TABLES = ["BASE", "DSIG", "GDEF", "GPOS", "GSUB", "JSTF", "MATH", "OS/2", "STAT", "VORG", "cmap", "gasp", "hdmx", "kern", "LTSH", "meta", "name", "post", "VDMX", "vhea", "vmtx"]
 
 # A minus is drawn as wide as a plus, and copied as the hyphen that a spreadsheet reads as a sign.
 MINUS = "\N{MINUS SIGN}"
@@ -219,7 +217,8 @@ def _runs(text: str, wanted: Face) -> Iterator[tuple[int, Face, str]]:
     for level in range(max((run[0] for run in runs), default=0), 0, -1):
         turned: list[tuple[int, Face, str]] = []
         for above, stretch in itertools.groupby(runs, key=lambda run: run[0] >= level):
-            turned.extend(reversed(list(stretch)) if above else stretch)
+            part = list(stretch)
+            turned.extend(reversed(part) if above else part)
         runs = turned
     yield from runs
 

@@ -1,13 +1,15 @@
 """Statements as issued, line by line, and their way to the PIs."""
 
+import datetime
 from decimal import Decimal
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q
 
 from billing.fields import AmountField
-from billing.models import BillingPeriod, BillingReference, Person, Project, User
+from billing.models import BillingPeriod, BillingReference, Membership, Person, Project, User
+from billing.models.people import normalized_email
 
 
 class StatementQuerySet(models.QuerySet["Statement"]):
@@ -15,9 +17,27 @@ class StatementQuerySet(models.QuerySet["Statement"]):
         """Keep the revisions in force."""
         return self.filter(state__in=Statement.LIVE)
 
-    def visible_to(self, user: User, *, on: object) -> "StatementQuerySet":
-        """Keep what a PI or a delegate may see on a day: theirs and nothing else; no drafts, no void."""
-        raise NotImplementedError
+    def visible_to(self, user: User, *, on: datetime.date) -> "StatementQuerySet":
+        """Keep what a PI or a delegate may see on a day: theirs and nothing else, and nothing void.
+
+        A PI is known by the link to her user or, where that is not made, by the user's e-mail address
+        or an alias. Delegates see a PI's statements, or those of one project, between their dates.
+        What staff may see does not count here: they have the admin.
+        """
+        own = Q(user=user)
+        if user.email:
+            email = normalized_email(user.email)
+            own |= Q(user__isnull=True) & (Q(email=email) | Q(aliases__email__iexact=email))
+        delegated = Membership.objects.filter(
+            Q(valid_until__isnull=True) | Q(valid_until__gte=on),
+            Q(project__isnull=True) | Q(project=OuterRef("project")),
+            person=OuterRef("pi"),
+            user=user,
+            valid_from__lte=on,
+        )
+        return self.exclude(state=Statement.State.VOID).filter(
+            Q(pi__in=Person.objects.filter(own).values("pk")) | Exists(delegated)
+        )
 
 
 class Statement(models.Model):

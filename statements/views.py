@@ -1,0 +1,251 @@
+"""The PI portal: my statements, what is behind each figure, and a project's history."""
+
+import datetime
+import io
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from django.contrib.auth.decorators import login_required
+from django.core.paginator import Paginator
+from django.db.models import Count, Max, Q
+from django.http import FileResponse, Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, render
+from django.utils import timezone
+from django.views.decorators.http import require_safe
+
+from billing.audit import Actor
+from billing.models import Project, User
+from billing.models.periods import parse_month
+
+from . import issuing, sheets
+from .document import Figures, money
+from .models import Statement, StatementQuerySet
+
+PER_PAGE = 50
+# Months in a project's history.
+HISTORY = 24
+CHART_HEIGHT, BAR_WIDTH, BAR_STEP = 120, 22, 34
+
+XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+
+
+def _visible(request: HttpRequest) -> StatementQuerySet:
+    """Return what this person may see; every page of the portal starts from it, so the rest is 404."""
+    assert isinstance(request.user, User)
+    return Statement.objects.visible_to(request.user, on=timezone.localdate())
+
+
+def _one(request: HttpRequest, number: str) -> Statement:
+    found: Statement = get_object_or_404(
+        _visible(request)
+        .select_related("period", "pi", "project", "reference__period", "superseded_by")
+        .prefetch_related("lines"),
+        number=number,
+    )
+    return found
+
+
+@login_required
+@require_safe
+def statements(request: HttpRequest) -> HttpResponse:
+    """List a person's statements in force, newest month first."""
+    mine = _visible(request).live()
+    found = mine.select_related("period", "pi", "project").order_by("-period__month", "number")
+    month, code, words = (request.GET.get(name, "").strip() for name in ("month", "project", "q"))
+    if month:
+        found = found.filter(period__month=_month(month))
+    if code:
+        found = found.filter(project__code=code)
+    for word in words.split()[:5]:
+        found = found.filter(
+            Q(number__icontains=word)
+            | Q(project__code__icontains=word)
+            | Q(project__name__icontains=word)
+            | Q(pi__name__icontains=word)
+            | Q(pi__email__icontains=word)
+        )
+    page = Paginator(found, PER_PAGE).get_page(request.GET.get("page"))
+    query = request.GET.copy()
+    query.pop("page", None)
+    return render(
+        request,
+        "portal/statements.html",
+        {
+            "page": page,
+            "months": mine.order_by("-period__month").values_list("period__month", flat=True).distinct(),
+            "projects": mine.filter(project__isnull=False)
+            .order_by("project__code")
+            .values_list("project__code", flat=True)
+            .distinct(),
+            "month": month,
+            "project": code,
+            "words": words,
+            "is_filtered": bool(month or code or words),
+            "shows_pi": mine.order_by().values("pi").distinct().count() > 1,
+            "query": query.urlencode(),
+        },
+    )
+
+
+@login_required
+@require_safe
+def statement(request: HttpRequest, number: str) -> HttpResponse:
+    """Show a statement as its PDF does, with every resource, and its other revisions."""
+    shown = _one(request, number)
+    others = _visible(request).filter(reference=shown.reference).exclude(pk=shown.pk).order_by("-revision")
+    current = next((other for other in others if other.state in Statement.LIVE), None)
+    return render(
+        request,
+        "portal/statement.html",
+        {"statement": shown, "document": issuing.document_of(shown), "current": current, "others": others},
+    )
+
+
+@login_required
+@require_safe
+def pdf(request: HttpRequest, number: str) -> FileResponse:
+    found = _one(request, number)
+    _note_staff(request, found, "pdf")
+    return download(issuing.pdf_of(found), f"statement-{found.number}.pdf", "application/pdf")
+
+
+@login_required
+@require_safe
+def as_csv(request: HttpRequest, number: str) -> FileResponse:
+    found = _one(request, number)
+    _note_staff(request, found, "csv")
+    data = sheets.as_csv(issuing.document_of(found))
+    return download(data, f"statement-{found.number}.csv", "text/csv; charset=utf-8")
+
+
+@login_required
+@require_safe
+def as_xlsx(request: HttpRequest, number: str) -> FileResponse:
+    found = _one(request, number)
+    _note_staff(request, found, "xlsx")
+    return download(sheets.as_xlsx(issuing.document_of(found)), f"statement-{found.number}.xlsx", XLSX)
+
+
+@login_required
+@require_safe
+def projects(request: HttpRequest) -> HttpResponse:
+    """List the projects a person has statements of, with the latest month of each."""
+    of_mine = _visible(request).live().filter(project__isnull=False)
+    found = (
+        Project.objects.filter(pk__in=of_mine.values("project"))
+        .annotate(
+            months=Count("statements__period", filter=Q(statements__in=of_mine), distinct=True),
+            latest=Max("statements__period__month", filter=Q(statements__in=of_mine)),
+        )
+        .order_by("code")
+    )
+    return render(
+        request, "portal/projects.html", {"page": Paginator(found, PER_PAGE).get_page(request.GET.get("page"))}
+    )
+
+
+@dataclass(frozen=True)
+class Month:
+    """A project's month: its figures, and where its bars stand in the chart."""
+
+    month: datetime.date
+    figures: Figures
+    statements: tuple[Statement, ...]
+    x: int = 0
+    list_height: int = 0
+    list_y: int = 0
+    due_height: int = 0
+    due_y: int = 0
+
+    @property
+    def middle(self) -> int:
+        return self.x + BAR_WIDTH // 2
+
+    @property
+    def summary(self) -> str:
+        return f"{self.month:%B %Y}: list price {money(self.figures.list_cost)}, due {money(self.figures.charged)}"
+
+
+@login_required
+@require_safe
+def project(request: HttpRequest, pk: int) -> HttpResponse:
+    """Show what a project cost month by month, as a table and as bars."""
+    found = get_object_or_404(Project, pk=pk)
+    mine = (
+        _visible(request)
+        .live()
+        .filter(project=found)
+        .select_related("period", "pi")
+        .order_by("-period__month", "number")
+    )
+    by_month: dict[datetime.date, list[Statement]] = {}
+    for each in mine:
+        if each.period.month not in by_month and len(by_month) == HISTORY:
+            break
+        by_month.setdefault(each.period.month, []).append(each)
+    if not by_month:
+        raise Http404("No Project matches the given query.")
+    currencies = {each.currency for own in by_month.values() for each in own}
+    # Amounts of two currencies have no common scale.
+    months = _with_bars(by_month) if len(currencies) == 1 else []
+    return render(
+        request,
+        "portal/project.html",
+        {
+            "project": found,
+            "months": months,
+            "statements": [each for own in by_month.values() for each in own],
+            "currency": min(currencies),
+            "total": Figures.total(each.figures for each in months),
+            "chart_width": len(months) * BAR_STEP + 8,
+            "chart_height": CHART_HEIGHT,
+            "bar_width": BAR_WIDTH,
+        },
+    )
+
+
+def _with_bars(by_month: dict[datetime.date, list[Statement]]) -> list[Month]:
+    """Return the months, oldest first, with bars from a base line; what is below zero has no bar."""
+    figures = {
+        month: Figures.total(Figures(each.list_cost, each.contracted_cost, each.charged) for each in own)
+        for month, own in sorted(by_month.items())
+    }
+    highest = max((max(each.list_cost, each.charged) for each in figures.values()), default=Decimal(0))
+
+    def height(amount: Decimal) -> int:
+        return int(max(amount, Decimal(0)) * CHART_HEIGHT / highest) if highest > 0 else 0
+
+    return [
+        Month(
+            month=month,
+            figures=each,
+            statements=tuple(by_month[month]),
+            x=4 + number * BAR_STEP,
+            list_height=(list_height := height(each.list_cost)),
+            list_y=CHART_HEIGHT - list_height,
+            due_height=(due_height := height(each.charged)),
+            due_y=CHART_HEIGHT - due_height,
+        )
+        for number, (month, each) in enumerate(figures.items())
+    ]
+
+
+def download(data: bytes, name: str, content_type: str) -> FileResponse:
+    """Hand out a document to this person alone, never to a cache in between."""
+    response = FileResponse(io.BytesIO(data), as_attachment=True, filename=name, content_type=content_type)
+    response["Cache-Control"] = "private, no-store"
+    return response
+
+
+def _note_staff(request: HttpRequest, found: Statement, what: str) -> None:
+    assert isinstance(request.user, User)
+    if request.user.is_staff:
+        issuing.record_download(statement=found, what=what, actor=Actor.from_user(request.user), now=timezone.now())
+
+
+def _month(text: str) -> Any:
+    try:
+        return parse_month(text)
+    except ValueError as error:
+        raise Http404(str(error)) from error
