@@ -1,0 +1,285 @@
+"""The sample institution: its people and accounting, and two months run as staff would run them."""
+
+import datetime
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth.models import Group
+
+from billing import audit, closing, ingestion, review, sourcing
+from billing.audit import Actor
+from billing.errors import BillingError
+from billing.models import (
+    BillingPeriod,
+    Charge,
+    FundingSource,
+    Import,
+    Membership,
+    PayerSplit,
+    PayerSplitShare,
+    Person,
+    PersonAlias,
+    Policy,
+    Project,
+    Source,
+    User,
+)
+from billing.models.periods import parse_month
+from billing.progress import Progress, unwatched
+from journals import posting
+from journals.models import Journal
+from openchargeback.reference import REFERENCE, read_data
+from openchargeback.roles import STAFF_ROLES
+from statements import delivery, issuing
+
+SAMPLE = Path(settings.BASE_DIR) / "fixtures" / "sample"
+
+
+class NotForTheDemo(BillingError):
+    """The installation holds data of its own: the sample is not mixed into it."""
+
+
+@dataclass(frozen=True)
+class Month:
+    """What became of one sample month."""
+
+    period: str
+    status: str
+    charges: int
+    billed: Decimal
+    held: int
+    decided: int
+    statements: int
+    due: Decimal
+    sent: int
+    journal: str
+    journal_state: str
+    debits: Decimal
+    credits: Decimal
+    journal_file: str
+
+
+@dataclass(frozen=True)
+class Account:
+    """Somebody who can sign in, with the password that was just set."""
+
+    username: str
+    role: str
+    password: str
+    is_new: bool
+
+
+@dataclass(frozen=True)
+class Shown:
+    """The sample institution as it stands."""
+
+    institution: str
+    months: tuple[Month, ...]
+    accounts: tuple[Account, ...]
+
+
+def run(*, actor: Actor, now: datetime.datetime, progress: Progress = unwatched, folder: Path = SAMPLE) -> Shown:
+    """Set up the sample institution and run its months; what was done before stays as it is.
+
+    The first month is reviewed, closed, its statements sent and its journal submitted. The second is
+    open, with charges held for review and a journal in draft. Each account gets a new password.
+
+    Raises NotForTheDemo where the installation is somebody's own.
+    """
+    data = read_data(folder / "institution.json")
+    require_sample_only(data)
+    set_up(data, actor=actor, now=now)
+    *earlier, last = data["months"]
+    months = [
+        run_month(
+            month, data["reviews"], folder=folder, finish=month in earlier, actor=actor, now=now, progress=progress
+        )
+        for month in (*earlier, last)
+    ]
+    accounts = make_accounts(data["users"], actor=actor, now=now)
+    return Shown(data["policy"]["institution"], tuple(months), accounts)
+
+
+def require_sample_only(data: Mapping[str, Any]) -> None:
+    """Raise NotForTheDemo unless the installation is fresh or holds the sample already."""
+    ours = data["policy"]["institution"]
+    fresh = read_data(REFERENCE)["policy"]["institution"]
+    institution = Policy.objects.current().institution
+    if institution == ours or (institution == fresh and not Import.objects.exists() and not User.objects.exists()):
+        return
+    raise NotForTheDemo(
+        f"This installation belongs to “{institution}” and holds data of its own. "
+        "Run the demo beside it, with another VAR_DIR (and without DATABASE_URL)."
+    )
+
+
+def set_up(data: Mapping[str, Any], *, actor: Actor, now: datetime.datetime) -> None:
+    """Add the sample's policy, accounting, people, projects, funds and splits where they are missing."""
+    with audit.gesture(actor=actor, now=now) as gesture:
+        if Policy.objects.current().institution != data["policy"]["institution"]:
+            policy = Policy(**data["policy"], created_by=actor.user)
+            policy.full_clean()
+            policy.save()
+            gesture.record("policy.changed", policy, after=data["policy"])
+        people = {}
+        for fields in data["people"]:
+            people[fields["email"]], is_new = Person.objects.get_or_create(email=fields["email"], defaults=fields)
+            if is_new:
+                gesture.record("person.added", people[fields["email"]], after=fields)
+        for email, owner in data["aliases"].items():
+            PersonAlias.objects.get_or_create(email=email, defaults={"person": people[owner]})
+        projects = {}
+        for fields in data["projects"]:
+            code = fields["code"]
+            projects[code] = Project.objects.coded(code).first()
+            if projects[code] is None:
+                projects[code] = Project.objects.create(**fields | {"pi": people[fields["pi"]]})
+                gesture.record("project.added", projects[code], after=fields)
+        for fields in data["funds"]:
+            fund_org = fields["fund_org"]
+            own = {name: value for name, value in fields.items() if name not in ("fund_org", "projects")}
+            fund, is_new = FundingSource.objects.get_or_create(fund_org=fund_org, defaults=own)
+            if is_new:
+                fund.projects.set(projects[code] for code in fields["projects"])
+                gesture.record("fundingsource.added", fund, after=fields)
+        for fields in data["splits"]:
+            project, first = projects[fields["project"]], fields["valid_from"]
+            if not PayerSplit.objects.filter(project=project, valid_from=first).exists():
+                split = PayerSplit.objects.create(project=project, valid_from=first, note=fields["note"])
+                PayerSplitShare.objects.bulk_create(
+                    PayerSplitShare(split=split, fund_org=fund_org, percent=Decimal(percent))
+                    for fund_org, percent in fields["shares"].items()
+                )
+                gesture.record("payersplit.added", split, after=fields)
+        for name, fields in data["sources"].items():
+            source = Source.objects.named(name)
+            # What is set stays: accounting that somebody tried out in the demo is theirs.
+            missing = {field: value for field, value in fields.items() if not getattr(source, field)}
+            if "default_pi" in missing:
+                missing["default_pi"] = people[missing["default_pi"]]
+            if "default_project" in missing:
+                missing["default_project"] = projects[missing["default_project"]]
+            if missing:
+                sourcing.change(source=source, fields=missing, actor=actor, now=now)
+
+
+def run_month(
+    month: str,
+    reviews: list[dict[str, str]],
+    *,
+    folder: Path,
+    finish: bool,
+    actor: Actor,
+    now: datetime.datetime,
+    progress: Progress = unwatched,
+) -> Month:
+    """Import, review, issue and journal a month; with `finish`, close it, send and submit as well."""
+    period = closing.ensure_period(month=parse_month(month), actor=actor, now=now)
+    decided = 0
+    if period.takes_changes:
+        for path in sorted(folder.glob(f"*_{month}.csv")):
+            ingestion.ingest(paths=[path], names=None, source=None, period="", actor=actor, now=now, progress=progress)
+        decided = sum(decide(period, what, actor=actor, now=now) for what in reviews if what["period"] == month)
+        if finish:
+            closing.close(period=period, actor=actor, now=now)
+            period.refresh_from_db()
+    sent = 0
+    if period.status == BillingPeriod.Status.FINALIZED:
+        due, count = _due(period), period.statements.live().count()
+    else:
+        generated = issuing.generate(period=period, actor=actor, now=now, progress=progress)
+        due, count = generated.figures.charged, len(generated.statements)
+        if finish:
+            sent = len(delivery.send(period=period, actor=actor, now=now, progress=progress).messages)
+    journal = journal_of(period, submit=finish, actor=actor, now=now)
+    charges = Charge.objects.in_month(period)
+    return Month(
+        period=month,
+        status=period.get_status_display().lower(),
+        charges=charges.count(),
+        billed=sum((charge for charge in charges.values_list("billed_cost", flat=True)), Decimal(0)),
+        held=charges.held().count(),
+        decided=decided,
+        statements=count,
+        due=due,
+        sent=sent,
+        journal=journal.number if journal else "",
+        journal_state=journal.get_state_display().lower() if journal else "",
+        debits=journal.debits if journal else Decimal(0),
+        credits=journal.credits if journal else Decimal(0),
+        journal_file=str(settings.VAR_DIR / journal.file_path) if journal else "",
+    )
+
+
+def decide(period: BillingPeriod, what: Mapping[str, str], *, actor: Actor, now: datetime.datetime) -> int:
+    """Carry out one of the sample's decisions on the charges that still wait for it; return how many."""
+    charges = Charge.objects.in_month(period).held().filter(source__name=what["source"], resource_id=what["resource"])
+    ids = list(charges.values_list("id", flat=True))
+    if not ids:
+        return 0
+    note = what["note"]
+    match what["verb"]:
+        case "approve":
+            decided = review.approve(charges=ids, note=note, actor=actor, now=now)
+        case "reject":
+            decided = review.reject(charges=ids, reason=what["reason"], note=note, actor=actor, now=now)
+        case "absorb":
+            decided = review.absorb(charges=ids, note=note, actor=actor, now=now)
+        case _:
+            correction = review.Correction(
+                pi=what.get("pi", ""), project=what.get("project", ""), fund_org=what.get("fund_org", "")
+            )
+            decided = review.reattribute(
+                charges=ids, correction=correction, approve=True, note=note, actor=actor, now=now
+            )
+    return decided.count
+
+
+def journal_of(period: BillingPeriod, *, submit: bool, actor: Actor, now: datetime.datetime) -> Journal | None:
+    """Return the period's journal: the one in the ledger's hands, else one exported now."""
+    live = Journal.objects.live().filter(period=period).order_by("-id").first()
+    if live and submit:
+        return live
+    return posting.export(period=period, format="gl", submit=submit, actor=actor, now=now).journal or live
+
+
+def make_accounts(users: list[dict[str, str]], *, actor: Actor, now: datetime.datetime) -> tuple[Account, ...]:
+    """Make one user per role, or keep them, each with a new random password."""
+    accounts = []
+    with audit.gesture(actor=actor, now=now) as gesture:
+        for fields in users:
+            role = fields["role"]
+            first_name, _, last_name = fields["name"].partition(" ")
+            user, is_new = User.objects.get_or_create(
+                username=fields["username"],
+                defaults={
+                    "first_name": first_name,
+                    "last_name": last_name,
+                    "email": fields.get("pi") or f"{fields['username']}@larkspur.example",
+                    "is_staff": role in STAFF_ROLES,
+                },
+            )
+            password = secrets.token_urlsafe(12)
+            user.set_password(password)
+            user.save(update_fields=["password"])
+            user.groups.add(Group.objects.get(name=role))
+            if pi := fields.get("pi"):
+                Person.objects.filter(email=pi, user=None).update(user=user)
+            if pi := fields.get("delegate_of"):
+                Membership.objects.get_or_create(
+                    user=user,
+                    person=Person.objects.get(email=pi),
+                    defaults={"valid_from": datetime.date(2025, 7, 1), "receives_statements": True},
+                )
+            gesture.record("user.added" if is_new else "user.password_reset", user, after={"role": role})
+            accounts.append(Account(user.username, role, password, is_new))
+    return tuple(accounts)
+
+
+def _due(period: BillingPeriod) -> Decimal:
+    return sum((statement.charged for statement in period.statements.live()), Decimal(0))

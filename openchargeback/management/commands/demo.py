@@ -1,0 +1,68 @@
+"""Show the program with a sample institution: two months, from files to journals, then the site."""
+
+import dataclasses
+from typing import Any
+
+from django.conf import settings
+from django.core.management import call_command
+from django.core.management.base import CommandParser
+
+from billing.commands import BillingCommand, table
+from openchargeback import demo
+
+
+class Command(BillingCommand):
+    help = "Load a sample institution, run its two months, print what was done and the accounts, and serve the site."
+    requires_system_checks: list[str] = []
+
+    def arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--no-serve", action="store_true", help="end after the months are run")
+        parser.add_argument("--host", default="127.0.0.1")
+        parser.add_argument("--port", type=int, default=8000)
+
+    def run(self, *, no_serve: bool, host: str, port: int, **options: Any) -> None:
+        call_command("initialize", stdout=self.stderr if self.as_json else self.stdout)
+        shown = demo.run(actor=self.actor, now=self.now, progress=self.progress)
+        address = f"http://localhost:{port}"
+        self.report(
+            {**dataclasses.asdict(shown), "var_dir": str(settings.VAR_DIR), "address": address},
+            as_text(shown, address, is_served=not no_serve),
+        )
+        if not no_serve:
+            call_command("serve", host=host, port=port)
+
+
+def as_text(shown: demo.Shown, address: str, *, is_served: bool) -> str:
+    """What was done, where the files lie, and who can sign in."""
+    lines = ["", f"{shown.institution}: the sample institution", ""]
+    for month in shown.months:
+        held = f", {month.held} held for review" if month.held else ""
+        lines.append(f"{month.period}  {month.status}: {month.charges} charges, {month.billed:,.2f} billed{held}")
+        if month.decided:
+            lines.append(f"         {month.decided} charges reviewed now")
+        mailed = f", {month.sent} e-mails written now" if month.sent else ""
+        lines.append(f"         {month.statements} statements, {month.due:,.2f} due{mailed}")
+        if month.journal:
+            lines.append(
+                f"         journal {month.journal} ({month.journal_state}): "
+                f"debits {month.debits:,.2f} = credits {month.credits:,.2f}"
+            )
+            lines.append(f"         {month.journal_file}")
+    accounts = [[account.username, account.role, account.password] for account in shown.accounts]
+    lines += [
+        "",
+        f"Statements  {settings.VAR_DIR / 'statements'}",
+        f"Journals    {settings.VAR_DIR / 'journals'}",
+        f"E-mails     {settings.EMAIL_FILE_PATH}" if _mail_goes_to_files() else "E-mails     sent by EMAIL_URL",
+        "",
+        "Accounts (their passwords are new, and shown this once):",
+        table(accounts, ["user", "role", "password"]),
+        "",
+        f"The site: {address}" if is_served else "`manage.py serve` (or `make serve`) serves the site.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _mail_goes_to_files() -> bool:
+    return bool(settings.EMAIL_BACKEND.endswith("filebased.EmailBackend"))

@@ -1,0 +1,154 @@
+"""Arrows point one way: a walk over every import, by the syntax tree, refuses any other."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+APPS = ("billing", "statements", "journals", "openchargeback")
+
+# Modules that know no ORM and no clock.
+PURE = (
+    "billing/readers/*.py",
+    "billing/rules.py",
+    "billing/money.py",
+    "billing/matching.py",
+    "statements/document.py",
+    "statements/drawing.py",
+    "statements/lettering.py",
+    "statements/tagging.py",
+    "journals/formats/*.py",
+)
+# Doors: what parses and prints. Nothing below may know them.
+DOORS = ("admin", "views", "urls", "management", "forms", "tasks", "templatetags")
+DJANGO_IN_PURE = ("django.db", "django.conf", "django.utils.timezone", "django.contrib", "django.apps")
+# Models are known to no pure module of their own app, or of another.
+ORM = tuple(f"{app}.models" for app in APPS)
+
+
+def imports_of(path: Path) -> set[str]:
+    """Return the full name of everything a module imports, also inside functions and for types only."""
+    package = list(path.relative_to(ROOT).with_suffix("").parts[:-1])
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            module = ".".join([*base, *([node.module] if node.module else [])])
+            # `from billing import audit` imports billing.audit; `from .money import split` billing.money.split.
+            found |= {f"{module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def is_within(name: str, packages: tuple[str, ...]) -> bool:
+    return any(name == package or name.startswith(f"{package}.") for package in packages)
+
+
+def modules_of(app: str) -> list[Path]:
+    return [path for path in sorted((ROOT / app).rglob("*.py")) if "migrations" not in path.parts]
+
+
+def kind_of(path: Path) -> str:
+    """Say which door a module belongs to, or "" for what lies behind the doors."""
+    inside = path.relative_to(ROOT).with_suffix("").parts[1:]
+    return next((part for part in inside if part in DOORS), "")
+
+
+def named(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+@pytest.mark.parametrize(
+    ("app", "forbidden"),
+    [
+        ("billing", ("statements", "journals", "openchargeback")),
+        ("statements", ("journals", "openchargeback")),
+        ("journals", ("statements", "openchargeback")),
+    ],
+)
+def test_apps_do_not_import_what_lies_above_or_beside_them(app, forbidden):
+    wrong = [
+        f"{named(path)} imports {name}"
+        for path in modules_of(app)
+        for name in sorted(imports_of(path))
+        if is_within(name, forbidden)
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_pure_modules_know_no_orm_and_no_clock():
+    wrong = [
+        f"{named(path)} imports {name}"
+        for pattern in PURE
+        for path in sorted(ROOT.glob(pattern))
+        # The package file of formats finds templates kept in the database for the others.
+        if path != ROOT / "journals/formats/__init__.py"
+        for name in sorted(imports_of(path))
+        if is_within(name, (*DJANGO_IN_PURE, *ORM))
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_every_pure_pattern_finds_modules():
+    assert not [pattern for pattern in PURE if not list(ROOT.glob(pattern))]
+
+
+@pytest.mark.parametrize("pattern", PURE)
+def test_pure_modules_do_not_read_the_clock(pattern):
+    reads = [
+        f"{named(path)}:{node.lineno}"
+        for path in ROOT.glob(pattern)
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr in {"now", "today", "utcnow", "localdate"}
+    ]
+    assert not reads, "\n".join(reads)
+
+
+@pytest.mark.parametrize("app", ["billing", "statements", "journals"])
+def test_verbs_and_models_do_not_know_the_doors(app):
+    doors = tuple(f"{each}.{door}" for each in APPS for door in DOORS if door != "tasks")
+    wrong = [
+        f"{named(path)} imports {name}"
+        for path in modules_of(app)
+        # An app's start-up may register screens and tasks.
+        if not kind_of(path) and path.name != "apps.py"
+        for name in sorted(imports_of(path))
+        if is_within(name, doors)
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_models_import_no_verb():
+    verbs = {
+        f"{app}.{path.stem}"
+        for app in ("billing", "statements", "journals")
+        for path in (ROOT / app).glob("*.py")
+        if path.stem not in {"__init__", "models", "fields", "money", "errors"}
+    }
+    wrong = [
+        f"{named(path)} imports {name}"
+        for app in ("billing", "statements", "journals")
+        for path in [*(ROOT / app).glob("models.py"), *(ROOT / app).glob("models/*.py")]
+        for name in sorted(imports_of(path))
+        if is_within(name, tuple(verbs))
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_there_are_no_drawers_for_odds_and_ends():
+    drawers = {"services", "utils", "helpers", "managers", "signals"}
+    assert not [named(path) for app in APPS for path in modules_of(app) if path.stem in drawers]
+
+
+def test_the_walk_sees_relative_imports_inside_functions(tmp_path, monkeypatch):
+    module = tmp_path / "billing" / "deep" / "module.py"
+    module.parent.mkdir(parents=True)
+    module.write_text(
+        "def late():\n    from ..models import Charge\n    from . import beside\n    import statements.issuing\n"
+    )
+    monkeypatch.setattr("tests.test_arrows.ROOT", tmp_path)
+    assert imports_of(module) == {"billing.models.Charge", "billing.deep.beside", "statements.issuing"}
