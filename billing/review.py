@@ -509,8 +509,7 @@ class Review:
         if correction.pi:
             new["pi_id"] = self._person_named(correction.pi).pk
         if correction.project:
-            pi = self._people.get(new["pi_id"]) if new["pi_id"] else None
-            project = self._project_named(correction.project, pi)
+            project = self._project_named(correction.project, self._person(new["pi_id"]))
             new["project_id"] = project.pk
             new["pi_id"] = new["pi_id"] or project.pi_id
         if correction.fund_org:
@@ -531,9 +530,8 @@ class Review:
     def _recheck(self, charge: Charge) -> bool:
         """Resolve the flags that are answered now and raise those that are not; tell if any was raised."""
         self._read_owners()
-        person = self._people.get(charge.pi_id) if charge.pi_id else None
-        project = self._projects.get(charge.project_id) if charge.project_id else None
-        shares = self._shares.get(charge.payer_split_id, {}) if charge.payer_split_id else {}
+        person, project = self._person(charge.pi_id), self._project(charge.project_id)
+        shares = self._shares_of(charge.payer_split_id)
         reasons = {
             (reason.code, reason.detail)
             for fund_org in (shares or [charge.fund_org])
@@ -590,9 +588,9 @@ class Review:
         self._read_owners()
         values = dict(zip(DECIDED_FIELDS, _decided(charge), strict=True))
         return values | {
-            "pi": self._people[charge.pi_id].email if charge.pi_id else "",
-            "project": self._projects[charge.project_id].code if charge.project_id else "",
-            "split": shares_text(self._shares[charge.payer_split_id]) if charge.payer_split_id else "",
+            "pi": person.email if (person := self._person(charge.pi_id)) else "",
+            "project": project.code if (project := self._project(charge.project_id)) else "",
+            "split": shares_text(self._shares_of(charge.payer_split_id)),
         }
 
     def _record(
@@ -678,6 +676,21 @@ class Review:
             {charge.project_id for charge in self.charges.values() if charge.project_id}
         )
         self._shares |= shares_of(charge.payer_split_id for charge in self.charges.values() if charge.payer_split_id)
+
+    def _person(self, pk: int | None) -> Person | None:
+        if pk and pk not in self._people:
+            self._people[pk] = Person.objects.get(pk=pk)
+        return self._people[pk] if pk else None
+
+    def _project(self, pk: int | None) -> Project | None:
+        if pk and pk not in self._projects:
+            self._projects[pk] = Project.objects.get(pk=pk)
+        return self._projects[pk] if pk else None
+
+    def _shares_of(self, pk: int | None) -> dict[str, Decimal]:
+        if pk and pk not in self._shares:
+            self._shares |= shares_of([pk])
+        return self._shares.get(pk, {}) if pk else {}
 
     def _person_named(self, email: str) -> Person:
         if email not in self._people_by_name:

@@ -306,7 +306,7 @@ class HeldChargeManager(models.Manager["HeldCharge"]):
 class HeldCharge(Charge):
     """A charge as it waits in the queue of the review."""
 
-    objects = HeldChargeManager()  # type: ignore[assignment]
+    objects = HeldChargeManager()  # type: ignore[misc]
 
     class Meta:
         proxy = True
