@@ -114,7 +114,9 @@ class Download:
     content: bytes
 
 
-def preview(*, period: BillingPeriod, format: str, now: datetime.datetime) -> Preview:
+def preview(
+    *, period: BillingPeriod, format: str, posting_date: datetime.date | None = None, now: datetime.datetime
+) -> Preview:
     """Return what an export would hold today, computed from the charges as they are, and its problems.
 
     Raises UnknownFormat, and the errors of `charging.compute`.
@@ -131,7 +133,7 @@ def preview(*, period: BillingPeriod, format: str, now: datetime.datetime) -> Pr
         except BillingError as error:
             problems.append(str(error))
     try:
-        require_posting_date(period, default_posting_date(period, now), now)
+        require_posting_date(period, posting_date or default_posting_date(period, now), now)
     except PostingDateRefused as error:
         problems.append(str(error))
     return Preview(
