@@ -442,7 +442,7 @@ def test_a_finalized_month_stands():
 
 def test_computing_writes_nothing(django_assert_max_num_queries):
     build.a_charge("1")
-    with django_assert_max_num_queries(12) as queries:
+    with django_assert_max_num_queries(14) as queries:
         (line,) = charging.compute(build.a_period())
     assert (line.charged, line.pk, line.reference_id) == (Decimal(1), None, None)
     assert all(query["sql"].startswith("SELECT") for query in queries.captured_queries)

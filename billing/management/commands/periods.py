@@ -1,0 +1,125 @@
+"""`manage.py periods`: the life of a billing period, from its opening to its end."""
+
+import argparse
+import datetime
+from typing import Any
+
+from django.core.management.base import CommandParser
+
+from billing import closing
+from billing.commands import BillingCommand, period_named, subcommands, table
+from billing.models import BillingPeriod
+from billing.models.periods import parse_month
+from billing.money import plain
+
+
+def month(text: str) -> datetime.date:
+    try:
+        return parse_month(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def day(text: str) -> datetime.date:
+    try:
+        return datetime.date.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"“{text}” is not a day. Write it as 2025-02-14.") from None
+
+
+class Command(BillingCommand):
+    help = "List billing periods, and take one through its steps: open, in review, closed, finalized."
+
+    def arguments(self, parser: CommandParser) -> None:
+        verbs = subcommands(parser)
+        verbs.add_parser("list", help="every period with its charges, what is held and what is due")
+        opening = verbs.add_parser("open", help="open the period of a month")
+        opening.add_argument("month", type=month, metavar="PERIOD", help="such as 2025-01")
+        for verb, text in (
+            ("review", "give PIs until a day to look at their statements; again, to move the day"),
+            ("close", "let its charges, decisions and entries stand; nothing may be held for review"),
+            ("reopen", "take a closed period back"),
+            ("finalize", "finish a closed period for good"),
+        ):
+            each = verbs.add_parser(verb, help=text)
+            each.add_argument("period", metavar="PERIOD", help="such as 2025-01")
+            if verb == "review":
+                each.add_argument("--until", type=day, required=True, metavar="DATE", help="the last day of the review")
+            if verb == "reopen":
+                each.add_argument("--reason", required=True, help="why; kept in the audit trail")
+                each.add_argument("--to", choices=("open", "review"), default="open", help="default: open")
+                each.add_argument("--until", type=day, metavar="DATE", help="the last day, if back in review")
+            if verb == "finalize":
+                each.add_argument("--notes", default="", help="kept with the period")
+
+    def run(self, **options: Any) -> None:
+        getattr(self, f"run_{options['verb']}")(**options)
+
+    def run_list(self, **options: Any) -> None:
+        figures = closing.figures()
+        rows = [
+            [
+                str(each.period),
+                each.period.get_status_display(),
+                f"{each.charges:,}",
+                ", ".join(f"{currency} {plain(amount)}" for currency, amount in each.billed.items()),
+                f"{each.held:,}",
+                plain(each.due),
+            ]
+            for each in figures
+        ]
+        self.report(
+            {
+                "periods": [
+                    described(each.period)
+                    | {"charges": each.charges, "billed": each.billed, "held": each.held, "due": each.due}
+                    for each in figures
+                ]
+            },
+            table(rows, ["Period", "Status", "Charges", "Billed", "Held", "Due"], right={2, 3, 4, 5})
+            if rows
+            else "There are no billing periods yet: `ingest` or `periods open` makes one.",
+        )
+
+    def run_open(self, *, month: datetime.date, **options: Any) -> None:
+        period = closing.open_period(month=month, actor=self.actor, now=self.now)
+        self.report(described(period), f"Billing period {period} is open.")
+
+    def run_review(self, *, period: str, until: datetime.date, **options: Any) -> None:
+        done = closing.start_review(period=period_named(period), until=until, actor=self.actor, now=self.now)
+        self.report(described(done), f"Billing period {done} is in review until {done.review_until}.")
+
+    def run_close(self, *, period: str, **options: Any) -> None:
+        done = closing.close(period=period_named(period), actor=self.actor, now=self.now)
+        self.report(
+            described(done),
+            f"Billing period {done} is closed. Next: `generate -p {done}` issues the final statements, "
+            f"`export_journal -p {done} --submit` the journal.",
+        )
+
+    def run_reopen(
+        self, *, period: str, reason: str, to: str, until: datetime.date | None = None, **options: Any
+    ) -> None:
+        done = closing.reopen(
+            period=period_named(period), reason=reason, to=to, until=until, actor=self.actor, now=self.now
+        )
+        ending = f" until {done.review_until}" if done.review_until else ""
+        self.report(described(done), f"Billing period {done} is {done.get_status_display().lower()} again{ending}.")
+
+    def run_finalize(self, *, period: str, notes: str, **options: Any) -> None:
+        done = closing.finalize(period=period_named(period), notes=notes, actor=self.actor, now=self.now)
+        self.report(described(done), f"Billing period {done} is finalized.")
+
+
+def described(period: BillingPeriod) -> dict[str, Any]:
+    """Return a period as --json shows it."""
+    return {
+        "period": str(period),
+        "status": period.status,
+        "review_until": period.review_until,
+        "closed_at": period.closed_at,
+        "closed_by": period.closed_by,
+        "finalized_at": period.finalized_at,
+        "finalized_by": period.finalized_by,
+        "notes": period.notes,
+    }

@@ -1,0 +1,300 @@
+"""Closing: the steps of a period, what each needs, and what it refuses."""
+
+import datetime
+import json
+from decimal import Decimal
+
+import pytest
+from django.core.management import CommandError, ManagementUtility, call_command
+
+from billing import charging, closing
+from billing.closing import (
+    NotReadyToFinalize,
+    Obstacle,
+    PeriodClosed,
+    PeriodExists,
+    PeriodHasHeldCharges,
+    ReasonMissing,
+    ReviewNeedsDate,
+    StepNotPossible,
+)
+from billing.models import AuditEvent, BillingPeriod
+from tests import build
+
+pytestmark = pytest.mark.django_db
+
+SOON = datetime.date(2025, 2, 10)
+LATER = datetime.date(2025, 2, 17)
+Status = BillingPeriod.Status
+
+
+def act(verb, period, **arguments):
+    return verb(period=period, actor=build.SOMEBODY, now=build.NOW, **arguments)
+
+
+@pytest.fixture
+def checks(monkeypatch):
+    """Start without the checks that the apps registered, and leave none behind."""
+    monkeypatch.setattr(closing, "_finalize_checks", {})
+
+
+@pytest.fixture
+def period():
+    return build.a_period()
+
+
+@pytest.fixture
+def closed(period):
+    return act(closing.close, period)
+
+
+@pytest.fixture
+def finalized(closed, checks):
+    return act(closing.finalize, closed)
+
+
+def test_a_period_is_opened_once():
+    month = datetime.date(2025, 3, 1)
+    period = closing.open_period(month=month, actor=build.SOMEBODY, now=build.NOW)
+    assert (str(period), period.status, period.opened_by) == ("2025-03", "open", "somebody")
+    with pytest.raises(PeriodExists, match="2025-03 exists already: it is open"):
+        closing.open_period(month=month, actor=build.SOMEBODY, now=build.NOW)
+    assert AuditEvent.objects.filter(action="period.opened").count() == 1
+
+
+def test_ensuring_a_period_opens_it_the_first_time_only():
+    month = datetime.date(2025, 3, 1)
+    made = closing.ensure_period(month=month, actor=build.SOMEBODY, now=build.NOW)
+    assert closing.ensure_period(month=month, actor=build.SOMEBODY, now=build.NOW) == made
+    assert AuditEvent.objects.filter(action="period.opened").count() == 1
+
+
+def test_a_month_goes_all_the_way(period, checks):
+    period = act(closing.start_review, period, until=SOON)
+    assert (period.status, period.review_until, period.review_by) == ("review", SOON, "somebody")
+    period = act(closing.close, period)
+    assert (period.status, period.closed_at, period.closed_by) == ("closed", build.NOW, "somebody")
+    period = act(closing.finalize, period, notes="Signed off by the dean.")
+    period.refresh_from_db()
+    assert (period.status, period.finalized_at, period.notes) == ("finalized", build.NOW, "Signed off by the dean.")
+    events = AuditEvent.objects.order_by("id")
+    assert [event.action for event in events] == ["period.review_started", "period.closed", "period.finalized"]
+    assert [(event.before["status"], event.after["status"]) for event in events] == [
+        ("open", "review"),
+        ("review", "closed"),
+        ("closed", "finalized"),
+    ]
+
+
+def test_the_end_of_a_review_can_be_moved(period):
+    act(closing.start_review, period, until=SOON)
+    assert act(closing.start_review, period, until=LATER).review_until == LATER
+
+
+def test_a_review_does_not_end_in_the_past(period):
+    with pytest.raises(ReviewNeedsDate, match="2025-02-02: that day has passed"):
+        act(closing.start_review, period, until=datetime.date(2025, 2, 2))
+
+
+def test_closing_refuses_pending_charges(period):
+    build.a_charge("12.50", flags=("missing_pi",))
+    build.a_charge("1", flags=("pattern_match",), currency="EUR")
+    build.a_charge("1", flags=("pattern_match",), period="2025-02")
+    with pytest.raises(PeriodHasHeldCharges, match=r"2 charges are held.*EUR 1.00, USD 12.50.*review list -p 2025-01"):
+        act(closing.close, period)
+    period.refresh_from_db()
+    assert period.status == "open"
+    assert not AuditEvent.objects.exists()
+
+
+def test_a_withdrawn_held_charge_stops_nobody(period):
+    build.a_charge("1", flags=("missing_pi",), withdrawn_in=build.an_import())
+    assert act(closing.close, period).status == "closed"
+
+
+STEPS = {
+    "review": lambda period: act(closing.start_review, period, until=SOON),
+    "closed": lambda period: act(closing.close, period),
+    "finalized": lambda period: act(closing.finalize, period),
+    "open": lambda period: act(closing.reopen, period, reason="late invoice"),
+}
+STAMPS = {
+    "open": {},
+    "review": {"review_until": SOON},
+    "closed": {"closed_at": build.NOW},
+    "finalized": {"closed_at": build.NOW, "finalized_at": build.NOW},
+}
+
+
+@pytest.mark.parametrize("to", STEPS)
+@pytest.mark.parametrize("at", STAMPS)
+def test_a_period_takes_the_steps_of_its_table_and_no_other(at, to, checks):
+    period = build.a_period(status=at, **STAMPS[at])
+    if to in BillingPeriod.TRANSITIONS[Status(at)] or at == to == "review":
+        assert STEPS[to](period).status == to
+    else:
+        with pytest.raises(StepNotPossible, match=f"2025-01 is {period.get_status_display().lower()}"):
+            STEPS[to](period)
+        period.refresh_from_db()
+        assert period.status == at
+
+
+def test_a_stale_copy_of_a_period_decides_nothing(period, closed):
+    assert period.status == "open"
+    with pytest.raises(StepNotPossible, match="is closed"):
+        act(closing.close, period)
+
+
+def test_reopening_needs_a_reason(closed):
+    with pytest.raises(ReasonMissing):
+        act(closing.reopen, closed, reason="  ")
+
+
+def test_reopening_clears_the_stamps_and_the_audit_trail_keeps_them(closed):
+    period = act(closing.reopen, closed, reason="late invoice")
+    assert (period.status, period.closed_at, period.closed_by) == ("open", None, "")
+    event = AuditEvent.objects.get(action="period.reopened")
+    assert event.note == "late invoice"
+    assert event.before["closed_by"] == "somebody"
+
+
+def test_a_period_goes_back_in_review_until_the_day_it_had_or_a_new_one(period):
+    act(closing.start_review, period, until=SOON)
+    for until, ends in ((None, SOON), (LATER, LATER)):
+        act(closing.close, period)
+        again = act(closing.reopen, period, reason="dispute", to="review", until=until)
+        assert (again.status, again.review_until) == ("review", ends)
+
+
+def test_a_period_never_in_review_needs_a_day_to_go_back_to_it(closed):
+    with pytest.raises(ReviewNeedsDate, match="Say until when"):
+        act(closing.reopen, closed, reason="dispute", to="review")
+
+
+def test_nothing_reopens_to_closed(period):
+    act(closing.start_review, period, until=SOON)
+    with pytest.raises(StepNotPossible):
+        act(closing.reopen, period, reason="trick", to="closed")
+
+
+def test_a_finalized_period_never_reopens(finalized):
+    with pytest.raises(StepNotPossible, match="finalized.*takes no other"):
+        act(closing.reopen, finalized, reason="please")
+
+
+def test_finalizing_names_every_obstacle(closed, checks):
+    build.a_charge("5", flags=("missing_pi",))
+    closing.register_finalize_check(
+        "statements", lambda period: [Obstacle(f"Statements of {period} are stale.", "/s/")]
+    )
+    closing.register_finalize_check("journals", lambda period: [])
+    closing.register_finalize_check("proof", lambda period: [Obstacle("The proof is off by 0.01.")])
+    with pytest.raises(NotReadyToFinalize) as refused:
+        act(closing.finalize, closed)
+    assert [obstacle.url for obstacle in refused.value.obstacles] == ["", "", "/s/"]
+    for text in ("1 charge is held", "The proof is off by 0.01.", "Statements of 2025-01 are stale."):
+        assert text in str(refused.value)
+    closed.refresh_from_db()
+    assert closed.status == "closed"
+
+
+def test_a_check_registered_again_takes_the_place_of_the_first(closed, checks):
+    closing.register_finalize_check("statements", lambda period: [Obstacle("old")])
+    closing.register_finalize_check("statements", lambda period: [])
+    assert act(closing.finalize, closed).status == "finalized"
+
+
+def test_a_closed_period_takes_no_changes(closed):
+    with pytest.raises(PeriodClosed, match="2025-01 is closed"):
+        closing.require_open(closed)
+
+
+# The command
+
+
+def run(*arguments, capsys):
+    call_command("periods", *arguments)
+    return capsys.readouterr().out
+
+
+def test_the_command_lists_periods_with_their_figures(capsys):
+    build.a_charge("100.005")
+    build.a_charge("7", currency="EUR", flags=("pattern_match",))
+    build.a_source("hpc", subsidy_fund_org="PROVOST")
+    build.a_charge("0", source="hpc", list_cost=Decimal(80), contracted_cost=Decimal(80))
+    build.a_period("2025-02")
+    charging.make_payer_lines(period=build.a_period(), actor=build.SOMEBODY, now=build.NOW)
+    listed = json.loads(run("list", "--json", capsys=capsys))["periods"]
+    assert [each["period"] for each in listed] == ["2025-02", "2025-01"]
+    january = listed[1]
+    assert (january["charges"], january["held"], january["due"]) == (3, 1, "100.01")
+    assert january["billed"] == {"EUR": "7.00", "USD": "100.005"}
+    text = run("list", capsys=capsys)
+    assert "EUR 7.00, USD 100.005" in text
+    assert "100.01" in text
+
+
+def test_the_command_says_that_there_is_none_yet(capsys):
+    assert "There are no billing periods yet" in run("list", capsys=capsys)
+
+
+def test_the_command_takes_a_period_through_its_life(capsys, checks):
+    build.the_cast()
+    assert run("open", "2025-01", capsys=capsys) == "Billing period 2025-01 is open.\n"
+    assert "in review until 2999-01-31" in run("review", "2025-01", "--until", "2999-01-31", capsys=capsys)
+    assert "is closed" in run("close", "2025-01", "--as", "fay", capsys=capsys)
+    assert "is open again" in run("reopen", "2025-01", "--reason", "late invoice", capsys=capsys)
+    run("close", "2025-01", capsys=capsys)
+    again = run("reopen", "2025-01", "--reason", "x", "--to", "review", "--until", "2999-02-01", capsys=capsys)
+    assert "is in review again until 2999-02-01" in again
+    run("close", "2025-01", capsys=capsys)
+    done = json.loads(run("finalize", "2025-01", "--notes", "Done.", "--json", capsys=capsys))
+    assert (done["period"], done["status"], done["notes"]) == ("2025-01", "finalized", "Done.")
+    assert AuditEvent.objects.filter(action="period.closed", actor_name="fay", via="command").count() == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["close", "2025-07"], "There is no billing period 2025-07. These exist: 2025-01."),
+        (["close", "July"], "is not a billing period"),
+        (["open", "2025-01"], "exists already"),
+        (["finalize", "2025-01"], "its next step cannot be"),
+        (["reopen", "2025-01", "--reason", "x"], "its next step cannot be"),
+        (["close", "2025-01", "--as", "nobody"], "There is no user"),
+    ],
+)
+def test_the_command_refuses_in_one_line(period, arguments, message):
+    with pytest.raises(CommandError, match=message):
+        call_command("periods", *arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "required: VERB"),
+        (["open", "2025-13"], "is not a billing period"),
+        (["review", "2025-01"], "required: --until"),
+        (["review", "2025-01", "--until", "soon"], "is not a day"),
+        (["reopen", "2025-01"], "required: --reason"),
+        (["reopen", "2025-01", "--reason", "x", "--to", "closed"], "invalid choice"),
+    ],
+)
+def test_wrong_usage_exits_with_2(arguments, message, capsys):
+    with pytest.raises(SystemExit) as ended:
+        ManagementUtility(["manage.py", "periods", *arguments]).execute()
+    assert ended.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_the_command_and_the_engine_leave_the_same_rows_and_audit(capsys):
+    one, other = build.a_period("2025-01"), build.a_period("2025-02")
+    act(closing.close, one)
+    run("close", "2025-02", capsys=capsys)
+    by_engine, by_command = AuditEvent.objects.order_by("id")
+    assert (by_engine.action, by_engine.object_id) == ("period.closed", str(one.pk))
+    assert (by_command.action, by_command.object_id) == ("period.closed", str(other.pk))
+    assert by_engine.after.keys() == by_command.after.keys()
+    one.refresh_from_db()
+    other.refresh_from_db()
+    assert one.status == other.status == "closed"
