@@ -38,6 +38,9 @@ KEY_LENGTH = 1000
 HUNDRED = Decimal(100)
 BATCH = 500
 
+# How many columns `_Month._rows` groups by, before those a caller adds.
+GROUPED_BY = 10
+
 # A month whose rows lie among this many times as many others is read through an index.
 SPARSE = 5
 
@@ -346,6 +349,7 @@ class _Month:
                 self._refuse_what_is_missing([group])
             resource_id, name = more
             yield group, sums, (name or resource_id, resource_id)
+        self._refuse_what_is_missing([])
 
     def lines_of(self, group: _Group, sums: _Sums) -> list[PayerLine]:
         """Round a group's sums to cents, once, and share them among its payers."""
@@ -424,54 +428,51 @@ class _Month:
                 sum_charged=Sum("exact_charged"),
             )
         )
-        for (
-            period_id,
-            state,
-            pi_id,
-            project_id,
-            fund_org,
-            split_id,
-            source_id,
-            account,
-            service,
-            currency,
-            *rest,
-        ) in rows.iterator(chunk_size=BATCH * 10):
-            *own, count, measured, sum_list, sum_contracted, sum_charged = rest
-            source = self.sources[source_id]
+        resolved: dict[tuple[Any, ...], _Group] = {}
+        own = slice(GROUPED_BY, GROUPED_BY + len(more))
+        for row in rows.iterator(chunk_size=BATCH * 10):
+            count, measured, list_sum, contracted_sum, charged_sum = row[own.stop :]
+            delivered = row[: own.start]
+            if (group := resolved.get(delivered)) is None:
+                group = resolved[delivered] = self._group(*delivered, count=count)
             if measured < count:
-                self.without_effective[source.name] += count - measured
-                continue
-            kind = PayerLine.Kind.CHARGE.value
-            if state == Charge.State.ABSORBED:
-                kind, pi_id, project_id, split_id = PayerLine.Kind.ABSORBED.value, None, None, None
-                fund_org = self.policy.center_fund_org
-                if not fund_org:
-                    self.without_center[source.name] += count
+                self.without_effective[self.sources[group.source_id].name] += count - measured
             else:
+                yield group, _Sums(list_sum, contracted_sum, charged_sum, count), row[own]
+
+    def _group(
+        self,
+        service: str,
+        pi_id: int | None,
+        project_id: int | None,
+        source_id: int,
+        fund_org: str,
+        split_id: int | None,
+        account: str,
+        currency: str,
+        state: str,
+        period_id: int,
+        *,
+        count: int,
+    ) -> _Group:
+        """Return the group that charges belong to, with the defaults of their source; note what is missing."""
+        source = self.sources[source_id]
+        kind = PayerLine.Kind.CHARGE.value
+        if state == Charge.State.ABSORBED:
+            kind, pi_id, project_id, split_id = PayerLine.Kind.ABSORBED.value, None, None, None
+            fund_org = self.policy.center_fund_org
+            if not fund_org:
+                self.without_center[source.name] += count
+        else:
+            if pi_id is None:
+                pi_id, project_id = source.default_pi_id, project_id or source.default_project_id
                 if pi_id is None:
-                    pi_id, project_id = source.default_pi_id, project_id or source.default_project_id
-                    if pi_id is None:
-                        self.without_pi[source.name] += count
-                if split_id:
-                    fund_org = ""
-                elif not fund_org:
-                    fund_org = source.overflow_fund_org
-                    if not fund_org:
-                        self.without_fund_org[source.name] += count
-            group = _Group(
-                period_id,
-                kind,
-                pi_id,
-                project_id,
-                fund_org,
-                split_id,
-                source_id,
-                account or source.debit_account,
-                service,
-                currency,
-            )
-            yield group, _Sums(sum_list, sum_contracted, sum_charged, count), tuple(own)
+                    self.without_pi[source.name] += count
+            fund_org = "" if split_id else fund_org or source.overflow_fund_org
+            if not (split_id or fund_org):
+                self.without_fund_org[source.name] += count
+        account = account or source.debit_account
+        return _Group(period_id, kind, pi_id, project_id, fund_org, split_id, source_id, account, service, currency)
 
     def _measure(self) -> Expression:
         """Return the cost that payers are charged, by the measure of each charge's source and month."""
