@@ -242,7 +242,8 @@ def _send(
 ) -> Sent:
     # The clock of a long run: claims made late in it are not older than they are.
     began = time.monotonic()
-    messages, failed = [], []
+    messages: list[SentMessage] = []
+    failed: list[SentMessage] = []
     outbox = _Outbox()
     try:
         for done, pk in enumerate(ids, start=1):

@@ -214,8 +214,8 @@ class _Sheet:
         name = f"Charged to fund/org {section.fund_org}" if section.fund_org else "Charged to no fund/org"
         if section.fund_name:
             name += f"  {section.fund_name}"
-        for line in self._wrapped(name, HEADING, RIGHT - LEFT):
-            self._write(LEFT, self.y, line, HEADING, role="H2")
+        for text in self._wrapped(name, HEADING, RIGHT - LEFT):
+            self._write(LEFT, self.y, text, HEADING, role="H2")
             self.y -= 15
         self.y -= 1
         self.structure.open("Table")
@@ -257,13 +257,8 @@ class _Sheet:
         detail = " · ".join(part for part in details if part)
         self._need(30 if line.resources else 18)
         self._row(label, CELL_STRONG, line.figures, CELL_STRONG, detail=detail, percents=True)
-        shown, further = line.resources, None
-        if len(shown) > MOST_RESOURCES:
-            shown, further = _largest(line.resources)
-        for resource in shown:
+        for resource in _largest(line.resources):
             self._resource(resource)
-        if further:
-            self._resource(further)
         self.y -= 1.5
         self._rule(self.y + 8.5)
         self.y -= 2.5
@@ -495,16 +490,15 @@ def _signed(text: str) -> str:
     return text.replace("-", MINUS)
 
 
-def _largest(resources: Sequence[Resource]) -> tuple[list[Resource], Resource]:
+def _largest(resources: Sequence[Resource]) -> list[Resource]:
     """Keep the first MOST_RESOURCES (they come largest first) and add up the rest."""
     kept, rest = list(resources[:MOST_RESOURCES]), resources[MOST_RESOURCES:]
-    return kept, Resource(
-        name="",
-        resource_id="",
-        count=sum(each.count for each in rest),
-        figures=Figures.total(each.figures for each in rest),
-        further=sum(each.further or 1 for each in rest),
-    )
+    if rest:
+        total = Figures.total(each.figures for each in rest)
+        count = sum(each.count for each in rest)
+        further = sum(each.further or 1 for each in rest)
+        kept.append(Resource(name="", resource_id="", count=count, figures=total, further=further))
+    return kept
 
 
 def _fitted(text: str, style: _Text, room: float) -> str:

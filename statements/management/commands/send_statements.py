@@ -4,9 +4,8 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from billing.commands import BillingCommand, period_named, table
-from statements import delivery
-from statements.delivery import Sent
+from billing.commands import BillingCommand, period_named
+from statements import delivery, reporting
 
 
 class Command(BillingCommand):
@@ -19,40 +18,6 @@ class Command(BillingCommand):
         sent = delivery.send(
             period=period_named(options["period"]), actor=self.actor, now=self.now, progress=self.progress
         )
-        self.report(as_data(sent), sent_text(sent))
+        self.report(reporting.sent_data(sent), reporting.sent_text(sent))
         if sent.failed:
             raise delivery.NotDelivered(sent)
-
-
-def as_data(sent: Sent) -> dict[str, Any]:
-    """Return a result as --json prints it and a job keeps it."""
-    return {
-        "period": sent.period,
-        "sent": len(sent.messages),
-        "statements": sent.statements,
-        "messages": [
-            {
-                "pi": each.pi,
-                "recipients": list(each.recipients),
-                "statements": list(each.statements),
-                "message": each.path,
-            }
-            for each in sent.messages
-        ],
-        "failed": [{"pi": each.pi, "statements": list(each.statements), "error": each.error} for each in sent.failed],
-    }
-
-
-def sent_text(sent: Sent) -> str:
-    """Return what a person reads after a delivery."""
-    if not sent.messages and not sent.failed:
-        return f"Nothing to send: no statement of {sent.period} waits."
-    said = []
-    if sent.messages:
-        rows = [[each.pi, ", ".join(each.recipients[1:]), ", ".join(each.statements)] for each in sent.messages]
-        said += [table(rows, ["Sent to", "Copies", "Statements"]), ""]
-    said.append(f"{len(sent.messages)} e-mails sent with {sent.statements} statements.")
-    if sent.folder:
-        said.append(f"No mail server is set (EMAIL_URL): the messages are files in {sent.folder}")
-    said += [f"Not sent to {each.pi}: {each.error}" for each in sent.failed]
-    return "\n".join(said)
