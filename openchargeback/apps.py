@@ -7,6 +7,11 @@ from django.contrib.admin.apps import AdminConfig
 class OpenChargebackConfig(AppConfig):
     name = "openchargeback"
 
+    def ready(self) -> None:
+        from . import sign_ins
+
+        sign_ins.connect()
+
 
 class OpenChargebackAdminConfig(AdminConfig):
     default_site = "openchargeback.admin_site.OpenChargebackAdminSite"

@@ -12,6 +12,7 @@ from django.core.cache import cache
 from django.db.models import Count, Max, Q, Sum
 from django.urls import NoReverseMatch, reverse
 
+from billing.admin.periods import Step, queue_url, steps_of
 from billing.models import BillingPeriod, Charge, Flag, Import, ImportTotal, Job, PayerLine, Policy, Source
 from billing.models.periods import parse_month
 from journals.models import Journal
@@ -23,19 +24,6 @@ RECENT = 6
 KEPT_SECONDS = 600
 
 Status = BillingPeriod.Status
-
-
-@dataclass(frozen=True)
-class Step:
-    """One step of a period's life, as the tracker shows it."""
-
-    name: str
-    label: str
-    is_done: bool
-    is_current: bool
-    at: datetime.datetime | None = None
-    by: str = ""
-    detail: str = ""
 
 
 @dataclass(frozen=True)
@@ -145,7 +133,7 @@ class Board:
 
     @property
     def held_url(self) -> str:
-        return held_url(self.period) if self.period else ""
+        return queue_url(self.period) if self.period else ""
 
     @property
     def has_failures(self) -> bool:
@@ -211,9 +199,10 @@ def _asked(month: str, recent: list[BillingPeriod]) -> BillingPeriod | None:
         asked = parse_month(month)
     except ValueError:
         return None
-    return next((period for period in recent if period.month == asked), None) or BillingPeriod.objects.filter(
-        month=asked
-    ).first()
+    return (
+        next((period for period in recent if period.month == asked), None)
+        or BillingPeriod.objects.filter(month=asked).first()
+    )
 
 
 def _current(recent: list[BillingPeriod]) -> BillingPeriod | None:
@@ -222,36 +211,6 @@ def _current(recent: list[BillingPeriod]) -> BillingPeriod | None:
         if found := [period for period in recent if period.status in waiting]:
             return min(found, key=lambda period: period.month)
     return recent[0] if recent else None
-
-
-def steps_of(period: BillingPeriod) -> list[Step]:
-    """Return the life of a period as four steps, each done, current or to come."""
-    order = [Status.OPEN, Status.REVIEW, Status.CLOSED, Status.FINALIZED]
-    reached = order.index(Status(period.status))
-    detail = f"until {period.review_until:%B} {period.review_until.day}" if period.review_until else "may be skipped"
-    told: dict[str, tuple[datetime.datetime | None, str, str]] = {
-        Status.OPEN: (period.opened_at, period.opened_by, "files come in"),
-        Status.REVIEW: (period.review_at, period.review_by, detail),
-        Status.CLOSED: (period.closed_at, period.closed_by, "no more changes"),
-        Status.FINALIZED: (period.finalized_at, period.finalized_by, "journaled, for good"),
-    }
-    labels = {Status.OPEN: "Open", Status.REVIEW: "In review", Status.CLOSED: "Closed", Status.FINALIZED: "Finalized"}
-    steps = []
-    for number, status in enumerate(order):
-        at, by, detail = told[status]
-        is_reached = number <= reached
-        steps.append(
-            Step(
-                name=status,
-                label=labels[status],
-                is_done=number < reached or status == period.status == Status.FINALIZED,
-                is_current=number == reached and status != Status.FINALIZED,
-                at=at if is_reached else None,
-                by=by if is_reached else "",
-                detail="skipped" if number < reached and at is None else detail,
-            )
-        )
-    return steps
 
 
 def _money(period: BillingPeriod) -> tuple[list[Money], int, int]:
@@ -396,7 +355,7 @@ def _next_action(board: Board) -> NextAction:
             )
         if board.held:
             what = "1 charge waits" if board.held == 1 else f"{board.held:,} charges wait"
-            return NextAction(f"{what} for review.", "Review charges", held_url(period))
+            return NextAction(f"{what} for review.", "Review charges", queue_url(period))
         if not board.statements:
             return NextAction(
                 "Every charge is cleared. Issue the statements.",
@@ -417,12 +376,6 @@ def _next_action(board: Board) -> NextAction:
         "Go to billing periods",
         _url("admin:billing_billingperiod_changelist"),
     )
-
-
-def held_url(period: BillingPeriod, reason: str = "") -> str:
-    """Return the address of the queue of a month, for one reason or all."""
-    url = _url("admin:billing_heldcharge_changelist")
-    return f"{url}?period={period}" + (f"&reason={reason}" if reason else "")
 
 
 def _url(name: str, *args: Any) -> str:

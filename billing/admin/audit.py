@@ -1,1 +1,144 @@
-"""To follow."""
+"""The audit trail: every event, with what was there before and after."""
+
+import json
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+
+from ..models import AuditEvent
+from .base import FrozenAdmin, LargeTableMixin, link, list_url
+
+# What events are about: the first word of their action.
+NOUNS = {
+    "period": "Billing periods",
+    "import": "Imports",
+    "charge": "Charges",
+    "statement": "Statements",
+    "delivery": "E-mails",
+    "journal": "Journals",
+    "policy": "Policy",
+    "source": "Sources",
+    "person": "PIs",
+    "project": "Projects",
+    "payer_split": "Splits",
+    "funding_source": "Funding sources",
+    "exchange_rate": "Exchange rates",
+    "user": "Users",
+    "session": "Sign-ins",
+}
+
+
+class NounFilter(admin.SimpleListFilter):
+    title = "what it is about"
+    parameter_name = "about"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return list(NOUNS.items())
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[AuditEvent]) -> QuerySet[AuditEvent]:
+        # A range of the index on action; LIKE would scan the table.
+        noun = self.value()
+        return queryset.filter(action__gt=f"{noun}.", action__lt=f"{noun}/") if noun else queryset
+
+
+class DoorFilter(admin.SimpleListFilter):
+    title = "door"
+    parameter_name = "via"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("web", "Web"), ("command", "Command"), ("task", "Background task")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[AuditEvent]) -> QuerySet[AuditEvent]:
+        return queryset.filter(via=self.value()) if self.value() else queryset
+
+
+def written(value: Any) -> str:
+    """Write a kept value so that a person can read it."""
+    if value is None or value == "":
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, str | int):
+        return str(value)
+    return json.dumps(value, ensure_ascii=False, sort_keys=True)
+
+
+def before_and_after(before: Any, after: Any) -> str | SafeString:
+    """Set two snapshots side by side, field by field."""
+    if not isinstance(before, dict | None) or not isinstance(after, dict | None):
+        return format_html("<p><del>{}</del> → <ins>{}</ins></p>", written(before), written(after))
+    names = list(dict.fromkeys([*(before or {}), *(after or {})]))
+    if not names:
+        return "–"
+    rows = format_html_join(
+        "",
+        '<tr><th scope="row">{}</th><td><del>{}</del></td><td><ins>{}</ins></td></tr>',
+        (
+            (name.replace("_", " "), written((before or {}).get(name)), written((after or {}).get(name)))
+            for name in names
+        ),
+    )
+    return format_html(
+        '<table class="before-after"><thead><tr><th scope="col">Field</th><th scope="col">Before</th>'
+        '<th scope="col">After</th></tr></thead><tbody>{}</tbody></table>',
+        rows,
+    )
+
+
+@admin.register(AuditEvent)
+class AuditEventAdmin(LargeTableMixin, FrozenAdmin):
+    list_display = ("at", "actor_name", "via", "action", "object_label", "summary")
+    list_display_links = ("at", "action")
+    list_filter = (NounFilter, DoorFilter, "at")
+    search_fields = ("actor_name", "object_label", "note")
+    search_help_text = "Who, which object, or words of a note."
+    fields = (
+        "at",
+        "actor_name",
+        "via",
+        "action",
+        "subject",
+        "note",
+        "changes",
+        "whole_gesture",
+        "previous_hash",
+        "hash",
+    )
+    readonly_fields = fields
+
+    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
+        return lookup in ("object_type", "object_id", "gesture") or super().lookup_allowed(
+            lookup,
+            value,
+            request,  # type: ignore[arg-type]
+        )
+
+    @admin.display(description="what changed")
+    def summary(self, event: AuditEvent) -> str:
+        if event.note:
+            return event.note if len(event.note) <= 80 else event.note[:79] + "…"
+        if isinstance(event.before, dict) and isinstance(event.after, dict):
+            names = [name.replace("_", " ") for name in event.after][:5]
+            return ", ".join(names) + (" …" if len(event.after) > 5 else "")
+        return ""
+
+    @admin.display(description="object")
+    def subject(self, event: AuditEvent) -> str | SafeString:
+        if not event.object_type:
+            return "–"
+        url = list_url(AuditEvent, f"object_type={event.object_type}&object_id={event.object_id}")
+        return format_html(
+            "{} ({})", event.object_label, link(url, f"all events of {event.object_type} {event.object_id}")
+        )
+
+    @admin.display(description="before and after")
+    def changes(self, event: AuditEvent) -> str | SafeString:
+        return before_and_after(event.before, event.after)
+
+    @admin.display(description="gesture")
+    def whole_gesture(self, event: AuditEvent) -> str | SafeString:
+        return link(list_url(AuditEvent, f"gesture={event.gesture}"), "All that was done in the same act")

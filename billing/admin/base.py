@@ -27,6 +27,7 @@ from .. import audit
 from ..errors import BillingError
 from ..models import BillingPeriod, User
 from ..money import plain, to_cents
+from ..snapshots import differences, snapshot
 
 # Rows counted before a list says "more than": counting a million for a page number helps nobody.
 COUNTED = 10_000
@@ -159,37 +160,6 @@ class BoundedPaginator(Paginator):
     @property
     def counted(self) -> str:
         return count(COUNTED)
-
-
-SECRET = ("password",)
-
-
-def snapshot(subject: models.Model) -> dict[str, Any]:
-    """Return an object's fields as the audit trail keeps them: plain values, links by key."""
-    values: dict[str, Any] = {}
-    for field in subject._meta.concrete_fields:
-        if field.primary_key or field.name in SECRET:
-            continue
-        value = field.value_from_object(subject)
-        if isinstance(value, Decimal):
-            value = plain(value)
-        elif isinstance(value, datetime.date):
-            value = value.isoformat()
-        elif not isinstance(value, str | int | bool | list | dict | None):
-            value = str(value)
-        values[field.name] = value
-    if subject.pk is not None:
-        for many in subject._meta.many_to_many:
-            through: Any = many.remote_field.through  # type: ignore[union-attr]
-            if through._meta.auto_created:
-                values[many.name] = sorted(str(each) for each in getattr(subject, many.name).all())
-    return values
-
-
-def differences(before: dict[str, Any], after: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Keep of two snapshots what is not the same in both."""
-    names = [name for name in {**before, **after} if before.get(name) != after.get(name)]
-    return {name: before.get(name) for name in names}, {name: after.get(name) for name in names}
 
 
 def noun(subject: models.Model) -> str:
@@ -415,6 +385,48 @@ class BillingAdmin(VerbsMixin, admin.ModelAdmin):
             raise PermissionDenied
         url = reverse("admin:billing_auditevent_changelist")
         return HttpResponseRedirect(f"{url}?object_type={self.opts.model_name}&object_id={subject.pk}")
+
+    def form_view(
+        self,
+        request: HttpRequest,
+        *,
+        permission: str,
+        title: str,
+        button: str,
+        form_class: Callable[..., forms.Form],
+        run: Callable[[dict[str, Any]], tuple[str, models.Model | None]],
+        question: str = "",
+        initial: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        """Ask for what a verb needs, on a page of its own that belongs to no object, and call it.
+
+        `run(data)` returns what to tell the person and the object to show next (None: the list).
+        """
+        if not request.user.has_perm(permission):  # type: ignore[union-attr]
+            raise PermissionDenied
+        back = list_url(self.model)
+        form = form_class(request.POST, request.FILES) if request.method == "POST" else form_class(initial=initial)
+        if request.method == "POST" and form.is_valid():
+            try:
+                said, subject = run(form.cleaned_data)
+            except BillingError as error:
+                form.add_error(None, str(error).splitlines())
+            except ValidationError as error:
+                form.add_error(None, error)
+            else:
+                messages.success(request, said)
+                return HttpResponseRedirect(change_url(subject) if subject else back)
+        context = {
+            **self.admin_site.each_context(request),
+            "title": title,
+            "opts": self.opts,
+            "form": form,
+            "question": question,
+            "button": button,
+            "back": back,
+            "media": self.media + form.media,
+        }
+        return TemplateResponse(request, self.verb_template, context)
 
 
 class FrozenAdmin(BillingAdmin):

@@ -1,1 +1,252 @@
-"""To follow."""
+"""Imports: every delivery with its control totals, and the page where files are uploaded."""
+
+import shutil
+import uuid
+from collections.abc import Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from django import forms
+from django.conf import settings
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.core.files.uploadedfile import UploadedFile
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import path, reverse
+from django.utils import timezone
+
+from .. import ingestion, jobs
+from ..models import Flag, Import, ImportTotal, Job, Source
+from ..money import plain
+from .base import (
+    FrozenAdmin,
+    Verb,
+    actor_of,
+    badge_column,
+    change_url,
+    count_column,
+    period_filter,
+)
+
+State = Import.State
+
+TONES = {
+    State.RECEIVED: "busy",
+    State.CHECKED: "busy",
+    State.APPLIED: "good",
+    State.FAILED: "bad",
+    State.DEFERRED: "warn",
+}
+COUNTS = (
+    ("rows", "Rows"),
+    ("new", "New"),
+    ("changed", "Changed"),
+    ("unchanged", "Unchanged"),
+    ("withdrawn", "Withdrawn"),
+    ("unseen", "Not seen again"),
+    ("flagged", "Flagged"),
+)
+
+
+class ManyFilesInput(forms.FileInput):
+    allow_multiple_selected = True
+
+
+class ManyFilesField(forms.FileField):
+    """One or more files, chosen or dropped."""
+
+    widget = ManyFilesInput
+
+    def clean(self, data: Any, initial: Any = None) -> list[UploadedFile]:
+        several = data if isinstance(data, list | tuple) else [data] if data else []
+        if not several:
+            raise forms.ValidationError("Choose at least one file.", code="required")
+        return [super(ManyFilesField, self).clean(each, initial) for each in several]
+
+
+class UploadForm(forms.Form):
+    files = ManyFilesField(label="Drop files here, or choose them")
+    source = forms.ModelChoiceField(
+        Source.objects.filter(is_active=True).order_by("name"),
+        required=False,
+        empty_label="Guess from the file name",
+        help_text="Sources say which file names mean them.",
+    )
+    period = forms.CharField(
+        label="Expected period",
+        required=False,
+        help_text="Only to check the rows against: 2025-01, or 2025-Q1 for one of three months. "
+        "Empty: taken from the file name.",
+        widget=forms.TextInput(attrs={"placeholder": "2025-01"}),
+    )
+    dry_run = forms.BooleanField(label="Dry run: only say what would change", required=False)
+    replace = forms.BooleanField(
+        label="Go on even if more than half of the month would be withdrawn",
+        required=False,
+        help_text="Where each file is the whole truth for its month, rows that are gone are withdrawn.",
+    )
+
+    def clean_files(self) -> list[UploadedFile]:
+        files: list[UploadedFile] = self.cleaned_data["files"]
+        if sum(file.size or 0 for file in files) > settings.MAX_UPLOAD_BYTES:
+            limit = settings.MAX_UPLOAD_BYTES // 1024**2
+            raise forms.ValidationError(
+                f"Together the files exceed {limit:,} MB. Upload fewer at a time, or use `manage.py ingest`."
+            )
+        return files
+
+    def clean_period(self) -> str:
+        period: str = self.cleaned_data["period"].strip()
+        if period:
+            try:
+                ingestion.expected_months(period)
+            except ValueError as error:
+                raise forms.ValidationError(str(error)) from error
+        return period
+
+
+def keep(files: Sequence[UploadedFile]) -> list[str]:
+    """Write uploads below VAR_DIR, under names of our own: theirs never become a path."""
+    folder = Path(settings.VAR_DIR) / "incoming" / uuid.uuid4().hex
+    folder.mkdir(mode=0o750, parents=True)
+    paths = []
+    try:
+        for number, file in enumerate(files, start=1):
+            kept = folder / f"{number:03d}"
+            with kept.open("xb") as target:
+                for chunk in file.chunks():
+                    target.write(chunk)
+            kept.chmod(0o640)
+            paths.append(str(kept))
+    except OSError:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    return paths
+
+
+def withdraw(request: HttpRequest, imported: Import, data: dict[str, Any]) -> str:
+    done = ingestion.withdraw(imported=imported, actor=actor_of(request), now=timezone.now())
+    return (
+        f"Import {imported.pk} is withdrawn: {done.withdrawn:,} charges left, {done.revived:,} live again. "
+        "Issue the statements again where some were out."
+    )
+
+
+def totals_table(imported: Import) -> list[dict[str, str]]:
+    """Return a row per currency and cost column: the files' exact total, what is stored, the rounding."""
+    rows = []
+    for currency, columns in sorted(imported.totals.items()):
+        for column, exact in columns.items():
+            stored = imported.stored.get(currency, {}).get(column, "")
+            rounding = plain(Decimal(exact) - Decimal(stored)) if stored else ""
+            rows.append(
+                {"currency": currency, "column": column, "exact": exact, "stored": stored, "rounding": rounding}
+            )
+    return rows
+
+
+@admin.register(Import)
+class ImportAdmin(FrozenAdmin):
+    list_display = (
+        "number",
+        "source",
+        "name",
+        badge_column("state", TONES),
+        count_column("rows"),
+        count_column("new"),
+        count_column("changed"),
+        count_column("withdrawn"),
+        count_column("flagged"),
+        "created_at",
+        "created_by_name",
+    )
+    list_filter = ("state", "source", period_filter("scope_totals__period"))
+    list_select_related = ("source",)
+    search_fields = ("name", "files__sha256")
+    sortable_by = ("number", "created_at")
+    fields: Any = ()
+    change_form_template = "admin/billing/import/change_form.html"
+    change_list_template = "admin/billing/import/change_list.html"
+    verbs = (
+        Verb(
+            name="withdraw",
+            label="Withdraw…",
+            button="Withdraw import",
+            permission="billing.withdraw_import",
+            run=withdraw,
+            offered=lambda imported: imported.state == State.APPLIED,
+            question=lambda imported: (
+                f"All charges of import {imported.pk} ({imported.rows:,} rows) leave their periods, and what it "
+                "replaced lives again. Decisions made about its charges are kept."
+            ),
+            is_dangerous=True,
+        ),
+    )
+
+    @admin.display(description="import", ordering="id")
+    def number(self, imported: Import) -> str:
+        return f"#{imported.pk}"
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Import]:
+        queryset = super().get_queryset(request)
+        # A filter on the period joins one row per scope.
+        return queryset.distinct() if "scope_totals__period" in request.GET else queryset
+
+    def get_urls(self) -> list[Any]:
+        own = path("upload/", self.admin_site.admin_view(self.upload_view), name="billing_import_upload")
+        return [own, *super().get_urls()]
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        imported = self.get_object(request, object_id)
+        context: dict[str, Any] = {}
+        if imported:
+            labels = dict(Flag.Code.choices)
+            context = {
+                "counts": [(label, getattr(imported, name)) for name, label in COUNTS],
+                "totals": totals_table(imported),
+                "scopes": ImportTotal.objects.filter(imported_in=imported)
+                .select_related("period")
+                .order_by("period__month", "billing_account_id", "currency"),
+                "flags": sorted(((labels.get(code, code), number) for code, number in imported.flags.items())),
+                "files": imported.imported_files.select_related("file"),
+                "tone": TONES.get(State(imported.state), ""),
+            }
+        return super().change_view(request, object_id, form_url, context | (extra_context or {}))
+
+    def upload_view(self, request: HttpRequest) -> HttpResponse:
+        """Take files, keep them, and have the worker import them."""
+        if not request.user.has_perm("billing.import_charges"):  # type: ignore[union-attr]
+            raise PermissionDenied
+        form = UploadForm(request.POST, request.FILES) if request.method == "POST" else UploadForm()
+        if request.method == "POST" and form.is_valid():
+            data = form.cleaned_data
+            job = jobs.enqueue(
+                kind=Job.Kind.IMPORT,
+                arguments={
+                    "paths": keep(data["files"]),
+                    "names": [file.name for file in data["files"]],
+                    "source": data["source"].name if data["source"] else "",
+                    "period": data["period"],
+                    "dry_run": data["dry_run"],
+                    "replace": data["replace"],
+                },
+                actor=actor_of(request),
+                now=timezone.now(),
+            )
+            messages.info(request, "The files are here and wait for the worker. This page shows how far it has come.")
+            return HttpResponseRedirect(change_url(job))
+        context = {
+            **self.admin_site.each_context(request),
+            "title": "Import files",
+            "opts": self.opts,
+            "form": form,
+            "limit": settings.MAX_UPLOAD_BYTES,
+            "sources": Source.objects.filter(is_active=True).order_by("name"),
+            "back": reverse("admin:billing_import_changelist"),
+        }
+        return TemplateResponse(request, "admin/billing/import/upload.html", context)

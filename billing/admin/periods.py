@@ -1,1 +1,371 @@
-"""To follow."""
+"""Billing periods: the list of months, and the page where a month moves on."""
+
+import datetime
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.contrib.admin.views.main import ChangeList
+from django.db.models import Count, Q, QuerySet, Sum
+from django.http import HttpRequest, HttpResponse
+from django.urls import NoReverseMatch, path, reverse
+from django.utils import timezone
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+
+from .. import closing
+from ..models import BillingPeriod, Charge, ImportTotal
+from ..models.periods import month_text, parse_month
+from .base import (
+    FrozenAdmin,
+    Verb,
+    actor_of,
+    amount,
+    badge_column,
+    count,
+    count_column,
+    link,
+)
+
+Status = BillingPeriod.Status
+
+TONES = {Status.OPEN: "info", Status.REVIEW: "warn", Status.CLOSED: "busy", Status.FINALIZED: "good"}
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of a period's life, as the tracker shows it."""
+
+    name: str
+    label: str
+    is_done: bool
+    is_current: bool
+    at: datetime.datetime | None = None
+    by: str = ""
+    detail: str = ""
+
+
+def steps_of(period: BillingPeriod) -> list[Step]:
+    """Return the life of a period as four steps, each done, current or to come."""
+    order = [Status.OPEN, Status.REVIEW, Status.CLOSED, Status.FINALIZED]
+    reached = order.index(Status(period.status))
+    detail = f"until {period.review_until:%B} {period.review_until.day}" if period.review_until else "may be skipped"
+    told: dict[str, tuple[datetime.datetime | None, str, str]] = {
+        Status.OPEN: (period.opened_at, period.opened_by, "files come in"),
+        Status.REVIEW: (period.review_at, period.review_by, detail),
+        Status.CLOSED: (period.closed_at, period.closed_by, "no more changes"),
+        Status.FINALIZED: (period.finalized_at, period.finalized_by, "journaled, for good"),
+    }
+    labels = {Status.OPEN: "Open", Status.REVIEW: "In review", Status.CLOSED: "Closed", Status.FINALIZED: "Finalized"}
+    steps = []
+    for number, status in enumerate(order):
+        at, by, detail = told[status]
+        is_reached = number <= reached
+        steps.append(
+            Step(
+                name=status,
+                label=labels[status],
+                is_done=number < reached or status == period.status == Status.FINALIZED,
+                is_current=number == reached and status != Status.FINALIZED,
+                at=at if is_reached else None,
+                by=by if is_reached else "",
+                detail="skipped" if number < reached and at is None else detail,
+            )
+        )
+    return steps
+
+
+@dataclass
+class Sums:
+    """What a month's charges come to; amounts by currency, for currencies are never added."""
+
+    charges: int = 0
+    held: int = 0
+    billed: dict[str, Decimal] | None = None
+
+
+def sums_of(periods: Sequence[BillingPeriod]) -> dict[int, Sums]:
+    """Return the sums of several months; with one currency they never leave the covering index."""
+    currencies: dict[int, set[str]] = defaultdict(set)
+    seen = ImportTotal.objects.filter(period__in=periods).order_by().values_list("period_id", "currency").distinct()
+    for period_id, currency in seen:
+        currencies[period_id].add(currency)
+    simple = [period.pk for period in periods if len(currencies[period.pk]) == 1]
+    mixed = [period.pk for period in periods if len(currencies[period.pk]) != 1]
+    found = {period.pk: Sums(billed={}) for period in periods}
+    for ids, by in ((simple, ("charged_in", "state")), (mixed, ("charged_in", "state", "currency"))):
+        # Both, always: a list takes the same number of queries whatever it shows.
+        rows = Charge.objects.live().filter(charged_in__in=ids).order_by().values(*by)
+        for row in rows.annotate(number=Count("*"), billed_sum=Sum("billed_cost")):
+            sums = found[row["charged_in"]]
+            currency = row.get("currency") or next(iter(currencies[row["charged_in"]]))
+            assert sums.billed is not None
+            sums.charges += row["number"]
+            sums.held += row["number"] if row["state"] == Charge.State.HELD else 0
+            sums.billed[currency] = sums.billed.get(currency, Decimal(0)) + row["billed_sum"]
+    return found
+
+
+class OpenForm(forms.Form):
+    month = forms.CharField(
+        label="Month",
+        help_text="Year and month, such as 2025-01. Importing a file opens its month by itself.",
+        widget=forms.TextInput(attrs={"placeholder": "2025-01", "autofocus": True}),
+    )
+
+    def clean_month(self) -> datetime.date:
+        try:
+            return parse_month(self.cleaned_data["month"])
+        except ValueError as error:
+            raise forms.ValidationError(str(error)) from error
+
+
+class ReviewForm(forms.Form):
+    until = forms.DateField(
+        label="Review until",
+        help_text="The last day on which PIs and reviewers can ask for changes; statements print it.",
+        widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"),
+    )
+
+
+class ReopenForm(forms.Form):
+    to = forms.ChoiceField(
+        label="Back to", choices=[(Status.OPEN, "Open"), (Status.REVIEW, "In review")], initial=Status.OPEN
+    )
+    until = forms.DateField(
+        label="Review until",
+        required=False,
+        help_text="For “In review” only; empty: the day it was to end before.",
+        widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"),
+    )
+    reason = forms.CharField(widget=forms.Textarea(attrs={"rows": 3}), help_text="Kept in the audit trail.")
+
+
+class FinalizeForm(forms.Form):
+    notes = forms.CharField(
+        required=False, widget=forms.Textarea(attrs={"rows": 3}), help_text="Kept with the period, for the record."
+    )
+
+
+def review(request: HttpRequest, period: BillingPeriod, data: dict[str, Any]) -> str:
+    period = closing.start_review(period=period, until=data["until"], actor=actor_of(request), now=timezone.now())
+    return f"{period} is in review until {period.review_until}. Issue the statements, so that PIs can look at them."
+
+
+def close(request: HttpRequest, period: BillingPeriod, data: dict[str, Any]) -> str:
+    closing.close(period=period, actor=actor_of(request), now=timezone.now())
+    return f"{period} is closed: its charges and decisions stand. Issue the final statements and submit the journal."
+
+
+def reopen(request: HttpRequest, period: BillingPeriod, data: dict[str, Any]) -> str:
+    period = closing.reopen(
+        period=period,
+        reason=data["reason"],
+        to=data["to"],
+        until=data["until"],
+        actor=actor_of(request),
+        now=timezone.now(),
+    )
+    return f"{period} is {period.get_status_display().lower()} again. Close it when the changes are made."
+
+
+def finalize(request: HttpRequest, period: BillingPeriod, data: dict[str, Any]) -> str:
+    closing.finalize(period=period, notes=data["notes"], actor=actor_of(request), now=timezone.now())
+    return f"{period} is finalized, for good."
+
+
+def held_in(period: BillingPeriod) -> list[closing.Obstacle]:
+    """Return what keeps a period from closing, with the way to the queue."""
+    held = Charge.objects.in_month(period).held().count()
+    if not held:
+        return []
+    what = "1 charge is" if held == 1 else f"{held:,} charges are"
+    return [closing.Obstacle(f"{what} held for review. Decide them first.", queue_url(period))]
+
+
+def obstacles(period: BillingPeriod) -> list[closing.Obstacle]:
+    """Return what keeps a period from being finalized, with the way to each."""
+    return held_in(period) + [each for each in closing.obstacles(period) if "held for review" not in each.text]
+
+
+def queue_url(period: BillingPeriod, reason: str = "") -> str:
+    """Return the address of the charges that wait for review in a month, for one reason or all."""
+    query = f"?period={period}" + (f"&reason={reason}" if reason else "")
+    try:
+        return reverse("admin:billing_heldcharge_changelist") + query
+    except NoReverseMatch:
+        return reverse("admin:billing_charge_changelist") + query + "&state=held"
+
+
+class PeriodList(ChangeList):
+    """The months on the page, with the sums of their charges."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        periods = list(self.result_list)
+        sums = sums_of(periods)
+        for period in periods:
+            period.sums = sums[period.pk]  # type: ignore[attr-defined]
+        self.result_list = periods  # type: ignore[assignment]
+
+
+@admin.register(BillingPeriod)
+class BillingPeriodAdmin(FrozenAdmin):
+    list_display = (
+        "month_link",
+        badge_column("status", TONES),
+        "charges_count",
+        "billed_amount",
+        "held_count",
+        count_column("statement_number", "statements"),
+        "closed_at",
+        "finalized_at",
+    )
+    list_filter = ("status",)
+    list_per_page = 24
+    sortable_by = ("month_link",)
+    date_hierarchy = None
+    fields = ("period_text", "status", "opened", "in_review", "closed", "finalized", "notes")
+    readonly_fields = fields
+    change_form_template = "admin/billing/billingperiod/change_form.html"
+    change_list_template = "admin/billing/billingperiod/change_list.html"
+    verbs = (
+        Verb(
+            name="review",
+            label="Put in review…",
+            button="Put in review",
+            permission="billing.open_period",
+            run=review,
+            form=ReviewForm,
+            offered=lambda period: period.status in (Status.OPEN, Status.REVIEW),
+            question="Statements issued during the review say until when changes can be asked for.",
+        ),
+        Verb(
+            name="close",
+            label="Close period…",
+            button="Close period",
+            permission="billing.close_period",
+            run=close,
+            offered=lambda period: period.takes_changes,
+            missing=held_in,
+            question=lambda period: (
+                f"After this no charge, decision or attribution of {period} changes any more. "
+                "It can be reopened with a reason until it is finalized."
+            ),
+            is_primary=True,
+        ),
+        Verb(
+            name="reopen",
+            label="Reopen…",
+            button="Reopen",
+            permission="billing.reopen_period",
+            run=reopen,
+            form=ReopenForm,
+            offered=lambda period: period.status == Status.CLOSED,
+            question="Statements and journals already sent out stand; what changes from here makes new revisions.",
+        ),
+        Verb(
+            name="finalize",
+            label="Finalize…",
+            button="Finalize for good",
+            permission="billing.finalize_period",
+            run=finalize,
+            form=FinalizeForm,
+            offered=lambda period: period.status == Status.CLOSED,
+            missing=obstacles,
+            question=lambda period: f"{period} becomes read-only for good. This cannot be undone.",
+            is_primary=True,
+        ),
+    )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[BillingPeriod]:
+        # By the relation's name: this app knows nothing of statements.
+        return (
+            super()
+            .get_queryset(request)
+            .annotate(statement_number=Count("statements", filter=Q(statements__state__in=("issued", "sent"))))
+        )
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return PeriodList
+
+    @admin.display(description="period", ordering="month")
+    def month_link(self, period: BillingPeriod) -> str:
+        return f"{period.month:%B %Y}"
+
+    @admin.display(description="charges")
+    def charges_count(self, period: Any) -> str:
+        return count(period.sums.charges)
+
+    @admin.display(description="billed")
+    def billed_amount(self, period: Any) -> str | SafeString:
+        billed = period.sums.billed
+        return format_html_join(", ", "{}", ((amount(billed[key], key),) for key in sorted(billed))) or "–"
+
+    @admin.display(description="held")
+    def held_count(self, period: Any) -> str | SafeString:
+        if not period.sums.held:
+            return "0"
+        return link(queue_url(period), count(period.sums.held))
+
+    @admin.display(description="period")
+    def period_text(self, period: BillingPeriod) -> str:
+        return month_text(period.month)
+
+    def _stamp(self, at: datetime.datetime | None, by: str) -> str | SafeString:
+        if not at:
+            return "–"
+        return format_html("{}{}", timezone.localtime(at).strftime("%Y-%m-%d %H:%M"), f" by {by}" if by else "")
+
+    def opened(self, period: BillingPeriod) -> str | SafeString:
+        return self._stamp(period.opened_at, period.opened_by)
+
+    def in_review(self, period: BillingPeriod) -> str | SafeString:
+        stamp = self._stamp(period.review_at, period.review_by)
+        return format_html("{}, until {}", stamp, period.review_until) if period.review_until else stamp
+
+    def closed(self, period: BillingPeriod) -> str | SafeString:
+        return self._stamp(period.closed_at, period.closed_by)
+
+    def finalized(self, period: BillingPeriod) -> str | SafeString:
+        return self._stamp(period.finalized_at, period.finalized_by)
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        period = self.get_object(request, object_id)
+        context: dict[str, Any] = {}
+        if period:
+            sums = sums_of([period])[period.pk]
+            context = {
+                "steps": steps_of(period),
+                "sums": sums,
+                "queue_url": queue_url(period),
+                "missing": obstacles(period) if period.status == Status.CLOSED else held_in(period),
+                "statement_number": period.statement_number,
+            }
+        return super().change_view(request, object_id, form_url, context | (extra_context or {}))
+
+    def get_urls(self) -> list[Any]:
+        own = path("open/", self.admin_site.admin_view(self.open_view), name="billing_billingperiod_open")
+        return [own, *super().get_urls()]
+
+    def open_view(self, request: HttpRequest) -> HttpResponse:
+        """Open a month by hand, before its first file."""
+
+        def run(data: dict[str, Any]) -> tuple[str, BillingPeriod]:
+            period = closing.open_period(month=data["month"], actor=actor_of(request), now=timezone.now())
+            return f"{period} is open. Import the deliveries of each source.", period
+
+        return self.form_view(
+            request,
+            permission="billing.open_period",
+            title="Open a billing period",
+            button="Open period",
+            form_class=OpenForm,
+            run=run,
+        )

@@ -1,1 +1,309 @@
-"""To follow."""
+"""The policy: its versions, and a form whose saving makes the next one."""
+
+import re
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import path, reverse
+from django.utils import timezone
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+
+from .. import policies
+from ..errors import BillingError
+from ..models import Policy
+from ..models.policy import TAG_FIELDS, check_patterns
+from .base import FrozenAdmin, actor_of, amount_column
+
+TAG_LABELS = {
+    "pi_email": "PI",
+    "project_id": "Project",
+    "fund_org": "Fund/org",
+    "cost_center": "Cost center",
+    "natural_account": "Natural account",
+    "reference_1": "Reference 1",
+    "reference_2": "Reference 2",
+}
+MONTHS = [
+    (1, "January"), (2, "February"), (3, "March"), (4, "April"), (5, "May"), (6, "June"),
+    (7, "July"), (8, "August"), (9, "September"), (10, "October"), (11, "November"), (12, "December"),
+]  # fmt: skip
+
+
+class WordsField(forms.CharField):
+    """A list of words, separated by commas."""
+
+    def prepare_value(self, value: Any) -> Any:
+        return ", ".join(value) if isinstance(value, list) else value
+
+    def clean(self, value: Any) -> list[str]:  # type: ignore[override]
+        return [word.strip() for word in str(super().clean(value) or "").split(",") if word.strip()]
+
+
+class PatternsField(forms.CharField):
+    """A list of regular expressions, one per line."""
+
+    widget = forms.Textarea(attrs={"rows": 4, "spellcheck": "false"})
+
+    def prepare_value(self, value: Any) -> Any:
+        return "\n".join(value) if isinstance(value, list) else value
+
+    def clean(self, value: Any) -> list[str]:  # type: ignore[override]
+        patterns = [line.strip() for line in str(super().clean(value) or "").splitlines() if line.strip()]
+        check_patterns(patterns)
+        return patterns
+
+
+class PolicyForm(forms.ModelForm):
+    tag_prefixes = WordsField(
+        required=False, help_text="Taken off before keys are compared, such as user: of AWS. Separated by commas."
+    )
+    flag_patterns = PatternsField(
+        required=False,
+        help_text="One regular expression per line. Charges whose service, resource or description matches one "
+        "are held for review.",
+    )
+    fund_org_patterns = PatternsField(
+        required=False,
+        help_text="One regular expression per line. A fund/org that matches none is held. Empty: any form.",
+    )
+    fiscal_year_start = forms.TypedChoiceField(label="Fiscal year starts in", choices=MONTHS, coerce=int)
+    example = forms.CharField(
+        label="Try a fund/org",
+        required=False,
+        help_text="Shows what the two rules above make of it; not kept. It has to match them.",
+    )
+
+    class Meta:
+        model = Policy
+        fields = (
+            "institution",
+            "department",
+            "contact_name",
+            "contact_email",
+            "contact_phone",
+            "address",
+            "currency",
+            "tag_prefixes",
+            "flag_patterns",
+            "fund_org_patterns",
+            "fund_org_segments",
+            "center_fund_org",
+            "amount_tolerance",
+            "requires_ledger_answer",
+            "fiscal_year_start",
+            "statement_footer",
+            "issues_zero_statements",
+            "email_subject",
+            "email_text",
+        )
+        widgets = {
+            "address": forms.Textarea(attrs={"rows": 3}),
+            "statement_footer": forms.Textarea(attrs={"rows": 3}),
+            "email_text": forms.Textarea(attrs={"rows": 8}),
+            "fund_org_segments": forms.TextInput(attrs={"spellcheck": "false"}),
+            "currency": forms.TextInput(attrs={"size": 5}),
+        }
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name in TAG_FIELDS:
+            self.fields[f"keys_{name}"] = WordsField(label=TAG_LABELS.get(name, name), required=False)
+            self.initial[f"keys_{name}"] = list(self.instance.tag_keys.get(name, []))
+        for name, field in self.fields.items():
+            if isinstance(field.widget, forms.TextInput | forms.Textarea):
+                field.widget.attrs.setdefault("class", "mono" if "pattern" in name or "segments" in name else "")
+
+    def clean_currency(self) -> str:
+        return str(self.cleaned_data["currency"]).upper()
+
+    def clean(self) -> dict[str, Any]:
+        data = super().clean() or self.cleaned_data
+        data["tag_keys"] = {name: data.get(f"keys_{name}", []) for name in TAG_FIELDS}
+        example = data.get("example", "")
+        rules = (data.get("fund_org_patterns"), data.get("fund_org_segments"))
+        if example and None not in rules and (problem := refusal(example, *rules)):
+            self.add_error("example", problem)
+        return data
+
+    def changes(self) -> dict[str, Any]:
+        """Return what is different from the version the form was opened with."""
+        names = [field.name for field in Policy._meta.concrete_fields if field.name in self.cleaned_data]
+        return {
+            name: self.cleaned_data[name]
+            for name in names
+            if self.cleaned_data[name] != getattr(Policy.objects.current(), name)
+        }
+
+    def groups(self) -> list[tuple[str, str, list[forms.BoundField]]]:
+        """Return the fields as the page sets them: heading, explanation, fields."""
+        return [(title, told, [self[name] for name in names]) for title, told, names in GROUPS]
+
+
+GROUPS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
+    (
+        "Institution",
+        "Printed on statements.",
+        (
+            "institution",
+            "department",
+            "contact_name",
+            "contact_email",
+            "contact_phone",
+            "address",
+            "statement_footer",
+        ),
+    ),
+    (
+        "Who pays: tag keys",
+        "For each field the tag keys to look for, separated by commas: the first that a row carries wins. "
+        "Upper and lower case, blanks and prefixes do not matter.",
+        (*(f"keys_{name}" for name in TAG_FIELDS), "tag_prefixes"),
+    ),
+    (
+        "Held for review",
+        "",
+        ("flag_patterns", "amount_tolerance"),
+    ),
+    (
+        "Fund/orgs",
+        "",
+        ("fund_org_patterns", "fund_org_segments", "example", "center_fund_org"),
+    ),
+    (
+        "Money and the ledger",
+        "",
+        ("currency", "fiscal_year_start", "requires_ledger_answer"),
+    ),
+    (
+        "Statements and e-mail",
+        "",
+        ("issues_zero_statements", "email_subject", "email_text"),
+    ),
+)
+
+
+def refusal(fund_org: str, patterns: list[str], segments: str) -> str:
+    """Say why a fund/org does not fit the rules; "" where it does."""
+    if patterns and not any(re.search(pattern, fund_org) for pattern in patterns):
+        return f"“{fund_org}” matches none of the fund/org patterns: charges with it would be held."
+    if segments and not re.fullmatch(segments, fund_org):
+        names = ", ".join(re.compile(segments).groupindex) or "columns"
+        return f"“{fund_org}” does not match the segments: a journal would have no {names} for it."
+    return ""
+
+
+def segments_of(fund_org: str, segments: str) -> list[tuple[str, str]]:
+    """Return what the journal's columns would hold for a fund/org."""
+    match = re.fullmatch(segments, fund_org) if segments else None
+    return [(name, value or "") for name, value in match.groupdict().items()] if match else []
+
+
+@admin.register(Policy)
+class PolicyAdmin(FrozenAdmin):
+    list_display = ("version", "institution", "currency", "created_at", "created_by", "is_in_force")
+    list_select_related = ("created_by",)
+    ordering = ("-id",)
+    sortable_by = ()
+    change_list_template = "admin/billing/policy/change_list.html"
+    fieldsets = (
+        (None, {"fields": ("version", "created_at", "created_by")}),
+        ("Institution", {"fields": GROUPS[0][2]}),
+        ("Who pays", {"fields": ("tag_keys_shown", "tag_prefixes_shown")}),
+        ("Held for review", {"fields": ("flag_patterns_shown", "tolerance")}),
+        ("Fund/orgs", {"fields": ("fund_org_patterns_shown", "fund_org_segments", "center_fund_org")}),
+        ("Money and the ledger", {"fields": GROUPS[4][2]}),
+        ("Statements and e-mail", {"fields": GROUPS[5][2]}),
+    )
+    readonly_fields = (
+        "version",
+        "tag_keys_shown",
+        "tag_prefixes_shown",
+        "flag_patterns_shown",
+        "fund_org_patterns_shown",
+        "tolerance",
+        "created_at",
+    )
+    tolerance = amount_column("amount_tolerance", "amount tolerance")
+
+    @admin.display(description="version", ordering="id")
+    def version(self, policy: Policy) -> str:
+        return f"Version {policy.pk}"
+
+    @admin.display(description="in force", boolean=True)
+    def is_in_force(self, policy: Policy) -> bool:
+        return policy.pk == self._newest
+
+    _newest: int | None = None
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        self._newest = Policy.objects.current().pk
+        return super().changelist_view(request, {"title": "Policy", **(extra_context or {})})
+
+    def _lines(self, lines: list[str]) -> str | SafeString:
+        return format_html_join(format_html("<br>"), "<code>{}</code>", ((line,) for line in lines)) or "–"
+
+    @admin.display(description="tag keys")
+    def tag_keys_shown(self, policy: Policy) -> str | SafeString:
+        return format_html_join(
+            format_html("<br>"),
+            "{}: <code>{}</code>",
+            ((TAG_LABELS.get(name, name), ", ".join(keys)) for name, keys in policy.tag_keys.items()),
+        )
+
+    @admin.display(description="tag prefixes")
+    def tag_prefixes_shown(self, policy: Policy) -> str | SafeString:
+        return self._lines(policy.tag_prefixes)
+
+    @admin.display(description="flag patterns")
+    def flag_patterns_shown(self, policy: Policy) -> str | SafeString:
+        return self._lines(policy.flag_patterns)
+
+    @admin.display(description="fund/org patterns")
+    def fund_org_patterns_shown(self, policy: Policy) -> str | SafeString:
+        return self._lines(policy.fund_org_patterns)
+
+    def get_urls(self) -> list[Any]:
+        own = path("edit/", self.admin_site.admin_view(self.edit_view), name="billing_policy_edit")
+        return [own, *super().get_urls()]
+
+    def edit_view(self, request: HttpRequest) -> HttpResponse:
+        """Show the policy in force as a form; saving it makes a new version."""
+        if not request.user.has_perm("billing.change_policy"):  # type: ignore[union-attr]
+            raise PermissionDenied
+        present = Policy.objects.current()
+        is_posted = request.method == "POST"
+        form = PolicyForm(request.POST if is_posted else None, instance=Policy.objects.current())
+        tried: list[tuple[str, str]] = []
+        is_valid = is_posted and form.is_valid()
+        if is_valid and "_try" in request.POST:
+            tried = segments_of(form.cleaned_data["example"], form.cleaned_data["fund_org_segments"])
+            if form.cleaned_data["example"]:
+                messages.info(request, f"“{form.cleaned_data['example']}” fits. Nothing is saved yet.")
+        elif is_valid:
+            try:
+                changed = policies.change_policy(changes=form.changes(), actor=actor_of(request), now=timezone.now())
+            except BillingError as error:
+                messages.warning(request, str(error))
+            except ValidationError as error:
+                form.add_error(None, error.messages)
+            else:
+                messages.success(
+                    request,
+                    f"{str(changed).capitalize()} of the policy is in force, for imports from now on.",
+                )
+                return HttpResponseRedirect(reverse("admin:billing_policy_changelist"))
+        context = {
+            **self.admin_site.each_context(request),
+            "title": "Change policy",
+            "opts": self.opts,
+            "form": form,
+            "present": present,
+            "tried": tried,
+            "back": reverse("admin:billing_policy_changelist"),
+        }
+        return TemplateResponse(request, "admin/billing/policy/edit.html", context)
