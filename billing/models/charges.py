@@ -28,6 +28,12 @@ class ChargeQuerySet(models.QuerySet["Charge"]):
         """Keep what somebody pays: clear or approved by a PI, absorbed by the center."""
         return self.live().filter(state__in=Charge.CHARGEABLE)
 
+    def flagged(self, code: str) -> "ChargeQuerySet":
+        """Keep the charges that have this reason for a look, unanswered by a correction."""
+        return self.filter(
+            models.Exists(Flag.objects.filter(charge=models.OuterRef("pk"), code=code, is_resolved=False))
+        )
+
 
 class Charge(models.Model):
     """A row of a delivery, as delivered, with who pays for it beside it.

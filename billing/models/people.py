@@ -1,5 +1,7 @@
 """Who uses and who pays: users, PIs and their projects, and the funds that may be charged."""
 
+import difflib
+
 from django.contrib.auth.models import AbstractUser
 from django.core.validators import RegexValidator
 from django.db import models
@@ -26,6 +28,22 @@ class User(AbstractUser):
         ]
 
 
+class PersonQuerySet(models.QuerySet["Person"]):
+    def named(self, text: str) -> "Person":
+        """Return the PI with this e-mail address or alias; raise DoesNotExist with those like it."""
+        address = normalized_email(text)
+        person = self.filter(Q(email=address) | Q(pk__in=PersonAlias.objects.filter(email=address).values("person")))
+        if found := person.first():
+            return found
+        addresses = list(self.order_by("email").values_list("email", flat=True))
+        like = difflib.get_close_matches(address, addresses, n=5, cutoff=0.6)
+        like += [each for each in addresses if address.partition("@")[0] in each and each not in like][: 5 - len(like)]
+        raise self.model.DoesNotExist(
+            f"There is no PI “{text}”. "
+            + (f"Did you mean {', '.join(like)}?" if like else "PIs are named by their e-mail address.")
+        )
+
+
 class Person(models.Model):
     """A PI: learned from the tags of the first charge that names them, then curated by staff."""
 
@@ -39,6 +57,8 @@ class Person(models.Model):
     successor = models.ForeignKey("self", null=True, blank=True, on_delete=models.PROTECT, related_name="predecessors")
     user = models.OneToOneField(User, null=True, blank=True, on_delete=models.SET_NULL, related_name="person")
     created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = PersonQuerySet.as_manager()
 
     class Meta:
         verbose_name = "PI"

@@ -1,0 +1,79 @@
+"""What one PI used, by project and source."""
+
+from decimal import Decimal
+from typing import Any
+
+from django.core.management.base import CommandParser
+
+from billing import usage
+from billing.commands import BillingCommand, period_named, table
+from billing.models import Person
+from billing.money import plain
+
+HEADINGS = ["period", "project", "source", "charges", "list", "discount", "subsidy", "billed", "", "held"]
+
+
+class Command(BillingCommand):
+    help = "Show one PI's charges by project and source."
+
+    def arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("pi", metavar="PI", help="the PI's e-mail address or an alias of it")
+        parser.add_argument("-p", "--period", metavar="2025-01", help="only this billing period")
+
+    def run(self, **options: Any) -> None:
+        pi = Person.objects.named(options["pi"])
+        period = period_named(options["period"]) if options["period"] else None
+        used = usage.of_pi(pi=pi, period=period)
+        data = {
+            "pi": pi.email,
+            "name": pi.name,
+            "period": str(period) if period else None,
+            "projects": [
+                {
+                    "period": row.period,
+                    "project": row.project,
+                    "source": row.source,
+                    "currency": row.currency,
+                    "charges": row.charges,
+                    "list": row.list_cost,
+                    "discount": row.discount,
+                    "subsidy": row.subsidy,
+                    "billed": row.billed,
+                    "held": row.held,
+                    "held_billed": row.held_billed,
+                    "rejected": row.rejected,
+                    "absorbed": row.absorbed,
+                }
+                for row in used.rows
+            ],
+            "billed": used.total("billed"),
+            "held": used.total("held_billed"),
+        }
+        if not used.rows:
+            self.report(data, f"{pi} has no charges" + (f" in {period}." if period else "."))
+            return
+        rows = [
+            [
+                row.period,
+                row.project or "–",
+                row.source,
+                f"{row.charges:,}",
+                plain(row.list_cost),
+                plain(row.discount),
+                plain(row.subsidy),
+                plain(row.billed),
+                row.currency,
+                f"{row.held:,}" if row.held else "",
+            ]
+            for row in used.rows
+        ]
+        held = sum(row.held for row in used.rows)
+        waiting = f"; {held:,} held, {_sums(used.total('held_billed'))} billed" if held else ""
+        self.report(
+            data,
+            f"{pi}\n\n{table(rows, HEADINGS, {3, 4, 5, 6, 7, 9})}\n\n{_sums(used.total('billed'))} billed{waiting}.",
+        )
+
+
+def _sums(by_currency: dict[str, Decimal]) -> str:
+    return ", ".join(f"{plain(total)} {currency}" for currency, total in by_currency.items())
