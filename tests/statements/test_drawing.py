@@ -1,0 +1,324 @@
+"""The PDF: its text, its structure, any script, and the same bytes every time."""
+
+import datetime
+import io
+import re
+from decimal import Decimal
+
+import pytest
+from pypdf import PdfReader
+
+from statements import drawing, lettering
+from statements.document import Figures, Line, Resource, Section, StatementDocument, money, percent
+from statements.drawing import draw
+
+
+def figures(list_cost, contracted=None, charged=None):
+    contracted = list_cost if contracted is None else contracted
+    charged = contracted if charged is None else charged
+    return Figures(Decimal(list_cost), Decimal(contracted), Decimal(charged))
+
+
+def a_line(service="Compute", of=None, resources=(), **fields):
+    of = of or (Figures.total(each.figures for each in resources) if resources else figures("10.00"))
+    return Line(service, fields.pop("source", "AWS"), "6500", of, 1, tuple(resources), **fields)
+
+
+def a_document(*sections, **fields):
+    sections = sections or (Section("BIO-001", "", (a_line(),)),)
+    defaults = {
+        "number": "2025-01-0007-1",
+        "reference": "2025-01-0007",
+        "revision": 1,
+        "month": datetime.date(2025, 1, 1),
+        "issued_on": datetime.date(2025, 2, 3),
+        "currency": "USD",
+        "institution": "Example University",
+        "pi_name": "Ada Lovelace",
+        "pi_email": "ada@u.edu",
+        "project_code": "genomics",
+        "figures": Figures.total(section.figures for section in sections),
+        "sections": tuple(sections),
+    }
+    return StatementDocument(**(defaults | fields))
+
+
+def reader(document):
+    return PdfReader(io.BytesIO(draw(document)))
+
+
+def text_of(document):
+    return "\n".join(page.extract_text() for page in reader(document).pages)
+
+
+def roles(pdf):
+    """Return the roles of the structure tree in order, each with its parent's."""
+    found = []
+
+    def walk(element, parent):
+        element = element.get_object()
+        found.append((element["/S"], parent))
+        kids = element.get("/K", [])
+        for kid in kids if isinstance(kids, list) else []:
+            walk(kid, element["/S"])
+
+    for top in pdf.trailer["/Root"]["/StructTreeRoot"]["/K"]:
+        walk(top, "")
+    return found
+
+
+def test_the_sheet_says_who_what_when_and_how_much():
+    text = text_of(
+        a_document(
+            Section("BIO-001", "Start-up funds", (a_line(of=figures("100.00", "80.00", "30.00")),)),
+            department="Research Computing",
+            address=("1 College Way",),
+            contact_name="Billing desk",
+            contact_email="billing@u.edu",
+            contact_phone="555 0100",
+            pi_department="Mathematics",
+            project_name="Genome Engines",
+            footer="Thank you.",
+        )
+    )
+    for said in (
+        *("Example University", "Research Computing", "1 College Way", "Ada Lovelace", "ada@u.edu", "Mathematics"),
+        *("Genome Engines (genomics)", "January 2025", "2025-01-0007-1", "February 3, 2025", "billing@u.edu"),
+        *("$100.00", "$20.00", "20 % of list price", "$50.00", "62.5 % of price after discount", "$30.00"),
+        *("Charged to fund/org BIO-001", "Start-up funds", "Thank you.", "Page 1 of 1", "name 2025-01-0007"),
+    ):
+        assert said in text
+
+
+def test_a_fully_subsidized_line_shows_its_list_price_and_100_percent():
+    document = a_document(Section("BIO-001", "", (a_line("GPU hours", figures("1250.00", "1250.00", "0.00")),)))
+    assert re.search(r"GPU hours.*1,250\.00.*1,250\.00\s*100 %\s*0\.00", text_of(document))
+
+
+def test_each_fund_has_a_section_with_its_subtotal():
+    text = text_of(
+        a_document(
+            Section("BIO-001", "", (a_line(of=figures("100.00")),)),
+            Section("CHEM-002", "", (a_line(of=figures("900.00")),)),
+        )
+    )
+    assert re.search(r"Subtotal BIO-001\s*100\.00", text)
+    assert re.search(r"Subtotal CHEM-002\s*900\.00", text)
+    assert re.search(r"Total of all fund/orgs\s*1,000\.00", text)
+
+
+def test_a_negative_amount_is_copied_with_a_hyphen():
+    assert "-25.00" in text_of(a_document(Section("BIO-001", "", (a_line("Credit", figures("-25.00")),))))
+
+
+def test_a_revision_names_what_it_replaces():
+    text = text_of(a_document(revision=2, number="2025-01-0007-2", replaces="2025-01-0007-1"))
+    assert "2, replaces 2025-01-0007-1" in text
+
+
+def test_a_month_in_review_says_until_when():
+    text = text_of(a_document(review_until=datetime.date(2025, 2, 14)))
+    assert text.count("review until February 14, 2025") == 2
+
+
+def test_a_zero_revision_says_that_there_are_no_charges():
+    text = text_of(a_document(sections=(), figures=Figures(), replaces="2025-01-0007-1"))
+    assert "There are no charges" in text
+    assert "takes the place of 2025-01-0007-1" in text
+
+
+def test_showback_is_marked_and_explained():
+    text = text_of(a_document(Section("BIO-001", "", (a_line(is_showback=True),))))
+    assert text.count("not charged to the ledger") == 2
+
+
+def test_of_very_many_resources_the_largest_are_listed_and_the_rest_is_one_sum():
+    resources = [Resource(f"node-{number:04d}", "", 1, figures("2.00")) for number in range(300)]
+    text = text_of(a_document(Section("BIO-001", "", (a_line(resources=resources),))))
+    assert "node-0199" in text
+    assert "node-0200" not in text
+    assert re.search(r"100 further resources\s*200\.00", text)
+
+
+def test_every_page_says_which_it_is_and_of_what():
+    resources = [Resource(f"node-{number:04d}", "", 1, figures("2.00")) for number in range(150)]
+    pages = reader(a_document(Section("BIO-001", "", (a_line(resources=resources),)))).pages
+    assert len(pages) > 1
+    for number, page in enumerate(pages, start=1):
+        assert f"Page {number} of {len(pages)}" in page.extract_text()
+        assert "2025-01-0007-1" in page.extract_text()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Łukasz Żółć-Größe",
+        "Ангелина Жуковская",
+        "Ελένη Παπαδοπούλου",
+        "山田太郎",
+        "김민준",
+        "נועה כהן",
+        "محمد الخوارزمي",
+        "Hà Nguyễn",
+        "Աննա Գրիգորյան",
+        "ნინო ბერიძე",
+        "አበበ በቀለ",
+    ],
+)
+def test_a_name_in_any_script_can_be_searched_and_copied(name):
+    pdf = reader(a_document(pi_name=name))
+    assert name in pdf.pages[0].extract_text()
+    assert name in pdf.metadata.title
+
+
+@pytest.mark.parametrize("name", ["चन्द्रशेखर", "สมชาย ใจดี", "চন্দ্রনাথ", "சுந்தர்", "సుబ్బారావు", "ខេមរា", "မြန်မာ"])
+def test_a_script_that_needs_shaping_leaves_no_empty_boxes(name):
+    for font in (lettering.REGULAR, lettering.BOLD):
+        assert all(glyph.number for glyph in lettering.shaped(name, font))
+    assert draw(a_document(pi_name=name)).startswith(b"%PDF")
+
+
+def test_letters_are_joined_and_run_to_the_left():
+    glyphs = lettering.shaped("محمد", lettering.REGULAR)
+    assert [glyph.text for glyph in glyphs] == ["د", "م", "ح", "م"]
+    alone = lettering.shaped("م", lettering.REGULAR)[0].number
+    assert glyphs[-1].number != alone
+
+
+def test_a_number_inside_text_that_runs_to_the_left_keeps_its_order():
+    texts = "".join(glyph.text for glyph in lettering.shaped("מעבדה 12 א", lettering.REGULAR))
+    assert "12" in texts
+    assert texts.startswith("א")
+
+
+def test_latin_before_and_after_keeps_its_place():
+    texts = "".join(glyph.text for glyph in lettering.shaped("Lab שלום 5 end", lettering.REGULAR))
+    assert texts == "Lab 5 םולש end"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "<b>Ada</b> & (Sons)",
+        "\\) Tj ET",
+        "\x00\x07Ada\u202e\u2066",
+        "Ada\nLovelace",
+        "\U0010ffff\ue000",
+        "🦊 Fox",
+        "a" * 5000,
+    ],
+)
+def test_no_text_breaks_the_file(name):
+    document = a_document(
+        Section(name, name, (a_line(name, source=name, resources=[Resource(name, name, 1, figures("1.00"))]),)),
+        pi_name=name,
+        institution=name,
+        project_name=name,
+        footer=name,
+        contact_email=name,
+        address=(name,),
+    )
+    for page in reader(document).pages:
+        assert "2025-01-0007-1" in page.extract_text()
+
+
+def test_marks_that_turn_the_direction_of_text_are_left_out():
+    assert "Ada fdp.exe" not in text_of(a_document(pi_name="Ada \u202eexe.pdf"))
+    assert "Ada exe.pdf" in text_of(a_document(pi_name="Ada \u202eexe.pdf"))
+
+
+def test_the_same_document_gives_the_same_bytes():
+    document = a_document(pi_name="محمد الخوارزمي")
+    first = draw(document)
+    lettering.shaped.cache_clear()
+    lettering.width.cache_clear()
+    lettering.face.cache_clear()
+    draw(a_document(pi_name="Somebody else"))
+    assert draw(document) == first
+
+
+def test_another_figure_gives_other_bytes():
+    assert draw(a_document()) != draw(a_document(Section("BIO-001", "", (a_line(of=figures("10.01")),))))
+
+
+def test_the_file_says_what_it_is():
+    pdf = reader(a_document())
+    assert pdf.metadata.title == "Statement 2025-01-0007-1, Ada Lovelace, January 2025"
+    assert pdf.metadata.author == "Example University"
+    assert pdf.metadata.creation_date.date() == datetime.date(2025, 2, 3)
+    root = pdf.trailer["/Root"]
+    assert root["/Lang"] == "en-US"
+    assert root["/MarkInfo"]["/Marked"]
+    assert root["/ViewerPreferences"]["/DisplayDocTitle"]
+
+
+def test_a_screen_reader_finds_headings_and_tables_with_equal_rows():
+    pdf = reader(a_document(Section("BIO-001", "", (a_line(), a_line("Storage")))))
+    found = roles(pdf)
+    names = [role for role, _ in found]
+    assert names.count("/H1") == 1
+    assert "/H2" in names
+    assert {parent for role, parent in found if role in ("/TD", "/TH")} == {"/TR"}
+    assert {parent for role, parent in found if role == "/TR"} == {"/Table"}
+
+    rows = []
+    last = pdf.trailer["/Root"]["/StructTreeRoot"]["/K"][0].get_object()
+    charges = [kid.get_object() for kid in last["/K"] if kid.get_object()["/S"] == "/Table"][-1]
+    for row in charges["/K"]:
+        rows.append(len(row.get_object()["/K"]))
+    assert set(rows) == {7}
+
+
+def test_every_mark_on_a_page_is_in_the_structure():
+    pdf = reader(a_document())
+    page = pdf.pages[0]
+    marks = {int(number) for number in re.findall(rb"/MCID (\d+)>> BDC", page.get_contents().get_data())}
+    parents = pdf.trailer["/Root"]["/StructTreeRoot"]["/ParentTree"]["/Nums"]
+    assert parents[0] == page["/StructParents"] == 0
+    assert marks == set(range(len(parents[1])))
+
+
+def test_only_our_own_fonts_are_in_the_file_and_only_what_is_used_of_them():
+    data = draw(a_document())
+    fonts = PdfReader(io.BytesIO(data)).pages[0]["/Resources"]["/Font"]
+    assert {font.get_object()["/BaseFont"] for font in fonts.values()} == {
+        "/AAAAAA+NotoSans-Regular",
+        "/AAAAAA+NotoSans-Bold",
+    }
+    assert len(data) < 60_000
+
+
+@pytest.mark.parametrize(
+    ("part", "whole", "written"),
+    [
+        ("50", "100", "50 %"),
+        ("100", "100", "100 %"),
+        ("12.5", "100", "12.5 %"),
+        ("99.96", "100", "99.9 %"),
+        ("0.01", "100", "<0.1 %"),
+        ("0", "100", ""),
+        ("5", "0", ""),
+        ("-5", "-10", "50 %"),
+        ("-5", "10", ""),
+        ("15", "10", ""),
+    ],
+)
+def test_percent_never_says_all_where_something_is_left(part, whole, written):
+    assert percent(Decimal(part), Decimal(whole)) == written
+
+
+@pytest.mark.parametrize(
+    ("amount", "written"), [("1234.5", "1,234.50"), ("-25", "-25.00"), ("0", "0.00"), ("-0", "0.00")]
+)
+def test_amounts_are_written_with_cents(amount, written):
+    assert money(Decimal(amount)) == written
+
+
+def test_a_long_id_keeps_both_its_ends():
+    style = drawing.RESOURCE
+    text = "/subscriptions/0000/resourceGroups/lab/providers/Microsoft.Compute/virtualMachines/vm-42"
+    cut = drawing._fitted(text, style, 150)
+    assert style.width(cut) <= 150
+    assert cut.startswith("/subscriptions")
+    assert cut.endswith("vm-42")
+    assert "…" in cut
