@@ -303,7 +303,8 @@ class JournalTemplateForm(forms.ModelForm):
     def clean(self) -> dict[str, Any]:
         data = super().clean() or self.cleaned_data
         if data.get("line"):
-            template = JournalTemplate(**{name: data.get(name, "") for name in self.Meta.fields})
+            # What is shown to be read (the preview) is among the form's Meta.fields, but no value.
+            template = JournalTemplate(**{name: data[name] for name in self.fields if name in data})
             try:
                 writing.as_format(template).write(sample(writing.segment_names()))
             except TemplateFailed as error:
