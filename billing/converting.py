@@ -15,16 +15,18 @@ from .money import plain
 from .readers.batches import MAX_PROBLEMS, Batch, FileError, Problem
 from .readers.columns import AMOUNTS, DECIMALS, TEXTS
 from .readers.values import (
+    Amounts,
     BadValue,
     Memo,
     Tags,
+    amounts_of,
     category_of,
     currency_of,
     end_of,
-    excess_of,
     month_of,
     name_of,
     plain_decimal,
+    plain_decimals_of,
     tags_of,
     text_of,
     time_of,
@@ -69,18 +71,14 @@ _CONVERT = {"ServiceName": name_of, "ChargeCategory": category_of, "ChargeClass"
 
 @dataclass
 class ScopeTotal:
-    """What one scope (month, billing account, currency) of a delivery sums to, in units of 10⁻⁸ and beyond."""
+    """What one scope (month, billing account, currency) of a delivery sums to: stored units of 10⁻⁸, and exactly."""
 
     rows: int = 0
     units: dict[str, int] = field(default_factory=lambda: dict.fromkeys(AMOUNTS, 0))
-    excess: dict[str, Decimal] = field(default_factory=lambda: dict.fromkeys(AMOUNTS, Decimal(0)))
+    exact: dict[str, Decimal] = field(default_factory=lambda: dict.fromkeys(AMOUNTS, Decimal(0)))
 
     def stored(self, column: str) -> Decimal:
         return from_units(self.units[column])
-
-    def exact(self, column: str) -> Decimal:
-        """The files' own total, to their last digit."""
-        return WIDE.add(from_units(self.units[column]), self.excess[column])
 
 
 @dataclass(frozen=True)
@@ -121,18 +119,16 @@ class Converter:
         self._attribution_list: list[Attribution] = []
 
         self._texts = {name: Memo(_CONVERT.get(name, text_of), 50_000) for name in TEXTS}
+        # Prices repeat and quantities do not: a column is remembered until most of it is new.
         self._decimals = {name: Memo(plain_decimal) for name in DECIMALS}
-        self._units = Memo(units_of)
-        self._canonical = Memo(self._canonical_amount)
-        self._excess = Memo(excess_of)
-        self._has_excess = False
+        self._ever_new: set[str] = set()
         self._months = Memo(month_of)
         self._starts = Memo(time_of)
         self._ends = Memo(end_of)
         self._stamps = Memo(_stamp)
         self._currencies = Memo(currency_of)
-        self._tags = Memo(tags_of, 20_000)
-        self._attributed = Memo(self._attribute, 20_000)
+        self._tags = Memo(tags_of, 50_000)
+        self._attributed = Memo(self._attribute, 50_000)
         self._reasons = Memo(self._check)
         self._patterns = [re.compile(pattern, re.IGNORECASE) for pattern in flag_patterns]
         self._matches = Memo(self._matching_pattern)
@@ -161,17 +157,10 @@ class Converter:
         nothing = [""] * size
 
         texts = {name: memo.column(given[name]) if name in given else nothing for name, memo in self._texts.items()}
-        decimals = {
-            name: memo.column(given[name]) if name in given else nothing for name, memo in self._decimals.items()
-        }
-        billed = self._units.column(given["BilledCost"])
-        if None in billed:
+        decimals = {name: self._decimal_column(name, given[name]) if name in given else nothing for name in DECIMALS}
+        amounts = {name: amounts_of(given[name]) for name in AMOUNTS if name in given}
+        if None in amounts["BilledCost"].units:
             raise BadValue("empty")
-        amounts = {"BilledCost": billed} | {
-            name: self._units.column(given[name]) if name in given else [None] * size
-            for name in AMOUNTS
-            if name != "BilledCost"
-        }
         months = self._month_column(given.get("BillingPeriodStart"), size)
         start_texts = given["ChargePeriodStart"]
         end_texts = given.get("ChargePeriodEnd") or nothing
@@ -210,7 +199,7 @@ class Converter:
                 start_column,
                 end_column,
                 currencies,
-                *(self._canonical.column(given[name]) if name in given else nothing for name in AMOUNTS),
+                *(amounts[name].canonical if name in amounts else nothing for name in AMOUNTS),
                 *texts.values(),
                 *decimals.values(),
                 [tag.canonical for tag in tags],
@@ -233,7 +222,7 @@ class Converter:
                 start_column,
                 end_column,
                 currencies,
-                *amounts.values(),
+                *(amounts[name].units if name in amounts else [None] * size for name in AMOUNTS),
                 *texts.values(),
                 *decimals.values(),
                 [text if tag.canonical else "" for text, tag in zip(tag_texts, tags, strict=True)],
@@ -249,14 +238,16 @@ class Converter:
             months = [month or self.only_month for month in months]
         return months
 
-    def _canonical_amount(self, text: str) -> str:
-        """An amount in the form it is compared in: units where they are exact, else every digit."""
-        excess = self._excess[text]
-        if excess:
-            self._has_excess = True
-            return plain_decimal(text)
-        units = self._units[text]
-        return "" if units is None else str(units)
+    def _decimal_column(self, name: str, given: Sequence[str]) -> list[str]:
+        if name in self._ever_new:
+            return plain_decimals_of(given)
+        memo = self._decimals[name]
+        known = len(memo)
+        column = memo.column(given)
+        if (len(memo) - known) * 4 > len(given) or len(memo) < known:
+            self._ever_new.add(name)
+            memo.clear()
+        return column
 
     def _attribute(self, tags_text: str) -> int:
         attribution = self.attributor.attribute(self._tags[tags_text])
@@ -294,7 +285,8 @@ class Converter:
         texts: dict[str, list[str]],
     ) -> list[tuple[int, str, str]]:
         """Return (row, code, detail) for every reason to look at a row of the batch."""
-        reasons = self._reasons.column(list(zip(attributed, starts, ends, strict=True)))
+        keys = list(zip(attributed, starts, ends, strict=True))
+        reasons = self._reasons.column(keys)
         flags = [
             (row, str(reason.code), reason.detail[:500])
             for row, found in zip(rows, reasons, strict=True)
@@ -325,7 +317,7 @@ class Converter:
         months: list[datetime.date],
         accounts: list[str],
         currencies: list[str],
-        amounts: dict[str, list[int | None]],
+        amounts: dict[str, Amounts],
         given: dict[str, Sequence[str]],
         size: int,
     ) -> None:
@@ -336,25 +328,24 @@ class Converter:
             total = self.totals.setdefault(scope, ScopeTotal())
             chosen = None if len(distinct) == 1 else [each == scope for each in scopes]
             total.rows += size if chosen is None else sum(chosen)
-            for name, units in amounts.items():
-                if name not in given:
-                    continue
-                total.units[name] += sum(filter(None, _kept(units, chosen)))
-                if self._has_excess:
-                    for excess in filter(None, self._excess.column(_kept(given[name], chosen))):
-                        total.excess[name] = WIDE.add(total.excess[name], excess)
+            for name, column in amounts.items():
+                # Several scopes in one batch are rare; each then has its own part of the column.
+                part = column if chosen is None else amounts_of(_kept(given[name], chosen))
+                total.units[name] += sum(filter(None, part.units))
+                total.exact[name] = WIDE.add(total.exact[name], part.exact)
 
     def _find_problems(self, batch: Batch, file_name: str) -> None:
         """Name every value of a batch that cannot be converted, with its line and column."""
         given = batch.columns
         before = len(self.problems)
+        units = Memo(units_of)
         nothing = [""] * len(batch.lines)
         checks: list[tuple[str, Any, Sequence[Any], str]] = [
             (name, memo, given[name], "") for name, memo in self._texts.items() if name in given
         ]
         checks += [(name, memo, given[name], "") for name, memo in self._decimals.items() if name in given]
         checks += [
-            (name, self._units, given[name], "BilledCost is empty." if name == "BilledCost" else "")
+            (name, units, given[name], "BilledCost is empty." if name == "BilledCost" else "")
             for name in AMOUNTS
             if name in given
         ]
@@ -397,7 +388,7 @@ def totals_by_currency(
     for (_, _, currency), total in sorted(totals.items()):
         of_currency = summed.setdefault(currency, dict.fromkeys(AMOUNTS, Decimal(0)))
         for column in AMOUNTS:
-            of_currency[column] = WIDE.add(of_currency[column], total.exact(column) if exact else total.stored(column))
+            of_currency[column] = WIDE.add(of_currency[column], total.exact[column] if exact else total.stored(column))
     return {
         currency: {column: plain(amount) for column, amount in columns.items()} for currency, columns in summed.items()
     }

@@ -695,7 +695,7 @@ def withdraw(*, imported: Import, actor: Actor, now: datetime.datetime) -> Withd
 
 
 def _total_row(imported: Import, period: BillingPeriod, account: str, currency: str, total: ScopeTotal) -> ImportTotal:
-    exact = {f"{_short(column)}_exact": plain(total.exact(column)) for column in AMOUNTS}
+    exact = {f"{_short(column)}_exact": plain(total.exact[column]) for column in AMOUNTS}
     stored = {f"{_short(column)}_stored": total.stored(column) for column in AMOUNTS}
     return ImportTotal(
         imported_in=imported,

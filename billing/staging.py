@@ -99,12 +99,17 @@ class Stage:
                 copy.write(lines + "\n")
         else:
             marks = ", ".join("?" * len(names))
+            sql = f"INSERT INTO {table} ({', '.join(names)}) VALUES ({marks})"  # noqa: S608 (our own names)
             with connection.cursor() as cursor:
-                # Past Django's wrapper: it would rewrite every row's placeholders.
-                cursor.connection.executemany(
-                    f"INSERT INTO {table} ({', '.join(names)}) VALUES ({marks})",  # noqa: S608 (our own names)
-                    zip(*columns, strict=True),
-                )
+                # Past Django's wrapper, which would look at every row, and in a transaction of its own:
+                # a deferred one that touches temporary tables only leaves the main database alone.
+                raw = cursor.connection
+                is_outside = not connection.in_atomic_block
+                if is_outside:
+                    raw.execute("BEGIN DEFERRED")
+                raw.executemany(sql, zip(*columns, strict=True))
+                if is_outside:
+                    raw.execute("COMMIT")
 
     def fill_rows(self, table: str, rows: Iterable[Sequence[Any]]) -> None:
         """The same, given row by row."""

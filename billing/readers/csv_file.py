@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
@@ -58,26 +58,21 @@ def _batches(binary: BinaryIO, text: io.TextIOWrapper, *, has_period: bool, batc
 
     reader = csv.reader(text, delimiter=delimiter, strict=True)
     width = len(headings)
-    before = skipped + 1
     found = False
     taken = batch_rows
     while taken == batch_rows:
-        rows: list[list[str]] = []
-        lines: list[int] = []
-        taken = 0
+        before = skipped + 1 + reader.line_num
         try:
-            for row in islice(reader, batch_rows):
-                taken += 1
-                # csv counts the lines it has read; a row begins on the line after the row before it.
-                if row:
-                    rows.append(row)
-                    lines.append(before + 1)
-                before = skipped + 1 + reader.line_num
+            rows = list(islice(reader, batch_rows))
         except csv.Error as error:
             raise UnreadableFile(
                 f"The line cannot be read as CSV: {error}. A quote that is never closed is the usual cause.",
-                line=before + 1,
+                line=skipped + 1 + reader.line_num,
             ) from error
+        taken = len(rows)
+        lines: Sequence[int] = range(before + 1, before + taken + 1)
+        if before + taken != skipped + 1 + reader.line_num or [] in rows:
+            rows, lines = _numbered(rows, before)
         if not rows:
             continue
         found = True
@@ -99,6 +94,18 @@ def _batches(binary: BinaryIO, text: io.TextIOWrapper, *, has_period: bool, batc
         )
     if not found:
         raise UnreadableFile("The file has a header and no rows.", line=1)
+
+
+def _numbered(rows: list[list[str]], before: int) -> tuple[list[list[str]], list[int]]:
+    """Return the rows that are not blank and the line each begins on, where some take several lines."""
+    kept, lines = [], []
+    for row in rows:
+        if row:
+            kept.append(row)
+            lines.append(before + 1)
+        text = "".join(row)
+        before += 1 + text.count("\n") + text.count("\r") - text.count("\r\n")
+    return kept, lines
 
 
 def _split(line: str, delimiter: str) -> list[str]:

@@ -4,6 +4,7 @@ import datetime
 import json
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -52,6 +53,9 @@ class Memo(dict[str, Any]):
 
     def column(self, values: Sequence[Any]) -> list[Any]:
         """Convert a column; raises BadValue at the first text that cannot be."""
+        # Most columns of a delivery hold one value all along; comparing is quicker than hashing.
+        if values and values.count(values[0]) == len(values):
+            return [self[values[0]]] * len(values)
         return list(map(self.__getitem__, values))
 
 
@@ -93,11 +97,6 @@ def plain_decimal(text: str) -> str:
 
 def units_of(text: str) -> int | None:
     """Return an amount in units of 10⁻⁸ (half-even beyond), None for no value; see fields.AmountField."""
-    whole, _, decimals = text.partition(".")
-    digits = whole + decimals
-    # Nearly every amount: plain digits that fit. The rest goes the long and exact way.
-    if len(decimals) <= PLACES and len(digits) <= 17 and digits.isdecimal() and digits.isascii():
-        return int(digits) * 10 ** (PLACES - len(decimals))
     number = decimal_of(text)
     if number is None:
         return None
@@ -107,10 +106,90 @@ def units_of(text: str) -> int | None:
     return units
 
 
-def excess_of(text: str) -> Decimal:
-    """Return what rounding an amount to 8 decimals took from it: exact − stored, mostly 0."""
-    number = decimal_of(text)
-    return Decimal(0) if number is None else WIDE.subtract(number, half_even(number))
+@dataclass(frozen=True)
+class Amounts:
+    """A column of amounts: in units of 10⁻⁸, in the text they are compared by, and their exact sum."""
+
+    units: list[int | None]
+    canonical: list[str]
+    exact: Decimal
+
+
+def amounts_of(texts: Sequence[str]) -> Amounts:
+    """Convert a column of amounts exactly; raises BadValue at the first that is none.
+
+    Amounts hardly repeat and have more than 8 decimals as often as not, so this is whole-number
+    arithmetic: half a microsecond each, where Decimal and a memo take five.
+    """
+    units: list[int | None] = []
+    canonical: list[str] = []
+    sums: dict[int, int] = {}
+    slow = Decimal(0)
+    is_plain = not "".join(texts).strip("0123456789.-")
+    for text in texts:
+        whole, _, decimals = text.partition(".")
+        places = len(decimals)
+        if places > PLACES:
+            decimals = decimals.rstrip("0")
+            places = len(decimals)
+        try:
+            if not is_plain or len(whole) > 11:
+                raise ValueError
+            exact = int(whole + decimals)
+        except ValueError:
+            value = units_of(text)
+            units.append(value)
+            number = decimal_of(text)
+            if number is None:
+                canonical.append("")
+            else:
+                slow = WIDE.add(slow, number)
+                canonical.append(_canonical(number))
+            continue
+        sums[places] = sums.get(places, 0) + exact
+        if places <= PLACES:
+            value = exact * _TENS[PLACES - places]
+            canonical.append(str(value))
+        else:
+            value, rest = divmod(exact, _TENS[places - PLACES])
+            half = 2 * rest - _TENS[places - PLACES]
+            if half > 0 or (half == 0 and value & 1):
+                value += 1
+            canonical.append(f"{exact}e-{places}")
+        units.append(value)
+    for places, total in sums.items():
+        slow = WIDE.add(slow, Decimal(total).scaleb(-places, context=WIDE))
+    return Amounts(units, canonical, slow)
+
+
+_TENS = [10**power for power in range(120)]
+
+
+def _canonical(number: Decimal) -> str:
+    """Write an amount as amounts_of compares it: in units where it is exact in them, else every digit."""
+    sign, digits, exponent = number.normalize(context=WIDE).as_tuple()
+    if not isinstance(exponent, int):
+        raise BadValue("The amount is not a number.")
+    exact = int("".join(map(str, digits))) * (-1 if sign else 1)
+    if exponent >= -PLACES:
+        return str(exact * 10 ** (exponent + PLACES))
+    return f"{exact}e-{-exponent}"
+
+
+def plain_decimals_of(texts: Sequence[str]) -> list[str]:
+    """Convert a column of numbers to their one plain form, as plain_decimal does."""
+    if "".join(texts).strip("0123456789.-"):
+        return list(map(plain_decimal, texts))
+    plain = []
+    for text in texts:
+        whole, point, decimals = text.partition(".")
+        # Only what is written as plainly as can be; the rest goes the long way.
+        if point and decimals.isdecimal() and (whole == "0" or (whole.isdecimal() and whole[0] != "0")):
+            decimals = decimals.rstrip("0")
+            plain.append(f"{whole}.{decimals}" if decimals else whole)
+        else:
+            plain.append(plain_decimal(text))
+    return plain
 
 
 def text_of(text: str) -> str:

@@ -3,9 +3,11 @@
 from collections import Counter
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from billing import matching
 from billing.matching import HASH_BYTES, match
 
 
@@ -56,6 +58,18 @@ def test_a_row_that_may_not_be_a_change_is_new():
     found = matched([(1, 7)], [(1, 5)], changeable=[False])
     assert list(found.new_rows) == [0]
     assert list(found.gone_live) == [0]
+
+
+@given(pairs, pairs, st.integers(1, 5))
+def test_pairing_in_parts_pairs_the_same(rows, live, part):
+    whole = matched(rows, live)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(matching, "PART", part)
+        in_parts = matched(rows, live)
+    assert in_parts.unchanged == whole.unchanged
+    assert list(in_parts.new_rows) == list(whole.new_rows)
+    assert list(in_parts.changed_live) == list(whole.changed_live)
+    assert list(in_parts.gone_live) == list(whole.gone_live)
 
 
 @given(pairs, pairs)
