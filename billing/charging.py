@@ -430,7 +430,8 @@ class _Month:
         )
         resolved: dict[tuple[Any, ...], _Group] = {}
         own = slice(GROUPED_BY, GROUPED_BY + len(more))
-        for row in rows.iterator(chunk_size=BATCH * 10):
+        # Groups are few and come at once. Resources may be a million and are streamed.
+        for row in rows.iterator(chunk_size=BATCH * 10) if more else rows:
             count, measured, list_sum, contracted_sum, charged_sum = row[own.stop :]
             delivered = row[: own.start]
             if (group := resolved.get(delivered)) is None:
@@ -492,23 +493,23 @@ class _Month:
         month = str(self.period)
         if found := self.without_effective:
             raise MissingEffectiveCost(
-                f"Charged by EffectiveCost, but {_counted(found)} of {month} have none. "
+                f"{month} has {_counted(found)} without EffectiveCost, by which they are to be charged. "
                 "Import a file that has the column, or charge the source by BilledCost."
             )
         if found := self.without_pi:
             raise MissingPI(
-                f"{_counted(found)} of {month} have no PI. "
+                f"{month} has {_counted(found)} without a PI. "
                 "Reattribute them in the review, or give the source a default PI."
             )
         if found := self.without_fund_org:
             raise MissingFundOrg(
-                f"{_counted(found)} of {month} have no fund/org to pay them. "
+                f"{month} has {_counted(found)} without a fund/org to pay them. "
                 "Reattribute them in the review, or give the source an overflow fund/org."
             )
         if found := self.without_center:
             raise MissingCenterFundOrg(
-                f"{_counted(found)} of {month} are absorbed, but the policy names no fund/org of the center's own. "
-                "Set it in the policy."
+                f"{month} has {_counted(found)} that the center absorbs, and the policy names no fund/org of the "
+                "center's own. Set it in the policy."
             )
         missing = {
             (self.periods[group.for_period_id].month, group.currency)
