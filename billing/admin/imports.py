@@ -158,7 +158,6 @@ class ImportAdmin(FrozenAdmin):
         count_column("rows"),
         count_column("new"),
         count_column("changed"),
-        count_column("withdrawn"),
         count_column("flagged"),
         "created_at",
         "created_by_name",

@@ -195,10 +195,12 @@ def obstacles(period: BillingPeriod) -> list[closing.Obstacle]:
 def queue_url(period: BillingPeriod, reason: str = "") -> str:
     """Return the address of the charges that wait for review in a month, for one reason or all."""
     query = f"?period={period}" + (f"&reason={reason}" if reason else "")
-    try:
-        return reverse("admin:billing_heldcharge_changelist") + query
-    except NoReverseMatch:
-        return reverse("admin:billing_charge_changelist") + query + "&state=held"
+    for name, more in (("heldcharge", ""), ("charge", "&state=held")):
+        try:
+            return reverse(f"admin:billing_{name}_changelist") + query + more
+        except NoReverseMatch:
+            continue
+    return ""
 
 
 class PeriodList(ChangeList):

@@ -17,6 +17,7 @@ from .. import policies
 from ..errors import BillingError
 from ..models import Policy
 from ..models.policy import TAG_FIELDS, check_patterns
+from ..money import plain
 from .base import FrozenAdmin, actor_of, amount_column
 
 TAG_LABELS = {
@@ -68,6 +69,7 @@ class PolicyForm(forms.ModelForm):
         "are held for review.",
     )
     fund_org_patterns = PatternsField(
+        label="Fund/org patterns",
         required=False,
         help_text="One regular expression per line. A fund/org that matches none is held. Empty: any form.",
     )
@@ -101,6 +103,15 @@ class PolicyForm(forms.ModelForm):
             "email_subject",
             "email_text",
         )
+        labels = {
+            "contact_email": "Contact e-mail",
+            "fund_org_segments": "Fund/org segments",
+            "requires_ledger_answer": "Await the ledger's answer",
+            "issues_zero_statements": "Issue statements with nothing due",
+            "email_subject": "E-mail subject",
+            "email_text": "E-mail text",
+        }
+        help_texts = {"issues_zero_statements": ""}
         widgets = {
             "address": forms.Textarea(attrs={"rows": 3}),
             "statement_footer": forms.Textarea(attrs={"rows": 3}),
@@ -110,7 +121,8 @@ class PolicyForm(forms.ModelForm):
         }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+        super().__init__(*args, **{"label_suffix": "", **kwargs})
+        self.initial["amount_tolerance"] = plain(self.instance.amount_tolerance)
         for name in TAG_FIELDS:
             self.fields[f"keys_{name}"] = WordsField(label=TAG_LABELS.get(name, name), required=False)
             self.initial[f"keys_{name}"] = list(self.instance.tag_keys.get(name, []))
