@@ -1,6 +1,6 @@
 """Statements for staff: what was issued, to read and to send; and the messages that brought it."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import admin, messages
@@ -89,7 +89,7 @@ def resend(request: HttpRequest, message: Delivery, data: dict[str, Any]) -> str
 
 class LineInline(FrozenInline):
     model = StatementLine
-    fields: Any = (
+    fields: ClassVar[Any] = (
         "fund_org",
         "source_label",
         "service_name",
@@ -99,7 +99,7 @@ class LineInline(FrozenInline):
         amount_column("subsidy"),
         amount_column("charged", "amount due"),
     )
-    readonly_fields: Any = fields
+    readonly_fields: ClassVar[Any] = fields
     verbose_name_plural = "lines"
 
 
@@ -133,7 +133,7 @@ class StatementAdmin(FrozenAdmin):
     search_help_text = "Number, PI or project"
     sortable_by = ("number",)
     change_list_template = "admin/statements/statement/change_list.html"
-    fields: Any = (
+    fields: ClassVar[Any] = (
         "number",
         "status",
         "period",
@@ -150,7 +150,7 @@ class StatementAdmin(FrozenAdmin):
         "pdf_link",
         "pdf_sha256",
     )
-    readonly_fields: Any = fields
+    readonly_fields: ClassVar[Any] = fields
     inlines = (LineInline,)
     verbs = (
         Verb(
@@ -294,7 +294,7 @@ class DeliveryAdmin(FrozenAdmin):
     list_select_related = ("period", "pi")
     search_fields = ("pi__name", "pi__email", "subject", "statements__number")
     sortable_by = ("number",)
-    fields: Any = (
+    fields: ClassVar[Any] = (
         "period",
         "pi",
         "to",
@@ -307,7 +307,7 @@ class DeliveryAdmin(FrozenAdmin):
         "sent_at",
         "message_path",
     )
-    readonly_fields: Any = fields
+    readonly_fields: ClassVar[Any] = fields
     verbs = (
         Verb(
             name="resend",

@@ -111,7 +111,9 @@ def _amounts(figures: Figures, currency: str) -> dict[str, str]:
 def _rendered(part: str, source: str, values: dict[str, Any]) -> str:
     try:
         template = _engine.from_string(source)
-        return str(template.render(Context(values, autoescape=part == "HTML")))
+        rendered = template.render(Context(values, autoescape=part == "HTML"))
+        # Django marks what it renders as safe HTML, which a plain text is not: join makes it plain.
+        return rendered if part == "HTML" else "".join((rendered, ""))
     except TemplateSyntaxError as error:
         token = getattr(error, "token", None)
         where = f", line {token.lineno}" if token else ""

@@ -49,8 +49,10 @@ DROPPED_TABLES = (
     *("cmap", "gasp", "hdmx", "kern", "meta", "name", "post", "vhea", "vmtx"),
 )
 
-# A minus is drawn as wide as a plus, and copied as the hyphen that a spreadsheet reads as a sign.
+# A minus is drawn as wide as a figure (Noto Sans has no minus, its en dash is one), and copied as
+# the hyphen that a spreadsheet reads as a sign.
 MINUS = "\N{MINUS SIGN}"
+DRAWN_AS = {MINUS: "\N{EN DASH}", "\N{NO-BREAK SPACE}": " "}
 COPIED_AS = {MINUS: "-", "\N{NO-BREAK SPACE}": " ", "\N{THIN SPACE}": " "}
 
 
@@ -70,7 +72,7 @@ class _Glyphs(dict[str, int]):
         self.face = face
 
     def __missing__(self, character: str) -> int:
-        code = ord(character)
+        code = ord(DRAWN_AS.get(character, character))
         if not (code < 0x300 or 0x370 <= code < 0x483 or 0x48A <= code < 0x530 or 0x1E00 <= code < 0x2C00):
             raise NeedsShaping
         glyph = self.face.font.get_nominal_glyph(code)

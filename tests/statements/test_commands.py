@@ -1,0 +1,139 @@
+"""`generate` and `send_statements`: the engine's results as text and as JSON."""
+
+import json
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from django.core import mail
+from django.core.management import CommandError, call_command
+
+from billing import jobs
+from billing.models import AuditEvent, Job
+from statements import delivery, issuing
+from statements.models import Statement
+from tests import build
+from tests.build import NOW, SOMEBODY
+
+pytestmark = pytest.mark.django_db
+
+
+def run(capsys, *arguments):
+    call_command(*arguments)
+    return capsys.readouterr().out
+
+
+def as_json(capsys, *arguments):
+    return json.loads(run(capsys, *arguments, "--json"))
+
+
+@pytest.fixture
+def charges():
+    build.a_charge("40.00", list_cost=Decimal(100), contracted_cost=Decimal(80), fund_org="BIO-001")
+    build.a_charge("2.00", fund_org="CHEM-002")
+    build.a_charge("7.25", flags=("pattern_match",))
+    build.a_period()
+
+
+def test_json_has_exact_amounts_and_says_where_the_pdf_lies(capsys, charges):
+    told = as_json(capsys, "generate", "-p", "2025-01")
+    (statement,) = told["statements"]
+    assert {key: value for key, value in statement.items() if key != "pdf"} == {
+        "number": "2025-01-0001-1",
+        "revision": 1,
+        "pi": "ada@u.edu",
+        "pi_name": "ada@u.edu",
+        "project": "genomics",
+        "fund_orgs": ["BIO-001", "CHEM-002"],
+        "list": "102.00",
+        "discount": "20.00",
+        "subsidy": "40.00",
+        "due": "42.00",
+        "new": True,
+    }
+    assert Path(statement["pdf"]).read_bytes().startswith(b"%PDF")
+    assert told["held"] == {"count": 1, "billed": "7.25"}
+    assert (told["period"], told["superseded"], told["sent"], told["unchanged"]) == ("2025-01", 0, 0, 0)
+
+
+def test_a_second_run_reports_the_same_statements_as_unchanged(capsys, charges):
+    first = as_json(capsys, "generate", "-p", "2025-01")
+    second = as_json(capsys, "generate", "-p", "2025-01")
+    assert (second["issued"], second["unchanged"]) == (0, 1)
+    assert [each["number"] for each in second["statements"]] == [each["number"] for each in first["statements"]]
+
+
+def test_the_text_is_a_table_with_totals_what_is_held_and_the_next_step(capsys, charges):
+    text = run(capsys, "generate", "-p", "2025-01")
+    for said in (
+        *("2025-01-0001-1", "ada@u.edu", "BIO-001, CHEM-002", "102.00", "42.00"),
+        "1 issued (0 of them in place of earlier revisions), 0 unchanged",
+        "Held for review and on no statement: 1 charge, billed 7.25 USD",
+        "1 PDF drawn",
+        "send_statements -p 2025-01",
+    ):
+        assert said in text
+
+
+def test_a_dry_run_says_so_and_writes_nothing(capsys, charges):
+    text = run(capsys, "generate", "-p", "2025-01", "--dry-run", "--send")
+    assert "nothing was written" in text
+    assert not Statement.objects.exists()
+    assert mail.outbox == []
+
+
+def test_send_mails_what_was_issued_and_reports_it(capsys, charges):
+    told = as_json(capsys, "generate", "-p", "2025-01", "--send")
+    assert told["sent"] == 1
+    assert [message.to for message in mail.outbox] == [["ada@u.edu"]]
+    again = as_json(capsys, "send_statements", "-p", "2025-01")
+    assert (again["sent"], again["failed"]) == (0, [])
+
+
+def test_send_statements_says_who_got_what(capsys, charges):
+    run(capsys, "generate", "-p", "2025-01")
+    told = as_json(capsys, "send_statements", "-p", "2025-01")
+    (message,) = told["messages"]
+    assert (message["pi"], message["statements"]) == ("ada@u.edu", ["2025-01-0001-1"])
+    assert Path(message["message"]).is_file()
+
+
+def test_a_message_that_fails_makes_the_command_fail_and_names_it(capsys, charges, monkeypatch):
+    def refused(*args, **options):
+        raise OSError("no route to host")
+
+    monkeypatch.setattr(delivery.EmailMultiAlternatives, "send", refused)
+    run(capsys, "generate", "-p", "2025-01")
+    with pytest.raises(CommandError, match="1 of 1 e-mails were not sent: ada@u.edu"):
+        call_command("send_statements", "-p", "2025-01")
+    assert "no route to host" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", ["generate", "send_statements"])
+def test_an_unknown_period_is_an_error_that_lists_what_exists(command, charges):
+    with pytest.raises(CommandError, match="no billing period 2024-12. These exist: 2025-01"):
+        call_command(command, "-p", "2024-12")
+    with pytest.raises(CommandError, match="is not a billing period"):
+        call_command(command, "-p", "January")
+
+
+def test_a_finalized_period_is_refused(charges):
+    build.a_period().__class__.objects.update(status="finalized", closed_at=NOW, finalized_at=NOW)
+    with pytest.raises(CommandError, match="finalized"):
+        call_command("generate", "-p", "2025-01")
+
+
+@pytest.mark.parametrize("door", ["engine", "command", "task"])
+def test_every_door_issues_the_same(door, charges, cast):
+    period = build.a_period()
+    if door == "engine":
+        issuing.generate(period=period, actor=SOMEBODY, now=NOW)
+    elif door == "command":
+        call_command("generate", "-p", "2025-01", "--as", "rex")
+    else:
+        job = Job.objects.create(kind="generate", arguments={"period": period.pk}, created_at=NOW)
+        jobs.run(job.pk)
+    statement = Statement.objects.get()
+    assert (statement.number, statement.charged, statement.lines.count()) == ("2025-01-0001-1", Decimal(42), 2)
+    assert statement.pdf_sha256
+    assert [event.action for event in AuditEvent.objects.order_by("id")] == ["payer_lines.made", "statement.issued"]

@@ -1,0 +1,334 @@
+"""E-mail: one message per PI, never twice, resumed after a crash; templates that cannot do harm."""
+
+import datetime
+import email
+import email.policy
+from decimal import Decimal
+from smtplib import SMTPServerDisconnected
+
+import pytest
+from django.core import mail
+
+from billing import closing
+from billing.models import AuditEvent, Membership, Person, Policy
+from statements import delivery, emails, issuing
+from statements.models import Delivery, Statement
+from tests import build
+from tests.build import NOW, SOMEBODY
+
+pytestmark = pytest.mark.django_db
+
+LATER = NOW + datetime.timedelta(hours=2)
+
+
+def generate(month="2025-01"):
+    return issuing.generate(period=build.a_period(month), actor=SOMEBODY, now=NOW)
+
+
+def send(now=NOW, month="2025-01"):
+    return delivery.send(period=build.a_period(month), actor=SOMEBODY, now=now)
+
+
+def attachments(message):
+    return [name for name, _, kind in message.attachments if kind == "application/pdf"]
+
+
+@pytest.fixture
+def issued():
+    """Two statements of Ada's and one of Bob's."""
+    build.a_charge("10.00", pi="ada@u.edu", project="genomics")
+    build.a_charge("20.00", pi="ada@u.edu", project="proteins")
+    build.a_charge("30.00", pi="bob@u.edu", project="lasers")
+    Person.objects.filter(email="ada@u.edu").update(name="Ada Lovelace")
+    generate()
+
+
+def test_each_pi_gets_one_message_with_all_their_statements(issued):
+    sent = send()
+    assert [(message.to, attachments(message)) for message in mail.outbox] == [
+        (["ada@u.edu"], ["statement-2025-01-0001-1.pdf", "statement-2025-01-0002-1.pdf"]),
+        (["bob@u.edu"], ["statement-2025-01-0003-1.pdf"]),
+    ]
+    assert (len(sent.messages), sent.statements, sent.failed) == (2, 3, ())
+    assert set(Statement.objects.values_list("state", flat=True)) == {"sent"}
+    assert all(NOW <= at < LATER for at in Statement.objects.values_list("sent_at", flat=True))
+
+
+def test_a_message_has_text_html_and_the_pdf_as_issued(issued):
+    send()
+    message = mail.outbox[0]
+    assert message.subject == "Research computing statement for 2025-01: $30.00 due"
+    assert "Dear Ada Lovelace" in message.body
+    assert "amount due $10.00" in message.body
+    (html,) = [part.content for part in message.alternatives if part.mimetype == "text/html"]
+    assert "$30.00" in html
+    statement = Statement.objects.get(number="2025-01-0001-1")
+    assert message.attachments[0].content == issuing.pdf_of(statement)
+
+
+def test_sending_twice_sends_nothing_twice(issued):
+    send()
+    again = send(LATER)
+    assert len(mail.outbox) == 2
+    assert again.messages == ()
+
+
+def test_only_a_new_revision_is_sent_again(issued):
+    send()
+    build.a_charge("1.00", pi="bob@u.edu", project="lasers")
+    generate()
+    send(LATER)
+    assert [message.to for message in mail.outbox[2:]] == [["bob@u.edu"]]
+    assert attachments(mail.outbox[2]) == ["statement-2025-01-0003-2.pdf"]
+    assert "replaces 2025-01-0003-1" in mail.outbox[2].body
+
+
+def test_the_contact_and_the_delegates_who_want_it_get_copies(issued):
+    Person.objects.filter(email="ada@u.edu").update(contact_email="office@u.edu")
+    ada = Person.objects.get(email="ada@u.edu")
+    for name, wants, until in (
+        ("grace", True, None),
+        ("quiet", False, None),
+        ("gone", True, datetime.date(2025, 1, 31)),
+    ):
+        Membership.objects.create(
+            person=ada,
+            user=build.a_user(name),
+            valid_from=datetime.date(2024, 1, 1),
+            valid_until=until,
+            receives_statements=wants,
+        )
+    send()
+    assert (mail.outbox[0].to, mail.outbox[0].cc) == (["ada@u.edu"], ["office@u.edu", "grace@u.edu"])
+    assert mail.outbox[1].cc == []
+
+
+def test_a_delegate_of_one_project_gets_that_project_and_nothing_else(issued):
+    Membership.objects.create(
+        person=Person.objects.get(email="ada@u.edu"),
+        user=build.a_user("grace"),
+        project=build.a_project("proteins"),
+        valid_from=datetime.date(2024, 1, 1),
+        receives_statements=True,
+    )
+    send()
+    by_recipient = {message.to[0]: message for message in mail.outbox}
+    assert attachments(by_recipient["grace@u.edu"]) == ["statement-2025-01-0002-1.pdf"]
+    assert by_recipient["ada@u.edu"].cc == []
+    assert "genomics" not in by_recipient["grace@u.edu"].body
+
+
+def test_a_failed_message_is_recorded_and_tried_again(issued, monkeypatch):
+    real = delivery.EmailMultiAlternatives.send
+
+    def fails_for_ada(message, *args, **options):
+        if message.to == ["ada@u.edu"]:
+            raise SMTPServerDisconnected("Connection unexpectedly closed")
+        return real(message, *args, **options)
+
+    monkeypatch.setattr(delivery.EmailMultiAlternatives, "send", fails_for_ada)
+    sent = send()
+    assert [each.pi for each in sent.failed] == ["ada@u.edu"]
+    failed = Delivery.objects.get(pi__email="ada@u.edu")
+    assert (failed.state, "unexpectedly closed" in failed.error) == ("failed", True)
+    assert set(Statement.objects.filter(pi__email="ada@u.edu").values_list("state", flat=True)) == {"issued"}
+    monkeypatch.setattr(delivery.EmailMultiAlternatives, "send", real)
+    again = send(LATER)
+    assert [each.pi for each in again.messages] == ["ada@u.edu"]
+    assert Delivery.objects.count() == 2
+
+
+def test_a_crash_before_the_sending_is_resumed_when_the_claim_is_old(issued, monkeypatch):
+    def dies(message, *args, **options):
+        raise KeyboardInterrupt
+
+    real = delivery.EmailMultiAlternatives.send
+    monkeypatch.setattr(delivery.EmailMultiAlternatives, "send", dies)
+    with pytest.raises(KeyboardInterrupt):
+        send()
+    monkeypatch.setattr(delivery.EmailMultiAlternatives, "send", real)
+    soon = send(NOW + datetime.timedelta(minutes=10))
+    assert [each.pi for each in soon.messages] == ["bob@u.edu"]
+    late = send(LATER)
+    assert [each.pi for each in late.messages] == ["ada@u.edu"]
+    assert sorted(message.to[0] for message in mail.outbox) == ["ada@u.edu", "bob@u.edu"]
+
+
+def test_a_crash_between_sending_and_recording_sends_nothing_twice(issued, monkeypatch):
+    real = delivery._record
+
+    def dies(*args, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(delivery, "_record", dies)
+    with pytest.raises(KeyboardInterrupt):
+        send()
+    monkeypatch.setattr(delivery, "_record", real)
+    send(LATER)
+    assert sorted(message.to[0] for message in mail.outbox) == ["ada@u.edu", "bob@u.edu"]
+    assert not Delivery.objects.exclude(state="sent").exists()
+    assert not Statement.objects.exclude(state="sent").exists()
+
+
+def test_what_another_worker_claimed_is_left_alone(issued):
+    delivery._queue(build.a_period(), actor=SOMEBODY, now=NOW)
+    Delivery.objects.filter(pi__email="ada@u.edu").update(state="claimed", claimed_at=NOW)
+    assert [each.pi for each in send().messages] == ["bob@u.edu"]
+
+
+def test_a_statement_replaced_while_its_message_waited_is_not_sent(issued):
+    delivery._queue(build.a_period(), actor=SOMEBODY, now=NOW)
+    build.a_charge("1.00", pi="bob@u.edu", project="lasers")
+    generate()
+    send()
+    assert [attachments(message) for message in mail.outbox if message.to == ["bob@u.edu"]] == [
+        ["statement-2025-01-0003-2.pdf"]
+    ]
+
+
+def test_the_message_as_sent_is_archived(issued, settings):
+    sent = send()
+    path = settings.VAR_DIR / "mail" / "archive" / "2025-01"
+    assert sent.messages[0].path.startswith(str(path))
+    archived = email.message_from_bytes(
+        (settings.VAR_DIR / Delivery.objects.get(pi__email="ada@u.edu").message_path).read_bytes(),
+        policy=email.policy.default,
+    )
+    assert archived["To"] == "ada@u.edu"
+    assert archived["Message-ID"] == mail.outbox[0].extra_headers["Message-ID"]
+    assert [part.get_filename() for part in archived.iter_attachments()] == attachments(mail.outbox[0])
+
+
+def test_without_a_mail_server_each_message_is_a_file(issued, settings):
+    settings.EMAIL_BACKEND = delivery.FILE_BACKEND
+    sent = send()
+    assert sent.folder == settings.EMAIL_FILE_PATH
+    files = [path for path in (settings.VAR_DIR / "mail").iterdir() if path.is_file()]
+    assert len(files) == 2
+    assert sorted("To: ada@u.edu" in path.read_text() for path in files) == [False, True]
+
+
+def test_sending_is_in_the_audit_trail(issued):
+    send()
+    events = AuditEvent.objects.filter(action="delivery.sent").order_by("id")
+    assert [event.after["recipients"] for event in events] == [["ada@u.edu"], ["bob@u.edu"]]
+
+
+def test_a_sent_message_can_be_sent_again_as_a_new_one(issued):
+    send()
+    first = Delivery.objects.get(pi__email="ada@u.edu")
+    delivery.resend(delivery=first, actor=SOMEBODY, now=LATER)
+    assert [message.to for message in mail.outbox].count(["ada@u.edu"]) == 2
+    assert Delivery.objects.filter(pi__email="ada@u.edu", state="sent").count() == 2
+    first.refresh_from_db()
+    assert first.sent_at < LATER
+
+
+def test_what_was_replaced_is_not_sent_again(issued):
+    send()
+    build.a_charge("1.00", pi="bob@u.edu", project="lasers")
+    generate()
+    with pytest.raises(delivery.NothingToResend):
+        delivery.resend(delivery=Delivery.objects.get(pi__email="bob@u.edu"), actor=SOMEBODY, now=LATER)
+
+
+def test_statements_of_a_finalized_month_can_still_be_sent(issued):
+    build.a_period().__class__.objects.update(status="finalized", closed_at=NOW, finalized_at=NOW)
+    assert len(send().messages) == 2
+
+
+def test_the_policy_words_the_message():
+    build.a_policy(
+        institution="Example University",
+        email_subject="{{ month }}, {{ pi }}",
+        email_text="Hello {{ pi }}!\n\n{% for s in statements %}{{ s.project }}: {{ s.due }}\n{% endfor %}",
+    )
+    build.a_charge("10.00")
+    Person.objects.update(name="Ada <b>Bold</b>")
+    generate()
+    send()
+    (message,) = mail.outbox
+    assert message.subject == "January 2025, Ada <b>Bold</b>"
+    assert message.body.startswith("Hello Ada <b>Bold</b>!\n\ngenomics: $10.00")
+    html = message.alternatives[0].content
+    assert "Hello Ada &lt;b&gt;Bold&lt;/b&gt;!" in html
+    assert "<b>Bold</b>" not in html
+
+
+@pytest.mark.parametrize(
+    ("field", "template", "told"),
+    [
+        ("email_text", "Dear {{ pi }},\n{% if %}", "text of the e-mail cannot be read, line 2"),
+        ("email_text", "One\nTwo {{ perod }}", "text of the e-mail cannot be written, line 2: there is no “perod”"),
+        ("email_subject", "{{ period.year }}", "subject of the e-mail cannot be written"),
+        ("email_text", "{% include '/etc/passwd' %}", "text of the e-mail cannot be read, line 1"),
+        ("email_text", "{% load static %}", "cannot be read, line 1"),
+        ("email_text", "{% lorem 9999999 w %}", "cannot be read, line 1"),
+        ("email_text", "{{ pi|ljust:99999999 }}", "cannot be read"),
+        ("email_text", "{{ pi.__class__ }}", "cannot be read"),
+    ],
+)
+def test_a_template_that_cannot_be_rendered_is_told_with_its_line_and_nothing_is_sent(field, template, told):
+    build.a_policy(**{field: template})
+    build.a_charge()
+    generate()
+    with pytest.raises(emails.EmailTemplateError, match=told):
+        send()
+    assert mail.outbox == []
+    assert not Delivery.objects.exists()
+
+
+def test_a_subject_stays_on_one_line():
+    build.a_policy(email_subject="One\r\nBcc: everybody@u.edu {{ pi }}")
+    build.a_charge()
+    Person.objects.update(name="Ada\nBcc: x@u.edu")
+    generate()
+    send()
+    assert "\n" not in mail.outbox[0].subject
+
+
+def test_a_zero_revision_goes_to_the_pi_who_had_charges():
+    charge = build.a_charge("10.00")
+    generate()
+    send()
+    charge.state = "rejected"
+    charge.save()
+    generate()
+    send(LATER)
+    assert "$0.00 due" in mail.outbox[1].subject
+
+
+def test_a_month_in_review_says_so_in_the_message():
+    build.a_charge()
+    closing.start_review(period=build.a_period(), until=datetime.date(2025, 2, 14), actor=SOMEBODY, now=NOW)
+    generate()
+    send()
+    assert "for review until February 14, 2025" in mail.outbox[0].body
+
+
+def test_nothing_is_sent_where_nothing_was_issued():
+    build.a_policy(email_text="{{ broken")
+    assert send().messages == ()
+
+
+def test_generating_and_sending_in_one_go_sends_what_was_issued():
+    build.a_charge()
+    generated, sent = delivery.issue_and_send(period=build.a_period(), send_now=True, actor=SOMEBODY, now=NOW)
+    assert (generated.issued, len(sent.messages)) == (1, 1)
+
+
+def test_a_dry_run_sends_nothing():
+    build.a_charge()
+    _, sent = delivery.issue_and_send(period=build.a_period(), dry_run=True, send_now=True, actor=SOMEBODY, now=NOW)
+    assert sent is None
+    assert mail.outbox == []
+
+
+def test_the_shipped_texts_use_only_names_that_exist():
+    assert Policy().email_text == ""
+    build.a_policy(contact_email="billing@u.edu", contact_phone="1", department="RC", statement_footer="Bye")
+    build.a_charge("10.00", list_cost=Decimal(20))
+    generate()
+    send()
+    assert "billing@u.edu" in mail.outbox[0].body
+    assert mail.outbox[0].reply_to == ["billing@u.edu"]

@@ -1,0 +1,299 @@
+"""The portal: a PI sees what is theirs, a delegate what was given to them, and nobody anything else."""
+
+import csv
+import datetime
+import io
+from decimal import Decimal
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+from openpyxl import load_workbook
+from pypdf import PdfReader
+
+from billing.models import AuditEvent, Membership, Person, PersonAlias, User
+from statements import issuing, sheets
+from statements.models import Statement
+from tests import build
+from tests.build import NOW, SOMEBODY
+
+pytestmark = pytest.mark.django_db
+
+TODAY = datetime.date(2025, 2, 3)
+
+
+@pytest.fixture
+def statement(cast):
+    """Ada's statement of January; Mallory has one too."""
+    build.a_charge(
+        "40.00",
+        pi="ada@u.edu",
+        project="genomics",
+        list_cost=Decimal(100),
+        contracted_cost=Decimal(80),
+        resource_name="login-node",
+    )
+    build.a_charge("66.00", pi="mallory@u.edu", project="mischief")
+    issuing.generate(period=build.a_period(), actor=SOMEBODY, now=NOW)
+    return Statement.objects.get(pi__email="ada@u.edu")
+
+
+def addresses(statement):
+    return [reverse(f"portal:{name}", args=[statement.number]) for name in ("statement", "pdf", "csv", "xlsx")]
+
+
+def visible(user, on=TODAY):
+    return list(Statement.objects.visible_to(user, on=on).order_by("number").values_list("project__code", flat=True))
+
+
+def test_a_pi_sees_and_downloads_her_own(client, cast, statement):
+    client.force_login(cast.pi)
+    page = client.get(reverse("portal:statements"))
+    assert statement.number in page.content.decode()
+    assert "mischief" not in page.content.decode()
+    for address in addresses(statement):
+        response = client.get(address)
+        assert response.status_code == 200
+        response.close()
+
+
+def test_a_delegate_sees_what_the_pi_sees(client, cast, statement):
+    client.force_login(cast.delegate)
+    assert client.get(addresses(statement)[0]).status_code == 200
+    assert statement.number in client.get(reverse("portal:statements")).content.decode()
+
+
+@pytest.mark.parametrize("who", ["stranger", "viewer", "reviewer", "finance", "admin"])
+def test_everybody_else_gets_404_everywhere(client, cast, statement, who):
+    client.force_login(getattr(cast, who))
+    for address in [*addresses(statement), reverse("portal:project", args=[statement.project_id])]:
+        assert client.get(address).status_code == 404
+    assert statement.number not in client.get(reverse("portal:statements")).content.decode()
+    assert "genomics" not in client.get(reverse("portal:projects")).content.decode()
+
+
+def test_who_is_not_signed_in_is_asked_to(client, statement):
+    for address in [*addresses(statement), reverse("portal:statements"), reverse("portal:projects")]:
+        response = client.get(address)
+        assert response.status_code == 302
+        assert reverse("login") in response.url
+
+
+def test_a_revoked_delegate_sees_nothing(client, cast, statement):
+    Membership.objects.filter(user=cast.delegate).update(valid_until=datetime.date(2025, 2, 2))
+    assert visible(cast.delegate, datetime.date(2025, 2, 2)) == ["genomics"]
+    assert visible(cast.delegate, TODAY) == []
+    client.force_login(cast.delegate)
+    assert client.get(addresses(statement)[0]).status_code == 404
+
+
+def test_a_delegate_sees_nothing_before_the_first_day(cast, statement):
+    Membership.objects.filter(user=cast.delegate).update(valid_from=datetime.date(2025, 2, 4))
+    assert visible(cast.delegate) == []
+
+
+def test_a_delegate_of_one_project_sees_that_project_only(cast, statement):
+    build.a_charge(pi="ada@u.edu", project="proteins")
+    issuing.generate(period=build.a_period(), actor=SOMEBODY, now=NOW)
+    Membership.objects.filter(user=cast.delegate).update(project=build.a_project("proteins"))
+    assert visible(cast.delegate) == ["proteins"]
+    assert visible(cast.pi) == ["genomics", "proteins"]
+
+
+def test_a_delegate_of_a_project_sees_only_the_share_of_their_pi(cast, statement):
+    build.a_charge(pi="mallory@u.edu", project="genomics")
+    issuing.generate(period=build.a_period(), actor=SOMEBODY, now=NOW)
+    Membership.objects.filter(user=cast.delegate).update(project=build.a_project("genomics"))
+    assert Statement.objects.visible_to(cast.delegate, on=TODAY).get().pi.email == "ada@u.edu"
+
+
+def test_a_pi_without_a_link_is_known_by_address_or_alias(cast, statement):
+    Person.objects.update(user=None)
+    assert visible(cast.pi) == ["genomics"]
+    somebody = User.objects.create_user("ada2", "A.Lovelace@U.edu", "open sesame")
+    assert visible(somebody) == []
+    PersonAlias.objects.create(person=Person.objects.get(email="ada@u.edu"), email="a.lovelace@u.edu")
+    assert visible(somebody) == ["genomics"]
+
+
+def test_an_address_does_not_open_what_is_linked_to_somebody_else(cast, statement):
+    User.objects.filter(pk=cast.stranger.pk).update(email="x@u.edu")
+    PersonAlias.objects.create(person=Person.objects.get(email="ada@u.edu"), email="x@u.edu")
+    cast.stranger.refresh_from_db()
+    assert visible(cast.stranger) == ["mischief"]
+
+
+def test_a_user_without_an_address_sees_nothing(statement):
+    assert visible(User.objects.create_user("nobody", "", "open sesame")) == []
+
+
+def test_a_void_statement_is_gone_and_a_superseded_one_leads_to_its_successor(client, cast, statement):
+    build.a_charge(pi="ada@u.edu", project="genomics")
+    issuing.generate(period=build.a_period(), actor=SOMEBODY, now=NOW)
+    client.force_login(cast.pi)
+    old = client.get(addresses(statement)[0]).content.decode()
+    assert "was replaced" in old
+    successor = Statement.objects.live().get(pi__email="ada@u.edu")
+    assert reverse("portal:statement", args=[successor.number]) in old
+    assert statement.number not in client.get(reverse("portal:statements")).content.decode()
+    issuing.void(statement=successor, reason="Wrong", actor=SOMEBODY, now=NOW)
+    assert client.get(addresses(successor)[0]).status_code == 404
+
+
+def test_the_page_and_the_pdf_show_the_same_figures(client, cast, statement):
+    client.force_login(cast.pi)
+    page = client.get(addresses(statement)[0]).content.decode()
+    response = client.get(addresses(statement)[1])
+    text = PdfReader(io.BytesIO(response.getvalue())).pages[0].extract_text()
+    for figure in ("100.00", "20.00", "20 %", "40.00", "50 %", "login-node", "BIO-001", "Compute"):
+        assert figure in page
+        assert figure in text
+
+
+def test_a_pdf_comes_as_a_download_that_no_cache_keeps(client, cast, statement):
+    client.force_login(cast.pi)
+    response = client.get(addresses(statement)[1])
+    assert response["Content-Type"] == "application/pdf"
+    assert response["Content-Disposition"] == 'attachment; filename="statement-2025-01-0001-1.pdf"'
+    assert "private" in response["Cache-Control"]
+    assert response.getvalue() == issuing.pdf_of(statement)
+
+
+def test_a_lost_pdf_is_drawn_again_for_the_download(client, cast, statement, settings):
+    (settings.VAR_DIR / statement.pdf_path).unlink()
+    client.force_login(cast.pi)
+    assert client.get(addresses(statement)[1]).getvalue().startswith(b"%PDF")
+    assert (settings.VAR_DIR / statement.pdf_path).is_file()
+
+
+def test_csv_and_xlsx_add_up_to_the_statement(client, cast, statement):
+    client.force_login(cast.pi)
+    _, _, csv_address, xlsx_address = addresses(statement)
+    rows = list(csv.DictReader(io.StringIO(client.get(csv_address).getvalue().decode("utf-8-sig"))))
+    assert sum(Decimal(row["Amount due"]) for row in rows) == statement.charged
+    assert sum(Decimal(row["List price"]) for row in rows) == statement.list_cost
+    sheet = load_workbook(io.BytesIO(client.get(xlsx_address).getvalue())).active
+    assert [cell.value for cell in sheet[1]] == list(sheets.HEADINGS)
+    assert sum(row[-1] for row in sheet.iter_rows(min_row=2, values_only=True)) == 40
+
+
+def test_no_text_becomes_a_formula_and_a_negative_amount_stays_a_number(client, cast):
+    build.a_charge(
+        "-5.00",
+        pi="ada@u.edu",
+        resource_name='=HYPERLINK("http://x")',
+        resource_id="@x",
+        service_name="+1",
+        fund_org="-A",
+    )
+    issuing.generate(period=build.a_period(), actor=SOMEBODY, now=NOW)
+    document = issuing.document_of(Statement.objects.get(pi__email="ada@u.edu"))
+    (row,) = csv.DictReader(io.StringIO(sheets.as_csv(document).decode("utf-8-sig")))
+    assert row["Resource"].startswith("'=")
+    assert (row["Service"], row["Fund/org"], row["Resource id"]) == ("'+1", "'-A", "'@x")
+    assert row["Amount due"] == "-5.00"
+    sheet = load_workbook(io.BytesIO(sheets.as_xlsx(document))).active
+    cells = dict(zip(sheets.HEADINGS, sheet[2], strict=True))
+    assert {cells[name].data_type for name in ("Resource", "Service", "Fund/org")} == {"s"}
+    assert (cells["Amount due"].value, cells["Amount due"].data_type) == (-5, "n")
+
+
+def test_text_from_files_is_escaped_on_the_page(client, cast):
+    build.a_charge(pi="ada@u.edu", resource_name="<script>alert(1)</script>", service_name="<b>x</b>")
+    Person.objects.update(name="<i>Ada</i>")
+    issuing.generate(period=build.a_period(), actor=SOMEBODY, now=NOW)
+    client.force_login(cast.pi)
+    page = client.get(addresses(Statement.objects.get())[0]).content.decode()
+    assert "<script>alert" not in page
+    assert "<b>x</b>" not in page
+    assert "<i>Ada</i>" not in page
+
+
+def test_no_page_carries_an_inline_style_or_script(client, cast, statement):
+    client.force_login(cast.pi)
+    for address in (
+        reverse("portal:statements"),
+        reverse("portal:projects"),
+        reverse("portal:project", args=[statement.project_id]),
+        addresses(statement)[0],
+    ):
+        page = client.get(address).content.decode()
+        assert " style=" not in page
+        assert "<style" not in page
+        assert "<script>" not in page
+        assert "onclick=" not in page
+
+
+def test_the_list_is_searched_and_filtered(client, cast, statement):
+    build.a_charge(pi="ada@u.edu", project="proteins", period="2025-02")
+    issuing.generate(period=build.a_period("2025-02"), actor=SOMEBODY, now=NOW)
+    client.force_login(cast.pi)
+
+    def numbers(query):
+        return [each.number for each in client.get(reverse("portal:statements") + query).context["page"]]
+
+    assert numbers("") == ["2025-02-0001-1", "2025-01-0001-1"]
+    assert numbers("?month=2025-01") == ["2025-01-0001-1"]
+    assert numbers("?project=proteins") == ["2025-02-0001-1"]
+    assert numbers("?q=geno") == ["2025-01-0001-1"]
+    assert numbers("?q=nothing") == []
+    assert client.get(reverse("portal:statements") + "?month=x").status_code == 404
+
+
+def test_a_project_shows_its_months_as_a_table_and_as_bars(client, cast, statement):
+    build.a_charge("20.00", pi="ada@u.edu", project="genomics", period="2025-02")
+    issuing.generate(period=build.a_period("2025-02"), actor=SOMEBODY, now=NOW)
+    client.force_login(cast.pi)
+    response = client.get(reverse("portal:project", args=[statement.project_id]))
+    assert [each.month.month for each in response.context["months"]] == [1, 2]
+    assert response.context["total"].charged == Decimal(60)
+    page = response.content.decode()
+    assert page.count("<rect") == 4
+    assert 'role="img"' in page
+    assert "January 2025: list price 100.00, due 40.00" in page
+
+
+def test_months_of_another_pi_in_the_same_project_stay_theirs(client, cast, statement):
+    build.a_charge("500.00", pi="mallory@u.edu", project="genomics")
+    issuing.generate(period=build.a_period(), actor=SOMEBODY, now=NOW)
+    client.force_login(cast.pi)
+    page = client.get(reverse("portal:project", args=[statement.project_id])).content.decode()
+    assert "500.00" not in page
+    assert "Mallory" not in page
+
+
+def test_a_project_of_credits_only_has_a_chart_without_bars_above_it(client, cast):
+    charge = build.a_charge("-20.00", pi="ada@u.edu")
+    issuing.generate(period=build.a_period(), actor=SOMEBODY, now=NOW)
+    client.force_login(cast.pi)
+    response = client.get(reverse("portal:project", args=[charge.project_id]))
+    assert response.status_code == 200
+    assert {each.due_height for each in response.context["months"]} == {0}
+
+
+def test_a_download_by_staff_is_in_the_audit_trail_and_a_pi_s_is_not(client, cast, statement):
+    client.force_login(cast.pi)
+    client.get(addresses(statement)[1]).close()
+    assert not AuditEvent.objects.filter(action="statement.downloaded").exists()
+    Membership.objects.create(
+        person=Person.objects.get(email="ada@u.edu"), user=cast.viewer, valid_from=datetime.date(2024, 1, 1)
+    )
+    client.force_login(cast.viewer)
+    client.get(addresses(statement)[1]).close()
+    event = AuditEvent.objects.get(action="statement.downloaded")
+    assert (event.actor_name, event.object_label, event.after) == ("vera", statement.number, {"format": "pdf"})
+
+
+def test_pages_take_as_many_queries_for_many_rows_as_for_few(client, cast):
+    client.force_login(cast.pi)
+    counts = []
+    for number in range(2):
+        for each in range(5):
+            build.a_charge(pi="ada@u.edu", project=f"project-{number}-{each}")
+        issuing.generate(period=build.a_period(), actor=SOMEBODY, now=NOW)
+        with CaptureQueriesContext(connection) as captured:
+            client.get(reverse("portal:statements"))
+            client.get(reverse("portal:projects"))
+        counts.append(len(captured))
+    assert counts[0] == counts[1]
