@@ -136,7 +136,7 @@ class JournalAdmin(FrozenAdmin):
     list_select_related = ("period",)
     search_fields = ("number", "document_number")
     sortable_by = ("number", "posting_date", "submitted_at")
-    fields: Any = ()
+    fields = ()
     change_form_template = "admin/journals/journal/change_form.html"
     change_list_template = "admin/journals/journal/change_list.html"
     verbs = (
@@ -217,13 +217,13 @@ class JournalAdmin(FrozenAdmin):
                 "tone": TONES.get(journal.state, ""),
                 "page": lines.get_page(request.GET.get("page")),
                 "reversals": list(journal.reversals.order_by("id")),
-                "may_download": request.user.has_perm("journals.export_journal") and bool(journal.file_path),  # type: ignore[union-attr]
+                "may_download": request.user.has_perm("journals.export_journal") and bool(journal.file_path),
             }
         return super().change_view(request, object_id, form_url, context | (extra_context or {}))
 
     def file_view(self, request: HttpRequest, journal_id: int) -> HttpResponse:
         """Hand out a journal's file, and record who took it."""
-        if not request.user.has_perm("journals.export_journal"):  # type: ignore[union-attr]
+        if not request.user.has_perm("journals.export_journal"):
             raise PermissionDenied
         journal = self.get_object(request, str(journal_id))
         if journal is None:
@@ -240,7 +240,7 @@ class JournalAdmin(FrozenAdmin):
 
     def export_view(self, request: HttpRequest) -> HttpResponse:
         """Show what a period has to journal, with its problems, and make the draft."""
-        if not request.user.has_perm("journals.export_journal"):  # type: ignore[union-attr]
+        if not request.user.has_perm("journals.export_journal"):
             raise PermissionDenied
         asked = request.POST if request.method == "POST" else request.GET if "period" in request.GET else None
         form = ExportForm(asked, initial={"format": "gl"})

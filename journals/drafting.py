@@ -9,8 +9,7 @@ from django.db.models import Max
 from django.utils import timezone
 
 from billing.errors import BillingError
-from billing.models import BillingPeriod, Charge, PayerLine, Policy
-from billing.models.periods import month_text
+from billing.models import BillingPeriod, BillingReference, Charge, PayerLine, Person, Policy, Project, Source
 from billing.money import ZERO
 
 from .deltas import Account, Pair, deltas
@@ -34,10 +33,8 @@ class PostingDateRefused(BillingError):
 def fresh_deltas(period: BillingPeriod, lines: Iterable[PayerLine] | None = None) -> list[Pair]:
     """Return what a period's payer lines (those stored, or those given) say beyond its live journals."""
     if lines is None:
-        lines = PayerLine.objects.filter(period=period).select_related(
-            "reference__period", "for_period", "pi", "project", "source"
-        )
-    return deltas(_charged(lines), _journaled(period))
+        lines = PayerLine.objects.filter(period=period)
+    return deltas(_charged(period, lines), _journaled(period))
 
 
 def lines_of(pairs: Iterable[Pair], journal: Journal, policy: Policy) -> Iterator[JournalLine]:
@@ -75,10 +72,10 @@ def lines_of(pairs: Iterable[Pair], journal: Journal, policy: Policy) -> Iterato
             )
 
 
-def described(line: PayerLine, reference: str) -> str:
+def described(*, reference: str, project_code: str, source: Source, service_name: str, kind: str) -> str:
     """Return what the ledger prints of a payer line: the statement's reference, project and service."""
-    kind = "" if line.kind == PayerLine.Kind.CHARGE else f"({line.get_kind_display().lower()})"
-    parts = (reference, line.project.code if line.project else "", line.source.label, line.service_name, kind)
+    told = "" if kind == PayerLine.Kind.CHARGE else f"({PayerLine.Kind(kind).label.lower()})"
+    parts = (reference, project_code, source.label, service_name, told)
     return " ".join(" ".join(part for part in parts if part).split())[:254]
 
 
@@ -168,12 +165,24 @@ def segment_parser(pattern: str) -> Callable[[str], dict[str, str] | None]:
     return parse
 
 
-def _charged(lines: Iterable[PayerLine]) -> Iterator[Pair]:
+def _charged(period: BillingPeriod, lines: Iterable[PayerLine]) -> Iterator[Pair]:
+    # Looked up once: a join would make five objects more for every line.
+    sources = Source.objects.in_bulk()
+    months = {each.pk: str(each) for each in BillingPeriod.objects.all()}
+    people = {pk: (email, name) for pk, email, name in Person.objects.values_list("pk", "email", "name")}
+    projects = dict(Project.objects.values_list("pk", "code"))
+    references = {
+        (each.pi_id, each.project_id): each.text
+        for each in BillingReference.objects.filter(period=period).select_related("period")
+    }
     for line in lines:
-        source, pi, project = line.source, line.pi, line.project
+        source = sources[line.source_id]
         if not source.is_journaled:
             continue
-        reference = line.reference.text if line.reference_id else ""
+        email, name = people[line.pi_id] if line.pi_id else ("", "")
+        project_code = projects[line.project_id] if line.project_id else ""
+        # None yet where the lines are not stored, as in a preview.
+        reference = references.get((line.pi_id, line.project_id), "")
         yield Pair(
             payer_key=line.key,
             amount=line.charged,
@@ -182,12 +191,18 @@ def _charged(lines: Iterable[PayerLine]) -> Iterator[Pair]:
             payer=Account(line.fund_org, line.natural_account or source.debit_account),
             recovery=Account(source.recovery_fund_org, source.recovery_account),
             reference=reference,
-            description=described(line, reference),
+            description=described(
+                reference=reference,
+                project_code=project_code,
+                source=source,
+                service_name=line.service_name,
+                kind=line.kind,
+            ),
             kind=line.kind,
-            for_month=month_text(line.for_period.month),
-            pi_email=pi.email if pi else "",
-            pi_name=pi.name if pi else "",
-            project_code=project.code if project else "",
+            for_month=months[line.for_period_id],
+            pi_email=email,
+            pi_name=name,
+            project_code=project_code,
             source_name=source.name,
             service_name=line.service_name,
         )

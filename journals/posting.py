@@ -12,7 +12,7 @@ from django.urls import reverse as address_of
 from django.utils import timezone
 
 from billing import audit, charging, closing
-from billing.audit import Actor
+from billing.audit import Actor, Gesture
 from billing.closing import Obstacle
 from billing.errors import BillingError
 from billing.models import BillingPeriod, Policy
@@ -155,34 +155,9 @@ def draft(
     that is earlier. Raises PostingDateRefused for a date given that a journal cannot bear.
     """
     with audit.gesture(actor=actor, now=now) as gesture:
-        period = closing.locked(period)
-        date = posting_date or default_posting_date(period, now)
-        if posting_date:
-            require_posting_date(period, posting_date, now)
-        pairs = fresh_deltas(period)
-        drafts = Journal.objects.select_for_update().filter(period=period, kind=Journal.Kind.JOURNAL)
-        journal = drafts.filter(state=Journal.State.DRAFT).first()
-        if not pairs:
-            if journal:
-                gesture.record("journal.draft_dropped", journal, note="Everything is journaled already.")
-                journal.delete()
+        journal, lines = _redraft(closing.locked(period), posting_date, gesture)
+        if journal is None:
             return Drafted(None, 0, ZERO, ZERO)
-        policy = Policy.objects.current()
-        if journal:
-            journal.lines.all().delete()
-        else:
-            journal = Journal(period=period, number=_next_number(period, "J"))
-        journal.posting_date = date
-        journal.currency = policy.currency
-        journal.drafted_at = now
-        # A file of the draft before is not of this one.
-        journal.format = journal.file_path = ""
-        journal.save()
-        lines = list(lines_of(pairs, journal, policy))
-        JournalLine.objects.bulk_create(lines, batch_size=BATCH)
-        _set_totals(journal, lines)
-        journal.save()
-        gesture.record("journal.drafted", journal, after=_facts(journal))
         return Drafted(journal, len(lines), journal.debits, journal.credits)
 
 
@@ -211,8 +186,7 @@ def export(
         period = closing.locked(period)
         if period.status != BillingPeriod.Status.FINALIZED:
             charging.make_payer_lines(period=period, actor=actor, now=now)
-        drafted = draft(period=period, posting_date=posting_date, actor=actor, now=now)
-        journal = drafted.journal
+        journal, lines = _redraft(period, posting_date, gesture)
         if journal is None:
             if submit:
                 raise NothingToSubmit(_nothing_to_submit(period))
@@ -229,21 +203,21 @@ def export(
             written = _write(chosen, document, target)
             staged.add(target, written.content)
             return Exported(str(period), chosen.name, "", "", written.rows, ZERO, ZERO, target, None)
-        if chosen.is_ledger:
-            lines = list(journal.lines.all())
-            require_accounting(lines)
-            require_segments(lines)
         if submit:
-            _freeze(journal, chosen, staged, actor=actor, now=now)
+            written = _freeze(journal, lines, chosen, staged, actor=actor, now=now)
             gesture.record("journal.submitted", journal, before={"state": "draft"}, after=_facts(journal))
             target = output or kept_path(journal.file_path)
+            if output:
+                written = _write(chosen, document_of(journal, lines), output)
+                staged.add(output, written.content)
         else:
+            if chosen.is_ledger:
+                require_accounting(lines)
+                require_segments(lines)
             file_name = f"{journal.number}-{chosen.name}-{DRAFT}.{chosen.extension}"
             target = output or folder_of(str(period)) / file_name
-        written = _write(chosen, document_of(journal), target)
-        if output or not submit:
+            written = _write(chosen, document_of(journal, lines), target)
             staged.add(target, written.content)
-        if not submit:
             if output is None:
                 journal.format = chosen.name
                 journal.file_path = f"journals/{period}/{target.name}"
@@ -274,20 +248,13 @@ def submit(*, journal: Journal, format: str, actor: Actor, now: datetime.datetim
         journal = _locked(journal, Journal.State.DRAFT, "submitted")
         if period.status != BillingPeriod.Status.FINALIZED:
             charging.make_payer_lines(period=period, actor=actor, now=now)
-        drafted = [
-            (line.payer_key, line.fund_org, line.natural_account, line.debit - line.credit)
-            for line in journal.lines.all()
-        ]
-        policy = Policy.objects.current()
-        today = [
-            (line.payer_key, line.fund_org, line.natural_account, line.debit - line.credit)
-            for line in lines_of(fresh_deltas(period), journal, policy)
-        ]
-        if drafted != today:
+        lines = list(journal.lines.all())
+        today = lines_of(fresh_deltas(period), journal, Policy.objects.current())
+        if [_said(line) for line in lines] != [_said(line) for line in today]:
             raise DraftOutdated(
                 f"Charges or accounting changed since {journal} was drafted. Export it again, check it, and submit it."
             )
-        _freeze(journal, chosen, staged, actor=actor, now=now)
+        _freeze(journal, lines, chosen, staged, actor=actor, now=now)
         gesture.record("journal.submitted", journal, before={"state": "draft"}, after=_facts(journal))
         return journal
 
@@ -398,7 +365,7 @@ def reverse(*, journal: Journal, reason: str, actor: Actor, now: datetime.dateti
         except UnknownFormat:
             # The template it was written with is gone.
             chosen = BUILT_IN["gl"]
-        _freeze(reversal, chosen, staged, actor=actor, now=now)
+        _freeze(reversal, lines, chosen, staged, actor=actor, now=now)
         gesture.record(
             "journal.reversed",
             journal,
@@ -500,9 +467,50 @@ def unfinished(period: BillingPeriod) -> list[Obstacle]:
     return found
 
 
-def _freeze(journal: Journal, chosen: Format, staged: Staged, *, actor: Actor, now: datetime.datetime) -> None:
-    """Submit a draft whose lines are right: check it, write its file, stamp it."""
-    lines = list(journal.lines.all())
+def _redraft(
+    period: BillingPeriod, posting_date: datetime.date | None, gesture: Gesture
+) -> tuple[Journal | None, list[JournalLine]]:
+    """Make the draft of a locked period, and return it with its lines."""
+    if posting_date:
+        require_posting_date(period, posting_date, gesture.now)
+    pairs = fresh_deltas(period)
+    drafts = Journal.objects.select_for_update().filter(period=period, kind=Journal.Kind.JOURNAL)
+    journal = drafts.filter(state=Journal.State.DRAFT).first()
+    if not pairs:
+        if journal:
+            gesture.record("journal.draft_dropped", journal, note="Everything is journaled already.")
+            journal.delete()
+        return None, []
+    policy = Policy.objects.current()
+    if journal:
+        journal.lines.all().delete()
+    else:
+        journal = Journal(period=period, number=_next_number(period, "J"))
+    journal.posting_date = posting_date or default_posting_date(period, gesture.now)
+    journal.currency = policy.currency
+    journal.drafted_at = gesture.now
+    # A file of the draft before is not of this one.
+    journal.format = journal.file_path = ""
+    lines = list(lines_of(pairs, journal, policy))
+    _set_totals(journal, lines)
+    journal.save()
+    for line in lines:
+        line.journal = journal
+    JournalLine.objects.bulk_create(lines, batch_size=BATCH)
+    gesture.record("journal.drafted", journal, after=_facts(journal))
+    return journal, lines
+
+
+def _freeze(
+    journal: Journal,
+    lines: Sequence[JournalLine],
+    chosen: Format,
+    staged: Staged,
+    *,
+    actor: Actor,
+    now: datetime.datetime,
+) -> Written:
+    """Submit a draft whose lines are right: check it, write its file, stamp it. Returns what the file holds."""
     if not lines:
         raise NothingToSubmit(_nothing_to_submit(journal.period))
     if journal.kind == Journal.Kind.JOURNAL:
@@ -515,14 +523,20 @@ def _freeze(journal: Journal, chosen: Format, staged: Staged, *, actor: Actor, n
     if not Policy.objects.current().requires_ledger_answer:
         journal.state = Journal.State.POSTED
         journal.posted_at = now
-    content = chosen.write(document_of(journal)).content
+    written = chosen.write(document_of(journal, lines))
     folder = folder_of(str(journal.period))
     path = folder / f"{journal.number}-{chosen.name}.{chosen.extension}"
-    staged.add(path, content)
+    staged.add(path, written.content)
     journal.format = chosen.name
     journal.file_path = f"journals/{journal.period}/{path.name}"
-    journal.file_sha256 = _sha256(content)
+    journal.file_sha256 = _sha256(written.content)
     journal.save()
+    return written
+
+
+def _said(line: JournalLine) -> tuple[str, str, str, Decimal]:
+    """Return what a line tells the ledger."""
+    return line.payer_key, line.fund_org, line.natural_account, line.debit - line.credit
 
 
 def _locked(journal: Journal, state: Journal.State, participle: str) -> Journal:

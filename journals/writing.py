@@ -1,6 +1,7 @@
 """Which format is meant by a name, and a journal as formats read it."""
 
 import re
+from collections.abc import Iterable
 
 from billing.errors import BillingError
 from billing.models import Policy
@@ -47,8 +48,8 @@ def as_format(template: JournalTemplate) -> TemplateFormat:
     )
 
 
-def document_of(journal: Journal) -> Document:
-    """Return a journal as formats read it, from its stored lines."""
+def document_of(journal: Journal, lines: Iterable[JournalLine] | None = None) -> Document:
+    """Return a journal as formats read it, from its stored lines where they are not at hand."""
     return Document(
         number=journal.number,
         period=str(journal.period),
@@ -76,7 +77,7 @@ def document_of(journal: Journal) -> Document:
                 contracted_cost=line.contracted_cost,
                 segments=line.segments,
             )
-            for line in journal.lines.order_by("number")
+            for line in (journal.lines.order_by("number") if lines is None else lines)
         ],
         segments=segment_names(journal),
     )

@@ -8,7 +8,7 @@ from .documents import Document, Line
 
 def sample(segments: tuple[str, ...] = ()) -> Document:
     """Return a journal of two pairs, one of them a credit, with texts that want quoting."""
-    lines = []
+    lines: list[Line] = []
     for reference, amount, fund_org, service in (
         ("2025-01-0001", Decimal("1250.40"), "BIO-001", "Compute"),
         ("2025-01-0002", Decimal("-25.00"), "CHEM-014", "Storage, archived"),
