@@ -1,1 +1,674 @@
-"""The screen of charges."""
+"""Charges: the queue of those to review, all of them as delivered, and the verbs of the review."""
+
+import datetime
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import SpooledTemporaryFile
+from typing import Any, ClassVar
+
+from django import forms
+from django.conf import settings
+from django.contrib import admin, messages
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.core import signing
+from django.core.exceptions import PermissionDenied
+from django.core.files.uploadedfile import UploadedFile
+from django.db.models import Count, Q, QuerySet, Sum
+from django.http import FileResponse, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import path, reverse
+from django.utils import timezone
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+
+from .. import review, review_sheets
+from ..audit import Actor
+from ..errors import BillingError
+from ..models import Charge, Flag, HeldCharge, ReviewDecision
+from .base import (
+    FrozenAdmin,
+    LargeTableMixin,
+    Verb,
+    actor_of,
+    amount_column,
+    badge,
+    change_url,
+    differences,
+    link,
+    period_filter,
+)
+
+State = Charge.State
+PERMISSION = "billing.review_charges"
+TONES = {
+    State.CLEAR: "good",
+    State.HELD: "warn",
+    State.APPROVED: "good",
+    State.REJECTED: "bad",
+    State.ABSORBED: "info",
+}
+MAX_SHEET_BYTES = 64 * 1024**2
+SHEET_KEPT_SECONDS = 24 * 3600
+SHOWN_ROWS = 500
+
+FACTS = (
+    ("What it was for", ("service_name", "service_category", "charge_category", "charge_class", "charge_frequency")),
+    ("Resource", ("resource_name", "resource_id", "resource_type", "region_id", "sku_id", "sku_price_id")),
+    (
+        "Price and quantity",
+        (
+            "pricing_category",
+            "pricing_quantity",
+            "pricing_unit",
+            "pricing_currency",
+            "list_unit_price",
+            "contracted_unit_price",
+            "consumed_quantity",
+            "consumed_unit",
+            "commitment_discount_id",
+            "commitment_discount_status",
+        ),
+    ),
+    (
+        "Provider",
+        (
+            "provider_name",
+            "publisher_name",
+            "invoice_id",
+            "billing_account_id",
+            "billing_account_name",
+            "sub_account_id",
+            "sub_account_name",
+        ),
+    ),
+)
+
+
+class Refused(BillingError):
+    """A decision that held for no charge."""
+
+
+class NoteForm(forms.Form):
+    note = forms.CharField(
+        required=False, widget=forms.Textarea(attrs={"rows": 3}), help_text="Kept with the decision."
+    )
+
+
+class RejectForm(NoteForm):
+    reason = forms.ChoiceField(choices=[("", "Choose…"), *ReviewDecision.Reason.choices], label="Why nobody should pay")
+    field_order = ("reason", "note")
+
+    def clean(self) -> dict[str, Any]:
+        data = super().clean() or self.cleaned_data
+        if reason := data.get("reason"):
+            try:
+                review.check_reason(reason, data.get("note", ""))
+            except review.ReasonMissing as error:
+                self.add_error("note", str(error))
+        return data
+
+
+class CorrectForm(NoteForm):
+    pi = forms.CharField(label="PI", required=False, help_text="E-mail address. Empty fields stay as they are.")
+    project = forms.CharField(required=False, help_text="Code; made if there is none of it.")
+    fund_org = forms.CharField(label="Fund/org", required=False)
+    split = forms.CharField(
+        required=False, help_text="In place of one fund/org: several with their percent, such as A=60; B=40."
+    )
+    natural_account = forms.CharField(required=False)
+    cost_center = forms.CharField(required=False)
+    approve = forms.BooleanField(label="Approve in the same act", required=False, initial=True)
+    field_order = ("pi", "project", "fund_org", "split", "natural_account", "cost_center", "approve", "note")
+
+    def clean(self) -> dict[str, Any]:
+        data = super().clean() or self.cleaned_data
+        shares: tuple[Any, ...] = ()
+        if data.get("split"):
+            try:
+                shares = tuple(review.parse_shares(data["split"]).items())
+            except review.BadSplit as error:
+                self.add_error("split", str(error))
+                return data
+        correction = review.Correction(
+            shares=shares,
+            **{name: data.get(name, "") for name in ("pi", "project", "fund_org", "natural_account", "cost_center")},
+        )
+        try:
+            data["correction"] = correction.checked()
+        except review.BadPI as error:
+            self.add_error("pi", str(error))
+        except BillingError as error:
+            self.add_error(None, str(error))
+        return data
+
+
+@dataclass(frozen=True)
+class Step:
+    """A verb of the review as the admin offers it: for one charge or for many."""
+
+    name: str
+    label: str
+    button: str
+    question: str
+    run: Callable[[Any, dict[str, Any], Actor, datetime.datetime], review.Decided]
+    states: frozenset[str]
+    form: type[forms.Form] = NoteForm
+    is_dangerous: bool = False
+    is_primary: bool = False
+
+
+def _approve(charges: Any, data: dict[str, Any], actor: Actor, now: datetime.datetime) -> review.Decided:
+    return review.approve(charges=charges, note=data["note"], actor=actor, now=now)
+
+
+def _reject(charges: Any, data: dict[str, Any], actor: Actor, now: datetime.datetime) -> review.Decided:
+    return review.reject(charges=charges, reason=data["reason"], note=data["note"], actor=actor, now=now)
+
+
+def _absorb(charges: Any, data: dict[str, Any], actor: Actor, now: datetime.datetime) -> review.Decided:
+    return review.absorb(charges=charges, note=data["note"], actor=actor, now=now)
+
+
+def _correct(charges: Any, data: dict[str, Any], actor: Actor, now: datetime.datetime) -> review.Decided:
+    return review.reattribute(
+        charges=charges,
+        correction=data["correction"],
+        approve=data["approve"],
+        note=data["note"],
+        actor=actor,
+        now=now,
+    )
+
+
+def _undo(charges: Any, data: dict[str, Any], actor: Actor, now: datetime.datetime) -> review.Decided:
+    return review.undo(charges=charges, note=data["note"], actor=actor, now=now)
+
+
+STEPS = {
+    step.name: step
+    for step in (
+        Step(
+            name="approve",
+            label="Approve…",
+            button="Approve",
+            question="The PI's fund/orgs pay what is approved. Charges without PI or fund/org are skipped.",
+            run=_approve,
+            states=frozenset({State.HELD}),
+            is_primary=True,
+        ),
+        Step(
+            name="correct",
+            label="Correct…",
+            button="Correct",
+            question="Say who pays. The facts as delivered stay, and so does every decision.",
+            run=_correct,
+            states=frozenset({State.CLEAR, State.HELD, State.APPROVED}),
+            form=CorrectForm,
+        ),
+        Step(
+            name="reject",
+            label="Reject…",
+            button="Reject",
+            question="Nobody pays what is rejected: it is on no statement and in no journal.",
+            run=_reject,
+            states=frozenset({State.CLEAR, State.HELD}),
+            form=RejectForm,
+            is_dangerous=True,
+        ),
+        Step(
+            name="absorb",
+            label="Absorb…",
+            button="Absorb",
+            question="The center's own fund/org pays what is absorbed, through the journal.",
+            run=_absorb,
+            states=frozenset({State.CLEAR, State.HELD}),
+        ),
+        Step(
+            name="undo",
+            label="Undo…",
+            button="Undo the last decision",
+            question="The last decision is taken back: the charge is held again, or attributed as before.",
+            run=_undo,
+            states=frozenset(State),
+        ),
+    )
+}
+
+
+def _verb(step: Step) -> Verb:
+    def run(request: HttpRequest, charge: Charge, data: dict[str, Any]) -> str:
+        decided = step.run([charge.pk], data, actor_of(request), timezone.now())
+        if not decided.count:
+            raise Refused(str(decided))
+        return str(decided)
+
+    return Verb(
+        name=step.name,
+        label=step.label,
+        button=step.button,
+        permission=PERMISSION,
+        question=step.question,
+        form=step.form,
+        run=run,
+        offered=lambda charge: (
+            charge.state in step.states and not charge.withdrawn_in_id and charge.charged_in.takes_changes
+        ),
+        is_dangerous=step.is_dangerous,
+        is_primary=step.is_primary,
+    )
+
+
+def _action(step: Step) -> Callable[..., HttpResponse | None]:
+    @admin.action(description=step.label, permissions=["review"])
+    def action(modeladmin: "ReviewMixin", request: HttpRequest, queryset: "QuerySet[Charge]") -> HttpResponse | None:
+        return modeladmin.decide(request, queryset, step)
+
+    action.__name__ = step.name
+    return action
+
+
+class ReasonFilter(admin.SimpleListFilter):
+    title = "reason"
+    parameter_name = "reason"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(str(code), str(label)) for code, label in Flag.Code.choices]
+
+    def queryset(self, request: HttpRequest, queryset: "QuerySet[Charge]") -> "QuerySet[Charge]":
+        if not self.value():
+            return queryset
+        flagged = Flag.objects.filter(code=self.value(), is_resolved=False)
+        return queryset.filter(pk__in=flagged.values("charge"))
+
+
+class AmountFilter(admin.SimpleListFilter):
+    title = "amount billed"
+    parameter_name = "amount"
+    RANGES: ClassVar[dict[str, tuple[str, Q]]] = {
+        "credit": ("Below 0 (credits)", Q(billed_cost__lt=0)),
+        "zero": ("0", Q(billed_cost=0)),
+        "cents": ("Up to 1", Q(billed_cost__gt=0, billed_cost__lte=1)),
+        "tens": ("1 to 100", Q(billed_cost__gt=1, billed_cost__lte=100)),
+        "hundreds": ("100 to 1,000", Q(billed_cost__gt=100, billed_cost__lte=1_000)),
+        "thousands": ("More than 1,000", Q(billed_cost__gt=1_000)),
+    }
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(name, label) for name, (label, _) in self.RANGES.items()]
+
+    def queryset(self, request: HttpRequest, queryset: "QuerySet[Charge]") -> "QuerySet[Charge]":
+        chosen = self.RANGES.get(self.value() or "")
+        return queryset.filter(chosen[1]) if chosen else queryset
+
+
+class PresenceFilter(admin.SimpleListFilter):
+    """Who pays: known, or missing something."""
+
+    title = "who pays"
+    parameter_name = "payer"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("no-pi", "No PI"), ("no-fund", "No fund/org or split"), ("known", "PI and fund/org known")]
+
+    def queryset(self, request: HttpRequest, queryset: "QuerySet[Charge]") -> "QuerySet[Charge]":
+        unfunded = Q(fund_org="", payer_split__isnull=True)
+        match self.value():
+            case "no-pi":
+                return queryset.filter(pi__isnull=True)
+            case "no-fund":
+                return queryset.filter(unfunded)
+            case "known":
+                return queryset.filter(~unfunded, pi__isnull=False)
+        return queryset
+
+
+class StandingFilter(admin.SimpleListFilter):
+    title = "delivery"
+    parameter_name = "standing"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("live", "In force"), ("withdrawn", "Withdrawn or replaced")]
+
+    def queryset(self, request: HttpRequest, queryset: "QuerySet[Charge]") -> "QuerySet[Charge]":
+        if self.value() in ("live", "withdrawn"):
+            return queryset.filter(withdrawn_in__isnull=self.value() == "live")
+        return queryset
+
+
+class ReviewMixin(FrozenAdmin):
+    """Columns and actions that the queue and the list of all charges share."""
+
+    list_select_related = ("source", "pi", "project", "charged_in")
+    search_fields = ("pi__email", "pi__name", "project__code", "resource_id", "resource_name", "fund_org")
+    search_help_text = "PI, project, resource or fund/org"
+    ordering = ("-id",)
+    list_display_links = None
+
+    class Media:
+        css: ClassVar[dict[str, list[str]]] = {"all": ["openchargeback/review.css"]}
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return request.user.has_perm("billing.view_charge")  # type: ignore[union-attr]
+
+    def has_review_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm(PERMISSION)  # type: ignore[union-attr]
+
+    def get_queryset(self, request: HttpRequest) -> "QuerySet[Any]":
+        return super().get_queryset(request).prefetch_related(review_sheets.open_flags(), "payer_split__shares")
+
+    @admin.display(description="charge")
+    def charge_link(self, charge: Charge) -> SafeString:
+        return link(reverse("admin:billing_charge_change", args=[charge.pk]), f"{charge.pk}")
+
+    @admin.display(description="reasons")
+    def reasons(self, charge: Charge) -> SafeString | str:
+        return reason_badges(charge.open_flags)  # type: ignore[attr-defined]
+
+    @admin.display(description="PI")
+    def pi_email(self, charge: Charge) -> str:
+        return charge.pi.email if charge.pi else "–"
+
+    @admin.display(description="project")
+    def project_code(self, charge: Charge) -> str:
+        return charge.project.code if charge.project else "–"
+
+    @admin.display(description="fund/org")
+    def payers(self, charge: Charge) -> str:
+        return payers_text(charge) or "–"
+
+    @admin.display(description="resource")
+    def resource_text(self, charge: Charge) -> SafeString | str:
+        name = charge.resource
+        return format_html('<span title="{}">{}</span>', name, f"…{name[-40:]}") if len(name) > 42 else name
+
+    @admin.display(description="period")
+    def month(self, charge: Charge) -> str:
+        return str(charge.charged_in)
+
+    def decide(self, request: HttpRequest, queryset: "QuerySet[Charge]", step: Step) -> HttpResponse | None:
+        """Ask about a selection on a page of its own, then call the step's verb once for all of it."""
+        chosen = Charge.objects.filter(pk__in=queryset.order_by().values("pk"))
+        totals = list(
+            chosen.order_by("currency").values("currency").annotate(number=Count("pk"), billed=Sum("billed_cost"))
+        )
+        number = sum(row["number"] for row in totals)
+        is_confirmed = "confirmed" in request.POST
+        form = step.form(request.POST if is_confirmed else None)
+        if is_confirmed and request.POST["confirmed"] != str(number):
+            messages.warning(request, f"The selection changed meanwhile: it has {review.counted(number)} now.")
+        elif is_confirmed and form.is_valid():
+            try:
+                decided = step.run(chosen, form.cleaned_data, actor_of(request), timezone.now())
+            except BillingError as error:
+                messages.error(request, str(error))
+            else:
+                self._tell(request, decided)
+                return None
+        context = {
+            **self.admin_site.each_context(request),
+            "title": step.button,
+            "subtitle": review.counted(number),
+            "opts": self.opts,
+            "form": form,
+            "step": step,
+            "number": number,
+            "totals": totals,
+            "sample": chosen.select_related(*self.list_select_related)
+            .prefetch_related(review_sheets.open_flags(), "payer_split__shares")
+            .order_by("-id")[:10],
+            "selected": request.POST.getlist(ACTION_CHECKBOX_NAME),
+            "select_across": request.POST.get("select_across", "0"),
+            "checkbox_name": ACTION_CHECKBOX_NAME,
+            "back": request.get_full_path(),
+            "media": self.media + form.media,
+        }
+        return TemplateResponse(request, "admin/billing/charge/decide.html", context)
+
+    def _tell(self, request: HttpRequest, decided: review.Decided) -> None:
+        level = messages.ERROR if not decided.count else messages.WARNING if decided.skipped else messages.SUCCESS
+        messages.add_message(request, level, str(decided))
+
+
+class SheetForm(forms.Form):
+    file = forms.FileField(label="Spreadsheet", help_text="The .xlsx that “Export to spreadsheet” wrote, filled in.")
+
+    def clean_file(self) -> UploadedFile:
+        file: UploadedFile = self.cleaned_data["file"]
+        if (file.size or 0) > MAX_SHEET_BYTES:
+            raise forms.ValidationError(f"The file exceeds {MAX_SHEET_BYTES // 1024**2} MB. Apply it in parts.")
+        return file
+
+
+@admin.register(HeldCharge)
+class HeldChargeAdmin(ReviewMixin):
+    list_display = (
+        "charge_link",
+        "reasons",
+        amount_column("billed_cost", "billed", currency="currency"),
+        "pi_email",
+        "project_code",
+        "payers",
+        "source",
+        "service_name",
+        "resource_text",
+        "month",
+    )
+    list_filter = (period_filter("charged_in"), ReasonFilter, "source", AmountFilter, PresenceFilter)
+    sortable_by = ("charge_link", "billed_cost_amount")
+    change_list_template = "admin/billing/charge/queue.html"
+    actions = tuple(_action(STEPS[name]) for name in ("approve", "correct", "reject", "absorb", "undo"))
+
+    def get_urls(self) -> list[Any]:
+        return [
+            path("export/", self.admin_site.admin_view(self.export_view), name="billing_heldcharge_export"),
+            path("apply/", self.admin_site.admin_view(self.apply_view), name="billing_heldcharge_apply"),
+            *super().get_urls(),
+        ]
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Lead to the charge's own page, which it keeps when it leaves the queue."""
+        return HttpResponseRedirect(reverse("admin:billing_charge_change", args=[object_id]))
+
+    def export_view(self, request: HttpRequest) -> HttpResponse:
+        """Write the queue, as filtered, to a spreadsheet."""
+        if not self.has_review_permission(request):
+            raise PermissionDenied
+        charges = self.get_changelist_instance(request).get_queryset(request)
+        file = SpooledTemporaryFile(max_size=4 * 1024**2)  # noqa: SIM115 (the response closes it)
+        chosen = Charge.objects.filter(pk__in=charges.order_by().values("pk"))
+        review_sheets.export(charges=chosen, file=file)  # type: ignore[arg-type]
+        file.seek(0)
+        return FileResponse(
+            file,
+            as_attachment=True,
+            filename=f"charges-to-review-{timezone.localdate():%Y-%m-%d}.xlsx",
+            content_type="application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+        )
+
+    def apply_view(self, request: HttpRequest) -> HttpResponse:
+        """Take a spreadsheet, show what it would do, and do that once confirmed."""
+        if not self.has_review_permission(request):
+            raise PermissionDenied
+        if request.method == "POST" and "kept" in request.POST:
+            return self._apply_kept(request, request.POST["kept"])
+        form = SheetForm(request.POST, request.FILES) if request.method == "POST" else SheetForm()
+        context: dict[str, Any] = {}
+        if request.method == "POST" and form.is_valid():
+            file = form.cleaned_data["file"]
+            try:
+                planned = review_sheets.apply(file=file, dry_run=True, actor=actor_of(request), now=timezone.now())
+            except review_sheets.SheetRefused as error:
+                context = {"errors": error.errors[:SHOWN_ROWS], "error_count": len(error.errors)}
+            except BillingError as error:
+                form.add_error("file", str(error))
+            else:
+                context = {"planned": planned, "shown": planned.rows[:SHOWN_ROWS], "file_name": file.name}
+                if planned.rows:
+                    context["kept"] = signing.dumps([keep(file), request.user.pk], salt="review-sheet")
+        return TemplateResponse(
+            request,
+            "admin/billing/charge/apply.html",
+            {
+                **self.admin_site.each_context(request),
+                "title": "Apply a spreadsheet",
+                "opts": self.opts,
+                "form": form,
+                "back": reverse("admin:billing_heldcharge_changelist"),
+                "media": self.media,
+                **context,
+            },
+        )
+
+    def _apply_kept(self, request: HttpRequest, token: str) -> HttpResponse:
+        again = HttpResponseRedirect(reverse("admin:billing_heldcharge_apply"))
+        try:
+            name, user = signing.loads(token, salt="review-sheet", max_age=SHEET_KEPT_SECONDS)
+            if user != request.user.pk:
+                raise signing.BadSignature
+            with (sheets_folder() / name).open("rb") as file:
+                applied = review_sheets.apply(file=file, actor=actor_of(request), now=timezone.now())
+        except (signing.BadSignature, FileNotFoundError):
+            messages.error(request, "This preview is no longer there. Upload the spreadsheet again.")
+            return again
+        except BillingError as error:
+            messages.error(request, f"{str(error)[:1000]} Upload it again to see every line.")
+            return again
+        (sheets_folder() / name).unlink(missing_ok=True)
+        messages.success(request, str(applied))
+        return HttpResponseRedirect(reverse("admin:billing_heldcharge_changelist"))
+
+
+@admin.register(Charge)
+class ChargeAdmin(LargeTableMixin, ReviewMixin):
+    list_display = (
+        "charge_link",
+        "state_badge",
+        amount_column("billed_cost", "billed", currency="currency"),
+        "pi_email",
+        "project_code",
+        "payers",
+        "source",
+        "service_name",
+        "resource_text",
+        "charge_category",
+        "month",
+    )
+    list_filter = (
+        period_filter("charged_in"),
+        "state",
+        "source",
+        ReasonFilter,
+        AmountFilter,
+        PresenceFilter,
+        StandingFilter,
+    )
+    fields: Any = ()
+    change_form_template = "admin/billing/charge/change_form.html"
+    verbs = tuple(_verb(step) for step in STEPS.values())
+    actions = tuple(_action(STEPS[name]) for name in ("correct", "reject", "absorb", "undo"))
+
+    @admin.display(description="state")
+    def state_badge(self, charge: Charge) -> SafeString:
+        if charge.withdrawn_in_id:
+            return badge("Withdrawn")
+        return badge(charge.get_state_display(), TONES[State(charge.state)])
+
+    def buttons(self, request: HttpRequest, subject: Any) -> list[dict[str, Any]]:
+        is_decided = ReviewDecision.objects.filter(charge=subject.pk).exists()
+        return [each for each in super().buttons(request, subject) if is_decided or not each["url"].endswith("/undo/")]
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        charge = self.get_object(request, object_id)
+        context: dict[str, Any] = {}
+        if charge:
+            context = {
+                "tone": "" if charge.withdrawn_in_id else TONES[State(charge.state)],
+                "payers": payers_text(charge),
+                "flags": Flag.objects.filter(charge=charge.pk).order_by("is_resolved", "pk"),
+                "decisions": decisions_of(charge),
+                "amounts": [
+                    (charge._meta.get_field(name).verbose_name, getattr(charge, name))
+                    for name in ("billed_cost", "effective_cost", "list_cost", "contracted_cost")
+                ],
+                "facts": [
+                    (title, [(_label(name), getattr(charge, name)) for name in names if getattr(charge, name)])
+                    for title, names in FACTS
+                ],
+                "imported": charge.imported_in,
+                "replaced": _linked(charge.replaces),
+                "replaced_by": [_linked(each) for each in charge.replaced_by.order_by("pk")],
+            }
+        return super().change_view(request, object_id, form_url, context | (extra_context or {}))
+
+
+def payers_text(charge: Charge) -> str:
+    """Return the fund/org that pays, or the shares of several."""
+    if split := charge.payer_split:
+        return review.shares_text({share.fund_org: share.percent for share in split.shares.all()})
+    return charge.fund_org
+
+
+def reason_badges(flags: list[Flag]) -> SafeString | str:
+    return format_html_join(
+        " ",
+        '<span class="badge {}" title="{}">{}</span>',
+        (
+            (
+                "badge-bad" if flag.code in Flag.BLOCKING else "badge-warn",
+                flag.detail,
+                flag.get_code_display(),
+            )
+            for flag in flags
+        ),
+    )
+
+
+def decisions_of(charge: Charge) -> list[dict[str, Any]]:
+    """Return what was decided about a charge, the latest first, with what each decision changed."""
+    decisions = []
+    for decision in ReviewDecision.objects.filter(charge=charge.pk).order_by("-pk"):
+        before, after = differences(decision.before, decision.after)
+        shown = [name for name in after if not name.endswith("_id") and name != "undone"]
+        decisions.append(
+            {
+                "decision": decision,
+                "changes": [(name.replace("_", " "), before.get(name) or "–", after[name] or "–") for name in shown],
+            }
+        )
+    return decisions
+
+
+def _label(name: str) -> str:
+    return name.replace("_", " ").replace("sku", "SKU").replace(" id", " ID").capitalize().replace("Sku", "SKU")
+
+
+def _linked(charge: Charge | None) -> dict[str, Any] | None:
+    return {"charge": charge, "url": change_url(charge)} if charge else None
+
+
+def sheets_folder() -> Path:
+    """Return where spreadsheets wait between their preview and its confirmation."""
+    folder = Path(settings.VAR_DIR) / "review-sheets"
+    folder.mkdir(mode=0o750, parents=True, exist_ok=True)
+    return folder
+
+
+def keep(file: UploadedFile) -> str:
+    """Keep an upload under a name of our own until it is confirmed; throw away those nobody confirmed."""
+    folder = sheets_folder()
+    for old in folder.glob("*.xlsx"):
+        if old.stat().st_mtime < time.time() - SHEET_KEPT_SECONDS:
+            old.unlink(missing_ok=True)
+    name = f"{uuid.uuid4().hex}.xlsx"
+    file.seek(0)
+    with (folder / name).open("xb") as kept:
+        for chunk in file.chunks():
+            kept.write(chunk)
+    return name
