@@ -8,7 +8,7 @@ from reportlab.lib.pagesizes import LETTER
 from reportlab.pdfgen.canvas import Canvas
 
 from .document import Figures, Line, Resource, Section, StatementDocument, long_date, money, money_with_currency
-from .lettering import BOLD, MINUS, REGULAR, Lettering, Raw, cleaned, width
+from .lettering import BOLD, MINUS, REGULAR, Lettering, Raw, cleaned, stream, width
 from .tagging import Structure
 
 PAGE_WIDTH, PAGE_HEIGHT = LETTER
@@ -469,12 +469,11 @@ class _Sheet:
         canvas.setCreator("OpenChargeback")
         issued = document.issued_on
         canvas.setDateFormatter(lambda *_: f"D:{issued:%Y%m%d}000000Z")
-        # ReportLab would start each page with a font of its own that is not embedded.
-        canvas._preamble = ""
-        for code in self.pages:
-            canvas._code.extend(code)
-            canvas.showPage()
         pdf = canvas._doc
+        for code in self.pages:
+            canvas.showPage()
+            # ReportLab would begin each page with a font that is not embedded, and write it as base 85.
+            pdf.Pages.pages[-1].Contents = stream("\n".join(code).encode("latin-1"))
         pdf.idToObject["BasicFonts"].dict.clear()
         self.letters.add_to(pdf)
         self.structure.add_to(pdf)

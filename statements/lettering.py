@@ -292,13 +292,13 @@ class EmbeddedFont:
         name = f"AAAAAA+{self.face.name}"
         extents = self.face.font.get_font_extents("ltr")
         ascent, descent = (round(value * self.face.scale) for value in (extents.ascender, extents.descender))
-        file = _stream(data, f" /Length1 {len(data)}")
+        file = stream(data, f" /Length1 {len(data)}")
         descriptor = Raw(
             f"<< /Type /FontDescriptor /FontName /{name} /Flags 4 /FontBBox [-1000 {descent} 3000 {ascent}] "
             f"/ItalicAngle 0 /Ascent {ascent} /Descent {descent} /CapHeight 714 /StemV 80 "
             f"/FontFile2 {reference(document, file)} >>"
         )
-        to_glyph = _stream(b"".join(new_numbers[glyph].to_bytes(2, "big") for glyph in self.glyphs))
+        to_glyph = stream(b"".join(new_numbers[glyph].to_bytes(2, "big") for glyph in self.glyphs))
         widths = " ".join(str(self.face.width(glyph)) for glyph in self.glyphs)
         descendant = Raw(
             f"<< /Type /Font /Subtype /CIDFontType2 /BaseFont /{name} "
@@ -309,7 +309,7 @@ class EmbeddedFont:
         font = Raw(
             f"<< /Type /Font /Subtype /Type0 /BaseFont /{name} /Encoding /Identity-H "
             f"/DescendantFonts [{reference(document, descendant)}] "
-            f"/ToUnicode {reference(document, _stream(self._to_unicode()))} >>"
+            f"/ToUnicode {reference(document, stream(self._to_unicode()))} >>"
         )
         document.Reference(font)
         document.idToObject["BasicFonts"].dict[self.resource] = font
@@ -415,7 +415,8 @@ class Raw(pdfdoc.PDFObject):
         return self.text
 
 
-def _stream(data: bytes, more: str = "") -> Raw:
+def stream(data: bytes, more: str = "") -> Raw:
+    """Return a compressed stream; `more` goes into its dictionary."""
     packed = zlib.compress(data)
     return Raw(
         b"<< /Filter /FlateDecode /Length %d%s >>\nstream\n" % (len(packed), more.encode()) + packed + b"\nendstream"
