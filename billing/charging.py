@@ -246,11 +246,14 @@ def stamp_project_splits(period: BillingPeriod) -> int:
                 .exclude(payer_split=split.pk)
                 .update(payer_split=split.pk)
             )
-    stale = _in_storage_order(period).filter(payer_split__in=[split.pk for split in splits])
-    for split in splits:
-        stale = stale.exclude(_holds(split, splits), payer_split=split.pk)
-    stale = stale.exclude(attributed_by=Charge.AttributedBy.DECISION)
-    return stamped + stale.update(payer_split=None)
+    # In bunches: SQLite takes no condition of more than a thousand terms.
+    for start in range(0, len(splits), BATCH):
+        bunch = splits[start : start + BATCH]
+        stale = _in_storage_order(period).filter(payer_split__in=[split.pk for split in bunch])
+        for split in bunch:
+            stale = stale.exclude(_holds(split, splits), payer_split=split.pk)
+        stamped += stale.exclude(attributed_by=Charge.AttributedBy.DECISION).update(payer_split=None)
+    return stamped
 
 
 @dataclass(slots=True)

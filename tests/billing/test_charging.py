@@ -32,6 +32,7 @@ from billing.models import (
     CostMeasureChange,
     ExchangeRate,
     PayerLine,
+    PayerSplit,
     Source,
 )
 from billing.money import to_cents
@@ -368,6 +369,18 @@ def test_a_split_that_was_shortened_gives_its_charges_back():
     assert charge.payer_split == split, "computing writes nothing"
     charge_it()
     assert by_fund() == {"BIO-001": Decimal(10)}
+
+
+def test_more_splits_than_a_condition_has_terms(monkeypatch):
+    monkeypatch.setattr(charging, "BATCH", 2)
+    for code in "abcde":
+        build.a_split({code.upper(): "100"}, project=build.a_project(code), valid_until=datetime.date(2025, 1, 9))
+        build.a_charge("1", project=code, charge_period_start=dated(9))
+    charge_it()
+    assert set(by_fund()) == set("ABCDE")
+    PayerSplit.objects.update(valid_until=datetime.date(2025, 1, 8))
+    charge_it()
+    assert by_fund() == {"BIO-001": Decimal(1)}
 
 
 def test_a_closed_month_keeps_the_splits_it_was_closed_with():

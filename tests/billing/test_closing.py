@@ -3,6 +3,7 @@
 import datetime
 import json
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from django.core.management import CommandError, ManagementUtility, call_command
@@ -77,12 +78,10 @@ def test_a_month_goes_all_the_way(period, checks):
     period = act(closing.finalize, period, notes="Signed off by the dean.")
     period.refresh_from_db()
     assert (period.status, period.finalized_at, period.notes) == ("finalized", build.NOW, "Signed off by the dean.")
-    events = AuditEvent.objects.order_by("id")
-    assert [event.action for event in events] == ["period.review_started", "period.closed", "period.finalized"]
-    assert [(event.before["status"], event.after["status"]) for event in events] == [
-        ("open", "review"),
-        ("review", "closed"),
-        ("closed", "finalized"),
+    assert list(AuditEvent.objects.order_by("id").values_list("action", "before__status", "after__status")) == [
+        ("period.review_started", "open", "review"),
+        ("period.closed", "review", "closed"),
+        ("period.finalized", "closed", "finalized"),
     ]
 
 
@@ -118,7 +117,7 @@ STEPS = {
     "finalized": lambda period: act(closing.finalize, period),
     "open": lambda period: act(closing.reopen, period, reason="late invoice"),
 }
-STAMPS = {
+STAMPS: dict[str, Any] = {
     "open": {},
     "review": {"review_until": SOON},
     "closed": {"closed_at": build.NOW},
@@ -129,7 +128,7 @@ STAMPS = {
 @pytest.mark.parametrize("to", STEPS)
 @pytest.mark.parametrize("at", STAMPS)
 def test_a_period_takes_the_steps_of_its_table_and_no_other(at, to, checks):
-    period = build.a_period(status=at, **STAMPS[at])
+    period = build.a_period("2025-01", status=at, **STAMPS[at])
     if to in BillingPeriod.TRANSITIONS[Status(at)] or at == to == "review":
         assert STEPS[to](period).status == to
     else:
@@ -153,9 +152,8 @@ def test_reopening_needs_a_reason(closed):
 def test_reopening_clears_the_stamps_and_the_audit_trail_keeps_them(closed):
     period = act(closing.reopen, closed, reason="late invoice")
     assert (period.status, period.closed_at, period.closed_by) == ("open", None, "")
-    event = AuditEvent.objects.get(action="period.reopened")
-    assert event.note == "late invoice"
-    assert event.before["closed_by"] == "somebody"
+    event = AuditEvent.objects.filter(action="period.reopened").values("note", "before__closed_by").get()
+    assert event == {"note": "late invoice", "before__closed_by": "somebody"}
 
 
 def test_a_period_goes_back_in_review_until_the_day_it_had_or_a_new_one(period):
@@ -222,11 +220,13 @@ def test_the_command_lists_periods_with_their_figures(capsys):
     build.a_charge("7", currency="EUR", flags=("pattern_match",))
     build.a_source("hpc", subsidy_fund_org="PROVOST")
     build.a_charge("0", source="hpc", list_cost=Decimal(80), contracted_cost=Decimal(80))
-    build.a_period("2025-02")
+    build.a_charge("9", currency="EUR", period="2025-02")
+    build.a_charge("3", withdrawn_in=build.an_import())
     charging.make_payer_lines(period=build.a_period(), actor=build.SOMEBODY, now=build.NOW)
     listed = json.loads(run("list", "--json", capsys=capsys))["periods"]
     assert [each["period"] for each in listed] == ["2025-02", "2025-01"]
-    january = listed[1]
+    february, january = listed
+    assert (february["charges"], february["billed"], february["due"]) == (1, {"EUR": "9.00"}, "0.00")
     assert (january["charges"], january["held"], january["due"]) == (3, 1, "100.01")
     assert january["billed"] == {"EUR": "7.00", "USD": "100.005"}
     text = run("list", capsys=capsys)
@@ -294,7 +294,7 @@ def test_the_command_and_the_engine_leave_the_same_rows_and_audit(capsys):
     by_engine, by_command = AuditEvent.objects.order_by("id")
     assert (by_engine.action, by_engine.object_id) == ("period.closed", str(one.pk))
     assert (by_command.action, by_command.object_id) == ("period.closed", str(other.pk))
-    assert by_engine.after.keys() == by_command.after.keys()
+    assert set(by_engine.after or {}) == set(by_command.after or {}) == {"status", "closed_at", "closed_by"}
     one.refresh_from_db()
     other.refresh_from_db()
     assert one.status == other.status == "closed"
