@@ -1,7 +1,8 @@
 """The floor: what reading a file and inserting its rows costs when nothing is checked, matched or decided.
 
 `csv.reader` over the file, and `executemany` (SQLite) or COPY (PostgreSQL) of every column of
-`billing_charge` into a table of the same columns and indexes, in one transaction. Prints seconds.
+`billing_charge` into a table of the same columns and indexes, in one transaction. Prints seconds
+and rows.
 """
 
 import csv
@@ -87,7 +88,10 @@ def _constant(name: str, kind: str) -> Any:
 
 
 def on_sqlite(migrated: Path, file: Path, scratch: Path) -> tuple[float, int]:
-    """Insert the file's rows into a fresh database; return seconds and how many."""
+    """Insert the file's rows into a fresh database; return seconds and how many.
+
+    The reader goes into `executemany` as it is, and SQL picks the columns: no Python runs per row.
+    """
     source = sqlite3.connect(f"file:{migrated}?mode=ro", uri=True)
     ddl = [
         sql
@@ -106,15 +110,37 @@ def on_sqlite(migrated: Path, file: Path, scratch: Path) -> tuple[float, int]:
         floor.execute(f"PRAGMA {pragma}")
     for sql in ddl:
         floor.execute(sql)
-    marks = ", ".join("?" * len(columns))
-    names = ", ".join(f'"{name}"' for name, _, _ in columns)
-    return _timed(
-        file,
-        columns,
-        lambda of: floor.executemany(f"INSERT INTO billing_charge ({names}) VALUES ({marks})", of),
-        before=lambda: floor.execute("BEGIN IMMEDIATE"),
-        after=lambda: floor.execute("COMMIT"),
-    )
+    csv.field_size_limit(1 << 30)
+    started = time.perf_counter()
+    with file.open(encoding="utf-8", newline="") as opened:
+        reader = csv.reader(opened)
+        header = next(reader)
+        names = ", ".join(f'"{name}"' for name, _, _ in columns)
+        values = ", ".join(_value(name, nullable, kind, header) for name, nullable, kind in columns)
+        floor.execute("BEGIN IMMEDIATE")
+        floor.executemany(f"INSERT INTO billing_charge ({names}) VALUES ({values})", reader)
+        floor.execute("COMMIT")
+    took = time.perf_counter() - started
+    (count,) = floor.execute("SELECT count(*) FROM billing_charge").fetchone()
+    return took, count
+
+
+def _value(name: str, nullable: bool, kind: str, header: list[str]) -> str:
+    """Return the SQL of a column's value: from the file, or something of the right kind."""
+    position = next((number for number, column in enumerate(header, 1) if FROM_FILE.get(column) == name), 0)
+    if name in AMOUNTS:
+        return f"CAST(?{position} * 100000000 AS INTEGER)"
+    if position:
+        return f"?{position}"
+    if name == "id":
+        return "NULL"
+    if name in ("pi_id", "project_id", "line_number"):
+        # As scattered over the index as owners are.
+        return "random() & 255"
+    if nullable:
+        return "NULL"
+    constant = _constant(name, kind)
+    return "x'30313233343536373839616263646566'" if constant == HASH else repr(constant)
 
 
 def on_postgresql(url: str, file: Path) -> tuple[float, int]:

@@ -82,13 +82,15 @@ class Bench:
     def manage(self, *arguments: str) -> Measured:
         return measured([sys.executable, "manage.py", *arguments], self.env)
 
-    def floor(self, file: Path) -> tuple[float, int]:
+    def floor(self, file: Path) -> tuple[float, float, int]:
+        """Return wall and CPU seconds, and rows."""
         where = ["postgresql", self.postgres_url, str(file)]
         if not self.postgres_url:
             where = ["sqlite", str(self.var / "db.sqlite3"), str(file), str(self.scratch / "floor.sqlite3")]
-        seconds, rows = measured([sys.executable, str(HERE / "floor.py"), *where], self.env).output.split()
+        run = measured([sys.executable, str(HERE / "floor.py"), *where], self.env)
+        seconds, rows = run.output.split()
         (self.scratch / "floor.sqlite3").unlink(missing_ok=True)
-        return float(seconds), int(rows)
+        return float(seconds), run.cpu, int(rows)
 
     def ingest(self, file: Path) -> tuple[Measured, dict[str, Any]]:
         run = self.manage("ingest", str(file), "-s", "aws", "--json")
@@ -103,7 +105,7 @@ def run_leg(bench: Bench, *, files: dict[int, Path], rows: int) -> dict[str, Any
     """Measure one vendor: the floor, a first import, the same again, and a changed re-delivery."""
     bench.manage("initialize")
     say(f"{bench.vendor}: floor …")
-    floor, floor_rows = bench.floor(files[rows])
+    floor, floor_cpu, floor_rows = bench.floor(files[rows])
     assert floor_rows == rows, f"the floor inserted {floor_rows} rows of {rows}"
     say(f"{bench.vendor}: first import …")
     first, result = bench.ingest(files[rows])
@@ -122,9 +124,11 @@ def run_leg(bench: Bench, *, files: dict[int, Path], rows: int) -> dict[str, Any
         "vendor": bench.vendor,
         "rows": rows,
         "floor_seconds": floor,
+        "floor_cpu_seconds": floor_cpu,
         "first": {key: value for key, value in asdict(first).items() if key != "output"},
         "again": {key: value for key, value in asdict(again).items() if key != "output"},
         "speed_of_floor": floor / first.wall,
+        "speed_of_floor_by_cpu": floor_cpu / first.cpu,
         "again_to_first": again.wall / first.wall,
         "sum_first_seconds": sum_first,
         "sum_best_seconds": sum_best,
@@ -179,14 +183,26 @@ def report(figures: dict[str, Any]) -> tuple[str, bool]:
         rows, first, again = leg["rows"], leg["first"], leg["again"]
         name = leg["vendor"]
         lines += [
-            (f"{name}: floor", (f"{leg['floor_seconds']:.1f} s  {rows / leg['floor_seconds']:,.0f} rows/s", "", "")),
+            (
+                f"{name}: floor",
+                (
+                    f"{leg['floor_seconds']:.1f} s  {rows / leg['floor_seconds']:,.0f} rows/s  "
+                    f"(CPU {leg['floor_cpu_seconds']:.1f} s)",
+                    "",
+                    "",
+                ),
+            ),
             (
                 f"{name}: first import",
                 (f"{first['wall']:.1f} s  {rows / first['wall']:,.0f} rows/s  (CPU {first['cpu']:.1f} s)", "", ""),
             ),
             (
                 f"{name}: speed of the floor",
-                judged(f"{leg['speed_of_floor']:.2f}", f"≥ {LEAST_SPEED}", leg["speed_of_floor"] >= LEAST_SPEED),
+                judged(
+                    f"{leg['speed_of_floor']:.2f} (by CPU {leg['speed_of_floor_by_cpu']:.2f})",
+                    f"≥ {LEAST_SPEED}",
+                    leg["speed_of_floor"] >= LEAST_SPEED,
+                ),
             ),
             (
                 f"{name}: peak memory, first import",
@@ -218,7 +234,10 @@ def report(figures: dict[str, Any]) -> tuple[str, bool]:
         lines.append(
             (
                 "SQLite: memory at a tenth of the rows",
-                judged(f"{peak:.0f} MiB (then {large:.0f})", "grows < 15 %", large < peak * 1.15),
+                # Below half a million rows it is what the program itself needs that is compared.
+                judged(f"{peak:.0f} MiB (then {large:.0f})", "grows < 15 %", large < peak * 1.15)
+                if figures["legs"][0]["rows"] >= 500_000
+                else (f"{peak:.0f} MiB (then {large:.0f})", "", ""),
             )
         )
     if pdfs := figures.get("statements"):

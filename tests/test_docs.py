@@ -1,0 +1,113 @@
+"""What the documents tell people to type works: every command parses, and the walk through them runs."""
+
+import re
+import shlex
+import shutil
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from django.core.management import CommandError, call_command, get_commands, load_command_class
+
+from billing.models import BillingPeriod
+from journals.models import Journal
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCUMENTS = [
+    ROOT / "README.md",
+    ROOT / "CHANGELOG.md",
+    *sorted((ROOT / "docs").rglob("*.md")),
+    ROOT / "fixtures/README.md",
+]
+WALK = ROOT / "docs" / "user-guide" / "commands.md"
+
+
+def words_of(text):
+    """Split a command as a shell does, without comment and redirection."""
+    return shlex.split(re.split(r"\s(?:\||>|&&)\s", text)[0], comments=True)
+
+
+def commands_in(path):
+    """Yield every `manage.py …` that a document shows, in blocks and in running text."""
+    text = path.read_text(encoding="utf-8")
+    for block in re.findall(r"```\w*\n(.*?)```", text, re.DOTALL):
+        yield from re.findall(r"manage(?:\.py)? ((?!\(\))[a-z_]+ ?.*)", block)
+    prose = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
+    yield from (" ".join(found.split()) for found in re.findall(r"`(?:\S*python )?manage\.py ([^`]+)`", prose))
+
+
+SHOWN = sorted({(str(path.relative_to(ROOT)), shown) for path in DOCUMENTS for shown in commands_in(path)})
+
+
+@pytest.mark.parametrize(("document", "shown"), SHOWN)
+def test_every_command_shown_parses(document, shown, capsys):
+    name, *arguments = words_of(shown)
+    parser = load_command_class(get_commands()[name], name).create_parser("manage.py", name)
+    # Where a document leaves something open (FILE…, N), any value stands for it.
+    filled = ["1" if word in ("N", "N…") else word.replace("…", "") or "x" for word in arguments]
+    try:
+        parser.parse_args(filled)
+    except (CommandError, SystemExit) as error:
+        pytest.fail(f"{document}: `manage.py {shown}` is wrong usage: {error} {capsys.readouterr().err}")
+
+
+def test_the_documents_show_every_command_of_ours():
+    ours = {
+        name for name, app in get_commands().items() if app in ("billing", "statements", "journals", "openchargeback")
+    }
+    assert ours == {shown.split()[0] for document, shown in SHOWN if document == "docs/user-guide/commands.md"}
+
+
+def test_every_make_target_shown_exists():
+    targets = set(re.findall(r"^([a-z][a-z-]*):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    shown = {
+        target
+        for path in DOCUMENTS
+        for target in re.findall(r"(?:^|`|&& )make ([a-z][a-z-]*)", path.read_text(encoding="utf-8"), re.MULTILINE)
+    }
+    assert {"demo", "serve", "test", "lint", "bench", "setup"} <= shown
+    assert shown <= targets
+
+
+def test_every_link_leads_somewhere():
+    broken = [
+        f"{path.relative_to(ROOT)}: {target}"
+        for path in DOCUMENTS
+        for target in re.findall(r"\]\(([^)#]+)[^)]*\)", path.read_text(encoding="utf-8"))
+        if "://" not in target and not (path.parent / target).exists()
+    ]
+    assert not broken
+
+
+def test_every_document_is_listed_in_the_index():
+    index = ROOT / "docs" / "README.md"
+    linked = {
+        index,
+        *((index.parent / target).resolve() for target in re.findall(r"\]\(([^)#]+)\)", index.read_text())),
+    }
+    assert set((ROOT / "docs").rglob("*.md")) <= linked
+
+
+@pytest.mark.django_db(transaction=True, reset_sequences=True)
+def test_the_walk_through_the_commands_runs_as_written(tmp_path, monkeypatch):
+    """Each line after `$` in the user guide, in order, on an empty database."""
+    shutil.copytree(ROOT / "fixtures" / "sample", tmp_path / "fixtures" / "sample")
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"```console\n(.*?)```", WALK.read_text(encoding="utf-8"), re.DOTALL)
+    lines = [line for block in blocks for line in block.splitlines()]
+    assert len(lines) > 25
+    assert all(line.startswith("$ manage.py ") for line in lines)
+    for line in lines:
+        arguments = words_of(line)[2:]
+        refused = None
+        try:
+            call_command(*arguments, stdout=StringIO(), stderr=StringIO())
+        except CommandError as error:
+            refused = error
+        assert bool(refused) == line.endswith("# exit 1"), f"{line}: {refused}"
+        assert refused is None or refused.returncode == 1
+    assert Journal.objects.get(period__month="2026-01-01").state == "posted"
+    assert {str(period): period.status for period in BillingPeriod.objects.all()} == {
+        "2026-01": "open",
+        "2026-02": "open",
+    }
