@@ -4,13 +4,12 @@ import datetime
 from collections import defaultdict
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from typing import Any
 
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.models import AnonymousUser
 from django.core.cache import cache
 from django.db.models import Count, Max, Q, Sum
-from django.urls import NoReverseMatch, reverse
+from django.urls import reverse
 
 from billing.admin.periods import Step, queue_url, steps_of
 from billing.models import BillingPeriod, Charge, Flag, Import, ImportTotal, Job, PayerLine, Policy, Source
@@ -158,7 +157,7 @@ def dashboard(*, month: str = "", user: AbstractBaseUser | AnonymousUser) -> Boa
             next_action=NextAction(
                 "Nothing has been imported yet. The first file opens its billing period.",
                 "Import files",
-                _url("admin:billing_import_upload"),
+                reverse("admin:billing_import_upload"),
             ),
             running=running,
             failed_jobs=failed_jobs,
@@ -206,11 +205,10 @@ def _asked(month: str, recent: list[BillingPeriod]) -> BillingPeriod | None:
 
 
 def _current(recent: list[BillingPeriod]) -> BillingPeriod | None:
-    """Return the oldest month still being worked on, else the newest."""
-    for waiting in ((Status.OPEN, Status.REVIEW), (Status.CLOSED,)):
-        if found := [period for period in recent if period.status in waiting]:
-            return min(found, key=lambda period: period.month)
-    return recent[0] if recent else None
+    """Return the oldest month that takes changes, else the oldest that is not finalized, else the newest."""
+    waiting = list(BillingPeriod.objects.exclude(status=Status.FINALIZED).order_by("month"))
+    taking = [period for period in waiting if period.takes_changes]
+    return next(iter(taking or waiting or recent), None)
 
 
 def _money(period: BillingPeriod) -> tuple[list[Money], int, int]:
@@ -344,14 +342,14 @@ def _next_action(board: Board) -> NextAction:
     """Say what the month waits for: the first thing that stands between it and its next step."""
     period = board.period
     assert period is not None
-    page = _url("admin:billing_billingperiod_change", period.pk)
+    page = reverse("admin:billing_billingperiod_change", args=[period.pk])
     of_period = f"?period={period}"
     if period.takes_changes:
         if not board.charges:
             return NextAction(
                 f"No charges of {period} yet. Import the deliveries of each source.",
                 "Import files",
-                _url("admin:billing_import_upload"),
+                reverse("admin:billing_import_upload"),
             )
         if board.held:
             what = "1 charge waits" if board.held == 1 else f"{board.held:,} charges wait"
@@ -360,12 +358,12 @@ def _next_action(board: Board) -> NextAction:
             return NextAction(
                 "Every charge is cleared. Issue the statements.",
                 "Go to statements",
-                _url("admin:statements_statement_changelist") + of_period,
+                reverse("admin:statements_statement_changelist") + of_period,
             )
         return NextAction("Statements are out. Close the period when no more changes are due.", "Go to period", page)
     if period.status == Status.CLOSED:
         states = {journal.state for journal in board.journals}
-        journals = _url("admin:journals_journal_changelist") + of_period
+        journals = reverse("admin:journals_journal_changelist") + of_period
         if Journal.State.SUBMITTED in states:
             return NextAction("A journal waits for the ledger's answer.", "Record the answer", journals)
         if Journal.State.POSTED not in states:
@@ -374,12 +372,5 @@ def _next_action(board: Board) -> NextAction:
     return NextAction(
         f"{period} is finalized; nothing is left to do.",
         "Go to billing periods",
-        _url("admin:billing_billingperiod_changelist"),
+        reverse("admin:billing_billingperiod_changelist"),
     )
-
-
-def _url(name: str, *args: Any) -> str:
-    try:
-        return reverse(name, args=args)
-    except NoReverseMatch:
-        return ""

@@ -6,8 +6,10 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
-# Review sheets, lists of funds and ordinary forms; only the page for deliveries takes more.
-SMALL_UPLOAD_BYTES = 32 * 1024**2
+# Forms of strangers (the sign-in page), and of people: review sheets and lists of funds. Only the page
+# for deliveries takes more.
+STRANGERS_BYTES = 1024**2
+PEOPLES_BYTES = 65 * 1024**2
 DELIVERIES = "/admin/billing/import/upload/"
 
 
@@ -22,7 +24,10 @@ class UploadLimitMiddleware:
             length = int(request.META.get("CONTENT_LENGTH") or 0)
         except ValueError:
             length = 0
-        limit = SMALL_UPLOAD_BYTES
+        if length <= STRANGERS_BYTES:
+            # Nearly every request: asks nothing about who sends it.
+            return self.get_response(request)
+        limit = PEOPLES_BYTES if request.user.is_authenticated else STRANGERS_BYTES
         if request.path == DELIVERIES and request.user.is_authenticated and request.user.is_staff:
             # The form's other fields and the seams between files come on top.
             limit = settings.MAX_UPLOAD_BYTES + 1024**2

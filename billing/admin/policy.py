@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils import timezone
-from django.utils.html import format_html, format_html_join
+from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 
 from .. import policies
@@ -257,13 +257,13 @@ class PolicyAdmin(FrozenAdmin):
         return super().changelist_view(request, {"title": "Policy", **(extra_context or {})})
 
     def _lines(self, lines: list[str]) -> str | SafeString:
-        return format_html_join(format_html("<br>"), "<code>{}</code>", ((line,) for line in lines)) or "–"
+        return format_html_join("", "<div><code>{}</code></div>", ((line,) for line in lines)) or "–"
 
     @admin.display(description="tag keys")
     def tag_keys_shown(self, policy: Policy) -> str | SafeString:
         return format_html_join(
-            format_html("<br>"),
-            "{}: <code>{}</code>",
+            "",
+            "<div>{}: <code>{}</code></div>",
             ((TAG_LABELS.get(name, name), ", ".join(keys)) for name, keys in policy.tag_keys.items()),
         )
 

@@ -1,0 +1,124 @@
+"""Real journeys in a browser: signing in, uploading, closing a month, and a console without complaints."""
+
+import pytest
+from django.urls import reverse
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.ui import WebDriverWait
+
+from billing.models import BillingPeriod, Job
+from tests import build
+
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
+
+PAGES = (
+    "admin:index",
+    "admin:billing_billingperiod_changelist",
+    "admin:billing_import_changelist",
+    "admin:billing_import_upload",
+    "admin:billing_heldcharge_changelist",
+    "admin:billing_charge_changelist",
+    "admin:billing_source_changelist",
+    "admin:billing_person_changelist",
+    "admin:billing_person_add",
+    "admin:billing_project_add",
+    "admin:billing_policy_edit",
+    "admin:billing_auditevent_changelist",
+    "admin:billing_user_add",
+    "admin:statements_statement_changelist",
+    "admin:journals_journal_changelist",
+)
+
+
+def sign_in(browser, live_server, name):
+    browser.get(live_server.url + reverse("login"))
+    browser.find_element(By.NAME, "username").send_keys(name)
+    browser.find_element(By.NAME, "password").send_keys("open sesame" + Keys.ENTER)
+    WebDriverWait(browser, 10).until(lambda _: "login" not in browser.current_url)
+
+
+def complaints(browser):
+    """Return what the console says against the page: refused by the policy, broken scripts, missing files."""
+    return [entry["message"] for entry in browser.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")]
+
+
+def test_the_main_pages_have_a_quiet_console_and_fit_a_phone(browser, live_server):
+    build.the_cast()
+    build.a_charge(flags=("missing_pi",))
+    sign_in(browser, live_server, "root")
+    for name in PAGES:
+        browser.set_window_size(1280, 900)
+        browser.get(live_server.url + reverse(name))
+        assert complaints(browser) == [], name
+    browser.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride", {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
+    )
+    try:
+        for name in ("admin:index", "admin:billing_import_upload", "admin:billing_policy_edit"):
+            browser.get(live_server.url + reverse(name))
+            assert browser.execute_script("return document.documentElement.scrollWidth") <= 390, name
+            assert browser.find_element(By.CSS_SELECTOR, ".site-menu summary").is_displayed()
+    finally:
+        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def test_a_reviewer_uploads_a_file_and_reads_how_it_goes(browser, live_server, tmp_path):
+    build.the_cast()
+    build.a_source("aws")
+    file = tmp_path / "aws_2025-01.csv"
+    file.write_text("BilledCost\n1\n")
+    sign_in(browser, live_server, "rex")
+    browser.find_element(By.LINK_TEXT, "Import files").click()
+    browser.find_element(By.NAME, "files").send_keys(str(file))
+    assert "aws_2025-01.csv" in browser.find_element(By.CSS_SELECTOR, "[data-chosen]").text
+    browser.find_element(By.CSS_SELECTOR, "input[value=Import]").click()
+    WebDriverWait(browser, 10).until(lambda _: Job.objects.exists())
+    job = Job.objects.get()
+    WebDriverWait(browser, 10).until(lambda _: f"/job/{job.pk}/" in browser.current_url)
+    Job.objects.filter(pk=job.pk).update(state=Job.State.RUNNING, done=40, total=100, message="Matching rows")
+    WebDriverWait(browser, 10).until(
+        lambda _: browser.find_element(By.CSS_SELECTOR, "[data-job-message]").text == "Matching rows"
+    )
+    Job.objects.filter(pk=job.pk).update(
+        state=Job.State.DONE, message="1 row imported.", result={"rows": 1}, finished_at=build.NOW
+    )
+    # The page loads anew by itself when the job is over.
+    WebDriverWait(browser, 10).until(lambda _: "1 row imported." in browser.page_source)
+    assert complaints(browser) == []
+
+
+def test_finance_closes_a_month_by_the_keyboard(browser, live_server):
+    build.the_cast()
+    charge = build.a_charge()
+    sign_in(browser, live_server, "fay")
+    browser.get(live_server.url + reverse("admin:billing_billingperiod_change", args=[charge.period_id]))
+    browser.find_element(By.LINK_TEXT, "Close period…").send_keys(Keys.ENTER)
+    browser.find_element(By.CSS_SELECTOR, "input[value='Close period']").send_keys(Keys.ENTER)
+    WebDriverWait(browser, 10).until(lambda _: "2025-01 is closed" in browser.page_source)
+    assert BillingPeriod.objects.get().status == "closed"
+    current = browser.find_element(By.CSS_SELECTOR, ".steps [aria-current=step]")
+    assert "Closed" in current.text
+
+
+def test_light_or_dark_follows_the_device_until_somebody_chooses(browser, live_server):
+    def device(scheme):
+        browser.execute_cdp_cmd(
+            "Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+        )
+
+    def shown():
+        return browser.execute_script("return document.documentElement.getAttribute('data-bs-theme')")
+
+    device("dark")
+    browser.get(live_server.url + reverse("login"))
+    browser.execute_script("localStorage.clear()")
+    browser.refresh()
+    assert shown() == "dark"
+    device("light")
+    # The page hears of it in its own time.
+    WebDriverWait(browser, 10).until(lambda _: shown() == "light")
+    browser.find_element(By.CSS_SELECTOR, "[data-color-mode-toggle]").click()
+    assert shown() == "dark"
+    browser.refresh()
+    assert shown() == "dark"
+    browser.execute_script("localStorage.clear()")
