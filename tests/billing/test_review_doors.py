@@ -1,0 +1,488 @@
+"""The review through its doors: engine, command and admin do the same; who may, and what is shown."""
+
+import io
+import json
+from decimal import Decimal
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+
+from billing import review
+from billing.models import AuditEvent, BillingPeriod, Charge, Flag, PayerSplitShare, ReviewDecision
+from billing.review import Correction
+from tests.build import NOW, SOMEBODY, a_charge, a_pi, a_policy, a_split
+
+pytestmark = pytest.mark.django_db
+
+QUEUE = reverse("admin:billing_heldcharge_changelist")
+ALL = reverse("admin:billing_charge_changelist")
+
+
+def command(*arguments):
+    out = io.StringIO()
+    call_command("review", *map(str, arguments), stdout=out)
+    return out.getvalue()
+
+
+def listed(*arguments):
+    return json.loads(command("list", *arguments, "--json"))["charges"]
+
+
+def messages_of(response):
+    return [str(message) for message in response.context["messages"]]
+
+
+def act(client, action, ids, *, url=QUEUE, seen=None, follow=True, **data):
+    """Choose charges in a list, then confirm the action's page."""
+    chosen = {"action": action, "_selected_action": ids, "select_across": "0"}
+    asked = client.post(url, {**chosen, "index": "0"})
+    if asked.status_code != 200:
+        return asked
+    return client.post(url, {**chosen, "confirmed": len(ids) if seen is None else seen, **data}, follow=follow)
+
+
+# The same through every door
+
+VERBS = {
+    "approve": (
+        lambda ids, by: review.approve(charges=ids, note="n", **by),
+        lambda ids: ["approve", "--id", *ids, "--note", "n"],
+        ("approve", {"note": "n"}),
+    ),
+    "reject": (
+        lambda ids, by: review.reject(charges=ids, reason="duplicate", note="n", **by),
+        lambda ids: ["reject", "--id", *ids, "--reason", "duplicate", "--note", "n"],
+        ("reject", {"reason": "duplicate", "note": "n"}),
+    ),
+    "absorb": (
+        lambda ids, by: review.absorb(charges=ids, note="n", **by),
+        lambda ids: ["absorb", "--id", *ids, "--note", "n"],
+        ("absorb", {"note": "n"}),
+    ),
+    "reattribute": (
+        lambda ids, by: review.reattribute(
+            charges=ids, correction=Correction(pi="new@u.edu", project="physics", fund_org="X-1"), note="n", **by
+        ),
+        lambda ids: [
+            *("reattribute", "--id", *ids, "--pi", "new@u.edu", "--project", "physics"),
+            *("--fund-org", "X-1", "--note", "n"),
+        ],
+        ("correct", {"pi": "new@u.edu", "project": "physics", "fund_org": "X-1", "note": "n"}),
+    ),
+    "split and approve": (
+        lambda ids, by: review.split(
+            charges=ids, shares={"A": Decimal(60), "B": Decimal(40)}, approve=True, note="n", **by
+        ),
+        lambda ids: ["reattribute", "--id", *ids, "--split", "A=60,B=40", "--approve", "--note", "n"],
+        ("correct", {"split": "A=60; B=40", "approve": "on", "note": "n"}),
+    ),
+    "undo": (
+        lambda ids, by: review.undo(charges=ids, note="n", **by),
+        lambda ids: ["undo", "--id", *ids, "--note", "n"],
+        ("undo", {"note": "n"}),
+    ),
+}
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_engine_command_and_admin_leave_the_same_rows_and_audit(verb, cast, client):
+    a_policy(center_fund_org="RC-1")
+    engine, arguments, (action, data) = VERBS[verb]
+    doors = {
+        door: [a_charge("10.00", flags=("pattern_match",)), a_charge("-4.00", flags=("missing_project",), project=None)]
+        for door in ("engine", "command", "admin")
+    }
+    if verb == "undo":
+        review.approve(charges=Charge.objects.held(), actor=SOMEBODY, now=NOW)
+    ids = {door: [charge.pk for charge in charges] for door, charges in doors.items()}
+    engine(ids["engine"], {"actor": SOMEBODY, "now": NOW})
+    command(*arguments(ids["command"]))
+    client.force_login(cast.reviewer)
+    act(client, action, ids["admin"], url=ALL if verb == "undo" else QUEUE, **data)
+
+    def left(door):
+        """Return all that a door left behind, less who, when and which charges."""
+        charges = Charge.objects.filter(pk__in=ids[door]).order_by("pk")
+        splits = [
+            sorted(PayerSplitShare.objects.filter(split=charge.payer_split).values_list("fund_org", "percent"))
+            for charge in charges
+        ]
+        rows = list(charges.values_list("state", "pi__email", "project__code", "fund_org", "attributed_by"))
+        decisions = list(
+            ReviewDecision.objects.filter(charge__in=ids[door], note="n")
+            .order_by("charge", "pk")
+            .values_list("action", "reason", "note", "before", "after")
+        )
+        events = list(
+            AuditEvent.objects.filter(object_type="charge", object_id__in=[str(pk) for pk in ids[door]], note="n")
+            .order_by("object_id", "pk")
+            .values_list("action", "before", "after", "note")
+        )
+        flags = list(Flag.objects.filter(charge__in=ids[door]).order_by("pk").values_list("code", "is_resolved"))
+        gestures = ReviewDecision.objects.filter(charge__in=ids[door], note="n").values("gesture").distinct().count()
+        undone = [each[-1].pop("undone", None) for each in decisions] + [each[2].pop("undone", None) for each in events]
+        return rows, splits, decisions, events, flags, gestures, [bool(each) for each in undone]
+
+    assert left("engine")[2], "the verb decided something"
+    assert left("engine") == left("command") == left("admin")
+    assert left("engine")[5] == 1
+
+
+def test_the_audit_trail_knows_the_door_and_who_acted(cast, client):
+    charges = [a_charge(flags=("pattern_match",)) for _ in range(2)]
+    command("approve", "--id", charges[0].pk, "--as", "rex")
+    client.force_login(cast.reviewer)
+    act(client, "approve", [charges[1].pk])
+    assert list(
+        AuditEvent.objects.filter(action="charge.approved").order_by("pk").values_list("actor__username", "via")
+    ) == [
+        ("rex", "command"),
+        ("rex", "web"),
+    ]
+
+
+# Commands
+
+
+def test_list_has_the_documented_keys():
+    charge = a_charge("1234.5678", flags=("pattern_match",), resource_name="big-box")
+    a_charge("1.00")
+    [row] = listed()
+    assert row == {
+        "id": charge.pk,
+        "period": "2025-01",
+        "source": "aws",
+        "pi": "ada@u.edu",
+        "project": "genomics",
+        "fund_org": "BIO-001",
+        "service": "Compute",
+        "resource": "big-box",
+        "billed": "1234.5678",
+        "currency": "USD",
+        "flags": [{"code": "pattern_match", "detail": ""}],
+        "state": "held",
+    }
+
+
+def test_list_as_a_table_sums_what_waits():
+    a_charge("10.00", flags=("missing_pi",), pi=None, payer_split=a_split({"A": "60", "B": "40"}))
+    a_charge("-2.50", flags=("pattern_match",), currency="EUR")
+    text = command("list")
+    assert "A=60; B=40" in text
+    assert "2 charges held, -2.50 EUR, 10.00 USD billed." in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["-p", "2025-01"], {"jan", "hpc", "credit"}),
+        (["--reason", "missing_pi"], {"feb"}),
+        (["--source", "hpc"], {"hpc"}),
+        (["--pi", "Mallory@u.edu"], {"credit"}),
+        (["-p", "2025-01", "--source", "aws", "--reason", "pattern_match"], {"jan", "credit"}),
+        ([], {"jan", "feb", "hpc", "credit"}),
+    ],
+)
+def test_list_is_narrowed_by_period_reason_source_and_pi(arguments, expected):
+    a_charge(flags=("pattern_match",), resource_name="jan")
+    a_charge(flags=("missing_pi",), pi=None, period="2025-02", resource_name="feb")
+    a_charge(flags=("project_ended",), source="hpc", resource_name="hpc")
+    a_charge("-1.00", flags=("pattern_match",), pi="mallory@u.edu", resource_name="credit")
+    assert {row["resource"] for row in listed(*arguments)} == expected
+
+
+def test_an_answered_reason_is_not_listed():
+    charge = a_charge(flags=("pattern_match", "missing_project"))
+    Flag.objects.filter(charge=charge, code="missing_project").update(is_resolved=True)
+    assert [flag["code"] for flag in listed()[0]["flags"]] == ["pattern_match"]
+    assert listed("--reason", "missing_project") == []
+
+
+def test_a_whole_period_is_approved_for_one_reason():
+    a_charge(flags=("pattern_match",))
+    a_charge(flags=("project_ended",))
+    a_charge(flags=("pattern_match",), period="2025-02")
+    out = json.loads(command("approve", "-p", "2025-01", "--reason", "pattern_match", "--json"))
+    assert out == {"decision": "approved", "count": 1, "skipped": {}, "skipped_ids": []}
+    assert Charge.objects.held().count() == 2
+
+
+def test_a_month_without_held_charges_is_no_error():
+    a_charge()
+    assert "there is none to decide about" in command("approve", "-p", "2025-01")
+
+
+def test_charges_asked_for_by_id_and_all_refused_are_an_error():
+    charge = a_charge(flags=("missing_pi",), pi=None)
+    with pytest.raises(CommandError, match="No charge approved; 1 skipped: no PI: correct who pays first."):
+        command("approve", "--id", charge.pk)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["approve", "--id", "999"], "There is no charge 999"),
+        (["reject", "--id", "1"], "needs a note"),
+        (["absorb", "--id", "1"], "Set it in the policy"),
+        (["reattribute", "--id", "1"], "Say who pays"),
+        (["reattribute", "--id", "1", "--pi", "nobody"], "is not an e-mail address"),
+        (["reattribute", "--id", "1", "--split", "A=50"], "sum to 50 percent"),
+        (["list", "-p", "2031-01"], "There is no billing period 2031-01"),
+        (["list", "--source", "nonsense"], "There is no source “nonsense”"),
+        (["list", "--pi", "nobody@u.edu"], "There is no PI “nobody@u.edu”"),
+        (["apply", "/nowhere/at/all.xlsx"], "cannot be read"),
+        (["export", "/nowhere/at/all.xlsx"], "cannot be written"),
+    ],
+)
+def test_what_cannot_be_is_said_and_nothing_is_decided(arguments, message):
+    with pytest.raises(CommandError, match=message):
+        command(*arguments)
+    assert not ReviewDecision.objects.exists()
+
+
+# The admin
+
+
+@pytest.fixture
+def queue(cast, client):
+    """Six held charges that differ in what the queue filters by, and one that is clear; by a reviewer."""
+    client.force_login(cast.reviewer)
+    made = {
+        "jan": a_charge("0.50", flags=("pattern_match",)),
+        "feb": a_charge("50.00", flags=("pattern_match",), period="2025-02"),
+        "hpc": a_charge("500.00", flags=("project_ended",), source="hpc", project="physics"),
+        "nobody": a_charge("5000.00", flags=("missing_pi",), pi=None, project=None),
+        "credit": a_charge("-5.00", flags=("missing_fund_org",), fund_org="", resource_name="the-box"),
+        "free": a_charge("0.00", flags=("unknown_fund_org",), fund_org="ODD-9", pi="mallory@u.edu"),
+    }
+    a_charge("77.00")
+    return made
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("", {"jan", "feb", "hpc", "nobody", "credit", "free"}),
+        ("period=2025-02", {"feb"}),
+        ("reason=project_ended", {"hpc"}),
+        ("reason=missing_pi", {"nobody"}),
+        ("amount=credit", {"credit"}),
+        ("amount=zero", {"free"}),
+        ("amount=cents", {"jan"}),
+        ("amount=tens", {"feb"}),
+        ("amount=hundreds", {"hpc"}),
+        ("amount=thousands", {"nobody"}),
+        ("payer=no-pi", {"nobody"}),
+        ("payer=no-fund", {"credit"}),
+        ("payer=known", {"jan", "feb", "hpc", "free"}),
+        ("q=mallory", {"free"}),
+        ("q=physics", {"hpc"}),
+        ("q=the-box", {"credit"}),
+        ("q=ODD-9", {"free"}),
+        ("period=2025-01&reason=pattern_match", {"jan"}),
+    ],
+)
+def test_the_queue_is_filtered_and_searched(queue, client, query, expected):
+    shown = {charge.pk for charge in client.get(f"{QUEUE}?{query}").context["cl"].result_list}
+    assert shown == {queue[name].pk for name in expected}
+
+
+def test_the_queue_is_filtered_by_source(queue, client):
+    source = queue["hpc"].source_id
+    shown = client.get(f"{QUEUE}?source__id__exact={source}").context["cl"].result_list
+    assert [charge.pk for charge in shown] == [queue["hpc"].pk]
+
+
+@pytest.mark.parametrize("url", [QUEUE, ALL])
+def test_a_longer_list_takes_no_more_queries(url, cast, client):
+    client.force_login(cast.reviewer)
+
+    def queries_of_a_page():
+        with CaptureQueriesContext(
+            connection,
+        ) as queries:
+            assert client.get(url).status_code == 200
+        return len(queries)
+
+    def add(name):
+        split = a_split({"A": "60", "B": "40"})
+        a_charge(flags=("pattern_match", "project_ended"), pi=f"{name}@u.edu", project=name, payer_split=split)
+
+    add("first")
+    queries_of_a_page()
+    few = queries_of_a_page()
+    for number in range(9):
+        add(f"more{number}")
+    assert queries_of_a_page() == few
+
+
+def test_an_action_asks_first_and_says_what_came_of_it(queue, client):
+    BillingPeriod.objects.filter(month="2025-02-01").update(status="closed", closed_at=NOW)
+    ids = [queue[name].pk for name in ("jan", "hpc", "feb")]
+    asked = client.post(QUEUE, {"action": "approve", "_selected_action": ids, "index": "0", "select_across": "0"})
+    assert asked.status_code == 200
+    assert "3 charges" in asked.content.decode()
+    assert not ReviewDecision.objects.exists()
+    done = act(client, "approve", ids)
+    assert messages_of(done) == ["2 charges approved; 1 skipped: period 2025-02 is closed."]
+
+
+def test_an_action_works_for_all_that_match_beyond_the_page(queue, client):
+    query = f"{QUEUE}?reason=pattern_match"
+    chosen = {"action": "approve", "_selected_action": [queue["jan"].pk], "select_across": "1"}
+    asked = client.post(query, {**chosen, "index": "0"})
+    assert asked.context["number"] == 2
+    client.post(query, {**chosen, "confirmed": "2", "note": ""})
+    assert set(Charge.objects.filter(state="approved").values_list("pk", flat=True)) == {
+        queue["jan"].pk,
+        queue["feb"].pk,
+    }
+
+
+def test_a_selection_that_grew_meanwhile_is_asked_about_again(queue, client):
+    done = act(client, "approve", [queue["jan"].pk, queue["hpc"].pk], seen=1)
+    assert "The selection changed meanwhile: it has 2 charges now." in messages_of(done)
+    assert not ReviewDecision.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("action", "data", "message"),
+    [
+        ("reject", {"reason": "other", "note": ""}, "needs a note"),
+        ("reject", {"note": "because"}, "This field is required"),
+        ("correct", {}, "Say who pays"),
+        ("correct", {"pi": "nobody"}, "is not an e-mail address"),
+        ("correct", {"split": "A=60; B=30"}, "sum to 90 percent"),
+        ("correct", {"split": "A=100", "fund_org": "B"}, "either a fund/org or a split"),
+        ("absorb", {}, "Set it in the policy"),
+    ],
+)
+def test_a_form_that_cannot_be_says_why(queue, client, action, data, message):
+    done = act(client, action, [queue["jan"].pk], **data)
+    assert done.status_code == 200
+    assert message in done.content.decode()
+    assert not ReviewDecision.objects.exists()
+
+
+def test_a_charges_page_shows_facts_payer_reasons_and_history(queue, client):
+    older = queue["jan"]
+    Charge.objects.filter(pk=queue["hpc"].pk).update(replaces=older.pk)
+    review.reattribute(
+        charges=[queue["hpc"].pk],
+        correction=Correction(pi="marie@u.edu", shares=(("A", Decimal(60)), ("B", Decimal(40)))),
+        note="<b>By phone</b>",
+        actor=SOMEBODY,
+        now=NOW,
+    )
+    page = client.get(reverse("admin:billing_charge_change", args=[queue["hpc"].pk])).content.decode()
+    for expected in ("Held for review", "marie@u.edu", "A=60; B=40", "Project has ended", "By phone", "somebody"):
+        assert expected in page
+    assert "<b>By phone</b>" not in page
+    assert reverse("admin:billing_charge_change", args=[older.pk]) in page
+
+
+def test_a_charge_that_left_the_queue_keeps_its_page(queue, client):
+    page = client.get(reverse("admin:billing_heldcharge_change", args=[queue["jan"].pk]))
+    assert page.url == reverse("admin:billing_charge_change", args=[queue["jan"].pk])
+
+
+def test_a_charge_is_decided_about_on_its_own_page(queue, client):
+    charge = queue["nobody"]
+    url = reverse("admin:billing_charge_correct", args=[charge.pk])
+    assert "Say who pays" in client.get(url).content.decode()
+    done = client.post(url, {"pi": "ada@u.edu", "approve": "on", "note": ""}, follow=True)
+    assert messages_of(done) == ["1 charge reattributed and approved."]
+    charge.refresh_from_db()
+    assert (charge.state, charge.pi.email) == ("approved", "ada@u.edu")
+
+
+def test_a_refusal_on_a_charges_page_is_shown_there(queue, client):
+    url = reverse("admin:billing_charge_approve", args=[queue["nobody"].pk])
+    done = client.post(url, {"note": ""}, follow=True)
+    assert messages_of(done) == ["No charge approved; 1 skipped: no PI: correct who pays first."]
+
+
+@pytest.mark.parametrize(
+    ("state", "offered"),
+    [
+        ("held", {"approve", "correct", "reject", "absorb"}),
+        ("clear", {"correct", "reject", "absorb"}),
+        ("approved", {"correct"}),
+        ("rejected", set()),
+    ],
+)
+def test_a_page_offers_only_what_is_legal(cast, client, state, offered):
+    client.force_login(cast.reviewer)
+    charge = a_charge(state=state)
+    page = reverse("admin:billing_charge_change", args=[charge.pk])
+
+    def buttons():
+        return {button["url"].rstrip("/").rpartition("/")[2] for button in client.get(page).context["buttons"]}
+
+    assert buttons() == offered
+    ReviewDecision.objects.create(
+        charge=charge,
+        line_number=1,
+        action="approve",
+        decided_by_name="x",
+        decided_at=NOW,
+        gesture="00000000-0000-0000-0000-000000000001",
+    )
+    assert buttons() == offered | {"undo"}
+    BillingPeriod.objects.update(status="closed", closed_at=NOW)
+    assert buttons() == set()
+
+
+def test_a_viewer_sees_everything_and_decides_nothing(cast, client):
+    charge = a_charge(flags=("pattern_match",))
+    client.force_login(cast.viewer)
+    assert client.get(QUEUE).status_code == client.get(ALL).status_code == 200
+    page = client.get(reverse("admin:billing_charge_change", args=[charge.pk]))
+    assert page.context["buttons"] == []
+    for verb in ("approve", "correct", "reject", "absorb", "undo"):
+        assert client.post(reverse(f"admin:billing_charge_{verb}", args=[charge.pk]), {"note": ""}).status_code == 403
+        act(client, verb, [charge.pk], note="")
+        act(client, verb, [charge.pk], url=ALL, note="")
+    assert client.get(reverse("admin:billing_heldcharge_export")).status_code == 403
+    assert client.get(reverse("admin:billing_heldcharge_apply")).status_code == 403
+    charge.refresh_from_db()
+    assert charge.state == "held"
+    assert not ReviewDecision.objects.exists()
+
+
+@pytest.mark.parametrize("role", ["pi", "delegate", "stranger"])
+def test_who_is_not_staff_does_not_get_in(cast, client, role):
+    client.force_login(cast.everybody[role])
+    assert client.get(QUEUE).status_code == 302
+    assert client.get(ALL).status_code == 302
+
+
+def test_nobody_adds_edits_or_deletes_a_charge(cast, client):
+    charge = a_charge()
+    client.force_login(cast.admin)
+    assert client.get(reverse("admin:billing_charge_add")).status_code == 403
+    assert client.post(reverse("admin:billing_charge_delete", args=[charge.pk])).status_code == 403
+    assert client.post(reverse("admin:billing_charge_change", args=[charge.pk]), {"state": "held"}).status_code == 403
+
+
+def test_all_charges_are_filtered_by_state_and_standing(cast, client):
+    client.force_login(cast.viewer)
+    clear, held, gone = a_charge(), a_charge(flags=("pattern_match",)), a_charge()
+    Charge.objects.filter(pk=gone.pk).update(withdrawn_in=gone.imported_in)
+
+    def shown(query):
+        return {charge.pk for charge in client.get(f"{ALL}?{query}").context["cl"].result_list}
+
+    assert shown("state__exact=held") == {held.pk}
+    assert shown("standing=live") == {clear.pk, held.pk}
+    assert shown("standing=withdrawn") == {gone.pk}
+    assert shown("period=2025-01&payer=known") == {clear.pk, held.pk, gone.pk}
+
+
+def test_an_alias_of_a_pi_is_found_by_the_command():
+    a_pi("ada@u.edu").aliases.create(email="countess@u.edu")
+    a_charge(flags=("pattern_match",))
+    assert len(listed("--pi", "countess@u.edu")) == 1
