@@ -42,6 +42,15 @@ def test_the_export_page_previews_before_it_makes_a_draft(finance):
     assert not Journal.objects.exists()
 
 
+def test_a_link_that_names_a_period_only_previews_it_for_the_ledger(finance):
+    a_charge("100.00")
+
+    seen = finance.get(page("export"), {"period": "2025-01"}).content.decode()
+
+    assert "What is to journal" in seen
+    assert "100.00" in seen
+
+
 def test_exporting_makes_the_draft_and_shows_it(finance):
     a_charge("100.00")
 

@@ -95,6 +95,14 @@ def test_a_template_of_ones_own_writes_the_file(capsys):
         assert file.read().split() == ["H", "BIO-001,100.00", "RC-AWS,0.00"]
 
 
+def test_a_template_makes_no_spreadsheet(tmp_path):
+    JournalTemplate.objects.create(name="bank", line="x")
+    a_charge("100.00")
+
+    with pytest.raises(CommandError, match="makes text, not a spreadsheet"):
+        call_command("export_journal", "-p", "2025-01", "-f", "bank", "-o", str(tmp_path / "out.xlsx"))
+
+
 def test_a_directory_that_is_not_there_is_refused_and_nothing_happens(tmp_path):
     a_charge("100.00")
 
