@@ -242,11 +242,9 @@ class JournalAdmin(FrozenAdmin):
         """Show what a period has to journal, with its problems, and make the draft."""
         if not request.user.has_perm("journals.export_journal"):
             raise PermissionDenied
-        asked = request.POST if request.method == "POST" else request.GET
-        if "period" in asked and "format" not in asked:
-            # A link from the dashboard names the period only.
-            asked = asked.copy()
-            asked["format"] = "gl"
+        asked = (request.POST if request.method == "POST" else request.GET).copy()
+        # A link from the dashboard names the period only.
+        asked.setdefault("format", "gl")
         form = ExportForm(asked if "period" in asked else None)
         seen = None
         if form.is_bound and form.is_valid():
