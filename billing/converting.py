@@ -231,12 +231,15 @@ class Converter:
         )
 
     def _month_column(self, given: Sequence[str] | None, size: int) -> list[datetime.date]:
-        months = self._months.column(given) if given else [None] * size
-        if None in months:
-            if self.only_month is None:
-                raise BadValue("empty")
-            months = [month or self.only_month for month in months]
-        return months
+        months: list[datetime.date | None] = self._months.column(given) if given else [None] * size
+        filled = (
+            [month for month in months if month]
+            if self.only_month is None
+            else [month or self.only_month for month in months]
+        )
+        if len(filled) < size:
+            raise BadValue("empty")
+        return filled
 
     def _decimal_column(self, name: str, given: Sequence[str]) -> list[str]:
         if name in self._ever_new:

@@ -1,9 +1,10 @@
 """Bringing a delivery in: store by hash, read, check, match with what is there, apply at once or not at all."""
 
+import contextlib
 import datetime
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from .models import (
     Import,
     ImportedFile,
     ImportTotal,
+    Job,
     Policy,
     ReviewDecision,
     Source,
@@ -54,6 +56,17 @@ Numbers = npt.NDArray[np.int64]
 MEASURES = {Source.Measure.BILLED: "billed_cost", Source.Measure.EFFECTIVE: "effective_cost"}
 
 
+@dataclass
+class Counts:
+    """What a delivery does to the charges."""
+
+    new: int = 0
+    changed: int = 0
+    unchanged: int = 0
+    withdrawn: int = 0
+    unseen: int = 0
+
+
 class ImportRefused(BillingError):
     """A delivery that cannot be brought in: `errors` holds file, line, column and message of each problem."""
 
@@ -65,6 +78,25 @@ class ImportRefused(BillingError):
             shown.append(f"… and {len(errors) - len(shown)} more.")
         super().__init__("\n".join(["Nothing was imported.", *shown]))
 
+    @property
+    def result(self) -> dict[str, Any]:
+        """The refusal in the form of `IngestResult.as_data`."""
+        imported = self.imported
+        return {
+            "import": imported.pk if imported else None,
+            "state": imported.state if imported else "refused",
+            "source": imported.source.name if imported and imported.source else None,
+            "periods": [],
+            "rows": 0,
+            **vars(Counts()),
+            "flagged": 0,
+            "flags": {},
+            "totals": {},
+            "stored": {},
+            "seen_before": [],
+            "errors": self.errors,
+        }
+
 
 class WouldWithdraw(ImportRefused):
     """A snapshot that would withdraw more than half of a scope, or lacks a whole account: --replace says go."""
@@ -72,17 +104,6 @@ class WouldWithdraw(ImportRefused):
 
 class NotWithdrawable(BillingError):
     """An import that cannot be taken back as things stand."""
-
-
-@dataclass
-class Counts:
-    """What a delivery does to the charges."""
-
-    new: int = 0
-    changed: int = 0
-    unchanged: int = 0
-    withdrawn: int = 0
-    unseen: int = 0
 
 
 @dataclass(frozen=True)
@@ -99,9 +120,50 @@ class IngestResult:
     flags: dict[str, int]
     totals: dict[str, dict[str, str]]
     stored: dict[str, dict[str, str]]
-    errors: tuple[dict[str, Any], ...] = ()
-    difference: dict[str, Any] = field(default_factory=dict)
     seen_before: tuple[str, ...] = ()
+
+    def as_data(self) -> dict[str, Any]:
+        """What came of the delivery, as --json and the page of its job hold it."""
+        return {
+            "import": self.imported.pk if self.imported else None,
+            "state": self.state,
+            "source": self.source.name,
+            "periods": list(self.periods),
+            "rows": self.rows,
+            **vars(self.counts),
+            "flagged": self.flagged,
+            "flags": self.flags,
+            "totals": self.totals,
+            "stored": self.stored,
+            "seen_before": list(self.seen_before),
+            "errors": [],
+        }
+
+    def as_text(self) -> str:
+        """What came of the delivery, for a person, with the next step."""
+        if self.seen_before and not self.rows:
+            return f"Already imported: {'; '.join(self.seen_before)}. Nothing to do."
+        counts = self.counts
+        head = f"Import {self.imported.pk}: " if self.imported else "Dry run, nothing was stored: "
+        lines = [
+            f"{head}{self.rows:,} rows of {self.source} for {', '.join(self.periods)}.",
+            f"  new {counts.new:,}, changed {counts.changed:,}, unchanged {counts.unchanged:,}, "
+            f"withdrawn {counts.withdrawn:,}",
+        ]
+        if counts.unseen:
+            lines.append(f"  {counts.unseen:,} earlier charges are not in this delivery and were left as they are.")
+        lines += [
+            f"  BilledCost {columns['BilledCost']} {currency}"
+            + ("" if self.stored[currency] == columns else f" (stored {self.stored[currency]['BilledCost']})")
+            for currency, columns in self.totals.items()
+        ]
+        if self.seen_before:
+            lines.append(f"  passed over, imported before: {'; '.join(self.seen_before)}")
+        if self.flagged:
+            reasons = ", ".join(f"{code} {count:,}" for code, count in self.flags.items())
+            lines.append(f"  {self.flagged:,} rows are held for review: {reasons}")
+            lines.append("  Next: manage.py review list, or the review queue in the admin.")
+        return "\n".join(lines)
 
 
 @dataclass(frozen=True)
@@ -192,7 +254,6 @@ class _Delivery:
         # False once `stage_keep` says which of the staged rows become charges.
         self.keeps_all = True
         self.imports_before: dict[str, Any] = {}
-        self.difference: dict[str, Any] = {}
 
     # From outside in ---------------------------------------------------------------------------
 
@@ -621,7 +682,6 @@ class _Delivery:
         imported.flags = dict(sorted(converter.flag_counts.items()))
         imported.totals = totals_by_currency(converter.totals, exact=True)
         imported.stored = totals_by_currency(converter.totals, exact=False)
-        imported.difference = self.difference
 
     def _result(self, imported: Import | None, state: str, converter: Converter) -> IngestResult:
         return IngestResult(
@@ -635,7 +695,6 @@ class _Delivery:
             flags=dict(sorted(converter.flag_counts.items())),
             totals=totals_by_currency(converter.totals, exact=True),
             stored=totals_by_currency(converter.totals, exact=False),
-            difference=self.difference,
             seen_before=self.seen,
         )
 
@@ -651,6 +710,35 @@ class _Delivery:
             imported.applied_at = None
             imported.save()
             gesture.record("import.failed", imported, note=describe(errors[0]) if errors else "")
+
+
+def run_job(
+    *, job: Job, arguments: dict[str, Any], actor: Actor, now: datetime.datetime, progress: Progress
+) -> dict[str, Any]:
+    """Import what was uploaded, as a background job; the copies that the upload left are removed after it.
+
+    `arguments`: paths and names of the files, source (a name, or "" to guess), period, dry_run, replace.
+    """
+    paths = [Path(path) for path in arguments["paths"]]
+    try:
+        result = ingest(
+            paths=paths,
+            names=arguments["names"],
+            source=Source.objects.named(arguments["source"]) if arguments.get("source") else None,
+            period=arguments.get("period", ""),
+            dry_run=arguments.get("dry_run", False),
+            replace=arguments.get("replace", False),
+            actor=actor,
+            now=now,
+            progress=progress,
+        )
+    finally:
+        for path in paths:
+            path.unlink(missing_ok=True)
+        for folder in {path.parent for path in paths}:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+    return {"message": result.as_text().split("\n")[0], **result.as_data()}
 
 
 def withdraw(*, imported: Import, actor: Actor, now: datetime.datetime) -> Withdrawn:

@@ -50,9 +50,7 @@ def match(
     live_left = _complement(live, len(live_content) // HASH_BYTES)
 
     candidates = rows_left if rows_changeable is None else rows_left[rows_changeable[rows_left]]
-    by_identity_rows, by_identity_live = _paired(
-        _taken(rows_identity, candidates), _taken(live_identity, live_left)
-    )
+    by_identity_rows, by_identity_live = _paired(_taken(rows_identity, candidates), _taken(live_identity, live_left))
     changed_rows, changed_live = candidates[by_identity_rows], live_left[by_identity_live]
     in_order = np.argsort(changed_rows, kind="stable")
     return Matched(
@@ -116,7 +114,7 @@ def _paired_part(a: npt.NDArray[np.uint64], b: npt.NDArray[np.uint64]) -> tuple[
     is_second = order >= len(a)
     seconds = np.cumsum(is_second)
     group_start = np.flatnonzero(starts)
-    seconds_before = seconds[group_start] - is_second[group_start]
+    seconds_before: Positions = seconds[group_start] - is_second[group_start]
     sizes = np.diff(np.append(group_start, len(order)))
     seconds_in = np.add.reduceat(is_second.astype(np.int64), group_start)
     pairs = np.minimum(sizes - seconds_in, seconds_in)

@@ -37,7 +37,7 @@ _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
 def charge_columns() -> list[str]:
     """Return the columns of the charge table, from the model."""
-    return [field.column for field in Charge._meta.concrete_fields]
+    return [str(field.column) for field in Charge._meta.concrete_fields]
 
 
 class Stage:
@@ -255,7 +255,7 @@ class Stage:
         self, cursor: Any, by_keep: bool, first: int, measures: dict[int, str], tolerance_units: int
     ) -> None:
         """Store the staged flags; those of a charge whose payer people decided count as resolved."""
-        columns = ", ".join(field.column for field in Flag._meta.concrete_fields if field.column != "id")
+        columns = ", ".join(str(field.column) for field in Flag._meta.concrete_fields if field.column != "id")
         if columns != "charge_id, code, detail, is_resolved":
             raise AssertionError(f"Flag has other columns now: {columns}")
         if not by_keep:

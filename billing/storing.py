@@ -70,7 +70,7 @@ def chunks(source: BinaryIO) -> Iterator[bytes]:
         yield chunk
 
 
-class _Movable(File):  # type: ignore[type-arg]
+class _Movable(File):
     """A complete file that a storage on this disk may take by renaming instead of copying."""
 
     def __init__(self, file: BinaryIO, path: str) -> None:

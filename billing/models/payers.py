@@ -165,7 +165,7 @@ class PayerLine(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["period", "key"], name="one_line_per_payer"),
             models.CheckConstraint(
-                condition=Exact(Cast("charged", models.BigIntegerField()) % WHOLE_CENT, 0)
+                condition=Exact(Cast("charged", models.BigIntegerField()) % WHOLE_CENT, 0)  # type: ignore[arg-type]
                 & Exact(Cast("list_cost", models.BigIntegerField()) % WHOLE_CENT, 0)
                 & Exact(Cast("contracted_cost", models.BigIntegerField()) % WHOLE_CENT, 0),
                 name="payer_line_in_whole_cents",

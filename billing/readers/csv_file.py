@@ -15,13 +15,15 @@ DELIMITERS = (",", ";", "\t", "|")
 MAX_FIELD = 8 * 1024 * 1024
 MAX_HEADER_BYTES = 1024 * 1024
 
-_OTHER_ENCODINGS = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
-_OTHER_FORMATS = {
-    b"PK\x03\x04": "a zip archive or an Excel workbook",
-    b"\x1f\x8b": "a gzip archive",
-    b"PAR1": "a parquet file",
-    b"%PDF": "a PDF",
-    b"\xd0\xcf\x11\xe0": "an old Excel workbook",
+# First bytes that are plainly not text in UTF-8.
+_OTHERS = {
+    b"\xff\xfe": "The file is UTF-16, not UTF-8. Save it as “CSV UTF-8”.",
+    b"\xfe\xff": "The file is UTF-16, not UTF-8. Save it as “CSV UTF-8”.",
+    b"PK\x03\x04": "This is a zip archive or an Excel workbook, not CSV. Export it as CSV (UTF-8).",
+    b"\x1f\x8b": "This is a gzip archive, not CSV. Unpack it first.",
+    b"PAR1": "This is a parquet file, not CSV. Export it as CSV (UTF-8).",
+    b"%PDF": "This is a PDF, not CSV. Export it as CSV (UTF-8).",
+    b"\xd0\xcf\x11\xe0": "This is an old Excel workbook, not CSV. Save it as “CSV UTF-8”.",
 }
 
 
@@ -126,12 +128,10 @@ def _open(path: Path) -> BinaryIO:
         raise UnreadableFile("There is no such file.") from None
     except OSError as error:
         raise UnreadableFile(f"The file cannot be opened: {error.strerror}.") from error
-    for magic, encoding in _OTHER_ENCODINGS.items():
-        if start.startswith(magic):
-            raise UnreadableFile(f"The file is {encoding}, not UTF-8. Save it as “CSV UTF-8”.", line=1)
-    for magic, what in _OTHER_FORMATS.items():
-        if start.startswith(magic):
-            raise UnreadableFile(f"This is {what}, not CSV. Export it as CSV (UTF-8).", line=1)
+    other = next((says for magic, says in _OTHERS.items() if start.startswith(magic)), "")
+    if other:
+        binary.close()
+        raise UnreadableFile(other, line=1)
     return binary
 
 

@@ -133,7 +133,7 @@ def amounts_of(texts: Sequence[str]) -> Amounts:
             decimals = decimals.rstrip("0")
             places = len(decimals)
         try:
-            if not is_plain or len(whole) > 11:
+            if not is_plain or len(whole) > 10:
                 raise ValueError
             exact = int(whole + decimals)
         except ValueError:

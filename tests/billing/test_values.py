@@ -1,0 +1,174 @@
+"""Texts of a delivery into exact values."""
+
+import datetime
+from decimal import Decimal
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from billing.fields import half_even, to_units
+from billing.readers.values import (
+    BadValue,
+    Memo,
+    amounts_of,
+    category_of,
+    currency_of,
+    end_of,
+    plain_decimal,
+    plain_decimals_of,
+    tags_of,
+    text_of,
+    time_of,
+    units_of,
+)
+
+UTC = datetime.UTC
+
+numbers = st.decimals(min_value=-(10**10), max_value=10**10, allow_nan=False, allow_infinity=False, places=None)
+written = st.one_of(
+    numbers.map(lambda number: format(number, "f")),
+    numbers.map(str),
+    st.tuples(st.integers(-(10**10), 10**10), st.integers(0, 10**14)).map(lambda parts: f"{parts[0]}.{parts[1]}"),
+    st.sampled_from(["", "NULL", "null", "(null)", "nan", " 1.5 ", "6.123E-7", "1e3", ".5", "5.", "-0", "-0.0", "007"]),
+)
+
+
+@given(st.lists(written, max_size=20))
+def test_a_column_of_amounts_is_what_each_of_them_is(texts):
+    try:
+        one_by_one = [units_of(text) for text in texts]
+    except BadValue:
+        with pytest.raises(BadValue):
+            amounts_of(texts)
+        return
+    column = amounts_of(texts)
+    assert column.units == one_by_one
+    exact = [Decimal(text.strip()) for text, units in zip(texts, one_by_one, strict=True) if units is not None]
+    assert Fraction(column.exact) == sum(map(Fraction, exact), Fraction(0))
+    assert [units for units in one_by_one if units is not None] == [to_units(half_even(number)) for number in exact]
+
+
+@given(numbers, st.integers(0, 3))
+def test_one_amount_has_one_canonical_form(number, zeros):
+    text = format(number, "f")
+    padded = text + ("" if "." in text else ".") + "0" * zeros
+    forms = [text, padded, str(number), f"{number:E}", f" {text}"]
+    canonical = {amounts_of([form]).canonical[0] for form in forms}
+    assert len(canonical) == 1
+
+
+@given(numbers, numbers)
+def test_different_amounts_have_different_canonical_forms(one, other):
+    forms = [amounts_of([format(number, "f")]).canonical[0] for number in (one, other)]
+    assert (forms[0] == forms[1]) == (one == other)
+
+
+@given(st.lists(written, max_size=20))
+def test_a_column_of_quantities_is_what_each_of_them_is(texts):
+    assert plain_decimals_of(texts) == [plain_decimal(text) for text in texts]
+
+
+@pytest.mark.parametrize(
+    "wrong", ["$10,000.00 ", "1,234.56", "12 USD", "one", "0x10", "1_000", "--5", "1.2.3", "٣", "."]
+)
+def test_what_is_no_number_is_refused(wrong):
+    for convert in (units_of, plain_decimal, lambda text: amounts_of([text]), lambda text: plain_decimals_of([text])):
+        with pytest.raises(BadValue):
+            convert(wrong)
+
+
+def test_an_amount_beyond_what_can_be_held_is_refused():
+    with pytest.raises(BadValue, match="92 billion"):
+        amounts_of(["92233720369"])
+    with pytest.raises(BadValue, match="out of range"):
+        units_of("1e99")
+
+
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        ("2025-01-31", datetime.datetime(2025, 1, 31, tzinfo=UTC)),
+        ("2025-01-31T10:00:00Z", datetime.datetime(2025, 1, 31, 10, tzinfo=UTC)),
+        ("2025-01-31 10:00:00", datetime.datetime(2025, 1, 31, 10, tzinfo=UTC)),
+        ("2025-01-31T10:00Z", datetime.datetime(2025, 1, 31, 10, tzinfo=UTC)),
+        ("2025-01-31T10:00:00.000Z", datetime.datetime(2025, 1, 31, 10, tzinfo=UTC)),
+        ("2025-01-31T10:00:00+00:00", datetime.datetime(2025, 1, 31, 10, tzinfo=UTC)),
+        ("2025-01-31 10:00:00 UTC", datetime.datetime(2025, 1, 31, 10, tzinfo=UTC)),
+        ("2025-01-31T23:00:00-08:00", datetime.datetime(2025, 2, 1, 7, tzinfo=UTC)),
+        ("NULL", None),
+        ("", None),
+    ],
+)
+def test_every_way_to_write_a_time_is_understood(text, moment):
+    assert time_of(text) == moment
+
+
+@pytest.mark.parametrize("text", ["4/1/25", "01.04.2025", "2025-13-01", "20250101", "2025-W01-1", "yesterday", "45292"])
+def test_a_date_that_is_none_or_two_is_refused(text):
+    with pytest.raises(BadValue, match="date"):
+        time_of(text)
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "billing_end", "day"),
+    [
+        ("2025-01-01", "2025-01-31", "2025-01-31", (2025, 2, 1)),
+        ("2025-01-05", "2025-01-05", "2025-01-31", (2025, 1, 6)),
+        ("2025-01-05", "2025-01-06", "2025-02-01", (2025, 1, 6)),
+        ("2025-01-01T00:00:00Z", "2025-01-31T23:59:59.999Z", "", (2025, 2, 1)),
+        ("2025-01-01T00:00:00Z", "2025-02-01T00:00:00Z", "2025-02-01T00:00:00Z", (2025, 2, 1)),
+    ],
+)
+def test_an_inclusive_end_becomes_exclusive(start, end, billing_end, day):
+    assert end_of((start, end, billing_end)) == datetime.datetime(*day, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("text", "pairs"),
+    [
+        ('{"a": "b"}', {"a": "b"}),
+        ('{"a": 1, "b": true, "c": 1.50, "d": null}', {"a": "1", "b": "true", "c": "1.50"}),
+        ("{}", {}),
+        ("NULL", {}),
+        ("", {}),
+    ],
+)
+def test_tags_of_every_kind_are_read(text, pairs):
+    tags = tags_of(text)
+    assert (tags.pairs, tags.problem) == (pairs, "")
+
+
+@pytest.mark.parametrize("text", ["pi=ada", "[1, 2]", '"x"', '{"a": ', "[" * 100_000])
+def test_unreadable_tags_are_a_problem_and_not_an_error(text):
+    assert tags_of(text).problem
+
+
+def test_tags_compare_in_any_order():
+    assert tags_of('{"b": "2", "a": "1"}').canonical == tags_of('{"a":"1","b":"2"}').canonical
+
+
+def test_texts_lose_blanks_and_null_tokens_and_keep_zeros():
+    assert [text_of(text) for text in (" a ", "NULL", "0042", "(null)", "Null Island")] == [
+        "a",
+        "",
+        "0042",
+        "",
+        "Null Island",
+    ]
+    with pytest.raises(BadValue, match="NUL"):
+        text_of("a\0b")
+
+
+def test_enumerations_and_currencies_come_in_one_case():
+    assert (category_of("usage"), category_of("Usage"), currency_of("usd")) == ("Usage", "Usage", "USD")
+    with pytest.raises(BadValue, match="three letters"):
+        currency_of("Dollar")
+
+
+def test_a_memo_forgets_when_it_is_full_and_still_answers():
+    asked = []
+    memo = Memo(lambda text: asked.append(text) or text.upper(), size=2)
+    assert memo.column(["a", "b", "c", "a"]) == ["A", "B", "C", "A"]
+    assert asked == ["a", "b", "c", "a"]
