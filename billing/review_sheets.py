@@ -22,6 +22,7 @@ from .audit import Actor
 from .errors import BillingError
 from .models import BillingPeriod, Charge, Flag, Person, Project, ReviewDecision, Source
 from .models.people import normalized_email
+from .money import plain
 from .review import Correction, Review
 
 SHEET = "Charges"
@@ -156,7 +157,7 @@ def export(*, charges: "QuerySet[Any]", file: IO[bytes]) -> int:
     for charge in _with_names(charges).iterator(chunk_size=2_000):
         values = _values(charge)
         row: list[Any] = [_text_cell(sheet, values[name]) for name in COLUMNS]
-        row[list(COLUMNS).index("billed")] = charge.billed_cost
+        row[list(COLUMNS).index("billed")] = _number_cell(sheet, charge.billed_cost)
         sheet.append(row)
         count += 1
     about = book.create_sheet("Instructions")
@@ -223,7 +224,7 @@ class _BadCell(Exception):
 
 def _row(line: int, cells: dict[str, str], values: dict[str, str]) -> SheetRow | None:
     """Compare a line with its charge as it is now; return what it does, None for nothing."""
-    changes = {
+    changes: dict[str, tuple[str, str]] = {
         name: (values[name], cells[name])
         for name in ("pi", "project", "fund_org", "split")
         if name in cells and _canonical(name, cells[name]) != _canonical(name, values[name])
@@ -373,6 +374,13 @@ def _text_cell(sheet: Any, text: str) -> Any:
     cell = WriteOnlyCell(sheet, value=text)
     cell.data_type = "s"
     cell.quotePrefix = True
+    return cell
+
+
+def _number_cell(sheet: Any, amount: Decimal) -> Any:
+    """Return a number to its last digit; openpyxl would write 16 of them."""
+    cell = WriteOnlyCell(sheet)
+    cell.data_type, cell._value = "n", plain(amount)
     return cell
 
 

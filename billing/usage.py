@@ -3,6 +3,7 @@
 from collections import defaultdict
 from dataclasses import dataclass, field
 from decimal import Decimal
+from typing import Any
 
 from django.db.models import Case, Count, F, Q, Sum, When
 from django.db.models.functions import Coalesce
@@ -58,7 +59,7 @@ def of_pi(*, pi: Person, period: BillingPeriod | None = None) -> UsageOfPI:
     charges = Charge.objects.live().filter(pi=pi)
     if period:
         charges = charges.filter(charged_in=period)
-    sums = {}
+    sums: dict[str, Any] = {}
     for measure, column in MEASURES.items():
         cost = Coalesce(F(column), F("billed_cost"))
         contracted = Case(
@@ -77,7 +78,7 @@ def of_pi(*, pi: Person, period: BillingPeriod | None = None) -> UsageOfPI:
                 )
             ),
         }
-    rows = (
+    rows: Any = (
         charges.order_by()
         .values("charged_in__month", "period__month", "project__code", "source", "source__name", "currency", "state")
         .annotate(count=Count("*"), billed=Sum("billed_cost"), **sums)

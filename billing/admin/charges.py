@@ -351,10 +351,10 @@ class ReviewMixin(FrozenAdmin):
         css: ClassVar[dict[str, list[str]]] = {"all": ["openchargeback/review.css"]}
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return request.user.has_perm("billing.view_charge")  # type: ignore[union-attr]
+        return request.user.has_perm("billing.view_charge")
 
     def has_review_permission(self, request: HttpRequest) -> bool:
-        return request.user.has_perm(PERMISSION)  # type: ignore[union-attr]
+        return request.user.has_perm(PERMISSION)
 
     def get_queryset(self, request: HttpRequest) -> "QuerySet[Any]":
         return super().get_queryset(request).prefetch_related(review_sheets.open_flags(), "payer_split__shares")
@@ -474,14 +474,14 @@ class HeldChargeAdmin(ReviewMixin):
         """Lead to the charge's own page, which it keeps when it leaves the queue."""
         return HttpResponseRedirect(reverse("admin:billing_charge_change", args=[object_id]))
 
-    def export_view(self, request: HttpRequest) -> HttpResponse:
+    def export_view(self, request: HttpRequest) -> FileResponse:
         """Write the queue, as filtered, to a spreadsheet."""
         if not self.has_review_permission(request):
             raise PermissionDenied
         charges = self.get_changelist_instance(request).get_queryset(request)
         file = SpooledTemporaryFile(max_size=4 * 1024**2)  # noqa: SIM115 (the response closes it)
         chosen = Charge.objects.filter(pk__in=charges.order_by().values("pk"))
-        review_sheets.export(charges=chosen, file=file)  # type: ignore[arg-type]
+        review_sheets.export(charges=chosen, file=file)
         file.seek(0)
         return FileResponse(
             file,
@@ -567,7 +567,7 @@ class ChargeAdmin(LargeTableMixin, ReviewMixin):
         PresenceFilter,
         StandingFilter,
     )
-    fields: Any = ()
+    fields: ClassVar[Any] = ()
     change_form_template = "admin/billing/charge/change_form.html"
     verbs = tuple(_verb(step) for step in STEPS.values())
     actions = tuple(_action(STEPS[name]) for name in ("correct", "reject", "absorb", "undo"))

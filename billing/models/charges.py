@@ -312,7 +312,7 @@ class HeldChargeManager(models.Manager["HeldCharge"]):
 class HeldCharge(Charge):
     """A charge as it waits in the queue of the review."""
 
-    objects = HeldChargeManager()  # type: ignore[misc]
+    objects = HeldChargeManager()  # type: ignore[assignment, misc]
 
     class Meta:
         proxy = True
