@@ -146,7 +146,7 @@ def small_peak(scratch: Path, file: Path) -> float:
 def statements_per_second(count: int) -> dict[str, Any]:
     """Return what benchmarks/statements.py measures, as its JSON."""
     env = {**os.environ, "DEBUG": "true"}
-    run = measured([sys.executable, str(HERE / "statements.py"), "--count", str(count), "--json"], env)
+    run = measured([sys.executable, str(HERE / "statements.py"), "--statements", str(count), "--json"], env)
     figures: dict[str, Any] = json.loads(run.output)
     return figures
 

@@ -136,8 +136,9 @@ def set_up(data: Mapping[str, Any], *, actor: Actor, now: datetime.datetime) -> 
         projects = {}
         for fields in data["projects"]:
             code = fields["code"]
-            projects[code] = Project.objects.coded(code).first()
-            if projects[code] is None:
+            if known := Project.objects.coded(code).first():
+                projects[code] = known
+            else:
                 projects[code] = Project.objects.create(**fields | {"pi": people[fields["pi"]]})
                 gesture.record("project.added", projects[code], after=fields)
         for fields in data["funds"]:

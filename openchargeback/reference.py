@@ -49,7 +49,8 @@ def load_reference(*, actor: Actor, now: datetime.datetime, path: Path = REFEREN
     Sources come without accounting: recovery funds and natural accounts are the institution's own.
     """
     data = read_data(path)
-    added, kept = [], []
+    added: list[str] = []
+    kept: list[str] = []
     with audit.gesture(actor=actor, now=now) as gesture:
         for fields in data["sources"]:
             source, is_new = Source.objects.get_or_create(

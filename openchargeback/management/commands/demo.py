@@ -20,16 +20,16 @@ class Command(BillingCommand):
         parser.add_argument("--host", default="127.0.0.1")
         parser.add_argument("--port", type=int, default=8000)
 
-    def run(self, *, no_serve: bool, host: str, port: int, **options: Any) -> None:
+    def run(self, **options: Any) -> None:
         call_command("initialize", stdout=self.stderr if self.as_json else self.stdout)
         shown = demo.run(actor=self.actor, now=self.now, progress=self.progress)
-        address = f"http://localhost:{port}"
+        address = f"http://localhost:{options['port']}"
         self.report(
             {**dataclasses.asdict(shown), "var_dir": str(settings.VAR_DIR), "address": address},
-            as_text(shown, address, is_served=not no_serve),
+            as_text(shown, address, is_served=not options["no_serve"]),
         )
-        if not no_serve:
-            call_command("serve", host=host, port=port)
+        if not options["no_serve"]:
+            call_command("serve", host=options["host"], port=options["port"])
 
 
 def as_text(shown: demo.Shown, address: str, *, is_served: bool) -> str:

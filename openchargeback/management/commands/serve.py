@@ -17,12 +17,13 @@ class Command(BillingCommand):
         parser.add_argument("--port", type=int, default=8000)
         parser.add_argument("--web-workers", type=int, default=min(4, os.cpu_count() or 1), metavar="N")
 
-    def run(self, *, host: str, port: int, web_workers: int, **options: Any) -> None:
+    def run(self, **options: Any) -> None:
+        host, port = options["host"], options["port"]
         serving.require_ready()
         serving.require_free(host, port)
         shown = "localhost" if host in ("127.0.0.1", "::1") else host
         served = serving.run_together(
-            serving.commands(host=host, port=port, web_workers=web_workers),
+            serving.commands(host=host, port=port, web_workers=options["web_workers"]),
             started=lambda: self.stderr.write(f"Serving at http://{shown}:{port} (Ctrl+C ends it).", self.style.NOTICE),
         )
         if not served.asked:
