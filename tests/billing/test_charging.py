@@ -308,6 +308,14 @@ def test_a_fund_paid_by_tag_and_by_share_is_one_line():
         assert sum(share.charged for share in shares) == {line.key: line.charged for line in lines}[key]
 
 
+def test_charges_of_one_split_are_rounded_together_whatever_fund_their_tags_name():
+    split = build.a_split({"A": "100"})
+    build.a_charge("0.005", payer_split=split, fund_org="X")
+    build.a_charge("0.005", payer_split=split, fund_org="")
+    charge_it()
+    assert by_fund() == {"A": Decimal("0.01")}
+
+
 def test_a_split_that_is_not_100_percent_is_refused():
     build.a_charge("10", payer_split=build.a_split({"A": "60", "B": "30"}))
     with pytest.raises(BrokenSplit, match="sum to 90 percent"):
@@ -345,6 +353,14 @@ def test_a_split_that_begins_later_takes_the_place_of_the_one_before():
     build.a_charge("10", charge_period_start=dated(15))
     charge_it()
     assert by_fund() == {"A": Decimal(60), "B": Decimal(40), "C": Decimal(10)}
+
+
+def test_a_later_split_of_another_project_changes_nothing():
+    build.a_split({"A": "60", "B": "40"}, project=build.a_project())
+    build.a_split({"C": "100"}, project=build.a_project("other"), valid_from=datetime.date(2025, 1, 1))
+    build.a_charge("100")
+    charge_it()
+    assert by_fund() == {"A": Decimal(60), "B": Decimal(40)}
 
 
 def test_a_decision_is_not_overruled_by_the_projects_split():
@@ -388,6 +404,7 @@ def test_a_closed_month_keeps_the_splits_it_was_closed_with():
     charge_it()
     build.a_split({"A": "60", "B": "40"}, project=build.a_project())
     closing.close(period=build.a_period(), actor=build.SOMEBODY, now=LATER)
+    assert [line.fund_org for line in charging.compute(build.a_period())] == ["BIO-001"]
     charged = charge_it()
     assert (charged.created, charged.changed, charged.deleted) == (0, 0, 0)
     assert by_fund() == {"BIO-001": Decimal(10)}
@@ -618,6 +635,9 @@ def test_payer_lines_add_up_to_each_groups_exact_sum_rounded_once(rows):
         owner = line.pi.email if line.pi else "center"
         made[owner, line.source.name, line.service_name, line.key.rsplit("|", 1)[1]] += line.charged
     assert made == expected
+    # What rounding left behind is reported to the last digit that an amount holds, group by group.
+    left = sum(exact * rate[group[-1]] for group, exact in groups.items()) - sum(expected.values())
+    assert abs(charged.rounding - left) <= Decimal("0.00000001") * len(groups)
     assert abs(charged.rounding) <= Decimal("0.005") * len(groups)
 
     lines = the_lines()
