@@ -1,6 +1,6 @@
 """Statements for staff: what was issued, to read and to send; and the messages that brought it."""
 
-from typing import Any, ClassVar
+from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
@@ -89,17 +89,21 @@ def resend(request: HttpRequest, message: Delivery, data: dict[str, Any]) -> str
 
 class LineInline(FrozenInline):
     model = StatementLine
-    fields: ClassVar[Any] = (
+    list_amount = amount_column("list_cost", "list price")
+    discount_amount = amount_column("discount")
+    subsidy_amount = amount_column("subsidy")
+    charged_amount = amount_column("charged", "amount due")
+    fields = (
         "fund_org",
         "source_label",
         "service_name",
         "natural_account",
-        amount_column("list_cost", "list price"),
-        amount_column("discount"),
-        amount_column("subsidy"),
-        amount_column("charged", "amount due"),
+        "list_amount",
+        "discount_amount",
+        "subsidy_amount",
+        "charged_amount",
     )
-    readonly_fields: ClassVar[Any] = fields
+    readonly_fields = fields
     verbose_name_plural = "lines"
 
 
@@ -115,15 +119,19 @@ class PeriodForm(forms.Form):
 
 @admin.register(Statement)
 class StatementAdmin(FrozenAdmin):
+    list_amount = amount_column("list_cost", "list price", currency="currency")
+    discount_amount = amount_column("discount", currency="currency", order="number")
+    subsidy_amount = amount_column("subsidy", currency="currency", order="number")
+    charged_amount = amount_column("charged", "amount due", currency="currency")
     list_display = (
         "number",
         "period",
         "pi",
         "project",
-        amount_column("list_cost", "list price"),
+        "list_amount",
         "discount_amount",
         "subsidy_amount",
-        amount_column("charged", "due"),
+        "charged_amount",
         badge_column("state", TONES),
         "pdf_link",
     )
@@ -133,24 +141,24 @@ class StatementAdmin(FrozenAdmin):
     search_help_text = "Number, PI or project"
     sortable_by = ("number",)
     change_list_template = "admin/statements/statement/change_list.html"
-    fields: ClassVar[Any] = (
+    fields = (
         "number",
         "status",
         "period",
         "pi",
         "project",
         "replaced_by",
-        amount_column("list_cost", "list price", currency="currency"),
-        amount_column("discount", "provider discount", currency="currency"),
-        amount_column("subsidy", currency="currency"),
-        amount_column("charged", "amount due", currency="currency"),
+        "list_amount",
+        "discount_amount",
+        "subsidy_amount",
+        "charged_amount",
         "issued_at",
         "issued_by",
         "sent_at",
         "pdf_link",
         "pdf_sha256",
     )
-    readonly_fields: ClassVar[Any] = fields
+    readonly_fields = fields
     inlines = (LineInline,)
     verbs = (
         Verb(
@@ -166,14 +174,6 @@ class StatementAdmin(FrozenAdmin):
             is_dangerous=True,
         ),
     )
-
-    @admin.display(description="discount")
-    def discount_amount(self, statement: Statement) -> str | SafeString:
-        return amount_column("discount")(statement)
-
-    @admin.display(description="subsidy")
-    def subsidy_amount(self, statement: Statement) -> str | SafeString:
-        return amount_column("subsidy")(statement)
 
     @admin.display(description="state")
     def status(self, statement: Statement) -> SafeString:
@@ -294,7 +294,7 @@ class DeliveryAdmin(FrozenAdmin):
     list_select_related = ("period", "pi")
     search_fields = ("pi__name", "pi__email", "subject", "statements__number")
     sortable_by = ("number",)
-    fields: ClassVar[Any] = (
+    fields = (
         "period",
         "pi",
         "to",
@@ -307,7 +307,7 @@ class DeliveryAdmin(FrozenAdmin):
         "sent_at",
         "message_path",
     )
-    readonly_fields: ClassVar[Any] = fields
+    readonly_fields = fields
     verbs = (
         Verb(
             name="resend",

@@ -25,7 +25,7 @@ from .models import Statement, StatementQuerySet
 PER_PAGE = 50
 # Months in a project's history.
 HISTORY = 24
-CHART_HEIGHT, BAR_WIDTH, BAR_STEP = 120, 22, 34
+CHART_HEIGHT, BAR_WIDTH, BAR_STEP = 120, 32, 48
 
 XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 

@@ -52,6 +52,16 @@ def test_a_statement_cannot_be_added_changed_or_deleted(client, cast, statement)
     assert client.post(reverse("admin:statements_statement_change", args=[statement.pk]), {}).status_code == 403
 
 
+def test_a_statement_and_a_message_are_read_with_their_figures(client, cast, statement):
+    delivery.send(period=build.a_period(), actor=SOMEBODY, now=NOW)
+    client.force_login(cast.viewer)
+    page = client.get(reverse("admin:statements_statement_change", args=[statement.pk])).content.decode()
+    for figure in ("100.00 USD", "20.00 USD", "40.00 USD", "BIO-001", "Compute"):
+        assert figure in page
+    message = client.get(reverse("admin:statements_delivery_change", args=[Delivery.objects.get().pk]))
+    assert statement.number in message.content.decode()
+
+
 def test_staff_read_a_pdf_and_the_audit_trail_notes_it(client, cast, statement):
     client.force_login(cast.viewer)
     response = client.get(reverse("admin:statements_statement_pdf", args=[statement.pk]))
