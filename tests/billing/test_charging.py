@@ -353,6 +353,8 @@ def test_a_split_that_begins_later_takes_the_place_of_the_one_before():
     build.a_charge("10", charge_period_start=dated(15))
     charge_it()
     assert by_fund() == {"A": Decimal(60), "B": Decimal(40), "C": Decimal(10)}
+    assert {line.fund_org: line.charged for line in charging.compute(build.a_period())} == by_fund()
+    assert charging.stamp_project_splits(build.a_period()) == 0, "what is stamped stays"
 
 
 def test_a_later_split_of_another_project_changes_nothing():
