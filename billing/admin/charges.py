@@ -382,7 +382,7 @@ class ReviewMixin(FrozenAdmin):
     @admin.display(description="resource")
     def resource_text(self, charge: Charge) -> SafeString | str:
         name = charge.resource
-        return format_html('<span title="{}">{}</span>', name, f"…{name[-40:]}") if len(name) > 42 else name
+        return format_html('<span title="{}">{}</span>', name, f"…{name[-28:]}") if len(name) > 30 else name
 
     @admin.display(description="period")
     def month(self, charge: Charge) -> str:
@@ -410,7 +410,6 @@ class ReviewMixin(FrozenAdmin):
         context = {
             **self.admin_site.each_context(request),
             "title": step.button,
-            "subtitle": review.counted(number),
             "opts": self.opts,
             "form": form,
             "step": step,
@@ -639,14 +638,17 @@ def decisions_of(charge: Charge) -> list[dict[str, Any]]:
         decisions.append(
             {
                 "decision": decision,
-                "changes": [(name.replace("_", " "), before.get(name) or "–", after[name] or "–") for name in shown],
+                "changes": [(_label(name), before.get(name) or "–", after[name] or "–") for name in shown],
             }
         )
     return decisions
 
 
 def _label(name: str) -> str:
-    return name.replace("_", " ").replace("sku", "SKU").replace(" id", " ID").capitalize().replace("Sku", "SKU")
+    """Return a column's name as people write it: `sku_price_id` as “SKU price ID”."""
+    words = [{"id": "ID", "sku": "SKU", "pi": "PI"}.get(word, word) for word in name.split("_")]
+    label = " ".join(words).replace("fund org", "fund/org")
+    return label[0].upper() + label[1:]
 
 
 def _linked(charge: Charge | None) -> dict[str, Any] | None:
