@@ -27,7 +27,7 @@ def snapshot(subject: models.Model, *, with_links: bool = True) -> dict[str, Any
         values[field.name] = value
     if with_links and subject.pk is not None:
         for many in subject._meta.many_to_many:
-            through: Any = many.remote_field.through  # type: ignore[union-attr]
+            through: Any = many.remote_field.through
             if through._meta.auto_created:
                 values[many.name] = sorted(str(each) for each in getattr(subject, many.name).all())
     return values

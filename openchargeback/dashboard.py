@@ -324,7 +324,7 @@ def _sources(period: BillingPeriod) -> list[SourceCard]:
                 SourceCard(
                     name=source.name,
                     label=source.label,
-                    last_import=last and (last.applied_at or last.created_at),
+                    last_import=(last.applied_at or last.created_at) if last else None,
                     last_state=last.state if last else "",
                     last_import_id=last.pk if last else None,
                     rows=rows,

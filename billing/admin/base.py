@@ -2,7 +2,7 @@
 
 import copy
 import datetime
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -110,7 +110,7 @@ def count_column(field: str, label: str = "", *, order: str | None = None) -> Ca
     return column
 
 
-def badge_column(field: str, tones: dict[str, str], label: str = "") -> Callable[..., SafeString]:
+def badge_column(field: str, tones: Mapping[Any, str], label: str = "") -> Callable[..., SafeString]:
     """Return a column of a choice as a badge, colored by its value."""
 
     def column(*args: Any) -> SafeString:
@@ -151,7 +151,7 @@ class BoundedPaginator(Paginator):
 
     @cached_property
     def count(self) -> int:
-        return int(self.object_list[: COUNTED + 1].count())  # type: ignore[call-arg, union-attr]
+        return int(self.object_list[: COUNTED + 1].count())  # type: ignore[attr-defined]
 
     @property
     def is_more(self) -> bool:
@@ -238,7 +238,7 @@ class VerbsMixin(admin.ModelAdmin):
                 "is_primary": verb.is_primary,
             }
             for verb in self.verbs
-            if request.user.has_perm(verb.permission) and verb.offered(subject)  # type: ignore[union-attr]
+            if request.user.has_perm(verb.permission) and verb.offered(subject)
         ]
 
     def change_view(
@@ -252,7 +252,7 @@ class VerbsMixin(admin.ModelAdmin):
         subject = self.get_object(request, unquote(object_id))
         if subject is None:
             raise Http404(f"There is no such {self.opts.verbose_name}.")
-        if not request.user.has_perm(verb.permission):  # type: ignore[union-attr]
+        if not request.user.has_perm(verb.permission):
             raise PermissionDenied
         back = change_url(subject)
         if not verb.offered(subject):
@@ -260,6 +260,7 @@ class VerbsMixin(admin.ModelAdmin):
             messages.error(request, f"{capfirst(str(subject))} is not in a state to {what}: it changed meanwhile.")
             return HttpResponseRedirect(back)
         form = verb.form(request.POST if request.method == "POST" else None)
+        form.label_suffix = ""
         if request.method == "POST" and form.is_valid():
             try:
                 said = verb.run(request, subject, form.cleaned_data)
@@ -408,10 +409,11 @@ class BillingAdmin(VerbsMixin, admin.ModelAdmin):
 
         `run(data)` returns what to tell the person and the object to show next (None: the list).
         """
-        if not request.user.has_perm(permission):  # type: ignore[union-attr]
+        if not request.user.has_perm(permission):
             raise PermissionDenied
         back = list_url(self.model)
         form = form_class(request.POST, request.FILES) if request.method == "POST" else form_class(initial=initial)
+        form.label_suffix = ""
         if request.method == "POST" and form.is_valid():
             try:
                 said, subject = run(form.cleaned_data)
@@ -438,7 +440,7 @@ class BillingAdmin(VerbsMixin, admin.ModelAdmin):
 class FrozenAdmin(BillingAdmin):
     """A screen of records that the system makes: nothing to add, edit or delete, whoever looks."""
 
-    actions: Iterable[Any] | None = None
+    actions = None
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -467,9 +469,9 @@ class FrozenInline(admin.TabularInline):
         return False
 
 
-class LargeTableMixin:
+class LargeTableMixin(admin.ModelAdmin):
     """For tables of millions: bounded counts, and no order that has no index."""
 
     paginator = BoundedPaginator
     list_max_show_all = 0
-    sortable_by: Sequence[str] = ()
+    sortable_by = ()

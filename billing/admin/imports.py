@@ -68,7 +68,7 @@ class ManyFilesField(forms.FileField):
 
 
 class UploadForm(forms.Form):
-    files = ManyFilesField(label="Drop files here, or choose them")
+    files = ManyFilesField(label="Drop files here, or choose them")  # type: ignore[assignment]
     source = forms.ModelChoiceField(
         Source.objects.filter(is_active=True).order_by("name"),
         required=False,
@@ -139,11 +139,17 @@ def totals_table(imported: Import) -> list[dict[str, str]]:
     """Return a row per currency and cost column: the files' exact total, what is stored, the rounding."""
     rows = []
     for currency, columns in sorted(imported.totals.items()):
-        for column, exact in columns.items():
-            stored = imported.stored.get(currency, {}).get(column, "")
-            rounding = plain(Decimal(exact) - Decimal(stored)) if stored else ""
+        for column, total in columns.items():
+            exact = Decimal(total)
+            stored = imported.stored.get(currency, {}).get(column)
             rows.append(
-                {"currency": currency, "column": column, "exact": exact, "stored": stored, "rounding": rounding}
+                {
+                    "currency": currency,
+                    "column": column,
+                    "exact": f"{exact:,f}",
+                    "stored": f"{Decimal(stored):,f}" if stored else "–",
+                    "rounding": plain(exact - Decimal(stored)) if stored else "–",
+                }
             )
     return rows
 
@@ -166,7 +172,7 @@ class ImportAdmin(FrozenAdmin):
     list_select_related = ("source",)
     search_fields = ("name", "files__sha256")
     sortable_by = ("number", "created_at")
-    fields: Any = ()
+    fields = ()
     change_form_template = "admin/billing/import/change_form.html"
     change_list_template = "admin/billing/import/change_list.html"
     verbs = (
@@ -219,9 +225,10 @@ class ImportAdmin(FrozenAdmin):
 
     def upload_view(self, request: HttpRequest) -> HttpResponse:
         """Take files, keep them, and have the worker import them."""
-        if not request.user.has_perm("billing.import_charges"):  # type: ignore[union-attr]
+        if not request.user.has_perm("billing.import_charges"):
             raise PermissionDenied
         form = UploadForm(request.POST, request.FILES) if request.method == "POST" else UploadForm()
+        form.label_suffix = ""
         if request.method == "POST" and form.is_valid():
             data = form.cleaned_data
             job = jobs.enqueue(

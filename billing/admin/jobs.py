@@ -49,7 +49,7 @@ class JobAdmin(FrozenAdmin):
     list_filter = ("state", "kind")
     list_select_related = ("created_by",)
     sortable_by = ("number",)
-    fields: Any = ()
+    fields = ()
     change_form_template = "admin/billing/job/change_form.html"
 
     @admin.display(description="job", ordering="id")

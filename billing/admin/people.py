@@ -146,13 +146,13 @@ class SplitFormSet(forms.BaseInlineFormSet):
     def get_queryset(self) -> QuerySet[PayerSplit]:
         splits = super().get_queryset()
         for split in splits:
-            split.is_used = split.pk in getattr(self, "used", ())  # type: ignore[attr-defined]
+            split.is_used = split.pk in getattr(self, "used", ())
         return splits
 
     def _construct_form(self, i: int, **kwargs: Any) -> SplitForm:
-        form = super()._construct_form(i, **kwargs)
+        form: SplitForm = super()._construct_form(i, **kwargs)  # type: ignore[misc]
         if form.instance.pk in self.used:
-            form.instance.is_used = True  # type: ignore[attr-defined]
+            form.instance.is_used = True
             for field in form.fields.values():
                 field.disabled = True
             form.fields["shares_text"].help_text = "Charges use it: it cannot change. Add a new one from its own day."

@@ -206,8 +206,8 @@ class PeriodList(ChangeList):
         periods = list(self.result_list)
         sums = sums_of(periods)
         for period in periods:
-            period.sums = sums[period.pk]  # type: ignore[attr-defined]
-        self.result_list = periods  # type: ignore[assignment]
+            period.sums = sums[period.pk]
+        self.result_list = periods
 
 
 @admin.register(BillingPeriod)

@@ -41,7 +41,7 @@ class WordsField(forms.CharField):
     def prepare_value(self, value: Any) -> Any:
         return ", ".join(value) if isinstance(value, list) else value
 
-    def clean(self, value: Any) -> list[str]:  # type: ignore[override]
+    def clean(self, value: Any) -> list[str]:
         return [word.strip() for word in str(super().clean(value) or "").split(",") if word.strip()]
 
 
@@ -53,7 +53,7 @@ class PatternsField(forms.CharField):
     def prepare_value(self, value: Any) -> Any:
         return "\n".join(value) if isinstance(value, list) else value
 
-    def clean(self, value: Any) -> list[str]:  # type: ignore[override]
+    def clean(self, value: Any) -> list[str]:
         patterns = [line.strip() for line in str(super().clean(value) or "").splitlines() if line.strip()]
         check_patterns(patterns)
         return patterns
@@ -137,8 +137,10 @@ class PolicyForm(forms.ModelForm):
         data = super().clean() or self.cleaned_data
         data["tag_keys"] = {name: data.get(f"keys_{name}", []) for name in TAG_FIELDS}
         example = data.get("example", "")
-        rules = (data.get("fund_org_patterns"), data.get("fund_org_segments"))
-        if example and None not in rules and (problem := refusal(example, *rules)):
+        patterns, segments = data.get("fund_org_patterns"), data.get("fund_org_segments")
+        if not example or patterns is None or segments is None:
+            return data
+        if problem := refusal(example, patterns, segments):
             self.add_error("example", problem)
         return data
 
@@ -285,7 +287,7 @@ class PolicyAdmin(FrozenAdmin):
 
     def edit_view(self, request: HttpRequest) -> HttpResponse:
         """Show the policy in force as a form; saving it makes a new version."""
-        if not request.user.has_perm("billing.change_policy"):  # type: ignore[union-attr]
+        if not request.user.has_perm("billing.change_policy"):
             raise PermissionDenied
         present = Policy.objects.current()
         is_posted = request.method == "POST"

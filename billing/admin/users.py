@@ -77,7 +77,7 @@ class UserAdmin(BillingAdmin):
 
     # Somebody with every right is made on the command line, and not changed by those with fewer.
     def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
-        if obj is not None and obj.is_superuser and not request.user.is_superuser:  # type: ignore[union-attr]
+        if obj is not None and obj.is_superuser and not request.user.is_superuser:
             return False
         return super().has_change_permission(request, obj)
 
