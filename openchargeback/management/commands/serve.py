@@ -3,6 +3,7 @@
 import os
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import CommandError, CommandParser
 
 from billing.commands import BillingCommand
@@ -24,7 +25,7 @@ class Command(BillingCommand):
         shown = "localhost" if host in ("127.0.0.1", "::1") else host
         served = serving.run_together(
             serving.commands(host=host, port=port, web_workers=options["web_workers"]),
-            started=lambda: self.stderr.write(f"Serving at http://{shown}:{port} (Ctrl+C ends it).", self.style.NOTICE),
+            started=lambda: self.stderr.write(announcement(f"http://{shown}:{port}"), self.style.NOTICE),
         )
         if not served.asked:
             raise CommandError(
@@ -32,3 +33,11 @@ class Command(BillingCommand):
                 "What it wrote above says why."
             )
         self.report({"served": f"http://{shown}:{port}", "ended": "asked"}, "Ended.")
+
+
+def announcement(address: str) -> str:
+    """Say where the site is, and why a browser that goes there is sent to https."""
+    text = f"Serving at {address} (Ctrl+C ends it)."
+    if getattr(settings, "SECURE_SSL_REDIRECT", False):
+        text += " Pages need https: reach it through your proxy, or set INSECURE_HTTP=true for a trial without one."
+    return text
