@@ -4,24 +4,22 @@ from django.db import migrations
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('billing', '0001_people_sources_charges'),
+        ("billing", "0001_people_sources_charges"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='HeldCharge',
-            fields=[
-            ],
+            name="HeldCharge",
+            fields=[],
             options={
-                'verbose_name': 'charge to review',
-                'verbose_name_plural': 'charges to review',
-                'proxy': True,
-                'default_permissions': (),
-                'indexes': [],
-                'constraints': [],
+                "verbose_name": "charge to review",
+                "verbose_name_plural": "charges to review",
+                "proxy": True,
+                "default_permissions": (),
+                "indexes": [],
+                "constraints": [],
             },
-            bases=('billing.charge',),
+            bases=("billing.charge",),
         ),
     ]
