@@ -379,10 +379,13 @@ class ReviewMixin(FrozenAdmin):
     def payers(self, charge: Charge) -> str:
         return payers_text(charge) or "–"
 
-    @admin.display(description="resource")
-    def resource_text(self, charge: Charge) -> SafeString | str:
+    @admin.display(description="service and resource")
+    def used(self, charge: Charge) -> SafeString | str:
         name = charge.resource
-        return format_html('<span title="{}">{}</span>', name, f"…{name[-28:]}") if len(name) > 30 else name
+        short = f"…{name[-28:]}" if len(name) > 30 else name
+        return format_html(
+            '{}<br><span class="quiet small" title="{}">{}</span>', charge.service_name or "–", name, short
+        )
 
     @admin.display(description="period")
     def month(self, charge: Charge) -> str:
@@ -451,8 +454,7 @@ class HeldChargeAdmin(ReviewMixin):
         "project_code",
         "payers",
         "source",
-        "service_name",
-        "resource_text",
+        "used",
         "month",
     )
     list_filter = (period_filter("charged_in"), ReasonFilter, "source", AmountFilter, PresenceFilter)
@@ -552,9 +554,7 @@ class ChargeAdmin(LargeTableMixin, ReviewMixin):
         "project_code",
         "payers",
         "source",
-        "service_name",
-        "resource_text",
-        "charge_category",
+        "used",
         "month",
     )
     list_filter = (
@@ -621,7 +621,7 @@ def reason_badges(flags: list[Flag]) -> SafeString | str:
         (
             (
                 "badge-bad" if flag.code in Flag.BLOCKING else "badge-warn",
-                flag.detail,
+                f"{flag.get_code_display()}: {flag.detail}" if flag.detail else flag.get_code_display(),
                 flag.get_code_display(),
             )
             for flag in flags
