@@ -1,5 +1,6 @@
 """What the documents tell people to type works: every command parses, and the walk through them runs."""
 
+import json
 import re
 import shlex
 import shutil
@@ -86,6 +87,34 @@ def test_every_document_is_listed_in_the_index():
         *((index.parent / target).resolve() for target in re.findall(r"\]\(([^)#]+)\)", index.read_text())),
     }
     assert set((ROOT / "docs").rglob("*.md")) <= linked
+
+
+def keys_of(answer):
+    """Yield the keys of an answer, and those of the objects it lists."""
+    for key, value in answer.items():
+        yield key
+        for each in value if isinstance(value, list) else ():
+            yield from each if isinstance(each, dict) else ()
+
+
+@pytest.mark.django_db(transaction=True, reset_sequences=True)
+def test_every_key_that_json_prints_is_documented(tmp_path, monkeypatch):
+    """The same walk with --json throughout: one object on standard output, its keys in the user guide."""
+    shutil.copytree(ROOT / "fixtures" / "sample", tmp_path / "fixtures" / "sample")
+    monkeypatch.chdir(tmp_path)
+    text = WALK.read_text(encoding="utf-8")
+    documented = set(re.findall(r"`(\w+)`", text))
+    lines = [line for block in re.findall(r"```console\n(.*?)```", text, re.DOTALL) for line in block.splitlines()]
+    missing = set()
+    for line in lines:
+        arguments = [word for word in words_of(line)[2:] if word != "--json"]
+        out = StringIO()
+        try:
+            call_command(*arguments, "--json", stdout=out, stderr=StringIO())
+        except CommandError:
+            continue
+        missing |= {f"{line}: {key}" for key in keys_of(json.loads(out.getvalue())) if key not in documented}
+    assert not missing
 
 
 @pytest.mark.django_db(transaction=True, reset_sequences=True)
