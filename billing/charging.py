@@ -393,6 +393,11 @@ class _Month:
         """
         charged = self._measure()
         contracted = Case(
+            # What an internal service lists and does not charge is a subsidy: no provider gave a discount.
+            When(
+                Q(source__in=_internal_sources()) & _is_unknown("contracted_cost") & ~_is_unknown("list_cost"),
+                then=F("list_cost"),
+            ),
             When(_is_unknown("contracted_cost"), then=F("exact_charged")),
             default=F("contracted_cost"),
             output_field=AmountField(),
@@ -647,6 +652,10 @@ def _shared(exact: Decimal, weights: dict[str, Decimal]) -> tuple[Decimal, dict[
 def _is_unknown(cost: str) -> Q:
     """A price that is absent, or 0 while something is charged: no price is known, which is no discount."""
     return Q(**{f"{cost}__isnull": True}) | (Q(**{cost: 0}) & ~Q(exact_charged=0))
+
+
+def _internal_sources() -> list[int]:
+    return list(Source.objects.filter(kind=Source.Kind.INTERNAL).values_list("pk", flat=True))
 
 
 def _counted(found: Counter[str]) -> str:

@@ -147,6 +147,15 @@ def test_an_unknown_price_is_not_a_discount(billed, contracted, listed, discount
     assert (line.discount, line.subsidy) == (Decimal(discount), Decimal(subsidy))
 
 
+def test_what_an_internal_service_lists_and_does_not_charge_is_a_subsidy():
+    build.a_source("hpc", kind="internal")
+    build.a_charge("0", source="hpc", list_cost=Decimal(800), contracted_cost=None)
+    build.a_charge("0", source="aws", list_cost=Decimal(800), contracted_cost=None)
+    lines = {line.source.name: line for line in charging.compute(build.a_period())}
+    assert (lines["hpc"].discount, lines["hpc"].subsidy) == (0, 800)
+    assert (lines["aws"].discount, lines["aws"].subsidy) == (800, 0)
+
+
 def test_an_unknown_price_is_judged_row_by_row():
     build.a_charge("10", list_cost=Decimal(15))
     build.a_charge("10", list_cost=None)
