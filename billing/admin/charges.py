@@ -460,7 +460,7 @@ class HeldChargeAdmin(ReviewMixin):
     list_filter = (period_filter("charged_in"), ReasonFilter, "source", AmountFilter, PresenceFilter)
     sortable_by = ("charge_link", "billed_cost_amount")
     change_list_template = "admin/billing/charge/queue.html"
-    actions: ClassVar[Any] = tuple(_action(STEPS[name]) for name in ("approve", "correct", "reject", "absorb", "undo"))
+    actions: Any = tuple(_action(STEPS[name]) for name in ("approve", "correct", "reject", "absorb", "undo"))
 
     def get_urls(self) -> list[Any]:
         return [
@@ -569,7 +569,7 @@ class ChargeAdmin(LargeTableMixin, ReviewMixin):
     fields: ClassVar[Any] = ()
     change_form_template = "admin/billing/charge/change_form.html"
     verbs = tuple(_verb(step) for step in STEPS.values())
-    actions: ClassVar[Any] = tuple(_action(STEPS[name]) for name in ("correct", "reject", "absorb", "undo"))
+    actions: Any = tuple(_action(STEPS[name]) for name in ("correct", "reject", "absorb", "undo"))
 
     @admin.display(description="state")
     def state_badge(self, charge: Charge) -> SafeString:
