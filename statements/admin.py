@@ -126,12 +126,12 @@ class StatementAdmin(FrozenAdmin):
     list_display = (
         "number",
         "period",
-        "pi",
+        "pi_name",
         "project",
-        "list_amount",
-        "discount_amount",
-        "subsidy_amount",
-        "charged_amount",
+        amount_column("list_cost", "list price"),
+        amount_column("discount", order="number"),
+        amount_column("subsidy", order="number"),
+        amount_column("charged", "due"),
         badge_column("state", TONES),
         "pdf_link",
     )
@@ -174,6 +174,10 @@ class StatementAdmin(FrozenAdmin):
             is_dangerous=True,
         ),
     )
+
+    @admin.display(description="PI")
+    def pi_name(self, statement: Statement) -> str:
+        return statement.pi.display_name
 
     @admin.display(description="state")
     def status(self, statement: Statement) -> SafeString:
