@@ -10,9 +10,9 @@ SERVE ?= yes
 N ?= 1000000
 PYTEST_ARGS ?= -n auto --maxprocesses 4
 
-# The newest of these that is 3.11 or later makes the virtual environment; PYTHON=... overrides.
-PYTHON ?= $(shell for each in python3.13 python3.12 python3.11 python3; do \
-	if $$each -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then echo $$each; break; fi; done)
+# The first of these that is 3.11 or later, and can, makes the virtual environment; PYTHON=... overrides.
+PYTHON ?= $(shell for each in python3.11 python3.12 python3.13 python3; do \
+	if $$each -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then echo $$each; break; fi; done)
 
 # For a look around without any configuration: debug mode, which needs no secret.
 ifeq ($(wildcard .env)$(SECRET_KEY),)
@@ -32,7 +32,7 @@ help:
 	@echo "make clean         remove the virtual environment and caches; var/ stays"
 
 $(BIN)/python:
-	@test -n "$(PYTHON)" || { echo "Python 3.11 or later is needed, and none was found." >&2; exit 1; }
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or later with venv is needed, and none was found." >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.installed: requirements.txt | $(BIN)/python
