@@ -9,7 +9,8 @@ DRIVER = shutil.which("chromedriver")
 
 
 @pytest.fixture(scope="session")
-def _chromium(tmp_path_factory):
+def _chromium(tmp_path_factory, live_server):
+    # After the server, so that it ends before it: a server that stops first leaves its connections open.
     if not CHROMIUM or not DRIVER:
         pytest.skip("chromium and chromedriver are not installed")
     webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
@@ -43,4 +44,5 @@ def browser(_chromium):
     """A browser without cookies, whose earlier complaints are forgotten."""
     _chromium.delete_all_cookies()
     _chromium.get_log("browser")
-    return _chromium
+    yield _chromium
+    _chromium.get("about:blank")
