@@ -90,8 +90,14 @@ def gesture(*, actor: Actor, now: datetime.datetime) -> Iterator[Gesture]:
     """
     outer = _current.get()
     if outer is not None:
-        with transaction.atomic():
-            yield outer
+        before = len(outer.events)
+        try:
+            with transaction.atomic():
+                yield outer
+        except BaseException:
+            # What the verb did is rolled back to its savepoint; so is what tells of it.
+            del outer.events[before:]
+            raise
         return
     begun = Gesture(actor=actor, now=now)
     token = _current.set(begun)

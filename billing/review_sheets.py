@@ -12,7 +12,6 @@ from django.db import transaction
 from django.db.models import Prefetch, QuerySet
 from openpyxl import Workbook, load_workbook
 from openpyxl.cell import WriteOnlyCell
-from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE
 from openpyxl.styles import Alignment, Font, PatternFill
 from openpyxl.utils import get_column_letter
 from openpyxl.worksheet.datavalidation import DataValidation
@@ -22,8 +21,8 @@ from .audit import Actor
 from .errors import BillingError
 from .models import BillingPeriod, Charge, Flag, Person, Project, ReviewDecision, Source
 from .models.people import normalized_email
-from .money import plain
 from .review import Correction, Review
+from .sheets import amount_cell, text_cell
 
 SHEET = "Charges"
 # Heading and width. What a department may fill in comes after `reasons`; who pays it may correct in place.
@@ -47,7 +46,6 @@ COLUMNS = {
 }
 EDITABLE = ("pi", "project", "fund_org", "split", "decision", "reason", "note")
 DECISIONS = ("approve", "reject", "absorb")
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 # What fits an .xlsx by its own rules, and what we are willing to unpack of one.
 MAX_ROWS = 1_048_575
 MAX_UNPACKED = 512 * 1024**2
@@ -156,8 +154,8 @@ def export(*, charges: "QuerySet[Any]", file: IO[bytes]) -> int:
     count = 0
     for charge in _with_names(charges).iterator(chunk_size=2_000):
         values = _values(charge)
-        row: list[Any] = [_text_cell(sheet, values[name]) for name in COLUMNS]
-        row[list(COLUMNS).index("billed")] = _number_cell(sheet, charge.billed_cost)
+        row: list[Any] = [text_cell(sheet, values[name]) if values[name] else None for name in COLUMNS]
+        row[list(COLUMNS).index("billed")] = amount_cell(sheet, charge.billed_cost)
         sheet.append(row)
         count += 1
     about = book.create_sheet("Instructions")
@@ -362,26 +360,6 @@ def fingerprint(charge: Charge) -> str:
     """Return a short hash of a charge's state and of who pays it: another one means it was changed."""
     content = [charge.withdrawn_in_id, *(getattr(charge, name) for name in review.DECIDED_FIELDS)]
     return hashlib.sha256(repr(content).encode()).hexdigest()[:16]
-
-
-def _text_cell(sheet: Any, text: str) -> Any:
-    """Return a cell whose text stays text: what begins like a formula is marked so, for every program."""
-    text = ILLEGAL_CHARACTERS_RE.sub("", text)
-    if not text:
-        return None
-    if not text.startswith(FORMULA_STARTS):
-        return text
-    cell = WriteOnlyCell(sheet, value=text)
-    cell.data_type = "s"
-    cell.quotePrefix = True
-    return cell
-
-
-def _number_cell(sheet: Any, amount: Decimal) -> Any:
-    """Return a number to its last digit; openpyxl would write 16 of them."""
-    cell = WriteOnlyCell(sheet)
-    cell.data_type, cell._value = "n", plain(amount)
-    return cell
 
 
 def _offer_choices(sheet: Any) -> None:

@@ -4,10 +4,13 @@ import csv
 import io
 from collections.abc import Iterator
 from decimal import Decimal
+from typing import Any
 
 from openpyxl import Workbook
 from openpyxl.cell import WriteOnlyCell
 from openpyxl.styles import Font
+
+from billing.sheets import amount_cell, guarded, text_cell
 
 from .document import Figures, StatementDocument
 
@@ -31,12 +34,6 @@ HEADINGS = (
     "Amount due",
 )
 FIRST_AMOUNT = HEADINGS.index("List price")
-
-# What spreadsheets take for the start of a formula.
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
-
-# XML allows no other control characters, and a cell no more than this.
-CELL_LENGTH = 32_767
 
 Row = tuple[str | int | Decimal, ...]
 
@@ -95,30 +92,16 @@ def as_xlsx(document: StatementDocument) -> bytes:
         headings.append(cell)
     sheet.append(headings)
     for row in rows(document):
-        cells = []
-        for number, value in enumerate(row):
+        cells: list[Any] = []
+        for value in row:
             if isinstance(value, str):
-                cell = WriteOnlyCell(sheet, _for_xml(value))
-                # openpyxl makes a formula of a text that starts with "="; told so, it stays text.
-                cell.data_type = "s"
+                cells.append(text_cell(sheet, value))
             else:
-                cell = WriteOnlyCell(sheet, value)
-                if number >= FIRST_AMOUNT:
-                    cell.number_format = "#,##0.00"
-            cells.append(cell)
+                cells.append(amount_cell(sheet, value) if isinstance(value, Decimal) else value)
         sheet.append(cells)
     out = io.BytesIO()
     book.save(out)
     return out.getvalue()
-
-
-def guarded(text: str) -> str:
-    """Return a text that no spreadsheet takes for a formula."""
-    return f"'{text}" if text.lstrip(" ").startswith(FORMULA_STARTS) else text
-
-
-def _for_xml(text: str) -> str:
-    return "".join(character for character in text if character >= " " or character in "\t\n")[:CELL_LENGTH]
 
 
 def _amounts(figures: Figures) -> tuple[Decimal, ...]:

@@ -7,18 +7,13 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Protocol
+from typing import Any, Protocol
 
 from openpyxl import Workbook
-from openpyxl.cell import WriteOnlyCell
-from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE
+
+from billing.sheets import amount_cell, guarded, text_cell
 
 Cell = str | int | Decimal | datetime.date
-
-# What a spreadsheet takes for the start of a formula (OWASP, "CSV Injection").
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
-PLAIN_NUMBER = re.compile(r"-?\d+(\.\d+)?")
-AMOUNT_FORMAT = "#,##0.00"
 
 
 @dataclass(frozen=True)
@@ -123,13 +118,6 @@ class TableFormat:
         return as_spreadsheet(self.table(document), title=document.number or document.period)
 
 
-def guarded(text: str) -> str:
-    """Put an apostrophe before text that a spreadsheet would run as a formula; numbers stay numbers."""
-    if text.startswith(FORMULA_STARTS) and not PLAIN_NUMBER.fullmatch(text):
-        return f"'{text}"
-    return text
-
-
 def as_text(cell: Cell) -> str:
     """Write a cell as files carry it: amounts with two decimals, dates in ISO form."""
     if isinstance(cell, Decimal):
@@ -157,16 +145,10 @@ def as_spreadsheet(table: Table, *, title: str) -> Written:
     sheet = book.create_sheet(re.sub(r"[\\/*?:\[\]]", "-", title)[:31])
     sheet.freeze_panes = "A2"
 
-    def cell(value: Cell) -> WriteOnlyCell:
-        if not isinstance(value, str):
-            made = WriteOnlyCell(sheet, value)
-            if isinstance(value, Decimal):
-                made.number_format = AMOUNT_FORMAT
-            return made
-        made = WriteOnlyCell(sheet, ILLEGAL_CHARACTERS_RE.sub("", value))
-        # openpyxl makes a formula of any text that starts with "=".
-        made.data_type = "s"
-        return made
+    def cell(value: Cell) -> Any:
+        if isinstance(value, str):
+            return text_cell(sheet, value)
+        return amount_cell(sheet, value) if isinstance(value, Decimal) else value
 
     sheet.append([cell(heading) for heading in table.headings])
     rows = 0

@@ -17,8 +17,9 @@ from django.template import Context, Engine, Library, Template, TemplateSyntaxEr
 from django.template.base import Variable, VariableDoesNotExist, VariableNode
 
 from billing.errors import BillingError
+from billing.sheets import guarded
 
-from .documents import Document, Line, Written, as_text, guarded
+from .documents import Document, Line, Written, as_text
 
 MAX_BYTES = 50 * 1024 * 1024
 MAX_WIDTH = 1_000

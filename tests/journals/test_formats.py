@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from openpyxl import load_workbook
 
+from billing.sheets import guarded
 from journals.formats import BUILT_IN, TemplateFailed, TemplateFormat, templated
-from journals.formats.documents import Document, Table, as_csv, as_spreadsheet, guarded
+from journals.formats.documents import Document, Table, as_csv, as_spreadsheet
 from journals.formats.sample import sample
 from journals.formats.templated import csv_lines
 
