@@ -14,6 +14,13 @@ class Refused(Exception):
     pass
 
 
+def break_off():
+    """A verb that fails after it has recorded something."""
+    with audit.gesture(actor=build.SOMEBODY, now=build.NOW) as gesture:
+        gesture.record("lost")
+        raise Refused
+
+
 def recorded():
     return list(AuditEvent.objects.order_by("pk").values_list("action", flat=True))
 
@@ -43,17 +50,15 @@ def test_the_events_of_one_act_share_a_gesture():
 
 
 def test_what_is_rolled_back_leaves_no_event():
-    with pytest.raises(Refused), audit.gesture(actor=build.SOMEBODY, now=build.NOW) as gesture:
-        gesture.record("lost")
-        raise Refused
+    with pytest.raises(Refused):
+        break_off()
     assert recorded() == []
 
 
 def test_a_part_that_is_rolled_back_takes_only_its_own_events_with_it():
     with audit.gesture(actor=build.SOMEBODY, now=build.NOW) as gesture:
         gesture.record("before")
-        with pytest.raises(Refused), audit.gesture(actor=build.SOMEBODY, now=build.NOW) as inner:
-            inner.record("lost")
-            raise Refused
+        with pytest.raises(Refused):
+            break_off()
         gesture.record("after")
     assert recorded() == ["before", "after"]
