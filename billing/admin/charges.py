@@ -367,13 +367,16 @@ class ReviewMixin(FrozenAdmin):
     def reasons(self, charge: Charge) -> SafeString | str:
         return reason_badges(charge.open_flags)  # type: ignore[attr-defined]
 
-    @admin.display(description="PI")
-    def pi_email(self, charge: Charge) -> str:
-        return charge.pi.email if charge.pi else "–"
-
-    @admin.display(description="project")
-    def project_code(self, charge: Charge) -> str:
-        return charge.project.code if charge.project else "–"
+    @admin.display(description="PI and project")
+    def owner(self, charge: Charge) -> SafeString | str:
+        if not charge.pi and not charge.project:
+            return "–"
+        return format_html(
+            '<span title="{}">{}</span><br><span class="quiet small">{}</span>',
+            charge.pi.email if charge.pi else "",
+            charge.pi.display_name if charge.pi else "no PI",
+            charge.project.code if charge.project else "no project",
+        )
 
     @admin.display(description="fund/org")
     def payers(self, charge: Charge) -> str:
@@ -450,8 +453,7 @@ class HeldChargeAdmin(ReviewMixin):
         "charge_link",
         "reasons",
         amount_column("billed_cost", "billed", currency="currency"),
-        "pi_email",
-        "project_code",
+        "owner",
         "payers",
         "source",
         "used",
@@ -550,8 +552,7 @@ class ChargeAdmin(LargeTableMixin, ReviewMixin):
         "charge_link",
         "state_badge",
         amount_column("billed_cost", "billed", currency="currency"),
-        "pi_email",
-        "project_code",
+        "owner",
         "payers",
         "source",
         "used",
