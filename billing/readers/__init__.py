@@ -2,5 +2,19 @@
 
 from .batches import Batch, FileError, Problem, UnreadableFile
 from .csv_file import read_csv
+from .delivery import Part, check_rows, open_delivery
+from .kinds import Kind
+from .reading import read
 
-__all__ = ["Batch", "FileError", "Problem", "UnreadableFile", "read_csv"]
+__all__ = [
+    "Batch",
+    "FileError",
+    "Kind",
+    "Part",
+    "Problem",
+    "UnreadableFile",
+    "check_rows",
+    "open_delivery",
+    "read",
+    "read_csv",
+]

@@ -46,8 +46,10 @@ class UnreadableFile(FileError):
 class Batch:
     """Rows of one file, column by column.
 
-    `columns` maps FOCUS column names to texts as delivered, one per row; `lines` holds the line
-    each row begins on; `bytes_read` tells how far into the file this batch ends.
+    `columns` maps FOCUS column names to texts as delivered, one per row. `lines` says where each row is found
+    again: the line it begins on in a text, the row number a spreadsheet shows, and the number of the
+    row, counted from 1, in a parquet file, which has no header row. `bytes_read` tells how far into the
+    file (as packed) this batch ends.
     """
 
     lines: Sequence[int]

@@ -49,42 +49,71 @@ OTHERS = ("BillingCurrency", "Tags")
 
 WANTED = (*AMOUNTS, *TIMES, *OTHERS, *TEXTS, *DECIMALS)
 
-# Names of FOCUS previews and drafts that exports still use, and 1.3's successors of provider and publisher.
+# Names of FOCUS previews and drafts that exports still use, and 1.3's successors of the provider. Where several
+# of one column stand in a file, the first here goes before the others.
 OLDER_NAMES = {
     "AmortizedCost": "EffectiveCost",
     "ChargeType": "ChargeCategory",
     "UsageQuantity": "ConsumedQuantity",
     "UsageUnit": "ConsumedUnit",
     "Region": "RegionId",
-    "Provider": "ProviderName",
     "ServiceProviderName": "ProviderName",
+    "Provider": "ProviderName",
+    "HostProviderName": "ProviderName",
     "Publisher": "PublisherName",
 }
+_RANK = {old.casefold(): rank for rank, old in enumerate(OLDER_NAMES, start=1)}
 
 # Without these a row is no FOCUS charge; BillingPeriodStart can be given from outside.
 REQUIRED = ("BilledCost", "ChargePeriodStart")
 
-# Exports of the providers that are not FOCUS, by columns that only they have.
-OTHER_EXPORTS = {
+# Exports of the providers that are not FOCUS, by sets of columns that only they have, and what to do.
+_CUR = "In AWS Data Exports, create an export of the type “FOCUS with AWS columns” and import its files."
+_AZURE = "In Azure Cost Management, create an export of the type “Cost and usage details (FOCUS)”."
+_OCI = "Use the files of the “FOCUS Reports” folder of the same bucket."
+_GOOGLE = "Create the FOCUS view over the detailed export in BigQuery and export that view."
+OTHER_EXPORTS: dict[str, tuple[tuple[tuple[str, ...], ...], str]] = {
     "an AWS Cost and Usage Report (CUR)": (
-        ("lineItem/UnblendedCost",),
-        ("line_item_unblended_cost",),
-        "In AWS Data Exports, create an export of the type “FOCUS with AWS columns” and import its files.",
+        (
+            ("lineItem/UnblendedCost",),
+            ("line_item_unblended_cost",),
+            ("lineItem/LineItemType",),
+            ("line_item_line_item_type",),
+        ),
+        _CUR,
+    ),
+    "an AWS detailed billing report": ((("PayerAccountId", "LinkedAccountId", "RecordType"),), _CUR),
+    "an Azure reservation or price sheet, not costs": (
+        (("MeterId", "PartNumber", "IncludedQuantity"), ("ReservationOrderId", "UsedHours")),
+        _AZURE,
     ),
     "Azure cost details (EA or MCA), not FOCUS": (
-        ("MeterId", "UnitPrice", "BillingAccountId"),
-        ("meterId", "costInBillingCurrency"),
-        "In Azure Cost Management, create an export of the type “Cost and usage details (FOCUS)”.",
+        (
+            ("MeterId", "UnitPrice", "BillingAccountId"),
+            ("meterId", "costInBillingCurrency"),
+            ("MeterCategory", "CostInBillingCurrency"),
+            ("MeterId", "PreTaxCost"),
+            ("MeterId", "Cost", "SubscriptionGuid"),
+            ("MeterId", "Cost", "SubscriptionId"),
+        ),
+        _AZURE,
     ),
-    "an OCI cost report, not FOCUS": (
-        ("lineItem/referenceNo", "cost/myCost"),
-        (),
-        "Use the files of the “FOCUS Reports” folder of the same bucket.",
+    "an OCI cost or usage report, not FOCUS": (
+        (("lineItem/referenceNo",), ("lineItem/intervalUsageStart",), ("cost/myCost",)),
+        _OCI,
     ),
-    "a Google Cloud detailed billing export, not FOCUS": (
-        ("billing_account_id", "sku.id", "usage.amount"),
-        ("billing_account_id", "usage_start_time", "cost_type"),
-        "Create the FOCUS view over the detailed export in BigQuery and export that view.",
+    "a Google Cloud billing export, not FOCUS": (
+        (
+            ("billing_account_id", "sku.id", "usage.amount"),
+            ("billing_account_id", "usage_start_time", "cost_type"),
+            ("billing_account_id", "usage_start_time", "cost"),
+            ("billing_account_id", "sku_id", "usage_start_time"),
+        ),
+        _GOOGLE,
+    ),
+    "a cost table of the Google Cloud console, not FOCUS": (
+        (("Billing account ID", "SKU ID", "Cost type"), ("Billing account ID", "Project ID", "Unrounded Cost ($)")),
+        _GOOGLE,
     ),
 }
 
@@ -105,23 +134,23 @@ def recognized(headings: Sequence[str]) -> dict[str, int]:
     column that stands there twice.
     """
     positions: dict[str, int] = {}
-    exact: set[str] = set()
+    ranks: dict[str, int] = {}
     for position, heading in enumerate(headings):
-        name = _BY_FOLDED_NAME.get(folded(heading))
+        written = folded(heading)
+        name = _BY_FOLDED_NAME.get(written)
         if name is None:
             continue
-        is_exact = folded(heading) == name.casefold()
-        if name in positions and is_exact and name in exact:
+        # FOCUS's own name comes before every other.
+        rank = _RANK.get(written, 0)
+        if ranks.get(name) == rank:
             raise UnreadableFile(
-                f"The column {name} stands in the header twice (columns {positions[name] + 1} and {position + 1}). "
-                "Remove one of them.",
+                f"The column {heading.strip()} stands in the header twice (columns {positions[name] + 1} and "
+                f"{position + 1}). Remove one of them.",
                 line=1,
                 column=name,
             )
-        if name not in positions or is_exact:
-            positions[name] = position
-        if is_exact:
-            exact.add(name)
+        if name not in positions or rank < ranks[name]:
+            positions[name], ranks[name] = position, rank
     return positions
 
 
@@ -135,8 +164,8 @@ def require_focus(headings: Sequence[str], positions: dict[str, int], *, has_per
     if not missing:
         return
     present = {folded(heading) for heading in headings}
-    for what, (*signatures, advice) in OTHER_EXPORTS.items():
-        if any(signature and {name.casefold() for name in signature} <= present for signature in signatures):
+    for what, (signatures, advice) in OTHER_EXPORTS.items():
+        if any({name.casefold() for name in signature} <= present for signature in signatures):
             raise UnreadableFile(f"This is {what}. {advice}", line=1)
     columns = "columns" if len(missing) > 1 else "column"
     shown = ", ".join(heading.strip() for heading in headings[:8]) + (", …" if len(headings) > 8 else "")

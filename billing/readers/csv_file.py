@@ -1,68 +1,98 @@
-"""FOCUS as text: CSV, with commas, semicolons or tabs."""
+"""FOCUS as text: CSV, with commas, semicolons, tabs or bars, plain or out of an archive."""
 
+import codecs
 import csv
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from itertools import islice
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from .batches import BATCH_ROWS, Batch, UnreadableFile
 from .columns import recognized, require_focus
+from .kinds import refuse_other
+from .streams import Watched
 
 DELIMITERS = (",", ";", "\t", "|")
 # A Tags field can be long; a field beyond this is an unclosed quote or an attack.
 MAX_FIELD = 8 * 1024 * 1024
 MAX_HEADER_BYTES = 1024 * 1024
-
-# First bytes that are plainly not text in UTF-8.
-_OTHERS = {
-    b"\xff\xfe": "The file is UTF-16, not UTF-8. Save it as “CSV UTF-8”.",
-    b"\xfe\xff": "The file is UTF-16, not UTF-8. Save it as “CSV UTF-8”.",
-    b"PK\x03\x04": "This is a zip archive or an Excel workbook, not CSV. Export it as CSV (UTF-8).",
-    b"\x1f\x8b": "This is a gzip archive, not CSV. Unpack it first.",
-    b"PAR1": "This is a parquet file, not CSV. Export it as CSV (UTF-8).",
-    b"%PDF": "This is a PDF, not CSV. Export it as CSV (UTF-8).",
-    b"\xd0\xcf\x11\xe0": "This is an old Excel workbook, not CSV. Save it as “CSV UTF-8”.",
-}
+BLOCK = 64 * 1024
 
 
 def read_csv(path: Path, *, has_period: bool = False, batch_rows: int = BATCH_ROWS) -> Iterator[Batch]:
-    """Yield the rows of a FOCUS CSV file in batches, in constant memory.
+    """Yield the rows of a FOCUS CSV file in batches, in constant memory; see read_text."""
+    return read_text(lambda: open_plain(path), has_period=has_period, batch_rows=batch_rows)
 
-    Only the columns that charges keep are taken; they may come in any order and case. Blank lines
-    are passed over. Raises UnreadableFile (line, column, what to do) for a file that is missing,
-    empty, without rows, not CSV, not UTF-8 or not FOCUS, and for rows of another length than the header.
+
+def read_text(
+    reopen: Callable[[], Watched],
+    *,
+    has_period: bool = False,
+    batch_rows: int = BATCH_ROWS,
+    may_be_empty: bool = False,
+) -> Iterator[Batch]:
+    """Yield the rows of FOCUS as text in batches, in constant memory; `reopen` opens it from its start.
+
+    Only the columns that charges keep are taken; they may come in any order and case. Blank lines, and
+    lines of nothing but delimiters as spreadsheets leave them, are passed over. Raises UnreadableFile
+    (line, column, what to do) for what is missing, empty, without rows (unless it `may_be_empty`), not CSV,
+    not UTF-8 or not FOCUS, and for rows of another length than the header.
     """
     csv.field_size_limit(MAX_FIELD)
-    with _open(path) as binary:
-        text = io.TextIOWrapper(binary, encoding="utf-8-sig", newline="")
+    with closing(reopen()) as binary:
+        text = io.TextIOWrapper(cast(BinaryIO, binary), encoding="utf-8-sig", newline="")
         try:
-            yield from _batches(binary, text, has_period=has_period, batch_rows=batch_rows)
+            yield from _batches(binary, text, has_period=has_period, batch_rows=batch_rows, may_be_empty=may_be_empty)
         except UnicodeDecodeError as error:
-            raise _undecodable(path) from error
+            raise _undecodable(reopen) from error
 
 
-def _batches(binary: BinaryIO, text: io.TextIOWrapper, *, has_period: bool, batch_rows: int) -> Iterator[Batch]:
+def open_plain(path: Path) -> Watched:
+    """Open a file for reading as text; raise UnreadableFile for what is plainly something else."""
+    if path.is_dir():
+        raise UnreadableFile("This is a folder, not a file.")
+    try:
+        binary = path.open("rb")
+        start = binary.peek(BLOCK)
+    except FileNotFoundError:
+        raise UnreadableFile("There is no such file.") from None
+    except OSError as error:
+        raise UnreadableFile(f"The file cannot be opened: {error.strerror}.") from error
+    try:
+        refuse_other(start)
+    except UnreadableFile:
+        binary.close()
+        raise
+    return Watched(binary, packed=binary.tell)
+
+
+def _batches(
+    binary: Watched, text: io.TextIOWrapper, *, has_period: bool, batch_rows: int, may_be_empty: bool
+) -> Iterator[Batch]:
     header_line = text.readline(MAX_HEADER_BYTES)
     skipped = 0
-    while header_line and not header_line.strip():
+    # Excel writes the delimiter into a first line of its own.
+    while header_line and (not header_line.strip() or header_line[:4].lower() == "sep=" and len(header_line) < 8):
         header_line = text.readline(MAX_HEADER_BYTES)
         skipped += 1
     if not header_line:
         raise UnreadableFile("The file is empty.")
     if "\0" in header_line or len(header_line) >= MAX_HEADER_BYTES:
         raise UnreadableFile("This is not a CSV file. Export it as CSV (UTF-8).", line=1)
-    delimiter = max(DELIMITERS, key=lambda each: (len(recognized(_split(header_line, each))), each == ","))
+    delimiter = max(DELIMITERS, key=lambda each: (_known(_split(header_line, each)), each == ","))
     headings = _split(header_line, delimiter)
     positions = recognized(headings)
     require_focus(headings, positions, has_period=has_period)
 
     reader = csv.reader(text, delimiter=delimiter, strict=True)
     width = len(headings)
+    billed = positions["BilledCost"]
     found = False
     taken = batch_rows
     while taken == batch_rows:
+        binary.begin_batch()
         before = skipped + 1 + reader.line_num
         try:
             rows = list(islice(reader, batch_rows))
@@ -77,7 +107,6 @@ def _batches(binary: BinaryIO, text: io.TextIOWrapper, *, has_period: bool, batc
             rows, lines = _numbered(rows, before)
         if not rows:
             continue
-        found = True
         try:
             columns = list(zip(*rows, strict=True))
         except ValueError:
@@ -89,12 +118,21 @@ def _batches(binary: BinaryIO, text: io.TextIOWrapper, *, has_period: bool, batc
                 f"A text with a {'comma' if delimiter == ',' else 'delimiter'} in it has to stand in quotes.",
                 line=line,
             )
+        if "" in columns[billed]:
+            kept = [any(row) for row in rows]
+            if not all(kept):
+                rows = [row for row, keep in zip(rows, kept, strict=True) if keep]
+                lines = [line for line, keep in zip(lines, kept, strict=True) if keep]
+                columns = list(zip(*rows, strict=True))
+                if not rows:
+                    continue
+        found = True
         yield Batch(
             lines=lines,
             columns={name: columns[position] for name, position in positions.items()},
-            bytes_read=binary.tell(),
+            bytes_read=binary.packed(),
         )
-    if not found:
+    if not found and not may_be_empty:
         raise UnreadableFile("The file has a header and no rows.", line=1)
 
 
@@ -110,6 +148,14 @@ def _numbered(rows: list[list[str]], before: int) -> tuple[list[list[str]], list
     return kept, lines
 
 
+def _known(headings: Sequence[str]) -> int:
+    try:
+        return len(recognized(headings))
+    except UnreadableFile:
+        # Twice the same column: that is said once the delimiter is chosen.
+        return len(headings)
+
+
 def _split(line: str, delimiter: str) -> list[str]:
     try:
         return next(csv.reader([line], delimiter=delimiter))
@@ -117,34 +163,28 @@ def _split(line: str, delimiter: str) -> list[str]:
         return []
 
 
-def _open(path: Path) -> BinaryIO:
-    """Open a file for reading; raise UnreadableFile for what is plainly something else."""
-    if path.is_dir():
-        raise UnreadableFile("This is a folder, not a file.")
-    try:
-        binary = path.open("rb")
-        start = binary.peek(8)[:8]
-    except FileNotFoundError:
-        raise UnreadableFile("There is no such file.") from None
-    except OSError as error:
-        raise UnreadableFile(f"The file cannot be opened: {error.strerror}.") from error
-    other = next((says for magic, says in _OTHERS.items() if start.startswith(magic)), "")
-    if other:
-        binary.close()
-        raise UnreadableFile(other, line=1)
-    return binary
-
-
-def _undecodable(path: Path) -> UnreadableFile:
+def _undecodable(reopen: Callable[[], Watched]) -> UnreadableFile:
     """Find the line that is not UTF-8; text is decoded in blocks, so the decoder cannot say."""
-    with path.open("rb") as binary:
-        for number, line in enumerate(binary, start=1):
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    line, position, pending = 1, 0, b""
+    with closing(reopen()) as binary:
+        while True:
+            binary.begin_batch()
+            block = binary.read1(BLOCK)
+            pending = decoder.getstate()[0]
             try:
-                line.decode("utf-8")
+                decoder.decode(block, final=not block)
             except UnicodeDecodeError as error:
+                good = (pending + block)[: error.start]
+                line += good.count(b"\n")
+                position = len(good) - 1 - good.rfind(b"\n") + (0 if b"\n" in good else position)
                 return UnreadableFile(
-                    f"The line is not UTF-8 (byte 0x{line[error.start]:02X} at position {error.start + 1}). "
+                    f"The line is not UTF-8 (byte 0x{(pending + block)[error.start]:02X} at position {position + 1}). "
                     "Save the file as “CSV UTF-8”.",
-                    line=number,
+                    line=line,
                 )
-    return UnreadableFile("The file is not UTF-8. Save it as “CSV UTF-8”.")
+            if not block:
+                return UnreadableFile("The file is not UTF-8. Save it as “CSV UTF-8”.")
+            seen = (pending + block)[: len(pending) + len(block) - len(decoder.getstate()[0])]
+            line += seen.count(b"\n")
+            position = len(seen) - 1 - seen.rfind(b"\n") + (0 if b"\n" in seen else position)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
+from enum import StrEnum
 from typing import Any
 
 from ..fields import MAX_UNITS, PLACES, WIDE, half_even
@@ -25,7 +26,9 @@ TIME = re.compile(r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?( ?(Z|
 SLASHED = re.compile(r"\d{1,4}[/.]\d{1,2}[/.]\d{1,4}.*")
 
 DAY = datetime.timedelta(days=1)
+HOUR = datetime.timedelta(hours=1)
 SECOND = datetime.timedelta(seconds=1)
+EASTERNMOST = datetime.timedelta(hours=14)
 
 
 class BadValue(ValueError):
@@ -125,6 +128,7 @@ def amounts_of(texts: Sequence[str]) -> Amounts:
     canonical: list[str] = []
     sums: dict[int, int] = {}
     slow = Decimal(0)
+    # One `6.123E-7` among them must not send the others the long way.
     is_plain = not "".join(texts).strip("0123456789.-")
     for text in texts:
         whole, _, decimals = text.partition(".")
@@ -133,7 +137,7 @@ def amounts_of(texts: Sequence[str]) -> Amounts:
             decimals = decimals.rstrip("0")
             places = len(decimals)
         try:
-            if not is_plain or len(whole) > 10:
+            if len(whole) > 10 or not (is_plain or text.isascii() and text.strip("-").replace(".", "", 1).isdigit()):
                 raise ValueError
             exact = int(whole + decimals)
         except ValueError:
@@ -210,9 +214,38 @@ def name_of(text: str) -> str:
     return bare
 
 
+# The values of FOCUS enumerations that exports write in another case or with other hyphens:
+# charge category, class and frequency, pricing category, commitment discount status.
+ENUMERATED = (
+    "Usage",
+    "Purchase",
+    "Tax",
+    "Credit",
+    "Adjustment",
+    "Correction",
+    "One-Time",
+    "Recurring",
+    "Usage-Based",
+    "Standard",
+    "Dynamic",
+    "Committed",
+    "Other",
+    "Used",
+    "Unused",
+)
+_FOLDED = str.maketrans("", "", "-_ ")
+_BY_FOLDED_VALUE = {value.casefold().translate(_FOLDED): value for value in ENUMERATED}
+
+
 def category_of(text: str) -> str:
-    """Return a value of a FOCUS enumeration as the specification writes it (Google sends lower case)."""
+    """Return a value of a FOCUS enumeration as the specification writes it.
+
+    Google sends `usage`, Oracle `Usage-based`. A value that FOCUS does not know stays as it is, with a capital.
+    """
     bare = text_of(text)
+    known = _BY_FOLDED_VALUE.get(bare.casefold().translate(_FOLDED))
+    if known:
+        return known
     return bare[:1].upper() + bare[1:] if bare.islower() else bare
 
 
@@ -255,37 +288,105 @@ def is_date_only(text: str) -> bool:
     return bool(DATE.fullmatch(text.strip()))
 
 
-def end_of(times: tuple[str, str, str]) -> datetime.datetime | None:
-    """Return the exclusive end of a charge period from its start, its end and the billing period's end.
+class Rule(StrEnum):
+    """How the times of a delivery were understood where they are not as FOCUS writes them."""
 
-    FOCUS ends are exclusive, but some exports name the last day or second instead: an end a second
-    or less before midnight (Oracle), or a bare date where the billing period's end is a bare date
-    on the last day of a month (the lenient form), or one that is not after its start.
-    """
+    LAST_SECOND = "Ends that name the last second are taken as the end of it."
+    LAST_DAY = "Ends that are a date alone name the last day, and it counts."
+    PACIFIC = "Billing months begin at midnight Pacific time."
+    EAST = "Billing months begin at midnight in a time zone east of UTC, which is the day before in UTC."
+    LAST_DAY_OF_MONTH = "Billing periods end on the last day of the month, and it counts."
+    NOT_A_MONTH = "Billing periods are not calendar months; the day they begin on decides."
+
+
+def _end_and_rule(times: tuple[str, str, str]) -> tuple[datetime.datetime | None, Rule | None]:
     start_text, end_text, billing_end_text = times
     end = time_of(end_text)
     if end is None:
-        return None
+        return None, None
     if end.year == datetime.MAXYEAR:
         raise BadValue(f"“{end_text[:60]}” is out of range.")
     if (end + SECOND).date() != end.date():
-        return (end + DAY).replace(hour=0, minute=0, second=0, microsecond=0)
+        return (end + DAY).replace(hour=0, minute=0, second=0, microsecond=0), Rule.LAST_SECOND
+    start = None
+    if end.minute == end.second == 59:
+        start = time_of(start_text)
+        # Google's usage may really end at any second; a period that began on the hour ends on one.
+        if start is not None and start.minute == start.second == start.microsecond == 0:
+            return end.replace(minute=0, second=0, microsecond=0) + HOUR, Rule.LAST_SECOND
     if not is_date_only(end_text):
-        return end
+        return end, None
     start = time_of(start_text)
     if start is not None and end <= start:
-        return end + DAY
+        return end + DAY, Rule.LAST_DAY
     if is_date_only(billing_end_text):
         billing_end = time_of(billing_end_text)
         if billing_end is not None and billing_end.day != 1 and (billing_end + DAY).day == 1:
-            return end + DAY
-    return end
+            return end + DAY, Rule.LAST_DAY
+    return end, None
+
+
+def end_of(times: tuple[str, str, str]) -> datetime.datetime | None:
+    """Return the exclusive end of a charge period from its start, its end and the billing period's end.
+
+    FOCUS ends are exclusive, but some exports name the last day or second instead: an end a second or
+    less before midnight (Oracle) or before the hour, where the period began on one; or a bare date
+    where the billing period's end is a bare date on the last day of a month (the lenient form), or
+    one that is not after its start. `end_rule` says which it was.
+    """
+    return _end_and_rule(times)[0]
+
+
+def end_rule(times: tuple[str, str, str]) -> str:
+    """Name the rule by which `end_of` takes these times, "" where they are as FOCUS writes them."""
+    return str(_end_and_rule(times)[1] or "")
 
 
 def month_of(text: str) -> datetime.date | None:
-    """Return the UTC month a billing period starts in, None for no value."""
+    """Return the month a billing period starts in, None for no value.
+
+    It is the UTC month, except that a month may begin at midnight of another time zone: at 07:00Z or
+    08:00Z for Google, which is the same day, but on the day before in UTC for a zone east of it.
+    """
     moment = time_of(text)
-    return None if moment is None else moment.date().replace(day=1)
+    if moment is None:
+        return None
+    return _local_start(moment).date().replace(day=1)
+
+
+def _local_start(moment: datetime.datetime) -> datetime.datetime:
+    """Return the start of a month as the clocks of its zone showed it, for zones up to 14 hours east."""
+    try:
+        eastern = moment + EASTERNMOST
+    except OverflowError:
+        return moment
+    return eastern.replace(hour=0, minute=0) if eastern.day == 1 and moment.day != 1 else moment
+
+
+def period_rule(start: str, end: str) -> str:
+    """Name the rules by which a billing period that starts and ends with these texts is taken, "" for none.
+
+    Several are joined by a blank. The end of a billing period decides nothing; it is told where it shows
+    that the provider's ends are inclusive.
+    """
+    begins = time_of(start)
+    if begins is None:
+        return ""
+    ends = time_of(end)
+    rules: list[Rule] = []
+    local = _local_start(begins)
+    if local.day != 1:
+        rules.append(Rule.NOT_A_MONTH)
+    elif local is not begins:
+        rules.append(Rule.EAST)
+    elif begins.hour in (7, 8) and begins.minute == begins.second == 0:
+        rules.append(Rule.PACIFIC)
+    if ends is not None and local.day == 1 and ends > begins and ends.year < datetime.MAXYEAR:
+        if (ends + SECOND).date() != ends.date():
+            rules.append(Rule.LAST_SECOND)
+        elif ends.day != 1 and (ends + DAY).day == 1 and ends.hour in (0, 7, 8):
+            rules.append(Rule.LAST_DAY_OF_MONTH)
+    return " ".join(rules)
 
 
 class Tags:
@@ -312,20 +413,48 @@ def tags_of(text: str) -> Tags:
     if len(bare) > MAX_TAGS:
         raise BadValue(f"The tags have {len(bare):,} characters; {MAX_TAGS:,} is the limit.")
     try:
-        found = json.loads(bare, parse_float=str, parse_int=str, parse_constant=str)
-        canonical = json.dumps(found, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        found = json.loads(bare, parse_float=str, parse_int=str, parse_constant=str, object_pairs_hook=_merged)
+        if isinstance(found, list):
+            # As BigQuery writes its list of keys and values: [{"key": "pi", "value": "ada"}].
+            found = _merged([_key_and_value(each) for each in found])
+        if not isinstance(found, dict):
+            raise ValueError
+        pairs: dict[str, str] = {}
+        nested = []
+        for key, value in found.items():
+            if isinstance(value, bool):
+                # A map of texts, as parquet has it, knows no other true.
+                value = found[key] = str(value).lower()
+            if isinstance(value, str):
+                pairs[key] = value
+            elif value is not None:
+                nested.append(key)
+        canonical = json.dumps(found, sort_keys=True, separators=(",", ":"), ensure_ascii=False) if found else ""
+        # A lone half of a surrogate pair, which JSON can write, cannot be stored.
+        canonical.encode()
     except (ValueError, RecursionError):
         return Tags({}, bare, "The tags are not a JSON object.")
-    if not isinstance(found, dict):
-        return Tags({}, bare, "The tags are not a JSON object.")
-    pairs: dict[str, str] = {}
-    nested = []
-    for key, value in found.items():
-        if value is None:
-            continue
-        if isinstance(value, (dict, list)):
-            nested.append(key)
-            continue
-        pairs[key] = value if isinstance(value, str) else str(value).lower()
     problem = f"The tag “{nested[0][:60]}” holds more than one value." if nested else ""
     return Tags(pairs, canonical, problem)
+
+
+def _merged(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Make an object of pairs; a key with several different values keeps them all, as a list."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        several: dict[str, list[Any]] = {}
+        for key, value in pairs:
+            values = several.setdefault(key, [])
+            if value not in values:
+                values.append(value)
+        found = {key: values[0] if len(values) == 1 else values for key, values in several.items()}
+    return found
+
+
+def _key_and_value(item: Any) -> tuple[str, Any]:
+    if not isinstance(item, dict):
+        raise ValueError
+    folded = {str(name).casefold(): value for name, value in item.items()}
+    if not isinstance(folded.get("key"), str) or "value" not in folded:
+        raise ValueError
+    return folded["key"], folded["value"]

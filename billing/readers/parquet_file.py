@@ -1,0 +1,393 @@
+"""FOCUS as parquet: every physical type that providers write, as the texts that CSV would have held."""
+
+import datetime
+import json
+from collections.abc import Callable, Iterator, Sequence
+from decimal import Decimal
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from .batches import BATCH_ROWS, Batch, UnreadableFile
+from .columns import AMOUNTS, DECIMALS, TIMES, recognized, require_focus
+from .streams import GIB, MAX_RATIO, MIB, SMALL_ENOUGH
+
+# Rows decoded at once, fewer where they are long; they leave in batches of the usual size.
+DECODED_ROWS = 32_768
+DECODED_BYTES = 64 * MIB
+READ_BUFFER = MIB
+# What the table of contents may say: beyond this it is damaged or made to fill the memory.
+MAX_CHUNK = 8 * GIB
+MAX_ROWS_PER_BYTE = 50
+FEW_ROWS = 10_000_000
+MAX_DECODED = GIB
+
+DAMAGED = "The parquet file is damaged or incomplete: copy or download it again."
+EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+# Doubles hold whole numbers exactly up to here.
+EXACT_WHOLE = 2**53
+_MICROSECONDS = {"s": (1_000_000, 1), "ms": (1_000, 1), "us": (1, 1), "ns": (1, 1_000)}
+
+Objects = Any
+
+
+def read_parquet(
+    source: Path | BinaryIO,
+    *,
+    size: int,
+    has_period: bool = False,
+    batch_rows: int = BATCH_ROWS,
+    may_be_empty: bool = False,
+) -> Iterator[Batch]:
+    """Yield the rows of a FOCUS parquet file in batches, one row group's next rows at a time.
+
+    Doubles come out by their shortest form, decimals with every digit, times in UTC, tags as one JSON object.
+    `size` is the file's, for progress. Raises UnreadableFile as read_csv does.
+    """
+    file = _opened(source, None)
+    try:
+        schema = file.schema_arrow
+        metadata = file.metadata
+        headings = list(schema.names)
+        positions = recognized(headings)
+        require_focus(headings, positions, has_period=has_period)
+        _check_contents(metadata, size)
+        if metadata.num_rows == 0:
+            if may_be_empty:
+                return
+            raise UnreadableFile("The file has columns and no rows.")
+        wanted = {name: headings[position] for name, position in positions.items()}
+        _check_types(schema, wanted)
+        # Texts that repeat are decoded once per dictionary and not once per row.
+        file = _opened(source, _dictionary_leaves(metadata, set(wanted.values())))
+        columns = {name: _Column(name) for name in wanted}
+        row = 0
+        for group in range(metadata.num_row_groups):
+            for decoded in _decoded(file, metadata, group, list(wanted.values())):
+                texts = {name: columns[name].texts(decoded.column(heading)) for name, heading in wanted.items()}
+                for start in range(0, decoded.num_rows, batch_rows):
+                    end = min(start + batch_rows, decoded.num_rows)
+                    yield Batch(
+                        lines=range(row + start + 1, row + end + 1),
+                        columns={name: objects[start:end].tolist() for name, objects in texts.items()},
+                        bytes_read=size * (row + end) // metadata.num_rows,
+                    )
+                row += decoded.num_rows
+        if row != metadata.num_rows:
+            raise UnreadableFile(f"The file says it has {metadata.num_rows:,} rows and has {row:,}. {DAMAGED}")
+    finally:
+        file.close()
+
+
+def _opened(source: Path | BinaryIO, dictionaries: list[str] | None) -> pq.ParquetFile:
+    if not isinstance(source, Path):
+        source.seek(0)
+    try:
+        return pq.ParquetFile(
+            source,
+            read_dictionary=dictionaries,
+            # Pages one after the other, not whole row groups.
+            pre_buffer=False,
+            buffer_size=READ_BUFFER,
+            # Nanoseconds end in 2262; a far end of a contract does not.
+            coerce_int96_timestamp_unit="us",
+            thrift_string_size_limit=64 * MIB,
+            thrift_container_size_limit=4_000_000,
+            arrow_extensions_enabled=False,
+        )
+    except FileNotFoundError:
+        raise UnreadableFile("There is no such file.") from None
+    except Exception as error:  # Arrow raises a dozen kinds for a damaged file, some of Python's own among them.
+        raise _damaged(error) from error
+
+
+def _damaged(error: Exception) -> UnreadableFile:
+    if isinstance(error, NotImplementedError) or "ncrypted" in str(error):
+        return UnreadableFile(
+            f"The parquet file uses what cannot be read here ({str(error)[:120]}). "
+            "Export it with snappy or gzip, unencrypted."
+        )
+    return UnreadableFile(DAMAGED)
+
+
+def _check_contents(metadata: pq.FileMetaData, size: int) -> None:
+    """Refuse a table of contents that no export of costs has, before anything is decoded by it."""
+    if metadata.num_rows < 0 or metadata.num_rows > max(FEW_ROWS, MAX_ROWS_PER_BYTE * size):
+        raise UnreadableFile(f"The file of {size:,} bytes says it has {metadata.num_rows:,} rows. {DAMAGED}")
+    total = 0
+    try:
+        for group in range(metadata.num_row_groups):
+            row_group = metadata.row_group(group)
+            total += row_group.num_rows
+            if row_group.num_rows < 0:
+                raise UnreadableFile(DAMAGED)
+            for number in range(row_group.num_columns):
+                column = row_group.column(number)
+                packed, unpacked = column.total_compressed_size, column.total_uncompressed_size
+                if min(packed, unpacked) < 0 or packed > size:
+                    raise UnreadableFile(DAMAGED)
+                if unpacked > MAX_CHUNK or (unpacked > SMALL_ENOUGH and unpacked > MAX_RATIO * max(packed, 1)):
+                    raise UnreadableFile(
+                        f"The column {column.path_in_schema} of row group {group + 1} unpacks to {unpacked:,} bytes "
+                        f"from {packed:,}. Export it in smaller row groups if it is real."
+                    )
+    except (pa.ArrowException, ValueError, OSError, IndexError) as error:
+        if isinstance(error, UnreadableFile):
+            raise
+        raise _damaged(error) from error
+    if total != metadata.num_rows:
+        raise UnreadableFile(DAMAGED)
+
+
+def _check_types(schema: pa.Schema, wanted: dict[str, str]) -> None:
+    for name, heading in wanted.items():
+        kind = schema.field(schema.get_field_index(heading)).type
+        if name == "Tags":
+            if (pa.types.is_list(kind) or pa.types.is_large_list(kind)) and not _is_pairs(kind.value_type):
+                raise UnreadableFile(
+                    f"The tags are a list of {kind.value_type}; they have to be a map, a list of keys and values, "
+                    "or JSON.",
+                    column=name,
+                )
+        elif pa.types.is_nested(kind):
+            raise UnreadableFile(f"The column is of the type {kind}, where one value is expected.", column=name)
+
+
+def _is_pairs(kind: pa.DataType) -> bool:
+    return pa.types.is_struct(kind) and {"key", "value"} <= {kind.field(n).name.casefold() for n in range(len(kind))}
+
+
+def _dictionary_leaves(metadata: pq.FileMetaData, headings: set[str]) -> list[str]:
+    leaves = [metadata.schema.column(number) for number in range(metadata.num_columns)]
+    return [leaf.path for leaf in leaves if leaf.physical_type == "BYTE_ARRAY" and leaf.path.split(".")[0] in headings]
+
+
+def _decoded(file: pq.ParquetFile, metadata: pq.FileMetaData, group: int, headings: list[str]) -> Iterator[Any]:
+    """Yield the rows of a row group as Arrow has them, as many at once as fit the memory meant for it."""
+    row_group = metadata.row_group(group)
+    if row_group.num_rows == 0:
+        return
+    size = sum(
+        row_group.column(number).total_uncompressed_size
+        for number in range(row_group.num_columns)
+        if row_group.column(number).path_in_schema.split(".")[0] in headings
+    )
+    rows = max(1, min(DECODED_ROWS, DECODED_BYTES * row_group.num_rows // max(size, 1)))
+    try:
+        for decoded in file.iter_batches(batch_size=rows, row_groups=[group], columns=headings, use_threads=False):
+            if decoded.nbytes > MAX_DECODED:
+                raise UnreadableFile(
+                    f"{decoded.num_rows:,} rows of the file unpack to more than {MAX_DECODED // GIB} GiB."
+                )
+            yield decoded
+    except UnreadableFile:
+        raise
+    except Exception as error:
+        raise _damaged(error) from error
+
+
+class _Column:
+    """Turns one column of the file, array by array, into texts; None becomes an empty text."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.convert: Callable[[Any], Objects] = _plain_texts
+        if name in AMOUNTS or name in DECIMALS:
+            self.convert = _number_texts
+        elif name in TIMES:
+            self.convert = _time_texts
+        self.known: Any = None
+        self.known_texts: Objects = None
+
+    def texts(self, array: Any) -> Objects:
+        try:
+            if self.name == "Tags" and pa.types.is_nested(array.type):
+                return _tag_texts(array)
+            return self._column(array)
+        except UnreadableFile as error:
+            raise UnreadableFile(error.problems[0].message, column=self.name) from error
+        except Exception as error:
+            raise UnreadableFile(
+                f"The column of the type {array.type} cannot be read: {str(error)[:200]}.", column=self.name
+            ) from error
+
+    def _column(self, array: Any) -> Objects:
+        encoded = _encoded(array)
+        if self.known is None or not encoded.dictionary.equals(self.known):
+            self.known = encoded.dictionary
+            self.known_texts = np.append(self.convert(encoded.dictionary), "")
+        return self.known_texts[_codes(encoded)]
+
+
+def _encoded(array: Any) -> Any:
+    if pa.types.is_dictionary(array.type):
+        return array
+    if pa.types.is_null(array.type):
+        return pa.DictionaryArray.from_arrays(pa.nulls(len(array), pa.int32()), pa.array([], pa.string()))
+    if pa.types.is_large_string(array.type) or pa.types.is_string_view(array.type):
+        array = array.cast(pa.string())
+    return array.dictionary_encode()
+
+
+def _codes(encoded: Any) -> Any:
+    """Return the place of each value in its dictionary, and one past the end for none."""
+    indices = encoded.indices
+    if indices.null_count:
+        indices = pc.fill_null(indices.cast(pa.int64()), len(encoded.dictionary))
+    return indices.to_numpy(zero_copy_only=False)
+
+
+def _objects(array: Any) -> Objects:
+    """Return an array of texts as Python's, with none as an empty text."""
+    if array.null_count:
+        array = pc.fill_null(array, "")
+    objects = np.empty(len(array), dtype=object)
+    objects[:] = array.to_pylist()
+    return objects
+
+
+def _plain_texts(values: Any) -> Objects:
+    kind = values.type
+    if pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind):
+        # Some writers do not mark texts as such; what is not UTF-8 is refused by the cast.
+        return _objects(values.cast(pa.binary()).cast(pa.string()))
+    if pa.types.is_floating(kind):
+        return _whole_texts(values)
+    if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
+        return _time_texts(values)
+    if pa.types.is_decimal(kind):
+        return _objects(_undotted(values.cast(pa.string())))
+    return _objects(values.cast(pa.string()))
+
+
+def _undotted(texts: Any) -> Any:
+    """Take the zeros after the point from whole numbers: an id kept as DECIMAL(20, 2) is still an id."""
+    return pc.replace_substring_regex(texts, r"\.0*$", "")
+
+
+def _whole_texts(values: Any) -> Objects:
+    """Write ids that were stored as doubles, as pandas does where some are missing."""
+    texts = np.empty(len(values), dtype=object)
+    for place, value in enumerate(values.cast(pa.float64()).to_pylist()):
+        if value is None or value != value:
+            texts[place] = ""
+        elif abs(value) >= EXACT_WHOLE:
+            raise UnreadableFile(f"The id {value:.17g} was stored as a double and has lost digits. Export ids as text.")
+        else:
+            texts[place] = str(int(value)) if value.is_integer() else repr(value)
+    return texts
+
+
+def _number_texts(values: Any) -> Objects:
+    """Write numbers plainly; Arrow writes doubles by their shortest form and decimals with every digit."""
+    kind = values.type
+    if pa.types.is_boolean(kind) or pa.types.is_temporal(kind):
+        raise UnreadableFile(f"The column is of the type {kind}, where numbers are expected.")
+    if not (pa.types.is_floating(kind) or pa.types.is_decimal(kind) or pa.types.is_integer(kind)):
+        return _plain_texts(values)
+    texts = _objects(values.cast(pa.string()))
+    if not pa.types.is_integer(kind):
+        for place in np.flatnonzero(pc.match_substring_regex(pa.array(texts, pa.string()), "[eE]").to_numpy(False)):
+            number = Decimal(texts[place])
+            if abs(number.adjusted()) < 40:
+                texts[place] = format(number, "f") if number else "0"
+    return texts
+
+
+def _time_texts(values: Any) -> Objects:
+    kind = values.type
+    if pa.types.is_timestamp(kind):
+        factor, divisor = _MICROSECONDS[kind.unit]
+        return _written(values.cast(pa.int64()), lambda count: _moment(count * factor // divisor))
+    if pa.types.is_date(kind):
+        return _written(values.cast(pa.date32()).cast(pa.int32()), lambda days: _moment(days * 86_400_000_000)[:10])
+    return _plain_texts(values)
+
+
+def _moment(microseconds: int) -> str:
+    try:
+        moment = EPOCH + datetime.timedelta(microseconds=microseconds)
+    except OverflowError:
+        raise UnreadableFile("A time is out of range.") from None
+    return moment.replace(tzinfo=None).isoformat() + "Z"
+
+
+def _written(counts: Any, write: Callable[[int], str]) -> Objects:
+    texts = np.empty(len(counts), dtype=object)
+    texts[:] = ["" if count is None else write(count) for count in counts.to_pylist()]
+    return texts
+
+
+def _tag_texts(array: Any) -> Objects:
+    """Write tags as one JSON object a row, each distinct set of them once."""
+    kind = array.type
+    if pa.types.is_map(kind):
+        return _listed(array, array.keys, array.items)
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        pairs = array.values
+        fields = {pairs.type.field(n).name.casefold(): n for n in range(len(pairs.type))}
+        return _listed(array, pairs.field(fields["key"]), pairs.field(fields["value"]))
+    if pa.types.is_struct(kind):
+        names = [kind.field(n).name for n in range(len(kind))]
+        parts = [_tag_column(part) for part in array.flatten()]
+        texts = np.empty(len(array), dtype=object)
+        texts[:] = (
+            [
+                tag_json([(name, value) for name, value in zip(names, row, strict=True) if value is not None])
+                for row in zip(*parts, strict=True)
+            ]
+            if parts
+            else ""
+        )
+        return texts
+    raise UnreadableFile(f"The tags are of the type {kind}; they have to be a map, keys and values, or JSON.")
+
+
+def _tag_column(values: Any) -> list[str | None]:
+    encoded = _encoded(values)
+    texts: list[str | None] = [*_plain_texts(encoded.dictionary), None]
+    return [texts[code] for code in _codes(encoded).tolist()]
+
+
+def _listed(array: Any, keys: Any, values: Any) -> Objects:
+    encoded_keys, encoded_values = _encoded(keys), _encoded(values)
+    names = [*_plain_texts(encoded_keys.dictionary), ""]
+    texts = [*_plain_texts(encoded_values.dictionary), None]
+    codes = np.empty((len(keys), 2), dtype=np.int64)
+    codes[:, 0], codes[:, 1] = _codes(encoded_keys), _codes(encoded_values)
+    offsets = array.offsets.to_numpy(zero_copy_only=False).tolist()
+    packed = codes.tobytes()
+    width = codes.itemsize * 2
+    known: dict[bytes, str] = {b"": ""}
+    written = []
+    for start, end in pairwise(offsets):
+        piece = packed[start * width : end * width]
+        text = known.get(piece)
+        if text is None:
+            text = known[piece] = tag_json([(names[key], texts[value]) for key, value in codes[start:end].tolist()])
+        written.append(text)
+    objects = np.empty(len(array), dtype=object)
+    objects[:] = written
+    return objects
+
+
+def tag_json(pairs: Sequence[tuple[str, str | None]]) -> str:
+    """Write tags as a JSON object; a key with several different values keeps them all, as a list.
+
+    Google's tags may name a key twice. Which one counts nobody can say, so the row is flagged for it.
+    """
+    found: dict[str, list[str | None]] = {}
+    for key, value in pairs:
+        values = found.setdefault(key, [])
+        if value not in values:
+            values.append(value)
+    if not found:
+        return ""
+    return json.dumps(
+        {key: values[0] if len(values) == 1 else values for key, values in found.items()}, ensure_ascii=False
+    )

@@ -1,0 +1,151 @@
+"""One part of a delivery into batches, whatever it is written in."""
+
+import gzip
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from .batches import BATCH_ROWS, Batch, UnreadableFile
+from .csv_file import open_plain, read_text
+from .delivery import Part
+from .kinds import Kind, open_zip, refuse_other
+from .streams import BROKEN, MIB, Watched, broken, check_expansion
+
+BLOCK = 64 * 1024
+# A workbook or parquet file out of an archive stays in memory up to here, and beyond it on the disk.
+IN_MEMORY = 8 * MIB
+
+
+def read(part: Part, *, has_period: bool = False, batch_rows: int = BATCH_ROWS) -> Iterator[Batch]:
+    """Yield the rows of a part in batches; `bytes_read` of a batch counts up to the part's `size`.
+
+    The same rows come out as texts of the same value in every format. Raises UnreadableFile with line,
+    column and what to do, also where the part has not as many rows as its manifest says.
+    """
+    rows = 0
+    # A manifest that counts no rows, or counts them over all its parts, lets one of them be empty.
+    may_be_empty = part.expected_rows == 0 or (part.expected_rows is None and bool(part.manifest))
+    for batch in _batches(part, has_period=has_period, batch_rows=batch_rows, may_be_empty=may_be_empty):
+        rows += len(batch.lines)
+        yield batch
+    if part.expected_rows is not None and rows != part.expected_rows:
+        raise UnreadableFile(
+            f"{part.manifest or 'The manifest'} says the file has {part.expected_rows:,} rows, and it has {rows:,}. "
+            "Copy the delivery again."
+        )
+
+
+def _batches(part: Part, *, has_period: bool, batch_rows: int, may_be_empty: bool) -> Iterator[Batch]:
+    options: dict[str, Any] = {"has_period": has_period, "batch_rows": batch_rows, "may_be_empty": may_be_empty}
+    if part.kind is Kind.CSV:
+        yield from read_text(_text_opener(part), **options)
+    elif part.kind is Kind.GZIP:
+        yield from read_text(lambda: _opened_gzip(part.path), **options)
+    else:
+        table = _table_reader(part.kind)
+        if part.member:
+            with tempfile.SpooledTemporaryFile(IN_MEMORY) as copy:
+                _unpack(part, copy)
+                yield from table(copy, size=part.size, **options)
+        else:
+            size = part.size or _size(part.path)
+            yield from table(part.path, size=size, **options)
+
+
+def _table_reader(kind: Kind) -> Callable[..., Iterator[Batch]]:
+    # Arrow and openpyxl take half a second to load, which a command that reads no file need not wait for.
+    if kind is Kind.PARQUET:
+        from .parquet_file import read_parquet
+
+        return read_parquet
+    from .xlsx_file import read_xlsx
+
+    return read_xlsx
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError as error:
+        raise broken(error) from error
+
+
+def _text_opener(part: Part) -> Callable[[], Watched]:
+    return (lambda: _opened_member(part)) if part.member else (lambda: open_plain(part.path))
+
+
+def _opened_gzip(path: Path) -> Watched:
+    try:
+        raw = path.open("rb")
+    except OSError as error:
+        raise broken(error) from error
+    unpacked = gzip.GzipFile(fileobj=raw)
+    try:
+        refuse_other(_peeked(unpacked))
+    except BROKEN as error:
+        raw.close()
+        raise broken(error, line=1) from error
+    except UnreadableFile as error:
+        raw.close()
+        raise UnreadableFile(f"In the gzip archive: {error.problems[0].message}", line=1) from error
+    return _Owning(unpacked, owner=raw, packed=raw.tell)
+
+
+def _peeked(unpacked: gzip.GzipFile) -> bytes:
+    return unpacked.peek(512)[:512]
+
+
+class _Owning(Watched):
+    """A watched stream that closes the file under it too."""
+
+    def __init__(self, stream: Any, *, owner: Any, packed: Callable[[], int]) -> None:
+        super().__init__(stream, packed=packed, is_packed=True)
+        self.owner = owner
+
+    def close(self) -> None:
+        super().close()
+        self.owner.close()
+
+
+def _opened_member(part: Part) -> Watched:
+    try:
+        raw = part.path.open("rb")
+    except OSError as error:
+        raise broken(error) from error
+    try:
+        archive = open_zip(raw)
+        member = _member(archive, part.member)
+        content = archive.open(member)
+    except UnreadableFile:
+        raw.close()
+        raise
+    except BROKEN as error:
+        raw.close()
+        raise broken(error) from error
+    begin = member.header_offset
+    return _Owning(content, owner=raw, packed=lambda: max(0, min(raw.tell() - begin, member.compress_size or 1)))
+
+
+def _member(archive: zipfile.ZipFile, name: str) -> zipfile.ZipInfo:
+    try:
+        return archive.getinfo(name)
+    except KeyError:
+        raise UnreadableFile(f"The archive has no member {name}.") from None
+
+
+def _unpack(part: Part, copy: Any) -> None:
+    """Copy a member out of its archive, as far as it is as large as a real one."""
+    try:
+        with part.path.open("rb") as raw, open_zip(raw) as archive:
+            member = _member(archive, part.member)
+            expanded = 0
+            with archive.open(member) as content:
+                while block := content.read(BLOCK):
+                    expanded += len(block)
+                    check_expansion(expanded, member.compress_size)
+                    copy.write(block)
+    except BROKEN as error:
+        raise broken(error) from error
+    copy.seek(0)
