@@ -27,6 +27,7 @@ CURATE = {
 REVIEW = {
     "billing.import_charges",
     "billing.withdraw_import",
+    "billing.book_import",
     "billing.review_charges",
     "billing.open_period",
     "statements.issue_statements",

@@ -28,6 +28,11 @@ class ChargeQuerySet(models.QuerySet["Charge"]):
         """Keep what somebody pays: clear or approved by a PI, absorbed by the center."""
         return self.live().filter(state__in=Charge.CHARGEABLE)
 
+    def standing(self) -> "ChargeQuerySet":
+        """Keep what the deliveries in force say: rows as delivered that no late change took back."""
+        taken_back = Charge.objects.live().filter(reverses=models.OuterRef("pk"))
+        return self.live().filter(reverses__isnull=True).exclude(models.Exists(taken_back))
+
     def flagged(self, code: str) -> "ChargeQuerySet":
         """Keep the charges that have this reason for a look, unanswered by a correction."""
         return self.filter(
@@ -69,8 +74,12 @@ class Charge(models.Model):
         DECISION = "decision", "Decision"
         NOTHING = "", "Nothing"
 
+        CHARGED = "charged", "As charged before"
     class Category(models.TextChoices):
         """FOCUS ChargeCategory; each may be positive or negative."""
+    # Who pays is settled: splits of the project and rules leave it alone.
+    SETTLED = (AttributedBy.DECISION, AttributedBy.CHARGED)
+
 
         USAGE = "Usage"
         PURCHASE = "Purchase"
@@ -229,6 +238,7 @@ class Charge(models.Model):
 
 
 class Flag(models.Model):
+            models.Index(fields=["reverses"], condition=Q(reverses__isnull=False), name="charge_reverses"),
     """One reason why a charge wants a human."""
 
     class Code(models.TextChoices):

@@ -34,14 +34,18 @@ class Import(models.Model):
         FAILED = "failed", "Failed"
         DEFERRED = "deferred", "Waiting"
         WITHDRAWN = "withdrawn", "Withdrawn"
+        DISMISSED = "dismissed", "Dismissed"
+        SUPERSEDED = "superseded", "Superseded"
 
     TRANSITIONS = {
         State.RECEIVED: {State.CHECKED, State.FAILED},
         State.CHECKED: {State.APPLIED, State.FAILED, State.DEFERRED},
-        State.DEFERRED: {State.APPLIED, State.FAILED},
+        State.DEFERRED: {State.APPLIED, State.DISMISSED, State.SUPERSEDED},
         State.APPLIED: {State.WITHDRAWN},
         State.FAILED: frozenset[str](),
         State.WITHDRAWN: frozenset[str](),
+        State.DISMISSED: frozenset[str](),
+        State.SUPERSEDED: frozenset[str](),
     }
 
     source = models.ForeignKey(Source, null=True, blank=True, on_delete=models.PROTECT, related_name="imports")
@@ -82,7 +86,11 @@ class Import(models.Model):
     class Meta:
         ordering = ("-id",)
         default_permissions = ("view",)
-        permissions = [("import_charges", "Can import charges"), ("withdraw_import", "Can withdraw an import")]
+        permissions = [
+            ("import_charges", "Can import charges"),
+            ("withdraw_import", "Can withdraw an import"),
+            ("book_import", "Can book or dismiss a deferred import"),
+        ]
         constraints = [
             models.CheckConstraint(
                 condition=~Q(state__in=("applied", "withdrawn")) | Q(applied_at__isnull=False, source__isnull=False),

@@ -130,6 +130,10 @@ class PayerLine(models.Model):
         CHARGE = "charge", "Charge"
         ABSORBED = "absorbed", "Absorbed by the center"
         SUBSIDY = "subsidy", "Funded subsidy"
+        LATE = "late", "Late change"
+
+    # What users are charged; the rest the center pays itself.
+    CHARGED = (Kind.CHARGE, Kind.LATE)
 
     period = models.ForeignKey(
         BillingPeriod, on_delete=models.PROTECT, related_name="payer_lines", help_text="The month that bears it."
