@@ -39,7 +39,7 @@ HUNDRED = Decimal(100)
 BATCH = 500
 
 # How many columns `_Month._rows` groups by, before those a caller adds.
-GROUPED_BY = 10
+GROUPED_BY = 11
 
 # A month whose rows lie among this many times as many others is read through an index.
 SPARSE = 5
@@ -223,14 +223,15 @@ def stamp_project_splits(period: BillingPeriod) -> int:
 
     The day is that of the start of the charge period (UTC). Where splits of a project overlap, the
     one that begins later holds; where none holds any more, the charge goes back to its own
-    fund/org. What a decision attributed stays as decided. Returns how many charges it touched.
+    fund/org. What a decision attributed stays as decided, and late changes go to who was charged.
+    Returns how many charges it touched.
     The caller holds the period open.
     """
     splits = _project_splits()
     if not splits:
         return 0
     stamped = 0
-    month = Charge.objects.in_month(period).exclude(attributed_by=Charge.AttributedBy.DECISION)
+    month = Charge.objects.in_month(period).exclude(attributed_by__in=Charge.SETTLED)
     # One look through the index of the month tells which projects are in it, and with which PIs: with
     # both, each update below goes straight to its charges.
     owners: dict[int, list[int | None]] = defaultdict(list)
@@ -252,7 +253,7 @@ def stamp_project_splits(period: BillingPeriod) -> int:
         stale = _in_storage_order(period).filter(payer_split__in=[split.pk for split in bunch])
         for split in bunch:
             stale = stale.exclude(_holds(split, splits), payer_split=split.pk)
-        stamped += stale.exclude(attributed_by=Charge.AttributedBy.DECISION).update(payer_split=None)
+        stamped += stale.exclude(attributed_by__in=Charge.SETTLED).update(payer_split=None)
     return stamped
 
 
@@ -357,6 +358,9 @@ class _Month:
     def lines_of(self, group: _Group, sums: _Sums) -> list[PayerLine]:
         """Round a group's sums to cents, once, and share them among its payers."""
         exact = sums.times(self._rate(group))
+        if group.kind == PayerLine.Kind.LATE and not (exact.list_cost or exact.contracted_cost or exact.charged):
+            # Taken back and charged again as it was: a change of its description, say.
+            return []
         payers = self._payers(group)
         weights = {payer.fund_org: payer.percent for payer in payers if payer.kind != PayerLine.Kind.SUBSIDY}
         list_cost, list_costs = _shared(exact.list_cost, weights)
@@ -426,6 +430,7 @@ class _Month:
                 "currency",
                 "state",
                 "period_id",
+                "is_late",
                 *more,
             )
             .annotate(
@@ -461,12 +466,13 @@ class _Month:
         currency: str,
         state: str,
         period_id: int,
+        is_late: bool,
         *,
         count: int,
     ) -> _Group:
         """Return the group that charges belong to, with the defaults of their source; note what is missing."""
         source = self.sources[source_id]
-        kind = PayerLine.Kind.CHARGE.value
+        kind = PayerLine.Kind.LATE.value if is_late else PayerLine.Kind.CHARGE.value
         if state == Charge.State.ABSORBED:
             kind, pi_id, project_id, split_id = PayerLine.Kind.ABSORBED.value, None, None, None
             fund_org = self.policy.center_fund_org
@@ -702,7 +708,7 @@ def _paying_split() -> Expression | F:
         default=F("payer_split"),
     )
     return Case(
-        When(attributed_by=Charge.AttributedBy.DECISION, then=F("payer_split")),
+        When(attributed_by__in=Charge.SETTLED, then=F("payer_split")),
         *(When(_holds(split, splits), then=Value(split.pk)) for split in splits),
         default=own,
     )

@@ -8,6 +8,7 @@ from typing import Any
 from django.db import connection, models
 
 from .converting import STAGED, Converted
+from .fields import AmountField
 from .models import BillingPeriod, Charge, Flag, Import
 
 # Ids of charges are given out here and nowhere else; on PostgreSQL under this advisory lock.
@@ -28,6 +29,14 @@ _WHO_PAYS = (
     "reference_1",
     "reference_2",
 )
+
+# What the delivery changes or no longer has.
+_DISPLACED = (
+    "SELECT charge_id FROM stage_gone UNION ALL SELECT replaces_id FROM stage_keep WHERE replaces_id IS NOT NULL"
+)
+
+# The charge before was somebody's to pay (or rejected): a late change of it is for the same.
+_CHARGED_THEN = "(o.id IS NOT NULL AND o.state <> 'held')"
 
 _DECIDED = "(o.state IN ('approved', 'rejected', 'absorbed') OR o.attributed_by = 'decision')"
 
@@ -182,8 +191,7 @@ class Stage:
         with connection.cursor() as cursor:
             count = self.rows
             if only_kept:
-                cursor.execute("SELECT count(*) FROM stage_keep")
-                count = int(cursor.fetchone()[0])
+                count = self._kept(cursor)
             first = self._reserve_ids(cursor, count) if count else 0
             if count:
                 values = {"first": first, "imported": imported.pk, "source": imported.source_id}
@@ -192,12 +200,115 @@ class Stage:
                 cursor.execute(self._insert_sql(only_kept, measures), values)
                 self._insert_flags(cursor, only_kept, first, measures, tolerance_units)
             cursor.execute(
-                "UPDATE billing_charge SET withdrawn_in_id = %s WHERE id IN "
-                "(SELECT charge_id FROM stage_gone UNION ALL "
-                "SELECT replaces_id FROM stage_keep WHERE replaces_id IS NOT NULL)",
+                f"UPDATE billing_charge SET withdrawn_in_id = %s WHERE id IN ({_DISPLACED})",  # noqa: S608
                 [imported.pk],
             )
         return first, count
+
+    def apply_late(self, imported: Import, *, target: BillingPeriod) -> tuple[int, int]:
+        """Book what is staged as late changes of `target`; return the first id given out, and how many.
+
+        The charges that the delivery changes or no longer has stay as they are: a row in `target` takes
+        each of them back, paid by whom it was paid, and what replaces it is charged there to the same
+        payers. A new row goes by its own attribution. What an earlier late change left held in `target`
+        is withdrawn instead, for nobody was charged it.
+
+        Must run inside the transaction that also marks the import applied.
+        """
+        with connection.cursor() as cursor:
+            count = self._kept(cursor)
+            cursor.execute(
+                f"SELECT count(*) FROM billing_charge o WHERE o.id IN ({_DISPLACED}) AND o.state <> 'held'"  # noqa: S608
+            )
+            reversals = int(cursor.fetchone()[0])
+            if not count + reversals:
+                return 0, 0
+            first = self._reserve_ids(cursor, count + reversals)
+            values = {
+                "first": first,
+                "imported": imported.pk,
+                "source": imported.source_id,
+                "target": target.pk,
+                "reversals": first + count - 1,
+            }
+            if count:
+                cursor.execute(self._late_sql(), values)
+                cursor.execute(
+                    f"INSERT INTO billing_flag ({_flag_columns()}) "  # noqa: S608
+                    "SELECT %s + k.ordinal, f.code, f.detail, %s FROM stage_keep k "
+                    "JOIN stage_flag f ON f.row = k.row LEFT JOIN billing_charge o ON o.id = k.replaces_id "
+                    f"WHERE NOT ({_CHARGED_THEN}) ORDER BY k.ordinal",
+                    [first, False],
+                )
+            if reversals:
+                cursor.execute(_reversal_sql(), values)
+            cursor.execute(
+                f"UPDATE billing_charge SET withdrawn_in_id = %s WHERE id IN ({_DISPLACED}) AND state = 'held'",  # noqa: S608
+                [imported.pk],
+            )
+        return first, count + reversals
+
+    def held_elsewhere(self, target: BillingPeriod) -> list[tuple[int, int]]:
+        """Return (period id, number) of the staged charges that another month than `target` holds for review."""
+        with connection.cursor() as cursor:
+            cursor.execute(
+                f"SELECT charged_in_id, count(*) FROM billing_charge WHERE id IN ({_DISPLACED}) "  # noqa: S608
+                "AND state = 'held' AND charged_in_id <> %s GROUP BY charged_in_id",
+                [target.pk],
+            )
+            return [(int(period_id), int(number)) for period_id, number in cursor.fetchall()]
+
+    def displaced(self) -> list[int]:
+        """Return the ids of the charges that the delivery changes or no longer has."""
+        return [int(charge_id) for (charge_id,) in _stream(f"SELECT id FROM ({_DISPLACED}) d (id) ORDER BY id")]
+
+    def leave_out(self, months: Iterable[int], periods: Iterable[BillingPeriod]) -> None:
+        """Stage nothing of these months: none of their rows becomes a charge, none of their charges leaves."""
+        numbers = ", ".join(str(int(month)) for month in months)
+        ids = ", ".join(str(int(period.pk)) for period in periods)
+        with connection.cursor() as cursor:
+            cursor.execute(
+                f"DELETE FROM stage_keep WHERE row IN (SELECT row FROM stage_row WHERE month IN ({numbers}))"  # noqa: S608
+            )
+            cursor.execute(
+                "DELETE FROM stage_gone WHERE charge_id IN (SELECT c.id FROM stage_gone g "
+                f"JOIN billing_charge c ON c.id = g.charge_id WHERE c.period_id IN ({ids}))"  # noqa: S608
+            )
+
+    def keep_all(self) -> None:
+        """Stage every row as new, so that some can be left out."""
+        with connection.cursor() as cursor:
+            cursor.execute("INSERT INTO stage_keep (row, ordinal) SELECT row, row - 1 FROM stage_row")
+
+    def _kept(self, cursor: Any) -> int:
+        """Return how many ids the kept rows take: their ordinals have gaps where some were left out."""
+        cursor.execute("SELECT coalesce(max(ordinal) + 1, 0) FROM stage_keep")
+        return int(cursor.fetchone()[0])
+
+    def _late_sql(self) -> str:
+        taken = {name: f"s.{name}" for name in _FACTS} | {
+            "id": "%(first)s + k.ordinal",
+            "source_id": "%(source)s",
+            "imported_in_id": "%(imported)s",
+            "withdrawn_in_id": "NULL",
+            "period_id": "m.period_id",
+            "charged_in_id": "%(target)s",
+            "replaces_id": "k.replaces_id",
+            "reverses_id": "NULL",
+            "is_late": "true",
+            "payer_split_id": f"CASE WHEN {_CHARGED_THEN} THEN o.payer_split_id END",
+            "attributed_by": f"CASE WHEN {_CHARGED_THEN} THEN 'charged' ELSE a.attributed_by END",
+            "state": f"CASE WHEN {_CHARGED_THEN} THEN o.state ELSE s.state END",
+        }
+        taken |= {name: f"CASE WHEN {_CHARGED_THEN} THEN o.{name} ELSE a.{name} END" for name in _WHO_PAYS}
+        columns = charge_columns()
+        return (
+            f"INSERT INTO billing_charge ({', '.join(columns)}) "  # noqa: S608 (names from the model)
+            f"SELECT {', '.join(taken[column] for column in columns)} "
+            "FROM stage_keep k JOIN stage_row s ON s.row = k.row JOIN stage_month m ON m.month = s.month "
+            "JOIN stage_attribution a ON a.number = s.attribution "
+            "LEFT JOIN billing_charge o ON o.id = k.replaces_id ORDER BY k.ordinal"
+        )
 
     def _reserve_ids(self, cursor: Any, count: int) -> int:
         """Return the first of `count` ids that nobody else is given."""
@@ -223,6 +334,8 @@ class Stage:
             "period_id": "m.period_id",
             "charged_in_id": "m.period_id",
             "replaces_id": "k.replaces_id" if by_keep else "NULL",
+            "reverses_id": "NULL",
+            "is_late": "false",
             "payer_split_id": "NULL",
             "attributed_by": "a.attributed_by",
             "state": "s.state",
@@ -255,9 +368,7 @@ class Stage:
         self, cursor: Any, by_keep: bool, first: int, measures: dict[int, str], tolerance_units: int
     ) -> None:
         """Store the staged flags; those of a charge whose payer people decided count as resolved."""
-        columns = ", ".join(str(field.column) for field in Flag._meta.concrete_fields if field.column != "id")
-        if columns != "charge_id, code, detail, is_resolved":
-            raise AssertionError(f"Flag has other columns now: {columns}")
+        columns = _flag_columns()
         if not by_keep:
             cursor.execute(
                 f"INSERT INTO billing_flag ({columns}) "  # noqa: S608
@@ -283,20 +394,70 @@ class Stage:
 
 
 def live_hashes(source_id: int, period_ids: Sequence[int]) -> tuple["array[int]", bytearray, bytearray]:
-    """Return ids, content hashes and identity hashes of a source's live charges delivered for periods."""
+    """Return ids, content hashes and identity hashes of what a source's deliveries for periods say by now.
+
+    That is its live charges, less those that late changes took back.
+    """
     charges = (
         Charge.objects.live()
-        .filter(source_id=source_id, period_id__in=period_ids)
+        .filter(source_id=source_id, period_id__in=period_ids, reverses__isnull=True)
         .order_by("id")
         .values_list("id", "content_hash", "identity_hash")
+    )
+    taken_back = set(
+        Charge.objects.live()
+        .filter(source_id=source_id, period_id__in=period_ids, reverses__isnull=False)
+        .values_list("reverses_id", flat=True)
     )
     ids = array("q")
     contents, identities = bytearray(), bytearray()
     for charge_id, content, identity in charges.iterator(chunk_size=20_000):
+        if charge_id in taken_back:
+            continue
         ids.append(charge_id)
         contents += content
         identities += identity
     return ids, contents, identities
+
+
+def _flag_columns() -> str:
+    columns = ", ".join(str(field.column) for field in Flag._meta.concrete_fields if field.column != "id")
+    if columns != "charge_id, code, detail, is_resolved":
+        raise AssertionError(f"Flag has other columns now: {columns}")
+    return columns
+
+
+def _reversal_sql() -> str:
+    """SQL that takes back the staged charges: the same facts and payers, amounts and quantities negated."""
+    taken = {str(field.column): f"o.{field.column}" for field in Charge._meta.concrete_fields}
+    taken |= {
+        str(field.column): f"-o.{field.column}"
+        for field in Charge._meta.concrete_fields
+        if isinstance(field, AmountField)
+    }
+    for name in ("pricing_quantity", "consumed_quantity"):
+        taken[name] = (
+            f"CASE WHEN o.{name} IN ('', '0') THEN o.{name} "
+            f"WHEN o.{name} LIKE '-%%' THEN substr(o.{name}, 2) ELSE '-' || o.{name} END"
+        )
+    taken |= {
+        "id": "%(reversals)s + row_number() OVER (ORDER BY o.id)",
+        "imported_in_id": "%(imported)s",
+        # It stands in no file: `reverses` leads to the line.
+        "file_number": "0",
+        "line_number": "0",
+        "charged_in_id": "%(target)s",
+        "replaces_id": "NULL",
+        "reverses_id": "o.id",
+        "is_late": "true",
+        "attributed_by": "'charged'",
+    }
+    columns = charge_columns()
+    return (
+        f"INSERT INTO billing_charge ({', '.join(columns)}) "  # noqa: S608 (names from the model)
+        f"SELECT {', '.join(taken[column] for column in columns)} FROM billing_charge o "
+        f"WHERE o.id IN ({_DISPLACED}) AND o.state <> 'held' ORDER BY o.id"
+    )
 
 
 def _moved(measures: dict[int, str]) -> str:

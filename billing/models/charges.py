@@ -72,14 +72,14 @@ class Charge(models.Model):
         PROJECT = "project", "Project"
         DEFAULT = "default", "Default of the source"
         DECISION = "decision", "Decision"
+        CHARGED = "charged", "As charged before"
         NOTHING = "", "Nothing"
 
-        CHARGED = "charged", "As charged before"
-    class Category(models.TextChoices):
-        """FOCUS ChargeCategory; each may be positive or negative."""
     # Who pays is settled: splits of the project and rules leave it alone.
     SETTLED = (AttributedBy.DECISION, AttributedBy.CHARGED)
 
+    class Category(models.TextChoices):
+        """FOCUS ChargeCategory; each may be positive or negative."""
 
         USAGE = "Usage"
         PURCHASE = "Purchase"
@@ -113,6 +113,19 @@ class Charge(models.Model):
         db_constraint=False,
         db_index=False,
     )
+    # A month that is closed keeps its charges. What its provider changes since is booked in a later one:
+    # the charge as it was is taken back by a row that reverses it, and charged again as it is now.
+    reverses = models.ForeignKey(
+        "self",
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="reversed_by",
+        db_constraint=False,
+        db_index=False,
+        help_text="The charge that this row takes back, with all its amounts negated.",
+    )
+    is_late = models.BooleanField("late change", default=False, help_text="Booked after its period was closed.")
     content_hash = models.BinaryField(max_length=16)
     identity_hash = models.BinaryField(max_length=16)
 
@@ -219,6 +232,7 @@ class Charge(models.Model):
             models.Index(fields=["charged_in", "id"], condition=Q(state="held"), name="charge_held"),
             models.Index(fields=["withdrawn_in"], condition=Q(withdrawn_in__isnull=False), name="charge_withdrawn"),
             models.Index(fields=["replaces"], condition=Q(replaces__isnull=False), name="charge_replaces"),
+            models.Index(fields=["reverses"], condition=Q(reverses__isnull=False), name="charge_reverses"),
         ]
         constraints = [
             models.CheckConstraint(
@@ -238,7 +252,6 @@ class Charge(models.Model):
 
 
 class Flag(models.Model):
-            models.Index(fields=["reverses"], condition=Q(reverses__isnull=False), name="charge_reverses"),
     """One reason why a charge wants a human."""
 
     class Code(models.TextChoices):

@@ -82,6 +82,26 @@ class Import(models.Model):
     created_by_name = models.CharField(max_length=254, blank=True)
     applied_at = models.DateTimeField(null=True, blank=True)
     withdrawn_at = models.DateTimeField(null=True, blank=True)
+    rest_of = models.ForeignKey(
+        "self",
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="rests",
+        help_text="The same files, whose rows of open periods were applied at once; this is what waits.",
+    )
+    booked_in = models.ForeignKey(
+        BillingPeriod,
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="booked_imports",
+        help_text="The month that bears it as late changes.",
+    )
+    superseded_by = models.ForeignKey(
+        "self", null=True, blank=True, on_delete=models.PROTECT, related_name="supersedes"
+    )
+    reason = models.TextField(blank=True, help_text="Why it was dismissed.")
 
     class Meta:
         ordering = ("-id",)
