@@ -1,14 +1,32 @@
-"""Who pays: from a row's tags, else its project, else its source's defaults."""
+"""Who pays: from a row's tags, then rules, its project, its cloud account, and last its source's defaults."""
 
 import datetime
+import operator
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from functools import partial
+from typing import NamedTuple
 
-from .models import Charge, FundingSource, PayerSplit, Person, PersonAlias, Policy, Project, Source
+from django.db.models import Q
+
+from .conditions import LOOKS_AT, Conditions, column_holds, day_holds, tag_holds
+from .models import (
+    AttributionRule,
+    Charge,
+    CloudAccount,
+    Flag,
+    FundingSource,
+    PayerSplit,
+    Person,
+    PersonAlias,
+    Policy,
+    Project,
+    Source,
+)
 from .models.people import normalized_email
-from .readers.values import Tags
-from .rules import Attributed, Reference
+from .readers.values import Memo, Tags
+from .rules import Attributed, Reason, Reference, check_attribution
 
 EMAIL = re.compile(r"[^@\s,;<>\"]+@[^@\s,;<>\"]+\.[^@\s,;<>\".]+")
 
@@ -23,6 +41,18 @@ LIMITS = {
     "reference_2": 128,
 }
 
+# What a rule may set, and what people call it.
+SET_BY_RULES = {
+    "pi_email": "PI",
+    "project_code": "project",
+    "fund_org": "fund/org",
+    "cost_center": "cost center",
+    "natural_account": "natural account",
+}
+
+# Columns by which an account is known, the more particular first.
+ACCOUNT_COLUMNS = ("SubAccountId", "BillingAccountId")
+
 
 @dataclass(frozen=True)
 class Attribution:
@@ -36,21 +66,76 @@ class Attribution:
     reference_1: str = ""
     reference_2: str = ""
     attributed_by: str = ""
+    deciders: str = ""
     problem: str = ""
 
 
+class Place(NamedTuple):
+    """What the columns and day of a row mean for who pays: which rules may speak, and whose account it is in.
+
+    `rules` has a bit for each rule of the attributor, set where all its conditions but the tag's hold.
+    """
+
+    rules: int = 0
+    account: str = ""
+
+
+NOWHERE = Place()
+
+
+@dataclass(frozen=True)
+class Rule:
+    """An AttributionRule as it is applied: by the names that people use."""
+
+    number: int
+    conditions: Conditions
+    values: Mapping[str, str]
+    overrides_tags: bool = False
+
+
+@dataclass(frozen=True)
+class Account:
+    """A CloudAccount as it is applied."""
+
+    account_id: str
+    pi_email: str = ""
+    project_code: str = ""
+    fund_org: str = ""
+
+
+@dataclass
+class _Finding:
+    """An attribution in the making: values by field, who decided what, and the problems of tags by field."""
+
+    values: dict[str, str]
+    problems: list[tuple[str, str]]
+    pi_by: str = Charge.AttributedBy.NOTHING
+    deciders: list[str] = field(default_factory=list)
+
+    def fill(self, values: Mapping[str, str], *, by: str, decider: str = "", over: Iterable[str] = ()) -> list[str]:
+        """Take values for the fields that are empty, and for those named in `over`; return which were taken."""
+        taken = [name for name, value in values.items() if value and (not self.values[name] or name in over)]
+        for name in taken:
+            self.values[name] = values[name]
+        if "pi_email" in taken:
+            self.pi_by = by
+        if taken and decider:
+            self.deciders.append(f"{decider} ({', '.join(SET_BY_RULES[name] for name in taken)})")
+        return taken
+
+
 class Attributor:
-    """Attributes the rows of one source: built once from the policy and the people known now.
+    """Attributes the rows of one source: built once from the policy, the rules and the people known now.
 
     It only looks; the PIs and projects that a delivery names for the first time are made when it is
     applied, by `people_of` and `projects_of`.
     """
 
     def __init__(self, *, source: Source, policy: Policy) -> None:
-        prefixes = ["", *(prefix.strip().casefold() for prefix in policy.tag_prefixes)]
+        self.prefixes = ("", *(prefix.strip().casefold() for prefix in policy.tag_prefixes))
         # For each field, every key it may stand under, the preferred first.
         self.keys = {
-            field: [prefix + folded_code(key) for key in keys for prefix in prefixes]
+            field: [prefix + folded_code(key) for key in keys for prefix in self.prefixes]
             for field, keys in policy.tag_keys.items()
         }
         self.aliases = dict(PersonAlias.objects.values_list("email", "person__email"))
@@ -66,45 +151,178 @@ class Attributor:
             "project__code", "valid_from", "valid_until"
         ):
             self.splits.setdefault(code, []).append((first or datetime.date.min, last or datetime.date.max))
-        self.default_pi = source.default_pi.email if source.default_pi else ""
+        self.default_pi = self._known_as(source.default_pi.email if source.default_pi else "")
         self.default_project = source.default_project.code if source.default_project else ""
         self.overflow_fund_org = source.overflow_fund_org
+        self.rules = self._rules_of(source)
+        self.accounts = self._accounts_of(source)
+        # For each condition that some rule has, whether it holds is worked out once per text of its columns.
+        self._holding = {
+            name: Memo(partial(self._bits, name), 50_000)
+            for name in LOOKS_AT
+            if any(getattr(rule.conditions, name) for rule in self.rules)
+        }
+        is_dated = any(rule.conditions.valid_from or rule.conditions.valid_until for rule in self.rules)
+        self._holding_at = Memo(self._bits_at) if is_dated else None
+        self._accounts_at = Memo(self._account_at, 50_000)
 
-    def attribute(self, tags: Tags) -> Attribution:
-        """Return who pays for a row with these tags."""
-        found, problems = self._from_tags(tags)
-        by = Charge.AttributedBy.TAG if found.pi_email else Charge.AttributedBy.NOTHING
-        unknown = (found.project_code, "", None, "")
-        code, project_fund, _, owner = self.projects.get(folded_code(found.project_code), unknown)
-        found = replace(found, project_code=code)
-        if not found.pi_email and owner:
-            found, by = replace(found, pi_email=owner), Charge.AttributedBy.PROJECT
-        if not found.pi_email and self.default_pi:
-            found = replace(found, pi_email=self.default_pi, project_code=found.project_code or self.default_project)
-            by = Charge.AttributedBy.DEFAULT
-        fund_org = found.fund_org or project_fund or self.overflow_fund_org
-        return replace(found, fund_org=fund_org, attributed_by=str(by), problem="; ".join(problems))
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The FOCUS columns that rules and cloud accounts look at; none where tags alone decide."""
+        looked_at = [column for name in self._holding for column in LOOKS_AT[name]]
+        return tuple(dict.fromkeys([*looked_at, *(ACCOUNT_COLUMNS if self.accounts else ())]))
 
-    def _from_tags(self, tags: Tags) -> tuple[Attribution, list[str]]:
+    def places(self, columns: Mapping[str, Sequence[str]], starts: Sequence[datetime.datetime]) -> list[Place] | None:
+        """Return the place of each row of a batch, None where no place matters: tags alone decide then.
+
+        A month has few places however many resources it has, so that attributions repeat and are
+        remembered. `columns` holds at least `self.columns`.
+        """
+        if not self.rules and not self.accounts:
+            return None
+        bits = [(1 << len(self.rules)) - 1] * len(starts)
+        for name, holding in self._holding.items():
+            texts = list(zip(*(columns[column] for column in LOOKS_AT[name]), strict=True))
+            bits = list(map(operator.and_, bits, holding.column(texts)))
+        if self._holding_at is not None:
+            bits = list(map(operator.and_, bits, self._holding_at.column(starts)))
+        accounts = [""] * len(starts)
+        if self.accounts:
+            texts = list(zip(*(columns[column] for column in ACCOUNT_COLUMNS), strict=True))
+            accounts = self._accounts_at.column(texts)
+        return list(map(Place, bits, accounts))
+
+    def attribute(self, tags: Tags, place: Place = NOWHERE) -> Attribution:
+        """Return who pays for a row with these tags at this place."""
         by_key = {folded_code(key): value.strip() for key, value in tags.pairs.items()}
-        problems = [tags.problem] if tags.problem else []
-        values = {}
-        for field, keys in self.keys.items():
-            value = next((by_key[key] for key in keys if by_key.get(key)), "")
-            if field == "pi_email" and value:
-                value = self._pi_named(value, problems)
-            if len(value) > LIMITS[field] or "\0" in value:
-                problems.append(f"The tag for {field} is too long: “{value[:40]}…”.")
-                value = ""
-            values["project_code" if field == "project_id" else field] = value
-        return Attribution(**values), problems
+        found = self._from_tags(tags, by_key)
+        self._follow_rules(found, by_key, place)
+        self._ask_project(found)
+        if account := self.accounts.get(place.account):
+            self._ask_account(found, account)
+        if not found.values["pi_email"] and self.default_pi:
+            by_default = {"pi_email": self.default_pi, "project_code": self.default_project}
+            found.fill(by_default, by=Charge.AttributedBy.DEFAULT)
+        found.values["fund_org"] = found.values["fund_org"] or self.overflow_fund_org
+        return Attribution(
+            **found.values,
+            attributed_by=str(found.pi_by),
+            deciders="; ".join(found.deciders)[:254],
+            problem="; ".join(text for _, text in found.problems),
+        )
 
-    def _pi_named(self, value: str, problems: list[str]) -> str:
+    def check(
+        self, attribution: Attribution, *, reference: Reference, start: datetime.datetime, end: datetime.datetime
+    ) -> tuple[Reason, ...]:
+        """Return every reason to look at a row with this attribution and charge period (its end exclusive)."""
+        first = start.date()
+        last = max(first, (end - datetime.timedelta(microseconds=1)).date())
+        reasons = check_attribution(
+            self.facts(attribution, first), reference=reference, service_start=first, service_end=last
+        )
+        if attribution.problem:
+            reasons = [Reason(Flag.Code.INVALID_TAGS, attribution.problem), *reasons]
+        return tuple(reasons)
+
+    def _rules_of(self, source: Source) -> list[Rule]:
+        rules = AttributionRule.objects.filter(Q(source=source) | Q(source__isnull=True), is_active=True)
+        return [
+            Rule(
+                number=rule.pk,
+                conditions=conditions_of(rule),
+                values={
+                    "pi_email": self._known_as(rule.pi.email if rule.pi else ""),
+                    "project_code": rule.project.code if rule.project else "",
+                    **{name: getattr(rule, name) for name in ("fund_org", "cost_center", "natural_account")},
+                },
+                overrides_tags=rule.overrides_tags,
+            )
+            for rule in rules.select_related("pi", "project").order_by("priority", "id")
+        ]
+
+    def _accounts_of(self, source: Source) -> dict[str, Account]:
+        accounts = CloudAccount.objects.filter(source=source, is_active=True)
+        return {
+            folded_code(account.account_id): Account(
+                account_id=account.account_id,
+                pi_email=self._known_as(account.default_pi.email if account.default_pi else ""),
+                project_code=account.default_project.code if account.default_project else "",
+                fund_org=account.default_fund_org,
+            )
+            for account in accounts.select_related("default_pi", "default_project")
+        }
+
+    def _bits(self, name: str, texts: tuple[str, ...]) -> int:
+        """Return the rules that a condition on columns does not rule out."""
+        patterns = [getattr(rule.conditions, name) for rule in self.rules]
+        return sum(
+            1 << position
+            for position, pattern in enumerate(patterns)
+            if not pattern or column_holds(name, pattern, texts)
+        )
+
+    def _bits_at(self, start: datetime.datetime) -> int:
+        return sum(
+            1 << position for position, rule in enumerate(self.rules) if day_holds(rule.conditions, start.date())
+        )
+
+    def _account_at(self, texts: tuple[str, ...]) -> str:
+        return next((folded_code(text) for text in texts if text and folded_code(text) in self.accounts), "")
+
+    def _follow_rules(self, found: _Finding, by_key: Mapping[str, str], place: Place) -> None:
+        if not place.rules:
+            return
+        by_rule: set[str] = set()
+        for position, rule in enumerate(self.rules):
+            if not place.rules >> position & 1 or not tag_holds(rule.conditions, by_key, self.prefixes):
+                continue
+            over = set(rule.values) - by_rule if rule.overrides_tags else ()
+            taken = found.fill(rule.values, by=Charge.AttributedBy.RULE, decider=f"rule {rule.number}", over=over)
+            by_rule.update(taken)
+            if rule.overrides_tags:
+                # What a tag said wrongly does not matter where the rule holds in its place.
+                found.problems = [each for each in found.problems if each[0] not in taken]
+
+    def _ask_project(self, found: _Finding) -> None:
+        """Write the project's code as it is known; its owner and its fund fill what is empty."""
+        code = found.values["project_code"]
+        known, fund_org, _, owner = self.projects.get(folded_code(code), (code, "", None, ""))
+        found.values["project_code"] = known
+        found.fill({"pi_email": self._known_as(owner), "fund_org": fund_org}, by=Charge.AttributedBy.PROJECT)
+
+    def _ask_account(self, found: _Finding, account: Account) -> None:
+        values = {"fund_org": account.fund_org}
+        if not account.pi_email or found.values["pi_email"] in ("", account.pi_email):
+            # The account's project is its owner's: it does not go with somebody else's charge.
+            values |= {"pi_email": account.pi_email, "project_code": account.project_code}
+        decider = f"account {account.account_id[:100]}"
+        if "project_code" in found.fill(values, by=Charge.AttributedBy.ACCOUNT, decider=decider):
+            self._ask_project(found)
+
+    def _known_as(self, email: str) -> str:
+        return self.aliases.get(email, email)
+
+    def _from_tags(self, tags: Tags, by_key: Mapping[str, str]) -> _Finding:
+        problems = [("", tags.problem)] if tags.problem else []
+        values = dict.fromkeys(("pi_email", "project_code", *(name for name in LIMITS if name != "project_id")), "")
+        for name, keys in self.keys.items():
+            target = "project_code" if name == "project_id" else name
+            value = next((by_key[key] for key in keys if by_key.get(key)), "")
+            if name == "pi_email" and value:
+                value = self._pi_named(value, problems)
+            if len(value) > LIMITS[name] or "\0" in value:
+                problems.append((target, f"The tag for {name} is too long: “{value[:40]}…”."))
+                value = ""
+            values[target] = value
+        by = Charge.AttributedBy.TAG if values["pi_email"] else Charge.AttributedBy.NOTHING
+        return _Finding(values, problems, by)
+
+    def _pi_named(self, value: str, problems: list[tuple[str, str]]) -> str:
         email = normalized_email(value.removeprefix("mailto:"))
         if not EMAIL.fullmatch(email):
-            problems.append(f"The PI's tag is “{value[:60]}”, which is not an e-mail address.")
+            problems.append(("pi_email", f"The PI's tag is “{value[:60]}”, which is not an e-mail address."))
             return ""
-        return self.aliases.get(email, email)
+        return self._known_as(email)
 
     def facts(self, attribution: Attribution, service_start: datetime.date) -> Attributed:
         """Return what the checks of `rules` need to know about an attribution on a day of service."""
@@ -119,6 +337,11 @@ class Attributor:
                 first <= service_start <= last for first, last in self.splits.get(attribution.project_code, ())
             ),
         )
+
+
+def conditions_of(rule: AttributionRule) -> Conditions:
+    """Return what has to hold of a row for a rule to speak, beside its source."""
+    return Conditions(**{each.name: getattr(rule, each.name) for each in fields(Conditions)})
 
 
 def reference_of(policy: Policy) -> Reference:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from .attribution import Attribution, Attributor
+from .attribution import NOWHERE, Attribution, Attributor, Place
 from .fields import WIDE, from_units
 from .models import Flag
 from .money import plain
@@ -32,7 +32,7 @@ from .readers.values import (
     time_of,
     units_of,
 )
-from .rules import Reason, Reference, check_attribution
+from .rules import Reason, Reference
 
 # The columns of a staged row, in order; `month` and `attribution` become keys when it is applied.
 STAGED = (
@@ -181,7 +181,9 @@ class Converter:
         tags: list[Tags] = self._tags.column(given["Tags"]) if "Tags" in given else [self._tags[""]] * size
 
         tag_texts = given.get("Tags") or nothing
-        attributed = self._attributed.column(tag_texts)
+        places = self.attributor.places(texts, starts)
+        # Where tags alone decide, they alone are looked up.
+        attributed = self._attributed.column(tag_texts if places is None else list(zip(tag_texts, places, strict=True)))
         first_row = self.rows
         rows = range(first_row + 1, first_row + size + 1)
         flags = self._flags(rows, attributed, starts, ends, months, texts)
@@ -252,8 +254,9 @@ class Converter:
             memo.clear()
         return column
 
-    def _attribute(self, tags_text: str) -> int:
-        attribution = self.attributor.attribute(self._tags[tags_text])
+    def _attribute(self, key: str | tuple[str, Place]) -> int:
+        tags_text, place = key if isinstance(key, tuple) else (key, NOWHERE)
+        attribution = self.attributor.attribute(self._tags[tags_text], place)
         number = self.attributions.get(attribution)
         if number is None:
             number = self.attributions[attribution] = len(self._attribution_list)
@@ -263,17 +266,7 @@ class Converter:
     def _check(self, key: tuple[int, datetime.datetime, datetime.datetime]) -> tuple[Reason, ...]:
         number, start, end = key
         attribution = self._attribution_list[number]
-        first = start.date()
-        last = max(first, (end - datetime.timedelta(microseconds=1)).date())
-        reasons = check_attribution(
-            self.attributor.facts(attribution, first),
-            reference=self.reference,
-            service_start=first,
-            service_end=last,
-        )
-        if attribution.problem:
-            reasons = [Reason(Flag.Code.INVALID_TAGS, attribution.problem), *reasons]
-        return tuple(reasons)
+        return self.attributor.check(attribution, reference=self.reference, start=start, end=end)
 
     def _matching_pattern(self, text: str) -> str:
         return next((pattern.pattern for pattern in self._patterns if pattern.search(text)), "") if text else ""

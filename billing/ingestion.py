@@ -636,6 +636,7 @@ class _Delivery:
                     each.reference_1,
                     each.reference_2,
                     each.attributed_by,
+                    each.deciders,
                 )
                 for number, each in enumerate(attributions)
             ),

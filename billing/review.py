@@ -554,22 +554,7 @@ class Review:
             reasons |= {
                 (flag.code, flag.detail) for flag in self.flags_of(charge) if flag.code == Flag.Code.INVALID_TAGS
             }
-        raised = False
-        flags = self.flags_of(charge)
-        for flag in flags:
-            if flag.code not in CHECKED and flag.code != Flag.Code.INVALID_TAGS:
-                continue
-            # What is missing is missing, however its flag words it.
-            words = {reason for reason in reasons if reason[0] == flag.code}
-            is_same = bool(words) and (flag.code.startswith("missing_") or (flag.code, flag.detail) in words)
-            raised |= is_same and flag.is_resolved
-            flag.is_resolved = not is_same
-            if is_same:
-                reasons -= words if flag.code.startswith("missing_") else {(flag.code, flag.detail)}
-        for code, detail in sorted(reasons):
-            flags.append(Flag(charge_id=charge.pk, code=code, detail=detail[:500]))
-            raised = True
-        return raised
+        return settle_flags(self.flags_of(charge), reasons, charge_id=charge.pk)
 
     def _last_act(self, charge: Charge) -> list[ReviewDecision]:
         """Return the decisions of the last gesture about a charge that nobody undid."""
@@ -752,6 +737,30 @@ class Review:
             self._splits_by_shares[shares] = same
             self._shares[same] = dict(shares)
         return self._splits_by_shares[shares]
+
+
+def settle_flags(flags: list[Flag], reasons: set[tuple[str, str]], *, charge_id: int) -> bool:
+    """Resolve the flags of a charge that no reason (code, detail) speaks for any more, and raise what is new.
+
+    Changes and extends `flags`, without saving; flags that are not about who pays stay as they are.
+    Returns whether any was raised.
+    """
+    left = {(code, detail[:500]) for code, detail in reasons}
+    raised = False
+    for flag in flags:
+        if flag.code not in CHECKED and flag.code != Flag.Code.INVALID_TAGS:
+            continue
+        # What is missing is missing, however its flag words it.
+        words = {reason for reason in left if reason[0] == flag.code}
+        is_same = bool(words) and (flag.code.startswith("missing_") or (flag.code, flag.detail) in words)
+        raised |= is_same and flag.is_resolved
+        flag.is_resolved = not is_same
+        if is_same:
+            left -= words if flag.code.startswith("missing_") else {(flag.code, flag.detail)}
+    for code, detail in sorted(left):
+        flags.append(Flag(charge_id=charge_id, code=code, detail=detail))
+        raised = True
+    return raised
 
 
 def _decided(charge: Charge) -> tuple[Any, ...]:

@@ -12,6 +12,7 @@ APPS = ("billing", "statements", "journals", "openchargeback")
 PURE = (
     "billing/readers/*.py",
     "billing/rules.py",
+    "billing/conditions.py",
     "billing/money.py",
     "billing/matching.py",
     "statements/document.py",

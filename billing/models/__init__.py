@@ -1,5 +1,6 @@
 """The data of the month, from the files received to who pays what."""
 
+from .attribution import AttributionRule, CloudAccount
 from .audit import AuditEvent, AuditHead
 from .charges import Charge, Flag, HeldCharge, ReviewDecision
 from .imports import Import, ImportedFile, ImportTotal, StoredFile
@@ -11,11 +12,13 @@ from .policy import Policy
 from .sources import CostMeasureChange, Source
 
 __all__ = [
+    "AttributionRule",
     "AuditEvent",
     "AuditHead",
     "BillingPeriod",
     "BillingReference",
     "Charge",
+    "CloudAccount",
     "CostMeasureChange",
     "ExchangeRate",
     "Flag",

@@ -60,7 +60,8 @@ class Charge(models.Model):
     # Withdrawal is not a state but `withdrawn_in`, so that reviving a charge restores what it was.
     TRANSITIONS = {
         State.CLEAR: {State.HELD, State.REJECTED, State.ABSORBED},
-        State.HELD: {State.APPROVED, State.REJECTED, State.ABSORBED},
+        # Clear again when rules, projects or funds that came later answer every reason for a look.
+        State.HELD: {State.APPROVED, State.REJECTED, State.ABSORBED, State.CLEAR},
         State.APPROVED: {State.HELD},
         State.REJECTED: {State.HELD},
         State.ABSORBED: {State.HELD},
@@ -70,6 +71,7 @@ class Charge(models.Model):
         TAG = "tag", "Tags"
         RULE = "rule", "Rule"
         PROJECT = "project", "Project"
+        ACCOUNT = "account", "Cloud account"
         DEFAULT = "default", "Default of the source"
         DECISION = "decision", "Decision"
         CHARGED = "charged", "As charged before"
@@ -212,6 +214,10 @@ class Charge(models.Model):
     reference_1 = models.CharField(max_length=128, blank=True)
     reference_2 = models.CharField(max_length=128, blank=True)
     attributed_by = models.CharField(max_length=16, choices=AttributedBy.choices, blank=True)
+    # Text and no link: it outlives the rule, and loading checks nothing.
+    deciders = models.CharField(
+        max_length=254, blank=True, default="", help_text="Which rules or cloud account said what of it: rule 7 (PI)."
+    )
 
     state = models.CharField(max_length=16, choices=State.choices)
 

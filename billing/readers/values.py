@@ -35,7 +35,7 @@ class BadValue(ValueError):
     """A text that is not of its column's type, with a message for the person who sent the file."""
 
 
-class Memo(dict[str, Any]):
+class Memo(dict[Any, Any]):
     """A conversion that remembers: `memo[text]` converts a text the first time it comes.
 
     Values repeat thousands of times in a delivery, and a dict lookup is all that a known one costs.

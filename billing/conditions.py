@@ -1,0 +1,106 @@
+"""The conditions of attribution rules against what a row says: patterns of the shell, whatever the case."""
+
+import datetime
+import fnmatch
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+# What each condition looks at: the texts of these FOCUS columns, any of which may fit.
+LOOKS_AT: dict[str, tuple[str, ...]] = {
+    "billing_account": ("BillingAccountId", "BillingAccountName"),
+    "sub_account": ("SubAccountId", "SubAccountName"),
+    "cloud_project": ("SubAccountId", "ResourceId"),
+    "resource": ("ResourceId", "ResourceName"),
+    "service": ("ServiceName",),
+}
+
+# A resource of Google Cloud names its project: //compute.googleapis.com/projects/lab-7/zones/…
+PROJECT_IN_RESOURCE = re.compile(r"(?:^|/)projects/([^/]+)", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """What has to hold for a rule to speak: every condition that is given; empty ones are none.
+
+    Texts are patterns: `*` stands for anything, `?` for one character, `[ab]` for one of these. The
+    dates are the first and the last day of service.
+    """
+
+    billing_account: str = ""
+    sub_account: str = ""
+    cloud_project: str = ""
+    resource: str = ""
+    service: str = ""
+    tag_key: str = ""
+    tag_value: str = ""
+    valid_from: datetime.date | None = None
+    valid_until: datetime.date | None = None
+
+
+def fits(pattern: str, text: str) -> bool:
+    """Tell whether a text fits a pattern as a whole, whatever the case; an empty text fits none.
+
+    Takes time in proportion to pattern times text, whatever they are: no pattern can hang.
+    """
+    folded = text.strip().casefold()
+    return bool(folded) and _compiled(pattern).match(folded) is not None
+
+
+def names_at(condition: str, texts: tuple[str, ...]) -> tuple[str, ...]:
+    """Return what a condition's pattern is held against, from the texts of the columns it looks at."""
+    if condition != "cloud_project":
+        return texts
+    sub_account, resource = texts
+    named = PROJECT_IN_RESOURCE.search(resource)
+    return (sub_account.removeprefix("projects/"), named[1] if named else "")
+
+
+def column_holds(condition: str, pattern: str, texts: tuple[str, ...]) -> bool:
+    """Tell whether one condition on columns holds for their texts, given in the order of LOOKS_AT."""
+    return any(fits(pattern, name) for name in names_at(condition, texts))
+
+
+def tag_holds(conditions: Conditions, tags: Mapping[str, str], prefixes: tuple[str, ...] = ("",)) -> bool:
+    """Tell whether the condition on a tag holds; `tags` and `prefixes` are trimmed and in lower case.
+
+    Without a pattern for its value, any value that is not blank will do.
+    """
+    if not conditions.tag_key:
+        return True
+    key = conditions.tag_key.strip().casefold()
+    values = (tags.get(prefix + key, "") for prefix in prefixes)
+    return any(fits(conditions.tag_value or "*", value) for value in values)
+
+
+def day_holds(conditions: Conditions, day: datetime.date) -> bool:
+    """Tell whether a day of service is within the dates of a rule."""
+    first, last = conditions.valid_from, conditions.valid_until
+    return (first is None or first <= day) and (last is None or day <= last)
+
+
+def holds(
+    conditions: Conditions,
+    *,
+    columns: Mapping[str, str],
+    tags: Mapping[str, str],
+    day: datetime.date,
+    prefixes: tuple[str, ...] = ("",),
+) -> bool:
+    """Tell whether every condition that is given holds for a row: its FOCUS columns, tags and day of service."""
+    return (
+        day_holds(conditions, day)
+        and tag_holds(conditions, tags, prefixes)
+        and all(
+            column_holds(name, pattern, tuple(columns.get(column, "") for column in looked_at))
+            for name, looked_at in LOOKS_AT.items()
+            if (pattern := getattr(conditions, name))
+        )
+    )
+
+
+@lru_cache(maxsize=8192)
+def _compiled(pattern: str) -> re.Pattern[str]:
+    # fnmatch makes each stretch between two stars an atomic group, so that there is nothing to go back to.
+    return re.compile(fnmatch.translate(pattern.strip().casefold()))

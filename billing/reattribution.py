@@ -1,0 +1,397 @@
+"""Re-applying tags, rules and defaults to the charges of a month that nobody decided about."""
+
+import datetime
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from itertools import islice
+from typing import Any
+
+from django.db.models import Exists, OuterRef, QuerySet
+
+from . import audit, charging, closing
+from .attribution import Attribution, Attributor, folded_code, people_of, projects_of, reference_of
+from .audit import Actor
+from .errors import BillingError
+from .models import BillingPeriod, Charge, Flag, Person, Policy, Project, ReviewDecision, Source
+from .money import plain
+from .progress import Progress, unwatched
+from .readers.columns import TEXTS
+from .readers.values import Memo, tags_of
+from .review import ChargesChanged, batches, counted, settle_flags
+
+State = Charge.State
+
+# Charges held in memory at once.
+CHUNK = 10_000
+# Examples of a result, as many as a person reads.
+EXAMPLES = 10
+
+# Who pays as people read it, by the columns of a charge.
+SHOWN = (
+    "pi",
+    "project",
+    "fund_org",
+    "cost_center",
+    "natural_account",
+    "reference_1",
+    "reference_2",
+    "attributed_by",
+    "deciders",
+)
+
+
+class PreviewOutdated(BillingError):
+    """What re-applying would do is not what was shown any more."""
+
+
+@dataclass(frozen=True)
+class Move:
+    """Charges that change from one PI to another (or stay with one and change in project, fund or the like)."""
+
+    pi_before: str
+    pi_after: str
+    count: int
+    billed: Mapping[str, Decimal]
+
+    def as_data(self) -> dict[str, Any]:
+        return {
+            "from": self.pi_before,
+            "to": self.pi_after,
+            "count": self.count,
+            "billed": {currency: plain(self.billed[currency]) for currency in sorted(self.billed)},
+        }
+
+
+@dataclass(frozen=True)
+class Example:
+    """One charge that changes: what was and will be of who pays and of its state."""
+
+    charge: int
+    used: str
+    before: Mapping[str, str]
+    after: Mapping[str, str]
+
+    def as_data(self) -> dict[str, Any]:
+        return {"charge": self.charge, "used": self.used, "before": dict(self.before), "after": dict(self.after)}
+
+    def __str__(self) -> str:
+        changes = ", ".join(f"{name} {self.before[name] or '–'} → {self.after[name] or '–'}" for name in self.after)
+        return f"charge {self.charge} ({self.used or 'no resource'}): {changes}"
+
+
+@dataclass(frozen=True)
+class Reapplied:
+    """What re-applying did, or would do in a dry run; `digest` stands for exactly this outcome."""
+
+    period: str
+    source: str
+    is_dry_run: bool
+    looked_at: int
+    decided: int
+    changed: int
+    cleared: int
+    held: int
+    resolved: Mapping[str, int]
+    raised: Mapping[str, int]
+    moves: tuple[Move, ...]
+    examples: tuple[Example, ...]
+    digest: str
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether there is nothing to change."""
+        return not (self.changed or self.cleared or self.held or self.resolved or self.raised)
+
+    def as_data(self) -> dict[str, Any]:
+        return {
+            "period": self.period,
+            "source": self.source,
+            "dry_run": self.is_dry_run,
+            "looked_at": self.looked_at,
+            "decided": self.decided,
+            "changed": self.changed,
+            "cleared": self.cleared,
+            "held": self.held,
+            "resolved": dict(self.resolved),
+            "raised": dict(self.raised),
+            "moves": [move.as_data() for move in self.moves],
+            "examples": [example.as_data() for example in self.examples],
+        }
+
+    @property
+    def summary(self) -> str:
+        """The outcome in a sentence or two."""
+        if self.is_idle:
+            return f"{self.period}: {counted(self.looked_at)} looked at; nothing changes."
+        would = "would be " if self.is_dry_run else ""
+        text = (
+            f"{self.period}: {counted(self.looked_at)} looked at, {self.changed:,} {would}attributed anew, "
+            f"{self.cleared:,} {would}cleared, {self.held:,} {would}newly held."
+        )
+        return f"Dry run, nothing was changed. {text}" if self.is_dry_run else text
+
+    def as_text(self) -> str:
+        """The outcome for a person, with the next step."""
+        lines = [self.summary]
+        if self.decided:
+            lines.append(f"  {counted(self.decided)} left alone: people decided about them.")
+        for word, codes in (("reasons answered", self.resolved), ("reasons raised", self.raised)):
+            if codes:
+                lines.append(f"  {word}: {', '.join(f'{code} {number:,}' for code, number in codes.items())}")
+        for move in self.moves:
+            billed = ", ".join(f"{plain(move.billed[currency])} {currency}" for currency in sorted(move.billed))
+            pis = (
+                f"{move.pi_before or 'no PI'} → {move.pi_after or 'no PI'}"
+                if move.pi_before != move.pi_after
+                else f"{move.pi_before or 'no PI'}, other details"
+            )
+            lines.append(f"  {pis}: {counted(move.count)}, {billed}")
+        if self.examples:
+            lines += ["  For example:", *(f"    {example}" for example in self.examples)]
+        if self.is_dry_run and not self.is_idle:
+            lines.append("  Next: the same without --dry-run.")
+        return "\n".join(lines)
+
+
+def reapply(
+    *,
+    period: BillingPeriod,
+    source: Source | None = None,
+    dry_run: bool = False,
+    expected: str = "",
+    actor: Actor,
+    now: datetime.datetime,
+    progress: Progress = unwatched,
+) -> Reapplied:
+    """Attribute the charges of a month as an import would today, and check anew whether they must be held.
+
+    It looks at clear and held charges that nobody ever decided about, of one source or of all. A held
+    charge whose every open reason is answered becomes clear; one that has a reason now is held. With
+    `expected`, the digest of a dry run, nothing is done unless it would do just that.
+
+    Raises PeriodClosed, PreviewOutdated, and ChargesChanged where somebody decided meanwhile.
+    """
+    if dry_run:
+        closing.require_open(period)
+        return _Reapplying(period, source, progress).outcome(is_dry_run=True)
+    with audit.gesture(actor=actor, now=now) as gesture:
+        closing.require_open(period)
+        work = _Reapplying(period, source, progress)
+        outcome = work.outcome(is_dry_run=False)
+        if expected and outcome.digest != expected:
+            raise PreviewOutdated("Charges, rules or tags changed since this was shown. Look at it again, then apply.")
+        work.save(gesture)
+        if not outcome.is_idle:
+            told = {name: value for name, value in outcome.as_data().items() if name not in ("examples", "dry_run")}
+            gesture.record("period.attribution_reapplied", period, after=told)
+        return outcome
+
+
+@dataclass
+class _Change:
+    """What changes of one charge: names as people read them, in the order of SHOWN, and its state."""
+
+    charge: int
+    used: str
+    billed: Decimal
+    currency: str
+    before: tuple[str, ...]
+    after: tuple[str, ...]
+    state_before: str
+    state_after: str
+
+    def differing(self) -> tuple[dict[str, str], dict[str, str]]:
+        old = dict(zip(SHOWN, self.before, strict=True)) | {"state": self.state_before}
+        new = dict(zip(SHOWN, self.after, strict=True)) | {"state": self.state_after}
+        names = [name for name in new if old[name] != new[name]]
+        return {name: old[name] for name in names}, {name: new[name] for name in names}
+
+
+@dataclass
+class _Tally:
+    count: int = 0
+    billed: dict[str, Decimal] = field(default_factory=lambda: defaultdict(Decimal))
+
+
+class _Reapplying:
+    """One run over a month: every charge is looked at once, what changes is kept, and saved in bulk."""
+
+    def __init__(self, period: BillingPeriod, source: Source | None, progress: Progress) -> None:
+        self.period = period
+        self.source = source
+        self.progress = progress
+        self.changes: list[_Change] = []
+        self.new_flags: list[Flag] = []
+        self.turned_flags: dict[bool, list[int]] = {True: [], False: []}
+        self.resolved: Counter[str] = Counter()
+        self.raised: Counter[str] = Counter()
+        self.looked_at = 0
+        self.policy = Policy.objects.current()
+        self.reference = reference_of(self.policy)
+        self.emails = dict(Person.objects.values_list("id", "email"))
+        self.codes = dict(Project.objects.values_list("id", "code"))
+        charges = Charge.objects.in_month(period).filter(state__in=(State.CLEAR, State.HELD))
+        if source:
+            charges = charges.filter(source=source)
+        is_decided = Exists(ReviewDecision.objects.filter(charge=OuterRef("pk")))
+        self.charges: QuerySet[Charge] = charges.filter(~is_decided).exclude(attributed_by__in=Charge.SETTLED)
+        self.everything = charges.count()
+        for each in Source.objects.filter(pk__in=self.charges.order_by().values("source").distinct()).order_by("name"):
+            self._look_at(each)
+
+    def outcome(self, *, is_dry_run: bool) -> Reapplied:
+        moves: dict[tuple[str, str], _Tally] = defaultdict(_Tally)
+        anew = cleared = held = 0
+        digest = hashlib.sha256()
+        for change in self.changes:
+            if change.before != change.after:
+                anew += 1
+                tally = moves[change.before[0], change.after[0]]
+                tally.count += 1
+                tally.billed[change.currency] += change.billed
+            cleared += change.state_after == State.CLEAR != change.state_before
+            held += change.state_after == State.HELD != change.state_before
+            digest.update(repr((change.charge, change.after, change.state_after)).encode())
+        digest.update(repr((sorted(self.turned_flags.items()), len(self.new_flags))).encode())
+        return Reapplied(
+            period=str(self.period),
+            source=self.source.name if self.source else "",
+            is_dry_run=is_dry_run,
+            looked_at=self.looked_at,
+            decided=self.everything - self.looked_at,
+            changed=anew,
+            cleared=cleared,
+            held=held,
+            resolved=dict(sorted(self.resolved.items())),
+            raised=dict(sorted(self.raised.items())),
+            moves=tuple(
+                Move(before, after, tally.count, dict(tally.billed))
+                for (before, after), tally in sorted(moves.items(), key=lambda each: (-each[1].count, each[0]))
+            ),
+            examples=tuple(Example(each.charge, each.used, *each.differing()) for each in self.changes[:EXAMPLES]),
+            digest=digest.hexdigest(),
+        )
+
+    def save(self, gesture: audit.Gesture) -> None:
+        """Write what changes, many charges in one statement, and the events that tell of each."""
+        attributed = [change for change in self.changes if change.before != change.after]
+        people = people_of(change.after[0] for change in attributed)
+        owners: dict[str, str] = {}
+        for change in attributed:
+            owners.setdefault(change.after[1], change.after[0])
+        projects = projects_of(owners, people)
+        alike: dict[tuple[str, str, tuple[str, ...] | None], list[int]] = defaultdict(list)
+        for change in self.changes:
+            after = change.after if change.before != change.after else None
+            alike[change.state_before, change.state_after, after].append(change.charge)
+        for (state_before, state_after, after), ids in alike.items():
+            values: dict[str, Any] = {"state": state_after}
+            if after is not None:
+                named = dict(zip(SHOWN, after, strict=True))
+                pi, project = named.pop("pi"), named.pop("project")
+                values |= named
+                values |= {"pi": people.get(pi), "project": projects.get(folded_code(project)) if project else None}
+            for batch in batches(ids):
+                untouched = Charge.objects.live().filter(pk__in=batch, state=state_before)
+                written = untouched.exclude(attributed_by__in=Charge.SETTLED).update(**values)
+                if written != len(batch):
+                    raise ChargesChanged("Somebody decided about some of these charges meanwhile. Run it again.")
+        Flag.objects.bulk_create(self.new_flags, batch_size=5_000)
+        for is_resolved, flags in self.turned_flags.items():
+            for batch in batches(flags):
+                Flag.objects.filter(pk__in=batch).update(is_resolved=is_resolved)
+        if attributed:
+            charging.stamp_project_splits(self.period)
+        subject = Charge()
+        for change in self.changes:
+            subject.pk = change.charge
+            before, after_names = change.differing()
+            gesture.record("charge.attribution_reapplied", subject, before=before, after=after_names)
+
+    def _look_at(self, source: Source) -> None:
+        attributor = Attributor(source=source, policy=self.policy)
+        fields = {column: TEXTS[column] for column in attributor.columns}
+        charges = self.charges.filter(source=source).order_by("id")
+        flags: dict[int, list[Flag]] = defaultdict(list)
+        for flag in Flag.objects.filter(charge__in=charges.order_by().values("pk")).order_by("pk").iterator(CHUNK):
+            flags[flag.charge_id].append(flag)
+        tags = Memo(tags_of, 50_000)
+        attributed = Memo(lambda key: attributor.attribute(tags[key[0]], *key[1:]), 50_000)
+        checked = Memo(lambda key: attributor.check(key[0], reference=self.reference, start=key[1], end=key[2]), 50_000)
+        shown = Memo(_names)
+        names = ("id", "state", "charge_period_start", "charge_period_end", "tags", "billed_cost", "currency")
+        rows = charges.values_list(
+            *names, "pi_id", "project_id", *SHOWN[2:], "service_name", "resource_name", "resource_id", *fields.values()
+        )
+        width = len(names) + len(SHOWN) + 3
+        for chunk in _chunks(rows.iterator(chunk_size=CHUNK)):
+            starts = [row[2].astimezone(datetime.UTC) for row in chunk]
+            columns = {name: [row[width + number] for row in chunk] for number, name in enumerate(fields)}
+            places = attributor.places(columns, starts)
+            for number, (row, start) in enumerate(zip(chunk, starts, strict=True)):
+                key = (row[4],) if places is None else (row[4], places[number])
+                attribution: Attribution = attributed[key]
+                reasons = checked[attribution, start, row[3].astimezone(datetime.UTC)]
+                before = (self.emails.get(row[7], ""), self.codes.get(row[8], ""), *row[9:16])
+                self._compare(row, before, shown[attribution], reasons, flags.get(row[0]))
+            self.looked_at += len(chunk)
+            self.progress(self.looked_at, 0, f"Attributing {source}")
+
+    def _compare(
+        self,
+        row: Sequence[Any],
+        before: tuple[str, ...],
+        after: tuple[str, ...],
+        reasons: Iterable[tuple[str, str]],
+        flags: list[Flag] | None,
+    ) -> None:
+        """Keep what changes of one charge, if anything does."""
+        charge_id, state = row[0], row[1]
+        new_state = state
+        if reasons or flags:
+            flags = flags or []
+            was_resolved = [flag.is_resolved for flag in flags]
+            settle_flags(flags, {(str(code), detail) for code, detail in reasons}, charge_id=charge_id)
+            for flag, was in zip(flags, was_resolved, strict=False):
+                if flag.is_resolved != was:
+                    self.turned_flags[flag.is_resolved].append(flag.pk)
+                    (self.resolved if flag.is_resolved else self.raised)[flag.code] += 1
+            added = flags[len(was_resolved) :]
+            self.new_flags += added
+            self.raised.update(flag.code for flag in added)
+            if any(not flag.is_resolved for flag in flags):
+                new_state = State.HELD.value
+            elif not all(was_resolved):
+                # It was held for what is answered now; what was held for no reason stays so.
+                new_state = State.CLEAR.value
+        if before != after or new_state != state:
+            self.changes.append(
+                _Change(
+                    charge=charge_id,
+                    used=" ".join(filter(None, (row[16], row[17] or row[18]))),
+                    billed=row[5],
+                    currency=row[6],
+                    before=before,
+                    after=after,
+                    state_before=state,
+                    state_after=new_state,
+                )
+            )
+
+
+def _names(attribution: Attribution) -> tuple[str, ...]:
+    """Return who pays in the order of SHOWN."""
+    return (
+        attribution.pi_email,
+        attribution.project_code,
+        *(getattr(attribution, name) for name in SHOWN[2:]),
+    )
+
+
+def _chunks(rows: Iterable[tuple[Any, ...]]) -> Iterator[list[tuple[Any, ...]]]:
+    iterator = iter(rows)
+    while chunk := list(islice(iterator, CHUNK)):
+        yield chunk
