@@ -2,7 +2,6 @@
 
 import datetime
 import json
-import random
 from decimal import Decimal
 
 import pytest
@@ -548,7 +547,7 @@ small_rows = st.lists(
 
 @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 @given(small_rows.filter(bool), small_rows.filter(bool), st.randoms(use_true_random=False))
-def test_what_is_live_is_what_the_last_snapshot_says_in_any_order(tmp_path, first, second, shuffle: random.Random):
+def test_what_is_live_is_what_the_last_snapshot_says_in_any_order(tmp_path, first, second, shuffle):
     source = build.a_source(f"s{Source.objects.count()}")
     live = Charge.objects.live().filter(source=source).order_by("pk")
     rows = [a_row(amount, ResourceId=resource) for amount, resource in second]

@@ -2,6 +2,7 @@
 
 import datetime
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -34,7 +35,7 @@ from tests.build import (
 
 pytestmark = pytest.mark.django_db
 
-BY = {"actor": SOMEBODY, "now": NOW}
+BY: dict[str, Any] = {"actor": SOMEBODY, "now": NOW}
 
 
 def a_held_charge(billed="100.00", *flags, **fields):

@@ -5,6 +5,7 @@ import io
 import json
 import zipfile
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -18,7 +19,7 @@ from tests.build import NOW, SOMEBODY, a_charge, a_period, a_policy, a_split
 
 pytestmark = pytest.mark.django_db
 
-BY = {"actor": SOMEBODY, "now": NOW}
+BY: dict[str, Any] = {"actor": SOMEBODY, "now": NOW}
 APPLY = reverse("admin:billing_heldcharge_apply")
 EXPORT = reverse("admin:billing_heldcharge_export")
 
