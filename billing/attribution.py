@@ -151,6 +151,8 @@ class Attributor:
             "project__code", "valid_from", "valid_until"
         ):
             self.splits.setdefault(code, []).append((first or datetime.date.min, last or datetime.date.max))
+        # Whether any answer of `check` depends on the day of service.
+        self.has_dates = bool(self.splits or self.active_until or any(end for _, _, end, _ in self.projects.values()))
         self.default_pi = self._known_as(source.default_pi.email if source.default_pi else "")
         self.default_project = source.default_project.code if source.default_project else ""
         self.overflow_fund_org = source.overflow_fund_org

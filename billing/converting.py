@@ -3,7 +3,7 @@
 import datetime
 import hashlib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -65,6 +65,8 @@ IDENTITY = (
     "InvoiceId",
 )
 SEPARATOR = "\x1f"
+
+_ANY_DAY = datetime.datetime(2000, 1, 1, tzinfo=datetime.UTC)
 
 _CONVERT = {"ServiceName": name_of, "ChargeCategory": category_of, "ChargeClass": category_of}
 
@@ -130,6 +132,11 @@ class Converter:
         self._tags = Memo(tags_of, 50_000)
         self._attributed = Memo(self._attribute, 50_000)
         self._reasons = Memo(self._check)
+        # Without a dated fund, PI, project or split, the day of service changes no answer.
+        self._dates_matter = attributor.has_dates or any(
+            first or last for first, last in (reference.funds or {}).values()
+        )
+        self._undated_reasons = Memo(lambda number: self._check((number, _ANY_DAY, _ANY_DAY)))
         self._patterns = [re.compile(pattern, re.IGNORECASE) for pattern in flag_patterns]
         self._matches = Memo(self._matching_pattern)
 
@@ -158,7 +165,7 @@ class Converter:
 
         texts = {name: memo.column(given[name]) if name in given else nothing for name, memo in self._texts.items()}
         decimals = {name: self._decimal_column(name, given[name]) if name in given else nothing for name in DECIMALS}
-        amounts = {name: amounts_of(given[name]) for name in AMOUNTS if name in given}
+        amounts = self._amount_columns(given)
         if None in amounts["BilledCost"].units:
             raise BadValue("empty")
         months = self._month_column(given.get("BillingPeriodStart"), size)
@@ -243,6 +250,15 @@ class Converter:
             raise BadValue("empty")
         return filled
 
+    def _amount_columns(self, given: Mapping[str, Sequence[str]]) -> dict[str, Amounts]:
+        """Convert the cost columns; where two say the same (mostly billed and effective), once."""
+        amounts: dict[str, Amounts] = {}
+        for name in AMOUNTS:
+            if name in given:
+                same = next((other for other in amounts if given[other] == given[name]), None)
+                amounts[name] = amounts[same] if same else amounts_of(given[name])
+        return amounts
+
     def _decimal_column(self, name: str, given: Sequence[str]) -> list[str]:
         if name in self._ever_new:
             return plain_decimals_of(given)
@@ -281,8 +297,10 @@ class Converter:
         texts: dict[str, list[str]],
     ) -> list[tuple[int, str, str]]:
         """Return (row, code, detail) for every reason to look at a row of the batch."""
-        keys = list(zip(attributed, starts, ends, strict=True))
-        reasons = self._reasons.column(keys)
+        if self._dates_matter:
+            reasons = self._reasons.column(list(zip(attributed, starts, ends, strict=True)))
+        else:
+            reasons = self._undated_reasons.column(attributed)
         flags = [
             (row, str(reason.code), reason.detail[:500])
             for row, found in zip(rows, reasons, strict=True)
