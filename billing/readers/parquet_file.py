@@ -290,9 +290,11 @@ def _number_texts(values: Any) -> Objects:
         raise UnreadableFile(f"The column is of the type {kind}, where numbers are expected.")
     if not (pa.types.is_floating(kind) or pa.types.is_decimal(kind) or pa.types.is_integer(kind)):
         return _plain_texts(values)
-    texts = _objects(values.cast(pa.string()))
+    written = values.cast(pa.string())
+    texts = _objects(written)
     if not pa.types.is_integer(kind):
-        for place in np.flatnonzero(pc.match_substring_regex(pa.array(texts, pa.string()), "[eE]").to_numpy(False)):
+        scientific = pc.match_substring(written, "E" if pa.types.is_decimal(kind) else "e")
+        for place in np.flatnonzero(pc.fill_null(scientific, False).to_numpy(zero_copy_only=False)):
             number = Decimal(texts[place])
             if abs(number.adjusted()) < 40:
                 texts[place] = format(number, "f") if number else "0"

@@ -1,9 +1,11 @@
 """FOCUS as an Excel workbook: the one sheet that has its columns, cell by cell as text."""
 
+import contextlib
 import datetime
+import io
 import re
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -46,27 +48,34 @@ def read_xlsx(
     UnreadableFile as read_csv does, naming the cell: for ids that Excel has rounded, for dates that are
     numbers, for errors in cells, and where more than one sheet has FOCUS columns.
     """
-    _check_parts(source)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with contextlib.ExitStack() as stack:
         try:
-            workbook: Any = openpyxl.load_workbook(source, read_only=True, data_only=True, keep_links=False)
-        except Exception as error:  # openpyxl lets through whatever its parts raise.
-            raise UnreadableFile(DAMAGED) from error
-    try:
+            # By path, openpyxl would go by the name's ending, which a stored file has none of.
+            binary: Any = stack.enter_context(source.open("rb")) if isinstance(source, Path) else source
+            whole = max(1, binary.seek(0, io.SEEK_END))
+        except OSError as error:
+            raise broken(error) from error
+        _check_parts(binary)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                workbook: Any = openpyxl.load_workbook(binary, read_only=True, data_only=True, keep_links=False)
+            except Exception as error:  # openpyxl lets through whatever its parts raise.
+                raise UnreadableFile(DAMAGED) from error
+        stack.callback(workbook.close)
         sheet, header_row, headings = _sheet_of(workbook, has_period=has_period)
-        positions = recognized(headings)
-        yield from _batches(sheet, header_row, positions, size=size, batch_rows=batch_rows, may_be_empty=may_be_empty)
-    finally:
-        workbook.close()
+        yield from _batches(
+            sheet,
+            header_row,
+            recognized(headings),
+            read_so_far=lambda: min(size, size * binary.tell() // whole),
+            batch_rows=batch_rows,
+            may_be_empty=may_be_empty,
+        )
 
 
-def _check_parts(source: Path | BinaryIO) -> None:
+def _check_parts(binary: Any) -> None:
     """Refuse what would not fit the memory, entities and other documents before a parser sees them."""
-    try:
-        binary: Any = source.open("rb") if isinstance(source, Path) else source
-    except OSError as error:
-        raise broken(error) from error
     try:
         with open_zip(binary) as archive:
             if kind_of_zip(archive) is not Kind.XLSX:
@@ -90,11 +99,7 @@ def _check_parts(source: Path | BinaryIO) -> None:
                     raise UnreadableFile(DAMAGED)
     except BROKEN as error:
         raise broken(error) from error
-    finally:
-        if isinstance(source, Path):
-            binary.close()
-        else:
-            source.seek(0)
+    binary.seek(0)
 
 
 def _sheet_of(workbook: Any, *, has_period: bool) -> tuple[Any, int, list[str]]:
@@ -152,11 +157,16 @@ def _rows(sheet: Any, max_row: int, max_col: int) -> Iterator[Any]:
 
 
 def _batches(
-    sheet: Any, header_row: int, positions: dict[str, int], *, size: int, batch_rows: int, may_be_empty: bool
+    sheet: Any,
+    header_row: int,
+    positions: dict[str, int],
+    *,
+    read_so_far: Callable[[], int],
+    batch_rows: int,
+    may_be_empty: bool,
 ) -> Iterator[Batch]:
     lines: list[int] = []
     columns: dict[str, list[str]] = {name: [] for name in positions}
-    total = sheet.max_row if isinstance(sheet.max_row, int) and sheet.max_row > header_row else MAX_ROWS
     found = False
     width = max(positions.values()) + 1
     for number, row in enumerate(_rows(sheet, MAX_ROWS, width), start=1):
@@ -177,11 +187,11 @@ def _batches(
                 ) from error
         if len(lines) == batch_rows:
             found = True
-            yield Batch(lines=lines, columns=dict(columns), bytes_read=min(size, size * number // total))
+            yield Batch(lines=lines, columns=dict(columns), bytes_read=read_so_far())
             lines, columns = [], {name: [] for name in positions}
     if lines:
         found = True
-        yield Batch(lines=lines, columns=dict(columns), bytes_read=size)
+        yield Batch(lines=lines, columns=dict(columns), bytes_read=read_so_far())
     if not found and not may_be_empty:
         raise UnreadableFile("The sheet has a header and no rows.", line=header_row)
 
