@@ -3,8 +3,8 @@
 import contextlib
 import datetime
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import numpy.typing as npt
 from django.db import connection, transaction
 from django.db.models import Count, Max, Q
 
-from . import audit, charging, closing
+from . import audit, charging, closing, differences, late
 from .attribution import Attributor, folded_code, people_of, projects_of, reference_of
 from .audit import Actor
 from .converting import Converter, ScopeTotal, totals_by_currency
@@ -93,6 +93,8 @@ class ImportRefused(BillingError):
             "flags": {},
             "totals": {},
             "stored": {},
+            "difference": {},
+            "deferred": None,
             "seen_before": [],
             "errors": self.errors,
         }
@@ -121,6 +123,11 @@ class IngestResult:
     totals: dict[str, dict[str, str]]
     stored: dict[str, dict[str, str]]
     seen_before: tuple[str, ...] = ()
+    # Month → currency → rows and money new, changed, gone and unchanged (see `differences`).
+    difference: dict[str, Any] = field(default_factory=dict)
+    # The months that take no more, and the import that waits with what it changes there.
+    deferred_periods: tuple[str, ...] = ()
+    deferred: Import | None = None
 
     def as_data(self) -> dict[str, Any]:
         """What came of the delivery, as --json and the page of its job hold it."""
@@ -135,6 +142,14 @@ class IngestResult:
             "flags": self.flags,
             "totals": self.totals,
             "stored": self.stored,
+            "difference": self.difference,
+            "deferred": {
+                "import": self.deferred.pk if self.deferred else None,
+                "state": self.deferred.state if self.deferred else "dry run",
+                "periods": list(self.deferred_periods),
+            }
+            if self.deferred_periods
+            else None,
             "seen_before": list(self.seen_before),
             "errors": [],
         }
@@ -159,11 +174,29 @@ class IngestResult:
         ]
         if self.seen_before:
             lines.append(f"  passed over, imported before: {'; '.join(self.seen_before)}")
+        if self.imported is None or self.deferred:
+            lines += differences.lines_of(self.difference)
+        lines += self._deferred_text()
         if self.flagged:
             reasons = ", ".join(f"{code} {count:,}" for code, count in self.flags.items())
             lines.append(f"  {self.flagged:,} rows are held for review: {reasons}")
             lines.append("  Next: manage.py review list, or the review queue in the admin.")
         return "\n".join(lines)
+
+    def _deferred_text(self) -> list[str]:
+        if not self.deferred_periods:
+            return []
+        months = " and ".join(self.deferred_periods)
+        verb = "takes" if len(self.deferred_periods) == 1 else "take"
+        if self.deferred is None:
+            return [f"  {months} {verb} no more changes: what changes there would wait, to be booked in an open month."]
+        number = self.deferred.pk
+        if self.deferred.state == Import.State.DISMISSED:
+            return [f"  {months} {verb} no more changes. Import {number} is dismissed: {self.deferred.reason}"]
+        return [
+            f"  {months} {verb} no more changes: import {number} is deferred, nothing of it was charged.",
+            f"  Next: manage.py imports book {number} --to MONTH, or imports dismiss {number} --reason WHY.",
+        ]
 
 
 @dataclass(frozen=True)
@@ -172,6 +205,32 @@ class Withdrawn:
 
     withdrawn: int
     revived: int
+
+
+@dataclass(frozen=True)
+class Booked:
+    """What booking a deferred import did: `difference` is what `into` bears of it, exactly and by currency."""
+
+    number: int
+    into: str
+    periods: tuple[str, ...]
+    charged: int
+    taken_back: int
+    held: int
+    difference: dict[str, Any]
+
+    def as_text(self) -> str:
+        """What was booked, for a person, with the next step."""
+        lines = [
+            f"Import {self.number} is booked in {self.into}: {self.taken_back:,} charges of "
+            f"{' and '.join(self.periods)} taken back, {self.charged:,} charged as they are now.",
+            *differences.lines_of(self.difference),
+        ]
+        if self.held:
+            lines.append(f"  {self.held:,} new rows are held for review. Next: manage.py review list -p {self.into}.")
+        else:
+            lines.append(f"  Next: manage.py generate -p {self.into}.")
+        return "\n".join(lines)
 
 
 def expected_months(text: str) -> frozenset[datetime.date]:
@@ -224,6 +283,38 @@ def ingest(
     return delivery.try_out(source, period) if dry_run else delivery.bring_in(source, period)
 
 
+def book(
+    *,
+    imported: Import,
+    into: BillingPeriod,
+    actor: Actor,
+    now: datetime.datetime,
+    progress: Progress = unwatched,
+) -> Booked:
+    """Book what a deferred import changes as late changes of an open month.
+
+    Its stored files are read again and compared with what was charged and what late changes booked since,
+    so that restatements add up: 9,800 after 10,000 books −200, then 9,850 books +50. Each charge that
+    changed is taken back from those it was charged to, and charged to them again as it is now; a new row
+    goes by its own attribution, and may be held for review. The charges of closed months stay as they are.
+
+    Raises NotDeferred, NotBookable, PeriodClosed for `into`, or ImportRefused where the files cannot be read.
+    """
+    late.require_deferred(imported)
+    late.require_bookable(imported)
+    closing.require_open(into)
+    files = list(imported.imported_files.select_related("file").order_by("number"))
+    delivery = _Delivery(
+        paths=[local_path(each.file) for each in files],
+        names=[each.name for each in files],
+        replace=imported.replace,
+        actor=actor,
+        now=now,
+        progress=progress,
+    )
+    return delivery.book(imported, into, [each.file for each in files])
+
+
 class _Delivery:
     """One delivery on its way in."""
 
@@ -254,6 +345,10 @@ class _Delivery:
         # False once `stage_keep` says which of the staged rows become charges.
         self.keeps_all = True
         self.imports_before: dict[str, Any] = {}
+        self.difference: dict[str, Any] = {}
+        # Months with changes that take no more, and the import that waits with them.
+        self.late: list[datetime.date] = []
+        self.deferred: Import | None = None
 
     # From outside in ---------------------------------------------------------------------------
 
@@ -264,6 +359,7 @@ class _Delivery:
             with Stage() as stage:
                 converter = self._read(stage)
                 self._match(stage, converter)
+                self._compare(converter)
                 return self._result(None, "dry run", converter)
         except FileError as error:
             raise ImportRefused(self._errors_of(error)) from error
@@ -282,10 +378,16 @@ class _Delivery:
             with Stage() as stage:
                 converter = self._read(stage)
                 self._match(stage, converter)
+                self._compare(converter)
                 imported.state = Import.State.CHECKED
                 self._note(imported, converter)
                 imported.save()
-                self._apply(stage, converter, imported)
+                if not self.late:
+                    self._apply(stage, converter, imported)
+                elif self.touched <= set(self.late):
+                    self._defer(imported, converter)
+                else:
+                    self._defer_part(stage, converter, imported)
             _after_apply()
             return self._result(imported, imported.state, converter)
         except FileError as error:
@@ -303,6 +405,90 @@ class _Delivery:
         except Exception as error:
             self._fail(imported, [{"file": "", "line": None, "column": None, "message": f"Broken off: {error}"[:500]}])
             raise
+
+    def book(self, imported: Import, into: BillingPeriod, files: list[StoredFile]) -> Booked:
+        """Read a deferred delivery once more, match it with what is charged by now, and book the difference."""
+        assert imported.source is not None
+        self.stored_files = files
+        try:
+            self._settle(imported.source, imported.expected_period)
+            self.skipped = frozenset(
+                number
+                for number, file in enumerate(files, start=1)
+                if file.pk in self._applied_before(exclude=(imported.pk, imported.rest_of_id or 0))
+            )
+            with Stage() as stage:
+                converter = self._read(stage)
+                self._match(stage, converter)
+                self._compare(converter)
+                return self._book(stage, converter, imported, into)
+        except FileError as error:
+            raise ImportRefused(self._errors_of(error), imported) from error
+
+    def _book(self, stage: Stage, converter: Converter, imported: Import, into: BillingPeriod) -> Booked:
+        own = set(
+            BillingPeriod.objects.filter(import_totals__imported_in=imported).values_list("month", flat=True).distinct()
+        )
+        others = [month for month in self.months if month not in own]
+        if self.keeps_all:
+            stage.keep_all()
+            self.keeps_all = False
+        if others:
+            stage.leave_out(
+                [month.year * 100 + month.month for month in others],
+                [self.periods[month] for month in others if month in self.periods],
+            )
+        with audit.gesture(actor=self.actor, now=self.now) as gesture:
+            imported = Import.objects.select_for_update().get(pk=imported.pk)
+            late.require_deferred(imported)
+            late.require_bookable(imported)
+            closing.require_open(into)
+            self._require_unchanged()
+            if held := stage.held_elsewhere(into):
+                months = BillingPeriod.objects.in_bulk([period_id for period_id, _ in held])
+                named = ", ".join(f"{number:,} in {months[period_id]}" for period_id, number in held)
+                raise late.NotBookable(
+                    f"Late changes that this delivery changes again are held for review: {named}. Decide them first."
+                )
+            stage.fill_rows(
+                "stage_month",
+                [(month.year * 100 + month.month, period.pk) for month, period in self.periods.items()],
+            )
+            self._attribute(stage, converter)
+            first, charged, taken_back = stage.apply_late(imported, target=into)
+            late.settle_payers(first, charged + taken_back)
+            charging.stamp_project_splits(into)
+            # What is held here was never charged: it waits as what it is.
+            held_now = Charge.objects.held().filter(imported_in=imported).count()
+            self._note_part(imported, converter, own)
+            imported.flagged = held_now
+            imported.state, imported.applied_at, imported.booked_in = Import.State.APPLIED, self.now, into
+            imported.save()
+            gesture.record(
+                "import.booked",
+                imported,
+                before={"state": Import.State.DEFERRED.value},
+                after={
+                    "state": Import.State.APPLIED.value,
+                    "booked_in": str(into),
+                    "charged": charged,
+                    "taken_back": taken_back,
+                    "delta": {
+                        month: {currency: found["delta"] for currency, found in currencies.items()}
+                        for month, currencies in imported.difference.items()
+                    },
+                },
+            )
+        _after_apply()
+        return Booked(
+            number=imported.pk,
+            into=str(into),
+            periods=tuple(month_text(month) for month in sorted(own)),
+            charged=charged,
+            taken_back=taken_back,
+            held=held_now,
+            difference=imported.difference,
+        )
 
     # Steps -------------------------------------------------------------------------------------
 
@@ -365,13 +551,7 @@ class _Delivery:
         """For a source whose files add up: a result where all of them were applied before."""
         if self.source.delivery != Source.Delivery.APPEND:
             return None
-        seen = dict(
-            ImportedFile.objects.filter(
-                file__in=self.stored_files,
-                imported_in__source=self.source,
-                imported_in__state=Import.State.APPLIED,
-            ).values_list("file_id", "imported_in_id")
-        )
+        seen = self._applied_before()
         self.seen = tuple(
             f"{name} (import {seen[file.pk]})"
             for name, file in zip(self.names, self.stored_files, strict=True)
@@ -396,6 +576,20 @@ class _Delivery:
             totals={},
             stored={},
             seen_before=self.seen,
+        )
+
+    def _applied_before(self, exclude: Collection[int] = ()) -> dict[int, int]:
+        """Return which of the files of a source that adds up were applied before, and in which import."""
+        if self.source.delivery != Source.Delivery.APPEND:
+            return {}
+        return dict(
+            ImportedFile.objects.filter(
+                file__in=self.stored_files,
+                imported_in__source=self.source,
+                imported_in__state=Import.State.APPLIED,
+            )
+            .exclude(imported_in__in=exclude)
+            .values_list("file_id", "imported_in_id")
         )
 
     def _read(self, stage: Stage) -> Converter:
@@ -554,6 +748,123 @@ class _Delivery:
             ImportTotal.objects.filter(imported_in_id=last, period=period).values_list("billing_account_id", flat=True)
         )
 
+    def _compare(self, converter: Converter) -> None:
+        """Say what the delivery changes, and which of the months it changes take no more."""
+        measures = {month: str(self.source.measure_in(month)) for month in self.months}
+        self.difference = differences.difference(
+            totals=converter.totals, periods=self.periods, measures=measures, is_matched=not self.keeps_all
+        )
+        self.late = sorted(
+            month for month in self.touched if month in self.periods and not self.periods[month].takes_changes
+        )
+        for month in self.late:
+            for currency, found in self.difference[month_text(month)].items():
+                found |= differences.charged_and_booked(self.source, self.periods[month], currency, measures[month])
+
+    def _defer(self, imported: Import, converter: Converter) -> None:
+        """Keep the whole delivery until somebody decides: nothing of it changes a charge."""
+        with audit.gesture(actor=self.actor, now=self.now) as gesture:
+            # Imports of one source come one after the other, also those that only wait.
+            self._require_unchanged()
+            self._wait(imported, converter, gesture)
+
+    def _defer_part(self, stage: Stage, converter: Converter, imported: Import) -> None:
+        """Apply what is of open months, and keep the rest under a number of its own, until somebody decides."""
+        with audit.gesture(actor=self.actor, now=self.now) as gesture:
+            rest = Import.objects.create(
+                source=self.source,
+                state=Import.State.CHECKED,
+                mode=imported.mode,
+                expected_period=imported.expected_period,
+                replace=imported.replace,
+                name=imported.name,
+                rest_of=imported,
+                created_at=self.now,
+                created_by=self.actor.user,
+                created_by_name=self.actor.name,
+            )
+            ImportedFile.objects.bulk_create(
+                ImportedFile(imported_in=rest, file=file, number=number, name=name)
+                for number, (file, name) in enumerate(zip(self.stored_files, self.names, strict=True), start=1)
+            )
+            if self.keeps_all:
+                stage.keep_all()
+                self.keeps_all = False
+            shut = [month.year * 100 + month.month for month in self.late]
+            stage.leave_out(shut, [self.periods[month] for month in self.late])
+            flags, flagged = stage.flags_beside(shut)
+            self.touched -= set(self.late)
+            self._note_part(imported, converter, set(self.months) - set(self.late))
+            imported.flags, imported.flagged = flags, flagged
+            self._apply(stage, converter, imported)
+            self._wait(rest, converter, gesture)
+
+    def _wait(self, imported: Import, converter: Converter, gesture: audit.Gesture) -> None:
+        months = set(self.late)
+        self._note_part(imported, converter, months)
+        imported.flags, imported.flagged = {}, 0
+        self._keep_totals(imported, converter, months, self.periods)
+        files = [file.pk for file in self.stored_files]
+        imported.state = Import.State.DEFERRED
+        if before := late.dismissed_before(imported, files):
+            imported.state = Import.State.DISMISSED
+            imported.reason = f"The same files as import {before.pk}, which was dismissed: {before.reason}"
+        imported.save()
+        self.deferred = imported
+        gesture.record(
+            "import.deferred" if imported.state == Import.State.DEFERRED else "import.dismissed",
+            imported,
+            after={
+                "source": self.source.name,
+                "rows": imported.rows,
+                "periods": [month_text(month) for month in self.late],
+                "totals": imported.totals,
+            },
+            note=imported.reason,
+        )
+        self._supersede(imported, converter, gesture)
+
+    def _note_part(self, imported: Import, converter: Converter, months: set[datetime.date]) -> None:
+        """Note on an import what of the delivery is its own: that of these months."""
+        totals = {scope: total for scope, total in converter.totals.items() if scope[0] in months}
+        imported.difference = {
+            month: found for month, found in self.difference.items() if month in {month_text(each) for each in months}
+        }
+        found = [each for currencies in imported.difference.values() for each in currencies.values()]
+        imported.new = sum(each["new"]["rows"] for each in found)
+        imported.changed = sum(each["changed"]["rows"] for each in found)
+        imported.unchanged = sum(each["unchanged"]["rows"] for each in found)
+        imported.withdrawn = sum(each["gone"]["rows"] for each in found)
+        imported.rows = sum(total.rows for total in totals.values())
+        imported.totals = totals_by_currency(totals, exact=True)
+        imported.stored = totals_by_currency(totals, exact=False)
+
+    def _keep_totals(
+        self,
+        imported: Import,
+        converter: Converter,
+        months: set[datetime.date],
+        periods: dict[datetime.date, BillingPeriod],
+    ) -> None:
+        ImportTotal.objects.bulk_create(
+            _total_row(imported, periods[month], account, currency, total)
+            for (month, account, currency), total in sorted(converter.totals.items())
+            if month in months
+        )
+        for number, rows in self.file_rows.items():
+            ImportedFile.objects.filter(imported_in=imported, number=number).update(rows=rows)
+
+    def _supersede(self, imported: Import, converter: Converter, gesture: audit.Gesture) -> None:
+        late.supersede(
+            by=imported,
+            covered={
+                (self.periods[month].pk, account) for month, account, _ in converter.totals if month in self.periods
+            },
+            files=[file.pk for file in self.stored_files],
+            is_whole=self.source.delivery == Source.Delivery.SNAPSHOT,
+            gesture=gesture,
+        )
+
     def _apply(self, stage: Stage, converter: Converter, imported: Import) -> None:
         """Make charges of what is staged, in one transaction that also marks the import applied."""
         self.progress(0, 0, "Applying")
@@ -562,7 +873,9 @@ class _Delivery:
                 month: closing.ensure_period(month=month, actor=self.actor, now=self.now) for month in self.months
             }
             if self.touched:
-                closing.require_open(*(periods[month] for month in self.touched))
+                # A late change that this one replaces is borne by another month than its own.
+                bearing = BillingPeriod.objects.filter(pk__in=stage.bearing())
+                closing.require_open(*(periods[month] for month in self.touched), *bearing)
             self._require_unchanged()
             stage.fill_rows(
                 "stage_month", [(month.year * 100 + month.month, period.pk) for month, period in periods.items()]
@@ -579,12 +892,9 @@ class _Delivery:
             )
             if not self.keeps_all:
                 self._inherit(first, count, gesture)
-            ImportTotal.objects.bulk_create(
-                _total_row(imported, periods[month], account, currency, total)
-                for (month, account, currency), total in sorted(converter.totals.items())
-            )
-            for number, rows in self.file_rows.items():
-                ImportedFile.objects.filter(imported_in=imported, number=number).update(rows=rows)
+            self._keep_totals(imported, converter, set(self.months) - set(self.late), periods)
+            if not self.late:
+                self._supersede(imported, converter, gesture)
             for month in sorted(self.touched):
                 charging.stamp_project_splits(periods[month])
             imported.state, imported.applied_at = Import.State.APPLIED, self.now
@@ -683,6 +993,7 @@ class _Delivery:
         imported.flags = dict(sorted(converter.flag_counts.items()))
         imported.totals = totals_by_currency(converter.totals, exact=True)
         imported.stored = totals_by_currency(converter.totals, exact=False)
+        imported.difference = self.difference
 
     def _result(self, imported: Import | None, state: str, converter: Converter) -> IngestResult:
         return IngestResult(
@@ -697,6 +1008,9 @@ class _Delivery:
             totals=totals_by_currency(converter.totals, exact=True),
             stored=totals_by_currency(converter.totals, exact=False),
             seen_before=self.seen,
+            difference=self.difference,
+            deferred_periods=tuple(month_text(month) for month in self.late),
+            deferred=self.deferred,
         )
 
     def _errors_of(self, error: FileError) -> list[dict[str, Any]]:

@@ -109,7 +109,7 @@ class Stage:
                 copy.write(lines + "\n")
         else:
             marks = ", ".join("?" * len(names))
-            sql = f"INSERT INTO {table} ({', '.join(names)}) VALUES ({marks})"  # noqa: S608 (our own names)
+            sql = f"INSERT INTO {table} ({', '.join(names)}) VALUES ({marks})"
             with connection.cursor() as cursor:
                 # Past Django's wrapper, which would look at every row, and in a transaction of its own:
                 # a deferred one that touches temporary tables only leaves the main database alone.
@@ -136,7 +136,7 @@ class Stage:
         sql = f"""
             SELECT row, content_hash, identity_hash, resource_id <> '' FROM stage_row
             WHERE month IN ({wanted}) ORDER BY row
-        """  # noqa: S608 (integers)
+        """
         for row, content, identity, has_resource in _stream(sql):
             rows.append(row)
             contents += content
@@ -168,7 +168,7 @@ class Stage:
         """Withdraw nothing of a billing account."""
         with connection.cursor() as cursor:
             cursor.execute(
-                f"DELETE FROM stage_gone WHERE charge_id IN (SELECT c.id {self._GONE_OF_ACCOUNT})",  # noqa: S608
+                f"DELETE FROM stage_gone WHERE charge_id IN (SELECT c.id {self._GONE_OF_ACCOUNT})",
                 [period.pk, account],
             )
 
@@ -201,13 +201,16 @@ class Stage:
                 cursor.execute(self._insert_sql(only_kept, measures), values)
                 self._insert_flags(cursor, only_kept, first, measures, tolerance_units)
             cursor.execute(
-                f"UPDATE billing_charge SET withdrawn_in_id = %s WHERE id IN ({_DISPLACED})",  # noqa: S608
+                f"UPDATE billing_charge SET withdrawn_in_id = %s WHERE id IN ({_DISPLACED})",
                 [imported.pk],
             )
         return first, count
 
-    def apply_late(self, imported: Import, *, target: BillingPeriod) -> tuple[int, int]:
-        """Book what is staged as late changes of `target`; return the first id given out, and how many.
+    def apply_late(self, imported: Import, *, target: BillingPeriod) -> tuple[int, int, int]:
+        """Book what is staged as late changes of `target`.
+
+        Returns the first id given out, how many ids went to rows of the delivery, and how many charges
+        were taken back.
 
         The charges that the delivery changes or no longer has stay as they are: a row in `target` takes
         each of them back, paid by whom it was paid, and what replaces it is charged there to the same
@@ -218,12 +221,10 @@ class Stage:
         """
         with connection.cursor() as cursor:
             count = self._kept(cursor)
-            cursor.execute(
-                f"SELECT count(*) FROM billing_charge o WHERE o.id IN ({_DISPLACED}) AND o.state <> 'held'"  # noqa: S608
-            )
+            cursor.execute(f"SELECT count(*) FROM billing_charge o WHERE o.id IN ({_DISPLACED}) AND o.state <> 'held'")
             reversals = int(cursor.fetchone()[0])
             if not count + reversals:
-                return 0, 0
+                return 0, 0, 0
             first = self._reserve_ids(cursor, count + reversals)
             values = {
                 "first": first,
@@ -235,7 +236,7 @@ class Stage:
             if count:
                 cursor.execute(self._late_sql(), values)
                 cursor.execute(
-                    f"INSERT INTO billing_flag ({_flag_columns()}) "  # noqa: S608
+                    f"INSERT INTO billing_flag ({_flag_columns()}) "
                     "SELECT %s + k.ordinal, f.code, f.detail, %s FROM stage_keep k "
                     "JOIN stage_flag f ON f.row = k.row LEFT JOIN billing_charge o ON o.id = k.replaces_id "
                     f"WHERE NOT ({_CHARGED_THEN}) ORDER BY k.ordinal",
@@ -244,24 +245,20 @@ class Stage:
             if reversals:
                 cursor.execute(_reversal_sql(), values)
             cursor.execute(
-                f"UPDATE billing_charge SET withdrawn_in_id = %s WHERE id IN ({_DISPLACED}) AND state = 'held'",  # noqa: S608
+                f"UPDATE billing_charge SET withdrawn_in_id = %s WHERE id IN ({_DISPLACED}) AND state = 'held'",
                 [imported.pk],
             )
-        return first, count + reversals
+        return first, count, reversals
 
     def held_elsewhere(self, target: BillingPeriod) -> list[tuple[int, int]]:
         """Return (period id, number) of the staged charges that another month than `target` holds for review."""
         with connection.cursor() as cursor:
             cursor.execute(
-                f"SELECT charged_in_id, count(*) FROM billing_charge WHERE id IN ({_DISPLACED}) "  # noqa: S608
+                f"SELECT charged_in_id, count(*) FROM billing_charge WHERE id IN ({_DISPLACED}) "
                 "AND state = 'held' AND charged_in_id <> %s GROUP BY charged_in_id",
                 [target.pk],
             )
             return [(int(period_id), int(number)) for period_id, number in cursor.fetchall()]
-
-    def displaced(self) -> list[int]:
-        """Return the ids of the charges that the delivery changes or no longer has."""
-        return [int(charge_id) for (charge_id,) in _stream(f"SELECT id FROM ({_DISPLACED}) d (id) ORDER BY id")]
 
     def leave_out(self, months: Iterable[int], periods: Iterable[BillingPeriod]) -> None:
         """Stage nothing of these months: none of their rows becomes a charge, none of their charges leaves."""
@@ -269,12 +266,24 @@ class Stage:
         ids = ", ".join(str(int(period.pk)) for period in periods)
         with connection.cursor() as cursor:
             cursor.execute(
-                f"DELETE FROM stage_keep WHERE row IN (SELECT row FROM stage_row WHERE month IN ({numbers}))"  # noqa: S608
+                f"DELETE FROM stage_keep WHERE row IN (SELECT row FROM stage_row WHERE month IN ({numbers}))"
             )
             cursor.execute(
                 "DELETE FROM stage_gone WHERE charge_id IN (SELECT c.id FROM stage_gone g "
-                f"JOIN billing_charge c ON c.id = g.charge_id WHERE c.period_id IN ({ids}))"  # noqa: S608
+                f"JOIN billing_charge c ON c.id = g.charge_id WHERE c.period_id IN ({ids}))"
             )
+
+    def bearing(self) -> list[int]:
+        """Return the ids of the periods that bear what the delivery changes or no longer has."""
+        rows = _stream(f"SELECT DISTINCT charged_in_id FROM billing_charge WHERE id IN ({_DISPLACED})")
+        return [int(period_id) for (period_id,) in rows]
+
+    def flags_beside(self, months: Iterable[int]) -> tuple[dict[str, int], int]:
+        """Return the number of staged flags by code, and of rows that have any, outside of some months."""
+        numbers = ", ".join(str(int(month)) for month in months)
+        flags = f"FROM stage_flag f JOIN stage_row s ON s.row = f.row WHERE s.month NOT IN ({numbers})"
+        counts = dict(_stream(f"SELECT f.code, count(*) {flags} GROUP BY f.code ORDER BY f.code"))
+        return counts, sum(rows for (rows,) in _stream(f"SELECT count(DISTINCT f.row) {flags}"))
 
     def keep_all(self) -> None:
         """Stage every row as new, so that some can be left out."""
@@ -304,7 +313,7 @@ class Stage:
         taken |= {name: f"CASE WHEN {_CHARGED_THEN} THEN o.{name} ELSE a.{name} END" for name in _WHO_PAYS}
         columns = charge_columns()
         return (
-            f"INSERT INTO billing_charge ({', '.join(columns)}) "  # noqa: S608 (names from the model)
+            f"INSERT INTO billing_charge ({', '.join(columns)}) "
             f"SELECT {', '.join(taken[column] for column in columns)} "
             "FROM stage_keep k JOIN stage_row s ON s.row = k.row JOIN stage_month m ON m.month = s.month "
             "JOIN stage_attribution a ON a.number = s.attribution "
@@ -361,7 +370,7 @@ class Stage:
         columns = charge_columns()
         order = "k.ordinal" if by_keep else "s.row"
         return (
-            f"INSERT INTO billing_charge ({', '.join(columns)}) "  # noqa: S608 (names from the model)
+            f"INSERT INTO billing_charge ({', '.join(columns)}) "
             f"SELECT {', '.join(taken[column] for column in columns)} FROM {joins} ORDER BY {order}"
         )
 
@@ -372,20 +381,20 @@ class Stage:
         columns = _flag_columns()
         if not by_keep:
             cursor.execute(
-                f"INSERT INTO billing_flag ({columns}) "  # noqa: S608
+                f"INSERT INTO billing_flag ({columns}) "
                 "SELECT %s + row - 1, code, detail, %s FROM stage_flag ORDER BY row",
                 [first, False],
             )
             return
         truth = f"(o.id IS NOT NULL AND {_DECIDED})"
         cursor.execute(
-            f"INSERT INTO billing_flag ({columns}) "  # noqa: S608
+            f"INSERT INTO billing_flag ({columns}) "
             f"SELECT %s + k.ordinal, f.code, f.detail, {truth} FROM stage_keep k "
             "JOIN stage_flag f ON f.row = k.row LEFT JOIN billing_charge o ON o.id = k.replaces_id ORDER BY k.ordinal",
             [first],
         )
         cursor.execute(
-            f"INSERT INTO billing_flag ({columns}) "  # noqa: S608
+            f"INSERT INTO billing_flag ({columns}) "
             f"SELECT %(first)s + k.ordinal, 'amount_changed', '', %(false)s FROM stage_keep k "
             "JOIN stage_row s ON s.row = k.row JOIN stage_month m ON m.month = s.month "
             "JOIN billing_charge o ON o.id = k.replaces_id "
@@ -455,7 +464,7 @@ def _reversal_sql() -> str:
     }
     columns = charge_columns()
     return (
-        f"INSERT INTO billing_charge ({', '.join(columns)}) "  # noqa: S608 (names from the model)
+        f"INSERT INTO billing_charge ({', '.join(columns)}) "
         f"SELECT {', '.join(taken[column] for column in columns)} FROM billing_charge o "
         f"WHERE o.id IN ({_DISPLACED}) AND o.state <> 'held' ORDER BY o.id"
     )

@@ -39,7 +39,7 @@ class Import(models.Model):
 
     TRANSITIONS = {
         State.RECEIVED: {State.CHECKED, State.FAILED},
-        State.CHECKED: {State.APPLIED, State.FAILED, State.DEFERRED},
+        State.CHECKED: {State.APPLIED, State.FAILED, State.DEFERRED, State.DISMISSED},
         State.DEFERRED: {State.APPLIED, State.DISMISSED, State.SUPERSEDED},
         State.APPLIED: {State.WITHDRAWN},
         State.FAILED: frozenset[str](),
@@ -135,6 +135,7 @@ class ImportedFile(models.Model):
     file = models.ForeignKey(StoredFile, on_delete=models.PROTECT, related_name="imported_files")
     number = models.PositiveSmallIntegerField()
     name = models.CharField(max_length=254)
+    member = models.TextField(blank=True, help_text="Of an archive: which of its files this is.")
     rows = models.BigIntegerField(default=0)
 
     class Meta:

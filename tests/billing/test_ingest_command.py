@@ -46,6 +46,29 @@ def test_the_command_says_in_json_what_came_of_a_delivery(tmp_path):
         "stored": {
             "USD": {"BilledCost": "3.50", "EffectiveCost": "3.50", "ListCost": "3.50", "ContractedCost": "3.50"}
         },
+        "difference": {
+            "2025-01": {
+                "USD": {
+                    "measure": "BilledCost",
+                    "delta": "3.50",
+                    "billed_delta": "3.50",
+                    "new": {"rows": 2, "amount": "3.50", "billed": "3.50"},
+                    "changed": {
+                        "rows": 0,
+                        "old": "0.00",
+                        "new": "0.00",
+                        "delta": "0.00",
+                        "billed_old": "0.00",
+                        "billed_new": "0.00",
+                        "billed_delta": "0.00",
+                    },
+                    "gone": {"rows": 0, "amount": "0.00", "billed": "0.00"},
+                    "unchanged": {"rows": 0, "amount": "0.00", "billed": "0.00"},
+                    "movers": [],
+                }
+            }
+        },
+        "deferred": None,
         "seen_before": [],
         "errors": [],
     }

@@ -480,13 +480,12 @@ def test_every_bad_value_is_named_with_line_and_column_and_nothing_is_stored(tmp
     assert AuditEvent.objects.filter(action="import.failed").count() == 1
 
 
-def test_a_closed_period_refuses_changes_and_keeps_the_attempt(tmp_path):
+def test_a_closed_period_keeps_its_charges_and_the_delivery_waits(tmp_path):
     delivered(tmp_path, [a_row("10")])
     closing.close(period=BillingPeriod.objects.get(), actor=build.SOMEBODY, now=build.NOW)
-    with pytest.raises(ImportRefused, match="closed"):
-        delivered(tmp_path, [a_row("10000")])
+    result = delivered(tmp_path, [a_row("10000")])
     assert live_billed() == [10]
-    assert Import.objects.latest("pk").state == "failed"
+    assert (result.state, Import.objects.latest("pk").state) == ("deferred", "deferred")
 
 
 def test_the_same_file_again_is_no_change_of_a_closed_period(tmp_path):

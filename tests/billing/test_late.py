@@ -1,0 +1,377 @@
+"""Late deliveries: a closed month keeps its charges; what changes since is booked in an open one."""
+
+from decimal import Decimal
+
+import pytest
+
+from billing import charging, closing, ingestion, late, money
+from billing.models import AuditEvent, BillingPeriod, Charge, Import, ImportTotal, PayerLine, Source
+from tests import build
+from tests.billing.deliveries import NO_TAGS, a_row, delivered
+
+pytestmark = pytest.mark.django_db
+
+BY = {"actor": build.SOMEBODY, "now": build.NOW}
+
+
+def close(month="2025-01"):
+    closing.close(period=BillingPeriod.objects.named(month), **BY)
+
+
+def book(result, into="2025-03"):
+    return ingestion.book(imported=result.deferred, into=build.a_period(into), **BY)
+
+
+def lines(month="2025-03"):
+    """Make a month's payer lines; return (kind, for month, fund/org, charged)."""
+    charging.make_payer_lines(period=BillingPeriod.objects.named(month), **BY)
+    return sorted(
+        (line.kind, str(line.for_period), line.fund_org, money.plain(line.charged))
+        for line in PayerLine.objects.filter(period__month=BillingPeriod.objects.named(month).month)
+    )
+
+
+def standing(month="2025-01"):
+    """Return what the deliveries of a month say by now, and what all its rows come to, wherever borne."""
+    of = Charge.objects.live().filter(period=BillingPeriod.objects.named(month))
+    said = sorted(of.standing().values_list("billed_cost", flat=True))
+    assert sum(said) == sum(of.values_list("billed_cost", flat=True))
+    return [money.plain(amount) for amount in said]
+
+
+def january(*rows, folder, month="2025-01", **options):
+    return delivered(folder, list(rows), f"aws_{month}.csv", **options)
+
+
+def of_february(billed="5", **columns):
+    return a_row(
+        billed,
+        BillingPeriodStart="2025-02-01T00:00:00Z",
+        BillingPeriodEnd="2025-03-01T00:00:00Z",
+        ChargePeriodStart="2025-02-05T00:00:00Z",
+        ChargePeriodEnd="2025-02-06T00:00:00Z",
+        **columns,
+    )
+
+
+def test_a_delivery_for_a_closed_month_waits_and_changes_nothing(tmp_path):
+    january(a_row("10000"), folder=tmp_path)
+    lines("2025-01")
+    close()
+    before = list(Charge.objects.values())
+    result = january(a_row("9800"), folder=tmp_path)
+    assert (result.state, result.deferred_periods) == ("deferred", ("2025-01",))
+    assert list(Charge.objects.values()) == before
+    found = result.deferred.difference["2025-01"]["USD"]
+    assert (found["charged"], found["booked"], found["delta"]) == ("10000.00", "0.00", "-200.00")
+    assert "imports book" in result.as_text()
+    assert AuditEvent.objects.filter(action="import.deferred").count() == 1
+
+
+def test_cumulative_restatements_book_what_each_adds(tmp_path):
+    january(a_row("10000"), folder=tmp_path)
+    lines("2025-01")
+    close()
+    first = book(january(a_row("9800"), folder=tmp_path), "2025-02")
+    assert lines("2025-02") == [("late", "2025-01", "BIO-001", "-200.00")]
+    assert (first.charged, first.taken_back, first.held) == (1, 1, 0)
+    again = january(a_row("9850"), folder=tmp_path)
+    found = again.deferred.difference["2025-01"]["USD"]
+    assert (found["charged"], found["booked"], found["delta"]) == ("10000.00", "-200.00", "50.00")
+    book(again, "2025-03")
+    assert lines("2025-03") == [("late", "2025-01", "BIO-001", "50.00")]
+    assert lines("2025-02") == [("late", "2025-01", "BIO-001", "-200.00")]
+    assert standing() == ["9850.00"]
+
+
+def test_restatements_booked_in_one_month_add_up_there(tmp_path):
+    january(a_row("10000"), folder=tmp_path)
+    close()
+    book(january(a_row("9800"), folder=tmp_path))
+    book(january(a_row("9850"), folder=tmp_path))
+    assert lines() == [("late", "2025-01", "BIO-001", "-150.00")]
+
+
+def test_each_late_change_is_linked_to_its_charge_and_its_month(tmp_path):
+    january(a_row("10000"), folder=tmp_path)
+    close()
+    original = Charge.objects.get()
+    result = january(a_row("9800"), folder=tmp_path)
+    book(result)
+    back, now = Charge.objects.filter(is_late=True).order_by("billed_cost")
+    assert (back.reverses, back.billed_cost, back.list_cost) == (original, Decimal(-10000), Decimal(-10000))
+    assert (now.replaces, now.billed_cost, now.line_number) == (original, Decimal(9800), 2)
+    assert {str(each.period) for each in (back, now)} == {"2025-01"}
+    assert {str(each.charged_in) for each in (back, now)} == {"2025-03"}
+    assert {each.imported_in for each in (back, now)} == {result.deferred}
+
+
+def test_a_charge_that_is_gone_is_taken_back(tmp_path):
+    january(a_row("10"), a_row("7.25", ResourceId="i-2"), a_row("1", ResourceId="i-3"), folder=tmp_path)
+    close()
+    book(january(a_row("10"), a_row("1", ResourceId="i-3"), folder=tmp_path))
+    assert lines() == [("late", "2025-01", "BIO-001", "-7.25")]
+
+
+def test_a_late_change_goes_to_the_payers_charged_then_whatever_the_tags_say_now(tmp_path):
+    january(a_row("100"), folder=tmp_path)
+    close()
+    moved = {"pi_email": "mallory@u.edu", "project_id": "other", "fund_org": "CHEM-2"}
+    book(january(a_row("90", tags=moved), folder=tmp_path))
+    assert lines() == [("late", "2025-01", "BIO-001", "-10.00")]
+
+
+def test_a_late_change_goes_to_the_shares_that_paid_then(tmp_path):
+    split = build.a_split({"A": "60", "B": "40"}, project=build.a_project())
+    january(a_row("100"), folder=tmp_path)
+    assert lines("2025-01") == [("charge", "2025-01", "A", "60.00"), ("charge", "2025-01", "B", "40.00")]
+    close()
+    split.valid_until = BillingPeriod.objects.named("2025-01").month
+    split.save()
+    build.a_split({"C": "100"}, project=split.project, valid_from=split.valid_until)
+    book(january(a_row("89.99"), folder=tmp_path))
+    # 10.01 back: 60 % are 6.006, 40 % are 4.004; the cent goes to the larger remainder.
+    assert lines() == [("late", "2025-01", "A", "-6.01"), ("late", "2025-01", "B", "-4.00")]
+
+
+def test_a_late_change_goes_to_the_defaults_that_paid_then(tmp_path):
+    source = build.a_source("aws", default_pi=build.a_pi(), overflow_fund_org="OVER-1")
+    result = january(a_row("100", tags=NO_TAGS), folder=tmp_path)
+    Charge.objects.update(state=Charge.State.APPROVED)
+    assert result.flagged == 1
+    assert lines("2025-01") == [("charge", "2025-01", "OVER-1", "100.00")]
+    close()
+    source.default_pi, source.overflow_fund_org, source.debit_account = build.a_pi("mallory@u.edu"), "OVER-2", "7000"
+    source.save()
+    book(january(a_row("80", tags=NO_TAGS), folder=tmp_path, source=source))
+    assert lines() == [("late", "2025-01", "OVER-1", "-20.00")]
+    line = PayerLine.objects.get(kind="late")
+    assert (line.pi.email, line.natural_account) == ("ada@u.edu", "6500")
+
+
+def test_what_nobody_paid_then_nobody_pays_late(tmp_path):
+    january(a_row("100"), folder=tmp_path)
+    Charge.objects.update(state=Charge.State.REJECTED)
+    close()
+    book(january(a_row("90"), folder=tmp_path))
+    assert lines() == []
+    assert standing() == ["90.00"]
+
+
+def test_what_the_center_absorbed_it_absorbs_late(tmp_path):
+    build.a_policy(center_fund_org="RC-000")
+    january(a_row("100"), folder=tmp_path)
+    Charge.objects.update(state=Charge.State.ABSORBED)
+    close()
+    book(january(a_row("90"), folder=tmp_path))
+    assert lines() == [("absorbed", "2025-01", "RC-000", "-10.00")]
+
+
+def test_a_new_row_goes_by_its_own_attribution(tmp_path):
+    january(a_row("100"), folder=tmp_path)
+    close()
+    chem = {"pi_email": "mallory@u.edu", "project_id": "chem", "fund_org": "CHEM-2"}
+    book(january(a_row("100"), a_row("3.5", ResourceId="i-2", tags=chem), folder=tmp_path))
+    assert lines() == [("late", "2025-01", "CHEM-2", "3.50")]
+
+
+def test_a_new_row_without_a_payer_is_held_in_the_month_that_bears_it(tmp_path):
+    january(a_row("100"), folder=tmp_path)
+    close()
+    booked = book(january(a_row("100"), a_row("3.5", ResourceId="i-2", tags=NO_TAGS), folder=tmp_path))
+    held = Charge.objects.held().get()
+    assert (booked.held, str(held.charged_in), str(held.period)) == (1, "2025-03", "2025-01")
+    assert {flag.code for flag in held.flags.all()} == {"missing_pi", "missing_project", "missing_fund_org"}
+    assert lines() == []
+
+
+def test_what_is_held_is_withdrawn_when_it_changes_again(tmp_path):
+    january(a_row("100"), folder=tmp_path)
+    close()
+    new = {"ResourceId": "i-2", "tags": NO_TAGS}
+    book(january(a_row("100"), a_row("3.5", **new), folder=tmp_path))
+    book(january(a_row("100"), a_row("4.5", **new), folder=tmp_path))
+    assert [charge.billed_cost for charge in Charge.objects.held()] == [Decimal("4.5")]
+    assert standing() == ["4.50", "100.00"]
+
+
+def test_what_another_month_holds_has_to_be_decided_first(tmp_path):
+    january(a_row("100"), folder=tmp_path)
+    close()
+    new = {"ResourceId": "i-2", "tags": NO_TAGS}
+    book(january(a_row("100"), a_row("3.5", **new), folder=tmp_path), "2025-02")
+    again = january(a_row("100"), a_row("4.5", **new), folder=tmp_path)
+    with pytest.raises(late.NotBookable, match="1 in 2025-02"):
+        book(again, "2025-03")
+
+
+def test_a_change_of_words_books_no_money(tmp_path):
+    january(a_row("100"), folder=tmp_path)
+    close()
+    booked = book(january(a_row("100", ChargeDescription="Now with words"), folder=tmp_path))
+    assert (booked.charged, booked.taken_back) == (1, 1)
+    assert lines() == []
+    assert january(a_row("100", ChargeDescription="Now with words"), folder=tmp_path).state == "applied"
+
+
+def test_the_same_delivery_after_booking_is_no_change(tmp_path):
+    january(a_row("100"), folder=tmp_path)
+    close()
+    book(january(a_row("90"), folder=tmp_path))
+    again = january(a_row("90"), folder=tmp_path)
+    assert (again.state, again.counts.unchanged, again.deferred) == ("applied", 1, None)
+
+
+def test_open_months_of_a_delivery_are_applied_at_once_and_the_rest_waits(tmp_path):
+    january(a_row("100"), of_february("5"), folder=tmp_path, month="2025-Q1")
+    close()
+    result = january(
+        a_row("90"), of_february("6"), of_february("2", ResourceId="i-9"), folder=tmp_path, month="2025-Q1"
+    )
+    rest = result.deferred
+    assert (result.imported.state, rest.state, rest.rest_of) == ("applied", "deferred", result.imported)
+    assert (result.imported.rows, result.imported.changed, result.imported.new) == (2, 1, 1)
+    assert (rest.rows, rest.changed, rest.new) == (1, 1, 0)
+    assert standing("2025-02") == ["2.00", "6.00"]
+    assert standing("2025-01") == ["100.00"]
+    assert [str(total.period) for total in ImportTotal.objects.filter(imported_in=rest)] == ["2025-01"]
+    book(result)
+    assert lines() == [("late", "2025-01", "BIO-001", "-10.00")]
+    assert standing("2025-02") == ["2.00", "6.00"]
+
+
+def test_a_newer_delivery_takes_the_place_of_one_that_waits(tmp_path):
+    january(a_row("100"), folder=tmp_path)
+    close()
+    old = january(a_row("90"), folder=tmp_path)
+    new = january(a_row("95"), folder=tmp_path)
+    old.deferred.refresh_from_db()
+    assert (old.deferred.state, old.deferred.superseded_by) == ("superseded", new.deferred)
+    with pytest.raises(late.NotDeferred, match=f"Import {new.deferred.pk} took its place"):
+        book(old)
+    book(new)
+    assert lines() == [("late", "2025-01", "BIO-001", "-5.00")]
+
+
+def test_a_delivery_that_says_what_was_charged_takes_back_the_one_that_waits(tmp_path):
+    january(a_row("100"), folder=tmp_path)
+    close()
+    old = january(a_row("90"), folder=tmp_path)
+    assert january(a_row("100"), folder=tmp_path).state == "applied"
+    old.deferred.refresh_from_db()
+    assert old.deferred.state == "superseded"
+
+
+def test_another_account_takes_no_ones_place(tmp_path):
+    both = [a_row("100"), a_row("50", BillingAccountId="acct-2", ResourceId="i-2")]
+    delivered(tmp_path, both[:1], "aws_a_2025-01.csv")
+    delivered(tmp_path, both[1:], "aws_b_2025-01.csv")
+    close()
+    first = delivered(tmp_path, [a_row("90")], "aws_a_2025-01.csv")
+    delivered(tmp_path, [a_row("40", BillingAccountId="acct-2", ResourceId="i-2")], "aws_b_2025-01.csv")
+    first.deferred.refresh_from_db()
+    assert first.deferred.state == "deferred"
+
+
+def test_files_that_add_up_wait_and_are_booked_one_by_one(tmp_path):
+    source = build.a_source("hpc", delivery=Source.Delivery.APPEND)
+    delivered(tmp_path, [a_row("1")], "hpc_1_2025-01.csv", source=source)
+    close()
+    second = delivered(tmp_path, [a_row("2")], "hpc_2_2025-01.csv", source=source)
+    third = delivered(tmp_path, [a_row("4")], "hpc_3_2025-01.csv", source=source)
+    assert (second.deferred.state, third.deferred.state) == ("deferred", "deferred")
+    with pytest.raises(late.NotBookable, match=f"Import {second.deferred.pk}"):
+        book(third)
+    book(second)
+    book(third)
+    assert lines() == [("late", "2025-01", "BIO-001", "6.00")]
+    again = delivered(tmp_path, [a_row("2")], "hpc_2_2025-01.csv", source=source)
+    assert again.seen_before
+
+
+def test_a_dismissed_delivery_is_not_booked_and_the_same_files_do_not_ask_again(tmp_path):
+    january(a_row("100"), folder=tmp_path)
+    close()
+    result = january(a_row("90"), folder=tmp_path)
+    with pytest.raises(late.ReasonMissing):
+        late.dismiss(imported=result.deferred, reason=" ", **BY)
+    late.dismiss(imported=result.deferred, reason="A mistake of theirs", **BY)
+    with pytest.raises(late.NotDeferred):
+        book(result)
+    again = january(a_row("90"), folder=tmp_path)
+    assert again.state == "dismissed"
+    assert "A mistake of theirs" in again.as_text()
+    assert january(a_row("80"), folder=tmp_path).state == "deferred"
+    assert AuditEvent.objects.get(action="import.dismissed", note="A mistake of theirs")
+
+
+def test_late_changes_are_booked_in_a_month_that_takes_changes_only(tmp_path):
+    january(a_row("100"), folder=tmp_path)
+    close()
+    result = january(a_row("90"), folder=tmp_path)
+    with pytest.raises(closing.PeriodClosed, match="2025-01 is closed"):
+        book(result, "2025-01")
+    assert Charge.objects.count() == 1
+
+
+def test_a_month_that_was_reopened_takes_the_file_itself(tmp_path):
+    january(a_row("100"), folder=tmp_path)
+    close()
+    result = january(a_row("90"), folder=tmp_path)
+    closing.reopen(period=BillingPeriod.objects.named("2025-01"), reason="again", **BY)
+    with pytest.raises(late.NotBookable, match="2025-01 takes changes again"):
+        book(result)
+    assert january(a_row("90"), folder=tmp_path).state == "applied"
+    result.deferred.refresh_from_db()
+    assert result.deferred.state == "superseded"
+
+
+def test_withdrawing_what_was_booked_leaves_what_was_there_before(tmp_path):
+    january(a_row("100"), folder=tmp_path)
+    close()
+    result = january(a_row("90"), a_row("7", ResourceId="i-2"), folder=tmp_path)
+    book(result)
+    assert lines() == [("late", "2025-01", "BIO-001", "-3.00")]
+    done = ingestion.withdraw(imported=result.deferred, **BY)
+    assert (done.withdrawn, lines(), standing()) == (3, [], ["100.00"])
+    book(january(a_row("90"), folder=tmp_path))
+    assert lines() == [("late", "2025-01", "BIO-001", "-10.00")]
+
+
+def test_a_month_that_bears_a_late_change_and_is_closed_keeps_it(tmp_path):
+    january(a_row("100"), folder=tmp_path)
+    close()
+    result = january(a_row("90"), folder=tmp_path)
+    book(result, "2025-02")
+    close("2025-02")
+    with pytest.raises(closing.PeriodClosed):
+        ingestion.withdraw(imported=result.deferred, **BY)
+    closing.reopen(period=BillingPeriod.objects.named("2025-01"), reason="again", **BY)
+    with pytest.raises(ingestion.ImportRefused, match="2025-02 is closed"):
+        january(a_row("80"), folder=tmp_path)
+
+
+def test_a_dry_run_says_what_would_wait_and_keeps_nothing(tmp_path):
+    january(a_row("100"), folder=tmp_path)
+    close()
+    result = january(a_row("90"), folder=tmp_path, dry_run=True)
+    assert (result.state, result.deferred_periods, Import.objects.count()) == ("dry run", ("2025-01",), 1)
+    assert "would wait" in result.as_text()
+    assert result.as_data()["deferred"] == {"import": None, "state": "dry run", "periods": ["2025-01"]}
+
+
+def test_the_sum_booked_is_what_is_delivered_less_what_was_charged(tmp_path):
+    rows = [a_row(f"{number}.333333", ResourceId=f"i-{number}") for number in range(1, 8)]
+    january(*rows, folder=tmp_path)
+    close()
+    for month, amounts in (("2025-02", "1 2 30 4.5 5 6 7.77"), ("2025-03", "1.333333 2 3 4 5 0 0"), ("2025-04", "9 9")):
+        given = [a_row(amount, ResourceId=f"i-{number}") for number, amount in enumerate(amounts.split(), start=1)]
+        charged = sum(Charge.objects.live().values_list("billed_cost", flat=True))
+        result = january(*given, folder=tmp_path, replace=True)
+        book(result, month)
+        booked = sum(
+            Charge.objects.live()
+            .filter(charged_in__month=build.a_period(month).month)
+            .values_list("billed_cost", flat=True)
+        )
+        assert booked == sum(Decimal(amount) for amount in amounts.split()) - charged
