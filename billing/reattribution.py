@@ -74,11 +74,16 @@ class Example:
     before: Mapping[str, str]
     after: Mapping[str, str]
 
+    @property
+    def changes(self) -> list[tuple[str, str, str]]:
+        """What changes: its name as people write it, before and after."""
+        return [(worded(name), self.before[name], self.after[name]) for name in self.after]
+
     def as_data(self) -> dict[str, Any]:
         return {"charge": self.charge, "used": self.used, "before": dict(self.before), "after": dict(self.after)}
 
     def __str__(self) -> str:
-        changes = ", ".join(f"{name} {self.before[name] or '–'} → {self.after[name] or '–'}" for name in self.after)
+        changes = ", ".join(f"{name} {before or '–'} → {after or '–'}" for name, before, after in self.changes)
         return f"charge {self.charge} ({self.used or 'no resource'}): {changes}"
 
 
@@ -154,6 +159,12 @@ class Reapplied:
         if self.is_dry_run and not self.is_idle:
             lines.append("  Next: the same without --dry-run.")
         return "\n".join(lines)
+
+
+def worded(name: str) -> str:
+    """Return the name of a column as people write it."""
+    words = {"pi": "PI", "fund_org": "fund/org", "attributed_by": "decided by", "deciders": "namely"}
+    return words.get(name, name.replace("_", " "))
 
 
 def reapply(

@@ -30,6 +30,8 @@ NAVIGATION: dict[str, tuple[Item, ...]] = {
         Item("Person", "PIs"),
         Item("Project", "Projects"),
         Item("FundingSource", "Funding sources"),
+        Item("AttributionRule", "Attribution rules"),
+        Item("CloudAccount", "Cloud accounts"),
     ),
     "Settings": (
         Item("Source", "Sources"),

@@ -8,9 +8,9 @@ VIEW = {
     f"{app}.view_{model}"
     for app, models in {
         "billing": (
-            "auditevent billingperiod billingreference charge exchangerate flag fundingsource import importedfile "
-            "importtotal job membership payerline payersplit payersplitshare person personalias policy project "
-            "reviewdecision source costmeasurechange storedfile"
+            "attributionrule auditevent billingperiod billingreference charge cloudaccount exchangerate flag "
+            "fundingsource import importedfile importtotal job membership payerline payersplit payersplitshare person "
+            "personalias policy project reviewdecision source costmeasurechange storedfile"
         ),
         "statements": "statement statementline delivery",
         "journals": "journal journalline journaltemplate",
@@ -21,7 +21,10 @@ VIEW = {
 CURATE = {
     f"billing.{verb}_{model}"
     for verb in ("add", "change", "delete")
-    for model in ("person", "personalias", "project", "membership", "payersplit", "payersplitshare")
+    for model in (
+        *("person", "personalias", "project", "membership", "payersplit", "payersplitshare"),
+        *("attributionrule", "cloudaccount"),
+    )
 }
 
 REVIEW = {

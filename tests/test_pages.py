@@ -15,9 +15,11 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from billing.models import (
+    AttributionRule,
     AuditEvent,
     BillingPeriod,
     Charge,
+    CloudAccount,
     ExchangeRate,
     FundingSource,
     Import,
@@ -79,6 +81,8 @@ def a_full_house() -> None:
     Job.objects.create(
         kind=Job.Kind.IMPORT, state=Job.State.RUNNING, arguments={"names": ["a.csv"]}, created_at=build.NOW
     )
+    AttributionRule.objects.create(source=charge.source, service="*Storage*", fund_org="BIO-001")
+    CloudAccount.objects.create(source=charge.source, account_id="123", default_pi=charge.pi)
     with_events()
 
 
@@ -110,7 +114,8 @@ class Asking:
 
     def __init__(self, user: User) -> None:
         self.user = user
-        self.GET = self.POST = {}
+        self.GET: dict[str, str] = {}
+        self.POST: dict[str, str] = {}
 
 
 @pytest.mark.parametrize("role", ROLES)
@@ -213,6 +218,8 @@ def more(number: int) -> None:
         build.a_split({f"A-{name}": "50", f"B-{name}": "50"}, project=project)
         ExchangeRate.objects.create(period=charge.period, currency="EUR", rate=1, entered_by=person.user)
         Job.objects.create(kind=Job.Kind.IMPORT, created_at=build.NOW, created_by=person.user)
+        AttributionRule.objects.create(source=charge.source, pi=person, project=project)
+        CloudAccount.objects.create(source=charge.source, account_id=name, default_pi=person, default_project=project)
         Policy.objects.create(created_by=person.user)
         with_events()
 

@@ -1,6 +1,7 @@
 """Charges: the queue of those to review, all of them as delivered, and the verbs of the review."""
 
 import datetime
+import re
 import time
 import uuid
 from collections.abc import Callable
@@ -27,7 +28,8 @@ from django.utils.safestring import SafeString
 from .. import review, review_sheets
 from ..audit import Actor
 from ..errors import BillingError
-from ..models import Charge, Flag, HeldCharge, ReviewDecision
+from ..models import AttributionRule, Charge, Flag, HeldCharge, ReviewDecision
+from .attribution import rule_url
 from .base import (
     FrozenAdmin,
     LargeTableMixin,
@@ -42,6 +44,7 @@ from .base import (
 )
 
 State = Charge.State
+RULE_NUMBER = re.compile(r"rule (\d+) ")
 PERMISSION = "billing.review_charges"
 TONES = {
     State.CLEAR: "good",
@@ -591,6 +594,8 @@ class ChargeAdmin(LargeTableMixin, ReviewMixin):
             context = {
                 "tone": "" if charge.withdrawn_in_id else TONES[State(charge.state)],
                 "payers": payers_text(charge),
+                "deciders": deciders_of(charge),
+                "rule_url": rule_url(charge) if may_make_rule(request, charge) else "",
                 "flags": Flag.objects.filter(charge=charge.pk).order_by("is_resolved", "pk"),
                 "decisions": decisions_of(charge),
                 "amounts": [
@@ -613,6 +618,25 @@ def payers_text(charge: Charge) -> str:
     if split := charge.payer_split:
         return review.shares_text({share.fund_org: share.percent for share in split.shares.all()})
     return charge.fund_org
+
+
+def deciders_of(charge: Charge) -> list[tuple[str, str]]:
+    """Return the rules and the account that said who pays, each with its page; a deleted rule has none."""
+    if charge.attributed_by in Charge.SETTLED or not charge.deciders:
+        return []
+    numbers = {int(number) for number in RULE_NUMBER.findall(charge.deciders)}
+    rules = AttributionRule.objects.in_bulk(numbers)
+    found = []
+    for text in charge.deciders.split("; "):
+        named = RULE_NUMBER.match(text)
+        rule = rules.get(int(named[1])) if named else None
+        found.append((text, change_url(rule) if rule else ""))
+    return found
+
+
+def may_make_rule(request: HttpRequest, charge: Charge) -> bool:
+    """Tell whether a charge's correction is offered as a rule: somebody said who pays, and may make rules."""
+    return charge.attributed_by == Charge.AttributedBy.DECISION and request.user.has_perm("billing.add_attributionrule")
 
 
 def reason_badges(flags: list[Flag]) -> SafeString | str:

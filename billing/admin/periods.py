@@ -11,7 +11,7 @@ from django import forms
 from django.contrib import admin
 from django.contrib.admin.views.main import ChangeList
 from django.db.models import Count, Q, QuerySet, Sum
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import path, reverse
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
@@ -20,6 +20,7 @@ from django.utils.safestring import SafeString
 from .. import closing
 from ..models import BillingPeriod, Charge, ImportTotal
 from ..models.periods import month_text, parse_month
+from .attribution import REAPPLY, reapply_view
 from .base import (
     FrozenAdmin,
     Verb,
@@ -348,8 +349,26 @@ class BillingPeriodAdmin(FrozenAdmin):
         return super().change_view(request, object_id, form_url, context | (extra_context or {}))
 
     def get_urls(self) -> list[Any]:
-        own = path("open/", self.admin_site.admin_view(self.open_view), name="billing_billingperiod_open")
-        return [own, *super().get_urls()]
+        admin_view = self.admin_site.admin_view
+        return [
+            path("open/", admin_view(self.open_view), name="billing_billingperiod_open"),
+            path("<path:object_id>/reapply/", admin_view(self.reapply_view), name="billing_billingperiod_reapply"),
+            *super().get_urls(),
+        ]
+
+    def buttons(self, request: HttpRequest, subject: Any) -> list[dict[str, Any]]:
+        buttons = super().buttons(request, subject)
+        if subject.takes_changes and request.user.has_perm(REAPPLY):
+            url = reverse("admin:billing_billingperiod_reapply", args=[subject.pk])
+            buttons.insert(0, {"label": "Re-apply rules…", "url": url})
+        return buttons
+
+    def reapply_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Apply tags, rules and defaults again to the charges of a month, after a look at what that does."""
+        period = self.get_object(request, object_id)
+        if period is None:
+            raise Http404("There is no such billing period.")
+        return reapply_view(self, request, period)
 
     def open_view(self, request: HttpRequest) -> HttpResponse:
         """Open a month by hand, before its first file."""

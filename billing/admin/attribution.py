@@ -1,0 +1,203 @@
+"""Who pays where tags are silent: rules, the owners of cloud accounts, and re-applying them to a month."""
+
+from collections.abc import Sequence
+from glob import escape
+from typing import Any
+from urllib.parse import urlencode
+
+from django import forms
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.safestring import SafeString
+
+from .. import reattribution
+from ..errors import BillingError
+from ..models import AttributionRule, BillingPeriod, Charge, CloudAccount, Source
+from ..models.attribution import PATTERNS
+from .base import BillingAdmin, actor_of, badge, change_url
+
+REAPPLY = "billing.review_charges"
+WORDS = {
+    "billing_account": "billing account",
+    "sub_account": "sub account",
+    "cloud_project": "cloud project",
+    "resource": "resource",
+    "service": "service",
+}
+
+
+def when_text(rule: AttributionRule) -> str:
+    """Return what has to hold for a rule to speak."""
+    parts = [rule.source.label] if rule.source else []
+    parts += [f"{WORDS[name]} {getattr(rule, name)}" for name in PATTERNS if name in WORDS and getattr(rule, name)]
+    if rule.tag_key:
+        parts.append(f"tag {rule.tag_key}" + (f" = {rule.tag_value}" if rule.tag_value else ""))
+    return ", ".join(parts)
+
+
+def then_text(rule: AttributionRule) -> str:
+    """Return what a rule sets."""
+    parts = [
+        rule.pi.email if rule.pi else "",
+        rule.project.code if rule.project else "",
+        rule.fund_org,
+        f"cost center {rule.cost_center}" if rule.cost_center else "",
+        f"account {rule.natural_account}" if rule.natural_account else "",
+    ]
+    return ", ".join(part for part in parts if part)
+
+
+def rule_url(charge: Charge) -> str:
+    """Return the address of the form for a rule, filled in with what is known of a charge."""
+    values = {
+        "source": charge.source_id,
+        # What stands for anything in a pattern stands for itself in a name.
+        "sub_account": escape(charge.sub_account_id),
+        "resource": escape(charge.resource_id or charge.resource_name)[:500],
+        "service": escape(charge.service_name),
+        "pi": charge.pi_id or "",
+        "project": charge.project_id or "",
+        "fund_org": charge.fund_org,
+        "cost_center": charge.cost_center,
+        "natural_account": charge.natural_account,
+        "note": f"Made of charge {charge.pk}.",
+    }
+    query = urlencode({name: value for name, value in values.items() if value})
+    return f"{reverse('admin:billing_attributionrule_add')}?{query}"
+
+
+@admin.register(AttributionRule)
+class AttributionRuleAdmin(BillingAdmin):
+    list_display = ("rule", "priority", "when", "then", "dates", "state")
+    list_filter = ("is_active", "source", "overrides_tags")
+    list_select_related = ("source", "pi", "project")
+    search_fields = (
+        *("pi__email", "pi__name", "project__code", "fund_org", "sub_account", "cloud_project", "resource"),
+        *("service", "tag_key", "note"),
+    )
+    search_help_text = "PI, project, fund/org, account, resource, service, tag or note"
+    autocomplete_fields = ("pi", "project")
+    fieldsets = (
+        (
+            "When all of this holds",
+            {
+                "fields": ("source", "billing_account", "sub_account", "cloud_project", "resource", "service")
+                + (("tag_key", "tag_value"), ("valid_from", "valid_until")),
+                "description": "In a pattern * stands for anything and ? for one character; upper and lower case are "
+                "alike. What is empty is no condition.",
+            },
+        ),
+        (
+            "Then this pays",
+            {
+                "fields": ("pi", "project", "fund_org", "cost_center", "natural_account", "overrides_tags"),
+                "description": "Holds for every delivery from now on. For charges that are there already, use "
+                "“Re-apply rules…” on the page of their billing period.",
+            },
+        ),
+        (None, {"fields": ("priority", "is_active", "note")}),
+    )
+
+    @admin.display(description="rule", ordering="id")
+    def rule(self, rule: AttributionRule) -> str:
+        return str(rule)
+
+    @admin.display(description="when")
+    def when(self, rule: AttributionRule) -> str:
+        return when_text(rule)
+
+    @admin.display(description="pays")
+    def then(self, rule: AttributionRule) -> str:
+        return then_text(rule)
+
+    @admin.display(description="days of service")
+    def dates(self, rule: AttributionRule) -> str:
+        first, last = rule.valid_from, rule.valid_until
+        return " ".join(filter(None, (f"from {first}" if first else "", f"until {last}" if last else ""))) or "any"
+
+    @admin.display(description="state")
+    def state(self, rule: AttributionRule) -> SafeString:
+        if not rule.is_active:
+            return badge("off")
+        return badge("over tags", "warn") if rule.overrides_tags else badge("active", "good")
+
+
+@admin.register(CloudAccount)
+class CloudAccountAdmin(BillingAdmin):
+    list_display = ("account_id", "name", "source", "default_pi", "default_project", "default_fund_org", "state")
+    list_filter = ("source", "is_active")
+    list_select_related = ("source", "default_pi", "default_project")
+    search_fields = ("account_id", "name", "default_pi__email", "default_pi__name", "default_project__code")
+    autocomplete_fields = ("default_pi", "default_project")
+    fieldsets = (
+        (None, {"fields": ("source", "account_id", "name", "is_active", "note")}),
+        (
+            "Who pays what neither tags nor rules say",
+            {"fields": ("default_pi", "default_project", "default_fund_org")},
+        ),
+    )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[CloudAccount]:
+        return super().get_queryset(request).order_by("source__name", "account_id")
+
+    @admin.display(description="state")
+    def state(self, account: CloudAccount) -> SafeString:
+        return badge("active", "good") if account.is_active else badge("off")
+
+
+class ReapplyForm(forms.Form):
+    source = forms.ModelChoiceField(
+        Source.objects.none(), required=False, empty_label="Every source", widget=forms.HiddenInput
+    )
+    expected = forms.CharField(widget=forms.HiddenInput)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["source"].queryset = Source.objects.order_by("name")  # type: ignore[attr-defined]
+
+
+def reapply_view(screen: BillingAdmin, request: HttpRequest, period: BillingPeriod) -> HttpResponse:
+    """Show what re-applying tags, rules and defaults to a month would do; do that once it is confirmed."""
+    if not request.user.has_perm(REAPPLY):
+        raise PermissionDenied
+    back = change_url(period)
+    acting: dict[str, Any] = {"period": period, "actor": actor_of(request), "now": timezone.now()}
+    sources: Sequence[Source] = list(
+        Source.objects.filter(pk__in=Charge.objects.in_month(period).order_by().values("source").distinct())
+    )
+    form = ReapplyForm(request.POST) if request.method == "POST" else None
+    name = request.GET.get("source", "")
+    try:
+        if form and form.is_valid():
+            chosen = form.cleaned_data["source"]
+            name = chosen.name if chosen else ""
+            try:
+                done = reattribution.reapply(source=chosen, expected=form.cleaned_data["expected"], **acting)
+            except reattribution.PreviewOutdated as error:
+                messages.warning(request, str(error))
+            else:
+                messages.success(request, done.summary)
+                return HttpResponseRedirect(back)
+        source = next((each for each in sources if each.name == name), None)
+        shown = reattribution.reapply(source=source, dry_run=True, **acting)
+    except BillingError as error:
+        messages.error(request, str(error))
+        return HttpResponseRedirect(back)
+    context = {
+        **screen.admin_site.each_context(request),
+        "title": "Re-apply rules",
+        "opts": screen.opts,
+        "original": period,
+        "back": back,
+        "shown": shown,
+        "source": source,
+        "sources": sources if len(sources) > 1 else (),
+        "form": ReapplyForm(initial={"source": source, "expected": shown.digest}),
+        "media": screen.media,
+    }
+    return TemplateResponse(request, "admin/billing/billingperiod/reapply.html", context)

@@ -1,0 +1,29 @@
+"""manage.py attribute: re-apply tags, rules and defaults to the charges of a month."""
+
+from typing import Any
+
+from django.core.management.base import CommandParser
+
+from billing import reattribution
+from billing.commands import BillingCommand, period_named
+from billing.models import Source
+
+
+class Command(BillingCommand):
+    help = "Re-apply tags, rules and defaults to the charges of a month that nobody decided about."
+
+    def arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("-p", "--period", required=True, metavar="2025-01", help="the billing period")
+        parser.add_argument("-s", "--source", metavar="SOURCE", help="only the charges of this source")
+        parser.add_argument("--dry-run", action="store_true", help="say what would change and change nothing")
+
+    def run(self, **options: Any) -> None:
+        done = reattribution.reapply(
+            period=period_named(options["period"]),
+            source=Source.objects.named(options["source"]) if options["source"] else None,
+            dry_run=options["dry_run"],
+            actor=self.actor,
+            now=self.now,
+            progress=self.progress,
+        )
+        self.report(done.as_data(), done.as_text())
