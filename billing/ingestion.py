@@ -1,6 +1,7 @@
 """Bringing a delivery in: store by hash, read, check, match with what is there, apply at once or not at all."""
 
 import contextlib
+import dataclasses
 import datetime
 import re
 from collections.abc import Collection, Sequence
@@ -36,10 +37,11 @@ from .models import (
 from .models.periods import MONTH, month_text, parse_month
 from .money import plain
 from .progress import Progress, unwatched
-from .readers import FileError, Problem, read_csv
+from .readers import FileError, Part, Problem, check_rows, open_delivery, read
+from .readers.batches import MAX_PROBLEMS
 from .readers.columns import AMOUNTS
 from .staging import Stage, live_hashes
-from .storing import display_name, local_path, store
+from .storing import MAX_NAME, display_name, local_path, store
 
 # A month in a file's name: 2025-01, 2025_01 or 202501; or a quarter: 2025-Q1.
 MONTH_IN_NAME = re.compile(r"(?<!\d)(20\d{2})[-_]?(0[1-9]|1[0-2])(?!\d)")
@@ -265,21 +267,26 @@ def ingest(
     period: str = "",
     dry_run: bool = False,
     replace: bool = False,
+    beside: bool = True,
     actor: Actor,
     now: datetime.datetime,
     progress: Progress = unwatched,
 ) -> IngestResult:
-    """Bring one delivery (a file, or several that belong together) into the charges.
+    """Bring one delivery into the charges: a file, several that belong together, a folder or a manifest.
 
     The source is guessed from the names where it is not given, the expected period (`2025-01` or
     `2025-Q1`) too. What a second delivery means is the source's delivery mode. Either all of it is
     applied, with flags, withdrawals and totals, or nothing but the failed attempt is kept. A dry
     run does all but store and apply.
 
+    The files a manifest names are looked for `beside` it; not so for uploads, where it could name anything.
+
     Raises ImportRefused, with the problems by file, line and column.
     """
     shown = [display_name(name) for name in names or [path.name for path in paths]]
-    delivery = _Delivery(paths=list(paths), names=shown, replace=replace, actor=actor, now=now, progress=progress)
+    delivery = _Delivery(
+        paths=list(paths), names=shown, replace=replace, beside=beside, actor=actor, now=now, progress=progress
+    )
     return delivery.try_out(source, period) if dry_run else delivery.bring_in(source, period)
 
 
@@ -304,9 +311,11 @@ def book(
     late.require_bookable(imported)
     closing.require_open(into)
     files = list(imported.imported_files.select_related("file").order_by("number"))
+    # An archive is one file of several parts; opened again, it has the same parts in the same order.
+    whole = {(each.name.removesuffix(f"/{each.member}"), each.file_id): each.file for each in files}
     delivery = _Delivery(
-        paths=[local_path(each.file) for each in files],
-        names=[each.name for each in files],
+        paths=[local_path(file) for file in whole.values()],
+        names=[name for name, _ in whole],
         replace=imported.replace,
         actor=actor,
         now=now,
@@ -324,13 +333,16 @@ class _Delivery:
         paths: list[Path],
         names: list[str],
         replace: bool,
+        beside: bool = False,
         actor: Actor,
         now: datetime.datetime,
         progress: Progress,
     ) -> None:
         self.paths = paths
         self.names = names
+        self.parts: list[Part] = []
         self.replace = replace
+        self.beside = beside
         self.actor = actor
         self.now = now
         self.progress = progress
@@ -506,16 +518,10 @@ class _Delivery:
 
     def _settle(self, source: Source | None, period: str) -> None:
         """Decide source, expected period and policy; raise FileError where they cannot be."""
-        for position, path in enumerate(self.paths):
-            self.reading = self.names[position]
-            if not path.exists():
-                raise FileError([Problem(f"There is no file {path}.")])
-            if path.is_dir():
-                raise FileError([Problem(f"{path} is a folder. Name the files in it.")])
-        self.reading = ""
+        self.parts = open_delivery(self.paths, self.names, beside=self.beside)
         self.source = source or self._guessed_source()
         if not period:
-            found = {period_in_name(name) for name in self.names} - {""}
+            found = {period_in_name(part.name) for part in self.parts} - {""}
             period = found.pop() if len(found) == 1 else ""
         try:
             self.expected = expected_months(period) if period else frozenset()
@@ -525,7 +531,7 @@ class _Delivery:
         self.policy = Policy.objects.current()
 
     def _guessed_source(self) -> Source:
-        guesses = {name: Source.objects.for_file_name(name) for name in self.names}
+        guesses = {part.name: Source.objects.for_file_name(part.name) for part in self.parts}
         sources = {guess.name: guess for guess in guesses.values() if guess}
         unknown = [name for name, guess in guesses.items() if guess is None]
         if len(sources) == 1 and not unknown:
@@ -536,16 +542,24 @@ class _Delivery:
         raise FileError([Problem(f"The names fit several sources ({', '.join(sorted(sources))}). Name one with -s.")])
 
     def _store(self, imported: Import) -> None:
-        stored = [store(path=path, now=self.now, progress=self.progress) for path in self.paths]
+        kept: dict[Path, StoredFile] = {}
+        for part in self.parts:
+            if part.path not in kept:
+                kept[part.path] = store(path=part.path, now=self.now, progress=self.progress)
+        self.stored_files = [kept[part.path] for part in self.parts]
         with transaction.atomic():
             ImportedFile.objects.bulk_create(
-                ImportedFile(imported_in=imported, file=file, number=number, name=name)
-                for number, (file, name) in enumerate(zip(stored, self.names, strict=True), start=1)
+                ImportedFile(
+                    imported_in=imported, file=file, number=number, name=part.name[-MAX_NAME:], member=part.member
+                )
+                for number, (file, part) in enumerate(zip(self.stored_files, self.parts, strict=True), start=1)
             )
             imported.save()
         # What is parsed is what is kept, even if the file that was named changes meanwhile.
-        self.paths = [local_path(file) for file in stored]
-        self.stored_files = stored
+        self.parts = [
+            dataclasses.replace(part, path=local_path(file))
+            for file, part in zip(self.stored_files, self.parts, strict=True)
+        ]
 
     def _seen_before(self, imported: Import) -> IngestResult | None:
         """For a source whose files add up: a result where all of them were applied before."""
@@ -601,22 +615,23 @@ class _Delivery:
             flag_patterns=self.policy.flag_patterns,
             expected=self.expected,
         )
-        total = sum(path.stat().st_size for path in self.paths)
+        total = sum(part.size for part in self.parts)
         before = 0
-        for number, (path, name) in enumerate(zip(self.paths, self.names, strict=True), start=1):
-            self.reading = name
+        rows: dict[Part, int] = {}
+        for number, part in enumerate(self.parts, start=1):
+            self.reading = part.name
             if number in self.skipped:
                 continue
             rows_before = converter.rows
-            for batch in read_csv(path, has_period=len(self.expected) == 1):
-                converted = converter.convert(batch, file_name=name, file_number=number)
+            for batch in read(part, has_period=len(self.expected) == 1):
+                converted = converter.convert(batch, file_name=part.name, file_number=number)
                 if converted is not None and not converter.problems:
                     stage.add(converted)
-                self.progress(before + batch.bytes_read, total, f"Reading {name}")
-                if len(converter.problems) >= 100:
+                self.progress(before + batch.bytes_read, total, f"Reading {part.name}")
+                if len(converter.problems) >= MAX_PROBLEMS:
                     break
-            self.file_rows[number] = converter.rows - rows_before
-            before += path.stat().st_size
+            rows[part] = self.file_rows[number] = converter.rows - rows_before
+            before += part.size
         self.reading = ""
         if converter.problems:
             raise ImportRefused(
@@ -625,6 +640,7 @@ class _Delivery:
                     for name, each in converter.problems
                 ]
             )
+        check_rows(rows)
         return converter
 
     def _match(self, stage: Stage, converter: Converter) -> None:
@@ -1043,6 +1059,7 @@ def run_job(
             period=arguments.get("period", ""),
             dry_run=arguments.get("dry_run", False),
             replace=arguments.get("replace", False),
+            beside=False,
             actor=actor,
             now=now,
             progress=progress,

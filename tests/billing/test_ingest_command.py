@@ -140,7 +140,7 @@ def test_a_refused_job_says_why_with_every_error(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "says"),
     [
-        ("aws_missing.csv", None, "There is no file"),
+        ("aws_missing.csv", None, "no such file"),
         ("aws_empty.csv", "", "empty"),
         ("aws_header.csv", "BillingPeriodStart,ChargePeriodStart,BilledCost\n", "no rows"),
         ("aws_other.csv", "a,b\n1,2\n", "not a FOCUS file: it lacks the columns"),
@@ -157,9 +157,9 @@ def test_bad_input_is_refused_with_exit_code_1_and_only_the_attempt_is_kept(tmp_
     assert (Import.objects.get().state, Charge.objects.count()) == ("failed", 0)
 
 
-def test_a_folder_is_refused(tmp_path):
+def test_an_empty_folder_is_refused(tmp_path):
     build.a_source("aws")
-    with pytest.raises(CommandError, match="is a folder"):
+    with pytest.raises(CommandError, match="holds no data files"):
         run("ingest", tmp_path, "-s", "aws")
 
 

@@ -1,7 +1,9 @@
 """Deliveries: nothing lost, nothing counted twice, decisions kept."""
 
 import datetime
+import gzip
 import json
+import zipfile
 from decimal import Decimal
 
 import pytest
@@ -535,6 +537,48 @@ def test_files_are_kept_once_by_their_hash(tmp_path, settings):
     assert len(kept) == 1
     assert kept[0].name == result.imported.files.get().sha256
     assert not list((settings.MEDIA_ROOT / "incoming").iterdir())
+
+
+# Other forms of a delivery -----------------------------------------------------------------------
+
+
+def zipped(tmp_path, parts):
+    path = tmp_path / "aws_2025-01.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for number, rows in enumerate(parts, start=1):
+            archive.write(a_file(tmp_path, rows, f"part-{number}.csv"), f"part-{number}.csv")
+    return path
+
+
+def test_a_zip_of_several_files_is_one_delivery_whose_charges_know_their_file(tmp_path):
+    path = zipped(tmp_path, [[a_row("1")], [a_row("2", ResourceId="i-2"), a_row("3", ResourceId="i-3")]])
+    result = ingest(paths=[path], source=build.a_source("aws"), actor=build.SOMEBODY, now=build.NOW)
+    charges = {charge.billed_cost: (charge.file_number, charge.line_number) for charge in Charge.objects.all()}
+    assert charges == {1: (1, 2), 2: (2, 2), 3: (2, 3)}
+    files = result.imported.imported_files.order_by("number")
+    assert [(each.name, each.member, each.rows) for each in files] == [
+        ("aws_2025-01.zip/part-1.csv", "part-1.csv", 1),
+        ("aws_2025-01.zip/part-2.csv", "part-2.csv", 2),
+    ]
+    assert result.imported.files.values("pk").distinct().count() == 1
+
+
+def test_a_compressed_file_holds_the_same_rows(tmp_path):
+    path = a_file(tmp_path, [a_row("1"), a_row("2")])
+    packed = tmp_path / "aws_2025-01.csv.gz"
+    packed.write_bytes(gzip.compress(path.read_bytes()))
+    delivered(tmp_path, [a_row("1"), a_row("2")])
+    result = ingest(paths=[packed], source=build.a_source("aws"), actor=build.SOMEBODY, now=build.NOW)
+    assert counts(result) == (0, 0, 2, 0)
+
+
+def test_a_folder_is_one_delivery(tmp_path):
+    folder = tmp_path / "aws_2025-01"
+    folder.mkdir()
+    a_file(folder, [a_row("1")], "a.csv")
+    a_file(folder, [a_row("2")], "b.csv")
+    result = ingest(paths=[folder], source=build.a_source("aws"), actor=build.SOMEBODY, now=build.NOW)
+    assert (result.rows, live_billed()) == (2, [1, 2])
 
 
 # Properties --------------------------------------------------------------------------------------
