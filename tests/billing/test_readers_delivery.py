@@ -1,0 +1,280 @@
+"""What a delivery consists of: files, folders, archives, manifests; all of it, once, or a refusal."""
+
+import io
+import json
+import zipfile
+
+import pytest
+
+from billing.readers import FileError, Kind, check_rows, open_delivery, read
+
+HEADER = "BillingPeriodStart,ChargePeriodStart,BilledCost,ResourceName\n"
+ROW = "2025-01-01,2025-01-01,1.00,vm\n"
+TABLE = HEADER + ROW
+RUN = "0f8fad5b-d9cb-469f-a165-70867728950e"
+OTHER_RUN = "7c9e6679-7425-40de-944b-e07fc1f90ae7"
+
+
+def put(folder, name, content=TABLE):
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return path
+
+
+def zipped(members):
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members:
+            archive.writestr(name, content)
+    return out.getvalue()
+
+
+def opened(*paths, **options):
+    return open_delivery(paths, [path.name for path in paths], **options)
+
+
+def refusal(*paths, **options):
+    with pytest.raises(FileError) as caught:
+        all_read(*paths, **options)
+    return str(caught.value)
+
+
+def all_read(*paths, **options):
+    parts = opened(*paths, **options)
+    check_rows({part: sum(len(batch.lines) for batch in read(part)) for part in parts})
+
+
+def names(parts):
+    return [part.name for part in parts]
+
+
+def azure(blobs, **fields):
+    return json.dumps(
+        {
+            "manifestVersion": "2024-04-01",
+            "blobCount": len(blobs),
+            "dataRowCount": sum(rows for _, rows in blobs),
+            "exportConfig": {"exportName": "focus", "type": "FocusCost", "dataVersion": "1.0r2"},
+            "blobs": [{"blobName": name, "byteCount": 1, "dataRowCount": rows} for name, rows in blobs],
+        }
+        | fields
+    )
+
+
+# AWS and Azure ---------------------------------------------------------------------------------------
+
+
+def an_aws_export(folder, month="2025-01", files=("focus-00001.csv", "focus-00002.csv")):
+    """Lay an export out as AWS does: the manifest in another branch than the data."""
+    for file in files:
+        put(folder, f"focus/data/BILLING_PERIOD={month}/{file}")
+    keys = [f"s3://bucket/prefix/focus/data/BILLING_PERIOD={month}/{file}" for file in files]
+    name = f"focus/metadata/BILLING_PERIOD={month}/focus-Manifest.json"
+    return put(
+        folder, name, json.dumps({"exportName": "focus", "dataFiles": keys, "columns": [{"name": "BilledCost"}]})
+    )
+
+
+def test_a_manifest_of_aws_stands_for_exactly_its_files(tmp_path):
+    manifest = an_aws_export(tmp_path)
+    put(tmp_path, "focus/data/BILLING_PERIOD=2025-01/focus-00003.csv")
+    assert [part.path.name for part in opened(manifest)] == ["focus-00001.csv", "focus-00002.csv"]
+
+
+def test_a_folder_stands_for_the_one_manifest_in_it(tmp_path):
+    an_aws_export(tmp_path)
+    put(tmp_path, "focus/data/BILLING_PERIOD=2024-12/stale-00001.csv")
+    assert [part.path.name for part in opened(tmp_path)] == ["focus-00001.csv", "focus-00002.csv"]
+
+
+def test_a_folder_of_several_months_is_refused_with_their_manifests(tmp_path):
+    an_aws_export(tmp_path)
+    an_aws_export(tmp_path, "2025-02")
+    message = refusal(tmp_path)
+    assert "several deliveries" in message
+    assert "BILLING_PERIOD=2025-01/focus-Manifest.json" in message
+    assert "BILLING_PERIOD=2025-02/focus-Manifest.json" in message
+
+
+def test_a_manifest_of_azure_checks_rows_by_file(tmp_path):
+    put(tmp_path, f"{RUN}/part_0_0001.csv", TABLE + ROW)
+    put(tmp_path, f"{RUN}/part_1_0001.csv")
+    blobs = [(f"exports/focus/20250101-20250131/{RUN}/part_{n}_0001.csv", rows) for n, rows in ((0, 2), (1, 1))]
+    manifest = put(tmp_path, f"{RUN}/manifest.json", azure(blobs))
+    parts = opened(manifest)
+    assert [part.expected_rows for part in parts] == [2, 1]
+    rows = {part: sum(len(batch.lines) for batch in read(part)) for part in parts}
+    check_rows(rows)
+    assert list(rows.values()) == [2, 1]
+
+
+def test_a_row_too_few_or_too_many_is_refused(tmp_path):
+    put(tmp_path, "part_0_0001.csv", TABLE + ROW)
+    for rows in (1, 3):
+        manifest = put(tmp_path, "manifest.json", azure([("x/part_0_0001.csv", rows)]))
+        assert f"says the file has {rows} rows, and it has 2" in refusal(manifest)
+
+
+def test_rows_counted_only_over_all_files_are_checked_too(tmp_path):
+    put(tmp_path, "part_0_0001.csv")
+    put(tmp_path, "part_1_0001.csv", HEADER)
+    blobs = [{"blobName": f"x/part_{n}_0001.csv"} for n in (0, 1)]
+    assert refusal(put(tmp_path, "manifest.json", json.dumps({"dataRowCount": 5, "blobs": blobs}))).startswith(
+        "manifest.json says the delivery has 5 rows, and its files have 1"
+    )
+    manifest = put(tmp_path, "manifest.json", json.dumps({"dataRowCount": 1, "blobs": blobs}))
+    check_rows({part: sum(len(batch.lines) for batch in read(part)) for part in opened(manifest)})
+
+
+def test_a_blob_count_that_is_not_that_of_the_blobs_is_refused(tmp_path):
+    put(tmp_path, "a.csv")
+    assert "speaks of 3 blobs and names 1" in refusal(
+        put(tmp_path, "manifest.json", azure([("x/a.csv", 1)], blobCount=3))
+    )
+
+
+def test_files_that_a_manifest_names_and_are_missing_are_named(tmp_path):
+    manifest = an_aws_export(tmp_path)
+    (tmp_path / "focus/data/BILLING_PERIOD=2025-01/focus-00002.csv").unlink()
+    assert "1 are not there: BILLING_PERIOD=2025-01/focus-00002.csv" in refusal(manifest)
+
+
+def test_uploaded_files_are_found_among_those_that_came_with_the_manifest(tmp_path):
+    stored = [put(tmp_path, f"stored/{n}") for n in (1, 2)]
+    blobs = [("x/part_1_0001.csv", 1), ("x/part_0_0001.csv", 1)]
+    manifest = put(tmp_path, "stored/3", azure(blobs))
+    shown = ["part_0_0001.csv", "part_1_0001.csv", "manifest.json"]
+    parts = open_delivery([*stored, manifest], shown, beside=False)
+    assert [(part.path.name, part.name) for part in parts] == [("2", "part_1_0001.csv"), ("1", "part_0_0001.csv")]
+
+
+def test_an_uploaded_manifest_reaches_for_no_file_that_did_not_come_with_it(tmp_path):
+    put(tmp_path, "secret.csv")
+    manifest = put(tmp_path, "uploads/manifest.json", azure([("../secret.csv", 1)]))
+    assert "not there: secret.csv" in refusal(manifest, beside=False)
+    assert "not there: secret.csv" in refusal(manifest)
+
+
+def test_runs_beside_each_other_are_refused(tmp_path):
+    for run in (RUN, OTHER_RUN):
+        put(tmp_path, f"{run}/part_0_0001.csv")
+    message = refusal(tmp_path)
+    assert "several runs" in message
+    assert RUN in message
+    assert OTHER_RUN in message
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ('{"a": ', "not valid JSON"),
+        ("{" * 200_000, "not valid JSON"),
+        ('{"a":' * 200_000, "not valid JSON"),
+        ('{"blobs": [{}]}', "without a name"),
+        ('{"blobs": []}', "names no files"),
+        ('{"dataFiles": []}', "names no files"),
+        ('{"some": "thing"}', "not the manifest"),
+        (azure([("a.csv", 1)], exportConfig={"type": "ActualCost"}), "“ActualCost”, not FOCUS"),
+        (json.dumps({"reportId": "1", "reportKeys": ["a.csv.gz"]}), "Cost and Usage Report"),
+        (b'{"\xff', "not valid JSON"),
+        ('{"blobs": 5, "dataFiles": {"a": 1}}', "not the manifest"),
+        ('{"dataFiles": [1, null]}', "not the manifest"),
+        ('{"dataFiles": ["..", "/", "a/../../../etc/passwd"]}', "not there"),
+    ],
+)
+def test_what_is_no_manifest_is_refused_by_what_it_is(tmp_path, content, says):
+    assert says in refusal(put(tmp_path, "manifest.json", content))
+
+
+# Folders and files -----------------------------------------------------------------------------------
+
+
+def test_a_folder_of_data_files_is_read_in_the_order_of_their_names(tmp_path):
+    for name in ("b.csv", "a/2.csv", "a/1.csv", ".hidden.csv", "_SUCCESS", "notes.docx", "__MACOSX/x.csv"):
+        put(tmp_path / "in", name)
+    assert names(opened(tmp_path / "in")) == ["in/a/1.csv", "in/a/2.csv", "in/b.csv"]
+
+
+def test_a_folder_that_holds_the_same_rows_packed_and_unpacked_is_refused(tmp_path):
+    put(tmp_path, "a.csv")
+    put(tmp_path, "a.csv.gz")
+    assert "the same rows twice" in refusal(tmp_path)
+
+
+def test_a_folder_without_data_is_refused(tmp_path):
+    put(tmp_path, "notes.docx")
+    assert "no data files" in refusal(tmp_path)
+
+
+def test_a_file_named_twice_is_refused(tmp_path):
+    path = put(tmp_path / "in", "a.csv")
+    assert "twice" in refusal(path, path)
+    assert "twice" in refusal(path, tmp_path / "in")
+
+
+def test_every_file_that_is_wrong_is_named_at_once(tmp_path):
+    message = refusal(tmp_path / "nowhere.csv", put(tmp_path, "a.pdf", b"%PDF"))
+    assert "nowhere.csv: There is no such file" in message
+    assert "a.pdf: This is a PDF" in message
+
+
+def test_no_file_is_refused():
+    with pytest.raises(FileError, match="No file"):
+        open_delivery([], [])
+
+
+# Archives --------------------------------------------------------------------------------------------
+
+
+def test_every_data_file_of_an_archive_is_a_part(tmp_path):
+    members = [
+        ("b.tsv", TABLE.replace(",", "\t")),
+        ("a/costs.csv", TABLE),
+        ("__MACOSX/a/._costs.csv", "x"),
+        (".DS_Store", "x"),
+        ("README.txt", "x"),
+        ("a/", ""),
+        ("../../etc/passwd.csv", TABLE),
+        ("/absolute.csv", TABLE),
+    ]
+    parts = opened(put(tmp_path, "in.zip", zipped(members)))
+    assert sorted(part.member for part in parts) == ["../../etc/passwd.csv", "/absolute.csv", "a/costs.csv", "b.tsv"]
+    assert {part.kind for part in parts} == {Kind.CSV}
+    assert [sum(len(batch.lines) for batch in read(part)) for part in parts] == [1, 1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("members", "says"),
+    [
+        ([("inner.zip", zipped([("a.csv", TABLE)]))], "archive within an archive"),
+        ([("a.csv.gz", b"\x1f\x8b\x08\0")], "archive within an archive"),
+        ([("a.csv", b"%PDF-1.4")], "The member a.csv: This is a PDF"),
+        ([("readme.md", "x")], "no data files"),
+        ([("[Content_Types].xml", "x"), ("word/document.xml", "x")], "Word document"),
+        ([("[Content_Types].xml", "x"), ("xl/workbook.bin", "x")], ".xlsb"),
+        ([("mimetype", "x"), ("content.xml", "x")], "OpenDocument"),
+        ([("a.parquet", b"PAR1 and so on")], "damaged"),
+    ],
+)
+def test_what_an_archive_may_not_hold_is_named(tmp_path, members, says):
+    assert says in refusal(put(tmp_path, "in.zip", zipped(members)))
+
+
+def test_an_archive_with_a_password_is_refused(tmp_path):
+    content = bytearray(zipped([("a.csv", TABLE)]))
+    content[6] |= 1
+    content[content.index(b"PK\x01\x02") + 8] |= 1
+    assert "password" in refusal(put(tmp_path, "in.zip", bytes(content)))
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_two_members_of_one_name_are_refused(tmp_path):
+    assert "two members" in refusal(put(tmp_path, "in.zip", zipped([("a.csv", TABLE), ("a.csv", TABLE)])))
+
+
+def test_a_member_that_was_changed_after_packing_is_refused(tmp_path):
+    with zipfile.ZipFile(tmp_path / "in.zip", "w") as archive:
+        archive.writestr("a.csv", TABLE * 1)
+    content = (tmp_path / "in.zip").read_bytes().replace(b"1.00", b"9.00")
+    assert "damaged" in refusal(put(tmp_path, "in.zip", content))
