@@ -51,6 +51,7 @@ STAGED = (
     *TEXTS.values(),
     *DECIMALS.values(),
     "tags",
+    "row_count",
 )
 
 # What says that a row speaks of the same thing as one before it: no amounts, no tags.
@@ -113,6 +114,8 @@ class Converter:
         self.expected = expected
         self.only_month = next(iter(expected)) if len(expected) == 1 else None
         self.rows = 0
+        # Rows of the files, of which some may have been added up.
+        self.delivered = 0
         self.totals: dict[tuple[datetime.date, str, str], ScopeTotal] = {}
         self.problems: list[tuple[str, Problem]] = []
         self.flag_counts: dict[str, int] = {}
@@ -145,6 +148,10 @@ class Converter:
         """The attributions of the rows so far, by the number that staged rows carry."""
         return self._attribution_list
 
+    @property
+    def has_patterns(self) -> bool:
+        return bool(self._patterns)
+
     def raise_for_problems(self) -> None:
         """Raise FileError with what is wrong with the delivery so far, if anything is."""
         if self.problems:
@@ -156,7 +163,7 @@ class Converter:
         try:
             return self._convert(batch, size, file_number)
         except BadValue:
-            self._find_problems(batch, file_name)
+            self.find_problems(batch, file_name)
             return None
 
     def _convert(self, batch: Batch, size: int, file_number: int) -> Converted:
@@ -216,12 +223,13 @@ class Converter:
             )
         )
         identities = _hashes(zip(*(texts[name] for name in IDENTITY), resources, start_column, end_column, strict=True))
-        self._sum(months, texts["BillingAccountId"], currencies, amounts, given, size)
+        self._sum(months, texts["BillingAccountId"], currencies, amounts, given, batch.counts or [1] * size)
         self.rows += size
+        self.delivered += size if batch.counts is None else sum(batch.counts)
         return Converted(
             columns=[
                 rows,
-                [file_number] * size,
+                batch.file_numbers or [file_number] * size,
                 batch.lines,
                 month_numbers,
                 attributed,
@@ -235,6 +243,7 @@ class Converter:
                 *texts.values(),
                 *decimals.values(),
                 [text if tag.canonical else "" for text, tag in zip(tag_texts, tags, strict=True)],
+                batch.counts or [1] * size,
             ],
             flags=flags,
         )
@@ -333,7 +342,7 @@ class Converter:
         currencies: list[str],
         amounts: dict[str, Amounts],
         given: dict[str, Sequence[str]],
-        size: int,
+        counts: Sequence[int],
     ) -> None:
         """Add the batch to the control totals of its scopes."""
         scopes = list(zip(months, accounts, currencies, strict=True))
@@ -341,15 +350,18 @@ class Converter:
         for scope in distinct:
             total = self.totals.setdefault(scope, ScopeTotal())
             chosen = None if len(distinct) == 1 else [each == scope for each in scopes]
-            total.rows += size if chosen is None else sum(chosen)
+            total.rows += sum(_kept(counts, chosen))
             for name, column in amounts.items():
                 # Several scopes in one batch are rare; each then has its own part of the column.
                 part = column if chosen is None else amounts_of(_kept(given[name], chosen))
                 total.units[name] += sum(filter(None, part.units))
                 total.exact[name] = WIDE.add(total.exact[name], part.exact)
 
-    def _find_problems(self, batch: Batch, file_name: str) -> None:
-        """Name every value of a batch that cannot be converted, with its line and column."""
+    def find_problems(self, batch: Batch, file_name: str, *, otherwise: str = "") -> None:
+        """Name every value of a batch that cannot be converted, with its line and column.
+
+        `otherwise` is said where each value by itself is in order.
+        """
         given = batch.columns
         before = len(self.problems)
         units = Memo(units_of)
@@ -389,7 +401,7 @@ class Converter:
                         self.problems.append((file_name, Problem(if_none, line, name)))
         if len(self.problems) == before:
             self.problems.append(
-                (file_name, Problem("A value of the rows from here on cannot be read.", batch.lines[0]))
+                (file_name, Problem(otherwise or "A value of the rows from here on cannot be read.", batch.lines[0]))
             )
         self.problems.sort(key=lambda each: (each[0], each[1].line or 0))
 

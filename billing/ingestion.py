@@ -6,6 +6,7 @@ import datetime
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,7 @@ from .progress import Progress, unwatched
 from .readers import FileError, Part, Problem, check_rows, open_delivery, read
 from .readers.batches import MAX_PROBLEMS
 from .readers.columns import AMOUNTS
+from .rollup import Rollup
 from .staging import Stage, live_hashes
 from .storing import MAX_NAME, display_name, local_path, store
 
@@ -608,19 +610,35 @@ class _Delivery:
 
     def _read(self, stage: Stage) -> Converter:
         """Stream every file through the converter into the stage."""
-        converter = Converter(
-            attributor=Attributor(source=self.source, policy=self.policy),
+        attributor = Attributor(source=self.source, policy=self.policy)
+        make_converter = partial(
+            Converter,
+            attributor=attributor,
             reference=reference_of(self.policy),
             currency=self.policy.currency,
             flag_patterns=self.policy.flag_patterns,
             expected=self.expected,
         )
+        converter = make_converter()
+        rollup = None
+        if self.source.grain != Source.Grain.LINE:
+            by_month = self.source.grain == Source.Grain.MONTH
+            rollup = Rollup(
+                by_month=by_month, converter=converter, attributor=attributor, make_converter=make_converter
+            )
         total = sum(part.size for part in self.parts)
         before = 0
         rows: dict[Part, int] = {}
         for number, part in enumerate(self.parts, start=1):
             self.reading = part.name
             if number in self.skipped:
+                continue
+            if rollup is not None:
+                reading = partial(self._adding_up, part.name, before, total)
+                rows[part] = self.file_rows[number] = rollup.add(
+                    part, number=number, has_period=len(self.expected) == 1, progress=reading
+                )
+                before += part.size
                 continue
             rows_before = converter.rows
             for batch in read(part, has_period=len(self.expected) == 1):
@@ -633,6 +651,10 @@ class _Delivery:
             rows[part] = self.file_rows[number] = converter.rows - rows_before
             before += part.size
         self.reading = ""
+        if rollup is not None and not converter.problems:
+            for converted in rollup.finish():
+                if not converter.problems:
+                    stage.add(converted)
         if converter.problems:
             raise ImportRefused(
                 [
@@ -642,6 +664,9 @@ class _Delivery:
             )
         check_rows(rows)
         return converter
+
+    def _adding_up(self, name: str, before: int, total: int, done: int) -> None:
+        self.progress(before + done, total, f"Adding up {name}")
 
     def _match(self, stage: Stage, converter: Converter) -> None:
         """Decide what is new, changed, unchanged and gone, by the source's delivery mode."""
@@ -1002,7 +1027,7 @@ class _Delivery:
     # Results -----------------------------------------------------------------------------------
 
     def _note(self, imported: Import, converter: Converter) -> None:
-        imported.rows = converter.rows
+        imported.rows = converter.delivered
         for name, value in vars(self.counts).items():
             setattr(imported, name, value)
         imported.flagged = converter.flagged_rows
@@ -1017,7 +1042,7 @@ class _Delivery:
             state=str(state),
             source=self.source,
             periods=tuple(month_text(month) for month in self.months),
-            rows=converter.rows,
+            rows=converter.delivered,
             counts=self.counts,
             flagged=converter.flagged_rows,
             flags=dict(sorted(converter.flag_counts.items())),

@@ -177,6 +177,9 @@ class Charge(models.Model):
     commitment_discount_id = models.TextField(blank=True)
     commitment_discount_status = models.TextField(blank=True)
     tags = models.TextField(blank=True, help_text="As delivered.")
+    row_count = models.BigIntegerField(
+        default=1, db_default=1, help_text="Rows of the files that were added up to it (see the source's grain)."
+    )
 
     # Who pays
     pi = models.ForeignKey(

@@ -55,3 +55,6 @@ class Batch:
     lines: Sequence[int]
     columns: dict[str, Sequence[str]]
     bytes_read: int
+    # Where rows were added up: how many each stands for, and the file its first one is in.
+    counts: Sequence[int] | None = None
+    file_numbers: Sequence[int] | None = None

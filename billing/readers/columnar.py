@@ -1,0 +1,120 @@
+"""Parts of a delivery as large pieces of columns, for what works on columns and not on rows."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from .batches import Batch, UnreadableFile
+from .columns import recognized, require_focus
+from .delivery import Part
+from .kinds import Kind
+from .parquet_file import _check_contents, _check_types, _Column, _damaged, _dictionary_leaves, _opened
+from .reading import read
+
+# Rows in a piece of text, and of parquet, whose texts are numbers of a dictionary.
+TEXT_ROWS = 65_536
+PARQUET_ROWS = 262_144
+# Columns whose arrays sums are made of, and all others, which are wanted as texts.
+NUMBERS = ("BilledCost", "EffectiveCost", "ListCost", "ContractedCost", "PricingQuantity", "ConsumedQuantity")
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Some rows of a file by column: Arrow arrays, or sequences of texts. `lines` and `bytes_read` as in Batch."""
+
+    lines: Sequence[int]
+    columns: Mapping[str, Any]
+    bytes_read: int
+
+    def as_batch(self) -> Batch:
+        """Return the same as texts."""
+        texts = {
+            name: values if isinstance(values, list) else _Column(name).texts(values).tolist()
+            for name, values in self.columns.items()
+        }
+        return Batch(lines=self.lines, columns=texts, bytes_read=self.bytes_read)
+
+
+def read_columns(part: Part, *, has_period: bool = False) -> Iterator[Piece]:
+    """Yield a part in pieces of columns. Raises UnreadableFile as `read` does.
+
+    Numbers of a parquet file come as they are stored, texts and times as Arrow dictionaries of texts.
+    """
+    if part.kind is Kind.PARQUET and not part.member:
+        yield from _parquet(part, has_period=has_period)
+        return
+    lines: list[int] = []
+    columns: dict[str, list[str]] = {}
+    bytes_read = 0
+    for batch in read(part, has_period=has_period):
+        lines += batch.lines
+        for name, values in batch.columns.items():
+            columns.setdefault(name, []).extend(values)
+        bytes_read = batch.bytes_read
+        if len(lines) >= TEXT_ROWS:
+            yield Piece(lines, columns, bytes_read)
+            lines, columns = [], {}
+    if lines:
+        yield Piece(lines, columns, bytes_read)
+
+
+def _parquet(part: Part, *, has_period: bool) -> Iterator[Piece]:
+    file = _opened(part.path, None)
+    try:
+        schema, metadata = file.schema_arrow, file.metadata
+        headings = list(schema.names)
+        positions = recognized(headings)
+        require_focus(headings, positions, has_period=has_period)
+        size = part.path.stat().st_size
+        _check_contents(metadata, size)
+        wanted = {name: headings[position] for name, position in positions.items()}
+        _check_types(schema, wanted)
+        if metadata.num_rows == 0 and part.expected_rows != 0 and not part.manifest:
+            raise UnreadableFile("The file has columns and no rows.")
+        file = _opened(part.path, _dictionary_leaves(metadata, set(wanted.values())))
+        texts = {name: _Column(name) for name in wanted}
+        row = 0
+        for group in range(metadata.num_row_groups):
+            if not metadata.row_group(group).num_rows:
+                continue
+            pieces = file.iter_batches(
+                batch_size=PARQUET_ROWS, row_groups=[group], columns=list(wanted.values()), use_threads=True
+            )
+            while True:
+                try:
+                    piece = next(pieces, None)
+                except Exception as error:  # Arrow raises a dozen kinds for a damaged file.
+                    raise _damaged(error) from error
+                if piece is None:
+                    break
+                columns: dict[str, Any] = {}
+                for name, heading in wanted.items():
+                    array = piece.column(heading)
+                    is_number = pa.types.is_floating(array.type) or pa.types.is_decimal(array.type)
+                    if name in NUMBERS and (is_number or pa.types.is_integer(array.type)):
+                        columns[name] = array
+                    elif pa.types.is_nested(array.type):
+                        columns[name] = texts[name].texts(array).tolist()
+                    else:
+                        columns[name] = _dictionary(texts[name], array)
+                lines = range(row + 1, row + piece.num_rows + 1)
+                row += piece.num_rows
+                yield Piece(lines, columns, size * row // metadata.num_rows)
+        if part.expected_rows is not None and row != part.expected_rows:
+            raise UnreadableFile(
+                f"{part.manifest or 'The manifest'} says the file has {part.expected_rows:,} rows, and it has "
+                f"{row:,}. Copy the delivery again."
+            )
+    finally:
+        file.close()
+
+
+def _dictionary(column: _Column, array: Any) -> Any:
+    """Return a column as numbers of texts; each distinct value is written once."""
+    if pa.types.is_null(array.type):
+        return pa.DictionaryArray.from_arrays(pa.nulls(len(array), pa.int32()), pa.array([], pa.string()))
+    encoded = array if pa.types.is_dictionary(array.type) else array.dictionary_encode()
+    texts = column.texts(encoded.dictionary).tolist()
+    return pa.DictionaryArray.from_arrays(encoded.indices, pa.array(texts, pa.string()))

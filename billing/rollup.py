@@ -1,0 +1,84 @@
+"""A source that is kept by day or by month: its delivery is added up first, and what comes out is converted."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from .attribution import Attributor
+from .converting import STAGED, Converted, Converter
+from .readers import Part
+from .readers.batches import MAX_PROBLEMS, Batch
+from .readers.columnar import read_columns
+from .readers.values import BadValue
+from .rolling import Rolling
+
+# What patterns of the policy are looked for in.
+PATTERN_COLUMNS = ("ServiceName", "ResourceId", "ResourceName", "ChargeDescription")
+
+_ATTRIBUTION = STAGED.index("attribution")
+
+
+class Rollup:
+    """One delivery, added up by day or by month on its way into a converter.
+
+    Days of a month are not mixed where who pays, a split of the project, or a reason for review changes
+    between them: those days become a charge of their own. `make_converter` gives a converter like
+    `converter` to ask that of.
+    """
+
+    def __init__(
+        self, *, by_month: bool, converter: Converter, attributor: Attributor, make_converter: Callable[[], Converter]
+    ) -> None:
+        self.converter = converter
+        self.attributor = attributor
+        self.asked = make_converter()
+        self.rolling = Rolling(
+            by_month=by_month,
+            month=converter.only_month,
+            segment=self._segments,
+            segment_columns=(*attributor.columns, *(PATTERN_COLUMNS if converter.has_patterns else ())),
+        )
+
+    def add(self, part: Part, *, number: int, has_period: bool, progress: Callable[[int], None]) -> int:
+        """Add the rows of a part, and return how many they are; what is wrong is among the converter's problems."""
+        rows = 0
+        for piece in read_columns(part, has_period=has_period):
+            try:
+                self.rolling.add(piece.columns, piece.lines, number)
+            except BadValue as error:
+                self.converter.find_problems(piece.as_batch(), part.name, otherwise=str(error))
+            rows += len(piece.lines)
+            progress(piece.bytes_read)
+            if len(self.converter.problems) >= MAX_PROBLEMS:
+                break
+        return rows
+
+    def finish(self) -> Iterator[Converted]:
+        """Yield what the delivery comes to."""
+        for batch in self.rolling.batches():
+            converted = self.converter.convert(batch, file_name="", file_number=1)
+            if converted is not None:
+                yield converted
+
+    def _segments(self, batch: Batch) -> list[Any]:
+        """Return for each row what days of it must have in common to be added up."""
+        converted = self.asked.convert(batch, file_name="", file_number=1)
+        if converted is None:
+            # The converter meets the same value, and says in which line.
+            return [None] * len(batch.lines)
+        reasons: dict[int, list[tuple[str, str]]] = {}
+        for row, code, detail in converted.flags:
+            reasons.setdefault(row, []).append((code, detail))
+        return [
+            (number, tuple(reasons.get(row, ())), self._splits_of(number, start))
+            for row, number, start in zip(
+                converted.columns[0], converted.columns[_ATTRIBUTION], batch.columns["ChargePeriodStart"], strict=True
+            )
+        ]
+
+    def _splits_of(self, number: int, start: str) -> tuple[int, ...]:
+        """Return which dated splits of the attribution's project are in force on a day."""
+        splits = self.attributor.splits.get(self.asked.attribution_list[number].project_code, ())
+        day = start[:10]
+        return tuple(
+            place for place, (first, last) in enumerate(splits) if first.isoformat() <= day <= last.isoformat()
+        )
