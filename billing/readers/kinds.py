@@ -119,6 +119,9 @@ def open_zip(binary: IO[bytes]) -> zipfile.ZipFile:
         if isinstance(error, OSError) and error.errno:
             raise broken(error) from error
         raise UnreadableFile("The zip archive is damaged or incomplete. Copy or download it again.") from error
+    if not all(archive.namelist()):
+        archive.close()
+        raise UnreadableFile("The zip archive is damaged or incomplete. Copy or download it again.")
     if len(archive.infolist()) > MAX_MEMBERS:
         archive.close()
         raise UnreadableFile(f"The zip archive has more than {MAX_MEMBERS:,} members.")

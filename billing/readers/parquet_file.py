@@ -49,6 +49,17 @@ def read_parquet(
     Doubles come out by their shortest form, decimals with every digit, times in UTC, tags as one JSON object.
     `size` is the file's, for progress. Raises UnreadableFile as read_csv does.
     """
+    try:
+        yield from _batches(source, size=size, has_period=has_period, batch_rows=batch_rows, may_be_empty=may_be_empty)
+    except UnreadableFile:
+        raise
+    except Exception as error:  # Arrow raises a dozen kinds for a damaged file, some of Python's own among them.
+        raise _damaged(error) from error
+
+
+def _batches(
+    source: Path | BinaryIO, *, size: int, has_period: bool, batch_rows: int, may_be_empty: bool
+) -> Iterator[Batch]:
     file = _opened(source, None)
     try:
         schema = file.schema_arrow
@@ -64,6 +75,7 @@ def read_parquet(
         wanted = {name: headings[position] for name, position in positions.items()}
         _check_types(schema, wanted)
         # Texts that repeat are decoded once per dictionary and not once per row.
+        file.close()
         file = _opened(source, _dictionary_leaves(metadata, set(wanted.values())))
         columns = {name: _Column(name) for name in wanted}
         row = 0
@@ -102,8 +114,6 @@ def _opened(source: Path | BinaryIO, dictionaries: list[str] | None) -> pq.Parqu
         )
     except FileNotFoundError:
         raise UnreadableFile("There is no such file.") from None
-    except Exception as error:  # Arrow raises a dozen kinds for a damaged file, some of Python's own among them.
-        raise _damaged(error) from error
 
 
 def _damaged(error: Exception) -> UnreadableFile:
@@ -120,26 +130,21 @@ def _check_contents(metadata: pq.FileMetaData, size: int) -> None:
     if metadata.num_rows < 0 or metadata.num_rows > max(FEW_ROWS, MAX_ROWS_PER_BYTE * size):
         raise UnreadableFile(f"The file of {size:,} bytes says it has {metadata.num_rows:,} rows. {DAMAGED}")
     total = 0
-    try:
-        for group in range(metadata.num_row_groups):
-            row_group = metadata.row_group(group)
-            total += row_group.num_rows
-            if row_group.num_rows < 0:
+    for group in range(metadata.num_row_groups):
+        row_group = metadata.row_group(group)
+        total += row_group.num_rows
+        if row_group.num_rows < 0:
+            raise UnreadableFile(DAMAGED)
+        for number in range(row_group.num_columns):
+            column = row_group.column(number)
+            packed, unpacked = column.total_compressed_size, column.total_uncompressed_size
+            if min(packed, unpacked) < 0 or packed > size:
                 raise UnreadableFile(DAMAGED)
-            for number in range(row_group.num_columns):
-                column = row_group.column(number)
-                packed, unpacked = column.total_compressed_size, column.total_uncompressed_size
-                if min(packed, unpacked) < 0 or packed > size:
-                    raise UnreadableFile(DAMAGED)
-                if unpacked > MAX_CHUNK or (unpacked > SMALL_ENOUGH and unpacked > MAX_RATIO * max(packed, 1)):
-                    raise UnreadableFile(
-                        f"The column {column.path_in_schema} of row group {group + 1} unpacks to {unpacked:,} bytes "
-                        f"from {packed:,}. Export it in smaller row groups if it is real."
-                    )
-    except (pa.ArrowException, ValueError, OSError, IndexError) as error:
-        if isinstance(error, UnreadableFile):
-            raise
-        raise _damaged(error) from error
+            if unpacked > MAX_CHUNK or (unpacked > SMALL_ENOUGH and unpacked > MAX_RATIO * max(packed, 1)):
+                raise UnreadableFile(
+                    f"The column {column.path_in_schema} of row group {group + 1} unpacks to {unpacked:,} bytes "
+                    f"from {packed:,}. Export it in smaller row groups if it is real."
+                )
     if total != metadata.num_rows:
         raise UnreadableFile(DAMAGED)
 
@@ -178,17 +183,10 @@ def _decoded(file: pq.ParquetFile, metadata: pq.FileMetaData, group: int, headin
         if row_group.column(number).path_in_schema.split(".")[0] in headings
     )
     rows = max(1, min(DECODED_ROWS, DECODED_BYTES * row_group.num_rows // max(size, 1)))
-    try:
-        for decoded in file.iter_batches(batch_size=rows, row_groups=[group], columns=headings, use_threads=False):
-            if decoded.nbytes > MAX_DECODED:
-                raise UnreadableFile(
-                    f"{decoded.num_rows:,} rows of the file unpack to more than {MAX_DECODED // GIB} GiB."
-                )
-            yield decoded
-    except UnreadableFile:
-        raise
-    except Exception as error:
-        raise _damaged(error) from error
+    for decoded in file.iter_batches(batch_size=rows, row_groups=[group], columns=headings, use_threads=False):
+        if decoded.nbytes > MAX_DECODED:
+            raise UnreadableFile(f"{decoded.num_rows:,} rows of the file unpack to more than {MAX_DECODED // GIB} GiB.")
+        yield decoded
 
 
 class _Column:

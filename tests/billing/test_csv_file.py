@@ -64,6 +64,34 @@ def test_older_names_are_understood_and_give_way_to_the_real_ones(tmp_path):
     assert (row["EffectiveCost"], row["ChargeCategory"]) == ("6", "Usage")
 
 
+def test_the_successors_of_the_provider_are_taken_in_the_order_of_their_meaning(tmp_path):
+    def provider_of(header, values):
+        ((_, row),) = rows_of(written(tmp_path, header + HEADER + values + ROW))
+        return row["ProviderName"]
+
+    assert provider_of("HostProviderName,", "AWS,") == "AWS"
+    assert provider_of("HostProviderName,ServiceProviderName,", "AWS,Acme,") == "Acme"
+    assert provider_of("ServiceProviderName,HostProviderName,ProviderName,", "Acme,AWS,Old,") == "Old"
+
+
+def test_the_preview_names_of_oracle_are_understood(tmp_path):
+    header = (
+        "BilledCost,BillingPeriodStart,ChargePeriodStart,ChargeSubcategory,InvoiceIssuer,Provider,Publisher,Region,"
+        "UsageQuantity,UsageUnit,oci_AttributedCost\n"
+    )
+    values = "1.5,2024-08-01T00:00Z,2024-08-16T00:00Z,On-Demand,Oracle,Oracle Cloud,Oracle,us-ashburn-1,2,HOURS,99\n"
+    ((_, row),) = rows_of(written(tmp_path, header + values))
+    assert (row["ProviderName"], row["PublisherName"], row["RegionId"]) == ("Oracle Cloud", "Oracle", "us-ashburn-1")
+    assert (row["ConsumedQuantity"], row["ConsumedUnit"], row["BilledCost"]) == ("2", "HOURS", "1.5")
+    assert "99" not in row.values()
+
+
+@pytest.mark.parametrize("twice", ["Region", "region ", "RegionId"])
+def test_a_column_that_stands_there_twice_is_refused_under_every_name(tmp_path, twice):
+    header = f"{twice},{twice}," + HEADER
+    assert "twice" in refusal(written(tmp_path, header + "a,b," + ROW)).message
+
+
 def test_lines_are_counted_through_newlines_in_quotes_and_blank_lines(tmp_path):
     content = HEADER + ROW + '2025-01-01,2025-01-01,2.00,"two\nlines"\n' + "\n" + ROW
     assert [line for line, _ in rows_of(written(tmp_path, content))] == [2, 3, 6]
@@ -96,10 +124,22 @@ def test_what_is_no_focus_csv_is_refused_by_what_it_is(tmp_path, content, says):
 @pytest.mark.parametrize(
     ("header", "says"),
     [
-        ("lineItem/UnblendedCost,lineItem/UsageAccountId", "Cost and Usage Report"),
-        ("BillingAccountId,MeterId,UnitPrice", "Azure"),
-        ("lineItem/referenceNo,cost/myCost", "OCI"),
+        (
+            "identity/LineItemId,bill/PayerAccountId,lineItem/LineItemType,lineItem/UnblendedCost",
+            "Cost and Usage Report",
+        ),
+        ("bill_payer_account_id,line_item_usage_account_id,line_item_unblended_cost", "Cost and Usage Report"),
+        ("InvoiceID,PayerAccountId,LinkedAccountId,RecordType,UnBlendedCost", "detailed billing report"),
+        ("BillingAccountId,MeterId,UnitPrice", "Azure cost details"),
+        ("invoiceId,billingAccountId,meterId,costInBillingCurrency,costInUsd", "Azure cost details"),
+        ("SubscriptionGuid,Date,MeterId,PreTaxCost,Currency", "Azure cost details"),
+        ("SubscriptionGuid,MeterId,ConsumedQuantity,Cost", "Azure cost details"),
+        ("MeterId,PartNumber,IncludedQuantity,UnitPrice", "price sheet"),
+        ("lineItem/referenceNo,lineItem/tenantId,cost/myCost", "OCI"),
+        ("lineItem/tenantId,lineItem/intervalUsageStart,usage/billedQuantity", "OCI"),
         ("billing_account_id,usage_start_time,cost_type", "Google"),
+        ("billing_account_id,service.id,sku.id,usage.amount", "Google"),
+        ("Billing account name,Billing account ID,Project ID,SKU ID,Cost type,Cost ($)", "console"),
     ],
 )
 def test_another_export_of_a_provider_is_refused_by_name(tmp_path, header, says):

@@ -1,6 +1,7 @@
 """Texts of a delivery into exact values."""
 
 import datetime
+import json
 from decimal import Decimal
 from fractions import Fraction
 
@@ -16,6 +17,9 @@ from billing.readers.values import (
     category_of,
     currency_of,
     end_of,
+    end_rule,
+    month_of,
+    period_rule,
     plain_decimal,
     plain_decimals_of,
     tags_of,
@@ -126,6 +130,63 @@ def test_an_inclusive_end_becomes_exclusive(start, end, billing_end, day):
 
 
 @pytest.mark.parametrize(
+    ("start", "end", "moment", "rule"),
+    [
+        ("2025-01-05T10:00:00Z", "2025-01-05T10:59:59Z", (2025, 1, 5, 11), "last second"),
+        ("2025-01-05T10:00:00Z", "2025-01-05T10:59:59.999Z", (2025, 1, 5, 11), "last second"),
+        ("2024-08-16T00:00Z", "2024-08-16T23:59:59.999Z", (2024, 8, 17), "last second"),
+        ("2025-01-05", "2025-01-05", (2025, 1, 6), "last day"),
+        # Usage metered by the second ends where it ends.
+        ("2025-01-05T10:12:07Z", "2025-01-05T10:59:59Z", (2025, 1, 5, 10, 59, 59), ""),
+        ("2025-01-05T10:00:00Z", "2025-01-05T11:00:00Z", (2025, 1, 5, 11), ""),
+    ],
+)
+def test_the_rule_by_which_an_end_is_taken_is_named(start, end, moment, rule):
+    times = (start, end, "")
+    assert end_of(times) == datetime.datetime(*moment, tzinfo=UTC)
+    assert (rule in end_rule(times)) if rule else end_rule(times) == ""
+
+
+@pytest.mark.parametrize(
+    ("start", "month"),
+    [
+        ("2025-01-01T00:00:00Z", (2025, 1)),
+        ("2025-01-01T08:00:00Z", (2025, 1)),
+        ("2025-07-01 07:00:00 UTC", (2025, 7)),
+        ("2025-01-01T00:00:00-08:00", (2025, 1)),
+        ("2025-01-01T00:00:00+09:00", (2025, 1)),
+        ("2024-12-31T16:00:00Z", (2025, 1)),
+        ("2024-12-31T23:00:00Z", (2025, 1)),
+        ("2024-12-31T08:00:00Z", (2024, 12)),
+        ("2025-01-15", (2025, 1)),
+    ],
+)
+def test_a_billing_month_begins_at_midnight_somewhere(start, month):
+    assert month_of(start) == datetime.date(*month, 1)
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "says"),
+    [
+        ("2025-01-01T00:00:00Z", "2025-02-01T00:00:00Z", []),
+        ("2025-01-01", "2025-01-31", ["last day of the month"]),
+        ("2025-01-01T08:00:00Z", "2025-01-31T08:00:00Z", ["Pacific", "last day of the month"]),
+        ("2025-07-01T07:00:00Z", "2025-07-31T07:00:00Z", ["Pacific", "last day of the month"]),
+        ("2025-07-01T07:00:00Z", "2025-08-01T07:00:00Z", ["Pacific"]),
+        ("2024-12-31T16:00:00Z", "2025-01-31T16:00:00Z", ["east of UTC"]),
+        ("2025-01-15T00:00:00Z", "2025-02-15T00:00:00Z", ["not calendar months"]),
+        ("2024-08-01T00:00Z", "2024-08-31T23:59:59.999Z", ["last second"]),
+        ("2025-01-01", "", []),
+        ("", "", []),
+    ],
+)
+def test_the_rule_by_which_a_billing_period_is_taken_is_named(start, end, says):
+    rule = period_rule(start, end)
+    assert all(word in rule for word in says)
+    assert rule.count(".") == len(says)
+
+
+@pytest.mark.parametrize(
     ("text", "pairs"),
     [
         ('{"a": "b"}', {"a": "b"}),
@@ -143,6 +204,33 @@ def test_tags_of_every_kind_are_read(text, pairs):
 @pytest.mark.parametrize("text", ["pi=ada", "[1, 2]", '"x"', '{"a": ', "[" * 100_000])
 def test_unreadable_tags_are_a_problem_and_not_an_error(text):
     assert tags_of(text).problem
+
+
+@pytest.mark.parametrize(
+    ("text", "pairs"),
+    [
+        ('[{"key": "pi", "value": "ada"}, {"key": "org", "value": "x"}]', {"pi": "ada", "org": "x"}),
+        ('[{"Key": "pi", "Value": "ada", "inherited": false}]', {"pi": "ada"}),
+        ('{"pi": "ada", "pi": "ada"}', {"pi": "ada"}),
+        ("[]", {}),
+    ],
+)
+def test_tags_as_lists_of_keys_and_values_are_read(text, pairs):
+    tags = tags_of(text)
+    assert (tags.pairs, tags.problem) == (pairs, "")
+    assert tags.canonical == tags_of(json.dumps(pairs)).canonical
+
+
+@pytest.mark.parametrize(
+    "text", ['{"pi": "ada", "pi": "bob"}', '[{"key": "pi", "value": "ada"}, {"key": "pi", "value": "bob"}]']
+)
+def test_a_tag_key_with_two_values_is_flagged_and_neither_is_taken(text):
+    tags = tags_of(text)
+    assert (tags.pairs, tags.problem) == ({}, "The tag “pi” holds more than one value.")
+
+
+def test_half_a_character_in_tags_is_a_problem_and_not_an_error():
+    assert tags_of('{"a": "\\ud800"}').problem
 
 
 def test_tags_compare_in_any_order():
@@ -163,6 +251,10 @@ def test_texts_lose_blanks_and_null_tokens_and_keep_zeros():
 
 def test_enumerations_and_currencies_come_in_one_case():
     assert (category_of("usage"), category_of("Usage"), currency_of("usd")) == ("Usage", "Usage", "USD")
+    for text in ("Usage-based", "usage-based", "USAGE_BASED", "Usage-Based", "usage based"):
+        assert category_of(text) == "Usage-Based"
+    assert (category_of("one-time"), category_of("correction")) == ("One-Time", "Correction")
+    assert (category_of("On-Demand"), category_of("something new")) == ("On-Demand", "Something new")
     with pytest.raises(BadValue, match="three letters"):
         currency_of("Dollar")
 
