@@ -15,10 +15,11 @@ from django.utils import timezone
 
 from .audit import Actor
 from .errors import BillingError
-from .ingestion import ImportRefused, ingest, period_in_name
+from .ingestion import ImportRefused, ingest
 from .locks import held
 from .models import Source
 from .progress import Progress, unwatched
+from .readers import FileError, open_delivery
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +28,8 @@ LOCK = ".openchargeback.lock"
 # Endings under which programs write what is not whole yet.
 UNFINISHED = (".part", ".partial", ".tmp", ".temp", ".filepart", ".crdownload", ".download", ".swp", "~")
 SETTLE = datetime.timedelta(seconds=60)
+# What a manifest names may take so long to arrive; after that the delivery is refused, naming what is missing.
+PATIENCE = datetime.timedelta(hours=24)
 
 
 class NoInbox(BillingError):
@@ -174,16 +177,31 @@ class _Clock:
     def __init__(self, lock: Path, settle: datetime.timedelta) -> None:
         # A share's clock may differ from ours; what we touch there now bears its time.
         os.utime(lock)
-        self.before = lock.stat().st_ctime - settle.total_seconds()
+        self.now = lock.stat().st_ctime
+        self.before = self.now - settle.total_seconds()
 
     def __call__(self, delivery: Delivery) -> bool:
         if any(each.name.casefold().endswith(UNFINISHED) for each in (delivery.path, *delivery.files)):
             return False
         # ctime moves with every write, and unlike mtime no copying program sets it back.
         try:
-            return all(each.stat().st_ctime <= self.before for each in (delivery.path, *delivery.files))
+            last = max(each.stat().st_ctime for each in (delivery.path, *delivery.files))
         except FileNotFoundError:
             return False
+        if last > self.before:
+            return False
+        return self.now - last > PATIENCE.total_seconds() or not _lacks_files(delivery)
+
+
+def _lacks_files(delivery: Delivery) -> bool:
+    """Tell whether a folder with a manifest still lacks something of what it names."""
+    if not any("manifest" in each.name.casefold() for each in delivery.files if each != delivery.path):
+        return False
+    try:
+        open_delivery([delivery.path], [delivery.path.name])
+    except FileError:
+        return True
+    return False
 
 
 def _handle(delivery: Delivery, *, inbox: Path, actor: Actor, now: datetime.datetime, progress: Progress) -> Handled:
@@ -192,9 +210,10 @@ def _handle(delivery: Delivery, *, inbox: Path, actor: Actor, now: datetime.date
     outcome = DONE
     try:
         result = ingest(
-            paths=delivery.files,
+            paths=[delivery.path],
             source=delivery.source or _source_of_folder(delivery),
-            period=period_in_name(delivery.path.name),
+            # A manifest by itself must not fetch what lies beside it and is a delivery of its own.
+            beside=delivery.path.is_dir(),
             actor=actor,
             now=timezone.now(),
             progress=progress,

@@ -100,6 +100,43 @@ def test_a_folder_is_one_delivery_and_may_name_its_source(folder):
     assert not (folder / "aws_2025-01").exists()
 
 
+def test_a_folder_waits_for_what_its_manifest_names(folder):
+    build.a_source("azure")
+    export = folder / "azure_2025-01"
+    export.mkdir()
+    a_file(export, [a_row("1")], "part_0.csv")
+    blobs = [{"blobName": "exports/part_0.csv"}, {"blobName": "exports/part_1.csv"}]
+    (export / "manifest.json").write_text(json.dumps({"blobCount": 2, "blobs": blobs}))
+    assert looked(folder).waiting == ["azure_2025-01"]
+    a_file(export, [a_row("2", ResourceId="i-2")], "part_1.csv")
+    taken = looked(folder)
+    assert [each.outcome for each in taken.handled] == ["done"], taken.as_text()
+    assert Import.objects.get().rows == 2
+
+
+def test_what_a_manifest_names_and_does_not_come_is_refused_after_a_day(folder, monkeypatch):
+    build.a_source("azure")
+    export = folder / "azure_2025-01"
+    export.mkdir()
+    (export / "manifest.json").write_text(json.dumps({"blobCount": 1, "blobs": [{"blobName": "part_0.csv"}]}))
+    monkeypatch.setattr(inbox, "PATIENCE", -datetime.timedelta(seconds=1))
+    (failed,) = looked(folder).handled
+    assert failed.outcome == "failed"
+    assert "part_0.csv" in failed.text
+
+
+def test_a_manifest_by_itself_takes_nothing_that_lies_beside_it(folder):
+    build.a_source("azure")
+    a_file(folder, [a_row("1")], "azure_2025-01.csv")
+    (folder / "manifest.json").write_text(json.dumps({"blobCount": 1, "blobs": [{"blobName": "azure_2025-01.csv"}]}))
+    taken = looked(folder)
+    assert {each.name: each.outcome for each in taken.handled} == {
+        "azure_2025-01.csv": "done",
+        "manifest.json": "failed",
+    }
+    assert Charge.objects.count() == 1
+
+
 def test_files_in_a_folder_named_after_a_source_are_of_that_source(folder):
     source = build.a_source("hpc")
     (folder / "hpc").mkdir()
