@@ -215,7 +215,7 @@ def test_an_unknown_format_is_refused_with_those_that_exist():
 
 
 def test_a_missing_file_is_an_error(tmp_path):
-    with pytest.raises(CommandError, match="no file") as refused:
+    with pytest.raises(CommandError, match="no such file") as refused:
         command("ingest", tmp_path / "aws_2025-01.csv")
     assert refused.value.returncode == 1
     assert not Charge.objects.exists()
