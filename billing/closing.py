@@ -259,7 +259,7 @@ def figures() -> list[PeriodFigures]:
         of[pk].billed[currency] = billed
         of[pk].billed[home] -= billed
         of[pk].foreign += charges
-    due = PayerLine.objects.filter(kind=PayerLine.Kind.CHARGE).order_by().values_list("period")
+    due = PayerLine.objects.filter(kind__in=PayerLine.CHARGED).order_by().values_list("period")
     for pk, charged in due.annotate(due=Sum("charged")):
         of[pk].due = charged
     for each in of.values():

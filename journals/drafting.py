@@ -72,9 +72,16 @@ def lines_of(pairs: Iterable[Pair], journal: Journal, policy: Policy) -> Iterato
             )
 
 
-def described(*, reference: str, project_code: str, source: Source, service_name: str, kind: str) -> str:
-    """Return what the ledger prints of a payer line: the statement's reference, project and service."""
+def described(
+    *, reference: str, project_code: str, source: Source, service_name: str, kind: str, for_month: str = ""
+) -> str:
+    """Return what the ledger prints of a payer line: the statement's reference, project and service.
+
+    A late change names the month it corrects.
+    """
     told = "" if kind == PayerLine.Kind.CHARGE else f"({PayerLine.Kind(kind).label.lower()})"
+    if kind == PayerLine.Kind.LATE:
+        told = f"(late change for {for_month})"
     parts = (reference, project_code, source.label, service_name, told)
     return " ".join(" ".join(part for part in parts if part).split())[:254]
 
@@ -197,6 +204,7 @@ def _charged(period: BillingPeriod, lines: Iterable[PayerLine]) -> Iterator[Pair
                 source=source,
                 service_name=line.service_name,
                 kind=line.kind,
+                for_month=months[line.for_period_id],
             ),
             kind=line.kind,
             for_month=months[line.for_period_id],

@@ -250,8 +250,8 @@ class _Sheet:
         details = [line.source if line.service else ""]
         if line.natural_account:
             details.append(f"account {line.natural_account}")
-        if line.for_month:
-            details.append(f"for {line.for_month}")
+        if line.for_what:
+            details.append(line.for_what)
         if line.is_showback:
             details.append("not charged to the ledger")
         detail = " · ".join(part for part in details if part)

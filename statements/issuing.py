@@ -46,7 +46,7 @@ DRAWN_AT_ONCE = 100
 MOST_RESOURCES = 2_000
 
 # What PIs are charged: the center's own lines (absorbed, funded subsidies) are on no statement.
-STATED = (PayerLine.Kind.CHARGE,)
+STATED = PayerLine.CHARGED
 
 # Printed, but no reason for a new revision by themselves.
 NOT_IN_DIGEST = ("replaces", "issued_on", "portal_url")
@@ -270,6 +270,7 @@ def document_of(statement: Statement) -> StatementDocument:
                 charge_count=line.charge_count,
                 resources=tuple(_resource(each) for each in line.resources),
                 for_month=line.for_month if line.for_month != month else "",
+                is_late=line.kind == PayerLine.Kind.LATE,
                 is_showback=line.source_name in showback,
             )
         )

@@ -193,6 +193,8 @@ class Verb:
     form: type[forms.Form] | Callable[..., forms.Form] = forms.Form
     offered: Callable[[Any], bool] = lambda subject: True
     missing: Callable[[Any], Sequence[Any]] | None = None
+    # A template that shows more of the object (`original`) below the question.
+    details: str = ""
     is_dangerous: bool = False
     is_primary: bool = False
 
@@ -279,6 +281,7 @@ class VerbsMixin(admin.ModelAdmin):
             "original": subject,
             "form": form,
             "question": verb.question_for(subject),
+            "details": verb.details,
             "missing": verb.missing(subject) if verb.missing else (),
             "button": verb.button or verb.label.rstrip("…"),
             "is_dangerous": verb.is_dangerous,

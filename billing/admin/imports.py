@@ -18,8 +18,8 @@ from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils import timezone
 
-from .. import ingestion, jobs
-from ..models import Flag, Import, ImportTotal, Job, Source
+from .. import ingestion, jobs, late
+from ..models import BillingPeriod, Flag, Import, ImportTotal, Job, Source
 from ..money import plain
 from .base import (
     FrozenAdmin,
@@ -135,6 +135,41 @@ def withdraw(request: HttpRequest, imported: Import, data: dict[str, Any]) -> st
     )
 
 
+class BookForm(forms.Form):
+    into = forms.ModelChoiceField(
+        BillingPeriod.objects.none(),
+        label="Month that bears it",
+        empty_label=None,
+        help_text="An open month: its statements and journal show the late changes, with the month they correct.",
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        field = self.fields["into"]
+        assert isinstance(field, forms.ModelChoiceField)
+        field.queryset = BillingPeriod.objects.taking_changes().order_by("-month")
+
+
+class DismissForm(forms.Form):
+    reason = forms.CharField(widget=forms.Textarea(attrs={"rows": 3}), help_text="Kept with the import.")
+
+
+def book(request: HttpRequest, imported: Import, data: dict[str, Any]) -> str:
+    done = ingestion.book(imported=imported, into=data["into"], actor=actor_of(request), now=timezone.now())
+    return done.as_text().split("\n")[0] + (f" {done.held:,} new rows are held for review." if done.held else "")
+
+
+def dismiss(request: HttpRequest, imported: Import, data: dict[str, Any]) -> str:
+    late.dismiss(imported=imported, reason=data["reason"], actor=actor_of(request), now=timezone.now())
+    return f"Import {imported.pk} is dismissed: nothing of it is booked."
+
+
+def none_open(imported: Import) -> list[str]:
+    if BillingPeriod.objects.taking_changes().exists():
+        return []
+    return ["No month takes changes. Open one under Billing periods."]
+
+
 def totals_table(imported: Import) -> list[dict[str, str]]:
     """Return a row per currency and cost column: the files' exact total, what is stored, the rounding."""
     rows = []
@@ -169,13 +204,42 @@ class ImportAdmin(FrozenAdmin):
         "created_by_name",
     )
     list_filter = ("state", "source", period_filter("scope_totals__period"))
-    list_select_related = ("source",)
+    list_select_related = ("source", "booked_in")
     search_fields = ("name", "files__sha256")
     sortable_by = ("number", "created_at")
     fields = ()
     change_form_template = "admin/billing/import/change_form.html"
     change_list_template = "admin/billing/import/change_list.html"
     verbs = (
+        Verb(
+            name="book",
+            label="Book late changes…",
+            button="Book late changes",
+            permission="billing.book_import",
+            run=book,
+            form=BookForm,
+            offered=lambda imported: imported.state == State.DEFERRED,
+            missing=none_open,
+            question=lambda imported: (
+                f"What import {imported.pk} changes is booked as late changes, to the payers charged then. "
+                "The charges of the closed month stay as they are."
+            ),
+            details="admin/billing/import/original_difference.html",
+            is_primary=True,
+        ),
+        Verb(
+            name="dismiss",
+            label="Dismiss…",
+            button="Dismiss delivery",
+            permission="billing.book_import",
+            run=dismiss,
+            form=DismissForm,
+            offered=lambda imported: imported.state == State.DEFERRED,
+            question="Nothing of it is booked, and the same files do not ask again. A later delivery is compared "
+            "with what was charged.",
+            details="admin/billing/import/original_difference.html",
+            is_dangerous=True,
+        ),
         Verb(
             name="withdraw",
             label="Withdraw…",

@@ -12,7 +12,7 @@ from .base import FrozenAdmin, badge_column
 TONES = {Job.State.QUEUED: "info", Job.State.RUNNING: "busy", Job.State.DONE: "good", Job.State.FAILED: "bad"}
 
 # What a job's page says of its result, in the words people know; the rest is shown as it is.
-HIDDEN = ("paths", "message")
+HIDDEN = ("paths", "message", "difference", "deferred")
 
 
 def facts_of(values: dict[str, Any] | None) -> list[tuple[str, Any]]:
@@ -92,6 +92,8 @@ class JobAdmin(FrozenAdmin):
                 "asked": facts_of(job.arguments),
                 "errors_found": [error for error in result.get("errors", []) if isinstance(error, dict)],
                 "import_id": result.get("import"),
+                "difference": result.get("difference") or {},
+                "deferred": result.get("deferred") or {},
                 "tone": TONES.get(Job.State(job.state), ""),
             }
         return super().change_view(request, object_id, form_url, context | (extra_context or {}))

@@ -1,4 +1,4 @@
-"""manage.py imports: the deliveries, and taking one back."""
+"""manage.py imports: the deliveries, taking one back, and deciding about those that wait."""
 
 from typing import Any
 
@@ -6,29 +6,40 @@ from django.core.management.base import CommandError, CommandParser
 from django.utils import timezone
 
 from billing.commands import BillingCommand, period_named, subcommands, table
-from billing.ingestion import describe, withdraw
+from billing.differences import lines_of
+from billing.ingestion import book, describe, withdraw
+from billing.late import dismiss
 from billing.models import Import, Source
 
 
 class Command(BillingCommand):
-    help = "List deliveries, show one, or take one back."
+    help = "List deliveries, show one, take one back, or decide about one that waits for a closed month."
 
     def arguments(self, parser: CommandParser) -> None:
         verbs = subcommands(parser)
         listing = verbs.add_parser("list", help="the latest deliveries")
         listing.add_argument("-s", "--source", help="of this source only")
         listing.add_argument("-p", "--period", help="with rows of this period only")
+        listing.add_argument("--deferred", action="store_true", help="only those that wait for a decision")
         listing.add_argument("--limit", type=int, default=20, help="how many (default: 20)")
         showing = verbs.add_parser("show", help="one delivery, whole")
         showing.add_argument("number", type=int, metavar="N")
         withdrawing = verbs.add_parser("withdraw", help="take back the latest delivery of its source and periods")
         withdrawing.add_argument("number", type=int, metavar="N")
+        booking = verbs.add_parser("book", help="book a deferred delivery as late changes of an open month")
+        booking.add_argument("number", type=int, metavar="N")
+        booking.add_argument("--to", required=True, metavar="MONTH", help="the month that bears it, such as 2025-03")
+        dismissing = verbs.add_parser("dismiss", help="decide that a deferred delivery is not going to be booked")
+        dismissing.add_argument("number", type=int, metavar="N")
+        dismissing.add_argument("--reason", required=True, help="why; it stays with the delivery")
 
     def run(self, **options: Any) -> None:
         getattr(self, f"run_{options.pop('verb')}")(**options)
 
-    def run_list(self, *, source: str | None, period: str | None, limit: int, **_: Any) -> None:
-        imports = Import.objects.select_related("source")
+    def run_list(self, *, source: str | None, period: str | None, deferred: bool, limit: int, **_: Any) -> None:
+        imports = Import.objects.select_related("source", "booked_in")
+        if deferred:
+            imports = imports.filter(state=Import.State.DEFERRED)
         if source:
             imports = imports.filter(source=Source.objects.named(source))
         if period:
@@ -39,7 +50,7 @@ class Command(BillingCommand):
                 str(each.pk),
                 timezone.localtime(each.created_at).strftime("%Y-%m-%d %H:%M"),
                 each.source.name if each.source else "?",
-                each.get_state_display(),
+                state_of(each),
                 f"{each.rows:,}",
                 f"{each.flagged:,}",
                 each.name,
@@ -47,16 +58,19 @@ class Command(BillingCommand):
             for each in found
         ]
         headings = ["import", "when", "source", "state", "rows", "flagged", "files"]
-        self.report(
-            {"imports": [as_data(each) for each in found]},
-            table(rows, headings, right={0, 4, 5}) if rows else "No deliveries yet: manage.py ingest FILE.",
-        )
+        text = table(rows, headings, right={0, 4, 5}) if rows else "No deliveries yet: manage.py ingest FILE."
+        if deferred and not rows:
+            text = "No delivery waits for a decision."
+        elif any(each.state == Import.State.DEFERRED for each in found):
+            text += "\nDeferred: manage.py imports show N, then imports book N --to MONTH or dismiss N --reason WHY."
+        self.report({"imports": [as_data(each) for each in found]}, text)
 
     def run_show(self, *, number: int, **_: Any) -> None:
         each = import_numbered(number)
         data = as_data(each)
         width = max(len(key) for key in data)
-        lines = [f"{key.ljust(width)}  {value}" for key, value in data.items() if key != "errors"]
+        lines = [f"{key.ljust(width)}  {value}" for key, value in data.items() if key not in ("errors", "difference")]
+        lines += lines_of(each.difference)
         lines += [describe(error) for error in each.errors]
         self.report(data, "\n".join(lines))
 
@@ -67,11 +81,48 @@ class Command(BillingCommand):
             f"Import {number} taken back: {result.withdrawn:,} charges withdrawn, {result.revived:,} revived.",
         )
 
+    def run_book(self, *, number: int, to: str, **_: Any) -> None:
+        result = book(
+            imported=import_numbered(number),
+            into=period_named(to),
+            actor=self.actor,
+            now=self.now,
+            progress=self.progress,
+        )
+        self.report(
+            {
+                "import": number,
+                "booked_in": result.into,
+                "periods": list(result.periods),
+                "charged": result.charged,
+                "taken_back": result.taken_back,
+                "held": result.held,
+                "difference": result.difference,
+            },
+            result.as_text(),
+        )
+
+    def run_dismiss(self, *, number: int, reason: str, **_: Any) -> None:
+        result = dismiss(imported=import_numbered(number), reason=reason, actor=self.actor, now=self.now)
+        self.report(
+            {"import": number, "state": Import.State.DISMISSED.value, "reason": result.reason},
+            f"Import {number} is dismissed: nothing of it is booked.",
+        )
+
+
+def state_of(each: Import) -> str:
+    """Say what became of a delivery, in a word or two."""
+    if each.state == Import.State.DEFERRED:
+        return "Deferred"
+    if each.booked_in and each.state == Import.State.APPLIED:
+        return f"Booked in {each.booked_in}"
+    return each.get_state_display()
+
 
 def import_numbered(number: int) -> Import:
     """Return an import by its number; raise CommandError where there is none."""
     try:
-        return Import.objects.select_related("source").get(pk=number)
+        return Import.objects.select_related("source", "booked_in").get(pk=number)
     except Import.DoesNotExist:
         raise CommandError(f"There is no import {number}. See manage.py imports list.") from None
 
@@ -96,5 +147,10 @@ def as_data(each: Import) -> dict[str, Any]:
         "flags": each.flags,
         "totals": each.totals,
         "stored": each.stored,
+        "difference": each.difference,
+        "rest_of": each.rest_of_id,
+        "booked_in": str(each.booked_in) if each.booked_in else None,
+        "superseded_by": each.superseded_by_id,
+        "reason": each.reason,
         "errors": each.errors,
     }
