@@ -10,7 +10,7 @@ from .batches import Batch, UnreadableFile
 from .columns import recognized, require_focus
 from .delivery import Part
 from .kinds import Kind
-from .parquet_file import _check_contents, _check_types, _Column, _damaged, _dictionary_leaves, _opened
+from .parquet_file import _check_types, _Column, _contents, _damaged, _dictionary_leaves, _opened
 from .reading import read
 
 # Rows in a piece of text, and of parquet, whose texts are numbers of a dictionary.
@@ -61,23 +61,23 @@ def read_columns(part: Part, *, has_period: bool = False) -> Iterator[Piece]:
 
 
 def _parquet(part: Part, *, has_period: bool) -> Iterator[Piece]:
+    size = part.path.stat().st_size
+    contents = _contents(part.path, size)
     file = _opened(part.path, None)
     try:
         schema, metadata = file.schema_arrow, file.metadata
         headings = list(schema.names)
         positions = recognized(headings)
         require_focus(headings, positions, has_period=has_period)
-        size = part.path.stat().st_size
-        _check_contents(metadata, size)
         wanted = {name: headings[position] for name, position in positions.items()}
         _check_types(schema, wanted)
-        if metadata.num_rows == 0 and part.expected_rows != 0 and not part.manifest:
+        if contents.rows == 0 and part.expected_rows != 0 and not part.manifest:
             raise UnreadableFile("The file has columns and no rows.")
         file = _opened(part.path, _dictionary_leaves(metadata, set(wanted.values())))
         texts = {name: _Column(name) for name in wanted}
         row = 0
-        for group in range(metadata.num_row_groups):
-            if not metadata.row_group(group).num_rows:
+        for group, of_group in enumerate(contents.groups):
+            if not of_group.rows:
                 continue
             pieces = file.iter_batches(
                 batch_size=PARQUET_ROWS, row_groups=[group], columns=list(wanted.values()), use_threads=True
@@ -101,7 +101,7 @@ def _parquet(part: Part, *, has_period: bool) -> Iterator[Piece]:
                         columns[name] = _dictionary(texts[name], array)
                 lines = range(row + 1, row + piece.num_rows + 1)
                 row += piece.num_rows
-                yield Piece(lines, columns, size * row // metadata.num_rows)
+                yield Piece(lines, columns, size * row // contents.rows)
         if part.expected_rows is not None and row != part.expected_rows:
             raise UnreadableFile(
                 f"{part.manifest or 'The manifest'} says the file has {part.expected_rows:,} rows, and it has "

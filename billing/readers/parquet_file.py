@@ -1,6 +1,7 @@
 """FOCUS as parquet: every physical type that providers write, as the texts that CSV would have held."""
 
 import datetime
+import io
 import json
 from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal
@@ -15,6 +16,7 @@ import pyarrow.parquet as pq
 
 from .batches import BATCH_ROWS, Batch, UnreadableFile
 from .columns import AMOUNTS, DECIMALS, TIMES, recognized, require_focus
+from .parquet_footer import BadFooter, Contents, Group, read_footer
 from .streams import GIB, MAX_RATIO, MIB, SMALL_ENOUGH
 
 # Rows decoded at once, fewer where they are long; they leave in batches of the usual size.
@@ -60,15 +62,17 @@ def read_parquet(
 def _batches(
     source: Path | BinaryIO, *, size: int, has_period: bool, batch_rows: int, may_be_empty: bool
 ) -> Iterator[Batch]:
+    contents = _contents(source, size)
     file = _opened(source, None)
     try:
         schema = file.schema_arrow
         metadata = file.metadata
+        if (metadata.num_rows, metadata.num_row_groups) != (contents.rows, len(contents.groups)):
+            raise UnreadableFile(DAMAGED)
         headings = list(schema.names)
         positions = recognized(headings)
         require_focus(headings, positions, has_period=has_period)
-        _check_contents(metadata, size)
-        if metadata.num_rows == 0:
+        if contents.rows == 0:
             if may_be_empty:
                 return
             raise UnreadableFile("The file has columns and no rows.")
@@ -79,19 +83,19 @@ def _batches(
         file = _opened(source, _dictionary_leaves(metadata, set(wanted.values())))
         columns = {name: _Column(name) for name in wanted}
         row = 0
-        for group in range(metadata.num_row_groups):
-            for decoded in _decoded(file, metadata, group, list(wanted.values())):
+        for number, group in enumerate(contents.groups):
+            for decoded in _decoded(file, number, group, list(wanted.values())):
                 texts = {name: columns[name].texts(decoded.column(heading)) for name, heading in wanted.items()}
                 for start in range(0, decoded.num_rows, batch_rows):
                     end = min(start + batch_rows, decoded.num_rows)
                     yield Batch(
                         lines=range(row + start + 1, row + end + 1),
                         columns={name: objects[start:end].tolist() for name, objects in texts.items()},
-                        bytes_read=size * (row + end) // metadata.num_rows,
+                        bytes_read=size * (row + end) // contents.rows,
                     )
                 row += decoded.num_rows
-        if row != metadata.num_rows:
-            raise UnreadableFile(f"The file says it has {metadata.num_rows:,} rows and has {row:,}. {DAMAGED}")
+        if row != contents.rows:
+            raise UnreadableFile(f"The file says it has {contents.rows:,} rows and has {row:,}. {DAMAGED}")
     finally:
         file.close()
 
@@ -125,28 +129,32 @@ def _damaged(error: Exception) -> UnreadableFile:
     return UnreadableFile(DAMAGED)
 
 
-def _check_contents(metadata: pq.FileMetaData, size: int) -> None:
-    """Refuse a table of contents that no export of costs has, before anything is decoded by it."""
-    if metadata.num_rows < 0 or metadata.num_rows > max(FEW_ROWS, MAX_ROWS_PER_BYTE * size):
-        raise UnreadableFile(f"The file of {size:,} bytes says it has {metadata.num_rows:,} rows. {DAMAGED}")
-    total = 0
-    for group in range(metadata.num_row_groups):
-        row_group = metadata.row_group(group)
-        total += row_group.num_rows
-        if row_group.num_rows < 0:
-            raise UnreadableFile(DAMAGED)
-        for number in range(row_group.num_columns):
-            column = row_group.column(number)
-            packed, unpacked = column.total_compressed_size, column.total_uncompressed_size
-            if min(packed, unpacked) < 0 or packed > size:
-                raise UnreadableFile(DAMAGED)
-            if unpacked > MAX_CHUNK or (unpacked > SMALL_ENOUGH and unpacked > MAX_RATIO * max(packed, 1)):
+def _contents(source: Path | BinaryIO, size: int) -> Contents:
+    """Return what the file says is in it; refuse what no export of costs has, before anything is decoded by it."""
+    try:
+        if isinstance(source, Path):
+            with source.open("rb") as binary:
+                contents = read_footer(binary, binary.seek(0, io.SEEK_END))
+        else:
+            contents = read_footer(source, source.seek(0, io.SEEK_END))
+    except FileNotFoundError:
+        raise UnreadableFile("There is no such file.") from None
+    except (BadFooter, OSError) as error:
+        raise UnreadableFile(DAMAGED) from error
+    if contents.rows > max(FEW_ROWS, MAX_ROWS_PER_BYTE * size):
+        raise UnreadableFile(f"The file of {size:,} bytes says it has {contents.rows:,} rows. {DAMAGED}")
+    for number, group in enumerate(contents.groups, start=1):
+        for chunk in group.chunks:
+            if chunk.unpacked > MAX_CHUNK or (
+                chunk.unpacked > SMALL_ENOUGH and chunk.unpacked > MAX_RATIO * max(chunk.packed, 1)
+            ):
                 raise UnreadableFile(
-                    f"The column {column.path_in_schema} of row group {group + 1} unpacks to {unpacked:,} bytes "
-                    f"from {packed:,}. Export it in smaller row groups if it is real."
+                    f"The column {chunk.path} of row group {number} unpacks to {chunk.unpacked:,} bytes "
+                    f"from {chunk.packed:,}. Export it in smaller row groups if it is real."
                 )
-    if total != metadata.num_rows:
+    if sum(group.rows for group in contents.groups) != contents.rows:
         raise UnreadableFile(DAMAGED)
+    return contents
 
 
 def _check_types(schema: pa.Schema, wanted: dict[str, str]) -> None:
@@ -172,18 +180,13 @@ def _dictionary_leaves(metadata: pq.FileMetaData, headings: set[str]) -> list[st
     return [leaf.path for leaf in leaves if leaf.physical_type == "BYTE_ARRAY" and leaf.path.split(".")[0] in headings]
 
 
-def _decoded(file: pq.ParquetFile, metadata: pq.FileMetaData, group: int, headings: list[str]) -> Iterator[Any]:
+def _decoded(file: pq.ParquetFile, number: int, group: Group, headings: list[str]) -> Iterator[Any]:
     """Yield the rows of a row group as Arrow has them, as many at once as fit the memory meant for it."""
-    row_group = metadata.row_group(group)
-    if row_group.num_rows == 0:
+    if group.rows == 0:
         return
-    size = sum(
-        row_group.column(number).total_uncompressed_size
-        for number in range(row_group.num_columns)
-        if row_group.column(number).path_in_schema.split(".")[0] in headings
-    )
-    rows = max(1, min(DECODED_ROWS, DECODED_BYTES * row_group.num_rows // max(size, 1)))
-    for decoded in file.iter_batches(batch_size=rows, row_groups=[group], columns=headings, use_threads=False):
+    size = sum(chunk.unpacked for chunk in group.chunks if chunk.path.split(".")[0] in headings)
+    rows = max(1, min(DECODED_ROWS, DECODED_BYTES * group.rows // max(size, 1)))
+    for decoded in file.iter_batches(batch_size=rows, row_groups=[number], columns=headings, use_threads=False):
         if decoded.nbytes > MAX_DECODED:
             raise UnreadableFile(f"{decoded.num_rows:,} rows of the file unpack to more than {MAX_DECODED // GIB} GiB.")
         yield decoded

@@ -248,3 +248,22 @@ def test_a_damaged_file_raises_the_named_error_or_is_read(tmp_path, name, write,
     # Any other error, or none of the reader's own, breaks the test.
     with contextlib.suppress(FileError):
         all_rows(written(tmp_path / f"damaged-{name}", bytes(content)))
+
+
+@settings(
+    max_examples=150,
+    deadline=None,
+    phases=(Phase.explicit, Phase.reuse, Phase.generate),
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(changes=st.lists(st.tuples(st.integers(9, 3000), st.integers(0, 255)), min_size=1, max_size=3))
+def test_a_damaged_table_of_contents_of_a_parquet_file_is_named_and_ends_no_process(tmp_path, changes):
+    name, write = WRITERS[5]
+    if not (tmp_path / name).exists():
+        write(tmp_path / name, [sample_row(BilledCost=n / 7) for n in range(20)])
+    content = bytearray((tmp_path / name).read_bytes())
+    for back, byte in changes:
+        content[-back] = byte
+    # Arrow's bindings abort over some of them, if they are asked about a column chunk before it was checked.
+    with contextlib.suppress(FileError):
+        all_rows(written(tmp_path / "damaged.parquet", bytes(content)))
