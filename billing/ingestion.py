@@ -15,12 +15,13 @@ import numpy.typing as npt
 from django.db import connection, transaction
 from django.db.models import Count, Max, Q
 
-from . import audit, charging, closing, differences, late
+from . import audit, charging, closing, differences, late, working
 from .attribution import Attributor, folded_code, people_of, projects_of, reference_of
 from .audit import Actor
 from .converting import Converter, ScopeTotal, totals_by_currency
 from .errors import BillingError
 from .fields import to_units
+from .locks import FileLock
 from .matching import Matched, match
 from .models import (
     BillingPeriod,
@@ -43,14 +44,15 @@ from .readers.batches import MAX_PROBLEMS
 from .readers.columns import AMOUNTS
 from .rollup import Rollup
 from .staging import Stage, live_hashes
-from .storing import MAX_NAME, display_name, local_path, store
+from .storing import MAX_NAME, clear_incoming, display_name, local_path, store
 
 # A month in a file's name: 2025-01, 2025_01 or 202501; or a quarter: 2025-Q1.
 MONTH_IN_NAME = re.compile(r"(?<!\d)(20\d{2})[-_]?(0[1-9]|1[0-2])(?!\d)")
 QUARTER = re.compile(r"(?<!\d)(20\d{2})[-_]?[qQ]([1-4])(?!\d)")
 
-# An import that began this long ago and never ended was broken off.
+# An import that began this long ago and never ended was broken off, if nothing tells sooner.
 BROKEN_OFF_AFTER = datetime.timedelta(hours=12)
+BROKEN_OFF = "The program was stopped while it worked on this import; nothing of it was applied."
 
 # Ids handed to a temporary table at once.
 CHUNK = 20_000
@@ -380,8 +382,14 @@ class _Delivery:
 
     def bring_in(self, source: Source | None, period: str) -> IngestResult:
         """Store, read, check, match and apply."""
-        _close_broken_off(self.now)
-        imported = self._receive()
+        close_broken_off(actor=self.actor, now=self.now)
+        imported, mark = self._receive()
+        try:
+            return self._bring_in(imported, source, period)
+        finally:
+            working.end(mark)
+
+    def _bring_in(self, imported: Import, source: Source | None, period: str) -> IngestResult:
         try:
             self._settle(source, period)
             imported.source, imported.mode = self.source, self.source.delivery
@@ -506,7 +514,7 @@ class _Delivery:
 
     # Steps -------------------------------------------------------------------------------------
 
-    def _receive(self) -> Import:
+    def _receive(self) -> tuple[Import, FileLock]:
         with audit.gesture(actor=self.actor, now=self.now) as gesture:
             imported = Import.objects.create(
                 name=", ".join(self.names)[:254],
@@ -516,7 +524,9 @@ class _Delivery:
                 created_by_name=self.actor.name,
             )
             gesture.record("import.received", imported, after={"files": self.names})
-        return imported
+            # Nobody sees the import before the commit, so nobody takes it for one that was left.
+            mark = working.begin(imported.pk)
+        return imported, mark
 
     def _settle(self, source: Source | None, period: str) -> None:
         """Decide source, expected period and policy; raise FileError where they cannot be."""
@@ -1170,12 +1180,32 @@ def _write_old_and_new(first: int, count: int) -> None:
     Flag.objects.bulk_update(flags, ["detail"], batch_size=500)
 
 
-def _close_broken_off(now: datetime.datetime) -> None:
-    """Mark imports whose process died as failed; nothing of them was applied."""
-    message = "The program was stopped while it worked on this import; nothing of it was applied."
-    Import.objects.filter(
-        state__in=(Import.State.RECEIVED, Import.State.CHECKED), created_at__lt=now - BROKEN_OFF_AFTER
-    ).update(state=Import.State.FAILED, errors=[{"file": "", "line": None, "column": None, "message": message}])
+def close_broken_off(*, actor: Actor, now: datetime.datetime) -> int:
+    """Mark imports whose process is gone as failed, and return how many; nothing of them was applied.
+
+    Where an import leaves no trace of its process on this machine, half a day tells.
+    """
+    unfinished = Import.objects.filter(state__in=(Import.State.RECEIVED, Import.State.CHECKED))
+    gone = []
+    for imported in unfinished:
+        abandoned = working.was_abandoned(imported.pk)
+        if abandoned or (abandoned is None and imported.created_at < now - BROKEN_OFF_AFTER):
+            gone.append(imported.pk)
+    clear_incoming(now)
+    if not gone:
+        return 0
+    closed = 0
+    with audit.gesture(actor=actor, now=now) as gesture:
+        # It may have ended between the two looks.
+        for imported in unfinished.select_for_update().filter(pk__in=gone):
+            imported.state = Import.State.FAILED
+            imported.errors = [{"file": "", "line": None, "column": None, "message": BROKEN_OFF}]
+            imported.save()
+            gesture.record("import.failed", imported, note=BROKEN_OFF)
+            closed += 1
+    for number in gone:
+        working.forget(number)
+    return closed
 
 
 def _after_apply() -> None:

@@ -1,6 +1,8 @@
 """Files as received: kept once by their SHA-256, under a name made from it and never from theirs."""
 
+import contextlib
 import datetime
+import fcntl
 import hashlib
 import os
 import tempfile
@@ -17,6 +19,7 @@ from .progress import Progress, unwatched
 
 CHUNK = 1024 * 1024
 MAX_NAME = 254
+ABANDONED_AFTER = 3600
 
 
 def store(*, path: Path, now: datetime.datetime, progress: Progress = unwatched) -> StoredFile:
@@ -31,6 +34,7 @@ def store(*, path: Path, now: datetime.datetime, progress: Progress = unwatched)
     handle, temporary = tempfile.mkstemp(dir=incoming)
     try:
         copied = 0
+        fcntl.flock(handle, fcntl.LOCK_EX)
         with path.open("rb") as source, os.fdopen(handle, "wb") as copy:
             for chunk in chunks(source):
                 digest.update(chunk)
@@ -53,6 +57,19 @@ def store(*, path: Path, now: datetime.datetime, progress: Progress = unwatched)
         return stored
     finally:
         Path(temporary).unlink(missing_ok=True)
+
+
+def clear_incoming(now: datetime.datetime) -> None:
+    """Remove copies that a process left half-way: those that nobody has locked, and an hour old."""
+    incoming = Path(settings.MEDIA_ROOT) / "incoming"
+    if not incoming.is_dir():
+        return
+    for left in incoming.iterdir():
+        with contextlib.suppress(OSError), left.open("rb") as copy:
+            # A complete copy is unlocked for the moment in which it gets its name.
+            if now.timestamp() - left.stat().st_mtime > ABANDONED_AFTER:
+                fcntl.flock(copy, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                left.unlink()
 
 
 def local_path(stored: StoredFile) -> Path:
