@@ -9,9 +9,9 @@ from .locks import FileLock
 
 def begin(number: int) -> FileLock:
     """Mark an import as worked on, before anybody else can see it; `end` takes the mark away."""
-    folder = _folder()
-    folder.mkdir(mode=0o750, parents=True, exist_ok=True)
-    lock = FileLock(folder / str(number))
+    path = _mark_of(number)
+    path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+    lock = FileLock(path)
     lock.acquire()
     return lock
 
@@ -27,7 +27,7 @@ def was_abandoned(number: int) -> bool | None:
 
     It cannot where the mark is missing: the import is of another machine, or ends at this moment.
     """
-    path = _folder() / str(number)
+    path = _mark_of(number)
     if not path.exists():
         return None
     with FileLock(path) as lock:
@@ -36,8 +36,8 @@ def was_abandoned(number: int) -> bool | None:
 
 def forget(number: int) -> None:
     """Remove the mark that a dead process left."""
-    (_folder() / str(number)).unlink(missing_ok=True)
+    _mark_of(number).unlink(missing_ok=True)
 
 
-def _folder() -> Path:
-    return Path(settings.VAR_DIR) / "working"
+def _mark_of(number: int) -> Path:
+    return Path(settings.VAR_DIR) / "working" / f".{number}"
