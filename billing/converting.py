@@ -69,7 +69,8 @@ SEPARATOR = "\x1f"
 
 _ANY_DAY = datetime.datetime(2000, 1, 1, tzinfo=datetime.UTC)
 
-_CONVERT = {"ServiceName": name_of, "ChargeCategory": category_of, "ChargeClass": category_of}
+_ENUMERATIONS = ("ChargeCategory", "ChargeClass", "ChargeFrequency", "PricingCategory", "CommitmentDiscountStatus")
+_CONVERT = {"ServiceName": name_of} | dict.fromkeys(_ENUMERATIONS, category_of)
 
 
 @dataclass
