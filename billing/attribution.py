@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from django.db.models import Q
 
-from .conditions import LOOKS_AT, Conditions, column_holds, day_holds, tag_holds
+from .conditions import LOOKS_AT, Conditions, column_holds, day_holds, fits_any, names_at, tag_holds
 from .models import (
     AttributionRule,
     Charge,
@@ -257,10 +257,13 @@ class Attributor:
     def _bits(self, name: str, texts: tuple[str, ...]) -> int:
         """Return the rules that a condition on columns does not rule out."""
         patterns = [getattr(rule.conditions, name) for rule in self.rules]
+        given = tuple(pattern for pattern in patterns if pattern)
+        # Most resources are no rule's business, and there are many of them.
+        is_nobodys = not any(fits_any(given, text) for text in names_at(name, texts))
         return sum(
             1 << position
             for position, pattern in enumerate(patterns)
-            if not pattern or column_holds(name, pattern, texts)
+            if not pattern or (not is_nobodys and column_holds(name, pattern, texts))
         )
 
     def _bits_at(self, start: datetime.datetime) -> int:

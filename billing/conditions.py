@@ -44,8 +44,13 @@ def fits(pattern: str, text: str) -> bool:
 
     Takes time in proportion to pattern times text, whatever they are: no pattern can hang.
     """
+    return fits_any((pattern,), text)
+
+
+def fits_any(patterns: tuple[str, ...], text: str) -> bool:
+    """Tell whether a text fits one of several patterns, tried as one: that is quicker than one by one."""
     folded = text.strip().casefold()
-    return bool(folded) and _compiled(pattern).match(folded) is not None
+    return bool(folded) and _compiled(patterns).match(folded) is not None
 
 
 def names_at(condition: str, texts: tuple[str, ...]) -> tuple[str, ...]:
@@ -101,6 +106,6 @@ def holds(
 
 
 @lru_cache(maxsize=8192)
-def _compiled(pattern: str) -> re.Pattern[str]:
+def _compiled(patterns: tuple[str, ...]) -> re.Pattern[str]:
     # fnmatch makes each stretch between two stars an atomic group, so that there is nothing to go back to.
-    return re.compile(fnmatch.translate(pattern.strip().casefold()))
+    return re.compile("|".join(fnmatch.translate(pattern.strip().casefold()) for pattern in patterns))

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from billing.conditions import LOOKS_AT, Conditions, column_holds, fits, holds
+from billing.conditions import LOOKS_AT, Conditions, column_holds, fits, fits_any, holds
 
 DAY = datetime.date(2025, 1, 15)
 
@@ -43,6 +43,11 @@ def test_a_hostile_pattern_takes_no_time():
     begun = time.process_time()
     assert not fits("*a" * 120 + "b", "a" * 10_000)
     assert time.process_time() - begun < 5
+
+
+@given(patterns=st.lists(st.text(), min_size=1, max_size=5), text=st.text())
+def test_several_patterns_at_once_fit_what_one_of_them_fits(patterns, text):
+    assert fits_any(tuple(patterns), text) == any(fits(pattern, text) for pattern in patterns)
 
 
 @pytest.mark.parametrize(
