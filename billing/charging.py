@@ -181,6 +181,25 @@ def resources_of(period: BillingPeriod, lines: Collection[PayerLine]) -> dict[st
     return {key: _shares(wanted[key], resources) for key, resources in exact.items()}
 
 
+def missing_rates(period: BillingPeriod) -> str:
+    """Say which exchange rates the charges of a month wait for; empty for none.
+
+    A charge is converted with the rate of the month it was delivered for.
+    """
+    home = Policy.objects.current().currency
+    known = set(ExchangeRate.objects.values_list("period", "currency"))
+    wanted = (
+        Charge.objects.in_month(period)
+        .chargeable()
+        .exclude(currency=home)
+        .order_by()
+        .values_list("period", "period__month", "currency")
+        .distinct()
+    )
+    missing = {(month, currency) for period_id, month, currency in wanted if (period_id, currency) not in known}
+    return _rates_to_enter(missing, home) if missing else ""
+
+
 def payer_key(
     *,
     for_period: str,
@@ -531,11 +550,7 @@ class _Month:
             if group.currency != self.policy.currency and (group.for_period_id, group.currency) not in self.rates
         }
         if missing:
-            named = ", ".join(f"{currency} in {month_text(month)}" for month, currency in sorted(missing))
-            raise MissingRate(
-                f"There is no exchange rate for {named}. Enter under Exchange rates what one unit is worth in "
-                f"{self.policy.currency}."
-            )
+            raise MissingRate(_rates_to_enter(missing, self.policy.currency))
         for pk in sorted({group.split_id for group in groups if group.split_id}):
             if (whole := sum(self.split_shares[pk].values(), ZERO)) != HUNDRED:
                 raise BrokenSplit(f"The shares of split {pk} sum to {whole.normalize():f} percent, not to 100.")
@@ -629,6 +644,11 @@ def _in_storage_order(period: BillingPeriod) -> ChargeQuerySet:
         .alias(bearing=bearing)
         .filter(bearing=period.pk, pk__range=(found["first"], found["last"]))
     )
+
+
+def _rates_to_enter(missing: Collection[tuple[datetime.date, str]], home: str) -> str:
+    named = ", ".join(f"{currency} in {month_text(month)}" for month, currency in sorted(missing))
+    return f"There is no exchange rate for {named}. Enter under Exchange rates what one unit is worth in {home}."
 
 
 def _lines_of(month: _Month) -> list[PayerLine]:

@@ -216,7 +216,10 @@ def _money(period: BillingPeriod) -> tuple[list[Money], int, int]:
     totals: dict[str, dict[str, Decimal]] = defaultdict(lambda: {"billed": ZERO, "held": ZERO})
     charges = held = 0
     currencies = sorted(
-        ImportTotal.objects.filter(period=period, imported_in__state=Import.State.APPLIED)
+        # Late changes come with the totals of the month they correct.
+        ImportTotal.objects.filter(
+            Q(period=period) | Q(imported_in__booked_in=period), imported_in__state=Import.State.APPLIED
+        )
         .order_by()
         .values_list("currency", flat=True)
         .distinct()

@@ -13,7 +13,7 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import path
 from django.utils import timezone
 
-from .. import audit, funding
+from .. import audit, closing, funding
 from ..models import (
     Charge,
     ExchangeRate,
@@ -300,12 +300,14 @@ class ExchangeRateAdmin(BillingAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: ExchangeRate | None = None) -> bool:
         return not self._is_shut(obj) and super().has_delete_permission(request, obj)
 
-    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        if db_field.name == "period":
-            kwargs["queryset"] = db_field.related_model.objects.taking_changes()
-        return super().formfield_for_foreignkey(db_field, request, **kwargs)
+    def get_readonly_fields(self, request: HttpRequest, obj: ExchangeRate | None = None) -> tuple[str, ...]:
+        # Another month or currency is another rate.
+        return ("period", "currency") if obj else ()
 
     def save_model(self, request: HttpRequest, obj: ExchangeRate, form: Any, change: bool) -> None:
         obj.entered_by = actor_of(request).user
         obj.currency = obj.currency.upper()
+        if change:
+            # Held open for the rest of the gesture, so that no close comes between.
+            closing.require_open(obj.period)
         super().save_model(request, obj, form, change)

@@ -17,8 +17,8 @@ from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from .. import closing
-from ..models import BillingPeriod, Charge, ImportTotal
+from .. import charging, closing
+from ..models import BillingPeriod, Charge, ImportTotal, Policy
 from ..models.periods import month_text, parse_month
 from .attribution import REAPPLY, reapply_view
 from .base import (
@@ -93,7 +93,9 @@ def sums_of(periods: Sequence[BillingPeriod]) -> dict[int, Sums]:
     """Return the sums of several months; with one currency they never leave the covering index."""
     currencies: dict[int, set[str]] = defaultdict(set)
     seen = ImportTotal.objects.filter(period__in=periods).order_by().values_list("period_id", "currency").distinct()
-    for period_id, currency in seen:
+    # Late changes come with the totals of the month they correct.
+    booked = ImportTotal.objects.filter(imported_in__booked_in__in=periods).order_by()
+    for period_id, currency in [*seen, *booked.values_list("imported_in__booked_in", "currency").distinct()]:
         currencies[period_id].add(currency)
     simple = [period.pk for period in periods if len(currencies[period.pk]) == 1]
     mixed = [period.pk for period in periods if len(currencies[period.pk]) != 1]
@@ -186,6 +188,14 @@ def held_in(period: BillingPeriod) -> list[closing.Obstacle]:
         return []
     what = "1 charge is" if held == 1 else f"{held:,} charges are"
     return [closing.Obstacle(f"{what} held for review. Decide them first.", queue_url(period))]
+
+
+def rates_for(period: BillingPeriod, sums: Sums) -> list[closing.Obstacle]:
+    """Return the exchange rates that charging a month waits for, with the way to enter them."""
+    if set(sums.billed or ()) <= {Policy.objects.current().currency}:
+        return []
+    missing = charging.missing_rates(period)
+    return [closing.Obstacle(missing, reverse("admin:billing_exchangerate_add"))] if missing else []
 
 
 def obstacles(period: BillingPeriod) -> list[closing.Obstacle]:
@@ -344,6 +354,7 @@ class BillingPeriodAdmin(FrozenAdmin):
                 "sums": sums,
                 "queue_url": queue_url(period),
                 "missing": obstacles(period) if period.status == Status.CLOSED else held_in(period),
+                "rates": rates_for(period, sums),
                 "statement_number": period.statement_number,
             }
         return super().change_view(request, object_id, form_url, context | (extra_context or {}))

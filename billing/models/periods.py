@@ -2,12 +2,16 @@
 
 import datetime
 import re
+from collections.abc import Iterable
+from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import MinValueValidator
 from django.db import models
 from django.db.models import Q
+
+from ..errors import BillingError
 
 MONTH = re.compile(r"(\d{4})-(0[1-9]|1[0-2])")
 
@@ -136,8 +140,38 @@ class BillingPeriod(models.Model):
         return self.next_month - datetime.timedelta(days=1)
 
 
+class RateFrozen(BillingError):
+    """A rate was to change after its month was closed: it is part of what was charged."""
+
+
+class ExchangeRateQuerySet(models.QuerySet["ExchangeRate"]):
+    """Rates of closed months are neither changed nor deleted; one that is missing can still be added."""
+
+    def update(self, **fields: Any) -> int:
+        self._refuse_frozen()
+        return super().update(**fields)
+
+    def delete(self) -> tuple[int, dict[str, int]]:
+        self._refuse_frozen()
+        return super().delete()
+
+    def bulk_create(self, objs: Iterable["ExchangeRate"], *args: Any, **options: Any) -> list["ExchangeRate"]:
+        objs = list(objs)
+        if options.get("update_conflicts"):
+            self.model.objects.filter(period__in=[each.period_id for each in objs])._refuse_frozen()
+        return super().bulk_create(objs, *args, **options)
+
+    def _refuse_frozen(self) -> None:
+        shut = (BillingPeriod.Status.CLOSED, BillingPeriod.Status.FINALIZED)
+        if frozen := self.filter(period__status__in=shut).select_related("period").first():
+            frozen.require_open()
+
+
 class ExchangeRate(models.Model):
-    """What one unit of a foreign currency is worth in the institution's, for a month."""
+    """What one unit of a foreign currency is worth in the institution's, for a month.
+
+    Once the month is closed its rates stand: `RateFrozen` is raised for a change or a deletion.
+    """
 
     period = models.ForeignKey(BillingPeriod, on_delete=models.PROTECT, related_name="exchange_rates")
     currency = models.CharField(max_length=3)
@@ -145,6 +179,8 @@ class ExchangeRate(models.Model):
     entered_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, editable=False, on_delete=models.PROTECT
     )
+
+    objects = ExchangeRateQuerySet.as_manager()
 
     class Meta:
         ordering = ("-period__month", "currency")
@@ -161,3 +197,25 @@ class ExchangeRate(models.Model):
 
     def __str__(self) -> str:
         return f"{self.currency} {self.rate}"
+
+    def save(self, *args: Any, **options: Any) -> None:
+        # A rate that is missing can be entered late; one that was charged with stands.
+        stored = ExchangeRate.objects.select_related("period").filter(pk=self.pk).first() if self.pk else None
+        if stored:
+            stored.require_open()
+            if stored.period_id != self.period_id:
+                self.require_open()
+        super().save(*args, **options)
+
+    def delete(self, *args: Any, **options: Any) -> tuple[int, dict[str, int]]:
+        self.require_open()
+        return super().delete(*args, **options)
+
+    def require_open(self) -> None:
+        """Raise RateFrozen where the month takes no more changes."""
+        if not self.period.takes_changes:
+            raise RateFrozen(
+                f"The rate of {self.currency} in {self.period} stands: the period is "
+                f"{self.period.get_status_display().lower()}, and charges were converted with it. Reopen the period, "
+                "or correct the charges in an open month."
+            )
