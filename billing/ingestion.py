@@ -1083,12 +1083,14 @@ def run_job(
 ) -> dict[str, Any]:
     """Import what was uploaded, as a background job; the copies that the upload left are removed after it.
 
-    `arguments`: paths and names of the files, source (a name, or "" to guess), period, dry_run, replace.
+    `arguments`: the ids of stored files, or for a dry run paths of copies; names, source (a name, or "" to
+    guess), period, dry_run, replace.
     """
-    paths = [Path(path) for path in arguments["paths"]]
+    stored = StoredFile.objects.in_bulk(arguments.get("files", []))
+    paths = [Path(path) for path in arguments.get("paths", [])]
     try:
         result = ingest(
-            paths=paths,
+            paths=[*(local_path(stored[number]) for number in arguments.get("files", [])), *paths],
             names=arguments["names"],
             source=Source.objects.named(arguments["source"]) if arguments.get("source") else None,
             period=arguments.get("period", ""),

@@ -6,7 +6,7 @@ import fcntl
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePath
 from typing import BinaryIO
 
@@ -23,24 +23,32 @@ ABANDONED_AFTER = 3600
 
 
 def store(*, path: Path, now: datetime.datetime, progress: Progress = unwatched) -> StoredFile:
-    """Keep a copy of a file, by its hash; a file that is there already is not kept twice.
+    """Keep a copy of a file, by its hash; a file that is there already is not kept twice."""
+    if stored := _kept_at(path):
+        return stored
+    size = path.stat().st_size
+    with path.open("rb") as source:
+        return store_chunks(chunks(source), now=now, progress=lambda done, *_: progress(done, size, "Storing"))
+
+
+def store_chunks(content: Iterable[bytes], *, now: datetime.datetime, progress: Progress = unwatched) -> StoredFile:
+    """Keep what comes as a stream, by its hash, which is taken while it is written.
 
     The copy is complete before it gets its name, so that a crash leaves no half file under a hash.
     """
     incoming = Path(settings.MEDIA_ROOT) / "incoming"
     incoming.mkdir(mode=0o750, parents=True, exist_ok=True)
-    size = path.stat().st_size
     digest = hashlib.sha256()
     handle, temporary = tempfile.mkstemp(dir=incoming)
     try:
         copied = 0
         fcntl.flock(handle, fcntl.LOCK_EX)
-        with path.open("rb") as source, os.fdopen(handle, "wb") as copy:
-            for chunk in chunks(source):
+        with os.fdopen(handle, "wb") as copy:
+            for chunk in content:
                 digest.update(chunk)
                 copy.write(chunk)
                 copied += len(chunk)
-                progress(copied, size, "Storing")
+                progress(copied, 0, "Storing")
             copy.flush()
             os.fsync(copy.fileno())
         sha256 = digest.hexdigest()
@@ -57,6 +65,13 @@ def store(*, path: Path, now: datetime.datetime, progress: Progress = unwatched)
         return stored
     finally:
         Path(temporary).unlink(missing_ok=True)
+
+
+def _kept_at(path: Path) -> StoredFile | None:
+    """Return the stored file that lies at a path: its name is its hash."""
+    if path.parent.parent != Path(default_storage.path("received")):
+        return None
+    return StoredFile.objects.filter(sha256=path.name).first()
 
 
 def clear_incoming(now: datetime.datetime) -> None:

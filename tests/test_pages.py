@@ -1,6 +1,7 @@
 """Every page of the admin, opened as every role: its status, its queries, its Content-Security-Policy."""
 
 import datetime
+import hashlib
 import re
 from decimal import Decimal
 from html.parser import HTMLParser
@@ -14,6 +15,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
+from billing import jobs
 from billing.models import (
     AttributionRule,
     AuditEvent,
@@ -28,6 +30,7 @@ from billing.models import (
     Policy,
     Project,
     Source,
+    StoredFile,
     User,
 )
 from tests import build
@@ -321,6 +324,30 @@ def test_an_upload_is_kept_under_a_name_of_ours_and_waits_as_a_job(client, cast,
     kept = sorted(path for path in incoming.rglob("*") if path.is_file())
     assert [str(path) for path in kept] == job.arguments["paths"]
     assert [path.read_bytes() for path in kept] == [b"a,b\n1,2\n", b"c\n"]
+
+
+def test_an_upload_is_stored_by_its_hash_and_imported_from_there(client, cast, settings):
+    client.force_login(cast.reviewer)
+    build.a_source("aws")
+    content = b"BilledCost,BillingPeriodStart,ChargePeriodStart\n1.5,2025-01-01,2025-01-02\n"
+    response = client.post(
+        reverse("admin:billing_import_upload"),
+        {"files": SimpleUploadedFile("aws_2025-01.csv", content)},
+        headers={"accept": "application/json"},
+    )
+    job = Job.objects.get()
+    assert response.json() == {"url": admin_url(Job, "change", job.pk)}
+    stored = StoredFile.objects.get()
+    assert stored.sha256 == hashlib.sha256(content).hexdigest()
+    assert job.arguments["files"] == [stored.pk]
+    assert not (settings.VAR_DIR / "incoming").exists()
+    jobs.run(job.pk)
+    job.refresh_from_db()
+    assert job.state == Job.State.DONE, job.message
+    imported = Import.objects.get()
+    assert (imported.name, imported.rows) == ("aws_2025-01.csv", 1)
+    assert list(imported.files.all()) == [stored]
+    assert (settings.MEDIA_ROOT / stored.path).read_bytes() == content
 
 
 def test_an_upload_with_a_period_that_is_none_asks_again(client, cast):

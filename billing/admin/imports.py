@@ -13,7 +13,7 @@ from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.core.files.uploadedfile import UploadedFile
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils import timezone
@@ -21,6 +21,7 @@ from django.utils import timezone
 from .. import ingestion, jobs, late
 from ..models import BillingPeriod, Flag, Import, ImportTotal, Job, Source
 from ..money import plain
+from ..storing import store_chunks
 from .base import (
     FrozenAdmin,
     Verb,
@@ -125,6 +126,11 @@ def keep(files: Sequence[UploadedFile]) -> list[str]:
         shutil.rmtree(folder, ignore_errors=True)
         raise
     return paths
+
+
+def stored(files: Sequence[UploadedFile]) -> list[int]:
+    """Keep uploads by their hash, taken while they are written, and return the ids of what is stored."""
+    return [store_chunks(file.chunks(), now=timezone.now()).pk for file in files]
 
 
 def withdraw(request: HttpRequest, imported: Import, data: dict[str, Any]) -> str:
@@ -298,7 +304,8 @@ class ImportAdmin(FrozenAdmin):
             job = jobs.enqueue(
                 kind=Job.Kind.IMPORT,
                 arguments={
-                    "paths": keep(data["files"]),
+                    # A dry run keeps nothing: its copies go when it is over.
+                    **({"paths": keep(data["files"])} if data["dry_run"] else {"files": stored(data["files"])}),
                     "names": [file.name for file in data["files"]],
                     "source": data["source"].name if data["source"] else "",
                     "period": data["period"],
@@ -309,6 +316,9 @@ class ImportAdmin(FrozenAdmin):
                 now=timezone.now(),
             )
             messages.info(request, "The files are here and wait for the worker. This page shows how far it has come.")
+            if request.headers.get("Accept") == "application/json":
+                # The script that showed the progress of the upload goes on to the job by itself.
+                return JsonResponse({"url": change_url(job)})
             return HttpResponseRedirect(change_url(job))
         context = {
             **self.admin_site.each_context(request),

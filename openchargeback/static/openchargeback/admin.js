@@ -68,6 +68,40 @@
       }),
     );
     ["dragleave", "drop"].forEach((kind) => zone.addEventListener(kind, () => zone.classList.remove("is-over")));
+    // How much of the files is sent; without script the browser sends the form by itself.
+    const form = zone.closest("form");
+    const sent = zone.querySelector("[data-sent]");
+    if (sent) form.addEventListener("submit", (event) => {
+      const request = new XMLHttpRequest();
+      const send = form.querySelector("[type=submit]");
+      event.preventDefault();
+      request.open("POST", form.action);
+      request.setRequestHeader("Accept", "application/json");
+      request.upload.addEventListener("progress", (state) => {
+        if (state.lengthComputable) sent.value = (100 * state.loaded) / state.total;
+      });
+      request.addEventListener("load", () => {
+        const type = request.getResponseHeader("Content-Type") || "";
+        if (type.startsWith("application/json")) {
+          location.assign(JSON.parse(request.responseText).url);
+          return;
+        }
+        // The form again, with what is wrong, or a page that says why not.
+        document.open();
+        document.write(request.responseText);
+        document.close();
+      });
+      request.addEventListener("error", () => {
+        sent.hidden = true;
+        send.disabled = false;
+        input.setCustomValidity("The upload was broken off. Try it again.");
+        input.reportValidity();
+        input.setCustomValidity("");
+      });
+      sent.hidden = false;
+      send.disabled = true;
+      request.send(new FormData(form));
+    });
     zone.addEventListener("drop", (event) => {
       event.preventDefault();
       if (event.dataTransfer.files.length) {
