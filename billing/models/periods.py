@@ -155,11 +155,11 @@ class ExchangeRateQuerySet(models.QuerySet["ExchangeRate"]):
         self._refuse_frozen()
         return super().delete()
 
-    def bulk_create(self, objs: Iterable["ExchangeRate"], *args: Any, **options: Any) -> list["ExchangeRate"]:
-        objs = list(objs)
+    def bulk_create(self, objs: Iterable["ExchangeRate"], *args: Any, **options: Any) -> Any:
+        rates: Any = list(objs)
         if options.get("update_conflicts"):
-            self.model.objects.filter(period__in=[each.period_id for each in objs])._refuse_frozen()
-        return super().bulk_create(objs, *args, **options)
+            self.model.objects.filter(period__in=[each.period_id for each in rates])._refuse_frozen()
+        return super().bulk_create(rates, *args, **options)
 
     def _refuse_frozen(self) -> None:
         shut = (BillingPeriod.Status.CLOSED, BillingPeriod.Status.FINALIZED)
