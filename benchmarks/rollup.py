@@ -141,8 +141,8 @@ def measured(what: str, path: Path, grain: str, environment: dict[str, str]) -> 
     data = json.loads(done.stdout.splitlines()[-1])
     seconds = data.pop("seconds")
     print(
-        f"{what:>12} by {grain}: {seconds:6.1f} s  {data['rows'] / seconds:12,.0f} rows/s  "
-        f"{data['peak_mib']:6,.0f} MiB  {data}"
+        f"{what:>12} by {grain}: {seconds:6.1f} s ({data.pop('cpu'):.1f} s of a processor)  "
+        f"{data['rows'] / seconds:10,.0f} rows/s  {data.pop('peak_mib'):5,.0f} MiB  {data}"
     )
 
 
@@ -162,7 +162,8 @@ def main() -> None:
         step = added_up if options.step == "add up" else imported
         data = {"seconds": 0.0} | step(options.file, options.grain)
         data["seconds"] = data["seconds"] or time.perf_counter() - started
-        data["peak_mib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        data["peak_mib"], data["cpu"] = usage.ru_maxrss / 1024, usage.ru_utime + usage.ru_stime
         print(json.dumps(data))
         return
     with tempfile.TemporaryDirectory() as folder:
