@@ -232,7 +232,12 @@ def obstacles(period: BillingPeriod) -> list[Obstacle]:
     """Return all that stands between a period and its finalizing, from billing and the registered checks."""
     found = [held] if (held := _held(period)) else []
     for name in sorted(_finalize_checks):
-        found += _finalize_checks[name](period)
+        try:
+            found += _finalize_checks[name](period)
+        except BillingError as error:
+            # What keeps a check from its answer, such as a missing exchange rate, has to be seen to first.
+            if (reason := Obstacle(str(error))) not in found:
+                found.append(reason)
     return found
 
 

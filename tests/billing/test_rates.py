@@ -103,6 +103,19 @@ def test_the_page_of_a_period_says_which_rates_are_missing(client, cast, tmp_pat
     assert "no exchange rate" not in client.get(page).content.decode()
 
 
+def test_a_closed_month_without_its_rate_cannot_be_finalized_and_takes_the_rate(client, cast, tmp_path):
+    delivered(tmp_path, [a_row("10", BillingCurrency="EUR")])
+    period = closing.close(period=build.a_period(), **BY)
+    with pytest.raises(closing.NotReadyToFinalize, match="no exchange rate for EUR in 2025-01"):
+        closing.finalize(period=period, **BY)
+    client.force_login(cast.finance)
+    page = client.get(reverse("admin:billing_billingperiod_change", args=[period.pk]))
+    assert "no exchange rate for EUR in 2025-01" in page.content.decode()
+    url = reverse("admin:billing_exchangerate_add")
+    client.post(url, {"period": period.pk, "currency": "EUR", "rate": "1.1"})
+    assert charged("2025-01") == {("charge", Decimal("11.00"))}
+
+
 def test_a_late_change_is_converted_with_the_rate_of_its_month(tmp_path):
     delivered(tmp_path, [a_row("100", BillingCurrency="EUR")])
     a_rate("1.10")
