@@ -1,6 +1,7 @@
 """Sources kept by day or month: sums are exact and complete, whatever the format, the order and the number of files."""
 
 import datetime
+import io
 import json
 import random
 from decimal import Decimal
@@ -9,6 +10,7 @@ from functools import reduce
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from django.core import management
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -299,3 +301,10 @@ def test_sums_are_written_plainly():
     assert plain_of(-(10**rolling.PLACES) // 4) == "-0.25"
     assert plain_of(None) == ""
     assert plain_of(0) == "0"
+
+
+def test_the_grain_of_a_source_is_set_by_command(tmp_path):
+    source = build.a_source("aws")
+    management.call_command("sources", "set", "aws", "--grain", "day", stdout=io.StringIO())
+    source.refresh_from_db()
+    assert source.grain == "day"

@@ -22,6 +22,7 @@ TEXTS = {
     "subsidy_fund_org": "subsidy_fund_org",
     "overflow_fund_org": "overflow_fund_org",
     "delivery": "delivery",
+    "grain": "grain",
     "kind": "kind",
 }
 
@@ -151,6 +152,7 @@ def settings_of(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--display-name", help="as statements print it")
     parser.add_argument("--patterns", help="parts of file names, separated by commas")
     parser.add_argument("--delivery", choices=Source.Delivery.values, help="what a second file for a period means")
+    parser.add_argument("--grain", choices=Source.Grain.values, help="keep every row, or add up days or months")
     parser.add_argument("--kind", choices=Source.Kind.values, help="a service of our own, or an outside provider's")
     parser.add_argument("--debit-account", help="natural account of payers, where a row names none")
     parser.add_argument("--recovery-fund-org", help="fund/org that receives the income")
@@ -190,6 +192,7 @@ def described(source: Source) -> dict[str, Any]:
         "active": source.is_active,
         "kind": source.kind,
         "delivery": source.delivery,
+        "grain": source.grain,
         "patterns": source.patterns,
         "measure": source.cost_measure,
         "measure_changes": [
