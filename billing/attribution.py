@@ -2,12 +2,13 @@
 
 import datetime
 import operator
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import partial
 from typing import NamedTuple
 
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
 from django.db.models import Q
 
 from .conditions import LOOKS_AT, Conditions, column_holds, day_holds, fits_any, names_at, tag_holds
@@ -27,8 +28,6 @@ from .models import (
 from .models.people import normalized_email
 from .readers.values import Memo, Tags
 from .rules import Attributed, Reason, Reference, check_attribution
-
-EMAIL = re.compile(r"[^@\s,;<>\"]+@[^@\s,;<>\"]+\.[^@\s,;<>\".]+")
 
 # Longest values that their columns hold; what is longer is no such thing but a mistake.
 LIMITS = {
@@ -324,7 +323,7 @@ class Attributor:
 
     def _pi_named(self, value: str, problems: list[tuple[str, str]]) -> str:
         email = normalized_email(value.removeprefix("mailto:"))
-        if not EMAIL.fullmatch(email):
+        if not _is_address(email):
             problems.append(("pi_email", f"The PI's tag is “{value[:60]}”, which is not an e-mail address."))
             return ""
         return self._known_as(email)
@@ -400,6 +399,15 @@ def projects_of(owners: dict[str, str], people: dict[str, int]) -> dict[str, int
 
 def _project_ids() -> dict[str, int]:
     return {folded_code(code): project_id for code, project_id in Project.objects.values_list("code", "id")}
+
+
+def _is_address(email: str) -> bool:
+    """Tell whether mail could be sent there: the check of every form where people type one."""
+    try:
+        validate_email(email)
+    except ValidationError:
+        return False
+    return True
 
 
 def folded_code(key: str) -> str:

@@ -561,10 +561,7 @@ class _Delivery:
         self.stored_files = [kept[part.path] for part in self.parts]
         with transaction.atomic():
             ImportedFile.objects.bulk_create(
-                ImportedFile(
-                    imported_in=imported, file=file, number=number, name=part.name[-MAX_NAME:], member=part.member
-                )
-                for number, (file, part) in enumerate(zip(self.stored_files, self.parts, strict=True), start=1)
+                self._imported_file(imported, number) for number in range(1, len(self.parts) + 1)
             )
             imported.save()
         # What is parsed is what is kept, even if the file that was named changes meanwhile.
@@ -573,6 +570,16 @@ class _Delivery:
             for file, part in zip(self.stored_files, self.parts, strict=True)
         ]
 
+    def _imported_file(self, imported: Import, number: int) -> ImportedFile:
+        part = self.parts[number - 1]
+        return ImportedFile(
+            imported_in=imported,
+            file=self.stored_files[number - 1],
+            number=number,
+            name=part.name[-MAX_NAME:],
+            member=part.member,
+        )
+
     def _seen_before(self, imported: Import) -> IngestResult | None:
         """For a source whose files add up: a result where all of them were applied before."""
         if self.source.delivery != Source.Delivery.APPEND:
@@ -580,7 +587,7 @@ class _Delivery:
         seen = self._applied_before()
         self.seen = tuple(
             f"{name} (import {seen[file.pk]})"
-            for name, file in zip(self.names, self.stored_files, strict=True)
+            for name, file in zip((part.name for part in self.parts), self.stored_files, strict=True)
             if file.pk in seen
         )
         self.skipped = frozenset(number for number, file in enumerate(self.stored_files, start=1) if file.pk in seen)
@@ -835,8 +842,7 @@ class _Delivery:
                 created_by_name=self.actor.name,
             )
             ImportedFile.objects.bulk_create(
-                ImportedFile(imported_in=rest, file=file, number=number, name=name)
-                for number, (file, name) in enumerate(zip(self.stored_files, self.names, strict=True), start=1)
+                self._imported_file(rest, number) for number in range(1, len(self.parts) + 1)
             )
             if self.keeps_all:
                 stage.keep_all()
@@ -928,6 +934,7 @@ class _Delivery:
                 bearing = BillingPeriod.objects.filter(pk__in=stage.bearing())
                 closing.require_open(*(periods[month] for month in self.touched), *bearing)
             self._require_unchanged()
+            self._require_latest(imported)
             stage.fill_rows(
                 "stage_month", [(month.year * 100 + month.month, period.pk) for month, period in periods.items()]
             )
@@ -964,7 +971,7 @@ class _Delivery:
     def _imports_so_far(self) -> dict[str, Any]:
         """Return what matching is done against: how many imports of the source were applied and taken back."""
         return Import.objects.filter(source=self.source, applied_at__isnull=False).aggregate(
-            latest=Max("id"), withdrawn=Count("id", filter=Q(state=Import.State.WITHDRAWN))
+            applied=Count("id"), latest=Max("id"), withdrawn=Count("id", filter=Q(state=Import.State.WITHDRAWN))
         )
 
     def _require_unchanged(self) -> None:
@@ -974,6 +981,21 @@ class _Delivery:
         if self._imports_so_far() != self.imports_before:
             raise FileError(
                 [Problem(f"Another delivery of {self.source} was applied meanwhile. Import this one again.")]
+            )
+
+    def _require_latest(self, imported: Import) -> None:
+        """Refuse a delivery that one received after it overtook: it would put older figures over newer ones."""
+        if self.source.delivery == Source.Delivery.APPEND:
+            return
+        later = Import.objects.filter(source=self.source, state=Import.State.APPLIED, id__gt=imported.pk).first()
+        if later:
+            raise FileError(
+                [
+                    Problem(
+                        f"Import {later.pk} of {self.source}, which came after this one, was applied while this one "
+                        "was read. Import this one again only if it is the newer."
+                    )
+                ]
             )
 
     def _attribute(self, stage: Stage, converter: Converter) -> None:
@@ -1117,6 +1139,8 @@ def withdraw(*, imported: Import, actor: Actor, now: datetime.datetime) -> Withd
     withdrawing in turn always leads back to what was there before. Raises NotWithdrawable or PeriodClosed.
     """
     with audit.gesture(actor=actor, now=now) as gesture:
+        # Deliveries of a source are applied and taken back one after the other.
+        Source.objects.select_for_update().filter(pk=imported.source_id).first()
         imported = Import.objects.select_for_update().get(pk=imported.pk)
         if imported.state != Import.State.APPLIED:
             raise NotWithdrawable(f"Import {imported.pk} is {imported.get_state_display().lower()}, not applied.")
@@ -1133,6 +1157,11 @@ def withdraw(*, imported: Import, actor: Actor, now: datetime.datetime) -> Withd
         if later:
             raise NotWithdrawable(
                 f"Import {later.pk} of {imported.source} came after import {imported.pk}. Withdraw the latest first."
+            )
+        replaced_since = Charge.objects.filter(imported_in=imported, withdrawn_in__isnull=False).first()
+        if replaced_since:
+            raise NotWithdrawable(
+                f"Import {replaced_since.withdrawn_in_id} replaced charges of import {imported.pk}. Withdraw it first."
             )
         mine = Charge.objects.filter(imported_in=imported, withdrawn_in__isnull=True)
         displaced = Charge.objects.filter(withdrawn_in=imported)
@@ -1173,12 +1202,14 @@ def _write_old_and_new(first: int, count: int) -> None:
     """Say in the flag of a charge whose amount changed since its approval what it was and is."""
     flags = list(
         Flag.objects.filter(
-            charge_id__gte=first, charge_id__lt=first + count, code=Flag.Code.AMOUNT_CHANGED, detail=""
+            charge_id__gte=first, charge_id__lt=first + count, code=Flag.Code.AMOUNT_CHANGED
         ).select_related("charge__replaces")
     )
     for flag in flags:
         if old := flag.charge.replaces:
-            flag.detail = f"{plain(old.billed_cost)} when decided, {plain(flag.charge.billed_cost)} now"
+            # A second change keeps the amount that was decided about.
+            decided = flag.detail.partition(" when decided")[0] or plain(old.billed_cost)
+            flag.detail = f"{decided} when decided, {plain(flag.charge.billed_cost)} now"
     Flag.objects.bulk_update(flags, ["detail"], batch_size=500)
 
 

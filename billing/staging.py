@@ -190,6 +190,7 @@ class Stage:
         Must run inside the transaction that also marks the import applied.
         """
         with connection.cursor() as cursor:
+            self._lock_displaced(cursor)
             count = self.rows
             if only_kept:
                 count = self._kept(cursor)
@@ -220,6 +221,7 @@ class Stage:
         Must run inside the transaction that also marks the import applied.
         """
         with connection.cursor() as cursor:
+            self._lock_displaced(cursor)
             count = self._kept(cursor)
             cursor.execute(f"SELECT count(*) FROM billing_charge o WHERE o.id IN ({_DISPLACED}) AND o.state <> 'held'")
             reversals = int(cursor.fetchone()[0])
@@ -249,6 +251,14 @@ class Stage:
                 [imported.pk],
             )
         return first, count, reversals
+
+    def _lock_displaced(self, cursor: Any) -> None:
+        """Wait for whoever is deciding about the charges that leave, so that the decision is seen and inherited.
+
+        On SQLite the transaction holds the only write lock already.
+        """
+        if self.is_postgresql:
+            cursor.execute(f"SELECT id FROM billing_charge WHERE id IN ({_DISPLACED}) ORDER BY id FOR UPDATE")
 
     def held_elsewhere(self, target: BillingPeriod) -> list[tuple[int, int]]:
         """Return (period id, number) of the staged charges that another month than `target` holds for review."""
@@ -400,6 +410,15 @@ class Stage:
             "JOIN billing_charge o ON o.id = k.replaces_id "
             f"WHERE o.state IN ('approved', 'rejected', 'absorbed') AND {_moved(measures)} ORDER BY k.ordinal",
             {"first": first, "false": False, "tolerance": tolerance_units},
+        )
+        # What was held for its amount stays so, with its reason, when the amount moves once more.
+        cursor.execute(
+            f"INSERT INTO billing_flag ({columns}) "
+            "SELECT %(first)s + k.ordinal, f.code, f.detail, %(false)s FROM stage_keep k "
+            "JOIN billing_flag f ON f.charge_id = k.replaces_id AND f.code = 'amount_changed' "
+            "JOIN billing_charge o ON o.id = k.replaces_id "
+            "WHERE o.state = 'held' AND NOT f.is_resolved ORDER BY k.ordinal",
+            {"first": first, "false": False},
         )
 
 

@@ -144,7 +144,9 @@ def require_posting_date(period: BillingPeriod, date: datetime.date, now: dateti
         .aggregate(last=Max("charge_period_start"))["last"]
     )
     if last and date < (day := last.astimezone(datetime.UTC).date()):
-        raise PostingDateRefused(f"The posting date {date} is before the last charge of {period}, on {day}.")
+        raise PostingDateRefused(
+            f"The posting date {date} is before the last charge of {period}, on {day}. Name a later one with --date."
+        )
     start = Policy.objects.current().fiscal_year_start
     if fiscal_year(date, start) != (year := fiscal_year(period.month, start)):
         raise PostingDateRefused(

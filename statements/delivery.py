@@ -284,7 +284,8 @@ def _deliver(pk: int, outbox: "_Outbox", *, actor: Actor, now: datetime.datetime
             _archive(archive, message.message().as_bytes())
             delivery.subject = message.subject[:254]
             delivery.recipients = recipients
-    except (SMTPException, OSError, BillingError) as problem:
+    except (SMTPException, OSError, BillingError, ValueError) as problem:
+        # ValueError: an address that cannot stand in a header. The next PI gets theirs all the same.
         error = f"{type(problem).__name__}: {problem}"
     _record(delivery, statements, error, actor=actor, now=now)
     return SentMessage(
@@ -358,7 +359,8 @@ def _record(
 
 
 def _archive_path(delivery: Delivery) -> str:
-    return f"mail/archive/{delivery.period}/{delivery.pk:06d}.eml"
+    # With the time it was queued: another database in the same folder may have given the same number.
+    return f"mail/archive/{delivery.period}/{delivery.pk:06d}-{delivery.created_at:%Y%m%dT%H%M%S%f}.eml"
 
 
 def _archive(path: Path, data: bytes) -> None:

@@ -438,6 +438,22 @@ def test_who_pays_survives_a_re_delivery_whatever_the_amount(tmp_path):
     assert unresolved == {"amount_changed"}
 
 
+def test_a_charge_held_for_its_amount_keeps_that_reason_through_the_next_change(tmp_path):
+    tags = {"pi_email": "a@u.edu", "fund_org": "F"}
+    delivered(tmp_path, [a_row("100", tags=tags)])
+    approved(Charge.objects.get())
+    for amount in ("200", "300"):
+        delivered(tmp_path, [a_row(amount, tags=tags)])
+    flag = Charge.objects.live().get().flags.get(code="amount_changed")
+    assert (flag.is_resolved, flag.detail) == (False, "100.00 when decided, 300.00 now")
+
+
+@pytest.mark.parametrize("address", ["m@u..edu", "[x]@u.edu", "a:b@u.edu", "x(y@u.edu"])
+def test_an_address_that_no_mail_can_be_sent_to_is_flagged(tmp_path, address):
+    delivered(tmp_path, [a_row(tags={"pi_email": address, "fund_org": "F"})])
+    assert {"invalid_tags", "missing_pi"} <= set(Flag.objects.values_list("code", flat=True))
+
+
 # Taking back -------------------------------------------------------------------------------------
 
 
@@ -454,6 +470,32 @@ def test_only_the_latest_import_of_a_scope_can_be_withdrawn(tmp_path):
     first = delivered(tmp_path, [a_row("50")])
     delivered(tmp_path, [a_row("60")])
     with pytest.raises(NotWithdrawable, match="Withdraw the latest first"):
+        withdraw(imported=first.imported, actor=build.SOMEBODY, now=build.NOW)
+
+
+def test_a_delivery_that_a_later_one_overtook_is_refused(tmp_path, monkeypatch):
+    source = build.a_source("aws")
+    delivered(tmp_path, [a_row("5")])
+    kept_months = Stage.kept_months
+
+    def overtaken(stage):
+        # One that was received after this one, and applied before this one was matched.
+        build.an_import(source)
+        return kept_months(stage)
+
+    monkeypatch.setattr(ingestion._Delivery, "_imports_so_far", lambda _: {})
+    monkeypatch.setattr(Stage, "kept_months", overtaken)
+    with pytest.raises(ImportRefused, match="came after this one"):
+        delivered(tmp_path, [a_row("6")])
+    assert live_billed() == [5]
+
+
+def test_an_import_whose_charges_another_replaced_cannot_be_withdrawn(tmp_path):
+    first = delivered(tmp_path, [a_row("5")])
+    build.a_charge("7", replaces=Charge.objects.get())
+    Charge.objects.filter(billed_cost=5).update(withdrawn_in=build.an_import(build.a_source("aws")))
+    ImportTotal.objects.exclude(imported_in=first.imported).delete()
+    with pytest.raises(NotWithdrawable, match="Withdraw it first"):
         withdraw(imported=first.imported, actor=build.SOMEBODY, now=build.NOW)
 
 
@@ -537,6 +579,30 @@ def test_files_are_kept_once_by_their_hash(tmp_path, settings):
     assert len(kept) == 1
     assert kept[0].name == result.imported.files.get().sha256
     assert not list((settings.MEDIA_ROOT / "incoming").iterdir())
+
+
+def test_an_archive_of_a_source_that_adds_up_is_known_again_by_its_members(tmp_path):
+    path = zipped(tmp_path, [[a_row("1")], [a_row("2")]])
+    source = build.a_source("oci", delivery=Source.Delivery.APPEND)
+    for expected in (2, 0):
+        result = ingest(paths=[path], source=source, actor=build.SOMEBODY, now=build.NOW)
+        assert result.rows == expected
+    assert len(result.seen_before) == 2
+
+
+def test_an_archive_with_a_closed_and_an_open_month_waits_in_part(tmp_path):
+    closed, open_ = a_row("1"), a_row("2", BillingPeriodStart="2025-02-01", BillingPeriodEnd="2025-03-01")
+    delivered(tmp_path, [a_row("9")])
+    closing.close(period=BillingPeriod.objects.get(), actor=build.SOMEBODY, now=build.NOW)
+    path = zipped(tmp_path, [[closed], [open_]])
+    result = ingest(paths=[path], source=build.a_source("aws"), actor=build.SOMEBODY, now=build.NOW)
+    assert live_billed() == [2, 9]
+    members = [each.member for each in result.deferred.imported_files.order_by("number")]
+    assert members == ["part-1.csv", "part-2.csv"]
+    booked = ingestion.book(
+        imported=result.deferred, into=BillingPeriod.objects.named("2025-02"), actor=build.SOMEBODY, now=build.NOW
+    )
+    assert (booked.charged, booked.taken_back) == (1, 1)
 
 
 # Other forms of a delivery -----------------------------------------------------------------------
