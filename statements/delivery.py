@@ -28,6 +28,8 @@ from .models import Delivery, Statement
 
 # A claim older than this belongs to a worker that is gone.
 CLAIM_HOLDS = datetime.timedelta(hours=1)
+# Two clicks on “Send again” within this are one.
+RESEND_PAUSE = datetime.timedelta(minutes=1)
 
 FILE_BACKEND = "django.core.mail.backends.filebased.EmailBackend"
 
@@ -46,6 +48,10 @@ class NotDelivered(BillingError):
 
 class NothingToResend(BillingError):
     """A message was to be sent again, and none of its statements is in force."""
+
+
+class SentJustNow(BillingError):
+    """A message was to be sent again twice in a moment: a double click."""
 
 
 @dataclass(frozen=True)
@@ -108,13 +114,21 @@ def send(*, period: BillingPeriod, actor: Actor, now: datetime.datetime, progres
 def resend(*, delivery: Delivery, actor: Actor, now: datetime.datetime) -> Sent:
     """Send one message again, with those of its statements that are in force.
 
-    A failed one is tried again; of one that was sent, a new one is made. Raises NothingToResend.
+    A failed one is tried again; of one that was sent, a new one is made. Raises NothingToResend, or
+    SentJustNow for a message that was sent again already within the minute.
     """
     in_force = list(delivery.statements.live())
     if not in_force:
         raise NothingToResend(f"The statements of {delivery} were replaced: send the period instead.")
     if delivery.state == Delivery.State.SENT:
         with audit.gesture(actor=actor, now=now) as gesture:
+            # A second click waits here, and then sees the message of the first.
+            BillingPeriod.objects.select_for_update().get(pk=delivery.period_id)
+            under_way = Q(state__in=(Delivery.State.QUEUED, Delivery.State.CLAIMED))
+            just_now = Q(created_at__gt=now - RESEND_PAUSE)
+            later = Delivery.objects.filter(period=delivery.period, pi=delivery.pi, pk__gt=delivery.pk)
+            if later.filter(under_way | just_now).exists():
+                raise SentJustNow(f"{delivery.pi} is being written to again, or was a moment ago. Look at the list.")
             again = _delivery(delivery.period, delivery.pi, list(delivery.recipients), in_force, now)
             gesture.record("delivery.queued", again, after={"again": delivery.pk})
     else:

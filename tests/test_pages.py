@@ -692,3 +692,9 @@ def test_the_dashboard_compares_sources_with_the_month_before(client, cast):
     assert cards["hpc"].is_missing
     assert Charge.objects.count() == 3
     assert Source.objects.count() == 2
+
+
+def test_an_address_with_nonsense_in_it_opens_an_empty_form(client, cast):
+    client.force_login(cast.admin)
+    url = reverse("admin:billing_attributionrule_add")
+    assert client.get(url, {"pi": "zz", "charge": "9" * 20, "priority": "x"}).status_code == 200

@@ -291,6 +291,14 @@ class VerbsMixin(admin.ModelAdmin):
         return TemplateResponse(request, self.verb_template, context)
 
 
+def _taken(field: "models.Field[Any, Any]", value: Any) -> bool:
+    try:
+        (field.target_field if isinstance(field, models.ForeignKey) else field).to_python(value)
+    except (ValidationError, OverflowError):
+        return False
+    return True
+
+
 class BillingAdmin(VerbsMixin, admin.ModelAdmin):
     """A screen whose every write is in the audit trail, with before and after."""
 
@@ -304,6 +312,12 @@ class BillingAdmin(VerbsMixin, admin.ModelAdmin):
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         title = capfirst(self.opts.verbose_name_plural)
         return super().changelist_view(request, {"title": title, **(extra_context or {})})
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        """Leave out of an address what no field takes: a form is filled in by a link, or else is empty."""
+        initial = super().get_changeform_initial_data(request)
+        fields = {field.name: field for field in self.opts.get_fields() if isinstance(field, models.Field)}
+        return {name: value for name, value in initial.items() if name not in fields or _taken(fields[name], value)}
 
     def changeform_view(
         self,

@@ -224,6 +224,31 @@ def test_a_sent_message_can_be_sent_again_as_a_new_one(issued):
     assert first.sent_at < LATER
 
 
+def test_a_double_click_sends_a_message_again_once(issued):
+    send()
+    first = Delivery.objects.get(pi__email="ada@u.edu")
+    delivery.resend(delivery=first, actor=SOMEBODY, now=LATER)
+    with pytest.raises(delivery.SentJustNow):
+        delivery.resend(delivery=first, actor=SOMEBODY, now=LATER)
+    assert [message.to for message in mail.outbox].count(["ada@u.edu"]) == 2
+
+
+def test_an_address_that_fits_no_header_fails_alone(issued):
+    send_on = delivery._Outbox.send
+
+    def refuses(outbox, message):
+        # As the mail server's library does for an address such as m@u..edu.
+        if message.to == ["ada@u.edu"]:
+            raise ValueError("Invalid address")
+        send_on(outbox, message)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(delivery._Outbox, "send", refuses)
+        sent = send()
+    assert [message.pi for message in sent.messages] == ["bob@u.edu"]
+    assert "ValueError" in sent.failed[0].error
+
+
 def test_what_was_replaced_is_not_sent_again(issued):
     send()
     build.a_charge("1.00", pi="bob@u.edu", project="lasers")
