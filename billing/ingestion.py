@@ -1140,7 +1140,8 @@ def withdraw(*, imported: Import, actor: Actor, now: datetime.datetime) -> Withd
     """
     with audit.gesture(actor=actor, now=now) as gesture:
         # Deliveries of a source are applied and taken back one after the other.
-        Source.objects.select_for_update().filter(pk=imported.source_id).first()
+        if imported.source:
+            Source.objects.select_for_update().get(pk=imported.source.pk)
         imported = Import.objects.select_for_update().get(pk=imported.pk)
         if imported.state != Import.State.APPLIED:
             raise NotWithdrawable(f"Import {imported.pk} is {imported.get_state_display().lower()}, not applied.")

@@ -240,6 +240,7 @@ class Charge(models.Model):
             models.Index(fields=["imported_in"], name="charge_import"),
             models.Index(fields=["charged_in", "id"], condition=Q(state="held"), name="charge_held"),
             models.Index(fields=["withdrawn_in"], condition=Q(withdrawn_in__isnull=False), name="charge_withdrawn"),
+            models.Index(fields=["payer_split"], condition=Q(payer_split__isnull=False), name="charge_split"),
             models.Index(fields=["replaces"], condition=Q(replaces__isnull=False), name="charge_replaces"),
             models.Index(fields=["reverses"], condition=Q(reverses__isnull=False), name="charge_reverses"),
         ]
