@@ -172,7 +172,7 @@ class Converter:
         nothing = [""] * size
 
         texts = {name: memo.column(given[name]) if name in given else nothing for name, memo in self._texts.items()}
-        decimals = {name: self._decimal_column(name, given[name]) if name in given else nothing for name in DECIMALS}
+        decimals = self._decimal_columns(given, nothing)
         amounts = self._amount_columns(given)
         if None in amounts["BilledCost"].units:
             raise BadValue("empty")
@@ -268,6 +268,17 @@ class Converter:
                 same = next((other for other in amounts if given[other] == given[name]), None)
                 amounts[name] = amounts[same] if same else amounts_of(given[name])
         return amounts
+
+    def _decimal_columns(self, given: Mapping[str, Sequence[str]], nothing: list[str]) -> dict[str, list[str]]:
+        """Convert the quantities and prices; where two say the same (mostly priced and consumed), once."""
+        columns: dict[str, list[str]] = {}
+        for name in DECIMALS:
+            same = next((other for other in columns if other in given and given[other] == given.get(name)), None)
+            if same:
+                columns[name] = columns[same]
+            else:
+                columns[name] = self._decimal_column(name, given[name]) if name in given else nothing
+        return columns
 
     def _decimal_column(self, name: str, given: Sequence[str]) -> list[str]:
         if name in self._ever_new:

@@ -372,7 +372,7 @@ class _Delivery:
         """Read, check and match; store nothing."""
         try:
             self._settle(source, period)
-            with Stage() as stage:
+            with Stage(remembers=self._is_matched()) as stage:
                 converter = self._read(stage)
                 self._match(stage, converter)
                 self._compare(converter)
@@ -397,7 +397,7 @@ class _Delivery:
             self._store(imported)
             if (seen := self._seen_before(imported)) is not None:
                 return seen
-            with Stage() as stage:
+            with Stage(remembers=self._is_matched()) as stage:
                 converter = self._read(stage)
                 self._match(stage, converter)
                 self._compare(converter)
@@ -439,7 +439,7 @@ class _Delivery:
                 for number, file in enumerate(files, start=1)
                 if file.pk in self._applied_before(exclude=(imported.pk, imported.rest_of_id or 0))
             )
-            with Stage() as stage:
+            with Stage(remembers=self._is_matched()) as stage:
                 converter = self._read(stage)
                 self._match(stage, converter)
                 self._compare(converter)
@@ -685,6 +685,13 @@ class _Delivery:
     def _adding_up(self, name: str, before: int, total: int, done: int) -> None:
         self.progress(before + done, total, f"Adding up {name}")
 
+    def _is_matched(self) -> bool:
+        """Tell whether there will be charges to match the delivery with, as far as that is known before reading."""
+        if self.source.delivery == Source.Delivery.APPEND:
+            return False
+        live = Charge.objects.live().filter(source=self.source)
+        return (live.filter(period__month__in=self.expected) if self.expected else live).exists()
+
     def _match(self, stage: Stage, converter: Converter) -> None:
         """Decide what is new, changed, unchanged and gone, by the source's delivery mode."""
         self.months = sorted({month for month, _, _ in converter.totals})
@@ -700,16 +707,14 @@ class _Delivery:
         if not live_ids:
             return
         self.progress(0, 0, "Matching")
-        rows, contents, identities, with_resource = stage.hashes(
-            month.year * 100 + month.month for month in self.periods
-        )
+        staged = stage.hashes(month.year * 100 + month.month for month in self.periods)
         changeable = None
         if mode == Source.Delivery.MERGE:
             # Without a ResourceId nothing says that one row is another one changed.
-            changeable = np.frombuffer(with_resource, dtype=np.bool_)
-        found = match(contents, identities, live_content, live_identity, rows_changeable=changeable)
-        del contents, identities, live_content, live_identity
-        row_numbers, ids = np.frombuffer(rows, dtype=np.int64), np.frombuffer(live_ids, dtype=np.int64)
+            changeable = np.frombuffer(staged.with_resource, dtype=np.bool_)
+        found = match(staged.contents, staged.identities, live_content, live_identity, rows_changeable=changeable)
+        row_numbers, ids = staged.rows, np.frombuffer(live_ids, dtype=np.int64)
+        del staged, live_content, live_identity
         self._keep(stage, row_numbers, ids, found, converter.rows)
         gone = ids[found.gone_live]
         self.counts = Counts(
