@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from django.db import transaction
+from django.db.models import F
 from django.utils import timezone
 from django_q.tasks import async_task
 
@@ -66,8 +67,10 @@ def run(job_id: int) -> str:
 
 
 def _finish(job_id: int, *, state: str, message: str, result: dict[str, Any] | None) -> None:
+    # The progress is written a few times a second only: its last words may be from before the end.
+    done = F("total") if state == Job.State.DONE else F("done")
     Job.objects.filter(pk=job_id, state=Job.State.RUNNING).update(
-        state=state, message=message[:500], result=result, finished_at=timezone.now()
+        state=state, done=done, message=message[:500], result=result, finished_at=timezone.now()
     )
 
 

@@ -16,6 +16,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from billing import jobs
+from billing.errors import BillingError
 from billing.models import (
     AttributionRule,
     AuditEvent,
@@ -369,6 +370,22 @@ def test_the_progress_of_a_job_is_readable_by_those_who_may_see_jobs(client, hou
     assert (told["percent"], told["message"], told["is_over"]) == (25, "Reading", False)
     client.force_login(house.pi)
     assert client.get(url).status_code == 302
+
+
+@pytest.mark.parametrize(("refusal", "percent"), [(None, 100), (BillingError("No."), 93)])
+def test_a_finished_job_is_at_its_end_and_a_failed_one_where_it_stopped(monkeypatch, house, refusal, percent):
+    def work(*, job, **rest):
+        Job.objects.filter(pk=job.pk).update(done=93, total=100)
+        if refusal:
+            raise refusal
+        return {"message": "All of it."}
+
+    Job.objects.update(state=Job.State.QUEUED, started_at=None, finished_at=None)
+    job = Job.objects.get()
+    monkeypatch.setitem(jobs._works, job.kind, work)
+    jobs.run(job.pk)
+    job.refresh_from_db()
+    assert job.percent == percent
 
 
 def test_closing_from_the_page_closes_and_is_in_the_audit_trail(client, cast):

@@ -315,7 +315,7 @@ class ImportAdmin(FrozenAdmin):
                 actor=actor_of(request),
                 now=timezone.now(),
             )
-            messages.info(request, "The files are here and wait for the worker. This page shows how far it has come.")
+            messages.info(request, "The files are here. This page shows what the worker makes of them.")
             if request.headers.get("Accept") == "application/json":
                 # The script that showed the progress of the upload goes on to the job by itself.
                 return JsonResponse({"url": change_url(job)})
