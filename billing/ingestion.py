@@ -167,7 +167,7 @@ class IngestResult:
         counts = self.counts
         head = f"Import {self.imported.pk}: " if self.imported else "Dry run, nothing was stored: "
         lines = [
-            f"{head}{self.rows:,} rows of {self.source} for {', '.join(self.periods)}.",
+            f"{head}{_rows(self.rows)} of {self.source} for {', '.join(self.periods)}.",
             f"  new {counts.new:,}, changed {counts.changed:,}, unchanged {counts.unchanged:,}, "
             f"withdrawn {counts.withdrawn:,}",
         ]
@@ -185,8 +185,9 @@ class IngestResult:
         lines += self._deferred_text()
         if self.flagged:
             reasons = ", ".join(f"{code} {count:,}" for code, count in self.flags.items())
-            lines.append(f"  {self.flagged:,} rows are held for review: {reasons}")
-            lines.append("  Next: manage.py review list, or the review queue in the admin.")
+            lines.append(f"  {_rows(self.flagged)} with reasons for a look: {reasons}")
+            if counts.new or counts.changed:
+                lines.append("  Next: manage.py review list, or the review queue in the admin.")
         return "\n".join(lines)
 
     def _deferred_text(self) -> list[str]:
@@ -1198,6 +1199,10 @@ def _total_row(imported: Import, period: BillingPeriod, account: str, currency: 
         **exact,
         **stored,
     )
+
+
+def _rows(count: int) -> str:
+    return f"{count:,} row" if count == 1 else f"{count:,} rows"
 
 
 def _short(column: str) -> str:

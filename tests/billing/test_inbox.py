@@ -49,7 +49,7 @@ def test_a_delivery_is_imported_and_put_away_with_its_report(folder):
     ]
     report = json.loads((folder / day / "aws_2025-01.csv.report.json").read_text())
     assert report["result"]["totals"]["USD"]["BilledCost"] == "1.50"
-    assert "1 rows of aws" in (folder / day / "aws_2025-01.csv.report.txt").read_text()
+    assert "1 row of aws" in (folder / day / "aws_2025-01.csv.report.txt").read_text()
     assert looked(folder).handled == []
     assert Charge.objects.count() == 1
 

@@ -77,8 +77,11 @@ def test_the_command_says_in_json_what_came_of_a_delivery(tmp_path):
 def test_the_command_tells_a_person_what_came_of_it_and_what_is_next(tmp_path):
     build.a_source("aws")
     said = run("ingest", a_file(tmp_path, [a_row("1.5", tags={})]))
-    assert "1 rows of aws for 2025-01" in said
+    assert "1 row of aws for 2025-01" in said
     assert "review list" in said
+    again = run("ingest", tmp_path / "aws_2025-01.csv")
+    assert "1 row with reasons for a look" in again
+    assert "review list" not in again
 
 
 def test_engine_and_command_and_job_make_the_same_charges_and_events(tmp_path):
