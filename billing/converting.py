@@ -12,7 +12,7 @@ from .attribution import NOWHERE, Attribution, Attributor, Place
 from .fields import WIDE, from_units
 from .models import Flag
 from .money import plain
-from .readers.batches import MAX_PROBLEMS, Batch, FileError, Problem
+from .readers.batches import MAX_PROBLEMS, Batch, Problem
 from .readers.columns import AMOUNTS, DECIMALS, TEXTS
 from .readers.values import (
     Amounts,
@@ -97,7 +97,7 @@ class Converter:
     """Converts one delivery, file after file; remembers what repeats and sums what passes.
 
     Converting never drops a row: a row either becomes a charge, or its problem (file, line, column)
-    stands in `problems` and the delivery as a whole is refused by `raise_for_problems`.
+    stands in `problems`, and whoever reads the delivery refuses it as a whole.
     """
 
     def __init__(
@@ -152,11 +152,6 @@ class Converter:
     @property
     def has_patterns(self) -> bool:
         return bool(self._patterns)
-
-    def raise_for_problems(self) -> None:
-        """Raise FileError with what is wrong with the delivery so far, if anything is."""
-        if self.problems:
-            raise FileError([problem for _, problem in self.problems])
 
     def convert(self, batch: Batch, *, file_name: str, file_number: int) -> Converted | None:
         """Convert a batch; None where it has problems (which are then in `problems`)."""

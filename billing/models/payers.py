@@ -113,11 +113,6 @@ class BillingReference(models.Model):
         return f"{self.period}-{self.number:04d}"
 
 
-class PayerLineQuerySet(models.QuerySet["PayerLine"]):
-    def of_owner(self, pi: Person | None, project: Project | None) -> "PayerLineQuerySet":
-        return self.filter(pi=pi, project=project)
-
-
 class PayerLine(models.Model):
     """What one payer owes for one service in a month, in whole cents: made by `charging`, read by all.
 
@@ -159,8 +154,6 @@ class PayerLine(models.Model):
     rounding = AmountField(default=0, help_text="Exact sum of the group less its cents; on its first payer only.")
     charge_count = models.BigIntegerField()
     computed_at = models.DateTimeField()
-
-    objects = PayerLineQuerySet.as_manager()
 
     class Meta:
         default_permissions = ("view",)

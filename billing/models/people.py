@@ -161,14 +161,6 @@ class Membership(models.Model):
         return f"delegate {self.user_id} of PI {self.person_id}"
 
 
-class FundingSourceQuerySet(models.QuerySet["FundingSource"]):
-    def valid_on(self, day: models.Expression | object) -> "FundingSourceQuerySet":
-        """Keep the funds that may bear a service rendered on `day`."""
-        return self.filter(
-            Q(valid_from__isnull=True) | Q(valid_from__lte=day), Q(valid_until__isnull=True) | Q(valid_until__gte=day)
-        )
-
-
 class FundingSource(models.Model):
     """A fund/org of the institution's ledger, loaded from a list: never learned from a tag."""
 
@@ -184,8 +176,6 @@ class FundingSource(models.Model):
     valid_until = models.DateField(null=True, blank=True, help_text="The last day of service it may bear.")
     last_posting_date = models.DateField(null=True, blank=True)
     projects = models.ManyToManyField(Project, blank=True, related_name="funding_sources")
-
-    objects = FundingSourceQuerySet.as_manager()
 
     class Meta:
         ordering = ("fund_org",)
