@@ -48,10 +48,11 @@ class ReasonMissing(BillingError):
 
 @dataclass(frozen=True)
 class Obstacle:
-    """Something to be done before a period can be finalized, and the page to do it on."""
+    """Something to be done before a period can be finalized: in words, the page to do it on, and its kind."""
 
     text: str
     url: str = ""
+    code: str = ""
 
 
 class NotReadyToFinalize(BillingError):
@@ -74,6 +75,8 @@ class PeriodFigures:
     held: int = 0
     due: Decimal = ZERO
 
+
+HELD = "held"
 
 # What must hold before a period is finalized, by name; apps further on add theirs when they load.
 FinalizeCheck = Callable[[BillingPeriod], list[Obstacle]]
@@ -236,7 +239,7 @@ def obstacles(period: BillingPeriod) -> list[Obstacle]:
             found += _finalize_checks[name](period)
         except BillingError as error:
             # What keeps a check from its answer, such as a missing exchange rate, has to be seen to first.
-            if (reason := Obstacle(str(error))) not in found:
+            if (reason := Obstacle(str(error), code=name)) not in found:
                 found.append(reason)
     return found
 
@@ -318,7 +321,8 @@ def _held(period: BillingPeriod) -> Obstacle | None:
     amounts = ", ".join(f"{currency} {plain(amount)}" for currency, amount in sorted(billed.items()))
     return Obstacle(
         f"{count:,} {'charge is' if count == 1 else 'charges are'} held for review ({amounts} billed). "
-        f"Decide them in the review queue, or with `manage.py review list -p {period}`."
+        f"Decide them in the review queue, or with `manage.py review list -p {period}`.",
+        code=HELD,
     )
 
 

@@ -443,6 +443,7 @@ def unfinished(period: BillingPeriod) -> list[Obstacle]:
             Obstacle(
                 f"Journal {journal} is a draft over {plain(journal.debits)}. Submit it.",
                 address_of("admin:journals_journal_change", args=[journal.pk]),
+                "journal",
             )
         )
     pairs = fresh_deltas(period)
@@ -453,6 +454,7 @@ def unfinished(period: BillingPeriod) -> list[Obstacle]:
                 f"{plain(amount)} of {len(pairs):,} payer {'line' if len(pairs) == 1 else 'lines'} is not journaled. "
                 f"Submit a journal: `manage.py export_journal -p {period} -f gl --submit`.",
                 address_of("admin:journals_journal_changelist"),
+                "journal",
             )
         )
     if Policy.objects.current().requires_ledger_answer:
@@ -462,6 +464,7 @@ def unfinished(period: BillingPeriod) -> list[Obstacle]:
                     f"Journal {journal} over {plain(journal.debits)} waits for the ledger's answer. "
                     "Record it: posted with its document number, or rejected.",
                     address_of("admin:journals_journal_change", args=[journal.pk]),
+                    "journal",
                 )
             )
     return found

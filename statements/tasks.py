@@ -48,4 +48,4 @@ def statements_are_current(period: BillingPeriod) -> list[Obstacle]:
         return []
     what = "1 statement is" if changes == 1 else f"{changes} statements are"
     url = reverse("admin:statements_statement_generate") + "?" + urlencode({"period": str(period)})
-    return [Obstacle(f"{what} not current: generate the statements of {period} again.", url)]
+    return [Obstacle(f"{what} not current: generate the statements of {period} again.", url, "statements")]

@@ -187,7 +187,7 @@ def held_in(period: BillingPeriod) -> list[closing.Obstacle]:
     if not held:
         return []
     what = "1 charge is" if held == 1 else f"{held:,} charges are"
-    return [closing.Obstacle(f"{what} held for review. Decide them first.", queue_url(period))]
+    return [closing.Obstacle(f"{what} held for review. Decide them first.", queue_url(period), closing.HELD)]
 
 
 def rates_for(period: BillingPeriod, sums: Sums) -> list[closing.Obstacle]:
@@ -195,12 +195,12 @@ def rates_for(period: BillingPeriod, sums: Sums) -> list[closing.Obstacle]:
     if set(sums.billed or ()) <= {Policy.objects.current().currency}:
         return []
     missing = charging.missing_rates(period)
-    return [closing.Obstacle(missing, reverse("admin:billing_exchangerate_add"))] if missing else []
+    return [closing.Obstacle(missing, reverse("admin:billing_exchangerate_add"), "rate")] if missing else []
 
 
 def obstacles(period: BillingPeriod) -> list[closing.Obstacle]:
     """Return what keeps a period from being finalized, with the way to each."""
-    return held_in(period) + [each for each in closing.obstacles(period) if "held for review" not in each.text]
+    return held_in(period) + [each for each in closing.obstacles(period) if each.code != closing.HELD]
 
 
 def queue_url(period: BillingPeriod, reason: str = "") -> str:
