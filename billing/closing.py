@@ -15,6 +15,7 @@ from . import audit
 from .audit import Actor
 from .errors import BillingError
 from .models import BillingPeriod, Charge, PayerLine, Policy
+from .models.periods import month_text
 from .money import ZERO, plain
 
 
@@ -42,6 +43,10 @@ class PeriodHasHeldCharges(BillingError):
     """A period cannot close while charges wait for review."""
 
 
+class NothingToCarry(BillingError):
+    """Held charges were to be carried over, and there are none."""
+
+
 class ReasonMissing(BillingError):
     """A period was to be reopened without a reason."""
 
@@ -62,6 +67,21 @@ class NotReadyToFinalize(BillingError):
         self.obstacles = list(obstacles)
         reasons = "".join(f"\n- {obstacle.text}" for obstacle in self.obstacles)
         super().__init__(f"Billing period {period} cannot be finalized yet:{reasons}")
+
+
+@dataclass(frozen=True)
+class Carried:
+    """Held charges that another month bears from here on; amounts as billed, by currency."""
+
+    period: BillingPeriod
+    into: BillingPeriod
+    charges: int
+    billed: dict[str, Decimal]
+
+    def __str__(self) -> str:
+        what = "1 held charge is" if self.charges == 1 else f"{self.charges:,} held charges are"
+        amounts = ", ".join(f"{currency} {plain(amount)}" for currency, amount in self.billed.items())
+        return f"{what} carried over from {self.period} to {self.into} ({amounts} billed)."
 
 
 @dataclass
@@ -150,8 +170,61 @@ def start_review(*, period: BillingPeriod, until: datetime.date, actor: Actor, n
         return period
 
 
-def close(*, period: BillingPeriod, actor: Actor, now: datetime.datetime) -> BillingPeriod:
+def month_after(period: BillingPeriod) -> datetime.date:
+    """Return the month that held charges of a period are carried to: the next that is open, or is still to open."""
+    later = BillingPeriod.objects.filter(month__gt=period.month)
+    if following := later.filter(status=BillingPeriod.Status.OPEN).order_by("month").first():
+        return following.month
+    last = later.order_by("-month").first() or period
+    return last.next_month
+
+
+def carry_over(*, period: BillingPeriod, actor: Actor, now: datetime.datetime) -> Carried:
+    """Let the next open month bear what is held in a period, so that the period can close without it.
+
+    The charges stay held, with their flags and decisions, and stay charges *of* the period (its
+    deliveries still match them). What they come to once decided is charged by the other month, whose
+    statements and journal name the month they are for. Each one is listed in the audit trail. The
+    next open month is opened if there is none.
+
+    Raises PeriodClosed, or NothingToCarry.
+    """
+    with audit.gesture(actor=actor, now=now) as gesture:
+        period = locked(period)
+        require_open(period)
+        held = list(Charge.objects.in_month(period).held().order_by("pk").only("pk", "currency", "billed_cost"))
+        if not held:
+            raise NothingToCarry(f"Billing period {period} holds no charges: there is nothing to carry over.")
+        into = ensure_period(month=month_after(period), actor=actor, now=now)
+        # It may have been closed since it was chosen.
+        require_open(into)
+        billed: dict[str, Decimal] = defaultdict(Decimal)
+        for charge in held:
+            billed[charge.currency] += charge.billed_cost
+            gesture.record(
+                "charge.carried_over",
+                charge,
+                before={"charged_in": str(period)},
+                after={"charged_in": str(into), "currency": charge.currency, "billed": plain(charge.billed_cost)},
+            )
+        Charge.objects.in_month(period).held().update(charged_in=into)
+        carried = Carried(period, into, len(held), dict(sorted(billed.items())))
+        gesture.record(
+            "period.carried_over",
+            period,
+            after={
+                "into": str(into),
+                "charges": carried.charges,
+                "billed": {currency: plain(amount) for currency, amount in carried.billed.items()},
+            },
+        )
+        return carried
+
+
+def close(*, period: BillingPeriod, carry_held: bool = False, actor: Actor, now: datetime.datetime) -> BillingPeriod:
     """Close a period: its charges, decisions and entries stand from here on.
+
+    With `carry_held`, what is held is carried over to the next open month first (see `carry_over`).
 
     Raises StepNotPossible, or PeriodHasHeldCharges while charges wait for review.
     """
@@ -159,6 +232,8 @@ def close(*, period: BillingPeriod, actor: Actor, now: datetime.datetime) -> Bil
         period = locked(period)
         before = _stamps(period)
         _require_step(period, BillingPeriod.Status.CLOSED)
+        if carry_held and _held(period):
+            carry_over(period=period, actor=actor, now=now)
         if held := _held(period):
             raise PeriodHasHeldCharges(f"Billing period {period} cannot close: {held.text}")
         period.status = BillingPeriod.Status.CLOSED
@@ -309,7 +384,8 @@ def _require_to_come(until: datetime.date, now: datetime.datetime) -> None:
         raise ReviewNeedsDate(f"A review cannot end on {until}: that day has passed.")
 
 
-def _held(period: BillingPeriod) -> Obstacle | None:
+def held_text(period: BillingPeriod) -> str:
+    """Say how much a period holds for review, empty for nothing: 3 charges are held for review (USD 12.50 billed)."""
     billed: dict[str, Decimal] = defaultdict(Decimal)
     count = 0
     held = Charge.objects.in_month(period).held().order_by().values_list("currency")
@@ -317,11 +393,17 @@ def _held(period: BillingPeriod) -> Obstacle | None:
         count += charges
         billed[currency] = amount
     if not count:
-        return None
+        return ""
     amounts = ", ".join(f"{currency} {plain(amount)}" for currency, amount in sorted(billed.items()))
+    return f"{count:,} {'charge is' if count == 1 else 'charges are'} held for review ({amounts} billed)"
+
+
+def _held(period: BillingPeriod) -> Obstacle | None:
+    if not (held := held_text(period)):
+        return None
     return Obstacle(
-        f"{count:,} {'charge is' if count == 1 else 'charges are'} held for review ({amounts} billed). "
-        f"Decide them in the review queue, or with `manage.py review list -p {period}`.",
+        f"{held}. Decide them in the review queue, or with `manage.py review list -p {period}`; or carry them over to "
+        f"{month_text(month_after(period))}: `manage.py periods carry {period}`.",
         code=HELD,
     )
 

@@ -12,7 +12,7 @@ from django.db.models import Count, Max, Q, Sum
 from django.urls import reverse
 
 from billing.admin.periods import Step, queue_url, steps_of
-from billing.models import BillingPeriod, Charge, Flag, Import, ImportTotal, Job, PayerLine, Policy, Source
+from billing.models import AuditEvent, BillingPeriod, Charge, Flag, Import, ImportTotal, Job, PayerLine, Policy, Source
 from billing.models.periods import parse_month
 from journals.models import Journal
 from statements.models import Delivery, Statement
@@ -286,9 +286,10 @@ def _reasons(period: BillingPeriod) -> list[HeldReason]:
 
 
 def billed_by_source(period: BillingPeriod) -> dict[tuple[int, str], tuple[int, Decimal]]:
-    """Return rows and billed per source and currency; kept until another import is applied or withdrawn."""
+    """Return rows and billed per source and currency; kept until an import, a withdrawal or a carry-over changes it."""
     mark = Import.objects.aggregate(number=Count("id"), applied=Max("applied_at"), withdrawn=Max("withdrawn_at"))
-    stamp = (mark["number"], mark["applied"], mark["withdrawn"], period.status)
+    carried = AuditEvent.objects.filter(action="period.carried_over").count()
+    stamp = (mark["number"], mark["applied"], mark["withdrawn"], period.status, carried)
     key = f"billed-by-source-{period.pk}"
     if (kept := cache.get(key)) and kept[0] == stamp:
         return dict(kept[1])

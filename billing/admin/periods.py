@@ -164,6 +164,10 @@ def close(request: HttpRequest, period: BillingPeriod, data: dict[str, Any]) -> 
     return f"{period} is closed: its charges and decisions stand. Issue the final statements and submit the journal."
 
 
+def carry(request: HttpRequest, period: BillingPeriod, data: dict[str, Any]) -> str:
+    return str(closing.carry_over(period=period, actor=actor_of(request), now=timezone.now()))
+
+
 def reopen(request: HttpRequest, period: BillingPeriod, data: dict[str, Any]) -> str:
     period = closing.reopen(
         period=period,
@@ -251,6 +255,20 @@ class BillingPeriodAdmin(FrozenAdmin):
             form=ReviewForm,
             offered=lambda period: period.status in (Status.OPEN, Status.REVIEW),
             question="Statements issued during the review say until when changes can be asked for.",
+        ),
+        Verb(
+            name="carry",
+            label="Carry over what is held…",
+            button="Carry over",
+            permission="billing.close_period",
+            run=carry,
+            offered=lambda period: period.takes_changes and Charge.objects.in_month(period).held().exists(),
+            question=lambda period: (
+                f"{closing.held_text(period)} in {period}. "
+                f"It is borne by {month_text(closing.month_after(period))} from here "
+                "on: it waits there, and is charged there once it is decided. Statements say which month it is for. "
+                "This is not taken back when the period is reopened."
+            ),
         ),
         Verb(
             name="close",

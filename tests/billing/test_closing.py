@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, ManagementUtility, call_command
 
-from billing import charging, closing
+from billing import charging, closing, review
 from billing.closing import (
+    NothingToCarry,
     NotReadyToFinalize,
     Obstacle,
     PeriodClosed,
@@ -19,7 +20,7 @@ from billing.closing import (
     ReviewNeedsDate,
     StepNotPossible,
 )
-from billing.models import AuditEvent, BillingPeriod
+from billing.models import AuditEvent, BillingPeriod, Charge
 from tests import build
 
 pytestmark = pytest.mark.django_db
@@ -104,6 +105,62 @@ def test_closing_refuses_pending_charges(period):
     period.refresh_from_db()
     assert period.status == "open"
     assert not AuditEvent.objects.exists()
+
+
+def test_what_is_held_is_carried_over_to_the_next_open_month_and_listed(period):
+    held = build.a_charge("12.50", flags=("missing_pi",))
+    clear = build.a_charge("7")
+    build.a_charge("1", flags=("missing_pi",), period="2025-02")
+    act(closing.close, build.a_period("2025-02"), carry_held=True)
+    carried = act(closing.carry_over, period)
+    # February is closed, and its own held charge had gone to March before.
+    assert (str(carried.into), carried.charges, carried.billed) == ("2025-03", 1, {"USD": Decimal("12.5")})
+    held.refresh_from_db()
+    clear.refresh_from_db()
+    assert (str(held.charged_in), str(held.period), held.state) == ("2025-03", "2025-01", "held")
+    assert str(clear.charged_in) == "2025-01"
+    event = AuditEvent.objects.get(action="charge.carried_over", object_id=str(held.pk))
+    assert (event.before, event.after["charged_in"]) == ({"charged_in": "2025-01"}, "2025-03")
+    assert AuditEvent.objects.filter(action="period.carried_over").latest("id").after["charges"] == 1
+    assert act(closing.close, period).status == "closed"
+    assert str(period) == "2025-01"
+
+
+def test_carrying_over_opens_the_month_after_where_none_is_open(period):
+    build.a_charge("3", flags=("missing_pi",))
+    closed = act(closing.close, period, carry_held=True)
+    assert closed.status == "closed"
+    assert BillingPeriod.objects.named("2025-02").status == "open"
+    assert list(AuditEvent.objects.order_by("id").values_list("action", flat=True)) == [
+        "period.opened",
+        "charge.carried_over",
+        "period.carried_over",
+        "period.closed",
+    ]
+
+
+def test_there_is_nothing_to_carry_over_from_a_month_without_held_charges(period):
+    build.a_charge("3")
+    with pytest.raises(NothingToCarry, match="2025-01 holds no charges"):
+        act(closing.carry_over, period)
+    assert act(closing.close, period, carry_held=True).status == "closed"
+    assert not BillingPeriod.objects.filter(month=datetime.date(2025, 2, 1)).exists()
+
+
+def test_a_closed_month_carries_nothing_over(closed):
+    with pytest.raises(PeriodClosed):
+        act(closing.carry_over, closed)
+
+
+def test_a_carried_charge_is_charged_by_the_month_that_bears_it(period):
+    build.a_policy()
+    held = build.a_charge("12.50", flags=("pattern_match",), fund_org="BIO-001", pi=build.a_pi())
+    into = act(closing.carry_over, period).into
+    review.approve(charges=[held.pk], actor=build.SOMEBODY, now=build.NOW)
+    assert act(charging.make_payer_lines, period).lines == 0
+    act(charging.make_payer_lines, into)
+    (line,) = into.payer_lines.all()
+    assert (str(line.for_period), line.charged) == ("2025-01", Decimal("12.50"))
 
 
 def test_a_withdrawn_held_charge_stops_nobody(period):
@@ -285,6 +342,19 @@ def test_wrong_usage_exits_with_2(arguments, message, capsys):
         ManagementUtility(["manage.py", "periods", *arguments]).execute()
     assert ended.value.code == 2
     assert message in capsys.readouterr().err
+
+
+def test_the_command_carries_over_what_is_held(capsys):
+    build.a_charge("12.50", flags=("missing_pi",))
+    assert json.loads(run("carry", "2025-01", "--json", capsys=capsys)) == {
+        "period": "2025-01",
+        "into": "2025-02",
+        "charges": 1,
+        "billed": {"USD": "12.50"},
+    }
+    build.a_charge("1", flags=("missing_pi",), period="2025-02")
+    assert "is closed" in run("close", "2025-02", "--carry-held", capsys=capsys)
+    assert Charge.objects.held().filter(charged_in__month=datetime.date(2025, 3, 1)).count() == 2
 
 
 def test_the_command_and_the_engine_leave_the_same_rows_and_audit(capsys):

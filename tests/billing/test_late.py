@@ -375,3 +375,15 @@ def test_the_sum_booked_is_what_is_delivered_less_what_was_charged(tmp_path):
             .values_list("billed_cost", flat=True)
         )
         assert booked == sum(Decimal(amount) for amount in amounts.split()) - charged
+
+
+def test_a_carried_charge_that_its_provider_changes_is_replaced_where_it_waits(tmp_path):
+    january(a_row("12.50", tags=NO_TAGS), a_row("7", ResourceId="other"), folder=tmp_path)
+    closing.close(period=BillingPeriod.objects.named("2025-01"), carry_held=True, **BY)
+    result = january(a_row("13", tags=NO_TAGS), a_row("7", ResourceId="other"), folder=tmp_path)
+    assert result.state == "deferred"
+    booked = book(result, into="2025-02")
+    assert (booked.charged, booked.taken_back, booked.held) == (1, 0, 1)
+    (held,) = Charge.objects.held()
+    assert (str(held.charged_in), money.plain(held.billed_cost)) == ("2025-02", "13.00")
+    assert standing() == ["7.00", "13.00"]

@@ -37,6 +37,7 @@ class Command(BillingCommand):
         opening.add_argument("month", type=month, metavar="PERIOD", help="such as 2025-01")
         for verb, text in (
             ("review", "give PIs until a day to look at their statements; again, to move the day"),
+            ("carry", "let the next open month bear what is held for review"),
             ("close", "let its charges, decisions and entries stand; nothing may be held for review"),
             ("reopen", "take a closed period back"),
             ("finalize", "finish a closed period for good"),
@@ -45,6 +46,8 @@ class Command(BillingCommand):
             each.add_argument("period", metavar="PERIOD", help="such as 2025-01")
             if verb == "review":
                 each.add_argument("--until", type=day, required=True, metavar="DATE", help="the last day of the review")
+            if verb == "close":
+                each.add_argument("--carry-held", action="store_true", help="carry what is held to the next open month")
             if verb == "reopen":
                 each.add_argument("--reason", required=True, help="why; kept in the audit trail")
                 each.add_argument("--to", choices=("open", "review"), default="open", help="default: open")
@@ -89,8 +92,20 @@ class Command(BillingCommand):
         done = closing.start_review(period=period_named(period), until=until, actor=self.actor, now=self.now)
         self.report(described(done), f"Billing period {done} is in review until {done.review_until}.")
 
-    def run_close(self, *, period: str, **options: Any) -> None:
-        done = closing.close(period=period_named(period), actor=self.actor, now=self.now)
+    def run_carry(self, *, period: str, **options: Any) -> None:
+        carried = closing.carry_over(period=period_named(period), actor=self.actor, now=self.now)
+        self.report(
+            {
+                "period": str(carried.period),
+                "into": str(carried.into),
+                "charges": carried.charges,
+                "billed": carried.billed,
+            },
+            f"{carried} They wait there: `review list -p {carried.into}`.",
+        )
+
+    def run_close(self, *, period: str, carry_held: bool, **options: Any) -> None:
+        done = closing.close(period=period_named(period), carry_held=carry_held, actor=self.actor, now=self.now)
         self.report(
             described(done),
             f"Billing period {done} is closed. Next: `generate -p {done}` issues the final statements, "
