@@ -8,9 +8,9 @@ VIEW = {
     f"{app}.view_{model}"
     for app, models in {
         "billing": (
-            "attributionrule auditevent billingperiod billingreference charge cloudaccount exchangerate flag "
-            "fundingsource import importedfile importtotal job membership payerline payersplit payersplitshare person "
-            "personalias policy project reviewdecision source costmeasurechange storedfile"
+            "attributionrule auditevent billingperiod billingreference charge cloudaccount entry entryline "
+            "exchangerate flag fundingsource import importedfile importtotal job membership payerline payersplit "
+            "payersplitshare person personalias policy project reviewdecision source costmeasurechange storedfile"
         ),
         "statements": "statement statementline delivery",
         "journals": "journal journalline journaltemplate",
@@ -32,6 +32,7 @@ REVIEW = {
     "billing.withdraw_import",
     "billing.book_import",
     "billing.review_charges",
+    "billing.enter_corrections",
     "billing.open_period",
     "statements.issue_statements",
     "statements.send_statements",
@@ -42,6 +43,7 @@ FINANCE = {
     "billing.close_period",
     "billing.reopen_period",
     "billing.finalize_period",
+    "billing.approve_entry",
     "statements.void_statement",
     "journals.submit_journal",
     "journals.post_journal",

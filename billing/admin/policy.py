@@ -96,6 +96,8 @@ class PolicyForm(forms.ModelForm):
             "fund_org_segments",
             "center_fund_org",
             "amount_tolerance",
+            "entries_need_second_person",
+            "transfer_justification_days",
             "requires_ledger_answer",
             "fiscal_year_start",
             "statement_footer",
@@ -106,6 +108,8 @@ class PolicyForm(forms.ModelForm):
         labels = {
             "contact_email": "Contact e-mail",
             "fund_org_segments": "Fund/org segments",
+            "entries_need_second_person": "Corrections need a second person",
+            "transfer_justification_days": "Days until a transfer needs a justification",
             "requires_ledger_answer": "Await the ledger's answer",
             "issues_zero_statements": "Issue statements with nothing due",
             "email_subject": "E-mail subject",
@@ -189,6 +193,11 @@ GROUPS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         ("fund_org_patterns", "fund_org_segments", "example", "center_fund_org"),
     ),
     (
+        "Corrections",
+        "",
+        ("entries_need_second_person", "transfer_justification_days"),
+    ),
+    (
         "Money and the ledger",
         "",
         ("currency", "fiscal_year_start", "requires_ledger_answer"),
@@ -230,8 +239,7 @@ class PolicyAdmin(FrozenAdmin):
         ("Who pays", {"fields": ("tag_keys_shown", "tag_prefixes_shown")}),
         ("Held for review", {"fields": ("flag_patterns_shown", "tolerance")}),
         ("Fund/orgs", {"fields": ("fund_org_patterns_shown", "fund_org_segments", "center_fund_org")}),
-        ("Money and the ledger", {"fields": GROUPS[4][2]}),
-        ("Statements and e-mail", {"fields": GROUPS[5][2]}),
+        *((title, {"fields": names}) for title, _, names in GROUPS[4:]),
     )
     readonly_fields = (
         "version",

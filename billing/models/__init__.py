@@ -3,6 +3,7 @@
 from .attribution import AttributionRule, CloudAccount
 from .audit import AuditEvent, AuditHead
 from .charges import Charge, Flag, HeldCharge, ReviewDecision
+from .entries import Entry, EntryLine
 from .imports import Import, ImportedFile, ImportTotal, StoredFile
 from .jobs import Job
 from .payers import BillingReference, PayerLine, PayerSplit, PayerSplitShare
@@ -20,6 +21,8 @@ __all__ = [
     "Charge",
     "CloudAccount",
     "CostMeasureChange",
+    "Entry",
+    "EntryLine",
     "ExchangeRate",
     "Flag",
     "FundingSource",

@@ -126,9 +126,17 @@ class PayerLine(models.Model):
         ABSORBED = "absorbed", "Absorbed by the center"
         SUBSIDY = "subsidy", "Funded subsidy"
         LATE = "late", "Late change"
+        TRANSFER = "transfer", "Transfer"
+        REFUND = "refund", "Refund"
+        WRITE_OFF = "write_off", "Write-off"
+        BORNE = "borne", "Write-off borne by the center"
+        MANUAL = "manual", "Manual charge"
+
+    # What entries make: the corrections of staff, which name the month they correct.
+    ENTERED = (Kind.TRANSFER, Kind.REFUND, Kind.WRITE_OFF, Kind.BORNE, Kind.MANUAL)
 
     # What users are charged; the rest the center pays itself.
-    CHARGED = (Kind.CHARGE, Kind.LATE)
+    CHARGED = (Kind.CHARGE, Kind.LATE, Kind.TRANSFER, Kind.REFUND, Kind.WRITE_OFF, Kind.MANUAL)
 
     period = models.ForeignKey(
         BillingPeriod, on_delete=models.PROTECT, related_name="payer_lines", help_text="The month that bears it."
@@ -136,7 +144,7 @@ class PayerLine(models.Model):
     key = models.CharField(max_length=1000)
     kind = models.CharField(max_length=16, choices=Kind.choices)
     for_period = models.ForeignKey(
-        BillingPeriod, on_delete=models.PROTECT, related_name="+", help_text="The month it was delivered for."
+        BillingPeriod, on_delete=models.PROTECT, related_name="+", help_text="The month it is for."
     )
     reference = models.ForeignKey(BillingReference, on_delete=models.PROTECT, related_name="payer_lines")
     pi = models.ForeignKey(

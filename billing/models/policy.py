@@ -96,6 +96,14 @@ class Policy(models.Model):
     amount_tolerance = AmountField(
         default=0, help_text="An approval survives a re-delivery whose amount moved by no more than this."
     )
+    entries_need_second_person = models.BooleanField(
+        default=False, help_text="A correction is charged once somebody else than who entered it approved it."
+    )
+    transfer_justification_days = models.PositiveSmallIntegerField(
+        default=90,
+        help_text="A sponsored award that is to bear a cost more than so many days after the service needs a "
+        "justification.",
+    )
     requires_ledger_answer = models.BooleanField(default=True, help_text="Off: a submitted journal counts as posted.")
     fiscal_year_start = models.PositiveSmallIntegerField(default=7, help_text="The month, 1 to 12, it starts in.")
     statement_footer = models.TextField(blank=True)

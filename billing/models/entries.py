@@ -1,0 +1,273 @@
+"""Entries: corrections made by staff, the only way to change what a closed month charged."""
+
+from typing import Any
+
+from django.conf import settings
+from django.db import models
+from django.db.models import F, Q, Sum
+from django.db.models.functions import Cast
+from django.db.models.lookups import Exact
+
+from ..errors import BillingError
+from ..fields import AmountField
+from .charges import Charge
+from .payers import WHOLE_CENT, PayerLine
+from .people import Person, Project
+from .periods import BillingPeriod
+from .sources import Source
+
+
+class EntryFrozen(BillingError):
+    """An entry was to be edited or deleted."""
+
+
+def _refusal(what: str) -> EntryFrozen:
+    return EntryFrozen(f"An entry is never {what}: correct a mistake by its reversal, an entry of the opposite lines.")
+
+
+class EntryQuerySet(models.QuerySet["Entry"]):
+    """Entries are added, approved or rejected; nothing else of them changes."""
+
+    def approved(self) -> "EntryQuerySet":
+        return self.filter(state=Entry.State.APPROVED)
+
+    def proposed(self) -> "EntryQuerySet":
+        return self.filter(state=Entry.State.PROPOSED)
+
+    def standing(self) -> "EntryQuerySet":
+        """Keep what is charged, and what will be once approved."""
+        return self.exclude(state=Entry.State.REJECTED)
+
+    def update(self, **fields: Any) -> int:
+        if set(fields) - set(Entry.DECIDED):
+            raise _refusal("edited")
+        return super().update(**fields)
+
+    def delete(self) -> tuple[int, dict[str, int]]:
+        raise _refusal("deleted")
+
+
+class EntryLineQuerySet(models.QuerySet["EntryLine"]):
+    def charged_in(self, period: BillingPeriod) -> "EntryLineQuerySet":
+        """Keep the lines that a month bears."""
+        return self.filter(entry__charged_in=period, entry__state=Entry.State.APPROVED)
+
+    def taken_back(self, period: BillingPeriod) -> dict[str, Any]:
+        """Return what standing entries took back of a month's payer lines, by their keys.
+
+        It has the sign of what was charged: 30.00 where 30.00 of a line of 100.00 were taken back.
+        """
+        taken = self.filter(corrects_period=period).exclude(entry__state=Entry.State.REJECTED).order_by()
+        return {key: -total for key, total in taken.values_list("corrects_key").annotate(total=Sum("amount"))}
+
+    def update(self, **fields: Any) -> int:
+        raise _refusal("edited")
+
+    def delete(self) -> tuple[int, dict[str, int]]:
+        raise _refusal("deleted")
+
+
+class Entry(models.Model):
+    """A correction: who pays is changed, given back, written off, or charged by hand.
+
+    `charged_in` is the open month that bears it, `for_period` the month it corrects. It is never edited
+    or deleted: it is approved or rejected once where the policy asks for a second person, and a mistake
+    is corrected by an entry of the opposite lines (`reverses`).
+    """
+
+    class Kind(models.TextChoices):
+        TRANSFER = "transfer", "Transfer"
+        REFUND = "refund", "Refund"
+        WRITE_OFF = "write_off", "Write-off"
+        MANUAL = "manual", "Manual charge"
+
+    class State(models.TextChoices):
+        PROPOSED = "proposed", "Waits for approval"
+        APPROVED = "approved", "Approved"
+        REJECTED = "rejected", "Rejected"
+
+    TRANSITIONS = {
+        State.PROPOSED: {State.APPROVED, State.REJECTED},
+        State.APPROVED: frozenset[str](),
+        State.REJECTED: frozenset[str](),
+    }
+
+    # What a decision writes; the rest stands as entered.
+    DECIDED = ("state", "decided_at", "decided_by", "decided_by_name", "decision_note")
+
+    kind = models.CharField(max_length=16, choices=Kind.choices)
+    charged_in = models.ForeignKey(
+        BillingPeriod,
+        on_delete=models.PROTECT,
+        related_name="entries",
+        verbose_name="billing period",
+        help_text="The month that bears it.",
+    )
+    for_period = models.ForeignKey(
+        BillingPeriod, on_delete=models.PROTECT, related_name="corrections", help_text="The month it corrects."
+    )
+    currency = models.CharField(max_length=3)
+    amount = AmountField(help_text="What it moves, gives back, writes off or charges; a reversal's is negative.")
+    total = AmountField(help_text="The sum of its lines.")
+    reason = models.TextField(help_text="Printed on statements.")
+    justification = models.TextField(
+        blank=True, help_text="Why a sponsored award bears the cost so long after the service."
+    )
+    charge = models.ForeignKey(
+        Charge,
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="entries",
+        db_constraint=False,
+        help_text="The one charge it is about, if it is about one.",
+    )
+    reverses = models.ForeignKey("self", null=True, blank=True, on_delete=models.PROTECT, related_name="reversed_by")
+    needs_second_person = models.BooleanField(default=False, help_text="As the policy was when it was entered.")
+    state = models.CharField(max_length=16, choices=State.choices)
+    entered_at = models.DateTimeField()
+    entered_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
+    )
+    entered_by_name = models.CharField("entered by", max_length=254)
+    decided_at = models.DateTimeField(null=True, blank=True)
+    decided_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
+    )
+    decided_by_name = models.CharField("decided by", max_length=254, blank=True)
+    decision_note = models.TextField(blank=True)
+    gesture = models.UUIDField(db_index=True)
+
+    objects = EntryQuerySet.as_manager()
+
+    class Meta:
+        ordering = ("-id",)
+        verbose_name_plural = "entries"
+        default_permissions = ("view",)
+        permissions = [
+            ("enter_corrections", "Can enter corrections: transfers, refunds, write-offs, manual charges"),
+            ("approve_entry", "Can approve or reject corrections that somebody else entered"),
+        ]
+        indexes = [models.Index(fields=["charged_in", "state"], name="entry_month")]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(kind__in=("transfer", "refund", "write_off", "manual"))
+                & Q(state__in=("proposed", "approved", "rejected")),
+                name="entry_is_known",
+                violation_error_message="This is no kind or state of an entry.",
+            ),
+            models.CheckConstraint(
+                condition=~Q(kind__in=("transfer", "write_off")) | Q(total=0),
+                name="entry_sums_to_zero",
+                violation_error_message="The lines of a transfer or a write-off sum to zero.",
+            ),
+            models.CheckConstraint(
+                condition=Exact(Cast("amount", models.BigIntegerField()) % WHOLE_CENT, 0)  # type: ignore[arg-type]
+                & Exact(Cast("total", models.BigIntegerField()) % WHOLE_CENT, 0)
+                & ~Q(amount=0),
+                name="entry_in_whole_cents",
+                violation_error_message="An entry is over an amount in whole cents, not over nothing.",
+            ),
+            models.CheckConstraint(
+                condition=~Q(reason=""),
+                name="entry_has_reason",
+                violation_error_message="An entry says why it was made.",
+            ),
+            models.CheckConstraint(
+                condition=Q(state="proposed", decided_at__isnull=True)
+                | (~Q(state="proposed") & Q(decided_at__isnull=False) & ~Q(decided_by_name="")),
+                name="decided_entry_has_stamp",
+                violation_error_message="An entry that was approved or rejected says when and by whom.",
+            ),
+            models.CheckConstraint(
+                condition=Q(needs_second_person=False)
+                | ~Q(state="approved")
+                | ~Q(decided_by_name=F("entered_by_name")),
+                name="entry_needs_second_person",
+                violation_error_message="An entry is approved by another person than the one who entered it.",
+            ),
+            models.UniqueConstraint(
+                fields=["reverses"],
+                condition=~Q(state="rejected"),
+                name="one_reversal_per_entry",
+                violation_error_message="This entry has a reversal already.",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"entry {self.pk}"
+
+    def save(self, *args: Any, **options: Any) -> None:
+        if not self._state.adding and set(options.get("update_fields") or ("all",)) - set(self.DECIDED):
+            raise _refusal("edited")
+        super().save(*args, **options)
+
+    def delete(self, *args: Any, **options: Any) -> tuple[int, dict[str, int]]:
+        raise _refusal("deleted")
+
+
+class EntryLine(models.Model):
+    """What an entry does to one payer, in whole cents: more to pay above zero, less below.
+
+    `kind` is that of the payer line it makes. A line that takes back names the payer line it corrects by
+    month and natural key, as statements and journals do.
+    """
+
+    entry = models.ForeignKey(Entry, on_delete=models.PROTECT, related_name="lines")
+    number = models.PositiveIntegerField()
+    kind = models.CharField(max_length=16, choices=PayerLine.Kind.choices)
+    pi = models.ForeignKey(
+        Person, null=True, blank=True, on_delete=models.PROTECT, related_name="entry_lines", verbose_name="PI"
+    )
+    project = models.ForeignKey(Project, null=True, blank=True, on_delete=models.PROTECT, related_name="entry_lines")
+    fund_org = models.CharField("fund/org", max_length=64)
+    source = models.ForeignKey(Source, on_delete=models.PROTECT, related_name="entry_lines")
+    natural_account = models.CharField(max_length=64, blank=True)
+    service_name = models.CharField(max_length=254, blank=True)
+    amount = AmountField()
+    corrects_period = models.ForeignKey(
+        BillingPeriod,
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="+",
+        help_text="The month whose payer line it takes back.",
+    )
+    corrects_key = models.CharField(max_length=1000, blank=True, help_text="The natural key of that payer line.")
+
+    objects = EntryLineQuerySet.as_manager()
+
+    class Meta:
+        ordering = ("entry", "number")
+        default_permissions = ("view",)
+        constraints = [
+            models.UniqueConstraint(fields=["entry", "number"], name="one_entry_line_per_number"),
+            models.CheckConstraint(
+                condition=Exact(Cast("amount", models.BigIntegerField()) % WHOLE_CENT, 0)  # type: ignore[arg-type]
+                & ~Q(amount=0),
+                name="entry_line_in_whole_cents",
+                violation_error_message="A line of an entry is in whole cents, and not zero.",
+            ),
+            models.CheckConstraint(
+                condition=~Q(fund_org=""),
+                name="entry_line_has_payer",
+                violation_error_message="A line of an entry names the fund/org it is about.",
+            ),
+            models.CheckConstraint(
+                condition=Q(corrects_period__isnull=True, corrects_key="")
+                | (Q(corrects_period__isnull=False) & ~Q(corrects_key="")),
+                name="corrected_line_is_named",
+                violation_error_message="A payer line is named by its month and its key.",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"entry line {self.pk}"
+
+    def save(self, *args: Any, **options: Any) -> None:
+        if not self._state.adding:
+            raise _refusal("edited")
+        super().save(*args, **options)
+
+    def delete(self, *args: Any, **options: Any) -> tuple[int, dict[str, int]]:
+        raise _refusal("deleted")
