@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import datetime
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -20,7 +20,7 @@ from .attribution import Attributor, folded_code, people_of, projects_of, refere
 from .audit import Actor
 from .converting import Converter, ScopeTotal, totals_by_currency
 from .errors import BillingError
-from .fields import to_units
+from .fields import from_units, to_units
 from .locks import FileLock
 from .matching import Matched, match
 from .models import (
@@ -29,6 +29,7 @@ from .models import (
     Flag,
     Import,
     ImportedFile,
+    ImportOverlap,
     ImportTotal,
     Job,
     Policy,
@@ -478,6 +479,7 @@ class _Delivery:
                 [(month.year * 100 + month.month, period.pk) for month, period in self.periods.items()],
             )
             self._attribute(stage, converter)
+            self._keep_overlaps(imported, stage, converter, own, into=into)
             first, charged, taken_back = stage.apply_late(imported, target=into)
             late.settle_payers(first, charged + taken_back)
             charging.stamp_project_splits(into)
@@ -917,6 +919,57 @@ class _Delivery:
         for number, rows in self.file_rows.items():
             ImportedFile.objects.filter(imported_in=imported, number=number).update(rows=rows)
 
+    def _keep_overlaps(
+        self,
+        imported: Import,
+        stage: Stage,
+        converter: Converter,
+        months: set[datetime.date],
+        *,
+        periods: Mapping[datetime.date, BillingPeriod] | None = None,
+        into: BillingPeriod | None = None,
+    ) -> None:
+        """Keep what of the delivery was there before and what it displaces, so that control totals can be added up.
+
+        What is said again is told from the file's side: its totals less the rows that become charges. Late changes
+        of `into` are borne there, and so is what they take back.
+        """
+        of = periods or self.periods
+        again: dict[tuple[datetime.date, str], list[int]] = {}
+        for (month, _, currency), total in converter.totals.items():
+            if month in months:
+                sums = again.setdefault((month, currency), [0, 0, 0])
+                for place, number in enumerate((total.rows, total.units["BilledCost"], total.units["EffectiveCost"])):
+                    sums[place] += number
+        for number, currency, *kept in stage.kept_sums():
+            sums = again[datetime.date(number // 100, number % 100, 1), currency]
+            for place, value in enumerate(kept):
+                sums[place] -= value
+        found = [
+            (ImportOverlap.Kind.AGAIN, of[month].pk, (into or of[month]).pk, currency, *sums)
+            for (month, currency), sums in sorted(again.items())
+        ]
+        displaced: dict[tuple[int, int, str], list[int]] = {}
+        for period_id, borne_by, currency, *leaving in stage.displaced_sums():
+            sums = displaced.setdefault((period_id, into.pk if into else borne_by, currency), [0, 0, 0])
+            for place, value in enumerate(leaving):
+                sums[place] += value
+        found += [(ImportOverlap.Kind.DISPLACED, *scope, *sums) for scope, sums in sorted(displaced.items())]
+        ImportOverlap.objects.bulk_create(
+            ImportOverlap(
+                imported_in=imported,
+                kind=kind,
+                period_id=period_id,
+                borne_by_id=borne_by,
+                currency=currency,
+                rows=rows,
+                billed=from_units(billed),
+                effective=from_units(effective),
+            )
+            for kind, period_id, borne_by, currency, rows, billed, effective in found
+            if rows or billed or effective
+        )
+
     def _supersede(self, imported: Import, converter: Converter, gesture: audit.Gesture) -> None:
         late.supersede(
             by=imported,
@@ -948,6 +1001,9 @@ class _Delivery:
             measures = {
                 period.pk: MEASURES[Source.Measure(self.source.measure_in(month))] for month, period in periods.items()
             }
+            if not self.keeps_all:
+                own = set(self.months) - set(self.late)
+                self._keep_overlaps(imported, stage, converter, own, periods=periods)
             first, count = stage.apply(
                 imported,
                 only_kept=not self.keeps_all,

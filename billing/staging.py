@@ -215,6 +215,25 @@ class Stage:
         "WHERE c.period_id = %s AND c.billing_account_id = %s"
     )
 
+    def kept_sums(self) -> list[tuple[int, str, int, int, int]]:
+        """Return (month, currency, rows of the files, units billed, units effective) of what is to be inserted."""
+        return self._sums(
+            "SELECT s.month, s.currency, sum(s.row_count), sum(s.billed_cost), sum(coalesce(s.effective_cost, 0)) "
+            "FROM stage_keep k JOIN stage_row s ON s.row = k.row GROUP BY s.month, s.currency"
+        )
+
+    def displaced_sums(self) -> list[tuple[int, int, str, int, int, int]]:
+        """Return (period id, id of the month that bears it, currency, rows, units billed, effective) of what leaves."""
+        return self._sums(
+            "SELECT period_id, charged_in_id, currency, sum(row_count), sum(billed_cost), "
+            f"sum(coalesce(effective_cost, 0)) FROM billing_charge WHERE id IN ({_DISPLACED}) "
+            "GROUP BY period_id, charged_in_id, currency"
+        )
+
+    def _sums(self, sql: str) -> list[Any]:
+        # PostgreSQL sums 64-bit integers to a decimal.
+        return [tuple(each if isinstance(each, str) else int(each) for each in row) for row in _stream(sql)]
+
     def apply(
         self, imported: Import, *, only_kept: bool, tolerance_units: int, measures: dict[int, str]
     ) -> tuple[int, int]:

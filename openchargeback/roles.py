@@ -9,8 +9,9 @@ VIEW = {
     for app, models in {
         "billing": (
             "attributionrule auditevent billingperiod billingreference charge cloudaccount entry entryline "
-            "exchangerate flag fundingsource import importedfile importtotal job membership payerline payersplit "
-            "payersplitshare person personalias policy project reviewdecision source costmeasurechange storedfile"
+            "exchangerate flag frozenproof fundingsource import importedfile importoverlap importtotal invoicetotal "
+            "job membership payerline payersplit payersplitshare person personalias policy project reviewdecision "
+            "source costmeasurechange storedfile"
         ),
         "statements": "statement statementline delivery",
         "journals": "journal journalline journaltemplate",
@@ -51,7 +52,7 @@ FINANCE = {
     *(
         f"billing.{verb}_{model}"
         for verb in ("add", "change", "delete")
-        for model in ("source", "costmeasurechange", "fundingsource", "exchangerate")
+        for model in ("source", "costmeasurechange", "fundingsource", "exchangerate", "invoicetotal")
     ),
     *(f"journals.{verb}_journaltemplate" for verb in ("add", "change", "delete")),
 }

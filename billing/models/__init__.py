@@ -4,12 +4,13 @@ from .attribution import AttributionRule, CloudAccount
 from .audit import AuditEvent, AuditHead
 from .charges import Charge, Flag, HeldCharge, ReviewDecision
 from .entries import Entry, EntryLine
-from .imports import Import, ImportedFile, ImportTotal, StoredFile
+from .imports import Import, ImportedFile, ImportOverlap, ImportTotal, StoredFile
 from .jobs import Job
 from .payers import BillingReference, PayerLine, PayerSplit, PayerSplitShare
 from .people import FundingSource, Membership, Person, PersonAlias, Project, User
 from .periods import BillingPeriod, ExchangeRate
 from .policy import Policy
+from .proofs import FrozenProof, InvoiceTotal
 from .sources import CostMeasureChange, Source
 
 __all__ = [
@@ -25,11 +26,14 @@ __all__ = [
     "EntryLine",
     "ExchangeRate",
     "Flag",
+    "FrozenProof",
     "FundingSource",
     "HeldCharge",
     "Import",
+    "ImportOverlap",
     "ImportTotal",
     "ImportedFile",
+    "InvoiceTotal",
     "Job",
     "Membership",
     "PayerLine",

@@ -180,3 +180,40 @@ class ImportTotal(models.Model):
 
     def __str__(self) -> str:
         return f"control total {self.pk}"
+
+
+class ImportOverlap(models.Model):
+    """What of a delivery was there before, and what of earlier ones it took the place of; kept when it is applied.
+
+    With the control totals it tells what the deliveries in force say: of each import its files' totals, less the
+    rows that it only says again and the rows of earlier imports that it displaced. Rows are those of
+    the files. Amounts are as stored, by the month that bears them.
+    """
+
+    class Kind(models.TextChoices):
+        AGAIN = "again", "Said again"
+        DISPLACED = "displaced", "Replaced, withdrawn or taken back"
+
+    imported_in = models.ForeignKey(Import, on_delete=models.CASCADE, related_name="overlaps")
+    kind = models.CharField(max_length=16, choices=Kind.choices)
+    period = models.ForeignKey(
+        BillingPeriod, on_delete=models.PROTECT, related_name="+", help_text="What the deliveries say."
+    )
+    borne_by = models.ForeignKey(
+        BillingPeriod, on_delete=models.PROTECT, related_name="import_overlaps", help_text="The month charged."
+    )
+    currency = models.CharField(max_length=3)
+    rows = models.BigIntegerField()
+    billed = AmountField()
+    effective = AmountField()
+
+    class Meta:
+        default_permissions = ("view",)
+        constraints = [
+            models.UniqueConstraint(
+                fields=["imported_in", "kind", "period", "borne_by", "currency"], name="one_overlap_per_scope"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"overlap {self.pk}"
