@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import datetime
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -194,16 +194,15 @@ class IngestResult:
     def _deferred_text(self) -> list[str]:
         if not self.deferred_periods:
             return []
-        months = " and ".join(self.deferred_periods)
-        verb = "takes" if len(self.deferred_periods) == 1 else "take"
+        why = late.why_waiting(self.deferred_periods)
         if self.deferred is None:
-            return [f"  {months} {verb} no more changes: what changes there would wait, to be booked in an open month."]
+            return [f"  {why}: what changes there would wait for a decision."]
         number = self.deferred.pk
         if self.deferred.state == Import.State.DISMISSED:
-            return [f"  {months} {verb} no more changes. Import {number} is dismissed: {self.deferred.reason}"]
+            return [f"  {why}. Import {number} is dismissed: {self.deferred.reason}"]
         return [
-            f"  {months} {verb} no more changes: import {number} is deferred, nothing of it was charged.",
-            f"  Next: manage.py imports book {number} --to MONTH, or imports dismiss {number} --reason WHY.",
+            f"  {why}: import {number} is deferred, nothing of it was charged.",
+            f"  Next: {late.next_step(self.deferred)}, or imports dismiss {number} --reason WHY.",
         ]
 
 
@@ -316,6 +315,31 @@ def book(
     late.require_deferred(imported)
     late.require_bookable(imported)
     closing.require_open(into)
+    delivery, files = _delivery_again(imported, actor=actor, now=now, progress=progress)
+    return delivery.book(imported, into, files)
+
+
+def apply_deferred(
+    *, imported: Import, actor: Actor, now: datetime.datetime, progress: Progress = unwatched
+) -> IngestResult:
+    """Apply a deferred import by hand to those of its months that take changes: in review, or open again.
+
+    Its stored files are read again and matched with what is there by now. What it says of months that are
+    closed goes on waiting, under a number of its own.
+
+    Raises NotDeferred, NotApplicable, or ImportRefused where the files cannot be read or would withdraw too
+    much; then it waits as before.
+    """
+    late.require_deferred(imported)
+    late.require_applicable(imported)
+    delivery, files = _delivery_again(imported, actor=actor, now=now, progress=progress)
+    return delivery.apply_deferred(imported, files)
+
+
+def _delivery_again(
+    imported: Import, *, actor: Actor, now: datetime.datetime, progress: Progress
+) -> "tuple[_Delivery, list[StoredFile]]":
+    """Return the delivery of an import, to be read once more, and the stored file of each of its parts."""
     files = list(imported.imported_files.select_related("file").order_by("number"))
     # An archive is one file of several parts; opened again, it has the same parts in the same order.
     whole = {(each.name.removesuffix(f"/{each.member}"), each.file_id): each.file for each in files}
@@ -327,7 +351,7 @@ def book(
         now=now,
         progress=progress,
     )
-    return delivery.book(imported, into, [each.file for each in files])
+    return delivery, [each.file for each in files]
 
 
 class _Delivery:
@@ -364,7 +388,9 @@ class _Delivery:
         self.keeps_all = True
         self.imports_before: dict[str, Any] = {}
         self.difference: dict[str, Any] = {}
-        # Months with changes that take no more, and the import that waits with them.
+        # In a month in review deliveries wait until somebody applies them.
+        self.is_by_hand = False
+        # Months with changes that wait, and the import that waits with them.
         self.late: list[datetime.date] = []
         self.deferred: Import | None = None
 
@@ -432,6 +458,30 @@ class _Delivery:
 
     def book(self, imported: Import, into: BillingPeriod, files: list[StoredFile]) -> Booked:
         """Read a deferred delivery once more, match it with what is charged by now, and book the difference."""
+        with self._again(imported, files) as (stage, converter):
+            return self._book(stage, converter, imported, into)
+
+    def apply_deferred(self, imported: Import, files: list[StoredFile]) -> IngestResult:
+        """Read a deferred delivery once more and apply it to its months that take changes."""
+        self.is_by_hand = True
+        with self._again(imported, files) as (stage, converter):
+            own = {period.month for period in late.months_of(imported)}
+            self._leave_out_others(stage, own)
+            self.months = sorted(own)
+            self.touched &= own
+            self.late = [month for month in self.late if month in own]
+            if self.late:
+                self._defer_part(stage, converter, imported)
+            else:
+                self._note_part(imported, converter, own)
+                imported.flagged, imported.flags = converter.flagged_rows, dict(sorted(converter.flag_counts.items()))
+                self._apply(stage, converter, imported)
+            _after_apply()
+            return self._result(imported, imported.state, converter)
+
+    @contextlib.contextmanager
+    def _again(self, imported: Import, files: list[StoredFile]) -> Iterator[tuple[Stage, Converter]]:
+        """Read, match and compare the stored files of a deferred import with what is charged by now."""
         assert imported.source is not None
         self.stored_files = files
         try:
@@ -445,23 +495,28 @@ class _Delivery:
                 converter = self._read(stage)
                 self._match(stage, converter)
                 self._compare(converter)
-                return self._book(stage, converter, imported, into)
+                yield stage, converter
         except FileError as error:
             raise ImportRefused(self._errors_of(error), imported) from error
 
-    def _book(self, stage: Stage, converter: Converter, imported: Import, into: BillingPeriod) -> Booked:
-        own = set(
-            BillingPeriod.objects.filter(import_totals__imported_in=imported).values_list("month", flat=True).distinct()
-        )
+    def _leave_out_others(self, stage: Stage, own: set[datetime.date]) -> None:
+        """Stage nothing of months that are not an import's own."""
         others = [month for month in self.months if month not in own]
-        if self.keeps_all:
-            stage.keep_all()
-            self.keeps_all = False
         if others:
+            if self.keeps_all:
+                stage.keep_all()
+                self.keeps_all = False
             stage.leave_out(
                 [month.year * 100 + month.month for month in others],
                 [self.periods[month] for month in others if month in self.periods],
             )
+
+    def _book(self, stage: Stage, converter: Converter, imported: Import, into: BillingPeriod) -> Booked:
+        own = {period.month for period in late.months_of(imported)}
+        if self.keeps_all:
+            stage.keep_all()
+            self.keeps_all = False
+        self._leave_out_others(stage, own)
         with audit.gesture(actor=self.actor, now=self.now) as gesture:
             imported = Import.objects.select_for_update().get(pk=imported.pk)
             late.require_deferred(imported)
@@ -820,12 +875,16 @@ class _Delivery:
         self.difference = differences.difference(
             totals=converter.totals, periods=self.periods, measures=measures, is_matched=not self.keeps_all
         )
-        self.late = sorted(
-            month for month in self.touched if month in self.periods and not self.periods[month].takes_changes
-        )
+        self.late = sorted(month for month in self.touched if self._waits(self.periods.get(month)))
         for month in self.late:
             for currency, found in self.difference[month_text(month)].items():
                 found |= differences.charged_and_booked(self.source, self.periods[month], currency, measures[month])
+
+    def _waits(self, period: BillingPeriod | None) -> bool:
+        """Tell whether changes of a month wait: it takes none, or is in review and this is no act of a person."""
+        if period is None or period.status == BillingPeriod.Status.OPEN:
+            return False
+        return not (self.is_by_hand and period.takes_changes)
 
     def _defer(self, imported: Import, converter: Converter) -> None:
         """Keep the whole delivery until somebody decides: nothing of it changes a charge."""
@@ -988,12 +1047,24 @@ class _Delivery:
             periods = {
                 month: closing.ensure_period(month=month, actor=self.actor, now=self.now) for month in self.months
             }
+            was_deferred = imported.state == Import.State.DEFERRED
+            if was_deferred:
+                late.require_deferred(Import.objects.select_for_update().get(pk=imported.pk))
+                late.require_applicable(imported)
+                # What it says is counted anew, with the rows as they are read now.
+                imported.scope_totals.all().delete()
             if self.touched:
                 # A late change that this one replaces is borne by another month than its own.
                 bearing = BillingPeriod.objects.filter(pk__in=stage.bearing())
                 closing.require_open(*(periods[month] for month in self.touched), *bearing)
+                if now_waiting := [month for month in sorted(self.touched) if self._waits(periods[month])]:
+                    named = ", ".join(month_text(month) for month in now_waiting)
+                    raise FileError(
+                        [Problem(f"{named} was put in review meanwhile. Import this one again: it waits there.")]
+                    )
             self._require_unchanged()
-            self._require_latest(imported)
+            if not was_deferred:
+                self._require_latest(imported)
             stage.fill_rows(
                 "stage_month", [(month.year * 100 + month.month, period.pk) for month, period in periods.items()]
             )
@@ -1022,6 +1093,7 @@ class _Delivery:
             gesture.record(
                 "import.applied",
                 imported,
+                before={"state": Import.State.DEFERRED.value} if was_deferred else None,
                 after={
                     "source": self.source.name,
                     "rows": imported.rows,

@@ -12,6 +12,7 @@ from . import audit
 from .audit import Actor
 from .errors import BillingError
 from .models import BillingPeriod, Charge, Import, ImportedFile, ImportTotal, PayerLine, PayerSplitShare, Source
+from .models.periods import parse_month
 
 BATCH = 500
 
@@ -22,6 +23,10 @@ class NotDeferred(BillingError):
 
 class NotBookable(BillingError):
     """A deferred import that cannot be booked as things stand."""
+
+
+class NotApplicable(BillingError):
+    """A deferred import that cannot be applied as things stand."""
 
 
 class ReasonMissing(BillingError):
@@ -71,15 +76,55 @@ def require_deferred(imported: Import) -> None:
 
 def require_bookable(imported: Import) -> None:
     """Raise NotBookable where a month of a deferred import is open again, or another has to come first."""
-    periods = list(BillingPeriod.objects.filter(import_totals__imported_in=imported).distinct().order_by("month"))
-    if reopened := [str(period) for period in periods if period.takes_changes]:
-        raise NotBookable(f"{', '.join(reopened)} takes changes again. Import the file once more: it is applied there.")
+    periods = months_of(imported)
+    if taking := [str(period) for period in periods if period.takes_changes]:
+        raise NotBookable(
+            f"{', '.join(taking)} takes changes: apply the delivery there (`manage.py imports apply {imported.pk}`)."
+        )
+    if why := _out_of_turn(imported, periods):
+        raise NotBookable(why)
+
+
+def require_applicable(imported: Import) -> None:
+    """Raise NotApplicable where no month of a deferred import takes changes, or another has to come first."""
+    periods = months_of(imported)
+    if not any(period.takes_changes for period in periods):
+        named = ", ".join(f"{period} is {period.get_status_display().lower()}" for period in periods)
+        raise NotApplicable(
+            f"{named}: nothing of import {imported.pk} can be applied there. Book it as late changes of an open month "
+            f"(`manage.py imports book {imported.pk} --to MONTH`), or reopen the period."
+        )
+    if why := _out_of_turn(imported, periods):
+        raise NotApplicable(why)
+
+
+def months_of(imported: Import) -> list[BillingPeriod]:
+    """Return the periods that a deferred import speaks of, as they stand."""
+    return list(BillingPeriod.objects.filter(import_totals__imported_in=imported).distinct().order_by("month"))
+
+
+def why_waiting(periods: Collection[str]) -> str:
+    """Say why deliveries for periods (written 2025-01) wait: 2025-01 takes no more changes, 2025-02 is in review."""
+    found = {str(period): period for period in BillingPeriod.objects.filter(month__in=map(parse_month, periods))}
+    return " and ".join(
+        f"{name} is in review" if name in found and found[name].takes_changes else f"{name} takes no more changes"
+        for name in sorted(periods)
+    )
+
+
+def next_step(imported: Import) -> str:
+    """Return the command that brings a deferred import in: applied where a month takes changes, booked otherwise."""
+    if any(period.takes_changes for period in months_of(imported)):
+        return f"manage.py imports apply {imported.pk}"
+    return f"manage.py imports book {imported.pk} --to MONTH"
+
+
+def _out_of_turn(imported: Import, periods: list[BillingPeriod]) -> str:
+    """Say which other import has to be decided first or came since; empty where this one is next."""
     others = Import.objects.filter(source=imported.source, scope_totals__period__in=periods).distinct()
     older = others.filter(state=Import.State.DEFERRED, pk__lt=imported.pk).order_by("pk").first()
     if older:
-        raise NotBookable(
-            f"Import {older.pk} of {imported.source} waits since before, for the same months. Book or dismiss it first."
-        )
+        return f"Import {older.pk} of {imported.source} waits since before, for the same months. Decide about it first."
     newer = (
         others.filter(pk__gt=imported.pk, state=Import.State.APPLIED)
         # Files that add up do not speak of each other's rows.
@@ -88,10 +133,11 @@ def require_bookable(imported: Import) -> None:
         .first()
     )
     if newer:
-        raise NotBookable(
+        return (
             f"Import {newer.pk} of {imported.source} came after import {imported.pk}, for the same months. "
             "Import the file once more, if it is the newest truth, or dismiss this one."
         )
+    return ""
 
 
 def same_files(imported: Import, files: Collection[int]) -> bool:

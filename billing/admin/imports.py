@@ -165,6 +165,16 @@ def book(request: HttpRequest, imported: Import, data: dict[str, Any]) -> str:
     return done.as_text().split("\n")[0] + (f" {done.held:,} new rows are held for review." if done.held else "")
 
 
+def apply_deferred(request: HttpRequest, imported: Import, data: dict[str, Any]) -> str:
+    done = ingestion.apply_deferred(imported=imported, actor=actor_of(request), now=timezone.now())
+    return done.as_text().split("\n")[0]
+
+
+def takes_changes(imported: Import) -> bool:
+    """Whether a deferred import can be applied by hand to one of its months."""
+    return imported.state == State.DEFERRED and any(period.takes_changes for period in late.months_of(imported))
+
+
 def dismiss(request: HttpRequest, imported: Import, data: dict[str, Any]) -> str:
     late.dismiss(imported=imported, reason=data["reason"], actor=actor_of(request), now=timezone.now())
     return f"Import {imported.pk} is dismissed: nothing of it is booked."
@@ -218,13 +228,27 @@ class ImportAdmin(FrozenAdmin):
     change_list_template = "admin/billing/import/change_list.html"
     verbs = (
         Verb(
+            name="apply",
+            label="Apply…",
+            button="Apply delivery",
+            permission="billing.book_import",
+            run=apply_deferred,
+            offered=takes_changes,
+            question=lambda imported: (
+                f"What import {imported.pk} changes is applied to the months that take changes. Decisions made in the "
+                "review are kept; what is new may be held. Issue the statements again after it."
+            ),
+            details="admin/billing/import/original_difference.html",
+            is_primary=True,
+        ),
+        Verb(
             name="book",
             label="Book late changes…",
             button="Book late changes",
             permission="billing.book_import",
             run=book,
             form=BookForm,
-            offered=lambda imported: imported.state == State.DEFERRED,
+            offered=lambda imported: imported.state == State.DEFERRED and not takes_changes(imported),
             missing=none_open,
             question=lambda imported: (
                 f"What import {imported.pk} changes is booked as late changes, to the payers charged then. "
@@ -289,6 +313,7 @@ class ImportAdmin(FrozenAdmin):
                 .order_by("period__month", "billing_account_id", "currency"),
                 "flags": sorted(((labels.get(code, code), number) for code, number in imported.flags.items())),
                 "files": imported.imported_files.select_related("file"),
+                "is_applicable": takes_changes(imported),
                 "tone": TONES.get(State(imported.state), ""),
             }
         return super().change_view(request, object_id, form_url, context | (extra_context or {}))

@@ -319,7 +319,7 @@ def test_a_month_that_was_reopened_takes_the_file_itself(tmp_path):
     close()
     result = january(a_row("90"), folder=tmp_path)
     closing.reopen(period=BillingPeriod.objects.named("2025-01"), reason="again", **BY)
-    with pytest.raises(late.NotBookable, match="2025-01 takes changes again"):
+    with pytest.raises(late.NotBookable, match="2025-01 takes changes: apply the delivery there"):
         book(result)
     assert january(a_row("90"), folder=tmp_path).state == "applied"
     result.deferred.refresh_from_db()
@@ -387,3 +387,108 @@ def test_a_carried_charge_that_its_provider_changes_is_replaced_where_it_waits(t
     (held,) = Charge.objects.held()
     assert (str(held.charged_in), money.plain(held.billed_cost)) == ("2025-02", "13.00")
     assert standing() == ["7.00", "13.00"]
+
+
+def review(month="2025-01"):
+    until = build.NOW.date()
+    return closing.start_review(period=BillingPeriod.objects.named(month), until=until, **BY)
+
+
+def apply(result):
+    return ingestion.apply_deferred(imported=result.deferred, **BY)
+
+
+def test_a_delivery_for_a_month_in_review_waits_until_somebody_applies_it(tmp_path):
+    january(a_row("100"), folder=tmp_path)
+    charge = Charge.objects.get()
+    review()
+    result = january(a_row("120"), a_row("5", ResourceId="i-2"), folder=tmp_path)
+    assert (result.state, result.deferred_periods) == ("deferred", ("2025-01",))
+    assert f"2025-01 is in review: import {result.deferred.pk} is deferred" in result.as_text()
+    assert f"imports apply {result.deferred.pk}" in result.as_text()
+    assert list(Charge.objects.live()) == [charge]
+    with pytest.raises(late.NotBookable, match="apply the delivery there"):
+        book(result)
+    applied = apply(result)
+    assert (applied.state, applied.counts.new, applied.counts.changed) == ("applied", 1, 1)
+    assert sorted(standing()) == ["120.00", "5.00"]
+    assert not Charge.objects.filter(is_late=True).exists()
+    assert Charge.objects.live().get(replaces=charge).charged_in == charge.charged_in
+    result.deferred.refresh_from_db()
+    assert (result.deferred.state, result.deferred.booked_in, result.deferred.changed) == ("applied", None, 1)
+    assert ImportTotal.objects.get(imported_in=result.deferred).billed_exact == "125.00"
+    assert AuditEvent.objects.filter(action="import.applied").latest("id").before == {"state": "deferred"}
+    with pytest.raises(late.NotDeferred):
+        apply(result)
+    # And it is taken back like any other.
+    ingestion.withdraw(imported=result.deferred, **BY)
+    assert standing() == ["100.00"]
+
+
+def test_a_first_delivery_for_a_month_in_review_waits_too(tmp_path):
+    build.a_period("2025-01")
+    review()
+    result = january(a_row("100"), folder=tmp_path)
+    assert (result.state, Charge.objects.count()) == ("deferred", 0)
+    assert (apply(result).counts.new, standing()) == (1, ["100.00"])
+
+
+def test_a_delivery_waits_for_a_month_in_review_while_its_open_month_takes_it(tmp_path):
+    build.a_period("2025-01")
+    review()
+    result = january(a_row("100"), of_february("5"), folder=tmp_path, month="2025-Q1")
+    assert (result.state, result.deferred_periods) == ("applied", ("2025-01",))
+    assert standing("2025-02") == ["5.00"]
+    apply(result)
+    assert (standing(), standing("2025-02")) == (["100.00"], ["5.00"])
+    totals = ImportTotal.objects.order_by("imported_in_id")
+    assert [(each.imported_in, str(each.period)) for each in totals] == [
+        (result.imported, "2025-02"),
+        (result.deferred, "2025-01"),
+    ]
+
+
+def test_what_waits_for_months_in_review_and_closed_is_applied_to_the_one_and_waits_for_the_other(tmp_path):
+    january(a_row("100"), of_february("5"), folder=tmp_path, month="2025-Q1")
+    close()
+    review("2025-02")
+    result = january(a_row("110"), of_february("6"), folder=tmp_path, month="2025-Q1")
+    assert (result.state, result.deferred_periods) == ("deferred", ("2025-01", "2025-02"))
+    applied = apply(result)
+    assert (applied.state, applied.deferred_periods) == ("applied", ("2025-01",))
+    assert (standing(), standing("2025-02")) == (["100.00"], ["6.00"])
+    rest = Import.objects.get(rest_of=result.deferred)
+    assert rest.state == "deferred"
+    ingestion.book(imported=rest, into=BillingPeriod.objects.named("2025-02"), **BY)
+    assert standing() == ["110.00"]
+
+
+def test_nothing_is_applied_to_a_closed_month(tmp_path):
+    january(a_row("100"), folder=tmp_path)
+    close()
+    result = january(a_row("120"), folder=tmp_path)
+    with pytest.raises(late.NotApplicable, match="2025-01 is closed"):
+        apply(result)
+
+
+def test_what_waited_in_the_review_is_booked_once_the_month_is_closed(tmp_path):
+    january(a_row("100"), folder=tmp_path)
+    review()
+    result = january(a_row("120"), folder=tmp_path)
+    close()
+    book(result, into="2025-02")
+    assert standing() == ["120.00"]
+
+
+def test_a_month_put_in_review_while_a_delivery_is_read_stops_it(tmp_path, monkeypatch):
+    january(a_row("100"), folder=tmp_path)
+    compare = ingestion._Delivery._compare
+
+    def meanwhile(self, converter):
+        compare(self, converter)
+        review()
+
+    monkeypatch.setattr(ingestion._Delivery, "_compare", meanwhile)
+    with pytest.raises(ingestion.ImportRefused, match="2025-01 was put in review meanwhile"):
+        january(a_row("120"), folder=tmp_path)
+    assert standing() == ["100.00"]

@@ -7,7 +7,7 @@ from django.utils import timezone
 
 from billing.commands import BillingCommand, period_named, subcommands, table
 from billing.differences import lines_of
-from billing.ingestion import book, describe, withdraw
+from billing.ingestion import apply_deferred, book, describe, withdraw
 from billing.late import dismiss
 from billing.models import Import, Source
 
@@ -29,6 +29,8 @@ class Command(BillingCommand):
         booking = verbs.add_parser("book", help="book a deferred delivery as late changes of an open month")
         booking.add_argument("number", type=int, metavar="N")
         booking.add_argument("--to", required=True, metavar="MONTH", help="the month that bears it, such as 2025-03")
+        applying = verbs.add_parser("apply", help="apply a deferred delivery where its months take changes (in review)")
+        applying.add_argument("number", type=int, metavar="N")
         dismissing = verbs.add_parser("dismiss", help="decide that a deferred delivery is not going to be booked")
         dismissing.add_argument("number", type=int, metavar="N")
         dismissing.add_argument("--reason", required=True, help="why; it stays with the delivery")
@@ -62,7 +64,10 @@ class Command(BillingCommand):
         if deferred and not rows:
             text = "No delivery waits for a decision."
         elif any(each.state == Import.State.DEFERRED for each in found):
-            text += "\nDeferred: manage.py imports show N, then imports book N --to MONTH or dismiss N --reason WHY."
+            text += (
+                "\nDeferred: manage.py imports show N, then imports apply N (in review), imports book N --to MONTH "
+                "(closed), or dismiss N --reason WHY."
+            )
         self.report({"imports": [as_data(each) for each in found]}, text)
 
     def run_show(self, *, number: int, **_: Any) -> None:
@@ -101,6 +106,12 @@ class Command(BillingCommand):
             },
             result.as_text(),
         )
+
+    def run_apply(self, *, number: int, **_: Any) -> None:
+        result = apply_deferred(
+            imported=import_numbered(number), actor=self.actor, now=self.now, progress=self.progress
+        )
+        self.report(result.as_data(), result.as_text())
 
     def run_dismiss(self, *, number: int, reason: str, **_: Any) -> None:
         result = dismiss(imported=import_numbered(number), reason=reason, actor=self.actor, now=self.now)
