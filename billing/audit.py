@@ -1,21 +1,33 @@
 """The audit trail: who did what, collected during a gesture and chained when it ends."""
 
 import datetime
-import getpass
-import hashlib
 import json
+import logging
+import os
+import pwd
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
 from django.db import connection, models, transaction
+from django.db.models import QuerySet
 
+from . import anchors
+from .chaining import content_of, event_hash, verify
 from .models import AuditEvent, AuditHead, User
+from .money import plain
+
+__all__ = ["Actor", "Gesture", "event_hash", "gesture", "verify"]
+
+log = logging.getLogger("openchargeback.audit")
 
 BATCH = 5_000
+# Longer texts are cut in the log: many collectors drop long lines. The trail has them whole.
+LOGGED_CHARACTERS = 2_000
 
 
 @dataclass(frozen=True)
@@ -32,12 +44,13 @@ class Actor:
 
     @classmethod
     def from_command(cls, user: User | None = None) -> "Actor":
-        """The user named with --as, else the system with the login that runs the command."""
+        """Return the user named with --as, else the system with the login that runs the command."""
         if user:
             return cls.from_user(user, via="command")
         try:
-            login = getpass.getuser()
-        except (KeyError, OSError):
+            # Not by the environment, which everybody can set.
+            login = pwd.getpwuid(os.getuid()).pw_name
+        except KeyError:
             login = "unknown login"
         return cls(name=f"system ({login})", via="command")
 
@@ -60,23 +73,50 @@ class Gesture:
         after: Any = None,
         note: str = "",
     ) -> None:
-        """Add an event; it is written when the gesture ends, in the same transaction as its doing."""
+        """Add an event; it is written when the gesture ends, in the same transaction as its doing.
+
+        `before` and `after` are plain values: amounts become exact decimal text, dates ISO text.
+        """
         self.events.append(
             AuditEvent(
                 at=self.now,
                 actor=self.actor.user,
-                actor_name=self.actor.name,
+                actor_name=_storable(self.actor.name)[:254],
                 via=self.actor.via,
                 action=action,
                 object_type=subject._meta.model_name or "" if subject else "",
                 object_id=str(subject.pk) if subject else "",
-                object_label=str(subject)[:254] if subject else "",
-                before=before,
-                after=after,
-                note=note,
+                object_label=_storable(str(subject))[:254] if subject else "",
+                before=_plain(before),
+                after=_plain(after),
+                note=_storable(note),
                 gesture=self.id,
             )
         )
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as JSON gives it back, so that what is hashed is what is stored."""
+    if value is None or isinstance(value, bool | int):
+        return value
+    if isinstance(value, str):
+        return _storable(value)
+    if isinstance(value, dict):
+        return {_storable(str(key)): _plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_plain(each) for each in value]
+    if isinstance(value, Decimal):
+        return plain(value)
+    return value.isoformat() if hasattr(value, "isoformat") else str(value)
+
+
+def _storable(text: str) -> str:
+    """Return a text that every database takes: file names and strangers' input may hold what none does."""
+    # TextChoices are texts, too, and are kept as such.
+    text = str(text)
+    if text.isascii() and "\0" not in text:
+        return text
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()
 
 
 _current: ContextVar[Gesture | None] = ContextVar("gesture", default=None)
@@ -109,23 +149,24 @@ def gesture(*, actor: Actor, now: datetime.datetime) -> Iterator[Gesture]:
         _current.reset(token)
 
 
-def event_hash(event: AuditEvent) -> str:
-    """Return the SHA-256 of an event and the hash before it, in one canonical form on every database."""
-    content = {
-        "at": event.at.astimezone(datetime.UTC).isoformat(timespec="microseconds"),
-        "actor": event.actor_id,
-        "actor_name": event.actor_name,
-        "via": event.via,
-        "action": event.action,
-        "object": [event.object_type, event.object_id, event.object_label],
-        "before": event.before,
-        "after": event.after,
-        "note": event.note,
-        "gesture": str(event.gesture),
-        "previous": event.previous_hash,
-    }
-    text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()
+def export(
+    *, events: "QuerySet[AuditEvent]", write: Callable[[str], object], actor: Actor, now: datetime.datetime
+) -> int:
+    """Write events as JSON lines, oldest first, with their hashes; return how many. That it was done is an event.
+
+    A line holds what the hash is taken of, and `id` and `hash`: docs/security/audit-trail.md says how an outsider
+    checks them.
+    """
+    last = events.order_by("-pk").values_list("pk", flat=True).first()
+    # Told first: who breaks it off has seen what came until then. In no transaction: nobody waits for a slow reader.
+    with gesture(actor=actor, now=now) as exporting:
+        exporting.record("audit.exported", after={"last_event": last})
+    count = 0
+    for event in events.filter(pk__lte=last or 0).order_by("pk").iterator(chunk_size=BATCH):
+        line = {"id": event.pk, **content_of(event), "hash": event.hash}
+        write(json.dumps(line, ensure_ascii=False) + "\n")
+        count += 1
+    return count
 
 
 def _insert(events: list[AuditEvent]) -> None:
@@ -162,3 +203,42 @@ def _chain(events: list[AuditEvent]) -> None:
     _insert(events)
     head.events += len(events)
     head.save()
+    transaction.on_commit(lambda: _anchor(head, events[-1].at))
+    if log.isEnabledFor(logging.INFO):
+        transaction.on_commit(lambda: _tell(events))
+
+
+def _anchor(head: AuditHead, at: datetime.datetime) -> None:
+    # The deed is committed: a full disk must not make it look undone. verify_audit says that notes lag.
+    try:
+        anchors.note(events=head.events, hash=head.hash, at=at)
+    except OSError as error:
+        log.error("The head of the audit trail (%s events) could not be noted: %s", head.events, error)
+
+
+def _tell(events: list[AuditEvent]) -> None:
+    """Write committed events to the log."""
+    for event in events:
+        log.info(
+            "%s %s by %s via %s",
+            event.action,
+            _on_one_line(event.object_label or event.object_type or "-"),
+            _on_one_line(event.actor_name),
+            event.via,
+            extra={"fields": {"hash": event.hash, **{name: _cut(it) for name, it in content_of(event).items()}}},
+        )
+
+
+def _on_one_line(text: str) -> str:
+    # A name typed at the sign-in page must not write a line of the log.
+    return text if text.isprintable() else json.dumps(text, ensure_ascii=False)
+
+
+def _cut(value: Any) -> Any:
+    if isinstance(value, str):
+        return value if len(value) <= LOGGED_CHARACTERS else value[:LOGGED_CHARACTERS] + "…"
+    if isinstance(value, dict):
+        if len(json.dumps(value, ensure_ascii=False)) <= LOGGED_CHARACTERS:
+            return value
+        return {name: _cut(json.dumps(each, ensure_ascii=False)) for name, each in list(value.items())[:20]}
+    return value

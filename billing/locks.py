@@ -15,11 +15,11 @@ class FileLock:
         self.path = path
         self._handle: int | None = None
 
-    def acquire(self) -> bool:
-        """Take the lock without waiting; False where another process, or another lock of this one, has it."""
+    def acquire(self, *, wait: bool = False) -> bool:
+        """Take the lock; without `wait`, False where another process, or another lock of this one, has it."""
         handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(handle)
             return False

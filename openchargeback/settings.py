@@ -6,6 +6,8 @@ import environ
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
+from .logs import FORMATTERS
+
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 env = environ.Env()
@@ -32,6 +34,8 @@ VAR_DIR = Path(env.str("VAR_DIR", default=str(BASE_DIR / "var"))).resolve()
 for folder in (VAR_DIR, VAR_DIR / "files"):
     folder.mkdir(mode=0o750, parents=True, exist_ok=True)
 MEDIA_ROOT = VAR_DIR / "files"
+# Where the head of the audit trail is noted after each commit, outside the database; empty: VAR_DIR/audit-head.
+AUDIT_ANCHOR = env.str("AUDIT_ANCHOR", default="")
 # Files are handed out by views after a permission check; nothing is served from MEDIA_ROOT.
 MEDIA_URL = ""
 FILE_UPLOAD_PERMISSIONS = 0o640
@@ -211,10 +215,16 @@ if not DEBUG:
     SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = bool(SECURE_HSTS_SECONDS)
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 
+LOG_FORMAT = env.str("LOG_FORMAT", default="text")
+LOG_LEVEL = env.str("LOG_LEVEL", default="WARNING").upper()
+if LOG_FORMAT not in FORMATTERS:
+    raise ImproperlyConfigured(f"LOG_FORMAT is “{LOG_FORMAT}”. It may be {', '.join(FORMATTERS)}.")
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
+    "formatters": {"line": {"()": FORMATTERS[LOG_FORMAT]}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "root": {"handlers": ["stderr"], "level": env.str("LOG_LEVEL", default="WARNING")},
+    "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
+    # For a collector every event of the audit trail, whatever the level; for people only at LOG_LEVEL=INFO.
+    "loggers": {"openchargeback.audit": {"level": LOG_LEVEL if LOG_FORMAT == "text" else "INFO"}},
 }

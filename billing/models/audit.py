@@ -1,7 +1,23 @@
 """The audit trail: append-only events, each carrying the hash of the one before."""
 
+import datetime
+
 from django.conf import settings
 from django.db import models
+
+
+class AuditEventQuerySet(models.QuerySet["AuditEvent"]):
+    def between(self, since: datetime.datetime | None, until: datetime.datetime | None) -> "AuditEventQuerySet":
+        """Keep events from `since` on and before `until`; None is no bound."""
+        events = self.filter(at__gte=since) if since else self
+        return events.filter(at__lt=until) if until else events
+
+    def named(self, action: str) -> "AuditEventQuerySet":
+        """Keep events of an action (`charge.approved`), or of all of a kind (`charge`)."""
+        if "." in action:
+            return self.filter(action=action)
+        # A range of the index on action; LIKE would scan the table.
+        return self.filter(action__gt=f"{action}.", action__lt=f"{action}/")
 
 
 class AuditEvent(models.Model):
@@ -23,6 +39,8 @@ class AuditEvent(models.Model):
     gesture = models.UUIDField(help_text="Groups the events of one act, such as a bulk approval.")
     previous_hash = models.CharField(max_length=64)
     hash = models.CharField(max_length=64, unique=True)
+
+    objects = AuditEventQuerySet.as_manager()
 
     class Meta:
         ordering = ("-id",)

@@ -1,0 +1,63 @@
+"""Say whether the audit trail is as it was written."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import CommandError, CommandParser
+
+from billing import anchors, audit
+from billing.chaining import Verified
+from billing.commands import BillingCommand
+
+
+class Command(BillingCommand):
+    help = (
+        "Read the whole audit trail and find any edit, deletion, insertion or reordering, and an end that was cut "
+        "off. Ends with 1 where anything is not as it was written."
+    )
+
+    def arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--anchor",
+            type=Path,
+            metavar="FILE",
+            help="the heads noted outside the database, such as a copy kept on another machine "
+            "(default: AUDIT_ANCHOR, or audit-head in VAR_DIR)",
+        )
+
+    def run(self, **options: Any) -> None:
+        path = options["anchor"] or anchors.default_path()
+        found = audit.verify(anchor=path, progress=self.progress)
+        self.report(
+            {
+                "whole": found.is_whole,
+                "events": found.events,
+                "hash": found.hash,
+                "breaks": [dataclasses.asdict(each) for each in found.breaks],
+                "further_breaks": found.further,
+                "anchor": {"file": path, "at": found.anchor and found.anchor.at, "lag": found.lag},
+            },
+            as_text(found, path),
+        )
+        if not found.is_whole:
+            number = len(found.breaks) + found.further
+            raise CommandError(
+                f"The audit trail is not as it was written: {number:,} {'break' if number == 1 else 'breaks'}. Keep "
+                "the database and its backups as they are, and compare them."
+            )
+
+
+def as_text(found: Verified, path: Path) -> str:
+    """What was found, break by break."""
+    if found.is_whole:
+        lines = [f"The audit trail is whole: {found.events:,} events, each following the one before it."]
+        if found.anchor:
+            lines.append(f"It agrees with the heads noted in {path}, the last at {found.anchor.at}.")
+        if found.anchor and found.lag:
+            lines.append(f"The notes lag: {found.lag:,} events came after the last of them.")
+        if found.events:
+            lines.append(f"The hash of the last is {found.hash}.")
+        return "\n".join(lines)
+    lines = [f"{each.kind}: {each.message}" for each in found.breaks]
+    return "\n".join(lines + ([f"… and {found.further:,} more."] if found.further else []))
