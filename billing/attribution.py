@@ -47,7 +47,11 @@ SET_BY_RULES = {
     "fund_org": "fund/org",
     "cost_center": "cost center",
     "natural_account": "natural account",
+    "shared_as": "shared",
 }
+
+# Who pays a charge that is somebody's own: what no shared cost has.
+PAYER = ("pi_email", "project_code", "fund_org")
 
 # Columns by which an account is known, the more particular first.
 ACCOUNT_COLUMNS = ("SubAccountId", "BillingAccountId")
@@ -64,6 +68,7 @@ class Attribution:
     natural_account: str = ""
     reference_1: str = ""
     reference_2: str = ""
+    shared_as: str = ""
     attributed_by: str = ""
     deciders: str = ""
     problem: str = ""
@@ -112,15 +117,27 @@ class _Finding:
     deciders: list[str] = field(default_factory=list)
 
     def fill(self, values: Mapping[str, str], *, by: str, decider: str = "", over: Iterable[str] = ()) -> list[str]:
-        """Take values for the fields that are empty, and for those named in `over`; return which were taken."""
-        taken = [name for name, value in values.items() if value and (not self.values[name] or name in over)]
+        """Take values for the fields that are empty, and for those named in `over`; return which were taken.
+
+        A cost is somebody's own or shared: what is the one already does not become the other, but where
+        all that says so is in `over`.
+        """
+        wanted = [name for name, value in values.items() if value and (not self.values[name] or name in over)]
+        taken = [name for name in wanted if not self._stands_against(name, over)]
+        if "shared_as" in taken:
+            self.values.update(dict.fromkeys(PAYER, ""))
         for name in taken:
             self.values[name] = values[name]
-        if "pi_email" in taken:
+        if "pi_email" in taken or "shared_as" in taken:
             self.pi_by = by
         if taken and decider:
             self.deciders.append(f"{decider} ({', '.join(SET_BY_RULES[name] for name in taken)})")
         return taken
+
+    def _stands_against(self, name: str, over: Iterable[str]) -> bool:
+        if name == "shared_as":
+            return any(self.values[payer] and payer not in over for payer in PAYER)
+        return name in PAYER and bool(self.values["shared_as"])
 
 
 class Attributor:
@@ -198,13 +215,8 @@ class Attributor:
         by_key = {folded_code(key): value.strip() for key, value in tags.pairs.items()}
         found = self._from_tags(tags, by_key)
         self._follow_rules(found, by_key, place)
-        self._ask_project(found)
-        if account := self.accounts.get(place.account):
-            self._ask_account(found, account)
-        if not found.values["pi_email"] and self.default_pi:
-            by_default = {"pi_email": self.default_pi, "project_code": self.default_project}
-            found.fill(by_default, by=Charge.AttributedBy.DEFAULT)
-        found.values["fund_org"] = found.values["fund_org"] or self.overflow_fund_org
+        if not found.values["shared_as"]:
+            self._ask_owners(found, place)
         return Attribution(
             **found.values,
             attributed_by=str(found.pi_by),
@@ -234,7 +246,10 @@ class Attributor:
                 values={
                     "pi_email": self._known_as(rule.pi.email if rule.pi else ""),
                     "project_code": rule.project.code if rule.project else "",
-                    **{name: getattr(rule, name) for name in ("fund_org", "cost_center", "natural_account")},
+                    **{
+                        name: getattr(rule, name)
+                        for name in ("fund_org", "cost_center", "natural_account", "shared_as")
+                    },
                 },
                 overrides_tags=rule.overrides_tags,
             )
@@ -285,7 +300,18 @@ class Attributor:
             by_rule.update(taken)
             if rule.overrides_tags:
                 # What a tag said wrongly does not matter where the rule holds in its place.
-                found.problems = [each for each in found.problems if each[0] not in taken]
+                answered = {*taken, *PAYER} if "shared_as" in taken else set(taken)
+                found.problems = [each for each in found.problems if each[0] not in answered]
+
+    def _ask_owners(self, found: _Finding, place: Place) -> None:
+        """Ask whom a cost belongs to, where it is not shared: its project, its cloud account, its source."""
+        self._ask_project(found)
+        if account := self.accounts.get(place.account):
+            self._ask_account(found, account)
+        if not found.values["pi_email"] and self.default_pi:
+            by_default = {"pi_email": self.default_pi, "project_code": self.default_project}
+            found.fill(by_default, by=Charge.AttributedBy.DEFAULT)
+        found.values["fund_org"] = found.values["fund_org"] or self.overflow_fund_org
 
     def _ask_project(self, found: _Finding) -> None:
         """Write the project's code as it is known; its owner and its fund fill what is empty."""
@@ -308,7 +334,8 @@ class Attributor:
 
     def _from_tags(self, tags: Tags, by_key: Mapping[str, str]) -> _Finding:
         problems = [("", tags.problem)] if tags.problem else []
-        values = dict.fromkeys(("pi_email", "project_code", *(name for name in LIMITS if name != "project_id")), "")
+        names = ("pi_email", "project_code", *(name for name in LIMITS if name != "project_id"), "shared_as")
+        values = dict.fromkeys(names, "")
         for name, keys in self.keys.items():
             target = "project_code" if name == "project_id" else name
             value = next((by_key[key] for key in keys if by_key.get(key)), "")
@@ -340,6 +367,7 @@ class Attributor:
             has_split=any(
                 first <= service_start <= last for first, last in self.splits.get(attribution.project_code, ())
             ),
+            is_shared=bool(attribution.shared_as),
         )
 
 

@@ -14,6 +14,9 @@ LOOKS_AT: dict[str, tuple[str, ...]] = {
     "cloud_project": ("SubAccountId", "ResourceId"),
     "resource": ("ResourceId", "ResourceName"),
     "service": ("ServiceName",),
+    "charge_category": ("ChargeCategory",),
+    "charge_description": ("ChargeDescription",),
+    "commitment_status": ("CommitmentDiscountStatus",),
 }
 
 # A resource of Google Cloud names its project: //compute.googleapis.com/projects/lab-7/zones/…
@@ -33,6 +36,9 @@ class Conditions:
     cloud_project: str = ""
     resource: str = ""
     service: str = ""
+    charge_category: str = ""
+    charge_description: str = ""
+    commitment_status: str = ""
     tag_key: str = ""
     tag_value: str = ""
     valid_from: datetime.date | None = None

@@ -1152,6 +1152,7 @@ class _Delivery:
                     each.natural_account,
                     each.reference_1,
                     each.reference_2,
+                    each.shared_as,
                     each.attributed_by,
                     each.deciders,
                 )

@@ -196,7 +196,8 @@ def settle_payers(first: int, count: int) -> None:
         Charge.objects.filter(id__gte=first, id__lt=first + count, attributed_by=Charge.AttributedBy.CHARGED)
         .exclude(state=Charge.State.REJECTED)
         .exclude(state=Charge.State.ABSORBED)
-        .filter(blank)
+        # A shared cost is nobody's: it goes over those charged then by itself.
+        .filter(blank, shared_as="")
     )
     groups: dict[tuple[int | str | None, ...], list[int]] = defaultdict(list)
     for charge_id, *key in late.annotate(

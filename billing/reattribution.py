@@ -38,9 +38,13 @@ SHOWN = (
     "natural_account",
     "reference_1",
     "reference_2",
+    "shared_as",
     "attributed_by",
     "deciders",
 )
+
+
+SHARED_AS = SHOWN.index("shared_as")
 
 
 class PreviewOutdated(BillingError):
@@ -49,7 +53,10 @@ class PreviewOutdated(BillingError):
 
 @dataclass(frozen=True)
 class Move:
-    """Charges that change from one PI to another (or stay with one and change in project, fund or the like)."""
+    """Charges that change from one PI to another (or stay with one and change in project, fund or the like).
+
+    In place of a PI stands `shared as NAME` for a cost that is shared over what its source charged.
+    """
 
     pi_before: str
     pi_after: str
@@ -99,6 +106,9 @@ class Reapplied:
     changed: int
     cleared: int
     held: int
+    # Charges that become a cost shared over what their source charged, and the reverse.
+    shared: int
+    unshared: int
     resolved: Mapping[str, int]
     raised: Mapping[str, int]
     moves: tuple[Move, ...]
@@ -120,6 +130,8 @@ class Reapplied:
             "changed": self.changed,
             "cleared": self.cleared,
             "held": self.held,
+            "shared": self.shared,
+            "unshared": self.unshared,
             "resolved": dict(self.resolved),
             "raised": dict(self.raised),
             "moves": [move.as_data() for move in self.moves],
@@ -136,6 +148,8 @@ class Reapplied:
             f"{self.period}: {counted(self.looked_at)} looked at, {self.changed:,} {would}attributed anew, "
             f"{self.cleared:,} {would}cleared, {self.held:,} {would}newly held."
         )
+        if self.shared or self.unshared:
+            text += f" Of them {self.shared:,} {would}shared and {self.unshared:,} {would}shared no longer."
         return f"Dry run, nothing was changed. {text}" if self.is_dry_run else text
 
     def as_text(self) -> str:
@@ -255,12 +269,14 @@ class _Reapplying:
 
     def outcome(self, *, is_dry_run: bool) -> Reapplied:
         moves: dict[tuple[str, str], _Tally] = defaultdict(_Tally)
-        anew = cleared = held = 0
+        anew = cleared = held = shared = unshared = 0
         digest = hashlib.sha256()
         for change in self.changes:
             if change.before != change.after:
                 anew += 1
-                tally = moves[change.before[0], change.after[0]]
+                shared += bool(change.after[SHARED_AS] and not change.before[SHARED_AS])
+                unshared += bool(change.before[SHARED_AS] and not change.after[SHARED_AS])
+                tally = moves[_owner(change.before), _owner(change.after)]
                 tally.count += 1
                 tally.billed[change.currency] += change.billed
             cleared += change.state_after == State.CLEAR != change.state_before
@@ -276,6 +292,8 @@ class _Reapplying:
             changed=anew,
             cleared=cleared,
             held=held,
+            shared=shared,
+            unshared=unshared,
             resolved=dict(sorted(self.resolved.items())),
             raised=dict(sorted(self.raised.items())),
             moves=tuple(
@@ -305,6 +323,9 @@ class _Reapplying:
                 pi, project = named.pop("pi"), named.pop("project")
                 values |= named
                 values |= {"pi": people.get(pi), "project": projects.get(folded_code(project)) if project else None}
+                if named["shared_as"]:
+                    # Nor does the split of the project it had come along.
+                    values["payer_split"] = None
             for batch in batches(ids):
                 untouched = Charge.objects.live().filter(pk__in=batch, state=state_before)
                 written = untouched.exclude(attributed_by__in=Charge.SETTLED).update(**values)
@@ -337,7 +358,7 @@ class _Reapplying:
         rows = charges.values_list(
             *names, "pi_id", "project_id", *SHOWN[2:], "service_name", "resource_name", "resource_id", *fields.values()
         )
-        width = len(names) + len(SHOWN) + 3
+        known, width = len(names) + len(SHOWN), len(names) + len(SHOWN) + 3
         for chunk in _chunks(rows.iterator(chunk_size=CHUNK)):
             starts = [row[2].astimezone(datetime.UTC) for row in chunk]
             columns = {name: [row[width + number] for row in chunk] for number, name in enumerate(fields)}
@@ -346,14 +367,17 @@ class _Reapplying:
                 key = (row[4],) if places is None else (row[4], places[number])
                 attribution: Attribution = attributed[key]
                 reasons = checked[attribution, start, row[3].astimezone(datetime.UTC)]
-                before = (self.emails.get(row[7], ""), self.codes.get(row[8], ""), *row[9:16])
-                self._compare(row, before, shown[attribution], reasons, flags.get(row[0]))
+                before = (self.emails.get(row[7], ""), self.codes.get(row[8], ""), *row[9:known])
+                service, resource_name, resource_id = row[known:width]
+                used = " ".join(filter(None, (service, resource_name or resource_id)))
+                self._compare(row, used, before, shown[attribution], reasons, flags.get(row[0]))
             self.looked_at += len(chunk)
             self.progress(self.looked_at, 0, f"Attributing {source}")
 
     def _compare(
         self,
         row: Sequence[Any],
+        used: str,
         before: tuple[str, ...],
         after: tuple[str, ...],
         reasons: Iterable[tuple[str, str]],
@@ -382,7 +406,7 @@ class _Reapplying:
             self.changes.append(
                 _Change(
                     charge=charge_id,
-                    used=" ".join(filter(None, (row[16], row[17] or row[18]))),
+                    used=used,
                     billed=row[5],
                     currency=row[6],
                     before=before,
@@ -391,6 +415,10 @@ class _Reapplying:
                     state_after=new_state,
                 )
             )
+
+
+def _owner(shown: tuple[str, ...]) -> str:
+    return f"shared as {shown[SHARED_AS]}" if shown[SHARED_AS] else shown[0]
 
 
 def _names(attribution: Attribution) -> tuple[str, ...]:

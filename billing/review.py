@@ -70,6 +70,7 @@ DECIDED_FIELDS = (
     "payer_split_id",
     "cost_center",
     "natural_account",
+    "shared_as",
     "attributed_by",
 )
 NEEDED_FIELDS = (
@@ -429,7 +430,8 @@ class Review:
             charge.state = State.HELD
         if attributed:
             for name in DECIDED_FIELDS[1:]:
-                setattr(charge, name, attributed[name])
+                # Decisions from before there were shared costs know nothing of them.
+                setattr(charge, name, attributed.get(name, "") if name == "shared_as" else attributed[name])
             if self._recheck(charge) and charge.state == State.CLEAR:
                 charge.state = State.HELD
         after = self._attribution(charge) | {"undone": str(act[0].gesture)}
@@ -506,6 +508,9 @@ class Review:
         self._read_owners()
         new: dict[str, Any] = {name: getattr(charge, name) for name in DECIDED_FIELDS[1:]}
         new["attributed_by"] = Charge.AttributedBy.DECISION.value
+        if correction.pi or correction.project or correction.fund_org or correction.shares:
+            # Somebody's own, from now on.
+            new["shared_as"] = ""
         if correction.pi:
             new["pi_id"] = self._person_named(correction.pi).pk
         if correction.project:
@@ -543,6 +548,7 @@ class Review:
                     project_end_date=project.end_date if project else None,
                     fund_org=fund_org,
                     has_split=bool(charge.payer_split_id),
+                    is_shared=bool(charge.shared_as),
                 ),
                 reference=self._reference,
                 service_start=_first_day(charge),
@@ -768,6 +774,8 @@ def _decided(charge: Charge) -> tuple[Any, ...]:
 
 
 def _why_unpaid(values: Mapping[str, Any]) -> str:
+    if values["shared_as"]:
+        return ""
     missing = [
         text
         for text, is_there in (

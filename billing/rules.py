@@ -16,6 +16,8 @@ class Attributed(NamedTuple):
     project_end_date: date | None = None
     fund_org: str = ""
     has_split: bool = False
+    # Paid by everybody whom its source charged: there is nobody to look for.
+    is_shared: bool = False
 
 
 class Reference(NamedTuple):
@@ -45,7 +47,9 @@ def check_attribution(
     `service_start` and `service_end` are the first and the last day of service: funds, PIs and
     projects have to be valid on all of them, whatever day the check is run.
     """
-    found = []
+    found: list[Reason] = []
+    if attribution.is_shared:
+        return found
     if not attribution.pi_email:
         found.append(Reason("missing_pi"))
     if not attribution.fund_org and not attribution.has_split:

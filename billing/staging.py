@@ -34,6 +34,7 @@ _WHO_PAYS = (
     "natural_account",
     "reference_1",
     "reference_2",
+    "shared_as",
     "deciders",
 )
 
@@ -77,7 +78,8 @@ class Stage:
         "stage_flag": "row bigint, code text, detail text",
         "stage_attribution": (
             "number integer PRIMARY KEY, pi_id bigint, project_id bigint, fund_org text, cost_center text, "
-            "natural_account text, reference_1 text, reference_2 text, attributed_by text, deciders text"
+            "natural_account text, reference_1 text, reference_2 text, shared_as text, attributed_by text, "
+            "deciders text"
         ),
         "stage_month": "month integer PRIMARY KEY, period_id bigint",
         "stage_keep": "row bigint PRIMARY KEY, ordinal bigint, replaces_id bigint",

@@ -150,6 +150,9 @@ class StatementLine(models.Model):
     list_cost = AmountField()
     contracted_cost = AmountField()
     charged = AmountField()
+    shared_total = AmountField(
+        null=True, blank=True, help_text="Of a share in a shared cost: the whole that was shared."
+    )
     charge_count = models.BigIntegerField()
     resources = models.JSONField(
         default=list,

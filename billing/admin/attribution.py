@@ -28,6 +28,9 @@ WORDS = {
     "cloud_project": "cloud project",
     "resource": "resource",
     "service": "service",
+    "charge_category": "category",
+    "charge_description": "description",
+    "commitment_status": "commitment",
 }
 
 
@@ -48,6 +51,7 @@ def then_text(rule: AttributionRule) -> str:
         rule.fund_org,
         f"cost center {rule.cost_center}" if rule.cost_center else "",
         f"account {rule.natural_account}" if rule.natural_account else "",
+        f"shared as {rule.shared_as}" if rule.shared_as else "",
     ]
     return ", ".join(part for part in parts if part)
 
@@ -71,22 +75,36 @@ def rule_url(charge: Charge) -> str:
     return f"{reverse('admin:billing_attributionrule_add')}?{query}"
 
 
+class SharingFilter(admin.SimpleListFilter):
+    title = "who pays"
+    parameter_name = "shares"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("yes", "Shared over the source's payers"), ("no", "A payer of its own")]
+
+    def queryset(self, request: HttpRequest, queryset: "QuerySet[AttributionRule]") -> "QuerySet[AttributionRule]":
+        if self.value() in ("yes", "no"):
+            return queryset.exclude(shared_as="") if self.value() == "yes" else queryset.filter(shared_as="")
+        return queryset
+
+
 @admin.register(AttributionRule)
 class AttributionRuleAdmin(BillingAdmin):
     list_display = ("rule", "priority", "when", "then", "dates", "state")
-    list_filter = ("is_active", "source", "overrides_tags")
+    list_filter = ("is_active", "source", SharingFilter, "overrides_tags")
     list_select_related = ("source", "pi", "project")
     search_fields = (
         *("pi__email", "pi__name", "project__code", "fund_org", "sub_account", "cloud_project", "resource"),
-        *("service", "tag_key", "note"),
+        *("service", "charge_description", "shared_as", "tag_key", "note"),
     )
-    search_help_text = "PI, project, fund/org, account, resource, service, tag or note"
+    search_help_text = "PI, project, fund/org, account, resource, service, description, shared cost, tag or note"
     autocomplete_fields = ("pi", "project")
     fieldsets = (
         (
             "When all of this holds",
             {
                 "fields": ("source", "billing_account", "sub_account", "cloud_project", "resource", "service")
+                + ("charge_category", "charge_description", "commitment_status")
                 + (("tag_key", "tag_value"), ("valid_from", "valid_until")),
                 "description": "In a pattern * stands for anything and ? for one character; upper and lower case are "
                 "alike. What is empty is no condition.",
@@ -95,7 +113,8 @@ class AttributionRuleAdmin(BillingAdmin):
         (
             "Then this pays",
             {
-                "fields": ("pi", "project", "fund_org", "cost_center", "natural_account", "overrides_tags"),
+                "fields": ("pi", "project", "fund_org", "shared_as", "cost_center", "natural_account")
+                + ("overrides_tags",),
                 "description": "Holds for every delivery from now on. For charges that are there already, use "
                 "“Re-apply rules…” on the page of their billing period.",
             },

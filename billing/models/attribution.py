@@ -7,7 +7,17 @@ from .people import Person, Project
 from .sources import Source
 
 # Conditions by pattern; without any of them a rule has to be of one source.
-PATTERNS = ("billing_account", "sub_account", "cloud_project", "resource", "service", "tag_key")
+PATTERNS = (
+    "billing_account",
+    "sub_account",
+    "cloud_project",
+    "resource",
+    "service",
+    "charge_category",
+    "charge_description",
+    "commitment_status",
+    "tag_key",
+)
 
 
 class AttributionRule(models.Model):
@@ -37,6 +47,13 @@ class AttributionRule(models.Model):
     )
     resource = models.CharField(max_length=500, blank=True, help_text="Its id or name, such as *genome*.")
     service = models.CharField(max_length=254, blank=True, help_text="Its name, such as *Storage*.")
+    charge_category = models.CharField(
+        max_length=254, blank=True, help_text="Usage, Purchase, Tax, Credit or Adjustment."
+    )
+    charge_description = models.CharField(max_length=500, blank=True, help_text="Such as *enterprise support*.")
+    commitment_status = models.CharField(
+        max_length=254, blank=True, help_text="Of a reservation or savings plan: Used or Unused."
+    )
     tag_key = models.CharField(max_length=254, blank=True, help_text="Prefixes, case and blanks are forgiven.")
     tag_value = models.CharField(
         max_length=254, blank=True, help_text="A pattern; empty: the charge has the tag, with whatever value."
@@ -60,6 +77,12 @@ class AttributionRule(models.Model):
     fund_org = models.CharField("fund/org", max_length=64, blank=True)
     cost_center = models.CharField(max_length=64, blank=True)
     natural_account = models.CharField(max_length=64, blank=True)
+    shared_as = models.CharField(
+        max_length=128,
+        blank=True,
+        help_text="Shares the cost over everybody whom its source charged that month, in proportion. On statements it "
+        "has this name, such as AWS Support. Then name no PI, project or fund/org.",
+    )
     overrides_tags = models.BooleanField(
         default=False, help_text="Off: fills what tags leave empty. On: holds in place of what tags say."
     )
@@ -74,15 +97,21 @@ class AttributionRule(models.Model):
                 condition=Q(source__isnull=False) | ~Q(**dict.fromkeys(PATTERNS, "")),
                 name="rule_has_a_condition",
                 violation_error_message="Say what the rule is for: a source, an account, a project, a resource, "
-                "a service or a tag.",
+                "a service, a category, a description, a commitment or a tag.",
             ),
             models.CheckConstraint(
                 condition=Q(pi__isnull=False)
                 | Q(project__isnull=False)
-                | ~Q(fund_org="", cost_center="", natural_account=""),
+                | ~Q(fund_org="", cost_center="", natural_account="", shared_as=""),
                 name="rule_sets_something",
-                violation_error_message="Say what the rule sets: a PI, a project, a fund/org, a cost center or "
-                "a natural account.",
+                violation_error_message="Say what the rule sets: a PI, a project, a fund/org, a cost center, "
+                "a natural account, or the name of a shared cost.",
+            ),
+            models.CheckConstraint(
+                condition=Q(shared_as="") | Q(pi__isnull=True, project__isnull=True, fund_org=""),
+                name="rule_names_a_payer_or_shares",
+                violation_error_message="A shared cost is paid by everybody whom its source charged: "
+                "name no PI, project or fund/org beside it.",
             ),
             models.CheckConstraint(
                 condition=Q(tag_value="") | ~Q(tag_key=""),

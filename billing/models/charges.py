@@ -24,6 +24,10 @@ class ChargeQuerySet(models.QuerySet["Charge"]):
     def held(self) -> "ChargeQuerySet":
         return self.live().filter(state=Charge.State.HELD)
 
+    def shared(self) -> "ChargeQuerySet":
+        """Keep the costs that are shared over what their source charged."""
+        return self.exclude(shared_as="")
+
     def chargeable(self) -> "ChargeQuerySet":
         """Keep what somebody pays: clear or approved by a PI, absorbed by the center."""
         return self.live().filter(state__in=Charge.CHARGEABLE)
@@ -212,6 +216,13 @@ class Charge(models.Model):
         db_index=False,
         help_text="Shares several fund/orgs pay, in place of one.",
     )
+    shared_as = models.CharField(
+        max_length=128,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="The name of a cost that is nobody's own: everybody whom its source charged bears a share of it.",
+    )
     cost_center = models.CharField(max_length=64, blank=True)
     natural_account = models.CharField(max_length=64, blank=True)
     reference_1 = models.CharField(max_length=128, blank=True)
@@ -249,6 +260,12 @@ class Charge(models.Model):
                 condition=Q(state__in=("clear", "held", "approved", "rejected", "absorbed")),
                 name="charge_state_known",
                 violation_error_message="This is not a state of a charge.",
+            ),
+            models.CheckConstraint(
+                condition=Q(shared_as="")
+                | Q(pi__isnull=True, project__isnull=True, payer_split__isnull=True, fund_org=""),
+                name="shared_charge_is_nobodys",
+                violation_error_message="A shared cost has no PI, project or fund/org of its own.",
             ),
         ]
 

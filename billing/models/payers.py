@@ -118,7 +118,8 @@ class PayerLine(models.Model):
 
     `key` is the natural key in one text: for_period, kind, PI, project, fund/org, source, natural
     account, service, currency. It names the same payer from one run to the next, and on statements
-    and journals, which keep it in place of a foreign key.
+    and journals, which keep it in place of a foreign key. The key of a share in a shared cost says
+    `shared` for its kind, whoever bears it, and the name of the cost for its service.
     """
 
     class Kind(models.TextChoices):
@@ -126,6 +127,7 @@ class PayerLine(models.Model):
         ABSORBED = "absorbed", "Absorbed by the center"
         SUBSIDY = "subsidy", "Funded subsidy"
         LATE = "late", "Late change"
+        SHARED = "shared", "Share of a shared cost"
         TRANSFER = "transfer", "Transfer"
         REFUND = "refund", "Refund"
         WRITE_OFF = "write_off", "Write-off"
@@ -136,7 +138,11 @@ class PayerLine(models.Model):
     ENTERED = (Kind.TRANSFER, Kind.REFUND, Kind.WRITE_OFF, Kind.BORNE, Kind.MANUAL)
 
     # What users are charged; the rest the center pays itself.
-    CHARGED = (Kind.CHARGE, Kind.LATE, Kind.TRANSFER, Kind.REFUND, Kind.WRITE_OFF, Kind.MANUAL)
+    CHARGED = (Kind.CHARGE, Kind.LATE, Kind.SHARED, Kind.TRANSFER, Kind.REFUND, Kind.WRITE_OFF, Kind.MANUAL)
+
+    # Whose part in what a source charged is the measure of their share in its shared costs. The center's own
+    # share of a shared cost is absorbed too, but measures nothing: it has a `shared_total`.
+    MEASURES = (Kind.CHARGE, Kind.ABSORBED)
 
     period = models.ForeignKey(
         BillingPeriod, on_delete=models.PROTECT, related_name="payer_lines", help_text="The month that bears it."
@@ -160,6 +166,9 @@ class PayerLine(models.Model):
     contracted_cost = AmountField()
     charged = AmountField()
     rounding = AmountField(default=0, help_text="Exact sum of the group less its cents; on its first payer only.")
+    shared_total = AmountField(
+        null=True, blank=True, help_text="Of a share in a shared cost: the whole that was shared, in cents."
+    )
     charge_count = models.BigIntegerField()
     computed_at = models.DateTimeField()
 
