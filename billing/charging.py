@@ -20,6 +20,7 @@ from .models import (
     BillingPeriod,
     BillingReference,
     Charge,
+    EntryLine,
     ExchangeRate,
     PayerLine,
     PayerSplit,
@@ -168,8 +169,8 @@ def compute(period: BillingPeriod) -> list[PayerLine]:
 def resources_of(period: BillingPeriod, lines: Collection[PayerLine]) -> dict[str, list[ResourceShare]]:
     """Return what each of a month's payer lines is made of, by payer key, the costliest resources first.
 
-    List, contracted and charged amounts each add up to the line's to the cent. One grouped query
-    serves all the lines, so ask for many at once.
+    List, contracted and charged amounts each add up to the line's to the cent. A correction is made of its
+    entries, each under its reason. One grouped query serves all the lines, so ask for many at once.
     """
     wanted = {line.key: line for line in lines}
     month = _Month(period)
@@ -178,6 +179,10 @@ def resources_of(period: BillingPeriod, lines: Collection[PayerLine]) -> dict[st
         for key, part in month.exact_parts(group, sums):
             if key in wanted:
                 exact[key].setdefault(resource, _Sums()).add(part)
+    for line, entered in month.entered():
+        if line.key in wanted:
+            told = (" ".join(entered.entry.reason.split()), str(entered.entry))
+            exact[line.key].setdefault(told, _Sums()).add(_Sums(line.list_cost, line.contracted_cost, line.charged))
     return {key: _shares(wanted[key], resources) for key, resources in exact.items()}
 
 
@@ -235,6 +240,21 @@ def payer_key(
         digest = hashlib.sha256(key.encode()).hexdigest()
         key = f"{key[: KEY_LENGTH - len(digest)]}{digest}"
     return key
+
+
+def key_of_entry(entered: EntryLine) -> str:
+    """Return the key of the payer line that a line of an entry makes in the month that bears it."""
+    return payer_key(
+        for_period=str(entered.entry.for_period),
+        kind=entered.kind,
+        pi_email=entered.pi.email if entered.pi else "",
+        project_code=entered.project.code if entered.project else "",
+        fund_org=entered.fund_org,
+        source_name=entered.source.name,
+        natural_account=entered.natural_account,
+        service_name=entered.service_name,
+        currency=entered.entry.currency,
+    )
 
 
 def stamp_project_splits(period: BillingPeriod) -> int:
@@ -396,6 +416,30 @@ class _Month:
                 # What the fund pays is a cost of its own, with no further discount or subsidy in it.
                 lines.append(self._line(group, payer, funded, funded, funded, ZERO, sums.count))
         return lines
+
+    def entered(self) -> Iterator[tuple[PayerLine, EntryLine]]:
+        """Yield the lines of the month's entries with the payer line each makes: whole cents as entered.
+
+        An entry moves what is due: whatever it moves is a cost of its own, so that provider discount and
+        subsidy stay where the charges showed them.
+        """
+        lines = EntryLine.objects.charged_in(self.period).select_related("entry").order_by("entry", "number")
+        for entered in lines:
+            group = _Group(
+                for_period_id=entered.entry.for_period_id,
+                kind=entered.kind,
+                pi_id=entered.pi_id,
+                project_id=entered.project_id,
+                fund_org=entered.fund_org,
+                split_id=None,
+                source_id=entered.source_id,
+                natural_account=entered.natural_account,
+                service_name=entered.service_name,
+                currency=entered.entry.currency,
+            )
+            payer = _Payer(self._key(group, group.kind, group.fund_org), group.kind, group.fund_org, HUNDRED)
+            amount = entered.amount
+            yield self._line(group, payer, amount, amount, amount, ZERO, 0), entered
 
     def exact_parts(self, group: _Group, sums: _Sums) -> Iterator[tuple[str, _Sums]]:
         """Yield what each payer of a group bears of `sums`, exact and converted, by payer key."""
@@ -655,16 +699,26 @@ def _lines_of(month: _Month) -> list[PayerLine]:
     lines: dict[str, PayerLine] = {}
     for group, sums in month.groups().items():
         for line in month.lines_of(group, sums):
-            # Two groups can share a payer: a fund/org by its tag and by a share of a split.
-            if known := lines.get(line.key):
-                known.list_cost += line.list_cost
-                known.contracted_cost += line.contracted_cost
-                known.charged += line.charged
-                known.rounding += line.rounding
-                known.charge_count += line.charge_count
-            else:
-                lines[line.key] = line
+            _add(line, lines)
+    entered: dict[str, PayerLine] = {}
+    for line, _ in month.entered():
+        _add(line, entered)
+    # What an entry of the same month took back is no line.
+    lines |= {key: line for key, line in entered.items() if line.charged}
     return [lines[key] for key in sorted(lines)]
+
+
+def _add(line: PayerLine, lines: dict[str, PayerLine]) -> None:
+    """Put a line among others, added to the one of the same payer."""
+    # Two groups can share a payer: a fund/org by its tag and by a share of a split.
+    if known := lines.get(line.key):
+        known.list_cost += line.list_cost
+        known.contracted_cost += line.contracted_cost
+        known.charged += line.charged
+        known.rounding += line.rounding
+        known.charge_count += line.charge_count
+    else:
+        lines[line.key] = line
 
 
 def _shared(exact: Decimal, weights: dict[str, Decimal]) -> tuple[Decimal, dict[str, Decimal]]:

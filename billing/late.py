@@ -227,7 +227,7 @@ def _line_charged(month: Any, known: dict[str, Any]) -> PayerLine | None:
         for_period=known["period"],
         source=known["source"],
         service_name=known["service_name"],
-        kind__in=PayerLine.CHARGED,
+        kind__in=(PayerLine.Kind.CHARGE, PayerLine.Kind.LATE),
     )
     # Rows that say themselves what these leave to a default.
     explicit = Charge.objects.live().filter(

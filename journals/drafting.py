@@ -77,11 +77,11 @@ def described(
 ) -> str:
     """Return what the ledger prints of a payer line: the statement's reference, project and service.
 
-    A late change names the month it corrects.
+    A late change and an entry name the month they correct.
     """
     told = "" if kind == PayerLine.Kind.CHARGE else f"({PayerLine.Kind(kind).label.lower()})"
-    if kind == PayerLine.Kind.LATE:
-        told = f"(late change for {for_month})"
+    if kind == PayerLine.Kind.LATE or kind in PayerLine.ENTERED:
+        told = f"({PayerLine.Kind(kind).label.lower()} for {for_month})"
     parts = (reference, project_code, source.label, service_name, told)
     return " ".join(" ".join(part for part in parts if part).split())[:254]
 

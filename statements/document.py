@@ -69,16 +69,15 @@ class Line:
     resources: tuple[Resource, ...] = ()
     # Set where it is for another month than the statement's: `2024-12`.
     for_month: str = ""
-    # A change that its provider made after that month was closed.
-    is_late: bool = False
+    # What changed that month afterwards, such as a late change of its provider or a refund.
+    correction: str = ""
     is_showback: bool = False
 
     @property
     def for_what(self) -> str:
         """Which other month the line is for, and why; empty for the statement's own."""
-        if self.is_late:
-            return f"Late change for {self.for_month}"
-        return f"for {self.for_month}" if self.for_month else ""
+        month = f"for {self.for_month}" if self.for_month else ""
+        return " ".join(part for part in (self.correction, month) if part)
 
 
 @dataclass(frozen=True)
