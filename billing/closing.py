@@ -14,7 +14,7 @@ from django.utils import timezone
 from . import audit
 from .audit import Actor
 from .errors import BillingError
-from .models import BillingPeriod, Charge, PayerLine, Policy
+from .models import BillingPeriod, Charge, Entry, PayerLine, Policy
 from .models.periods import month_text
 from .money import ZERO, plain
 
@@ -45,6 +45,10 @@ class PeriodHasHeldCharges(BillingError):
 
 class NothingToCarry(BillingError):
     """Held charges were to be carried over, and there are none."""
+
+
+class PeriodHasEntries(BillingError):
+    """A period cannot close while entries wait for a second person."""
 
 
 class ReasonMissing(BillingError):
@@ -97,6 +101,7 @@ class PeriodFigures:
 
 
 HELD = "held"
+ENTRY = "entry"
 
 # What must hold before a period is finalized, by name; apps further on add theirs when they load.
 FinalizeCheck = Callable[[BillingPeriod], list[Obstacle]]
@@ -226,7 +231,8 @@ def close(*, period: BillingPeriod, carry_held: bool = False, actor: Actor, now:
 
     With `carry_held`, what is held is carried over to the next open month first (see `carry_over`).
 
-    Raises StepNotPossible, or PeriodHasHeldCharges while charges wait for review.
+    Raises StepNotPossible, PeriodHasHeldCharges while charges wait for review, or PeriodHasEntries while
+    entries wait for approval.
     """
     with audit.gesture(actor=actor, now=now) as gesture:
         period = locked(period)
@@ -236,6 +242,8 @@ def close(*, period: BillingPeriod, carry_held: bool = False, actor: Actor, now:
             carry_over(period=period, actor=actor, now=now)
         if held := _held(period):
             raise PeriodHasHeldCharges(f"Billing period {period} cannot close: {held.text}")
+        if proposed := _proposed(period):
+            raise PeriodHasEntries(f"Billing period {period} cannot close: {proposed.text}")
         period.status = BillingPeriod.Status.CLOSED
         period.closed_at, period.closed_by = now, actor.name
         period.save()
@@ -308,7 +316,7 @@ def finalize(*, period: BillingPeriod, notes: str = "", actor: Actor, now: datet
 
 def obstacles(period: BillingPeriod) -> list[Obstacle]:
     """Return all that stands between a period and its finalizing, from billing and the registered checks."""
-    found = [held] if (held := _held(period)) else []
+    found = [each for each in (_held(period), _proposed(period)) if each]
     for name in sorted(_finalize_checks):
         try:
             found += _finalize_checks[name](period)
@@ -405,6 +413,16 @@ def _held(period: BillingPeriod) -> Obstacle | None:
         f"{held}. Decide them in the review queue, or with `manage.py review list -p {period}`; or carry them over to "
         f"{month_text(month_after(period))}: `manage.py periods carry {period}`.",
         code=HELD,
+    )
+
+
+def _proposed(period: BillingPeriod) -> Obstacle | None:
+    if not (count := Entry.objects.proposed().filter(charged_in=period).count()):
+        return None
+    return Obstacle(
+        f"{count:,} {'entry waits' if count == 1 else 'entries wait'} for approval by a second person: "
+        f"`manage.py entries list -p {period} --state proposed`.",
+        code=ENTRY,
     )
 
 

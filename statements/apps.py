@@ -5,11 +5,12 @@ class StatementsConfig(AppConfig):
     name = "statements"
 
     def ready(self) -> None:
-        from billing import closing, jobs
+        from billing import closing, entries, jobs
         from billing.models import Job
 
-        from . import tasks
+        from . import issuing, tasks
 
         jobs.register(Job.Kind.GENERATE, tasks.generate)
         jobs.register(Job.Kind.SEND, tasks.send)
+        entries.register_line_finder("statement", issuing.line_named)
         closing.register_finalize_check("statements are current", tasks.statements_are_current)

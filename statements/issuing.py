@@ -5,6 +5,7 @@ import datetime
 import hashlib
 import json
 import os
+import re
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -48,6 +49,9 @@ MOST_RESOURCES = 2_000
 # What PIs are charged: the center's own lines (absorbed, funded subsidies) are on no statement.
 STATED = PayerLine.CHARGED
 
+# A line as people name it: the statement's number and the line's.
+LINE = re.compile(r"(\d{4}-\d{2}-\d+-\d+):(\d{1,9})")
+
 # Printed, but no reason for a new revision by themselves.
 NOT_IN_DIGEST = ("replaces", "issued_on", "portal_url")
 
@@ -58,6 +62,10 @@ class StatementsFrozen(closing.PeriodFinalized):
 
 class NotLive(BillingError):
     """A statement that is superseded or void already."""
+
+
+class UnknownLine(BillingError):
+    """A line of a statement that is not there."""
 
 
 class ReasonMissing(BillingError):
@@ -247,6 +255,22 @@ def pdf_of(statement: Statement) -> bytes:
     return data
 
 
+def line_named(text: str) -> tuple[BillingPeriod, str] | None:
+    """Return the month and the key of the payer line that a statement's line shows: `2025-01-0007-1:3`.
+
+    None for a text of another kind. Raises UnknownLine.
+    """
+    if not (match := LINE.fullmatch(text.strip())):
+        return None
+    statement = Statement.objects.select_related("period").filter(number=match[1]).first()
+    if statement is None:
+        raise UnknownLine(f"There is no statement {match[1]}.")
+    line = statement.lines.filter(number=int(match[2])).first()
+    if line is None:
+        raise UnknownLine(f"Statement {statement} has no line {match[2]}; it has {statement.lines.count()}.")
+    return statement.period, line.payer_key
+
+
 def record_download(*, statement: Statement, what: str, actor: Actor, now: datetime.datetime) -> None:
     """Note that staff took a PI's document out of the system: `what` is pdf, csv or xlsx."""
     with audit.gesture(actor=actor, now=now) as gesture:
@@ -270,7 +294,7 @@ def document_of(statement: Statement) -> StatementDocument:
                 charge_count=line.charge_count,
                 resources=tuple(_resource(each) for each in line.resources),
                 for_month=line.for_month if line.for_month != month else "",
-                is_late=line.kind == PayerLine.Kind.LATE,
+                correction=_correction(line.kind),
                 is_showback=line.source_name in showback,
             )
         )
@@ -405,7 +429,8 @@ def _plan(period: BillingPeriod, lines: Iterable[PayerLine]) -> list[_Planned]:
 
 def _says_something(lines: Sequence[PayerLine]) -> bool:
     total = Figures.total(Figures(line.list_cost, line.contracted_cost, line.charged) for line in lines)
-    return bool(total.list_cost or total.charged)
+    # A transfer between two fund/orgs of one owner comes to nothing, and is there to be seen.
+    return bool(total.list_cost or total.charged) or any(line.kind in PayerLine.ENTERED for line in lines)
 
 
 def _line_order(line: PayerLine) -> tuple[str, ...]:
@@ -479,6 +504,11 @@ def _resource(stored: dict[str, Any]) -> Resource:
         figures=Figures(Decimal(stored["list"]), Decimal(stored["contracted"]), Decimal(stored["charged"])),
         further=stored.get("further", 0),
     )
+
+
+def _correction(kind: str) -> str:
+    """Say what a line changes of a month, where it is no plain charge."""
+    return "" if kind == PayerLine.Kind.CHARGE else PayerLine.Kind(kind).label
 
 
 def _figures(line: StatementLine) -> Figures:
