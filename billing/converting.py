@@ -3,6 +3,7 @@
 import datetime
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -14,17 +15,20 @@ from .models import Flag
 from .money import plain
 from .readers.batches import MAX_PROBLEMS, Batch, Problem
 from .readers.columns import AMOUNTS, DECIMALS, TEXTS
+from .readers.projects import PROJECT, Projects, project_of
 from .readers.values import (
     Amounts,
     BadValue,
     Memo,
+    Rule,
     Tags,
     amounts_of,
     category_of,
     currency_of,
-    end_of,
+    end_and_rule,
     month_of,
     name_of,
+    period_rules,
     plain_decimal,
     plain_decimals_of,
     tags_of,
@@ -121,6 +125,8 @@ class Converter:
         self.problems: list[tuple[str, Problem]] = []
         self.flag_counts: dict[str, int] = {}
         self.flagged_rows = 0
+        # How many rows each rule was used for, by which values are not taken as FOCUS writes them.
+        self.rules: Counter[str] = Counter()
         self.attributions: dict[Attribution, int] = {}
         self._attribution_list: list[Attribution] = []
 
@@ -130,7 +136,9 @@ class Converter:
         self._ever_new: set[str] = set()
         self._months = Memo(month_of)
         self._starts = Memo(time_of)
-        self._ends = Memo(end_of)
+        self._ends = Memo(end_and_rule)
+        self._period_rules = Memo(period_rules)
+        self._projects = Projects()
         self._stamps = Memo(_stamp)
         self._currencies = Memo(currency_of)
         self._tags = Memo(tags_of, 50_000)
@@ -163,8 +171,11 @@ class Converter:
             return None
 
     def _convert(self, batch: Batch, size: int, file_number: int) -> Converted:
-        given = batch.columns
+        given: Mapping[str, Sequence[str]] = batch.columns
         nothing = [""] * size
+        of_projects = 0
+        if PROJECT in given:
+            given, of_projects = self._projects.placed(given, size)
 
         texts = {name: memo.column(given[name]) if name in given else nothing for name, memo in self._texts.items()}
         decimals = self._decimal_columns(given, nothing)
@@ -178,7 +189,8 @@ class Converter:
         if None in starts:
             raise BadValue("empty")
         billing_ends = given.get("BillingPeriodEnd") or nothing
-        ends = self._ends.column(list(zip(start_texts, end_texts, billing_ends, strict=True)))
+        found_ends = self._ends.column(list(zip(start_texts, end_texts, billing_ends, strict=True)))
+        ends = [end for end, _ in found_ends]
         if None in ends:
             # Without an end the service is of that moment.
             ends = [end or start for start, end in zip(starts, ends, strict=True)]
@@ -220,6 +232,10 @@ class Converter:
         )
         identities = _hashes(zip(*(texts[name] for name in IDENTITY), resources, start_column, end_column, strict=True))
         self._sum(months, texts["BillingAccountId"], currencies, amounts, given, batch.counts or [1] * size)
+        if batch.counts is None:
+            # What was added up comes as FOCUS writes it; its rules were noted before.
+            periods = list(zip(given.get("BillingPeriodStart", nothing), billing_ends, strict=True))
+            self._note_rules([rule for _, rule in found_ends], self._period_rules.column(periods), of_projects)
         self.rows += size
         self.delivered += size if batch.counts is None else sum(batch.counts)
         return Converted(
@@ -243,6 +259,16 @@ class Converter:
             ],
             flags=flags,
         )
+
+    def _note_rules(self, of_ends: list[Rule | None], of_periods: list[tuple[Rule, ...]], of_projects: int) -> None:
+        for rule in set(of_ends):
+            if rule:
+                self.rules[rule] += of_ends.count(rule)
+        for rules in set(of_periods):
+            for rule in rules:
+                self.rules[rule] += of_periods.count(rules)
+        if of_projects:
+            self.rules[Rule.CLOUD_PROJECT] += of_projects
 
     def _month_column(self, given: Sequence[str] | None, size: int) -> list[datetime.date]:
         months: list[datetime.date | None] = self._months.column(given) if given else [None] * size
@@ -348,7 +374,7 @@ class Converter:
         accounts: list[str],
         currencies: list[str],
         amounts: dict[str, Amounts],
-        given: dict[str, Sequence[str]],
+        given: Mapping[str, Sequence[str]],
         counts: Sequence[int],
     ) -> None:
         """Add the batch to the control totals of its scopes."""
@@ -395,6 +421,8 @@ class Converter:
             checks.append(("BillingCurrency", self._currencies, given["BillingCurrency"], ""))
         if "Tags" in given:
             checks.append(("Tags", self._tags, given["Tags"], ""))
+        if PROJECT in given:
+            checks.append((PROJECT, Memo(project_of), given[PROJECT], ""))
         for name, memo, values, if_none in checks:
             for line, value in zip(batch.lines, values, strict=True):
                 if len(self.problems) >= MAX_PROBLEMS:

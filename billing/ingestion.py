@@ -43,6 +43,7 @@ from .progress import Progress, unwatched
 from .readers import FileError, Part, Problem, check_rows, open_delivery, read
 from .readers.batches import MAX_PROBLEMS
 from .readers.columns import AMOUNTS
+from .readers.values import rule_lines
 from .rollup import Rollup
 from .staging import Stage, live_hashes
 from .storing import MAX_NAME, clear_incoming, display_name, local_path, store
@@ -101,6 +102,7 @@ class ImportRefused(BillingError):
             "totals": {},
             "stored": {},
             "difference": {},
+            "rules": {},
             "deferred": None,
             "seen_before": [],
             "errors": self.errors,
@@ -129,6 +131,8 @@ class IngestResult:
     flags: dict[str, int]
     totals: dict[str, dict[str, str]]
     stored: dict[str, dict[str, str]]
+    # How values were taken that are not as FOCUS writes them: the rule's code → rows.
+    rules: dict[str, int] = field(default_factory=dict)
     seen_before: tuple[str, ...] = ()
     # Month → currency → rows and money new, changed, gone and unchanged (see `differences`).
     difference: dict[str, Any] = field(default_factory=dict)
@@ -150,6 +154,7 @@ class IngestResult:
             "totals": self.totals,
             "stored": self.stored,
             "difference": self.difference,
+            "rules": self.rules,
             "deferred": {
                 "import": self.deferred.pk if self.deferred else None,
                 "state": self.deferred.state if self.deferred else "dry run",
@@ -179,6 +184,7 @@ class IngestResult:
             + ("" if self.stored[currency] == columns else f" (stored {self.stored[currency]['BilledCost']})")
             for currency, columns in self.totals.items()
         ]
+        lines += [f"  {line}" for line in rule_lines(self.rules)]
         if self.seen_before:
             lines.append(f"  passed over, imported before: {'; '.join(self.seen_before)}")
         if self.imported is None or self.deferred:
@@ -902,6 +908,7 @@ class _Delivery:
                 mode=imported.mode,
                 expected_period=imported.expected_period,
                 replace=imported.replace,
+                rules=imported.rules,
                 name=imported.name,
                 rest_of=imported,
                 created_at=self.now,
@@ -1202,6 +1209,7 @@ class _Delivery:
         imported.totals = totals_by_currency(converter.totals, exact=True)
         imported.stored = totals_by_currency(converter.totals, exact=False)
         imported.difference = self.difference
+        imported.rules = _rules_of(converter)
 
     def _result(self, imported: Import | None, state: str, converter: Converter) -> IngestResult:
         return IngestResult(
@@ -1215,6 +1223,7 @@ class _Delivery:
             flags=dict(sorted(converter.flag_counts.items())),
             totals=totals_by_currency(converter.totals, exact=True),
             stored=totals_by_currency(converter.totals, exact=False),
+            rules=_rules_of(converter),
             seen_before=self.seen,
             difference=self.difference,
             deferred_periods=tuple(month_text(month) for month in self.late),
@@ -1328,6 +1337,10 @@ def _total_row(imported: Import, period: BillingPeriod, account: str, currency: 
         **exact,
         **stored,
     )
+
+
+def _rules_of(converter: Converter) -> dict[str, int]:
+    return {str(rule): rows for rule, rows in sorted(converter.rules.items())}
 
 
 def _rows(count: int) -> str:

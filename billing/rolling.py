@@ -10,6 +10,7 @@ import datetime
 import pickle
 import tempfile
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Context, Decimal
@@ -21,16 +22,19 @@ import pyarrow.compute as pc
 
 from .readers.batches import BATCH_ROWS, Batch
 from .readers.columns import AMOUNTS, DECIMALS, TEXTS
+from .readers.projects import PROJECT, Projects
 from .readers.values import (
     DAY,
     BadValue,
     Memo,
+    Rule,
     category_of,
     currency_of,
     decimal_of,
-    end_of,
+    end_and_rule,
     month_of,
     name_of,
+    period_rules,
     plain_decimal,
     tags_of,
     text_of,
@@ -136,12 +140,16 @@ class Rolling:
         self.aside: list[IO[bytes]] = []
         self._convert = {name: Memo(_normalized(name, month), 200_000) for name in KEYS}
         self._spans = Memo(_days_of, 200_000)
+        self._projects = Projects()
+        # How many rows each rule was used for, by which values are not taken as FOCUS writes them.
+        self.rules: Counter[str] = Counter()
 
     def add(self, columns: Mapping[str, Column], lines: Sequence[int], file_number: int = 1) -> None:
         """Add rows of one file, given as Arrow arrays, or sequences of texts, by FOCUS name."""
         size = len(lines)
         if not size:
             return
+        columns, of_projects = self._placed(columns, size)
         given = {name: _encoded(values) for name, values in columns.items() if name in KEYS or name in TIMES}
         keys = np.zeros((len(KEYS) + 1, size), dtype=np.int32)
         for place, name in enumerate(KEYS):
@@ -161,6 +169,7 @@ class Rolling:
             raise BadValue("BilledCost is empty.")
         self.given.update(summed)
         self._merge(keys, positions, representatives, first, summed)
+        self._note_rules(given, size, of_projects)
         self.rows += size
         if len(self.groups) > MAX_GROUPS:
             self._put_aside()
@@ -180,6 +189,26 @@ class Rolling:
         column, convert = self.columns[name], self._convert[name]
         known = np.fromiter((column.number(convert[text]) for text in texts), dtype=np.int32, count=len(texts))
         return known[codes]
+
+    def _placed(self, columns: Mapping[str, Column], size: int) -> tuple[Mapping[str, Column], int]:
+        """Return the columns with the cloud project as sub account where it has to be, and in how many rows."""
+        if PROJECT not in columns:
+            return columns, 0
+        wanted = (PROJECT, "SubAccountId", "SubAccountName", "BillingAccountId")
+        texts = {name: _texts(columns[name]) for name in wanted if name in columns}
+        placed, count = self._projects.placed(texts, size)
+        return {**{name: values for name, values in columns.items() if name != PROJECT}, **placed}, count
+
+    def _note_rules(self, given: Mapping[str, tuple[Numbers, list[str]]], size: int, of_projects: int) -> None:
+        for names, rules_of in (
+            (TIMES, lambda times: filter(None, [end_and_rule(times)[1]])),
+            (("BillingPeriodStart", "BillingPeriodEnd"), period_rules),
+        ):
+            for times, count in _counted(names, given, size):
+                for rule in rules_of(times):
+                    self.rules[rule] += count
+        if of_projects:
+            self.rules[Rule.CLOUD_PROJECT] += of_projects
 
     def _days_of(self, given: Mapping[str, tuple[Numbers, list[str]]], size: int) -> Numbers:
         """Return the number of the whole days that each row covers."""
@@ -411,7 +440,7 @@ def _days_of(times: tuple[str, str, str]) -> tuple[datetime.datetime, datetime.d
     start = time_of(times[0])
     if start is None:
         raise BadValue("ChargePeriodStart is empty.")
-    end = max(end_of(times) or start, start)
+    end = max(end_and_rule(times)[0] or start, start)
     first = _midnight(start)
     try:
         last = _midnight(end) if end == _midnight(end) and end > first else _midnight(end) + DAY
@@ -445,6 +474,29 @@ def _encoded(values: Column) -> tuple[Numbers, list[str]]:
         codes = pc.fill_null(codes.cast(pa.int64()), len(texts))
         texts.append("")
     return codes.to_numpy(zero_copy_only=False), texts or [""]
+
+
+def _texts(values: Column) -> list[str]:
+    """Return a column as texts, row by row."""
+    codes, texts = _encoded(values)
+    found: list[str] = np.array(texts, dtype=object)[codes].tolist()
+    return found
+
+
+def _counted(
+    names: Sequence[str], given: Mapping[str, tuple[Numbers, list[str]]], size: int
+) -> Iterator[tuple[tuple[str, ...], int]]:
+    """Yield each combination of texts that columns hold, and in how many rows."""
+    codes = np.zeros(size, dtype=np.int64)
+    columns = [given.get(name, (codes, [""])) for name in names]
+    for numbers, texts in columns:
+        codes = codes * len(texts) + numbers
+    for code, count in zip(*(each.tolist() for each in np.unique(codes, return_counts=True)), strict=True):
+        combination = []
+        for _, texts in reversed(columns):
+            code, place = divmod(code, len(texts))
+            combination.append(texts[place])
+        yield tuple(reversed(combination)), count
 
 
 def _dense(codes: Numbers) -> tuple[Numbers, Numbers]:

@@ -54,6 +54,7 @@ class Rollup:
 
     def finish(self) -> Iterator[Converted]:
         """Yield what the delivery comes to."""
+        self.converter.rules.update(self.rolling.rules)
         for batch in self.rolling.batches():
             converted = self.converter.convert(batch, file_name="", file_number=1)
             if converted is not None:

@@ -21,6 +21,7 @@ from django.utils import timezone
 from .. import ingestion, jobs, late
 from ..models import BillingPeriod, Flag, Import, ImportTotal, Job, Source
 from ..money import plain
+from ..readers.values import rule_lines
 from ..storing import store_chunks
 from .base import (
     FrozenAdmin,
@@ -314,6 +315,7 @@ class ImportAdmin(FrozenAdmin):
                 "flags": sorted(((labels.get(code, code), number) for code, number in imported.flags.items())),
                 "files": imported.imported_files.select_related("file"),
                 "is_applicable": takes_changes(imported),
+                "rules": rule_lines(imported.rules),
                 "tone": TONES.get(State(imported.state), ""),
             }
         return super().change_view(request, object_id, form_url, context | (extra_context or {}))

@@ -74,6 +74,9 @@ class Import(models.Model):
     difference = models.JSONField(
         default=dict, blank=True, help_text="Rows and money new, changed and gone against what was there."
     )
+    rules = models.JSONField(
+        default=dict, blank=True, help_text="How values were taken that are not as FOCUS writes them: rule to rows."
+    )
     errors = models.JSONField(default=list, blank=True, help_text="File, line, column and message of each.")
     created_at = models.DateTimeField()
     created_by = models.ForeignKey(

@@ -12,6 +12,8 @@ class Job(models.Model):
         IMPORT = "import", "Import"
         GENERATE = "generate", "Generate statements"
         SEND = "send", "Send statements"
+        BOOK = "book", "Book late changes"
+        ATTRIBUTE = "attribute", "Re-apply rules"
 
     class State(models.TextChoices):
         QUEUED = "queued", "Waiting"

@@ -10,7 +10,17 @@ from .batches import Batch, UnreadableFile
 from .columns import recognized, require_focus
 from .delivery import Part
 from .kinds import Kind
-from .parquet_file import _check_types, _Column, _contents, _damaged, _dictionary_leaves, _opened
+from .parquet_file import (
+    DAMAGED,
+    Column,
+    check_pages,
+    check_types,
+    contents_of,
+    damaged,
+    dictionary_leaves,
+    leaves_of,
+    opened,
+)
 from .reading import read
 
 # Rows in a piece of text, and of parquet, whose texts are numbers of a dictionary.
@@ -31,7 +41,7 @@ class Piece:
     def as_batch(self) -> Batch:
         """Return the same as texts."""
         texts = {
-            name: values if isinstance(values, list) else _Column(name).texts(values).tolist()
+            name: values if isinstance(values, list) else Column(name).texts(values).tolist()
             for name, values in self.columns.items()
         }
         return Batch(lines=self.lines, columns=texts, bytes_read=self.bytes_read)
@@ -43,7 +53,12 @@ def read_columns(part: Part, *, has_period: bool = False) -> Iterator[Piece]:
     Numbers of a parquet file come as they are stored, texts and times as Arrow dictionaries of texts.
     """
     if part.kind is Kind.PARQUET and not part.member:
-        yield from _parquet(part, has_period=has_period)
+        try:
+            yield from _parquet(part, has_period=has_period)
+        except UnreadableFile:
+            raise
+        except Exception as error:  # Arrow raises a dozen kinds for a damaged file, some of Python's own among them.
+            raise damaged(error) from error
         return
     lines: list[int] = []
     columns: dict[str, list[str]] = {}
@@ -62,33 +77,29 @@ def read_columns(part: Part, *, has_period: bool = False) -> Iterator[Piece]:
 
 def _parquet(part: Part, *, has_period: bool) -> Iterator[Piece]:
     size = part.path.stat().st_size
-    contents = _contents(part.path, size)
-    file = _opened(part.path, None)
+    contents = contents_of(part.path, size)
+    file = opened(part.path, None)
     try:
         schema, metadata = file.schema_arrow, file.metadata
+        if (metadata.num_rows, metadata.num_row_groups) != (contents.rows, len(contents.groups)):
+            raise UnreadableFile(DAMAGED)
         headings = list(schema.names)
         positions = recognized(headings)
         require_focus(headings, positions, has_period=has_period)
         wanted = {name: headings[position] for name, position in positions.items()}
-        _check_types(schema, wanted)
+        check_types(schema, wanted)
         if contents.rows == 0 and part.expected_rows != 0 and not part.manifest:
             raise UnreadableFile("The file has columns and no rows.")
-        file = _opened(part.path, _dictionary_leaves(metadata, set(wanted.values())))
-        texts = {name: _Column(name) for name in wanted}
+        file = opened(part.path, dictionary_leaves(metadata, set(wanted.values())))
+        texts = {name: Column(name) for name in wanted}
+        leaves = leaves_of(schema, wanted)
         row = 0
         for group, of_group in enumerate(contents.groups):
             if not of_group.rows:
                 continue
-            pieces = file.iter_batches(
-                batch_size=PARQUET_ROWS, row_groups=[group], columns=list(wanted.values()), use_threads=True
-            )
-            while True:
-                try:
-                    piece = next(pieces, None)
-                except Exception as error:  # Arrow raises a dozen kinds for a damaged file.
-                    raise _damaged(error) from error
-                if piece is None:
-                    break
+            check_pages(part.path, of_group, wanted.values())
+            pieces = file.iter_batches(batch_size=PARQUET_ROWS, row_groups=[group], columns=leaves, use_threads=True)
+            for piece in pieces:
                 columns: dict[str, Any] = {}
                 for name, heading in wanted.items():
                     array = piece.column(heading)
@@ -111,7 +122,7 @@ def _parquet(part: Part, *, has_period: bool) -> Iterator[Piece]:
         file.close()
 
 
-def _dictionary(column: _Column, array: Any) -> Any:
+def _dictionary(column: Column, array: Any) -> Any:
     """Return a column as numbers of texts; each distinct value is written once."""
     if pa.types.is_null(array.type):
         return pa.DictionaryArray.from_arrays(pa.nulls(len(array), pa.int32()), pa.array([], pa.string()))

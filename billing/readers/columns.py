@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from .batches import UnreadableFile
+from .projects import PROJECT
 
 # FOCUS column -> field of Charge. Other columns stay reachable in the stored file by line number.
 TEXTS = {
@@ -45,7 +46,8 @@ AMOUNTS = {
     "ContractedCost": "contracted_cost",
 }
 TIMES = ("BillingPeriodStart", "BillingPeriodEnd", "ChargePeriodStart", "ChargePeriodEnd")
-OTHERS = ("BillingCurrency", "Tags")
+# Beside what FOCUS knows: where Google keeps the project.
+OTHERS = ("BillingCurrency", "Tags", PROJECT)
 
 WANTED = (*AMOUNTS, *TIMES, *OTHERS, *TEXTS, *DECIMALS)
 
@@ -61,6 +63,9 @@ OLDER_NAMES = {
     "Provider": "ProviderName",
     "HostProviderName": "ProviderName",
     "Publisher": "PublisherName",
+    "x_ProjectId": PROJECT,
+    "x_Project.id": PROJECT,
+    "x_Project_id": PROJECT,
 }
 _RANK = {old.casefold(): rank for rank, old in enumerate(OLDER_NAMES, start=1)}
 

@@ -1,9 +1,10 @@
 """FOCUS as parquet: every physical type that providers write, as the texts that CSV would have held."""
 
+import contextlib
 import datetime
 import io
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
@@ -16,8 +17,11 @@ import pyarrow.parquet as pq
 
 from .batches import BATCH_ROWS, Batch, UnreadableFile
 from .columns import AMOUNTS, DECIMALS, TIMES, recognized, require_focus
-from .parquet_footer import BadFooter, Contents, Group, read_footer
+from .parquet_footer import BadFooter, Contents, Group, check_chunk, read_footer
+from .projects import PARTS as PROJECT_PARTS
+from .projects import PROJECT
 from .streams import GIB, MAX_RATIO, MIB, SMALL_ENOUGH
+from .values import INHERITED_FIELDS, own_first
 
 # Rows decoded at once, fewer where they are long; they leave in batches of the usual size.
 DECODED_ROWS = 32_768
@@ -56,14 +60,14 @@ def read_parquet(
     except UnreadableFile:
         raise
     except Exception as error:  # Arrow raises a dozen kinds for a damaged file, some of Python's own among them.
-        raise _damaged(error) from error
+        raise damaged(error) from error
 
 
 def _batches(
     source: Path | BinaryIO, *, size: int, has_period: bool, batch_rows: int, may_be_empty: bool
 ) -> Iterator[Batch]:
-    contents = _contents(source, size)
-    file = _opened(source, None)
+    contents = contents_of(source, size)
+    file = opened(source, None)
     try:
         schema = file.schema_arrow
         metadata = file.metadata
@@ -77,14 +81,16 @@ def _batches(
                 return
             raise UnreadableFile("The file has columns and no rows.")
         wanted = {name: headings[position] for name, position in positions.items()}
-        _check_types(schema, wanted)
+        check_types(schema, wanted)
         # Texts that repeat are decoded once per dictionary and not once per row.
         file.close()
-        file = _opened(source, _dictionary_leaves(metadata, set(wanted.values())))
-        columns = {name: _Column(name) for name in wanted}
+        file = opened(source, dictionary_leaves(metadata, set(wanted.values())))
+        columns = {name: Column(name) for name in wanted}
         row = 0
+        leaves = leaves_of(schema, wanted)
         for number, group in enumerate(contents.groups):
-            for decoded in _decoded(file, number, group, list(wanted.values())):
+            check_pages(source, group, wanted.values())
+            for decoded in _decoded(file, number, group, leaves):
                 texts = {name: columns[name].texts(decoded.column(heading)) for name, heading in wanted.items()}
                 for start in range(0, decoded.num_rows, batch_rows):
                     end = min(start + batch_rows, decoded.num_rows)
@@ -100,7 +106,8 @@ def _batches(
         file.close()
 
 
-def _opened(source: Path | BinaryIO, dictionaries: list[str] | None) -> pq.ParquetFile:
+def opened(source: Path | BinaryIO, dictionaries: list[str] | None) -> pq.ParquetFile:
+    """Open a file for Arrow; `dictionaries` are the leaves whose texts come as numbers of distinct values."""
     if not isinstance(source, Path):
         source.seek(0)
     try:
@@ -120,7 +127,8 @@ def _opened(source: Path | BinaryIO, dictionaries: list[str] | None) -> pq.Parqu
         raise UnreadableFile("There is no such file.") from None
 
 
-def _damaged(error: Exception) -> UnreadableFile:
+def damaged(error: Exception) -> UnreadableFile:
+    """Say what is wrong with a file that Arrow could not read, and what to do."""
     if isinstance(error, NotImplementedError) or "ncrypted" in str(error):
         return UnreadableFile(
             f"The parquet file uses what cannot be read here ({str(error)[:120]}). "
@@ -129,7 +137,7 @@ def _damaged(error: Exception) -> UnreadableFile:
     return UnreadableFile(DAMAGED)
 
 
-def _contents(source: Path | BinaryIO, size: int) -> Contents:
+def contents_of(source: Path | BinaryIO, size: int) -> Contents:
     """Return what the file says is in it; refuse what no export of costs has, before anything is decoded by it."""
     try:
         if isinstance(source, Path):
@@ -157,7 +165,8 @@ def _contents(source: Path | BinaryIO, size: int) -> Contents:
     return contents
 
 
-def _check_types(schema: pa.Schema, wanted: dict[str, str]) -> None:
+def check_types(schema: pa.Schema, wanted: dict[str, str]) -> None:
+    """Refuse columns of types that hold no one value."""
     for name, heading in wanted.items():
         kind = schema.field(schema.get_field_index(heading)).type
         if name == "Tags":
@@ -167,15 +176,45 @@ def _check_types(schema: pa.Schema, wanted: dict[str, str]) -> None:
                     "or JSON.",
                     column=name,
                 )
-        elif pa.types.is_nested(kind):
+        elif pa.types.is_nested(kind) and not (name == PROJECT and pa.types.is_struct(kind)):
             raise UnreadableFile(f"The column is of the type {kind}, where one value is expected.", column=name)
+
+
+def check_pages(source: Path | BinaryIO, group: Group, headings: Iterable[str]) -> None:
+    """Refuse a row group whose pages lie about their size, before Arrow makes room for what they say."""
+    wanted = tuple(headings)
+    try:
+        with contextlib.ExitStack() as stack:
+            binary = stack.enter_context(source.open("rb")) if isinstance(source, Path) else source
+            for chunk in group.chunks:
+                if is_in(chunk.path, wanted):
+                    check_chunk(binary, chunk)
+    except (BadFooter, OSError) as error:
+        raise UnreadableFile(DAMAGED) from error
+
+
+def is_in(path: str, headings: Iterable[str]) -> bool:
+    """Tell whether a leaf belongs to one of these columns."""
+    return any(path == heading or path.startswith(f"{heading}.") for heading in headings)
+
+
+def leaves_of(schema: pa.Schema, wanted: dict[str, str]) -> list[str]:
+    """Return what is to be read of a file: its columns by name, and of Google's project only id and name."""
+    leaves: list[str] = []
+    for name, heading in wanted.items():
+        kind = schema.field(heading).type
+        parts = [kind.field(n).name for n in range(kind.num_fields)] if pa.types.is_struct(kind) else []
+        known = [f"{heading}.{part}" for part in parts if name == PROJECT and part.casefold() in PROJECT_PARTS]
+        leaves += known or [heading]
+    return leaves
 
 
 def _is_pairs(kind: pa.DataType) -> bool:
     return pa.types.is_struct(kind) and {"key", "value"} <= {kind.field(n).name.casefold() for n in range(len(kind))}
 
 
-def _dictionary_leaves(metadata: pq.FileMetaData, headings: set[str]) -> list[str]:
+def dictionary_leaves(metadata: pq.FileMetaData, headings: set[str]) -> list[str]:
+    """Return the leaves of text among columns: what repeats is decoded once."""
     leaves = [metadata.schema.column(number) for number in range(metadata.num_columns)]
     return [leaf.path for leaf in leaves if leaf.physical_type == "BYTE_ARRAY" and leaf.path.split(".")[0] in headings]
 
@@ -184,7 +223,7 @@ def _decoded(file: pq.ParquetFile, number: int, group: Group, headings: list[str
     """Yield the rows of a row group as Arrow has them, as many at once as fit the memory meant for it."""
     if group.rows == 0:
         return
-    size = sum(chunk.unpacked for chunk in group.chunks if chunk.path.split(".")[0] in headings)
+    size = sum(chunk.unpacked for chunk in group.chunks if is_in(chunk.path, headings))
     rows = max(1, min(DECODED_ROWS, DECODED_BYTES * group.rows // max(size, 1)))
     for decoded in file.iter_batches(batch_size=rows, row_groups=[number], columns=headings, use_threads=False):
         if decoded.nbytes > MAX_DECODED:
@@ -192,7 +231,7 @@ def _decoded(file: pq.ParquetFile, number: int, group: Group, headings: list[str
         yield decoded
 
 
-class _Column:
+class Column:
     """Turns one column of the file, array by array, into texts; None becomes an empty text."""
 
     def __init__(self, name: str) -> None:
@@ -209,6 +248,8 @@ class _Column:
         try:
             if self.name == "Tags" and pa.types.is_nested(array.type):
                 return _tag_texts(array)
+            if self.name == PROJECT and pa.types.is_nested(array.type):
+                return _project_texts(array)
             return self._column(array)
         except UnreadableFile as error:
             raise UnreadableFile(error.problems[0].message, column=self.name) from error
@@ -334,7 +375,13 @@ def _tag_texts(array: Any) -> Objects:
     if pa.types.is_list(kind) or pa.types.is_large_list(kind):
         pairs = array.values
         fields = {pairs.type.field(n).name.casefold(): n for n in range(len(pairs.type))}
-        return _listed(array, pairs.field(fields["key"]), pairs.field(fields["value"]))
+        inherited = next((fields[name] for name in INHERITED_FIELDS if name in fields), None)
+        return _listed(
+            array,
+            pairs.field(fields["key"]),
+            pairs.field(fields["value"]),
+            None if inherited is None else pairs.field(inherited),
+        )
     if pa.types.is_struct(kind):
         names = [kind.field(n).name for n in range(len(kind))]
         parts = [_tag_column(part) for part in array.flatten()]
@@ -357,22 +404,41 @@ def _tag_column(values: Any) -> list[str | None]:
     return [texts[code] for code in _codes(encoded).tolist()]
 
 
-def _listed(array: Any, keys: Any, values: Any) -> Objects:
+def _project_texts(array: Any) -> Objects:
+    """Write a project as a JSON object of its id and name, without what else Google tells of it."""
+    folded = {array.type.field(n).name.casefold(): n for n in range(len(array.type))}
+    # Through pc, because flattening would forget which of the structs are none.
+    parts = {name: pc.struct_field(array, folded[name]) for name in PROJECT_PARTS if name in folded}
+    columns = [_tag_column(part) for part in parts.values()]
+    texts = np.empty(len(array), dtype=object)
+    texts[:] = (
+        [tag_json([pair for pair in zip(parts, row, strict=True) if pair[1]]) for row in zip(*columns, strict=True)]
+        if columns
+        else ""
+    )
+    return texts
+
+
+def _listed(array: Any, keys: Any, values: Any, inherited: Any = None) -> Objects:
     encoded_keys, encoded_values = _encoded(keys), _encoded(values)
     names = [*_plain_texts(encoded_keys.dictionary), ""]
     texts = [*_plain_texts(encoded_values.dictionary), None]
-    codes = np.empty((len(keys), 2), dtype=np.int64)
+    codes = np.zeros((len(keys), 3), dtype=np.int64)
     codes[:, 0], codes[:, 1] = _codes(encoded_keys), _codes(encoded_values)
+    if inherited is not None and pa.types.is_boolean(inherited.type):
+        codes[:, 2] = pc.fill_null(inherited, False).to_numpy(zero_copy_only=False)
     offsets = array.offsets.to_numpy(zero_copy_only=False).tolist()
     packed = codes.tobytes()
-    width = codes.itemsize * 2
+    width = codes.itemsize * 3
     known: dict[bytes, str] = {b"": ""}
     written = []
     for start, end in pairwise(offsets):
         piece = packed[start * width : end * width]
         text = known.get(piece)
         if text is None:
-            text = known[piece] = tag_json([(names[key], texts[value]) for key, value in codes[start:end].tolist()])
+            text = known[piece] = tag_json(
+                own_first([(names[key], texts[value], bool(mark)) for key, value, mark in codes[start:end].tolist()])
+            )
         written.append(text)
     objects = np.empty(len(array), dtype=object)
     objects[:] = written

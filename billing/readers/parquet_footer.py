@@ -13,6 +13,10 @@ from .streams import MIB
 MAX_FOOTER = 32 * MIB
 MAX_DEPTH = 32
 MAX_VARINT = 10
+# Most headers of pages are a few dozen bytes.
+PAGE_HEADER = 512
+MAX_PAGE_HEADER = 16 * MIB
+MAX_PAGES = 100_000
 
 _TRUE, _FALSE, _BYTE, _DOUBLE, _BINARY, _LIST, _SET, _MAP, _STRUCT = 1, 2, 3, 7, 8, 9, 10, 11, 12
 _INTEGERS = (4, 5, 6)
@@ -29,6 +33,9 @@ class Chunk:
     path: str
     packed: int
     unpacked: int
+    values: int = 0
+    # Where its first page begins; None where its pages are encrypted.
+    first_page: int | None = None
 
 
 @dataclass(frozen=True)
@@ -58,16 +65,73 @@ def read_footer(binary: BinaryIO, size: int) -> Contents:
     found = _Compact(binary.read(length)).struct(0)
     try:
         groups = tuple(
-            Group(_whole(group[3]), tuple(_chunk(chunk[3]) for chunk in group[1])) for group in found.get(4, [])
+            Group(_whole(group[3]), tuple(_chunk(chunk) for chunk in group[1])) for group in found.get(4, [])
         )
         return Contents(_whole(found[3]), groups)
     except (KeyError, TypeError, AttributeError, IndexError) as error:
         raise BadFooter from error
 
 
-def _chunk(meta: dict[int, Any]) -> Chunk:
+def check_chunk(binary: BinaryIO, chunk: Chunk) -> None:
+    """Walk the pages of a column by their headers; raise BadFooter for one that says it unpacks to too much.
+
+    Arrow makes room for as much as a page's header says before it unpacks it, and for as many values as
+    that of a dictionary says. What a column unpacks to as a whole has been checked before.
+    """
+    if chunk.first_page is None:
+        return
+    limit = max(2 * chunk.unpacked, MIB)
+    place, values, unpacked = chunk.first_page, 0, 0
+    for _ in range(MAX_PAGES):
+        if values >= chunk.values:
+            return
+        header, length = _page_header(binary, place)
+        try:
+            size, packed = _whole(header[2]), _whole(header[3])
+            unpacked += size
+            if dictionary := header.get(7):
+                if _whole(dictionary[1]) > max(size, 1):
+                    raise BadFooter
+            elif page := header.get(5) or header.get(8):
+                values += _whole(page[1])
+        except (KeyError, TypeError, AttributeError) as error:
+            raise BadFooter from error
+        if unpacked > limit:
+            raise BadFooter
+        place += length + packed
+    raise BadFooter
+
+
+def _page_header(binary: BinaryIO, place: int) -> tuple[dict[int, Any], int]:
+    """Return the header of the page that begins at a place, and how many bytes it takes."""
+    size = PAGE_HEADER
+    while True:
+        binary.seek(place)
+        content = binary.read(size)
+        reader = _Compact(content)
+        try:
+            return reader.struct(0), reader.place
+        except BadFooter:
+            # A header holds the least and the greatest value, which may be long.
+            if len(content) < size or size >= MAX_PAGE_HEADER:
+                raise
+            size *= 16
+
+
+def _chunk(column: dict[int, Any]) -> Chunk:
+    meta = column[3]
     path = b".".join(meta[3]).decode("utf-8", "replace")
-    return Chunk(path, packed=_whole(meta[7]), unpacked=_whole(meta[6]))
+    offsets = [_whole(meta[9])]
+    # Some writers say 0 for no dictionary.
+    if meta.get(11):
+        offsets.append(_whole(meta[11]))
+    return Chunk(
+        path,
+        packed=_whole(meta[7]),
+        unpacked=_whole(meta[6]),
+        values=_whole(meta[5]),
+        first_page=None if 8 in column else min(offsets),
+    )
 
 
 def _whole(value: Any) -> int:

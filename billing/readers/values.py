@@ -3,7 +3,7 @@
 import datetime
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from enum import StrEnum
@@ -19,6 +19,10 @@ MAX_TEXT = 10_000
 MAX_NAME = 200
 MAX_TAGS = 1024 * 1024
 REMEMBERED = 100_000
+
+# The fields of a tag that is a struct which tell that it comes from the project and not from the resource itself.
+INHERITED_FIELDS = ("x_inherited", "inherited")
+INHERITED = (True, "true")
 
 NUMBER = re.compile(r"-?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
 DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
@@ -289,17 +293,38 @@ def is_date_only(text: str) -> bool:
 
 
 class Rule(StrEnum):
-    """How the times of a delivery were understood where they are not as FOCUS writes them."""
+    """How values of a delivery were understood where they are not as FOCUS writes them; see RULES for the words."""
 
-    LAST_SECOND = "Ends that name the last second are taken as the end of it."
-    LAST_DAY = "Ends that are a date alone name the last day, and it counts."
-    PACIFIC = "Billing months begin at midnight Pacific time."
-    EAST = "Billing months begin at midnight in a time zone east of UTC, which is the day before in UTC."
-    LAST_DAY_OF_MONTH = "Billing periods end on the last day of the month, and it counts."
-    NOT_A_MONTH = "Billing periods are not calendar months; the day they begin on decides."
+    LAST_SECOND = "last_second"
+    LAST_DAY = "last_day"
+    PACIFIC = "pacific"
+    EAST = "east"
+    PERIOD_LAST_SECOND = "period_last_second"
+    PERIOD_LAST_DAY = "period_last_day"
+    NOT_A_MONTH = "not_a_month"
+    CLOUD_PROJECT = "cloud_project"
 
 
-def _end_and_rule(times: tuple[str, str, str]) -> tuple[datetime.datetime | None, Rule | None]:
+RULES = {
+    Rule.LAST_SECOND: "Charge periods name the last second, and end with it.",
+    Rule.LAST_DAY: "Charge periods end on a date, and that day counts.",
+    Rule.PACIFIC: "Billing months begin at midnight Pacific time.",
+    Rule.EAST: "Billing months begin at midnight in a time zone east of UTC, which is the day before in UTC.",
+    Rule.PERIOD_LAST_SECOND: "Billing periods name the last second of the month, and end with it.",
+    Rule.PERIOD_LAST_DAY: "Billing periods end on the last day of the month, and it counts.",
+    Rule.NOT_A_MONTH: "Billing periods are not calendar months; the day they begin on decides.",
+    Rule.CLOUD_PROJECT: "The cloud project (x_Project) is taken as the sub account.",
+}
+
+
+def end_and_rule(times: tuple[str, str, str]) -> tuple[datetime.datetime | None, Rule | None]:
+    """Return the exclusive end of a charge period from its start, its end and the billing period's end.
+
+    FOCUS ends are exclusive, but some exports name the last day or second instead: an end a second or
+    less before midnight (Oracle) or before the hour, where the period began on one; or a bare date
+    where the billing period's end is a bare date on the last day of a month (the lenient form), or
+    one that is not after its start. Which it was, is told; None where the times are as FOCUS writes them.
+    """
     start_text, end_text, billing_end_text = times
     end = time_of(end_text)
     if end is None:
@@ -327,19 +352,8 @@ def _end_and_rule(times: tuple[str, str, str]) -> tuple[datetime.datetime | None
 
 
 def end_of(times: tuple[str, str, str]) -> datetime.datetime | None:
-    """Return the exclusive end of a charge period from its start, its end and the billing period's end.
-
-    FOCUS ends are exclusive, but some exports name the last day or second instead: an end a second or
-    less before midnight (Oracle) or before the hour, where the period began on one; or a bare date
-    where the billing period's end is a bare date on the last day of a month (the lenient form), or
-    one that is not after its start. `end_rule` says which it was.
-    """
-    return _end_and_rule(times)[0]
-
-
-def end_rule(times: tuple[str, str, str]) -> str:
-    """Name the rule by which `end_of` takes these times, "" where they are as FOCUS writes them."""
-    return str(_end_and_rule(times)[1] or "")
+    """Return the exclusive end of a charge period, None for no value; see `end_and_rule`."""
+    return end_and_rule(times)[0]
 
 
 def month_of(text: str) -> datetime.date | None:
@@ -363,16 +377,18 @@ def _local_start(moment: datetime.datetime) -> datetime.datetime:
     return eastern.replace(hour=0, minute=0) if eastern.day == 1 and moment.day != 1 else moment
 
 
-def period_rule(start: str, end: str) -> str:
-    """Name the rules by which a billing period that starts and ends with these texts is taken, "" for none.
+def period_rules(times: tuple[str, str]) -> tuple[Rule, ...]:
+    """Return the rules by which a billing period that starts and ends with these texts is taken.
 
-    Several are joined by a blank. The end of a billing period decides nothing; it is told where it shows
-    that the provider's ends are inclusive.
+    The end of a billing period decides nothing; it is told where it shows that the provider's ends are
+    inclusive. A text that is no time is no rule's: whoever reads it refuses it.
     """
-    begins = time_of(start)
+    try:
+        begins, ends = time_of(times[0]), time_of(times[1])
+    except BadValue:
+        return ()
     if begins is None:
-        return ""
-    ends = time_of(end)
+        return ()
     rules: list[Rule] = []
     local = _local_start(begins)
     if local.day != 1:
@@ -383,10 +399,16 @@ def period_rule(start: str, end: str) -> str:
         rules.append(Rule.PACIFIC)
     if ends is not None and local.day == 1 and ends > begins and ends.year < datetime.MAXYEAR:
         if (ends + SECOND).date() != ends.date():
-            rules.append(Rule.LAST_SECOND)
+            rules.append(Rule.PERIOD_LAST_SECOND)
         elif ends.day != 1 and (ends + DAY).day == 1 and ends.hour in (0, 7, 8):
-            rules.append(Rule.LAST_DAY_OF_MONTH)
-    return " ".join(rules)
+            rules.append(Rule.PERIOD_LAST_DAY)
+    return tuple(rules)
+
+
+def rule_lines(counts: Mapping[str, int]) -> list[str]:
+    """Say which rules were used for how many rows, most rows first; `counts` has them by code."""
+    ordered = sorted(counts.items(), key=lambda each: (-each[1], each[0]))
+    return [f"{RULES[Rule(code)]} ({number:,} {'row' if number == 1 else 'rows'})" for code, number in ordered]
 
 
 class Tags:
@@ -416,7 +438,7 @@ def tags_of(text: str) -> Tags:
         found = json.loads(bare, parse_float=str, parse_int=str, parse_constant=str, object_pairs_hook=_merged)
         if isinstance(found, list):
             # As BigQuery writes its list of keys and values: [{"key": "pi", "value": "ada"}].
-            found = _merged([_key_and_value(each) for each in found])
+            found = _merged(own_first([_key_and_value(each) for each in found]))
         if not isinstance(found, dict):
             raise ValueError
         pairs: dict[str, str] = {}
@@ -451,10 +473,16 @@ def _merged(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _key_and_value(item: Any) -> tuple[str, Any]:
+def own_first(tags: Sequence[tuple[str, Any, bool]]) -> list[tuple[str, Any]]:
+    """Leave out what a resource inherits where it has a tag of its own under the same key, as Google marks it."""
+    own = {key for key, _, is_inherited in tags if not is_inherited}
+    return [(key, value) for key, value, is_inherited in tags if not (is_inherited and key in own)]
+
+
+def _key_and_value(item: Any) -> tuple[str, Any, bool]:
     if not isinstance(item, dict):
         raise ValueError
     folded = {str(name).casefold(): value for name, value in item.items()}
     if not isinstance(folded.get("key"), str) or "value" not in folded:
         raise ValueError
-    return folded["key"], folded["value"]
+    return folded["key"], folded["value"], any(folded.get(name) in INHERITED for name in INHERITED_FIELDS)

@@ -11,7 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from billing.readers import FileError, open_delivery, read
+from billing.readers.columnar import read_columns
 from billing.readers.parquet_file import _number_texts
+from billing.readers.parquet_footer import read_footer
 from billing.readers.values import amounts_of, tags_of
 
 NAMES = ("BillingPeriodStart", "ChargePeriodStart", "BilledCost")
@@ -211,3 +213,46 @@ def test_another_export_is_refused_by_name_in_parquet_too(tmp_path):
 
 def test_columns_and_no_rows_are_refused(tmp_path):
     assert "no rows" in refusal(tmp_path, a_table(ServiceName=pa.array([], pa.string()))).message
+
+
+def varint(number):
+    out = bytearray()
+    while number > 0x7F:
+        out.append(number & 0x7F | 0x80)
+        number >>= 7
+    return bytes([*out, number])
+
+
+def with_first_page(path, change):
+    """Change the header of the file's first page: the value of its first field that holds a whole number."""
+    content = bytearray(path.read_bytes())
+    with path.open("rb") as binary:
+        chunk = read_footer(binary, len(content)).groups[0].chunks[0]
+    at = chunk.first_page
+    # Fields 1 (type), 2 (unpacked size) and 3 (packed size) come first in every header.
+    assert content[at] == content[at + 2] == 0x15
+    end = at + 3
+    while content[end] > 0x7F:
+        end += 1
+    path.write_bytes(content[: at + 3] + varint(2 * change) + content[end + 1 :])
+
+
+@pytest.mark.parametrize("reader", [read, read_columns])
+@pytest.mark.parametrize("dictionary", [True, False])
+def test_a_page_that_lies_about_its_size_is_refused_before_room_is_made_for_it(tmp_path, reader, dictionary):
+    path = tmp_path / "some.parquet"
+    names = ("BilledCost", "BillingPeriodStart", "ChargePeriodStart")
+    pq.write_table(a_table(BilledCost=["1", "2", "3"]).select(names), path, use_dictionary=dictionary)
+    with_first_page(path, 2**31 - 1)
+    (part,) = open_delivery([path], ["some.parquet"])
+    peak = pa.default_memory_pool().max_memory()
+    with pytest.raises(FileError, match="damaged"):
+        list(reader(part))
+    assert pa.default_memory_pool().max_memory() - peak < 100 * 2**20
+
+
+def test_pages_of_every_kind_and_size_are_walked(tmp_path):
+    texts = [f"{n}" * 50 for n in range(5_000)]
+    table = a_table(ResourceId=texts, ServiceName=[text[:1] for text in texts])
+    for options in ({}, {"use_dictionary": False}, {"data_page_version": "2.0"}, {"data_page_size": 2_000}):
+        assert rows_of(tmp_path, table, **options)["ResourceId"] == texts

@@ -11,17 +11,20 @@ from hypothesis import strategies as st
 
 from billing.fields import half_even, to_units
 from billing.readers.values import (
+    RULES,
     BadValue,
     Memo,
+    Rule,
     amounts_of,
     category_of,
     currency_of,
+    end_and_rule,
     end_of,
-    end_rule,
     month_of,
-    period_rule,
+    period_rules,
     plain_decimal,
     plain_decimals_of,
+    rule_lines,
     tags_of,
     text_of,
     time_of,
@@ -132,19 +135,19 @@ def test_an_inclusive_end_becomes_exclusive(start, end, billing_end, day):
 @pytest.mark.parametrize(
     ("start", "end", "moment", "rule"),
     [
-        ("2025-01-05T10:00:00Z", "2025-01-05T10:59:59Z", (2025, 1, 5, 11), "last second"),
-        ("2025-01-05T10:00:00Z", "2025-01-05T10:59:59.999Z", (2025, 1, 5, 11), "last second"),
-        ("2024-08-16T00:00Z", "2024-08-16T23:59:59.999Z", (2024, 8, 17), "last second"),
-        ("2025-01-05", "2025-01-05", (2025, 1, 6), "last day"),
+        ("2025-01-05T10:00:00Z", "2025-01-05T10:59:59Z", (2025, 1, 5, 11), Rule.LAST_SECOND),
+        ("2025-01-05T10:00:00Z", "2025-01-05T10:59:59.999Z", (2025, 1, 5, 11), Rule.LAST_SECOND),
+        ("2024-08-16T00:00Z", "2024-08-16T23:59:59.999Z", (2024, 8, 17), Rule.LAST_SECOND),
+        ("2025-01-05", "2025-01-05", (2025, 1, 6), Rule.LAST_DAY),
         # Usage metered by the second ends where it ends.
-        ("2025-01-05T10:12:07Z", "2025-01-05T10:59:59Z", (2025, 1, 5, 10, 59, 59), ""),
-        ("2025-01-05T10:00:00Z", "2025-01-05T11:00:00Z", (2025, 1, 5, 11), ""),
+        ("2025-01-05T10:12:07Z", "2025-01-05T10:59:59Z", (2025, 1, 5, 10, 59, 59), None),
+        ("2025-01-05T10:00:00Z", "2025-01-05T11:00:00Z", (2025, 1, 5, 11), None),
     ],
 )
 def test_the_rule_by_which_an_end_is_taken_is_named(start, end, moment, rule):
     times = (start, end, "")
     assert end_of(times) == datetime.datetime(*moment, tzinfo=UTC)
-    assert (rule in end_rule(times)) if rule else end_rule(times) == ""
+    assert end_and_rule(times)[1] == rule
 
 
 @pytest.mark.parametrize(
@@ -169,21 +172,28 @@ def test_a_billing_month_begins_at_midnight_somewhere(start, month):
     ("start", "end", "says"),
     [
         ("2025-01-01T00:00:00Z", "2025-02-01T00:00:00Z", []),
-        ("2025-01-01", "2025-01-31", ["last day of the month"]),
-        ("2025-01-01T08:00:00Z", "2025-01-31T08:00:00Z", ["Pacific", "last day of the month"]),
-        ("2025-07-01T07:00:00Z", "2025-07-31T07:00:00Z", ["Pacific", "last day of the month"]),
-        ("2025-07-01T07:00:00Z", "2025-08-01T07:00:00Z", ["Pacific"]),
-        ("2024-12-31T16:00:00Z", "2025-01-31T16:00:00Z", ["east of UTC"]),
-        ("2025-01-15T00:00:00Z", "2025-02-15T00:00:00Z", ["not calendar months"]),
-        ("2024-08-01T00:00Z", "2024-08-31T23:59:59.999Z", ["last second"]),
+        ("2025-01-01", "2025-01-31", [Rule.PERIOD_LAST_DAY]),
+        ("2025-01-01T08:00:00Z", "2025-01-31T08:00:00Z", [Rule.PACIFIC, Rule.PERIOD_LAST_DAY]),
+        ("2025-07-01T07:00:00Z", "2025-07-31T07:00:00Z", [Rule.PACIFIC, Rule.PERIOD_LAST_DAY]),
+        ("2025-07-01T07:00:00Z", "2025-08-01T07:00:00Z", [Rule.PACIFIC]),
+        ("2024-12-31T16:00:00Z", "2025-01-31T16:00:00Z", [Rule.EAST]),
+        ("2025-01-15T00:00:00Z", "2025-02-15T00:00:00Z", [Rule.NOT_A_MONTH]),
+        ("2024-08-01T00:00Z", "2024-08-31T23:59:59.999Z", [Rule.PERIOD_LAST_SECOND]),
         ("2025-01-01", "", []),
         ("", "", []),
+        ("soon", "2025-01-31", []),
     ],
 )
 def test_the_rule_by_which_a_billing_period_is_taken_is_named(start, end, says):
-    rule = period_rule(start, end)
-    assert all(word in rule for word in says)
-    assert rule.count(".") == len(says)
+    assert period_rules((start, end)) == tuple(says)
+
+
+def test_every_rule_has_its_words():
+    assert set(RULES) == set(Rule)
+    assert rule_lines({"pacific": 1, "last_day": 1200}) == [
+        "Charge periods end on a date, and that day counts. (1,200 rows)",
+        "Billing months begin at midnight Pacific time. (1 row)",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from billing.differences import lines_of
 from billing.ingestion import apply_deferred, book, describe, withdraw
 from billing.late import dismiss
 from billing.models import Import, Source
+from billing.readers.values import rule_lines
 
 
 class Command(BillingCommand):
@@ -74,7 +75,12 @@ class Command(BillingCommand):
         each = import_numbered(number)
         data = as_data(each)
         width = max(len(key) for key in data)
-        lines = [f"{key.ljust(width)}  {value}" for key, value in data.items() if key not in ("errors", "difference")]
+        lines = [
+            f"{key.ljust(width)}  {value}"
+            for key, value in data.items()
+            if key not in ("errors", "difference", "rules")
+        ]
+        lines += rule_lines(each.rules)
         lines += lines_of(each.difference)
         lines += [describe(error) for error in each.errors]
         self.report(data, "\n".join(lines))
@@ -159,6 +165,7 @@ def as_data(each: Import) -> dict[str, Any]:
         "totals": each.totals,
         "stored": each.stored,
         "difference": each.difference,
+        "rules": each.rules,
         "rest_of": each.rest_of_id,
         "booked_in": str(each.booked_in) if each.booked_in else None,
         "superseded_by": each.superseded_by_id,
