@@ -289,7 +289,7 @@ def stamp_project_splits(period: BillingPeriod) -> int:
     # In bunches: SQLite takes no condition of more than a thousand terms.
     for start in range(0, len(splits), BATCH):
         bunch = splits[start : start + BATCH]
-        stale = _in_storage_order(period).filter(payer_split__in=[split.pk for split in bunch])
+        stale = in_storage_order(period).filter(payer_split__in=[split.pk for split in bunch])
         for split in bunch:
             stale = stale.exclude(_holds(split, splits), payer_split=split.pk)
         stamped += stale.exclude(attributed_by__in=Charge.SETTLED).update(payer_split=None)
@@ -476,7 +476,7 @@ class _Month:
         )
         # Columns that tell rows apart come first: a database that sorts to group compares less.
         rows = (
-            (Charge.objects.in_month(self.period).filter(asked) if asked else _in_storage_order(self.period))
+            (Charge.objects.in_month(self.period).filter(asked) if asked else in_storage_order(self.period))
             .chargeable()
             .order_by()
             .alias(exact_charged=charged)
@@ -669,7 +669,7 @@ class _Month:
         )
 
 
-def _in_storage_order(period: BillingPeriod) -> ChargeQuerySet:
+def in_storage_order(period: BillingPeriod) -> ChargeQuerySet:
     """Return a month's live charges to be read whole, in the order in which the table holds them.
 
     By its index on owners SQLite would fetch the rows of a month in the order of their PIs: five times

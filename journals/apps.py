@@ -5,8 +5,9 @@ class JournalsConfig(AppConfig):
     name = "journals"
 
     def ready(self) -> None:
-        from billing import closing
+        from billing import closing, proof
 
-        from . import posting
+        from . import posting, proving
 
         closing.register_finalize_check("everything is journaled", posting.unfinished)
+        proof.register_side(proof.JOURNALED, proving.journaled)

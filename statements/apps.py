@@ -5,12 +5,13 @@ class StatementsConfig(AppConfig):
     name = "statements"
 
     def ready(self) -> None:
-        from billing import closing, entries, jobs
+        from billing import closing, entries, jobs, proof
         from billing.models import Job
 
-        from . import issuing, tasks
+        from . import issuing, proving, tasks
 
         jobs.register(Job.Kind.GENERATE, tasks.generate)
         jobs.register(Job.Kind.SEND, tasks.send)
         entries.register_line_finder("statement", issuing.line_named)
         closing.register_finalize_check("statements are current", tasks.statements_are_current)
+        proof.register_side(proof.STATED, proving.stated)

@@ -15,6 +15,8 @@ from billing.models import (
     Flag,
     FundingSource,
     Import,
+    ImportOverlap,
+    ImportTotal,
     Membership,
     PayerSplit,
     PayerSplitShare,
@@ -176,6 +178,51 @@ def a_charge(
         "state": Charge.State.HELD if flags else Charge.State.CLEAR,
     }
     charge = Charge.objects.create(**(defaults | fields))
+    _told(charge)
     for code in flags:
         Flag.objects.create(charge=charge, code=code)
     return charge
+
+
+def _told(charge: Charge) -> None:
+    """Have the control totals of the charge's import say what its file would have said."""
+    effective = charge.effective_cost or Decimal(0)
+    imported = charge.imported_in
+    if charge.is_late and imported.booked_in_id is None:
+        Import.objects.filter(pk=imported.pk).update(booked_in=charge.charged_in)
+    displaced = (imported, -1) if charge.reverses_id else (charge.withdrawn_in, 1)
+    if displaced[0]:
+        of = {"imported_in": displaced[0], "period": charge.period, "borne_by": charge.charged_in}
+        overlap, _ = ImportOverlap.objects.get_or_create(
+            **of,
+            kind=ImportOverlap.Kind.DISPLACED,
+            currency=charge.currency,
+            defaults={"rows": 0, "billed": Decimal(0), "effective": Decimal(0)},
+        )
+        overlap.rows += charge.row_count
+        overlap.billed += displaced[1] * charge.billed_cost
+        overlap.effective += displaced[1] * effective
+        overlap.save()
+    if charge.reverses_id:
+        return
+    amounts = {
+        "billed": charge.billed_cost,
+        "effective": effective,
+        "list": charge.list_cost or Decimal(0),
+        "contracted": charge.contracted_cost or Decimal(0),
+    }
+    total, _ = ImportTotal.objects.get_or_create(
+        imported_in=imported,
+        period=charge.period,
+        billing_account_id=charge.billing_account_id,
+        currency=charge.currency,
+        defaults={"rows": 0}
+        | {f"{name}_exact": "0" for name in amounts}
+        | {f"{name}_stored": Decimal(0) for name in amounts},
+    )
+    total.rows += charge.row_count
+    for name, amount in amounts.items():
+        stored = getattr(total, f"{name}_stored") + amount
+        setattr(total, f"{name}_stored", stored)
+        setattr(total, f"{name}_exact", format(stored, "f"))
+    total.save()

@@ -2,7 +2,7 @@
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 
 from ..fields import AmountField
 from .imports import Import
@@ -249,6 +249,8 @@ class Charge(models.Model):
             ),
             models.Index(fields=["source", "period"], name="charge_scope"),
             models.Index(fields=["imported_in"], name="charge_import"),
+            # Late changes and what was carried over: few, and found without a look at the months.
+            models.Index(fields=["charged_in", "period"], condition=~Q(charged_in=F("period")), name="charge_moved"),
             models.Index(fields=["charged_in", "id"], condition=Q(state="held"), name="charge_held"),
             models.Index(fields=["withdrawn_in"], condition=Q(withdrawn_in__isnull=False), name="charge_withdrawn"),
             models.Index(fields=["payer_split"], condition=Q(payer_split__isnull=False), name="charge_split"),

@@ -1,0 +1,94 @@
+"""What journals say of a month, for the proof: each payer's net in the ledger, and journals that do not add up."""
+
+import hashlib
+
+from django.db.models import Count, Sum
+from django.urls import reverse
+
+from billing.models import BillingPeriod
+from billing.money import ZERO, plain
+from billing.proof import JOURNALED, Finding, Side, SideLine
+
+from .models import Journal, JournalLine
+
+PAYER, RECOVERY = JournalLine.Side.PAYER, JournalLine.Side.RECOVERY
+
+
+def journaled(period: BillingPeriod) -> Side:
+    """Return what the live journals of a period say: debits less credits of payers, by payer key."""
+    live = Journal.objects.live().filter(period=period)
+    nets: dict[str, dict[str, SideLine]] = {PAYER: {}, RECOVERY: {}}
+    for side, key, source, debit, credit, count in (
+        JournalLine.objects.filter(journal__in=live)
+        .order_by()
+        .values_list("side", "payer_key", "source_name")
+        .annotate(debits=Sum("debit"), credits=Sum("credit"), count=Count("*"))
+    ):
+        net = debit - credit if side == PAYER else credit - debit
+        nets[side][key] = SideLine(source, net, count)
+    journals = list(live.order_by("number"))
+    said = "\n".join(f"{each.number} {each.line_count} {plain(each.debits)} {each.file_sha256}" for each in journals)
+    return Side(
+        code=JOURNALED,
+        label="Debits less credits of payers",
+        lines=nets[PAYER],
+        find=lambda key: _line_of(period, key),
+        broken=(*_unbalanced(journals), *_one_sided(period, nets)),
+        fingerprint=hashlib.sha256(said.encode()).hexdigest(),
+        url=f"{reverse('admin:journals_journal_changelist')}?period={period}",
+        next_step=f"Submit a journal: manage.py export_journal -p {period} -f gl --submit.",
+    )
+
+
+def _unbalanced(journals: list[Journal]) -> list[Finding]:
+    """Find the journals whose lines are not those they were submitted with."""
+    added = {
+        pk: (count, debits, credits)
+        for pk, count, debits, credits in JournalLine.objects.filter(journal__in=journals)
+        .order_by()
+        .values_list("journal")
+        .annotate(count=Count("*"), debits=Sum("debit"), credits=Sum("credit"))
+    }
+    found = []
+    for journal in journals:
+        count, debits, credits = added.get(journal.pk, (0, ZERO, ZERO))
+        if (count, debits, credits) != (journal.line_count, journal.debits, journal.credits):
+            found.append(
+                Finding(
+                    "journal",
+                    f"Journal {journal}",
+                    f"its {count:,} lines debit {plain(debits)} and credit {plain(credits)}; it was submitted with "
+                    f"{journal.line_count:,} over {plain(journal.debits)} and {plain(journal.credits)}.",
+                    reverse("admin:journals_journal_change", args=[journal.pk]),
+                )
+            )
+    return found
+
+
+def _one_sided(period: BillingPeriod, nets: dict[str, dict[str, SideLine]]) -> list[Finding]:
+    """Find the payers whose recovery is not what they were debited."""
+    payers, recoveries = nets[PAYER], nets[RECOVERY]
+    found = []
+    for key in sorted({*payers, *recoveries}):
+        paid = payers[key].amount if key in payers else ZERO
+        recovered = recoveries[key].amount if key in recoveries else ZERO
+        if paid != recovered:
+            name, url = _line_of(period, key)
+            found.append(
+                Finding(
+                    "journal line", name, f"{plain(paid)} debited, {plain(recovered)} credited to its recovery.", url
+                )
+            )
+    return found
+
+
+def _line_of(period: BillingPeriod, key: str) -> tuple[str, str]:
+    live = Journal.objects.live().filter(period=period)
+    lines = JournalLine.objects.filter(journal__in=live, payer_key=key).select_related("journal")
+    line = lines.order_by("-journal_id", "number").first()
+    if line is None:
+        return f"No journal line of {key}", ""
+    return (
+        f"Line {line.number} of journal {line.journal}",
+        reverse("admin:journals_journal_change", args=[line.journal_id]),
+    )

@@ -1,0 +1,73 @@
+"""What statements say of a month, for the proof: each payer line as stated, and statements that do not add up."""
+
+import hashlib
+
+from django.db.models import Count, Sum
+from django.urls import reverse
+
+from billing.models import BillingPeriod
+from billing.money import ZERO, plain
+from billing.proof import STATED, Finding, Side, SideLine
+
+from .models import Statement, StatementLine
+
+
+def stated(period: BillingPeriod) -> Side:
+    """Return what the statements in force of a period say, by payer key."""
+    live = Statement.objects.live().filter(period=period)
+    lines = {
+        key: SideLine(source, charged, 1)
+        for key, source, charged in StatementLine.objects.filter(statement__in=live)
+        .order_by()
+        .values_list("payer_key", "source_name", "charged")
+    }
+    statements = list(live.order_by("number").defer("document"))
+    said = "\n".join(f"{each.number} {each.digest} {plain(each.charged)}" for each in statements)
+    return Side(
+        code=STATED,
+        label="Statements in force",
+        lines=lines,
+        find=lambda key: _line_of(period, key),
+        broken=tuple(_not_adding_up(statements)),
+        fingerprint=hashlib.sha256(said.encode()).hexdigest(),
+        url=f"{reverse('admin:statements_statement_changelist')}?period={period}",
+        next_step=f"Issue the statements: manage.py generate -p {period}.",
+    )
+
+
+def _not_adding_up(statements: list[Statement]) -> list[Finding]:
+    """Find the statements whose lines do not add up to their totals."""
+    added = {
+        pk: tuple(sums)
+        for pk, *sums in StatementLine.objects.filter(statement__in=Statement.objects.live())
+        .filter(statement__period__in={each.period_id for each in statements})
+        .order_by()
+        .values_list("statement")
+        .annotate(list=Sum("list_cost"), contracted=Sum("contracted_cost"), charged=Sum("charged"), lines=Count("*"))
+    }
+    found = []
+    for each in statements:
+        sums = added.get(each.pk, (ZERO, ZERO, ZERO, 0))
+        if sums[:3] != (each.list_cost, each.contracted_cost, each.charged):
+            found.append(
+                Finding(
+                    "statement",
+                    f"Statement {each.number}",
+                    f"its lines add up to {plain(sums[2])} (list {plain(sums[0])}, contracted {plain(sums[1])}); it "
+                    f"was issued over {plain(each.charged)} (list {plain(each.list_cost)}, contracted "
+                    f"{plain(each.contracted_cost)}).",
+                    reverse("admin:statements_statement_change", args=[each.pk]),
+                )
+            )
+    return found
+
+
+def _line_of(period: BillingPeriod, key: str) -> tuple[str, str]:
+    live = Statement.objects.live().filter(period=period)
+    line = StatementLine.objects.filter(statement__in=live, payer_key=key).select_related("statement").first()
+    if line is None:
+        return f"No statement line of {key}", ""
+    return (
+        f"Line {line.number} of statement {line.statement.number}",
+        reverse("admin:statements_statement_change", args=[line.statement_id]),
+    )
