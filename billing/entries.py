@@ -1,6 +1,7 @@
 """Entries: what staff correct of months that stand, entered, approved, rejected and reversed."""
 
 import datetime
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,7 +11,7 @@ from typing import Any
 from django.db.models import Max, Min, Q
 from django.utils import timezone
 
-from . import audit, charging, closing, money
+from . import audit, charging, closing, money, review
 from .attribution import reference_of
 from .audit import Actor
 from .errors import BillingError
@@ -32,6 +33,7 @@ from .rules import Attributed, check_attribution
 from .snapshots import snapshot
 
 HUNDRED = Decimal(100)
+REFERENCE = re.compile(r"\d{4}-\d{2}-\d{1,9}")
 # What keeps a fund from bearing a cost; the other reasons of a review are questions to people.
 ABOUT_FUNDS = frozenset({"invalid_fund_org", "unknown_fund_org", "fund_not_valid"})
 
@@ -93,6 +95,14 @@ class Correctable:
         return self.line.charged - self.taken
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where a payer line is to be seen: the line of a statement or a journal, and its page."""
+
+    label: str
+    url: str
+
+
 # How apps further on name payer lines: by the line of a statement, say. A finder returns the month
 # that bears the line and its key, or None for a text that is not of its kind.
 LineFinder = Callable[[str], tuple[BillingPeriod, str] | None]
@@ -102,6 +112,36 @@ _line_finders: dict[str, LineFinder] = {}
 def register_line_finder(name: str, finder: LineFinder) -> None:
     """Have `finder` asked which payer line a text means; a second one of the same name replaces it."""
     _line_finders[name] = finder
+
+
+# Where payer lines are shown, by apps further on: of a month and a key.
+PlaceFinder = Callable[[BillingPeriod, str], list[Place]]
+_place_finders: dict[str, PlaceFinder] = {}
+
+
+def register_place_finder(name: str, finder: PlaceFinder) -> None:
+    """Have `finder` asked where a payer line is shown; a second one of the same name replaces it."""
+    _place_finders[name] = finder
+
+
+def places_of(period: BillingPeriod, key: str) -> list[Place]:
+    """Return the lines of statements and journals that show a payer line of a month."""
+    return [place for name in sorted(_place_finders) for place in _place_finders[name](period, key)]
+
+
+def lines_named(texts: Iterable[str]) -> list[PayerLine]:
+    """Return the payer lines meant by texts, each as `line_named` takes it, or a reference: all it was charged.
+
+    Raises NothingToCorrect.
+    """
+    found: dict[int, PayerLine] = {}
+    for text in texts:
+        if text.strip():
+            lines = lines_of_reference(text) if REFERENCE.fullmatch(text.strip()) else [line_named(text)]
+            found |= {line.pk: line for line in lines}
+    if not found:
+        raise NothingToCorrect("Say what is corrected: a line of a statement, a payer line, or a reference.")
+    return list(found.values())
 
 
 def line_named(text: str) -> PayerLine:
@@ -166,8 +206,8 @@ def correctable(lines: Iterable[PayerLine]) -> list[Correctable]:
     return [Correctable(line, taken.of(line.period_id, line.key)) for line in lines]
 
 
-def month_for(lines: Iterable[PayerLine] = ()) -> BillingPeriod:
-    """Return the month to bear a correction: the first that takes changes after those it corrects.
+def month_for(corrected: Iterable[PayerLine | Entry] = ()) -> BillingPeriod:
+    """Return the month to bear a correction: the first that takes changes after those that bear what it corrects.
 
     Where none comes after, the newest that takes changes. Raises NoOpenMonth.
     """
@@ -177,15 +217,32 @@ def month_for(lines: Iterable[PayerLine] = ()) -> BillingPeriod:
             "No billing period takes changes. Open the month that is to bear the correction: "
             "`manage.py periods open 2025-02`."
         )
-    last = max((line.period.month for line in lines), default=None)
+    months = [each.charged_in if isinstance(each, Entry) else each.period for each in corrected]
+    last = max((period.month for period in months), default=None)
     return next((period for period in taking if last and period.month > last), taking[-1])
+
+
+def shares_from(text: str) -> dict[str, Decimal]:
+    """Return who a transfer goes to, written as one fund/org or as `A=60; B=40`; raise review.BadSplit."""
+    if "=" in text:
+        return review.parse_shares(text)
+    return {text.strip(): HUNDRED} if text.strip() else {}
+
+
+def project_coded(code: str) -> Project | None:
+    """Return the project of a code, None for no code; raise FundRefused where there is none of it."""
+    if not code.strip():
+        return None
+    if project := Project.objects.coded(code).first():
+        return project
+    raise FundRefused(f"There is no project {code.strip()}. Projects are listed under Projects, by their code.")
 
 
 def add_transfer(
     *,
     lines: Sequence[PayerLine],
-    charged_in: BillingPeriod,
     reason: str,
+    charged_in: BillingPeriod | None = None,
     to: Mapping[str, Decimal] | None = None,
     pi: Person | None = None,
     project: Project | None = None,
@@ -197,7 +254,9 @@ def add_transfer(
     actor: Actor,
     now: datetime.datetime,
 ) -> Entered:
-    """Move what payer lines charged to other payers, in the month `charged_in`; it sums to zero.
+    """Move what payer lines charged to other payers; it sums to zero.
+
+    The month `charged_in` bears it; not given, the one that `month_for` says.
 
     `to` maps fund/orgs to percents that sum to 100; empty, the fund/org stays and the PI, the project or
     the natural account changes. What of it falls to who pays already is not moved. Without `amount`, all
@@ -212,7 +271,9 @@ def add_transfer(
         raise FundRefused(f"The shares sum to {plain(sum(shares.values(), ZERO))} percent, not to 100.")
     if not (shares or pi or project or natural_account):
         raise FundRefused("Say where it goes: a fund/org, a PI, a project or a natural account.")
-    plan = _Plan(Entry.Kind.TRANSFER, charged_in, reason, justification, charge, dry_run, actor, now)
+    plan = _Plan(
+        Entry.Kind.TRANSFER, charged_in or month_for(lines), reason, justification, charge, dry_run, actor, now
+    )
     with audit.gesture(actor=actor, now=now) as gesture:
         for line, part in plan.parts(lines, amount):
             goes: dict[str, Decimal] = money.split(part, shares) if shares else {line.fund_org: part}
@@ -242,8 +303,8 @@ def add_transfer(
 def add_refund(
     *,
     lines: Sequence[PayerLine],
-    charged_in: BillingPeriod,
     reason: str,
+    charged_in: BillingPeriod | None = None,
     amount: Decimal | None = None,
     justification: str = "",
     charge: Charge | None = None,
@@ -255,7 +316,7 @@ def add_refund(
 
     Raises closing.PeriodClosed, ReasonMissing, NotCorrectable or AmountRefused.
     """
-    plan = _Plan(Entry.Kind.REFUND, charged_in, reason, justification, charge, dry_run, actor, now)
+    plan = _Plan(Entry.Kind.REFUND, charged_in or month_for(lines), reason, justification, charge, dry_run, actor, now)
     with audit.gesture(actor=actor, now=now) as gesture:
         for line, part in plan.parts(lines, amount):
             plan.take_back(line, part, PayerLine.Kind.REFUND)
@@ -265,8 +326,8 @@ def add_refund(
 def add_write_off(
     *,
     lines: Sequence[PayerLine],
-    charged_in: BillingPeriod,
     reason: str,
+    charged_in: BillingPeriod | None = None,
     amount: Decimal | None = None,
     justification: str = "",
     charge: Charge | None = None,
@@ -279,7 +340,9 @@ def add_write_off(
     Raises closing.PeriodClosed, ReasonMissing, NotCorrectable, AmountRefused, or
     charging.MissingCenterFundOrg where the policy names no fund/org of the center's own.
     """
-    plan = _Plan(Entry.Kind.WRITE_OFF, charged_in, reason, justification, charge, dry_run, actor, now)
+    plan = _Plan(
+        Entry.Kind.WRITE_OFF, charged_in or month_for(lines), reason, justification, charge, dry_run, actor, now
+    )
     if not (center := plan.policy.center_fund_org):
         raise charging.MissingCenterFundOrg(
             "A write-off is borne by the center's own fund/org, and the policy names none. Set it in the policy."
@@ -297,8 +360,8 @@ def add_manual_charge(
     fund_org: str,
     source: Source,
     amount: Decimal,
-    charged_in: BillingPeriod,
     reason: str,
+    charged_in: BillingPeriod | None = None,
     project: Project | None = None,
     for_period: BillingPeriod | None = None,
     service_name: str = "",
@@ -318,9 +381,10 @@ def add_manual_charge(
         raise AmountRefused(f"A manual charge is above zero, not {plain(amount)}. Give money back with a refund.")
     if not fund_org.strip():
         raise FundRefused("Say which fund/org pays.")
-    plan = _Plan(Entry.Kind.MANUAL, charged_in, reason, justification, charge, dry_run, actor, now)
+    bearing = charged_in or month_for()
+    plan = _Plan(Entry.Kind.MANUAL, bearing, reason, justification, charge, dry_run, actor, now)
     with audit.gesture(actor=actor, now=now) as gesture:
-        plan.start(for_period or charged_in)
+        plan.start(for_period or bearing)
         leg = EntryLine(
             kind=PayerLine.Kind.MANUAL,
             pi=pi,
@@ -369,8 +433,8 @@ def reject(*, entry: Entry, note: str, actor: Actor, now: datetime.datetime) -> 
 def reverse(
     *,
     entry: Entry,
-    charged_in: BillingPeriod,
     reason: str,
+    charged_in: BillingPeriod | None = None,
     justification: str = "",
     dry_run: bool = False,
     actor: Actor,
@@ -381,7 +445,8 @@ def reverse(
     What it had taken back of payer lines can be corrected again. Raises WrongState, closing.PeriodClosed,
     ReasonMissing, NotCorrectable where what it charged was corrected since, or JustificationMissing.
     """
-    plan = _Plan(Entry.Kind(entry.kind), charged_in, reason, justification, entry.charge, dry_run, actor, now)
+    bearing = charged_in or (entry.charged_in if entry.charged_in.takes_changes else month_for([entry]))
+    plan = _Plan(Entry.Kind(entry.kind), bearing, reason, justification, entry.charge, dry_run, actor, now)
     with audit.gesture(actor=actor, now=now) as gesture:
         lines = entry.lines.select_related("pi", "project", "source", "corrects_period").order_by("number")
         own: list[EntryLine] = list(lines)

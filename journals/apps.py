@@ -5,9 +5,10 @@ class JournalsConfig(AppConfig):
     name = "journals"
 
     def ready(self) -> None:
-        from billing import closing, proof
+        from billing import closing, entries, proof
 
         from . import posting, proving
 
+        entries.register_place_finder("2 journals", posting.places_of)
         closing.register_finalize_check("everything is journaled", posting.unfinished)
         proof.register_side(proof.JOURNALED, proving.journaled)

@@ -11,7 +11,7 @@ from typing import Any
 from django.urls import reverse as address_of
 from django.utils import timezone
 
-from billing import audit, charging, closing
+from billing import audit, charging, closing, entries
 from billing.audit import Actor, Gesture
 from billing.closing import Obstacle
 from billing.errors import BillingError
@@ -468,6 +468,18 @@ def unfinished(period: BillingPeriod) -> list[Obstacle]:
                 )
             )
     return found
+
+
+def places_of(period: BillingPeriod, key: str) -> list[entries.Place]:
+    """Return the journals that a payer line is on, and where."""
+    lines = JournalLine.objects.filter(payer_key=key, side=JournalLine.Side.PAYER, journal__period=period)
+    return [
+        entries.Place(
+            f"journal {line.journal}, line {line.number} ({line.journal.get_state_display().lower()})",
+            address_of("admin:journals_journal_change", args=[line.journal_id]),
+        )
+        for line in lines.select_related("journal").order_by("journal", "number")
+    ]
 
 
 def _redraft(

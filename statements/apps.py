@@ -13,5 +13,6 @@ class StatementsConfig(AppConfig):
         jobs.register(Job.Kind.GENERATE, tasks.generate)
         jobs.register(Job.Kind.SEND, tasks.send)
         entries.register_line_finder("statement", issuing.line_named)
+        entries.register_place_finder("1 statement", issuing.places_of)
         closing.register_finalize_check("statements are current", tasks.statements_are_current)
         proof.register_side(proof.STATED, proving.stated)

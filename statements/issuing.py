@@ -19,7 +19,7 @@ from django.db.models import Count, Max, Sum
 from django.urls import reverse
 from django.utils import timezone
 
-from billing import audit, charging, closing
+from billing import audit, charging, closing, entries
 from billing.audit import Actor
 from billing.errors import BillingError
 from billing.models import (
@@ -269,6 +269,20 @@ def line_named(text: str) -> tuple[BillingPeriod, str] | None:
     if line is None:
         raise UnknownLine(f"Statement {statement} has no line {match[2]}; it has {statement.lines.count()}.")
     return statement.period, line.payer_key
+
+
+def places_of(period: BillingPeriod, key: str) -> list[entries.Place]:
+    """Return the statement in force that shows a payer line, and where."""
+    lines = StatementLine.objects.filter(
+        payer_key=key, statement__period=period, statement__state__in=Statement.LIVE
+    ).select_related("statement")
+    return [
+        entries.Place(
+            f"statement {line.statement}, line {line.number}",
+            reverse("admin:statements_statement_change", args=[line.statement_id]),
+        )
+        for line in lines
+    ]
 
 
 def record_download(*, statement: Statement, what: str, actor: Actor, now: datetime.datetime) -> None:
