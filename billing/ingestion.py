@@ -22,7 +22,7 @@ from .converting import Converter, ScopeTotal, totals_by_currency
 from .errors import BillingError
 from .fields import from_units, to_units
 from .locks import FileLock
-from .matching import Matched, match
+from .matching import Matched, further, match
 from .models import (
     BillingPeriod,
     Charge,
@@ -45,7 +45,7 @@ from .readers.batches import MAX_PROBLEMS
 from .readers.columns import AMOUNTS
 from .readers.values import rule_lines
 from .rollup import Rollup
-from .staging import Stage, live_hashes
+from .staging import Stage, hashes_at, live_hashes
 from .storing import MAX_NAME, clear_incoming, display_name, local_path, store
 
 # A month in a file's name: 2025-01, 2025_01 or 202501; or a quarter: 2025-Q1.
@@ -779,6 +779,7 @@ class _Delivery:
         found = match(staged.contents, staged.identities, live_content, live_identity, rows_changeable=changeable)
         row_numbers, ids = staged.rows, np.frombuffer(live_ids, dtype=np.int64)
         del staged, live_content, live_identity
+        found = self._match_invoices(stage, found, row_numbers, ids, changeable)
         self._keep(stage, row_numbers, ids, found, converter.rows)
         gone = ids[found.gone_live]
         self.counts = Counts(
@@ -790,6 +791,38 @@ class _Delivery:
             self.counts.unseen = len(gone)
         else:
             self._withdraw_gone(stage, gone, converter)
+
+    def _match_invoices(
+        self,
+        stage: Stage,
+        found: Matched,
+        row_numbers: Numbers,
+        ids: Numbers,
+        changeable: npt.NDArray[np.bool_] | None,
+    ) -> Matched:
+        """Know a charge again whose invoice id was filled in since, as some providers do at the end of a month.
+
+        First what is equal in all but that, whatever the mode; then what has the same identity but for it.
+        """
+        if not (len(found.new_rows) and len(found.gone_live)):
+            return found
+        periods = {month.year * 100 + month.month: period.pk for month, period in self.periods.items()}
+        keys = stage.without_invoice(row_numbers[found.new_rows], ids[found.gone_live], periods)
+        if keys is None:
+            return found
+        rows = np.searchsorted(row_numbers, keys[0].numbers)
+        live = np.searchsorted(ids, keys[1].numbers)
+        found = further(found, rows, live, keys[0].wholes, keys[1].wholes)
+        rows_left, live_left = np.isin(rows, found.new_rows), np.isin(live, found.gone_live)
+        if changeable is not None:
+            rows_left &= changeable[rows]
+        return further(
+            found,
+            rows[rows_left],
+            live[live_left],
+            hashes_at(keys[0].identities, rows_left),
+            hashes_at(keys[1].identities, live_left),
+        )
 
     def _keep(self, stage: Stage, row_numbers: Numbers, ids: Numbers, found: Matched, total: int) -> None:
         """Note which rows become charges, in file order, and which charge each replaces."""

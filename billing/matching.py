@@ -62,6 +62,30 @@ def match(
     )
 
 
+def further(
+    found: Matched,
+    rows: Positions,
+    live: Positions,
+    rows_keys: bytes | bytearray,
+    live_keys: bytes | bytearray,
+) -> Matched:
+    """Take some of what was left for changes, too: those whose keys of 16 bytes are equal, one to one and in order.
+
+    `rows` and `live` are positions among those found new and gone, in order, and the keys are theirs.
+    """
+    of_rows, of_live = _paired(rows_keys, live_keys)
+    changed_rows = np.concatenate([found.changed_rows, rows[of_rows]])
+    changed_live = np.concatenate([found.changed_live, live[of_live]])
+    in_order = np.argsort(changed_rows, kind="stable")
+    return Matched(
+        unchanged=found.unchanged,
+        changed_rows=changed_rows[in_order],
+        changed_live=changed_live[in_order],
+        new_rows=np.setdiff1d(found.new_rows, rows[of_rows], assume_unique=True),
+        gone_live=np.setdiff1d(found.gone_live, live[of_live], assume_unique=True),
+    )
+
+
 def _keys(hashes: bytes | bytearray | npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
     if isinstance(hashes, np.ndarray):
         return hashes

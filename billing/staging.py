@@ -1,7 +1,8 @@
 """A delivery's rows beside the charges: temporary tables, filled by stream, applied by one INSERT ... SELECT."""
 
+import hashlib
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, NamedTuple
 
@@ -9,10 +10,11 @@ import numpy as np
 import numpy.typing as npt
 from django.db import connection, models
 
-from .converting import STAGED, Converted
+from .converting import IDENTITY, SEPARATOR, STAGED, Converted
 from .fields import AmountField
 from .matching import HASH_BYTES
 from .models import BillingPeriod, Charge, Flag, Import
+from .readers.columns import TEXTS
 
 # Rows taken from a cursor at once.
 CHUNK = 20_000
@@ -66,6 +68,30 @@ class Hashes(NamedTuple):
     with_resource: bytearray
 
 
+class Keys(NamedTuple):
+    """Rows or charges by number, with hashes of 16 bytes of all they say, and of who they are, but the invoice id."""
+
+    numbers: npt.NDArray[np.int64]
+    wholes: bytearray
+    identities: bytearray
+
+
+# The identity of a row but for its invoice id comes first, then whatever else it says.
+_IDENTIFYING = (
+    *(TEXTS[name] for name in IDENTITY if name != "InvoiceId"),
+    "resource_id",
+    "resource_name",
+    "charge_period_start",
+    "charge_period_end",
+)
+_SAYING = tuple(
+    name
+    for name in _FACTS
+    if name not in _IDENTIFYING
+    and name not in ("invoice_id", "content_hash", "identity_hash", "file_number", "line_number", "row_count")
+)
+
+
 class Stage:
     """The temporary tables of one delivery on this connection; a context that takes them away again.
 
@@ -84,6 +110,7 @@ class Stage:
         "stage_month": "month integer PRIMARY KEY, period_id bigint",
         "stage_keep": "row bigint PRIMARY KEY, ordinal bigint, replaces_id bigint",
         "stage_gone": "charge_id bigint PRIMARY KEY",
+        "stage_left": "number bigint PRIMARY KEY",
     }
 
     def __init__(self, *, remembers: bool = False) -> None:
@@ -93,6 +120,8 @@ class Stage:
         self._contents, self._identities, self._with_resource = bytearray(), bytearray(), bytearray()
         self.is_postgresql = connection.vendor == "postgresql"
         self.rows = 0
+        # Whether any row has an invoice id, and whether any has none.
+        self.has_invoices = self.lacks_invoices = False
 
     def __enter__(self) -> "Stage":
         columns = ", ".join(f"{name} {_type_of(name)}" for name in STAGED)
@@ -117,8 +146,10 @@ class Stage:
     def add(self, converted: Converted) -> None:
         """Append a batch of rows and their flags."""
         self.fill("stage_row", converted.columns, STAGED)
+        of = dict(zip(STAGED, converted.columns, strict=True))
+        self.has_invoices = self.has_invoices or any(of["invoice_id"])
+        self.lacks_invoices = self.lacks_invoices or "" in of["invoice_id"]
         if self.remembers:
-            of = dict(zip(STAGED, converted.columns, strict=True))
             self._months.extend(of["month"])
             self._contents += b"".join(of["content_hash"])
             self._identities += b"".join(of["identity_hash"])
@@ -168,9 +199,9 @@ class Stage:
                 return Hashes(rows, self._contents, self._identities, self._with_resource)
             return Hashes(
                 rows,
-                _chosen(self._contents, chosen),
-                _chosen(self._identities, chosen),
-                _chosen(self._with_resource, chosen, size=1),
+                hashes_at(self._contents, chosen),
+                hashes_at(self._identities, chosen),
+                hashes_at(self._with_resource, chosen, size=1),
             )
         numbers, contents, identities, with_resource = array("q"), bytearray(), bytearray(), bytearray()
         sql = f"""
@@ -183,6 +214,40 @@ class Stage:
             identities += identity
             with_resource.append(bool(has_resource))
         return Hashes(np.frombuffer(numbers, dtype=np.int64), contents, identities, with_resource)
+
+    def without_invoice(
+        self, rows: npt.NDArray[np.int64], charge_ids: npt.NDArray[np.int64], periods: Mapping[int, int]
+    ) -> tuple[Keys, Keys] | None:
+        """Return keys of rows and charges by which one may be the other with its invoice id filled in, or taken out.
+
+        None where there are none: on one side there has to be an id, and on the other none. `periods` maps
+        the months of rows to the ids of their periods.
+        """
+        self._leave(charge_ids)
+        charges = "FROM billing_charge c JOIN stage_left l ON l.number = c.id"
+        ((total, blank),) = _stream(f"SELECT count(*), count(*) FILTER (WHERE c.invoice_id = '') {charges}")
+        filled_in, taken_out = blank and self.has_invoices, total > blank and self.lacks_invoices
+        if not (filled_in or taken_out):
+            return None
+        wanted = [sign for sign, is_wanted in (("=", filled_in), ("<>", taken_out)) if is_wanted]
+        either = " OR ".join(f"c.invoice_id {sign} ''" for sign in wanted)
+        of_charges = _keys_of(
+            f"SELECT c.id, c.period_id, c.invoice_id = '', {_listed('c')} {charges} WHERE {either} ORDER BY c.id"
+        )
+        self._leave(rows)
+        either = " OR ".join(f"s.invoice_id {'<>' if sign == '=' else '='} ''" for sign in wanted)
+        of_rows = _keys_of(
+            f"SELECT s.row, s.month, s.invoice_id <> '', {_listed('s')} "
+            f"FROM stage_row s JOIN stage_left l ON l.number = s.row WHERE {either} ORDER BY s.row",
+            periods,
+        )
+        return of_rows, of_charges
+
+    def _leave(self, numbers: npt.NDArray[np.int64]) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("DELETE FROM stage_left")
+        for start in range(0, len(numbers), CHUNK):
+            self.fill("stage_left", [numbers[start : start + CHUNK].tolist()], ("number",))
 
     def kept_months(self) -> list[int]:
         """Return the months of the rows that are to be inserted."""
@@ -511,7 +576,28 @@ def live_hashes(source_id: int, period_ids: Sequence[int]) -> tuple["array[int]"
     return ids, contents, identities
 
 
-def _chosen(hashes: bytearray, chosen: npt.NDArray[np.bool_], size: int = HASH_BYTES) -> bytearray:
+def _listed(table: str) -> str:
+    return ", ".join(f"{table}.{name}" for name in (*_IDENTIFYING, *_SAYING))
+
+
+def _keys_of(sql: str, periods: Mapping[int, int] | None = None) -> Keys:
+    """Return keys of what a query gives: number, period (or month, by `periods`), which side lacks the id, columns."""
+    blake = hashlib.blake2b
+    numbers, wholes, identities = array("q"), bytearray(), bytearray()
+    resource, first_saying = 3 + _IDENTIFYING.index("resource_id"), 3 + len(_IDENTIFYING)
+    for row in _stream(sql):
+        numbers.append(row[0])
+        period = periods[row[1]] if periods else row[1]
+        start = [period, bool(row[2]), *row[3:resource], row[resource] or row[resource + 1], *row[resource + 2 :]]
+        texts = list(map(str, start))
+        # One column less: the resource is its id, or else its name.
+        identity = SEPARATOR.join(texts[: first_saying - 2]).encode()
+        identities += blake(identity, digest_size=HASH_BYTES).digest()
+        wholes += blake(SEPARATOR.join((*texts, str(row[resource + 1]))).encode(), digest_size=HASH_BYTES).digest()
+    return Keys(np.frombuffer(numbers, dtype=np.int64), wholes, identities)
+
+
+def hashes_at(hashes: bytearray, chosen: npt.NDArray[np.bool_], size: int = HASH_BYTES) -> bytearray:
     """Return the hashes (or marks) of `size` bytes each that were chosen."""
     return bytearray(np.frombuffer(hashes, dtype=f"V{size}")[chosen].tobytes())
 
