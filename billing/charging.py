@@ -3,7 +3,7 @@
 import datetime
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property
@@ -40,7 +40,7 @@ HUNDRED = Decimal(100)
 BATCH = 500
 
 # How many columns `_Month._rows` groups by, before those a caller adds.
-GROUPED_BY = 11
+GROUPED_BY = 12
 
 # A month whose rows lie among this many times as many others is read through an index.
 SPARSE = 5
@@ -67,6 +67,10 @@ class MissingFundOrg(BillingError):
 
 class MissingCenterFundOrg(BillingError):
     """Absorbed charges, and no fund/org of the center's own."""
+
+
+class NothingToShareOver(BillingError):
+    """Costs to be shared over what their source charged, and it charged nobody."""
 
 
 class BrokenSplit(BillingError):
@@ -109,7 +113,7 @@ def make_payer_lines(*, period: BillingPeriod, actor: Actor, now: datetime.datet
     and project code by code point; a number once given stays, later owners get the next.
 
     Raises PeriodFinalized, MissingRate, MissingEffectiveCost, MissingPI, MissingFundOrg,
-    MissingCenterFundOrg or BrokenSplit, each with what to do; then nothing is changed.
+    MissingCenterFundOrg, NothingToShareOver or BrokenSplit, each with what to do; then nothing is changed.
     """
     with audit.gesture(actor=actor, now=now) as gesture:
         period = closing.locked(period)
@@ -160,7 +164,8 @@ def make_payer_lines(*, period: BillingPeriod, actor: Actor, now: datetime.datet
 def compute(period: BillingPeriod) -> list[PayerLine]:
     """Return the payer lines a month's charges make, unsaved and without reference; write nothing.
 
-    Each group's exact sums are converted, rounded to cents once, and then split among its payers.
+    Each group's exact sums are converted, rounded to cents once, and then split among its payers; a
+    shared cost's among all whom its source charged, in proportion.
     Raises the errors of `make_payer_lines`.
     """
     return _lines_of(_Month(period))
@@ -336,6 +341,18 @@ class _Group(NamedTuple):
     service_name: str
     currency: str
 
+    def borne_by(self, bearer: "_Bearer") -> "_Group":
+        """Return it as a bearer's own."""
+        return self._replace(pi_id=bearer.pi_id, project_id=bearer.project_id, fund_org=bearer.fund_org)
+
+
+class _Bearer(NamedTuple):
+    """Whose part in what a source charged is the measure of their share; without a PI it is the center."""
+
+    pi_id: int | None
+    project_id: int | None
+    fund_org: str
+
 
 class _Payer(NamedTuple):
     key: str
@@ -358,11 +375,13 @@ class _Month:
         # A closed month keeps the splits it was closed with.
         self.paying_split = F("payer_split") if is_stamped or not period.takes_changes else _paying_split()
         self.payers_of_group: dict[_Group, list[_Payer]] = {}
+        self._bearers_in: dict[int, dict[int, dict[_Bearer, Decimal]]] = {}
         # What is missing: a thing to name -> how many charges wait for it.
         self.without_effective: Counter[str] = Counter()
         self.without_pi: Counter[str] = Counter()
         self.without_fund_org: Counter[str] = Counter()
         self.without_center: Counter[str] = Counter()
+        self.without_bearers: Counter[str] = Counter()
 
     def groups(self) -> dict[_Group, _Sums]:
         """Return the exact sums of the month's groups, in the currency delivered."""
@@ -387,6 +406,9 @@ class _Month:
             asked = Q()  # as good as everybody
         seen: set[_Group] = set()
         for group, sums, more in self._rows("resource_id", "resource_name", asked=asked):
+            if group.kind == PayerLine.Kind.SHARED:
+                # Nobody's own: below nobody's line.
+                continue
             if group not in seen:
                 seen.add(group)
                 self._refuse_what_is_missing([group])
@@ -441,6 +463,67 @@ class _Month:
             amount = entered.amount
             yield self._line(group, payer, amount, amount, amount, ZERO, 0), entered
 
+    def shares_of(self, group: _Group, sums: _Sums, bearers: Mapping[_Bearer, Decimal]) -> list[PayerLine]:
+        """Round a shared cost to cents, once, and share them in proportion to what each bearer was charged.
+
+        `bearers` maps them to what their source charged them, in cents: who was charged nothing, or
+        credited, bears nothing. Where that is everybody, the cost goes to the source's default PI and
+        overflow fund/org; without these it is noted as having no bearers.
+        """
+        exact = sums.times(self._rate(group))
+        if not (exact.list_cost or exact.contracted_cost or exact.charged):
+            return []
+        source = self.sources[group.source_id]
+        measured = {bearer: charged for bearer, charged in bearers.items() if charged > 0}
+        if not measured and source.default_pi_id and source.overflow_fund_org:
+            measured = {_Bearer(source.default_pi_id, source.default_project_id, source.overflow_fund_org): HUNDRED}
+        if not measured:
+            self.without_bearers[f"{source.name} in {self.periods[group.for_period_id]}"] += sums.count
+            return []
+        by_key = {self._key(group.borne_by(bearer), group.kind, bearer.fund_org): bearer for bearer in measured}
+        weights = {key: measured[bearer] for key, bearer in by_key.items()}
+        list_cost, list_costs = _shared(exact.list_cost, weights)
+        contracted, contracteds = _shared(exact.contracted_cost, weights)
+        charged, chargeds = _shared(exact.charged, weights)
+        residue = half_even(EXACT.subtract(exact.charged, charged))
+        bearing = [key for key in sorted(by_key) if list_costs[key] or contracteds[key] or chargeds[key]]
+        lines = []
+        # Less than a cent in all is still a line, which bears what rounding left of it.
+        for key in bearing or sorted(by_key)[:1]:
+            bearer = by_key[key]
+            own = group.borne_by(bearer)
+            kind = PayerLine.Kind.SHARED.value if bearer.pi_id else PayerLine.Kind.ABSORBED.value
+            payer = _Payer(key, kind, bearer.fund_org, HUNDRED)
+            line = self._line(own, payer, list_costs[key], contracteds[key], chargeds[key], residue, sums.count)
+            line.shared_total = charged
+            lines.append(line)
+            residue = ZERO
+            funded = line.contracted_cost - line.charged
+            if source.subsidy_fund_org and funded:
+                kind = PayerLine.Kind.SUBSIDY.value
+                fund_org = source.subsidy_fund_org
+                payer = _Payer(self._key(own, kind, fund_org), kind, fund_org, HUNDRED)
+                lines.append(self._line(own, payer, funded, funded, funded, ZERO, sums.count))
+        return lines
+
+    def bearers_in(self, period_id: int) -> dict[int, dict[_Bearer, Decimal]]:
+        """Return what each source charged whom in another month, as its payer lines stand."""
+        if period_id not in self._bearers_in:
+            self._bearers_in[period_id] = _bearers(
+                PayerLine.objects.filter(period=period_id, kind__in=PayerLine.MEASURES)
+            )
+        return self._bearers_in[period_id]
+
+    def refuse_what_nobody_bears(self) -> None:
+        if found := self.without_bearers:
+            total = sum(found.values())
+            raise NothingToShareOver(
+                f"{self.period} cannot be charged: {total:,} shared {'cost goes' if total == 1 else 'costs go'} over "
+                f"what was charged of {', '.join(sorted(found))}, and nobody was charged any of it. Give the source a "
+                "default PI and an overflow fund/org, which bear it then, or absorb or reattribute the charges in the "
+                "review. Where that month is an earlier one without statements, issue them first."
+            )
+
     def exact_parts(self, group: _Group, sums: _Sums) -> Iterator[tuple[str, _Sums]]:
         """Yield what each payer of a group bears of `sums`, exact and converted, by payer key."""
         exact = sums.times(self._rate(group))
@@ -494,6 +577,7 @@ class _Month:
                 "state",
                 "period_id",
                 "is_late",
+                "shared_as",
                 *more,
             )
             .annotate(
@@ -530,6 +614,7 @@ class _Month:
         state: str,
         period_id: int,
         is_late: bool,
+        shared_as: str,
         *,
         count: int,
     ) -> _Group:
@@ -541,6 +626,9 @@ class _Month:
             fund_org = self.policy.center_fund_org
             if not fund_org:
                 self.without_center[source.name] += count
+        elif shared_as:
+            # Under one name, whatever services it is of. Late or not, it goes over what its month charged.
+            kind, service = PayerLine.Kind.SHARED.value, shared_as
         else:
             if pi_id is None:
                 pi_id, project_id = source.default_pi_id, project_id or source.default_project_id
@@ -697,9 +785,19 @@ def _rates_to_enter(missing: Collection[tuple[datetime.date, str]], home: str) -
 
 def _lines_of(month: _Month) -> list[PayerLine]:
     lines: dict[str, PayerLine] = {}
-    for group, sums in month.groups().items():
-        for line in month.lines_of(group, sums):
+    groups = month.groups()
+    shared = {group: sums for group, sums in groups.items() if group.kind == PayerLine.Kind.SHARED}
+    for group, sums in groups.items():
+        if group not in shared:
+            for line in month.lines_of(group, sums):
+                _add(line, lines)
+    # Shares are measured by what is somebody's own, never by each other.
+    bearers = _bearers(lines.values())
+    for group, sums in shared.items():
+        of_month = bearers if group.for_period_id == month.period.pk else month.bearers_in(group.for_period_id)
+        for line in month.shares_of(group, sums, of_month.get(group.source_id, {})):
             _add(line, lines)
+    month.refuse_what_nobody_bears()
     entered: dict[str, PayerLine] = {}
     for line, _ in month.entered():
         _add(line, entered)
@@ -719,6 +817,15 @@ def _add(line: PayerLine, lines: dict[str, PayerLine]) -> None:
         known.charge_count += line.charge_count
     else:
         lines[line.key] = line
+
+
+def _bearers(lines: Iterable[PayerLine]) -> dict[int, dict[_Bearer, Decimal]]:
+    """Return what each source (by id) charged whom, of what measures their shares in its shared costs."""
+    found: dict[int, dict[_Bearer, Decimal]] = defaultdict(lambda: defaultdict(Decimal))
+    for line in lines:
+        if line.kind in PayerLine.MEASURES and line.shared_total is None:
+            found[line.source_id][_Bearer(line.pi_id, line.project_id, line.fund_org)] += line.charged
+    return found
 
 
 def _shared(exact: Decimal, weights: dict[str, Decimal]) -> tuple[Decimal, dict[str, Decimal]]:
@@ -838,6 +945,7 @@ _SAID = (
     "contracted_cost",
     "charged",
     "rounding",
+    "shared_total",
     "charge_count",
 )
 

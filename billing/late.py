@@ -227,6 +227,7 @@ def _line_charged(month: Any, known: dict[str, Any]) -> PayerLine | None:
         for_period=known["period"],
         source=known["source"],
         service_name=known["service_name"],
+        # Neither shares in shared costs nor what staff entered say whose a row of a file was.
         kind__in=(PayerLine.Kind.CHARGE, PayerLine.Kind.LATE),
     )
     # Rows that say themselves what these leave to a default.

@@ -96,7 +96,7 @@ class LineInline(FrozenInline):
     fields = (
         "fund_org",
         "source_label",
-        "service_name",
+        "what_for",
         "natural_account",
         "list_amount",
         "discount_amount",
@@ -105,6 +105,10 @@ class LineInline(FrozenInline):
     )
     readonly_fields = fields
     verbose_name_plural = "lines"
+
+    @admin.display(description="service")
+    def what_for(self, line: StatementLine) -> str:
+        return line.what
 
 
 class PeriodForm(forms.Form):

@@ -72,6 +72,25 @@ class Line:
     # What changed that month afterwards, such as a late change of its provider or a refund.
     correction: str = ""
     is_showback: bool = False
+    # The whole of a cost that everybody whom the source charged shares; this line is a part of it.
+    shared_total: Decimal | None = None
+
+    @property
+    def what(self) -> str:
+        """The service, or the shared cost that this is a share of; empty where the source names no service."""
+        return self.service if self.shared_total is None else f"Share of: {self.service}"
+
+    @property
+    def title(self) -> str:
+        return self.what or self.source
+
+    @property
+    def share(self) -> str:
+        """Which part of a shared cost this is: `25 % of 33.33 shared`."""
+        if self.shared_total is None:
+            return ""
+        part = percent(self.figures.charged, self.shared_total)
+        return f"{part} of {money(self.shared_total)} shared".strip()
 
     @property
     def for_what(self) -> str:
@@ -145,6 +164,16 @@ class StatementDocument:
     @property
     def has_showback(self) -> bool:
         return any(line.is_showback for section in self.sections for line in section.lines)
+
+    @property
+    def note_on_shares(self) -> str:
+        """What a share of a shared cost is; empty for a statement without one."""
+        if not any(line.share for section in self.sections for line in section.lines):
+            return ""
+        return (
+            "“Share of” is a part of a cost that is nobody's own, such as support, tax or a credit: everybody whom the "
+            "source charged that month bears it, in proportion to that."
+        )
 
     @property
     def question(self) -> str:

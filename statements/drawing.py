@@ -246,17 +246,18 @@ class _Sheet:
         self.y -= 18.5
 
     def _line(self, line: Line) -> None:
-        label = line.service or line.source
         details = [line.source if line.service else ""]
         if line.natural_account:
             details.append(f"account {line.natural_account}")
         if line.for_what:
             details.append(line.for_what)
+        if line.share:
+            details.append(line.share)
         if line.is_showback:
             details.append("not charged to the ledger")
         detail = " · ".join(part for part in details if part)
         self._need(30 if line.resources else 18)
-        self._row(label, CELL_STRONG, line.figures, CELL_STRONG, detail=detail, percents=True)
+        self._row(line.title, CELL_STRONG, line.figures, CELL_STRONG, detail=detail, percents=True)
         for resource in _largest(line.resources):
             self._resource(resource)
         self.y -= 1.5
@@ -359,6 +360,8 @@ class _Sheet:
                 "Provider discount is the list price less what the provider asks of us, in percent of the list price. "
                 "Subsidy is what the center bears, in percent of the price after the discount."
             )
+        if document.note_on_shares:
+            notes.append(document.note_on_shares)
         if document.has_showback:
             notes.append(
                 "Services marked “not charged to the ledger” are shown for information; no journal is made for them."

@@ -310,6 +310,7 @@ def document_of(statement: Statement) -> StatementDocument:
                 for_month=line.for_month if line.for_month != month else "",
                 correction=_correction(line.kind),
                 is_showback=line.source_name in showback,
+                shared_total=line.shared_total,
             )
         )
     return StatementDocument(
@@ -447,10 +448,12 @@ def _says_something(lines: Sequence[PayerLine]) -> bool:
     return bool(total.list_cost or total.charged) or any(line.kind in PayerLine.ENTERED for line in lines)
 
 
-def _line_order(line: PayerLine) -> tuple[str, ...]:
+def _line_order(line: PayerLine) -> tuple[str | bool, ...]:
     return (
         line.fund_org,
         line.source.label,
+        # Shares come after what is one's own.
+        line.kind == PayerLine.Kind.SHARED,
         line.service_name,
         str(line.for_period),
         line.natural_account,
@@ -472,6 +475,7 @@ def _line(number: int, line: PayerLine, resources: Sequence[charging.ResourceSha
         list_cost=line.list_cost,
         contracted_cost=line.contracted_cost,
         charged=line.charged,
+        shared_total=line.shared_total,
         charge_count=line.charge_count,
         resources=_stored_resources(resources),
     )
@@ -573,6 +577,8 @@ def _digest(planned: _Planned, period: BillingPeriod, currency: str) -> str:
                 plain(line.charged),
                 line.charge_count,
                 line.resources,
+                # Only where there is one, so that statements from before there were shared costs stay as they are.
+                *([plain(line.shared_total)] if line.shared_total is not None else []),
             ]
             for line in planned.lines
         ],

@@ -178,6 +178,11 @@ class StatementLine(models.Model):
     def subsidy(self) -> Decimal:
         return self.contracted_cost - self.charged
 
+    @property
+    def what(self) -> str:
+        """The service, or the shared cost that the line is a share of."""
+        return self.service_name if self.shared_total is None else f"Share of: {self.service_name}"
+
 
 class Delivery(models.Model):
     """An e-mail with a PI's statements: claimed, sent, recorded."""

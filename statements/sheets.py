@@ -49,7 +49,7 @@ def rows(document: StatementDocument) -> Iterator[Row]:
                 document.project_code,
                 section.fund_org,
                 line.source,
-                line.service,
+                line.what,
                 line.for_month or f"{document.month:%Y-%m}",
                 line.natural_account,
             )
