@@ -11,7 +11,7 @@ import pickle
 import tempfile
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Context, Decimal
 from typing import IO, Any
@@ -293,13 +293,11 @@ class Rolling:
     def _months(self, groups: dict[bytes, Group]) -> dict[Any, Group]:
         """Add up days of a month that are in one segment; the keys then end in the span they cover."""
         segments = _Segments(self)
-        segments.learn(groups)
         months: dict[tuple[bytes, Any], Group] = {}
         spans: dict[tuple[bytes, Any], tuple[datetime.datetime, datetime.datetime]] = {}
-        for key, group in groups.items():
+        for (key, group), segment in zip(groups.items(), segments.of(groups), strict=True):
             span = self.days.values[_last_number(key)]
-            stem, segment = key[:-4], segments.of(key)
-            month = (stem, segment)
+            month = (key[:-4], segment)
             known = months.get(month)
             if known is None:
                 months[month] = Group(group.first, group.count, list(group.sums))
@@ -347,17 +345,27 @@ class _Segments:
         self.rolling = rolling
         self.places = [KEYS.index(name) for name in dict.fromkeys(rolling.segment_columns) if name in KEYS]
         self.known: dict[tuple[int, ...], Any] = {}
+        self.month_spans: dict[int, int] = {}
 
-    def learn(self, groups: Mapping[bytes, Group]) -> None:
-        if self.rolling.segment is None:
-            return
+    def of(self, groups: Mapping[bytes, Group]) -> Iterable[Any]:
+        """Return the segment of each group, in their order."""
+        if self.rolling.segment is None or not groups:
+            return [None] * len(groups)
+        numbers = np.frombuffer(b"".join(groups), dtype=np.int32).reshape(len(groups), -1)
+        asked = np.ascontiguousarray(numbers[:, [*self.places, -1]].T)
+        positions, representatives = _distinct(asked)
+        distinct = [tuple(each) for each in asked[:, representatives].T.tolist()]
+        self._learn(distinct)
+        found = [self.known[each] for each in distinct]
+        return [found[position] for position in positions.tolist()]
+
+    def _learn(self, distinct: Iterable[tuple[int, ...]]) -> None:
         wanted: dict[tuple[int, ...], None] = {}
-        for key in groups:
-            asked = self._asked(key)
+        for asked in distinct:
             wanted[asked] = None
             # And about the month as a whole, into which its days may be widened.
             wanted[*asked[:-1], self._month_span(asked[0])] = None
-        listed = [asked for asked in wanted if asked[-1]]
+        listed = [asked for asked in wanted if asked[-1] and asked not in self.known]
         names = [KEYS[place] for place in self.places]
         for start in range(0, len(listed), BATCH_ROWS):
             part = listed[start : start + BATCH_ROWS]
@@ -372,9 +380,6 @@ class _Segments:
             columns["BilledCost"] = ["0"] * len(part)
             batch = Batch(lines=[1] * len(part), columns=columns, bytes_read=0)
             self.known.update(zip(part, self.rolling.segment(batch), strict=True))
-
-    def of(self, key: bytes) -> Any:
-        return self.known[self._asked(key)] if self.rolling.segment is not None else None
 
     def widened(
         self, stem: bytes, segment: Any, span: tuple[datetime.datetime, datetime.datetime]
@@ -391,11 +396,14 @@ class _Segments:
         whole: tuple[datetime.datetime, datetime.datetime] = month
         return whole
 
-    def _asked(self, key: bytes) -> tuple[int, ...]:
-        numbers = np.frombuffer(key, dtype=np.int32)
-        return (*numbers[self.places].tolist(), int(numbers[-1]))
-
     def _month_span(self, month_number: int) -> int:
+        """Return the number of the whole month that rows of a BillingPeriodStart (by its number) belong to."""
+        known = self.month_spans.get(month_number)
+        if known is None:
+            known = self.month_spans[month_number] = self._find_month_span(month_number)
+        return known
+
+    def _find_month_span(self, month_number: int) -> int:
         text = self.rolling.columns["BillingPeriodStart"].values[month_number]
         if not text:
             # Without a month of its own the row says nothing about which days belong together.

@@ -6,6 +6,7 @@ from typing import Any
 from .attribution import Attributor
 from .converting import STAGED, Converted, Converter
 from .readers import Part
+from .readers.ahead import ahead
 from .readers.batches import MAX_PROBLEMS, Batch
 from .readers.columnar import read_columns
 from .readers.values import BadValue
@@ -41,7 +42,7 @@ class Rollup:
     def add(self, part: Part, *, number: int, has_period: bool, progress: Callable[[int], None]) -> int:
         """Add the rows of a part, and return how many they are; what is wrong is among the converter's problems."""
         rows = 0
-        for piece in read_columns(part, has_period=has_period):
+        for piece in ahead(read_columns(part, has_period=has_period)):
             try:
                 self.rolling.add(piece.columns, piece.lines, number)
             except BadValue as error:
