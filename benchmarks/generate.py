@@ -10,6 +10,7 @@ import datetime
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 
 COLUMNS = (
@@ -102,6 +103,44 @@ def lines(shape: Shape) -> Iterator[str]:
 def _decimal(billionths: int) -> str:
     """Write 10^-9 units as a decimal."""
     return f"{billionths // 1_000_000_000}.{billionths % 1_000_000_000:09d}"
+
+
+def change(source: Path, target: Path, *, every: int = 100) -> int:
+    """Write a file again with every so manieth row costing a cent more; return how many those are."""
+    costs = [COLUMNS.index(name) for name in ("ContractedCost", "BilledCost", "EffectiveCost")]
+    changed = 0
+    with source.open(encoding="utf-8", newline="") as rows, target.open("w", encoding="utf-8", newline="") as again:
+        again.write(next(rows))
+        for number, line in enumerate(rows, start=1):
+            if number % every == 0:
+                # No field before the tags, which come last, holds a comma.
+                fields = line.split(",", len(COLUMNS) - 1)
+                for place in costs:
+                    fields[place] = str(Decimal(fields[place]) + Decimal("0.01"))
+                line = ",".join(fields)
+                changed += 1
+            again.write(line)
+    return changed
+
+
+def as_parquet(source: Path, target: Path) -> None:
+    """Write a CSV of this shape as parquet, typed as the providers do: costs as doubles, times as timestamps."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+    from pyarrow import csv
+
+    doubles = [name for name in COLUMNS if name.endswith(("Cost", "UnitPrice", "Quantity"))]
+    times = [name for name in COLUMNS if name.endswith(("PeriodStart", "PeriodEnd"))]
+    types = dict.fromkeys(COLUMNS, pa.string()) | dict.fromkeys(doubles, pa.float64())
+    types |= dict.fromkeys(times, pa.timestamp("us", "UTC"))
+    reader = csv.open_csv(
+        source,
+        read_options=csv.ReadOptions(block_size=64 << 20),
+        convert_options=csv.ConvertOptions(column_types=types, strings_can_be_null=True),
+    )
+    with pq.ParquetWriter(target, reader.schema, compression="snappy") as writer:
+        for batch in reader:
+            writer.write_batch(batch)
 
 
 def write(path: Path, shape: Shape) -> None:

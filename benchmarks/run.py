@@ -21,13 +21,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from generate import as_parquet, change
+
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 MONTH = "2025-01"
 
 # What is promised: ratios to the floor, MiB, seconds, PDFs a second.
-LEAST_SPEED = 0.5
+LEAST_SPEED = 0.6
+MOST_AGAIN = 1.2
 MOST_MEMORY = 400
+MOST_BYTES_A_ROW = 150
 MOST_SUM_SECONDS = 0.5
 LEAST_PDFS = 60
 
@@ -120,6 +124,12 @@ def run_leg(bench: Bench, *, files: dict[int, Path], rows: int) -> dict[str, Any
     again, result = bench.ingest(again_file)
     assert (result["unchanged"], result["new"], result["changed"]) == (rows, 0, 0), result
     again_file.unlink()
+    changed_file = files[rows].with_name("changed.csv")
+    changed_rows = change(files[rows], changed_file)
+    say(f"{bench.vendor}: one row in a hundred changed …")
+    changed, result = bench.ingest(changed_file)
+    assert result["changed"] + result["new"] == changed_rows, result
+    changed_file.unlink()
     return {
         "vendor": bench.vendor,
         "rows": rows,
@@ -127,12 +137,57 @@ def run_leg(bench: Bench, *, files: dict[int, Path], rows: int) -> dict[str, Any
         "floor_cpu_seconds": floor_cpu,
         "first": {key: value for key, value in asdict(first).items() if key != "output"},
         "again": {key: value for key, value in asdict(again).items() if key != "output"},
+        "changed": {key: value for key, value in asdict(changed).items() if key != "output"},
+        "changed_to_first": changed.wall / first.wall,
         "speed_of_floor": floor / first.wall,
         "speed_of_floor_by_cpu": floor_cpu / first.cpu,
         "again_to_first": again.wall / first.wall,
         "sum_first_seconds": sum_first,
         "sum_best_seconds": sum_best,
         "sum_groups": groups,
+    }
+
+
+def run_parquet(bench: Bench, *, file: Path, rows: int, floor: float) -> dict[str, Any]:
+    """Measure parquet of the same rows: a first import and a changed re-delivery; `floor` is that of the CSV."""
+    bench.manage("initialize")
+    parquet, changed_csv, changed_file = (
+        file.with_name(name) for name in ("aws.parquet", "changed.csv", "changed.parquet")
+    )
+    as_parquet(file, parquet)
+    changed_rows = change(file, changed_csv)
+    as_parquet(changed_csv, changed_file)
+    changed_csv.unlink()
+    say(f"{bench.vendor}: parquet, first import …")
+    first, result = bench.ingest(parquet)
+    assert result["new"] == rows, f"{result['new']} of {rows} rows are new"
+    say(f"{bench.vendor}: parquet, one row in a hundred changed …")
+    changed, result = bench.ingest(changed_file)
+    assert result["changed"] + result["new"] == changed_rows, result
+    parquet.unlink()
+    changed_file.unlink()
+    return {
+        "first": {key: value for key, value in asdict(first).items() if key != "output"},
+        "changed": {key: value for key, value in asdict(changed).items() if key != "output"},
+        "speed_of_floor": floor / first.wall,
+        "changed_to_first": changed.wall / first.wall,
+    }
+
+
+def growth(scratch: Path, file: Path, *, rows: int, leg: dict[str, Any]) -> dict[str, float]:
+    """Return the bytes that each row beyond `rows` takes: twice as many, first and again, on a database of its own."""
+    bench = Bench(scratch)
+    bench.manage("initialize")
+    first, _ = bench.ingest(file)
+    again_file = file.with_name("again.csv")
+    shutil.copyfile(file, again_file)
+    with again_file.open("a", encoding="utf-8") as more:
+        more.write("\n")
+    again, _ = bench.ingest(again_file)
+    again_file.unlink()
+    return {
+        name: (peak - leg[name]["peak_mib"]) * 1024**2 / rows
+        for name, peak in (("first", first.peak_mib), ("again", again.peak_mib))
     }
 
 
@@ -217,6 +272,14 @@ def report(figures: dict[str, Any]) -> tuple[str, bool]:
                 ),
             ),
             (
+                f"{name}: 1 % of the rows changed",
+                judged(
+                    f"{leg['changed']['wall']:.1f} s ({leg['changed_to_first']:.2f} of the first)",
+                    f"≤ {MOST_AGAIN:.2f}",
+                    leg["changed_to_first"] <= MOST_AGAIN,
+                ),
+            ),
+            (
                 f"{name}: peak memory, again",
                 judged(f"{again['peak_mib']:.0f} MiB", f"< {MOST_MEMORY}", again["peak_mib"] < MOST_MEMORY),
             ),
@@ -229,12 +292,52 @@ def report(figures: dict[str, Any]) -> tuple[str, bool]:
                 ),
             ),
         ]
+        if parquet := leg.get("parquet"):
+            first, changed = parquet["first"], parquet["changed"]
+            lines += [
+                (
+                    f"{name}: parquet, first import",
+                    judged(
+                        f"{first['wall']:.1f} s ({parquet['speed_of_floor']:.2f} of the floor of CSV)",
+                        f"≥ {LEAST_SPEED}",
+                        parquet["speed_of_floor"] >= LEAST_SPEED,
+                    ),
+                ),
+                (
+                    f"{name}: parquet, 1 % of the rows changed",
+                    judged(
+                        f"{changed['wall']:.1f} s ({parquet['changed_to_first']:.2f} of the first)",
+                        f"≤ {MOST_AGAIN:.2f}",
+                        parquet["changed_to_first"] <= MOST_AGAIN,
+                    ),
+                ),
+                (
+                    f"{name}: parquet, peak memory",
+                    judged(
+                        f"{first['peak_mib']:.0f} MiB, again {changed['peak_mib']:.0f} MiB",
+                        f"< {MOST_MEMORY}",
+                        max(first["peak_mib"], changed["peak_mib"]) < MOST_MEMORY,
+                    ),
+                ),
+            ]
+    # Below half a million rows it is what the program itself needs that is compared.
+    if (grows := figures.get("bytes_a_row")) and figures["legs"][0]["rows"] >= 500_000:
+        lines += [
+            (
+                "SQLite: memory of each row beyond, first import",
+                # Less than a count of each row's would take: what is left is noise.
+                judged(f"{grows['first']:.0f} bytes", "none", grows["first"] < 16),
+            ),
+            (
+                "SQLite: memory of each row beyond, again",
+                judged(f"{grows['again']:.0f} bytes", f"< {MOST_BYTES_A_ROW}", grows["again"] < MOST_BYTES_A_ROW),
+            ),
+        ]
     if peak := figures.get("small_peak_mib"):
         large = figures["legs"][0]["first"]["peak_mib"]
         lines.append(
             (
                 "SQLite: memory at a tenth of the rows",
-                # Below half a million rows it is what the program itself needs that is compared.
                 judged(f"{peak:.0f} MiB (then {large:.0f})", "grows < 15 %", large < peak * 1.15)
                 if figures["legs"][0]["rows"] >= 500_000
                 else (f"{peak:.0f} MiB (then {large:.0f})", "", ""),
@@ -260,13 +363,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--statements", type=int, default=300, help="how many PDFs to draw; 0: none")
+    parser.add_argument("--growth", action="store_true", help="import twice as many rows too, to see what a row takes")
     parser.add_argument("--strict", action="store_true", help="exit with 1 where a promise does not hold")
     given = parser.parse_args()
     scratch = Path(tempfile.mkdtemp(prefix="openchargeback-bench-"))
     url = os.environ.get("BENCH_POSTGRES_URL", "")
     try:
         files = {}
-        for rows in {given.rows, max(given.rows // 10, 1)}:
+        for rows in {given.rows, max(given.rows // 10, 1), *([given.rows * 2] if given.growth else ())}:
             files[rows] = scratch / f"aws_{rows}_{MONTH}.csv"
             say(f"Writing {rows:,} rows …")
             subprocess.run(
@@ -278,16 +382,31 @@ def main() -> None:
         (scratch / "small").mkdir()
         legs = [run_leg(Bench(scratch / "sqlite"), files=files, rows=given.rows)]
         shutil.rmtree(scratch / "sqlite")
+        (scratch / "sqlite").mkdir()
+        of_parquet = {"file": files[given.rows], "rows": given.rows}
+        legs[0]["parquet"] = run_parquet(Bench(scratch / "sqlite"), floor=legs[0]["floor_seconds"], **of_parquet)
+        shutil.rmtree(scratch / "sqlite")
         say("SQLite: a tenth of the rows …")
         peak = small_peak(scratch / "small", files[max(given.rows // 10, 1)])
+        grows = None
+        if given.growth:
+            say(f"SQLite: {given.rows * 2:,} rows, first and again …")
+            (scratch / "growth").mkdir()
+            grows = growth(scratch / "growth", files[given.rows * 2], rows=given.rows, leg=legs[0])
+            shutil.rmtree(scratch / "growth")
         if url:
-            database, name = postgres_database(url)
-            (scratch / "postgresql").mkdir()
-            try:
-                leg = run_leg(Bench(scratch / "postgresql", postgres_url=database), files=files, rows=given.rows)
-                legs.append(leg)
-            finally:
-                drop_postgres_database(url, name)
+            for is_parquet in (False, True):
+                database, name = postgres_database(url)
+                (scratch / "postgresql").mkdir()
+                bench = Bench(scratch / "postgresql", postgres_url=database)
+                try:
+                    if is_parquet:
+                        legs[1]["parquet"] = run_parquet(bench, floor=legs[1]["floor_seconds"], **of_parquet)
+                    else:
+                        legs.append(run_leg(bench, files=files, rows=given.rows))
+                finally:
+                    drop_postgres_database(url, name)
+                    shutil.rmtree(scratch / "postgresql")
         figures: dict[str, Any] = {
             "at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             "python": platform.python_version(),
@@ -295,6 +414,7 @@ def main() -> None:
             "file_mb": round(files[given.rows].stat().st_size / 1e6),
             "legs": legs,
             "small_peak_mib": peak,
+            "bytes_a_row": grows,
         }
         if given.statements:
             say("Statements …")
