@@ -8,7 +8,7 @@ class OpenChargebackConfig(AppConfig):
     name = "openchargeback"
 
     def ready(self) -> None:
-        from . import sign_ins
+        from . import checks, sign_ins  # noqa: F401 (the checks register themselves)
 
         sign_ins.connect()
 

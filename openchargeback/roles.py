@@ -88,6 +88,18 @@ class UnknownPermission(Exception):
     """A role names a permission that no model has."""
 
 
+def table() -> str:
+    """Return who may do what as a Markdown table, a row for each permission, as docs/security/roles.md has it."""
+    names = [name for name, held in ROLES.items() if held]
+    every = sorted(set().union(*ROLES.values()), key=lambda each: (each.partition(".")[2].startswith("view_"), each))
+    lines = [f"| permission | {' | '.join(names)} |", f"|---|{'---|' * len(names)}"]
+    lines += [
+        f"| `{permission}` | " + " | ".join("yes" if permission in ROLES[name] else "" for name in names) + " |"
+        for permission in every
+    ]
+    return "\n".join(lines)
+
+
 def sync_roles() -> list[SyncedRole]:
     """Write ROLES to the database as groups, taking away what they no longer hold; safe to repeat."""
     known = {

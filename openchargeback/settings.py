@@ -1,5 +1,6 @@
 """Settings from the environment or a `.env` file beside manage.py; `.env.example` explains each."""
 
+import datetime
 from pathlib import Path
 
 import environ
@@ -63,12 +64,17 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    # First: what only a proxy may say is gone before anything else looks at a request.
+    "openchargeback.middleware.TrustedProxyMiddleware",
+    "openchargeback.middleware.SecurityHeadersMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "openchargeback.middleware.SessionLifetimeMiddleware",
+    "openchargeback.middleware.HeaderSignInMiddleware",
     "openchargeback.middleware.UploadLimitMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
@@ -130,21 +136,50 @@ AUTH_PASSWORD_VALIDATORS = [
         "OPTIONS": {"min_length": env.int("PASSWORD_MIN_LENGTH", default=12)},
     },
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {
+        "NAME": "openchargeback.password_rules.ContextWordsValidator",
+        "OPTIONS": {"words": ["openchargeback", "chargeback", "billing", "statement", "research", "password"]},
+    },
 ]
+PASSWORD_RESET_TIMEOUT = env.int("PASSWORD_LINK_HOURS", default=72) * 3600
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "home"
-LOGOUT_REDIRECT_URL = "login"
+# Where the institution's own sign-in is left too.
+LOGOUT_REDIRECT_URL = env.str("SSO_LOGOUT_URL", default="") or "login"
+# How long a session may last, and how long it may lie idle.
 SESSION_COOKIE_AGE = env.int("SESSION_HOURS", default=12) * 3600
+SESSION_IDLE_SECONDS = env.int("SESSION_IDLE_MINUTES", default=30) * 60
 SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
 
-# Five wrong passwords lock the pair of user and address for half an hour.
-AXES_FAILURE_LIMIT = 5
-AXES_COOLOFF_TIME = 0.5
+# So many wrong passwords lock the pair of user and address; ten times as many, from anywhere, an account,
+# and, for any account, an address (openchargeback/throttling.py).
+AXES_FAILURE_LIMIT = env.int("SIGN_IN_ATTEMPTS", default=5)
+AXES_COOLOFF_TIME = datetime.timedelta(minutes=env.int("LOCK_MINUTES", default=30))
+AXES_HANDLER = "openchargeback.throttling.SignInHandler"
+AXES_LOCKOUT_CALLABLE = "openchargeback.throttling.locked_out"
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_RESET_ON_SUCCESS = True
+# A lock ends when it said it would, whoever goes on trying: else anybody could keep anybody out.
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
 AXES_ENABLE_ADMIN = False
-AXES_LOCKOUT_TEMPLATE = "registration/locked_out.html"
+# Sign-ins are in the audit trail.
+AXES_DISABLE_ACCESS_LOG = True
 AXES_VERBOSE = False
+
+# Who may say for whom, and over which scheme, a request came: addresses and networks, and `unix` for a socket.
+TRUSTED_PROXIES = env.list("TRUSTED_PROXIES", default=["127.0.0.1", "::1", "unix"])
+# Single sign-on by a header that such a proxy sets; off without a name.
+REMOTE_USER_HEADER = env.str("REMOTE_USER_HEADER", default="")
+REMOTE_USER_EMAIL_HEADER = env.str("REMOTE_USER_EMAIL_HEADER", default="")
+# Single sign-on by OpenID Connect; off without an issuer.
+OIDC_ISSUER = env.str("OIDC_ISSUER", default="").rstrip("/")
+OIDC_CLIENT_ID = env.str("OIDC_CLIENT_ID", default="")
+OIDC_CLIENT_SECRET = env.str("OIDC_CLIENT_SECRET", default="")
+OIDC_NAME = env.str("OIDC_NAME", default="your institution")
+OIDC_SCOPES = env.str("OIDC_SCOPES", default="openid email profile")
+OIDC_EMAIL_CLAIM = env.str("OIDC_EMAIL_CLAIM", default="email")
+OIDC_REQUIRE_VERIFIED_EMAIL = env.bool("OIDC_REQUIRE_VERIFIED_EMAIL", default=True)
 
 LANGUAGE_CODE = "en-us"
 TIME_ZONE = env.str("TIME_ZONE", default="UTC")
@@ -214,6 +249,9 @@ if not DEBUG:
     SECURE_HSTS_SECONDS = env.int("HSTS_SECONDS", default=31_536_000) if SECURE_SSL_REDIRECT else 0
     SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = bool(SECURE_HSTS_SECONDS)
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    if SECURE_SSL_REDIRECT:
+        # A browser takes cookies so named from this host alone, over https alone.
+        SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = "__Host-sessionid", "__Host-csrftoken"
 
 LOG_FORMAT = env.str("LOG_FORMAT", default="text")
 LOG_LEVEL = env.str("LOG_LEVEL", default="WARNING").upper()

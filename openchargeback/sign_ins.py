@@ -1,18 +1,36 @@
-"""Sign-ins, failed ones and sign-outs, into the audit trail."""
+"""Sign-ins, failed and refused ones and sign-outs, into the audit trail; sessions begun without a password."""
 
+import datetime
+import hashlib
+import time
 from typing import Any
 
+from axes.signals import user_locked_out
+from django.conf import settings
+from django.contrib import auth
 from django.contrib.auth.signals import user_logged_in, user_logged_out, user_login_failed
-from django.http import HttpRequest
+from django.core.cache import cache
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
 from django.utils import timezone
 
 from billing import audit
 from billing.audit import Actor
-from billing.models import User
+from billing.models import AuditEvent, User
+
+from . import single_sign_on
+
+# In a session: when it was begun and last used (seconds), and whom the proxy named where it began it.
+BEGUN, SEEN, NAMED_BY_PROXY = "begun_at", "seen_at", "named_by_proxy"
+# A person who is refused and tries again is told again, but written down once in so many seconds.
+REFUSED_EVERY = 600
 
 
 def signed_in(sender: Any, request: HttpRequest | None, user: User, **kwargs: Any) -> None:
-    _record("session.signed_in", Actor.from_user(user), user, request)
+    if request is not None and hasattr(request, "session"):
+        request.session[BEGUN] = request.session[SEEN] = int(time.time())
+    door = getattr(request, "sign_in_door", "")
+    _record("session.signed_in", Actor.from_user(user), user, request, **({"door": door} if door else {}))
 
 
 def signed_out(sender: Any, request: HttpRequest | None, user: User | None, **kwargs: Any) -> None:
@@ -21,20 +39,59 @@ def signed_out(sender: Any, request: HttpRequest | None, user: User | None, **kw
         _record("session.signed_out", Actor.from_user(user), user, request)
 
 
+def expired(request: HttpRequest) -> None:
+    """Note that a session ends by itself: it was too old, or the proxy names somebody else or nobody."""
+    if isinstance(request.user, User):
+        _record("session.expired", Actor.from_user(request.user), request.user, request)
+
+
 def sign_in_failed(sender: Any, credentials: dict[str, Any], request: HttpRequest | None = None, **kwargs: Any) -> None:
+    # What is tried against a lock is told once, by `locked_out`: the trail is no place to fill by guessing.
+    if not getattr(request, "axes_locked_out", False):
+        _record("session.failed", _typed(credentials.get("username")), None, request)
+
+
+def locked_out(sender: Any, request: HttpRequest, username: str | None, **kwargs: Any) -> None:
+    actor = _typed(username)
+    since = timezone.now() - datetime.timedelta(seconds=settings.AXES_COOLOFF_TIME.total_seconds())
+    if not AuditEvent.objects.filter(action="session.locked_out", actor_name=actor.name, at__gte=since).exists():
+        _record("session.locked_out", actor, None, request)
+
+
+def sign_in_as_told(request: HttpRequest, told: single_sign_on.Identity) -> User:
+    """Begin a session for whom the institution names; raises single_sign_on.Refused."""
+    user = single_sign_on.user_of(told, now=timezone.now())
+    request.sign_in_door = told.door  # type: ignore[attr-defined]
+    auth.login(request, user, backend="django.contrib.auth.backends.ModelBackend")
+    if told.door == "proxy":
+        request.session[NAMED_BY_PROXY] = told.key
+    return user
+
+
+def refused(request: HttpRequest, told: single_sign_on.Identity, why: Exception) -> HttpResponse:
+    """Say why somebody the institution knows may not come in, and write it down."""
+    mark = hashlib.sha256(f"{told.door} {told.key}".encode()).hexdigest()
+    if cache.add(f"sign-in-refused-{mark}", True, REFUSED_EVERY):
+        with audit.gesture(actor=_typed(str(told)), now=timezone.now()) as gesture:
+            gesture.record("session.refused", None, after={"door": told.door}, note=str(why))
+    return render(request, "registration/refused.html", {"why": str(why)}, status=403)
+
+
+def _typed(name: Any) -> Actor:
     # What was typed may be a password in the wrong field: it is cut short.
-    name = str(credentials.get("username", ""))[:64]
-    _record("session.failed", Actor(name=name or "nobody", via="web"), None, request)
+    return Actor(name=str(name or "")[:64] or "nobody", via="web")
 
 
-def _record(action: str, actor: Actor, user: User | None, request: HttpRequest | None) -> None:
+def _record(action: str, actor: Actor, user: User | None, request: HttpRequest | None, **about: str) -> None:
     address = request.META.get("REMOTE_ADDR", "") if request else ""
+    after = about | ({"address": address} if address else {})
     with audit.gesture(actor=actor, now=timezone.now()) as gesture:
-        gesture.record(action, user, after={"address": address} if address else None)
+        gesture.record(action, user, after=after or None)
 
 
 def connect() -> None:
-    """Listen to Django's signals; called once, when the apps are ready."""
+    """Listen to the signals of Django and of axes; called once, when the apps are ready."""
     user_logged_in.connect(signed_in, dispatch_uid="audit-signed-in")
     user_logged_out.connect(signed_out, dispatch_uid="audit-signed-out")
     user_login_failed.connect(sign_in_failed, dispatch_uid="audit-sign-in-failed")
+    user_locked_out.connect(locked_out, dispatch_uid="audit-locked-out")

@@ -1,7 +1,6 @@
 """Where each address leads: the admin for staff, the portal for PIs, one sign-in for both."""
 
 from django.contrib import admin
-from django.contrib.auth import views as auth_views
 from django.urls import include, path
 
 from . import views
@@ -10,8 +9,15 @@ urlpatterns = [
     path("", views.home, name="home"),
     # Before the admin's own addresses, so that passwords are asked for and changed in one place.
     path("admin/login/", views.admin_login),
-    path("admin/password_change/", auth_views.PasswordChangeView.as_view()),
+    path("admin/password_change/", views.PasswordChangeView.as_view()),
     path("admin/", admin.site.urls),
+    # Ours stand before those of Django that they extend.
+    path("accounts/login/", views.LoginView.as_view(), name="login"),
+    path("accounts/oidc/", views.oidc_start, name="oidc_start"),
+    path("accounts/oidc/callback/", views.oidc_callback, name="oidc_callback"),
+    path("accounts/password_change/", views.PasswordChangeView.as_view(), name="password_change"),
+    path("accounts/password_reset/", views.PasswordResetView.as_view(), name="password_reset"),
+    path("accounts/reset/<uidb64>/<token>/", views.PasswordResetConfirmView.as_view(), name="password_reset_confirm"),
     path("accounts/", include("django.contrib.auth.urls")),
     path("", include("statements.urls")),
 ]

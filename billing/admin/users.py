@@ -7,15 +7,11 @@ from django.conf import settings
 from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin  # noqa: F401 (registers Group before it is ours)
 from django.contrib.auth.models import Group
-from django.contrib.auth.tokens import default_token_generator
 from django.db.models import Count, QuerySet
 from django.http import HttpRequest
-from django.urls import reverse
 from django.utils import timezone
-from django.utils.encoding import force_bytes
-from django.utils.http import urlsafe_base64_encode
 
-from .. import audit
+from .. import passwords
 from ..models import User
 from .base import BillingAdmin, FrozenAdmin, Verb, actor_of, badge, count_column
 
@@ -35,13 +31,10 @@ class UserForm(forms.ModelForm):
 
 
 def make_password_link(request: HttpRequest, user: User, data: dict[str, Any]) -> str:
-    """Return a message with a link that sets the user's password, once, within a few days."""
-    uid = urlsafe_base64_encode(force_bytes(user.pk))
-    url = reverse("password_reset_confirm", args=[uid, default_token_generator.make_token(user)])
-    with audit.gesture(actor=actor_of(request), now=timezone.now()) as gesture:
-        gesture.record("user.password_link_made", user)
-    days = settings.PASSWORD_RESET_TIMEOUT // 86400
-    return f"Give {user} this link; it works once, for {days} days: {settings.SITE_URL}{url}"
+    """Return a message with a link that sets the user's password, once, within PASSWORD_LINK_HOURS."""
+    link = passwords.make_link(user=user, actor=actor_of(request), now=timezone.now())
+    hours = settings.PASSWORD_RESET_TIMEOUT // 3600
+    return f"Give {user} this link; it works once, for {hours} hours: {link}"
 
 
 @admin.register(User)

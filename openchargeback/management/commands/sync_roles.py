@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from django.core.management.base import CommandParser
+
 from billing.commands import BillingCommand
 from openchargeback import roles
 
@@ -9,7 +11,13 @@ from openchargeback import roles
 class Command(BillingCommand):
     help = "Give each role (a group) exactly the permissions the program says; safe to repeat."
 
-    def run(self, **options: Any) -> None:
+    def arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--table", action="store_true", help="print who may do what as a table, and change nothing")
+
+    def run(self, *, table: bool, **options: Any) -> None:
+        if table:
+            self.report({"table": {name: sorted(held) for name, held in roles.ROLES.items()}}, roles.table())
+            return
         synced = roles.sync_roles()
         self.report(
             {"roles": [{"name": role.name, "added": role.added, "removed": role.removed} for role in synced]},

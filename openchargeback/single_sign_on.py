@@ -1,0 +1,156 @@
+"""Whom somebody is here, whom the institution's sign-in names: one rule for the proxy's header and OpenID Connect."""
+
+import datetime
+from dataclasses import dataclass
+
+from django.contrib.auth.models import Group
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
+from django.db.models import Q
+
+from billing import audit
+from billing.audit import Actor
+from billing.errors import BillingError
+from billing.models import Membership, Person, PersonAlias, User
+from billing.models.people import normalized_email
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What the institution says about who is there: a sign-in name, an address, or both."""
+
+    name: str
+    email: str
+    door: str
+
+    @property
+    def key(self) -> str:
+        """What a session begun by the proxy is bound to."""
+        return f"{self.name}\n{self.email}"
+
+    @property
+    def address(self) -> str:
+        """The address people are matched by; a name with an @ stands for one that was not sent."""
+        return normalized_email(self.email or (self.name if "@" in self.name else ""))
+
+    def __str__(self) -> str:
+        return self.name or self.email
+
+
+class Refused(BillingError):
+    """Somebody the institution knows may not come in here; the message is for them."""
+
+
+def user_of(identity: Identity, *, now: datetime.datetime) -> User:
+    """Return the account of whom the institution names, making one for a PI who has none.
+
+    An account is found by its user name or its address, a PI by their address or an alias. What is made
+    here has no password, is not staff and holds no role but that of a PI; existing accounts keep the
+    roles that an admin gave them and get none. Raises Refused where nobody fits, where more than one
+    does, and for those who are switched off or have left.
+    """
+    _require_plain(identity)
+    address = identity.address
+    by_name = list(User.objects.filter(username__iexact=identity.name)) if identity.name else []
+    exact = [user for user in by_name if user.username == identity.name]
+    by_name = exact or by_name
+    by_address = list(User.objects.filter(email__iexact=address)) if address else []
+    people = _people(address)
+    owners = [person.user for person in people if person.user]
+    users = {user.pk: user for user in (*by_name, *by_address, *owners)}
+    if len(users) > 1 or len(people) > 1:
+        raise Refused(
+            f"More than one account or PI here fits {identity}. The billing office has to make clear which is yours: "
+            "user name, address and the PI’s aliases."
+        )
+    user = next(iter(users.values()), None)
+    person = people[0] if people else None
+    if user and by_name and address and not by_address and not owners and user.email:
+        # The same user name may be somebody else's at the institution.
+        raise Refused(
+            f"The account {user.username} has another address here than {address}. "
+            "Ask the billing office to correct it."
+        )
+    if user is None and person is None:
+        raise Refused(
+            f"Nobody here is known as {identity}. Ask the billing office whether your address is the right one."
+        )
+    if user and user.is_superuser:
+        raise Refused("An account with every right signs in with its password, and never by the institution’s sign-in.")
+    if user and not user.is_active:
+        raise Refused(f"The account {user.username} is switched off. Ask the billing office.")
+    mine = person or (Person.objects.filter(user=user).first() if user else None)
+    if mine and _has_left(mine, now) and not (user and _has_other_business(user, now)):
+        raise Refused(f"{mine.email} was a PI here until {mine.active_until}. Ask the billing office.")
+    if person and person.user is None:
+        return _linked(person, user, identity, now=now)
+    assert user is not None
+    return user
+
+
+def _require_plain(identity: Identity) -> None:
+    # A proxy that adds to a client's header instead of replacing it makes a list of two.
+    for text in (identity.name, identity.email):
+        if len(text) > 254 or "," in text or not text.isprintable():
+            raise Refused(
+                "The institution’s sign-in sent a name that is none. The billing office has to look at the proxy."
+            )
+    if identity.address:
+        try:
+            validate_email(identity.address)
+        except ValidationError:
+            if identity.email:
+                raise Refused(
+                    f"The institution’s sign-in sent “{identity.email}”, which is no e-mail address."
+                ) from None
+
+
+def _people(address: str) -> list[Person]:
+    if not address:
+        return []
+    aliased = PersonAlias.objects.filter(email=address).values("person")
+    return list(Person.objects.filter(Q(email=address) | Q(pk__in=aliased)).select_related("user"))
+
+
+def _has_left(person: Person, now: datetime.datetime) -> bool:
+    return person.active_until is not None and person.active_until < now.date()
+
+
+def _has_other_business(user: User, now: datetime.datetime) -> bool:
+    """Say whether somebody who left as a PI still is staff, or somebody's delegate."""
+    today = now.date()
+    in_force = Membership.objects.filter(user=user, valid_from__lte=today).filter(
+        Q(valid_until__isnull=True) | Q(valid_until__gte=today)
+    )
+    return user.is_staff or in_force.exists()
+
+
+def _linked(person: Person, user: User | None, identity: Identity, *, now: datetime.datetime) -> User:
+    """Tie a PI to their account, made where there is none; twice at once ties once."""
+    actor = Actor(name=str(identity), via=identity.door)
+    with audit.gesture(actor=actor, now=now) as gesture:
+        locked = Person.objects.select_for_update().get(pk=person.pk)
+        if locked.user_id:
+            # Another request of the same person was first.
+            return User.objects.get(pk=locked.user_id)
+        if user is None:
+            user = User(username=_free_name(person, identity), email=identity.address)
+            user.set_unusable_password()
+            user.save()
+            user.groups.set(Group.objects.filter(name="pi"))
+            gesture.record("user.added", user, after={"email": user.email, "groups": ["pi"]}, note="By single sign-on.")
+        locked.user = user
+        locked.save(update_fields=["user"])
+        gesture.record("person.changed", locked, before={"user": None}, after={"user": user.username})
+    return user
+
+
+def _free_name(person: Person, identity: Identity) -> str:
+    for name in (identity.name, person.email):
+        try:
+            User._meta.get_field("username").run_validators(name)
+        except ValidationError:
+            continue
+        if name and not User.objects.filter(username__iexact=name).exists():
+            return name
+    return f"pi-{person.pk}"

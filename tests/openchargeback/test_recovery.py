@@ -1,0 +1,78 @@
+"""Emergency access: an admin comes in again, and it is in the audit trail."""
+
+import io
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.test import Client
+from django.urls import reverse
+
+from billing.models import AuditEvent, User
+from openchargeback import recovery
+from tests import build
+
+pytestmark = pytest.mark.django_db
+
+GOOD = "correct horse battery 9"
+
+
+def recover(*arguments, **options):
+    out = io.StringIO()
+    call_command("recover_admin", *arguments, "--without-terminal", stdout=out, **options)
+    return out.getvalue()
+
+
+def come_in(link: str) -> Client:
+    client = Client()
+    form = client.get(link.removeprefix("http://localhost:8000"), follow=True)
+    client.post(form.request["PATH_INFO"], {"new_password1": GOOD, "new_password2": GOOD})
+    return client
+
+
+def test_an_admin_who_was_locked_and_switched_off_comes_in_again(client, cast, settings):
+    settings.AXES_ENABLED = True
+    client.force_login(cast.admin)
+    for _ in range(5):
+        Client().post(reverse("login"), {"username": "root", "password": "wrong"})
+    User.objects.filter(pk=cast.admin.pk).update(is_active=False, is_staff=False)
+    cast.admin.groups.clear()
+    said = recover("root")
+    for change in ("switched on", "old password taken away, all sessions ended", "role admin given", "unlocked"):
+        assert change in said
+    # Whoever was in with the old password is out.
+    assert client.get(reverse("admin:index")).status_code == 302
+    again = come_in(next(line for line in said.splitlines() if "/accounts/reset/" in line))
+    response = again.post(reverse("login"), {"username": "root", "password": GOOD})
+    assert response.url == reverse("home")
+    assert again.get(reverse("admin:billing_user_changelist")).status_code == 200
+
+
+def test_it_is_in_the_audit_trail_with_the_shells_login(cast):
+    recover("root")
+    event = AuditEvent.objects.get(action="user.recovered")
+    assert (event.via, event.object_id) == ("command", str(cast.admin.pk))
+    assert event.actor_name.startswith("system (")
+    assert AuditEvent.objects.filter(action="user.password_link_made", gesture=event.gesture).exists()
+    assert "/accounts/reset/" not in str(list(AuditEvent.objects.values()))
+
+
+def test_an_account_is_made_only_when_asked_for(cast):
+    with pytest.raises(CommandError, match="There is no user “roof”. Did you mean root"):
+        recover("roof")
+    assert not User.objects.filter(username="roof").exists()
+    recover("roof", "--create", "--email", "Roof@U.edu")
+    made = User.objects.get(username="roof")
+    assert (made.email, made.is_staff, made.is_superuser) == ("roof@u.edu", True, False)
+    assert list(made.groups.values_list("name", flat=True)) == ["admin"]
+
+
+def test_without_roles_it_says_what_to_run(db):
+    with pytest.raises(recovery.CannotRecover, match="manage.py initialize"):
+        recovery.recover_admin(username="root", actor=build.SOMEBODY, now=build.NOW)
+
+
+def test_the_link_is_printed_at_a_terminal_only_unless_asked_otherwise(cast):
+    with pytest.raises(CommandError, match="no terminal"):
+        call_command("recover_admin", "root", stdout=io.StringIO())
+    assert cast.admin.has_usable_password()
+    assert not AuditEvent.objects.exists()

@@ -1,0 +1,300 @@
+"""Whom the institution's sign-in names, and who is let in: by a proxy's header, whatever a client sends."""
+
+import datetime
+import io
+
+import pytest
+from django.contrib.auth.models import Group
+from django.urls import reverse
+from gunicorn.config import Config
+from gunicorn.http.message import Request
+from gunicorn.http.unreader import IterUnreader
+from gunicorn.http.wsgi import create
+
+from billing.models import AuditEvent, Membership, Person, PersonAlias, User
+from openchargeback import proxies
+from openchargeback.checks import sign_on_is_whole
+from openchargeback.single_sign_on import Identity, Refused, user_of
+from tests import build
+
+pytestmark = pytest.mark.django_db
+
+NAME, EMAIL = "HTTP_X_REMOTE_USER", "HTTP_X_REMOTE_EMAIL"
+
+
+@pytest.fixture(autouse=True)
+def _header(settings):
+    settings.REMOTE_USER_HEADER = "X-Remote-User"
+    settings.REMOTE_USER_EMAIL_HEADER = "X-Remote-Email"
+    settings.TRUSTED_PROXIES = ["10.0.0.1"]
+
+
+def told(name="", email="", door="proxy"):
+    return user_of(Identity(name=name, email=email, door=door), now=build.NOW)
+
+
+def visit(client, name="", email="", address="10.0.0.1", url="/statements/", **more):
+    sent = ({NAME: name} if name else {}) | ({EMAIL: email} if email else {})
+    return client.get(url, REMOTE_ADDR=address, **sent, **more)
+
+
+# -- who is who --
+
+
+@pytest.mark.parametrize(
+    ("name", "email"),
+    [
+        ("ada", ""),
+        ("ada", "ada@u.edu"),
+        ("", "ada@u.edu"),
+        ("", " ADA@u.EDU "),
+        ("Ada@U.edu", ""),
+        ("aking", "ada@u.edu"),
+    ],
+)
+def test_an_account_is_found_by_its_name_or_address(cast, name, email):
+    assert told(name, email) == cast.pi
+
+
+def test_an_account_is_found_by_an_alias_of_its_pi(cast):
+    PersonAlias.objects.create(person=cast.pi.person, email="countess@u.edu")
+    assert told("lovelace", "Countess@u.edu") == cast.pi
+    # Even where the account's own address is another: the alias says that both are hers.
+    assert told("ada", "countess@u.edu") == cast.pi
+
+
+def test_a_pi_without_an_account_gets_one_that_can_do_nothing_but_see_her_own(cast):
+    hopper = build.a_pi("hopper@u.edu", name="Hopper")
+    user = told("ghopper", "hopper@u.edu")
+    hopper.refresh_from_db()
+    assert hopper.user == user
+    assert (user.username, user.email, user.is_staff, user.is_superuser) == ("ghopper", "hopper@u.edu", False, False)
+    assert not user.has_usable_password()
+    assert list(user.groups.values_list("name", flat=True)) == ["pi"]
+    assert not user.get_all_permissions()
+    assert told("ghopper", "hopper@u.edu") == user
+    assert list(AuditEvent.objects.values_list("action", flat=True).order_by("id")) == ["user.added", "person.changed"]
+
+
+def test_a_pi_is_tied_to_the_account_that_has_her_address_already(cast):
+    build.a_pi("rex@u.edu")
+    assert told("", "rex@u.edu") == cast.reviewer
+    assert Person.objects.get(email="rex@u.edu").user == cast.reviewer
+    assert list(cast.reviewer.groups.values_list("name", flat=True)) == ["reviewer"]
+
+
+def test_a_name_that_cannot_be_a_user_name_gives_way_to_the_address(cast):
+    build.a_pi("hopper@u.edu")
+    assert told("uid=grace hopper", "hopper@u.edu").username == "hopper@u.edu"
+
+
+@pytest.mark.parametrize("role", ["viewer", "reviewer", "finance", "admin"])
+def test_staff_come_in_with_the_role_an_admin_gave_them_and_no_other(cast, role):
+    user = cast.staff[role]
+    assert told(user.username, user.email) == user
+    user.refresh_from_db()
+    assert user.is_staff
+    assert list(user.groups.values_list("name", flat=True)) == [role]
+
+
+def test_a_superuser_never_comes_in_by_single_sign_on(cast):
+    User.objects.create_superuser("boss", "boss@u.edu", "open sesame")
+    with pytest.raises(Refused, match="signs in with its password"):
+        told("boss", "boss@u.edu")
+
+
+@pytest.mark.parametrize(
+    ("name", "email", "said"),
+    [
+        ("nobody", "nobody@u.edu", "Nobody here is known as nobody"),
+        ("ada", "mallory@u.edu", "More than one account"),
+        ("ada", "else@u.edu", "has another address here"),
+        ("rex", "else@elsewhere.edu", "has another address here"),
+        ("ada,root", "", "a name that is none"),
+        ("ada\nroot", "", "a name that is none"),
+        ("ada", "not an address", "no e-mail address"),
+        ("a" * 300, "", "a name that is none"),
+    ],
+)
+def test_who_is_unknown_ambiguous_or_odd_is_refused(cast, name, email, said):
+    before = User.objects.count()
+    with pytest.raises(Refused, match=said):
+        told(name, email)
+    assert User.objects.count() == before
+
+
+def test_names_that_differ_in_case_alone_are_ambiguous_unless_one_is_exact(cast):
+    User.objects.create_user("ADA", "other@u.edu")
+    assert told("ada") == cast.pi
+    with pytest.raises(Refused, match="More than one"):
+        told("Ada")
+
+
+def test_who_is_switched_off_or_has_left_stays_out(cast):
+    User.objects.filter(pk=cast.pi.pk).update(is_active=False)
+    with pytest.raises(Refused, match="switched off"):
+        told("ada")
+    gone = build.a_pi("gone@u.edu", active_until=build.NOW.date() - datetime.timedelta(days=1))
+    with pytest.raises(Refused, match="was a PI here until"):
+        told("", "gone@u.edu")
+    assert Person.objects.get(pk=gone.pk).user is None
+    Person.objects.update(active_until=build.NOW.date())
+    assert told("", "gone@u.edu")
+
+
+def test_who_left_as_a_pi_and_is_a_delegate_still_comes_in(cast):
+    Person.objects.filter(user=cast.stranger).update(active_until="2024-12-31")
+    with pytest.raises(Refused):
+        told("mallory")
+    Membership.objects.create(
+        person=cast.pi.person, user=cast.stranger, valid_from="2025-01-01", valid_until="2025-02-03"
+    )
+    assert told("mallory") == cast.stranger
+    Membership.objects.update(valid_until="2025-02-02")
+    with pytest.raises(Refused):
+        told("mallory")
+
+
+# -- the header --
+
+
+def test_whom_the_proxy_names_is_signed_in_and_it_is_in_the_audit_trail(client, cast):
+    assert visit(client, "ada").status_code == 200
+    event = AuditEvent.objects.get(action="session.signed_in")
+    assert (event.actor, event.after["door"]) == (cast.pi, "proxy")
+
+
+@pytest.mark.parametrize("address", ["10.0.0.2", "", "127.0.0.1", "::1", "nonsense"])
+def test_the_header_of_anybody_else_is_thrown_away(client, cast, address):
+    response = visit(client, "root", "root@u.edu", address=address)
+    assert response.status_code == 302
+    assert response.url.startswith(reverse("login"))
+    assert not AuditEvent.objects.exists()
+
+
+def test_without_the_setting_no_header_signs_in(client, cast, settings):
+    settings.REMOTE_USER_HEADER = ""
+    assert visit(client, "ada").status_code == 302
+
+
+def environment(raw: bytes) -> dict:
+    """Return what gunicorn makes of a request as it arrives."""
+    config = Config()
+    config.set("bind", "unix:/nowhere")
+    request = Request(config, IterUnreader(iter([raw])), ("10.0.0.1", 1))
+    return create(request, io.BytesIO(), ("10.0.0.1", 1), ("127.0.0.1", 80), config)[1]
+
+
+@pytest.mark.parametrize("spelled", [b"X_Remote_User", b"x_remote-user", b"X-Remote_User", b"x-rEmOtE-uSeR"])
+def test_no_spelling_of_the_header_gets_past(client, cast, spelled):
+    environ = environment(b"GET /statements/ HTTP/1.1\r\nHost: localhost\r\n" + spelled + b": root\r\n\r\n")
+    sent = {name: value for name, value in environ.items() if name.startswith("HTTP_") and name != "HTTP_HOST"}
+    assert client.get("/statements/", REMOTE_ADDR="10.9.9.9", **sent).status_code == 302
+    # The proxy's own header next to a client's under another spelling: one name, and not two made into one.
+    both = environment(
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nX-Remote-User: ada\r\n" + spelled.replace(b"-", b"_") + b": root\r\n\r\n"
+    )
+    assert both[NAME] in ("ada", "ada,root")
+
+
+def test_a_header_that_was_added_to_instead_of_replaced_is_refused(client, cast):
+    both = environment(b"GET / HTTP/1.1\r\nHost: localhost\r\nX-Remote-User: root\r\nX-Remote-User: ada\r\n\r\n")
+    response = visit(client, both[NAME])
+    assert response.status_code == 403
+    assert "a name that is none" in response.content.decode()
+
+
+def test_the_session_ends_when_the_header_is_gone_and_changes_with_it(client, cast):
+    assert visit(client, "ada").context["user"] == cast.pi
+    assert visit(client, "mallory").context["user"] == cast.stranger
+    assert visit(client).status_code == 302
+    # The cookie is worth nothing by itself, nor from elsewhere.
+    visit(client, "ada")
+    assert visit(client, "ada", address="10.0.0.2").status_code == 302
+
+
+def test_a_session_begun_with_a_password_stays_what_it_is(client, cast):
+    client.force_login(cast.finance)
+    assert visit(client, "ada").context["user"] == cast.finance
+    assert visit(client).context["user"] == cast.finance
+
+
+def test_signing_out_stays_signed_out_until_going_on(client, cast):
+    visit(client, "ada")
+    page = client.post(reverse("logout"), REMOTE_ADDR="10.0.0.1", **{NAME: "ada"}, follow=True)
+    assert not page.context["user"].is_authenticated
+    assert "Go on as ada" in page.content.decode()
+
+
+def test_a_refusal_is_a_page_and_is_written_down_once(client, cast, settings):
+    settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "LOCATION": "refusals"}}
+    for _ in range(3):
+        response = visit(client, "eve", "eve@u.edu")
+        assert response.status_code == 403
+        assert "Nobody here is known as eve" in response.content.decode()
+    assert AuditEvent.objects.filter(action="session.refused", actor_name="eve").count() == 1
+
+
+def test_somebody_switched_off_is_out_at_once(client, cast):
+    visit(client, "ada")
+    User.objects.filter(pk=cast.pi.pk).update(is_active=False)
+    assert visit(client, "ada").status_code == 403
+
+
+# -- proxies --
+
+
+@pytest.mark.parametrize(
+    ("peer", "forwarded", "client"),
+    [
+        ("10.0.0.1", "", "10.0.0.1"),
+        ("10.0.0.1", "192.0.2.7", "192.0.2.7"),
+        # What a client claims stands further left.
+        ("10.0.0.1", "127.0.0.1, 192.0.2.7", "192.0.2.7"),
+        ("10.0.0.1", "192.0.2.7, 10.0.0.9", "192.0.2.7"),
+        ("10.0.0.1", "rubbish", "10.0.0.1"),
+        ("192.0.2.1", "192.0.2.7", "192.0.2.1"),
+        ("", "192.0.2.7", "192.0.2.7"),
+        ("::ffff:10.0.0.1", "2001:db8::7", "2001:db8::7"),
+    ],
+)
+def test_the_client_is_the_last_hop_that_no_proxy_of_ours_is(peer, forwarded, client):
+    assert proxies.client_of(peer, forwarded, ["10.0.0.0/24", "unix"]) == client
+
+
+def test_where_and_how_a_request_came_is_taken_from_a_trusted_proxy_alone(client, cast):
+    client.post(
+        reverse("login"), {"username": "x", "password": "y"}, REMOTE_ADDR="10.0.0.1", HTTP_X_FORWARDED_FOR="192.0.2.7"
+    )
+    client.post(
+        reverse("login"), {"username": "x", "password": "y"}, REMOTE_ADDR="192.0.2.1", HTTP_X_FORWARDED_FOR="192.0.2.7"
+    )
+    assert [event.after["address"] for event in AuditEvent.objects.order_by("id")] == ["192.0.2.7", "192.0.2.1"]
+
+
+def test_a_stranger_cannot_claim_to_come_by_https(client, settings, db):
+    settings.SECURE_SSL_REDIRECT, settings.SECURE_PROXY_SSL_HEADER = True, ("HTTP_X_FORWARDED_PROTO", "https")
+    url = reverse("login")
+    assert client.get(url, REMOTE_ADDR="10.0.0.1", HTTP_X_FORWARDED_PROTO="https").status_code == 200
+    assert client.get(url, REMOTE_ADDR="192.0.2.1", HTTP_X_FORWARDED_PROTO="https").status_code == 301
+
+
+@pytest.mark.parametrize(
+    ("changed", "code"),
+    [
+        ({"TRUSTED_PROXIES": ["proxy.example.edu"]}, "E001"),
+        ({"TRUSTED_PROXIES": []}, "E002"),
+        ({"REMOTE_USER_HEADER": ""}, "E003"),
+        ({"OIDC_ISSUER": "https://login.example.edu"}, "E004"),
+        ({"OIDC_ISSUER": "http://login.example.edu", "OIDC_CLIENT_ID": "x", "DEBUG": False}, "E005"),
+    ],
+)
+def test_single_sign_on_that_is_set_up_by_halves_is_refused_at_the_start(settings, changed, code):
+    assert sign_on_is_whole(None) == []
+    for name, value in changed.items():
+        setattr(settings, name, value)
+    assert [error.id for error in sign_on_is_whole(None)] == [f"openchargeback.{code}"]
+
+
+def test_a_group_named_pi_that_holds_something_is_not_given_by_accident(cast):
+    assert not Group.objects.get(name="pi").permissions.exists()
