@@ -13,11 +13,12 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from django.db import connection, models, transaction
+from django.db import models, transaction
 from django.db.models import QuerySet
 
 from . import anchors
 from .chaining import content_of, event_hash, verify
+from .inserting import insert
 from .models import AuditEvent, AuditHead, User
 from .money import plain
 
@@ -25,7 +26,7 @@ __all__ = ["Actor", "Gesture", "event_hash", "gesture", "verify"]
 
 log = logging.getLogger("openchargeback.audit")
 
-BATCH = 5_000
+BATCH = 2_000
 # Longer texts are cut in the log: many collectors drop long lines. The trail has them whole.
 LOGGED_CHARACTERS = 2_000
 
@@ -169,28 +170,6 @@ def export(
     return count
 
 
-def _insert(events: list[AuditEvent]) -> None:
-    """Store events as one prepared statement: bulk_create works out its SQL anew for every 70 rows on SQLite."""
-    fields = [field for field in AuditEvent._meta.concrete_fields if not field.primary_key]
-    columns = ", ".join(str(field.column) for field in fields)
-    marks = ", ".join(["%s"] * len(fields))
-    sql = f"INSERT INTO {AuditEvent._meta.db_table} ({columns}) VALUES ({marks})"  # noqa: S608 (names from the model)
-    with connection.cursor() as cursor:
-        for start in range(0, len(events), BATCH):
-            cursor.executemany(
-                sql,
-                [
-                    tuple(
-                        getattr(event, field.attname)
-                        if isinstance(field, models.CharField | models.TextField)
-                        else field.get_db_prep_save(getattr(event, field.attname), connection)
-                        for field in fields
-                    )
-                    for event in events[start : start + BATCH]
-                ],
-            )
-
-
 def _chain(events: list[AuditEvent]) -> None:
     """Give each event the hash of the one before and store them, under a lock on the head."""
     if not events:
@@ -200,7 +179,7 @@ def _chain(events: list[AuditEvent]) -> None:
     for event in events:
         event.previous_hash = head.hash
         event.hash = head.hash = event_hash(event)
-    _insert(events)
+    insert(events)
     head.events += len(events)
     head.save()
     transaction.on_commit(lambda: _anchor(head, events[-1].at))
@@ -238,7 +217,8 @@ def _cut(value: Any) -> Any:
     if isinstance(value, str):
         return value if len(value) <= LOGGED_CHARACTERS else value[:LOGGED_CHARACTERS] + "…"
     if isinstance(value, dict):
-        if len(json.dumps(value, ensure_ascii=False)) <= LOGGED_CHARACTERS:
+        # As Python writes it: cheaper, and near enough.
+        if len(repr(value)) <= LOGGED_CHARACTERS:
             return value
         return {name: _cut(json.dumps(each, ensure_ascii=False)) for name, each in list(value.items())[:20]}
     return value

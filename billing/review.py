@@ -15,6 +15,7 @@ from django.db.models import QuerySet
 from . import attribution, audit, closing
 from .audit import Actor
 from .errors import BillingError
+from .inserting import insert
 from .models import (
     BillingPeriod,
     Charge,
@@ -454,7 +455,7 @@ class Review:
                 after=decision.after,
                 note=decision.note,
             )
-        ReviewDecision.objects.bulk_create(self._decisions, batch_size=5_000)
+        insert(self._decisions)
         done = f"{DONE[Action(action)]} and {also}" if also else DONE[Action(action)]
         return Decided(done, len(decided), dict(self.why_skipped))
 

@@ -53,7 +53,7 @@ def _unguarded():
         from billing import walls
     except ImportError:
         return
-    walls.remove()
+    walls.remove(connection)
 
 
 def sql(statement, *parameters):
