@@ -9,6 +9,7 @@ from typing import Any
 
 from django.db import connection
 from django.db.models import BigIntegerField, Case, Count, F, Func, Sum, When
+from django.urls import reverse as address_of
 from django.utils import timezone
 
 from . import audit
@@ -242,8 +243,8 @@ def close(*, period: BillingPeriod, carry_held: bool = False, actor: Actor, now:
             carry_over(period=period, actor=actor, now=now)
         if held := _held(period):
             raise PeriodHasHeldCharges(f"Billing period {period} cannot close: {held.text}")
-        if proposed := _proposed(period):
-            raise PeriodHasEntries(f"Billing period {period} cannot close: {proposed.text}")
+        if waiting := proposed(period):
+            raise PeriodHasEntries(f"Billing period {period} cannot close: {waiting.text}")
         period.status = BillingPeriod.Status.CLOSED
         period.closed_at, period.closed_by = now, actor.name
         period.save()
@@ -316,7 +317,7 @@ def finalize(*, period: BillingPeriod, notes: str = "", actor: Actor, now: datet
 
 def obstacles(period: BillingPeriod) -> list[Obstacle]:
     """Return all that stands between a period and its finalizing, from billing and the registered checks."""
-    found = [each for each in (_held(period), _proposed(period)) if each]
+    found = [each for each in (_held(period), proposed(period)) if each]
     for name in sorted(_finalize_checks):
         try:
             found += _finalize_checks[name](period)
@@ -416,12 +417,14 @@ def _held(period: BillingPeriod) -> Obstacle | None:
     )
 
 
-def _proposed(period: BillingPeriod) -> Obstacle | None:
+def proposed(period: BillingPeriod) -> Obstacle | None:
+    """Return what says that entries of a period wait for a second person, if any do."""
     if not (count := Entry.objects.proposed().filter(charged_in=period).count()):
         return None
     return Obstacle(
         f"{count:,} {'entry waits' if count == 1 else 'entries wait'} for approval by a second person: "
         f"`manage.py entries list -p {period} --state proposed`.",
+        url=f"{address_of('admin:billing_entry_changelist')}?period={period}&state__exact=proposed",
         code=ENTRY,
     )
 

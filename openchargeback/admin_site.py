@@ -24,6 +24,7 @@ NAVIGATION: dict[str, tuple[Item, ...]] = {
         Item("HeldCharge", "Charges to review"),
         Item("Statement", "Statements"),
         Item("Journal", "Journals"),
+        Item("Entry", "Entries"),
         Item("BillingPeriod", "Billing periods"),
     ),
     "People and funds": (

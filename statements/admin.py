@@ -26,6 +26,7 @@ from billing.admin.base import (
     link,
     period_filter,
 )
+from billing.admin.entries import ENTER, correct_url
 from billing.errors import BillingError
 from billing.models import BillingPeriod, Job
 
@@ -103,12 +104,24 @@ class LineInline(FrozenInline):
         "subsidy_amount",
         "charged_amount",
     )
-    readonly_fields = fields
+    readonly_fields = (*fields, "correct")
     verbose_name_plural = "lines"
 
     @admin.display(description="service")
-    def what_for(self, line: StatementLine) -> str:
-        return line.what
+    def what_for(self, line: StatementLine) -> SafeString:
+        return format_html('{}<br><span class="quiet small">{}</span>', line.what or "–", issuing.for_what(line))
+
+    @admin.display(description="correct")
+    def correct(self, line: StatementLine) -> SafeString:
+        label = format_html('Correct…<span class="visually-hidden"> line {}</span>', line.number)
+        return link(correct_url(f"{line.statement}:{line.number}"), label)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[StatementLine]:
+        return super().get_queryset(request).select_related("statement__period")
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        may = request.user.has_perm(ENTER) and obj is not None and obj.state in Statement.LIVE
+        return (*self.fields, "correct") if may else self.fields
 
 
 class PeriodForm(forms.Form):

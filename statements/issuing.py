@@ -524,9 +524,22 @@ def _resource(stored: dict[str, Any]) -> Resource:
     )
 
 
+def for_what(line: StatementLine) -> str:
+    """Say which other month a statement's line is for and what it changes of it; empty for its own."""
+    kept = Line(
+        service="",
+        source="",
+        natural_account="",
+        figures=Figures(),
+        for_month=line.for_month if line.for_month != str(line.statement.period) else "",
+        correction=_correction(line.kind),
+    )
+    return kept.for_what
+
+
 def _correction(kind: str) -> str:
     """Say what a line changes of a month, where it is no plain charge."""
-    return "" if kind == PayerLine.Kind.CHARGE else PayerLine.Kind(kind).label
+    return PayerLine.Kind(kind).label if kind == PayerLine.Kind.LATE or kind in PayerLine.ENTERED else ""
 
 
 def _figures(line: StatementLine) -> Figures:

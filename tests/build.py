@@ -8,16 +8,19 @@ from typing import Any
 
 from django.contrib.auth.models import Group
 
+from billing import charging, entries
 from billing.audit import Actor
 from billing.models import (
     BillingPeriod,
     Charge,
+    Entry,
     Flag,
     FundingSource,
     Import,
     ImportOverlap,
     ImportTotal,
     Membership,
+    PayerLine,
     PayerSplit,
     PayerSplitShare,
     Person,
@@ -136,6 +139,22 @@ def an_import(source: Source | None = None, **fields: Any) -> Import:
         "applied_at": NOW,
     }
     return Import.objects.create(source=source or a_source(), **(defaults | fields))
+
+
+def an_entry(charge: Charge, **options: Any) -> Entry:
+    """Refund what a charge was charged, or some of it, in the month after, which is opened; or as `options` say."""
+    charging.make_payer_lines(period=charge.charged_in, actor=SOMEBODY, now=NOW)
+    line = PayerLine.objects.get(
+        period=charge.charged_in, pi=charge.pi, project=charge.project, source=charge.source, fund_org=charge.fund_org
+    )
+    given: dict[str, Any] = {
+        "lines": [line],
+        "charged_in": a_period(f"{charge.charged_in.next_month:%Y-%m}"),
+        "reason": "Two days without service",
+        "actor": SOMEBODY,
+        "now": NOW,
+    }
+    return entries.add_refund(**given | options).entry
 
 
 def a_charge(

@@ -194,6 +194,12 @@ def held_in(period: BillingPeriod) -> list[closing.Obstacle]:
     return [closing.Obstacle(f"{what} held for review. Decide them first.", queue_url(period), closing.HELD)]
 
 
+def before_closing(period: BillingPeriod) -> list[closing.Obstacle]:
+    """Return what keeps a period from closing, with the way to each."""
+    waiting = closing.proposed(period)
+    return held_in(period) + ([waiting] if waiting else [])
+
+
 def rates_for(period: BillingPeriod, sums: Sums) -> list[closing.Obstacle]:
     """Return the exchange rates that charging a month waits for, with the way to enter them."""
     if set(sums.billed or ()) <= {Policy.objects.current().currency}:
@@ -277,7 +283,7 @@ class BillingPeriodAdmin(FrozenAdmin):
             permission="billing.close_period",
             run=close,
             offered=lambda period: period.takes_changes,
-            missing=held_in,
+            missing=before_closing,
             question=lambda period: (
                 f"After this no charge, decision or attribution of {period} changes any more. "
                 "It can be reopened with a reason until it is finalized."

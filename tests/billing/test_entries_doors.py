@@ -2,13 +2,16 @@
 
 import io
 import json
+from decimal import Decimal
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.urls import reverse
 
-from billing import charging, closing
-from billing.models import Entry, PayerLine
-from tests.build import NOW, SOMEBODY, a_charge, a_period, a_policy
+from billing import charging, closing, entries
+from billing.audit import Actor
+from billing.models import AuditEvent, Entry, EntryLine, PayerLine
+from tests.build import NOW, SOMEBODY, a_charge, a_period, a_pi, a_policy, a_source, an_entry
 
 pytestmark = pytest.mark.django_db
 
@@ -124,3 +127,224 @@ def test_a_second_person_approves_or_rejects_by_command(january):
     assert asked("approve", waiting["number"], "--as", "fay")["decided_by"] == "fay"
     number = asked(*add, "--as", "rex")["number"]
     assert "Rejected by fay: no" in command("reject", number, "--note", "no", "--as", "fay")
+
+
+# The same through every door
+
+ENTER, MANUAL = reverse("admin:billing_entry_enter"), reverse("admin:billing_entry_manual")
+HALF = {"A": Decimal(50), "B": Decimal(50)}
+CHARGED = {"pi": "ada@u.edu", "project": "genomics", "source": "aws", "amount": "250.00"}
+
+DOORS = {
+    "transfer": (
+        lambda by: entries.add_transfer(lines=[the_line()], to=HALF, reason="r", **by),
+        lambda: ["transfer", "--line", the_line().pk, "--to", "A=50,B=50", "--reason", "r"],
+        (ENTER, lambda: {"which": the_line().pk, "kind": "transfer", "to": "A=50; B=50", "reason": "r"}),
+    ),
+    "refund": (
+        lambda by: entries.add_refund(lines=[the_line()], amount=Decimal("9.99"), reason="r", **by),
+        lambda: ["refund", "--line", the_line().key, "--amount", "9.99", "--reason", "r"],
+        (ENTER, lambda: {"which": the_line().key, "kind": "refund", "amount": "9.99", "reason": "r"}),
+    ),
+    "write-off": (
+        lambda by: entries.add_write_off(lines=[the_line()], reason="r", justification="j", **by),
+        lambda: ["write-off", "--reference", "2025-01-0001", "--reason", "r", "--justification", "j"],
+        (
+            ENTER,
+            lambda: {"which": "2025-01-0001", "kind": "write_off", "reason": "r", "justification": "j"},
+        ),
+    ),
+    "manual": (
+        lambda by: entries.add_manual_charge(
+            **{"pi": a_pi(), "project": the_line().project, "source": a_source(), "amount": Decimal(250)},
+            **{"fund_org": "A", "service_name": "Advice", "reason": "r", "for_period": a_period("2025-01"), **by},
+        ),
+        lambda: [
+            *("manual", "--pi", "ada@u.edu", "--project", "genomics", "--source", "aws", "--amount", "250"),
+            *("--to", "A", "--service", "Advice", "--reason", "r", "--for", "2025-01"),
+        ],
+        (
+            MANUAL,
+            lambda: {**CHARGED, "fund_org": "A", "service_name": "Advice", "reason": "r", "for_period": "2025-01-01"},
+        ),
+    ),
+}
+
+
+def entered_by(door, kind, cast, client):
+    engine, arguments, (url, data) = DOORS[kind]
+    if door == "engine":
+        engine({"actor": Actor.from_user(cast.finance), "now": NOW})
+    elif door == "command":
+        command("add", *arguments(), "--as", "fay")
+    else:
+        client.force_login(cast.finance)
+        shown = client.post(url, data())
+        assert shown.status_code == 200, shown
+        assert shown.context["planned"], shown.context["form"].errors
+        assert not Entry.objects.exists()
+        done = client.post(url, {**data(), "confirmed": shown.context["seen"]})
+        assert done.status_code == 302
+
+
+def state():
+    """Return entries, lines and events without keys and times."""
+    own = {"id", "gesture", "entered_at", "decided_at"}
+    told = []
+    for entry in Entry.objects.values():
+        told.append({name: value for name, value in entry.items() if name not in own})
+    lines = list(EntryLine.objects.order_by("number").values_list("kind", "pi", "fund_org", "amount", "corrects_key"))
+    events = []
+    for event in AuditEvent.objects.filter(action__startswith="entry").order_by("id"):
+        after = {name: value for name, value in event.after.items() if name not in own}
+        events.append((event.action, event.actor_name, after, event.note))
+    return told, lines, events
+
+
+@pytest.mark.parametrize("kind", DOORS)
+def test_every_door_enters_the_same(january, cast, client, kind):
+    from django.db import transaction
+
+    found = {}
+    for door in ("engine", "command", "admin"):
+        point = transaction.savepoint()
+        entered_by(door, kind, cast, client)
+        found[door] = state()
+        transaction.savepoint_rollback(point)
+    assert found["engine"][0], "nothing was entered"
+    assert found["command"] == found["admin"] == found["engine"]
+
+
+# The pages
+
+
+def page_of(client, url):
+    return client.get(url).content.decode()
+
+
+def test_a_line_of_a_statement_leads_to_its_correction_and_back(january, cast, client):
+    from statements import issuing
+    from statements.models import Statement
+
+    issuing.generate(period=january, **BY)
+    statement = Statement.objects.get()
+    page = reverse("admin:statements_statement_change", args=[statement.pk])
+    client.force_login(cast.viewer)
+    assert "Correct…" not in page_of(client, page)
+    client.force_login(cast.reviewer)
+    url = f"{ENTER}?line=2025-01-0001-1%3A1"
+    assert url in page_of(client, page)
+    form = client.get(url)
+    assert form.context["form"]["which"].value() == "2025-01-0001-1:1"
+    assert [each.left for each in form.context["lines"]] == [100]
+    data = {"which": "2025-01-0001-1:1", "kind": "transfer", "to": "BIO-002", "reason": "Wrong tag"}
+    shown = client.post(ENTER, data)
+    assert "Transfer of" in shown.content.decode()
+    done = client.post(ENTER, {**data, "confirmed": shown.context["seen"]}, follow=True).content.decode()
+    assert "It is on the next statements and journal of 2025-02" in done
+    assert f'<a href="{page}">statement 2025-01-0001-1, line 1</a>' in done
+    # On the next statement it is shown, with its month and reason.
+    issuing.generate(period=a_period("2025-02"), **BY)
+    entry = reverse("admin:billing_entry_change", args=[Entry.objects.get().pk])
+    assert "statement 2025-02-0001-1, line 1" in page_of(client, entry)
+    later = Statement.objects.get(period__month="2025-02-01")
+    assert "Transfer for 2025-01" in page_of(client, reverse("admin:statements_statement_change", args=[later.pk]))
+
+
+def test_what_changed_since_it_was_shown_is_shown_again(january, cast, client):
+    client.force_login(cast.reviewer)
+    data = {"which": str(the_line().pk), "kind": "refund", "reason": "Down"}
+    shown = client.post(ENTER, data)
+    entries.add_refund(lines=[the_line()], amount=Decimal(30), reason="Another", **BY)
+    again = client.post(ENTER, {**data, "confirmed": shown.context["seen"]})
+    assert again.status_code == 200
+    assert "changed meanwhile" in again.content.decode()
+    assert Entry.objects.count() == 1
+    assert client.post(ENTER, {**data, "confirmed": again.context["seen"]}).status_code == 302
+    assert [entry.amount for entry in Entry.objects.order_by("id")] == [30, 70]
+
+
+def test_change_leads_back_to_the_form_as_filled_in(january, cast, client):
+    client.force_login(cast.reviewer)
+    data = {"which": str(the_line().pk), "kind": "transfer", "to": "A=60; B=40", "reason": "Down", "again": "1"}
+    back = client.post(ENTER, data)
+    assert back.context["planned"] is None
+    assert back.context["form"]["to"].value() == "A=60; B=40"
+    assert 'type="hidden" name="to"' not in back.content.decode()
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ({"kind": "refund", "to": "A"}, "Only a transfer moves the cost"),
+        ({"kind": "transfer", "to": "A=60"}, "100"),
+        ({"kind": "transfer"}, "Say where it goes"),
+        ({"kind": "transfer", "pi": "nobody@u.edu"}, "There is no PI"),
+        ({"kind": "transfer", "project": "nix"}, "There is no project nix"),
+        ({"kind": "refund", "amount": "100.01"}, "100.00 is left"),
+        ({"kind": "refund", "which": "2025-01-0099"}, "There is no reference"),
+        ({"kind": "refund", "reason": ""}, "This field is required"),
+    ],
+)
+def test_a_form_that_is_wrong_says_so_and_enters_nothing(january, cast, client, data, message):
+    client.force_login(cast.reviewer)
+    shown = client.post(ENTER, {"which": str(the_line().pk), "reason": "Down", **data})
+    assert message in shown.content.decode()
+    assert not Entry.objects.exists()
+
+
+@pytest.mark.parametrize("role", ["viewer", "reviewer", "finance", "admin"])
+def test_who_may_not_enter_is_refused_also_when_posting(january, cast, client, role):
+    client.force_login(getattr(cast, role))
+    data = {"which": str(the_line().pk), "kind": "refund", "reason": "Down"}
+    for url in (ENTER, MANUAL):
+        assert client.post(url, data).status_code == (403 if role == "viewer" else 200)
+
+
+def test_finance_approves_on_the_page_what_somebody_else_entered(january, cast, client):
+    a_policy(center_fund_org="RC-000", entries_need_second_person=True)
+    entry = entries.add_refund(lines=[the_line()], reason="Down", actor=Actor.from_user(cast.finance), now=NOW).entry
+    page = reverse("admin:billing_entry_change", args=[entry.pk])
+    approve, reject = f"{page.removesuffix('change/')}approve/", f"{page.removesuffix('change/')}reject/"
+    client.force_login(cast.reviewer)
+    assert "Approve…" not in page_of(client, page)
+    assert client.post(approve, {"note": ""}).status_code == 403
+    client.force_login(cast.finance)
+    assert "somebody else has to approve it" in client.post(approve, {"note": ""}).content.decode()
+    client.force_login(cast.admin)
+    assert "1 entry waits for approval" in page_of(
+        client, reverse("admin:billing_billingperiod_close", args=[entry.charged_in_id])
+    )
+    assert "is approved" in client.post(approve, {"note": "Seen"}, follow=True).content.decode()
+    assert "not in a state" in client.post(reject, {"note": "No"}, follow=True).content.decode()
+    entry.refresh_from_db()
+    assert (entry.state, entry.decided_by) == ("approved", cast.admin)
+
+
+def test_an_entry_is_reversed_on_its_page_once(cast, client):
+    entry = an_entry(a_charge())
+    client.force_login(cast.reviewer)
+    url = reverse("admin:billing_entry_reverse", args=[entry.pk])
+    said = client.post(url, {"reason": "It worked after all", "justification": "", "charged_in": ""}, follow=True)
+    reversal = Entry.objects.get(reverses=entry)
+    assert f"is reversed by entry {reversal.pk}, in 2025-02" in said.content.decode()
+    assert "not in a state" in client.post(url, {"reason": "Again"}, follow=True).content.decode()
+
+
+def test_the_list_finds_entries(cast, client):
+    entry = an_entry(a_charge(), reason="A very wet cellar")
+    client.force_login(cast.viewer)
+    url = reverse("admin:billing_entry_changelist")
+    label = f"Entry {entry.pk}"
+    for query, found in {
+        "": True,
+        "?period=2025-02": True,
+        "?period=2025-01": False,
+        "?for_period=2025-01": True,
+        "?state__exact=proposed": False,
+        "?kind__exact=refund": True,
+        "?q=cellar": True,
+        "?q=BIO-001": True,
+        "?q=nothing": False,
+    }.items():
+        assert (label in page_of(client, url + query)) is found, query

@@ -1,0 +1,412 @@
+"""Entries: the list of corrections, each with its lines, and the pages that enter, approve and reverse them."""
+
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlencode
+
+from django import forms
+from django.contrib import admin, messages
+from django.core.exceptions import ObjectDoesNotExist, PermissionDenied, ValidationError
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import path, reverse
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from .. import charging, entries
+from ..errors import BillingError
+from ..models import BillingPeriod, Entry, EntryLine, Person, Policy, Source
+from ..money import plain
+from .base import (
+    FrozenAdmin,
+    Verb,
+    actor_of,
+    amount_column,
+    badge_column,
+    change_url,
+    link,
+    list_url,
+    period_filter,
+)
+
+ENTER, APPROVE = "billing.enter_corrections", "billing.approve_entry"
+State = Entry.State
+TONES: dict[Any, str] = {State.PROPOSED: "warn", State.APPROVED: "good", State.REJECTED: "bad"}
+SHORT = forms.Textarea(attrs={"rows": 2})
+LONG = forms.Textarea(attrs={"rows": 3})
+MOVED = "Only a transfer moves the cost: leave this empty, or choose “Transfer”."
+
+
+def correct_url(*lines: object) -> str:
+    """Return the address of the page that corrects payer lines, named as `entries.line_named` takes them."""
+    return f"{reverse('admin:billing_entry_enter')}?{urlencode([('line', str(line)) for line in lines])}"
+
+
+class PayerForm(forms.Form):
+    """Who pays, as people write it: checked against what there is."""
+
+    def clean_pi(self) -> Person | None:
+        if not (text := self.cleaned_data["pi"]):
+            return None
+        try:
+            return Person.objects.named(text)
+        except ObjectDoesNotExist as error:
+            raise ValidationError(str(error)) from error
+
+    def clean_project(self) -> Any:
+        try:
+            return entries.project_coded(self.cleaned_data["project"])
+        except BillingError as error:
+            raise ValidationError(str(error)) from error
+
+
+def _bearing() -> forms.ModelChoiceField:
+    return forms.ModelChoiceField(
+        BillingPeriod.objects.taking_changes().order_by("-month"),
+        to_field_name="month",
+        required=False,
+        empty_label="The next open month",
+        label="Borne by",
+        help_text="The month whose statements and journal it is on.",
+    )
+
+
+def _amount(**options: Any) -> forms.DecimalField:
+    return forms.DecimalField(
+        max_digits=14,
+        decimal_places=2,
+        localize=False,
+        widget=forms.TextInput(attrs={"inputmode": "decimal"}),
+        **options,
+    )
+
+
+class ReasonForm(forms.Form):
+    reason = forms.CharField(widget=LONG, help_text="Printed on the statement.")
+    justification = forms.CharField(
+        required=False,
+        widget=SHORT,
+        help_text="Where a sponsored award is to pay long after the service: why. Kept, not printed.",
+    )
+
+
+class CorrectForm(PayerForm, ReasonForm):
+    which = forms.CharField(
+        label="What is corrected",
+        widget=SHORT,
+        help_text="Lines of statements (2025-01-0007-1:3), one below the other, or a reference: all of 2025-01-0007.",
+    )
+    kind = forms.ChoiceField(
+        choices=[
+            ("transfer", "Transfer: somebody else pays it"),
+            ("refund", "Refund: the recovery gives it back"),
+            ("write_off", "Write-off: the center bears it"),
+        ]
+    )
+    amount = _amount(required=False, help_text="Of one line. Empty: all that is left of it.")
+    to = forms.CharField(
+        label="To fund/org",
+        required=False,
+        help_text="Of a transfer: one, or several with their percent, such as A=60; B=40.",
+    )
+    pi = forms.CharField(label="To PI", required=False, help_text="E-mail address. Empty: stays.")
+    project = forms.CharField(label="To project", required=False, help_text="Its code. Empty: stays.")
+    natural_account = forms.CharField(label="To natural account", required=False, help_text="Empty: stays.")
+    charged_in = _bearing()
+    field_order = (
+        *("which", "kind", "amount", "to", "pi", "project", "natural_account"),
+        *("reason", "justification", "charged_in"),
+    )
+
+    def clean_to(self) -> Any:
+        try:
+            return entries.shares_from(self.cleaned_data["to"])
+        except BillingError as error:
+            raise ValidationError(str(error)) from error
+
+    def clean(self) -> dict[str, Any]:
+        data = super().clean() or self.cleaned_data
+        if data.get("kind") != "transfer":
+            for name in ("to", "pi", "project", "natural_account"):
+                if data.get(name):
+                    self.add_error(name, MOVED)
+        return data
+
+
+class ManualForm(PayerForm, ReasonForm):
+    pi = forms.CharField(label="PI", help_text="E-mail address.")
+    project = forms.CharField(required=False, help_text="Its code.")
+    fund_org = forms.CharField(label="Fund/org", help_text="Pays.")
+    source = forms.ModelChoiceField(
+        Source.objects.order_by("name"), to_field_name="name", help_text="Whose recovery it goes to."
+    )
+    service_name = forms.CharField(label="Service", required=False, max_length=254)
+    natural_account = forms.CharField(required=False, help_text="Empty: the source's.")
+    amount = _amount()
+    for_period = forms.ModelChoiceField(
+        BillingPeriod.objects.order_by("-month"),
+        to_field_name="month",
+        required=False,
+        empty_label="The month that bears it",
+        label="For",
+        help_text="The month of the service.",
+    )
+    charged_in = _bearing()
+    field_order = (
+        *("pi", "project", "fund_org", "source", "service_name", "natural_account", "amount"),
+        *("reason", "justification", "for_period", "charged_in"),
+    )
+
+
+class NoteForm(forms.Form):
+    note = forms.CharField(required=False, widget=SHORT, help_text="Kept with the entry.")
+
+
+class RejectForm(forms.Form):
+    note = forms.CharField(label="Reason", widget=SHORT, help_text="Kept with the entry.")
+
+
+class ReverseForm(ReasonForm):
+    charged_in = _bearing()
+
+
+def approve(request: HttpRequest, entry: Entry, data: dict[str, Any]) -> str:
+    entries.approve(entry=entry, note=data["note"], actor=actor_of(request), now=timezone.now())
+    return f"{str(entry).capitalize()} is approved: it is charged in {entry.charged_in}."
+
+
+def reject(request: HttpRequest, entry: Entry, data: dict[str, Any]) -> str:
+    entries.reject(entry=entry, note=data["note"], actor=actor_of(request), now=timezone.now())
+    return f"{str(entry).capitalize()} is rejected."
+
+
+def reverse_(request: HttpRequest, entry: Entry, data: dict[str, Any]) -> str:
+    done = entries.reverse(entry=entry, **data, actor=actor_of(request), now=timezone.now())
+    return f"{str(entry).capitalize()} is reversed by {done.entry}, in {done.entry.charged_in}."
+
+
+def is_reversible(entry: Entry) -> bool:
+    return entry.state == State.APPROVED and not Entry.objects.standing().filter(reverses=entry.pk).exists()
+
+
+def enter_manual(data: dict[str, Any], **given: Any) -> entries.Entered:
+    return entries.add_manual_charge(**data, **given)
+
+
+def enter_correction(data: dict[str, Any], **given: Any) -> entries.Entered:
+    lines = entries.lines_named(data["which"].splitlines())
+    asked = {name: data[name] for name in ("amount", "reason", "justification", "charged_in")}
+    if data["kind"] == Entry.Kind.TRANSFER:
+        payer = {name: data[name] for name in ("to", "pi", "project", "natural_account")}
+        return entries.add_transfer(lines=lines, **payer, **asked, **given)
+    verb = entries.add_refund if data["kind"] == Entry.Kind.REFUND else entries.add_write_off
+    return verb(lines=lines, **asked, **given)
+
+
+@admin.register(Entry)
+class EntryAdmin(FrozenAdmin):
+    list_display = (
+        "number",
+        "kind",
+        amount_column("amount", currency="currency"),
+        "moves",
+        "for_period",
+        "charged_in",
+        badge_column("state", TONES),
+        "entered_by_name",
+        "why",
+    )
+    list_filter = (period_filter("charged_in"), period_filter("for_period", "for"), "state", "kind")
+    list_select_related = ("charged_in", "for_period")
+    search_fields = (
+        *("=id", "reason", "lines__fund_org", "lines__pi__email", "lines__pi__name"),
+        *("lines__project__code", "entered_by_name"),
+    )
+    search_help_text = "Number, PI, project, fund/org, reason or who entered it"
+    sortable_by = ("number",)
+    fields = ()
+    change_form_template = "admin/billing/entry/change_form.html"
+    change_list_template = "admin/billing/entry/change_list.html"
+    verbs = (
+        Verb(
+            name="approve",
+            label="Approve…",
+            button="Approve",
+            permission=APPROVE,
+            run=approve,
+            form=NoteForm,
+            offered=lambda entry: entry.state == State.PROPOSED,
+            question=lambda entry: (
+                f"{entry.get_kind_display()} of {plain(entry.amount)} {entry.currency} for {entry.for_period}, "
+                f"entered by {entry.entered_by_name}: {entry.reason}\n"
+                f"It is on the next statements and journal of {entry.charged_in}."
+            ),
+            is_primary=True,
+        ),
+        Verb(
+            name="reject",
+            label="Reject…",
+            button="Reject",
+            permission=APPROVE,
+            run=reject,
+            form=RejectForm,
+            offered=lambda entry: entry.state == State.PROPOSED,
+            question="It is not charged, and what it would have taken back can be corrected otherwise.",
+            is_dangerous=True,
+        ),
+        Verb(
+            name="reverse",
+            label="Reverse…",
+            button="Reverse",
+            permission=ENTER,
+            run=reverse_,
+            form=ReverseForm,
+            offered=is_reversible,
+            question="An entry of the opposite lines takes it back in an open month. An entry is reversed once.",
+            is_dangerous=True,
+        ),
+    )
+
+    def get_queryset(self, request: HttpRequest) -> "QuerySet[Any]":
+        return super().get_queryset(request).prefetch_related("lines__pi")
+
+    @admin.display(description="entry", ordering="id")
+    def number(self, entry: Entry) -> str:
+        return str(entry).capitalize()
+
+    @admin.display(description="from and to")
+    def moves(self, entry: Entry) -> str | SafeString:
+        less = dict.fromkeys(line.fund_org for line in entry.lines.all() if line.amount < 0)
+        more = dict.fromkeys(line.fund_org for line in entry.lines.all() if line.amount > 0)
+        pis = dict.fromkeys(line.pi.display_name for line in entry.lines.all() if line.pi)
+        return format_html(
+            '{} → {}<br><span class="quiet small">{}</span>',
+            ", ".join(less) or "recovery",
+            ", ".join(more) or "recovery",
+            ", ".join(pis) or "the center",
+        )
+
+    @admin.display(description="reason")
+    def why(self, entry: Entry) -> str:
+        text = " ".join(entry.reason.split())
+        return f"{text[:59]}…" if len(text) > 60 else text
+
+    def get_urls(self) -> list[Any]:
+        wrap = self.admin_site.admin_view
+        own = [
+            path("enter/", wrap(self.enter_view), name="billing_entry_enter"),
+            path("manual/", wrap(self.manual_view), name="billing_entry_manual"),
+        ]
+        return own + super().get_urls()
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        entry = self.get_object(request, object_id)
+        context: dict[str, Any] = {}
+        if entry:
+            lines = entry.lines.select_related("pi", "project", "source", "corrects_period", "entry__for_period")
+            context = {
+                "tone": TONES[entry.state],
+                "reversals": list(entry.reversed_by.order_by("pk")),
+                "rows": [_row(line, entry) for line in lines.order_by("number")],
+                "charge_url": change_url(entry.charge) if entry.charge else "",
+            }
+        return super().change_view(request, object_id, form_url, context | (extra_context or {}))
+
+    def enter_view(self, request: HttpRequest) -> HttpResponse:
+        """Correct lines that were charged: what, how much, where it goes and why; shown first, then entered."""
+        which = request.POST.get("which") or "\n".join(request.GET.getlist("line"))
+        context: dict[str, Any] = {"lines": []}
+        try:
+            context["lines"] = entries.correctable(entries.lines_named(which.splitlines())) if which else []
+        except BillingError as error:
+            if request.method == "GET":
+                messages.error(request, str(error))
+        return self._entering(
+            request,
+            CorrectForm,
+            title="Enter a correction",
+            run=enter_correction,
+            initial={"which": which},
+            context=context,
+        )
+
+    def manual_view(self, request: HttpRequest) -> HttpResponse:
+        """Charge somebody by hand; shown first, then entered."""
+        return self._entering(request, ManualForm, title="Manual charge", run=enter_manual)
+
+    def _entering(
+        self,
+        request: HttpRequest,
+        form_class: type[forms.Form],
+        *,
+        title: str,
+        run: Callable[..., entries.Entered],
+        initial: dict[str, Any] | None = None,
+        context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        if not request.user.has_perm(ENTER):
+            raise PermissionDenied
+        is_posted = request.method == "POST"
+        form = form_class(request.POST) if is_posted else form_class(initial=initial)
+        form.label_suffix = ""
+        planned = None
+        # “Change” comes back to the form as it was filled in.
+        if is_posted and form.is_valid() and "again" not in request.POST:
+            given = {"actor": actor_of(request), "now": timezone.now()}
+            try:
+                planned = run(form.cleaned_data, dry_run=True, **given)
+                if "confirmed" in request.POST:
+                    if request.POST["confirmed"] == seen_of(planned):
+                        entered = run(form.cleaned_data, **given)
+                        messages.success(request, said_of(entered.entry))
+                        return HttpResponseRedirect(change_url(entered.entry))
+                    messages.warning(request, "What it comes to changed meanwhile. Look at it again.")
+            except BillingError as error:
+                planned = None
+                form.add_error(None, str(error).splitlines())
+            except ValidationError as error:
+                planned = None
+                form.add_error(None, error.messages)
+        if planned:
+            for field in form.fields.values():
+                field.widget = field.hidden_widget()
+        context = {
+            **self.admin_site.each_context(request),
+            "title": title,
+            "opts": self.opts,
+            "form": form,
+            "planned": planned,
+            "seen": seen_of(planned) if planned else "",
+            "second": Policy.objects.current().entries_need_second_person,
+            "back": list_url(Entry),
+            "media": self.media + form.media,
+            **(context or {}),
+        }
+        return TemplateResponse(request, "admin/billing/entry/enter.html", context)
+
+
+def seen_of(entered: entries.Entered) -> str:
+    """Return what somebody saw who confirms an entry: the month that bears it and its amounts."""
+    return "/".join([str(entered.entry.charged_in), *(plain(line.amount) for line in entered.lines)])
+
+
+def said_of(entry: Entry) -> str:
+    if entry.state == State.PROPOSED:
+        return f"{str(entry).capitalize()} is entered. It is charged once somebody else has approved it."
+    return f"{str(entry).capitalize()} is entered. It is on the next statements and journal of {entry.charged_in}."
+
+
+def _row(line: EntryLine, entry: Entry) -> dict[str, Any]:
+    """Return a line of an entry with where to see what it corrects and what it makes."""
+    corrects = line.corrects_period and entries.places_of(line.corrects_period, line.corrects_key)
+    makes = entries.places_of(entry.charged_in, charging.key_of_entry(line)) if entry.state == State.APPROVED else []
+    return {
+        "line": line,
+        "kind": line.get_kind_display(),
+        "corrects": [link(place.url, place.label) for place in corrects or ()],
+        "makes": [link(place.url, place.label) for place in makes],
+    }
