@@ -15,7 +15,7 @@ import numpy.typing as npt
 from django.db import connection, transaction
 from django.db.models import Count, Max, Q
 
-from . import audit, charging, closing, differences, late, working
+from . import audit, charging, closing, differences, jobs, late, working
 from .attribution import Attributor, folded_code, people_of, projects_of, reference_of
 from .audit import Actor
 from .converting import Converter, ScopeTotal, totals_by_currency
@@ -46,7 +46,7 @@ from .readers.columns import AMOUNTS
 from .readers.values import rule_lines
 from .rollup import Rollup
 from .staging import Stage, hashes_at, live_hashes
-from .storing import MAX_NAME, clear_incoming, display_name, local_path, store
+from .storing import MAX_NAME, clear_incoming, clear_unused, display_name, local_path, store
 
 # A month in a file's name: 2025-01, 2025_01 or 202501; or a quarter: 2025-Q1.
 MONTH_IN_NAME = re.compile(r"(?<!\d)(20\d{2})[-_]?(0[1-9]|1[0-2])(?!\d)")
@@ -232,6 +232,23 @@ class Booked:
     held: int
     difference: dict[str, Any]
 
+    @property
+    def summary(self) -> str:
+        """What was booked, in a sentence or two."""
+        return self.as_text().split("\n")[0] + (f" {self.held:,} new rows are held for review." if self.held else "")
+
+    def as_data(self) -> dict[str, Any]:
+        """What was booked, as --json and the page of its job hold it."""
+        return {
+            "import": self.number,
+            "booked_in": self.into,
+            "periods": list(self.periods),
+            "charged": self.charged,
+            "taken_back": self.taken_back,
+            "held": self.held,
+            "difference": self.difference,
+        }
+
     def as_text(self) -> str:
         """What was booked, for a person, with the next step."""
         lines = [
@@ -340,6 +357,47 @@ def apply_deferred(
     late.require_applicable(imported)
     delivery, files = _delivery_again(imported, actor=actor, now=now, progress=progress)
     return delivery.apply_deferred(imported, files)
+
+
+def decide_later(*, imported: Import, into: BillingPeriod | None = None, actor: Actor, now: datetime.datetime) -> Job:
+    """Have the worker `book` a deferred import in a month, or without a month apply it by hand (`apply_deferred`).
+
+    Refuses at once what they would refuse before they read the files; who asks twice gets the same job.
+    """
+    late.require_deferred(imported)
+    arguments: dict[str, Any] = {"import": imported.pk}
+    if into is None:
+        late.require_applicable(imported)
+    else:
+        late.require_bookable(imported)
+        closing.require_open(into)
+        arguments["into"] = str(into)
+    return jobs.enqueue(
+        kind=Job.Kind.APPLY if into is None else Job.Kind.BOOK,
+        subject=f"import {imported.pk}",
+        arguments=arguments,
+        actor=actor,
+        now=now,
+    )
+
+
+def run_book(
+    *, job: Job, arguments: dict[str, Any], actor: Actor, now: datetime.datetime, progress: Progress
+) -> dict[str, Any]:
+    """Book a deferred import, as a background job. `arguments`: import (its number), into (a month)."""
+    imported = Import.objects.select_related("source").get(pk=arguments["import"])
+    into = BillingPeriod.objects.named(arguments["into"])
+    done = book(imported=imported, into=into, actor=actor, now=now, progress=progress)
+    return {"message": done.summary, **done.as_data()}
+
+
+def run_apply(
+    *, job: Job, arguments: dict[str, Any], actor: Actor, now: datetime.datetime, progress: Progress
+) -> dict[str, Any]:
+    """Apply a deferred import by hand, as a background job. `arguments`: import (its number)."""
+    imported = Import.objects.select_related("source").get(pk=arguments["import"])
+    done = apply_deferred(imported=imported, actor=actor, now=now, progress=progress)
+    return {"message": done.as_text().split("\n")[0], **done.as_data()}
 
 
 def _delivery_again(
@@ -1411,6 +1469,13 @@ def close_broken_off(*, actor: Actor, now: datetime.datetime) -> int:
         if abandoned or (abandoned is None and imported.created_at < now - BROKEN_OFF_AFTER):
             gone.append(imported.pk)
     clear_incoming(now)
+    jobs.close_abandoned(now=now)
+    waiting = list(Job.objects.filter(state__in=jobs.UNFINISHED).values_list("arguments", flat=True))
+    clear_unused(
+        files=[number for each in waiting for number in each.get("files", [])],
+        paths=[path for each in waiting for path in each.get("paths", [])],
+        now=now,
+    )
     if not gone:
         return 0
     closed = 0

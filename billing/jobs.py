@@ -1,4 +1,4 @@
-"""Slow work in the background: asked for once, claimed once, with its progress readable while it runs."""
+"""Slow work in the background: asked for once, claimed once, its progress readable, left running by nobody."""
 
 import datetime
 import logging
@@ -6,11 +6,13 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from django.db import transaction
+from django.conf import settings
+from django.db import IntegrityError, transaction
 from django.db.models import F
 from django.utils import timezone
 from django_q.tasks import async_task
 
+from . import working
 from .audit import Actor
 from .errors import BillingError
 from .models import Job
@@ -23,29 +25,98 @@ Work = Callable[..., dict[str, Any]]
 
 _works: dict[str, Work] = {}
 
+UNFINISHED = (Job.State.QUEUED, Job.State.RUNNING)
+# Charges beyond which what the web asks for is done in the background.
+LARGE = 5_000
+# The queue ends a worker that takes longer.
+LONGEST = datetime.timedelta(seconds=settings.Q_CLUSTER["timeout"], minutes=5)
+NEVER_TAKEN_AFTER = datetime.timedelta(days=7)
+LEFT = "The worker was stopped while it worked on this: nothing of it was applied that is not shown. Ask for it again."
+NEVER_TAKEN = "No worker took this in a week. See that one runs, and ask for it again."
+
 
 def register(kind: str, work: Work) -> None:
     """Say what a kind of job does; apps call this when they are ready."""
     _works[kind] = work
 
 
-def enqueue(*, kind: str, arguments: dict[str, Any], actor: Actor, now: datetime.datetime) -> Job:
-    """Note a job and hand its id to the worker once this transaction is committed."""
-    job = Job.objects.create(kind=kind, arguments=arguments, created_at=now, created_by=actor.user)
+def enqueue(*, kind: str, arguments: dict[str, Any], subject: str = "", actor: Actor, now: datetime.datetime) -> Job:
+    """Note a job and hand its id to the worker once this transaction is committed.
+
+    Of a `subject` only one job of a kind is unfinished at a time: who asks twice gets the one that was asked for.
+    """
+    close_abandoned(now=now)
+    unfinished = Job.objects.filter(kind=kind, subject=subject, state__in=UNFINISHED)
+    try:
+        with transaction.atomic():
+            job = Job.objects.create(
+                kind=kind, subject=subject, arguments=arguments, created_at=now, created_by=actor.user
+            )
+    except IntegrityError:
+        known = unfinished.first() if subject else None
+        if known is None:
+            raise
+        return known
     transaction.on_commit(lambda: async_task("billing.tasks.run_job", job.pk))
     return job
+
+
+def close_abandoned(*, now: datetime.datetime) -> int:
+    """Mark jobs as failed whose worker is gone, and those that no worker ever took; return how many.
+
+    They are not begun again by themselves: what they do is done as a whole or not at all, and the person who
+    asked decides with what is there by now. A worker of another machine leaves no mark here; then the time tells
+    after which the queue ends it.
+    """
+    closed = _close_left(now)
+    untaken = Job.objects.filter(state=Job.State.QUEUED, created_at__lt=now - NEVER_TAKEN_AFTER)
+    closed += untaken.update(state=Job.State.FAILED, message=NEVER_TAKEN, finished_at=now)
+    return closed
+
+
+def _close_left(now: datetime.datetime) -> int:
+    closed = 0
+    for job_id, started_at in Job.objects.filter(state=Job.State.RUNNING).values_list("id", "started_at"):
+        gone = working.was_abandoned(_mark(job_id))
+        if gone or (gone is None and started_at and started_at < now - LONGEST):
+            closed += _end(job_id, now)
+            working.forget(_mark(job_id))
+    return closed
+
+
+def _end(job_id: int, now: datetime.datetime) -> int:
+    # It may have ended between the two looks.
+    running = Job.objects.filter(pk=job_id, state=Job.State.RUNNING)
+    return running.update(state=Job.State.FAILED, message=LEFT, finished_at=now)
+
+
+def _mark(job_id: int) -> str:
+    return f"job-{job_id}"
 
 
 def run(job_id: int) -> str:
     """Do a job, unless another worker has claimed it: the queue delivers at least once.
 
-    A refusal or a crash is recorded on the job with its message; neither is tried again by itself,
-    because the person who asked reads the page and decides.
+    A job whose worker is gone is not done once more, but ends as failed. A refusal or a crash is recorded on the
+    job with its message. None of them is tried again by itself, because the person who asked reads the page
+    and decides.
     """
     now = timezone.now()
+    _close_left(now)
+    mark = working.begin(_mark(job_id))
+    if not mark.is_held:
+        return "claimed already"
     claimed = Job.objects.filter(pk=job_id, state=Job.State.QUEUED).update(state=Job.State.RUNNING, started_at=now)
     if not claimed:
+        working.end(mark)
         return "claimed already"
+    try:
+        return _run(job_id, now)
+    finally:
+        working.end(mark)
+
+
+def _run(job_id: int, now: datetime.datetime) -> str:
     job = Job.objects.select_related("created_by").get(pk=job_id)
     actor = Actor.from_user(job.created_by, via="task") if job.created_by else Actor(name="system", via="task")
     try:

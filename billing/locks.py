@@ -29,6 +29,10 @@ class FileLock:
         self._handle = handle
         return True
 
+    @property
+    def is_held(self) -> bool:
+        return self._handle is not None
+
     def release(self) -> None:
         """Let go; the file stays, because removing it would let two processes hold two files of one name."""
         if self._handle is not None:

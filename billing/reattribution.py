@@ -11,11 +11,11 @@ from typing import Any
 
 from django.db.models import Exists, OuterRef, QuerySet
 
-from . import audit, charging, closing
+from . import audit, charging, closing, jobs
 from .attribution import Attribution, Attributor, folded_code, people_of, projects_of, reference_of
 from .audit import Actor
 from .errors import BillingError
-from .models import BillingPeriod, Charge, Flag, Person, Policy, Project, ReviewDecision, Source
+from .models import BillingPeriod, Charge, Flag, Job, Person, Policy, Project, ReviewDecision, Source
 from .money import plain
 from .progress import Progress, unwatched
 from .readers.columns import TEXTS
@@ -115,6 +115,26 @@ class Reapplied:
     examples: tuple[Example, ...]
     digest: str
 
+    @classmethod
+    def from_data(cls, data: Mapping[str, Any]) -> "Reapplied":
+        """Return what `as_data` (and the digest) was made of, as a job has kept it."""
+        moves = tuple(
+            Move(
+                each["from"], each["to"], each["count"], {code: Decimal(text) for code, text in each["billed"].items()}
+            )
+            for each in data["moves"]
+        )
+        examples = tuple(
+            Example(each["charge"], each["used"], each["before"], each["after"]) for each in data["examples"]
+        )
+        names = ("period", "source", "looked_at", "decided", "changed", "cleared", "held", "shared", "unshared")
+        return cls(
+            **{name: data[name] for name in (*names, "resolved", "raised", "digest")},
+            is_dry_run=data["dry_run"],
+            moves=moves,
+            examples=examples,
+        )
+
     @property
     def is_idle(self) -> bool:
         """Whether there is nothing to change."""
@@ -213,6 +233,56 @@ def reapply(
             told = {name: value for name, value in outcome.as_data().items() if name not in ("examples", "dry_run")}
             gesture.record("period.attribution_reapplied", period, after=told)
         return outcome
+
+
+def reapply_later(
+    *,
+    period: BillingPeriod,
+    source: Source | None = None,
+    dry_run: bool = False,
+    expected: str = "",
+    actor: Actor,
+    now: datetime.datetime,
+) -> Job:
+    """Have the worker do what `reapply` does; who asks twice gets the same job. Raises PeriodClosed."""
+    closing.require_open(period)
+    of = f"{period} {source.name if source else '*'}"
+    return jobs.enqueue(
+        kind=Job.Kind.ATTRIBUTE,
+        subject=f"{'preview of ' if dry_run else ''}{of}"[:64],
+        arguments={
+            "period": str(period),
+            "source": source.name if source else "",
+            "dry_run": dry_run,
+            "expected": expected,
+        },
+        actor=actor,
+        now=now,
+    )
+
+
+def run_job(
+    *, job: Job, arguments: dict[str, Any], actor: Actor, now: datetime.datetime, progress: Progress
+) -> dict[str, Any]:
+    """Re-apply as a background job. `arguments`: period, source (a name, or ""), dry_run, expected."""
+    done = reapply(
+        period=BillingPeriod.objects.named(arguments["period"]),
+        source=Source.objects.named(arguments["source"]) if arguments["source"] else None,
+        dry_run=arguments["dry_run"],
+        expected=arguments["expected"],
+        actor=actor,
+        now=now,
+        progress=progress,
+    )
+    return {"message": done.summary, "digest": done.digest, **done.as_data()}
+
+
+def shown_by(job: Job, period: BillingPeriod) -> Reapplied | None:
+    """Return what a job found re-applying to a month would do, None where it is no such job or not done."""
+    found = job.result or {}
+    if job.kind != Job.Kind.ATTRIBUTE or job.state != Job.State.DONE or not found.get("dry_run"):
+        return None
+    return Reapplied.from_data(found) if found["period"] == str(period) else None
 
 
 @dataclass

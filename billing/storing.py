@@ -5,14 +5,17 @@ import datetime
 import fcntl
 import hashlib
 import os
+import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
+from functools import partial
 from pathlib import Path, PurePath
 from typing import BinaryIO
 
 from django.conf import settings
 from django.core.files import File
 from django.core.files.storage import default_storage
+from django.db import transaction
 
 from .models import StoredFile
 from .progress import Progress, unwatched
@@ -20,6 +23,7 @@ from .progress import Progress, unwatched
 CHUNK = 1024 * 1024
 MAX_NAME = 254
 ABANDONED_AFTER = 3600
+UNUSED_AFTER = datetime.timedelta(days=7)
 
 
 def store(*, path: Path, now: datetime.datetime, progress: Progress = unwatched) -> StoredFile:
@@ -55,6 +59,8 @@ def store_chunks(content: Iterable[bytes], *, now: datetime.datetime, progress: 
         name = f"received/{sha256[:2]}/{sha256}"
         known = StoredFile.objects.filter(sha256=sha256).first()
         if known and default_storage.exists(known.path):
+            # It is received anew where nothing came of it before, and not to be cleared away meanwhile.
+            StoredFile.objects.filter(pk=known.pk, imported_files__isnull=True).update(received_at=now)
             return known
         if not default_storage.exists(name):
             with Path(temporary).open("rb") as complete:
@@ -85,6 +91,31 @@ def clear_incoming(now: datetime.datetime) -> None:
             if now.timestamp() - left.stat().st_mtime > ABANDONED_AFTER:
                 fcntl.flock(copy, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 left.unlink()
+
+
+def clear_unused(*, files: Collection[int], paths: Collection[str], now: datetime.datetime) -> int:
+    """Remove uploads that nothing came of in a week, and return how many.
+
+    Those are stored files that are in no import and copies for dry runs, except `files` (ids) and `paths`
+    that a job still waits for.
+    """
+    removed = 0
+    before = now - UNUSED_AFTER
+    for stored in StoredFile.objects.filter(imported_files__isnull=True, received_at__lt=before).exclude(pk__in=files):
+        with transaction.atomic():
+            locked = StoredFile.objects.select_for_update().filter(pk=stored.pk, received_at__lt=before).first()
+            if locked is None or locked.imported_files.exists():
+                continue
+            locked.delete()
+            transaction.on_commit(partial(default_storage.delete, stored.path))
+            removed += 1
+    waiting = {Path(path).parent.name for path in paths}
+    uploads = Path(settings.VAR_DIR) / "incoming"
+    for folder in uploads.iterdir() if uploads.is_dir() else ():
+        if folder.is_dir() and folder.name not in waiting and folder.stat().st_mtime < before.timestamp():
+            shutil.rmtree(folder, ignore_errors=True)
+            removed += 1
+    return removed
 
 
 def local_path(stored: StoredFile) -> Path:

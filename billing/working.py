@@ -1,4 +1,4 @@
-"""Which imports a living process works on: a locked file for each, unlocked by the system when the process ends."""
+"""Which imports and jobs a living process works on: a locked file each, unlocked by the system when it ends."""
 
 from pathlib import Path
 
@@ -7,8 +7,11 @@ from django.conf import settings
 from .locks import FileLock
 
 
-def begin(number: int) -> FileLock:
-    """Mark an import as worked on, before anybody else can see it; `end` takes the mark away."""
+def begin(number: int | str) -> FileLock:
+    """Mark an import as worked on, before anybody else can see it; `end` takes the mark away.
+
+    A job is marked under a name of its own, such as `job-7`.
+    """
     path = _mark_of(number)
     path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
     lock = FileLock(path)
@@ -22,7 +25,7 @@ def end(lock: FileLock) -> None:
     lock.release()
 
 
-def was_abandoned(number: int) -> bool | None:
+def was_abandoned(number: int | str) -> bool | None:
     """Tell whether the process that worked on an import is gone; None where that cannot be known.
 
     It cannot where the mark is missing: the import is of another machine, or ends at this moment.
@@ -34,10 +37,10 @@ def was_abandoned(number: int) -> bool | None:
         return lock.acquire()
 
 
-def forget(number: int) -> None:
+def forget(number: int | str) -> None:
     """Remove the mark that a dead process left."""
     _mark_of(number).unlink(missing_ok=True)
 
 
-def _mark_of(number: int) -> Path:
+def _mark_of(number: int | str) -> Path:
     return Path(settings.VAR_DIR) / "working" / f".{number}"

@@ -15,9 +15,9 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.safestring import SafeString
 
-from .. import reattribution
+from .. import jobs, reattribution
 from ..errors import BillingError
-from ..models import AttributionRule, BillingPeriod, Charge, CloudAccount, Source
+from ..models import AttributionRule, BillingPeriod, Charge, CloudAccount, Job, Source
 from ..models.attribution import PATTERNS
 from .base import BillingAdmin, actor_of, badge, change_url
 
@@ -173,11 +173,18 @@ class ReapplyForm(forms.Form):
     source = forms.ModelChoiceField(
         Source.objects.none(), required=False, empty_label="Every source", widget=forms.HiddenInput
     )
-    expected = forms.CharField(widget=forms.HiddenInput)
+    expected = forms.CharField(widget=forms.HiddenInput, required=False)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["source"].queryset = Source.objects.order_by("name")  # type: ignore[attr-defined]
+
+
+def is_large(period: BillingPeriod, source: Source | None) -> bool:
+    """Whether looking at the charges of a month takes longer than a page may."""
+    charges = Charge.objects.in_month(period).order_by()
+    of_source = charges.filter(source=source) if source else charges
+    return of_source[: jobs.LARGE + 1].count() > jobs.LARGE
 
 
 def reapply_view(screen: BillingAdmin, request: HttpRequest, period: BillingPeriod) -> HttpResponse:
@@ -193,17 +200,25 @@ def reapply_view(screen: BillingAdmin, request: HttpRequest, period: BillingPeri
     name = request.GET.get("source", "")
     try:
         if form and form.is_valid():
-            chosen = form.cleaned_data["source"]
+            chosen, expected = form.cleaned_data["source"], form.cleaned_data["expected"]
             name = chosen.name if chosen else ""
+            if is_large(period, chosen) or not expected:
+                job = reattribution.reapply_later(source=chosen, dry_run=not expected, expected=expected, **acting)
+                return HttpResponseRedirect(change_url(job))
             try:
-                done = reattribution.reapply(source=chosen, expected=form.cleaned_data["expected"], **acting)
+                done = reattribution.reapply(source=chosen, expected=expected, **acting)
             except reattribution.PreviewOutdated as error:
                 messages.warning(request, str(error))
             else:
                 messages.success(request, done.summary)
                 return HttpResponseRedirect(back)
         source = next((each for each in sources if each.name == name), None)
-        shown = reattribution.reapply(source=source, dry_run=True, **acting)
+        job = Job.objects.filter(pk=request.GET["job"]).first() if request.GET.get("job", "").isdecimal() else None
+        shown = reattribution.shown_by(job, period) if job else None
+        if shown:
+            source = next((each for each in sources if each.name == shown.source), None)
+        elif not is_large(period, source):
+            shown = reattribution.reapply(source=source, dry_run=True, **acting)
     except BillingError as error:
         messages.error(request, str(error))
         return HttpResponseRedirect(back)
@@ -216,7 +231,8 @@ def reapply_view(screen: BillingAdmin, request: HttpRequest, period: BillingPeri
         "shown": shown,
         "source": source,
         "sources": sources if len(sources) > 1 else (),
-        "form": ReapplyForm(initial={"source": source, "expected": shown.digest}),
+        # Without a preview the worker is asked for one.
+        "form": ReapplyForm(initial={"source": source, "expected": shown.digest if shown else ""}),
         "media": screen.media,
     }
     return TemplateResponse(request, "admin/billing/billingperiod/reapply.html", context)

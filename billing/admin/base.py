@@ -25,7 +25,7 @@ from django.utils.text import capfirst
 
 from .. import audit
 from ..errors import BillingError
-from ..models import BillingPeriod, User
+from ..models import BillingPeriod, Job, User
 from ..money import plain, to_cents
 from ..snapshots import differences, snapshot
 
@@ -187,7 +187,8 @@ class Verb:
     name: str
     label: str
     permission: str
-    run: Callable[[HttpRequest, Any, dict[str, Any]], str]
+    # Returns what to tell the person, or the job that does it in the background.
+    run: Callable[[HttpRequest, Any, dict[str, Any]], str | Job]
     question: str | Callable[[Any], str] = ""
     button: str = ""
     form: type[forms.Form] | Callable[..., forms.Form] = forms.Form
@@ -271,6 +272,9 @@ class VerbsMixin(admin.ModelAdmin):
             except ValidationError as error:
                 messages.error(request, " ".join(error.messages))
             else:
+                if isinstance(said, Job):
+                    messages.info(request, "This takes a while. This page shows how far it has come.")
+                    return HttpResponseRedirect(change_url(said))
                 messages.success(request, said)
                 return HttpResponseRedirect(back)
         context = {

@@ -12,7 +12,7 @@ from django.conf import settings
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.core.files.uploadedfile import UploadedFile
-from django.db.models import QuerySet
+from django.db.models import QuerySet, Sum
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
@@ -161,12 +161,22 @@ class DismissForm(forms.Form):
     reason = forms.CharField(widget=forms.Textarea(attrs={"rows": 3}), help_text="Kept with the import.")
 
 
-def book(request: HttpRequest, imported: Import, data: dict[str, Any]) -> str:
-    done = ingestion.book(imported=imported, into=data["into"], actor=actor_of(request), now=timezone.now())
-    return done.as_text().split("\n")[0] + (f" {done.held:,} new rows are held for review." if done.held else "")
+def book(request: HttpRequest, imported: Import, data: dict[str, Any]) -> str | Job:
+    acting: dict[str, Any] = {"imported": imported, "actor": actor_of(request), "now": timezone.now()}
+    if is_large(imported):
+        return ingestion.decide_later(into=data["into"], **acting)
+    return ingestion.book(into=data["into"], **acting).summary
 
 
-def apply_deferred(request: HttpRequest, imported: Import, data: dict[str, Any]) -> str:
+def is_large(imported: Import) -> bool:
+    """Whether reading a delivery once more takes longer than a page may."""
+    rows = imported.imported_files.aggregate(rows=Sum("rows"))["rows"] or 0
+    return max(rows, imported.rows) > jobs.LARGE
+
+
+def apply_deferred(request: HttpRequest, imported: Import, data: dict[str, Any]) -> str | Job:
+    if is_large(imported):
+        return ingestion.decide_later(imported=imported, actor=actor_of(request), now=timezone.now())
     done = ingestion.apply_deferred(imported=imported, actor=actor_of(request), now=timezone.now())
     return done.as_text().split("\n")[0]
 

@@ -4,15 +4,18 @@ from typing import Any
 
 from django.contrib import admin
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
-from django.urls import path
+from django.urls import path, reverse
+from django.utils import timezone
 
-from ..models import Job
-from .base import FrozenAdmin, badge_column
+from .. import jobs
+from ..models import BillingPeriod, Job
+from .attribution import REAPPLY
+from .base import FrozenAdmin, badge_column, change_url
 
 TONES = {Job.State.QUEUED: "info", Job.State.RUNNING: "busy", Job.State.DONE: "good", Job.State.FAILED: "bad"}
 
 # What a job's page says of its result, in the words people know; the rest is shown as it is.
-HIDDEN = ("paths", "message", "difference", "deferred")
+HIDDEN = ("paths", "message", "difference", "deferred", "digest", "expected", "moves", "examples")
 
 
 def facts_of(values: dict[str, Any] | None) -> list[tuple[str, Any]]:
@@ -32,6 +35,17 @@ def facts_of(values: dict[str, Any] | None) -> list[tuple[str, Any]]:
         if value:
             shown.append((name.replace("_", " ").capitalize(), value))
     return shown
+
+
+def next_step(request: HttpRequest, job: Job, result: dict[str, Any]) -> dict[str, str] | None:
+    """Return where to go on from the result of a job that re-applied rules."""
+    if job.kind != Job.Kind.ATTRIBUTE or job.state != Job.State.DONE:
+        return None
+    period = BillingPeriod.objects.named(result["period"])
+    if result["dry_run"] and request.user.has_perm(REAPPLY):
+        url = reverse("admin:billing_billingperiod_reapply", args=[period.pk])
+        return {"url": f"{url}?job={job.pk}", "text": f"See what would change in {period}, and re-apply"}
+    return {"url": change_url(period), "text": f"Go to {period}"}
 
 
 @admin.register(Job)
@@ -60,12 +74,18 @@ class JobAdmin(FrozenAdmin):
     def progress(self, job: Job) -> str:
         return f"{job.percent} %" if job.state == Job.State.RUNNING and job.total else "–"
 
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        # Whoever looks is told the truth about jobs whose worker is gone.
+        jobs.close_abandoned(now=timezone.now())
+        return super().changelist_view(request, extra_context)
+
     def get_urls(self) -> list[Any]:
         own = path("<int:job_id>/state/", self.admin_site.admin_view(self.state_view), name="billing_job_state")
         return [own, *super().get_urls()]
 
     def state_view(self, request: HttpRequest, job_id: int) -> HttpResponse:
         """Tell how far a job has come, for the page that shows it."""
+        jobs.close_abandoned(now=timezone.now())
         job = Job.objects.filter(pk=job_id).first()
         if job is None or not self.has_view_permission(request, job):
             raise Http404("There is no such job.")
@@ -83,6 +103,7 @@ class JobAdmin(FrozenAdmin):
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
+        jobs.close_abandoned(now=timezone.now())
         job = self.get_object(request, object_id)
         context: dict[str, Any] = {}
         if job:
@@ -92,6 +113,7 @@ class JobAdmin(FrozenAdmin):
                 "asked": facts_of(job.arguments),
                 "errors_found": [error for error in result.get("errors", []) if isinstance(error, dict)],
                 "import_id": result.get("import"),
+                "next_step": next_step(request, job, result),
                 "difference": result.get("difference") or {},
                 "deferred": result.get("deferred") or {},
                 "tone": TONES.get(Job.State(job.state), ""),

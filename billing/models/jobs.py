@@ -13,6 +13,7 @@ class Job(models.Model):
         GENERATE = "generate", "Generate statements"
         SEND = "send", "Send statements"
         BOOK = "book", "Book late changes"
+        APPLY = "apply", "Apply delivery"
         ATTRIBUTE = "attribute", "Re-apply rules"
 
     class State(models.TextChoices):
@@ -23,6 +24,9 @@ class Job(models.Model):
 
     kind = models.CharField(max_length=16, choices=Kind.choices)
     state = models.CharField(max_length=16, choices=State.choices, default=State.QUEUED)
+    subject = models.CharField(
+        max_length=64, blank=True, help_text="What it is about, of which only one job at a time may be unfinished."
+    )
     arguments = models.JSONField(default=dict, help_text="Ids and options, never data.")
     done = models.BigIntegerField(default=0)
     total = models.BigIntegerField(default=0)
@@ -40,6 +44,12 @@ class Job(models.Model):
         default_permissions = ("view",)
         verbose_name = "background job"
         constraints = [
+            models.UniqueConstraint(
+                fields=["kind", "subject"],
+                condition=Q(state__in=("queued", "running")) & ~Q(subject=""),
+                name="one_unfinished_job_per_subject",
+                violation_error_message="This is at work already.",
+            ),
             models.CheckConstraint(
                 condition=~Q(state__in=("done", "failed")) | Q(finished_at__isnull=False),
                 name="finished_job_has_stamp",

@@ -43,6 +43,7 @@ def test_the_command_says_in_json_what_came_of_a_delivery(tmp_path):
         "totals": {
             "USD": {"BilledCost": "3.50", "EffectiveCost": "3.50", "ListCost": "3.50", "ContractedCost": "3.50"}
         },
+        "rules": {},
         "stored": {
             "USD": {"BilledCost": "3.50", "EffectiveCost": "3.50", "ListCost": "3.50", "ContractedCost": "3.50"}
         },

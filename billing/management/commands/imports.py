@@ -100,18 +100,7 @@ class Command(BillingCommand):
             now=self.now,
             progress=self.progress,
         )
-        self.report(
-            {
-                "import": number,
-                "booked_in": result.into,
-                "periods": list(result.periods),
-                "charged": result.charged,
-                "taken_back": result.taken_back,
-                "held": result.held,
-                "difference": result.difference,
-            },
-            result.as_text(),
-        )
+        self.report(result.as_data(), result.as_text())
 
     def run_apply(self, *, number: int, **_: Any) -> None:
         result = apply_deferred(
