@@ -1,0 +1,284 @@
+"""Two at once, in processes of their own: one wins, the other hears why not, and nothing is half done."""
+
+import json
+import os
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from django.db import connection
+
+from .stage import row, write
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+RACER = Path(__file__).with_name("racer.py")
+# Each race is run this many times, with one or the other a little ahead.
+ROUNDS = 2
+
+
+class Racer:
+    """A process on the scratch database."""
+
+    def __init__(self, environment):
+        self.process = subprocess.Popen(
+            [sys.executable, str(RACER)],
+            cwd=ROOT,
+            env=environment,
+            text=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+
+    def ready(self):
+        assert self.hear() == {"ready": True}
+        return self
+
+    def say(self, **asked):
+        self.process.stdin.write(json.dumps(asked) + "\n")
+        self.process.stdin.flush()
+
+    def hear(self):
+        line = self.process.stdout.readline()
+        assert line, "the process is gone"
+        answer = json.loads(line)
+        assert "crashed" not in answer, answer["crashed"]
+        return answer
+
+    def command(self, *arguments):
+        """Run a command that must do its work."""
+        self.say(command=[str(argument) for argument in arguments])
+        answer = self.hear()
+        assert "answer" in answer, answer
+        return answer["answer"]
+
+    def value(self, expression):
+        self.say(evaluate=expression)
+        return self.hear()["value"]
+
+
+class Field:
+    """Two racers and one who prepares and looks."""
+
+    def __init__(self, environment, folder):
+        self.first, self.second, self.stage = (Racer(environment) for _ in range(3))
+        for racer in self.racers:
+            racer.ready()
+        self.folder = folder
+        self.random = random.Random(7)
+        self.months = iter(f"20{year}-{month:02}" for year in range(20, 60) for month in range(1, 13))
+
+    @property
+    def racers(self):
+        return self.first, self.second, self.stage
+
+    def race(self, one, other):
+        """Let both run at the same moment, give or take 30 ms; return what each heard."""
+        start = time.time() + 0.1
+        self.first.say(at=start, command=[str(argument) for argument in one])
+        self.second.say(at=start + self.random.uniform(-0.03, 0.03), command=[str(argument) for argument in other])
+        return self.first.hear(), self.second.hear()
+
+    def delivery(self, month, *rows):
+        number = self.random.randrange(10**6)
+        columns = {
+            "BillingPeriodStart": f"{month}-01T00:00:00Z",
+            "BillingPeriodEnd": f"{month}-28T00:00:00Z",
+            "ChargePeriodStart": f"{month}-10T00:00:00Z",
+            "ChargePeriodEnd": f"{month}-11T00:00:00Z",
+        }
+        return write(self.folder / f"aws_{month}_{number}.csv", [{**each, **columns} for each in rows])
+
+    def a_month(self, *rows):
+        """Import a month and return it."""
+        month = next(self.months)
+        self.stage.command("ingest", self.delivery(month, *(rows or (row("100.00"),))), "-s", "aws", "-p", month)
+        return month
+
+    def a_closed_month(self):
+        """Return a month that is closed, stated and journaled: all that is left is to finalize it."""
+        month = self.a_month()
+        for arguments in (
+            ("periods", "close", month),
+            ("generate", "-p", month),
+            ("export_journal", "-p", month, "-f", "gl", "--submit"),
+            ("journals", "post", month, "--document", f"GL-{month}"),
+        ):
+            self.stage.command(*arguments)
+        return month
+
+    def end(self):
+        for racer in self.racers:
+            racer.process.stdin.close()
+            racer.process.wait(timeout=30)
+            racer.process.stdout.close()
+
+
+def scratch_database(folder):
+    """Make an empty database of the vendor that is tested; return its URL and how to drop it."""
+    if connection.vendor != "postgresql":
+        return f"sqlite:///{folder / 'db.sqlite3'}", lambda: None
+    import psycopg
+
+    given = connection.settings_dict
+    name = f"races_{os.getpid()}"
+    server = {
+        "host": given["HOST"],
+        "port": given["PORT"] or 5432,
+        "user": given["USER"],
+        "password": given["PASSWORD"],
+    }
+
+    def run(statement):
+        with psycopg.connect(dbname="postgres", autocommit=True, **server) as admin:
+            admin.execute(statement)
+
+    run(f"CREATE DATABASE {name}")
+    secret = f":{quote(server['password'])}" if server["password"] else ""
+    url = f"postgres://{quote(server['user'])}{secret}@{server['host']}:{server['port']}/{name}"
+    return url, lambda: run(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(scope="module")
+def field(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("races")
+    url, drop = scratch_database(folder)
+    environment = os.environ | {"DEBUG": "true", "DATABASE_URL": url, "VAR_DIR": str(folder), "EMAIL_URL": ""}
+    try:
+        for arguments in (
+            ("initialize",),
+            (
+                "sources",
+                "set",
+                "aws",
+                "--recovery-fund-org",
+                "RC",
+                "--recovery-account",
+                "4900",
+                "--debit-account",
+                "6500",
+            ),
+        ):
+            done = subprocess.run(
+                [sys.executable, "manage.py", *arguments],
+                cwd=ROOT,
+                env=environment,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            assert done.returncode == 0, done.stdout + done.stderr
+        racing = Field(environment, folder)
+        yield racing
+        racing.end()
+    finally:
+        drop()
+
+
+def outcomes(*heard):
+    return sorted("answer" if "answer" in each else "refused" for each in heard)
+
+
+@pytest.fixture(autouse=True)
+def _the_trail_holds(field):
+    """Whatever happened: the chain of audit events is whole."""
+    yield
+    assert field.stage.command("verify_audit")
+
+
+@pytest.mark.parametrize("_round", range(ROUNDS))
+def test_of_two_who_finalize_one_does(field, _round):
+    month = field.a_closed_month()
+    finalize = ("periods", "finalize", month)
+    heard = field.race(finalize, finalize)
+    assert outcomes(*heard) == ["answer", "refused"]
+    (refused,) = (each["refused"] for each in heard if "refused" in each)
+    assert f"{month} is finalized" in refused
+    assert field.stage.value(
+        f"AuditEvent.objects.filter(action='period.finalized', object_label='{month}').count()"
+    ) == 1  # fmt: skip
+
+
+@pytest.mark.parametrize("_round", range(ROUNDS))
+def test_a_delivery_is_applied_before_the_close_or_waits_after_it(field, _round):
+    month = field.a_month()
+    again = field.delivery(month, row("100.00"), row("7.00", ResourceId="i-2"))
+    closed, imported = field.race(("periods", "close", month), ("ingest", again, "-s", "aws", "-p", month))
+    charges = field.stage.value(f"Charge.objects.live().filter(charged_in__month='{month}-01').count()")
+    assert "answer" in closed
+    if "refused" in imported:
+        # It was read before the close and was to be applied after it.
+        assert "closed" in imported["refused"]
+        assert charges == 1
+    else:
+        assert (imported["answer"]["state"], charges) in (("applied", 2), ("deferred", 1))
+
+
+@pytest.mark.parametrize("_round", range(ROUNDS))
+def test_a_finalized_month_is_never_changed_by_a_delivery(field, _round):
+    month = field.a_closed_month()
+    again = field.delivery(month, row("130.00"))
+    finalized, imported = field.race(("periods", "finalize", month), ("ingest", again, "-s", "aws", "-p", month))
+    assert "answer" in finalized
+    assert imported["answer"]["state"] == "deferred"
+    assert (
+        field.stage.value(f"plain(Charge.objects.live().get(charged_in__month='{month}-01').billed_cost)") == "100.00"
+    )
+
+
+@pytest.mark.parametrize("_round", range(ROUNDS))
+def test_two_who_generate_issue_each_statement_once(field, _round):
+    month = field.a_month()
+    heard = field.race(("generate", "-p", month), ("generate", "-p", month))
+    assert "answer" in heard[0] or "answer" in heard[1]
+    assert field.stage.value(f"Statement.objects.filter(period__month='{month}-01').count()") == 1
+    assert field.stage.value(f"PayerLine.objects.filter(period__month='{month}-01').count()") == 1
+
+
+@pytest.mark.parametrize("_round", range(ROUNDS))
+def test_an_approval_and_a_new_delivery_of_the_charge_lose_neither(field, _round):
+    untagged = {"Tags": '{"pi_email": "ada@u.edu", "fund_org": "BIO-001"}'}
+    month = field.a_month(row("100.00", **untagged))
+    charge = field.stage.value(f"Charge.objects.held().get(charged_in__month='{month}-01').pk")
+    again = field.delivery(month, row("120.00", **untagged))
+    approved, imported = field.race(("review", "approve", "--id", charge), ("ingest", again, "-s", "aws", "-p", month))
+    assert "answer" in imported
+    old, new = field.stage.value(
+        f"list(Charge.objects.filter(charged_in__month='{month}-01').order_by('pk')"
+        ".values_list('state', 'withdrawn_in', 'replaces'))"
+    )
+    assert old[1] is not None
+    assert (new[1], new[2]) == (None, charge)
+    # An approval that came first is kept as such, and the new amount is asked about; one that came late is refused.
+    was_approved = "answer" in approved and approved["answer"].get("count", 0) == 1
+    assert (old[0], new[0]) == (("approved", "held") if was_approved else ("held", "held"))
+    flags = field.stage.value(f"list(Flag.objects.filter(charge__replaces={charge}).values_list('code', flat=True))")
+    assert ("amount_changed" in flags) == was_approved
+
+
+@pytest.mark.parametrize("_round", range(ROUNDS))
+def test_a_journal_is_submitted_once(field, _round):
+    month = field.a_month()
+    field.stage.command("generate", "-p", month)
+    submit = ("export_journal", "-p", month, "-f", "gl", "--submit")
+    heard = field.race(submit, submit)
+    assert outcomes(*heard) == ["answer", "refused"]
+    assert field.stage.value(f"Journal.objects.filter(period__month='{month}-01').count()") == 1
+
+
+@pytest.mark.parametrize("_round", range(ROUNDS))
+def test_a_late_delivery_is_booked_once(field, _round):
+    month = field.a_month()
+    field.stage.command("periods", "close", month)
+    late = field.stage.command("ingest", field.delivery(month, row("90.00")), "-s", "aws", "-p", month)
+    into = next(field.months)
+    field.stage.command("periods", "open", into)
+    book = ("imports", "book", late["deferred"]["import"], "--to", into)
+    heard = field.race(book, book)
+    assert outcomes(*heard) == ["answer", "refused"]
+    assert field.stage.value(
+        f"plain(sum(Charge.objects.live().filter(charged_in__month='{into}-01').values_list('billed_cost', flat=True)))"
+    ) == "-10.00"  # fmt: skip
