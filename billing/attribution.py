@@ -26,7 +26,7 @@ from .models import (
     Source,
 )
 from .models.people import normalized_email
-from .readers.values import Memo, Tags
+from .readers.values import Memo, Tags, tags_of
 from .rules import Attributed, Reason, Reference, check_attribution
 
 # Longest values that their columns hold; what is longer is no such thing but a mistake.
@@ -383,6 +383,21 @@ def reference_of(policy: Policy) -> Reference:
         for fund_org, first, last in FundingSource.objects.values_list("fund_org", "valid_from", "valid_until")
     }
     return Reference(fund_org_patterns=tuple(policy.fund_org_patterns), funds=funds or None)
+
+
+def tags_used(text: str, policy: Policy) -> dict[str, tuple[str, str]]:
+    """Return which tag of a row speaks for each field (pi_email, fund_org, …): its key and value as delivered.
+
+    By the keys of the policy given: an import before it may have gone by others.
+    """
+    pairs = {folded_code(key): (key, value.strip()) for key, value in tags_of(text).pairs.items()}
+    prefixes = ("", *(prefix.strip().casefold() for prefix in policy.tag_prefixes))
+    found: dict[str, tuple[str, str]] = {}
+    for name, keys in policy.tag_keys.items():
+        asked = (prefix + folded_code(key) for key in keys for prefix in prefixes)
+        if said := next((pairs[key] for key in asked if pairs.get(key, ("", ""))[1]), None):
+            found[name] = said
+    return found
 
 
 def person_for(email: str) -> Person:

@@ -39,8 +39,10 @@ KEY_LENGTH = 1000
 HUNDRED = Decimal(100)
 BATCH = 500
 
-# How many columns `_Month._rows` groups by, before those a caller adds.
-GROUPED_BY = 12
+# The columns that `_Month._rows` groups by, with the split that pays between them, before those a caller adds.
+GROUPED_BEFORE_SPLIT = ("service_name", "pi_id", "project_id", "source_id", "fund_org")
+GROUPED_AFTER_SPLIT = ("natural_account", "currency", "state", "period_id", "is_late", "shared_as")
+GROUPED_BY = len(GROUPED_BEFORE_SPLIT) + 1 + len(GROUPED_AFTER_SPLIT)
 
 # A month whose rows lie among this many times as many others is read through an index.
 SPARSE = 5
@@ -102,6 +104,46 @@ class ResourceShare:
     count: int
     list_cost: Decimal
     contracted_cost: Decimal
+    charged: Decimal
+
+
+@dataclass(frozen=True)
+class PayerShare:
+    """What one payer has of a group: by a split's percent, or of a shared cost by what its source charged them.
+
+    With `is_subsidy` it is what a fund pays in the users' place, and no part of the group's cents.
+    """
+
+    key: str
+    fund_org: str
+    charged: Decimal
+    percent: Decimal | None
+    measure: Decimal | None
+    is_subsidy: bool
+
+
+@dataclass(frozen=True)
+class Making:
+    """A group of charges and the cents that one payer line has of it; amounts are exact.
+
+    `charges` has each charge's own part of `charged_sum` as `counted`. The sums are in `currency` as
+    delivered, one unit of which is worth `rate`; converted and rounded once they are `cents`, off the exact
+    sum by `rounding`. `shares` are those among whom the cents were shared, `charged` is what of it is the line's.
+    """
+
+    charges: ChargeQuerySet
+    count: int
+    currency: str
+    list_sum: Decimal
+    contracted_sum: Decimal
+    charged_sum: Decimal
+    rate: Decimal
+    converted: Decimal
+    cents: Decimal
+    rounding: Decimal
+    split: int | None
+    is_shared: bool
+    shares: tuple[PayerShare, ...]
     charged: Decimal
 
 
@@ -189,6 +231,51 @@ def resources_of(period: BillingPeriod, lines: Collection[PayerLine]) -> dict[st
             told = (" ".join(entered.entry.reason.split()), str(entered.entry))
             exact[line.key].setdefault(told, _Sums()).add(_Sums(line.list_cost, line.contracted_cost, line.charged))
     return {key: _shares(wanted[key], resources) for key, resources in exact.items()}
+
+
+def makings_of(line: PayerLine) -> list[Making]:
+    """Return the groups of charges that a payer line is made of, and how each became its cents.
+
+    One group, as a rule; two where a fund/org pays by its tag and by a share of a split as well. What
+    comes out is what the charges, rates and splits make of the line now: `charged` of the makings adds
+    up to the line's as long as nothing changed since it was made.
+
+    Raises the errors of `make_payer_lines`.
+    """
+    month = _Month(line.period)
+    groups: dict[_Group, _Sums] = {}
+    for group, sums, _ in month._rows(asked=_may_be_of(line)):
+        groups.setdefault(group, _Sums()).add(sums)
+    made = [month.making(group, sums, line.key) for group, sums in groups.items()]
+    month._refuse_what_is_missing(())
+    return [making for making in made if any(share.key == line.key for share in making.shares)]
+
+
+def entries_of(line: PayerLine) -> list[EntryLine]:
+    """Return the lines of entries that a payer line is made of."""
+    lines = EntryLine.objects.charged_in(line.period).filter(
+        kind=line.kind, source=line.source_id, fund_org=line.fund_org, service_name=line.service_name
+    )
+    of_entries = lines.select_related("entry__charged_in", "entry__for_period", "pi", "project", "source")
+    return [entered for entered in of_entries.order_by("entry", "number") if key_of_entry(entered) == line.key]
+
+
+def keys_of(charge: Charge) -> list[str]:
+    """Return the keys of the payer lines that a charge goes to: none while it is held, rejected or withdrawn."""
+    month = _Month(charge.charged_in)
+    keys: list[str] = []
+    for group, _, _ in list(month._rows(asked=Q(pk=charge.pk))):
+        if group.kind != PayerLine.Kind.SHARED:
+            keys += [payer.key for payer in month._payers(group)]
+            continue
+        # Who bears a shared cost shows only at the whole of it.
+        whole = _Sums()
+        of_group = Q(source=group.source_id, period=group.for_period_id, shared_as=group.service_name)
+        for other, sums, _ in month._rows(asked=of_group):
+            if other == group:
+                whole.add(sums)
+        keys += [line.key for line in month.shared_lines(group, whole)]
+    return keys
 
 
 def missing_rates(period: BillingPeriod) -> str:
@@ -376,6 +463,8 @@ class _Month:
         self.paying_split = F("payer_split") if is_stamped or not period.takes_changes else _paying_split()
         self.payers_of_group: dict[_Group, list[_Payer]] = {}
         self._bearers_in: dict[int, dict[int, dict[_Bearer, Decimal]]] = {}
+        # What the database groups by (see `_rows`), and the group it belongs to.
+        self.resolved: dict[tuple[Any, ...], _Group] = {}
         # What is missing: a thing to name -> how many charges wait for it.
         self.without_effective: Counter[str] = Counter()
         self.without_pi: Counter[str] = Counter()
@@ -524,6 +613,56 @@ class _Month:
                 "review. Where that month is an earlier one without statements, issue them first."
             )
 
+    def shared_lines(self, group: _Group, sums: _Sums) -> list[PayerLine]:
+        """Return the shares of a shared cost, measured by the payer lines as they stand."""
+        return self.shares_of(group, sums, self.bearers_in(group.for_period_id).get(group.source_id, {}))
+
+    def making(self, group: _Group, sums: _Sums, key: str) -> Making:
+        """Say how a group became the cents of the payer line of this key."""
+        self._refuse_what_is_missing([group])
+        rate = self._rate(group)
+        shares = []
+        if group.kind == PayerLine.Kind.SHARED:
+            measures = self.bearers_in(group.for_period_id).get(group.source_id, {})
+            for line in self.shared_lines(group, sums):
+                measure = measures.get(_Bearer(line.pi_id, line.project_id, line.fund_org), ZERO)
+                is_funded = line.kind == PayerLine.Kind.SUBSIDY
+                shares.append(PayerShare(line.key, line.fund_org, line.charged, None, measure, is_funded))
+        else:
+            percents = {payer.key: payer.percent for payer in self._payers(group)}
+            for line in self.lines_of(group, sums):
+                is_funded = line.kind == PayerLine.Kind.SUBSIDY
+                percent = None if is_funded else percents[line.key]
+                shares.append(PayerShare(line.key, line.fund_org, line.charged, percent, None, is_funded))
+        converted = EXACT.multiply(sums.charged, rate)
+        cents = sum((share.charged for share in shares if not share.is_subsidy), ZERO)
+        return Making(
+            charges=self.charges_of(group),
+            count=sums.count,
+            currency=group.currency,
+            list_sum=sums.list_cost,
+            contracted_sum=sums.contracted_cost,
+            charged_sum=sums.charged,
+            rate=rate,
+            converted=converted,
+            cents=cents,
+            rounding=EXACT.subtract(converted, cents),
+            split=group.split_id,
+            is_shared=group.kind == PayerLine.Kind.SHARED,
+            shares=tuple(shares),
+            charged=sum((share.charged for share in shares if share.key == key), ZERO),
+        )
+
+    def charges_of(self, group: _Group) -> ChargeQuerySet:
+        """Return the charges of a group that `_rows` yielded, each with what counts of it as `counted`."""
+        names = (*GROUPED_BEFORE_SPLIT, "paying_split", *GROUPED_AFTER_SPLIT)
+        same = Q(pk__in=())
+        for delivered, of in self.resolved.items():
+            if of == group:
+                same |= Q(**dict(zip(names, delivered, strict=True)))
+        charges = Charge.objects.in_month(self.period).alias(paying_split=self.paying_split).filter(same)
+        return charges.annotate(counted=self._measure())
+
     def exact_parts(self, group: _Group, sums: _Sums) -> Iterator[tuple[str, _Sums]]:
         """Yield what each payer of a group bears of `sums`, exact and converted, by payer key."""
         exact = sums.times(self._rate(group))
@@ -566,18 +705,9 @@ class _Month:
             .alias(exact_contracted=contracted)
             .alias(exact_list=list_cost)
             .values_list(
-                "service_name",
-                "pi_id",
-                "project_id",
-                "source_id",
-                "fund_org",
+                *GROUPED_BEFORE_SPLIT,
                 self.paying_split,
-                "natural_account",
-                "currency",
-                "state",
-                "period_id",
-                "is_late",
-                "shared_as",
+                *GROUPED_AFTER_SPLIT,
                 *more,
             )
             .annotate(
@@ -588,7 +718,7 @@ class _Month:
                 sum_charged=Sum("exact_charged"),
             )
         )
-        resolved: dict[tuple[Any, ...], _Group] = {}
+        resolved = self.resolved
         own = slice(GROUPED_BY, GROUPED_BY + len(more))
         # Groups are few and come at once. Resources may be a million and are streamed.
         for row in rows.iterator(chunk_size=BATCH * 10) if more else rows:
@@ -755,6 +885,18 @@ class _Month:
             rounding=rounding,
             charge_count=count,
         )
+
+
+def _may_be_of(line: PayerLine) -> Q:
+    """Match the charges that can be of a payer line, by what they never take from a default.
+
+    Their PI may be a default: nobody's go to the source's. Shared costs are under the name they are shared as.
+    """
+    own = Q(service_name=line.service_name)
+    if line.pi_id is not None:
+        own &= Q(pi=line.pi_id) | Q(pi__isnull=True)
+    shared = Q(shared_as=line.service_name) if line.service_name else Q(pk__in=())
+    return Q(source=line.source_id, period=line.for_period_id) & (own | shared)
 
 
 def in_storage_order(period: BillingPeriod) -> ChargeQuerySet:

@@ -78,7 +78,9 @@ class OpenChargebackAdminSite(AdminSite):
                 if item.model in models
             ]
             if number == 0 and apps:
-                shown.insert(0, self._dashboard_entry())
+                shown.insert(0, self._page("Dashboard", "admin:index"))
+            if name == "Records" and request.user.has_perm("billing.view_charge"):
+                shown.insert(0, self._page("Why this number", "admin:billing_charge_why"))
             if shown:
                 groups.append(self._group(name, shown))
         named = {item.model for items in NAVIGATION.values() for item in items}
@@ -90,11 +92,12 @@ class OpenChargebackAdminSite(AdminSite):
         label = name.lower().replace(" ", "-")
         return {"name": name, "app_label": label, "app_url": "", "has_module_perms": True, "models": models}
 
-    def _dashboard_entry(self) -> dict[str, Any]:
+    def _page(self, name: str, address: str) -> dict[str, Any]:
+        """Return the entry of a page that is no model's."""
         return {
-            "name": "Dashboard",
-            "object_name": "Dashboard",
-            "admin_url": reverse("admin:index"),
+            "name": name,
+            "object_name": name.replace(" ", ""),
+            "admin_url": reverse(address),
             "add_url": None,
             "view_only": True,
             "is_exact": True,

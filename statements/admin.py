@@ -27,6 +27,7 @@ from billing.admin.base import (
     period_filter,
 )
 from billing.admin.entries import ENTER, correct_url
+from billing.admin.tracing import why_url
 from billing.errors import BillingError
 from billing.models import BillingPeriod, Job
 
@@ -103,6 +104,7 @@ class LineInline(FrozenInline):
         "discount_amount",
         "subsidy_amount",
         "charged_amount",
+        "why",
     )
     readonly_fields = (*fields, "correct")
     verbose_name_plural = "lines"
@@ -122,6 +124,11 @@ class LineInline(FrozenInline):
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         may = request.user.has_perm(ENTER) and obj is not None and obj.state in Statement.LIVE
         return (*self.fields, "correct") if may else self.fields
+
+    @admin.display(description="traced")
+    def why(self, line: StatementLine) -> SafeString:
+        label = format_html('why<span class="visually-hidden"> line {}</span>', line.number)
+        return link(why_url(f"{line.statement}:{line.number}"), label)
 
 
 class PeriodForm(forms.Form):

@@ -5,10 +5,11 @@ class StatementsConfig(AppConfig):
     name = "statements"
 
     def ready(self) -> None:
-        from billing import closing, entries, jobs, proof
+        from billing import closing, entries, jobs, proof, tracing
         from billing.models import Job
 
         from . import issuing, proving, tasks
+        from .tracing import DOCUMENTS
 
         jobs.register(Job.Kind.GENERATE, tasks.generate)
         jobs.register(Job.Kind.SEND, tasks.send)
@@ -16,3 +17,4 @@ class StatementsConfig(AppConfig):
         entries.register_place_finder("1 statement", issuing.places_of)
         closing.register_finalize_check("statements are current", tasks.statements_are_current)
         proof.register_side(proof.STATED, proving.stated)
+        tracing.register_documents("statements", DOCUMENTS)

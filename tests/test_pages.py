@@ -162,6 +162,7 @@ def test_viewers_see_everything_but_users_and_change_nothing(client, house):
 
 PAGES = {
     "admin:index": "billing.view_billingperiod",
+    "admin:billing_charge_why": "billing.view_charge",
     "admin:billing_import_upload": "billing.import_charges",
     "admin:billing_entry_enter": "billing.enter_corrections",
     "admin:billing_entry_manual": "billing.enter_corrections",

@@ -25,7 +25,7 @@ from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from .. import review, review_sheets
+from .. import delivered, review, review_sheets
 from ..audit import Actor
 from ..errors import BillingError
 from ..models import AttributionRule, Charge, Flag, HeldCharge, ReviewDecision
@@ -42,6 +42,7 @@ from .base import (
     link,
     period_filter,
 )
+from .tracing import why_url, why_view
 
 State = Charge.State
 RULE_NUMBER = re.compile(r"rule (\d+) ")
@@ -575,6 +576,9 @@ class ChargeAdmin(LargeTableMixin, ReviewMixin):
     verbs = tuple(_verb(step) for step in STEPS.values())
     actions: Any = tuple(_action(STEPS[name]) for name in ("correct", "reject", "absorb", "undo"))
 
+    def get_urls(self) -> list[Any]:
+        return [path("why/", self.admin_site.admin_view(why_view), name="billing_charge_why"), *super().get_urls()]
+
     @admin.display(description="state")
     def state_badge(self, charge: Charge) -> SafeString:
         if charge.withdrawn_in_id:
@@ -607,6 +611,8 @@ class ChargeAdmin(LargeTableMixin, ReviewMixin):
                     for title, names in FACTS
                 ],
                 "imported": charge.imported_in,
+                "why_url": why_url(charge.pk),
+                "delivered": delivered.row_of(charge),
                 "replaced": _linked(charge.replaces),
                 "replaced_by": [_linked(each) for each in charge.replaced_by.order_by("pk")],
             }

@@ -4,7 +4,7 @@ from .batches import Batch, FileError, Problem, UnreadableFile
 from .csv_file import read_csv
 from .delivery import Part, check_rows, open_delivery
 from .kinds import Kind
-from .reading import read
+from .reading import read, row_at
 
 __all__ = [
     "Batch",
@@ -17,4 +17,5 @@ __all__ = [
     "open_delivery",
     "read",
     "read_csv",
+    "row_at",
 ]

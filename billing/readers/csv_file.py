@@ -49,6 +49,27 @@ def read_text(
             raise _undecodable(reopen) from error
 
 
+def row_of_text(binary: Watched, line: int) -> list[tuple[str, str]]:
+    """Return the row that begins on a line of an open text: all its headings, each with its value.
+
+    Raises UnreadableFile where no row begins there.
+    """
+    csv.field_size_limit(MAX_FIELD)
+    text = io.TextIOWrapper(cast(BinaryIO, binary), encoding="utf-8-sig", newline="")
+    headings, delimiter, skipped = _header(text)
+    if line < skipped + 2:
+        raise UnreadableFile("No row begins here: the header and what is above it.", line=line)
+    # Lines are passed over and not parsed: what one of them begins is known by its number.
+    for _ in range(line - skipped - 2):
+        binary.begin_batch()
+        if not text.readline():
+            raise UnreadableFile("The file has no such line.", line=line)
+    row = next(csv.reader(text, delimiter=delimiter), None)
+    if not row:
+        raise UnreadableFile("The file has no row on this line.", line=line)
+    return list(zip(headings, row, strict=False))
+
+
 def open_plain(path: Path) -> Watched:
     """Open a file for reading as text; raise UnreadableFile for what is plainly something else."""
     if path.is_dir():
@@ -71,18 +92,7 @@ def open_plain(path: Path) -> Watched:
 def _batches(
     binary: Watched, text: io.TextIOWrapper, *, has_period: bool, batch_rows: int, may_be_empty: bool
 ) -> Iterator[Batch]:
-    header_line = text.readline(MAX_HEADER_BYTES)
-    skipped = 0
-    # Excel writes the delimiter into a first line of its own.
-    while header_line and (not header_line.strip() or header_line[:4].lower() == "sep=" and len(header_line) < 8):
-        header_line = text.readline(MAX_HEADER_BYTES)
-        skipped += 1
-    if not header_line:
-        raise UnreadableFile("The file is empty.")
-    if "\0" in header_line or len(header_line) >= MAX_HEADER_BYTES:
-        raise UnreadableFile("This is not a CSV file. Export it as CSV (UTF-8).", line=1)
-    delimiter = max(DELIMITERS, key=lambda each: (_known(_split(header_line, each)), each == ","))
-    headings = _split(header_line, delimiter)
+    headings, delimiter, skipped = _header(text)
     positions = recognized(headings)
     require_focus(headings, positions, has_period=has_period)
 
@@ -134,6 +144,22 @@ def _batches(
         )
     if not found and not may_be_empty:
         raise UnreadableFile("The file has a header and no rows.", line=1)
+
+
+def _header(text: io.TextIOWrapper) -> tuple[list[str], str, int]:
+    """Read the header of a table; return its headings, the delimiter, and how many lines stand before it."""
+    header_line = text.readline(MAX_HEADER_BYTES)
+    skipped = 0
+    # Excel writes the delimiter into a first line of its own.
+    while header_line and (not header_line.strip() or header_line[:4].lower() == "sep=" and len(header_line) < 8):
+        header_line = text.readline(MAX_HEADER_BYTES)
+        skipped += 1
+    if not header_line:
+        raise UnreadableFile("The file is empty.")
+    if "\0" in header_line or len(header_line) >= MAX_HEADER_BYTES:
+        raise UnreadableFile("This is not a CSV file. Export it as CSV (UTF-8).", line=1)
+    delimiter = max(DELIMITERS, key=lambda each: (_known(_split(header_line, each)), each == ","))
+    return _split(header_line, delimiter), delimiter, skipped
 
 
 def _numbered(rows: list[list[str]], before: int) -> tuple[list[list[str]], list[int]]:

@@ -63,6 +63,46 @@ def read_parquet(
         raise damaged(error) from error
 
 
+def row_of_parquet(source: Path | BinaryIO, *, size: int, row: int) -> list[tuple[str, str]]:
+    """Return a row, counted from 1: all its columns, each with its value. Raises UnreadableFile where there is none."""
+    try:
+        contents = contents_of(source, size)
+        file = opened(source, None)
+        try:
+            before = 0
+            for number, group in enumerate(contents.groups):
+                if row > before + group.rows:
+                    before += group.rows
+                    continue
+                for decoded in _decoded(file, number, group, list(file.schema_arrow.names)):
+                    if row <= before + decoded.num_rows:
+                        return _row_of(decoded.slice(row - before - 1, 1))
+                    before += decoded.num_rows
+        finally:
+            file.close()
+    except UnreadableFile:
+        raise
+    except Exception as error:  # Arrow raises a dozen kinds for a damaged file.
+        raise damaged(error) from error
+    raise UnreadableFile(f"The file has {contents.rows:,} rows.", line=row)
+
+
+def _row_of(decoded: Any) -> list[tuple[str, str]]:
+    known = {position: name for name, position in recognized(decoded.schema.names).items()}
+    found = []
+    for position, heading in enumerate(decoded.schema.names):
+        array = decoded.column(position)
+        if position in known:
+            text = str(Column(known[position]).texts(array)[0])
+        else:
+            # What no charge keeps is shown as it is.
+            value = array.to_pylist()[0]
+            is_nested = pa.types.is_nested(array.type)
+            text = "" if value is None else json.dumps(value, default=str) if is_nested else str(value)
+        found.append((heading, text))
+    return found
+
+
 def _batches(
     source: Path | BinaryIO, *, size: int, has_period: bool, batch_rows: int, may_be_empty: bool
 ) -> Iterator[Batch]:

@@ -1,14 +1,17 @@
 """One part of a delivery into batches, whatever it is written in."""
 
+import contextlib
+import csv
 import gzip
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from .batches import BATCH_ROWS, Batch, UnreadableFile
-from .csv_file import open_plain, read_text
+from .csv_file import open_plain, read_text, row_of_text
 from .delivery import Part
 from .kinds import Kind, open_zip, refuse_other
 from .streams import BROKEN, MIB, Watched, broken, check_expansion
@@ -35,6 +38,31 @@ def read(part: Part, *, has_period: bool = False, batch_rows: int = BATCH_ROWS) 
             f"{part.manifest or 'The manifest'} says the file has {part.expected_rows:,} rows, and it has {rows:,}. "
             "Copy the delivery again."
         )
+
+
+def row_at(part: Part, line: int) -> list[tuple[str, str]]:
+    """Return the row of a part that begins on a line (see Batch.lines): each heading with its value as text.
+
+    Columns that charges do not keep are there too. Raises UnreadableFile where there is no such row.
+    """
+    if part.kind in (Kind.CSV, Kind.GZIP):
+        with closing(_text_opener(part)() if part.kind is Kind.CSV else _opened_gzip(part.path)) as binary:
+            try:
+                return row_of_text(binary, line)
+            except (UnicodeDecodeError, csv.Error) as error:
+                raise UnreadableFile(f"The row cannot be read: {error}.", line=line) from error
+    with contextlib.ExitStack() as stack:
+        source: Any = part.path
+        if part.member:
+            source = stack.enter_context(tempfile.SpooledTemporaryFile(IN_MEMORY))
+            _unpack(part, source)
+        if part.kind is Kind.PARQUET:
+            from .parquet_file import row_of_parquet
+
+            return row_of_parquet(source, size=part.size or _size(part.path), row=line)
+        from .xlsx_file import row_of_xlsx
+
+        return row_of_xlsx(source, row=line)
 
 
 def _batches(part: Part, *, has_period: bool, batch_rows: int, may_be_empty: bool) -> Iterator[Batch]:

@@ -49,20 +49,8 @@ def read_xlsx(
     numbers, for errors in cells, and where more than one sheet has FOCUS columns.
     """
     with contextlib.ExitStack() as stack:
-        try:
-            # By path, openpyxl would go by the name's ending, which a stored file has none of.
-            binary: Any = stack.enter_context(source.open("rb")) if isinstance(source, Path) else source
-            whole = max(1, binary.seek(0, io.SEEK_END))
-        except OSError as error:
-            raise broken(error) from error
-        _check_parts(binary)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            try:
-                workbook: Any = openpyxl.load_workbook(binary, read_only=True, data_only=True, keep_links=False)
-            except Exception as error:  # openpyxl lets through whatever its parts raise.
-                raise UnreadableFile(DAMAGED) from error
-        stack.callback(workbook.close)
+        binary, workbook = _opened(source, stack)
+        whole = max(1, binary.seek(0, io.SEEK_END))
         sheet, header_row, headings = _sheet_of(workbook, has_period=has_period)
         yield from _batches(
             sheet,
@@ -72,6 +60,45 @@ def read_xlsx(
             batch_rows=batch_rows,
             may_be_empty=may_be_empty,
         )
+
+
+def row_of_xlsx(source: Path | BinaryIO, *, row: int) -> list[tuple[str, str]]:
+    """Return a row of the sheet with FOCUS columns, by the number that a spreadsheet shows, with all its headings.
+
+    Raises UnreadableFile where there is none.
+    """
+    with contextlib.ExitStack() as stack:
+        _, workbook = _opened(source, stack)
+        sheet, header_row, headings = _sheet_of(workbook, has_period=True)
+        known = {position: name for name, position in recognized(headings).items()}
+        cells = next(islice(_rows(sheet, MAX_ROWS, len(headings)), row - 1, None), ()) if row > header_row else ()
+        if all(cell.value is None for cell in cells):
+            raise UnreadableFile("The sheet has no row of this number.", line=row)
+        return [
+            (heading, _text(known[position], cell) if position in known else str(cell.value))
+            if cell.value is not None
+            else (heading, "")
+            for position, (heading, cell) in enumerate(zip(headings, cells, strict=False))
+        ]
+
+
+def _opened(source: Path | BinaryIO, stack: contextlib.ExitStack) -> tuple[Any, Any]:
+    """Open a workbook that fits the memory; `stack` closes it."""
+    try:
+        # By path, openpyxl would go by the name's ending, which a stored file has none of.
+        binary: Any = stack.enter_context(source.open("rb")) if isinstance(source, Path) else source
+        binary.seek(0)
+    except OSError as error:
+        raise broken(error) from error
+    _check_parts(binary)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            workbook: Any = openpyxl.load_workbook(binary, read_only=True, data_only=True, keep_links=False)
+        except Exception as error:  # openpyxl lets through whatever its parts raise.
+            raise UnreadableFile(DAMAGED) from error
+    stack.callback(workbook.close)
+    return binary, workbook
 
 
 def _check_parts(binary: Any) -> None:

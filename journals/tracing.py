@@ -1,0 +1,55 @@
+"""Journals as what a trace begins or ends at: found by number, and by the payer lines they post."""
+
+from collections.abc import Sequence
+
+from billing.models import BillingPeriod
+from billing.tracing import BATCH, Document, DocumentLine, Provider
+
+from .models import Journal, JournalLine
+
+
+def find(what: str) -> Document | None:
+    """Return the journal or reversal of a number, such as J2025-01-1."""
+    if what[:1].upper() not in ("J", "R"):
+        return None
+    journal = Journal.objects.select_related("period").filter(number=what.upper()).first()
+    if journal is None:
+        return None
+    return Document(
+        kind=journal.get_kind_display().lower(),
+        number=journal.number,
+        state=journal.get_state_display(),
+        lines=tuple(_line(line, journal) for line in journal.lines.order_by("number")),
+        subject=journal,
+    )
+
+
+def holding(period: BillingPeriod, keys: Sequence[str]) -> list[DocumentLine]:
+    """Return the lines of a month's journals, of both sides of each pair, that post these payer lines."""
+    found: list[DocumentLine] = []
+    for start in range(0, len(keys), BATCH):
+        lines = JournalLine.objects.select_related("journal__period").filter(
+            journal__period=period, payer_key__in=keys[start : start + BATCH]
+        )
+        found += [_line(line, line.journal) for line in lines.order_by("-journal", "number")]
+    return found
+
+
+def _line(line: JournalLine, journal: Journal) -> DocumentLine:
+    is_live = journal.state in (Journal.State.SUBMITTED, Journal.State.POSTED)
+    return DocumentLine(
+        kind=journal.get_kind_display().lower(),
+        number=journal.number,
+        line=line.number,
+        state=journal.get_state_display(),
+        stands=is_live and journal.kind == Journal.Kind.JOURNAL,
+        payer_key=line.payer_key,
+        period=journal.period,
+        text=" ".join(filter(None, (line.get_side_display(), line.fund_org, line.natural_account))),
+        amount=line.debit - line.credit,
+        currency=journal.currency,
+        subject=journal,
+    )
+
+
+DOCUMENTS = Provider(find=find, holding=holding)
