@@ -1,4 +1,4 @@
-"""What a PI used: their charges by month, project and source, as they stand before any rounding."""
+"""What a PI used: their charges by month, project and source before any rounding, and their shares of shared costs."""
 
 from collections import defaultdict
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from django.db.models import Case, Count, F, Q, Sum, When
 from django.db.models.functions import Coalesce
 
 from .fields import AmountField
-from .models import BillingPeriod, Charge, Person, Source
+from .models import BillingPeriod, Charge, PayerLine, Person, Source
 from .money import ZERO
 
 MEASURES = {Source.Measure.BILLED.value: "billed_cost", Source.Measure.EFFECTIVE.value: "effective_cost"}
@@ -35,12 +35,33 @@ class Usage:
     absorbed: int = 0
 
 
+@dataclass(frozen=True)
+class Share:
+    """A PI's part of a shared cost, in the cents and currency of the payer line that charges it."""
+
+    period: str
+    project: str
+    source: str
+    name: str
+    currency: str
+    charged: Decimal
+
+
 @dataclass
 class UsageOfPI:
     """All that a PI used, the newest month first."""
 
     pi: Person
     rows: list[Usage] = field(default_factory=list)
+    # As payer lines were last made; no charge of the PI stands for them.
+    shares: list[Share] = field(default_factory=list)
+
+    def shared(self) -> dict[str, Decimal]:
+        """Return the sum of the shares by currency."""
+        sums: dict[str, Decimal] = defaultdict(lambda: ZERO)
+        for share in self.shares:
+            sums[share.currency] += share.charged
+        return dict(sorted(sums.items()))
 
     def total(self, name: str) -> dict[str, Decimal]:
         """Return a sum over all rows by currency."""
@@ -104,7 +125,19 @@ def of_pi(*, pi: Person, period: BillingPeriod | None = None) -> UsageOfPI:
             usage.billed += row[f"{measure}_sum"]
     newest_first = sorted(found, key=lambda key: (key[1], key[2], key[3]))
     newest_first.sort(key=lambda key: key[0], reverse=True)
-    return UsageOfPI(pi, [found[key] for key in newest_first])
+    return UsageOfPI(pi, [found[key] for key in newest_first], _shares(pi, period))
+
+
+def _shares(pi: Person, period: BillingPeriod | None) -> list[Share]:
+    lines = PayerLine.objects.filter(pi=pi, kind=PayerLine.Kind.SHARED)
+    if period:
+        lines = lines.filter(period=period)
+    found = (
+        lines.order_by("-period__month", "project__code", "source__name", "service_name")
+        .values_list("period__month", "project__code", "source__name", "service_name", "currency")
+        .annotate(charged_sum=Sum("charged"))
+    )
+    return [Share(f"{month:%Y-%m}", project or "", *rest) for month, project, *rest in found]
 
 
 def _is_unknown(cost: str, measure: str) -> Q:

@@ -75,6 +75,21 @@ def rule_url(charge: Charge) -> str:
     return f"{reverse('admin:billing_attributionrule_add')}?{query}"
 
 
+def sharing_url(charge: Charge) -> str:
+    """Return the address of the form for a rule that shares such costs, filled in with what tells them from usage."""
+    status = charge.commitment_discount_status
+    values = {
+        "source": charge.source_id,
+        "service": escape(charge.service_name),
+        "charge_category": "" if charge.charge_category == Charge.Category.USAGE else escape(charge.charge_category),
+        "commitment_status": escape(status) if status.casefold() == "unused" else "",
+        "shared_as": (charge.service_name or charge.charge_category)[:128],
+        "note": f"Made of charge {charge.pk}.",
+    }
+    query = urlencode({name: value for name, value in values.items() if value})
+    return f"{reverse('admin:billing_attributionrule_add')}?{query}"
+
+
 class SharingFilter(admin.SimpleListFilter):
     title = "who pays"
     parameter_name = "shares"

@@ -29,7 +29,7 @@ from .. import delivered, review, review_sheets
 from ..audit import Actor
 from ..errors import BillingError
 from ..models import AttributionRule, Charge, Flag, HeldCharge, ReviewDecision
-from .attribution import rule_url
+from .attribution import rule_url, sharing_url
 from .base import (
     FrozenAdmin,
     LargeTableMixin,
@@ -315,17 +315,24 @@ class PresenceFilter(admin.SimpleListFilter):
     parameter_name = "payer"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("no-pi", "No PI"), ("no-fund", "No fund/org or split"), ("known", "PI and fund/org known")]
+        return [
+            ("no-pi", "No PI"),
+            ("no-fund", "No fund/org or split"),
+            ("known", "PI and fund/org known"),
+            ("shared", "Shared over the source's payers"),
+        ]
 
     def queryset(self, request: HttpRequest, queryset: "QuerySet[Charge]") -> "QuerySet[Charge]":
         unfunded = Q(fund_org="", payer_split__isnull=True)
         match self.value():
             case "no-pi":
-                return queryset.filter(pi__isnull=True)
+                return queryset.filter(pi__isnull=True, shared_as="")
             case "no-fund":
-                return queryset.filter(unfunded)
+                return queryset.filter(unfunded, shared_as="")
             case "known":
                 return queryset.filter(~unfunded, pi__isnull=False)
+            case "shared":
+                return queryset.exclude(shared_as="")
         return queryset
 
 
@@ -373,6 +380,8 @@ class ReviewMixin(FrozenAdmin):
 
     @admin.display(description="PI and project")
     def owner(self, charge: Charge) -> SafeString | str:
+        if charge.shared_as:
+            return format_html('shared<br><span class="quiet small">as {}</span>', charge.shared_as)
         if not charge.pi and not charge.project:
             return "–"
         return format_html(
@@ -600,6 +609,7 @@ class ChargeAdmin(LargeTableMixin, ReviewMixin):
                 "payers": payers_text(charge),
                 "deciders": deciders_of(charge),
                 "rule_url": rule_url(charge) if may_make_rule(request, charge) else "",
+                "sharing_url": sharing_url(charge) if may_make_sharing_rule(request, charge) else "",
                 "flags": Flag.objects.filter(charge=charge.pk).order_by("is_resolved", "pk"),
                 "decisions": decisions_of(charge),
                 "amounts": [
@@ -643,6 +653,12 @@ def deciders_of(charge: Charge) -> list[tuple[str, str]]:
 def may_make_rule(request: HttpRequest, charge: Charge) -> bool:
     """Tell whether a charge's correction is offered as a rule: somebody said who pays, and may make rules."""
     return charge.attributed_by == Charge.AttributedBy.DECISION and request.user.has_perm("billing.add_attributionrule")
+
+
+def may_make_sharing_rule(request: HttpRequest, charge: Charge) -> bool:
+    """Tell whether a rule that shares such costs is offered: the charge is nobody's, and the user may make rules."""
+    is_nobodys = not (charge.pi_id or charge.shared_as or charge.withdrawn_in_id)
+    return is_nobodys and charge.charged_in.takes_changes and request.user.has_perm("billing.add_attributionrule")
 
 
 def reason_badges(flags: list[Flag]) -> SafeString | str:

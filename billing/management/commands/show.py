@@ -1,4 +1,4 @@
-"""What one PI used, by project and source."""
+"""What one PI used, by project and source, and their shares of shared costs."""
 
 from decimal import Decimal
 from typing import Any
@@ -10,6 +10,7 @@ from billing.commands import BillingCommand, period_named, table
 from billing.models import Person
 from billing.money import plain
 
+SHARE_HEADINGS = ["period", "project", "source", "share of", "charged", ""]
 HEADINGS = ["period", "project", "source", "charges", "list", "discount", "subsidy", "billed", "", "held"]
 
 
@@ -48,8 +49,20 @@ class Command(BillingCommand):
             ],
             "billed": used.total("billed"),
             "held": used.total("held_billed"),
+            "shares": [
+                {
+                    "period": share.period,
+                    "project": share.project,
+                    "source": share.source,
+                    "name": share.name,
+                    "currency": share.currency,
+                    "charged": share.charged,
+                }
+                for share in used.shares
+            ],
+            "shared": used.shared(),
         }
-        if not used.rows:
+        if not (used.rows or used.shares):
             self.report(data, f"{pi} has no charges" + (f" in {period}." if period else "."))
             return
         rows = [
@@ -69,10 +82,18 @@ class Command(BillingCommand):
         ]
         held = sum(row.held for row in used.rows)
         waiting = f"; {held:,} held, {_sums(used.total('held_billed'))} billed" if held else ""
-        self.report(
-            data,
-            f"{pi}\n\n{table(rows, HEADINGS, {3, 4, 5, 6, 7, 9})}\n\n{_sums(used.total('billed'))} billed{waiting}.",
-        )
+        paragraphs = [str(pi)]
+        if used.rows:
+            paragraphs.append(table(rows, HEADINGS, {3, 4, 5, 6, 7, 9}))
+            paragraphs.append(f"{_sums(used.total('billed'))} billed{waiting}.")
+        if used.shares:
+            shares = [
+                [share.period, share.project or "–", share.source, share.name, plain(share.charged), share.currency]
+                for share in used.shares
+            ]
+            paragraphs.append(table(shares, SHARE_HEADINGS, {4}))
+            paragraphs.append(f"{_sums(used.shared())} charged for shared costs, as statements were last made.")
+        self.report(data, "\n\n".join(paragraphs))
 
 
 def _sums(by_currency: dict[str, Decimal]) -> str:
