@@ -477,12 +477,15 @@ def service_days(line: PayerLine) -> tuple[datetime.date, datetime.date]:
     month = (line.for_period.month, line.for_period.last_day)
     if line.kind in PayerLine.ENTERED:
         return month
+    of = Q(service_name=line.service_name, shared_as="")
+    if line.shared_total is not None:
+        of = Q(shared_as=line.service_name)
     # Charges without a PI or a project are somebody's by a default: the days of all of them are looked at.
     found = (
         Charge.objects.in_month(line.period)
         .chargeable()
         .filter(Q(pi=line.pi_id) | Q(pi__isnull=True), Q(project=line.project_id) | Q(project__isnull=True))
-        .filter(period=line.for_period_id, source=line.source_id, service_name=line.service_name)
+        .filter(of, period=line.for_period_id, source=line.source_id)
         .aggregate(start=Min("charge_period_start"), end=Max("charge_period_end"))
     )
     return _days(found["start"], found["end"]) if found["start"] and found["end"] else month

@@ -260,3 +260,78 @@ def test_an_account_has_one_owner_and_needs_one():
         twin.full_clean()
     with pytest.raises(ValidationError, match="Say who owns the account"):
         CloudAccount(source=build.a_source(), account_id="9").full_clean()
+
+
+# Shared costs
+
+
+def test_a_rule_shares_what_nobody_is_named_for():
+    rule = a_rule(service="AWS Support*", shared_as="AWS Support", natural_account="7100")
+    found = who_pays(ServiceName="AWS Support (Business)")
+    assert (found.shared_as, found.pi_email, found.project_code, found.fund_org) == ("AWS Support", "", "", "")
+    assert (found.attributed_by, found.deciders) == ("rule", f"rule {rule.pk} (natural account, shared)")
+    assert found.natural_account == "7100"
+
+
+@pytest.mark.parametrize("named", ['{"pi_email": "bob@u.edu"}', '{"project_id": "p"}', '{"fund_org": "F"}'])
+def test_what_tags_name_somebody_for_is_shared_by_a_rule_that_overrides_only(named):
+    rule = a_rule(charge_category="Tax", shared_as="Tax")
+    assert who_pays(named, ChargeCategory="Tax").shared_as == ""
+    AttributionRule.objects.filter(pk=rule.pk).update(overrides_tags=True)
+    found = who_pays(named, ChargeCategory="Tax")
+    assert (found.shared_as, found.pi_email, found.project_code, found.fund_org) == ("Tax", "", "", "")
+
+
+def test_the_rule_that_speaks_first_says_whether_a_cost_is_shared():
+    a_rule(service="S3", pi="ada@u.edu", priority=1)
+    a_rule(service="*", shared_as="Everything", overrides_tags=True, priority=2)
+    a_rule(service="*", pi="bob@u.edu", fund_org="F", overrides_tags=True, priority=3)
+    assert (who_pays(ServiceName="S3").pi_email, who_pays(ServiceName="S3").shared_as) == ("ada@u.edu", "")
+    found = who_pays(ServiceName="EC2")
+    assert (found.shared_as, found.pi_email, found.fund_org) == ("Everything", "", "")
+
+
+def test_neither_the_account_nor_the_sources_defaults_take_a_shared_cost():
+    build.a_source(default_pi=build.a_pi("core@u.edu"), overflow_fund_org="OVER")
+    an_account("123", default_pi=build.a_pi("bob@u.edu"), default_fund_org="F")
+    a_rule(charge_category="Tax", shared_as="Tax")
+    found = who_pays(SubAccountId="123", ChargeCategory="Tax")
+    assert (found.shared_as, found.pi_email, found.fund_org) == ("Tax", "", "")
+
+
+@pytest.mark.parametrize(
+    ("condition", "column", "fits", "fails"),
+    [
+        ("charge_category", "ChargeCategory", "Credit", "Usage"),
+        ("charge_description", "ChargeDescription", "Enterprise support fee", "Hourly usage"),
+        ("commitment_status", "CommitmentDiscountStatus", "Unused", "Used"),
+    ],
+)
+def test_category_description_and_commitment_are_conditions(condition, column, fits, fails):
+    a_rule(**{condition: f"{fits[:3].lower()}*{fits[-3:]}"}, shared_as="Shared")
+    assert who_pays(**{column: fits}).shared_as == "Shared"
+    assert who_pays(**{column: fails}).shared_as == ""
+    assert who_pays().shared_as == ""
+
+
+def test_a_wrong_tag_does_not_matter_where_a_rule_shares_in_its_place():
+    a_rule(charge_category="Tax", shared_as="Tax", overrides_tags=True)
+    assert who_pays('{"pi_email": "nobody"}', ChargeCategory="Tax").problem == ""
+    assert who_pays('{"pi_email": "nobody"}', ChargeCategory="Usage").problem
+
+
+def test_a_rule_that_shares_names_no_payer():
+    for payer in ({"pi": build.a_pi()}, {"project": build.a_project()}, {"fund_org": "F"}):
+        rule = AttributionRule(source=build.a_source(), shared_as="Tax", **payer)
+        with pytest.raises(ValidationError, match="name no PI, project or fund/org"):
+            rule.validate_constraints()
+        with pytest.raises(IntegrityError), transaction.atomic():
+            rule.save()
+
+
+def test_an_import_shares_what_a_rule_says_and_holds_nothing_for_it(tmp_path):
+    a_rule(charge_category="Tax", shared_as="Tax")
+    delivered(tmp_path, [a_row("100"), a_row("8.25", tags=NO_TAGS, ChargeCategory="Tax", ResourceId="")])
+    tax = Charge.objects.shared().get()
+    assert (tax.state, tax.shared_as, tax.pi, tax.attributed_by) == ("clear", "Tax", None, "rule")
+    assert not tax.flags.exists()

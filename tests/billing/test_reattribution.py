@@ -9,7 +9,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.urls import reverse
 
-from billing import reattribution, review
+from billing import charging, reattribution, review
 from billing.closing import PeriodClosed
 from billing.models import AttributionRule, AuditEvent, BillingPeriod, Charge, Flag, Person, ReviewDecision
 from tests import build
@@ -304,3 +304,36 @@ def test_saving_takes_a_bounded_number_of_statements(held, django_assert_max_num
     # Three updates of up to 900 charges each, and what every run reads.
     with django_assert_max_num_queries(60):
         assert reapply().changed == 2_003
+
+
+# Shared costs
+
+
+def test_a_rule_makes_held_charges_shared_and_without_it_they_are_held_again(held):
+    rule = a_rule(pi=None, project=None, fund_org="", shared_as="Support")
+    done = reapply()
+    assert (done.changed, done.cleared, done.shared, done.unshared) == (3, 3, 3, 0)
+    assert [(move.pi_before, move.pi_after) for move in done.moves] == [("", "shared as Support")]
+    assert "3 shared and 0 shared no longer" in done.as_text()
+    assert list(Charge.objects.exclude(billed_cost=5).values_list("shared_as", "pi", "state").distinct()) == [
+        ("Support", None, "clear")
+    ]
+    assert Charge.objects.get(billed_cost=5).shared_as == ""
+    assert reapply().is_idle
+    AttributionRule.objects.filter(pk=rule.pk).update(is_active=False)
+    planned = reapply(dry_run=True)
+    assert (planned.shared, planned.unshared, planned.held) == (0, 3, 3)
+    reapply()
+    assert Charge.objects.held().count() == 3
+    assert not Charge.objects.shared()
+
+
+def test_a_charge_that_becomes_shared_leaves_the_split_of_its_project(tmp_path):
+    build.a_split({"A": "60", "B": "40"}, project=build.a_project("genomics"))
+    delivered(tmp_path, [a_row("10", tags={"pi_email": "ada@u.edu", "project_id": "genomics"}, ChargeCategory="Tax")])
+    a_rule(pi=None, project=None, fund_org="", charge_category="Tax", shared_as="Tax", overrides_tags=True)
+    charging.stamp_project_splits(build.a_period())
+    assert Charge.objects.get().payer_split
+    reapply()
+    charge = Charge.objects.get()
+    assert (charge.shared_as, charge.payer_split, charge.project, charge.state) == ("Tax", None, None, "clear")

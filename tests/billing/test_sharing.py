@@ -1,16 +1,22 @@
 """Shared costs: what is nobody's own is borne, to the cent, by all whom its source charged."""
 
+import datetime
+import html
+import re
 from decimal import Decimal
 
 import pytest
 from django.db import IntegrityError, transaction
+from django.urls import reverse
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from billing import charging, review
+from billing import charging, entries, review
+from billing.attribution import Attributor
 from billing.charging import NothingToShareOver
-from billing.models import Charge, ExchangeRate, PayerLine, Source
+from billing.models import AttributionRule, Charge, ExchangeRate, PayerLine, Policy, Source
 from billing.money import to_cents
+from billing.readers.values import tags_of
 from tests import build
 
 pytestmark = pytest.mark.django_db
@@ -325,3 +331,71 @@ def test_a_natural_account_may_be_corrected_and_the_cost_stays_shared():
     charge_it()
     assert set(PayerLine.objects.filter(kind=Kind.SHARED).values_list("natural_account", flat=True)) == {"7100"}
     assert Source.objects.get().debit_account == "6500"
+
+
+# Pages
+
+
+def test_a_charges_page_says_that_it_is_shared_by_which_rule_and_the_list_finds_it(client):
+    cast = build.the_cast()
+    client.force_login(cast.admin)
+    rule = AttributionRule.objects.create(source=build.a_source(), service="Support", shared_as="AWS Support")
+    fee = a_shared_charge("33.33", deciders=f"rule {rule.pk} (shared)")
+    nobodys = build.a_charge("1.00", pi=None, project=None, fund_org="", flags=("missing_pi",))
+    page = client.get(reverse("admin:billing_charge_change", args=[fee.pk])).content.decode()
+    assert "over all whom AWS charged in 2025-01" in page
+    assert reverse("admin:billing_attributionrule_change", args=[rule.pk]) in page
+    assert "nobody yet" not in page
+    listed = reverse("admin:billing_charge_changelist")
+    for payer, expected in (("shared", [fee]), ("no-pi", [nobodys]), ("no-fund", [nobodys])):
+        assert list(client.get(listed, {"payer": payer}).context["cl"].queryset) == expected
+    assert "as AWS Support" in client.get(listed).content.decode()
+
+
+def test_a_charge_that_is_nobodys_offers_a_rule_that_shares_such_costs(client):
+    cast = build.the_cast()
+    client.force_login(cast.admin)
+    charge = build.a_charge(
+        "1.00",
+        pi=None,
+        project=None,
+        fund_org="",
+        flags=("missing_pi",),
+        service_name="AWS Support [Business]",
+        charge_category="Tax",
+    )
+    page = client.get(reverse("admin:billing_charge_change", args=[charge.pk])).content.decode()
+    url = html.unescape(re.search(r'href="([^"]*attributionrule/add/\?[^"]*)"', page)[1])
+    form = client.get(url).context["adminform"].form
+    assert (form.initial["shared_as"], form.initial["charge_category"]) == ("AWS Support [Business]", "Tax")
+    data = {name: form.initial.get(name) or "" for name in form.fields} | {"is_active": "on", "priority": "100"}
+    assert client.post(url, data).status_code == 302
+    rule = AttributionRule.objects.get()
+    found = Attributor(source=rule.source, policy=Policy.objects.current())
+    [place] = found.places(
+        {"ServiceName": [charge.service_name], "ChargeCategory": ["Tax"]}, [charge.charge_period_start]
+    )
+    assert found.attribute(tags_of(""), place).shared_as == "AWS Support [Business]"
+    client.force_login(cast.viewer)
+    assert (
+        "attributionrule/add"
+        not in client.get(reverse("admin:billing_charge_change", args=[charge.pk])).content.decode()
+    )
+
+
+def test_the_form_refuses_a_payer_beside_a_shared_cost(client):
+    client.force_login(build.the_cast().admin)
+    data = {"source": build.a_source().pk, "shared_as": "Tax", "fund_org": "F", "priority": "100"}
+    page = client.post(reverse("admin:billing_attributionrule_add"), data).content.decode()
+    assert "name no PI, project or fund/org beside it" in page
+    assert not AttributionRule.objects.exists()
+
+
+def test_an_entry_corrects_a_share_on_the_days_of_what_was_shared():
+    three_pis()
+    a_shared_charge("33.33", service_name="Support fee")
+    build.a_charge("1.00", service_name="AWS Support", charge_period_end=build.NOW)
+    charge_it()
+    line = PayerLine.objects.get(kind=Kind.SHARED, pi__email="bob@u.edu")
+    first = datetime.date(2025, 1, 1)
+    assert entries.service_days(line) == (first, first)

@@ -6,8 +6,9 @@ import json
 import pytest
 from django.core.management import CommandError, call_command
 
+from billing import charging
 from billing.models import PersonAlias, Source
-from tests.build import a_charge, a_pi, a_source
+from tests.build import NOW, SOMEBODY, a_charge, a_period, a_pi, a_source
 
 pytestmark = pytest.mark.django_db
 
@@ -96,3 +97,23 @@ def test_a_pi_without_charges_and_an_unknown_period_say_so():
     assert show("ada@u.edu", "-p", "2025-01") == "ada@u.edu has no charges in 2025-01.\n"
     with pytest.raises(CommandError, match="These exist: 2025-01"):
         show("ada@u.edu", "-p", "2024-01")
+
+
+def test_shares_of_shared_costs_are_told_beside_what_is_ones_own():
+    a_charge("10.00")
+    a_charge("10.00", pi="bob@u.edu")
+    a_charge("3.01", pi=None, project=None, fund_org="", shared_as="Support")
+    charging.make_payer_lines(period=a_period(), actor=SOMEBODY, now=NOW)
+    data = shown("ada@u.edu", "-p", "2025-01")
+    assert data["billed"] == {"USD": "10.00"}
+    [share] = data["shares"]
+    assert (share["period"], share["project"], share["source"], share["name"]) == (
+        "2025-01",
+        "genomics",
+        "aws",
+        "Support",
+    )
+    assert (share["charged"], data["shared"]) == ("1.51", {"USD": "1.51"})
+    assert "1.51 USD charged for shared costs" in show("ada@u.edu")
+    a_period("2025-02")
+    assert "Support" not in show("ada@u.edu", "-p", "2025-02")
