@@ -241,7 +241,7 @@ def _told(charge: Charge) -> None:
     )
     total.rows += charge.row_count
     for name, amount in amounts.items():
-        stored = getattr(total, f"{name}_stored") + amount
+        stored = getattr(total, f"{name}_stored") + Decimal(amount)
         setattr(total, f"{name}_stored", stored)
         setattr(total, f"{name}_exact", format(stored, "f"))
     total.save()
