@@ -12,6 +12,7 @@ from typing import Any, BinaryIO
 
 import openpyxl
 from openpyxl.utils import get_column_letter
+from openpyxl.worksheet._reader import WorkSheetParser
 
 from .batches import BATCH_ROWS, Batch, UnreadableFile
 from .columns import AMOUNTS, DECIMALS, TIMES, recognized, require_focus
@@ -134,7 +135,7 @@ def _sheet_of(workbook: Any, *, has_period: bool) -> tuple[Any, int, list[str]]:
     found: list[tuple[Any, int, list[str]]] = []
     first: list[str] | None = None
     for sheet in workbook.worksheets:
-        for number, row in enumerate(_rows(sheet, HEADER_WITHIN, MAX_COLUMNS), start=1):
+        for number, row in _rows(sheet, HEADER_WITHIN, MAX_COLUMNS):
             headings = ["" if cell.value is None else str(cell.value) for cell in row]
             while headings and not headings[-1].strip():
                 headings.pop()
@@ -168,14 +169,49 @@ def _positions(headings: Sequence[str]) -> dict[str, int]:
         return dict.fromkeys(("BilledCost", "ChargePeriodStart"), 0)
 
 
-def _rows(sheet: Any, max_row: int, max_col: int) -> Iterator[Any]:
-    """Yield the rows of a sheet; whatever openpyxl raises on the way becomes UnreadableFile."""
-    rows = sheet.iter_rows(max_row=max_row, max_col=max_col)
+class _InOrder(WorkSheetParser):
+    """Refuses a row whose number is not above that of the row before: openpyxl would pass over it without a word."""
+
+    def parse_row(self, row: Any) -> Any:
+        before = self.row_counter
+        number, cells = super().parse_row(row)
+        if number <= before:
+            raise UnreadableFile(
+                f"Row {number} of the sheet is stored after row {before}, so that one of them could be lost. "
+                "Open the workbook and save it again.",
+                line=number,
+            )
+        return number, cells
+
+
+def _numbered(sheet: Any, max_row: int, max_col: int) -> Iterator[tuple[int, Any]]:
+    """Yield the rows that are there with their numbers, without the empty ones that openpyxl makes up between."""
+    book = sheet.parent
+    with sheet._get_source() as source:
+        parser = _InOrder(
+            source,
+            sheet._shared_strings,
+            data_only=True,
+            epoch=book.epoch,
+            date_formats=book._date_formats,
+            timedelta_formats=book._timedelta_formats,
+        )
+        for number, cells in parser.parse():
+            if number > max_row:
+                return
+            yield number, sheet._get_row(cells, 1, max_col)
+
+
+def _rows(sheet: Any, max_row: int, max_col: int) -> Iterator[tuple[int, Any]]:
+    """Yield the rows of a sheet by number; whatever openpyxl raises on the way becomes UnreadableFile."""
+    rows = _numbered(sheet, max_row, max_col)
     while True:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             try:
                 taken = list(islice(rows, BATCH_ROWS))
+            except UnreadableFile:
+                raise
             except Exception as error:
                 raise UnreadableFile(DAMAGED) from error
         yield from taken
@@ -196,7 +232,7 @@ def _batches(
     columns: dict[str, list[str]] = {name: [] for name in positions}
     found = False
     width = max(positions.values()) + 1
-    for number, row in enumerate(_rows(sheet, MAX_ROWS, width), start=1):
+    for number, row in _rows(sheet, MAX_ROWS, width):
         if number <= header_row or all(cell.value is None or cell.value == "" for cell in row):
             continue
         lines.append(number)

@@ -1,5 +1,7 @@
 """Late deliveries: a closed month keeps its charges; what changes since is booked in an open one."""
 
+import json
+import zipfile
 from decimal import Decimal
 
 import pytest
@@ -7,7 +9,7 @@ import pytest
 from billing import charging, closing, ingestion, late, money
 from billing.models import AuditEvent, BillingPeriod, Charge, Import, ImportTotal, PayerLine, Source
 from tests import build
-from tests.billing.deliveries import NO_TAGS, a_row, delivered
+from tests.billing.deliveries import NO_TAGS, a_file, a_row, delivered
 
 pytestmark = pytest.mark.django_db
 
@@ -358,6 +360,45 @@ def test_a_dry_run_says_what_would_wait_and_keeps_nothing(tmp_path):
     assert (result.state, result.deferred_periods, Import.objects.count()) == ("dry run", ("2025-01",), 1)
     assert "would wait" in result.as_text()
     assert result.as_data()["deferred"] == {"import": None, "state": "dry run", "periods": ["2025-01"]}
+
+
+def a_folder(tmp_path, *files, name):
+    folder = tmp_path / name
+    folder.mkdir()
+    for number, rows in enumerate(files, start=1):
+        a_file(folder, rows, f"part-{number}.csv")
+    return folder
+
+
+@pytest.mark.parametrize("form", ["folder", "manifest", "zip"])
+def test_a_delivery_of_several_files_waits_and_is_booked_whole(tmp_path, form):
+    source = build.a_source("aws")
+    first, second = [a_row("10", ResourceId="a")], [a_row("20", ResourceId="b")]
+    ingestion.ingest(paths=[a_folder(tmp_path, first, second, name="aws_2025-01")], **BY)
+    close()
+    now = a_folder(tmp_path, [a_row("9", ResourceId="a")], [a_row("23", ResourceId="b")], name="aws_2025-01_again")
+    if form == "manifest":
+        keys = [f"s3://bucket/x/{path.name}" for path in sorted(now.iterdir())]
+        (now / "aws-Manifest.json").write_text(json.dumps({"dataFiles": keys}))
+        # A file that the manifest does not name is no part of it.
+        a_file(now, [a_row("999", ResourceId="c")], "stale.csv")
+    elif form == "zip":
+        with zipfile.ZipFile(tmp_path / "aws_2025-01_again.zip", "w") as archive:
+            for path in sorted(now.iterdir()):
+                archive.write(path, path.name)
+        now = tmp_path / "aws_2025-01_again.zip"
+    result = ingestion.ingest(paths=[now], source=source, **BY)
+    # What is booked is what was stored, whatever became of the folder since.
+    for path in [now] if now.is_file() else now.iterdir():
+        path.unlink()
+    booked = book(result)
+    assert (booked.charged, booked.taken_back) == (2, 2)
+    assert standing() == ["9.00", "23.00"]
+    assert lines() == [("late", "2025-01", "BIO-001", "2.00")]
+    assert [each.name.rpartition("/")[2] for each in result.deferred.imported_files.order_by("number")] == [
+        "part-1.csv",
+        "part-2.csv",
+    ]
 
 
 def test_the_sum_booked_is_what_is_delivered_less_what_was_charged(tmp_path):

@@ -1,5 +1,6 @@
 """Exchange rates: needed before foreign charges are charged, and part of what was charged once the month is closed."""
 
+import json
 from decimal import Decimal
 from io import StringIO
 
@@ -10,7 +11,7 @@ from django.db.models import F
 from django.urls import reverse
 
 from billing import charging, closing, ingestion
-from billing.models import Charge, ExchangeRate, PayerLine
+from billing.models import AuditEvent, Charge, ExchangeRate, PayerLine
 from billing.models.periods import RateFrozen
 from tests import build
 from tests.billing.deliveries import a_row, delivered
@@ -142,3 +143,58 @@ def test_prices_in_tokens_are_kept_and_never_added(tmp_path):
     assert (charge.pricing_currency, charge.pricing_quantity, charge.currency) == ("Tokens", "5000", "USD")
     assert set(result.totals) == {"USD"}
     assert charged("2025-01") == {("charge", Decimal("2.00"))}
+
+
+def rates(*arguments):
+    out = StringIO()
+    call_command("rates", *arguments, stdout=out)
+    return out.getvalue()
+
+
+def test_a_rate_is_set_and_listed_by_command():
+    build.a_period("2025-01")
+    assert rates("list") == "No rates yet.\n"
+    assert json.loads(rates("set", "2025-01", "eur", "1.0831", "--json")) == {
+        "period": "2025-01",
+        "currency": "EUR",
+        "rate": "1.0831",
+        "frozen": False,
+        "before": None,
+    }
+    assert "it was 1.0831" in rates("set", "2025-01", "EUR", "1.09")
+    assert json.loads(rates("list", "--json")) == {
+        "rates": [{"period": "2025-01", "currency": "EUR", "rate": "1.09", "frozen": False}]
+    }
+    assert [event.action for event in AuditEvent.objects.order_by("id")] == [
+        "exchange_rate.added",
+        "exchange_rate.changed",
+    ]
+    # The same once more is no event.
+    rates("set", "2025-01", "EUR", "1.09")
+    assert AuditEvent.objects.count() == 2
+
+
+@pytest.mark.parametrize(
+    ("currency", "rate", "says"),
+    [
+        ("USD", "1", "own currency"),
+        ("EUR", "0", "above zero"),
+        ("EUR", "-1", "above zero"),
+        ("EUR", "1.12345678901", "10 decimals at most"),
+        ("EUR", "10000000000", "above zero"),
+        ("EUR", "1,08", "not a number"),
+        ("EURO", "1.08", "not a currency"),
+    ],
+)
+def test_what_is_no_rate_is_refused(currency, rate, says):
+    build.a_period("2025-01")
+    with pytest.raises(CommandError, match=says):
+        rates("set", "2025-01", currency, "--", rate)
+    assert not ExchangeRate.objects.exists()
+
+
+def test_a_rate_that_stands_is_not_set_by_command_and_a_missing_one_is(frozen):
+    with pytest.raises(CommandError, match="stands"):
+        rates("set", "2025-01", "EUR", "2")
+    rates("set", "2025-01", "GBP", "1.25")
+    assert ExchangeRate.objects.get(currency="GBP").rate == Decimal("1.25")

@@ -1,6 +1,7 @@
 """FOCUS as an Excel workbook, with what Excel does to dates and ids."""
 
 import datetime
+import zipfile
 
 import openpyxl
 import pytest
@@ -123,3 +124,27 @@ def test_a_workbook_without_focus_is_refused_as_a_csv_is(tmp_path, sheets, says)
 def test_a_formula_counts_by_its_last_value_and_without_one_it_is_empty(tmp_path):
     ((_, row),) = rows_of(tmp_path, with_cell("=1+1", "BilledCost"))
     assert row["BilledCost"] == ""
+
+
+@pytest.mark.parametrize(("numbers", "says"), [((5, 3), "Row 3 of the sheet is stored after row 5"), ((4, 4), "Row 4")])
+def test_rows_that_openpyxl_would_pass_over_are_refused(tmp_path, numbers, says):
+    whole = tmp_path / "whole.xlsx"
+    a_book([HEADER, [*ROW[:2], 1, "a", "b"], [*ROW[:2], 2, "a", "b"]]).save(whole)
+    path = tmp_path / "some.xlsx"
+    with zipfile.ZipFile(whole) as archive, zipfile.ZipFile(path, "w") as changed:
+        for name in archive.namelist():
+            content = archive.read(name)
+            if name.endswith("sheet1.xml"):
+                for before, after in zip((2, 3), numbers, strict=True):
+                    changes = (f'<row r="{before}"', f'<row r="{after}" was="{before}"')
+                    content = content.replace(*(change.encode() for change in changes))
+            changed.writestr(name, content)
+    with pytest.raises(FileError, match=says):
+        list(read(open_delivery([path], ["some.xlsx"])[0]))
+
+
+def test_rows_keep_their_numbers_where_some_are_missing(tmp_path):
+    book = a_book([HEADER, ROW])
+    for column, value in enumerate(ROW, start=1):
+        book.active.cell(9, column).value = value
+    assert [line for line, _ in rows_of(tmp_path, book)] == [2, 9]
