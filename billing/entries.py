@@ -350,7 +350,8 @@ def add_write_off(
     with audit.gesture(actor=actor, now=now) as gesture:
         for line, part in plan.parts(lines, amount):
             plan.take_back(line, part, PayerLine.Kind.WRITE_OFF)
-            plan.charge_to([_leg(line, part, PayerLine.Kind.BORNE, fund_org=center, pi=None, project=None)])
+            # The policy chose this fund, and absorbed charges go to it unasked.
+            plan.lines.append(_leg(line, part, PayerLine.Kind.BORNE, fund_org=center, pi=None, project=None))
         return plan.enter(gesture)
 
 
