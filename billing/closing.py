@@ -103,10 +103,21 @@ class PeriodFigures:
 
 HELD = "held"
 ENTRY = "entry"
+PROOF = "proof"
 
 # What must hold before a period is finalized, by name; apps further on add theirs when they load.
 FinalizeCheck = Callable[[BillingPeriod], list[Obstacle]]
 _finalize_checks: dict[str, FinalizeCheck] = {}
+
+
+# What is kept when a period is finalized, by name; runs in its transaction, and may still refuse.
+FinalizeStep = Callable[[BillingPeriod, audit.Gesture], None]
+_finalize_steps: dict[str, FinalizeStep] = {}
+
+
+def register_finalize_step(name: str, step: FinalizeStep) -> None:
+    """Have `step` done whenever a period is finalized; a second one of the same name replaces it."""
+    _finalize_steps[name] = step
 
 
 def register_finalize_check(name: str, check: FinalizeCheck) -> None:
@@ -312,6 +323,8 @@ def finalize(*, period: BillingPeriod, notes: str = "", actor: Actor, now: datet
         period.notes = "\n".join(filter(None, (period.notes, notes.strip())))
         period.save()
         gesture.record("period.finalized", period, before=before, after=_stamps(period), note=notes.strip())
+        for name in sorted(_finalize_steps):
+            _finalize_steps[name](period, gesture)
         return period
 
 

@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 from .attribution import NOWHERE, Attribution, Attributor, Place
-from .fields import WIDE, from_units
+from .fields import WIDE, from_units, to_units
 from .models import Flag
 from .money import plain
 from .readers.batches import MAX_PROBLEMS, Batch, Problem
@@ -453,6 +453,25 @@ def totals_by_currency(
     return {
         currency: {column: plain(amount) for column, amount in columns.items()} for currency, columns in summed.items()
     }
+
+
+def content_hash_of(charge: Any) -> bytes:
+    """Return the hash of a charge's content, from its columns as they stand.
+
+    It is that of its row, unless the file had amounts of more than 8 decimals.
+    """
+    amounts = (getattr(charge, field) for field in AMOUNTS.values())
+    row = (
+        str(charge.period.month.year * 100 + charge.period.month.month),
+        _stamp(charge.charge_period_start),
+        _stamp(charge.charge_period_end),
+        charge.currency,
+        *("" if amount is None else str(to_units(amount)) for amount in amounts),
+        *(getattr(charge, field) for field in TEXTS.values()),
+        *(getattr(charge, field) for field in DECIMALS.values()),
+        tags_of(charge.tags).canonical,
+    )
+    return _hashes([row])[0]
 
 
 def _kept(values: Sequence[Any], chosen: list[bool] | None) -> Sequence[Any]:

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +18,7 @@ from django.db.models import Count, Max, Q
 from . import audit, charging, closing, differences, jobs, late, working
 from .attribution import Attributor, folded_code, people_of, projects_of, reference_of
 from .audit import Actor
-from .converting import Converter, ScopeTotal, totals_by_currency
+from .converting import STAGED, Converted, Converter, ScopeTotal, totals_by_currency
 from .errors import BillingError
 from .fields import from_units, to_units
 from .locks import FileLock
@@ -418,6 +418,53 @@ def _delivery_again(
     return delivery, [each.file for each in files]
 
 
+class ReadRow(NamedTuple):
+    """A row of a stored file as it would become a charge; amounts in units of 10⁻⁸, as `AMOUNTS` orders them."""
+
+    file_number: int
+    line_number: int
+    month: int
+    currency: str
+    content_hash: bytes
+    units: tuple[int | None, ...]
+
+
+class _Rows:
+    """Takes the place of a stage where rows are only looked at."""
+
+    def __init__(self) -> None:
+        self.rows: list[ReadRow] = []
+
+    def add(self, converted: Converted) -> None:
+        of = dict(zip(STAGED, converted.columns, strict=True))
+        names = ("file_number", "line_number", "month", "currency", "content_hash")
+        amounts = zip(*(of[field] for field in AMOUNTS.values()), strict=True)
+        self.rows += map(ReadRow._make, zip(*(of[name] for name in names), amounts, strict=True))
+
+
+def reread(imported: Import) -> list[ReadRow]:
+    """Read the stored files of an import once more and return their rows; changes nothing.
+
+    Raises ImportRefused where they cannot be read any more.
+    """
+    # Nothing is done in anybody's name.
+    nobody = Actor(name="", via="")
+    delivery, files = _delivery_again(imported, actor=nobody, now=imported.created_at, progress=unwatched)
+    assert imported.source is not None
+    rows = _Rows()
+    try:
+        delivery.stored_files = files
+        delivery._settle(imported.source, imported.expected_period)
+        before = delivery._applied_before(exclude=(imported.pk,))
+        delivery.skipped = frozenset(
+            number for number, file in enumerate(files, start=1) if before.get(file.pk, imported.pk) < imported.pk
+        )
+        delivery._read(rows)
+    except FileError as error:
+        raise ImportRefused([{"file": "", "line": None, "column": None, "message": str(error)}], imported) from error
+    return rows.rows
+
+
 class _Delivery:
     """One delivery on its way in."""
 
@@ -747,7 +794,7 @@ class _Delivery:
             .values_list("file_id", "imported_in_id")
         )
 
-    def _read(self, stage: Stage) -> Converter:
+    def _read(self, stage: Stage | _Rows) -> Converter:
         """Stream every file through the converter into the stage."""
         attributor = Attributor(source=self.source, policy=self.policy)
         make_converter = partial(
@@ -1102,7 +1149,7 @@ class _Delivery:
             sums = again[datetime.date(number // 100, number % 100, 1), currency]
             for place, value in enumerate(kept):
                 sums[place] -= value
-        found = [
+        found: list[tuple[Any, ...]] = [
             (ImportOverlap.Kind.AGAIN, of[month].pk, (into or of[month]).pk, currency, *sums)
             for (month, currency), sums in sorted(again.items())
         ]

@@ -15,7 +15,6 @@ from django.db.models import Case, Count, F, Q, Sum, Value, When
 from django.urls import reverse
 
 from . import charging
-from .errors import BillingError
 from .fields import UNIT, WIDE
 from .models import (
     AuditEvent,
@@ -38,6 +37,8 @@ Scope = tuple[int, str]
 CHARGES = "admin:billing_charge_changelist"
 IMPORTS = "admin:billing_import_changelist"
 
+STATED, JOURNALED = "stated", "journaled"
+
 STATES = {
     Charge.State.CLEAR.value: "charged",
     Charge.State.APPROVED.value: "charged",
@@ -53,10 +54,6 @@ class Verdict(StrEnum):
     OK = "ok"
     OPEN = "open"
     OFF = "off"
-
-
-class ProofOff(BillingError):
-    """A proof was asked to come out, and does not."""
 
 
 @dataclass(frozen=True)
@@ -147,7 +144,7 @@ class SideLine(NamedTuple):
 
     source: str
     amount: Decimal
-    count: int
+    lines: int
 
 
 @dataclass(frozen=True)
@@ -186,16 +183,20 @@ class Line(NamedTuple):
     kind: str
     source_id: int
     pi_id: int | None
+    project_id: int | None
     charged: Decimal
     list_cost: Decimal
     contracted: Decimal
     rounding: Decimal
-    count: int
 
     @property
     def of_currency(self) -> str:
         """The currency it was delivered in, the last part of its key."""
         return self.key.rsplit(charging.SEPARATOR, 1)[-1]
+
+    @property
+    def owner(self) -> tuple[int | None, int | None]:
+        return self.pi_id, self.project_id
 
 
 @dataclass
@@ -332,11 +333,11 @@ class _Proving:
                 "kind",
                 "source",
                 "pi",
+                "project",
                 "charged",
                 "list_cost",
                 "contracted_cost",
                 "rounding",
-                "charge_count",
             )
         ]
         self.lines = lines
@@ -382,7 +383,9 @@ class _Proving:
         )
         rounding: dict[tuple[int, int, str, str], Decimal] = {}
         for total in (
-            ImportTotal.objects.filter(applied, months_told).select_related("imported_in").order_by("imported_in_id")
+            ImportTotal.objects.filter(applied, months_told)
+            .select_related("imported_in")
+            .order_by("imported_in__applied_at", "imported_in_id")
         ):
             imported = total.imported_in
             source_id = int(imported.source_id or 0)
@@ -637,9 +640,22 @@ class _Proving:
 
     # The other books ---------------------------------------------------------------------------
 
+    def _unstated(self, side: Side) -> set[tuple[int | None, int | None]]:
+        """Return the owners who get no statement, for nothing would be on it and the policy issues none of zero."""
+        if Policy.objects.current().issues_zero_statements:
+            return set()
+        sums: dict[tuple[int | None, int | None], list[Decimal]] = defaultdict(lambda: [ZERO, ZERO])
+        for line in self.lines:
+            if line.kind in PayerLine.CHARGED:
+                sums[line.owner][0] += line.charged
+                sums[line.owner][1] += line.list_cost
+        stated = {line.owner for line in self.lines if line.key in side.lines}
+        return {owner for owner, (charged, listed) in sums.items() if not (charged or listed)} - stated
+
     def _side(self, side: Side, then: Mapping[str, Any]) -> Iterator[Equation]:
         """Compare payer lines with what is stated or journaled, by source and payer."""
         belongs = _BELONGS[side.code]
+        unstated = self._unstated(side) if side.code == STATED else set()
         lines: dict[str, dict[str, Line]] = defaultdict(dict)
         for line in self.lines:
             lines[self.sources[line.source_id].name][line.key] = line
@@ -650,7 +666,11 @@ class _Proving:
         frozen_side = then.get("fingerprints", {}).get(side.code)
         for name in sorted({*lines, *others}):
             source = by_name.get(name)
-            own = {key: line for key, line in lines[name].items() if belongs(line, source, others[name])}
+            own = {
+                key: line
+                for key, line in lines[name].items()
+                if belongs(line, source, others[name]) and line.owner not in unstated
+            }
             if not own and not others[name]:
                 if side.code != JOURNALED or not lines[name]:
                     continue
@@ -669,7 +689,7 @@ class _Proving:
             )
             there = others[name].values()
             right = Term(
-                side.code, side.label, _sum(each.amount for each in there), sum(each.count for each in there), side.url
+                side.code, side.label, _sum(each.amount for each in there), sum(each.lines for each in there), side.url
             )
             unequal = sum(
                 (own[key].charged if key in own else ZERO)
@@ -684,9 +704,6 @@ class _Proving:
                 else:
                     equation = _marked(equation, Verdict.OPEN, f"{told} {side.next_step}")
             yield equation
-
-
-STATED, JOURNALED = "stated", "journaled"
 
 
 def _is_stated(line: Line, source: Source | None, others: Mapping[str, SideLine]) -> bool:

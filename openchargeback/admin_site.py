@@ -39,6 +39,7 @@ NAVIGATION: dict[str, tuple[Item, ...]] = {
         Item("Policy", "Policy"),
         Item("JournalTemplate", "Journal templates"),
         Item("ExchangeRate", "Exchange rates"),
+        Item("InvoiceTotal", "Provider invoices"),
     ),
     "Records": (
         Item("Charge", "All charges"),

@@ -5,10 +5,10 @@ class StatementsConfig(AppConfig):
     name = "statements"
 
     def ready(self) -> None:
-        from billing import closing, entries, jobs, proof, tracing
+        from billing import closing, entries, jobs, proof, tieout, tracing
         from billing.models import Job
 
-        from . import issuing, proving, tasks
+        from . import issuing, proof_drawing, proving, tasks
         from .tracing import DOCUMENTS
 
         jobs.register(Job.Kind.GENERATE, tasks.generate)
@@ -18,3 +18,4 @@ class StatementsConfig(AppConfig):
         closing.register_finalize_check("statements are current", tasks.statements_are_current)
         proof.register_side(proof.STATED, proving.stated)
         tracing.register_documents("statements", DOCUMENTS)
+        tieout.register_drawer(proof_drawing.draw)

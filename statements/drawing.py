@@ -35,13 +35,13 @@ LABEL_WIDTH = COLUMNS[0] - 58 - LEFT
 
 def draw(document: StatementDocument) -> bytes:
     """Set a statement and return its PDF. The same document gives the same bytes."""
-    sheet = _Sheet(document)
+    sheet = Sheet(document)
     sheet.set()
     return sheet.to_pdf()
 
 
 @dataclass(frozen=True)
-class _Text:
+class Text:
     """How a text is set."""
 
     size: float
@@ -57,18 +57,18 @@ class _Text:
         return width(text, self.font) * self.size / 1000
 
 
-BODY = _Text(9)
-STRONG = _Text(9, BOLD)
-SMALL = _Text(8, color=GRAY)
-FINE = _Text(7.5, color=GRAY)
-CELL = _Text(8.8)
-CELL_STRONG = _Text(8.8, BOLD)
-RESOURCE = _Text(7.8, color=GRAY)
-LABEL = _Text(7.5, color=GRAY)
-HEADING = _Text(11, BOLD, ACCENT)
+BODY = Text(9)
+STRONG = Text(9, BOLD)
+SMALL = Text(8, color=GRAY)
+FINE = Text(7.5, color=GRAY)
+CELL = Text(8.8)
+CELL_STRONG = Text(8.8, BOLD)
+RESOURCE = Text(7.8, color=GRAY)
+LABEL = Text(7.5, color=GRAY)
+HEADING = Text(11, BOLD, ACCENT)
 
 
-class _Sheet:
+class Sheet:
     """The pages of one statement while they are being set, from top to bottom."""
 
     def __init__(self, document: StatementDocument) -> None:
@@ -99,12 +99,12 @@ class _Sheet:
 
     def _head(self) -> None:
         document = self.document
-        self._write(RIGHT, TOP - 16, "Statement", _Text(22, BOLD, ACCENT), align="right", role="H1")
-        self._write(RIGHT, TOP - 31, document.number, _Text(9.5, color=GRAY), align="right", role="P")
+        self._write(RIGHT, TOP - 16, "Statement", Text(22, BOLD, ACCENT), align="right", role="H1")
+        self._write(RIGHT, TOP - 31, document.number, Text(9.5, color=GRAY), align="right", role="P")
         y = TOP - 9
         room = 330.0
-        for line in self._wrapped(document.institution, _Text(13, BOLD), room):
-            self._write(LEFT, y, line, _Text(13, BOLD), role="P")
+        for line in self._wrapped(document.institution, Text(13, BOLD), room):
+            self._write(LEFT, y, line, Text(13, BOLD), role="P")
             y -= 16
         for text in (document.department, *document.address):
             for line in self._wrapped(text, SMALL, room):
@@ -121,7 +121,7 @@ class _Sheet:
         y = top - 14
         room = 255.0
         for text, style in (
-            (document.pi_name or document.pi_email, _Text(11, BOLD)),
+            (document.pi_name or document.pi_email, Text(11, BOLD)),
             (document.pi_department, BODY),
             (document.pi_email if document.pi_name != document.pi_email else "", BODY),
         ):
@@ -183,21 +183,21 @@ class _Sheet:
             is_due = index == 3
             self._box(left, bottom, tile, height, ACCENT if is_due else PALE)
             with self.structure.part("TR"):
-                self._write(left + 9, bottom + height - 14, name, _Text(8, color=WHITE if is_due else GRAY), role="TH")
-                figure = _signed(money_with_currency(amount, document.currency))
-                style = _Text(15, BOLD, WHITE if is_due else INK)
+                self._write(left + 9, bottom + height - 14, name, Text(8, color=WHITE if is_due else GRAY), role="TH")
+                figure = signed(money_with_currency(amount, document.currency))
+                style = Text(15, BOLD, WHITE if is_due else INK)
                 while style.width(figure) > tile - 18 and style.size > 8:
-                    style = _Text(style.size - 0.5, BOLD, style.color)
+                    style = Text(style.size - 0.5, BOLD, style.color)
                 self._write(left + 9, bottom + height - 32, figure, style, role="TD")
                 if remark:
-                    self._write(left + 9, bottom + 8, remark, _Text(7.2, color=GRAY), role="TD")
+                    self._write(left + 9, bottom + 8, remark, Text(7.2, color=GRAY), role="TD")
         self.structure.close()
         self.y = bottom - 20
 
     def _review_band(self) -> None:
         until = self.document.review_until
         assert until is not None
-        style = _Text(8.8, color=CAUTION_INK)
+        style = Text(8.8, color=CAUTION_INK)
         text = (
             f"For review until {long_date(until)}. Please check these charges and tell us by then what is not "
             "yours; after that they are final."
@@ -231,7 +231,7 @@ class _Sheet:
 
     def _headings(self, *, tagged: bool) -> None:
         """Write the table's headings; on the pages it goes on to they are decoration."""
-        style = _Text(7.8, BOLD, GRAY)
+        style = Text(7.8, BOLD, GRAY)
         self._box(LEFT, self.y - 5.5, RIGHT - LEFT, 16.5, PALE)
         cells = [
             (LEFT + 6, "Service and resource", "left"),
@@ -240,7 +240,7 @@ class _Sheet:
         if tagged:
             self.structure.open("TR")
         for x, text, align in cells:
-            self._write(x, self.y, text, style, align=align, role="TH" if tagged else "", attributes=_COLUMN_SCOPE)
+            self._write(x, self.y, text, style, align=align, role="TH" if tagged else "", attributes=COLUMN_SCOPE)
         if tagged:
             self.structure.close()
         self.y -= 18.5
@@ -277,9 +277,9 @@ class _Sheet:
     def _row(
         self,
         label: str,
-        label_style: _Text,
+        label_style: Text,
         figures: Figures,
-        style: _Text,
+        style: Text,
         *,
         detail: str = "",
         percents: bool = False,
@@ -288,7 +288,7 @@ class _Sheet:
     ) -> None:
         """Write a row: a label with details behind it (below it, where both do not fit), and the amounts."""
         left, room = LEFT + 6 + indent, LABEL_WIDTH - indent
-        text = _fitted(label, label_style, room)
+        text = fitted(label, label_style, room)
         with self.structure.part("TR"):
             code = self.code
             code.append(self.structure.mark("TD"))
@@ -296,17 +296,17 @@ class _Sheet:
             below = ""
             if detail:
                 used = label_style.width(text) + 6
-                short = _fitted(detail, FINE, room - used) if used < room * 0.6 else ""
+                short = fitted(detail, FINE, room - used) if used < room * 0.6 else ""
                 if short == detail or (indent and short):
                     self._show(left + used, self.y, short, FINE)
                 elif not indent:
-                    below = _fitted(detail, FINE, room)
+                    below = fitted(detail, FINE, room)
                     self._show(left, self.y - 10.2, below, FINE)
             code.append("EMC")
             self._amounts(figures, style, percents=percents)
         self.y -= step + (10.2 if below else 0)
 
-    def _amounts(self, figures: Figures, style: _Text, *, percents: bool = False) -> None:
+    def _amounts(self, figures: Figures, style: Text, *, percents: bool = False) -> None:
         values = (
             money(figures.list_cost),
             money(figures.discount),
@@ -321,7 +321,7 @@ class _Sheet:
                 # Every row has as many cells as the table has columns.
                 code.append(f"{mark('TD')} EMC")
                 continue
-            text = _signed(value)
+            text = signed(value)
             look = FINE if number in (2, 4) else style
             code.append(mark("TD"))
             self._show(edge - look.width(text), self.y, text, look)
@@ -331,14 +331,14 @@ class _Sheet:
         self._need(20)
         self._rule(self.y + 10.4, color=INK, thickness=0.8)
         self.y -= 1.5
-        style = _Text(9.2, BOLD)
+        style = Text(9.2, BOLD)
         self._row(label, style, figures, style, percents=True, step=14)
 
     def _grand_total(self) -> None:
         self._need(40)
         self.structure.open("Table")
         self._rule(self.y + 14, color=ACCENT, thickness=1.4)
-        style = _Text(9.6, BOLD, ACCENT)
+        style = Text(9.6, BOLD, ACCENT)
         self._row("Total of all fund/orgs", style, self.document.figures, style, percents=True, step=14)
         self.structure.close()
         self.y -= 14
@@ -390,8 +390,8 @@ class _Sheet:
         if len(self.pages) > 1:
             document = self.document
             self.y = TOP - 4
-            self._write(LEFT, self.y, f"Statement {document.number}", _Text(9, BOLD, ACCENT))
-            who = _fitted(f"{document.pi_name or document.pi_email} · {document.project}", SMALL, 330)
+            self._write(LEFT, self.y, f"Statement {document.number}", Text(9, BOLD, ACCENT))
+            who = fitted(f"{document.pi_name or document.pi_email} · {document.project}", SMALL, 330)
             self._write(RIGHT, self.y, who, SMALL, align="right")
             self.y -= 8
             self._rule(self.y, color=ACCENT, thickness=1.0)
@@ -404,7 +404,7 @@ class _Sheet:
         if self.y - height < BOTTOM:
             self._new_page()
 
-    def _paragraph(self, text: str, style: _Text) -> None:
+    def _paragraph(self, text: str, style: Text) -> None:
         lines = self._wrapped(text, style, RIGHT - LEFT)
         if not lines:
             return
@@ -415,7 +415,7 @@ class _Sheet:
             self._lines(LEFT, self.y, block, style, role="P", step=style.line)
             self.y -= style.line * len(block)
 
-    def _lines(self, x: float, y: float, lines: Sequence[str], style: _Text, *, role: str, step: float = 12.5) -> None:
+    def _lines(self, x: float, y: float, lines: Sequence[str], style: Text, *, role: str, step: float = 12.5) -> None:
         self.code.append(self.structure.mark(role))
         for index, line in enumerate(lines):
             self._show(x, y - index * step, line, style)
@@ -426,7 +426,7 @@ class _Sheet:
         x: float,
         y: float,
         text: str,
-        style: _Text,
+        style: Text,
         *,
         align: str = "left",
         role: str = "",
@@ -437,7 +437,7 @@ class _Sheet:
         self._show(x - style.width(text) if align == "right" else x, y, text, style)
         self.code.append("EMC")
 
-    def _show(self, x: float, y: float, text: str, style: _Text) -> None:
+    def _show(self, x: float, y: float, text: str, style: Text) -> None:
         shown = self.letters.operators(text, style.font, style.size)
         self.code.append(f"BT {style.color} rg {style.color} RG 1 0 0 1 {x:.2f} {y:.2f} Tm {shown} ET")
 
@@ -447,7 +447,7 @@ class _Sheet:
     def _box(self, x: float, y: float, wide: float, high: float, color: str) -> None:
         self.code.append(f"/Artifact BMC {color} rg {x:.2f} {y:.2f} {wide:.2f} {high:.2f} re f EMC")
 
-    def _wrapped(self, text: str, style: _Text, room: float) -> list[str]:
+    def _wrapped(self, text: str, style: Text, room: float) -> list[str]:
         return _wrap(text, style, room)
 
     def _feet(self) -> None:
@@ -456,7 +456,7 @@ class _Sheet:
         for number, code in enumerate(self.pages, start=1):
             self.code = code
             self._rule(BOTTOM - 14)
-            text = _fitted(f"{document.institution} · {document.month_name} · {document.number}", FINE, 380)
+            text = fitted(f"{document.institution} · {document.month_name} · {document.number}", FINE, 380)
             self._write(LEFT, BOTTOM - 26, text, FINE)
             self._write(RIGHT, BOTTOM - 26, f"Page {number} of {len(self.pages)}", FINE, align="right")
 
@@ -484,10 +484,10 @@ class _Sheet:
         return bytes(canvas.getpdfdata())
 
 
-_COLUMN_SCOPE = " /A << /O /Table /Scope /Column >>"
+COLUMN_SCOPE = " /A << /O /Table /Scope /Column >>"
 
 
-def _signed(text: str) -> str:
+def signed(text: str) -> str:
     """Write a minus that can be seen from across the table; it is copied as a hyphen."""
     return text.replace("-", MINUS)
 
@@ -503,7 +503,7 @@ def _largest(resources: Sequence[Resource]) -> list[Resource]:
     return kept
 
 
-def _fitted(text: str, style: _Text, room: float) -> str:
+def fitted(text: str, style: Text, room: float) -> str:
     """Cut a text that is too long for its place, with an ellipsis in the middle: both ends of an id tell."""
     if style.width(text) <= room:
         return text
@@ -523,7 +523,7 @@ def _shortened(text: str, length: int) -> str:
     return f"{text[:head].rstrip()}…{text[len(text) - tail :].lstrip() if tail else ''}"
 
 
-def _wrap(text: str, style: _Text, room: float) -> list[str]:
+def _wrap(text: str, style: Text, room: float) -> list[str]:
     """Break a text into lines no wider than `room`; a word that is wider itself is broken."""
     lines: list[str] = []
     for paragraph in text.splitlines():

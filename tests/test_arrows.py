@@ -17,6 +17,7 @@ PURE = (
     "billing/matching.py",
     "statements/document.py",
     "statements/drawing.py",
+    "statements/proof_drawing.py",
     "statements/lettering.py",
     "statements/tagging.py",
     "journals/formats/*.py",

@@ -1,6 +1,6 @@
 """The screens of the base app, one file each."""
 
-from . import attribution, audit, charges, entries, imports, jobs, people, periods, policy, sources, users
+from . import attribution, audit, charges, entries, imports, jobs, people, periods, policy, proof, sources, users
 
 __all__ = [
     "attribution",
@@ -12,6 +12,7 @@ __all__ = [
     "people",
     "periods",
     "policy",
+    "proof",
     "sources",
     "users",
 ]

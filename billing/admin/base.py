@@ -25,8 +25,9 @@ from django.utils.text import capfirst
 
 from .. import audit
 from ..errors import BillingError
+from ..fields import WIDE
 from ..models import BillingPeriod, Job, User
-from ..money import plain, to_cents
+from ..money import ZERO, plain, to_cents
 from ..snapshots import differences, snapshot
 
 # Rows counted before a list says "more than": counting a million for a page number helps nobody.
@@ -52,6 +53,14 @@ def amount(value: Decimal | int | None, currency: str = "") -> str | SafeString:
         f"{cents:,.2f}",
         f" {currency}" if currency else "",
     )
+
+
+def exact(value: Decimal) -> SafeString:
+    """Set an amount to its last digit, with thousands separators."""
+    whole, _, decimals = plain(value.normalize(WIDE) if value else ZERO).partition(".")
+    sign, digits = ("-", whole[1:]) if whole.startswith("-") else ("", whole)
+    tone = " negative" if sign else ""
+    return format_html('<span class="amount{}">{}{}.{}</span>', tone, sign, f"{int(digits):,}", decimals)
 
 
 def count(value: int | None) -> str:

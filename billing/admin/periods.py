@@ -31,6 +31,7 @@ from .base import (
     count_column,
     link,
 )
+from .proof import proof_view
 
 Status = BillingPeriod.Status
 
@@ -387,6 +388,7 @@ class BillingPeriodAdmin(FrozenAdmin):
         admin_view = self.admin_site.admin_view
         return [
             path("open/", admin_view(self.open_view), name="billing_billingperiod_open"),
+            path("<path:object_id>/proof/", admin_view(self.proof_view), name="billing_billingperiod_proof"),
             path("<path:object_id>/reapply/", admin_view(self.reapply_view), name="billing_billingperiod_reapply"),
             *super().get_urls(),
         ]
@@ -396,7 +398,12 @@ class BillingPeriodAdmin(FrozenAdmin):
         if subject.takes_changes and request.user.has_perm(REAPPLY):
             url = reverse("admin:billing_billingperiod_reapply", args=[subject.pk])
             buttons.insert(0, {"label": "Re-apply rules…", "url": url})
+        buttons.insert(0, {"label": "Proof", "url": reverse("admin:billing_billingperiod_proof", args=[subject.pk])})
         return buttons
+
+    def proof_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Show that what was delivered for a month is accounted for."""
+        return proof_view(self, request, self.get_object(request, object_id))
 
     def reapply_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Apply tags, rules and defaults again to the charges of a month, after a look at what that does."""

@@ -16,6 +16,11 @@ def amount(value: Decimal | None, currency: str = "") -> str | SafeString:
 
 
 @register.filter
+def exact(value: Decimal) -> SafeString:
+    return base.exact(value)
+
+
+@register.filter
 def count(value: int | None) -> str:
     return base.count(value)
 

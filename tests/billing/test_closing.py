@@ -38,6 +38,7 @@ def act(verb, period, **arguments):
 def checks(monkeypatch):
     """Start without the checks that the apps registered, and leave none behind."""
     monkeypatch.setattr(closing, "_finalize_checks", {})
+    monkeypatch.setattr(closing, "_finalize_steps", {})
 
 
 @pytest.fixture

@@ -1,18 +1,38 @@
 """The proof: it comes out at every step of a month, and not when a row is touched behind its back."""
 
+import hashlib
+import io
 import json
+import re
 from decimal import Decimal
+from html import unescape
 from io import StringIO
 
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
+from django.urls import reverse
+from pypdf import PdfReader
 
-from billing import closing, ingestion, proof, review
+from billing import closing, coverage, ingestion, invoices, proof, review, tieout
 from billing.fields import to_units
-from billing.models import BillingPeriod, Charge, ExchangeRate, Import, ImportTotal, Source
+from billing.models import (
+    AuditEvent,
+    BillingPeriod,
+    Charge,
+    ExchangeRate,
+    FrozenProof,
+    Import,
+    ImportTotal,
+    PayerLine,
+    Source,
+    StoredFile,
+)
+from billing.storing import local_path
 from journals import posting
+from journals.models import JournalLine
 from statements import issuing
+from statements.models import StatementLine
 from tests import build
 from tests.billing.deliveries import NO_TAGS, a_row, delivered
 
@@ -285,6 +305,7 @@ def raw(sql, *values):
 @pytest.fixture
 def finished(tmp_path):
     """A closed, stated and journaled January of three charges."""
+    build.a_policy(requires_ledger_answer=False)
     rows = [a_row("100", ResourceId="i-1"), a_row("20.5", ResourceId="i-2"), a_row("3", ResourceId="i-3")]
     delivered(tmp_path, rows)
     finish()
@@ -297,29 +318,269 @@ def off(month="2025-01"):
     return found
 
 
-def test_an_edited_charge_is_found(finished):
+def culprits(found):
+    return [str(each) for each in tieout.Report(found).culprits]
+
+
+def test_an_edited_charge_is_named_with_the_line_of_its_file(finished):
     raw("UPDATE billing_charge SET billed_cost = %s WHERE resource_id = 'i-2'", to_units(Decimal("21.50")))
-    assert "Delivered is accounted for (aws): off by -1.00 USD" in off().problems()
+    found = off()
+    assert "Delivered is accounted for (aws): off by -1.00 USD" in found.problems()
+    edited = Charge.objects.get(resource_id="i-2")
+    assert culprits(found) == [
+        f"Charge {edited.pk}: billed cost 21.50; line 3 of its file says billed cost 20.50.",
+        *culprits(found)[1:],
+    ]
 
 
-def test_a_deleted_charge_is_found(finished):
+def test_an_edited_charge_whose_file_is_gone_is_told_by_its_hash(finished, settings):
+    raw("UPDATE billing_charge SET billed_cost = %s WHERE resource_id = 'i-2'", to_units(Decimal("21.50")))
+    for stored in StoredFile.objects.all():
+        local_path(stored).unlink()
+    edited = Charge.objects.get(resource_id="i-2")
+    assert f"Charge {edited.pk}: 21.50 billed is not what was delivered." in culprits(off())
+
+
+def test_a_deleted_charge_is_named_by_its_line(finished):
     raw("DELETE FROM billing_charge WHERE resource_id = 'i-3'")
-    assert "Delivered is accounted for (aws): off by 3.00 USD and 1 row" in off().problems()
+    found = off()
+    assert "Delivered is accounted for (aws): off by 3.00 USD and 1 row" in found.problems()
+    number = Import.objects.get().pk
+    assert f"Line 4 of import {number}: 3.00 billed, and there is no charge of it." in culprits(found)
 
 
-def test_an_edited_payer_line_is_found(finished):
+def test_an_inserted_charge_is_named(finished):
+    columns = [field.column for field in Charge._meta.concrete_fields]
+    taken = ["id + 1000" if each == "id" else each for each in columns]
+    raw(
+        f"INSERT INTO billing_charge ({', '.join(columns)}) "  # noqa: S608
+        f"SELECT {', '.join(taken)} FROM billing_charge WHERE resource_id = 'i-3'"
+    )
+    found = off()
+    assert "Delivered is accounted for (aws): off by -3.00 USD and 1 row" in found.problems()
+    assert "stands for line 4 a second time, over 3.00" in " ".join(culprits(found))
+
+
+def test_two_edits_that_cancel_each_other_are_found_by_the_payer_lines_they_change(finished):
+    """The totals agree; who pays does not."""
+    raw("UPDATE billing_charge SET fund_org = 'MINE-1' WHERE resource_id = 'i-2'")
+    assert proof.prove(build.a_period()).comes_out
+    with pytest.raises(closing.NotReadyToFinalize):
+        closing.finalize(period=build.a_period(), **DONE)
+
+
+def test_edited_control_totals_are_found(finished):
+    raw("UPDATE billing_importtotal SET billed_stored = billed_stored + 1000000000")
+    found = off()
+    assert found.problems()[0].startswith("Delivered is accounted for (aws): off by 10.00 USD")
+    number = Import.objects.get().pk
+    assert culprits(found) == [
+        f"Import {number}: its charges of USD are 3 rows over 123.50 billed; its file said 3 over 133.50."
+    ]
+
+
+def test_a_charge_replaced_since_is_checked_too(tmp_path):
+    delivered(tmp_path, [a_row("10", ResourceId="i-1"), a_row("20", ResourceId="i-2")])
+    raw("UPDATE billing_charge SET billed_cost = billed_cost + 100000000 WHERE resource_id = 'i-1'")
+    delivered(tmp_path, [a_row("11", ResourceId="i-1"), a_row("20", ResourceId="i-2")], name="aws_2025-01-b.csv")
+    first = Charge.objects.order_by("id").first()
+    assert f"Charge {first.pk}: billed cost 11.00; line 2 of its file says billed cost 10.00." in culprits(off())
+
+
+def test_an_edited_payer_line_is_named(finished):
     raw("UPDATE billing_payerline SET charged = charged + %s", to_units(Decimal("0.01")))
-    assert "Payer lines of 2025-01" in " ".join(off().problems())
+    found = off()
+    assert "Payer lines of 2025-01" in " ".join(found.problems())
+    line = PayerLine.objects.get()
+    assert (
+        f"Payer line {line.pk}: ada@u.edu, genomics, BIO-001, AWS, Compute, Charge: 123.51 (rounding 0.00); "
+        "its charges make 123.50 (rounding 0.00)." in culprits(found)
+    )
 
 
-def test_an_edited_statement_line_is_found(finished):
+def test_an_edited_statement_line_is_named(finished):
     raw("UPDATE statements_statementline SET charged = charged - %s", to_units(Decimal("0.01")))
-    assert "its lines add up to 123.49" in " ".join(off().problems())
+    found = off()
+    assert "its lines add up to 123.49" in " ".join(found.problems())
+    line = StatementLine.objects.select_related("statement").get()
+    said = f"Line 1 of statement {line.statement.number}: 123.49, where the payer line (aws) has 123.50."
+    assert said in culprits(found)
 
 
-def test_an_edited_journal_line_is_found(finished):
+def test_an_edited_journal_line_is_named(finished):
     raw("UPDATE journals_journalline SET debit = debit - %s WHERE side = 'payer'", to_units(Decimal("0.01")))
-    assert "its 2 lines debit 123.49 and credit 123.50" in " ".join(off().problems())
+    found = off()
+    assert "its 2 lines debit 123.49 and credit 123.50" in " ".join(found.problems())
+    journal = JournalLine.objects.first().journal
+    assert f"Line 1 of journal {journal}: 123.49, where the payer line (aws) has 123.50." in culprits(found)
+
+
+# Finalizing -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def finalized(finished, django_capture_on_commit_callbacks):
+    with django_capture_on_commit_callbacks(execute=True):
+        closing.finalize(period=build.a_period(), **DONE)
+
+
+def test_finalizing_asks_for_the_proof_and_names_the_row(finished):
+    raw("DELETE FROM billing_charge WHERE resource_id = 'i-3'")
+    with pytest.raises(closing.NotReadyToFinalize) as refused:
+        closing.finalize(period=build.a_period(), **DONE)
+    (told,) = [each for each in refused.value.obstacles if each.code == "proof"]
+    assert "off by 3.00 USD and 1 row" in told.text
+    assert "3.00 billed, and there is no charge of it" in told.text
+    assert told.url.endswith("/proof/")
+    assert BillingPeriod.objects.get().status == "closed"
+    assert not FrozenProof.objects.exists()
+
+
+def test_a_finalized_month_keeps_its_proof_with_hashes_and_files(finalized, settings):
+    frozen = FrozenProof.objects.get()
+    assert hashlib.sha256(frozen.text.encode()).hexdigest() == frozen.json_sha256
+    folder = settings.VAR_DIR / "proofs"
+    assert (folder / "proof-2025-01.json").read_text(encoding="utf-8") == frozen.text
+    assert hashlib.sha256((folder / "proof-2025-01.pdf").read_bytes()).hexdigest() == frozen.pdf_sha256
+    assert sorted(each.name for each in folder.iterdir()) == ["proof-2025-01.json", "proof-2025-01.pdf"]
+    data = json.loads(frozen.text)
+    assert (data["comes_out"], data["is_complete"], data["frozen_by"]) == (True, True, "somebody")
+    recorded = AuditEvent.objects.get(action="proof.frozen").after
+    assert recorded == {"json_sha256": frozen.json_sha256, "pdf_sha256": frozen.pdf_sha256}
+    assert proved().is_complete
+    assert proved().is_frozen
+
+
+def test_the_pdf_says_what_the_proof_says(finalized):
+    text = " ".join(page.extract_text() for page in PdfReader(io.BytesIO(bytes(FrozenProof.objects.get().pdf))).pages)
+    for told in ("Proof of 2025-01", "everything delivered is accounted for", "Files delivered", "123.50"):
+        assert told in text
+
+
+@pytest.mark.parametrize(
+    ("sql", "told"),
+    [
+        ("UPDATE billing_charge SET billed_cost = billed_cost + 1 WHERE resource_id = 'i-2'", "Charge "),
+        ("DELETE FROM billing_charge WHERE resource_id = 'i-3'", "Line 4 of import"),
+        ("UPDATE billing_payerline SET charged = charged + 1000000", "Payer line"),
+        ("UPDATE statements_statementline SET charged = charged + 1000000", "of statement"),
+        ("UPDATE journals_journalline SET debit = debit + 1000000 WHERE side = 'payer'", "of journal"),
+        ("UPDATE billing_frozenproof SET text = replace(text, '123.5', '124.5')", "its JSON is not the one"),
+        ("DELETE FROM billing_frozenproof", "it is gone"),
+    ],
+)
+def test_tampering_with_a_finalized_month_is_found(finalized, sql, told):
+    raw(sql)
+    found = off()
+    assert told in " ".join([*found.problems(), *culprits(found)])
+
+
+def test_tampering_with_everything_alike_still_differs_from_what_was_frozen(finalized):
+    """Every book agrees with every other, and none with the proof that was kept."""
+    cents = to_units(Decimal("1.00"))
+    raw("UPDATE billing_charge SET billed_cost = billed_cost + %s WHERE resource_id = 'i-2'", cents)
+    raw("UPDATE billing_importtotal SET billed_stored = billed_stored + %s, billed_exact = '124.50'", cents)
+    raw("UPDATE billing_payerline SET charged = charged + %s", cents)
+    raw("UPDATE statements_statementline SET charged = charged + %s", cents)
+    raw("UPDATE statements_statement SET charged = charged + %s", cents)
+    raw("UPDATE journals_journalline SET debit = debit + %s WHERE side = 'payer'", cents)
+    raw("UPDATE journals_journalline SET credit = credit + %s WHERE side = 'recovery'", cents)
+    raw("UPDATE journals_journal SET debits = debits + %s, credits = credits + %s", cents, cents)
+    AuditEvent.objects.filter(action="payer_lines.made").delete()
+    found = off()
+    assert not found.off
+    assert "“files” was 123.50 (3) when 2025-01 was finalized, and is 124.50 (3) now" in " ".join(found.problems())
+
+
+# Beside the proof -------------------------------------------------------------------------------
+
+
+def test_an_invoice_is_compared_with_what_the_files_bill_under_its_number(tmp_path):
+    delivered(tmp_path, [a_row("100", InvoiceId="INV-1"), a_row("20", InvoiceId="INV-2", ResourceId="i-2")])
+    period, source = build.a_period(), build.a_source("aws")
+    invoices.enter(source=source, period=period, amount=Decimal("101"), currency="usd", invoice_id="INV-1", **DONE)
+    told = [(each.invoice_id, each.billed, each.said, each.difference) for each in invoices.bridges(period)]
+    assert told == [("INV-1", 100, 101, 1), ("INV-2", 20, None, None)]
+    # Only a warning: the proof is about what the files say.
+    assert proved().comes_out
+    invoices.enter(source=source, period=period, amount=Decimal("100"), currency="USD", invoice_id="INV-1", **DONE)
+    assert [each.difference for each in invoices.bridges(period)] == [0, None]
+    invoices.enter(source=source, period=period, amount=Decimal("120"), currency="USD", **DONE)
+    assert (invoices.bridges(period)[0].invoice_id, invoices.bridges(period)[0].difference) == ("", 0)
+    events = AuditEvent.objects.filter(action="invoice.entered").order_by("id")
+    assert [event.after["amount"] for event in events] == ["101.00", "100.00", "120.00"]
+    assert events[1].before["amount"] == "101.00"
+
+
+def test_the_invoices_of_a_finalized_month_stand(finalized):
+    with pytest.raises(invoices.InvoiceFrozen, match="2025-01 is finalized"):
+        invoices.enter(source=build.a_source("aws"), period=build.a_period(), amount=Decimal(1), currency="USD", **DONE)
+
+
+def test_commitments_stand_between_billed_and_effective_cost(tmp_path):
+    source = build.a_source("aws", cost_measure=Source.Measure.EFFECTIVE)
+    bought = a_row("100", EffectiveCost="0", ChargeCategory="Purchase", CommitmentDiscountId="sp-1")
+    used = a_row("0", EffectiveCost="3.25", ResourceId="i-2", CommitmentDiscountId="sp-1")
+    delivered(tmp_path, [bought, used, a_row("7", EffectiveCost="6", ResourceId="i-3")], source=source)
+    (bridge,) = invoices.amortized(build.a_period())
+    assert (bridge.billed, bridge.bought, bridge.used, bridge.other, bridge.effective) == (
+        107,
+        -100,
+        Decimal("3.25"),
+        -1,
+        Decimal("9.25"),
+    )
+
+
+def test_who_was_charged_last_month_and_is_not_this_month():
+    build.a_charge("5", period="2024-12", source="hpc", project="reef")
+    build.a_charge("7", period="2024-12", sub_account_id="111", project="genomics")
+    build.a_charge("8", period="2024-12", sub_account_id="222", project="genomics")
+    build.a_charge("9", period="2025-01", sub_account_id="222", project="genomics")
+    found = coverage.uncharged(build.a_period())
+    assert [(each.kind, each.name, each.charges, each.billed) for each in found] == [
+        ("source", "hpc", 1, {"USD": 5}),
+        ("project", "reef", 1, {"USD": 5}),
+        ("cloud account", "111", 1, {"USD": 7}),
+    ]
+    assert coverage.uncharged(build.a_period("2024-12")) == []
+
+
+def test_the_page_shows_the_verdict_and_leads_from_each_figure_to_its_rows(finished, client, cast):
+    client.force_login(cast.viewer)
+    page = client.get(reverse("admin:billing_billingperiod_proof", args=[build.a_period().pk]))
+    text = page.content.decode()
+    assert "It comes out" in text
+    links = set(
+        re.findall(r'href="([^"]*(?:changelist|/billing/(?:charge|import)/|/statement/|/journal/)[^"]*)"', text)
+    )
+    figures = [unescape(link) for link in links if "?" in link]
+    assert len(figures) >= 4
+    for link in figures:
+        found = client.get(link)
+        assert found.status_code == 200, link
+        assert "e=1" not in found.request["QUERY_STRING"]
+
+
+def test_the_page_says_what_does_not_hold_and_names_the_row(finished, client, cast):
+    raw("DELETE FROM billing_charge WHERE resource_id = 'i-3'")
+    client.force_login(cast.viewer)
+    text = client.get(reverse("admin:billing_billingperiod_proof", args=[build.a_period().pk])).content.decode()
+    assert "It does not come out" in text
+    assert "3.00 billed, and there is no charge of it" in text
+
+
+def test_the_proof_comes_as_json_and_pdf_and_its_download_is_audited(finalized, client, cast):
+    client.force_login(cast.viewer)
+    url = reverse("admin:billing_billingperiod_proof", args=[build.a_period().pk])
+    frozen = FrozenProof.objects.get()
+    assert client.get(url, {"format": "json"}).content == frozen.text.encode()
+    pdf = client.get(url, {"format": "pdf"})
+    assert pdf.content == bytes(frozen.pdf)
+    assert pdf["Content-Disposition"] == 'attachment; filename="proof-2025-01.pdf"'
+    assert AuditEvent.objects.filter(action="proof.downloaded").count() == 2
+    client.force_login(cast.pi)
+    assert client.get(url).status_code in (302, 403)
 
 
 def test_the_command_prints_the_proof_and_exits_with_1_when_it_does_not_come_out(finished):
@@ -331,3 +592,13 @@ def test_the_command_prints_the_proof_and_exits_with_1_when_it_does_not_come_out
     with pytest.raises(CommandError, match="does not come out"):
         call_command("proof", "-p", "2025-01", stdout=out)
     assert "off by 3.00 USD and 1 row" in out.getvalue()
+
+
+def test_the_command_writes_a_pdf_and_enters_invoices(finished, tmp_path):
+    call_command("proof", "-p", "2025-01", "--pdf", str(tmp_path / "proof.pdf"), stdout=StringIO())
+    assert (tmp_path / "proof.pdf").read_bytes().startswith(b"%PDF")
+    out = StringIO()
+    call_command("invoices", "add", "-p", "2025-01", "-s", "aws", "--amount", "123.50", "--json", stdout=out)
+    assert json.loads(out.getvalue())["invoices"][0]["difference"] == "0.00"
+    with pytest.raises(CommandError, match="is not an amount"):
+        call_command("invoices", "add", "-p", "2025-01", "-s", "aws", "--amount", "1,2", stdout=out)

@@ -317,7 +317,7 @@ def test_amounts_are_written_with_cents(amount, written):
 def test_a_long_id_keeps_both_its_ends():
     style = drawing.RESOURCE
     text = "/subscriptions/0000/resourceGroups/lab/providers/Microsoft.Compute/virtualMachines/vm-42"
-    cut = drawing._fitted(text, style, 150)
+    cut = drawing.fitted(text, style, 150)
     assert style.width(cut) <= 150
     assert cut.startswith("/subscriptions")
     assert cut.endswith("vm-42")

@@ -1,12 +1,14 @@
 """The tie-out of a period: from the files' own totals to the ledger."""
 
+from pathlib import Path
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from billing import proof
+from billing import tieout
 from billing.commands import BillingCommand, period_named, table
 from billing.money import plain
+from billing.proof import TITLES, Equation, Verdict, exact_text
 
 HEADINGS = ["source", "", "amount", "", "rows"]
 
@@ -16,33 +18,84 @@ class Command(BillingCommand):
 
     def arguments(self, parser: CommandParser) -> None:
         parser.add_argument("-p", "--period", metavar="2025-01", required=True, help="the billing period")
+        parser.add_argument("--pdf", metavar="FILE", type=Path, help="write it as PDF too")
 
     def run(self, **options: Any) -> None:
-        proved = proof.prove(period_named(options["period"]))
-        self.report(proved.as_data(), as_text(proved))
-        if not proved.comes_out:
-            raise CommandError(proved.verdict)
+        period = period_named(options["period"])
+        report = tieout.report(period)
+        if options["pdf"]:
+            if not options["pdf"].parent.is_dir():
+                raise CommandError(f"The directory {options['pdf'].parent} does not exist.")
+            tieout.write_whole(options["pdf"], tieout.pdf_of(period, now=self.now))
+        self.report(report.as_data(), as_text(report))
+        if not report.proof.comes_out:
+            raise CommandError(report.proof.verdict)
 
 
-def as_text(proved: proof.Proof) -> str:
+def as_text(report: tieout.Report) -> str:
     """Write a proof for a terminal."""
-    parts = []
-    for code, title in proof.TITLES.items():
-        equations = [each for each in proved.equations if each.code == code]
-        if not equations:
-            continue
-        rows = []
-        for each in equations:
-            name = each.source + (f" ({each.of_currency})" if each.of_currency else "")
-            for sign, terms in (("", each.left), ("=", each.right)):
-                for number, term in enumerate(terms):
-                    label = f"{sign if number == 0 else ''}{' ' if sign else ''}{term.label}".rstrip()
-                    rows.append([name, label, proof.exact_text(term.amount), each.currency, f"{term.count:,}"])
-                    name = ""
-            if each.verdict != proof.Verdict.OK:
-                off = f"{plain(each.difference)}" if each.difference else ""
-                rows.append(["", f"→ {each.verdict.value}: {each.note}", off, "", ""])
-        parts.append(f"{title}\n{table(rows, HEADINGS, {2, 4})}")
+    proved = report.proof
+    parts = [
+        f"{title}\n{table(rows, HEADINGS, {2, 4})}"
+        for code, title in TITLES.items()
+        if (rows := [row for each in proved.equations if each.code == code for row in _rows(each)])
+    ]
+    if report.amortized:
+        rows = [
+            [each.source, label, exact_text(amount), each.currency, ""]
+            for each in report.amortized
+            for label, amount in (
+                ("BilledCost", each.billed),
+                ("commitments bought", each.bought),
+                ("commitments used", each.used),
+                ("other differences", each.other),
+                ("= EffectiveCost", each.effective),
+            )
+        ]
+        parts.append(f"From billed to effective cost\n{table(rows, HEADINGS, {2})}")
+    if report.invoices:
+        rows = [
+            [
+                each.source,
+                each.invoice_id or "whole month",
+                exact_text(each.billed),
+                "" if each.said is None else exact_text(each.said),
+                "" if each.difference is None else exact_text(each.difference),
+                each.currency,
+            ]
+            for each in report.invoices
+        ]
+        headings = ["source", "invoice", "files bill", "it says", "difference", ""]
+        parts.append(f"The provider's invoices\n{table(rows, headings, {2, 3, 4})}")
+    if report.uncharged:
+        rows = [
+            [
+                each.kind,
+                each.name,
+                each.source,
+                f"{each.charges:,}",
+                ", ".join(f"{plain(amount)} {currency}" for currency, amount in each.billed.items()),
+            ]
+            for each in report.uncharged
+        ]
+        headings = ["", "name", "source", "charges then", "billed then"]
+        parts.append(f"Charged the month before, and not this month\n{table(rows, headings, {3, 4})}")
     said = "".join(f"\n- {each}" for each in proved.problems())
+    if report.culprits:
+        said += "\n\nThe rows responsible:" + "".join(f"\n- {each}" for each in report.culprits)
     parts.append(f"{proved.verdict}{said}")
     return "\n\n".join(parts)
+
+
+def _rows(equation: Equation) -> list[list[str]]:
+    rows = []
+    name = equation.source + (f" ({equation.of_currency})" if equation.of_currency else "")
+    for terms, sign in ((equation.left, ""), (equation.right, "= ")):
+        for number, term in enumerate(terms):
+            label = f"{sign if number == 0 else ' ' * len(sign)}{term.label}"
+            rows.append([name, label, exact_text(term.amount), equation.currency, f"{term.count:,}"])
+            name = ""
+    if equation.verdict != Verdict.OK:
+        off = exact_text(equation.difference) if equation.difference else ""
+        rows.append(["", f"→ {equation.verdict.value}: {equation.note}", off, "", ""])
+    return rows

@@ -1,0 +1,129 @@
+"""The proof of a month, every figure with the way to its rows; and the provider's invoices, as typed in."""
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.db import models
+from django.http import Http404, HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils import timezone
+
+from .. import audit, invoices, proof, tieout
+from ..errors import BillingError
+from ..models import BillingPeriod, FrozenProof, InvoiceTotal
+from .base import BillingAdmin, actor_of, amount_column, change_url, period_filter
+
+TONES = {proof.Verdict.OK: "good", proof.Verdict.OPEN: "warn", proof.Verdict.OFF: "bad"}
+WORDS = {proof.Verdict.OK: "holds", proof.Verdict.OPEN: "still open", proof.Verdict.OFF: "does not hold"}
+TYPES = {"json": "application/json", "pdf": "application/pdf"}
+
+
+def proof_view(model_admin: Any, request: HttpRequest, period: BillingPeriod | None) -> HttpResponse:
+    """Show a period's proof; `?format=json` and `?format=pdf` give it as a file, as frozen where it is."""
+    if not model_admin.has_view_permission(request, period):
+        raise PermissionDenied
+    if period is None:
+        raise Http404("There is no such billing period.")
+    wanted = request.GET.get("format", "")
+    if wanted in TYPES:
+        return _file(request, period, wanted)
+    refused, report = "", None
+    try:
+        report = tieout.report(period)
+    except BillingError as error:
+        refused = str(error)
+    context = {
+        **model_admin.admin_site.each_context(request),
+        "title": f"Proof of {period.month:%B %Y}",
+        "opts": model_admin.opts,
+        "period": period,
+        "back": change_url(period),
+        "report": report,
+        "refused": refused,
+        "groups": _groups(report.proof) if report else [],
+        "frozen": FrozenProof.objects.defer("text", "pdf").filter(period=period).first(),
+        "may_enter": request.user.has_perm("billing.add_invoicetotal")
+        and period.status != BillingPeriod.Status.FINALIZED,
+        "enter_url": f"{reverse('admin:billing_invoicetotal_add')}?period={period.pk}",
+    }
+    return TemplateResponse(request, "admin/billing/billingperiod/proof.html", context)
+
+
+def _groups(proved: proof.Proof) -> list[dict[str, Any]]:
+    """Return the equations under their titles, each with the word and tone of its verdict."""
+    groups = []
+    for code, title in proof.TITLES.items():
+        equations = [each for each in proved.equations if each.code == code]
+        if equations:
+            shown = [{"is": each, "word": WORDS[each.verdict], "tone": TONES[each.verdict]} for each in equations]
+            groups.append({"code": code, "title": title, "equations": shown})
+    return groups
+
+
+def _file(request: HttpRequest, period: BillingPeriod, extension: str) -> HttpResponse:
+    now = timezone.now()
+    content = tieout.json_of(period) if extension == "json" else tieout.pdf_of(period, now=now)
+    with audit.gesture(actor=actor_of(request), now=now) as gesture:
+        gesture.record("proof.downloaded", period, after={"format": extension})
+    response = HttpResponse(content, content_type=TYPES[extension])
+    response["Content-Disposition"] = f'attachment; filename="proof-{period}.{extension}"'
+    return response
+
+
+class InvoiceForm(forms.ModelForm):
+    class Meta:
+        model = InvoiceTotal
+        fields = ("source", "period", "invoice_id", "billing_account_id", "currency", "amount", "note")
+
+    def clean_currency(self) -> str:
+        return str(self.cleaned_data["currency"]).upper()
+
+    def clean_period(self) -> BillingPeriod:
+        period: BillingPeriod = self.cleaned_data["period"]
+        invoices.check_not_finalized(period)
+        if self.instance.pk and self.instance.period_id != period.pk:
+            raise ValidationError("An invoice stays in its month. Delete this one and enter it in the other.")
+        return period
+
+
+@admin.register(InvoiceTotal)
+class InvoiceTotalAdmin(BillingAdmin):
+    list_display = (
+        "invoice",
+        "source",
+        "period",
+        "billing_account_id",
+        amount_column("amount"),
+        "currency",
+        "entered_by_name",
+        "entered_at",
+    )
+    list_filter = (period_filter("period"), "source")
+    list_select_related = ("source", "period")
+    search_fields = ("invoice_id", "billing_account_id", "note")
+    search_help_text = "Invoice, billing account or note"
+    sortable_by = ("invoice",)
+    form = InvoiceForm
+
+    @admin.display(description="invoice", ordering="invoice_id")
+    def invoice(self, total: InvoiceTotal) -> str:
+        return total.invoice_id or "whole month"
+
+    def _stands(self, total: Any) -> bool:
+        return total is not None and total.period.status == BillingPeriod.Status.FINALIZED
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return super().has_change_permission(request, obj) and not self._stands(obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return super().has_delete_permission(request, obj) and not self._stands(obj)
+
+    def save_model(self, request: HttpRequest, obj: InvoiceTotal, form: Any, change: bool) -> None:
+        invoices.stamp(obj, actor=actor_of(request))
+        super().save_model(request, obj, form, change)
+
+    def delete_queryset(self, request: HttpRequest, queryset: models.QuerySet[InvoiceTotal]) -> None:
+        super().delete_queryset(request, queryset.exclude(period__status=BillingPeriod.Status.FINALIZED))

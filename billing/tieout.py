@@ -1,0 +1,187 @@
+"""The proof as people get it: with the rows responsible and its bridges; and frozen when a month is finalized."""
+
+import datetime
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+from django.urls import reverse
+
+from . import audit, closing, coverage, culprits, invoices
+from .closing import Obstacle
+from .models import BillingPeriod, FrozenProof, Policy
+from .proof import Finding, Proof, exact_text, prove
+
+# Draws a proof's data as a PDF.
+Drawer = Callable[[dict[str, Any]], bytes]
+_drawer: list[Drawer] = []
+
+# How many of the rows responsible an obstacle names.
+NAMED = 5
+
+
+def register_drawer(drawer: Drawer) -> None:
+    """Have proofs drawn by `drawer`, of the app that has fonts; a later one takes its place."""
+    _drawer[:] = [drawer]
+
+
+@dataclass
+class Report:
+    """A proof with all that stands beside it, each part looked up once it is asked for."""
+
+    proof: Proof
+
+    @property
+    def period(self) -> BillingPeriod:
+        return self.proof.period
+
+    @cached_property
+    def culprits(self) -> list[Finding]:
+        """The rows responsible where the proof does not come out."""
+        return [] if self.proof.comes_out else culprits.culprits(self.proof)
+
+    @cached_property
+    def amortized(self) -> list[invoices.Amortized]:
+        return invoices.amortized(self.period)
+
+    @cached_property
+    def invoices(self) -> list[invoices.Bridge]:
+        return invoices.bridges(self.period)
+
+    @cached_property
+    def uncharged(self) -> list[coverage.Uncharged]:
+        return coverage.uncharged(self.period)
+
+    def as_data(self) -> dict[str, Any]:
+        """Return the whole as JSON keeps it: amounts as exact decimal text."""
+        policy = Policy.objects.current()
+        return {
+            "institution": policy.institution,
+            "status": self.period.status,
+            **self.proof.as_data(),
+            "culprits": [vars(each) for each in self.culprits],
+            "amortized": [_exact(vars(each)) for each in self.amortized],
+            "invoices": [_exact(vars(each) | {"difference": each.difference}) for each in self.invoices],
+            "uncharged": [_exact(vars(each)) for each in self.uncharged],
+        }
+
+
+def report(period: BillingPeriod) -> Report:
+    """Return the proof of a period with all that stands beside it."""
+    return Report(prove(period))
+
+
+def unproved(period: BillingPeriod) -> list[Obstacle]:
+    """Return what of the proof keeps a period from being finalized: everything that does not hold."""
+    proved = prove(period)
+    if proved.comes_out:
+        return []
+    found = culprits.culprits(proved)
+    named = "".join(f" {each}" for each in found[:NAMED])
+    more = f" And {len(found) - NAMED:,} more." if len(found) > NAMED else ""
+    text = f"The proof does not come out. {'. '.join(proved.problems()[:NAMED])}.{named}{more}"
+    return [Obstacle(text, page_of(period), closing.PROOF)]
+
+
+def page_of(period: BillingPeriod) -> str:
+    return reverse("admin:billing_billingperiod_proof", args=[period.pk])
+
+
+def freeze(period: BillingPeriod, gesture: audit.Gesture) -> None:
+    """Keep the proof of a period that is being finalized, as JSON and PDF with their hashes.
+
+    Both are in the database; their files appear below VAR_DIR/proofs once it is committed. Raises NotReadyToFinalize
+    where it does not come out, or something is still to be charged, stated or journaled.
+    """
+    made = report(period)
+    proved = made.proof
+    if not proved.is_complete:
+        said = [Obstacle(text, page_of(period), closing.PROOF) for text in proved.problems()]
+        said += [
+            Obstacle(f"{each.title} ({each.source}): {each.note}", page_of(period), closing.PROOF)
+            for each in proved.open
+        ]
+        raise closing.NotReadyToFinalize(period, said)
+    data = made.as_data() | {"frozen_at": gesture.now.isoformat(), "frozen_by": gesture.actor.name}
+    text = json.dumps(data, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
+    pdf = draw(data)
+    frozen = FrozenProof.objects.create(
+        period=period,
+        text=text,
+        json_sha256=hashlib.sha256(text.encode()).hexdigest(),
+        pdf=pdf,
+        pdf_sha256=hashlib.sha256(pdf).hexdigest(),
+        frozen_at=gesture.now,
+        frozen_by=gesture.actor.name,
+    )
+    gesture.record(
+        "proof.frozen",
+        period,
+        after={"json_sha256": frozen.json_sha256, "pdf_sha256": frozen.pdf_sha256},
+    )
+    transaction.on_commit(partial(write_files, frozen))
+
+
+def draw(data: dict[str, Any]) -> bytes:
+    """Return the PDF of a proof's data."""
+    return _drawer[0](data) if _drawer else b""
+
+
+def write_files(frozen: FrozenProof) -> list[Path]:
+    """Write the files of a frozen proof, each whole or not at all, and return them; they can be written again."""
+    written = []
+    for path, content in ((file_of(frozen, "json"), frozen.text.encode()), (file_of(frozen, "pdf"), bytes(frozen.pdf))):
+        path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+        write_whole(path, content)
+        written.append(path)
+    return written
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Put content in place of a file at once, so that a crash leaves the old one or the new one."""
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", suffix=".part", delete=False) as file:
+        try:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+            file.close()
+            os.chmod(file.name, 0o640)
+            os.replace(file.name, path)
+        except BaseException:
+            Path(file.name).unlink(missing_ok=True)
+            raise
+
+
+def file_of(frozen: FrozenProof, extension: str) -> Path:
+    return Path(settings.VAR_DIR) / "proofs" / f"proof-{frozen.period}.{extension}"
+
+
+def json_of(period: BillingPeriod) -> bytes:
+    """Return the JSON of a month's proof: as frozen, to the byte, or as things stand."""
+    if frozen := FrozenProof.objects.filter(period=period).first():
+        return frozen.text.encode()
+    data = report(period).as_data()
+    return (json.dumps(data, indent=1, ensure_ascii=False, sort_keys=True) + "\n").encode()
+
+
+def pdf_of(period: BillingPeriod, *, now: datetime.datetime) -> bytes:
+    """Return the PDF of a month's proof: as frozen, or as things stand."""
+    if frozen := FrozenProof.objects.filter(period=period).first():
+        return bytes(frozen.pdf)
+    return draw(report(period).as_data() | {"made_at": now.isoformat()})
+
+
+def _exact(values: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name: exact_text(value) if isinstance(value, Decimal) else _exact(value) if isinstance(value, dict) else value
+        for name, value in values.items()
+    }
