@@ -11,6 +11,7 @@ from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.db.models import Q
 
+from . import audit
 from .conditions import LOOKS_AT, Conditions, column_holds, day_holds, fits_any, names_at, tag_holds
 from .models import (
     AttributionRule,
@@ -412,18 +413,21 @@ def project_for(code: str, pi: Person | None) -> Project:
     return Project.objects.coded(code).first() or Project.objects.create(code=code.strip(), pi=pi)
 
 
-def people_of(emails: Iterable[str]) -> dict[str, int]:
+def people_of(emails: Iterable[str], gesture: audit.Gesture) -> dict[str, int]:
     """Return the id of each PI by address, making those who are not there yet."""
     wanted = sorted({email for email in emails if email})
-    Person.objects.bulk_create([Person(email=email) for email in wanted], ignore_conflicts=True)
-    return {
-        email: person_id
-        for start in range(0, len(wanted), 500)
-        for email, person_id in Person.objects.filter(email__in=wanted[start : start + 500]).values_list("email", "id")
-    }
+    known = _person_ids(wanted)
+    if missing := [email for email in wanted if email not in known]:
+        # Another delivery may be making the same PI just now.
+        Person.objects.bulk_create([Person(email=email) for email in missing], ignore_conflicts=True)
+        made = _person_ids(missing)
+        for email in missing:
+            gesture.record("person.learned", Person(pk=made[email], email=email), after={"email": email})
+        known |= made
+    return known
 
 
-def projects_of(owners: dict[str, str], people: dict[str, int]) -> dict[str, int]:
+def projects_of(owners: dict[str, str], people: dict[str, int], gesture: audit.Gesture) -> dict[str, int]:
     """Return the id of each project by its folded code, making those that are not there yet.
 
     `owners` maps codes to the address of the PI who first used them; `people` maps addresses to ids.
@@ -434,10 +438,20 @@ def projects_of(owners: dict[str, str], people: dict[str, int]) -> dict[str, int
         if code and folded_code(code) not in known:
             missing.setdefault(folded_code(code), Project(code=code, pi_id=people.get(owner)))
     if missing:
-        # Another delivery may be making the same project just now.
         Project.objects.bulk_create(missing.values(), ignore_conflicts=True)
         known = _project_ids()
+        for folded, project in missing.items():
+            project.pk = known[folded]
+            gesture.record("project.learned", project, after={"code": project.code, "pi": owners[project.code]})
     return known
+
+
+def _person_ids(emails: Sequence[str]) -> dict[str, int]:
+    return {
+        email: person_id
+        for start in range(0, len(emails), 500)
+        for email, person_id in Person.objects.filter(email__in=emails[start : start + 500]).values_list("email", "id")
+    }
 
 
 def _project_ids() -> dict[str, int]:

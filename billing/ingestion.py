@@ -644,7 +644,7 @@ class _Delivery:
                 "stage_month",
                 [(month.year * 100 + month.month, period.pk) for month, period in self.periods.items()],
             )
-            self._attribute(stage, converter)
+            self._attribute(stage, converter, gesture)
             self._keep_overlaps(imported, stage, converter, own, into=into)
             first, charged, taken_back = stage.apply_late(imported, target=into)
             late.settle_payers(first, charged + taken_back)
@@ -1213,7 +1213,7 @@ class _Delivery:
             stage.fill_rows(
                 "stage_month", [(month.year * 100 + month.month, period.pk) for month, period in periods.items()]
             )
-            self._attribute(stage, converter)
+            self._attribute(stage, converter, gesture)
             measures = {
                 period.pk: MEASURES[Source.Measure(self.source.measure_in(month))] for month, period in periods.items()
             }
@@ -1277,14 +1277,14 @@ class _Delivery:
                 ]
             )
 
-    def _attribute(self, stage: Stage, converter: Converter) -> None:
+    def _attribute(self, stage: Stage, converter: Converter, gesture: audit.Gesture) -> None:
         """Give the attributions of the delivery their ids, making the PIs and projects that are new."""
         attributions = converter.attribution_list
-        people = people_of(each.pi_email for each in attributions)
+        people = people_of((each.pi_email for each in attributions), gesture)
         owners: dict[str, str] = {}
         for each in attributions:
             owners.setdefault(each.project_code, each.pi_email)
-        projects = projects_of(owners, people)
+        projects = projects_of(owners, people, gesture)
         stage.fill_rows(
             "stage_attribution",
             (

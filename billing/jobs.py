@@ -12,7 +12,7 @@ from django.db.models import F
 from django.utils import timezone
 from django_q.tasks import async_task
 
-from . import working
+from . import audit, working
 from .audit import Actor
 from .errors import BillingError
 from .models import Job
@@ -48,10 +48,11 @@ def enqueue(*, kind: str, arguments: dict[str, Any], subject: str = "", actor: A
     close_abandoned(now=now)
     unfinished = Job.objects.filter(kind=kind, subject=subject, state__in=UNFINISHED)
     try:
-        with transaction.atomic():
+        with transaction.atomic(), audit.gesture(actor=actor, now=now) as gesture:
             job = Job.objects.create(
                 kind=kind, subject=subject, arguments=arguments, created_at=now, created_by=actor.user
             )
+            gesture.record("job.queued", job, after={"kind": kind, **arguments})
     except IntegrityError:
         known = unfinished.first() if subject else None
         if known is None:
@@ -123,6 +124,7 @@ def _run(job_id: int, now: datetime.datetime) -> str:
         result = _works[job.kind](job=job, arguments=job.arguments, actor=actor, now=now, progress=JobProgress(job_id))
     except BillingError as error:
         _finish(job_id, state=Job.State.FAILED, message=str(error), result=getattr(error, "result", None))
+        _tell_failed(job, str(error), actor)
     except Exception:
         log.exception("job %s (%s) broke off", job_id, job.kind)
         _finish(
@@ -131,6 +133,7 @@ def _run(job_id: int, now: datetime.datetime) -> str:
             message="The program broke off; nothing was changed. The log of the worker says why.",
             result=None,
         )
+        _tell_failed(job, "The program broke off.", actor)
         raise
     else:
         _finish(job_id, state=Job.State.DONE, message=str(result.pop("message", "")), result=result)
@@ -143,6 +146,12 @@ def _finish(job_id: int, *, state: str, message: str, result: dict[str, Any] | N
     Job.objects.filter(pk=job_id, state=Job.State.RUNNING).update(
         state=state, done=done, message=message[:500], result=result, finished_at=timezone.now()
     )
+
+
+def _tell_failed(job: Job, why: str, actor: Actor) -> None:
+    # What a job did is told by the verb it called; that nothing came of it, by nobody else.
+    with audit.gesture(actor=actor, now=timezone.now()) as gesture:
+        gesture.record("job.failed", job, after={"kind": job.kind}, note=why[:2_000])
 
 
 class JobProgress:

@@ -377,11 +377,11 @@ class _Reapplying:
     def save(self, gesture: audit.Gesture) -> None:
         """Write what changes, many charges in one statement, and the events that tell of each."""
         attributed = [change for change in self.changes if change.before != change.after]
-        people = people_of(change.after[0] for change in attributed)
+        people = people_of((change.after[0] for change in attributed), gesture)
         owners: dict[str, str] = {}
         for change in attributed:
             owners.setdefault(change.after[1], change.after[0])
-        projects = projects_of(owners, people)
+        projects = projects_of(owners, people, gesture)
         alike: dict[tuple[str, str, tuple[str, ...] | None], list[int]] = defaultdict(list)
         for change in self.changes:
             after = change.after if change.before != change.after else None

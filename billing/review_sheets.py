@@ -128,8 +128,8 @@ class AppliedSheet:
         return f"{text}; {self.untouched:,} left as they are." if self.untouched else f"{text}."
 
 
-def export(*, charges: "QuerySet[Any]", file: IO[bytes]) -> int:
-    """Write charges as a spreadsheet to fill in; return how many.
+def export(*, charges: "QuerySet[Any]", file: IO[bytes], actor: Actor, now: datetime.datetime) -> int:
+    """Write charges as a spreadsheet to fill in; return how many. That it was taken out is an event.
 
     Text is never a formula, whatever it starts with; amounts are exact numbers.
     """
@@ -163,6 +163,8 @@ def export(*, charges: "QuerySet[Any]", file: IO[bytes]) -> int:
     for line in INSTRUCTIONS:
         about.append([line])
     book.save(file)
+    with audit.gesture(actor=actor, now=now) as gesture:
+        gesture.record("charges.exported", after={"charges": count})
     return count
 
 

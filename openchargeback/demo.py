@@ -147,7 +147,7 @@ def set_up(data: Mapping[str, Any], *, actor: Actor, now: datetime.datetime) -> 
             fund, is_new = FundingSource.objects.get_or_create(fund_org=fund_org, defaults=own)
             if is_new:
                 fund.projects.set(projects[code] for code in fields["projects"])
-                gesture.record("fundingsource.added", fund, after=fields)
+                gesture.record("funding_source.added", fund, after=fields)
         for fields in data["splits"]:
             project, first = projects[fields["project"]], fields["valid_from"]
             if not PayerSplit.objects.filter(project=project, valid_from=first).exists():
@@ -156,7 +156,7 @@ def set_up(data: Mapping[str, Any], *, actor: Actor, now: datetime.datetime) -> 
                     PayerSplitShare(split=split, fund_org=fund_org, percent=Decimal(percent))
                     for fund_org, percent in fields["shares"].items()
                 )
-                gesture.record("payersplit.added", split, after=fields)
+                gesture.record("payer_split.added", split, after=fields)
         for name, fields in data["sources"].items():
             source = Source.objects.named(name)
             # What is set stays: accounting that somebody tried out in the demo is theirs.

@@ -1,8 +1,12 @@
 """Who may do what: each role's permissions, written to the database by sync_roles."""
 
+import datetime
 from dataclasses import dataclass
 
 from django.contrib.auth.models import Group, Permission
+
+from billing import audit
+from billing.audit import Actor
 
 VIEW = {
     f"{app}.view_{model}"
@@ -100,8 +104,18 @@ def table() -> str:
     return "\n".join(lines)
 
 
-def sync_roles() -> list[SyncedRole]:
+def sync_roles(*, actor: Actor, now: datetime.datetime) -> list[SyncedRole]:
     """Write ROLES to the database as groups, taking away what they no longer hold; safe to repeat."""
+    with audit.gesture(actor=actor, now=now) as gesture:
+        synced = _write_roles()
+        for role in synced:
+            if role.added or role.removed:
+                group = Group.objects.get(name=role.name)
+                gesture.record("role.synced", group, after={"added": role.added, "removed": role.removed})
+    return synced
+
+
+def _write_roles() -> list[SyncedRole]:
     known = {
         f"{permission.content_type.app_label}.{permission.codename}": permission
         for permission in Permission.objects.select_related("content_type")

@@ -68,7 +68,7 @@ def a_user(name: str, role: str = "") -> User:
 
 def the_cast() -> Cast:
     """Make the PI (ada@u.edu), her delegate, a stranger who is a PI too, and the staff."""
-    sync_roles()
+    sync_roles(actor=SOMEBODY, now=NOW)
     cast = Cast(
         pi=a_user("ada", "pi"),
         delegate=a_user("grace", "delegate"),

@@ -497,7 +497,7 @@ class HeldChargeAdmin(ReviewMixin):
         charges = self.get_changelist_instance(request).get_queryset(request)
         file = SpooledTemporaryFile(max_size=4 * 1024**2)  # noqa: SIM115 (the response closes it)
         chosen = Charge.objects.filter(pk__in=charges.order_by().values("pk"))
-        review_sheets.export(charges=chosen, file=file)
+        review_sheets.export(charges=chosen, file=file, actor=actor_of(request), now=timezone.now())
         file.seek(0)
         return FileResponse(
             file,

@@ -89,7 +89,8 @@ def test_engine_and_command_and_job_make_the_same_charges_and_events(tmp_path):
     def snapshot():
         return (
             sorted(Charge.objects.live().values_list("source__name", "billed_cost", "state", "pi__email")),
-            sorted(AuditEvent.objects.values_list("action", flat=True)),
+            # Who was learned by the first import is known to the next.
+            sorted(AuditEvent.objects.exclude(action__endswith=".learned").values_list("action", flat=True)),
         )
 
     rows = [a_row("1.5"), a_row("2", tags={})]
@@ -182,7 +183,7 @@ def test_a_nonsense_period_is_refused(tmp_path):
 def test_who_acts_is_named_or_the_system(tmp_path, cast):
     build.a_source("aws")
     run("ingest", a_file(tmp_path, [a_row()]), "--as", "rex")
-    assert set(AuditEvent.objects.exclude(action__startswith="user").values_list("actor_name", "via")) == {
+    assert set(AuditEvent.objects.filter(action__startswith="import").values_list("actor_name", "via")) == {
         ("rex", "command")
     }
     assert Actor.from_command().name.startswith("system (")

@@ -8,6 +8,7 @@ from django.contrib.auth.models import Group
 from django.core.management import call_command
 
 from openchargeback import roles
+from tests import build
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "security" / "roles.md"
 
@@ -31,7 +32,7 @@ def test_the_table_is_printed_and_nothing_is_changed():
 
 @pytest.mark.django_db
 def test_the_database_holds_what_the_table_says():
-    roles.sync_roles()
+    roles.sync_roles(actor=build.SOMEBODY, now=build.NOW)
     for name, permissions in roles.ROLES.items():
         held = Group.objects.get(name=name).permissions.values_list("content_type__app_label", "codename")
         assert {f"{app}.{code}" for app, code in held} == permissions

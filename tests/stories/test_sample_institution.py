@@ -73,7 +73,7 @@ def test_reference_data_holds_nobodys_accounting():
 
 @pytest.fixture
 def shown(db):
-    sync_roles()
+    sync_roles(actor=SOMEBODY, now=NOW)
     reference.load_reference(actor=SOMEBODY, now=NOW)
     return demo.run(actor=SOMEBODY, now=NOW.replace(year=2026, month=3))
 
@@ -132,7 +132,7 @@ def test_a_second_demo_changes_nothing_but_passwords(shown):
 
 
 def test_the_demo_is_not_mixed_into_somebodys_installation(db):
-    sync_roles()
+    sync_roles(actor=SOMEBODY, now=NOW)
     reference.load_reference(actor=SOMEBODY, now=NOW)
     a_policy(institution="A Real University")
     with pytest.raises(demo.NotForTheDemo, match="A Real University"):

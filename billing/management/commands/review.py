@@ -161,7 +161,7 @@ class Command(BillingCommand):
         path: Path = options["file"]
         try:
             with path.open("wb") as file:
-                count = review_sheets.export(charges=_filtered(options), file=file)
+                count = review_sheets.export(charges=_filtered(options), file=file, actor=self.actor, now=self.now)
         except OSError as error:
             raise CommandError(f"{path} cannot be written: {error.strerror}.") from error
         self.report(

@@ -6,6 +6,7 @@ from django.core.management import call_command
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 
+from billing import audit
 from billing.commands import BillingCommand
 from openchargeback import reference, roles
 
@@ -24,7 +25,10 @@ class Command(BillingCommand):
         executor = MigrationExecutor(connection)
         pending = executor.migration_plan(executor.loader.graph.leaf_nodes())
         call_command("migrate", interactive=False, verbosity=0)
-        synced = roles.sync_roles()
+        if pending:
+            with audit.gesture(actor=self.actor, now=self.now) as gesture:
+                gesture.record("installation.migrated", after={"migrations": [str(each) for each, _ in pending]})
+        synced = roles.sync_roles(actor=self.actor, now=self.now)
         loaded = reference.load_reference(actor=self.actor, now=self.now)
         lines = [
             f"Database: {len(pending)} migrations applied." if pending else "Database: up to date.",

@@ -18,7 +18,7 @@ class Command(BillingCommand):
         if table:
             self.report({"table": {name: sorted(held) for name, held in roles.ROLES.items()}}, roles.table())
             return
-        synced = roles.sync_roles()
+        synced = roles.sync_roles(actor=self.actor, now=self.now)
         self.report(
             {"roles": [{"name": role.name, "added": role.added, "removed": role.removed} for role in synced]},
             roles_text(synced),
