@@ -330,11 +330,10 @@ def _aws(found: dict[str, Any]) -> Manifest | None:
             "This is the manifest of an AWS Cost and Usage Report (CUR). In AWS Data Exports, create an export of the "
             "type “FOCUS with AWS columns” and import its files."
         )
-    for key in ("dataFiles", "dataFileKeys", "files", "reportKeys"):
-        files = found.get(key)
-        if isinstance(files, list) and files and all(isinstance(each, str) and each for each in files):
-            return Manifest("AWS", tuple(files), (None,) * len(files))
-    return Manifest("AWS", (), ()) if found.get("dataFiles") == [] else None
+    files = found.get("dataFiles")
+    if isinstance(files, list) and all(isinstance(each, str) and each for each in files):
+        return Manifest("AWS", tuple(files), (None,) * len(files))
+    return None
 
 
 def _count(value: Any) -> int | None:

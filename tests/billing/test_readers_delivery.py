@@ -82,6 +82,69 @@ def test_a_manifest_of_aws_stands_for_exactly_its_files(tmp_path):
     assert [part.path.name for part in opened(manifest)] == ["focus-00001.csv", "focus-00002.csv"]
 
 
+@pytest.mark.parametrize("run", ["", "20250203T041500Z-5f0c8a52-8a2e-4cf0-a1e4-3f2f0d6a7f11/"])
+def test_a_manifest_as_data_exports_writes_it_is_read_in_either_layout(tmp_path, run):
+    # With `create new` each run has a folder of its own, under data and under metadata; the run before stays beside it.
+    month = "BILLING_PERIOD=2025-01"
+    put(tmp_path, f"out/focus/data/{month}/{run}focus-00001.csv")
+    put(tmp_path, f"out/focus/data/{month}/{run}focus-00002.csv")
+    if run:
+        put(tmp_path, f"out/focus/data/{month}/20250202T041500Z-{OTHER_RUN}/focus-00001.csv", TABLE + ROW * 9)
+    content = {
+        "executionId": RUN,
+        "exportArn": f"arn:aws:bcm-data-exports:us-east-1:123456789012:export/focus-{RUN}",
+        "exportName": "focus",
+        "columns": [{"name": "BilledCost", "type": "double"}, {"name": "Tags", "type": "map<string,string>"}],
+        "compression": "GZIP",
+        "contentType": "text/csv",
+        "dataFiles": [f"s3://bucket/out/focus/data/{month}/{run}focus-0000{n}.csv" for n in (1, 2)],
+    }
+    manifest = put(tmp_path, f"out/focus/metadata/{month}/{run}focus-Manifest.json", json.dumps(content))
+    parts = opened(manifest)
+    assert [part.path.relative_to(tmp_path).as_posix() for part in parts] == [
+        f"out/focus/data/{month}/{run}focus-0000{n}.csv" for n in (1, 2)
+    ]
+    assert [sum(len(batch.lines) for batch in read(part)) for part in parts] == [1, 1]
+
+
+def test_a_manifest_as_azure_writes_it_is_read(tmp_path):
+    folder = f"exports/focus/20250101-20250131/{RUN}"
+    put(tmp_path, f"{folder}/part_0_0001.csv", TABLE + ROW)
+    content = {
+        "manifestVersion": "2024-04-01",
+        "byteCount": 160769,
+        "blobCount": 1,
+        "dataRowCount": 2,
+        "exportConfig": {
+            "exportName": "focus",
+            "resourceId": "/providers/Microsoft.Billing/billingAccounts/1",
+            "dataVersion": "1.0r2",
+            "apiVersion": "2023-07-01-preview",
+            "type": "FocusCost",
+            "timeFrame": "MonthToDate",
+            "granularity": "Daily",
+        },
+        "deliveryConfig": {
+            "partitionData": True,
+            "dataOverwriteBehavior": "CreateNewReport",
+            "fileFormat": "Csv",
+            "containerUri": "/subscriptions/0/resourceGroups/rg/providers/Microsoft.Storage/storageAccounts/costs",
+            "rootFolderPath": "exports",
+        },
+        "runInfo": {
+            "executionType": "Scheduled",
+            "submittedTime": "2025-02-01T04:15:00.1234567Z",
+            "runId": RUN,
+            "startDate": "2025-01-01T00:00:00",
+            "endDate": "2025-01-31T00:00:00",
+        },
+        "blobs": [{"blobName": f"{folder}/part_0_0001.csv", "byteCount": 160769, "dataRowCount": 2}],
+    }
+    (part,) = opened(put(tmp_path, f"{folder}/manifest.json", json.dumps(content)))
+    assert (part.expected_rows, part.manifest_rows) == (2, 2)
+    assert sum(len(batch.lines) for batch in read(part)) == 2
+
+
 def test_a_folder_stands_for_the_one_manifest_in_it(tmp_path):
     an_aws_export(tmp_path)
     put(tmp_path, "focus/data/BILLING_PERIOD=2024-12/stale-00001.csv")
