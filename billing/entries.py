@@ -455,7 +455,7 @@ def reverse(
         entry = _locked(entry)
         if entry.state != Entry.State.APPROVED:
             raise WrongState(f"{str(entry).capitalize()} is not charged: {entry.get_state_display().lower()}.")
-        if earlier := entry.reversed_by.standing().first():  # type: ignore[attr-defined]
+        if earlier := entry.reversed_by.standing().first():
             raise WrongState(f"{str(entry).capitalize()} is reversed already, by {earlier}.")
         for line in own:
             _require_untouched(line, entry)

@@ -17,7 +17,7 @@ from django.utils.safestring import SafeString
 
 from .. import charging, entries
 from ..errors import BillingError
-from ..models import BillingPeriod, Entry, EntryLine, Person, Policy, Source
+from ..models import BillingPeriod, Entry, EntryLine, PayerLine, Person, Policy, Source
 from ..money import plain
 from .base import (
     FrozenAdmin,
@@ -30,6 +30,7 @@ from .base import (
     list_url,
     period_filter,
 )
+from .tracing import why_url
 
 ENTER, APPROVE = "billing.enter_corrections", "billing.approve_entry"
 State = Entry.State
@@ -402,11 +403,18 @@ def said_of(entry: Entry) -> str:
 
 def _row(line: EntryLine, entry: Entry) -> dict[str, Any]:
     """Return a line of an entry with where to see what it corrects and what it makes."""
-    corrects = line.corrects_period and entries.places_of(line.corrects_period, line.corrects_key)
-    makes = entries.places_of(entry.charged_in, charging.key_of_entry(line)) if entry.state == State.APPROVED else []
+    makes = _shown(entry.charged_in, charging.key_of_entry(line)) if entry.state == State.APPROVED else []
     return {
         "line": line,
         "kind": line.get_kind_display(),
-        "corrects": [link(place.url, place.label) for place in corrects or ()],
-        "makes": [link(place.url, place.label) for place in makes],
+        "corrects": _shown(line.corrects_period, line.corrects_key) if line.corrects_period else [],
+        "makes": makes,
     }
+
+
+def _shown(period: BillingPeriod, key: str) -> list[SafeString]:
+    """Return links to the statement and the journals that show a payer line, and to the line itself."""
+    if not PayerLine.objects.filter(period=period, key=key).exists():
+        return []
+    places = [link(place.url, place.label) for place in entries.places_of(period, key)]
+    return [*places, link(why_url(f"{period}@{key}"), f"payer line of {period}")]

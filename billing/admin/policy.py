@@ -239,7 +239,9 @@ class PolicyAdmin(FrozenAdmin):
         ("Who pays", {"fields": ("tag_keys_shown", "tag_prefixes_shown")}),
         ("Held for review", {"fields": ("flag_patterns_shown", "tolerance")}),
         ("Fund/orgs", {"fields": ("fund_org_patterns_shown", "fund_org_segments", "center_fund_org")}),
-        *((title, {"fields": names}) for title, _, names in GROUPS[4:]),
+        ("Corrections", {"fields": GROUPS[4][2]}),
+        ("Money and the ledger", {"fields": GROUPS[5][2]}),
+        ("Statements and e-mail", {"fields": GROUPS[6][2]}),
     )
     readonly_fields = (
         "version",

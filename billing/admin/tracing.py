@@ -9,7 +9,7 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 
 from .. import tracing
-from ..models import Charge
+from ..models import Charge, PayerLine
 from .base import change_url
 
 PERMISSION = "billing.view_charge"
@@ -40,6 +40,7 @@ def why_view(request: HttpRequest) -> HttpResponse:
         "traced": traced,
         "problem": problem,
         "notations": tracing.NOTATIONS,
+        "correctable": PayerLine.CHARGED,
     }
     if traced:
         subject = traced.asked.subject if traced.asked else traced.document.subject if traced.document else None

@@ -1,11 +1,14 @@
 import datetime
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
+from threading import Barrier
 
 import pytest
 from django.db import IntegrityError, connection, transaction
 
 from billing import charging, closing, entries
 from billing.audit import Actor
+from billing.errors import BillingError
 from billing.models import AuditEvent, Entry, EntryLine, PayerLine, Source
 from billing.models.entries import EntryFrozen
 from tests.build import (
@@ -538,3 +541,61 @@ def test_the_next_open_month_bears_a_correction(january):
         closing.close(period=period, **BY)
     with pytest.raises(entries.NoOpenMonth, match="periods open"):
         entries.month_for([the_line()])
+
+
+# Races
+
+
+def at_once(*works):
+    """Run works side by side, each in a connection of its own; return what came of each, errors by name."""
+    start = Barrier(len(works))
+
+    def run(work):
+        start.wait()
+        try:
+            work()
+            return "done"
+        except BillingError as error:
+            return type(error).__name__
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(len(works)) as pool:
+        return list(pool.map(run, works))
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite has one writer at a time")
+def test_two_who_take_back_the_same_money_do_not_both_get_it(january):
+    line, month = the_line(), february()
+    options = {"lines": [line], "charged_in": month, "reason": "Down", **BY}
+    came = at_once(
+        lambda: entries.add_refund(**options),
+        lambda: entries.add_write_off(**options),
+        lambda: entries.add_transfer(to={"A": Decimal(100)}, **options),
+    )
+    assert sorted(came) == ["AmountRefused", "AmountRefused", "done"]
+    assert sum(entry.amount for entry in Entry.objects.all()) == 100
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite has one writer at a time")
+def test_an_entry_and_the_close_of_its_month_do_not_pass_each_other(january):
+    line, month = the_line(), february()
+    entering, closed = at_once(
+        lambda: entries.add_refund(lines=[line], charged_in=month, reason="Down", **BY),
+        lambda: closing.close(period=month, **BY),
+    )
+    assert closed == "done"
+    assert (entering, Entry.objects.count()) in (("done", 1), ("PeriodClosed", 0))
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite has one writer at a time")
+def test_an_entry_is_reversed_by_one_of_two(january):
+    entry = enter(entries.add_refund).entry
+    options = {"entry": entry, "charged_in": february(), "reason": "No", **BY}
+    assert sorted(at_once(lambda: entries.reverse(**options), lambda: entries.reverse(**options))) == [
+        "WrongState",
+        "done",
+    ]

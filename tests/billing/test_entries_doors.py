@@ -243,12 +243,23 @@ def test_a_line_of_a_statement_leads_to_its_correction_and_back(january, cast, c
     done = client.post(ENTER, {**data, "confirmed": shown.context["seen"]}, follow=True).content.decode()
     assert "It is on the next statements and journal of 2025-02" in done
     assert f'<a href="{page}">statement 2025-01-0001-1, line 1</a>' in done
+    assert "payer line of 2025-01</a>" in done
     # On the next statement it is shown, with its month and reason.
     issuing.generate(period=a_period("2025-02"), **BY)
     entry = reverse("admin:billing_entry_change", args=[Entry.objects.get().pk])
     assert "statement 2025-02-0001-1, line 1" in page_of(client, entry)
     later = Statement.objects.get(period__month="2025-02-01")
     assert "Transfer for 2025-01" in page_of(client, reverse("admin:statements_statement_change", args=[later.pk]))
+
+
+def test_why_a_number_leads_to_its_correction(january, cast, client):
+    line = the_line()
+    why = reverse("admin:billing_charge_why")
+    link = f"{ENTER}?line={line.pk}"
+    client.force_login(cast.viewer)
+    assert link not in client.get(why, {"what": f"2025-01@{line.key}"}).content.decode()
+    client.force_login(cast.reviewer)
+    assert link in client.get(why, {"what": f"2025-01@{line.key}"}).content.decode()
 
 
 def test_what_changed_since_it_was_shown_is_shown_again(january, cast, client):
