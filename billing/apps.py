@@ -1,11 +1,12 @@
 from django.apps import AppConfig
+from django.db.models.signals import post_migrate, pre_migrate
 
 
 class BillingConfig(AppConfig):
     name = "billing"
 
     def ready(self) -> None:
-        from . import closing, entries, ingestion, jobs, reattribution, tieout
+        from . import closing, entries, ingestion, jobs, reattribution, tieout, walls
         from .models import Job
 
         jobs.register(Job.Kind.IMPORT, ingestion.run_job)
@@ -15,3 +16,6 @@ class BillingConfig(AppConfig):
         closing.register_finalize_check(closing.ENTRY, entries.obstacles)
         closing.register_finalize_check(closing.PROOF, tieout.unproved)
         closing.register_finalize_step(closing.PROOF, tieout.freeze)
+        walls.register_own()
+        pre_migrate.connect(walls.before_migrate, sender=self, dispatch_uid="walls-off")
+        post_migrate.connect(walls.after_migrate, sender=self, dispatch_uid="walls-on")

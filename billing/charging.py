@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from django.db import connection
-from django.db.models import BigIntegerField, Case, Count, Expression, F, Func, Max, Min, Q, Sum, Value, When
+from django.db.models import Case, Count, Expression, F, Max, Min, Q, Sum, Value, When
 
 from . import audit, closing, money
 from .audit import Actor
@@ -912,12 +912,8 @@ def in_storage_order(period: BillingPeriod) -> ChargeQuerySet:
     found = charges.aggregate(first=Min("pk"), last=Max("pk"), count=Count("*"))
     if not found["count"] or found["last"] - found["first"] > SPARSE * found["count"]:
         return charges
-    bearing = Func(F("charged_in"), template="+%(expressions)s", output_field=BigIntegerField())
-    return (
-        Charge.objects.live()
-        .alias(bearing=bearing)
-        .filter(bearing=period.pk, pk__range=(found["first"], found["last"]))
-    )
+    whole = Charge.objects.live().of_month(period, indexed=False)
+    return whole.filter(pk__range=(found["first"], found["last"]))
 
 
 def _rates_to_enter(missing: Collection[tuple[datetime.date, str]], home: str) -> str:

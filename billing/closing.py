@@ -16,16 +16,9 @@ from . import audit
 from .audit import Actor
 from .errors import BillingError
 from .models import BillingPeriod, Charge, Entry, PayerLine, Policy
-from .models.periods import month_text
+from .models.periods import PeriodClosed, month_text
+from .models.periods import PeriodFinalized as PeriodFinalized
 from .money import ZERO, plain
-
-
-class PeriodClosed(BillingError):
-    """A change was asked of a period that takes none."""
-
-
-class PeriodFinalized(PeriodClosed):
-    """A change was asked of a period that is finished for good."""
 
 
 class PeriodExists(BillingError):

@@ -7,8 +7,10 @@ from typing import Any
 
 from django.core.exceptions import ObjectDoesNotExist, ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import IntegrityError
 from django.utils import timezone
 
+from . import walls
 from .audit import Actor
 from .errors import BillingError
 from .models import BillingPeriod, User
@@ -43,6 +45,10 @@ class BillingCommand(BaseCommand):
             raise CommandError(str(error)) from error
         except ValidationError as error:
             raise CommandError(" ".join(error.messages)) from error
+        except IntegrityError as error:
+            if not (said := walls.said(error)):
+                raise
+            raise CommandError(said) from error
         finally:
             self.progress.close()
 

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from django.db import connection, models
 
+from . import walls
 from .converting import IDENTITY, SEPARATOR, STAGED, Converted
 from .fields import AmountField
 from .matching import HASH_BYTES
@@ -323,8 +324,9 @@ class Stage:
                 values = {"first": first, "imported": imported.pk, "source": imported.source_id}
                 if only_kept:
                     values["tolerance"] = tolerance_units
-                cursor.execute(self._insert_sql(only_kept, measures), values)
-                self._insert_flags(cursor, only_kept, first, measures, tolerance_units)
+                with walls.as_one_statement(connection, Charge, Flag):
+                    cursor.execute(self._insert_sql(only_kept, measures), values)
+                    self._insert_flags(cursor, only_kept, first, measures, tolerance_units)
             cursor.execute(
                 f"UPDATE billing_charge SET withdrawn_in_id = %s WHERE id IN ({_DISPLACED})",
                 [imported.pk],
@@ -360,6 +362,7 @@ class Stage:
                 "reversals": first + count - 1,
             }
             if count:
+                # Row by row as the walls look on SQLite: late changes are few.
                 cursor.execute(self._late_sql(), values)
                 cursor.execute(
                     f"INSERT INTO billing_flag ({_flag_columns()}) "

@@ -7,10 +7,11 @@ class JournalsConfig(AppConfig):
     def ready(self) -> None:
         from billing import closing, entries, proof, tracing
 
-        from . import posting, proving
+        from . import posting, proving, walls
         from .tracing import DOCUMENTS
 
         entries.register_place_finder("2 journals", posting.places_of)
         closing.register_finalize_check("everything is journaled", posting.unfinished)
         proof.register_side(proof.JOURNALED, proving.journaled)
         tracing.register_documents("journals", DOCUMENTS)
+        walls.register_own()

@@ -41,6 +41,17 @@ class Journal(models.Model):
         State.REVERSED: {State.POSTED},
     }
 
+    # What the ledger's answer writes; all else stands once it is submitted.
+    ANSWERED = (
+        "state",
+        "posted_at",
+        "document_number",
+        "rejected_at",
+        "rejection_reason",
+        "reversed_at",
+        "reversal_reason",
+    )
+
     number = models.CharField(max_length=32, unique=True, help_text="Such as J2025-01-1; R2025-01-1 for a reversal.")
     period = models.ForeignKey(BillingPeriod, on_delete=models.PROTECT, related_name="journals")
     kind = models.CharField(max_length=16, choices=Kind.choices, default=Kind.JOURNAL)

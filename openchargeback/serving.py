@@ -16,6 +16,7 @@ from django.conf import settings
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 
+from billing import walls
 from billing.errors import BillingError
 
 # How long children may take to finish what they do (a request, a task) before they are killed.
@@ -37,10 +38,15 @@ class Served:
 
 
 def require_ready() -> None:
-    """Raise CannotServe where migrations wait, naming the command that applies them."""
+    """Raise CannotServe where migrations wait or a wall is missing, naming the command that mends it."""
     executor = MigrationExecutor(connection)
     if executor.migration_plan(executor.loader.graph.leaf_nodes()):
         raise CannotServe("The database is not up to date. Run `manage.py initialize` first.")
+    if lacking := walls.missing(connection):
+        raise CannotServe(
+            f"The database does not guard what stands: {walls.listed(lacking)}. Find out who took the guards off, "
+            "then run `manage.py initialize`: it puts them up again."
+        )
 
 
 def require_free(host: str, port: int) -> None:

@@ -112,12 +112,16 @@ if IS_SQLITE:
         "timeout": 60,
         "init_command": (
             "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA cache_size=-65536; "
-            "PRAGMA mmap_size=0; PRAGMA temp_store=FILE;"
+            "PRAGMA mmap_size=0; PRAGMA temp_store=FILE; "
+            # Without it INSERT OR REPLACE deletes rows behind the back of their delete triggers (see walls).
+            "PRAGMA recursive_triggers=ON;"
         ),
     }
 else:
     database.setdefault("CONN_MAX_AGE", 60)
     database["CONN_HEALTH_CHECKS"] = True
+# `flush` empties every table. The tests set this for their own database; nothing else does.
+MAY_FLUSH = False
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 AUTH_USER_MODEL = "billing.User"

@@ -8,7 +8,7 @@ class StatementsConfig(AppConfig):
         from billing import closing, entries, jobs, proof, tieout, tracing
         from billing.models import Job
 
-        from . import issuing, proof_drawing, proving, tasks
+        from . import issuing, proof_drawing, proving, tasks, walls
         from .tracing import DOCUMENTS
 
         jobs.register(Job.Kind.GENERATE, tasks.generate)
@@ -19,3 +19,4 @@ class StatementsConfig(AppConfig):
         proof.register_side(proof.STATED, proving.stated)
         tracing.register_documents("statements", DOCUMENTS)
         tieout.register_drawer(proof_drawing.draw)
+        walls.register_own()

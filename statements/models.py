@@ -10,9 +10,11 @@ from django.db.models import Exists, OuterRef, Q
 from billing.fields import AmountField
 from billing.models import BillingPeriod, BillingReference, Membership, Person, Project, User
 from billing.models.people import normalized_email
+from billing.models.periods import FINAL
+from billing.models.standing import Standing, StandingQuerySet
 
 
-class StatementQuerySet(models.QuerySet["Statement"]):
+class StatementQuerySet(StandingQuerySet["Statement"]):
     def live(self) -> "StatementQuerySet":
         """Keep the revisions in force."""
         return self.filter(state__in=Statement.LIVE)
@@ -40,7 +42,7 @@ class StatementQuerySet(models.QuerySet["Statement"]):
         )
 
 
-class Statement(models.Model):
+class Statement(Standing):
     """One PI's costs in one project and month: a snapshot that never changes once issued."""
 
     class State(models.TextChoices):
@@ -50,6 +52,10 @@ class Statement(models.Model):
         VOID = "void", "Void"
 
     LIVE = (State.ISSUED, State.SENT)
+
+    STANDS_IN = FINAL
+    # What happens to a document after it was issued; of a finalized month it may still be sent and drawn.
+    FREE = frozenset({"state", "sent_at", "superseded_at", "superseded_by", "voided_at", "pdf_path", "pdf_sha256"})
 
     TRANSITIONS = {
         State.ISSUED: {State.SENT, State.SUPERSEDED, State.VOID},
@@ -134,7 +140,7 @@ class Statement(models.Model):
         return self.contracted_cost - self.charged
 
 
-class StatementLine(models.Model):
+class StatementLine(Standing):
     """A payer line as it stood when the statement was issued, with its resources below it."""
 
     statement = models.ForeignKey(Statement, on_delete=models.CASCADE, related_name="lines")
@@ -158,6 +164,12 @@ class StatementLine(models.Model):
         default=list,
         help_text="What makes up the line, in cents that add up to it: name, id, count, list, contracted, charged.",
     )
+
+    STANDS_BY = "statement__period"
+    STANDS_IN = FINAL
+    KEPT = "A statement stands as issued: a change makes a new revision."
+
+    objects = StandingQuerySet.as_manager()
 
     class Meta:
         ordering = ("statement", "number")

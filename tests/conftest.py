@@ -13,6 +13,14 @@ import pytest
 from tests import build
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _may_flush(django_test_environment):
+    """Let Django empty the test database after tests with transactions of their own."""
+    from django.conf import settings
+
+    settings.MAY_FLUSH = True
+
+
 @pytest.fixture(autouse=True)
 def _quick_and_private(settings, tmp_path):
     """Hash passwords quickly, keep files in the test's own folder, and lock nobody out."""

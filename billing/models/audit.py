@@ -5,8 +5,10 @@ import datetime
 from django.conf import settings
 from django.db import models
 
+from .standing import KeptQuerySet, KeptRow
 
-class AuditEventQuerySet(models.QuerySet["AuditEvent"]):
+
+class AuditEventQuerySet(KeptQuerySet["AuditEvent"]):
     def between(self, since: datetime.datetime | None, until: datetime.datetime | None) -> "AuditEventQuerySet":
         """Keep events from `since` on and before `until`; None is no bound."""
         events = self.filter(at__gte=since) if since else self
@@ -20,7 +22,7 @@ class AuditEventQuerySet(models.QuerySet["AuditEvent"]):
         return self.filter(action__gt=f"{action}.", action__lt=f"{action}/")
 
 
-class AuditEvent(models.Model):
+class AuditEvent(KeptRow):
     """Something that mattered: who did what to which object, with before and after."""
 
     at = models.DateTimeField("when", db_index=True)
@@ -39,6 +41,8 @@ class AuditEvent(models.Model):
     gesture = models.UUIDField(help_text="Groups the events of one act, such as a bulk approval.")
     previous_hash = models.CharField(max_length=64)
     hash = models.CharField(max_length=64, unique=True)
+
+    KEPT = "The audit trail is never changed, only added to."
 
     objects = AuditEventQuerySet.as_manager()
 

@@ -10,16 +10,17 @@ from .payers import PayerSplit
 from .people import Person, Project
 from .periods import BillingPeriod
 from .sources import Source
+from .standing import Standing, StandingQuerySet
 
 
-class ChargeQuerySet(models.QuerySet["Charge"]):
+class ChargeQuerySet(StandingQuerySet["Charge"]):
     def live(self) -> "ChargeQuerySet":
         """Leave out what a later delivery replaced or withdrew."""
         return self.filter(withdrawn_in__isnull=True)
 
     def in_month(self, period: BillingPeriod) -> "ChargeQuerySet":
         """Keep the live charges that a month bears."""
-        return self.live().filter(charged_in=period)
+        return self.live().of_month(period)
 
     def held(self) -> "ChargeQuerySet":
         return self.live().filter(state=Charge.State.HELD)
@@ -44,7 +45,7 @@ class ChargeQuerySet(models.QuerySet["Charge"]):
         )
 
 
-class Charge(models.Model):
+class Charge(Standing):
     """A row of a delivery, as delivered, with who pays for it beside it.
 
     Foreign keys carry no database constraint and loading goes by INSERT ... SELECT: five checked
@@ -60,6 +61,8 @@ class Charge(models.Model):
         ABSORBED = "absorbed", "Absorbed by the center"
 
     CHARGEABLE = (State.CLEAR, State.APPROVED, State.ABSORBED)
+
+    STANDS_BY = "charged_in"
 
     # Withdrawal is not a state but `withdrawn_in`, so that reviving a charge restores what it was.
     TRANSITIONS = {
@@ -280,7 +283,7 @@ class Charge(models.Model):
         return self.resource_name or self.resource_id
 
 
-class Flag(models.Model):
+class Flag(Standing):
     """One reason why a charge wants a human."""
 
     class Code(models.TextChoices):
@@ -305,6 +308,10 @@ class Flag(models.Model):
     detail = models.CharField(max_length=500, blank=True)
     is_resolved = models.BooleanField(default=False, help_text="Corrected since; kept for the record.")
 
+    STANDS_BY = "charge__charged_in"
+
+    objects = StandingQuerySet.as_manager()
+
     class Meta:
         default_permissions = ("view",)
 
@@ -312,7 +319,7 @@ class Flag(models.Model):
         return self.code
 
 
-class ReviewDecision(models.Model):
+class ReviewDecision(Standing):
     """What somebody decided about a charge: kept for ever, with before and after."""
 
     class Action(models.TextChoices):
@@ -348,6 +355,11 @@ class ReviewDecision(models.Model):
     decided_at = models.DateTimeField()
     gesture = models.UUIDField(db_index=True)
 
+    STANDS_BY = "charge__charged_in"
+    KEPT = "A decision is kept for ever: undo it, which is another."
+
+    objects = StandingQuerySet.as_manager()
+
     class Meta:
         ordering = ("-id",)
         default_permissions = ("view",)
@@ -356,7 +368,7 @@ class ReviewDecision(models.Model):
         return f"decision {self.pk}"
 
 
-class HeldChargeManager(models.Manager["HeldCharge"]):
+class HeldChargeManager(models.Manager.from_queryset(ChargeQuerySet)):  # type: ignore[misc]
     def get_queryset(self) -> models.QuerySet["HeldCharge"]:
         return super().get_queryset().filter(withdrawn_in__isnull=True, state=Charge.State.HELD)
 

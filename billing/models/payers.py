@@ -10,8 +10,9 @@ from django.db.models.lookups import Exact
 
 from ..fields import UNITS_PER_ONE, AmountField
 from .people import Person, Project
-from .periods import BillingPeriod
+from .periods import FINAL, BillingPeriod
 from .sources import Source
+from .standing import Standing, StandingQuerySet
 
 WHOLE_CENT = UNITS_PER_ONE // 100
 
@@ -77,13 +78,17 @@ class PayerSplitShare(models.Model):
         return f"{self.percent.normalize():f} % {self.fund_org}"
 
 
-class BillingReference(models.Model):
+class BillingReference(Standing):
     """The number that statements and the ledger both print for a PI's project in a month."""
 
     period = models.ForeignKey(BillingPeriod, on_delete=models.PROTECT, related_name="references")
     pi = models.ForeignKey(Person, null=True, on_delete=models.PROTECT, related_name="references")
     project = models.ForeignKey(Project, null=True, on_delete=models.PROTECT, related_name="references")
     number = models.PositiveIntegerField()
+
+    STANDS_IN = FINAL
+
+    objects = StandingQuerySet.as_manager()
 
     class Meta:
         default_permissions = ("view",)
@@ -113,7 +118,7 @@ class BillingReference(models.Model):
         return f"{self.period}-{self.number:04d}"
 
 
-class PayerLine(models.Model):
+class PayerLine(Standing):
     """What one payer owes for one service in a month, in whole cents: made by `charging`, read by all.
 
     `key` is the natural key in one text: for_period, kind, PI, project, fund/org, source, natural
@@ -171,6 +176,10 @@ class PayerLine(models.Model):
     )
     charge_count = models.BigIntegerField()
     computed_at = models.DateTimeField()
+
+    STANDS_IN = FINAL
+
+    objects = StandingQuerySet.as_manager()
 
     class Meta:
         default_permissions = ("view",)

@@ -27,6 +27,14 @@ def month_text(month: datetime.date) -> str:
     return f"{month:%Y-%m}"
 
 
+class PeriodClosed(BillingError):
+    """A change was asked of a period that takes none."""
+
+
+class PeriodFinalized(PeriodClosed):
+    """A change was asked of a period that is finished for good."""
+
+
 class MonthField(models.DateField):
     """The first day of a month, written and addressed as `2025-01`."""
 
@@ -140,6 +148,11 @@ class BillingPeriod(models.Model):
         return self.next_month - datetime.timedelta(days=1)
 
 
+# Where charges, decisions and entries stand; and where payer lines and statements do too.
+SHUT = (BillingPeriod.Status.CLOSED, BillingPeriod.Status.FINALIZED)
+FINAL = (BillingPeriod.Status.FINALIZED,)
+
+
 class RateFrozen(BillingError):
     """A rate was to change after its month was closed: it is part of what was charged."""
 
@@ -162,8 +175,7 @@ class ExchangeRateQuerySet(models.QuerySet["ExchangeRate"]):
         return super().bulk_create(rates, *args, **options)
 
     def _refuse_frozen(self) -> None:
-        shut = (BillingPeriod.Status.CLOSED, BillingPeriod.Status.FINALIZED)
-        if frozen := self.filter(period__status__in=shut).select_related("period").first():
+        if frozen := self.filter(period__status__in=SHUT).select_related("period").first():
             frozen.require_open()
 
 

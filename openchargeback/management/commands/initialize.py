@@ -6,7 +6,7 @@ from django.core.management import call_command
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 
-from billing import audit
+from billing import audit, walls
 from billing.commands import BillingCommand
 from openchargeback import reference, roles
 
@@ -24,14 +24,22 @@ class Command(BillingCommand):
     def run(self, **options: Any) -> None:
         executor = MigrationExecutor(connection)
         pending = executor.migration_plan(executor.loader.graph.leaf_nodes())
+        # While migrations wait, walls that differ are those of the version before.
+        lacking = [] if pending else walls.missing(connection)
         call_command("migrate", interactive=False, verbosity=0)
         if pending:
             with audit.gesture(actor=self.actor, now=self.now) as gesture:
                 gesture.record("installation.migrated", after={"migrations": [str(each) for each, _ in pending]})
+        if lacking:
+            with audit.gesture(actor=self.actor, now=self.now) as gesture:
+                gesture.record("walls.put_up_again", after={"walls": [str(each) for each in lacking]})
+        standing = len(walls.triggers(connection))
         synced = roles.sync_roles(actor=self.actor, now=self.now)
         loaded = reference.load_reference(actor=self.actor, now=self.now)
         lines = [
             f"Database: {len(pending)} migrations applied." if pending else "Database: up to date.",
+            f"Guards of the database: {standing} stand."
+            + (f" Missing, and put up again: {walls.listed(lacking)}." if lacking else ""),
             roles_text(synced),
             f"Sources: added {', '.join(loaded.sources_added)}."
             if loaded.sources_added
@@ -45,6 +53,8 @@ class Command(BillingCommand):
         self.report(
             {
                 "migrations": [f"{migration.app_label}.{migration.name}" for migration, _ in pending],
+                "walls": standing,
+                "walls_put_up": [each.trigger for each in lacking],
                 "roles": [{"name": role.name, "added": role.added, "removed": role.removed} for role in synced],
                 "sources_added": loaded.sources_added,
                 "sources_kept": loaded.sources_kept,

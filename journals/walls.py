@@ -1,0 +1,28 @@
+"""What the database refuses of journals: once submitted, its lines and totals stand, and they balance."""
+
+from billing.walls import ALL, Rule, frozen, register
+
+from .models import Journal, JournalLine
+
+
+def register_own() -> None:
+    """Register the walls of this app's tables."""
+    says = "a submitted journal stands: reject or reverse it, and the next draft has its lines"
+    lines = "FROM journals_journalline l WHERE l.journal_id = {new}.id"
+    register(
+        Rule("insert", Journal, "insert", "a journal begins as a draft", when="{row}.state <> 'draft'"),
+        frozen(Journal, "{old}.state <> 'draft'", says, free=Journal.ANSWERED),
+        Rule(
+            "leave",
+            Journal,
+            "update",
+            "a journal leaves draft only when its lines balance and are what its totals say, and never comes back",
+            changes="({old}.state <> 'draft' AND {new}.state = 'draft') OR "
+            "({old}.state = 'draft' AND {new}.state <> 'draft' AND ({new}.debits <> {new}.credits OR "
+            f"{{new}}.debits <> (SELECT coalesce(sum(l.debit), 0) {lines}) OR "
+            f"{{new}}.credits <> (SELECT coalesce(sum(l.credit), 0) {lines}) OR "
+            f"{{new}}.line_count <> (SELECT count(*) {lines})))",
+        ),
+        Rule("delete", Journal, "delete", says, when="{row}.state <> 'draft'"),
+        *(Rule(event, JournalLine, event, says, ("journal",), "{row}.state <> 'draft'") for event in ALL),
+    )

@@ -1,0 +1,708 @@
+"""The three walls, one by one: the verb, the queryset, and the database itself by raw SQL."""
+
+import datetime
+import uuid
+from decimal import Decimal
+from io import StringIO
+from types import SimpleNamespace
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import IntegrityError, connection, migrations, models, transaction
+from django.db.migrations.state import ProjectState
+
+from billing import walls
+from billing.audit import gesture
+from billing.models import (
+    AuditEvent,
+    AuditHead,
+    BillingPeriod,
+    BillingReference,
+    Charge,
+    Entry,
+    EntryLine,
+    ExchangeRate,
+    Flag,
+    FrozenProof,
+    PayerLine,
+    PayerSplitShare,
+    ReviewDecision,
+)
+from billing.models.charges import HeldCharge
+from billing.models.periods import PeriodClosed, PeriodFinalized
+from billing.models.standing import KeptForEver
+from journals import posting
+from journals.models import Journal, JournalLine
+from openchargeback import serving
+from statements.models import Statement, StatementLine
+from tests import build
+from tests.build import NOW, SOMEBODY
+
+pytestmark = pytest.mark.django_db
+
+SHUT = ("closed", "finalized")
+FINAL = ("finalized",)
+EVENTS = ("insert", "update", "delete")
+IS_POSTGRESQL = connection.vendor == "postgresql"
+
+# Of each model: what an attack changes, what a copied row needs to be of its own, and when each event is refused.
+ATTACKED = {
+    Charge: ("fund_org = 'OURS'", {}, dict.fromkeys(EVENTS, SHUT)),
+    Flag: ("is_resolved = true", {}, dict.fromkeys(EVENTS, SHUT)),
+    ReviewDecision: ("note = 'no'", {}, {"insert": SHUT, "update": ("open", *SHUT), "delete": ("open", *SHUT)}),
+    ExchangeRate: ("rate = 2", {"currency": "'JPY'"}, {"update": SHUT, "delete": SHUT}),
+    FrozenProof: ("text = '{}'", {}, {"update": ("open", *SHUT), "delete": ("open", *SHUT)}),
+    PayerSplitShare: ("fund_org = 'OURS'", {"fund_org": "'OURS'"}, dict.fromkeys(EVENTS, SHUT)),
+    Entry: (
+        "reason = 'other'",
+        {"reverses_id": "NULL"},
+        {"insert": SHUT, "update": ("open", *SHUT), "delete": ("open", *SHUT)},
+    ),
+    EntryLine: (
+        "fund_org = 'OURS'",
+        {"number": "9"},
+        {"insert": SHUT, "update": ("open", *SHUT), "delete": ("open", *SHUT)},
+    ),
+    PayerLine: ("charged = charged * 2", {"key": "'other'"}, dict.fromkeys(EVENTS, FINAL)),
+    BillingReference: (
+        "number = 99",
+        {"number": "99", "pi_id": "NULL", "project_id": "NULL"},
+        {"insert": FINAL, "update": FINAL, "delete": FINAL},
+    ),
+    Statement: (
+        "charged = 0",
+        {"number": "'other'", "revision": "9", "state": "'void'", "voided_at": "issued_at"},
+        {"insert": FINAL, "update": ("open", *SHUT), "delete": ("open", *SHUT)},
+    ),
+    StatementLine: (
+        "charged = 0",
+        {"number": "9", "payer_key": "'other'"},
+        {"insert": FINAL, "update": ("open", *SHUT), "delete": ("open", *SHUT)},
+    ),
+}
+
+
+@pytest.fixture
+def month():
+    """A month with one row of everything that stands, as they are made in it."""
+    period = build.a_period("2025-01")
+    split = build.a_split({"BIO-001": "60", "CHEM-002": "40"})
+    charge = build.a_charge("100.00", payer_split=split, fund_org="")
+    flag = Flag.objects.create(charge=charge, code="pattern_match")
+    decision = ReviewDecision.objects.create(
+        charge=charge,
+        line_number=1,
+        action="approve",
+        decided_by_name="somebody",
+        decided_at=NOW,
+        gesture=uuid.uuid4(),
+    )
+    rate = ExchangeRate.objects.create(period=period, currency="EUR", rate=Decimal("1.1"))
+    proof = FrozenProof.objects.create(period=period, text="{...}", pdf=b"", frozen_at=NOW)
+    entry = Entry.objects.create(
+        kind="refund",
+        charged_in=period,
+        for_period=period,
+        currency="USD",
+        amount=Decimal("5.00"),
+        total=Decimal("-5.00"),
+        reason="billed by mistake",
+        state="approved",
+        entered_at=NOW,
+        entered_by_name="somebody",
+        decided_at=NOW,
+        decided_by_name="somebody",
+        gesture=uuid.uuid4(),
+    )
+    line = EntryLine.objects.create(
+        entry=entry, number=1, kind="refund", fund_org="BIO-001", source=charge.source, amount=Decimal("-5.00")
+    )
+    reference = BillingReference.objects.create(period=period, pi=charge.pi, project=charge.project, number=1)
+    payer_line = PayerLine.objects.create(
+        period=period,
+        key="2025-01|charge|ada",
+        kind="charge",
+        for_period=period,
+        reference=reference,
+        pi=charge.pi,
+        project=charge.project,
+        fund_org="BIO-001",
+        source=charge.source,
+        currency="USD",
+        list_cost=100,
+        contracted_cost=100,
+        charged=100,
+        charge_count=1,
+        computed_at=NOW,
+    )
+    statement = Statement.objects.create(
+        number="2025-01-0001-1",
+        reference=reference,
+        revision=1,
+        period=period,
+        pi=charge.pi,
+        project=charge.project,
+        digest="d",
+        document={},
+        currency="USD",
+        list_cost=100,
+        contracted_cost=100,
+        charged=100,
+        issued_at=NOW,
+    )
+    statement_line = StatementLine.objects.create(
+        statement=statement,
+        number=1,
+        payer_key=payer_line.key,
+        kind="charge",
+        for_month="2025-01",
+        fund_org="BIO-001",
+        source_name="aws",
+        source_label="AWS",
+        list_cost=100,
+        contracted_cost=100,
+        charged=100,
+        charge_count=1,
+    )
+    rows = (charge, flag, decision, rate, proof, entry, line, reference, payer_line, statement, statement_line)
+    of = {type(row): row for row in rows} | {PayerSplitShare: split.shares.first()}
+    return SimpleNamespace(period=period, of=of, charge=charge)
+
+
+def run(sql, parameters=()):
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(sql, parameters)
+
+
+def attack(model, event, row, *, change="", own=()):
+    """Insert a copy of a row, change it or delete it, past every line of ours."""
+    table = model._meta.db_table
+    if event == "update":
+        run(f"UPDATE {table} SET {change} WHERE id = {row.pk}")
+    elif event == "delete":
+        run(f"DELETE FROM {table} WHERE id = {row.pk}")
+    else:
+        columns = [field.column for field in model._meta.concrete_fields if not field.primary_key]
+        values = [dict(own).get(column, column) for column in columns]
+        run(f"INSERT INTO {table} ({', '.join(columns)}) SELECT {', '.join(values)} FROM {table} WHERE id = {row.pk}")
+
+
+def rows_of(model):
+    return list(model._base_manager.order_by("pk").values())
+
+
+# The database ------------------------------------------------------------------------------------
+
+
+def test_every_wall_stands_after_a_migration():
+    assert walls.missing(connection) == []
+    assert len(walls.triggers(connection)) > 40
+
+
+@pytest.mark.parametrize("status", ["open", "review", *SHUT])
+@pytest.mark.parametrize("event", EVENTS)
+@pytest.mark.parametrize("model", ATTACKED, ids=lambda model: model.__name__)
+def test_the_database_refuses_what_a_shut_month_does_not_take(month, model, event, status):
+    change, own, refused = ATTACKED[model]
+    if status == "review":
+        BillingPeriod.objects.update(status="review", review_until=datetime.date(2025, 2, 28))
+    elif status != "open":
+        build.shut("2025-01", status)
+    if model is FrozenProof and event == "insert":
+        pytest.skip("a month has one")
+    before = rows_of(model)
+    if ("open" if status == "review" else status) in refused.get(event, ()):
+        with pytest.raises(IntegrityError, match="OpenChargeback: ") as refusal:
+            attack(model, event, month.of[model], change=change, own=own)
+        assert walls.said(refusal.value)
+        assert rows_of(model) == before
+    else:
+        with transaction.atomic():
+            attack(model, event, month.of[model], change=change, own=own)
+            assert rows_of(model) != before
+            # Other rows still refer to what was deleted.
+            transaction.set_rollback(True)
+
+
+def test_a_refusal_names_the_month_where_the_database_can(month):
+    build.shut("2025-01")
+    with pytest.raises(IntegrityError) as refusal:
+        run("UPDATE billing_charge SET state = 'rejected'")
+    if IS_POSTGRESQL:
+        assert walls.said(refusal.value) == "Billing period 2025-01 is closed: its charges stand."
+    else:
+        assert walls.said(refusal.value) == "The billing period is closed or finalized: its charges stand."
+
+
+def test_nothing_is_moved_into_a_shut_month_or_out_of_it(month):
+    other = build.a_charge("5", period="2025-02")
+    build.shut("2025-01")
+    open_id, shut_id = other.charged_in_id, month.period.pk
+    with pytest.raises(IntegrityError, match="its charges stand"):
+        run(f"UPDATE billing_charge SET charged_in_id = {shut_id} WHERE id = {other.pk}")
+    with pytest.raises(IntegrityError, match="its charges stand"):
+        run(f"UPDATE billing_charge SET charged_in_id = {open_id} WHERE id = {month.charge.pk}")
+    with pytest.raises(IntegrityError, match="flags stand"):
+        run(f"UPDATE billing_flag SET charge_id = {other.pk}")
+
+
+def test_one_row_of_a_shut_month_among_many_refuses_them_all(month):
+    build.a_charge("5", period="2025-02")
+    build.shut("2025-01")
+    before = rows_of(Charge)
+    with pytest.raises(IntegrityError, match="its charges stand"):
+        run("UPDATE billing_charge SET state = 'rejected'")
+    with pytest.raises(IntegrityError, match="stand"):
+        run("DELETE FROM billing_charge")
+    assert rows_of(Charge) == before
+
+
+def test_a_late_change_of_a_closed_month_may_be_stored_in_an_open_one(month):
+    build.shut("2025-01")
+    late = build.a_charge("-100", charged_in=build.a_period("2025-02"), is_late=True, reverses=month.charge)
+    assert late.period == month.period
+    late.delete()
+    assert not Charge.objects.filter(pk=late.pk).exists()
+
+
+@pytest.mark.parametrize("status", SHUT)
+@pytest.mark.skipif(IS_POSTGRESQL, reason="SQLite's REPLACE")
+def test_replacing_a_row_is_deleting_it(month, status):
+    other = build.a_period("2025-02")
+    build.shut("2025-01", status)
+    columns = [field.column for field in Charge._meta.concrete_fields]
+    values = [str(other.pk) if column == "charged_in_id" else column for column in columns]
+    with pytest.raises(IntegrityError, match="its charges stand"):
+        run(
+            f"INSERT OR REPLACE INTO billing_charge ({', '.join(columns)}) "
+            f"SELECT {', '.join(values)} FROM billing_charge WHERE id = {month.charge.pk}"
+        )
+    with pytest.raises(IntegrityError, match="billing period"):
+        run(
+            "INSERT OR REPLACE INTO billing_billingperiod (month, status, opened_at, opened_by, review_by, closed_by, "
+            "finalized_by, notes) VALUES ('2025-01-01', 'open', '2025-01-01', '', '', '', '', '')"
+        )
+
+
+@pytest.mark.skipif(not IS_POSTGRESQL, reason="SQLite has no TRUNCATE")
+@pytest.mark.parametrize("table", sorted({rule.table for rule in walls.rules()}))
+def test_no_guarded_table_can_be_emptied(table):
+    with pytest.raises(IntegrityError, match="is never emptied"):
+        run(f"TRUNCATE {table} CASCADE")
+
+
+@pytest.mark.skipif(not IS_POSTGRESQL, reason="SQLite's triggers see no temporary table")
+def test_a_temporary_table_in_place_of_the_periods_fools_no_wall(month):
+    build.shut("2025-01")
+    run("CREATE TEMPORARY TABLE billing_billingperiod (id bigint, status text, month date)")
+    with pytest.raises(IntegrityError, match="its charges stand"):
+        run("UPDATE billing_charge SET state = 'rejected'")
+    run("DROP TABLE pg_temp.billing_billingperiod")
+
+
+@pytest.mark.parametrize(
+    ("sql", "said"),
+    [
+        ("UPDATE billing_billingperiod SET status = 'open'", "finished for good"),
+        ("UPDATE billing_billingperiod SET status = 'closed'", "finished for good"),
+        ("UPDATE billing_billingperiod SET notes = 'x'", "finished for good"),
+        ("UPDATE billing_billingperiod SET month = '2024-01-01'", "finished for good"),
+        ("DELETE FROM billing_billingperiod", "not deleted"),
+    ],
+)
+def test_a_finalized_period_is_finished_for_good(sql, said):
+    build.shut("2025-01", "finalized")
+    with pytest.raises(IntegrityError, match=said):
+        run(sql)
+
+
+def test_a_closed_period_reopens_but_is_not_deleted_or_moved():
+    period = build.shut("2025-01")
+    with pytest.raises(IntegrityError, match="not deleted"):
+        run("DELETE FROM billing_billingperiod")
+    with pytest.raises(IntegrityError, match="keeps its month"):
+        run("UPDATE billing_billingperiod SET month = '2024-01-01'")
+    run("UPDATE billing_billingperiod SET status = 'open'")
+    period.refresh_from_db()
+    assert period.takes_changes
+    run("DELETE FROM billing_billingperiod")
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "UPDATE billing_auditevent SET actor_name = 'nobody'",
+        "DELETE FROM billing_auditevent",
+        "DELETE FROM billing_audithead",
+        "UPDATE billing_audithead SET events = events - 1",
+        "UPDATE billing_audithead SET hash = 'other'",
+    ],
+)
+def test_the_audit_trail_only_grows(sql):
+    with gesture(actor=SOMEBODY, now=NOW) as act:
+        act.record("test.done")
+    before = rows_of(AuditEvent), rows_of(AuditHead)
+    with pytest.raises(IntegrityError, match="audit trail"):
+        run(sql)
+    assert (rows_of(AuditEvent), rows_of(AuditHead)) == before
+    with gesture(actor=SOMEBODY, now=NOW) as act:
+        act.record("test.done_again")
+    assert AuditHead.objects.get().events == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "allowed"),
+    [
+        ("state = 'sent', sent_at = issued_at", True),
+        ("pdf_path = 'x', pdf_sha256 = 'y'", True),
+        ("state = 'void', voided_at = issued_at", False),
+        ("state = 'superseded', superseded_at = issued_at", False),
+        ("superseded_by_id = id", False),
+    ],
+)
+def test_a_statement_of_a_finalized_month_may_be_sent_and_drawn_and_nothing_else(month, change, allowed):
+    build.shut("2025-01", "finalized")
+    sql = f"UPDATE statements_statement SET {change}"
+    if allowed:
+        run(sql)
+    else:
+        with pytest.raises(IntegrityError, match="stay in force"):
+            run(sql)
+
+
+@pytest.fixture
+def journal():
+    build.a_policy()
+    build.a_charge("100.00")
+    return posting.export(period=build.a_period(), format="gl", submit=True, actor=SOMEBODY, now=NOW).journal
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "UPDATE journals_journalline SET debit = 1, credit = 0",
+        "UPDATE journals_journalline SET fund_org = 'OURS'",
+        "DELETE FROM journals_journalline",
+        "UPDATE journals_journal SET debits = 0, credits = 0",
+        "UPDATE journals_journal SET file_sha256 = 'x'",
+        "UPDATE journals_journal SET state = 'draft'",
+        "DELETE FROM journals_journal",
+    ],
+)
+@pytest.mark.parametrize("state", ["submitted", "posted"])
+def test_a_submitted_journal_stands(journal, sql, state):
+    if state == "posted":
+        posting.post(journal=journal, document_number="D1", actor=SOMEBODY, now=NOW)
+    before = rows_of(Journal), rows_of(JournalLine)
+    with pytest.raises(IntegrityError, match="OpenChargeback: a (submitted )?journal"):
+        run(sql)
+    assert (rows_of(Journal), rows_of(JournalLine)) == before
+
+
+def test_no_line_is_added_to_a_submitted_journal(journal):
+    line = journal.lines.first()
+    line.pk, line.number = None, 99
+    with pytest.raises(IntegrityError, match="submitted journal stands"), transaction.atomic():
+        line.save()
+
+
+def test_a_journal_leaves_draft_only_with_the_lines_its_totals_say():
+    build.a_policy()
+    build.a_charge("100.00")
+    draft = posting.export(period=build.a_period(), format="gl", actor=SOMEBODY, now=NOW).journal
+    submit = f"UPDATE journals_journal SET state = 'submitted', submitted_at = drafted_at WHERE id = {draft.pk}"
+    run(f"UPDATE journals_journalline SET debit = debit + 1000000 WHERE journal_id = {draft.pk} AND debit > 0")
+    with pytest.raises(IntegrityError, match="lines balance"):
+        run(submit)
+    run(f"UPDATE journals_journalline SET debit = debit - 1000000 WHERE journal_id = {draft.pk} AND debit > 0")
+    run(submit)
+    with pytest.raises(IntegrityError, match="begins as a draft"):
+        run(
+            "INSERT INTO journals_journal (number, period_id, kind, state, format, posting_date, currency, debits, "
+            "credits, line_count, drafted_at, submitted_at, document_number, rejection_reason, reversal_reason, "
+            "file_path, file_sha256) SELECT 'J-X', period_id, kind, state, format, posting_date, currency, debits, "
+            "credits, line_count, drafted_at, submitted_at, '', '', '', '', '' FROM journals_journal"
+        )
+
+
+# The query sets ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("status", "error"), [("closed", PeriodClosed), ("finalized", PeriodFinalized)])
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda charge: Charge.objects.update(state="rejected"),
+        lambda charge: Charge.objects.in_month(charge.charged_in).update(state="rejected"),
+        lambda charge: Charge.objects.filter(pk=charge.pk).update(withdrawn_in=charge.imported_in),
+        lambda charge: Charge.objects.filter(pk=charge.pk).delete(),
+        lambda charge: Charge.objects.bulk_create([Charge(**charge_fields(charge))]),
+        lambda charge: Charge.objects.bulk_update([charge], ["fund_org"]),
+        lambda charge: Charge.objects.create(**charge_fields(charge)),
+        lambda charge: charge.save(),
+        lambda charge: charge.save(update_fields=["state"]),
+        lambda charge: charge.delete(),
+        lambda charge: HeldCharge.objects.model(**charge_fields(charge)).save(),
+        lambda charge: charge.imported_in.charges.update(state="rejected"),
+        lambda charge: charge.flags.update(is_resolved=True),
+        lambda charge: charge.flags.create(code="missing_pi"),
+        lambda charge: Flag.objects.bulk_create([Flag(charge=charge, code="missing_pi")]),
+        lambda charge: Flag.objects.all().delete(),
+        lambda charge: ReviewDecision.objects.bulk_create([decision_of(charge)]),
+        lambda charge: decision_of(charge).save(),
+    ],
+)
+def test_no_query_set_changes_a_charge_of_a_shut_month(month, status, error, change):
+    build.a_charge("5", period="2025-02")
+    build.shut("2025-01", status)
+    before = rows_of(Charge), rows_of(Flag), rows_of(ReviewDecision)
+    charge = Charge.objects.get(pk=month.charge.pk)
+    with pytest.raises(error, match=f"2025-01 is {status}"), transaction.atomic():
+        change(charge)
+    assert (rows_of(Charge), rows_of(Flag), rows_of(ReviewDecision)) == before
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda line: PayerLine.objects.update(charged=0),
+        lambda line: PayerLine.objects.all().delete(),
+        lambda line: PayerLine.objects.bulk_create(
+            [line], update_conflicts=True, unique_fields=["period", "key"], update_fields=["charged"]
+        ),
+        lambda line: PayerLine.objects.bulk_update([line], ["charged"]),
+        lambda line: line.save(),
+        lambda line: line.delete(),
+        lambda line: BillingReference.objects.update(number=9),
+        lambda line: BillingReference.objects.create(period=line.period, number=9),
+        lambda line: StatementLine.objects.create(
+            statement=Statement.objects.get(),
+            number=9,
+            payer_key="x",
+            kind="charge",
+            for_month="2025-01",
+            fund_org="A",
+            source_name="aws",
+            list_cost=0,
+            contracted_cost=0,
+            charged=0,
+            charge_count=0,
+        ),
+        lambda line: Statement.objects.update(charged=0),
+        lambda line: Statement.objects.get().delete(),
+        lambda line: Statement.objects.get().save(),
+    ],
+)
+def test_no_query_set_changes_payer_lines_and_statements_of_a_finalized_month(month, change):
+    build.shut("2025-01", "finalized")
+    models_ = (PayerLine, BillingReference, Statement, StatementLine)
+    before = [rows_of(model) for model in models_]
+    with pytest.raises(PeriodFinalized, match="2025-01 is finalized"), transaction.atomic():
+        change(PayerLine.objects.get())
+    assert [rows_of(model) for model in models_] == before
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda: ReviewDecision.objects.update(note="no"),
+        lambda: ReviewDecision.objects.all().delete(),
+        lambda: ReviewDecision.objects.get().save(),
+        lambda: ReviewDecision.objects.get().delete(),
+        lambda: ReviewDecision.objects.bulk_update(ReviewDecision.objects.all(), ["note"]),
+        lambda: StatementLine.objects.update(charged=0),
+        lambda: StatementLine.objects.all().delete(),
+        lambda: AuditEvent.objects.update(actor_name="nobody"),
+        lambda: AuditEvent.objects.all().delete(),
+        lambda: AuditEvent.objects.get().save(),
+        lambda: AuditEvent.objects.get().delete(),
+    ],
+)
+def test_decisions_lines_of_statements_and_events_are_never_edited(month, change):
+    with gesture(actor=SOMEBODY, now=NOW) as act:
+        act.record("test.done")
+    with pytest.raises(KeptForEver):
+        change()
+
+
+def test_a_charge_is_not_moved_into_a_shut_month(month):
+    other = build.a_charge("5", period="2025-02")
+    closed = build.shut("2025-01")
+    for moved in (closed, closed.pk):
+        with pytest.raises(PeriodClosed, match="2025-01"):
+            Charge.objects.filter(pk=other.pk).update(charged_in=moved)
+    other.charged_in = closed
+    with pytest.raises(PeriodClosed, match="2025-01"):
+        other.save()
+
+
+def test_either_of_two_months_is_asked_about(month):
+    """Sets put together by `|` forget which month the first of them was of."""
+    build.a_charge("5", period="2025-02")
+    closed, open_one = build.shut("2025-01"), build.a_period("2025-02")
+    charges = Charge.objects.in_month(open_one) | Charge.objects.in_month(closed)
+    with pytest.raises(PeriodClosed, match="2025-01"):
+        charges.update(state="rejected")
+    assert Charge.objects.in_month(open_one).update(state="rejected") == 1
+
+
+def test_a_change_of_one_month_asks_about_the_month_and_not_about_its_charges(month, django_assert_num_queries):
+    build.shut("2024-12")
+    with django_assert_num_queries(2) as asked:
+        Charge.objects.in_month(month.period).update(state="rejected")
+    assert "billing_charge" not in asked.captured_queries[0]["sql"]
+
+
+def charge_fields(charge):
+    return {
+        field.attname: getattr(charge, field.attname) for field in Charge._meta.concrete_fields if not field.primary_key
+    }
+
+
+def decision_of(charge):
+    return ReviewDecision(
+        charge=charge, line_number=1, action="undo", decided_by_name="x", decided_at=NOW, gesture=uuid.uuid4()
+    )
+
+
+# Putting up, taking off, finding out -------------------------------------------------------------
+
+
+def drop(name="wall_billing_charge_update", table="billing_charge"):
+    run(f"DROP TRIGGER {name}" + (f" ON {table}" if IS_POSTGRESQL else ""))
+
+
+def test_the_check_names_a_wall_that_somebody_took_off():
+    drop()
+    with pytest.raises(CommandError, match="wall_billing_charge_update on billing_charge is missing") as refused:
+        call_command("check", databases=["default"], stderr=StringIO())
+    assert "manage.py initialize" in str(refused.value)
+    walls.install(connection)
+    call_command("check", databases=["default"], stdout=StringIO())
+
+
+def test_the_check_finds_a_wall_that_somebody_weakened():
+    drop()
+    if IS_POSTGRESQL:
+        run("ALTER TABLE billing_charge DISABLE TRIGGER wall_billing_charge_delete")
+        run(
+            "CREATE OR REPLACE FUNCTION wall_billing_flag_update() RETURNS trigger LANGUAGE plpgsql AS "
+            "$$ BEGIN RETURN NULL; END $$"
+        )
+        expected = {"wall_billing_charge_delete", "wall_billing_flag_update", "wall_billing_charge_update"}
+    else:
+        run("CREATE TRIGGER wall_billing_charge_update BEFORE UPDATE ON billing_charge BEGIN SELECT 1; END")
+        expected = {"wall_billing_charge_update"}
+    assert {each.trigger for each in walls.missing(connection)} == expected
+    walls.install(connection)
+    assert walls.missing(connection) == []
+
+
+def test_serving_is_refused_without_the_walls():
+    drop()
+    with pytest.raises(serving.CannotServe, match="does not guard"):
+        serving.require_ready()
+
+
+def test_initialize_puts_the_walls_up_again_and_says_so():
+    drop()
+    out = StringIO()
+    call_command("initialize", stdout=out)
+    assert walls.missing(connection) == []
+    assert "put up again: wall_billing_charge_update" in out.getvalue()
+    event = AuditEvent.objects.get(action="walls.put_up_again")
+    assert event.after == {"walls": ["wall_billing_charge_update on billing_charge is missing"]}
+    out = StringIO()
+    call_command("initialize", stdout=out)
+    assert "put up again" not in out.getvalue()
+
+
+def test_a_wall_of_an_earlier_version_goes():
+    name = "wall_billing_charge_of_old"
+    if IS_POSTGRESQL:
+        run(f"CREATE TRIGGER {name} BEFORE TRUNCATE ON billing_charge EXECUTE FUNCTION wall_billing_charge_truncate()")
+    else:
+        run(f"CREATE TRIGGER {name} BEFORE UPDATE ON billing_charge BEGIN SELECT 1; END")
+    assert [str(each) for each in walls.missing(connection)] == [f"{name} on billing_charge is not known"]
+    walls.install(connection)
+    assert walls.missing(connection) == []
+
+
+def test_flush_is_refused_outside_tests(settings, month):
+    settings.MAY_FLUSH = False
+    with pytest.raises(CommandError, match="only tests may"):
+        call_command("flush", interactive=False)
+    assert Charge.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_flush_empties_guarded_tables_and_leaves_the_walls_standing(month):
+    build.shut("2025-01", "finalized")
+    call_command("flush", interactive=False, verbosity=0)
+    assert not Charge.objects.exists()
+    assert not BillingPeriod.objects.exists()
+    assert walls.missing(connection) == []
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_migration_that_rebuilds_a_guarded_table_leaves_the_walls_standing(monkeypatch):
+    """On SQLite a table is altered by making it anew: its triggers go, and others name what is not there."""
+    from django.apps import apps
+    from django.core.management.sql import emit_post_migrate_signal, emit_pre_migrate_signal
+
+    build.shut("2025-01")
+    leaf = max(name for app, name in _executor().loader.graph.leaf_nodes() if app == "billing")
+
+    class Migration(migrations.Migration):
+        dependencies = [("billing", leaf)]
+        operations = [
+            migrations.AlterField("billingperiod", "notes", models.TextField(null=True)),
+            migrations.AlterField("charge", "fund_org", models.CharField(max_length=99, blank=True)),
+            migrations.AddField("charge", "color", models.CharField(max_length=8, default="")),
+        ]
+
+    migration = Migration("9999_altered", "billing")
+    before: ProjectState = _executor().loader.project_state()
+    for forwards in (True, False):
+        plan = [(migration, not forwards)]
+        emit_pre_migrate_signal(0, False, "default", plan=plan, apps=apps)
+        assert _names() == set()
+        with connection.schema_editor(atomic=True) as editor:
+            step = migration.apply if forwards else migration.unapply
+            step(before.clone(), editor)
+        emit_post_migrate_signal(0, False, "default", plan=plan, apps=apps)
+        assert walls.missing(connection) == []
+        with pytest.raises(IntegrityError, match="keeps its month"):
+            run("UPDATE billing_billingperiod SET month = '2024-01-01'")
+
+
+def _executor():
+    from django.db.migrations.executor import MigrationExecutor
+
+    return MigrationExecutor(connection)
+
+
+def _names():
+    return set(walls._shown(connection))
+
+
+def test_nothing_to_migrate_touches_no_wall(monkeypatch):
+    monkeypatch.setattr(walls, "remove", lambda connection: pytest.fail("taken off"))
+    call_command("migrate", verbosity=0)
+    assert walls.missing(connection) == []
+
+
+def test_loading_checks_what_it_added_as_a_whole(month):
+    """On SQLite the insert trigger is off for the one statement, and what it added is checked before it is back."""
+    build.shut("2025-01")
+    before = rows_of(Charge)
+    columns = [field.column for field in Charge._meta.concrete_fields if not field.primary_key]
+    listed = ", ".join(columns)
+    with (
+        pytest.raises(IntegrityError, match="its charges stand"),
+        walls.as_one_statement(connection, Charge, Flag),
+        connection.cursor() as cursor,
+    ):
+        cursor.execute(f"INSERT INTO billing_charge ({listed}) SELECT {listed} FROM billing_charge")
+    assert rows_of(Charge) == before
+    assert walls.missing(connection) == []
