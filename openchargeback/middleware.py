@@ -6,8 +6,13 @@ from collections.abc import Callable
 from django.conf import settings
 from django.contrib.auth import SESSION_KEY
 from django.contrib.auth.models import AnonymousUser
+from django.db import IntegrityError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+
+from billing import walls
+from billing.models.periods import PeriodClosed
+from billing.models.standing import KeptForEver
 
 from . import proxies, sign_ins, single_sign_on
 
@@ -155,3 +160,20 @@ class UploadLimitMiddleware:
         if length > limit:
             return render(request, "413.html", {"limit": limit}, status=413)
         return self.get_response(request)
+
+
+class RefusalMiddleware:
+    """Show what a wall said, where a page did not: a closed month is no failure of the program."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        return self.get_response(request)
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        """Answer 409 with the refusal; leave every other error alone. Nothing of the request was stored."""
+        said = str(exception) if isinstance(exception, PeriodClosed | KeptForEver) else ""
+        if isinstance(exception, IntegrityError):
+            said = walls.said(exception)
+        return render(request, "409.html", {"said": said}, status=409) if said else None

@@ -76,6 +76,7 @@ MIDDLEWARE = [
     "openchargeback.middleware.SessionLifetimeMiddleware",
     "openchargeback.middleware.HeaderSignInMiddleware",
     "openchargeback.middleware.UploadLimitMiddleware",
+    "openchargeback.middleware.RefusalMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "csp.middleware.CSPMiddleware",

@@ -282,7 +282,7 @@ def test_pages_of_a_signed_in_person_keep_to_the_policy(client, cast):
         assert Inline(response.content.decode()).found == [] or response.status_code == 404
 
 
-@pytest.mark.parametrize("template", ["403.html", "404.html", "413.html", "403_csrf.html", "500.html"])
+@pytest.mark.parametrize("template", ["403.html", "404.html", "409.html", "413.html", "403_csrf.html", "500.html"])
 def test_error_pages_keep_to_the_policy(template, rf, cast):
     from django.shortcuts import render
 

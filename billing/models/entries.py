@@ -15,6 +15,7 @@ from .payers import WHOLE_CENT, PayerLine
 from .people import Person, Project
 from .periods import BillingPeriod
 from .sources import Source
+from .standing import Standing, StandingQuerySet
 
 
 class EntryFrozen(BillingError):
@@ -25,7 +26,7 @@ def _refusal(what: str) -> EntryFrozen:
     return EntryFrozen(f"An entry is never {what}: correct a mistake by its reversal, an entry of the opposite lines.")
 
 
-class EntryQuerySet(models.QuerySet["Entry"]):
+class EntryQuerySet(StandingQuerySet["Entry"]):
     """Entries are added, approved or rejected; nothing else of them changes."""
 
     def approved(self) -> "EntryQuerySet":
@@ -47,7 +48,7 @@ class EntryQuerySet(models.QuerySet["Entry"]):
         raise _refusal("deleted")
 
 
-class EntryLineQuerySet(models.QuerySet["EntryLine"]):
+class EntryLineQuerySet(StandingQuerySet["EntryLine"]):
     def charged_in(self, period: BillingPeriod) -> "EntryLineQuerySet":
         """Keep the lines that a month bears."""
         return self.filter(entry__charged_in=period, entry__state=Entry.State.APPROVED)
@@ -67,7 +68,7 @@ class EntryLineQuerySet(models.QuerySet["EntryLine"]):
         raise _refusal("deleted")
 
 
-class Entry(models.Model):
+class Entry(Standing):
     """A correction: who pays is changed, given back, written off, or charged by hand.
 
     `charged_in` is the open month that bears it, `for_period` the month it corrects. It is never edited
@@ -92,6 +93,7 @@ class Entry(models.Model):
         State.REJECTED: frozenset[str](),
     }
 
+    STANDS_BY = "charged_in"
     # What a decision writes; the rest stands as entered.
     DECIDED = ("state", "decided_at", "decided_by", "decided_by_name", "decision_note")
 
@@ -206,7 +208,7 @@ class Entry(models.Model):
         raise _refusal("deleted")
 
 
-class EntryLine(models.Model):
+class EntryLine(Standing):
     """What an entry does to one payer, in whole cents: more to pay above zero, less below.
 
     `kind` is that of the payer line it makes. A line that takes back names the payer line it corrects by
@@ -234,6 +236,8 @@ class EntryLine(models.Model):
         help_text="The month whose payer line it takes back.",
     )
     corrects_key = models.CharField(max_length=1000, blank=True, help_text="The natural key of that payer line.")
+
+    STANDS_BY = "entry__charged_in"
 
     objects = EntryLineQuerySet.as_manager()
 

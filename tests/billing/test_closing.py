@@ -238,8 +238,9 @@ def test_a_finalized_period_never_reopens(finalized):
         act(closing.reopen, finalized, reason="please")
 
 
-def test_finalizing_names_every_obstacle(closed, checks):
+def test_finalizing_names_every_obstacle(checks):
     build.a_charge("5", flags=("missing_pi",))
+    closed = build.shut()
     closing.register_finalize_check(
         "statements", lambda period: [Obstacle(f"Statements of {period} are stale.", "/s/")]
     )

@@ -11,8 +11,9 @@ from django.core.management import CommandError, call_command
 from django.db import IntegrityError, connection, migrations, models, transaction
 from django.db.migrations.state import ProjectState
 
-from billing import walls
-from billing.audit import gesture
+from billing import charging, closing, entries, ingestion, reattribution, review, walls
+from billing.audit import Actor, gesture
+from billing.errors import BillingError
 from billing.models import (
     AuditEvent,
     AuditHead,
@@ -34,8 +35,10 @@ from billing.models.standing import KeptForEver
 from journals import posting
 from journals.models import Journal, JournalLine
 from openchargeback import serving
+from statements import issuing
 from statements.models import Statement, StatementLine
 from tests import build
+from tests.billing.deliveries import a_file, a_row, delivered
 from tests.build import NOW, SOMEBODY
 
 pytestmark = pytest.mark.django_db
@@ -423,6 +426,89 @@ def test_a_journal_leaves_draft_only_with_the_lines_its_totals_say():
             "file_path, file_sha256) SELECT 'J-X', period_id, kind, state, format, posting_date, currency, debits, "
             "credits, line_count, drafted_at, submitted_at, '', '', '', '', '' FROM journals_journal"
         )
+
+
+# The verbs ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def delivered_month(month, tmp_path):
+    """The month with deliveries behind its charges: one applied, one that waits because the month is shut."""
+    build.a_policy(center_fund_org="CENTER-1")
+    build.a_fund("BIO-001")
+    month.entry, month.statement = month.of[Entry], month.of[Statement]
+    proposal = {field.attname: getattr(month.entry, field.attname) for field in Entry._meta.concrete_fields}
+    month.proposal = Entry.objects.create(
+        **proposal | {"id": None, "state": "proposed", "decided_at": None, "decided_by_name": "", "amount": Decimal(1)}
+    )
+    month.file = a_file(tmp_path, [a_row("8.00")], name="aws_2025-01-corrected.csv")
+    month.imported = delivered(tmp_path, [a_row("7.00")], source=build.a_source("hpc")).imported
+    month.held = build.a_charge("5.00", flags=("pattern_match",))
+    # No month is open that a correction could be borne by, or a late change be booked in.
+    return month
+
+
+def skipped(decided):
+    """What a bulk decision says of the charges that it left alone."""
+    assert decided.count == 0
+    raise PeriodClosed(str(decided))
+
+
+def deferred(month):
+    result = ingestion.ingest(paths=[month.file], source=build.a_source("hpc"), **DONE)
+    assert result.state == "deferred"
+    with pytest.raises(PeriodClosed):
+        ingestion.book(imported=result.imported, into=month.period, **DONE)
+    raise PeriodClosed(result.as_text())
+
+
+DONE = {"actor": SOMEBODY, "now": NOW}
+OTHER = review.Correction(fund_org="CHEM-002")
+# Everything that changes charges, decisions, who pays and corrections, on a month that is shut.
+VERBS = {
+    "ingest, and book into it": deferred,
+    "withdraw": lambda m: ingestion.withdraw(imported=m.imported, **DONE),
+    "approve": lambda m: skipped(review.approve(charges=[m.held.pk], **DONE)),
+    "reject": lambda m: skipped(review.reject(charges=[m.held.pk], reason="duplicate", **DONE)),
+    "absorb": lambda m: skipped(review.absorb(charges=[m.held.pk], **DONE)),
+    "reattribute": lambda m: skipped(review.reattribute(charges=[m.charge.pk], correction=OTHER, **DONE)),
+    "split": lambda m: skipped(review.split(charges=[m.held.pk], shares={"A": Decimal(100)}, **DONE)),
+    "undo": lambda m: skipped(review.undo(charges=[m.charge.pk], **DONE)),
+    "reapply": lambda m: reattribution.reapply(period=m.period, **DONE),
+    "carry over": lambda m: closing.carry_over(period=m.period, **DONE),
+    "refund": lambda m: entries.add_refund(lines=[m.of[PayerLine]], reason="x", charged_in=m.period, **DONE),
+    "transfer": lambda m: entries.add_transfer(
+        lines=[m.of[PayerLine]], reason="x", charged_in=m.period, to={"CHEM-002": Decimal(100)}, **DONE
+    ),
+    "write off": lambda m: entries.add_write_off(lines=[m.of[PayerLine]], reason="x", charged_in=m.period, **DONE),
+    "reverse an entry": lambda m: entries.reverse(entry=m.entry, reason="x", charged_in=m.period, **DONE),
+    "approve an entry": lambda m: entries.approve(entry=m.proposal, actor=Actor("another", "test"), now=NOW),
+    "reject an entry": lambda m: entries.reject(entry=m.proposal, note="no", **DONE),
+}
+# What a closed month still makes anew, and a finalized one does not.
+LAST_VERBS = {
+    "make payer lines": lambda m: charging.make_payer_lines(period=m.period, **DONE),
+    "generate": lambda m: issuing.generate(period=m.period, **DONE),
+    "void": lambda m: issuing.void(statement=m.statement, reason="x", **DONE),
+    "reopen": lambda m: closing.reopen(period=m.period, reason="x", **DONE),
+    "close": lambda m: closing.close(period=m.period, **DONE),
+    "finalize": lambda m: closing.finalize(period=m.period, **DONE),
+}
+GUARDED = (Charge, Flag, ReviewDecision, Entry, EntryLine, PayerLine, BillingReference, Statement, StatementLine)
+
+
+@pytest.mark.parametrize(
+    ("verb", "status"),
+    [*((verb, status) for verb in VERBS for status in SHUT), *((verb, "finalized") for verb in LAST_VERBS)],
+)
+def test_every_verb_refuses_a_shut_month_by_name_and_changes_nothing(delivered_month, verb, status):
+    build.shut("2025-01", status)
+    delivered_month.period.refresh_from_db()
+    before = [rows_of(model) for model in (*GUARDED, BillingPeriod)]
+    with pytest.raises(BillingError, match="2025-01") as refused, transaction.atomic():
+        (VERBS | LAST_VERBS)[verb](delivered_month)
+    assert status in str(refused.value) or "takes no more" in str(refused.value)
+    assert [rows_of(model) for model in (*GUARDED, BillingPeriod)] == before
 
 
 # The query sets ----------------------------------------------------------------------------------
