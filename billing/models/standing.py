@@ -177,8 +177,7 @@ def shut_months(model: type[Standing]) -> set[int]:
 
 def months_of(model: type[Standing], rows: Sequence[Standing]) -> set[int]:
     """Return which shut months rows, stored or not, would be of."""
-    shut = shut_months(model)
-    if not shut:
+    if not rows or not (shut := shut_months(model)):
         return set()
     head, _, rest = model.STANDS_BY.partition("__")
     field = model._meta.get_field(head)
