@@ -99,13 +99,13 @@ def test_engine_and_command_and_job_make_the_same_charges_and_events(tmp_path):
     delivered(tmp_path, rows)
     by_engine = snapshot()
     for model in (Charge, AuditEvent):
-        model.objects.all().delete()
+        emptied(model)
 
     path = a_file(tmp_path, rows)
     run("ingest", path, "-s", "aws")
     assert snapshot() == by_engine
     for model in (Charge, AuditEvent):
-        model.objects.all().delete()
+        emptied(model)
 
     incoming = tmp_path / "incoming" / "1"
     incoming.mkdir(parents=True)
@@ -203,3 +203,9 @@ def test_imports_are_listed_shown_and_taken_back(tmp_path):
     }
     with pytest.raises(CommandError, match="no import 999"):
         run("imports", "show", 999)
+
+
+def emptied(model):
+    """Delete every row of a table, the audit trail's too, past all walls."""
+    with build.walls_down():
+        model._base_manager.all().delete()
