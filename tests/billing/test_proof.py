@@ -486,7 +486,7 @@ def test_tampering_with_everything_alike_still_differs_from_what_was_frozen(fina
     raw("UPDATE journals_journalline SET debit = debit + %s WHERE side = 'payer'", cents)
     raw("UPDATE journals_journalline SET credit = credit + %s WHERE side = 'recovery'", cents)
     raw("UPDATE journals_journal SET debits = debits + %s, credits = credits + %s", cents, cents)
-    AuditEvent.objects.filter(action="payer_lines.made").delete()
+    raw("DELETE FROM billing_auditevent WHERE action = 'payer_lines.made'")
     found = off()
     assert not found.off
     assert "“files” was 123.50 (3) when 2025-01 was finalized, and is 124.50 (3) now" in " ".join(found.problems())
