@@ -18,6 +18,7 @@ from billing.models import AttributionRule, Charge, ExchangeRate, PayerLine, Pol
 from billing.money import to_cents
 from billing.readers.values import tags_of
 from tests import build
+from tests.billing.deliveries import NO_TAGS, a_row, delivered
 
 pytestmark = pytest.mark.django_db
 
@@ -399,3 +400,38 @@ def test_an_entry_corrects_a_share_on_the_days_of_what_was_shared():
     line = PayerLine.objects.get(kind=Kind.SHARED, pi__email="bob@u.edu")
     first = datetime.date(2025, 1, 1)
     assert entries.service_days(line) == (first, first)
+
+
+# Deliveries
+
+
+def test_a_shared_cost_that_was_approved_stays_shared_and_approved_when_its_amount_moves_a_little(tmp_path):
+    build.a_policy(flag_patterns=["support"], amount_tolerance=Decimal("1.00"))
+    rule = AttributionRule.objects.create(source=build.a_source(), service="Support", shared_as="AWS Support")
+    fee = {"tags": NO_TAGS, "ServiceName": "Support", "ResourceId": ""}
+    delivered(tmp_path, [a_row("100"), a_row("33.33", **fee)])
+    held = Charge.objects.held().get()
+    assert (held.shared_as, [flag.code for flag in held.flags.all()]) == ("AWS Support", ["pattern_match"])
+    review.approve(charges=[held.pk], actor=build.SOMEBODY, now=build.NOW)
+    # What the rules of today say does not matter to what people decided.
+    AttributionRule.objects.filter(pk=rule.pk).update(is_active=False)
+    delivered(tmp_path, [a_row("100"), a_row("33.50", **fee)])
+    replaced = Charge.objects.live().get(service_name="Support")
+    assert (replaced.shared_as, replaced.state, replaced.attributed_by) == ("AWS Support", "approved", "decision")
+    charge_it()
+    assert shares() == {"ada@u.edu": Decimal("33.50")}
+
+
+def test_a_source_kept_by_month_shares_by_description_too(tmp_path):
+    source = build.a_source("aws", grain=Source.Grain.MONTH)
+    AttributionRule.objects.create(source=source, charge_description="*support*", shared_as="Support")
+    days = [
+        {"ChargePeriodStart": f"2025-01-{day:02}T00:00:00Z", "ChargePeriodEnd": f"2025-01-{day + 1:02}T00:00:00Z"}
+        for day in (5, 6)
+    ]
+    fees = [a_row("1.50", tags=NO_TAGS, ResourceId="", ChargeDescription="Support fee", **day) for day in days]
+    delivered(tmp_path, [*(a_row("50.00", ChargeDescription="Usage", **day) for day in days), *fees])
+    shared = Charge.objects.shared().get()
+    assert (shared.row_count, shared.state) == (2, "clear")
+    charge_it()
+    assert shares("Support") == {"ada@u.edu": Decimal("3.00")}

@@ -322,3 +322,14 @@ def test_a_long_id_keeps_both_its_ends():
     assert cut.startswith("/subscriptions")
     assert cut.endswith("vm-42")
     assert "…" in cut
+
+
+def test_a_share_of_a_shared_cost_says_what_it_is_and_of_how_much():
+    share = a_line("AWS Support", figures("8.33"), shared_total=Decimal("33.33"))
+    text = text_of(a_document(Section("BIO-001", "", (a_line(), share))))
+    assert "Share of: AWS Support" in text
+    assert "25 % of 33.33 shared" in text
+    assert "everybody whom the source charged" in " ".join(text.split())
+    assert "everybody whom" not in text_of(a_document())
+    # Nothing is not a part in percent.
+    assert a_line("Tax", figures("0.00"), shared_total=Decimal("0.02")).share == "of 0.02 shared"
