@@ -29,7 +29,7 @@ UNFINISHED = (Job.State.QUEUED, Job.State.RUNNING)
 # Charges beyond which what the web asks for is done in the background.
 LARGE = 5_000
 # The queue ends a worker that takes longer.
-LONGEST = datetime.timedelta(seconds=settings.Q_CLUSTER["timeout"], minutes=5)
+LONGEST = datetime.timedelta(seconds=int(settings.Q_CLUSTER["timeout"]), minutes=5)
 NEVER_TAKEN_AFTER = datetime.timedelta(days=7)
 LEFT = "The worker was stopped while it worked on this: nothing of it was applied that is not shown. Ask for it again."
 NEVER_TAKEN = "No worker took this in a week. See that one runs, and ask for it again."

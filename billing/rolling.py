@@ -200,13 +200,13 @@ class Rolling:
         return {**{name: values for name, values in columns.items() if name != PROJECT}, **placed}, count
 
     def _note_rules(self, given: Mapping[str, tuple[Numbers, list[str]]], size: int, of_projects: int) -> None:
-        for names, rules_of in (
-            (TIMES, lambda times: filter(None, [end_and_rule(times)[1]])),
-            (("BillingPeriodStart", "BillingPeriodEnd"), period_rules),
-        ):
-            for times, count in _counted(names, given, size):
-                for rule in rules_of(times):
-                    self.rules[rule] += count
+        for times, count in _counted(TIMES, given, size):
+            rule = end_and_rule((times[0], times[1], times[2]))[1]
+            if rule:
+                self.rules[rule] += count
+        for times, count in _counted(("BillingPeriodStart", "BillingPeriodEnd"), given, size):
+            for rule in period_rules((times[0], times[1])):
+                self.rules[rule] += count
         if of_projects:
             self.rules[Rule.CLOUD_PROJECT] += of_projects
 

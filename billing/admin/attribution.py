@@ -228,8 +228,8 @@ def reapply_view(screen: BillingAdmin, request: HttpRequest, period: BillingPeri
                 messages.success(request, done.summary)
                 return HttpResponseRedirect(back)
         source = next((each for each in sources if each.name == name), None)
-        job = Job.objects.filter(pk=request.GET["job"]).first() if request.GET.get("job", "").isdecimal() else None
-        shown = reattribution.shown_by(job, period) if job else None
+        asked = Job.objects.filter(pk=request.GET["job"]).first() if request.GET.get("job", "").isdecimal() else None
+        shown = reattribution.shown_by(asked, period) if asked else None
         if shown:
             source = next((each for each in sources if each.name == shown.source), None)
         elif not is_large(period, source):

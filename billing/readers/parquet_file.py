@@ -74,6 +74,7 @@ def row_of_parquet(source: Path | BinaryIO, *, size: int, row: int) -> list[tupl
                 if row > before + group.rows:
                     before += group.rows
                     continue
+                check_pages(source, group, file.schema_arrow.names)
                 for decoded in _decoded(file, number, group, list(file.schema_arrow.names)):
                     if row <= before + decoded.num_rows:
                         return _row_of(decoded.slice(row - before - 1, 1))

@@ -72,7 +72,8 @@ def row_of_xlsx(source: Path | BinaryIO, *, row: int) -> list[tuple[str, str]]:
         _, workbook = _opened(source, stack)
         sheet, header_row, headings = _sheet_of(workbook, has_period=True)
         known = {position: name for name, position in recognized(headings).items()}
-        cells = next(islice(_rows(sheet, MAX_ROWS, len(headings)), row - 1, None), ()) if row > header_row else ()
+        rows = _rows(sheet, MAX_ROWS, len(headings)) if row > header_row else iter(())
+        cells = next((cells for number, cells in rows if number == row), ())
         if all(cell.value is None for cell in cells):
             raise UnreadableFile("The sheet has no row of this number.", line=row)
         return [

@@ -7,6 +7,7 @@ import openpyxl
 import pytest
 
 from billing.readers import FileError, open_delivery, read
+from billing.readers.xlsx_file import row_of_xlsx
 
 HEADER = ["BillingPeriodStart", "ChargePeriodStart", "BilledCost", "SubAccountId", "ServiceName"]
 # Excel knows no time zones.
@@ -148,3 +149,6 @@ def test_rows_keep_their_numbers_where_some_are_missing(tmp_path):
     for column, value in enumerate(ROW, start=1):
         book.active.cell(9, column).value = value
     assert [line for line, _ in rows_of(tmp_path, book)] == [2, 9]
+    assert dict(row_of_xlsx(tmp_path / "some.xlsx", row=9))["SubAccountId"] == "0042"
+    with pytest.raises(FileError, match="no row of this number"):
+        row_of_xlsx(tmp_path / "some.xlsx", row=5)
