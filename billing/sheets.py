@@ -1,6 +1,7 @@
 """Cells that stay what they are: no text of ours becomes a formula in somebody's spreadsheet."""
 
 import re
+import unicodedata
 from decimal import Decimal
 from typing import Any
 
@@ -9,9 +10,12 @@ from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE
 
 from .money import plain
 
-# What spreadsheets take for the start of a formula (OWASP, “CSV Injection”); some look past leading blanks.
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
-PLAIN_NUMBER = re.compile(r"-?\d+(\.\d+)?")
+# What spreadsheets take for the start of a formula (OWASP, “CSV Injection”), also in the full width in which East
+# Asian ones write it. Some look past what is not seen: blanks of any kind, marks and control characters.
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠", "−")
+PLAIN_NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
+# Control, format (byte order mark, joiners, directions) and unassigned characters.
+UNSEEN = ("Cc", "Cf", "Cn", "Co")
 AMOUNT_FORMAT = "#,##0.00"
 # A cell holds no more.
 CELL_LENGTH = 32_767
@@ -23,7 +27,12 @@ def guarded(text: str) -> str:
 
 
 def starts_formula(text: str) -> bool:
-    return text.startswith(FORMULA_STARTS) or text.lstrip(" ").startswith(FORMULA_STARTS)
+    if text.startswith(FORMULA_STARTS):
+        return True
+    for character in text:
+        if not character.isspace() and unicodedata.category(character) not in UNSEEN:
+            return character in FORMULA_STARTS
+    return False
 
 
 def text_cell(sheet: Any, text: str) -> Any:

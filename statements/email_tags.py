@@ -1,17 +1,21 @@
 """What the texts of e-mails may use: enough to write a letter, nothing that reads files or runs for ever."""
 
+from typing import Any
+
 from django.template import Library, defaultfilters, defaulttags
+
+from billing import plain_templates
 
 register = Library()
 
-for name in ("comment", "for", "if", "ifchanged", "with"):
+for name in ("comment", "if", "ifchanged", "with"):
     register.tags[name] = defaulttags.register.tags[name]
+register.tags["for"] = plain_templates.loop
 
 for name in (
     "capfirst",
     "default",
     "first",
-    "join",
     "last",
     "length",
     "linebreaks",
@@ -20,7 +24,16 @@ for name in (
     "pluralize",
     "title",
     "upper",
-    "urlize",
     "yesno",
 ):
     register.filters[name] = defaultfilters.register.filters[name]
+
+SEPARATOR = 20
+
+
+@register.filter
+def join(values: Any, separator: str) -> str:
+    """Write the texts of a list one after the other; each separator stands for little, or it would make much of it."""
+    if not isinstance(values, (tuple, list)) or len(separator) > SEPARATOR:
+        raise plain_templates.TooMuch(f"`join` takes a list, and a separator of {SEPARATOR} characters at most.")
+    return str(separator).join(str(value) for value in values)

@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.template import Context, Engine, TemplateSyntaxError
+from django.template import Engine, TemplateSyntaxError
 
 from billing.errors import BillingError
+from billing.plain_templates import PlainContext, PlainTemplate
 
 from .document import Figures, StatementDocument, long_date, money_with_currency
 
@@ -110,8 +111,7 @@ def _amounts(figures: Figures, currency: str) -> dict[str, str]:
 
 def _rendered(part: str, source: str, values: dict[str, Any]) -> str:
     try:
-        template = _engine.from_string(source)
-        rendered = template.render(Context(values, autoescape=part == "HTML"))
+        rendered = PlainTemplate(source, engine=_engine).render(PlainContext(values, autoescape=part == "HTML"))
         # Django marks what it renders as safe HTML, which a plain text is not: join makes it plain.
         return rendered if part == "HTML" else "".join((rendered, ""))
     except TemplateSyntaxError as error:

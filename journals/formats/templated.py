@@ -13,16 +13,18 @@ from decimal import Decimal, InvalidOperation
 from functools import cached_property
 from typing import Any
 
-from django.template import Context, Engine, Library, Template, TemplateSyntaxError, defaultfilters, defaulttags
+from django.template import Context, Engine, Library, TemplateSyntaxError, defaultfilters, defaulttags
 from django.template.base import Variable, VariableDoesNotExist, VariableNode
 
 from billing.errors import BillingError
+from billing.plain_templates import PlainContext, PlainTemplate
 from billing.sheets import guarded
 
 from .documents import Document, Line, Written, as_text
 
 MAX_BYTES = 50 * 1024 * 1024
 MAX_WIDTH = 1_000
+DIGITS = 30
 
 # Around a value while its line is put together, so that a comma in it is not taken for the end of a
 # field. Values are cleared of these two characters first.
@@ -55,12 +57,20 @@ def zeros(value: Any, width: Any) -> str:
 
 def cents(value: Any) -> str:
     """Write an amount in whole cents: 12.30 as 1230."""
-    return str(int(Decimal(value).scaleb(2)))
+    return str(int(_amount(value).scaleb(2)))
 
 
 def absolute(value: Any) -> Decimal:
     """Drop the sign of an amount."""
-    return abs(Decimal(value))
+    return abs(_amount(value))
+
+
+def _amount(value: Any) -> Decimal:
+    amount = Decimal(value)
+    # A text such as 1E999999999 is short; the number written out is not.
+    if not amount.is_finite() or amount.adjusted() >= DIGITS:
+        raise ValueError(f"An amount has {DIGITS} digits at most before its point.")
+    return amount
 
 
 def _width(text: Any) -> int:
@@ -141,7 +151,7 @@ class TemplateFormat:
     is_ledger: bool = True
 
     @cached_property
-    def compiled(self) -> dict[str, Template]:
+    def compiled(self) -> dict[str, PlainTemplate]:
         """The three parts, compiled; raises TemplateFailed for one that cannot be read."""
         return {part: self._compile(part, text) for part, text in self.parts.items()}
 
@@ -175,7 +185,7 @@ class TemplateFormat:
             "credits": document.credits,
             "line_count": len(document.lines),
         }
-        context = Context({"journal": journal}, autoescape=False, use_l10n=False, use_tz=False)
+        context = PlainContext({"journal": journal}, autoescape=False, use_l10n=False, use_tz=False)
         if self.header:
             yield self._render("header", context)
         for line in document.lines:
@@ -185,15 +195,19 @@ class TemplateFormat:
             yield self._render("footer", context)
 
     def _render(self, part: str, context: Context) -> str:
-        text = self.compiled[part].render(context).rstrip("\r\n")
+        compiled = self.compiled[part]
+        try:
+            text = compiled.render(context).rstrip("\r\n")
+        except TemplateSyntaxError as error:
+            raise TemplateTooLarge(f"Template “{self.name}”, {part}: {error}") from error
         if self.is_csv:
             return csv_lines(text)
         return MARKS.sub("", text) + "\n"
 
-    def _compile(self, part: str, text: str) -> Template:
+    def _compile(self, part: str, text: str) -> PlainTemplate:
         try:
             # Editors on the web send CRLF; a template counts its lines by LF.
-            template = Template(text.replace("\r\n", "\n"), engine=_engine(), name=f"{self.name}: {part}")
+            template = PlainTemplate(text.replace("\r\n", "\n"), engine=_engine(), name=f"{self.name}: {part}")
         except TemplateSyntaxError as error:
             token = getattr(error, "token", None)
             where = f", line {token.lineno}" if token else ""
