@@ -19,7 +19,7 @@ ifeq ($(wildcard .env)$(SECRET_KEY),)
 TRIAL := DEBUG=$${DEBUG:-true}
 endif
 
-.PHONY: help setup setup-dev demo serve test lint bench requirements clean
+.PHONY: help setup setup-dev demo serve test lint bench requirements sbom audit-deps clean
 
 help:
 	@echo "make setup         the virtual environment, from requirements.txt"
@@ -28,6 +28,8 @@ help:
 	@echo "make test          all tests on SQLite, and on PostgreSQL where TEST_POSTGRES_URL names a server"
 	@echo "make lint          ruff, mypy, migrations and deploy checks"
 	@echo "make bench         speed and memory against a floor measured in the same run (N=1000000 rows)"
+	@echo "make sbom          what the program is made of, as CycloneDX JSON: sbom.json"
+	@echo "make audit-deps    known vulnerabilities of what it is made of, asked of PyPI (exit 2: could not be asked)"
 	@echo "make requirements  compile the pinned requirements from the .in files"
 	@echo "make clean         remove the virtual environment and caches; var/ stays"
 
@@ -84,7 +86,28 @@ COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --strip-extras --allow-u
 requirements: setup-dev
 	$(COMPILE) --output-file requirements.txt requirements.in
 	$(COMPILE) --output-file requirements-dev.txt requirements-dev.in
+	$(COMPILE) --output-file requirements-audit.txt requirements-audit.in
+
+# The tools are in an environment of their own, so that the program's holds what it runs on and nothing else.
+AUDIT := .venv-audit
+
+$(AUDIT)/.installed: requirements-audit.txt
+	test -n "$(PYTHON)" && $(PYTHON) -m venv $(AUDIT)
+	$(AUDIT)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-audit.txt
+	@touch $@
+
+sbom: $(AUDIT)/.installed
+	$(AUDIT)/bin/cyclonedx-py requirements requirements.txt --output-reproducible --of JSON --sv 1.6 -o sbom.json
+	@$(AUDIT)/bin/python -c 'import json; parts = json.load(open("sbom.json"))["components"]; print(f"sbom.json: {len(parts)} components, each with its hashes.")'
+
+# pip-audit ends with 1 for a vulnerability and for a service that it cannot reach; only the first is a finding.
+audit-deps: $(AUDIT)/.installed
+	@report=$$(mktemp); status=0; \
+	$(AUDIT)/bin/pip-audit --requirement requirements.txt --require-hashes --disable-pip --format json --output "$$report" || status=$$?; \
+	if test ! -s "$$report"; then \
+		rm -f "$$report"; echo "Not audited: the list of vulnerabilities could not be read (see above). This says nothing about them." >&2; exit 2; \
+	fi; rm -f "$$report"; exit $$status
 
 clean:
-	rm -rf $(VENV) staticfiles .mypy_cache .ruff_cache .pytest_cache .hypothesis benchmarks/out
+	rm -rf $(VENV) $(AUDIT) sbom.json staticfiles .mypy_cache .ruff_cache .pytest_cache .hypothesis benchmarks/out
 	find . -name __pycache__ -not -path './var/*' -prune -exec rm -rf {} +

@@ -171,7 +171,8 @@ class Month:
 @require_safe
 def project(request: HttpRequest, pk: int) -> HttpResponse:
     """Show what a project cost month by month, as a table and as bars."""
-    found = get_object_or_404(Project, pk=pk)
+    # A project without a statement of theirs does not exist for them.
+    found = get_object_or_404(Project.objects.filter(pk__in=_visible(request).live().values("project")), pk=pk)
     mine = (
         _visible(request)
         .live()

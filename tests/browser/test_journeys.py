@@ -1,12 +1,16 @@
 """Real journeys in a browser: signing in, uploading, closing a month, and a console without complaints."""
 
 import pytest
+from django.contrib import admin
+from django.http import HttpRequest
 from django.urls import reverse
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
 from billing.models import BillingPeriod, Job
+from statements import issuing
+from statements.models import Statement
 from tests import build
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
@@ -60,6 +64,57 @@ def test_the_main_pages_have_a_quiet_console_and_fit_a_phone(browser, live_serve
             assert browser.find_element(By.CSS_SELECTOR, ".site-menu summary").is_displayed()
     finally:
         browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def test_no_page_breaks_the_policy_or_a_script(browser, live_server):
+    """Every page of the admin and the portal, as staff and as a PI: the console stays empty."""
+    cast = build.the_cast()
+    build.a_policy()
+    charge = build.a_charge(flags=("missing_pi",))
+    build.a_charge("12.50", resource_name="login-node")
+    issuing.generate(period=charge.period, actor=build.SOMEBODY, now=build.NOW)
+    number = Statement.objects.values_list("number", flat=True).first()
+    project = reverse("portal:project", args=[charge.project_id])
+    portal = [
+        reverse("portal:statements"),
+        reverse("portal:projects"),
+        reverse("portal:statement", args=[number]),
+        project,
+    ]
+    account = [reverse("password_change"), reverse("password_change_done"), "/nowhere/"]
+    pages = {None: [reverse(name) for name in ("login", "password_reset", "password_reset_done", "logout")]}
+    pages["ada"] = [*portal, *account]
+    pages["root"] = [*(url for url, _ in admin_pages(cast.admin)), *portal, *account]
+    for name, urls in pages.items():
+        browser.delete_all_cookies()
+        if name:
+            sign_in(browser, live_server, name)
+        for url in dict.fromkeys(urls):
+            browser.get(live_server.url + url)
+            # A page that is not there says so in the console by itself.
+            told = [said for said in complaints(browser) if "status of 40" not in said]
+            assert told == [], f"{url} as {name}"
+
+
+def admin_pages(user):
+    """Yield the address of every list, form and object of the admin that this person may open, and of each button."""
+    request = HttpRequest()
+    request.user = user
+    for model, screen in admin.site._registry.items():
+        name = f"admin:{model._meta.app_label}_{model._meta.model_name}"
+        if not screen.has_view_permission(request):
+            continue
+        yield reverse(f"{name}_changelist"), model
+        if screen.has_add_permission(request):
+            yield reverse(f"{name}_add"), model
+        subject = screen.get_queryset(request).first()
+        if subject is not None:
+            yield reverse(f"{name}_change", args=[subject.pk]), model
+            for verb in getattr(screen, "verbs", ()):
+                if verb.offered(subject):
+                    yield reverse(f"{name}_{verb.name}", args=[subject.pk]), model
+    for name in PAGES:
+        yield reverse(name), None
 
 
 def test_a_reviewer_uploads_a_file_and_reads_how_it_goes(browser, live_server, tmp_path):
