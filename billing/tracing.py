@@ -67,6 +67,8 @@ class DocumentLine:
     amount: Decimal
     currency: str
     subject: Model
+    # The recovery side of a journal's pairs says the same with the other sign.
+    is_payer: bool = True
 
     @property
     def name(self) -> str:

@@ -49,6 +49,7 @@ def _line(line: JournalLine, journal: Journal) -> DocumentLine:
         amount=line.debit - line.credit,
         currency=journal.currency,
         subject=journal,
+        is_payer=line.side == JournalLine.Side.PAYER,
     )
 
 

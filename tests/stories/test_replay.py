@@ -1,0 +1,208 @@
+"""A month rebuilt from its files and decisions is the month that was charged, or what is not the same is named."""
+
+import json
+from decimal import Decimal
+from io import StringIO
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import connection
+
+from billing import audit, closing, entries, ingestion, reattribution, review, sourcing
+from billing.models import AttributionRule, Charge, Import, ImportedFile, PayerLine, StoredFile
+from billing.replay.figures import figures_of
+from billing.replay.recording import NotReplayable, imports_of
+from billing.replay.replaying import differences_of, replay
+from billing.snapshots import differences, snapshot
+from journals import posting
+from openchargeback import demo, reference
+from openchargeback.roles import sync_roles
+from statements import issuing
+from tests import build
+from tests.billing.deliveries import a_row, delivered
+from tests.build import NOW, SOMEBODY
+
+pytestmark = pytest.mark.django_db
+
+DOING = {"actor": SOMEBODY, "now": NOW}
+ADA = {"pi_email": "ada@u.edu", "project_id": "genomics", "fund_org": "BIO-001"}
+
+
+def without_walls() -> None:
+    """Change stored rows as somebody would who can: with the database's own guards off."""
+    try:
+        from billing import walls
+    except ImportError:
+        return
+    walls.remove()
+
+
+def raw(sql: str, *values: object) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(sql, values)
+
+
+def live(resource: str) -> list[int]:
+    return list(Charge.objects.live().filter(resource_id=resource, reverses__isnull=True).values_list("pk", flat=True))
+
+
+def feb(row: dict[str, str]) -> dict[str, str]:
+    later = {"2025-02-01": "2025-03-01", "2025-01": "2025-02"}
+    for old, new in later.items():
+        row = {name: value.replace(old, new) for name, value in row.items()}
+    return row
+
+
+@pytest.fixture
+def story(tmp_path):
+    """Two months: re-deliveries, one withdrawn, decisions, a split, a rejection, new rules, a late change, an entry."""
+    january, february = build.a_period("2025-01"), build.a_period("2025-02")
+    build.a_policy(center_fund_org="CENTER-1")
+    aws = build.a_source("aws")
+    lab = build.a_project("shared-lab", pi=build.a_pi("ada@u.edu"))
+    build.a_split({"BIO-001": "60", "CHEM-2": "40"}, project=lab)
+    rows = [
+        a_row("10.005", ResourceId="i-1"),
+        a_row("20.0011", ResourceId="i-2", tags={}),
+        a_row("33.335", ResourceId="i-3", tags={**ADA, "project_id": "shared-lab"}),
+        a_row("4.44", ResourceId="i-4", tags={}),
+        a_row("5.55", ResourceId="i-5", tags={"pi_email": "ada@u.edu", "project_id": "genomics"}),
+        a_row("6.66", ResourceId="i-6", tags={}),
+        a_row("8.88", ResourceId="i-8", tags={}, ServiceName="Storage"),
+    ]
+    delivered(tmp_path, rows)
+    assert Charge.objects.get(resource_id="i-5").state == "held"
+    # What the source says by now is not what it said when this came in.
+    sourcing.change(source=aws, fields={"overflow_fund_org": "LATER-1"}, **DOING)
+    again = [{**rows[0], "BilledCost": "11.0049"}, *rows[1:], a_row("7.77", ResourceId="i-7")]
+    delivered(tmp_path, again, name="aws_2025-01_b.csv")
+    delivered(tmp_path, [{**again[0], "BilledCost": "99.00"}, *again[1:]], name="aws_2025-01_c.csv")
+    ingestion.withdraw(imported=Import.objects.order_by("-pk").first(), **DOING)
+
+    correction = review.Correction(pi="grace@u.edu", project="algebra", fund_org="MATH-9")
+    review.reattribute(charges=live("i-2"), correction=correction, approve=True, note="She told us.", **DOING)
+    review.reject(charges=live("i-4"), reason="test", **DOING)
+    review.undo(charges=live("i-4"), **DOING)
+    review.reject(charges=live("i-4"), reason="duplicate", **DOING)
+    review.split(charges=live("i-5"), shares={"A-1": Decimal(70), "B-2": Decimal(30)}, approve=True, **DOING)
+    rule = AttributionRule.objects.create(service="Storage", pi=build.a_pi("ada@u.edu"), fund_org="RULE-0")
+    with audit.gesture(**DOING) as gesture:
+        gesture.record("attribution_rule.added", rule, after=snapshot(rule))
+        before = snapshot(rule)
+        rule.fund_org = "RULE-1"
+        rule.save()
+        old, new = differences(before, snapshot(rule))
+        gesture.record("attribution_rule.changed", rule, before=old, after=new)
+    reattribution.reapply(period=january, **DOING)
+    assert Charge.objects.live().get(resource_id="i-8").fund_org == "RULE-1"
+    issuing.generate(period=january, **DOING)
+    closing.close(period=january, carry_held=True, **DOING)
+    january.refresh_from_db()
+    issuing.generate(period=january, **DOING)
+    posting.export(period=january, format="gl", submit=True, **DOING)
+
+    delivered(tmp_path, [{**again[0], "BilledCost": "12.50"}, *again[1:]], name="aws_2025-01_late.csv")
+    ingestion.book(imported=Import.objects.get(state="deferred"), into=february, **DOING)
+    delivered(tmp_path, [feb(a_row("50.50")), feb(a_row("1.005", ResourceId="i-9"))], name="aws_2025-02.csv")
+    review.reattribute(charges=live("i-6"), correction=correction, approve=True, **DOING)
+    line = PayerLine.objects.get(period=january, fund_org="MATH-9")
+    entries.add_refund(lines=[line], amount=Decimal("5.00"), reason="Billed for a test.", charged_in=february, **DOING)
+    issuing.generate(period=february, **DOING)
+    return january, february
+
+
+def test_a_month_with_all_that_can_happen_is_rebuilt_byte_for_byte(story, tmp_path):
+    january, february = story
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    kept = tmp_path / "kept"
+    first = replay(period=january, keep=kept)
+    assert first.first is None, first.as_text()
+    assert first.stored_digest == first.rebuilt_digest
+    assert (first.imports, first.charges, first.lines) == (4, 6, 6)
+    second = replay(period=february)
+    assert second.first is None, second.as_text()
+    assert {line.kind for line in PayerLine.objects.filter(period=february)} == {"charge", "late", "refund"}
+    # Nothing of what is real was touched.
+    assert {path: path.stat().st_mtime_ns for path in before if kept not in path.parents} == before
+    assert Import.objects.count() == 5
+
+    # From here on the rebuilt side is known: what differs is what somebody changed by hand.
+    without_walls()
+    rebuilt = json.loads((kept / "rebuilt.json").read_text())["figures"]
+    numbers = [each.pk for each in imports_of(january)]
+
+    def first_difference() -> str:
+        return str(differences_of(figures_of(january, numbers), rebuilt)[0])
+
+    charge = Charge.objects.live().get(resource_id="i-7")
+    raw("UPDATE billing_charge SET billed_cost = billed_cost + 1 WHERE id = %s", charge.pk)
+    assert first_difference().endswith("billed_cost is 7.77000001, and rebuilt 7.77")
+    assert f"import {charge.imported_in_id:09}, file 1, line {charge.line_number:09}" in first_difference()
+    raw("UPDATE billing_charge SET billed_cost = billed_cost - 1, fund_org = 'MINE-1' WHERE id = %s", charge.pk)
+    assert first_difference().endswith("fund_org is MINE-1, and rebuilt BIO-001")
+    raw("UPDATE billing_charge SET fund_org = 'BIO-001' WHERE id = %s", charge.pk)
+    assert differences_of(figures_of(january, numbers), rebuilt) == []
+    raw("DELETE FROM billing_flag WHERE charge_id = %s", charge.pk)
+    raw("DELETE FROM billing_charge WHERE id = %s", charge.pk)
+    assert "rebuilt there" in first_difference()
+
+
+def test_a_figure_changed_behind_the_program_is_named_and_the_command_ends_with_1(story):
+    january, _ = story
+    without_walls()
+    line = PayerLine.objects.get(period=january, fund_org="CHEM-2")
+    raw("UPDATE billing_payerline SET charged = charged + 1000000 WHERE id = %s", line.pk)
+    out = StringIO()
+    with pytest.raises(CommandError) as refused:
+        call_command("replay", "-p", "2025-01", "--json", stdout=out)
+    assert refused.value.returncode == 1
+    answer = json.loads(out.getvalue())
+    assert answer["equal"] is False
+    assert answer["stored_digest"] != answer["rebuilt_digest"]
+    assert answer["first"] == {
+        "of": f"payer line {line.key}",
+        "figure": "charged",
+        "stored": "13.34",
+        "rebuilt": "13.33",
+    }
+
+
+def test_a_file_that_was_changed_or_lost_is_named_before_anything_is_rebuilt(tmp_path, settings):
+    delivered(tmp_path, [a_row("10.00")])
+    period = Charge.objects.get().period
+    path = settings.MEDIA_ROOT / StoredFile.objects.get().path
+    content = path.read_text()
+    path.write_text(content.replace("10.00", "90.00"))
+    with pytest.raises(NotReplayable, match=r"aws_2025-01.csv of import \d+ .* is not what was received"):
+        replay(period=period)
+    path.unlink()
+    with pytest.raises(NotReplayable, match="cannot be read: No such file"):
+        replay(period=period)
+
+
+def test_a_decision_that_does_not_fit_the_rebuilt_charges_is_named(tmp_path):
+    delivered(tmp_path, [a_row("10.00", tags={})])
+    period = Charge.objects.get().period
+    review.reject(charges=live("i-1"), reason="test", **DOING)
+    without_walls()
+    raw("UPDATE billing_reviewdecision SET before = %s", json.dumps({"state": "clear"}))
+    with pytest.raises(NotReplayable, match="found state of charge .* to be “clear”, and rebuilt it is “held”"):
+        replay(period=period)
+
+
+def test_the_folder_to_keep_is_an_empty_one(tmp_path):
+    period = build.a_period("2025-01")
+    (tmp_path / "something").write_text("mine")
+    with pytest.raises(NotReplayable, match="is not empty"):
+        replay(period=period, keep=tmp_path)
+
+
+def test_the_sample_institution_is_rebuilt_byte_for_byte(db):
+    sync_roles()
+    reference.load_reference(**DOING)
+    demo.run(actor=SOMEBODY, now=NOW.replace(year=2026, month=3))
+    assert ImportedFile.objects.count() == 12
+    for month in ("2026-01", "2026-02"):
+        replayed = replay(period=build.a_period(month))
+        assert replayed.first is None, replayed.as_text()
+        assert replayed.lines > 80
