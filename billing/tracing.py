@@ -361,7 +361,7 @@ class TracedLine:
             lines = [f"payer line {self.key} of {self.period}: {self.problem}"]
         else:
             owner = " ".join(
-                filter(None, (line.pi.email if line.pi else "the center", line.project and line.project.code))
+                filter(None, (line.pi.email if line.pi else "the center", line.project.code if line.project else ""))
             )
             lines = [
                 f"payer line of {self.period}, reference {line.reference.text}: {plain(line.charged)} {line.currency}, "
