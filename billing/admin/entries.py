@@ -219,7 +219,7 @@ class EntryAdmin(FrozenAdmin):
         "entered_by_name",
         "why",
     )
-    list_filter = (period_filter("charged_in"), period_filter("for_period", "for"), "state", "kind")
+    list_filter = (period_filter("charged_in"), period_filter("for_period", "month corrected"), "state", "kind")
     list_select_related = ("charged_in", "for_period")
     search_fields = (
         *("=id", "reason", "lines__fund_org", "lines__pi__email", "lines__pi__name"),
