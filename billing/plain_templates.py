@@ -113,10 +113,13 @@ class PlainForNode(ForNode):
 
     def render(self, context: Context) -> str:
         assert isinstance(context, PlainContext)
+        assert isinstance(self.sequence, FilterExpression)
+        assert isinstance(self.nodelist_loop, NodeList)
         values = self.sequence.resolve(context, ignore_failures=True)
         if not isinstance(values, (tuple, list)):
             raise TooMuch(f"“{self.sequence}” is no list to go through.")
-        texts = sum(len(node.s) for node in self.nodelist_loop.get_nodes_by_type(TextNode))
+        nodes: list[Any] = self.nodelist_loop.get_nodes_by_type(TextNode)
+        texts = sum(len(node.s) for node in nodes)
         context.spend(len(values) * (1 + len(self.nodelist_loop)), len(values) * texts)
         return str(super().render(context))
 

@@ -16,6 +16,11 @@ pytestmark = pytest.mark.django_db
 GOOD = "correct horse battery 9"
 
 
+def happened():
+    """Return what happened after the cast's roles were written."""
+    return AuditEvent.objects.exclude(action="role.synced").order_by("id")
+
+
 def recover(*arguments, **options):
     out = io.StringIO()
     call_command("recover_admin", *arguments, "--without-terminal", stdout=out, **options)
@@ -75,4 +80,4 @@ def test_the_link_is_printed_at_a_terminal_only_unless_asked_otherwise(cast):
     with pytest.raises(CommandError, match="no terminal"):
         call_command("recover_admin", "root", stdout=io.StringIO())
     assert cast.admin.has_usable_password()
-    assert not AuditEvent.objects.exists()
+    assert not happened().exists()

@@ -26,13 +26,19 @@ class Command(BillingCommand):
             help="print the link even where standard output is a file or a pipe, and may be kept",
         )
 
-    def run(self, *, username: str, create: bool, email: str, without_terminal: bool, **options: Any) -> None:
-        if not without_terminal and not sys.stdout.isatty():
+    def run(self, **options: Any) -> None:
+        if not options["without_terminal"] and not sys.stdout.isatty():
             raise CommandError(
                 "Standard output is no terminal: the link would be kept where others may read it. "
                 "Run this at a terminal, or add --without-terminal."
             )
-        done = recovery.recover_admin(username=username, email=email, create=create, actor=self.actor, now=self.now)
+        done = recovery.recover_admin(
+            username=options["username"],
+            email=options["email"],
+            create=options["create"],
+            actor=self.actor,
+            now=self.now,
+        )
         hours = settings.PASSWORD_RESET_TIMEOUT // 3600
         self.report(
             {"user": done.user.username, "new": done.is_new, "changes": list(done.changes), "link": done.link},

@@ -14,8 +14,8 @@ class Command(BillingCommand):
     def arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--table", action="store_true", help="print who may do what as a table, and change nothing")
 
-    def run(self, *, table: bool, **options: Any) -> None:
-        if table:
+    def run(self, **options: Any) -> None:
+        if options["table"]:
             self.report({"table": {name: sorted(held) for name, held in roles.ROLES.items()}}, roles.table())
             return
         synced = roles.sync_roles(actor=self.actor, now=self.now)
