@@ -14,22 +14,25 @@ from django.apps import apps
 from django.conf import settings
 from django.core import serializers
 from django.db import connection
+from django.db.models import F, Min
 
 from .. import charging, ingestion
 from ..audit import Actor
 from ..models import (
     BillingPeriod,
     Charge,
+    Flag,
     Import,
     ImportedFile,
     ImportTotal,
     Person,
     Project,
+    ReviewDecision,
     Source,
     StoredFile,
 )
 from .figures import figures_of
-from .recording import BY_NAME
+from .recording import BATCH, BY_NAME
 
 FIELDS_OF_DECISIONS = (
     "state",
@@ -154,6 +157,7 @@ class Rebuild:
         elif waiting.state == Import.State.DEFERRED:
             self._give_ids("billing_charge", self._recorded(step)["first_charge"])
             ingestion.apply_deferred(imported=waiting, **self._actor(step))
+            self._settle_ids(step)
 
     def _import_deferred(self, step: dict[str, Any]) -> None:
         rest_of = self._recorded(step)["rest_of"]
@@ -176,6 +180,7 @@ class Rebuild:
             into=BillingPeriod.objects.get(pk=recorded["booked_in"]),
             **self._actor(step),
         )
+        self._settle_ids(step)
 
     def _import_withdrawn(self, step: dict[str, Any]) -> None:
         ingestion.withdraw(imported=Import.objects.get(pk=step["import"]), **self._actor(step))
@@ -201,6 +206,7 @@ class Rebuild:
             beside=False,
             **self._actor(step),
         )
+        self._settle_ids(step)
 
     def _recorded(self, step: dict[str, Any]) -> dict[str, Any]:
         found: dict[str, Any] = self.recording["imports"][str(step["import"])]
@@ -213,6 +219,23 @@ class Rebuild:
         with connection.cursor() as cursor:
             cursor.execute("DELETE FROM sqlite_sequence WHERE name = %s", [table])
             cursor.execute("INSERT INTO sqlite_sequence (name, seq) VALUES (%s, %s)", [table, first - 1])
+
+    def _settle_ids(self, step: dict[str, Any]) -> None:
+        """Move the charges of an import to the ids they had, where it gave out some that rows left out did not take."""
+        first = self._recorded(step)["first_charge"]
+        mine = Charge._base_manager.filter(imported_in=step["import"])
+        found = mine.aggregate(first=Min("pk"))["first"]
+        if first is None or found is None or found == first:
+            return
+        by = found - first
+        ids = list(mine.values_list("pk", flat=True))
+        for start in range(0, len(ids), BATCH):
+            batch = ids[start : start + BATCH]
+            Flag._base_manager.filter(charge__in=batch).update(charge_id=F("charge_id") - by)
+            ReviewDecision._base_manager.filter(charge__in=batch).update(charge_id=F("charge_id") - by)
+        # By way of negative ids: neighbors would be in each other's place for a moment.
+        mine.update(id=-F("id"))
+        mine.update(id=-F("id") - by)
 
     def _renumber(self, old: int, new: int) -> None:
         Import.objects.filter(pk=old).update(id=new)
