@@ -36,6 +36,8 @@ def why_view(request: HttpRequest) -> HttpResponse:
         **admin.site.each_context(request),
         "title": "Why this number",
         "opts": Charge._meta,
+        # It lies below the list of charges, and is no part of it in the navigation.
+        "is_page_of_its_own": True,
         "what": what,
         "traced": traced,
         "problem": problem,
