@@ -656,7 +656,8 @@ def test_sign_ins_failures_and_sign_outs_are_in_the_audit_trail(client, cast):
     client.post(reverse("login"), {"username": "ada", "password": "wrong"})
     client.post(reverse("login"), {"username": "ada", "password": "open sesame"})
     client.post(reverse("logout"))
-    told = list(AuditEvent.objects.order_by("id").values_list("action", "actor_name"))
+    sessions = AuditEvent.objects.filter(action__startswith="session.").order_by("id")
+    told = list(sessions.values_list("action", "actor_name"))
     assert told == [("session.failed", "ada"), ("session.signed_in", "ada"), ("session.signed_out", "ada")]
 
 
@@ -703,9 +704,9 @@ def test_the_dashboard_stands_at_the_oldest_month_with_work_left(client, cast):
 
 def test_the_dashboard_compares_sources_with_the_month_before(client, cast):
     build.a_charge("100", period="2025-01")
+    build.a_charge("7", period="2025-01", source="hpc")
     BillingPeriod.objects.update(status="closed", closed_at=build.NOW)
     build.a_charge("150", period="2025-02")
-    build.a_charge("7", period="2025-01", source="hpc")
     cache.clear()
     client.force_login(cast.viewer)
     cards = {card.name: card for card in client.get(reverse("admin:index")).context["board"].sources}
