@@ -15,6 +15,7 @@ from .audit import Actor
 from .errors import BillingError
 from .fields import AmountField
 from .models import BillingPeriod, Charge, InvoiceTotal, Source
+from .models.charges import ChargeQuerySet
 from .money import ZERO
 from .snapshots import snapshot
 
@@ -111,8 +112,7 @@ def bridges(period: BillingPeriod) -> list[Bridge]:
     """
     billed: dict[tuple[int, str, str, str], tuple[Decimal, int]] = {}
     rows = (
-        Charge.objects.standing()
-        .filter(period=period)
+        _standing(period)
         .order_by()
         .values_list("source_id", "invoice_id", "billing_account_id", "currency")
         .annotate(sum=Sum("billed_cost"), count=Count("*"))
@@ -154,6 +154,14 @@ def bridges(period: BillingPeriod) -> list[Bridge]:
     return found
 
 
+def _standing(period: BillingPeriod) -> ChargeQuerySet:
+    """Return what the deliveries in force say of a month; looks for what was taken back only where anything was."""
+    own = Charge.objects.live().filter(period=period, reverses__isnull=True)
+    if Charge.objects.live().filter(period=period, reverses__isnull=False).exists():
+        return own & Charge.objects.standing()
+    return own
+
+
 def amortized(period: BillingPeriod) -> list[Amortized]:
     """Return, for sources charged by EffectiveCost, what stands between it and BilledCost: commitments."""
     effective = [source for source in Source.objects.order_by("name") if source.measure_in(period.month) == "effective"]
@@ -167,8 +175,8 @@ def amortized(period: BillingPeriod) -> list[Amortized]:
     )
     sums: dict[tuple[int, str], dict[str, Decimal]] = defaultdict(lambda: defaultdict(Decimal))
     rows = (
-        Charge.objects.standing()
-        .filter(period=period, source__in=effective)
+        _standing(period)
+        .filter(source__in=effective)
         .order_by()
         .annotate(why=kind)
         .values_list("source_id", "currency", "why")

@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
-from django.db.models import Case, Count, F, Q, Sum, Value, When
+from django.db.models import BigIntegerField, Case, Count, F, Func, Q, Sum, Value, When
 from django.urls import reverse
 
 from . import charging
@@ -437,13 +437,21 @@ class _Proving:
 
         They count also where a later delivery replaced them, for that is among the overlaps of the month.
         """
+        booked = dict(Import.objects.filter(booked_in__isnull=False).values_list("pk", "booked_in_id"))
+        here = [number for number, booked_in in booked.items() if booked_in == self.period.pk]
+        # A unary plus keeps databases off the indexes of whole months and imports: what moved has one of its own.
+        hidden = {
+            f"own_{name}": Func(F(name), template="+%(expressions)s", output_field=BigIntegerField())
+            for name in ("charged_in", "period", "imported_in")
+        }
         moved = (
             Charge.objects.filter(reverses__isnull=True)
             .exclude(charged_in=F("period"))
             .exclude(withdrawn_in=F("imported_in"))
-            .filter(Q(charged_in=self.period) | Q(period=self.period) | Q(imported_in__booked_in=self.period))
+            .alias(**hidden)
+            .filter(Q(own_charged_in=self.period.pk) | Q(own_period=self.period.pk) | Q(own_imported_in__in=here))
             .order_by()
-            .values_list("source_id", "currency", "period_id", "charged_in_id", "imported_in__booked_in_id")
+            .values_list("source_id", "currency", "period_id", "charged_in_id", "imported_in_id")
             .annotate(
                 charges=Count("*"),
                 rows=Sum("row_count"),
@@ -451,8 +459,8 @@ class _Proving:
                 effective=Sum("effective_cost"),
             )
         )
-        for source_id, currency, period_id, charged_in, booked_in, charges, count, billed, effective in moved:
-            came_to = booked_in or period_id
+        for source_id, currency, period_id, charged_in, imported, charges, count, billed, effective in moved:
+            came_to = booked.get(imported, period_id)
             measured = effective if self.measure(source_id, period_id) == Source.Measure.EFFECTIVE else billed
             amount = ZERO if measured is None else measured
             if came_to == charged_in:

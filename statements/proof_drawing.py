@@ -117,11 +117,12 @@ class ProofSheet(Sheet):
         self._heads(("", "Amount", "Rows"))
         is_right = False
         for sign, term in terms:
+            shown = "" if is_right else sign
             if sign and not is_right:
                 is_right = True
                 self._rule(self.y + 9.5)
             rows = f"{term['count']:,}" if term["count"] else ""
-            self._cells(f"{sign} {term['label']}".strip(), term["amount"], rows)
+            self._cells(f"{shown} {term['label']}".strip(), term["amount"], rows)
         if equation["verdict"] == "off":
             self._cells("Difference", equation["difference"], "", strong=True)
         self.structure.close()
