@@ -366,6 +366,8 @@ class _Segments:
             # And about the month as a whole, into which its days may be widened.
             wanted[*asked[:-1], self._month_span(asked[0])] = None
         listed = [asked for asked in wanted if asked[-1] and asked not in self.known]
+        segment = self.rolling.segment
+        assert segment is not None  # noqa: S101 (asked by `of`)
         names = [KEYS[place] for place in self.places]
         for start in range(0, len(listed), BATCH_ROWS):
             part = listed[start : start + BATCH_ROWS]
@@ -379,7 +381,7 @@ class _Segments:
             columns["ChargePeriodEnd"] = [_written(end) for _, end in spans]
             columns["BilledCost"] = ["0"] * len(part)
             batch = Batch(lines=[1] * len(part), columns=columns, bytes_read=0)
-            self.known.update(zip(part, self.rolling.segment(batch), strict=True))
+            self.known.update(zip(part, segment(batch), strict=True))
 
     def widened(
         self, stem: bytes, segment: Any, span: tuple[datetime.datetime, datetime.datetime]

@@ -381,7 +381,8 @@ def _plan(period: BillingPeriod, lines: Iterable[PayerLine]) -> list[_Planned]:
         (each.pi_id, each.project_id): each
         for each in BillingReference.objects.filter(period=period).select_related("period")
     }
-    live = {
+    # With `line_count`, which is no field of it.
+    live: dict[tuple[int, int | None], Any] = {
         (each.pi_id, each.project_id): each
         for each in Statement.objects.live()
         .filter(period=period)

@@ -116,7 +116,7 @@ def statement_of(hostile: str) -> StatementDocument:
     )
 
 
-def journal_of(hostile: str):
+def journal_of(hostile):
     document = sample(("fund",))
     texts = ("fund_org", "natural_account", "description", "pi_email", "pi_name", "project", "source", "service")
     lines = [replace(line, **dict.fromkeys(texts, hostile), segments={"fund": hostile}) for line in document.lines]

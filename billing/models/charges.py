@@ -376,7 +376,7 @@ class HeldChargeManager(models.Manager.from_queryset(ChargeQuerySet)):  # type: 
 class HeldCharge(Charge):
     """A charge as it waits in the queue of the review."""
 
-    objects = HeldChargeManager()  # type: ignore[assignment, misc]
+    objects = HeldChargeManager()  # type: ignore[misc]
 
     class Meta:
         proxy = True

@@ -164,7 +164,7 @@ class Entry(Standing):
                 violation_error_message="The lines of a transfer or a write-off sum to zero.",
             ),
             models.CheckConstraint(
-                condition=Exact(Cast("amount", models.BigIntegerField()) % WHOLE_CENT, 0)  # type: ignore[arg-type]
+                condition=Exact(Cast("amount", models.BigIntegerField()) % WHOLE_CENT, 0)
                 & Exact(Cast("total", models.BigIntegerField()) % WHOLE_CENT, 0)
                 & ~Q(amount=0),
                 name="entry_in_whole_cents",
@@ -247,8 +247,7 @@ class EntryLine(Standing):
         constraints = [
             models.UniqueConstraint(fields=["entry", "number"], name="one_entry_line_per_number"),
             models.CheckConstraint(
-                condition=Exact(Cast("amount", models.BigIntegerField()) % WHOLE_CENT, 0)  # type: ignore[arg-type]
-                & ~Q(amount=0),
+                condition=Exact(Cast("amount", models.BigIntegerField()) % WHOLE_CENT, 0) & ~Q(amount=0),
                 name="entry_line_in_whole_cents",
                 violation_error_message="A line of an entry is in whole cents, and not zero.",
             ),

@@ -104,7 +104,7 @@ class StandingQuerySet(models.QuerySet[Row]):
     def _clone(self) -> Self:
         clone = super()._clone()  # type: ignore[misc]
         clone._months = self._months
-        return clone  # type: ignore[no-any-return]
+        return clone
 
     def __or__(self, other: Any) -> Any:
         both = super().__or__(other)

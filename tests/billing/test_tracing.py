@@ -37,7 +37,9 @@ ADA = {"pi_email": "ada@u.edu", "project_id": "genomics", "fund_org": "BIO-001"}
 
 def content_of(place: str) -> dict[str, str]:
     """Return a line of a stored file as the trace shows it, by its place: SHA-256 and line."""
-    return dict(tracing.trace(place).delivered.row)
+    delivered = tracing.trace(place).delivered
+    assert delivered is not None
+    return dict(delivered.row)
 
 
 def a_story(tmp_path):
@@ -223,7 +225,7 @@ def as_xlsx() -> bytes:
     return content.getvalue()
 
 
-def as_parquet() -> bytes:
+def as_parquet():
     content = io.BytesIO()
     columns = {heading: [row[place] for row in ROWS] for place, heading in enumerate(HEADINGS)}
     columns["x_Own"] = [{"number": number} for number in range(len(ROWS))]

@@ -5,6 +5,7 @@ import uuid
 from decimal import Decimal
 from io import StringIO
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -462,7 +463,7 @@ def deferred(month):
     raise PeriodClosed(result.as_text())
 
 
-DONE = {"actor": SOMEBODY, "now": NOW}
+DONE: dict[str, Any] = {"actor": SOMEBODY, "now": NOW}
 OTHER = review.Correction(fund_org="CHEM-002")
 # Everything that changes charges, decisions, who pays and corrections, on a month that is shut.
 VERBS = {

@@ -6,6 +6,7 @@ import json
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -74,7 +75,7 @@ class Provider:
         claims = {name: value for name, value in claims.items() if value is not None}
         if self.alg == "none":
             return f"{encoded({'alg': 'none'})}.{encoded(claims)}."
-        key = self.sign_with or {"RS256": self.key, "ES256": self.curve}[self.alg]
+        key: Any = self.sign_with or {"RS256": self.key, "ES256": self.curve}[self.alg]
         header = {"alg": self.alg, "kid": key.kid} | self.header
         registry = jws.JWSRegistry(algorithms=[self.alg], strict_check_header=False)
         return jws.serialize_compact(header, json.dumps(claims), key, registry=registry)

@@ -5,6 +5,7 @@ import json
 from contextlib import contextmanager
 from decimal import Decimal
 from io import StringIO
+from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -39,7 +40,7 @@ def tampering():
         transaction.set_rollback(True)
 
 
-def raw(sql: str, *values: object) -> None:
+def raw(sql: str, *values: Any) -> None:
     with connection.cursor() as cursor:
         cursor.execute(sql, values)
 
