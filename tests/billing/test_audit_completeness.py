@@ -20,6 +20,7 @@ from billing.models import (
     CloudAccount,
     ExchangeRate,
     FundingSource,
+    InvoiceTotal,
     Job,
     Person,
     Project,
@@ -41,6 +42,7 @@ CHANGES = {
     CloudAccount: ("name", "Lab account"),
     Source: ("display_name", "Another name"),
     ExchangeRate: ("rate", "1.25"),
+    InvoiceTotal: ("note", "as agreed"),
     JournalTemplate: ("description", "for the ledger"),
     User: ("first_name", "Another"),
 }
@@ -56,6 +58,10 @@ def a_subject(model):
         return CloudAccount.objects.create(source=charge.source, account_id="123", default_fund_org="BIO-001")
     if model is ExchangeRate:
         return ExchangeRate.objects.create(period=charge.period, currency="EUR", rate=Decimal("1.1"))
+    if model is InvoiceTotal:
+        return InvoiceTotal.objects.create(
+            source=charge.source, period=charge.period, currency="USD", amount=Decimal(10), entered_at=build.NOW
+        )
     if model is JournalTemplate:
         return JournalTemplate.objects.create(name="bank", line="{{ line.fund_org }}")
     if model is User:
@@ -113,7 +119,9 @@ def test_a_change_on_a_screen_is_told_with_before_and_after(client, model):
 def test_the_queue_taken_out_as_a_spreadsheet_is_told(client, cast):
     build.a_charge(flags=("pattern_match",))
     client.force_login(cast.reviewer)
-    assert client.get(reverse("admin:billing_heldcharge_export")).status_code == 200
+    answer = client.get(reverse("admin:billing_heldcharge_export"))
+    assert answer.status_code == 200
+    answer.close()
     event = AuditEvent.objects.get(action="charges.exported")
     assert (event.actor_name, event.after) == ("rex", {"charges": 1})
 

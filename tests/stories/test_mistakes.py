@@ -14,7 +14,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import Sum
 from openpyxl import load_workbook
 
-from billing import charging, closing, ingestion, review
+from billing import charging, closing, ingestion, proof, review
 from billing.models import (
     BillingPeriod,
     Charge,
@@ -498,8 +498,12 @@ def test_the_delivered_side_is_counted_from_the_files_not_from_the_charges(tmp_p
     result = ingest(tmp_path / "aws_2025-01.csv", [row("0.123456789"), row("1", ResourceId="i-2")])
     total = ImportTotal.objects.get(imported_in=result.imported)
     assert (total.billed_exact, total.billed_stored) == ("1.123456789", Decimal("1.12345679"))
-    Charge.objects.all().delete()
-    assert ImportTotal.objects.get().billed_exact == "1.123456789"
+    with transaction.atomic():
+        Charge.objects.all().delete()
+        assert ImportTotal.objects.get().billed_exact == "1.123456789"
+        (problem,) = proof.prove(total.period).problems()
+        assert "off by 1.12345679 USD and 2 rows" in problem
+        transaction.set_rollback(True)
 
 
 def test_stories_write_the_columns_they_name():
