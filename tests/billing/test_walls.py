@@ -787,6 +787,7 @@ def test_loading_checks_what_it_added_as_a_whole(month):
     listed = ", ".join(columns)
     with (
         pytest.raises(IntegrityError, match="its charges stand"),
+        transaction.atomic(),
         walls.as_one_statement(connection, Charge, Flag),
         connection.cursor() as cursor,
     ):
