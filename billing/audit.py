@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from django.db import models, transaction
+from django.db import connection, models, transaction
 from django.db.models import QuerySet
 
 from . import anchors
@@ -174,8 +174,12 @@ def _chain(events: list[AuditEvent]) -> None:
     """Give each event the hash of the one before and store them, under a lock on the head."""
     if not events:
         return
+    if connection.vendor == "postgresql":
+        # Foreign keys are checked at commit and wait for the rows they name: not under the lock on the head,
+        # which whoever holds such a row may be waiting for.
+        connection.check_constraints()
     AuditHead.objects.get_or_create(pk=1)
-    head = AuditHead.objects.select_for_update().get(pk=1)
+    head = AuditHead.objects.select_for_update(no_key=True).get(pk=1)
     for event in events:
         event.previous_hash = head.hash
         event.hash = head.hash = event_hash(event)

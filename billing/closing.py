@@ -139,12 +139,13 @@ def require_open(*periods: BillingPeriod) -> list[BillingPeriod]:
 
 
 def locked(period: BillingPeriod) -> BillingPeriod:
-    """Return the period as it stands, locked FOR UPDATE for the rest of the transaction.
+    """Return the period as it stands, locked FOR NO KEY UPDATE for the rest of the transaction.
 
     It waits for every change that asked `require_open`. Take it before that, never after: two who
-    hold the period open would wait for each other.
+    hold the period open would wait for each other. Foreign keys to the period do not wait for it:
+    they are checked at commit, under the lock on the head of the audit trail.
     """
-    return BillingPeriod.objects.select_for_update().get(pk=period.pk)
+    return BillingPeriod.objects.select_for_update(no_key=True).get(pk=period.pk)
 
 
 def open_period(*, month: datetime.date, actor: Actor, now: datetime.datetime) -> BillingPeriod:

@@ -774,7 +774,8 @@ def _days_of(charge: Charge) -> tuple[datetime.date, datetime.date]:
 
 
 def _locked(entry: Entry) -> Entry:
-    return Entry.objects.select_for_update(of=("self",)).select_related("charged_in", "for_period").get(pk=entry.pk)
+    locked = Entry.objects.select_for_update(of=("self",), no_key=True)
+    return locked.select_related("charged_in", "for_period").get(pk=entry.pk)
 
 
 def _locked_proposal(entry: Entry, participle: str) -> Entry:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
 from django.db.models import Count, Max, Q
 
 from . import audit, charging, closing, differences, jobs, late, working
@@ -629,7 +629,7 @@ class _Delivery:
             self.keeps_all = False
         self._leave_out_others(stage, own)
         with audit.gesture(actor=self.actor, now=self.now) as gesture:
-            imported = Import.objects.select_for_update().get(pk=imported.pk)
+            imported = Import.objects.select_for_update(no_key=True).get(pk=imported.pk)
             late.require_deferred(imported)
             late.require_bookable(imported)
             closing.require_open(into)
@@ -1194,7 +1194,7 @@ class _Delivery:
             }
             was_deferred = imported.state == Import.State.DEFERRED
             if was_deferred:
-                late.require_deferred(Import.objects.select_for_update().get(pk=imported.pk))
+                late.require_deferred(Import.objects.select_for_update(no_key=True).get(pk=imported.pk))
                 late.require_applicable(imported)
                 # What it says is counted anew, with the rows as they are read now.
                 imported.scope_totals.all().delete()
@@ -1256,7 +1256,7 @@ class _Delivery:
     def _require_unchanged(self) -> None:
         """Refuse if another import of the source was applied after this one was matched."""
         # Imports of one source are applied one after the other.
-        Source.objects.select_for_update().get(pk=self.source.pk)
+        Source.objects.select_for_update(no_key=True).get(pk=self.source.pk)
         if self._imports_so_far() != self.imports_before:
             raise FileError(
                 [Problem(f"Another delivery of {self.source} was applied meanwhile. Import this one again.")]
@@ -1423,8 +1423,8 @@ def withdraw(*, imported: Import, actor: Actor, now: datetime.datetime) -> Withd
     with audit.gesture(actor=actor, now=now) as gesture:
         # Deliveries of a source are applied and taken back one after the other.
         if imported.source:
-            Source.objects.select_for_update().get(pk=imported.source.pk)
-        imported = Import.objects.select_for_update().get(pk=imported.pk)
+            Source.objects.select_for_update(no_key=True).get(pk=imported.source.pk)
+        imported = Import.objects.select_for_update(no_key=True).get(pk=imported.pk)
         if imported.state != Import.State.APPLIED:
             raise NotWithdrawable(f"Import {imported.pk} is {imported.get_state_display().lower()}, not applied.")
         later = (
@@ -1528,7 +1528,7 @@ def close_broken_off(*, actor: Actor, now: datetime.datetime) -> int:
     closed = 0
     with audit.gesture(actor=actor, now=now) as gesture:
         # It may have ended between the two looks.
-        for imported in unfinished.select_for_update().filter(pk__in=gone):
+        for imported in unfinished.select_for_update(no_key=True).filter(pk__in=gone):
             imported.state = Import.State.FAILED
             imported.errors = [{"file": "", "line": None, "column": None, "message": BROKEN_OFF}]
             imported.save()
@@ -1540,10 +1540,12 @@ def close_broken_off(*, actor: Actor, now: datetime.datetime) -> int:
 
 
 def _after_apply() -> None:
-    """On SQLite, move what was written from the write-ahead log into the database, so that it stays small."""
+    """On SQLite, move what was written from the write-ahead log into the database, so that it stays small.
+
+    The import is committed: where somebody else is writing, this is left to the next one.
+    """
     if connection.vendor == "sqlite" and not connection.in_atomic_block:
-        with connection.cursor() as cursor:
-            cursor.execute("PRAGMA wal_checkpoint(PASSIVE)")
         # The planner has to know how large the table has become.
-        with connection.cursor() as cursor:
-            cursor.execute("PRAGMA optimize")
+        for pragma in ("wal_checkpoint(PASSIVE)", "optimize"):
+            with contextlib.suppress(OperationalError), connection.cursor() as cursor:
+                cursor.execute(f"PRAGMA {pragma}")

@@ -74,7 +74,7 @@ def enter(
     with audit.gesture(actor=actor, now=now) as gesture:
         key = {"source": source, "period": period, "currency": currency.upper()}
         key |= {"invoice_id": invoice_id, "billing_account_id": billing_account_id}
-        known = InvoiceTotal.objects.select_for_update().filter(**key).first()
+        known = InvoiceTotal.objects.select_for_update(no_key=True).filter(**key).first()
         before = snapshot(known) if known else None
         total = known or InvoiceTotal(**key)
         total.amount, total.note = amount, note

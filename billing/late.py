@@ -52,7 +52,7 @@ def dismiss(*, imported: Import, reason: str, actor: Actor, now: datetime.dateti
     if not reason:
         raise ReasonMissing("Say why the delivery is dismissed: the reason stays with it.")
     with audit.gesture(actor=actor, now=now) as gesture:
-        imported = Import.objects.select_for_update().get(pk=imported.pk)
+        imported = Import.objects.select_for_update(no_key=True).get(pk=imported.pk)
         require_deferred(imported)
         imported.state, imported.reason = Import.State.DISMISSED, reason
         imported.save(update_fields=["state", "reason"])

@@ -473,8 +473,8 @@ class Review:
         periods = BillingPeriod.objects.in_bulk(months)
         closing.require_open(*(period for period in periods.values() if period.takes_changes))
         for batch in batches(ids):
-            for charge in Charge.objects.filter(pk__in=batch).order_by("pk").only(*NEEDED_FIELDS).select_for_update():
-                self.charges[charge.pk] = charge
+            chosen_now = Charge.objects.filter(pk__in=batch).order_by("pk").only(*NEEDED_FIELDS)
+            self.charges.update({charge.pk: charge for charge in chosen_now.select_for_update(no_key=True)})
         if unknown := [pk for pk in ids if pk not in self.charges]:
             named = ", ".join(str(pk) for pk in unknown[:10]) + (", …" if len(unknown) > 10 else "")
             raise UnknownCharge(

@@ -99,7 +99,7 @@ def change(*, source: Source, fields: Mapping[str, Any], actor: Actor, now: date
         raise NothingToChange(f"Name what to set of {source}, such as --recovery-fund-org. See `sources set --help`.")
     _check_names(fields)
     with audit.gesture(actor=actor, now=now) as gesture:
-        fresh = Source.objects.select_for_update().get(pk=source.pk)
+        fresh = Source.objects.select_for_update(no_key=True).get(pk=source.pk)
         before = _facts(fresh, tuple(fields))
         for field, value in fields.items():
             setattr(fresh, field, value)
@@ -124,7 +124,7 @@ def change_measure(
     one month is charged by one measure.
     """
     with audit.gesture(actor=actor, now=now) as gesture:
-        source = Source.objects.select_for_update().get(pk=source.pk)
+        source = Source.objects.select_for_update(no_key=True).get(pk=source.pk)
         require_uncharged(source, from_month)
         before = source.measure_in(from_month)
         step = source.measure_changes.filter(from_month=from_month).first() or CostMeasureChange(

@@ -385,7 +385,7 @@ class Stage:
         On SQLite the transaction holds the only write lock already.
         """
         if self.is_postgresql:
-            cursor.execute(f"SELECT id FROM billing_charge WHERE id IN ({_DISPLACED}) ORDER BY id FOR UPDATE")
+            cursor.execute(f"SELECT id FROM billing_charge WHERE id IN ({_DISPLACED}) ORDER BY id FOR NO KEY UPDATE")
 
     def held_elsewhere(self, target: BillingPeriod) -> list[tuple[int, int]]:
         """Return (period id, number) of the staged charges that another month than `target` holds for review."""

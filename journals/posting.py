@@ -489,7 +489,7 @@ def _redraft(
     if posting_date:
         require_posting_date(period, posting_date, gesture.now)
     pairs = fresh_deltas(period)
-    drafts = Journal.objects.select_for_update().filter(period=period, kind=Journal.Kind.JOURNAL)
+    drafts = Journal.objects.select_for_update(no_key=True).filter(period=period, kind=Journal.Kind.JOURNAL)
     journal = drafts.filter(state=Journal.State.DRAFT).first()
     if not pairs:
         if journal:
@@ -555,7 +555,8 @@ def _said(line: JournalLine) -> tuple[str, str, str, Decimal]:
 
 
 def _locked(journal: Journal, state: Journal.State, participle: str) -> Journal:
-    fresh = Journal.objects.select_for_update(of=("self",)).select_related("period", "reverses").get(pk=journal.pk)
+    locked = Journal.objects.select_for_update(of=("self",), no_key=True)
+    fresh = locked.select_related("period", "reverses").get(pk=journal.pk)
     if fresh.state != state:
         raise WrongState(
             f"Journal {fresh} is {fresh.get_state_display().lower()}: "

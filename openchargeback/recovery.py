@@ -44,7 +44,7 @@ def recover_admin(
     if role is None:
         raise CannotRecover("There is no role admin yet. Run `manage.py initialize` first.")
     with audit.gesture(actor=actor, now=now) as gesture:
-        user = User.objects.select_for_update().filter(username=username).first()
+        user = User.objects.select_for_update(no_key=True).filter(username=username).first()
         is_new = user is None
         if user is None:
             if not create:

@@ -129,7 +129,7 @@ def _linked(person: Person, user: User | None, identity: Identity, *, now: datet
     """Tie a PI to their account, made where there is none; twice at once ties once."""
     actor = Actor(name=str(identity), via=identity.door)
     with audit.gesture(actor=actor, now=now) as gesture:
-        locked = Person.objects.select_for_update().get(pk=person.pk)
+        locked = Person.objects.select_for_update(no_key=True).get(pk=person.pk)
         if locked.user_id:
             # Another request of the same person was first.
             return User.objects.get(pk=locked.user_id)

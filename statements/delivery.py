@@ -16,7 +16,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.urls import reverse
 from django.utils import timezone
 
-from billing import audit
+from billing import audit, closing
 from billing.audit import Actor
 from billing.errors import BillingError
 from billing.models import BillingPeriod, Membership, Person, Policy
@@ -123,7 +123,7 @@ def resend(*, delivery: Delivery, actor: Actor, now: datetime.datetime) -> Sent:
     if delivery.state == Delivery.State.SENT:
         with audit.gesture(actor=actor, now=now) as gesture:
             # A second click waits here, and then sees the message of the first.
-            BillingPeriod.objects.select_for_update().get(pk=delivery.period_id)
+            closing.locked(delivery.period)
             under_way = Q(state__in=(Delivery.State.QUEUED, Delivery.State.CLAIMED))
             just_now = Q(created_at__gt=now - RESEND_PAUSE)
             later = Delivery.objects.filter(period=delivery.period, pi=delivery.pi, pk__gt=delivery.pk)
@@ -156,7 +156,7 @@ def _queue(period: BillingPeriod, *, actor: Actor, now: datetime.datetime) -> No
     under_way = Delivery.objects.exclude(state=Delivery.State.SENT).filter(statements=OuterRef("pk"))
     with audit.gesture(actor=actor, now=now):
         # One run at a time decides what is new, so that nobody is written to twice.
-        period = BillingPeriod.objects.select_for_update().get(pk=period.pk)
+        period = closing.locked(period)
         fresh = (
             Statement.objects.filter(period=period, state=Statement.State.ISSUED)
             .exclude(Exists(under_way))

@@ -194,7 +194,7 @@ def void(*, statement: Statement, reason: str, actor: Actor, now: datetime.datet
     with audit.gesture(actor=actor, now=now) as gesture:
         period = closing.locked(statement.period)
         _refuse_finalized(period)
-        locked = Statement.objects.select_for_update().get(pk=statement.pk)
+        locked = Statement.objects.select_for_update(no_key=True).get(pk=statement.pk)
         if locked.state not in Statement.LIVE:
             raise NotLive(f"Statement {locked} is {locked.get_state_display().lower()} already.")
         before = locked.state

@@ -217,11 +217,6 @@ def test_a_delivery_is_applied_before_the_close_or_waits_after_it(field, _round)
         assert (imported["answer"]["state"], charges) in (("applied", 2), ("deferred", 1))
 
 
-@pytest.mark.xfail(
-    connection.vendor == "postgresql",
-    reason="Finalizing and deferring a delivery can deadlock on PostgreSQL; one is rolled back whole, unnamed.",
-    strict=False,
-)
 @pytest.mark.parametrize("_round", range(ROUNDS))
 def test_a_finalized_month_is_never_changed_by_a_delivery(field, _round):
     month = field.a_closed_month()
