@@ -4,7 +4,7 @@ import datetime
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -15,27 +15,8 @@ from .models import Flag
 from .money import plain
 from .readers.batches import MAX_PROBLEMS, Batch, Problem
 from .readers.columns import AMOUNTS, DECIMALS, TEXTS
-from .readers.projects import PROJECT, Projects, project_of
-from .readers.values import (
-    Amounts,
-    BadValue,
-    Memo,
-    Rule,
-    Tags,
-    amounts_of,
-    category_of,
-    currency_of,
-    end_and_rule,
-    month_of,
-    name_of,
-    period_rules,
-    plain_decimal,
-    plain_decimals_of,
-    tags_of,
-    text_of,
-    time_of,
-    units_of,
-)
+from .readers.understanding import Understanding, Understood, stamp_of
+from .readers.values import Amounts, BadValue, Memo, kept_amounts, tags_of
 from .rules import Reason, Reference
 
 # The columns of a staged row, in order; `month` and `attribution` become keys when it is applied.
@@ -72,9 +53,6 @@ IDENTITY = (
 SEPARATOR = "\x1f"
 
 _ANY_DAY = datetime.datetime(2000, 1, 1, tzinfo=datetime.UTC)
-
-_ENUMERATIONS = ("ChargeCategory", "ChargeClass", "ChargeFrequency", "PricingCategory", "CommitmentDiscountStatus")
-_CONVERT = {"ServiceName": name_of} | dict.fromkeys(_ENUMERATIONS, category_of)
 
 
 @dataclass
@@ -130,17 +108,7 @@ class Converter:
         self.attributions: dict[Attribution, int] = {}
         self._attribution_list: list[Attribution] = []
 
-        self._texts = {name: Memo(_CONVERT.get(name, text_of), 50_000) for name in TEXTS}
-        # Prices repeat and quantities do not: a column is remembered until most of it is new.
-        self._decimals = {name: Memo(plain_decimal) for name in DECIMALS}
-        self._ever_new: set[str] = set()
-        self._months = Memo(month_of)
-        self._starts = Memo(time_of)
-        self._ends = Memo(end_and_rule)
-        self._period_rules = Memo(period_rules)
-        self._projects = Projects()
-        self._stamps = Memo(_stamp)
-        self._currencies = Memo(currency_of)
+        self._understanding = Understanding(only_month=self.only_month, currency=currency)
         self._tags = Memo(tags_of, 50_000)
         self._attributed = Memo(self._attribute, 50_000)
         self._reasons = Memo(self._check)
@@ -161,51 +129,23 @@ class Converter:
     def has_patterns(self) -> bool:
         return bool(self._patterns)
 
-    def convert(self, batch: Batch, *, file_name: str, file_number: int) -> Converted | None:
+    def convert(self, batch: Batch | Understood, *, file_name: str, file_number: int) -> Converted | None:
         """Convert a batch; None where it has problems (which are then in `problems`)."""
-        size = len(batch.lines)
+        if isinstance(batch, Understood):
+            return self._convert(batch, len(batch.lines), file_number)
         try:
-            return self._convert(batch, size, file_number)
+            said = self._understanding.of(batch)
         except BadValue:
             self.find_problems(batch, file_name)
             return None
+        return self._convert(said, len(said.lines), file_number)
 
-    def _convert(self, batch: Batch, size: int, file_number: int) -> Converted:
-        given: Mapping[str, Sequence[str]] = batch.columns
-        nothing = [""] * size
-        of_projects = 0
-        if PROJECT in given:
-            given, of_projects = self._projects.placed(given, size)
-
-        texts = {name: memo.column(given[name]) if name in given else nothing for name, memo in self._texts.items()}
-        decimals = self._decimal_columns(given, nothing)
-        amounts = self._amount_columns(given)
-        if None in amounts["BilledCost"].units:
-            raise BadValue("empty")
-        months = self._month_column(given.get("BillingPeriodStart"), size)
-        start_texts = given["ChargePeriodStart"]
-        end_texts = given.get("ChargePeriodEnd") or nothing
-        starts = self._starts.column(start_texts)
-        if None in starts:
-            raise BadValue("empty")
-        billing_ends = given.get("BillingPeriodEnd") or nothing
-        found_ends = self._ends.column(list(zip(start_texts, end_texts, billing_ends, strict=True)))
-        ends = [end for end, _ in found_ends]
-        if None in ends:
-            # Without an end the service is of that moment.
-            ends = [end or start for start, end in zip(starts, ends, strict=True)]
-        start_column = self._stamps.column(starts)
-        end_column = self._stamps.column(ends)
-        if "BillingCurrency" in given:
-            currencies = [code or self.currency for code in self._currencies.column(given["BillingCurrency"])]
-        else:
-            currencies = [self.currency] * size
-        tags: list[Tags] = self._tags.column(given["Tags"]) if "Tags" in given else [self._tags[""]] * size
-
-        tag_texts = given.get("Tags") or nothing
+    def _convert(self, said: Understood, size: int, file_number: int) -> Converted:
+        texts, amounts, starts, ends = said.texts, said.amounts, said.starts, said.ends
+        months, currencies = said.months, said.currencies
         places = self.attributor.places(texts, starts)
         # Where tags alone decide, they alone are looked up.
-        attributed = self._attributed.column(tag_texts if places is None else list(zip(tag_texts, places, strict=True)))
+        attributed = self._attributed.column(said.tags if places is None else list(zip(said.tags, places, strict=True)))
         first_row = self.rows
         rows = range(first_row + 1, first_row + size + 1)
         flags = self._flags(rows, attributed, starts, ends, months, texts)
@@ -215,102 +155,49 @@ class Converter:
                 states[row - first_row - 1] = "held"
 
         month_numbers = [month.year * 100 + month.month for month in months]
-        resource_ids = texts["ResourceId"]
-        resources = [one or other for one, other in zip(resource_ids, texts["ResourceName"], strict=True)]
+        nothing = [""] * size
+        resources = [one or other for one, other in zip(texts["ResourceId"], texts["ResourceName"], strict=True)]
         contents = _hashes(
             zip(
                 map(str, month_numbers),
-                start_column,
-                end_column,
+                said.start_stamps,
+                said.end_stamps,
                 currencies,
                 *(amounts[name].canonical if name in amounts else nothing for name in AMOUNTS),
                 *texts.values(),
-                *decimals.values(),
-                [tag.canonical for tag in tags],
+                *said.decimals.values(),
+                said.canonical_tags,
                 strict=True,
             )
         )
-        identities = _hashes(zip(*(texts[name] for name in IDENTITY), resources, start_column, end_column, strict=True))
-        self._sum(months, texts["BillingAccountId"], currencies, amounts, given, batch.counts or [1] * size)
-        if batch.counts is None:
-            # What was added up comes as FOCUS writes it; its rules were noted before.
-            periods = list(zip(given.get("BillingPeriodStart", nothing), billing_ends, strict=True))
-            self._note_rules([rule for _, rule in found_ends], self._period_rules.column(periods), of_projects)
+        identities = _hashes(
+            zip(*(texts[name] for name in IDENTITY), resources, said.start_stamps, said.end_stamps, strict=True)
+        )
+        self._sum(months, texts["BillingAccountId"], currencies, amounts, said.counts or [1] * size)
+        self.rules.update(said.rules)
         self.rows += size
-        self.delivered += size if batch.counts is None else sum(batch.counts)
+        self.delivered += size if said.counts is None else sum(said.counts)
         return Converted(
             columns=[
                 rows,
-                batch.file_numbers or [file_number] * size,
-                batch.lines,
+                said.file_numbers or [file_number] * size,
+                said.lines,
                 month_numbers,
                 attributed,
                 states,
                 contents,
                 identities,
-                start_column,
-                end_column,
+                said.start_stamps,
+                said.end_stamps,
                 currencies,
                 *(amounts[name].units if name in amounts else [None] * size for name in AMOUNTS),
                 *texts.values(),
-                *decimals.values(),
-                [text if tag.canonical else "" for text, tag in zip(tag_texts, tags, strict=True)],
-                batch.counts or [1] * size,
+                *said.decimals.values(),
+                [text if canonical else "" for text, canonical in zip(said.tags, said.canonical_tags, strict=True)],
+                said.counts or [1] * size,
             ],
             flags=flags,
         )
-
-    def _note_rules(self, of_ends: list[Rule | None], of_periods: list[tuple[Rule, ...]], of_projects: int) -> None:
-        for rule in set(of_ends):
-            if rule:
-                self.rules[rule] += of_ends.count(rule)
-        for rules in set(of_periods):
-            for rule in rules:
-                self.rules[rule] += of_periods.count(rules)
-        if of_projects:
-            self.rules[Rule.CLOUD_PROJECT] += of_projects
-
-    def _month_column(self, given: Sequence[str] | None, size: int) -> list[datetime.date]:
-        months: list[datetime.date | None] = self._months.column(given) if given else [None] * size
-        filled = (
-            [month for month in months if month]
-            if self.only_month is None
-            else [month or self.only_month for month in months]
-        )
-        if len(filled) < size:
-            raise BadValue("empty")
-        return filled
-
-    def _amount_columns(self, given: Mapping[str, Sequence[str]]) -> dict[str, Amounts]:
-        """Convert the cost columns; where two say the same (mostly billed and effective), once."""
-        amounts: dict[str, Amounts] = {}
-        for name in AMOUNTS:
-            if name in given:
-                same = next((other for other in amounts if given[other] == given[name]), None)
-                amounts[name] = amounts[same] if same else amounts_of(given[name])
-        return amounts
-
-    def _decimal_columns(self, given: Mapping[str, Sequence[str]], nothing: list[str]) -> dict[str, list[str]]:
-        """Convert the quantities and prices; where two say the same (mostly priced and consumed), once."""
-        columns: dict[str, list[str]] = {}
-        for name in DECIMALS:
-            same = next((other for other in columns if other in given and given[other] == given.get(name)), None)
-            if same:
-                columns[name] = columns[same]
-            else:
-                columns[name] = self._decimal_column(name, given[name]) if name in given else nothing
-        return columns
-
-    def _decimal_column(self, name: str, given: Sequence[str]) -> list[str]:
-        if name in self._ever_new:
-            return plain_decimals_of(given)
-        memo = self._decimals[name]
-        known = len(memo)
-        column = memo.column(given)
-        if (len(memo) - known) * 4 > len(given) or len(memo) < known:
-            self._ever_new.add(name)
-            memo.clear()
-        return column
 
     def _attribute(self, key: str | tuple[str, Place]) -> int:
         tags_text, place = key if isinstance(key, tuple) else (key, NOWHERE)
@@ -374,7 +261,6 @@ class Converter:
         accounts: list[str],
         currencies: list[str],
         amounts: dict[str, Amounts],
-        given: Mapping[str, Sequence[str]],
         counts: Sequence[int],
     ) -> None:
         """Add the batch to the control totals of its scopes."""
@@ -386,7 +272,7 @@ class Converter:
             total.rows += sum(_kept(counts, chosen))
             for name, column in amounts.items():
                 # Several scopes in one batch are rare; each then has its own part of the column.
-                part = column if chosen is None else amounts_of(_kept(given[name], chosen))
+                part = column if chosen is None else kept_amounts(column, chosen)
                 total.units[name] += sum(filter(None, part.units))
                 total.exact[name] = WIDE.add(total.exact[name], part.exact)
 
@@ -395,49 +281,8 @@ class Converter:
 
         `otherwise` is said where each value by itself is in order.
         """
-        given = batch.columns
-        before = len(self.problems)
-        units = Memo(units_of)
-        nothing = [""] * len(batch.lines)
-        checks: list[tuple[str, Any, Sequence[Any], str]] = [
-            (name, memo, given[name], "") for name, memo in self._texts.items() if name in given
-        ]
-        checks += [(name, memo, given[name], "") for name, memo in self._decimals.items() if name in given]
-        checks += [
-            (name, units, given[name], "BilledCost is empty." if name == "BilledCost" else "")
-            for name in AMOUNTS
-            if name in given
-        ]
-        without_period = "" if self.only_month else "BillingPeriodStart is empty. Name the period with -p."
-        checks.append(("BillingPeriodStart", self._months, given.get("BillingPeriodStart", nothing), without_period))
-        checks.append(("ChargePeriodStart", self._starts, given["ChargePeriodStart"], "ChargePeriodStart is empty."))
-        if "BillingPeriodEnd" in given:
-            checks.append(("BillingPeriodEnd", self._starts, given["BillingPeriodEnd"], ""))
-        if "ChargePeriodEnd" in given:
-            billing_ends = given.get("BillingPeriodEnd", nothing)
-            times = list(zip(given["ChargePeriodStart"], given["ChargePeriodEnd"], billing_ends, strict=True))
-            checks.append(("ChargePeriodEnd", self._ends, times, ""))
-        if "BillingCurrency" in given:
-            checks.append(("BillingCurrency", self._currencies, given["BillingCurrency"], ""))
-        if "Tags" in given:
-            checks.append(("Tags", self._tags, given["Tags"], ""))
-        if PROJECT in given:
-            checks.append((PROJECT, Memo(project_of), given[PROJECT], ""))
-        for name, memo, values, if_none in checks:
-            for line, value in zip(batch.lines, values, strict=True):
-                if len(self.problems) >= MAX_PROBLEMS:
-                    return
-                try:
-                    found = memo[value]
-                except BadValue as error:
-                    self.problems.append((file_name, Problem(str(error), line, name)))
-                else:
-                    if found is None and if_none:
-                        self.problems.append((file_name, Problem(if_none, line, name)))
-        if len(self.problems) == before:
-            self.problems.append(
-                (file_name, Problem(otherwise or "A value of the rows from here on cannot be read.", batch.lines[0]))
-            )
+        found = self._understanding.problems_of(batch, otherwise=otherwise)
+        self.problems += [(file_name, problem) for problem in found[: MAX_PROBLEMS - len(self.problems)]]
         self.problems.sort(key=lambda each: (each[0], each[1].line or 0))
 
 
@@ -463,8 +308,8 @@ def content_hash_of(charge: Any) -> bytes:
     amounts = (getattr(charge, field) for field in AMOUNTS.values())
     row = (
         str(charge.period.month.year * 100 + charge.period.month.month),
-        _stamp(charge.charge_period_start),
-        _stamp(charge.charge_period_end),
+        stamp_of(charge.charge_period_start),
+        stamp_of(charge.charge_period_end),
         charge.currency,
         *("" if amount is None else str(to_units(amount)) for amount in amounts),
         *(getattr(charge, field) for field in TEXTS.values()),
@@ -482,8 +327,3 @@ def _hashes(rows: Iterable[tuple[str, ...]]) -> list[bytes]:
     """Return the 16-byte hash of each row of texts."""
     blake, join = hashlib.blake2b, SEPARATOR.join
     return [blake(join(row).encode(), digest_size=16).digest() for row in rows]
-
-
-def _stamp(moment: datetime.datetime) -> str:
-    """Write a UTC time as both databases read it."""
-    return moment.replace(tzinfo=None).isoformat(" ")

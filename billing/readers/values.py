@@ -165,9 +165,26 @@ def amounts_of(texts: Sequence[str]) -> Amounts:
                 value += 1
             canonical.append(f"{exact}e-{places}")
         units.append(value)
-    for places, total in sums.items():
-        slow = WIDE.add(slow, Decimal(total).scaleb(-places, context=WIDE))
-    return Amounts(units, canonical, slow)
+    return Amounts(units, canonical, WIDE.add(slow, _total(sums)))
+
+
+def kept_amounts(column: Amounts, chosen: Sequence[bool]) -> Amounts:
+    """Return the amounts of a column that were chosen, with their own exact sum."""
+    canonical = [text for text, keep in zip(column.canonical, chosen, strict=True) if keep]
+    sums: dict[int, int] = {}
+    for text in filter(None, canonical):
+        digits, _, below = text.partition("e-")
+        places = int(below or PLACES)
+        sums[places] = sums.get(places, 0) + int(digits)
+    return Amounts([each for each, keep in zip(column.units, chosen, strict=True) if keep], canonical, _total(sums))
+
+
+def _total(sums: Mapping[int, int]) -> Decimal:
+    """Add up whole numbers of 10^-places, by places."""
+    total = Decimal(0)
+    for places, number in sums.items():
+        total = WIDE.add(total, Decimal(number).scaleb(-places, context=WIDE))
+    return total
 
 
 _TENS = [10**power for power in range(120)]

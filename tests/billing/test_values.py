@@ -20,6 +20,7 @@ from billing.readers.values import (
     currency_of,
     end_and_rule,
     end_of,
+    kept_amounts,
     month_of,
     period_rules,
     plain_decimal,
@@ -55,6 +56,17 @@ def test_a_column_of_amounts_is_what_each_of_them_is(texts):
     exact = [Decimal(text.strip()) for text, units in zip(texts, one_by_one, strict=True) if units is not None]
     assert Fraction(column.exact) == sum(map(Fraction, exact), Fraction(0))
     assert [units for units in one_by_one if units is not None] == [to_units(half_even(number)) for number in exact]
+
+
+@given(st.lists(st.tuples(written, st.booleans()), max_size=20))
+def test_a_part_of_a_column_of_amounts_is_that_column_of_the_part(chosen):
+    texts = [text for text, _ in chosen]
+    try:
+        column = amounts_of(texts)
+    except BadValue:
+        return
+    part = kept_amounts(column, [keep for _, keep in chosen])
+    assert part == amounts_of([text for text, keep in chosen if keep])
 
 
 @given(numbers, st.integers(0, 3))
