@@ -21,7 +21,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from generate import as_parquet, change
+from generate import change
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
@@ -221,6 +221,12 @@ def drop_postgres_database(url: str, name: str) -> None:
 
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+
+
+def as_parquet(file: Path, parquet: Path) -> None:
+    """Write the rows of a CSV as parquet, by another process: a child's peak memory begins at its parent's."""
+    call = "import sys, pathlib, generate; generate.as_parquet(*map(pathlib.Path, sys.argv[1:]))"
+    subprocess.run([sys.executable, "-c", call, str(file), str(parquet)], check=True, cwd=HERE)
 
 
 def say(text: str) -> None:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from django.db import OperationalError, connection, transaction
+from django.db import DatabaseError, connection, transaction
 from django.db.models import Count, Max, Q
 
 from . import audit, charging, closing, differences, jobs, late, working
@@ -40,8 +40,9 @@ from .models import (
 from .models.periods import MONTH, month_text, parse_month
 from .money import plain
 from .progress import Progress, unwatched
-from .readers import FileError, Part, Problem, check_rows, open_delivery, read
+from .readers import FileError, Part, Problem, check_rows, open_delivery
 from .readers.batches import MAX_PROBLEMS
+from .readers.beside import understood
 from .readers.columns import AMOUNTS
 from .readers.values import rule_lines
 from .rollup import Rollup
@@ -58,6 +59,9 @@ BROKEN_OFF = "The program was stopped while it worked on this import; nothing of
 
 # Ids handed to a temporary table at once.
 CHUNK = 20_000
+
+# So many new charges change how the whole table is read best; PostgreSQL itself notices within minutes.
+MANY = 50_000
 
 Numbers = npt.NDArray[np.int64]
 
@@ -441,6 +445,9 @@ class _Rows:
         amounts = zip(*(of[field] for field in AMOUNTS.values()), strict=True)
         self.rows += map(ReadRow._make, zip(*(of[name] for name in names), amounts, strict=True))
 
+    def settle(self) -> None:
+        """Nothing is left to be done."""
+
 
 def reread(imported: Import) -> list[ReadRow]:
     """Read the stored files of an import once more and return their rows; changes nothing.
@@ -549,7 +556,7 @@ class _Delivery:
                     self._defer(imported, converter)
                 else:
                     self._defer_part(stage, converter, imported)
-            _after_apply()
+            _after_apply(self.counts.new + self.counts.changed)
             return self._result(imported, imported.state, converter)
         except FileError as error:
             errors = self._errors_of(error)
@@ -587,7 +594,7 @@ class _Delivery:
                 self._note_part(imported, converter, own)
                 imported.flagged, imported.flags = converter.flagged_rows, dict(sorted(converter.flag_counts.items()))
                 self._apply(stage, converter, imported)
-            _after_apply()
+            _after_apply(self.counts.new + self.counts.changed)
             return self._result(imported, imported.state, converter)
 
     @contextlib.contextmanager
@@ -670,7 +677,7 @@ class _Delivery:
                     },
                 },
             )
-        _after_apply()
+        _after_apply(charged)
         return Booked(
             number=imported.pk,
             into=str(into),
@@ -827,7 +834,7 @@ class _Delivery:
                 before += part.size
                 continue
             rows_before = converter.rows
-            for batch in read(part, has_period=len(self.expected) == 1):
+            for batch in understood(part, only_month=converter.only_month, currency=self.policy.currency):
                 converted = converter.convert(batch, file_name=part.name, file_number=number)
                 if converted is not None and not converter.problems:
                     stage.add(converted)
@@ -849,6 +856,7 @@ class _Delivery:
                 ]
             )
         check_rows(rows)
+        stage.settle()
         return converter
 
     def _adding_up(self, name: str, before: int, total: int, done: int) -> None:
@@ -1539,13 +1547,18 @@ def close_broken_off(*, actor: Actor, now: datetime.datetime) -> int:
     return closed
 
 
-def _after_apply() -> None:
-    """On SQLite, move what was written from the write-ahead log into the database, so that it stays small.
+def _after_apply(added: int) -> None:
+    """Leave the database in order after an import: what it needs to be quick and small.
 
-    The import is committed: where somebody else is writing, this is left to the next one.
+    The import is committed: where somebody else is writing, or may not do this, it is left to the next one.
     """
-    if connection.vendor == "sqlite" and not connection.in_atomic_block:
-        # The planner has to know how large the table has become.
-        for pragma in ("wal_checkpoint(PASSIVE)", "optimize"):
-            with contextlib.suppress(OperationalError), connection.cursor() as cursor:
-                cursor.execute(f"PRAGMA {pragma}")
+    if connection.in_atomic_block:
+        return
+    # The planner has to know how large the table has become, and SQLite's write-ahead log is to stay small.
+    chores = ["PRAGMA wal_checkpoint(PASSIVE)", "PRAGMA optimize"]
+    if connection.vendor == "postgresql":
+        # Sums are read from an index alone only where the table's pages are known to be visible to all.
+        chores = ["VACUUM (ANALYZE, SKIP_LOCKED) billing_charge"] if added >= MANY else []
+    for chore in chores:
+        with contextlib.suppress(DatabaseError), connection.cursor() as cursor:
+            cursor.execute(chore)

@@ -1,0 +1,135 @@
+"""A large part of a delivery, read and understood by a process of its own, so that two cores share the work.
+
+Run as `python -m billing.readers.beside` it is that process: it takes a request from standard input and answers
+on standard output, both pickled. The two are one program on one machine; nothing of a file is ever unpickled.
+"""
+
+import contextlib
+import datetime
+import fcntl
+import os
+import pickle
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from .batches import Batch, FileError
+from .delivery import Part
+from .reading import read
+from .streams import MIB
+from .understanding import Understanding, Understood
+from .values import BadValue
+
+# Below this a part is read before another process has started.
+LARGE = 4 * MIB
+# Batches are handed over by several, so that texts that repeat cross once.
+TOGETHER = 8
+PIPE_BYTES = MIB
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to read, and what its rows leave open: see Understanding."""
+
+    part: Part
+    only_month: datetime.date | None
+    currency: str
+
+    def answers(self) -> Iterator[Batch | Understood]:
+        """Yield the batches of the part as values; as they are where a text of theirs has none."""
+        understanding = Understanding(only_month=self.only_month, currency=self.currency)
+        for batch in read(self.part, has_period=self.only_month is not None):
+            try:
+                yield understanding.of(batch)
+            except BadValue:
+                yield batch
+
+
+def understood(
+    part: Part, *, only_month: datetime.date | None = None, currency: str = ""
+) -> Iterator[Batch | Understood]:
+    """Yield the rows of a part as values, in order; a batch with a text that has none comes as it is.
+
+    A large part is read by another process where there is a core for it. Raises what `read` raises, and
+    RuntimeError where that process comes to an end by itself. Closing it ends the process.
+    """
+    request = Request(part, only_month, currency)
+    return _from_beside(request) if part.size >= LARGE and _is_possible() else request.answers()
+
+
+def _is_possible() -> bool:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    # Where Python is part of another program there is no interpreter to start.
+    return cores > 1 and Path(sys.executable).name.startswith("python")
+
+
+def _from_beside(request: Request) -> Iterator[Batch | Understood]:
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))}
+    process = subprocess.Popen(  # noqa: S603 (our own interpreter and module)
+        [sys.executable, "-m", __name__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
+    )
+    assert process.stdin
+    assert process.stdout
+    try:
+        _widen(process.stdout)
+        pickle.dump(request, process.stdin, pickle.HIGHEST_PROTOCOL)
+        process.stdin.close()
+        while True:
+            try:
+                kind, answer = pickle.load(process.stdout)  # noqa: S301 (of the process started above)
+            except (EOFError, pickle.UnpicklingError):
+                raise RuntimeError(
+                    f"The process that reads {request.part.name} ended with {process.wait()}. Import the file again."
+                ) from None
+            if kind == "refused":
+                raise FileError(answer)
+            if kind == "end":
+                return
+            yield from answer
+    finally:
+        process.kill()
+        process.stdout.close()
+        process.wait()
+
+
+def _widen(pipe: Any) -> None:
+    """Let more of what is read wait in a pipe, where the system can do that."""
+    with contextlib.suppress(OSError, AttributeError):
+        fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+
+
+def _answer(requests: BinaryIO, answers: BinaryIO) -> None:
+    def say(kind: str, answer: Any = None) -> None:
+        pickle.dump((kind, answer), answers, pickle.HIGHEST_PROTOCOL)
+        answers.flush()
+
+    request: Request = pickle.load(requests)  # noqa: S301 (of the process that started this one)
+    batches: list[Batch | Understood] = []
+    try:
+        for batch in request.answers():
+            batches.append(batch)
+            if len(batches) == TOGETHER:
+                say("batches", batches)
+                batches = []
+    except FileError as error:
+        # What came before it may hold problems of its own.
+        say("batches", batches)
+        say("refused", error.problems)
+    else:
+        say("batches", batches)
+        say("end")
+
+
+if __name__ == "__main__":
+    # Who interrupts means the import, which ends this process.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        _answer(sys.stdin.buffer, sys.stdout.buffer)
+    except BrokenPipeError:
+        # Nobody listens any more; what is left in the buffer must not be written at the end either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,180 @@
+"""A process of its own reads the same as this one does, says the same of what is wrong, and never outlives it."""
+
+import os
+import signal
+import subprocess
+from dataclasses import fields
+
+import pytest
+from django.db import connection
+
+from billing import copying
+from billing.ingestion import ImportRefused, ingest
+from billing.models import Charge, Flag, Source
+from billing.readers import FileError, open_delivery
+from billing.readers import beside as reading_beside
+from billing.readers.batches import BATCH_ROWS, Batch
+from billing.readers.beside import TOGETHER, understood
+from tests import build
+from tests.billing.deliveries import a_file, a_row
+
+# As many rows as are handed over at once, and some.
+MANY = BATCH_ROWS * TOGETHER + 300
+
+# What two imports of the same file have each for itself.
+NOT_THE_SAME = ("id", "source_id", "imported_in_id")
+
+
+@pytest.fixture
+def beside(monkeypatch):
+    """Have every part read by another process, and list these."""
+    started = []
+    start = subprocess.Popen
+
+    def started_too(*arguments, **options):
+        started.append(start(*arguments, **options))
+        return started[-1]
+
+    monkeypatch.setattr(reading_beside, "LARGE", 0)
+    monkeypatch.setattr(reading_beside, "_is_possible", lambda: True)
+    monkeypatch.setattr(reading_beside.subprocess, "Popen", started_too)
+    yield started
+    assert all(process.poll() is not None for process in started), "a process is still running"
+
+
+def many_rows(**columns):
+    return [
+        a_row(f"{number}.123456789{number % 10}", ResourceId=f"i-{number}", InvoiceId="INV" if number % 2 else "")
+        | columns
+        for number in range(MANY)
+    ]
+
+
+def the_part(folder, rows, name="aws_2025-01.csv"):
+    path = a_file(folder, rows, name)
+    (part,) = open_delivery([path], [name])
+    return part
+
+
+def plainly(batches):
+    """Return batches as values that can be compared."""
+    return [{field.name: getattr(batch, field.name) for field in fields(batch)} for batch in batches]
+
+
+def test_the_same_comes_from_another_process(tmp_path, beside, monkeypatch):
+    part = the_part(tmp_path, many_rows())
+    there = plainly(understood(part, currency="USD"))
+    assert len(beside) == 1
+    monkeypatch.setattr(reading_beside, "LARGE", part.size + 1)
+    here = plainly(understood(part, currency="USD"))
+    assert len(beside) == 1
+    assert len(there) == TOGETHER + 2
+    assert there == here
+
+
+def test_a_small_part_starts_no_process(tmp_path, beside, monkeypatch):
+    monkeypatch.setattr(reading_beside, "LARGE", 4096)
+    assert list(understood(the_part(tmp_path, [a_row()])))
+    assert not beside
+
+
+def test_a_batch_with_a_value_that_is_none_comes_as_it_is(tmp_path, beside):
+    rows = many_rows()
+    rows[BATCH_ROWS]["BilledCost"] = "abc"
+    kinds = [isinstance(batch, Batch) for batch in understood(the_part(tmp_path, rows))]
+    assert kinds == [False, True, *[False] * (TOGETHER)]
+
+
+def test_a_file_that_is_refused_is_refused_in_the_same_words(tmp_path, beside):
+    part = the_part(tmp_path, many_rows())
+    with part.path.open("a") as file:
+        file.write("a,row,too,short\n")
+    seen = []
+    with pytest.raises(FileError, match=f"The row has 4 fields where the header has {len(a_row()) + 1}") as refused:
+        seen.extend(understood(part))
+    assert refused.value.problems[0].line == MANY + 2
+    assert len(seen) == TOGETHER + 1
+
+
+def test_a_process_that_is_killed_is_an_error_and_no_end(tmp_path, beside):
+    reading = understood(the_part(tmp_path, many_rows() * 4))
+    next(reading)
+    os.kill(beside[0].pid, signal.SIGKILL)
+    with pytest.raises(RuntimeError, match=r"aws_2025-01\.csv ended with -9"):
+        list(reading)
+
+
+def test_a_process_ends_with_whoever_wants_no_more(tmp_path, beside):
+    reading = understood(the_part(tmp_path, many_rows() * 4))
+    next(reading)
+    assert beside[0].poll() is None
+    reading.close()
+    assert beside[0].poll() is not None
+
+
+@pytest.mark.django_db
+def test_a_delivery_read_beside_makes_the_same_charges(tmp_path, beside, monkeypatch):
+    rows = many_rows()
+    rows[5]["Tags"] = rows[-1]["Tags"] = "{not json"
+    path = a_file(tmp_path, rows)
+    same = [each.attname for each in Charge._meta.concrete_fields if each.attname not in NOT_THE_SAME]
+
+    def charges_of(name):
+        source = build.a_source(name, delivery=Source.Delivery.SNAPSHOT)
+        ingest(paths=[path], source=source, actor=build.SOMEBODY, now=build.NOW)
+        mine = Charge.objects.filter(source=source).order_by("line_number")
+        flags = Flag.objects.filter(charge__source=source).order_by("charge__line_number", "code")
+        return list(mine.values_list(*same)), list(flags.values_list("charge__line_number", "code", "detail"))
+
+    there = charges_of("aws")
+    assert len(beside) == 1
+    monkeypatch.setattr(reading_beside, "LARGE", 1 << 40)
+    assert charges_of("other") == there
+    assert len(beside) == 1
+    assert len(there[0]) == MANY
+    assert {line for line, _, _ in there[1]} == {7, MANY + 1}
+
+
+@pytest.mark.django_db
+def test_problems_found_beside_are_named_with_their_lines_and_nothing_is_kept(tmp_path, beside):
+    rows = many_rows()
+    rows[3]["ListCost"], rows[-1]["ChargePeriodStart"] = "$5", "4/1/25"
+    with pytest.raises(ImportRefused) as refused:
+        ingest(paths=[a_file(tmp_path, rows)], source=build.a_source("aws"), actor=build.SOMEBODY, now=build.NOW)
+    assert [(each["line"], each["column"]) for each in refused.value.errors] == [
+        (5, "ListCost"),
+        (MANY + 1, "ChargePeriodStart"),
+    ]
+    assert not Charge.objects.exists()
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="Only PostgreSQL has COPY.")
+@pytest.mark.django_db
+def test_rows_sent_beside_are_there_once_settled_in_the_order_they_came():
+    copier = copying.Copier()
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("CREATE TEMPORARY TABLE sent (number integer, text text)")
+        texts = ["a\tb", "back\\slash", "new\nline", "", "ü"] * 500
+        for start in range(0, 10 * len(texts), len(texts)):
+            copier.add("sent", [range(start, start + len(texts)), texts], ("number", "text"))
+        copier.settle()
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT number, text FROM sent")
+            assert cursor.fetchall() == list(enumerate(texts * 10))
+    finally:
+        copier.close()
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="Only PostgreSQL has COPY.")
+@pytest.mark.django_db(transaction=True)
+def test_what_the_server_refuses_is_raised_when_it_is_settled():
+    import psycopg
+
+    copier = copying.Copier()
+    try:
+        copier.add("there_is_no_such_table", [[1]], ("number",))
+        with pytest.raises(psycopg.errors.UndefinedTable):
+            copier.settle()
+    finally:
+        copier.close()
