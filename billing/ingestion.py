@@ -819,7 +819,6 @@ class _Delivery:
             rollup = Rollup(
                 by_month=by_month, converter=converter, attributor=attributor, make_converter=make_converter
             )
-        total = sum(part.size for part in self.parts)
         before = 0
         rows: dict[Part, int] = {}
         for number, part in enumerate(self.parts, start=1):
@@ -827,7 +826,7 @@ class _Delivery:
             if number in self.skipped:
                 continue
             if rollup is not None:
-                reading = partial(self._adding_up, part.name, before, total)
+                reading = partial(self._tell, f"Adding up rows of {part.name}", sum(rows.values()), before)
                 rows[part] = self.file_rows[number] = rollup.add(
                     part, number=number, has_period=len(self.expected) == 1, progress=reading
                 )
@@ -838,7 +837,7 @@ class _Delivery:
                 converted = converter.convert(batch, file_name=part.name, file_number=number)
                 if converted is not None and not converter.problems:
                     stage.add(converted)
-                self.progress(before + batch.bytes_read, total, f"Reading {part.name}")
+                self._tell(f"Reading rows of {part.name}", 0, before, converter.rows, batch.bytes_read)
                 if len(converter.problems) >= MAX_PROBLEMS:
                     break
             rows[part] = self.file_rows[number] = converter.rows - rows_before
@@ -859,8 +858,11 @@ class _Delivery:
         stage.settle()
         return converter
 
-    def _adding_up(self, name: str, before: int, total: int, done: int) -> None:
-        self.progress(before + done, total, f"Adding up {name}")
+    def _tell(self, doing: str, rows_before: int, bytes_before: int, rows: int, read: int) -> None:
+        """Tell how many rows came of about how many, by the share of the bytes that they took."""
+        rows += rows_before
+        size = sum(part.size for part in self.parts)
+        self.progress(rows, max(rows, rows * size // max(bytes_before + read, 1)), doing)
 
     def _is_matched(self) -> bool:
         """Tell whether there will be charges to match the delivery with, as far as that is known before reading."""

@@ -16,7 +16,7 @@ from . import audit, working
 from .audit import Actor
 from .errors import BillingError
 from .models import Job
-from .progress import INTERVAL
+from .progress import INTERVAL, Pace
 
 log = logging.getLogger(__name__)
 
@@ -163,10 +163,12 @@ class JobProgress:
     def __init__(self, job_id: int) -> None:
         self.job_id = job_id
         self.shown_at = 0.0
+        self.pace = Pace()
 
     def __call__(self, done: int, total: int, doing: str) -> None:
         now = time.monotonic()
         if now - self.shown_at < INTERVAL or transaction.get_connection().in_atomic_block:
             return
         self.shown_at = now
-        Job.objects.filter(pk=self.job_id).update(done=done, total=total, message=doing[:500])
+        message = ": ".join(filter(None, (doing[:300], self.pace.told(done, total, doing, now))))
+        Job.objects.filter(pk=self.job_id).update(done=done, total=total, message=message)

@@ -39,8 +39,11 @@ class Rollup:
             segment_columns=(*attributor.columns, *(PATTERN_COLUMNS if converter.has_patterns else ())),
         )
 
-    def add(self, part: Part, *, number: int, has_period: bool, progress: Callable[[int], None]) -> int:
-        """Add the rows of a part, and return how many they are; what is wrong is among the converter's problems."""
+    def add(self, part: Part, *, number: int, has_period: bool, progress: Callable[[int, int], None]) -> int:
+        """Add the rows of a part, and return how many they are; what is wrong is among the converter's problems.
+
+        `progress` is told the rows so far and the bytes of the part that they took.
+        """
         rows = 0
         for piece in ahead(read_columns(part, has_period=has_period)):
             try:
@@ -48,7 +51,7 @@ class Rollup:
             except BadValue as error:
                 self.converter.find_problems(piece.as_batch(), part.name, otherwise=str(error))
             rows += len(piece.lines)
-            progress(piece.bytes_read)
+            progress(rows, piece.bytes_read)
             if len(self.converter.problems) >= MAX_PROBLEMS:
                 break
         return rows

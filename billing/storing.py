@@ -20,7 +20,8 @@ from django.db import transaction
 from .models import StoredFile
 from .progress import Progress, unwatched
 
-CHUNK = 1024 * 1024
+MIB = 1024 * 1024
+CHUNK = MIB
 MAX_NAME = 254
 ABANDONED_AFTER = 3600
 UNUSED_AFTER = datetime.timedelta(days=7)
@@ -32,7 +33,7 @@ def store(*, path: Path, now: datetime.datetime, progress: Progress = unwatched)
         return stored
     size = path.stat().st_size
     with path.open("rb") as source:
-        return store_chunks(chunks(source), now=now, progress=lambda done, *_: progress(done, size, "Storing"))
+        return store_chunks(chunks(source), now=now, progress=lambda done, _, doing: progress(done, size // MIB, doing))
 
 
 def store_chunks(content: Iterable[bytes], *, now: datetime.datetime, progress: Progress = unwatched) -> StoredFile:
@@ -52,7 +53,7 @@ def store_chunks(content: Iterable[bytes], *, now: datetime.datetime, progress: 
                 digest.update(chunk)
                 copy.write(chunk)
                 copied += len(chunk)
-                progress(copied, 0, "Storing")
+                progress(copied // MIB, 0, "Storing MiB")
             copy.flush()
             os.fsync(copy.fileno())
         sha256 = digest.hexdigest()
