@@ -282,8 +282,9 @@ def _payer_line(line: PayerLine, text: str) -> Finding:
         line.get_kind_display(),
     )
     name = f"Payer line {line.pk or '(missing)'}: {', '.join(part for part in parts if part)}"
-    query = f"?period={line.period}"
-    return Finding("payer line", name, text, reverse("admin:statements_statement_changelist") + query)
+    if line.pk:
+        return Finding("payer line", name, text, reverse("admin:billing_payerline_change", args=[line.pk]))
+    return Finding("payer line", name, text, f"{reverse('admin:billing_payerline_changelist')}?period={line.period}")
 
 
 def _of_side(proof: Proof, side: Side) -> list[Finding]:

@@ -36,6 +36,7 @@ Scope = tuple[int, str]
 
 CHARGES = "admin:billing_charge_changelist"
 IMPORTS = "admin:billing_import_changelist"
+PAYER_LINES = "admin:billing_payerline_changelist"
 
 STATED, JOURNALED = "stated", "journaled"
 
@@ -501,7 +502,9 @@ class _Proving:
             ]
             right += self._moved_terms(source, terms, "carried_out", "Carried out to {}")
             if rounding.amount:
-                right.append(Term("rounding", "Rounding beyond 8 decimals", rounding.amount, 0))
+                right.append(
+                    Term("rounding", "Rounding beyond 8 decimals", rounding.amount, 0, self._imports_url(source, ""))
+                )
             equation = Equation("delivered", source.name, currency, tuple(left), tuple(right), Verdict.OK)
             if equation.difference or equation.left_count != equation.right_count:
                 equation = _marked(equation, Verdict.OFF, "What the files say and what became of it do not agree.")
@@ -601,7 +604,8 @@ class _Proving:
                 label += f" (1 {currency} = {rate.normalize():f} {self.home})"
                 amount = EXACT.multiply(amount, rate)
             query = {"charged_in__id__exact": self.period.pk, "period__id__exact": month, "standing": "live"}
-            url = _url(CHARGES, query | {"source__id__exact": source.pk})
+            query |= {"source__id__exact": source.pk, "state__in": ",".join(Charge.CHARGEABLE)}
+            url = _url(CHARGES, query)
             left.append(Term("chargeable", label, amount, sums.charges, url))
         count, entered = self._entered.get((source.pk, currency), (0, ZERO))
         if count:
@@ -614,7 +618,8 @@ class _Proving:
             funded = _sum(line.contracted - line.charged for line in paid) if source.subsidy_fund_org else ZERO
             if self.is_finalized:
                 funded = _sum(line.contracted - line.charged for line in paid)
-            left.append(Term("subsidies", "Funded subsidies", funded, len(subsidies)))
+            url = self._lines_url(source, PayerLine.Kind.SUBSIDY)
+            left.append(Term("subsidies", "Funded subsidies", funded, len(subsidies), url))
         right = []
         labels = dict(PayerLine.Kind.choices)
         kinds: dict[str, _Sums] = defaultdict(_Sums)
@@ -623,9 +628,10 @@ class _Proving:
         for kind, label in labels.items():
             if kind in kinds:
                 label = "Charged" if kind == PayerLine.Kind.CHARGE else str(label)
-                right.append(Term(f"lines:{kind}", label, kinds[kind].amount, kinds[kind].rows, self._lines_url()))
+                url = self._lines_url(source, kind)
+                right.append(Term(f"lines:{kind}", label, kinds[kind].amount, kinds[kind].rows, url))
         if rounding := _sum(line.rounding for line in lines):
-            right.append(Term("cents", "Rounding to cents", rounding, 0))
+            right.append(Term("cents", "Rounding to cents", rounding, 0, self._lines_url(source)))
         equation = Equation("charged", source.name, self.home, tuple(left), tuple(right), Verdict.OK)
         # Each group is rounded to 8 decimals when it is converted.
         beyond = equation.difference
@@ -643,8 +649,13 @@ class _Proving:
         what = "are older than the last change" if self.lines else "are not made yet"
         return _marked(equation, Verdict.OPEN, f"Payer lines {what}: manage.py generate -p {self.period}.")
 
-    def _lines_url(self) -> str:
-        return _url("admin:statements_statement_changelist", {"period": self.period})
+    def _lines_url(self, source: Source | None, *kinds: str) -> str:
+        query: dict[str, Any] = {"period": self.period}
+        if source is not None:
+            query["source__id__exact"] = source.pk
+        if kinds:
+            query |= {"kind__exact": kinds[0]} if len(kinds) == 1 else {"kind__in": ",".join(kinds)}
+        return _url(PAYER_LINES, query)
 
     # The other books ---------------------------------------------------------------------------
 
@@ -674,6 +685,7 @@ class _Proving:
         frozen_side = then.get("fingerprints", {}).get(side.code)
         for name in sorted({*lines, *others}):
             source = by_name.get(name)
+            url = self._lines_url(source, *(PayerLine.CHARGED if side.code == STATED else ()))
             own = {
                 key: line
                 for key, line in lines[name].items()
@@ -687,14 +699,12 @@ class _Proving:
                     side.code,
                     name,
                     self.home,
-                    (Term("lines", "Payer lines", shown, len(lines[name]), self._lines_url()),),
-                    (Term("showback", "Shown only, never journaled", shown, len(lines[name])),),
+                    (Term("lines", "Payer lines", shown, len(lines[name]), url),),
+                    (Term("showback", "Shown only, never journaled", shown, len(lines[name]), url),),
                     Verdict.OK,
                 )
                 continue
-            left = Term(
-                "lines", "Payer lines", _sum(each.charged for each in own.values()), len(own), self._lines_url()
-            )
+            left = Term("lines", "Payer lines", _sum(each.charged for each in own.values()), len(own), url)
             there = others[name].values()
             right = Term(
                 side.code, side.label, _sum(each.amount for each in there), sum(each.lines for each in there), side.url

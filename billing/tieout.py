@@ -18,8 +18,14 @@ from django.urls import reverse
 
 from . import audit, closing, coverage, culprits, invoices
 from .closing import Obstacle
+from .errors import BillingError
 from .models import BillingPeriod, FrozenProof, Policy
 from .proof import Finding, Proof, exact_text, prove
+
+
+class NotWritable(BillingError):
+    """A file of a proof cannot be written where it was asked for."""
+
 
 # Draws a proof's data as a PDF.
 Drawer = Callable[[dict[str, Any]], bytes]
@@ -161,8 +167,30 @@ def write_whole(path: Path, content: bytes) -> None:
             raise
 
 
+def write_pdf(period: BillingPeriod, *, path: Path | None = None, now: datetime.datetime) -> Path:
+    """Write the PDF of a month's proof, as frozen or as things stand; return where.
+
+    Without a path that is the month's own file below VAR_DIR/proofs, marked as a draft until it is finalized.
+    Raises NotWritable.
+    """
+    if path is None:
+        is_frozen = FrozenProof.objects.filter(period=period).exists()
+        path = folder() / f"proof-{period}{'' if is_frozen else '-DRAFT'}.pdf"
+        path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+    content = pdf_of(period, now=now)
+    try:
+        write_whole(path, content)
+    except OSError as error:
+        raise NotWritable(f"{path} cannot be written: {error.strerror}.") from error
+    return path
+
+
+def folder() -> Path:
+    return Path(settings.VAR_DIR) / "proofs"
+
+
 def file_of(frozen: FrozenProof, extension: str) -> Path:
-    return Path(settings.VAR_DIR) / "proofs" / f"proof-{frozen.period}.{extension}"
+    return folder() / f"proof-{frozen.period}.{extension}"
 
 
 def json_of(period: BillingPeriod) -> bytes:

@@ -35,7 +35,8 @@ def journaled(period: BillingPeriod) -> Side:
         find=lambda key: _line_of(period, key),
         broken=(*_unbalanced(journals), *_one_sided(period, nets)),
         fingerprint=hashlib.sha256(said.encode()).hexdigest(),
-        url=f"{reverse('admin:journals_journal_changelist')}?period={period}",
+        url=f"{reverse('admin:journals_journal_changelist')}?period={period}"
+        "&kind__exact=journal&state__in=submitted%2Cposted",
         next_step=f"Submit a journal: manage.py export_journal -p {period} -f gl --submit.",
     )
 

@@ -43,6 +43,7 @@ NAVIGATION: dict[str, tuple[Item, ...]] = {
     ),
     "Records": (
         Item("Charge", "All charges"),
+        Item("PayerLine", "Payer lines"),
         Item("Delivery", "Deliveries"),
         Item("Job", "Background jobs"),
         Item("AuditEvent", "Audit trail"),

@@ -1,6 +1,20 @@
 """The screens of the base app, one file each."""
 
-from . import attribution, audit, charges, entries, imports, jobs, people, periods, policy, proof, sources, users
+from . import (
+    attribution,
+    audit,
+    charges,
+    entries,
+    imports,
+    jobs,
+    payers,
+    people,
+    periods,
+    policy,
+    proof,
+    sources,
+    users,
+)
 
 __all__ = [
     "attribution",
@@ -9,6 +23,7 @@ __all__ = [
     "entries",
     "imports",
     "jobs",
+    "payers",
     "people",
     "periods",
     "policy",

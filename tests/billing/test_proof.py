@@ -562,6 +562,43 @@ def test_the_page_shows_the_verdict_and_leads_from_each_figure_to_its_rows(finis
         assert "e=1" not in found.request["QUERY_STRING"]
 
 
+def test_the_rows_that_a_figure_leads_to_are_as_many_as_it_counts(tmp_path, client, cast):
+    build.a_policy(center_fund_org="CTR-1")
+    source = build.a_source("hpc", kind=Source.Kind.INTERNAL, subsidy_fund_org="SUB-1")
+    build.a_split({"BIO-001": "60", "GIFT-2": "40"}, project=build.a_project())
+    waiting = [a_row(each, tags=NO_TAGS, ResourceId=f"i-{each}") for each in ("5", "7", "11")]
+    rows = [a_row("10.0125", ListCost="50", ContractedCost="50"), *waiting]
+    delivered(tmp_path, rows, name="hpc_2025-01.csv", source=source)
+    delivered(tmp_path, [a_row("2.000000001"), *waiting])
+    of = {(charge.source.name, int(charge.billed_cost)): charge.pk for charge in Charge.objects.held()}
+    review.reject(charges=[of["hpc", 5]], reason="not_ours", note="theirs", **DONE)
+    review.absorb(charges=[of["hpc", 7], of["aws", 11]], note="ours", **DONE)
+    issue()
+    client.force_login(cast.viewer)
+    counted = set()
+    for each in proved().equations:
+        for term in (*each.left, *each.right):
+            assert term.url, (each.code, term.code)
+            page = client.get(term.url)
+            assert page.status_code == 200
+            if re.search("/billing/(charge|payerline)/", term.url) and term.count:
+                assert page.context["cl"].queryset.count() == term.count, (each.code, each.source, term.code)
+                counted.add(term.code)
+    kinds = {"lines", "lines:charge", "lines:absorbed", "lines:subsidy", "subsidies"}
+    assert counted == {"charged", "absorbed", "rejected", "held", "chargeable"} | kinds
+
+
+def test_a_payer_line_leads_to_what_it_is_made_of(finished, client, cast):
+    client.force_login(cast.viewer)
+    line = PayerLine.objects.get()
+    page = client.get(reverse("admin:billing_payerline_changelist"), {"period": "2025-01"})
+    address = reverse("admin:billing_payerline_change", args=[line.pk])
+    assert address in page.content.decode()
+    made_of = client.get(address, follow=True)
+    assert f"{made_of.context['what']}" == f"2025-01@{line.key}"
+    assert client.get(reverse("admin:billing_payerline_change", args=[line.pk + 1])).status_code == 302
+
+
 def test_the_page_says_what_does_not_hold_and_names_the_row(finished, client, cast):
     raw("DELETE FROM billing_charge WHERE resource_id = 'i-3'")
     client.force_login(cast.viewer)
@@ -594,9 +631,14 @@ def test_the_command_prints_the_proof_and_exits_with_1_when_it_does_not_come_out
     assert "off by 3.00 USD and 1 row" in out.getvalue()
 
 
-def test_the_command_writes_a_pdf_and_enters_invoices(finished, tmp_path):
+def test_the_command_writes_a_pdf_and_enters_invoices(finished, tmp_path, settings):
     call_command("proof", "-p", "2025-01", "--pdf", str(tmp_path / "proof.pdf"), stdout=StringIO())
     assert (tmp_path / "proof.pdf").read_bytes().startswith(b"%PDF")
+    with pytest.raises(CommandError, match="cannot be written: No such file"):
+        call_command("proof", "-p", "2025-01", "--pdf", str(tmp_path / "none" / "proof.pdf"), stdout=StringIO())
+    out = StringIO()
+    call_command("proof", "-p", "2025-01", "--pdf", "--json", stdout=out)
+    assert json.loads(out.getvalue())["pdf"] == str(settings.VAR_DIR / "proofs" / "proof-2025-01-DRAFT.pdf")
     out = StringIO()
     call_command("invoices", "add", "-p", "2025-01", "-s", "aws", "--amount", "123.50", "--json", stdout=out)
     assert json.loads(out.getvalue())["invoices"][0]["difference"] == "0.00"

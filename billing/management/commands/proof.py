@@ -10,6 +10,7 @@ from billing.commands import BillingCommand, period_named, table
 from billing.money import plain
 from billing.proof import TITLES, Equation, Verdict, exact_text
 
+BELOW_VAR_DIR = Path()
 HEADINGS = ["source", "", "amount", "", "rows"]
 
 
@@ -18,16 +19,24 @@ class Command(BillingCommand):
 
     def arguments(self, parser: CommandParser) -> None:
         parser.add_argument("-p", "--period", metavar="2025-01", required=True, help="the billing period")
-        parser.add_argument("--pdf", metavar="FILE", type=Path, help="write it as PDF too")
+        parser.add_argument(
+            "--pdf",
+            metavar="FILE",
+            type=Path,
+            nargs="?",
+            const=BELOW_VAR_DIR,
+            help="write it as PDF too, without FILE below VAR_DIR/proofs",
+        )
 
     def run(self, **options: Any) -> None:
         period = period_named(options["period"])
         report = tieout.report(period)
-        if options["pdf"]:
-            if not options["pdf"].parent.is_dir():
-                raise CommandError(f"The directory {options['pdf'].parent} does not exist.")
-            tieout.write_whole(options["pdf"], tieout.pdf_of(period, now=self.now))
-        self.report(report.as_data(), as_text(report))
+        data, text = report.as_data(), as_text(report)
+        if pdf := options["pdf"]:
+            pdf = tieout.write_pdf(period, path=None if pdf == BELOW_VAR_DIR else pdf, now=self.now)
+            data["pdf"] = str(pdf)
+            text += f"\n\nAs PDF: {pdf}"
+        self.report(data, text)
         if not report.proof.comes_out:
             raise CommandError(report.proof.verdict)
 

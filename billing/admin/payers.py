@@ -1,0 +1,52 @@
+"""Payer lines: who owes how much for what in a month, in the cents that statements and journals read."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+
+from ..models import PayerLine
+from .base import FrozenAdmin, LargeTableMixin, amount_column, count_column, period_filter
+from .tracing import why_url
+
+
+@admin.register(PayerLine)
+class PayerLineAdmin(LargeTableMixin, FrozenAdmin):
+    list_display = (
+        "number",
+        "kind",
+        amount_column("charged", currency="currency"),
+        amount_column("rounding"),
+        "payer",
+        "project",
+        "fund_org",
+        "source",
+        "service_name",
+        "for_period",
+        count_column("charge_count", "charges"),
+    )
+    list_filter = (period_filter("period"), "kind", "source")
+    list_select_related = ("pi", "project", "source", "for_period")
+    search_fields = ("=id", "pi__email", "pi__name", "project__code", "fund_org", "service_name")
+    search_help_text = "Number, PI, project, fund/org or service"
+    ordering = ("period_id", "key")
+
+    @admin.display(description="payer line")
+    def number(self, line: PayerLine) -> str:
+        return f"#{line.pk}"
+
+    @admin.display(description="PI")
+    def payer(self, line: PayerLine) -> str:
+        return line.pi.display_name if line.pi else "the center"
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Lead to the page that says what the line is made of and where it is printed."""
+        line = self.get_object(request, object_id)
+        if line is None:
+            return super().change_view(request, object_id, form_url, extra_context)
+        if not self.has_view_permission(request, line):
+            raise PermissionDenied
+        return HttpResponseRedirect(why_url(f"{line.period}@{line.key}"))
