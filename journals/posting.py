@@ -2,7 +2,7 @@
 
 import datetime
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -19,6 +19,7 @@ from billing.models import BillingPeriod, Policy
 from billing.models.periods import MONTH
 from billing.money import ZERO, plain
 
+from .deltas import Pair
 from .drafting import (
     BATCH,
     PostingDateRefused,
@@ -249,8 +250,7 @@ def submit(*, journal: Journal, format: str, actor: Actor, now: datetime.datetim
         if period.status != BillingPeriod.Status.FINALIZED:
             charging.make_payer_lines(period=period, actor=actor, now=now)
         lines = list(journal.lines.all())
-        today = lines_of(fresh_deltas(period), journal, Policy.objects.current())
-        if [_said(line) for line in lines] != [_said(line) for line in today]:
+        if _is_outdated(journal, fresh_deltas(period)):
             raise DraftOutdated(
                 f"Charges or accounting changed since {journal} was drafted. Export it again, check it, and submit it."
             )
@@ -438,14 +438,15 @@ def unfinished(period: BillingPeriod) -> list[Obstacle]:
     """Return what of a period's journals stands between it and its finalizing."""
     found = []
     journals = Journal.objects.filter(period=period)
+    export = f"{address_of('admin:journals_journal_export')}?period={period}"
     for journal in journals.filter(state=Journal.State.DRAFT):
-        found.append(
-            Obstacle(
-                f"Journal {journal} is a draft over {plain(journal.debits)}. Submit it.",
-                address_of("admin:journals_journal_change", args=[journal.pk]),
-                "journal",
-            )
-        )
+        text = f"Journal {journal} is a draft over {plain(journal.debits)}"
+        if _is_outdated(journal, fresh_deltas(period, charging.compute(period))):
+            again = f"{text}, and what it holds changed since. Export it again, check it, and submit it."
+            found.append(Obstacle(again, export, "journal"))
+        else:
+            url = address_of("admin:journals_journal_change", args=[journal.pk])
+            found.append(Obstacle(f"{text}. Submit it.", url, "journal"))
     pairs = fresh_deltas(period)
     if pairs and not found:
         amount = sum((abs(pair.amount) for pair in pairs), ZERO)
@@ -453,7 +454,7 @@ def unfinished(period: BillingPeriod) -> list[Obstacle]:
             Obstacle(
                 f"{plain(amount)} of {len(pairs):,} payer {'line' if len(pairs) == 1 else 'lines'} is not journaled. "
                 f"Submit a journal: `manage.py export_journal -p {period} -f gl --submit`.",
-                address_of("admin:journals_journal_changelist"),
+                export,
                 "journal",
             )
         )
@@ -552,6 +553,12 @@ def _freeze(
 def _said(line: JournalLine) -> tuple[str, str, str, Decimal]:
     """Return what a line tells the ledger."""
     return line.payer_key, line.fund_org, line.natural_account, line.debit - line.credit
+
+
+def _is_outdated(journal: Journal, pairs: Iterable[Pair]) -> bool:
+    """Say whether a draft made of these pairs would tell the ledger something else."""
+    today = lines_of(pairs, journal, Policy.objects.current())
+    return [_said(line) for line in journal.lines.all()] != [_said(line) for line in today]
 
 
 def _locked(journal: Journal, state: Journal.State, participle: str) -> Journal:

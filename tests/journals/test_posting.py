@@ -6,6 +6,7 @@ from decimal import Decimal
 import pytest
 from django.db import IntegrityError, transaction
 from django.db.models import Sum
+from django.urls import reverse
 
 from billing import charging, closing
 from billing.models import AuditEvent, PayerLine, Policy
@@ -543,7 +544,12 @@ def test_finalizing_waits_until_everything_is_journaled_and_answered():
         "Submit a journal: `manage.py export_journal -p 2025-01 -f gl --submit`."
     ]
     drafted()
-    assert "is a draft" in posting.unfinished(a_period())[0].text
+    assert posting.unfinished(a_period())[0].text == "Journal J2025-01-1 is a draft over 100.00. Submit it."
+    # Whoever follows the way to an outdated draft would only be refused there.
+    a_charge("5.00")
+    (outdated,) = posting.unfinished(a_period())
+    assert "is a draft over 100.00, and what it holds changed since. Export it again" in outdated.text
+    assert outdated.url == f"{reverse('admin:journals_journal_export')}?period=2025-01"
     journal = submitted()
     assert "waits for the ledger's answer" in posting.unfinished(a_period())[0].text
     posting.post(journal=journal, document_number="1", **WHO)
