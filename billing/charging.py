@@ -326,12 +326,17 @@ def payer_key(
         service_name,
         currency,
     )
-    key = SEPARATOR.join(part.replace("\\", "\\\\").replace(SEPARATOR, "\\" + SEPARATOR) for part in parts)
+    key = SEPARATOR.join(escaped(part) for part in parts)
     if len(key) > KEY_LENGTH:
         # Only names made of bars come here; a digest of the whole keeps them apart.
         digest = hashlib.sha256(key.encode()).hexdigest()
         key = f"{key[: KEY_LENGTH - len(digest)]}{digest}"
     return key
+
+
+def escaped(part: str) -> str:
+    """Return a part of a payer key as the key has it."""
+    return part.replace("\\", "\\\\").replace(SEPARATOR, "\\" + SEPARATOR)
 
 
 def key_of_entry(entered: EntryLine) -> str:

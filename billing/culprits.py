@@ -40,8 +40,11 @@ def culprits(proof: Proof) -> list[Finding]:
         if equation.code == "delivered":
             found += _of_delivered(proof, equation)
     off = {equation.code for equation in proof.off}
-    if "charged" in off or any(each.kind == "payer lines" for each in proof.broken):
+    bent = {each.kind for each in (*proof.broken, *proof.tampered)}
+    if "charged" in off or bent & {"payer lines", "seal of charges"}:
         found += _of_payer_lines(proof)
+    if "seal of payer lines" in bent:
+        found += _not_as_keyed(proof)
     for code, side in proof.sides.items():
         if code in off or side.broken:
             found += _of_side(proof, side)
@@ -269,6 +272,16 @@ def _of_payer_lines(proof: Proof) -> list[Finding]:
                             f"{plain(other.charged)} (rounding {plain(other.rounding)}).",
                         )
                     )
+    return found
+
+
+def _not_as_keyed(proof: Proof) -> list[Finding]:
+    """Name the payer lines of a fund/org or natural account that is not in their key."""
+    found = []
+    for line in PayerLine.objects.filter(period=proof.period).select_related("source", "pi", "project", "period"):
+        for value in (line.fund_org, line.natural_account):
+            if f"{charging.SEPARATOR}{charging.escaped(value)}{charging.SEPARATOR}" not in line.key:
+                found.append(_payer_line(line, f"“{value}” is not in its key, {line.key}."))
     return found
 
 

@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 from django.db.models import BigIntegerField, Case, Count, F, Func, Q, Sum, Value, When
 from django.urls import reverse
 
-from . import charging
+from . import charging, seals
 from .fields import UNIT, WIDE
 from .models import (
     AuditEvent,
@@ -165,6 +165,8 @@ class Side:
     url: str = ""
     # What has to be done where a payer line is not there yet.
     next_step: str = ""
+    # The seals of its documents, by number; asked for when a month is finalized, and ever after.
+    seal: Callable[[], dict[str, str]] = dict
 
 
 # Whether a payer line belongs on a side, and what the side says of a month, by code.
@@ -240,6 +242,10 @@ class Proof:
         if self.open:
             return f"The proof of {self.period} comes out so far; what is marked open is still to be done."
         return f"The proof of {self.period} comes out."
+
+    def seals(self) -> seals.Seals:
+        """What the month's rows and documents say, digested, as they are."""
+        return seals.seals_of(self.period) | {code: side.seal() for code, side in self.sides.items()}
 
     def problems(self) -> list[str]:
         """Say, one line each, what does not hold."""
@@ -750,6 +756,9 @@ def _compared(proof: Proof, frozen: FrozenProof | None, then: Mapping[str, Any])
             return [Finding("frozen proof", name, "it is gone.")]
         return []
     found = []
+    if period.status != BillingPeriod.Status.FINALIZED:
+        told = f"it was finalized, and is {period.get_status_display().lower()} now. No step leads there."
+        found.append(Finding("period", f"Billing period {period}", told))
     for what, data, told in (
         ("JSON", frozen.text.encode(), frozen.json_sha256),
         ("PDF", bytes(frozen.pdf), frozen.pdf_sha256),
@@ -781,6 +790,9 @@ def _compared(proof: Proof, frozen: FrozenProof | None, then: Mapping[str, Any])
                         f"{after.get(code, 'not there')} now.",
                     )
                 )
+    # The ledger's answers bring journals, and change none that is there.
+    for kind, what, how in seals.broken(then.get("seals", {}), proof.seals(), growing=frozenset({JOURNALED})):
+        found.append(Finding(f"seal of {kind}", what, f"{how} since {period} was finalized."))
     return found
 
 

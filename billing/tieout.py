@@ -117,7 +117,11 @@ def freeze(period: BillingPeriod, gesture: audit.Gesture) -> None:
             for each in proved.open
         ]
         raise closing.NotReadyToFinalize(period, said)
-    data = made.as_data() | {"frozen_at": gesture.now.isoformat(), "frozen_by": gesture.actor.name}
+    data = made.as_data() | {
+        "seals": proved.seals(),
+        "frozen_at": gesture.now.isoformat(),
+        "frozen_by": gesture.actor.name,
+    }
     text = json.dumps(data, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
     pdf = draw(data)
     frozen = FrozenProof.objects.create(

@@ -8,10 +8,29 @@ from django.urls import reverse
 from billing.models import BillingPeriod
 from billing.money import ZERO, plain
 from billing.proof import JOURNALED, Finding, Side, SideLine
+from billing.seals import sealed, together
 
 from .models import Journal, JournalLine
 
 PAYER, RECOVERY = JournalLine.Side.PAYER, JournalLine.Side.RECOVERY
+
+
+# What never changes once a journal is submitted. Written out, as in billing.seals.
+SEALED = (
+    "kind",
+    "format",
+    "posting_date",
+    "currency",
+    "debits",
+    "credits",
+    "line_count",
+    "file_sha256",
+    "submitted_at",
+)
+SEALED_OF_LINES = (
+    *("number", "payer_key", "side", "fund_org", "natural_account", "segments", "debit", "credit", "reference"),
+    *("description", "kind", "for_month", "pi_email", "project_code", "source_name", "service_name"),
+)
 
 
 def journaled(period: BillingPeriod) -> Side:
@@ -38,7 +57,15 @@ def journaled(period: BillingPeriod) -> Side:
         url=f"{reverse('admin:journals_journal_changelist')}?period={period}"
         "&kind__exact=journal&state__in=submitted%2Cposted",
         next_step=f"Submit a journal: manage.py export_journal -p {period} -f gl --submit.",
+        seal=lambda: _seals(period),
     )
+
+
+def _seals(period: BillingPeriod) -> dict[str, str]:
+    """Return a digest of each journal of a month as it was submitted, and of its lines."""
+    heads = sealed(Journal.objects.filter(period=period), "number", *SEALED)
+    lines = sealed(JournalLine.objects.filter(journal__period=period), "journal__number", *SEALED_OF_LINES)
+    return together(heads, lines)
 
 
 def _unbalanced(journals: list[Journal]) -> list[Finding]:

@@ -8,8 +8,19 @@ from django.urls import reverse
 from billing.models import BillingPeriod
 from billing.money import ZERO, plain
 from billing.proof import STATED, Finding, Side, SideLine
+from billing.seals import sealed, together
 
 from .models import Statement, StatementLine
+
+# What never changes once a statement is issued. Written out, as in billing.seals.
+SEALED = (
+    *("pi", "project", "reference", "revision", "digest", "document", "currency", "is_final", "issued_at"),
+    *("list_cost", "contracted_cost", "charged"),
+)
+SEALED_OF_LINES = (
+    *("number", "payer_key", "kind", "for_month", "fund_org", "source_name", "source_label", "natural_account"),
+    *("service_name", "list_cost", "contracted_cost", "charged", "resources"),
+)
 
 
 def stated(period: BillingPeriod) -> Side:
@@ -32,7 +43,15 @@ def stated(period: BillingPeriod) -> Side:
         fingerprint=hashlib.sha256(said.encode()).hexdigest(),
         url=f"{reverse('admin:statements_statement_changelist')}?period={period}",
         next_step=f"Issue the statements: manage.py generate -p {period}.",
+        seal=lambda: _seals(period),
     )
+
+
+def _seals(period: BillingPeriod) -> dict[str, str]:
+    """Return a digest of each statement that was ever issued for a month, and of its lines."""
+    heads = sealed(Statement.objects.filter(period=period), "number", *SEALED)
+    lines = sealed(StatementLine.objects.filter(statement__period=period), "statement__number", *SEALED_OF_LINES)
+    return together(heads, lines)
 
 
 def _not_adding_up(statements: list[Statement]) -> list[Finding]:

@@ -14,12 +14,13 @@ from django.db import connection
 from django.urls import reverse
 from pypdf import PdfReader
 
-from billing import closing, coverage, ingestion, invoices, proof, review, tieout
+from billing import closing, coverage, entries, ingestion, invoices, proof, review, tieout
 from billing.fields import to_units
 from billing.models import (
     AuditEvent,
     BillingPeriod,
     Charge,
+    Entry,
     ExchangeRate,
     FrozenProof,
     Import,
@@ -30,7 +31,7 @@ from billing.models import (
 )
 from billing.storing import local_path
 from journals import posting
-from journals.models import JournalLine
+from journals.models import Journal, JournalLine
 from statements import issuing
 from statements.models import StatementLine
 from tests import build
@@ -473,6 +474,76 @@ def test_tampering_with_a_finalized_month_is_found(finalized, sql, told):
     raw(sql)
     found = off()
     assert told in " ".join([*found.problems(), *culprits(found)])
+
+
+WHO_PAYS = [
+    ("UPDATE billing_charge SET fund_org = 'MINE-1' WHERE resource_id = 'i-2'", "Charges of aws"),
+    ("UPDATE billing_charge SET pi_id = NULL WHERE resource_id = 'i-2'", "Charges of aws"),
+    ("UPDATE billing_payerline SET fund_org = 'MINE-1'", "Payer lines under 2025-01-0001"),
+    ("UPDATE billing_payerline SET list_cost = list_cost + 1000000", "Payer lines under 2025-01-0001"),
+    ("UPDATE statements_statementline SET fund_org = 'MINE-1'", "Statement 2025-01-0001-1"),
+    ("UPDATE statements_statement SET document = '{}'", "Statement 2025-01-0001-1"),
+    ("UPDATE journals_journalline SET fund_org = 'MINE-1' WHERE side = 'recovery'", "Journal J2025-01-1"),
+    ("UPDATE journals_journalline SET natural_account = '1' WHERE side = 'payer'", "Journal J2025-01-1"),
+    ("UPDATE journals_journal SET posting_date = '2025-01-30'", "Journal J2025-01-1"),
+]
+
+
+def test_who_was_made_to_pay_is_named(finalized):
+    raw("UPDATE billing_payerline SET fund_org = 'MINE-1'")
+    (named,) = culprits(off())
+    assert named.startswith("Payer line ")
+    assert "“MINE-1” is not in its key, 2025-01|charge|ada@u.edu|genomics|BIO-001|aws|" in named
+    raw("UPDATE billing_payerline SET fund_org = 'BIO-001'")
+    raw("UPDATE billing_charge SET fund_org = 'MINE-1' WHERE resource_id = 'i-2'")
+    missing, line = sorted(culprits(off()))
+    assert "MINE-1" in missing
+    assert "20.50 is to be charged, and there is no line" in missing
+    assert "123.50 (rounding 0.00); its charges make 103.00" in line
+
+
+@pytest.mark.parametrize(("sql", "told"), WHO_PAYS)
+def test_tampering_with_who_pays_in_a_finalized_month_is_found(finalized, sql, told):
+    raw(sql)
+    assert off().problems() == [f"{told}: changed since 2025-01 was finalized."]
+
+
+def test_tampering_with_the_decisions_and_entries_of_a_finalized_month_is_found(finalized, tmp_path):
+    build.a_fund("BIO-001")
+    line = PayerLine.objects.get()
+    february = build.a_period("2025-02")
+    entries.add_refund(lines=[line], charged_in=february, amount=Decimal("1.00"), reason="Down", **DONE)
+    dates = {"BillingPeriodStart": "2025-02-01T00:00:00Z", "BillingPeriodEnd": "2025-03-01T00:00:00Z"}
+    dates |= {"ChargePeriodStart": "2025-02-05T00:00:00Z", "ChargePeriodEnd": "2025-02-06T00:00:00Z"}
+    delivered(tmp_path, [a_row("7", tags=NO_TAGS, **dates)], name="aws_2025-02.csv")
+    review.reject(charges=Charge.objects.held(), reason="not_ours", note="theirs", **DONE)
+    finish("2025-02")
+    closing.finalize(period=BillingPeriod.objects.named("2025-02"), **DONE)
+    proved("2025-02")
+    raw("UPDATE billing_reviewdecision SET note = 'ours'")
+    raw("UPDATE billing_entryline SET fund_org = 'MINE-1'")
+    assert off("2025-02").problems() == [
+        "Decisions about charges of aws: changed since 2025-02 was finalized.",
+        f"Entry {Entry.objects.get().pk}: changed since 2025-02 was finalized.",
+    ]
+    proved("2025-01")
+
+
+def test_a_finalized_month_that_is_open_again_is_found(finalized):
+    raw("UPDATE billing_billingperiod SET status = 'closed', finalized_at = NULL")
+    (said,) = off().problems()
+    assert said == "Billing period 2025-01: it was finalized, and is closed now. No step leads there."
+
+
+def test_what_the_ledger_answers_and_what_is_mailed_breaks_no_seal(finalized):
+    raw("UPDATE statements_statement SET state = 'sent', sent_at = issued_at, pdf_path = 'elsewhere.pdf'")
+    proved()
+    build.a_policy(requires_ledger_answer=True)
+    journal = Journal.objects.get()
+    posting.reverse(journal=journal, reason="Wrong year", **DONE)
+    posting.export(period=BillingPeriod.objects.get(), format="standard", submit=True, **DONE)
+    assert Journal.objects.count() == 3
+    proved()
 
 
 def test_tampering_with_everything_alike_still_differs_from_what_was_frozen(finalized):

@@ -1,0 +1,106 @@
+"""Seals of a finalized month: what its rows say in words, digested, so that who pays cannot be changed unseen."""
+
+import datetime
+import hashlib
+import json
+from collections import defaultdict
+from decimal import Decimal
+from typing import Any
+
+from django.db.models import Count, QuerySet, Sum
+
+from .models import BillingPeriod, Charge, EntryLine, PayerLine, ReviewDecision
+from .money import plain
+
+# Kind -> what it is of -> SHA-256.
+Seals = dict[str, dict[str, str]]
+
+# What a seal is of, for a person; `{}` is its name.
+LABELS = {
+    "charges": "Charges of {}",
+    "decisions": "Decisions about charges of {}",
+    "entries": "Entry {}",
+    "payer lines": "Payer lines under {}",
+    "stated": "Statement {}",
+    "journaled": "Journal {}",
+}
+
+# Written out, so that a column of a later version does not break the seals of earlier months.
+OWNERS = ("pi", "project", "fund_org", "payer_split", "natural_account", "service_name", "state", "currency", "period")
+DECISIONS = (
+    *("id", "charge", "file_sha256", "line_number", "action", "reason", "note", "before", "after"),
+    *("decided_by_name", "decided_at"),
+)
+ENTRIES = (
+    *("entry__kind", "entry__for_period", "entry__reason", "entry__justification"),
+    *("entry__entered_by_name", "entry__decided_by_name"),
+    *("number", "kind", "pi", "project", "fund_org", "source", "natural_account", "service_name", "amount"),
+    *("corrects_period", "corrects_key"),
+)
+LINES = (
+    *("key", "kind", "for_period", "pi", "project", "fund_org", "source", "natural_account", "service_name"),
+    *("currency", "list_cost", "contracted_cost", "charged", "rounding", "shared_total", "charge_count"),
+)
+
+
+def seals_of(period: BillingPeriod) -> Seals:
+    """Return the seals of a month's own rows; those of statements and journals come from their sides of the proof.
+
+    Charges are sealed by who pays: their number and amounts for each payer, whatever the order of the rows.
+    """
+    owners = Charge.objects.in_month(period).order_by().values_list("source__name", *OWNERS)
+    owners = owners.annotate(
+        charges=Count("*"), billed=Sum("billed_cost"), effective=Sum("effective_cost"), listed=Sum("list_cost")
+    )
+    references = sealed(PayerLine.objects.filter(period=period), "reference__number", *LINES)
+    return {
+        "charges": _digests(owners),
+        "decisions": sealed(
+            ReviewDecision.objects.filter(charge__charged_in=period), "charge__source__name", *DECISIONS
+        ),
+        "entries": sealed(EntryLine.objects.charged_in(period), "entry", *ENTRIES),
+        "payer lines": {f"{period}-{int(number):04}": digest for number, digest in references.items()},
+    }
+
+
+def sealed(rows: QuerySet[Any], by: str, *columns: str) -> dict[str, str]:
+    """Return a SHA-256 for each value of `by`: of these columns of its rows, in whatever order they come."""
+    return _digests(rows.order_by().values_list(by, *columns))
+
+
+def together(heads: dict[str, str], lines: dict[str, str]) -> dict[str, str]:
+    """Return one seal for each document, of what stands above its lines and of these."""
+    return {number: f"{heads.get(number, '')}{lines.get(number, '')}" for number in sorted({*heads, *lines})}
+
+
+def _digests(rows: QuerySet[Any, Any]) -> dict[str, str]:
+    of: dict[str, list[bytes]] = defaultdict(list)
+    for name, *values in rows.iterator(chunk_size=5_000):
+        text = json.dumps(values, default=_text, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        of[str(name)].append(hashlib.sha256(text.encode()).digest())
+    return {name: hashlib.sha256(b"".join(sorted(of[name]))).hexdigest() for name in sorted(of)}
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, Decimal):
+        return plain(value)
+    if isinstance(value, datetime.date):
+        return value.isoformat()
+    return str(value)
+
+
+def broken(then: Seals, now: Seals, *, growing: frozenset[str]) -> list[tuple[str, str, str]]:
+    """Return of what kind and name is not as it was sealed, and how; `growing` kinds may have got more since."""
+    found = []
+    for kind, label in LABELS.items():
+        before, after = then.get(kind), now.get(kind, {})
+        if before is None:
+            continue
+        for name in sorted({*before, *after}):
+            if name not in after:
+                found.append((kind, label.format(name), "gone"))
+            elif name in before and before[name] != after[name]:
+                found.append((kind, label.format(name), "changed"))
+            elif name not in before and kind not in growing:
+                found.append((kind, label.format(name), "new"))
+    return found
