@@ -348,7 +348,8 @@ class _Proving:
             )
         ]
         self.lines = lines
-        sides = {code: provider(self.period) for code, provider in sorted(_sides.items())}
+        # In the order of the month, which is that of the titles.
+        sides = {code: _sides[code](self.period) for code in TITLES if code in _sides}
         run = self._run_of_charging()
         broken = list(run)
         for side in sides.values():

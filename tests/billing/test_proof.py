@@ -456,6 +456,9 @@ def test_the_pdf_says_what_the_proof_says(finalized):
     text = " ".join(page.extract_text() for page in PdfReader(io.BytesIO(bytes(FrozenProof.objects.get().pdf))).pages)
     for told in ("Proof of 2025-01", "everything delivered is accounted for", "Files delivered", "123.50"):
         assert told in text
+    # From the files to the ledger, as on the page.
+    places = [text.index(f"{title}: aws") for title in proof.TITLES.values()]
+    assert places == sorted(places)
 
 
 @pytest.mark.parametrize(
