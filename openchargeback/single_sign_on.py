@@ -44,8 +44,8 @@ class Refused(BillingError):
 def user_of(identity: Identity, *, now: datetime.datetime) -> User:
     """Return the account of whom the institution names, making one for a PI who has none.
 
-    An account is found by its user name or its address, a PI by their address or an alias. What is made
-    here has no password, is not staff and holds no role but that of a PI; existing accounts keep the
+    An account is found by its user name or its address, a PI by their address or an alias; an account of staff
+    by its own name or address alone. What is made here has no password, is not staff and holds no role but that of a PI; existing accounts keep the
     roles that an admin gave them and get none. Raises Refused where nobody fits, where more than one
     does, and for those who are switched off or have left.
     """
@@ -65,8 +65,10 @@ def user_of(identity: Identity, *, now: datetime.datetime) -> User:
         )
     user = next(iter(users.values()), None)
     person = people[0] if people else None
-    if user and by_name and address and not by_address and not owners and user.email:
-        # The same user name may be somebody else's at the institution.
+    # The same user name may be somebody else's at the institution.
+    is_named = bool(by_address) or bool(by_name and not (address and user and user.email))
+    # An alias makes somebody the PI, but never staff: reviewers write aliases, and choose whose account a PI has.
+    if user and not is_named and (user.is_staff or not owners):
         raise Refused(
             f"The account {user.username} has another address here than {address}. "
             "Ask the billing office to correct it."

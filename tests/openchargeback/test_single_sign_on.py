@@ -102,6 +102,22 @@ def test_staff_come_in_with_the_role_an_admin_gave_them_and_no_other(cast, role)
     assert list(user.groups.values_list("name", flat=True)) == [role]
 
 
+@pytest.mark.parametrize("name", ["", "root"])
+def test_an_address_that_a_reviewer_wrote_to_a_pi_leads_to_no_account_of_staff(client, cast, name):
+    mallory = Person.objects.get(user=cast.stranger)
+    client.force_login(cast.reviewer)
+    rows = {f"{each}-{form}_FORMS": 0 for each in ("aliases", "memberships") for form in ("TOTAL", "INITIAL")}
+    client.post(
+        reverse("admin:billing_person_change", args=[mallory.pk]),
+        rows | {"email": "rex2@elsewhere.edu", "user": cast.admin.pk},
+    )
+    mallory.refresh_from_db()
+    assert (mallory.email, mallory.user) == ("rex2@elsewhere.edu", cast.admin)
+    with pytest.raises(Refused, match="has another address here"):
+        told(name, "rex2@elsewhere.edu")
+    assert told("root", "root@u.edu") == cast.admin
+
+
 def test_a_superuser_never_comes_in_by_single_sign_on(cast):
     User.objects.create_superuser("boss", "boss@u.edu", "open sesame")
     with pytest.raises(Refused, match="signs in with its password"):
