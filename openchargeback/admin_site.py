@@ -4,6 +4,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.contrib.admin import AdminSite
+from django.contrib.admin.views.autocomplete import AutocompleteJsonView
+from django.contrib.auth import get_permission_codename
+from django.db.models import Model
 from django.http import HttpRequest
 from django.template.response import TemplateResponse
 from django.urls import reverse
@@ -51,6 +54,18 @@ NAVIGATION: dict[str, tuple[Item, ...]] = {
         Item("Group", "Roles"),
     ),
 }
+
+
+class ChoicesView(AutocompleteJsonView):
+    """What a form's search field offers: to whoever may fill in the form, or see the list that is searched."""
+
+    def has_perm(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        meta = self.source_field.model._meta
+        # Reviewers name delegates, and may not see the page of users.
+        return super().has_perm(request, obj) or any(
+            request.user.has_perm(f"{meta.app_label}.{get_permission_codename(verb, meta)}")
+            for verb in ("add", "change")
+        )
 
 
 class OpenChargebackAdminSite(AdminSite):
@@ -104,6 +119,9 @@ class OpenChargebackAdminSite(AdminSite):
             "view_only": True,
             "is_exact": True,
         }
+
+    def autocomplete_view(self, request: HttpRequest) -> Any:
+        return ChoicesView.as_view(admin_site=self)(request)
 
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
         from .dashboard import dashboard

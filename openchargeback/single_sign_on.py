@@ -44,10 +44,10 @@ class Refused(BillingError):
 def user_of(identity: Identity, *, now: datetime.datetime) -> User:
     """Return the account of whom the institution names, making one for a PI who has none.
 
-    An account is found by its user name or its address, a PI by their address or an alias; an account of staff
-    by its own name or address alone. What is made here has no password, is not staff and holds no role but that of a PI; existing accounts keep the
-    roles that an admin gave them and get none. Raises Refused where nobody fits, where more than one
-    does, and for those who are switched off or have left.
+    An account is found by its user name or its address, a PI by their address or an alias; an account of
+    staff by its own name or address alone. What is made here has no password, is not staff and holds no
+    role but that of a PI; existing accounts keep the roles that an admin gave them and get none. Raises
+    Refused where nobody fits, where more than one does, and for those who are switched off or have left.
     """
     _require_plain(identity)
     address = identity.address

@@ -202,6 +202,38 @@ def test_buttons_open_for_their_permission_only(client, house, role):
                 check_policy(response)
 
 
+SEARCHED = [
+    (model, name)
+    for screen in admin.site._registry.values()
+    for form in (screen, *screen.get_inline_instances(None))
+    for model, names in [(form.opts if form is screen else form.model._meta, form.autocomplete_fields)]
+    for name in names
+]
+
+
+@pytest.mark.parametrize(("meta", "name"), SEARCHED, ids=lambda each: getattr(each, "model_name", each))
+def test_who_may_fill_in_a_form_may_search_for_what_it_asks_for(client, house, meta, name):
+    query = {"app_label": meta.app_label, "model_name": meta.model_name, "field_name": name}
+    remote = meta.get_field(name).related_model
+    for role, user in house.everybody.items():
+        client.force_login(user)
+        found = client.get(reverse("admin:autocomplete"), query)
+        if role not in STAFF:
+            assert found.status_code == 302
+        elif user.has_perm(f"{meta.app_label}.change_{meta.model_name}") or may(user, "view", remote):
+            assert found.status_code == 200, role
+            assert found.json()["results"]
+        else:
+            assert found.status_code == 403, role
+
+
+def test_a_list_of_users_is_not_searched_through_a_form_that_is_not_theirs(client, house):
+    client.force_login(house.reviewer)
+    for model, name in (("import", "created_by"), ("auditevent", "actor")):
+        query = {"app_label": "billing", "model_name": model, "field_name": name}
+        assert client.get(reverse("admin:autocomplete"), query).status_code == 403, model
+
+
 def queries_of(client, url: str) -> int:
     cache.clear()
     with CaptureQueriesContext(

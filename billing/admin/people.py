@@ -48,6 +48,8 @@ class DelegateInline(admin.TabularInline):
 class PersonAdmin(BillingAdmin):
     list_display = ("display_name", "email", "department", count_column("project_number", "projects"), "state", "user")
     list_filter = ("department",)
+    # Said again: a list with counts keeps no order of the model's, and the pages of a search would run into each other.
+    ordering = ("name", "email")
     list_select_related = ("user",)
     search_fields = ("name", "email", "aliases__email", "department")
     autocomplete_fields = ("successor", "user")
@@ -199,6 +201,7 @@ class SplitInline(admin.TabularInline):
 class ProjectAdmin(BillingAdmin):
     list_display = ("code", "name", "pi", "default_fund_org", count_column("split_number", "splits"), "end_date")
     list_filter = (("end_date", admin.EmptyFieldListFilter),)
+    ordering = ("code",)
     list_select_related = ("pi",)
     search_fields = ("code", "name", "pi__name", "pi__email")
     autocomplete_fields = ("pi",)
