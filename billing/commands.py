@@ -1,10 +1,12 @@
-"""What every command shares: who acts, `--json`, and refusals as a line on stderr with exit code 1."""
+"""What every command shares: who acts and may, `--json`, and refusals as a line on stderr with exit code 1."""
 
 import argparse
 import json
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
+from django.contrib.auth.models import Group
 from django.core.exceptions import ObjectDoesNotExist, ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import IntegrityError
@@ -21,15 +23,19 @@ from .progress import TerminalProgress
 class BillingCommand(BaseCommand):
     """A door from the command line to one engine function.
 
-    A subclass defines `arguments()` and `run()`. Exit codes: 0 done, 1 refused, 2 wrong usage.
+    A subclass defines `permission`, `arguments()` and `run()`. Exit codes: 0 done, 1 refused, 2 wrong usage.
     """
+
+    # What it takes of who is named with --as, the same as on the web; by verb where there are several. Without
+    # --as it is the shell's word, and the shell may do everything.
+    permission: str | Mapping[str, str]
 
     # What a person reads goes to stdout, and with --json one object and nothing else.
     def add_arguments(self, parser: CommandParser) -> None:
         self.arguments(parser)
         for each in subparsers_of(parser) or [parser]:
             each.add_argument("--json", action="store_true", help="print one JSON object instead of text")
-            each.add_argument("--as", dest="as_user", metavar="USER", help="act as this user in the audit trail")
+            each.add_argument("--as", dest="as_user", metavar="USER", help="act as this user, who has to be allowed to")
 
     def arguments(self, parser: CommandParser) -> None:
         """Add the command's own arguments."""
@@ -37,6 +43,9 @@ class BillingCommand(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         self.as_json = options.pop("json")
         self.actor = actor_named(options.pop("as_user"))
+        if self.actor.user:
+            for permission in self.permissions(options):
+                require(self.actor.user, permission)
         self.now = timezone.now()
         self.progress = TerminalProgress()
         try:
@@ -51,6 +60,10 @@ class BillingCommand(BaseCommand):
             raise CommandError(said) from error
         finally:
             self.progress.close()
+
+    def permissions(self, options: Mapping[str, Any]) -> tuple[str, ...]:
+        """Return what it takes to do what was asked."""
+        return (self.permission if isinstance(self.permission, str) else self.permission[options["verb"]],)
 
     def run(self, **options: Any) -> None:
         """Do what the command is for, with `self.actor` and `self.now`."""
@@ -90,13 +103,26 @@ def subcommands(parser: CommandParser) -> Any:
 
 
 def actor_named(username: str | None) -> Actor:
-    """Return who acts on the command line; raise CommandError for a user who does not exist."""
+    """Return who acts on the command line; raise CommandError for a user who does not exist or is switched off."""
     if username is None:
         return Actor.from_command()
     try:
-        return Actor.from_command(User.objects.get_by_natural_key(username))
+        user = User.objects.get_by_natural_key(username)
     except User.DoesNotExist:
         raise CommandError(f"There is no user “{username}” to act as.") from None
+    if not user.is_active:
+        raise CommandError(f"The account {user} is switched off: nobody acts as {user}.")
+    return Actor.from_command(user)
+
+
+def require(user: User, permission: str) -> None:
+    """Raise CommandError with the roles that may, where a user may not."""
+    if user.has_perm(permission):
+        return
+    app, _, code = permission.partition(".")
+    roles = Group.objects.filter(permissions__content_type__app_label=app, permissions__codename=code)
+    names = ", ".join(roles.order_by("name").values_list("name", flat=True)) or "superusers only"
+    raise CommandError(f"{user} may not do this: it takes the permission {permission} (held by {names}).")
 
 
 def period_named(text: str) -> BillingPeriod:

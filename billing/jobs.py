@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 Work = Callable[..., dict[str, Any]]
 
 _works: dict[str, Work] = {}
+_permissions: dict[str, str] = {}
 
 UNFINISHED = (Job.State.QUEUED, Job.State.RUNNING)
 # Charges beyond which what the web asks for is done in the background.
@@ -35,9 +36,14 @@ LEFT = "The worker was stopped while it worked on this: nothing of it was applie
 NEVER_TAKEN = "No worker took this in a week. See that one runs, and ask for it again."
 
 
-def register(kind: str, work: Work) -> None:
-    """Say what a kind of job does; apps call this when they are ready."""
+class NoLongerAllowed(BillingError):
+    """Who asked for a job was switched off, or lost the role it takes, before a worker took it."""
+
+
+def register(kind: str, work: Work, *, permission: str) -> None:
+    """Say what a kind of job does, and what it takes to have it done; apps call this when they are ready."""
     _works[kind] = work
+    _permissions[kind] = permission
 
 
 def enqueue(*, kind: str, arguments: dict[str, Any], subject: str = "", actor: Actor, now: datetime.datetime) -> Job:
@@ -121,6 +127,7 @@ def _run(job_id: int, now: datetime.datetime) -> str:
     job = Job.objects.select_related("created_by").get(pk=job_id)
     actor = Actor.from_user(job.created_by, via="task") if job.created_by else Actor(name="system", via="task")
     try:
+        _require_allowed(job)
         result = _works[job.kind](job=job, arguments=job.arguments, actor=actor, now=now, progress=JobProgress(job_id))
     except BillingError as error:
         _finish(job_id, state=Job.State.FAILED, message=str(error), result=getattr(error, "result", None))
@@ -138,6 +145,17 @@ def _run(job_id: int, now: datetime.datetime) -> str:
     else:
         _finish(job_id, state=Job.State.DONE, message=str(result.pop("message", "")), result=result)
     return "done"
+
+
+def _require_allowed(job: Job) -> None:
+    """Ask again for what the page asked for: a queue may be long. What the system asked for needs nobody's right."""
+    user, permission = job.created_by, _permissions[job.kind]
+    if user is None or (user.is_active and user.has_perm(permission)):
+        return
+    raise NoLongerAllowed(
+        f"{user} asked for this and is no longer allowed to ({permission}): nothing was done. "
+        "Somebody who is may ask again."
+    )
 
 
 def _finish(job_id: int, *, state: str, message: str, result: dict[str, Any] | None) -> None:

@@ -11,8 +11,8 @@ class StatementsConfig(AppConfig):
         from . import issuing, proof_drawing, proving, tasks, walls
         from .tracing import DOCUMENTS
 
-        jobs.register(Job.Kind.GENERATE, tasks.generate)
-        jobs.register(Job.Kind.SEND, tasks.send)
+        jobs.register(Job.Kind.GENERATE, tasks.generate, permission="statements.issue_statements")
+        jobs.register(Job.Kind.SEND, tasks.send, permission="statements.send_statements")
         entries.register_line_finder("statement", issuing.line_named)
         entries.register_place_finder("1 statement", issuing.places_of)
         closing.register_finalize_check("statements are current", tasks.statements_are_current)

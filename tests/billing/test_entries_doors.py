@@ -120,11 +120,13 @@ def test_a_second_person_approves_or_rejects_by_command(january):
     add = ["add", "refund", "--line", the_line().pk, "--amount", "10", "--reason", "Down"]
     with pytest.raises(CommandError, match="--as USER"):
         command(*add)
-    assert "It waits for a second person: `manage.py entries approve" in command(*add, "--as", "rex")
+    assert "It waits for a second person: `manage.py entries approve" in command(*add, "--as", "fay")
     (waiting,) = asked("list", "--state", "proposed")["entries"]
     with pytest.raises(CommandError, match="somebody else"):
+        command("approve", waiting["number"], "--as", "fay")
+    with pytest.raises(CommandError, match="rex may not do this"):
         command("approve", waiting["number"], "--as", "rex")
-    assert asked("approve", waiting["number"], "--as", "fay")["decided_by"] == "fay"
+    assert asked("approve", waiting["number"], "--as", "root")["decided_by"] == "root"
     number = asked(*add, "--as", "rex")["number"]
     assert "Rejected by fay: no" in command("reject", number, "--note", "no", "--as", "fay")
 

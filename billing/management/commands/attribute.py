@@ -11,6 +11,7 @@ from billing.models import Source
 
 class Command(BillingCommand):
     help = "Re-apply tags, rules and defaults to the charges of a month that nobody decided about."
+    permission = "billing.review_charges"
 
     def arguments(self, parser: CommandParser) -> None:
         parser.add_argument("-p", "--period", required=True, metavar="2025-01", help="the billing period")

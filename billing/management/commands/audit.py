@@ -17,6 +17,7 @@ from billing.models import AuditEvent
 
 class Command(BillingCommand):
     help = "Show the audit trail, or write it as JSON lines with hashes that an outsider can check."
+    permission = "billing.view_auditevent"
 
     def arguments(self, parser: CommandParser) -> None:
         verbs = subcommands(parser)

@@ -24,6 +24,14 @@ def money(text: str) -> Decimal:
 
 class Command(BillingCommand):
     help = "Correct what was charged: transfers, refunds, write-offs and manual charges, in an open month."
+    permission = {
+        "list": "billing.view_entry",
+        "show": "billing.view_entry",
+        "add": "billing.enter_corrections",
+        "approve": "billing.approve_entry",
+        "reject": "billing.approve_entry",
+        "reverse": "billing.enter_corrections",
+    }
 
     def arguments(self, parser: CommandParser) -> None:
         verbs = subcommands(parser)

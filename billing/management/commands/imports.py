@@ -15,6 +15,14 @@ from billing.readers.values import rule_lines
 
 class Command(BillingCommand):
     help = "List deliveries, show one, take one back, or decide about one that waits for a closed month."
+    permission = {
+        "list": "billing.view_import",
+        "show": "billing.view_import",
+        "withdraw": "billing.withdraw_import",
+        "book": "billing.book_import",
+        "apply": "billing.book_import",
+        "dismiss": "billing.book_import",
+    }
 
     def arguments(self, parser: CommandParser) -> None:
         verbs = subcommands(parser)

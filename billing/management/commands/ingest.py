@@ -14,6 +14,7 @@ from billing.models import Source
 
 class Command(BillingCommand):
     help = "Import a delivery of FOCUS files: all of it, or nothing."
+    permission = "billing.import_charges"
 
     def arguments(self, parser: CommandParser) -> None:
         parser.add_argument("files", nargs="*", metavar="FILE", help="the files of one delivery")

@@ -20,6 +20,10 @@ def amount_of(text: str) -> Decimal:
 
 class Command(BillingCommand):
     help = "Enter what a provider's invoice says, and compare invoices with what the files bill."
+    permission = {
+        "add": "billing.add_invoicetotal",
+        "list": "billing.view_invoicetotal",
+    }
 
     def arguments(self, parser: CommandParser) -> None:
         verbs = subcommands(parser)

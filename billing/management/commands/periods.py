@@ -29,6 +29,15 @@ def day(text: str) -> datetime.date:
 
 class Command(BillingCommand):
     help = "List billing periods, and take one through its steps: open, in review, closed, finalized."
+    permission = {
+        "list": "billing.view_billingperiod",
+        "open": "billing.open_period",
+        "review": "billing.open_period",
+        "carry": "billing.close_period",
+        "close": "billing.close_period",
+        "reopen": "billing.reopen_period",
+        "finalize": "billing.finalize_period",
+    }
 
     def arguments(self, parser: CommandParser) -> None:
         verbs = subcommands(parser)

@@ -16,6 +16,7 @@ HEADINGS = ["source", "", "amount", "", "rows"]
 
 class Command(BillingCommand):
     help = "Show that what was delivered for a period is accounted for; exit 1 where it does not come out."
+    permission = "billing.view_billingperiod"
 
     def arguments(self, parser: CommandParser) -> None:
         parser.add_argument("-p", "--period", metavar="2025-01", required=True, help="the billing period")

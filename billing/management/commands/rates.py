@@ -14,6 +14,10 @@ from billing.readers.values import BadValue, currency_of, decimal_of
 
 class Command(BillingCommand):
     help = "List exchange rates, or set what one unit of a currency is worth in the institution's own in a month."
+    permission = {
+        "list": "billing.view_exchangerate",
+        "set": "billing.change_exchangerate",
+    }
 
     def arguments(self, parser: CommandParser) -> None:
         verbs = subcommands(parser)

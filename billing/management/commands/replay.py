@@ -11,6 +11,7 @@ from billing.replay.replaying import replay
 
 class Command(BillingCommand):
     help = "Rebuild a period from the stored files and recorded decisions, in a scratch database, and compare."
+    permission = "billing.view_charge"
 
     def arguments(self, parser: CommandParser) -> None:
         parser.add_argument("-p", "--period", required=True, metavar="2025-01", help="the billing period")

@@ -17,6 +17,16 @@ HEADINGS = ["id", "period", "source", "PI", "project", "fund/org", "service", "r
 
 class Command(BillingCommand):
     help = "Review held charges: list, approve, reject, absorb, reattribute, undo, or by spreadsheet."
+    permission = {
+        "list": "billing.view_charge",
+        "approve": "billing.review_charges",
+        "reject": "billing.review_charges",
+        "absorb": "billing.review_charges",
+        "reattribute": "billing.review_charges",
+        "undo": "billing.review_charges",
+        "export": "billing.review_charges",
+        "apply": "billing.review_charges",
+    }
 
     def arguments(self, parser: CommandParser) -> None:
         verbs = subcommands(parser)

@@ -16,6 +16,7 @@ HEADINGS = ["period", "project", "source", "charges", "list", "discount", "subsi
 
 class Command(BillingCommand):
     help = "Show one PI's charges by project and source."
+    permission = "billing.view_charge"
 
     def arguments(self, parser: CommandParser) -> None:
         parser.add_argument("pi", metavar="PI", help="the PI's e-mail address or an alias of it")

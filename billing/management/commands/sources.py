@@ -29,6 +29,12 @@ TEXTS = {
 
 class Command(BillingCommand):
     help = "List, add and set up sources: file-name patterns, delivery mode, and the accounting of their journals."
+    permission = {
+        "list": "billing.view_source",
+        "sync-status": "billing.view_source",
+        "add": "billing.add_source",
+        "set": "billing.change_source",
+    }
 
     def arguments(self, parser: CommandParser) -> None:
         verbs = subcommands(parser)

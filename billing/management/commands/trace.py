@@ -10,6 +10,7 @@ from billing.commands import BillingCommand
 
 class Command(BillingCommand):
     help = "Show why a number is what it is: from a line of a statement or journal to the rows of files, and back."
+    permission = "billing.view_charge"
 
     def arguments(self, parser: CommandParser) -> None:
         parser.add_argument(

@@ -16,6 +16,7 @@ class Command(BillingCommand):
         "Read the whole audit trail and find any edit, deletion, insertion or reordering, and an end that was cut "
         "off. Ends with 1 where anything is not as it was written."
     )
+    permission = "billing.view_auditevent"
 
     def arguments(self, parser: CommandParser) -> None:
         parser.add_argument(

@@ -1,6 +1,7 @@
 """Write the journal of a period to a file, as a draft or submitted."""
 
 import datetime
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ class Command(BillingCommand):
         "Write the journal of a period: what is charged and not yet on a live journal. A draft, marked so, "
         "may be made again and again; --submit freezes it."
     )
+    permission = "journals.export_journal"
 
     def arguments(self, parser: CommandParser) -> None:
         parser.add_argument("-p", "--period", required=True, metavar="2025-01")
@@ -33,6 +35,9 @@ class Command(BillingCommand):
         parser.add_argument(
             "--date", metavar="YYYY-MM-DD", help="posting date; else the last day of the period, or today if earlier"
         )
+
+    def permissions(self, options: Mapping[str, Any]) -> tuple[str, ...]:
+        return (*super().permissions(options), *(("journals.submit_journal",) if options["submit"] else ()))
 
     def run(self, **options: Any) -> None:
         exported = posting.export(

@@ -16,6 +16,12 @@ WHICH = "a number such as J2025-01-1, an id, or a period in which exactly one wa
 
 class Command(BillingCommand):
     help = "List journals, and record the ledger's answer: posted, rejected, or to be reversed."
+    permission = {
+        "list": "journals.view_journal",
+        "post": "journals.post_journal",
+        "reject": "journals.post_journal",
+        "reverse": "journals.post_journal",
+    }
 
     def arguments(self, parser: CommandParser) -> None:
         verbs = subcommands(parser)

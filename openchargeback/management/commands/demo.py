@@ -13,6 +13,7 @@ from openchargeback import demo
 
 class Command(BillingCommand):
     help = "Load a sample institution, run its two months, print what was done and the accounts, and serve the site."
+    permission = "billing.change_user"
     requires_system_checks: list[str] = []
 
     def arguments(self, parser: CommandParser) -> None:

@@ -18,6 +18,7 @@ class Command(BillingCommand):
         "Migrate the database, write the roles and add missing reference data. All a new installation "
         "needs; safe to repeat, and what you changed stays."
     )
+    permission = "billing.change_user"
     # The checks look at tables and triggers that the migration is about to make.
     requires_system_checks: list[str] = []
 

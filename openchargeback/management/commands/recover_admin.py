@@ -15,6 +15,7 @@ class Command(BillingCommand):
         "Emergency access: switch an account on, unlock it, give it the role admin and print a link that sets its "
         "password once. Its old password and all its sessions end. Written to the audit trail."
     )
+    permission = "billing.change_user"
 
     def arguments(self, parser: CommandParser) -> None:
         parser.add_argument("username", metavar="USER", help="the account's user name")

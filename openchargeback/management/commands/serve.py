@@ -12,6 +12,7 @@ from openchargeback import serving
 
 class Command(BillingCommand):
     help = "Serve the site and run its background work, until Ctrl+C or a signal ends both."
+    permission = "billing.change_user"
 
     def arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: this machine only)")

@@ -10,6 +10,7 @@ from openchargeback import roles
 
 class Command(BillingCommand):
     help = "Give each role (a group) exactly the permissions the program says; safe to repeat."
+    permission = "billing.change_user"
 
     def arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--table", action="store_true", help="print who may do what as a table, and change nothing")

@@ -1,5 +1,6 @@
 """`manage.py generate`: make payer lines, issue statements, draw them and, if asked, mail them."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from django.core.management.base import CommandParser
@@ -10,11 +11,15 @@ from statements import delivery, reporting
 
 class Command(BillingCommand):
     help = "Issue the statements of a billing period: one per PI and project, as PDF."
+    permission = "statements.issue_statements"
 
     def arguments(self, parser: CommandParser) -> None:
         parser.add_argument("-p", "--period", required=True, metavar="PERIOD", help="the month, such as 2025-01")
         parser.add_argument("--dry-run", action="store_true", help="show what would be issued; write nothing")
         parser.add_argument("--send", action="store_true", help="e-mail each PI their new statements")
+
+    def permissions(self, options: Mapping[str, Any]) -> tuple[str, ...]:
+        return (*super().permissions(options), *(("statements.send_statements",) if options["send"] else ()))
 
     def run(self, **options: Any) -> None:
         generated, sent = delivery.issue_and_send(

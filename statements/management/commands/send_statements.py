@@ -10,6 +10,7 @@ from statements import delivery, reporting
 
 class Command(BillingCommand):
     help = "E-mail the statements of a billing period that are issued and not sent: one message per PI."
+    permission = "statements.send_statements"
 
     def arguments(self, parser: CommandParser) -> None:
         parser.add_argument("-p", "--period", required=True, metavar="PERIOD", help="the month, such as 2025-01")
