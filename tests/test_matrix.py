@@ -1,0 +1,627 @@
+"""Every role against every address, action, task and command, with the outcome written down.
+
+What is new and has no row here fails: whoever adds it says who may.
+"""
+
+import io
+from decimal import Decimal
+
+import pytest
+from django.apps import apps
+from django.contrib import admin
+from django.contrib.contenttypes.models import ContentType
+from django.core.management import call_command, get_commands, load_command_class
+from django.core.management.base import CommandError
+from django.db import transaction
+from django.urls import URLResolver, get_resolver, reverse
+
+from billing import closing, jobs, tasks
+from billing.commands import BillingCommand, subparsers_of
+from billing.models import (
+    AttributionRule,
+    AuditEvent,
+    BillingPeriod,
+    Charge,
+    CloudAccount,
+    ExchangeRate,
+    Import,
+    ImportTotal,
+    InvoiceTotal,
+    Job,
+    User,
+)
+from journals import posting
+from journals.models import Journal, JournalTemplate
+from statements import delivery, issuing
+from statements.models import Statement
+from tests import build
+
+pytestmark = pytest.mark.django_db
+
+# The columns below: somebody not signed in, Ada, her delegate, another PI, and staff by role.
+PEOPLE = ("nobody", "pi", "delegate", "stranger", "viewer", "reviewer", "finance", "admin")
+STAFF = PEOPLE[4:]
+
+BY = {"actor": build.SOMEBODY, "now": build.NOW}
+
+# Addresses: what a GET comes to, and a POST without a word in it, by column of PEOPLE.
+#   o  a page or file      x  403      -  404      m  405, not asked this way
+#   i  asked to sign in, or sent home where that is done
+#   >  led on: a POST was done, or there is nothing to show here
+ADDRESSES = """
+i>>> >>>>  i>>> >>>>
+i>>> >>>>  i>>> >>>>  admin/login/
+iooo oooo  iooo oooo  admin/password_change/
+iiii oooo  iiii oooo  admin/
+>>>> mmmm  >>>> iiii  admin/logout/
+iiii oooo  iiii mmmm  admin/password_change/done/
+iiii xooo  iiii mmmm  admin/autocomplete/
+iiii oooo  iiii mmmm  admin/jsi18n/
+iiii ----  iiii ----  admin/r/<path:content_type_id>/<path:object_id>/
+iiii oooo  iiii oooo  admin/billing/attributionrule/
+iiii xooo  iiii xooo  admin/billing/attributionrule/add/
+iiii >>>>  iiii >>>>  admin/billing/attributionrule/<path:object_id>/history/
+iiii xooo  iiii xooo  admin/billing/attributionrule/<path:object_id>/delete/
+iiii oooo  iiii xooo  admin/billing/attributionrule/<path:object_id>/change/
+iiii >>>>  iiii >>>>  admin/billing/attributionrule/<path:object_id>/
+iiii oooo  iiii oooo  admin/billing/cloudaccount/
+iiii xooo  iiii xooo  admin/billing/cloudaccount/add/
+iiii >>>>  iiii >>>>  admin/billing/cloudaccount/<path:object_id>/history/
+iiii xooo  iiii xooo  admin/billing/cloudaccount/<path:object_id>/delete/
+iiii oooo  iiii xooo  admin/billing/cloudaccount/<path:object_id>/change/
+iiii >>>>  iiii >>>>  admin/billing/cloudaccount/<path:object_id>/
+iiii oooo  iiii oooo  admin/billing/auditevent/
+iiii xxxx  iiii xxxx  admin/billing/auditevent/add/
+iiii >>>>  iiii >>>>  admin/billing/auditevent/<path:object_id>/history/
+iiii xxxx  iiii xxxx  admin/billing/auditevent/<path:object_id>/delete/
+iiii oooo  iiii xxxx  admin/billing/auditevent/<path:object_id>/change/
+iiii >>>>  iiii >>>>  admin/billing/auditevent/<path:object_id>/
+iiii xooo  iiii xooo  admin/billing/heldcharge/export/
+iiii xooo  iiii xooo  admin/billing/heldcharge/apply/
+iiii oooo  iiii oooo  admin/billing/heldcharge/
+iiii xxxx  iiii xxxx  admin/billing/heldcharge/add/
+iiii >>>>  iiii >>>>  admin/billing/heldcharge/<path:object_id>/history/
+iiii xxxx  iiii xxxx  admin/billing/heldcharge/<path:object_id>/delete/
+iiii >>>>  iiii >>>>  admin/billing/heldcharge/<path:object_id>/change/
+iiii >>>>  iiii >>>>  admin/billing/heldcharge/<path:object_id>/
+iiii oooo  iiii oooo  admin/billing/charge/why/
+iiii xooo  iiii xooo  admin/billing/charge/<path:object_id>/approve/
+iiii xooo  iiii xooo  admin/billing/charge/<path:object_id>/correct/
+iiii xooo  iiii xooo  admin/billing/charge/<path:object_id>/reject/
+iiii xooo  iiii x>>>  admin/billing/charge/<path:object_id>/absorb/
+iiii xooo  iiii xooo  admin/billing/charge/<path:object_id>/undo/
+iiii oooo  iiii oooo  admin/billing/charge/
+iiii xxxx  iiii xxxx  admin/billing/charge/add/
+iiii >>>>  iiii >>>>  admin/billing/charge/<path:object_id>/history/
+iiii xxxx  iiii xxxx  admin/billing/charge/<path:object_id>/delete/
+iiii oooo  iiii xxxx  admin/billing/charge/<path:object_id>/change/
+iiii >>>>  iiii >>>>  admin/billing/charge/<path:object_id>/
+iiii xooo  iiii xooo  admin/billing/entry/enter/
+iiii xooo  iiii xooo  admin/billing/entry/manual/
+iiii xxoo  iiii xxo>  admin/billing/entry/<path:object_id>/approve/
+iiii xxoo  iiii xxoo  admin/billing/entry/<path:object_id>/reject/
+iiii xooo  iiii xooo  admin/billing/entry/<path:object_id>/reverse/
+iiii oooo  iiii oooo  admin/billing/entry/
+iiii xxxx  iiii xxxx  admin/billing/entry/add/
+iiii >>>>  iiii >>>>  admin/billing/entry/<path:object_id>/history/
+iiii xxxx  iiii xxxx  admin/billing/entry/<path:object_id>/delete/
+iiii oooo  iiii xxxx  admin/billing/entry/<path:object_id>/change/
+iiii >>>>  iiii >>>>  admin/billing/entry/<path:object_id>/
+iiii xooo  iiii xooo  admin/billing/import/upload/
+iiii xooo  iiii xooo  admin/billing/import/<path:object_id>/apply/
+iiii xooo  iiii xooo  admin/billing/import/<path:object_id>/book/
+iiii xooo  iiii xooo  admin/billing/import/<path:object_id>/dismiss/
+iiii xooo  iiii x>>>  admin/billing/import/<path:object_id>/withdraw/
+iiii oooo  iiii oooo  admin/billing/import/
+iiii xxxx  iiii xxxx  admin/billing/import/add/
+iiii >>>>  iiii >>>>  admin/billing/import/<path:object_id>/history/
+iiii xxxx  iiii xxxx  admin/billing/import/<path:object_id>/delete/
+iiii oooo  iiii xxxx  admin/billing/import/<path:object_id>/change/
+iiii >>>>  iiii >>>>  admin/billing/import/<path:object_id>/
+iiii oooo  iiii oooo  admin/billing/job/<int:job_id>/state/
+iiii oooo  iiii oooo  admin/billing/job/
+iiii xxxx  iiii xxxx  admin/billing/job/add/
+iiii >>>>  iiii >>>>  admin/billing/job/<path:object_id>/history/
+iiii xxxx  iiii xxxx  admin/billing/job/<path:object_id>/delete/
+iiii oooo  iiii xxxx  admin/billing/job/<path:object_id>/change/
+iiii >>>>  iiii >>>>  admin/billing/job/<path:object_id>/
+iiii oooo  iiii oooo  admin/billing/person/
+iiii xooo  iiii xooo  admin/billing/person/add/
+iiii >>>>  iiii >>>>  admin/billing/person/<path:object_id>/history/
+iiii xooo  iiii xooo  admin/billing/person/<path:object_id>/delete/
+iiii oooo  iiii xooo  admin/billing/person/<path:object_id>/change/
+iiii >>>>  iiii >>>>  admin/billing/person/<path:object_id>/
+iiii oooo  iiii oooo  admin/billing/project/
+iiii xooo  iiii xooo  admin/billing/project/add/
+iiii >>>>  iiii >>>>  admin/billing/project/<path:object_id>/history/
+iiii xooo  iiii xooo  admin/billing/project/<path:object_id>/delete/
+iiii oooo  iiii xooo  admin/billing/project/<path:object_id>/change/
+iiii >>>>  iiii >>>>  admin/billing/project/<path:object_id>/
+iiii xxoo  iiii xxoo  admin/billing/fundingsource/load/
+iiii oooo  iiii oooo  admin/billing/fundingsource/
+iiii xxoo  iiii xxoo  admin/billing/fundingsource/add/
+iiii >>>>  iiii >>>>  admin/billing/fundingsource/<path:object_id>/history/
+iiii xxoo  iiii xxoo  admin/billing/fundingsource/<path:object_id>/delete/
+iiii oooo  iiii xxoo  admin/billing/fundingsource/<path:object_id>/change/
+iiii >>>>  iiii >>>>  admin/billing/fundingsource/<path:object_id>/
+iiii oooo  iiii oooo  admin/billing/exchangerate/
+iiii xxoo  iiii xxoo  admin/billing/exchangerate/add/
+iiii >>>>  iiii >>>>  admin/billing/exchangerate/<path:object_id>/history/
+iiii xxoo  iiii xxoo  admin/billing/exchangerate/<path:object_id>/delete/
+iiii oooo  iiii xxoo  admin/billing/exchangerate/<path:object_id>/change/
+iiii >>>>  iiii >>>>  admin/billing/exchangerate/<path:object_id>/
+iiii oooo  iiii oooo  admin/billing/invoicetotal/
+iiii xxoo  iiii xxoo  admin/billing/invoicetotal/add/
+iiii >>>>  iiii >>>>  admin/billing/invoicetotal/<path:object_id>/history/
+iiii xxoo  iiii xxoo  admin/billing/invoicetotal/<path:object_id>/delete/
+iiii oooo  iiii xxoo  admin/billing/invoicetotal/<path:object_id>/change/
+iiii >>>>  iiii >>>>  admin/billing/invoicetotal/<path:object_id>/
+iiii xooo  iiii xooo  admin/billing/billingperiod/open/
+iiii oooo  iiii oooo  admin/billing/billingperiod/<path:object_id>/proof/
+iiii xooo  iiii x>>>  admin/billing/billingperiod/<path:object_id>/reapply/
+iiii xooo  iiii xooo  admin/billing/billingperiod/<path:object_id>/review/
+iiii xxoo  iiii xx>>  admin/billing/billingperiod/<path:object_id>/carry/
+iiii xxoo  iiii xx>>  admin/billing/billingperiod/<path:object_id>/close/
+iiii xxoo  iiii xxoo  admin/billing/billingperiod/<path:object_id>/reopen/
+iiii xxoo  iiii xxoo  admin/billing/billingperiod/<path:object_id>/finalize/
+iiii oooo  iiii oooo  admin/billing/billingperiod/
+iiii xxxx  iiii xxxx  admin/billing/billingperiod/add/
+iiii >>>>  iiii >>>>  admin/billing/billingperiod/<path:object_id>/history/
+iiii xxxx  iiii xxxx  admin/billing/billingperiod/<path:object_id>/delete/
+iiii oooo  iiii xxxx  admin/billing/billingperiod/<path:object_id>/change/
+iiii >>>>  iiii >>>>  admin/billing/billingperiod/<path:object_id>/
+iiii xxoo  iiii xxoo  admin/billing/policy/edit/
+iiii oooo  iiii oooo  admin/billing/policy/
+iiii xxxx  iiii xxxx  admin/billing/policy/add/
+iiii >>>>  iiii >>>>  admin/billing/policy/<path:object_id>/history/
+iiii xxxx  iiii xxxx  admin/billing/policy/<path:object_id>/delete/
+iiii oooo  iiii xxxx  admin/billing/policy/<path:object_id>/change/
+iiii >>>>  iiii >>>>  admin/billing/policy/<path:object_id>/
+iiii oooo  iiii oooo  admin/billing/source/
+iiii xxoo  iiii xxoo  admin/billing/source/add/
+iiii >>>>  iiii >>>>  admin/billing/source/<path:object_id>/history/
+iiii xxxx  iiii xxxx  admin/billing/source/<path:object_id>/delete/
+iiii oooo  iiii xxoo  admin/billing/source/<path:object_id>/change/
+iiii >>>>  iiii >>>>  admin/billing/source/<path:object_id>/
+iiii xxxo  iiii xxx>  admin/billing/user/<path:object_id>/password-link/
+iiii xxxo  iiii xxxo  admin/billing/user/
+iiii xxxo  iiii xxxo  admin/billing/user/add/
+iiii xxx>  iiii xxx>  admin/billing/user/<path:object_id>/history/
+iiii xxxx  iiii xxxx  admin/billing/user/<path:object_id>/delete/
+iiii xxxo  iiii xxxo  admin/billing/user/<path:object_id>/change/
+iiii >>>>  iiii >>>>  admin/billing/user/<path:object_id>/
+iiii xxxo  iiii xxxo  admin/auth/group/
+iiii xxxx  iiii xxxx  admin/auth/group/add/
+iiii xxx>  iiii xxx>  admin/auth/group/<path:object_id>/history/
+iiii xxxx  iiii xxxx  admin/auth/group/<path:object_id>/delete/
+iiii xxxo  iiii xxxx  admin/auth/group/<path:object_id>/change/
+iiii >>>>  iiii >>>>  admin/auth/group/<path:object_id>/
+iiii xooo  iiii xooo  admin/statements/statement/generate/
+iiii xooo  iiii x>>>  admin/statements/statement/send/
+iiii oooo  iiii oooo  admin/statements/statement/<int:pk>/pdf/
+iiii xxoo  iiii xxoo  admin/statements/statement/<path:object_id>/void/
+iiii oooo  iiii oooo  admin/statements/statement/
+iiii xxxx  iiii xxxx  admin/statements/statement/add/
+iiii >>>>  iiii >>>>  admin/statements/statement/<path:object_id>/history/
+iiii xxxx  iiii xxxx  admin/statements/statement/<path:object_id>/delete/
+iiii oooo  iiii xxxx  admin/statements/statement/<path:object_id>/change/
+iiii >>>>  iiii >>>>  admin/statements/statement/<path:object_id>/
+iiii xooo  iiii x>>>  admin/statements/delivery/<path:object_id>/resend/
+iiii oooo  iiii oooo  admin/statements/delivery/
+iiii xxxx  iiii xxxx  admin/statements/delivery/add/
+iiii >>>>  iiii >>>>  admin/statements/delivery/<path:object_id>/history/
+iiii xxxx  iiii xxxx  admin/statements/delivery/<path:object_id>/delete/
+iiii oooo  iiii xxxx  admin/statements/delivery/<path:object_id>/change/
+iiii >>>>  iiii >>>>  admin/statements/delivery/<path:object_id>/
+iiii xooo  iiii xooo  admin/journals/journal/export/
+iiii xooo  iiii xooo  admin/journals/journal/<int:journal_id>/file/
+iiii xxoo  iiii xxoo  admin/journals/journal/<path:object_id>/submit/
+iiii xxoo  iiii xxoo  admin/journals/journal/<path:object_id>/posted/
+iiii xxoo  iiii xxoo  admin/journals/journal/<path:object_id>/rejected/
+iiii xxoo  iiii xxoo  admin/journals/journal/<path:object_id>/reverse/
+iiii oooo  iiii oooo  admin/journals/journal/
+iiii xxxx  iiii xxxx  admin/journals/journal/add/
+iiii >>>>  iiii >>>>  admin/journals/journal/<path:object_id>/history/
+iiii xxxx  iiii xxxx  admin/journals/journal/<path:object_id>/delete/
+iiii oooo  iiii xxxx  admin/journals/journal/<path:object_id>/change/
+iiii >>>>  iiii >>>>  admin/journals/journal/<path:object_id>/
+iiii oooo  iiii oooo  admin/journals/journaltemplate/
+iiii xxoo  iiii xxoo  admin/journals/journaltemplate/add/
+iiii >>>>  iiii >>>>  admin/journals/journaltemplate/<path:object_id>/history/
+iiii xxoo  iiii xxoo  admin/journals/journaltemplate/<path:object_id>/delete/
+iiii oooo  iiii xxoo  admin/journals/journaltemplate/<path:object_id>/change/
+iiii >>>>  iiii >>>>  admin/journals/journaltemplate/<path:object_id>/
+iiii oooo  iiii oooo  admin/^(?P<app_label>billing|auth|statements|journals)/$
+iiii ----  iiii ----  admin/(?P<url>.*)$
+oooo oooo  oooo oooo  accounts/login/
+---- ----  mmmm mmmm  accounts/oidc/
+---- ----  mmmm mmmm  accounts/oidc/callback/
+iooo oooo  iooo oooo  accounts/password_change/
+oooo oooo  oooo oooo  accounts/password_reset/
+oooo oooo  oooo oooo  accounts/reset/<uidb64>/<token>/
+mmmm mmmm  iiii iiii  accounts/logout/
+iooo oooo  immm mmmm  accounts/password_change/done/
+oooo oooo  mmmm mmmm  accounts/password_reset/done/
+oooo oooo  mmmm mmmm  accounts/reset/done/
+iooo oooo  immm mmmm  statements/
+ioo- ----  immm mmmm  statements/<str:number>/
+ioo- ----  immm mmmm  statements/<str:number>.pdf
+ioo- ----  immm mmmm  statements/<str:number>.csv
+ioo- ----  immm mmmm  statements/<str:number>.xlsx
+iooo oooo  immm mmmm  projects/
+ioo- ----  immm mmmm  projects/<int:pk>/
+"""
+
+
+class Asking:
+    """A request of somebody, as far as a ModelAdmin asks it."""
+
+    def __init__(self, user: User) -> None:
+        self.user = user
+        self.GET: dict[str, str] = {}
+        self.POST: dict[str, str] = {}
+
+
+@pytest.fixture
+def house(cast, settings):
+    """The cast, and at least one object of every kind in every state that some page asks for."""
+    build.a_policy(center_fund_org="RC-000")
+    for month in ("2024-09", "2024-10", "2024-11"):
+        build.a_charge("10.00", period=month)
+        journal = posting.export(period=build.a_period(month), format="gl", **BY).journal
+        if month > "2024-09":
+            posting.submit(journal=journal, format="gl", **BY)
+        if month > "2024-10":
+            posting.post(journal=journal, document_number="1", **BY)
+    build.a_charge("20.00", period="2024-12", list_cost=Decimal(30))
+    closing.close(period=build.a_period("2024-12"), **BY)
+    build.an_entry(Charge.objects.get(period__month="2024-12-01"))
+    build.a_policy(center_fund_org="RC-000", entries_need_second_person=True)
+    fay = {"actor": build.Actor.from_user(cast.finance)}
+    build.an_entry(Charge.objects.get(period__month="2024-11-01"), charged_in=build.a_period("2025-01"), **fay)
+    held = build.a_charge(flags=("missing_pi", "pattern_match"))
+    build.a_charge("12.50", resource_name="login-node")
+    build.a_charge("7.50", pi="mallory@u.edu", project="mischief")
+    build.a_charge("1.00", state=Charge.State.APPROVED)
+    build.a_fund()
+    build.a_split({"BIO-001": "60", "CHEM-2": "40"}, project=held.project)
+    ExchangeRate.objects.create(period=held.period, currency="EUR", rate=Decimal("1.1"))
+    InvoiceTotal.objects.create(
+        source=held.source, period=held.period, currency="USD", amount=Decimal(10), entered_at=build.NOW
+    )
+    AttributionRule.objects.create(source=held.source, service="*Storage*", fund_org="BIO-001")
+    CloudAccount.objects.create(source=held.source, account_id="123", default_pi=held.pi)
+    JournalTemplate.objects.create(name="bank", line="{{ line.fund_org }}")
+    Job.objects.create(kind=Job.Kind.IMPORT, created_at=build.NOW)
+    for month in ("2024-12", "2025-01"):
+        deferred = build.an_import(state=Import.State.DEFERRED, applied_at=None)
+        amounts = {f"{name}_exact": "1" for name in ("billed", "effective", "list", "contracted")}
+        stored = {name.replace("exact", "stored"): Decimal(1) for name in amounts}
+        ImportTotal.objects.create(
+            imported_in=deferred, period=build.a_period(month), currency="USD", rows=1, **amounts, **stored
+        )
+    issuing.generate(period=held.period, **BY)
+    delivery.send(period=held.period, **BY)
+    return cast
+
+
+def routes(resolver=None, before: str = "") -> list[str]:
+    """Return every address of the site as it is written in the code, in the order in which they are tried."""
+    found: list[str] = []
+    for each in (resolver or get_resolver()).url_patterns:
+        route = before + str(each.pattern)
+        found += routes(each, route) if isinstance(each, URLResolver) else [route]
+    return list(dict.fromkeys(found))
+
+
+def subject_of(model, root: User, verb: str = "") -> str:
+    """Return the key of an object of a screen, one of which the screen offers this verb where there is any."""
+    screen = admin.site._registry[model]
+    every = screen.get_queryset(Asking(root))
+    offered = next((each.offered for each in getattr(screen, "verbs", ()) if each.name == verb), None)
+    if model is User:
+        every = every.filter(username="ada")
+    found = [each for each in every if offered is None or offered(each)]
+    assert found, f"no {model.__name__} in a state for {verb}"
+    return str(found[0].pk)
+
+
+def address_of(route: str, root: User) -> str:
+    """Return an address of this route, of an object that is there; of the portal, of Ada's."""
+    hers = Statement.objects.filter(pi__email="ada@u.edu", period__month="2025-01-01").get()
+    journal = Journal.objects.exclude(file_path="").first()
+    places = {
+        "admin/^(?P<app_label>billing|auth|statements|journals)/$": "admin/billing/",
+        "admin/(?P<url>.*)$": "admin/nowhere/",
+        "admin/r/<path:content_type_id>/<path:object_id>/": f"admin/r/{ContentType.objects.get_for_model(User).pk}/1/",
+        "admin/autocomplete/": "admin/autocomplete/?app_label=billing&model_name=membership&field_name=user",
+        "admin/billing/job/<int:job_id>/state/": f"admin/billing/job/{Job.objects.get().pk}/state/",
+        "admin/statements/statement/<int:pk>/pdf/": f"admin/statements/statement/{hers.pk}/pdf/",
+        "admin/journals/journal/<int:journal_id>/file/": f"admin/journals/journal/{journal.pk}/file/",
+        "accounts/reset/<uidb64>/<token>/": "accounts/reset/MQ/set-password/",
+        "projects/<int:pk>/": f"projects/{hers.project_id}/",
+    }
+    if route.startswith("admin/") and "<path:object_id>" in route and route not in places:
+        _, app, model, _, *verb = route.strip("/").split("/")
+        key = subject_of(apps.get_model(app, model), root, *verb)
+        return "/" + route.replace("<path:object_id>", key)
+    return "/" + places.get(route, route.replace("<str:number>", hers.number))
+
+
+def written_down() -> dict[str, tuple[str, str]]:
+    """Return for each route of the table what a GET and a POST come to, a letter for each of PEOPLE."""
+    rows = [line.split() for line in ADDRESSES.strip().splitlines()]
+    return {route[0] if route else "": (get + gets, post + posts) for get, gets, post, posts, *route in rows}
+
+
+def outcome(response) -> str:
+    """Return in one letter what became of a request."""
+    if response.status_code == 302:
+        return "i" if response.url.startswith(("/accounts/login/", "/admin/login/")) else ">"
+    return {200: "o", 403: "x", 404: "-", 405: "m"}[response.status_code]
+
+
+def test_every_address_has_its_row_and_every_row_its_address():
+    assert list(written_down()) == routes()
+
+
+@pytest.mark.parametrize("who", PEOPLE)
+def test_every_address_answers_as_written_down(client, house, who):
+    column = PEOPLE.index(who)
+
+    def sign_in():
+        if who != "nobody":
+            client.force_login(getattr(house, who))
+
+    sign_in()
+    before = AuditEvent.objects.count()
+    for route, row in written_down().items():
+        address = address_of(route, house.admin)
+        for method, letters in zip((client.get, client.post), row, strict=True):
+            with transaction.atomic():
+                response = method(address)
+                response.close()
+                said = f"{method.__name__} {address} as {who}"
+                assert outcome(response) == letters[column], said
+                done = set(AuditEvent.objects.order_by("pk").values_list("action", flat=True)[before:])
+                if column <= PEOPLE.index("viewer") or letters[column] in "ix-m":
+                    assert done <= {"session.signed_out", "statement.downloaded"}, said
+                # What one row does is not there for the next.
+                transaction.set_rollback(True)
+        if "logout" in route:
+            sign_in()
+            before = AuditEvent.objects.count()
+
+
+def test_an_object_of_somebody_else_does_not_exist():
+    """Outside the admin, which shows staff everything, an address with an object in it is Ada's and her delegate's."""
+    theirs = {
+        route: row
+        for route, row in written_down().items()
+        if "<" in route and not route.startswith(("admin/", "accounts/"))
+    }
+    assert len(theirs) == 5
+    for route, (get, post) in theirs.items():
+        assert get == "ioo-----", route
+        assert post == "immmmmmm", route
+
+
+# Actions --------------------------------------------------------------------------------------------------------------
+
+CURATE, BIND, EVERY = ("reviewer", "finance", "admin"), ("finance", "admin"), STAFF
+
+ACTIONS = {
+    "billing.heldcharge approve": CURATE,
+    "billing.heldcharge correct": CURATE,
+    "billing.heldcharge reject": CURATE,
+    "billing.heldcharge absorb": CURATE,
+    "billing.heldcharge undo": CURATE,
+    "billing.charge correct": CURATE,
+    "billing.charge reject": CURATE,
+    "billing.charge absorb": CURATE,
+    "billing.charge undo": CURATE,
+    "billing.attributionrule delete_selected": CURATE,
+    "billing.cloudaccount delete_selected": CURATE,
+    "billing.person delete_selected": CURATE,
+    "billing.project delete_selected": CURATE,
+    "billing.fundingsource delete_selected": BIND,
+    "billing.exchangerate delete_selected": BIND,
+    "billing.invoicetotal delete_selected": BIND,
+    "journals.journaltemplate delete_selected": BIND,
+}
+
+
+@pytest.mark.parametrize("who", STAFF)
+def test_every_action_is_offered_as_written_down(house, who):
+    user = getattr(house, who)
+    offered = {
+        f"{model._meta.label_lower} {name}"
+        for model, screen in admin.site._registry.items()
+        for name in screen.get_actions(Asking(user))
+    }
+    assert offered == {action for action, allowed in ACTIONS.items() if who in allowed}
+
+
+@pytest.mark.parametrize("who", PEOPLE[1:])
+def test_an_action_that_is_not_offered_does_nothing_when_it_is_sent(client, house, who):
+    client.force_login(getattr(house, who))
+    before = AuditEvent.objects.count()
+    for named in (named for named, allowed in ACTIONS.items() if who not in allowed):
+        label, action = named.split()
+        model = apps.get_model(label)
+        confirmed = {"post": "yes", "apply": "yes", "note": "No.", "reason": "other"}
+        sent = {"action": action, "_selected_action": [subject_of(model, house.admin)], **confirmed}
+        url = reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist")
+        assert client.post(url, sent).status_code in (200, 302)
+        assert AuditEvent.objects.count() == before, named
+
+
+# Tasks ----------------------------------------------------------------------------------------------------------------
+
+JOBS = {
+    Job.Kind.IMPORT: CURATE,
+    Job.Kind.BOOK: CURATE,
+    Job.Kind.APPLY: CURATE,
+    Job.Kind.ATTRIBUTE: CURATE,
+    Job.Kind.GENERATE: CURATE,
+    Job.Kind.SEND: CURATE,
+}
+
+
+def test_every_job_and_task_has_its_row():
+    assert set(JOBS) == set(Job.Kind) == set(jobs._works)
+    own = {name for name, each in vars(tasks).items() if getattr(each, "__module__", "") == tasks.__name__}
+    # What takes no right: it sends a link to whoever the address belongs to, and tells nobody.
+    assert own == {"run_job", "send_password_link"}
+
+
+@pytest.mark.parametrize("who", PEOPLE)
+@pytest.mark.parametrize("kind", JOBS)
+def test_every_job_is_done_for_those_written_down(cast, monkeypatch, kind, who):
+    done = []
+    monkeypatch.setitem(jobs._works, kind, lambda **given: done.append(given["actor"]) or {})
+    # Nobody: what the system asks for by itself.
+    user = None if who == "nobody" else getattr(cast, who)
+    job = Job.objects.create(kind=kind, created_at=build.NOW, created_by=user)
+    jobs.run(job.pk)
+    job.refresh_from_db()
+    if who in ("nobody", *JOBS[kind]):
+        assert (job.state, len(done)) == (Job.State.DONE, 1)
+        assert (done[0].user, done[0].via) == (user, "task")
+    else:
+        assert (job.state, done) == (Job.State.FAILED, [])
+        assert "no longer allowed" in job.message
+        assert AuditEvent.objects.latest("pk").action == "job.failed"
+
+
+def test_a_job_of_somebody_switched_off_meanwhile_is_not_done(cast, monkeypatch):
+    done = []
+    monkeypatch.setitem(jobs._works, Job.Kind.SEND, lambda **given: done.append(given) or {})
+    job = Job.objects.create(kind=Job.Kind.SEND, created_at=build.NOW, created_by=cast.reviewer)
+    User.objects.filter(pk=cast.reviewer.pk).update(is_active=False)
+    jobs.run(job.pk)
+    job.refresh_from_db()
+    assert (job.state, done) == (Job.State.FAILED, [])
+
+
+# Commands -------------------------------------------------------------------------------------------------------------
+
+ADMIN = ("admin",)
+
+COMMANDS = {
+    "attribute -p 2025-01": CURATE,
+    "audit list": EVERY,
+    "audit export": EVERY,
+    "demo": ADMIN,
+    "entries list": EVERY,
+    "entries show 1": EVERY,
+    "entries add refund --line 1 --reason no": CURATE,
+    "entries approve 1": BIND,
+    "entries reject 1 --note no": BIND,
+    "entries reverse 1 --reason no": CURATE,
+    "export_journal -p 2025-01": CURATE,
+    "export_journal -p 2025-01 --submit": BIND,
+    "generate -p 2025-01": CURATE,
+    "generate -p 2025-01 --send": CURATE,
+    "imports list": EVERY,
+    "imports show 1": EVERY,
+    "imports withdraw 1": CURATE,
+    "imports book 1 --to 2025-01": CURATE,
+    "imports apply 1": CURATE,
+    "imports dismiss 1 --reason no": CURATE,
+    "ingest a.csv": CURATE,
+    "initialize": ADMIN,
+    "invoices add -s aws -p 2025-01 --amount 1": BIND,
+    "invoices list -p 2025-01": EVERY,
+    "journals list": EVERY,
+    "journals post 1 --document 1": BIND,
+    "journals reject 1 --reason no": BIND,
+    "journals reverse 1 --reason no": BIND,
+    "periods list": EVERY,
+    "periods open 2025-01": CURATE,
+    "periods review 2025-01 --until 2025-02-10": CURATE,
+    "periods carry 2025-01": BIND,
+    "periods close 2025-01": BIND,
+    "periods reopen 2025-01 --reason no": BIND,
+    "periods finalize 2025-01": BIND,
+    "proof -p 2025-01": EVERY,
+    "rates list": EVERY,
+    "rates set 2025-01 EUR 1.1": BIND,
+    "recover_admin root": ADMIN,
+    "replay -p 2025-01": EVERY,
+    "review list": EVERY,
+    "review approve --id 1": CURATE,
+    "review reject --id 1 --note no": CURATE,
+    "review absorb --id 1": CURATE,
+    "review reattribute --id 1 --pi ada@u.edu": CURATE,
+    "review undo --id 1": CURATE,
+    "review export a.xlsx": CURATE,
+    "review apply a.xlsx": CURATE,
+    "send_statements -p 2025-01": CURATE,
+    "serve": ADMIN,
+    "show ada@u.edu": EVERY,
+    "sources list": EVERY,
+    "sources sync-status": EVERY,
+    "sources add aws": BIND,
+    "sources set aws": BIND,
+    "sync_roles": ADMIN,
+    "trace 1": EVERY,
+    "verify_audit": EVERY,
+}
+# Theirs is no right that a role gives.
+UNREGULATED = {"flush"}
+
+
+def our_commands() -> dict[str, BillingCommand]:
+    found = {
+        name: load_command_class(app, name)
+        for name, app in get_commands().items()
+        if isinstance(app, str) and app in ("billing", "statements", "journals", "openchargeback")
+    }
+    assert {name for name, each in found.items() if not isinstance(each, BillingCommand)} == UNREGULATED
+    return {name: each for name, each in found.items() if isinstance(each, BillingCommand)}
+
+
+def test_every_command_has_its_row_and_every_row_its_command():
+    every = set()
+    for name, command in our_commands().items():
+        verbs = [each.prog.split()[-1] for each in subparsers_of(command.create_parser("manage.py", name))]
+        every |= {f"{name} {verb}" for verb in verbs} or {name}
+    listed = set()
+    for words in COMMANDS:
+        name, *rest = words.split()
+        listed.add(f"{name} {rest[0]}" if f"{name} {''.join(rest[:1])}" in every else name)
+    assert listed == every
+
+
+@pytest.mark.parametrize("who", PEOPLE)
+def test_every_command_is_done_in_the_name_of_those_written_down(cast, monkeypatch, who):
+    """Nobody is the shell, named with no --as: it may do everything, as the system."""
+    for words, allowed in COMMANDS.items():
+        name, *rest = words.split()
+        command, done = our_commands()[name], []
+        monkeypatch.setattr(type(command), "run", lambda self, done=done, **options: done.append(self.actor))
+        named = [] if who == "nobody" else ["--as", getattr(cast, who).username]
+        refused = ""
+        try:
+            call_command(command, *rest, *named, stdout=io.StringIO())
+        except CommandError as error:
+            refused = str(error)
+        if who in ("nobody", *allowed):
+            assert (refused, len(done)) == ("", 1), words
+            assert (done[0].user, done[0].via) == (None if who == "nobody" else getattr(cast, who), "command")
+        else:
+            assert "may not do this: it takes the permission" in refused, words
+            assert done == [], words
+
+
+def test_a_refused_command_says_which_roles_may(cast):
+    with pytest.raises(CommandError, match=r"vera may not do this.*billing\.close_period \(held by admin, finance\)"):
+        call_command("periods", "close", "2025-01", "--as", "vera")
+
+
+def test_nobody_acts_as_somebody_switched_off(cast):
+    User.objects.filter(pk=cast.finance.pk).update(is_active=False)
+    with pytest.raises(CommandError, match="The account fay is switched off"):
+        call_command("periods", "open", "2025-01", "--as", "fay")
+    assert not BillingPeriod.objects.exists()
