@@ -46,6 +46,8 @@ MAX_UPLOAD_BYTES = env.int("MAX_UPLOAD_BYTES", default=2 * 1024**3)
 
 INSTALLED_APPS = [
     "openchargeback.apps.OpenChargebackAdminConfig",
+    # Before Django's accounts, whose commands it extends.
+    "openchargeback.apps.OpenChargebackConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -57,7 +59,6 @@ INSTALLED_APPS = [
     "crispy_forms",
     "crispy_bootstrap5",
     "django_q",
-    "openchargeback.apps.OpenChargebackConfig",
     "billing",
     "statements",
     "journals",

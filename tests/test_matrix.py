@@ -317,7 +317,7 @@ def routes(resolver=None, before: str = "") -> list[str]:
 def subject_of(model, root: User, verb: str = "") -> str:
     """Return the key of an object of a screen, one of which the screen offers this verb where there is any."""
     screen = admin.site._registry[model]
-    every = screen.get_queryset(Asking(root))
+    every = screen.get_queryset(Asking(root))  # type: ignore[arg-type]
     offered = next((each.offered for each in getattr(screen, "verbs", ()) if each.name == verb), None)
     if model is User:
         every = every.filter(username="ada")
@@ -329,7 +329,7 @@ def subject_of(model, root: User, verb: str = "") -> str:
 def address_of(route: str, root: User) -> str:
     """Return an address of this route, of an object that is there; of the portal, of Ada's."""
     hers = Statement.objects.filter(pi__email="ada@u.edu", period__month="2025-01-01").get()
-    journal = Journal.objects.exclude(file_path="").first()
+    journal = Journal.objects.exclude(file_path="").earliest("pk")
     places = {
         "admin/^(?P<app_label>billing|auth|statements|journals)/$": "admin/billing/",
         "admin/(?P<url>.*)$": "admin/nowhere/",
@@ -568,8 +568,8 @@ COMMANDS = {
     "trace 1": EVERY,
     "verify_audit": EVERY,
 }
-# Theirs is no right that a role gives.
-UNREGULATED = {"flush"}
+# Django's own, for the shell alone, with no --as: there is nobody to ask about.
+UNREGULATED = {"flush", "createsuperuser", "changepassword"}
 
 
 def our_commands() -> dict[str, BillingCommand]:

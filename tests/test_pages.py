@@ -12,6 +12,7 @@ from django.contrib.auth.models import Group
 from django.core.cache import cache
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connection
+from django.http import HttpRequest
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
@@ -205,7 +206,7 @@ def test_buttons_open_for_their_permission_only(client, house, role):
 SEARCHED = [
     (model, name)
     for screen in admin.site._registry.values()
-    for form in (screen, *screen.get_inline_instances(None))
+    for form in (screen, *screen.get_inline_instances(HttpRequest()))
     for model, names in [(form.opts if form is screen else form.model._meta, form.autocomplete_fields)]
     for name in names
 ]

@@ -3,6 +3,7 @@
 import io
 
 import pytest
+from django.contrib.auth.management.commands import changepassword
 from django.core.management import CommandError, call_command
 from django.test import Client
 from django.urls import reverse
@@ -59,6 +60,30 @@ def test_it_is_in_the_audit_trail_with_the_shells_login(cast):
     assert event.actor_name.startswith("system (")
     assert AuditEvent.objects.filter(action="user.password_link_made", gesture=event.gesture).exists()
     assert "/accounts/reset/" not in str(list(AuditEvent.objects.values()))
+
+
+def test_a_superuser_made_in_the_shell_is_in_the_audit_trail(cast):
+    call_command("createsuperuser", "--noinput", username="boss", email="boss@u.edu", stdout=io.StringIO())
+    event = happened().get()
+    assert (event.action, event.object_label, event.via) == ("user.added", "boss", "command")
+    assert event.actor_name.startswith("system (")
+    assert event.after == {"email": "boss@u.edu", "is_superuser": True}
+    with pytest.raises(CommandError, match="already taken"):
+        call_command("createsuperuser", "--noinput", username="boss", email="b@u.edu", stdout=io.StringIO())
+    assert happened().count() == 1
+
+
+def test_a_password_set_in_the_shell_is_in_the_audit_trail_and_unlocks(cast, settings, monkeypatch):
+    settings.AXES_ENABLED = True
+    for _ in range(5):
+        Client().post(reverse("login"), {"username": "root", "password": "wrong"})
+    before = happened().count()
+    monkeypatch.setattr(changepassword.Command, "_get_pass", lambda self, prompt="": GOOD)
+    call_command("changepassword", "root", stdout=io.StringIO())
+    event = happened()[before:].get()
+    assert (event.action, event.object_label, event.via) == ("user.password_changed", "root", "command")
+    assert GOOD not in str(list(AuditEvent.objects.values()))
+    assert Client().post(reverse("login"), {"username": "root", "password": GOOD}).status_code == 302
 
 
 def test_an_account_is_made_only_when_asked_for(cast):

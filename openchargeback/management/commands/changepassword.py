@@ -1,0 +1,20 @@
+"""Django's changepassword, in the audit trail, and with the account unlocked as by any other new password."""
+
+import getpass
+from typing import Any
+
+from django.contrib.auth.management.commands import changepassword
+from django.utils import timezone
+
+from billing import passwords
+from billing.audit import Actor
+from billing.models import User
+
+
+class Command(changepassword.Command):
+    def handle(self, *args: Any, **options: Any) -> str | None:
+        said: str | None = super().handle(*args, **options)
+        # Without a name Django takes that of the login.
+        user = User.objects.get_by_natural_key(options["username"] or getpass.getuser())
+        passwords.password_was_set(user=user, actor=Actor.from_command(), now=timezone.now())
+        return said
