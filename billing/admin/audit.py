@@ -15,8 +15,12 @@ from .base import FrozenAdmin, LargeTableMixin, link, list_url
 # What events are about: the first word of their action.
 NOUNS = {
     "period": "Billing periods",
+    "proof": "Proofs",
     "import": "Imports",
     "charge": "Charges",
+    "charges": "Review sheets",
+    "entry": "Entries",
+    "payer_lines": "Payer lines",
     "statement": "Statements",
     "delivery": "E-mails",
     "journal": "Journals",
@@ -30,13 +34,19 @@ NOUNS = {
     "attribution_rule": "Attribution rules",
     "cloud_account": "Cloud accounts",
     "funding_source": "Funding sources",
+    "funds": "Lists of funds",
     "exchange_rate": "Exchange rates",
+    "invoice": "Provider invoices",
+    "invoice_total": "Provider invoices, corrected",
+    "cost_measure_change": "Cost measures",
     "journal_template": "Journal templates",
     "user": "Users",
     "role": "Roles",
     "session": "Sign-ins",
     "job": "Background jobs",
     "audit": "Exports of the trail",
+    "installation": "Upgrades",
+    "walls": "Guards of the database",
 }
 
 

@@ -1,10 +1,13 @@
 """What staff change and take out is in the audit trail, whichever screen they use, with who did it."""
 
+import ast
 import datetime
 import json
 import logging
+import re
 from decimal import Decimal
 from io import StringIO
+from pathlib import Path
 
 import pytest
 from django.contrib import admin
@@ -12,7 +15,8 @@ from django.core.management import call_command
 from django.urls import reverse
 
 from billing import audit, jobs
-from billing.admin.base import BillingAdmin
+from billing.admin.audit import NOUNS
+from billing.admin.base import BillingAdmin, FrozenInline, noun
 from billing.errors import BillingError
 from billing.models import (
     AttributionRule,
@@ -32,6 +36,8 @@ from openchargeback.logs import JsonFormatter, KeyValueFormatter
 from tests import build
 
 pytestmark = pytest.mark.django_db
+
+ROOT = Path(__file__).resolve().parents[2]
 
 # One field of each model that staff can change, and a new value of it.
 CHANGES = {
@@ -96,6 +102,30 @@ def test_every_screen_that_changes_something_is_tried_below():
 def test_no_screen_writes_past_the_trail():
     assert all(isinstance(screen, BillingAdmin) for screen in admin.site._registry.values())
     assert not any(screen.list_editable for screen in admin.site._registry.values())
+
+
+def recorded_in_the_code() -> set[str]:
+    """Return every text by which the program calls an event, as far as it stands there as such."""
+    found = set()
+    for app in ("billing", "statements", "journals", "openchargeback"):
+        for path in (ROOT / app).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                name = isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2]
+                if name in ("record", "_record"):
+                    found |= {
+                        each.value.rstrip(".")
+                        for each in ast.walk(node.args[0])
+                        if isinstance(each, ast.Constant) and re.fullmatch(r"[a-z_]+\.[a-z_]*", str(each.value))
+                    }
+    return found
+
+
+def test_every_kind_of_event_can_be_chosen_on_the_page_of_the_trail():
+    recorded = recorded_in_the_code()
+    assert {"entry", "period.closed", "session.signed_in", "delivery.failed"} <= recorded
+    inlines = {inline for screen in admin.site._registry.values() for inline in screen.inlines}
+    edited = set(CHANGES) | {inline.model for inline in inlines if not issubclass(inline, FrozenInline)}
+    assert {each.partition(".")[0] for each in recorded} | {noun(model()) for model in edited} == set(NOUNS)
 
 
 @pytest.mark.parametrize("model", CHANGES, ids=lambda model: model.__name__)
