@@ -317,7 +317,7 @@ def routes(resolver=None, before: str = "") -> list[str]:
 def subject_of(model, root: User, verb: str = "") -> str:
     """Return the key of an object of a screen, one of which the screen offers this verb where there is any."""
     screen = admin.site._registry[model]
-    every = screen.get_queryset(Asking(root))  # type: ignore[arg-type]
+    every = screen.get_queryset(Asking(root)).order_by("pk")  # type: ignore[arg-type]
     offered = next((each.offered for each in getattr(screen, "verbs", ()) if each.name == verb), None)
     if model is User:
         every = every.filter(username="ada")
