@@ -77,24 +77,28 @@ def close_abandoned(*, now: datetime.datetime) -> int:
     """
     closed = _close_left(now)
     untaken = Job.objects.filter(state=Job.State.QUEUED, created_at__lt=now - NEVER_TAKEN_AFTER)
-    closed += untaken.update(state=Job.State.FAILED, message=NEVER_TAKEN, finished_at=now)
-    return closed
+    return closed + sum(_end(job, NEVER_TAKEN, now) for job in untaken)
 
 
 def _close_left(now: datetime.datetime) -> int:
     closed = 0
-    for job_id, started_at in Job.objects.filter(state=Job.State.RUNNING).values_list("id", "started_at"):
-        gone = working.was_abandoned(_mark(job_id))
-        if gone or (gone is None and started_at and started_at < now - LONGEST):
-            closed += _end(job_id, now)
-            working.forget(_mark(job_id))
+    for job in Job.objects.filter(state=Job.State.RUNNING):
+        gone = working.was_abandoned(_mark(job.pk))
+        if gone or (gone is None and job.started_at and job.started_at < now - LONGEST):
+            closed += _end(job, LEFT, now)
+            working.forget(_mark(job.pk))
     return closed
 
 
-def _end(job_id: int, now: datetime.datetime) -> int:
-    # It may have ended between the two looks.
-    running = Job.objects.filter(pk=job_id, state=Job.State.RUNNING)
-    return running.update(state=Job.State.FAILED, message=LEFT, finished_at=now)
+def _end(job: Job, why: str, now: datetime.datetime) -> int:
+    system = Actor(name="system", via="task")
+    with audit.gesture(actor=system, now=now):
+        # It may have ended, or been taken, between the two looks.
+        same = Job.objects.filter(pk=job.pk, state=job.state)
+        ended = same.update(state=Job.State.FAILED, message=why, finished_at=now)
+        if ended:
+            _tell_failed(job, why, system)
+    return ended
 
 
 def _mark(job_id: int) -> str:

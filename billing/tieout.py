@@ -17,6 +17,7 @@ from django.db import transaction
 from django.urls import reverse
 
 from . import audit, closing, coverage, culprits, invoices
+from .audit import Actor
 from .closing import Obstacle
 from .errors import BillingError
 from .models import BillingPeriod, FrozenProof, Policy
@@ -171,7 +172,7 @@ def write_whole(path: Path, content: bytes) -> None:
             raise
 
 
-def write_pdf(period: BillingPeriod, *, path: Path | None = None, now: datetime.datetime) -> Path:
+def write_pdf(*, period: BillingPeriod, path: Path | None = None, actor: Actor, now: datetime.datetime) -> Path:
     """Write the PDF of a month's proof, as frozen or as things stand; return where.
 
     Without a path that is the month's own file below VAR_DIR/proofs, marked as a draft until it is finalized.
@@ -181,7 +182,7 @@ def write_pdf(period: BillingPeriod, *, path: Path | None = None, now: datetime.
         is_frozen = FrozenProof.objects.filter(period=period).exists()
         path = folder() / f"proof-{period}{'' if is_frozen else '-DRAFT'}.pdf"
         path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
-    content = pdf_of(period, now=now)
+    content = download(period=period, extension="pdf", actor=actor, now=now)
     try:
         write_whole(path, content)
     except OSError as error:
@@ -210,6 +211,14 @@ def pdf_of(period: BillingPeriod, *, now: datetime.datetime) -> bytes:
     if frozen := FrozenProof.objects.filter(period=period).first():
         return bytes(frozen.pdf)
     return draw(report(period).as_data() | {"made_at": now.isoformat()})
+
+
+def download(*, period: BillingPeriod, extension: str, actor: Actor, now: datetime.datetime) -> bytes:
+    """Return a month's proof as a file (json or pdf) that somebody takes along; the audit trail notes it."""
+    content = json_of(period) if extension == "json" else pdf_of(period, now=now)
+    with audit.gesture(actor=actor, now=now) as gesture:
+        gesture.record("proof.downloaded", period, after={"format": extension})
+    return content
 
 
 def _exact(values: dict[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
 
-from .. import audit, invoices, proof, tieout
+from .. import invoices, proof, tieout
 from ..errors import BillingError
 from ..models import BillingPeriod, FrozenProof, InvoiceTotal
 from .base import BillingAdmin, actor_of, amount_column, change_url, period_filter
@@ -64,10 +64,7 @@ def _groups(proved: proof.Proof) -> list[dict[str, Any]]:
 
 
 def _file(request: HttpRequest, period: BillingPeriod, extension: str) -> HttpResponse:
-    now = timezone.now()
-    content = tieout.json_of(period) if extension == "json" else tieout.pdf_of(period, now=now)
-    with audit.gesture(actor=actor_of(request), now=now) as gesture:
-        gesture.record("proof.downloaded", period, after={"format": extension})
+    content = tieout.download(period=period, extension=extension, actor=actor_of(request), now=timezone.now())
     response = HttpResponse(content, content_type=TYPES[extension])
     response["Content-Disposition"] = f'attachment; filename="proof-{period}.{extension}"'
     return response

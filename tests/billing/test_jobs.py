@@ -11,7 +11,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from billing import closing, ingestion, jobs, storing, working
-from billing.models import AttributionRule, BillingPeriod, Charge, Import, Job, StoredFile
+from billing.models import AttributionRule, AuditEvent, BillingPeriod, Charge, Import, Job, StoredFile
 from tests import build
 from tests.billing.deliveries import NO_TAGS, a_row, delivered
 
@@ -70,6 +70,8 @@ def test_a_job_whose_worker_is_gone_ends_as_failed_for_whoever_looks(client, cas
     answer = client.get(reverse("admin:billing_job_state", args=[job.pk])).json()
     assert (answer["state"], answer["is_over"]) == ("failed", True)
     assert "Ask for it again" in answer["message"]
+    event = AuditEvent.objects.get(action="job.failed")
+    assert (event.actor_name, event.object_id, event.note) == ("system", str(job.pk), answer["message"])
 
 
 def test_a_job_at_work_is_left_alone():
@@ -104,6 +106,8 @@ def test_a_job_that_no_worker_takes_ends_after_a_week():
     job = Job.objects.create(kind=KIND, created_at=build.NOW)
     assert jobs.close_abandoned(now=build.NOW + datetime.timedelta(days=6)) == 0
     assert jobs.close_abandoned(now=build.NOW + datetime.timedelta(days=8)) == 1
+    assert jobs.close_abandoned(now=build.NOW + datetime.timedelta(days=8)) == 0
+    assert AuditEvent.objects.filter(action="job.failed").get().note == jobs.NEVER_TAKEN
     assert jobs.run(job.pk) == "claimed already"
 
 

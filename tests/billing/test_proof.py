@@ -708,6 +708,8 @@ def test_the_command_prints_the_proof_and_exits_with_1_when_it_does_not_come_out
 def test_the_command_writes_a_pdf_and_enters_invoices(finished, tmp_path, settings):
     call_command("proof", "-p", "2025-01", "--pdf", str(tmp_path / "proof.pdf"), stdout=StringIO())
     assert (tmp_path / "proof.pdf").read_bytes().startswith(b"%PDF")
+    event = AuditEvent.objects.get(action="proof.downloaded")
+    assert (event.via, event.after) == ("command", {"format": "pdf"})
     with pytest.raises(CommandError, match="cannot be written: No such file"):
         call_command("proof", "-p", "2025-01", "--pdf", str(tmp_path / "none" / "proof.pdf"), stdout=StringIO())
     out = StringIO()

@@ -34,7 +34,8 @@ class Command(BillingCommand):
         report = tieout.report(period)
         data, text = report.as_data(), as_text(report)
         if pdf := options["pdf"]:
-            pdf = tieout.write_pdf(period, path=None if pdf == BELOW_VAR_DIR else pdf, now=self.now)
+            path = None if pdf == BELOW_VAR_DIR else pdf
+            pdf = tieout.write_pdf(period=period, path=path, actor=self.actor, now=self.now)
             data["pdf"] = str(pdf)
             text += f"\n\nAs PDF: {pdf}"
         self.report(data, text)
