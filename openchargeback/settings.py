@@ -67,7 +67,10 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     # First: what only a proxy may say is gone before anything else looks at a request.
     "openchargeback.middleware.TrustedProxyMiddleware",
+    # Before whatever answers by itself: a refusal is a page, too.
     "openchargeback.middleware.SecurityHeadersMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -79,8 +82,6 @@ MIDDLEWARE = [
     "openchargeback.middleware.UploadLimitMiddleware",
     "openchargeback.middleware.RefusalMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
-    "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "csp.middleware.CSPMiddleware",
     "axes.middleware.AxesMiddleware",
 ]
 

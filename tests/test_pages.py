@@ -12,9 +12,9 @@ from django.contrib.auth.models import Group
 from django.core.cache import cache
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connection
-from django.http import HttpRequest
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from django.utils import timezone
 
 from billing import jobs
 from billing.errors import BillingError
@@ -204,11 +204,10 @@ def test_buttons_open_for_their_permission_only(client, house, role):
 
 
 SEARCHED = [
-    (model, name)
+    (form.model._meta, name)
     for screen in admin.site._registry.values()
-    for form in (screen, *screen.get_inline_instances(HttpRequest()))
-    for model, names in [(form.opts if form is screen else form.model._meta, form.autocomplete_fields)]
-    for name in names
+    for form in (screen, *screen.inlines)
+    for name in form.autocomplete_fields
 ]
 
 
@@ -259,7 +258,8 @@ def more(number: int) -> None:
         build.an_entry(build.a_charge(pi=person.email, project=project.code, period=month, source=source))
         build.a_split({f"A-{name}": "50", f"B-{name}": "50"}, project=project)
         ExchangeRate.objects.create(period=charge.period, currency="EUR", rate=1, entered_by=person.user)
-        Job.objects.create(kind=Job.Kind.IMPORT, created_at=build.NOW, created_by=person.user)
+        # Of now: whoever looks at the list ends those that no worker took in a week.
+        Job.objects.create(kind=Job.Kind.IMPORT, created_at=timezone.now(), created_by=person.user)
         AttributionRule.objects.create(source=charge.source, pi=person, project=project)
         CloudAccount.objects.create(source=charge.source, account_id=name, default_pi=person, default_project=project)
         Policy.objects.create(created_by=person.user)

@@ -267,10 +267,21 @@ def test_a_session_ends_when_it_is_old_or_idle(client, cast, begun, seen, stays)
         assert client.session[sign_ins.SEEN] >= int(time.time()) - 60
 
 
-def test_pages_are_kept_by_no_cache_and_ask_nothing_of_the_browser(client, cast):
+def test_pages_are_kept_by_no_cache_and_ask_nothing_of_the_browser(client, cast, settings):
     client.force_login(cast.admin)
-    for url in (reverse("portal:statements"), reverse("admin:index"), "/nowhere/", reverse("login")):
-        response = client.get(url)
+    pages = {
+        url: client.get(url) for url in (reverse("portal:statements"), reverse("admin:index"), "/nowhere/", "/admin")
+    }
+    pages["sign-in"] = client.get(reverse("login"))
+    # Pages that some middleware answers with, before the others are asked.
+    pages["no such host"] = client.get("/", HTTP_HOST="elsewhere.example")
+    pages["no token"] = Client(enforce_csrf_checks=True).post(reverse("login"), {})
+    pages["too large"] = Client().post(reverse("login"), b"x" * 2 * 1024**2, content_type="text/plain")
+    settings.REMOTE_USER_HEADER = "X-Remote-User"
+    pages["not known"] = Client().get("/statements/", HTTP_X_REMOTE_USER="<b>who</b>")
+    told = [pages[name].status_code for name in ("no such host", "no token", "too large", "not known")]
+    assert told == [400, 403, 413, 403]
+    for url, response in pages.items():
         assert "no-store" in response["Cache-Control"], url
         assert "camera=()" in response["Permissions-Policy"]
         assert response["Referrer-Policy"] == "same-origin"
