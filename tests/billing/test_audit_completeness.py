@@ -106,17 +106,13 @@ def test_no_screen_writes_past_the_trail():
 
 def recorded_in_the_code() -> set[str]:
     """Return every text by which the program calls an event, as far as it stands there as such."""
-    found = set()
+    found: set[str] = set()
     for app in ("billing", "statements", "journals", "openchargeback"):
         for path in (ROOT / app).rglob("*.py"):
             for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-                name = isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2]
-                if name in ("record", "_record"):
-                    found |= {
-                        each.value.rstrip(".")
-                        for each in ast.walk(node.args[0])
-                        if isinstance(each, ast.Constant) and re.fullmatch(r"[a-z_]+\.[a-z_]*", str(each.value))
-                    }
+                if isinstance(node, ast.Call) and ast.unparse(node.func).endswith((".record", "_record")):
+                    texts = [str(each.value) for each in ast.walk(node.args[0]) if isinstance(each, ast.Constant)]
+                    found |= {text.rstrip(".") for text in texts if re.fullmatch(r"[a-z_]+\.[a-z_]*", text)}
     return found
 
 
