@@ -14,6 +14,7 @@ from django.core.management import call_command, get_commands, load_command_clas
 from django.core.management.base import CommandError
 from django.db import transaction
 from django.urls import URLResolver, get_resolver, reverse
+from django.utils import timezone
 
 from billing import closing, jobs, tasks
 from billing.commands import BillingCommand, subparsers_of
@@ -292,7 +293,8 @@ def house(cast, settings):
     AttributionRule.objects.create(source=held.source, service="*Storage*", fund_org="BIO-001")
     CloudAccount.objects.create(source=held.source, account_id="123", default_pi=held.pi)
     JournalTemplate.objects.create(name="bank", line="{{ line.fund_org }}")
-    Job.objects.create(kind=Job.Kind.IMPORT, created_at=build.NOW)
+    # Of now: whoever looks at it ends one that no worker took in a week.
+    Job.objects.create(kind=Job.Kind.IMPORT, created_at=timezone.now())
     for month in ("2024-12", "2025-01"):
         deferred = build.an_import(state=Import.State.DEFERRED, applied_at=None)
         amounts = {f"{name}_exact": "1" for name in ("billed", "effective", "list", "contracted")}
