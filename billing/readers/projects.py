@@ -19,6 +19,8 @@ def project_of(text: str) -> tuple[str, str]:
         return bare, ""
     try:
         found = json.loads(bare)
+        # A lone half of a surrogate pair, which JSON can write, cannot be stored.
+        json.dumps(found, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
         # Nothing to attribute by, as if it were absent: the row is held if nothing else says who pays.
         return "", ""

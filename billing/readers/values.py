@@ -26,13 +26,15 @@ INHERITED = (True, "true")
 
 NUMBER = re.compile(r"-?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
 DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
-TIME = re.compile(r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?( ?(Z|UTC|[+-]\d{2}:?\d{2}))?)?", re.ASCII)
+TIME = re.compile(r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?( ?(Z|UTC|[+-]\d{2}(:?\d{2})?))?)?", re.ASCII)
 SLASHED = re.compile(r"\d{1,4}[/.]\d{1,2}[/.]\d{1,4}.*")
 
 DAY = datetime.timedelta(days=1)
 HOUR = datetime.timedelta(hours=1)
 SECOND = datetime.timedelta(seconds=1)
 EASTERNMOST = datetime.timedelta(hours=14)
+# A month beyond is a slip of the pen or a default date, and would be a billing period for good.
+BILLED_YEARS = range(2000, 2100)
 
 
 class BadValue(ValueError):
@@ -79,7 +81,7 @@ def decimal_of(text: str) -> Decimal | None:
     if not NUMBER.fullmatch(bare):
         if is_nothing(bare):
             return None
-        if re.fullmatch(r"[-(]?\s*[$€£¥]?\s*\d{1,3}(,\d{3})*(\.\d+)?\s*\)?", bare):
+        if re.fullmatch(r"[-(−]?\s*[$€£¥]?\s*\d+([,.'’ ]\d+)*\s*[€£¥]?\s*\)?", bare):
             raise BadValue(f"“{text}” is formatted for people. Write the plain number, such as 1234.56.")
         raise BadValue(f"“{text[:60]}” is not a number.")
     try:
@@ -133,7 +135,9 @@ def amounts_of(texts: Sequence[str]) -> Amounts:
     sums: dict[int, int] = {}
     slow = Decimal(0)
     # One `6.123E-7` among them must not send the others the long way.
-    is_plain = not "".join(texts).strip("0123456789.-")
+    joined = "".join(texts)
+    # A sign behind the point, which is no number, would read as one once the point is left out.
+    is_plain = not joined.strip("0123456789.-") and ".-" not in joined
     for text in texts:
         whole, _, decimals = text.partition(".")
         places = len(decimals)
@@ -292,7 +296,7 @@ def time_of(text: str) -> datetime.datetime | None:
                 f"“{text[:60]}” can be read as more than one date. Write year-month-day, such as 2025-01-31."
             )
         raise BadValue(f"“{text[:60]}” is not a date. Write 2025-01-31 or 2025-01-31T00:00:00Z.")
-    bare = bare.replace(" UTC", "Z").replace("UTC", "Z").replace(" Z", "Z").replace(" +", "+")
+    bare = bare.replace(" UTC", "Z").replace("UTC", "Z").replace(" Z", "Z").replace(" +", "+").replace(" -", "-")
     try:
         moment = datetime.datetime.fromisoformat(bare)
     except ValueError as error:
@@ -382,7 +386,10 @@ def month_of(text: str) -> datetime.date | None:
     moment = time_of(text)
     if moment is None:
         return None
-    return _local_start(moment).date().replace(day=1)
+    month = _local_start(moment).date().replace(day=1)
+    if month.year not in BILLED_YEARS:
+        raise BadValue(f"“{text[:60]}” is out of range: no cloud bills for {month.year}.")
+    return month
 
 
 def _local_start(moment: datetime.datetime) -> datetime.datetime:

@@ -99,6 +99,7 @@ PROJECT = '{"id": "Lab-7", "number": "999", "name": "Lab seven", "ancestry_numbe
         ("", ("", "")),
         ("{'id': 'lab-7'}", ("", "")),
         ('{"id": {"nested": 1}}', ("", "")),
+        ('{"id": "lab-7", "name": "\\ud800"}', ("", "")),
     ],
 )
 def test_a_project_is_read_as_json_or_as_an_id(text, project):

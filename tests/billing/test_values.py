@@ -18,6 +18,7 @@ from billing.readers.values import (
     amounts_of,
     category_of,
     currency_of,
+    decimal_of,
     end_and_rule,
     end_of,
     kept_amounts,
@@ -90,7 +91,7 @@ def test_a_column_of_quantities_is_what_each_of_them_is(texts):
 
 
 @pytest.mark.parametrize(
-    "wrong", ["$10,000.00 ", "1,234.56", "12 USD", "one", "0x10", "1_000", "--5", "1.2.3", "٣", "."]
+    "wrong", ["$10,000.00 ", "1,234.56", "12 USD", "one", "0x10", "1_000", "--5", "1.2.3", "٣", ".", ".-5", "-.-5"]
 )
 def test_what_is_no_number_is_refused(wrong):
     for convert in (units_of, plain_decimal, lambda text: amounts_of([text]), lambda text: plain_decimals_of([text])):
@@ -115,6 +116,8 @@ def test_an_amount_beyond_what_can_be_held_is_refused():
         ("2025-01-31T10:00:00.000Z", datetime.datetime(2025, 1, 31, 10, tzinfo=UTC)),
         ("2025-01-31T10:00:00+00:00", datetime.datetime(2025, 1, 31, 10, tzinfo=UTC)),
         ("2025-01-31 10:00:00 UTC", datetime.datetime(2025, 1, 31, 10, tzinfo=UTC)),
+        ("2025-01-31 10:00:00+00", datetime.datetime(2025, 1, 31, 10, tzinfo=UTC)),
+        ("2025-01-31 10:00:00 -0800", datetime.datetime(2025, 1, 31, 18, tzinfo=UTC)),
         ("2025-01-31T23:00:00-08:00", datetime.datetime(2025, 2, 1, 7, tzinfo=UTC)),
         ("NULL", None),
         ("", None),
@@ -122,6 +125,18 @@ def test_an_amount_beyond_what_can_be_held_is_refused():
 )
 def test_every_way_to_write_a_time_is_understood(text, moment):
     assert time_of(text) == moment
+
+
+@pytest.mark.parametrize("text", ["12,50", "1.234,56 €", "1’234.56", "−5.00", "$10,000.00", "(5.00)"])
+def test_a_number_as_people_write_it_is_refused_with_how_to_write_it(text):
+    with pytest.raises(BadValue, match="formatted for people"):
+        decimal_of(text)
+
+
+@pytest.mark.parametrize("text", ["0001-01-01", "1970-01-01T00:00:00Z", "2205-01-01"])
+def test_a_billing_month_that_nobody_bills_for_is_refused(text):
+    with pytest.raises(BadValue, match="out of range"):
+        month_of(text)
 
 
 @pytest.mark.parametrize("text", ["4/1/25", "01.04.2025", "2025-13-01", "20250101", "2025-W01-1", "yesterday", "45292"])
