@@ -415,6 +415,7 @@ def _delivery_again(
         paths=[local_path(file) for file in whole.values()],
         names=[name for name, _ in whole],
         replace=imported.replace,
+        again=True,
         actor=actor,
         now=now,
         progress=progress,
@@ -482,6 +483,7 @@ class _Delivery:
         names: list[str],
         replace: bool,
         beside: bool = False,
+        again: bool = False,
         actor: Actor,
         now: datetime.datetime,
         progress: Progress,
@@ -491,6 +493,7 @@ class _Delivery:
         self.parts: list[Part] = []
         self.replace = replace
         self.beside = beside
+        self.again = again
         self.actor = actor
         self.now = now
         self.progress = progress
@@ -706,7 +709,7 @@ class _Delivery:
 
     def _settle(self, source: Source | None, period: str) -> None:
         """Decide source, expected period and policy; raise FileError where they cannot be."""
-        self.parts = open_delivery(self.paths, self.names, beside=self.beside)
+        self.parts = open_delivery(self.paths, self.names, beside=self.beside, again=self.again)
         self.source = source or self._guessed_source()
         if not period:
             found = {period_in_name(part.name) for part in self.parts} - {""}

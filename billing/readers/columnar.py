@@ -88,7 +88,7 @@ def _parquet(part: Part, *, has_period: bool) -> Iterator[Piece]:
         require_focus(headings, positions, has_period=has_period)
         wanted = {name: headings[position] for name, position in positions.items()}
         check_types(schema, wanted)
-        if contents.rows == 0 and part.expected_rows != 0 and not part.manifest:
+        if contents.rows == 0 and not part.may_be_empty:
             raise UnreadableFile("The file has columns and no rows.")
         file = opened(part.path, dictionary_leaves(metadata, set(wanted.values())))
         texts = {name: Column(name) for name in wanted}

@@ -1,5 +1,6 @@
 """What a delivery consists of: files, folders, archives and manifests into the parts to read, in order."""
 
+import filecmp
 import json
 import os
 import re
@@ -19,9 +20,10 @@ BLOCK = 64 * 1024
 LEVELS = 4
 
 DATA = (".csv", ".tsv", ".txt", ".gz", ".zip", ".parquet", ".xlsx")
-# Members of an archive that come along and are no data.
+# Members of an archive, and files of a folder, that come along and are no data.
 PASSENGERS = re.compile(
-    r"(readme|license|manifest)[^/]*|.*\.(json|md|pdf|html?|xml|ya?ml|sql|png|jpe?g|docx?|sha256|md5|crc)",
+    r"(readme|license|manifest)[^/]*|desktop\.ini|thumbs\.db"
+    r"|.*\.(json|md|pdf|html?|xml|ya?ml|sql|png|jpe?g|docx?|sha256|md5|crc)",
     re.IGNORECASE,
 )
 GUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
@@ -33,7 +35,8 @@ class Part:
 
     `name` is what people are told; `size` is the part's share of the bytes of its file, for progress.
     `expected_rows` is what a manifest says of this part; `manifest` and `manifest_rows`, which all parts
-    of one manifest share, what it says of them together (None where it does not say).
+    of one manifest share, what it says of them together (None where it does not say). `may_be_empty` allows
+    it a header without rows, which a file by itself has only by mistake.
     """
 
     path: Path
@@ -44,6 +47,7 @@ class Part:
     expected_rows: int | None = None
     manifest: str = ""
     manifest_rows: int | None = None
+    may_be_empty: bool = False
 
 
 @dataclass(frozen=True)
@@ -56,13 +60,16 @@ class Manifest:
     total_rows: int | None = None
 
 
-def open_delivery(paths: Sequence[Path], names: Sequence[str], *, beside: bool = True) -> list[Part]:
+def open_delivery(
+    paths: Sequence[Path], names: Sequence[str], *, beside: bool = True, again: bool = False
+) -> list[Part]:
     """Return the parts of a delivery in a stable order: as named, folders and archives sorted by name.
 
     A manifest stands for exactly the files it names, which are looked for among the files named
     with it and, if they may lie `beside` it (not for uploads: a manifest could name anything), around it
     by their last path parts. A folder stands for its manifest, or for its data files. Raises FileError
-    naming each file that is missing, is there twice, or is no data.
+    naming each file that is missing, is there twice (under another name too), or is no data. What was taken in
+    once is opened `again` as it is.
     """
     if not paths:
         raise UnreadableFile("No file was named.")
@@ -93,8 +100,15 @@ def open_delivery(paths: Sequence[Path], names: Sequence[str], *, beside: bool =
     for path, name in files:
         with _named(name, problems):
             parts += parts_of(path, name)
-    for double in _twice(parts):
-        problems.append(Problem(f"{double} is in the delivery twice. Name it once."))
+    if again:
+        # It was found complete when it came, chunks without rows and all.
+        parts = [replace(part, may_be_empty=True) for part in parts]
+    else:
+        problems += [Problem(f"{double} is in the delivery twice. Name it once.") for double in _twice(parts)]
+        problems += [
+            Problem(f"{copy} is the same file as {first}, byte for byte. Name one of them.")
+            for first, copy in _copies(parts)
+        ]
     if problems:
         raise FileError(problems)
     return parts
@@ -230,9 +244,16 @@ def _manifests_in(folder: Path) -> list[Path]:
 
 
 def _data_files(folder: Path) -> list[Path]:
-    found = [path for path in _walk(folder) if path.suffix.casefold() in DATA or not path.suffix]
+    found = [path for path in _walk(folder) if not PASSENGERS.fullmatch(path.name)]
     if not found:
         raise UnreadableFile("The folder holds no data files.")
+    # Passed over in silence, a chunk that is packed otherwise or half copied would be missing from the month.
+    strange = [path for path in found if path.suffix and path.suffix.casefold() not in DATA]
+    if strange:
+        raise UnreadableFile(
+            f"The folder holds what may be data and is in no format that is read here: {_listed(strange, folder)}. "
+            "Unpack or finish it, or take it out of the folder."
+        )
     runs = sorted(
         {parent for path in found for parent in path.relative_to(folder).parents if GUID.fullmatch(parent.name)}
     )
@@ -361,12 +382,15 @@ def _parts_of_manifest(
         if place in rest:
             rest.remove(place)
         found = parts_of(*place)
+        expected = rows if len(found) == 1 else None
         parts += [
             replace(
                 part,
-                expected_rows=rows if len(found) == 1 else None,
+                expected_rows=expected,
                 manifest=name,
                 manifest_rows=manifest.total_rows,
+                # A manifest that counts no rows, or counts them over all its parts, lets one of them be empty.
+                may_be_empty=not expected,
             )
             for part in found
         ]
@@ -418,6 +442,27 @@ def _twice(parts: Iterable[Part]) -> list[str]:
             doubles.append(part.name)
         seen.add(key)
     return doubles
+
+
+def _copies(parts: Iterable[Part]) -> list[tuple[str, str]]:
+    """Return the names of files that hold the same bytes, as one that was downloaded twice does.
+
+    What a manifest names is meant: chunks without rows are alike.
+    """
+    by_size: dict[int, list[Part]] = {}
+    for part in {part.path.resolve(): part for part in parts if not part.manifest}.values():
+        by_size.setdefault(part.path.stat().st_size, []).append(part)
+    copies = []
+    for alike in by_size.values():
+        for number, part in enumerate(alike):
+            same = next((each for each in alike[:number] if filecmp.cmp(each.path, part.path, shallow=False)), None)
+            if same is not None:
+                copies.append((_file_of(same), _file_of(part)))
+    return copies
+
+
+def _file_of(part: Part) -> str:
+    return part.name.removesuffix(f"/{part.member}")
 
 
 __all__ = ["Manifest", "Part", "check_rows", "open_delivery", "parts_of", "read_manifest"]

@@ -28,9 +28,7 @@ def read(part: Part, *, has_period: bool = False, batch_rows: int = BATCH_ROWS) 
     column and what to do, also where the part has not as many rows as its manifest says.
     """
     rows = 0
-    # A manifest that counts no rows, or counts them over all its parts, lets one of them be empty.
-    may_be_empty = part.expected_rows == 0 or (part.expected_rows is None and bool(part.manifest))
-    for batch in _batches(part, has_period=has_period, batch_rows=batch_rows, may_be_empty=may_be_empty):
+    for batch in _batches(part, has_period=has_period, batch_rows=batch_rows):
         rows += len(batch.lines)
         yield batch
     if part.expected_rows is not None and rows != part.expected_rows:
@@ -65,8 +63,8 @@ def row_at(part: Part, line: int) -> list[tuple[str, str]]:
         return row_of_xlsx(source, row=line)
 
 
-def _batches(part: Part, *, has_period: bool, batch_rows: int, may_be_empty: bool) -> Iterator[Batch]:
-    options: dict[str, Any] = {"has_period": has_period, "batch_rows": batch_rows, "may_be_empty": may_be_empty}
+def _batches(part: Part, *, has_period: bool, batch_rows: int) -> Iterator[Batch]:
+    options: dict[str, Any] = {"has_period": has_period, "batch_rows": batch_rows, "may_be_empty": part.may_be_empty}
     if part.kind is Kind.CSV:
         yield from read_text(_text_opener(part), **options)
     elif part.kind is Kind.GZIP:

@@ -291,6 +291,21 @@ def test_files_that_add_up_wait_and_are_booked_one_by_one(tmp_path):
     assert again.seen_before
 
 
+@pytest.mark.parametrize("grain", ["line", "month"])
+def test_chunks_without_rows_wait_and_are_booked_with_the_others(tmp_path, grain):
+    build.a_source("aws", grain=grain)
+    january(a_row("10"), folder=tmp_path)
+    close()
+    now = a_folder(tmp_path, [a_row("12")], name="aws_2025-01_again")
+    header = (now / "part-1.csv").read_text().partition("\n")[0]
+    for name in ("part-2.csv", "part-3.csv"):
+        (now / name).write_text(f"{header}\n")
+    keys = [path.name for path in sorted(now.iterdir())]
+    (now / "aws-Manifest.json").write_text(json.dumps({"dataFiles": keys}))
+    result = ingestion.ingest(paths=[now], source=build.a_source("aws"), **BY)
+    assert (book(result).charged, standing()) == (1, ["12.00"])
+
+
 def test_a_dismissed_delivery_is_not_booked_and_the_same_files_do_not_ask_again(tmp_path):
     january(a_row("100"), folder=tmp_path)
     close()

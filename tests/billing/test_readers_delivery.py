@@ -254,8 +254,18 @@ def test_what_is_no_manifest_is_refused_by_what_it_is(tmp_path, content, says):
 
 
 def test_a_folder_of_data_files_is_read_in_the_order_of_their_names(tmp_path):
-    for name in ("b.csv", "a/2.csv", "a/1.csv", ".hidden.csv", "_SUCCESS", "notes.docx", "__MACOSX/x.csv"):
-        put(tmp_path / "in", name)
+    for name in (
+        "b.csv",
+        "a/2.csv",
+        "a/1.csv",
+        ".hidden.csv",
+        "_SUCCESS",
+        "notes.docx",
+        "Thumbs.db",
+        "README.txt",
+        "__MACOSX/x.csv",
+    ):
+        put(tmp_path / "in", name, TABLE.replace("vm", name))
     assert names(opened(tmp_path / "in")) == ["in/a/1.csv", "in/a/2.csv", "in/b.csv"]
 
 
@@ -263,6 +273,15 @@ def test_a_folder_that_holds_the_same_rows_packed_and_unpacked_is_refused(tmp_pa
     put(tmp_path, "a.csv")
     put(tmp_path, "a.csv.gz")
     assert "the same rows twice" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "name", ["b.csv.bz2", "b.csv.part", "b.csv.crdownload", "b.orc", "b.jsonl", "b.dat", "more/b.xls"]
+)
+def test_a_folder_with_data_that_cannot_be_read_is_refused_so_that_none_is_lost(tmp_path, name):
+    put(tmp_path, "a.csv")
+    put(tmp_path, name)
+    assert f"no format that is read here: {name}." in refusal(tmp_path)
 
 
 def test_a_folder_without_data_is_refused(tmp_path):
@@ -274,6 +293,29 @@ def test_a_file_named_twice_is_refused(tmp_path):
     path = put(tmp_path / "in", "a.csv")
     assert "twice" in refusal(path, path)
     assert "twice" in refusal(path, tmp_path / "in")
+
+
+def test_a_file_that_was_downloaded_twice_is_refused_so_that_nothing_is_counted_twice(tmp_path):
+    for name in ("a (1).csv", "a.csv", "c.csv"):
+        put(tmp_path / "in", name)
+    put(tmp_path / "in", "b.csv", TABLE.replace("1.00", "2.00"))
+    message = refusal(tmp_path / "in")
+    assert "in/a.csv is the same file as in/a (1).csv, byte for byte. Name one of them." in message
+    assert "in/c.csv is the same file" in message
+    assert "in/b.csv" not in message
+
+
+def test_an_archive_that_was_downloaded_twice_is_named_once(tmp_path):
+    content = zipped([("a.csv", TABLE), ("b.csv", TABLE)])
+    message = refusal(put(tmp_path, "one.zip", content), put(tmp_path, "two.zip", content))
+    assert message == "two.zip is the same file as one.zip, byte for byte. Name one of them."
+
+
+def test_chunks_without_rows_that_a_manifest_names_may_be_alike(tmp_path):
+    for number in (0, 1):
+        put(tmp_path, f"part_{number}_0001.csv", HEADER)
+    manifest = put(tmp_path, "manifest.json", azure([(f"x/part_{number}_0001.csv", 0) for number in (0, 1)]))
+    assert len(opened(manifest)) == 2
 
 
 def test_every_file_that_is_wrong_is_named_at_once(tmp_path):
