@@ -8,10 +8,13 @@ from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Lower
 
+# What copying from mails and pages leaves in a text and nobody sees: soft hyphens, zero widths, marks of direction.
+_UNSEEN = dict.fromkeys((0xAD, 0x061C, *range(0x200B, 0x2010), *range(0x202A, 0x202F), *range(0x2060, 0x206A), 0xFEFF))
+
 
 def normalized_email(text: str) -> str:
-    """Return an e-mail address as it is compared and stored: trimmed and in lower case."""
-    return text.strip().casefold()
+    """Return an e-mail address as it is compared and stored: trimmed, in lower case, without what nobody sees."""
+    return text.translate(_UNSEEN).strip().casefold()
 
 
 class User(AbstractUser):

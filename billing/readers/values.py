@@ -466,13 +466,17 @@ def tags_of(text: str) -> Tags:
         if not isinstance(found, dict):
             raise ValueError
         pairs: dict[str, str] = {}
-        nested = []
+        nested, unstorable = [], []
         for key, value in found.items():
             if isinstance(value, bool):
                 # A map of texts, as parquet has it, knows no other true.
                 value = found[key] = str(value).lower()
             if isinstance(value, str):
-                pairs[key] = value
+                # Escaped, JSON can write what PostgreSQL cannot store.
+                if "\0" in key or "\0" in value:
+                    unstorable.append(key.replace("\0", "\ufffd"))
+                else:
+                    pairs[key] = value
             elif value is not None:
                 nested.append(key)
         canonical = json.dumps(found, sort_keys=True, separators=(",", ":"), ensure_ascii=False) if found else ""
@@ -480,7 +484,11 @@ def tags_of(text: str) -> Tags:
         canonical.encode()
     except (ValueError, RecursionError):
         return Tags({}, bare, "The tags are not a JSON object.")
-    problem = f"The tag “{nested[0][:60]}” holds more than one value." if nested else ""
+    problem = ""
+    if nested:
+        problem = "The tag “{}” holds more than one value.".format(nested[0][:60].replace("\0", "\ufffd"))
+    elif unstorable:
+        problem = f"The tag “{unstorable[0][:60]}” has a NUL byte in it."
     return Tags(pairs, canonical, problem)
 
 

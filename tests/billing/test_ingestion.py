@@ -454,6 +454,19 @@ def test_an_address_that_no_mail_can_be_sent_to_is_flagged(tmp_path, address):
     assert {"invalid_tags", "missing_pi"} <= set(Flag.objects.values_list("code", flat=True))
 
 
+def test_a_tag_with_an_escaped_nul_is_flagged_and_stops_no_file(tmp_path):
+    tags = '{"pi_email": "a\\u0000@u.edu", "fund_org": "F\\u0000", "project\\u0000_id": ["p", "q"]}'
+    assert delivered(tmp_path, [a_row(tags=tags)]).rows == 1
+    assert {"invalid_tags", "missing_pi", "missing_fund_org"} <= set(Flag.objects.values_list("code", flat=True))
+    assert Charge.objects.get().tags == tags
+
+
+@pytest.mark.parametrize("address", ["ada@u.edu\u200b", "\ufeffAda@u.edu", "ada@\u00adu.edu", "\u202aada@u.edu\u202c"])
+def test_what_nobody_sees_in_an_address_makes_no_other_pi(tmp_path, address):
+    delivered(tmp_path, [a_row(tags={"pi_email": address, "fund_org": "F"})])
+    assert Person.objects.get().email == "ada@u.edu"
+
+
 # Taking back -------------------------------------------------------------------------------------
 
 

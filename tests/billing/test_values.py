@@ -270,6 +270,14 @@ def test_half_a_character_in_tags_is_a_problem_and_not_an_error():
     assert tags_of('{"a": "\\ud800"}').problem
 
 
+@pytest.mark.parametrize(
+    ("text", "key"), [('{"pi": "a\\u0000b", "x": "1"}', "pi"), ('{"p\\u0000i": "a", "x": "1"}', "p\ufffdi")]
+)
+def test_a_nul_that_json_escapes_is_a_problem_and_reaches_no_database(text, key):
+    tags = tags_of(text)
+    assert (tags.pairs, tags.problem) == ({"x": "1"}, f"The tag “{key}” has a NUL byte in it.")
+
+
 def test_tags_compare_in_any_order():
     assert tags_of('{"b": "2", "a": "1"}').canonical == tags_of('{"a":"1","b":"2"}').canonical
 
