@@ -1389,6 +1389,11 @@ class _Delivery:
 
     def _fail(self, imported: Import, errors: list[dict[str, Any]]) -> None:
         with audit.gesture(actor=self.actor, now=self.now) as gesture:
+            # What is committed stands, whatever broke off after it: its charges are there.
+            reached = Import.objects.select_for_update(no_key=True).values_list("state", flat=True).get(pk=imported.pk)
+            if reached not in (Import.State.RECEIVED, Import.State.CHECKED):
+                imported.refresh_from_db()
+                return
             imported.state, imported.errors = Import.State.FAILED, errors
             imported.applied_at = None
             imported.save()

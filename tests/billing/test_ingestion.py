@@ -7,7 +7,7 @@ import zipfile
 from decimal import Decimal
 
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -561,6 +561,29 @@ def test_a_crash_while_applying_leaves_no_charge_behind(tmp_path, monkeypatch):
     assert (Charge.objects.count(), Person.objects.count(), Import.objects.get().state) == (0, 0, "failed")
     monkeypatch.undo()
     assert counts(delivered(tmp_path, [a_row()])) == (1, 0, 0, 0)
+
+
+def test_what_breaks_off_after_the_commit_leaves_the_import_applied(tmp_path, monkeypatch):
+    def broken(*_):
+        raise RuntimeError("the disk is full")
+
+    monkeypatch.setattr(ingestion, "_after_apply", broken)
+    with pytest.raises(RuntimeError):
+        delivered(tmp_path, [a_row("1")])
+    imported = Import.objects.get()
+    assert (imported.state, imported.errors, Charge.objects.live().get().imported_in) == ("applied", [], imported)
+    assert not AuditEvent.objects.filter(action="import.failed").exists()
+
+
+def test_a_database_that_another_process_writes_to_is_tidied_up_later(monkeypatch):
+    class Locked:
+        vendor, in_atomic_block = "sqlite", False
+
+        def cursor(self):
+            raise OperationalError("database is locked")
+
+    monkeypatch.setattr(ingestion, "connection", Locked())
+    ingestion._after_apply(0)
 
 
 def test_a_delivery_applied_meanwhile_is_noticed(tmp_path, monkeypatch):
