@@ -113,6 +113,30 @@ def test_usage_tax_and_credit_of_one_resource_stay_three_rows(tmp_path):
     assert result.totals["USD"]["BilledCost"] == "85.25"
 
 
+@pytest.mark.parametrize("change", ["", "Correction"])
+@pytest.mark.parametrize("category", ["Usage", "Purchase", "Tax", "Credit", "Adjustment"])
+def test_every_category_comes_with_every_sign_and_is_held_where_nobody_is_named(tmp_path, category, change):
+    amounts = ("12.5", "-12.75", "0")
+    rows = [
+        a_row(amount, ChargeCategory=category, ChargeClass=change, ResourceId="", tags=tags)
+        for amount in amounts
+        for tags in (None, {})
+    ]
+    result = delivered(tmp_path, rows)
+    assert (result.rows, result.totals["USD"]["BilledCost"]) == (6, "-0.50")
+    assert sorted(Charge.objects.values_list("billed_cost", "state")) == sorted(
+        (Decimal(amount), state) for amount in amounts for state in ("clear", "held")
+    )
+    assert set(Charge.objects.values_list("charge_category", "charge_class")) == {(category, change)}
+
+
+def test_tags_longer_than_pythons_own_limit_of_a_field_are_kept_whole(tmp_path):
+    tags = {"pi_email": "ada@u.edu", "fund_org": "F", "note": 'a, "quoted"\nline ' * 20_000}
+    delivered(tmp_path, [a_row(tags=tags)])
+    charge = Charge.objects.get()
+    assert (charge.pi.email, json.loads(charge.tags)) == ("ada@u.edu", tags)
+
+
 def test_a_row_without_a_pi_is_held_and_never_dropped(tmp_path):
     result = delivered(tmp_path, [a_row("500", tags={})])
     charge = Charge.objects.get()
@@ -688,6 +712,29 @@ def test_a_folder_is_one_delivery(tmp_path):
 small_rows = st.lists(
     st.tuples(st.sampled_from(["1", "2.5", "-3", "0.000000015"]), st.sampled_from(["i-1", "i-2", ""])), max_size=6
 )
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@given(small_rows.filter(bool), st.lists(st.integers(0, 3), min_size=6, max_size=6), st.randoms(use_true_random=False))
+def test_any_cut_into_files_in_any_order_and_packing_is_the_same_delivery(tmp_path, values, cut, shuffle):
+    source = build.a_source(f"s{Source.objects.count()}")
+    rows = [a_row(amount, ResourceId=resource) for amount, resource in values]
+    whole = delivered(tmp_path, rows, source=source)
+    before = list(Charge.objects.live().filter(source=source).order_by("pk").values())
+    parts: dict[int, list[dict[str, str]]] = {}
+    for row, part in zip(shuffle.sample(rows, len(rows)), cut, strict=False):
+        parts.setdefault(part, []).append(row)
+    folder = tmp_path / source.name
+    folder.mkdir()
+    for number, part in parts.items():
+        # A column of its own keeps equal cuts from being one file that was copied twice.
+        path = a_file(folder, [row | {f"x_{number}": ""} for row in part], f"part-{number}.csv")
+        if shuffle.random() < 0.5:
+            path.with_suffix(".csv.gz").write_bytes(gzip.compress(path.read_bytes()))
+            path.unlink()
+    again = ingest(paths=[folder], source=source, actor=build.SOMEBODY, now=build.NOW)
+    assert (counts(again), again.totals) == ((0, 0, len(rows), 0), whole.totals)
+    assert list(Charge.objects.live().filter(source=source).order_by("pk").values()) == before
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
