@@ -36,7 +36,7 @@ class Part:
     `name` is what people are told; `size` is the part's share of the bytes of its file, for progress.
     `expected_rows` is what a manifest says of this part; `manifest` and `manifest_rows`, which all parts
     of one manifest share, what it says of them together (None where it does not say). `may_be_empty` allows
-    it a header without rows, which a file by itself has only by mistake.
+    it a header without rows, which a file by itself, and all files of a delivery, have only by mistake.
     """
 
     path: Path
@@ -68,8 +68,8 @@ def open_delivery(
     A manifest stands for exactly the files it names, which are looked for among the files named
     with it and, if they may lie `beside` it (not for uploads: a manifest could name anything), around it
     by their last path parts. A folder stands for its manifest, or for its data files. Raises FileError
-    naming each file that is missing, is there twice (under another name too), or is no data. What was taken in
-    once is opened `again` as it is.
+    naming each file that is missing, is there twice, or is no data. What was taken in once is opened `again` as
+    it is.
     """
     if not paths:
         raise UnreadableFile("No file was named.")
@@ -105,17 +105,22 @@ def open_delivery(
         parts = [replace(part, may_be_empty=True) for part in parts]
     else:
         problems += [Problem(f"{double} is in the delivery twice. Name it once.") for double in _twice(parts)]
-        problems += [
-            Problem(f"{copy} is the same file as {first}, byte for byte. Name one of them.")
-            for first, copy in _copies(parts)
-        ]
+        if len(parts) > 1:
+            # Whoever writes several files at once may have no rows for one of them.
+            parts = [part if part.manifest else replace(part, may_be_empty=True) for part in parts]
     if problems:
         raise FileError(problems)
     return parts
 
 
 def check_rows(rows: Mapping[Part, int]) -> None:
-    """Raise FileError where the parts of a manifest, all read, do not have as many rows as it says."""
+    """Raise FileError where parts, all read, have not as many rows as their manifest says, none at all, or the same."""
+    if rows and not any(rows.values()) and not any(part.manifest for part in rows):
+        raise UnreadableFile("The files have headers and no rows.")
+    if copies := _copies([part for part, found in rows.items() if found]):
+        raise FileError(
+            [Problem(f"{copy} is the same file as {first}, byte for byte. Name one of them.") for first, copy in copies]
+        )
     by_manifest: dict[str, list[Part]] = {}
     for part in rows:
         if part.manifest_rows is not None:
@@ -447,18 +452,20 @@ def _twice(parts: Iterable[Part]) -> list[str]:
 def _copies(parts: Iterable[Part]) -> list[tuple[str, str]]:
     """Return the names of files that hold the same bytes, as one that was downloaded twice does.
 
-    What a manifest names is meant: chunks without rows are alike.
+    What a manifest names is meant.
     """
-    by_size: dict[int, list[Part]] = {}
-    for part in {part.path.resolve(): part for part in parts if not part.manifest}.values():
-        by_size.setdefault(part.path.stat().st_size, []).append(part)
-    copies = []
-    for alike in by_size.values():
-        for number, part in enumerate(alike):
-            same = next((each for each in alike[:number] if filecmp.cmp(each.path, part.path, shallow=False)), None)
-            if same is not None:
-                copies.append((_file_of(same), _file_of(part)))
-    return copies
+    alike: dict[tuple[str, int], list[Part]] = {}
+    copies: dict[str, str] = {}
+    for part in parts:
+        if part.manifest:
+            continue
+        others = alike.setdefault((part.member, part.path.stat().st_size), [])
+        same = next((each for each in others if filecmp.cmp(each.path, part.path, shallow=False)), None)
+        if same is None:
+            others.append(part)
+        else:
+            copies[_file_of(part)] = _file_of(same)
+    return [(first, copy) for copy, first in copies.items()]
 
 
 def _file_of(part: Part) -> str:

@@ -311,6 +311,15 @@ def test_an_archive_that_was_downloaded_twice_is_named_once(tmp_path):
     assert message == "two.zip is the same file as one.zip, byte for byte. Name one of them."
 
 
+def test_files_without_rows_beside_others_are_no_mistake_and_may_be_alike(tmp_path):
+    for name in ("gcp-0.csv", "gcp-1.csv"):
+        put(tmp_path / "in", name, HEADER)
+    assert refusal(tmp_path / "in") == "The files have headers and no rows."
+    put(tmp_path / "in", "gcp-2.csv")
+    all_read(tmp_path / "in")
+    assert "header and no rows" in refusal(tmp_path / "in/gcp-0.csv")
+
+
 def test_chunks_without_rows_that_a_manifest_names_may_be_alike(tmp_path):
     for number in (0, 1):
         put(tmp_path, f"part_{number}_0001.csv", HEADER)
