@@ -177,7 +177,8 @@ class IngestResult:
         counts = self.counts
         head = f"Import {self.imported.pk}: " if self.imported else "Dry run, nothing was stored: "
         lines = [
-            f"{head}{_rows(self.rows)} of {self.source} for {', '.join(self.periods)}.",
+            f"{head}{_rows(self.rows)} of {self.source}"
+            + (f" for {', '.join(self.periods)}." if self.periods else ": the delivery is empty, nothing changes."),
             f"  new {counts.new:,}, changed {counts.changed:,}, unchanged {counts.unchanged:,}, "
             f"withdrawn {counts.withdrawn:,}",
         ]

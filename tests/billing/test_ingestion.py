@@ -707,6 +707,18 @@ def test_a_folder_is_one_delivery(tmp_path):
     assert (result.rows, live_billed()) == (2, [1, 2])
 
 
+def test_an_export_of_a_month_that_just_began_is_empty_and_changes_nothing(tmp_path):
+    delivered(tmp_path, [a_row("1")])
+    folder = tmp_path / "azure"
+    folder.mkdir()
+    (folder / "part_0_0001.csv").write_text(",".join(a_row()) + "\n")
+    blobs = [{"blobName": "focus/part_0_0001.csv", "dataRowCount": 0}]
+    (folder / "manifest.json").write_text(json.dumps({"blobCount": 1, "dataRowCount": 0, "blobs": blobs}))
+    result = ingest(paths=[folder], source=build.a_source("aws"), actor=build.SOMEBODY, now=build.NOW)
+    assert "0 rows of aws: the delivery is empty, nothing changes." in result.as_text()
+    assert (result.state, live_billed()) == ("applied", [1])
+
+
 # Properties --------------------------------------------------------------------------------------
 
 small_rows = st.lists(
