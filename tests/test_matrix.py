@@ -126,6 +126,12 @@ iiii >>>>  iiii >>>>  admin/billing/job/<path:object_id>/history/
 iiii xxxx  iiii xxxx  admin/billing/job/<path:object_id>/delete/
 iiii oooo  iiii xxxx  admin/billing/job/<path:object_id>/change/
 iiii >>>>  iiii >>>>  admin/billing/job/<path:object_id>/
+iiii oooo  iiii oooo  admin/billing/payerline/
+iiii xxxx  iiii xxxx  admin/billing/payerline/add/
+iiii >>>>  iiii >>>>  admin/billing/payerline/<path:object_id>/history/
+iiii xxxx  iiii xxxx  admin/billing/payerline/<path:object_id>/delete/
+iiii >>>>  iiii >>>>  admin/billing/payerline/<path:object_id>/change/
+iiii >>>>  iiii >>>>  admin/billing/payerline/<path:object_id>/
 iiii oooo  iiii oooo  admin/billing/person/
 iiii xooo  iiii xooo  admin/billing/person/add/
 iiii >>>>  iiii >>>>  admin/billing/person/<path:object_id>/history/
