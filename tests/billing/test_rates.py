@@ -182,7 +182,7 @@ def test_a_rate_is_set_and_listed_by_command():
         ("EUR", "-1", "above zero"),
         ("EUR", "1.12345678901", "10 decimals at most"),
         ("EUR", "10000000000", "above zero"),
-        ("EUR", "1,08", "not a number"),
+        ("EUR", "1,08", "formatted for people"),
         ("EURO", "1.08", "not a currency"),
     ],
 )
