@@ -27,6 +27,8 @@ BROKEN: tuple[type[Exception], ...] = (
     zipfile.BadZipFile,
     NotImplementedError,
     RuntimeError,
+    # The name of a member that says it is UTF-8.
+    UnicodeDecodeError,
 )
 
 

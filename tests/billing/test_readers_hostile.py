@@ -127,6 +127,19 @@ def test_a_member_that_lies_about_its_size_gives_no_more_than_it_says(tmp_path):
     assert "damaged" in refusal(written(tmp_path / "a.zip", bytes(content)), memory=20 * MIB).message
 
 
+@pytest.mark.parametrize("name", ["a.zip", "a.xlsx"])
+def test_a_member_whose_name_is_not_the_utf8_it_says_is_damage(tmp_path, name):
+    if name == "a.zip":
+        content = bytearray(zipped([("a.csv", [HEADER, ROW])]))
+    else:
+        dict(WRITERS)["costs.xlsx"](tmp_path / name, [sample_row()])
+        content = bytearray((tmp_path / name).read_bytes())
+    # The flag for UTF-8 of the first member, where it stands and not in the directory; its name begins at byte 30.
+    content[7] |= 0x08
+    content[30] = 0xF1
+    assert "damaged" in refusal(written(tmp_path / name, bytes(content))).message
+
+
 def test_a_zip_of_countless_members_is_refused(tmp_path):
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
         for number in range(10_001):
