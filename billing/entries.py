@@ -401,6 +401,11 @@ def add_manual_charge(
         return plan.enter(gesture)
 
 
+def is_own(entry: Entry, actor: Actor) -> bool:
+    """Tell whether an entry was entered by who acts, who cannot be its second person then."""
+    return (actor.user is not None and actor.user.pk == entry.entered_by_id) or actor.name == entry.entered_by_name
+
+
 def approve(*, entry: Entry, note: str = "", actor: Actor, now: datetime.datetime) -> Entry:
     """Have a proposed entry charged; by another person than the one who entered it.
 
@@ -411,7 +416,7 @@ def approve(*, entry: Entry, note: str = "", actor: Actor, now: datetime.datetim
         entry = _locked_proposal(entry, "approved")
         if actor.user is None:
             raise SecondPersonNeeded(f"Say who approves {entry}: `--as USER`.")
-        if actor.user.pk == entry.entered_by_id or actor.name == entry.entered_by_name:
+        if is_own(entry, actor):
             raise SecondPersonNeeded(
                 f"{entry.entered_by_name} entered {entry}: somebody else has to approve it (see the policy)."
             )

@@ -273,6 +273,11 @@ class EntryAdmin(FrozenAdmin):
     def get_queryset(self, request: HttpRequest) -> "QuerySet[Any]":
         return super().get_queryset(request).prefetch_related("lines__pi")
 
+    def buttons(self, request: HttpRequest, subject: Entry) -> list[dict[str, Any]]:
+        # Nobody is their own second person; the page says whom it waits for.
+        url = self.verb_url(self.verbs[0], subject) if entries.is_own(subject, actor_of(request)) else ""
+        return [button for button in super().buttons(request, subject) if button["url"] != url]
+
     @admin.display(description="entry", ordering="id")
     def number(self, entry: Entry) -> str:
         return str(entry).capitalize()
@@ -311,6 +316,7 @@ class EntryAdmin(FrozenAdmin):
             lines = entry.lines.select_related("pi", "project", "source", "corrects_period", "entry__for_period")
             context = {
                 "tone": TONES[entry.state],
+                "waits_for_others": entry.state == State.PROPOSED and entries.is_own(entry, actor_of(request)),
                 "reversals": list(entry.reversed_by.order_by("pk")),
                 "rows": [_row(line, entry) for line in lines.order_by("number")],
                 "charge_url": change_url(entry.charge) if entry.charge else "",

@@ -16,6 +16,12 @@ def amount(value: Decimal | None, currency: str = "") -> str | SafeString:
 
 
 @register.filter
+def opposite(value: Decimal | str) -> Decimal:
+    """Return an amount, or an exact text of one, with the other sign."""
+    return -Decimal(value)
+
+
+@register.filter
 def exact(value: Decimal) -> SafeString:
     return base.exact(value)
 

@@ -1,6 +1,7 @@
 """What a delivery changes: rows and money, told before and after, to the last digit."""
 
 import json
+import re
 from io import StringIO
 
 import pytest
@@ -135,12 +136,18 @@ def test_the_pages_of_an_import_and_of_a_job_show_it(client, cast, tmp_path):
     text = client.get(reverse("admin:billing_import_change", args=[result.imported.pk])).content.decode()
     assert "What moved most" in text
     assert "old-vm" in text
+    # What is gone takes its amount with it, so that the differences add up to the heading.
+    (gone,) = re.findall(r'<th scope="row">Gone</th>(.*?)</tr>', text)
+    assert re.findall(r">(-?[\d.]+|–)<", gone) == ["1", "7.00", "–", "-7.00"]
     assert 'title="-13.74999999"' in text
     job = Job.objects.create(
         kind=Job.Kind.IMPORT, state=Job.State.DONE, created_at=build.NOW, finished_at=build.NOW, result=result.as_data()
     )
     text = client.get(reverse("admin:billing_job_change", args=[job.pk])).content.decode()
     assert "old-vm" in text
+    # What is gone takes its amount with it, so that the differences add up to the heading.
+    (gone,) = re.findall(r'<th scope="row">Gone</th>(.*?)</tr>', text)
+    assert re.findall(r">(-?[\d.]+|–)<", gone) == ["1", "7.00", "–", "-7.00"]
 
 
 def test_a_deferred_delivery_is_booked_from_its_page_by_whom_it_should(client, cast, tmp_path):

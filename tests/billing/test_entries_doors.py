@@ -323,8 +323,12 @@ def test_finance_approves_on_the_page_what_somebody_else_entered(january, cast, 
     assert "Approve…" not in page_of(client, page)
     assert client.post(approve, {"note": ""}).status_code == 403
     client.force_login(cast.finance)
+    shown = page_of(client, page)
+    assert "You entered it, so somebody else has to approve it." in shown
+    assert ("Approve…" in shown, "Reject…" in shown) == (False, True)
     assert "somebody else has to approve it" in client.post(approve, {"note": ""}).content.decode()
     client.force_login(cast.admin)
+    assert "Approve…" in page_of(client, page)
     assert "1 entry waits for approval" in page_of(
         client, reverse("admin:billing_billingperiod_close", args=[entry.charged_in_id])
     )
