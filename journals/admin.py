@@ -120,6 +120,7 @@ def reverse_(request: HttpRequest, journal: Journal, data: dict[str, Any]) -> st
 
 @admin.register(Journal)
 class JournalAdmin(FrozenAdmin):
+    when_empty = "There are no journals yet. Export one for a month."
     list_display = (
         "number",
         "period",
@@ -316,6 +317,7 @@ class JournalTemplateForm(forms.ModelForm):
 
 @admin.register(JournalTemplate)
 class JournalTemplateAdmin(BillingAdmin):
+    when_empty = "There are no templates yet. One writes journals in the format of your own ledger."
     form = JournalTemplateForm
     list_display = ("name", "description", "extension", "is_csv")
     search_fields = ("name", "description")

@@ -143,6 +143,7 @@ class PeriodForm(forms.Form):
 
 @admin.register(Statement)
 class StatementAdmin(FrozenAdmin):
+    when_empty = "There are no statements yet. Generate them for a month."
     list_amount = amount_column("list_cost", "list price", currency="currency")
     discount_amount = amount_column("discount", currency="currency", order="number")
     subsidy_amount = amount_column("subsidy", currency="currency", order="number")
@@ -317,6 +318,7 @@ def _asked_or_latest(request: HttpRequest) -> dict[str, Any]:
 
 @admin.register(Delivery)
 class DeliveryAdmin(FrozenAdmin):
+    when_empty = "No e-mail was sent yet. Statements are sent by month, from their list."
     list_display = ("number", "period", "pi", "to", badge_column("state", DELIVERY_TONES), "sent_at", "error_start")
     list_filter = (period_filter("period"), "state")
     list_select_related = ("period", "pi")

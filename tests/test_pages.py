@@ -754,3 +754,17 @@ def test_an_address_with_nonsense_in_it_opens_an_empty_form(client, cast):
     client.force_login(cast.admin)
     url = reverse("admin:billing_attributionrule_add")
     assert client.get(url, {"pi": "zz", "charge": "9" * 20, "priority": "x"}).status_code == 200
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model._meta.label)
+def test_an_empty_list_says_what_comes_here_and_a_search_without_a_hit_how_to_see_all(client, cast, model):
+    client.force_login(cast.admin)
+    meta = model._meta
+    screen = admin.site._registry[model]
+    address = reverse(f"admin:{meta.app_label}_{meta.model_name}_changelist")
+    if not screen.get_queryset(client.get(address).wsgi_request).exists():
+        assert screen.when_empty
+        assert f'<p class="panel empty">{screen.when_empty}</p>' in client.get(address).content.decode()
+    if screen.search_fields:
+        found = client.get(address, {"q": "zzz-nothing-is-called-so"}).content.decode()
+        assert f'Nothing here matches. <a href="?">Show all {meta.verbose_name_plural}</a>' in found

@@ -105,6 +105,10 @@ class SharingFilter(admin.SimpleListFilter):
 
 @admin.register(AttributionRule)
 class AttributionRuleAdmin(BillingAdmin):
+    when_empty = (
+        "Tags decide who pays, then rules, then cloud accounts and the defaults of sources. There are no "
+        "rules yet: add one here, or make one of a correction in the review."
+    )
     list_display = ("rule", "priority", "when", "then", "dates", "state")
     list_filter = ("is_active", "source", SharingFilter, "overrides_tags")
     list_select_related = ("source", "pi", "project")
@@ -163,6 +167,7 @@ class AttributionRuleAdmin(BillingAdmin):
 
 @admin.register(CloudAccount)
 class CloudAccountAdmin(BillingAdmin):
+    when_empty = "No cloud account has an owner yet. Charges of an account whose tags name nobody go to its owner."
     list_display = ("account_id", "name", "source", "default_pi", "default_project", "default_fund_org", "state")
     list_filter = ("source", "is_active")
     list_select_related = ("source", "default_pi", "default_project")

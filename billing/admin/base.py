@@ -68,9 +68,10 @@ def count(value: int | None) -> str:
     return "–" if value is None else f"{value:,}"
 
 
-def badge(text: object, tone: str = "") -> SafeString:
-    """Set a short word in a colored pill: tone is good, warn, bad, busy, info or nothing."""
-    return format_html('<span class="badge {}">{}</span>', tone and f"badge-{tone}", text)
+def badge(text: object, tone: str = "", *, is_long: bool = False) -> SafeString:
+    """Set a short word in a colored pill: tone is good, warn, bad, busy, info or nothing. A long one may wrap."""
+    classes = " ".join(filter(None, (tone and f"badge-{tone}", "badge-long" if is_long else "")))
+    return format_html('<span class="badge {}">{}</span>', classes, text)
 
 
 def link(url: str, text: object) -> SafeString:
@@ -321,6 +322,8 @@ class BillingAdmin(VerbsMixin, admin.ModelAdmin):
     # Counts beside every filter would be a full count each.
     show_facets = admin.ShowFacets.NEVER
     save_on_top = False
+    # What an empty list says: what comes here, and how.
+    when_empty = ""
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         title = capfirst(self.opts.verbose_name_plural)

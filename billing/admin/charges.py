@@ -462,6 +462,7 @@ class SheetForm(forms.Form):
 
 @admin.register(HeldCharge)
 class HeldChargeAdmin(ReviewMixin):
+    when_empty = "Nothing waits for review."
     list_display = (
         "charge_link",
         "reasons",
@@ -561,6 +562,7 @@ class HeldChargeAdmin(ReviewMixin):
 
 @admin.register(Charge)
 class ChargeAdmin(LargeTableMixin, ReviewMixin):
+    when_empty = "There are no charges yet. Import files, and each of their rows is one."
     list_display = (
         "charge_link",
         "state_badge",

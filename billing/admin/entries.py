@@ -208,6 +208,10 @@ def enter_correction(data: dict[str, Any], **given: Any) -> entries.Entered:
 
 @admin.register(Entry)
 class EntryAdmin(FrozenAdmin):
+    when_empty = (
+        "There are no corrections yet. A transfer, refund, write-off or manual charge is entered here or "
+        "from the line of a statement."
+    )
     list_display = (
         "number",
         "kind",

@@ -218,6 +218,7 @@ def totals_table(imported: Import) -> list[dict[str, str]]:
 
 @admin.register(Import)
 class ImportAdmin(FrozenAdmin):
+    when_empty = "Nothing was imported yet. Import files here, or by manage.py ingest."
     list_display = (
         "number",
         "source",

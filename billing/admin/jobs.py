@@ -50,6 +50,7 @@ def next_step(request: HttpRequest, job: Job, result: dict[str, Any]) -> dict[st
 
 @admin.register(Job)
 class JobAdmin(FrozenAdmin):
+    when_empty = "There are no background jobs yet. Imports from the web, statements and e-mails run as jobs."
     list_display = (
         "number",
         "kind",

@@ -13,6 +13,7 @@ from .tracing import why_url
 
 @admin.register(PayerLine)
 class PayerLineAdmin(LargeTableMixin, FrozenAdmin):
+    when_empty = "There are no payer lines yet. They are made with the statements of a month."
     list_display = (
         "number",
         "kind",

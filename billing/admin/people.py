@@ -46,6 +46,7 @@ class DelegateInline(admin.TabularInline):
 
 @admin.register(Person)
 class PersonAdmin(BillingAdmin):
+    when_empty = "There are no PIs yet. They are learned from the tags of charges, or added here."
     list_display = ("display_name", "email", "department", count_column("project_number", "projects"), "state", "user")
     list_filter = ("department",)
     # Said again: a list with counts keeps no order of the model's, and the pages of a search would run into each other.
@@ -199,6 +200,7 @@ class SplitInline(admin.TabularInline):
 
 @admin.register(Project)
 class ProjectAdmin(BillingAdmin):
+    when_empty = "There are no projects yet. They are learned from the tags of charges, or added here."
     list_display = ("code", "name", "pi", "default_fund_org", count_column("split_number", "splits"), "end_date")
     list_filter = (("end_date", admin.EmptyFieldListFilter),)
     ordering = ("code",)
@@ -248,6 +250,10 @@ class FundsForm(forms.Form):
 
 @admin.register(FundingSource)
 class FundingSourceAdmin(BillingAdmin):
+    when_empty = (
+        "No list of fund/orgs is loaded yet, so none is unknown. Load yours from CSV, and what is not on it "
+        "is held for review."
+    )
     list_display = ("fund_org", "name", "is_sponsored", "valid_from", "valid_until", "last_posting_date", "state")
     list_filter = ("is_sponsored", ("valid_until", admin.EmptyFieldListFilter))
     search_fields = ("fund_org", "name")
@@ -289,6 +295,10 @@ class FundingSourceAdmin(BillingAdmin):
 
 @admin.register(ExchangeRate)
 class ExchangeRateAdmin(BillingAdmin):
+    when_empty = (
+        "There are no rates yet. A source that delivers in another currency needs one for each month before "
+        "it can be charged."
+    )
     list_display = ("period", "currency", "rate", "entered_by")
     list_filter = (period_filter("period"), "currency")
     list_select_related = ("period", "entered_by")

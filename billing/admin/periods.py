@@ -234,6 +234,7 @@ class PeriodList(ChangeList):
 
 @admin.register(BillingPeriod)
 class BillingPeriodAdmin(FrozenAdmin):
+    when_empty = "There is no billing period yet. The first import opens its month, or open one here."
     list_display = (
         "month_link",
         badge_column("status", TONES),

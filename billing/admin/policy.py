@@ -228,6 +228,7 @@ def segments_of(fund_org: str, segments: str) -> list[tuple[str, str]]:
 
 @admin.register(Policy)
 class PolicyAdmin(FrozenAdmin):
+    when_empty = "The built-in defaults are in force. Saving a change makes the first version."
     list_display = ("version", "institution", "currency", "created_at", "created_by", "is_in_force")
     list_select_related = ("created_by",)
     ordering = ("-id",)

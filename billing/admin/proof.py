@@ -88,6 +88,9 @@ class InvoiceForm(forms.ModelForm):
 
 @admin.register(InvoiceTotal)
 class InvoiceTotalAdmin(BillingAdmin):
+    when_empty = (
+        "There are no invoices yet. Enter what a provider billed, and the proof of the month shows it beside the files."
+    )
     list_display = (
         "invoice",
         "source",

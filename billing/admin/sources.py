@@ -65,6 +65,7 @@ class AccountingFilter(admin.SimpleListFilter):
 
 @admin.register(Source)
 class SourceAdmin(BillingAdmin):
+    when_empty = "There are no sources yet. `manage.py initialize` adds the usual ones, or add one here."
     list_display = ("name", "label_text", "kind", "delivery_text", "file_name_patterns", "accounting", "last_import")
     list_filter = (AccountingFilter, "is_active", "kind", "delivery")
     search_fields = ("name", "display_name", "file_name_patterns", "recovery_fund_org")
@@ -137,7 +138,7 @@ class SourceAdmin(BillingAdmin):
         if not source.is_journaled:
             return badge("showback", "info")
         if missing := sourcing.missing_accounting(source):
-            return badge(f"missing: {', '.join(missing)}", "warn")
+            return badge(f"missing: {', '.join(missing)}", "warn", is_long=True)
         return badge("complete", "good")
 
     @admin.display(description="last import", ordering="last_applied")
