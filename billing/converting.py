@@ -2,6 +2,7 @@
 
 import datetime
 import hashlib
+import operator
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -242,6 +243,13 @@ class Converter:
                 (row, str(Flag.Code.PERIOD_MISMATCH), f"The row is of {month:%Y-%m}; {expected} was expected.")
                 for row, month in zip(rows, months, strict=True)
                 if month not in self.expected
+            ]
+        if any(map(operator.lt, ends, starts)):
+            said = "It begins {:%Y-%m-%d %H:%M} and ends {:%Y-%m-%d %H:%M}."
+            flags += [
+                (row, str(Flag.Code.PERIOD_REVERSED), said.format(start, end))
+                for row, start, end in zip(rows, starts, ends, strict=True)
+                if end < start
             ]
         if self._patterns:
             for name in ("ServiceName", "ResourceId", "ResourceName", "ChargeDescription"):

@@ -141,7 +141,8 @@ def _run(job_id: int, now: datetime.datetime) -> str:
         _finish(
             job_id,
             state=Job.State.FAILED,
-            message="The program broke off; nothing was changed. The log of the worker says why.",
+            message="The program broke off; the log of the worker says why. What it had finished before stands: "
+            "look at it before you ask again.",
             result=None,
         )
         _tell_failed(job, "The program broke off.", actor)

@@ -140,6 +140,7 @@ class Rolling:
         self.aside: list[IO[bytes]] = []
         self._convert = {name: Memo(_normalized(name, month), 200_000) for name in KEYS}
         self._spans = Memo(_days_of, 200_000)
+        self._billing_ends = Memo(time_of)
         self._projects = Projects()
         # How many rows each rule was used for, by which values are not taken as FOCUS writes them.
         self.rules: Counter[str] = Counter()
@@ -216,6 +217,9 @@ class Rolling:
         (starts, start_texts), (ends, end_texts), (billing_ends, billing_end_texts) = (
             given.get(name, none) for name in TIMES
         )
+        for text in billing_end_texts:
+            # It decides nothing, but a file whose dates cannot be read is refused.
+            self._billing_ends[text]
         codes = (starts.astype(np.int64) * len(end_texts) + ends) * len(billing_end_texts) + billing_ends
         dense, distinct = _dense(codes)
         numbers = np.empty(len(distinct), dtype=np.int32)

@@ -298,6 +298,7 @@ class Flag(Standing):
         PROJECT_ENDED = "project_ended", "Project has ended"
         PATTERN_MATCH = "pattern_match", "Matches a pattern"
         PERIOD_MISMATCH = "period_mismatch", "Another period than expected"
+        PERIOD_REVERSED = "period_reversed", "Service ends before it begins"
         AMOUNT_CHANGED = "amount_changed", "Amount changed since approval"
 
     # Approval has to wait until these are corrected; the others ask a question that approval answers.

@@ -101,6 +101,8 @@ class Understanding:
         if None in starts:
             raise BadValue("empty")
         billing_ends = given.get("BillingPeriodEnd") or nothing
+        # It decides nothing, but a file whose dates cannot be read is refused.
+        self._starts.column(billing_ends)
         found_ends = self._ends.column(list(zip(start_texts, end_texts, billing_ends, strict=True)))
         ends = [end for end, _ in found_ends]
         if None in ends:

@@ -205,6 +205,28 @@ def test_a_tag_that_is_no_address_is_flagged_with_what_it_says(tmp_path):
     assert "missing_pi" in flags
 
 
+def test_a_service_that_ends_before_it_begins_is_held_and_one_of_a_moment_is_not(tmp_path):
+    back = {"ChargePeriodStart": "2025-01-06T00:00:00Z", "ChargePeriodEnd": "2025-01-05T12:00:00Z"}
+    moment = {"ChargePeriodStart": "2025-01-05T10:00:00Z", "ChargePeriodEnd": "2025-01-05T10:00:00Z"}
+    result = delivered(tmp_path, [a_row("1", ResourceId="back", **back), a_row("2", ResourceId="moment", **moment)])
+    assert result.flags == {"period_reversed": 1}
+    flag = Flag.objects.get()
+    assert (flag.charge.resource_id, flag.charge.state) == ("back", "held")
+    assert flag.detail == "It begins 2025-01-06 00:00 and ends 2025-01-05 12:00."
+    # It asks a question that approval answers.
+    review.approve(charges=Charge.objects.held(), actor=build.SOMEBODY, now=build.NOW)
+    assert not Charge.objects.held().exists()
+
+
+@pytest.mark.parametrize("grain", ["line", "month"])
+def test_an_end_of_a_billing_period_that_cannot_be_read_refuses_the_file(tmp_path, grain):
+    rows = [a_row("1"), a_row("2", BillingPeriodEnd="31/1/25")]
+    with pytest.raises(ImportRefused) as refused:
+        delivered(tmp_path, rows, source=build.a_source("aws", grain=grain))
+    assert [(each["line"], each["column"]) for each in refused.value.errors] == [(3, "BillingPeriodEnd")]
+    assert not Charge.objects.exists()
+
+
 def test_every_reason_is_kept(tmp_path):
     build.a_policy(flag_patterns=["gpu"], fund_org_patterns=["[A-Z]{3}-[0-9]{3}"])
     result = delivered(
