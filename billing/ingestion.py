@@ -257,12 +257,12 @@ class Booked:
     def as_text(self) -> str:
         """What was booked, for a person, with the next step."""
         lines = [
-            f"Import {self.number} is booked in {self.into}: {self.taken_back:,} charges of "
-            f"{' and '.join(self.periods)} taken back, {self.charged:,} charged as they are now.",
+            f"Import {self.number} is booked in {self.into}. Charges of {' and '.join(self.periods)} taken back: "
+            f"{self.taken_back:,}; charged as they are now: {self.charged:,}.",
             *differences.lines_of(self.difference),
         ]
         if self.held:
-            lines.append(f"  {self.held:,} new rows are held for review. Next: manage.py review list -p {self.into}.")
+            lines.append(f"  New rows held for review: {self.held:,}. Next: manage.py review list -p {self.into}.")
         else:
             lines.append(f"  Next: manage.py generate -p {self.into}.")
         return "\n".join(lines)
