@@ -16,7 +16,12 @@ def main() -> None:
         raise SystemExit(
             "Django is not installed for this Python. Run `make setup`, then use .venv/bin/python manage.py."
         ) from error
-    execute_from_command_line(sys.argv)
+    from django.core.exceptions import ImproperlyConfigured
+
+    try:
+        execute_from_command_line(sys.argv)
+    except ImproperlyConfigured as error:
+        raise SystemExit(str(error)) from None
 
 
 if __name__ == "__main__":
