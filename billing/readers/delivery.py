@@ -439,10 +439,14 @@ def _around(pieces: Sequence[str], manifest: Path) -> tuple[Path, str] | None:
 
 
 def _twice(parts: Iterable[Part]) -> list[str]:
-    seen: set[tuple[Path, str]] = set()
+    """Return the names of files that are named more than once.
+
+    Uploads that are alike lie in one stored file: where a manifest names each, each is meant.
+    """
+    seen: set[tuple[Path, str, str]] = set()
     doubles = []
     for part in parts:
-        key = (part.path.resolve(), part.member)
+        key = (part.path.resolve(), part.member, part.name if part.manifest else "")
         if key in seen:
             doubles.append(part.name)
         seen.add(key)

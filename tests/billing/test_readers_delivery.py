@@ -212,6 +212,17 @@ def test_uploaded_files_are_found_among_those_that_came_with_the_manifest(tmp_pa
     assert [(part.path.name, part.name) for part in parts] == [("2", "part_1_0001.csv"), ("1", "part_0_0001.csv")]
 
 
+def test_uploads_that_are_alike_lie_in_one_file_and_count_as_often_as_their_manifest_names_them(tmp_path):
+    stored = put(tmp_path, "stored/1", HEADER)
+    manifest = put(tmp_path, "stored/2", azure([("x/part_0_0001.csv", 0), ("x/part_1_0001.csv", 0)]))
+    shown = ["part_0_0001.csv", "part_1_0001.csv", "manifest.json"]
+    parts = open_delivery([stored, stored, manifest], shown, beside=False)
+    assert names(parts) == ["part_0_0001.csv", "part_1_0001.csv"]
+    # Without a manifest the same file is one too many.
+    with pytest.raises(FileError, match="part_1_0001.csv is in the delivery twice"):
+        open_delivery([stored, stored], shown[:2], beside=False)
+
+
 def test_an_uploaded_manifest_reaches_for_no_file_that_did_not_come_with_it(tmp_path):
     put(tmp_path, "secret.csv")
     manifest = put(tmp_path, "uploads/manifest.json", azure([("../secret.csv", 1)]))
