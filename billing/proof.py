@@ -167,6 +167,8 @@ class Side:
     next_step: str = ""
     # The seals of its documents, by number; asked for when a month is finalized, and ever after.
     seal: Callable[[], dict[str, str]] = dict
+    # Those of their lines, which name the line where a document's is broken.
+    seal_lines: Callable[[], seals.LineSeals] = dict
 
 
 # Whether a payer line belongs on a side, and what the side says of a month, by code.
@@ -242,6 +244,10 @@ class Proof:
         if self.open:
             return f"The proof of {self.period} comes out so far; what is marked open is still to be done."
         return f"The proof of {self.period} comes out."
+
+    def line_seals(self) -> dict[str, seals.LineSeals]:
+        """What each line of the month's documents says, digested, as it is."""
+        return {code: side.seal_lines() for code, side in self.sides.items()}
 
     def seals(self) -> seals.Seals:
         """What the month's rows and documents say, digested, as they are."""
@@ -792,8 +798,16 @@ def _compared(proof: Proof, frozen: FrozenProof | None, then: Mapping[str, Any])
                     )
                 )
     # The ledger's answers bring journals, and change none that is there.
-    for kind, what, how in seals.broken(then.get("seals", {}), proof.seals(), growing=frozenset({JOURNALED})):
-        found.append(Finding(f"seal of {kind}", what, f"{how} since {period} was finalized."))
+    broken = seals.broken(then.get("seals", {}), proof.seals(), growing=frozenset({JOURNALED}))
+    # Looked up only where a seal is broken.
+    lines = proof.line_seals() if broken else {}
+    for kind, what, how in broken:
+        told = f"{how} since {period} was finalized."
+        before_lines = then.get("line_seals", {}).get(kind, {}).get(what)
+        if how == "changed" and before_lines is not None:
+            which = seals.broken_lines(before_lines, lines.get(kind, {}).get(what, {}))
+            told += f" {which[0].upper()}{which[1:]}." if which else " Its lines are as they were."
+        found.append(Finding(f"seal of {kind}", seals.LABELS[kind].format(what), told))
     return found
 
 

@@ -15,6 +15,14 @@ from .money import plain
 # Kind -> what it is of -> SHA-256.
 Seals = dict[str, dict[str, str]]
 
+# Name of a document -> number of its line -> the beginning of its SHA-256.
+LineSeals = dict[str, dict[str, str]]
+
+# Seals of lines only say which line it is where the seal of their document is broken: they need not be long.
+LINE_SEAL = 12
+# How many lines of a document are named.
+LINES_NAMED = 5
+
 # What a seal is of, for a person; `{}` is its name.
 LABELS = {
     "charges": "Charges of {}",
@@ -68,6 +76,14 @@ def sealed(rows: QuerySet[Any], by: str, *columns: str) -> dict[str, str]:
     return _digests(rows.order_by().values_list(by, *columns))
 
 
+def sealed_lines(rows: QuerySet[Any], by: str, number: str, *columns: str) -> LineSeals:
+    """Return a short seal of each line, by its document (`by`) and its number there."""
+    lines: LineSeals = defaultdict(dict)
+    for name, *values in rows.order_by(by, number).values_list(by, number, *columns).iterator(chunk_size=5_000):
+        lines[str(name)][str(values[0])] = _digest(values).hex()[:LINE_SEAL]
+    return dict(lines)
+
+
 def together(heads: dict[str, str], lines: dict[str, str]) -> dict[str, str]:
     """Return one seal for each document, of what stands above its lines and of these."""
     return {number: f"{heads.get(number, '')}{lines.get(number, '')}" for number in sorted({*heads, *lines})}
@@ -76,9 +92,13 @@ def together(heads: dict[str, str], lines: dict[str, str]) -> dict[str, str]:
 def _digests(rows: QuerySet[Any, Any]) -> dict[str, str]:
     of: dict[str, list[bytes]] = defaultdict(list)
     for name, *values in rows.iterator(chunk_size=5_000):
-        text = json.dumps(values, default=_text, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-        of[str(name)].append(hashlib.sha256(text.encode()).digest())
+        of[str(name)].append(_digest(values))
     return {name: hashlib.sha256(b"".join(sorted(of[name]))).hexdigest() for name in sorted(of)}
+
+
+def _digest(values: list[Any]) -> bytes:
+    text = json.dumps(values, default=_text, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).digest()
 
 
 def _text(value: Any) -> str:
@@ -92,15 +112,30 @@ def _text(value: Any) -> str:
 def broken(then: Seals, now: Seals, *, growing: frozenset[str]) -> list[tuple[str, str, str]]:
     """Return of what kind and name is not as it was sealed, and how; `growing` kinds may have got more since."""
     found = []
-    for kind, label in LABELS.items():
+    for kind in LABELS:
         before, after = then.get(kind), now.get(kind, {})
         if before is None:
             continue
         for name in sorted({*before, *after}):
             if name not in after:
-                found.append((kind, label.format(name), "gone"))
+                found.append((kind, name, "gone"))
             elif name in before and before[name] != after[name]:
-                found.append((kind, label.format(name), "changed"))
+                found.append((kind, name, "changed"))
             elif name not in before and kind not in growing:
-                found.append((kind, label.format(name), "new"))
+                found.append((kind, name, "new"))
     return found
+
+
+def broken_lines(then: dict[str, str], now: dict[str, str]) -> str:
+    """Say which lines of a document are not as they were sealed: "line 2 changed; lines 7, 8 gone"."""
+    changed = [number for number in then if number in now and then[number] != now[number]]
+    gone = [number for number in then if number not in now]
+    new = [number for number in now if number not in then]
+    told = []
+    for numbers, how in ((changed, "changed"), (gone, "gone"), (new, "new")):
+        numbers.sort(key=int)
+        named = ", ".join(numbers[:LINES_NAMED])
+        more = f" and {len(numbers) - LINES_NAMED:,} more" if len(numbers) > LINES_NAMED else ""
+        if numbers:
+            told.append(f"{'line' if len(numbers) == 1 else 'lines'} {named}{more} {how}")
+    return "; ".join(told)

@@ -120,6 +120,7 @@ def freeze(period: BillingPeriod, gesture: audit.Gesture) -> None:
         raise closing.NotReadyToFinalize(period, said)
     data = made.as_data() | {
         "seals": proved.seals(),
+        "line_seals": proved.line_seals(),
         "frozen_at": gesture.now.isoformat(),
         "frozen_by": gesture.actor.name,
     }

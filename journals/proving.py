@@ -8,7 +8,7 @@ from django.urls import reverse
 from billing.models import BillingPeriod
 from billing.money import ZERO, plain
 from billing.proof import JOURNALED, Finding, Side, SideLine
-from billing.seals import sealed, together
+from billing.seals import LineSeals, sealed, sealed_lines, together
 
 from .models import Journal, JournalLine
 
@@ -58,6 +58,7 @@ def journaled(period: BillingPeriod) -> Side:
         "&kind__exact=journal&state__in=submitted%2Cposted",
         next_step=f"Submit a journal: manage.py export_journal -p {period} -f gl --submit.",
         seal=lambda: _seals(period),
+        seal_lines=lambda: _line_seals(period),
     )
 
 
@@ -66,6 +67,11 @@ def _seals(period: BillingPeriod) -> dict[str, str]:
     heads = sealed(Journal.objects.filter(period=period), "number", *SEALED)
     lines = sealed(JournalLine.objects.filter(journal__period=period), "journal__number", *SEALED_OF_LINES)
     return together(heads, lines)
+
+
+def _line_seals(period: BillingPeriod) -> LineSeals:
+    lines = JournalLine.objects.filter(journal__period=period)
+    return sealed_lines(lines, "journal__number", *SEALED_OF_LINES)
 
 
 def _unbalanced(journals: list[Journal]) -> list[Finding]:

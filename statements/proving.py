@@ -8,7 +8,7 @@ from django.urls import reverse
 from billing.models import BillingPeriod
 from billing.money import ZERO, plain
 from billing.proof import STATED, Finding, Side, SideLine
-from billing.seals import sealed, together
+from billing.seals import LineSeals, sealed, sealed_lines, together
 
 from .models import Statement, StatementLine
 
@@ -44,6 +44,7 @@ def stated(period: BillingPeriod) -> Side:
         url=f"{reverse('admin:statements_statement_changelist')}?period={period}",
         next_step=f"Issue the statements: manage.py generate -p {period}.",
         seal=lambda: _seals(period),
+        seal_lines=lambda: _line_seals(period),
     )
 
 
@@ -52,6 +53,11 @@ def _seals(period: BillingPeriod) -> dict[str, str]:
     heads = sealed(Statement.objects.filter(period=period), "number", *SEALED)
     lines = sealed(StatementLine.objects.filter(statement__period=period), "statement__number", *SEALED_OF_LINES)
     return together(heads, lines)
+
+
+def _line_seals(period: BillingPeriod) -> LineSeals:
+    lines = StatementLine.objects.filter(statement__period=period)
+    return sealed_lines(lines, "statement__number", *SEALED_OF_LINES)
 
 
 def _not_adding_up(statements: list[Statement]) -> list[Finding]:

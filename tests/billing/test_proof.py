@@ -14,7 +14,7 @@ from django.db import connection
 from django.urls import reverse
 from pypdf import PdfReader
 
-from billing import closing, coverage, entries, ingestion, invoices, proof, review, tieout
+from billing import closing, coverage, entries, ingestion, invoices, proof, review, seals, tieout
 from billing.fields import to_units
 from billing.models import (
     AuditEvent,
@@ -484,11 +484,17 @@ WHO_PAYS = [
     ("UPDATE billing_charge SET pi_id = NULL WHERE resource_id = 'i-2'", "Charges of aws"),
     ("UPDATE billing_payerline SET fund_org = 'MINE-1'", "Payer lines under 2025-01-0001"),
     ("UPDATE billing_payerline SET list_cost = list_cost + 1000000", "Payer lines under 2025-01-0001"),
-    ("UPDATE statements_statementline SET fund_org = 'MINE-1'", "Statement 2025-01-0001-1"),
-    ("UPDATE statements_statement SET document = '{}'", "Statement 2025-01-0001-1"),
-    ("UPDATE journals_journalline SET fund_org = 'MINE-1' WHERE side = 'recovery'", "Journal J2025-01-1"),
-    ("UPDATE journals_journalline SET natural_account = '1' WHERE side = 'payer'", "Journal J2025-01-1"),
-    ("UPDATE journals_journal SET posting_date = '2025-01-30'", "Journal J2025-01-1"),
+    ("UPDATE statements_statementline SET fund_org = 'MINE-1'", "Statement 2025-01-0001-1: Line 1 changed."),
+    ("UPDATE statements_statement SET document = '{}'", "Statement 2025-01-0001-1: Its lines are as they were."),
+    (
+        "UPDATE journals_journalline SET fund_org = 'MINE-1' WHERE side = 'recovery'",
+        "Journal J2025-01-1: Line 2 changed.",
+    ),
+    (
+        "UPDATE journals_journalline SET natural_account = '1' WHERE side = 'payer'",
+        "Journal J2025-01-1: Line 1 changed.",
+    ),
+    ("UPDATE journals_journal SET posting_date = '2025-01-30'", "Journal J2025-01-1: Its lines are as they were."),
 ]
 
 
@@ -508,7 +514,30 @@ def test_who_was_made_to_pay_is_named(finalized):
 @pytest.mark.parametrize(("sql", "told"), WHO_PAYS)
 def test_tampering_with_who_pays_in_a_finalized_month_is_found(finalized, sql, told):
     raw(sql)
-    assert off().problems() == [f"{told}: changed since 2025-01 was finalized."]
+    name, _, lines = told.partition(": ")
+    assert off().problems() == [f"{name}: changed since 2025-01 was finalized.{lines and f' {lines}'}"]
+
+
+def test_of_a_document_that_was_bent_each_line_is_named(finalized):
+    raw("UPDATE journals_journalline SET description = 'else'")
+    raw("UPDATE statements_statementline SET number = 4")
+    assert off().problems() == [
+        "Statement 2025-01-0001-1: changed since 2025-01 was finalized. Line 1 gone; line 4 new.",
+        "Journal J2025-01-1: changed since 2025-01 was finalized. Lines 1, 2 changed.",
+    ]
+    then = {str(each): "then" for each in range(1, 8)}
+    now = dict.fromkeys(then, "now")
+    assert seals.broken_lines(then, now) == "lines 1, 2, 3, 4, 5 and 2 more changed"
+
+
+def test_a_month_frozen_before_lines_were_sealed_still_names_the_document(finalized):
+    raw("UPDATE statements_statementline SET fund_org = 'MINE-1'")
+    text = json.loads(FrozenProof.objects.get().text)
+    del text["line_seals"]
+    frozen = json.dumps(text).encode()
+    digest = hashlib.sha256(frozen).hexdigest()
+    raw("UPDATE billing_frozenproof SET text = %s, json_sha256 = %s", frozen.decode(), digest)
+    assert "Statement 2025-01-0001-1: changed since 2025-01 was finalized." in off().problems()
 
 
 def test_tampering_with_the_decisions_and_entries_of_a_finalized_month_is_found(finalized, tmp_path):
