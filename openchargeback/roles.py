@@ -61,9 +61,8 @@ FINANCE = {
     *(f"journals.{verb}_journaltemplate" for verb in ("add", "change", "delete")),
 }
 
-ADMIN = {f"billing.{verb}_user" for verb in ("view", "add", "change", "delete")} | {
-    f"auth.{verb}_group" for verb in ("view", "change")
-}
+# Users are made inactive, never deleted, and groups are written by sync_roles.
+ADMIN = {f"billing.{verb}_user" for verb in ("view", "add", "change")} | {"auth.view_group"}
 
 # PIs and delegates have no permission: what they see follows from who they are.
 ROLES: dict[str, set[str]] = {
