@@ -70,10 +70,17 @@ def sign_in_as_told(request: HttpRequest, told: single_sign_on.Identity) -> User
 
 def refused(request: HttpRequest, told: single_sign_on.Identity, why: Exception) -> HttpResponse:
     """Say why somebody the institution knows may not come in, and write it down."""
-    mark = hashlib.sha256(f"{told.door} {told.key}".encode()).hexdigest()
+    # Without an identity all refusals have one key: by address, so that a noisy client hides nobody else's.
+    address = request.META.get("REMOTE_ADDR", "")
+    mark = hashlib.sha256(f"{told.door} {told.key} {address}".encode()).hexdigest()
     if cache.add(f"sign-in-refused-{mark}", True, REFUSED_EVERY):
         with audit.gesture(actor=_typed(str(told)), now=timezone.now()) as gesture:
-            gesture.record("session.refused", None, after={"door": told.door}, note=str(why))
+            gesture.record(
+                "session.refused",
+                None,
+                after={"door": told.door} | ({"address": address} if address else {}),
+                note=str(why),
+            )
     return render(request, "registration/refused.html", {"why": str(why)}, status=403)
 
 

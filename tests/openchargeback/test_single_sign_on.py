@@ -4,7 +4,7 @@ import datetime
 import io
 
 import pytest
-from django.contrib.auth.models import Group
+from django.contrib.auth.models import AnonymousUser, Group
 from django.urls import reverse
 from gunicorn.config import Config
 from gunicorn.http.message import Request
@@ -12,7 +12,7 @@ from gunicorn.http.unreader import IterUnreader
 from gunicorn.http.wsgi import create
 
 from billing.models import AuditEvent, Membership, Person, PersonAlias, User
-from openchargeback import proxies
+from openchargeback import proxies, sign_ins
 from openchargeback.checks import sign_on_is_whole
 from openchargeback.single_sign_on import Identity, Refused, user_of
 from tests import build
@@ -254,6 +254,17 @@ def test_a_refusal_is_a_page_and_is_written_down_once(client, cast, settings):
         assert response.status_code == 403
         assert "Nobody here is known as eve" in response.content.decode()
     assert AuditEvent.objects.filter(action="session.refused", actor_name="eve").count() == 1
+
+
+def test_refusals_without_an_identity_are_written_down_for_each_address(rf, settings):
+    settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "LOCATION": "nobodies"}}
+    nobody = Identity(name="", email="", door="oidc")
+    for address in ("192.0.2.7", "192.0.2.7", "192.0.2.8"):
+        asked = rf.get("/", REMOTE_ADDR=address)
+        asked.user = AnonymousUser()
+        assert sign_ins.refused(asked, nobody, Refused("No answer was asked for.")).status_code == 403
+    events = AuditEvent.objects.filter(action="session.refused").order_by("pk")
+    assert [event.after["address"] for event in events] == ["192.0.2.7", "192.0.2.8"]
 
 
 def test_somebody_switched_off_is_out_at_once(client, cast):
