@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
-from django.db.models import QuerySet
+from django.db.models import Exists, OuterRef, QuerySet
 
 from . import attribution, audit, closing
 from .audit import Actor
@@ -279,6 +279,25 @@ def undo(*, charges: "QuerySet[Any] | Iterable[int]", note: str = "", actor: Act
         for charge in review.charges.values():
             review.undo(charge, note=note)
         return review.save(Action.UNDO)
+
+
+def proposed_pi(charges: "QuerySet[Charge]") -> str:
+    """Return the address of the PI to propose for charges held because theirs has left: the successor's, or nothing.
+
+    Only where all of them are held for that, and are one PI's. What a person says in the end is their decision.
+    """
+    has_left = Flag.objects.filter(charge=OuterRef("pk"), code=Flag.Code.PI_INACTIVE, is_resolved=False)
+    people = set(charges.order_by().values_list("pi", flat=True).distinct()[:2])
+    if len(people) != 1 or charges.exclude(Exists(has_left)).exists():
+        return ""
+    charge = charges.select_related("pi__successor").order_by("-charge_period_end").first()
+    heir = successor_of(charge) if charge else None
+    return heir.email if heir else ""
+
+
+def successor_of(charge: Charge) -> Person | None:
+    """Return who takes over from a charge's PI on its last day."""
+    return charge.pi.successor_on(_last_day(charge)) if charge.pi else None
 
 
 def check_reason(reason: str, note: str) -> None:

@@ -26,7 +26,7 @@ from django.utils.text import capfirst
 from .. import audit
 from ..errors import BillingError
 from ..fields import WIDE
-from ..models import BillingPeriod, Job, User
+from ..models import BillingPeriod, Job, Source, User
 from ..money import ZERO, plain, to_cents
 from ..snapshots import differences, snapshot
 
@@ -156,6 +156,25 @@ def period_filter(field: str, title: str = "billing period") -> type[admin.Simpl
     return PeriodFilter
 
 
+def source_filter(field: str) -> type[admin.SimpleListFilter]:
+    """Return a list filter on the name of a source on the lines of a document (`field`), as `?source=aws`."""
+
+    class SourceFilter(admin.SimpleListFilter):
+        title = "source"
+        parameter_name = "source"
+
+        def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+            return [(source.name, str(source)) for source in Source.objects.order_by("name")]
+
+        def queryset(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> models.QuerySet[Any]:
+            if not self.value():
+                return queryset
+            # A document with several such lines is listed once.
+            return queryset.filter(pk__in=queryset.model.objects.filter(**{field: self.value()}).values("pk"))
+
+    return SourceFilter
+
+
 class BoundedPaginator(Paginator):
     """Pages of a large table: counts no further than COUNTED, so a list of millions opens at once."""
 
@@ -202,6 +221,8 @@ class Verb:
     question: str | Callable[[Any], str] = ""
     button: str = ""
     form: type[forms.Form] | Callable[..., forms.Form] = forms.Form
+    # What the form proposes for the object.
+    initial: Callable[[Any], dict[str, Any]] | None = None
     offered: Callable[[Any], bool] = lambda subject: True
     missing: Callable[[Any], Sequence[Any]] | None = None
     # A template that shows more of the object (`original`) below the question.
@@ -272,7 +293,8 @@ class VerbsMixin(admin.ModelAdmin):
             what = verb.label.rstrip("…").lower()
             messages.error(request, f"{capfirst(str(subject))} is not in a state to {what}: it changed meanwhile.")
             return HttpResponseRedirect(back)
-        form = verb.form(request.POST if request.method == "POST" else None)
+        proposed: dict[str, Any] = {"initial": verb.initial(subject)} if verb.initial else {}
+        form = verb.form(request.POST) if request.method == "POST" else verb.form(**proposed)
         form.label_suffix = ""
         if request.method == "POST" and form.is_valid():
             try:

@@ -116,7 +116,11 @@ class RejectForm(NoteForm):
 
 
 class CorrectForm(NoteForm):
-    pi = forms.CharField(label="PI", required=False, help_text="E-mail address. Empty fields stay as they are.")
+    pi = forms.CharField(
+        label="PI",
+        required=False,
+        help_text="E-mail address; proposed: the successor of a PI who has left. Empty fields stay as they are.",
+    )
     project = forms.CharField(required=False, help_text="Code; made if there is none of it.")
     fund_org = forms.CharField(label="Fund/org", required=False)
     split = forms.CharField(
@@ -160,6 +164,8 @@ class Step:
     run: Callable[[Any, dict[str, Any], Actor, datetime.datetime], review.Decided]
     states: frozenset[str]
     form: type[forms.Form] = NoteForm
+    # What the form proposes for a selection.
+    initial: Callable[["QuerySet[Charge]"], dict[str, Any]] = lambda charges: {}
     is_dangerous: bool = False
     is_primary: bool = False
 
@@ -187,6 +193,10 @@ def _correct(charges: Any, data: dict[str, Any], actor: Actor, now: datetime.dat
     )
 
 
+def _proposed(charges: "QuerySet[Charge]") -> dict[str, Any]:
+    return {"pi": review.proposed_pi(charges)}
+
+
 def _undo(charges: Any, data: dict[str, Any], actor: Actor, now: datetime.datetime) -> review.Decided:
     return review.undo(charges=charges, note=data["note"], actor=actor, now=now)
 
@@ -211,6 +221,7 @@ STEPS = {
             run=_correct,
             states=frozenset({State.CLEAR, State.HELD, State.APPROVED}),
             form=CorrectForm,
+            initial=_proposed,
         ),
         Step(
             name="reject",
@@ -256,6 +267,7 @@ def _verb(step: Step) -> Verb:
         permission=PERMISSION,
         question=step.question,
         form=step.form,
+        initial=lambda charge: step.initial(Charge.objects.filter(pk=charge.pk)),
         run=run,
         offered=lambda charge: (
             charge.state in step.states and not charge.withdrawn_in_id and charge.charged_in.takes_changes
@@ -415,7 +427,7 @@ class ReviewMixin(FrozenAdmin):
         )
         number = sum(row["number"] for row in totals)
         is_confirmed = "confirmed" in request.POST
-        form = step.form(request.POST if is_confirmed else None)
+        form = step.form(request.POST) if is_confirmed else step.form(initial=step.initial(chosen))
         if is_confirmed and request.POST["confirmed"] != str(number):
             messages.warning(request, f"The selection changed meanwhile: it has {review.counted(number)} now.")
         elif is_confirmed and form.is_valid():

@@ -1,5 +1,6 @@
 """Who uses and who pays: users, PIs and their projects, and the funds that may be charged."""
 
+import datetime
 import difflib
 
 from django.contrib.auth.models import AbstractUser
@@ -84,6 +85,15 @@ class Person(models.Model):
     @property
     def display_name(self) -> str:
         return self.name or self.email
+
+    def successor_on(self, day: datetime.date) -> "Person | None":
+        """Return who takes over from this PI: the first in the line of successors who has not left by that day."""
+        seen = {self.pk}
+        heir = self.successor
+        while heir and heir.pk not in seen and heir.active_until and heir.active_until < day:
+            seen.add(heir.pk)
+            heir = heir.successor
+        return None if heir is None or heir.pk in seen else heir
 
 
 class PersonAlias(models.Model):

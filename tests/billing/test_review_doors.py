@@ -11,7 +11,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from billing import review
-from billing.models import AuditEvent, BillingPeriod, Charge, Flag, PayerSplitShare, ReviewDecision
+from billing.models import AuditEvent, BillingPeriod, Charge, Flag, PayerSplitShare, Person, ReviewDecision
 from billing.review import Correction
 from tests.build import NOW, SOMEBODY, a_charge, a_pi, a_policy, a_split
 
@@ -156,6 +156,7 @@ def test_list_has_the_documented_keys():
         "period": "2025-01",
         "source": "aws",
         "pi": "ada@u.edu",
+        "successor": "",
         "project": "genomics",
         "fund_org": "BIO-001",
         "service": "Compute",
@@ -165,6 +166,49 @@ def test_list_has_the_documented_keys():
         "flags": [{"code": "pattern_match", "detail": ""}],
         "state": "held",
     }
+
+
+@pytest.fixture
+def heirs():
+    """Make a line of three: Cleo left, Dan after her, Ada is there."""
+    ada, dan, cleo = a_pi("ada@u.edu"), a_pi("dan@u.edu"), a_pi("cleo@u.edu")
+    Person.objects.filter(pk=dan.pk).update(active_until="2024-12-31", successor=ada)
+    Person.objects.filter(pk=cleo.pk).update(active_until="2024-11-30", successor=dan)
+
+
+def test_list_names_the_successor_of_a_pi_who_left(heirs):
+    a_charge(pi="cleo@u.edu", flags=("pi_inactive", "missing_project"))
+    a_charge(pi="cleo@u.edu", flags=("missing_project",))
+    assert [row["successor"] for row in listed()] == ["ada@u.edu", ""]
+    assert "pi_inactive (successor: ada@u.edu)" in command("list")
+
+
+def test_a_line_of_successors_that_leads_nowhere_names_nobody(heirs):
+    Person.objects.filter(email="ada@u.edu").update(
+        active_until="2024-12-31", successor=Person.objects.get(email="dan@u.edu")
+    )
+    a_charge(pi="cleo@u.edu", flags=("pi_inactive",))
+    assert listed()[0]["successor"] == ""
+
+
+def test_correcting_proposes_the_successor_of_a_pi_who_left_and_moves_nothing_by_itself(heirs, client, cast):
+    client.force_login(cast.reviewer)
+    left, more = (a_charge(pi="cleo@u.edu", flags=("pi_inactive",)) for _ in range(2))
+    other = a_charge(pi="dan@u.edu", flags=("pi_inactive",))
+    answered = a_charge(pi="cleo@u.edu", flags=("missing_project",))
+    for url, proposed in (
+        (reverse("admin:billing_charge_correct", args=[left.pk]), "ada@u.edu"),
+        (reverse("admin:billing_charge_correct", args=[answered.pk]), ""),
+    ):
+        assert client.get(url).context["form"]["pi"].value() == proposed
+    for ids, proposed in (([left.pk, more.pk], "ada@u.edu"), ([left.pk, other.pk], ""), ([left.pk, answered.pk], "")):
+        page = client.post(QUEUE, {"action": "correct", "_selected_action": ids, "select_across": "0"})
+        assert page.context["form"]["pi"].value() == proposed
+    assert not ReviewDecision.objects.exists()
+    assert Charge.objects.get(pk=left.pk).pi.email == "cleo@u.edu"
+    # The person may say otherwise.
+    act(client, "correct", [left.pk], seen=1, pi="mallory@u.edu", approve="on")
+    assert Charge.objects.get(pk=left.pk).pi.email == "mallory@u.edu"
 
 
 def test_list_as_a_table_sums_what_waits():

@@ -79,7 +79,7 @@ class Command(BillingCommand):
     def run_list(self, options: dict[str, Any]) -> None:
         charges = (
             _filtered(options)
-            .select_related("source", "pi", "project", "charged_in", "payer_split")
+            .select_related("source", "pi__successor", "project", "charged_in", "payer_split")
             .prefetch_related(review_sheets.open_flags(), "payer_split__shares")
             .order_by("pk")
         )
@@ -87,11 +87,14 @@ class Command(BillingCommand):
         totals: dict[str, Decimal] = {}
         for charge in charges.iterator(chunk_size=2_000):
             flags: list[Flag] = charge.open_flags  # type: ignore[attr-defined]
+            has_left = any(flag.code == Flag.Code.PI_INACTIVE for flag in flags)
+            heir = review.successor_of(charge) if has_left else None
             values = {
                 "id": charge.pk,
                 "period": str(charge.charged_in),
                 "source": charge.source.name,
                 "pi": charge.pi.email if charge.pi else "",
+                "successor": heir.email if heir else "",
                 "project": charge.project.code if charge.project else "",
                 "fund_org": charge.fund_org,
                 "service": charge.service_name,
@@ -116,7 +119,12 @@ class Command(BillingCommand):
                     charge.service_name,
                     charge.resource[-40:],
                     plain(charge.billed_cost),
-                    ", ".join(flag.code for flag in flags),
+                    ", ".join(
+                        f"{flag.code} (successor: {heir.email})"
+                        if heir and flag.code == Flag.Code.PI_INACTIVE
+                        else flag.code
+                        for flag in flags
+                    ),
                 ]
             )
         if not rows:
