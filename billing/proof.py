@@ -20,6 +20,7 @@ from .models import (
     AuditEvent,
     BillingPeriod,
     Charge,
+    Entry,
     EntryLine,
     ExchangeRate,
     FrozenProof,
@@ -622,7 +623,7 @@ class _Proving:
             left.append(Term("chargeable", label, amount, sums.charges, url))
         count, entered = self._entered.get((source.pk, currency), (0, ZERO))
         if count:
-            left.append(Term("entries", "Entries", entered, count, _entries_url(self.period)))
+            left.append(Term("entries", "Entries", entered, count, _entries_url(self.period, source)))
         from_charges = [line for line in lines if line.kind not in PayerLine.ENTERED]
         subsidies = [line for line in from_charges if line.kind == PayerLine.Kind.SUBSIDY]
         paid = [line for line in from_charges if line.kind != PayerLine.Kind.SUBSIDY]
@@ -719,9 +720,9 @@ class _Proving:
                 continue
             left = Term("lines", "Payer lines", _sum(each.charged for each in own.values()), len(own), url)
             there = others[name].values()
-            right = Term(
-                side.code, side.label, _sum(each.amount for each in there), sum(each.lines for each in there), side.url
-            )
+            count = sum(each.lines for each in there)
+            listed = f"{side.url}&{urlencode({'source': name})}" if side.url else ""
+            right = Term(side.code, side.label, _sum(each.amount for each in there), count, listed)
             unequal = sum(
                 (own[key].charged if key in own else ZERO)
                 != (others[name][key].amount if key in others[name] else ZERO)
@@ -856,5 +857,6 @@ def _url(name: str, query: Mapping[str, Any]) -> str:
     return f"{reverse(name)}?{urlencode({key: str(value) for key, value in query.items()})}"
 
 
-def _entries_url(period: BillingPeriod) -> str:
-    return _url("admin:billing_entry_changelist", {"period": period})
+def _entries_url(period: BillingPeriod, source: Source) -> str:
+    query = {"period": period, "source": source.name, "state__exact": Entry.State.APPROVED.value}
+    return _url("admin:billing_entry_changelist", query)

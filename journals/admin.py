@@ -24,6 +24,7 @@ from billing.admin.base import (
     change_url,
     count_column,
     period_filter,
+    source_filter,
 )
 from billing.errors import BillingError
 from billing.models import BillingPeriod
@@ -133,7 +134,7 @@ class JournalAdmin(FrozenAdmin):
         "document_number",
         "submitted_at",
     )
-    list_filter = (period_filter("period"), "state", "kind")
+    list_filter = (period_filter("period"), "state", "kind", source_filter("lines__source_name"))
     list_select_related = ("period",)
     search_fields = ("number", "document_number")
     sortable_by = ("number", "posting_date", "submitted_at")

@@ -25,6 +25,7 @@ from billing.admin.base import (
     change_url,
     link,
     period_filter,
+    source_filter,
 )
 from billing.admin.entries import ENTER, correct_url
 from billing.admin.tracing import why_url
@@ -160,7 +161,7 @@ class StatementAdmin(FrozenAdmin):
         badge_column("state", TONES),
         "pdf_link",
     )
-    list_filter = (period_filter("period"), InForceFilter, AmountDueFilter)
+    list_filter = (period_filter("period"), InForceFilter, source_filter("lines__source_name"), AmountDueFilter)
     list_select_related = ("period", "pi", "project")
     search_fields = ("number", "pi__name", "pi__email", "project__code", "project__name")
     search_help_text = "Number, PI or project"

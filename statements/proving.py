@@ -41,7 +41,7 @@ def stated(period: BillingPeriod) -> Side:
         find=lambda key: _line_of(period, key),
         broken=tuple(_not_adding_up(statements)),
         fingerprint=hashlib.sha256(said.encode()).hexdigest(),
-        url=f"{reverse('admin:statements_statement_changelist')}?period={period}",
+        url=f"{reverse('admin:statements_statement_changelist')}?period={period}&state=live",
         next_step=f"Issue the statements: manage.py generate -p {period}.",
         seal=lambda: _seals(period),
         seal_lines=lambda: _line_seals(period),

@@ -29,6 +29,7 @@ from .base import (
     link,
     list_url,
     period_filter,
+    source_filter,
 )
 from .tracing import why_url
 
@@ -223,7 +224,13 @@ class EntryAdmin(FrozenAdmin):
         "entered_by_name",
         "why",
     )
-    list_filter = (period_filter("charged_in"), period_filter("for_period", "month corrected"), "state", "kind")
+    list_filter = (
+        period_filter("charged_in"),
+        period_filter("for_period", "month corrected"),
+        "state",
+        "kind",
+        source_filter("lines__source__name"),
+    )
     list_select_related = ("charged_in", "for_period")
     search_fields = (
         *("=id", "reason", "lines__fund_org", "lines__pi__email", "lines__pi__name"),

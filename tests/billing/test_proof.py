@@ -21,6 +21,7 @@ from billing.models import (
     BillingPeriod,
     Charge,
     Entry,
+    EntryLine,
     ExchangeRate,
     FrozenProof,
     Import,
@@ -33,7 +34,7 @@ from billing.storing import local_path
 from journals import posting
 from journals.models import Journal, JournalLine
 from statements import issuing
-from statements.models import StatementLine
+from statements.models import Statement, StatementLine
 from tests import build
 from tests.billing.deliveries import NO_TAGS, a_row, delivered
 
@@ -689,6 +690,43 @@ def test_the_rows_that_a_figure_leads_to_are_as_many_as_it_counts(tmp_path, clie
                 counted.add(term.code)
     kinds = {"lines", "lines:charge", "lines:absorbed", "lines:subsidy", "subsidies"}
     assert counted == {"charged", "absorbed", "rejected", "held", "chargeable"} | kinds
+
+
+def test_documents_and_entries_that_a_figure_leads_to_hold_as_many_lines_of_its_source_as_it_counts(
+    tmp_path, client, cast
+):
+    """Each PI has one source alone, and each book also holds what no figure counts."""
+    for name, pi in (("aws", "ada@u.edu"), ("hpc", "mallory@u.edu")):
+        tags = f'{{"pi_email": "{pi}", "project_id": "{name}", "fund_org": "BIO-001"}}'
+        source = build.a_source(name)
+        for amount in ("10", "25"):
+            delivered(tmp_path, [a_row(amount, tags=tags)], name=f"{name}_2025-01.csv", source=source)
+            issue()
+    build.a_fund("BIO-001")
+    posting.export(period=build.a_period(), format="standard", submit=True, **DONE)
+    given = {"pi": build.a_pi("ada@u.edu"), "fund_org": "BIO-001", "amount": Decimal(3), "reason": "Setup"}
+    for name in ("aws", "hpc"):
+        entries.add_manual_charge(source=build.a_source(name), charged_in=build.a_period(), **given, **DONE)
+    issue()
+    posting.export(period=build.a_period(), format="standard", submit=True, **DONE)
+    assert Statement.objects.exclude(state__in=Statement.LIVE).exists()
+    client.force_login(cast.viewer)
+    lines_of = {
+        "stated": lambda shown, name: StatementLine.objects.filter(statement__in=shown, source_name=name),
+        "journaled": lambda shown, name: JournalLine.objects.filter(journal__in=shown, source_name=name, side="payer"),
+        "entries": lambda shown, name: EntryLine.objects.filter(entry__in=shown, source__name=name),
+    }
+    counted = set()
+    for each in proved().equations:
+        for term in (*each.left, *each.right):
+            if term.code in lines_of:
+                shown = client.get(term.url).context["cl"].queryset
+                lines = lines_of[term.code](shown.order_by().values("pk"), each.source)
+                assert (lines.count(), lines.count() > 0) == (term.count, True), (term.code, each.source)
+                # Nothing is listed that has no line of the source.
+                assert all(lines_of[term.code]([one.pk], each.source).exists() for one in shown)
+                counted.add((term.code, each.source))
+    assert counted == {(code, name) for code in lines_of for name in ("aws", "hpc")}
 
 
 def test_a_payer_line_leads_to_what_it_is_made_of(finished, client, cast):
