@@ -68,6 +68,8 @@ class Field:
         for racer in self.racers:
             racer.ready()
         self.folder = folder
+        # The months of the race that is run.
+        self.raced = []
         self.random = random.Random(7)
         self.months = iter(f"20{year}-{month:02}" for year in range(20, 60) for month in range(1, 13))
 
@@ -95,6 +97,7 @@ class Field:
     def a_month(self, *rows):
         """Import a month and return it."""
         month = next(self.months)
+        self.raced.append(month)
         self.stage.command("ingest", self.delivery(month, *(rows or (row("100.00"),))), "-s", "aws", "-p", month)
         return month
 
@@ -184,9 +187,12 @@ def outcomes(*heard):
 
 @pytest.fixture(autouse=True)
 def _the_trail_holds(field):
-    """Whatever happened: the chain of audit events is whole."""
+    """Whatever happened: the chain of audit events is whole, and the proof of the month comes out."""
+    field.raced.clear()
     yield
     assert field.stage.command("verify_audit")
+    for month in field.raced:
+        assert field.stage.command("proof", "-p", month)["comes_out"]
 
 
 @pytest.mark.parametrize("_round", range(ROUNDS))
@@ -267,6 +273,100 @@ def test_a_journal_is_submitted_once(field, _round):
     heard = field.race(submit, submit)
     assert outcomes(*heard) == ["answer", "refused"]
     assert field.stage.value(f"Journal.objects.filter(period__month='{month}-01').count()") == 1
+
+
+def status_of(field, month):
+    return field.stage.value(f"BillingPeriod.objects.get(month='{month}-01').status")
+
+
+def events_of(field, month, action):
+    return field.stage.value(f"AuditEvent.objects.filter(action='{action}', object_label='{month}').count()")
+
+
+@pytest.mark.parametrize("_round", range(ROUNDS))
+def test_of_two_who_close_one_does(field, _round):
+    month = field.a_month()
+    close = ("periods", "close", month)
+    heard = field.race(close, close)
+    assert outcomes(*heard) == ["answer", "refused"]
+    (refused,) = (each["refused"] for each in heard if "refused" in each)
+    assert f"{month} is closed" in refused
+    assert (status_of(field, month), events_of(field, month, "period.closed")) == ("closed", 1)
+
+
+@pytest.mark.parametrize("_round", range(ROUNDS))
+def test_no_month_is_closed_over_a_charge_that_waits(field, _round):
+    """The approval comes first, or the close is refused for what it has not seen approved."""
+    month = field.a_month(row("100.00", Tags='{"pi_email": "ada@u.edu", "fund_org": "BIO-001"}'))
+    charge = field.stage.value(f"Charge.objects.held().get(charged_in__month='{month}-01').pk")
+    closed, approved = field.race(("periods", "close", month), ("review", "approve", "--id", charge))
+    assert approved["answer"]["count"] == 1
+    assert field.stage.value(f"Charge.objects.get(pk={charge}).state") == "approved"
+    if "refused" in closed:
+        assert "1 charge" in closed["refused"]
+    assert status_of(field, month) == ("open" if "refused" in closed else "closed")
+
+
+@pytest.mark.parametrize("_round", range(ROUNDS))
+def test_a_correction_is_made_before_the_close_or_refused_after_it(field, _round):
+    month = field.a_month()
+    charge = field.stage.value(f"Charge.objects.get(charged_in__month='{month}-01').pk")
+    correct = ("review", "reattribute", "--id", charge, "--fund-org", "CHEM-002", "--approve")
+    closed, corrected = field.race(("periods", "close", month), correct)
+    fund_org = field.stage.value(f"Charge.objects.get(pk={charge}).fund_org")
+    decisions = field.stage.value(f"ReviewDecision.objects.filter(charge={charge}).count()")
+    if "refused" in corrected:
+        assert f"{month} is closed" in corrected["refused"]
+        assert (fund_org, decisions, status_of(field, month)) == ("BIO-001", 0, "closed")
+    elif corrected["answer"]["count"]:
+        assert fund_org == "CHEM-002"
+        assert decisions > 0
+        # A correction may leave reasons to look at: then the close waits for them.
+        assert status_of(field, month) == ("closed" if "answer" in closed else "open")
+    else:
+        assert "closed" in json.dumps(corrected["answer"])
+        assert (fund_org, decisions, status_of(field, month)) == ("BIO-001", 0, "closed")
+
+
+@pytest.mark.parametrize("_round", range(ROUNDS))
+def test_a_month_is_finalized_or_reopened_and_never_both(field, _round):
+    month = field.a_closed_month()
+    heard = field.race(("periods", "finalize", month), ("periods", "reopen", month, "--reason", "A late tag"))
+    assert outcomes(*heard) == ["answer", "refused"]
+    finalized, reopened = heard
+    if "answer" in finalized:
+        assert f"{month} is finalized" in reopened["refused"]
+    else:
+        assert month in finalized["refused"]
+    assert (status_of(field, month) == "finalized") == ("answer" in finalized)
+    done = ("answer" in finalized, "answer" in reopened)
+    assert (events_of(field, month, "period.finalized"), events_of(field, month, "period.reopened")) == done
+    assert field.stage.value(f"FrozenProof.objects.filter(period__month='{month}-01').count()") == done[0]
+
+
+@pytest.mark.parametrize("_round", range(ROUNDS))
+def test_a_journal_holds_the_payer_lines_before_a_run_or_those_after_it(field, _round):
+    month = field.a_month()
+    field.stage.command("generate", "-p", month)
+    field.stage.command(
+        *("ingest", field.delivery(month, row("100.00"), row("7.00", ResourceId="i-2")), "-s", "aws", "-p", month)
+    )
+    submit = ("export_journal", "-p", month, "-f", "gl", "--submit")
+    submitted, generated = field.race(submit, ("generate", "-p", month))
+    assert "answer" in generated
+    debits = field.stage.value(f"[plain(each.debits) for each in Journal.objects.filter(period__month='{month}-01')]")
+    if "refused" in submitted:
+        assert month in submitted["refused"]
+        assert debits == []
+        field.stage.command(*submit)
+    else:
+        assert debits in (["100.00"], ["107.00"])
+        if debits == ["100.00"]:
+            field.stage.command(*submit)
+    # In the end each cent is in the ledger once.
+    assert field.stage.value(
+        f"plain(sum(each.debits for each in Journal.objects.filter(period__month='{month}-01')))"
+    ) == "107.00"  # fmt: skip
 
 
 @pytest.mark.parametrize("_round", range(ROUNDS))
