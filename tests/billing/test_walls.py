@@ -86,6 +86,13 @@ ATTACKED = {
 }
 
 
+# What a model's own ways write in the column that is attacked.
+ANOTHER: dict[str, Any] = {
+    **{"fund_org": "OURS", "is_resolved": True, "note": "no", "rate": Decimal(2), "text": "{}", "reason": "other"},
+    **{"charged": Decimal(1), "number": 99},
+}
+
+
 @pytest.fixture
 def month():
     """A month with one row of everything that stands, as they are made in it."""
@@ -610,6 +617,64 @@ def test_decisions_lines_of_statements_and_events_are_never_edited(month, change
         act.record("test.done")
     with pytest.raises(KeptForEver):
         change()
+
+
+def own_row(model, row):
+    """A copy of a row, to be stored as one of its own."""
+    other = model(**{field.attname: getattr(row, field.attname) for field in model._meta.concrete_fields})
+    other.pk = None
+    return other
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda model, row, name: model.objects.update(**{name: getattr(row, name)}),
+        lambda model, row, name: model.objects.filter(pk=row.pk).update(**{name: getattr(row, name)}),
+        lambda model, row, name: model.objects.bulk_update([row], [name]),
+        lambda model, row, name: row.save(),
+        lambda model, row, name: row.save(update_fields=[name]),
+        lambda model, row, name: model.objects.all().delete(),
+        lambda model, row, name: row.delete(),
+        lambda model, row, name: model.objects.bulk_create([own_row(model, row)]),
+        lambda model, row, name: own_row(model, row).save(),
+    ],
+)
+@pytest.mark.parametrize("model", sorted(ATTACKED, key=lambda model: model.__name__), ids=lambda model: model.__name__)
+def test_no_way_through_the_models_changes_what_stands_in_a_finalized_month(month, model, change):
+    build.shut("2025-01", "finalized")
+    row = model.objects.get(pk=month.of[model].pk)
+    name = ATTACKED[model][0].partition(" ")[0]
+    setattr(row, name, ANOTHER[name])
+    before = rows_of(model)
+    with pytest.raises((BillingError, KeptForEver, IntegrityError, models.ProtectedError)), transaction.atomic():
+        change(model, row, name)
+    assert rows_of(model) == before
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda journal, line: JournalLine.objects.update(fund_org="OURS"),
+        lambda journal, line: JournalLine.objects.all().delete(),
+        lambda journal, line: JournalLine.objects.bulk_update([line], ["fund_org"]),
+        lambda journal, line: JournalLine.objects.bulk_create([own_row(JournalLine, line)]),
+        lambda journal, line: line.save(),
+        lambda journal, line: line.delete(),
+        lambda journal, line: Journal.objects.update(debits=0),
+        lambda journal, line: Journal.objects.bulk_update([journal], ["debits"]),
+        lambda journal, line: Journal.objects.all().delete(),
+        lambda journal, line: journal.save(),
+        lambda journal, line: journal.delete(),
+    ],
+)
+def test_no_way_through_the_models_changes_a_submitted_journal(journal, change):
+    line = journal.lines.first()
+    line.fund_org, journal.debits = "OURS", Decimal(1)
+    before = rows_of(Journal), rows_of(JournalLine)
+    with pytest.raises((BillingError, KeptForEver, IntegrityError)), transaction.atomic():
+        change(journal, line)
+    assert (rows_of(Journal), rows_of(JournalLine)) == before
 
 
 def test_a_charge_is_not_moved_into_a_shut_month(month):
