@@ -1256,6 +1256,8 @@ class _Delivery:
                 before={"state": Import.State.DEFERRED.value} if was_deferred else None,
                 after={
                     "source": self.source.name,
+                    # What the files were can be told from the trail alone.
+                    "sha256": [file.sha256 for file in self.stored_files],
                     "rows": imported.rows,
                     **vars(self.counts),
                     "totals": imported.totals,

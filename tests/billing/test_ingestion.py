@@ -2,6 +2,7 @@
 
 import datetime
 import gzip
+import hashlib
 import json
 import zipfile
 from decimal import Decimal
@@ -607,6 +608,12 @@ def test_a_crash_while_applying_leaves_no_charge_behind(tmp_path, monkeypatch):
     assert (Charge.objects.count(), Person.objects.count(), Import.objects.get().state) == (0, 0, "failed")
     monkeypatch.undo()
     assert counts(delivered(tmp_path, [a_row()])) == (1, 0, 0, 0)
+
+
+def test_the_trail_holds_the_hash_of_each_file_that_was_applied(tmp_path):
+    delivered(tmp_path, [a_row("7.00")])
+    after = AuditEvent.objects.get(action="import.applied").after
+    assert after["sha256"] == [hashlib.sha256((tmp_path / "aws_2025-01.csv").read_bytes()).hexdigest()]
 
 
 def test_what_breaks_off_after_the_commit_leaves_the_import_applied(tmp_path, monkeypatch):
