@@ -66,6 +66,21 @@ def test_the_main_pages_have_a_quiet_console_and_fit_a_phone(browser, live_serve
         browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
+def test_nothing_of_a_form_is_cut_off_on_a_phone(browser, live_server):
+    build.the_cast()
+    sign_in(browser, live_server, "root")
+    phone = {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", phone)
+    try:
+        browser.get(live_server.url + reverse("admin:billing_attributionrule_add"))
+        room = "const rows = [...document.querySelectorAll('.form-row')]; return [rows.length, rows.filter("
+        rows, cut = browser.execute_script(room + "row => row.scrollWidth > row.clientWidth).length]")
+    finally:
+        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    assert rows > 5
+    assert cut == 0
+
+
 def test_no_page_breaks_the_policy_or_a_script(browser, live_server):
     """Every page of the admin and the portal, as staff and as a PI: the console stays empty."""
     cast = build.the_cast()
