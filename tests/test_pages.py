@@ -340,6 +340,13 @@ def test_a_body_beyond_the_limit_is_refused_before_it_is_read(client, cast, sett
     assert not Job.objects.exists()
 
 
+def test_the_page_of_uploads_names_each_part_of_file_names_apart(client, cast):
+    source = build.a_source("aws")
+    Source.objects.filter(pk=source.pk).update(file_name_patterns="aws_,aws-,amazon")
+    client.force_login(cast.reviewer)
+    assert "<td>aws_, aws-, amazon</td>" in client.get(reverse("admin:billing_import_upload")).content.decode()
+
+
 def test_an_upload_is_kept_under_a_name_of_ours_and_waits_as_a_job(client, cast, settings):
     client.force_login(cast.reviewer)
     source = build.a_source("aws")
