@@ -15,9 +15,10 @@ from django.utils import timezone
 
 from .audit import Actor
 from .errors import BillingError
-from .ingestion import ImportRefused, ingest
+from .ingestion import ingest
 from .locks import held
 from .models import Source
+from .outcomes import ImportRefused
 from .progress import Progress, unwatched
 from .readers import FileError, open_delivery
 

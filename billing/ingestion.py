@@ -5,7 +5,6 @@ import dataclasses
 import datetime
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -39,12 +38,12 @@ from .models import (
 )
 from .models.periods import MONTH, month_text, parse_month
 from .money import plain
+from .outcomes import Booked, Counts, ImportRefused, IngestResult, WouldWithdraw, describe
 from .progress import Progress, unwatched
 from .readers import FileError, Part, Problem, check_rows, open_delivery
 from .readers.batches import MAX_PROBLEMS
 from .readers.beside import understood
 from .readers.columns import AMOUNTS
-from .readers.values import rule_lines
 from .rollup import Rollup
 from .staging import Stage, hashes_at, live_hashes
 from .storing import MAX_NAME, clear_incoming, clear_unused, display_name, local_path, store
@@ -68,206 +67,6 @@ Numbers = npt.NDArray[np.int64]
 MEASURES = {Source.Measure.BILLED: "billed_cost", Source.Measure.EFFECTIVE: "effective_cost"}
 
 
-@dataclass
-class Counts:
-    """What a delivery does to the charges."""
-
-    new: int = 0
-    changed: int = 0
-    unchanged: int = 0
-    withdrawn: int = 0
-    unseen: int = 0
-
-
-class ImportRefused(BillingError):
-    """A delivery that cannot be brought in: `errors` holds file, line, column and message of each problem."""
-
-    def __init__(self, errors: list[dict[str, Any]], imported: Import | None = None) -> None:
-        self.errors = errors
-        self.imported = imported
-        shown = [describe(error) for error in errors[:20]]
-        if len(errors) > len(shown):
-            shown.append(f"… and {len(errors) - len(shown)} more.")
-        super().__init__("\n".join(["Nothing was imported.", *shown]))
-
-    @property
-    def result(self) -> dict[str, Any]:
-        """The refusal in the form of `IngestResult.as_data`."""
-        imported = self.imported
-        return {
-            "import": imported.pk if imported else None,
-            "state": imported.state if imported else "refused",
-            "source": imported.source.name if imported and imported.source else None,
-            "periods": [],
-            "rows": 0,
-            **vars(Counts()),
-            "flagged": 0,
-            "flags": {},
-            "totals": {},
-            "stored": {},
-            "difference": {},
-            "rules": {},
-            "deferred": None,
-            "seen_before": [],
-            "errors": self.errors,
-        }
-
-
-class WouldWithdraw(ImportRefused):
-    """A snapshot that would withdraw more than half of a scope, or lacks a whole account: --replace says go."""
-
-
-class NotWithdrawable(BillingError):
-    """An import that cannot be taken back as things stand."""
-
-
-@dataclass(frozen=True)
-class IngestResult:
-    """What came of a delivery; `imported` is None for a dry run. Totals are exact decimal texts."""
-
-    imported: Import | None
-    state: str
-    source: Source
-    periods: tuple[str, ...]
-    rows: int
-    counts: Counts
-    flagged: int
-    flags: dict[str, int]
-    totals: dict[str, dict[str, str]]
-    stored: dict[str, dict[str, str]]
-    # How values were taken that are not as FOCUS writes them: the rule's code → rows.
-    rules: dict[str, int] = field(default_factory=dict)
-    seen_before: tuple[str, ...] = ()
-    # Month → currency → rows and money new, changed, gone and unchanged (see `differences`).
-    difference: dict[str, Any] = field(default_factory=dict)
-    # The months that take no more, and the import that waits with what it changes there.
-    deferred_periods: tuple[str, ...] = ()
-    deferred: Import | None = None
-
-    def as_data(self) -> dict[str, Any]:
-        """What came of the delivery, as --json and the page of its job hold it."""
-        return {
-            "import": self.imported.pk if self.imported else None,
-            "state": self.state,
-            "source": self.source.name,
-            "periods": list(self.periods),
-            "rows": self.rows,
-            **vars(self.counts),
-            "flagged": self.flagged,
-            "flags": self.flags,
-            "totals": self.totals,
-            "stored": self.stored,
-            "difference": self.difference,
-            "rules": self.rules,
-            "deferred": {
-                "import": self.deferred.pk if self.deferred else None,
-                "state": self.deferred.state if self.deferred else "dry run",
-                "periods": list(self.deferred_periods),
-            }
-            if self.deferred_periods
-            else None,
-            "seen_before": list(self.seen_before),
-            "errors": [],
-        }
-
-    def as_text(self) -> str:
-        """What came of the delivery, for a person, with the next step."""
-        if self.seen_before and not self.rows:
-            return f"Already imported: {'; '.join(self.seen_before)}. Nothing to do."
-        counts = self.counts
-        head = f"Import {self.imported.pk}: " if self.imported else "Dry run, nothing was stored: "
-        lines = [
-            f"{head}{_rows(self.rows)} of {self.source}"
-            + (f" for {', '.join(self.periods)}." if self.periods else ": the delivery is empty, nothing changes."),
-            f"  new {counts.new:,}, changed {counts.changed:,}, unchanged {counts.unchanged:,}, "
-            f"withdrawn {counts.withdrawn:,}",
-        ]
-        if counts.unseen:
-            lines.append(f"  {counts.unseen:,} earlier charges are not in this delivery and were left as they are.")
-        lines += [
-            f"  BilledCost {columns['BilledCost']} {currency}"
-            + ("" if self.stored[currency] == columns else f" (stored {self.stored[currency]['BilledCost']})")
-            for currency, columns in self.totals.items()
-        ]
-        lines += [f"  {line}" for line in rule_lines(self.rules)]
-        if self.seen_before:
-            lines.append(f"  passed over, imported before: {'; '.join(self.seen_before)}")
-        if self.imported is None or self.deferred:
-            lines += differences.lines_of(self.difference)
-        lines += self._deferred_text()
-        if self.flagged:
-            reasons = ", ".join(f"{code} {count:,}" for code, count in self.flags.items())
-            lines.append(f"  {_rows(self.flagged)} with reasons for a look: {reasons}")
-            if counts.new or counts.changed:
-                lines.append("  Next: manage.py review list, or the review queue in the admin.")
-        return "\n".join(lines)
-
-    def _deferred_text(self) -> list[str]:
-        if not self.deferred_periods:
-            return []
-        why = late.why_waiting(self.deferred_periods)
-        if self.deferred is None:
-            return [f"  {why}: what changes there would wait for a decision."]
-        number = self.deferred.pk
-        if self.deferred.state == Import.State.DISMISSED:
-            return [f"  {why}. Import {number} is dismissed: {self.deferred.reason}"]
-        return [
-            f"  {why}: import {number} is deferred, nothing of it was charged.",
-            f"  Next: {late.next_step(self.deferred)}, or imports dismiss {number} --reason WHY.",
-        ]
-
-
-@dataclass(frozen=True)
-class Withdrawn:
-    """What taking an import back did."""
-
-    withdrawn: int
-    revived: int
-
-
-@dataclass(frozen=True)
-class Booked:
-    """What booking a deferred import did: `difference` is what `into` bears of it, exactly and by currency."""
-
-    number: int
-    into: str
-    periods: tuple[str, ...]
-    charged: int
-    taken_back: int
-    held: int
-    difference: dict[str, Any]
-
-    @property
-    def summary(self) -> str:
-        """What was booked, in a sentence or two."""
-        return self.as_text().split("\n")[0] + (f" {self.held:,} new rows are held for review." if self.held else "")
-
-    def as_data(self) -> dict[str, Any]:
-        """What was booked, as --json and the page of its job hold it."""
-        return {
-            "import": self.number,
-            "booked_in": self.into,
-            "periods": list(self.periods),
-            "charged": self.charged,
-            "taken_back": self.taken_back,
-            "held": self.held,
-            "difference": self.difference,
-        }
-
-    def as_text(self) -> str:
-        """What was booked, for a person, with the next step."""
-        lines = [
-            f"Import {self.number} is booked in {self.into}. Charges of {' and '.join(self.periods)} taken back: "
-            f"{self.taken_back:,}; charged as they are now: {self.charged:,}.",
-            *differences.lines_of(self.difference),
-        ]
-        if self.held:
-            lines.append(f"  New rows held for review: {self.held:,}. Next: manage.py review list -p {self.into}.")
-        else:
-            lines.append(f"  Next: manage.py generate -p {self.into}.")
-        return "\n".join(lines)
-
-
 def expected_months(text: str) -> frozenset[datetime.date]:
     """Return the months that `2025-01` or `2025-Q1` stand for; raise ValueError for anything else."""
     if quarter := QUARTER.fullmatch(text.strip()):
@@ -284,12 +83,6 @@ def period_in_name(name: str) -> str:
     months = {f"{year}-{month}" for year, month in MONTH_IN_NAME.findall(QUARTER.sub(" ", name))}
     found = quarters | months
     return found.pop() if len(found) == 1 else ""
-
-
-def describe(error: dict[str, Any]) -> str:
-    """Write one error as people read it: file, line, column, message."""
-    problem = Problem(error["message"], error.get("line"), error.get("column"))
-    return f"{error['file']}: {problem}" if error.get("file") else str(problem)
 
 
 def ingest(
@@ -1436,55 +1229,6 @@ def run_job(
     return {"message": result.as_text().split("\n")[0], **result.as_data()}
 
 
-def withdraw(*, imported: Import, actor: Actor, now: datetime.datetime) -> Withdrawn:
-    """Take an applied import back: its charges leave, what it replaced or withdrew lives again.
-
-    Only the latest import of its source and periods can go, while the periods it touched take changes; so
-    withdrawing in turn always leads back to what was there before. Raises NotWithdrawable or PeriodClosed.
-    """
-    with audit.gesture(actor=actor, now=now) as gesture:
-        # Deliveries of a source are applied and taken back one after the other.
-        if imported.source:
-            Source.objects.select_for_update(no_key=True).get(pk=imported.source.pk)
-        imported = Import.objects.select_for_update(no_key=True).get(pk=imported.pk)
-        if imported.state != Import.State.APPLIED:
-            raise NotWithdrawable(f"Import {imported.pk} is {imported.get_state_display().lower()}, not applied.")
-        later = (
-            Import.objects.filter(
-                source=imported.source_id,
-                state=Import.State.APPLIED,
-                id__gt=imported.pk,
-                scope_totals__period__in=imported.scope_totals.values("period"),
-            )
-            .order_by("-id")
-            .first()
-        )
-        if later:
-            raise NotWithdrawable(
-                f"Import {later.pk} of {imported.source} came after import {imported.pk}. Withdraw the latest first."
-            )
-        replaced_since = Charge.objects.filter(imported_in=imported, withdrawn_in__isnull=False).first()
-        if replaced_since:
-            raise NotWithdrawable(
-                f"Import {replaced_since.withdrawn_in_id} replaced charges of import {imported.pk}. Withdraw it first."
-            )
-        mine = Charge.objects.filter(imported_in=imported, withdrawn_in__isnull=True)
-        displaced = Charge.objects.filter(withdrawn_in=imported)
-        period_ids = set(mine.values_list("charged_in_id", flat=True).distinct()) | set(
-            displaced.values_list("charged_in_id", flat=True).distinct()
-        )
-        closing.require_open(*BillingPeriod.objects.filter(pk__in=period_ids))
-        revived_ids = list(displaced.values_list("id", flat=True))
-        gone = mine.update(withdrawn_in=imported)
-        revived = 0
-        for start in range(0, len(revived_ids), 500):
-            revived += Charge.objects.filter(id__in=revived_ids[start : start + 500]).update(withdrawn_in=None)
-        imported.state, imported.withdrawn_at = Import.State.WITHDRAWN, now
-        imported.save()
-        gesture.record("import.withdrawn", imported, after={"withdrawn": gone, "revived": revived})
-    return Withdrawn(withdrawn=gone, revived=revived)
-
-
 def _total_row(imported: Import, period: BillingPeriod, account: str, currency: str, total: ScopeTotal) -> ImportTotal:
     exact = {f"{_short(column)}_exact": plain(total.exact[column]) for column in AMOUNTS}
     stored = {f"{_short(column)}_stored": total.stored(column) for column in AMOUNTS}
@@ -1501,10 +1245,6 @@ def _total_row(imported: Import, period: BillingPeriod, account: str, currency: 
 
 def _rules_of(converter: Converter) -> dict[str, int]:
     return {str(rule): rows for rule, rows in sorted(converter.rules.items())}
-
-
-def _rows(count: int) -> str:
-    return f"{count:,} row" if count == 1 else f"{count:,} rows"
 
 
 def _short(column: str) -> str:

@@ -18,7 +18,7 @@ from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils import timezone
 
-from .. import ingestion, jobs, late
+from .. import ingestion, jobs, late, withdrawing
 from ..models import BillingPeriod, Flag, Import, ImportTotal, Job, Source
 from ..money import plain
 from ..readers.values import rule_lines
@@ -135,7 +135,7 @@ def stored(files: Sequence[UploadedFile]) -> list[int]:
 
 
 def withdraw(request: HttpRequest, imported: Import, data: dict[str, Any]) -> str:
-    done = ingestion.withdraw(imported=imported, actor=actor_of(request), now=timezone.now())
+    done = withdrawing.withdraw(imported=imported, actor=actor_of(request), now=timezone.now())
     return (
         f"Import {imported.pk} is withdrawn: {done.withdrawn:,} charges left, {done.revived:,} live again. "
         "Issue the statements again where some were out."

@@ -16,7 +16,7 @@ from django.core import serializers
 from django.db import connection
 from django.db.models import F, Min
 
-from .. import charging, ingestion
+from .. import charging, ingestion, withdrawing
 from ..audit import Actor
 from ..models import (
     BillingPeriod,
@@ -183,7 +183,7 @@ class Rebuild:
         self._settle_ids(step)
 
     def _import_withdrawn(self, step: dict[str, Any]) -> None:
-        ingestion.withdraw(imported=Import.objects.get(pk=step["import"]), **self._actor(step))
+        withdrawing.withdraw(imported=Import.objects.get(pk=step["import"]), **self._actor(step))
 
     def _import_dismissed(self, step: dict[str, Any]) -> None:
         Import.objects.filter(pk=step["import"]).update(state=Import.State.DISMISSED)

@@ -5,8 +5,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from billing.ingestion import IngestResult, ingest
+from billing.ingestion import ingest
 from billing.models import Source
+from billing.outcomes import IngestResult
 from tests import build
 
 NO_TAGS: dict[str, str] = {}

@@ -11,8 +11,9 @@ import pytest
 from django.core import management
 from django.urls import reverse
 
-from billing.ingestion import ImportRefused, ingest
+from billing.ingestion import ingest
 from billing.models import AttributionRule, Charge, CloudAccount, Import, Source
+from billing.outcomes import ImportRefused
 from billing.readers.projects import project_of
 from tests import build
 from tests.billing.deliveries import a_row, delivered

@@ -13,9 +13,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from billing import closing, ingestion, review
-from billing.ingestion import ImportRefused, NotWithdrawable, WouldWithdraw, ingest, withdraw
+from billing.ingestion import ingest
 from billing.models import AuditEvent, BillingPeriod, Charge, Flag, Import, ImportTotal, Person, Project, Source
+from billing.outcomes import ImportRefused, WouldWithdraw
 from billing.staging import Stage
+from billing.withdrawing import NotWithdrawable, withdraw
 from tests import build
 from tests.billing.deliveries import a_file, a_row, delivered
 

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from billing import charging, closing, ingestion, late, money
+from billing import charging, closing, ingestion, late, money, outcomes, withdrawing
 from billing.models import AuditEvent, BillingPeriod, Charge, Import, ImportTotal, PayerLine, Source
 from tests import build
 from tests.billing.deliveries import NO_TAGS, a_file, a_row, delivered
@@ -349,7 +349,7 @@ def test_withdrawing_what_was_booked_leaves_what_was_there_before(tmp_path):
     result = january(a_row("90"), a_row("7", ResourceId="i-2"), folder=tmp_path)
     book(result)
     assert lines() == [("late", "2025-01", "BIO-001", "-3.00")]
-    done = ingestion.withdraw(imported=result.deferred, **BY)
+    done = withdrawing.withdraw(imported=result.deferred, **BY)
     assert (done.withdrawn, lines(), standing()) == (3, [], ["100.00"])
     book(january(a_row("90"), folder=tmp_path))
     assert lines() == [("late", "2025-01", "BIO-001", "-10.00")]
@@ -362,9 +362,9 @@ def test_a_month_that_bears_a_late_change_and_is_closed_keeps_it(tmp_path):
     book(result, "2025-02")
     close("2025-02")
     with pytest.raises(closing.PeriodClosed):
-        ingestion.withdraw(imported=result.deferred, **BY)
+        withdrawing.withdraw(imported=result.deferred, **BY)
     closing.reopen(period=BillingPeriod.objects.named("2025-01"), reason="again", **BY)
-    with pytest.raises(ingestion.ImportRefused, match="2025-02 is closed"):
+    with pytest.raises(outcomes.ImportRefused, match="2025-02 is closed"):
         january(a_row("80"), folder=tmp_path)
 
 
@@ -477,7 +477,7 @@ def test_a_delivery_for_a_month_in_review_waits_until_somebody_applies_it(tmp_pa
     with pytest.raises(late.NotDeferred):
         apply(result)
     # And it is taken back like any other.
-    ingestion.withdraw(imported=result.deferred, **BY)
+    withdrawing.withdraw(imported=result.deferred, **BY)
     assert standing() == ["100.00"]
 
 
@@ -545,6 +545,6 @@ def test_a_month_put_in_review_while_a_delivery_is_read_stops_it(tmp_path, monke
         review()
 
     monkeypatch.setattr(ingestion._Delivery, "_compare", meanwhile)
-    with pytest.raises(ingestion.ImportRefused, match="2025-01 was put in review meanwhile"):
+    with pytest.raises(outcomes.ImportRefused, match="2025-01 was put in review meanwhile"):
         january(a_row("120"), folder=tmp_path)
     assert standing() == ["100.00"]

@@ -14,7 +14,7 @@ from django.db import connection
 from django.urls import reverse
 from pypdf import PdfReader
 
-from billing import closing, coverage, entries, ingestion, invoices, proof, review, seals, tieout
+from billing import closing, coverage, entries, ingestion, invoices, proof, review, seals, tieout, withdrawing
 from billing.fields import to_units
 from billing.models import (
     AuditEvent,
@@ -157,9 +157,9 @@ def test_a_snapshot_replaces_what_it_has_no_more_and_withdrawing_it_brings_that_
         "displaced": ("-11.00", -2),
         "charged": ("32.00", 2),
     }
-    ingestion.withdraw(imported=again.imported, **DONE)
+    withdrawing.withdraw(imported=again.imported, **DONE)
     assert told() == {"files": ("31.00", 3), "charged": ("31.00", 3)}
-    ingestion.withdraw(imported=Import.objects.order_by("id").first(), **DONE)
+    withdrawing.withdraw(imported=Import.objects.order_by("id").first(), **DONE)
     assert proved().equations == []
 
 

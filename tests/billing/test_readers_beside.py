@@ -9,8 +9,9 @@ import pytest
 from django.db import connection
 
 from billing import copying
-from billing.ingestion import ImportRefused, ingest
+from billing.ingestion import ingest
 from billing.models import Charge, Flag, Source
+from billing.outcomes import ImportRefused
 from billing.readers import FileError, open_delivery
 from billing.readers import beside as reading_beside
 from billing.readers.batches import BATCH_ROWS, Batch

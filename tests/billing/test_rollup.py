@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 
 from billing import rolling
 from billing.fields import WIDE
-from billing.ingestion import ImportRefused, ingest
+from billing.ingestion import ingest
 from billing.models import Charge, Import, ImportTotal
+from billing.outcomes import ImportRefused
 from billing.readers.columns import AMOUNTS
 from billing.readers.values import BadValue
 from billing.rolling import Rolling, plain_of

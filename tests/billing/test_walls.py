@@ -12,7 +12,7 @@ from django.core.management import CommandError, call_command
 from django.db import IntegrityError, connection, migrations, models, transaction
 from django.db.migrations.state import ProjectState
 
-from billing import charging, closing, entries, ingestion, reattribution, review, walls
+from billing import charging, closing, entries, ingestion, reattribution, review, walls, withdrawing
 from billing.audit import Actor, gesture
 from billing.errors import BillingError
 from billing.models import (
@@ -475,7 +475,7 @@ OTHER = review.Correction(fund_org="CHEM-002")
 # Everything that changes charges, decisions, who pays and corrections, on a month that is shut.
 VERBS = {
     "ingest, and book into it": deferred,
-    "withdraw": lambda m: ingestion.withdraw(imported=m.imported, **DONE),
+    "withdraw": lambda m: withdrawing.withdraw(imported=m.imported, **DONE),
     "approve": lambda m: skipped(review.approve(charges=[m.held.pk], **DONE)),
     "reject": lambda m: skipped(review.reject(charges=[m.held.pk], reason="duplicate", **DONE)),
     "absorb": lambda m: skipped(review.absorb(charges=[m.held.pk], **DONE)),

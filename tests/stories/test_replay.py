@@ -11,7 +11,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection, transaction
 
-from billing import audit, closing, entries, ingestion, reattribution, review, sourcing, walls
+from billing import audit, closing, entries, ingestion, reattribution, review, sourcing, walls, withdrawing
 from billing.models import AttributionRule, Charge, Import, ImportedFile, PayerLine, StoredFile
 from billing.replay.figures import figures_of
 from billing.replay.recording import NotReplayable, imports_of
@@ -84,7 +84,7 @@ def story(tmp_path):
     ingestion.apply_deferred(imported=Import.objects.get(state="deferred"), **DOING)
     delivered(tmp_path, [{**again[0], "BilledCost": "99.00"}, *again[1:]], name="aws_2025-01_c.csv")
     ingestion.apply_deferred(imported=Import.objects.get(state="deferred"), **DOING)
-    ingestion.withdraw(imported=Import.objects.order_by("-pk").first(), **DOING)
+    withdrawing.withdraw(imported=Import.objects.order_by("-pk").first(), **DOING)
 
     correction = review.Correction(pi="grace@u.edu", project="algebra", fund_org="MATH-9")
     review.reattribute(charges=live("i-2"), correction=correction, approve=True, note="She told us.", **DOING)

@@ -7,10 +7,12 @@ from django.utils import timezone
 
 from billing.commands import BillingCommand, period_named, subcommands, table
 from billing.differences import lines_of
-from billing.ingestion import apply_deferred, book, describe, withdraw
+from billing.ingestion import apply_deferred, book
 from billing.late import dismiss
 from billing.models import Import, Source
+from billing.outcomes import describe
 from billing.readers.values import rule_lines
+from billing.withdrawing import withdraw
 
 
 class Command(BillingCommand):

@@ -8,8 +8,9 @@ from django.core.management.base import CommandError, CommandParser
 
 from billing import inbox
 from billing.commands import BillingCommand
-from billing.ingestion import ImportRefused, ingest
+from billing.ingestion import ingest
 from billing.models import Source
+from billing.outcomes import ImportRefused
 
 
 class Command(BillingCommand):
