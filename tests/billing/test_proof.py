@@ -709,6 +709,12 @@ def test_documents_and_entries_that_a_figure_leads_to_hold_as_many_lines_of_its_
         entries.add_manual_charge(source=build.a_source(name), charged_in=build.a_period(), **given, **DONE)
     issue()
     posting.export(period=build.a_period(), format="standard", submit=True, **DONE)
+    # The last journal is of one source alone.
+    entries.add_manual_charge(source=build.a_source("aws"), charged_in=build.a_period(), **given, **DONE)
+    issue()
+    posting.export(period=build.a_period(), format="standard", submit=True, **DONE)
+    last = Journal.objects.latest("id")
+    assert set(JournalLine.objects.filter(journal=last).values_list("source_name", flat=True)) == {"aws"}
     assert Statement.objects.exclude(state__in=Statement.LIVE).exists()
     client.force_login(cast.viewer)
     lines_of = {
