@@ -621,6 +621,8 @@ def _decimals(decimals: Sequence[Decimal | None]) -> Any:
         if number is None:
             whole.append(None)
             continue
+        # A zero may be written with any exponent.
+        number = number or Decimal(0)
         exponent = number.as_tuple().exponent
         if not isinstance(exponent, int) or exponent < -PLACES or number.adjusted() > 25:
             raise BadValue(f"{number} has too many digits to be added up. Keep the source's rows as they are.")

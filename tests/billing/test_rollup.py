@@ -298,6 +298,11 @@ def test_what_is_no_amount_is_refused(values):
         summed(values)
 
 
+@pytest.mark.parametrize("zero", ["0E+999", "-0E-999", "0e5"])
+def test_a_zero_may_be_written_with_any_exponent(zero):
+    assert summed([zero, "1"]) == 1
+
+
 def test_sums_are_written_plainly():
     assert plain_of(-(10**rolling.PLACES) // 4) == "-0.25"
     assert plain_of(None) == ""
