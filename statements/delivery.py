@@ -367,7 +367,8 @@ def _record(
             after={
                 "recipients": delivery.recipients,
                 "statements": [statement.number for statement in statements],
-                **({"error": error} if error else {}),
+                # Which documents went out can be told from the trail alone.
+                **({"error": error} if error else {"sha256": [statement.pdf_sha256 for statement in statements]}),
             },
         )
 

@@ -4,6 +4,7 @@ import dataclasses
 import datetime
 import hashlib
 import json
+import logging
 import os
 import re
 import tempfile
@@ -38,6 +39,8 @@ from billing.progress import Progress, unwatched
 from .document import Figures, Line, Resource, Section, StatementDocument
 from .drawing import draw
 from .models import Statement, StatementLine
+
+log = logging.getLogger(__name__)
 
 BATCH = 500
 # Statements drawn between two commits of their hashes, so that a crash loses little.
@@ -244,10 +247,13 @@ def render_missing(
 
 
 def pdf_of(statement: Statement) -> bytes:
-    """Return a statement's PDF; it is drawn again where the file is gone."""
+    """Return a statement's PDF; it is drawn again where the file is gone, or is not the one that was drawn."""
     path = settings.VAR_DIR / statement.pdf_path if statement.pdf_path else None
     if path and path.is_file():
-        return bytes(path.read_bytes())
+        kept: bytes = path.read_bytes()
+        if hashlib.sha256(kept).hexdigest() == statement.pdf_sha256:
+            return kept
+        log.error("%s is not the file that was drawn: statement %s is drawn again.", path, statement.number)
     before = (statement.pdf_path, statement.pdf_sha256)
     data = _write_pdf(statement)
     if before != (statement.pdf_path, statement.pdf_sha256):

@@ -3,6 +3,7 @@
 import datetime
 import email
 import email.policy
+import hashlib
 from decimal import Decimal
 from smtplib import SMTPServerDisconnected
 
@@ -212,6 +213,10 @@ def test_sending_is_in_the_audit_trail(issued):
     send()
     events = AuditEvent.objects.filter(action="delivery.sent").order_by("id")
     assert [event.after["recipients"] for event in events] == [["ada@u.edu"], ["bob@u.edu"]]
+    attached = [
+        [hashlib.sha256(content).hexdigest() for _, content, _ in message.attachments] for message in mail.outbox
+    ]
+    assert [event.after["sha256"] for event in events] == attached
 
 
 def test_a_sent_message_can_be_sent_again_as_a_new_one(issued):

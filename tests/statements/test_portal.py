@@ -167,6 +167,15 @@ def test_a_lost_pdf_is_drawn_again_for_the_download(client, cast, statement, set
     assert (settings.VAR_DIR / statement.pdf_path).is_file()
 
 
+def test_a_pdf_that_is_not_the_one_that_was_drawn_is_drawn_again(client, cast, statement, settings):
+    path = settings.VAR_DIR / statement.pdf_path
+    drawn = path.read_bytes()
+    path.write_bytes(drawn.replace(b"%%EOF", b"%%EOG"))
+    client.force_login(cast.pi)
+    assert client.get(addresses(statement)[1]).getvalue() == drawn
+    assert path.read_bytes() == drawn
+
+
 def test_csv_and_xlsx_add_up_to_the_statement(client, cast, statement):
     client.force_login(cast.pi)
     _, _, csv_address, xlsx_address = addresses(statement)
