@@ -58,7 +58,9 @@ def enqueue(*, kind: str, arguments: dict[str, Any], subject: str = "", actor: A
             job = Job.objects.create(
                 kind=kind, subject=subject, arguments=arguments, created_at=now, created_by=actor.user
             )
-            gesture.record("job.queued", job, after={"kind": kind, **arguments})
+            # Of many charges there may be very many numbers; each has an event of its own once it is decided about.
+            told = {name: value for name, value in arguments.items() if name != "charges"}
+            gesture.record("job.queued", job, after={"kind": kind, **told})
     except IntegrityError:
         known = unfinished.first() if subject else None
         if known is None:

@@ -473,6 +473,7 @@ JOBS = {
     Job.Kind.BOOK: CURATE,
     Job.Kind.APPLY: CURATE,
     Job.Kind.ATTRIBUTE: CURATE,
+    Job.Kind.DECIDE: CURATE,
     Job.Kind.GENERATE: CURATE,
     Job.Kind.SEND: CURATE,
 }

@@ -1,6 +1,5 @@
 """Charges: the queue of those to review, all of them as delivered, and the verbs of the review."""
 
-import datetime
 import re
 import time
 import uuid
@@ -25,8 +24,7 @@ from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from .. import delivered, review, review_sheets
-from ..audit import Actor
+from .. import deciding, delivered, jobs, review, review_sheets
 from ..errors import BillingError
 from ..models import AttributionRule, Charge, Flag, HeldCharge, ReviewDecision
 from .attribution import rule_url, sharing_url
@@ -89,10 +87,6 @@ FACTS = (
         ),
     ),
 )
-
-
-class Refused(BillingError):
-    """A decision that held for no charge."""
 
 
 class NoteForm(forms.Form):
@@ -161,7 +155,6 @@ class Step:
     label: str
     button: str
     question: str
-    run: Callable[[Any, dict[str, Any], Actor, datetime.datetime], review.Decided]
     states: frozenset[str]
     form: type[forms.Form] = NoteForm
     # What the form proposes for a selection.
@@ -170,35 +163,8 @@ class Step:
     is_primary: bool = False
 
 
-def _approve(charges: Any, data: dict[str, Any], actor: Actor, now: datetime.datetime) -> review.Decided:
-    return review.approve(charges=charges, note=data["note"], actor=actor, now=now)
-
-
-def _reject(charges: Any, data: dict[str, Any], actor: Actor, now: datetime.datetime) -> review.Decided:
-    return review.reject(charges=charges, reason=data["reason"], note=data["note"], actor=actor, now=now)
-
-
-def _absorb(charges: Any, data: dict[str, Any], actor: Actor, now: datetime.datetime) -> review.Decided:
-    return review.absorb(charges=charges, note=data["note"], actor=actor, now=now)
-
-
-def _correct(charges: Any, data: dict[str, Any], actor: Actor, now: datetime.datetime) -> review.Decided:
-    return review.reattribute(
-        charges=charges,
-        correction=data["correction"],
-        approve=data["approve"],
-        note=data["note"],
-        actor=actor,
-        now=now,
-    )
-
-
 def _proposed(charges: "QuerySet[Charge]") -> dict[str, Any]:
     return {"pi": review.proposed_pi(charges)}
-
-
-def _undo(charges: Any, data: dict[str, Any], actor: Actor, now: datetime.datetime) -> review.Decided:
-    return review.undo(charges=charges, note=data["note"], actor=actor, now=now)
 
 
 STEPS = {
@@ -209,7 +175,6 @@ STEPS = {
             label="Approve…",
             button="Approve",
             question="The PI's fund/orgs pay what is approved. Charges without PI or fund/org are skipped.",
-            run=_approve,
             states=frozenset({State.HELD}),
             is_primary=True,
         ),
@@ -218,7 +183,6 @@ STEPS = {
             label="Correct…",
             button="Correct",
             question="Say who pays. The facts as delivered stay, and so does every decision.",
-            run=_correct,
             states=frozenset({State.CLEAR, State.HELD, State.APPROVED}),
             form=CorrectForm,
             initial=_proposed,
@@ -228,7 +192,6 @@ STEPS = {
             label="Reject…",
             button="Reject",
             question="Nobody pays what is rejected: it is on no statement and in no journal.",
-            run=_reject,
             states=frozenset({State.CLEAR, State.HELD}),
             form=RejectForm,
             is_dangerous=True,
@@ -238,7 +201,6 @@ STEPS = {
             label="Absorb…",
             button="Absorb",
             question="The center's own fund/org pays what is absorbed, through the journal.",
-            run=_absorb,
             states=frozenset({State.CLEAR, State.HELD}),
         ),
         Step(
@@ -246,7 +208,6 @@ STEPS = {
             label="Undo…",
             button="Undo the last decision",
             question="The last decision is taken back: the charge is held again, or attributed as before.",
-            run=_undo,
             states=frozenset(State),
         ),
     )
@@ -255,9 +216,10 @@ STEPS = {
 
 def _verb(step: Step) -> Verb:
     def run(request: HttpRequest, charge: Charge, data: dict[str, Any]) -> str:
-        decided = step.run([charge.pk], data, actor_of(request), timezone.now())
+        acting: dict[str, Any] = {"actor": actor_of(request), "now": timezone.now()}
+        decided = deciding.decide(step=step.name, charges=[charge.pk], options=data, **acting)
         if not decided.count:
-            raise Refused(str(decided))
+            raise deciding.NothingDecided(str(decided))
         return str(decided)
 
     return Verb(
@@ -431,8 +393,14 @@ class ReviewMixin(FrozenAdmin):
         if is_confirmed and request.POST["confirmed"] != str(number):
             messages.warning(request, f"The selection changed meanwhile: it has {review.counted(number)} now.")
         elif is_confirmed and form.is_valid():
+            asked: dict[str, Any] = {"step": step.name, "charges": chosen, "options": form.cleaned_data}
+            acting: dict[str, Any] = {"actor": actor_of(request), "now": timezone.now()}
+            if number > jobs.LARGE:
+                job = deciding.decide_later(**asked, **acting)
+                messages.info(request, "This takes a while. This page says when it is done.")
+                return HttpResponseRedirect(change_url(job))
             try:
-                decided = step.run(chosen, form.cleaned_data, actor_of(request), timezone.now())
+                decided = deciding.decide(**asked, **acting)
             except BillingError as error:
                 messages.error(request, str(error))
             else:

@@ -15,7 +15,7 @@ from .base import FrozenAdmin, badge_column, change_url
 TONES = {Job.State.QUEUED: "info", Job.State.RUNNING: "busy", Job.State.DONE: "good", Job.State.FAILED: "bad"}
 
 # What a job's page says of its result, in the words people know; the rest is shown as it is.
-HIDDEN = ("paths", "message", "difference", "deferred", "digest", "expected", "moves", "examples")
+HIDDEN = ("paths", "charges", "message", "difference", "deferred", "digest", "expected", "moves", "examples")
 
 
 def facts_of(values: dict[str, Any] | None) -> list[tuple[str, Any]]:
@@ -38,7 +38,9 @@ def facts_of(values: dict[str, Any] | None) -> list[tuple[str, Any]]:
 
 
 def next_step(request: HttpRequest, job: Job, result: dict[str, Any]) -> dict[str, str] | None:
-    """Return where to go on from the result of a job that re-applied rules."""
+    """Return where to go on from the result of a job that decided about charges, or re-applied rules."""
+    if job.kind == Job.Kind.DECIDE and job.is_over:
+        return {"url": reverse("admin:billing_heldcharge_changelist"), "text": "Go to the review queue"}
     if job.kind != Job.Kind.ATTRIBUTE or job.state != Job.State.DONE:
         return None
     period = BillingPeriod.objects.named(result["period"])

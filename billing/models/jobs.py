@@ -15,6 +15,7 @@ class Job(models.Model):
         BOOK = "book", "Book late changes"
         APPLY = "apply", "Apply delivery"
         ATTRIBUTE = "attribute", "Re-apply rules"
+        DECIDE = "decide", "Decide about charges"
 
     class State(models.TextChoices):
         QUEUED = "queued", "Waiting"

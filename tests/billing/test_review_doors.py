@@ -9,9 +9,11 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from hypothesis import given
+from hypothesis import strategies as st
 
-from billing import review
-from billing.models import AuditEvent, BillingPeriod, Charge, Flag, PayerSplitShare, Person, ReviewDecision
+from billing import deciding, jobs, review
+from billing.models import AuditEvent, BillingPeriod, Charge, Flag, Job, PayerSplitShare, Person, ReviewDecision
 from billing.review import Correction
 from tests.build import NOW, SOMEBODY, a_charge, a_pi, a_policy, a_split
 
@@ -88,12 +90,12 @@ VERBS = {
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_engine_command_and_admin_leave_the_same_rows_and_audit(verb, cast, client):
+def test_engine_command_admin_and_worker_leave_the_same_rows_and_audit(verb, cast, client, monkeypatch):
     a_policy(center_fund_org="RC-1")
     engine, arguments, (action, data) = VERBS[verb]
     doors = {
         door: [a_charge("10.00", flags=("pattern_match",)), a_charge("-4.00", flags=("missing_project",), project=None)]
-        for door in ("engine", "command", "admin")
+        for door in ("engine", "command", "admin", "worker")
     }
     if verb == "undo":
         review.approve(charges=Charge.objects.held(), actor=SOMEBODY, now=NOW)
@@ -101,7 +103,11 @@ def test_engine_command_and_admin_leave_the_same_rows_and_audit(verb, cast, clie
     engine(ids["engine"], {"actor": SOMEBODY, "now": NOW})
     command(*arguments(ids["command"]))
     client.force_login(cast.reviewer)
-    act(client, action, ids["admin"], url=ALL if verb == "undo" else QUEUE, **data)
+    url = ALL if verb == "undo" else QUEUE
+    act(client, action, ids["admin"], url=url, **data)
+    monkeypatch.setattr(jobs, "LARGE", 1)
+    act(client, action, ids["worker"], url=url, **data)
+    jobs.run(Job.objects.get(kind="decide").pk)
 
     def left(door):
         """Return all that a door left behind, less who, when and which charges."""
@@ -127,7 +133,7 @@ def test_engine_command_and_admin_leave_the_same_rows_and_audit(verb, cast, clie
         return rows, splits, decisions, events, flags, gestures, [bool(each) for each in undone]
 
     assert left("engine")[2], "the verb decided something"
-    assert left("engine") == left("command") == left("admin")
+    assert left("engine") == left("command") == left("admin") == left("worker")
     assert left("engine")[5] == 1
 
 
@@ -142,6 +148,45 @@ def test_the_audit_trail_knows_the_door_and_who_acted(cast, client):
         ("rex", "command"),
         ("rex", "web"),
     ]
+
+
+def test_a_large_selection_is_decided_by_the_worker_once(cast, client, monkeypatch):
+    monkeypatch.setattr(jobs, "LARGE", 1)
+    ids = [a_charge(flags=("pattern_match",)).pk for _ in range(2)] + [a_charge(pi=None, flags=("missing_pi",)).pk]
+    client.force_login(cast.reviewer)
+    asked = [act(client, "approve", ids, note="Checked.", follow=False) for _ in range(2)]
+    job = Job.objects.get()
+    assert [response.url for response in asked] == [reverse("admin:billing_job_change", args=[job.pk])] * 2
+    assert not ReviewDecision.objects.exists()
+    queued = AuditEvent.objects.get(action="job.queued")
+    assert queued.after == {"kind": "decide", "step": "approve", "number": 3, "note": "Checked."}
+    # Another note is another act.
+    act(client, "approve", ids, note="Seen.")
+    assert Job.objects.count() == 2
+    jobs.run(job.pk)
+    job.refresh_from_db()
+    assert (job.state, job.message) == ("done", "2 charges approved; 1 skipped: no PI: correct who pays first.")
+    event = AuditEvent.objects.filter(action="charge.approved").first()
+    assert (event.actor, event.via, event.note) == (cast.reviewer, "task", "Checked.")
+    page = client.get(reverse("admin:billing_job_change", args=[job.pk])).content.decode()
+    assert "Go to the review queue" in page
+    assert "2 charges approved; 1 skipped: no PI: correct who pays first." in page
+    # The other one finds nothing left to approve, and says so as a failure.
+    other = Job.objects.get(state="queued")
+    jobs.run(other.pk)
+    other.refresh_from_db()
+    assert other.state == "failed"
+    assert "No charge approved; 3 skipped" in other.message
+
+
+@given(st.sets(st.integers(1, 40)))
+def test_the_numbers_of_a_large_selection_are_written_as_ranges(ids):
+    assert deciding.ids_of(deciding.ranges_of(sorted(ids))) == sorted(ids)
+
+
+def test_numbers_that_follow_each_other_take_little_room():
+    assert deciding.ranges_of([3, 4, 5, 9, 11, 12]) == "3-5 9 11-12"
+    assert deciding.ids_of("") == []
 
 
 # Commands
