@@ -802,6 +802,8 @@ class _Delivery:
             raise WouldWithdraw([{"file": "", "line": None, "column": None, "message": message}])
         gone_from = stage.gone_by_period()
         self.counts.withdrawn = sum(gone_from.values())
+        # Said, for an account whose name has changed would be charged twice.
+        self.counts.unseen = len(gone) - self.counts.withdrawn
         self.touched |= {month for month, period in self.periods.items() if gone_from.get(period.pk)}
 
     def _delivered_together(self, period: BillingPeriod, accounts: set[str]) -> set[str]:
