@@ -578,6 +578,9 @@ class _Plan:
         found = []
         # Read again: the period is held now.
         for each in correctable(_lines_with_owners().filter(pk__in=[line.pk for line in lines]).order_by("key")):
+            if len(lines) > 1 and not each.left:
+                # Of a whole reference there are lines of 0.00 too, such as what is subsidized whole.
+                continue
             self._require_correctable(each)
             part = each.left if amount is None else amount
             if amount is not None:

@@ -468,6 +468,7 @@ class _Delivery:
                     "booked_in": str(into),
                     "charged": charged,
                     "taken_back": taken_back,
+                    "sha256": [file.sha256 for file in self.stored_files],
                     "delta": {
                         month: {currency: found["delta"] for currency, found in currencies.items()}
                         for month, currencies in imported.difference.items()
@@ -1182,7 +1183,7 @@ class _Delivery:
 
     def _errors_of(self, error: FileError) -> list[dict[str, Any]]:
         return [
-            {"file": self.reading, "line": each.line, "column": each.column, "message": each.message}
+            {"file": each.file or self.reading, "line": each.line, "column": each.column, "message": each.message}
             for each in error.problems
         ]
 

@@ -200,8 +200,7 @@ class Booked:
 
 def describe(error: dict[str, Any]) -> str:
     """Write one error as people read it: file, line, column, message."""
-    problem = Problem(error["message"], error.get("line"), error.get("column"))
-    return f"{error['file']}: {problem}" if error.get("file") else str(problem)
+    return str(Problem(error["message"], error.get("line"), error.get("column"), error.get("file") or ""))
 
 
 def _rows(count: int) -> str:

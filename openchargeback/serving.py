@@ -1,5 +1,6 @@
 """Web and worker as child processes of one command: started together, ended together."""
 
+import argparse
 import contextlib
 import os
 import signal
@@ -122,3 +123,10 @@ def _end(children: Iterable["subprocess.Popen[bytes]"]) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(child.pid, signal.SIGKILL)
         child.wait()
+
+
+def port_number(text: str) -> int:
+    """Return a TCP port; 0 would be one that nobody knows."""
+    if text.isdecimal() and 1 <= int(text) <= 65_535:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"“{text}” is no port: these go from 1 to 65535.")

@@ -228,6 +228,6 @@ class ExchangeRate(models.Model):
         if not self.period.takes_changes:
             raise RateFrozen(
                 f"The rate of {self.currency} in {self.period} stands: the period is "
-                f"{self.period.get_status_display().lower()}, and charges were converted with it. Reopen the period, "
-                "or correct the charges in an open month."
+                f"{self.period.get_status_display().lower()}, and its rates with it. Reopen the period, or "
+                "correct the charges in an open month."
             )

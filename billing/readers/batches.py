@@ -12,11 +12,15 @@ MAX_PROBLEMS = 100
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong with a file, and where: lines and columns as a text editor counts them."""
+    """One thing that is wrong with a file, and where: lines and columns as a text editor counts them.
+
+    `file` is named where it is not plain which one is being read.
+    """
 
     message: str
     line: int | None = None
     column: str | None = None
+    file: str = ""
 
     def __str__(self) -> str:
         place = ", ".join(
@@ -24,7 +28,7 @@ class Problem:
             for part in (f"line {self.line}" if self.line else "", f"column {self.column}" if self.column else "")
             if part
         )
-        return f"{place}: {self.message}" if place else self.message
+        return ": ".join(filter(None, (self.file, place, self.message)))
 
 
 class FileError(BillingError):

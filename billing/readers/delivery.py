@@ -154,7 +154,7 @@ class _named:
             error = UnreadableFile(f"The file cannot be opened: {error.strerror or error}.")
         if not isinstance(error, FileError):
             return False
-        self.problems += [replace(problem, message=f"{self.name}: {problem.message}") for problem in error.problems]
+        self.problems += [replace(problem, file=problem.file or self.name) for problem in error.problems]
         return True
 
 

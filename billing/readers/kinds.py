@@ -60,13 +60,13 @@ def refuse_other(start: bytes) -> None:
     """Raise UnreadableFile for first bytes that are plainly not those of text in UTF-8."""
     for magic, says in OTHERS.items():
         if start.startswith(magic):
-            raise UnreadableFile(says, line=1)
+            raise UnreadableFile(says)
     if start[257:262] == b"ustar":
-        raise UnreadableFile("This is a tar archive. Unpack it and import the files.", line=1)
+        raise UnreadableFile("This is a tar archive. Unpack it and import the files.")
     words = start[:200].removeprefix(b"\xef\xbb\xbf").lstrip().lower()
     for magic, says in _TEXTS.items():
         if words.startswith(magic):
-            raise UnreadableFile(says, line=1)
+            raise UnreadableFile(says)
 
 
 def is_json(start: bytes) -> bool:

@@ -265,7 +265,8 @@ _BY_FOLDED_VALUE = {value.casefold().translate(_FOLDED): value for value in ENUM
 def category_of(text: str) -> str:
     """Return a value of a FOCUS enumeration as the specification writes it.
 
-    Google sends `usage`, Oracle `Usage-based`. A value that FOCUS does not know stays as it is, with a capital.
+    Google sends the ChargeCategory `usage`, Oracle the ChargeFrequency `Usage-based`. A value that FOCUS does not
+    know stays as it is, with a capital.
     """
     bare = text_of(text)
     known = _BY_FOLDED_VALUE.get(bare.casefold().translate(_FOLDED))

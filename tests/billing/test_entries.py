@@ -539,6 +539,21 @@ def test_all_lines_of_a_reference_are_corrected_together(january):
             entries.lines_of_reference(text)
 
 
+@pytest.mark.parametrize("verb", [entries.add_refund, entries.add_write_off])
+def test_lines_of_nothing_stop_no_correction_of_a_whole_reference(january, verb):
+    closing.reopen(period=january, reason="More", **BY)
+    a_charge("0.00", service_name="Free tier")
+    charging.make_payer_lines(period=january, **BY)
+    lines = entries.lines_of_reference("2025-01-0001")
+    assert len(lines) == 2
+    assert enter(verb, lines=lines).entry.amount == 100
+    # By itself it is refused, and with lines that are taken back already nothing is left.
+    with pytest.raises(entries.NotCorrectable, match="nothing to give back"):
+        enter(verb, lines=[the_line(service_name="Free tier")])
+    with pytest.raises(entries.AmountRefused, match="Nothing is left"):
+        enter(verb, lines=lines)
+
+
 def test_the_next_open_month_bears_a_correction(january):
     march = a_period("2025-03")
     assert entries.month_for([the_line()]) == february()

@@ -77,6 +77,8 @@ def test_cumulative_restatements_book_what_each_adds(tmp_path):
     first = book(january(a_row("9800"), folder=tmp_path), "2025-02")
     assert lines("2025-02") == [("late", "2025-01", "BIO-001", "-200.00")]
     assert (first.charged, first.taken_back, first.held) == (1, 1, 0)
+    booked = AuditEvent.objects.get(action="import.booked")
+    assert booked.after["sha256"] == [Import.objects.get(pk=first.number).files.get().sha256]
     again = january(a_row("9850"), folder=tmp_path)
     found = again.deferred.difference["2025-01"]["USD"]
     assert (found["charged"], found["booked"], found["delta"]) == ("10000.00", "-200.00", "50.00")

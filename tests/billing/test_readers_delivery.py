@@ -1,5 +1,6 @@
 """What a delivery consists of: files, folders, archives, manifests; all of it, once, or a refusal."""
 
+import dataclasses
 import io
 import json
 import zipfile
@@ -342,6 +343,14 @@ def test_every_file_that_is_wrong_is_named_at_once(tmp_path):
     message = refusal(tmp_path / "nowhere.csv", put(tmp_path, "a.pdf", b"%PDF"))
     assert "nowhere.csv: There is no such file" in message
     assert "a.pdf: This is a PDF" in message
+
+
+def test_a_line_is_named_after_its_file(tmp_path):
+    with pytest.raises(FileError) as caught:
+        opened(tmp_path / "nowhere.csv")
+    (problem,) = caught.value.problems
+    assert (problem.file, problem.line) == ("nowhere.csv", None)
+    assert str(dataclasses.replace(problem, line=3, column="Tags")).startswith("nowhere.csv: line 3, column Tags: ")
 
 
 def test_no_file_is_refused():

@@ -177,8 +177,15 @@ def test_a_measure_changes_from_a_month_on(capsys):
 def test_a_measure_and_its_month_go_together(words):
     a_source("aws")
 
-    with pytest.raises(CommandError, match="--measure needs --from"):
+    with pytest.raises(CommandError, match="--measure needs --from") as refused:
         call_command("sources", "set", "aws", *words)
+    assert refused.value.returncode == 2
+
+
+def test_what_a_source_is_set_to_is_said_in_words(capsys):
+    a_source("aws")
+    call_command("sources", "set", "aws", "--showback", "--debit-account", "7480")
+    assert "charged back: yes → no" in capsys.readouterr().out
 
 
 def test_a_measure_does_not_change_for_a_month_that_is_charged():

@@ -23,6 +23,13 @@ from openchargeback.roles import ROLES
 ROOT = Path(__file__).resolve().parents[2]
 
 
+@pytest.mark.parametrize("port", ["0", "99999", "-1", "http"])
+@pytest.mark.parametrize("command", ["serve", "demo"])
+def test_a_port_that_is_none_is_refused(command, port):
+    with pytest.raises(CommandError, match="is no port"):
+        call_command(command, f"--port={port}")
+
+
 @pytest.mark.django_db
 def test_initialize_makes_all_a_new_installation_needs_and_repeats_safely():
     out = StringIO()

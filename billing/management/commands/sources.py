@@ -106,7 +106,9 @@ class Command(BillingCommand):
         source = Source.objects.named(name)
         fields = fields_of(options)
         if bool(measure) != bool(from_month):
-            raise CommandError("A new --measure needs --from, the month it begins in, and --from needs a --measure.")
+            raise CommandError(
+                "A new --measure needs --from, the month it begins in, and --from needs a --measure.", returncode=2
+            )
         try:
             month = parse_month(from_month) if from_month else None
         except ValueError as error:
@@ -116,7 +118,8 @@ class Command(BillingCommand):
             changed = sourcing.change(source=source, fields=fields, actor=self.actor, now=self.now)
             source = changed.source
             said += [
-                f"{field}: {changed.before[field] or '–'} → {after or '–'}" for field, after in changed.after.items()
+                f"{Source._meta.get_field(field).verbose_name}: {told(changed.before[field])} → {told(after)}"
+                for field, after in changed.after.items()
             ]
         if month and measure:
             sourcing.change_measure(source=source, measure=measure, from_month=month, actor=self.actor, now=self.now)
@@ -181,6 +184,11 @@ def fields_of(options: dict[str, Any]) -> dict[str, Any]:
     if (address := options.get("default_pi")) is not None:
         fields["default_pi"] = pi_named(address) if address.strip() else None
     return fields
+
+
+def told(value: Any) -> str:
+    """Write a field's value as people say it."""
+    return {True: "yes", False: "no"}.get(value, value or "–")
 
 
 def pi_named(address: str) -> Person:

@@ -8,7 +8,7 @@ from django.core.management import call_command
 from django.core.management.base import CommandParser
 
 from billing.commands import BillingCommand, table
-from openchargeback import demo
+from openchargeback import demo, serving
 
 
 class Command(BillingCommand):
@@ -19,7 +19,7 @@ class Command(BillingCommand):
     def arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--no-serve", action="store_true", help="end after the months are run")
         parser.add_argument("--host", default="127.0.0.1")
-        parser.add_argument("--port", type=int, default=8000)
+        parser.add_argument("--port", type=serving.port_number, default=8000)
 
     def run(self, **options: Any) -> None:
         call_command("initialize", stdout=self.stderr if self.as_json else self.stdout)

@@ -16,7 +16,7 @@ class Command(BillingCommand):
 
     def arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: this machine only)")
-        parser.add_argument("--port", type=int, default=8000)
+        parser.add_argument("--port", type=serving.port_number, default=8000)
         parser.add_argument("--web-workers", type=int, default=min(4, os.cpu_count() or 1), metavar="N")
 
     def run(self, **options: Any) -> None:
