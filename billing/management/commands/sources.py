@@ -118,7 +118,7 @@ class Command(BillingCommand):
             changed = sourcing.change(source=source, fields=fields, actor=self.actor, now=self.now)
             source = changed.source
             said += [
-                f"{Source._meta.get_field(field).verbose_name}: {told(changed.before[field])} → {told(after)}"
+                f"{label_of(field)}: {told(changed.before[field])} → {told(after)}"
                 for field, after in changed.after.items()
             ]
         if month and measure:
@@ -184,6 +184,10 @@ def fields_of(options: dict[str, Any]) -> dict[str, Any]:
     if (address := options.get("default_pi")) is not None:
         fields["default_pi"] = pi_named(address) if address.strip() else None
     return fields
+
+
+def label_of(field: str) -> str:
+    return str(getattr(Source._meta.get_field(field), "verbose_name", field))
 
 
 def told(value: Any) -> str:
