@@ -128,8 +128,9 @@ def _answer(requests: BinaryIO, answers: BinaryIO) -> None:
 if __name__ == "__main__":
     # Who interrupts means the import, which ends this process.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        _answer(sys.stdin.buffer, sys.stdout.buffer)
-    except BrokenPipeError:
-        # Nobody listens any more; what is left in the buffer must not be written at the end either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    # By a handle of its own, buffered: PYTHONUNBUFFERED would have sys.stdout write a part of what it is given, and
+    # whatever else is printed must not come between.
+    with contextlib.suppress(BrokenPipeError), os.fdopen(os.dup(1), "wb") as answers:
+        os.dup2(2, 1)
+        # Broken where nobody listens any more.
+        _answer(sys.stdin.buffer, answers)

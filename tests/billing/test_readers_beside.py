@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import time
 from dataclasses import fields
 
 import pytest
@@ -103,6 +104,24 @@ def test_a_process_that_is_killed_is_an_error_and_no_end(tmp_path, beside):
     os.kill(beside[0].pid, signal.SIGKILL)
     with pytest.raises(RuntimeError, match=r"aws_2025-01\.csv ended with -9"):
         list(reading)
+
+
+def test_nothing_is_lost_where_the_process_is_stopped_as_it_writes(tmp_path, beside, monkeypatch):
+    """A signal has the system write a part; PYTHONUNBUFFERED, as containers set it, leaves the rest to the writer."""
+    monkeypatch.setenv("PYTHONUNBUFFERED", "1")
+    monkeypatch.setattr(reading_beside, "PIPE_BYTES", 4096)
+    part = the_part(tmp_path, many_rows() * 4)
+    there = []
+    for batch in understood(part):
+        if len(there) % TOGETHER == 0:
+            # The pipe is full by now, and the process waits in the middle of a write.
+            time.sleep(0.1)
+            os.kill(beside[0].pid, signal.SIGSTOP)
+            time.sleep(0.02)
+            os.kill(beside[0].pid, signal.SIGCONT)
+        there.append(batch)
+    monkeypatch.setattr(reading_beside, "LARGE", part.size + 1)
+    assert plainly(there) == plainly(understood(part))
 
 
 def test_a_process_ends_with_whoever_wants_no_more(tmp_path, beside):
