@@ -61,6 +61,8 @@ def decide_later(
         kind=Job.Kind.DECIDE,
         subject=hashlib.sha256(json.dumps(arguments, sort_keys=True).encode()).hexdigest(),
         arguments=arguments,
+        # There may be very many; each has an event of its own once it is decided about.
+        untold=("charges",),
         actor=actor,
         now=now,
     )

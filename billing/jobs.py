@@ -3,7 +3,7 @@
 import datetime
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from django.conf import settings
@@ -46,10 +46,19 @@ def register(kind: str, work: Work, *, permission: str) -> None:
     _permissions[kind] = permission
 
 
-def enqueue(*, kind: str, arguments: dict[str, Any], subject: str = "", actor: Actor, now: datetime.datetime) -> Job:
+def enqueue(
+    *,
+    kind: str,
+    arguments: dict[str, Any],
+    subject: str = "",
+    untold: Collection[str] = (),
+    actor: Actor,
+    now: datetime.datetime,
+) -> Job:
     """Note a job and hand its id to the worker once this transaction is committed.
 
     Of a `subject` only one job of a kind is unfinished at a time: who asks twice gets the one that was asked for.
+    The audit trail says the arguments, but for those `untold`.
     """
     close_abandoned(now=now)
     unfinished = Job.objects.filter(kind=kind, subject=subject, state__in=UNFINISHED)
@@ -58,8 +67,7 @@ def enqueue(*, kind: str, arguments: dict[str, Any], subject: str = "", actor: A
             job = Job.objects.create(
                 kind=kind, subject=subject, arguments=arguments, created_at=now, created_by=actor.user
             )
-            # Of many charges there may be very many numbers; each has an event of its own once it is decided about.
-            told = {name: value for name, value in arguments.items() if name != "charges"}
+            told = {name: value for name, value in arguments.items() if name not in untold}
             gesture.record("job.queued", job, after={"kind": kind, **told})
     except IntegrityError:
         known = unfinished.first() if subject else None

@@ -203,9 +203,7 @@ def test_of_two_who_finalize_one_does(field, _round):
     assert outcomes(*heard) == ["answer", "refused"]
     (refused,) = (each["refused"] for each in heard if "refused" in each)
     assert f"{month} is finalized" in refused
-    assert field.stage.value(
-        f"AuditEvent.objects.filter(action='period.finalized', object_label='{month}').count()"
-    ) == 1  # fmt: skip
+    assert events_of(field, month, "period.finalized") == 1
 
 
 @pytest.mark.parametrize("_round", range(ROUNDS))
