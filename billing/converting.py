@@ -1,79 +1,54 @@
 """Batches of a delivery into the columns of charges, with reasons, hashes and control totals."""
 
 import datetime
-import hashlib
 import operator
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
 from .attribution import NOWHERE, Attribution, Attributor, Place
-from .fields import WIDE, from_units, to_units
+from .fields import WIDE, to_units
 from .models import Flag
 from .money import plain
 from .readers.batches import MAX_PROBLEMS, Batch, Problem
 from .readers.columns import AMOUNTS, DECIMALS, TEXTS
-from .readers.understanding import Understanding, Understood, stamp_of
-from .readers.values import Amounts, BadValue, Memo, kept_amounts, tags_of
+from .readers.understanding import (
+    Scope,
+    ScopeTotal,
+    Understanding,
+    Understood,
+    Wanted,
+    content_hash,
+    month_number,
+    stamp_of,
+)
+from .readers.values import BadValue, Memo, tags_of
 from .rules import Reason, Reference
-
-# The columns of a staged row, in order; `month` and `attribution` become keys when it is applied.
-STAGED = (
-    "row",
-    "file_number",
-    "line_number",
-    "month",
-    "attribution",
-    "state",
-    "content_hash",
-    "identity_hash",
-    "charge_period_start",
-    "charge_period_end",
-    "currency",
-    *AMOUNTS.values(),
-    *TEXTS.values(),
-    *DECIMALS.values(),
-    "tags",
-    "row_count",
-)
-
-# What says that a row speaks of the same thing as one before it: no amounts, no tags.
-IDENTITY = (
-    "BillingAccountId",
-    "SubAccountId",
-    "ServiceName",
-    "SkuId",
-    "SkuPriceId",
-    "ChargeCategory",
-    "ChargeClass",
-    "InvoiceId",
-)
-SEPARATOR = "\x1f"
 
 _ANY_DAY = datetime.datetime(2000, 1, 1, tzinfo=datetime.UTC)
 
-
-@dataclass
-class ScopeTotal:
-    """What one scope (month, billing account, currency) of a delivery sums to: stored units of 10⁻⁸, and exactly."""
-
-    rows: int = 0
-    units: dict[str, int] = field(default_factory=lambda: dict.fromkeys(AMOUNTS, 0))
-    exact: dict[str, Decimal] = field(default_factory=lambda: dict.fromkeys(AMOUNTS, Decimal(0)))
-
-    def stored(self, column: str) -> Decimal:
-        return from_units(self.units[column])
+# What patterns of the policy are looked for in.
+PATTERN_COLUMNS = ("ServiceName", "ResourceId", "ResourceName", "ChargeDescription")
 
 
 @dataclass(frozen=True)
 class Converted:
-    """A batch as staged columns, and the reasons for looking at some of its rows."""
+    """A batch with its rows numbered, who pays for each by its number among `owners`, and the reasons to look at it.
 
-    columns: list[Sequence[Any]]
+    `months` are numbers (202501), `states` those of charges, and a flag is a row, a code and a detail.
+    """
+
+    rows: range
+    file_numbers: Sequence[int]
+    months: list[int]
+    attributed: list[int]
+    states: list[str]
+    said: Understood
     flags: list[tuple[int, str, str]]
+    owners: Sequence[Attribution]
 
 
 class Converter:
@@ -91,16 +66,17 @@ class Converter:
         currency: str,
         flag_patterns: Iterable[str] = (),
         expected: frozenset[datetime.date] = frozenset(),
+        written: bool = False,
     ) -> None:
+        """`written` has facts come as lines of COPY, where they are not looked at one by one."""
         self.attributor = attributor
         self.reference = reference
-        self.currency = currency
         self.expected = expected
         self.only_month = next(iter(expected)) if len(expected) == 1 else None
         self.rows = 0
         # Rows of the files, of which some may have been added up.
         self.delivered = 0
-        self.totals: dict[tuple[datetime.date, str, str], ScopeTotal] = {}
+        self.totals: dict[Scope, ScopeTotal] = {}
         self.problems: list[tuple[str, Problem]] = []
         self.flag_counts: dict[str, int] = {}
         self.flagged_rows = 0
@@ -109,7 +85,13 @@ class Converter:
         self.attributions: dict[Attribution, int] = {}
         self._attribution_list: list[Attribution] = []
 
-        self._understanding = Understanding(only_month=self.only_month, currency=currency)
+        self.wanted = Wanted(
+            only_month=self.only_month,
+            currency=currency,
+            texts=tuple(dict.fromkeys((*attributor.columns, *(PATTERN_COLUMNS if flag_patterns else ())))),
+            written=written,
+        )
+        self._understanding = Understanding(self.wanted)
         self._tags = Memo(tags_of, 50_000)
         self._attributed = Memo(self._attribute, 50_000)
         self._reasons = Memo(self._check)
@@ -133,71 +115,40 @@ class Converter:
     def convert(self, batch: Batch | Understood, *, file_name: str, file_number: int) -> Converted | None:
         """Convert a batch; None where it has problems (which are then in `problems`)."""
         if isinstance(batch, Understood):
-            return self._convert(batch, len(batch.lines), file_number)
+            return self._convert(batch, file_number)
         try:
             said = self._understanding.of(batch)
         except BadValue:
             self.find_problems(batch, file_name)
             return None
-        return self._convert(said, len(said.lines), file_number)
+        return self._convert(said, file_number)
 
-    def _convert(self, said: Understood, size: int, file_number: int) -> Converted:
-        texts, amounts, starts, ends = said.texts, said.amounts, said.starts, said.ends
-        months, currencies = said.months, said.currencies
-        places = self.attributor.places(texts, starts)
+    def _convert(self, said: Understood, file_number: int) -> Converted:
+        size = len(said.lines)
+        places = self.attributor.places(said.texts, said.starts)
         # Where tags alone decide, they alone are looked up.
         attributed = self._attributed.column(said.tags if places is None else list(zip(said.tags, places, strict=True)))
         first_row = self.rows
         rows = range(first_row + 1, first_row + size + 1)
-        flags = self._flags(rows, attributed, starts, ends, months, texts)
+        flags = self._flags(rows, attributed, said)
         states: list[str] = ["clear"] * size
         if flags:
             for row in {row for row, _, _ in flags}:
                 states[row - first_row - 1] = "held"
-
-        month_numbers = [month.year * 100 + month.month for month in months]
-        nothing = [""] * size
-        resources = [one or other for one, other in zip(texts["ResourceId"], texts["ResourceName"], strict=True)]
-        contents = _hashes(
-            zip(
-                map(str, month_numbers),
-                said.start_stamps,
-                said.end_stamps,
-                currencies,
-                *(amounts[name].canonical if name in amounts else nothing for name in AMOUNTS),
-                *texts.values(),
-                *said.decimals.values(),
-                said.canonical_tags,
-                strict=True,
-            )
-        )
-        identities = _hashes(
-            zip(*(texts[name] for name in IDENTITY), resources, said.start_stamps, said.end_stamps, strict=True)
-        )
-        self._sum(months, texts["BillingAccountId"], currencies, amounts, said.counts or [1] * size)
+        for scope, total in said.totals.items():
+            self.totals.setdefault(scope, ScopeTotal()).add(total)
+            self.delivered += total.rows
         self.rules.update(said.rules)
         self.rows += size
-        self.delivered += size if said.counts is None else sum(said.counts)
         return Converted(
-            columns=[
-                rows,
-                said.file_numbers or [file_number] * size,
-                said.lines,
-                month_numbers,
-                attributed,
-                states,
-                contents,
-                identities,
-                said.start_stamps,
-                said.end_stamps,
-                currencies,
-                *(amounts[name].units if name in amounts else [None] * size for name in AMOUNTS),
-                *texts.values(),
-                *said.decimals.values(),
-                [text if canonical else "" for text, canonical in zip(said.tags, said.canonical_tags, strict=True)],
-                said.counts or [1] * size,
-            ],
+            rows=rows,
+            file_numbers=said.file_numbers or [file_number] * size,
+            months=list(map(month_number, said.months)),
+            attributed=attributed,
+            states=states,
+            said=said,
             flags=flags,
+            owners=self._attribution_list,
         )
 
     def _attribute(self, key: str | tuple[str, Place]) -> int:
@@ -217,16 +168,9 @@ class Converter:
     def _matching_pattern(self, text: str) -> str:
         return next((pattern.pattern for pattern in self._patterns if pattern.search(text)), "") if text else ""
 
-    def _flags(
-        self,
-        rows: range,
-        attributed: list[int],
-        starts: list[datetime.datetime],
-        ends: list[datetime.datetime],
-        months: list[datetime.date],
-        texts: dict[str, list[str]],
-    ) -> list[tuple[int, str, str]]:
+    def _flags(self, rows: range, attributed: list[int], said: Understood) -> list[tuple[int, str, str]]:
         """Return (row, code, detail) for every reason to look at a row of the batch."""
+        starts, ends, months = said.starts, said.ends, said.months
         if self._dates_matter:
             reasons = self._reasons.column(list(zip(attributed, starts, ends, strict=True)))
         else:
@@ -245,44 +189,23 @@ class Converter:
                 if month not in self.expected
             ]
         if any(map(operator.lt, ends, starts)):
-            said = "It begins {:%Y-%m-%d %H:%M} and ends {:%Y-%m-%d %H:%M}."
+            told = "It begins {:%Y-%m-%d %H:%M} and ends {:%Y-%m-%d %H:%M}."
             flags += [
-                (row, str(Flag.Code.PERIOD_REVERSED), said.format(start, end))
+                (row, str(Flag.Code.PERIOD_REVERSED), told.format(start, end))
                 for row, start, end in zip(rows, starts, ends, strict=True)
                 if end < start
             ]
         if self._patterns:
-            for name in ("ServiceName", "ResourceId", "ResourceName", "ChargeDescription"):
+            for name in PATTERN_COLUMNS:
                 flags += [
                     (row, str(Flag.Code.PATTERN_MATCH), f"{name} matches “{pattern}”."[:500])
-                    for row, pattern in zip(rows, self._matches.column(texts[name]), strict=True)
+                    for row, pattern in zip(rows, self._matches.column(said.texts[name]), strict=True)
                     if pattern
                 ]
         for _, code, _ in flags:
             self.flag_counts[code] = self.flag_counts.get(code, 0) + 1
         self.flagged_rows += len({row for row, _, _ in flags})
         return flags
-
-    def _sum(
-        self,
-        months: list[datetime.date],
-        accounts: list[str],
-        currencies: list[str],
-        amounts: dict[str, Amounts],
-        counts: Sequence[int],
-    ) -> None:
-        """Add the batch to the control totals of its scopes."""
-        scopes = list(zip(months, accounts, currencies, strict=True))
-        distinct = set(scopes)
-        for scope in distinct:
-            total = self.totals.setdefault(scope, ScopeTotal())
-            chosen = None if len(distinct) == 1 else [each == scope for each in scopes]
-            total.rows += sum(_kept(counts, chosen))
-            for name, column in amounts.items():
-                # Several scopes in one batch are rare; each then has its own part of the column.
-                part = column if chosen is None else kept_amounts(column, chosen)
-                total.units[name] += sum(filter(None, part.units))
-                total.exact[name] = WIDE.add(total.exact[name], part.exact)
 
     def find_problems(self, batch: Batch, file_name: str, *, otherwise: str = "") -> None:
         """Name every value of a batch that cannot be converted, with its line and column.
@@ -294,9 +217,7 @@ class Converter:
         self.problems.sort(key=lambda each: (each[0], each[1].line or 0))
 
 
-def totals_by_currency(
-    totals: dict[tuple[datetime.date, str, str], ScopeTotal], *, exact: bool
-) -> dict[str, dict[str, str]]:
+def totals_by_currency(totals: dict[Scope, ScopeTotal], *, exact: bool) -> dict[str, dict[str, str]]:
     """Return currency → FOCUS cost column → total as exact text: of the files, or as stored."""
     summed: dict[str, dict[str, Decimal]] = {}
     for (_, _, currency), total in sorted(totals.items()):
@@ -315,7 +236,7 @@ def content_hash_of(charge: Any) -> bytes:
     """
     amounts = (getattr(charge, field) for field in AMOUNTS.values())
     row = (
-        str(charge.period.month.year * 100 + charge.period.month.month),
+        str(month_number(charge.period.month)),
         stamp_of(charge.charge_period_start),
         stamp_of(charge.charge_period_end),
         charge.currency,
@@ -324,14 +245,4 @@ def content_hash_of(charge: Any) -> bytes:
         *(getattr(charge, field) for field in DECIMALS.values()),
         tags_of(charge.tags).canonical,
     )
-    return _hashes([row])[0]
-
-
-def _kept(values: Sequence[Any], chosen: list[bool] | None) -> Sequence[Any]:
-    return values if chosen is None else [value for value, keep in zip(values, chosen, strict=True) if keep]
-
-
-def _hashes(rows: Iterable[tuple[str, ...]]) -> list[bytes]:
-    """Return the 16-byte hash of each row of texts."""
-    blake, join = hashlib.blake2b, SEPARATOR.join
-    return [blake(join(row).encode(), digest_size=16).digest() for row in rows]
+    return content_hash(row)

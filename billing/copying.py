@@ -7,13 +7,14 @@ from typing import Any
 
 from django.db import connection
 
-# In COPY's text format these four are written with a backslash.
-_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
+from .copy_text import DELIMITER, lines_of
 
 # Rows sent in one command, and how many commands wait: enough that neither side waits for the other, and
 # a few MiB at the most.
 TOGETHER = 2_000
 WAITING = 2
+
+_DELIMITER = f"\\x{ord(DELIMITER):02x}"
 
 Table = tuple[str, tuple[str, ...]]
 
@@ -21,7 +22,7 @@ Table = tuple[str, tuple[str, ...]]
 def copy(table: str, columns: Sequence[Sequence[Any]], names: Sequence[str]) -> None:
     """Append values, given column by column, to a table."""
     connection.ensure_connection()
-    _send(connection.connection, (table, tuple(names)), _lines(columns))
+    _send(connection.connection, (table, tuple(names)), _text(lines_of(columns)))
 
 
 class Copier:
@@ -41,9 +42,13 @@ class Copier:
 
     def add(self, table: str, columns: Sequence[Sequence[Any]], names: Sequence[str]) -> None:
         """Append values, given column by column, to a table, in the order they come."""
+        self.add_lines(table, lines_of(columns), names)
+
+    def add_lines(self, table: str, lines: Sequence[str], names: Sequence[str]) -> None:
+        """Append rows that are written already (see copy_text) to a table, in the order they come."""
         key = (table, tuple(names))
-        self._gathered.setdefault(key, []).append(_lines(columns))
-        self._rows[key] = self._rows.get(key, 0) + len(columns[0])
+        self._gathered.setdefault(key, []).append(_text(lines))
+        self._rows[key] = self._rows.get(key, 0) + len(lines)
         if self._rows[key] >= TOGETHER:
             self._send(key)
 
@@ -70,35 +75,12 @@ class Copier:
 def _send(raw: Any, table: Table, text: str) -> None:
     # Past Django's wrapper, which belongs to the thread that made it.
     name, columns = table
-    with raw.cursor() as cursor, cursor.copy(f"COPY {name} ({', '.join(columns)}) FROM STDIN") as into:
+    with (
+        raw.cursor() as cursor,
+        cursor.copy(f"COPY {name} ({', '.join(columns)}) FROM STDIN (DELIMITER E'{_DELIMITER}')") as into,
+    ):
         into.write(text)
 
 
-def _lines(columns: Sequence[Sequence[Any]]) -> str:
-    return "\n".join(map("\t".join, zip(*map(_texts, columns), strict=True))) + "\n"
-
-
-def _texts(column: Sequence[Any]) -> list[str]:
-    """Write a column in COPY's text format; a column has values of one type, and None."""
-    first = column[0]
-    # Most columns hold one value all along.
-    if column.count(first) == len(column):
-        return _different([first]) * len(column)
-    return _different(column)
-
-
-def _different(column: Sequence[Any]) -> list[str]:
-    sample = next((value for value in column if value is not None), None)
-    if isinstance(sample, str):
-        texts = ["" if value is None else value for value in column]
-        together = "".join(texts)
-        if any(special in together for special in "\\\t\n\r"):
-            texts = [text.translate(_ESCAPES) for text in texts]
-        if None in column:
-            texts = ["\\N" if value is None else text for value, text in zip(column, texts, strict=True)]
-        return texts
-    if isinstance(sample, bytes):
-        return [f"\\\\x{value.hex()}" for value in column]
-    if None in column:
-        return ["\\N" if value is None else str(value) for value in column]
-    return list(map(str, column))
+def _text(lines: Sequence[str]) -> str:
+    return "\n".join(lines) + "\n"

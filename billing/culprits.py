@@ -18,6 +18,7 @@ from .models import BillingPeriod, Charge, Import, ImportOverlap, ImportTotal, P
 from .models.charges import ChargeQuerySet
 from .money import ZERO, plain
 from .proof import JOURNALED, STATED, Equation, Finding, Proof, Side
+from .readers.understanding import month_number
 
 # More than these are counted, not named.
 MOST = 20
@@ -124,7 +125,7 @@ def _against_file(imported: Import, charges: ChargeQuerySet, month: int, currenc
             found.append(_charge(pk, f"stands for {_line(file_number, line)} a second time, over {plain(amounts[0])}."))
         else:
             there[file_number, line] = (pk, bytes(content), amounts)
-    number = _month_number(month)
+    number = month_number(BillingPeriod.objects.get(pk=month).month)
     # What the file only said again is a charge of an earlier import.
     missing: dict[bytes, list[tuple[int, int, Decimal]]] = defaultdict(list)
     for row in ingestion.reread(imported):
@@ -212,12 +213,6 @@ def _amounting_to(proof: Proof, source: Source, equation: Equation) -> list[Find
                     _charge(other, f"{plain(second)} billed and charge {one} make the difference."),
                 ]
     return []
-
-
-def _month_number(period_id: int) -> int:
-    """Return a period's month as staged rows have it: 202501."""
-    month = BillingPeriod.objects.get(pk=period_id).month
-    return month.year * 100 + month.month
 
 
 def _different(there: list[Any], wanted: list[Any]) -> tuple[str, str]:

@@ -8,11 +8,11 @@ from typing import Any
 from django.db import connection
 from django.db.models import Sum
 
-from .converting import ScopeTotal
 from .fields import from_units
 from .models import BillingPeriod, Charge, Source
 from .models.periods import month_text
 from .money import ZERO, plain
+from .readers.understanding import Scope, ScopeTotal, month_number
 
 # How many of the largest movers are told.
 MOVERS = 10
@@ -44,7 +44,7 @@ class _Scope:
 
 def difference(
     *,
-    totals: Mapping[tuple[datetime.date, str, str], ScopeTotal],
+    totals: Mapping[Scope, ScopeTotal],
     periods: Mapping[datetime.date, BillingPeriod],
     measures: Mapping[datetime.date, str],
     is_matched: bool,
@@ -121,7 +121,7 @@ def _add_matched(
     periods: Mapping[datetime.date, BillingPeriod],
     measures: Mapping[datetime.date, str],
 ) -> None:
-    months = {month.year * 100 + month.month: month for month in measures}
+    months = {month_number(month): month for month in measures}
     month_of = {period.pk: month for month, period in periods.items()}
     staged = _measured("s", "s.month", {number: measures[month] for number, month in months.items()})
     before = _measured("o", "o.period_id", {pk: measures[month] for pk, month in month_of.items()})
@@ -154,7 +154,7 @@ def _add_matched(
         if scope.new.rows == scope.delivered.rows and not scope.gone.rows:
             # Nothing was there before: everything moved, and nothing of it is news.
             continue
-        number = month.year * 100 + month.month
+        number = month_number(month)
         moved = f"""
             SELECT s.service_name AS service, coalesce(nullif(s.resource_name, ''), s.resource_id) AS resource,
                 0 AS before, {staged} AS after

@@ -17,7 +17,7 @@ from django.db.models import Count, Max, Q
 from . import audit, charging, closing, differences, jobs, late, working
 from .attribution import Attributor, folded_code, people_of, projects_of, reference_of
 from .audit import Actor
-from .converting import STAGED, Converted, Converter, ScopeTotal, totals_by_currency
+from .converting import Converted, Converter, totals_by_currency
 from .errors import BillingError
 from .fields import from_units, to_units
 from .locks import FileLock
@@ -44,6 +44,7 @@ from .readers import FileError, Part, Problem, check_rows, open_delivery
 from .readers.batches import MAX_PROBLEMS
 from .readers.beside import understood
 from .readers.columns import AMOUNTS
+from .readers.understanding import FACTS, ScopeTotal, month_number
 from .rollup import Rollup
 from .staging import Stage, hashes_at, live_hashes
 from .storing import MAX_NAME, clear_incoming, clear_unused, display_name, local_path, store
@@ -231,14 +232,23 @@ class ReadRow(NamedTuple):
 class _Rows:
     """Takes the place of a stage where rows are only looked at."""
 
+    takes_lines = False
+
     def __init__(self) -> None:
         self.rows: list[ReadRow] = []
 
     def add(self, converted: Converted) -> None:
-        of = dict(zip(STAGED, converted.columns, strict=True))
-        names = ("file_number", "line_number", "month", "currency", "content_hash")
+        of = dict(zip(FACTS, converted.said.columns, strict=True))
         amounts = zip(*(of[field] for field in AMOUNTS.values()), strict=True)
-        self.rows += map(ReadRow._make, zip(*(of[name] for name in names), amounts, strict=True))
+        self.rows += map(
+            ReadRow,
+            converted.file_numbers,
+            of["line_number"],
+            converted.months,
+            of["currency"],
+            of["content_hash"],
+            amounts,
+        )
 
     def settle(self) -> None:
         """Nothing is left to be done."""
@@ -422,7 +432,7 @@ class _Delivery:
                 stage.keep_all()
                 self.keeps_all = False
             stage.leave_out(
-                [month.year * 100 + month.month for month in others],
+                [month_number(month) for month in others],
                 [self.periods[month] for month in others if month in self.periods],
             )
 
@@ -446,7 +456,7 @@ class _Delivery:
                 )
             stage.fill_rows(
                 "stage_month",
-                [(month.year * 100 + month.month, period.pk) for month, period in self.periods.items()],
+                [(month_number(month), period.pk) for month, period in self.periods.items()],
             )
             self._attribute(stage, converter, gesture)
             self._keep_overlaps(imported, stage, converter, own, into=into)
@@ -609,6 +619,7 @@ class _Delivery:
             currency=self.policy.currency,
             flag_patterns=self.policy.flag_patterns,
             expected=self.expected,
+            written=stage.takes_lines,
         )
         converter = make_converter()
         rollup = None
@@ -631,7 +642,7 @@ class _Delivery:
                 before += part.size
                 continue
             rows_before = converter.rows
-            for batch in understood(part, only_month=converter.only_month, currency=self.policy.currency):
+            for batch in understood(part, converter.wanted):
                 converted = converter.convert(batch, file_name=part.name, file_number=number)
                 if converted is not None and not converter.problems:
                     stage.add(converted)
@@ -685,7 +696,7 @@ class _Delivery:
         if not live_ids:
             return
         self.progress(0, 0, "Matching")
-        staged = stage.hashes(month.year * 100 + month.month for month in self.periods)
+        staged = stage.hashes(month_number(month) for month in self.periods)
         changeable = None
         if mode == Source.Delivery.MERGE:
             # Without a ResourceId nothing says that one row is another one changed.
@@ -720,7 +731,7 @@ class _Delivery:
         """
         if not (len(found.new_rows) and len(found.gone_live)):
             return found
-        periods = {month.year * 100 + month.month: period.pk for month, period in self.periods.items()}
+        periods = {month_number(month): period.pk for month, period in self.periods.items()}
         keys = stage.without_invoice(row_numbers[found.new_rows], ids[found.gone_live], periods)
         if keys is None:
             return found
@@ -870,7 +881,7 @@ class _Delivery:
             if self.keeps_all:
                 stage.keep_all()
                 self.keeps_all = False
-            shut = [month.year * 100 + month.month for month in self.late]
+            shut = [month_number(month) for month in self.late]
             stage.leave_out(shut, [self.periods[month] for month in self.late])
             flags, flagged = stage.flags_beside(shut)
             self.touched -= set(self.late)
@@ -1021,9 +1032,7 @@ class _Delivery:
             self._require_unchanged()
             if not was_deferred:
                 self._require_latest(imported)
-            stage.fill_rows(
-                "stage_month", [(month.year * 100 + month.month, period.pk) for month, period in periods.items()]
-            )
+            stage.fill_rows("stage_month", [(month_number(month), period.pk) for month, period in periods.items()])
             self._attribute(stage, converter, gesture)
             measures = {
                 period.pk: MEASURES[Source.Measure(self.source.measure_in(month))] for month, period in periods.items()

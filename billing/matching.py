@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-HASH_BYTES = 16
+from .readers.understanding import HASH_BYTES
+
 # How many hashes of both sides are paired at once.
 PART = 200_000
 

@@ -4,18 +4,13 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from .attribution import Attributor
-from .converting import STAGED, Converted, Converter
+from .converting import PATTERN_COLUMNS, Converted, Converter
 from .readers import Part
 from .readers.ahead import ahead
 from .readers.batches import MAX_PROBLEMS, Batch
 from .readers.columnar import read_columns
 from .readers.values import BadValue
 from .rolling import Rolling
-
-# What patterns of the policy are looked for in.
-PATTERN_COLUMNS = ("ServiceName", "ResourceId", "ResourceName", "ChargeDescription")
-
-_ATTRIBUTION = STAGED.index("attribution")
 
 
 class Rollup:
@@ -76,7 +71,7 @@ class Rollup:
         return [
             (number, tuple(reasons.get(row, ())), self._splits_of(number, start))
             for row, number, start in zip(
-                converted.columns[0], converted.columns[_ATTRIBUTION], batch.columns["ChargePeriodStart"], strict=True
+                converted.rows, converted.attributed, batch.columns["ChargePeriodStart"], strict=True
             )
         ]
 

@@ -11,11 +11,12 @@ import numpy.typing as npt
 from django.db import connection, models
 
 from . import copying, walls
-from .converting import IDENTITY, SEPARATOR, STAGED, Converted
+from .converting import Converted
+from .copy_text import DELIMITER, fields_of, joined
 from .fields import AmountField
-from .matching import HASH_BYTES
 from .models import BillingPeriod, Charge, Flag, Import
 from .readers.columns import TEXTS
+from .readers.understanding import FACTS, HASH_BYTES, IDENTITY
 
 # Rows taken from a cursor at once.
 CHUNK = 20_000
@@ -23,10 +24,12 @@ CHUNK = 20_000
 # Ids of charges are given out here and nowhere else; on PostgreSQL under this advisory lock.
 CHARGE_IDS_LOCK = 7_105_001
 
-# Staged columns that are not columns of Charge, with their types (the same on both databases).
+# The columns of a staged row; `month` and `attribution` become keys when it is applied.
+STAGED = ("row", "file_number", "month", "attribution", "state", *FACTS)
+# Those that are not columns of Charge, with their types (the same on both databases).
 _OWN_TYPES = {"row": "bigint", "month": "integer", "attribution": "integer"}
 
-_FACTS = tuple(name for name in STAGED if name not in _OWN_TYPES and name != "state")
+_FACTS = ("file_number", *FACTS)
 
 # Who pays, which a decision on the charge before it outlives.
 _WHO_PAYS = (
@@ -117,6 +120,7 @@ class Stage:
         self._months = array("i")
         self._contents, self._identities, self._with_resource = bytearray(), bytearray(), bytearray()
         self.is_postgresql = connection.vendor == "postgresql"
+        self.takes_lines = self.is_postgresql
         self.rows = 0
         # Whether any row has an invoice id, and whether any has none.
         self.has_invoices = self.lacks_invoices = False
@@ -146,22 +150,31 @@ class Stage:
 
     def add(self, converted: Converted) -> None:
         """Append a batch of rows and their flags; `settle` says that they are there."""
+        said = converted.said
+        numbered = (
+            converted.rows,
+            converted.file_numbers,
+            converted.months,
+            converted.attributed,
+            converted.states,
+        )
         fill = self.fill
         if self.is_postgresql:
             self._copier = self._copier or copying.Copier()
+            self._copier.add_lines("stage_row", joined([*map(fields_of, numbered), said.written]), STAGED)
             fill = self._copier.add
-        fill("stage_row", converted.columns, STAGED)
-        of = dict(zip(STAGED, converted.columns, strict=True))
-        self.has_invoices = self.has_invoices or any(of["invoice_id"])
-        self.lacks_invoices = self.lacks_invoices or "" in of["invoice_id"]
+        else:
+            fill("stage_row", [*numbered, *said.columns], STAGED)
+        self.has_invoices = self.has_invoices or said.has_invoices
+        self.lacks_invoices = self.lacks_invoices or said.lacks_invoices
         if self.remembers:
-            self._months.extend(of["month"])
-            self._contents += b"".join(of["content_hash"])
-            self._identities += b"".join(of["identity_hash"])
-            self._with_resource += bytes(map(bool, of["resource_id"]))
+            self._months.extend(converted.months)
+            self._contents += said.contents
+            self._identities += said.identities
+            self._with_resource += said.with_resource
         if converted.flags:
             fill("stage_flag", list(zip(*converted.flags, strict=True)), ("row", "code", "detail"))
-        self.rows += len(converted.columns[0])
+        self.rows += len(converted.rows)
 
     def settle(self) -> None:
         """Wait until all rows that were added are there."""
@@ -606,9 +619,9 @@ def _keys_of(sql: str, periods: Mapping[int, int] | None = None) -> Keys:
         start = [period, bool(row[2]), *row[3:resource], row[resource] or row[resource + 1], *row[resource + 2 :]]
         texts = list(map(str, start))
         # One column less: the resource is its id, or else its name.
-        identity = SEPARATOR.join(texts[: first_saying - 2]).encode()
+        identity = DELIMITER.join(texts[: first_saying - 2]).encode()
         identities += blake(identity, digest_size=HASH_BYTES).digest()
-        wholes += blake(SEPARATOR.join((*texts, str(row[resource + 1]))).encode(), digest_size=HASH_BYTES).digest()
+        wholes += blake(DELIMITER.join((*texts, str(row[resource + 1]))).encode(), digest_size=HASH_BYTES).digest()
     return Keys(np.frombuffer(numbers, dtype=np.int64), wholes, identities)
 
 

@@ -5,7 +5,6 @@ on standard output, both pickled. The two are one program on one machine; nothin
 """
 
 import contextlib
-import datetime
 import fcntl
 import os
 import pickle
@@ -21,7 +20,7 @@ from .batches import Batch, FileError
 from .delivery import Part
 from .reading import read
 from .streams import MIB
-from .understanding import Understanding, Understood
+from .understanding import Understanding, Understood, Wanted
 from .values import BadValue
 
 # Below this a part is read before another process has started.
@@ -34,31 +33,28 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @dataclass(frozen=True)
 class Request:
-    """What to read, and what its rows leave open: see Understanding."""
+    """What to read, and how it is to be understood."""
 
     part: Part
-    only_month: datetime.date | None
-    currency: str
+    wanted: Wanted
 
     def answers(self) -> Iterator[Batch | Understood]:
         """Yield the batches of the part as values; as they are where a text of theirs has none."""
-        understanding = Understanding(only_month=self.only_month, currency=self.currency)
-        for batch in read(self.part, has_period=self.only_month is not None):
+        understanding = Understanding(self.wanted)
+        for batch in read(self.part, has_period=self.wanted.only_month is not None):
             try:
                 yield understanding.of(batch)
             except BadValue:
                 yield batch
 
 
-def understood(
-    part: Part, *, only_month: datetime.date | None = None, currency: str = ""
-) -> Iterator[Batch | Understood]:
+def understood(part: Part, wanted: Wanted) -> Iterator[Batch | Understood]:
     """Yield the rows of a part as values, in order; a batch with a text that has none comes as it is.
 
     A large part is read by another process where there is a core for it. Raises what `read` raises, and
     RuntimeError where that process comes to an end by itself. Closing it ends the process.
     """
-    request = Request(part, only_month, currency)
+    request = Request(part, wanted)
     return _from_beside(request) if part.size >= LARGE and _is_possible() else request.answers()
 
 

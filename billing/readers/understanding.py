@@ -1,11 +1,15 @@
 """A batch of texts into values: what its rows say, before anybody asks who pays."""
 
 import datetime
+import hashlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
+from ..copy_text import DELIMITER, fields_of, joined, text_lines_of
+from ..fields import WIDE, from_units
 from .batches import MAX_PROBLEMS, Batch, Problem
 from .columns import AMOUNTS, DECIMALS, TEXTS
 from .projects import PROJECT, Projects, project_of
@@ -18,6 +22,7 @@ from .values import (
     category_of,
     currency_of,
     end_and_rule,
+    kept_amounts,
     month_of,
     name_of,
     period_rules,
@@ -33,42 +38,105 @@ _ENUMERATIONS = ("ChargeCategory", "ChargeClass", "ChargeFrequency", "PricingCat
 _CONVERT = {"ServiceName": name_of} | dict.fromkeys(_ENUMERATIONS, category_of)
 
 
+HASH_BYTES = 16
+
+# What a row says, by the columns of Charge that hold it. Its month and who pays stand beside it.
+FACTS = (
+    "line_number",
+    "content_hash",
+    "identity_hash",
+    "charge_period_start",
+    "charge_period_end",
+    "currency",
+    *AMOUNTS.values(),
+    *TEXTS.values(),
+    *DECIMALS.values(),
+    "tags",
+    "row_count",
+)
+
+# What says that a row speaks of the same thing as one before it: no amounts, no tags.
+IDENTITY = (
+    "BillingAccountId",
+    "SubAccountId",
+    "ServiceName",
+    "SkuId",
+    "SkuPriceId",
+    "ChargeCategory",
+    "ChargeClass",
+    "InvoiceId",
+)
+
+# A month, a billing account and a currency.
+Scope = tuple[datetime.date, str, str]
+
+
+@dataclass
+class ScopeTotal:
+    """What one scope of a delivery, or of a batch, sums to: stored units of 10⁻⁸, and exactly."""
+
+    rows: int = 0
+    units: dict[str, int] = field(default_factory=lambda: dict.fromkeys(AMOUNTS, 0))
+    exact: dict[str, Decimal] = field(default_factory=lambda: dict.fromkeys(AMOUNTS, Decimal(0)))
+
+    def stored(self, column: str) -> Decimal:
+        return from_units(self.units[column])
+
+    def add(self, other: "ScopeTotal") -> None:
+        self.rows += other.rows
+        for column in AMOUNTS:
+            self.units[column] += other.units[column]
+            self.exact[column] = WIDE.add(self.exact[column], other.exact[column])
+
+
 @dataclass(frozen=True)
 class Understood:
-    """A batch as values, column by column, each as long as `lines`.
+    """A batch as values, each column as long as `lines`.
 
-    `texts` and `decimals` have every column that charges keep, empty where it was not delivered; `amounts` only
-    those delivered. `tags` are as delivered, `canonical_tags` as they are compared. `rules` counts the rows by
-    the rule that a value was taken by where it is not as FOCUS writes it. The rest is as in Batch.
+    The facts are `columns`, as FACTS names them, or already `written` as lines of COPY (see copy_text), a row each.
+    `texts` are the columns that were asked for, and `tags` as delivered. The hashes, of 16 bytes each, are of all
+    that a row says and of what it speaks of; `with_resource` marks those with a ResourceId. `rules` counts
+    the rows by the rule that a value was taken by where it is not as FOCUS writes it.
     """
 
     lines: Sequence[int]
     bytes_read: int
-    texts: dict[str, list[str]]
-    decimals: dict[str, list[str]]
-    amounts: dict[str, Amounts]
     months: list[datetime.date]
     starts: list[datetime.datetime]
     ends: list[datetime.datetime]
-    start_stamps: list[str]
-    end_stamps: list[str]
-    currencies: list[str]
     tags: Sequence[str]
-    canonical_tags: list[str]
+    texts: dict[str, list[str]]
+    columns: list[Sequence[Any]]
+    written: Sequence[str]
+    contents: bytes
+    identities: bytes
+    with_resource: bytes
+    has_invoices: bool
+    lacks_invoices: bool
+    totals: dict[Scope, ScopeTotal]
     rules: dict[str, int]
-    counts: Sequence[int] | None = None
     file_numbers: Sequence[int] | None = None
 
 
-class Understanding:
-    """Understands the batches of one delivery; remembers what repeats.
+@dataclass(frozen=True)
+class Wanted:
+    """How a delivery is to be understood.
 
-    `only_month` and `currency` are those of rows that do not say; without a month, they have to.
+    `only_month` and `currency` are those of rows that do not say; without a month, they have to. `texts` names the
+    columns that are looked at beside the facts, which are `written` as lines of COPY or come as columns.
     """
 
-    def __init__(self, *, only_month: datetime.date | None, currency: str) -> None:
-        self.only_month = only_month
-        self.currency = currency
+    only_month: datetime.date | None = None
+    currency: str = ""
+    texts: tuple[str, ...] = ()
+    written: bool = False
+
+
+class Understanding:
+    """Understands the batches of one delivery; remembers what repeats."""
+
+    def __init__(self, wanted: Wanted) -> None:
+        self.wanted = wanted
         self._texts = {name: Memo(_CONVERT.get(name, text_of), 50_000) for name in TEXTS}
         # Prices repeat and quantities do not: a column is remembered until most of it is new.
         self._decimals = {name: Memo(plain_decimal) for name in DECIMALS}
@@ -117,28 +185,47 @@ class Understanding:
             if of_projects:
                 rules[Rule.CLOUD_PROJECT] += of_projects
         tags = given.get("Tags") or nothing
+        texts = {name: memo.column(given[name]) if name in given else nothing for name, memo in self._texts.items()}
+        decimals = self._decimal_columns(given, nothing)
+        currencies = self._currency_column(given.get("BillingCurrency"), size)
+        canonical_tags = self._canonical_tags.column(tags)
+        facts = _Facts(
+            lines=batch.lines,
+            months=months,
+            starts=self._stamps.column(starts),
+            ends=self._stamps.column(ends),
+            currencies=currencies,
+            amounts=amounts,
+            texts=texts,
+            decimals=decimals,
+            tags=[text if canonical else "" for text, canonical in zip(tags, canonical_tags, strict=True)],
+            canonical_tags=canonical_tags,
+            counts=batch.counts or [1] * size,
+        )
+        contents, identities = facts.content_hashes(), facts.identity_hashes()
         return Understood(
             lines=batch.lines,
             bytes_read=batch.bytes_read,
-            texts={name: memo.column(given[name]) if name in given else nothing for name, memo in self._texts.items()},
-            decimals=self._decimal_columns(given, nothing),
-            amounts=amounts,
             months=months,
             starts=starts,
             ends=ends,
-            start_stamps=self._stamps.column(starts),
-            end_stamps=self._stamps.column(ends),
-            currencies=self._currency_column(given.get("BillingCurrency"), size),
             tags=tags,
-            canonical_tags=self._canonical_tags.column(tags),
+            texts={name: texts[name] for name in self.wanted.texts},
+            columns=[] if self.wanted.written else facts.columns(contents, identities),
+            written=facts.written(contents, identities) if self.wanted.written else [],
+            contents=b"".join(contents),
+            identities=b"".join(identities),
+            with_resource=bytes(map(bool, texts["ResourceId"])),
+            has_invoices=any(texts["InvoiceId"]),
+            lacks_invoices="" in texts["InvoiceId"],
+            totals=facts.totals(),
             rules=dict(rules),
-            counts=batch.counts,
             file_numbers=batch.file_numbers,
         )
 
     def _month_column(self, given: Sequence[str] | None, size: int) -> list[datetime.date]:
         months: list[datetime.date | None] = self._months.column(given) if given else [None] * size
-        filled = [month or self.only_month for month in months]
+        filled = [month or self.wanted.only_month for month in months]
         known = [month for month in filled if month]
         if len(known) < size:
             raise BadValue("empty")
@@ -146,8 +233,8 @@ class Understanding:
 
     def _currency_column(self, given: Sequence[str] | None, size: int) -> list[str]:
         if given is None:
-            return [self.currency] * size
-        return [code or self.currency for code in self._currencies.column(given)]
+            return [self.wanted.currency] * size
+        return [code or self.wanted.currency for code in self._currencies.column(given)]
 
     def _decimal_columns(self, given: Mapping[str, Sequence[str]], nothing: list[str]) -> dict[str, list[str]]:
         """Convert the quantities and prices; where two say the same (mostly priced and consumed), once."""
@@ -188,7 +275,7 @@ class Understanding:
             for name in AMOUNTS
             if name in given
         ]
-        without_period = "" if self.only_month else "BillingPeriodStart is empty. Name the period with -p."
+        without_period = "" if self.wanted.only_month else "BillingPeriodStart is empty. Name the period with -p."
         checks.append(("BillingPeriodStart", self._months, given.get("BillingPeriodStart", nothing), without_period))
         checks.append(("ChargePeriodStart", self._starts, given["ChargePeriodStart"], "ChargePeriodStart is empty."))
         if "BillingPeriodEnd" in given:
@@ -216,6 +303,114 @@ class Understanding:
                     if found is None and if_none:
                         problems.append(Problem(if_none, line, name))
         return problems or [Problem(otherwise or "A value of the rows from here on cannot be read.", batch.lines[0])]
+
+
+class _Facts:
+    """What the rows of a batch say, column by column: hashed, summed, and as they are handed on."""
+
+    def __init__(
+        self,
+        *,
+        lines: Sequence[int],
+        months: list[datetime.date],
+        starts: list[str],
+        ends: list[str],
+        currencies: list[str],
+        amounts: dict[str, Amounts],
+        texts: dict[str, list[str]],
+        decimals: dict[str, list[str]],
+        tags: list[str],
+        canonical_tags: list[str],
+        counts: Sequence[int],
+    ) -> None:
+        self.lines = lines
+        self.months = months
+        self.starts = starts
+        self.ends = ends
+        self.currencies = currencies
+        self.amounts = amounts
+        self.texts = texts
+        self.tags = tags
+        self.canonical_tags = canonical_tags
+        self.counts = counts
+        self.named = [*texts.values(), *decimals.values()]
+        # Hashed and written alike: most of what a row says is joined once.
+        self.joined = joined(self.named)
+
+    def content_hashes(self) -> list[bytes]:
+        """Return the hash of all that each row says; amounts with every digit."""
+        nothing = [""] * len(self.lines)
+        amounts = [self.amounts[name].canonical if name in self.amounts else nothing for name in AMOUNTS]
+        numbers = [month_number(month) for month in self.months]
+        return _hashes(
+            joined(
+                [
+                    list(map(str, numbers)),
+                    self.starts,
+                    self.ends,
+                    self.currencies,
+                    *amounts,
+                    self.joined,
+                    self.canonical_tags,
+                ]
+            )
+        )
+
+    def identity_hashes(self) -> list[bytes]:
+        """Return the hash of what each row speaks of."""
+        resources = [
+            one or other for one, other in zip(self.texts["ResourceId"], self.texts["ResourceName"], strict=True)
+        ]
+        return _hashes(joined([*(self.texts[name] for name in IDENTITY), resources, self.starts, self.ends]))
+
+    def _units(self) -> list[list[int | None]]:
+        none: list[int | None] = [None] * len(self.lines)
+        return [self.amounts[name].units if name in self.amounts else none for name in AMOUNTS]
+
+    def columns(self, contents: list[bytes], identities: list[bytes]) -> list[Sequence[Any]]:
+        """Return the columns of FACTS."""
+        times = (self.starts, self.ends, self.currencies)
+        return [self.lines, contents, identities, *times, *self._units(), *self.named, self.tags, self.counts]
+
+    def written(self, contents: list[bytes], identities: list[bytes]) -> list[str]:
+        """Return the rows, as lines of COPY with the columns of FACTS."""
+        before = (self.lines, contents, identities, self.starts, self.ends, self.currencies, *self._units())
+        named = text_lines_of(self.named, self.joined)
+        return joined([*map(fields_of, before), named, fields_of(self.tags), fields_of(self.counts)])
+
+    def totals(self) -> dict[Scope, ScopeTotal]:
+        """Return the control totals of the rows' scopes."""
+        scopes = list(zip(self.months, self.texts["BillingAccountId"], self.currencies, strict=True))
+        distinct = dict.fromkeys(scopes)
+        totals = {}
+        for scope in distinct:
+            total = totals[scope] = ScopeTotal()
+            chosen = None if len(distinct) == 1 else [each == scope for each in scopes]
+            counts = self.counts
+            if chosen is not None:
+                counts = [count for count, keep in zip(counts, chosen, strict=True) if keep]
+            total.rows = sum(counts)
+            for name, column in self.amounts.items():
+                # Several scopes in one batch are rare; each then has its own part of the column.
+                part = column if chosen is None else kept_amounts(column, chosen)
+                total.units[name] = sum(filter(None, part.units))
+                total.exact[name] = part.exact
+        return totals
+
+
+def month_number(month: datetime.date) -> int:
+    """Return a month as the number it is staged by: 202501."""
+    return month.year * 100 + month.month
+
+
+def content_hash(row: Iterable[str]) -> bytes:
+    """Return the hash of the texts of a row."""
+    return _hashes([DELIMITER.join(row)])[0]
+
+
+def _hashes(rows: Iterable[str]) -> list[bytes]:
+    blake = hashlib.blake2b
+    return [blake(row.encode(), digest_size=HASH_BYTES).digest() for row in rows]
 
 
 def stamp_of(moment: datetime.datetime) -> str:

@@ -17,6 +17,7 @@ from billing.readers import FileError, open_delivery
 from billing.readers import beside as reading_beside
 from billing.readers.batches import BATCH_ROWS, Batch
 from billing.readers.beside import TOGETHER, understood
+from billing.readers.understanding import Wanted
 from tests import build
 from tests.billing.deliveries import a_file, a_row
 
@@ -25,6 +26,8 @@ MANY = BATCH_ROWS * TOGETHER + 300
 
 # What two imports of the same file have each for itself.
 NOT_THE_SAME = ("id", "source_id", "imported_in_id")
+
+WANTED = Wanted(currency="USD")
 
 
 @pytest.fixture
@@ -65,10 +68,10 @@ def plainly(batches):
 
 def test_the_same_comes_from_another_process(tmp_path, beside, monkeypatch):
     part = the_part(tmp_path, many_rows())
-    there = plainly(understood(part, currency="USD"))
+    there = plainly(understood(part, WANTED))
     assert len(beside) == 1
     monkeypatch.setattr(reading_beside, "LARGE", part.size + 1)
-    here = plainly(understood(part, currency="USD"))
+    here = plainly(understood(part, WANTED))
     assert len(beside) == 1
     assert len(there) == TOGETHER + 2
     assert there == here
@@ -76,14 +79,14 @@ def test_the_same_comes_from_another_process(tmp_path, beside, monkeypatch):
 
 def test_a_small_part_starts_no_process(tmp_path, beside, monkeypatch):
     monkeypatch.setattr(reading_beside, "LARGE", 4096)
-    assert list(understood(the_part(tmp_path, [a_row()])))
+    assert list(understood(the_part(tmp_path, [a_row()]), WANTED))
     assert not beside
 
 
 def test_a_batch_with_a_value_that_is_none_comes_as_it_is(tmp_path, beside):
     rows = many_rows()
     rows[BATCH_ROWS]["BilledCost"] = "abc"
-    kinds = [isinstance(batch, Batch) for batch in understood(the_part(tmp_path, rows))]
+    kinds = [isinstance(batch, Batch) for batch in understood(the_part(tmp_path, rows), WANTED)]
     assert kinds == [False, True, *[False] * (TOGETHER)]
 
 
@@ -93,13 +96,13 @@ def test_a_file_that_is_refused_is_refused_in_the_same_words(tmp_path, beside):
         file.write("a,row,too,short\n")
     seen = []
     with pytest.raises(FileError, match=f"The row has 4 fields where the header has {len(a_row()) + 1}") as refused:
-        seen.extend(understood(part))
+        seen.extend(understood(part, WANTED))
     assert refused.value.problems[0].line == MANY + 2
     assert len(seen) == TOGETHER + 1
 
 
 def test_a_process_that_is_killed_is_an_error_and_no_end(tmp_path, beside):
-    reading = understood(the_part(tmp_path, many_rows() * 4))
+    reading = understood(the_part(tmp_path, many_rows() * 4), WANTED)
     next(reading)
     os.kill(beside[0].pid, signal.SIGKILL)
     with pytest.raises(RuntimeError, match=r"aws_2025-01\.csv ended with -9"):
@@ -112,7 +115,7 @@ def test_nothing_is_lost_where_the_process_is_stopped_as_it_writes(tmp_path, bes
     monkeypatch.setattr(reading_beside, "PIPE_BYTES", 4096)
     part = the_part(tmp_path, many_rows() * 4)
     there = []
-    for batch in understood(part):
+    for batch in understood(part, WANTED):
         if len(there) % TOGETHER == 0:
             # The pipe is full by now, and the process waits in the middle of a write.
             time.sleep(0.1)
@@ -121,11 +124,11 @@ def test_nothing_is_lost_where_the_process_is_stopped_as_it_writes(tmp_path, bes
             os.kill(beside[0].pid, signal.SIGCONT)
         there.append(batch)
     monkeypatch.setattr(reading_beside, "LARGE", part.size + 1)
-    assert plainly(there) == plainly(understood(part))
+    assert plainly(there) == plainly(understood(part, WANTED))
 
 
 def test_a_process_ends_with_whoever_wants_no_more(tmp_path, beside):
-    reading = understood(the_part(tmp_path, many_rows() * 4))
+    reading = understood(the_part(tmp_path, many_rows() * 4), WANTED)
     next(reading)
     assert beside[0].poll() is None
     reading.close()

@@ -20,16 +20,17 @@ from hypothesis import settings as with_settings
 from hypothesis import strategies as st
 
 from billing.attribution import Attributor, reference_of
-from billing.converting import STAGED, Converter
+from billing.converting import Converter
 from billing.models import Policy
 from billing.readers import FileError, Kind, UnreadableFile, open_delivery, read, read_csv
+from billing.readers.understanding import FACTS
 from billing.readers.values import amounts_of
 from tests import build
 
 SAMPLES = Path(settings.BASE_DIR).parent / "shared" / "samples"
 needs_samples = pytest.mark.skipif(not SAMPLES.is_dir(), reason="the shared samples are not on this machine")
 DAY = datetime.timedelta(days=1)
-CONTENT, IDENTITY = STAGED.index("content_hash"), STAGED.index("identity_hash")
+CONTENT, IDENTITY = FACTS.index("content_hash"), FACTS.index("identity_hash")
 
 
 def part_of(path):
@@ -224,7 +225,7 @@ def converted(path, batch_rows=500):
     for batch in read(part_of(path), batch_rows=batch_rows):
         staged = converter.convert(batch, file_name=path.name, file_number=1)
         assert not converter.problems, converter.problems
-        hashes += zip(staged.columns[CONTENT], staged.columns[IDENTITY], strict=True)
+        hashes += zip(staged.said.columns[CONTENT], staged.said.columns[IDENTITY], strict=True)
     totals = {scope: (total.rows, total.units, total.exact) for scope, total in converter.totals.items()}
     return hashes, totals
 
