@@ -1,5 +1,6 @@
 """Slow work in the background: asked for once, claimed once, its progress readable, left running by nobody."""
 
+import contextlib
 import datetime
 import logging
 import time
@@ -7,7 +8,8 @@ from collections.abc import Callable, Collection
 from typing import Any
 
 from django.conf import settings
-from django.db import IntegrityError, transaction
+from django.db import DatabaseError, IntegrityError, connection, connections, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import F
 from django.utils import timezone
 from django_q.tasks import async_task
@@ -142,7 +144,8 @@ def _run(job_id: int, now: datetime.datetime) -> str:
     actor = Actor.from_user(job.created_by, via="task") if job.created_by else Actor(name="system", via="task")
     try:
         _require_allowed(job)
-        result = _works[job.kind](job=job, arguments=job.arguments, actor=actor, now=now, progress=JobProgress(job_id))
+        with contextlib.closing(JobProgress(job_id)) as progress:
+            result = _works[job.kind](job=job, arguments=job.arguments, actor=actor, now=now, progress=progress)
     except BillingError as error:
         _finish(job_id, state=Job.State.FAILED, message=str(error), result=getattr(error, "result", None))
         _tell_failed(job, str(error), actor)
@@ -188,20 +191,44 @@ def _tell_failed(job: Job, why: str, actor: Actor) -> None:
 
 
 class JobProgress:
-    """Writes how far a job has come to its row, a few times a second, never inside a transaction.
+    """Writes how far a job has come to its row, a few times a second.
 
-    Inside one, the write would wait for the commit to be seen, and on SQLite hold back other writers.
+    Inside a transaction nobody would see it before the commit, so there PostgreSQL is told by a connection beside it.
+    On SQLite nothing is told then: the write would have to wait for the transaction that waits for it.
     """
 
     def __init__(self, job_id: int) -> None:
         self.job_id = job_id
         self.shown_at = 0.0
         self.pace = Pace()
+        self._beside: BaseDatabaseWrapper | None = None
 
     def __call__(self, done: int, total: int, doing: str) -> None:
         now = time.monotonic()
-        if now - self.shown_at < INTERVAL or transaction.get_connection().in_atomic_block:
+        inside = connection.in_atomic_block
+        if now - self.shown_at < INTERVAL or (inside and connection.vendor != "postgresql"):
             return
         self.shown_at = now
         message = ": ".join(filter(None, (doing[:300], self.pace.told(done, total, doing, now))))
-        Job.objects.filter(pk=self.job_id).update(done=done, total=total, message=message)
+        if inside:
+            self._tell_beside(done, total, message)
+        else:
+            Job.objects.filter(pk=self.job_id).update(done=done, total=total, message=message)
+
+    def _tell_beside(self, done: int, total: int, message: str) -> None:
+        # Where there is no further connection, the job goes on untold.
+        with contextlib.suppress(DatabaseError):
+            if self._beside is None:
+                self._beside = connections[connection.alias].copy()
+            with self._beside.cursor() as cursor:
+                # Should the transaction hold the job itself, neither must wait for the other.
+                cursor.execute("SET lock_timeout = '50ms'")
+                cursor.execute(
+                    "UPDATE billing_job SET done = %s, total = %s, message = %s WHERE id = %s",
+                    [done, total, message, self.job_id],
+                )
+
+    def close(self) -> None:
+        """Let the connection beside go, if there is one."""
+        if self._beside is not None:
+            self._beside.close()

@@ -2,8 +2,10 @@
 
 import io
 import itertools
+from contextlib import closing
 
 import pytest
+from django.db import connection, transaction
 
 from billing import progress
 from billing.ingestion import ingest
@@ -64,6 +66,28 @@ def test_a_job_keeps_the_figure(clock):
     job.refresh_from_db()
     assert job.percent == 25
     assert job.message == "Reading rows of a.csv: 100 of 400 (25 %), 10/s, 30 s left"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_job_tells_of_a_long_transaction_where_that_can_be_seen(clock):
+    job = Job.objects.create(kind="import", created_at=build.NOW)
+    with closing(JobProgress(job.pk)) as show, transaction.atomic():
+        show(0, 400, "Reading rows of a.csv")
+        show(100, 400, "Reading rows of a.csv")
+        # Another connection wrote it; this one reads what is committed.
+        job.refresh_from_db()
+        assert job.percent == (25 if connection.vendor == "postgresql" else 0)
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite is told nothing in a transaction.")
+@pytest.mark.django_db(transaction=True)
+def test_a_transaction_that_holds_its_job_is_not_waited_for(clock):
+    job = Job.objects.create(kind="import", created_at=build.NOW)
+    with closing(JobProgress(job.pk)) as show, transaction.atomic():
+        Job.objects.filter(pk=job.pk).update(message="held")
+        show(100, 400, "Reading rows of a.csv")
+    job.refresh_from_db()
+    assert job.message == "held"
 
 
 @pytest.mark.django_db
