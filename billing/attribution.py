@@ -5,7 +5,8 @@ import operator
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import partial
-from typing import NamedTuple
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
@@ -73,6 +74,23 @@ class Attribution:
     attributed_by: str = ""
     deciders: str = ""
     problem: str = ""
+
+
+NO_IDS: Mapping[str, int] = MappingProxyType({})
+
+# Where a charge keeps its attribution; see owner_values.
+OWNER_COLUMNS = (
+    "pi_id",
+    "project_id",
+    "fund_org",
+    "cost_center",
+    "natural_account",
+    "reference_1",
+    "reference_2",
+    "shared_as",
+    "attributed_by",
+    "deciders",
+)
 
 
 class Place(NamedTuple):
@@ -413,40 +431,60 @@ def project_for(code: str, pi: Person | None) -> Project:
     return Project.objects.coded(code).first() or Project.objects.create(code=code.strip(), pi=pi)
 
 
-def people_of(emails: Iterable[str], gesture: audit.Gesture) -> dict[str, int]:
-    """Return the id of each PI by address, making those who are not there yet."""
+def people_of(emails: Iterable[str], gesture: audit.Gesture, given: Mapping[str, int] = NO_IDS) -> dict[str, int]:
+    """Return the id of each PI by address, making those who are not there yet, with the ids they were `given`."""
     wanted = sorted({email for email in emails if email})
-    known = _person_ids(wanted)
+    known = known_people(wanted)
     if missing := [email for email in wanted if email not in known]:
         # Another delivery may be making the same PI just now.
-        Person.objects.bulk_create([Person(email=email) for email in missing], ignore_conflicts=True)
-        made = _person_ids(missing)
+        new = [Person(pk=given.get(email), email=email) for email in missing]
+        Person.objects.bulk_create(new, ignore_conflicts=True)
+        made = known_people(missing)
         for email in missing:
             gesture.record("person.learned", Person(pk=made[email], email=email), after={"email": email})
         known |= made
     return known
 
 
-def projects_of(owners: dict[str, str], people: dict[str, int], gesture: audit.Gesture) -> dict[str, int]:
+def projects_of(
+    owners: dict[str, str],
+    people: dict[str, int],
+    gesture: audit.Gesture,
+    given: Mapping[str, int] = NO_IDS,
+) -> dict[str, int]:
     """Return the id of each project by its folded code, making those that are not there yet.
 
-    `owners` maps codes to the address of the PI who first used them; `people` maps addresses to ids.
+    `owners` maps codes to the address of the PI who first used them; `people` maps addresses to ids, and `given`
+    folded codes to those that were given out for them.
     """
     missing: dict[str, Project] = {}
-    known = _project_ids()
+    known = known_projects()
     for code, owner in owners.items():
         if code and folded_code(code) not in known:
-            missing.setdefault(folded_code(code), Project(code=code, pi_id=people.get(owner)))
+            folded = folded_code(code)
+            missing.setdefault(folded, Project(pk=given.get(folded), code=code, pi_id=people.get(owner)))
     if missing:
         Project.objects.bulk_create(missing.values(), ignore_conflicts=True)
-        known = _project_ids()
+        known = known_projects()
         for folded, project in missing.items():
             project.pk = known[folded]
             gesture.record("project.learned", project, after={"code": project.code, "pi": owners[project.code]})
     return known
 
 
-def _person_ids(emails: Sequence[str]) -> dict[str, int]:
+def owner_values(
+    attribution: Attribution, *, people: Mapping[str, int], projects: Mapping[str, int]
+) -> tuple[Any, ...]:
+    """Return an attribution as OWNER_COLUMNS hold it; `people` and `projects` as the makers of these return them."""
+    return (
+        people.get(attribution.pi_email),
+        projects.get(folded_code(attribution.project_code)) if attribution.project_code else None,
+        *(getattr(attribution, name) for name in OWNER_COLUMNS[2:]),
+    )
+
+
+def known_people(emails: Sequence[str]) -> dict[str, int]:
+    """Return the id of each PI there is, by address."""
     return {
         email: person_id
         for start in range(0, len(emails), 500)
@@ -454,7 +492,8 @@ def _person_ids(emails: Sequence[str]) -> dict[str, int]:
     }
 
 
-def _project_ids() -> dict[str, int]:
+def known_projects() -> dict[str, int]:
+    """Return the id of each project there is, by its folded code."""
     return {folded_code(code): project_id for code, project_id in Project.objects.values_list("code", "id")}
 
 

@@ -157,9 +157,11 @@ def open_period(*, month: datetime.date, actor: Actor, now: datetime.datetime) -
         return period
 
 
-def ensure_period(*, month: datetime.date, actor: Actor, now: datetime.datetime) -> BillingPeriod:
-    """Return the billing period of a month, opened if there was none."""
-    return _get_or_open(month, actor=actor, now=now)[0]
+def ensure_period(
+    *, month: datetime.date, given: int | None = None, actor: Actor, now: datetime.datetime
+) -> BillingPeriod:
+    """Return the billing period of a month, opened if there was none, with the id that was `given` out for it."""
+    return _get_or_open(month, given=given, actor=actor, now=now)[0]
 
 
 def start_review(*, period: BillingPeriod, until: datetime.date, actor: Actor, now: datetime.datetime) -> BillingPeriod:
@@ -368,12 +370,14 @@ def figures() -> list[PeriodFigures]:
     return list(of.values())
 
 
-def _get_or_open(month: datetime.date, *, actor: Actor, now: datetime.datetime) -> tuple[BillingPeriod, bool]:
+def _get_or_open(
+    month: datetime.date, *, given: int | None = None, actor: Actor, now: datetime.datetime
+) -> tuple[BillingPeriod, bool]:
     if month.day != 1:
         raise ValueError("A billing period is the first day of a month.")
     with audit.gesture(actor=actor, now=now) as gesture:
         period, is_new = BillingPeriod.objects.get_or_create(
-            month=month, defaults={"opened_at": now, "opened_by": actor.name}
+            month=month, defaults={"opened_at": now, "opened_by": actor.name} | ({"pk": given} if given else {})
         )
         if is_new:
             gesture.record("period.opened", period, after=_stamps(period))

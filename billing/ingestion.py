@@ -15,11 +15,13 @@ from django.db import DatabaseError, connection, transaction
 from django.db.models import Count, Max, Q
 
 from . import audit, charging, closing, differences, jobs, late, working
-from .attribution import Attributor, folded_code, people_of, projects_of, reference_of
+from .attribution import NO_IDS, Attributor, owner_values, people_of, projects_of, reference_of
 from .audit import Actor
+from .closing import PeriodClosed
 from .converting import Converted, Converter, totals_by_currency
 from .errors import BillingError
 from .fields import from_units, to_units
+from .loading import Load, NotLoadable
 from .locks import FileLock
 from .matching import Matched, further, match
 from .models import (
@@ -277,6 +279,10 @@ def reread(imported: Import) -> list[ReadRow]:
     return rows.rows
 
 
+class Overtaken(FileError):
+    """Somebody else changed what the delivery was matched with; read once more, it is matched with that."""
+
+
 class _Delivery:
     """One delivery on its way in."""
 
@@ -350,6 +356,12 @@ class _Delivery:
             self._store(imported)
             if (seen := self._seen_before(imported)) is not None:
                 return seen
+            if loaded := self._load(imported):
+                _after_apply(self.counts.new)
+                return loaded
+            if (seen := self._seen_before(imported)) is not None:
+                # Applied by somebody else while it was read.
+                return seen
             with Stage(remembers=self._is_matched()) as stage:
                 converter = self._read(stage)
                 self._match(stage, converter)
@@ -380,6 +392,32 @@ class _Delivery:
         except Exception as error:
             self._fail(imported, [{"file": "", "line": None, "column": None, "message": f"Broken off: {error}"[:500]}])
             raise
+
+    def _load(self, imported: Import) -> IngestResult | None:
+        """Read the delivery straight into the charges and apply it; None where that cannot be done, and nothing was.
+
+        There must be no charges to match it with, and PostgreSQL, where nobody waits for what is not committed yet.
+        """
+        if connection.vendor != "postgresql" or self.source.grain != Source.Grain.LINE or self._is_matched():
+            return None
+        is_matched = self.source.delivery != Source.Delivery.APPEND
+        try:
+            with transaction.atomic(), Load(imported, is_matched=is_matched) as load:
+                self.imports_before = self._imports_so_far()
+                converter = self._read(load)
+                self._survey(converter)
+                self._compare(converter)
+                if self.late:
+                    raise NotLoadable(f"{self.late} wait")
+                imported.state = Import.State.CHECKED
+                self._note(imported, converter)
+                self._apply(load, converter, imported)
+                return self._result(imported, imported.state, converter)
+        except (NotLoadable, Overtaken, PeriodClosed):
+            # Staged and matched, it meets the same, and answers it.
+            self.counts, self.file_rows, self.late = Counts(), {}, []
+            imported.state, imported.applied_at = Import.State.RECEIVED, None
+            return None
 
     def book(self, imported: Import, into: BillingPeriod, files: list[StoredFile]) -> Booked:
         """Read a deferred delivery once more, match it with what is charged by now, and book the difference."""
@@ -447,7 +485,7 @@ class _Delivery:
             late.require_deferred(imported)
             late.require_bookable(imported)
             closing.require_open(into)
-            self._require_unchanged()
+            self._require_unchanged(imported)
             if held := stage.held_elsewhere(into):
                 months = BillingPeriod.objects.in_bulk([period_id for period_id, _ in held])
                 named = ", ".join(f"{number:,} in {months[period_id]}" for period_id, number in held)
@@ -609,7 +647,7 @@ class _Delivery:
             .values_list("file_id", "imported_in_id")
         )
 
-    def _read(self, stage: Stage | _Rows) -> Converter:
+    def _read(self, stage: Stage | Load | _Rows) -> Converter:
         """Stream every file through the converter into the stage."""
         attributor = Attributor(source=self.source, policy=self.policy)
         make_converter = partial(
@@ -683,11 +721,8 @@ class _Delivery:
 
     def _match(self, stage: Stage, converter: Converter) -> None:
         """Decide what is new, changed, unchanged and gone, by the source's delivery mode."""
-        self.months = sorted({month for month, _, _ in converter.totals})
-        self.periods = {period.month: period for period in BillingPeriod.objects.filter(month__in=self.months)}
-        self.touched = set(self.months)
+        self._survey(converter)
         self.imports_before = self._imports_so_far()
-        self.counts.new = converter.rows
         mode = self.source.delivery
         if mode == Source.Delivery.APPEND or not self.periods:
             return
@@ -716,6 +751,13 @@ class _Delivery:
             self.counts.unseen = len(gone)
         else:
             self._withdraw_gone(stage, gone, converter)
+
+    def _survey(self, converter: Converter) -> None:
+        """Note which months the delivery is about; as long as nothing is matched, all of it is new."""
+        self.months = sorted({month for month, _, _ in converter.totals})
+        self.periods = {period.month: period for period in BillingPeriod.objects.filter(month__in=self.months)}
+        self.touched = set(self.months)
+        self.counts.new = converter.rows
 
     def _match_invoices(
         self,
@@ -856,7 +898,7 @@ class _Delivery:
         """Keep the whole delivery until somebody decides: nothing of it changes a charge."""
         with audit.gesture(actor=self.actor, now=self.now) as gesture:
             # Imports of one source come one after the other, also those that only wait.
-            self._require_unchanged()
+            self._require_unchanged(imported)
             self._wait(imported, converter, gesture)
 
     def _defer_part(self, stage: Stage, converter: Converter, imported: Import) -> None:
@@ -1007,12 +1049,14 @@ class _Delivery:
             gesture=gesture,
         )
 
-    def _apply(self, stage: Stage, converter: Converter, imported: Import) -> None:
-        """Make charges of what is staged, in one transaction that also marks the import applied."""
+    def _apply(self, stage: Stage | Load, converter: Converter, imported: Import) -> None:
+        """Make charges of what is staged or loaded, in one transaction that also marks the import applied."""
         self.progress(0, 0, "Applying")
+        given = stage.period_ids if isinstance(stage, Load) else {}
         with audit.gesture(actor=self.actor, now=self.now) as gesture:
             periods = {
-                month: closing.ensure_period(month=month, actor=self.actor, now=self.now) for month in self.months
+                month: closing.ensure_period(month=month, given=given.get(month), actor=self.actor, now=self.now)
+                for month in self.months
             }
             was_deferred = imported.state == Import.State.DEFERRED
             if was_deferred:
@@ -1026,28 +1070,17 @@ class _Delivery:
                 closing.require_open(*(periods[month] for month in self.touched), *bearing)
                 if now_waiting := [month for month in sorted(self.touched) if self._waits(periods[month])]:
                     named = ", ".join(month_text(month) for month in now_waiting)
-                    raise FileError(
+                    raise Overtaken(
                         [Problem(f"{named} was put in review meanwhile. Import this one again: it waits there.")]
                     )
-            self._require_unchanged()
+            self._require_unchanged(imported)
             if not was_deferred:
                 self._require_latest(imported)
-            stage.fill_rows("stage_month", [(month_number(month), period.pk) for month, period in periods.items()])
-            self._attribute(stage, converter, gesture)
-            measures = {
-                period.pk: MEASURES[Source.Measure(self.source.measure_in(month))] for month, period in periods.items()
-            }
-            if not self.keeps_all:
-                own = set(self.months) - set(self.late)
-                self._keep_overlaps(imported, stage, converter, own, periods=periods)
-            first, count = stage.apply(
-                imported,
-                only_kept=not self.keeps_all,
-                measures=measures,
-                tolerance_units=to_units(self.policy.amount_tolerance),
-            )
-            if not self.keeps_all:
-                self._inherit(first, count, gesture)
+            if isinstance(stage, Load):
+                people, projects = self._owners_of(converter, gesture, stage.person_ids, stage.project_ids)
+                stage.move(periods=periods, people=people, projects=projects)
+            else:
+                self._apply_staged(stage, converter, imported, periods, gesture)
             self._keep_totals(imported, converter, set(self.months) - set(self.late), periods)
             if not self.late:
                 self._supersede(imported, converter, gesture)
@@ -1069,20 +1102,51 @@ class _Delivery:
                 },
             )
 
+    def _apply_staged(
+        self,
+        stage: Stage,
+        converter: Converter,
+        imported: Import,
+        periods: dict[datetime.date, BillingPeriod],
+        gesture: audit.Gesture,
+    ) -> None:
+        stage.fill_rows("stage_month", [(month_number(month), period.pk) for month, period in periods.items()])
+        self._attribute(stage, converter, gesture)
+        measures = {
+            period.pk: MEASURES[Source.Measure(self.source.measure_in(month))] for month, period in periods.items()
+        }
+        if not self.keeps_all:
+            own = set(self.months) - set(self.late)
+            self._keep_overlaps(imported, stage, converter, own, periods=periods)
+        first, count = stage.apply(
+            imported,
+            only_kept=not self.keeps_all,
+            measures=measures,
+            tolerance_units=to_units(self.policy.amount_tolerance),
+        )
+        if not self.keeps_all:
+            self._inherit(first, count, gesture)
+
     def _imports_so_far(self) -> dict[str, Any]:
         """Return what matching is done against: how many imports of the source were applied and taken back."""
         return Import.objects.filter(source=self.source, applied_at__isnull=False).aggregate(
             applied=Count("id"), latest=Max("id"), withdrawn=Count("id", filter=Q(state=Import.State.WITHDRAWN))
         )
 
-    def _require_unchanged(self) -> None:
-        """Refuse if another import of the source was applied after this one was matched."""
+    def _require_unchanged(self, imported: Import) -> None:
+        """Refuse if another import of the source was applied after this one was matched, or had the same files."""
         # Imports of one source are applied one after the other.
         Source.objects.select_for_update(no_key=True).get(pk=self.source.pk)
         if self._imports_so_far() != self.imports_before:
-            raise FileError(
+            raise Overtaken(
                 [Problem(f"Another delivery of {self.source} was applied meanwhile. Import this one again.")]
             )
+        applied = self._applied_before(exclude=(imported.pk, imported.rest_of_id or 0))
+        for number, file in enumerate(self.stored_files, start=1):
+            if file.pk in applied and number not in self.skipped:
+                raise Overtaken(
+                    [Problem(f"Import {applied[file.pk]} applied the same file meanwhile: it counts once.")]
+                )
 
     def _require_latest(self, imported: Import) -> None:
         """Refuse a delivery that one received after it overtook: it would put older figures over newer ones."""
@@ -1100,32 +1164,30 @@ class _Delivery:
             )
 
     def _attribute(self, stage: Stage, converter: Converter, gesture: audit.Gesture) -> None:
-        """Give the attributions of the delivery their ids, making the PIs and projects that are new."""
-        attributions = converter.attribution_list
-        people = people_of((each.pi_email for each in attributions), gesture)
-        owners: dict[str, str] = {}
-        for each in attributions:
-            owners.setdefault(each.project_code, each.pi_email)
-        projects = projects_of(owners, people, gesture)
+        """Stage the attributions of the delivery with their ids, making the PIs and projects that are new."""
+        people, projects = self._owners_of(converter, gesture)
         stage.fill_rows(
             "stage_attribution",
             (
-                (
-                    number,
-                    people.get(each.pi_email),
-                    projects.get(folded_code(each.project_code)) if each.project_code else None,
-                    each.fund_org,
-                    each.cost_center,
-                    each.natural_account,
-                    each.reference_1,
-                    each.reference_2,
-                    each.shared_as,
-                    each.attributed_by,
-                    each.deciders,
-                )
-                for number, each in enumerate(attributions)
+                (number, *owner_values(each, people=people, projects=projects))
+                for number, each in enumerate(converter.attribution_list)
             ),
         )
+
+    def _owners_of(
+        self,
+        converter: Converter,
+        gesture: audit.Gesture,
+        person_ids: Mapping[str, int] = NO_IDS,
+        project_ids: Mapping[str, int] = NO_IDS,
+    ) -> tuple[dict[str, int], dict[str, int]]:
+        """Return the ids of PIs and projects, making those that are new with the ids they were given."""
+        attributions = converter.attribution_list
+        people = people_of((each.pi_email for each in attributions), gesture, person_ids)
+        owners: dict[str, str] = {}
+        for each in attributions:
+            owners.setdefault(each.project_code, each.pi_email)
+        return people, projects_of(owners, people, gesture, project_ids)
 
     def _inherit(self, first: int, count: int, gesture: audit.Gesture) -> None:
         """Record, for each replacement of a charge that people decided about, what it inherited."""

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from django.db import connection, models
 
-from . import copying, walls
+from . import copying, numbering, walls
 from .converting import Converted
 from .copy_text import DELIMITER, fields_of, joined
 from .fields import AmountField
@@ -21,8 +21,8 @@ from .readers.understanding import FACTS, HASH_BYTES, IDENTITY
 # Rows taken from a cursor at once.
 CHUNK = 20_000
 
-# Ids of charges are given out here and nowhere else; on PostgreSQL under this advisory lock.
-CHARGE_IDS_LOCK = 7_105_001
+# The columns of Flag that are given; its id gives itself.
+FLAG_COLUMNS = ("charge_id", "code", "detail", "is_resolved")
 
 # The columns of a staged row; `month` and `attribution` become keys when it is applied.
 STAGED = ("row", "file_number", "month", "attribution", "state", *FACTS)
@@ -338,7 +338,7 @@ class Stage:
             count = self.rows
             if only_kept:
                 count = self._kept(cursor)
-            first = self._reserve_ids(cursor, count) if count else 0
+            first = numbering.of_charges(count) if count else 0
             if count:
                 values = {"first": first, "imported": imported.pk, "source": imported.source_id}
                 if only_kept:
@@ -375,7 +375,7 @@ class Stage:
             reversals = int(cursor.fetchone()[0])
             if not count + reversals:
                 return 0, 0, 0
-            first = self._reserve_ids(cursor, count + reversals)
+            first = numbering.of_charges(count + reversals)
             values = {
                 "first": first,
                 "imported": imported.pk,
@@ -478,21 +478,6 @@ class Stage:
             "JOIN stage_attribution a ON a.number = s.attribution "
             "LEFT JOIN billing_charge o ON o.id = k.replaces_id ORDER BY k.ordinal"
         )
-
-    def _reserve_ids(self, cursor: Any, count: int) -> int:
-        """Return the first of `count` ids that nobody else is given."""
-        if self.is_postgresql:
-            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [CHARGE_IDS_LOCK])
-            cursor.execute("SELECT pg_get_serial_sequence('billing_charge', 'id')")
-            sequence = cursor.fetchone()[0]
-            cursor.execute("SELECT nextval(%s)", [sequence])
-            first = int(cursor.fetchone()[0])
-            cursor.execute("SELECT setval(%s, %s)", [sequence, first + count])
-            return first
-        # The write lock is ours; AUTOINCREMENT never gives an id twice, so we count on from its mark.
-        cursor.execute("SELECT seq FROM sqlite_sequence WHERE name = 'billing_charge'")
-        row = cursor.fetchone()
-        return int(row[0]) + 1 if row else 1
 
     def _insert_sql(self, by_keep: bool, measures: dict[int, str]) -> str:
         taken = {name: f"s.{name}" for name in _FACTS} | {
@@ -631,10 +616,9 @@ def hashes_at(hashes: bytearray, chosen: npt.NDArray[np.bool_], size: int = HASH
 
 
 def _flag_columns() -> str:
-    columns = ", ".join(str(field.column) for field in Flag._meta.concrete_fields if field.column != "id")
-    if columns != "charge_id, code, detail, is_resolved":
-        raise AssertionError(f"Flag has other columns now: {columns}")
-    return columns
+    if {str(field.column) for field in Flag._meta.concrete_fields} != {"id", *FLAG_COLUMNS}:
+        raise AssertionError("Flag has other columns now.")
+    return ", ".join(FLAG_COLUMNS)
 
 
 def _reversal_sql() -> str:

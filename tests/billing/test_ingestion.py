@@ -657,6 +657,24 @@ def test_a_delivery_applied_meanwhile_is_noticed(tmp_path, monkeypatch):
     assert live_billed() == [1]
 
 
+def test_a_file_of_a_source_that_adds_up_counts_once_where_two_bring_it_in(tmp_path, monkeypatch):
+    source = build.a_source("oci", delivery=Source.Delivery.APPEND)
+    path = a_file(tmp_path, [a_row("1")], "oci_2025-01.csv")
+    is_matched = ingestion._Delivery._is_matched
+
+    def meanwhile(delivery):
+        monkeypatch.setattr(ingestion._Delivery, "_is_matched", is_matched)
+        # The file of the first is known not to be there yet, when the second begins and ends.
+        ingest(paths=[path], source=source, actor=build.SOMEBODY, now=build.NOW)
+        return is_matched(delivery)
+
+    monkeypatch.setattr(ingestion._Delivery, "_load", lambda *_: None)
+    monkeypatch.setattr(ingestion._Delivery, "_is_matched", meanwhile)
+    with pytest.raises(ImportRefused, match="the same file meanwhile: it counts once"):
+        ingest(paths=[path], source=source, actor=build.SOMEBODY, now=build.NOW)
+    assert live_billed() == [1]
+
+
 def test_a_dry_run_says_all_and_stores_nothing(tmp_path):
     result = delivered(tmp_path, [a_row("1"), a_row("2", tags={})], dry_run=True)
     assert (counts(result), result.flagged, result.imported) == ((2, 0, 0, 0), 1, None)
