@@ -51,13 +51,14 @@ class TerminalProgress:
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self.stream = stream or sys.stderr
+        self.is_shown = self.stream.isatty()
         self.shown_at = 0.0
         self.pace = Pace()
         self.width = 0
 
     def __call__(self, done: int, total: int, doing: str) -> None:
         now = time.monotonic()
-        if not self.stream.isatty() or (now - self.shown_at < INTERVAL and done < total):
+        if not self.is_shown or (now - self.shown_at < INTERVAL and done < total):
             return
         self.shown_at = now
         filled = min(WIDTH, done * WIDTH // total) if total else 0

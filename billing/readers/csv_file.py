@@ -43,6 +43,7 @@ def read_text(
     csv.field_size_limit(MAX_FIELD)
     with closing(reopen()) as binary:
         text = io.TextIOWrapper(cast(BinaryIO, binary), encoding="utf-8-sig", newline="")
+        text._CHUNK_SIZE = BLOCK  # type: ignore[attr-defined]  # Of 8 KiB, asking takes longer than reading.
         try:
             yield from _batches(binary, text, has_period=has_period, batch_rows=batch_rows, may_be_empty=may_be_empty)
         except UnicodeDecodeError as error:

@@ -374,9 +374,25 @@ class _Facts:
 
     def written(self, contents: list[bytes], identities: list[bytes]) -> list[str]:
         """Return the rows, as lines of COPY with the columns of FACTS."""
-        before = (self.lines, contents, identities, self.starts, self.ends, self.currencies, *self._units())
-        named = text_lines_of(self.named, self.joined)
-        return joined([*map(fields_of, before), named, fields_of(self.tags), fields_of(self.counts)])
+        units: dict[int, list[str]] = {}
+        for column in self._units():
+            # Mostly some of the four say the same.
+            if id(column) not in units:
+                units[id(column)] = fields_of(column)
+        return joined(
+            [
+                fields_of(self.lines),
+                fields_of(contents),
+                fields_of(identities),
+                self.starts,
+                self.ends,
+                self.currencies,
+                *(units[id(column)] for column in self._units()),
+                text_lines_of(self.named, self.joined),
+                fields_of(self.tags),
+                fields_of(self.counts),
+            ]
+        )
 
     def totals(self) -> dict[Scope, ScopeTotal]:
         """Return the control totals of the rows' scopes."""

@@ -130,14 +130,16 @@ def amounts_of(texts: Sequence[str]) -> Amounts:
     Amounts hardly repeat and have more than 8 decimals as often as not, so this is whole-number
     arithmetic: half a microsecond each, where Decimal and a memo take five.
     """
-    units: list[int | None] = []
-    canonical: list[str] = []
-    sums: dict[int, int] = {}
-    slow = Decimal(0)
     # One `6.123E-7` among them must not send the others the long way.
     joined = "".join(texts)
     # A sign behind the point, which is no number, would read as one once the point is left out.
     is_plain = not joined.strip("0123456789.-") and ".-" not in joined
+    if is_plain and (alike := _amounts_alike(texts)):
+        return alike
+    units: list[int | None] = []
+    canonical: list[str] = []
+    sums: dict[int, int] = {}
+    slow = Decimal(0)
     for text in texts:
         whole, _, decimals = text.partition(".")
         places = len(decimals)
@@ -163,13 +165,55 @@ def amounts_of(texts: Sequence[str]) -> Amounts:
             value = exact * _TENS[PLACES - places]
             canonical.append(str(value))
         else:
-            value, rest = divmod(exact, _TENS[places - PLACES])
-            half = 2 * rest - _TENS[places - PLACES]
-            if half > 0 or (half == 0 and value & 1):
-                value += 1
+            value = _rounded(exact, _TENS[places - PLACES])
             canonical.append(f"{exact}e-{places}")
         units.append(value)
     return Amounts(units, canonical, WIDE.add(slow, _total(sums)))
+
+
+def _rounded(exact: int, divisor: int) -> int:
+    """Divide by a power of ten, half-even."""
+    value, rest = divmod(exact, divisor)
+    half = 2 * rest - divisor
+    return value + 1 if half > 0 or (half == 0 and value & 1) else value
+
+
+def _amounts_alike(texts: Sequence[str]) -> Amounts | None:
+    """Convert amounts of digits, points and signs that all have as many decimals, as most exports write them.
+
+    None where they have not: then each is looked at by itself.
+    """
+    places = len(texts[0]) - texts[0].find(".") - 1
+    point = -places - 1
+    # Ten digits before the point, or a sign among them, at the most: what is longer is seldom and may be too much.
+    if not 0 < places < len(texts[0]) or max(map(len, texts)) > 10 - point:
+        return None
+    if {text[point:-places] for text in texts} != {"."}:
+        return None
+    try:
+        numbers = list(map(int, "\n".join(texts).replace(".", "").split("\n")))
+    except ValueError:
+        return None
+    total = Decimal(sum(numbers)).scaleb(-places, context=WIDE)
+    if places <= PLACES:
+        factor = _TENS[PLACES - places]
+        alike = [number * factor for number in numbers]
+        return Amounts([*alike], list(map(str, alike)), total)
+    divisor = _TENS[places - PLACES]
+    units: list[int | None] = []
+    canonical = []
+    for number in numbers:
+        value = _rounded(number, divisor)
+        units.append(value)
+        if number % 10:
+            canonical.append(f"{number}e-{places}")
+        elif value * divisor == number:
+            canonical.append(str(value))
+        else:
+            # Zeros at the end are none of the digits it is compared by.
+            digits = str(number).rstrip("0")
+            canonical.append(f"{digits}e-{places - len(str(number)) + len(digits)}")
+    return Amounts(units, canonical, total)
 
 
 def kept_amounts(column: Amounts, chosen: Sequence[bool]) -> Amounts:
