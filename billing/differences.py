@@ -58,18 +58,17 @@ def difference(
     currencies are never added.
 
     `totals` are those of the staged rows; `is_matched` says that `stage_keep` and `stage_gone` tell
-    what changes (without, all rows are new). One pass over the staged rows, and one over what changed.
+    what changes (without, all rows are new).
     """
     scopes: dict[tuple[datetime.date, str], _Scope] = {}
+    for (month, _, currency), total in totals.items():
+        scope = scopes.setdefault((month, currency), _Scope())
+        for sums in (scope.delivered,) if is_matched else (scope.delivered, scope.new):
+            sums.rows += total.charges if is_matched else total.rows
+            sums.amount += total.units[FOCUS_NAMES[measures[month]]]
+            sums.billed += total.units["BilledCost"]
     if is_matched:
         _add_matched(scopes, periods, measures)
-    else:
-        for (month, _, currency), total in totals.items():
-            scope = scopes.setdefault((month, currency), _Scope())
-            for sums in (scope.delivered, scope.new):
-                sums.rows += total.rows
-                sums.amount += total.units[FOCUS_NAMES[measures[month]]]
-                sums.billed += total.units["BilledCost"]
     found: dict[str, Any] = {}
     for (month, currency), scope in sorted(scopes.items()):
         found.setdefault(month_text(month), {})[currency] = _told(scope, FOCUS_NAMES[measures[month]])
@@ -140,7 +139,6 @@ def _add_matched(
     of_rows = f"SELECT s.month, s.currency, count(*), sum({staged}), sum(s.billed_cost) FROM"
     of_charges = f"SELECT o.period_id, o.currency, count(*), sum({before}), sum(o.billed_cost) FROM"
     grouped_rows, grouped_charges = "GROUP BY s.month, s.currency", "GROUP BY o.period_id, o.currency"
-    add("delivered", months, f"{of_rows} stage_row s {grouped_rows}")
     add("new", months, f"{of_rows} {pairs} WHERE k.replaces_id IS NULL {grouped_rows}")
     add("new", months, f"{of_rows} {replaced} WHERE NOT {same} {grouped_rows}")
     add("after", months, f"{of_rows} {replaced} WHERE {same} {grouped_rows}")

@@ -5,6 +5,7 @@ import dataclasses
 import datetime
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -48,7 +49,7 @@ from .readers.beside import understood
 from .readers.columns import AMOUNTS
 from .readers.understanding import FACTS, ScopeTotal, month_number
 from .rollup import Rollup
-from .staging import Stage, hashes_at, live_hashes
+from .staging import LiveHashes, Stage, hashes_at, live_elsewhere, live_hashes
 from .storing import MAX_NAME, clear_incoming, clear_unused, display_name, local_path, store
 
 # A month in a file's name: 2025-01, 2025_01 or 202501; or a quarter: 2025-Q1.
@@ -65,15 +66,8 @@ CHUNK = 20_000
 # So many new charges change how the whole table is read best; PostgreSQL itself notices within minutes.
 MANY = 50_000
 # What PostgreSQL has to know of at once to plan well; it looks at the texts by itself, within minutes.
-PLANNED_BY = (
-    "source_id",
-    "imported_in_id",
-    "withdrawn_in_id",
-    "period_id",
-    "charged_in_id",
-    "pi_id",
-    "project_id",
-    "state",
+PLANNED_BY = ", ".join(
+    str(field.column) for field in Charge._meta.concrete_fields if field.is_relation or field.name == "state"
 )
 
 Numbers = npt.NDArray[np.int64]
@@ -329,6 +323,9 @@ class _Delivery:
         # False once `stage_keep` says which of the staged rows become charges.
         self.keeps_all = True
         self.imports_before: dict[str, Any] = {}
+        # Fetches what the delivery is matched with, while it is read: periods by their ids, and what there is.
+        self.fetcher: ThreadPoolExecutor | None = None
+        self.fetched: tuple[frozenset[int], Future[LiveHashes]] | None = None
         self.difference: dict[str, Any] = {}
         # In a month in review deliveries wait until somebody applies them.
         self.is_by_hand = False
@@ -342,10 +339,7 @@ class _Delivery:
         """Read, check and match; store nothing."""
         try:
             self._settle(source, period)
-            with Stage(remembers=self._is_matched()) as stage:
-                converter = self._read(stage)
-                self._match(stage, converter)
-                self._compare(converter)
+            with self._staged() as (_, converter):
                 return self._result(None, "dry run", converter)
         except FileError as error:
             raise ImportRefused(self._errors_of(error)) from error
@@ -373,10 +367,7 @@ class _Delivery:
             if (seen := self._seen_before(imported)) is not None:
                 # Applied by somebody else while it was read.
                 return seen
-            with Stage(remembers=self._is_matched()) as stage:
-                converter = self._read(stage)
-                self._match(stage, converter)
-                self._compare(converter)
+            with self._staged() as (stage, converter):
                 imported.state = Import.State.CHECKED
                 self._note(imported, converter)
                 imported.save()
@@ -465,10 +456,7 @@ class _Delivery:
                 for number, file in enumerate(files, start=1)
                 if file.pk in self._applied_before(exclude=(imported.pk, imported.rest_of_id or 0))
             )
-            with Stage(remembers=self._is_matched()) as stage:
-                converter = self._read(stage)
-                self._match(stage, converter)
-                self._compare(converter)
+            with self._staged() as (stage, converter):
                 yield stage, converter
         except FileError as error:
             raise ImportRefused(self._errors_of(error), imported) from error
@@ -695,6 +683,9 @@ class _Delivery:
                 converted = converter.convert(batch, file_name=part.name, file_number=number)
                 if converted is not None and not converter.problems:
                     stage.add(converted)
+                    if self.fetcher and not self.fetched:
+                        # Hardly any delivery is of other months than its first rows.
+                        self._fetch_meanwhile(self.fetcher, {month for month, _, _ in converter.totals})
                 self._tell(f"Reading rows of {part.name}", 0, before, converter.rows, batch.bytes_read)
                 if len(converter.problems) >= MAX_PROBLEMS:
                     break
@@ -730,15 +721,44 @@ class _Delivery:
         live = Charge.objects.live().filter(source=self.source)
         return (live.filter(period__month__in=self.expected) if self.expected else live).exists()
 
+    @contextlib.contextmanager
+    def _staged(self) -> Iterator[tuple[Stage, Converter]]:
+        """Read the delivery, match it with what is there and compare them."""
+        is_matched = self._is_matched()
+        with Stage(remembers=is_matched) as stage:
+            # On SQLite the import itself keeps a core busy with that, and inside a transaction nobody else sees it all.
+            is_beside = is_matched and connection.vendor == "postgresql" and not connection.in_atomic_block
+            with ThreadPoolExecutor(max_workers=1) as thread:
+                self.fetcher = thread if is_beside else None
+                converter = self._read(stage)
+                self._match(stage, converter)
+            self._compare(converter)
+            yield stage, converter
+
+    def _fetch_meanwhile(self, thread: ThreadPoolExecutor, months: Collection[datetime.date]) -> None:
+        """Have what is charged in these months fetched by a connection of its own, while the delivery is read."""
+        self.imports_before = self._imports_so_far()
+        ids = frozenset(BillingPeriod.objects.filter(month__in=months).values_list("id", flat=True))
+        self.fetched = ids, thread.submit(live_elsewhere, self.source.pk, sorted(ids))
+
+    def _live_hashes(self, period_ids: Sequence[int]) -> LiveHashes:
+        """Return what is charged by now, and note the imports it comes from; see live_hashes."""
+        before, self.imports_before = self.imports_before, self._imports_so_far()
+        if self.fetched:
+            (ids, fetched), self.fetched = self.fetched, None
+            if ids == set(period_ids) and before == self.imports_before:
+                return fetched.result()
+        return live_hashes(self.source.pk, period_ids)
+
     def _match(self, stage: Stage, converter: Converter) -> None:
         """Decide what is new, changed, unchanged and gone, by the source's delivery mode."""
         self._survey(converter)
-        self.imports_before = self._imports_so_far()
         mode = self.source.delivery
         if mode == Source.Delivery.APPEND or not self.periods:
+            self.imports_before = self._imports_so_far()
             return
         period_ids = [period.pk for period in self.periods.values()]
-        live_ids, live_content, live_identity = live_hashes(self.source.pk, period_ids)
+        live_ids, live_content, live_identity = self._live_hashes(period_ids)
         if not live_ids:
             return
         self.progress(0, 0, "Matching")
@@ -812,17 +832,7 @@ class _Delivery:
             wanted = np.union1d(wanted, np.setdiff1d(np.arange(1, total + 1), row_numbers, assume_unique=True))
         replaced = np.zeros(len(wanted), dtype=np.int64)
         replaced[np.searchsorted(wanted, changed)] = ids[found.changed_live]
-        for start in range(0, len(wanted), CHUNK):
-            part = wanted[start : start + CHUNK].tolist()
-            stage.fill(
-                "stage_keep",
-                [
-                    part,
-                    range(start, start + len(part)),
-                    [charge_id or None for charge_id in replaced[start : start + CHUNK].tolist()],
-                ],
-                ("row", "ordinal", "replaces_id"),
-            )
+        stage.keep(wanted, replaced)
         # Only months where something does change have to take changes.
         self.touched = {datetime.date(month // 100, month % 100, 1) for month in stage.kept_months()}
 
@@ -1397,7 +1407,7 @@ def _after_apply(added: int) -> None:
     chores = ["PRAGMA wal_checkpoint(PASSIVE)", "PRAGMA optimize"]
     if connection.vendor == "postgresql":
         # Sums are read from an index alone only where the table's pages are known to be visible to all.
-        chores = [f"VACUUM (ANALYZE, SKIP_LOCKED) billing_charge ({', '.join(PLANNED_BY)})"] if added >= MANY else []
+        chores = [f"VACUUM (ANALYZE, SKIP_LOCKED) billing_charge ({PLANNED_BY})"] if added >= MANY else []
     for chore in chores:
         with contextlib.suppress(DatabaseError), connection.cursor() as cursor:
             cursor.execute(chore)

@@ -60,6 +60,10 @@ def charge_columns() -> list[str]:
     return [str(field.column) for field in Charge._meta.concrete_fields]
 
 
+# Ids of charges in order, with their content hashes and identity hashes, one after the other.
+LiveHashes = tuple["array[int]", bytearray, bytearray]
+
+
 class Hashes(NamedTuple):
     """Rows by number, with the hashes of 16 bytes each and a mark where they have a ResourceId."""
 
@@ -128,6 +132,9 @@ class Stage:
 
     def __enter__(self) -> "Stage":
         columns = ", ".join(f"{name} {_type_of(name)}" for name in STAGED)
+        if self.is_postgresql and self.remembers:
+            # Of what is matched a few rows are asked for, again and again; nobody waits for the index meanwhile.
+            columns += ", PRIMARY KEY (row)"
         self._drop()
         with connection.cursor() as cursor:
             for table, definition in self.TABLES.items():
@@ -268,6 +275,19 @@ class Stage:
             cursor.execute("DELETE FROM stage_left")
         for start in range(0, len(numbers), CHUNK):
             self.fill("stage_left", [numbers[start : start + CHUNK].tolist()], ("number",))
+
+    def keep(self, rows: npt.NDArray[np.int64], replaced: npt.NDArray[np.int64]) -> None:
+        """Have these rows become charges, in this order, and take the place of these; 0 is for none."""
+        for start in range(0, len(rows), CHUNK):
+            part = rows[start : start + CHUNK].tolist()
+            of_charges = [charge_id or None for charge_id in replaced[start : start + CHUNK].tolist()]
+            ordinals = range(start, start + len(part))
+            self.fill("stage_keep", [part, ordinals, of_charges], ("row", "ordinal", "replaces_id"))
+        if self.is_postgresql:
+            # Nobody else looks at temporary tables: that few rows of many are asked for would not be known.
+            with connection.cursor() as cursor:
+                cursor.execute("ANALYZE stage_row (row)")
+                cursor.execute("ANALYZE stage_keep")
 
     def kept_months(self) -> list[int]:
         """Return the months of the rows that are to be inserted."""
@@ -559,7 +579,15 @@ class Stage:
         )
 
 
-def live_hashes(source_id: int, period_ids: Sequence[int]) -> tuple["array[int]", bytearray, bytearray]:
+def live_elsewhere(source_id: int, period_ids: Sequence[int]) -> LiveHashes:
+    """Return `live_hashes` from a thread of its own, which has a connection of its own."""
+    try:
+        return live_hashes(source_id, period_ids)
+    finally:
+        connection.close()
+
+
+def live_hashes(source_id: int, period_ids: Sequence[int]) -> LiveHashes:
     """Return ids, content hashes and identity hashes of what a source's deliveries for periods say by now.
 
     That is its live charges, less those that late changes took back.
@@ -567,7 +595,7 @@ def live_hashes(source_id: int, period_ids: Sequence[int]) -> tuple["array[int]"
     charges = (
         Charge.objects.live()
         .filter(source_id=source_id, period_id__in=period_ids, reverses__isnull=True)
-        .order_by("id")
+        .order_by()
         .values_list("id", "content_hash", "identity_hash")
     )
     taken_back = set(
@@ -575,18 +603,38 @@ def live_hashes(source_id: int, period_ids: Sequence[int]) -> tuple["array[int]"
         .filter(source_id=source_id, period_id__in=period_ids, reverses__isnull=False)
         .values_list("reverses_id", flat=True)
     )
+    sql, parameters = charges.query.sql_with_params()
     ids = array("q")
     contents, identities = bytearray(), bytearray()
-    # Past the ORM's conversions: a million rows of three columns.
-    sql, parameters = charges.query.sql_with_params()
+    for some, content, identity in _together(sql, parameters):
+        ids.extend(some)
+        contents += content
+        identities += identity
+    numbers = np.frombuffer(ids, dtype=np.int64)
+    if not taken_back and (numbers[1:] > numbers[:-1]).all():
+        return ids, contents, identities
+    order = np.argsort(numbers, kind="stable")
+    order = order[~np.isin(numbers[order], list(taken_back))]
+    return array("q", numbers[order].tobytes()), hashes_at(contents, order), hashes_at(identities, order)
+
+
+def _together(sql: str, parameters: Sequence[Any]) -> Iterator[tuple[Iterable[int], bytes, bytes]]:
+    """Yield many ids, content hashes and identity hashes at once of a query of these, past the ORM's conversions."""
+    if connection.vendor == "postgresql":
+        # Not even a tuple for each: the server puts them together, in no order.
+        sql = (
+            "SELECT string_agg(int8send(id), ''), string_agg(content_hash, ''), string_agg(identity_hash, '') "
+            f"FROM ({sql}) live GROUP BY id / {CHUNK}"
+        )
     with connection.chunked_cursor() as cursor:
         cursor.execute(sql, parameters)
+        if connection.vendor == "postgresql":
+            while row := cursor.fetchone():
+                yield np.frombuffer(row[0], dtype=">i8").tolist(), row[1], row[2]
+            return
         while rows := cursor.fetchmany(CHUNK):
-            kept = [row for row in rows if row[0] not in taken_back] if taken_back else rows
-            ids.extend(row[0] for row in kept)
-            contents += b"".join([row[1] for row in kept])
-            identities += b"".join([row[2] for row in kept])
-    return ids, contents, identities
+            some, content, identity = zip(*rows, strict=True)
+            yield some, b"".join(content), b"".join(identity)
 
 
 def _listed(table: str) -> str:
@@ -610,8 +658,10 @@ def _keys_of(sql: str, periods: Mapping[int, int] | None = None) -> Keys:
     return Keys(np.frombuffer(numbers, dtype=np.int64), wholes, identities)
 
 
-def hashes_at(hashes: bytearray, chosen: npt.NDArray[np.bool_], size: int = HASH_BYTES) -> bytearray:
-    """Return the hashes (or marks) of `size` bytes each that were chosen."""
+def hashes_at(
+    hashes: bytearray, chosen: npt.NDArray[np.bool_] | npt.NDArray[np.int64], size: int = HASH_BYTES
+) -> bytearray:
+    """Return the hashes (or marks) of `size` bytes each that were chosen, by a mark for each or by their places."""
     return bytearray(np.frombuffer(hashes, dtype=f"V{size}")[chosen].tobytes())
 
 

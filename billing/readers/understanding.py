@@ -73,9 +73,13 @@ Scope = tuple[datetime.date, str, str]
 
 @dataclass
 class ScopeTotal:
-    """What one scope of a delivery, or of a batch, sums to: stored units of 10⁻⁸, and exactly."""
+    """What one scope of a delivery, or of a batch, sums to: stored units of 10⁻⁸, and exactly.
+
+    `rows` are those of the files; of those that were added up, `charges` come.
+    """
 
     rows: int = 0
+    charges: int = 0
     units: dict[str, int] = field(default_factory=lambda: dict.fromkeys(AMOUNTS, 0))
     exact: dict[str, Decimal] = field(default_factory=lambda: dict.fromkeys(AMOUNTS, Decimal(0)))
 
@@ -84,6 +88,7 @@ class ScopeTotal:
 
     def add(self, other: "ScopeTotal") -> None:
         self.rows += other.rows
+        self.charges += other.charges
         for column in AMOUNTS:
             self.units[column] += other.units[column]
             self.exact[column] = WIDE.add(self.exact[column], other.exact[column])
@@ -374,11 +379,9 @@ class _Facts:
 
     def written(self, contents: list[bytes], identities: list[bytes]) -> list[str]:
         """Return the rows, as lines of COPY with the columns of FACTS."""
-        units: dict[int, list[str]] = {}
-        for column in self._units():
-            # Mostly some of the four say the same.
-            if id(column) not in units:
-                units[id(column)] = fields_of(column)
+        amounts = self._units()
+        # Mostly some of the four are one and the same.
+        units = {id(column): fields_of(column) for column in {id(column): column for column in amounts}.values()}
         return joined(
             [
                 fields_of(self.lines),
@@ -387,7 +390,7 @@ class _Facts:
                 self.starts,
                 self.ends,
                 self.currencies,
-                *(units[id(column)] for column in self._units()),
+                *(units[id(column)] for column in amounts),
                 text_lines_of(self.named, self.joined),
                 fields_of(self.tags),
                 fields_of(self.counts),
@@ -405,7 +408,7 @@ class _Facts:
             counts = self.counts
             if chosen is not None:
                 counts = [count for count, keep in zip(counts, chosen, strict=True) if keep]
-            total.rows = sum(counts)
+            total.rows, total.charges = sum(counts), len(counts)
             for name, column in self.amounts.items():
                 # Several scopes in one batch are rare; each then has its own part of the column.
                 part = column if chosen is None else kept_amounts(column, chosen)

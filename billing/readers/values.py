@@ -134,7 +134,7 @@ def amounts_of(texts: Sequence[str]) -> Amounts:
     joined = "".join(texts)
     # A sign behind the point, which is no number, would read as one once the point is left out.
     is_plain = not joined.strip("0123456789.-") and ".-" not in joined
-    if is_plain and (alike := _amounts_alike(texts)):
+    if is_plain and texts and joined.count(".") == len(texts) and (alike := _amounts_alike(texts)):
         return alike
     units: list[int | None] = []
     canonical: list[str] = []
@@ -179,7 +179,7 @@ def _rounded(exact: int, divisor: int) -> int:
 
 
 def _amounts_alike(texts: Sequence[str]) -> Amounts | None:
-    """Convert amounts of digits, points and signs that all have as many decimals, as most exports write them.
+    """Convert amounts of digits, signs and a point each that all have as many decimals, as most exports write them.
 
     None where they have not: then each is looked at by itself.
     """

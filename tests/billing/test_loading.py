@@ -230,6 +230,61 @@ def test_a_month_that_takes_no_more_meanwhile_has_the_delivery_wait(tmp_path, lo
     assert not Flag.objects.exists()
 
 
+@pytest.fixture
+def fetched(monkeypatch):
+    """Note by which way each look at what is charged went."""
+    ways = []
+
+    def note(name):
+        original = getattr(ingestion, name)
+
+        def noted(*arguments):
+            ways.append(name)
+            return original(*arguments)
+
+        monkeypatch.setattr(ingestion, name, noted)
+
+    note("live_elsewhere")
+    note("live_hashes")
+    return ways
+
+
+def test_what_is_charged_is_fetched_while_the_next_delivery_is_read(tmp_path, fetched):
+    rows = odd_rows()
+    delivered(tmp_path, rows)
+    rows[7]["BilledCost"] = "5"
+    result = delivered(tmp_path, [*rows[::-1][1:], a_row("3", ResourceId="another")])
+    assert fetched == ["live_elsewhere"]
+    counts = result.counts
+    assert (counts.new, counts.changed, counts.unchanged, counts.withdrawn) == (1, 1, MANY, 1)
+
+
+def test_what_is_charged_in_months_that_come_later_in_the_file_is_fetched_with_them(tmp_path, fetched):
+    february = {"BillingPeriodStart": "2025-02-01T00:00:00Z", "BillingPeriodEnd": "2025-03-01T00:00:00Z"}
+    rows = [a_row("1", ResourceId=f"i-{number}") for number in range(300)]
+    rows += [row | february for row in rows]
+    delivered(tmp_path, rows, name="aws.csv")
+    result = delivered(tmp_path, rows[:-1], name="aws_b.csv")
+    assert fetched == ["live_elsewhere", "live_hashes"]
+    assert (result.counts.unchanged, result.counts.withdrawn) == (599, 1)
+
+
+def test_what_was_applied_since_is_fetched_again(tmp_path, fetched, monkeypatch):
+    source = build.a_source("aws")
+    before = build.an_import(source, state=Import.State.RECEIVED, applied_at=None)
+    delivered(tmp_path, odd_rows())
+
+    def apply(cursor):
+        sql = "UPDATE billing_import SET state = 'applied', applied_at = now() WHERE id = %s"
+        cursor.execute(sql, [before.pk])
+        cursor.execute("UPDATE billing_charge SET withdrawn_in_id = %s WHERE line_number = 2", [before.pk])
+
+    meanwhile(monkeypatch, apply)
+    result = delivered(tmp_path, [*odd_rows(), a_row("3", ResourceId="another")])
+    assert fetched == ["live_elsewhere", "live_hashes"]
+    assert (result.counts.new, result.counts.unchanged) == (2, MANY + 1)
+
+
 def brought_in_by_another(path, source):
     """A delivery by another thread, which has a connection of its own."""
 

@@ -59,6 +59,26 @@ def test_a_column_of_amounts_is_what_each_of_them_is(texts):
     assert [units for units in one_by_one if units is not None] == [to_units(half_even(number)) for number in exact]
 
 
+def alike(places):
+    """Amounts that all have as many decimals, of which the last are often zeros and often just between two units."""
+    decimals = st.tuples(st.integers(0, 10**places - 1), st.integers(0, places)).map(
+        lambda of: of[0] // 10 ** of[1] * 10 ** of[1]
+    )
+    halves = st.integers(0, 10**places - 1).map(
+        lambda number: number // 10 ** (places - 8) * 10 ** (places - 8) + 5 * 10 ** (places - 9)
+    )
+    part = decimals if places <= 8 else decimals | halves
+    amount = st.tuples(st.sampled_from(["", "-"]), st.integers(0, 10**10), part)
+    return st.lists(amount.map(lambda of: f"{of[0]}{of[1]}.{of[2]:0{places}}"), min_size=1, max_size=20)
+
+
+@given(st.integers(1, 14).flatmap(alike))
+def test_amounts_with_as_many_decimals_are_what_they_are_among_others(texts):
+    column, among_others = amounts_of(texts), amounts_of([*texts, ""])
+    assert (column.units, column.canonical) == (among_others.units[:-1], among_others.canonical[:-1])
+    assert column.exact == among_others.exact
+
+
 @given(st.lists(st.tuples(written, st.booleans()), max_size=20))
 def test_a_part_of_a_column_of_amounts_is_that_column_of_the_part(chosen):
     texts = [text for text, _ in chosen]
