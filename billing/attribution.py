@@ -28,7 +28,7 @@ from .models import (
     Source,
 )
 from .models.people import normalized_email
-from .readers.values import Memo, Tags, tags_of
+from .readers.values import REMEMBERED, Memo, Tags, tags_of
 from .rules import Attributed, Reason, Reference, check_attribution
 
 # Longest values that their columns hold; what is longer is no such thing but a mistake.
@@ -192,6 +192,10 @@ class Attributor:
         self.default_project = source.default_project.code if source.default_project else ""
         self.overflow_fund_org = source.overflow_fund_org
         self.rules = self._rules_of(source)
+        # The keys of tags that anything depends on, as far as no rule asks for others.
+        asks = any(rule.conditions.tag_key for rule in self.rules)
+        self._looked_at = None if asks else tuple(dict.fromkeys(key for keys in self.keys.values() for key in keys))
+        self._known: dict[tuple[Any, ...], Attribution] = {}
         self.accounts = self._accounts_of(source)
         # For each condition that some rule has, whether it holds is worked out once per text of its columns.
         self._holding = {
@@ -232,7 +236,19 @@ class Attributor:
     def attribute(self, tags: Tags, place: Place = NOWHERE) -> Attribution:
         """Return who pays for a row with these tags at this place."""
         by_key = {folded_code(key): value.strip() for key, value in tags.pairs.items()}
-        found = self._from_tags(tags, by_key)
+        if self._looked_at is None:
+            return self._attribution(tags.problem, by_key, place)
+        # Most tags differ in what is never asked for: the name of the resource.
+        said = (tags.problem, place, *map(by_key.get, self._looked_at))
+        known = self._known.get(said)
+        if known is None:
+            if len(self._known) >= REMEMBERED:
+                self._known.clear()
+            known = self._known[said] = self._attribution(tags.problem, by_key, place)
+        return known
+
+    def _attribution(self, problem: str, by_key: Mapping[str, str], place: Place) -> Attribution:
+        found = self._from_tags(problem, by_key)
         self._follow_rules(found, by_key, place)
         if not found.values["shared_as"]:
             self._ask_owners(found, place)
@@ -351,8 +367,8 @@ class Attributor:
     def _known_as(self, email: str) -> str:
         return self.aliases.get(email, email)
 
-    def _from_tags(self, tags: Tags, by_key: Mapping[str, str]) -> _Finding:
-        problems = [("", tags.problem)] if tags.problem else []
+    def _from_tags(self, problem: str, by_key: Mapping[str, str]) -> _Finding:
+        problems = [("", problem)] if problem else []
         names = ("pi_email", "project_code", *(name for name in LIMITS if name != "project_id"), "shared_as")
         values = dict.fromkeys(names, "")
         for name, keys in self.keys.items():
@@ -464,7 +480,8 @@ def projects_of(
             folded = folded_code(code)
             missing.setdefault(folded, Project(pk=given.get(folded), code=code, pi_id=people.get(owner)))
     if missing:
-        Project.objects.bulk_create(missing.values(), ignore_conflicts=True)
+        # In one order, so that two deliveries with the same do not wait for each other crosswise.
+        Project.objects.bulk_create([missing[folded] for folded in sorted(missing)], ignore_conflicts=True)
         known = known_projects()
         for folded, project in missing.items():
             project.pk = known[folded]

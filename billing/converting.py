@@ -18,6 +18,7 @@ from .readers.columns import AMOUNTS, DECIMALS, TEXTS
 from .readers.understanding import (
     Scope,
     ScopeTotal,
+    TagNumbers,
     Understanding,
     Understood,
     Wanted,
@@ -92,7 +93,9 @@ class Converter:
             written=written,
         )
         self._understanding = Understanding(self.wanted)
-        self._tags = Memo(tags_of, 50_000)
+        self._numbering = ""
+        self._tags: dict[int, str] = {}
+        # By the number of the tags, and by the place beside it where that matters.
         self._attributed = Memo(self._attribute, 50_000)
         self._reasons = Memo(self._check)
         # Without a dated fund, PI, project or split, the day of service changes no answer.
@@ -125,9 +128,10 @@ class Converter:
 
     def _convert(self, said: Understood, file_number: int) -> Converted:
         size = len(said.lines)
+        numbers = self._numbered(said.tags)
         places = self.attributor.places(said.texts, said.starts)
         # Where tags alone decide, they alone are looked up.
-        attributed = self._attributed.column(said.tags if places is None else list(zip(said.tags, places, strict=True)))
+        attributed = self._attributed.column(numbers if places is None else list(zip(numbers, places, strict=True)))
         first_row = self.rows
         rows = range(first_row + 1, first_row + size + 1)
         flags = self._flags(rows, attributed, said)
@@ -151,9 +155,18 @@ class Converter:
             owners=self._attribution_list,
         )
 
-    def _attribute(self, key: str | tuple[str, Place]) -> int:
-        tags_text, place = key if isinstance(key, tuple) else (key, NOWHERE)
-        attribution = self.attributor.attribute(self._tags[tags_text], place)
+    def _numbered(self, tags: TagNumbers) -> list[int]:
+        """Return the numbers of the rows' tags, and remember the texts that are new."""
+        if tags.numbering != self._numbering:
+            self._numbering = tags.numbering
+            self._tags.clear()
+            self._attributed.clear()
+        self._tags |= tags.texts
+        return tags.numbers
+
+    def _attribute(self, key: int | tuple[int, Place]) -> int:
+        tags, place = key if isinstance(key, tuple) else (key, NOWHERE)
+        attribution = self.attributor.attribute(tags_of(self._tags[tags]), place)
         number = self.attributions.get(attribution)
         if number is None:
             number = self.attributions[attribution] = len(self._attribution_list)

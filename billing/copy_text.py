@@ -39,6 +39,13 @@ def fields_of(column: Sequence[Any]) -> list[str]:
     return _different(column)
 
 
+def hex_fields_of(column: Sequence[bytes]) -> list[str]:
+    """Write a column of bytes, all as long as the first."""
+    size = 2 * len(column[0])
+    together = b"".join(column).hex()
+    return [f"\\\\x{together[start : start + size]}" for start in range(0, len(together), size)]
+
+
 def _different(column: Sequence[Any]) -> list[str]:
     sample = next((value for value in column if value is not None), None)
     if isinstance(sample, str):

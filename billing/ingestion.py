@@ -48,7 +48,6 @@ from .readers.batches import MAX_PROBLEMS
 from .readers.beside import understood
 from .readers.columns import AMOUNTS
 from .readers.understanding import FACTS, ScopeTotal, month_number
-from .rollup import Rollup
 from .staging import LiveHashes, Stage, hashes_at, live_elsewhere, live_hashes
 from .storing import MAX_NAME, clear_incoming, clear_unused, display_name, local_path, store
 
@@ -661,6 +660,9 @@ class _Delivery:
         converter = make_converter()
         rollup = None
         if self.source.grain != Source.Grain.LINE:
+            # It adds up by Arrow, which takes a while to load.
+            from .rollup import Rollup
+
             by_month = self.source.grain == Source.Grain.MONTH
             rollup = Rollup(
                 by_month=by_month, converter=converter, attributor=attributor, make_converter=make_converter
@@ -747,7 +749,9 @@ class _Delivery:
         if self.fetched:
             (ids, fetched), self.fetched = self.fetched, None
             if ids == set(period_ids) and before == self.imports_before:
-                return fetched.result()
+                # Where there was no connection for it, it is fetched by this one.
+                with contextlib.suppress(DatabaseError):
+                    return fetched.result()
         return live_hashes(self.source.pk, period_ids)
 
     def _match(self, stage: Stage, converter: Converter) -> None:

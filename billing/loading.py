@@ -61,6 +61,8 @@ class Load:
         self.period_ids: dict[datetime.date, int] = {}
         self.person_ids: dict[str, int] = {}
         self.project_ids: dict[str, int] = {}
+        # What charges were given to, by the same keys.
+        self._periods: dict[datetime.date, int] = {}
         self._people: dict[str, int] = {}
         self._projects = known_projects()
         self._owners: list[str] = []
@@ -115,14 +117,15 @@ class Load:
     def move(
         self, *, periods: Mapping[datetime.date, BillingPeriod], people: Mapping[str, int], projects: Mapping[str, int]
     ) -> None:
-        """Take what somebody else has made meanwhile instead of what was given an id here."""
-        for month, number in self.period_ids.items():
+        """Take what stands now instead of what was taken: somebody else has made or removed the same meanwhile."""
+        for month, number in self._periods.items():
             self._move("period_id", number, periods[month].pk)
             self._move("charged_in_id", number, periods[month].pk)
-        for email, number in self.person_ids.items():
+        for email, number in self._people.items():
             self._move("pi_id", number, people[email])
-        for code, number in self.project_ids.items():
-            self._move("project_id", number, projects[code])
+        for code, number in self._projects.items():
+            # Of those that are not in the delivery, some are there no more.
+            self._move("project_id", number, projects.get(code, number))
 
     def _move(self, column: str, number: int, stands: int) -> None:
         if number != stands:
@@ -164,6 +167,7 @@ class Load:
             raise NotLoadable(f"{period} has charges")
         else:
             number = period.pk
+        self._periods[month] = number
         return lines_of([[number], [number]])[0]
 
     def _charges_of(self, period: BillingPeriod) -> bool:

@@ -8,6 +8,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Collection, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path, PurePath
 from typing import BinaryIO
@@ -48,9 +49,13 @@ def store_chunks(content: Iterable[bytes], *, now: datetime.datetime, progress: 
     try:
         copied = 0
         fcntl.flock(handle, fcntl.LOCK_EX)
-        with os.fdopen(handle, "wb") as copy:
+        with os.fdopen(handle, "wb") as copy, ThreadPoolExecutor(max_workers=1, thread_name_prefix="hash") as hashing:
+            hashed = None
             for chunk in content:
-                digest.update(chunk)
+                # Hashing takes as long as reading and writing, and goes beside them.
+                if hashed:
+                    hashed.result()
+                hashed = hashing.submit(digest.update, chunk)
                 copy.write(chunk)
                 copied += len(chunk)
                 progress(copied // MIB, 0, "Storing MiB")

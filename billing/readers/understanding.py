@@ -2,13 +2,14 @@
 
 import datetime
 import hashlib
+import uuid
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
-from ..copy_text import DELIMITER, fields_of, joined, text_lines_of
+from ..copy_text import DELIMITER, fields_of, hex_fields_of, joined, text_lines_of
 from ..fields import WIDE, from_units
 from .batches import MAX_PROBLEMS, Batch, Problem
 from .columns import AMOUNTS, DECIMALS, TEXTS
@@ -39,6 +40,8 @@ _CONVERT = {"ServiceName": name_of} | dict.fromkeys(_ENUMERATIONS, category_of)
 
 
 HASH_BYTES = 16
+# Texts of tags are long: fewer are remembered than of others.
+REMEMBERED_TAGS = 50_000
 
 # What a row says, by the columns of Charge that hold it. Its month and who pays stand beside it.
 FACTS = (
@@ -94,12 +97,46 @@ class ScopeTotal:
             self.exact[column] = WIDE.add(self.exact[column], other.exact[column])
 
 
+class TagNumbers(NamedTuple):
+    """The tags of rows, each by its number: texts are long, repeat, and cross to another process once.
+
+    `texts` are those that come for the first time, as delivered. Numbers are those of one `numbering` until another
+    begins, for no more are remembered than fit the memory meant for them.
+    """
+
+    numbering: str
+    numbers: list[int]
+    texts: dict[int, str]
+
+
+class _Numbering(dict[str, int]):
+    """Gives each text a number when it comes for the first time, and begins anew when it holds too many."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.size = size
+        self.name = uuid.uuid4().hex
+        self._new: dict[int, str] = {}
+
+    def __missing__(self, text: str) -> int:
+        number = self[text] = len(self)
+        self._new[number] = text
+        return number
+
+    def of(self, texts: Sequence[str]) -> TagNumbers:
+        if len(self) >= self.size:
+            self.clear()
+            self.name = uuid.uuid4().hex
+        self._new = {}
+        return TagNumbers(self.name, list(map(self.__getitem__, texts)), self._new)
+
+
 @dataclass(frozen=True)
 class Understood:
     """A batch as values, each column as long as `lines`.
 
     The facts are `columns`, as FACTS names them, or already `written` as lines of COPY (see copy_text), a row each.
-    `texts` are the columns that were asked for, and `tags` as delivered. The hashes, of 16 bytes each, are of all
+    `texts` are the columns that were asked for. The hashes, of 16 bytes each, are of all
     that a row says and of what it speaks of; `with_resource` marks those with a ResourceId. `rules` counts
     the rows by the rule that a value was taken by where it is not as FOCUS writes it.
     """
@@ -109,7 +146,7 @@ class Understood:
     months: list[datetime.date]
     starts: list[datetime.datetime]
     ends: list[datetime.datetime]
-    tags: Sequence[str]
+    tags: TagNumbers
     texts: dict[str, list[str]]
     columns: list[Sequence[Any]]
     written: Sequence[str]
@@ -153,7 +190,8 @@ class Understanding:
         self._projects = Projects()
         self._stamps = Memo(stamp_of)
         self._currencies = Memo(currency_of)
-        self._canonical_tags = Memo(_canonical_tags, 50_000)
+        self._canonical_tags = Memo(_canonical_tags, REMEMBERED_TAGS)
+        self._tag_numbers = _Numbering(REMEMBERED_TAGS)
 
     def of(self, batch: Batch) -> Understood:
         """Return a batch as values; raise BadValue where one of its texts has none (see `problems_of`)."""
@@ -214,7 +252,7 @@ class Understanding:
             months=months,
             starts=starts,
             ends=ends,
-            tags=tags,
+            tags=self._tag_numbers.of(tags),
             texts={name: texts[name] for name in self.wanted.texts},
             columns=[] if self.wanted.written else facts.columns(contents, identities),
             written=facts.written(contents, identities) if self.wanted.written else [],
@@ -385,8 +423,8 @@ class _Facts:
         return joined(
             [
                 fields_of(self.lines),
-                fields_of(contents),
-                fields_of(identities),
+                hex_fields_of(contents),
+                hex_fields_of(identities),
                 self.starts,
                 self.ends,
                 self.currencies,

@@ -133,7 +133,7 @@ def amounts_of(texts: Sequence[str]) -> Amounts:
     # One `6.123E-7` among them must not send the others the long way.
     joined = "".join(texts)
     # A sign behind the point, which is no number, would read as one once the point is left out.
-    is_plain = not joined.strip("0123456789.-") and ".-" not in joined
+    is_plain = joined.isascii() and joined.replace(".", "").replace("-", "").isdigit() and ".-" not in joined
     if is_plain and texts and joined.count(".") == len(texts) and (alike := _amounts_alike(texts)):
         return alike
     units: list[int | None] = []
@@ -185,10 +185,9 @@ def _amounts_alike(texts: Sequence[str]) -> Amounts | None:
     """
     places = len(texts[0]) - texts[0].find(".") - 1
     point = -places - 1
+    longest = max(map(len, texts))
     # Ten digits before the point, or a sign among them, at the most: what is longer is seldom and may be too much.
-    if not 0 < places < len(texts[0]) or max(map(len, texts)) > 10 - point:
-        return None
-    if {text[point:-places] for text in texts} != {"."}:
+    if not 0 < places < len(texts[0]) or longest > 10 - point or {text[point:-places] for text in texts} != {"."}:
         return None
     try:
         numbers = list(map(int, "\n".join(texts).replace(".", "").split("\n")))
@@ -197,23 +196,21 @@ def _amounts_alike(texts: Sequence[str]) -> Amounts | None:
     total = Decimal(sum(numbers)).scaleb(-places, context=WIDE)
     if places <= PLACES:
         factor = _TENS[PLACES - places]
-        alike = [number * factor for number in numbers]
-        return Amounts([*alike], list(map(str, alike)), total)
-    divisor = _TENS[places - PLACES]
-    units: list[int | None] = []
-    canonical = []
-    for number in numbers:
-        value = _rounded(number, divisor)
-        units.append(value)
-        if number % 10:
-            canonical.append(f"{number}e-{places}")
-        elif value * divisor == number:
-            canonical.append(str(value))
-        else:
+        exact = [number * factor for number in numbers]
+        return Amounts([*exact], list(map(str, exact)), total)
+    canonical = [f"{number}e-{places}" for number in numbers]
+    for row, number in enumerate(numbers):
+        if not number % 10:
             # Zeros at the end are none of the digits it is compared by.
-            digits = str(number).rstrip("0")
-            canonical.append(f"{digits}e-{places - len(str(number)) + len(digits)}")
-    return Amounts(units, canonical, total)
+            canonical[row] = _shortened(number, places)
+    divisor = _TENS[places - PLACES]
+    return Amounts([_rounded(number, divisor) for number in numbers], canonical, total)
+
+
+def _shortened(number: int, places: int) -> str:
+    while places > PLACES and not number % 10:
+        number, places = number // 10, places - 1
+    return f"{number}e-{places}" if places > PLACES else str(number)
 
 
 def kept_amounts(column: Amounts, chosen: Sequence[bool]) -> Amounts:

@@ -195,6 +195,26 @@ def test_a_pi_and_a_project_made_meanwhile_are_taken(tmp_path, loads, monkeypatc
     assert {each.pi_id for each in Charge.objects.exclude(pi=None)} == set(Person.objects.values_list("id", flat=True))
 
 
+def test_a_pi_a_project_and_a_month_removed_meanwhile_are_made_again(tmp_path, loads, monkeypatch):
+    person = Person.objects.create(email="pi1@u.edu")
+    project = Project.objects.create(code="P 2")
+    period = build.a_period("2025-01")
+
+    def remove(cursor):
+        for row in (project, person, period):
+            cursor.execute(f"DELETE FROM {row._meta.db_table} WHERE id = %s", [row.pk])
+
+    meanwhile(monkeypatch, remove)
+    delivered(tmp_path, odd_rows())
+    assert loads == [True]
+    again = Person.objects.get(email="pi1@u.edu"), Project.objects.get(code="P 2"), BillingPeriod.objects.get()
+    assert not {person.pk, project.pk, period.pk} & {each.pk for each in again}
+    assert set(Charge.objects.values_list("period_id", "charged_in_id")) == {(again[2].pk, again[2].pk)}
+    for column, rows in (("pi_id", Person.objects.all()), ("project_id", Project.objects.all())):
+        used = set(Charge.objects.exclude(**{column: None}).values_list(column, flat=True))
+        assert used == {each.pk for each in rows}
+
+
 def test_a_month_opened_meanwhile_is_taken(tmp_path, loads, monkeypatch):
     period = BillingPeriod(month=datetime.date(2025, 1, 1), opened_at=build.NOW, opened_by="another")
     meanwhile(monkeypatch, lambda cursor: _insert(cursor, period))

@@ -13,7 +13,7 @@ from billing import copying
 from billing.ingestion import ingest
 from billing.models import Charge, Flag, Source
 from billing.outcomes import ImportRefused
-from billing.readers import FileError, open_delivery
+from billing.readers import FileError, open_delivery, understanding
 from billing.readers import beside as reading_beside
 from billing.readers.batches import BATCH_ROWS, Batch
 from billing.readers.beside import TOGETHER, understood
@@ -62,8 +62,9 @@ def the_part(folder, rows, name="aws_2025-01.csv"):
 
 
 def plainly(batches):
-    """Return batches as values that can be compared."""
-    return [{field.name: getattr(batch, field.name) for field in fields(batch)} for batch in batches]
+    """Return batches as values that can be compared: all but the name of the tags' numbering, which is no other's."""
+    values = [{field.name: getattr(batch, field.name) for field in fields(batch)} for batch in batches]
+    return [each | {"tags": each["tags"][1:]} for each in values]
 
 
 def test_the_same_comes_from_another_process(tmp_path, beside, monkeypatch):
@@ -156,6 +157,23 @@ def test_a_delivery_read_beside_makes_the_same_charges(tmp_path, beside, monkeyp
     assert len(beside) == 1
     assert len(there[0]) == MANY
     assert {line for line, _, _ in there[1]} == {7, MANY + 1}
+
+
+@pytest.mark.django_db
+def test_tags_are_who_pays_however_many_are_remembered(tmp_path, monkeypatch):
+    monkeypatch.setattr(understanding, "REMEMBERED_TAGS", 300)
+    people = [f"pi{number % 700}@u.edu" for number in range(MANY)]
+    rows = [a_row(ResourceId=email, tags={"pi_email": email, "project_id": "p", "fund_org": "F"}) for email in people]
+    # Two files have numberings of their own, and one of them another after the other.
+    ingest(
+        paths=[a_file(tmp_path, rows, "aws_2025-01_a.csv"), a_file(tmp_path, rows[::-1], "aws_2025-01_b.csv")],
+        source=build.a_source("aws"),
+        actor=build.SOMEBODY,
+        now=build.NOW,
+    )
+    charged = Charge.objects.values_list("resource_id", "pi__email")
+    assert charged.count() == 2 * MANY
+    assert all(resource == email for resource, email in charged)
 
 
 @pytest.mark.django_db
