@@ -98,6 +98,7 @@ class Converter:
         # By the number of the tags, and by the place beside it where that matters.
         self._attributed = Memo(self._attribute, 50_000)
         self._reasons = Memo(self._check)
+        self._month_numbers = Memo(month_number)
         # Without a dated fund, PI, project or split, the day of service changes no answer.
         self._dates_matter = attributor.has_dates or any(
             first or last for first, last in (reference.funds or {}).values()
@@ -147,7 +148,7 @@ class Converter:
         return Converted(
             rows=rows,
             file_numbers=said.file_numbers or [file_number] * size,
-            months=list(map(month_number, said.months)),
+            months=self._month_numbers.column(said.months),
             attributed=attributed,
             states=states,
             said=said,

@@ -5,7 +5,6 @@ from django.db import models
 from django.db.models import F, Q
 
 from ..fields import AmountField
-from ..indexes import CoveringIndex
 from .imports import Import
 from .payers import PayerSplit
 from .people import Person, Project
@@ -246,9 +245,8 @@ class Charge(Standing):
         permissions = [("review_charges", "Can approve, reject, absorb and reattribute charges")]
         indexes = [
             # Covers the sum by PI and project of a month, so that it never touches the table.
-            CoveringIndex(
-                fields=["charged_in", "pi", "project", "state"],
-                covered=["billed_cost"],
+            models.Index(
+                fields=["charged_in", "pi", "project", "state", "billed_cost"],
                 condition=Q(withdrawn_in__isnull=True),
                 name="charge_month_owner",
             ),

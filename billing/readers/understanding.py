@@ -189,6 +189,7 @@ class Understanding:
         self._period_rules = Memo(period_rules)
         self._projects = Projects()
         self._stamps = Memo(stamp_of)
+        self._month_texts = Memo(lambda month: str(month_number(month)))
         self._currencies = Memo(currency_of)
         self._canonical_tags = Memo(_canonical_tags, REMEMBERED_TAGS)
         self._tag_numbers = _Numbering(REMEMBERED_TAGS)
@@ -235,6 +236,7 @@ class Understanding:
         facts = _Facts(
             lines=batch.lines,
             months=months,
+            month_texts=self._month_texts.column(months),
             starts=self._stamps.column(starts),
             ends=self._stamps.column(ends),
             currencies=currencies,
@@ -356,6 +358,7 @@ class _Facts:
         *,
         lines: Sequence[int],
         months: list[datetime.date],
+        month_texts: list[str],
         starts: list[str],
         ends: list[str],
         currencies: list[str],
@@ -368,6 +371,7 @@ class _Facts:
     ) -> None:
         self.lines = lines
         self.months = months
+        self.month_texts = month_texts
         self.starts = starts
         self.ends = ends
         self.currencies = currencies
@@ -384,11 +388,10 @@ class _Facts:
         """Return the hash of all that each row says; amounts with every digit."""
         nothing = [""] * len(self.lines)
         amounts = [self.amounts[name].canonical if name in self.amounts else nothing for name in AMOUNTS]
-        numbers = [month_number(month) for month in self.months]
         return _hashes(
             joined(
                 [
-                    list(map(str, numbers)),
+                    self.month_texts,
                     self.starts,
                     self.ends,
                     self.currencies,
@@ -437,8 +440,13 @@ class _Facts:
 
     def totals(self) -> dict[Scope, ScopeTotal]:
         """Return the control totals of the rows' scopes."""
-        scopes = list(zip(self.months, self.texts["BillingAccountId"], self.currencies, strict=True))
-        distinct = dict.fromkeys(scopes)
+        columns: tuple[Sequence[Any], ...] = (self.months, self.texts["BillingAccountId"], self.currencies)
+        scopes: list[Scope] = []
+        if all(column.count(column[0]) == len(column) for column in columns):
+            distinct = dict.fromkeys([(columns[0][0], columns[1][0], columns[2][0])])
+        else:
+            scopes = list(zip(*columns, strict=True))
+            distinct = dict.fromkeys(scopes)
         totals = {}
         for scope in distinct:
             total = totals[scope] = ScopeTotal()

@@ -133,7 +133,7 @@ def amounts_of(texts: Sequence[str]) -> Amounts:
     # One `6.123E-7` among them must not send the others the long way.
     joined = "".join(texts)
     # A sign behind the point, which is no number, would read as one once the point is left out.
-    is_plain = joined.isascii() and joined.replace(".", "").replace("-", "").isdigit() and ".-" not in joined
+    is_plain = _is_plain(joined) and ".-" not in joined
     if is_plain and texts and joined.count(".") == len(texts) and (alike := _amounts_alike(texts)):
         return alike
     units: list[int | None] = []
@@ -169,6 +169,11 @@ def amounts_of(texts: Sequence[str]) -> Amounts:
             canonical.append(f"{exact}e-{places}")
         units.append(value)
     return Amounts(units, canonical, WIDE.add(slow, _total(sums)))
+
+
+def _is_plain(numbers: str) -> bool:
+    """Tell whether there is nothing but digits, points and signs, which is quicker than asking for one of these."""
+    return numbers.isascii() and numbers.replace(".", "").replace("-", "").isdigit()
 
 
 def _rounded(exact: int, divisor: int) -> int:
@@ -248,7 +253,7 @@ def _canonical(number: Decimal) -> str:
 
 def plain_decimals_of(texts: Sequence[str]) -> list[str]:
     """Convert a column of numbers to their one plain form, as plain_decimal does."""
-    if "".join(texts).strip("0123456789.-"):
+    if not _is_plain("".join(texts)):
         return list(map(plain_decimal, texts))
     plain = []
     for text in texts:

@@ -12,7 +12,7 @@ from urllib.parse import quote
 import pytest
 from django.db import connection
 
-from .stage import row, write
+from .stage import row, tags, write
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 RACER = Path(__file__).with_name("racer.py")
@@ -380,3 +380,54 @@ def test_a_late_delivery_is_booked_once(field, _round):
     assert field.stage.value(
         f"plain(sum(Charge.objects.live().filter(charged_in__month='{into}-01').values_list('billed_cost', flat=True)))"
     ) == "-10.00"  # fmt: skip
+
+
+def people_of(month, number, *, reverse=False):
+    """Rows of as many PIs and projects of a month that nobody has heard of, one way round or the other."""
+    rows = [
+        row("1.00", ResourceId=f"i-{each}", Tags=tags(f"pi{each}@{month}.edu", f"p{each}-{month}"))
+        for each in range(number)
+    ]
+    return rows[::-1] if reverse else rows
+
+
+@pytest.mark.parametrize("_round", range(ROUNDS))
+def test_two_first_deliveries_of_a_month_learn_its_people_once(field, _round):
+    month = next(field.months)
+    field.raced.append(month)
+    one = field.delivery(month, *people_of(month, 300))
+    other = field.delivery(month, *people_of(month, 300, reverse=True))
+    heard = field.race(("ingest", one, "-s", "aws", "-p", month), ("ingest", other, "-s", "gcp", "-p", month))
+    assert [each["answer"]["new"] for each in heard] == [300, 300]
+    assert field.stage.value(f"Person.objects.filter(email__endswith='@{month}.edu').count()") == 300
+    assert field.stage.value(f"Project.objects.filter(code__endswith='-{month}').count()") == 300
+    charges = f"Charge.objects.live().filter(charged_in__month='{month}-01', pi__email__endswith='@{month}.edu')"
+    assert field.stage.value(f"{charges}.filter(project__code__endswith='-{month}').count()") == 600
+    assert events_of(field, month, "period.opened") == 1
+
+
+@pytest.mark.parametrize("_round", range(ROUNDS))
+def test_two_first_deliveries_of_a_source_charge_nobody_twice(field, _round):
+    month = next(field.months)
+    field.raced.append(month)
+    one, other = (field.delivery(month, *people_of(month, 300)) for _ in range(2))
+    heard = field.race(("ingest", one, "-s", "aws", "-p", month), ("ingest", other, "-s", "aws", "-p", month))
+    # The one that was received first may be overtaken while it is read.
+    assert outcomes(*heard) in (["answer", "answer"], ["answer", "refused"])
+    assert field.stage.value(f"Charge.objects.live().filter(charged_in__month='{month}-01').count()") == 300
+    refused = [each["refused"] for each in heard if "refused" in each]
+    assert all("meanwhile" in each or "came after this one" in each for each in refused)
+
+
+@pytest.mark.parametrize("_round", range(ROUNDS))
+def test_a_first_delivery_is_applied_before_the_close_or_waits_after_it(field, _round):
+    month = field.a_month()
+    first = field.delivery(month, *people_of(month, 300))
+    closed, imported = field.race(("periods", "close", month), ("ingest", first, "-s", "gcp", "-p", month))
+    assert "answer" in closed
+    charges = field.stage.value(f"Charge.objects.live().filter(charged_in__month='{month}-01').count()")
+    if "refused" in imported:
+        assert "closed" in imported["refused"]
+        assert charges == 1
+    else:
+        assert (imported["answer"]["state"], charges) in (("applied", 301), ("deferred", 1))
