@@ -273,7 +273,7 @@ def reread(imported: Import) -> list[ReadRow]:
     try:
         delivery.stored_files = files
         delivery._settle(imported.source, imported.expected_period)
-        before = delivery._applied_before(exclude=(imported.pk,))
+        before = delivery._applied_before(exclude=_of_one_delivery(imported))
         delivery.skipped = frozenset(
             number for number, file in enumerate(files, start=1) if before.get(file.pk, imported.pk) < imported.pk
         )
@@ -281,6 +281,15 @@ def reread(imported: Import) -> list[ReadRow]:
     except FileError as error:
         raise ImportRefused([{"file": "", "line": None, "column": None, "message": str(error)}], imported) from error
     return rows.rows
+
+
+def _of_one_delivery(imported: Import) -> list[int]:
+    """Return the numbers of an import and of those that it is the rest of: they have the same files."""
+    numbers = [imported.pk]
+    while rest_of := imported.rest_of:
+        numbers.append(rest_of.pk)
+        imported = rest_of
+    return numbers
 
 
 class Overtaken(FileError):
@@ -417,7 +426,8 @@ class _Delivery:
         except (NotLoadable, Overtaken, PeriodClosed):
             # Staged and matched, it meets the same, and answers it.
             self.counts, self.file_rows, self.late = Counts(), {}, []
-            imported.state, imported.applied_at = Import.State.RECEIVED, None
+            # What was noted on it is rolled back, too.
+            imported.refresh_from_db()
             return None
 
     def book(self, imported: Import, into: BillingPeriod, files: list[StoredFile]) -> Booked:
@@ -453,7 +463,7 @@ class _Delivery:
             self.skipped = frozenset(
                 number
                 for number, file in enumerate(files, start=1)
-                if file.pk in self._applied_before(exclude=(imported.pk, imported.rest_of_id or 0))
+                if file.pk in self._applied_before(exclude=_of_one_delivery(imported))
             )
             with self._staged() as (stage, converter):
                 yield stage, converter
@@ -1162,11 +1172,12 @@ class _Delivery:
         """Refuse if another import of the source was applied after this one was matched, or had the same files."""
         # Imports of one source are applied one after the other.
         Source.objects.select_for_update(no_key=True).get(pk=self.source.pk)
-        if self._imports_so_far() != self.imports_before:
+        is_matched = self.source.delivery != Source.Delivery.APPEND
+        if is_matched and self._imports_so_far() != self.imports_before:
             raise Overtaken(
                 [Problem(f"Another delivery of {self.source} was applied meanwhile. Import this one again.")]
             )
-        applied = self._applied_before(exclude=(imported.pk, imported.rest_of_id or 0))
+        applied = self._applied_before(exclude=_of_one_delivery(imported))
         for number, file in enumerate(self.stored_files, start=1):
             if file.pk in applied and number not in self.skipped:
                 raise Overtaken(

@@ -18,6 +18,8 @@ NO_TEXT = frozenset({"NULL", "null", "(null)"})
 MAX_TEXT = 10_000
 MAX_NAME = 200
 MAX_TAGS = 1024 * 1024
+# Beyond so many decimals an amount goes the long way, which has a limit of its own.
+MAX_PLACES = 80
 REMEMBERED = 100_000
 
 # The fields of a tag that is a struct which tell that it comes from the project and not from the resource itself.
@@ -147,7 +149,11 @@ def amounts_of(texts: Sequence[str]) -> Amounts:
             decimals = decimals.rstrip("0")
             places = len(decimals)
         try:
-            if len(whole) > 10 or not (is_plain or text.isascii() and text.strip("-").replace(".", "", 1).isdigit()):
+            if (
+                len(whole) > 10
+                or places > MAX_PLACES
+                or not (is_plain or text.isascii() and text.strip("-").replace(".", "", 1).isdigit())
+            ):
                 raise ValueError
             exact = int(whole + decimals)
         except ValueError:
@@ -192,7 +198,11 @@ def _amounts_alike(texts: Sequence[str]) -> Amounts | None:
     point = -places - 1
     longest = max(map(len, texts))
     # Ten digits before the point, or a sign among them, at the most: what is longer is seldom and may be too much.
-    if not 0 < places < len(texts[0]) or longest > 10 - point or {text[point:-places] for text in texts} != {"."}:
+    if (
+        not 0 < places < min(len(texts[0]), MAX_PLACES)
+        or longest > 10 - point
+        or {text[point:-places] for text in texts} != {"."}
+    ):
         return None
     try:
         numbers = list(map(int, "\n".join(texts).replace(".", "").split("\n")))

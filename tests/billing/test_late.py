@@ -521,6 +521,29 @@ def test_what_waits_for_months_in_review_and_closed_is_applied_to_the_one_and_wa
     assert standing() == ["110.00"]
 
 
+def test_of_a_file_that_adds_up_each_month_is_charged_when_it_can_be(tmp_path):
+    """One file, three months: open, in review and closed. What waits twice is the rest of a rest."""
+    source = build.a_source("hpc", delivery=Source.Delivery.APPEND)
+    for month in ("2025-01", "2025-02", "2025-03"):
+        build.a_period(month)
+    close()
+    review("2025-02")
+    march = {"BillingPeriodStart": "2025-03-01T00:00:00Z", "BillingPeriodEnd": "2025-04-01T00:00:00Z"}
+    rows = [a_row("1"), of_february("2"), a_row("4", **march)]
+    result = delivered(tmp_path, rows, "hpc_2025-Q1.csv", source=source)
+    assert (result.state, result.deferred_periods) == ("applied", ("2025-01", "2025-02"))
+    applied = apply(result)
+    assert (applied.state, applied.deferred_periods) == ("applied", ("2025-01",))
+    rest = Import.objects.get(rest_of=result.deferred)
+    booked = ingestion.book(imported=rest, into=BillingPeriod.objects.named("2025-03"), **BY)
+    assert booked.charged == 1
+    assert [standing(month) for month in ("2025-01", "2025-02", "2025-03")] == [["1.00"], ["2.00"], ["4.00"]]
+    for imported in (result.imported, result.deferred, rest):
+        assert len(ingestion.reread(Import.objects.get(pk=imported.pk))) == 3
+    again = delivered(tmp_path, rows, "hpc_2025-Q1.csv", source=source)
+    assert again.seen_before
+
+
 def test_nothing_is_applied_to_a_closed_month(tmp_path):
     january(a_row("100"), folder=tmp_path)
     close()

@@ -245,6 +245,10 @@ def test_a_month_that_takes_no_more_meanwhile_has_the_delivery_wait(tmp_path, lo
     meanwhile(monkeypatch, lambda cursor: cursor.execute(sql, [status, period.pk]), step)
     result = delivered(tmp_path, odd_rows())
     assert loads == [False]
+    with somebody_else() as cursor:
+        # Nobody has to wait for the ids of a delivery that came to nothing.
+        cursor.execute("SELECT pg_try_advisory_lock(%s)", [loading.numbering.CHARGE_IDS_LOCK])
+        assert cursor.fetchone() == (True,)
     assert result.state == Import.State.DEFERRED
     assert not Charge.objects.exists()
     assert not Flag.objects.exists()
@@ -350,6 +354,20 @@ def test_a_file_of_a_source_that_adds_up_counts_once_where_two_bring_it_in(tmp_p
     assert loads == [True, False]
     assert result.seen_before == (f"oci_2025-01.csv (import {Import.objects.earliest('-pk').pk})",)
     assert Charge.objects.count() == MANY + 2
+    # Nothing of what was rolled back is told of the one that came to nothing.
+    kept = Import.objects.get(pk=result.imported.pk)
+    assert (kept.state, kept.rows, kept.new, kept.totals, kept.difference) == ("applied", 0, 0, {}, {})
+
+
+def test_two_files_of_a_source_that_adds_up_do_not_wait_for_each_other(tmp_path, loads, monkeypatch):
+    source = build.a_source("oci", delivery=Source.Delivery.APPEND)
+    one, other = (a_file(tmp_path, odd_rows(), f"oci_2025-01_{name}.csv") for name in ("one", "other"))
+    with other.open("a") as file:
+        file.write("\n")
+    meanwhile(monkeypatch, lambda _: brought_in_by_another(other, source))
+    ingest(paths=[one], source=source, actor=build.SOMEBODY, now=build.NOW)
+    assert loads == [True, True]
+    assert Charge.objects.count() == 2 * (MANY + 2)
 
 
 def _insert(cursor, row):

@@ -72,6 +72,20 @@ def alike(places):
     return st.lists(amount.map(lambda of: f"{of[0]}{of[1]}.{of[2]:0{places}}"), min_size=1, max_size=20)
 
 
+@pytest.mark.parametrize("zeros", [75, 90, 140, 9_000])
+def test_zeros_behind_the_point_are_no_digits_however_many(zeros):
+    texts = [f"0.1{'0' * zeros}", f"12.25{'0' * (zeros - 1)}"]
+    assert amounts_of(texts).canonical == ["10000000", "1225000000"]
+    assert amounts_of([*texts, "1"]).units == [10_000_000, 1_225_000_000, 100_000_000]
+
+
+@pytest.mark.parametrize("zeros", [82, 130, 9_000])
+def test_an_amount_of_too_many_digits_is_refused(zeros):
+    for texts in ([f"0.{'0' * zeros}1"], [f"0.{'0' * zeros}1", "1"]):
+        with pytest.raises(BadValue, match="out of range"):
+            amounts_of(texts)
+
+
 @given(st.integers(1, 14).flatmap(alike))
 def test_amounts_with_as_many_decimals_are_what_they_are_among_others(texts):
     column, among_others = amounts_of(texts), amounts_of([*texts, ""])
