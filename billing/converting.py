@@ -39,7 +39,8 @@ PATTERN_COLUMNS = ("ServiceName", "ResourceId", "ResourceName", "ChargeDescripti
 class Converted:
     """A batch with its rows numbered, who pays for each by its number among `owners`, and the reasons to look at it.
 
-    `months` are numbers (202501), `states` those of charges, and a flag is a row, a code and a detail.
+    `months` are numbers (202501), `states` those of charges, and a flag is a row, a code and a detail. `owners` are
+    those of the whole delivery so far, and only grow.
     """
 
     rows: range

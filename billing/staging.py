@@ -11,6 +11,7 @@ import numpy.typing as npt
 from django.db import connection, models
 
 from . import copying, numbering, walls
+from .attribution import OWNER_COLUMNS
 from .converting import Converted
 from .copy_text import DELIMITER, fields_of, joined
 from .fields import AmountField
@@ -31,18 +32,10 @@ _OWN_TYPES = {"row": "bigint", "month": "integer", "attribution": "integer"}
 
 _FACTS = ("file_number", *FACTS)
 
+_OWNER_TYPES = ", ".join(f"{name} {'bigint' if name.endswith('_id') else 'text'}" for name in OWNER_COLUMNS)
+
 # Who pays, which a decision on the charge before it outlives.
-_WHO_PAYS = (
-    "pi_id",
-    "project_id",
-    "fund_org",
-    "cost_center",
-    "natural_account",
-    "reference_1",
-    "reference_2",
-    "shared_as",
-    "deciders",
-)
+_WHO_PAYS = tuple(name for name in OWNER_COLUMNS if name != "attributed_by")
 
 # What the delivery changes or no longer has.
 _DISPLACED = (
@@ -107,11 +100,7 @@ class Stage:
     TABLES = {
         "stage_row": None,
         "stage_flag": "row bigint, code text, detail text",
-        "stage_attribution": (
-            "number integer PRIMARY KEY, pi_id bigint, project_id bigint, fund_org text, cost_center text, "
-            "natural_account text, reference_1 text, reference_2 text, shared_as text, attributed_by text, "
-            "deciders text"
-        ),
+        "stage_attribution": f"number integer PRIMARY KEY, {_OWNER_TYPES}",
         "stage_month": "month integer PRIMARY KEY, period_id bigint",
         "stage_keep": "row bigint PRIMARY KEY, ordinal bigint, replaces_id bigint",
         "stage_gone": "charge_id bigint PRIMARY KEY",
