@@ -14,7 +14,7 @@ PYTEST_ARGS ?= -n auto --maxprocesses 4
 PYTHON ?= $(shell for each in python3.11 python3.12 python3.13 python3; do \
 	if $$each -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then echo $$each; break; fi; done)
 
-# For a look around without any configuration: debug mode, which needs no secret.
+# To serve without any configuration: debug mode, which needs no secret.
 ifeq ($(wildcard .env)$(SECRET_KEY),)
 TRIAL := DEBUG=$${DEBUG:-true}
 endif
@@ -23,7 +23,7 @@ endif
 
 help:
 	@echo "make setup         the virtual environment, from requirements.txt"
-	@echo "make demo          a sample institution with two months, served at http://localhost:$(PORT) (SERVE=no: not served)"
+	@echo "make demo          a sample institution in var/demo, served at http://localhost:$(PORT) (SERVE=no: not served)"
 	@echo "make serve         web and worker together (PORT=8000)"
 	@echo "make test          all tests on SQLite, and on PostgreSQL where TEST_POSTGRES_URL names a server"
 	@echo "make lint          ruff, mypy, migrations and deploy checks"
@@ -50,7 +50,7 @@ setup: $(VENV)/.installed
 setup-dev: $(VENV)/.installed-dev
 
 demo: setup
-	$(TRIAL) $(BIN)/python manage.py demo --port $(PORT) $(if $(filter no,$(SERVE)),--no-serve)
+	$(BIN)/python manage.py demo --port $(PORT) $(if $(filter no,$(SERVE)),--no-serve)
 
 serve: setup
 	$(TRIAL) $(BIN)/python manage.py serve --port $(PORT)
@@ -63,7 +63,7 @@ test: setup-dev
 	case "$${DATABASE_URL:-}" in postgres*|psql*|pgsql*) postgres="$${postgres:-$$DATABASE_URL}";; esac; \
 	if test -n "$$postgres"; then \
 		echo "== tests on PostgreSQL"; \
-		DEBUG=true DATABASE_URL="$$postgres" $(BIN)/python -m pytest $(PYTEST_ARGS); \
+		DEBUG=true DATABASE_URL="$$postgres" $(BIN)/python -m pytest $(PYTEST_ARGS) --only-on-databases; \
 		echo "Tested on SQLite and on PostgreSQL."; \
 	else \
 		echo "Tested on SQLite; PostgreSQL left out: set TEST_POSTGRES_URL=postgres://user@host/name to test on it too."; \
@@ -75,6 +75,7 @@ lint: setup-dev
 	DEBUG=true $(BIN)/mypy billing statements journals openchargeback tests
 	DEBUG=true $(BIN)/python manage.py makemigrations --check --dry-run
 	DEBUG=false VAR_DIR=$$(mktemp -d) DATABASE_URL=sqlite://:memory: \
+		SITE_URL=https://billing.example.edu ALLOWED_HOSTS=billing.example.edu \
 		SECRET_KEY=$$($(BIN)/python -c 'import secrets; print(secrets.token_urlsafe(50))') \
 		$(BIN)/python manage.py check --deploy --fail-level WARNING
 

@@ -1,13 +1,36 @@
 #!/usr/bin/env python
 """The command line of OpenChargeback: `manage.py help` lists what it can do."""
 
+import contextlib
+import io
 import os
+import signal
 import sys
+
+
+def only_asks(arguments: list[str]) -> bool:
+    """Tell whether somebody asks for help or for the version, which no configuration is needed for."""
+    return (
+        not arguments
+        or arguments[0] in ("help", "version")
+        or any(argument in ("-h", "--help", "--version") for argument in arguments)
+    )
 
 
 def main() -> None:
     """Run the command named on the command line."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "openchargeback.settings")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A terminal that has no character for a name, or for the dashes of a help text, gets its escape.
+            stream.reconfigure(errors="backslashreplace")
+    arguments = sys.argv[1:]
+    if only_asks(arguments):
+        # Debug mode needs no secret, and nothing is served or signed.
+        os.environ["DEBUG"] = "true"
+    if arguments[:1] == ["demo"]:
+        # The sample institution has an installation of its own; see openchargeback/settings.py.
+        os.environ["DEMO"] = "true"
     try:
         from django.core.management import execute_from_command_line
     except ModuleNotFoundError as error:
@@ -19,9 +42,47 @@ def main() -> None:
     from django.core.exceptions import ImproperlyConfigured
 
     try:
+        if arguments[:1] in (["version"], ["--version"]):
+            # Django answers these with its own version.
+            import django
+            from django.core.management import load_command_class
+
+            django.setup()
+            load_command_class("openchargeback", "version").run_from_argv([sys.argv[0], "version", *arguments[1:]])
+            return
         execute_from_command_line(sys.argv)
+        # Here, and not when the process ends, where nobody could say why it failed.
+        sys.stdout.flush()
     except ImproperlyConfigured as error:
         raise SystemExit(str(error)) from None
+    except KeyboardInterrupt:
+        print("Interrupted. What was not finished is undone.", file=sys.stderr)  # noqa: T201
+        raise SystemExit(128 + signal.SIGINT) from None
+    except BrokenPipeError:
+        # Who reads has enough, as in `| head`.
+        forget_output()
+        raise SystemExit(128 + signal.SIGPIPE) from None
+    except Exception as error:
+        said = what_is_out_of_order(error)
+        if not said:
+            raise
+        forget_output()
+        raise SystemExit(said) from None
+
+
+def what_is_out_of_order(error: Exception) -> str:
+    """Return what the machine could not do, in a sentence; "" for a fault of the program."""
+    from billing.background import outages
+
+    if isinstance(error, OSError):
+        return outages.said_of_file(error)
+    return str(outages.outage_of(error) or "")
+
+
+def forget_output() -> None:
+    """Have nothing more written to where nothing can be written, at the end of the process either."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

@@ -52,12 +52,11 @@ def a_delivery(folder: Path, source: str, number: int, rows: int) -> tuple[Path,
 
 def state_of(source: str) -> tuple[int, Decimal]:
     """Return how many charges of a source are live, and their sum; they must agree with its last import."""
-    from django.db.models import Sum
-
+    from billing.fields import AmountSum
     from billing.models import Charge, Flag, Import
 
     live = Charge.objects.live().filter(source__name=source)
-    count, total = live.count(), live.aggregate(total=Sum("billed_cost"))["total"] or Decimal(0)
+    count, total = live.count(), live.aggregate(total=AmountSum("billed_cost"))["total"] or Decimal(0)
     applied = Import.objects.filter(source__name=source, state="applied").values_list("id", flat=True)
     strangers = Charge.objects.filter(source__name=source).exclude(imported_in__in=list(applied)).count()
     if strangers:

@@ -99,9 +99,9 @@ def prepare() -> None:
 def added_up(path: Path, grain: str) -> dict[str, object]:
     """Add the file up as far as rows go that could be converted."""
     prepare()
+    from billing.importing.rolling import Rolling
     from billing.readers.columnar import read_columns
     from billing.readers.delivery import parts_of
-    from billing.rolling import Rolling
 
     rolling = Rolling(by_month=grain == "month")
     for part in parts_of(path, path.name):
@@ -117,7 +117,7 @@ def imported(path: Path, grain: str) -> dict[str, object]:
     from django.utils import timezone
 
     from billing.audit import Actor
-    from billing.ingestion import ingest
+    from billing.importing.ingestion import ingest
     from billing.models import Source
 
     call_command("migrate", verbosity=0)

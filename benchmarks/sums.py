@@ -13,8 +13,8 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "openchargeback.settings")
 django.setup()
 
-from django.db.models import Sum  # noqa: E402
 
+from billing.fields import AmountSum  # noqa: E402
 from billing.models import BillingPeriod, Charge  # noqa: E402
 
 
@@ -24,7 +24,7 @@ def sums(period: BillingPeriod) -> int:
         .filter(state__in=Charge.CHARGEABLE)
         .order_by()
         .values("pi_id", "project_id")
-        .annotate(billed=Sum("billed_cost"))
+        .annotate(billed=AmountSum("billed_cost"))
     )
     return len(list(by_owner))
 

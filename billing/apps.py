@@ -6,17 +6,34 @@ class BillingConfig(AppConfig):
     name = "billing"
 
     def ready(self) -> None:
-        from . import closing, deciding, entries, ingestion, jobs, reattribution, tieout, walls
+        from . import month_items, notices
+        from .background import heartbeat, jobs
+        from .importing import ingestion, planning, tending
         from .models import Job
+        from .months import checklist, closing
+        from .proof import tieout, verifying
+        from .review import deciding, reattribution
+        from .safeguards import walls
+        from .setup import funding, kept_sheets, people, policies
 
-        jobs.register(Job.Kind.IMPORT, ingestion.run_job, permission="billing.import_charges")
+        jobs.register(Job.Kind.IMPORT, planning.run_job, permission="billing.import_charges")
         jobs.register(Job.Kind.BOOK, ingestion.run_book, permission="billing.book_import")
         jobs.register(Job.Kind.APPLY, ingestion.run_apply, permission="billing.book_import")
         jobs.register(Job.Kind.ATTRIBUTE, reattribution.run_job, permission="billing.review_charges")
         jobs.register(Job.Kind.DECIDE, deciding.run_job, permission="billing.review_charges")
-        closing.register_finalize_check(closing.ENTRY, entries.obstacles)
-        closing.register_finalize_check(closing.PROOF, tieout.unproved)
-        closing.register_finalize_step(closing.PROOF, tieout.freeze)
+        jobs.register(Job.Kind.FUNDS, kept_sheets.worker_of(funding.load_funds), permission="billing.add_fundingsource")
+        jobs.register(Job.Kind.PEOPLE, kept_sheets.worker_of(people.load_people), permission="billing.add_person")
+        checklist.register("imports", provider=month_items.imports)
+        checklist.register(checklist.HELD, provider=month_items.held)
+        checklist.register(checklist.CORRECTIONS, provider=month_items.corrections)
+        checklist.register(checklist.PAYER_LINES, provider=month_items.payer_lines, is_kept=True)
+        checklist.register(checklist.PROOF, provider=month_items.proved, is_kept=True)
+        closing.register_finalize_step(checklist.PROOF, tieout.freeze)
+        notices.register("worker", heartbeat.notice)
+        notices.register("queue", tending.notice)
+        verifying.register("received", verifying.received)
+        verifying.register("proofs", tieout.kept_files)
+        notices.register("patterns", policies.patterns_are_understood)
         walls.register_own()
         pre_migrate.connect(walls.before_migrate, sender=self, dispatch_uid="walls-off")
         post_migrate.connect(walls.after_migrate, sender=self, dispatch_uid="walls-on")

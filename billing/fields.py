@@ -1,4 +1,4 @@
-"""AmountField: exact money in the database of either vendor."""
+"""Exact money in the database of either vendor: an amount of a row, and sums of any size."""
 
 from decimal import ROUND_HALF_EVEN, Context, Decimal, InvalidOperation
 from typing import Any
@@ -8,35 +8,43 @@ from django.core import checks, exceptions
 from django.db import models
 from django.db.models.expressions import Combinable, register_combinable_fields
 
+from .errors import BillingError
+from .money import plain
+
 PLACES = 8
-UNITS_PER_ONE = 10**PLACES
+# No currency has more (ISO 4217).
+TOTAL_PLACES = 4
 MAX_UNITS = 2**63 - 1
+MOST_DIGITS = 19
 UNIT = Decimal(1).scaleb(-PLACES)
 # Files hold numbers of any precision; the default context would stop at 28 digits.
 WIDE = Context(prec=100)
+LIMITS = {PLACES: "an amount is ±92 billion", TOTAL_PLACES: "a line or a total is ±922 trillion"}
 
 
-class AmountOutOfRange(ValueError):
-    """An amount beyond what 64 bits hold: about ±92 billion."""
+class AmountOutOfRange(BillingError, ValueError):
+    """An amount beyond what 64 bits hold: about ±92 billion of a row, ±922 trillion of a line or a total."""
 
 
-def to_units(amount: Decimal | int) -> int:
-    """Return `amount` in units of 10⁻⁸.
+def to_units(amount: Decimal | int, places: int = PLACES) -> int:
+    """Return `amount` in units of 10⁻⁸, or of another power.
 
-    Raises ValueError for more than 8 decimals (round first: `money.to_amount`) and
-    AmountOutOfRange beyond ±92,233,720,368.54775807.
+    Raises ValueError for more decimals than these (round first) and AmountOutOfRange beyond 64 bits, which
+    is ±92,233,720,368.54775807 with 8 decimals and ±922,337,203,685,477.5807 with 4.
     """
     if isinstance(amount, float):
         raise TypeError("An amount is a Decimal, never a float.")
     try:
-        scaled = Decimal(amount).scaleb(PLACES)
-        units = int(scaled)
-    except (InvalidOperation, OverflowError, ValueError) as error:
+        scaled = Decimal(amount).scaleb(places, context=WIDE)
+        # 1E900000 is short, the number written out is not.
+        is_huge = scaled.is_finite() and bool(scaled) and scaled.adjusted() > MOST_DIGITS
+        units = MAX_UNITS + 1 if is_huge else int(scaled)
+    except (ArithmeticError, ValueError) as error:
         raise ValueError(f"{amount!r} is not an amount.") from error
-    if units != scaled:
-        raise ValueError(f"{amount} has more than {PLACES} decimals.")
     if abs(units) > MAX_UNITS:
-        raise AmountOutOfRange(f"{amount} is beyond the ±92 billion an amount can hold.")
+        raise AmountOutOfRange(f"{amount} is more than can be stored: {LIMITS[places]} at the most.")
+    if units != scaled:
+        raise ValueError(f"{amount} has more than {places} decimals.")
     return units
 
 
@@ -45,19 +53,16 @@ def from_units(units: int) -> Decimal:
     return Decimal(units).scaleb(-PLACES)
 
 
-class AmountField(models.Field):
-    """An amount of money, exact to 8 decimals: a Decimal here, a 64-bit integer in the database.
+class _UnitsField(models.Field):
+    """An amount of money, exact to some decimals: a Decimal here, a 64-bit integer in the database.
 
     A subclass of Field on purpose: as a DecimalField, SQLite would make it a float; as a
     BigIntegerField, `F("a") - F("b")` would come back 10⁸ times too large and Avg would be wrong.
     """
 
-    description = "Exact amount with 8 decimals"
+    places: int
     empty_strings_allowed = False
     default_error_messages = {"invalid": "“%(value)s” is not an amount."}
-
-    def get_internal_type(self) -> str:
-        return "AmountField"
 
     def db_type(self, connection: Any) -> str:
         return "bigint"
@@ -67,19 +72,10 @@ class AmountField(models.Field):
             return None
         if isinstance(value, float):
             raise TypeError("The database made a float of an amount (Avg, division). Sum and count instead.")
-        return Decimal(value).scaleb(-PLACES)
+        return Decimal(value).scaleb(-self.places)
 
     def to_python(self, value: Any) -> Decimal | None:
-        if value is None or isinstance(value, Decimal):
-            return value
-        if isinstance(value, float):
-            raise exceptions.ValidationError("An amount is a Decimal, never a float.")
-        try:
-            return Decimal(value)
-        except (InvalidOperation, TypeError, ValueError) as error:
-            raise exceptions.ValidationError(
-                self.error_messages["invalid"], code="invalid", params={"value": value}
-            ) from error
+        return _decimal_of(self, value)
 
     def get_prep_value(self, value: Any) -> Any:
         value = super().get_prep_value(value)
@@ -87,14 +83,14 @@ class AmountField(models.Field):
             return value
         if isinstance(value, str):
             value = self.to_python(value)
-        return to_units(value)
+        return to_units(value, self.places)
 
     def validate(self, value: Any, model_instance: Any) -> None:
         super().validate(value, model_instance)
         if value is not None:
             try:
-                to_units(value)
-            except (ValueError, AmountOutOfRange) as error:
+                to_units(value, self.places)
+            except ValueError as error:
                 raise exceptions.ValidationError(str(error), code="invalid") from error
 
     def value_to_string(self, obj: Any) -> str:
@@ -103,7 +99,7 @@ class AmountField(models.Field):
 
     def formfield(self, **kwargs: Any) -> Any:
         return super().formfield(
-            **{"form_class": forms.DecimalField, "max_digits": 19, "decimal_places": PLACES, **kwargs}
+            **{"form_class": forms.DecimalField, "max_digits": 19, "decimal_places": self.places, **kwargs}
         )
 
     def check(self, **kwargs: Any) -> list[checks.CheckMessage]:
@@ -113,9 +109,177 @@ class AmountField(models.Field):
         return found
 
 
+def _decimal_of(field: "models.Field[Any, Any]", value: Any) -> Decimal | None:
+    """Return a value of a field of amounts, as code, forms and fixtures give it."""
+    if value is None or isinstance(value, Decimal):
+        return value
+    if isinstance(value, float):
+        raise exceptions.ValidationError("An amount is a Decimal, never a float.")
+    try:
+        return Decimal(value)
+    except (InvalidOperation, TypeError, ValueError) as error:
+        raise exceptions.ValidationError(
+            field.error_messages["invalid"], code="invalid", params={"value": value}
+        ) from error
+
+
+class AmountField(_UnitsField):
+    """The amount of a row as it was delivered, exact to 8 decimals, up to ±92 billion."""
+
+    description = "Exact amount with 8 decimals"
+    places = PLACES
+
+
+class TotalField(_UnitsField):
+    """What many rows come to once it is in whole cents: of a payer, a statement, a journal. Up to ±922 trillion.
+
+    No currency has more than 4 decimals. With these a line of a hundred billion dong has room, and the database
+    still adds, compares and checks it as a 64-bit integer. In SQL it never meets an AmountField, whose unit is another.
+    """
+
+    description = "Exact amount with 4 decimals"
+    places = TOTAL_PLACES
+
+
+class ExactField(models.Field):
+    """An exact sum of rows as delivered, of any size: a Decimal here, decimal text in the database.
+
+    It is read, written and compared for equality; nothing is added up or ordered in SQL.
+    """
+
+    description = "Exact amount of any size"
+    empty_strings_allowed = False
+    default_error_messages = {"invalid": "“%(value)s” is not an amount."}
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **{"max_length": 64, **options})
+
+    def get_internal_type(self) -> str:
+        return "CharField"
+
+    def from_db_value(self, value: Any, expression: Any, connection: Any) -> Decimal | None:
+        return None if value is None else Decimal(value)
+
+    def to_python(self, value: Any) -> Decimal | None:
+        return _decimal_of(self, value)
+
+    def get_prep_value(self, value: Any) -> Any:
+        value = super().get_prep_value(value)
+        if value is None or hasattr(value, "resolve_expression"):
+            return value
+        amount = self.to_python(value)
+        return None if amount is None else plain(amount)
+
+    def value_to_string(self, obj: Any) -> str:
+        value = self.value_from_object(obj)
+        return "" if value is None else format(value, "f")
+
+    def formfield(self, **kwargs: Any) -> Any:
+        return super().formfield(
+            **{
+                "form_class": forms.DecimalField,
+                "max_digits": 40,
+                "decimal_places": PLACES,
+                **kwargs,
+            }
+        )
+
+
 # Adding and subtracting amounts gives an amount; a product of two has no meaning and stays an error.
 for connector in (Combinable.ADD, Combinable.SUB):
-    register_combinable_fields(AmountField, connector, AmountField, AmountField)
+    for kind in (AmountField, TotalField):
+        register_combinable_fields(kind, connector, kind, kind)
+
+
+class SumOfAmounts(models.Field):
+    """What amounts add up to: a Decimal of any size here, a decimal or a text that sorts as numbers do in the database.
+
+    It is what `AmountSum` gives; no model has a column of it.
+    """
+
+    def __init__(self, places: int = PLACES, **options: Any) -> None:
+        self.places = places
+        super().__init__(**options)
+
+    def db_type(self, connection: Any) -> str:
+        return "text" if connection.vendor == "sqlite" else "numeric"
+
+    def from_db_value(self, value: Any, expression: Any, connection: Any) -> Decimal | None:
+        units = units_of_sum(value)
+        return None if units is None else Decimal(units).scaleb(-self.places, context=WIDE)
+
+    def get_db_prep_value(self, value: Any, connection: Any, prepared: bool = False) -> Any:
+        if value is None or hasattr(value, "as_sql"):
+            return value
+        units = int(Decimal(value).scaleb(self.places, context=WIDE))
+        return _as_text(units) if connection.vendor == "sqlite" else units
+
+
+class AmountSum(models.Sum):
+    """The exact sum of amounts, whatever it comes to.
+
+    PostgreSQL adds 64-bit integers up to a decimal. SQLite refuses a sum beyond 64 bits, which two rows can reach:
+    there the upper and the lower halves are added apart. Every sum of amounts in the program is this one.
+    """
+
+    name = "AmountSum"
+    function = "SUM"
+    # As a window SQLite would need both halves over it; nothing asks for that.
+    window_compatible = False
+
+    def _resolve_output_field(self) -> "models.Field[Any, Any]":
+        field = super()._resolve_output_field()  # type: ignore[misc]
+        if not isinstance(field, _UnitsField):
+            raise exceptions.FieldError(f"{field} is no amount: AmountSum adds up nothing else.")
+        return SumOfAmounts(field.places)
+
+    def as_sqlite(self, compiler: Any, connection: Any, **extra: Any) -> tuple[str, tuple[Any, ...]]:
+        whole = self.copy()
+        if self.filter is not None:
+            (source,) = models.Func.get_source_expressions(self)
+            whole.filter = None
+            whole.set_source_expressions([models.Case(models.When(self.filter, then=source)), None])  # type: ignore[list-item]
+        high, high_values = whole.as_sql(compiler, connection, template=HIGH_SUM)
+        low, low_values = whole.as_sql(compiler, connection, template=LOW_SUM)
+        return _together(high, low), (*high_values, *low_values, *low_values)
+
+
+# The two halves of an amount on SQLite. A shift of a negative number rounds down, so that the lower one is never
+# negative; each half can be added four billion times.
+HALF_BITS = 32
+HALF = 2**HALF_BITS - 1
+HIGH_SUM = f"SUM((%(expressions)s) >> {HALF_BITS})"
+LOW_SUM = f"SUM((%(expressions)s) & {HALF})"
+# What makes all upper halves positive and of 19 digits, and all lower ones of 11: the texts sort as the numbers do.
+ABOVE = 4 * 10**18
+BESIDE = 10**10
+
+
+def sum_sql(expression: str, vendor: str) -> str:
+    """Return SQL for an exact sum of amounts in units, for statements written by hand; `units_of_sum` reads it.
+
+    Sums compare with one another as they are: equal, less and greater.
+    """
+    if vendor != "sqlite":
+        return f"sum({expression})"
+    names = {"expressions": expression}
+    return _together(HIGH_SUM % names, LOW_SUM % names)
+
+
+def units_of_sum(value: Any) -> int | None:
+    """Return the units that an exact sum comes to, as `sum_sql` or AmountSum had it from the database."""
+    if not isinstance(value, str):
+        return None if value is None else int(value)
+    return ((int(value[:19]) - ABOVE) << HALF_BITS) + int(value[19:]) - BESIDE
+
+
+def _together(high: str, low: str) -> str:
+    # The lower halves carry over; no rows at all are no sum (null).
+    return f"(({high} + ({low} >> {HALF_BITS}) + {ABOVE}) || (({low} & {HALF}) + {BESIDE}))"
+
+
+def _as_text(units: int) -> str:
+    return f"{(units >> HALF_BITS) + ABOVE}{(units & HALF) + BESIDE}"
 
 
 def half_even(amount: Decimal) -> Decimal:

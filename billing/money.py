@@ -1,27 +1,36 @@
-"""Cents: the one rounding rule, and sharing a whole among parts so that it adds up."""
+"""Cents: the one rounding rule, and sharing a whole among parts so that it adds up.
+
+A cent here is the smallest unit of whatever currency, by ISO 4217: a hundredth of a dollar, a whole yen, a thousandth
+of a Kuwaiti dinar.
+"""
 
 from collections.abc import Mapping
 from decimal import ROUND_HALF_UP, Context, Decimal
 from typing import Any, TypeVar
 
+from .currencies import DEFAULT, minor_units
+
 Key = TypeVar("Key")
 
-CENT_PLACES = 2
-CENT = Decimal("0.01")
 ZERO = Decimal(0)
 
 # Wide enough for any product of an amount (19 digits) with a share or a rate (up to 28 digits).
 EXACT = Context(prec=60)
 
 
-def to_cents(amount: Decimal) -> Decimal:
-    """Round to whole cents, halves away from zero, as accountants do."""
-    cents = amount.quantize(CENT, rounding=ROUND_HALF_UP, context=EXACT)
+def to_cents(amount: Decimal, currency: str) -> Decimal:
+    """Round to whole cents of a currency, halves away from zero, as accountants do."""
+    cents = amount.quantize(Decimal(1).scaleb(-minor_units(currency)), rounding=ROUND_HALF_UP, context=EXACT)
     # −0.001 rounds to 0.00, not to the −0.00 that would be printed.
     return cents if cents else cents.copy_abs()
 
 
-def split(total: Decimal, weights: Mapping[Key, Decimal]) -> dict[Key, Decimal]:
+def is_whole(amount: Decimal, currency: str) -> bool:
+    """Tell whether an amount is in whole cents of its currency: 33.4 is not, of yen."""
+    return amount.is_finite() and amount == amount.quantize(Decimal(1).scaleb(-minor_units(currency)), context=EXACT)
+
+
+def split(total: Decimal, weights: Mapping[Key, Decimal], currency: str) -> dict[Key, Decimal]:
     """Share a `total` in whole cents among keys in proportion to `weights`, by largest remainder.
 
     The parts sum to the total, none is off by more than a cent, and none changes sign. Ties go to
@@ -29,7 +38,7 @@ def split(total: Decimal, weights: Mapping[Key, Decimal]) -> dict[Key, Decimal]:
 
     Raises ValueError for a total with parts of a cent, a negative weight, or weights that sum to 0.
     """
-    cents = _whole_cents(total)
+    cents = _whole_cents(total, currency)
     if any(weight < 0 for weight in weights.values()):
         raise ValueError("A share cannot be negative.")
     shares, _ = _scaled(weights)
@@ -38,10 +47,10 @@ def split(total: Decimal, weights: Mapping[Key, Decimal]) -> dict[Key, Decimal]:
         raise ValueError("There is nobody to share among: the weights sum to 0.")
     sign = -1 if cents < 0 else 1
     parts = _largest_remainder(abs(cents), {key: abs(cents) * share for key, share in shares.items()}, whole)
-    return {key: _from_cents(sign * part) for key, part in parts.items()}
+    return {key: _from_cents(sign * part, currency) for key, part in parts.items()}
 
 
-def apportion(total: Decimal, exact: Mapping[Key, Decimal]) -> dict[Key, Decimal]:
+def apportion(total: Decimal, exact: Mapping[Key, Decimal], currency: str) -> dict[Key, Decimal]:
     """Round each of `exact` to cents so that together they make `total`, by largest remainder.
 
     For printing a line's parts below it: the amounts may have either sign, and `total` is their sum
@@ -50,26 +59,54 @@ def apportion(total: Decimal, exact: Mapping[Key, Decimal]) -> dict[Key, Decimal
 
     Raises ValueError for a total with parts of a cent, or one that is not 0 and has no parts.
     """
-    cents = _whole_cents(total)
+    cents = _whole_cents(total, currency)
     if not exact:
         if cents:
             raise ValueError(f"There is nothing to share {total} among.")
         return {}
-    amounts, places = _scaled(exact)
+    amounts, places = _scaled(exact, at_least=minor_units(currency))
     # A refund is shared as its charge was, with the sign put back last.
     sign = -1 if cents < 0 else 1
     parts = _largest_remainder(
-        abs(cents), {key: sign * amount for key, amount in amounts.items()}, 10 ** (places - CENT_PLACES)
+        abs(cents), {key: sign * amount for key, amount in amounts.items()}, 10 ** (places - minor_units(currency))
     )
-    return {key: _from_cents(sign * part) for key, part in parts.items()}
+    return {key: _from_cents(sign * part, currency) for key, part in parts.items()}
 
 
-def plain(amount: Decimal) -> str:
-    """Write an amount exactly, without an exponent and with at least two decimals."""
+def plain(amount: Decimal, currency: str | None = None) -> str:
+    """Write an amount exactly, without an exponent and with at least the decimals of its currency.
+
+    Without a currency these are two: what is sealed and recorded is written so, whatever money it is.
+    """
+    least = DEFAULT if currency is None else minor_units(currency)
     text = format(amount, "f")
     whole, _, decimals = text.partition(".")
-    decimals = decimals.rstrip("0").ljust(2, "0")
-    return f"{'0' if (whole, decimals) == ('-0', '00') else whole}.{decimals}"
+    decimals = decimals.rstrip("0").ljust(least, "0")
+    if whole == "-0" and not decimals.strip("0"):
+        whole = "0"
+    return f"{whole}.{decimals}" if decimals else whole
+
+
+def written(amount: Decimal, currency: str | None) -> str:
+    """Write an amount to its last digit with thousands separators and at least the decimals of its currency."""
+    whole, point, decimals = plain(amount, currency).partition(".")
+    sign, digits = ("-", whole[1:]) if whole.startswith("-") else ("", whole)
+    return f"{sign}{int(digits):,}{point}{decimals}"
+
+
+def rounded(amount: Decimal, currency: str) -> str:
+    """Write an amount in whole cents of its currency with thousands separators: `20,227.00`, of yen `20,227`."""
+    return written(to_cents(amount, currency), currency)
+
+
+def named(amount: Decimal, currency: str) -> str:
+    """Write an amount exactly, with its currency: `20227.00 USD`."""
+    return f"{plain(amount, currency)} {currency}"
+
+
+def in_decimals_of(amount: Decimal, currency: str) -> Decimal:
+    """Return an amount with the decimals that its currency has, so that it prints with them; more where it has more."""
+    return Decimal(plain(amount, currency))
 
 
 def _largest_remainder(cents: int, numerators: Mapping[Key, int], denominator: int) -> dict[Key, int]:
@@ -89,9 +126,9 @@ def _largest_remainder(cents: int, numerators: Mapping[Key, int], denominator: i
     return parts
 
 
-def _scaled(amounts: Mapping[Key, Decimal]) -> tuple[dict[Key, int], int]:
-    """Return the amounts as whole numbers of one unit, and its decimal places (2 or more)."""
-    places = max([CENT_PLACES, *(-int(amount.as_tuple().exponent) for amount in amounts.values())])
+def _scaled(amounts: Mapping[Key, Decimal], at_least: int = 0) -> tuple[dict[Key, int], int]:
+    """Return the amounts as whole numbers of one unit, and its decimal places."""
+    places = max([at_least, *(-int(amount.as_tuple().exponent) for amount in amounts.values())])
     return {key: int(amount.scaleb(places, context=EXACT)) for key, amount in amounts.items()}, places
 
 
@@ -99,12 +136,12 @@ def _stable(key: Any) -> tuple[str, str]:
     return type(key).__name__, f"{key:020d}" if isinstance(key, int) else str(key)
 
 
-def _whole_cents(total: Decimal) -> int:
-    cents = total.scaleb(2, context=EXACT)
+def _whole_cents(total: Decimal, currency: str) -> int:
+    cents = total.scaleb(minor_units(currency), context=EXACT)
     if cents != int(cents):
-        raise ValueError(f"{total} is not in whole cents.")
+        raise ValueError(f"{total} is not in whole cents of {currency}.")
     return int(cents)
 
 
-def _from_cents(cents: int) -> Decimal:
-    return Decimal(cents).scaleb(-2)
+def _from_cents(cents: int, currency: str) -> Decimal:
+    return Decimal(cents).scaleb(-minor_units(currency))

@@ -5,6 +5,8 @@ import time
 from collections.abc import Callable
 from typing import TextIO
 
+from .texts import shown
+
 # Called with what is done, the total (0 while unknown) and what is being done.
 Progress = Callable[[int, int, str], None]
 
@@ -32,7 +34,7 @@ class Pace:
         if doing != self.doing:
             self.doing, self.began_at, self.began_with = doing, now, done
         took, came = now - self.began_at, done - self.began_with
-        told = [f"{done:,} of {total:,} ({min(100, done * 100 // total)} %)" if total else f"{done:,}"] if done else []
+        told = [f"{done:,} of {total:,} ({min(100, done * 100 // total)}%)" if total else f"{done:,}"] if done else []
         if took > 1 and came > 0:
             rate = came / took
             told.append(f"{rate:,.0f}/s")
@@ -63,7 +65,7 @@ class TerminalProgress:
         self.shown_at = now
         filled = min(WIDTH, done * WIDTH // total) if total else 0
         bar = f" [{'#' * filled:{WIDTH}}]" if total else ""
-        text = f"{doing}{bar} {self.pace.told(done, total, doing, now)}".rstrip()
+        text = f"{shown(doing)}{bar} {self.pace.told(done, total, doing, now)}".rstrip()
         self.stream.write("\r" + text.ljust(self.width))
         self.stream.flush()
         self.width = len(text)

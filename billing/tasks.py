@@ -1,9 +1,9 @@
 """What the background worker runs: ids in, everything else from the database."""
 
-from django.utils import timezone
-
-from . import jobs, passwords
-from .audit import Actor
+from .background import jobs
+from .models import BillingPeriod
+from .months import checklist
+from .proof import adding_up
 
 
 def run_job(job_id: int) -> str:
@@ -11,7 +11,9 @@ def run_job(job_id: int) -> str:
     return jobs.run(job_id)
 
 
-def send_password_link(email: str) -> str:
-    """Send the account with this address, if there is one, a link to set a password."""
-    sent = passwords.send_link(email=email, actor=Actor(name="system", via="task"), now=timezone.now())
-    return "sent" if sent else "nobody to send to"
+def work_out_month(period_id: int) -> str:
+    """Work out what the pages of a large month show, so that no page waits for it; a second run finds it known."""
+    period = BillingPeriod.objects.get(pk=period_id)
+    adding_up.kept_sights(period)
+    checklist.of(period)
+    return "worked out"

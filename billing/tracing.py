@@ -9,10 +9,11 @@ from typing import Any
 
 from django.db.models import Model, Q
 
-from . import attribution, charging, delivered
+from . import attribution, charging
 from .charging import Making
-from .delivered import Delivered
 from .errors import BillingError
+from .importing import delivered
+from .importing.delivered import Delivered
 from .models import (
     BillingPeriod,
     BillingReference,
@@ -28,15 +29,16 @@ from .models import (
     StoredFile,
 )
 from .models.charges import ChargeQuerySet
-from .money import ZERO, plain
+from .money import ZERO, named, plain
+from .texts import number_in, shown
 
 PAGE = 50
 # Lines of documents looked up at once.
 BATCH = 500
 
-REFERENCE = re.compile(r"(\d{4}-\d{2})-(\d{4,})$")
+REFERENCE = re.compile(r"([1-9]\d{3}-(?:0[1-9]|1[0-2]))-(\d{4,18})$", re.ASCII)
 CHARGE = re.compile(r"\d+$")
-FILE_LINE = re.compile(r"([0-9a-fA-F]{6,64})(?::(.+))?:(\d+)$")
+FILE_LINE = re.compile(r"([0-9a-fA-F]{6,64})(?::(.+))?:(\d{1,18})$", re.ASCII)
 
 NOTATIONS = (
     "Name a line of a statement (2026-01-0007:3) or journal (J2026-01-1:12), a reference, a payer key, the number "
@@ -52,7 +54,7 @@ class NothingFound(BillingError):
 class DocumentLine:
     """A line of a statement or a journal: what it says of a payer line.
 
-    `amount` is what it charges: the amount due, or debit less credit. `stands` tells whether it is in force.
+    `amount` is what it charges: the total charged, or debit less credit. `stands` tells whether it is in force.
     `subject` is the document, for a link to its page.
     """
 
@@ -121,24 +123,22 @@ def register_documents(name: str, provider: Provider) -> None:
 def steps_of(making: Making, *, key: str, home: str) -> list[str]:
     """Say in sentences how the exact sum of a group became the cents of the payer line of this key."""
     charges = "1 charge" if making.count == 1 else f"{making.count:,} charges"
-    steps = [
-        f"{charges} {'costs' if making.count == 1 else 'add up to'} {plain(making.charged_sum)} {making.currency}."
-    ]
+    steps = [f"{charges} {'costs' if making.count == 1 else 'add up to'} {named(making.charged_sum, making.currency)}."]
     if making.rate != 1 or making.currency != home:
         steps.append(
-            f"At {making.rate.normalize():f} {home} for one {making.currency} that is {plain(making.converted)} {home}."
+            f"At {making.rate.normalize():f} {home} for one {making.currency} that is {named(making.converted, home)}."
         )
     if making.rounding:
         steps.append(
-            f"Rounded once, halves away from zero: {plain(making.cents)} {home}; "
-            f"{plain(making.rounding)} is the rounding."
+            f"Rounded once, halves away from zero: {named(making.cents, home)}; "
+            f"{plain(making.rounding, home)} is the rounding."
         )
     else:
-        steps.append(f"In cents that is {plain(making.cents)} {home}, with nothing to round.")
+        steps.append(f"That is {named(making.cents, home)}, with nothing to round.")
     mine = next((share for share in making.shares if share.key == key), None)
     if making.split:
         shares = "; ".join(
-            f"{share.fund_org} {share.percent.normalize():f} % = {plain(share.charged)}"
+            f"{share.fund_org} {share.percent.normalize():f}% = {plain(share.charged, home)}"
             for share in making.shares
             if share.percent is not None
         )
@@ -146,13 +146,13 @@ def steps_of(making: Making, *, key: str, home: str) -> list[str]:
     if making.is_shared and mine and not mine.is_subsidy:
         whole = sum((share.measure for share in making.shares if share.measure and not share.is_subsidy), ZERO)
         steps.append(
-            f"Shared by what the source charged each of {len(making.shares):,}: {plain(mine.measure or ZERO)} of "
-            f"{plain(whole)} {home} makes {plain(making.charged)} {home}."
+            f"Shared by what the source charged each of {len(making.shares):,}: {plain(mine.measure or ZERO, home)} of "
+            f"{named(whole, home)} makes {named(making.charged, home)}."
         )
     if mine and mine.is_subsidy:
         steps.append(
             f"The source's subsidy fund pays what the users do not: contracted "
-            f"{plain(making.contracted_sum)} {making.currency} less what is charged = {plain(making.charged)} {home}."
+            f"{named(making.contracted_sum, making.currency)} less what is charged = {named(making.charged, home)}."
         )
     return steps
 
@@ -226,17 +226,18 @@ class TracedCharge:
 
     def as_text(self) -> str:
         charge = self.charge
-        money = plain(charge.billed_cost if self.counted is None else self.counted)
+        money = plain(charge.billed_cost if self.counted is None else self.counted, charge.currency)
+        said_of = f"{charge.service_name} {charge.resource}".strip()
         lines = [
             f"charge {charge.pk}: {money} {charge.currency}, {self.status}"
-            + (f", {charge.service_name} {charge.resource}".rstrip() if charge.service_name or charge.resource else ""),
+            + (f", {shown(said_of)}" if said_of else ""),
             f"  who pays: {self.who_pays or 'nobody said'}",
         ]
         for flag in self.flags:
             answered = ", answered" if flag.is_resolved else ""
-            lines.append(f"  reason to look{answered}: {flag.code}{f' ({flag.detail})' if flag.detail else ''}")
+            lines.append(f"  reason to look{answered}: {flag.code}{f' ({shown(flag.detail)})' if flag.detail else ''}")
         for each in self.decisions:
-            why = " – ".join(filter(None, (each.reason, each.note)))
+            why = shown(" – ".join(filter(None, (each.reason, each.note))))
             lines.append(
                 f"  {each.action} by {each.decided_by_name} on {each.decided_at:%Y-%m-%d %H:%M}"
                 + (f": {why}" * bool(why))
@@ -247,7 +248,7 @@ class TracedCharge:
             f"{self.imported.created_by_name or 'nobody named'}"
         )
         if origin:
-            lines.append(f"  {origin.name}, line {self.line:,}, SHA-256 {origin.file.sha256}")
+            lines.append(f"  {shown(origin.name)}, line {self.line:,}, SHA-256 {origin.file.sha256}")
         if self.told:
             lines.append(f"  {self.told}")
         return "\n".join(lines)
@@ -271,7 +272,7 @@ def _entry_text(line: EntryLine) -> str:
     entry = line.entry
     approved = f", approved by {entry.decided_by_name}" if entry.needs_second_person and entry.decided_by_name else ""
     return (
-        f"{entry} in {entry.charged_in}: {plain(line.amount)} {entry.currency}, {entry.get_kind_display().lower()} by "
+        f"{entry} in {entry.charged_in}: {named(line.amount, entry.currency)}, {entry.get_kind_display().lower()} by "
         f"{entry.entered_by_name} on {entry.entered_at:%Y-%m-%d}{approved}: {' '.join(entry.reason.split())}"
     )
 
@@ -358,24 +359,25 @@ class TracedLine:
     def as_text(self) -> str:
         line = self.line
         if line is None:
-            lines = [f"payer line {self.key} of {self.period}: {self.problem}"]
+            lines = [f"payer line {shown(self.key)} of {self.period}: {self.problem}"]
         else:
             owner = " ".join(
                 filter(None, (line.pi.email if line.pi else "the center", line.project.code if line.project else ""))
             )
             lines = [
-                f"payer line of {self.period}, reference {line.reference.text}: {plain(line.charged)} {line.currency}, "
+                f"payer line of {self.period}, reference {line.reference.text}: {named(line.charged, line.currency)}, "
                 f"{line.get_kind_display().lower()}",
-                f"  {owner}, {line.fund_org}, {line.source.name} {line.service_name}".rstrip(),
-                f"  key {self.key}",
+                f"  {owner}, {line.fund_org}, {line.source.name} {shown(line.service_name)}".rstrip(),
+                f"  key {shown(self.key)}",
             ]
         lines += [f"  {sentence}" for steps in self.steps for sentence in steps]
         lines += [f"  {_entry_text(each)}" for each in self.entered]
         lines += [f"  corrected by {_entry_text(each)}" for each in self.corrected_by]
         if (self.makings or self.entered) and not self.is_current:
-            lines.append(f"  Its charges come to {plain(self.computed)} now: generate brings it up to date.")
+            home = Policy.objects.current().currency
+            lines.append(f"  Its charges come to {plain(self.computed, home)} now: generate brings it up to date.")
         lines += [
-            f"  {each.kind} {each.name}, {each.state.lower()}: {plain(each.amount)} {each.currency}, {each.text}"
+            f"  {each.kind} {each.name}, {each.state.lower()}: {named(each.amount, each.currency)}, {each.text}"
             for each in self.documents
         ]
         return "\n".join(lines)
@@ -435,17 +437,19 @@ class Traced:
         parts = [self.title]
         if self.asked:
             asked = self.asked
-            parts[0] += f" ({asked.state.lower()}): {plain(asked.amount)} {asked.currency}, {asked.text}"
-        parts += [f"  {what}  {plain(amount)} {currency}  {text}" for what, text, amount, currency in self.choices]
+            parts[0] += f" ({asked.state.lower()}): {named(asked.amount, asked.currency)}, {asked.text}"
+        parts += [
+            f"  {what}  {named(amount, currency)}  {shown(text)}" for what, text, amount, currency in self.choices
+        ]
         parts += self.notes
         parts += [line.as_text() for line in self.lines]
         parts += [charge.as_text() for charge in self.charges]
         if self.pages > 1:
-            parts.append(f"Page {self.page} of {self.pages}: {self.charge_count:,} charges. Next: --page.")
+            parts.append(f"Page {self.page} of {self.pages}: {self.charge_count:,} charges.")
         parts += [f"  {how} charge {charge.pk}" for how, charge in self.related]
         if self.delivered and self.delivered.row:
             parts.append("The row as delivered:")
-            parts += [f"  {column}: {value}" for column, value in self.delivered.row if value]
+            parts += [f"  {column}: {shown(value)}" for column, value in self.delivered.row if value]
         elif self.delivered:
             parts.append(f"The row as delivered cannot be shown: {self.delivered.problem}")
         return "\n".join(parts)
@@ -546,8 +550,9 @@ def charges_with_past(charges: Iterable[Charge]) -> tuple[TracedCharge, ...]:
 
 
 def _of_document(what: str, page: int, per_page: int) -> Traced | None:
-    name, colon, number = what.rpartition(":")
-    is_line = bool(colon) and number.isdigit()
+    name, colon, text = what.rpartition(":")
+    number = number_in(text) if colon else None
+    is_line = number is not None
     document = _document(name if is_line else what)
     if document is None:
         return None
@@ -558,7 +563,7 @@ def _of_document(what: str, page: int, per_page: int) -> Traced | None:
             document=document,
             choices=tuple((line.name, line.text, line.amount, line.currency) for line in document.lines),
         )
-    asked = next((line for line in document.lines if line.line == int(number)), None)
+    asked = next((line for line in document.lines if line.line == number), None)
     if asked is None:
         raise NothingFound(
             f"{document.kind.capitalize()} {document.number} has {len(document.lines)} lines, no {number}."

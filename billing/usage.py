@@ -5,14 +5,11 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from django.db.models import Case, Count, F, Q, Sum, When
-from django.db.models.functions import Coalesce
+from django.db.models import Count
 
-from .fields import AmountField
-from .models import BillingPeriod, Charge, PayerLine, Person, Source
+from .fields import AmountSum
+from .models import BillingPeriod, Charge, PayerLine, Person
 from .money import ZERO
-
-MEASURES = {Source.Measure.BILLED.value: "billed_cost", Source.Measure.EFFECTIVE.value: "effective_cost"}
 
 
 @dataclass
@@ -74,55 +71,41 @@ class UsageOfPI:
 def of_pi(*, pi: Person, period: BillingPeriod | None = None) -> UsageOfPI:
     """Return what a PI used, in one month or in all: list price, provider discount, subsidy and billed.
 
-    Discount is list − contracted and subsidy contracted − what the source's measure charges. A price
-    that is absent, or 0 while money was billed, is no list price and makes no discount, as in charging.
+    Prices are those that statements count (`ChargeQuerySet.with_prices`); a charge without the cost that its source
+    is charged by, which keeps the month from being charged, is shown with what it was billed.
     """
     charges = Charge.objects.live().filter(pi=pi)
     if period:
         charges = charges.filter(charged_in=period)
-    sums: dict[str, Any] = {}
-    for measure, column in MEASURES.items():
-        cost = Coalesce(F(column), F("billed_cost"))
-        contracted = Case(
-            When(_is_unknown("contracted_cost", column), then=cost),
-            default=F("contracted_cost"),
-            output_field=AmountField(),
-        )
-        sums |= {
-            f"{measure}_sum": Sum(cost),
-            f"{measure}_contracted_sum": Sum(contracted),
-            f"{measure}_list_sum": Sum(
-                Case(
-                    When(_is_unknown("list_cost", column), then=contracted),
-                    default=F("list_cost"),
-                    output_field=AmountField(),
-                )
-            ),
-        }
     rows: Any = (
         charges.order_by()
-        .values("charged_in__month", "period__month", "project__code", "source", "source__name", "currency", "state")
-        .annotate(count=Count("*"), billed=Sum("billed_cost"), **sums)
+        .with_prices(estimates=True)
+        .values("charged_in__month", "project__code", "source__name", "currency", "state")
+        .annotate(
+            count=Count("*"),
+            billed_sum=AmountSum("billed_cost"),
+            list_sum=AmountSum("exact_list"),
+            contracted_sum=AmountSum("exact_contracted"),
+            charged_sum=AmountSum("exact_charged"),
+        )
     )
-    sources = Source.objects.in_bulk()
     found: dict[tuple[str, str, str, str], Usage] = {}
     for row in rows:
         key = (f"{row['charged_in__month']:%Y-%m}", row["project__code"] or "", row["source__name"], row["currency"])
         usage = found.setdefault(key, Usage(*key))
         if row["state"] == Charge.State.HELD:
             usage.held += row["count"]
-            usage.held_billed += row["billed"]
+            usage.held_billed += row["billed_sum"]
         elif row["state"] == Charge.State.REJECTED:
             usage.rejected += row["count"]
         elif row["state"] == Charge.State.ABSORBED:
             usage.absorbed += row["count"]
         else:
-            measure = sources[row["source"]].measure_in(row["period__month"])
             usage.charges += row["count"]
-            usage.list_cost += row[f"{measure}_list_sum"]
-            usage.discount += row[f"{measure}_list_sum"] - row[f"{measure}_contracted_sum"]
-            usage.subsidy += row[f"{measure}_contracted_sum"] - row[f"{measure}_sum"]
-            usage.billed += row[f"{measure}_sum"]
+            usage.list_cost += row["list_sum"]
+            usage.discount += row["list_sum"] - row["contracted_sum"]
+            usage.subsidy += row["contracted_sum"] - row["charged_sum"]
+            usage.billed += row["charged_sum"]
     newest_first = sorted(found, key=lambda key: (key[1], key[2], key[3]))
     newest_first.sort(key=lambda key: key[0], reverse=True)
     return UsageOfPI(pi, [found[key] for key in newest_first], _shares(pi, period))
@@ -135,10 +118,6 @@ def _shares(pi: Person, period: BillingPeriod | None) -> list[Share]:
     found = (
         lines.order_by("-period__month", "project__code", "source__name", "service_name")
         .values_list("period__month", "project__code", "source__name", "service_name", "currency")
-        .annotate(charged_sum=Sum("charged"))
+        .annotate(charged_sum=AmountSum("charged"))
     )
     return [Share(f"{month:%Y-%m}", project or "", *rest) for month, project, *rest in found]
-
-
-def _is_unknown(cost: str, measure: str) -> Q:
-    return Q(**{f"{cost}__isnull": True}) | (Q(**{cost: 0}) & ~Q(**{measure: 0}))

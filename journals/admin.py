@@ -14,6 +14,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from billing import doors
 from billing.admin.base import (
     BillingAdmin,
     FrozenAdmin,
@@ -27,8 +28,8 @@ from billing.admin.base import (
     source_filter,
 )
 from billing.errors import BillingError
-from billing.models import BillingPeriod
-from billing.money import plain
+from billing.models import BillingPeriod, Policy
+from billing.money import named
 
 from . import posting, writing
 from .formats import BUILT_IN, RESERVED, TemplateFailed
@@ -67,9 +68,17 @@ class FormatForm(forms.Form):
         field.choices = format_choices()
 
 
+class MonthField(forms.ModelChoiceField):
+    def label_from_instance(self, period: Any) -> str:
+        return f"{period.month:%B %Y}, {period.get_status_display().lower()}"
+
+
 class ExportForm(FormatForm):
-    period = forms.ModelChoiceField(
-        BillingPeriod.objects.order_by("-month"), to_field_name="month", empty_label=None, label="Billing period"
+    period = MonthField(
+        BillingPeriod.objects.shown().order_by("-month"),
+        to_field_name="month",
+        empty_label=None,
+        label="Billing period",
     )
     posting_date = forms.DateField(
         required=False,
@@ -102,6 +111,19 @@ def submit(request: HttpRequest, journal: Journal, data: dict[str, Any]) -> str:
     return f"Journal {journal} is submitted. Download its file for the ledger, and record the answer here."
 
 
+def redraft(request: HttpRequest, journal: Journal, data: dict[str, Any]) -> str:
+    exported = posting.export(
+        period=journal.period,
+        format=journal.format if journal.format in writing.format_names() else "gl",
+        posting_date=journal.posting_date,
+        actor=actor_of(request),
+        now=timezone.now(),
+    )
+    if exported.journal is None:
+        return f"Nothing is left to journal for {exported.period}: the draft is gone."
+    return f"Journal {exported.number} is drafted again from today's charges. Check it, then submit it."
+
+
 def posted(request: HttpRequest, journal: Journal, data: dict[str, Any]) -> str:
     journal = posting.post(
         journal=journal, document_number=data["document_number"], actor=actor_of(request), now=timezone.now()
@@ -129,14 +151,15 @@ class JournalAdmin(FrozenAdmin):
         "kind",
         "posting_date",
         count_column("line_count", "lines"),
-        amount_column("debits", currency="currency"),
-        amount_column("credits", currency="currency"),
+        amount_column("debits"),
+        amount_column("credits"),
         "document_number",
         "submitted_at",
     )
     list_filter = (period_filter("period"), "state", "kind", source_filter("lines__source_name"))
     list_select_related = ("period",)
-    search_fields = ("number", "document_number")
+    search_fields = ("number", "document_number", "lines__reference_1", "lines__reference_2")
+    search_help_text = "Number, document number, grant number or request id"
     sortable_by = ("number", "posting_date", "submitted_at")
     fields = ()
     change_form_template = "admin/journals/journal/change_form.html"
@@ -151,10 +174,21 @@ class JournalAdmin(FrozenAdmin):
             form=SubmitForm,
             offered=lambda journal: journal.state == State.DRAFT,
             question=lambda journal: (
-                f"The {journal.line_count:,} lines of {journal}, {plain(journal.debits)} {journal.currency} of debits "
+                f"The {journal.line_count:,} lines of {journal}, {named(journal.debits, journal.currency)} of debits "
                 "and of credits, are frozen and its file is kept. Later changes go into the next journal."
             ),
             is_primary=True,
+        ),
+        Verb(
+            name="redraft",
+            label="Draft again…",
+            button="Draft again",
+            permission="journals.export_journal",
+            run=redraft,
+            offered=lambda journal: journal.state == State.DRAFT,
+            question=lambda journal: (
+                f"{journal} is drafted from today's charges and accounting, in place of what it holds now."
+            ),
         ),
         Verb(
             name="posted",
@@ -233,7 +267,7 @@ class JournalAdmin(FrozenAdmin):
         try:
             file = posting.download(journal=journal, actor=actor_of(request), now=timezone.now())
         except BillingError as error:
-            messages.error(request, str(error))
+            messages.error(request, doors.for_page(error, request.user))
             return HttpResponseRedirect(change_url(journal))
         # Never shown in the browser: what is in it came from outside.
         response = HttpResponse(file.content, content_type="application/octet-stream")
@@ -261,7 +295,7 @@ class JournalAdmin(FrozenAdmin):
                     now=timezone.now(),
                 )
             except BillingError as error:
-                form.add_error(None, str(error))
+                form.add_error(None, doors.for_page(error, request.user))
         context = {
             **self.admin_site.each_context(request),
             "title": "Export journal",
@@ -310,9 +344,9 @@ class JournalTemplateForm(forms.ModelForm):
             # What is shown to be read (the preview) is among the form's Meta.fields, but no value.
             template = JournalTemplate(**{name: data[name] for name in self.fields if name in data})
             try:
-                writing.as_format(template).write(sample(writing.segment_names()))
+                writing.as_format(template).write(sample(writing.segment_names(), Policy.objects.current().currency))
             except TemplateFailed as error:
-                raise forms.ValidationError(str(error)) from error
+                raise forms.ValidationError(doors.for_page(error)) from error
         return data
 
 
@@ -342,7 +376,9 @@ class JournalTemplateAdmin(BillingAdmin):
         if not template.line:
             return "Save the template to see what it makes of a sample."
         try:
-            written = writing.as_format(template).write(sample(writing.segment_names()))
+            written = writing.as_format(template).write(
+                sample(writing.segment_names(), Policy.objects.current().currency)
+            )
         except TemplateFailed as error:
-            return str(error)
+            return doors.for_page(error)
         return format_html("<pre>{}</pre>", written.content.decode())

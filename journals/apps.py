@@ -5,13 +5,23 @@ class JournalsConfig(AppConfig):
     name = "journals"
 
     def ready(self) -> None:
-        from billing import closing, entries, proof, tracing
+        from billing import proof, tracing
+        from billing.corrections import entries
+        from billing.months import checklist
+        from billing.proof import verifying
 
-        from . import posting, proving, walls
+        from . import filing, month_items, posting, proving, walls
+        from .models import Journal, JournalLine
         from .tracing import DOCUMENTS
 
         entries.register_place_finder("2 journals", posting.places_of)
-        closing.register_finalize_check("everything is journaled", posting.unfinished)
+        checklist.register(
+            *("journal", "submitted", "answered"),
+            provider=month_items.items,
+            is_kept=True,
+            watched=(Journal, JournalLine),
+        )
         proof.register_side(proof.JOURNALED, proving.journaled)
         tracing.register_documents("journals", DOCUMENTS)
+        verifying.register("journals", filing.kept_files)
         walls.register_own()

@@ -38,6 +38,13 @@ class Pair:
     project_code: str
     source_name: str
     service_name: str
+    # What its charges name besides, such as grants and requests; printed, and no reason for a line.
+    reference_1: str = ""
+    reference_2: str = ""
+
+    @property
+    def says_something(self) -> bool:
+        return bool(self.amount or self.list_cost or self.contracted_cost)
 
 
 def deltas(charged: Iterable[Pair], journaled: Iterable[Pair]) -> list[Pair]:
@@ -47,6 +54,10 @@ def deltas(charged: Iterable[Pair], journaled: Iterable[Pair]) -> list[Pair]:
     journals, oldest first, with theirs. What is added goes to today's accounts. What is taken back
     comes from the accounts it was put on, the latest first; what nobody is charged any more is taken
     back wherever it stands. The sum over each payer key is then what is charged.
+
+    What is charged 0.00 and is on no journal yet is a pair of 0.00, and so is a change of list or contracted cost
+    alone: the ledger gets none of them, but a journal's detail shows list price and subsidy of every payer.
+    They come last.
     """
     standing: dict[str, dict[tuple[Account, Account], Pair]] = {}
     for pair in journaled:
@@ -58,8 +69,10 @@ def deltas(charged: Iterable[Pair], journaled: Iterable[Pair]) -> list[Pair]:
     for pair in charged:
         found += _moves(pair, list(standing.pop(pair.payer_key, {}).values()))
     for places in standing.values():
-        found += [_negative(pair) for pair in places.values() if pair.amount]
-    return sorted(found, key=lambda pair: (pair.reference, pair.payer_key, pair.payer.fund_org, pair.amount))
+        found += [_negative(pair) for pair in places.values() if pair.says_something]
+    return sorted(
+        found, key=lambda pair: (not pair.amount, pair.reference, pair.payer_key, pair.payer.fund_org, pair.amount)
+    )
 
 
 def _moves(charged: Pair, standing: list[Pair]) -> Iterator[Pair]:
@@ -75,6 +88,8 @@ def _moves(charged: Pair, standing: list[Pair]) -> Iterator[Pair]:
             left -= back
     if left:
         pieces.append(replace(charged, amount=left))
+    if not pieces and (list_cost or contracted or not standing):
+        pieces.append(replace(charged, amount=ZERO))
     # List and contracted costs are told once for the payer key, with its first piece.
     for number, piece in enumerate(pieces):
         first = number == 0

@@ -1,16 +1,17 @@
 """What a draft holds, and what must be so before the ledger sees it."""
 
 import datetime
-import re
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 
 from django.db.models import Max
 from django.utils import timezone
 
-from billing.errors import BillingError
+from billing.clocks import zone_named
+from billing.errors import BillingError, NextStep
 from billing.models import BillingPeriod, BillingReference, Charge, PayerLine, Person, Policy, Project, Source
 from billing.money import ZERO
+from billing.patterns import compiled
 
 from .deltas import Account, Pair, deltas
 from .models import Journal, JournalLine
@@ -69,6 +70,8 @@ def lines_of(pairs: Iterable[Pair], journal: Journal, policy: Policy) -> Iterato
                 service_name=pair.service_name,
                 list_cost=sign * pair.list_cost,
                 contracted_cost=sign * pair.contracted_cost,
+                reference_1=pair.reference_1,
+                reference_2=pair.reference_2,
             )
 
 
@@ -87,33 +90,23 @@ def described(
 
 
 def require_accounting(lines: Iterable[JournalLine]) -> None:
-    """Raise AccountingMissing, naming for every source what its lines lack and how to set it."""
-    lacking: dict[str, dict[str, str]] = {}
+    """Raise AccountingMissing, naming for every source what its lines lack. Lines of 0.00 need none."""
+    lacking: dict[str, set[str]] = {}
     for line in lines:
-        things = lacking.setdefault(line.source_name, {})
-        if line.side == JournalLine.Side.PAYER:
-            if not line.fund_org:
-                things["fund/org of a payer"] = ""
-            if not line.natural_account:
-                things["debit natural account"] = "--debit-account ACCOUNT"
-        else:
-            if not line.fund_org:
-                things["recovery fund/org"] = "--recovery-fund-org FUND_ORG"
-            if not line.natural_account:
-                things["recovery natural account"] = "--recovery-account ACCOUNT"
-    sentences = []
-    for source, things in sorted(lacking.items()):
-        if things:
-            options = " ".join(filter(None, things.values()))
-            sentences.append(
-                f"\n- {source} has no {', no '.join(things)}"
-                + (f": manage.py sources set {source} {options}" if options else "")
-            )
-    if sentences:
+        if not line.is_posted:
+            continue
+        is_payer = line.side == JournalLine.Side.PAYER
+        if not line.fund_org:
+            lacking.setdefault(line.source_name, set()).add("fund/org of a payer" if is_payer else "recovery fund/org")
+        if not line.natural_account:
+            account = "debit natural account" if is_payer else "recovery natural account"
+            lacking.setdefault(line.source_name, set()).add(account)
+    if lacking:
+        told = "".join(f"\n- {source} has no {', no '.join(sorted(lacking[source]))}" for source in sorted(lacking))
         raise AccountingMissing(
-            "The journal cannot go to the ledger, for sources of its lines lack accounting:"
-            + "".join(sentences)
-            + "\nSet it with these commands or in the admin under Sources, then export again."
+            f"The journal cannot go to the ledger, for sources of its lines lack accounting:{told}\n"
+            "Complete the sources, then draft the journal again.",
+            then=NextStep("complete_source", {"source": min(lacking)}),
         )
 
 
@@ -121,7 +114,7 @@ def require_segments(lines: Iterable[JournalLine]) -> None:
     """Raise FundOrgNotParsed, naming the fund/orgs that the Policy's pattern does not parse."""
     pattern = Policy.objects.current().fund_org_segments
     parse = segment_parser(pattern)
-    if failed := sorted({line.fund_org for line in lines if parse(line.fund_org) is None}):
+    if failed := sorted({line.fund_org for line in lines if line.is_posted and parse(line.fund_org) is None}):
         shown = ", ".join(failed[:20]) + (f" and {len(failed) - 20:,} more" if len(failed) > 20 else "")
         raise FundOrgNotParsed(
             f"The journal needs segments, and the Policy's pattern {pattern} does not match these fund/orgs: {shown}. "
@@ -137,15 +130,18 @@ def require_posting_date(period: BillingPeriod, date: datetime.date, now: dateti
     """Raise PostingDateRefused for a date that is to come, before the last charge, or in another fiscal year."""
     if date > timezone.localdate(now):
         raise PostingDateRefused(f"The posting date {date} is in the future. Post today or earlier.")
-    last = (
+    ends = (
         Charge.objects.in_month(period)
         .chargeable()
         .filter(source__is_journaled=True)
-        .aggregate(last=Max("charge_period_start"))["last"]
+        .order_by()
+        .values_list("imported_in__billing_zone")
+        .annotate(last=Max("charge_period_start"))
     )
-    if last and date < (day := last.astimezone(datetime.UTC).date()):
+    day = max((last.astimezone(zone_named(name)).date() for name, last in ends), default=date)
+    if date < day:
         raise PostingDateRefused(
-            f"The posting date {date} is before the last charge of {period}, on {day}. Name a later one with --date."
+            f"The posting date {date} is before the last charge of {period}, on {day}. Choose a later one."
         )
     start = Policy.objects.current().fiscal_year_start
     if fiscal_year(date, start) != (year := fiscal_year(period.month, start)):
@@ -162,13 +158,13 @@ def fiscal_year(day: datetime.date, start: int) -> int:
 
 def segment_parser(pattern: str) -> Callable[[str], dict[str, str] | None]:
     """Return a function from fund/org to its segments by a pattern's named groups, None where it does not match."""
-    compiled = re.compile(pattern) if pattern else None
+    known = compiled(pattern) if pattern else None
 
     @cache
     def parse(fund_org: str) -> dict[str, str] | None:
-        if compiled is None:
+        if known is None:
             return {}
-        match = compiled.fullmatch(fund_org)
+        match = known.fullmatch(fund_org)
         return {name: text or "" for name, text in match.groupdict().items()} if match else None
 
     return parse
@@ -215,6 +211,8 @@ def _charged(period: BillingPeriod, lines: Iterable[PayerLine]) -> Iterator[Pair
             project_code=project_code,
             source_name=source.name,
             service_name=line.service_name,
+            reference_1=line.reference_1,
+            reference_2=line.reference_2,
         )
 
 
@@ -242,4 +240,6 @@ def _journaled(period: BillingPeriod) -> Iterator[Pair]:
             project_code=payer.project_code,
             source_name=payer.source_name,
             service_name=payer.service_name,
+            reference_1=payer.reference_1,
+            reference_2=payer.reference_2,
         )

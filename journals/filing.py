@@ -7,8 +7,14 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from django.conf import settings
+from django.urls import reverse
 
 from billing.errors import BillingError
+from billing.files import writing
+from billing.models import BillingPeriod
+from billing.proof.verifying import Kept
+
+from .models import Journal
 
 
 class OutputRefused(BillingError):
@@ -20,9 +26,17 @@ class Staged:
 
     def __init__(self) -> None:
         self.files: list[tuple[Path, Path]] = []
+        self.in_place: list[tuple[Path, bytes]] = []
 
     def add(self, target: Path, content: bytes) -> None:
-        """Write `content` beside `target`; raises OutputRefused where that is not possible."""
+        """Write `content` beside `target`; raises OutputRefused where that is not possible.
+
+        A link stays, and what it names is written. A pipe or a device is written to when all else is done.
+        """
+        if writing.is_in_place(target):
+            self.in_place.append((target, content))
+            return
+        target = Path(os.path.realpath(target))
         if target.is_dir():
             raise OutputRefused(f"{target} is a directory: name a file in it.")
         if not target.parent.is_dir():
@@ -30,7 +44,7 @@ class Staged:
         temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex[:12]}.part")
         self.files.append((temporary, target))
         try:
-            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o640)
+            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, writing.mode_for(target))
             with os.fdopen(descriptor, "wb") as file:
                 file.write(content)
                 file.flush()
@@ -41,6 +55,8 @@ class Staged:
     def publish(self) -> None:
         for temporary, target in self.files:
             temporary.replace(target)
+        for target, content in self.in_place:
+            writing.write_whole(target, content)
 
     def discard(self) -> None:
         for temporary, _ in self.files:
@@ -69,6 +85,15 @@ def folder_of(month: str) -> Path:
     folder = Path(settings.VAR_DIR) / "journals" / month
     folder.mkdir(mode=0o750, parents=True, exist_ok=True)
     return folder
+
+
+def kept_files(period: BillingPeriod | None) -> Iterator[Kept]:
+    """Yield the files of submitted journals, which are made again from their frozen lines where they are gone."""
+    written = Journal.objects.exclude(file_sha256="").order_by("pk")
+    for journal in written if period is None else written.filter(period=period):
+        url = reverse("admin:journals_journal_change", args=[journal.pk])
+        path = kept_path(journal.file_path)
+        yield Kept(f"Journal {journal.number}", path, journal.file_sha256, url, can_be_made_again=True)
 
 
 def kept_path(file_path: str) -> Path:

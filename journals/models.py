@@ -4,8 +4,9 @@ from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
 
-from billing.fields import AmountField
+from billing.fields import TotalField
 from billing.models import BillingPeriod
+from billing.models.payers import REFERENCES_LENGTH
 
 
 class JournalQuerySet(models.QuerySet["Journal"]):
@@ -59,8 +60,8 @@ class Journal(models.Model):
     format = models.CharField(max_length=64, blank=True, help_text="The format of the file as submitted.")
     posting_date = models.DateField()
     currency = models.CharField(max_length=3)
-    debits = AmountField(default=0)
-    credits = AmountField(default=0)
+    debits = TotalField(default=0)
+    credits = TotalField(default=0)
     line_count = models.PositiveIntegerField(default=0)
     drafted_at = models.DateTimeField()
     submitted_at = models.DateTimeField(null=True, blank=True)
@@ -145,8 +146,8 @@ class JournalLine(models.Model):
     fund_org = models.CharField("fund/org", max_length=64, blank=True)
     natural_account = models.CharField(max_length=64, blank=True)
     segments = models.JSONField(default=dict, blank=True, help_text="Parsed from the fund/org by the Policy's regex.")
-    debit = AmountField(default=0)
-    credit = AmountField(default=0)
+    debit = TotalField(default=0)
+    credit = TotalField(default=0)
     reference = models.CharField(max_length=32)
     description = models.CharField(max_length=254)
     kind = models.CharField(max_length=16)
@@ -156,8 +157,10 @@ class JournalLine(models.Model):
     project_code = models.CharField(max_length=128, blank=True)
     source_name = models.CharField(max_length=64)
     service_name = models.CharField(max_length=254, blank=True)
-    list_cost = AmountField(default=0)
-    contracted_cost = AmountField(default=0)
+    list_cost = TotalField(default=0)
+    contracted_cost = TotalField(default=0)
+    reference_1 = models.CharField(max_length=REFERENCES_LENGTH, blank=True, default="")
+    reference_2 = models.CharField(max_length=REFERENCES_LENGTH, blank=True, default="")
 
     class Meta:
         ordering = ("journal", "number")
@@ -174,6 +177,11 @@ class JournalLine(models.Model):
 
     def __str__(self) -> str:
         return f"journal line {self.pk}"
+
+    @property
+    def is_posted(self) -> bool:
+        """Whether the ledger gets it: what is charged 0.00 is shown for its list price and subsidy only."""
+        return bool(self.debit or self.credit)
 
 
 class JournalTemplate(models.Model):

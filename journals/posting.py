@@ -11,13 +11,14 @@ from typing import Any
 from django.urls import reverse as address_of
 from django.utils import timezone
 
-from billing import audit, charging, closing, entries
+from billing import audit, charging
 from billing.audit import Actor, Gesture
-from billing.closing import Obstacle
-from billing.errors import BillingError
+from billing.corrections import entries
+from billing.errors import BillingError, NextStep, ReasonMissing, WrongState
 from billing.models import BillingPeriod, Policy
 from billing.models.periods import MONTH
 from billing.money import ZERO, plain
+from billing.months import closing
 
 from .deltas import Pair
 from .drafting import (
@@ -32,9 +33,9 @@ from .drafting import (
     require_segments,
 )
 from .filing import OutputRefused, Staged, folder_of, kept_path, whole_files
-from .formats import BUILT_IN, Document, Format, TableFormat, Written
+from .formats import BUILT_IN, DRAFT, Document, Format, TableFormat, Written
 from .models import Journal, JournalLine, JournalQuerySet
-from .writing import DRAFT, UnknownFormat, document_of, format_named, segment_names
+from .writing import UnknownFormat, document_of, format_named, lines_as_read, segment_names
 
 SPREADSHEET = ".xlsx"
 
@@ -49,14 +50,6 @@ class NothingToSubmit(BillingError):
 
 class DraftOutdated(BillingError):
     """Charges changed since the draft was made."""
-
-
-class WrongState(BillingError):
-    """A journal is not in a state for what was asked."""
-
-
-class ReasonMissing(BillingError):
-    """A rejection or a reversal needs a reason, a posted journal its document number."""
 
 
 class FileMissing(BillingError):
@@ -82,6 +75,7 @@ class Exported:
     number: str
     state: str
     lines: int
+    currency: str
     debits: Decimal
     credits: Decimal
     file: Path
@@ -101,6 +95,9 @@ class Preview:
     """What a draft would hold, and what keeps it from the ledger. Nothing is written."""
 
     pairs: int
+    # Payer lines charged 0.00, which the ledger does not get.
+    free: int
+    currency: str
     debits: Decimal
     credits: Decimal
     charged: Decimal
@@ -138,7 +135,9 @@ def preview(
     except PostingDateRefused as error:
         problems.append(str(error))
     return Preview(
-        pairs=len(pairs),
+        pairs=sum(1 for pair in pairs if pair.amount),
+        free=sum(1 for pair in pairs if not pair.amount),
+        currency=policy.currency,
         debits=sum((line.debit for line in lines), ZERO),
         credits=sum((line.credit for line in lines), ZERO),
         charged=sum((pair.amount for pair in pairs), ZERO),
@@ -176,13 +175,13 @@ def export(
 
     Payer lines are brought up to date first, except in a finalized period, where they stand. The
     file goes to `output`, or below VAR_DIR/journals; a submitted journal's is kept there always.
-    An `output` that ends in .xlsx is a spreadsheet.
+    An `output` that ends in .xlsx is a spreadsheet. A draft's file has DRAFT in its name, whatever it was called.
 
     Raises UnknownFormat, OutputRefused, PostingDateRefused, NothingToSubmit, and for a ledger's
     format AccountingMissing or FundOrgNotParsed; then nothing is changed or written.
     """
     chosen = format_named(format)
-    _require_output(chosen, output)
+    output = _output_named(chosen, output, submit=submit)
     with whole_files() as staged, audit.gesture(actor=actor, now=now) as gesture:
         period = closing.locked(period)
         if period.status != BillingPeriod.Status.FINALIZED:
@@ -191,19 +190,20 @@ def export(
         if journal is None:
             if submit:
                 raise NothingToSubmit(_nothing_to_submit(period))
+            currency = Policy.objects.current().currency
             document = Document(
                 number="",
                 period=str(period),
                 state=DRAFT,
                 posting_date=posting_date or default_posting_date(period, now),
-                currency=Policy.objects.current().currency,
-                lines=[],
+                currency=currency,
+                lines=lines_as_read(lines, currency),
                 segments=segment_names(),
             )
             target = output or folder_of(str(period)) / f"{period}-{chosen.name}-{DRAFT}.{chosen.extension}"
             written = _write(chosen, document, target)
             staged.add(target, written.content)
-            return Exported(str(period), chosen.name, "", "", written.rows, ZERO, ZERO, target, None)
+            return Exported(str(period), chosen.name, "", "", written.rows, document.currency, ZERO, ZERO, target, None)
         if submit:
             written = _freeze(journal, lines, chosen, staged, actor=actor, now=now)
             gesture.record("journal.submitted", journal, before={"state": "draft"}, after=_facts(journal))
@@ -230,6 +230,7 @@ def export(
             number=journal.number,
             state=journal.state,
             lines=written.rows,
+            currency=journal.currency,
             debits=journal.debits,
             credits=journal.credits,
             file=target,
@@ -250,9 +251,10 @@ def submit(*, journal: Journal, format: str, actor: Actor, now: datetime.datetim
         if period.status != BillingPeriod.Status.FINALIZED:
             charging.make_payer_lines(period=period, actor=actor, now=now)
         lines = list(journal.lines.all())
-        if _is_outdated(journal, fresh_deltas(period)):
+        if is_outdated(journal, fresh_deltas(period)):
             raise DraftOutdated(
-                f"Charges or accounting changed since {journal} was drafted. Export it again, check it, and submit it."
+                f"Charges or accounting changed since {journal} was drafted. Draft it again, check it, and submit it.",
+                then=NextStep("draft_again", {"period": str(period), "journal": str(journal.pk)}),
             )
         _freeze(journal, lines, chosen, staged, actor=actor, now=now)
         gesture.record("journal.submitted", journal, before={"state": "draft"}, after=_facts(journal))
@@ -423,52 +425,17 @@ def journal_named(text: str, *, among: JournalQuerySet, waiting: str) -> Journal
         if len(found) == 1:
             return found[0]
         if not found:
-            raise UnknownJournal(f"No journal of {period} {waiting}. `manage.py journals list -p {period}` shows all.")
+            raise UnknownJournal(
+                f"No journal of {period} {waiting}.", then=NextStep("show_journals", {"period": str(period)})
+            )
         names = ", ".join(journal.number for journal in found)
         raise UnknownJournal(f"{len(found)} journals of {period} {waiting}: name one of {names}.")
     found = list(Journal.objects.filter(number__iexact=text))
     if not found and text.isdecimal():
         found = list(Journal.objects.filter(pk=int(text[:18])))
     if not found:
-        raise UnknownJournal(f"There is no journal {text}. `manage.py journals list` shows what there is.")
+        raise UnknownJournal(f"There is no journal {text}.", then=NextStep("list_journals"))
     return found[0]
-
-
-def unfinished(period: BillingPeriod) -> list[Obstacle]:
-    """Return what of a period's journals stands between it and its finalizing."""
-    found = []
-    journals = Journal.objects.filter(period=period)
-    export = f"{address_of('admin:journals_journal_export')}?period={period}"
-    for journal in journals.filter(state=Journal.State.DRAFT):
-        text = f"Journal {journal} is a draft over {plain(journal.debits)}"
-        if _is_outdated(journal, fresh_deltas(period, charging.compute(period))):
-            again = f"{text}, and what it holds changed since. Export it again, check it, and submit it."
-            found.append(Obstacle(again, export, "journal"))
-        else:
-            url = address_of("admin:journals_journal_change", args=[journal.pk])
-            found.append(Obstacle(f"{text}. Submit it.", url, "journal"))
-    pairs = fresh_deltas(period)
-    if pairs and not found:
-        amount = sum((abs(pair.amount) for pair in pairs), ZERO)
-        found.append(
-            Obstacle(
-                f"{plain(amount)} of {len(pairs):,} payer {'line' if len(pairs) == 1 else 'lines'} is not journaled. "
-                f"Submit a journal: `manage.py export_journal -p {period} -f gl --submit`.",
-                export,
-                "journal",
-            )
-        )
-    if Policy.objects.current().requires_ledger_answer:
-        for journal in journals.open().order_by("id"):
-            found.append(
-                Obstacle(
-                    f"Journal {journal} over {plain(journal.debits)} waits for the ledger's answer. "
-                    "Record it: posted with its document number, or rejected.",
-                    address_of("admin:journals_journal_change", args=[journal.pk]),
-                    "journal",
-                )
-            )
-    return found
 
 
 def places_of(period: BillingPeriod, key: str) -> list[entries.Place]:
@@ -486,18 +453,21 @@ def places_of(period: BillingPeriod, key: str) -> list[entries.Place]:
 def _redraft(
     period: BillingPeriod, posting_date: datetime.date | None, gesture: Gesture
 ) -> tuple[Journal | None, list[JournalLine]]:
-    """Make the draft of a locked period, and return it with its lines."""
+    """Make the draft of a locked period, and return it with its lines.
+
+    Where the ledger has nothing to get there is no draft, and what is left are lines of 0.00.
+    """
     if posting_date:
         require_posting_date(period, posting_date, gesture.now)
     pairs = fresh_deltas(period)
+    policy = Policy.objects.current()
     drafts = Journal.objects.select_for_update(no_key=True).filter(period=period, kind=Journal.Kind.JOURNAL)
     journal = drafts.filter(state=Journal.State.DRAFT).first()
-    if not pairs:
+    if not any(pair.amount for pair in pairs):
         if journal:
             gesture.record("journal.draft_dropped", journal, note="Everything is journaled already.")
             journal.delete()
-        return None, []
-    policy = Policy.objects.current()
+        return None, list(lines_of(pairs, Journal(), policy))
     if journal:
         journal.lines.all().delete()
     else:
@@ -527,7 +497,7 @@ def _freeze(
     now: datetime.datetime,
 ) -> Written:
     """Submit a draft whose lines are right: check it, write its file, stamp it. Returns what the file holds."""
-    if not lines:
+    if not any(line.is_posted for line in lines):
         raise NothingToSubmit(_nothing_to_submit(journal.period))
     if journal.kind == Journal.Kind.JOURNAL:
         require_accounting(lines)
@@ -550,12 +520,13 @@ def _freeze(
     return written
 
 
-def _said(line: JournalLine) -> tuple[str, str, str, Decimal]:
-    """Return what a line tells the ledger."""
-    return line.payer_key, line.fund_org, line.natural_account, line.debit - line.credit
+def _said(line: JournalLine) -> tuple[str, str, str, Decimal, Decimal, Decimal]:
+    """Return what a line tells the ledger and, in the journal's detail, people."""
+    amount = line.debit - line.credit
+    return line.payer_key, line.fund_org, line.natural_account, amount, line.list_cost, line.contracted_cost
 
 
-def _is_outdated(journal: Journal, pairs: Iterable[Pair]) -> bool:
+def is_outdated(journal: Journal, pairs: Iterable[Pair]) -> bool:
     """Say whether a draft made of these pairs would tell the ledger something else."""
     today = lines_of(pairs, journal, Policy.objects.current())
     return [_said(line) for line in journal.lines.all()] != [_said(line) for line in today]
@@ -591,9 +562,20 @@ def _reversal_date(journal: Journal, now: datetime.datetime) -> datetime.date:
     return today if fiscal_year(today, start) == fiscal_year(journal.posting_date, start) else journal.posting_date
 
 
-def _require_output(chosen: Format, output: Path | None) -> None:
+def _output_named(chosen: Format, output: Path | None, *, submit: bool) -> Path | None:
+    """Return the file to write: a draft's name says DRAFT, a submitted journal's does not. Raises OutputRefused."""
     if output is None:
-        return
+        return None
+    if output.is_dir():
+        # The same refusal as when it is written, before any work is done.
+        Staged().add(output, b"")
+    if DRAFT in output.stem.upper():
+        if submit:
+            raise OutputRefused(
+                f"{output.name} is named for a draft, and a submitted journal is none: name it otherwise."
+            )
+    elif not submit:
+        output = output.with_name(f"{output.stem}-{DRAFT}{output.suffix}")
     if output.suffix.lower() == SPREADSHEET and not isinstance(chosen, TableFormat):
         raise OutputRefused(
             f"The template “{chosen.name}” makes text, not a spreadsheet: name a file that ends otherwise."
@@ -601,6 +583,7 @@ def _require_output(chosen: Format, output: Path | None) -> None:
     if output.is_dir() or not output.parent.is_dir():
         # The same refusal as when it is written, before any work is done.
         Staged().add(output, b"")
+    return output
 
 
 def _write(chosen: Format, document: Document, target: Path) -> Written:

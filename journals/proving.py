@@ -2,13 +2,15 @@
 
 import hashlib
 
-from django.db.models import Count, Sum
+from django.db.models import Count
 from django.urls import reverse
 
+from billing.errors import NextStep
+from billing.fields import AmountSum
 from billing.models import BillingPeriod
 from billing.money import ZERO, plain
 from billing.proof import JOURNALED, Finding, Side, SideLine
-from billing.seals import LineSeals, sealed, sealed_lines, together
+from billing.proof.seals import LineSeals, sealed, sealed_lines, together
 
 from .models import Journal, JournalLine
 
@@ -41,7 +43,7 @@ def journaled(period: BillingPeriod) -> Side:
         JournalLine.objects.filter(journal__in=live)
         .order_by()
         .values_list("side", "payer_key", "source_name")
-        .annotate(debits=Sum("debit"), credits=Sum("credit"), count=Count("*"))
+        .annotate(debits=AmountSum("debit"), credits=AmountSum("credit"), count=Count("*"))
     ):
         net = debit - credit if side == PAYER else credit - debit
         nets[side][key] = SideLine(source, net, count)
@@ -56,7 +58,7 @@ def journaled(period: BillingPeriod) -> Side:
         fingerprint=hashlib.sha256(said.encode()).hexdigest(),
         url=f"{reverse('admin:journals_journal_changelist')}?period={period}"
         "&kind__exact=journal&state__in=submitted%2Cposted",
-        next_step=f"Submit a journal: manage.py export_journal -p {period} -f gl --submit.",
+        then=NextStep("export_journal", {"period": str(period)}),
         seal=lambda: _seals(period),
         seal_lines=lambda: _line_seals(period),
     )
@@ -81,18 +83,20 @@ def _unbalanced(journals: list[Journal]) -> list[Finding]:
         for pk, count, debits, credits in JournalLine.objects.filter(journal__in=journals)
         .order_by()
         .values_list("journal")
-        .annotate(count=Count("*"), debits=Sum("debit"), credits=Sum("credit"))
+        .annotate(count=Count("*"), debits=AmountSum("debit"), credits=AmountSum("credit"))
     }
     found = []
     for journal in journals:
+        home = journal.currency
         count, debits, credits = added.get(journal.pk, (0, ZERO, ZERO))
         if (count, debits, credits) != (journal.line_count, journal.debits, journal.credits):
             found.append(
                 Finding(
                     "journal",
                     f"Journal {journal}",
-                    f"its {count:,} lines debit {plain(debits)} and credit {plain(credits)}; it was submitted with "
-                    f"{journal.line_count:,} over {plain(journal.debits)} and {plain(journal.credits)}.",
+                    f"its {count:,} lines debit {plain(debits, home)} and credit {plain(credits, home)}; it was "
+                    f"submitted with {journal.line_count:,} over {plain(journal.debits, home)} and "
+                    f"{plain(journal.credits, home)}.",
                     reverse("admin:journals_journal_change", args=[journal.pk]),
                 )
             )

@@ -1,6 +1,6 @@
 """What the database refuses of journals: once submitted, its lines and totals stand, and they balance."""
 
-from billing.walls import ALL, Rule, frozen, register
+from billing.safeguards.walls import ALL, Rule, frozen, register
 
 from .models import Journal, JournalLine
 

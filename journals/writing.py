@@ -1,15 +1,16 @@
 """Which format is meant by a name, and a journal as formats read it."""
 
-import re
 from collections.abc import Iterable
 
 from billing.errors import BillingError
 from billing.models import Policy
+from billing.money import in_decimals_of
+from billing.patterns import compiled
 
-from .formats import BUILT_IN, TEMPLATE, Document, Format, Line, TemplateFormat
+from .formats import BUILT_IN, DRAFT, TEMPLATE, Document, Format, Line, TemplateFormat
 from .models import Journal, JournalLine, JournalTemplate
 
-DRAFT, FROZEN = "DRAFT", "submitted"
+FROZEN = "submitted"
 
 
 class UnknownFormat(BillingError):
@@ -56,38 +57,45 @@ def document_of(journal: Journal, lines: Iterable[JournalLine] | None = None) ->
         state=DRAFT if journal.state == Journal.State.DRAFT else FROZEN,
         posting_date=journal.posting_date,
         currency=journal.currency,
-        lines=[
-            Line(
-                number=line.number,
-                is_payer=line.side == JournalLine.Side.PAYER,
-                fund_org=line.fund_org,
-                natural_account=line.natural_account,
-                debit=line.debit,
-                credit=line.credit,
-                reference=line.reference,
-                description=line.description,
-                kind=line.kind,
-                month=line.for_month,
-                pi_email=line.pi_email,
-                pi_name=line.pi_name,
-                project=line.project_code,
-                source=line.source_name,
-                service=line.service_name,
-                list_cost=line.list_cost,
-                contracted_cost=line.contracted_cost,
-                segments=line.segments,
-            )
-            for line in (journal.lines.order_by("number") if lines is None else lines)
-        ],
+        lines=lines_as_read(journal.lines.order_by("number") if lines is None else lines, journal.currency),
         segments=segment_names(journal),
     )
+
+
+def lines_as_read(lines: Iterable[JournalLine], currency: str) -> list[Line]:
+    """Return lines of journals as formats read them: amounts with the decimals of the currency."""
+    return [
+        Line(
+            number=line.number,
+            is_payer=line.side == JournalLine.Side.PAYER,
+            fund_org=line.fund_org,
+            natural_account=line.natural_account,
+            debit=in_decimals_of(line.debit, currency),
+            credit=in_decimals_of(line.credit, currency),
+            reference=line.reference,
+            description=line.description,
+            kind=line.kind,
+            month=line.for_month,
+            pi_email=line.pi_email,
+            pi_name=line.pi_name,
+            project=line.project_code,
+            source=line.source_name,
+            service=line.service_name,
+            list_cost=in_decimals_of(line.list_cost, currency),
+            contracted_cost=in_decimals_of(line.contracted_cost, currency),
+            segments=line.segments,
+            grant_number=line.reference_1,
+            request_id=line.reference_2,
+        )
+        for line in lines
+    ]
 
 
 def segment_names(journal: Journal | None = None) -> tuple[str, ...]:
     """Return the columns of segments: those a frozen journal was parsed into, else the Policy's, in its order."""
     pattern = Policy.objects.current().fund_org_segments
     names = (
-        tuple(sorted(groups, key=groups.__getitem__)) if pattern and (groups := re.compile(pattern).groupindex) else ()
+        tuple(sorted(groups, key=groups.__getitem__)) if pattern and (groups := compiled(pattern).groupindex) else ()
     )
     if journal and journal.state != Journal.State.DRAFT:
         line = journal.lines.order_by("number").exclude(segments={}).first()

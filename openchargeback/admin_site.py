@@ -1,8 +1,10 @@
 """The admin site: navigation by task, with the dashboard as its index."""
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
+from django.apps import apps
 from django.contrib.admin import AdminSite
 from django.contrib.admin.views.autocomplete import AutocompleteJsonView
 from django.contrib.auth import get_permission_codename
@@ -10,6 +12,10 @@ from django.db.models import Model
 from django.http import HttpRequest
 from django.template.response import TemplateResponse
 from django.urls import reverse
+from django.utils.functional import SimpleLazyObject
+
+from billing import doors, notices
+from billing.models import User
 
 
 @dataclass(frozen=True)
@@ -47,9 +53,9 @@ NAVIGATION: dict[str, tuple[Item, ...]] = {
     "Records": (
         Item("Charge", "All charges"),
         Item("PayerLine", "Payer lines"),
-        Item("Delivery", "Deliveries"),
+        Item("Delivery", "E-mails"),
         Item("Job", "Background jobs"),
-        Item("AuditEvent", "Audit trail"),
+        Item("AuditEvent", "Audit log"),
         Item("User", "Users"),
         Item("Group", "Roles"),
     ),
@@ -68,6 +74,14 @@ class ChoicesView(AutocompleteJsonView):
         )
 
 
+def _notices_for(user: User) -> list[dict[str, Any]]:
+    """Return what a member of staff is told on every page, with a link to what they may do about it."""
+    return [
+        {"text": notice.text, "tone": notice.tone, "link": doors.link_where_allowed(notice.then, user)}
+        for notice in notices.notices_for(user)
+    ]
+
+
 class OpenChargebackAdminSite(AdminSite):
     site_header = "OpenChargeback"
     site_title = "OpenChargeback"
@@ -76,12 +90,23 @@ class OpenChargebackAdminSite(AdminSite):
     empty_value_display = "–"
     enable_nav_sidebar = True
 
+    def each_context(self, request: HttpRequest) -> dict[str, Any]:
+        # Lazy: pages that show no notices, such as those in a popup, ask nothing.
+        found = SimpleLazyObject(partial(_notices_for, request.user))  # type: ignore[arg-type]
+        return {**super().each_context(request), "notices": found}
+
     def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[Any]:
         """Group what this person may see by task; a model that no task names stands under Other."""
-        apps = super().get_app_list(request, app_label)
+        listed = super().get_app_list(request, app_label)
         if app_label:
-            return apps
-        models = {model["object_name"]: model for app in apps for model in app["models"]}
+            # Under the names that the navigation gives them.
+            labels = {item.model: item.label for items in NAVIGATION.values() for item in items}
+            for app in listed:
+                for model in app["models"]:
+                    model["name"] = labels.get(model["object_name"], model["name"])
+                app["models"].sort(key=lambda model: model["name"].casefold())
+            return listed
+        models = {model["object_name"]: model for app in listed for model in app["models"]}
         groups = []
         for number, (name, items) in enumerate(NAVIGATION.items()):
             shown = [
@@ -94,7 +119,7 @@ class OpenChargebackAdminSite(AdminSite):
                 for item in items
                 if item.model in models
             ]
-            if number == 0 and apps:
+            if number == 0 and listed:
                 shown.insert(0, self._page("Dashboard", "admin:index"))
             if name == "Records" and request.user.has_perm("billing.view_charge"):
                 shown.insert(0, self._page("Why this number", "admin:billing_charge_why"))
@@ -119,6 +144,14 @@ class OpenChargebackAdminSite(AdminSite):
             "view_only": True,
             "is_exact": True,
         }
+
+    def app_index(
+        self, request: HttpRequest, app_label: str, extra_context: dict[str, Any] | None = None
+    ) -> TemplateResponse:
+        name = apps.get_app_config(app_label).verbose_name
+        return super().app_index(
+            request, app_label, {"title": name, "is_page_of_its_own": True, **(extra_context or {})}
+        )
 
     def autocomplete_view(self, request: HttpRequest) -> Any:
         return ChoicesView.as_view(admin_site=self)(request)

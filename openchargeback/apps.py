@@ -15,3 +15,10 @@ class OpenChargebackConfig(AppConfig):
 
 class OpenChargebackAdminConfig(AdminConfig):
     default_site = "openchargeback.admin_site.OpenChargebackAdminSite"
+
+    def ready(self) -> None:
+        from . import labels
+
+        # Before the screens are read, whose forms take their labels from the models.
+        labels.put_right()
+        super().ready()

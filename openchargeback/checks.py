@@ -3,9 +3,14 @@
 from typing import Any
 
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, Tags, register
+from django.core.checks import CheckMessage, Error, Tags, Warning, register
 
-from . import proxies
+from billing.file_names import shown
+
+from . import privacy, proxies
+
+# As many as a person reads.
+NAMED = 5
 
 
 @register(Tags.security)
@@ -33,3 +38,20 @@ def sign_on_is_whole(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     if settings.OIDC_ISSUER and not settings.DEBUG and not settings.OIDC_ISSUER.startswith("https://"):
         found.append(Error("OIDC_ISSUER has to be an https address.", id="openchargeback.E005"))
     return found
+
+
+@register(Tags.security, deploy=True)
+def files_are_private(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """Name files that others on the machine could read or change; `initialize` and `serve` close what they can."""
+    found = list(privacy.exposed())
+    if not found:
+        return []
+    named = ", ".join(shown(str(path)) for path in found[:NAMED])
+    more = f" and {len(found) - NAMED} more" if len(found) > NAMED else ""
+    return [
+        Warning(
+            f"Others on this machine can read or change {named}{more}.",
+            hint="Bring the installation up to date again as the user they belong to, or correct their permissions.",
+            id="openchargeback.W001",
+        )
+    ]

@@ -1,21 +1,29 @@
 """The state of a month at a glance: queries into plain values, without a word of HTML."""
 
 import datetime
-from collections import defaultdict
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from decimal import Decimal
 
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.models import AnonymousUser
 from django.core.cache import cache
-from django.db.models import Count, Max, Q, Sum
-from django.urls import reverse
+from django.db.models import Count, Max, Q
+from django.utils import timezone
 
+from billing.admin.month import Shown, shown, shown_list
 from billing.admin.periods import Step, queue_url, steps_of
-from billing.models import AuditEvent, BillingPeriod, Charge, Flag, Import, ImportTotal, Job, PayerLine, Policy, Source
+from billing.errors import NextStep
+from billing.fields import AmountSum
+from billing.importing import tending
+from billing.models import AuditEvent, BillingPeriod, Charge, Flag, Import, Job, Policy, Source
 from billing.models.periods import parse_month
+from billing.months import checklist, closing
+from billing.months.checklist import Checklist, Item, State
+from billing.proof import adding_up
+from billing.proof.adding_up import Sight
 from journals.models import Journal
-from statements.models import Delivery, Statement
+from statements import delivery
+from statements.models import Statement
 
 ZERO = Decimal(0)
 RECENT = 6
@@ -23,32 +31,6 @@ RECENT = 6
 KEPT_SECONDS = 600
 
 Status = BillingPeriod.Status
-
-
-@dataclass(frozen=True)
-class NextAction:
-    """What the month waits for, and where to do it."""
-
-    text: str
-    label: str = ""
-    url: str = ""
-
-
-@dataclass(frozen=True)
-class Money:
-    """A month's sums in one currency; `charged` and what follows are None before payer lines are made."""
-
-    currency: str
-    billed: Decimal
-    held: Decimal
-    charged: Decimal | None = None
-    listed: Decimal | None = None
-    discount: Decimal | None = None
-    subsidy: Decimal | None = None
-
-    @property
-    def held_percent(self) -> int:
-        return percent(self.held, self.billed)
 
 
 @dataclass(frozen=True)
@@ -111,15 +93,18 @@ class Board:
     period: BillingPeriod | None
     recent: list[BillingPeriod] = field(default_factory=list)
     steps: list[Step] = field(default_factory=list)
-    next_action: NextAction = NextAction("")
-    money: list[Money] = field(default_factory=list)
-    charges: int = 0
+    checklist: Checklist | None = None
+    items: list[Shown] = field(default_factory=list)
+    next_item: Shown | None = None
+    sights: list[Sight] = field(default_factory=list)
     held: int = 0
     reasons: list[HeldReason] = field(default_factory=list)
     sources: list[SourceCard] = field(default_factory=list)
     statements: int = 0
     statements_sent: int = 0
     statements_due: Decimal = ZERO
+    # The institution's own currency, of statements.
+    house: str = ""
     deliveries_failed: int = 0
     journals: list[JournalCard] = field(default_factory=list)
     running: list[Job] = field(default_factory=list)
@@ -129,6 +114,16 @@ class Board:
     @property
     def sent_percent(self) -> int:
         return self.statements_sent * 100 // self.statements if self.statements else 0
+
+    @property
+    def currency(self) -> str:
+        """The currency most of the page is in: that of the first equation."""
+        return self.sights[0].currency if self.sights else ""
+
+    @property
+    def difference(self) -> bool:
+        """Whether an equation does not come out."""
+        return any(sight.difference for sight in self.sights)
 
     @property
     def held_url(self) -> str:
@@ -146,51 +141,63 @@ def percent(part: Decimal | int, whole: Decimal | int) -> int:
 
 def dashboard(*, month: str = "", user: AbstractBaseUser | AnonymousUser) -> Board:
     """Gather the board of a month: the one asked for, or the one that waits for work."""
-    recent = list(BillingPeriod.objects.order_by("-month")[:RECENT])
+    recent = list(BillingPeriod.objects.shown().order_by("-month")[:RECENT])
     period = _asked(month, recent) or _current(recent)
+    tending.close_left(now=timezone.now())
     running = list(Job.objects.filter(state__in=(Job.State.QUEUED, Job.State.RUNNING)).order_by("-id")[:5])
-    failed_jobs = list(Job.objects.filter(state=Job.State.FAILED).order_by("-id")[:3])
+    failed_jobs = list(Job.objects.filter(state=Job.State.FAILED, retried_as=None).order_by("-id")[:3])
     failed_imports = list(Import.objects.filter(state=Import.State.FAILED).select_related("source").order_by("-id")[:3])
     if period is None:
         return Board(
             period=None,
-            next_action=NextAction(
-                "Nothing has been imported yet. The first file opens its billing period.",
-                "Import files",
-                reverse("admin:billing_import_upload"),
+            next_item=shown(
+                Item(
+                    "imports",
+                    State.OPEN,
+                    "Nothing was imported yet. The first file opens its billing period.",
+                    then=NextStep("import_files", {"period": ""}),
+                ),
+                user,
             ),
             running=running,
             failed_jobs=failed_jobs,
             failed_imports=failed_imports,
         )
-    money, charges, held = _money(period)
+    listed = checklist.of(period, waits=False)
+    items = shown_list(listed, user)
+    sights = adding_up.kept_sights(period, waits=False) or []
+    waiting = listed.item(checklist.HELD)
+    held = waiting.count if waiting else 0
     statements = Statement.objects.live().filter(period=period)
     issued = statements.aggregate(
-        count=Count("id"), sent=Count("id", filter=Q(state=Statement.State.SENT)), due=Sum("charged")
+        count=Count("id"), sent=Count("id", filter=Q(state=Statement.State.SENT)), due=AmountSum("charged")
     )
     journals = [
         JournalCard(each.pk, each.number, each.state, each.get_state_display(), each.debits, each.currency)
         for each in Journal.objects.filter(period=period).order_by("-id")[:4]
     ]
-    board = Board(
+    house = Policy.objects.current().currency
+    return Board(
         period=period,
         recent=recent if period in recent else [*recent, period],
         steps=steps_of(period),
-        money=money,
-        charges=charges,
+        checklist=listed,
+        items=items,
+        next_item=next((each for each in items if each.is_next), None),
+        sights=sights,
         held=held,
         reasons=_reasons(period) if held else [],
-        sources=_sources(period),
+        sources=_sources(period, house),
         statements=issued["count"],
         statements_sent=issued["sent"],
         statements_due=issued["due"] or ZERO,
-        deliveries_failed=Delivery.objects.filter(period=period, state=Delivery.State.FAILED).count(),
+        house=house,
+        deliveries_failed=delivery.troubled(period).count(),
         journals=journals,
         running=running,
         failed_jobs=failed_jobs,
         failed_imports=failed_imports,
     )
-    return replace(board, next_action=_next_action(board))
 
 
 def _asked(month: str, recent: list[BillingPeriod]) -> BillingPeriod | None:
@@ -200,69 +207,18 @@ def _asked(month: str, recent: list[BillingPeriod]) -> BillingPeriod | None:
         return None
     return (
         next((period for period in recent if period.month == asked), None)
-        or BillingPeriod.objects.filter(month=asked).first()
+        or BillingPeriod.objects.shown().filter(month=asked).first()
     )
 
 
 def _current(recent: list[BillingPeriod]) -> BillingPeriod | None:
-    """Return the oldest month that takes changes, else the oldest that is not finalized, else the newest."""
-    waiting = list(BillingPeriod.objects.exclude(status=Status.FINALIZED).order_by("month"))
-    taking = [period for period in waiting if period.takes_changes]
-    return next(iter(taking or waiting or recent), None)
-
-
-def _money(period: BillingPeriod) -> tuple[list[Money], int, int]:
-    """Return the sums by currency, the number of charges and of those held."""
-    totals: dict[str, dict[str, Decimal]] = defaultdict(lambda: {"billed": ZERO, "held": ZERO})
-    charges = held = 0
-    currencies = sorted(
-        # Late changes come with the totals of the month they correct.
-        ImportTotal.objects.filter(
-            Q(period=period) | Q(imported_in__booked_in=period), imported_in__state=Import.State.APPLIED
-        )
-        .order_by()
-        .values_list("currency", flat=True)
-        .distinct()
-    )
-    in_month = Charge.objects.in_month(period).order_by()
-    # One currency, nearly always: then the sum never leaves the covering index.
-    by = ("state",) if len(currencies) == 1 else ("state", "currency")
-    for row in in_month.values(*by).annotate(billed=Sum("billed_cost"), number=Count("*")):
-        currency = row.get("currency") or currencies[0]
-        totals[currency]["billed"] += row["billed"]
-        charges += row["number"]
-        if row["state"] == Charge.State.HELD:
-            totals[currency]["held"] += row["billed"]
-            held += row["number"]
-    lines = {
-        row["currency"]: row
-        for row in PayerLine.objects.filter(period=period)
-        .order_by()
-        .values("currency")
-        .annotate(
-            charged_total=Sum("charged", filter=~Q(kind=PayerLine.Kind.SUBSIDY)),
-            listed=Sum("list_cost", filter=~Q(kind=PayerLine.Kind.SUBSIDY)),
-            contracted=Sum("contracted_cost", filter=~Q(kind=PayerLine.Kind.SUBSIDY)),
-        )
-    }
-    money = []
-    for currency in sorted({*totals, *lines}):
-        line = lines.get(currency)
-        charged, listed, contracted = (
-            ((line[name] or ZERO) for name in ("charged_total", "listed", "contracted")) if line else (None,) * 3
-        )
-        money.append(
-            Money(
-                currency=currency,
-                billed=totals[currency]["billed"],
-                held=totals[currency]["held"],
-                charged=charged,
-                listed=listed,
-                discount=None if listed is None or contracted is None else listed - contracted,
-                subsidy=None if charged is None or contracted is None else contracted - charged,
-            )
-        )
-    return money, charges, held
+    """Return the earliest month with work to do by its checklist, empty months left out; else the newest."""
+    for period in BillingPeriod.objects.shown().exclude(status=Status.FINALIZED).order_by("month"):
+        # A month that nothing came in for has nothing to do but to wait for its first import.
+        if closing.contents_of(period) and checklist.of(period, waits=False).next:
+            return period
+    taking = BillingPeriod.objects.shown().taking_changes().order_by("month").first()
+    return taking or next(iter(recent), None)
 
 
 def _reasons(period: BillingPeriod) -> list[HeldReason]:
@@ -297,15 +253,15 @@ def billed_by_source(period: BillingPeriod) -> dict[tuple[int, str], tuple[int, 
         Charge.objects.in_month(period)
         .order_by()
         .values("source", "currency")
-        .annotate(number=Count("*"), billed=Sum("billed_cost"))
+        .annotate(number=Count("*"), billed=AmountSum("billed_cost"))
     )
     found = {(row["source"], row["currency"]): (row["number"], row["billed"]) for row in rows}
     cache.set(key, (stamp, found), KEPT_SECONDS)
     return found
 
 
-def _sources(period: BillingPeriod) -> list[SourceCard]:
-    before_period = BillingPeriod.objects.filter(month__lt=period.month).order_by("-month").first()
+def _sources(period: BillingPeriod, house: str) -> list[SourceCard]:
+    before_period = BillingPeriod.objects.shown().filter(month__lt=period.month).order_by("-month").first()
     now = billed_by_source(period)
     before = billed_by_source(before_period) if before_period else {}
     newest = Import.objects.filter(source__isnull=False).order_by().values("source").annotate(last=Max("id"))
@@ -317,7 +273,6 @@ def _sources(period: BillingPeriod) -> list[SourceCard]:
     }
     most = max((billed for _, billed in [*now.values(), *before.values()]), default=ZERO)
     cards = []
-    house = Policy.objects.current().currency
     for source in Source.objects.filter(Q(is_active=True) | Q(pk__in={key[0] for key in now})).order_by("name"):
         currencies = {key[1] for key in {**now, **before} if key[0] == source.pk} or {house}
         last = last_imports.get(source.pk)
@@ -340,41 +295,3 @@ def _sources(period: BillingPeriod) -> list[SourceCard]:
                 )
             )
     return cards
-
-
-def _next_action(board: Board) -> NextAction:
-    """Say what the month waits for: the first thing that stands between it and its next step."""
-    period = board.period
-    assert period is not None
-    page = reverse("admin:billing_billingperiod_change", args=[period.pk])
-    of_period = f"?period={period}"
-    if period.takes_changes:
-        if not board.charges:
-            return NextAction(
-                f"No charges of {period} yet. Import the deliveries of each source.",
-                "Import files",
-                reverse("admin:billing_import_upload"),
-            )
-        if board.held:
-            what = "1 charge waits" if board.held == 1 else f"{board.held:,} charges wait"
-            return NextAction(f"{what} for review.", "Review charges", queue_url(period))
-        if not board.statements:
-            return NextAction(
-                "Every charge is cleared. Issue the statements.",
-                "Go to statements",
-                reverse("admin:statements_statement_changelist") + of_period,
-            )
-        return NextAction("Statements are out. Close the period when no more changes are due.", "Go to period", page)
-    if period.status == Status.CLOSED:
-        states = {journal.state for journal in board.journals}
-        journals = reverse("admin:journals_journal_changelist") + of_period
-        if Journal.State.SUBMITTED in states:
-            return NextAction("A journal waits for the ledger's answer.", "Record the answer", journals)
-        if Journal.State.POSTED not in states:
-            return NextAction("Closed. Draft the journal and submit it.", "Go to journals", journals)
-        return NextAction("The journal is posted. Finalize the period.", "Go to period", page)
-    return NextAction(
-        f"{period} is finalized; nothing is left to do.",
-        "Go to billing periods",
-        reverse("admin:billing_billingperiod_changelist"),
-    )

@@ -11,9 +11,10 @@ from typing import Any
 from django.conf import settings
 from django.contrib.auth.models import Group
 
-from billing import audit, closing, ingestion, review, sourcing
+from billing import audit, review
 from billing.audit import Actor
 from billing.errors import BillingError
+from billing.importing import ingestion
 from billing.models import (
     BillingPeriod,
     Charge,
@@ -30,7 +31,9 @@ from billing.models import (
     User,
 )
 from billing.models.periods import parse_month
+from billing.months import closing
 from billing.progress import Progress, unwatched
+from billing.setup import sourcing
 from journals import posting
 from journals.models import Journal
 from openchargeback.reference import REFERENCE, read_data
@@ -51,6 +54,7 @@ class Month:
     period: str
     status: str
     charges: int
+    currency: str
     billed: Decimal
     held: int
     decided: int
@@ -114,7 +118,7 @@ def require_sample_only(data: Mapping[str, Any]) -> None:
         return
     raise NotForTheDemo(
         f"This installation belongs to “{institution}” and holds data of its own. "
-        "Run the demo beside it, with another VAR_DIR (and without DATABASE_URL)."
+        "The demo has an installation of its own, in the folder `demo` of VAR_DIR: run it as `manage.py demo`."
     )
 
 
@@ -203,6 +207,7 @@ def run_month(
         period=month,
         status=period.get_status_display().lower(),
         charges=charges.count(),
+        currency=Policy.objects.current().currency,
         billed=sum((charge for charge in charges.values_list("billed_cost", flat=True)), Decimal(0)),
         held=charges.held().count(),
         decided=decided,

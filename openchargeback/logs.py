@@ -5,19 +5,38 @@ import json
 import logging
 from typing import Any
 
+from billing.texts import shown, shown_json, shown_lines
+
 
 class TextFormatter(logging.Formatter):
-    """One line to read: when, how bad, where from, what."""
+    """One line to read: when, how bad, where from, what.
+
+    No text in it ends the line or acts on the terminal that shows it; a traceback is set in, so that none of its lines
+    can be taken for one of the log.
+    """
 
     def __init__(self) -> None:
         super().__init__("{asctime} {levelname} {name}: {message}", style="{")
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        return shown(super().formatMessage(record))
+
+    def formatException(self, ei: Any) -> str:
+        return _set_in(super().formatException(ei))
+
+    def formatStack(self, stack_info: str) -> str:
+        return _set_in(super().formatStack(stack_info))
+
+
+def _set_in(text: str) -> str:
+    return "\n".join(f"    {line}" for line in shown_lines(text).split("\n"))
 
 
 class JsonFormatter(logging.Formatter):
     """One JSON object a line, with what `extra={"fields": {…}}` adds."""
 
     def format(self, record: logging.LogRecord) -> str:
-        return json.dumps(entry_of(record, self), default=str, ensure_ascii=False)
+        return _json(entry_of(record, self))
 
 
 class KeyValueFormatter(logging.Formatter):
@@ -32,6 +51,16 @@ FORMATTERS: dict[str, type[logging.Formatter]] = {
     "json": JsonFormatter,
     "keyvalue": KeyValueFormatter,
 }
+
+
+class OneLineFilter(logging.Filter):
+    """Takes the traceback from what is a client's fault: a request that was answered with 400, 403 or 404."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        status = getattr(record, "status_code", 0)
+        if record.name.startswith("django.security") or (record.name == "django.request" and 400 <= status < 500):
+            record.exc_info, record.exc_text = None, None
+        return True
 
 
 def entry_of(record: logging.LogRecord, formatter: logging.Formatter) -> dict[str, Any]:
@@ -54,7 +83,11 @@ def entry_of(record: logging.LogRecord, formatter: logging.Formatter) -> dict[st
 def _quoted(value: Any) -> str:
     if isinstance(value, str):
         is_plain = value.isprintable() and not any(mark in value for mark in ' "=\\')
-        return value if value and is_plain else json.dumps(value, ensure_ascii=False)
+        return value if value and is_plain else _json(value)
     if isinstance(value, int | float):
         return str(value).lower()
-    return json.dumps(json.dumps(value, default=str, ensure_ascii=False), ensure_ascii=False)
+    return _json(_json(value))
+
+
+def _json(value: Any) -> str:
+    return shown_json(json.dumps(value, default=str, ensure_ascii=False))

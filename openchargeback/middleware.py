@@ -1,18 +1,39 @@
 """What stands between a request and its view: who may speak for whom, how long a session lasts, how much is sent."""
 
+import functools
+import hashlib
+import itertools
+import logging
+import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
 
+from django import db
 from django.conf import settings
+from django.contrib import messages
 from django.contrib.auth import SESSION_KEY
 from django.contrib.auth.models import AnonymousUser
-from django.db import IntegrityError
-from django.http import HttpRequest, HttpResponse
+from django.contrib.sessions import middleware as sessions
+from django.core.exceptions import SuspiciousOperation
+from django.core.files.uploadedfile import UploadedFile
+from django.core.handlers.asgi import ASGIRequest
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
 from django.shortcuts import render
+from django.template.loader import get_template
+from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.log import log_response
+from django.views.defaults import bad_request
+from whitenoise.middleware import WhiteNoiseMiddleware
 
-from billing import walls
+from billing import once
+from billing.background import outages
+from billing.models import SentForm
 from billing.models.periods import PeriodClosed
 from billing.models.standing import KeptForEver
+from billing.safeguards import walls
 
 from . import proxies, sign_ins, single_sign_on
 
@@ -27,12 +48,84 @@ BY_HAND = "/accounts/"
 # How often a session that is in use is written.
 SEEN_EVERY = 60
 
+FOR, PROTO = "HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_PROTO"
+# What may stand in a request about where and how it came. Two count, from a trusted proxy; the rest nobody here reads,
+# but a web server may have: gunicorn calls a request https on the word of the last two.
 FORWARDED = (
-    *("HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_PROTO", "HTTP_X_FORWARDED_HOST", "HTTP_X_FORWARDED_PORT"),
-    "HTTP_FORWARDED",
+    *(FOR, PROTO, "HTTP_X_FORWARDED_HOST", "HTTP_X_FORWARDED_PORT", "HTTP_X_FORWARDED_SERVER", "HTTP_X_REAL_IP"),
+    *("HTTP_FORWARDED", "HTTP_X_FORWARDED_PROTOCOL", "HTTP_X_FORWARDED_SSL"),
 )
+# What else a client sends stands in META without HTTP_ before its name.
+SENT = ("CONTENT_TYPE", "CONTENT_LENGTH", "QUERY_STRING", "REQUEST_METHOD", "PATH_INFO", "SCRIPT_NAME")
+SCHEMES = (PROTO, "HTTP_X_FORWARDED_PROTOCOL", "HTTP_X_FORWARDED_SSL")
 
 Respond = Callable[[HttpRequest], HttpResponse]
+
+log = logging.getLogger(__name__)
+
+UNAVAILABLE = 503
+# Django's page that closes a window in which something was added or changed for the form behind it.
+POPUP = "admin/popup_response.html"
+# When a browser, or a program, may ask again: a lock or a restart takes about as long.
+RETRY_AFTER = 60
+
+
+def unavailable(error: BaseException) -> HttpResponse | None:
+    """Return the page that says what is out of order (503) where an error comes from there; None for a fault of ours.
+
+    It asks the database nothing: not even who is signed in.
+    """
+    outage = outages.outage_of(error)
+    if outage is None:
+        return None
+    log.error("A page could not be shown. %s", outage)
+    page = get_template("503.html").render({"said": outage.said})
+    return HttpResponse(page, status=UNAVAILABLE, headers={"Retry-After": str(RETRY_AFTER)})
+
+
+def answering(respond: Callable[[Any, HttpRequest], Any]) -> Callable[[Any, HttpRequest], Any]:
+    """Let a middleware that asks the database outside of any view answer 503 where that is out of order."""
+
+    @functools.wraps(respond)
+    def answer(middleware: Any, request: HttpRequest) -> Any:
+        try:
+            return respond(middleware, request)
+        except Exception as error:
+            if page := unavailable(error):
+                return page
+            raise
+
+    return answer
+
+
+class SessionMiddleware(sessions.SessionMiddleware):
+    """Django's, which keeps the session when the page is made."""
+
+    @answering
+    def __call__(self, request: HttpRequest) -> Any:
+        return super().__call__(request)
+
+
+class OutageMiddleware:
+    """Answer 503 where what was sent cannot be kept; it must stand before whoever reads a form first (CSRF)."""
+
+    def __init__(self, get_response: Respond) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        return self.get_response(request)
+
+    def process_view(self, request: HttpRequest, *view: object) -> HttpResponse | None:
+        try:
+            # Large uploads are written to the disk now.
+            _ = request.POST
+        except OSError as error:
+            for handler in request.upload_handlers:
+                # What was received until then is a file of its own, which goes when it is closed.
+                if received := getattr(handler, "file", None):
+                    received.close()
+            return unavailable(error)
+        return None
 
 
 class TrustedProxyMiddleware:
@@ -53,18 +146,86 @@ class TrustedProxyMiddleware:
             for header in (settings.REMOTE_USER_HEADER, settings.REMOTE_USER_EMAIL_HEADER)
         )
         # `request.headers` reads META when it is first asked, which is after this.
+        sent = {header: request.META.pop(header) for header in FORWARDED if header in request.META}
+        if not _ends_tls(request) and not sent.keys().isdisjoint(SCHEMES):
+            # What the web server made of these headers for a peer that it trusts, and we may not.
+            request.META["wsgi.url_scheme"] = "http"
+            if isinstance(request, ASGIRequest):
+                request.scope["scheme"] = "http"  # type: ignore[index]
+        request.META["REMOTE_ADDR"] = proxies.client_of(peer, sent.get(FOR, ""), settings.TRUSTED_PROXIES)
         if trusted:
-            request.META["REMOTE_ADDR"] = proxies.client_of(
-                peer, request.META.get("HTTP_X_FORWARDED_FOR", ""), settings.TRUSTED_PROXIES
-            )
+            if PROTO in sent:
+                request.META[PROTO] = "https" if proxies.is_https(sent[PROTO]) else "http"
         else:
             name = email = ""
-            for header in FORWARDED:
-                request.META.pop(header, None)
         request.told_by_proxy = (  # type: ignore[attr-defined]
             single_sign_on.Identity(name=name, email=email, door="proxy") if name else None
         )
         return self.get_response(request)
+
+
+def _ends_tls(request: HttpRequest) -> bool:
+    """Say whether this process itself talked TLS with the peer (gunicorn with a certificate)."""
+    return isinstance(request.META.get("gunicorn.socket"), ssl.SSLSocket)
+
+
+class PlainTextMiddleware:
+    """Answer 400 to an address, header or cookie with a NUL or half a character in it: no database takes either."""
+
+    def __init__(self, get_response: Respond) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        headers = (value for name, value in request.META.items() if name in SENT or name.startswith("HTTP_"))
+        texts = itertools.chain([request.path], headers, _texts(request.GET), _texts(request.COOKIES))
+        if not all(map(_is_storable, texts)):
+            return refused_as_bad(request, "a NUL or half a character in an address, header or cookie")
+        return self.get_response(request)
+
+
+class PlainFormMiddleware:
+    """Answer 400 to a form with such a text in it. It reads the form: it must stand behind the limit of its size."""
+
+    def __init__(self, get_response: Respond) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        return self.get_response(request)
+
+    def process_view(self, request: HttpRequest, *view: object) -> HttpResponse | None:
+        if request.method == "POST":
+            names = (each.name or "" for files in request.FILES.lists() for each in files[1])
+            if not all(map(_is_storable, itertools.chain(_texts(request.POST), names))):
+                return refused_as_bad(request, "a NUL or half a character in a form")
+        return None
+
+
+def _texts(given: Mapping[str, Any]) -> Iterator[str]:
+    for name, values in given.lists() if isinstance(given, QueryDict) else given.items():
+        yield name
+        yield from values if isinstance(values, list) else [values]
+
+
+def _is_storable(text: Any) -> bool:
+    # Nearly every text is one of few letters that a look at its bytes tells.
+    if not isinstance(text, str) or text.isascii():
+        return not isinstance(text, str) or "\0" not in text
+    return "\0" not in text and not any("\ud800" <= letter <= "\udfff" for letter in text)
+
+
+def refused_as_bad(request: HttpRequest, why: str) -> HttpResponse:
+    """Answer 400, and note it in one line of the log."""
+    response: HttpResponse = bad_request(request, SuspiciousOperation(why))
+    log_response("Refused: %s: %s", request.path, why, response=response, request=request)
+    return response
+
+
+class StaticFilesMiddleware(WhiteNoiseMiddleware):
+    """Serves style sheets and fonts from where they lie; STATIC_ROOT exists only where somebody collected them."""
+
+    def add_files(self, root: str | Path, prefix: str | None = None) -> None:
+        if Path(root).is_dir():
+            super().add_files(root, prefix)
 
 
 class SecurityHeadersMiddleware:
@@ -97,6 +258,7 @@ class SessionLifetimeMiddleware:
     def __init__(self, get_response: Respond) -> None:
         self.get_response = get_response
 
+    @answering
     def __call__(self, request: HttpRequest) -> HttpResponse:
         session = request.session
         if SESSION_KEY in session:
@@ -122,6 +284,7 @@ class HeaderSignInMiddleware:
     def __init__(self, get_response: Respond) -> None:
         self.get_response = get_response
 
+    @answering
     def __call__(self, request: HttpRequest) -> HttpResponse:
         if not settings.REMOTE_USER_HEADER:
             return self.get_response(request)
@@ -145,6 +308,7 @@ class UploadLimitMiddleware:
     def __init__(self, get_response: Respond) -> None:
         self.get_response = get_response
 
+    @answering
     def __call__(self, request: HttpRequest) -> HttpResponse:
         try:
             length = int(request.META.get("CONTENT_LENGTH") or 0)
@@ -162,8 +326,104 @@ class UploadLimitMiddleware:
         return self.get_response(request)
 
 
+class OnceMiddleware:
+    """Do what a page asks for once, however often it is sent; a second time leads to what the first made.
+
+    It must stand behind messages, which tell what was refused. Forms that carry no token pass.
+    """
+
+    def __init__(self, get_response: Respond) -> None:
+        self.get_response = get_response
+
+    @answering
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self.get_response(request)
+        claimed: SentForm | None = getattr(request, "sent_form", None)
+        if claimed is None:
+            return response
+        led_to = _led_to(response)
+        try:
+            if led_to and not _is_refused(request):
+                once.done(claimed, led_to=led_to, now=timezone.now())
+            elif response.status_code < 500 or response.status_code == UNAVAILABLE:
+                once.release(claimed)
+            # What failed half-way stays claimed: nobody knows what of it was done.
+        except db.Error:
+            # The answer says what came of the form; that it cannot be noted changes nothing about that.
+            log.exception("What came of a form could not be noted: %s", request.path)
+        return response
+
+    # Behind the checks of forms, which read them first.
+    def process_view(self, request: HttpRequest, *view: object) -> HttpResponse | None:
+        user = request.user
+        if request.method != "POST" or not user.is_authenticated:
+            return None
+        token = once.token_in(request.POST.get("once", "")) or once.token_in(request.POST.get("confirmed", ""))
+        if not token:
+            return None
+        key = once.key_of(token=token, user=user, sent=_as_sent(request))
+        try:
+            claimed = once.claim(key=key, user=user, now=timezone.now())
+            if claimed is None:
+                return self._sent_before(request, key)
+        except Exception as error:
+            if page := unavailable(error):
+                return page
+            raise
+        request.sent_form = claimed  # type: ignore[attr-defined]
+        return None
+
+    def _sent_before(self, request: HttpRequest, key: str) -> HttpResponse:
+        before = once.sent_before(key)
+        if before is None:
+            said = "This was sent twice at the same time, and refused. Go back, and look at it again."
+            return render(request, "409.html", {"said": said}, status=409)
+        at = date_format(timezone.localtime(before.sent_at), "H:i:s")
+        if not before.done_at:
+            said = f"This was sent at {at} already, and is not done yet. See what came of it before you send it again."
+            return render(request, "409.html", {"said": said, "heading": "Not done yet"}, status=409)
+        if before.led_to.startswith(POPUP):
+            # The window that opened the form closes it, and has what was added once.
+            return render(request, POPUP, {"popup_response_data": before.led_to.removeprefix(POPUP).strip()})
+        messages.warning(request, f"This was done already, at {at}. It was not done again.")
+        return HttpResponseRedirect(before.led_to)
+
+
+def _as_sent(request: HttpRequest) -> Iterator[str]:
+    yield request.get_full_path()
+    for name, values in sorted(request.POST.lists()):
+        if name != "csrfmiddlewaretoken":
+            yield from (name, *values)
+    for name, files in sorted(request.FILES.lists()):
+        yield from (name, *(f"{file.name} {_digest(file)}" for file in files))
+
+
+def _digest(file: UploadedFile) -> str:
+    """Return what tells a file from another of its name and size: a corrected one is another form."""
+    digest = hashlib.sha256()
+    for chunk in file.chunks():
+        digest.update(chunk)
+    file.seek(0)
+    return digest.hexdigest()
+
+
+def _led_to(response: HttpResponse) -> str:
+    """Return where a page leads that did what was asked for; "" for one that did not."""
+    if response.status_code in (301, 302, 303):
+        return response["Location"]
+    # A form in a window of its own leads back to the window that opened it, in a page that is shown.
+    added = (getattr(response, "context_data", None) or {}).get("popup_response_data")
+    return f"{POPUP} {added}" if added else ""
+
+
+def _is_refused(request: HttpRequest) -> bool:
+    """Say whether a page said so in a message: a refusal may lead on, too."""
+    queued = request._messages._queued_messages  # type: ignore[attr-defined]
+    return any(message.level >= messages.ERROR for message in queued)
+
+
 class RefusalMiddleware:
-    """Show what a wall said, where a page did not: a closed month is no failure of the program."""
+    """Show what a wall or the machine said, where a page did not: neither is a failure of the program."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -172,8 +432,10 @@ class RefusalMiddleware:
         return self.get_response(request)
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
-        """Answer 409 with the refusal; leave every other error alone. Nothing of the request was stored."""
+        """Answer 409 with the refusal, 503 with an outage; leave every other error alone. Nothing was stored."""
+        if page := unavailable(exception):
+            return page
         said = str(exception) if isinstance(exception, PeriodClosed | KeptForEver) else ""
-        if isinstance(exception, IntegrityError):
+        if isinstance(exception, db.IntegrityError):
             said = walls.said(exception)
         return render(request, "409.html", {"said": said}, status=409) if said else None

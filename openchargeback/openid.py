@@ -69,7 +69,7 @@ def identity_from(request: HttpRequest) -> Identity:
         # What a provider or a stranger can make fail here has many types; none of them is a sign-in.
         log.warning("OpenID Connect: %s: %s", type(error).__name__, error)
         raise NotVouched(
-            "The institution’s sign-in did not come to a good end. Try again; if it stays so, tell the billing office."
+            "Sign-in did not complete. Try again; if it keeps failing, tell the billing office."
         ) from error
     return _identity(claims)
 

@@ -9,11 +9,12 @@ from django.contrib.auth.models import Group
 from django.core.validators import validate_email
 from django.db.models import Q
 
-from billing import audit, passwords
+from billing import audit
+from billing.addresses import normalized_email
 from billing.audit import Actor
 from billing.errors import BillingError
 from billing.models import User
-from billing.models.people import normalized_email
+from billing.setup import passwords
 
 ROLE = "admin"
 

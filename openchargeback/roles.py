@@ -13,9 +13,9 @@ VIEW = {
     for app, models in {
         "billing": (
             "attributionrule auditevent billingperiod billingreference charge cloudaccount entry entryline "
-            "exchangerate flag frozenproof fundingsource import importedfile importoverlap importtotal invoicetotal "
-            "job membership payerline payersplit payersplitshare person personalias policy project reviewdecision "
-            "source costmeasurechange storedfile"
+            "exchangerate flag frozenproof fundexception fundingsource import importedfile importoverlap importtotal "
+            "invoicetotal job membership payerline payersplit payersplitshare person personalias policy project "
+            "reviewdecision source costmeasurechange storedfile"
         ),
         "statements": "statement statementline delivery",
         "journals": "journal journalline journaltemplate",
@@ -39,6 +39,8 @@ REVIEW = {
     "billing.review_charges",
     "billing.enter_corrections",
     "billing.open_period",
+    "billing.cancel_job",
+    "billing.retry_job",
     "statements.issue_statements",
     "statements.send_statements",
     "journals.export_journal",
@@ -53,6 +55,7 @@ FINANCE = {
     "journals.submit_journal",
     "journals.post_journal",
     "billing.change_policy",
+    "billing.add_fundexception",
     *(
         f"billing.{verb}_{model}"
         for verb in ("add", "change", "delete")

@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import errno
 import os
 import signal
 import socket
@@ -17,16 +18,20 @@ from django.conf import settings
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 
-from billing import walls
 from billing.errors import BillingError
+from billing.safeguards import walls
 
-# How long children may take to finish what they do (a request, a task) before they are killed.
-GRACE = 20.0
+from .web_process import GRACE
+
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 class CannotServe(BillingError):
-    """The address is taken, or the database is not ready."""
+    """The site cannot listen on its address, or the database is not ready."""
+
+
+class PortTaken(CannotServe):
+    """Another program listens on the address."""
 
 
 @dataclass(frozen=True)
@@ -50,14 +55,34 @@ def require_ready() -> None:
         )
 
 
-def require_free(host: str, port: int) -> None:
-    """Raise CannotServe where something listens on the address already."""
+def require_free(host: str, port: int, *, patience: float = 0.0) -> None:
+    """Raise CannotServe where something listens on the address already, and goes on for so many seconds.
+
+    What was started by a process that was killed a moment ago is just ending.
+    """
+    until = time.monotonic() + patience
+    while True:
+        try:
+            _try_address(host, port)
+            return
+        except PortTaken:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.2)
+
+
+def _try_address(host: str, port: int) -> None:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with contextlib.closing(socket.socket(family, socket.SOCK_STREAM)) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
         except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                raise PortTaken(
+                    f"Port {port} of {host} is taken: another program listens there, perhaps this site, which is "
+                    "running already. End that one, or choose another port with --port."
+                ) from error
             raise CannotServe(
                 f"Cannot listen on {host} port {port}: {error.strerror}. Choose another with --port or --host."
             ) from error
@@ -70,7 +95,10 @@ def commands(*, host: str, port: int, web_workers: int) -> dict[str, list[str]]:
         "web": [
             *(sys.executable, "-m", "gunicorn", "openchargeback.wsgi:application", "--bind", address),
             *("--workers", str(web_workers), "--threads", "4", "--worker-class", "gthread", "--timeout", "120"),
-            *("--log-level", "warning", "--no-control-socket", "--worker-tmp-dir", worker_folder()),
+            *("--config", "python:openchargeback.web_process", "--no-control-socket"),
+            *("--log-level", "warning", "--worker-tmp-dir", worker_folder()),
+            # By default gunicorn believes this machine's headers about scheme and path. TRUSTED_PROXIES decides here.
+            "--forwarded-allow-ips=",
         ],
         "worker": [sys.executable, str(Path(settings.BASE_DIR) / "manage.py"), "qcluster"],
     }
@@ -85,7 +113,8 @@ def run_together(children: Mapping[str, Sequence[str]], *, started: Callable[[],
     """Run the children until one ends or a signal comes, then end the others and wait for them.
 
     Each child leads a process group of its own, so that Ctrl+C in the terminal reaches this process
-    alone and every child ends once, in order, with the processes it made.
+    alone and every child ends once, in order, with the processes it made. Where this process is killed, they
+    notice: SERVED_BY tells them whom to end with.
     """
     asked: list[int] = []
 
@@ -96,7 +125,12 @@ def run_together(children: Mapping[str, Sequence[str]], *, started: Callable[[],
     running: dict[str, subprocess.Popen[bytes]] = {}
     try:
         for name, command in children.items():
-            running[name] = subprocess.Popen(command, cwd=settings.BASE_DIR, start_new_session=True)  # noqa: S603
+            running[name] = subprocess.Popen(  # noqa: S603 (our own programs)
+                command,
+                cwd=settings.BASE_DIR,
+                start_new_session=True,
+                env=os.environ | {"SERVED_BY": str(os.getpid())},
+            )
         started()
         while not asked:
             for name, child in running.items():

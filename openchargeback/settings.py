@@ -1,26 +1,41 @@
 """Settings from the environment or a `.env` file beside manage.py; `.env.example` explains each."""
 
 import datetime
+import logging
+import os
+import zoneinfo
 from pathlib import Path
+from urllib.parse import urlsplit
 
-import environ
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
-from .logs import FORMATTERS
+from . import __version__, secret_keys
+from .environment import Environment
+from .logs import FORMATTERS, OneLineFilter
 
+VERSION = __version__
 BASE_DIR = Path(__file__).resolve().parent.parent
 
-env = environ.Env()
-environ.Env.read_env(BASE_DIR / ".env")
+env = Environment()
+# `manage.py demo` sets DEMO. The sample institution is an installation of its own, in a folder of its own, with default
+# settings: no .env, database, mail server or queue of a real one is used.
+IS_DEMO = os.environ.get("DEMO", "").lower() in ("true", "1", "yes")
+if IS_DEMO:
+    env.ENVIRON = {
+        name: value for name, value in os.environ.items() if name in ("LOG_LEVEL", "LOG_FORMAT", "TIME_ZONE")
+    }
+    env.ENVIRON |= {"DEBUG": "true", "VAR_DIR": f"{os.environ.get('VAR_DIR') or BASE_DIR / 'var'}/demo"}
+else:
+    env.read_env(BASE_DIR / ".env")
 
 DEBUG = env.bool("DEBUG", default=False)
 
 SECRET_KEY = env.str("SECRET_KEY", default="")
-if not SECRET_KEY or SECRET_KEY.startswith("change-me"):
+if problem := secret_keys.problem_of(SECRET_KEY):
     if not DEBUG:
         raise ImproperlyConfigured(
-            "SECRET_KEY is not set. Make one with\n"
+            f"SECRET_KEY {problem}. Make one with\n"
             "    python3 -c 'import secrets; print(secrets.token_urlsafe(50))'\n"
             "and put SECRET_KEY=... into .env or the environment. (DEBUG=true runs without one, "
             "for trying things out on your own machine only.)"
@@ -30,16 +45,26 @@ if not SECRET_KEY or SECRET_KEY.startswith("change-me"):
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 
+# Costs, names and addresses are nobody else's on this machine: whatever the umask was, files are made for their owner
+# and, to read, their group.
+os.umask(os.umask(0o077) | 0o027)
+
 # Everything the program writes lives under here, outside any folder that a web server serves.
 VAR_DIR = Path(env.str("VAR_DIR", default=str(BASE_DIR / "var"))).resolve()
 for folder in (VAR_DIR, VAR_DIR / "files"):
-    folder.mkdir(mode=0o750, parents=True, exist_ok=True)
+    try:
+        folder.mkdir(mode=0o750, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ImproperlyConfigured(
+            f"VAR_DIR: the folder {folder} cannot be made ({error.strerror}). Name one that this user may write to."
+        ) from error
 MEDIA_ROOT = VAR_DIR / "files"
 # Where the head of the audit trail is noted after each commit, outside the database; empty: VAR_DIR/audit-head.
 AUDIT_ANCHOR = env.str("AUDIT_ANCHOR", default="")
 # Files are handed out by views after a permission check; nothing is served from MEDIA_ROOT.
 MEDIA_URL = ""
 FILE_UPLOAD_PERMISSIONS = 0o640
+FILE_UPLOAD_DIRECTORY_PERMISSIONS = 0o750
 # Uploads above this stay out of memory; the limit of a whole upload is MAX_UPLOAD_BYTES.
 FILE_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
 MAX_UPLOAD_BYTES = env.int("MAX_UPLOAD_BYTES", default=2 * 1024**3)
@@ -72,16 +97,20 @@ MIDDLEWARE = [
     "csp.middleware.CSPMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django.middleware.security.SecurityMiddleware",
-    "whitenoise.middleware.WhiteNoiseMiddleware",
-    "django.contrib.sessions.middleware.SessionMiddleware",
+    "openchargeback.middleware.PlainTextMiddleware",
+    "openchargeback.middleware.StaticFilesMiddleware",
+    "openchargeback.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
+    "openchargeback.middleware.OutageMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "openchargeback.middleware.SessionLifetimeMiddleware",
     "openchargeback.middleware.HeaderSignInMiddleware",
     "openchargeback.middleware.UploadLimitMiddleware",
+    "openchargeback.middleware.PlainFormMiddleware",
     "openchargeback.middleware.RefusalMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
+    "openchargeback.middleware.OnceMiddleware",
     "axes.middleware.AxesMiddleware",
 ]
 
@@ -99,20 +128,44 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
+                "openchargeback.views.product_version",
             ],
         },
     },
 ]
 
-DATABASES = {"default": env.db_url("DATABASE_URL", default=f"sqlite:///{VAR_DIR / 'db.sqlite3'}")}
-database = DATABASES["default"]
-IS_SQLITE = database["ENGINE"] == "django.db.backends.sqlite3"
+DATABASE_URL = env.str("DATABASE_URL", default=f"sqlite:///{VAR_DIR / 'db.sqlite3'}")
+try:
+    database = env.db_url_config(DATABASE_URL)
+except ValueError:
+    database = {}
+IS_SQLITE = database.get("ENGINE") == "django.db.backends.sqlite3"
+if not IS_SQLITE and database.get("ENGINE") != "django.db.backends.postgresql":
+    raise ImproperlyConfigured(
+        "DATABASE_URL is not the address of a database: write postgres://user:password@host:5432/name, with %40 and "
+        "the like for other characters of the password, or leave it out for SQLite in VAR_DIR."
+    )
+DATABASES = {"default": database}
+
+# What pages show of a month and is costly to work out, shared by all processes of web and worker: files on SQLite,
+# where all run on one machine and a row would wait for whoever is writing; a table of the database elsewhere.
+CACHES = {
+    "default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"},
+    "months": {
+        "BACKEND": f"django.core.cache.backends.{'filebased.FileBasedCache' if IS_SQLITE else 'db.DatabaseCache'}",
+        "LOCATION": str(VAR_DIR / "cache") if IS_SQLITE else "billing_kept",
+        "KEY_PREFIX": VERSION,
+        "TIMEOUT": None,
+        "OPTIONS": {"MAX_ENTRIES": 1_000},
+    },
+}
 if IS_SQLITE:
     # WAL lets people read while an import commits; IMMEDIATE takes the write lock at the start of
     # a transaction, so that two writers queue up instead of failing half-way.
     database["OPTIONS"] = {
         "transaction_mode": "IMMEDIATE",
-        "timeout": 60,
+        # How long somebody waits for another who writes, before it is told to them.
+        "timeout": env.int("DATABASE_WAIT_SECONDS", default=60),
         "init_command": (
             "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA cache_size=-65536; "
             "PRAGMA mmap_size=0; PRAGMA temp_store=FILE; "
@@ -137,12 +190,15 @@ PASSWORD_HASHERS = [
     "django.contrib.auth.hashers.PBKDF2PasswordHasher",
 ]
 AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "openchargeback.password_rules.LengthValidator"},
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
     {
         "NAME": "django.contrib.auth.password_validation.MinimumLengthValidator",
         "OPTIONS": {"min_length": env.int("PASSWORD_MIN_LENGTH", default=12)},
     },
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "openchargeback.password_rules.DressedPasswordValidator"},
+    {"NAME": "openchargeback.password_rules.PatternValidator"},
     {
         "NAME": "openchargeback.password_rules.ContextWordsValidator",
         "OPTIONS": {"words": ["openchargeback", "chargeback", "billing", "statement", "research", "password"]},
@@ -156,6 +212,7 @@ LOGOUT_REDIRECT_URL = env.str("SSO_LOGOUT_URL", default="") or "login"
 # How long a session may last, and how long it may lie idle.
 SESSION_COOKIE_AGE = env.int("SESSION_HOURS", default=12) * 3600
 SESSION_IDLE_SECONDS = env.int("SESSION_IDLE_MINUTES", default=30) * 60
+SESSION_ENGINE = "openchargeback.sessions"
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
 
@@ -165,6 +222,7 @@ AXES_FAILURE_LIMIT = env.int("SIGN_IN_ATTEMPTS", default=5)
 AXES_COOLOFF_TIME = datetime.timedelta(minutes=env.int("LOCK_MINUTES", default=30))
 AXES_HANDLER = "openchargeback.throttling.SignInHandler"
 AXES_LOCKOUT_CALLABLE = "openchargeback.throttling.locked_out"
+AXES_USERNAME_CALLABLE = "openchargeback.sign_ins.name_kept"
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_RESET_ON_SUCCESS = True
 # A lock ends when it said it would, whoever goes on trying: else anybody could keep anybody out.
@@ -190,9 +248,16 @@ OIDC_REQUIRE_VERIFIED_EMAIL = env.bool("OIDC_REQUIRE_VERIFIED_EMAIL", default=Tr
 
 LANGUAGE_CODE = "en-us"
 TIME_ZONE = env.str("TIME_ZONE", default="UTC")
+try:
+    zoneinfo.ZoneInfo(TIME_ZONE)
+except (ValueError, OSError, zoneinfo.ZoneInfoNotFoundError) as error:
+    raise ImproperlyConfigured(
+        f"TIME_ZONE={TIME_ZONE}: there is no such time zone. Write one such as America/Los_Angeles."
+    ) from error
 USE_I18N = True
 USE_TZ = True
 USE_THOUSAND_SEPARATOR = True
+FORMAT_MODULE_PATH = "openchargeback.formats"
 
 STATIC_URL = "static/"
 STATIC_ROOT = env.path("STATIC_ROOT", default=str(BASE_DIR / "staticfiles"))
@@ -204,10 +269,20 @@ WHITENOISE_AUTOREFRESH = DEBUG
 CRISPY_ALLOWED_TEMPLATE_PACKS = ["bootstrap5"]
 CRISPY_TEMPLATE_PACK = "bootstrap5"
 
-# Without a mail server, mail is kept as files, where a person can read it.
+# Seconds to wait for the mail server; then that e-mail has failed, and the next one is tried.
+EMAIL_TIMEOUT = env.int("EMAIL_TIMEOUT", default=30)
+if EMAIL_TIMEOUT < 1:
+    raise ImproperlyConfigured(f"EMAIL_TIMEOUT is {EMAIL_TIMEOUT}. It is a number of seconds, 1 or more.")
+# Without a mail server, e-mails are kept as files, where a person can read them.
 EMAIL_FILE_PATH = str(VAR_DIR / "mail")
-if env.str("EMAIL_URL", default=""):
-    globals().update(env.email_url("EMAIL_URL"))
+if EMAIL_URL := env.str("EMAIL_URL", default=""):
+    try:
+        globals().update(env.email_url_config(EMAIL_URL))
+    except (ValueError, ImproperlyConfigured) as error:
+        raise ImproperlyConfigured(
+            "EMAIL_URL is not the address of a mail server: write smtp+tls://user:password@host:587, with %40 and the "
+            "like for other characters of the password."
+        ) from error
 else:
     EMAIL_BACKEND = "django.core.mail.backends.filebased.EmailBackend"
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="billing@localhost")
@@ -223,11 +298,15 @@ Q_CLUSTER = {
     "retry": 5 * 3600,
     "max_attempts": 1,
     "save_limit": 1000,
-    "catch_up": False,
+    # Nothing is scheduled: cron calls commands.
+    "scheduler": False,
     "label": "Background tasks",
 }
-if env.str("Q_BROKER_URL", default=""):
-    Q_CLUSTER["redis"] = env.str("Q_BROKER_URL")
+if Q_BROKER_URL := env.str("Q_BROKER_URL", default=""):
+    if not Q_BROKER_URL.startswith(("redis://", "rediss://", "unix://")):
+        raise ImproperlyConfigured("Q_BROKER_URL is not the address of a queue: write redis://host:6379/0.")
+    Q_CLUSTER["redis"] = Q_BROKER_URL
+    Q_CLUSTER["broker_class"] = "openchargeback.redis_queue.RedisQueue"
 else:
     Q_CLUSTER["orm"] = "default"
     Q_CLUSTER["poll"] = 0.5
@@ -250,9 +329,16 @@ X_FRAME_OPTIONS = "DENY"
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
+# A site that is reached as localhost, over http, is a trial on somebody's own machine; every other one needs https.
+THIS_MACHINE = {"localhost", "127.0.0.1", "[::1]", "::1"}
+IS_TRIAL = (
+    SITE_URL.startswith("http://")
+    and urlsplit(SITE_URL).hostname in THIS_MACHINE
+    and THIS_MACHINE.issuperset(ALLOWED_HOSTS)
+)
 if not DEBUG:
-    # Behind a proxy that ends TLS; INSECURE_HTTP=true is for a trial without one.
-    SECURE_SSL_REDIRECT = SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = not env.bool("INSECURE_HTTP", default=False)
+    # Behind a proxy that ends TLS; INSECURE_HTTP=true is for a trial on another machine without one.
+    SECURE_SSL_REDIRECT = SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = not env.bool("INSECURE_HTTP", default=IS_TRIAL)
     SECURE_HSTS_SECONDS = env.int("HSTS_SECONDS", default=31_536_000) if SECURE_SSL_REDIRECT else 0
     SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = bool(SECURE_HSTS_SECONDS)
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
@@ -264,12 +350,19 @@ LOG_FORMAT = env.str("LOG_FORMAT", default="text")
 LOG_LEVEL = env.str("LOG_LEVEL", default="WARNING").upper()
 if LOG_FORMAT not in FORMATTERS:
     raise ImproperlyConfigured(f"LOG_FORMAT is “{LOG_FORMAT}”. It may be {', '.join(FORMATTERS)}.")
+if LOG_LEVEL not in logging.getLevelNamesMapping():
+    raise ImproperlyConfigured(f"LOG_LEVEL={LOG_LEVEL}: write WARNING, INFO or DEBUG.")
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"line": {"()": FORMATTERS[LOG_FORMAT]}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "filters": {"one_line": {"()": OneLineFilter}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["one_line"]}},
     "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
-    # For a collector every event of the audit trail, whatever the level; for people only at LOG_LEVEL=INFO.
-    "loggers": {"openchargeback.audit": {"level": LOG_LEVEL if LOG_FORMAT == "text" else "INFO"}},
+    "loggers": {
+        # For a collector every event of the audit trail, whatever the level; for people only at LOG_LEVEL=INFO.
+        "openchargeback.audit": {"level": LOG_LEVEL if LOG_FORMAT == "text" else "INFO"},
+        # Without the handlers that Django gives it, which would write each line a second time in debug mode.
+        "django": {"handlers": []},
+    },
 }

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 
 from django.contrib.auth.models import Group
 from django.core.exceptions import ValidationError
-from django.core.validators import validate_email
 from django.db.models import Q
 
 from billing import audit
+from billing.addresses import normalized_email, vouched_email
 from billing.audit import Actor
 from billing.errors import BillingError
 from billing.models import Membership, Person, PersonAlias, User
-from billing.models.people import normalized_email
+from billing.models.people import users_addressed
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,8 @@ class Identity:
 
     @property
     def address(self) -> str:
-        """The address people are matched by; a name with an @ stands for one that was not sent."""
-        return normalized_email(self.email or (self.name if "@" in self.name else ""))
+        """The address people are matched by, "" for none; a name that is an address stands for one not sent."""
+        return vouched_email((self.email or self.name).strip())
 
     def __str__(self) -> str:
         return self.name or self.email
@@ -44,17 +44,25 @@ class Refused(BillingError):
 def user_of(identity: Identity, *, now: datetime.datetime) -> User:
     """Return the account of whom the institution names, making one for a PI who has none.
 
-    An account is found by its user name or its address, a PI by their address or an alias; an account of
-    staff by its own name or address alone. What is made here has no password, is not staff and holds no
+    An account is found by its user name or its address, a PI by their address or an alias, as they are
+    written: what stands behind a plus sign is part of them. An account of staff is found by its own name or
+    address alone. What is made here has no password, is not staff and holds no
     role but that of a PI; existing accounts keep the roles that an admin gave them and get none. Raises
     Refused where nobody fits, where more than one does, and for those who are switched off or have left.
     """
     _require_plain(identity)
     address = identity.address
-    by_name = list(User.objects.filter(username__iexact=identity.name)) if identity.name else []
+    # A database may fold letters that are not the same: the Kelvin sign and k, the Turkish ı and i.
+    by_name = [
+        user
+        for user in (User.objects.filter(username__iexact=identity.name) if identity.name else ())
+        if identity.name.isascii() or user.username == identity.name
+    ]
     exact = [user for user in by_name if user.username == identity.name]
     by_name = exact or by_name
-    by_address = list(User.objects.filter(email__iexact=address)) if address else []
+    by_address = [
+        user for user in (users_addressed(address) if address else ()) if normalized_email(user.email) == address
+    ]
     people = _people(address)
     owners = [person.user for person in people if person.user]
     users = {user.pk: user for user in (*by_name, *by_address, *owners)}
@@ -97,14 +105,8 @@ def _require_plain(identity: Identity) -> None:
             raise Refused(
                 "The institution’s sign-in sent a name that is none. The billing office has to look at the proxy."
             )
-    if identity.address:
-        try:
-            validate_email(identity.address)
-        except ValidationError:
-            if identity.email:
-                raise Refused(
-                    f"The institution’s sign-in sent “{identity.email}”, which is no e-mail address."
-                ) from None
+    if identity.email and not identity.address:
+        raise Refused(f"The institution’s sign-in sent “{identity.email}”, which is no e-mail address.")
 
 
 def _people(address: str) -> list[Person]:

@@ -4,6 +4,7 @@ from typing import Any
 
 from axes.attempts import get_cool_off_threshold
 from axes.handlers.database import AxesDatabaseHandler
+from axes.helpers import get_client_username
 from axes.models import AccessAttempt
 from django.conf import settings
 from django.db.models import Sum
@@ -25,7 +26,7 @@ class SignInHandler(AxesDatabaseHandler):
 
     def _is_flooded(self, request: HttpRequest, credentials: dict[str, Any] | None) -> bool:
         recent = AccessAttempt.objects.filter(attempt_time__gte=get_cool_off_threshold(request))
-        username = (credentials or {}).get("username")
+        username = get_client_username(request, credentials)
         address = request.axes_ip_address  # type: ignore[attr-defined]
         tried = [recent.filter(username=username)] if username else []
         tried += [recent.filter(ip_address=address)] if address else []

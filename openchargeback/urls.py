@@ -5,6 +5,8 @@ from django.urls import include, path
 
 from . import views
 
+handler500 = "openchargeback.views.broke"
+
 urlpatterns = [
     path("", views.home, name="home"),
     # Before the admin's own addresses, so that passwords are asked for and changed in one place.

@@ -1,5 +1,6 @@
 """The front door: home, signing in by password or at the institution, and setting passwords."""
 
+import sys
 from typing import Any
 
 from django.conf import settings
@@ -13,14 +14,22 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_safe
+from django.views.defaults import server_error
 
-from billing import passwords
 from billing.audit import Actor
+from billing.setup import passwords
 
 from . import openid, sign_ins, single_sign_on
+from .middleware import unavailable
+from .password_rules import ChangedPasswordForm, NewPasswordForm, SignInForm
 
 # In a session: where somebody wanted to go who was sent to the institution to sign in.
 NEXT = "sign_in_next"
+
+
+def product_version(request: HttpRequest) -> dict[str, str]:
+    """Tell every template the program's version; pages show it to whoever is signed in."""
+    return {"product_version": settings.VERSION}
 
 
 @login_required
@@ -36,8 +45,16 @@ def admin_login(request: HttpRequest) -> HttpResponse:
     return redirect_to_login(request.GET.get("next") or reverse("home"), reverse("login"))
 
 
+def broke(request: HttpRequest) -> HttpResponse:
+    """Answer for an error that nothing else answered: 503 where the database or the disk is out of order, else 500."""
+    error = sys.exc_info()[1]
+    return (unavailable(error) if error else None) or server_error(request)
+
+
 class LoginView(auth_views.LoginView):
     """Ask for a password, and offer the institution's sign-in where there is one."""
+
+    authentication_form = SignInForm
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         return super().get_context_data(
@@ -95,6 +112,9 @@ class PasswordResetView(auth_views.PasswordResetView):
 
 
 class PasswordResetConfirmView(auth_views.PasswordResetConfirmView):
+    form_class = NewPasswordForm
+    token_generator = passwords.link_tokens
+
     def form_valid(self, form: Any) -> HttpResponse:
         response = super().form_valid(form)
         passwords.password_was_set(user=form.user, actor=Actor.from_user(form.user), now=timezone.now())
@@ -102,6 +122,8 @@ class PasswordResetConfirmView(auth_views.PasswordResetConfirmView):
 
 
 class PasswordChangeView(auth_views.PasswordChangeView):
+    form_class = ChangedPasswordForm
+
     def form_valid(self, form: Any) -> HttpResponse:
         response = super().form_valid(form)
         passwords.password_was_set(user=form.user, actor=Actor.from_user(form.user), now=timezone.now())

@@ -5,15 +5,16 @@ from typing import Any
 from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.text import capfirst
 
-from billing import jobs
+from billing import doors
 from billing.admin.base import (
     FrozenAdmin,
     FrozenInline,
@@ -29,32 +30,44 @@ from billing.admin.base import (
 )
 from billing.admin.entries import ENTER, correct_url
 from billing.admin.tracing import why_url
+from billing.background import jobs
 from billing.errors import BillingError
 from billing.models import BillingPeriod, Job
 
-from . import delivery, issuing
+from . import delivery, issuing, outbox
 from .models import Delivery, Statement, StatementLine
 from .views import download
 
 State = Statement.State
 
-TONES: dict[str, str] = {State.ISSUED: "info", State.SENT: "good", State.SUPERSEDED: "", State.VOID: "bad"}
+TONES: dict[str, str] = {
+    State.ISSUED: "info",
+    # Not good: nobody got it yet.
+    State.WRITTEN: "warn",
+    State.SENT: "good",
+    State.SUPERSEDED: "",
+    State.VOID: "bad",
+}
 DELIVERY_TONES: dict[str, str] = {
     Delivery.State.QUEUED: "info",
     Delivery.State.CLAIMED: "busy",
     Delivery.State.SENT: "good",
+    # Not good: nobody got it yet.
+    Delivery.State.WRITTEN: "warn",
     Delivery.State.FAILED: "bad",
+    Delivery.State.UNCERTAIN: "bad",
+    Delivery.State.DROPPED: "",
 }
 
 ISSUE, SEND, VOID = "statements.issue_statements", "statements.send_statements", "statements.void_statement"
 
 
 class AmountDueFilter(admin.SimpleListFilter):
-    title = "amount due"
+    title = "total charged"
     parameter_name = "due"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("due", "Something due"), ("nothing", "Nothing due"), ("credit", "A credit")]
+        return [("due", "Charged"), ("nothing", "Nothing charged"), ("credit", "Credit")]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Statement]) -> QuerySet[Statement]:
         conditions = {"due": {"charged__gt": 0}, "nothing": {"charged": 0}, "credit": {"charged__lt": 0}}
@@ -75,7 +88,9 @@ class InForceFilter(admin.SimpleListFilter):
 
 
 class VoidForm(forms.Form):
-    reason = forms.CharField(widget=forms.Textarea(attrs={"rows": 3}), help_text="Kept in the audit trail.")
+    reason = forms.CharField(
+        widget=forms.Textarea(attrs={"rows": 3}), help_text="The PI reads it where the statement was."
+    )
 
 
 def void(request: HttpRequest, statement: Statement, data: dict[str, Any]) -> str:
@@ -83,19 +98,62 @@ def void(request: HttpRequest, statement: Statement, data: dict[str, Any]) -> st
     return f"Statement {statement} is void. The next run issues a new one where there are charges."
 
 
+class ResendForm(forms.Form):
+    outdated = forms.BooleanField(
+        required=False,
+        label="Send statements that are not current, too",
+        help_text="Without this, statements whose charges have changed since are refused.",
+    )
+
+
+class SettleForm(forms.Form):
+    arrived = forms.TypedChoiceField(
+        label="What became of it",
+        choices=(("yes", "It arrived"), ("no", "It did not arrive, and is not to be sent again")),
+        coerce=lambda value: value == "yes",
+        widget=forms.RadioSelect,
+    )
+    note = forms.CharField(
+        label="How you know",
+        required=False,
+        help_text="Kept in the audit log.",
+        widget=forms.Textarea(attrs={"rows": 2}),
+    )
+
+
 def resend(request: HttpRequest, message: Delivery, data: dict[str, Any]) -> str:
-    sent = delivery.resend(delivery=message, actor=actor_of(request), now=timezone.now())
-    if sent.failed:
+    sent = delivery.resend(delivery=message, outdated=data["outdated"], actor=actor_of(request), now=timezone.now())
+    if sent.is_trouble:
         raise delivery.NotDelivered(sent)
-    return f"Sent to {', '.join(sent.messages[0].recipients)}." if sent.messages else "Somebody else is sending it."
+    if not sent.messages:
+        return sent.left_out[0].error if sent.left_out else "Somebody else is sending it."
+    (only,) = sent.messages
+    done = "Written to a file for" if sent.is_written else "Sent to"
+    return f"{done} {only.recipient}."
+
+
+def settle(request: HttpRequest, message: Delivery, data: dict[str, Any]) -> str:
+    settled = delivery.settle(
+        delivery=message, arrived=data["arrived"], note=data["note"], actor=actor_of(request), now=timezone.now()
+    )
+    return f"{capfirst(str(settled))}: {settled.get_state_display().lower()}."
+
+
+def is_in_doubt(message: Delivery) -> bool:
+    """Tell whether nobody knows of an e-mail whether it arrived."""
+    return message.state == Delivery.State.UNCERTAIN or delivery.was_left(message)
+
+
+# What the charges of its lines name, such as grants.
+NAMED = ("lines__reference_1", "lines__reference_2")
 
 
 class LineInline(FrozenInline):
     model = StatementLine
-    list_amount = amount_column("list_cost", "list price")
-    discount_amount = amount_column("discount")
-    subsidy_amount = amount_column("subsidy")
-    charged_amount = amount_column("charged", "amount due")
+    list_amount = amount_column("list_cost", "list price", currency="statement__currency", named=False)
+    discount_amount = amount_column("discount", currency="statement__currency", named=False)
+    subsidy_amount = amount_column("subsidy", currency="statement__currency", named=False)
+    charged_amount = amount_column("charged", currency="statement__currency", named=False)
     fields = (
         "fund_org",
         "source_label",
@@ -112,7 +170,8 @@ class LineInline(FrozenInline):
 
     @admin.display(description="service")
     def what_for(self, line: StatementLine) -> SafeString:
-        return format_html('{}<br><span class="quiet small">{}</span>', line.what or "–", issuing.for_what(line))
+        about = " · ".join(filter(None, (issuing.for_what(line), line.reference_1, line.reference_2)))
+        return format_html('{}<br><span class="quiet small">{}</span>', line.what or "–", about)
 
     @admin.display(description="correct")
     def correct(self, line: StatementLine) -> SafeString:
@@ -136,7 +195,7 @@ class PeriodForm(forms.Form):
     """Which month; a finalized one says itself that its statements stand."""
 
     period = forms.ModelChoiceField(
-        queryset=BillingPeriod.objects.order_by("-month"),
+        queryset=BillingPeriod.objects.shown().order_by("-month"),
         to_field_name="month",
         empty_label=None,
     )
@@ -145,26 +204,28 @@ class PeriodForm(forms.Form):
 @admin.register(Statement)
 class StatementAdmin(FrozenAdmin):
     when_empty = "There are no statements yet. Generate them for a month."
-    list_amount = amount_column("list_cost", "list price", currency="currency")
-    discount_amount = amount_column("discount", currency="currency", order="number")
-    subsidy_amount = amount_column("subsidy", currency="currency", order="number")
-    charged_amount = amount_column("charged", "amount due", currency="currency")
+    list_amount = amount_column("month_list_cost", "list price", order="list_cost")
+    discount_amount = amount_column("month_discount", "discount", order="number")
+    subsidy_amount = amount_column("month_subsidy", "subsidy", order="number")
+    corrections_amount = amount_column("corrections")
+    charged_amount = amount_column("charged", "total charged")
     list_display = (
         "number",
         "period",
         "pi_name",
         "project",
-        amount_column("list_cost", "list price"),
-        amount_column("discount", order="number"),
-        amount_column("subsidy", order="number"),
-        amount_column("charged", "due"),
+        amount_column("month_list_cost", "list price", order="list_cost", named=False),
+        amount_column("month_discount", "discount", order="number", named=False),
+        amount_column("month_subsidy", "subsidy", order="number", named=False),
+        amount_column("corrections", named=False),
+        amount_column("charged", "total charged", named=False),
         badge_column("state", TONES),
         "pdf_link",
     )
     list_filter = (period_filter("period"), InForceFilter, source_filter("lines__source_name"), AmountDueFilter)
     list_select_related = ("period", "pi", "project")
-    search_fields = ("number", "pi__name", "pi__email", "project__code", "project__name")
-    search_help_text = "Number, PI or project"
+    search_fields = ("number", "pi__name", "pi__email", "project__code", "project__name", *NAMED)
+    search_help_text = "Number, PI, project, grant number or request id"
     sortable_by = ("number",)
     change_list_template = "admin/statements/statement/change_list.html"
     fields = (
@@ -174,12 +235,16 @@ class StatementAdmin(FrozenAdmin):
         "pi",
         "project",
         "replaced_by",
+        "voided_at",
+        "void_reason",
         "list_amount",
         "discount_amount",
         "subsidy_amount",
+        "corrections_amount",
         "charged_amount",
         "issued_at",
         "issued_by",
+        "written_at",
         "sent_at",
         "pdf_link",
         "pdf_sha256",
@@ -195,8 +260,8 @@ class StatementAdmin(FrozenAdmin):
             run=void,
             form=VoidForm,
             offered=lambda statement: statement.state in Statement.LIVE,
-            question="The statement is taken out of force and its PI no longer sees it. This cannot be undone; the "
-            "next run of statements issues a new revision where there are charges.",
+            question="The statement is no longer in force. Its PI sees when it was voided, and why. This cannot be "
+            "undone. The next run of statements issues a new revision if there are charges.",
             is_dangerous=True,
         ),
     )
@@ -208,9 +273,7 @@ class StatementAdmin(FrozenAdmin):
     @admin.display(description="state")
     def status(self, statement: Statement) -> SafeString:
         said = badge(statement.get_state_display(), TONES[State(statement.state)])
-        if statement.review_until:
-            return format_html("{} for review until {}", said, statement.review_until)
-        return format_html("{} {}", said, "final") if statement.is_final else said
+        return format_html("{} {}", said, statement.month_state)
 
     @admin.display(description="replaced by")
     def replaced_by(self, statement: Statement) -> str | SafeString:
@@ -248,11 +311,10 @@ class StatementAdmin(FrozenAdmin):
             raise PermissionDenied
         form = PeriodForm(request.POST if request.method == "POST" else _asked_or_latest(request))
         period = form.cleaned_data["period"] if form.is_valid() else None
-        may_send = request.user.has_perm(SEND)
         if request.method == "POST" and period:
             job = jobs.enqueue(
                 kind=Job.Kind.GENERATE,
-                arguments={"period": period.pk, "send": may_send and "send" in request.POST},
+                arguments={"period": period.pk},
                 actor=actor_of(request),
                 now=timezone.now(),
             )
@@ -262,7 +324,7 @@ class StatementAdmin(FrozenAdmin):
             try:
                 preview = issuing.generate(period=period, dry_run=True, actor=actor_of(request), now=timezone.now())
             except BillingError as error:
-                problem = str(error)
+                problem = doors.for_page(error, request.user)
         context = {
             **self.admin_site.each_context(request),
             "title": "Generate statements",
@@ -271,70 +333,112 @@ class StatementAdmin(FrozenAdmin):
             "period": period,
             "preview": preview,
             "problem": problem,
-            "may_send": may_send,
             "media": self.media,
         }
         return TemplateResponse(request, "admin/statements/statement/generate.html", context)
 
     def send_view(self, request: HttpRequest) -> HttpResponse:
-        """Choose a month whose statements go out, in the background."""
+        """Choose a month, see who would get what, and have it sent in the background."""
         if not request.user.has_perm(SEND):
             raise PermissionDenied
-        waiting = BillingPeriod.objects.filter(statements__state=State.ISSUED).order_by("-month").distinct()
+        waiting = _months_with_emails()
         if request.method == "POST":
             chosen = PeriodForm(request.POST)
             period = waiting.filter(pk=chosen.cleaned_data["period"].pk).first() if chosen.is_valid() else None
             if period is None:
-                messages.error(request, "No statement of this period waits to be sent.")
+                messages.error(request, "No statement of this month waits to be sent.")
                 return HttpResponseRedirect(reverse("admin:statements_statement_changelist"))
+            also = {name: True for name in ("outdated", "written") if name in request.POST}
             job = jobs.enqueue(
-                kind=Job.Kind.SEND, arguments={"period": period.pk}, actor=actor_of(request), now=timezone.now()
+                kind=Job.Kind.SEND,
+                arguments={"period": period.pk, **also},
+                actor=actor_of(request),
+                now=timezone.now(),
             )
             return HttpResponseRedirect(change_url(job))
-        rows = [
-            {
-                "period": period,
-                "statements": Statement.objects.filter(period=period, state=State.ISSUED).count(),
-                "pis": Statement.objects.filter(period=period, state=State.ISSUED).values("pi").distinct().count(),
-            }
-            for period in waiting[:24]
-        ]
+        months = list(waiting[:24])
+        named = request.GET.get("period", "")[:7]
+        period = next((each for each in months if str(each) == named), None)
+        if months and not named:
+            period = months[0]
+        outdated, written = "outdated" in request.GET, "written" in request.GET
+        preview, problem = None, ""
+        if period:
+            try:
+                preview = delivery.preview(
+                    period=period, outdated=outdated, written=written, actor=actor_of(request), now=timezone.now()
+                )
+            except BillingError as error:
+                problem = doors.for_page(error, request.user)
         context = {
             **self.admin_site.each_context(request),
             "title": "Send statements",
             "opts": self.opts,
-            "rows": rows,
+            "months": months,
+            "asked": named,
+            "period": period,
+            "preview": preview,
+            "problem": problem,
+            "outdated": outdated,
+            "written": written,
+            "in_doubt": delivery.uncertain(),
+            "is_configured": not outbox.writes_files(),
             "media": self.media,
         }
         return TemplateResponse(request, "admin/statements/statement/send.html", context)
+
+
+def _months_with_emails() -> QuerySet[BillingPeriod]:
+    """Return the months of which something waits to be sent, or is only a file so far; the newest first."""
+    waiting = Q(statements__state__in=(State.ISSUED, State.WRITTEN)) | Q(
+        deliveries__state__in=(*Delivery.TO_SEND, Delivery.State.WRITTEN),
+        deliveries__statements__state__in=Statement.LIVE,
+    )
+    return BillingPeriod.objects.filter(pk__in=BillingPeriod.objects.filter(waiting).values("pk")).order_by("-month")
 
 
 def _asked_or_latest(request: HttpRequest) -> dict[str, Any]:
     """Return the month asked for (`?period=2025-01`), or the newest that still takes statements."""
     if asked := request.GET.get("period", ""):
         return {"period": asked if asked.count("-") > 1 else f"{asked}-01"}
-    latest = BillingPeriod.objects.exclude(status=BillingPeriod.Status.FINALIZED).order_by("-month").first()
+    latest = BillingPeriod.objects.shown().exclude(status=BillingPeriod.Status.FINALIZED).order_by("-month").first()
     return {"period": latest.month.isoformat() if latest else ""}
+
+
+class EmailStateFilter(admin.SimpleListFilter):
+    title = "state"
+    parameter_name = "state"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("trouble", "Needs attention"), *Delivery.State.choices]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Delivery]) -> QuerySet[Delivery]:
+        if self.value() == "trouble":
+            left = [each.pk for each in delivery.uncertain()]
+            return queryset.filter(Q(state__in=Delivery.TROUBLED) | Q(pk__in=left))
+        return queryset.filter(state=self.value()) if self.value() else queryset
 
 
 @admin.register(Delivery)
 class DeliveryAdmin(FrozenAdmin):
     when_empty = "No e-mail was sent yet. Statements are sent by month, from their list."
-    list_display = ("number", "period", "pi", "to", badge_column("state", DELIVERY_TONES), "sent_at", "error_start")
-    list_filter = (period_filter("period"), "state")
+    list_display = ("number", "period", "pi_name", "recipient", "role", "status", "sent_at", "error_start")
+    list_filter = (period_filter("period"), EmailStateFilter)
     list_select_related = ("period", "pi")
-    search_fields = ("pi__name", "pi__email", "subject", "statements__number")
+    search_fields = ("pi__name", "pi__email", "recipient", "subject", "statements__number")
     sortable_by = ("number",)
     fields = (
         "period",
         "pi",
-        "to",
+        "recipient",
+        "role",
         "subject",
         "statements_sent",
-        "state",
+        "status",
         "error",
         "created_at",
         "claimed_at",
+        "written_at",
         "sent_at",
         "message_path",
     )
@@ -346,24 +450,65 @@ class DeliveryAdmin(FrozenAdmin):
             button="Send again",
             permission=SEND,
             run=resend,
-            offered=lambda message: message.state in (Delivery.State.SENT, Delivery.State.FAILED),
-            question="The message goes to the PI, the department contact and the delegates as they are today, with "
-            "those of its statements that are in force.",
+            form=ResendForm,
+            offered=lambda message: (
+                message.state
+                in (
+                    Delivery.State.SENT,
+                    Delivery.State.WRITTEN,
+                    Delivery.State.FAILED,
+                    Delivery.State.UNCERTAIN,
+                )
+                or is_in_doubt(message)
+            ),
+            question=lambda message: resend_question(message),
+        ),
+        Verb(
+            name="settle",
+            label="Say what became of it…",
+            button="Record it",
+            permission=SEND,
+            run=settle,
+            form=SettleForm,
+            offered=is_in_doubt,
+            question="The run that sent this was stopped, or the connection was lost, so nobody knows whether it "
+            "arrived. Ask the recipient, or look at the mail server's log.",
         ),
     )
 
-    @admin.display(description="message", ordering="id")
+    @admin.display(description="PI")
+    def pi_name(self, message: Delivery) -> str:
+        return message.pi.display_name
+
+    @admin.display(description="e-mail", ordering="id")
     def number(self, message: Delivery) -> str:
         return f"#{message.pk}"
 
-    @admin.display(description="to")
-    def to(self, message: Delivery) -> str:
-        return ", ".join(message.recipients)
+    @admin.display(description="state")
+    def status(self, message: Delivery) -> SafeString:
+        if message.state == Delivery.State.CLAIMED and is_in_doubt(message):
+            return badge(Delivery.State.UNCERTAIN.label, DELIVERY_TONES[Delivery.State.UNCERTAIN])
+        return badge(message.get_state_display(), DELIVERY_TONES[message.state])
 
-    @admin.display(description="error")
+    @admin.display(description="reason")
     def error_start(self, message: Delivery) -> str:
+        if message.state == Delivery.State.CLAIMED and is_in_doubt(message):
+            return delivery.INTERRUPTED
         return message.error[:120] or "–"
 
     @admin.display(description="statements")
     def statements_sent(self, message: Delivery) -> str:
         return ", ".join(message.statements.order_by("number").values_list("number", flat=True))
+
+
+def resend_question(message: Delivery) -> str:
+    """Say whom an e-mail goes to when it is sent again, and what may come of it."""
+    said = (
+        f"It goes to {message.recipient} ({message.get_role_display()}), or to their address as it is now, with those "
+        "of its statements that are in force and that they may see today."
+    )
+    if is_in_doubt(message):
+        said = f"It may have arrived already; then they get it twice. {said}"
+    if outbox.writes_files():
+        said += " E-mail is not configured: it is written to a file, and nothing leaves this machine."
+    return said

@@ -5,18 +5,26 @@ class StatementsConfig(AppConfig):
     name = "statements"
 
     def ready(self) -> None:
-        from billing import closing, entries, jobs, proof, tieout, tracing
+        from billing import notices, proof, tracing
+        from billing.background import jobs
+        from billing.corrections import entries
         from billing.models import Job
+        from billing.months import checklist
+        from billing.proof import tieout, verifying
 
-        from . import issuing, proof_drawing, proving, tasks, walls
+        from . import issuing, month_items, proof_drawing, proving, tasks, walls
+        from .models import Statement, StatementLine
         from .tracing import DOCUMENTS
 
         jobs.register(Job.Kind.GENERATE, tasks.generate, permission="statements.issue_statements")
         jobs.register(Job.Kind.SEND, tasks.send, permission="statements.send_statements")
         entries.register_line_finder("statement", issuing.line_named)
         entries.register_place_finder("1 statement", issuing.places_of)
-        closing.register_finalize_check("statements are current", tasks.statements_are_current)
+        checklist.register("statements", provider=month_items.current, is_kept=True, watched=(Statement, StatementLine))
+        checklist.register("sent", provider=month_items.sent)
         proof.register_side(proof.STATED, proving.stated)
         tracing.register_documents("statements", DOCUMENTS)
         tieout.register_drawer(proof_drawing.draw)
+        verifying.register("statements", issuing.kept_files)
+        notices.register("e-mail", tasks.email_is_configured)
         walls.register_own()

@@ -1,84 +1,178 @@
-"""Bringing statements to PIs by e-mail: queued, claimed, sent, recorded, and never twice."""
+"""Sending statements by e-mail: planned, claimed, sent to one recipient at a time, recorded, and never twice."""
 
 import datetime
-import os
+import logging
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
-from smtplib import SMTPException
+from smtplib import SMTPException, SMTPResponseException
+from typing import Any
 
 from django.conf import settings
-from django.core.mail import EmailMultiAlternatives, get_connection
-from django.core.mail.backends.base import BaseEmailBackend
+from django.core.mail import EmailMultiAlternatives
 from django.db.models import Exists, OuterRef, Q, QuerySet
-from django.urls import reverse
 from django.utils import timezone
 
-from billing import audit, closing
+from billing import audit
+from billing.addresses import ascii_address
 from billing.audit import Actor
-from billing.errors import BillingError
-from billing.models import BillingPeriod, Membership, Person, Policy
+from billing.background import working
+from billing.errors import BillingError, NextStep
+from billing.models import BillingPeriod, Policy
+from billing.months import checklist, closing
 from billing.progress import Progress, unwatched
 
-from . import emails, issuing
-from .issuing import Generated
+from . import addressing, emails, issuing, outbox
+from .addressing import Planned
+from .issuing import Generated, Outdated
 from .models import Delivery, Statement
+from .outbox import Outbox
 
-# A claim older than this belongs to a worker that is gone.
-CLAIM_HOLDS = datetime.timedelta(hours=1)
+log = logging.getLogger(__name__)
+
+State = Delivery.State
+
 # Two clicks on “Send again” within this are one.
 RESEND_PAUSE = datetime.timedelta(minutes=1)
+# A mail server that was not there so many times in a row is not asked again by the same run.
+MOST_UNREACHABLE = 3
 
-FILE_BACKEND = "django.core.mail.backends.filebased.EmailBackend"
+CUT_OFF = "Nobody knows whether it arrived: send it again, or say what became of it."
+INTERRUPTED = f"A run was stopped while it sent this. {CUT_OFF}"
+RECORDED = "A run was stopped after it had sent this; it is recorded as sent now."
+NOT_TRIED = f"Not tried: the mail server could not be reached {MOST_UNREACHABLE} times in a row."
 
 
 class NotDelivered(BillingError):
-    """Some messages could not be sent; the others were."""
+    """Some e-mails could not be sent, or an earlier run left some behind; the others were sent."""
 
-    def __init__(self, sent: "Sent") -> None:
+    def __init__(self, sent: "Sent", *, done: str = "", result: dict[str, Any] | None = None) -> None:
         self.sent = sent
-        names = ", ".join(message.pi for message in sent.failed)
-        super().__init__(
-            f"{len(sent.failed)} of {len(sent.failed) + len(sent.messages)} e-mails were not sent: {names}. "
-            f"`manage.py send_statements -p {sent.period}` tries them again."
-        )
+        # What the run came to, for the page of its job.
+        self.result = result
+        said = [done] if done else []
+        if sent.failed:
+            total = len(sent.failed) + len(sent.messages)
+            names = ", ".join(message.recipient for message in sent.failed)
+            said.append(f"{len(sent.failed)} of {total} e-mails were not sent: {names}.")
+        if sent.interrupted:
+            names = ", ".join(f"#{message.delivery} to {message.recipient}" for message in sent.interrupted)
+            said.append(f"Of {len(sent.interrupted)} that an earlier run began, somebody has to look: {names}.")
+        then = NextStep("settle_emails") if sent.interrupted else NextStep("send_statements", {"period": sent.period})
+        super().__init__(" ".join(said), then=then)
 
 
 class NothingToResend(BillingError):
-    """A message was to be sent again, and none of its statements is in force."""
+    """An e-mail was to be sent again, and none of its statements is in force, or nobody gets it any more."""
 
 
 class SentJustNow(BillingError):
-    """A message was to be sent again twice in a moment: a double click."""
+    """An e-mail was to be sent again twice in a moment: a double click."""
+
+
+class BeingSent(BillingError):
+    """An e-mail was to be sent again or settled while a run is sending it."""
+
+
+class StillWaits(BillingError):
+    """An e-mail was to be sent again that waits for somebody to confirm its PI."""
+
+
+class NotCurrent(BillingError):
+    """An e-mail was to be sent again with statements that are not current."""
+
+
+class NotInDoubt(BillingError):
+    """An e-mail was to be marked as sent of which it is known whether it was sent."""
+
+
+class FileNotWritten(BillingError):
+    """An e-mail that could not be written to a file."""
+
+
+class EmailNotConfigured(BillingError):
+    """What was written to files was to be sent, and there is no mail server."""
 
 
 @dataclass(frozen=True)
-class SentMessage:
-    """One e-mail that went out, or why it did not."""
+class Message:
+    """One e-mail to one recipient: sent, written to a file, or why it was not."""
 
+    # 0 where it is not stored yet.
     delivery: int
+    period: str
     pi: str
-    recipients: tuple[str, ...]
+    pi_name: str
+    recipient: str
+    role: str
     statements: tuple[str, ...]
+    is_first: bool = False
     path: str = ""
     error: str = ""
 
 
 @dataclass(frozen=True)
+class Stated:
+    """One statement that goes out: what it says is charged, and to whom it goes."""
+
+    number: str
+    pi: str
+    pi_name: str
+    project: str
+    charged: Decimal
+    currency: str
+    recipients: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Sent:
-    """What a run delivered and what it could not; the next run tries the latter again."""
+    """What a run sent and what it did not; or, as a preview, what it would."""
 
     period: str
-    messages: tuple[SentMessage, ...]
-    failed: tuple[SentMessage, ...]
-    # Where the messages are when there is no mail server; empty otherwise.
+    is_dry_run: bool = False
+    # Whether they are files on this machine, because e-mail is not configured.
+    is_written: bool = False
+    messages: tuple[Message, ...] = ()
+    # The next run tries these again.
+    failed: tuple[Message, ...] = ()
+    # Left behind by a run that was stopped, of this month or another: a person decides.
+    interrupted: tuple[Message, ...] = ()
+    # Until a PI is confirmed, or a person sends.
+    waiting: tuple[Message, ...] = ()
+    # To nobody any more: a delegation that ended, a statement that was replaced.
+    left_out: tuple[Message, ...] = ()
+    # Not current: not sent, unless that was asked for.
+    outdated: tuple[Outdated, ...] = ()
+    sends_outdated: bool = False
+    stated: tuple[Stated, ...] = ()
+    # Where the files are; empty where e-mail is configured.
     folder: str = ""
+    # E-mails of this month that are files so far.
+    files: int = 0
 
     @property
     def statements(self) -> int:
         return len({number for message in self.messages for number in message.statements})
+
+    @property
+    def first(self) -> tuple[Message, ...]:
+        """Those to addresses that never got an e-mail with statements before."""
+        return tuple(message for message in self.messages if message.is_first)
+
+    @property
+    def totals(self) -> dict[str, Decimal]:
+        """What the statements come to, by currency."""
+        found: dict[str, Decimal] = defaultdict(Decimal)
+        for each in self.stated:
+            found[each.currency] += each.charged
+        return dict(found)
+
+    @property
+    def is_trouble(self) -> bool:
+        return bool(self.failed or self.interrupted)
 
 
 def issue_and_send(
@@ -90,141 +184,323 @@ def issue_and_send(
     now: datetime.datetime,
     progress: Progress = unwatched,
 ) -> tuple[Generated, Sent | None]:
-    """Generate a period's statements and, if asked, deliver them; a dry run sends nothing."""
+    """Generate a period's statements and, if asked, send them; a dry run sends nothing."""
     generated = issuing.generate(period=period, dry_run=dry_run, actor=actor, now=now, progress=progress)
     if dry_run or not send_now:
         return generated, None
     return generated, send(period=period, actor=actor, now=now, progress=progress)
 
 
-def send(*, period: BillingPeriod, actor: Actor, now: datetime.datetime, progress: Progress = unwatched) -> Sent:
-    """E-mail every PI the statements of a period that are issued and not sent, all in one message.
+def preview(
+    *, period: BillingPeriod, outdated: bool = False, written: bool = False, actor: Actor, now: datetime.datetime
+) -> Sent:
+    """Return what `send` would do now. Writes nothing."""
+    planned, stale = _planned(period, outdated=outdated, written=written, actor=actor, now=now)
+    left = [each for each in Delivery.objects.filter(state=State.CLAIMED) if was_left(each)]
+    return Sent(
+        period=str(period),
+        is_dry_run=True,
+        is_written=outbox.writes_files(),
+        messages=tuple(_message_of(each) for each in planned if not each.waits and not each.left_out),
+        waiting=tuple(_message_of(each) for each in planned if each.waits),
+        left_out=tuple(_message_of(each) for each in planned if each.left_out),
+        interrupted=(*_uncertain(), *(_told(each, error=INTERRUPTED) for each in left)),
+        outdated=stale,
+        sends_outdated=outdated,
+        stated=_stated(planned),
+        folder=_folder(),
+        files=_files(period).count(),
+    )
 
-    Each message is claimed first, sent outside of any transaction, and recorded after; what failed is
-    tried again by the next run, what was sent never is. Raises EmailTemplateError before anything is
-    sent.
+
+def send(
+    *,
+    period: BillingPeriod,
+    outdated: bool = False,
+    written: bool = False,
+    actor: Actor,
+    now: datetime.datetime,
+    progress: Progress = unwatched,
+) -> Sent:
+    """E-mail the statements of a period that are issued and not sent: one e-mail per recipient.
+
+    1. E-mails that an earlier run had claimed when it was stopped are reported, and not sent: they may have arrived.
+    2. What is to be sent is decided under the period's lock, so that two runs do not both write to somebody.
+       Statements that are not current are left out, unless `outdated`. `written` adds what is a file so far.
+    3. Each e-mail is claimed, sent outside of any transaction, and recorded after. One that the server refused is
+       tried again by the next run; one that was sent never is.
+
+    Raises EmailTemplateError before anything is sent, EmailNotConfigured, and the errors of `charging.compute`.
     """
+    if written and outbox.writes_files():
+        raise EmailNotConfigured(
+            "E-mail is not configured: there is no mail server to send to. Ask who runs this program to set EMAIL_URL."
+        )
     issuing.render_missing(period=period, actor=actor, now=now, progress=progress)
     _check_templates(period)
-    _queue(period, actor=actor, now=now)
-    waiting = _waiting(period, now).values_list("pk", flat=True)
-    return _send(list(waiting), period=period, actor=actor, now=now, progress=progress)
+    recorded = _settle_left(actor=actor, now=now)
+    planned, stale = _planned(period, outdated=outdated, written=written, actor=actor, now=now, store=True)
+    going = [each for each in planned if not each.waits and not each.left_out]
+    messages, failed, dropped = _send(going, actor=actor, now=now, progress=progress)
+    return Sent(
+        period=str(period),
+        is_written=outbox.writes_files(),
+        messages=tuple(messages),
+        failed=tuple(failed),
+        interrupted=(*recorded, *_uncertain()),
+        waiting=tuple(_message_of(each) for each in planned if each.waits),
+        left_out=(*(_message_of(each) for each in planned if each.left_out), *dropped),
+        outdated=stale,
+        sends_outdated=outdated,
+        stated=_stated(going),
+        folder=_folder(),
+        files=_files(period).count(),
+    )
 
 
-def resend(*, delivery: Delivery, actor: Actor, now: datetime.datetime) -> Sent:
-    """Send one message again, with those of its statements that are in force.
+def resend(*, delivery: Delivery, outdated: bool = False, actor: Actor, now: datetime.datetime) -> Sent:
+    """Send one e-mail again, with those of its statements that are in force, to whoever it is for today.
 
-    A failed one is tried again; of one that was sent, a new one is made. Raises NothingToResend, or
-    SentJustNow for a message that was sent again already within the minute.
+    One that was sent is repeated as a new one; any other is tried again itself. Raises NothingToResend, StillWaits,
+    NotCurrent unless `outdated`, BeingSent, or SentJustNow for one that was sent within the minute.
     """
-    in_force = list(delivery.statements.live())
-    if not in_force:
-        raise NothingToResend(f"The statements of {delivery} were replaced: send the period instead.")
-    if delivery.state == Delivery.State.SENT:
-        with audit.gesture(actor=actor, now=now) as gesture:
-            # A second click waits here, and then sees the message of the first.
-            closing.locked(delivery.period)
-            under_way = Q(state__in=(Delivery.State.QUEUED, Delivery.State.CLAIMED))
-            just_now = Q(created_at__gt=now - RESEND_PAUSE)
-            later = Delivery.objects.filter(period=delivery.period, pi=delivery.pi, pk__gt=delivery.pk)
-            if later.filter(under_way | just_now).exists():
-                raise SentJustNow(f"{delivery.pi} is being written to again, or was a moment ago. Look at the list.")
-            again = _delivery(delivery.period, delivery.pi, list(delivery.recipients), in_force, now)
-            gesture.record("delivery.queued", again, after={"again": delivery.pk})
-    else:
+    _settle_left(actor=actor, now=now)
+    with audit.gesture(actor=actor, now=now) as gesture:
+        # A second click waits here, and then sees what the first did.
+        delivery = _locked(delivery)
+        if delivery.state == State.CLAIMED:
+            raise BeingSent(f"A run is sending {delivery} at this moment. Look at it again in a minute.")
+        _refuse_double_click(delivery, now)
+        in_force = list(delivery.statements.live().select_related("pi", "project", "period").order_by("number"))
+        if not in_force:
+            raise NothingToResend(
+                f"The statements of {delivery} were replaced or voided: send the month instead.",
+                then=NextStep("send_statements", {"period": str(delivery.period)}),
+            )
+        delegates = addressing.delegates_of([delivery.pi], timezone.localtime(now).date())
+        addressed = addressing.addressed_to(delivery, in_force, delegates)
+        if addressed.left_out:
+            raise NothingToResend(addressed.left_out)
+        if not outdated:
+            _refuse_outdated(delivery, addressed.statements)
         again = delivery
+        if delivery.state == State.SENT:
+            again = Delivery(period=delivery.period, pi=delivery.pi, role=delivery.role, user=delivery.user)
+        again.recipient = addressed.recipient
+        (planned,) = addressing.decided([(again, addressed)], actor)
+        if planned.waits:
+            raise StillWaits(planned.waits)
+        _store([planned], now)
+        if again.pk != delivery.pk:
+            gesture.record("delivery.queued", again, after={"again": delivery.pk})
     _check_templates(delivery.period)
-    return _send([again.pk], period=delivery.period, actor=actor, now=now, progress=unwatched)
-
-
-def _waiting(period: BillingPeriod, now: datetime.datetime) -> QuerySet[Delivery]:
-    """Keep the messages to be sent now, with at least one statement that is still in force."""
-    live = Statement.objects.live().filter(deliveries=OuterRef("pk"))
-    return (
-        Delivery.objects.filter(period=period).filter(_claimable(now)).filter(Exists(live)).order_by("pi__email", "pk")
+    messages, failed, dropped = _send([planned], actor=actor, now=now, progress=unwatched)
+    return Sent(
+        period=str(delivery.period),
+        is_written=outbox.writes_files(),
+        messages=tuple(messages),
+        failed=tuple(failed),
+        interrupted=tuple(each for each in _uncertain() if each.delivery == again.pk),
+        left_out=tuple(dropped),
+        stated=_stated([planned]),
+        folder=_folder(),
     )
 
 
-def _claimable(now: datetime.datetime) -> Q:
-    return Q(state__in=(Delivery.State.QUEUED, Delivery.State.FAILED)) | Q(
-        state=Delivery.State.CLAIMED, claimed_at__lt=now - CLAIM_HOLDS
-    )
-
-
-def _queue(period: BillingPeriod, *, actor: Actor, now: datetime.datetime) -> None:
-    """Note a message for each PI whose statements are issued and in no message that is under way."""
-    under_way = Delivery.objects.exclude(state=Delivery.State.SENT).filter(statements=OuterRef("pk"))
-    with audit.gesture(actor=actor, now=now):
-        # One run at a time decides what is new, so that nobody is written to twice.
-        period = closing.locked(period)
-        fresh = (
-            Statement.objects.filter(period=period, state=Statement.State.ISSUED)
-            .exclude(Exists(under_way))
-            .select_related("pi")
-            .order_by("pi__email", "number")
-        )
-        by_pi: dict[Person, list[Statement]] = defaultdict(list)
-        for statement in fresh:
-            by_pi[statement.pi].append(statement)
-        on = timezone.localtime(now).date()
-        delegates = _delegates(list(by_pi), on)
-        for pi, statements in by_pi.items():
-            everything = [each.user.email for each in delegates[pi.pk] if each.project_id is None]
-            _delivery(period, pi, _recipients(pi, everything), statements, now)
-            for email, own in _limited(delegates[pi.pk], statements).items():
-                if email not in everything:
-                    _delivery(period, pi, [email], own, now)
-
-
-def _delivery(
-    period: BillingPeriod,
-    pi: Person,
-    recipients: list[str],
-    statements: Sequence[Statement],
-    now: datetime.datetime,
+def settle(
+    *, delivery: Delivery, arrived: bool = True, note: str = "", actor: Actor, now: datetime.datetime
 ) -> Delivery:
-    delivery = Delivery.objects.create(period=period, pi=pi, recipients=recipients, created_at=now)
-    delivery.statements.set(statements)
+    """Say of an e-mail of which nobody knew whether it arrived; then it is sent, or left out.
+
+    Raises NotInDoubt for any other.
+    """
+    _settle_left(actor=actor, now=now)
+    with audit.gesture(actor=actor, now=now) as gesture:
+        delivery = _locked(delivery)
+        if delivery.state != State.UNCERTAIN:
+            raise NotInDoubt(f"It is known of {delivery} what became of it: {delivery.get_state_display().lower()}.")
+        if arrived:
+            _mark_sent(delivery, delivery.claimed_at or now, path=delivery.message_path)
+        else:
+            delivery.state, delivery.error = State.DROPPED, "It did not arrive, and was not sent again."
+            delivery.save()
+        gesture.record(
+            "delivery.settled", delivery, before={"state": State.UNCERTAIN}, after={"state": delivery.state}, note=note
+        )
     return delivery
 
 
-def _delegates(pis: Sequence[Person], on: datetime.date) -> dict[int, list[Membership]]:
-    """Return, by PI, the delegates who get statements on a day."""
-    found: dict[int, list[Membership]] = defaultdict(list)
-    memberships = (
-        Membership.objects.filter(
-            Q(valid_until__isnull=True) | Q(valid_until__gte=on),
-            person__in=pis,
-            receives_statements=True,
-            valid_from__lte=on,
-            user__is_active=True,
-        )
-        .exclude(user__email="")
-        .select_related("user")
-        .order_by("user__email")
+def _locked(delivery: Delivery) -> Delivery:
+    """Return an e-mail as it stands, which nobody claims or sends for the rest of the transaction."""
+    closing.locked(delivery.period)
+    same = Delivery.objects.select_related("pi", "period", "user")
+    return same.select_for_update(no_key=True, of=("self",)).get(pk=delivery.pk)
+
+
+def was_left(delivery: Delivery) -> bool:
+    """Tell whether the run that had claimed an e-mail is gone."""
+    if delivery.state != State.CLAIMED or delivery.claimed_at is None:
+        return False
+    return working.is_gone(_mark(delivery.pk))
+
+
+def uncertain() -> list[Delivery]:
+    """Return the e-mails of which nobody knows whether they arrived: a person has to look at them."""
+    found = Delivery.objects.filter(state__in=(State.UNCERTAIN, State.CLAIMED)).select_related("pi", "period")
+    return [each for each in found.order_by("pk") if each.state == State.UNCERTAIN or was_left(each)]
+
+
+def troubled(period: BillingPeriod) -> QuerySet[Delivery]:
+    """Keep the e-mails of a period that somebody has to look at: not sent although it should, or perhaps sent."""
+    in_force = Statement.objects.live().filter(deliveries=OuterRef("pk"))
+    left = [each.pk for each in uncertain() if each.state == State.CLAIMED]
+    return Delivery.objects.filter(
+        Q(Exists(in_force), state=State.FAILED) | Q(state=State.UNCERTAIN) | Q(pk__in=left), period=period
     )
-    for membership in memberships:
-        found[membership.person_id].append(membership)
-    return found
 
 
-def _recipients(pi: Person, delegates: Sequence[str]) -> list[str]:
-    """Return whom a PI's message goes to: the PI first, then who gets a copy; nobody twice."""
-    found: dict[str, str] = {}
-    for email in (pi.email, pi.contact_email, *delegates):
-        if email:
-            found.setdefault(email.casefold(), email)
-    return list(found.values())
+def _planned(
+    period: BillingPeriod,
+    *,
+    outdated: bool,
+    written: bool,
+    actor: Actor,
+    now: datetime.datetime,
+    store: bool = False,
+) -> tuple[list[Planned], tuple[Outdated, ...]]:
+    on = timezone.localtime(now).date()
+    states = (*Delivery.TO_SEND, State.WRITTEN) if written else Delivery.TO_SEND
+    found = issuing.outdated if store else _outdated_kept
+    stale = _stale(period, addressing.plan(period, states=states, actor=actor, on=on), found, told=outdated)
+    left_out = set() if outdated else {each.statement for each in stale}
+    if not store:
+        return addressing.plan(period, outdated=left_out, states=states, actor=actor, on=on), stale
+    with audit.gesture(actor=actor, now=now) as gesture:
+        period = closing.locked(period)
+        planned = addressing.plan(period, outdated=left_out, states=states, locks=True, actor=actor, on=on)
+        _store(planned, now)
+        for each in planned:
+            if each.left_out:
+                gesture.record(
+                    "delivery.dropped",
+                    each.delivery,
+                    after={"recipient": each.delivery.recipient},
+                    note=each.left_out,
+                )
+    return planned, stale
 
 
-def _limited(delegates: Sequence[Membership], statements: Sequence[Statement]) -> dict[str, list[Statement]]:
-    """Return what delegates of single projects get: a message of their own, without the other projects."""
-    own: dict[str, list[Statement]] = defaultdict(list)
-    for delegate in delegates:
-        for statement in statements:
-            if delegate.project_id is not None and statement.project_id == delegate.project_id:
-                own[delegate.user.email].append(statement)
-    return own
+def _outdated_kept(period: BillingPeriod) -> list[Outdated]:
+    """Return which statements are not current, worked out again only if something was recorded since."""
+    return checklist.kept(period, "outdated", lambda: issuing.outdated(period))
+
+
+def _stale(
+    period: BillingPeriod,
+    planned: Sequence[Planned],
+    outdated: Callable[[BillingPeriod], list[Outdated]],
+    *,
+    told: bool,
+) -> tuple[Outdated, ...]:
+    """Return which of the statements to be sent are not current."""
+    wanted = {statement.pk for each in planned if not each.left_out for statement in each.statements}
+    if not wanted:
+        return ()
+    try:
+        return tuple(each for each in outdated(period) if each.statement in wanted)
+    except BillingError:
+        # What the month comes to cannot be computed, so nothing is known to be current.
+        if not told:
+            raise
+        return ()
+
+
+def _store(planned: Sequence[Planned], now: datetime.datetime) -> None:
+    """Note what is to be sent, what waits and what is left out, before any of it happens."""
+    for each in planned:
+        delivery = each.delivery
+        is_new = delivery.pk is None
+        if is_new:
+            delivery.created_at = now
+        if each.left_out:
+            delivery.state = State.DROPPED
+        if each.left_out or each.waits:
+            delivery.error = each.left_out or each.waits
+        delivery.save()
+        if not each.left_out and (is_new or set(delivery.statements.all()) != set(each.statements)):
+            delivery.statements.set(each.statements)
+
+
+def _settle_left(*, actor: Actor, now: datetime.datetime) -> list[Message]:
+    """Take note of e-mails that a run had claimed when it was stopped; none is sent again by itself.
+
+    Returns those that turn out to be sent: their message was archived, which comes after the sending.
+    """
+    recorded = []
+    for delivery in Delivery.objects.filter(state=State.CLAIMED).select_related("pi", "period"):
+        if not was_left(delivery):
+            continue
+        with audit.gesture(actor=actor, now=now) as gesture:
+            # Somebody else may look at the same time.
+            same = Delivery.objects.filter(pk=delivery.pk, state=State.CLAIMED, claimed_at=delivery.claimed_at)
+            if not same.update(state=State.UNCERTAIN, error=INTERRUPTED):
+                continue
+            delivery.state, delivery.error = State.UNCERTAIN, INTERRUPTED
+            archived = _archive_path(delivery)
+            if (Path(settings.VAR_DIR) / archived).is_file():
+                _mark_sent(delivery, delivery.claimed_at or now, path=archived)
+                gesture.record("delivery.settled", delivery, after={"state": State.SENT}, note=RECORDED)
+                recorded.append(_told(delivery, error=RECORDED))
+            else:
+                gesture.record(
+                    "delivery.uncertain", delivery, after={"recipient": delivery.recipient}, note=INTERRUPTED
+                )
+        working.forget(_mark(delivery.pk))
+    return recorded
+
+
+def _mark_sent(delivery: Delivery, at: datetime.datetime, *, path: str) -> None:
+    delivery.state = State.SENT
+    delivery.error = ""
+    delivery.sent_at = at
+    delivery.message_path = path
+    delivery.save()
+    _statements_reached(delivery, at)
+
+
+def _statements_reached(delivery: Delivery, at: datetime.datetime) -> None:
+    """Have the statements of an e-mail say that they were sent; a copy for somebody else does not make them so."""
+    if delivery.role == Delivery.Role.PI:
+        waiting = Statement.objects.filter(
+            deliveries=delivery, state__in=(Statement.State.ISSUED, Statement.State.WRITTEN)
+        )
+        pks = list(waiting.values_list("pk", flat=True))
+        Statement.objects.filter(pk__in=pks).update(state=Statement.State.SENT, sent_at=at)
+
+
+def _refuse_double_click(delivery: Delivery, now: datetime.datetime) -> None:
+    just_now = bool(delivery.sent_at and delivery.sent_at > now - RESEND_PAUSE)
+    later = Delivery.objects.filter(
+        Q(state=State.CLAIMED) | Q(created_at__gt=now - RESEND_PAUSE),
+        period=delivery.period,
+        pi=delivery.pi,
+        role=delivery.role,
+        user=delivery.user,
+        pk__gt=delivery.pk,
+    )
+    if delivery.state == State.SENT and (just_now or later.exists()):
+        raise SentJustNow(f"{delivery.recipient} is being written to again, or was a moment ago. Look at the list.")
+
+
+def _refuse_outdated(delivery: Delivery, statements: Sequence[Statement]) -> None:
+    wanted = {each.pk for each in statements}
+    numbers = [each.number for each in issuing.outdated(delivery.period) if each.statement in wanted]
+    if numbers:
+        verb = "is" if len(numbers) == 1 else "are"
+        raise NotCurrent(
+            f"{', '.join(numbers)} {verb} not current: what is charged has changed since.",
+            then=NextStep("issue_statements", {"period": str(delivery.period)}),
+        )
 
 
 def _check_templates(period: BillingPeriod) -> None:
@@ -238,98 +514,139 @@ def _check_templates(period: BillingPeriod) -> None:
         .first()
     )
     if statement:
-        _letter([statement], Policy.objects.current())
-
-
-def _letter(statements: Sequence[Statement], policy: Policy) -> emails.Letter:
-    return emails.letter(
-        [issuing.document_of(statement) for statement in statements],
-        subject=policy.email_subject,
-        text=policy.email_text,
-        institution=policy.institution,
-        portal_url=settings.SITE_URL + reverse("portal:statements"),
-    )
+        emails.letter_of([statement], policy=Policy.objects.current(), sees_all=True)
 
 
 def _send(
-    ids: Sequence[int], *, period: BillingPeriod, actor: Actor, now: datetime.datetime, progress: Progress
-) -> Sent:
+    planned: Sequence[Planned], *, actor: Actor, now: datetime.datetime, progress: Progress
+) -> tuple[list[Message], list[Message], list[Message]]:
+    """Send e-mails one by one; return those sent or written, those that failed, and those nobody gets any more."""
     # The clock of a long run: claims made late in it are not older than they are.
     began = time.monotonic()
-    messages: list[SentMessage] = []
-    failed: list[SentMessage] = []
-    outbox = _Outbox()
+    messages: list[Message] = []
+    failed: list[Message] = []
+    dropped: list[Message] = []
+    unreachable = 0
+    out = Outbox()
     try:
-        for done, pk in enumerate(ids, start=1):
-            progress(done, len(ids), "Sending statements")
-            at = now + datetime.timedelta(seconds=time.monotonic() - began)
-            claimed = Delivery.objects.filter(_claimable(at), pk=pk).update(state=Delivery.State.CLAIMED, claimed_at=at)
-            if not claimed:
+        for done, each in enumerate(planned, start=1):
+            progress(done, len(planned), "Sending statements")
+            if unreachable >= MOST_UNREACHABLE:
+                failed.append(_message_of(each, error=NOT_TRIED))
                 continue
-            message = _deliver(pk, outbox, actor=actor, now=at)
-            (failed if message.error else messages).append(message)
+            at = now + datetime.timedelta(seconds=time.monotonic() - began)
+            if (message := _claim_and_send(each, out, actor=actor, now=at)) is None:
+                continue
+            unreachable = unreachable + 1 if out.is_unreachable else 0
+            if not message.error:
+                messages.append(message)
+            elif each.delivery.state == State.DROPPED:
+                dropped.append(message)
+            elif each.delivery.state != State.UNCERTAIN:
+                failed.append(message)
     finally:
-        outbox.close()
-    return Sent(
-        period=str(period),
-        messages=tuple(messages),
-        failed=tuple(failed),
-        folder=settings.EMAIL_FILE_PATH if settings.EMAIL_BACKEND == FILE_BACKEND else "",
-    )
+        out.close()
+    return messages, failed, dropped
 
 
-def _deliver(pk: int, outbox: "_Outbox", *, actor: Actor, now: datetime.datetime) -> SentMessage:
-    """Send one claimed message and record what came of it."""
-    delivery = Delivery.objects.select_related("pi", "period").get(pk=pk)
+def _claim_and_send(planned: Planned, out: Outbox, *, actor: Actor, now: datetime.datetime) -> Message | None:
+    """Send one e-mail, unless somebody else has claimed it; the mark says that this process is at it."""
+    delivery = planned.delivery
+    mark = working.begin(_mark(delivery.pk))
+    if not mark.is_held:
+        return None
+    try:
+        claimed = Delivery.objects.filter(pk=delivery.pk, state=delivery.state)
+        if claimed.exclude(state=State.CLAIMED).update(state=State.CLAIMED, claimed_at=now):
+            message = _deliver(planned, out, actor=actor, now=now)
+        else:
+            message = None
+        working.end(mark)
+    finally:
+        # Where this was broken off the mark stays, and says so to the next run.
+        mark.release()
+    return message
+
+
+def _deliver(planned: Planned, out: Outbox, *, actor: Actor, now: datetime.datetime) -> Message:
+    """Send one claimed e-mail and record what came of it."""
+    delivery = planned.delivery
+    was_written = delivery.state == State.WRITTEN
+    delivery.refresh_from_db()
     statements = list(
-        delivery.statements.live()
-        .select_related("period", "reference__period")
+        Statement.objects.live()
+        .filter(pk__in=[each.pk for each in planned.statements])
+        .select_related("period", "reference__period", "project")
         .prefetch_related("lines")
         .order_by("number")
     )
-    archive = Path(settings.VAR_DIR) / _archive_path(delivery)
-    error = ""
-    try:
-        recipients = _current_recipients(delivery, now)
-        # The archive is written after the sending: where it is there, only the recording was cut off.
-        if not archive.is_file():
-            message = _message(delivery, recipients, statements)
-            outbox.send(message)
-            _archive(archive, message.message().as_bytes())
+    # A long run comes to some late: what a delegate may see is asked when it is sent.
+    delegates = addressing.delegates_of([delivery.pi], timezone.localtime(now).date())
+    addressed = addressing.addressed_to(delivery, statements, delegates)
+    delivery.recipient = addressed.recipient
+    statements = [each for each in statements if each in addressed.statements]
+    state, error, path = State.DROPPED, addressed.left_out, ""
+    out.was_handed_over = out.is_unreachable = False
+    if not error:
+        try:
+            message = _message(delivery, statements, sees_all=addressed.sees_all)
             delivery.subject = message.subject[:254]
-            delivery.recipients = recipients
-    except (SMTPException, OSError, BillingError, ValueError) as problem:
-        # ValueError: an address that cannot stand in a header. The next PI gets theirs all the same.
-        error = f"{type(problem).__name__}: {problem}"
-    _record(delivery, statements, error, actor=actor, now=now)
-    return SentMessage(
-        delivery=delivery.pk,
-        pi=delivery.pi.email,
-        recipients=tuple(delivery.recipients),
-        statements=tuple(statement.number for statement in statements),
-        path="" if error else str(archive),
+            if outbox.writes_files():
+                path = _written(delivery, message, statements)
+                state = State.WRITTEN
+            else:
+                out.send(message)
+                path = _archived(delivery, message)
+                state = State.SENT
+        except (SMTPException, OSError, BillingError, ValueError) as problem:
+            # ValueError: an address that cannot stand in a header. The next recipient gets theirs all the same.
+            error = outbox.words_of(problem)
+            # What was a file stays one.
+            state = State.WRITTEN if was_written else State.FAILED
+            if out.was_handed_over and not isinstance(problem, SMTPResponseException):
+                state = State.UNCERTAIN
+                error = f"{error.rstrip('.')}. {CUT_OFF}"
+    _record(delivery, statements, state, error, path, actor=actor, now=now)
+    return _told(
+        delivery,
+        statements=tuple(each.number for each in statements),
+        is_first=planned.is_first,
+        path=str(Path(settings.VAR_DIR) / path) if path else "",
         error=error,
     )
 
 
-def _current_recipients(delivery: Delivery, now: datetime.datetime) -> list[str]:
-    """Return whom a message goes to today: addresses get corrected and delegates leave while it waits."""
-    delegates = _delegates([delivery.pi], timezone.localtime(now).date())[delivery.pi_id]
-    limited = {each.user.email for each in delegates if each.project_id is not None}
-    if len(delivery.recipients) == 1 and delivery.recipients[0] in limited:
-        return list(delivery.recipients)
-    return _recipients(delivery.pi, [each.user.email for each in delegates if each.project_id is None])
+def _archived(delivery: Delivery, message: EmailMultiAlternatives) -> str:
+    """Keep an e-mail that was sent, and return where; empty where it cannot be kept: it was sent all the same."""
+    path = _archive_path(delivery)
+    try:
+        outbox.write(Path(settings.VAR_DIR) / path, message.message().as_bytes())
+    except OSError:
+        log.exception("%s was sent, and its message could not be archived", delivery)
+        return ""
+    return path
 
 
-def _message(delivery: Delivery, recipients: Sequence[str], statements: Sequence[Statement]) -> EmailMultiAlternatives:
+def _written(delivery: Delivery, message: EmailMultiAlternatives, statements: Sequence[Statement]) -> str:
+    """Write an e-mail to a file named by its recipient and statements; return the path as it is kept."""
+    name = outbox.file_name(delivery.recipient, [each.number for each in statements])
+    data = message.message().as_bytes()
+    try:
+        path = outbox.write(Path(settings.EMAIL_FILE_PATH) / name, data, keep=True)
+    except OSError as problem:
+        raise FileNotWritten(f"The file cannot be written: {problem}") from problem
+    return str(path.relative_to(settings.VAR_DIR)) if path.is_relative_to(settings.VAR_DIR) else str(path)
+
+
+def _message(delivery: Delivery, statements: Sequence[Statement], *, sees_all: bool) -> EmailMultiAlternatives:
     policy = Policy.objects.current()
-    letter = _letter(statements, policy)
+    # Who gets a message of their own may see single projects only.
+    letter = emails.letter_of(statements, policy=policy, sees_all=sees_all)
     domain = settings.DEFAULT_FROM_EMAIL.rpartition("@")[2].strip("> ") or "localhost"
     message = EmailMultiAlternatives(
         subject=letter.subject,
         body=letter.text,
-        to=list(recipients[:1]),
-        cc=list(recipients[1:]),
+        to=[ascii_address(delivery.recipient)],
         reply_to=[policy.contact_email] if policy.contact_email else None,
         # The same for every try, so that a mailbox can tell a message that came twice.
         headers={
@@ -344,28 +661,47 @@ def _message(delivery: Delivery, recipients: Sequence[str], statements: Sequence
 
 
 def _record(
-    delivery: Delivery, statements: Sequence[Statement], error: str, *, actor: Actor, now: datetime.datetime
+    delivery: Delivery,
+    statements: Sequence[Statement],
+    state: Delivery.State,
+    error: str,
+    path: str,
+    *,
+    actor: Actor,
+    now: datetime.datetime,
 ) -> None:
     with audit.gesture(actor=actor, now=now) as gesture:
-        if error:
-            delivery.state = Delivery.State.FAILED
-            delivery.error = error
-        else:
-            delivery.state = Delivery.State.SENT
-            delivery.error = ""
+        delivery.state = state
+        delivery.error = error
+        if path:
+            delivery.message_path = path
+        if state == State.SENT:
             delivery.sent_at = now
-            delivery.message_path = _archive_path(delivery)
-            # A copy for a delegate of one project does not make it sent to its PI.
-            if delivery.pi.email in delivery.recipients:
-                Statement.objects.filter(
-                    pk__in=[statement.pk for statement in statements], state=Statement.State.ISSUED
-                ).update(state=Statement.State.SENT, sent_at=now)
+        elif state == State.WRITTEN and not error:
+            delivery.written_at = now
         delivery.save()
+        if statements:
+            delivery.statements.set(statements)
+        pks = [statement.pk for statement in statements]
+        if state == State.SENT:
+            _statements_reached(delivery, now)
+        elif state == State.WRITTEN and delivery.role == Delivery.Role.PI:
+            Statement.objects.filter(pk__in=pks, state=Statement.State.ISSUED).update(
+                state=Statement.State.WRITTEN, written_at=now
+            )
         gesture.record(
-            "delivery.failed" if error else "delivery.sent",
+            "delivery.sent"
+            if state == State.SENT
+            else "delivery.uncertain"
+            if state == State.UNCERTAIN
+            else "delivery.dropped"
+            if state == State.DROPPED
+            else "delivery.failed"
+            if error
+            else "delivery.written",
             delivery,
             after={
-                "recipients": delivery.recipients,
+                "recipient": delivery.recipient,
                 "statements": [statement.number for statement in statements],
                 # Which documents went out can be told from the trail alone.
                 **({"error": error} if error else {"sha256": [statement.pdf_sha256 for statement in statements]}),
@@ -373,39 +709,80 @@ def _record(
         )
 
 
+def _mark(pk: int) -> str:
+    return f"email-{pk}"
+
+
 def _archive_path(delivery: Delivery) -> str:
     # With the time it was queued: another database in the same folder may have given the same number.
     return f"mail/archive/{delivery.period}/{delivery.pk:06d}-{delivery.created_at:%Y%m%dT%H%M%S%f}.eml"
 
 
-def _archive(path: Path, data: bytes) -> None:
-    path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
-    part.write_bytes(data)
-    part.chmod(0o640)
-    os.replace(part, path)
+def _folder() -> str:
+    return settings.EMAIL_FILE_PATH if outbox.writes_files() else ""
 
 
-class _Outbox:
-    """One connection for many messages; to files, one for each, so that each has a file of its own."""
+def _files(period: BillingPeriod) -> QuerySet[Delivery]:
+    return Delivery.objects.filter(period=period, state=State.WRITTEN)
 
-    def __init__(self) -> None:
-        self.connections: list[BaseEmailBackend] = []
 
-    def send(self, message: EmailMultiAlternatives) -> None:
-        if not self.connections or settings.EMAIL_BACKEND == FILE_BACKEND:
-            # Kept until the end: the backend names its files by the connection's identity.
-            self.connections.append(get_connection())
-        message.connection = self.connections[-1]
-        try:
-            message.connection.open()
-            message.send()
-        except BaseException:
-            self.connections.pop().close()
-            raise
-        if settings.EMAIL_BACKEND == FILE_BACKEND:
-            message.connection.close()
+def _uncertain() -> list[Message]:
+    found = Delivery.objects.filter(state=State.UNCERTAIN).select_related("pi", "period").order_by("pk")
+    return [_told(each, error=each.error) for each in found]
 
-    def close(self) -> None:
-        while self.connections:
-            self.connections.pop().close()
+
+def _message_of(planned: Planned, *, error: str = "") -> Message:
+    return _told(
+        planned.delivery,
+        statements=tuple(each.number for each in planned.statements),
+        is_first=planned.is_first,
+        error=error or planned.waits or planned.left_out,
+    )
+
+
+def _told(
+    delivery: Delivery,
+    *,
+    statements: Collection[str] | None = None,
+    is_first: bool = False,
+    path: str = "",
+    error: str = "",
+) -> Message:
+    if statements is None:
+        statements = delivery.statements.order_by("number").values_list("number", flat=True)
+    return Message(
+        delivery=delivery.pk or 0,
+        period=str(delivery.period),
+        pi=delivery.pi.email,
+        pi_name=delivery.pi.display_name,
+        recipient=delivery.recipient,
+        role=delivery.role,
+        statements=tuple(statements),
+        is_first=is_first,
+        path=path,
+        error=error,
+    )
+
+
+def _stated(planned: Sequence[Planned]) -> tuple[Stated, ...]:
+    """Return the statements that go out, by number, each with all who get it."""
+    found: dict[str, Statement] = {}
+    recipients: dict[str, list[str]] = defaultdict(list)
+    for each in planned:
+        if each.waits or each.left_out:
+            continue
+        for statement in each.statements:
+            found[statement.number] = statement
+            recipients[statement.number].append(each.delivery.recipient)
+    return tuple(
+        Stated(
+            number=number,
+            pi=statement.pi.email,
+            pi_name=statement.pi.display_name,
+            project=statement.project.code if statement.project else "",
+            charged=statement.charged,
+            currency=statement.currency,
+            recipients=tuple(recipients[number]),
+        )
+        for number, statement in sorted(found.items())
+    )

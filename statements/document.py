@@ -5,13 +5,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from decimal import ROUND_DOWN, ROUND_HALF_UP, Decimal
 
-ZERO = Decimal("0.00")
+from billing.money import ZERO, written
+
 SYMBOLS = {"USD": "$", "EUR": "€", "GBP": "£"}
 
 
 @dataclass(frozen=True)
 class Figures:
-    """List price, price after the provider's discount, and what is due; in whole cents."""
+    """List price, price after the provider's discount, and what is charged; in whole cents of the currency."""
 
     list_cost: Decimal = ZERO
     contracted_cost: Decimal = ZERO
@@ -32,8 +33,14 @@ class Figures:
 
     @property
     def subsidy_percent(self) -> str:
-        """The subsidy as a part of the price after the discount: 100 % means that nothing is due."""
+        """The subsidy as a part of the price after the discount: 100% means that nothing is charged."""
         return percent(self.subsidy, self.contracted_cost)
+
+    def less(self, part: "Figures") -> "Figures":
+        """Return what is left without a part of it."""
+        return Figures(
+            self.list_cost - part.list_cost, self.contracted_cost - part.contracted_cost, self.charged - part.charged
+        )
 
     @classmethod
     def total(cls, parts: "Iterable[Figures]") -> "Figures":
@@ -46,6 +53,25 @@ class Figures:
 
 
 @dataclass(frozen=True)
+class Original:
+    """A line before it was converted: its amounts in the currency of its charges, and what a unit of that is worth."""
+
+    currency: str
+    rate: Decimal
+    list_cost: Decimal
+    charged: Decimal
+
+    @property
+    def rate_text(self) -> str:
+        """The rate without zeros that say nothing: `1.085`."""
+        return f"{self.rate.normalize():f}"
+
+    def __str__(self) -> str:
+        listed = f", list price {money(self.list_cost, self.currency)}" if self.list_cost != self.charged else ""
+        return f"{self.currency} {money(self.charged, self.currency)}{listed}, at {self.rate_text}"
+
+
+@dataclass(frozen=True)
 class Resource:
     """What makes up a line: one resource, or the many small ones that are not listed."""
 
@@ -55,6 +81,8 @@ class Resource:
     figures: Figures
     # Above 0 where this stands for so many resources.
     further: int = 0
+    # Charged, in the currency of the line's `original`.
+    original: Decimal | None = None
 
 
 @dataclass(frozen=True)
@@ -74,6 +102,22 @@ class Line:
     is_showback: bool = False
     # The whole of a cost that everybody whom the source charged shares; this line is a part of it.
     shared_total: Decimal | None = None
+    # What the whole is in; the line's figures are in the statement's, which is the same.
+    currency: str = "USD"
+    # What its charges name besides, by what people call it: ("Grant number", "NSF-1, NSF-2 and 3 more"); maybe nothing.
+    references: tuple[tuple[str, str], ...] = ()
+
+    # It corrects a month, or is charged late for one: no part of the statement's own month.
+    is_correction: bool = False
+    # The lines of earlier statements that it corrects: `2025-01-0007-1:3`.
+    corrects: tuple[str, ...] = ()
+    # Where its charges came in another currency.
+    original: Original | None = None
+
+    @property
+    def named(self) -> list[str]:
+        """What the charges name besides who pays: `Grant number NSF-1`, `Request id REQ-7`."""
+        return [f"{label} {text}" for label, text in self.references if text]
 
     @property
     def what(self) -> str:
@@ -86,17 +130,26 @@ class Line:
 
     @property
     def share(self) -> str:
-        """Which part of a shared cost this is: `25 % of 33.33 shared`."""
+        """Which part of a shared cost this is: `25% of 33.33 shared`."""
         if self.shared_total is None:
             return ""
         part = percent(self.figures.charged, self.shared_total)
-        return f"{part} of {money(self.shared_total)} shared".strip()
+        return f"{part} of {money(self.shared_total, self.currency)} shared".strip()
 
     @property
     def for_what(self) -> str:
         """Which other month the line is for, and why; empty for the statement's own."""
         month = f"for {self.for_month}" if self.for_month else ""
         return " ".join(part for part in (self.correction, month) if part)
+
+    @property
+    def corrected(self) -> str:
+        """Which lines of which statements it corrects: `corrects statement 2025-01-0007-1, line 3`."""
+        lines = []
+        for text in self.corrects:
+            statement, _, number = text.rpartition(":")
+            lines.append(f"statement {statement}, line {number}")
+        return f"corrects {'; '.join(lines)}" if lines else ""
 
 
 @dataclass(frozen=True)
@@ -110,6 +163,11 @@ class Section:
     @property
     def figures(self) -> Figures:
         return Figures.total(line.figures for line in self.lines)
+
+    @property
+    def alone(self) -> "tuple[Section, ...]":
+        """Itself, where several are asked for."""
+        return (self,)
 
 
 @dataclass(frozen=True)
@@ -126,7 +184,10 @@ class StatementDocument:
     pi_name: str
     pi_email: str
     figures: Figures
+    # The month's own charges, by fund/org.
     sections: tuple[Section, ...] = ()
+    # Corrections, late changes and what is charged late for earlier months, by fund/org.
+    corrections: tuple[Section, ...] = ()
     replaces: str = ""
     department: str = ""
     address: tuple[str, ...] = ()
@@ -137,22 +198,16 @@ class StatementDocument:
     project_code: str = ""
     project_name: str = ""
     review_until: datetime.date | None = None
-    is_final: bool = False
     notes: tuple[str, ...] = ()
     footer: str = ""
     portal_url: str = ""
     language: str = "en-US"
+    reference_labels: tuple[str, str] = ("Grant number", "Request id")
     facts: tuple[tuple[str, str], ...] = field(default=())
 
     @property
     def month_name(self) -> str:
         return f"{self.month:%B %Y}"
-
-    @property
-    def status(self) -> str:
-        if self.review_until:
-            return f"For review until {long_date(self.review_until)}"
-        return "Final" if self.is_final else "Preliminary"
 
     @property
     def project(self) -> str:
@@ -162,13 +217,52 @@ class StatementDocument:
         return self.project_code or "No project"
 
     @property
+    def month_figures(self) -> Figures:
+        """The month alone: what its list price, discount and subsidy are said of."""
+        return Figures.total(section.figures for section in self.sections)
+
+    @property
+    def correction_figures(self) -> Figures:
+        return Figures.total(section.figures for section in self.corrections)
+
+    @property
+    def lines(self) -> tuple[Line, ...]:
+        """Every line: the month's own first, then corrections."""
+        return tuple(line for section in (*self.sections, *self.corrections) for line in section.lines)
+
+    @property
+    def fund_orgs(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(section.fund_org for section in (*self.sections, *self.corrections)))
+
+    @property
+    def by_fund(self) -> tuple[tuple[str, Decimal], ...]:
+        """What each fund/org pays in all, corrections included."""
+        sums = dict.fromkeys(self.fund_orgs, ZERO)
+        for section in (*self.sections, *self.corrections):
+            sums[section.fund_org] += section.figures.charged
+        return tuple(sums.items())
+
+    @property
+    def note_on_rates(self) -> str:
+        """With which rates amounts were converted; empty for a statement in one currency."""
+        rates = {
+            (line.original.currency, line.original.rate_text, line.for_month or f"{self.month:%Y-%m}"): None
+            for line in self.lines
+            if line.original
+        }
+        if not rates:
+            return ""
+        told = "; ".join(f"1 {currency} = {rate} {self.currency} ({month})" for currency, rate, month in sorted(rates))
+        return f"Charges in another currency were converted to {self.currency} at the month's rate: {told}."
+
+    @property
     def has_showback(self) -> bool:
-        return any(line.is_showback for section in self.sections for line in section.lines)
+        return any(line.is_showback for line in self.lines)
 
     @property
     def note_on_shares(self) -> str:
         """What a share of a shared cost is; empty for a statement without one."""
-        if not any(line.share for section in self.sections for line in section.lines):
+        if not any(line.share for line in self.lines):
             return ""
         return (
             "“Share of” is a part of a cost that is nobody's own, such as support, tax or a credit: everybody whom the "
@@ -194,33 +288,36 @@ def long_date(day: datetime.date) -> str:
     return f"{day:%B} {day.day}, {day.year}"
 
 
-def money(amount: Decimal) -> str:
-    """Write an amount in cents with separators: `-1,234.50`."""
-    return f"{amount + ZERO:,.2f}" if amount else "0.00"
+def money(amount: Decimal, currency: str) -> str:
+    """Write an amount with separators and the decimals of its currency: `-1,234.50`, of yen `-1,234`.
+
+    Nothing is rounded here: what has more decimals shows them.
+    """
+    return written(amount if amount else ZERO, currency)
 
 
 def money_with_currency(amount: Decimal, currency: str) -> str:
     """Write an amount with its currency: `-$1,234.50`, `CHF 20.00`."""
     if symbol := SYMBOLS.get(currency):
-        return f"{'-' if amount < 0 else ''}{symbol}{money(abs(amount))}"
-    return f"{currency} {money(amount)}"
+        return f"{'-' if amount < 0 else ''}{symbol}{money(abs(amount), currency)}"
+    return f"{currency} {money(amount, currency)}"
 
 
 def percent(part: Decimal, whole: Decimal) -> str:
-    """Write a part in percent of a whole, with a decimal where needed: `100 %`, `12.5 %`.
+    """Write a part in percent of a whole, with a decimal where needed: `100%`, `12.5%`.
 
-    Empty where there is no part, or no whole that it could be a part of. `100 %` means all of it:
+    Empty where there is no part, or no whole that it could be a part of. `100%` means all of it:
     99.96 is written as 99.9.
     """
     if not part or whole == 0 or (part < 0) != (whole < 0) or abs(part) > abs(whole):
         return ""
     if part == whole:
-        return "100 %"
+        return "100%"
     exact = part * 100 / whole
     rounded = exact.quantize(Decimal("0.1"), rounding=ROUND_HALF_UP)
     if rounded >= 100:
         rounded = exact.quantize(Decimal("0.1"), rounding=ROUND_DOWN)
     if not rounded:
-        return "<0.1 %"
+        return "<0.1%"
     text = f"{rounded:f}"
-    return f"{text.removesuffix('.0')} %"
+    return f"{text.removesuffix('.0')}%"

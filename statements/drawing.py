@@ -8,7 +8,19 @@ from reportlab.lib.pagesizes import LETTER
 from reportlab.pdfgen.canvas import Canvas
 
 from .document import Figures, Line, Resource, Section, StatementDocument, long_date, money, money_with_currency
-from .lettering import BOLD, MINUS, REGULAR, Lettering, Raw, cleaned, stream, width
+from .lettering import (
+    BOLD,
+    FIRST_STRONG,
+    MINUS,
+    POP,
+    REGULAR,
+    Lettering,
+    Raw,
+    cleaned,
+    isolated,
+    stream,
+    width,
+)
 from .tagging import Structure
 
 PAGE_WIDTH, PAGE_HEIGHT = LETTER
@@ -27,9 +39,10 @@ PALE = "0.945 0.96 0.96"
 RULE = "0.80 0.83 0.87"
 CAUTION_INK, CAUTION_PALE = "0.42 0.26 0.02", "1 0.955 0.86"
 
-# The right edges of the columns of amounts: list price, discount, its percent, subsidy, its percent, due.
+# The right edges of the columns of amounts: list price, discount, its percent, subsidy, its percent, charged.
 COLUMNS = (RIGHT - 245, RIGHT - 182, RIGHT - 150, RIGHT - 97, RIGHT - 65, RIGHT - 6)
-HEADINGS = ("List price", "Discount", "%", "Subsidy", "%", "Amount due")
+HEADINGS = ("List price", "Discount", "%", "Subsidy", "%", "Charged")
+CORRECTIONS = "Corrections and late changes"
 LABEL_WIDTH = COLUMNS[0] - 58 - LEFT
 
 
@@ -68,6 +81,14 @@ LABEL = Text(7.5, color=GRAY)
 HEADING = Text(11, BOLD, ACCENT)
 
 
+# An address longer than this would push the figures off the page; the policy takes none, and older ones are cut.
+ADDRESS_LINES, ADDRESS_WIDTH = 8, 100
+
+
+def _fitting(address: Sequence[str]) -> list[str]:
+    return [line[:ADDRESS_WIDTH] for line in address[:ADDRESS_LINES]]
+
+
 class Sheet:
     """The pages of one statement while they are being set, from top to bottom."""
 
@@ -94,7 +115,10 @@ class Sheet:
         if not self.document.sections:
             self._nothing_due()
         elif len(self.document.sections) > 1:
-            self._grand_total()
+            self._month_total()
+        if self.document.corrections:
+            self._corrections()
+            self._sum()
         self._notes()
 
     def _head(self) -> None:
@@ -103,13 +127,11 @@ class Sheet:
         self._write(RIGHT, TOP - 31, document.number, Text(9.5, color=GRAY), align="right", role="P")
         y = TOP - 9
         room = 330.0
-        for line in self._wrapped(document.institution, Text(13, BOLD), room):
-            self._write(LEFT, y, line, Text(13, BOLD), role="P")
-            y -= 16
-        for text in (document.department, *document.address):
-            for line in self._wrapped(text, SMALL, room):
-                self._write(LEFT, y, line, SMALL, role="P")
-                y -= SMALL.line
+        for text, style, step in (
+            (document.institution, Text(13, BOLD), 16.0),
+            *((text, SMALL, SMALL.line) for text in (document.department, *_fitting(document.address))),
+        ):
+            y = self._wrapped_lines(LEFT, y, isolated(text), style, room, role="P", step=step)
         self.y = min(y, TOP - 40) + 2
         self._rule(self.y, color=ACCENT, thickness=1.4)
         self.y -= 18
@@ -125,15 +147,11 @@ class Sheet:
             (document.pi_department, BODY),
             (document.pi_email if document.pi_name != document.pi_email else "", BODY),
         ):
-            for line in self._wrapped(text, style, room):
-                self._write(LEFT, y, line, style, role="P")
-                y -= max(style.line, 12.5)
+            y = self._wrapped_lines(LEFT, y, isolated(text), style, room, role="P", step=max(style.line, 12.5))
         y -= 5
         self._write(LEFT, y, "PROJECT", LABEL, role="P")
         y -= 13
-        for line in self._wrapped(document.project, STRONG, room):
-            self._write(LEFT, y, line, STRONG, role="P")
-            y -= 12.5
+        y = self._wrapped_lines(LEFT, y, project_of(document), STRONG, room, role="P", step=12.5)
         low = self._facts(top)
         self.y = min(y, low) - 2
 
@@ -147,7 +165,6 @@ class Sheet:
             ("Reference", document.reference),
             ("Revision", revision),
             ("Issued", long_date(document.issued_on)),
-            ("Status", document.status),
             ("Currency", document.currency),
             *document.facts,
         ]
@@ -159,14 +176,14 @@ class Sheet:
         for name, value in facts:
             with self.structure.part("TR"):
                 self._write(left, y, name, SMALL, role="TH")
-                lines = self._wrapped(value, BODY, RIGHT - left - 60)
+                lines = self._wrapped(isolated(value), BODY, RIGHT - left - 60)
                 self._lines(left + 60, y, lines, BODY, role="TD")
             y -= 12.5 * len(lines)
         self.structure.close()
         return y
 
     def _summary(self) -> None:
-        document, figures = self.document, self.document.figures
+        document, figures = self.document, self.document.month_figures
         height, gap = 52.0, 8.0
         tile = (RIGHT - LEFT - 3 * gap) / 4
         bottom = self.y - height
@@ -175,7 +192,7 @@ class Sheet:
             ("List price", figures.list_cost, ""),
             ("Provider discount", figures.discount, f"{discount} of list price" if discount else ""),
             ("Subsidy", figures.subsidy, f"{subsidy} of price after discount" if subsidy else ""),
-            ("Amount due", figures.charged, ""),
+            ("Total charged", document.figures.charged, self._remark_on_corrections()),
         )
         self.structure.open("Table")
         for index, (name, amount, remark) in enumerate(tiles):
@@ -190,18 +207,21 @@ class Sheet:
                     style = Text(style.size - 0.5, BOLD, style.color)
                 self._write(left + 9, bottom + height - 32, figure, style, role="TD")
                 if remark:
-                    self._write(left + 9, bottom + 8, remark, Text(7.2, color=GRAY), role="TD")
+                    small = Text(7.2, color=WHITE if is_due else GRAY)
+                    self._write(left + 9, bottom + 8, fitted(remark, small, tile - 18), small, role="TD")
         self.structure.close()
         self.y = bottom - 20
+
+    def _remark_on_corrections(self) -> str:
+        if not self.document.corrections:
+            return ""
+        return signed(f"with corrections of {money(self.document.correction_figures.charged, self.document.currency)}")
 
     def _review_band(self) -> None:
         until = self.document.review_until
         assert until is not None
         style = Text(8.8, color=CAUTION_INK)
-        text = (
-            f"For review until {long_date(until)}. Please check these charges and tell us by then what is not "
-            "yours; after that they are final."
-        )
+        text = f"Questions until {long_date(until)}. Please check these charges and tell us by then what is not yours."
         lines = self._wrapped(text, style, RIGHT - LEFT - 20)
         height = 11 + 12.5 * len(lines)
         self.y += 6
@@ -211,12 +231,10 @@ class Sheet:
 
     def _section(self, section: Section) -> None:
         self._need(70)
-        name = f"Charged to fund/org {section.fund_org}" if section.fund_org else "Charged to no fund/org"
+        name = f"Charged to fund/org {isolated(section.fund_org)}" if section.fund_org else "Charged to no fund/org"
         if section.fund_name:
-            name += f"  {section.fund_name}"
-        for text in self._wrapped(name, HEADING, RIGHT - LEFT):
-            self._write(LEFT, self.y, text, HEADING, role="H2")
-            self.y -= 15
+            name += f"  {isolated(section.fund_name)}"
+        self.y = self._wrapped_lines(LEFT, self.y, name, HEADING, RIGHT - LEFT, role="H2", step=15)
         self.y -= 1
         self.structure.open("Table")
         self.in_table = True
@@ -245,26 +263,46 @@ class Sheet:
             self.structure.close()
         self.y -= 18.5
 
-    def _line(self, line: Line) -> None:
-        details = [line.source if line.service else ""]
+    def _line(self, line: Line, *, fund_org: str = "") -> None:
+        details = [isolated(line.source) if line.service else ""]
+        if line.is_correction:
+            details = [line.for_what or "Correction", isolated(fund_org), *details]
         if line.natural_account:
             details.append(f"account {line.natural_account}")
-        if line.for_what:
+        if line.for_what and not line.is_correction:
             details.append(line.for_what)
         if line.share:
             details.append(line.share)
         if line.is_showback:
             details.append("not charged to the ledger")
         detail = " · ".join(part for part in details if part)
-        self._need(30 if line.resources else 18)
-        self._row(line.title, CELL_STRONG, line.figures, CELL_STRONG, detail=detail, percents=True)
+        # What a reader looks up elsewhere is wrapped, and never cut off; so is what a correction is of.
+        wrapped = line.is_correction and FINE.width(detail) > LABEL_WIDTH
+        named = [
+            part
+            for text in (detail if wrapped else "", *line.named, line.corrected, str(line.original or ""))
+            for part in self._wrapped(text, FINE, LABEL_WIDTH)
+        ]
+        self._need((30 if line.resources else 18) + 10.2 * len(named))
+        percents = not line.is_correction
+        title = isolated(line.title)
+        beside = "" if wrapped else detail
+        self._row(title, CELL_STRONG, line.figures, CELL_STRONG, detail=beside, named=named, percents=percents)
         for resource in _largest(line.resources):
-            self._resource(resource)
+            self._resource(resource, is_text=line.is_correction and not line.charge_count)
         self.y -= 1.5
         self._rule(self.y + 8.5)
         self.y -= 2.5
 
-    def _resource(self, resource: Resource) -> None:
+    def _resource(self, resource: Resource, *, is_text: bool = False) -> None:
+        if is_text and resource.name:
+            # What staff wrote for its reader: all of it.
+            room = LABEL_WIDTH - 10
+            text = f"{resource.resource_id}: {isolated(resource.name)}"
+            first, *further = self._wrapped(text, RESOURCE, room)
+            self._need(13 + 10.2 * len(further))
+            self._row(first, RESOURCE, resource.figures, RESOURCE, named=further, indent=10, step=11.2)
+            return
         self._need(13)
         name = resource.name or resource.resource_id
         detail = resource.resource_id if resource.name and resource.resource_id != resource.name else ""
@@ -272,7 +310,7 @@ class Sheet:
             name, detail = f"{resource.further:,} further resources", ""
         elif not name:
             name = "Charges without a resource" if resource.count != 1 else "Charge without a resource"
-        self._row(name, RESOURCE, resource.figures, RESOURCE, detail=detail, indent=10, step=11.2)
+        self._row(isolated(name), RESOURCE, resource.figures, RESOURCE, detail=isolated(detail), indent=10, step=11.2)
 
     def _row(
         self,
@@ -282,11 +320,16 @@ class Sheet:
         style: Text,
         *,
         detail: str = "",
+        named: Sequence[str] = (),
         percents: bool = False,
+        only_due: bool = False,
         indent: float = 0,
         step: float = 12.6,
     ) -> None:
-        """Write a row: a label with details behind it (below it, where both do not fit), and the amounts."""
+        """Write a row: a label with details behind it (below it, where both do not fit), and the amounts.
+
+        What `named` has comes below, a line each. With `only_due` the other amounts are left out.
+        """
         left, room = LEFT + 6 + indent, LABEL_WIDTH - indent
         text = fitted(label, label_style, room)
         with self.structure.part("TR"):
@@ -302,19 +345,25 @@ class Sheet:
                 elif not indent:
                     below = fitted(detail, FINE, room)
                     self._show(left, self.y - 10.2, below, FINE)
+            lower = [below] * bool(below) + [*named]
+            for number, part in enumerate(named, start=len(lower) - len(named) + 1):
+                self._show(left, self.y - 10.2 * number, part, FINE)
             code.append("EMC")
-            self._amounts(figures, style, percents=percents)
-        self.y -= step + (10.2 if below else 0)
+            self._amounts(figures, style, percents=percents, only_due=only_due)
+        self.y -= step + 10.2 * len(lower)
 
-    def _amounts(self, figures: Figures, style: Text, *, percents: bool = False) -> None:
-        values = (
-            money(figures.list_cost),
-            money(figures.discount),
+    def _amounts(self, figures: Figures, style: Text, *, percents: bool, only_due: bool) -> None:
+        currency = self.document.currency
+        values: tuple[str, ...] = (
+            money(figures.list_cost, currency),
+            money(figures.discount, currency),
             figures.discount_percent if percents else "",
-            money(figures.subsidy),
+            money(figures.subsidy, currency),
             figures.subsidy_percent if percents else "",
-            money(figures.charged),
+            money(figures.charged, currency),
         )
+        if only_due:
+            values = ("",) * 5 + values[5:]
         mark, code = self.structure.mark, self.code
         for number, (edge, value) in enumerate(zip(COLUMNS, values, strict=True)):
             if not value:
@@ -327,19 +376,61 @@ class Sheet:
             self._show(edge - look.width(text), self.y, text, look)
             code.append("EMC")
 
-    def _total(self, label: str, figures: Figures) -> None:
+    def _total(self, label: str, figures: Figures, *, percents: bool = True) -> None:
         self._need(20)
         self._rule(self.y + 10.4, color=INK, thickness=0.8)
         self.y -= 1.5
         style = Text(9.2, BOLD)
-        self._row(label, style, figures, style, percents=True, step=14)
+        self._row(label, style, figures, style, percents=percents, step=14)
 
-    def _grand_total(self) -> None:
+    def _month_total(self) -> None:
         self._need(40)
         self.structure.open("Table")
         self._rule(self.y + 14, color=ACCENT, thickness=1.4)
         style = Text(9.6, BOLD, ACCENT)
-        self._row("Total of all fund/orgs", style, self.document.figures, style, percents=True, step=14)
+        label = f"{self.document.month_name}, all fund/orgs" if self.document.corrections else "Total of all fund/orgs"
+        self._row(label, style, self.document.month_figures, style, percents=True, step=14)
+        self.structure.close()
+        self.y -= 14
+
+    def _corrections(self) -> None:
+        """Write what is charged or given back for other months: apart, so that the month's figures are its own."""
+        document = self.document
+        self._need(84)
+        self._write(LEFT, self.y, CORRECTIONS, HEADING, role="H2")
+        self.y -= 15
+        self._paragraph(f"These are no part of the list price, discount and subsidy of {document.month_name}.", SMALL)
+        self.y -= 4
+        self.structure.open("Table")
+        self.in_table = True
+        self._headings(tagged=True)
+        for section in document.corrections:
+            for line in section.lines:
+                self._line(line, fund_org=section.fund_org)
+        self._total("Total of corrections", document.correction_figures, percents=False)
+        self.in_table = False
+        self.structure.close()
+        self.y -= 20
+
+    def _sum(self) -> None:
+        """Add the month and its corrections up, and say what each fund/org pays of it."""
+        document = self.document
+        funds = document.by_fund if len(document.by_fund) > 1 else ()
+        self._need(54 + 13 * len(funds))
+        self.structure.open("Table")
+        self._rule(self.y + 14, color=ACCENT, thickness=1.4)
+        style = Text(9.6, BOLD, ACCENT)
+        for label, figures in (
+            (f"Charges of {document.month_name}", document.month_figures),
+            (CORRECTIONS, document.correction_figures),
+        ):
+            self._row(label, BODY, figures, BODY, only_due=True, step=13)
+        self._row("Total charged", style, document.figures, style, only_due=True, step=14)
+        for fund_org, charged in funds:
+            figures = Figures(charged, charged, charged)
+            self._row(
+                f"charged to {fund_org or 'no fund/org'}", SMALL, figures, SMALL, only_due=True, indent=10, step=13
+            )
         self.structure.close()
         self.y -= 14
 
@@ -354,12 +445,14 @@ class Sheet:
     def _notes(self) -> None:
         document = self.document
         notes = list(document.notes)
-        figures = [line.figures for section in document.sections for line in section.lines]
+        figures = [line.figures for line in document.lines]
         if any(each.discount for each in figures) or any(each.subsidy for each in figures):
             notes.append(
-                "Provider discount is the list price less what the provider asks of us, in percent of the list price. "
-                "Subsidy is what the center bears, in percent of the price after the discount."
+                "Provider discount is the list price less the provider's price to us, as a percentage of the list "
+                "price. Subsidy is what the center pays, as a percentage of the price after the discount."
             )
+        if document.note_on_rates:
+            notes.append(document.note_on_rates)
         if document.note_on_shares:
             notes.append(document.note_on_shares)
         if document.has_showback:
@@ -378,7 +471,7 @@ class Sheet:
             self._paragraph(f"This statement and what is behind each figure: {document.portal_url}", SMALL)
         for text in document.footer.splitlines():
             self.y -= 3
-            self._paragraph(text, SMALL)
+            self._paragraph(isolated(text), SMALL)
 
     # How it gets there
 
@@ -391,7 +484,8 @@ class Sheet:
             document = self.document
             self.y = TOP - 4
             self._write(LEFT, self.y, f"Statement {document.number}", Text(9, BOLD, ACCENT))
-            who = fitted(f"{document.pi_name or document.pi_email} · {document.project}", SMALL, 330)
+            pi = isolated(document.pi_name or document.pi_email)
+            who = fitted(f"{pi} · {project_of(document)}", SMALL, 330)
             self._write(RIGHT, self.y, who, SMALL, align="right")
             self.y -= 8
             self._rule(self.y, color=ACCENT, thickness=1.0)
@@ -420,6 +514,15 @@ class Sheet:
         for index, line in enumerate(lines):
             self._show(x, y - index * step, line, style)
         self.code.append("EMC")
+
+    def _wrapped_lines(
+        self, x: float, y: float, text: str, style: Text, room: float, *, role: str, step: float
+    ) -> float:
+        """Write a text that may need several lines as one part, and return where the next text goes."""
+        lines = self._wrapped(text, style, room)
+        if lines:
+            self._lines(x, y, lines, style, role=role, step=step)
+        return y - step * len(lines)
 
     def _write(
         self,
@@ -456,7 +559,7 @@ class Sheet:
         for number, code in enumerate(self.pages, start=1):
             self.code = code
             self._rule(BOTTOM - 14)
-            text = fitted(f"{document.institution} · {document.month_name} · {document.number}", FINE, 380)
+            text = fitted(f"{isolated(document.institution)} · {document.month_name} · {document.number}", FINE, 380)
             self._write(LEFT, BOTTOM - 26, text, FINE)
             self._write(RIGHT, BOTTOM - 26, f"Page {number} of {len(self.pages)}", FINE, align="right")
 
@@ -524,7 +627,10 @@ def _shortened(text: str, length: int) -> str:
 
 
 def _wrap(text: str, style: Text, room: float) -> list[str]:
-    """Break a text into lines no wider than `room`; a word that is wider itself is broken."""
+    """Break a text into lines no wider than `room`; a word that is wider itself is broken.
+
+    A line that is broken between words ends with their blank, for who reads the lines one after the other.
+    """
     lines: list[str] = []
     for paragraph in text.splitlines():
         line = ""
@@ -533,7 +639,7 @@ def _wrap(text: str, style: Text, room: float) -> list[str]:
                 line = joined
                 continue
             if line:
-                lines.append(line)
+                lines.append(f"{line} ")
             while style.width(word) > room and len(word) > 1:
                 cut = next(at for at in range(len(word) - 1, 0, -1) if at == 1 or style.width(word[:at]) <= room)
                 lines.append(word[:cut])
@@ -541,4 +647,22 @@ def _wrap(text: str, style: Text, room: float) -> list[str]:
             line = word
         if line:
             lines.append(line)
-    return lines
+    return _balanced(lines)
+
+
+def _balanced(lines: list[str]) -> list[str]:
+    """Close a name that is broken over lines at the end of each, and open it again on the next."""
+    done = []
+    depth = 0
+    for line in lines:
+        opened = FIRST_STRONG * depth + line
+        depth = max(0, opened.count(FIRST_STRONG) - opened.count(POP))
+        done.append(opened + POP * depth)
+    return done
+
+
+def project_of(document: StatementDocument) -> str:
+    """Return the project as printed, name and code each in its own direction."""
+    if document.project_name and document.project_name != document.project_code:
+        return f"{isolated(document.project_name)} ({isolated(document.project_code)})"
+    return isolated(document.project)

@@ -1,16 +1,21 @@
 """The words of the e-mails: subject, text and HTML from the policy's templates and plain values."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
 from django.template import Engine, TemplateSyntaxError
+from django.urls import reverse
 
 from billing.errors import BillingError
+from billing.models import BillingPeriod, Policy
 from billing.plain_templates import PlainContext, PlainTemplate
 
+from . import issuing, revising
 from .document import Figures, StatementDocument, long_date, money_with_currency
+from .models import Statement
 
 FOLDER = Path(settings.BASE_DIR) / "templates" / "emails"
 
@@ -49,64 +54,127 @@ class _LetterEngine(Engine):
 _engine = _LetterEngine(libraries={}, string_if_invalid=_MissingName())
 
 
-def letter(documents: list[StatementDocument], *, subject: str, text: str, institution: str, portal_url: str) -> Letter:
-    """Write the e-mail that brings one PI the statements of a month.
+def letter_of(statements: Sequence[Statement], *, policy: Policy, sees_all: bool) -> Letter:
+    """Write the e-mail that brings one recipient statements of one PI and month.
 
-    `subject` and `text` are the policy's templates; an empty text means the one that comes with the
-    program. Raises EmailTemplateError, which names the part, the line and what there is to use.
+    `sees_all` says that the recipient may see all that the PI is charged: then the sums are of the PI's
+    whole month, and statements in force that are not attached are listed beside those that are. Else the
+    sums are of the statements attached, and are called so. Where an earlier revision was mailed, the
+    subject begins with “Revised: ”, and the text says what changed. The subject and the text are the
+    policy's templates; an empty text means the one that comes with the program.
+
+    Raises EmailTemplateError, which names the part, the line and what there is to use.
     """
-    values = _values(documents, institution=institution, portal_url=portal_url)
-    line = " ".join(_rendered("subject", subject, values).split())
-    if text.strip():
-        body = _rendered("text", text, values)
+    values = _values(statements, policy, sees_all)
+    revised, count = values["revised"], values["count"]
+    line = " ".join(_rendered("subject", policy.email_subject, values).split())
+    if revised:
+        line = f"{'Revised' if revised == count else 'Revised and new'}: {line}"
+    if policy.email_text.strip():
+        body = _rendered("text", policy.email_text, values)
+        html_values = {"own_text": body, "subject": line}
+        if revised:
+            # A policy's own text may have been written before there was anything to revise.
+            body = f"{_rendered('text', _shipped('revised.txt'), values)}\n{body}"
     else:
         body = _rendered("text", _shipped("statement.txt"), values)
-        text = ""
-    html = _rendered("HTML", _shipped("statement.html"), values | {"own_text": body if text else "", "subject": line})
+        html_values = {"own_text": "", "subject": line}
+    html = _rendered("HTML", _shipped("statement.html"), values | html_values)
     return Letter(subject=line, text=body, html=html)
 
 
-def _values(documents: list[StatementDocument], *, institution: str, portal_url: str) -> dict[str, Any]:
+def _values(statements: Sequence[Statement], policy: Policy, sees_all: bool) -> dict[str, Any]:
     """Return what a template can use: texts, numbers of things and tuples, never an object."""
+    documents = [issuing.document_of(statement) for statement in statements]
     first = documents[0]
-    figures = Figures.total(document.figures for document in documents)
+    revised = revising.mailed_before(statements)
+    others = _others(statements) if sees_all else []
     return {
         "period": f"{first.month:%Y-%m}",
         "month": first.month_name,
         "pi": first.pi_name or first.pi_email,
         "pi_email": first.pi_email,
-        "institution": institution,
+        "institution": policy.institution,
         "department": first.department,
         "contact_name": first.contact_name,
         "contact_email": first.contact_email,
         "contact_phone": first.contact_phone,
         "footer": first.footer,
-        "portal_url": portal_url,
+        "portal_url": settings.SITE_URL + reverse("portal:statements"),
         "count": len(documents),
-        "is_final": all(document.is_final for document in documents),
-        "review_until": next((long_date(each.review_until) for each in documents if each.review_until), ""),
+        "revised": len(revised),
+        "review_until": _questions_until(statements[0].period),
+        "is_whole_month": sees_all,
+        "total_label": f"Total for {first.month_name}" if sees_all else "Total of the statements in this e-mail",
         "statements": tuple(
             {
-                "number": document.number,
-                "reference": document.reference,
+                **_told(document),
                 "replaces": document.replaces,
-                "project": document.project,
-                "fund_orgs": ", ".join(section.fund_org for section in document.sections),
-                **_amounts(document.figures, document.currency),
+                "was": _was(revised.get(statement.pk)),
+                "changes": tuple(revised[statement.pk].changes()) if statement.pk in revised else (),
             }
-            for document in documents
+            for statement, document in zip(statements, documents, strict=True)
         ),
-        **_amounts(figures, first.currency),
+        "others": tuple(_told(document) for document in others),
+        "corrections": _corrections([*documents, *others]),
+        **_amounts([*documents, *others]),
     }
 
 
-def _amounts(figures: Figures, currency: str) -> dict[str, str]:
+def _others(statements: Sequence[Statement]) -> list[StatementDocument]:
+    """Return the other statements in force of the same PI and month: with them, it is all that is charged."""
+    of = statements[0]
+    found = (
+        Statement.objects.live()
+        .filter(period=of.period_id, pi=of.pi_id)
+        .exclude(pk__in=[statement.pk for statement in statements])
+        .select_related("period", "reference__period")
+        .prefetch_related("lines")
+        .order_by("number")
+    )
+    return [issuing.document_of(statement) for statement in found]
+
+
+def _questions_until(period: BillingPeriod) -> str:
+    """Return the day until which to ask, as the month is now; empty where it is not in review."""
+    if period.status != BillingPeriod.Status.REVIEW or period.review_until is None:
+        return ""
+    return long_date(period.review_until)
+
+
+def _told(document: StatementDocument) -> dict[str, Any]:
     return {
-        "list": money_with_currency(figures.list_cost, currency),
-        "discount": money_with_currency(figures.discount, currency),
-        "subsidy": money_with_currency(figures.subsidy, currency),
-        "due": money_with_currency(figures.charged, currency),
+        "number": document.number,
+        "reference": document.reference,
+        "project": document.project,
+        "fund_orgs": ", ".join(document.fund_orgs),
+        "corrections": _corrections([document]),
+        **_amounts([document]),
     }
+
+
+def _was(revised: revising.Revised | None) -> str:
+    return money_with_currency(revised.was, revised.before.currency) if revised else ""
+
+
+def _amounts(documents: Sequence[StatementDocument]) -> dict[str, str]:
+    """Return what is charged, and the list price, discount and subsidy of the month alone, without corrections."""
+    currency = documents[0].currency
+    month = Figures.total(document.month_figures for document in documents)
+    return {
+        "list": money_with_currency(month.list_cost, currency),
+        "discount": money_with_currency(month.discount, currency),
+        "subsidy": money_with_currency(month.subsidy, currency),
+        "due": money_with_currency(Figures.total(document.figures for document in documents).charged, currency),
+    }
+
+
+def _corrections(documents: Sequence[StatementDocument]) -> str:
+    """Return what corrections and late changes come to; empty where there are none."""
+    if not any(document.corrections for document in documents):
+        return ""
+    figures = Figures.total(document.correction_figures for document in documents)
+    return money_with_currency(figures.charged, documents[0].currency)
 
 
 def _rendered(part: str, source: str, values: dict[str, Any]) -> str:

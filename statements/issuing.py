@@ -5,38 +5,43 @@ import datetime
 import hashlib
 import json
 import logging
-import os
 import re
-import tempfile
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.db.models import Count, Max, Sum
+from django.db.models import Count, Max
 from django.urls import reverse
 from django.utils import timezone
 
-from billing import audit, charging, closing, entries
+from billing import audit, charging
 from billing.audit import Actor
-from billing.errors import BillingError
+from billing.corrections import entries
+from billing.errors import BillingError, ReasonMissing
+from billing.fields import AmountSum
+from billing.files.writing import write_whole
 from billing.models import (
     BillingPeriod,
     BillingReference,
     Charge,
+    EntryLine,
     FundingSource,
     PayerLine,
     Person,
     Policy,
     Project,
 )
+from billing.models.policy import TAG_FIELDS, reference_labels
 from billing.money import plain
+from billing.months import closing
 from billing.progress import Progress, unwatched
+from billing.proof.verifying import Kept
 
-from .document import Figures, Line, Resource, Section, StatementDocument
+from .document import Figures, Line, Original, Resource, Section, StatementDocument
 from .drawing import draw
 from .models import Statement, StatementLine
 
@@ -55,8 +60,11 @@ STATED = PayerLine.CHARGED
 # A line as people name it: the statement's number and the line's.
 LINE = re.compile(r"(\d{4}-\d{2}-\d+-\d+):(\d{1,9})")
 
-# Printed, but no reason for a new revision by themselves.
-NOT_IN_DIGEST = ("replaces", "issued_on", "portal_url")
+# What of the names and texts makes a revision when it changes: whom and what the statement is about. A new
+# spelling of a name, a new letterhead or another day until which to ask changes neither who pays nor how much:
+# it is printed on what is issued next.
+IN_DIGEST = ("pi_email", "project_code", "showback")
+DEFAULT_LABELS = reference_labels(TAG_FIELDS)
 
 
 class StatementsFrozen(closing.PeriodFinalized):
@@ -71,10 +79,6 @@ class UnknownLine(BillingError):
     """A line of a statement that is not there."""
 
 
-class ReasonMissing(BillingError):
-    """A statement is voided without saying why."""
-
-
 @dataclass(frozen=True)
 class Issued:
     """A statement in force after a run (or that would be, after a dry one)."""
@@ -86,9 +90,26 @@ class Issued:
     project: str
     fund_orgs: tuple[str, ...]
     figures: Figures
+    # What of the figures is no charge of the month itself.
+    corrections: Figures
     pdf: str
     is_new: bool
     replaces: str = ""
+
+    @property
+    def month(self) -> Figures:
+        return self.figures.less(self.corrections)
+
+
+@dataclass(frozen=True)
+class Outdated:
+    """A statement in force that is not current: what it says is charged, and what a run would say now."""
+
+    statement: int
+    number: str
+    charged: Decimal
+    now: Decimal
+    currency: str
 
 
 @dataclass(frozen=True)
@@ -118,6 +139,36 @@ class Generated:
     def figures(self) -> Figures:
         return Figures.total(each.figures for each in self.statements)
 
+    @property
+    def corrections(self) -> Figures:
+        return Figures.total(each.corrections for each in self.statements)
+
+    @property
+    def month(self) -> Figures:
+        return self.figures.less(self.corrections)
+
+    @property
+    def has_corrections(self) -> bool:
+        return any(each.corrections != Figures() for each in self.statements)
+
+
+@dataclass(frozen=True)
+class Pending:
+    """How many statements are not current, and what they charge: as the live ones say, and as they would."""
+
+    new: int
+    revised: int
+    before: Decimal
+    after: Decimal
+
+    @property
+    def count(self) -> int:
+        return self.new + self.revised
+
+    @property
+    def difference(self) -> Decimal:
+        return self.after - self.before
+
 
 @dataclass
 class _Planned:
@@ -131,11 +182,17 @@ class _Planned:
     live: Statement | None
     revision: int
     last_number: str
+    month: str
     digest: str = ""
 
     @property
     def figures(self) -> Figures:
         return Figures.total(_figures(line) for line in self.lines)
+
+    @property
+    def corrections(self) -> Figures:
+        """What of it is no charge of the month itself."""
+        return Figures.total(_figures(line) for line in self.lines if line.is_correction_in(self.month))
 
     @property
     def is_new(self) -> bool:
@@ -160,7 +217,8 @@ def generate(
     """Bring a period's statements up to date with its charges, and draw those that have no PDF.
 
     Makes payer lines first. A statement is issued where none is in force, and as a new revision where
-    anything printed on it changed; an owner who has no charges any more gets a revision of zero.
+    figures, payers or what is charged changed (see IN_DIGEST), never because its month moved on; an owner
+    who has no charges any more gets a revision of zero.
     What did not change stays. A dry run computes the same and writes nothing.
 
     Raises StatementsFrozen for a finalized period, and the errors of `charging.make_payer_lines`.
@@ -184,12 +242,40 @@ def generate(
 
 def changes_of(period: BillingPeriod) -> int:
     """Return how many statements a run would issue now: 0 means that all are current. Writes nothing."""
-    return sum(each.is_new for each in _plan(period, charging.compute(period)))
+    return pending(period, charging.compute(period)).count
+
+
+def pending(period: BillingPeriod, lines: Iterable[PayerLine]) -> Pending:
+    """Return what a run would issue of these payer lines beside the statements in force. Writes nothing."""
+    changed = [each for each in _plan(period, lines) if each.is_new]
+    live = [each.live for each in changed if each.live]
+    return Pending(
+        new=len(changed) - len(live),
+        revised=len(live),
+        before=sum((each.charged for each in live), Decimal(0)),
+        after=Figures.total(each.figures for each in changed).charged,
+    )
+
+
+def outdated(period: BillingPeriod) -> list[Outdated]:
+    """Return the statements in force that a run would replace now, by number. Writes nothing.
+
+    Of a finalized period there are none: its statements are final. Raises the errors of `charging.compute`.
+    """
+    if period.status == BillingPeriod.Status.FINALIZED:
+        return []
+    found = [
+        Outdated(each.live.pk, each.live.number, each.live.charged, each.figures.charged, each.live.currency)
+        for each in _plan(period, charging.compute(period))
+        if each.live and each.is_new
+    ]
+    return sorted(found, key=lambda each: each.number)
 
 
 def void(*, statement: Statement, reason: str, actor: Actor, now: datetime.datetime) -> Statement:
     """Take a statement out of force without a successor; the next run issues the owner's next revision.
 
+    Its PI finds the day and the reason in its place.
     Raises ReasonMissing, NotLive, or StatementsFrozen where the period is finalized.
     """
     if not reason.strip():
@@ -202,10 +288,10 @@ def void(*, statement: Statement, reason: str, actor: Actor, now: datetime.datet
             raise NotLive(f"Statement {locked} is {locked.get_state_display().lower()} already.")
         before = locked.state
         locked.state = Statement.State.VOID
-        locked.voided_at = now
-        locked.save(update_fields=["state", "voided_at"])
+        locked.voided_at, locked.void_reason = now, reason.strip()
+        locked.save(update_fields=["state", "voided_at", "void_reason"])
         gesture.record(
-            "statement.voided", locked, before={"state": before}, after={"state": locked.state}, note=reason.strip()
+            "statement.voided", locked, before={"state": before}, after={"state": locked.state}, note=locked.void_reason
         )
     return locked
 
@@ -304,8 +390,11 @@ def document_of(statement: Statement) -> StatementDocument:
     showback = set(content.get("showback", ()))
     month = str(statement.period)
     sections: dict[str, list[Line]] = defaultdict(list)
+    first, second = labels = tuple(content.get("reference_labels", DEFAULT_LABELS))
+    corrections: dict[str, list[Line]] = defaultdict(list)
     for line in statement.lines.all():
-        sections[line.fund_org].append(
+        is_correction = line.is_correction_in(month)
+        (corrections if is_correction else sections)[line.fund_org].append(
             Line(
                 service=line.service_name,
                 source=line.source_label,
@@ -317,6 +406,11 @@ def document_of(statement: Statement) -> StatementDocument:
                 correction=_correction(line.kind),
                 is_showback=line.source_name in showback,
                 shared_total=line.shared_total,
+                currency=statement.currency,
+                references=tuple(zip(labels, (line.reference_1, line.reference_2), strict=True)),
+                is_correction=is_correction,
+                corrects=tuple(line.corrects),
+                original=_original(line.original),
             )
         )
     return StatementDocument(
@@ -330,9 +424,8 @@ def document_of(statement: Statement) -> StatementDocument:
         pi_name=content["pi_name"],
         pi_email=content["pi_email"],
         figures=Figures(statement.list_cost, statement.contracted_cost, statement.charged),
-        sections=tuple(
-            Section(fund_org, fund_names.get(fund_org, ""), tuple(lines)) for fund_org, lines in sections.items()
-        ),
+        sections=_sections(sections, fund_names),
+        corrections=_sections(corrections, fund_names),
         replaces=content.get("replaces", ""),
         department=content.get("department", ""),
         address=tuple(content.get("address", ())),
@@ -343,10 +436,21 @@ def document_of(statement: Statement) -> StatementDocument:
         project_code=content.get("project_code", ""),
         project_name=content.get("project_name", ""),
         review_until=statement.review_until,
-        is_final=statement.is_final,
         footer=content.get("footer", ""),
         portal_url=content.get("portal_url", ""),
+        reference_labels=(first, second),
     )
+
+
+def _sections(lines: dict[str, list[Line]], fund_names: dict[str, str]) -> tuple[Section, ...]:
+    return tuple(Section(fund_org, fund_names.get(fund_org, ""), tuple(own)) for fund_org, own in lines.items())
+
+
+def _original(stored: dict[str, str]) -> Original | None:
+    if not stored:
+        return None
+    amounts = (Decimal(stored[name]) for name in ("rate", "list", "charged"))
+    return Original(stored["currency"], *amounts)
 
 
 def _refuse_finalized(period: BillingPeriod) -> None:
@@ -363,7 +467,7 @@ def _held(period: BillingPeriod) -> Held:
         .held()
         .order_by()
         .values_list("currency")
-        .annotate(count=Count("*"), billed=Sum("billed_cost"))
+        .annotate(count=Count("*"), billed=AmountSum("billed_cost"))
     )
     held = {currency: (count, billed) for currency, count, billed in rows}
     return Held(
@@ -378,6 +482,8 @@ def _plan(period: BillingPeriod, lines: Iterable[PayerLine]) -> list[_Planned]:
     policy = Policy.objects.current()
     stated = [line for line in lines if line.kind in STATED and line.pi is not None]
     resources = charging.resources_of(period, stated)
+    originals = charging.originals_of(period, stated)
+    corrected = _corrected(period, stated)
     owners: dict[tuple[int, int | None], list[PayerLine]] = defaultdict(list)
     for line in stated:
         owners[line.pi_id or 0, line.project_id].append(line)
@@ -415,13 +521,17 @@ def _plan(period: BillingPeriod, lines: Iterable[PayerLine]) -> list[_Planned]:
             project=own[0].project if own else current.project if current else None,
             reference=reference,
             content={},
-            lines=[_line(number, line, resources.get(line.key, ())) for number, line in enumerate(own, start=1)],
+            lines=[
+                _line(number, line, resources.get(line.key, ()), originals.get(line.key), corrected.get(line.key, ()))
+                for number, line in enumerate(own, start=1)
+            ],
             live=current,
             revision=revision + 1,
             last_number=f"{reference.text}-{revision}" if reference and revision else "",
+            month=str(period),
         )
         each.content = _content(each, own, policy, fund_names)
-        each.digest = _digest(each, period, policy.currency)
+        each.digest = _digest(each, policy.currency)
         planned.append(each)
     for owner in kept:
         current = live[owner]
@@ -435,6 +545,7 @@ def _plan(period: BillingPeriod, lines: Iterable[PayerLine]) -> list[_Planned]:
                 live=current,
                 revision=current.revision,
                 last_number="",
+                month=str(period),
                 digest=current.digest,
             )
         )
@@ -468,7 +579,45 @@ def _line_order(line: PayerLine) -> tuple[str | bool, ...]:
     )
 
 
-def _line(number: int, line: PayerLine, resources: Sequence[charging.ResourceShare]) -> StatementLine:
+def _corrected(period: BillingPeriod, lines: Iterable[PayerLine]) -> dict[str, list[str]]:
+    """Return, by payer key, the lines of statements in force that corrections and late changes are about."""
+    wanted: dict[tuple[int, str], list[str]] = defaultdict(list)
+    months = {line.key: line for line in lines if line.kind in (PayerLine.Kind.LATE, *PayerLine.ENTERED)}
+    for key, line in months.items():
+        if line.kind == PayerLine.Kind.LATE:
+            wanted[line.for_period_id, charging.key_as_charged(line)].append(key)
+    if len(wanted) < len(months):
+        for entered in (
+            EntryLine.objects.charged_in(period)
+            .exclude(corrects_key="")
+            .select_related("entry__for_period", "pi", "project", "source")
+        ):
+            if (key := charging.key_of_entry(entered)) in months and entered.corrects_period_id:
+                wanted[entered.corrects_period_id, entered.corrects_key].append(key)
+    found: dict[str, list[str]] = defaultdict(list)
+    keys = sorted({key for _, key in wanted})
+    for start in range(0, len(keys), BATCH):
+        of_keys = StatementLine.objects.filter(
+            statement__state__in=Statement.LIVE,
+            statement__period__in={month for month, _ in wanted},
+            payer_key__in=keys[start : start + BATCH],
+        ).order_by("statement__number", "number")
+        for month, payer_key, statement, number in of_keys.values_list(
+            "statement__period", "payer_key", "statement__number", "number"
+        ):
+            for key in wanted.get((month, payer_key), ()):
+                if (named := f"{statement}:{number}") not in found[key]:
+                    found[key].append(named)
+    return found
+
+
+def _line(
+    number: int,
+    line: PayerLine,
+    resources: Sequence[charging.ResourceShare],
+    original: charging.Original | None,
+    corrects: Sequence[str],
+) -> StatementLine:
     return StatementLine(
         number=number,
         payer_key=line.key,
@@ -484,11 +633,24 @@ def _line(number: int, line: PayerLine, resources: Sequence[charging.ResourceSha
         charged=line.charged,
         shared_total=line.shared_total,
         charge_count=line.charge_count,
-        resources=_stored_resources(resources),
+        reference_1=line.reference_1,
+        reference_2=line.reference_2,
+        corrects=list(corrects),
+        original={
+            "currency": original.currency,
+            "rate": f"{original.rate.normalize():f}",
+            "list": plain(original.list_cost),
+            "charged": plain(original.charged),
+        }
+        if original
+        else {},
+        resources=_stored_resources(resources, original.resources if original else {}),
     )
 
 
-def _stored_resources(shares: Sequence[charging.ResourceShare]) -> list[dict[str, Any]]:
+def _stored_resources(
+    shares: Sequence[charging.ResourceShare], originals: Mapping[tuple[str, str], Decimal]
+) -> list[dict[str, Any]]:
     """Write resources as JSON keeps them, the largest first; the small rest of very many is one sum."""
     ordered = sorted(
         shares, key=lambda share: (-abs(share.charged), -abs(share.list_cost), share.name, share.resource_id)
@@ -502,6 +664,7 @@ def _stored_resources(shares: Sequence[charging.ResourceShare]) -> list[dict[str
             "list": plain(share.list_cost),
             "contracted": plain(share.contracted_cost),
             "charged": plain(share.charged),
+            **({"original": plain(originals[share.name, share.resource_id])} if originals else {}),
         }
         for share in kept
     ]
@@ -516,6 +679,11 @@ def _stored_resources(shares: Sequence[charging.ResourceShare]) -> list[dict[str
                 "list": plain(total.list_cost),
                 "contracted": plain(total.contracted_cost),
                 "charged": plain(total.charged),
+                **(
+                    {"original": plain(sum((originals[each.name, each.resource_id] for each in rest), Decimal(0)))}
+                    if originals
+                    else {}
+                ),
             }
         )
     return stored
@@ -528,6 +696,7 @@ def _resource(stored: dict[str, Any]) -> Resource:
         count=stored["count"],
         figures=Figures(Decimal(stored["list"]), Decimal(stored["contracted"]), Decimal(stored["charged"])),
         further=stored.get("further", 0),
+        original=Decimal(stored["original"]) if "original" in stored else None,
     )
 
 
@@ -572,24 +741,22 @@ def _content(
         "project_code": project.code if project else "",
         "project_name": project.name if project else "",
         "fund_names": {line.fund_org: fund_names[line.fund_org] for line in lines if line.fund_org in fund_names},
+        "reference_labels": reference_labels(policy.tag_keys),
         "showback": sorted({line.source.name for line in lines if not line.source.is_journaled}),
     }
 
 
-def _digest(planned: _Planned, period: BillingPeriod, currency: str) -> str:
-    """Return the SHA-256 of everything a statement prints, so that a change of any of it is seen."""
-    content = {key: value for key, value in planned.content.items() if key not in NOT_IN_DIGEST}
+def _digest(planned: _Planned, currency: str) -> str:
+    """Return the SHA-256 of the figures, payers and texts for which a statement is revised when they change."""
     printed = {
-        "content": content,
+        "content": {key: planned.content[key] for key in IN_DIGEST},
         "currency": currency,
-        "is_final": _is_final(period),
-        "review_until": str(_review_until(period) or ""),
         "lines": [
             [
                 line.payer_key,
                 line.for_month,
                 line.fund_org,
-                line.source_label,
+                line.source_name,
                 line.natural_account,
                 line.service_name,
                 plain(line.list_cost),
@@ -599,6 +766,8 @@ def _digest(planned: _Planned, period: BillingPeriod, currency: str) -> str:
                 line.resources,
                 # Only where there is one, so that statements from before there were shared costs stay as they are.
                 *([plain(line.shared_total)] if line.shared_total is not None else []),
+                *([line.reference_1, line.reference_2] if line.reference_1 or line.reference_2 else []),
+                *([line.original] if line.original else []),
             ]
             for line in planned.lines
         ],
@@ -607,11 +776,8 @@ def _digest(planned: _Planned, period: BillingPeriod, currency: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _is_final(period: BillingPeriod) -> bool:
-    return not period.takes_changes
-
-
 def _review_until(period: BillingPeriod) -> datetime.date | None:
+    """Return the day until which PIs may ask; known while the month is in review."""
     return period.review_until if period.status == BillingPeriod.Status.REVIEW else None
 
 
@@ -652,8 +818,10 @@ def _issue(
                 list_cost=each.figures.list_cost,
                 contracted_cost=each.figures.contracted_cost,
                 charged=each.figures.charged,
+                corrections_list_cost=each.corrections.list_cost,
+                corrections_contracted_cost=each.corrections.contracted_cost,
+                corrections=each.corrections.charged,
                 review_until=_review_until(period),
-                is_final=_is_final(period),
                 issued_at=now,
                 issued_by=actor.user,
             )
@@ -683,7 +851,6 @@ def _issue(
                 "list": plain(statement.list_cost),
                 "contracted": plain(statement.contracted_cost),
                 "charged": plain(statement.charged),
-                "is_final": statement.is_final,
             },
         )
     StatementLine.objects.bulk_create(lines, batch_size=BATCH)
@@ -700,6 +867,7 @@ def _result(period: BillingPeriod, planned: Sequence[_Planned], held: Held, *, i
             project=each.project.code if each.project else "",
             fund_orgs=tuple(dict.fromkeys(line.fund_org for line in each.lines)),
             figures=each.figures,
+            corrections=each.corrections,
             pdf="" if is_dry_run else str(settings.VAR_DIR / _pdf_path(str(period), each.number)),
             is_new=each.is_new,
             replaces=each.last_number if each.is_new else "",
@@ -719,6 +887,15 @@ def _result(period: BillingPeriod, planned: Sequence[_Planned], held: Held, *, i
     )
 
 
+def kept_files(period: BillingPeriod | None) -> Iterator[Kept]:
+    """Yield the PDFs that were drawn, which are drawn again where they are gone."""
+    drawn = Statement.objects.exclude(pdf_path="").order_by("pk")
+    for statement in drawn if period is None else drawn.filter(period=period):
+        path = Path(settings.VAR_DIR) / statement.pdf_path
+        url = reverse("admin:statements_statement_change", args=[statement.pk])
+        yield Kept(f"Statement {statement.number}", path, statement.pdf_sha256, url, can_be_made_again=True)
+
+
 def _pdf_path(period: str, number: str) -> str:
     return f"statements/{period}/{number}.pdf"
 
@@ -729,15 +906,7 @@ def _write_pdf(statement: Statement) -> bytes:
     relative = _pdf_path(str(statement.period), statement.number)
     path = Path(settings.VAR_DIR) / relative
     path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", suffix=".part", delete=False) as file:
-        try:
-            file.write(data)
-            file.close()
-            os.chmod(file.name, 0o640)
-            os.replace(file.name, path)
-        except BaseException:
-            Path(file.name).unlink(missing_ok=True)
-            raise
+    write_whole(path, data)
     statement.pdf_path = relative
     statement.pdf_sha256 = hashlib.sha256(data).hexdigest()
     return data

@@ -56,6 +56,17 @@ DRAWN_AS = {MINUS: "\N{EN DASH}", "\N{NO-BREAK SPACE}": " "}
 COPIED_AS = {MINUS: "-", "\N{NO-BREAK SPACE}": " ", "\N{THIN SPACE}": " "}
 
 
+REGIONAL_A, REGIONAL_Z = "\U0001f1e6", "\U0001f1ff"
+
+# Around a name, so that it runs by itself; the closing mark ends it. Other marks of direction are left out.
+FIRST_STRONG, POP = "\N{FIRST STRONG ISOLATE}", "\N{POP DIRECTIONAL ISOLATE}"
+ISOLATES = FIRST_STRONG + POP
+# Pairs of brackets (UAX #9, BD14 to BD16) that names and titles use.
+BRACKETS = {"(": ")", "[": "]", "{": "}", "⟨": "⟩", "「": "」", "『": "』", "《": "》", "〈": "〉", "【": "】"}
+MIRRORED = {**BRACKETS, **{closing: opening for opening, closing in BRACKETS.items()}, "<": ">", ">": "<"}
+CLOSING = {closing: opening for opening, closing in BRACKETS.items()}
+
+
 class NeedsShaping(Exception):
     """A character outside the short path: another font, a mark, or another direction."""
 
@@ -149,49 +160,190 @@ class Glyph:
 
 
 def cleaned(text: str) -> str:
-    """Return text fit for one line: blanks for control characters, no direction marks, composed."""
+    """Return text fit for one line: blanks for control characters, composed, isolates as the only direction marks.
+
+    What no font has is named: an empty box would tell no two projects apart.
+    """
     return "".join(
-        " " if category in ("Cc", "Zl", "Zp") else character
+        " " if category in ("Cc", "Zl", "Zp") else _drawable(character)
         for character in unicodedata.normalize("NFC", text)
-        if (category := unicodedata.category(character)) not in ("Cs", "Co") and not _turns_direction(character)
-    )
+        if (category := unicodedata.category(character)) not in ("Cs", "Co")
+        and (character in ISOLATES or not _turns_direction(character))
+    ).replace("]\N{ZERO WIDTH JOINER}[", "][")
+
+
+@functools.lru_cache(maxsize=5_000)
+def _drawable(character: str) -> str:
+    """Return a character that some font has, or its name: `[spouting whale]`."""
+    if character.isascii() or character in ISOLATES:
+        return character
+    if any(face(name).has(character) for name in (REGULAR, *FALLBACKS)):
+        return character
+    if REGIONAL_A <= character <= REGIONAL_Z:
+        # Two of them are a flag.
+        return chr(ord("A") + ord(character) - ord(REGIONAL_A))
+    if unicodedata.category(character) in ("Mn", "Me", "Cf", "Sk", "Cn"):
+        # It only varies or joins what stands before it.
+        return ""
+    return f"[{unicodedata.name(character, f'U+{ord(character):04X}').lower()}]"
 
 
 def _turns_direction(character: str) -> bool:
     return character in "\u200e\u200f\u061c" or "\u202a" <= character <= "\u202e" or "\u2066" <= character <= "\u2069"
 
 
-def _levels(text: str) -> list[int]:
-    """Return each character's embedding level in a left-to-right line (UAX #9, without explicit marks).
+def isolated(text: str) -> str:
+    """Return a name fit to stand beside others: it runs in its own direction, and turns nothing around it."""
+    if not _runs_left(text):
+        return text
+    return f"{FIRST_STRONG}{''.join(each for each in text if not _turns_direction(each))}{POP}"
 
-    0 runs to the right, 1 to the left, 2 is a number inside text that runs to the left.
+
+def _runs_left(text: str) -> bool:
+    return not text.isascii() and any(unicodedata.bidirectional(each) in ("R", "AL", "AN") for each in text)
+
+
+def _levels(text: str, base: int = 0) -> list[int]:
+    """Return each character's embedding level in a line (UAX #9, with isolates as the only explicit marks).
+
+    Even levels run to the right, odd ones to the left. What an isolate holds is leveled by itself, in the
+    direction of its first strong letter; to what stands around, it is one neutral character.
     """
-    classes = [unicodedata.bidirectional(character) for character in text]
-    if not any(each in ("R", "AL", "AN") for each in classes):
-        return [0] * len(text)
-    levels: list[int | None] = []
-    strong = "L"
-    for each in classes:
-        if each in ("L", "R", "AL"):
-            strong = each
-            levels.append(0 if each == "L" else 1)
-        elif each in ("EN", "AN"):
-            levels.append(0 if strong == "L" and each == "EN" else 2)
-        elif each == "NSM" and levels:
-            levels.append(levels[-1])
+    if not _runs_left(text):
+        return [base] * len(text)
+    levels = [base] * len(text)
+    # What is leveled together: the characters outside of isolates, and each isolate's opening mark.
+    places: list[int] = []
+    ends: dict[int, int] = {}
+    at = 0
+    while at < len(text):
+        places.append(at)
+        if text[at] == FIRST_STRONG:
+            end = _end_of_isolate(text, at)
+            inner = text[at + 1 : end]
+            levels[at + 1 : end] = _levels(inner, _base_of(inner, base))
+            ends[at] = end
+            at = end
+        at += 1
+    for place, level in zip(places, _resolved([text[place] for place in places], base), strict=True):
+        levels[place] = level
+        if ends.get(place, len(text)) < len(text):
+            levels[ends[place]] = level
+    return levels
+
+
+def _end_of_isolate(text: str, start: int) -> int:
+    """Return where an isolate ends: at its own closing mark, or at the end of the text."""
+    depth = 0
+    for at in range(start, len(text)):
+        depth += (text[at] == FIRST_STRONG) - (text[at] == POP)
+        if not depth:
+            return at
+    return len(text)
+
+
+def _base_of(text: str, around: int) -> int:
+    """Return the level of a text by its first strong letter outside of isolates (P2, P3), inside one at `around`."""
+    at = 0
+    while at < len(text):
+        if text[at] == FIRST_STRONG:
+            at = _end_of_isolate(text, at)
+        elif (kind := unicodedata.bidirectional(text[at])) in ("L", "R", "AL"):
+            wanted = 0 if kind == "L" else 1
+            return around + 1 if (around + 1) % 2 == wanted else around + 2
+        at += 1
+    return around + 2 if around % 2 == 0 else around + 1
+
+
+def _resolved(characters: list[str], base: int) -> list[int]:
+    """Return the levels of characters that stand in one direction's text: rules W1 to W7, N0 to N2, I1 and I2."""
+    own = "R" if base % 2 else "L"
+    kinds = [
+        "ON" if character in (FIRST_STRONG, POP) else unicodedata.bidirectional(character) or "L"
+        for character in characters
+    ]
+    _resolve_weak(kinds, own)
+    _resolve_brackets(characters, kinds, own)
+    _resolve_neutral(kinds, own)
+    up = {"L": (0, 1), "R": (1, 0), "EN": (2, 1), "AN": (2, 1)}
+    return [base + up[kind][base % 2] for kind in kinds]
+
+
+def _resolve_weak(kinds: list[str], own: str) -> None:
+    before, strong = own, own
+    for at, kind in enumerate(kinds):
+        if kind == "NSM":
+            kinds[at] = kind = before
+        if kind in ("L", "R", "AL"):
+            strong = kind
+        elif kind == "EN" and strong == "AL":
+            kinds[at] = "AN"
+        before = kinds[at]
+    kinds[:] = ["R" if kind == "AL" else kind for kind in kinds]
+    for at in range(1, len(kinds) - 1):
+        around = (kinds[at - 1], kinds[at + 1])
+        if (kinds[at] in ("ES", "CS") and around == ("EN", "EN")) or (kinds[at] == "CS" and around == ("AN", "AN")):
+            kinds[at] = around[0]
+    for kind, run in itertools.groupby(range(len(kinds)), key=lambda at: kinds[at]):
+        stretch = list(run)
+        if kind == "ET":
+            edges = {kinds[at] for at in (stretch[0] - 1, stretch[-1] + 1) if 0 <= at < len(kinds)}
+            for at in stretch:
+                kinds[at] = "EN" if "EN" in edges else "ON"
+    strong = own
+    for at, kind in enumerate(kinds):
+        if kind in ("L", "R"):
+            strong = kind
+        elif kind == "EN" and strong == "L":
+            kinds[at] = "L"
+        elif kind in ("ES", "CS", "BN") or kind not in ("EN", "AN"):
+            kinds[at] = "ON"
+
+
+def _direction(kind: str) -> str:
+    """Return which way a kind runs where neutrals ask: numbers count as running to the left."""
+    return {"L": "L", "R": "R", "EN": "R", "AN": "R"}.get(kind, "")
+
+
+def _resolve_brackets(characters: list[str], kinds: list[str], own: str) -> None:
+    """Turn both brackets of a pair the same way (N0): that of what they hold, if what stands before agrees."""
+    waiting: list[int] = []
+    pairs = []
+    for at, character in enumerate(characters):
+        if kinds[at] != "ON":
+            continue
+        if character in BRACKETS:
+            waiting.append(at)
+        elif opening := CLOSING.get(character):
+            for depth in range(len(waiting) - 1, -1, -1):
+                if characters[waiting[depth]] == opening:
+                    pairs.append((waiting[depth], at))
+                    del waiting[depth:]
+                    break
+    for opens, closes in sorted(pairs):
+        held = {_direction(kind) for kind in kinds[opens + 1 : closes]} - {""}
+        if own in held:
+            turn = own
+        elif held:
+            before = next((found for kind in reversed(kinds[:opens]) if (found := _direction(kind))), own)
+            turn = before if before in held else own
         else:
-            levels.append(None)
-    # A neutral between two that run to the left (numbers count as such) joins them, else the line.
-    done: list[int] = []
-    following = 0
-    coming: list[int] = []
-    for level in reversed(levels):
-        following = following if level is None else level
-        coming.append(following)
-    for level, after in zip(levels, reversed(coming), strict=True):
-        before = done[-1] if done else 0
-        done.append(level if level is not None else int(bool(before and after)))
-    return done
+            continue
+        kinds[opens] = kinds[closes] = turn
+
+
+def _resolve_neutral(kinds: list[str], own: str) -> None:
+    """A stretch of neutrals between two that run the same way joins them (N1), else it runs as the line does (N2)."""
+    at = 0
+    while at < len(kinds):
+        if kinds[at] != "ON":
+            at += 1
+            continue
+        end = next((later for later in range(at, len(kinds)) if kinds[later] != "ON"), len(kinds))
+        before = _direction(kinds[at - 1]) if at else own
+        after = _direction(kinds[end]) if end < len(kinds) else own
+        kinds[at:end] = [before if before == after else own] * (end - at)
+        at = end
 
 
 def _face_for(character: str, before: Face | None, wanted: Face) -> Face:
@@ -212,7 +364,8 @@ def _runs(text: str, wanted: Face) -> Iterator[tuple[int, Face, str]]:
     """Cut a line into runs of one level and font, in the order they are read from left to right."""
     faces: list[Face] = []
     for character in text:
-        faces.append(_face_for(character, faces[-1] if faces else None, wanted))
+        before = faces[-1] if faces else None
+        faces.append((before or wanted) if character in ISOLATES else _face_for(character, before, wanted))
     items = zip(_levels(text), faces, text, strict=True)
     runs = [
         (level, of, "".join(character for _, _, character in part))
@@ -225,7 +378,10 @@ def _runs(text: str, wanted: Face) -> Iterator[tuple[int, Face, str]]:
             part = list(stretch)
             turned.extend(reversed(part) if above else part)
         runs = turned
-    yield from runs
+    for level, of, part_text in runs:
+        # The marks of isolates have done their work.
+        if shown := part_text.strip(ISOLATES):
+            yield level, of, shown
 
 
 def _shape_run(level: int, of: Face, text: str) -> Iterator[Glyph]:
@@ -240,6 +396,9 @@ def _shape_run(level: int, of: Face, text: str) -> Iterator[Glyph]:
     for info, position in zip(buffer.glyph_infos, buffer.glyph_positions, strict=True):
         # A cluster's text goes with its first glyph, so that copying gives each letter once.
         covered = "" if info.cluster in told else text[info.cluster : ends[info.cluster]]
+        if level % 2 and covered in MIRRORED:
+            # Drawn the other way around, and read as it is seen: readers of PDFs turn it back themselves.
+            covered = MIRRORED[covered]
         told.add(info.cluster)
         yield Glyph(
             face=of,

@@ -6,10 +6,12 @@ from decimal import Decimal
 from django.conf import settings
 from django.db import models
 from django.db.models import Exists, OuterRef, Q
+from django.utils import timezone
 
-from billing.fields import AmountField
-from billing.models import BillingPeriod, BillingReference, Membership, Person, Project, User
-from billing.models.people import normalized_email
+from billing.addresses import normalized_email
+from billing.fields import TotalField
+from billing.models import BillingPeriod, BillingReference, Membership, PayerLine, Person, Project, User
+from billing.models.payers import REFERENCES_LENGTH
 from billing.models.periods import FINAL
 from billing.models.standing import Standing, StandingQuerySet
 
@@ -20,7 +22,7 @@ class StatementQuerySet(StandingQuerySet["Statement"]):
         return self.filter(state__in=Statement.LIVE)
 
     def visible_to(self, user: User, *, on: datetime.date) -> "StatementQuerySet":
-        """Keep what a PI or a delegate may see on a day: theirs and nothing else, and nothing void.
+        """Keep what a PI or a delegate may see on a day: theirs and nothing else.
 
         A PI is known by the link to her user or, where that is not made, by the user's e-mail address
         or an alias. Delegates see a PI's statements, or those of one project, between their dates.
@@ -29,7 +31,10 @@ class StatementQuerySet(StandingQuerySet["Statement"]):
         own = Q(user=user)
         if user.email:
             email = normalized_email(user.email)
-            own |= Q(user__isnull=True) & (Q(email=email) | Q(aliases__email__iexact=email))
+            by_address = Q(email=email) | Q(aliases__email__iexact=email)
+            if owner := Person.objects.owning(email):
+                by_address |= Q(pk=owner.pk)
+            own |= Q(user__isnull=True) & by_address
         delegated = Membership.objects.filter(
             Q(valid_until__isnull=True) | Q(valid_until__gte=on),
             Q(project__isnull=True) | Q(project=OuterRef("project")),
@@ -37,9 +42,7 @@ class StatementQuerySet(StandingQuerySet["Statement"]):
             user=user,
             valid_from__lte=on,
         )
-        return self.exclude(state=Statement.State.VOID).filter(
-            Q(pi__in=Person.objects.filter(own).values("pk")) | Exists(delegated)
-        )
+        return self.filter(Q(pi__in=Person.objects.filter(own).values("pk")) | Exists(delegated))
 
 
 class Statement(Standing):
@@ -47,18 +50,33 @@ class Statement(Standing):
 
     class State(models.TextChoices):
         ISSUED = "issued", "Issued"
+        WRITTEN = "written", "Written to file"
         SENT = "sent", "Sent"
         SUPERSEDED = "superseded", "Superseded"
         VOID = "void", "Void"
 
-    LIVE = (State.ISSUED, State.SENT)
+    LIVE = (State.ISSUED, State.WRITTEN, State.SENT)
 
     STANDS_IN = FINAL
     # What happens to a document after it was issued; of a finalized month it may still be sent and drawn.
-    FREE = frozenset({"state", "sent_at", "superseded_at", "superseded_by", "voided_at", "pdf_path", "pdf_sha256"})
+    FREE = frozenset(
+        {
+            "state",
+            "written_at",
+            "sent_at",
+            "superseded_at",
+            "superseded_by",
+            "voided_at",
+            "void_reason",
+            "pdf_path",
+            "pdf_sha256",
+        }
+    )
 
     TRANSITIONS = {
-        State.ISSUED: {State.SENT, State.SUPERSEDED, State.VOID},
+        State.ISSUED: {State.WRITTEN, State.SENT, State.SUPERSEDED, State.VOID},
+        # Its e-mail is a file on this machine: nobody got it yet.
+        State.WRITTEN: {State.SENT, State.SUPERSEDED, State.VOID},
         State.SENT: {State.SUPERSEDED, State.VOID},
         State.SUPERSEDED: frozenset[str](),
         State.VOID: frozenset[str](),
@@ -71,24 +89,35 @@ class Statement(Standing):
     pi = models.ForeignKey(Person, on_delete=models.PROTECT, related_name="statements", verbose_name="PI")
     project = models.ForeignKey(Project, null=True, blank=True, on_delete=models.PROTECT, related_name="statements")
     state = models.CharField(max_length=16, choices=State.choices, default=State.ISSUED)
-    digest = models.CharField(max_length=64, help_text="SHA-256 of the figures and texts it shows.")
+    digest = models.CharField(max_length=64, help_text="SHA-256 of what makes a new revision when it changes.")
     document = models.JSONField(help_text="Names, texts and notes as printed.")
     currency = models.CharField(max_length=3)
-    list_cost = AmountField()
-    contracted_cost = AmountField()
-    charged = AmountField("amount due")
-    review_until = models.DateField(null=True, blank=True, help_text="Set while the period is in review.")
-    is_final = models.BooleanField(default=False)
+    list_cost = TotalField()
+    contracted_cost = TotalField()
+    charged = TotalField("total charged")
+    corrections_list_cost = TotalField(default=0)
+    corrections_contracted_cost = TotalField(default=0)
+    corrections = TotalField(
+        default=0, help_text="What of the total charged is no charge of its own month: corrections and late changes."
+    )
+    review_until = models.DateField(
+        "questions until",
+        null=True,
+        blank=True,
+        help_text="As printed: where the month was in review when it was issued.",
+    )
     issued_at = models.DateTimeField()
     issued_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
     )
+    written_at = models.DateTimeField(null=True, blank=True)
     sent_at = models.DateTimeField(null=True, blank=True)
     superseded_at = models.DateTimeField(null=True, blank=True)
     superseded_by = models.ForeignKey(
         "self", null=True, blank=True, on_delete=models.PROTECT, related_name="supersedes"
     )
     voided_at = models.DateTimeField(null=True, blank=True)
+    void_reason = models.TextField("reason", blank=True, help_text="Why it was voided; its PI reads it.")
     pdf_path = models.CharField(max_length=254, blank=True)
     pdf_sha256 = models.CharField(max_length=64, blank=True)
 
@@ -106,7 +135,7 @@ class Statement(Standing):
         constraints = [
             models.UniqueConstraint(
                 fields=["reference"],
-                condition=Q(state__in=("issued", "sent")),
+                condition=Q(state__in=("issued", "written", "sent")),
                 name="one_live_statement",
                 violation_error_message="This PI and project have a statement for the period already.",
             ),
@@ -115,6 +144,11 @@ class Statement(Standing):
                 condition=~Q(state="superseded") | Q(superseded_at__isnull=False),
                 name="superseded_statement_has_stamp",
                 violation_error_message="A superseded statement says when.",
+            ),
+            models.CheckConstraint(
+                condition=~Q(state="written") | Q(written_at__isnull=False),
+                name="written_statement_has_stamp",
+                violation_error_message="A statement whose e-mail was written to a file says when.",
             ),
             models.CheckConstraint(
                 condition=~Q(state="sent") | Q(sent_at__isnull=False),
@@ -132,12 +166,51 @@ class Statement(Standing):
         return self.number
 
     @property
+    def mail_state(self) -> str:
+        """Say whether its PI was mailed it, whatever became of it since."""
+        if self.sent_at:
+            return f"e-mailed {_day(self.sent_at)}"
+        if self.written_at:
+            return f"written to a file on {_day(self.written_at)}, not e-mailed"
+        return "not e-mailed"
+
+    @property
+    def month_state(self) -> str:
+        """Say how far the close of its month has come: of the month as it is now, not as it was when issued."""
+        period, status = self.period, BillingPeriod.Status
+        if period.status == status.REVIEW and (until := period.review_until):
+            return f"In review: questions until {until:%B} {until.day}, {until.year}"
+        return {status.OPEN: "Month open", status.CLOSED: "Month closed"}.get(status(period.status), "Final")
+
+    @property
+    def month_list_cost(self) -> Decimal:
+        """The list price of its own month, as at the head of the document: without corrections."""
+        return self.list_cost - self.corrections_list_cost
+
+    @property
+    def month_discount(self) -> Decimal:
+        return self.month_list_cost - self.month_contracted_cost
+
+    @property
+    def month_subsidy(self) -> Decimal:
+        return self.month_contracted_cost - (self.charged - self.corrections)
+
+    @property
+    def month_contracted_cost(self) -> Decimal:
+        return self.contracted_cost - self.corrections_contracted_cost
+
+    @property
     def discount(self) -> Decimal:
         return self.list_cost - self.contracted_cost
 
     @property
     def subsidy(self) -> Decimal:
         return self.contracted_cost - self.charged
+
+
+def _day(moment: datetime.datetime) -> str:
+    day = timezone.localdate(moment)
+    return f"{day:%B} {day.day}, {day.year}"
 
 
 class StatementLine(Standing):
@@ -153,13 +226,23 @@ class StatementLine(Standing):
     source_label = models.CharField(max_length=128)
     natural_account = models.CharField(max_length=64, blank=True)
     service_name = models.CharField(max_length=254, blank=True)
-    list_cost = AmountField()
-    contracted_cost = AmountField()
-    charged = AmountField()
-    shared_total = AmountField(
+    list_cost = TotalField()
+    contracted_cost = TotalField()
+    charged = TotalField()
+    shared_total = TotalField(
         null=True, blank=True, help_text="Of a share in a shared cost: the whole that was shared."
     )
     charge_count = models.BigIntegerField()
+    reference_1 = models.CharField(max_length=REFERENCES_LENGTH, blank=True, default="")
+    reference_2 = models.CharField(max_length=REFERENCES_LENGTH, blank=True, default="")
+    corrects = models.JSONField(
+        default=list, blank=True, help_text="Lines of earlier statements that it corrects: 2025-01-0007-1:3."
+    )
+    original = models.JSONField(
+        default=dict,
+        blank=True,
+        help_text="Where its charges came in another currency: that currency, the rate, and its amounts before it.",
+    )
     resources = models.JSONField(
         default=list,
         help_text="What makes up the line, in cents that add up to it: name, id, count, list, contracted, charged.",
@@ -182,6 +265,11 @@ class StatementLine(Standing):
     def __str__(self) -> str:
         return f"statement line {self.pk}"
 
+    def is_correction_in(self, month: str) -> bool:
+        """Tell whether it is no charge of the statement's own month (2025-01): a correction, or of another month."""
+        corrects = self.kind == PayerLine.Kind.LATE or self.kind in PayerLine.ENTERED
+        return corrects or self.for_month != month
+
     @property
     def discount(self) -> Decimal:
         return self.list_cost - self.contracted_cost
@@ -197,37 +285,76 @@ class StatementLine(Standing):
 
 
 class Delivery(models.Model):
-    """An e-mail with a PI's statements: claimed, sent, recorded."""
+    """One e-mail to one recipient, with statements of one PI: claimed, sent, recorded."""
 
     class State(models.TextChoices):
         QUEUED = "queued", "Waiting"
         CLAIMED = "claimed", "Being sent"
         SENT = "sent", "Sent"
-        FAILED = "failed", "Failed"
+        WRITTEN = "written", "Written to file"
+        FAILED = "failed", "Not sent"
+        UNCERTAIN = "uncertain", "Perhaps sent"
+        DROPPED = "dropped", "Left out"
 
-    period = models.ForeignKey(BillingPeriod, on_delete=models.PROTECT, related_name="deliveries")
+    class Role(models.TextChoices):
+        PI = "pi", "PI"
+        CONTACT = "contact", "Department contact"
+        DELEGATE = "delegate", "Delegate"
+
+    # The next run tries these; an uncertain one waits for a person, or it might be mailed twice.
+    TO_SEND = (State.QUEUED, State.FAILED)
+    TROUBLED = (State.FAILED, State.UNCERTAIN)
+
+    period = models.ForeignKey(
+        BillingPeriod, on_delete=models.PROTECT, related_name="deliveries", verbose_name="billing period"
+    )
     pi = models.ForeignKey(Person, on_delete=models.PROTECT, related_name="deliveries", verbose_name="PI")
     statements = models.ManyToManyField(Statement, related_name="deliveries")
-    recipients = models.JSONField(default=list)
+    recipient = models.CharField(max_length=254, help_text="The address it went to, or will by what is known today.")
+    role = models.CharField(max_length=16, choices=Role.choices, default=Role.PI, help_text="Why they get it.")
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="+",
+        help_text="The delegate.",
+    )
     subject = models.CharField(max_length=254)
     state = models.CharField(max_length=16, choices=State.choices, default=State.QUEUED)
-    error = models.TextField(blank=True)
-    message_path = models.CharField(max_length=254, blank=True, help_text="The message as sent, archived.")
+    error = models.TextField(
+        "reason", blank=True, help_text="Why it was not sent, waits or was left out, in the mail server's own words."
+    )
+    message_path = models.CharField(
+        "message", max_length=254, blank=True, help_text="Where the message is kept as it was sent or written."
+    )
     created_at = models.DateTimeField()
     claimed_at = models.DateTimeField(null=True, blank=True)
+    written_at = models.DateTimeField(null=True, blank=True)
     sent_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         ordering = ("-id",)
-        verbose_name_plural = "deliveries"
+        verbose_name = "e-mail"
+        verbose_name_plural = "e-mails"
         default_permissions = ("view",)
         constraints = [
             models.CheckConstraint(
                 condition=~Q(state="sent") | Q(sent_at__isnull=False),
                 name="sent_delivery_has_stamp",
-                violation_error_message="A sent message says when.",
+                violation_error_message="A sent e-mail says when.",
+            ),
+            models.CheckConstraint(
+                condition=~Q(state="written") | Q(written_at__isnull=False),
+                name="written_delivery_has_stamp",
+                violation_error_message="An e-mail written to a file says when.",
+            ),
+            models.CheckConstraint(
+                condition=~Q(state="claimed") | Q(claimed_at__isnull=False),
+                name="claimed_delivery_has_stamp",
+                violation_error_message="An e-mail that is being sent says since when.",
             ),
         ]
 
     def __str__(self) -> str:
-        return f"delivery {self.pk}"
+        return f"e-mail {self.pk}"

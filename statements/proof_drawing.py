@@ -83,7 +83,7 @@ class ProofSheet(Sheet):
         self._verdict()
         for equation in data["equations"]:
             self._equation(equation)
-        self._list("What does not hold", [f"{each['name']}: {each['text']}" for each in self._problems()])
+        self._list("Differences", [f"{each['name']}: {each['text']}" for each in self._problems()])
         self._amortized()
         self._invoices()
         self._uncharged()
@@ -94,11 +94,11 @@ class ProofSheet(Sheet):
     def _verdict(self) -> None:
         data = self.data
         if not data["comes_out"]:
-            text, ink, pale = "It does not come out.", CAUTION_INK, CAUTION_PALE
+            text, ink, pale = "It does not reconcile.", CAUTION_INK, CAUTION_PALE
         elif not data["is_complete"]:
-            text, ink, pale = "It comes out so far; what is marked open is still to be done.", ACCENT, PALE
+            text, ink, pale = "It reconciles so far; open items remain.", ACCENT, PALE
         else:
-            text, ink, pale = "It comes out: everything delivered is accounted for.", ACCENT, PALE
+            text, ink, pale = "It reconciles: everything in the files is accounted for.", ACCENT, PALE
         self._box(LEFT, self.y - 22, RIGHT - LEFT, 24, pale)
         self._write(LEFT + 9, self.y - 14, text, Text(10.5, BOLD, ink), role="P")
         self.y -= 44
@@ -259,5 +259,5 @@ class ProofSheet(Sheet):
 def grouped(amount: str) -> str:
     """Write an exact amount with thousands separators: `1,234.5678`."""
     sign, digits = ("-", amount[1:]) if amount.startswith("-") else ("", amount)
-    whole, _, decimals = digits.partition(".")
-    return f"{sign}{int(whole or 0):,}.{decimals}"
+    whole, point, decimals = digits.partition(".")
+    return f"{sign}{int(whole or 0):,}{point}{decimals}"

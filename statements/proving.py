@@ -1,20 +1,23 @@
 """What statements say of a month, for the proof: each payer line as stated, and statements that do not add up."""
 
 import hashlib
+from decimal import Decimal
 
-from django.db.models import Count, Sum
+from django.db.models import Count
 from django.urls import reverse
 
+from billing.errors import NextStep
+from billing.fields import AmountSum
 from billing.models import BillingPeriod
 from billing.money import ZERO, plain
 from billing.proof import STATED, Finding, Side, SideLine
-from billing.seals import LineSeals, sealed, sealed_lines, together
+from billing.proof.seals import LineSeals, sealed, sealed_lines, together
 
 from .models import Statement, StatementLine
 
 # What never changes once a statement is issued. Written out, as in billing.seals.
 SEALED = (
-    *("pi", "project", "reference", "revision", "digest", "document", "currency", "is_final", "issued_at"),
+    *("pi", "project", "reference", "revision", "digest", "document", "currency", "issued_at"),
     *("list_cost", "contracted_cost", "charged"),
 )
 SEALED_OF_LINES = (
@@ -42,7 +45,7 @@ def stated(period: BillingPeriod) -> Side:
         broken=tuple(_not_adding_up(statements)),
         fingerprint=hashlib.sha256(said.encode()).hexdigest(),
         url=f"{reverse('admin:statements_statement_changelist')}?period={period}&state=live",
-        next_step=f"Issue the statements: manage.py generate -p {period}.",
+        then=NextStep("issue_statements", {"period": str(period)}),
         seal=lambda: _seals(period),
         seal_lines=lambda: _line_seals(period),
     )
@@ -68,7 +71,12 @@ def _not_adding_up(statements: list[Statement]) -> list[Finding]:
         .filter(statement__period__in={each.period_id for each in statements})
         .order_by()
         .values_list("statement")
-        .annotate(list=Sum("list_cost"), contracted=Sum("contracted_cost"), charged=Sum("charged"), lines=Count("*"))
+        .annotate(
+            list=AmountSum("list_cost"),
+            contracted=AmountSum("contracted_cost"),
+            charged=AmountSum("charged"),
+            lines=Count("*"),
+        )
     }
     found = []
     for each in statements:
@@ -78,9 +86,8 @@ def _not_adding_up(statements: list[Statement]) -> list[Finding]:
                 Finding(
                     "statement",
                     f"Statement {each.number}",
-                    f"its lines add up to {plain(sums[2])} (list {plain(sums[0])}, contracted {plain(sums[1])}); it "
-                    f"was issued over {plain(each.charged)} (list {plain(each.list_cost)}, contracted "
-                    f"{plain(each.contracted_cost)}).",
+                    f"its lines add up to {_told(each.currency, sums[2], sums[0], sums[1])}; it was issued over "
+                    f"{_told(each.currency, each.charged, each.list_cost, each.contracted_cost)}.",
                     reverse("admin:statements_statement_change", args=[each.pk]),
                 )
             )
@@ -96,3 +103,7 @@ def _line_of(period: BillingPeriod, key: str) -> tuple[str, str]:
         f"Line {line.number} of statement {line.statement.number}",
         reverse("admin:statements_statement_change", args=[line.statement_id]),
     )
+
+
+def _told(currency: str, charged: Decimal, listed: Decimal, contracted: Decimal) -> str:
+    return f"{plain(charged, currency)} (list {plain(listed, currency)}, contracted {plain(contracted, currency)})"

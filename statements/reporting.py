@@ -1,11 +1,13 @@
 """What a run of statements is told as: JSON for programs, a table and sentences for people."""
 
 import json
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from billing.commands import as_json, table
+from billing.errors import NextStep
 
-from .delivery import Sent
+from .delivery import Message, Sent
 from .document import money
 from .issuing import Generated
 
@@ -24,9 +26,10 @@ def generated_data(generated: Generated, sent: Sent | None = None) -> dict[str, 
                 "pi_name": each.pi_name,
                 "project": each.project,
                 "fund_orgs": list(each.fund_orgs),
-                "list": each.figures.list_cost,
-                "discount": each.figures.discount,
-                "subsidy": each.figures.subsidy,
+                "list": each.month.list_cost,
+                "discount": each.month.discount,
+                "subsidy": each.month.subsidy,
+                "corrections": each.corrections.charged,
                 "due": each.figures.charged,
                 "pdf": each.pdf,
                 "new": each.is_new,
@@ -41,7 +44,8 @@ def generated_data(generated: Generated, sent: Sent | None = None) -> dict[str, 
             "billed": generated.held.billed,
             **({"foreign": generated.held.foreign} if generated.held.foreign else {}),
         },
-        "sent": len(sent.messages) if sent else 0,
+        "sent": len(sent.messages) if sent and not sent.is_written else 0,
+        **({"emails": sent_data(sent)} if sent else {}),
     }
 
 
@@ -49,18 +53,34 @@ def sent_data(sent: Sent) -> dict[str, Any]:
     """Return a result as `send_statements --json` prints it."""
     return {
         "period": sent.period,
-        "sent": len(sent.messages),
+        "dry_run": sent.is_dry_run,
+        "configured": not sent.is_written,
+        "sent": 0 if sent.is_written else len(sent.messages),
+        "written": len(sent.messages) if sent.is_written else 0,
         "statements": sent.statements,
-        "messages": [
-            {
-                "pi": each.pi,
-                "recipients": list(each.recipients),
-                "statements": list(each.statements),
-                "message": each.path,
-            }
-            for each in sent.messages
+        "totals": sent.totals,
+        "messages": [_message_data(each) | {"first": each.is_first, "message": each.path} for each in sent.messages],
+        "failed": [_message_data(each) | {"error": each.error} for each in sent.failed],
+        "interrupted": [_message_data(each) | {"error": each.error} for each in sent.interrupted],
+        "waiting": [_message_data(each) | {"first": each.is_first, "why": each.error} for each in sent.waiting],
+        "left_out": [_message_data(each) | {"why": each.error} for each in sent.left_out],
+        "outdated": [
+            {"number": each.number, "charged": each.charged, "now": each.now, "sent": sent.sends_outdated}
+            for each in sent.outdated
         ],
-        "failed": [{"pi": each.pi, "statements": list(each.statements), "error": each.error} for each in sent.failed],
+        "first": sorted({each.recipient for each in sent.first}),
+        "files": sent.files,
+    }
+
+
+def _message_data(message: Message) -> dict[str, Any]:
+    return {
+        "id": message.delivery,
+        "period": message.period,
+        "pi": message.pi,
+        "recipient": message.recipient,
+        "role": message.role,
+        "statements": list(message.statements),
     }
 
 
@@ -74,20 +94,59 @@ def summary(generated: Generated) -> str:
     would = "would be " if generated.is_dry_run else ""
     return (
         f"Statements of {generated.period}: {generated.issued} {would}issued "
-        f"({generated.superseded} of them in place of earlier revisions), {generated.unchanged} unchanged."
+        f"({generated.superseded} revised), {generated.unchanged} unchanged."
     )
 
 
 def sent_summary(sent: Sent) -> str:
-    if not sent.messages and not sent.failed:
-        return f"Nothing to send: no statement of {sent.period} waits."
-    said = f"{_some(len(sent.messages), 'e-mail')} sent with {_some(sent.statements, 'statement')}."
-    return f"{said} {len(sent.failed)} not sent; they are tried again with the next run." if sent.failed else said
+    """Return what a run of e-mails came to, in a few sentences; also what waits, and why."""
+    said = []
+    if sent.messages:
+        done = "written to files; nothing left this machine" if sent.is_written else "sent"
+        would = "would be " if sent.is_dry_run else ""
+        what = f"{_some(len(sent.messages), 'e-mail')} with {_some(sent.statements, 'statement')}"
+        said.append(f"{what} ({_totals(sent)}) {would}{done}.")
+    elif not (sent.failed or sent.waiting or sent.outdated):
+        said.append(f"Nothing to send: no statement of {sent.period} waits.")
+    if sent.failed:
+        said.append(f"{_some(len(sent.failed), 'e-mail')} not sent; the next run tries again.")
+    if sent.interrupted:
+        said.append(f"{_some(len(sent.interrupted), 'e-mail')} of a run that was stopped: somebody has to decide.")
+    if sent.first:
+        new = len({each.recipient.casefold() for each in sent.first})
+        said.append(f"{_some(new, 'recipient')} never got an e-mail before.")
+    if sent.waiting:
+        said.append(f"{_some(len(sent.waiting), 'e-mail')} waiting: {_why(sent.waiting)}")
+    if sent.left_out:
+        said.append(f"{_some(len(sent.left_out), 'e-mail')} left out.")
+    if sent.outdated:
+        sending = "sent all the same" if sent.sends_outdated else "not sent"
+        said.append(f"{_some(len(sent.outdated), 'statement')} not current, {sending}: {_numbers(sent)}.")
+    if sent.files and not sent.is_written:
+        said.append(f"{_some(sent.files, 'e-mail')} of this month only written to files so far.")
+    return " ".join(said)
 
 
-def generated_text(generated: Generated) -> str:
-    """Return what a person reads after a run."""
-    total = generated.figures
+def _why(messages: Sequence[Message]) -> str:
+    reasons: dict[str, list[str]] = {}
+    for each in messages:
+        reasons.setdefault(each.error, []).append(each.recipient)
+    return " ".join(f"{', '.join(who)}. {why}" for why, who in reasons.items())
+
+
+def _numbers(sent: Sent) -> str:
+    return ", ".join(each.number for each in sent.outdated)
+
+
+def _totals(sent: Sent) -> str:
+    return " and ".join(f"{money(total, currency)} {currency}" for currency, total in sorted(sent.totals.items()))
+
+
+def generated_text(generated: Generated, *, word: Callable[[NextStep], str]) -> str:
+    """Return what a person reads after a run; `word` says the next step as the door does."""
+    total = generated.month
+    # A column only where there is something to say.
+    has_corrections = generated.has_corrections
     rows = [
         [
             each.number or "(new)",
@@ -95,23 +154,28 @@ def generated_text(generated: Generated) -> str:
             each.pi,
             each.project,
             ", ".join(each.fund_orgs),
-            money(each.figures.list_cost),
-            money(each.figures.discount),
-            money(each.figures.subsidy),
-            money(each.figures.charged),
+            money(each.month.list_cost, generated.currency),
+            money(each.month.discount, generated.currency),
+            money(each.month.subsidy, generated.currency),
+            *([money(each.corrections.charged, generated.currency)] if has_corrections else []),
+            money(each.figures.charged, generated.currency),
         ]
         for each in generated.statements
     ]
-    amounts = [money(total.list_cost), money(total.discount), money(total.subsidy), money(total.charged)]
+    currency = generated.currency
+    amounts = [money(each, currency) for each in (total.list_cost, total.discount, total.subsidy)]
+    amounts += [money(generated.corrections.charged, currency)] if has_corrections else []
+    amounts.append(money(generated.figures.charged, currency))
     rows.append(["Total", "", "", "", "", *amounts])
-    headings = ["Number", "", "PI", "Project", "Fund/org", "List", "Discount", "Subsidy", f"Due {generated.currency}"]
-    said = [table(rows, headings, right={5, 6, 7, 8}), "", summary(generated)]
+    headings = ["Number", "", "PI", "Project", "Fund/org", "List", "Discount", "Subsidy"]
+    headings += [*(["Corrections"] if has_corrections else []), f"Due {generated.currency}"]
+    said = [table(rows, headings, right=set(range(5, len(headings)))), "", summary(generated)]
     if generated.held.count:
-        foreign = "".join(f" and {money(billed)} {currency}" for currency, billed in generated.held.foreign.items())
+        foreign = "".join(f" and {money(billed, other)} {other}" for other, billed in generated.held.foreign.items())
         said.append(
             f"Held for review and on no statement: {_some(generated.held.count, 'charge')}, billed "
-            f"{money(generated.held.billed)} {generated.currency}{foreign}. "
-            f"`manage.py review list -p {generated.period}` shows them."
+            f"{money(generated.held.billed, generated.currency)} {generated.currency}{foreign}. "
+            f"`{word(NextStep('review', {'period': generated.period}))}` shows them."
         )
     if generated.is_dry_run:
         said.append("This was a dry run: nothing was written.")
@@ -122,15 +186,34 @@ def generated_text(generated: Generated) -> str:
 
 
 def sent_text(sent: Sent) -> str:
-    """Return what a person reads after a delivery."""
+    """Return what a person reads after a run of e-mails, or of what one would do."""
     said = []
-    if sent.messages:
-        rows = [[each.pi, ", ".join(each.recipients[1:]), ", ".join(each.statements)] for each in sent.messages]
-        said += [table(rows, ["Sent to", "Copies", "Statements"]), ""]
+    if sent.stated:
+        rows = [
+            [each.number, each.pi, each.project, money(each.charged, each.currency), ", ".join(each.recipients)]
+            for each in sent.stated
+        ]
+        currency = next(iter(sent.totals)) if len(sent.totals) == 1 else ""
+        rows += [["Total", "", "", money(total, of), ""] for of, total in sent.totals.items()]
+        headings = ["Statement", "PI", "Project", f"Total charged {currency}".strip(), "Recipients"]
+        said += [table(rows, headings, right={3}), ""]
     said.append(sent_summary(sent))
-    if sent.folder and sent.messages:
-        said.append(f"No mail server is set (EMAIL_URL): the messages are files in {sent.folder}")
-    said += [f"Not sent to {each.pi}: {each.error}" for each in sent.failed]
+    if sent.first:
+        said.append(f"First e-mail: {', '.join(dict.fromkeys(each.recipient for each in sent.first))}")
+    if sent.folder:
+        where = f"the e-mails are files in {sent.folder}" if sent.messages else "e-mails become files"
+        said.append(f"E-mail is not configured (EMAIL_URL): nothing leaves this machine, {where}.")
+    said += [
+        f"Not current: {each.number} says {money(each.charged, each.currency)}, now {money(each.now, each.currency)}"
+        for each in sent.outdated
+    ]
+    said += [f"Left out: {each.recipient}: {each.error}" for each in sent.left_out]
+    said += [f"Not sent to {each.recipient}: {each.error}" for each in sent.failed]
+    said += [
+        f"Left behind: #{each.delivery} to {each.recipient} ({each.period}): {each.error}" for each in sent.interrupted
+    ]
+    if sent.is_dry_run:
+        said.append("This was a dry run: nothing was sent or written.")
     return "\n".join(said)
 
 

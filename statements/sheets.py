@@ -7,12 +7,12 @@ from decimal import Decimal
 from typing import Any
 
 from openpyxl import Workbook
-from openpyxl.cell import WriteOnlyCell
 from openpyxl.styles import Font
 
+from billing.money import in_decimals_of
 from billing.sheets import amount_cell, guarded, text_cell
 
-from .document import Figures, StatementDocument
+from .document import Figures, Line, Resource, StatementDocument
 
 HEADINGS = (
     "Statement",
@@ -24,6 +24,9 @@ HEADINGS = (
     "Service",
     "For month",
     "Natural account",
+    # Stand-ins: what the policy calls them.
+    "Grant number",
+    "Request id",
     "Resource",
     "Resource id",
     "Charges",
@@ -31,16 +34,27 @@ HEADINGS = (
     "List price",
     "Provider discount",
     "Subsidy",
-    "Amount due",
+    "Charged",
+    "Kind",
+    "Corrects",
+    "Original currency",
+    "Original amount",
+    "Exchange rate",
 )
-FIRST_AMOUNT = HEADINGS.index("List price")
+FIRST_REFERENCE, FIRST_AMOUNT = HEADINGS.index("Grant number"), HEADINGS.index("List price")
+OWN_MONTH = "Charge"
 
 Row = tuple[str | int | Decimal, ...]
 
 
+def headings_of(document: StatementDocument) -> tuple[str, ...]:
+    """Return the headings, with the two references by what the statement calls them."""
+    return (*HEADINGS[:FIRST_REFERENCE], *document.reference_labels, *HEADINGS[FIRST_REFERENCE + 2 :])
+
+
 def rows(document: StatementDocument) -> Iterator[Row]:
     """Yield a row for each resource, so that a column of amounts adds up to the statement."""
-    for section in document.sections:
+    for section in (*document.sections, *document.corrections):
         for line in section.lines:
             about = (
                 document.number,
@@ -52,9 +66,18 @@ def rows(document: StatementDocument) -> Iterator[Row]:
                 line.what,
                 line.for_month or f"{document.month:%Y-%m}",
                 line.natural_account,
+                *([text for _, text in line.references] or ("", "")),
             )
             if not line.resources:
-                yield (*about, "", "", line.charge_count, document.currency, *_amounts(line.figures))
+                yield (
+                    *about,
+                    "",
+                    "",
+                    line.charge_count,
+                    document.currency,
+                    *_amounts(line.figures, document),
+                    *_behind(line),
+                )
             for resource in line.resources:
                 name = f"{resource.further} further resources" if resource.further else resource.name
                 yield (
@@ -63,7 +86,8 @@ def rows(document: StatementDocument) -> Iterator[Row]:
                     resource.resource_id,
                     resource.count,
                     document.currency,
-                    *_amounts(resource.figures),
+                    *_amounts(resource.figures, document),
+                    *_behind(line, resource),
                 )
 
 
@@ -71,7 +95,7 @@ def as_csv(document: StatementDocument) -> bytes:
     """Return the lines as CSV (UTF-8, with the mark by which Excel knows it)."""
     out = io.StringIO()
     writer = csv.writer(out)
-    writer.writerow(HEADINGS)
+    writer.writerow([guarded(heading) for heading in headings_of(document)])
     for row in rows(document):
         writer.writerow([guarded(value) if isinstance(value, str) else value for value in row])
     return b"\xef\xbb\xbf" + out.getvalue().encode()
@@ -82,12 +106,12 @@ def as_xlsx(document: StatementDocument) -> bytes:
     book = Workbook(write_only=True)
     sheet = book.create_sheet(document.number[:31])
     sheet.freeze_panes = "A2"
-    for number, heading in enumerate(HEADINGS):
+    for number, heading in enumerate(headings_of(document)):
         letter = chr(ord("A") + number)
         sheet.column_dimensions[letter].width = 14 if number >= FIRST_AMOUNT else max(12, len(heading) + 4)
     headings = []
-    for heading in HEADINGS:
-        cell = WriteOnlyCell(sheet, heading)
+    for heading in headings_of(document):
+        cell = text_cell(sheet, heading)
         cell.font = Font(bold=True)
         headings.append(cell)
     sheet.append(headings)
@@ -104,5 +128,17 @@ def as_xlsx(document: StatementDocument) -> bytes:
     return out.getvalue()
 
 
-def _amounts(figures: Figures) -> tuple[Decimal, ...]:
-    return figures.list_cost, figures.discount, figures.subsidy, figures.charged
+def _amounts(figures: Figures, document: StatementDocument) -> tuple[Decimal, ...]:
+    amounts = (figures.list_cost, figures.discount, figures.subsidy, figures.charged)
+    return tuple(in_decimals_of(amount, document.currency) for amount in amounts)
+
+
+def _behind(line: Line, resource: Resource | None = None) -> Row:
+    """Return what kind of row it is, which lines it corrects, and what it was before it was converted."""
+    kind = line.correction or ("Charge of another month" if line.is_correction else OWN_MONTH)
+    corrects = "; ".join(line.corrects)
+    if not line.original:
+        return (kind, corrects, "", "", "")
+    original = line.original.charged if resource is None or resource.original is None else resource.original
+    of = line.original.currency
+    return (kind, corrects, of, in_decimals_of(original, of), line.original.rate_text)

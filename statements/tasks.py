@@ -1,51 +1,58 @@
-"""What background jobs and the close ask of statements; each calls one engine function."""
+"""What background jobs and the staff pages ask of statements; each calls one engine function."""
 
 import datetime
 from typing import Any
-from urllib.parse import urlencode
-
-from django.urls import reverse
 
 from billing.audit import Actor
-from billing.closing import Obstacle
-from billing.models import BillingPeriod, Job
+from billing.errors import NextStep
+from billing.models import BillingPeriod, Job, Policy, User
+from billing.notices import Notice
 from billing.progress import Progress
 
-from . import delivery, issuing, reporting
+from . import delivery, issuing, outbox, reporting
 
 
 def generate(
     *, job: Job, arguments: dict[str, Any], actor: Actor, now: datetime.datetime, progress: Progress
 ) -> dict[str, Any]:
-    """Generate the statements of `arguments["period"]` (an id), and send them where `send` is set."""
-    generated, sent = delivery.issue_and_send(
-        period=BillingPeriod.objects.get(pk=arguments["period"]),
-        send_now=bool(arguments.get("send")),
-        actor=actor,
-        now=now,
-        progress=progress,
+    """Issue the statements of `arguments["period"]` (an id). Who would get what is looked at before it is sent."""
+    generated = issuing.generate(
+        period=BillingPeriod.objects.get(pk=arguments["period"]), actor=actor, now=now, progress=progress
     )
-    message = reporting.summary(generated)
-    if sent:
-        message += " " + reporting.sent_summary(sent)
-    return reporting.plain_data(reporting.generated_data(generated, sent)) | {"message": message}
+    result = reporting.plain_data(reporting.generated_data(generated, None))
+    if generated.issued:
+        result["then"] = NextStep("send_statements", {"period": generated.period}).as_data()
+    return result | {"message": reporting.summary(generated)}
 
 
 def send(
     *, job: Job, arguments: dict[str, Any], actor: Actor, now: datetime.datetime, progress: Progress
 ) -> dict[str, Any]:
-    """Send what is issued and not sent of `arguments["period"]` (an id)."""
+    """Send what is issued and not sent of `arguments["period"]` (an id).
+
+    With `outdated` also statements that are not current, with `written` also e-mails that are files so far. Raises
+    NotDelivered where an e-mail was not sent; the others were.
+    """
     sent = delivery.send(
-        period=BillingPeriod.objects.get(pk=arguments["period"]), actor=actor, now=now, progress=progress
+        period=BillingPeriod.objects.get(pk=arguments["period"]),
+        outdated=bool(arguments.get("outdated")),
+        written=bool(arguments.get("written")),
+        actor=actor,
+        now=now,
+        progress=progress,
     )
-    return reporting.plain_data(reporting.sent_data(sent)) | {"message": reporting.sent_summary(sent)}
+    result = reporting.plain_data(reporting.sent_data(sent))
+    if sent.is_trouble:
+        raise delivery.NotDelivered(sent, done=reporting.sent_summary(sent), result=result)
+    return result | {"message": reporting.sent_summary(sent)}
 
 
-def statements_are_current(period: BillingPeriod) -> list[Obstacle]:
-    """Say whether a period's statements show what its charges come to, in their final form."""
-    changes = issuing.changes_of(period)
-    if not changes:
-        return []
-    what = "1 statement is" if changes == 1 else f"{changes} statements are"
-    url = reverse("admin:statements_statement_generate") + "?" + urlencode({"period": str(period)})
-    return [Obstacle(f"{what} not current: generate the statements of {period} again.", url, "statements")]
+def email_is_configured(user: User) -> Notice | None:
+    """Say on staff pages that e-mails are only files, unless the policy has that switched off."""
+    if not outbox.writes_files() or not Policy.objects.current().warns_without_email:
+        return None
+    return Notice(
+        "E-mail is not configured: nothing leaves this machine. E-mails are written to files until whoever runs this "
+        "program sets EMAIL_URL.",
+        then=NextStep("list_emails"),
+    )

@@ -1,7 +1,9 @@
 """The PI portal: my statements, what is behind each figure, and a project's history."""
 
 import datetime
+import functools
 import io
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -10,6 +12,7 @@ from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
 from django.db.models import Count, Max, Q
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, render
 from django.utils import timezone
 from django.views.decorators.http import require_safe
@@ -18,9 +21,9 @@ from billing.audit import Actor
 from billing.models import Project, User
 from billing.models.periods import parse_month
 
-from . import issuing, sheets
+from . import issuing, revising, sheets
 from .document import Figures, money
-from .models import Statement, StatementQuerySet
+from .models import Statement, StatementLine, StatementQuerySet
 
 PER_PAGE = 50
 # Months in a project's history.
@@ -36,14 +39,41 @@ def _visible(request: HttpRequest) -> StatementQuerySet:
     return Statement.objects.visible_to(request.user, on=timezone.localdate())
 
 
+class Voided(Exception):
+    """A statement was asked for that was voided: its page says when and why, and nothing of what it said."""
+
+    def __init__(self, statement: Statement) -> None:
+        self.statement = statement
+
+
 def _one(request: HttpRequest, number: str) -> Statement:
+    """Return a statement of theirs; raise Voided where it was voided."""
     found: Statement = get_object_or_404(
         _visible(request)
         .select_related("period", "pi", "project", "reference__period", "superseded_by")
         .prefetch_related("lines"),
         number=number,
     )
+    if found.state == Statement.State.VOID:
+        raise Voided(found)
     return found
+
+
+def _telling_of_void(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
+    """Answer each address of a voided statement with when and why (410)."""
+
+    @functools.wraps(view)
+    def answered(request: HttpRequest, number: str) -> HttpResponseBase:
+        try:
+            return view(request, number)
+        except Voided as voided:
+            of = voided.statement
+            current = _visible(request).live().filter(reference=of.reference).first()
+            response = render(request, "portal/voided.html", {"statement": of, "current": current}, status=410)
+            response["Cache-Control"] = "private, no-store"
+            return response
+
+    return answered
 
 
 @login_required
@@ -57,6 +87,7 @@ def statements(request: HttpRequest) -> HttpResponse:
         found = found.filter(period__month=_month(month))
     if code:
         found = found.filter(project__code=code)
+    lines = StatementLine.objects.order_by()
     for word in words.split()[:5]:
         found = found.filter(
             Q(number__icontains=word)
@@ -64,6 +95,9 @@ def statements(request: HttpRequest) -> HttpResponse:
             | Q(project__name__icontains=word)
             | Q(pi__name__icontains=word)
             | Q(pi__email__icontains=word)
+            | Q(
+                pk__in=lines.filter(Q(reference_1__icontains=word) | Q(reference_2__icontains=word)).values("statement")
+            )
         )
     page = Paginator(found, PER_PAGE).get_page(request.GET.get("page"))
     query = request.GET.copy()
@@ -73,6 +107,7 @@ def statements(request: HttpRequest) -> HttpResponse:
         "portal/statements.html",
         {
             "page": page,
+            "has_corrections": any(each.corrections for each in page),
             "months": mine.order_by("-period__month").values_list("period__month", flat=True).distinct(),
             "projects": mine.filter(project__isnull=False)
             .order_by("project__code")
@@ -90,6 +125,7 @@ def statements(request: HttpRequest) -> HttpResponse:
 
 @login_required
 @require_safe
+@_telling_of_void
 def statement(request: HttpRequest, number: str) -> HttpResponse:
     """Show a statement as its PDF does, with every resource, and its other revisions."""
     shown = _one(request, number)
@@ -98,12 +134,19 @@ def statement(request: HttpRequest, number: str) -> HttpResponse:
     return render(
         request,
         "portal/statement.html",
-        {"statement": shown, "document": issuing.document_of(shown), "current": current, "others": others},
+        {
+            "statement": shown,
+            "document": issuing.document_of(shown),
+            "current": current,
+            "others": others,
+            "revised": revising.mailed_before([shown]).get(shown.pk),
+        },
     )
 
 
 @login_required
 @require_safe
+@_telling_of_void
 def pdf(request: HttpRequest, number: str) -> FileResponse:
     found = _one(request, number)
     _note_staff(request, found, "pdf")
@@ -112,6 +155,7 @@ def pdf(request: HttpRequest, number: str) -> FileResponse:
 
 @login_required
 @require_safe
+@_telling_of_void
 def as_csv(request: HttpRequest, number: str) -> FileResponse:
     found = _one(request, number)
     _note_staff(request, found, "csv")
@@ -121,6 +165,7 @@ def as_csv(request: HttpRequest, number: str) -> FileResponse:
 
 @login_required
 @require_safe
+@_telling_of_void
 def as_xlsx(request: HttpRequest, number: str) -> FileResponse:
     found = _one(request, number)
     _note_staff(request, found, "xlsx")
@@ -147,11 +192,12 @@ def projects(request: HttpRequest) -> HttpResponse:
 
 @dataclass(frozen=True)
 class Month:
-    """A project's month: its figures, and where its bars stand in the chart."""
+    """A project's month: its list price, what is charged with corrections, and where its bars stand in the chart."""
 
     month: datetime.date
-    figures: Figures
-    statements: tuple[Statement, ...]
+    currency: str
+    list_cost: Decimal
+    due: Decimal
     x: int = 0
     list_height: int = 0
     list_y: int = 0
@@ -164,7 +210,8 @@ class Month:
 
     @property
     def summary(self) -> str:
-        return f"{self.month:%B %Y}: list price {money(self.figures.list_cost)}, due {money(self.figures.charged)}"
+        listed, due = money(self.list_cost, self.currency), money(self.due, self.currency)
+        return f"{self.month:%B %Y}: list price {listed}, charged {due}"
 
 
 @login_required
@@ -189,16 +236,23 @@ def project(request: HttpRequest, pk: int) -> HttpResponse:
         raise Http404("No Project matches the given query.")
     currencies = {each.currency for own in by_month.values() for each in own}
     # Amounts of two currencies have no common scale.
-    months = _with_bars(by_month) if len(currencies) == 1 else []
+    rows = [each for own in by_month.values() for each in own]
+    months = _with_bars(rows, min(currencies)) if len(currencies) == 1 else []
     return render(
         request,
         "portal/project.html",
         {
             "project": found,
             "months": months,
-            "statements": [each for own in by_month.values() for each in own],
+            "statements": rows,
+            "has_corrections": any(each.corrections for each in rows),
             "currency": min(currencies),
-            "total": Figures.total(each.figures for each in months),
+            "total": Figures.total(
+                Figures(each.month_list_cost, each.month_contracted_cost, each.charged - each.corrections)
+                for each in rows
+            ),
+            "total_corrections": sum((each.corrections for each in rows), Decimal(0)),
+            "total_due": sum((each.charged for each in rows), Decimal(0)),
             "chart_width": len(months) * BAR_STEP + 8,
             "chart_height": CHART_HEIGHT,
             "bar_width": BAR_WIDTH,
@@ -206,13 +260,14 @@ def project(request: HttpRequest, pk: int) -> HttpResponse:
     )
 
 
-def _with_bars(by_month: dict[datetime.date, list[Statement]]) -> list[Month]:
+def _with_bars(statements: Iterable[Statement], currency: str) -> list[Month]:
     """Return the months, oldest first, with bars from a base line; what is below zero has no bar."""
-    figures = {
-        month: Figures.total(Figures(each.list_cost, each.contracted_cost, each.charged) for each in own)
-        for month, own in sorted(by_month.items())
-    }
-    highest = max((max(each.list_cost, each.charged) for each in figures.values()), default=Decimal(0))
+    amounts: dict[datetime.date, list[Decimal]] = {}
+    for each in sorted(statements, key=lambda each: each.period.month):
+        of_month = amounts.setdefault(each.period.month, [Decimal(0), Decimal(0)])
+        of_month[0] += each.month_list_cost
+        of_month[1] += each.charged
+    highest = max((max(both) for both in amounts.values()), default=Decimal(0))
 
     def height(amount: Decimal) -> int:
         return int(max(amount, Decimal(0)) * CHART_HEIGHT / highest) if highest > 0 else 0
@@ -220,15 +275,16 @@ def _with_bars(by_month: dict[datetime.date, list[Statement]]) -> list[Month]:
     return [
         Month(
             month=month,
-            figures=each,
-            statements=tuple(by_month[month]),
+            currency=currency,
+            list_cost=list_cost,
+            due=due,
             x=4 + number * BAR_STEP,
-            list_height=(list_height := height(each.list_cost)),
+            list_height=(list_height := height(list_cost)),
             list_y=CHART_HEIGHT - list_height,
-            due_height=(due_height := height(each.charged)),
+            due_height=(due_height := height(due)),
             due_y=CHART_HEIGHT - due_height,
         )
-        for number, (month, each) in enumerate(figures.items())
+        for number, (month, (list_cost, due)) in enumerate(amounts.items())
     ]
 
 

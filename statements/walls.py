@@ -1,6 +1,6 @@
 """What the database refuses of statements: a snapshot stands as issued, and all of it once its month is finalized."""
 
-from billing.walls import Rule, frozen, in_shut_months, kept_for_ever, register
+from billing.safeguards.walls import Rule, frozen, in_shut_months, kept_for_ever, register
 
 from .models import Statement, StatementLine
 
@@ -17,7 +17,8 @@ def register_own() -> None:
             "the billing period is finalized: its statements stay in force",
             changes="EXISTS (SELECT 1 FROM billing_billingperiod p WHERE p.id = {old}.period_id AND "
             "p.status = 'finalized') AND ({old}.superseded_by_id {differs} {new}.superseded_by_id OR "
-            "({old}.state <> {new}.state AND NOT ({old}.state = 'issued' AND {new}.state = 'sent')))",
+            "({old}.state <> {new}.state AND NOT "
+            "({old}.state IN ('issued', 'written') AND {new}.state IN ('written', 'sent'))))",
         ),
         Rule("delete", Statement, "delete", "a statement is never deleted: void it, or issue a revision"),
         *in_shut_months(

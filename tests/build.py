@@ -11,8 +11,9 @@ from typing import Any
 from django.contrib.auth.models import Group
 from django.db import connection
 
-from billing import charging, entries, walls
+from billing import charging
 from billing.audit import Actor
+from billing.corrections import entries
 from billing.models import (
     BillingPeriod,
     Charge,
@@ -33,6 +34,7 @@ from billing.models import (
     User,
 )
 from billing.models.periods import parse_month
+from billing.safeguards import walls
 from openchargeback.roles import STAFF_ROLES, sync_roles
 
 NOW = datetime.datetime(2025, 2, 3, 9, 30, tzinfo=datetime.UTC)

@@ -13,6 +13,27 @@ import pytest
 from tests import build
 
 
+def pytest_addoption(parser):
+    parser.addoption(
+        "--only-on-databases",
+        action="store_true",
+        help="leave out what has nothing to do with the database, and was tested on another one already",
+    )
+
+
+def pytest_collection_modifyitems(config, items):
+    if not config.getoption("--only-on-databases"):
+        return
+    chosen = [item for item in items if _is_on_the_database(item)]
+    config.hook.pytest_deselected(items=sorted({*items} - {*chosen}, key=lambda item: item.nodeid))
+    items[:] = chosen
+
+
+def _is_on_the_database(item) -> bool:
+    is_marked = any(item.get_closest_marker(name) for name in ("django_db", "own_database"))
+    return is_marked or not {"db", "transactional_db", "live_server"}.isdisjoint(item.fixturenames)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _may_flush(django_test_environment):
     """Let Django empty the test database after tests with transactions of their own."""
@@ -29,6 +50,10 @@ def _quick_and_private(settings, tmp_path):
     settings.MEDIA_ROOT = tmp_path / "files"
     settings.EMAIL_FILE_PATH = str(tmp_path / "mail")
     settings.AXES_ENABLED = False
+    # What is kept of a month in one test is not known in the next.
+    settings.CACHES = settings.CACHES | {
+        "months": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "LOCATION": str(tmp_path)}
+    }
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Arrows point one way: a walk over every import, by the syntax tree, refuses any other."""
 
 import ast
+import itertools
 from pathlib import Path
 
 import pytest
@@ -11,10 +12,14 @@ APPS = ("billing", "statements", "journals", "openchargeback")
 # Modules that know no ORM and no clock.
 PURE = (
     "billing/readers/*.py",
-    "billing/rules.py",
-    "billing/conditions.py",
+    "billing/attribution/checks.py",
+    "billing/attribution/conditions.py",
     "billing/money.py",
-    "billing/matching.py",
+    "billing/currencies.py",
+    "billing/texts.py",
+    "billing/addresses.py",
+    "billing/importing/matching.py",
+    "billing/patterns.py",
     "statements/document.py",
     "statements/drawing.py",
     "statements/proof_drawing.py",
@@ -23,7 +28,7 @@ PURE = (
     "journals/formats/*.py",
 )
 # Doors: what parses and prints. Nothing below may know them.
-DOORS = ("admin", "views", "urls", "management", "forms", "tasks", "templatetags")
+DOORS = ("admin", "views", "urls", "management", "forms", "tasks", "templatetags", "doors")
 DJANGO_IN_PURE = ("django.db", "django.conf", "django.utils.timezone", "django.contrib", "django.apps")
 # Models are known to no pure module of their own app, or of another.
 ORM = tuple(f"{app}.models" for app in APPS)
@@ -116,20 +121,24 @@ def test_verbs_and_models_do_not_know_the_doors(app):
     wrong = [
         f"{named(path)} imports {name}"
         for path in modules_of(app)
-        # An app's start-up may register screens and tasks.
-        if not kind_of(path) and path.name != "apps.py"
+        # An app's start-up may register screens and tasks; what commands share belongs to that door.
+        if not kind_of(path) and path.name not in ("apps.py", "commands.py")
         for name in sorted(imports_of(path))
         if is_within(name, doors)
     ]
     assert not wrong, "\n".join(wrong)
 
 
+# What models may know of their app: modules that hold no verb.
+BELOW_MODELS = {"models", "fields", "money", "currencies", "errors", "patterns", "texts", "addresses"}
+
+
 def test_models_import_no_verb():
     verbs = {
-        f"{app}.{path.stem}"
+        f"{app}.{each.stem}"
         for app in ("billing", "statements", "journals")
-        for path in (ROOT / app).glob("*.py")
-        if path.stem not in {"__init__", "models", "fields", "money", "errors"}
+        for each in (ROOT / app).iterdir()
+        if (each.suffix == ".py" or (each / "__init__.py").exists()) and each.stem not in {"__init__", *BELOW_MODELS}
     }
     wrong = [
         f"{named(path)} imports {name}"
@@ -139,6 +148,87 @@ def test_models_import_no_verb():
         if is_within(name, tuple(verbs))
     ]
     assert not wrong, "\n".join(wrong)
+
+
+def room_of(name: str, app: str) -> str:
+    """Return the room of an app that a dotted name leads to: a package, or a module beside the packages."""
+    parts = name.split(".")
+    return parts[1] if parts[0] == app and len(parts) > 1 else ""
+
+
+def arrows_of(app: str) -> dict[str, dict[str, str]]:
+    """Return which rooms of an app know which others, each with a module that does."""
+    rooms = {each.stem for each in (ROOT / app).iterdir() if each.suffix == ".py" or (each / "__init__.py").exists()}
+    found: dict[str, dict[str, str]] = {}
+    for path in modules_of(app):
+        own = room_of(".".join(path.relative_to(ROOT).with_suffix("").parts), app)
+        for name in imports_of(path):
+            other = room_of(name, app)
+            if other in rooms - {own, "__init__"}:
+                found.setdefault(own, {})[other] = f"{named(path)} imports {name}"
+    return found
+
+
+def circle_in(arrows: dict[str, dict[str, str]]) -> list[str]:
+    """Return the imports of a circle of rooms, or nothing."""
+    done: set[str] = set()
+
+    def walk(room: str, way: list[str]) -> list[str]:
+        if room in way:
+            round_trip = [*way[way.index(room) :], room]
+            return [arrows[one][other] for one, other in itertools.pairwise(round_trip)]
+        if room in done:
+            return []
+        for other in sorted(arrows.get(room, {})):
+            if found := walk(other, [*way, room]):
+                return found
+        done.add(room)
+        return []
+
+    return next(filter(None, (walk(room, []) for room in sorted(arrows))), [])
+
+
+@pytest.mark.parametrize("app", ["billing", "statements", "journals"])
+def test_no_rooms_of_an_app_know_each_other_in_a_circle(app):
+    assert not (circle := circle_in(arrows_of(app))), "\n".join(circle)
+
+
+def test_a_circle_is_found():
+    assert circle_in({"a": {"b": "a to b"}, "b": {"c": "b to c"}, "c": {"b": "c to b"}}) == ["b to c", "c to b"]
+    assert circle_in({"a": {"b": "a to b", "c": "a to c"}, "b": {"c": "b to c"}}) == []
+
+
+def test_nobody_imports_what_another_package_keeps_to_itself():
+    """A name that starts with an underscore is its own module's, or at most its package's."""
+    wrong = [
+        f"{named(path)} imports {name}"
+        for app in APPS
+        for path in modules_of(app)
+        for name in sorted(imports_of(path))
+        if name.split(".")[0] in APPS
+        and any(part.startswith("_") and not part.startswith("__") for part in name.split("."))
+        and not name.startswith(".".join(path.relative_to(ROOT).parts[:-1]))
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_refusals_of_one_name_are_one_class():
+    """Whoever catches one by its name catches all of them."""
+    classes = [
+        (node.name, {base.id for base in node.bases if isinstance(base, ast.Name)}, named(path))
+        for app in APPS
+        for path in modules_of(app)
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ClassDef)
+    ]
+    refusals = {"BillingError"}
+    while more := {name for name, bases, _ in classes if bases & refusals} - refusals:
+        refusals |= more
+    places: dict[str, list[str]] = {}
+    for name, bases, path in classes:
+        if bases & refusals:
+            places.setdefault(name, []).append(path)
+    assert not {name: paths for name, paths in places.items() if len(paths) > 1}
 
 
 def test_there_are_no_drawers_for_odds_and_ends():

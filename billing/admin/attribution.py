@@ -1,6 +1,7 @@
 """Who pays where tags are silent: rules, the owners of cloud accounts, and re-applying them to a month."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from glob import escape
 from typing import Any
 from urllib.parse import urlencode
@@ -8,20 +9,25 @@ from urllib.parse import urlencode
 from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.safestring import SafeString
 
-from .. import jobs, reattribution
+from .. import doors
+from ..background import jobs
 from ..errors import BillingError
 from ..models import AttributionRule, BillingPeriod, Charge, CloudAccount, Job, Source
 from ..models.attribution import PATTERNS
+from ..review import deciding, learning, reattribution
+from ..texts import number_in
 from .base import BillingAdmin, actor_of, badge, change_url
 
 REAPPLY = "billing.review_charges"
+# Charges that an address can name, and how long it may be.
+MOST, RANGES = 5_000, 1_500
 WORDS = {
     "billing_account": "billing account",
     "sub_account": "sub account",
@@ -56,23 +62,17 @@ def then_text(rule: AttributionRule) -> str:
     return ", ".join(part for part in parts if part)
 
 
-def rule_url(charge: Charge) -> str:
-    """Return the address of the form for a rule, filled in with what is known of a charge."""
-    values = {
-        "source": charge.source_id,
-        # What stands for anything in a pattern stands for itself in a name.
-        "sub_account": escape(charge.sub_account_id),
-        "resource": escape(charge.resource_id or charge.resource_name)[:500],
-        "service": escape(charge.service_name),
-        "pi": charge.pi_id or "",
-        "project": charge.project_id or "",
-        "fund_org": charge.fund_org,
-        "cost_center": charge.cost_center,
-        "natural_account": charge.natural_account,
-        "note": f"Made of charge {charge.pk}.",
-    }
-    query = urlencode({name: value for name, value in values.items() if value})
-    return f"{reverse('admin:billing_attributionrule_add')}?{query}"
+def rule_url(*, gesture: str = "", charges: Sequence[int] = ()) -> str:
+    """Return the address of the form for a rule, filled in with what corrected charges have in common."""
+    made_of = {"gesture": gesture} if gesture else {"charges": deciding.ranges_of(sorted(charges))}
+    return f"{reverse('admin:billing_attributionrule_add')}?{urlencode(made_of)}"
+
+
+def rule_url_of(charge: Charge) -> str:
+    """Return the address of the form for a rule made of all that was corrected together with a charge."""
+    gesture = learning.corrected_with(charge)
+    own = rule_url(charges=[charge.pk])
+    return f"{own}&{urlencode({'gesture': gesture})}" if gesture else own
 
 
 def sharing_url(charge: Charge) -> str:
@@ -88,6 +88,34 @@ def sharing_url(charge: Charge) -> str:
     }
     query = urlencode({name: value for name, value in values.items() if value})
     return f"{reverse('admin:billing_attributionrule_add')}?{query}"
+
+
+class RuleForm(forms.ModelForm):
+    """A rule, saved once it was shown what it would have decided."""
+
+    # The digest of the rule whose preview is on the page.
+    seen = forms.CharField(required=False, widget=forms.HiddenInput)
+
+    preview_is_new = False
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.instance.pk:
+            self.initial["seen"] = learning.digest_of(self.instance)
+
+    def _post_clean(self) -> None:
+        super()._post_clean()  # type: ignore[misc]
+        if self.errors or "seen" not in self.data:
+            return
+        digest = learning.digest_of(self.instance)
+        if self.data["seen"] != digest:
+            self.preview_is_new = True
+            # The page that asks again carries what it shows.
+            again = QueryDict(mutable=True)
+            again.update(self.data)
+            again["seen"] = digest
+            self.data = again
+            self.add_error(None, "Look at what this rule would have decided, then save it.")
 
 
 class SharingFilter(admin.SimpleListFilter):
@@ -118,6 +146,9 @@ class AttributionRuleAdmin(BillingAdmin):
     )
     search_help_text = "PI, project, fund/org, account, resource, service, description, shared cost, tag or note"
     autocomplete_fields = ("pi", "project")
+    form = RuleForm
+    change_form_template = "admin/billing/attributionrule/change_form.html"
+    fund_fields = ("fund_org",)
     fieldsets = (
         (
             "When all of this holds",
@@ -138,8 +169,44 @@ class AttributionRuleAdmin(BillingAdmin):
                 "“Re-apply rules…” on the page of their billing period.",
             },
         ),
-        (None, {"fields": ("priority", "is_active", "note")}),
+        (None, {"fields": ("priority", "is_active", "note", "seen")}),
     )
+
+    def add_view(
+        self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Offer the rule that corrected charges make, where the address names these; else an empty form."""
+        if made_of := _corrected(request):
+            try:
+                rule, request._made_of = _learned(made_of)  # type: ignore[attr-defined]
+            except BillingError as error:
+                messages.error(request, doors.for_page(error, request.user))
+                return HttpResponseRedirect(reverse("admin:billing_charge_changelist"))
+            if request.method == "GET":
+                request._learned = rule  # type: ignore[attr-defined]
+        return super().add_view(request, form_url, extra_context)
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        rule = getattr(request, "_learned", None)
+        if rule is None:
+            return super().get_changeform_initial_data(request)
+        return {**forms.model_to_dict(rule), "seen": learning.digest_of(rule)}
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        form = context["adminform"].form
+        rule = getattr(request, "_learned", None)
+        if form.is_bound and not form.errors.get_json_data().keys() - {"__all__"}:
+            rule = form.instance
+        corrected = getattr(request, "_made_of", None)
+        newest = corrected.order_by("-charged_in__month").first() if corrected is not None else None
+        extra = {
+            "foreseen": learning.foresee(rule, month=newest.charged_in if newest else None) if rule else None,
+            "made_of": corrected.count() if corrected is not None else 0,
+            "preview_is_new": getattr(form, "preview_is_new", False),
+        }
+        return super().render_change_form(request, {**context, **extra}, *args, **kwargs)
 
     @admin.display(description="rule", ordering="id")
     def rule(self, rule: AttributionRule) -> str:
@@ -165,6 +232,31 @@ class AttributionRuleAdmin(BillingAdmin):
         return badge("over tags", "warn") if rule.overrides_tags else badge("active", "good")
 
 
+def _corrected(request: HttpRequest) -> "list[QuerySet[Charge]]":
+    """Return the corrected charges that the address of the form for a rule names: of an act, then one by one."""
+    found = []
+    if gesture := request.GET.get("gesture"):
+        found.append(learning.corrected_by(gesture))
+    if named := request.GET.get("charges"):
+        # As `deciding.ranges_of` writes them; never expanded, whatever an address says.
+        named_here = Q(pk__in=())
+        for first, _, last in (run.partition("-") for run in named[:RANGES].split()):
+            ends = number_in(first), number_in(last or first)
+            if None not in ends:
+                named_here |= Q(pk__range=ends)
+        found.append(learning.still_corrected(Charge.objects.filter(named_here)))
+    return found
+
+
+def _learned(made_of: "list[QuerySet[Charge]]") -> "tuple[AttributionRule, QuerySet[Charge]]":
+    """Return the rule that an act makes, or where its charges have nothing in common, that the charges named make."""
+    *wider, last = made_of
+    for charges in wider:
+        with suppress(BillingError):
+            return learning.rule_from(charges), charges
+    return learning.rule_from(last), last
+
+
 @admin.register(CloudAccount)
 class CloudAccountAdmin(BillingAdmin):
     when_empty = "No cloud account has an owner yet. Charges of an account whose tags name nobody go to its owner."
@@ -173,6 +265,7 @@ class CloudAccountAdmin(BillingAdmin):
     list_select_related = ("source", "default_pi", "default_project")
     search_fields = ("account_id", "name", "default_pi__email", "default_pi__name", "default_project__code")
     autocomplete_fields = ("default_pi", "default_project")
+    fund_fields = ("default_fund_org",)
     fieldsets = (
         (None, {"fields": ("source", "account_id", "name", "is_active", "note")}),
         (
@@ -228,19 +321,20 @@ def reapply_view(screen: BillingAdmin, request: HttpRequest, period: BillingPeri
             try:
                 done = reattribution.reapply(source=chosen, expected=expected, **acting)
             except reattribution.PreviewOutdated as error:
-                messages.warning(request, str(error))
+                messages.warning(request, doors.for_page(error, request.user))
             else:
                 messages.success(request, done.summary)
                 return HttpResponseRedirect(back)
         source = next((each for each in sources if each.name == name), None)
-        asked = Job.objects.filter(pk=request.GET["job"]).first() if request.GET.get("job", "").isdecimal() else None
+        job_asked = number_in(request.GET.get("job", ""))
+        asked = Job.objects.filter(pk=job_asked).first() if job_asked is not None else None
         shown = reattribution.shown_by(asked, period) if asked else None
         if shown:
             source = next((each for each in sources if each.name == shown.source), None)
         elif not is_large(period, source):
             shown = reattribution.reapply(source=source, dry_run=True, **acting)
     except BillingError as error:
-        messages.error(request, str(error))
+        messages.error(request, doors.for_page(error, request.user))
         return HttpResponseRedirect(back)
     context = {
         **screen.admin_site.each_context(request),

@@ -36,6 +36,8 @@ NOUNS = {
     "cloud_account": "Cloud accounts",
     "funding_source": "Funding sources",
     "funds": "Lists of funds",
+    "fund_exception": "Exceptions of fund/orgs",
+    "people": "Lists of people",
     "exchange_rate": "Exchange rates",
     "invoice": "Provider invoices",
     "invoice_total": "Provider invoices, corrected",
@@ -47,7 +49,7 @@ NOUNS = {
     "job": "Background jobs",
     "audit": "Exports of the trail",
     "installation": "Upgrades",
-    "walls": "Guards of the database",
+    "walls": "Database safeguards",
 }
 
 
@@ -112,6 +114,7 @@ class AuditEventAdmin(LargeTableMixin, FrozenAdmin):
     list_display = ("when", "action", "object_label", "actor_name", "via", "summary")
     list_display_links = ("when", "action")
     list_filter = (NounFilter, DoorFilter, "at")
+    linked_by = ("object_type", "object_id", "gesture", "actor_name", "action")
     search_fields = ("actor_name", "object_label", "note")
     search_help_text = "Who, which object, or words of a note."
     fields = (
@@ -129,14 +132,7 @@ class AuditEventAdmin(LargeTableMixin, FrozenAdmin):
     readonly_fields = fields
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        return super().changelist_view(request, {"title": "Audit trail", **(extra_context or {})})
-
-    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
-        return lookup in ("object_type", "object_id", "gesture", "actor_name", "action") or super().lookup_allowed(
-            lookup,
-            value,
-            request,  # type: ignore[arg-type]
-        )
+        return super().changelist_view(request, {"title": "Audit log", **(extra_context or {})})
 
     @admin.display(description="when", ordering="at")
     def when(self, event: AuditEvent) -> str:

@@ -2,14 +2,18 @@
 
 import copy
 import datetime
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import reduce
 from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
+from django.contrib.admin.options import BaseModelAdmin
 from django.contrib.admin.utils import quote, unquote
+from django.contrib.admin.views.main import SEARCH_VAR
+from django.contrib.admin.widgets import AutocompleteMixin, AutocompleteSelect, AutocompleteSelectMultiple
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.core.paginator import Paginator
 from django.db import models
@@ -17,19 +21,26 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils import timezone
+from django.utils.dateparse import parse_datetime
 from django.utils.formats import date_format
 from django.utils.functional import cached_property
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from django.utils.text import capfirst
+from django.utils.text import capfirst, smart_split
 
-from .. import audit
+from .. import audit, doors
+from ..attribution import naming
+from ..audit.snapshots import differences, snapshot
 from ..errors import BillingError
 from ..fields import WIDE
 from ..models import BillingPeriod, Job, Source, User
-from ..money import ZERO, plain, to_cents
-from ..snapshots import differences, snapshot
+from ..money import ZERO, plain, rounded, to_cents, written
 
+# How much of what somebody looks for in a list is looked for: each further word is another condition of the query.
+SEARCHED_WORDS, SEARCHED_CHARACTERS = 10, 200
+# How a list may be narrowed by a field that it declares. No pattern is among these: one that takes for ever to match
+# would stop the site.
+NARROWED_BY, COMPARED_BY = ("exact", "in", "isnull", "isempty"), ("gte", "gt", "lte", "lt")
 # Rows counted before a list says "more than": counting a million for a page number helps nobody.
 COUNTED = 10_000
 
@@ -40,27 +51,34 @@ def actor_of(request: HttpRequest) -> audit.Actor:
     return audit.Actor.from_user(request.user)
 
 
-def amount(value: Decimal | int | None, currency: str = "") -> str | SafeString:
-    """Set an amount in cents with thousands separators; its further decimals are in the tooltip."""
+def amount(value: Decimal | int | str | None, currency: str) -> str | SafeString:
+    """Set an amount in cents with thousands separators and its currency; its further decimals are in the tooltip."""
+    return _amount(value, currency, f" {currency}")
+
+
+def figure(value: Decimal | int | str | None, currency: str) -> str | SafeString:
+    """Set an amount like `amount`, where its currency stands beside or above it."""
+    return _amount(value, currency, "")
+
+
+def _amount(value: Decimal | int | str | None, currency: str, named: str) -> str | SafeString:
     if value is None:
         return "–"
     exact = Decimal(value)
-    cents = to_cents(exact)
+    cents = to_cents(exact, currency)
     return format_html(
         '<span class="amount{}" title="{}">{}{}</span>',
         " negative" if cents < 0 else "",
-        plain(exact) if exact != cents else "",
-        f"{cents:,.2f}",
-        f" {currency}" if currency else "",
+        plain(exact, currency) if exact != cents else "",
+        rounded(exact, currency),
+        named,
     )
 
 
-def exact(value: Decimal) -> SafeString:
+def exact(value: Decimal, currency: str) -> SafeString:
     """Set an amount to its last digit, with thousands separators."""
-    whole, _, decimals = plain(value.normalize(WIDE) if value else ZERO).partition(".")
-    sign, digits = ("-", whole[1:]) if whole.startswith("-") else ("", whole)
-    tone = " negative" if sign else ""
-    return format_html('<span class="amount{}">{}{}.{}</span>', tone, sign, f"{int(digits):,}", decimals)
+    text = written(value.normalize(WIDE) if value else ZERO, currency)
+    return format_html('<span class="amount{}">{}</span>', " negative" if text.startswith("-") else "", text)
 
 
 def count(value: int | None) -> str:
@@ -91,16 +109,18 @@ def list_url(model: type[models.Model], query: str = "") -> str:
 
 
 def amount_column(
-    field: str, label: str = "", *, currency: str = "", order: str | None = None
+    field: str, label: str = "", *, currency: str = "currency", named: bool = True, order: str | None = None
 ) -> Callable[..., str | SafeString]:
-    """Return a right-aligned column of an amount: `field` is an attribute or an annotation.
+    """Return a right-aligned column of an amount: `field` and `currency` are attributes or annotations.
 
+    A foreign key's are reached by two underscores. The currency is printed unless it is not to be `named`.
     Use it in `list_display`, in `fields`, or as a class attribute whose name ends in `_amount`.
     """
 
     # As a class attribute it is called with the admin first, in list_display with the object only.
     def column(*args: Any) -> str | SafeString:
-        return amount(getattr(args[-1], field), getattr(args[-1], currency) if currency else "")
+        value, of = getattr(args[-1], field), reduce(getattr, currency.split("__"), args[-1])
+        return (amount if named else figure)(value, of)
 
     column.__name__ = f"{field}_amount"
     column.short_description = label or field.replace("_", " ")  # type: ignore[attr-defined]
@@ -140,7 +160,7 @@ def period_filter(field: str, title: str = "billing period") -> type[admin.Simpl
         parameter_name = "period" if field in ("period", "charged_in", "month") else field
 
         def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-            months = BillingPeriod.objects.order_by("-month").values_list("month", flat=True)[:36]
+            months = BillingPeriod.objects.shown().order_by("-month").values_list("month", flat=True)[:36]
             return [(f"{month:%Y-%m}", date_format(month, "F Y")) for month in months]
 
         def queryset(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> models.QuerySet[Any]:
@@ -221,12 +241,15 @@ class Verb:
     question: str | Callable[[Any], str] = ""
     button: str = ""
     form: type[forms.Form] | Callable[..., forms.Form] = forms.Form
+    # What the form is made with for the object, beside what it proposes.
+    form_for: Callable[[Any], dict[str, Any]] | None = None
     # What the form proposes for the object.
     initial: Callable[[Any], dict[str, Any]] | None = None
     offered: Callable[[Any], bool] = lambda subject: True
     missing: Callable[[Any], Sequence[Any]] | None = None
-    # A template that shows more of the object (`original`) below the question.
+    # A template that shows more of the object (`original`) below the question, and what it needs beside that.
     details: str = ""
+    facts: Callable[[HttpRequest, Any, forms.Form], dict[str, Any]] | None = None
     is_dangerous: bool = False
     is_primary: bool = False
 
@@ -290,17 +313,18 @@ class VerbsMixin(admin.ModelAdmin):
             raise PermissionDenied
         back = change_url(subject)
         if not verb.offered(subject):
-            what = verb.label.rstrip("…").lower()
-            messages.error(request, f"{capfirst(str(subject))} is not in a state to {what}: it changed meanwhile.")
+            what = verb.label.rstrip("…")
+            messages.error(request, f"“{what}” is not possible for {subject} as it is now.")
             return HttpResponseRedirect(back)
         proposed: dict[str, Any] = {"initial": verb.initial(subject)} if verb.initial else {}
-        form = verb.form(request.POST) if request.method == "POST" else verb.form(**proposed)
+        about = verb.form_for(subject) if verb.form_for else {}
+        form = verb.form(request.POST, **about) if request.method == "POST" else verb.form(**proposed, **about)
         form.label_suffix = ""
         if request.method == "POST" and form.is_valid():
             try:
                 said = verb.run(request, subject, form.cleaned_data)
             except BillingError as error:
-                messages.error(request, str(error))
+                messages.error(request, doors.for_page(error, request.user))
             except ValidationError as error:
                 messages.error(request, " ".join(error.messages))
             else:
@@ -318,6 +342,7 @@ class VerbsMixin(admin.ModelAdmin):
             "form": form,
             "question": verb.question_for(subject),
             "details": verb.details,
+            **(verb.facts(request, subject, form) if verb.facts else {}),
             "missing": verb.missing(subject) if verb.missing else (),
             "button": verb.button or verb.label.rstrip("…"),
             "is_dangerous": verb.is_dangerous,
@@ -327,15 +352,82 @@ class VerbsMixin(admin.ModelAdmin):
         return TemplateResponse(request, self.verb_template, context)
 
 
+def warn_of_unknown_funds(request: HttpRequest, fund_orgs: Iterable[str]) -> None:
+    """Say which of some fund/orgs are not on the loaded list, and what that does to charges."""
+    for unknown in naming.unknown(fund_orgs=fund_orgs):
+        messages.warning(request, f"{unknown} Charges that it is to pay are held for review.")
+
+
+def searched(text: str) -> str:
+    """Return of what somebody looks for as much as a query is made of; quoted words are one."""
+    words = list(smart_split(text[:SEARCHED_CHARACTERS]))
+    is_short = len(text) <= SEARCHED_CHARACTERS and len(words) <= SEARCHED_WORDS
+    return text if is_short else " ".join(words[:SEARCHED_WORDS])
+
+
 def _taken(field: "models.Field[Any, Any]", value: Any) -> bool:
+    of = field.target_field if isinstance(field, models.ForeignKey) else field
     try:
-        (field.target_field if isinstance(field, models.ForeignKey) else field).to_python(value)
+        # Whether the database has numbers as large is what the validators know.
+        of.run_validators(of.to_python(value))
     except (ValidationError, OverflowError):
         return False
     return True
 
 
-class BillingAdmin(VerbsMixin, admin.ModelAdmin):
+def _is_moment(text: str) -> bool:
+    """Tell whether an address names a time with its zone, and one that every other zone has, too."""
+    try:
+        moment = parse_datetime(text)
+    except ValueError:
+        return False
+    return moment is not None and timezone.is_aware(moment) and datetime.MINYEAR < moment.year < datetime.MAXYEAR
+
+
+class _ShownAgain(AutocompleteMixin):
+    """Shows again what was sent, as far as it can be a key: Django's own fails on anything else."""
+
+    def optgroups(self, name: str, value: Any, attrs: Any = None) -> Any:
+        key = self.field.remote_field.model._meta.pk
+        return super().optgroups(name, [each for each in value if each == "" or _taken(key, each)], attrs)
+
+
+class _SearchedOne(_ShownAgain, AutocompleteSelect):
+    pass
+
+
+class _SearchedMany(_ShownAgain, AutocompleteSelectMultiple):
+    pass
+
+
+class SeveralField(forms.ModelMultipleChoiceField):
+    """Several records by their keys; what no key can be is refused here, where the database would fail at it."""
+
+    def clean(self, value: Any) -> Any:
+        assert self.queryset is not None
+        key = self.queryset.model._meta.pk
+        if wrong := [each for each in value or () if not _taken(key, each)]:
+            message = self.error_messages["invalid_pk_value"]
+            raise ValidationError(message, code="invalid_pk_value", params={"pk": str(wrong[0])[:100]})
+        return super().clean(value)
+
+
+class SearchedChoicesMixin(BaseModelAdmin):
+    """Search fields in forms, for whatever is sent in them."""
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        if db_field.name in self.get_autocomplete_fields(request):
+            kwargs.setdefault("widget", _SearchedOne(db_field, self.admin_site, using=kwargs.get("using")))
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
+
+    def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        if db_field.name in self.get_autocomplete_fields(request):
+            kwargs.setdefault("widget", _SearchedMany(db_field, self.admin_site, using=kwargs.get("using")))
+        kwargs.setdefault("form_class", SeveralField)
+        return super().formfield_for_manytomany(db_field, request, **kwargs)
+
+
+class BillingAdmin(SearchedChoicesMixin, VerbsMixin, admin.ModelAdmin):
     """A screen whose every write is in the audit trail, with before and after."""
 
     list_per_page = 50
@@ -346,9 +438,54 @@ class BillingAdmin(VerbsMixin, admin.ModelAdmin):
     save_on_top = False
     # What an empty list says: what comes here, and how.
     when_empty = ""
+    # Fields that name a fund/org: one that is not on the loaded list is said to be none.
+    fund_fields: tuple[str, ...] = ()
+    # Fields by which links of ours narrow the list, beside its filters.
+    linked_by: tuple[str, ...] = ()
+
+    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
+        """Take from an address what the filters and links of the list declare, and nothing else.
+
+        Django would take any lookup on any field of the model: patterns, and fields that the list does not show.
+        """
+        fields = set(self.linked_by)
+        for declared in self.get_list_filter(request) if request else self.list_filter:
+            if isinstance(declared, type) and issubclass(declared, admin.SimpleListFilter):
+                if lookup == declared.parameter_name:
+                    return True
+            else:
+                fields.add(str(declared[0] if isinstance(declared, list | tuple) else declared))
+        if lookup not in {narrowed for field in fields for narrowed in self._narrowings(field)}:
+            return False
+        name, _, compared = lookup.partition("__")
+        is_of_time = isinstance(self.opts.get_field(name), models.DateTimeField)
+        return not is_of_time or compared == "isnull" or _is_moment(str(value))
+
+    def _narrowings(self, name: str) -> Iterable[str]:
+        field = self.opts.get_field(name)
+        if isinstance(field, models.ForeignKey | models.ManyToManyField):
+            # A filter by a related object names its key. On the relation itself, SQLite fails at a key beyond 64 bits.
+            key = field.target_field.name if isinstance(field, models.ForeignKey) else "id"
+            yield from (f"{name}__{key}__exact", f"{name}__isnull")
+            return
+        if isinstance(field, models.DateTimeField):
+            yield from (f"{name}__{narrowed}" for narrowed in ("isnull", *COMPARED_BY))
+            return
+        compared = COMPARED_BY if isinstance(field, models.DateField) else ()
+        yield from (name, *(f"{name}__{narrowed}" for narrowed in (*NARROWED_BY, *compared)))
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: models.QuerySet[Any], search_term: str
+    ) -> tuple[models.QuerySet[Any], bool]:
+        return super().get_search_results(request, queryset, searched(search_term))
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         title = capfirst(self.opts.verbose_name_plural)
+        if searched(words := request.GET.get(SEARCH_VAR, "")) != words:
+            messages.warning(
+                request,
+                f"Only the first {SEARCHED_WORDS} words and {SEARCHED_CHARACTERS} characters are looked for.",
+            )
         return super().changelist_view(request, {"title": title, **(extra_context or {})})
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
@@ -388,6 +525,8 @@ class BillingAdmin(VerbsMixin, admin.ModelAdmin):
         # Here and not in save_model, because links to many are written in between.
         before = getattr(request, "_before", None)
         self._record(request, form.instance, before, snapshot(form.instance))
+        changed = [getattr(form.instance, name) for name in self.fund_fields if name in form.changed_data]
+        warn_of_unknown_funds(request, changed)
 
     def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
         # Deleting clears the key of the instance, so that what is recorded is a copy.
@@ -473,7 +612,7 @@ class BillingAdmin(VerbsMixin, admin.ModelAdmin):
             try:
                 said, subject = run(form.cleaned_data)
             except BillingError as error:
-                form.add_error(None, str(error).splitlines())
+                form.add_error(None, doors.lines_for_page(error, request.user))
             except ValidationError as error:
                 form.add_error(None, error)
             else:

@@ -1,22 +1,18 @@
 """Charges: the queue of those to review, all of them as delivered, and the verbs of the review."""
 
 import re
-import time
-import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
+from decimal import Decimal
 from tempfile import SpooledTemporaryFile
 from typing import Any, ClassVar
 
 from django import forms
-from django.conf import settings
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
-from django.core import signing
 from django.core.exceptions import PermissionDenied
 from django.core.files.uploadedfile import UploadedFile
-from django.db.models import Count, Q, QuerySet, Sum
+from django.db.models import F, Q, QuerySet
 from django.http import FileResponse, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
@@ -24,10 +20,15 @@ from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from .. import deciding, delivered, jobs, review, review_sheets
-from ..errors import BillingError
+from .. import doors, review
+from ..attribution import naming
+from ..background import jobs
+from ..errors import BillingError, NoLongerKept, ReasonMissing
+from ..importing import delivered
 from ..models import AttributionRule, Charge, Flag, HeldCharge, ReviewDecision
-from .attribution import rule_url, sharing_url
+from ..review import deciding, learning, review_sheets, selections
+from ..setup import kept_sheets
+from .attribution import MOST, RANGES, rule_url, rule_url_of, sharing_url
 from .base import (
     FrozenAdmin,
     LargeTableMixin,
@@ -40,6 +41,7 @@ from .base import (
     link,
     period_filter,
 )
+from .naming import CreateField, NameInput, key_of, suggest_view
 from .tracing import why_url, why_view
 
 State = Charge.State
@@ -52,8 +54,8 @@ TONES = {
     State.REJECTED: "bad",
     State.ABSORBED: "info",
 }
+SHEET = "review-sheet"
 MAX_SHEET_BYTES = 64 * 1024**2
-SHEET_KEPT_SECONDS = 24 * 3600
 SHOWN_ROWS = 500
 
 FACTS = (
@@ -104,8 +106,8 @@ class RejectForm(NoteForm):
         if reason := data.get("reason"):
             try:
                 review.check_reason(reason, data.get("note", ""))
-            except review.ReasonMissing as error:
-                self.add_error("note", str(error))
+            except ReasonMissing as error:
+                self.add_error("note", doors.for_page(error))
         return data
 
 
@@ -113,17 +115,32 @@ class CorrectForm(NoteForm):
     pi = forms.CharField(
         label="PI",
         required=False,
-        help_text="E-mail address; proposed: the successor of a PI who has left. Empty fields stay as they are.",
+        widget=NameInput("pi"),
+        help_text="E-mail address. Fields left empty stay as they are.",
     )
-    project = forms.CharField(required=False, help_text="Code; made if there is none of it.")
-    fund_org = forms.CharField(label="Fund/org", required=False)
+    project = forms.CharField(required=False, widget=NameInput("project"), help_text="Its code.")
+    fund_org = forms.CharField(label="Fund/org", required=False, widget=NameInput("fund_org"))
     split = forms.CharField(
-        required=False, help_text="In place of one fund/org: several with their percent, such as A=60; B=40."
+        required=False, help_text="Instead of one fund/org: several with their percentages, such as A=60; B=40."
     )
-    natural_account = forms.CharField(required=False)
+    natural_account = forms.CharField(label="Account code", required=False)
     cost_center = forms.CharField(required=False)
-    approve = forms.BooleanField(label="Approve in the same act", required=False, initial=True)
-    field_order = ("pi", "project", "fund_org", "split", "natural_account", "cost_center", "approve", "note")
+    approve = forms.BooleanField(label="Approve at the same time", required=False, initial=True)
+    field_order = (
+        *("pi", "project", "fund_org", "split", "create"),
+        *("natural_account", "cost_center", "approve", "note"),
+    )
+
+    def show_current(self, charges: "QuerySet[Charge]") -> None:
+        """Say at each field what stands there now, where all of some charges agree."""
+        columns = {"pi": "pi__email", "project": "project__code"}
+        for name in ("pi", "project", "fund_org", "natural_account", "cost_center"):
+            values = charges.order_by().values_list(columns.get(name, name), flat=True).distinct()[:2]
+            if len(found := list(values)) == 1 and found[0]:
+                field = self.fields[name]
+                field.help_text = f"Now {found[0]}. {field.help_text}".strip()
+            elif len(found) > 1:
+                self.fields[name].help_text = f"Now not the same for all. {self.fields[name].help_text}".strip()
 
     def clean(self) -> dict[str, Any]:
         data = super().clean() or self.cleaned_data
@@ -132,7 +149,7 @@ class CorrectForm(NoteForm):
             try:
                 shares = tuple(review.parse_shares(data["split"]).items())
             except review.BadSplit as error:
-                self.add_error("split", str(error))
+                self.add_error("split", doors.for_page(error))
                 return data
         correction = review.Correction(
             shares=shares,
@@ -141,10 +158,27 @@ class CorrectForm(NoteForm):
         try:
             data["correction"] = correction.checked()
         except review.BadPI as error:
-            self.add_error("pi", str(error))
+            self.add_error("pi", doors.for_page(error))
         except BillingError as error:
-            self.add_error(None, str(error))
+            self.add_error(None, doors.for_page(error))
+        else:
+            data["create"] = self._is_meant(data["correction"].unknown())
         return data
+
+    def _is_meant(self, unknown: list[naming.Unknown]) -> bool:
+        """Tell whether each name that does not exist is ticked; ask for those that are not."""
+        if not unknown:
+            return False
+        field = CreateField()
+        field.ask(unknown)
+        self.fields["create"] = field
+        self.order_fields(self.field_order)
+        ticked = self.fields["create"].widget.value_from_datadict(self.data, self.files, "create") or []
+        for each in unknown:
+            if key_of(each) not in ticked:
+                where = "split" if each.kind == "fund_org" and self.data.get("split") else each.kind
+                self.add_error(where, f"{each} If it is new, tick it below.")
+        return not self.errors
 
 
 @dataclass(frozen=True)
@@ -174,7 +208,7 @@ STEPS = {
             name="approve",
             label="Approve…",
             button="Approve",
-            question="The PI's fund/orgs pay what is approved. Charges without PI or fund/org are skipped.",
+            question="The PI's fund/orgs pay what is approved.",
             states=frozenset({State.HELD}),
             is_primary=True,
         ),
@@ -182,7 +216,7 @@ STEPS = {
             name="correct",
             label="Correct…",
             button="Correct",
-            question="Say who pays. The facts as delivered stay, and so does every decision.",
+            question="Choose who pays. The imported data and all earlier decisions are kept.",
             states=frozenset({State.CLEAR, State.HELD, State.APPROVED}),
             form=CorrectForm,
             initial=_proposed,
@@ -191,23 +225,23 @@ STEPS = {
             name="reject",
             label="Reject…",
             button="Reject",
-            question="Nobody pays what is rejected: it is on no statement and in no journal.",
+            question="Nobody pays for what is rejected. It is on no statement and in no journal.",
             states=frozenset({State.CLEAR, State.HELD}),
             form=RejectForm,
             is_dangerous=True,
         ),
         Step(
             name="absorb",
-            label="Absorb…",
-            button="Absorb",
-            question="The center's own fund/org pays what is absorbed, through the journal.",
+            label="Charge to center…",
+            button="Charge to center",
+            question="The center's own fund/org pays, through the journal.",
             states=frozenset({State.CLEAR, State.HELD}),
         ),
         Step(
             name="undo",
             label="Undo…",
             button="Undo the last decision",
-            question="The last decision is taken back: the charge is held again, or attributed as before.",
+            question="Reverses the last decision: the charge is held again, or assigned as before.",
             states=frozenset(State),
         ),
     )
@@ -220,7 +254,7 @@ def _verb(step: Step) -> Verb:
         decided = deciding.decide(step=step.name, charges=[charge.pk], options=data, **acting)
         if not decided.count:
             raise deciding.NothingDecided(str(decided))
-        return str(decided)
+        return with_rule_offered(request, decided)
 
     return Verb(
         name=step.name,
@@ -234,9 +268,29 @@ def _verb(step: Step) -> Verb:
         offered=lambda charge: (
             charge.state in step.states and not charge.withdrawn_in_id and charge.charged_in.takes_changes
         ),
+        details="admin/billing/charge/selection.html",
+        facts=lambda request, charge, form: facts_of(request, Charge.objects.filter(pk=charge.pk), step, form),
         is_dangerous=step.is_dangerous,
         is_primary=step.is_primary,
     )
+
+
+def facts_of(request: HttpRequest, charges: "QuerySet[Charge]", step: Step, form: forms.Form) -> dict[str, Any]:
+    """Return what a page shows of the charges that a step is about to decide: amounts, reasons and payers."""
+    acting: dict[str, Any] = {"actor": actor_of(request), "now": timezone.now()}
+    selection = selections.weigh(charges, approving=step.name == "approve", **acting)
+    if isinstance(form, CorrectForm):
+        form.show_current(charges)
+    shown = (
+        charges.select_related("source", "pi", "project", "charged_in")
+        .prefetch_related(review_sheets.open_flags(), "payer_split__shares")
+        .order_by("-id")[: selection.count if selection.is_small else selections.SHOWN]
+    )
+    why = selection.why_blocked or {}
+    rows = [
+        {"charge": charge, "payers": payers_text(charge), "why_blocked": why.get(charge.pk, "")} for charge in shown
+    ]
+    return {"selection": selection, "rows": rows}
 
 
 def _action(step: Step) -> Callable[..., HttpResponse | None]:
@@ -246,6 +300,21 @@ def _action(step: Step) -> Callable[..., HttpResponse | None]:
 
     action.__name__ = step.name
     return action
+
+
+@admin.action(description="Make a rule…", permissions=["rule"])
+def make_rule(modeladmin: "ReviewMixin", request: HttpRequest, queryset: "QuerySet[Charge]") -> HttpResponse | None:
+    """Lead to the form for a rule, filled in with what the corrected charges of a selection have in common."""
+    chosen = learning.still_corrected(Charge.objects.filter(pk__in=queryset.order_by().values("pk")))
+    ids = list(chosen.order_by("pk").values_list("pk", flat=True)[: MOST + 1])
+    url = rule_url(charges=ids)
+    if not ids:
+        messages.error(request, "None of these charges was corrected. Say who pays for them first.")
+    elif len(ids) > MOST or len(url) > RANGES:
+        messages.error(request, f"{review.counted(len(ids))} are too many for one rule. Choose fewer that are alike.")
+    else:
+        return HttpResponseRedirect(url)
+    return None
 
 
 class ReasonFilter(admin.SimpleListFilter):
@@ -327,8 +396,17 @@ class ReviewMixin(FrozenAdmin):
     """Columns and actions that the queue and the list of all charges share."""
 
     list_select_related = ("source", "pi", "project", "charged_in")
-    search_fields = ("pi__email", "pi__name", "project__code", "resource_id", "resource_name", "fund_org")
-    search_help_text = "PI, project, resource or fund/org"
+    search_fields = (
+        "pi__email",
+        "pi__name",
+        "project__code",
+        "resource_id",
+        "resource_name",
+        "fund_org",
+        "reference_1",
+        "reference_2",
+    )
+    search_help_text = "PI, project, resource, fund/org, grant number or request id"
     ordering = ("-id",)
     list_display_links = None
 
@@ -337,6 +415,9 @@ class ReviewMixin(FrozenAdmin):
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return request.user.has_perm("billing.view_charge")
+
+    def has_rule_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("billing.add_attributionrule")
 
     def has_review_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm(PERMISSION)
@@ -384,10 +465,7 @@ class ReviewMixin(FrozenAdmin):
     def decide(self, request: HttpRequest, queryset: "QuerySet[Charge]", step: Step) -> HttpResponse | None:
         """Ask about a selection on a page of its own, then call the step's verb once for all of it."""
         chosen = Charge.objects.filter(pk__in=queryset.order_by().values("pk"))
-        totals = list(
-            chosen.order_by("currency").values("currency").annotate(number=Count("pk"), billed=Sum("billed_cost"))
-        )
-        number = sum(row["number"] for row in totals)
+        number = chosen.count()
         is_confirmed = "confirmed" in request.POST
         form = step.form(request.POST) if is_confirmed else step.form(initial=step.initial(chosen))
         if is_confirmed and request.POST["confirmed"] != str(number):
@@ -402,7 +480,7 @@ class ReviewMixin(FrozenAdmin):
             try:
                 decided = deciding.decide(**asked, **acting)
             except BillingError as error:
-                messages.error(request, str(error))
+                messages.error(request, doors.for_page(error, request.user))
             else:
                 self._tell(request, decided)
                 return None
@@ -413,10 +491,7 @@ class ReviewMixin(FrozenAdmin):
             "form": form,
             "step": step,
             "number": number,
-            "totals": totals,
-            "sample": chosen.select_related(*self.list_select_related)
-            .prefetch_related(review_sheets.open_flags(), "payer_split__shares")
-            .order_by("-id")[:10],
+            **facts_of(request, chosen, step, form),
             "selected": request.POST.getlist(ACTION_CHECKBOX_NAME),
             "select_across": request.POST.get("select_across", "0"),
             "checkbox_name": ACTION_CHECKBOX_NAME,
@@ -427,7 +502,7 @@ class ReviewMixin(FrozenAdmin):
 
     def _tell(self, request: HttpRequest, decided: review.Decided) -> None:
         level = messages.ERROR if not decided.count else messages.WARNING if decided.skipped else messages.SUCCESS
-        messages.add_message(request, level, str(decided))
+        messages.add_message(request, level, with_rule_offered(request, decided))
 
 
 class SheetForm(forms.Form):
@@ -446,7 +521,7 @@ class HeldChargeAdmin(ReviewMixin):
     list_display = (
         "charge_link",
         "reasons",
-        amount_column("billed_cost", "billed", currency="currency"),
+        amount_column("billed_cost", "billed"),
         "owner",
         "payers",
         "source",
@@ -460,6 +535,7 @@ class HeldChargeAdmin(ReviewMixin):
 
     def get_urls(self) -> list[Any]:
         return [
+            path("suggest/", self.admin_site.admin_view(suggest_view), name="billing_heldcharge_suggest"),
             path("export/", self.admin_site.admin_view(self.export_view), name="billing_heldcharge_export"),
             path("apply/", self.admin_site.admin_view(self.apply_view), name="billing_heldcharge_apply"),
             *super().get_urls(),
@@ -502,11 +578,11 @@ class HeldChargeAdmin(ReviewMixin):
             except review_sheets.SheetRefused as error:
                 context = {"errors": error.errors[:SHOWN_ROWS], "error_count": len(error.errors)}
             except BillingError as error:
-                form.add_error("file", str(error))
+                form.add_error("file", doors.for_page(error, request.user))
             else:
                 context = {"planned": planned, "shown": planned.rows[:SHOWN_ROWS], "file_name": file.name}
                 if planned.rows:
-                    context["kept"] = signing.dumps([keep(file), request.user.pk], salt="review-sheet")
+                    context["kept"] = kept_sheets.token_of(kept_sheets.keep(file), owner=request.user.pk, about=SHEET)
         return TemplateResponse(
             request,
             "admin/billing/charge/apply.html",
@@ -524,18 +600,16 @@ class HeldChargeAdmin(ReviewMixin):
     def _apply_kept(self, request: HttpRequest, token: str) -> HttpResponse:
         again = HttpResponseRedirect(reverse("admin:billing_heldcharge_apply"))
         try:
-            name, user = signing.loads(token, salt="review-sheet", max_age=SHEET_KEPT_SECONDS)
-            if user != request.user.pk:
-                raise signing.BadSignature
-            with (sheets_folder() / name).open("rb") as file:
+            name = kept_sheets.name_of(token, owner=request.user.pk, about=SHEET)
+            with kept_sheets.opened(name) as file:
                 applied = review_sheets.apply(file=file, actor=actor_of(request), now=timezone.now())
-        except (signing.BadSignature, FileNotFoundError):
-            messages.error(request, "This preview is no longer there. Upload the spreadsheet again.")
+        except NoLongerKept as error:
+            messages.error(request, str(error))
             return again
         except BillingError as error:
             messages.error(request, f"{str(error)[:1000]} Upload it again to see every line.")
             return again
-        (sheets_folder() / name).unlink(missing_ok=True)
+        kept_sheets.drop(name)
         messages.success(request, str(applied))
         return HttpResponseRedirect(reverse("admin:billing_heldcharge_changelist"))
 
@@ -546,13 +620,14 @@ class ChargeAdmin(LargeTableMixin, ReviewMixin):
     list_display = (
         "charge_link",
         "state_badge",
-        amount_column("billed_cost", "billed", currency="currency"),
+        amount_column("billed_cost", "billed"),
         "owner",
         "payers",
         "source",
         "used",
         "month",
     )
+    linked_by = ("charged_in", "period", "project")
     list_filter = (
         period_filter("charged_in"),
         "state",
@@ -565,7 +640,7 @@ class ChargeAdmin(LargeTableMixin, ReviewMixin):
     fields: ClassVar[Any] = ()
     change_form_template = "admin/billing/charge/change_form.html"
     verbs = tuple(_verb(step) for step in STEPS.values())
-    actions: Any = tuple(_action(STEPS[name]) for name in ("correct", "reject", "absorb", "undo"))
+    actions: Any = (*(_action(STEPS[name]) for name in ("correct", "reject", "absorb", "undo")), make_rule)
 
     def get_urls(self) -> list[Any]:
         return [path("why/", self.admin_site.admin_view(why_view), name="billing_charge_why"), *super().get_urls()]
@@ -590,7 +665,7 @@ class ChargeAdmin(LargeTableMixin, ReviewMixin):
                 "tone": "" if charge.withdrawn_in_id else TONES[State(charge.state)],
                 "payers": payers_text(charge),
                 "deciders": deciders_of(charge),
-                "rule_url": rule_url(charge) if may_make_rule(request, charge) else "",
+                "rule_url": rule_url_of(charge) if may_make_rule(request, charge) else "",
                 "sharing_url": sharing_url(charge) if may_make_sharing_rule(request, charge) else "",
                 "flags": Flag.objects.filter(charge=charge.pk).order_by("is_resolved", "pk"),
                 "decisions": decisions_of(charge),
@@ -602,6 +677,7 @@ class ChargeAdmin(LargeTableMixin, ReviewMixin):
                     (title, [(_label(name), getattr(charge, name)) for name in names if getattr(charge, name)])
                     for title, names in FACTS
                 ],
+                "counted": counted_of(charge),
                 "imported": charge.imported_in,
                 "why_url": why_url(charge.pk),
                 "delivered": delivered.row_of(charge),
@@ -609,6 +685,26 @@ class ChargeAdmin(LargeTableMixin, ReviewMixin):
                 "replaced_by": [_linked(each) for each in charge.replaced_by.order_by("pk")],
             }
         return super().change_view(request, object_id, form_url, context | (extra_context or {}))
+
+
+def counted_of(charge: Charge) -> list[tuple[str, Decimal | None]]:
+    """Return what a charge counts for, by the names statements use: exact, and none where it lacks EffectiveCost."""
+    prices = Charge.objects.filter(pk=charge.pk).with_prices()
+    listed, contracted, charged = prices.values_list(F("exact_list"), F("exact_contracted"), F("exact_charged")).get()
+    return [
+        ("list price", listed),
+        ("provider discount", None if listed is None or contracted is None else listed - contracted),
+        ("subsidy", None if contracted is None or charged is None else contracted - charged),
+        ("charged", charged),
+    ]
+
+
+def with_rule_offered(request: HttpRequest, decided: review.Decided) -> str | SafeString:
+    """Return what came of a decision, and after a correction the link that makes a rule of it."""
+    is_correction = decided.done.startswith(review.DONE[ReviewDecision.Action.REATTRIBUTE])
+    if not (decided.count and is_correction and request.user.has_perm("billing.add_attributionrule")):
+        return str(decided)
+    return format_html('{} <a href="{}">Make a rule of this</a>', decided, rule_url(gesture=decided.gesture))
 
 
 def payers_text(charge: Charge) -> str:
@@ -682,24 +778,3 @@ def _label(name: str) -> str:
 
 def _linked(charge: Charge | None) -> dict[str, Any] | None:
     return {"charge": charge, "url": change_url(charge)} if charge else None
-
-
-def sheets_folder() -> Path:
-    """Return where spreadsheets wait between their preview and its confirmation."""
-    folder = Path(settings.VAR_DIR) / "review-sheets"
-    folder.mkdir(mode=0o750, parents=True, exist_ok=True)
-    return folder
-
-
-def keep(file: UploadedFile) -> str:
-    """Keep an upload under a name of our own until it is confirmed; throw away those nobody confirmed."""
-    folder = sheets_folder()
-    for old in folder.glob("*.xlsx"):
-        if old.stat().st_mtime < time.time() - SHEET_KEPT_SECONDS:
-            old.unlink(missing_ok=True)
-    name = f"{uuid.uuid4().hex}.xlsx"
-    file.seek(0)
-    with (folder / name).open("xb") as kept:
-        for chunk in file.chunks():
-            kept.write(chunk)
-    return name

@@ -15,10 +15,11 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from .. import charging, entries
+from .. import charging, doors, once
+from ..corrections import entries
 from ..errors import BillingError
 from ..models import BillingPeriod, Entry, EntryLine, PayerLine, Person, Policy, Source
-from ..money import plain
+from ..money import named, plain
 from .base import (
     FrozenAdmin,
     Verb,
@@ -31,6 +32,7 @@ from .base import (
     period_filter,
     source_filter,
 )
+from .naming import NameInput
 from .tracing import why_url
 
 ENTER, APPROVE = "billing.enter_corrections", "billing.approve_entry"
@@ -61,7 +63,7 @@ class PayerForm(forms.Form):
         try:
             return entries.project_coded(self.cleaned_data["project"])
         except BillingError as error:
-            raise ValidationError(str(error)) from error
+            raise ValidationError(doors.for_page(error)) from error
 
 
 def _bearing() -> forms.ModelChoiceField:
@@ -70,15 +72,16 @@ def _bearing() -> forms.ModelChoiceField:
         to_field_name="month",
         required=False,
         empty_label="The next open month",
-        label="Borne by",
+        label="Charged in",
         help_text="The month whose statements and journal it is on.",
     )
 
 
 def _amount(**options: Any) -> forms.DecimalField:
     return forms.DecimalField(
-        max_digits=14,
-        decimal_places=2,
+        # How many decimals the currency has, the engine says.
+        max_digits=20,
+        decimal_places=4,
         localize=False,
         widget=forms.TextInput(attrs={"inputmode": "decimal"}),
         **options,
@@ -86,11 +89,17 @@ def _amount(**options: Any) -> forms.DecimalField:
 
 
 class ReasonForm(forms.Form):
-    reason = forms.CharField(widget=LONG, help_text="Printed on the statement.")
+    reason = forms.CharField(widget=LONG, help_text="For staff. No statement and no page of a PI shows it.")
+    printed_text = forms.CharField(
+        label="Printed text",
+        required=False,
+        widget=SHORT,
+        help_text="Printed on the statement of every PI concerned; for a transfer, on both. May be empty.",
+    )
     justification = forms.CharField(
         required=False,
         widget=SHORT,
-        help_text="Where a sponsored award is to pay long after the service: why. Kept, not printed.",
+        help_text="Required where a sponsored award pays long after the service. Kept, not printed.",
     )
 
 
@@ -111,22 +120,27 @@ class CorrectForm(PayerForm, ReasonForm):
     to = forms.CharField(
         label="To fund/org",
         required=False,
-        help_text="Of a transfer: one, or several with their percent, such as A=60; B=40.",
+        widget=NameInput("fund_org"),
+        help_text="For a transfer: one, or several with their percentages, such as A=60; B=40.",
     )
-    pi = forms.CharField(label="To PI", required=False, help_text="E-mail address. Empty: stays.")
-    project = forms.CharField(label="To project", required=False, help_text="Its code. Empty: stays.")
-    natural_account = forms.CharField(label="To natural account", required=False, help_text="Empty: stays.")
+    pi = forms.CharField(
+        label="To PI", required=False, widget=NameInput("pi"), help_text="E-mail address. Empty: no change."
+    )
+    project = forms.CharField(
+        label="To project", required=False, widget=NameInput("project"), help_text="Its code. Empty: no change."
+    )
+    natural_account = forms.CharField(label="To account code", required=False, help_text="Empty: no change.")
     charged_in = _bearing()
     field_order = (
         *("which", "kind", "amount", "to", "pi", "project", "natural_account"),
-        *("reason", "justification", "charged_in"),
+        *("reason", "printed_text", "justification", "charged_in"),
     )
 
     def clean_to(self) -> Any:
         try:
             return entries.shares_from(self.cleaned_data["to"])
         except BillingError as error:
-            raise ValidationError(str(error)) from error
+            raise ValidationError(doors.for_page(error)) from error
 
     def clean(self) -> dict[str, Any]:
         data = super().clean() or self.cleaned_data
@@ -138,27 +152,27 @@ class CorrectForm(PayerForm, ReasonForm):
 
 
 class ManualForm(PayerForm, ReasonForm):
-    pi = forms.CharField(label="PI", help_text="E-mail address.")
-    project = forms.CharField(required=False, help_text="Its code.")
-    fund_org = forms.CharField(label="Fund/org", help_text="Pays.")
+    pi = forms.CharField(label="PI", widget=NameInput("pi"), help_text="E-mail address.")
+    project = forms.CharField(required=False, widget=NameInput("project"), help_text="Its code.")
+    fund_org = forms.CharField(label="Fund/org", widget=NameInput("fund_org"), help_text="Pays.")
     source = forms.ModelChoiceField(
         Source.objects.order_by("name"), to_field_name="name", help_text="Whose recovery it goes to."
     )
     service_name = forms.CharField(label="Service", required=False, max_length=254)
-    natural_account = forms.CharField(required=False, help_text="Empty: the source's.")
+    natural_account = forms.CharField(label="Account code", required=False, help_text="Empty: the source's.")
     amount = _amount()
     for_period = forms.ModelChoiceField(
-        BillingPeriod.objects.order_by("-month"),
+        BillingPeriod.objects.shown().order_by("-month"),
         to_field_name="month",
         required=False,
-        empty_label="The month that bears it",
+        empty_label="The month it is charged in",
         label="For",
         help_text="The month of the service.",
     )
     charged_in = _bearing()
     field_order = (
         *("pi", "project", "fund_org", "source", "service_name", "natural_account", "amount"),
-        *("reason", "justification", "for_period", "charged_in"),
+        *("reason", "printed_text", "justification", "for_period", "charged_in"),
     )
 
 
@@ -199,7 +213,7 @@ def enter_manual(data: dict[str, Any], **given: Any) -> entries.Entered:
 
 def enter_correction(data: dict[str, Any], **given: Any) -> entries.Entered:
     lines = entries.lines_named(data["which"].splitlines())
-    asked = {name: data[name] for name in ("amount", "reason", "justification", "charged_in")}
+    asked = {name: data[name] for name in ("amount", "reason", "printed_text", "justification", "charged_in")}
     if data["kind"] == Entry.Kind.TRANSFER:
         payer = {name: data[name] for name in ("to", "pi", "project", "natural_account")}
         return entries.add_transfer(lines=lines, **payer, **asked, **given)
@@ -216,7 +230,7 @@ class EntryAdmin(FrozenAdmin):
     list_display = (
         "number",
         "kind",
-        amount_column("amount", currency="currency"),
+        amount_column("amount"),
         "moves",
         "for_period",
         "charged_in",
@@ -233,7 +247,7 @@ class EntryAdmin(FrozenAdmin):
     )
     list_select_related = ("charged_in", "for_period")
     search_fields = (
-        *("=id", "reason", "lines__fund_org", "lines__pi__email", "lines__pi__name"),
+        *("=id", "reason", "printed_text", "lines__fund_org", "lines__pi__email", "lines__pi__name"),
         *("lines__project__code", "entered_by_name"),
     )
     search_help_text = "Number, PI, project, fund/org, reason or who entered it"
@@ -251,7 +265,7 @@ class EntryAdmin(FrozenAdmin):
             form=NoteForm,
             offered=lambda entry: entry.state == State.PROPOSED,
             question=lambda entry: (
-                f"{entry.get_kind_display()} of {plain(entry.amount)} {entry.currency} for {entry.for_period}, "
+                f"{entry.get_kind_display()} of {named(entry.amount, entry.currency)} for {entry.for_period}, "
                 f"entered by {entry.entered_by_name}: {entry.reason}\n"
                 f"It is on the next statements and journal of {entry.charged_in}."
             ),
@@ -265,7 +279,7 @@ class EntryAdmin(FrozenAdmin):
             run=reject,
             form=RejectForm,
             offered=lambda entry: entry.state == State.PROPOSED,
-            question="It is not charged, and what it would have taken back can be corrected otherwise.",
+            question="It does not take effect, and its lines can be corrected again.",
             is_dangerous=True,
         ),
         Verb(
@@ -276,7 +290,7 @@ class EntryAdmin(FrozenAdmin):
             run=reverse_,
             form=ReverseForm,
             offered=is_reversible,
-            question="An entry of the opposite lines takes it back in an open month. An entry is reversed once.",
+            question="Opposite lines in an open month reverse it. This can be done once.",
             is_dangerous=True,
         ),
     )
@@ -342,7 +356,7 @@ class EntryAdmin(FrozenAdmin):
             context["lines"] = entries.correctable(entries.lines_named(which.splitlines())) if which else []
         except BillingError as error:
             if request.method == "GET":
-                messages.error(request, str(error))
+                messages.error(request, doors.for_page(error, request.user))
         return self._entering(
             request,
             CorrectForm,
@@ -378,14 +392,18 @@ class EntryAdmin(FrozenAdmin):
             try:
                 planned = run(form.cleaned_data, dry_run=True, **given)
                 if "confirmed" in request.POST:
-                    if request.POST["confirmed"] == seen_of(planned):
+                    confirmed = request.POST["confirmed"]
+                    token = once.token_in(confirmed)
+                    # Without its token it could be entered twice: it is shown again, with one.
+                    if token and confirmed == f"{token}/{seen_of(planned)}":
                         entered = run(form.cleaned_data, **given)
                         messages.success(request, said_of(entered.entry))
                         return HttpResponseRedirect(change_url(entered.entry))
-                    messages.warning(request, "What it comes to changed meanwhile. Look at it again.")
+                    changed = "What it comes to changed meanwhile. Look at it again."
+                    messages.warning(request, changed if token else "Look at it once more, then enter it.")
             except BillingError as error:
                 planned = None
-                form.add_error(None, str(error).splitlines())
+                form.add_error(None, doors.lines_for_page(error, request.user))
             except ValidationError as error:
                 planned = None
                 form.add_error(None, error.messages)
@@ -398,7 +416,7 @@ class EntryAdmin(FrozenAdmin):
             "opts": self.opts,
             "form": form,
             "planned": planned,
-            "seen": seen_of(planned) if planned else "",
+            "seen": f"{once.token()}/{seen_of(planned)}" if planned else "",
             "second": Policy.objects.current().entries_need_second_person,
             "back": list_url(Entry),
             "media": self.media + form.media,

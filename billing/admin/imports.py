@@ -1,37 +1,31 @@
 """Imports: every delivery with its control totals, and the page where files are uploaded."""
 
-import shutil
-import uuid
-from collections.abc import Sequence
 from decimal import Decimal
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 from django import forms
-from django.conf import settings
-from django.contrib import admin, messages
-from django.core.exceptions import PermissionDenied
-from django.core.files.uploadedfile import UploadedFile
+from django.contrib import admin
 from django.db.models import QuerySet, Sum
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
-from django.template.response import TemplateResponse
-from django.urls import path, reverse
+from django.http import HttpRequest, HttpResponse
+from django.urls import path
 from django.utils import timezone
 
-from .. import ingestion, jobs, late, withdrawing
-from ..models import BillingPeriod, Flag, Import, ImportTotal, Job, Source
+from ..background import jobs
+from ..importing import doubts, ingestion, late, tending, withdrawing
+from ..importing.outcomes import unread_lines
+from ..models import BillingPeriod, Flag, Import, ImportTotal, Job
 from ..money import plain
 from ..readers.values import rule_lines
-from ..storing import store_chunks
 from .base import (
     FrozenAdmin,
     Verb,
     actor_of,
     badge_column,
-    change_url,
     count_column,
     period_filter,
 )
+from .uploads import PERMISSION, upload
 
 State = Import.State
 
@@ -53,99 +47,15 @@ COUNTS = (
 )
 
 
-class ManyFilesInput(forms.FileInput):
-    allow_multiple_selected = True
-
-
-class ManyFilesField(forms.FileField):
-    """One or more files, chosen or dropped."""
-
-    widget = ManyFilesInput
-
-    def clean(self, data: Any, initial: Any = None) -> list[UploadedFile]:
-        several = data if isinstance(data, list | tuple) else [data] if data else []
-        if not several:
-            raise forms.ValidationError("Choose at least one file.", code="required")
-        return [super(ManyFilesField, self).clean(each, initial) for each in several]
-
-
-class UploadForm(forms.Form):
-    files = ManyFilesField(label="Drop files here, or choose them")  # type: ignore[assignment]
-    source = forms.ModelChoiceField(
-        Source.objects.filter(is_active=True).order_by("name"),
-        required=False,
-        empty_label="Guess from the file name",
-        help_text="Sources say which file names mean them.",
-    )
-    period = forms.CharField(
-        label="Expected period",
-        required=False,
-        help_text="Only to check the rows against: 2025-01, or 2025-Q1 for one of three months. "
-        "Empty: taken from the file name.",
-        widget=forms.TextInput(attrs={"placeholder": "2025-01"}),
-    )
-    dry_run = forms.BooleanField(label="Dry run: only say what would change", required=False)
-    replace = forms.BooleanField(
-        label="Go on even if more than half of the month would be withdrawn",
-        required=False,
-        help_text="Where each file is the whole truth for its month, rows that are gone are withdrawn.",
-    )
-
-    def clean_files(self) -> list[UploadedFile]:
-        files: list[UploadedFile] = self.cleaned_data["files"]
-        if sum(file.size or 0 for file in files) > settings.MAX_UPLOAD_BYTES:
-            limit = settings.MAX_UPLOAD_BYTES // 1024**2
-            raise forms.ValidationError(
-                f"Together the files exceed {limit:,} MB. Upload fewer at a time, or use `manage.py ingest`."
-            )
-        return files
-
-    def clean_period(self) -> str:
-        period: str = self.cleaned_data["period"].strip()
-        if period:
-            try:
-                ingestion.expected_months(period)
-            except ValueError as error:
-                raise forms.ValidationError(str(error)) from error
-        return period
-
-
-def keep(files: Sequence[UploadedFile]) -> list[str]:
-    """Write uploads below VAR_DIR, under names of our own: theirs never become a path."""
-    folder = Path(settings.VAR_DIR) / "incoming" / uuid.uuid4().hex
-    folder.mkdir(mode=0o750, parents=True)
-    paths = []
-    try:
-        for number, file in enumerate(files, start=1):
-            kept = folder / f"{number:03d}"
-            with kept.open("xb") as target:
-                for chunk in file.chunks():
-                    target.write(chunk)
-            kept.chmod(0o640)
-            paths.append(str(kept))
-    except OSError:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
-    return paths
-
-
-def stored(files: Sequence[UploadedFile]) -> list[int]:
-    """Keep uploads by their hash, taken while they are written, and return the ids of what is stored."""
-    return [store_chunks(file.chunks(), now=timezone.now()).pk for file in files]
-
-
 def withdraw(request: HttpRequest, imported: Import, data: dict[str, Any]) -> str:
     done = withdrawing.withdraw(imported=imported, actor=actor_of(request), now=timezone.now())
-    return (
-        f"Import {imported.pk} is withdrawn: {done.withdrawn:,} charges left, {done.revived:,} live again. "
-        "Issue the statements again where some were out."
-    )
+    return f"Import {imported.pk} is withdrawn: {done} Issue the statements again where some were out."
 
 
 class BookForm(forms.Form):
     into = forms.ModelChoiceField(
         BillingPeriod.objects.none(),
-        label="Month that bears it",
+        label="Charged in",
         empty_label=None,
         help_text="An open month: its statements and journal show the late changes, with the month they correct.",
     )
@@ -161,8 +71,13 @@ class DismissForm(forms.Form):
     reason = forms.CharField(widget=forms.Textarea(attrs={"rows": 3}), help_text="Kept with the import.")
 
 
-def book(request: HttpRequest, imported: Import, data: dict[str, Any]) -> str | Job:
-    acting: dict[str, Any] = {"imported": imported, "actor": actor_of(request), "now": timezone.now()}
+def book(request: HttpRequest, imported: Import, data: dict[str, Any], missing: str = "") -> str | Job:
+    acting: dict[str, Any] = {
+        "imported": imported,
+        "missing": missing,
+        "actor": actor_of(request),
+        "now": timezone.now(),
+    }
     if is_large(imported):
         return ingestion.decide_later(into=data["into"], **acting)
     return ingestion.book(into=data["into"], **acting).summary
@@ -174,16 +89,33 @@ def is_large(imported: Import) -> bool:
     return max(rows, imported.rows) > jobs.LARGE
 
 
-def apply_deferred(request: HttpRequest, imported: Import, data: dict[str, Any]) -> str | Job:
+def apply_deferred(request: HttpRequest, imported: Import, data: dict[str, Any], missing: str = "") -> str | Job:
+    acting: dict[str, Any] = {"missing": missing, "actor": actor_of(request), "now": timezone.now()}
     if is_large(imported):
-        return ingestion.decide_later(imported=imported, actor=actor_of(request), now=timezone.now())
-    done = ingestion.apply_deferred(imported=imported, actor=actor_of(request), now=timezone.now())
-    return done.as_text().split("\n")[0]
+        return ingestion.decide_later(imported=imported, **acting)
+    return ingestion.apply_deferred(imported=imported, **acting).as_text().split("\n")[0]
 
 
 def takes_changes(imported: Import) -> bool:
     """Whether a deferred import can be applied by hand to one of its months."""
     return imported.state == State.DEFERRED and any(period.takes_changes for period in late.months_of(imported))
+
+
+def is_certain(imported: Import) -> bool:
+    """Whether a delivery waits for its month alone, and nobody has to say what becomes of charges that it lacks."""
+    return imported.state == State.DEFERRED and not imported.doubts
+
+
+def is_doubtful(imported: Import) -> bool:
+    return imported.state == State.DEFERRED and bool(imported.doubts)
+
+
+def can_keep(imported: Import) -> bool:
+    """Whether keeping what is missing is an answer.
+
+    An older run would put its older amounts over newer ones, and what is written otherwise would be charged twice.
+    """
+    return is_doubtful(imported) and not (doubts.is_older(imported) or doubts.is_written_anew(imported))
 
 
 def dismiss(request: HttpRequest, imported: Import, data: dict[str, Any]) -> str:
@@ -218,7 +150,7 @@ def totals_table(imported: Import) -> list[dict[str, str]]:
 
 @admin.register(Import)
 class ImportAdmin(FrozenAdmin):
-    when_empty = "Nothing was imported yet. Import files here, or by manage.py ingest."
+    when_empty = "Nothing was imported yet. Import files here."
     list_display = (
         "number",
         "source",
@@ -232,6 +164,7 @@ class ImportAdmin(FrozenAdmin):
         "created_by_name",
     )
     list_filter = ("state", "source", period_filter("scope_totals__period"))
+    linked_by = ("booked_in",)
     list_select_related = ("source", "booked_in")
     search_fields = ("name", "files__sha256")
     sortable_by = ("number", "created_at")
@@ -245,7 +178,7 @@ class ImportAdmin(FrozenAdmin):
             button="Apply delivery",
             permission="billing.book_import",
             run=apply_deferred,
-            offered=takes_changes,
+            offered=lambda imported: takes_changes(imported) and is_certain(imported),
             question=lambda imported: (
                 f"What import {imported.pk} changes is applied to the months that take changes. Decisions made in the "
                 "review are kept; what is new may be held. Issue the statements again after it."
@@ -260,7 +193,7 @@ class ImportAdmin(FrozenAdmin):
             permission="billing.book_import",
             run=book,
             form=BookForm,
-            offered=lambda imported: imported.state == State.DEFERRED and not takes_changes(imported),
+            offered=lambda imported: is_certain(imported) and not takes_changes(imported),
             missing=none_open,
             question=lambda imported: (
                 f"What import {imported.pk} changes is booked as late changes, to the payers charged then. "
@@ -268,6 +201,66 @@ class ImportAdmin(FrozenAdmin):
             ),
             details="admin/billing/import/original_difference.html",
             is_primary=True,
+        ),
+        Verb(
+            name="apply_keeping",
+            label="Apply, keep what is missing…",
+            button="Apply and keep",
+            permission="billing.book_import",
+            run=partial(apply_deferred, missing=Import.Missing.KEEP),
+            offered=lambda imported: takes_changes(imported) and can_keep(imported),
+            question=lambda imported: (
+                f"What import {imported.pk} changes and adds is applied. The charges that it lacks stay: it withdraws "
+                "nothing."
+            ),
+            details="admin/billing/import/original_difference.html",
+            is_primary=True,
+        ),
+        Verb(
+            name="book_keeping",
+            label="Book, keep what is missing…",
+            button="Book and keep",
+            permission="billing.book_import",
+            run=partial(book, missing=Import.Missing.KEEP),
+            form=BookForm,
+            offered=lambda imported: can_keep(imported) and not takes_changes(imported),
+            missing=none_open,
+            question=lambda imported: (
+                f"What import {imported.pk} changes and adds is booked as late changes, to the payers charged then. "
+                "The charges that it lacks stay: it takes nothing back."
+            ),
+            details="admin/billing/import/original_difference.html",
+            is_primary=True,
+        ),
+        Verb(
+            name="apply_replacing",
+            label="Apply as delivered…",
+            button="Apply as delivered",
+            permission="billing.book_import",
+            run=partial(apply_deferred, missing=Import.Missing.REPLACE),
+            offered=lambda imported: takes_changes(imported) and is_doubtful(imported),
+            question=lambda imported: (
+                f"Import {imported.pk} is applied as it was delivered: charges that it lacks are withdrawn, and its "
+                "amounts replace those that are there."
+            ),
+            details="admin/billing/import/original_difference.html",
+            is_dangerous=True,
+        ),
+        Verb(
+            name="book_replacing",
+            label="Book as delivered…",
+            button="Book as delivered",
+            permission="billing.book_import",
+            run=partial(book, missing=Import.Missing.REPLACE),
+            form=BookForm,
+            offered=lambda imported: is_doubtful(imported) and not takes_changes(imported),
+            missing=none_open,
+            question=lambda imported: (
+                f"Import {imported.pk} is booked as it was delivered: charges that it lacks are taken back from those "
+                "who were charged them."
+            ),
+            details="admin/billing/import/original_difference.html",
+            is_dangerous=True,
         ),
         Verb(
             name="dismiss",
@@ -310,13 +303,20 @@ class ImportAdmin(FrozenAdmin):
         own = path("upload/", self.admin_site.admin_view(self.upload_view), name="billing_import_upload")
         return [own, *super().get_urls()]
 
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        # Whoever looks is told the truth about imports whose process is gone.
+        tending.close_left(now=timezone.now())
+        return super().changelist_view(request, extra_context)
+
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
+        tending.close_left(now=timezone.now())
         imported = self.get_object(request, object_id)
         context: dict[str, Any] = {}
         if imported:
             labels = dict(Flag.Code.choices)
+            context_files = imported.imported_files.exists()
             context = {
                 "counts": [(label, getattr(imported, name)) for name, label in COUNTS],
                 "totals": totals_table(imported),
@@ -326,45 +326,17 @@ class ImportAdmin(FrozenAdmin):
                 "flags": sorted(((labels.get(code, code), number) for code, number in imported.flags.items())),
                 "files": imported.imported_files.select_related("file"),
                 "is_applicable": takes_changes(imported),
-                "rules": rule_lines(imported.rules),
+                "doubts": doubts.messages(imported),
+                "can_keep": can_keep(imported),
+                "is_older": doubts.is_older(imported),
+                "rules": [*rule_lines(imported.rules), *unread_lines(imported.unread)],
+                "can_be_tried_again": imported.state == State.FAILED
+                and context_files
+                and request.user.has_perm(PERMISSION),
                 "tone": TONES.get(State(imported.state), ""),
             }
         return super().change_view(request, object_id, form_url, context | (extra_context or {}))
 
     def upload_view(self, request: HttpRequest) -> HttpResponse:
-        """Take files, keep them, and have the worker import them."""
-        if not request.user.has_perm("billing.import_charges"):
-            raise PermissionDenied
-        form = UploadForm(request.POST, request.FILES) if request.method == "POST" else UploadForm()
-        form.label_suffix = ""
-        if request.method == "POST" and form.is_valid():
-            data = form.cleaned_data
-            job = jobs.enqueue(
-                kind=Job.Kind.IMPORT,
-                arguments={
-                    # A dry run keeps nothing: its copies go when it is over.
-                    **({"paths": keep(data["files"])} if data["dry_run"] else {"files": stored(data["files"])}),
-                    "names": [file.name for file in data["files"]],
-                    "source": data["source"].name if data["source"] else "",
-                    "period": data["period"],
-                    "dry_run": data["dry_run"],
-                    "replace": data["replace"],
-                },
-                actor=actor_of(request),
-                now=timezone.now(),
-            )
-            messages.info(request, "The files are here. This page shows what the worker makes of them.")
-            if request.headers.get("Accept") == "application/json":
-                # The script that showed the progress of the upload goes on to the job by itself.
-                return JsonResponse({"url": change_url(job)})
-            return HttpResponseRedirect(change_url(job))
-        context = {
-            **self.admin_site.each_context(request),
-            "title": "Import files",
-            "opts": self.opts,
-            "form": form,
-            "limit": settings.MAX_UPLOAD_BYTES,
-            "sources": Source.objects.filter(is_active=True).order_by("name"),
-            "back": reverse("admin:billing_import_changelist"),
-        }
-        return TemplateResponse(request, "admin/billing/import/upload.html", context)
+        """Take files, show what each is taken for, and have the worker import them."""
+        return upload(request, context={**self.admin_site.each_context(request), "opts": self.opts})

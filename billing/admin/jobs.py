@@ -1,21 +1,38 @@
 """Background jobs: what runs, how far it has come, and what came of it."""
 
+from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
+from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.urls import path, reverse
 from django.utils import timezone
 
-from .. import jobs
-from ..models import BillingPeriod, Job
+from .. import doors
+from ..background import jobs
+from ..errors import BillingError, NextStep
+from ..importing import tending
+from ..models import BillingPeriod, Import, Job
 from .attribution import REAPPLY
-from .base import FrozenAdmin, badge_column, change_url
+from .base import FrozenAdmin, Verb, actor_of, badge_column, change_url
 
-TONES = {Job.State.QUEUED: "info", Job.State.RUNNING: "busy", Job.State.DONE: "good", Job.State.FAILED: "bad"}
+TONES = {
+    Job.State.QUEUED: "info",
+    Job.State.RUNNING: "busy",
+    Job.State.DONE: "good",
+    Job.State.FAILED: "bad",
+    Job.State.CANCELED: "warn",
+}
 
 # What a job's page says of its result, in the words people know; the rest is shown as it is.
-HIDDEN = ("paths", "charges", "message", "difference", "deferred", "digest", "expected", "moves", "examples")
+HIDDEN = (
+    *("charges", "message", "difference", "deferred", "digest", "expected", "moves", "examples", "then"),
+    *("imports", "warnings", "new_pis", "kept", "planned"),
+)
+# What is loaded from lists, by the kind of job that does.
+LISTS = {Job.Kind.FUNDS: "fundingsource", Job.Kind.PEOPLE: "person"}
 
 
 def facts_of(values: dict[str, Any] | None) -> list[tuple[str, Any]]:
@@ -37,17 +54,106 @@ def facts_of(values: dict[str, Any] | None) -> list[tuple[str, Any]]:
     return shown
 
 
-def next_step(request: HttpRequest, job: Job, result: dict[str, Any]) -> dict[str, str] | None:
-    """Return where to go on from the result of a job that decided about charges, or re-applied rules."""
+def steps_of(request: HttpRequest, told: Any) -> list[dict[str, str]]:
+    """Return the links to the next steps that a result holds, one or several, of those that this person may do."""
+    steps = [NextStep(each["name"], each["about"]) for each in (told if isinstance(told, list) else [told]) if each]
+    return [
+        {"url": doors.url_of(step), "text": doors.label_of(step)}
+        for step in steps
+        if request.user.has_perm(doors.wording_of(step).permission or "billing.view_job")
+    ]
+
+
+def next_steps(request: HttpRequest, job: Job, result: dict[str, Any]) -> list[dict[str, str]]:
+    """Return where to go on from the result of a job."""
+    steps = steps_of(request, result.get("then"))
+    if job.kind == Job.Kind.IMPORT and job.is_over and job.arguments.get("dry_run"):
+        return [{"url": f"{reverse('admin:billing_import_upload')}?job={job.pk}", "text": "Back to the files"}]
+    if steps:
+        return steps
+    if job.kind in LISTS:
+        return list_steps(request, job)
     if job.kind == Job.Kind.DECIDE and job.is_over:
-        return {"url": reverse("admin:billing_heldcharge_changelist"), "text": "Go to the review queue"}
+        return [{"url": reverse("admin:billing_heldcharge_changelist"), "text": "Go to the review queue"}]
     if job.kind != Job.Kind.ATTRIBUTE or job.state != Job.State.DONE:
-        return None
+        return []
     period = BillingPeriod.objects.named(result["period"])
     if result["dry_run"] and request.user.has_perm(REAPPLY):
         url = reverse("admin:billing_billingperiod_reapply", args=[period.pk])
-        return {"url": f"{url}?job={job.pk}", "text": f"See what would change in {period}, and re-apply"}
-    return {"url": change_url(period), "text": f"Go to {period}"}
+        return [{"url": f"{url}?job={job.pk}", "text": f"See what would change in {period}, and re-apply"}]
+    return [{"url": change_url(period), "text": f"Go to {period}"}]
+
+
+def list_steps(request: HttpRequest, job: Job) -> list[dict[str, str]]:
+    """Return where to go on from a list that the worker read."""
+    name = f"admin:billing_{LISTS[Job.Kind(job.kind)]}"
+    if not job.is_over:
+        return []
+    if job.state != Job.State.DONE:
+        return [{"url": reverse(f"{name}_load"), "text": "Choose a file again"}]
+    if job.arguments["dry_run"] and job.created_by_id == request.user.pk:
+        return [{"url": f"{reverse(f'{name}_load')}?job={job.pk}", "text": "See what it would do, and load it"}]
+    return [{"url": reverse(f"{name}_changelist"), "text": "Go to the list"}]
+
+
+def imports_of(request: HttpRequest, job: Job, result: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return what came of each of several imports of one job, as its page shows it."""
+    is_dry_run = bool(job.arguments.get("dry_run"))
+    return [
+        each
+        | {
+            "tone": "bad" if each["errors"] else "warn" if each["deferred"] or each["flagged"] else "good",
+            "state_text": dict(Import.State.choices).get(each["state"], each["state"].capitalize()),
+            "problems": each["errors"][:5],
+            "steps": [] if is_dry_run else steps_of(request, each["then"]),
+            "billed": [
+                (currency, Decimal(columns["BilledCost"])) for currency, columns in sorted(each["totals"].items())
+            ],
+        }
+        for each in result.get("imports", [])
+    ]
+
+
+def run_cancel(request: HttpRequest, job: Job, values: dict[str, Any]) -> str:
+    return jobs.cancel(job=job, actor=actor_of(request), now=timezone.now())
+
+
+def run_retry(request: HttpRequest, job: Job, values: dict[str, Any]) -> Job:
+    return jobs.retry(job=job, actor=actor_of(request), now=timezone.now())
+
+
+CANCEL = Verb(
+    name="cancel",
+    label="Cancel…",
+    button="Cancel this job",
+    permission="billing.cancel_job",
+    question="End this job? What it had finished before stands. What is applied as a whole is then not applied.",
+    offered=lambda job: not job.is_over and not job.cancel_asked_at,
+    run=run_cancel,
+    is_dangerous=True,
+)
+RETRY = Verb(
+    name="retry",
+    label="Retry…",
+    button="Retry",
+    permission="billing.retry_job",
+    question="Ask for the same again, as a new job in your name?",
+    offered=lambda job: job.can_be_retried,
+    run=run_retry,
+    is_primary=True,
+)
+
+
+@admin.action(description="Cancel", permissions=["cancel"])
+def cancel_selected(modeladmin: "JobAdmin", request: HttpRequest, queryset: "QuerySet[Job]") -> None:
+    """Cancel the selected jobs that have not ended."""
+    modeladmin.do_each(request, queryset, "canceled", lambda job: jobs.cancel(**modeladmin.asked(request, job)))
+
+
+@admin.action(description="Retry", permissions=["retry"])
+def retry_selected(modeladmin: "JobAdmin", request: HttpRequest, queryset: "QuerySet[Job]") -> None:
+    """Ask again for the selected jobs that failed or were canceled, in the order in which they were asked for."""
+    modeladmin.do_each(request, queryset, "asked for again", lambda job: jobs.retry(**modeladmin.asked(request, job)))
 
 
 @admin.register(Job)
@@ -58,7 +164,7 @@ class JobAdmin(FrozenAdmin):
         "kind",
         badge_column("state", TONES),
         "progress",
-        "message",
+        "says",
         "created_by",
         "created_at",
         "finished_at",
@@ -67,19 +173,47 @@ class JobAdmin(FrozenAdmin):
     list_select_related = ("created_by",)
     sortable_by = ("number",)
     fields = ()
+    verbs = (RETRY, CANCEL)
+    actions: Any = (retry_selected, cancel_selected)
     change_form_template = "admin/billing/job/change_form.html"
 
     @admin.display(description="job", ordering="id")
     def number(self, job: Job) -> str:
         return f"#{job.pk}"
 
+    @admin.display(description="message")
+    def says(self, job: Job) -> str:
+        return jobs.KEPT if job.is_kept else job.message
+
     @admin.display(description="progress")
     def progress(self, job: Job) -> str:
-        return f"{job.percent} %" if job.state == Job.State.RUNNING and job.total else "–"
+        return f"{job.percent}%" if job.state == Job.State.RUNNING and job.total else "–"
+
+    def has_cancel_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm(CANCEL.permission)
+
+    def has_retry_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm(RETRY.permission)
+
+    def asked(self, request: HttpRequest, job: Job) -> dict[str, Any]:
+        return {"job": job, "actor": actor_of(request), "now": timezone.now()}
+
+    def do_each(self, request: HttpRequest, queryset: "QuerySet[Job]", done: str, do: Callable[[Job], object]) -> None:
+        """Do something with each of the selected jobs; say of how many, and why not of the others."""
+        count = 0
+        for job in queryset.order_by("pk"):
+            try:
+                do(job)
+            except BillingError as error:
+                messages.warning(request, doors.for_page(error, request.user))
+            else:
+                count += 1
+        if count:
+            messages.success(request, f"{count} {'job' if count == 1 else 'jobs'} {done}.")
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         # Whoever looks is told the truth about jobs whose worker is gone.
-        jobs.close_abandoned(now=timezone.now())
+        tending.close_left(now=timezone.now())
         return super().changelist_view(request, extra_context)
 
     def get_urls(self) -> list[Any]:
@@ -88,7 +222,7 @@ class JobAdmin(FrozenAdmin):
 
     def state_view(self, request: HttpRequest, job_id: int) -> HttpResponse:
         """Tell how far a job has come, for the page that shows it."""
-        jobs.close_abandoned(now=timezone.now())
+        tending.close_left(now=timezone.now())
         job = Job.objects.filter(pk=job_id).first()
         if job is None or not self.has_view_permission(request, job):
             raise Http404("There is no such job.")
@@ -98,7 +232,7 @@ class JobAdmin(FrozenAdmin):
                 "percent": job.percent,
                 "done": job.done,
                 "total": job.total,
-                "message": job.message or job.get_state_display(),
+                "message": jobs.told(job),
                 "is_over": job.is_over,
             }
         )
@@ -106,19 +240,23 @@ class JobAdmin(FrozenAdmin):
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        jobs.close_abandoned(now=timezone.now())
+        tending.close_left(now=timezone.now())
         job = self.get_object(request, object_id)
         context: dict[str, Any] = {}
         if job:
             result = job.result or {}
             context = {
                 "facts": facts_of(result),
-                "asked": facts_of(job.arguments),
+                "asked": facts_of({name: value for name, value in job.arguments.items() if name != "files"}),
                 "errors_found": [error for error in result.get("errors", []) if isinstance(error, dict)],
                 "import_id": result.get("import"),
-                "next_step": next_step(request, job, result),
+                "next_steps": next_steps(request, job, result),
+                "imports": imports_of(request, job, result),
+                "warnings": result.get("warnings") or [],
+                "new_pis": result.get("new_pis") or [],
                 "difference": result.get("difference") or {},
                 "deferred": result.get("deferred") or {},
+                "told": jobs.told(job),
                 "tone": TONES.get(Job.State(job.state), ""),
             }
         return super().change_view(request, object_id, form_url, context | (extra_context or {}))

@@ -17,8 +17,8 @@ class PayerLineAdmin(LargeTableMixin, FrozenAdmin):
     list_display = (
         "number",
         "kind",
-        amount_column("charged", currency="currency"),
-        amount_column("rounding"),
+        amount_column("charged"),
+        amount_column("rounding", named=False),
         "payer",
         "project",
         "fund_org",
@@ -29,8 +29,17 @@ class PayerLineAdmin(LargeTableMixin, FrozenAdmin):
     )
     list_filter = (period_filter("period"), "kind", "source")
     list_select_related = ("pi", "project", "source", "for_period")
-    search_fields = ("=id", "pi__email", "pi__name", "project__code", "fund_org", "service_name")
-    search_help_text = "Number, PI, project, fund/org or service"
+    search_fields = (
+        "=id",
+        "pi__email",
+        "pi__name",
+        "project__code",
+        "fund_org",
+        "service_name",
+        "reference_1",
+        "reference_2",
+    )
+    search_help_text = "Number, PI, project, fund/org, service, grant number or request id"
     ordering = ("period_id", "key")
 
     @admin.display(description="payer line")

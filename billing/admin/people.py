@@ -2,22 +2,26 @@
 
 import datetime
 import re
+from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
+from types import MappingProxyType
 from typing import Any
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
 from django.db.models import Count, QuerySet
-from django.http import HttpRequest, HttpResponse
-from django.urls import path
+from django.http import HttpRequest
 from django.utils import timezone
 
-from .. import audit, closing, funding
+from .. import audit
+from ..attribution import newcomers
 from ..models import (
     Charge,
     ExchangeRate,
+    FundException,
     FundingSource,
+    Job,
     Membership,
     PayerSplit,
     PayerSplitShare,
@@ -25,8 +29,25 @@ from ..models import (
     PersonAlias,
     Project,
 )
-from .base import BillingAdmin, actor_of, badge, count_column, period_filter
+from ..models.people import Mailboxes
+from ..models.typed import require_said
+from ..months import closing
+from ..setup import funding, people, releasing
+from ..texts import code_of
+from .base import (
+    BillingAdmin,
+    FrozenInline,
+    SearchedChoicesMixin,
+    Verb,
+    actor_of,
+    badge,
+    count_column,
+    period_filter,
+    warn_of_unknown_funds,
+)
+from .lists import ListAdmin
 
+DATE = forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d")
 HUNDRED = Decimal(100)
 SHARE = re.compile(r"(?P<fund_org>\S.*?)[\s:=]+(?P<percent>[0-9]+(?:\.[0-9]+)?)\s*%?")
 
@@ -34,21 +55,82 @@ SHARE = re.compile(r"(?P<fund_org>\S.*?)[\s:=]+(?P<percent>[0-9]+(?:\.[0-9]+)?)\
 class AliasInline(admin.TabularInline):
     model = PersonAlias
     extra = 0
+    verbose_name = "e-mail alias"
     verbose_name_plural = "e-mail aliases"
 
 
-class DelegateInline(admin.TabularInline):
+class DelegateInline(SearchedChoicesMixin, admin.TabularInline):
     model = Membership
     extra = 0
     autocomplete_fields = ("user", "project")
     verbose_name_plural = "delegates"
 
 
+class KnownFilter(admin.SimpleListFilter):
+    title = "confirmation"
+    parameter_name = "known"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("no", "Not confirmed"), ("yes", "Known or confirmed")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Person]) -> QuerySet[Person]:
+        match self.value():
+            case "no":
+                return queryset.filter(pk__in=newcomers.strangers().values("pk"))
+            case "yes":
+                return queryset.exclude(pk__in=newcomers.strangers().values("pk"))
+        return queryset
+
+
+def _confirm(request: HttpRequest, person: Person, data: dict[str, Any]) -> str:
+    return str(people.confirm(people=[person], note=data["note"], actor=actor_of(request), now=timezone.now()))
+
+
+class NoteForm(forms.Form):
+    note = forms.CharField(label="Note", required=False, help_text="How you know, for the audit log.")
+
+
 @admin.register(Person)
-class PersonAdmin(BillingAdmin):
+class PersonAdmin(ListAdmin):
     when_empty = "There are no PIs yet. They are learned from the tags of charges, or added here."
-    list_display = ("display_name", "email", "department", count_column("project_number", "projects"), "state", "user")
-    list_filter = ("department",)
+    list_display = (
+        "display_name",
+        "email",
+        "department",
+        count_column("project_number", "projects"),
+        "state",
+        "known",
+        "same_mailbox",
+        "user",
+    )
+    list_filter = (KnownFilter, "department")
+    actions = ("confirm",)
+    change_list_template = "admin/billing/person/change_list.html"
+    readonly_fields = ("known", "same_mailbox")
+    loaded_columns = tuple(people.COLUMNS)
+    load_permission = "billing.add_person"
+    load_list = staticmethod(people.load_people)
+    load_kind = Job.Kind.PEOPLE
+    load_title = "Load the list of people"
+    load_question = (
+        "Adds and changes the PIs that the file names; the others stay as they are. Everybody it names is known from "
+        "then on, and once a list is loaded, charges of PIs that it does not name are held. A file with a mistake is "
+        "not loaded at all."
+    )
+    verbs = (
+        Verb(
+            name="confirm",
+            label="Confirm this PI…",
+            permission="billing.change_person",
+            run=_confirm,
+            form=NoteForm,
+            offered=lambda person: bool(newcomers.unconfirmed([person])),
+            question="Say that this address is a PI's of yours, once for all their charges. Charges that were held for "
+            "that alone are released, and statements are mailed there.",
+            button="Confirm",
+            is_primary=True,
+        ),
+    )
     # Said again: a list with counts keeps no order of the model's, and the pages of a search would run into each other.
     ordering = ("name", "email")
     list_select_related = ("user",)
@@ -56,13 +138,47 @@ class PersonAdmin(BillingAdmin):
     autocomplete_fields = ("successor", "user")
     inlines = (AliasInline, DelegateInline)
     fieldsets = (
-        (None, {"fields": ("email", "name", "department", "contact_email")}),
+        (None, {"fields": ("email", "name", "department", "contact_email", "known", "same_mailbox")}),
         ("Leaving", {"fields": (("active_until", "successor"),)}),
         ("Sign-in", {"fields": ("user",)}),
     )
 
+    _known = newcomers.Known(False, (), frozenset())
+    _sharing: Mapping[str, list[str]] = MappingProxyType({})
+
     def get_queryset(self, request: HttpRequest) -> QuerySet[Person]:
+        # Once for a page, however many PIs it lists.
+        self._known = newcomers.known(with_people=False)
+        self._sharing = Mailboxes().sharing()
         return super().get_queryset(request).annotate(project_number=Count("projects"))
+
+    @admin.display(description="same mailbox as")
+    def same_mailbox(self, person: Person) -> str:
+        return ", ".join(self._sharing.get(person.email, ())) or "–"
+
+    def save_model(self, request: HttpRequest, obj: Person, form: Any, change: bool) -> None:
+        if not change:
+            people.add_by_hand(obj, actor=actor_of(request), now=timezone.now())
+        super().save_model(request, obj, form, change)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Person | None = None) -> tuple[str, ...]:
+        return ("known", "same_mailbox") if obj else ()
+
+    def get_fieldsets(self, request: HttpRequest, obj: Person | None = None) -> Any:
+        # Whom somebody adds by hand is confirmed by that.
+        first, *others = self.fieldsets
+        fields = tuple(name for name in first[1]["fields"] if obj or name not in ("known", "same_mailbox"))
+        return [(None, {"fields": fields}), *others]
+
+    @admin.action(description="Confirm these PIs", permissions=["change"])
+    def confirm(self, request: HttpRequest, queryset: QuerySet[Person]) -> None:
+        done = people.confirm(people=queryset, actor=actor_of(request), now=timezone.now())
+        messages.success(request, str(done))
+
+    @admin.display(description="confirmed")
+    def known(self, person: Person) -> str:
+        said = people.standing_of(person, self._known)
+        return badge(said, "warn" if said == people.NOT_CONFIRMED else "", is_long=True)
 
     @admin.display(description="name", ordering="name")
     def display_name(self, person: Person) -> str:
@@ -107,7 +223,8 @@ class SplitForm(forms.ModelForm):
                 continue
             if not (match := SHARE.fullmatch(line.strip())):
                 raise ValidationError(f"“{line.strip()}” is not a fund/org and a percent, such as BIO-001 60.")
-            fund_org = match["fund_org"]
+            fund_org = code_of(match["fund_org"])
+            require_said(fund_org)
             try:
                 percent = Decimal(match["percent"])
             except InvalidOperation as error:
@@ -208,6 +325,7 @@ class ProjectAdmin(BillingAdmin):
     search_fields = ("code", "name", "pi__name", "pi__email")
     autocomplete_fields = ("pi",)
     inlines = (SplitInline,)
+    fund_fields = ("default_fund_org",)
     fieldsets = (
         (None, {"fields": ("code", "name", "pi", "default_fund_org")}),
         ("Ending", {"fields": (("end_date", "reconciliation_end_date"),)}),
@@ -231,6 +349,7 @@ class ProjectAdmin(BillingAdmin):
                 if is_gone or "shares_text" not in split_form.changed_data or not split_form.instance.pk:
                     continue
                 split_form.save_shares()
+                warn_of_unknown_funds(request, split_form.cleaned_data["shares_text"])
                 gesture.record(
                     "payer_split.shares_set",
                     split_form.instance,
@@ -242,55 +361,125 @@ class ProjectAdmin(BillingAdmin):
                 )
 
 
-class FundsForm(forms.Form):
-    file = forms.FileField(
-        label="CSV file", help_text=f"Columns: {', '.join(funding.COLUMNS)}. Only fund_org is a must."
+class ExceptionForm(forms.Form):
+    """Dates of a fund/org to move outward, and why."""
+
+    valid_until = forms.DateField(
+        label="Valid until", required=False, widget=DATE, help_text="A later last day of service."
+    )
+    last_posting_date = forms.DateField(
+        label="Last posting date", required=False, widget=DATE, help_text="A later one."
+    )
+    valid_from = forms.DateField(
+        label="Valid from", required=False, widget=DATE, help_text="An earlier first day of service."
+    )
+    reason = forms.CharField(
+        label="Reason",
+        widget=forms.Textarea(attrs={"rows": 3}),
+        help_text="Such as the number of the no-cost extension. It stays with the fund/org.",
     )
 
 
+def _in_force(fund: FundingSource) -> QuerySet[FundException]:
+    return FundException.objects.filter(fund=fund, revoked_at__isnull=True)
+
+
+def _except(request: HttpRequest, fund: FundingSource, data: dict[str, Any]) -> str:
+    return str(funding.record_exception(fund=fund, **data, actor=actor_of(request), now=timezone.now()))
+
+
+def _revoke(request: HttpRequest, fund: FundingSource, data: dict[str, Any]) -> str:
+    return str(funding.revoke_exceptions(fund=fund, actor=actor_of(request), now=timezone.now()))
+
+
+def _what_is_revoked(fund: FundingSource) -> str:
+    dates = "; ".join(each.dates for each in _in_force(fund))
+    return f"Revokes: {dates}. The dates of the list hold again. What was charged meanwhile stays charged."
+
+
+class ExceptionInline(FrozenInline):
+    model = FundException
+    fields = ("dates", "reason", "recorded_by_name", "recorded_at", "standing")
+    readonly_fields = ("dates", "standing")
+    verbose_name_plural = "exceptions"
+
+    @admin.display(description="allows")
+    def dates(self, exception: FundException) -> str:
+        return exception.dates
+
+    @admin.display(description="state")
+    def standing(self, exception: FundException) -> str:
+        if exception.revoked_at:
+            return badge(f"Revoked by {exception.revoked_by_name}", "warn")
+        return badge("In force", "good")
+
+
 @admin.register(FundingSource)
-class FundingSourceAdmin(BillingAdmin):
+class FundingSourceAdmin(ListAdmin):
     when_empty = (
-        "No list of fund/orgs is loaded yet, so none is unknown. Load yours from CSV, and what is not on it "
-        "is held for review."
+        "No list of fund/orgs is loaded yet, so none is unknown. Load yours, and what is not on it is held for review."
     )
     list_display = ("fund_org", "name", "is_sponsored", "valid_from", "valid_until", "last_posting_date", "state")
     list_filter = ("is_sponsored", ("valid_until", admin.EmptyFieldListFilter))
     search_fields = ("fund_org", "name")
     autocomplete_fields = ("projects",)
     change_list_template = "admin/billing/fundingsource/change_list.html"
+    inlines = (ExceptionInline,)
+    loaded_columns = tuple(funding.COLUMNS)
+    load_permission = "billing.add_fundingsource"
+    load_list = staticmethod(funding.load_funds)
+    load_kind = Job.Kind.FUNDS
+    load_title = "Load funding sources"
+    load_question = (
+        "Adds and changes the funds that the file names; the others stay as they are. "
+        "A file with a mistake is not loaded at all."
+    )
+    verbs = (
+        Verb(
+            name="except",
+            label="Record an exception…",
+            permission="billing.add_fundexception",
+            run=_except,
+            form=ExceptionForm,
+            question="Moves dates of this fund/org outward, whatever the list says, such as for a no-cost extension. "
+            "Charges that were held for these dates alone are released.",
+            button="Record",
+        ),
+        Verb(
+            name="revoke",
+            label="Revoke the exception…",
+            permission="billing.add_fundexception",
+            run=_revoke,
+            offered=lambda fund: _in_force(fund).exists(),
+            question=_what_is_revoked,
+            button="Revoke",
+        ),
+    )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[FundingSource]:
+        return super().get_queryset(request).prefetch_related("exceptions")
+
+    def get_inlines(self, request: HttpRequest, obj: FundingSource | None) -> list[Any]:
+        return [ExceptionInline] if obj and obj.exceptions.exists() else []
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        super().save_related(request, form, formsets, change)
+        with audit.gesture(actor=actor_of(request), now=timezone.now()) as gesture:
+            settled = releasing.release(gesture=gesture)
+        if told := releasing.told(settled.cleared, settled.billed):
+            messages.info(request, told)
 
     @admin.display(description="today")
     def state(self, fund: FundingSource) -> str:
         today = timezone.localdate()
         if fund.valid_from and fund.valid_from > today:
             return badge("Not yet valid", "info")
-        return badge("Expired", "warn") if fund.valid_until and fund.valid_until < today else badge("Valid", "good")
-
-    def get_urls(self) -> list[Any]:
-        own = path("load/", self.admin_site.admin_view(self.load_view), name="billing_fundingsource_load")
-        return [own, *super().get_urls()]
-
-    def load_view(self, request: HttpRequest) -> HttpResponse:
-        """Load the list of funds from a CSV file."""
-
-        def run(data: dict[str, Any]) -> tuple[str, None]:
-            loaded = funding.load_funds(file=data["file"], actor=actor_of(request), now=timezone.now())
-            return (
-                f"{loaded.added:,} funds added, {loaded.changed:,} changed, {loaded.unchanged:,} as they were.",
-                None,
-            )
-
-        return self.form_view(
-            request,
-            permission="billing.add_fundingsource",
-            title="Load funding sources",
-            button="Load",
-            form_class=FundsForm,
-            run=run,
-            question="Adds and changes the funds that the file names; the others stay as they are. "
-            "A file with a mistake is not loaded at all.",
-        )
+        excepted = [each for each in fund.exceptions.all() if not each.revoked_at]
+        if fund.valid_until and fund.valid_until < today:
+            if any(each.valid_until and each.valid_until >= today for each in excepted):
+                return badge("Valid by exception", "good")
+            return badge("Expired", "warn")
+        return badge("Valid", "good")
 
 
 @admin.register(ExchangeRate)

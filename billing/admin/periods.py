@@ -10,19 +10,22 @@ from typing import Any
 from django import forms
 from django.contrib import admin
 from django.contrib.admin.views.main import ChangeList
-from django.db.models import Count, Q, QuerySet, Sum
-from django.http import Http404, HttpRequest, HttpResponse
+from django.db.models import Count, Q, QuerySet
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import path, reverse
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from .. import charging, closing
-from ..models import BillingPeriod, Charge, ImportTotal, Policy
+from .. import doors, month_items
+from ..fields import AmountSum
+from ..models import BillingPeriod, Charge, ImportTotal
 from ..models.periods import month_text, parse_month
+from ..months import checklist, closing
 from .attribution import REAPPLY, reapply_view
 from .base import (
     FrozenAdmin,
+    Missing,
     Verb,
     actor_of,
     amount,
@@ -30,7 +33,9 @@ from .base import (
     count,
     count_column,
     link,
+    list_url,
 )
+from .month import shown_list
 from .proof import proof_view
 
 Status = BillingPeriod.Status
@@ -57,10 +62,10 @@ def steps_of(period: BillingPeriod) -> list[Step]:
     reached = order.index(Status(period.status))
     detail = f"until {period.review_until:%B} {period.review_until.day}" if period.review_until else "may be skipped"
     told: dict[str, tuple[datetime.datetime | None, str, str]] = {
-        Status.OPEN: (period.opened_at, period.opened_by, "files come in"),
+        Status.OPEN: (period.opened_at, period.opened_by, "accepting imports"),
         Status.REVIEW: (period.review_at, period.review_by, detail),
         Status.CLOSED: (period.closed_at, period.closed_by, "no more changes"),
-        Status.FINALIZED: (period.finalized_at, period.finalized_by, "journaled, for good"),
+        Status.FINALIZED: (period.finalized_at, period.finalized_by, "posted and locked"),
     }
     labels = {Status.OPEN: "Open", Status.REVIEW: "In review", Status.CLOSED: "Closed", Status.FINALIZED: "Finalized"}
     steps = []
@@ -104,7 +109,7 @@ def sums_of(periods: Sequence[BillingPeriod]) -> dict[int, Sums]:
     for ids, by in ((simple, ("charged_in", "state")), (mixed, ("charged_in", "state", "currency"))):
         # Both, always: a list takes the same number of queries whatever it shows.
         rows = Charge.objects.live().filter(charged_in__in=ids).order_by().values(*by)
-        for row in rows.annotate(number=Count("*"), billed_sum=Sum("billed_cost")):
+        for row in rows.annotate(number=Count("*"), billed_sum=AmountSum("billed_cost")):
             sums = found[row["charged_in"]]
             currency = row.get("currency") or next(iter(currencies[row["charged_in"]]))
             assert sums.billed is not None
@@ -120,12 +125,41 @@ class OpenForm(forms.Form):
         help_text="Year and month, such as 2025-01. Importing a file opens its month by itself.",
         widget=forms.TextInput(attrs={"placeholder": "2025-01", "autofocus": True}),
     )
+    notes = forms.CharField(
+        required=False, widget=forms.Textarea(attrs={"rows": 3}), help_text="Kept with the period, for the record."
+    )
 
     def clean_month(self) -> datetime.date:
         try:
             return parse_month(self.cleaned_data["month"])
         except ValueError as error:
             raise forms.ValidationError(str(error)) from error
+
+
+class NotesForm(forms.Form):
+    notes = forms.CharField(
+        required=False, widget=forms.Textarea(attrs={"rows": 3}), help_text="Kept with the period, for the record."
+    )
+
+
+class CloseForm(NotesForm):
+    """Asks to tick what a close leaves undone, where it leaves anything."""
+
+    field_order = ("leave", "notes")
+
+    leave = forms.BooleanField(required=False, label="Close anyway")
+
+    def __init__(self, *args: Any, left: Sequence[checklist.Item] = (), **options: Any) -> None:
+        super().__init__(*args, **options)
+        if not left:
+            del self.fields["leave"]
+            return
+        self.fields["leave"].required = True
+        self.fields["leave"].error_messages["required"] = "Tick this to close the month before that is done."
+        self.fields["leave"].help_text = format_html(
+            "Not done yet:<ul>{}</ul>",
+            format_html_join("", "<li>{}: {}</li>", ((each.label, each.text) for each in left)),
+        )
 
 
 class ReviewForm(forms.Form):
@@ -149,20 +183,24 @@ class ReopenForm(forms.Form):
     reason = forms.CharField(widget=forms.Textarea(attrs={"rows": 3}), help_text="Kept in the audit trail.")
 
 
-class FinalizeForm(forms.Form):
-    notes = forms.CharField(
-        required=False, widget=forms.Textarea(attrs={"rows": 3}), help_text="Kept with the period, for the record."
-    )
-
-
 def review(request: HttpRequest, period: BillingPeriod, data: dict[str, Any]) -> str:
     period = closing.start_review(period=period, until=data["until"], actor=actor_of(request), now=timezone.now())
     return f"{period} is in review until {period.review_until}. Issue the statements, so that PIs can look at them."
 
 
-def close(request: HttpRequest, period: BillingPeriod, data: dict[str, Any]) -> str:
-    closing.close(period=period, actor=actor_of(request), now=timezone.now())
-    return f"{period} is closed: its charges and decisions stand. Issue the final statements and submit the journal."
+def close(request: HttpRequest, period: BillingPeriod, data: dict[str, Any]) -> str | SafeString:
+    closing.close(period=period, notes=data["notes"], actor=actor_of(request), now=timezone.now())
+    period.refresh_from_db()
+    said = f"{period} is closed: its charges and decisions are locked."
+    item = checklist.of(period, waits=False).next
+    if item is None or item.then is None:
+        return said
+    return format_html("{} Next: {} {}", said, item.text, doors.link_for(item.then, request.user))
+
+
+def remove(request: HttpRequest, period: BillingPeriod, data: dict[str, Any]) -> str:
+    closing.remove(period=period, actor=actor_of(request), now=timezone.now())
+    return f"{period} is removed. The next import for it brings it back."
 
 
 def carry(request: HttpRequest, period: BillingPeriod, data: dict[str, Any]) -> str:
@@ -183,35 +221,13 @@ def reopen(request: HttpRequest, period: BillingPeriod, data: dict[str, Any]) ->
 
 def finalize(request: HttpRequest, period: BillingPeriod, data: dict[str, Any]) -> str:
     closing.finalize(period=period, notes=data["notes"], actor=actor_of(request), now=timezone.now())
-    return f"{period} is finalized, for good."
+    return f"{period} is finalized: it is permanently locked."
 
 
-def held_in(period: BillingPeriod) -> list[closing.Obstacle]:
-    """Return what keeps a period from closing, with the way to the queue."""
-    held = Charge.objects.in_month(period).held().count()
-    if not held:
-        return []
-    what = "1 charge is" if held == 1 else f"{held:,} charges are"
-    return [closing.Obstacle(f"{what} held for review. Decide them first.", queue_url(period), closing.HELD)]
-
-
-def before_closing(period: BillingPeriod) -> list[closing.Obstacle]:
-    """Return what keeps a period from closing, with the way to each."""
-    waiting = closing.proposed(period)
-    return held_in(period) + ([waiting] if waiting else [])
-
-
-def rates_for(period: BillingPeriod, sums: Sums) -> list[closing.Obstacle]:
-    """Return the exchange rates that charging a month waits for, with the way to enter them."""
-    if set(sums.billed or ()) <= {Policy.objects.current().currency}:
-        return []
-    missing = charging.missing_rates(period)
-    return [closing.Obstacle(missing, reverse("admin:billing_exchangerate_add"), "rate")] if missing else []
-
-
-def obstacles(period: BillingPeriod) -> list[closing.Obstacle]:
-    """Return what keeps a period from being finalized, with the way to each."""
-    return held_in(period) + [each for each in closing.obstacles(period) if each.code != closing.HELD]
+def missing_for(period: BillingPeriod, step: str) -> list[Missing]:
+    """Return what keeps a month from a step, by its checklist, with the way to each."""
+    items = checklist.of(period, waits=False).keeping_from(step)
+    return [Missing(item.text, doors.url_of(item.then) if item.then else "") for item in items]
 
 
 def queue_url(period: BillingPeriod, reason: str = "") -> str:
@@ -249,7 +265,7 @@ class BillingPeriodAdmin(FrozenAdmin):
     list_per_page = 24
     sortable_by = ("month_link",)
     date_hierarchy = None
-    fields = ("period_text", "status", "opened", "in_review", "closed", "finalized", "notes")
+    fields = ("period_text", "status", "opened", "in_review", "closed", "finalized")
     readonly_fields = fields
     change_form_template = "admin/billing/billingperiod/change_form.html"
     change_list_template = "admin/billing/billingperiod/change_list.html"
@@ -272,7 +288,7 @@ class BillingPeriodAdmin(FrozenAdmin):
             run=carry,
             offered=lambda period: period.takes_changes and Charge.objects.in_month(period).held().exists(),
             question=lambda period: (
-                f"{closing.held_text(period)} in {period}. "
+                f"{month_items.held_text(period)} in {period}. "
                 f"It is borne by {month_text(closing.month_after(period))} from here "
                 "on: it waits there, and is charged there once it is decided. Statements say which month it is for. "
                 "This is not taken back when the period is reopened."
@@ -284,8 +300,10 @@ class BillingPeriodAdmin(FrozenAdmin):
             button="Close period",
             permission="billing.close_period",
             run=close,
+            form=CloseForm,
+            form_for=lambda period: {"left": checklist.of(period, waits=False).left_behind(checklist.CLOSE)},
             offered=lambda period: period.takes_changes,
-            missing=before_closing,
+            missing=lambda period: missing_for(period, checklist.CLOSE),
             question=lambda period: (
                 f"After this no charge, decision or attribution of {period} changes any more. "
                 "It can be reopened with a reason until it is finalized."
@@ -305,23 +323,45 @@ class BillingPeriodAdmin(FrozenAdmin):
         Verb(
             name="finalize",
             label="Finalize…",
-            button="Finalize for good",
+            button="Finalize permanently",
             permission="billing.finalize_period",
             run=finalize,
-            form=FinalizeForm,
+            form=NotesForm,
             offered=lambda period: period.status == Status.CLOSED,
-            missing=obstacles,
-            question=lambda period: f"{period} becomes read-only for good. This cannot be undone.",
+            missing=lambda period: missing_for(period, checklist.FINALIZE),
+            question=lambda period: f"{period} becomes read-only permanently. This cannot be undone.",
             is_primary=True,
         ),
+        Verb(
+            name="remove",
+            label="Remove empty month…",
+            button="Remove it",
+            permission="billing.open_period",
+            run=remove,
+            offered=lambda period: period.takes_changes and not closing.contents_of(period),
+            question=lambda period: (
+                f"Nothing counts in {period}: it leaves the lists. What was withdrawn stays in the audit log, and the "
+                "next import for this month brings it back."
+            ),
+            is_dangerous=True,
+        ),
     )
+
+    def verb_view(self, request: HttpRequest, object_id: str, verb: Verb) -> HttpResponse:
+        response = super().verb_view(request, object_id, verb)
+        # Its page is gone with it.
+        gone = verb.name == "remove" and response.status_code == 302 and self.get_object(request, object_id) is None
+        return HttpResponseRedirect(list_url(BillingPeriod)) if gone else response
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[BillingPeriod]:
         # By the relation's name: this app knows nothing of statements.
         return (
             super()
             .get_queryset(request)
-            .annotate(statement_number=Count("statements", filter=Q(statements__state__in=("issued", "sent"))))
+            .filter(removed_at__isnull=True)
+            .annotate(
+                statement_number=Count("statements", filter=Q(statements__state__in=("issued", "written", "sent")))
+            )
         )
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
@@ -353,7 +393,8 @@ class BillingPeriodAdmin(FrozenAdmin):
     def _stamp(self, at: datetime.datetime | None, by: str) -> str | SafeString:
         if not at:
             return "–"
-        return format_html("{}{}", timezone.localtime(at).strftime("%Y-%m-%d %H:%M"), f" by {by}" if by else "")
+        stamp = timezone.localtime(at).strftime("%Y-%m-%d %H:%M")
+        return format_html("{} by <bdi>{}</bdi>", stamp, by) if by else stamp
 
     def opened(self, period: BillingPeriod) -> str | SafeString:
         return self._stamp(period.opened_at, period.opened_by)
@@ -375,12 +416,14 @@ class BillingPeriodAdmin(FrozenAdmin):
         context: dict[str, Any] = {}
         if period:
             sums = sums_of([period])[period.pk]
+            listed = checklist.of(period, waits=False)
             context = {
                 "steps": steps_of(period),
                 "sums": sums,
                 "queue_url": queue_url(period),
-                "missing": obstacles(period) if period.status == Status.CLOSED else held_in(period),
-                "rates": rates_for(period, sums),
+                "checklist": listed,
+                "items": shown_list(listed, request.user),
+                "step_notes": closing.notes_of(period),
                 "statement_number": period.statement_number,
             }
         return super().change_view(request, object_id, form_url, context | (extra_context or {}))
@@ -399,7 +442,9 @@ class BillingPeriodAdmin(FrozenAdmin):
         if subject.takes_changes and request.user.has_perm(REAPPLY):
             url = reverse("admin:billing_billingperiod_reapply", args=[subject.pk])
             buttons.insert(0, {"label": "Re-apply rules…", "url": url})
-        buttons.insert(0, {"label": "Proof", "url": reverse("admin:billing_billingperiod_proof", args=[subject.pk])})
+        buttons.insert(
+            0, {"label": "Reconciliation", "url": reverse("admin:billing_billingperiod_proof", args=[subject.pk])}
+        )
         return buttons
 
     def proof_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
@@ -417,7 +462,9 @@ class BillingPeriodAdmin(FrozenAdmin):
         """Open a month by hand, before its first file."""
 
         def run(data: dict[str, Any]) -> tuple[str, BillingPeriod]:
-            period = closing.open_period(month=data["month"], actor=actor_of(request), now=timezone.now())
+            period = closing.open_period(
+                month=data["month"], notes=data["notes"], actor=actor_of(request), now=timezone.now()
+            )
             return f"{period} is open. Import the deliveries of each source.", period
 
         return self.form_view(

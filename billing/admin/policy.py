@@ -1,6 +1,5 @@
 """The policy: its versions, and a form whose saving makes the next one."""
 
-import re
 from typing import Any
 
 from django import forms
@@ -13,11 +12,14 @@ from django.utils import timezone
 from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 
-from .. import policies
+from .. import doors
+from ..addresses import normalized_domain
 from ..errors import BillingError
 from ..models import Policy
-from ..models.policy import TAG_FIELDS, check_patterns
+from ..models.policy import TAG_FIELDS, check_domains, check_patterns
 from ..money import plain
+from ..patterns import compiled, fits_one
+from ..setup import policies
 from .base import FrozenAdmin, actor_of, amount_column
 
 TAG_LABELS = {
@@ -25,9 +27,10 @@ TAG_LABELS = {
     "project_id": "Project",
     "fund_org": "Fund/org",
     "cost_center": "Cost center",
-    "natural_account": "Natural account",
+    "natural_account": "Account code",
     "reference_1": "Reference 1",
     "reference_2": "Reference 2",
+    "end_date": "End date",
 }
 MONTHS = [
     (1, "January"), (2, "February"), (3, "March"), (4, "April"), (5, "May"), (6, "June"),
@@ -59,9 +62,43 @@ class PatternsField(forms.CharField):
         return patterns
 
 
+class DomainsField(WordsField):
+    """A list of domains, as people type them."""
+
+    def clean(self, value: Any) -> list[str]:
+        domains = [normalized_domain(word.removeprefix("@")) for word in super().clean(value)]
+        check_domains(domains)
+        return list(dict.fromkeys(domains))
+
+
+class CurrencyField(forms.CharField):
+    """A code, in whatever case it is typed; whether it is one, the policy says."""
+
+    def to_python(self, value: Any) -> str:
+        return str(super().to_python(value)).upper()
+
+
 class PolicyForm(forms.ModelForm):
+    currency = CurrencyField(
+        max_length=3,
+        widget=forms.TextInput(attrs={"size": 5}),
+        help_text="Its code in ISO 4217, such as USD, EUR or JPY: of statements and journals.",
+    )
+    own_domains = DomainsField(
+        label="Own e-mail domains",
+        required=False,
+        help_text="Such as u.edu, separated by commas; their sub-domains count. A tag can name anybody: while neither "
+        "domains nor a list of people are set, a typo is billed and mailed like a PI. With them, charges of a PI "
+        "outside both are held until somebody confirms the PI.",
+    )
     tag_prefixes = WordsField(
         required=False, help_text="Taken off before keys are compared, such as user: of AWS. Separated by commas."
+    )
+    missing_words = WordsField(
+        label="Words for nothing",
+        required=False,
+        help_text="A tag that says one of these says nothing, in any case. If a project is really called NA, take the "
+        "word off the list. Separated by commas.",
     )
     flag_patterns = PatternsField(
         required=False,
@@ -90,7 +127,10 @@ class PolicyForm(forms.ModelForm):
             "contact_phone",
             "address",
             "currency",
+            "own_domains",
             "tag_prefixes",
+            "missing_words",
+            "folds_plus_addresses",
             "flag_patterns",
             "fund_org_patterns",
             "fund_org_segments",
@@ -102,16 +142,19 @@ class PolicyForm(forms.ModelForm):
             "fiscal_year_start",
             "statement_footer",
             "issues_zero_statements",
+            "warns_without_email",
             "email_subject",
             "email_text",
         )
         labels = {
             "contact_email": "Contact e-mail",
+            "folds_plus_addresses": "Plus addresses are one mailbox",
             "fund_org_segments": "Fund/org segments",
             "entries_need_second_person": "Corrections need a second person",
             "transfer_justification_days": "Days until a transfer needs a justification",
             "requires_ledger_answer": "Await the ledger's answer",
-            "issues_zero_statements": "Issue statements with nothing due",
+            "issues_zero_statements": "Issue statements that charge nothing",
+            "warns_without_email": "Say on every page when e-mail is not configured",
             "email_subject": "E-mail subject",
             "email_text": "E-mail text",
         }
@@ -121,21 +164,17 @@ class PolicyForm(forms.ModelForm):
             "statement_footer": forms.Textarea(attrs={"rows": 3}),
             "email_text": forms.Textarea(attrs={"rows": 8}),
             "fund_org_segments": forms.TextInput(attrs={"spellcheck": "false"}),
-            "currency": forms.TextInput(attrs={"size": 5}),
         }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **{"label_suffix": "", **kwargs})
-        self.initial["amount_tolerance"] = plain(self.instance.amount_tolerance)
+        self.initial["amount_tolerance"] = plain(self.instance.amount_tolerance, self.instance.currency)
         for name in TAG_FIELDS:
             self.fields[f"keys_{name}"] = WordsField(label=TAG_LABELS.get(name, name), required=False)
             self.initial[f"keys_{name}"] = list(self.instance.tag_keys.get(name, []))
         for name, field in self.fields.items():
             if isinstance(field.widget, forms.TextInput | forms.Textarea):
                 field.widget.attrs.setdefault("class", "mono" if "pattern" in name or "segments" in name else "")
-
-    def clean_currency(self) -> str:
-        return str(self.cleaned_data["currency"]).upper()
 
     def clean(self) -> dict[str, Any]:
         data = super().clean() or self.cleaned_data
@@ -180,12 +219,12 @@ GROUPS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         "Who pays: tag keys",
         "For each field the tag keys to look for, separated by commas: the first that a row carries wins. "
         "Upper and lower case, blanks and prefixes do not matter.",
-        (*(f"keys_{name}" for name in TAG_FIELDS), "tag_prefixes"),
+        (*(f"keys_{name}" for name in TAG_FIELDS), "tag_prefixes", "missing_words", "folds_plus_addresses"),
     ),
     (
         "Held for review",
         "",
-        ("flag_patterns", "amount_tolerance"),
+        ("own_domains", "flag_patterns", "amount_tolerance"),
     ),
     (
         "Fund/orgs",
@@ -205,24 +244,24 @@ GROUPS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     (
         "Statements and e-mail",
         "",
-        ("issues_zero_statements", "email_subject", "email_text"),
+        ("issues_zero_statements", "warns_without_email", "email_subject", "email_text"),
     ),
 )
 
 
 def refusal(fund_org: str, patterns: list[str], segments: str) -> str:
     """Say why a fund/org does not fit the rules; "" where it does."""
-    if patterns and not any(re.search(pattern, fund_org) for pattern in patterns):
+    if patterns and not fits_one(tuple(patterns), fund_org):
         return f"“{fund_org}” matches none of the fund/org patterns: charges with it would be held."
-    if segments and not re.fullmatch(segments, fund_org):
-        names = ", ".join(re.compile(segments).groupindex) or "columns"
+    if segments and not compiled(segments).fullmatch(fund_org):
+        names = ", ".join(compiled(segments).groupindex) or "columns"
         return f"“{fund_org}” does not match the segments: a journal would have no {names} for it."
     return ""
 
 
 def segments_of(fund_org: str, segments: str) -> list[tuple[str, str]]:
     """Return what the journal's columns would hold for a fund/org."""
-    match = re.fullmatch(segments, fund_org) if segments else None
+    match = compiled(segments).fullmatch(fund_org) if segments else None
     return [(name, value or "") for name, value in match.groupdict().items()] if match else []
 
 
@@ -237,8 +276,11 @@ class PolicyAdmin(FrozenAdmin):
     fieldsets = (
         (None, {"fields": ("version", "created_at", "created_by")}),
         ("Institution", {"fields": GROUPS[0][2]}),
-        ("Who pays", {"fields": ("tag_keys_shown", "tag_prefixes_shown")}),
-        ("Held for review", {"fields": ("flag_patterns_shown", "tolerance")}),
+        (
+            "Who pays",
+            {"fields": ("tag_keys_shown", "tag_prefixes_shown", "missing_words_shown", "folds_plus_addresses")},
+        ),
+        ("Held for review", {"fields": ("own_domains_shown", "flag_patterns_shown", "tolerance")}),
         ("Fund/orgs", {"fields": ("fund_org_patterns_shown", "fund_org_segments", "center_fund_org")}),
         ("Corrections", {"fields": GROUPS[4][2]}),
         ("Money and the ledger", {"fields": GROUPS[5][2]}),
@@ -248,12 +290,14 @@ class PolicyAdmin(FrozenAdmin):
         "version",
         "tag_keys_shown",
         "tag_prefixes_shown",
+        "missing_words_shown",
+        "own_domains_shown",
         "flag_patterns_shown",
         "fund_org_patterns_shown",
         "tolerance",
         "created_at",
     )
-    tolerance = amount_column("amount_tolerance", "amount tolerance")
+    tolerance = amount_column("amount_tolerance", "amount tolerance", named=False)
 
     @admin.display(description="version", ordering="id")
     def version(self, policy: Policy) -> str:
@@ -284,6 +328,14 @@ class PolicyAdmin(FrozenAdmin):
     def tag_prefixes_shown(self, policy: Policy) -> str | SafeString:
         return self._lines(policy.tag_prefixes)
 
+    @admin.display(description="words for nothing")
+    def missing_words_shown(self, policy: Policy) -> str | SafeString:
+        return self._lines(policy.missing_words)
+
+    @admin.display(description="own e-mail domains")
+    def own_domains_shown(self, policy: Policy) -> str | SafeString:
+        return self._lines(policy.own_domains)
+
     @admin.display(description="flag patterns")
     def flag_patterns_shown(self, policy: Policy) -> str | SafeString:
         return self._lines(policy.flag_patterns)
@@ -313,7 +365,7 @@ class PolicyAdmin(FrozenAdmin):
             try:
                 changed = policies.change_policy(changes=form.changes(), actor=actor_of(request), now=timezone.now())
             except BillingError as error:
-                messages.warning(request, str(error))
+                messages.warning(request, doors.for_page(error, request.user))
             except ValidationError as error:
                 form.add_error(None, error.messages)
             else:

@@ -11,9 +11,10 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
 
-from .. import invoices, proof, tieout
+from .. import doors, proof
 from ..errors import BillingError
 from ..models import BillingPeriod, FrozenProof, InvoiceTotal
+from ..proof import invoices, tieout
 from .base import BillingAdmin, actor_of, amount_column, change_url, period_filter
 
 TONES = {proof.Verdict.OK: "good", proof.Verdict.OPEN: "warn", proof.Verdict.OFF: "bad"}
@@ -34,16 +35,16 @@ def proof_view(model_admin: Any, request: HttpRequest, period: BillingPeriod | N
     try:
         report = tieout.report(period)
     except BillingError as error:
-        refused = str(error)
+        refused = doors.for_page(error, request.user)
     context = {
         **model_admin.admin_site.each_context(request),
-        "title": f"Proof of {period.month:%B %Y}",
+        "title": f"Reconciliation of {period.month:%B %Y}",
         "opts": model_admin.opts,
         "period": period,
         "back": change_url(period),
         "report": report,
         "refused": refused,
-        "groups": _groups(report.proof) if report else [],
+        "groups": _groups(report.proof, request.user) if report else [],
         "frozen": FrozenProof.objects.defer("text", "pdf").filter(period=period).first(),
         "may_enter": request.user.has_perm("billing.add_invoicetotal")
         and period.status != BillingPeriod.Status.FINALIZED,
@@ -52,13 +53,21 @@ def proof_view(model_admin: Any, request: HttpRequest, period: BillingPeriod | N
     return TemplateResponse(request, "admin/billing/billingperiod/proof.html", context)
 
 
-def _groups(proved: proof.Proof) -> list[dict[str, Any]]:
+def _groups(proved: proof.Proof, user: Any) -> list[dict[str, Any]]:
     """Return the equations under their titles, each with the word and tone of its verdict."""
     groups = []
     for code, title in proof.TITLES.items():
         equations = [each for each in proved.equations if each.code == code]
         if equations:
-            shown = [{"is": each, "word": WORDS[each.verdict], "tone": TONES[each.verdict]} for each in equations]
+            shown = [
+                {
+                    "is": each,
+                    "word": WORDS[each.verdict],
+                    "tone": TONES[each.verdict],
+                    "then": doors.link_for(each.then, user) if each.then else "",
+                }
+                for each in equations
+            ]
             groups.append({"code": code, "title": title, "equations": shown})
     return groups
 
@@ -96,7 +105,7 @@ class InvoiceTotalAdmin(BillingAdmin):
         "source",
         "period",
         "billing_account_id",
-        amount_column("amount"),
+        amount_column("amount", named=False),
         "currency",
         "entered_by_name",
         "entered_at",

@@ -12,8 +12,10 @@ from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.safestring import SafeString
 
-from .. import sourcing
+from .. import doors
 from ..models import CostMeasureChange, Import, Source
+from ..models.sources import pattern_of
+from ..setup import sourcing
 from .base import BillingAdmin, actor_of, badge
 
 
@@ -27,7 +29,7 @@ class MeasureFormSet(BaseInlineFormSet):
                 try:
                     sourcing.require_uncharged(self.instance, form.cleaned_data["from_month"])
                 except sourcing.MeasureInUse as error:
-                    raise ValidationError(str(error)) from error
+                    raise ValidationError(doors.for_page(error)) from error
 
 
 class MeasureInline(admin.TabularInline):
@@ -65,13 +67,14 @@ class AccountingFilter(admin.SimpleListFilter):
 
 @admin.register(Source)
 class SourceAdmin(BillingAdmin):
-    when_empty = "There are no sources yet. `manage.py initialize` adds the usual ones, or add one here."
+    when_empty = "There are no sources yet. Add the first one here."
     list_display = ("name", "label_text", "kind", "delivery_text", "file_name_patterns", "accounting", "last_import")
     list_filter = (AccountingFilter, "is_active", "kind", "delivery")
     search_fields = ("name", "display_name", "file_name_patterns", "recovery_fund_org")
     ordering = ("name",)
     autocomplete_fields = ("default_pi", "default_project")
     inlines = (MeasureInline,)
+    fund_fields = ("overflow_fund_org", "recovery_fund_org", "subsidy_fund_org")
     fieldsets = (
         (None, {"fields": ("name", "display_name", "kind", "is_active", "notes")}),
         ("Deliveries", {"fields": ("file_name_patterns", "delivery", "grain", "cost_measure")}),
@@ -99,6 +102,20 @@ class SourceAdmin(BillingAdmin):
     def get_readonly_fields(self, request: HttpRequest, obj: Source | None = None) -> tuple[str, ...]:
         # The name is in commands and file names; the first measure holds until a change of it below.
         return ("name", "cost_measure") if obj else ()
+
+    def formfield_for_dbfield(self, db_field: "models.Field[Any, Any]", request: HttpRequest, **kwargs: Any) -> Any:
+        field = super().formfield_for_dbfield(db_field, request, **kwargs)
+        if field and db_field.name == "file_name_patterns":
+            field.help_text = (
+                "Whole parts of file names, separated by commas: azure fits azure_2025-01.csv and not "
+                "azure-local_2025-01.csv. The longest that fits decides. Empty on a new source: its name."
+            )
+        return field
+
+    def save_model(self, request: HttpRequest, obj: Source, form: Any, change: bool) -> None:
+        if not change and not obj.file_name_patterns:
+            obj.file_name_patterns = pattern_of(obj.name)
+        super().save_model(request, obj, form, change)
 
     def get_inlines(self, request: HttpRequest, obj: Source | None) -> list[Any]:
         return list(self.inlines) if obj else []

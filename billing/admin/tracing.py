@@ -8,8 +8,9 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import reverse
 
-from .. import tracing
+from .. import doors, tracing
 from ..models import Charge, PayerLine
+from ..texts import number_in
 from .base import change_url
 
 PERMISSION = "billing.view_charge"
@@ -25,13 +26,13 @@ def why_view(request: HttpRequest) -> HttpResponse:
     if not request.user.has_perm(PERMISSION):
         raise PermissionDenied
     what = request.GET.get("what", "").strip()
-    number = request.GET.get("page", "1")
+    page = number_in(request.GET.get("page", "1"))
     traced, problem = None, ""
     if what:
         try:
-            traced = tracing.trace(what, page=int(number) if number.isdigit() and len(number) < 9 else 1)
+            traced = tracing.trace(what, page=page or 1)
         except tracing.NothingFound as error:
-            problem = str(error)
+            problem = doors.for_page(error, request.user)
     context = {
         **admin.site.each_context(request),
         "title": "Why this number",

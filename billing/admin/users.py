@@ -11,13 +11,14 @@ from django.db.models import Count, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 
-from .. import passwords
 from ..models import User
-from .base import BillingAdmin, FrozenAdmin, Verb, actor_of, badge, count_column
+from ..models.typed import AddressInput
+from ..setup import passwords
+from .base import BillingAdmin, FrozenAdmin, SeveralField, Verb, actor_of, badge, count_column
 
 
 class UserForm(forms.ModelForm):
-    groups = forms.ModelMultipleChoiceField(
+    groups = SeveralField(
         Group.objects.order_by("name"),
         label="Roles",
         required=False,
@@ -28,6 +29,7 @@ class UserForm(forms.ModelForm):
     class Meta:
         model = User
         fields = ("username", "first_name", "last_name", "email", "groups", "is_active")
+        field_classes = {"email": AddressInput}
 
 
 def make_password_link(request: HttpRequest, user: User, data: dict[str, Any]) -> str:

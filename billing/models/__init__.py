@@ -4,16 +4,19 @@ from .attribution import AttributionRule, CloudAccount
 from .audit import AuditEvent, AuditHead
 from .charges import Charge, Flag, HeldCharge, ReviewDecision
 from .entries import Entry, EntryLine
+from .gestures import SentForm
 from .imports import Import, ImportedFile, ImportOverlap, ImportTotal, StoredFile
-from .jobs import Job
+from .jobs import AtWork, Job, Worker
+from .kept import Kept
 from .payers import BillingReference, PayerLine, PayerSplit, PayerSplitShare
-from .people import FundingSource, Membership, Person, PersonAlias, Project, User
+from .people import FundException, FundingSource, Membership, Person, PersonAlias, Project, User
 from .periods import BillingPeriod, ExchangeRate
 from .policy import Policy
 from .proofs import FrozenProof, InvoiceTotal
 from .sources import CostMeasureChange, Source
 
 __all__ = [
+    "AtWork",
     "AttributionRule",
     "AuditEvent",
     "AuditHead",
@@ -27,6 +30,7 @@ __all__ = [
     "ExchangeRate",
     "Flag",
     "FrozenProof",
+    "FundException",
     "FundingSource",
     "HeldCharge",
     "Import",
@@ -35,6 +39,7 @@ __all__ = [
     "ImportedFile",
     "InvoiceTotal",
     "Job",
+    "Kept",
     "Membership",
     "PayerLine",
     "PayerSplit",
@@ -44,7 +49,9 @@ __all__ = [
     "Policy",
     "Project",
     "ReviewDecision",
+    "SentForm",
     "Source",
     "StoredFile",
     "User",
+    "Worker",
 ]

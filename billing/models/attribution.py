@@ -5,6 +5,7 @@ from django.db.models import F, Q
 
 from .people import Person, Project
 from .sources import Source
+from .typed import CodeField, NameField
 
 # Conditions by pattern; without any of them a rule has to be of one source.
 PATTERNS = (
@@ -54,7 +55,7 @@ class AttributionRule(models.Model):
     commitment_status = models.CharField(
         max_length=254, blank=True, help_text="Of a reservation or savings plan: Used or Unused."
     )
-    tag_key = models.CharField(max_length=254, blank=True, help_text="Prefixes, case and blanks are forgiven.")
+    tag_key = NameField(max_length=254, blank=True, help_text="Prefixes, case and blanks are forgiven.")
     tag_value = models.CharField(
         max_length=254, blank=True, help_text="A pattern; empty: the charge has the tag, with whatever value."
     )
@@ -74,10 +75,10 @@ class AttributionRule(models.Model):
     project = models.ForeignKey(
         Project, null=True, blank=True, on_delete=models.PROTECT, related_name="attribution_rules"
     )
-    fund_org = models.CharField("fund/org", max_length=64, blank=True)
-    cost_center = models.CharField(max_length=64, blank=True)
-    natural_account = models.CharField(max_length=64, blank=True)
-    shared_as = models.CharField(
+    fund_org = CodeField("fund/org", max_length=64, blank=True)
+    cost_center = CodeField(max_length=64, blank=True)
+    natural_account = CodeField(max_length=64, blank=True)
+    shared_as = NameField(
         max_length=128,
         blank=True,
         help_text="Shares the cost over everybody whom its source charged that month, in proportion. On statements it "
@@ -135,19 +136,19 @@ class CloudAccount(models.Model):
     """A provider's account and who owns it: they pay for what neither tags nor rules nor projects say."""
 
     source = models.ForeignKey(Source, on_delete=models.PROTECT, related_name="cloud_accounts")
-    account_id = models.CharField(
+    account_id = CodeField(
         "account id",
         max_length=254,
         help_text="As the files write it: the sub account's id, else the billing account's.",
     )
-    name = models.CharField(max_length=200, blank=True)
+    name = NameField(max_length=200, blank=True)
     default_pi = models.ForeignKey(
         Person, null=True, blank=True, on_delete=models.PROTECT, related_name="cloud_accounts", verbose_name="PI"
     )
     default_project = models.ForeignKey(
         Project, null=True, blank=True, on_delete=models.PROTECT, related_name="cloud_accounts", verbose_name="project"
     )
-    default_fund_org = models.CharField("fund/org", max_length=64, blank=True)
+    default_fund_org = CodeField("fund/org", max_length=64, blank=True)
     is_active = models.BooleanField("active", default=True)
     note = models.TextField(blank=True)
 

@@ -1,8 +1,12 @@
 """Charges: imported facts, the reasons to look at them, and what people decided about them."""
 
+import datetime
+from collections.abc import Iterable
+
 from django.conf import settings
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import Case, Expression, F, Q, When
+from django.db.models.functions import Coalesce
 
 from ..fields import AmountField
 from .imports import Import
@@ -38,11 +42,57 @@ class ChargeQuerySet(StandingQuerySet["Charge"]):
         taken_back = Charge.objects.live().filter(reverses=models.OuterRef("pk"))
         return self.live().filter(reverses__isnull=True).exclude(models.Exists(taken_back))
 
+    def with_prices(self, sources: "Iterable[Source] | None" = None, *, estimates: bool = False) -> "ChargeQuerySet":
+        """Add the aliases `exact_list`, `exact_contracted` and `exact_charged`, as statements count them.
+
+        Charged is the cost by which the charge's source is charged in its month: null where that is EffectiveCost
+        and the charge has none; with `estimates`, BilledCost then. A price that is absent, or 0 while something is
+        charged, is not known. Then the list price is the contracted one, and the contracted one is what is charged:
+        no discount is made up. Of an internal service, what is listed and not charged is subsidy: no provider gave a
+        discount. Discount is list − contracted, subsidy contracted − charged.
+
+        This is the only place that knows the rule. `sources` saves looking them up, with their changes of measure.
+        """
+        known = list(Source.objects.prefetch_related("measure_changes") if sources is None else sources)
+        internal = Q(source__in=[source.pk for source in known if source.kind == Source.Kind.INTERNAL])
+        charged: Expression = cost_charged(known)
+        if estimates:
+            charged = Coalesce(charged, F("billed_cost"))
+        no_contracted, no_list = _is_unknown("contracted_cost"), _is_unknown("list_cost")
+        contracted = Case(
+            When(internal & no_contracted & ~no_list, then=F("list_cost")),
+            When(no_contracted, then=F("exact_charged")),
+            default=F("contracted_cost"),
+            output_field=AmountField(),
+        )
+        listed = Case(When(no_list, then=F("exact_contracted")), default=F("list_cost"), output_field=AmountField())
+        return self.alias(exact_charged=charged).alias(exact_contracted=contracted).alias(exact_list=listed)
+
     def flagged(self, code: str) -> "ChargeQuerySet":
         """Keep the charges that have this reason for a look, unanswered by a correction."""
         return self.filter(
             models.Exists(Flag.objects.filter(charge=models.OuterRef("pk"), code=code, is_resolved=False))
         )
+
+
+def cost_charged(sources: "Iterable[Source]") -> Case:
+    """Return the cost that payers are charged, by the measure of each charge's source and month."""
+    cost = Case(default=F("billed_cost"), output_field=AmountField())
+    for source in sources:
+        starts = sorted(change.from_month for change in source.measure_changes.all())
+        for start, end in zip([datetime.date.min, *starts], [*starts, datetime.date.max], strict=True):
+            if source.measure_in(start) != Source.Measure.EFFECTIVE:
+                continue
+            of = Q(source=source.pk)
+            if starts:
+                of &= Q(period__in=BillingPeriod.objects.filter(month__gte=start, month__lt=end).order_by())
+            cost.cases.append(When(of, then=F("effective_cost")))
+    return cost
+
+
+def _is_unknown(cost: str) -> Q:
+    """A price that is absent, or 0 while something is charged: no price is known, which is no discount."""
+    return Q(**{f"{cost}__isnull": True}) | (Q(**{cost: 0}) & ~Q(exact_charged=0))
 
 
 class Charge(Standing):
@@ -58,7 +108,7 @@ class Charge(Standing):
         HELD = "held", "Held for review"
         APPROVED = "approved", "Approved"
         REJECTED = "rejected", "Rejected"
-        ABSORBED = "absorbed", "Absorbed by the center"
+        ABSORBED = "absorbed", "Charged to center"
 
     CHARGEABLE = (State.CLEAR, State.APPROVED, State.ABSORBED)
 
@@ -294,15 +344,22 @@ class Flag(Standing):
         INVALID_FUND_ORG = "invalid_fund_org", "Fund/org has an unknown form"
         UNKNOWN_FUND_ORG = "unknown_fund_org", "Fund/org is not on the list"
         FUND_NOT_VALID = "fund_not_valid", "Fund/org not valid on the dates of service"
+        FUND_CLOSED = "fund_closed", "Fund/org past its last posting date"
+        UNKNOWN_PI = "unknown_pi", "PI not confirmed"
         PI_INACTIVE = "pi_inactive", "PI has left"
         PROJECT_ENDED = "project_ended", "Project has ended"
         PATTERN_MATCH = "pattern_match", "Matches a pattern"
         PERIOD_MISMATCH = "period_mismatch", "Another period than expected"
         PERIOD_REVERSED = "period_reversed", "Service ends before it begins"
+        UNKNOWN_CATEGORY = "unknown_category", "Charge category is unknown"
         AMOUNT_CHANGED = "amount_changed", "Amount changed since approval"
+        POSSIBLE_DUPLICATE = "possible_duplicate", "Possible duplicate"
 
-    # Approval has to wait until these are corrected; the others ask a question that approval answers.
-    BLOCKING = (Code.MISSING_PI, Code.MISSING_FUND_ORG, Code.INVALID_TAGS)
+    # What neither a correction of the charge alone nor an approval has to answer: a PI is confirmed, and finance makes
+    # an exception for a fund/org, once for all the charges.
+    ANSWERED_ELSEWHERE = (Code.UNKNOWN_PI, Code.FUND_NOT_VALID, Code.FUND_CLOSED)
+    # Approval has to wait until these are answered; the others ask a question that approval answers.
+    BLOCKING = (Code.MISSING_PI, Code.MISSING_FUND_ORG, Code.INVALID_TAGS, *ANSWERED_ELSEWHERE)
 
     charge = models.ForeignKey(Charge, on_delete=models.CASCADE, related_name="flags", db_constraint=False)
     code = models.CharField(max_length=32, choices=Code.choices)
@@ -318,6 +375,11 @@ class Flag(Standing):
 
     def __str__(self) -> str:
         return self.code
+
+    @property
+    def is_blocking(self) -> bool:
+        """Whether approval has to wait until it is answered otherwise."""
+        return self.code in self.BLOCKING
 
 
 class ReviewDecision(Standing):

@@ -4,14 +4,12 @@ from typing import Any
 
 from django.conf import settings
 from django.db import models
-from django.db.models import F, Q, Sum
-from django.db.models.functions import Cast
-from django.db.models.lookups import Exact
+from django.db.models import F, Q
 
 from ..errors import BillingError
-from ..fields import AmountField
+from ..fields import AmountSum, TotalField
 from .charges import Charge
-from .payers import WHOLE_CENT, PayerLine
+from .payers import PayerLine
 from .people import Person, Project
 from .periods import BillingPeriod
 from .sources import Source
@@ -59,7 +57,7 @@ class EntryLineQuerySet(StandingQuerySet["EntryLine"]):
         It has the sign of what was charged: 30.00 where 30.00 of a line of 100.00 were taken back.
         """
         taken = self.filter(corrects_period=period).exclude(entry__state=Entry.State.REJECTED).order_by()
-        return {key: -total for key, total in taken.values_list("corrects_key").annotate(total=Sum("amount"))}
+        return {key: -total for key, total in taken.values_list("corrects_key").annotate(total=AmountSum("amount"))}
 
     def update(self, **fields: Any) -> int:
         raise _refusal("edited")
@@ -109,9 +107,13 @@ class Entry(Standing):
         BillingPeriod, on_delete=models.PROTECT, related_name="corrections", help_text="The month it corrects."
     )
     currency = models.CharField(max_length=3)
-    amount = AmountField(help_text="What it moves, gives back, writes off or charges; a reversal's is negative.")
-    total = AmountField(help_text="The sum of its lines.")
-    reason = models.TextField(help_text="Printed on statements.")
+    amount = TotalField(help_text="What it moves, gives back, writes off or charges; a reversal's is negative.")
+    total = TotalField(help_text="The sum of its lines.")
+    reason = models.TextField(help_text="Why, for staff. It is on no document and no page of a PI.")
+    printed_text = models.TextField(
+        blank=True,
+        help_text="What everybody whom it concerns reads on their statement: of a transfer, both sides. May be empty.",
+    )
     justification = models.TextField(
         blank=True, help_text="Why a sponsored award bears the cost so long after the service."
     )
@@ -164,11 +166,9 @@ class Entry(Standing):
                 violation_error_message="The lines of a transfer or a write-off sum to zero.",
             ),
             models.CheckConstraint(
-                condition=Exact(Cast("amount", models.BigIntegerField()) % WHOLE_CENT, 0)
-                & Exact(Cast("total", models.BigIntegerField()) % WHOLE_CENT, 0)
-                & ~Q(amount=0),
-                name="entry_in_whole_cents",
-                violation_error_message="An entry is over an amount in whole cents, not over nothing.",
+                condition=~Q(amount=0),
+                name="entry_is_over_something",
+                violation_error_message="An entry is over an amount, not over nothing.",
             ),
             models.CheckConstraint(
                 condition=~Q(reason=""),
@@ -226,7 +226,7 @@ class EntryLine(Standing):
     source = models.ForeignKey(Source, on_delete=models.PROTECT, related_name="entry_lines")
     natural_account = models.CharField(max_length=64, blank=True)
     service_name = models.CharField(max_length=254, blank=True)
-    amount = AmountField()
+    amount = TotalField()
     corrects_period = models.ForeignKey(
         BillingPeriod,
         null=True,
@@ -247,9 +247,9 @@ class EntryLine(Standing):
         constraints = [
             models.UniqueConstraint(fields=["entry", "number"], name="one_entry_line_per_number"),
             models.CheckConstraint(
-                condition=Exact(Cast("amount", models.BigIntegerField()) % WHOLE_CENT, 0) & ~Q(amount=0),
-                name="entry_line_in_whole_cents",
-                violation_error_message="A line of an entry is in whole cents, and not zero.",
+                condition=~Q(amount=0),
+                name="entry_line_is_over_something",
+                violation_error_message="A line of an entry is not over nothing.",
             ),
             models.CheckConstraint(
                 condition=~Q(fund_org=""),

@@ -4,7 +4,7 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Q
 
-from ..fields import AmountField
+from ..fields import ExactField
 from .periods import BillingPeriod
 from .sources import Source
 
@@ -37,6 +37,12 @@ class Import(models.Model):
         DISMISSED = "dismissed", "Dismissed"
         SUPERSEDED = "superseded", "Superseded"
 
+    class Missing(models.TextChoices):
+        """What a person answered about charges that a doubtful delivery lacks."""
+
+        KEEP = "keep", "Kept"
+        REPLACE = "replace", "Withdrawn"
+
     TRANSITIONS = {
         State.RECEIVED: {State.CHECKED, State.FAILED},
         State.CHECKED: {State.APPLIED, State.FAILED, State.DEFERRED, State.DISMISSED},
@@ -47,6 +53,8 @@ class Import(models.Model):
         State.DISMISSED: frozenset[str](),
         State.SUPERSEDED: frozenset[str](),
     }
+    # At work, as long as its process lives.
+    UNFINISHED = (State.RECEIVED, State.CHECKED)
 
     source = models.ForeignKey(Source, null=True, blank=True, on_delete=models.PROTECT, related_name="imports")
     state = models.CharField(max_length=16, choices=State.choices, default=State.RECEIVED)
@@ -77,6 +85,18 @@ class Import(models.Model):
     rules = models.JSONField(
         default=dict, blank=True, help_text="How values were taken that are not as FOCUS writes them: rule to rows."
     )
+    billing_zone = models.CharField(
+        "time zone of its days",
+        max_length=64,
+        blank=True,
+        help_text="Whose days are its days of service, where its billing periods tell. Empty: UTC.",
+    )
+    unread = models.JSONField(
+        default=list, blank=True, help_text="Columns of the files that look like money and are not read."
+    )
+    new_pis = models.JSONField(
+        default=list, blank=True, help_text="PIs that it named for the first time: charges and money of each."
+    )
     errors = models.JSONField(default=list, blank=True, help_text="File, line, column and message of each.")
     created_at = models.DateTimeField()
     created_by = models.ForeignKey(
@@ -105,6 +125,18 @@ class Import(models.Model):
         "self", null=True, blank=True, on_delete=models.PROTECT, related_name="supersedes"
     )
     reason = models.TextField(blank=True, help_text="Why it was dismissed.")
+    made_at = models.DateTimeField(null=True, blank=True, help_text="When the provider made it, as its manifest says.")
+    doubts = models.JSONField(
+        default=list, blank=True, help_text="Why it waits or waited: what it lacks, or which newer run is there."
+    )
+    missing = models.CharField(
+        "what is missing",
+        max_length=8,
+        choices=Missing.choices,
+        blank=True,
+        default="",
+        help_text="What became of the charges that it lacks, where somebody was asked.",
+    )
 
     class Meta:
         ordering = ("-id",)
@@ -168,10 +200,10 @@ class ImportTotal(models.Model):
     effective_exact = models.CharField(max_length=64)
     list_exact = models.CharField(max_length=64)
     contracted_exact = models.CharField(max_length=64)
-    billed_stored = AmountField()
-    effective_stored = AmountField()
-    list_stored = AmountField()
-    contracted_stored = AmountField()
+    billed_stored = ExactField()
+    effective_stored = ExactField()
+    list_stored = ExactField()
+    contracted_stored = ExactField()
 
     class Meta:
         default_permissions = ("view",)
@@ -207,8 +239,8 @@ class ImportOverlap(models.Model):
     )
     currency = models.CharField(max_length=3)
     rows = models.BigIntegerField()
-    billed = AmountField()
-    effective = AmountField()
+    billed = ExactField()
+    effective = ExactField()
 
     class Meta:
         default_permissions = ("view",)

@@ -1,4 +1,4 @@
-"""Jobs: slow work asked for on the web, with its progress where everybody can read it."""
+"""Jobs: slow work asked for on the web, with its progress where everybody can read it, and who does it."""
 
 from django.conf import settings
 from django.db import models
@@ -16,12 +16,15 @@ class Job(models.Model):
         APPLY = "apply", "Apply delivery"
         ATTRIBUTE = "attribute", "Re-apply rules"
         DECIDE = "decide", "Decide about charges"
+        FUNDS = "funds", "Load fund/orgs"
+        PEOPLE = "people", "Load PIs"
 
     class State(models.TextChoices):
         QUEUED = "queued", "Waiting"
         RUNNING = "running", "Running"
         DONE = "done", "Done"
         FAILED = "failed", "Failed"
+        CANCELED = "canceled", "Canceled"
 
     kind = models.CharField(max_length=16, choices=Kind.choices)
     state = models.CharField(max_length=16, choices=State.choices, default=State.QUEUED)
@@ -37,13 +40,27 @@ class Job(models.Model):
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
     )
+    handed_at = models.DateTimeField(
+        null=True, blank=True, help_text="When the queue took it last, by the database's clock; empty: not yet."
+    )
+    retry_of = models.OneToOneField("self", null=True, blank=True, on_delete=models.PROTECT, related_name="retried_as")
+    cancel_asked_at = models.DateTimeField(null=True, blank=True)
+    cancel_asked_by = models.CharField(max_length=254, blank=True)
     started_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         ordering = ("-id",)
         default_permissions = ("view",)
+        permissions = [
+            ("cancel_job", "Can cancel background jobs of work they may ask for"),
+            ("retry_job", "Can retry background jobs of work they may ask for"),
+        ]
         verbose_name = "background job"
+        # Every staff page asks what is unfinished; what is over grows for ever.
+        indexes = [
+            models.Index(fields=["state"], condition=Q(state__in=("queued", "running")), name="unfinished_jobs"),
+        ]
         constraints = [
             models.UniqueConstraint(
                 fields=["kind", "subject"],
@@ -52,7 +69,7 @@ class Job(models.Model):
                 violation_error_message="This is at work already.",
             ),
             models.CheckConstraint(
-                condition=~Q(state__in=("done", "failed")) | Q(finished_at__isnull=False),
+                condition=~Q(state__in=("done", "failed", "canceled")) | Q(finished_at__isnull=False),
                 name="finished_job_has_stamp",
                 violation_error_message="A finished job says when it ended.",
             ),
@@ -67,4 +84,43 @@ class Job(models.Model):
 
     @property
     def is_over(self) -> bool:
-        return self.state in (self.State.DONE, self.State.FAILED)
+        return self.state not in (self.State.QUEUED, self.State.RUNNING)
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether it waits to be handed to the queue."""
+        return self.state == self.State.QUEUED and self.handed_at is None
+
+    @property
+    def can_be_retried(self) -> bool:
+        return self.state in (self.State.FAILED, self.State.CANCELED) and not hasattr(self, "retried_as")
+
+
+class Worker(models.Model):
+    """A background worker, and when it last said that it runs; `billing/background/heartbeat.py` writes it."""
+
+    name = models.CharField(max_length=254, unique=True, help_text="Its machine and process.")
+    seen_at = models.DateTimeField(db_index=True)
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class AtWork(models.Model):
+    """What a living process works on, and when it last said so.
+
+    `billing/background/working.py` writes it, on PostgreSQL.
+    """
+
+    name = models.CharField(max_length=64, unique=True, help_text="Such as job-7, or 12 for an import.")
+    host = models.CharField(max_length=254)
+    seen_at = models.DateTimeField(help_text="By the database's clock.")
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return self.name

@@ -5,16 +5,13 @@ from decimal import Decimal
 from django.core.validators import MinValueValidator
 from django.db import models
 from django.db.models import F, Q
-from django.db.models.functions import Cast
-from django.db.models.lookups import Exact
 
-from ..fields import UNITS_PER_ONE, AmountField
+from ..fields import AmountField, TotalField
 from .people import Person, Project
 from .periods import FINAL, BillingPeriod
 from .sources import Source
 from .standing import Standing, StandingQuerySet
-
-WHOLE_CENT = UNITS_PER_ONE // 100
+from .typed import CodeField
 
 
 class PayerSplit(models.Model):
@@ -56,7 +53,7 @@ class PayerSplitShare(models.Model):
     """One fund/org's share of a split; the shares of a split sum to 100 percent."""
 
     split = models.ForeignKey(PayerSplit, on_delete=models.CASCADE, related_name="shares")
-    fund_org = models.CharField("fund/org", max_length=64)
+    fund_org = CodeField("fund/org", max_length=64)
     percent = models.DecimalField(max_digits=9, decimal_places=6, validators=[MinValueValidator(0)])
 
     class Meta:
@@ -75,7 +72,7 @@ class PayerSplitShare(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.percent.normalize():f} % {self.fund_org}"
+        return f"{self.percent.normalize():f}% {self.fund_org}"
 
 
 class BillingReference(Standing):
@@ -118,6 +115,10 @@ class BillingReference(Standing):
         return f"{self.period}-{self.number:04d}"
 
 
+# Three references of a charge, and how many more there are.
+REFERENCES_LENGTH = 512
+
+
 class PayerLine(Standing):
     """What one payer owes for one service in a month, in whole cents: made by `charging`, read by all.
 
@@ -129,7 +130,7 @@ class PayerLine(Standing):
 
     class Kind(models.TextChoices):
         CHARGE = "charge", "Charge"
-        ABSORBED = "absorbed", "Absorbed by the center"
+        ABSORBED = "absorbed", "Charged to center"
         SUBSIDY = "subsidy", "Funded subsidy"
         LATE = "late", "Late change"
         SHARED = "shared", "Share of a shared cost"
@@ -167,14 +168,26 @@ class PayerLine(Standing):
     natural_account = models.CharField(max_length=64, blank=True)
     service_name = models.CharField(max_length=254, blank=True)
     currency = models.CharField(max_length=3)
-    list_cost = AmountField()
-    contracted_cost = AmountField()
-    charged = AmountField()
+    list_cost = TotalField()
+    contracted_cost = TotalField()
+    charged = TotalField()
     rounding = AmountField(default=0, help_text="Exact sum of the group less its cents; on its first payer only.")
-    shared_total = AmountField(
+    shared_total = TotalField(
         null=True, blank=True, help_text="Of a share in a shared cost: the whole that was shared, in cents."
     )
     charge_count = models.BigIntegerField()
+    reference_1 = models.CharField(
+        max_length=REFERENCES_LENGTH,
+        blank=True,
+        default="",
+        help_text="What its charges name as the policy's first reference, such as grants: sorted, the first few.",
+    )
+    reference_2 = models.CharField(
+        max_length=REFERENCES_LENGTH,
+        blank=True,
+        default="",
+        help_text="What its charges name as the policy's second reference, such as requests.",
+    )
     computed_at = models.DateTimeField()
 
     STANDS_IN = FINAL
@@ -187,13 +200,6 @@ class PayerLine(Standing):
         indexes = [models.Index(fields=["period", "pi", "project"], name="payer_line_owner")]
         constraints = [
             models.UniqueConstraint(fields=["period", "key"], name="one_line_per_payer"),
-            models.CheckConstraint(
-                condition=Exact(Cast("charged", models.BigIntegerField()) % WHOLE_CENT, 0)  # type: ignore[arg-type]
-                & Exact(Cast("list_cost", models.BigIntegerField()) % WHOLE_CENT, 0)
-                & Exact(Cast("contracted_cost", models.BigIntegerField()) % WHOLE_CENT, 0),
-                name="payer_line_in_whole_cents",
-                violation_error_message="A payer line is in whole cents.",
-            ),
         ]
 
     def __str__(self) -> str:

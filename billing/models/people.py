@@ -2,24 +2,50 @@
 
 import datetime
 import difflib
+from typing import Any
 
 from django.contrib.auth.models import AbstractUser
+from django.contrib.auth.models import UserManager as DjangoUserManager
+from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
-from django.db import models
+from django.db import models, transaction
 from django.db.models import F, Q
 from django.db.models.functions import Lower
+from django.utils.crypto import salted_hmac
 
-# What copying from mails and pages leaves in a text and nobody sees: soft hyphens, zero widths, marks of direction.
-_UNSEEN = dict.fromkeys((0xAD, 0x061C, *range(0x200B, 0x2010), *range(0x202A, 0x202F), *range(0x2060, 0x206A), 0xFEFF))
+from ..addresses import ascii_address, mailbox_of, normalized_email
+from ..texts import code_of
+from .policy import Policy
+from .typed import AddressField, CodeField, NameField
+
+# What somebody may do besides their roles. A session begun before one of these changed has ended.
+RIGHTS = frozenset({"is_active", "is_staff", "is_superuser"})
 
 
-def normalized_email(text: str) -> str:
-    """Return an e-mail address as it is compared and stored: trimmed, in lower case, without what nobody sees."""
-    return text.translate(_UNSEEN).strip().casefold()
+class UserQuerySet(models.QuerySet["User"]):
+    def update(self, **values: Any) -> int:
+        if not RIGHTS.isdisjoint(values):
+            values.setdefault("sessions_ended", F("sessions_ended") + 1)
+        return super().update(**values)
+
+    def end_sessions(self) -> None:
+        """End the sessions that these users have, and the links to set a password that were made for them."""
+        super().update(sessions_ended=F("sessions_ended") + 1)
+
+
+class UserManager(DjangoUserManager.from_queryset(UserQuerySet)):  # type: ignore[misc]
+    use_in_migrations = False
 
 
 class User(AbstractUser):
     """Somebody who signs in. What they may do comes from their roles (groups)."""
+
+    # Counted up in the database alone: a row that was read before must not set it back.
+    sessions_ended = models.PositiveIntegerField(
+        default=0, editable=False, help_text="How often all sessions were ended: switched on or off, other roles."
+    )
+
+    objects = UserManager()  # type: ignore[misc]
 
     class Meta(AbstractUser.Meta):
         constraints = [
@@ -31,13 +57,108 @@ class User(AbstractUser):
             ),
         ]
 
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Save what was changed; whoever is switched on or off, or is staff no longer, is signed out everywhere."""
+        if self._state.adding:
+            return super().save(*args, **kwargs)
+        named = kwargs.get("update_fields")
+        if named is None:
+            named = {field.name for field in self._meta.concrete_fields if not field.primary_key}
+        kwargs["update_fields"] = set(named) - {"sessions_ended"}
+        with transaction.atomic():
+            rights = RIGHTS & kwargs["update_fields"]
+            stored = type(self)._base_manager.filter(pk=self.pk).values(*rights).first() if rights else None
+            super().save(*args, **kwargs)
+            if stored and any(stored[name] != getattr(self, name) for name in rights):
+                self.end_sessions()
+
+    def end_sessions(self) -> None:
+        """End every session of this person."""
+        type(self).objects.filter(pk=self.pk).end_sessions()
+        self.refresh_from_db(fields=["sessions_ended"])
+
+    def _get_session_auth_hash(self, secret: str | None = None) -> str:
+        # Django's own hangs on the password alone: an account switched off and on again would revive its sessions.
+        said = self.password + (f" {self.sessions_ended}" if self.sessions_ended else "")
+        salt = "django.contrib.auth.models.AbstractBaseUser.get_session_auth_hash"
+        return salted_hmac(salt, said, secret=secret, algorithm="sha256").hexdigest()
+
+
+def users_addressed(address: str) -> models.QuerySet[User]:
+    """Return the users with this e-mail address (normalized), its domain in either form."""
+    return User.objects.filter(Q(email__iexact=address) | Q(email__iexact=ascii_address(address)))
+
+
+class Mailboxes:
+    """Whose an address is: that of the PI who has it, has it as an alias, or alone has the mailbox it leads to.
+
+    Two PIs may share a mailbox, from before anybody knew: then each keeps what is addressed to them, and what is
+    addressed to neither of them is for the mailbox itself. Nobody is merged by that; see `shared`.
+    """
+
+    def __init__(self, *, folds_plus: bool | None = None) -> None:
+        self.folds_plus = Policy.objects.current().folds_plus_addresses if folds_plus is None else folds_plus
+        self.aliases = dict(PersonAlias.objects.values_list("email", "person__email"))
+        self.people = set(Person.objects.values_list("email", flat=True))
+        self._by_mailbox: dict[str, set[str]] = {}
+        for address, owner in [*zip(self.people, self.people, strict=True), *self.aliases.items()]:
+            self._by_mailbox.setdefault(self.mailbox(address), set()).add(owner)
+
+    def mailbox(self, address: str) -> str:
+        return mailbox_of(address, folds_plus=self.folds_plus)
+
+    def owner(self, address: str) -> str:
+        """Return the PI's address as it is stored, "" for nobody's; `address` is normalized."""
+        if address in self.aliases:
+            return self.aliases[address]
+        if address in self.people:
+            return address
+        mailbox = self.mailbox(address)
+        if mailbox != address and (mailbox in self.aliases or mailbox in self.people):
+            return self.owner(mailbox)
+        owners = self._by_mailbox.get(mailbox, set())
+        return next(iter(owners)) if len(owners) == 1 else ""
+
+    def known_as(self, address: str) -> str:
+        """Return the address of the PI it leads to: of one who is there, or of one to be made."""
+        return (self.owner(address) or self.mailbox(address)) if address else ""
+
+    def shared(self) -> dict[str, list[str]]:
+        """Return the PIs (their addresses, in order) who share a mailbox with others, by mailbox.
+
+        An address that is an alias of another PI, too, is that PI's from now on: whoever had it has been dealt with.
+        """
+        found = {
+            mailbox: sorted({self.mailbox_owner(each) for each in owners})
+            for mailbox, owners in self._by_mailbox.items()
+        }
+        return {mailbox: owners for mailbox, owners in sorted(found.items()) if len(owners) > 1}
+
+    def sharing(self) -> dict[str, list[str]]:
+        """Return, for each PI who shares a mailbox, the others who do; see `shared`."""
+        return {
+            each: [other for other in owners if other != each] for owners in self.shared().values() for each in owners
+        }
+
+    def mailbox_owner(self, address: str) -> str:
+        """Return who gets what is addressed to a PI's own address: an alias of somebody else has taken it over."""
+        return self.aliases.get(address, address)
+
 
 class PersonQuerySet(models.QuerySet["Person"]):
+    def owning(self, text: str) -> "Person | None":
+        """Return the PI whose address, alias or mailbox this is, None for nobody's; see Mailboxes."""
+        address = normalized_email(text)
+        alias = PersonAlias.objects.filter(email=address).values("person")
+        if found := self.filter(pk__in=alias).first() or self.filter(email=address).first():
+            return found
+        owner = Mailboxes().owner(address) if "@" in address else ""
+        return self.filter(email=owner).first() if owner else None
+
     def named(self, text: str) -> "Person":
         """Return the PI with this e-mail address or alias; raise DoesNotExist with those like it."""
         address = normalized_email(text)
-        person = self.filter(Q(email=address) | Q(pk__in=PersonAlias.objects.filter(email=address).values("person")))
-        if found := person.first():
+        if found := self.owning(address):
             return found
         addresses = list(self.order_by("email").values_list("email", flat=True))
         like = difflib.get_close_matches(address, addresses, n=5, cutoff=0.6)
@@ -51,15 +172,23 @@ class PersonQuerySet(models.QuerySet["Person"]):
 class Person(models.Model):
     """A PI: learned from the tags of the first charge that names them, then curated by staff."""
 
-    email = models.EmailField(
+    email = AddressField(
         unique=True, help_text="In lower case.", error_messages={"unique": "There is a PI with this address."}
     )
-    name = models.CharField(max_length=200, blank=True)
-    department = models.CharField(max_length=200, blank=True)
-    contact_email = models.EmailField(blank=True, help_text="A department contact who gets a copy of statements.")
+    name = NameField(max_length=200, blank=True)
+    department = NameField(max_length=200, blank=True)
+    contact_email = AddressField(blank=True, help_text="A department contact who gets a copy of statements.")
     active_until = models.DateField(null=True, blank=True, help_text="The last day; later charges are held.")
     successor = models.ForeignKey("self", null=True, blank=True, on_delete=models.PROTECT, related_name="predecessors")
     user = models.OneToOneField(User, null=True, blank=True, on_delete=models.SET_NULL, related_name="person")
+    is_listed = models.BooleanField(
+        "on the list of people", default=False, editable=False, help_text="The loaded list of people names them."
+    )
+    confirmed_at = models.DateTimeField("confirmed", null=True, blank=True, editable=False)
+    confirmed_by = models.ForeignKey(
+        User, null=True, blank=True, editable=False, on_delete=models.PROTECT, related_name="+"
+    )
+    confirmed_by_name = models.CharField("confirmed by", max_length=254, blank=True, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
 
     objects = PersonQuerySet.as_manager()
@@ -74,6 +203,12 @@ class Person(models.Model):
                 name="pi_email_is_lower_case",
                 violation_error_message="Write the e-mail address in lower case.",
             ),
+            models.CheckConstraint(
+                condition=Q(confirmed_at__isnull=True, confirmed_by_name="")
+                | (Q(confirmed_at__isnull=False) & ~Q(confirmed_by_name="")),
+                name="confirmed_by_somebody",
+                violation_error_message="A PI is confirmed by somebody at some time.",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -81,6 +216,11 @@ class Person(models.Model):
 
     def clean(self) -> None:
         self.email = normalized_email(self.email)
+        owner = Mailboxes().owner(self.email) if self.pk is None and "@" in self.email else ""
+        if owner and owner != self.email:
+            raise ValidationError(
+                {"email": f"This is the mailbox of the PI {owner}. Give that PI the address as an alias, if at all."}
+            )
 
     @property
     def display_name(self) -> str:
@@ -100,7 +240,7 @@ class PersonAlias(models.Model):
     """Another address under which a PI's charges arrive."""
 
     person = models.ForeignKey(Person, on_delete=models.CASCADE, related_name="aliases")
-    email = models.EmailField(unique=True, error_messages={"unique": "This alias is taken."})
+    email = AddressField(unique=True, error_messages={"unique": "This alias is taken."})
 
     class Meta:
         verbose_name_plural = "e-mail aliases"
@@ -114,18 +254,18 @@ class PersonAlias(models.Model):
 
 class ProjectQuerySet(models.QuerySet["Project"]):
     def coded(self, code: str) -> "ProjectQuerySet":
-        return self.filter(code__iexact=code.strip())
+        return self.filter(code__iexact=code_of(code))
 
 
 class Project(models.Model):
     """A piece of research that costs are gathered under; learned from tags, then curated."""
 
-    code = models.CharField(max_length=128)
-    name = models.CharField(max_length=200, blank=True)
+    code = CodeField(max_length=128)
+    name = NameField(max_length=200, blank=True)
     pi = models.ForeignKey(Person, null=True, blank=True, on_delete=models.PROTECT, related_name="projects")
     end_date = models.DateField(null=True, blank=True, help_text="Charges for service after this day are held.")
     reconciliation_end_date = models.DateField(null=True, blank=True)
-    default_fund_org = models.CharField(
+    default_fund_org = CodeField(
         max_length=64, blank=True, help_text="Charged when a row of this project names no fund/org."
     )
     created_at = models.DateTimeField(auto_now_add=True)
@@ -177,13 +317,13 @@ class Membership(models.Model):
 class FundingSource(models.Model):
     """A fund/org of the institution's ledger, loaded from a list: never learned from a tag."""
 
-    fund_org = models.CharField(
+    fund_org = CodeField(
         "fund/org",
         max_length=64,
         unique=True,
         validators=[RegexValidator(r"^\S(.*\S)?$", "A fund/org has no blanks at its ends.")],
     )
-    name = models.CharField(max_length=200, blank=True)
+    name = NameField(max_length=200, blank=True)
     is_sponsored = models.BooleanField("sponsored award", default=False)
     valid_from = models.DateField(null=True, blank=True)
     valid_until = models.DateField(null=True, blank=True, help_text="The last day of service it may bear.")
@@ -204,3 +344,70 @@ class FundingSource(models.Model):
 
     def __str__(self) -> str:
         return self.fund_org
+
+
+class FundException(models.Model):
+    """Dates of a fund/org that finance has moved outward, for a reason: a no-cost extension, for example.
+
+    Exceptions are kept: one that no longer holds is revoked.
+    """
+
+    fund = models.ForeignKey(
+        FundingSource, on_delete=models.PROTECT, related_name="exceptions", verbose_name="fund/org"
+    )
+    valid_from = models.DateField(null=True, blank=True, help_text="An earlier first day of service.")
+    valid_until = models.DateField(null=True, blank=True, help_text="A later last day of service.")
+    last_posting_date = models.DateField(null=True, blank=True, help_text="A later last posting date.")
+    reason = models.TextField()
+    recorded_at = models.DateTimeField()
+    recorded_by = models.ForeignKey(User, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
+    recorded_by_name = models.CharField("recorded by", max_length=254)
+    revoked_at = models.DateTimeField(null=True, blank=True)
+    revoked_by_name = models.CharField("revoked by", max_length=254, blank=True)
+
+    class Meta:
+        ordering = ("-pk",)
+        default_permissions = ("add", "view")
+        verbose_name = "exception of a fund/org"
+        verbose_name_plural = "exceptions of fund/orgs"
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(valid_from__isnull=False)
+                | Q(valid_until__isnull=False)
+                | Q(last_posting_date__isnull=False),
+                name="fund_exception_moves_a_date",
+                violation_error_message="Give at least one of the three dates.",
+            ),
+            models.CheckConstraint(
+                condition=~Q(reason=""),
+                name="fund_exception_has_a_reason",
+                violation_error_message="An exception needs a reason.",
+            ),
+            models.CheckConstraint(
+                condition=Q(revoked_at__isnull=True, revoked_by_name="")
+                | (Q(revoked_at__isnull=False) & ~Q(revoked_by_name="")),
+                name="fund_exception_revoked_by_somebody",
+                violation_error_message="An exception is revoked by somebody at some time.",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"exception {self.pk}"
+
+    @property
+    def dates(self) -> str:
+        """What it allows, as people read it: `valid until 2025-06-30`."""
+        named = {
+            "valid from": self.valid_from,
+            "valid until": self.valid_until,
+            "postings until": self.last_posting_date,
+        }
+        return ", ".join(f"{name} {date}" for name, date in named.items() if date)
+
+    @classmethod
+    def in_force_by_fund(cls) -> "dict[int, list[FundException]]":
+        """Return the exceptions that are not revoked, by the id of their fund."""
+        found: dict[int, list[FundException]] = {}
+        for each in cls.objects.filter(revoked_at__isnull=True):
+            found.setdefault(each.fund_id, []).append(each)
+        return found

@@ -27,6 +27,11 @@ def month_text(month: datetime.date) -> str:
     return f"{month:%Y-%m}"
 
 
+def last_day_of(month: datetime.date) -> datetime.date:
+    """Return the last day of the month that a day is in."""
+    return (month.replace(day=28) + datetime.timedelta(days=4)).replace(day=1) - datetime.timedelta(days=1)
+
+
 class PeriodClosed(BillingError):
     """A change was asked of a period that takes none."""
 
@@ -51,17 +56,22 @@ class BillingPeriodQuerySet(models.QuerySet["BillingPeriod"]):
         """Return the period written `2025-01`; raise DoesNotExist with what there is."""
         month = parse_month(text)
         try:
-            return self.get(month=month)
+            return self.shown().get(month=month)
         except self.model.DoesNotExist:
-            known = ", ".join(month_text(known) for known in self.order_by("month").values_list("month", flat=True))
+            months = self.shown().order_by("month").values_list("month", flat=True)
+            known = ", ".join(month_text(known) for known in months)
             raise self.model.DoesNotExist(
                 f"There is no billing period {text}. "
-                + (f"These exist: {known}." if known else "None exists yet: `ingest` or `periods open` makes one.")
+                + (f"These exist: {known}." if known else "None exists yet: the first import of a month opens it.")
             ) from None
 
+    def shown(self) -> "BillingPeriodQuerySet":
+        """Leave out the empty months that somebody removed; the next import or opening brings one back."""
+        return self.filter(removed_at__isnull=True)
+
     def taking_changes(self) -> "BillingPeriodQuerySet":
-        """Keep the periods whose charges may still change."""
-        return self.filter(status__in=(BillingPeriod.Status.OPEN, BillingPeriod.Status.REVIEW))
+        """Keep the periods whose charges may still change; not the empty months that are out of sight."""
+        return self.shown().filter(status__in=(BillingPeriod.Status.OPEN, BillingPeriod.Status.REVIEW))
 
 
 class BillingPeriod(models.Model):
@@ -93,6 +103,9 @@ class BillingPeriod(models.Model):
     finalized_at = models.DateTimeField(null=True, blank=True)
     finalized_by = models.CharField(max_length=254, blank=True)
     notes = models.TextField(blank=True)
+    removed_at = models.DateTimeField(
+        null=True, blank=True, help_text="Empty, and out of sight until something comes in for it."
+    )
 
     objects = BillingPeriodQuerySet.as_manager()
 
@@ -126,6 +139,11 @@ class BillingPeriod(models.Model):
                 name="period_in_review_has_end",
                 violation_error_message="A period in review says until when.",
             ),
+            models.CheckConstraint(
+                condition=Q(removed_at__isnull=True) | Q(status__in=("open", "review")),
+                name="removed_period_was_open",
+                violation_error_message="Only an open month can be removed.",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -145,7 +163,7 @@ class BillingPeriod(models.Model):
 
     @property
     def last_day(self) -> datetime.date:
-        return self.next_month - datetime.timedelta(days=1)
+        return last_day_of(self.month)
 
 
 # Where charges, decisions and entries stand; and where payer lines and statements do too.

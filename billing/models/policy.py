@@ -7,7 +7,12 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import models
 
+from ..addresses import normalized_domain
+from ..currencies import refusal
 from ..fields import AmountField
+from ..patterns import PatternNotUnderstood, compiled
+from ..texts import MISSING_WORDS
+from .typed import AddressField, CodeField, NameField
 
 # What an attribution can take from a row's tags, and the tag keys tried when a policy names none.
 TAG_FIELDS: dict[str, list[str]] = {
@@ -18,8 +23,24 @@ TAG_FIELDS: dict[str, list[str]] = {
     "natural_account": ["natural_account", "account_code", "object_code"],
     "reference_1": ["grant_number", "reference_1"],
     "reference_2": ["request_id", "reference_2"],
+    "end_date": ["end_date", "end-date"],
 }
+# Two labels at least, of letters of any script, digits and hyphens.
+DOMAIN = re.compile(r"[^\W_](?:[\w-]*[^\W_])?(?:\.[^\W_](?:[\w-]*[^\W_])?)+")
+
+# What fits at the head of a statement.
+ADDRESS_LINES, ADDRESS_WIDTH = 8, 100
+
 TAG_PREFIXES = ["user:", "aws:", "label:", "labels."]
+
+
+def reference_labels(tag_keys: dict[str, list[str]]) -> tuple[str, str]:
+    """Return what people call the two references: by the first key of each, `grant_number` is “Grant number”."""
+    first, second = (
+        (tag_keys.get(name) or TAG_FIELDS[name])[0].replace("_", " ").replace("-", " ").strip().capitalize()
+        for name in ("reference_1", "reference_2")
+    )
+    return first, second
 
 
 def default_tag_keys() -> dict[str, list[str]]:
@@ -30,12 +51,21 @@ def default_tag_prefixes() -> list[str]:
     return list(TAG_PREFIXES)
 
 
+def default_missing_words() -> list[str]:
+    return list(MISSING_WORDS)
+
+
+def check_words(words: Any) -> None:
+    if not isinstance(words, list) or not all(isinstance(word, str) and word.strip() for word in words):
+        raise ValidationError("Write the words as a list.")
+
+
 def check_pattern(pattern: str) -> None:
-    """Raise ValidationError for a text that is no regular expression."""
+    """Raise ValidationError for a text that cannot be used as a regular expression."""
     try:
-        re.compile(pattern)
-    except re.error as error:
-        raise ValidationError(f"“{pattern}” is not a regular expression: {error}.") from error
+        compiled(pattern)
+    except PatternNotUnderstood as error:
+        raise ValidationError(str(error)) from error
 
 
 def check_patterns(patterns: Any) -> None:
@@ -53,6 +83,31 @@ def check_tag_keys(value: Any) -> None:
             raise ValidationError("Each field has a list of tag keys, the first that a row carries wins.")
 
 
+def check_address(address: str) -> None:
+    """Raise ValidationError for an address that leaves no room for what it heads."""
+    lines = [line.strip() for line in address.splitlines() if line.strip()]
+    if len(lines) > ADDRESS_LINES or any(len(line) > ADDRESS_WIDTH for line in lines):
+        raise ValidationError(
+            f"The address stands at the head of every statement: {ADDRESS_LINES} lines at most, of "
+            f"{ADDRESS_WIDTH} characters each. Put anything longer into the footer."
+        )
+
+
+def check_currency(currency: str) -> None:
+    """Raise ValidationError unless something can be charged in a currency."""
+    if problem := refusal(currency):
+        raise ValidationError(problem)
+
+
+def check_domains(domains: Any) -> None:
+    """Raise ValidationError unless these are domains of e-mail addresses, in lower case, such as `u.edu`."""
+    if not isinstance(domains, list) or not all(isinstance(domain, str) for domain in domains):
+        raise ValidationError("Write the domains as a list.")
+    for domain in domains:
+        if domain != normalized_domain(domain) or not DOMAIN.fullmatch(domain):
+            raise ValidationError(f"“{domain}” is not the domain of an e-mail address. Write u.edu, for example.")
+
+
 class PolicyManager(models.Manager["Policy"]):
     def current(self) -> "Policy":
         """Return the policy in force: the newest version, or the built-in defaults before there is one."""
@@ -62,15 +117,38 @@ class PolicyManager(models.Manager["Policy"]):
 class Policy(models.Model):
     """One version of the rules. Saving a change adds a version; none is ever edited."""
 
-    institution = models.CharField(max_length=200, default="Research Computing")
-    department = models.CharField(max_length=200, blank=True)
-    contact_name = models.CharField(max_length=200, blank=True)
-    contact_email = models.EmailField(blank=True)
+    institution = NameField(max_length=200, default="Research Computing")
+    department = NameField(max_length=200, blank=True)
+    contact_name = NameField(max_length=200, blank=True)
+    contact_email = AddressField(blank=True)
     contact_phone = models.CharField(max_length=64, blank=True)
-    address = models.TextField(blank=True)
-    currency = models.CharField(max_length=3, default="USD", help_text="ISO 4217, of statements and journals.")
+    address = models.TextField(blank=True, validators=[check_address])
+    currency = models.CharField(
+        max_length=3, default="USD", validators=[check_currency], help_text="ISO 4217, of statements and journals."
+    )
     tag_keys = models.JSONField(default=default_tag_keys, validators=[check_tag_keys])
     tag_prefixes = models.JSONField(default=default_tag_prefixes, blank=True)
+    missing_words = models.JSONField(
+        "words for nothing",
+        default=default_missing_words,
+        blank=True,
+        validators=[check_words],
+        help_text="A tag that says one of these says nothing, in any case: n/a, none, -. Nobody can type them as a "
+        "fund/org, project or PI either.",
+    )
+    folds_plus_addresses = models.BooleanField(
+        "plus addresses are one mailbox",
+        default=True,
+        help_text="ada+aws@u.edu is ada@u.edu, as most mail systems deliver it. Off: they are two PIs.",
+    )
+    own_domains = models.JSONField(
+        "own e-mail domains",
+        default=list,
+        blank=True,
+        validators=[check_domains],
+        help_text="Domains of the institution's e-mail addresses, such as u.edu; their sub-domains count. A PI outside "
+        "them who is not on the list of people is held until somebody confirms them.",
+    )
     flag_patterns = models.JSONField(
         default=list,
         blank=True,
@@ -90,14 +168,14 @@ class Policy(models.Model):
         help_text="A regular expression with named groups, such as (?P<fund>[A-Z]+)-(?P<org>[0-9]+): "
         "its groups become columns of the journal.",
     )
-    center_fund_org = models.CharField(
-        "center's own fund/org", max_length=64, blank=True, help_text="Bears what review absorbs."
+    center_fund_org = CodeField(
+        "center's own fund/org", max_length=64, blank=True, help_text="Pays what review charges to the center."
     )
     amount_tolerance = AmountField(
         default=0, help_text="An approval survives a re-delivery whose amount moved by no more than this."
     )
     entries_need_second_person = models.BooleanField(
-        default=False, help_text="A correction is charged once somebody else than who entered it approved it."
+        default=False, help_text="A correction takes effect after a second person approves it."
     )
     transfer_justification_days = models.PositiveSmallIntegerField(
         default=90,
@@ -107,9 +185,14 @@ class Policy(models.Model):
     requires_ledger_answer = models.BooleanField(default=True, help_text="Off: a submitted journal counts as posted.")
     fiscal_year_start = models.PositiveSmallIntegerField(default=7, help_text="The month, 1 to 12, it starts in.")
     statement_footer = models.TextField(blank=True)
-    issues_zero_statements = models.BooleanField(default=True, help_text="Issue statements with nothing due.")
+    issues_zero_statements = models.BooleanField(default=True, help_text="Issue statements that charge nothing.")
+    warns_without_email = models.BooleanField(
+        default=True,
+        help_text="Every staff page says that e-mail is not configured, as long as it is not. Off: for a site that "
+        "sends no e-mail on purpose.",
+    )
     email_subject = models.CharField(
-        max_length=200, default="Research computing statement for {{ period }}: {{ due }} due"
+        max_length=200, default="Research computing statement for {{ period }}: {{ due }} charged"
     )
     email_text = models.TextField(blank=True, help_text="Empty: the text that comes with the program.")
     created_at = models.DateTimeField(auto_now_add=True)

@@ -3,7 +3,7 @@
 from django.conf import settings
 from django.db import models
 
-from ..fields import AmountField
+from ..fields import ExactField
 from .periods import BillingPeriod
 from .sources import Source
 
@@ -23,7 +23,7 @@ class InvoiceTotal(models.Model):
         "billing account", max_length=254, blank=True, help_text="Empty: whatever account the rows name."
     )
     currency = models.CharField(max_length=3)
-    amount = AmountField(help_text="The total of the invoice, as the files count it: with or without tax.")
+    amount = ExactField(help_text="The total of the invoice, as the files count it: with or without tax.")
     note = models.CharField(max_length=254, blank=True)
     entered_at = models.DateTimeField(editable=False)
     entered_by = models.ForeignKey(

@@ -1,38 +1,103 @@
 """Sources of charges: where files come from, what they mean, and where their income goes."""
 
 import datetime
+import difflib
+import re
 
-from django.core.exceptions import ValidationError
+from django.core.exceptions import ObjectDoesNotExist, ValidationError
 from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models import Q
 
+from ..errors import BillingError, NextStep
 from .people import Person, Project
 from .periods import MonthField, month_text
+from .typed import CodeField, NameField
+
+# Dates and quarters in a file's name, which say nothing about its source.
+_DATE = re.compile(r"(?<!\d)20\d{2}(?:[-_]?(?:0[1-9]|1[0-2])(?:[-_]?\d{2})?|[-_]?q[1-4])(?!\d)")
+_BETWEEN_PARTS = re.compile(r"[_./\\\s()\[\]]+")
+# Words that say what a file is, and not whose: aws-focus-export is of aws.
+_COMMON = re.compile(
+    r"\d*|actual|amortized|bill|billing|charges?|chunk|costs?|daily|data|details?|exports?|file|final|focus|focuscost"
+    r"|invoice|manifest|monthly|part|reports?|usage"
+)
+
+
+class UnknownSource(BillingError, ObjectDoesNotExist):
+    """A source was named that there is none of."""
+
+
+def _name_parts(name: str) -> list[set[str]]:
+    """Return the parts of a name, each as written and without dates, numbers and common words at its ends.
+
+    `_`, `.` and blanks separate parts; a hyphen belongs to its part, so that azure-local is not azure.
+    """
+    parts = []
+    for written in _BETWEEN_PARTS.split(_DATE.sub("_", name.casefold())):
+        written = written.strip("-")
+        words = written.split("-")
+        while words and _COMMON.fullmatch(words[0]):
+            words.pop(0)
+        while words and _COMMON.fullmatch(words[-1]):
+            words.pop()
+        if written:
+            parts.append({written, "-".join(words)} - {""})
+    return parts
+
+
+def _is_part_of(pattern: str, parts: list[set[str]]) -> bool:
+    """Tell whether all parts of a pattern follow each other among the parts of a name."""
+    wanted = [part.strip("-") for part in _BETWEEN_PARTS.split(pattern) if part.strip("-")]
+    return bool(wanted) and any(
+        all(part in found for part, found in zip(wanted, parts[start:], strict=False))
+        for start in range(len(parts) - len(wanted) + 1)
+    )
+
+
+def pattern_of(name: str) -> str:
+    """Return the file-name patterns that a source's name suggests: it_storage and it-storage."""
+    return ",".join(dict.fromkeys((name, name.replace("_", "-"), name.replace("-", "_"))))
 
 
 class SourceQuerySet(models.QuerySet["Source"]):
     def named(self, name: str) -> "Source":
-        """Return the source of this name; raise DoesNotExist with what there is."""
-        try:
-            return self.get(name=name)
-        except self.model.DoesNotExist:
-            known = ", ".join(self.order_by("name").values_list("name", flat=True))
-            raise self.model.DoesNotExist(
-                f"There is no source “{name}”. "
-                + (f"These exist: {known}." if known else "None exists yet: run `manage.py initialize`.")
-            ) from None
+        """Return the source of this name, or else of this display name, in any case.
+
+        Raises UnknownSource with those like it, and how one is added.
+        """
+        sources = list(self.order_by("name"))
+        wanted = name.strip().casefold()
+        for key in (
+            lambda source: source.name,
+            lambda source: source.name.replace("-", "_"),
+            lambda source: source.display_name.casefold(),
+        ):
+            found = [source for source in sources if key(source) in (wanted, wanted.replace("-", "_"))]
+            if len(found) == 1:
+                return found[0]
+        names = [source.name for source in sources]
+        words = {word: source.name for source in sources for word in (source.name, source.display_name.casefold())}
+        near = dict.fromkeys(words[word] for word in difflib.get_close_matches(wanted, words, n=3, cutoff=0.6))
+        raise UnknownSource(
+            f"There is no source “{name}”."
+            + (f" Did you mean {' or '.join(near)}?" if near else "")
+            + (f" These exist: {', '.join(names)}." if names else " None exists yet."),
+            then=NextStep("add_source", {"source": re.sub(r"[^a-z0-9_-]+", "_", wanted).strip("_-") or "NAME"}),
+        )
 
     def for_file_name(self, file_name: str) -> "Source | None":
-        """Return the source whose longest file-name pattern is part of `file_name`, or None."""
-        folded = file_name.casefold()
+        """Return the source whose longest file-name pattern is a part of `file_name`; None for none or for several."""
+        parts = _name_parts(file_name)
         matches = [
-            (len(pattern), source.name, source)
+            (len(pattern), source)
             for source in self.filter(is_active=True)
             for pattern in source.patterns
-            if pattern in folded
+            if _is_part_of(pattern, parts)
         ]
-        return max(matches, key=lambda match: match[:2])[2] if matches else None
+        longest = max((length for length, _ in matches), default=0)
+        found = {source.pk: source for length, source in matches if length == longest}
+        return next(iter(found.values())) if len(found) == 1 else None
 
 
 class Source(models.Model):
@@ -62,7 +127,7 @@ class Source(models.Model):
         validators=[RegexValidator(r"^[a-z0-9][a-z0-9_-]*$", "Use lower-case letters, digits, - and _.")],
         help_text="How commands and file names call it, such as aws.",
     )
-    display_name = models.CharField(max_length=128, blank=True)
+    display_name = NameField(max_length=128, blank=True)
     kind = models.CharField(max_length=16, choices=Kind.choices, default=Kind.PROVIDER)
     is_active = models.BooleanField("active", default=True)
     file_name_patterns = models.CharField(
@@ -87,12 +152,12 @@ class Source(models.Model):
     is_journaled = models.BooleanField(
         "charged back", default=True, help_text="Off for showback: shown on statements, never journaled."
     )
-    debit_account = models.CharField(
+    debit_account = CodeField(
         "debit natural account", max_length=64, blank=True, help_text="Where a row names no natural account."
     )
-    recovery_fund_org = models.CharField("recovery fund/org", max_length=64, blank=True)
-    recovery_account = models.CharField("recovery natural account", max_length=64, blank=True)
-    subsidy_fund_org = models.CharField(
+    recovery_fund_org = CodeField("recovery fund/org", max_length=64, blank=True)
+    recovery_account = CodeField("recovery natural account", max_length=64, blank=True)
+    subsidy_fund_org = CodeField(
         "subsidy fund/org",
         max_length=64,
         blank=True,
@@ -102,7 +167,7 @@ class Source(models.Model):
         Person, null=True, blank=True, on_delete=models.PROTECT, related_name="+", verbose_name="default PI"
     )
     default_project = models.ForeignKey(Project, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
-    overflow_fund_org = models.CharField(
+    overflow_fund_org = CodeField(
         "overflow fund/org", max_length=64, blank=True, help_text="Charged where a row names no fund/org."
     )
     notes = models.TextField(blank=True)
@@ -126,8 +191,9 @@ class Source(models.Model):
 
     def measure_in(self, month: datetime.date) -> str:
         """Return the cost measure in force in a month: FOCUS BilledCost or EffectiveCost, never both."""
-        change = self.measure_changes.filter(from_month__lte=month).order_by("-from_month").first()
-        return change.measure if change else self.cost_measure
+        # There are a few at most; read whole, so that they can be fetched with many sources at once.
+        changes = [change for change in self.measure_changes.all() if change.from_month <= month]
+        return max(changes, key=lambda change: change.from_month).measure if changes else self.cost_measure
 
 
 class CostMeasureChange(models.Model):

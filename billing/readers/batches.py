@@ -53,7 +53,7 @@ class Batch:
     `columns` maps FOCUS column names to texts as delivered, one per row. `lines` says where each row is found
     again: the line it begins on in a text, the row number a spreadsheet shows, and the number of the
     row, counted from 1, in a parquet file, which has no header row. `bytes_read` tells how far into the
-    file (as packed) this batch ends.
+    file (as packed) this batch ends. `unread` are the headings of columns that look like money and are not read.
     """
 
     lines: Sequence[int]
@@ -62,3 +62,4 @@ class Batch:
     # Where rows were added up: how many each stands for, and the file its first one is in.
     counts: Sequence[int] | None = None
     file_numbers: Sequence[int] | None = None
+    unread: tuple[str, ...] = ()

@@ -11,6 +11,7 @@ import pickle
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,7 +75,8 @@ def _from_beside(request: Request) -> Iterator[Batch | Understood]:
     try:
         _widen(process.stdout)
         pickle.dump(request, process.stdin, pickle.HIGHEST_PROTOCOL)
-        process.stdin.close()
+        # Open until the end: that it closes tells the other process that this one is gone.
+        process.stdin.flush()
         while True:
             try:
                 kind, answer = pickle.load(process.stdout)  # noqa: S301 (of the process started above)
@@ -89,6 +91,8 @@ def _from_beside(request: Request) -> Iterator[Batch | Understood]:
             yield from answer
     finally:
         process.kill()
+        with contextlib.suppress(BrokenPipeError):
+            process.stdin.close()
         process.stdout.close()
         process.wait()
 
@@ -105,6 +109,7 @@ def _answer(requests: BinaryIO, answers: BinaryIO) -> None:
         answers.flush()
 
     request: Request = pickle.load(requests)  # noqa: S301 (of the process that started this one)
+    threading.Thread(target=_end_with_asker, args=[requests.fileno()], daemon=True).start()
     batches: list[Batch | Understood] = []
     try:
         for batch in request.answers():
@@ -119,6 +124,13 @@ def _answer(requests: BinaryIO, answers: BinaryIO) -> None:
     else:
         say("batches", batches)
         say("end")
+
+
+def _end_with_asker(requests: int) -> None:
+    """End this process when the one that asked is gone, by which its end of the pipe closes."""
+    # Not by Python's buffer: a thread that holds its lock keeps the interpreter from ending.
+    os.read(requests, 1)
+    os._exit(1)
 
 
 if __name__ == "__main__":

@@ -6,8 +6,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from .batches import Batch, UnreadableFile
-from .columns import recognized, require_focus
+from .batches import Batch, FileError, UnreadableFile
+from .columns import base_of, recognized, require_focus
 from .delivery import Part
 from .kinds import Kind
 from .parquet_file import (
@@ -37,6 +37,7 @@ class Piece:
     lines: Sequence[int]
     columns: Mapping[str, Any]
     bytes_read: int
+    unread: tuple[str, ...] = ()
 
     def as_batch(self) -> Batch:
         """Return the same as texts."""
@@ -44,7 +45,7 @@ class Piece:
             name: values if isinstance(values, list) else Column(name).texts(values).tolist()
             for name, values in self.columns.items()
         }
-        return Batch(lines=self.lines, columns=texts, bytes_read=self.bytes_read)
+        return Batch(lines=self.lines, columns=texts, bytes_read=self.bytes_read, unread=self.unread)
 
 
 def read_columns(part: Part, *, has_period: bool = False) -> Iterator[Piece]:
@@ -55,24 +56,30 @@ def read_columns(part: Part, *, has_period: bool = False) -> Iterator[Piece]:
     if part.kind is Kind.PARQUET and not part.member:
         try:
             yield from _parquet(part, has_period=has_period)
-        except UnreadableFile:
+        except FileError:
             raise
         except Exception as error:  # Arrow raises a dozen kinds for a damaged file, some of Python's own among them.
             raise damaged(error) from error
         return
+    yield from _texts(part, has_period=has_period)
+
+
+def _texts(part: Part, *, has_period: bool) -> Iterator[Piece]:
     lines: list[int] = []
     columns: dict[str, list[str]] = {}
     bytes_read = 0
+    unread: tuple[str, ...] = ()
     for batch in read(part, has_period=has_period):
+        unread = batch.unread
         lines += batch.lines
         for name, values in batch.columns.items():
             columns.setdefault(name, []).extend(values)
         bytes_read = batch.bytes_read
         if len(lines) >= TEXT_ROWS:
-            yield Piece(lines, columns, bytes_read)
+            yield Piece(lines, columns, bytes_read, unread)
             lines, columns = [], {}
     if lines:
-        yield Piece(lines, columns, bytes_read)
+        yield Piece(lines, columns, bytes_read, unread)
 
 
 def _parquet(part: Part, *, has_period: bool) -> Iterator[Piece]:
@@ -86,6 +93,10 @@ def _parquet(part: Part, *, has_period: bool) -> Iterator[Piece]:
         headings = list(schema.names)
         positions = recognized(headings)
         require_focus(headings, positions, has_period=has_period)
+        if any(base_of(name) != name for name in positions):
+            # Columns that say the same are compared row by row, as texts.
+            yield from _texts(part, has_period=has_period)
+            return
         wanted = {name: headings[position] for name, position in positions.items()}
         check_types(schema, wanted)
         if contents.rows == 0 and not part.may_be_empty:
@@ -112,7 +123,7 @@ def _parquet(part: Part, *, has_period: bool) -> Iterator[Piece]:
                         columns[name] = _dictionary(texts[name], array)
                 lines = range(row + 1, row + piece.num_rows + 1)
                 row += piece.num_rows
-                yield Piece(lines, columns, size * row // contents.rows)
+                yield Piece(lines, columns, size * row // contents.rows, positions.unread)
         if part.expected_rows is not None and row != part.expected_rows:
             raise UnreadableFile(
                 f"{part.manifest or 'The manifest'} says the file has {part.expected_rows:,} rows, and it has "

@@ -12,6 +12,7 @@ from typing import BinaryIO, cast
 from .batches import BATCH_ROWS, Batch, UnreadableFile
 from .columns import recognized, require_focus
 from .kinds import refuse_other
+from .opening import open_file
 from .streams import Watched
 
 DELIMITERS = (",", ";", "\t", "|")
@@ -71,17 +72,14 @@ def row_of_text(binary: Watched, line: int) -> list[tuple[str, str]]:
     return list(zip(headings, row, strict=False))
 
 
-def open_plain(path: Path) -> Watched:
+def open_plain(source: Path | Callable[[], io.BufferedReader]) -> Watched:
     """Open a file for reading as text; raise UnreadableFile for what is plainly something else."""
-    if path.is_dir():
-        raise UnreadableFile("This is a folder, not a file.")
+    binary = open_file(source) if isinstance(source, Path) else source()
     try:
-        binary = path.open("rb")
         start = binary.peek(BLOCK)
-    except FileNotFoundError:
-        raise UnreadableFile("There is no such file.") from None
     except OSError as error:
-        raise UnreadableFile(f"The file cannot be opened: {error.strerror}.") from error
+        binary.close()
+        raise UnreadableFile(f"The file cannot be read: {error.strerror or error}.") from error
     try:
         refuse_other(start)
     except UnreadableFile:
@@ -142,6 +140,7 @@ def _batches(
             lines=lines,
             columns={name: columns[position] for name, position in positions.items()},
             bytes_read=binary.packed(),
+            unread=positions.unread,
         )
     if not found and not may_be_empty:
         raise UnreadableFile("The file has a header and no rows.", line=1)
@@ -183,6 +182,12 @@ def _known(headings: Sequence[str]) -> int:
         return len(headings)
 
 
+def _is_of_focus(header: bytes) -> bool:
+    """Tell whether a first line has a column of FOCUS: of any other file nothing is repeated."""
+    line = header.decode("utf-8-sig", "replace")
+    return any(_known(_split(line, each)) for each in DELIMITERS)
+
+
 def _split(line: str, delimiter: str) -> list[str]:
     try:
         return next(csv.reader([line], delimiter=delimiter))
@@ -194,10 +199,12 @@ def _undecodable(reopen: Callable[[], Watched]) -> UnreadableFile:
     """Find the line that is not UTF-8; text is decoded in blocks, so the decoder cannot say."""
     decoder = codecs.getincrementaldecoder("utf-8")()
     line, position, pending = 1, 0, b""
+    header = b""
     with closing(reopen()) as binary:
         while True:
             binary.begin_batch()
             block = binary.read1(BLOCK)
+            header = header or block.split(b"\n", 1)[0]
             pending = decoder.getstate()[0]
             try:
                 decoder.decode(block, final=not block)
@@ -205,10 +212,9 @@ def _undecodable(reopen: Callable[[], Watched]) -> UnreadableFile:
                 good = (pending + block)[: error.start]
                 line += good.count(b"\n")
                 position = len(good) - 1 - good.rfind(b"\n") + (0 if b"\n" in good else position)
+                byte = f"byte 0x{(pending + block)[error.start]:02X} at " if _is_of_focus(header) else ""
                 return UnreadableFile(
-                    f"The line is not UTF-8 (byte 0x{(pending + block)[error.start]:02X} at position {position + 1}). "
-                    "Save the file as “CSV UTF-8”.",
-                    line=line,
+                    f"The line is not UTF-8 ({byte}position {position + 1}). Save the file as “CSV UTF-8”.", line=line
                 )
             if not block:
                 return UnreadableFile("The file is not UTF-8. Save it as “CSV UTF-8”.")

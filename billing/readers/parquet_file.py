@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from .batches import BATCH_ROWS, Batch, UnreadableFile
-from .columns import AMOUNTS, DECIMALS, TIMES, recognized, require_focus
+from .columns import AMOUNTS, DECIMALS, TIMES, base_of, is_of_focus, recognized, require_focus
 from .parquet_footer import BadFooter, Contents, Group, check_chunk, read_footer
 from .projects import PARTS as PROJECT_PARTS
 from .projects import PROJECT
@@ -94,7 +94,7 @@ def _row_of(decoded: Any) -> list[tuple[str, str]]:
     for position, heading in enumerate(decoded.schema.names):
         array = decoded.column(position)
         if position in known:
-            text = str(Column(known[position]).texts(array)[0])
+            text = str(Column(base_of(known[position])).texts(array)[0])
         else:
             # What no charge keeps is shown as it is.
             value = array.to_pylist()[0]
@@ -126,7 +126,7 @@ def _batches(
         # Texts that repeat are decoded once per dictionary and not once per row.
         file.close()
         file = opened(source, dictionary_leaves(metadata, set(wanted.values())))
-        columns = {name: Column(name) for name in wanted}
+        columns = {name: Column(base_of(name)) for name in wanted}
         row = 0
         leaves = leaves_of(schema, wanted)
         for number, group in enumerate(contents.groups):
@@ -139,6 +139,7 @@ def _batches(
                         lines=range(row + start + 1, row + end + 1),
                         columns={name: objects[start:end].tolist() for name, objects in texts.items()},
                         bytes_read=size * (row + end) // contents.rows,
+                        unread=positions.unread,
                     )
                 row += decoded.num_rows
         if row != contents.rows:
@@ -197,8 +198,10 @@ def contents_of(source: Path | BinaryIO, size: int) -> Contents:
             if chunk.unpacked > MAX_CHUNK or (
                 chunk.unpacked > SMALL_ENOUGH and chunk.unpacked > MAX_RATIO * max(chunk.packed, 1)
             ):
+                is_known = is_of_focus(chunk.path.split(".")[0])
+                which = f"The column {chunk.path}" if is_known else "A column"
                 raise UnreadableFile(
-                    f"The column {chunk.path} of row group {number} unpacks to {chunk.unpacked:,} bytes "
+                    f"{which} of row group {number} unpacks to {chunk.unpacked:,} bytes "
                     f"from {chunk.packed:,}. Export it in smaller row groups if it is real."
                 )
     if sum(group.rows for group in contents.groups) != contents.rows:

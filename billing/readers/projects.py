@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 
+from .cells import id_of, strict_id_of
 from .values import Memo, text_of
 
 PROJECT = "x_Project"
@@ -16,7 +17,7 @@ def project_of(text: str) -> tuple[str, str]:
     """
     bare = text_of(text)
     if not bare.startswith("{"):
-        return bare, ""
+        return strict_id_of(bare), ""
     try:
         found = json.loads(bare)
         # A lone half of a surrogate pair, which JSON can write, cannot be stored.
@@ -25,7 +26,7 @@ def project_of(text: str) -> tuple[str, str]:
         # Nothing to attribute by, as if it were absent: the row is held if nothing else says who pays.
         return "", ""
     folded = {name.casefold(): value for name, value in found.items()}
-    return _part(folded.get("id")), _part(folded.get("name"))
+    return id_of(_part(folded.get("id"))), _part(folded.get("name"))
 
 
 def _part(value: object) -> str:
@@ -37,6 +38,7 @@ class Projects:
 
     def __init__(self) -> None:
         self._known = Memo(project_of)
+        self._ids = Memo(id_of)
 
     def placed(self, columns: Mapping[str, Sequence[str]], size: int) -> tuple[dict[str, Sequence[str]], int]:
         """Return the columns without `x_Project`, and how many rows have their project as sub account now.
@@ -48,10 +50,11 @@ class Projects:
         nothing = [""] * size
         ids: list[str] = list(columns.get("SubAccountId", nothing))
         names: list[str] = list(columns.get("SubAccountName", nothing))
-        accounts = columns.get("BillingAccountId", nothing)
+        said = self._ids.column(ids)
+        accounts = self._ids.column(columns.get("BillingAccountId", nothing))
         count = 0
         for row, ((project, name), account) in enumerate(zip(projects, accounts, strict=True)):
-            if project and text_of(ids[row]) in ("", text_of(account)):
+            if project and said[row] in ("", account):
                 ids[row], names[row] = project, name
                 count += 1
         if count:

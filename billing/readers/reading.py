@@ -7,10 +7,12 @@ import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from .batches import BATCH_ROWS, Batch, UnreadableFile
+from .columns import base_of, merged
 from .csv_file import open_plain, read_text, row_of_text
 from .delivery import Part
 from .kinds import Kind, open_zip, refuse_other
@@ -30,6 +32,8 @@ def read(part: Part, *, has_period: bool = False, batch_rows: int = BATCH_ROWS) 
     rows = 0
     for batch in _batches(part, has_period=has_period, batch_rows=batch_rows):
         rows += len(batch.lines)
+        if any(base_of(name) != name for name in batch.columns):
+            batch = replace(batch, columns=merged(batch.columns, batch.lines))
         yield batch
     if part.expected_rows is not None and rows != part.expected_rows:
         raise UnreadableFile(
@@ -44,7 +48,7 @@ def row_at(part: Part, line: int) -> list[tuple[str, str]]:
     Columns that charges do not keep are there too. Raises UnreadableFile where there is no such row.
     """
     if part.kind in (Kind.CSV, Kind.GZIP):
-        with closing(_text_opener(part)() if part.kind is Kind.CSV else _opened_gzip(part.path)) as binary:
+        with closing(_text_opener(part)() if part.kind is Kind.CSV else _opened_gzip(part)) as binary:
             try:
                 return row_of_text(binary, line)
             except (UnicodeDecodeError, csv.Error) as error:
@@ -68,7 +72,7 @@ def _batches(part: Part, *, has_period: bool, batch_rows: int) -> Iterator[Batch
     if part.kind is Kind.CSV:
         yield from read_text(_text_opener(part), **options)
     elif part.kind is Kind.GZIP:
-        yield from read_text(lambda: _opened_gzip(part.path), **options)
+        yield from read_text(lambda: _opened_gzip(part), **options)
     else:
         table = _table_reader(part.kind)
         if part.member:
@@ -99,14 +103,11 @@ def _size(path: Path) -> int:
 
 
 def _text_opener(part: Part) -> Callable[[], Watched]:
-    return (lambda: _opened_member(part)) if part.member else (lambda: open_plain(part.path))
+    return (lambda: _opened_member(part)) if part.member else (lambda: open_plain(part.open))
 
 
-def _opened_gzip(path: Path) -> Watched:
-    try:
-        raw = path.open("rb")
-    except OSError as error:
-        raise broken(error) from error
+def _opened_gzip(part: Part) -> Watched:
+    raw = part.open()
     unpacked = gzip.GzipFile(fileobj=raw)
     try:
         refuse_other(_peeked(unpacked))
@@ -136,10 +137,7 @@ class _Owning(Watched):
 
 
 def _opened_member(part: Part) -> Watched:
-    try:
-        raw = part.path.open("rb")
-    except OSError as error:
-        raise broken(error) from error
+    raw = part.open()
     try:
         archive = open_zip(raw)
         member = _member(archive, part.member)
@@ -164,7 +162,7 @@ def _member(archive: zipfile.ZipFile, name: str) -> zipfile.ZipInfo:
 def _unpack(part: Part, copy: Any) -> None:
     """Copy a member out of its archive, as far as it is as large as a real one."""
     try:
-        with part.path.open("rb") as raw, open_zip(raw) as archive:
+        with part.open() as raw, open_zip(raw) as archive:
             member = _member(archive, part.member)
             expanded = 0
             with archive.open(member) as content:

@@ -4,7 +4,7 @@ import datetime
 import hashlib
 import uuid
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -12,9 +12,12 @@ from typing import Any, NamedTuple
 from ..copy_text import DELIMITER, fields_of, hex_fields_of, joined, text_lines_of
 from ..fields import WIDE, from_units
 from .batches import MAX_PROBLEMS, Batch, Problem
-from .columns import AMOUNTS, DECIMALS, TEXTS
+from .cells import free_id_of, region_of, said_of, strict_id_of
+from .columns import AMOUNTS, DECIMALS, FREE_IDS, STRICT_IDS, TEXTS
 from .projects import PROJECT, Projects, project_of
+from .spelling import Spelling, same_tags
 from .values import (
+    CHARGE_CATEGORIES,
     Amounts,
     BadValue,
     Memo,
@@ -29,15 +32,28 @@ from .values import (
     period_rules,
     plain_decimal,
     plain_decimals_of,
+    service_time_of,
     tags_of,
-    text_of,
     time_of,
     units_of,
 )
 
 _ENUMERATIONS = ("ChargeCategory", "ChargeClass", "ChargeFrequency", "PricingCategory", "CommitmentDiscountStatus")
-_CONVERT = {"ServiceName": name_of} | dict.fromkeys(_ENUMERATIONS, category_of)
+# How the texts of each column are taken.
+CONVERT: dict[str, Callable[[str], str]] = {
+    **dict.fromkeys(TEXTS, said_of),
+    **dict.fromkeys(_ENUMERATIONS, category_of),
+    **dict.fromkeys(STRICT_IDS, strict_id_of),
+    **dict.fromkeys(FREE_IDS, free_id_of),
+    "RegionId": region_of,
+    "ServiceName": lambda text: name_of(said_of(text)),
+}
 
+
+NO_CURRENCY = (
+    "BillingCurrency is empty. Write the three letters of the currency, such as USD, or remove the column if all rows "
+    "are in the institution's own."
+)
 
 HASH_BYTES = 16
 # Texts of tags are long: fewer are remembered than of others.
@@ -138,7 +154,8 @@ class Understood:
     The facts are `columns`, as FACTS names them, or already `written` as lines of COPY (see copy_text), a row each.
     `texts` are the columns that were asked for. The hashes, of 16 bytes each, are of all
     that a row says and of what it speaks of; `with_resource` marks those with a ResourceId. `rules` counts
-    the rows by the rule that a value was taken by where it is not as FOCUS writes it.
+    the rows by the rule that a value was taken by where it is not as FOCUS writes it. `providers` and `services`
+    are the distinct names of them.
     """
 
     lines: Sequence[int]
@@ -158,6 +175,13 @@ class Understood:
     totals: dict[Scope, ScopeTotal]
     rules: dict[str, int]
     file_numbers: Sequence[int] | None = None
+    providers: frozenset[str] = frozenset()
+    services: frozenset[str] = frozenset()
+    # Rows, by their place in the batch, whose charge category is none of FOCUS, and what they say instead.
+    odd_categories: tuple[tuple[int, str], ...] = ()
+    # Columns that look like money and are not read, and the costs that no column says.
+    unread: tuple[str, ...] = ()
+    lacking: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -179,15 +203,17 @@ class Understanding:
 
     def __init__(self, wanted: Wanted) -> None:
         self.wanted = wanted
-        self._texts = {name: Memo(_CONVERT.get(name, text_of), 50_000) for name in TEXTS}
+        self._texts = {name: Memo(CONVERT[name], 50_000) for name in TEXTS}
         # Prices repeat and quantities do not: a column is remembered until most of it is new.
         self._decimals = {name: Memo(plain_decimal) for name in DECIMALS}
         self._ever_new: set[str] = set()
         self._months = Memo(month_of)
-        self._starts = Memo(time_of)
+        self._starts = Memo(service_time_of)
+        self._billing_ends = Memo(time_of)
         self._ends = Memo(end_and_rule)
         self._period_rules = Memo(period_rules)
         self._projects = Projects()
+        self._spelling = Spelling()
         self._stamps = Memo(stamp_of)
         self._month_texts = Memo(lambda month: str(month_number(month)))
         self._currencies = Memo(currency_of)
@@ -214,7 +240,7 @@ class Understanding:
             raise BadValue("empty")
         billing_ends = given.get("BillingPeriodEnd") or nothing
         # It decides nothing, but a file whose dates cannot be read is refused.
-        self._starts.column(billing_ends)
+        self._billing_ends.column(billing_ends)
         found_ends = self._ends.column(list(zip(start_texts, end_texts, billing_ends, strict=True)))
         ends = [end for end, _ in found_ends]
         if None in ends:
@@ -242,6 +268,7 @@ class Understanding:
             currencies=currencies,
             amounts=amounts,
             texts=texts,
+            compared=self._spelling.compared(texts),
             decimals=decimals,
             tags=[text if canonical else "" for text, canonical in zip(tags, canonical_tags, strict=True)],
             canonical_tags=canonical_tags,
@@ -266,6 +293,11 @@ class Understanding:
             totals=facts.totals(),
             rules=dict(rules),
             file_numbers=batch.file_numbers,
+            providers=frozenset(texts["ProviderName"]),
+            services=frozenset(texts["ServiceName"]),
+            odd_categories=_odd_categories(texts["ChargeCategory"]) if "ChargeCategory" in given else (),
+            unread=batch.unread,
+            lacking=frozenset(AMOUNTS) - given.keys(),
         )
 
     def _month_column(self, given: Sequence[str] | None, size: int) -> list[datetime.date]:
@@ -279,7 +311,11 @@ class Understanding:
     def _currency_column(self, given: Sequence[str] | None, size: int) -> list[str]:
         if given is None:
             return [self.wanted.currency] * size
-        return [code or self.wanted.currency for code in self._currencies.column(given)]
+        codes: list[str] = self._currencies.column(given)
+        if "" in codes:
+            # Beside rows that say theirs it would be taken for the institution's own.
+            raise BadValue("empty")
+        return codes
 
     def _decimal_columns(self, given: Mapping[str, Sequence[str]], nothing: list[str]) -> dict[str, list[str]]:
         """Convert the quantities and prices; where two say the same (mostly priced and consumed), once."""
@@ -324,13 +360,14 @@ class Understanding:
         checks.append(("BillingPeriodStart", self._months, given.get("BillingPeriodStart", nothing), without_period))
         checks.append(("ChargePeriodStart", self._starts, given["ChargePeriodStart"], "ChargePeriodStart is empty."))
         if "BillingPeriodEnd" in given:
-            checks.append(("BillingPeriodEnd", self._starts, given["BillingPeriodEnd"], ""))
+            checks.append(("BillingPeriodEnd", self._billing_ends, given["BillingPeriodEnd"], ""))
         if "ChargePeriodEnd" in given:
             billing_ends = given.get("BillingPeriodEnd", nothing)
             times = list(zip(given["ChargePeriodStart"], given["ChargePeriodEnd"], billing_ends, strict=True))
             checks.append(("ChargePeriodEnd", self._ends, times, ""))
         if "BillingCurrency" in given:
-            checks.append(("BillingCurrency", self._currencies, given["BillingCurrency"], ""))
+            codes = Memo(lambda text: self._currencies[text] or None)
+            checks.append(("BillingCurrency", codes, given["BillingCurrency"], NO_CURRENCY))
         if "Tags" in given:
             checks.append(("Tags", self._canonical_tags, given["Tags"], ""))
         if PROJECT in given:
@@ -364,6 +401,7 @@ class _Facts:
         currencies: list[str],
         amounts: dict[str, Amounts],
         texts: dict[str, list[str]],
+        compared: dict[str, list[str]],
         decimals: dict[str, list[str]],
         tags: list[str],
         canonical_tags: list[str],
@@ -383,6 +421,9 @@ class _Facts:
         self.named = [*texts.values(), *decimals.values()]
         # Hashed and written alike: most of what a row says is joined once.
         self.joined = joined(self.named)
+        # But where an id of Azure's is spelled in its own way.
+        self.as_compared = texts | compared
+        self.joined_to_compare = joined([*self.as_compared.values(), *decimals.values()]) if compared else self.joined
 
     def content_hashes(self) -> list[bytes]:
         """Return the hash of all that each row says; amounts with every digit."""
@@ -396,7 +437,7 @@ class _Facts:
                     self.ends,
                     self.currencies,
                     *amounts,
-                    self.joined,
+                    self.joined_to_compare,
                     self.canonical_tags,
                 ]
             )
@@ -404,10 +445,9 @@ class _Facts:
 
     def identity_hashes(self) -> list[bytes]:
         """Return the hash of what each row speaks of."""
-        resources = [
-            one or other for one, other in zip(self.texts["ResourceId"], self.texts["ResourceName"], strict=True)
-        ]
-        return _hashes(joined([*(self.texts[name] for name in IDENTITY), resources, self.starts, self.ends]))
+        texts = self.as_compared
+        resources = [one or other for one, other in zip(texts["ResourceId"], texts["ResourceName"], strict=True)]
+        return _hashes(joined([*(texts[name] for name in IDENTITY), resources, self.starts, self.ends]))
 
     def _units(self) -> list[list[int | None]]:
         none: list[int | None] = [None] * len(self.lines)
@@ -483,8 +523,14 @@ def stamp_of(moment: datetime.datetime) -> str:
     return moment.replace(tzinfo=None).isoformat(" ")
 
 
+def _odd_categories(categories: Sequence[str]) -> tuple[tuple[int, str], ...]:
+    if CHARGE_CATEGORIES.issuperset(categories):
+        return ()
+    return tuple((place, text) for place, text in enumerate(categories) if text not in CHARGE_CATEGORIES)
+
+
 def _canonical_tags(text: str) -> str:
-    return tags_of(text).canonical
+    return same_tags(tags_of(text).canonical)
 
 
 def _amount_columns(given: Mapping[str, Sequence[str]]) -> dict[str, Amounts]:

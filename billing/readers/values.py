@@ -3,19 +3,23 @@
 import datetime
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from enum import StrEnum
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from ..fields import MAX_UNITS, PLACES, WIDE, half_even
+from ..texts import cleaned, quoted
 
 # What exports write for "no value" (Oracle, Azure, the official sample), beside an empty field.
-NOTHING = frozenset({"", "null", "(null)", "nan", "none", "n/a"})
+NOTHING = frozenset({"", "null", "(null)", "nan", "none", "n/a", "-", "--", "\u2013", "\u2014"})
 # In texts only what can hardly be a name.
 NO_TEXT = frozenset({"NULL", "null", "(null)"})
 MAX_TEXT = 10_000
+# Values of one tag that a message names.
+SHOWN = 5
 MAX_NAME = 200
 MAX_TAGS = 1024 * 1024
 # Beyond so many decimals an amount goes the long way, which has a limit of its own.
@@ -27,9 +31,15 @@ INHERITED_FIELDS = ("x_inherited", "inherited")
 INHERITED = (True, "true")
 
 NUMBER = re.compile(r"-?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
-DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
+# A sign, letters or a symbol of a currency, a number as people write it; or the currency after it.
+_FIGURE = r"\d+([,.'’ \u00a0\u202f]\d+)*"
+_CURRENCY = r"([A-Za-z]{1,3}\.?\s*)?[$€£¥₩₹₫฿₪₺]|[A-Za-z]{3}"
+WITH_CURRENCY = re.compile(
+    rf"[-+(−]?\s*({_CURRENCY})\s*[-+(−]?\s*{_FIGURE}\s*[-−)]?|[-+(−]?\s*{_FIGURE}\s*({_CURRENCY})\s*[-−)]?", re.ASCII
+)
+DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 TIME = re.compile(r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?( ?(Z|UTC|[+-]\d{2}(:?\d{2})?))?)?", re.ASCII)
-SLASHED = re.compile(r"\d{1,4}[/.]\d{1,2}[/.]\d{1,4}.*")
+SLASHED = re.compile(r"\d{1,4}[/.]\d{1,2}[/.]\d{1,4}.*", re.ASCII)
 
 DAY = datetime.timedelta(days=1)
 HOUR = datetime.timedelta(hours=1)
@@ -37,6 +47,8 @@ SECOND = datetime.timedelta(seconds=1)
 EASTERNMOST = datetime.timedelta(hours=14)
 # A month beyond is a slip of the pen or a default date, and would be a billing period for good.
 BILLED_YEARS = range(2000, 2100)
+# A commitment may be paid for years ahead; the years 1, 1970 and 9999 are what programs write for no date.
+SERVICE_YEARS = range(2000, 2101)
 
 
 class BadValue(ValueError):
@@ -83,15 +95,20 @@ def decimal_of(text: str) -> Decimal | None:
     if not NUMBER.fullmatch(bare):
         if is_nothing(bare):
             return None
-        if re.fullmatch(r"[-(−]?\s*[$€£¥]?\s*\d+([,.'’ ]\d+)*\s*[€£¥]?\s*\)?", bare):
-            raise BadValue(f"“{text}” is formatted for people. Write the plain number, such as 1234.56.")
-        raise BadValue(f"“{text[:60]}” is not a number.")
+        if WITH_CURRENCY.fullmatch(bare):
+            raise BadValue(
+                f"{quoted(text)} has a currency in it. Write the plain number, such as 1234.56, and the currency in "
+                "BillingCurrency."
+            )
+        if re.fullmatch(r"[-+(−]?\s*\d+([,.'’ \u00a0\u202f]\d+)*\s*[-−)]?", bare, re.ASCII):
+            raise BadValue(f"{quoted(text)} is formatted for people. Write the plain number, such as 1234.56.")
+        raise BadValue(f"{quoted(text)} is not a number.")
     try:
         number = Decimal(bare)
     except InvalidOperation:
-        raise BadValue(f"“{text[:60]}” is not a number.") from None
+        raise BadValue(f"{quoted(text)} is not a number.") from None
     if len(bare) > 90 or (number and abs(number.adjusted()) > 40):
-        raise BadValue(f"“{text[:60]}” is out of range.")
+        raise BadValue(f"{quoted(text)} is out of range.")
     return number
 
 
@@ -277,11 +294,15 @@ def plain_decimals_of(texts: Sequence[str]) -> list[str]:
     return plain
 
 
-def text_of(text: str) -> str:
-    """Return a text without blanks around it, "" for a null token; NUL cannot be stored and is refused."""
-    bare = text.strip()
-    if "\0" in bare:
+def text_of(text: str, clean: Callable[[str], str] = cleaned) -> str:
+    """Return a text cleaned, as a name or otherwise, "" for a null token; NUL cannot be stored and is refused."""
+    # As `clean` itself begins: one call less for nearly every text.
+    if text.isascii() and text.isprintable():
+        bare = text.strip()
+    elif "\0" in text:
         raise BadValue("The text has a NUL byte in it.")
+    else:
+        bare = clean(text)
     if len(bare) > MAX_TEXT:
         raise BadValue(f"The text has {len(bare):,} characters; {MAX_TEXT:,} is the limit.")
     return "" if bare in NO_TEXT else bare
@@ -295,6 +316,7 @@ def name_of(text: str) -> str:
     return bare
 
 
+CHARGE_CATEGORIES = frozenset({"Usage", "Purchase", "Tax", "Credit", "Adjustment"})
 # The values of FOCUS enumerations that exports write in another case or with other hyphens:
 # charge category, class and frequency, pricing category, commitment discount status.
 ENUMERATED = (
@@ -335,7 +357,7 @@ def currency_of(text: str) -> str:
     """Return an ISO 4217 code in capitals, "" for none."""
     bare = text_of(text).upper()
     if bare and not re.fullmatch(r"[A-Z]{3}", bare):
-        raise BadValue(f"“{text[:60]}” is not a currency. Write its three letters, such as USD.")
+        raise BadValue(f"{quoted(text)} is not a currency. Write its three letters, such as USD.")
     return bare
 
 
@@ -350,20 +372,31 @@ def time_of(text: str) -> datetime.datetime | None:
             return None
         if SLASHED.fullmatch(bare):
             raise BadValue(
-                f"“{text[:60]}” can be read as more than one date. Write year-month-day, such as 2025-01-31."
+                f"{quoted(text)} can be read as more than one date. Write year-month-day, such as 2025-01-31."
             )
-        raise BadValue(f"“{text[:60]}” is not a date. Write 2025-01-31 or 2025-01-31T00:00:00Z.")
+        raise BadValue(f"{quoted(text)} is not a date. Write 2025-01-31 or 2025-01-31T00:00:00Z.")
     bare = bare.replace(" UTC", "Z").replace("UTC", "Z").replace(" Z", "Z").replace(" +", "+").replace(" -", "-")
     try:
         moment = datetime.datetime.fromisoformat(bare)
     except ValueError as error:
-        raise BadValue(f"“{text[:60]}” is not a date: {error}.") from error
+        raise BadValue(f"{quoted(text)} is not a date: {error}.") from error
     if moment.tzinfo is None:
         return moment.replace(tzinfo=datetime.UTC)
     try:
         return moment.astimezone(datetime.UTC)
     except OverflowError:
-        raise BadValue(f"“{text[:60]}” is out of range.") from None
+        raise BadValue(f"{quoted(text)} is out of range.") from None
+
+
+def service_time_of(text: str) -> datetime.datetime | None:
+    """Return a time of service, None for no value; raise BadValue for years that no service is of."""
+    moment = time_of(text)
+    if moment is not None and moment.year not in SERVICE_YEARS:
+        raise BadValue(
+            f"“{text[:60]}” is out of range: service is of the years {SERVICE_YEARS[0]} to {SERVICE_YEARS[-1]}. "
+            "Write the dates of service."
+        )
+    return moment
 
 
 def is_date_only(text: str) -> bool:
@@ -384,15 +417,25 @@ class Rule(StrEnum):
 
 
 RULES = {
-    Rule.LAST_SECOND: "Charge periods name the last second, and end with it.",
-    Rule.LAST_DAY: "Charge periods end on a date, and that day counts.",
-    Rule.PACIFIC: "Billing months begin at midnight Pacific time.",
+    Rule.LAST_SECOND: "Charge periods end with the last second they name.",
+    Rule.LAST_DAY: "End dates of charge periods read as inclusive.",
+    Rule.PACIFIC: "Billing months begin at midnight Pacific time, and days of service are Pacific days.",
     Rule.EAST: "Billing months begin at midnight in a time zone east of UTC, which is the day before in UTC.",
-    Rule.PERIOD_LAST_SECOND: "Billing periods name the last second of the month, and end with it.",
-    Rule.PERIOD_LAST_DAY: "Billing periods end on the last day of the month, and it counts.",
+    Rule.PERIOD_LAST_SECOND: "Billing periods end with the last second of the month.",
+    Rule.PERIOD_LAST_DAY: "End dates of billing periods read as inclusive.",
     Rule.NOT_A_MONTH: "Billing periods are not calendar months; the day they begin on decides.",
-    Rule.CLOUD_PROJECT: "The cloud project (x_Project) is taken as the sub account.",
+    Rule.CLOUD_PROJECT: "The cloud project (x_Project) read as the sub account.",
 }
+
+
+# The clocks that a provider bills by, where its months tell.
+ZONES = {Rule.PACIFIC: ZoneInfo("America/Los_Angeles")}
+
+
+def zone_of(starts: Iterable[str]) -> datetime.tzinfo | None:
+    """Return the time zone of the billing periods that begin at these times, None where they do not tell."""
+    found = {rule for text in starts for rule in period_rules((text, ""))}
+    return next((zone for rule, zone in ZONES.items() if rule in found), None)
 
 
 def end_and_rule(times: tuple[str, str, str]) -> tuple[datetime.datetime | None, Rule | None]:
@@ -404,11 +447,9 @@ def end_and_rule(times: tuple[str, str, str]) -> tuple[datetime.datetime | None,
     one that is not after its start. Which it was, is told; None where the times are as FOCUS writes them.
     """
     start_text, end_text, billing_end_text = times
-    end = time_of(end_text)
+    end = service_time_of(end_text)
     if end is None:
         return None, None
-    if end.year == datetime.MAXYEAR:
-        raise BadValue(f"“{end_text[:60]}” is out of range.")
     if (end + SECOND).date() != end.date():
         return (end + DAY).replace(hour=0, minute=0, second=0, microsecond=0), Rule.LAST_SECOND
     start = None
@@ -424,7 +465,8 @@ def end_and_rule(times: tuple[str, str, str]) -> tuple[datetime.datetime | None,
         return end + DAY, Rule.LAST_DAY
     if is_date_only(billing_end_text):
         billing_end = time_of(billing_end_text)
-        if billing_end is not None and billing_end.day != 1 and (billing_end + DAY).day == 1:
+        is_far = billing_end is None or billing_end.year == datetime.MAXYEAR
+        if billing_end is not None and not is_far and billing_end.day != 1 and (billing_end + DAY).day == 1:
             return end + DAY, Rule.LAST_DAY
     return end, None
 
@@ -445,7 +487,7 @@ def month_of(text: str) -> datetime.date | None:
         return None
     month = _local_start(moment).date().replace(day=1)
     if month.year not in BILLED_YEARS:
-        raise BadValue(f"“{text[:60]}” is out of range: no cloud bills for {month.year}.")
+        raise BadValue(f"{quoted(text)} is out of range: no cloud bills for {month.year}.")
     return month
 
 
@@ -476,7 +518,7 @@ def period_rules(times: tuple[str, str]) -> tuple[Rule, ...]:
         rules.append(Rule.NOT_A_MONTH)
     elif local is not begins:
         rules.append(Rule.EAST)
-    elif begins.hour in (7, 8) and begins.minute == begins.second == 0:
+    elif _is_pacific(begins):
         rules.append(Rule.PACIFIC)
     if ends is not None and local.day == 1 and ends > begins and ends.year < datetime.MAXYEAR:
         if (ends + SECOND).date() != ends.date():
@@ -484,6 +526,14 @@ def period_rules(times: tuple[str, str]) -> tuple[Rule, ...]:
         elif ends.day != 1 and (ends + DAY).day == 1 and ends.hour in (0, 7, 8):
             rules.append(Rule.PERIOD_LAST_DAY)
     return tuple(rules)
+
+
+def _is_pacific(begins: datetime.datetime) -> bool:
+    """Tell whether a month begins at midnight Pacific time; 07:00Z is Denver's in winter, 08:00Z Alaska's in summer."""
+    if begins.hour not in (7, 8) or begins.year not in BILLED_YEARS:
+        return False
+    local = begins.astimezone(ZONES[Rule.PACIFIC])
+    return local.day == 1 and local.time() == datetime.time(0)
 
 
 def rule_lines(counts: Mapping[str, int]) -> list[str]:
@@ -543,9 +593,15 @@ def tags_of(text: str) -> Tags:
         return Tags({}, bare, "The tags are not a JSON object.")
     problem = ""
     if nested:
-        problem = "The tag “{}” holds more than one value.".format(nested[0][:60].replace("\0", "\ufffd"))
+        key, values = nested[0], found[nested[0]]
+        named = quoted(key.replace("\0", "\ufffd"))
+        problem = f"The tag {named} holds more than one value."
+        if isinstance(values, list) and all(isinstance(value, str) for value in values):
+            # In one order, whatever that of the file.
+            told = " and ".join(map(quoted, sorted(values)[:SHOWN]))
+            problem = f"The tag {named} holds more than one value: {told}."
     elif unstorable:
-        problem = f"The tag “{unstorable[0][:60]}” has a NUL byte in it."
+        problem = f"The tag {quoted(unstorable[0])} has a NUL byte in it."
     return Tags(pairs, canonical, problem)
 
 

@@ -14,6 +14,7 @@ from django.db import models
 from django.db.models import Min, Q
 
 from ..errors import BillingError
+from ..files.storing import chunks, local_path
 from ..models import (
     AttributionRule,
     AuditEvent,
@@ -25,6 +26,7 @@ from ..models import (
     Entry,
     EntryLine,
     ExchangeRate,
+    FundException,
     FundingSource,
     Import,
     ImportedFile,
@@ -41,7 +43,6 @@ from ..models import (
     StoredFile,
     User,
 )
-from ..storing import chunks, local_path
 
 # What decides how a file becomes charges and charges become cents, in an order in which it can be stored.
 CONFIGURATION: tuple[type[models.Model], ...] = (
@@ -50,6 +51,7 @@ CONFIGURATION: tuple[type[models.Model], ...] = (
     PersonAlias,
     Project,
     FundingSource,
+    FundException,
     Source,
     CostMeasureChange,
     AttributionRule,
@@ -68,7 +70,10 @@ PERIOD_STEPS = (
     "period.finalized",
 )
 ENTRY_STEPS = ("entry.entered", "entry.approved", "entry.reversed")
-RECORDED_OF_CHARGES = ("charge.attribution_reapplied", "charge.carried_over")
+RECORDED_OF_CHARGES = ("charge.attribution_reapplied", "charge.carried_over", "charge.released", "charge.held")
+# What events of the configuration say at their end, by what they do to a row.
+ADDS = ("added", "recorded")
+CHANGES = ("changed", "confirmed", "revoked")
 BATCH = 500
 
 
@@ -110,6 +115,8 @@ def record(period: BillingPeriod, folder: Path) -> None:
                 "mode": each.mode,
                 "period": each.expected_period,
                 "replace": each.replace,
+                "missing": each.missing,
+                "made_at": each.made_at,
                 "booked_in": each.booked_in_id,
                 "rest_of": each.rest_of_id,
                 "files": [[file.name, file.member, file.file.sha256] for file in files[each.pk]],
@@ -221,7 +228,7 @@ def _rewound(events: list[AuditEvent]) -> tuple[list[dict[str, Any]], dict[int, 
             continue
         what = event.action.rpartition(".")[2]
         row = state.get(key)
-        if what == "added" or event.action == "policy.changed":
+        if what in ADDS or event.action == "policy.changed":
             # A version of the policy is never edited: its event is that of its making.
             if row is not None:
                 changes[event.pk] = {"insert": copy.deepcopy(row)}
@@ -231,7 +238,7 @@ def _rewound(events: list[AuditEvent]) -> tuple[list[dict[str, Any]], dict[int, 
             model = BY_NAME[event.object_type]._meta.label_lower
             state[key] = {"model": model, "pk": event.object_id, "fields": names}
             changes[event.pk] = {"delete": list(key)}
-        elif what == "changed" and row is not None:
+        elif what in CHANGES and row is not None:
             before = {
                 name: value
                 for name, value in _plain_fields(BY_NAME[event.object_type], event.before or {}).items()

@@ -3,6 +3,12 @@
 from decimal import Decimal
 
 from django import template
+from django.contrib.admin import site
+from django.contrib.admin.helpers import AdminReadonlyField
+from django.contrib.admin.utils import lookup_field
+from django.core.exceptions import ObjectDoesNotExist
+from django.db.models import ForeignObjectRel, Model
+from django.utils.html import conditional_escape
 from django.utils.safestring import SafeString
 
 from ..admin import base
@@ -11,8 +17,13 @@ register = template.Library()
 
 
 @register.filter
-def amount(value: Decimal | None, currency: str = "") -> str | SafeString:
+def amount(value: Decimal | None, currency: str) -> str | SafeString:
     return base.amount(value, currency)
+
+
+@register.filter
+def figure(value: Decimal | None, currency: str) -> str | SafeString:
+    return base.figure(value, currency)
 
 
 @register.filter
@@ -22,8 +33,8 @@ def opposite(value: Decimal | str) -> Decimal:
 
 
 @register.filter
-def exact(value: Decimal) -> SafeString:
-    return base.exact(value)
+def exact(value: Decimal, currency: str) -> SafeString:
+    return base.exact(value, currency)
 
 
 @register.filter
@@ -34,3 +45,17 @@ def count(value: int | None) -> str:
 @register.filter
 def badge(text: str, tone: str = "") -> SafeString:
     return base.badge(text, tone)
+
+
+@register.simple_tag(takes_context=True)
+def readonly(context: template.Context, field: AdminReadonlyField) -> str:
+    """Return a read-only value; one that Django links to a page which the viewer may not open, without the link."""
+    try:
+        model_field, _, value = lookup_field(field.field["field"], field.form.instance, field.model_admin)
+    except (AttributeError, ValueError, ObjectDoesNotExist):
+        model_field = value = None
+    if isinstance(value, Model) and isinstance(getattr(model_field, "remote_field", None), ForeignObjectRel):
+        screen = site._registry.get(type(value))
+        if screen is None or not screen.has_view_or_change_permission(context["request"], value):
+            return conditional_escape(str(value))
+    return str(field.contents())

@@ -4,7 +4,7 @@ import csv
 import datetime
 import io
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Protocol
@@ -12,13 +12,20 @@ from typing import Any, Protocol
 from openpyxl import Workbook
 
 from billing.sheets import amount_cell, guarded, text_cell
+from billing.texts import one_line
+
+# What the state of a journal that is not submitted reads in every file of it, and what its files' names end in.
+DRAFT = "DRAFT"
 
 Cell = str | int | Decimal | datetime.date
 
 
 @dataclass(frozen=True)
 class Line:
-    """One side of a pair of a journal: its payer's, or its source's recovery."""
+    """One side of a pair of a journal: its payer's, or its source's recovery.
+
+    Its amounts have the decimals of the journal's currency, as `money.in_decimals_of` gives them.
+    """
 
     number: int
     is_payer: bool
@@ -38,6 +45,9 @@ class Line:
     list_cost: Decimal
     contracted_cost: Decimal
     segments: dict[str, str] = field(default_factory=dict)
+    # The policy's two references, under the names of the tags they come from unless it says otherwise.
+    grant_number: str = ""
+    request_id: str = ""
 
     @property
     def amount(self) -> Decimal:
@@ -58,8 +68,24 @@ class Document:
     segments: tuple[str, ...] = ()
 
     @property
-    def payer_lines(self) -> Iterator[Line]:
-        return (line for line in self.lines if line.is_payer)
+    def payer_lines(self) -> list[Line]:
+        """What people read: every payer's line, what is charged 0.00 too, by reference."""
+        return sorted((line for line in self.lines if line.is_payer), key=lambda line: line.reference)
+
+    @property
+    def ledger_lines(self) -> list[Line]:
+        """What the ledger gets: nothing of 0.00."""
+        return [line for line in self.lines if line.debit or line.credit]
+
+    @property
+    def is_draft(self) -> bool:
+        return self.state == DRAFT
+
+    @property
+    def draft_notice(self) -> str:
+        """The first line of a draft in a format that has no column for its state: no ledger takes it for an entry."""
+        name = f"journal {self.number} of {self.period}" if self.number else f"journal of {self.period}"
+        return f"{DRAFT}: {name} is not submitted. Do not load it."
 
     @property
     def debits(self) -> Decimal:
@@ -115,16 +141,18 @@ class TableFormat:
         return as_csv(self.table(document))
 
     def write_spreadsheet(self, document: Document) -> Written:
-        return as_spreadsheet(self.table(document), title=document.number or document.period)
+        return as_spreadsheet(
+            self.table(document), title=f"{DRAFT} " * document.is_draft + (document.number or document.period)
+        )
 
 
 def as_text(cell: Cell) -> str:
-    """Write a cell as files carry it: amounts with two decimals, dates in ISO form."""
+    """Write a cell as files carry it: amounts with the decimals they have, dates in ISO form, texts on one line."""
     if isinstance(cell, Decimal):
-        return f"{cell:.2f}"
+        return format(cell if cell else abs(cell), "f")
     if isinstance(cell, datetime.date):
         return cell.isoformat()
-    return str(cell)
+    return one_line(str(cell))
 
 
 def as_csv(table: Table) -> Written:

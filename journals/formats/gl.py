@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from .documents import Cell, Document, Table, TableFormat
 
 HEAD = ["journal", "state", "posting_date", "period", "line", "fund_org"]
-TAIL = ["natural_account", "debit", "credit", "currency", "reference", "description"]
+TAIL = ["natural_account", "debit", "credit", "currency", "reference", "description", "grant_number", "request_id"]
 
 
 def table(document: Document) -> Table:
@@ -15,7 +15,7 @@ def table(document: Document) -> Table:
 
 
 def _rows(document: Document) -> Iterator[list[Cell]]:
-    for line in document.lines:
+    for line in document.ledger_lines:
         yield [
             document.number,
             document.state,
@@ -30,6 +30,8 @@ def _rows(document: Document) -> Iterator[list[Cell]]:
             document.currency,
             line.reference,
             line.description,
+            line.grant_number,
+            line.request_id,
         ]
 
 

@@ -56,8 +56,10 @@ def zeros(value: Any, width: Any) -> str:
 
 
 def cents(value: Any) -> str:
-    """Write an amount in whole cents: 12.30 as 1230."""
-    return str(int(_amount(value).scaleb(2)))
+    """Write an amount in the smallest unit of its currency: 12.30 USD as 1230, 12 JPY as 12, 1.234 KWD as 1234."""
+    sign, digits, exponent = _amount(value).as_tuple()
+    assert isinstance(exponent, int)
+    return format(Decimal((sign, digits, max(exponent, 0))), "f")
 
 
 def absolute(value: Any) -> Decimal:
@@ -160,7 +162,7 @@ class TemplateFormat:
         return {"header": self.header, "line": self.line, "footer": self.footer}
 
     def write(self, document: Document) -> Written:
-        """Render the header, each line and the footer.
+        """Render the header, each line that the ledger gets and the footer; a draft says so in a line before them.
 
         Raises TemplateFailed, naming the template, its part and the line in it, and
         TemplateTooLarge beyond 50 MB.
@@ -172,9 +174,12 @@ class TemplateFormat:
                 raise TemplateTooLarge(
                     f"Template “{self.name}” makes a file of more than {MAX_BYTES // 1024**2} MB. Shorten its line."
                 )
-        return Written(bytes(written), len(document.lines))
+        return Written(bytes(written), len(document.ledger_lines))
 
     def _pieces(self, document: Document) -> Iterator[str]:
+        lines = document.ledger_lines
+        if document.is_draft:
+            yield csv_lines(document.draft_notice) if self.is_csv else document.draft_notice + "\n"
         journal = {
             "number": document.number,
             "period": document.period,
@@ -183,12 +188,12 @@ class TemplateFormat:
             "currency": document.currency,
             "debits": document.debits,
             "credits": document.credits,
-            "line_count": len(document.lines),
+            "line_count": len(lines),
         }
         context = PlainContext({"journal": journal}, autoescape=False, use_l10n=False, use_tz=False)
         if self.header:
             yield self._render("header", context)
-        for line in document.lines:
+        for line in lines:
             with context.push(line=values_of(line, document.segments)):
                 yield self._render("line", context)
         if self.footer:
@@ -243,6 +248,8 @@ def values_of(line: Line, segments: tuple[str, ...]) -> dict[str, Any]:
         "project": line.project,
         "source": line.source,
         "service": line.service,
+        "grant_number": line.grant_number,
+        "request_id": line.request_id,
         "list_cost": line.list_cost,
         "contracted_cost": line.contracted_cost,
     }

@@ -5,9 +5,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from billing.ingestion import ingest
+from billing.importing.ingestion import ingest
+from billing.importing.outcomes import IngestResult
 from billing.models import Source
-from billing.outcomes import IngestResult
 from tests import build
 
 NO_TAGS: dict[str, str] = {}

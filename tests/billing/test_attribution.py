@@ -8,7 +8,7 @@ from django.db import IntegrityError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from billing.attribution import Attributor, reference_of
-from billing.converting import Converter
+from billing.importing.converting import Converter
 from billing.models import AttributionRule, Charge, CloudAccount, PersonAlias, Policy
 from billing.readers.batches import Batch
 from billing.readers.columns import TEXTS
@@ -182,7 +182,12 @@ def test_a_rule_never_beats_a_decision_in_the_next_delivery(tmp_path):
     delivered(tmp_path, [a_row(tags=NO_TAGS)])
     correction = review.Correction(pi="bob@u.edu", project="p", fund_org="F")
     review.reattribute(
-        charges=Charge.objects.all(), correction=correction, approve=True, actor=build.SOMEBODY, now=build.NOW
+        create=True,
+        charges=Charge.objects.all(),
+        correction=correction,
+        approve=True,
+        actor=build.SOMEBODY,
+        now=build.NOW,
     )
     a_rule(service="*", pi="ada@u.edu", fund_org="RULE", overrides_tags=True)
     delivered(tmp_path, [a_row("100.00", tags={"x": "y"})], name="aws_2025-01_again.csv")

@@ -14,9 +14,10 @@ from django.contrib import admin
 from django.core.management import call_command
 from django.urls import reverse
 
-from billing import audit, jobs
+from billing import audit
 from billing.admin.audit import NOUNS
 from billing.admin.base import BillingAdmin, FrozenInline, noun
+from billing.background import jobs
 from billing.errors import BillingError
 from billing.models import (
     AttributionRule,

@@ -1,6 +1,7 @@
 """Charging: exact charges become cents once, and every payer's cents add up to them."""
 
 import datetime
+import re
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
@@ -8,22 +9,23 @@ from threading import Barrier
 
 import pytest
 from django.db import connection
-from django.db.models import Sum
 from django.test.utils import CaptureQueriesContext
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from billing import charging, closing
+from billing import charging
 from billing.charging import (
     BrokenSplit,
-    MissingCenterFundOrg,
     MissingEffectiveCost,
     MissingFundOrg,
     MissingPI,
     MissingRate,
     payer_key,
+    payer_lines,
     resources_of,
 )
+from billing.errors import MissingCenterFundOrg
+from billing.fields import AmountSum
 from billing.models import (
     AuditEvent,
     BillingPeriod,
@@ -36,6 +38,7 @@ from billing.models import (
     Source,
 )
 from billing.money import to_cents
+from billing.months import closing
 from tests import build
 
 pytestmark = pytest.mark.django_db
@@ -215,7 +218,7 @@ def test_a_foreign_currency_is_converted_exactly_and_rounded_once():
     charge_it()
     lines = {line.key.rsplit("|", 1)[1]: line for line in the_lines()}
     exact = Decimal("99.99999999") * Decimal("1.0345678901")
-    assert lines["EUR"].charged == to_cents(exact) == Decimal("103.46")
+    assert lines["EUR"].charged == to_cents(exact, "USD") == Decimal("103.46")
     assert {line.currency for line in lines.values()} == {"USD"}
     assert lines["USD"].charged == 1
     shares = resources_of(build.a_period(), [lines["EUR"]])[lines["EUR"].key]
@@ -225,7 +228,7 @@ def test_a_foreign_currency_is_converted_exactly_and_rounded_once():
 def test_a_missing_rate_is_named_with_its_month():
     build.a_charge("1", currency="EUR")
     build.a_charge("1", currency="CHF")
-    with pytest.raises(MissingRate, match=r"CHF in 2025-01, EUR in 2025-01.*Exchange rates"):
+    with pytest.raises(MissingRate, match=r"CHF in 2025-01, EUR in 2025-01"):
         charge_it()
 
 
@@ -399,7 +402,7 @@ def test_a_split_that_was_shortened_gives_its_charges_back():
 
 
 def test_more_splits_than_a_condition_has_terms(monkeypatch):
-    monkeypatch.setattr(charging, "BATCH", 2)
+    monkeypatch.setattr(payer_lines, "BATCH", 2)
     for code in "abcde":
         build.a_split({code.upper(): "100"}, project=build.a_project(code), valid_until=datetime.date(2025, 1, 9))
         build.a_charge("1", project=code, charge_period_start=dated(9))
@@ -489,7 +492,9 @@ def test_computing_writes_nothing():
     with CaptureQueriesContext(connection) as queries:
         (line,) = charging.compute(period)
     assert (line.charged, line.pk, line.reference_id) == (Decimal(1), None, None)
-    assert all(query["sql"].startswith("SELECT") for query in queries)
+    # On PostgreSQL rows are read through a cursor.
+    reads = re.compile(r"SELECT |DECLARE \S+ NO SCROLL CURSOR FOR SELECT ")
+    assert [query["sql"] for query in queries if not reads.match(query["sql"])] == []
     assert len(queries) < 15
 
 
@@ -515,7 +520,7 @@ def test_two_runs_at_once_wait_for_each_other():
 
 @pytest.mark.parametrize("storage", ["dense", "sparse"])
 def test_a_month_is_read_whole_wherever_its_rows_lie(storage, monkeypatch):
-    monkeypatch.setattr(charging, "SPARSE", 0 if storage == "sparse" else 100)
+    monkeypatch.setattr(payer_lines, "SPARSE", 0 if storage == "sparse" else 100)
     for number in range(6):
         build.a_charge("1", period="2025-02" if number % 2 else "2025-01")
     assert [charge_it(month).charged for month in ("2025-01", "2025-02")] == [3, 3]
@@ -638,7 +643,7 @@ def test_payer_lines_add_up_to_each_groups_exact_sum_rounded_once(rows):
     rate = {"USD": Decimal(1), "EUR": Decimal("1.0712345678")}
     expected: dict[tuple[str, ...], Decimal] = defaultdict(Decimal)
     for (name, *_, source, service, currency), exact in groups.items():
-        expected[name, source, service, currency] += to_cents(exact * rate[currency])
+        expected[name, source, service, currency] += to_cents(exact * rate[currency], "USD")
 
     charged = charge_it()
     made: dict[tuple[str, ...], Decimal] = defaultdict(Decimal)
@@ -659,5 +664,5 @@ def test_payer_lines_add_up_to_each_groups_exact_sum_rounded_once(rows):
 
     again = charge_it(now=LATER)
     assert (again.created, again.changed, again.deleted) == (0, 0, 0)
-    total = PayerLine.objects.aggregate(total=Sum("charged"))["total"] or 0
+    total = PayerLine.objects.aggregate(total=AmountSum("charged"))["total"] or 0
     assert total == again.charged == charged.charged

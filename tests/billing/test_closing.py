@@ -8,19 +8,20 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, ManagementUtility, call_command
 
-from billing import charging, closing, review
-from billing.closing import (
+from billing import charging, month_items, review
+from billing.errors import NextStep, ReasonMissing
+from billing.models import AuditEvent, BillingPeriod, Charge
+from billing.months import checklist, closing
+from billing.months.checklist import Item, State
+from billing.months.closing import (
     NothingToCarry,
     NotReadyToFinalize,
-    Obstacle,
     PeriodClosed,
     PeriodExists,
     PeriodHasHeldCharges,
-    ReasonMissing,
     ReviewNeedsDate,
     StepNotPossible,
 )
-from billing.models import AuditEvent, BillingPeriod, Charge
 from tests import build
 
 pytestmark = pytest.mark.django_db
@@ -36,8 +37,8 @@ def act(verb, period, **arguments):
 
 @pytest.fixture
 def checks(monkeypatch):
-    """Start without the checks that the apps registered, and leave none behind."""
-    monkeypatch.setattr(closing, "_finalize_checks", {})
+    """Start without the items that the apps registered, and leave none behind."""
+    monkeypatch.setattr(checklist, "_providers", {})
     monkeypatch.setattr(closing, "_finalize_steps", {})
 
 
@@ -101,7 +102,7 @@ def test_closing_refuses_pending_charges(period):
     build.a_charge("12.50", flags=("missing_pi",))
     build.a_charge("1", flags=("pattern_match",), currency="EUR")
     build.a_charge("1", flags=("pattern_match",), period="2025-02")
-    with pytest.raises(PeriodHasHeldCharges, match=r"2 charges are held.*EUR 1.00, USD 12.50.*review list -p 2025-01"):
+    with pytest.raises(PeriodHasHeldCharges, match=r"2 charges are held.*1.00 EUR and 12.50 USD"):
         act(closing.close, period)
     period.refresh_from_db()
     assert period.status == "open"
@@ -238,26 +239,33 @@ def test_a_finalized_period_never_reopens(finalized):
         act(closing.reopen, finalized, reason="please")
 
 
-def test_finalizing_names_every_obstacle(checks):
+def item(code, text, state=State.OPEN, then=None):
+    return Item(code, state, text, then=then, holds_up=(checklist.FINALIZE,))
+
+
+def test_finalizing_names_everything_that_is_open(checks):
     build.a_charge("5", flags=("missing_pi",))
     closed = build.shut()
-    closing.register_finalize_check(
-        "statements", lambda period: [Obstacle(f"Statements of {period} are stale.", "/s/")]
+    issue = NextStep("issue_statements", {"period": "2025-01"})
+    checklist.register("held", provider=month_items.held)
+    checklist.register(
+        "statements", provider=lambda month: [item("statements", f"{month.period} is stale.", then=issue)]
     )
-    closing.register_finalize_check("journals", lambda period: [])
-    closing.register_finalize_check("proof", lambda period: [Obstacle("The proof is off by 0.01.")])
+    checklist.register("journal", provider=lambda month: [item("journal", "Nothing.", State.NOT_APPLICABLE)])
+    checklist.register("proof", provider=lambda month: [item("proof", "It is off by 0.01.", State.BLOCKED)])
     with pytest.raises(NotReadyToFinalize) as refused:
         act(closing.finalize, closed)
-    assert [obstacle.url for obstacle in refused.value.obstacles] == ["", "", "/s/"]
-    for text in ("1 charge is held", "The proof is off by 0.01.", "Statements of 2025-01 are stale."):
+    assert [each.code for each in refused.value.items] == ["held", "statements", "proof"]
+    assert refused.value.then == NextStep("review", {"period": "2025-01", "id": str(closed.pk)})
+    for text in ("1 charge is held", "2025-01 is stale.", "It is off by 0.01."):
         assert text in str(refused.value)
     closed.refresh_from_db()
     assert closed.status == "closed"
 
 
-def test_a_check_registered_again_takes_the_place_of_the_first(closed, checks):
-    closing.register_finalize_check("statements", lambda period: [Obstacle("old")])
-    closing.register_finalize_check("statements", lambda period: [])
+def test_items_registered_again_take_the_place_of_the_first(closed, checks):
+    checklist.register("statements", provider=lambda month: [item("statements", "old")])
+    checklist.register("statements", provider=lambda month: [])
     assert act(closing.finalize, closed).status == "finalized"
 
 
@@ -289,7 +297,7 @@ def test_the_command_lists_periods_with_their_figures(capsys):
     assert (january["charges"], january["held"], january["due"]) == (3, 1, "100.01")
     assert january["billed"] == {"EUR": "7.00", "USD": "100.005"}
     text = run("list", capsys=capsys)
-    assert "EUR 7.00, USD 100.005" in text
+    assert "7.00 EUR, 100.01 USD" in text
     assert "100.01" in text
 
 
@@ -308,7 +316,7 @@ def test_the_command_takes_a_period_through_its_life(capsys, checks):
     assert "is in review again until 2999-02-01" in again
     run("close", "2025-01", capsys=capsys)
     done = json.loads(run("finalize", "2025-01", "--notes", "Done.", "--json", capsys=capsys))
-    assert (done["period"], done["status"], done["notes"]) == ("2025-01", "finalized", "Done.")
+    assert (done["period"], done["status"], done["notes"]) == ("2025-01", "finalized", "late invoice\nx\nDone.")
     assert AuditEvent.objects.filter(action="period.closed", actor_name="fay", via="command").count() == 1
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from billing.conditions import LOOKS_AT, Conditions, column_holds, fits, fits_any, holds
+from billing.attribution.conditions import LOOKS_AT, Conditions, column_holds, fits, fits_any, holds
 
 DAY = datetime.date(2025, 1, 15)
 

@@ -11,9 +11,9 @@ import pytest
 from django.core import management
 from django.urls import reverse
 
-from billing.ingestion import ingest
+from billing.importing.ingestion import ingest
+from billing.importing.outcomes import ImportRefused
 from billing.models import AttributionRule, Charge, CloudAccount, Import, Source
-from billing.outcomes import ImportRefused
 from billing.readers.projects import project_of
 from tests import build
 from tests.billing.deliveries import a_row, delivered
@@ -55,14 +55,14 @@ def test_the_rule_by_which_values_are_taken_stands_on_the_import(tmp_path, grain
 def test_a_rule_counts_the_rows_that_it_was_used_for(tmp_path):
     result = delivered(tmp_path, [a_row(), a_row(ResourceId="b", **ORACLE), a_row(ResourceId="c", **PACIFIC)])
     assert result.rules == {"last_second": 1, "pacific": 1, "period_last_day": 1}
-    assert "  Charge periods name the last second, and end with it. (1 row)" in result.as_text()
+    assert "  Charge periods end with the last second they name. (1 row)" in result.as_text()
 
 
 def test_the_rules_are_shown_where_the_import_is(tmp_path, client):
     cast = build.the_cast()
     delivered(tmp_path, [a_row(**PACIFIC)])
     imported = Import.objects.get()
-    said = "Billing months begin at midnight Pacific time. (1 row)"
+    said = "Billing months begin at midnight Pacific time, and days of service are Pacific days. (1 row)"
     client.force_login(cast.viewer)
     page = client.get(reverse("admin:billing_import_change", args=[imported.pk])).content.decode()
     out = StringIO()

@@ -8,9 +8,13 @@ import pytest
 from django.core.management import call_command
 from django.urls import reverse
 
-from billing import closing, ingestion, jobs, review
+from billing import review
 from billing.audit import Actor
+from billing.background import jobs
+from billing.files import storing
+from billing.importing import planning
 from billing.models import Charge, CostMeasureChange, Import, Job, Source
+from billing.months import closing
 from tests import build
 from tests.billing.deliveries import a_file, a_row, delivered
 
@@ -137,7 +141,7 @@ def test_the_pages_of_an_import_and_of_a_job_show_it(client, cast, tmp_path):
     assert "What moved most" in text
     assert "old-vm" in text
     # What is gone takes its amount with it, so that the differences add up to the heading.
-    (gone,) = re.findall(r'<th scope="row">Gone</th>(.*?)</tr>', text)
+    (gone,) = re.findall(r'<th scope="row">Removed</th>(.*?)</tr>', text)
     assert re.findall(r">(-?[\d.]+|–)<", gone) == ["1", "7.00", "–", "-7.00"]
     assert 'title="-13.74999999"' in text
     job = Job.objects.create(
@@ -146,7 +150,7 @@ def test_the_pages_of_an_import_and_of_a_job_show_it(client, cast, tmp_path):
     text = client.get(reverse("admin:billing_job_change", args=[job.pk])).content.decode()
     assert "old-vm" in text
     # What is gone takes its amount with it, so that the differences add up to the heading.
-    (gone,) = re.findall(r'<th scope="row">Gone</th>(.*?)</tr>', text)
+    (gone,) = re.findall(r'<th scope="row">Removed</th>(.*?)</tr>', text)
     assert re.findall(r">(-?[\d.]+|–)<", gone) == ["1", "7.00", "–", "-7.00"]
 
 
@@ -186,14 +190,14 @@ def test_an_upload_for_a_closed_month_ends_well_and_says_where_it_waits(tmp_path
     settings.VAR_DIR = tmp_path
     delivered(tmp_path, BEFORE)
     closing.close(period=build.a_period(), actor=build.SOMEBODY, now=build.NOW)
-    path = a_file(tmp_path, AFTER, "upload.csv")
+    stored = storing.store(path=a_file(tmp_path, AFTER, "upload.csv"), now=build.NOW)
     job = jobs.enqueue(
         kind=Job.Kind.IMPORT,
-        arguments={"paths": [str(path)], "names": ["aws_2025-01.csv"], "source": "aws"},
+        arguments={"files": [stored.pk], "names": ["aws_2025-01.csv"], "source": "aws"},
         actor=Actor(name="rex", via="test"),
         now=build.NOW,
     )
-    result = ingestion.run_job(
+    result = planning.run_job(
         job=job, arguments=job.arguments, actor=build.SOMEBODY, now=build.NOW, progress=lambda *_: None
     )
     assert result["deferred"]["periods"] == ["2025-01"]

@@ -6,11 +6,14 @@ from threading import Barrier
 import pytest
 from django.db import IntegrityError, connection, transaction
 
-from billing import charging, closing, entries
+from billing import charging
 from billing.audit import Actor
-from billing.errors import BillingError
+from billing.corrections import entries
+from billing.errors import BillingError, MissingCenterFundOrg, NextStep, ReasonMissing, WrongState
 from billing.models import AuditEvent, Entry, EntryLine, PayerLine, Source
 from billing.models.entries import EntryFrozen
+from billing.months import checklist, closing
+from billing.proof import seals
 from tests import build
 from tests.build import (
     NOW,
@@ -100,7 +103,7 @@ def test_the_center_bears_a_write_off(january):
 
 def test_a_write_off_needs_a_fund_of_the_center(january):
     a_policy(center_fund_org="")
-    with pytest.raises(charging.MissingCenterFundOrg):
+    with pytest.raises(MissingCenterFundOrg):
         enter(entries.add_write_off)
 
 
@@ -202,7 +205,7 @@ def test_the_centers_own_lines_are_not_corrected(january):
 
 
 def test_an_entry_says_why(january):
-    with pytest.raises(entries.ReasonMissing):
+    with pytest.raises(ReasonMissing):
         a_transfer(reason=" ")
 
 
@@ -283,15 +286,15 @@ def test_a_dry_run_says_what_would_be_entered_and_stores_nothing(january):
         a_transfer(amount=Decimal(101), dry_run=True)
 
 
-def test_several_entries_for_one_payer_add_up_and_each_gives_its_reason(january):
-    enter(entries.add_refund, amount=Decimal("10.00"), reason="Down on Monday")
-    enter(entries.add_refund, amount=Decimal("5.50"), reason="Down on Tuesday")
+def test_several_entries_for_one_payer_add_up_and_each_gives_its_printed_text(january):
+    first = enter(entries.add_refund, amount=Decimal("10.00"), printed_text="Down on\n Monday").entry
+    second = enter(entries.add_refund, amount=Decimal("5.50"), reason="An operator's mistake").entry
     assert charged(february()) == {("BIO-001", "refund"): Decimal("-15.50")}
     line = the_line("2025-02")
     (shares,) = charging.resources_of(february(), [line]).values()
-    assert sorted((share.name, share.charged) for share in shares) == [
-        ("Down on Monday", Decimal("-10.00")),
-        ("Down on Tuesday", Decimal("-5.50")),
+    assert sorted((share.name, share.resource_id, share.charged) for share in shares) == [
+        ("", f"Correction {second.pk}", Decimal("-5.50")),
+        ("Down on Monday", f"Correction {first.pk}", Decimal("-10.00")),
     ]
 
 
@@ -343,9 +346,9 @@ def test_nobody_approves_an_own_entry_or_without_a_name(two_people):
     entry = a_transfer(actor=first).entry
     with pytest.raises(entries.SecondPersonNeeded, match="somebody else"):
         entries.approve(entry=entry, actor=first, now=NOW)
-    with pytest.raises(entries.SecondPersonNeeded, match="--as USER"):
+    with pytest.raises(entries.SecondPersonNeeded, match="say which user approves it"):
         entries.approve(entry=entry, actor=SOMEBODY, now=NOW)
-    with pytest.raises(entries.SecondPersonNeeded, match="--as USER"):
+    with pytest.raises(entries.SecondPersonNeeded, match="say which user enters it"):
         a_transfer()
 
 
@@ -364,11 +367,11 @@ def test_a_rejected_entry_is_not_charged_and_frees_its_lines(two_people):
     # While it waits, nobody else takes the same money.
     with pytest.raises(entries.AmountRefused):
         a_transfer(actor=second)
-    with pytest.raises(entries.ReasonMissing):
+    with pytest.raises(ReasonMissing):
         entries.reject(entry=entry, note="", actor=second, now=NOW)
     entries.reject(entry=entry, note="Wrong award", actor=second, now=NOW)
     assert charged(february()) == {}
-    with pytest.raises(entries.WrongState, match="only one that waits"):
+    with pytest.raises(WrongState, match="only one that waits"):
         entries.approve(entry=entry, actor=second, now=NOW)
     assert a_transfer(actor=second).entry.amount == 100
 
@@ -376,7 +379,7 @@ def test_a_rejected_entry_is_not_charged_and_frees_its_lines(two_people):
 def test_a_month_does_not_close_while_entries_wait(two_people):
     first, second = two_people
     entry = a_transfer(actor=first).entry
-    with pytest.raises(closing.PeriodHasEntries, match="1 entry waits for approval"):
+    with pytest.raises(closing.PeriodHasEntries, match="1 correction waits for approval"):
         closing.close(period=february(), **BY)
     entries.approve(entry=entry, actor=second, now=NOW)
     closing.close(period=february(), **BY)
@@ -391,7 +394,7 @@ def test_a_reversal_takes_an_entry_back_once(january):
     assert (reversal.reverses, reversal.amount, reversal.kind, reversal.total) == (entry, -100, "transfer", 0)
     assert charged(february()) == {}
     assert entries.correctable([the_line()])[0].left == 100
-    with pytest.raises(entries.WrongState, match=f"reversed already, by entry {reversal.pk}"):
+    with pytest.raises(WrongState, match=f"reversed already, by entry {reversal.pk}"):
         entries.reverse(entry=entry, charged_in=february(), reason="Again", **BY)
     with pytest.raises(IntegrityError), transaction.atomic():
         _copied(reversal).save()
@@ -458,11 +461,10 @@ def test_an_entry_is_never_edited_or_deleted(january):
     ("table", "column", "value", "constraint"),
     [
         ("entry", "total", 10**8, "entry_sums_to_zero"),
-        ("entry", "amount", 1, "entry_in_whole_cents"),
-        ("entry", "amount", 0, "entry_in_whole_cents"),
+        ("entry", "amount", 0, "entry_is_over_something"),
         ("entry", "reason", "", "entry_has_reason"),
         ("entry", "kind", "gift", "entry_is_known"),
-        ("entryline", "amount", 1, "entry_line_in_whole_cents"),
+        ("entryline", "amount", 0, "entry_line_is_over_something"),
         ("entryline", "fund_org", "", "entry_line_has_payer"),
         ("entryline", "corrects_key", "", "corrected_line_is_named"),
     ],
@@ -480,13 +482,13 @@ def test_the_database_refuses_what_no_entry_is(january, table, column, value, co
         cursor.execute(f"UPDATE billing_{table} SET {column} = %s{where}", [value])
 
 
-def test_a_reopened_month_that_charges_less_than_was_taken_back_is_an_obstacle(january):
+def test_a_reopened_month_that_charges_less_than_was_taken_back_is_not_finalized(january):
     entry = enter(entries.add_refund, amount=Decimal("80.00")).entry
     closing.reopen(period=january, reason="Wrong rate", **BY)
     PayerLine.objects.filter(period=january).update(charged=Decimal("60.00"))
-    (obstacle,) = [each for each in closing.obstacles(january) if each.code == closing.ENTRY]
-    assert "charges 60.00, and entries took back 80.00" in obstacle.text
-    assert f"entry {entry.pk}" in obstacle.text
+    (item,) = checklist.of(january, only=["corrections"]).keeping_from("finalize")
+    assert "charges 60.00, and corrections took back 80.00" in item.text
+    assert f"correction {entry.pk}" in item.text
 
 
 def test_every_step_is_in_the_audit_trail(two_people):
@@ -560,8 +562,27 @@ def test_the_next_open_month_bears_a_correction(january):
     assert entries.month_for() == march
     for period in (february(), march):
         closing.close(period=period, **BY)
-    with pytest.raises(entries.NoOpenMonth, match="periods open"):
+    with pytest.raises(entries.NoOpenMonth, match="Open the month that is to bear") as refused:
         entries.month_for([the_line()])
+    assert refused.value.then == NextStep("open_period", {"period": "2025-04"})
+
+
+# Seals
+
+
+def test_the_seal_of_a_correction_without_printed_text_is_what_it_was_before_there_was_one(january):
+    plain = enter(entries.add_refund, amount=Decimal("10.00")).entry
+    printed = enter(entries.add_refund, amount=Decimal("20.00"), printed_text="An outage").entry
+    sealed = seals.seals_of(february())["entries"]
+    columns = (
+        *("entry__kind", "entry__for_period", "entry__reason", "entry__justification"),
+        *("entry__entered_by_name", "entry__decided_by_name"),
+        *("number", "kind", "pi", "project", "fund_org", "source", "natural_account", "service_name", "amount"),
+        *("corrects_period", "corrects_key"),
+    )
+    before = seals.sealed(EntryLine.objects.charged_in(february()), "entry", *columns)
+    assert sealed[str(plain.pk)] == before[str(plain.pk)]
+    assert sealed[str(printed.pk)] != before[str(printed.pk)]
 
 
 # Races

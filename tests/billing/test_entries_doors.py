@@ -8,9 +8,11 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.urls import reverse
 
-from billing import charging, closing, entries
+from billing import charging
 from billing.audit import Actor
+from billing.corrections import entries
 from billing.models import AuditEvent, Entry, EntryLine, PayerLine
+from billing.months import closing
 from tests.build import NOW, SOMEBODY, a_charge, a_period, a_pi, a_policy, a_source, an_entry
 
 pytestmark = pytest.mark.django_db
@@ -89,7 +91,11 @@ def test_a_whole_reference_or_what_one_fund_paid_of_it_is_corrected(january):
         (["add", "refund", "--line", "1", "--service", "x", "--reason", "x"], 2, "narrow a --reference"),
         (["add", "manual", "--to", "A", "--reason", "x"], 2, "needs --pi, --source, --amount"),
         (["add", "transfer", "--reference", "2025-01-0001", "--pi", "nobody@u.edu", "--reason", "x"], 1, "no PI"),
-        (["add", "transfer", "--reference", "2025-01-0001", "--project", "nix", "--reason", "x"], 1, "no project nix"),
+        (
+            ["add", "transfer", "--reference", "2025-01-0001", "--project", "nix", "--reason", "x"],
+            1,
+            "no project “nix”",
+        ),
         (["add", "refund", "--reference", "2025-01-0001", "-p", "2025-01", "--reason", "x"], 1, "takes no changes"),
         (["approve", "1"], 1, "There is no entry 1"),
     ],
@@ -139,9 +145,18 @@ CHARGED = {"pi": "ada@u.edu", "project": "genomics", "source": "aws", "amount": 
 
 DOORS = {
     "transfer": (
-        lambda by: entries.add_transfer(lines=[the_line()], to=HALF, reason="r", **by),
-        lambda: ["transfer", "--line", the_line().pk, "--to", "A=50,B=50", "--reason", "r"],
-        (ENTER, lambda: {"which": the_line().pk, "kind": "transfer", "to": "A=50; B=50", "reason": "r"}),
+        lambda by: entries.add_transfer(lines=[the_line()], to=HALF, reason="r", printed_text="p", **by),
+        lambda: ["transfer", "--line", the_line().pk, "--to", "A=50,B=50", "--reason", "r", "--printed-text", "p"],
+        (
+            ENTER,
+            lambda: {
+                "which": the_line().pk,
+                "kind": "transfer",
+                "to": "A=50; B=50",
+                "reason": "r",
+                "printed_text": "p",
+            },
+        ),
     ),
     "refund": (
         lambda by: entries.add_refund(lines=[the_line()], amount=Decimal("9.99"), reason="r", **by),
@@ -293,7 +308,7 @@ def test_change_leads_back_to_the_form_as_filled_in(january, cast, client):
         ({"kind": "transfer", "to": "A=60"}, "100"),
         ({"kind": "transfer"}, "Say where it goes"),
         ({"kind": "transfer", "pi": "nobody@u.edu"}, "There is no PI"),
-        ({"kind": "transfer", "project": "nix"}, "There is no project nix"),
+        ({"kind": "transfer", "project": "nix"}, "There is no project “nix”"),
         ({"kind": "refund", "amount": "100.01"}, "100.00 is left"),
         ({"kind": "refund", "which": "2025-01-0099"}, "There is no reference"),
         ({"kind": "refund", "reason": ""}, "This field is required"),
@@ -329,11 +344,11 @@ def test_finance_approves_on_the_page_what_somebody_else_entered(january, cast, 
     assert "somebody else has to approve it" in client.post(approve, {"note": ""}).content.decode()
     client.force_login(cast.admin)
     assert "Approve…" in page_of(client, page)
-    assert "1 entry waits for approval" in page_of(
+    assert "1 correction waits for approval" in page_of(
         client, reverse("admin:billing_billingperiod_close", args=[entry.charged_in_id])
     )
     assert "is approved" in client.post(approve, {"note": "Seen"}, follow=True).content.decode()
-    assert "not in a state" in client.post(reject, {"note": "No"}, follow=True).content.decode()
+    assert "is not possible for" in client.post(reject, {"note": "No"}, follow=True).content.decode()
     entry.refresh_from_db()
     assert (entry.state, entry.decided_by) == ("approved", cast.admin)
 
@@ -345,7 +360,7 @@ def test_an_entry_is_reversed_on_its_page_once(cast, client):
     said = client.post(url, {"reason": "It worked after all", "justification": "", "charged_in": ""}, follow=True)
     reversal = Entry.objects.get(reverses=entry)
     assert f"is reversed by entry {reversal.pk}, in 2025-02" in said.content.decode()
-    assert "not in a state" in client.post(url, {"reason": "Again"}, follow=True).content.decode()
+    assert "is not possible for" in client.post(url, {"reason": "Again"}, follow=True).content.decode()
 
 
 def test_the_list_finds_entries(cast, client):

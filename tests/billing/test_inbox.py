@@ -1,6 +1,7 @@
 """The watched folder: complete deliveries are taken once, put away with a report, and lose nothing to a crash."""
 
 import datetime
+import errno
 import io
 import json
 import os
@@ -10,9 +11,9 @@ from django.core import management
 from django.core.management.base import CommandError
 from django.db import OperationalError
 
-from billing import inbox, ingestion
+from billing.importing import inbox, ingestion
 from billing.locks import FileLock
-from billing.models import Charge, Import, Source
+from billing.models import Charge, Import, Source, StoredFile
 from tests import build
 from tests.billing.deliveries import a_file, a_row
 
@@ -274,3 +275,291 @@ def test_files_and_an_inbox_do_not_go_together(folder):
         management.call_command("ingest", "a.csv", "--inbox", str(folder))
     with pytest.raises(CommandError, match="Name the files"):
         management.call_command("ingest")
+
+
+# What lies in it is not trusted ----------------------------------------------------------------------
+
+
+def everything_below(folder):
+    return b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
+
+
+@pytest.mark.parametrize("name", ["../../secret/.env", "s3://b/secret/.env", "secret/.env"])
+def test_a_manifest_does_not_reach_out_of_its_folder(folder, name, settings):
+    build.a_source("aws")
+    secret = folder.parent / "secret" / ".env"
+    secret.parent.mkdir()
+    secret.write_text("DB_PASSWORD=hunter2\n")
+    for place in (folder / "aws_x", folder / "aws" / "y"):
+        place.mkdir(parents=True)
+        (place / "aws-manifest.json").write_text(json.dumps({"dataFiles": [name]}))
+    taken = looked(folder)
+    # It waits for what is named, as for any other, and is refused a day later.
+    assert taken.waiting == ["aws/y", "aws_x"]
+    inbox.PATIENCE, patience = -datetime.timedelta(seconds=1), inbox.PATIENCE
+    try:
+        taken = looked(folder)
+    finally:
+        inbox.PATIENCE = patience
+    assert [each.outcome for each in taken.handled] == ["failed", "failed"]
+    assert b"hunter2" not in everything_below(folder)
+    assert "hunter2" not in taken.as_text() + json.dumps(taken.as_data())
+    assert not StoredFile.objects.exists()
+
+
+def test_a_link_in_a_delivery_is_not_followed_out_of_it(folder):
+    build.a_source("aws")
+    place = folder / "aws_2025-01"
+    place.mkdir()
+    (place / "aws.csv").symlink_to("/etc/passwd")
+    (failed,) = looked(folder).handled
+    assert failed.outcome == "failed"
+    assert "It is a link that leads out of the folder" in failed.text
+    assert b"root:" not in everything_below(folder)
+    assert not StoredFile.objects.exists()
+
+
+def test_a_link_in_the_place_of_a_file_that_was_looked_at_is_not_followed(folder, monkeypatch):
+    build.a_source("aws")
+    path = a_file(folder, [a_row("1")])
+
+    def swapped(**options):
+        path.unlink()
+        path.symlink_to("/etc/passwd")
+        return ingestion.ingest(**options)
+
+    monkeypatch.setattr(inbox, "ingest", swapped)
+    (handled,) = looked(folder).handled
+    assert handled.outcome == "kept"
+    assert "leads out of the folder" in handled.text
+    assert not StoredFile.objects.exists()
+
+
+def test_a_pipe_is_put_aside_and_waits_for_nobody(folder):
+    build.a_source("aws")
+    os.mkfifo(folder / "aws_2025-01.csv")
+    place = folder / "aws_2025-02"
+    place.mkdir()
+    os.mkfifo(place / "aws.csv")
+    taken = looked(folder)
+    assert [each.outcome for each in taken.handled] == ["failed", "failed"]
+    assert all("no ordinary file" in each.text for each in taken.handled)
+
+
+@pytest.mark.parametrize("name", ["done", "failed"])
+def test_nothing_is_put_away_outside_of_the_inbox(folder, tmp_path, name):
+    build.a_source("aws")
+    path = a_file(folder, [a_row("1")])
+    (tmp_path / "elsewhere").mkdir()
+    (folder / name).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(inbox.NoInbox, match=f"{name} is a link"):
+        looked(folder)
+    assert path.exists()
+    assert not Import.objects.exists()
+
+
+@pytest.fixture
+def secret(tmp_path):
+    """A folder of the program's own, which whoever may write in the inbox cannot reach."""
+    path = tmp_path / "var"
+    path.mkdir()
+    (path / "db.sqlite3").write_text("the database")
+    return path
+
+
+def during_the_first_import(monkeypatch, act):
+    def acts(**options):
+        monkeypatch.undo()
+        act()
+        return ingestion.ingest(**options)
+
+    monkeypatch.setattr(inbox, "ingest", acts)
+
+
+def test_nothing_is_moved_through_a_link_in_the_place_of_a_folder(folder, secret, monkeypatch):
+    build.a_source("aws")
+    os.utime(a_file(folder, [a_row("1")]), (1, 1))
+    bait = folder / "aws"
+    bait.mkdir()
+    (bait / "db.sqlite3").write_text("bait")
+
+    def swap():
+        bait.rename(secret.parent / "gone")
+        bait.symlink_to(secret)
+
+    during_the_first_import(monkeypatch, swap)
+    taken = looked(folder)
+    assert [each.outcome for each in taken.handled] == ["done", "kept"]
+    assert "aws is a link" in taken.handled[1].text
+    assert [path.name for path in secret.iterdir()] == ["db.sqlite3"]
+    assert not [name for name in names_below(folder) if "db.sqlite3" in name]
+
+
+@pytest.mark.parametrize("place", ["done", "done/2025-02-03"])
+def test_nothing_is_put_away_through_a_link_that_was_made_meanwhile(folder, secret, monkeypatch, place):
+    build.a_source("aws")
+    path = a_file(folder, [a_row("1")])
+
+    def swap():
+        (folder / "done").rename(secret.parent / "gone")
+        (folder / place).parent.mkdir(exist_ok=True)
+        (folder / place).symlink_to(secret)
+
+    during_the_first_import(monkeypatch, swap)
+    (handled,) = looked(folder).handled
+    assert handled.outcome == "kept"
+    assert "is a link" in handled.text
+    assert path.exists()
+    assert [path.name for path in secret.iterdir()] == ["db.sqlite3"]
+
+
+@pytest.mark.parametrize("error", [PermissionError, NotADirectoryError])
+@pytest.mark.parametrize(
+    ("call", "refused"), [("iterdir", "azure"), ("lstat", "azure/2025-01"), ("lstat", "azure/2025-01/part.csv")]
+)
+def test_what_cannot_be_read_stops_no_other(folder, monkeypatch, error, call, refused):
+    build.a_source("azure")
+    build.a_source("aws")
+    for name in ("azure", "azure/2025-01"):
+        (folder / name).mkdir()
+    a_file(folder / "azure" / "2025-01", [a_row("1")], "part.csv")
+    a_file(folder, [a_row("1")])
+    real = getattr(inbox.Path, call)
+
+    def refuses(path, *given):
+        if path == folder / refused:
+            raise error(13, "It is not for you", str(path))
+        return real(path, *given)
+
+    monkeypatch.setattr(inbox.Path, call, refuses)
+    taken = looked(folder)
+    assert [each.outcome for each in taken.handled] == ["kept", "done"]
+    assert "It is not for you" in taken.handled[0].text
+    monkeypatch.undo()
+    assert [each.outcome for each in looked(folder).handled] == ["done"]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "said"),
+    [
+        ("waiting", "Waits for a decision: aws.csv. See `manage.py imports list --deferred`."),
+        ("kept", "Still in the inbox, and tried again by the next run: aws.csv."),
+        ("failed", "Not imported: aws.csv. The report beside each says why."),
+    ],
+)
+def test_the_command_says_what_comes_of_what_was_not_imported(folder, monkeypatch, outcome, said):
+    handled = inbox.Handled("aws.csv", outcome, "", "Because.", {})
+    monkeypatch.setattr(inbox, "take_in", lambda **given: inbox.Taken(folder, handled=[handled]))
+    with pytest.raises(CommandError) as failure:
+        management.call_command("ingest", "--inbox", str(folder), stdout=io.StringIO())
+    assert str(failure.value) == said
+
+
+def test_a_file_where_a_folder_is_needed_is_told_before_anything_is_imported(folder):
+    build.a_source("aws")
+    a_file(folder, [a_row("1")])
+    (folder / "failed").write_text("x")
+    with pytest.raises(inbox.NoInbox, match="failed is a file"):
+        looked(folder)
+    assert not Import.objects.exists()
+
+
+# Names -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        (b"aws_2025-01_k\xf6ln.csv", "aws_2025-01_k�ln.csv"),
+        (b"aws_2025-01_a\nb.csv", "aws_2025-01_a�b.csv"),
+        (b"aws_2025-01_\x1b[31m.csv", "aws_2025-01_�[31m.csv"),
+    ],
+)
+def test_a_name_that_cannot_be_shown_is_put_aside_and_stops_no_other(folder, name, shown):
+    build.a_source("aws")
+    build.a_source("azure")
+    a_file(folder, [a_row("1")], "given.csv").rename(folder / os.fsdecode(name))
+    a_file(folder, [a_row("2")], "azure_2025-01.csv")
+    taken = looked(folder)
+    assert {each.name: each.outcome for each in taken.handled} == {shown: "failed", "azure_2025-01.csv": "done"}
+    (failed,) = (each for each in taken.handled if each.outcome == "failed")
+    assert failed.moved_to.endswith(f"/{shown}")
+    assert (folder / failed.moved_to).is_file()
+    assert "Rename it" in (folder / f"{failed.moved_to}.report.txt").read_text()
+    assert json.loads((folder / f"{failed.moved_to}.report.json").read_text())["name"] == shown
+    json.dumps(taken.as_data(), ensure_ascii=False).encode()
+    # Nothing is left of reports that were begun.
+    assert not [each for each in folder.rglob(".*") if each.name != inbox.LOCK]
+    assert looked(folder).handled == []
+
+
+def test_such_a_name_within_a_folder_is_put_aside_with_it(folder):
+    build.a_source("aws")
+    place = folder / "aws_2025-01"
+    place.mkdir()
+    a_file(place, [a_row("1")], "given.csv").rename(place / os.fsdecode(b"k\xf6ln.csv"))
+    (failed,) = looked(folder).handled
+    assert failed.outcome == "failed"
+    assert "aws_2025-01/k�ln.csv: The name has characters" in failed.text
+
+
+@pytest.mark.parametrize("name", ["aws_2025-01_" + "x" * 239 + ".csv", "aws_2025-01_" + "ü" * 119 + ".csv"])
+@pytest.mark.parametrize("amount", ["1", "x"])
+def test_a_name_as_long_as_names_can_be_has_its_reports(folder, name, amount):
+    assert len(name.encode()) in (254, 255)
+    build.a_source("aws")
+    for _ in range(2):
+        a_file(folder, [a_row(amount)], name)
+        (handled,) = looked(folder).handled
+        assert handled.outcome == ("done" if amount == "1" else "failed")
+        assert (folder / handled.moved_to).is_file()
+        assert (folder / f"{handled.moved_to}.report.txt").is_file()
+
+
+def test_names_that_differ_in_case_or_composition_are_put_away_apart(folder):
+    build.a_source("aws", delivery=Source.Delivery.MERGE)
+    names = [
+        "aws_2025-01.csv",
+        "AWS_2025-01.csv",
+        "aws_2025-01_\u00fc.csv",
+        "aws_2025-01_u\u0308.csv",
+        "-aws_2025-01.csv",
+    ]
+    for number, name in enumerate(names):
+        a_file(folder, [a_row(str(number), ResourceId=f"i-{number}")], name)
+    taken = looked(folder)
+    assert {each.outcome for each in taken.handled} == {"done"}, taken.as_text()
+    assert len({each.moved_to for each in taken.handled}) == 5
+
+
+# The disk gives up -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("ending", [".report.txt", ".report.json", ".csv"])
+def test_what_cannot_be_put_away_stays_whole_and_without_half_a_report(folder, monkeypatch, ending):
+    build.a_source("aws", delivery=Source.Delivery.MERGE)
+    a_file(folder, [a_row("1")], "aws_2025-01.csv")
+    a_file(folder, [a_row("2", ResourceId="i-2")], "aws_2025-01_more.csv")
+
+    def full_for(move):
+        def moved(path, target, **folders):
+            if str(target).endswith(f"aws_2025-01.csv{ending}".replace(".csv.csv", ".csv")):
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return move(path, target, **folders)
+
+        return moved
+
+    monkeypatch.setattr(os, "rename", full_for(os.rename))
+    monkeypatch.setattr(os, "replace", full_for(os.replace))
+    taken = looked(folder)
+    assert {each.name: each.outcome for each in taken.handled} == {
+        "aws_2025-01.csv": "kept",
+        "aws_2025-01_more.csv": "done",
+    }
+    kept = next(each for each in taken.handled if each.outcome == "kept")
+    assert "The disk is full" in kept.text
+    assert [path for path in names_below(folder) if "2025-01.csv" in path] == ["aws_2025-01.csv"]
+    assert not [each for each in folder.rglob(".*") if each.name != inbox.LOCK]
+    monkeypatch.undo()
+    assert [each.outcome for each in looked(folder).handled] == ["done"]
+    assert Charge.objects.live().count() == 2

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from billing import review
-from billing.matching import further, match
+from billing.importing.matching import further, match
 from billing.models import Charge
 from tests import build
 from tests.billing.deliveries import a_row, delivered
@@ -27,7 +27,9 @@ def approved(tmp_path):
     delivered(tmp_path, rows)
     first, second, _ = Charge.objects.order_by("id")
     correction = review.Correction(fund_org="OTHER-1")
-    review.reattribute(charges=[second.pk], correction=correction, note="", actor=build.SOMEBODY, now=build.NOW)
+    review.reattribute(
+        create=True, charges=[second.pk], correction=correction, note="", actor=build.SOMEBODY, now=build.NOW
+    )
     Charge.objects.filter(pk=first.pk).update(state="approved")
     return rows
 

@@ -1,13 +1,19 @@
 """Late deliveries: a closed month keeps its charges; what changes since is booked in an open one."""
 
+import datetime
 import json
 import zipfile
 from decimal import Decimal
 
 import pytest
 
-from billing import charging, closing, ingestion, late, money, outcomes, withdrawing
-from billing.models import AuditEvent, BillingPeriod, Charge, Import, ImportTotal, PayerLine, Source
+from billing import charging, doors, money
+from billing import review as reviewing
+from billing.audit import Actor
+from billing.errors import ReasonMissing
+from billing.importing import ingestion, late, outcomes, withdrawing
+from billing.models import AuditEvent, BillingPeriod, Charge, Flag, Import, ImportTotal, PayerLine, Source
+from billing.months import closing
 from tests import build
 from tests.billing.deliveries import NO_TAGS, a_file, a_row, delivered
 
@@ -66,7 +72,7 @@ def test_a_delivery_for_a_closed_month_waits_and_changes_nothing(tmp_path):
     assert list(Charge.objects.values()) == before
     found = result.deferred.difference["2025-01"]["USD"]
     assert (found["charged"], found["booked"], found["delta"]) == ("10000.00", "0.00", "-200.00")
-    assert "imports book" in result.as_text()
+    assert doors.as_command(result.next_steps[0]) == f"manage.py imports book {result.deferred.pk} --to MONTH"
     assert AuditEvent.objects.filter(action="import.deferred").count() == 1
 
 
@@ -269,7 +275,7 @@ def test_a_delivery_that_says_what_was_charged_takes_back_the_one_that_waits(tmp
 def test_another_account_takes_no_ones_place(tmp_path):
     both = [a_row("100"), a_row("50", BillingAccountId="acct-2", ResourceId="i-2")]
     delivered(tmp_path, both[:1], "aws_a_2025-01.csv")
-    delivered(tmp_path, both[1:], "aws_b_2025-01.csv")
+    delivered(tmp_path, both[1:], "aws_b_2025-01.csv", force=True)
     close()
     first = delivered(tmp_path, [a_row("90")], "aws_a_2025-01.csv")
     delivered(tmp_path, [a_row("40", BillingAccountId="acct-2", ResourceId="i-2")], "aws_b_2025-01.csv")
@@ -312,7 +318,7 @@ def test_a_dismissed_delivery_is_not_booked_and_the_same_files_do_not_ask_again(
     january(a_row("100"), folder=tmp_path)
     close()
     result = january(a_row("90"), folder=tmp_path)
-    with pytest.raises(late.ReasonMissing):
+    with pytest.raises(ReasonMissing):
         late.dismiss(imported=result.deferred, reason=" ", **BY)
     late.dismiss(imported=result.deferred, reason="A mistake of theirs", **BY)
     with pytest.raises(late.NotDeferred):
@@ -338,7 +344,7 @@ def test_a_month_that_was_reopened_takes_the_file_itself(tmp_path):
     close()
     result = january(a_row("90"), folder=tmp_path)
     closing.reopen(period=BillingPeriod.objects.named("2025-01"), reason="again", **BY)
-    with pytest.raises(late.NotBookable, match="2025-01 takes changes: apply the delivery there"):
+    with pytest.raises(late.NotBookable, match="2025-01 takes changes: import .* is applied there"):
         book(result)
     assert january(a_row("90"), folder=tmp_path).state == "applied"
     result.deferred.refresh_from_db()
@@ -463,9 +469,9 @@ def test_a_delivery_for_a_month_in_review_waits_until_somebody_applies_it(tmp_pa
     result = january(a_row("120"), a_row("5", ResourceId="i-2"), folder=tmp_path)
     assert (result.state, result.deferred_periods) == ("deferred", ("2025-01",))
     assert f"2025-01 is in review: import {result.deferred.pk} is deferred" in result.as_text()
-    assert f"imports apply {result.deferred.pk}" in result.as_text()
+    assert doors.as_command(result.next_steps[0]) == f"manage.py imports apply {result.deferred.pk}"
     assert list(Charge.objects.live()) == [charge]
-    with pytest.raises(late.NotBookable, match="apply the delivery there"):
+    with pytest.raises(late.NotBookable, match="import .* is applied there"):
         book(result)
     applied = apply(result)
     assert (applied.state, applied.counts.new, applied.counts.changed) == ("applied", 1, 1)
@@ -573,3 +579,97 @@ def test_a_month_put_in_review_while_a_delivery_is_read_stops_it(tmp_path, monke
     with pytest.raises(outcomes.ImportRefused, match="2025-01 was put in review meanwhile"):
         january(a_row("120"), folder=tmp_path)
     assert standing() == ["100.00"]
+
+
+# A fund/org that is over by the month that bears the late change
+
+
+def of_march(last_posting="2025-03-30"):
+    """The award was open in January and February, and takes no posting of March any more."""
+    return build.a_fund("BIO-001", is_sponsored=True, last_posting_date=datetime.date.fromisoformat(last_posting))
+
+
+@pytest.mark.parametrize("now_billed", ["10200", "9800"], ids=["an increase", "a credit"])
+def test_a_late_change_of_an_award_past_its_last_posting_date_waits(tmp_path, now_billed):
+    """What takes the charge back waits with what replaces it: nothing is posted until somebody decides."""
+    january(a_row("10000"), folder=tmp_path)
+    close()
+    of_march()
+    booked = book(january(a_row(now_billed), folder=tmp_path))
+    assert (booked.charged, booked.taken_back, booked.held) == (1, 1, 2)
+    assert lines() == []
+    held = Charge.objects.held()
+    # It stays with the award that paid.
+    assert set(held.values_list("charged_in__month", "fund_org")) == {(datetime.date(2025, 3, 1), "BIO-001")}
+    assert set(Flag.objects.values_list("code", "detail")) == {
+        ("fund_closed", "BIO-001 takes no postings after 2025-03-30")
+    }
+    assert standing() == [f"{now_billed}.00"]
+    assert AuditEvent.objects.filter(action="charge.held").count() == 2
+
+
+def test_a_credit_alone_waits_as_well(tmp_path):
+    january(a_row("10"), a_row("7.25", ResourceId="i-2"), a_row("1", ResourceId="i-3"), folder=tmp_path)
+    close()
+    of_march()
+    book(january(a_row("10"), a_row("1", ResourceId="i-3"), folder=tmp_path))
+    assert lines() == []
+    assert [money.plain(charge.billed_cost) for charge in Charge.objects.held()] == ["-7.25"]
+
+
+def test_a_late_change_of_nothing_but_words_does_not_wait(tmp_path):
+    january(a_row("10"), folder=tmp_path)
+    close()
+    of_march()
+    book(january(a_row("10", ChargeDescription="Other words"), folder=tmp_path))
+    assert not Charge.objects.held().exists()
+
+
+def test_the_last_day_of_the_month_that_bears_it_is_early_enough(tmp_path):
+    january(a_row("10000"), folder=tmp_path)
+    close()
+    of_march("2025-03-31")
+    book(january(a_row("9800"), folder=tmp_path))
+    assert lines() == [("late", "2025-01", "BIO-001", "-200.00")]
+
+
+def test_finance_decides_who_gets_a_late_change_of_an_award_that_is_over(tmp_path):
+    cast = build.the_cast()
+    january(a_row("10000"), folder=tmp_path)
+    close()
+    of_march()
+    build.a_fund("BIO-002")
+    book(january(a_row("9800"), folder=tmp_path))
+    correction = reviewing.Correction(fund_org="BIO-002")
+
+    def correct(user):
+        actor = Actor.from_user(user)
+        held = Charge.objects.held()
+        return reviewing.reattribute(charges=held, correction=correction, approve=True, actor=actor, now=build.NOW)
+
+    decided = correct(cast.reviewer)
+    assert (decided.count, decided.skipped) == (
+        0,
+        {"a late change of a fund/org that is over: finance decides who gets it": 2},
+    )
+    assert correct(cast.finance).count == 2
+    assert lines() == [("late", "2025-01", "BIO-002", "-200.00")]
+
+
+def test_a_new_row_of_a_closed_month_is_held_if_its_fund_takes_no_posting_any_more(tmp_path):
+    january(a_row("10"), folder=tmp_path)
+    close()
+    of_march()
+    book(january(a_row("10"), a_row("5", ResourceId="i-2"), folder=tmp_path))
+    assert [money.plain(charge.billed_cost) for charge in Charge.objects.held()] == ["5.00"]
+    assert list(Flag.objects.values_list("code", flat=True)) == ["fund_closed"]
+
+
+def test_what_waits_for_an_award_that_is_over_changes_once_more(tmp_path):
+    january(a_row("10000"), folder=tmp_path)
+    close()
+    of_march()
+    book(january(a_row("9800"), folder=tmp_path))
+    book(january(a_row("9850"), folder=tmp_path))
+    assert standing() == ["9850.00"]
+    assert sorted(money.plain(each.billed_cost) for each in Charge.objects.held()) == ["-10000.00", "9850.00"]

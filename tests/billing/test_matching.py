@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from billing import matching
-from billing.matching import HASH_BYTES, match
+from billing.importing import matching
+from billing.importing.matching import HASH_BYTES, match
 
 
 def hashes(values):

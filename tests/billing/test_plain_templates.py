@@ -158,7 +158,8 @@ def test_a_letter_about_a_thousand_statements_is_well_within_the_bounds():
     names = "{{ a.name }} {{ a.amount }} {% if a.name %}{{ a.name|upper }}{% endif %}\n"
     assert len(render(LOOP + names + END + LOOP + names + END)) > 20_000
     shipped = emails._shipped("statement.html")
-    values = {"statements": ({"project": "genomics", "due": "$10,000.00"},) * 1_000, "count": 1_000}
+    statement = {"project": "genomics", "due": "$10,000.00", "changes": (), "corrections": ()}
+    values = {"statements": (statement,) * 1_000, "others": (), "count": 1_000}
     assert PlainTemplate(shipped, engine=ENGINE).render(PlainContext(values)).count("genomics") == 1_000
 
 

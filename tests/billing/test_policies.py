@@ -3,8 +3,8 @@
 import pytest
 from django.core.exceptions import ValidationError
 
-from billing import policies
 from billing.models import AuditEvent, Policy
+from billing.setup import policies
 from tests import build
 
 pytestmark = pytest.mark.django_db
@@ -48,3 +48,10 @@ def test_a_broken_pattern_makes_no_version():
         change(flag_patterns=["(broken"])
     assert not Policy.objects.exists()
     assert not AuditEvent.objects.exists()
+
+
+def test_an_address_longer_than_the_head_of_a_statement_is_refused():
+    change(address="1 College Road\n\nExample Town\n" + "\n".join("abcdef"))
+    for address in ("\n".join(map(str, range(9))), "x" * 101):
+        with pytest.raises(ValidationError, match="8 lines at most, of 100 characters each"):
+            change(address=address)

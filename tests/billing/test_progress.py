@@ -8,8 +8,8 @@ import pytest
 from django.db import connection, transaction
 
 from billing import progress
-from billing.ingestion import ingest
-from billing.jobs import JobProgress
+from billing.background.jobs import JobProgress
+from billing.importing.ingestion import ingest
 from billing.models import Job
 from billing.progress import Pace, TerminalProgress
 from tests import build
@@ -31,17 +31,17 @@ def clock(monkeypatch):
 def test_the_pace_tells_figure_percent_rate_and_time_left():
     pace = Pace()
     assert pace.told(0, 1_000_000, "Reading", 50.0) == ""
-    assert pace.told(250_000, 1_000_000, "Reading", 60.0) == "250,000 of 1,000,000 (25 %), 25,000/s, 30 s left"
+    assert pace.told(250_000, 1_000_000, "Reading", 60.0) == "250,000 of 1,000,000 (25%), 25,000/s, 30 s left"
     assert pace.told(260_000, 8_000_000, "Reading", 60.4).endswith(", 5 min 10 s left")
-    assert pace.told(1_000_000, 1_000_000, "Reading", 90.0) == "1,000,000 of 1,000,000 (100 %), 25,000/s"
+    assert pace.told(1_000_000, 1_000_000, "Reading", 90.0) == "1,000,000 of 1,000,000 (100%), 25,000/s"
 
 
 def test_another_step_has_a_pace_of_its_own():
     pace = Pace()
     pace.told(0, 0, "Storing", 0.0)
     pace.told(500, 0, "Storing", 100.0)
-    assert pace.told(500, 1_000, "Reading", 100.0) == "500 of 1,000 (50 %)"
-    assert pace.told(600, 1_000, "Reading", 110.0) == "600 of 1,000 (60 %), 10/s, 40 s left"
+    assert pace.told(500, 1_000, "Reading", 100.0) == "500 of 1,000 (50%)"
+    assert pace.told(600, 1_000, "Reading", 110.0) == "600 of 1,000 (60%), 10/s, 40 s left"
 
 
 def test_a_terminal_has_a_bar_and_anything_else_has_nothing(clock):
@@ -50,7 +50,7 @@ def test_a_terminal_has_a_bar_and_anything_else_has_nothing(clock):
     bar(0, 400, "Reading rows of a.csv")
     bar(100, 400, "Reading rows of a.csv")
     assert screen.getvalue().split("\r")[-1].split() == (
-        ["Reading", "rows", "of", "a.csv", "[######", "]", "100", "of", "400", "(25", "%),", "10/s,", "30", "s", "left"]
+        ["Reading", "rows", "of", "a.csv", "[######", "]", "100", "of", "400", "(25%),", "10/s,", "30", "s", "left"]
     )
     file = io.StringIO()
     TerminalProgress(file)(100, 400, "Reading rows of a.csv")
@@ -65,7 +65,7 @@ def test_a_job_keeps_the_figure(clock):
     show(100, 400, "Reading rows of a.csv")
     job.refresh_from_db()
     assert job.percent == 25
-    assert job.message == "Reading rows of a.csv: 100 of 400 (25 %), 10/s, 30 s left"
+    assert job.message == "Reading rows of a.csv: 100 of 400 (25%), 10/s, 30 s left"
 
 
 @pytest.mark.django_db(transaction=True)

@@ -10,9 +10,11 @@ from django.db import transaction
 from django.db.models import F
 from django.urls import reverse
 
-from billing import charging, closing, ingestion
+from billing import charging
+from billing.importing import ingestion
 from billing.models import AuditEvent, Charge, ExchangeRate, PayerLine
 from billing.models.periods import RateFrozen
+from billing.months import closing
 from tests import build
 from tests.billing.deliveries import a_row, delivered
 
@@ -86,8 +88,9 @@ def test_a_rate_of_an_open_month_changes_and_a_missing_one_comes_late(frozen):
 def test_what_the_currency_is_worth_has_to_be_known_before_anybody_is_charged(tmp_path):
     delivered(tmp_path, [a_row("10", BillingCurrency="EUR"), a_row("1", ResourceId="i-2")])
     for arguments in (("generate", "-p", "2025-01"), ("export_journal", "-p", "2025-01", "-f", "gl")):
-        with pytest.raises(CommandError, match=r"no exchange rate for EUR in 2025-01.*worth in USD"):
+        with pytest.raises(CommandError, match=r"no exchange rate for EUR in 2025-01.*worth in USD") as refused:
             call_command(*arguments, stdout=StringIO())
+        assert "manage.py rates set 2025-01 EUR RATE" in str(refused.value)
     a_rate()
     call_command("generate", "-p", "2025-01", stdout=StringIO())
     assert charged("2025-01") == {("charge", Decimal("11.00")), ("charge", Decimal("1.00"))}

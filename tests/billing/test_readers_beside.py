@@ -1,18 +1,20 @@
 """A process of its own reads the same as this one does, says the same of what is wrong, and never outlives it."""
 
+import contextlib
 import os
 import signal
 import subprocess
+import sys
 import time
 from dataclasses import fields
 
 import pytest
 from django.db import connection
 
-from billing import copying
-from billing.ingestion import ingest
+from billing.importing import copying, duplicates
+from billing.importing.ingestion import ingest
+from billing.importing.outcomes import ImportRefused
 from billing.models import Charge, Flag, Source
-from billing.outcomes import ImportRefused
 from billing.readers import FileError, open_delivery, understanding
 from billing.readers import beside as reading_beside
 from billing.readers.batches import BATCH_ROWS, Batch
@@ -20,6 +22,7 @@ from billing.readers.beside import TOGETHER, understood
 from billing.readers.understanding import Wanted
 from tests import build
 from tests.billing.deliveries import a_file, a_row
+from tests.stories.machines import ROOT, parents, until
 
 # As many rows as are handed over at once, and some.
 MANY = BATCH_ROWS * TOGETHER + 300
@@ -138,6 +141,8 @@ def test_a_process_ends_with_whoever_wants_no_more(tmp_path, beside):
 
 @pytest.mark.django_db
 def test_a_delivery_read_beside_makes_the_same_charges(tmp_path, beside, monkeypatch):
+    # The same costs of two sources would be asked about.
+    monkeypatch.setattr(duplicates, "imports_elsewhere", lambda *_: {})
     rows = many_rows()
     rows[5]["Tags"] = rows[-1]["Tags"] = "{not json"
     path = a_file(tmp_path, rows)
@@ -145,7 +150,8 @@ def test_a_delivery_read_beside_makes_the_same_charges(tmp_path, beside, monkeyp
 
     def charges_of(name):
         source = build.a_source(name, delivery=Source.Delivery.SNAPSHOT)
-        ingest(paths=[path], source=source, actor=build.SOMEBODY, now=build.NOW)
+        # The second time it is confirmed that the file is of another source than the first time.
+        ingest(paths=[path], source=source, force=True, actor=build.SOMEBODY, now=build.NOW)
         mine = Charge.objects.filter(source=source).order_by("line_number")
         flags = Flag.objects.filter(charge__source=source).order_by("charge__line_number", "code")
         return list(mine.values_list(*same)), list(flags.values_list("charge__line_number", "code", "detail"))
@@ -164,16 +170,17 @@ def test_tags_are_who_pays_however_many_are_remembered(tmp_path, monkeypatch):
     monkeypatch.setattr(understanding, "REMEMBERED_TAGS", 300)
     people = [f"pi{number % 700}@u.edu" for number in range(MANY)]
     rows = [a_row(ResourceId=email, tags={"pi_email": email, "project_id": "p", "fund_org": "F"}) for email in people]
+    other = [row | {"ResourceId": f"other-{row['ResourceId']}"} for row in rows]
     # Two files have numberings of their own, and one of them another after the other.
     ingest(
-        paths=[a_file(tmp_path, rows, "aws_2025-01_a.csv"), a_file(tmp_path, rows[::-1], "aws_2025-01_b.csv")],
+        paths=[a_file(tmp_path, rows, "aws_2025-01_a.csv"), a_file(tmp_path, other[::-1], "aws_2025-01_b.csv")],
         source=build.a_source("aws"),
         actor=build.SOMEBODY,
         now=build.NOW,
     )
     charged = Charge.objects.values_list("resource_id", "pi__email")
     assert charged.count() == 2 * MANY
-    assert all(resource == email for resource, email in charged)
+    assert all(resource.removeprefix("other-") == email for resource, email in charged)
 
 
 @pytest.mark.django_db
@@ -219,3 +226,43 @@ def test_what_the_server_refuses_is_raised_when_it_is_settled():
             copier.settle()
     finally:
         copier.close()
+
+
+def test_the_other_process_ends_when_the_one_that_asked_is_killed(tmp_path):
+    """However busy it is: here it waits for more of a file, and would never write into a pipe that nobody reads."""
+    path = a_file(tmp_path, [a_row()], "aws_2025-01.csv")
+    endless = tmp_path / "endless.csv"
+    os.mkfifo(endless)
+    asking = f"""
+from pathlib import Path
+from billing.readers import beside, open_delivery
+from tests.endless import EndlessPart
+from billing.readers.understanding import Wanted
+(part,) = open_delivery([Path({str(path)!r})], ["aws_2025-01.csv"])
+part = EndlessPart(**vars(part) | {{"path": Path({str(endless)!r})}})
+start = beside.subprocess.Popen
+def shown(*given, **named):
+    process = start(*given, **named)
+    print(process.pid, flush=True)
+    return process
+beside.subprocess.Popen = shown
+next(beside._from_beside(beside.Request(part, Wanted(currency="USD"))))
+"""
+    asker = subprocess.Popen([sys.executable, "-c", asking], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    reader = int(asker.stdout.readline())
+
+    def opened():
+        # Refused until somebody reads.
+        with contextlib.suppress(OSError):
+            return os.open(endless, os.O_WRONLY | os.O_NONBLOCK)
+
+    pipe = until(opened, "the file is read")
+    try:
+        asker.kill()
+        asker.wait()
+        asker.stdout.close()
+        until(lambda: reader not in parents(), "the reader ends")
+    finally:
+        os.close(pipe)
+        if reader in parents():
+            os.kill(reader, signal.SIGKILL)

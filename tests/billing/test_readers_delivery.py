@@ -80,7 +80,9 @@ def an_aws_export(folder, month="2025-01", files=("focus-00001.csv", "focus-0000
 def test_a_manifest_of_aws_stands_for_exactly_its_files(tmp_path):
     manifest = an_aws_export(tmp_path)
     put(tmp_path, "focus/data/BILLING_PERIOD=2025-01/focus-00003.csv")
-    assert [part.path.name for part in opened(manifest)] == ["focus-00001.csv", "focus-00002.csv"]
+    assert [part.path.name for part in opened(tmp_path)] == ["focus-00001.csv", "focus-00002.csv"]
+    # By itself a manifest reaches for nothing above its own folder.
+    assert "import the folder that holds both" in refusal(manifest)
 
 
 @pytest.mark.parametrize("run", ["", "20250203T041500Z-5f0c8a52-8a2e-4cf0-a1e4-3f2f0d6a7f11/"])
@@ -100,8 +102,8 @@ def test_a_manifest_as_data_exports_writes_it_is_read_in_either_layout(tmp_path,
         "contentType": "text/csv",
         "dataFiles": [f"s3://bucket/out/focus/data/{month}/{run}focus-0000{n}.csv" for n in (1, 2)],
     }
-    manifest = put(tmp_path, f"out/focus/metadata/{month}/{run}focus-Manifest.json", json.dumps(content))
-    parts = opened(manifest)
+    put(tmp_path, f"out/focus/metadata/{month}/{run}focus-Manifest.json", json.dumps(content))
+    parts = opened(tmp_path)
     assert [part.path.relative_to(tmp_path).as_posix() for part in parts] == [
         f"out/focus/data/{month}/{run}focus-0000{n}.csv" for n in (1, 2)
     ]
@@ -159,6 +161,14 @@ def test_a_folder_of_several_months_is_refused_with_their_manifests(tmp_path):
     assert "several deliveries" in message
     assert "BILLING_PERIOD=2025-01/focus-Manifest.json" in message
     assert "BILLING_PERIOD=2025-02/focus-Manifest.json" in message
+    assert "several deliveries" in refusal(tmp_path, period="2024-12")
+
+
+def test_of_a_folder_of_several_months_the_expected_one_is_taken(tmp_path):
+    an_aws_export(tmp_path)
+    an_aws_export(tmp_path, "2025-02", files=("focus-00001.csv",))
+    found = opened(tmp_path, period="2025-02")
+    assert [part.path for part in found] == [tmp_path / "focus/data/BILLING_PERIOD=2025-02/focus-00001.csv"]
 
 
 def test_a_manifest_of_azure_checks_rows_by_file(tmp_path):
@@ -199,9 +209,9 @@ def test_a_blob_count_that_is_not_that_of_the_blobs_is_refused(tmp_path):
 
 
 def test_files_that_a_manifest_names_and_are_missing_are_named(tmp_path):
-    manifest = an_aws_export(tmp_path)
+    an_aws_export(tmp_path)
     (tmp_path / "focus/data/BILLING_PERIOD=2025-01/focus-00002.csv").unlink()
-    assert "1 are not there: BILLING_PERIOD=2025-01/focus-00002.csv" in refusal(manifest)
+    assert "1 are not there: BILLING_PERIOD=2025-01/focus-00002.csv" in refusal(tmp_path)
 
 
 def test_uploaded_files_are_found_among_those_that_came_with_the_manifest(tmp_path):

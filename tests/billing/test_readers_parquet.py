@@ -172,7 +172,7 @@ def test_a_key_with_two_values_is_kept_and_flagged(tmp_path):
     double = [{"key": "pi", "value": "ada"}, {"key": "pi", "value": "bob"}, {"key": "org", "value": "x"}]
     same = [{"key": "pi", "value": "ada"}, {"key": "pi", "value": "ada"}]
     first, second = map(tags_of, rows_of(tmp_path, a_table(Tags=pa.array([double, same], PAIRS)))["Tags"])
-    assert (first.pairs, first.problem) == ({"org": "x"}, "The tag “pi” holds more than one value.")
+    assert (first.pairs, first.problem) == ({"org": "x"}, "The tag “pi” holds more than one value: “ada” and “bob”.")
     assert (second.pairs, second.problem) == ({"pi": "ada"}, "")
     assert "bob" in first.canonical
 

@@ -122,9 +122,10 @@ def test_a_workbook_without_focus_is_refused_as_a_csv_is(tmp_path, sheets, says)
     assert says in refusal(tmp_path, a_book(*sheets)).message
 
 
-def test_a_formula_counts_by_its_last_value_and_without_one_it_is_empty(tmp_path):
-    ((_, row),) = rows_of(tmp_path, with_cell("=1+1", "BilledCost"))
-    assert row["BilledCost"] == ""
+def test_a_formula_that_was_never_calculated_is_refused_by_cell(tmp_path):
+    problem = refusal(tmp_path, with_cell("=1+1", "BilledCost"))
+    assert (problem.line, problem.column) == (2, "BilledCost")
+    assert problem.message.startswith("Cell C2: The cell has a formula that was never calculated.")
 
 
 @pytest.mark.parametrize(("numbers", "says"), [((5, 3), "Row 3 of the sheet is stored after row 5"), ((4, 4), "Row 4")])

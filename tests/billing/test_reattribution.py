@@ -9,9 +9,10 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.urls import reverse
 
-from billing import charging, reattribution, review
-from billing.closing import PeriodClosed
+from billing import charging, review
 from billing.models import AttributionRule, AuditEvent, BillingPeriod, Charge, Flag, Person, ReviewDecision
+from billing.months.closing import PeriodClosed
+from billing.review import reattribution
 from tests import build
 from tests.billing.deliveries import NO_TAGS, a_row, delivered
 
@@ -91,7 +92,7 @@ def test_a_decision_is_never_touched(held, verb):
     acting = {"charges": [charge.pk], "actor": build.SOMEBODY, "now": build.NOW}
     if verb in ("reattribute", "approve"):
         correction = review.Correction(pi="bob@u.edu", project="p", fund_org="F")
-        review.reattribute(correction=correction, approve=verb == "approve", **acting)
+        review.reattribute(create=True, correction=correction, approve=verb == "approve", **acting)
     else:
         review.reject(reason="test", **acting)
     if verb == "undone":
@@ -272,13 +273,13 @@ def test_a_corrected_charge_offers_a_rule_and_shows_who_decided(held, client, ca
     assert "Make a rule of this" not in client.get(page).content.decode()
     Charge.objects.filter(pk=charge.pk).update(sub_account_id="lab[7]")
     correction = review.Correction(pi="bob@u.edu", project="p", fund_org="F")
-    review.reattribute(charges=[charge.pk], correction=correction, actor=build.SOMEBODY, now=build.NOW)
+    review.reattribute(create=True, charges=[charge.pk], correction=correction, actor=build.SOMEBODY, now=build.NOW)
     shown = client.get(page)
     assert "Make a rule of this" in shown.content.decode()
     form = client.get(shown.context["rule_url"]).context["adminform"].form
     data = {name: form.get_initial_for_field(field, name) for name, field in form.fields.items()}
-    assert (data["sub_account"], data["service"], data["fund_org"]) == ("lab[[]7]", "Compute", "F")
-    posted = {name: value for name, value in data.items() if value not in (None, False)} | {"resource": ""}
+    assert (data["sub_account"], data["service"], data["fund_org"]) == ("lab[[]7]", "", "F")
+    posted = {name: value for name, value in data.items() if value not in (None, False)}
     response = client.post(reverse("admin:billing_attributionrule_add"), posted)
     assert response.status_code == 302, response.context["errors"]
     rule = AttributionRule.objects.get()

@@ -1,5 +1,6 @@
 """The review through its doors: engine, command and admin do the same; who may, and what is shown."""
 
+import datetime
 import io
 import json
 from decimal import Decimal
@@ -12,10 +13,21 @@ from django.urls import reverse
 from hypothesis import given
 from hypothesis import strategies as st
 
-from billing import deciding, jobs, review
-from billing.models import AuditEvent, BillingPeriod, Charge, Flag, Job, PayerSplitShare, Person, ReviewDecision
-from billing.review import Correction
-from tests.build import NOW, SOMEBODY, a_charge, a_pi, a_policy, a_split
+from billing import review
+from billing.background import jobs
+from billing.models import (
+    AuditEvent,
+    BillingPeriod,
+    Charge,
+    Flag,
+    Job,
+    PayerSplitShare,
+    Person,
+    Project,
+    ReviewDecision,
+)
+from billing.review import Correction, deciding
+from tests.build import NOW, SOMEBODY, a_charge, a_fund, a_pi, a_policy, a_project, a_split
 
 pytestmark = pytest.mark.django_db
 
@@ -34,7 +46,8 @@ def listed(*arguments):
 
 
 def messages_of(response):
-    return [str(message) for message in response.context["messages"]]
+    """Return what a page says, without the link that it offers after a correction."""
+    return [str(message).partition(" <a ")[0] for message in response.context["messages"]]
 
 
 def act(client, action, ids, *, url=QUEUE, seen=None, follow=True, **data):
@@ -66,13 +79,23 @@ VERBS = {
     ),
     "reattribute": (
         lambda ids, by: review.reattribute(
-            charges=ids, correction=Correction(pi="new@u.edu", project="physics", fund_org="X-1"), note="n", **by
+            charges=ids,
+            correction=Correction(pi="new@u.edu", project="physics", fund_org="X-1"),
+            create=True,
+            note="n",
+            **by,
         ),
         lambda ids: [
             *("reattribute", "--id", *ids, "--pi", "new@u.edu", "--project", "physics"),
-            *("--fund-org", "X-1", "--note", "n"),
+            *("--fund-org", "X-1", "--create", "--note", "n"),
         ],
-        ("correct", {"pi": "new@u.edu", "project": "physics", "fund_org": "X-1", "note": "n"}),
+        (
+            "correct",
+            {
+                **{"pi": "new@u.edu", "project": "physics", "fund_org": "X-1", "note": "n"},
+                "create": ["pi:new@u.edu", "project:physics"],
+            },
+        ),
     ),
     "split and approve": (
         lambda ids, by: review.split(
@@ -252,8 +275,139 @@ def test_correcting_proposes_the_successor_of_a_pi_who_left_and_moves_nothing_by
     assert not ReviewDecision.objects.exists()
     assert Charge.objects.get(pk=left.pk).pi.email == "cleo@u.edu"
     # The person may say otherwise.
+    a_pi("mallory@u.edu")
     act(client, "correct", [left.pk], seen=1, pi="mallory@u.edu", approve="on")
     assert Charge.objects.get(pk=left.pk).pi.email == "mallory@u.edu"
+
+
+def test_a_new_name_asks_for_a_tick_with_the_name_and_undo_removes_it(cast, client):
+    client.force_login(cast.reviewer)
+    charges = [a_charge(flags=("pattern_match",)) for _ in range(2)]
+    ids = [charge.pk for charge in charges]
+    url = reverse("admin:billing_charge_correct", args=[ids[0]])
+    asked = client.post(url, {"project": "P-0123", "note": ""})
+    page = asked.content.decode()
+    assert "There is no project “P-0123”." in page
+    assert "Project P-0123 will be created" in page
+    assert not Project.objects.filter(code="P-0123").exists()
+    # A tick for another name is none for this one.
+    again = client.post(url, {"project": "P-0124", "note": "", "create": ["project:P-0123"]})
+    assert "Project P-0124 will be created" in again.content.decode()
+    bulk = act(client, "correct", ids, project="genomcs", create=["project:P-0123"])
+    assert "Did you mean genomics?" in bulk.content.decode()
+    assert Project.objects.count() == 1
+    done = act(client, "correct", ids, project="P-0123", create=["project:P-0123"])
+    assert messages_of(done) == ["2 charges reattributed. Project P-0123 is created."]
+    undone = act(client, "undo", ids)
+    assert messages_of(undone) == ["2 charges undone. Project P-0123 is removed: nothing else uses it."]
+
+
+def test_what_there_is_is_offered_as_it_is_typed(cast, client):
+    a_pi("grace@u.edu", name="Grace Hopper")
+    a_project("genomics", name="Genomes")
+    a_fund("BIO-001", name="Biology")
+    url = reverse("admin:billing_heldcharge_suggest")
+    client.force_login(cast.reviewer)
+    for kind, term, value, label in (
+        ("pi", "hopp", "grace@u.edu", "Grace Hopper"),
+        ("project", "GENO", "genomics", "Genomes"),
+        ("fund_org", "bio", "BIO-001", "Biology"),
+    ):
+        assert client.get(url, {"kind": kind, "term": term}).json() == {"results": [{"value": value, "label": label}]}
+    assert client.get(url, {"kind": "pi", "term": ""}).json() == {"results": []}
+    assert client.get(url, {"kind": "user", "term": "r"}).status_code == 403
+    page = client.get(reverse("admin:billing_charge_correct", args=[a_charge().pk])).content.decode()
+    assert f'data-suggest="{url}?kind=project"' in page
+    assert "openchargeback/suggest.js" in page
+    client.force_login(cast.pi)
+    assert client.get(url, {"kind": "pi", "term": "a"}).status_code in (302, 403)
+
+
+def test_the_command_creates_only_when_told_to():
+    charge = a_charge(flags=("pattern_match",))
+    a_pi("ada@u.edu")
+    with pytest.raises(CommandError) as refused:
+        command("reattribute", "--id", charge.pk, "--pi", "adda@u.edu", "--project", "P-0123")
+    assert str(refused.value) == (
+        "There is no PI “adda@u.edu”. Did you mean ada@u.edu? There is no project “P-0123”. "
+        "Next: correct the name, or run the same with --create."
+    )
+    assert not Project.objects.filter(code="P-0123").exists()
+    out = json.loads(command("reattribute", "--id", charge.pk, "--project", "P-0123", "--create", "--json"))
+    assert out["created"] == ["Project P-0123"]
+    assert json.loads(command("undo", "--id", charge.pk, "--json"))["removed"] == ["Project P-0123"]
+
+
+def asked(client, action, ids, url=QUEUE):
+    """Return the text of the page that asks about a selection."""
+    page = client.post(url, {"action": action, "_selected_action": ids, "select_across": "0"})
+    assert page.status_code == 200
+    return page.content.decode()
+
+
+@pytest.mark.parametrize("step", ["approve", "correct", "reject", "absorb"])
+def test_the_page_that_asks_shows_amount_reason_and_payer_of_one_charge_and_of_several(step, cast, client):
+    client.force_login(cast.reviewer)
+    one = a_charge("12.50", flags=("project_ended",), fund_org="BIO-7")
+    Flag.objects.filter(charge=one).update(detail="genomics on 2024-12-31")
+    more = a_charge("3.00", flags=("pattern_match",), pi="grace@u.edu", project="ships", currency="EUR", fund_org="SEA")
+    page = client.get(reverse(f"admin:billing_charge_{step}", args=[one.pk])).content.decode()
+    for text in ("12.50 USD", "Project has ended", "genomics on 2024-12-31", "ada@u.edu", "genomics", "BIO-7"):
+        assert text in page
+    page = asked(client, step, [one.pk, more.pk])
+    for text in ("12.50 USD", "3.00 EUR", "Project has ended", "Matches a pattern", "grace@u.edu", "BIO-7", "SEA"):
+        assert text in page
+
+
+def test_the_page_of_a_correction_says_at_each_field_what_stands_there_now(cast, client):
+    client.force_login(cast.reviewer)
+    one, other = a_charge(flags=("pattern_match",), fund_org="BIO-7"), a_charge(flags=("pattern_match",), fund_org="B")
+    page = client.get(reverse("admin:billing_charge_correct", args=[one.pk])).content.decode()
+    assert "Now BIO-7." in page
+    assert "Now ada@u.edu." in page
+    page = asked(client, "correct", [one.pk, other.pk])
+    assert "Now not the same for all." in page
+    assert "Now genomics." in page
+
+
+def test_a_large_selection_is_summed_by_reason_and_payer(cast, client, django_assert_max_num_queries):
+    client.force_login(cast.reviewer)
+    ids = [a_charge("2.00", flags=("pattern_match",)).pk for _ in range(20)]
+    ids += [a_charge("1.00", flags=("missing_pi",), pi=None, currency="EUR").pk for _ in range(10)]
+    with django_assert_max_num_queries(60):
+        page = client.post(QUEUE, {"action": "approve", "_selected_action": ids, "select_across": "0"})
+    selection = page.context["selection"]
+    assert [(each.name, each.count, each.billed) for each in selection.reasons] == [
+        ("Matches a pattern", 20, {"USD": Decimal(40)}),
+        ("No PI", 10, {"EUR": Decimal(10)}),
+    ]
+    assert [(each.name, each.count) for each in selection.payers] == [
+        ("ada@u.edu, genomics, BIO-001", 20),
+        ("no PI, genomics, BIO-001", 10),
+    ]
+    assert len(page.context["rows"]) == 10
+    text = page.content.decode()
+    assert "10 of 30 cannot be approved yet" in text
+    assert "No PI: correct who pays first" in text
+    assert "10.00 EUR" in text
+
+
+def test_the_page_of_an_approval_says_what_is_blocked_why_and_what_to_do(cast, client):
+    client.force_login(cast.reviewer)
+    good = a_charge("1.00", flags=("pattern_match",), fund_org="BIO-001")
+    a_fund("BIO-001")
+    a_fund("OLD-1", valid_until=datetime.date(2024, 12, 31))
+    ended = a_charge("7.00", flags=("fund_not_valid",), fund_org="OLD-1")
+    for page in (
+        asked(client, "approve", [good.pk, ended.pk]),
+        client.get(reverse("admin:billing_charge_approve", args=[ended.pk])).content.decode(),
+    ):
+        assert "cannot be approved yet" in page
+        assert "correct who pays first, or have finance record an exception for the fund/org" in page
+    assert "cannot be approved yet" not in asked(client, "approve", [good.pk])
+    assert "cannot be approved yet" not in asked(client, "reject", [good.pk, ended.pk])
+    assert not ReviewDecision.objects.exists()
+    assert not AuditEvent.objects.filter(object_type="charge").exists()
 
 
 def test_list_as_a_table_sums_what_waits():
@@ -295,7 +449,10 @@ def test_a_whole_period_is_approved_for_one_reason():
     a_charge(flags=("project_ended",))
     a_charge(flags=("pattern_match",), period="2025-02")
     out = json.loads(command("approve", "-p", "2025-01", "--reason", "pattern_match", "--json"))
-    assert out == {"decision": "approved", "count": 1, "skipped": {}, "skipped_ids": []}
+    assert out == {
+        **{"decision": "approved", "count": 1, "skipped": {}, "skipped_ids": []},
+        **{"created": [], "removed": []},
+    }
     assert Charge.objects.held().count() == 2
 
 
@@ -462,6 +619,7 @@ def test_a_charges_page_shows_facts_payer_reasons_and_history(queue, client):
     review.reattribute(
         charges=[queue["hpc"].pk],
         correction=Correction(pi="marie@u.edu", shares=(("A", Decimal(60)), ("B", Decimal(40)))),
+        create=True,
         note="<b>By phone</b>",
         actor=SOMEBODY,
         now=NOW,
@@ -481,7 +639,7 @@ def test_a_charge_that_left_the_queue_keeps_its_page(queue, client):
 def test_a_charge_is_decided_about_on_its_own_page(queue, client):
     charge = queue["nobody"]
     url = reverse("admin:billing_charge_correct", args=[charge.pk])
-    assert "Say who pays" in client.get(url).content.decode()
+    assert "Choose who pays" in client.get(url).content.decode()
     done = client.post(url, {"pi": "ada@u.edu", "approve": "on", "note": ""}, follow=True)
     assert messages_of(done) == ["1 charge reattributed and approved."]
     charge.refresh_from_db()
@@ -575,3 +733,13 @@ def test_an_alias_of_a_pi_is_found_by_the_command():
     a_pi("ada@u.edu").aliases.create(email="countess@u.edu")
     a_charge(flags=("pattern_match",))
     assert len(listed("--pi", "countess@u.edu")) == 1
+
+
+def test_a_charge_shows_its_service_in_utc_wherever_the_office_is(client, cast, settings):
+    settings.TIME_ZONE = "America/Los_Angeles"
+    start = datetime.datetime(2025, 1, 5, tzinfo=datetime.UTC)
+    charge = a_charge("5", charge_period_start=start, charge_period_end=start + datetime.timedelta(days=1))
+    client.force_login(cast.reviewer)
+    page = client.get(reverse("admin:billing_charge_change", args=[charge.pk])).content.decode()
+    assert "<dt>Service from</dt><dd>2025-01-05 00:00 UTC</dd>" in page
+    assert "<dt>Service until (exclusive)</dt><dd>2025-01-06 00:00 UTC</dd>" in page

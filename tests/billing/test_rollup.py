@@ -14,14 +14,14 @@ from django.core import management
 from hypothesis import given
 from hypothesis import strategies as st
 
-from billing import rolling
 from billing.fields import WIDE
-from billing.ingestion import ingest
+from billing.importing import rolling
+from billing.importing.ingestion import ingest
+from billing.importing.outcomes import ImportRefused
+from billing.importing.rolling import Rolling, plain_of
 from billing.models import Charge, Import, ImportTotal
-from billing.outcomes import ImportRefused
 from billing.readers.columns import AMOUNTS
 from billing.readers.values import BadValue
-from billing.rolling import Rolling, plain_of
 from tests import build
 from tests.billing.deliveries import a_file, a_row
 

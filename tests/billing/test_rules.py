@@ -4,8 +4,8 @@ from datetime import date
 
 import pytest
 
+from billing.attribution.checks import Attributed, Reason, Reference, check_attribution
 from billing.models import Flag
-from billing.rules import Attributed, Reason, Reference, check_attribution
 
 GOOD = Attributed(pi_email="ada@u.edu", project_code="genomics", fund_org="BIO-001")
 
@@ -79,3 +79,10 @@ def test_every_reason_is_a_flag():
     found += codes(funds={"BIO-001": (None, date(2020, 1, 1))})
     assert set(found) <= set(Flag.Code.values)
     assert len(set(found)) == 8
+
+
+def test_an_end_date_of_tags_counts_where_the_project_has_none():
+    by_tag = GOOD._replace(tagged_end_date=date(2025, 1, 31))
+    assert codes(by_tag) == []
+    assert codes(by_tag, end=date(2025, 2, 1)) == ["project_ended"]
+    assert codes(by_tag._replace(project_end_date=date(2025, 6, 30)), end=date(2025, 2, 1)) == []

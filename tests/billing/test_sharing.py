@@ -11,9 +11,10 @@ from django.urls import reverse
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from billing import charging, entries, review
+from billing import charging, review
 from billing.attribution import Attributor
 from billing.charging import NothingToShareOver
+from billing.corrections import entries
 from billing.models import AttributionRule, Charge, ExchangeRate, PayerLine, Policy, Source
 from billing.money import to_cents
 from billing.readers.values import tags_of
@@ -290,11 +291,11 @@ def test_shares_sum_to_the_cost_keep_its_sign_and_do_not_depend_on_the_order(cha
             transaction.set_rollback(True)
     first, second = found
     assert first == second
-    assert sum(first.values(), Decimal(0)) == to_cents(cost)
+    assert sum(first.values(), Decimal(0)) == to_cents(cost, "USD")
     assert all(share * cost >= 0 for share in first.values())
     whole = sum(charged)
     for email, billed in zip(people, charged, strict=True):
-        assert abs(first.get(email, Decimal(0)) - to_cents(cost) * billed / whole) < Decimal("0.01")
+        assert abs(first.get(email, Decimal(0)) - to_cents(cost, "USD") * billed / whole) < Decimal("0.01")
 
 
 # Decisions
@@ -312,7 +313,7 @@ def test_a_decision_makes_a_shared_cost_somebodys_own_and_undo_shares_it_again()
     three_pis()
     fee = a_shared_charge("33.33")
     correction = review.Correction(pi="ada@u.edu", project="genomics", fund_org="BIO-001")
-    review.reattribute(charges=[fee.pk], correction=correction, actor=build.SOMEBODY, now=build.NOW)
+    review.reattribute(create=True, charges=[fee.pk], correction=correction, actor=build.SOMEBODY, now=build.NOW)
     fee.refresh_from_db()
     assert (fee.shared_as, fee.pi.email, fee.state) == ("", "ada@u.edu", Charge.State.CLEAR)
     charge_it()
@@ -328,7 +329,7 @@ def test_a_natural_account_may_be_corrected_and_the_cost_stays_shared():
     three_pis()
     fee = a_shared_charge("33.33")
     correction = review.Correction(natural_account="7100")
-    review.reattribute(charges=[fee.pk], correction=correction, actor=build.SOMEBODY, now=build.NOW)
+    review.reattribute(create=True, charges=[fee.pk], correction=correction, actor=build.SOMEBODY, now=build.NOW)
     charge_it()
     assert set(PayerLine.objects.filter(kind=Kind.SHARED).values_list("natural_account", flat=True)) == {"7100"}
     assert Source.objects.get().debit_account == "6500"
@@ -370,6 +371,10 @@ def test_a_charge_that_is_nobodys_offers_a_rule_that_shares_such_costs(client):
     form = client.get(url).context["adminform"].form
     assert (form.initial["shared_as"], form.initial["charge_category"]) == ("AWS Support [Business]", "Tax")
     data = {name: form.initial.get(name) or "" for name in form.fields} | {"is_active": "on", "priority": "100"}
+    # What it would have decided is shown first.
+    asked = client.post(url, data)
+    assert asked.context["foreseen"]
+    data["seen"] = asked.context["adminform"].form.data["seen"]
     assert client.post(url, data).status_code == 302
     rule = AttributionRule.objects.get()
     found = Attributor(source=rule.source, policy=Policy.objects.current())

@@ -117,3 +117,12 @@ def test_shares_of_shared_costs_are_told_beside_what_is_ones_own():
     assert "1.51 USD charged for shared costs" in show("ada@u.edu")
     a_period("2025-02")
     assert "Support" not in show("ada@u.edu", "-p", "2025-02")
+
+
+def test_a_free_internal_service_is_subsidy_as_on_the_statement():
+    a_source("hpc", kind=Source.Kind.INTERNAL)
+    a_charge("0.00", source="hpc", list_cost="800", contracted_cost=None)
+    a_charge("0.00", source="aws", list_cost="800", contracted_cost=None)
+    rows = {row["source"]: row for row in shown("ada@u.edu")["projects"]}
+    assert (rows["hpc"]["list"], rows["hpc"]["discount"], rows["hpc"]["subsidy"]) == ("800.00", "0.00", "800.00")
+    assert (rows["aws"]["list"], rows["aws"]["discount"], rows["aws"]["subsidy"]) == ("800.00", "800.00", "0.00")

@@ -8,8 +8,10 @@ from django.core.exceptions import ValidationError
 from django.core.management import CommandError, call_command
 from django.urls import reverse
 
-from billing import charging, sourcing
+from billing import charging, doors
 from billing.models import AuditEvent, ImportTotal, Source
+from billing.models.sources import UnknownSource
+from billing.setup import sourcing
 from tests.build import NOW, SOMEBODY, a_charge, a_period, a_pi, a_source, an_import
 
 pytestmark = pytest.mark.django_db
@@ -103,8 +105,9 @@ def test_setting_what_is_set_already_changes_and_records_nothing():
 
 
 def test_a_change_of_nothing_or_of_no_field_is_refused():
-    with pytest.raises(sourcing.NothingToChange, match="--recovery-fund-org"):
+    with pytest.raises(sourcing.NothingToChange, match="Name what to set of aws") as refused:
         sourcing.change(source=a_source(), fields={}, **WHO)
+    assert doors.as_command(refused.value.then) == "manage.py sources set aws --help"
     with pytest.raises(sourcing.UnknownField, match="no name to set"):
         sourcing.change(source=a_source(), fields={"name": "other"}, **WHO)
 
@@ -159,6 +162,46 @@ def test_an_unknown_source_lists_what_exists():
 
     with pytest.raises(CommandError, match="no source “azure”. These exist: aws"):
         call_command("sources", "set", "azure", "--showback")
+
+
+@pytest.mark.parametrize("name", ["aws", "AWS", " Aws ", "amazon web services"])
+def test_a_source_is_found_by_its_name_or_display_name_in_any_case(name):
+    source = a_source("aws", display_name="Amazon Web Services")
+
+    assert Source.objects.named(name) == source
+
+
+def test_a_display_name_that_two_sources_have_names_neither():
+    a_source("aws", display_name="Cloud")
+    a_source("gcp", display_name="Cloud")
+
+    with pytest.raises(UnknownSource, match="no source “Cloud”"):
+        Source.objects.named("Cloud")
+
+
+def test_an_unknown_source_names_those_like_it_and_how_one_is_added():
+    a_source("azure")
+
+    with pytest.raises(CommandError, match=r"Did you mean azure\? .*Next: `manage\.py sources add azuer`"):
+        call_command("sources", "set", "Azuer", "--showback")
+
+
+def test_a_new_source_recognizes_its_name_in_file_names(client, cast):
+    call_command("sources", "add", "imaging-core")
+    assert Source.objects.for_file_name("imaging_core_2025-01.csv").name == "imaging-core"
+    client.force_login(cast.finance)
+    client.post(
+        reverse("admin:billing_source_add"),
+        {"name": "sequencer", "kind": "internal", "delivery": "merge", "grain": "line", "cost_measure": "billed"},
+    )
+    assert Source.objects.get(name="sequencer").patterns == ["sequencer"]
+
+
+def test_a_name_that_fits_two_sources_alike_fits_neither():
+    a_source("aws")
+    a_source("gcp")
+
+    assert Source.objects.for_file_name("aws_gcp_2025-01.csv") is None
 
 
 def test_a_measure_changes_from_a_month_on(capsys):

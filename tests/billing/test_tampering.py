@@ -1,15 +1,21 @@
 """Somebody with the database in hand bends the audit trail; verifying finds each way of doing so."""
 
+import errno
 import hashlib
 import json
+import os
+import subprocess
+import sys
+import time
 from io import StringIO
 
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
 
-from billing import anchors, audit
-from billing.anchors import Anchor
+from billing import audit
+from billing.audit import anchors
+from billing.audit.anchors import Anchor
 from billing.models import AuditEvent, AuditHead
 from tests import build
 
@@ -50,7 +56,7 @@ def trail(path, django_capture_on_commit_callbacks):
 def _unguarded():
     """Take the database's own guards off, as somebody with all its rights can."""
     try:
-        from billing import walls
+        from billing.safeguards import walls
     except ImportError:
         return
     walls.remove(connection)
@@ -265,14 +271,14 @@ def test_an_event_that_cannot_be_read_is_found_and_the_rest_is_read_on(trail):
 
 
 def test_events_beyond_one_batch_are_read_in_bounded_batches(trail, monkeypatch, django_assert_num_queries):
-    monkeypatch.setattr("billing.chaining.BATCH", 2)
+    monkeypatch.setattr("billing.audit.chaining.BATCH", 2)
     # Head, five batches, the empty one, and the head again.
     with django_assert_num_queries(8):
         assert audit.verify().events == 9
 
 
 def test_breaks_without_number_are_counted_and_only_some_are_told(trail, monkeypatch):
-    monkeypatch.setattr("billing.chaining.SHOWN", 3)
+    monkeypatch.setattr("billing.audit.chaining.SHOWN", 3)
     sql("UPDATE {events} SET note = 'x'")
     found = audit.verify()
     assert (len(found.breaks), found.further) == (3, 6)
@@ -391,7 +397,112 @@ def test_a_note_cut_off_by_a_crash_spoils_no_other(path):
     anchors.note(events=7, hash="seven", at=build.NOW, path=path)
     notes = anchors.read(path)
     assert [each.events for each in notes.anchors] == [5, 7]
-    assert notes.unreadable == (2,)
+    assert (notes.torn, notes.unreadable) == ((2,), ())
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *(Anchor(12, "ab" * 32, "2025-01-02T00:00:00+00:00").line()[:length] for length in range(1, 118)),
+        b'{"events": 12, "hash": "abab' + b"\0" * 40,
+    ],
+)
+def test_the_beginning_of_a_note_is_torn(path, line):
+    path.write_bytes(Anchor(5, "five", "2025-01-01").line() + line)
+    notes = anchors.read(path)
+    assert notes.unreadable == ()
+    assert [each.events for each in notes.anchors][:1] == [5]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"nonsense",
+        b'{"events": "12", "hash": "abab", "at": "2025-01-01"}',
+        b'{"events": 12, "hash": "abab", "at": "2025-01-01", "more": 1}',
+        b'{"events": 12, "hash": "abab"}',
+        b'{"events": 12, "hash: "abab',
+        b'"hash": "abab", "at": "2025-01-01"}',
+        b'{"hash": "abab", "events": 12',
+    ],
+)
+def test_any_other_line_is_bent(path, line):
+    path.write_bytes(line)
+    assert (anchors.read(path).unreadable, anchors.read(path).torn) == ((1,), ())
+
+
+def test_a_torn_note_is_a_warning_and_a_bent_one_a_break(trail, path):
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(lines[:-1]) + lines[-1][:40])
+    found = audit.verify(anchor=path)
+    assert found.is_whole
+    assert f"Line {len(lines)} of {path} ends in the middle" in found.warnings[0]
+    assert found.lag == 9 - found.anchor.events > 0
+    # The next note stands on a line of its own, and the trail agrees with it.
+    anchors.note(events=found.events, hash=found.hash, at=build.NOW, path=path)
+    found = audit.verify(anchor=path)
+    assert (found.is_whole, found.lag, len(found.warnings)) == (True, 0, 1)
+    out = StringIO()
+    call_command("verify_audit", "--anchor", str(path), stdout=out)
+    assert "The audit trail is whole" in out.getvalue()
+    assert "ends in the middle" in out.getvalue()
+    # One digit of a whole note is another trail.
+    last = Anchor(**json.loads(path.read_bytes().splitlines()[-1]))
+    bent = last.hash[:-1] + ("0" if last.hash[-1] != "0" else "1")
+    path.write_bytes(path.read_bytes().replace(last.hash.encode(), bent.encode()))
+    assert kinds(path) == [("anchor", None)]
+
+
+def test_notes_that_are_all_torn_vouch_for_nothing(trail, path):
+    path.write_bytes(b'{"events": 9, "ha')
+    assert kinds(path) == [("anchor", None)]
+
+
+@pytest.mark.parametrize("taken", [0, 10, None])
+def test_a_full_disk_leaves_no_part_of_a_note(path, monkeypatch, taken):
+    anchors.note(events=5, hash="five", at=build.NOW, path=path)
+    before = path.read_bytes()
+    honest = os.write
+
+    def full(handle, data):
+        if taken is None:
+            honest(handle, data[:7])
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return honest(handle, data[:taken])
+
+    monkeypatch.setattr(anchors.os, "write", full)
+    with pytest.raises(OSError, match="No space left"):
+        anchors.note(events=6, hash="six", at=build.NOW, path=path)
+    assert path.read_bytes() == before
+    monkeypatch.undo()
+    anchors.note(events=7, hash="seven", at=build.NOW, path=path)
+    assert [each.events for each in anchors.read(path).anchors] == [5, 7]
+    assert anchors.read(path).torn == ()
+
+
+def test_a_process_that_is_killed_while_it_notes_leaves_notes_that_can_be_read(path):
+    """A real process writes one note after the other until it is killed."""
+    program = (
+        "import datetime, pathlib, sys, django; django.setup()\n"
+        "from billing.audit import anchors\n"
+        "for number in range(10**9):\n"
+        "    anchors.note(events=number, hash='ab' * 32, at=datetime.datetime.now(datetime.UTC), "
+        "path=pathlib.Path(sys.argv[1]))\n"
+    )
+    environment = os.environ | {"PYTHONPATH": os.getcwd(), "DJANGO_SETTINGS_MODULE": "openchargeback.settings"}
+    process = subprocess.Popen([sys.executable, "-c", program, str(path)], env=environment)
+    try:
+        until = time.monotonic() + 60
+        while time.monotonic() < until and (not path.exists() or path.stat().st_size < 2_000):
+            time.sleep(0.01)
+    finally:
+        process.kill()
+        process.wait()
+    notes = anchors.read(path)
+    assert notes.unreadable == ()
+    written = notes.anchors[-1].events
+    assert anchors.note(events=written + 2, hash="later", at=build.NOW, path=path)
+    assert anchors.read(path).anchors[-1].events == written + 2
 
 
 def test_the_file_is_thinned_to_one_note_a_day_and_the_latest(path, monkeypatch):

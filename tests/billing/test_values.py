@@ -27,6 +27,7 @@ from billing.readers.values import (
     plain_decimal,
     plain_decimals_of,
     rule_lines,
+    service_time_of,
     tags_of,
     text_of,
     time_of,
@@ -161,9 +162,17 @@ def test_every_way_to_write_a_time_is_understood(text, moment):
     assert time_of(text) == moment
 
 
-@pytest.mark.parametrize("text", ["12,50", "1.234,56 €", "1’234.56", "−5.00", "$10,000.00", "(5.00)"])
+@pytest.mark.parametrize("text", ["12,50", "1.234,56", "1’234.56", "−5.00", "10,000.00", "(5.00)", "5.00-"])
 def test_a_number_as_people_write_it_is_refused_with_how_to_write_it(text):
     with pytest.raises(BadValue, match="formatted for people"):
+        decimal_of(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["€12.50", "12.50 EUR", "EUR 12.50", "US$12.50", "1.234,56 €", "$10,000.00", "-$5.00", "(5.00 USD)", "12₩"]
+)
+def test_a_number_with_a_currency_in_it_is_refused_with_where_to_put_it(text):
+    with pytest.raises(BadValue, match="has a currency in it.*BillingCurrency"):
         decimal_of(text)
 
 
@@ -171,6 +180,21 @@ def test_a_number_as_people_write_it_is_refused_with_how_to_write_it(text):
 def test_a_billing_month_that_nobody_bills_for_is_refused(text):
     with pytest.raises(BadValue, match="out of range"):
         month_of(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["0001-01-01", "0001-01-01T00:00:00+14:00", "1970-01-01", "9999-12-31T23:59:59-12:00", "2101-01-01"]
+)
+def test_service_of_a_year_that_is_none_is_refused(text):
+    with pytest.raises(BadValue, match="out of range"):
+        service_time_of(text)
+    with pytest.raises(BadValue, match="out of range"):
+        end_and_rule(("2025-01-01", text, "2025-01-31"))
+
+
+def test_a_billing_period_without_an_end_decides_nothing():
+    assert end_and_rule(("2025-01-01", "2025-01-02", "9999-12-31"))[1] is None
+    assert period_rules(("2025-01-01", "9999-12-31")) == period_rules(("2025-01-01", "0001-01-01")) == ()
 
 
 @pytest.mark.parametrize("text", ["4/1/25", "01.04.2025", "2025-13-01", "20250101", "2025-W01-1", "yesterday", "45292"])
@@ -237,6 +261,15 @@ def test_a_billing_month_begins_at_midnight_somewhere(start, month):
         ("2025-01-01T08:00:00Z", "2025-01-31T08:00:00Z", [Rule.PACIFIC, Rule.PERIOD_LAST_DAY]),
         ("2025-07-01T07:00:00Z", "2025-07-31T07:00:00Z", [Rule.PACIFIC, Rule.PERIOD_LAST_DAY]),
         ("2025-07-01T07:00:00Z", "2025-08-01T07:00:00Z", [Rule.PACIFIC]),
+        ("2025-03-01T08:00:00Z", "2025-04-01T07:00:00Z", [Rule.PACIFIC]),
+        ("2025-11-01T07:00:00Z", "2025-12-01T08:00:00Z", [Rule.PACIFIC]),
+        ("2025-01-01T00:00:00-08:00", "", [Rule.PACIFIC]),
+        # Midnight in Denver, in Anchorage, and what is none on the West Coast.
+        ("2025-01-01T07:00Z", "2025-02-01T07:00Z", []),
+        ("2025-07-01T08:00Z", "2025-08-01T08:00Z", []),
+        ("2025-01-01T08:30:00Z", "", []),
+        ("2025-01-01T08:00:00.5Z", "", []),
+        ("0001-01-01T07:00:00Z", "", []),
         ("2024-12-31T16:00:00Z", "2025-01-31T16:00:00Z", [Rule.EAST]),
         ("2025-01-15T00:00:00Z", "2025-02-15T00:00:00Z", [Rule.NOT_A_MONTH]),
         ("2024-08-01T00:00Z", "2024-08-31T23:59:59.999Z", [Rule.PERIOD_LAST_SECOND]),
@@ -252,8 +285,8 @@ def test_the_rule_by_which_a_billing_period_is_taken_is_named(start, end, says):
 def test_every_rule_has_its_words():
     assert set(RULES) == set(Rule)
     assert rule_lines({"pacific": 1, "last_day": 1200}) == [
-        "Charge periods end on a date, and that day counts. (1,200 rows)",
-        "Billing months begin at midnight Pacific time. (1 row)",
+        "End dates of charge periods read as inclusive. (1,200 rows)",
+        "Billing months begin at midnight Pacific time, and days of service are Pacific days. (1 row)",
     ]
 
 
@@ -297,7 +330,7 @@ def test_tags_as_lists_of_keys_and_values_are_read(text, pairs):
 )
 def test_a_tag_key_with_two_values_is_flagged_and_neither_is_taken(text):
     tags = tags_of(text)
-    assert (tags.pairs, tags.problem) == ({}, "The tag “pi” holds more than one value.")
+    assert (tags.pairs, tags.problem) == ({}, "The tag “pi” holds more than one value: “ada” and “bob”.")
 
 
 def test_half_a_character_in_tags_is_a_problem_and_not_an_error():

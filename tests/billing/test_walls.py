@@ -12,9 +12,11 @@ from django.core.management import CommandError, call_command
 from django.db import IntegrityError, connection, migrations, models, transaction
 from django.db.migrations.state import ProjectState
 
-from billing import charging, closing, entries, ingestion, reattribution, review, walls, withdrawing
+from billing import charging, review
 from billing.audit import Actor, gesture
+from billing.corrections import entries
 from billing.errors import BillingError
+from billing.importing import ingestion, withdrawing
 from billing.models import (
     AuditEvent,
     AuditHead,
@@ -33,6 +35,9 @@ from billing.models import (
 from billing.models.charges import HeldCharge
 from billing.models.periods import PeriodClosed, PeriodFinalized
 from billing.models.standing import KeptForEver
+from billing.months import closing
+from billing.review import reattribution
+from billing.safeguards import walls
 from journals import posting
 from journals.models import Journal, JournalLine
 from openchargeback import serving
@@ -283,16 +288,80 @@ def test_replacing_a_row_is_deleting_it(month, status):
     build.shut("2025-01", status)
     columns = [field.column for field in Charge._meta.concrete_fields]
     values = [str(other.pk) if column == "charged_in_id" else column for column in columns]
-    with pytest.raises(IntegrityError, match="its charges stand"):
+    with pytest.raises(IntegrityError, match="what stands is not replaced"):
         run(
             f"INSERT OR REPLACE INTO billing_charge ({', '.join(columns)}) "
             f"SELECT {', '.join(values)} FROM billing_charge WHERE id = {month.charge.pk}"
         )
-    with pytest.raises(IntegrityError, match="billing period"):
+    with pytest.raises(IntegrityError, match="what stands is not replaced"):
         run(
             "INSERT OR REPLACE INTO billing_billingperiod (month, status, opened_at, opened_by, review_by, closed_by, "
             "finalized_by, notes) VALUES ('2025-01-01', 'open', '2025-01-01', '', '', '', '', '')"
         )
+
+
+@pytest.fixture
+def another_client():
+    """Be a client of SQLite that tells delete triggers nothing of what REPLACE deletes, as most are."""
+    run("PRAGMA recursive_triggers=OFF")
+    yield
+    run("PRAGMA recursive_triggers=ON")
+
+
+@pytest.mark.parametrize("model", ATTACKED, ids=lambda model: model.__name__)
+@pytest.mark.skipif(IS_POSTGRESQL, reason="SQLite's REPLACE")
+def test_no_client_replaces_a_row_that_stands(month, another_client, model):
+    refused_in = ATTACKED[model][2].get("delete")
+    if refused_in is None:
+        pytest.skip("may be deleted")
+    build.shut("2025-01", refused_in[-1])
+    before = rows_of(model)
+    assert before
+    table = model._meta.db_table
+    columns = [field.column for field in model._meta.concrete_fields]
+    for listed in (columns, [column for column in columns if column != "id"]):
+        if "id" not in listed and not walls._rivals(model, connection).count(" OR "):
+            # Without its number nothing but the number is in its way: it is another row.
+            continue
+        names = ", ".join(listed)
+        with pytest.raises(IntegrityError, match=r"OpenChargeback: .*(stand|kept|never|good|trail|made)"):
+            run(f"REPLACE INTO {table} ({names}) SELECT {names} FROM {table}")
+    assert rows_of(model) == before
+
+
+@pytest.mark.skipif(IS_POSTGRESQL, reason="SQLite's REPLACE")
+def test_no_client_moves_a_row_onto_one_that_stands(month, another_client):
+    other = build.a_charge("5", period="2025-02", charged_in=build.a_period("2025-02"))
+    build.shut("2025-01")
+    with pytest.raises(IntegrityError, match="what stands is not replaced by another row"):
+        run(f"UPDATE OR REPLACE billing_charge SET id = {month.charge.pk} WHERE id = {other.pk}")
+    assert Charge.objects.filter(pk__in=(other.pk, month.charge.pk)).count() == 2
+    # In an open month nothing stands.
+    run(f"REPLACE INTO billing_charge SELECT * FROM billing_charge WHERE id = {other.pk}")
+
+
+@pytest.mark.parametrize("name", ["rowid", "oid", "_rowid_"])
+@pytest.mark.skipif(IS_POSTGRESQL, reason="SQLite's REPLACE")
+def test_no_client_moves_a_row_by_another_name_of_its_number(month, another_client, name):
+    other = ExchangeRate.objects.create(period=build.a_period("2025-02"), currency="EUR", rate=Decimal("1.2"))
+    build.shut("2025-01")
+    standing = month.of[ExchangeRate]
+    with pytest.raises(IntegrityError, match="what stands is not replaced by another row"):
+        run(f"UPDATE OR REPLACE billing_exchangerate SET {name} = {standing.pk} WHERE id = {other.pk}")
+    assert ExchangeRate.objects.filter(pk__in=(standing.pk, other.pk)).count() == 2
+
+
+@pytest.mark.skipif(IS_POSTGRESQL, reason="SQLite's REPLACE")
+def test_no_client_makes_a_row_unique_in_the_place_of_one_that_stands(month, another_client):
+    standing = month.of[Statement]
+    former = Statement.objects.get(pk=standing.pk)
+    former.pk, former.number, former.revision = None, "former", standing.revision + 1
+    former.state, former.superseded_at = "superseded", NOW
+    former.save(force_insert=True)
+    # Its state is in the condition of a unique index, and no column of it.
+    with pytest.raises(IntegrityError, match="what stands is not replaced by another row"):
+        run(f"UPDATE OR REPLACE statements_statement SET state = '{standing.state}' WHERE id = {former.pk}")
+    assert Statement.objects.filter(pk=standing.pk).exists()
 
 
 @pytest.mark.skipif(not IS_POSTGRESQL, reason="SQLite has no TRUNCATE")
@@ -365,6 +434,7 @@ def test_the_audit_trail_only_grows(sql):
     ("change", "allowed"),
     [
         ("state = 'sent', sent_at = issued_at", True),
+        ("state = 'written', written_at = issued_at", True),
         ("pdf_path = 'x', pdf_sha256 = 'y'", True),
         ("state = 'void', voided_at = issued_at", False),
         ("state = 'superseded', superseded_at = issued_at", False),
@@ -379,6 +449,14 @@ def test_a_statement_of_a_finalized_month_may_be_sent_and_drawn_and_nothing_else
     else:
         with pytest.raises(IntegrityError, match="stay in force"):
             run(sql)
+
+
+def test_a_statement_of_a_finalized_month_written_to_a_file_may_be_sent_and_a_sent_one_is_never_only_written(month):
+    build.shut("2025-01", "finalized")
+    run("UPDATE statements_statement SET state = 'written', written_at = issued_at")
+    run("UPDATE statements_statement SET state = 'sent', sent_at = issued_at")
+    with pytest.raises(IntegrityError, match="stay in force"):
+        run("UPDATE statements_statement SET state = 'written'")
 
 
 @pytest.fixture
@@ -479,8 +557,8 @@ VERBS = {
     "approve": lambda m: skipped(review.approve(charges=[m.held.pk], **DONE)),
     "reject": lambda m: skipped(review.reject(charges=[m.held.pk], reason="duplicate", **DONE)),
     "absorb": lambda m: skipped(review.absorb(charges=[m.held.pk], **DONE)),
-    "reattribute": lambda m: skipped(review.reattribute(charges=[m.charge.pk], correction=OTHER, **DONE)),
-    "split": lambda m: skipped(review.split(charges=[m.held.pk], shares={"A": Decimal(100)}, **DONE)),
+    "reattribute": lambda m: skipped(review.reattribute(create=True, charges=[m.charge.pk], correction=OTHER, **DONE)),
+    "split": lambda m: skipped(review.split(create=True, charges=[m.held.pk], shares={"A": Decimal(100)}, **DONE)),
     "undo": lambda m: skipped(review.undo(charges=[m.charge.pk], **DONE)),
     "reapply": lambda m: reattribution.reapply(period=m.period, **DONE),
     "carry over": lambda m: closing.carry_over(period=m.period, **DONE),
@@ -761,12 +839,12 @@ def test_initialize_puts_the_walls_up_again_and_says_so():
     out = StringIO()
     call_command("initialize", stdout=out)
     assert walls.missing(connection) == []
-    assert "put up again: wall_billing_charge_update" in out.getvalue()
+    assert "restored: wall_billing_charge_update" in out.getvalue()
     event = AuditEvent.objects.get(action="walls.put_up_again")
     assert event.after == {"walls": ["wall_billing_charge_update on billing_charge is missing"]}
     out = StringIO()
     call_command("initialize", stdout=out)
-    assert "put up again" not in out.getvalue()
+    assert "restored" not in out.getvalue()
 
 
 def test_a_wall_of_an_earlier_version_goes():

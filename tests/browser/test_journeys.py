@@ -8,6 +8,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
+from billing.background import working
 from billing.models import BillingPeriod, Job
 from statements import issuing
 from statements.models import Statement
@@ -141,10 +142,13 @@ def test_a_reviewer_uploads_a_file_and_reads_how_it_goes(browser, live_server, t
     browser.find_element(By.LINK_TEXT, "Import files").click()
     browser.find_element(By.NAME, "files").send_keys(str(file))
     assert "aws_2025-01.csv" in browser.find_element(By.CSS_SELECTOR, "[data-chosen]").text
-    browser.find_element(By.CSS_SELECTOR, "input[value=Import]").click()
+    browser.find_element(By.CSS_SELECTOR, "input[value=Upload]").click()
+    WebDriverWait(browser, 10).until(lambda _: "Guessed from the file name" in browser.page_source)
+    browser.find_element(By.CSS_SELECTOR, "input[value='Import 1 file']").click()
     WebDriverWait(browser, 10).until(lambda _: Job.objects.exists())
     job = Job.objects.get()
     WebDriverWait(browser, 10).until(lambda _: f"/job/{job.pk}/" in browser.current_url)
+    mark = working.begin(f"job-{job.pk}")
     Job.objects.filter(pk=job.pk).update(state=Job.State.RUNNING, done=40, total=100, message="Matching rows")
     WebDriverWait(browser, 10).until(
         lambda _: browser.find_element(By.CSS_SELECTOR, "[data-job-message]").text == "Matching rows"
@@ -152,6 +156,7 @@ def test_a_reviewer_uploads_a_file_and_reads_how_it_goes(browser, live_server, t
     Job.objects.filter(pk=job.pk).update(
         state=Job.State.DONE, message="1 row imported.", result={"rows": 1}, finished_at=build.NOW
     )
+    mark.release()
     # The page loads anew by itself when the job is over.
     WebDriverWait(browser, 10).until(lambda _: "1 row imported." in browser.page_source)
     assert complaints(browser) == []
@@ -163,6 +168,7 @@ def test_finance_closes_a_month_by_the_keyboard(browser, live_server):
     sign_in(browser, live_server, "fay")
     browser.get(live_server.url + reverse("admin:billing_billingperiod_change", args=[charge.period_id]))
     browser.find_element(By.LINK_TEXT, "Close period…").send_keys(Keys.ENTER)
+    browser.find_element(By.NAME, "leave").send_keys(Keys.SPACE)
     browser.find_element(By.CSS_SELECTOR, "input[value='Close period']").send_keys(Keys.ENTER)
     WebDriverWait(browser, 10).until(lambda _: "2025-01 is closed" in browser.page_source)
     assert BillingPeriod.objects.get().status == "closed"

@@ -23,10 +23,10 @@ sys.path.insert(0, str(ROOT))
 import atheris  # noqa: E402
 
 with atheris.instrument_imports(include=["billing.readers", "billing.rolling"]):
+    from billing.importing.rolling import Rolling
     from billing.readers import FileError, open_delivery, read
     from billing.readers.columnar import read_columns
     from billing.readers.values import BadValue, decimal_of, end_of, month_of, tags_of, time_of
-    from billing.rolling import Rolling
 
 FOLDER = Path(tempfile.mkdtemp(prefix="fuzz-"))
 NAMES = ("delivery.csv", "delivery.parquet", "delivery.xlsx", "delivery.zip", "manifest.json", "delivery.csv.gz")

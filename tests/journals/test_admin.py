@@ -205,3 +205,23 @@ def test_a_template_that_cannot_work_is_not_saved(finance, change, said):
 
     assert said in answer.content.decode()
     assert not JournalTemplate.objects.exists()
+
+
+def test_a_stale_draft_that_is_submitted_offers_to_be_drafted_again_and_then_goes(client, cast):
+    a_charge("100.00")
+    posting.export(period=a_period(), format="gl", actor=SOMEBODY, now=NOW)
+    journal = Journal.objects.get()
+    a_charge("1.00")
+    client.force_login(cast.finance)
+    submit = reverse("admin:journals_journal_submit", args=[journal.pk])
+    again = reverse("admin:journals_journal_redraft", args=[journal.pk])
+
+    page = client.post(submit, {"format": "gl"}).content.decode()
+    assert f'<a href="{again}">Draft it again</a>' in page
+    assert Journal.objects.get().state == "draft"
+
+    page = client.post(again, follow=True).content.decode()
+    assert "is drafted again from today" in page
+    assert Journal.objects.get().debits == 101
+    client.post(submit, {"format": "gl"})
+    assert Journal.objects.get().state == "submitted"

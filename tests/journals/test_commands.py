@@ -4,6 +4,7 @@ import csv
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -78,7 +79,9 @@ def test_a_name_that_ends_in_xlsx_makes_a_spreadsheet(capsys, tmp_path):
 
     run("export_journal", "-p", "2025-01", "-f", "standard", "-o", str(target), capsys=capsys)
 
-    sheet = load_workbook(target).active
+    assert not target.exists()
+    sheet = load_workbook(tmp_path / "out-DRAFT.xlsx").active
+    assert sheet.title == "DRAFT J2025-01-1"
     assert (sheet.max_row, sheet.cell(2, sheet.max_column).value) == (2, 100)
 
 
@@ -92,7 +95,9 @@ def test_a_template_of_ones_own_writes_the_file(capsys):
 
     assert said["file"].endswith("J2025-01-1-bank-DRAFT.txt")
     with open(said["file"], encoding="utf-8") as file:
-        assert file.read().split() == ["H", "BIO-001,100.00", "RC-AWS,0.00"]
+        notice, *lines = file.read().splitlines()
+    assert notice == "DRAFT: journal J2025-01-1 of 2025-01 is not submitted. Do not load it."
+    assert lines == ["H", "BIO-001,100.00", "RC-AWS,0.00"]
 
 
 def test_a_template_makes_no_spreadsheet(tmp_path):
@@ -221,3 +226,44 @@ def test_wrong_usage_exits_with_two(command):
 
     assert done.returncode == 2
     assert "required" in done.stderr
+
+
+@pytest.mark.parametrize("format", ["gl", "standard", "summary", "bank", "fixed"])
+@pytest.mark.parametrize("output", [False, True])
+def test_a_draft_says_so_in_name_and_content_and_a_submitted_journal_never(format, output, capsys, tmp_path):
+    JournalTemplate.objects.create(name="bank", header="fund,debit", line="{{ line.fund_org }},{{ line.debit }}")
+    JournalTemplate.objects.create(name="fixed", is_csv=False, extension="txt", line="{{ line.fund_org|pad:20 }}")
+    a_charge("100.00")
+    named = ["-o", str(tmp_path / "ledger.csv")] if output else []
+
+    draft = run_json("export_journal", "-p", "2025-01", "-f", format, *named, capsys=capsys)
+    submitted = run_json("export_journal", "-p", "2025-01", "-f", format, *named, "--submit", capsys=capsys)
+
+    for said, is_draft in ((draft, True), (submitted, False)):
+        path = Path(said["file"])
+        assert path.stem.endswith("-DRAFT") == is_draft
+        assert ("DRAFT" in path.read_text()) == is_draft
+    assert (tmp_path / "ledger.csv").exists() == output
+
+
+def test_a_name_that_says_draft_already_is_kept_and_refused_for_a_submitted_journal(capsys, tmp_path):
+    a_charge("100.00")
+    target = tmp_path / "my draft.csv"
+
+    said = run_json("export_journal", "-p", "2025-01", "-o", str(target), capsys=capsys)
+
+    assert said["file"] == str(target)
+    with pytest.raises(CommandError, match="a submitted journal is none"):
+        call_command("export_journal", "-p", "2025-01", "-o", str(target), "--submit")
+    assert Journal.objects.get().state == Journal.State.DRAFT
+
+
+def test_a_draft_downloaded_from_the_web_says_so_in_name_and_content(cast, client, capsys):
+    JournalTemplate.objects.create(name="bank", line="{{ line.fund_org }},{{ line.debit }}")
+    a_charge("100.00")
+    client.force_login(cast.finance)
+    for format in ("gl", "bank"):
+        client.post("/admin/journals/journal/export/", {"period": "2025-01-01", "format": format})
+        response = client.get(f"/admin/journals/journal/{Journal.objects.get().pk}/file/")
+        assert f"J2025-01-1-{format}-DRAFT" in response["Content-Disposition"]
+        assert b"DRAFT" in response.content

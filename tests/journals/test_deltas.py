@@ -4,11 +4,11 @@ import datetime
 from collections import defaultdict
 from decimal import Decimal
 
-from django.db.models import Sum
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.django import TestCase
 
+from billing.fields import AmountSum
 from billing.models import PayerLine
 from journals import posting
 from journals.deltas import Account, Pair, deltas
@@ -40,10 +40,10 @@ def a_pair(key, cents, account="6500", recovery="RC-1"):
     )
 
 
-def by_key(pairs):
+def by_key(pairs, name="amount"):
     sums = defaultdict(lambda: ZERO)
     for pair in pairs:
-        sums[pair.payer_key] += pair.amount
+        sums[pair.payer_key] += getattr(pair, name)
     return {key: amount for key, amount in sums.items() if amount}
 
 
@@ -71,7 +71,18 @@ def test_what_stands_and_the_delta_make_what_is_charged_for_every_payer(charged,
     found = deltas(charged, journaled)
 
     assert by_key([*journaled, *found]) == by_key(charged)
-    assert all(pair.amount for pair in found)
+    for name in ("list_cost", "contracted_cost"):
+        assert by_key([*journaled, *found], name) == by_key(charged, name)
+
+
+@settings(deadline=None)
+@given(charged, journaled)
+def test_what_is_charged_nothing_comes_last_and_only_where_it_says_something(charged, journaled):
+    found = deltas(charged, journaled)
+
+    assert [bool(pair.amount) for pair in found] == sorted((bool(pair.amount) for pair in found), reverse=True)
+    known = {pair.payer_key for pair in journaled}
+    assert all(pair.says_something or pair.payer_key not in known for pair in found)
 
 
 @settings(deadline=None)
@@ -108,7 +119,7 @@ def live_by_key(period):
     rows = (
         JournalLine.objects.filter(journal__in=Journal.objects.live().filter(period=period), side="payer")
         .values_list("payer_key")
-        .annotate(debits=Sum("debit"), credits=Sum("credit"))
+        .annotate(debits=AmountSum("debit"), credits=AmountSum("credit"))
         .order_by()
     )
     return {key: debits - credits for key, debits, credits in rows if debits != credits}
@@ -174,7 +185,7 @@ class AnyMonth(TestCase):
         lines = PayerLine.objects.filter(period=period).values_list("key", "charged")
         assert live_by_key(period) == {key: charged for key, charged in lines if charged}
         for journal in Journal.objects.all():
-            sums = journal.lines.aggregate(debits=Sum("debit"), credits=Sum("credit"))
+            sums = journal.lines.aggregate(debits=AmountSum("debit"), credits=AmountSum("credit"))
             assert sums["debits"] == sums["credits"] == journal.debits == journal.credits
             if journal.kind == "reversal" and journal.state != "rejected":
                 net = defaultdict(lambda: ZERO)

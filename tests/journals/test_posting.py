@@ -1,15 +1,19 @@
 """Journals: what they hold, what they refuse, and what becomes of them."""
 
+import csv
 import datetime
+import io
 from decimal import Decimal
 
 import pytest
 from django.db import IntegrityError, transaction
-from django.db.models import Sum
 from django.urls import reverse
 
-from billing import charging, closing
+from billing import charging, doors
+from billing.errors import ReasonMissing, WrongState
+from billing.fields import AmountSum
 from billing.models import AuditEvent, PayerLine, Policy
+from billing.months import checklist
 from journals import drafting, posting
 from journals.deltas import Account
 from journals.models import Journal, JournalLine, JournalTemplate
@@ -51,7 +55,7 @@ def live_by_key(period="2025-01"):
     rows = (
         JournalLine.objects.filter(journal__in=Journal.objects.live().filter(period=a_period(period)), side="payer")
         .values("payer_key")
-        .annotate(debits=Sum("debit"), credits=Sum("credit"))
+        .annotate(debits=AmountSum("debit"), credits=AmountSum("credit"))
         .order_by()
     )
     return {row["payer_key"]: net for row in rows if (net := row["debits"] - row["credits"])}
@@ -120,12 +124,92 @@ def test_held_and_rejected_charges_are_in_no_journal():
     assert drafted().debits == 30
 
 
-def test_showback_and_zero_lines_are_left_out():
+FREE = {"list_cost": Decimal("90.00"), "contracted_cost": Decimal("90.00"), "service_name": "Free"}
+
+
+def exported(format, **options):
+    done = posting.export(period=a_period(), format=format, **options, **WHO)
+    return done, list(csv.DictReader(io.StringIO(done.file.read_text())))
+
+
+def test_showback_is_left_out_and_what_costs_nothing_alone_makes_no_journal():
     a_source("hpc", is_journaled=False)
     a_charge("70.00", source="hpc")
-    a_charge("0.00", list_cost=Decimal("90.00"), contracted_cost=Decimal("90.00"))
+    a_charge("0.00", **FREE)
 
     assert drafted().journal is None
+    with pytest.raises(posting.NothingToSubmit):
+        submitted()
+    done, rows = exported("standard")
+    assert done.journal is None
+    assert [(row["list_cost"], row["subsidy"], row["charged"], row["state"]) for row in rows] == [
+        ("90.00", "90.00", "0.00", "DRAFT")
+    ]
+    assert exported("gl")[1] == []
+
+
+def test_the_detail_shows_every_payer_line_and_the_ledger_none_of_nothing():
+    a_source("free", recovery_fund_org="", recovery_account="", debit_account="")
+    a_charge("40.00")
+    a_charge("0.00", source="free", **FREE)
+
+    _, rows = exported("standard")
+    assert [(row["service"], row["list_cost"], row["subsidy"]) for row in rows] == [
+        ("Compute", "40.00", "0.00"),
+        ("Free", "90.00", "90.00"),
+    ]
+    [row] = exported("summary")[1]
+    assert (row["lines"], row["list_cost"], row["subsidy"], row["charged"]) == ("2", "130.00", "90.00", "40.00")
+    # The free source has no accounting, and needs none.
+    done, rows = exported("gl", submit=True)
+    assert [(row["line"], row["fund_org"]) for row in rows] == [("1", "BIO-001"), ("2", "RC-AWS")]
+    assert (done.journal.line_count, done.debits) == (4, 40)
+    assert checklist.of(a_period(), is_fresh=True).item("journal").state == checklist.State.DONE
+
+
+def test_a_line_of_nothing_that_is_on_a_journal_does_not_come_again():
+    a_charge("40.00")
+    a_charge("0.00", **FREE)
+    first = submitted()
+    a_charge("5.00", service_name="Storage")
+
+    _, rows = exported("standard")
+    assert [row["service"] for row in rows] == ["Storage"]
+    submitted()
+    posting.reject(journal=Journal.objects.get(pk=first.pk), reason="No.", **WHO)
+    _, rows = exported("standard")
+    assert [row["service"] for row in rows] == ["Compute", "Free"]
+
+
+def test_a_reversal_takes_list_price_and_subsidy_back_too():
+    a_charge("40.00")
+    a_charge("0.00", **FREE)
+    journal = submitted()
+    posting.post(journal=journal, document_number="1", **WHO)
+    reversal = posting.reverse(journal=journal, reason="Wrong month.", **WHO).reversal
+    lines = [line for line in reversal.lines.all() if line.side == "payer"]
+    assert sum(line.list_cost for line in lines) == -130
+
+
+def test_a_list_price_that_changed_alone_is_shown_and_not_submitted():
+    charge = a_charge("40.00", list_cost=Decimal("50.00"))
+    submitted()
+    charge.list_cost = Decimal("60.00")
+    charge.save()
+
+    _, rows = exported("standard")
+    assert [(row["list_cost"], row["charged"]) for row in rows] == [("10.00", "0.00")]
+    with pytest.raises(posting.NothingToSubmit):
+        submitted()
+    assert checklist.of(a_period(), is_fresh=True).item("journal").state == checklist.State.DONE
+
+
+def test_a_template_gets_no_lines_of_nothing():
+    JournalTemplate.objects.create(name="bank", line="{{ line.service }}", footer="{{ journal.line_count }}")
+    a_charge("40.00")
+    a_charge("0.00", **FREE)
+    done = posting.export(period=a_period(), format="bank", **WHO)
+    assert done.file.read_text().splitlines()[1:] == ["Compute", "Compute", "2"]
 
 
 def test_absorbed_charges_are_paid_by_the_center_through_the_journal():
@@ -281,11 +365,9 @@ def test_a_source_without_accounting_refuses_the_ledger_and_says_how_to_set_it()
         posting.export(period=a_period(), format="gl", **WHO)
 
     said = str(refusal.value)
-    assert (
-        "hpc has no debit natural account, no recovery fund/org, no recovery natural account: manage.py sources set "
-        "hpc --debit-account ACCOUNT --recovery-fund-org FUND_ORG --recovery-account ACCOUNT" in said
-    )
-    assert "storage has no recovery fund/org: manage.py sources set storage --recovery-fund-org FUND_ORG" in said
+    assert "- hpc has no debit natural account, no recovery fund/org, no recovery natural account\n" in said
+    assert "- storage has no recovery fund/org\n" in said
+    assert doors.as_command(refusal.value.then).startswith("manage.py sources set hpc --recovery-fund-org")
     assert "aws" not in said
     assert not Journal.objects.exists()
 
@@ -389,7 +471,7 @@ def test_the_ledgers_document_number_posts_a_journal():
     posted = posting.post(journal=journal, document_number=" JV-77 ", **WHO)
 
     assert (posted.state, posted.document_number, posted.posted_at) == ("posted", "JV-77", NOW)
-    with pytest.raises(posting.WrongState, match="is posted: only a submitted one"):
+    with pytest.raises(WrongState, match="is posted: only a submitted one"):
         posting.post(journal=journal, document_number="JV-78", **WHO)
 
 
@@ -397,9 +479,9 @@ def test_posting_needs_a_document_number_and_rejecting_a_reason():
     a_charge("1.00")
     journal = submitted()
 
-    with pytest.raises(posting.ReasonMissing, match="document number"):
+    with pytest.raises(ReasonMissing, match="document number"):
         posting.post(journal=journal, document_number=" ", **WHO)
-    with pytest.raises(posting.ReasonMissing, match="why the ledger rejected"):
+    with pytest.raises(ReasonMissing, match="why the ledger rejected"):
         posting.reject(journal=journal, reason="", **WHO)
     journal.refresh_from_db()
     assert journal.state == "submitted"
@@ -443,12 +525,12 @@ def test_a_journal_and_its_reversal_are_zero_on_every_chartstring():
 def test_only_a_posted_journal_is_reversed_and_a_reversal_never():
     a_charge("1.00")
     journal = submitted()
-    with pytest.raises(posting.WrongState, match="only a posted one can be reversed"):
+    with pytest.raises(WrongState, match="only a posted one can be reversed"):
         posting.reverse(journal=journal, reason="Oh.", **WHO)
     posting.post(journal=journal, document_number="1", **WHO)
     reversal = posting.reverse(journal=journal, reason="Oh.", **WHO).reversal
 
-    with pytest.raises(posting.WrongState, match="is a reversal itself"):
+    with pytest.raises(WrongState, match="is a reversal itself"):
         posting.reverse(journal=reversal, reason="Oh.", **WHO)
 
 
@@ -480,8 +562,11 @@ def test_a_draft_seen_before_the_charges_changed_is_not_submitted():
     seen = drafted().journal
     a_charge("1.00")
 
-    with pytest.raises(posting.DraftOutdated):
+    with pytest.raises(posting.DraftOutdated) as refusal:
         posting.submit(journal=seen, format="gl", **WHO)
+
+    assert doors.as_command(refusal.value.then) == "manage.py export_journal -p 2025-01 -f gl"
+    assert doors.url_of(refusal.value.then) == reverse("admin:journals_journal_redraft", args=[seen.pk])
 
 
 def test_a_draft_is_submitted_as_seen():
@@ -536,31 +621,36 @@ def test_every_step_of_a_journal_is_in_the_audit_trail():
     ]
 
 
+def left():
+    """Return what of the journals keeps the month from being finalized: code, text and next step."""
+    listed = checklist.of(a_period(), only=["journal", "submitted", "answered"], is_fresh=True)
+    return [(item.code, item.text, item.then.name) for item in listed.keeping_from("finalize")]
+
+
 def test_finalizing_waits_until_everything_is_journaled_and_answered():
     a_charge("100.00")
     charging.make_payer_lines(period=a_period(), **WHO)
-    assert [each.text for each in posting.unfinished(a_period())] == [
-        "100.00 of 1 payer line is not journaled. "
-        "Submit a journal: `manage.py export_journal -p 2025-01 -f gl --submit`."
-    ]
+    assert left()[0] == ("journal", "100.00 USD of 1 payer line is not journaled.", "export_journal")
     drafted()
-    assert posting.unfinished(a_period())[0].text == "Journal J2025-01-1 is a draft over 100.00. Submit it."
+    assert left() == [("submitted", "Journal J2025-01-1 over 100.00 USD is not submitted.", "submit_journal")]
     # Whoever follows the way to an outdated draft would only be refused there.
     a_charge("5.00")
-    (outdated,) = posting.unfinished(a_period())
-    assert "is a draft over 100.00, and what it holds changed since. Export it again" in outdated.text
-    assert outdated.url == f"{reverse('admin:journals_journal_export')}?period=2025-01"
+    outdated, blocked = left()
+    assert outdated[1].startswith("Draft J2025-01-1 is not what is to be journaled today: 1 payer line, 105.00 USD.")
+    assert (outdated[2], blocked[2]) == ("export_journal", "export_journal")
     journal = submitted()
-    assert "waits for the ledger's answer" in posting.unfinished(a_period())[0].text
+    ((code, text, then),) = left()
+    assert (code, then) == ("answered", "answer_journal")
+    assert "waits for the ledger's answer" in text
     posting.post(journal=journal, document_number="1", **WHO)
-    assert posting.unfinished(a_period()) == []
+    assert left() == []
 
 
 def test_the_close_asks_the_journals():
     a_charge("100.00")
     charging.make_payer_lines(period=a_period(), **WHO)
 
-    assert any("not journaled" in obstacle.text for obstacle in closing.obstacles(a_period()))
+    assert checklist.of(a_period()).item("journal") in checklist.of(a_period()).keeping_from("finalize")
 
 
 def test_the_database_refuses_an_unbalanced_journal():

@@ -267,7 +267,7 @@ def test_saying_no_at_the_provider_is_a_page(client, cast, provider):
     client.get(reverse("oidc_start"))
     response = client.get(reverse("oidc_callback") + "?error=access_denied&state=x")
     assert response.status_code == 403
-    assert "did not come to a good end" in response.content.decode()
+    assert "Sign-in did not complete" in response.content.decode()
 
 
 def test_a_provider_that_calls_itself_otherwise_is_not_asked(client, cast, provider):

@@ -5,6 +5,7 @@ import io
 
 import pytest
 from django.contrib.auth.models import AnonymousUser, Group
+from django.core.handlers.wsgi import WSGIRequest
 from django.urls import reverse
 from gunicorn.config import Config
 from gunicorn.http.message import Request
@@ -12,7 +13,7 @@ from gunicorn.http.unreader import IterUnreader
 from gunicorn.http.wsgi import create
 
 from billing.models import AuditEvent, Membership, Person, PersonAlias, User
-from openchargeback import proxies, sign_ins
+from openchargeback import middleware, proxies, serving, sign_ins
 from openchargeback.checks import sign_on_is_whole
 from openchargeback.single_sign_on import Identity, Refused, user_of
 from tests import build
@@ -58,6 +59,7 @@ def visit(client, name="", email="", address="10.0.0.1", url="/statements/", **m
     ],
 )
 def test_an_account_is_found_by_its_name_or_address(cast, name, email):
+    User.objects.create_user("without an address")
     assert told(name, email) == cast.pi
 
 
@@ -142,6 +144,51 @@ def test_who_is_unknown_ambiguous_or_odd_is_refused(cast, name, email, said):
     with pytest.raises(Refused, match=said):
         told(name, email)
     assert User.objects.count() == before
+
+
+@pytest.mark.parametrize(
+    ("name", "email"),
+    [
+        ("evil", "evil@x.edu <fin@u.edu>"),
+        ("evil <fin@u.edu>", ""),
+        ("evil", "mailto:fin@u.edu?cc=x"),
+        ("", "<fin@u.edu>"),
+        ("", "fin@u.edu;"),
+        ("", "fin@u.edu."),
+        ("", "fin @u.edu"),
+        ("", "fin@u.\N{FULLWIDTH LATIN SMALL LETTER E}du"),
+        ("", "fin@u\N{IDEOGRAPHIC FULL STOP}edu"),
+        ("fin\N{ZERO WIDTH SPACE}@u.edu", ""),
+        # They fold into a k.
+        ("", "\N{KELVIN SIGN}im@u.edu"),
+        ("\N{KELVIN SIGN}im@u.edu", ""),
+        ("\N{KELVIN SIGN}im", ""),
+    ],
+)
+def test_nobody_is_taken_for_whose_address_stands_in_what_they_call_themselves(cast, name, email):
+    User.objects.create_user("kim", "kim@u.edu")
+    User.objects.create_user("fin", "fin@u.edu", is_staff=True)
+    before = User.objects.count()
+    with pytest.raises(Refused):
+        told(name, email)
+    assert User.objects.count() == before
+
+
+@pytest.mark.parametrize(("name", "email"), [("", "ada+x@u.edu"), ("ada+x@u.edu", "")])
+def test_an_address_with_a_plus_sign_is_nobody_elses(cast, name, email):
+    build.a_pi("hopper@u.edu")
+    with pytest.raises(Refused, match="Nobody here is known"):
+        told(name, email)
+    with pytest.raises(Refused, match="Nobody here is known"):
+        told(name and "hopper+x@u.edu", email and "hopper+x@u.edu")
+    PersonAlias.objects.create(person=cast.pi.person, email="ada+x@u.edu")
+    assert told(name, email) == cast.pi
+
+
+def test_a_domain_is_the_same_in_either_form(cast):
+    build.a_pi("edith@universität.example")
+    user = told("", "Edith@xn--universitt-y5a.example")
+    assert told("", "edith@Universität.example") == user
 
 
 def test_names_that_differ_in_case_alone_are_ambiguous_unless_one_is_exact(cast):
@@ -288,6 +335,28 @@ def test_somebody_switched_off_is_out_at_once(client, cast):
         ("192.0.2.1", "192.0.2.7", "192.0.2.1"),
         ("", "192.0.2.7", "192.0.2.7"),
         ("::ffff:10.0.0.1", "2001:db8::7", "2001:db8::7"),
+        ("::ffff:192.0.2.1", "192.0.2.7", "192.0.2.1"),
+        ("fe80::1%eth0", "192.0.2.7", "fe80::1"),
+        # With the port of the client, as Azure's and Amazon's gateways write it.
+        ("10.0.0.1", "192.0.2.7:51234", "192.0.2.7"),
+        ("10.0.0.1", "127.0.0.1, 192.0.2.7:51234, 10.0.0.9:80", "192.0.2.7"),
+        ("10.0.0.1", "[2001:db8::7]:123", "2001:db8::7"),
+        ("10.0.0.1", "[2001:db8::7]", "2001:db8::7"),
+        ("10.0.0.1", '"[2001:db8::7]:123"', "2001:db8::7"),
+        ("10.0.0.1", '"192.0.2.7:80"', "192.0.2.7"),
+        # One address, one way to write it: limits count by it.
+        ("10.0.0.1", "2001:DB8:0::0007", "2001:db8::7"),
+        ("10.0.0.1", "::ffff:192.0.2.7", "192.0.2.7"),
+        ("10.0.0.1", "fe80::1%eth0", "fe80::1"),
+        # What stands left of rubbish is a claim as well.
+        ("10.0.0.1", "192.0.2.7, unknown, 10.0.0.9", "10.0.0.9"),
+        ("10.0.0.1", "192.0.2.7, 192.0.2.8:port", "10.0.0.1"),
+        ("10.0.0.1", "192.0.2.7:1:2", "10.0.0.1"),
+        ("10.0.0.1", "192.0.2.7:999999", "10.0.0.1"),
+        ("10.0.0.1", "[2001:db8::7", "10.0.0.1"),
+        ("10.0.0.1", "[2001:db8::7]x", "10.0.0.1"),
+        ("10.0.0.1", ",, ,", "10.0.0.1"),
+        ("10.0.0.1", "x" * 5000, "10.0.0.1"),
     ],
 )
 def test_the_client_is_the_last_hop_that_no_proxy_of_ours_is(peer, forwarded, client):
@@ -309,6 +378,59 @@ def test_a_stranger_cannot_claim_to_come_by_https(client, settings, db):
     url = reverse("login")
     assert client.get(url, REMOTE_ADDR="10.0.0.1", HTTP_X_FORWARDED_PROTO="https").status_code == 200
     assert client.get(url, REMOTE_ADDR="192.0.2.1", HTTP_X_FORWARDED_PROTO="https").status_code == 301
+
+
+@pytest.mark.parametrize(
+    ("headers", "is_https"),
+    [
+        ({"X-Forwarded-Proto": "https"}, True),
+        ({"X-Forwarded-Proto": "HTTPS"}, True),
+        ({"X-Forwarded-Proto": "http"}, False),
+        # A proxy that adds to what a client sent, instead of replacing it.
+        ({"X-Forwarded-Proto": "https, http"}, False),
+        ({"X-Forwarded-Proto": "https, https"}, True),
+        ({"X-Forwarded-Ssl": "on"}, False),
+        ({"X-Forwarded-Protocol": "ssl"}, False),
+        ({"Forwarded": "for=192.0.2.7;proto=https;host=evil.example"}, False),
+    ],
+)
+@pytest.mark.parametrize("peer", ["10.0.0.1", "127.0.0.1", "192.0.2.1", ""])
+def test_only_the_scheme_header_of_a_trusted_proxy_makes_a_request_https(rf, settings, headers, is_https, peer):
+    """As gunicorn builds it by its own defaults, which believe this machine and every socket."""
+    settings.SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    seen = as_gunicorn_builds_it(headers, peer)
+    assert seen.is_secure() == (is_https and peer == "10.0.0.1")
+    assert seen.get_host() == "testserver"
+
+
+def test_a_server_that_ends_tls_itself_is_believed(settings, monkeypatch):
+    settings.SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    monkeypatch.setattr(middleware, "_ends_tls", lambda request: True)
+    assert as_gunicorn_builds_it({}, "192.0.2.1", scheme="https").is_secure()
+    assert as_gunicorn_builds_it({"X-Forwarded-Proto": "http"}, "192.0.2.1", scheme="https").is_secure()
+
+
+def as_gunicorn_builds_it(headers, peer, scheme=""):
+    """Return the request as it comes through the first middleware, from a head that gunicorn reads."""
+    lines = ["GET / HTTP/1.1", "Host: testserver", *(f"{name}: {value}" for name, value in headers.items())]
+    head = "\r\n".join([*lines, "", ""]).encode()
+    config = Config()
+    address = (peer, 4321) if peer else "/run/web.sock"
+    read = Request(config, IterUnreader(iter([head])), address)
+    read.scheme = scheme or read.scheme
+    _, environ = create(read, io.BytesIO(), address, ("127.0.0.1", 8000), config)
+    seen = []
+    middleware.TrustedProxyMiddleware(seen.append)(WSGIRequest(environ))
+    return seen[0]
+
+
+def test_the_web_server_is_told_to_believe_nobody(settings):
+    command = serving.commands(host="127.0.0.1", port=8000, web_workers=1)["web"]
+    config = Config()
+    for name, value in vars(config.parser().parse_args(command[3:])).items():
+        if value is not None and name != "args":
+            config.set(name, value)
+    assert config.forwarded_allow_ips == []
 
 
 @pytest.mark.parametrize(

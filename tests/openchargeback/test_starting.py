@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from contextlib import closing
@@ -14,11 +15,17 @@ from pathlib import Path
 
 import pytest
 from django.contrib.auth.models import Group
-from django.core.management import CommandError, call_command
+from django.core.management import CommandError, call_command, get_commands
+from django.db import connection
+from django.db.migrations.recorder import MigrationRecorder
+from django.urls import reverse
 
-from billing.models import Policy, Source
-from openchargeback import serving
+from billing.commands import OUR_APPS
+from billing.models import AuditEvent, Policy, Source
+from openchargeback import __version__, serving, versions
+from openchargeback.middleware import StaticFilesMiddleware
 from openchargeback.roles import ROLES
+from tests.stories.machines import PATIENCE, Program, descendants, free_port, manage, parents, until
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -35,7 +42,9 @@ def test_initialize_makes_all_a_new_installation_needs_and_repeats_safely():
     out = StringIO()
     call_command("initialize", "--json", stdout=out)
     first = json.loads(out.getvalue())
-    assert {"aws", "azure", "gcp", "oci", "hpc", "storage", "it_storage", "ai"} == set(first["sources_added"])
+    assert {"aws", "azure", "gcp", "azure-local", "oci", "hpc", "storage", "it_storage", "ai"} == set(
+        first["sources_added"]
+    )
     assert set(Group.objects.values_list("name", flat=True)) == set(ROLES)
     assert Policy.objects.count() == 1
     assert not Source.objects.exclude(recovery_fund_org="", recovery_account="", debit_account="").exists()
@@ -44,6 +53,17 @@ def test_initialize_makes_all_a_new_installation_needs_and_repeats_safely():
     again = json.loads(out.getvalue())
     assert again["sources_added"] == [] == again["migrations"]
     assert not any(role["added"] or role["removed"] for role in again["roles"])
+
+
+@pytest.mark.django_db
+def test_initialize_asks_for_the_own_e_mail_domains_until_they_are_named():
+    out = StringIO()
+    call_command("initialize", stdout=out)
+    assert "name your own e-mail domains: `manage.py people domains u.edu`" in out.getvalue()
+    call_command("people", "domains", "u.edu", stdout=StringIO())
+    out = StringIO()
+    call_command("initialize", stdout=out)
+    assert "e-mail domains" not in out.getvalue()
 
 
 @pytest.mark.django_db
@@ -58,12 +78,130 @@ def test_initialize_makes_all_a_new_installation_needs_and_repeats_safely():
         ("google-export.csv", "gcp"),
         ("0000000123456789-00001.csv", None),
         ("details_2025-01.csv", None),
+        ("azure_2025-01.csv", "azure"),
+        ("azure-local_2025-01.csv", "azure-local"),
+        ("Azure_Local-2025-01.csv", "azure-local"),
+        ("azure-stack-2025-Q1.parquet", "azure-local"),
+        ("aws-focus-2026-02.csv.gz", "aws"),
+        ("2026-02-aws.csv", "aws"),
+        ("gcp_billing_export.csv", "gcp"),
+        ("azure_202602_actual.parquet", "azure"),
+        ("central-storage-2026-02.csv", "it_storage"),
+        ("ceph_2026-02.csv", "storage"),
+        ("oci/FOCUS Reports/2026/01/15/0001-00001.csv.gz", "oci"),
+        ("aws.zip/part-00001.csv", "aws"),
+        ("laws_2025-01.csv", None),
+        ("aws-east_2025-01.csv", None),
+        ("rain_2025-01.csv", None),
     ],
 )
 def test_reference_patterns_guess_the_source_of_a_file(name, source):
     call_command("initialize", stdout=StringIO())
     found = Source.objects.for_file_name(name)
     assert (found.name if found else None) == source
+
+
+# Every command of ours that works on the database, with arguments that parse.
+ON_THE_DATABASE = [
+    "attribute -p 2025-01",
+    "audit list",
+    "changepassword root",
+    "createsuperuser --username root --email root@u.edu",
+    "entries list",
+    "export_journal -p 2025-01",
+    "funds list",
+    "generate -p 2025-01",
+    "imports list",
+    "ingest a.csv",
+    "invoices list -p 2025-01",
+    "jobs list",
+    "journals list",
+    "people list",
+    "periods list",
+    "proof -p 2025-01",
+    "qcluster",
+    "rates list",
+    "recover_admin root --without-terminal",
+    "replay -p 2025-01",
+    "review list -p 2025-01",
+    "send_statements -p 2025-01",
+    "serve",
+    "show ada@u.edu",
+    "sources list",
+    "sync_roles",
+    "trace 1",
+    "verify_audit",
+    "verify_files",
+]
+# What works without one.
+ON_NONE = {"demo", "flush", "initialize", "version"}
+
+
+def test_every_command_is_asked_whether_it_needs_initialize():
+    ours = {name for name, app in get_commands().items() if app in (*OUR_APPS, "openchargeback")}
+    assert {line.split()[0] for line in ON_THE_DATABASE} == ours - ON_NONE
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("line", ON_THE_DATABASE)
+@pytest.mark.parametrize("applied", [set(), {("billing", "0001_people_sources_charges")}], ids=["empty", "older"])
+def test_before_initialize_every_command_says_what_to_run(monkeypatch, line, applied):
+    monkeypatch.setattr(MigrationRecorder, "applied_migrations", lambda self: applied)
+    name, *arguments = line.split()
+    with pytest.raises(CommandError, match=r"run `manage.py initialize` first\."):
+        call_command(name, *arguments, stdout=StringIO())
+
+
+def test_on_an_empty_database_commands_end_with_one_line(tmp_path):
+    environment = {**os.environ, "DEBUG": "true", "VAR_DIR": str(tmp_path)}
+    environment["DATABASE_URL"] = f"sqlite:///{tmp_path / 'db.sqlite3'}"
+    for line in ("periods list", "createsuperuser", "serve"):
+        done = subprocess.run(
+            [sys.executable, "manage.py", *line.split()], cwd=ROOT, env=environment, capture_output=True, text=True
+        )
+        assert done.returncode == 1
+        assert done.stderr == "CommandError: The database is empty: run `manage.py initialize` first.\n"
+
+
+@pytest.mark.django_db
+def test_an_empty_database_is_told_apart_on_the_database_itself(monkeypatch):
+    """Without the table of migrations there is nothing to ask: on SQLite and on PostgreSQL."""
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE django_migrations RENAME TO somebody_elses")
+    with pytest.raises(CommandError, match="The database is empty"):
+        call_command("periods", "list", stdout=StringIO())
+
+
+@pytest.mark.django_db
+def test_the_audit_log_says_which_version_was_installed_when(monkeypatch):
+    def recorded():
+        events = AuditEvent.objects.filter(action="installation.version_set").order_by("id")
+        return [(event.before, event.after) for event in events]
+
+    call_command("initialize", stdout=StringIO())
+    call_command("initialize", stdout=StringIO())
+    assert recorded() == [(None, {"version": __version__})]
+    monkeypatch.setattr(versions, "__version__", "9.9")
+    call_command("initialize", stdout=StringIO())
+    assert recorded()[1:] == [({"version": __version__}, {"version": "9.9"})]
+
+
+@pytest.mark.django_db
+def test_who_is_signed_in_sees_the_version_at_the_foot_and_a_stranger_does_not(client, cast):
+    assert f"OpenChargeback {__version__}" not in client.get(reverse("login")).content.decode()
+    client.force_login(cast.viewer)
+    assert f"OpenChargeback {__version__}" in client.get(reverse("admin:index")).content.decode()
+    client.force_login(cast.pi)
+    assert f"OpenChargeback {__version__}" in client.get(reverse("portal:statements")).content.decode()
+
+
+@pytest.mark.filterwarnings("error")
+def test_no_folder_of_collected_files_is_needed(settings, tmp_path):
+    settings.STATIC_ROOT, settings.WHITENOISE_AUTOREFRESH = tmp_path / "none", False
+    StaticFilesMiddleware(lambda request: None)
+    (tmp_path / "none").mkdir()
+    (tmp_path / "none" / "own.css").touch()
+    assert "/static/own.css" in StaticFilesMiddleware(lambda request: None).files
 
 
 @pytest.mark.django_db
@@ -75,20 +213,6 @@ def test_sync_roles_takes_away_what_a_role_no_longer_holds():
     viewer = next(role for role in json.loads(out.getvalue())["roles"] if role["name"] == "viewer")
     assert viewer["removed"]
     assert not Group.objects.get(name="viewer").permissions.filter(codename="close_period").exists()
-
-
-def free_port():
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def test_a_port_in_use_is_refused_with_what_to_do():
-    with closing(socket.socket()) as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        with pytest.raises(serving.CannotServe, match="--port"):
-            serving.require_free("127.0.0.1", taken.getsockname()[1])
 
 
 @pytest.mark.django_db
@@ -144,14 +268,9 @@ def test_one_command_serves_the_site_and_ends_when_told(tmp_path):
             stderr=log,
         )
     try:
-        page = ""
-        for _ in range(150):
-            try:
-                with urllib.request.urlopen(f"http://127.0.0.1:{port}/accounts/login/", timeout=5) as answer:
-                    page = answer.read().decode()
-                break
-            except OSError:
-                time.sleep(0.2)
+        until(lambda: is_taken(port), f"the site; {(tmp_path / 'log').read_text()}")
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/accounts/login/", timeout=PATIENCE) as answer:
+            page = answer.read().decode()
         assert "password" in page, (tmp_path / "log").read_text()
         site.send_signal(signal.SIGTERM)
         assert site.wait(40) == 0
@@ -159,3 +278,62 @@ def test_one_command_serves_the_site_and_ends_when_told(tmp_path):
         site.kill()
         site.wait()
     assert "Ended." in (tmp_path / "log").read_text()
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="Tells what runs by /proc")
+@pytest.mark.parametrize("victim", ["serve", "web", "worker"])
+def test_whatever_is_killed_the_rest_ends_and_the_port_is_free(tmp_path, victim):
+    """`kill -9` of the command itself, which can end nothing any more, or of one that started others."""
+    environment = {**os.environ, "DEBUG": "true", "VAR_DIR": str(tmp_path)}
+    environment["DATABASE_URL"] = f"sqlite:///{tmp_path / 'db.sqlite3'}"
+    subprocess.run(manage("initialize"), cwd=ROOT, env=environment, check=True, capture_output=True)
+    port = free_port()
+    serve = manage("serve", "--port", str(port), "--web-workers", "2")
+    site = Program(serve, tmp_path / "log", environment).start()
+    family: set[int] = set()
+    try:
+        until(lambda: is_taken(port), f"the site; {site.said()}")
+        # Itself; gunicorn and its two; the worker with its guard, task, monitor and pusher.
+        family = until(lambda: len(found := descendants(site.pid)) >= 8 and found, f"all processes; {site.said()}")
+        children = {pid: named(pid) for pid, parent in parents().items() if parent == site.pid}
+        chosen = {"web": "gunicorn", "worker": "qcluster"}
+        killed = next((pid for pid, words in children.items() if chosen.get(victim, "?") in words), site.pid)
+        os.kill(killed, signal.SIGKILL)
+        until(lambda: site.process and site.process.poll() is not None, f"serve ends; {site.said()}")
+        until(lambda: not family & set(parents()), f"the others end; {site.said()}")
+        serving.require_free("127.0.0.1", port)
+    finally:
+        for pid in family & set(parents()):
+            os.kill(pid, signal.SIGKILL)
+        site.kill()
+
+
+def is_taken(port):
+    with closing(socket.socket()) as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def named(pid):
+    return Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace")
+
+
+def test_a_port_that_is_just_given_up_is_waited_for():
+    taken = socket.socket()
+    taken.bind(("127.0.0.1", 0))
+    taken.listen()
+    port = taken.getsockname()[1]
+    threading.Timer(0.3, taken.close).start()
+    serving.require_free("127.0.0.1", port, patience=20.0)
+
+
+def test_serving_on_a_taken_port_says_so_in_a_sentence(tmp_path):
+    with closing(socket.socket()) as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(serving.CannotServe) as refused:
+            serving.require_free("127.0.0.1", port)
+    assert str(refused.value) == (
+        f"Port {port} of 127.0.0.1 is taken: another program listens there, perhaps this site, which is running "
+        "already. End that one, or choose another port with --port."
+    )

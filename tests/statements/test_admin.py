@@ -8,9 +8,9 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from billing import jobs
+from billing.background import jobs, working
 from billing.models import AuditEvent, Job
-from statements import delivery, issuing
+from statements import delivery, issuing, outbox
 from statements.models import Delivery, Statement
 from tests import build
 from tests.build import NOW, SOMEBODY
@@ -86,6 +86,30 @@ def test_generating_shows_a_preview_and_writes_nothing_until_asked(client, cast)
     assert not Statement.objects.exists()
 
 
+def test_generating_offers_no_button_where_every_statement_is_current(client, cast, statement):
+    client.force_login(cast.reviewer)
+    page = words_on(client, "admin:statements_statement_generate", "?period=2025-01")
+    assert "January 2025: nothing to issue, 1 statement current" in page
+    assert 'value="Generate' not in page
+    build.a_charge("5.00")
+    page = words_on(client, "admin:statements_statement_generate", "?period=2025-01")
+    assert "January 2025: 1 to issue (1 revised), 0 unchanged" in page
+    assert 'value="Generate 1 statement"' in page
+
+
+def test_sending_previews_the_newest_month_at_once_and_the_month_asked_for_only(client, cast, statement):
+    build.a_charge("7.00", period="2025-02")
+    issuing.generate(period=build.a_period("2025-02"), actor=SOMEBODY, now=NOW)
+    client.force_login(cast.reviewer)
+    address = reverse("admin:statements_statement_send")
+    assert str(client.get(address).context["period"]) == "2025-02"
+    assert client.get(address).context["preview"].statements == 1
+    assert str(client.get(f"{address}?period=2025-01").context["period"]) == "2025-01"
+    other = client.get(f"{address}?period=2024-12")
+    assert other.context["preview"] is None
+    assert "No statement of 2024-12 waits to be sent." in other.content.decode()
+
+
 def test_generating_is_a_background_job(client, cast, django_capture_on_commit_callbacks, monkeypatch):
     monkeypatch.setattr(jobs, "async_task", lambda name, pk: jobs.run(pk))
     build.a_charge("40.00")
@@ -94,10 +118,12 @@ def test_generating_is_a_background_job(client, cast, django_capture_on_commit_c
         response = client.post(reverse("admin:statements_statement_generate"), {"period": "2025-01-01", "send": "on"})
     job = Job.objects.get()
     assert response.url == reverse("admin:billing_job_change", args=[job.pk])
-    assert (job.state, job.result["issued"], job.result["sent"]) == ("done", 1, 1)
+    assert (job.state, job.result["issued"]) == ("done", 1)
     assert job.result["statements"][0]["due"] == "40.00"
-    assert len(mail.outbox) == 1
     assert Statement.objects.get().issued_by == cast.reviewer
+    # Nobody is written to before somebody saw who would get what: the job leads there.
+    assert mail.outbox == []
+    assert reverse("admin:statements_statement_send") + "?period=2025-01" in client.get(response.url).content.decode()
 
 
 def test_a_job_that_is_run_twice_does_its_work_once(cast, monkeypatch):
@@ -121,7 +147,10 @@ def test_sending_is_a_background_job(client, cast, statement, django_capture_on_
     monkeypatch.setattr(jobs, "async_task", lambda name, pk: jobs.run(pk))
     client.force_login(cast.reviewer)
     address = reverse("admin:statements_statement_send")
-    assert "1 statement of 1 PI waits" in client.get(address).content.decode()
+    page = client.get(address).content.decode()
+    assert "1 e-mail with 1 statement, total charged" in " ".join(page.split())
+    assert "40.00" in page
+    assert "ada@u.edu" in page
     with django_capture_on_commit_callbacks(execute=True):
         client.post(address, {"period": "2025-01-01"})
     assert len(mail.outbox) == 1
@@ -142,17 +171,26 @@ def test_voiding_asks_for_a_reason_and_needs_finance(client, cast, statement):
     assert client.post(address, {"reason": "Wrong"}).status_code == 403
     client.force_login(cast.finance)
     assert client.get(address).status_code == 200
+    assert "The PI reads it where the statement was." in client.get(address).content.decode()
     client.post(address, {"reason": ""})
     statement.refresh_from_db()
     assert statement.state == "issued"
     client.post(address, {"reason": "Wrong PI"})
     statement.refresh_from_db()
-    assert statement.state == "void"
+    assert (statement.state, statement.void_reason) == ("void", "Wrong PI")
+    page = client.get(reverse("admin:statements_statement_change", args=[statement.pk])).content.decode()
+    assert "Wrong PI" in page
 
 
 def test_a_failed_message_is_sent_again_from_its_page(client, cast, statement):
-    delivery._queue(build.a_period(), actor=SOMEBODY, now=NOW)
-    Delivery.objects.update(state="failed", error="mailbox full")
+    Delivery.objects.create(
+        period=statement.period,
+        pi=statement.pi,
+        recipient="ada@u.edu",
+        state="failed",
+        error="mailbox full",
+        created_at=NOW,
+    ).statements.add(statement)
     message = Delivery.objects.get()
     client.force_login(cast.reviewer)
     page = client.get(reverse("admin:statements_delivery_change", args=[message.pk])).content.decode()
@@ -174,3 +212,102 @@ def test_lists_take_as_many_queries_for_many_rows_as_for_few(client, cast):
             client.get(reverse("admin:statements_delivery_changelist"))
         counts.append(len(captured))
     assert counts[0] == counts[1]
+
+
+def words_on(client, name, query=""):
+    return " ".join(client.get(reverse(name) + query).content.decode().split())
+
+
+def test_the_send_page_lists_what_is_not_current_and_sends_it_only_when_ticked(
+    client, cast, statement, django_capture_on_commit_callbacks, monkeypatch
+):
+    monkeypatch.setattr(jobs, "async_task", lambda name, pk: jobs.run(pk))
+    build.a_charge("5.00")
+    client.force_login(cast.reviewer)
+    page = words_on(client, "admin:statements_statement_send")
+    assert "1 statement not current, not sent" in page
+    assert "Nothing to send." in page
+    page = words_on(client, "admin:statements_statement_send", "?period=2025-01&outdated=on")
+    assert "1 statement not current, sent all the same" in page
+    address = reverse("admin:statements_statement_send")
+    for given, number in (({}, 0), ({"outdated": "on"}, 1)):
+        with django_capture_on_commit_callbacks(execute=True):
+            client.post(address, {"period": "2025-01-01", **given})
+        assert len(mail.outbox) == number
+
+
+def test_the_send_page_names_first_e_mails_and_who_waits(client, cast, statement):
+    build.a_policy(own_domains=["u.edu"])
+    build.a_charge("7.00", pi="stranger@gmail.com", project="mining")
+    issuing.generate(period=build.a_period(), actor=SOMEBODY, now=NOW)
+    client.force_login(cast.reviewer)
+    page = words_on(client, "admin:statements_statement_send")
+    assert "<strong>First e-mail</strong> to ada@u.edu" in page
+    assert "1 e-mail waiting for confirmation" in page
+    assert "stranger@gmail.com" in page
+
+
+def test_without_a_mail_server_every_page_says_so_unless_the_policy_switched_it_off(client, cast, statement, settings):
+    notice = "E-mail is not configured: nothing leaves this machine."
+    client.force_login(cast.viewer)
+    assert notice not in words_on(client, "admin:index")
+    settings.EMAIL_BACKEND = outbox.FILE_BACKEND
+    assert notice in words_on(client, "admin:index")
+    assert notice in words_on(client, LIST)
+    build.a_policy(warns_without_email=False)
+    assert notice not in words_on(client, "admin:index")
+    # Where something would be sent it is said all the same.
+    client.force_login(cast.reviewer)
+    assert "nothing leaves this machine" in words_on(client, "admin:statements_statement_send", "?period=2025-01")
+    assert notice in words_on(client, "admin:statements_statement_send")
+
+
+def test_what_was_written_to_files_is_sent_from_the_send_page(
+    client, cast, statement, settings, django_capture_on_commit_callbacks, monkeypatch
+):
+    monkeypatch.setattr(jobs, "async_task", lambda name, pk: jobs.run(pk))
+    settings.EMAIL_BACKEND = outbox.FILE_BACKEND
+    delivery.send(period=build.a_period(), actor=SOMEBODY, now=NOW)
+    client.force_login(cast.reviewer)
+    assert "Written to file" in words_on(client, LIST)
+    settings.EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
+    assert "1 e-mail of this month is only written to a file so far" in words_on(
+        client, "admin:statements_statement_send"
+    )
+    with django_capture_on_commit_callbacks(execute=True):
+        client.post(reverse("admin:statements_statement_send"), {"period": "2025-01-01", "written": "on"})
+    assert len(mail.outbox) == 1
+    statement.refresh_from_db()
+    assert statement.state == "sent"
+
+
+def test_an_e_mail_of_a_stopped_run_is_shown_before_any_other_run_and_settled_on_its_page(client, cast, statement):
+    left = Delivery.objects.create(
+        period=statement.period,
+        pi=statement.pi,
+        recipient="ada@u.edu",
+        state="claimed",
+        claimed_at=NOW,
+        created_at=NOW,
+    )
+    left.statements.add(statement)
+    working.begin(f"email-{left.pk}").release()
+    client.force_login(cast.reviewer)
+    assert "Perhaps sent" in words_on(client, "admin:statements_delivery_changelist", "?state=trouble")
+    assert "1 e-mail perhaps sent" in words_on(client, "admin:statements_statement_send")
+    page = client.get(reverse("admin:statements_delivery_change", args=[left.pk])).content.decode()
+    assert "Send again" in page
+    client.post(reverse("admin:statements_delivery_settle", args=[left.pk]), {"arrived": "yes", "note": "asked her"})
+    left.refresh_from_db()
+    statement.refresh_from_db()
+    assert (left.state, statement.state, mail.outbox) == ("sent", "sent", [])
+
+
+def test_sending_again_warns_of_what_may_come_twice(client, cast, statement):
+    delivery.send(period=build.a_period(), actor=SOMEBODY, now=NOW)
+    Delivery.objects.update(state="uncertain")
+    client.force_login(cast.reviewer)
+    address = reverse("admin:statements_delivery_resend", args=[Delivery.objects.get().pk])
+    assert "It may have arrived already" in client.get(address).content.decode()
+    client.post(address)
+    assert len(mail.outbox) == 2

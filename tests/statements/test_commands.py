@@ -8,10 +8,10 @@ import pytest
 from django.core import mail
 from django.core.management import CommandError, call_command
 
-from billing import jobs
+from billing.background import jobs
 from billing.models import AuditEvent, Job
-from statements import delivery, issuing
-from statements.models import Statement
+from statements import delivery, issuing, outbox
+from statements.models import Delivery, Statement
 from tests import build
 from tests.build import NOW, SOMEBODY
 
@@ -48,6 +48,7 @@ def test_json_has_exact_amounts_and_says_where_the_pdf_lies(capsys, charges):
         "list": "102.00",
         "discount": "20.00",
         "subsidy": "40.00",
+        "corrections": "0.00",
         "due": "42.00",
         "new": True,
     }
@@ -67,7 +68,7 @@ def test_the_text_is_a_table_with_totals_what_is_held_and_the_next_step(capsys, 
     text = run(capsys, "generate", "-p", "2025-01")
     for said in (
         *("2025-01-0001-1", "ada@u.edu", "BIO-001, CHEM-002", "102.00", "42.00"),
-        "1 issued (0 of them in place of earlier revisions), 0 unchanged",
+        "1 issued (0 revised), 0 unchanged",
         "Held for review and on no statement: 1 charge, billed 7.25 USD",
         "1 PDF drawn",
         "send_statements -p 2025-01",
@@ -138,3 +139,59 @@ def test_every_door_issues_the_same(door, charges, cast):
     assert statement.pdf_sha256
     told = AuditEvent.objects.exclude(action="role.synced").order_by("id").values_list("action", flat=True)
     assert list(told) == ["payer_lines.made", "statement.issued"]
+
+
+def test_a_dry_run_of_sending_says_who_would_get_what_and_writes_nothing(capsys, charges):
+    run(capsys, "generate", "-p", "2025-01")
+    told = as_json(capsys, "send_statements", "-p", "2025-01", "--dry-run")
+    assert (told["dry_run"], told["sent"], told["totals"]) == (True, 1, {"USD": "42.00"})
+    assert [each["recipient"] for each in told["messages"]] == told["first"] == ["ada@u.edu"]
+    text = run(capsys, "send_statements", "-p", "2025-01", "--dry-run")
+    assert "ada@u.edu" in text
+    assert "42.00" in text
+    assert "1 e-mail with 1 statement (42.00 USD) would be sent." in text
+    assert mail.outbox == []
+    assert not Delivery.objects.exists()
+
+
+def test_without_a_mail_server_the_command_says_that_nothing_left_this_machine(capsys, charges, settings):
+    settings.EMAIL_BACKEND = outbox.FILE_BACKEND
+    run(capsys, "generate", "-p", "2025-01")
+    text = run(capsys, "send_statements", "-p", "2025-01")
+    assert "E-mail is not configured (EMAIL_URL): nothing leaves this machine" in text
+    told = as_json(capsys, "send_statements", "-p", "2025-01")
+    assert (told["configured"], told["sent"], told["written"], told["files"]) == (False, 0, 0, 1)
+    with pytest.raises(CommandError, match="not configured"):
+        call_command("send_statements", "-p", "2025-01", "--written")
+    settings.EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
+    assert as_json(capsys, "send_statements", "-p", "2025-01", "--written")["sent"] == 1
+
+
+def test_outdated_statements_are_sent_only_when_told(capsys, charges):
+    run(capsys, "generate", "-p", "2025-01")
+    build.a_charge("5.00", fund_org="BIO-001")
+    told = as_json(capsys, "send_statements", "-p", "2025-01")
+    assert (told["sent"], told["outdated"]) == (
+        0,
+        [{"number": "2025-01-0001-1", "charged": "42.00", "now": "47.00", "sent": False}],
+    )
+    assert as_json(capsys, "send_statements", "-p", "2025-01", "--outdated")["sent"] == 1
+
+
+def test_an_e_mail_in_doubt_is_reported_with_exit_1_and_settled_by_a_person(capsys, charges):
+    run(capsys, "generate", "-p", "2025-01", "--send")
+    Delivery.objects.update(state="uncertain", error=delivery.INTERRUPTED)
+    email = Delivery.objects.get()
+    with pytest.raises(CommandError, match=f"#{email.pk} to ada@u.edu.*send_statements --again"):
+        call_command("send_statements", "-p", "2025-01")
+    capsys.readouterr()
+    told = as_json(capsys, "send_statements", "--arrived", str(email.pk))
+    assert told == {"id": email.pk, "recipient": "ada@u.edu", "state": "sent"}
+    run(capsys, "send_statements", "-p", "2025-01")
+    assert len(mail.outbox) == 1
+
+
+@pytest.mark.parametrize("arguments", [("--again", "99"), ("--again", "1", "--dry-run"), ()])
+def test_wrong_usage_of_sending_is_refused(db, arguments):
+    with pytest.raises(CommandError):
+        call_command("send_statements", *arguments)

@@ -13,6 +13,7 @@ from openpyxl import load_workbook
 from pypdf import PdfReader
 
 from billing.models import AuditEvent, Membership, Person, PersonAlias, User
+from billing.months import closing
 from statements import issuing, sheets
 from statements.models import Statement
 from tests import build
@@ -21,6 +22,7 @@ from tests.build import NOW, SOMEBODY
 pytestmark = pytest.mark.django_db
 
 TODAY = datetime.date(2025, 2, 3)
+LIST = "/statements/"
 
 
 @pytest.fixture
@@ -128,7 +130,7 @@ def test_a_user_without_an_address_sees_nothing(statement):
     assert visible(User.objects.create_user("nobody", "", "open sesame")) == []
 
 
-def test_a_void_statement_is_gone_and_a_superseded_one_leads_to_its_successor(client, cast, statement):
+def test_a_void_statement_says_when_and_why_and_a_superseded_one_leads_to_its_successor(client, cast, statement):
     build.a_charge(pi="ada@u.edu", project="genomics")
     issuing.generate(period=build.a_period(), actor=SOMEBODY, now=NOW)
     client.force_login(cast.pi)
@@ -137,8 +139,23 @@ def test_a_void_statement_is_gone_and_a_superseded_one_leads_to_its_successor(cl
     successor = Statement.objects.live().get(pi__email="ada@u.edu")
     assert reverse("portal:statement", args=[successor.number]) in old
     assert statement.number not in client.get(reverse("portal:statements")).content.decode()
-    issuing.void(statement=successor, reason="Wrong", actor=SOMEBODY, now=NOW)
-    assert client.get(addresses(successor)[0]).status_code == 404
+    issuing.void(statement=successor, reason=" Billed to the wrong <project> ", actor=SOMEBODY, now=NOW)
+    assert "2025-01-0001-2" in successor.number
+    for address in addresses(successor):
+        response = client.get(address)
+        assert response.status_code == 410, address
+        said = response.content.decode()
+        assert "This statement was voided on February 3, 2025" in said
+        assert "Billed to the wrong &lt;project&gt;" in said
+        assert "200.00" not in said
+    assert successor.number not in client.get(reverse("portal:statements")).content.decode()
+    assert f"{successor.number}</a> · issued" in client.get(addresses(statement)[0]).content.decode()
+    client.force_login(cast.stranger)
+    assert {client.get(address).status_code for address in addresses(successor)} == {404}
+    # The next one takes its place, and the old address leads there.
+    issuing.generate(period=build.a_period(), actor=SOMEBODY, now=NOW)
+    client.force_login(cast.pi)
+    assert "In force is" in client.get(addresses(successor)[1]).content.decode()
 
 
 def test_the_page_and_the_pdf_show_the_same_figures(client, cast, statement):
@@ -146,7 +163,7 @@ def test_the_page_and_the_pdf_show_the_same_figures(client, cast, statement):
     page = client.get(addresses(statement)[0]).content.decode()
     response = client.get(addresses(statement)[1])
     text = PdfReader(io.BytesIO(response.getvalue())).pages[0].extract_text()
-    for figure in ("100.00", "20.00", "20 %", "40.00", "50 %", "login-node", "BIO-001", "Compute"):
+    for figure in ("100.00", "20.00", "20%", "40.00", "50%", "login-node", "BIO-001", "Compute"):
         assert figure in page
         assert figure in text
 
@@ -180,11 +197,12 @@ def test_csv_and_xlsx_add_up_to_the_statement(client, cast, statement):
     client.force_login(cast.pi)
     _, _, csv_address, xlsx_address = addresses(statement)
     rows = list(csv.DictReader(io.StringIO(client.get(csv_address).getvalue().decode("utf-8-sig"))))
-    assert sum(Decimal(row["Amount due"]) for row in rows) == statement.charged
+    assert sum(Decimal(row["Charged"]) for row in rows) == statement.charged
     assert sum(Decimal(row["List price"]) for row in rows) == statement.list_cost
     sheet = load_workbook(io.BytesIO(client.get(xlsx_address).getvalue())).active
     assert [cell.value for cell in sheet[1]] == list(sheets.HEADINGS)
-    assert sum(row[-1] for row in sheet.iter_rows(min_row=2, values_only=True)) == 40
+    due = sheets.HEADINGS.index("Charged")
+    assert sum(row[due] for row in sheet.iter_rows(min_row=2, values_only=True)) == 40
 
 
 def test_no_text_becomes_a_formula_and_a_negative_amount_stays_a_number(client, cast):
@@ -201,11 +219,11 @@ def test_no_text_becomes_a_formula_and_a_negative_amount_stays_a_number(client, 
     (row,) = csv.DictReader(io.StringIO(sheets.as_csv(document).decode("utf-8-sig")))
     assert row["Resource"].startswith("'=")
     assert (row["Service"], row["Fund/org"], row["Resource id"]) == ("'+1", "'-A", "'@x")
-    assert row["Amount due"] == "-5.00"
+    assert row["Charged"] == "-5.00"
     sheet = load_workbook(io.BytesIO(sheets.as_xlsx(document))).active
     cells = dict(zip(sheets.HEADINGS, sheet[2], strict=True))
     assert {cells[name].data_type for name in ("Resource", "Service", "Fund/org")} == {"s"}
-    assert (cells["Amount due"].value, cells["Amount due"].data_type) == (-5, "n")
+    assert (cells["Charged"].value, cells["Charged"].data_type) == (-5, "n")
 
 
 def test_text_from_files_is_escaped_on_the_page(client, cast):
@@ -260,7 +278,7 @@ def test_a_project_shows_its_months_as_a_table_and_as_bars(client, cast, stateme
     page = response.content.decode()
     assert page.count("<rect") == 4
     assert 'role="img"' in page
-    assert "January 2025: list price 100.00, due 40.00" in page
+    assert "January 2025: list price 100.00, charged 40.00" in page
 
 
 def test_months_of_another_pi_in_the_same_project_stay_theirs(client, cast, statement):
@@ -306,3 +324,56 @@ def test_pages_take_as_many_queries_for_many_rows_as_for_few(client, cast):
             client.get(reverse("portal:projects"))
         counts.append(len(captured))
     assert counts[0] == counts[1]
+
+
+def test_the_portal_says_how_far_the_close_of_a_month_has_come(client, cast, statement):
+    client.force_login(cast.pi)
+
+    def said():
+        pages = (client.get(address).content.decode() for address in (LIST, addresses(statement)[0]))
+        return [" ".join(page.split()) for page in pages]
+
+    assert all("Month open" in page for page in said())
+    assert "January 2025 is still open: these charges can change." in said()[1]
+    period = build.a_period()
+    closing.start_review(period=period, until=TODAY, actor=SOMEBODY, now=NOW)
+    told = f"{TODAY:%B} {TODAY.day}, {TODAY.year}"
+    assert all(f"In review: questions until {told}" in page for page in said())
+    assert f"January 2025 is in review. Questions until {told}: please check" in said()[1]
+    closing.close(period=period, actor=SOMEBODY, now=NOW)
+    assert all("Month closed" in page and "uestions until" not in page for page in said())
+    build.shut(status="finalized")
+    assert all("Final" in page for page in said())
+
+
+def test_the_portal_says_whether_a_statement_was_mailed_written_to_a_file_or_revised(client, cast, statement):
+    client.force_login(cast.pi)
+    address = addresses(statement)[0]
+    assert "Issued February 3, 2025, not e-mailed" in client.get(address).content.decode()
+    Statement.objects.filter(pk=statement.pk).update(state="written", written_at=NOW)
+    said = client.get(address).content.decode()
+    assert "written to a file on February 3, 2025, not e-mailed" in said
+    assert "written to a file, not e-mailed" in client.get(LIST).content.decode()
+    Statement.objects.filter(pk=statement.pk).update(state="sent", sent_at=NOW)
+    assert "e-mailed February 3, 2025" in client.get(address).content.decode()
+    assert "Revised" not in client.get(LIST).content.decode()
+    build.a_charge("2.00", pi="ada@u.edu", project="genomics", service_name="GPU")
+    issuing.generate(period=build.a_period(), actor=SOMEBODY, now=NOW)
+    assert "Revised" in client.get(LIST).content.decode()
+    new = client.get(reverse("portal:statement", args=["2025-01-0001-2"])).content.decode()
+    assert "What changed since" in new
+    assert "GPU, BIO-001: $2.00, new" in new
+    old = client.get(address).content.decode()
+    assert "This revision was replaced on February 3, 2025" in old
+
+
+def test_names_are_kept_from_turning_what_stands_beside_them(client, cast):
+    Person.objects.filter(email="ada@u.edu").update(name="נועה")
+    build.a_charge(pi="ada@u.edu", project="g" * 91)
+    issuing.generate(period=build.a_period(), actor=SOMEBODY, now=NOW)
+    statement = Statement.objects.get()
+    client.force_login(cast.delegate)
+    for address in (LIST, addresses(statement)[0], reverse("portal:project", args=[statement.project_id])):
+        page = client.get(address).content.decode()
+        assert f"<bdi>{'g' * 91}</bdi>" in page, address
+    assert "<bdi>נועה</bdi>" in page

@@ -17,8 +17,8 @@ from io import StringIO
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db.models import Sum
 
+from billing.fields import AmountSum
 from billing.models import Charge, PayerLine
 from journals.models import JournalLine
 from statements.issuing import document_of
@@ -106,11 +106,11 @@ def test_two_corrections_after_the_close_reach_statements_and_ledger(closed):
 
     # January stands as it was closed, and all months together are what was delivered last.
     assert list(Charge.objects.order_by("id").values())[:2] == before
-    total = PayerLine.objects.aggregate(total=Sum("charged"))["total"]
+    total = PayerLine.objects.aggregate(total=AmountSum("charged"))["total"]
     assert total == Decimal("9850.00") + Decimal("12.34") + Decimal("90.03")
 
     statement = Statement.objects.live().get(period__month="2025-03-01", pi__email="ada@u.edu")
-    (section,) = document_of(statement).sections
+    (section,) = document_of(statement).corrections
     assert [(line.service, line.for_what) for line in section.lines] == [
         ("EC2", "Late change for 2025-01"),
         ("Tax", "Late change for 2025-01"),

@@ -71,13 +71,13 @@ def printed(month):
     lines = []
     for statement in Statement.objects.live().filter(period__month=f"{month}-01").order_by("number"):
         document = document_of(statement)
-        for section in document.sections:
+        for section in (*document.sections, *document.corrections):
             for line in section.lines:
                 why = [resource.name for resource in line.resources] if line.correction else []
                 lines.append(
                     (section.fund_org, line.for_what, *why, str(line.figures.charged.quantize(Decimal("0.01"))))
                 )
-        assert document.figures.charged == sum(section.figures.charged for section in document.sections)
+        assert document.figures.charged == sum(line.figures.charged for line in document.lines)
     return lines
 
 
@@ -98,7 +98,8 @@ def test_a_wrong_fund_found_after_finalize_is_mended_in_the_next_month(january):
     with pytest.raises(CommandError, match="CHE-402 is not on the list of funds"):
         command("entries", "add", "transfer", "--line", which, "--to", "CHE-402", "--reason", "x")
     reason = "Mistyped fund on the tag"
-    entry = command("entries", "add", "transfer", "--line", which, "--to", "CHE-204=60,GIFT-2=40", "--reason", reason)
+    why = ("--reason", "The lab's manager does not answer", "--printed-text", reason)
+    entry = command("entries", "add", "transfer", "--line", which, "--to", "CHE-204=60,GIFT-2=40", *why)
     assert (entry["period"], entry["for_period"], entry["amount"], entry["total"]) == (
         "2025-02",
         "2025-01",
@@ -108,8 +109,8 @@ def test_a_wrong_fund_found_after_finalize_is_mended_in_the_next_month(january):
 
     finished("2025-02")
     assert printed("2025-02") == [
-        ("CHE-204", "Transfer for 2025-01", reason, "600.01"),
         ("CHE-204", "", "50.00"),
+        ("CHE-204", "Transfer for 2025-01", reason, "600.01"),
         ("CHE-240", "Transfer for 2025-01", reason, "-1000.01"),
         ("GIFT-2", "Transfer for 2025-01", reason, "400.00"),
     ]
@@ -153,7 +154,7 @@ def test_a_refund_after_the_years_end_is_borne_by_the_new_year(institution, tmp_
     command("periods", "open", "2025-07")
     command(
         *("entries", "add", "refund", "--line", "2025-06-0001-1:1", "--amount", "120.50"),
-        *("--reason", "Two days without service"),
+        *("--reason", "The operator", "--printed-text", "Two days without service"),
     )
     finished("2025-07")
     assert printed("2025-07") == [("BIO-001", "Refund for 2025-06", "Two days without service", "-120.50")]
@@ -165,16 +166,20 @@ def test_a_refund_after_the_years_end_is_borne_by_the_new_year(institution, tmp_
 
 
 def test_a_write_off_and_a_manual_charge_reach_statements_and_ledger(january):
-    command("entries", "add", "write-off", "--reference", "2025-01-0001", "--service", "S3", "--reason", "Left")
     command(
-        *("entries", "add", "manual", "--pi", "ada@u.edu", "--project", "genomics", "--to", "CHE-204"),
-        *("--source", "aws", "--service", "Advice", "--amount", "75.00", "--reason", "Two hours", "-p", "2025-02"),
+        *("entries", "add", "write-off", "--reference", "2025-01-0001", "--service", "S3"),
+        *("--reason", "Left", "--printed-text", "Written off"),
+    )
+    command(
+        *("entries", "add", "manual", "--pi", "ada@u.edu", "--project", "genomics", "--to", "CHE-204", "-p", "2025-02"),
+        *("--source", "aws", "--service", "Advice", "--amount", "75.00"),
+        *("--reason", "x", "--printed-text", "Two hours"),
     )
     finished("2025-02")
     assert printed("2025-02") == [
-        ("BIO-001", "Write-off for 2025-01", "Left", "-200.00"),
-        ("CHE-204", "Manual charge", "Two hours", "75.00"),
         ("CHE-204", "", "50.00"),
+        ("BIO-001", "Write-off for 2025-01", "Written off", "-200.00"),
+        ("CHE-204", "Manual charge", "Two hours", "75.00"),
     ]
     assert [(fund_org, amount) for fund_org, amount, _ in journaled("J2025-02-1")] == [
         ("BIO-001", "-200.00"),

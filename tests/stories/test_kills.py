@@ -1,18 +1,25 @@
 """A process that is killed while it imports leaves all of the delivery or nothing, and the next run mends it."""
 
+import datetime
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from django.db import connection
+from django.db.models.functions import Now
+from django.urls import reverse
 
-from billing import working
-from billing.ingestion import close_broken_off
+from billing.background import working
+from billing.files.storing import ABANDONED_AFTER, clear_incoming
+from billing.importing import ingestion
+from billing.importing.ingestion import close_broken_off
+from billing.importing.outcomes import ImportRefused
 from billing.locks import FileLock
-from billing.models import AuditEvent, Import
-from billing.storing import ABANDONED_AFTER, clear_incoming
+from billing.models import AtWork, AuditEvent, Charge, Import
 from tests import build
+from tests.billing.deliveries import a_row, delivered
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -55,10 +62,40 @@ def test_an_import_that_somebody_works_on_is_left_alone():
 
 
 @pytest.mark.django_db
-def test_an_import_of_another_machine_gets_half_a_day():
-    build.an_import(state="received", applied_at=None, created_at=build.NOW)
-    assert close_broken_off(actor=build.SOMEBODY, now=build.NOW) == 0
-    assert close_broken_off(actor=build.SOMEBODY, now=build.NOW.replace(year=2099)) == 1
+def test_an_import_of_another_machine_is_left_alone_while_that_says_that_it_works_on_it():
+    if connection.vendor == "sqlite":
+        pytest.skip("SQLite serves one machine")
+    busy = build.an_import(state="received", applied_at=None, created_at=build.NOW)
+    AtWork.objects.create(name=str(busy.pk), host="another", seen_at=Now())
+    assert close_broken_off(actor=build.SOMEBODY, now=build.NOW.replace(year=2099)) == 0
+    AtWork.objects.update(seen_at=Now() - datetime.timedelta(minutes=2))
+    assert close_broken_off(actor=build.SOMEBODY, now=build.NOW) == 1
+
+
+@pytest.mark.django_db
+def test_an_import_that_was_given_up_meanwhile_is_not_applied(tmp_path, monkeypatch):
+    """Such as one of a machine that was cut off from the network for minutes, and comes back."""
+    read = ingestion._Delivery._read
+
+    def given_up(self, *given):
+        done = read(self, *given)
+        Import.objects.update(state=Import.State.FAILED)
+        return done
+
+    monkeypatch.setattr(ingestion._Delivery, "_read", given_up)
+    monkeypatch.setattr(ingestion._Delivery, "_load", lambda self, imported: None)
+    with pytest.raises(ImportRefused, match="given up"):
+        delivered(tmp_path, [a_row("100")])
+    assert Import.objects.get().state == Import.State.FAILED
+    assert not Charge.objects.exists()
+
+
+@pytest.mark.django_db
+def test_pages_say_that_an_import_whose_process_is_gone_has_failed(client, cast):
+    left = build.an_import(state="received", applied_at=None)
+    client.force_login(cast.viewer)
+    page = client.get(reverse("admin:billing_import_change", args=[left.pk])).content.decode()
+    assert "nothing of it was applied. Its files can be imported again." in page
 
 
 def test_half_copies_of_dead_processes_are_removed_and_those_of_living_ones_kept(settings):

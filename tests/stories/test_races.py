@@ -14,6 +14,8 @@ from django.db import connection
 
 from .stage import row, tags, write
 
+pytestmark = pytest.mark.own_database
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 RACER = Path(__file__).with_name("racer.py")
 # Each race is run this many times, with one or the other a little ahead.
@@ -385,7 +387,11 @@ def test_a_late_delivery_is_booked_once(field, _round):
 def people_of(month, number, *, reverse=False):
     """Rows of as many PIs and projects of a month that nobody has heard of, one way round or the other."""
     rows = [
-        row("1.00", ResourceId=f"i-{each}", Tags=tags(f"pi{each}@{month}.edu", f"p{each}-{month}"))
+        row(
+            "1.00",
+            ResourceId=f"{'later' if reverse else 'first'}-{each}",
+            Tags=tags(f"pi{each}@{month}.edu", f"p{each}-{month}"),
+        )
         for each in range(number)
     ]
     return rows[::-1] if reverse else rows
@@ -397,7 +403,9 @@ def test_two_first_deliveries_of_a_month_learn_its_people_once(field, _round):
     field.raced.append(month)
     one = field.delivery(month, *people_of(month, 300))
     other = field.delivery(month, *people_of(month, 300, reverse=True))
-    heard = field.race(("ingest", one, "-s", "aws", "-p", month), ("ingest", other, "-s", "gcp", "-p", month))
+    heard = field.race(
+        ("ingest", one, "-s", "aws", "-p", month), ("ingest", other, "-s", "gcp", "-p", month, "--force")
+    )
     assert [each["answer"]["new"] for each in heard] == [300, 300]
     assert field.stage.value(f"Person.objects.filter(email__endswith='@{month}.edu').count()") == 300
     assert field.stage.value(f"Project.objects.filter(code__endswith='-{month}').count()") == 300
@@ -423,7 +431,7 @@ def test_two_first_deliveries_of_a_source_charge_nobody_twice(field, _round):
 def test_a_first_delivery_is_applied_before_the_close_or_waits_after_it(field, _round):
     month = field.a_month()
     first = field.delivery(month, *people_of(month, 300))
-    closed, imported = field.race(("periods", "close", month), ("ingest", first, "-s", "gcp", "-p", month))
+    closed, imported = field.race(("periods", "close", month), ("ingest", first, "-s", "gcp", "-p", month, "--force"))
     assert "answer" in closed
     charges = field.stage.value(f"Charge.objects.live().filter(charged_in__month='{month}-01').count()")
     if "refused" in imported:

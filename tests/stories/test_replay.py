@@ -1,6 +1,7 @@
 """A month rebuilt from its files and decisions is the month that was charged, or what is not the same is named."""
 
 import datetime
+import io
 import json
 from contextlib import contextmanager
 from decimal import Decimal
@@ -11,12 +12,19 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection, transaction
 
-from billing import audit, closing, entries, ingestion, reattribution, review, sourcing, walls, withdrawing
-from billing.models import AttributionRule, Charge, Import, ImportedFile, PayerLine, StoredFile
+from billing import audit, review
+from billing.audit.snapshots import differences, snapshot
+from billing.corrections import entries
+from billing.fields import TOTAL_PLACES, to_units
+from billing.importing import ingestion, withdrawing
+from billing.models import AttributionRule, Charge, FundingSource, Import, ImportedFile, PayerLine, StoredFile
+from billing.months import closing
 from billing.replay.figures import figures_of
 from billing.replay.recording import NotReplayable, imports_of
 from billing.replay.replaying import differences_of, replay
-from billing.snapshots import differences, snapshot
+from billing.review import reattribution
+from billing.safeguards import walls
+from billing.setup import funding, people, policies, sourcing
 from journals import posting
 from openchargeback import demo, reference
 from openchargeback.roles import sync_roles
@@ -87,7 +95,9 @@ def story(tmp_path):
     withdrawing.withdraw(imported=Import.objects.order_by("-pk").first(), **DOING)
 
     correction = review.Correction(pi="grace@u.edu", project="algebra", fund_org="MATH-9")
-    review.reattribute(charges=live("i-2"), correction=correction, approve=True, note="She told us.", **DOING)
+    review.reattribute(
+        create=True, charges=live("i-2"), correction=correction, approve=True, note="She told us.", **DOING
+    )
     review.reject(charges=live("i-4"), reason="test", **DOING)
     review.undo(charges=live("i-4"), **DOING)
     review.reject(charges=live("i-4"), reason="duplicate", **DOING)
@@ -114,7 +124,7 @@ def story(tmp_path):
     rest = Import.objects.get(state="deferred")
     assert rest.rest_of is not None
     ingestion.book(imported=rest, into=february, **DOING)
-    review.reattribute(charges=live("i-6"), correction=correction, approve=True, **DOING)
+    review.reattribute(create=True, charges=live("i-6"), correction=correction, approve=True, **DOING)
     line = PayerLine.objects.get(period=january, fund_org="MATH-9")
     entries.add_refund(lines=[line], amount=Decimal("5.00"), reason="Billed for a test.", charged_in=february, **DOING)
     issuing.generate(period=february, **DOING)
@@ -161,7 +171,8 @@ def test_a_figure_changed_behind_the_program_is_named_and_the_command_ends_with_
     january, _ = story
     with tampering():
         line = PayerLine.objects.get(period=january, fund_org="CHEM-2")
-        raw("UPDATE billing_payerline SET charged = charged + 1000000 WHERE id = %s", line.pk)
+        one_cent = to_units(Decimal("0.01"), TOTAL_PLACES)
+        raw("UPDATE billing_payerline SET charged = charged + %s WHERE id = %s", one_cent, line.pk)
         out = StringIO()
         with pytest.raises(CommandError) as refused:
             call_command("replay", "-p", "2025-01", "--json", stdout=out)
@@ -216,3 +227,30 @@ def test_the_sample_institution_is_rebuilt_byte_for_byte(db):
         replayed = replay(period=build.a_period(month))
         assert replayed.first is None, replayed.as_text()
         assert replayed.lines > 80
+
+
+def test_what_was_released_once_a_pi_was_confirmed_and_an_award_extended_is_rebuilt(tmp_path):
+    """Held as it came, released by the confirmation and the exception, and held late once they are not enough."""
+    policies.change_policy(changes={"own_domains": ["u.edu"]}, **DOING)
+    listed = io.BytesIO(b"fund_org,valid_until,last_posting_date\nBIO-001,2024-12-31,2025-02-10\n")
+    funding.load_funds(file=listed, **DOING)
+    stranger = ADA | {"pi_email": "eva@lab.org"}
+    rows = [a_row("10.00"), a_row("20.00", tags=stranger | {"fund_org": "NEW-1"}, ResourceId="i-2")]
+    delivered(tmp_path, rows)
+    assert Charge.objects.held().count() == 2
+    people.confirm(people=[build.a_pi("eva@lab.org")], **DOING)
+    fund = FundingSource.objects.get()
+    funding.record_exception(fund=fund, valid_until=datetime.date(2025, 3, 31), reason="No-cost extension", **DOING)
+    assert Charge.objects.held().count() == 1
+    review.approve(charges=live("i-2"), **DOING)
+    january = build.a_period("2025-01")
+    issuing.generate(period=january, **DOING)
+    closing.close(period=january, **DOING)
+    delivered(tmp_path, [a_row("12.00"), *rows[1:]], name="aws_2025-01_v2.csv", period="2025-01")
+    february = build.a_period("2025-02")
+    ingestion.book(imported=Import.objects.get(state="deferred"), into=february, **DOING)
+    assert Charge.objects.held().count() == 2
+    for period in (january, february):
+        issuing.generate(period=period, **DOING)
+        rebuilt = replay(period=period)
+        assert rebuilt.first is None, rebuilt.as_text()

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from billing.models import AuditEvent, Charge, Flag, PayerLine, Policy, Source, User
+from billing.models import AuditEvent, BillingPeriod, Charge, Flag, PayerLine, Policy, Source, User
 from billing.models.charges import ReviewDecision
+from billing.proof import adding_up
 from journals.models import Journal
 from openchargeback import demo, reference
 from openchargeback.roles import sync_roles
@@ -99,6 +100,18 @@ def test_what_the_files_bill_is_charged_or_held_or_rejected(shown):
         left = sum(lines.values_list("rounding", flat=True))
         aside = sum(charges.filter(state__in=("held", "rejected")).values_list("billed_cost", flat=True))
         assert abs(paid + left + aside - billed) < Decimal("0.00001")
+
+
+def test_the_figures_of_both_months_add_up_in_sight(shown):
+    for period in BillingPeriod.objects.all():
+        found = adding_up.sights_of(period)
+        assert {sight.code for sight in found} == {"price", "delivered"}
+        for sight in found:
+            left, right = (
+                sum(-part.shown if part.sign == "−" else part.shown for part in side)
+                for side in (sight.left, sight.right)
+            )
+            assert (sight.difference, left) == (0, right), (period, sight)
 
 
 def test_every_reason_to_look_occurs_and_each_decision_was_made(shown):

@@ -4,9 +4,9 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from billing import reattribution
 from billing.commands import BillingCommand, period_named
 from billing.models import Source
+from billing.review import reattribution
 
 
 class Command(BillingCommand):
@@ -27,4 +27,7 @@ class Command(BillingCommand):
             now=self.now,
             progress=self.progress,
         )
-        self.report(done.as_data(), done.as_text())
+        text = done.as_text()
+        if done.is_dry_run and not done.is_idle:
+            text += "\n  Next: the same without --dry-run."
+        self.report(done.as_data(), text)

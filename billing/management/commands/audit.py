@@ -1,7 +1,7 @@
 """The audit trail on the command line: the latest events, and an export that anybody can check."""
 
 import datetime
-import os
+from pathlib import Path
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
@@ -10,8 +10,9 @@ from django.utils import timezone
 from django.utils.dateparse import parse_date, parse_datetime
 
 from billing import audit
-from billing.chaining import content_of
+from billing.audit.chaining import content_of
 from billing.commands import BillingCommand, subcommands, table
+from billing.files.writing import whole
 from billing.models import AuditEvent
 
 
@@ -63,15 +64,16 @@ class Command(BillingCommand):
 
     def _export(self, events: QuerySet[AuditEvent], output: str | None) -> None:
         if output is None:
-            audit.export(events=events, write=self.stdout.write, actor=self.actor, now=self.now)
+            audit.export(events=events, write=self.stdout.write_json, actor=self.actor, now=self.now)
             return
         try:
             # Who did what is not for everybody on the machine.
-            handle = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            with whole(Path(output), mode=0o600) as file:
+                count = audit.export(
+                    events=events, write=lambda line: file.write(line.encode()), actor=self.actor, now=self.now
+                )
         except OSError as error:
             raise CommandError(f"{output} cannot be written: {error.strerror}.") from error
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            count = audit.export(events=events, write=file.write, actor=self.actor, now=self.now)
         self.report({"events": count, "file": output}, f"{count:,} events written to {output}.")
 
 

@@ -6,10 +6,9 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from billing import entries
-from billing.commands import BillingCommand, period_named, subcommands, table
+from billing.commands import BillingCommand, amount, period_named, subcommands, table
+from billing.corrections import entries
 from billing.models import Charge, Entry, EntryLine, PayerLine, Person, Source
-from billing.money import plain
 
 KINDS = {"transfer": "transfer", "refund": "refund", "write-off": "write_off", "manual": "manual"}
 LINE_HEADINGS = ["PI", "project", "fund/org", "source", "service", "account", "amount"]
@@ -36,17 +35,17 @@ class Command(BillingCommand):
     def arguments(self, parser: CommandParser) -> None:
         verbs = subcommands(parser)
         every = verbs.add_parser("list", help="show entries and what became of them")
-        every.add_argument("-p", "--period", metavar="2025-02", help="only those that this month bears")
+        every.add_argument("-p", "--period", metavar="2025-02", help="only those charged in this month")
         every.add_argument("--state", choices=Entry.State.values)
         every.add_argument("--kind", choices=sorted(KINDS))
         show = verbs.add_parser("show", help="show an entry, line by line")
         show.add_argument("number", type=int, metavar="N")
         self._add_arguments(verbs.add_parser("add", help="enter a correction"))
-        for verb, text in (("approve", "let an entry be charged that somebody else entered"), ("reject", "drop it")):
+        for verb, text in (("approve", "approve a correction that somebody else entered"), ("reject", "reject it")):
             each = verbs.add_parser(verb, help=text)
             each.add_argument("number", type=int, metavar="N")
             each.add_argument("--note", default="", required=verb == "reject", help="kept with the entry")
-        back = verbs.add_parser("reverse", help="take an entry back by one of the opposite lines")
+        back = verbs.add_parser("reverse", help="reverse a correction by opposite lines")
         back.add_argument("number", type=int, metavar="N")
         _bearing(back)
 
@@ -78,7 +77,12 @@ class Command(BillingCommand):
         _bearing(add)
 
     def run(self, **options: Any) -> None:
-        getattr(self, f"run_{options.pop('verb')}")(**options)
+        try:
+            getattr(self, f"run_{options.pop('verb')}")(**options)
+        except entries.SecondPersonNeeded as error:
+            if self.actor.user is not None:
+                raise
+            raise CommandError(f"{error} Add `--as USER`.") from error
 
     def run_list(self, *, period: str | None, state: str | None, kind: str | None, **options: Any) -> None:
         found = Entry.objects.select_related("charged_in", "for_period").order_by("pk")
@@ -97,7 +101,7 @@ class Command(BillingCommand):
         rows = [
             [
                 *(str(told[name]) for name in ("number", "kind", "period", "for_period")),
-                f"{plain(entry.amount)} {entry.currency}",
+                amount(entry.amount, entry.currency),
                 told["state"],
                 entry.entered_by_name,
                 " ".join(entry.reason.split())[:60],
@@ -116,6 +120,7 @@ class Command(BillingCommand):
         given: dict[str, Any] = {
             "charged_in": period_named(period) if period else None,
             "reason": options["reason"],
+            "printed_text": options["printed_text"],
             "justification": options["justification"],
             "charge": charge_numbered(options["charge"]) if options["charge"] else None,
             "amount": options["amount"],
@@ -155,13 +160,22 @@ class Command(BillingCommand):
         self._told(entries.reject(entry=entry_numbered(number), note=note, actor=self.actor, now=self.now))
 
     def run_reverse(
-        self, *, number: int, period: str | None, reason: str, justification: str, dry_run: bool, **options: Any
+        self,
+        *,
+        number: int,
+        period: str | None,
+        reason: str,
+        printed_text: str,
+        justification: str,
+        dry_run: bool,
+        **options: Any,
     ) -> None:
         self._entered(
             entries.reverse(
                 entry=entry_numbered(number),
                 charged_in=period_named(period) if period else None,
                 reason=reason,
+                printed_text=printed_text,
                 justification=justification,
                 dry_run=dry_run,
                 actor=self.actor,
@@ -186,7 +200,7 @@ class Command(BillingCommand):
 def headline(entered: entries.Entered) -> str:
     """Say what an entry does, and what comes next."""
     entry = entered.entry
-    what = f"{entry.get_kind_display().lower()} of {plain(entry.amount)} {entry.currency}"
+    what = f"{entry.get_kind_display().lower()} of {amount(entry.amount, entry.currency)}"
     said = f"{what} for {entry.for_period}, borne by {entry.charged_in}: {' '.join(entry.reason.split())}"
     if entered.is_dry_run:
         return f"Would enter a {said}\nNothing is stored."
@@ -206,7 +220,7 @@ def set_line(line: EntryLine) -> list[str]:
         line.source.name,
         line.service_name,
         line.natural_account,
-        plain(line.amount),
+        amount(line.amount, line.entry.currency),
     ]
 
 
@@ -221,6 +235,7 @@ def described(entry: Entry, lines: Any, reversed_by: int | None) -> dict[str, An
         "amount": entry.amount,
         "total": entry.total,
         "reason": entry.reason,
+        "printed_text": entry.printed_text,
         "justification": entry.justification,
         "charge": entry.charge_id,
         "reverses": entry.reverses_id,
@@ -297,10 +312,14 @@ def _refuse_what_is_not_asked(kind: str, options: dict[str, Any]) -> None:
 
 def _bearing(parser: Any) -> None:
     parser.add_argument(
-        "-p", "--period", metavar="2025-02", help="the open month that bears it; the next after what it corrects"
+        "-p",
+        "--period",
+        metavar="2025-02",
+        help="the open month it is charged in; default: the next after what it corrects",
     )
-    parser.add_argument("--reason", required=True, help="why; printed on statements")
+    parser.add_argument("--reason", required=True, help="why, for staff; never printed")
     parser.add_argument(
-        "--justification", default="", help="why a sponsored award bears a cost so long after the service"
+        "--printed-text", default="", metavar="TEXT", help="what everybody whom it concerns reads on their statement"
     )
+    parser.add_argument("--justification", default="", help="why a sponsored award pays so long after the service")
     parser.add_argument("--dry-run", action="store_true", help="show what it would do, and do nothing")

@@ -7,7 +7,7 @@ from django.core.management.base import CommandError
 from django.core.management.commands.flush import Command as Flush
 from django.db import connections
 
-from billing import walls
+from billing.safeguards import walls
 
 
 class Command(Flush):

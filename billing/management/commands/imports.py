@@ -1,22 +1,39 @@
 """manage.py imports: the deliveries, taking one back, and deciding about those that wait."""
 
+import dataclasses
+import datetime
+import re
+from decimal import Decimal
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
-from django.utils import timezone
 
-from billing.commands import BillingCommand, period_named, subcommands, table
-from billing.differences import lines_of
-from billing.ingestion import apply_deferred, book
-from billing.late import dismiss
+from billing import doors
+from billing.commands import BillingCommand, exact_figure, moment, period_named, subcommands, table
+from billing.importing import attempts, doubts
+from billing.importing.differences import lines_of
+from billing.importing.ingestion import apply_deferred, book
+from billing.importing.late import dismiss, months_of
+from billing.importing.outcomes import describe, unread_lines
+from billing.importing.withdrawing import withdraw
 from billing.models import Import, Source
-from billing.outcomes import describe
 from billing.readers.values import rule_lines
-from billing.withdrawing import withdraw
+
+# Of an amount as an import keeps it.
+AMOUNT = re.compile(r"-?\d+\.\d{2,}")
+
+# What names an import, and counts nothing.
+NUMBERS = ("import", "rest_of", "superseded_by")
+
+
+KEEP = "Keep what is missing: manage.py imports {verb} --keep. "
+ANSWERS = (
+    "Take it as delivered: manage.py imports {verb} --replace. Or manage.py imports dismiss {number} --reason WHY."
+)
 
 
 class Command(BillingCommand):
-    help = "List deliveries, show one, take one back, or decide about one that waits for a closed month."
+    help = "List deliveries, show one, take one back, or decide about one that waits."
     permission = {
         "list": "billing.view_import",
         "show": "billing.view_import",
@@ -35,13 +52,15 @@ class Command(BillingCommand):
         listing.add_argument("--limit", type=int, default=20, help="how many (default: 20)")
         showing = verbs.add_parser("show", help="one delivery, whole")
         showing.add_argument("number", type=int, metavar="N")
-        withdrawing = verbs.add_parser("withdraw", help="take back the latest delivery of its source and periods")
+        withdrawing = verbs.add_parser("withdraw", help="withdraw the latest import of its source and periods")
         withdrawing.add_argument("number", type=int, metavar="N")
         booking = verbs.add_parser("book", help="book a deferred delivery as late changes of an open month")
         booking.add_argument("number", type=int, metavar="N")
-        booking.add_argument("--to", required=True, metavar="MONTH", help="the month that bears it, such as 2025-03")
-        applying = verbs.add_parser("apply", help="apply a deferred delivery where its months take changes (in review)")
+        booking.add_argument("--to", required=True, metavar="MONTH", help="the month it is charged in, such as 2025-03")
+        answers(booking)
+        applying = verbs.add_parser("apply", help="apply a deferred delivery where its months take changes")
         applying.add_argument("number", type=int, metavar="N")
+        answers(applying)
         dismissing = verbs.add_parser("dismiss", help="decide that a deferred delivery is not going to be booked")
         dismissing.add_argument("number", type=int, metavar="N")
         dismissing.add_argument("--reason", required=True, help="why; it stays with the delivery")
@@ -50,6 +69,8 @@ class Command(BillingCommand):
         getattr(self, f"run_{options.pop('verb')}")(**options)
 
     def run_list(self, *, source: str | None, period: str | None, deferred: bool, limit: int, **_: Any) -> None:
+        # Attempts that the database could not take are failed imports as soon as it can.
+        attempts.bring_in(actor=self.actor, now=self.now)
         imports = Import.objects.select_related("source", "booked_in")
         if deferred:
             imports = imports.filter(state=Import.State.DEFERRED)
@@ -61,7 +82,7 @@ class Command(BillingCommand):
         rows = [
             [
                 str(each.pk),
-                timezone.localtime(each.created_at).strftime("%Y-%m-%d %H:%M"),
+                moment(each.created_at),
                 each.source.name if each.source else "?",
                 state_of(each),
                 f"{each.rows:,}",
@@ -76,8 +97,8 @@ class Command(BillingCommand):
             text = "No delivery waits for a decision."
         elif any(each.state == Import.State.DEFERRED for each in found):
             text += (
-                "\nDeferred: manage.py imports show N, then imports apply N (in review), imports book N --to MONTH "
-                "(closed), or dismiss N --reason WHY."
+                "\nDeferred: manage.py imports show N, then imports apply N (open or in review), imports book N --to "
+                "MONTH (closed), or dismiss N --reason WHY."
             )
         self.report({"imports": [as_data(each) for each in found]}, text)
 
@@ -86,11 +107,15 @@ class Command(BillingCommand):
         data = as_data(each)
         width = max(len(key) for key in data)
         lines = [
-            f"{key.ljust(width)}  {value}"
+            f"{key.ljust(width)}  {value if key in NUMBERS and value else _told(value)}"
             for key, value in data.items()
-            if key not in ("errors", "difference", "rules")
+            if key not in ("errors", "difference", "rules", "unread", "doubts")
         ]
-        lines += rule_lines(each.rules)
+        lines += doubts.messages(each)
+        if each.doubts and each.state == Import.State.DEFERRED:
+            answers = ANSWERS if doubts.is_written_anew(each) else KEEP + ANSWERS
+            lines.append(answers.format(number=each.pk, verb=_verb(each)))
+        lines += [*rule_lines(each.rules), *unread_lines(each.unread)]
         lines += lines_of(each.difference)
         lines += [describe(error) for error in each.errors]
         self.report(data, "\n".join(lines))
@@ -98,25 +123,26 @@ class Command(BillingCommand):
     def run_withdraw(self, *, number: int, **_: Any) -> None:
         result = withdraw(imported=import_numbered(number), actor=self.actor, now=self.now)
         self.report(
-            {"import": number, "withdrawn": result.withdrawn, "revived": result.revived},
-            f"Import {number} taken back: {result.withdrawn:,} charges withdrawn, {result.revived:,} revived.",
+            {"import": number, **dataclasses.asdict(result)},
+            f"Import {number} is withdrawn: {result}",
         )
 
-    def run_book(self, *, number: int, to: str, **_: Any) -> None:
+    def run_book(self, *, number: int, to: str, missing: str, **_: Any) -> None:
         result = book(
             imported=import_numbered(number),
             into=period_named(to),
+            missing=missing,
             actor=self.actor,
             now=self.now,
             progress=self.progress,
         )
-        self.report(result.as_data(), result.as_text())
+        self.report(result.as_data(), doors.with_commands(result.as_text(), result.next_steps))
 
-    def run_apply(self, *, number: int, **_: Any) -> None:
+    def run_apply(self, *, number: int, missing: str, **_: Any) -> None:
         result = apply_deferred(
-            imported=import_numbered(number), actor=self.actor, now=self.now, progress=self.progress
+            imported=import_numbered(number), missing=missing, actor=self.actor, now=self.now, progress=self.progress
         )
-        self.report(result.as_data(), result.as_text())
+        self.report(result.as_data(), doors.with_commands(result.as_text(), result.next_steps))
 
     def run_dismiss(self, *, number: int, reason: str, **_: Any) -> None:
         result = dismiss(imported=import_numbered(number), reason=reason, actor=self.actor, now=self.now)
@@ -124,6 +150,47 @@ class Command(BillingCommand):
             {"import": number, "state": Import.State.DISMISSED.value, "reason": result.reason},
             f"Import {number} is dismissed: nothing of it is booked.",
         )
+
+
+def answers(parser: CommandParser) -> None:
+    """Let a command say what becomes of the charges that a doubtful delivery lacks."""
+    either = parser.add_mutually_exclusive_group()
+    either.add_argument(
+        "--keep",
+        dest="missing",
+        action="store_const",
+        const=Import.Missing.KEEP.value,
+        help="keep the charges that it lacks: it changes and adds, and withdraws nothing",
+    )
+    either.add_argument(
+        "--replace",
+        dest="missing",
+        action="store_const",
+        const=Import.Missing.REPLACE.value,
+        help="take it as delivered: what it lacks is withdrawn",
+    )
+    parser.set_defaults(missing="")
+
+
+def _verb(each: Import) -> str:
+    takes_changes = any(period.takes_changes for period in months_of(each))
+    return f"apply {each.pk}" if takes_changes else f"book {each.pk} --to MONTH"
+
+
+def _told(value: Any) -> str:
+    """Write a value of an import for people: counts and totals with separators, times to the minute."""
+    if isinstance(value, dict):
+        return "; ".join(
+            f"{name}: {_told(part)}" if isinstance(part, dict) else f"{name} {_told(part)}"
+            for name, part in sorted(value.items())
+        )
+    if isinstance(value, datetime.datetime):
+        return moment(value)
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, str) and AMOUNT.fullmatch(value):
+        return exact_figure(Decimal(value), None)
+    return "–" if value is None else str(value)
 
 
 def state_of(each: Import) -> str:
@@ -165,9 +232,14 @@ def as_data(each: Import) -> dict[str, Any]:
         "stored": each.stored,
         "difference": each.difference,
         "rules": each.rules,
+        "unread": each.unread,
+        "new_pis": each.new_pis,
         "rest_of": each.rest_of_id,
         "booked_in": str(each.booked_in) if each.booked_in else None,
         "superseded_by": each.superseded_by_id,
         "reason": each.reason,
+        "made_at": each.made_at,
+        "doubts": each.doubts,
+        "missing": each.missing,
         "errors": each.errors,
     }

@@ -5,10 +5,9 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from billing import invoices
-from billing.commands import BillingCommand, period_named, subcommands, table
+from billing.commands import BillingCommand, exact_figure, period_named, subcommands, table
 from billing.models import Policy, Source
-from billing.proof import exact_text
+from billing.proof import invoices
 
 
 def amount_of(text: str) -> Decimal:
@@ -59,13 +58,12 @@ class Command(BillingCommand):
                 each.source,
                 each.invoice_id or "whole month",
                 each.billing_account_id,
-                exact_text(each.billed),
-                "" if each.said is None else exact_text(each.said),
-                "" if each.difference is None else exact_text(each.difference),
-                each.currency,
+                f"{exact_figure(each.billed, each.currency)} {each.currency}",
+                exact_figure(each.said, each.currency),
+                exact_figure(each.difference, each.currency),
             ]
             for each in found
         ]
-        headings = ["source", "invoice", "account", "files bill", "it says", "difference", ""]
+        headings = ["source", "invoice", "account", "files bill", "it says", "difference"]
         text = table(rows, headings, {3, 4, 5}) if rows else f"{period} has no invoices."
         self.report({"period": str(period), "invoices": data}, text)

@@ -6,11 +6,12 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from billing import closing
-from billing.commands import BillingCommand, period_named, subcommands, table
-from billing.models import BillingPeriod
+from billing import doors
+from billing.commands import BillingCommand, amount, amounts, period_named, subcommands, table
+from billing.commands import day as day_of
+from billing.models import BillingPeriod, Policy
 from billing.models.periods import parse_month
-from billing.money import plain
+from billing.months import checklist, closing
 
 
 def month(text: str) -> datetime.date:
@@ -31,25 +32,31 @@ class Command(BillingCommand):
     help = "List billing periods, and take one through its steps: open, in review, closed, finalized."
     permission = {
         "list": "billing.view_billingperiod",
+        "show": "billing.view_billingperiod",
         "open": "billing.open_period",
         "review": "billing.open_period",
         "carry": "billing.close_period",
         "close": "billing.close_period",
         "reopen": "billing.reopen_period",
         "finalize": "billing.finalize_period",
+        "remove": "billing.open_period",
     }
 
     def arguments(self, parser: CommandParser) -> None:
         verbs = subcommands(parser)
-        verbs.add_parser("list", help="every period with its charges, what is held and what is due")
+        verbs.add_parser("list", help="every period with its charges, what is held and what is charged")
+        showing = verbs.add_parser("show", help="what a period still needs, item by item, and what to do next")
+        showing.add_argument("period", metavar="PERIOD", help="such as 2025-01")
         opening = verbs.add_parser("open", help="open the period of a month")
         opening.add_argument("month", type=month, metavar="PERIOD", help="such as 2025-01")
+        opening.add_argument("--notes", default="", help="kept with the period")
         for verb, text in (
             ("review", "give PIs until a day to look at their statements; again, to move the day"),
             ("carry", "let the next open month bear what is held for review"),
             ("close", "let its charges, decisions and entries stand; nothing may be held for review"),
             ("reopen", "take a closed period back"),
-            ("finalize", "finish a closed period for good"),
+            ("finalize", "finish a closed period permanently"),
+            ("remove", "take an empty month out of the lists; the next import for it brings it back"),
         ):
             each = verbs.add_parser(verb, help=text)
             each.add_argument("period", metavar="PERIOD", help="such as 2025-01")
@@ -61,7 +68,7 @@ class Command(BillingCommand):
                 each.add_argument("--reason", required=True, help="why; kept in the audit trail")
                 each.add_argument("--to", choices=("open", "review"), default="open", help="default: open")
                 each.add_argument("--until", type=day, metavar="DATE", help="the last day, if back in review")
-            if verb == "finalize":
+            if verb in ("close", "finalize"):
                 each.add_argument("--notes", default="", help="kept with the period")
 
     def run(self, **options: Any) -> None:
@@ -69,14 +76,15 @@ class Command(BillingCommand):
 
     def run_list(self, **options: Any) -> None:
         figures = closing.figures()
+        home = Policy.objects.current().currency
         rows = [
             [
                 str(each.period),
                 each.period.get_status_display(),
                 f"{each.charges:,}",
-                ", ".join(f"{currency} {plain(amount)}" for currency, amount in each.billed.items()),
+                amounts(each.billed),
                 f"{each.held:,}",
-                plain(each.due),
+                amount(each.due, home),
             ]
             for each in figures
         ]
@@ -88,13 +96,27 @@ class Command(BillingCommand):
                     for each in figures
                 ]
             },
-            table(rows, ["Period", "Status", "Charges", "Billed", "Held", "Due"], right={2, 3, 4, 5})
+            table(rows, ["Period", "Status", "Charges", "Billed", "Held", "Charged"], right={2, 3, 4, 5})
             if rows
             else "There are no billing periods yet: `ingest` or `periods open` makes one.",
         )
 
-    def run_open(self, *, month: datetime.date, **options: Any) -> None:
-        period = closing.open_period(month=month, actor=self.actor, now=self.now)
+    def run_show(self, *, period: str, **options: Any) -> None:
+        shown = period_named(period)
+        listed = checklist.of(shown)
+        next_item = listed.next
+        self.report(
+            described(shown)
+            | {
+                "items": [item_data(item) for item in listed.items],
+                "next": next_item.code if next_item else None,
+                "history": [vars(note) for note in closing.notes_of(shown)],
+            },
+            as_text(listed),
+        )
+
+    def run_open(self, *, month: datetime.date, notes: str, **options: Any) -> None:
+        period = closing.open_period(month=month, notes=notes, actor=self.actor, now=self.now)
         self.report(described(period), f"Billing period {period} is open.")
 
     def run_review(self, *, period: str, until: datetime.date, **options: Any) -> None:
@@ -113,12 +135,21 @@ class Command(BillingCommand):
             f"{carried} They wait there: `review list -p {carried.into}`.",
         )
 
-    def run_close(self, *, period: str, carry_held: bool, **options: Any) -> None:
-        done = closing.close(period=period_named(period), carry_held=carry_held, actor=self.actor, now=self.now)
+    def run_close(self, *, period: str, carry_held: bool, notes: str, **options: Any) -> None:
+        left = checklist.of(period_named(period)).left_behind(checklist.CLOSE)
+        done = closing.close(
+            period=period_named(period), carry_held=carry_held, notes=notes, actor=self.actor, now=self.now
+        )
+        said = [f"Billing period {done} is closed: its charges and decisions are locked."]
+        said += [f"Not done yet: {item.label}. {item.text}" for item in left]
+        if (item := checklist.of(done).next) and item.then:
+            said.append(f"Next: `{doors.as_command(item.then)}`.")
+        self.report(described(done) | {"left": [item.code for item in left]}, "\n".join(said))
+
+    def run_remove(self, *, period: str, **options: Any) -> None:
+        gone = closing.remove(period=period_named(period), actor=self.actor, now=self.now)
         self.report(
-            described(done),
-            f"Billing period {done} is closed. Next: `generate -p {done}` issues the final statements, "
-            f"`export_journal -p {done} --submit` the journal.",
+            described(gone), f"Billing period {gone} is removed from the lists. The next import for it brings it back."
         )
 
     def run_reopen(
@@ -133,6 +164,51 @@ class Command(BillingCommand):
     def run_finalize(self, *, period: str, notes: str, **options: Any) -> None:
         done = closing.finalize(period=period_named(period), notes=notes, actor=self.actor, now=self.now)
         self.report(described(done), f"Billing period {done} is finalized.")
+
+
+def item_data(item: checklist.Item) -> dict[str, Any]:
+    """Return an item of a checklist as --json shows it."""
+    permission = doors.permission_of(item.then) if item.then else ""
+    return {
+        "code": item.code,
+        "label": item.label,
+        "state": item.state.value,
+        "text": item.text,
+        "details": list(item.details),
+        "count": item.count,
+        "money": item.money,
+        "command": doors.as_command(item.then) if item.then else "",
+        "permission": permission,
+        "roles": doors.holders(permission) if permission else [],
+    }
+
+
+def as_text(listed: checklist.Checklist) -> str:
+    """Write a month's checklist for a terminal, and what to do next."""
+    period = listed.period
+    said = [f"Billing period {period}: {period.get_status_display().lower()}", ""]
+    rows = [[MARKS[item.state], item.label, item.text] for item in listed.items]
+    said.append(table(rows, ["", "Item", "State"]))
+    said += [f"  - {item.label}: {detail}" for item in listed.items for detail in item.details]
+    if (item := listed.next) and item.then:
+        permission = doors.permission_of(item.then)
+        who = ", ".join(doors.holders(permission)) if permission else ""
+        said += ["", f"Next: `{doors.as_command(item.then)}`" + (f" (roles: {who})." if who else ".")]
+    elif not item:
+        said += ["", "Nothing is left to do."]
+    if notes := closing.notes_of(period):
+        said += ["", "Notes"] + [f"  {day_of(note.at)} {note.step.lower()} by {note.by}: {note.text}" for note in notes]
+    return "\n".join(said)
+
+
+MARKS = {
+    checklist.State.DONE: "done",
+    checklist.State.OPEN: "to do",
+    checklist.State.BLOCKED: "blocked",
+    checklist.State.WARNING: "warning",
+    checklist.State.NOT_APPLICABLE: "-",
+    checklist.State.CHECKING: "checking",
+}
 
 
 def described(period: BillingPeriod) -> dict[str, Any]:

@@ -5,10 +5,9 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from billing import tieout
-from billing.commands import BillingCommand, period_named, table
-from billing.money import plain
-from billing.proof import TITLES, Equation, Verdict, exact_text
+from billing import doors
+from billing.commands import BillingCommand, amounts, exact_figure, period_named, table
+from billing.proof import TITLES, Equation, Verdict, tieout
 
 BELOW_VAR_DIR = Path()
 HEADINGS = ["source", "", "amount", "", "rows"]
@@ -53,7 +52,7 @@ def as_text(report: tieout.Report) -> str:
     ]
     if report.amortized:
         rows = [
-            [each.source, label, exact_text(amount), each.currency, ""]
+            [each.source, label, exact_figure(amount, each.currency), each.currency, ""]
             for each in report.amortized
             for label, amount in (
                 ("BilledCost", each.billed),
@@ -69,9 +68,9 @@ def as_text(report: tieout.Report) -> str:
             [
                 each.source,
                 each.invoice_id or "whole month",
-                exact_text(each.billed),
-                "" if each.said is None else exact_text(each.said),
-                "" if each.difference is None else exact_text(each.difference),
+                exact_figure(each.billed, each.currency),
+                "" if each.said is None else exact_figure(each.said, each.currency),
+                "" if each.difference is None else exact_figure(each.difference, each.currency),
                 each.currency,
             ]
             for each in report.invoices
@@ -85,7 +84,7 @@ def as_text(report: tieout.Report) -> str:
                 each.name,
                 each.source,
                 f"{each.charges:,}",
-                ", ".join(f"{plain(amount)} {currency}" for currency, amount in each.billed.items()),
+                amounts(each.billed),
             ]
             for each in report.uncharged
         ]
@@ -104,9 +103,12 @@ def _rows(equation: Equation) -> list[list[str]]:
     for terms, sign in ((equation.left, ""), (equation.right, "= ")):
         for number, term in enumerate(terms):
             label = f"{sign if number == 0 else ' ' * len(sign)}{term.label}"
-            rows.append([name, label, exact_text(term.amount), equation.currency, f"{term.count:,}"])
+            rows.append(
+                [name, label, exact_figure(term.amount, equation.currency), equation.currency, f"{term.count:,}"]
+            )
             name = ""
     if equation.verdict != Verdict.OK:
-        off = exact_text(equation.difference) if equation.difference else ""
-        rows.append(["", f"→ {equation.verdict.value}: {equation.note}", off, "", ""])
+        off = exact_figure(equation.difference, equation.currency) if equation.difference else ""
+        next_step = f" Next: `{doors.as_command(equation.then)}`." if equation.then else ""
+        rows.append(["", f"→ {equation.verdict.value}: {equation.note}{next_step}", off, "", ""])
     return rows

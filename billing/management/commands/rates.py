@@ -5,10 +5,10 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
+from billing.charging.rates import set_rate
 from billing.commands import BillingCommand, period_named, subcommands, table
 from billing.models import ExchangeRate
 from billing.money import plain
-from billing.rates import set_rate
 from billing.readers.values import BadValue, currency_of, decimal_of
 
 

@@ -6,11 +6,14 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from billing import review, review_sheets
-from billing.commands import BillingCommand, period_named, subcommands, table
+from billing import review
+from billing.attribution import naming
+from billing.commands import BillingCommand, amount, amounts, period_named, subcommands, table
+from billing.files import piped
+from billing.files.writing import whole
 from billing.models import Charge, Flag, Person, ReviewDecision, Source
 from billing.models.charges import ChargeQuerySet
-from billing.money import plain
+from billing.review import review_sheets
 
 HEADINGS = ["id", "period", "source", "PI", "project", "fund/org", "service", "resource", "billed", "reasons"]
 
@@ -53,15 +56,20 @@ class Command(BillingCommand):
         each = verbs.add_parser("reattribute", help="say who pays instead; what is not given stays")
         _ids(each)
         each.add_argument("--pi", default="", metavar="EMAIL", help="the PI's e-mail address or an alias")
-        each.add_argument("--project", default="", metavar="CODE", help="made if there is none of this code")
+        each.add_argument("--project", default="", metavar="CODE", help="the code of a project")
         each.add_argument("--fund-org", default="", metavar="FUND_ORG")
         each.add_argument("--split", default="", metavar="A=60,B=40", help="fund/orgs with their percent, 100 in all")
         each.add_argument("--natural-account", default="", metavar="ACCOUNT")
         each.add_argument("--cost-center", default="", metavar="CENTER")
         each.add_argument("--approve", action="store_true", help="and approve in the same act")
+        each.add_argument(
+            "--create",
+            action="store_true",
+            help="create the PI or project if it does not exist; take a fund/org that is not on the list",
+        )
         _note(each)
 
-        each = verbs.add_parser("undo", help="take back the last decision about each charge")
+        each = verbs.add_parser("undo", help="undo the last decision about each charge")
         _ids(each)
         _note(each)
 
@@ -118,7 +126,7 @@ class Command(BillingCommand):
                     payers,
                     charge.service_name,
                     charge.resource[-40:],
-                    plain(charge.billed_cost),
+                    amount(charge.billed_cost, charge.currency),
                     ", ".join(
                         f"{flag.code} (successor: {heir.email})"
                         if heir and flag.code == Flag.Code.PI_INACTIVE
@@ -130,10 +138,9 @@ class Command(BillingCommand):
         if not rows:
             self.report({"charges": []}, "No charge waits for review.")
             return
-        sums = ", ".join(f"{plain(total)} {currency}" for currency, total in sorted(totals.items()))
         self.report(
             {"charges": data},
-            f"{table(rows, HEADINGS, {0, 8})}\n\n{review.counted(len(rows))} held, {sums} billed.",
+            f"{table(rows, HEADINGS, {0, 8})}\n\n{review.counted(len(rows))} held, {amounts(totals)} billed.",
         )
 
     def run_approve(self, options: dict[str, Any]) -> None:
@@ -161,16 +168,19 @@ class Command(BillingCommand):
             cost_center=options["cost_center"],
             shares=tuple(review.parse_shares(options["split"]).items()) if options["split"] else (),
         )
-        self._told(
-            review.reattribute(
+        try:
+            decided = review.reattribute(
                 charges=options["id"],
                 correction=correction,
                 approve=options["approve"],
+                create=options["create"],
                 note=options["note"],
                 actor=self.actor,
                 now=self.now,
             )
-        )
+        except naming.NotThere as error:
+            raise CommandError(f"{error} Next: correct the name, or run the same with --create.") from error
+        self._told(decided)
 
     def run_undo(self, options: dict[str, Any]) -> None:
         self._told(review.undo(charges=options["id"], note=options["note"], actor=self.actor, now=self.now))
@@ -178,7 +188,7 @@ class Command(BillingCommand):
     def run_export(self, options: dict[str, Any]) -> None:
         path: Path = options["file"]
         try:
-            with path.open("wb") as file:
+            with whole(path) as file:
                 count = review_sheets.export(charges=_filtered(options), file=file, actor=self.actor, now=self.now)
         except OSError as error:
             raise CommandError(f"{path} cannot be written: {error.strerror}.") from error
@@ -191,7 +201,7 @@ class Command(BillingCommand):
     def run_apply(self, options: dict[str, Any]) -> None:
         path: Path = options["file"]
         try:
-            with path.open("rb") as file:
+            with piped.opened(str(path)) as file:
                 applied = review_sheets.apply(file=file, dry_run=options["dry_run"], actor=self.actor, now=self.now)
         except OSError as error:
             raise CommandError(f"{path} cannot be read: {error.strerror}.") from error
@@ -205,6 +215,7 @@ class Command(BillingCommand):
                 "dry_run": applied.is_dry_run,
                 **applied.counts,
                 "untouched": applied.untouched,
+                "creates": applied.creates,
                 "rows": [
                     {
                         "line": row.line,
@@ -230,6 +241,8 @@ class Command(BillingCommand):
                 "count": decided.count,
                 "skipped": decided.skipped,
                 "skipped_ids": sorted(decided.why_skipped),
+                "created": list(decided.created),
+                "removed": list(decided.removed),
             },
             str(decided),
         )

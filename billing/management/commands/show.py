@@ -1,17 +1,16 @@
 """What one PI used, by project and source, and their shares of shared costs."""
 
-from decimal import Decimal
 from typing import Any
 
 from django.core.management.base import CommandParser
 
 from billing import usage
-from billing.commands import BillingCommand, period_named, table
+from billing.commands import BillingCommand, amount, amounts, figure, period_named, table
 from billing.models import Person
-from billing.money import plain
+from billing.texts import shown
 
-SHARE_HEADINGS = ["period", "project", "source", "share of", "charged", ""]
-HEADINGS = ["period", "project", "source", "charges", "list", "discount", "subsidy", "billed", "", "held"]
+SHARE_HEADINGS = ["period", "project", "source", "share of", "charged"]
+HEADINGS = ["period", "project", "source", "charges", "list", "discount", "subsidy", "billed", "held"]
 
 
 class Command(BillingCommand):
@@ -64,7 +63,7 @@ class Command(BillingCommand):
             "shared": used.shared(),
         }
         if not (used.rows or used.shares):
-            self.report(data, f"{pi} has no charges" + (f" in {period}." if period else "."))
+            self.report(data, f"{shown(str(pi))} has no charges" + (f" in {period}." if period else "."))
             return
         rows = [
             [
@@ -72,30 +71,25 @@ class Command(BillingCommand):
                 row.project or "–",
                 row.source,
                 f"{row.charges:,}",
-                plain(row.list_cost),
-                plain(row.discount),
-                plain(row.subsidy),
-                plain(row.billed),
-                row.currency,
+                figure(row.list_cost, row.currency),
+                figure(row.discount, row.currency),
+                figure(row.subsidy, row.currency),
+                amount(row.billed, row.currency),
                 f"{row.held:,}" if row.held else "",
             ]
             for row in used.rows
         ]
         held = sum(row.held for row in used.rows)
-        waiting = f"; {held:,} held, {_sums(used.total('held_billed'))} billed" if held else ""
-        paragraphs = [str(pi)]
+        waiting = f"; {held:,} held, {amounts(used.total('held_billed'))} billed" if held else ""
+        paragraphs = [shown(str(pi))]
         if used.rows:
-            paragraphs.append(table(rows, HEADINGS, {3, 4, 5, 6, 7, 9}))
-            paragraphs.append(f"{_sums(used.total('billed'))} billed{waiting}.")
+            paragraphs.append(table(rows, HEADINGS, {3, 4, 5, 6, 7, 8}))
+            paragraphs.append(f"{amounts(used.total('billed'))} billed{waiting}.")
         if used.shares:
             shares = [
-                [share.period, share.project or "–", share.source, share.name, plain(share.charged), share.currency]
+                [share.period, share.project or "–", share.source, share.name, amount(share.charged, share.currency)]
                 for share in used.shares
             ]
             paragraphs.append(table(shares, SHARE_HEADINGS, {4}))
-            paragraphs.append(f"{_sums(used.shared())} charged for shared costs, as statements were last made.")
+            paragraphs.append(f"{amounts(used.shared())} charged for shared costs, as statements were last made.")
         self.report(data, "\n\n".join(paragraphs))
-
-
-def _sums(by_currency: dict[str, Decimal]) -> str:
-    return ", ".join(f"{plain(total)} {currency}" for currency, total in by_currency.items())

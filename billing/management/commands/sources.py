@@ -6,11 +6,11 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from billing import sourcing
-from billing.commands import BillingCommand, subcommands, table
+from billing.addresses import normalized_email
+from billing.commands import BillingCommand, day, moment, subcommands, table
 from billing.models import Person, Source
-from billing.models.people import normalized_email
 from billing.models.periods import month_text, parse_month
+from billing.setup import sourcing
 
 # Option -> field of Source, for what is plain text.
 TEXTS = {
@@ -75,7 +75,7 @@ class Command(BillingCommand):
                 source.recovery_account or "–",
                 source.debit_account or "–",
                 standing(source),
-                f"{at:%Y-%m-%d}" if (at := last.get(source.name)) else "never",
+                day(at) if (at := last.get(source.name)) else "never",
             ]
             for source in sources
         ]
@@ -92,7 +92,7 @@ class Command(BillingCommand):
         ]
         self.report(
             {"sources": [described(source) | {"last_import": last.get(source.name)} for source in sources]},
-            table(rows, headings) if rows else "There is no source yet: run `manage.py initialize` or `sources add`.",
+            table(rows, headings) if rows else "There is no source yet. Next: `manage.py sources add NAME`.",
         )
 
     def add(self, *, name: str, measure: str | None, **options: Any) -> None:
@@ -100,7 +100,10 @@ class Command(BillingCommand):
         source = sourcing.add(name=name, fields=fields, measure=measure or "", actor=self.actor, now=self.now)
         missing = sourcing.missing_accounting(source)
         then = f" Before its charges can be journaled it needs: {', '.join(missing)}." if missing else ""
-        self.report(described(source), f"Source {source} added.{then}")
+        self.report(
+            described(source),
+            f"Source {source} added. It recognizes the file names: {', '.join(source.patterns) or 'none'}.{then}",
+        )
 
     def set(self, *, name: str, measure: str | None, from_month: str | None, **options: Any) -> None:
         source = Source.objects.named(name)
@@ -134,7 +137,7 @@ class Command(BillingCommand):
             [
                 state.source,
                 state.period or "–",
-                f"{state.applied_at:%Y-%m-%d %H:%M}" if state.applied_at else "never",
+                moment(state.applied_at) if state.applied_at else "never",
                 "" if state.days_ago is None else str(state.days_ago),
             ]
             for state in states
@@ -159,7 +162,7 @@ class Command(BillingCommand):
 def settings_of(parser: argparse.ArgumentParser) -> None:
     """Add the options that `add` and `set` share; an empty text clears a field."""
     parser.add_argument("--display-name", help="as statements print it")
-    parser.add_argument("--patterns", help="parts of file names, separated by commas")
+    parser.add_argument("--patterns", help="whole parts of file names, separated by commas (of a new source: its name)")
     parser.add_argument("--delivery", choices=Source.Delivery.values, help="what a second file for a period means")
     parser.add_argument("--grain", choices=Source.Grain.values, help="keep every row, or add up days or months")
     parser.add_argument("--kind", choices=Source.Kind.values, help="a service of our own, or an outside provider's")
@@ -196,10 +199,10 @@ def told(value: Any) -> str:
 
 
 def pi_named(address: str) -> Person:
-    email = normalized_email(address)
-    person = Person.objects.filter(email=email).first() or Person.objects.filter(aliases__email=email).first()
+    person = Person.objects.owning(address)
     if not person:
-        raise CommandError(f"There is no PI with the address {email}. The admin lists them under PIs.")
+        told = normalized_email(address)
+        raise CommandError(f"There is no PI with the address {told}. The admin lists them under PIs.")
     return person
 
 

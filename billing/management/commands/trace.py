@@ -23,4 +23,5 @@ class Command(BillingCommand):
 
     def run(self, **options: Any) -> None:
         traced = tracing.trace(options["what"], page=options["page"])
-        self.report(traced.as_data(), traced.as_text())
+        more = f"\nThe next page: --page {traced.page + 1}" if traced.page < traced.pages else ""
+        self.report(traced.as_data(), f"{traced.as_text()}{more}")

@@ -6,8 +6,9 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from billing import anchors, audit
-from billing.chaining import Verified
+from billing import audit
+from billing.audit import anchors
+from billing.audit.chaining import Verified
 from billing.commands import BillingCommand
 
 
@@ -37,6 +38,7 @@ class Command(BillingCommand):
                 "hash": found.hash,
                 "breaks": [dataclasses.asdict(each) for each in found.breaks],
                 "further_breaks": found.further,
+                "warnings": found.warnings,
                 "anchor": {"file": path, "at": found.anchor and found.anchor.at, "lag": found.lag},
             },
             as_text(found, path),
@@ -57,8 +59,9 @@ def as_text(found: Verified, path: Path) -> str:
             lines.append(f"It agrees with the heads noted in {path}, the last at {found.anchor.at}.")
         if found.anchor and found.lag:
             lines.append(f"The notes lag: {found.lag:,} events came after the last of them.")
+        lines += found.warnings
         if found.events:
             lines.append(f"The hash of the last is {found.hash}.")
         return "\n".join(lines)
     lines = [f"{each.kind}: {each.message}" for each in found.breaks]
-    return "\n".join(lines + ([f"… and {found.further:,} more."] if found.further else []))
+    return "\n".join([*lines, *([f"… and {found.further:,} more."] if found.further else []), *found.warnings])

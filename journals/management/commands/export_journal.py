@@ -7,8 +7,7 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from billing.commands import BillingCommand, period_named
-from billing.money import plain
+from billing.commands import BillingCommand, amount, period_named
 from journals import posting
 
 
@@ -65,11 +64,12 @@ class Command(BillingCommand):
         if exported.journal is None:
             return (
                 f"Nothing to journal for {exported.period}: everything charged is on a live journal already. "
-                f"{exported.file} holds headings only."
+                f"{exported.file} holds {f'{exported.lines:,} of 0.00' if exported.lines else 'no lines'}."
             )
         figures = (
-            f"{exported.lines:,} {'row' if exported.lines == 1 else 'rows'}, debits {plain(exported.debits)}, "
-            f"credits {plain(exported.credits)}: {exported.file}"
+            f"{exported.lines:,} {'row' if exported.lines == 1 else 'rows'}, "
+            f"debits {amount(exported.debits, exported.currency)}, "
+            f"credits {amount(exported.credits, exported.currency)}: {exported.file}"
         )
         if exported.state == "draft":
             return f"Draft of journal {exported.number}, {figures}\nSubmit it with --submit once it is right."

@@ -5,8 +5,7 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from billing.commands import BillingCommand, period_named, subcommands, table
-from billing.money import plain
+from billing.commands import BillingCommand, amount, day, period_named, subcommands, table
 from journals import posting
 from journals.filing import kept_path
 from journals.models import Journal
@@ -57,10 +56,10 @@ class Command(BillingCommand):
                 str(journal.period),
                 journal.get_state_display().lower(),
                 journal.format or "–",
-                f"{journal.posting_date}",
+                day(journal.posting_date),
                 f"{journal.line_count:,}",
-                plain(journal.debits),
-                plain(journal.credits),
+                amount(journal.debits, journal.currency),
+                amount(journal.credits, journal.currency),
                 journal.document_number or "–",
             ]
             for journal in journals

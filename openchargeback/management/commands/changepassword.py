@@ -6,12 +6,13 @@ from typing import Any
 from django.contrib.auth.management.commands import changepassword
 from django.utils import timezone
 
-from billing import passwords
 from billing.audit import Actor
+from billing.commands import NeedsInitialize
 from billing.models import User
+from billing.setup import passwords
 
 
-class Command(changepassword.Command):
+class Command(NeedsInitialize, changepassword.Command):
     def handle(self, *args: Any, **options: Any) -> str | None:
         said: str | None = super().handle(*args, **options)
         # Without a name Django takes that of the login.

@@ -7,10 +7,11 @@ from django.utils import timezone
 
 from billing import audit
 from billing.audit import Actor
+from billing.commands import NeedsInitialize
 from billing.models import User
 
 
-class Command(createsuperuser.Command):
+class Command(NeedsInitialize, createsuperuser.Command):
     def handle(self, *args: Any, **options: Any) -> None:
         before = set(User.objects.values_list("pk", flat=True))
         super().handle(*args, **options)

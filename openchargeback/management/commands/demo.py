@@ -8,6 +8,7 @@ from django.core.management import call_command
 from django.core.management.base import CommandParser
 
 from billing.commands import BillingCommand, table
+from billing.money import rounded
 from openchargeback import demo, serving
 
 
@@ -15,6 +16,7 @@ class Command(BillingCommand):
     help = "Load a sample institution, run its two months, print what was done and the accounts, and serve the site."
     permission = "billing.change_user"
     requires_system_checks: list[str] = []
+    needs_initialize = False
 
     def arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--no-serve", action="store_true", help="end after the months are run")
@@ -38,15 +40,18 @@ def as_text(shown: demo.Shown, address: str, *, is_served: bool) -> str:
     lines = ["", f"{shown.institution}: the sample institution", ""]
     for month in shown.months:
         held = f", {month.held} held for review" if month.held else ""
-        lines.append(f"{month.period}  {month.status}: {month.charges} charges, {month.billed:,.2f} billed{held}")
+        lines.append(
+            f"{month.period}  {month.status}: {month.charges} charges, "
+            f"{rounded(month.billed, month.currency)} billed{held}"
+        )
         if month.decided:
             lines.append(f"         {month.decided} charges reviewed now")
         mailed = f", {month.sent} e-mails written now" if month.sent else ""
-        lines.append(f"         {month.statements} statements, {month.due:,.2f} due{mailed}")
+        lines.append(f"         {month.statements} statements, {rounded(month.due, month.currency)} charged{mailed}")
         if month.journal:
             lines.append(
                 f"         journal {month.journal} ({month.journal_state}): "
-                f"debits {month.debits:,.2f} = credits {month.credits:,.2f}"
+                f"debits {rounded(month.debits, month.currency)} = credits {rounded(month.credits, month.currency)}"
             )
             lines.append(f"         {month.journal_file}")
     accounts = [[account.username, account.role, account.password] for account in shown.accounts]
@@ -59,7 +64,11 @@ def as_text(shown: demo.Shown, address: str, *, is_served: bool) -> str:
         "Accounts (their passwords are new, and shown this once):",
         table(accounts, ["user", "role", "password"]),
         "",
-        f"The site: {address}" if is_served else "`manage.py serve` (or `make serve`) serves the site.",
+        f"The site: {address}" if is_served else "`DEMO=true manage.py serve` (or `make demo`) serves the site.",
+        "",
+        f"All of this lies in {settings.VAR_DIR}, apart from an installation of your own. Other commands work on the",
+        "sample with DEMO=true before them. To start for real, see docs/getting-started: configure .env, then run",
+        "`manage.py initialize`, `manage.py createsuperuser` and `make serve`.",
         "",
     ]
     return "\n".join(lines)

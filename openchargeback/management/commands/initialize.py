@@ -6,9 +6,13 @@ from django.core.management import call_command
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 
-from billing import audit, walls
+from billing import audit, doors
+from billing.attribution import newcomers
 from billing.commands import BillingCommand
-from openchargeback import reference, roles
+from billing.errors import NextStep
+from billing.safeguards import walls
+from openchargeback import privacy, reference, roles
+from openchargeback.versions import record_version
 
 from .sync_roles import roles_text
 
@@ -21,6 +25,7 @@ class Command(BillingCommand):
     permission = "billing.change_user"
     # The checks look at tables and triggers that the migration is about to make.
     requires_system_checks: list[str] = []
+    needs_initialize = False
 
     def run(self, **options: Any) -> None:
         executor = MigrationExecutor(connection)
@@ -34,20 +39,31 @@ class Command(BillingCommand):
         if lacking:
             with audit.gesture(actor=self.actor, now=self.now) as gesture:
                 gesture.record("walls.put_up_again", after={"walls": [str(each) for each in lacking]})
+        closed = privacy.close()
+        record_version(actor=self.actor, now=self.now)
         standing = len(walls.triggers(connection))
         synced = roles.sync_roles(actor=self.actor, now=self.now)
         loaded = reference.load_reference(actor=self.actor, now=self.now)
         lines = [
             f"Database: {len(pending)} migrations applied." if pending else "Database: up to date.",
-            f"Guards of the database: {standing} stand."
-            + (f" Missing, and put up again: {walls.listed(lacking)}." if lacking else ""),
+            f"Database safeguards: {standing} in place."
+            + (f" Missing, and restored: {walls.listed(lacking)}." if lacking else ""),
             roles_text(synced),
             f"Sources: added {', '.join(loaded.sources_added)}."
             if loaded.sources_added
-            else f"Sources: all there ({', '.join(loaded.sources_kept)}).",
+            else f"Sources: all present ({', '.join(loaded.sources_kept)}).",
+            *([f"Files: {closed:,} that others on this machine could read are closed to them."] if closed else []),
             "Policy: the defaults were added; set your institution's in the admin."
             if loaded.policy_added
             else "Policy: kept.",
+            *(
+                []
+                if newcomers.known(with_people=False).is_checked
+                else [
+                    "PIs: anyone a tag names is billed. To hold charges of people you do not know, name your own "
+                    f"e-mail domains: `{doors.as_command(NextStep('own_domains'))}`, or Policy in the admin."
+                ]
+            ),
             "Next: `manage.py createsuperuser` for a first account, `manage.py sources set NAME …` for accounting, "
             "`manage.py ingest FILE…`.",
         ]
@@ -60,6 +76,7 @@ class Command(BillingCommand):
                 "sources_added": loaded.sources_added,
                 "sources_kept": loaded.sources_kept,
                 "policy_added": loaded.policy_added,
+                "files_closed": closed,
             },
             "\n".join(lines),
         )

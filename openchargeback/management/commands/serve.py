@@ -7,7 +7,7 @@ from django.conf import settings
 from django.core.management.base import CommandError, CommandParser
 
 from billing.commands import BillingCommand
-from openchargeback import serving
+from openchargeback import privacy, serving
 
 
 class Command(BillingCommand):
@@ -22,7 +22,8 @@ class Command(BillingCommand):
     def run(self, **options: Any) -> None:
         host, port = options["host"], options["port"]
         serving.require_ready()
-        serving.require_free(host, port)
+        serving.require_free(host, port, patience=5.0)
+        privacy.close()
         shown = "localhost" if host in ("127.0.0.1", "::1") else host
         served = serving.run_together(
             serving.commands(host=host, port=port, web_workers=options["web_workers"]),
@@ -39,6 +40,10 @@ class Command(BillingCommand):
 def announcement(address: str) -> str:
     """Say where the site is, and why a browser that goes there is sent to https."""
     text = f"Serving at {address} (Ctrl+C ends it)."
-    if getattr(settings, "SECURE_SSL_REDIRECT", False):
+    if settings.IS_DEMO:
+        text += " This is the sample institution, with data of its own."
+    elif settings.IS_TRIAL:
+        text += " This machine alone can open it. For others set ALLOWED_HOSTS and SITE_URL: docs/operations."
+    elif getattr(settings, "SECURE_SSL_REDIRECT", False):
         text += " Pages need https: reach it through your proxy, or set INSECURE_HTTP=true for a trial without one."
     return text

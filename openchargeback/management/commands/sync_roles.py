@@ -30,7 +30,7 @@ def roles_text(synced: list[roles.SyncedRole]) -> str:
     """Say which roles changed, in one line."""
     changed = [role for role in synced if role.added or role.removed]
     if not changed:
-        return f"{len(synced)} roles are as they should be: {', '.join(role.name for role in synced)}."
+        return f"{len(synced)} roles are up to date: {', '.join(role.name for role in synced)}."
     return "Roles: " + "; ".join(
-        f"{role.name} {len(role.added)} permissions added, {len(role.removed)} taken away" for role in changed
+        f"{role.name} {len(role.added)} permissions added, {len(role.removed)} removed" for role in changed
     )

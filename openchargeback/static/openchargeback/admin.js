@@ -28,6 +28,9 @@
   };
   document.querySelectorAll("[data-job]").forEach(follow);
 
+  // What the worker is working out: looked at again until it is there.
+  if (document.querySelector("[data-look-again]")) setTimeout(() => location.reload(), 4000);
+
   const size = (bytes) => {
     const units = ["bytes", "KB", "MB", "GB"];
     let unit = 0;

@@ -5,7 +5,9 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
+from billing import doors
 from billing.commands import BillingCommand, period_named
+from billing.errors import NextStep
 from statements import delivery, reporting
 
 
@@ -30,11 +32,12 @@ class Command(BillingCommand):
             now=self.now,
             progress=self.progress,
         )
-        text = reporting.generated_text(generated)
+        text = reporting.generated_text(generated, word=doors.as_command)
         if sent:
             text += f"\n\n{reporting.sent_text(sent)}"
         elif generated.statements and not generated.is_dry_run:
-            text += f"\nNext: `manage.py send_statements -p {generated.period}` mails what is not sent yet."
+            then = NextStep("send_statements", {"period": generated.period})
+            text += f"\nNext: `{doors.as_command(then)}` sends what is not sent yet."
         self.report(reporting.generated_data(generated, sent), text)
-        if sent and sent.failed:
+        if sent and sent.is_trouble:
             raise delivery.NotDelivered(sent)

@@ -1,24 +1,65 @@
-"""`manage.py send_statements`: mail every PI the statements that are issued and not sent."""
+"""`manage.py send_statements`: e-mail the statements that are issued and not sent, one e-mail per recipient."""
 
 from typing import Any
 
-from django.core.management.base import CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from billing.commands import BillingCommand, period_named
 from statements import delivery, reporting
+from statements.models import Delivery
 
 
 class Command(BillingCommand):
-    help = "E-mail the statements of a billing period that are issued and not sent: one message per PI."
+    help = "E-mail the statements of a billing period that are issued and not sent: one e-mail per recipient."
     permission = "statements.send_statements"
 
     def arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("-p", "--period", required=True, metavar="PERIOD", help="the month, such as 2025-01")
+        what = parser.add_mutually_exclusive_group(required=True)
+        what.add_argument("-p", "--period", metavar="PERIOD", help="the month, such as 2025-01")
+        what.add_argument("--again", type=int, metavar="ID", help="send this e-mail again; lists name its number")
+        what.add_argument(
+            "--arrived", type=int, metavar="ID", help="mark as sent an e-mail that a stopped run left behind"
+        )
+        what.add_argument(
+            "--lost", type=int, metavar="ID", help="the same, where it did not arrive and is not to be sent again"
+        )
+        parser.add_argument("--dry-run", action="store_true", help="show who would get what; send and write nothing")
+        parser.add_argument("--outdated", action="store_true", help="also send statements that are not current")
+        parser.add_argument(
+            "--written", action="store_true", help="also send e-mails that were only written to files so far"
+        )
 
     def run(self, **options: Any) -> None:
-        sent = delivery.send(
-            period=period_named(options["period"]), actor=self.actor, now=self.now, progress=self.progress
-        )
+        if options["period"] is None:
+            for flag in ("dry_run", "written"):
+                if options[flag]:
+                    raise CommandError(f"--{flag.replace('_', '-')} goes with --period only.", returncode=2)
+            self._one(options)
+            return
+        period = period_named(options["period"])
+        asked = {"outdated": options["outdated"], "written": options["written"]}
+        if options["dry_run"]:
+            sent = delivery.preview(period=period, **asked, actor=self.actor, now=self.now)
+            self.report(reporting.sent_data(sent), reporting.sent_text(sent))
+            return
+        sent = delivery.send(period=period, **asked, actor=self.actor, now=self.now, progress=self.progress)
+        self._report(sent)
+
+    def _one(self, options: dict[str, Any]) -> None:
+        """Send one e-mail again, or say what became of it."""
+        pk = next(options[name] for name in ("again", "arrived", "lost") if options[name] is not None)
+        email = Delivery.objects.select_related("period", "pi").filter(pk=pk).first()
+        if email is None:
+            raise CommandError(f"There is no e-mail #{pk}.")
+        if options["again"] is not None:
+            sent = delivery.resend(delivery=email, outdated=options["outdated"], actor=self.actor, now=self.now)
+            self._report(sent)
+            return
+        email = delivery.settle(delivery=email, arrived=options["arrived"] is not None, actor=self.actor, now=self.now)
+        state = email.get_state_display().lower()
+        self.report({"id": email.pk, "recipient": email.recipient, "state": email.state}, f"E-mail #{pk}: {state}.")
+
+    def _report(self, sent: delivery.Sent) -> None:
         self.report(reporting.sent_data(sent), reporting.sent_text(sent))
-        if sent.failed:
+        if sent.is_trouble:
             raise delivery.NotDelivered(sent)

@@ -1,0 +1,1 @@
+"""Corrections of months that stand: transfers, refunds, write-offs and manual charges."""

@@ -1,0 +1,403 @@
+"""How each door words a next step: a command on the command line, a link on a page.
+
+One table, so that a step is never worded for one door and forgotten for the other.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from urllib.parse import urlencode
+
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.contrib.auth.models import AnonymousUser, Group
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.text import get_text_list
+
+from .errors import BillingError, NextStep
+
+
+@dataclass(frozen=True)
+class Wording:
+    """One step's words. `{names}` are filled in from what the step is about."""
+
+    # What follows `manage.py`.
+    command: str
+    # The link or button on a page, and where it leads: a URL name, its arguments, its query.
+    label: str
+    page: str
+    arguments: tuple[str, ...] = ()
+    query: Mapping[str, str] | None = None
+    # What it takes to do it.
+    permission: str = ""
+
+
+_PERIOD = {"period": "{period}"}
+
+WORDINGS: dict[str, Wording] = {
+    "settle_emails": Wording(
+        "send_statements --again ID",
+        "Look at these e-mails",
+        "admin:statements_delivery_changelist",
+        query={"state": "trouble"},
+        permission="statements.send_statements",
+    ),
+    "import_files": Wording(
+        "ingest FILE… -p {period}", "Import files", "admin:billing_import_upload", permission="billing.import_charges"
+    ),
+    # A refused import's files are chosen again there, with what they lacked.
+    "import_replacing": Wording(
+        "ingest FILE… -s {source} --replace",
+        "Look at it again, or import it even so…",
+        "admin:billing_import_upload",
+        query={"again": "{import}"},
+        permission="billing.import_charges",
+    ),
+    "import_confirmed": Wording(
+        "ingest FILE… -s {source} --force",
+        "Choose its source, or confirm this one…",
+        "admin:billing_import_upload",
+        query={"again": "{import}"},
+        permission="billing.import_charges",
+    ),
+    "name_source": Wording(
+        "ingest FILE… -s SOURCE",
+        "Choose its source…",
+        "admin:billing_import_upload",
+        query={"again": "{import}"},
+        permission="billing.import_charges",
+    ),
+    "apply_import": Wording(
+        "imports apply {import}",
+        "Apply import {import}…",
+        "admin:billing_import_apply",
+        ("{import}",),
+        permission="billing.book_import",
+    ),
+    "book_import": Wording(
+        "imports book {import} --to MONTH",
+        "Book import {import} as late changes…",
+        "admin:billing_import_book",
+        ("{import}",),
+        permission="billing.book_import",
+    ),
+    "look_at_import": Wording(
+        "imports show {import}",
+        "Look at import {import}",
+        "admin:billing_import_change",
+        ("{import}",),
+        permission="billing.view_import",
+    ),
+    "apply_keeping": Wording(
+        "imports apply {import} --keep",
+        "Apply import {import}, keep what it lacks…",
+        "admin:billing_import_apply_keeping",
+        ("{import}",),
+        permission="billing.book_import",
+    ),
+    "book_keeping": Wording(
+        "imports book {import} --to MONTH --keep",
+        "Book import {import}, keep what it lacks…",
+        "admin:billing_import_book_keeping",
+        ("{import}",),
+        permission="billing.book_import",
+    ),
+    "dismiss_import": Wording(
+        "imports dismiss {import} --reason WHY",
+        "Dismiss import {import}…",
+        "admin:billing_import_dismiss",
+        ("{import}",),
+        permission="billing.book_import",
+    ),
+    "add_source": Wording(
+        "sources add {source}",
+        "Add a source",
+        "admin:billing_source_add",
+        query={"name": "{source}"},
+        permission="billing.add_source",
+    ),
+    "change_source": Wording(
+        "sources set {source} --help", "Sources", "admin:billing_source_changelist", permission="billing.change_source"
+    ),
+    "show_job": Wording(
+        "jobs show {job}", "Go to job {job}", "admin:billing_job_change", ("{job}",), permission="billing.view_job"
+    ),
+    "retry_job": Wording(
+        "jobs retry {job}",
+        "Retry job {job}…",
+        "admin:billing_job_retry",
+        ("{job}",),
+        permission="billing.retry_job",
+    ),
+    "review": Wording(
+        "review list -p {period}",
+        "Review charges",
+        "admin:billing_heldcharge_changelist",
+        query=_PERIOD,
+        permission="billing.review_charges",
+    ),
+    "review_queue": Wording(
+        "review list", "Review charges", "admin:billing_heldcharge_changelist", permission="billing.review_charges"
+    ),
+    "export_review": Wording(
+        "review export FILE.xlsx",
+        "Export to spreadsheet",
+        "admin:billing_heldcharge_export",
+        permission="billing.review_charges",
+    ),
+    "confirm_pis": Wording(
+        "people list --unconfirmed",
+        "Confirm PIs",
+        "admin:billing_person_changelist",
+        query={"known": "no"},
+        permission="billing.change_person",
+    ),
+    "own_domains": Wording(
+        "people domains u.edu",
+        "Name your e-mail domains",
+        "admin:billing_policy_edit",
+        permission="billing.change_policy",
+    ),
+    "except_fund": Wording(
+        "funds except FUND_ORG --valid-until 2025-06-30 --reason WHY",
+        "Funding sources",
+        "admin:billing_fundingsource_changelist",
+        permission="billing.add_fundexception",
+    ),
+    "approve_corrections": Wording(
+        "entries list -p {period} --state proposed",
+        "Show what waits",
+        "admin:billing_entry_changelist",
+        query={"period": "{period}", "state__exact": "proposed"},
+        permission="billing.approve_entry",
+    ),
+    "list_corrections": Wording(
+        "entries list -p {period}",
+        "Show the corrections of {period}",
+        "admin:billing_entry_changelist",
+        query=_PERIOD,
+        permission="billing.view_entry",
+    ),
+    "open_period": Wording(
+        "periods open {period}",
+        "Open the month",
+        "admin:billing_billingperiod_changelist",
+        permission="billing.open_period",
+    ),
+    "close_period": Wording(
+        "periods close {period}",
+        "Close the month",
+        "admin:billing_billingperiod_close",
+        ("{id}",),
+        permission="billing.close_period",
+    ),
+    "finalize_period": Wording(
+        "periods finalize {period}",
+        "Finalize the month",
+        "admin:billing_billingperiod_finalize",
+        ("{id}",),
+        permission="billing.finalize_period",
+    ),
+    "reopen_period": Wording(
+        "periods reopen {period} --reason REASON",
+        "Reopen the month",
+        "admin:billing_billingperiod_reopen",
+        ("{id}",),
+        permission="billing.reopen_period",
+    ),
+    "waiting_imports": Wording(
+        "imports list -p {period} --deferred",
+        "Decide the imports",
+        "admin:billing_import_changelist",
+        query={"scope_totals__period": "{period}", "state__exact": "deferred"},
+        permission="billing.book_import",
+    ),
+    "show_corrections": Wording(
+        "entries list -p {period}",
+        "Show the corrections",
+        "admin:billing_entry_changelist",
+        query=_PERIOD,
+        permission="billing.enter_corrections",
+    ),
+    "issue_statements": Wording(
+        "generate -p {period}",
+        "Issue statements",
+        "admin:statements_statement_generate",
+        query=_PERIOD,
+        permission="statements.issue_statements",
+    ),
+    "send_statements": Wording(
+        "send_statements -p {period}",
+        "Send the e-mails",
+        "admin:statements_statement_send",
+        query=_PERIOD,
+        permission="statements.send_statements",
+    ),
+    "failed_emails": Wording(
+        "send_statements -p {period}",
+        "Show these e-mails",
+        "admin:statements_delivery_changelist",
+        query={"period": "{period}", "state": "trouble"},
+        permission="statements.send_statements",
+    ),
+    "export_journal": Wording(
+        "export_journal -p {period} -f gl",
+        "Draft the journal",
+        "admin:journals_journal_export",
+        query=_PERIOD,
+        permission="journals.export_journal",
+    ),
+    "submit_journal": Wording(
+        "export_journal -p {period} -f gl --submit",
+        "Submit the journal",
+        "admin:journals_journal_submit",
+        ("{journal}",),
+        permission="journals.submit_journal",
+    ),
+    "draft_again": Wording(
+        "export_journal -p {period} -f gl",
+        "Draft it again",
+        "admin:journals_journal_redraft",
+        ("{journal}",),
+        permission="journals.export_journal",
+    ),
+    "show_journals": Wording(
+        "journals list -p {period}",
+        "Show the journals of the month",
+        "admin:journals_journal_changelist",
+        query=_PERIOD,
+        permission="journals.view_journal",
+    ),
+    "list_jobs": Wording("jobs list", "Background jobs", "admin:billing_job_changelist", permission="billing.view_job"),
+    "list_emails": Wording(
+        "send_statements --help",
+        "E-mails",
+        "admin:statements_delivery_changelist",
+        permission="statements.view_delivery",
+    ),
+    # There is no command that changes the policy: this one says what is wrong with it.
+    "change_policy": Wording(
+        "check", "Change the policy", "admin:billing_policy_edit", permission="billing.change_policy"
+    ),
+    "list_journals": Wording(
+        "journals list", "Show the journals", "admin:journals_journal_changelist", permission="journals.view_journal"
+    ),
+    "complete_source": Wording(
+        "sources set {source} --recovery-fund-org FUND_ORG --recovery-account ACCOUNT --debit-account ACCOUNT",
+        "Complete the source",
+        "admin:billing_source_changelist",
+        query={"q": "{source}"},
+        permission="billing.change_source",
+    ),
+    "answer_journal": Wording(
+        "journals list -p {period}",
+        "Record the answer",
+        "admin:journals_journal_change",
+        ("{journal}",),
+        permission="journals.post_journal",
+    ),
+    "proof": Wording(
+        "proof -p {period}",
+        "Open the reconciliation",
+        "admin:billing_billingperiod_proof",
+        ("{id}",),
+        permission="billing.view_billingperiod",
+    ),
+    "enter_rate": Wording(
+        "rates set {period} {currency} RATE",
+        "Enter an exchange rate",
+        "admin:billing_exchangerate_add",
+        permission="billing.add_exchangerate",
+    ),
+}
+
+
+class UnknownStep(KeyError):
+    """A next step that has no wording."""
+
+
+def wording_of(step: NextStep) -> Wording:
+    """Return how a step is worded; raise UnknownStep for one that has no words yet."""
+    try:
+        return WORDINGS[step.name]
+    except KeyError:
+        raise UnknownStep(f"There is no wording for the step “{step.name}”.") from None
+
+
+def as_command(step: NextStep) -> str:
+    """Return the command that does a step, such as `manage.py review list -p 2025-01`."""
+    return f"manage.py {wording_of(step).command.format_map(step.about)}"
+
+
+def url_of(step: NextStep) -> str:
+    """Return the address of the page a step is done on."""
+    wording = wording_of(step)
+    url = reverse(wording.page, args=[argument.format_map(step.about) for argument in wording.arguments])
+    query = urlencode({name: value.format_map(step.about) for name, value in (wording.query or {}).items()})
+    return f"{url}?{query}" if query else url
+
+
+def label_of(step: NextStep) -> str:
+    """Return what the link or button to a step says."""
+    return wording_of(step).label.format_map(step.about)
+
+
+def as_link(step: NextStep) -> SafeString:
+    """Return the link to the page a step is done on."""
+    return format_html('<a href="{}">{}</a>', url_of(step), label_of(step))
+
+
+def with_commands(text: str, steps: Iterable[NextStep]) -> str:
+    """Return a result as the command line says it: its text, then the command of each step, a line each."""
+    return "\n".join([text, *(f"  Next: {as_command(step)}" for step in steps)])
+
+
+def for_terminal(error: BillingError) -> str:
+    """Return a refusal as the command line says it: what was wrong, then the command that mends it."""
+    return f"{error} Next: `{as_command(error.then)}`." if error.then else str(error)
+
+
+def link_for(step: NextStep, user: AbstractBaseUser | AnonymousUser | None) -> str | SafeString:
+    """Return the link to the page of a step, or who can do it where this person may not open that page.
+
+    A form that does not know who fills it in asks for `None`: its page takes the same permission.
+    """
+    permission = permission_of(step)
+    if user is None or not permission or user.has_perm(permission):  # type: ignore[union-attr]
+        return as_link(step)
+    return f"({label_of(step)}: {who_may(permission)}.)"
+
+
+def link_where_allowed(step: NextStep | None, user: AbstractBaseUser | AnonymousUser) -> str | SafeString:
+    """Return the link to the page of a step, "" where there is no step or this person may not open it."""
+    if step is None or (permission := permission_of(step)) and not user.has_perm(permission):  # type: ignore[union-attr]
+        return ""
+    return as_link(step)
+
+
+def who_may(permission: str) -> str:
+    """Return who may do what takes a permission, in words: admin, finance or reviewer."""
+    return get_text_list(holders(permission) or ["a superuser"], "or")
+
+
+def for_page(error: BillingError, user: AbstractBaseUser | AnonymousUser | None = None) -> str | SafeString:
+    """Return a refusal as a page says it: what was wrong, then a link to where it is mended."""
+    return format_html("{} {}", str(error), link_for(error.then, user)) if error.then else str(error)
+
+
+def lines_for_page(error: BillingError, user: AbstractBaseUser | AnonymousUser | None = None) -> list[str | SafeString]:
+    """Return a refusal of several lines as a form shows it, a line each, then the link."""
+    lines: list[str | SafeString] = [*str(error).splitlines()]
+    return [*lines, link_for(error.then, user)] if error.then else lines
+
+
+def permission_of(step: NextStep) -> str:
+    """Return the permission that a step takes; empty for none."""
+    return wording_of(step).permission
+
+
+def holders(permission: str) -> list[str]:
+    """Return the roles that may do what takes a permission, by name; empty for superusers only."""
+    app, _, code = permission.partition(".")
+    roles = Group.objects.filter(permissions__content_type__app_label=app, permissions__codename=code)
+    return list(roles.order_by("name").values_list("name", flat=True))

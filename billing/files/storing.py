@@ -1,0 +1,163 @@
+"""Files as received: kept once by their SHA-256, under a name made from it and never from theirs."""
+
+import contextlib
+import datetime
+import fcntl
+import hashlib
+import os
+import tempfile
+from collections.abc import Collection, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path, PurePath
+from typing import BinaryIO
+
+from django.conf import settings
+from django.core.files import File
+from django.core.files.storage import default_storage
+from django.db import transaction
+
+from ..file_names import shown
+from ..models import StoredFile
+from ..progress import Progress, unwatched
+from ..readers import UnreadableFile
+from ..readers.opening import open_file
+
+MIB = 1024 * 1024
+CHUNK = MIB
+MAX_NAME = 254
+ABANDONED_AFTER = 3600
+UNUSED_AFTER = datetime.timedelta(days=7)
+
+
+def store(
+    *, path: Path, within: Path | None = None, now: datetime.datetime, progress: Progress = unwatched
+) -> StoredFile:
+    """Keep a copy of a file, by its hash; a file that is there already is not kept twice.
+
+    With `within` it has to lie in that folder, links resolved. Raises UnreadableFile where it cannot be opened, and
+    where it changed while it was copied.
+    """
+    if stored := _kept_at(path):
+        return stored
+    with open_file(path, within) as source:
+        before = os.fstat(source.fileno())
+        total = before.st_size // MIB
+        return store_chunks(
+            _unchanged(source, before), now=now, progress=lambda done, _, doing: progress(done, total, doing)
+        )
+
+
+def _unchanged(source: BinaryIO, before: os.stat_result) -> Iterator[bytes]:
+    """Yield what is in a file; raise UnreadableFile if it was written meanwhile, for that is neither old nor new."""
+    yield from chunks(source)
+    after = os.fstat(source.fileno())
+    if (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
+        raise UnreadableFile("The file changed while it was read. Wait until it is complete, and import it again.")
+
+
+def store_chunks(content: Iterable[bytes], *, now: datetime.datetime, progress: Progress = unwatched) -> StoredFile:
+    """Keep what comes as a stream, by its hash, which is taken while it is written.
+
+    The copy is complete before it gets its name, so that a crash leaves no half file under a hash.
+    """
+    incoming = Path(settings.MEDIA_ROOT) / "incoming"
+    incoming.mkdir(mode=0o750, parents=True, exist_ok=True)
+    digest = hashlib.sha256()
+    handle, temporary = tempfile.mkstemp(dir=incoming)
+    try:
+        copied = 0
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        with os.fdopen(handle, "wb") as copy, ThreadPoolExecutor(max_workers=1, thread_name_prefix="hash") as hashing:
+            hashed = None
+            for chunk in content:
+                # Hashing takes as long as reading and writing, and goes beside them.
+                if hashed:
+                    hashed.result()
+                hashed = hashing.submit(digest.update, chunk)
+                copy.write(chunk)
+                copied += len(chunk)
+                progress(copied // MIB, 0, "Storing MiB")
+            copy.flush()
+            os.fsync(copy.fileno())
+        sha256 = digest.hexdigest()
+        name = f"received/{sha256[:2]}/{sha256}"
+        known = StoredFile.objects.filter(sha256=sha256).first()
+        if known and default_storage.exists(known.path):
+            # It is received anew where nothing came of it before, and not to be cleared away meanwhile.
+            StoredFile.objects.filter(pk=known.pk, imported_files__isnull=True).update(received_at=now)
+            return known
+        if not default_storage.exists(name):
+            with Path(temporary).open("rb") as complete:
+                default_storage.save(name, _Movable(complete, temporary))
+        stored, _ = StoredFile.objects.get_or_create(
+            sha256=sha256, defaults={"size": copied, "path": name, "received_at": now}
+        )
+        return stored
+    finally:
+        Path(temporary).unlink(missing_ok=True)
+
+
+def _kept_at(path: Path) -> StoredFile | None:
+    """Return the stored file that lies at a path: its name is its hash."""
+    if path.parent.parent != Path(default_storage.path("received")):
+        return None
+    return StoredFile.objects.filter(sha256=path.name).first()
+
+
+def clear_incoming(now: datetime.datetime) -> None:
+    """Remove copies that a process left half-way: those that nobody has locked, and an hour old."""
+    own = Path(settings.VAR_DIR)
+    copies = [*Path(settings.MEDIA_ROOT).glob("incoming/*"), *own.glob("piped/*")]
+    # What `writing.whole` was writing.
+    copies += [each for folder in ("proofs", "journals", "statements") for each in (own / folder).rglob(".*.part")]
+    for left in copies:
+        with contextlib.suppress(OSError), left.open("rb") as copy:
+            # A complete copy is unlocked for the moment in which it gets its name.
+            if now.timestamp() - left.stat().st_mtime > ABANDONED_AFTER:
+                fcntl.flock(copy, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                left.unlink()
+
+
+def clear_unused(*, files: Collection[int], now: datetime.datetime) -> int:
+    """Remove uploads that nothing came of in a week, and return how many.
+
+    Those are stored files that are in no import, except `files` (ids) that a job still waits for.
+    """
+    removed = 0
+    before = now - UNUSED_AFTER
+    for stored in StoredFile.objects.filter(imported_files__isnull=True, received_at__lt=before).exclude(pk__in=files):
+        with transaction.atomic():
+            locked = StoredFile.objects.select_for_update().filter(pk=stored.pk, received_at__lt=before).first()
+            if locked is None or locked.imported_files.exists():
+                continue
+            locked.delete()
+            transaction.on_commit(partial(default_storage.delete, stored.path))
+            removed += 1
+    return removed
+
+
+def local_path(stored: StoredFile) -> Path:
+    """Return where a stored file can be read on this machine."""
+    return Path(default_storage.path(stored.path))
+
+
+def display_name(name: str) -> str:
+    """Return the last part of a file's name as it came, fit to show; it never becomes a path."""
+    return shown(PurePath(name.replace("\\", "/").replace("\0", "")).name)[:MAX_NAME] or "unnamed"
+
+
+def chunks(source: BinaryIO) -> Iterator[bytes]:
+    while chunk := source.read(CHUNK):
+        yield chunk
+
+
+class _Movable(File):
+    """A complete file that a storage on this disk may take by renaming instead of copying."""
+
+    def __init__(self, file: BinaryIO, path: str) -> None:
+        super().__init__(file, name=path)
+        self._path = path
+
+    def temporary_file_path(self) -> str:
+        return self._path

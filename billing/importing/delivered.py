@@ -1,0 +1,68 @@
+"""The row of a stored file that a charge was made of, as it was delivered."""
+
+from dataclasses import dataclass
+
+from ..files.storing import local_path
+from ..models import Charge, ImportedFile
+from ..readers import FileError, UnreadableFile, row_at
+from ..readers.delivery import parts_of
+
+
+@dataclass(frozen=True)
+class Delivered:
+    """Where a charge comes from: the file, its line, and what stands there.
+
+    `problem` says why the row cannot be shown, where it cannot. `told` says what else there is to know:
+    that rows were added up, or that the charge takes another back.
+    """
+
+    file: ImportedFile | None
+    line: int
+    row: tuple[tuple[str, str], ...] = ()
+    told: str = ""
+    problem: str = ""
+
+
+def row_of(charge: Charge) -> Delivered:
+    """Return the row as delivered that a charge was made of, read from the stored file.
+
+    A charge that takes another back stands in no file: it is that other charge's row, with its amounts
+    negated. Of rows that were added up, it is the first.
+    """
+    file, line, told = place_of(charge)
+    if file is None:
+        return Delivered(None, line, told=told, problem="No file is kept of this charge.")
+    return read(file, line, told)
+
+
+def read(file: ImportedFile, line: int, told: str = "") -> Delivered:
+    """Return a line of a file of an import, or why it cannot be shown."""
+    try:
+        return Delivered(file, line, tuple(line_of(file, line)), told)
+    except FileError as error:
+        return Delivered(file, line, told=told, problem=str(error))
+
+
+def place_of(charge: Charge) -> tuple[ImportedFile | None, int, str]:
+    """Return the file and the line that a charge comes from, and what there is to know of it; reads no file."""
+    origin = charge.reverses or charge
+    files = ImportedFile.objects.select_related("file").filter(imported_in=origin.imported_in_id)
+    return files.filter(number=origin.file_number).first(), origin.line_number, told_of(charge, origin)
+
+
+def told_of(charge: Charge, origin: Charge) -> str:
+    """Say what there is to know of a charge whose row is that of `origin`."""
+    told = []
+    if origin != charge:
+        told.append(f"It takes back charge {origin.pk}: the same row, with its amounts negated.")
+    if origin.row_count > 1:
+        told.append(f"The first of {origin.row_count:,} rows that were added up.")
+    return " ".join(told)
+
+
+def line_of(file: ImportedFile, line: int) -> list[tuple[str, str]]:
+    """Return the headings and values of a line of a stored file; raise FileError where it cannot be read."""
+    for part in parts_of(local_path(file.file), file.name):
+        if part.member == file.member:
+            return row_at(part, line)
+    raise UnreadableFile(f"The archive has no member {file.member}.")

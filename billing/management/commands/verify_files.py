@@ -1,0 +1,49 @@
+"""Say whether the files that were kept are the ones that came or were made."""
+
+from typing import Any
+
+from django.core.management.base import CommandError, CommandParser
+
+from billing.commands import BillingCommand, period_named
+from billing.files.storing import MIB
+from billing.proof.verifying import Verified, verify
+
+
+class Command(BillingCommand):
+    help = (
+        "Read the files that were kept (deliveries as received, statements, journals, proofs) and compare the SHA-256 "
+        "of each with the one recorded. Ends with 1 where one is gone or is not the one that was recorded."
+    )
+    permission = "billing.view_import"
+
+    def arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("-p", "--period", metavar="2025-01", help="only the files of this billing period")
+
+    def run(self, **options: Any) -> None:
+        period = period_named(options["period"]) if options["period"] else None
+        found = verify(period, progress=self.progress)
+        self.report(
+            {
+                "whole": not found.bent,
+                "files": found.files,
+                "bytes": found.size,
+                "bent": [{"what": each.what, "file": str(each.path), "text": each.text} for each in found.bent],
+            },
+            as_text(found),
+        )
+        if found.bent:
+            number = len(found.bent)
+            raise CommandError(
+                f"{number:,} {'file is' if number == 1 else 'files are'} not as recorded. Put back what a backup of "
+                "VAR_DIR has, and verify again."
+            )
+
+
+def as_text(found: Verified) -> str:
+    """What was found, file by file."""
+    if found.bent:
+        return "\n".join(str(each) for each in found.bent)
+    if not found.files:
+        return "No files are kept yet."
+    files = "1 file is" if found.files == 1 else f"{found.files:,} files are"
+    return f"{files} as recorded ({found.size / MIB:,.1f} MiB read)."

@@ -1,0 +1,86 @@
+"""Who should be charged and is not: sources, projects and cloud accounts that a month before had charges."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+from urllib.parse import urlencode
+
+from django.db.models import Case, Count, F, When
+from django.urls import reverse
+
+from ..fields import AmountSum
+from ..models import BillingPeriod, Charge, Project, Source
+from ..readers.spelling import same_id
+
+
+@dataclass(frozen=True)
+class Uncharged:
+    """Something with charges in the month before and none in this; `billed` is by currency, never added across."""
+
+    kind: str
+    name: str
+    source: str
+    charges: int
+    billed: dict[str, Decimal]
+    url: str = ""
+
+
+def uncharged(period: BillingPeriod) -> list[Uncharged]:
+    """Return the sources, projects and cloud accounts with live charges in the month before and none in this.
+
+    While the month is open that may be none yet. Cloud accounts are the sub accounts of the files, else their
+    billing accounts. Empty where there is no month before.
+    """
+    before = BillingPeriod.objects.shown().filter(month__lt=period.month).order_by("-month").first()
+    if before is None or before.next_month != period.month:
+        return []
+    found: list[Uncharged] = []
+    sources = dict(Source.objects.values_list("pk", "name"))
+    now = set(Charge.objects.in_month(period).order_by().values_list("source_id", flat=True).distinct())
+    gone = _sums(before, "source_id", skip={"source_id": now})
+    for (source_id,), sums in gone.items():
+        found.append(_told("source", sources[source_id], sources[source_id], sums, before, {"source": source_id}))
+
+    projects = {project.pk: project for project in Project.objects.only("code", "name")}
+    own = set(Charge.objects.in_month(period).order_by().values_list("project_id", flat=True).distinct())
+    for (project_id,), sums in _sums(before, "project_id", skip={"project_id": own | {None}}).items():
+        project = projects[project_id]
+        found.append(_told("project", project.code, "", sums, before, {"project": project_id}))
+
+    # A source that is missing as a whole stands for its accounts.
+    account = Case(When(sub_account_id="", then=F("billing_account_id")), default=F("sub_account_id"))
+    accounts = Charge.objects.in_month(period).order_by().annotate(account=account)
+    present = {
+        (source_id, same_id(name)) for source_id, name in accounts.values_list("source_id", "account").distinct()
+    }
+    for (source_id, name), sums in _sums(before, "source_id", "account", account=account).items():
+        if name and source_id in now and (source_id, same_id(name)) not in present:
+            found.append(_told("cloud account", name, sources[source_id], sums, before, {"source": source_id}))
+    return sorted(found, key=lambda each: (KINDS.index(each.kind), each.source, each.name))
+
+
+KINDS = ("source", "project", "cloud account")
+
+_Sums = tuple[int, dict[str, Decimal]]
+
+
+def _sums(
+    period: BillingPeriod, *by: str, skip: dict[str, set[Any]] | None = None, **annotations: Any
+) -> dict[tuple[Any, ...], _Sums]:
+    found: dict[tuple[Any, ...], _Sums] = {}
+    rows = Charge.objects.in_month(period).order_by().annotate(**annotations).values_list(*by, "currency")
+    for *key, currency, charges, billed in rows.annotate(charges=Count("*"), sum=AmountSum("billed_cost")):
+        if skip and any(value in skip.get(name, ()) for name, value in zip(by, key, strict=True)):
+            continue
+        count, amounts = found.setdefault(tuple(key), (0, {}))
+        found[tuple(key)] = (count + charges, amounts | {currency: billed})
+    return found
+
+
+def _told(kind: str, name: str, source: str, sums: _Sums, before: BillingPeriod, of: dict[str, int]) -> Uncharged:
+    charges, billed = sums
+    query = {"period": str(before), "standing": "live"} | {f"{field}__id__exact": str(pk) for field, pk in of.items()}
+    if kind == "cloud account":
+        query["q"] = name
+    url = f"{reverse('admin:billing_charge_changelist')}?{urlencode(query)}"
+    return Uncharged(kind, name, source, charges, dict(sorted(billed.items())), url)

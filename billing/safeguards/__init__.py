@@ -1,0 +1,1 @@
+"""Triggers by which the database itself refuses to change what stands."""

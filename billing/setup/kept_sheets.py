@@ -1,0 +1,136 @@
+"""Spreadsheets that somebody uploaded: kept from their preview until it is confirmed, under names of our own.
+
+A large list is read by the worker, first for the preview and then once more to load it. See `load_by_job`.
+"""
+
+import contextlib
+import datetime
+import os
+import time
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, Any
+
+from django.conf import settings
+from django.core import signing
+from django.core.files.uploadedfile import UploadedFile
+
+from ..audit import Actor
+from ..background import jobs
+from ..errors import NoLongerKept
+from ..files.storing import display_name
+from ..models import Job
+
+KEPT_SECONDS = 24 * 3600
+# Of a file that is read while its page loads. A list of some 5,000 lines has about as many.
+LARGE_BYTES = 128 * 1024
+GONE = "This preview is no longer there. Choose the file again."
+
+
+# Called with `file`, `is_dry_run`, `actor` and `now`. The text of what it returns says what the list did or would do.
+Load = Callable[..., Any]
+
+
+def keep(file: UploadedFile) -> str:
+    """Keep an upload and return its new name, which ends in .xlsx whatever it is; throw away those nobody confirmed."""
+    folder = _folder()
+    _clear(folder)
+    name = f"{uuid.uuid4().hex}.xlsx"
+    file.seek(0)
+    try:
+        with (folder / name).open("xb") as kept:
+            for chunk in file.chunks():
+                kept.write(chunk)
+    except BaseException:
+        (folder / name).unlink(missing_ok=True)
+        raise
+    return name
+
+
+def _clear(folder: Path) -> None:
+    """Throw away what nobody confirmed, but not what a job will read."""
+    waiting = Job.objects.filter(state__in=jobs.UNFINISHED)
+    asked = {arguments.get("kept") for arguments in waiting.values_list("arguments", flat=True)}
+    for old in folder.glob("*.xlsx"):
+        # Another upload may throw it away at the same time.
+        with contextlib.suppress(FileNotFoundError):
+            if old.name not in asked and old.stat().st_mtime < time.time() - KEPT_SECONDS:
+                old.unlink()
+
+
+def opened(name: str) -> IO[bytes]:
+    """Open what is kept under this name. Raises NoLongerKept."""
+    try:
+        return (_folder() / name).open("rb")
+    except FileNotFoundError:
+        raise NoLongerKept(GONE) from None
+
+
+def is_large(file: IO[bytes]) -> bool:
+    """Tell whether a kept file is one that the worker reads."""
+    return os.fstat(file.fileno()).st_size > LARGE_BYTES
+
+
+def drop(name: str) -> None:
+    """Forget what is kept under this name."""
+    (_folder() / name).unlink(missing_ok=True)
+
+
+def token_of(name: str, *, owner: int | None, about: str) -> str:
+    """Return what a page sends back when its owner, a user's id, confirms what is kept under this name."""
+    return signing.dumps([name, owner], salt=about)
+
+
+def name_of(token: str, *, owner: int | None, about: str) -> str:
+    """Return the name that a page's token stands for. Raises NoLongerKept, also for somebody else's token."""
+    try:
+        name, made_for = signing.loads(token, salt=about, max_age=KEPT_SECONDS)
+    except signing.BadSignature:
+        raise NoLongerKept(GONE) from None
+    if made_for != owner:
+        raise NoLongerKept(GONE)
+    return str(name)
+
+
+def _folder() -> Path:
+    folder = Path(settings.VAR_DIR) / "review-sheets"
+    folder.mkdir(mode=0o750, parents=True, exist_ok=True)
+    return folder
+
+
+# Large lists, read by the worker ---------------------------------------------------------------------
+
+
+def load_by_job(
+    *, kind: Job.Kind, kept: str, file_name: str, is_dry_run: bool, actor: Actor, now: datetime.datetime
+) -> Job:
+    """Have the worker load what is kept under a name, or say what that would do; asking twice is one job."""
+    return jobs.enqueue(
+        kind=kind,
+        subject=kept,
+        # The name comes back from the page that showed the preview.
+        arguments={"kept": kept, "file": display_name(file_name), "dry_run": is_dry_run},
+        untold=("kept",),
+        actor=actor,
+        now=now,
+    )
+
+
+def worker_of(load: Load) -> jobs.Work:
+    """Return the work of a job that loads a list of this kind."""
+
+    def work(*, arguments: dict[str, Any], actor: Actor, now: datetime.datetime, **_: Any) -> dict[str, Any]:
+        with opened(arguments["kept"]) as file:
+            loaded = load(file=file, is_dry_run=arguments["dry_run"], actor=actor, now=now)
+        if not arguments["dry_run"]:
+            drop(arguments["kept"])
+        return {"message": str(loaded), "planned": str(loaded), "examples": list(getattr(loaded, "examples", ()))}
+
+    return work
+
+
+def preview_by(job: Job, *, kind: Job.Kind, owner: int | None) -> dict[str, Any] | None:
+    """Return what a job of this owner, a user's id, found that a list would do; None where it is none, or not done."""
+    is_such = job.kind == kind and job.created_by_id == owner and job.arguments.get("dry_run")
+    return job.result if is_such and job.state == Job.State.DONE else None

@@ -1,0 +1,1 @@
+"""How screens write dates, where the code names no format."""

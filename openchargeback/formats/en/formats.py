@@ -1,0 +1,6 @@
+"""Dates as `Nov 28, 2026`, and times of the 24-hour clock."""
+
+DATE_FORMAT = "M j, Y"
+DATETIME_FORMAT = "M j, Y, H:i"
+SHORT_DATE_FORMAT = DATE_FORMAT
+SHORT_DATETIME_FORMAT = DATETIME_FORMAT

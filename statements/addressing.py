@@ -1,0 +1,243 @@
+"""Who gets which statements by e-mail: the PI, the department contact, delegates; as things are on the day."""
+
+import datetime
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+
+from django.db.models import Prefetch, Q
+from django.db.models.functions import Lower
+
+from billing.addresses import normalized_email
+from billing.attribution import newcomers
+from billing.audit import Actor
+from billing.models import BillingPeriod, Membership, Person
+
+from .models import Delivery, Statement
+
+# Values in one query: below what any build of SQLite takes.
+BATCH = 500
+
+UNCONFIRMED = "Waiting for confirmation: nobody has confirmed this PI yet."
+UNATTENDED = "Waiting for a person: an unattended run sends no first e-mail outside the institution's own domains."
+
+Role = Delivery.Role
+State = Delivery.State
+ORDER = {Role.PI: 0, Role.CONTACT: 1, Role.DELEGATE: 2}
+
+
+@dataclass(frozen=True)
+class Planned:
+    """An e-mail to be sent, or why it is not; its delivery is not stored where the plan made it."""
+
+    delivery: Delivery
+    statements: tuple[Statement, ...]
+    # This address never got an e-mail with statements before.
+    is_first: bool = False
+    waits: str = ""
+    left_out: str = ""
+
+
+@dataclass(frozen=True)
+class Addressed:
+    """Where an e-mail goes today and with which of its statements; or why nobody gets it any more."""
+
+    recipient: str
+    statements: tuple[Statement, ...] = ()
+    left_out: str = ""
+    # Whether they may see all that the PI is charged.
+    sees_all: bool = True
+
+
+Delegates = dict[int, list[Membership]]
+
+
+def plan(
+    period: BillingPeriod,
+    *,
+    outdated: Collection[int] = (),
+    states: Collection[str] = Delivery.TO_SEND,
+    locks: bool = False,
+    actor: Actor,
+    on: datetime.date,
+) -> list[Planned]:
+    """Return the e-mails a run would send now, those that wait, and those that nobody gets any more. Writes nothing.
+
+    E-mails in `states` are tried again, with those of their statements that are in force; statements that are
+    issued and in no e-mail to a recipient are in a new one. The `outdated` (ids) are in none. Nobody gets a
+    statement twice at one address. With `locks` nobody else claims the e-mails for the rest of the transaction.
+    """
+    known = _stored(period, states, locks=locks)
+    fresh = [
+        each
+        for each in Statement.objects.filter(period=period, state=Statement.State.ISSUED)
+        .select_related("pi", "project", "period")
+        .order_by("pi__email", "number")
+        if each.pk not in outdated
+    ]
+    pis = {each.pi_id: each.pi for each in known} | {each.pi_id: each.pi for each in fresh}
+    delegates = delegates_of(list(pis.values()), on)
+    candidates: list[tuple[Delivery, Addressed]] = []
+    for delivery in known:
+        in_force = list(delivery.statements.all())
+        current = [each for each in in_force if each.pk not in outdated]
+        if in_force and not current:
+            # It waits for the run that makes them current, and that replaces them.
+            continue
+        addressed = addressed_to(delivery, current, delegates)
+        if addressed.left_out and delivery.state == State.WRITTEN:
+            continue
+        candidates.append((delivery, addressed))
+    candidates += _new(period, fresh, delegates)
+    candidates.sort(key=lambda each: (each[0].pi.email, ORDER[Role(each[0].role)], each[0].pk or 0))
+    return decided(candidates, actor, _got(period, states))
+
+
+def addressed_to(delivery: Delivery, statements: Sequence[Statement], delegates: Delegates) -> Addressed:
+    """Return where an e-mail goes by what is known today; `statements` are those of it that are in force."""
+    kept = delivery.recipient
+    if not statements:
+        return Addressed(kept, left_out="Its statements were replaced or voided.")
+    if delivery.role == Role.PI:
+        return Addressed(delivery.pi.email, tuple(statements))
+    if delivery.role == Role.CONTACT:
+        if not delivery.pi.contact_email:
+            return Addressed(kept, left_out=f"{delivery.pi.display_name} has no department contact any more.")
+        return Addressed(delivery.pi.contact_email, tuple(statements))
+    own = [each for each in delegates.get(delivery.pi_id, ()) if _is_theirs(each, delivery)]
+    if not own:
+        return Addressed(kept, left_out=f"{kept} is no longer a delegate who gets statements of {delivery.pi.email}.")
+    seen = _seen_by(own, statements)
+    if not seen:
+        return Addressed(kept, left_out=f"{kept} is no longer a delegate of the projects of this e-mail.")
+    sees_all = any(each.project_id is None for each in own)
+    return Addressed(own[0].user.email, tuple(seen), sees_all=sees_all)
+
+
+def delegates_of(pis: Collection[Person], on: datetime.date) -> Delegates:
+    """Return, by the PI's id, the delegations of those who get statements on a day."""
+    found: Delegates = defaultdict(list)
+    ids = [pi.pk for pi in pis]
+    for start in range(0, len(ids), BATCH):
+        memberships = (
+            Membership.objects.filter(
+                Q(valid_until__isnull=True) | Q(valid_until__gte=on),
+                person__in=ids[start : start + BATCH],
+                receives_statements=True,
+                valid_from__lte=on,
+                user__is_active=True,
+            )
+            .exclude(user__email="")
+            .select_related("user")
+            .order_by("user__email", "pk")
+        )
+        for membership in memberships:
+            found[membership.person_id].append(membership)
+    return found
+
+
+def _is_theirs(membership: Membership, delivery: Delivery) -> bool:
+    if delivery.user_id is None:
+        return normalized_email(membership.user.email) == normalized_email(delivery.recipient)
+    return membership.user_id == delivery.user_id
+
+
+def _seen_by(delegations: Iterable[Membership], statements: Sequence[Statement]) -> list[Statement]:
+    projects = {each.project_id for each in delegations}
+    return [each for each in statements if None in projects or each.project_id in projects]
+
+
+def _stored(period: BillingPeriod, states: Collection[str], *, locks: bool) -> list[Delivery]:
+    in_force = Statement.objects.live().select_related("pi", "project", "period").order_by("number")
+    found = Delivery.objects.filter(period=period, state__in=states)
+    if locks:
+        found = found.select_for_update(no_key=True, of=("self",)).order_by("pk")
+    return list(
+        found.select_related("pi", "period", "user").prefetch_related(Prefetch("statements", queryset=in_force))
+    )
+
+
+def _new(period: BillingPeriod, fresh: Sequence[Statement], delegates: Delegates) -> list[tuple[Delivery, Addressed]]:
+    """Return an e-mail for each recipient who has none yet with statements that were issued."""
+    links = Delivery.statements.through.objects.filter(delivery__period=period).exclude(delivery__state=State.DROPPED)
+    taken = set(links.values_list("statement_id", "delivery__role", "delivery__user_id"))
+    by_pi: dict[int, list[Statement]] = defaultdict(list)
+    for statement in fresh:
+        by_pi[statement.pi_id].append(statement)
+    found = []
+    for statements in by_pi.values():
+        pi = statements[0].pi
+        users = {each.user_id: each.user for each in delegates.get(pi.pk, ())}
+        recipients: list[tuple[str, str, int | None, list[Statement]]] = [(Role.PI, pi.email, None, statements)]
+        if pi.contact_email:
+            recipients.append((Role.CONTACT, pi.contact_email, None, statements))
+        for pk, user in users.items():
+            own = [each for each in delegates[pi.pk] if each.user_id == pk]
+            recipients.append((Role.DELEGATE, user.email, pk, _seen_by(own, statements)))
+        covered: set[tuple[str, int]] = set()
+        for role, address, user_id, theirs in recipients:
+            lacking = [
+                each
+                for each in theirs
+                if (each.pk, str(role), user_id) not in taken and (normalized_email(address), each.pk) not in covered
+            ]
+            if lacking:
+                covered |= {(normalized_email(address), each.pk) for each in lacking}
+                delivery = Delivery(period=period, pi=pi, recipient=address, role=role, user_id=user_id)
+                found.append((delivery, Addressed(address, tuple(lacking))))
+    return found
+
+
+def _got(period: BillingPeriod, states: Collection[str]) -> set[tuple[str, int]]:
+    """Return who has a statement of a period already, or may have it: (address, statement)."""
+    links = Delivery.statements.through.objects.filter(
+        delivery__period=period,
+        delivery__state__in={State.SENT, State.CLAIMED, State.UNCERTAIN, State.WRITTEN} - set(states),
+    )
+    return {(normalized_email(address), pk) for address, pk in links.values_list("delivery__recipient", "statement_id")}
+
+
+def decided(
+    candidates: Sequence[tuple[Delivery, Addressed]], actor: Actor, got: Collection[tuple[str, int]] = ()
+) -> list[Planned]:
+    """Say of e-mails whether they go, wait, or are left out because their recipient `got` the statements."""
+    got = set(got)
+    pis = {delivery.pi_id for delivery, _ in candidates}
+    written_to = _written_to({normalized_email(addressed.recipient) for _, addressed in candidates})
+    strangers = newcomers.unconfirmed(pis)
+    if strangers:
+        greeted = Delivery.objects.filter(state=State.SENT, role=Role.PI, pi__in=strangers)
+        strangers -= set(greeted.values_list("pi", flat=True))
+    known = newcomers.known()
+    planned = []
+    for delivery, addressed in candidates:
+        address = normalized_email(addressed.recipient)
+        statements, left_out = addressed.statements, addressed.left_out
+        if delivery.role != Role.PI and not left_out:
+            statements = tuple(each for each in statements if (address, each.pk) not in got)
+            if not statements:
+                if delivery.pk is None:
+                    continue
+                left_out = f"{addressed.recipient} gets these statements already."
+        got |= {(address, each.pk) for each in statements}
+        delivery.recipient = addressed.recipient
+        is_first = address not in written_to
+        waits = ""
+        if delivery.pi_id in strangers:
+            waits = UNCONFIRMED
+        elif actor.user is None and known.domains and is_first and not known.is_inside(address):
+            waits = UNATTENDED
+        planned.append(Planned(delivery, statements, is_first, "" if left_out else waits, left_out))
+    return planned
+
+
+def _written_to(addresses: Collection[str]) -> set[str]:
+    """Keep the addresses that got an e-mail with statements before."""
+    ordered = sorted(addresses)
+    found: set[str] = set()
+    for start in range(0, len(ordered), BATCH):
+        sent = Delivery.objects.filter(state=State.SENT).annotate(address=Lower("recipient"))
+        found |= set(
+            sent.filter(address__in=ordered[start : start + BATCH]).order_by().values_list("address", flat=True)
+        )
+    return found

@@ -1,0 +1,137 @@
+"""How an e-mail leaves: to the mail server, one recipient at a time; or, without one, to a file named for it."""
+
+import re
+import smtplib
+from collections.abc import Sequence
+from pathlib import Path
+
+from django.conf import settings
+from django.core.mail import EmailMultiAlternatives, get_connection
+from django.core.mail.backends import smtp
+from django.core.mail.backends.base import BaseEmailBackend
+
+from billing.errors import BillingError
+from billing.files.writing import write_whole
+
+FILE_BACKEND = "django.core.mail.backends.filebased.EmailBackend"
+
+# Numbers of statements in the name of a file; of more it says how many.
+NAMED = 3
+LONGEST_NAME = 180
+
+
+def writes_files() -> bool:
+    """Tell whether e-mail is not configured: then nothing leaves this machine."""
+    return bool(settings.EMAIL_BACKEND == FILE_BACKEND)
+
+
+class Outbox:
+    """One connection to the mail server for many messages, each for one recipient."""
+
+    def __init__(self) -> None:
+        self.connection: BaseEmailBackend | None = None
+        # Of the last message: whether the server may have taken it although it did not say so,
+        self.was_handed_over = False
+        # and whether the server was not there or did not answer.
+        self.is_unreachable = False
+
+    def send(self, message: EmailMultiAlternatives) -> None:
+        """Send a message. Raises what the connection raises; then `was_handed_over` tells how far it came."""
+        is_used = self.connection is not None
+        try:
+            self._send(message)
+        except smtplib.SMTPServerDisconnected:
+            # Servers hang up on a connection that is old or has brought many messages: once more on a new one.
+            if not is_used or self.was_handed_over:
+                raise
+            self._send(message)
+
+    def _send(self, message: EmailMultiAlternatives) -> None:
+        self.was_handed_over = self.is_unreachable = False
+        try:
+            if self.connection is None:
+                self.is_unreachable = True
+                connection = get_connection()
+                connection.open()
+                self.connection = connection
+                self.is_unreachable = False
+                self._watch(connection)
+            message.connection = self.connection
+            message.send()
+        except BaseException as problem:
+            self.is_unreachable |= is_timeout(problem)
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Hang up; a message later opens a connection anew."""
+        connection, self.connection = self.connection, None
+        if connection is not None:
+            connection.close()
+
+    def _watch(self, connection: BaseEmailBackend) -> None:
+        """Note when the server is given the message itself: what fails before was not sent."""
+        if not isinstance(connection, smtp.EmailBackend) or connection.connection is None:
+            return
+        server = connection.connection
+        give = server.data
+
+        def data(msg: bytes) -> tuple[int, bytes]:
+            self.was_handed_over = True
+            answer = give(msg)
+            self.was_handed_over = False
+            return answer
+
+        server.data = data  # type: ignore[method-assign, assignment]
+
+
+def is_timeout(problem: BaseException) -> bool:
+    """Tell whether a server did not answer in time; smtplib wraps that as a connection closed."""
+    return isinstance(problem, TimeoutError) or (
+        isinstance(problem, smtplib.SMTPServerDisconnected) and "timed out" in str(problem)
+    )
+
+
+def words_of(problem: BaseException) -> str:
+    """Say why a message was not sent: in the server's own words, with its code, where it said something."""
+    if isinstance(problem, smtplib.SMTPRecipientsRefused):
+        said = "; ".join(_answer(*answer) for answer in problem.recipients.values())
+        return f"The mail server refused the recipient: {said}"
+    if isinstance(problem, smtplib.SMTPSenderRefused):
+        return f"The mail server refused the sender {problem.sender}: {_answer(problem.smtp_code, problem.smtp_error)}"
+    if isinstance(problem, smtplib.SMTPResponseException):
+        return f"The mail server refused: {_answer(problem.smtp_code, problem.smtp_error)}"
+    if is_timeout(problem):
+        return f"The mail server did not answer within {settings.EMAIL_TIMEOUT} seconds."
+    if isinstance(problem, smtplib.SMTPServerDisconnected):
+        return f"The mail server closed the connection: {problem}"
+    if isinstance(problem, BillingError):
+        return str(problem)
+    if isinstance(problem, OSError):
+        return f"The mail server cannot be reached: {problem}"
+    return f"{type(problem).__name__}: {problem}"
+
+
+def _answer(code: int, text: bytes | str) -> str:
+    said = text.decode("utf-8", "replace") if isinstance(text, bytes) else text
+    return f"{code} {' '.join(said.split())}"
+
+
+def file_name(recipient: str, statements: Sequence[str]) -> str:
+    """Name the file of an e-mail by its recipient and its statements: `ada@u.edu_2025-01-0001-1.eml`."""
+    who = re.sub(r"[^a-zA-Z0-9@.+-]", "_", recipient).strip(".")[: LONGEST_NAME - 80] or "nobody"
+    what = "_".join(statements[:NAMED])
+    if len(statements) > NAMED:
+        what += f"_and_{len(statements) - NAMED}_more"
+    return re.sub(r"[^a-zA-Z0-9@.+_-]", "_", f"{who}_{what}")[:LONGEST_NAME] + ".eml"
+
+
+def write(path: Path, data: bytes, *, keep: bool = False) -> Path:
+    """Write a message to a file, whole or not at all, and return where; with `keep` beside one of the same name."""
+    path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+    free, number = path, 1
+    while keep and free.exists():
+        number += 1
+        free = path.with_stem(f"{path.stem}_{number}")
+    write_whole(free, data)
+    return free

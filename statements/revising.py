@@ -1,0 +1,96 @@
+"""What a revised statement changed: against the revision its PI has, line by line."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from django.conf import settings
+
+from . import issuing
+from .document import ZERO, money_with_currency
+from .models import Statement, StatementLine
+
+FILE_BACKEND = "django.core.mail.backends.filebased.EmailBackend"
+# Named one by one; further ones are counted.
+MOST_CHANGES = 12
+
+
+@dataclass(frozen=True)
+class Change:
+    """A line that came, went, or has another amount; None where a revision does not have it."""
+
+    what: str
+    currency: str
+    before: Decimal | None
+    after: Decimal | None
+    is_about_price: bool = False
+
+    def __str__(self) -> str:
+        if self.after is None:
+            return f"{self.what}: no longer charged, was {self._money(self.before)}"
+        if self.before is None:
+            return f"{self.what}: {self._money(self.after)}, new"
+        of = "list price or discount changed, still " if self.is_about_price else ""
+        was = "" if self.is_about_price else f", was {self._money(self.before)}"
+        return f"{self.what}: {of}{self._money(self.after)}{was}"
+
+    def _money(self, amount: Decimal | None) -> str:
+        return money_with_currency(amount or ZERO, self.currency)
+
+
+@dataclass(frozen=True)
+class Revised:
+    """A statement beside the revision that it replaces in its PI's hands."""
+
+    statement: Statement
+    before: Statement
+
+    @property
+    def was(self) -> Decimal:
+        return self.before.charged
+
+    def changes(self) -> list[str]:
+        """Say what changed, the lines in the order of the statement; never empty."""
+        before = {line.payer_key: line for line in self.before.lines.all()}
+        found = []
+        for line in self.statement.lines.all():
+            found += _changes(before.pop(line.payer_key, None), line, self.statement)
+        for line in before.values():
+            found += _changes(line, None, self.statement)
+        told = [str(change) for change in found[:MOST_CHANGES]]
+        if len(found) > MOST_CHANGES:
+            told.append(f"and {len(found) - MOST_CHANGES} further lines")
+        return told or ["The amounts are equal; what the lines are made of changed."]
+
+
+def mailed_before(statements: Sequence[Statement]) -> dict[int, Revised]:
+    """Return, by id, the statements whose PIs were mailed an earlier revision, beside the last of these.
+
+    A revision that was issued and never mailed is nothing a PI has to compare with. Where mail goes to
+    files, one that was written to a file counts.
+    """
+    to_files = settings.EMAIL_BACKEND == FILE_BACKEND
+    earlier: dict[int, list[Statement]] = {}
+    of = {statement.reference_id for statement in statements}
+    for each in Statement.objects.filter(reference__in=of).order_by("revision").prefetch_related("lines"):
+        if each.sent_at or (to_files and each.written_at):
+            earlier.setdefault(each.reference_id, []).append(each)
+    found = {}
+    for statement in statements:
+        mailed = [each for each in earlier.get(statement.reference_id, ()) if each.revision < statement.revision]
+        if mailed:
+            found[statement.pk] = Revised(statement, mailed[-1])
+    return found
+
+
+def _changes(before: StatementLine | None, after: StatementLine | None, statement: Statement) -> list[Change]:
+    line = after or before
+    assert line
+    details = [line.what or line.source_label, line.fund_org, issuing.for_what(line)]
+    what = ", ".join(part for part in details if part)
+    old, new = (each.charged if each else None for each in (before, after))
+    if old != new:
+        return [Change(what, statement.currency, old, new)]
+    if before and after and (before.list_cost, before.contracted_cost) != (after.list_cost, after.contracted_cost):
+        return [Change(what, statement.currency, old, new, is_about_price=True)]
+    return []

@@ -1,0 +1,105 @@
+"""Whether a background worker is alive, and what staff pages say where none is."""
+
+import datetime
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+from django.db import connection
+from django.urls import reverse
+from django.utils import timezone
+
+from billing.background import heartbeat, working
+from billing.models import Job, Worker
+
+pytestmark = pytest.mark.django_db
+
+MINUTE = datetime.timedelta(minutes=1)
+
+
+def silent_for(span: datetime.timedelta) -> None:
+    """Let the last word of the worker be that old."""
+    if connection.vendor == "sqlite":
+        seen = time.time() - span.total_seconds()
+        os.utime(Path(settings.VAR_DIR) / "working" / "worker", (seen, seen))
+    else:
+        Worker.objects.update(seen_at=timezone.now() - span)
+
+
+def test_a_worker_is_alive_for_a_minute_after_its_last_word():
+    assert not heartbeat.is_worker_alive()
+    heartbeat.beat()
+    assert heartbeat.is_worker_alive()
+    silent_for(MINUTE / 2)
+    assert heartbeat.is_worker_alive()
+    silent_for(MINUTE * 1.1)
+    assert not heartbeat.is_worker_alive()
+    heartbeat.beat()
+    assert heartbeat.is_worker_alive()
+
+
+def test_a_worker_of_another_machine_counts_and_old_ones_are_forgotten():
+    if connection.vendor == "sqlite":
+        pytest.skip("SQLite serves one machine")
+    Worker.objects.create(name="other 1", seen_at=timezone.now())
+    Worker.objects.create(name="gone 2", seen_at=timezone.now() - datetime.timedelta(days=2))
+    assert heartbeat.is_worker_alive()
+    heartbeat.beat()
+    heartbeat.beat()
+    assert not Worker.objects.filter(name="gone 2").exists()
+    assert Worker.objects.count() == 2
+
+
+@pytest.mark.parametrize("role", ["viewer", "reviewer", "finance", "admin"])
+@pytest.mark.parametrize("page", ["admin:index", "admin:billing_job_changelist", "job"])
+def test_staff_pages_say_that_nobody_works_and_whom_to_ask(client, cast, role, page):
+    job = Job.objects.create(kind=Job.Kind.IMPORT, created_at=timezone.now())
+    client.force_login(getattr(cast, role))
+    url = reverse("admin:billing_job_change", args=[job.pk]) if page == "job" else reverse(page)
+    assert "the worker process is not running" in client.get(url).content.decode()
+    heartbeat.beat()
+    assert "the worker process is not running" not in client.get(url).content.decode()
+
+
+def test_a_job_that_waits_for_nobody_says_so_where_its_page_asks(client, cast):
+    job = Job.objects.create(kind=Job.Kind.IMPORT, created_at=timezone.now(), handed_at=timezone.now())
+    client.force_login(cast.reviewer)
+    state = reverse("admin:billing_job_state", args=[job.pk])
+    assert client.get(state).json()["message"] == "Waiting: no background worker is running."
+    page = client.get(reverse("admin:billing_job_change", args=[job.pk])).content.decode()
+    assert "Waiting: no background worker is running." in page
+    heartbeat.beat()
+    assert client.get(state).json()["message"] == "Waiting"
+    # What runs is somebody's, however long its worker has said nothing.
+    silent_for(2 * MINUTE)
+    mark = working.begin(f"job-{job.pk}")
+    Job.objects.update(state=Job.State.RUNNING, message="12 of 20", started_at=timezone.now())
+    assert client.get(state).json()["message"] == "12 of 20"
+    working.end(mark)
+
+
+def test_the_worker_process_says_that_it_is_alive_until_it_is_ended(tmp_path):
+    """The process that systemd or `serve` starts, on a database of its own."""
+    environment = {**os.environ, "DEBUG": "true", "VAR_DIR": str(tmp_path)}
+    environment["DATABASE_URL"] = f"sqlite:///{tmp_path / 'db.sqlite3'}"
+    root = Path(__file__).resolve().parents[2]
+    manage = [sys.executable, "manage.py"]
+    subprocess.run([*manage, "initialize"], cwd=root, env=environment, check=True, capture_output=True)
+    mark = tmp_path / "working" / "worker"
+    assert not mark.exists()
+    worker = subprocess.Popen([*manage, "qcluster"], cwd=root, env=environment)
+    try:
+        until = time.monotonic() + 40
+        while not mark.exists() and time.monotonic() < until:
+            time.sleep(0.1)
+        assert mark.exists()
+        worker.send_signal(signal.SIGTERM)
+        assert worker.wait(30) == 0
+    finally:
+        worker.kill()
+        worker.wait()

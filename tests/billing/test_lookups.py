@@ -1,0 +1,155 @@
+"""How an address may narrow a list: by the filters and links that the list declares, and by nothing else."""
+
+import re
+
+import pytest
+from django.contrib import admin
+from django.db import connection
+from django.db.models import DateTimeField
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+
+from billing.admin.base import COMPARED_BY, NARROWED_BY, SEARCHED_CHARACTERS, SEARCHED_WORDS, searched
+from billing.models import FundingSource
+from tests.test_hostile import parameters_of
+
+pytestmark = pytest.mark.django_db
+
+SCREENS = [pytest.param(model, id=model._meta.label_lower) for model in admin.site._registry]
+PATTERN = "^(.%2B)%2B!$"
+
+
+def list_of(model) -> str:
+    return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist")
+
+
+@pytest.mark.parametrize("model", SCREENS)
+def test_no_list_takes_a_lookup_that_it_does_not_declare(client, cast, model):
+    """Every field and every one that a relation leads to, by pattern, by part and by comparison."""
+    client.force_login(cast.admin)
+    screen = admin.site._registry[model]
+    fields = [field.name for field in model._meta.get_fields() if not field.auto_created]
+    fields += [
+        f"{field.name}__{other.name}"
+        for field in model._meta.get_fields()
+        if field.is_relation and field.related_model
+        for other in field.related_model._meta.get_fields()
+        if not other.is_relation
+    ]
+    lookups = ("regex", "iregex", "startswith", "contains", "icontains", "endswith", "iexact", "range", "year")
+    declared = parameters_of(screen)
+    asked = [f"{field}__{lookup}" for field in fields for lookup in lookups]
+    refused = [name for name in (*fields, *asked) if name not in declared]
+    assert [name for name in refused if screen.lookup_allowed(name, "x", _Asking(cast.admin))] == []
+    with CaptureQueriesContext(connection) as captured:
+        assert client.get(f"{list_of(model)}?{refused[-1]}={PATTERN}").status_code == 400
+        assert client.get(f"{list_of(model)}?{fields[0]}__regex={PATTERN}").status_code == 400
+    assert not any("REGEXP" in each["sql"] or "~ '" in each["sql"] for each in captured)
+
+
+class _Asking:
+    def __init__(self, user) -> None:
+        self.user = user
+        self.GET: dict[str, str] = {}
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        f"charge_description__regex={PATTERN}",
+        f"resource_id__iregex={PATTERN}",
+        f"tags__icontains={PATTERN}",
+        "pi__user__password__startswith=argon2",
+        "pi__user__email=ada@u.edu",
+        "imported_in__created_by__password__gt=a",
+        f"state__regex={PATTERN}",
+        f"source__name__regex={PATTERN}",
+        "id__in=1,2,3",
+        f"source={'9' * 25}",
+        f"source__in={'9' * 25}",
+        f"project__exact={'9' * 25}",
+        "pk=1",
+        "zz=1",
+        "_to_field=pi",
+        "_to_field=resource_id",
+    ],
+)
+def test_a_viewer_cannot_ask_for_what_a_list_does_not_offer(client, cast, query):
+    client.force_login(cast.viewer)
+    assert client.get(f"{reverse('admin:billing_charge_changelist')}?{query}").status_code == 400
+
+
+@pytest.mark.parametrize("query", ["password__startswith=argon2", f"username__regex={PATTERN}", "groups__name=admin"])
+def test_nor_an_admin_of_the_list_of_users(client, cast, query):
+    client.force_login(cast.admin)
+    assert client.get(f"{reverse('admin:billing_user_changelist')}?{query}").status_code == 400
+
+
+@pytest.mark.parametrize("model", SCREENS)
+def test_what_a_list_declares_it_takes(client, cast, model):
+    client.force_login(cast.admin)
+    screen = admin.site._registry[model]
+    for declared in (*screen.list_filter, *screen.linked_by):
+        name = declared[0] if isinstance(declared, tuple) else getattr(declared, "parameter_name", declared)
+        if not isinstance(declared, type) and model._meta.get_field(name).is_relation:
+            name += "__id__exact"
+        value = "1"
+        if not isinstance(declared, type) and isinstance(model._meta.get_field(name.split("__")[0]), DateTimeField):
+            name, value = f"{name}__gte", "2025-01-01 00:00:00Z"
+        assert screen.lookup_allowed(name, value, _Asking(cast.admin))
+        assert client.get(f"{list_of(model)}?{name}={value}").status_code in (200, 302)
+    page = client.get(list_of(model)).content.decode()
+    # And every choice that its own filters offer.
+    for query in set(re.findall(r'href="(\?[^"]+__[^"]+)"', page)):
+        assert client.get(list_of(model) + query.replace("&amp;", "&")).status_code == 200, query
+
+
+def test_no_way_of_narrowing_matches_a_pattern():
+    assert not {"regex", "iregex", "contains", "icontains", "startswith", "endswith"} & {*NARROWED_BY, *COMPARED_BY}
+
+
+def test_of_a_long_search_the_beginning_is_looked_for_and_that_is_said(client, cast):
+    client.force_login(cast.viewer)
+    url = reverse("admin:billing_charge_changelist")
+    for words in ("ab " * 1000, "x" * 5000, '"' + "a b " * 1000):
+        page = client.get(url, {"q": words})
+        assert page.status_code == 200
+        assert f"Only the first {SEARCHED_WORDS} words" in page.content.decode()
+    assert "Only the first" not in client.get(url, {"q": "ada genomics"}).content.decode()
+    assert len(searched("ab " * 1000).split()) == SEARCHED_WORDS
+    assert len(searched("x" * 5000)) == SEARCHED_CHARACTERS
+    assert searched('"one two" three') == '"one two" three'
+
+
+@pytest.mark.parametrize(
+    ("query", "status"),
+    [
+        ("at__gte=2025-01-01+00:00:00%2B00:00&at__lt=2025-02-01+00:00:00-08:00", 200),
+        ("at__isnull=False", 200),
+        # Of no zone, of one that another zone has not, and none at all.
+        ("at__gte=2025-01-01", 400),
+        ("at__lt=0001-01-01+00:00:00%2B14:00", 400),
+        ("at__gte=9999-12-31+23:59:59-12:00", 400),
+        ("at__gte=2025-02-30+00:00:00%2B00:00", 400),
+        ("at=2025-01-01+00:00:00%2B00:00", 400),
+    ],
+)
+def test_the_audit_trail_is_narrowed_by_times_that_every_zone_has(client, cast, query, status):
+    client.force_login(cast.admin)
+    assert client.get(f"{reverse('admin:billing_auditevent_changelist')}?{query}").status_code == status
+
+
+@pytest.mark.parametrize("key", ["9" * 25, "-" + "9" * 25, "x", "1e5", "\0"])
+@pytest.mark.parametrize(
+    ("url", "sent"),
+    [
+        ("/admin/billing/fundingsource/add/", {"fund_org": "BIO-1", "projects": ""}),
+        ("/admin/billing/user/add/", {"username": "newcomer", "groups": ""}),
+    ],
+)
+def test_what_no_key_can_be_is_chosen_nowhere(client, cast, key, url, sent):
+    client.force_login(cast.admin)
+    several = next(name for name, value in sent.items() if not value)
+    page = client.post(url, sent | {several: key})
+    assert page.status_code in (200, 400)
+    assert not FundingSource.objects.exists()

@@ -1,0 +1,97 @@
+"""What a page looks like where a style sheet went wrong before: measured in a browser, wide and narrow."""
+
+from contextlib import contextmanager
+
+import pytest
+from django.urls import reverse
+
+from tests import build
+
+from .test_journeys import sign_in
+
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
+
+LONG = "a-project-code-of-ninety-one-characters-" + "x" * 51
+
+
+@contextmanager
+def wide(browser, width):
+    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 700}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    try:
+        yield
+    finally:
+        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+MESSAGES = """
+document.querySelector("#content-start").insertAdjacentHTML("afterbegin", '<ul class="messagelist">' +
+  ["success", "info", "warning", "error"].map(level => `<li class="${level}">Text</li>`).join("") + "</ul>");
+return [...document.querySelectorAll(".messagelist li")].map(each => {
+  const style = getComputedStyle(each);
+  return [each.className, parseFloat(style.backgroundPositionX) + parseFloat(style.backgroundSize),
+          parseFloat(style.paddingLeft)];
+});
+"""
+SELECTS = """
+return [...document.querySelectorAll("select:not([multiple])")].filter(each => each.offsetHeight).map(each => {
+  const style = getComputedStyle(each), rest = ["paddingTop", "paddingBottom", "borderTopWidth", "borderBottomWidth"];
+  const room = each.offsetHeight - rest.reduce((sum, name) => sum + parseFloat(style[name]), 0);
+  return [each.name, room, 1.3 * parseFloat(style.fontSize)];
+});
+"""
+FILTERS = """
+const frame = document.querySelector("#changelist-filter").getBoundingClientRect();
+return [...document.querySelectorAll("#changelist-filter details li:last-child a")].map(each => {
+  each.scrollIntoView({block: "center"});
+  const box = each.getBoundingClientRect();
+  return [each.textContent, each.contains(document.elementFromPoint(box.left + 3, box.top + box.height / 2))];
+});
+"""
+
+
+@pytest.mark.parametrize("width", [390, 900, 1440])
+def test_nothing_covers_or_cuts_what_is_written(browser, live_server, width):
+    build.the_cast()
+    build.a_charge(flags=("missing_pi",))
+    sign_in(browser, live_server, "root")
+    with wide(browser, width):
+        browser.get(live_server.url + reverse("admin:billing_heldcharge_changelist"))
+        filters = browser.execute_script(FILTERS)
+        assert len(filters) >= 4
+        assert all(reached for _, reached in filters), filters
+        for page in ("admin:billing_heldcharge_changelist", "admin:billing_attributionrule_add"):
+            browser.get(live_server.url + reverse(page))
+            selects = browser.execute_script(SELECTS)
+            assert selects
+            assert all(room >= line for _, room, line in selects), selects
+        for level, icon_ends, text_begins in browser.execute_script(MESSAGES):
+            assert icon_ends < text_begins, level
+
+
+@pytest.mark.parametrize("width", [390, 1440])
+def test_a_long_project_code_leaves_the_amounts_in_sight(browser, live_server, width):
+    build.the_cast()
+    build.a_project(LONG)
+    build.a_charge(project=LONG, flags=("missing_pi",))
+    sign_in(browser, live_server, "root")
+    with wide(browser, width):
+        for page in ("project", "heldcharge", "charge"):
+            browser.get(live_server.url + reverse(f"admin:billing_{page}_changelist"))
+            widest = browser.execute_script(
+                "return Math.max(...[...document.querySelectorAll('#result_list td')].map(each => each.offsetWidth))"
+            )
+            assert widest < (260 if width == 390 else 420), page
+            assert browser.execute_script("return document.documentElement.scrollWidth") <= width, page
+
+
+def test_names_of_either_direction_keep_their_places(browser, live_server):
+    build.the_cast()
+    build.a_pi("layla@u.edu", name="ليلى الحداد")
+    sign_in(browser, live_server, "root")
+    with wide(browser, 1440):
+        browser.get(live_server.url + reverse("admin:billing_person_changelist"))
+        isolated = browser.execute_script(
+            "return ['.who', '#result_list a'].map(each => getComputedStyle(document.querySelector(each)).unicodeBidi)"
+        )
+    assert isolated == ["isolate", "isolate"]
