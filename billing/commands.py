@@ -3,23 +3,19 @@
 import argparse
 import datetime
 import json
-import pkgutil
 from collections.abc import Mapping
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 from django import db
-from django.apps import apps
 from django.conf import settings
 from django.core.exceptions import ObjectDoesNotExist, ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser, OutputWrapper
 from django.core.management.color import no_style
-from django.db import IntegrityError, OperationalError, connection
-from django.db.migrations.recorder import MigrationRecorder
+from django.db import IntegrityError, OperationalError
 from django.utils import timezone
 
-from . import doors
+from . import doors, schema
 from .audit import Actor
 from .background import outages
 from .currencies import refusal
@@ -29,9 +25,6 @@ from .money import plain, rounded, written
 from .progress import TerminalProgress
 from .safeguards import walls
 from .texts import ascii_json, shown, shown_json, shown_lines
-
-# The apps whose tables `initialize` makes.
-OUR_APPS = ("billing", "statements", "journals")
 
 
 class Terminal(OutputWrapper):
@@ -113,20 +106,16 @@ class NeedsInitialize(BaseCommand):
 
 
 def require_initialized() -> None:
-    """Raise CommandError where tables are missing or older than the program, or the database does not answer."""
+    """Raise CommandError where tables are missing or of another version, or the database does not answer."""
     try:
-        applied = set(MigrationRecorder(connection).applied_migrations())
+        if not schema.lacking():
+            return
+        state = "The database is empty" if schema.is_empty() else "The database is not up to date"
     except OperationalError as error:
         raise CommandError(f"The database cannot be reached: {str(error).strip()}") from error
-    lacking = [
-        (app, migration.name)
-        for app in OUR_APPS
-        for migration in pkgutil.iter_modules([str(Path(apps.get_app_config(app).path) / "migrations")])
-        if (app, migration.name) not in applied
-    ]
-    if lacking:
-        state = "The database is not up to date" if applied else "The database is empty"
-        raise CommandError(f"{state}: run `manage.py initialize` first.")
+    except schema.AnotherVersion as error:
+        raise CommandError(str(error)) from error
+    raise CommandError(f"{state}: run `manage.py initialize` first.")
 
 
 class BillingCommand(NeedsInitialize):

@@ -313,12 +313,6 @@ def identity_hash_of(charge: Any) -> bytes:
     )
 
 
-def hash_as_delivered(charge: Any) -> bytes:
-    """Return the hash that a charge's content had when every id was compared to the letter."""
-    texts = {name: getattr(charge, field) for name, field in TEXTS.items()}
-    return _content_hash(charge, texts, tags_of(charge.tags).canonical)
-
-
 def _content_hash(charge: Any, texts: Mapping[str, str], canonical_tags: str) -> bytes:
     amounts = (getattr(charge, field) for field in AMOUNTS.values())
     row = (

@@ -189,8 +189,8 @@ def edited(period: BillingPeriod) -> list[Finding]:
     """Name the charges of a month that do not say any more what was delivered, and what they say instead.
 
     What each charge says is hashed again, as it was when it was delivered. Where the hash is another, the line of its
-    stored file tells what was changed; what both say alike was hashed otherwise by an earlier version, or has more
-    decimals in the file than an amount keeps. Rows that take a charge back are made here, from the charge.
+    stored file tells what was changed; what both say alike has more decimals in the file
+    than an amount keeps. Rows that take a charge back are made here, from the charge.
     """
     months = BillingPeriod.objects.in_bulk()
     charges = Charge.objects.in_month(period).filter(reverses__isnull=True).order_by("pk")

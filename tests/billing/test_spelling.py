@@ -3,19 +3,16 @@
 from decimal import Decimal
 
 import pytest
-from django.db import connection
 from hypothesis import given
 from hypothesis import strategies as st
 
 from billing import charging, review
-from billing.importing.converting import content_hash_of, hash_as_delivered, identity_hash_of
+from billing.importing.converting import content_hash_of, identity_hash_of
 from billing.models import Charge, CloudAccount, Source
 from billing.proof import coverage
 from billing.readers.spelling import same_id, same_resource, same_tags
-from billing.safeguards import walls
 from tests import build
 from tests.billing.deliveries import a_row, delivered
-from tests.statements.test_migrations import migrate
 
 pytestmark = pytest.mark.django_db
 
@@ -204,39 +201,5 @@ def test_columns_of_a_charge_give_the_hashes_of_its_row(tmp_path):
         tmp_path, [a_row(ResourceId=UPPER, ResourceName="VM-01", SubAccountId=GUID.upper())], "azure_1.csv", azure()
     )
     charge = Charge.objects.select_related("period").get()
-    assert content_hash_of(charge) == bytes(charge.content_hash) != hash_as_delivered(charge)
+    assert content_hash_of(charge) == bytes(charge.content_hash)
     assert identity_hash_of(charge) == bytes(charge.identity_hash)
-
-
-@pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize(("amount", "unchanged"), [("12.50", 2), ("12.500000001234", 1)])
-def test_charges_from_before_are_known_again_in_another_spelling(tmp_path, amount, unchanged):
-    """What a file says beyond 8 decimals no charge says: it is known by what it speaks of, and stays approved."""
-    first = [a_row(amount, ResourceId=UPPER, tags="{}"), a_row("7.50", ResourceId="i-2", tags="{}")]
-    delivered(tmp_path, first, "azure_1.csv", azure())
-    by = {"actor": build.SOMEBODY, "now": build.NOW}
-    correction = review.Correction(pi="ada@u.edu", project="genomics", fund_org="BIO-001")
-    ids = list(Charge.objects.values_list("pk", flat=True))
-    review.reattribute(charges=ids, correction=correction, approve=True, create=True, **by)
-    charge = Charge.objects.select_related("period").get(resource_id=UPPER)
-    build.shut("2025-01")
-    after = next(key for key in leaves() if key[0] == "billing")
-    walls.remove(connection)
-    try:
-        migrate(("billing", "0028_doubtful_deliveries"))
-        old = b"\x01" * 16 if "1234" in amount else hash_as_delivered(charge)
-        Charge._base_manager.filter(pk=charge.pk).update(content_hash=old, identity_hash=b"\x02" * 16)
-    finally:
-        migrate(after)
-        walls.install(connection)
-    build.a_period("2025-01").__class__.objects.update(status="open", closed_at=None)
-    again = [a_row(amount, ResourceId=LOWER, tags="{}"), first[1]]
-    result = delivered(tmp_path, again, "azure_2.csv", azure())
-    assert (result.counts.new, result.counts.unchanged, result.counts.withdrawn) == (0, unchanged, 0)
-    assert set(Charge.objects.live().values_list("state", flat=True)) == {"approved"}
-
-
-def leaves():
-    from django.db.migrations.executor import MigrationExecutor
-
-    return MigrationExecutor(connection).loader.graph.leaf_nodes()

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -20,7 +21,7 @@ from django.db import connection
 from django.db.migrations.recorder import MigrationRecorder
 from django.urls import reverse
 
-from billing.commands import OUR_APPS
+from billing import schema
 from billing.models import AuditEvent, Policy, Source
 from openchargeback import __version__, serving, versions
 from openchargeback.middleware import StaticFilesMiddleware
@@ -138,18 +139,40 @@ ON_NONE = {"demo", "flush", "initialize", "version"}
 
 
 def test_every_command_is_asked_whether_it_needs_initialize():
-    ours = {name for name, app in get_commands().items() if app in (*OUR_APPS, "openchargeback")}
+    ours = {name for name, app in get_commands().items() if app in (*schema.APPS, "openchargeback")}
     assert {line.split()[0] for line in ON_THE_DATABASE} == ours - ON_NONE
 
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("line", ON_THE_DATABASE)
-@pytest.mark.parametrize("applied", [set(), {("billing", "0001_people_sources_charges")}], ids=["empty", "older"])
+@pytest.mark.parametrize("applied", [set(), {("billing", "0001_initial")}], ids=["empty", "older"])
 def test_before_initialize_every_command_says_what_to_run(monkeypatch, line, applied):
     monkeypatch.setattr(MigrationRecorder, "applied_migrations", lambda self: applied)
     name, *arguments = line.split()
     with pytest.raises(CommandError, match=r"run `manage.py initialize` first\."):
         call_command(name, *arguments, stdout=StringIO())
+
+
+OF_BEFORE = {("billing", "0001_people_sources_charges"), ("billing", "0002_review_queue")}
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("name", ["initialize", "periods list", "serve"])
+@pytest.mark.parametrize(
+    ("applied", "reason"),
+    [
+        (OF_BEFORE, "of another version of this program (billing.0001_people_sources_charges and 1 more), from before"),
+        ({*schema.ours(), ("billing", "9999_later")}, "(billing.9999_later), a newer one. Install that version again"),
+    ],
+    ids=["before", "newer"],
+)
+def test_tables_of_another_version_are_refused_with_the_way_out(monkeypatch, name, applied, reason):
+    monkeypatch.setattr(MigrationRecorder, "applied_migrations", lambda self: applied)
+    monkeypatch.setattr(
+        "openchargeback.management.commands.initialize.call_command", lambda *a, **k: pytest.fail("migrated")
+    )
+    with pytest.raises(CommandError, match=re.escape(reason)):
+        call_command(*name.split(), stdout=StringIO())
 
 
 def test_on_an_empty_database_commands_end_with_one_line(tmp_path):

@@ -6,7 +6,7 @@ from django.core.management import call_command
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 
-from billing import audit, doors
+from billing import audit, doors, schema
 from billing.attribution import newcomers
 from billing.commands import BillingCommand
 from billing.errors import NextStep
@@ -28,6 +28,7 @@ class Command(BillingCommand):
     needs_initialize = False
 
     def run(self, **options: Any) -> None:
+        schema.lacking()  # refuses tables of another version, before anything is changed
         executor = MigrationExecutor(connection)
         pending = executor.migration_plan(executor.loader.graph.leaf_nodes())
         # While migrations wait, walls that differ are those of the version before.

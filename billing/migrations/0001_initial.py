@@ -1,0 +1,2825 @@
+import django.contrib.auth.validators
+import django.core.validators
+import django.db.models.deletion
+import django.db.models.functions.text
+import django.utils.timezone
+from django.conf import settings
+from django.db import migrations, models
+
+import billing.fields
+import billing.models.periods
+import billing.models.policy
+
+
+class Migration(migrations.Migration):
+    initial = True
+
+    dependencies = [
+        ("auth", "0012_alter_user_first_name_max_length"),
+    ]
+
+    operations = [
+        migrations.CreateModel(
+            name="AtWork",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("name", models.CharField(help_text="Such as job-7, or 12 for an import.", max_length=64, unique=True)),
+                ("host", models.CharField(max_length=254)),
+                ("seen_at", models.DateTimeField(help_text="By the database's clock.")),
+            ],
+            options={
+                "default_permissions": (),
+            },
+        ),
+        migrations.CreateModel(
+            name="AuditHead",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("events", models.BigIntegerField(default=0)),
+                ("hash", models.CharField(blank=True, max_length=64)),
+            ],
+            options={
+                "default_permissions": (),
+            },
+        ),
+        migrations.CreateModel(
+            name="FundingSource",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "fund_org",
+                    models.CharField(
+                        max_length=64,
+                        unique=True,
+                        validators=[
+                            django.core.validators.RegexValidator(
+                                "^\\S(.*\\S)?$", "A fund/org has no blanks at its ends."
+                            )
+                        ],
+                        verbose_name="fund/org",
+                    ),
+                ),
+                ("name", models.CharField(blank=True, max_length=200)),
+                ("is_sponsored", models.BooleanField(default=False, verbose_name="sponsored award")),
+                ("valid_from", models.DateField(blank=True, null=True)),
+                (
+                    "valid_until",
+                    models.DateField(blank=True, help_text="The last day of service it may bear.", null=True),
+                ),
+                ("last_posting_date", models.DateField(blank=True, null=True)),
+            ],
+            options={
+                "ordering": ("fund_org",),
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("valid_from__isnull", True),
+                            ("valid_until__isnull", True),
+                            ("valid_until__gte", models.F("valid_from")),
+                            _connector="OR",
+                        ),
+                        name="fund_dates_in_order",
+                        violation_error_message="The last day is before the first.",
+                    )
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="Kept",
+            fields=[
+                ("cache_key", models.CharField(max_length=255, primary_key=True, serialize=False)),
+                ("value", models.TextField()),
+                ("expires", models.DateTimeField(db_index=True)),
+            ],
+            options={
+                "db_table": "billing_kept",
+                "default_permissions": (),
+            },
+        ),
+        migrations.CreateModel(
+            name="PayerSplit",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("valid_from", models.DateField(blank=True, null=True)),
+                (
+                    "valid_until",
+                    models.DateField(blank=True, help_text="The last day of service it holds for.", null=True),
+                ),
+                ("note", models.CharField(blank=True, max_length=254)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+            ],
+            options={
+                "ordering": ("project", "valid_from", "id"),
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("valid_from__isnull", True),
+                            ("valid_until__isnull", True),
+                            ("valid_until__gte", models.F("valid_from")),
+                            _connector="OR",
+                        ),
+                        name="split_dates_in_order",
+                        violation_error_message="The last day is before the first.",
+                    )
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="StoredFile",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("sha256", models.CharField(max_length=64, unique=True, verbose_name="SHA-256")),
+                ("size", models.BigIntegerField(help_text="Bytes.")),
+                ("path", models.CharField(help_text="Below the storage's root; made from the hash.", max_length=254)),
+                ("received_at", models.DateTimeField()),
+            ],
+            options={
+                "default_permissions": ("view",),
+            },
+        ),
+        migrations.CreateModel(
+            name="Worker",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("name", models.CharField(help_text="Its machine and process.", max_length=254, unique=True)),
+                ("seen_at", models.DateTimeField(db_index=True)),
+            ],
+            options={
+                "default_permissions": (),
+            },
+        ),
+        migrations.CreateModel(
+            name="User",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("password", models.CharField(max_length=128, verbose_name="password")),
+                ("last_login", models.DateTimeField(blank=True, null=True, verbose_name="last login")),
+                (
+                    "is_superuser",
+                    models.BooleanField(
+                        default=False,
+                        help_text="Designates that this user has all permissions without explicitly assigning them.",
+                        verbose_name="superuser status",
+                    ),
+                ),
+                (
+                    "username",
+                    models.CharField(
+                        error_messages={"unique": "A user with that username already exists."},
+                        help_text="Required. 150 characters or fewer. Letters, digits and @/./+/-/_ only.",
+                        max_length=150,
+                        unique=True,
+                        validators=[django.contrib.auth.validators.UnicodeUsernameValidator()],
+                        verbose_name="username",
+                    ),
+                ),
+                ("first_name", models.CharField(blank=True, max_length=150, verbose_name="first name")),
+                ("last_name", models.CharField(blank=True, max_length=150, verbose_name="last name")),
+                ("email", models.EmailField(blank=True, max_length=254, verbose_name="email address")),
+                (
+                    "is_staff",
+                    models.BooleanField(
+                        default=False,
+                        help_text="Designates whether the user can log into this admin site.",
+                        verbose_name="staff status",
+                    ),
+                ),
+                (
+                    "is_active",
+                    models.BooleanField(
+                        default=True,
+                        help_text="Designates whether this user should be treated as active. Unselect this instead of deleting accounts.",
+                        verbose_name="active",
+                    ),
+                ),
+                ("date_joined", models.DateTimeField(default=django.utils.timezone.now, verbose_name="date joined")),
+                (
+                    "sessions_ended",
+                    models.PositiveIntegerField(
+                        default=0,
+                        editable=False,
+                        help_text="How often all sessions were ended: switched on or off, other roles.",
+                    ),
+                ),
+                (
+                    "groups",
+                    models.ManyToManyField(
+                        blank=True,
+                        help_text="The groups this user belongs to. A user will get all permissions granted to each of their groups.",
+                        related_name="user_set",
+                        related_query_name="user",
+                        to="auth.group",
+                        verbose_name="groups",
+                    ),
+                ),
+                (
+                    "user_permissions",
+                    models.ManyToManyField(
+                        blank=True,
+                        help_text="Specific permissions for this user.",
+                        related_name="user_set",
+                        related_query_name="user",
+                        to="auth.permission",
+                        verbose_name="user permissions",
+                    ),
+                ),
+            ],
+            options={
+                "verbose_name": "user",
+                "verbose_name_plural": "users",
+                "abstract": False,
+                "constraints": [
+                    models.UniqueConstraint(
+                        django.db.models.functions.text.Lower("email"),
+                        condition=models.Q(("email", ""), _negated=True),
+                        name="one_user_per_email",
+                        violation_error_message="Somebody else has this e-mail address.",
+                    )
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="AuditEvent",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("at", models.DateTimeField(db_index=True, verbose_name="when")),
+                ("actor_name", models.CharField(max_length=254, verbose_name="who")),
+                ("via", models.CharField(help_text="The door: web, command, task.", max_length=32)),
+                ("action", models.CharField(max_length=64)),
+                ("object_type", models.CharField(blank=True, max_length=64)),
+                ("object_id", models.CharField(blank=True, max_length=64)),
+                ("object_label", models.CharField(blank=True, max_length=254)),
+                ("before", models.JSONField(blank=True, null=True)),
+                ("after", models.JSONField(blank=True, null=True)),
+                ("note", models.TextField(blank=True)),
+                ("gesture", models.UUIDField(help_text="Groups the events of one act, such as a bulk approval.")),
+                ("previous_hash", models.CharField(max_length=64)),
+                ("hash", models.CharField(max_length=64, unique=True)),
+                (
+                    "actor",
+                    models.ForeignKey(
+                        blank=True,
+                        db_constraint=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+            ],
+            options={
+                "ordering": ("-id",),
+                "default_permissions": ("view",),
+                "indexes": [
+                    models.Index(fields=["object_type", "object_id"], name="audit_event_object"),
+                    models.Index(fields=["action", "at"], name="audit_event_action"),
+                    models.Index(fields=["gesture"], name="audit_event_gesture"),
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="BillingPeriod",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "month",
+                    billing.models.periods.MonthField(
+                        error_messages={"unique": "This billing period exists already."}, unique=True
+                    ),
+                ),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("open", "Open"),
+                            ("review", "In review"),
+                            ("closed", "Closed"),
+                            ("finalized", "Finalized"),
+                        ],
+                        default="open",
+                        max_length=16,
+                    ),
+                ),
+                ("opened_at", models.DateTimeField()),
+                ("opened_by", models.CharField(blank=True, max_length=254)),
+                ("review_until", models.DateField(blank=True, null=True)),
+                ("review_at", models.DateTimeField(blank=True, null=True)),
+                ("review_by", models.CharField(blank=True, max_length=254)),
+                ("closed_at", models.DateTimeField(blank=True, null=True)),
+                ("closed_by", models.CharField(blank=True, max_length=254)),
+                ("finalized_at", models.DateTimeField(blank=True, null=True)),
+                ("finalized_by", models.CharField(blank=True, max_length=254)),
+                ("notes", models.TextField(blank=True)),
+                (
+                    "removed_at",
+                    models.DateTimeField(
+                        blank=True, help_text="Empty, and out of sight until something comes in for it.", null=True
+                    ),
+                ),
+            ],
+            options={
+                "ordering": ("-month",),
+                "permissions": [
+                    ("open_period", "Can open a billing period and put it in review"),
+                    ("close_period", "Can close a billing period"),
+                    ("reopen_period", "Can reopen a closed billing period"),
+                    ("finalize_period", "Can finalize a billing period"),
+                ],
+                "default_permissions": ("view",),
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("month__day", 1)),
+                        name="period_is_a_month",
+                        violation_error_message="A billing period is the first day of a month.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("status__in", ("closed", "finalized")), _negated=True),
+                            ("closed_at__isnull", False),
+                            _connector="OR",
+                        ),
+                        name="closed_period_has_stamp",
+                        violation_error_message="A closed period says when it was closed.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("status", "finalized"), _negated=True),
+                            ("finalized_at__isnull", False),
+                            _connector="OR",
+                        ),
+                        name="finalized_period_has_stamp",
+                        violation_error_message="A finalized period says when it was finalized.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("status", "review"), _negated=True),
+                            ("review_until__isnull", False),
+                            _connector="OR",
+                        ),
+                        name="period_in_review_has_end",
+                        violation_error_message="A period in review says until when.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("removed_at__isnull", True), ("status__in", ("open", "review")), _connector="OR"
+                        ),
+                        name="removed_period_was_open",
+                        violation_error_message="Only an open month can be removed.",
+                    ),
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="Charge",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("file_number", models.PositiveSmallIntegerField(default=1)),
+                ("line_number", models.BigIntegerField()),
+                (
+                    "is_late",
+                    models.BooleanField(
+                        default=False, help_text="Booked after its period was closed.", verbose_name="late change"
+                    ),
+                ),
+                ("content_hash", models.BinaryField(max_length=16)),
+                ("identity_hash", models.BinaryField(max_length=16)),
+                ("charge_period_start", models.DateTimeField()),
+                ("charge_period_end", models.DateTimeField(help_text="Exclusive.")),
+                ("currency", models.CharField(max_length=3)),
+                ("billed_cost", billing.fields.AmountField()),
+                ("effective_cost", billing.fields.AmountField(blank=True, null=True)),
+                ("list_cost", billing.fields.AmountField(blank=True, null=True)),
+                ("contracted_cost", billing.fields.AmountField(blank=True, null=True)),
+                ("charge_category", models.TextField(blank=True)),
+                ("charge_class", models.TextField(blank=True)),
+                ("charge_description", models.TextField(blank=True)),
+                ("charge_frequency", models.TextField(blank=True)),
+                ("invoice_id", models.TextField(blank=True)),
+                ("billing_account_id", models.TextField(blank=True)),
+                ("billing_account_name", models.TextField(blank=True)),
+                ("sub_account_id", models.TextField(blank=True)),
+                ("sub_account_name", models.TextField(blank=True)),
+                ("provider_name", models.TextField(blank=True)),
+                ("publisher_name", models.TextField(blank=True)),
+                ("service_category", models.TextField(blank=True)),
+                ("service_name", models.TextField(blank=True)),
+                ("resource_id", models.TextField(blank=True)),
+                ("resource_name", models.TextField(blank=True)),
+                ("resource_type", models.TextField(blank=True)),
+                ("region_id", models.TextField(blank=True)),
+                ("sku_id", models.TextField(blank=True)),
+                ("sku_price_id", models.TextField(blank=True)),
+                ("pricing_category", models.TextField(blank=True)),
+                ("pricing_currency", models.TextField(blank=True)),
+                ("pricing_quantity", models.TextField(blank=True)),
+                ("pricing_unit", models.TextField(blank=True)),
+                ("list_unit_price", models.TextField(blank=True)),
+                ("contracted_unit_price", models.TextField(blank=True)),
+                ("consumed_quantity", models.TextField(blank=True)),
+                ("consumed_unit", models.TextField(blank=True)),
+                ("commitment_discount_id", models.TextField(blank=True)),
+                ("commitment_discount_status", models.TextField(blank=True)),
+                ("tags", models.TextField(blank=True, help_text="As delivered.")),
+                (
+                    "row_count",
+                    models.BigIntegerField(
+                        db_default=1,
+                        default=1,
+                        help_text="Rows of the files that were added up to it (see the source's grain).",
+                    ),
+                ),
+                ("fund_org", models.CharField(blank=True, max_length=64, verbose_name="fund/org")),
+                (
+                    "shared_as",
+                    models.CharField(
+                        blank=True,
+                        db_default="",
+                        default="",
+                        help_text="The name of a cost that is nobody's own: everybody whom its source charged bears a share of it.",
+                        max_length=128,
+                    ),
+                ),
+                ("cost_center", models.CharField(blank=True, max_length=64)),
+                ("natural_account", models.CharField(blank=True, max_length=64)),
+                ("reference_1", models.CharField(blank=True, max_length=128)),
+                ("reference_2", models.CharField(blank=True, max_length=128)),
+                (
+                    "attributed_by",
+                    models.CharField(
+                        blank=True,
+                        choices=[
+                            ("tag", "Tags"),
+                            ("rule", "Rule"),
+                            ("project", "Project"),
+                            ("account", "Cloud account"),
+                            ("default", "Default of the source"),
+                            ("decision", "Decision"),
+                            ("charged", "As charged before"),
+                            ("", "Nothing"),
+                        ],
+                        max_length=16,
+                    ),
+                ),
+                (
+                    "deciders",
+                    models.CharField(
+                        blank=True,
+                        default="",
+                        help_text="Which rules or cloud account said what of it: rule 7 (PI).",
+                        max_length=254,
+                    ),
+                ),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("clear", "Clear"),
+                            ("held", "Held for review"),
+                            ("approved", "Approved"),
+                            ("rejected", "Rejected"),
+                            ("absorbed", "Charged to center"),
+                        ],
+                        max_length=16,
+                    ),
+                ),
+                (
+                    "charged_in",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="charges",
+                        to="billing.billingperiod",
+                    ),
+                ),
+                (
+                    "period",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="delivered_charges",
+                        to="billing.billingperiod",
+                    ),
+                ),
+                (
+                    "replaces",
+                    models.ForeignKey(
+                        blank=True,
+                        db_constraint=False,
+                        db_index=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="replaced_by",
+                        to="billing.charge",
+                    ),
+                ),
+                (
+                    "reverses",
+                    models.ForeignKey(
+                        blank=True,
+                        db_constraint=False,
+                        db_index=False,
+                        help_text="The charge that this row takes back, with all its amounts negated.",
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="reversed_by",
+                        to="billing.charge",
+                    ),
+                ),
+            ],
+            options={
+                "permissions": [("review_charges", "Can approve, reject, absorb and reattribute charges")],
+                "default_permissions": ("view",),
+                "indexes": [
+                    models.Index(
+                        condition=models.Q(("charged_in", models.F("period")), _negated=True),
+                        fields=["charged_in", "period"],
+                        name="charge_moved",
+                    ),
+                    models.Index(
+                        condition=models.Q(("state", "held")), fields=["charged_in", "id"], name="charge_held"
+                    ),
+                    models.Index(
+                        condition=models.Q(("replaces__isnull", False)), fields=["replaces"], name="charge_replaces"
+                    ),
+                    models.Index(
+                        condition=models.Q(("reverses__isnull", False)), fields=["reverses"], name="charge_reverses"
+                    ),
+                ],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("state__in", ("clear", "held", "approved", "rejected", "absorbed"))),
+                        name="charge_state_known",
+                        violation_error_message="This is not a state of a charge.",
+                    )
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="HeldCharge",
+            fields=[],
+            options={
+                "verbose_name": "charge to review",
+                "verbose_name_plural": "charges to review",
+                "proxy": True,
+                "default_permissions": (),
+                "indexes": [],
+                "constraints": [],
+            },
+            bases=("billing.charge",),
+        ),
+        migrations.CreateModel(
+            name="Entry",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[
+                            ("transfer", "Transfer"),
+                            ("refund", "Refund"),
+                            ("write_off", "Write-off"),
+                            ("manual", "Manual charge"),
+                        ],
+                        max_length=16,
+                    ),
+                ),
+                ("currency", models.CharField(max_length=3)),
+                (
+                    "amount",
+                    billing.fields.TotalField(
+                        help_text="What it moves, gives back, writes off or charges; a reversal's is negative."
+                    ),
+                ),
+                ("total", billing.fields.TotalField(help_text="The sum of its lines.")),
+                ("reason", models.TextField(help_text="Why, for staff. It is on no document and no page of a PI.")),
+                (
+                    "printed_text",
+                    models.TextField(
+                        blank=True,
+                        help_text="What everybody whom it concerns reads on their statement: of a transfer, both sides. May be empty.",
+                    ),
+                ),
+                (
+                    "justification",
+                    models.TextField(
+                        blank=True, help_text="Why a sponsored award bears the cost so long after the service."
+                    ),
+                ),
+                (
+                    "needs_second_person",
+                    models.BooleanField(default=False, help_text="As the policy was when it was entered."),
+                ),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("proposed", "Waits for approval"),
+                            ("approved", "Approved"),
+                            ("rejected", "Rejected"),
+                        ],
+                        max_length=16,
+                    ),
+                ),
+                ("entered_at", models.DateTimeField()),
+                ("entered_by_name", models.CharField(max_length=254, verbose_name="entered by")),
+                ("decided_at", models.DateTimeField(blank=True, null=True)),
+                ("decided_by_name", models.CharField(blank=True, max_length=254, verbose_name="decided by")),
+                ("decision_note", models.TextField(blank=True)),
+                ("gesture", models.UUIDField(db_index=True)),
+                (
+                    "charge",
+                    models.ForeignKey(
+                        blank=True,
+                        db_constraint=False,
+                        help_text="The one charge it is about, if it is about one.",
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="entries",
+                        to="billing.charge",
+                    ),
+                ),
+                (
+                    "charged_in",
+                    models.ForeignKey(
+                        help_text="The month that bears it.",
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="entries",
+                        to="billing.billingperiod",
+                        verbose_name="billing period",
+                    ),
+                ),
+                (
+                    "decided_by",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "entered_by",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "for_period",
+                    models.ForeignKey(
+                        help_text="The month it corrects.",
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="corrections",
+                        to="billing.billingperiod",
+                    ),
+                ),
+                (
+                    "reverses",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="reversed_by",
+                        to="billing.entry",
+                    ),
+                ),
+            ],
+            options={
+                "verbose_name_plural": "entries",
+                "ordering": ("-id",),
+                "permissions": [
+                    ("enter_corrections", "Can enter corrections: transfers, refunds, write-offs, manual charges"),
+                    ("approve_entry", "Can approve or reject corrections that somebody else entered"),
+                ],
+                "default_permissions": ("view",),
+                "indexes": [models.Index(fields=["charged_in", "state"], name="entry_month")],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("kind__in", ("transfer", "refund", "write_off", "manual")),
+                            ("state__in", ("proposed", "approved", "rejected")),
+                        ),
+                        name="entry_is_known",
+                        violation_error_message="This is no kind or state of an entry.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("kind__in", ("transfer", "write_off")), _negated=True),
+                            ("total", 0),
+                            _connector="OR",
+                        ),
+                        name="entry_sums_to_zero",
+                        violation_error_message="The lines of a transfer or a write-off sum to zero.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("amount", 0), _negated=True),
+                        name="entry_is_over_something",
+                        violation_error_message="An entry is over an amount, not over nothing.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("reason", ""), _negated=True),
+                        name="entry_has_reason",
+                        violation_error_message="An entry says why it was made.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("decided_at__isnull", True), ("state", "proposed")),
+                            models.Q(
+                                models.Q(("state", "proposed"), _negated=True),
+                                ("decided_at__isnull", False),
+                                models.Q(("decided_by_name", ""), _negated=True),
+                            ),
+                            _connector="OR",
+                        ),
+                        name="decided_entry_has_stamp",
+                        violation_error_message="An entry that was approved or rejected says when and by whom.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("needs_second_person", False),
+                            models.Q(("state", "approved"), _negated=True),
+                            models.Q(("decided_by_name", models.F("entered_by_name")), _negated=True),
+                            _connector="OR",
+                        ),
+                        name="entry_needs_second_person",
+                        violation_error_message="An entry is approved by another person than the one who entered it.",
+                    ),
+                    models.UniqueConstraint(
+                        condition=models.Q(("state", "rejected"), _negated=True),
+                        fields=("reverses",),
+                        name="one_reversal_per_entry",
+                        violation_error_message="This entry has a reversal already.",
+                    ),
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="ExchangeRate",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("currency", models.CharField(max_length=3)),
+                (
+                    "rate",
+                    models.DecimalField(
+                        decimal_places=10, max_digits=20, validators=[django.core.validators.MinValueValidator(0)]
+                    ),
+                ),
+                (
+                    "entered_by",
+                    models.ForeignKey(
+                        blank=True,
+                        editable=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "period",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="exchange_rates",
+                        to="billing.billingperiod",
+                    ),
+                ),
+            ],
+            options={
+                "ordering": ("-period__month", "currency"),
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("period", "currency"),
+                        name="one_rate_per_currency",
+                        violation_error_message="This currency has a rate for this period already.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("rate__gt", 0)),
+                        name="rate_is_positive",
+                        violation_error_message="A rate is above zero.",
+                    ),
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="Flag",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "code",
+                    models.CharField(
+                        choices=[
+                            ("missing_pi", "No PI"),
+                            ("missing_fund_org", "No fund/org"),
+                            ("invalid_tags", "Tags cannot be read"),
+                            ("missing_project", "No project"),
+                            ("invalid_fund_org", "Fund/org has an unknown form"),
+                            ("unknown_fund_org", "Fund/org is not on the list"),
+                            ("fund_not_valid", "Fund/org not valid on the dates of service"),
+                            ("fund_closed", "Fund/org past its last posting date"),
+                            ("unknown_pi", "PI not confirmed"),
+                            ("pi_inactive", "PI has left"),
+                            ("project_ended", "Project has ended"),
+                            ("pattern_match", "Matches a pattern"),
+                            ("period_mismatch", "Another period than expected"),
+                            ("period_reversed", "Service ends before it begins"),
+                            ("unknown_category", "Charge category is unknown"),
+                            ("amount_changed", "Amount changed since approval"),
+                            ("possible_duplicate", "Possible duplicate"),
+                        ],
+                        max_length=32,
+                    ),
+                ),
+                ("detail", models.CharField(blank=True, max_length=500)),
+                ("is_resolved", models.BooleanField(default=False, help_text="Corrected since; kept for the record.")),
+                (
+                    "charge",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="flags",
+                        to="billing.charge",
+                    ),
+                ),
+            ],
+            options={
+                "default_permissions": ("view",),
+            },
+        ),
+        migrations.CreateModel(
+            name="FrozenProof",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("text", models.TextField(help_text="The JSON, to the byte.")),
+                ("json_sha256", models.CharField(max_length=64, verbose_name="SHA-256 of the JSON")),
+                ("pdf", models.BinaryField()),
+                ("pdf_sha256", models.CharField(max_length=64, verbose_name="SHA-256 of the PDF")),
+                ("frozen_at", models.DateTimeField()),
+                ("frozen_by", models.CharField(blank=True, max_length=254)),
+                (
+                    "period",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="frozen_proof",
+                        to="billing.billingperiod",
+                    ),
+                ),
+            ],
+            options={
+                "default_permissions": ("view",),
+            },
+        ),
+        migrations.CreateModel(
+            name="FundException",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("valid_from", models.DateField(blank=True, help_text="An earlier first day of service.", null=True)),
+                ("valid_until", models.DateField(blank=True, help_text="A later last day of service.", null=True)),
+                ("last_posting_date", models.DateField(blank=True, help_text="A later last posting date.", null=True)),
+                ("reason", models.TextField()),
+                ("recorded_at", models.DateTimeField()),
+                ("recorded_by_name", models.CharField(max_length=254, verbose_name="recorded by")),
+                ("revoked_at", models.DateTimeField(blank=True, null=True)),
+                ("revoked_by_name", models.CharField(blank=True, max_length=254, verbose_name="revoked by")),
+                (
+                    "recorded_by",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "fund",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="exceptions",
+                        to="billing.fundingsource",
+                        verbose_name="fund/org",
+                    ),
+                ),
+            ],
+            options={
+                "verbose_name": "exception of a fund/org",
+                "verbose_name_plural": "exceptions of fund/orgs",
+                "ordering": ("-pk",),
+                "default_permissions": ("add", "view"),
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("valid_from__isnull", False),
+                            ("valid_until__isnull", False),
+                            ("last_posting_date__isnull", False),
+                            _connector="OR",
+                        ),
+                        name="fund_exception_moves_a_date",
+                        violation_error_message="Give at least one of the three dates.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("reason", ""), _negated=True),
+                        name="fund_exception_has_a_reason",
+                        violation_error_message="An exception needs a reason.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("revoked_at__isnull", True), ("revoked_by_name", "")),
+                            models.Q(("revoked_at__isnull", False), models.Q(("revoked_by_name", ""), _negated=True)),
+                            _connector="OR",
+                        ),
+                        name="fund_exception_revoked_by_somebody",
+                        violation_error_message="An exception is revoked by somebody at some time.",
+                    ),
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="Import",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("received", "Received"),
+                            ("checked", "Checked"),
+                            ("applied", "Applied"),
+                            ("failed", "Failed"),
+                            ("deferred", "Waiting"),
+                            ("withdrawn", "Withdrawn"),
+                            ("dismissed", "Dismissed"),
+                            ("superseded", "Superseded"),
+                        ],
+                        default="received",
+                        max_length=16,
+                    ),
+                ),
+                (
+                    "mode",
+                    models.CharField(
+                        blank=True,
+                        choices=[
+                            ("snapshot", "Snapshot: each file is the whole truth for its period"),
+                            ("append", "Append: each file adds"),
+                            ("merge", "Merge: each file adds and updates, and withdraws nothing"),
+                        ],
+                        max_length=16,
+                    ),
+                ),
+                (
+                    "expected_period",
+                    models.CharField(
+                        blank=True,
+                        help_text="From -p or the file name: 2025-01, or 2025-Q1 for one of three.",
+                        max_length=16,
+                    ),
+                ),
+                (
+                    "replace",
+                    models.BooleanField(default=False, help_text="Told to withdraw more than half of a scope."),
+                ),
+                ("name", models.CharField(help_text="The files' names as they came.", max_length=254)),
+                ("rows", models.BigIntegerField(default=0)),
+                ("new", models.BigIntegerField(default=0)),
+                ("changed", models.BigIntegerField(default=0)),
+                ("unchanged", models.BigIntegerField(default=0)),
+                ("withdrawn", models.BigIntegerField(default=0)),
+                (
+                    "unseen",
+                    models.BigIntegerField(
+                        default=0, help_text="Live before, not in this delivery, and left as it was."
+                    ),
+                ),
+                ("flagged", models.BigIntegerField(default=0)),
+                ("flags", models.JSONField(blank=True, default=dict, help_text="Code to count.")),
+                (
+                    "totals",
+                    models.JSONField(
+                        blank=True,
+                        default=dict,
+                        help_text="Currency to FOCUS cost column to the exact total of the files.",
+                    ),
+                ),
+                (
+                    "stored",
+                    models.JSONField(blank=True, default=dict, help_text="The same, as stored (8 decimals a row)."),
+                ),
+                (
+                    "difference",
+                    models.JSONField(
+                        blank=True,
+                        default=dict,
+                        help_text="Rows and money new, changed and gone against what was there.",
+                    ),
+                ),
+                (
+                    "rules",
+                    models.JSONField(
+                        blank=True,
+                        default=dict,
+                        help_text="How values were taken that are not as FOCUS writes them: rule to rows.",
+                    ),
+                ),
+                (
+                    "billing_zone",
+                    models.CharField(
+                        blank=True,
+                        help_text="Whose days are its days of service, where its billing periods tell. Empty: UTC.",
+                        max_length=64,
+                        verbose_name="time zone of its days",
+                    ),
+                ),
+                (
+                    "unread",
+                    models.JSONField(
+                        blank=True,
+                        default=list,
+                        help_text="Columns of the files that look like money and are not read.",
+                    ),
+                ),
+                (
+                    "new_pis",
+                    models.JSONField(
+                        blank=True,
+                        default=list,
+                        help_text="PIs that it named for the first time: charges and money of each.",
+                    ),
+                ),
+                (
+                    "errors",
+                    models.JSONField(blank=True, default=list, help_text="File, line, column and message of each."),
+                ),
+                ("created_at", models.DateTimeField()),
+                ("created_by_name", models.CharField(blank=True, max_length=254)),
+                ("applied_at", models.DateTimeField(blank=True, null=True)),
+                ("withdrawn_at", models.DateTimeField(blank=True, null=True)),
+                ("reason", models.TextField(blank=True, help_text="Why it was dismissed.")),
+                (
+                    "made_at",
+                    models.DateTimeField(
+                        blank=True, help_text="When the provider made it, as its manifest says.", null=True
+                    ),
+                ),
+                (
+                    "doubts",
+                    models.JSONField(
+                        blank=True,
+                        default=list,
+                        help_text="Why it waits or waited: what it lacks, or which newer run is there.",
+                    ),
+                ),
+                (
+                    "missing",
+                    models.CharField(
+                        blank=True,
+                        choices=[("keep", "Kept"), ("replace", "Withdrawn")],
+                        default="",
+                        help_text="What became of the charges that it lacks, where somebody was asked.",
+                        max_length=8,
+                        verbose_name="what is missing",
+                    ),
+                ),
+                (
+                    "booked_in",
+                    models.ForeignKey(
+                        blank=True,
+                        help_text="The month that bears it as late changes.",
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="booked_imports",
+                        to="billing.billingperiod",
+                    ),
+                ),
+                (
+                    "created_by",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "rest_of",
+                    models.ForeignKey(
+                        blank=True,
+                        help_text="The same files, whose rows of open periods were applied at once; this is what waits.",
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="rests",
+                        to="billing.import",
+                    ),
+                ),
+                (
+                    "superseded_by",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="supersedes",
+                        to="billing.import",
+                    ),
+                ),
+            ],
+            options={
+                "ordering": ("-id",),
+                "permissions": [
+                    ("import_charges", "Can import charges"),
+                    ("withdraw_import", "Can withdraw an import"),
+                    ("book_import", "Can book or dismiss a deferred import"),
+                ],
+                "default_permissions": ("view",),
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("state", "withdrawn"), _negated=True),
+                            ("withdrawn_at__isnull", False),
+                            _connector="OR",
+                        ),
+                        name="withdrawn_import_has_stamp",
+                        violation_error_message="A withdrawn import says when it was withdrawn.",
+                    )
+                ],
+            },
+        ),
+        migrations.AddField(
+            model_name="charge",
+            name="imported_in",
+            field=models.ForeignKey(
+                db_constraint=False,
+                db_index=False,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="charges",
+                to="billing.import",
+            ),
+        ),
+        migrations.AddField(
+            model_name="charge",
+            name="withdrawn_in",
+            field=models.ForeignKey(
+                blank=True,
+                db_constraint=False,
+                db_index=False,
+                null=True,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="withdrawn_charges",
+                to="billing.import",
+            ),
+        ),
+        migrations.CreateModel(
+            name="ImportOverlap",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[("again", "Said again"), ("displaced", "Replaced, withdrawn or taken back")],
+                        max_length=16,
+                    ),
+                ),
+                ("currency", models.CharField(max_length=3)),
+                ("rows", models.BigIntegerField()),
+                ("billed", billing.fields.ExactField(max_length=64)),
+                ("effective", billing.fields.ExactField(max_length=64)),
+                (
+                    "borne_by",
+                    models.ForeignKey(
+                        help_text="The month charged.",
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="import_overlaps",
+                        to="billing.billingperiod",
+                    ),
+                ),
+                (
+                    "imported_in",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="overlaps", to="billing.import"
+                    ),
+                ),
+                (
+                    "period",
+                    models.ForeignKey(
+                        help_text="What the deliveries say.",
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="billing.billingperiod",
+                    ),
+                ),
+            ],
+            options={
+                "default_permissions": ("view",),
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("imported_in", "kind", "period", "borne_by", "currency"), name="one_overlap_per_scope"
+                    )
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="ImportTotal",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("billing_account_id", models.CharField(blank=True, max_length=254)),
+                ("currency", models.CharField(max_length=3)),
+                ("rows", models.BigIntegerField()),
+                ("billed_exact", models.CharField(max_length=64)),
+                ("effective_exact", models.CharField(max_length=64)),
+                ("list_exact", models.CharField(max_length=64)),
+                ("contracted_exact", models.CharField(max_length=64)),
+                ("billed_stored", billing.fields.ExactField(max_length=64)),
+                ("effective_stored", billing.fields.ExactField(max_length=64)),
+                ("list_stored", billing.fields.ExactField(max_length=64)),
+                ("contracted_stored", billing.fields.ExactField(max_length=64)),
+                (
+                    "imported_in",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="scope_totals", to="billing.import"
+                    ),
+                ),
+                (
+                    "period",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="import_totals",
+                        to="billing.billingperiod",
+                    ),
+                ),
+            ],
+            options={
+                "default_permissions": ("view",),
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("imported_in", "period", "billing_account_id", "currency"), name="one_total_per_scope"
+                    )
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="Job",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[
+                            ("import", "Import"),
+                            ("generate", "Generate statements"),
+                            ("send", "Send statements"),
+                            ("book", "Book late changes"),
+                            ("apply", "Apply delivery"),
+                            ("attribute", "Re-apply rules"),
+                            ("decide", "Decide about charges"),
+                            ("funds", "Load fund/orgs"),
+                            ("people", "Load PIs"),
+                        ],
+                        max_length=16,
+                    ),
+                ),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("queued", "Waiting"),
+                            ("running", "Running"),
+                            ("done", "Done"),
+                            ("failed", "Failed"),
+                            ("canceled", "Canceled"),
+                        ],
+                        default="queued",
+                        max_length=16,
+                    ),
+                ),
+                (
+                    "subject",
+                    models.CharField(
+                        blank=True,
+                        help_text="What it is about, of which only one job at a time may be unfinished.",
+                        max_length=64,
+                    ),
+                ),
+                ("arguments", models.JSONField(default=dict, help_text="Ids and options, never data.")),
+                ("done", models.BigIntegerField(default=0)),
+                ("total", models.BigIntegerField(default=0)),
+                ("message", models.CharField(blank=True, max_length=500)),
+                ("result", models.JSONField(blank=True, null=True)),
+                ("created_at", models.DateTimeField()),
+                (
+                    "handed_at",
+                    models.DateTimeField(
+                        blank=True,
+                        help_text="When the queue took it last, by the database's clock; empty: not yet.",
+                        null=True,
+                    ),
+                ),
+                ("cancel_asked_at", models.DateTimeField(blank=True, null=True)),
+                ("cancel_asked_by", models.CharField(blank=True, max_length=254)),
+                ("started_at", models.DateTimeField(blank=True, null=True)),
+                ("finished_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "created_by",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "retry_of",
+                    models.OneToOneField(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="retried_as",
+                        to="billing.job",
+                    ),
+                ),
+            ],
+            options={
+                "verbose_name": "background job",
+                "ordering": ("-id",),
+                "permissions": [
+                    ("cancel_job", "Can cancel background jobs of work they may ask for"),
+                    ("retry_job", "Can retry background jobs of work they may ask for"),
+                ],
+                "default_permissions": ("view",),
+                "indexes": [
+                    models.Index(
+                        condition=models.Q(("state__in", ("queued", "running"))),
+                        fields=["state"],
+                        name="unfinished_jobs",
+                    )
+                ],
+                "constraints": [
+                    models.UniqueConstraint(
+                        condition=models.Q(
+                            ("state__in", ("queued", "running")), models.Q(("subject", ""), _negated=True)
+                        ),
+                        fields=("kind", "subject"),
+                        name="one_unfinished_job_per_subject",
+                        violation_error_message="This is at work already.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("state__in", ("done", "failed", "canceled")), _negated=True),
+                            ("finished_at__isnull", False),
+                            _connector="OR",
+                        ),
+                        name="finished_job_has_stamp",
+                        violation_error_message="A finished job says when it ended.",
+                    ),
+                ],
+            },
+        ),
+        migrations.AddField(
+            model_name="charge",
+            name="payer_split",
+            field=models.ForeignKey(
+                blank=True,
+                db_constraint=False,
+                db_index=False,
+                help_text="Shares several fund/orgs pay, in place of one.",
+                null=True,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="charges",
+                to="billing.payersplit",
+            ),
+        ),
+        migrations.CreateModel(
+            name="PayerSplitShare",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("fund_org", models.CharField(max_length=64, verbose_name="fund/org")),
+                (
+                    "percent",
+                    models.DecimalField(
+                        decimal_places=6, max_digits=9, validators=[django.core.validators.MinValueValidator(0)]
+                    ),
+                ),
+                (
+                    "split",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="shares", to="billing.payersplit"
+                    ),
+                ),
+            ],
+            options={
+                "ordering": ("split", "fund_org"),
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("split", "fund_org"),
+                        name="one_share_per_fund",
+                        violation_error_message="This fund/org has a share already.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("percent__gt", 0), ("percent__lte", 100)),
+                        name="share_is_a_percentage",
+                        violation_error_message="A share is above 0 and at most 100 percent.",
+                    ),
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="Person",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "email",
+                    models.EmailField(
+                        error_messages={"unique": "There is a PI with this address."},
+                        help_text="In lower case.",
+                        max_length=254,
+                        unique=True,
+                    ),
+                ),
+                ("name", models.CharField(blank=True, max_length=200)),
+                ("department", models.CharField(blank=True, max_length=200)),
+                (
+                    "contact_email",
+                    models.EmailField(
+                        blank=True, help_text="A department contact who gets a copy of statements.", max_length=254
+                    ),
+                ),
+                (
+                    "active_until",
+                    models.DateField(blank=True, help_text="The last day; later charges are held.", null=True),
+                ),
+                (
+                    "is_listed",
+                    models.BooleanField(
+                        default=False,
+                        editable=False,
+                        help_text="The loaded list of people names them.",
+                        verbose_name="on the list of people",
+                    ),
+                ),
+                ("confirmed_at", models.DateTimeField(blank=True, editable=False, null=True, verbose_name="confirmed")),
+                (
+                    "confirmed_by_name",
+                    models.CharField(blank=True, editable=False, max_length=254, verbose_name="confirmed by"),
+                ),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                (
+                    "confirmed_by",
+                    models.ForeignKey(
+                        blank=True,
+                        editable=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "successor",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="predecessors",
+                        to="billing.person",
+                    ),
+                ),
+                (
+                    "user",
+                    models.OneToOneField(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="person",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+            ],
+            options={
+                "verbose_name": "PI",
+                "verbose_name_plural": "PIs",
+                "ordering": ("name", "email"),
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("email", django.db.models.functions.text.Lower("email"))),
+                        name="pi_email_is_lower_case",
+                        violation_error_message="Write the e-mail address in lower case.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("confirmed_at__isnull", True), ("confirmed_by_name", "")),
+                            models.Q(
+                                ("confirmed_at__isnull", False), models.Q(("confirmed_by_name", ""), _negated=True)
+                            ),
+                            _connector="OR",
+                        ),
+                        name="confirmed_by_somebody",
+                        violation_error_message="A PI is confirmed by somebody at some time.",
+                    ),
+                ],
+            },
+        ),
+        migrations.AddField(
+            model_name="charge",
+            name="pi",
+            field=models.ForeignKey(
+                blank=True,
+                db_constraint=False,
+                db_index=False,
+                null=True,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="charges",
+                to="billing.person",
+                verbose_name="PI",
+            ),
+        ),
+        migrations.CreateModel(
+            name="PersonAlias",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "email",
+                    models.EmailField(error_messages={"unique": "This alias is taken."}, max_length=254, unique=True),
+                ),
+                (
+                    "person",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="aliases", to="billing.person"
+                    ),
+                ),
+            ],
+            options={
+                "verbose_name_plural": "e-mail aliases",
+            },
+        ),
+        migrations.CreateModel(
+            name="Policy",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("institution", models.CharField(default="Research Computing", max_length=200)),
+                ("department", models.CharField(blank=True, max_length=200)),
+                ("contact_name", models.CharField(blank=True, max_length=200)),
+                ("contact_email", models.EmailField(blank=True, max_length=254)),
+                ("contact_phone", models.CharField(blank=True, max_length=64)),
+                ("address", models.TextField(blank=True, validators=[billing.models.policy.check_address])),
+                (
+                    "currency",
+                    models.CharField(
+                        default="USD",
+                        help_text="ISO 4217, of statements and journals.",
+                        max_length=3,
+                        validators=[billing.models.policy.check_currency],
+                    ),
+                ),
+                (
+                    "tag_keys",
+                    models.JSONField(
+                        default=billing.models.policy.default_tag_keys,
+                        validators=[billing.models.policy.check_tag_keys],
+                    ),
+                ),
+                ("tag_prefixes", models.JSONField(blank=True, default=billing.models.policy.default_tag_prefixes)),
+                (
+                    "missing_words",
+                    models.JSONField(
+                        blank=True,
+                        default=billing.models.policy.default_missing_words,
+                        help_text="A tag that says one of these says nothing, in any case: n/a, none, -. Nobody can type them as a fund/org, project or PI either.",
+                        validators=[billing.models.policy.check_words],
+                        verbose_name="words for nothing",
+                    ),
+                ),
+                (
+                    "folds_plus_addresses",
+                    models.BooleanField(
+                        default=True,
+                        help_text="ada+aws@u.edu is ada@u.edu, as most mail systems deliver it. Off: they are two PIs.",
+                        verbose_name="plus addresses are one mailbox",
+                    ),
+                ),
+                (
+                    "own_domains",
+                    models.JSONField(
+                        blank=True,
+                        default=list,
+                        help_text="Domains of the institution's e-mail addresses, such as u.edu; their sub-domains count. A PI outside them who is not on the list of people is held until somebody confirms them.",
+                        validators=[billing.models.policy.check_domains],
+                        verbose_name="own e-mail domains",
+                    ),
+                ),
+                (
+                    "flag_patterns",
+                    models.JSONField(
+                        blank=True,
+                        default=list,
+                        help_text="Charges whose service, resource or description matches one of these are held for review.",
+                        validators=[billing.models.policy.check_patterns],
+                    ),
+                ),
+                (
+                    "fund_org_patterns",
+                    models.JSONField(
+                        blank=True,
+                        default=list,
+                        help_text="A fund/org that matches none of these is held for review. Empty: any form is accepted.",
+                        validators=[billing.models.policy.check_patterns],
+                    ),
+                ),
+                (
+                    "fund_org_segments",
+                    models.CharField(
+                        blank=True,
+                        help_text="A regular expression with named groups, such as (?P<fund>[A-Z]+)-(?P<org>[0-9]+): its groups become columns of the journal.",
+                        max_length=500,
+                        validators=[billing.models.policy.check_pattern],
+                    ),
+                ),
+                (
+                    "center_fund_org",
+                    models.CharField(
+                        blank=True,
+                        help_text="Pays what review charges to the center.",
+                        max_length=64,
+                        verbose_name="center's own fund/org",
+                    ),
+                ),
+                (
+                    "amount_tolerance",
+                    billing.fields.AmountField(
+                        default=0,
+                        help_text="An approval survives a re-delivery whose amount moved by no more than this.",
+                    ),
+                ),
+                (
+                    "entries_need_second_person",
+                    models.BooleanField(
+                        default=False, help_text="A correction takes effect after a second person approves it."
+                    ),
+                ),
+                (
+                    "transfer_justification_days",
+                    models.PositiveSmallIntegerField(
+                        default=90,
+                        help_text="A sponsored award that is to bear a cost more than so many days after the service needs a justification.",
+                    ),
+                ),
+                (
+                    "requires_ledger_answer",
+                    models.BooleanField(default=True, help_text="Off: a submitted journal counts as posted."),
+                ),
+                (
+                    "fiscal_year_start",
+                    models.PositiveSmallIntegerField(default=7, help_text="The month, 1 to 12, it starts in."),
+                ),
+                ("statement_footer", models.TextField(blank=True)),
+                (
+                    "issues_zero_statements",
+                    models.BooleanField(default=True, help_text="Issue statements that charge nothing."),
+                ),
+                (
+                    "warns_without_email",
+                    models.BooleanField(
+                        default=True,
+                        help_text="Every staff page says that e-mail is not configured, as long as it is not. Off: for a site that sends no e-mail on purpose.",
+                    ),
+                ),
+                (
+                    "email_subject",
+                    models.CharField(
+                        default="Research computing statement for {{ period }}: {{ due }} charged", max_length=200
+                    ),
+                ),
+                ("email_text", models.TextField(blank=True, help_text="Empty: the text that comes with the program.")),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                (
+                    "created_by",
+                    models.ForeignKey(
+                        blank=True,
+                        editable=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+            ],
+            options={
+                "verbose_name_plural": "policy",
+                "default_permissions": ("view", "change"),
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("fiscal_year_start__gte", 1), ("fiscal_year_start__lte", 12)),
+                        name="fiscal_year_starts_in_a_month",
+                        violation_error_message="A fiscal year starts in a month from 1 to 12.",
+                    )
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="Project",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("code", models.CharField(max_length=128)),
+                ("name", models.CharField(blank=True, max_length=200)),
+                (
+                    "end_date",
+                    models.DateField(blank=True, help_text="Charges for service after this day are held.", null=True),
+                ),
+                ("reconciliation_end_date", models.DateField(blank=True, null=True)),
+                (
+                    "default_fund_org",
+                    models.CharField(
+                        blank=True, help_text="Charged when a row of this project names no fund/org.", max_length=64
+                    ),
+                ),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                (
+                    "pi",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="projects",
+                        to="billing.person",
+                    ),
+                ),
+            ],
+            options={
+                "ordering": ("code",),
+                "constraints": [
+                    models.UniqueConstraint(
+                        django.db.models.functions.text.Lower("code"),
+                        name="one_project_per_code",
+                        violation_error_message="This project exists already.",
+                    )
+                ],
+            },
+        ),
+        migrations.AddField(
+            model_name="payersplit",
+            name="project",
+            field=models.ForeignKey(
+                blank=True,
+                help_text="Empty for a split made in a review.",
+                null=True,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="payer_splits",
+                to="billing.project",
+            ),
+        ),
+        migrations.CreateModel(
+            name="Membership",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("valid_from", models.DateField()),
+                (
+                    "valid_until",
+                    models.DateField(blank=True, help_text="The last day; empty while it lasts.", null=True),
+                ),
+                ("receives_statements", models.BooleanField(default=False)),
+                (
+                    "user",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="memberships",
+                        to=settings.AUTH_USER_MODEL,
+                        verbose_name="delegate",
+                    ),
+                ),
+                (
+                    "person",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="memberships",
+                        to="billing.person",
+                        verbose_name="PI",
+                    ),
+                ),
+                (
+                    "project",
+                    models.ForeignKey(
+                        blank=True,
+                        help_text="Only this project; empty for all.",
+                        null=True,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        to="billing.project",
+                    ),
+                ),
+            ],
+            options={
+                "verbose_name": "delegate",
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("valid_until__isnull", True), ("valid_until__gte", models.F("valid_from")), _connector="OR"
+                        ),
+                        name="membership_dates_in_order",
+                        violation_error_message="The last day is before the first.",
+                    )
+                ],
+            },
+        ),
+        migrations.AddField(
+            model_name="fundingsource",
+            name="projects",
+            field=models.ManyToManyField(blank=True, related_name="funding_sources", to="billing.project"),
+        ),
+        migrations.AddField(
+            model_name="charge",
+            name="project",
+            field=models.ForeignKey(
+                blank=True,
+                db_constraint=False,
+                db_index=False,
+                null=True,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="charges",
+                to="billing.project",
+            ),
+        ),
+        migrations.CreateModel(
+            name="BillingReference",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("number", models.PositiveIntegerField()),
+                (
+                    "period",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="references",
+                        to="billing.billingperiod",
+                    ),
+                ),
+                (
+                    "pi",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="references",
+                        to="billing.person",
+                    ),
+                ),
+                (
+                    "project",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="references",
+                        to="billing.project",
+                    ),
+                ),
+            ],
+            options={
+                "default_permissions": ("view",),
+                "constraints": [
+                    models.UniqueConstraint(fields=("period", "number"), name="one_reference_per_number"),
+                    models.UniqueConstraint(
+                        condition=models.Q(("pi__isnull", False), ("project__isnull", False)),
+                        fields=("period", "pi", "project"),
+                        name="one_reference_per_project",
+                    ),
+                    models.UniqueConstraint(
+                        condition=models.Q(("pi__isnull", False), ("project__isnull", True)),
+                        fields=("period", "pi"),
+                        name="one_reference_without_project",
+                    ),
+                    models.UniqueConstraint(
+                        condition=models.Q(("pi__isnull", True), ("project__isnull", True)),
+                        fields=("period",),
+                        name="one_reference_of_center",
+                    ),
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="ReviewDecision",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("file_sha256", models.CharField(blank=True, max_length=64)),
+                ("line_number", models.BigIntegerField()),
+                (
+                    "action",
+                    models.CharField(
+                        choices=[
+                            ("approve", "Approve"),
+                            ("reject", "Reject"),
+                            ("absorb", "Absorb"),
+                            ("reattribute", "Reattribute"),
+                            ("split", "Split"),
+                            ("undo", "Undo"),
+                            ("inherit", "Inherited from the charge it replaces"),
+                        ],
+                        max_length=16,
+                    ),
+                ),
+                (
+                    "reason",
+                    models.CharField(
+                        blank=True,
+                        choices=[
+                            ("duplicate", "Billed twice"),
+                            ("not_ours", "Not this institution's"),
+                            ("provider_error", "The provider's error"),
+                            ("test", "Test or training"),
+                            ("other", "Other (see the note)"),
+                        ],
+                        max_length=32,
+                    ),
+                ),
+                ("note", models.TextField(blank=True)),
+                ("before", models.JSONField(default=dict)),
+                ("after", models.JSONField(default=dict)),
+                ("decided_by_name", models.CharField(max_length=254)),
+                ("decided_at", models.DateTimeField()),
+                ("gesture", models.UUIDField(db_index=True)),
+                (
+                    "charge",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="decisions",
+                        to="billing.charge",
+                    ),
+                ),
+                (
+                    "decided_by",
+                    models.ForeignKey(
+                        blank=True,
+                        db_constraint=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+            ],
+            options={
+                "ordering": ("-id",),
+                "default_permissions": ("view",),
+            },
+        ),
+        migrations.CreateModel(
+            name="SentForm",
+            fields=[
+                ("key", models.CharField(max_length=64, primary_key=True, serialize=False)),
+                ("sent_at", models.DateTimeField(db_index=True)),
+                ("done_at", models.DateTimeField(null=True)),
+                ("led_to", models.TextField(blank=True, default="")),
+                (
+                    "sent_by",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="+", to=settings.AUTH_USER_MODEL
+                    ),
+                ),
+            ],
+            options={
+                "default_permissions": (),
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("done_at__isnull", True), models.Q(("led_to", ""), _negated=True), _connector="OR"
+                        ),
+                        name="sent_form_led_somewhere",
+                        violation_error_message="A form that is done led to a page.",
+                    )
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="Source",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "name",
+                    models.CharField(
+                        help_text="How commands and file names call it, such as aws.",
+                        max_length=64,
+                        unique=True,
+                        validators=[
+                            django.core.validators.RegexValidator(
+                                "^[a-z0-9][a-z0-9_-]*$", "Use lower-case letters, digits, - and _."
+                            )
+                        ],
+                    ),
+                ),
+                ("display_name", models.CharField(blank=True, max_length=128)),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[("internal", "Internal service"), ("provider", "Outside provider")],
+                        default="provider",
+                        max_length=16,
+                    ),
+                ),
+                ("is_active", models.BooleanField(default=True, verbose_name="active")),
+                (
+                    "file_name_patterns",
+                    models.CharField(
+                        blank=True,
+                        help_text="Parts of file names, separated by commas. The longest that fits a file decides its source.",
+                        max_length=254,
+                    ),
+                ),
+                (
+                    "delivery",
+                    models.CharField(
+                        choices=[
+                            ("snapshot", "Snapshot: each file is the whole truth for its period"),
+                            ("append", "Append: each file adds"),
+                            ("merge", "Merge: each file adds and updates, and withdraws nothing"),
+                        ],
+                        default="merge",
+                        help_text="What a second file for the same period means.",
+                        max_length=16,
+                        verbose_name="delivery mode",
+                    ),
+                ),
+                (
+                    "grain",
+                    models.CharField(
+                        choices=[("line", "Every row"), ("day", "Rolled up to days"), ("month", "Rolled up to months")],
+                        default="line",
+                        max_length=8,
+                    ),
+                ),
+                (
+                    "cost_measure",
+                    models.CharField(
+                        choices=[("billed", "BilledCost"), ("effective", "EffectiveCost")],
+                        default="billed",
+                        help_text="Which cost payers are charged. It changes from a month on, never within one.",
+                        max_length=16,
+                    ),
+                ),
+                (
+                    "is_journaled",
+                    models.BooleanField(
+                        default=True,
+                        help_text="Off for showback: shown on statements, never journaled.",
+                        verbose_name="charged back",
+                    ),
+                ),
+                (
+                    "debit_account",
+                    models.CharField(
+                        blank=True,
+                        help_text="Where a row names no natural account.",
+                        max_length=64,
+                        verbose_name="debit natural account",
+                    ),
+                ),
+                ("recovery_fund_org", models.CharField(blank=True, max_length=64, verbose_name="recovery fund/org")),
+                (
+                    "recovery_account",
+                    models.CharField(blank=True, max_length=64, verbose_name="recovery natural account"),
+                ),
+                (
+                    "subsidy_fund_org",
+                    models.CharField(
+                        blank=True,
+                        help_text="Pays what users do not (contracted − charged). Empty: the subsidy is forgone and only shown.",
+                        max_length=64,
+                        verbose_name="subsidy fund/org",
+                    ),
+                ),
+                (
+                    "overflow_fund_org",
+                    models.CharField(
+                        blank=True,
+                        help_text="Charged where a row names no fund/org.",
+                        max_length=64,
+                        verbose_name="overflow fund/org",
+                    ),
+                ),
+                ("notes", models.TextField(blank=True)),
+                (
+                    "default_pi",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="billing.person",
+                        verbose_name="default PI",
+                    ),
+                ),
+                (
+                    "default_project",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="billing.project",
+                    ),
+                ),
+            ],
+            options={
+                "ordering": ("name",),
+            },
+        ),
+        migrations.CreateModel(
+            name="PayerLine",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("key", models.CharField(max_length=1000)),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[
+                            ("charge", "Charge"),
+                            ("absorbed", "Charged to center"),
+                            ("subsidy", "Funded subsidy"),
+                            ("late", "Late change"),
+                            ("shared", "Share of a shared cost"),
+                            ("transfer", "Transfer"),
+                            ("refund", "Refund"),
+                            ("write_off", "Write-off"),
+                            ("borne", "Write-off borne by the center"),
+                            ("manual", "Manual charge"),
+                        ],
+                        max_length=16,
+                    ),
+                ),
+                ("fund_org", models.CharField(max_length=64, verbose_name="fund/org")),
+                ("natural_account", models.CharField(blank=True, max_length=64)),
+                ("service_name", models.CharField(blank=True, max_length=254)),
+                ("currency", models.CharField(max_length=3)),
+                ("list_cost", billing.fields.TotalField()),
+                ("contracted_cost", billing.fields.TotalField()),
+                ("charged", billing.fields.TotalField()),
+                (
+                    "rounding",
+                    billing.fields.AmountField(
+                        default=0, help_text="Exact sum of the group less its cents; on its first payer only."
+                    ),
+                ),
+                (
+                    "shared_total",
+                    billing.fields.TotalField(
+                        blank=True,
+                        help_text="Of a share in a shared cost: the whole that was shared, in cents.",
+                        null=True,
+                    ),
+                ),
+                ("charge_count", models.BigIntegerField()),
+                (
+                    "reference_1",
+                    models.CharField(
+                        blank=True,
+                        default="",
+                        help_text="What its charges name as the policy's first reference, such as grants: sorted, the first few.",
+                        max_length=512,
+                    ),
+                ),
+                (
+                    "reference_2",
+                    models.CharField(
+                        blank=True,
+                        default="",
+                        help_text="What its charges name as the policy's second reference, such as requests.",
+                        max_length=512,
+                    ),
+                ),
+                ("computed_at", models.DateTimeField()),
+                (
+                    "for_period",
+                    models.ForeignKey(
+                        help_text="The month it is for.",
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="billing.billingperiod",
+                    ),
+                ),
+                (
+                    "period",
+                    models.ForeignKey(
+                        help_text="The month that bears it.",
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="payer_lines",
+                        to="billing.billingperiod",
+                    ),
+                ),
+                (
+                    "reference",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="payer_lines",
+                        to="billing.billingreference",
+                    ),
+                ),
+                (
+                    "pi",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="payer_lines",
+                        to="billing.person",
+                        verbose_name="PI",
+                    ),
+                ),
+                (
+                    "project",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="payer_lines",
+                        to="billing.project",
+                    ),
+                ),
+                (
+                    "source",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="payer_lines", to="billing.source"
+                    ),
+                ),
+            ],
+            options={
+                "ordering": ("period", "key"),
+                "default_permissions": ("view",),
+                "indexes": [models.Index(fields=["period", "pi", "project"], name="payer_line_owner")],
+                "constraints": [models.UniqueConstraint(fields=("period", "key"), name="one_line_per_payer")],
+            },
+        ),
+        migrations.CreateModel(
+            name="InvoiceTotal",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "invoice_id",
+                    models.CharField(
+                        blank=True,
+                        help_text="As in the files' InvoiceId. Empty: the invoice covers all the source billed for the month.",
+                        max_length=254,
+                        verbose_name="invoice",
+                    ),
+                ),
+                (
+                    "billing_account_id",
+                    models.CharField(
+                        blank=True,
+                        help_text="Empty: whatever account the rows name.",
+                        max_length=254,
+                        verbose_name="billing account",
+                    ),
+                ),
+                ("currency", models.CharField(max_length=3)),
+                (
+                    "amount",
+                    billing.fields.ExactField(
+                        help_text="The total of the invoice, as the files count it: with or without tax.", max_length=64
+                    ),
+                ),
+                ("note", models.CharField(blank=True, max_length=254)),
+                ("entered_at", models.DateTimeField(editable=False)),
+                (
+                    "entered_by_name",
+                    models.CharField(blank=True, editable=False, max_length=254, verbose_name="entered by"),
+                ),
+                (
+                    "entered_by",
+                    models.ForeignKey(
+                        blank=True,
+                        editable=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "period",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="invoice_totals",
+                        to="billing.billingperiod",
+                    ),
+                ),
+                (
+                    "source",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="invoice_totals", to="billing.source"
+                    ),
+                ),
+            ],
+            options={
+                "ordering": ("-period__month", "source__name", "invoice_id"),
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("source", "period", "invoice_id", "billing_account_id", "currency"),
+                        name="one_total_per_invoice",
+                        violation_error_message="This invoice is entered already.",
+                    )
+                ],
+            },
+        ),
+        migrations.AddField(
+            model_name="import",
+            name="source",
+            field=models.ForeignKey(
+                blank=True,
+                null=True,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="imports",
+                to="billing.source",
+            ),
+        ),
+        migrations.CreateModel(
+            name="EntryLine",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("number", models.PositiveIntegerField()),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[
+                            ("charge", "Charge"),
+                            ("absorbed", "Charged to center"),
+                            ("subsidy", "Funded subsidy"),
+                            ("late", "Late change"),
+                            ("shared", "Share of a shared cost"),
+                            ("transfer", "Transfer"),
+                            ("refund", "Refund"),
+                            ("write_off", "Write-off"),
+                            ("borne", "Write-off borne by the center"),
+                            ("manual", "Manual charge"),
+                        ],
+                        max_length=16,
+                    ),
+                ),
+                ("fund_org", models.CharField(max_length=64, verbose_name="fund/org")),
+                ("natural_account", models.CharField(blank=True, max_length=64)),
+                ("service_name", models.CharField(blank=True, max_length=254)),
+                ("amount", billing.fields.TotalField()),
+                (
+                    "corrects_key",
+                    models.CharField(blank=True, help_text="The natural key of that payer line.", max_length=1000),
+                ),
+                (
+                    "corrects_period",
+                    models.ForeignKey(
+                        blank=True,
+                        help_text="The month whose payer line it takes back.",
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="billing.billingperiod",
+                    ),
+                ),
+                (
+                    "entry",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="lines", to="billing.entry"
+                    ),
+                ),
+                (
+                    "pi",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="entry_lines",
+                        to="billing.person",
+                        verbose_name="PI",
+                    ),
+                ),
+                (
+                    "project",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="entry_lines",
+                        to="billing.project",
+                    ),
+                ),
+                (
+                    "source",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="entry_lines", to="billing.source"
+                    ),
+                ),
+            ],
+            options={
+                "ordering": ("entry", "number"),
+                "default_permissions": ("view",),
+                "constraints": [
+                    models.UniqueConstraint(fields=("entry", "number"), name="one_entry_line_per_number"),
+                    models.CheckConstraint(
+                        condition=models.Q(("amount", 0), _negated=True),
+                        name="entry_line_is_over_something",
+                        violation_error_message="A line of an entry is not over nothing.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("fund_org", ""), _negated=True),
+                        name="entry_line_has_payer",
+                        violation_error_message="A line of an entry names the fund/org it is about.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("corrects_key", ""), ("corrects_period__isnull", True)),
+                            models.Q(("corrects_period__isnull", False), models.Q(("corrects_key", ""), _negated=True)),
+                            _connector="OR",
+                        ),
+                        name="corrected_line_is_named",
+                        violation_error_message="A payer line is named by its month and its key.",
+                    ),
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="CostMeasureChange",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("from_month", billing.models.periods.MonthField()),
+                (
+                    "measure",
+                    models.CharField(choices=[("billed", "BilledCost"), ("effective", "EffectiveCost")], max_length=16),
+                ),
+                (
+                    "source",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="measure_changes", to="billing.source"
+                    ),
+                ),
+            ],
+            options={
+                "ordering": ("source", "-from_month"),
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("source", "from_month"),
+                        name="one_measure_per_month",
+                        violation_error_message="This source has a measure from this month already.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("from_month__day", 1)),
+                        name="measure_changes_at_a_start",
+                        violation_error_message="A measure changes at the start of a month.",
+                    ),
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="CloudAccount",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "account_id",
+                    models.CharField(
+                        help_text="As the files write it: the sub account's id, else the billing account's.",
+                        max_length=254,
+                        verbose_name="account id",
+                    ),
+                ),
+                ("name", models.CharField(blank=True, max_length=200)),
+                ("default_fund_org", models.CharField(blank=True, max_length=64, verbose_name="fund/org")),
+                ("is_active", models.BooleanField(default=True, verbose_name="active")),
+                ("note", models.TextField(blank=True)),
+                (
+                    "default_pi",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="cloud_accounts",
+                        to="billing.person",
+                        verbose_name="PI",
+                    ),
+                ),
+                (
+                    "default_project",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="cloud_accounts",
+                        to="billing.project",
+                        verbose_name="project",
+                    ),
+                ),
+                (
+                    "source",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="cloud_accounts", to="billing.source"
+                    ),
+                ),
+            ],
+            options={
+                "ordering": ("source", "account_id"),
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("source", "account_id"),
+                        name="one_owner_per_cloud_account",
+                        violation_error_message="This source has an account with this id already.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("default_pi__isnull", False),
+                            ("default_project__isnull", False),
+                            models.Q(("default_fund_org", ""), _negated=True),
+                            _connector="OR",
+                        ),
+                        name="cloud_account_has_an_owner",
+                        violation_error_message="Say who owns the account: a PI, a project or a fund/org.",
+                    ),
+                ],
+            },
+        ),
+        migrations.AddField(
+            model_name="charge",
+            name="source",
+            field=models.ForeignKey(
+                db_constraint=False,
+                db_index=False,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="charges",
+                to="billing.source",
+            ),
+        ),
+        migrations.CreateModel(
+            name="AttributionRule",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("billing_account", models.CharField(blank=True, help_text="Its id or name.", max_length=254)),
+                (
+                    "sub_account",
+                    models.CharField(
+                        blank=True,
+                        help_text="Its id or name: AWS account, Azure subscription, GCP project.",
+                        max_length=254,
+                    ),
+                ),
+                (
+                    "cloud_project",
+                    models.CharField(
+                        blank=True,
+                        help_text="The provider's project: the sub account's id, or the project that the resource's id names.",
+                        max_length=254,
+                        verbose_name="cloud project id",
+                    ),
+                ),
+                (
+                    "resource",
+                    models.CharField(blank=True, help_text="Its id or name, such as *genome*.", max_length=500),
+                ),
+                ("service", models.CharField(blank=True, help_text="Its name, such as *Storage*.", max_length=254)),
+                (
+                    "charge_category",
+                    models.CharField(
+                        blank=True, help_text="Usage, Purchase, Tax, Credit or Adjustment.", max_length=254
+                    ),
+                ),
+                (
+                    "charge_description",
+                    models.CharField(blank=True, help_text="Such as *enterprise support*.", max_length=500),
+                ),
+                (
+                    "commitment_status",
+                    models.CharField(
+                        blank=True, help_text="Of a reservation or savings plan: Used or Unused.", max_length=254
+                    ),
+                ),
+                (
+                    "tag_key",
+                    models.CharField(blank=True, help_text="Prefixes, case and blanks are forgiven.", max_length=254),
+                ),
+                (
+                    "tag_value",
+                    models.CharField(
+                        blank=True,
+                        help_text="A pattern; empty: the charge has the tag, with whatever value.",
+                        max_length=254,
+                    ),
+                ),
+                (
+                    "valid_from",
+                    models.DateField(blank=True, help_text="The first day of service it holds for.", null=True),
+                ),
+                (
+                    "valid_until",
+                    models.DateField(blank=True, help_text="The last day of service it holds for.", null=True),
+                ),
+                (
+                    "priority",
+                    models.PositiveSmallIntegerField(
+                        default=100, help_text="The lowest number speaks first; what it leaves open, the next may fill."
+                    ),
+                ),
+                ("fund_org", models.CharField(blank=True, max_length=64, verbose_name="fund/org")),
+                ("cost_center", models.CharField(blank=True, max_length=64)),
+                ("natural_account", models.CharField(blank=True, max_length=64)),
+                (
+                    "shared_as",
+                    models.CharField(
+                        blank=True,
+                        help_text="Shares the cost over everybody whom its source charged that month, in proportion. On statements it has this name, such as AWS Support. Then name no PI, project or fund/org.",
+                        max_length=128,
+                    ),
+                ),
+                (
+                    "overrides_tags",
+                    models.BooleanField(
+                        default=False,
+                        help_text="Off: fills what tags leave empty. On: holds in place of what tags say.",
+                    ),
+                ),
+                ("is_active", models.BooleanField(default=True, verbose_name="active")),
+                ("note", models.TextField(blank=True, help_text="Why, and who said so.")),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                (
+                    "pi",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="attribution_rules",
+                        to="billing.person",
+                        verbose_name="PI",
+                    ),
+                ),
+                (
+                    "project",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="attribution_rules",
+                        to="billing.project",
+                    ),
+                ),
+                (
+                    "source",
+                    models.ForeignKey(
+                        blank=True,
+                        help_text="Empty: every source.",
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="attribution_rules",
+                        to="billing.source",
+                    ),
+                ),
+            ],
+            options={
+                "ordering": ("priority", "id"),
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("source__isnull", False),
+                            models.Q(
+                                ("billing_account", ""),
+                                ("charge_category", ""),
+                                ("charge_description", ""),
+                                ("cloud_project", ""),
+                                ("commitment_status", ""),
+                                ("resource", ""),
+                                ("service", ""),
+                                ("sub_account", ""),
+                                ("tag_key", ""),
+                                _negated=True,
+                            ),
+                            _connector="OR",
+                        ),
+                        name="rule_has_a_condition",
+                        violation_error_message="Say what the rule is for: a source, an account, a project, a resource, a service, a category, a description, a commitment or a tag.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("pi__isnull", False),
+                            ("project__isnull", False),
+                            models.Q(
+                                ("cost_center", ""),
+                                ("fund_org", ""),
+                                ("natural_account", ""),
+                                ("shared_as", ""),
+                                _negated=True,
+                            ),
+                            _connector="OR",
+                        ),
+                        name="rule_sets_something",
+                        violation_error_message="Say what the rule sets: a PI, a project, a fund/org, a cost center, a natural account, or the name of a shared cost.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("shared_as", ""),
+                            models.Q(("fund_org", ""), ("pi__isnull", True), ("project__isnull", True)),
+                            _connector="OR",
+                        ),
+                        name="rule_names_a_payer_or_shares",
+                        violation_error_message="A shared cost is paid by everybody whom its source charged: name no PI, project or fund/org beside it.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("tag_value", ""), models.Q(("tag_key", ""), _negated=True), _connector="OR"
+                        ),
+                        name="rule_names_its_tag",
+                        violation_error_message="Name the tag whose value the pattern is for.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("valid_from__isnull", True),
+                            ("valid_until__isnull", True),
+                            ("valid_until__gte", models.F("valid_from")),
+                            _connector="OR",
+                        ),
+                        name="rule_dates_in_order",
+                        violation_error_message="The last day is before the first.",
+                    ),
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="ImportedFile",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("number", models.PositiveSmallIntegerField()),
+                ("name", models.CharField(max_length=254)),
+                ("member", models.TextField(blank=True, help_text="Of an archive: which of its files this is.")),
+                ("rows", models.BigIntegerField(default=0)),
+                (
+                    "imported_in",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="imported_files", to="billing.import"
+                    ),
+                ),
+                (
+                    "file",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="imported_files",
+                        to="billing.storedfile",
+                    ),
+                ),
+            ],
+            options={
+                "ordering": ("imported_in", "number"),
+                "default_permissions": ("view",),
+                "constraints": [models.UniqueConstraint(fields=("imported_in", "number"), name="one_file_per_number")],
+            },
+        ),
+        migrations.AddField(
+            model_name="import",
+            name="files",
+            field=models.ManyToManyField(
+                related_name="imports", through="billing.ImportedFile", to="billing.storedfile"
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="charge",
+            index=models.Index(
+                condition=models.Q(("withdrawn_in__isnull", True)),
+                fields=["charged_in", "pi", "project", "state", "billed_cost"],
+                name="charge_month_owner",
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="charge",
+            index=models.Index(fields=["source", "period"], name="charge_scope"),
+        ),
+        migrations.AddIndex(
+            model_name="charge",
+            index=models.Index(fields=["imported_in"], name="charge_import"),
+        ),
+        migrations.AddIndex(
+            model_name="charge",
+            index=models.Index(
+                condition=models.Q(("withdrawn_in__isnull", False)), fields=["withdrawn_in"], name="charge_withdrawn"
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="charge",
+            index=models.Index(
+                condition=models.Q(("payer_split__isnull", False)), fields=["payer_split"], name="charge_split"
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="charge",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("shared_as", ""),
+                    models.Q(
+                        ("fund_org", ""), ("payer_split__isnull", True), ("pi__isnull", True), ("project__isnull", True)
+                    ),
+                    _connector="OR",
+                ),
+                name="shared_charge_is_nobodys",
+                violation_error_message="A shared cost has no PI, project or fund/org of its own.",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="import",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("state__in", ("applied", "withdrawn")), _negated=True),
+                    models.Q(("applied_at__isnull", False), ("source__isnull", False)),
+                    _connector="OR",
+                ),
+                name="applied_import_has_stamp",
+                violation_error_message="An applied import has a source and says when it was applied.",
+            ),
+        ),
+    ]

@@ -1,0 +1,376 @@
+import django.db.models.deletion
+from django.conf import settings
+from django.db import migrations, models
+
+import billing.fields
+
+
+class Migration(migrations.Migration):
+    initial = True
+
+    dependencies = [
+        ("billing", "0001_initial"),
+        ("billing", "__first__"),
+    ]
+
+    operations = [
+        migrations.CreateModel(
+            name="Statement",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "number",
+                    models.CharField(
+                        help_text="The reference and the revision: 2025-01-0007-1.", max_length=32, unique=True
+                    ),
+                ),
+                ("revision", models.PositiveIntegerField()),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("issued", "Issued"),
+                            ("written", "Written to file"),
+                            ("sent", "Sent"),
+                            ("superseded", "Superseded"),
+                            ("void", "Void"),
+                        ],
+                        default="issued",
+                        max_length=16,
+                    ),
+                ),
+                (
+                    "digest",
+                    models.CharField(help_text="SHA-256 of what makes a new revision when it changes.", max_length=64),
+                ),
+                ("document", models.JSONField(help_text="Names, texts and notes as printed.")),
+                ("currency", models.CharField(max_length=3)),
+                ("list_cost", billing.fields.TotalField()),
+                ("contracted_cost", billing.fields.TotalField()),
+                ("charged", billing.fields.TotalField(verbose_name="total charged")),
+                ("corrections_list_cost", billing.fields.TotalField(default=0)),
+                ("corrections_contracted_cost", billing.fields.TotalField(default=0)),
+                (
+                    "corrections",
+                    billing.fields.TotalField(
+                        default=0,
+                        help_text="What of the total charged is no charge of its own month: corrections and late changes.",
+                    ),
+                ),
+                (
+                    "review_until",
+                    models.DateField(
+                        blank=True,
+                        help_text="As printed: where the month was in review when it was issued.",
+                        null=True,
+                        verbose_name="questions until",
+                    ),
+                ),
+                ("issued_at", models.DateTimeField()),
+                ("written_at", models.DateTimeField(blank=True, null=True)),
+                ("sent_at", models.DateTimeField(blank=True, null=True)),
+                ("superseded_at", models.DateTimeField(blank=True, null=True)),
+                ("voided_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "void_reason",
+                    models.TextField(
+                        blank=True, help_text="Why it was voided; its PI reads it.", verbose_name="reason"
+                    ),
+                ),
+                ("pdf_path", models.CharField(blank=True, max_length=254)),
+                ("pdf_sha256", models.CharField(blank=True, max_length=64)),
+                (
+                    "issued_by",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "period",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="statements",
+                        to="billing.billingperiod",
+                    ),
+                ),
+                (
+                    "pi",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="statements",
+                        to="billing.person",
+                        verbose_name="PI",
+                    ),
+                ),
+                (
+                    "project",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="statements",
+                        to="billing.project",
+                    ),
+                ),
+                (
+                    "reference",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="statements",
+                        to="billing.billingreference",
+                    ),
+                ),
+                (
+                    "superseded_by",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="supersedes",
+                        to="statements.statement",
+                    ),
+                ),
+            ],
+            options={
+                "ordering": ("-period__month", "number"),
+                "permissions": [
+                    ("issue_statements", "Can issue statements"),
+                    ("send_statements", "Can send statements"),
+                    ("void_statement", "Can void a statement"),
+                ],
+                "default_permissions": ("view",),
+                "indexes": [models.Index(fields=["pi", "period"], name="statement_owner")],
+                "constraints": [
+                    models.UniqueConstraint(
+                        condition=models.Q(("state__in", ("issued", "written", "sent"))),
+                        fields=("reference",),
+                        name="one_live_statement",
+                        violation_error_message="This PI and project have a statement for the period already.",
+                    ),
+                    models.UniqueConstraint(fields=("reference", "revision"), name="one_statement_per_revision"),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("state", "superseded"), _negated=True),
+                            ("superseded_at__isnull", False),
+                            _connector="OR",
+                        ),
+                        name="superseded_statement_has_stamp",
+                        violation_error_message="A superseded statement says when.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("state", "written"), _negated=True),
+                            ("written_at__isnull", False),
+                            _connector="OR",
+                        ),
+                        name="written_statement_has_stamp",
+                        violation_error_message="A statement whose e-mail was written to a file says when.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("state", "sent"), _negated=True), ("sent_at__isnull", False), _connector="OR"
+                        ),
+                        name="sent_statement_has_stamp",
+                        violation_error_message="A sent statement says when.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("state", "void"), _negated=True), ("voided_at__isnull", False), _connector="OR"
+                        ),
+                        name="void_statement_has_stamp",
+                        violation_error_message="A void statement says when.",
+                    ),
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="Delivery",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "recipient",
+                    models.CharField(
+                        help_text="The address it went to, or will by what is known today.", max_length=254
+                    ),
+                ),
+                (
+                    "role",
+                    models.CharField(
+                        choices=[("pi", "PI"), ("contact", "Department contact"), ("delegate", "Delegate")],
+                        default="pi",
+                        help_text="Why they get it.",
+                        max_length=16,
+                    ),
+                ),
+                ("subject", models.CharField(max_length=254)),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("queued", "Waiting"),
+                            ("claimed", "Being sent"),
+                            ("sent", "Sent"),
+                            ("written", "Written to file"),
+                            ("failed", "Not sent"),
+                            ("uncertain", "Perhaps sent"),
+                            ("dropped", "Left out"),
+                        ],
+                        default="queued",
+                        max_length=16,
+                    ),
+                ),
+                (
+                    "error",
+                    models.TextField(
+                        blank=True,
+                        help_text="Why it was not sent, waits or was left out, in the mail server's own words.",
+                        verbose_name="reason",
+                    ),
+                ),
+                (
+                    "message_path",
+                    models.CharField(
+                        blank=True,
+                        help_text="Where the message is kept as it was sent or written.",
+                        max_length=254,
+                        verbose_name="message",
+                    ),
+                ),
+                ("created_at", models.DateTimeField()),
+                ("claimed_at", models.DateTimeField(blank=True, null=True)),
+                ("written_at", models.DateTimeField(blank=True, null=True)),
+                ("sent_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "period",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="deliveries",
+                        to="billing.billingperiod",
+                        verbose_name="billing period",
+                    ),
+                ),
+                (
+                    "pi",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="deliveries",
+                        to="billing.person",
+                        verbose_name="PI",
+                    ),
+                ),
+                (
+                    "user",
+                    models.ForeignKey(
+                        blank=True,
+                        help_text="The delegate.",
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                ("statements", models.ManyToManyField(related_name="deliveries", to="statements.statement")),
+            ],
+            options={
+                "verbose_name": "e-mail",
+                "verbose_name_plural": "e-mails",
+                "ordering": ("-id",),
+                "default_permissions": ("view",),
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("state", "sent"), _negated=True), ("sent_at__isnull", False), _connector="OR"
+                        ),
+                        name="sent_delivery_has_stamp",
+                        violation_error_message="A sent e-mail says when.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("state", "written"), _negated=True),
+                            ("written_at__isnull", False),
+                            _connector="OR",
+                        ),
+                        name="written_delivery_has_stamp",
+                        violation_error_message="An e-mail written to a file says when.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("state", "claimed"), _negated=True),
+                            ("claimed_at__isnull", False),
+                            _connector="OR",
+                        ),
+                        name="claimed_delivery_has_stamp",
+                        violation_error_message="An e-mail that is being sent says since when.",
+                    ),
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="StatementLine",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("number", models.PositiveIntegerField()),
+                ("payer_key", models.CharField(max_length=1000)),
+                ("kind", models.CharField(max_length=16)),
+                ("for_month", models.CharField(max_length=7)),
+                ("fund_org", models.CharField(max_length=64, verbose_name="fund/org")),
+                ("source_name", models.CharField(max_length=64)),
+                ("source_label", models.CharField(max_length=128)),
+                ("natural_account", models.CharField(blank=True, max_length=64)),
+                ("service_name", models.CharField(blank=True, max_length=254)),
+                ("list_cost", billing.fields.TotalField()),
+                ("contracted_cost", billing.fields.TotalField()),
+                ("charged", billing.fields.TotalField()),
+                (
+                    "shared_total",
+                    billing.fields.TotalField(
+                        blank=True, help_text="Of a share in a shared cost: the whole that was shared.", null=True
+                    ),
+                ),
+                ("charge_count", models.BigIntegerField()),
+                ("reference_1", models.CharField(blank=True, default="", max_length=512)),
+                ("reference_2", models.CharField(blank=True, default="", max_length=512)),
+                (
+                    "corrects",
+                    models.JSONField(
+                        blank=True,
+                        default=list,
+                        help_text="Lines of earlier statements that it corrects: 2025-01-0007-1:3.",
+                    ),
+                ),
+                (
+                    "original",
+                    models.JSONField(
+                        blank=True,
+                        default=dict,
+                        help_text="Where its charges came in another currency: that currency, the rate, and its amounts before it.",
+                    ),
+                ),
+                (
+                    "resources",
+                    models.JSONField(
+                        default=list,
+                        help_text="What makes up the line, in cents that add up to it: name, id, count, list, contracted, charged.",
+                    ),
+                ),
+                (
+                    "statement",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="lines", to="statements.statement"
+                    ),
+                ),
+            ],
+            options={
+                "ordering": ("statement", "number"),
+                "default_permissions": ("view",),
+                "constraints": [
+                    models.UniqueConstraint(fields=("statement", "number"), name="one_statement_line_per_number"),
+                    models.UniqueConstraint(fields=("statement", "payer_key"), name="one_statement_line_per_payer"),
+                ],
+            },
+        ),
+    ]
