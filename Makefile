@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 PORT ?= 8000
 SERVE ?= yes
 N ?= 1000000
-PYTEST_ARGS ?= -n auto --maxprocesses 4
+PYTEST_ARGS ?= -n auto --maxprocesses 4 --dist worksteal
 
 # The first of these that is 3.11 or later, and can, makes the virtual environment; PYTHON=... overrides.
 PYTHON ?= $(shell for each in python3.11 python3.12 python3.13 python3; do \
@@ -19,13 +19,15 @@ ifeq ($(wildcard .env)$(SECRET_KEY),)
 TRIAL := DEBUG=$${DEBUG:-true}
 endif
 
-.PHONY: help setup setup-dev demo serve test lint bench requirements sbom audit-deps clean
+.PHONY: help setup setup-dev demo serve test test-slow test-browser lint bench requirements sbom audit-deps clean
 
 help:
 	@echo "make setup         the virtual environment, from requirements.txt"
 	@echo "make demo          a sample institution in var/demo, served at http://localhost:$(PORT) (SERVE=no: not served)"
 	@echo "make serve         web and worker together (PORT=8000)"
-	@echo "make test          all tests on SQLite, and on PostgreSQL where TEST_POSTGRES_URL names a server"
+	@echo "make test          the tests on SQLite, and on PostgreSQL where TEST_POSTGRES_URL names a server"
+	@echo "make test-slow     killed processes, races, lost machines, fuzzed addresses, first steps in a fresh clone"
+	@echo "make test-browser  journeys in headless Chromium, which has to be installed"
 	@echo "make lint          ruff, mypy, migrations and deploy checks"
 	@echo "make bench         speed and memory against a floor measured in the same run (N=1000000 rows)"
 	@echo "make sbom          what the program is made of, as CycloneDX JSON: sbom.json"
@@ -55,19 +57,34 @@ demo: setup
 serve: setup
 	$(TRIAL) $(BIN)/python manage.py serve --port $(PORT)
 
-# The SQLite leg sets DATABASE_URL, so that neither .env nor the shell turns it into another database.
-test: setup-dev
-	@echo "== tests on SQLite"
-	DEBUG=true DATABASE_URL=sqlite:///$(CURDIR)/var/tests.sqlite3 $(BIN)/python -m pytest $(PYTEST_ARGS)
-	@postgres="$${TEST_POSTGRES_URL:-}"; \
+# Tests marked so, on SQLite and on PostgreSQL. The SQLite leg sets DATABASE_URL, so that neither .env nor the shell
+# turns it into another database; the other leaves out what has nothing to do with the database.
+define run-tests
+	@began=$$SECONDS; \
+	took() { printf '%s: %dm %02ds\n\n' "$$1" $$(((SECONDS - began) / 60)) $$(((SECONDS - began) % 60)); began=$$SECONDS; }; \
+	echo "== $(1) on SQLite"; \
+	DEBUG=true DATABASE_URL=sqlite:///$(CURDIR)/var/tests.sqlite3 $(BIN)/python -m pytest $(PYTEST_ARGS) -m "$(2)"; \
+	took "$(1) on SQLite"; \
+	postgres="$${TEST_POSTGRES_URL:-}"; \
 	case "$${DATABASE_URL:-}" in postgres*|psql*|pgsql*) postgres="$${postgres:-$$DATABASE_URL}";; esac; \
 	if test -n "$$postgres"; then \
-		echo "== tests on PostgreSQL"; \
-		DEBUG=true DATABASE_URL="$$postgres" $(BIN)/python -m pytest $(PYTEST_ARGS) --only-on-databases; \
-		echo "Tested on SQLite and on PostgreSQL."; \
+		echo "== $(1) on PostgreSQL"; \
+		DEBUG=true DATABASE_URL="$$postgres" $(BIN)/python -m pytest $(PYTEST_ARGS) -m "$(2)" --only-on-databases; \
+		took "$(1) on PostgreSQL"; \
 	else \
-		echo "Tested on SQLite; PostgreSQL left out: set TEST_POSTGRES_URL=postgres://user@host/name to test on it too."; \
+		echo "PostgreSQL left out: set TEST_POSTGRES_URL=postgres://user@host/name to test on it too."; \
 	fi
+endef
+
+test: setup-dev
+	$(call run-tests,tests,not browser and not slow)
+
+test-slow: setup-dev
+	$(call run-tests,slow tests,slow)
+
+# Pages are the same on either database.
+test-browser: setup-dev
+	DEBUG=true DATABASE_URL=sqlite:///$(CURDIR)/var/tests.sqlite3 $(BIN)/python -m pytest $(PYTEST_ARGS) -m browser
 
 lint: setup-dev
 	$(BIN)/ruff check .

@@ -30,7 +30,7 @@ from tests.test_matrix import (  # noqa: F401 (house is the fixture)
     routes,
 )
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 
 SEED = 11
 # Of one walk, in seconds; there are four, on two databases. Longer by hand: HOSTILE_SECONDS=300.

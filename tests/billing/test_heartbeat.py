@@ -83,6 +83,7 @@ def test_a_job_that_waits_for_nobody_says_so_where_its_page_asks(client, cast):
     working.end(mark)
 
 
+@pytest.mark.slow
 def test_the_worker_process_says_that_it_is_alive_until_it_is_ended(tmp_path):
     """The process that systemd or `serve` starts, on a database of its own."""
     environment = {**os.environ, "DEBUG": "true", "VAR_DIR": str(tmp_path)}

@@ -262,6 +262,7 @@ def modes_below(folder):
     return {str(path.relative_to(folder)): path.lstat().st_mode & 0o777 for path in [folder, *folder.rglob("*")]}
 
 
+@pytest.mark.slow
 def test_whatever_the_umask_files_are_private(installation, tmp_path):
     a_file(tmp_path, [a_row("1")], "aws_2025-01.csv")
     (tmp_path / "inbox").mkdir()
@@ -281,6 +282,7 @@ def test_whatever_the_umask_files_are_private(installation, tmp_path):
     assert put_away["done"] & 0o027 == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("redirected", ["| head -n 1", "| true"])
 def test_a_reader_that_has_enough_is_no_error(installation, redirected):
     done = subprocess.run(
@@ -296,6 +298,7 @@ def test_a_reader_that_has_enough_is_no_error(installation, redirected):
     assert done.stdout.splitlines()[-1] in ("0", "141")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full here")
 def test_output_that_cannot_be_written_is_told(installation):
     done = subprocess.run(
@@ -313,6 +316,7 @@ def test_output_that_cannot_be_written_is_told(installation):
     assert "Exception ignored" not in done.stderr
 
 
+@pytest.mark.slow
 def test_a_limit_on_the_size_of_files_is_told_and_leaves_no_half_copy(installation, tmp_path):
     path = a_file(tmp_path, [a_row("1", ResourceId=f"i-{n}" * 20) for n in range(8_000)], "aws_2025-01.csv")
     assert path.stat().st_size > 1_500 * 1024
@@ -326,6 +330,7 @@ def test_a_limit_on_the_size_of_files_is_told_and_leaves_no_half_copy(installati
     assert "Failed" in manage(installation, "imports", "list").stdout
 
 
+@pytest.mark.slow
 def test_a_database_that_stays_locked_is_told_and_the_attempt_is_kept(installation, tmp_path):
     path = a_file(tmp_path, [a_row("1")], "aws_2025-02.csv")
     holder = sqlite3.connect(installation / "db.sqlite3", isolation_level=None)
@@ -345,6 +350,7 @@ def test_a_database_that_stays_locked_is_told_and_the_attempt_is_kept(installati
     assert manage(installation, "ingest", str(path)).returncode == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "command", ["version", "check", "sources list", "imports list", "review list", "jobs list", "verify_audit"]
 )
@@ -354,6 +360,7 @@ def test_a_command_starts_without_a_warning(installation, command):
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.slow
 def test_an_interrupted_command_ends_with_130(installation):
     done = subprocess.run(
         [sys.executable, "-c", INTERRUPTED],
@@ -381,6 +388,7 @@ manage.main()
 """
 
 
+@pytest.mark.slow
 def test_a_read_only_database_is_told(installation, tmp_path):
     if os.geteuid() == 0:
         pytest.skip("root writes what it may not")
@@ -413,6 +421,7 @@ def small_disk(installation, tmp_path):
     subprocess.run(["umount", "-l", str(place)], check=True)
 
 
+@pytest.mark.slow
 def test_a_disk_that_fills_up_is_told_and_all_recovers(small_disk, tmp_path):
     before = files_below(small_disk)
     path = a_file(tmp_path, [a_row("1", ResourceId=f"i-{n}") for n in range(20_000)], "aws_2025-04.csv")

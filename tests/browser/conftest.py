@@ -1,4 +1,4 @@
-"""A headless Chromium for real journeys; without one they are left out, and say so."""
+"""A headless Chromium for real journeys; without one they fail, and say what to install."""
 
 import shutil
 
@@ -12,8 +12,10 @@ DRIVER = shutil.which("chromedriver")
 def _chromium(tmp_path_factory, live_server):
     # After the server, so that it ends before it: a server that stops first leaves its connections open.
     if not CHROMIUM or not DRIVER:
-        pytest.skip("chromium and chromedriver are not installed")
-    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
+        pytest.fail(
+            "Install Chromium and chromedriver (Debian: chromium, chromium-driver): the browser tests need them."
+        )
+    from selenium import webdriver
     from selenium.webdriver.chrome.service import Service
 
     options = webdriver.ChromeOptions()

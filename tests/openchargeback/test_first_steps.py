@@ -24,10 +24,13 @@ README = ROOT / "README.md"
 GETTING_STARTED = ROOT / "docs" / "getting-started" / "README.md"
 ADDRESS = "<address of this repository>"
 
-pytestmark = pytest.mark.skipif(
-    not all(map(shutil.which, ("git", "make", "bash"))) or not (ROOT / ".git").exists(),
-    reason="git, make and a repository are needed to begin as the documents do",
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not all(map(shutil.which, ("git", "make", "bash"))) or not (ROOT / ".git").exists(),
+        reason="git, make and a repository are needed to begin as the documents do",
+    ),
+]
 
 
 def shell_blocks(path: Path) -> list[str]:

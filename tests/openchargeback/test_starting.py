@@ -275,6 +275,7 @@ def test_a_signal_ends_all_children(tmp_path):
             os.kill(child, 0)
 
 
+@pytest.mark.slow
 def test_one_command_serves_the_site_and_ends_when_told(tmp_path):
     """Web and worker on a scratch SQLite database, over plain http in debug mode."""
     environment = {**os.environ, "DEBUG": "true", "VAR_DIR": str(tmp_path)}
@@ -303,6 +304,7 @@ def test_one_command_serves_the_site_and_ends_when_told(tmp_path):
     assert "Ended." in (tmp_path / "log").read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="Tells what runs by /proc")
 @pytest.mark.parametrize("victim", ["serve", "web", "worker"])
 def test_whatever_is_killed_the_rest_ends_and_the_port_is_free(tmp_path, victim):

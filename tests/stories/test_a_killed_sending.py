@@ -45,6 +45,7 @@ def manage(tmp_path):
     return run
 
 
+@pytest.mark.slow
 def test_an_e_mail_whose_run_was_killed_is_reported_until_a_person_decides(manage, tmp_path):
     with mail_server() as server:
         server.holds_at = tmp_path / "accepted"

@@ -25,6 +25,7 @@ from tests.stories.stage import row, write
 from tests.test_pages import UPLOAD, sent
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.django_db(transaction=True),
     pytest.mark.skipif(
         "postgres" not in settings.DATABASES["default"]["ENGINE"],

@@ -24,6 +24,7 @@ from tests.billing.deliveries import a_row, delivered
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 
+@pytest.mark.slow
 def test_five_kills_leave_all_or_nothing(tmp_path):
     environment = {name: value for name, value in os.environ.items() if name != "DATABASE_URL"}
     done = subprocess.run(

@@ -14,7 +14,7 @@ from django.db import connection
 
 from .stage import row, tags, write
 
-pytestmark = pytest.mark.own_database
+pytestmark = [pytest.mark.own_database, pytest.mark.slow]
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 RACER = Path(__file__).with_name("racer.py")
