@@ -23,7 +23,9 @@ from ..models import AttributionRule, BillingPeriod, Charge, CloudAccount, Job, 
 from ..models.attribution import PATTERNS
 from ..review import deciding, learning, reattribution
 from ..texts import number_in
-from .base import BillingAdmin, actor_of, badge, change_url
+from .audited import BillingAdmin, actor_of
+from .formatting import badge
+from .links import change_url
 
 REAPPLY = "billing.review_charges"
 # Charges that an address can name, and how long it may be.

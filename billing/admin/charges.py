@@ -22,6 +22,7 @@ from django.utils.safestring import SafeString
 
 from .. import doors, review
 from ..attribution import naming
+from ..audit.snapshots import differences
 from ..background import jobs
 from ..errors import BillingError, NoLongerKept, ReasonMissing
 from ..importing import delivered
@@ -29,20 +30,14 @@ from ..models import AttributionRule, Charge, Flag, HeldCharge, ReviewDecision
 from ..review import deciding, learning, review_sheets, selections
 from ..setup import kept_sheets
 from .attribution import MOST, RANGES, rule_url, rule_url_of, sharing_url
-from .base import (
-    FrozenAdmin,
-    LargeTableMixin,
-    Verb,
-    actor_of,
-    amount_column,
-    badge,
-    change_url,
-    differences,
-    link,
-    period_filter,
-)
+from .audited import FrozenAdmin, actor_of
+from .filters import period_filter
+from .formatting import amount_column, badge
+from .large_tables import LargeTableMixin
+from .links import change_url, link
 from .naming import CreateField, NameInput, key_of, suggest_view
 from .tracing import why_url, why_view
+from .verbs import Verb
 
 State = Charge.State
 RULE_NUMBER = re.compile(r"rule (\d+) ")

@@ -34,18 +34,13 @@ from ..models.typed import require_said
 from ..months import closing
 from ..setup import funding, people, releasing
 from ..texts import code_of
-from .base import (
-    BillingAdmin,
-    FrozenInline,
-    SearchedChoicesMixin,
-    Verb,
-    actor_of,
-    badge,
-    count_column,
-    period_filter,
-    warn_of_unknown_funds,
-)
+from .audited import BillingAdmin, FrozenInline, actor_of
+from .choices import SearchedChoicesMixin
+from .filters import period_filter
+from .formatting import badge, count_column
 from .lists import ListAdmin
+from .naming import warn_of_unknown_funds
+from .verbs import Verb
 
 DATE = forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d")
 HUNDRED = Decimal(100)

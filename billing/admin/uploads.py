@@ -25,7 +25,8 @@ from ..models import Import, Job, Source, StoredFile
 from ..readers import FileError, open_delivery
 from ..readers.delivery import names_in_manifest
 from ..texts import number_in
-from .base import actor_of, change_url
+from .audited import actor_of
+from .links import change_url
 
 # Where a session keeps the files that a person has yet to import.
 CHOSEN = "chosen_files"
