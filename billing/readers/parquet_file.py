@@ -21,7 +21,7 @@ from .parquet_footer import BadFooter, Contents, Group, check_chunk, read_footer
 from .projects import PARTS as PROJECT_PARTS
 from .projects import PROJECT
 from .streams import GIB, MAX_RATIO, MIB, SMALL_ENOUGH
-from .values import INHERITED_FIELDS, own_first
+from .tags import INHERITED_FIELDS, own_first
 
 # Rows decoded at once, fewer where they are long; they leave in batches of the usual size.
 DECODED_ROWS = 32_768

@@ -11,32 +11,15 @@ from typing import Any, NamedTuple
 
 from ..copy_text import DELIMITER, fields_of, hex_fields_of, joined, text_lines_of
 from ..fields import WIDE, from_units
+from .amounts import Amounts, amounts_of, kept_amounts, plain_decimal, plain_decimals_of, units_of
 from .batches import MAX_PROBLEMS, Batch, Problem
 from .cells import free_id_of, region_of, said_of, strict_id_of
 from .columns import AMOUNTS, DECIMALS, FREE_IDS, STRICT_IDS, TEXTS
+from .dates import Rule, end_and_rule, month_of, period_rules, service_time_of, time_of
 from .projects import PROJECT, Projects, project_of
 from .spelling import Spelling, same_tags
-from .values import (
-    CHARGE_CATEGORIES,
-    Amounts,
-    BadValue,
-    Memo,
-    Rule,
-    amounts_of,
-    category_of,
-    currency_of,
-    end_and_rule,
-    kept_amounts,
-    month_of,
-    name_of,
-    period_rules,
-    plain_decimal,
-    plain_decimals_of,
-    service_time_of,
-    tags_of,
-    time_of,
-    units_of,
-)
+from .tags import tags_of
+from .values import CHARGE_CATEGORIES, BadValue, Memo, category_of, currency_of, name_of
 
 _ENUMERATIONS = ("ChargeCategory", "ChargeClass", "ChargeFrequency", "PricingCategory", "CommitmentDiscountStatus")
 # How the texts of each column are taken.

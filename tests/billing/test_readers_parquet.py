@@ -11,10 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from billing.readers import FileError, open_delivery, read
+from billing.readers.amounts import amounts_of
 from billing.readers.columnar import read_columns
 from billing.readers.parquet_file import _number_texts
 from billing.readers.parquet_footer import read_footer
-from billing.readers.values import amounts_of, tags_of
+from billing.readers.tags import tags_of
 
 NAMES = ("BillingPeriodStart", "ChargePeriodStart", "BilledCost")
 
