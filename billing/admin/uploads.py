@@ -23,7 +23,7 @@ from ..importing import brought, ingestion, planning
 from ..importing.outcomes import OfAnotherSource, WouldWithdraw
 from ..models import Import, Job, Source, StoredFile
 from ..readers import FileError, open_delivery
-from ..readers.delivery import names_in_manifest
+from ..readers.manifests import names_in_manifest
 from ..texts import number_in
 from .audited import actor_of
 from .links import change_url

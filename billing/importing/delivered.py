@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from ..files.storing import local_path
 from ..models import Charge, ImportedFile
 from ..readers import FileError, UnreadableFile, row_at
-from ..readers.delivery import parts_of
+from ..readers.parts import parts_of
 
 
 @dataclass(frozen=True)

@@ -60,8 +60,8 @@ from ..readers import FileError, Part, Problem, check_rows, open_delivery
 from ..readers.batches import MAX_PROBLEMS
 from ..readers.beside import understood
 from ..readers.columns import AMOUNTS, without_measure
+from ..readers.facts import FACTS, ScopeTotal, month_number
 from ..readers.spelling import same_id
-from ..readers.understanding import FACTS, ScopeTotal, month_number
 from . import attempts, brought, differences, doubts, duplicates, late
 from .converting import Converted, Converter, totals_by_currency
 from .loading import Load, NotLoadable

@@ -11,7 +11,8 @@ from ..errors import BillingError, NextStep, NoLongerKept
 from ..files.storing import display_name, local_path
 from ..models import Source, StoredFile
 from ..progress import Progress, unwatched
-from ..readers.delivery import made_at, names_in_manifest, oldest_run_first
+from ..readers.delivery import made_at, oldest_run_first
+from ..readers.manifests import names_in_manifest
 from .ingestion import ingest, period_in_name
 from .outcomes import ImportRefused, IngestResult
 

@@ -8,7 +8,6 @@ import pyarrow as pa
 
 from .batches import Batch, FileError, UnreadableFile
 from .columns import base_of, recognized, require_focus
-from .delivery import Part
 from .kinds import Kind
 from .parquet_file import (
     DAMAGED,
@@ -21,6 +20,7 @@ from .parquet_file import (
     leaves_of,
     opened,
 )
+from .parts import Part
 from .reading import read
 
 # Rows in a piece of text, and of parquet, whose texts are numbers of a dictionary.

@@ -24,7 +24,7 @@ from billing.importing.converting import Converter
 from billing.models import Policy
 from billing.readers import FileError, Kind, UnreadableFile, open_delivery, read, read_csv
 from billing.readers.amounts import amounts_of
-from billing.readers.understanding import FACTS
+from billing.readers.facts import FACTS
 from tests import build
 
 SAMPLES = Path(settings.BASE_DIR).parent / "shared" / "samples"
