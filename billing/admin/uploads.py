@@ -18,7 +18,7 @@ from django.utils.formats import date_format
 from django.utils.functional import cached_property
 
 from ..background import jobs
-from ..files.storing import display_name, local_path, store_chunks
+from ..files.received import display_name, local_copy, store_chunks
 from ..importing import brought, ingestion, planning
 from ..importing.outcomes import OfAnotherSource, WouldWithdraw
 from ..models import Import, Job, Source, StoredFile
@@ -204,7 +204,7 @@ class RowOnPage:
     def given(self) -> planning.Given:
         source = Source.objects.filter(name=self.row.source).first() if self.row.source else None
         return planning.Given(
-            local_path(self.stored),
+            local_copy(self.stored),
             self.row.name,
             source,
             self.row.period,
@@ -215,7 +215,7 @@ class RowOnPage:
 
     @cached_property
     def is_manifest(self) -> bool:
-        return bool(names_in_manifest(local_path(self.stored)))
+        return bool(names_in_manifest(local_copy(self.stored)))
 
     @property
     def guess_text(self) -> str:
@@ -254,7 +254,7 @@ def guessed_source(stored: StoredFile, name: str) -> tuple[str, str]:
     """Return the source that a file's name, or those of an archive's members, fits, and what is wrong with the file."""
     guess, note = Source.objects.for_file_name(name), ""
     try:
-        path = local_path(stored)
+        path = local_copy(stored)
         parts = [] if names_in_manifest(path) else open_delivery([path], [name], beside=False)
     except FileError as error:
         parts, note = [], " ".join(problem.message for problem in error.problems[:2])

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..audit import Actor
 from ..errors import BillingError, NextStep, NoLongerKept
-from ..files.storing import display_name, local_path
+from ..files.received import display_name, local_copy
 from ..models import Source, StoredFile
 from ..progress import Progress, unwatched
 from ..readers.delivery import made_at, oldest_run_first
@@ -223,7 +223,7 @@ def _planned(arguments: dict[str, Any]) -> Planned:
     period = arguments.get("period", "")
     files = [
         Given(
-            local_path(stored[number]),
+            local_copy(stored[number]),
             name,
             source,
             period,
