@@ -101,7 +101,7 @@ def added_up(path: Path, grain: str) -> dict[str, object]:
     prepare()
     from billing.importing.rolling import Rolling
     from billing.readers.columnar import read_columns
-    from billing.readers.delivery import parts_of
+    from billing.readers.parts import parts_of
 
     rolling = Rolling(by_month=grain == "month")
     for part in parts_of(path, path.name):

@@ -15,18 +15,11 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from billing import doors
-from billing.admin.base import (
-    BillingAdmin,
-    FrozenAdmin,
-    Verb,
-    actor_of,
-    amount_column,
-    badge_column,
-    change_url,
-    count_column,
-    period_filter,
-    source_filter,
-)
+from billing.admin.audited import BillingAdmin, FrozenAdmin, actor_of
+from billing.admin.filters import period_filter, source_filter
+from billing.admin.formatting import amount_column, badge_column, count_column
+from billing.admin.links import change_url
+from billing.admin.verbs import Verb
 from billing.errors import BillingError
 from billing.models import BillingPeriod, Policy
 from billing.money import named

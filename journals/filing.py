@@ -1,16 +1,15 @@
 """Files of journals: written whole or not at all."""
 
 import os
-import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from django.conf import settings
 from django.urls import reverse
 
 from billing.errors import BillingError
-from billing.files import writing
+from billing.files import Pending, is_in_place, own_folder, write_whole
 from billing.models import BillingPeriod
 from billing.proof.verifying import Kept
 
@@ -25,7 +24,7 @@ class Staged:
     """Files written under names of their own, to be given their real ones once all else is done."""
 
     def __init__(self) -> None:
-        self.files: list[tuple[Path, Path]] = []
+        self.files: list[Pending] = []
         self.in_place: list[tuple[Path, bytes]] = []
 
     def add(self, target: Path, content: bytes) -> None:
@@ -33,7 +32,7 @@ class Staged:
 
         A link stays, and what it names is written. A pipe or a device is written to when all else is done.
         """
-        if writing.is_in_place(target):
+        if is_in_place(target):
             self.in_place.append((target, content))
             return
         target = Path(os.path.realpath(target))
@@ -41,27 +40,23 @@ class Staged:
             raise OutputRefused(f"{target} is a directory: name a file in it.")
         if not target.parent.is_dir():
             raise OutputRefused(f"The directory {target.parent} does not exist, so {target.name} was not written.")
-        temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex[:12]}.part")
-        self.files.append((temporary, target))
         try:
-            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, writing.mode_for(target))
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
+            pending = Pending(target)
+            self.files.append(pending)
+            pending.file.write(content)
+            pending.complete()
         except OSError as error:
             raise OutputRefused(f"{target} cannot be written: {error.strerror}.") from error
 
     def publish(self) -> None:
-        for temporary, target in self.files:
-            temporary.replace(target)
+        for pending in self.files:
+            pending.publish()
         for target, content in self.in_place:
-            writing.write_whole(target, content)
+            write_whole(target, content)
 
     def discard(self) -> None:
-        for temporary, _ in self.files:
-            with suppress(OSError):
-                temporary.unlink()
+        for pending in self.files:
+            pending.discard()
 
 
 @contextmanager
@@ -82,9 +77,7 @@ def whole_files() -> Iterator[Staged]:
 
 def folder_of(month: str) -> Path:
     """Return the folder that keeps a month's journals, made if need be."""
-    folder = Path(settings.VAR_DIR) / "journals" / month
-    folder.mkdir(mode=0o750, parents=True, exist_ok=True)
-    return folder
+    return own_folder("journals", month)
 
 
 def kept_files(period: BillingPeriod | None) -> Iterator[Kept]:

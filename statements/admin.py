@@ -15,21 +15,13 @@ from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 
 from billing import doors
-from billing.admin.base import (
-    FrozenAdmin,
-    FrozenInline,
-    Verb,
-    actor_of,
-    amount_column,
-    badge,
-    badge_column,
-    change_url,
-    link,
-    period_filter,
-    source_filter,
-)
+from billing.admin.audited import FrozenAdmin, FrozenInline, actor_of
 from billing.admin.entries import ENTER, correct_url
+from billing.admin.filters import period_filter, source_filter
+from billing.admin.formatting import amount_column, badge, badge_column
+from billing.admin.links import change_url, link
 from billing.admin.tracing import why_url
+from billing.admin.verbs import Verb
 from billing.background import jobs
 from billing.errors import BillingError
 from billing.models import BillingPeriod, Job

@@ -2,7 +2,7 @@
 
 from io import BufferedReader
 
-from billing.readers.delivery import Part
+from billing.readers.parts import Part
 
 
 class EndlessPart(Part):

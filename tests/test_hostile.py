@@ -20,7 +20,7 @@ from django.db import transaction
 from django.test import Client
 from django.urls import reverse
 
-from billing.admin.base import COMPARED_BY, NARROWED_BY
+from billing.admin.filters import COMPARED_BY, NARROWED_BY
 from billing.models import BillingPeriod
 from tests.test_matrix import (  # noqa: F401 (house is the fixture)
     PEOPLE,

@@ -1048,9 +1048,9 @@ def test_a_rate_of_a_closed_month_is_read_only(client, cast):
 
 
 def test_a_long_table_is_not_counted_to_its_end(client, cast, monkeypatch):
-    from billing.admin import base
+    from billing.admin import large_tables
 
-    monkeypatch.setattr(base, "COUNTED", 3)
+    monkeypatch.setattr(large_tables, "COUNTED", 3)
     for _ in range(5):
         with_events()
     client.force_login(cast.viewer)

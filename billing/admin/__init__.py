@@ -1,17 +1,24 @@
-"""The screens of the base app, one file each."""
+"""The screens of the base app, one file or package each.
+
+What they share: `audited` (their base classes), `verbs` (buttons), `filters`, `choices`, `large_tables`,
+`formatting` and `links`.
+"""
 
 from . import (
     attribution,
     audit,
     charges,
     entries,
+    funds,
     imports,
     jobs,
     payers,
     people,
     periods,
     policy,
+    projects,
     proof,
+    rates,
     sources,
     users,
 )
@@ -21,13 +28,16 @@ __all__ = [
     "audit",
     "charges",
     "entries",
+    "funds",
     "imports",
     "jobs",
     "payers",
     "people",
     "periods",
     "policy",
+    "projects",
     "proof",
+    "rates",
     "sources",
     "users",
 ]

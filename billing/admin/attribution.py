@@ -23,7 +23,9 @@ from ..models import AttributionRule, BillingPeriod, Charge, CloudAccount, Job, 
 from ..models.attribution import PATTERNS
 from ..review import deciding, learning, reattribution
 from ..texts import number_in
-from .base import BillingAdmin, actor_of, badge, change_url
+from .audited import BillingAdmin, actor_of
+from .formatting import badge
+from .links import change_url
 
 REAPPLY = "billing.review_charges"
 # Charges that an address can name, and how long it may be.
@@ -178,16 +180,16 @@ class AttributionRuleAdmin(BillingAdmin):
         """Offer the rule that corrected charges make, where the address names these; else an empty form."""
         if made_of := _corrected(request):
             try:
-                rule, request._made_of = _learned(made_of)  # type: ignore[attr-defined]
+                rule, request.corrected_charges = _learned(made_of)  # type: ignore[attr-defined]
             except BillingError as error:
                 messages.error(request, doors.for_page(error, request.user))
                 return HttpResponseRedirect(reverse("admin:billing_charge_changelist"))
             if request.method == "GET":
-                request._learned = rule  # type: ignore[attr-defined]
+                request.learned_rule = rule  # type: ignore[attr-defined]
         return super().add_view(request, form_url, extra_context)
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
-        rule = getattr(request, "_learned", None)
+        rule = getattr(request, "learned_rule", None)
         if rule is None:
             return super().get_changeform_initial_data(request)
         return {**forms.model_to_dict(rule), "seen": learning.digest_of(rule)}
@@ -196,10 +198,10 @@ class AttributionRuleAdmin(BillingAdmin):
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> HttpResponse:
         form = context["adminform"].form
-        rule = getattr(request, "_learned", None)
+        rule = getattr(request, "learned_rule", None)
         if form.is_bound and not form.errors.get_json_data().keys() - {"__all__"}:
             rule = form.instance
-        corrected = getattr(request, "_made_of", None)
+        corrected = getattr(request, "corrected_charges", None)
         newest = corrected.order_by("-charged_in__month").first() if corrected is not None else None
         extra = {
             "foreseen": learning.foresee(rule, month=newest.charged_in if newest else None) if rule else None,

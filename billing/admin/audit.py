@@ -11,7 +11,9 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from ..models import AuditEvent
-from .base import FrozenAdmin, LargeTableMixin, link, list_url
+from .audited import FrozenAdmin
+from .large_tables import LargeTableMixin
+from .links import link, list_url
 
 # What events are about: the first word of their action.
 NOUNS = {

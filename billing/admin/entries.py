@@ -20,20 +20,13 @@ from ..corrections import entries
 from ..errors import BillingError
 from ..models import BillingPeriod, Entry, EntryLine, PayerLine, Person, Policy, Source
 from ..money import named, plain
-from .base import (
-    FrozenAdmin,
-    Verb,
-    actor_of,
-    amount_column,
-    badge_column,
-    change_url,
-    link,
-    list_url,
-    period_filter,
-    source_filter,
-)
+from .audited import FrozenAdmin, actor_of
+from .filters import period_filter, source_filter
+from .formatting import amount_column, badge_column
+from .links import change_url, link, list_url
 from .naming import NameInput
 from .tracing import why_url
+from .verbs import Verb
 
 ENTER, APPROVE = "billing.enter_corrections", "billing.approve_entry"
 State = Entry.State

@@ -16,16 +16,12 @@ from ..importing import doubts, ingestion, late, tending, withdrawing
 from ..importing.outcomes import unread_lines
 from ..models import BillingPeriod, Flag, Import, ImportTotal, Job
 from ..money import plain
-from ..readers.values import rule_lines
-from .base import (
-    FrozenAdmin,
-    Verb,
-    actor_of,
-    badge_column,
-    count_column,
-    period_filter,
-)
+from ..readers.dates import rule_lines
+from .audited import FrozenAdmin, actor_of
+from .filters import period_filter
+from .formatting import badge_column, count_column
 from .uploads import PERMISSION, upload
+from .verbs import Verb
 
 State = Import.State
 

@@ -16,7 +16,10 @@ from ..errors import BillingError, NextStep
 from ..importing import tending
 from ..models import BillingPeriod, Import, Job
 from .attribution import REAPPLY
-from .base import FrozenAdmin, Verb, actor_of, badge_column, change_url
+from .audited import FrozenAdmin, actor_of
+from .formatting import badge_column
+from .links import change_url
+from .verbs import Verb
 
 TONES = {
     Job.State.QUEUED: "info",

@@ -16,7 +16,8 @@ from ..errors import BillingError, NoLongerKept
 from ..models import Job
 from ..setup import kept_sheets
 from ..texts import number_in
-from .base import BillingAdmin, actor_of, change_url, list_url
+from .audited import BillingAdmin, actor_of
+from .links import change_url, list_url
 
 SALT = "list"
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Any, ClassVar
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, JsonResponse
 from django.urls import reverse_lazy
@@ -53,11 +53,19 @@ def key_of(unknown: naming.Unknown) -> str:
 def suggest_view(request: HttpRequest) -> JsonResponse:
     """Return the names of a kind that fit what was typed so far, as the search of their list finds them."""
     kind = request.GET.get("kind", "")
-    screen = admin.site._registry.get(MODELS.get(kind, object))
-    if screen is None or not screen.has_view_permission(request):
+    if kind not in MODELS:
+        raise PermissionDenied
+    screen = admin.site.get_model_admin(MODELS[kind])
+    if not screen.has_view_permission(request):
         raise PermissionDenied
     fields = {"pi": ("email", "name"), "project": ("code", "name"), "fund_org": ("fund_org", "name")}[kind]
     term = request.GET.get("term", "").replace("\0", "").strip()[:128]
-    names, has_doubles = screen.get_search_results(request, MODELS[kind]._default_manager.order_by(fields[0]), term)
+    names, has_doubles = screen.get_search_results(request, MODELS[kind].objects.order_by(fields[0]), term)
     found = (names.distinct() if has_doubles else names).values_list(*fields)[:OFFERED] if term else []
     return JsonResponse({"results": [{"value": value, "label": label} for value, label in found]})
+
+
+def warn_of_unknown_funds(request: HttpRequest, fund_orgs: Iterable[str]) -> None:
+    """Say which of some fund/orgs are not on the loaded list, and what that does to charges."""
+    for unknown in naming.unknown(fund_orgs=fund_orgs):
+        messages.warning(request, f"{unknown} Charges that it is to pay are held for review.")

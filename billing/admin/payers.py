@@ -7,7 +7,10 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 
 from ..models import PayerLine
-from .base import FrozenAdmin, LargeTableMixin, amount_column, count_column, period_filter
+from .audited import FrozenAdmin
+from .filters import period_filter
+from .formatting import amount_column, count_column
+from .large_tables import LargeTableMixin
 from .tracing import why_url
 
 

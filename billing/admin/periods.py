@@ -23,20 +23,12 @@ from ..models import BillingPeriod, Charge, ImportTotal
 from ..models.periods import month_text, parse_month
 from ..months import checklist, closing
 from .attribution import REAPPLY, reapply_view
-from .base import (
-    FrozenAdmin,
-    Missing,
-    Verb,
-    actor_of,
-    amount,
-    badge_column,
-    count,
-    count_column,
-    link,
-    list_url,
-)
+from .audited import FrozenAdmin, actor_of
+from .formatting import amount, badge_column, count, count_column
+from .links import link, list_url
 from .month import shown_list
 from .proof import proof_view
+from .verbs import Missing, Verb
 
 Status = BillingPeriod.Status
 

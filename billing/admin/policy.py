@@ -20,7 +20,8 @@ from ..models.policy import TAG_FIELDS, check_domains, check_patterns
 from ..money import plain
 from ..patterns import compiled, fits_one
 from ..setup import policies
-from .base import FrozenAdmin, actor_of, amount_column
+from .audited import FrozenAdmin, actor_of
+from .formatting import amount_column
 
 TAG_LABELS = {
     "pi_email": "PI",

@@ -15,7 +15,10 @@ from .. import doors, proof
 from ..errors import BillingError
 from ..models import BillingPeriod, FrozenProof, InvoiceTotal
 from ..proof import invoices, tieout
-from .base import BillingAdmin, actor_of, amount_column, change_url, period_filter
+from .audited import BillingAdmin, actor_of
+from .filters import period_filter
+from .formatting import amount_column
+from .links import change_url
 
 TONES = {proof.Verdict.OK: "good", proof.Verdict.OPEN: "warn", proof.Verdict.OFF: "bad"}
 WORDS = {proof.Verdict.OK: "holds", proof.Verdict.OPEN: "still open", proof.Verdict.OFF: "does not hold"}

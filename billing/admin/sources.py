@@ -16,7 +16,8 @@ from .. import doors
 from ..models import CostMeasureChange, Import, Source
 from ..models.sources import pattern_of
 from ..setup import sourcing
-from .base import BillingAdmin, actor_of, badge
+from .audited import BillingAdmin, actor_of
+from .formatting import badge
 
 
 class MeasureFormSet(BaseInlineFormSet):

@@ -11,7 +11,7 @@ from django.urls import reverse
 from .. import doors, tracing
 from ..models import Charge, PayerLine
 from ..texts import number_in
-from .base import change_url
+from .links import change_url
 
 PERMISSION = "billing.view_charge"
 

@@ -18,14 +18,15 @@ from django.utils.formats import date_format
 from django.utils.functional import cached_property
 
 from ..background import jobs
-from ..files.storing import display_name, local_path, store_chunks
+from ..files.received import display_name, local_copy, store_chunks
 from ..importing import brought, ingestion, planning
 from ..importing.outcomes import OfAnotherSource, WouldWithdraw
 from ..models import Import, Job, Source, StoredFile
 from ..readers import FileError, open_delivery
-from ..readers.delivery import names_in_manifest
+from ..readers.manifests import names_in_manifest
 from ..texts import number_in
-from .base import actor_of, change_url
+from .audited import actor_of
+from .links import change_url
 
 # Where a session keeps the files that a person has yet to import.
 CHOSEN = "chosen_files"
@@ -203,7 +204,7 @@ class RowOnPage:
     def given(self) -> planning.Given:
         source = Source.objects.filter(name=self.row.source).first() if self.row.source else None
         return planning.Given(
-            local_path(self.stored),
+            local_copy(self.stored),
             self.row.name,
             source,
             self.row.period,
@@ -214,7 +215,7 @@ class RowOnPage:
 
     @cached_property
     def is_manifest(self) -> bool:
-        return bool(names_in_manifest(local_path(self.stored)))
+        return bool(names_in_manifest(local_copy(self.stored)))
 
     @property
     def guess_text(self) -> str:
@@ -253,7 +254,7 @@ def guessed_source(stored: StoredFile, name: str) -> tuple[str, str]:
     """Return the source that a file's name, or those of an archive's members, fits, and what is wrong with the file."""
     guess, note = Source.objects.for_file_name(name), ""
     try:
-        path = local_path(stored)
+        path = local_copy(stored)
         parts = [] if names_in_manifest(path) else open_delivery([path], [name], beside=False)
     except FileError as error:
         parts, note = [], " ".join(problem.message for problem in error.problems[:2])
@@ -287,32 +288,21 @@ def upload(request: HttpRequest, *, context: dict[str, Any]) -> HttpResponse:
     """Take files and keep them, show what each is taken for, and have the worker import them."""
     if not request.user.has_perm(PERMISSION):
         raise PermissionDenied
-    here = reverse("admin:billing_import_upload")
     chosen = Chosen(request)
     if chosen.gone:
         messages.warning(request, f"No longer kept, choose them again: {', '.join(chosen.gone)}.")
-    if (again := number_in(request.GET.get("again", ""))) is not None and request.method == "GET":
-        if imported := Import.objects.filter(pk=again).select_related("source").first():
-            chosen.add_again(imported)
-        return HttpResponseRedirect(here)
-    if (job_asked := number_in(request.GET.get("job", ""))) is not None and request.method == "GET":
-        asked = Job.objects.filter(pk=job_asked, created_by=request.user.pk, kind=Job.Kind.IMPORT)
-        if job := asked.first():
-            chosen.add_refusals(job)
-        return HttpResponseRedirect(here)
+    if request.method == "GET" and _take_up(request, chosen):
+        return _here()
     form = UploadForm(label_suffix="")
     rows = on_page(chosen)
-    if request.method == "POST" and "listed" not in request.POST:
-        form = UploadForm(request.POST, request.FILES, label_suffix="")
-        if form.is_valid():
-            chosen.add(form.cleaned_data["files"])
-            if request.headers.get("Accept") == "application/json":
-                # The script that showed the progress of the upload goes on by itself.
-                return JsonResponse({"url": here})
-            return HttpResponseRedirect(here)
-    elif request.method == "POST":
-        rows = on_page(chosen, request.POST)
-        if answer := _decide(request, chosen, rows):
+    if request.method == "POST":
+        if "listed" in request.POST:
+            rows = on_page(chosen, request.POST)
+            answer = _decide(request, chosen, rows)
+        else:
+            form = UploadForm(request.POST, request.FILES, label_suffix="")
+            answer = _add(request, chosen, form)
+        if answer:
             return answer
     planned = planning.plan([each.given for each in rows])
     for each in rows:
@@ -329,19 +319,47 @@ def upload(request: HttpRequest, *, context: dict[str, Any]) -> HttpResponse:
     return TemplateResponse(request, "admin/billing/import/upload.html", context)
 
 
+def _here() -> HttpResponse:
+    return HttpResponseRedirect(reverse("admin:billing_import_upload"))
+
+
+def _take_up(request: HttpRequest, chosen: Chosen) -> bool:
+    """Put on the list what the address names: a refused import (`again`), or what a dry run found (`job`)."""
+    if (number := number_in(request.GET.get("again", ""))) is not None:
+        if imported := Import.objects.filter(pk=number).select_related("source").first():
+            chosen.add_again(imported)
+        return True
+    if (number := number_in(request.GET.get("job", ""))) is not None:
+        asked = Job.objects.filter(pk=number, created_by=request.user.pk, kind=Job.Kind.IMPORT)
+        if job := asked.first():
+            chosen.add_refusals(job)
+        return True
+    return False
+
+
+def _add(request: HttpRequest, chosen: Chosen, form: UploadForm) -> HttpResponse | None:
+    """Keep the files that were sent; None where the form has to be mended first."""
+    if not form.is_valid():
+        return None
+    chosen.add(form.cleaned_data["files"])
+    if request.headers.get("Accept") == "application/json":
+        # The script that showed the progress of the upload goes on by itself.
+        return JsonResponse({"url": reverse("admin:billing_import_upload")})
+    return _here()
+
+
 def _decide(request: HttpRequest, chosen: Chosen, rows: list[RowOnPage]) -> HttpResponse | None:
     """Do what was asked of the list; None where something has to be mended first."""
-    here = HttpResponseRedirect(reverse("admin:billing_import_upload"))
     rows = [each for each in rows if each.form.is_bound]
     chosen.take(rows)
     if "remove" in request.POST:
         chosen.drop([request.POST["remove"]])
-        return here
+        return _here()
     if "clear" in request.POST:
         chosen.drop([row.key for row in chosen.rows])
-        return here
+        return _here()
     if not rows or not {"import", "dry_run"} & set(request.POST):
-        return here
+        return _here()
     planned = planning.plan([each.given for each in rows])
     for group in planned:
         if group.source is None:

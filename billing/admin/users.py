@@ -14,7 +14,10 @@ from django.utils import timezone
 from ..models import User
 from ..models.typed import AddressInput
 from ..setup import passwords
-from .base import BillingAdmin, FrozenAdmin, SeveralField, Verb, actor_of, badge, count_column
+from .audited import BillingAdmin, FrozenAdmin, actor_of
+from .choices import SeveralField
+from .formatting import badge, count_column
+from .verbs import Verb
 
 
 class UserForm(forms.ModelForm):

@@ -31,7 +31,8 @@ from ..models import (
 from ..models.people import Mailboxes
 from ..readers.cells import check_code
 from ..readers.spelling import same_id
-from ..readers.values import REMEMBERED, BadValue, Memo, Tags, tags_of
+from ..readers.tags import Tags, tags_of
+from ..readers.values import REMEMBERED, BadValue, Memo
 from ..texts import code_of, folded_code, folds_of, is_missing, odd_characters, other_characters, quoted
 from . import newcomers
 from .checks import Attributed, Reason, Reference, check_attribution

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from django.conf import settings
 
+from ..files import whole
 from ..locks import FileLock
 
 # Beyond this size the file is thinned: of older days one note each, and all of the latest.
@@ -143,14 +144,5 @@ def _thin(path: Path) -> None:
         return
     older, latest = notes.anchors[:-LATEST_KEPT], notes.anchors[-LATEST_KEPT:]
     of_days = {anchor.at[:10]: anchor for anchor in older}
-    part = path.with_name(path.name + ".part")
-    handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640)
-    try:
-        with os.fdopen(handle, "wb") as thinned:
-            thinned.writelines(anchor.line() for anchor in (*of_days.values(), *latest))
-            thinned.flush()
-            os.fsync(thinned.fileno())
-        os.replace(part, path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
+    with whole(path) as thinned:
+        thinned.writelines(anchor.line() for anchor in (*of_days.values(), *latest))

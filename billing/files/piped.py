@@ -10,10 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from django.conf import settings
-
 from ..errors import BillingError
 from ..readers.streams import GIB, MAX_EXPANDED, MIB
+from .folders import own_folder
 
 STANDARD_INPUT = ("-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0")
 CALLED = "standard input"
@@ -52,10 +51,8 @@ def check_names(names: list[str]) -> None:
 @contextlib.contextmanager
 def copied(name: str, *, limit: int = MAX_EXPANDED) -> Iterator[Path]:
     """Copy what comes through a pipe to a file of its own, until the context ends. Raises NothingPiped."""
-    folder = Path(settings.VAR_DIR) / "piped"
-    folder.mkdir(mode=0o750, parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=folder) as copy:
-        # A copy that nobody has locked is one that a killed process left; see `storing.clear_incoming`.
+    with tempfile.NamedTemporaryFile(dir=own_folder("piped")) as copy:
+        # A copy that nobody has locked is one that a killed process left; see `leftovers`.
         fcntl.flock(copy, fcntl.LOCK_EX)
         try:
             _copy(name, copy, limit)

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all."""
+"""Files that are written whole or not at all, and are on the disk once they have their name."""
 
 import os
 import re
@@ -29,20 +29,61 @@ def whole(path: Path, *, mode: int = MODE) -> Iterator[IO[bytes]]:
         with os.fdopen(_open_in_place(path), "wb") as there:
             yield there
         return
-    path = Path(os.path.realpath(path))
-    mode = mode_for(path, mode)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
+    pending = Pending(path, mode=mode)
     try:
-        with os.fdopen(handle, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, mode)
-        os.replace(temporary, path)
+        yield pending.file
+        pending.complete()
+        pending.publish()
     except BaseException:
-        with suppress(OSError):
-            os.unlink(temporary)
+        pending.discard()
         raise
+
+
+@contextmanager
+def whole_if_absent(path: Path) -> Iterator[IO[bytes]]:
+    """Give a file to write to, which gets its name once the block ends well; raise FileExistsError if that is taken."""
+    pending = Pending(path)
+    try:
+        yield pending.file
+        pending.complete()
+        # Unlike a renaming, this takes the place of nothing.
+        os.link(pending.temporary, pending.path)
+        _sync_folder(pending.path.parent)
+    finally:
+        pending.discard()
+
+
+class Pending:
+    """A file that is written beside its place, and gets its name when all else is done. See `leftovers` for crashes.
+
+    A link stays, and what it names is written. Raises OSError.
+    """
+
+    def __init__(self, path: Path, *, mode: int = MODE) -> None:
+        self.path = Path(os.path.realpath(path))
+        self.mode = mode_for(self.path, mode)
+        handle, temporary = tempfile.mkstemp(dir=self.path.parent, prefix=".", suffix=".part")
+        self.temporary = Path(temporary)
+        self.file: IO[bytes] = os.fdopen(handle, "wb")
+
+    def complete(self) -> None:
+        """Have all of it on the disk, with the rights it is to have."""
+        self.file.flush()
+        os.fsync(self.file.fileno())
+        self.file.close()
+        self.temporary.chmod(self.mode)
+
+    def publish(self) -> None:
+        """Put it in place of what is there."""
+        self.temporary.replace(self.path)
+        _sync_folder(self.path.parent)
+
+    def discard(self) -> None:
+        """Leave nothing of it; a file that has its name already stays."""
+        with suppress(OSError):
+            self.file.close()
+        with suppress(OSError):
+            self.temporary.unlink()
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -61,10 +102,22 @@ def write_whole_in(folder: int, name: str, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+        with suppress(OSError):
+            os.fsync(folder)
     except BaseException:
         with suppress(OSError):
             os.unlink(temporary, dir_fd=folder)
         raise
+
+
+def _sync_folder(folder: Path) -> None:
+    """Have a name that was given in a folder on the disk, where the file system can be asked for that."""
+    with suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def mode_for(path: Path, mode: int = MODE) -> int:

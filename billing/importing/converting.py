@@ -17,20 +17,12 @@ from ..models.periods import last_day_of
 from ..money import plain
 from ..readers.batches import MAX_PROBLEMS, Batch, Problem
 from ..readers.columns import AMOUNTS, DECIMALS, TEXTS
+from ..readers.dates import ZONES
+from ..readers.facts import IDENTITY, Scope, ScopeTotal, content_hash, month_number, stamp_of
 from ..readers.spelling import compared, same_tags
-from ..readers.understanding import (
-    IDENTITY,
-    Scope,
-    ScopeTotal,
-    TagNumbers,
-    Understanding,
-    Understood,
-    Wanted,
-    content_hash,
-    month_number,
-    stamp_of,
-)
-from ..readers.values import ZONES, BadValue, Memo, tags_of
+from ..readers.tags import tags_of
+from ..readers.understanding import TagNumbers, Understanding, Understood, Wanted
+from ..readers.values import BadValue, Memo
 
 _ANY_DAY = datetime.datetime(2000, 1, 1, tzinfo=datetime.UTC)
 

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-from ..files.storing import local_path
+from ..files.received import local_copy
 from ..models import Charge, ImportedFile
 from ..readers import FileError, UnreadableFile, row_at
-from ..readers.delivery import parts_of
+from ..readers.parts import parts_of
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def told_of(charge: Charge, origin: Charge) -> str:
 
 def line_of(file: ImportedFile, line: int) -> list[tuple[str, str]]:
     """Return the headings and values of a line of a stored file; raise FileError where it cannot be read."""
-    for part in parts_of(local_path(file.file), file.name):
+    for part in parts_of(local_copy(file.file), file.name):
         if part.member == file.member:
             return row_at(part, line)
     raise UnreadableFile(f"The archive has no member {file.member}.")

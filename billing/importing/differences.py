@@ -12,7 +12,7 @@ from ..fields import AmountSum, from_units, sum_sql, units_of_sum
 from ..models import BillingPeriod, Charge, Source
 from ..models.periods import month_text
 from ..money import ZERO, plain
-from ..readers.understanding import Scope, ScopeTotal, month_number
+from ..readers.facts import Scope, ScopeTotal, month_number
 
 # How many of the largest movers are told.
 MOVERS = 10

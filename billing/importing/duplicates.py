@@ -15,8 +15,8 @@ from ..copy_text import DELIMITER
 from ..models import BillingPeriod, Charge, Flag, Import, ImportTotal, ReviewDecision, Source, StoredFile
 from ..models.charges import ChargeQuerySet
 from ..money import plain
+from ..readers.facts import HASH_BYTES, Scope, month_number
 from ..readers.spelling import same_id
-from ..readers.understanding import HASH_BYTES, Scope, month_number
 from .matching import hashes_of, paired
 from .staging import Hashes, LiveHashes, Stage, live_hashes
 

@@ -36,7 +36,8 @@ from ..background.working import Mark
 from ..errors import BillingError, NextStep
 from ..fields import AmountSum, from_units, to_units
 from ..file_names import shown
-from ..files.storing import MAX_NAME, clear_incoming, clear_unused, display_name, local_path, store
+from ..files.leftovers import clear_leftovers
+from ..files.received import MAX_NAME, clear_unused, display_name, local_copy, store
 from ..models import (
     BillingPeriod,
     Charge,
@@ -60,8 +61,8 @@ from ..readers import FileError, Part, Problem, check_rows, open_delivery
 from ..readers.batches import MAX_PROBLEMS
 from ..readers.beside import understood
 from ..readers.columns import AMOUNTS, without_measure
+from ..readers.facts import FACTS, ScopeTotal, month_number
 from ..readers.spelling import same_id
-from ..readers.understanding import FACTS, ScopeTotal, month_number
 from . import attempts, brought, differences, doubts, duplicates, late
 from .converting import Converted, Converter, totals_by_currency
 from .loading import Load, NotLoadable
@@ -285,7 +286,7 @@ def _delivery_again(
         name = each.name.removesuffix(f"/{shown(each.member)}") if each.member else each.name
         whole.setdefault((each.file_id, "" if each.member else name), (each.file, name))
     delivery = _Delivery(
-        paths=[local_path(file) for file, _ in whole.values()],
+        paths=[local_copy(file) for file, _ in whole.values()],
         names=[name for _, name in whole.values()],
         replace=imported.replace,
         missing=missing,
@@ -809,7 +810,7 @@ class _Delivery:
             imported.save()
         # What is parsed is what is kept, even if the file that was named changes meanwhile.
         self.parts = [
-            dataclasses.replace(part, path=local_path(file), within=None)
+            dataclasses.replace(part, path=local_copy(file), within=None)
             for file, part in zip(self.stored_files, self.parts, strict=True)
         ]
 
@@ -1950,7 +1951,7 @@ def _write_old_and_new(first: int, count: int) -> None:
 def close_broken_off(*, actor: Actor, now: datetime.datetime) -> int:
     """Mark imports whose process is gone as failed, and return how many; remove the files that nothing came of."""
     attempts.bring_in(actor=actor, now=now)
-    clear_incoming(now)
+    clear_leftovers(now)
     jobs.close_abandoned(now=now)
     waiting = list(Job.objects.filter(state__in=jobs.UNFINISHED).values_list("arguments", flat=True))
     clear_unused(

@@ -18,7 +18,7 @@ from .. import numbering
 from ..attribution import OWNER_COLUMNS, known_people, known_projects, owner_values
 from ..copy_text import fields_of, joined, lines_of
 from ..models import BillingPeriod, Charge, Import, Person, Project
-from ..readers.understanding import FACTS
+from ..readers.facts import FACTS
 from ..texts import folded_code
 from . import copying
 from .converting import Converted

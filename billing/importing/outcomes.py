@@ -9,7 +9,7 @@ from ..attribution import newcomers
 from ..errors import BillingError, NextStep
 from ..models import Import, Source
 from ..readers import Problem
-from ..readers.values import rule_lines
+from ..readers.dates import rule_lines
 from . import differences, doubts, late
 
 

@@ -8,10 +8,11 @@ from typing import Any
 
 from ..audit import Actor
 from ..errors import BillingError, NextStep, NoLongerKept
-from ..files.storing import display_name, local_path
+from ..files.received import display_name, local_copy
 from ..models import Source, StoredFile
 from ..progress import Progress, unwatched
-from ..readers.delivery import made_at, names_in_manifest, oldest_run_first
+from ..readers.delivery import made_at, oldest_run_first
+from ..readers.manifests import names_in_manifest
 from .ingestion import ingest, period_in_name
 from .outcomes import ImportRefused, IngestResult
 
@@ -222,7 +223,7 @@ def _planned(arguments: dict[str, Any]) -> Planned:
     period = arguments.get("period", "")
     files = [
         Given(
-            local_path(stored[number]),
+            local_copy(stored[number]),
             name,
             source,
             period,

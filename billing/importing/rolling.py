@@ -20,27 +20,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ..readers.amounts import decimal_of, plain_decimal
 from ..readers.batches import BATCH_ROWS, Batch
 from ..readers.columns import AMOUNTS, DECIMALS, TEXTS
+from ..readers.dates import DAY, Rule, end_and_rule, month_of, period_rules, service_time_of, time_of, zone_of
 from ..readers.projects import PROJECT, Projects
 from ..readers.spelling import IDS, same_id, same_tags
+from ..readers.tags import tags_of
 from ..readers.understanding import CONVERT, NO_CURRENCY
-from ..readers.values import (
-    DAY,
-    BadValue,
-    Memo,
-    Rule,
-    currency_of,
-    decimal_of,
-    end_and_rule,
-    month_of,
-    period_rules,
-    plain_decimal,
-    service_time_of,
-    tags_of,
-    time_of,
-    zone_of,
-)
+from ..readers.values import BadValue, Memo, currency_of
 
 # What is added up; all other columns that charges keep have to be equal.
 QUANTITIES = ("PricingQuantity", "ConsumedQuantity")

@@ -17,8 +17,8 @@ from ..copy_text import DELIMITER, fields_of, joined
 from ..fields import AmountField, sum_sql, units_of_sum
 from ..models import BillingPeriod, Charge, Flag, Import
 from ..readers.columns import TEXTS
+from ..readers.facts import FACTS, HASH_BYTES, IDENTITY
 from ..readers.spelling import BESIDE, IDS, compared
-from ..readers.understanding import FACTS, HASH_BYTES, IDENTITY
 from ..safeguards import walls
 from . import copying
 from .converting import Converted

@@ -18,7 +18,7 @@ from ..importing.converting import content_hash_of
 from ..models import BillingPeriod, Charge, Import, ImportOverlap, ImportTotal, PayerLine, Source
 from ..models.charges import ChargeQuerySet
 from ..money import ZERO, plain
-from ..readers.understanding import FACTS, month_number, stamp_of
+from ..readers.facts import FACTS, month_number, stamp_of
 from .equations import JOURNALED, STATED, Equation, Finding, Proof, Side
 
 # More than these are counted, not named.

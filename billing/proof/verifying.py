@@ -8,7 +8,7 @@ from pathlib import Path
 from django.db.models import Q
 from django.urls import reverse
 
-from ..files.storing import MIB, chunks, local_path
+from ..files.received import MIB, chunks, local_copy
 from ..models import BillingPeriod, Import, StoredFile
 from ..progress import Progress, unwatched
 
@@ -93,7 +93,7 @@ def received(period: BillingPeriod | None) -> Iterator[Kept]:
         first = min(stored.imported_files.all(), key=lambda each: each.pk, default=None)
         name = f"{first.name} of import {first.imported_in_id}" if first else f"Upload {stored}"
         url = reverse("admin:billing_import_change", args=[first.imported_in_id]) if first else ""
-        yield Kept(name, local_path(stored), stored.sha256, url)
+        yield Kept(name, local_copy(stored, anew=True), stored.sha256, url)
 
 
 def _wrong(kept: Kept, *, trusts_signature: bool) -> Bent | None:

@@ -2,8 +2,9 @@
 
 from .batches import Batch, FileError, Problem, UnreadableFile
 from .csv_file import read_csv
-from .delivery import Part, check_rows, open_delivery
+from .delivery import check_rows, open_delivery
 from .kinds import Kind
+from .parts import Part
 from .reading import read, row_at
 
 __all__ = [

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from .batches import Batch, FileError
-from .delivery import Part
+from .parts import Part
 from .reading import read
 from .streams import MIB
 from .understanding import Understanding, Understood, Wanted

@@ -6,21 +6,12 @@ from typing import Any
 
 import pyarrow as pa
 
+from .arrow_texts import Column
 from .batches import Batch, FileError, UnreadableFile
-from .columns import base_of, recognized, require_focus
-from .delivery import Part
+from .columns import base_of
 from .kinds import Kind
-from .parquet_file import (
-    DAMAGED,
-    Column,
-    check_pages,
-    check_types,
-    contents_of,
-    damaged,
-    dictionary_leaves,
-    leaves_of,
-    opened,
-)
+from .parquet_file import check_pages, check_types, contents_of, damaged, layout_of, opened
+from .parts import Part
 from .reading import read
 
 # Rows in a piece of text, and of parquet, whose texts are numbers of a dictionary.
@@ -87,43 +78,29 @@ def _parquet(part: Part, *, has_period: bool) -> Iterator[Piece]:
     contents = contents_of(part.path, size)
     file = opened(part.path, None)
     try:
-        schema, metadata = file.schema_arrow, file.metadata
-        if (metadata.num_rows, metadata.num_row_groups) != (contents.rows, len(contents.groups)):
-            raise UnreadableFile(DAMAGED)
-        headings = list(schema.names)
-        positions = recognized(headings)
-        require_focus(headings, positions, has_period=has_period)
-        if any(base_of(name) != name for name in positions):
+        layout = layout_of(file, contents, has_period=has_period)
+        if any(base_of(name) != name for name in layout.positions):
             # Columns that say the same are compared row by row, as texts.
             yield from _texts(part, has_period=has_period)
             return
-        wanted = {name: headings[position] for name, position in positions.items()}
-        check_types(schema, wanted)
+        check_types(layout.schema, layout.wanted)
         if contents.rows == 0 and not part.may_be_empty:
             raise UnreadableFile("The file has columns and no rows.")
-        file = opened(part.path, dictionary_leaves(metadata, set(wanted.values())))
-        texts = {name: Column(name) for name in wanted}
-        leaves = leaves_of(schema, wanted)
+        file.close()
+        file = opened(part.path, layout.dictionary_leaves())
+        texts = {name: Column(name) for name in layout.wanted}
+        leaves = layout.leaves()
         row = 0
         for group, of_group in enumerate(contents.groups):
             if not of_group.rows:
                 continue
-            check_pages(part.path, of_group, wanted.values())
+            check_pages(part.path, of_group, layout.wanted.values())
             pieces = file.iter_batches(batch_size=PARQUET_ROWS, row_groups=[group], columns=leaves, use_threads=True)
             for piece in pieces:
-                columns: dict[str, Any] = {}
-                for name, heading in wanted.items():
-                    array = piece.column(heading)
-                    is_number = pa.types.is_floating(array.type) or pa.types.is_decimal(array.type)
-                    if name in NUMBERS and (is_number or pa.types.is_integer(array.type)):
-                        columns[name] = array
-                    elif pa.types.is_nested(array.type):
-                        columns[name] = texts[name].texts(array).tolist()
-                    else:
-                        columns[name] = _dictionary(texts[name], array)
+                columns = {name: _column(texts[name], piece.column(heading)) for name, heading in layout.wanted.items()}
                 lines = range(row + 1, row + piece.num_rows + 1)
                 row += piece.num_rows
-                yield Piece(lines, columns, size * row // contents.rows, positions.unread)
+                yield Piece(lines, columns, size * row // contents.rows, layout.positions.unread)
         if part.expected_rows is not None and row != part.expected_rows:
             raise UnreadableFile(
                 f"{part.manifest or 'The manifest'} says the file has {part.expected_rows:,} rows, and it has "
@@ -131,6 +108,16 @@ def _parquet(part: Part, *, has_period: bool) -> Iterator[Piece]:
             )
     finally:
         file.close()
+
+
+def _column(column: Column, array: Any) -> Any:
+    """Return an array of numbers as it is stored, and any other as texts."""
+    is_number = pa.types.is_floating(array.type) or pa.types.is_decimal(array.type) or pa.types.is_integer(array.type)
+    if column.name in NUMBERS and is_number:
+        return array
+    if pa.types.is_nested(array.type):
+        return column.texts(array).tolist()
+    return _dictionary(column, array)
 
 
 def _dictionary(column: Column, array: Any) -> Any:

@@ -44,7 +44,8 @@ def read_text(
     csv.field_size_limit(MAX_FIELD)
     with closing(reopen()) as binary:
         text = io.TextIOWrapper(cast(BinaryIO, binary), encoding="utf-8-sig", newline="")
-        text._CHUNK_SIZE = BLOCK  # type: ignore[attr-defined]  # Of 8 KiB, asking takes longer than reading.
+        # Of 8 KiB, asking takes longer than reading; Python has no public name for it.
+        text._CHUNK_SIZE = BLOCK  # type: ignore[attr-defined]  # noqa: SLF001 (see above)
         try:
             yield from _batches(binary, text, has_period=has_period, batch_rows=batch_rows, may_be_empty=may_be_empty)
         except UnicodeDecodeError as error:
@@ -121,20 +122,12 @@ def _batches(
         except ValueError:
             columns = []
         if len(columns) != width:
-            line, row = next((line, row) for line, row in zip(lines, rows, strict=True) if len(row) != width)
-            raise UnreadableFile(
-                f"The row has {len(row)} fields where the header has {width}. "
-                f"A text with a {'comma' if delimiter == ',' else 'delimiter'} in it has to stand in quotes.",
-                line=line,
-            )
+            raise _wrong_width(rows, lines, width, delimiter)
         if "" in columns[billed]:
-            kept = [any(row) for row in rows]
-            if not all(kept):
-                rows = [row for row, keep in zip(rows, kept, strict=True) if keep]
-                lines = [line for line, keep in zip(lines, kept, strict=True) if keep]
-                columns = list(zip(*rows, strict=True))
-                if not rows:
-                    continue
+            rows, lines = _filled(rows, lines)
+            columns = list(zip(*rows, strict=True))
+            if not rows:
+                continue
         found = True
         yield Batch(
             lines=lines,
@@ -144,6 +137,27 @@ def _batches(
         )
     if not found and not may_be_empty:
         raise UnreadableFile("The file has a header and no rows.", line=1)
+
+
+def _wrong_width(rows: list[list[str]], lines: Sequence[int], width: int, delimiter: str) -> UnreadableFile:
+    """Name the first row that has not as many fields as the header."""
+    line, row = next((line, row) for line, row in zip(lines, rows, strict=True) if len(row) != width)
+    return UnreadableFile(
+        f"The row has {len(row)} fields where the header has {width}. "
+        f"A text with a {'comma' if delimiter == ',' else 'delimiter'} in it has to stand in quotes.",
+        line=line,
+    )
+
+
+def _filled(rows: list[list[str]], lines: Sequence[int]) -> tuple[list[list[str]], Sequence[int]]:
+    """Leave out rows of nothing but delimiters, as spreadsheets leave them."""
+    kept = [any(row) for row in rows]
+    if all(kept):
+        return rows, lines
+    return (
+        [row for row, keep in zip(rows, kept, strict=True) if keep],
+        [line for line, keep in zip(lines, kept, strict=True) if keep],
+    )
 
 
 def _header(text: io.TextIOWrapper) -> tuple[list[str], str, int]:

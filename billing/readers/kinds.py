@@ -104,7 +104,11 @@ def refuse_other(start: bytes) -> None:
                 _COMPOUND_OF_SOME_KIND,
             )
         )
-    text = start.removeprefix(b"\xef\xbb\xbf").lstrip()
+    _refuse_text(start.removeprefix(b"\xef\xbb\xbf").lstrip())
+
+
+def _refuse_text(text: bytes) -> None:
+    """Raise UnreadableFile for a text that is no table, such as a web page or an e-mail."""
     words = text[:200].lower()
     if words.startswith(b"<?xml") and (b"excel.sheet" in words or b"office:spreadsheet" in text.lower()):
         raise UnreadableFile("This is an Excel workbook as XML. Save it as .xlsx, or as “CSV UTF-8”.")

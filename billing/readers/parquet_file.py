@@ -1,27 +1,23 @@
 """FOCUS as parquet: every physical type that providers write, as the texts that CSV would have held."""
 
 import contextlib
-import datetime
 import io
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from decimal import Decimal
-from itertools import pairwise
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from .arrow_texts import Column
 from .batches import BATCH_ROWS, Batch, UnreadableFile
-from .columns import AMOUNTS, DECIMALS, TIMES, base_of, is_of_focus, recognized, require_focus
+from .columns import Positions, base_of, is_of_focus, recognized, require_focus
 from .parquet_footer import BadFooter, Contents, Group, check_chunk, read_footer
 from .projects import PARTS as PROJECT_PARTS
 from .projects import PROJECT
 from .streams import GIB, MAX_RATIO, MIB, SMALL_ENOUGH
-from .values import INHERITED_FIELDS, own_first
 
 # Rows decoded at once, fewer where they are long; they leave in batches of the usual size.
 DECODED_ROWS = 32_768
@@ -34,12 +30,6 @@ FEW_ROWS = 10_000_000
 MAX_DECODED = GIB
 
 DAMAGED = "The parquet file is damaged or incomplete: copy or download it again."
-EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
-# Doubles hold whole numbers exactly up to here.
-EXACT_WHOLE = 2**53
-_MICROSECONDS = {"s": (1_000_000, 1), "ms": (1_000, 1), "us": (1, 1), "ns": (1, 1_000)}
-
-Objects = Any
 
 
 def read_parquet(
@@ -110,25 +100,19 @@ def _batches(
     contents = contents_of(source, size)
     file = opened(source, None)
     try:
-        schema = file.schema_arrow
-        metadata = file.metadata
-        if (metadata.num_rows, metadata.num_row_groups) != (contents.rows, len(contents.groups)):
-            raise UnreadableFile(DAMAGED)
-        headings = list(schema.names)
-        positions = recognized(headings)
-        require_focus(headings, positions, has_period=has_period)
+        layout = layout_of(file, contents, has_period=has_period)
         if contents.rows == 0:
             if may_be_empty:
                 return
             raise UnreadableFile("The file has columns and no rows.")
-        wanted = {name: headings[position] for name, position in positions.items()}
-        check_types(schema, wanted)
+        wanted = layout.wanted
+        check_types(layout.schema, wanted)
         # Texts that repeat are decoded once per dictionary and not once per row.
         file.close()
-        file = opened(source, dictionary_leaves(metadata, set(wanted.values())))
+        file = opened(source, layout.dictionary_leaves())
         columns = {name: Column(base_of(name)) for name in wanted}
         row = 0
-        leaves = leaves_of(schema, wanted)
+        leaves = layout.leaves()
         for number, group in enumerate(contents.groups):
             check_pages(source, group, wanted.values())
             for decoded in _decoded(file, number, group, leaves):
@@ -139,13 +123,52 @@ def _batches(
                         lines=range(row + start + 1, row + end + 1),
                         columns={name: objects[start:end].tolist() for name, objects in texts.items()},
                         bytes_read=size * (row + end) // contents.rows,
-                        unread=positions.unread,
+                        unread=layout.positions.unread,
                     )
                 row += decoded.num_rows
         if row != contents.rows:
             raise UnreadableFile(f"The file says it has {contents.rows:,} rows and has {row:,}. {DAMAGED}")
     finally:
         file.close()
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The columns of a file, and which of them are `wanted`: their headings by their names in FOCUS."""
+
+    schema: pa.Schema
+    metadata: pq.FileMetaData
+    positions: Positions
+    wanted: dict[str, str]
+
+    def leaves(self) -> list[str]:
+        """Return what is to be read of the file: its columns by name, and of Google's project only id and name."""
+        leaves: list[str] = []
+        for name, heading in self.wanted.items():
+            kind = self.schema.field(heading).type
+            parts = [kind.field(n).name for n in range(kind.num_fields)] if pa.types.is_struct(kind) else []
+            known = [f"{heading}.{part}" for part in parts if name == PROJECT and part.casefold() in PROJECT_PARTS]
+            leaves += known or [heading]
+        return leaves
+
+    def dictionary_leaves(self) -> list[str]:
+        """Return the leaves of text among the wanted columns: what repeats is decoded once."""
+        headings = set(self.wanted.values())
+        leaves = [self.metadata.schema.column(number) for number in range(self.metadata.num_columns)]
+        texts = [leaf.path for leaf in leaves if leaf.physical_type == "BYTE_ARRAY"]
+        return [path for path in texts if path.split(".")[0] in headings]
+
+
+def layout_of(file: pq.ParquetFile, contents: Contents, *, has_period: bool) -> Layout:
+    """Return the columns of an open file. Raises UnreadableFile where they are not FOCUS, or not what it says."""
+    metadata = file.metadata
+    if (metadata.num_rows, metadata.num_row_groups) != (contents.rows, len(contents.groups)):
+        raise UnreadableFile(DAMAGED)
+    headings = list(file.schema_arrow.names)
+    positions = recognized(headings)
+    require_focus(headings, positions, has_period=has_period)
+    wanted = {name: headings[position] for name, position in positions.items()}
+    return Layout(file.schema_arrow, metadata, positions, wanted)
 
 
 def opened(source: Path | BinaryIO, dictionaries: list[str] | None) -> pq.ParquetFile:
@@ -242,25 +265,8 @@ def is_in(path: str, headings: Iterable[str]) -> bool:
     return any(path == heading or path.startswith(f"{heading}.") for heading in headings)
 
 
-def leaves_of(schema: pa.Schema, wanted: dict[str, str]) -> list[str]:
-    """Return what is to be read of a file: its columns by name, and of Google's project only id and name."""
-    leaves: list[str] = []
-    for name, heading in wanted.items():
-        kind = schema.field(heading).type
-        parts = [kind.field(n).name for n in range(kind.num_fields)] if pa.types.is_struct(kind) else []
-        known = [f"{heading}.{part}" for part in parts if name == PROJECT and part.casefold() in PROJECT_PARTS]
-        leaves += known or [heading]
-    return leaves
-
-
 def _is_pairs(kind: pa.DataType) -> bool:
     return pa.types.is_struct(kind) and {"key", "value"} <= {kind.field(n).name.casefold() for n in range(len(kind))}
-
-
-def dictionary_leaves(metadata: pq.FileMetaData, headings: set[str]) -> list[str]:
-    """Return the leaves of text among columns: what repeats is decoded once."""
-    leaves = [metadata.schema.column(number) for number in range(metadata.num_columns)]
-    return [leaf.path for leaf in leaves if leaf.physical_type == "BYTE_ARRAY" and leaf.path.split(".")[0] in headings]
 
 
 def _decoded(file: pq.ParquetFile, number: int, group: Group, headings: list[str]) -> Iterator[Any]:
@@ -273,234 +279,3 @@ def _decoded(file: pq.ParquetFile, number: int, group: Group, headings: list[str
         if decoded.nbytes > MAX_DECODED:
             raise UnreadableFile(f"{decoded.num_rows:,} rows of the file unpack to more than {MAX_DECODED // GIB} GiB.")
         yield decoded
-
-
-class Column:
-    """Turns one column of the file, array by array, into texts; None becomes an empty text."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.convert: Callable[[Any], Objects] = _plain_texts
-        if name in AMOUNTS or name in DECIMALS:
-            self.convert = _number_texts
-        elif name in TIMES:
-            self.convert = _time_texts
-        self.known: Any = None
-        self.known_texts: Objects = None
-
-    def texts(self, array: Any) -> Objects:
-        try:
-            if self.name == "Tags" and pa.types.is_nested(array.type):
-                return _tag_texts(array)
-            if self.name == PROJECT and pa.types.is_nested(array.type):
-                return _project_texts(array)
-            return self._column(array)
-        except UnreadableFile as error:
-            raise UnreadableFile(error.problems[0].message, column=self.name) from error
-        except Exception as error:
-            raise UnreadableFile(
-                f"The column of the type {array.type} cannot be read: {str(error)[:200]}.", column=self.name
-            ) from error
-
-    def _column(self, array: Any) -> Objects:
-        encoded = _encoded(array)
-        if self.known is None or not encoded.dictionary.equals(self.known):
-            self.known = encoded.dictionary
-            self.known_texts = np.append(self.convert(encoded.dictionary), "")
-        return self.known_texts[_codes(encoded)]
-
-
-def _encoded(array: Any) -> Any:
-    if pa.types.is_dictionary(array.type):
-        return array
-    if pa.types.is_null(array.type):
-        return pa.DictionaryArray.from_arrays(pa.nulls(len(array), pa.int32()), pa.array([], pa.string()))
-    if pa.types.is_large_string(array.type) or pa.types.is_string_view(array.type):
-        array = array.cast(pa.string())
-    return array.dictionary_encode()
-
-
-def _codes(encoded: Any) -> Any:
-    """Return the place of each value in its dictionary, and one past the end for none."""
-    indices = encoded.indices
-    if indices.null_count:
-        indices = pc.fill_null(indices.cast(pa.int64()), len(encoded.dictionary))
-    return indices.to_numpy(zero_copy_only=False)
-
-
-def _objects(array: Any) -> Objects:
-    """Return an array of texts as Python's, with none as an empty text."""
-    if array.null_count:
-        array = pc.fill_null(array, "")
-    objects = np.empty(len(array), dtype=object)
-    objects[:] = array.to_pylist()
-    return objects
-
-
-def _plain_texts(values: Any) -> Objects:
-    kind = values.type
-    if pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind):
-        # Some writers do not mark texts as such; what is not UTF-8 is refused by the cast.
-        return _objects(values.cast(pa.binary()).cast(pa.string()))
-    if pa.types.is_floating(kind):
-        return _whole_texts(values)
-    if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
-        return _time_texts(values)
-    if pa.types.is_decimal(kind):
-        return _objects(_undotted(values.cast(pa.string())))
-    return _objects(values.cast(pa.string()))
-
-
-def _undotted(texts: Any) -> Any:
-    """Take the zeros after the point from whole numbers: an id kept as DECIMAL(20, 2) is still an id."""
-    return pc.replace_substring_regex(texts, r"\.0*$", "")
-
-
-def _whole_texts(values: Any) -> Objects:
-    """Write ids that were stored as doubles, as pandas does where some are missing."""
-    texts = np.empty(len(values), dtype=object)
-    for place, value in enumerate(values.cast(pa.float64()).to_pylist()):
-        if value is None or value != value:
-            texts[place] = ""
-        elif abs(value) >= EXACT_WHOLE:
-            raise UnreadableFile(f"The id {value:.17g} was stored as a double and has lost digits. Export ids as text.")
-        else:
-            texts[place] = str(int(value)) if value.is_integer() else repr(value)
-    return texts
-
-
-def _number_texts(values: Any) -> Objects:
-    """Write numbers plainly; Arrow writes doubles by their shortest form and decimals with every digit."""
-    kind = values.type
-    if pa.types.is_boolean(kind) or pa.types.is_temporal(kind):
-        raise UnreadableFile(f"The column is of the type {kind}, where numbers are expected.")
-    if not (pa.types.is_floating(kind) or pa.types.is_decimal(kind) or pa.types.is_integer(kind)):
-        return _plain_texts(values)
-    written = values.cast(pa.string())
-    texts = _objects(written)
-    if not pa.types.is_integer(kind):
-        scientific = pc.match_substring(written, "E" if pa.types.is_decimal(kind) else "e")
-        for place in np.flatnonzero(pc.fill_null(scientific, False).to_numpy(zero_copy_only=False)):
-            number = Decimal(texts[place])
-            if abs(number.adjusted()) < 40:
-                texts[place] = format(number, "f") if number else "0"
-    return texts
-
-
-def _time_texts(values: Any) -> Objects:
-    kind = values.type
-    if pa.types.is_timestamp(kind):
-        factor, divisor = _MICROSECONDS[kind.unit]
-        return _written(values.cast(pa.int64()), lambda count: _moment(count * factor // divisor))
-    if pa.types.is_date(kind):
-        return _written(values.cast(pa.date32()).cast(pa.int32()), lambda days: _moment(days * 86_400_000_000)[:10])
-    return _plain_texts(values)
-
-
-def _moment(microseconds: int) -> str:
-    try:
-        moment = EPOCH + datetime.timedelta(microseconds=microseconds)
-    except OverflowError:
-        raise UnreadableFile("A time is out of range.") from None
-    return moment.replace(tzinfo=None).isoformat() + "Z"
-
-
-def _written(counts: Any, write: Callable[[int], str]) -> Objects:
-    texts = np.empty(len(counts), dtype=object)
-    texts[:] = ["" if count is None else write(count) for count in counts.to_pylist()]
-    return texts
-
-
-def _tag_texts(array: Any) -> Objects:
-    """Write tags as one JSON object a row, each distinct set of them once."""
-    kind = array.type
-    if pa.types.is_map(kind):
-        return _listed(array, array.keys, array.items)
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
-        pairs = array.values
-        fields = {pairs.type.field(n).name.casefold(): n for n in range(len(pairs.type))}
-        inherited = next((fields[name] for name in INHERITED_FIELDS if name in fields), None)
-        return _listed(
-            array,
-            pairs.field(fields["key"]),
-            pairs.field(fields["value"]),
-            None if inherited is None else pairs.field(inherited),
-        )
-    if pa.types.is_struct(kind):
-        names = [kind.field(n).name for n in range(len(kind))]
-        parts = [_tag_column(part) for part in array.flatten()]
-        texts = np.empty(len(array), dtype=object)
-        texts[:] = (
-            [
-                tag_json([(name, value) for name, value in zip(names, row, strict=True) if value is not None])
-                for row in zip(*parts, strict=True)
-            ]
-            if parts
-            else ""
-        )
-        return texts
-    raise UnreadableFile(f"The tags are of the type {kind}; they have to be a map, keys and values, or JSON.")
-
-
-def _tag_column(values: Any) -> list[str | None]:
-    encoded = _encoded(values)
-    texts: list[str | None] = [*_plain_texts(encoded.dictionary), None]
-    return [texts[code] for code in _codes(encoded).tolist()]
-
-
-def _project_texts(array: Any) -> Objects:
-    """Write a project as a JSON object of its id and name, without what else Google tells of it."""
-    folded = {array.type.field(n).name.casefold(): n for n in range(len(array.type))}
-    # Through pc, because flattening would forget which of the structs are none.
-    parts = {name: pc.struct_field(array, folded[name]) for name in PROJECT_PARTS if name in folded}
-    columns = [_tag_column(part) for part in parts.values()]
-    texts = np.empty(len(array), dtype=object)
-    texts[:] = (
-        [tag_json([pair for pair in zip(parts, row, strict=True) if pair[1]]) for row in zip(*columns, strict=True)]
-        if columns
-        else ""
-    )
-    return texts
-
-
-def _listed(array: Any, keys: Any, values: Any, inherited: Any = None) -> Objects:
-    encoded_keys, encoded_values = _encoded(keys), _encoded(values)
-    names = [*_plain_texts(encoded_keys.dictionary), ""]
-    texts = [*_plain_texts(encoded_values.dictionary), None]
-    codes = np.zeros((len(keys), 3), dtype=np.int64)
-    codes[:, 0], codes[:, 1] = _codes(encoded_keys), _codes(encoded_values)
-    if inherited is not None and pa.types.is_boolean(inherited.type):
-        codes[:, 2] = pc.fill_null(inherited, False).to_numpy(zero_copy_only=False)
-    offsets = array.offsets.to_numpy(zero_copy_only=False).tolist()
-    packed = codes.tobytes()
-    width = codes.itemsize * 3
-    known: dict[bytes, str] = {b"": ""}
-    written = []
-    for start, end in pairwise(offsets):
-        piece = packed[start * width : end * width]
-        text = known.get(piece)
-        if text is None:
-            text = known[piece] = tag_json(
-                own_first([(names[key], texts[value], bool(mark)) for key, value, mark in codes[start:end].tolist()])
-            )
-        written.append(text)
-    objects = np.empty(len(array), dtype=object)
-    objects[:] = written
-    return objects
-
-
-def tag_json(pairs: Sequence[tuple[str, str | None]]) -> str:
-    """Write tags as a JSON object; a key with several different values keeps them all, as a list.
-
-    Google's tags may name a key twice. Which one counts nobody can say, so the row is flagged for it.
-    """
-    found: dict[str, list[str | None]] = {}
-    for key, value in pairs:
-        values = found.setdefault(key, [])
-        if value not in values:
-            values.append(value)
-    if not found:
-        return ""
-    return json.dumps(
-        {key: values[0] if len(values) == 1 else values for key, values in found.items()}, ensure_ascii=False
-    )

@@ -14,8 +14,8 @@ from typing import Any
 from .batches import BATCH_ROWS, Batch, UnreadableFile
 from .columns import base_of, merged
 from .csv_file import open_plain, read_text, row_of_text
-from .delivery import Part
 from .kinds import Kind, open_zip, refuse_other
+from .parts import Part
 from .streams import BROKEN, MIB, Watched, broken, check_expansion
 
 BLOCK = 64 * 1024

@@ -1,42 +1,22 @@
 """A batch of texts into values: what its rows say, before anybody asks who pays."""
 
 import datetime
-import hashlib
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from decimal import Decimal
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from ..copy_text import DELIMITER, fields_of, hex_fields_of, joined, text_lines_of
-from ..fields import WIDE, from_units
+from .amounts import Amounts, amounts_of, plain_decimal, plain_decimals_of, units_of
 from .batches import MAX_PROBLEMS, Batch, Problem
 from .cells import free_id_of, region_of, said_of, strict_id_of
 from .columns import AMOUNTS, DECIMALS, FREE_IDS, STRICT_IDS, TEXTS
+from .dates import Rule, end_and_rule, month_of, period_rules, service_time_of, time_of
+from .facts import Facts, Scope, ScopeTotal, month_number, stamp_of
 from .projects import PROJECT, Projects, project_of
 from .spelling import Spelling, same_tags
-from .values import (
-    CHARGE_CATEGORIES,
-    Amounts,
-    BadValue,
-    Memo,
-    Rule,
-    amounts_of,
-    category_of,
-    currency_of,
-    end_and_rule,
-    kept_amounts,
-    month_of,
-    name_of,
-    period_rules,
-    plain_decimal,
-    plain_decimals_of,
-    service_time_of,
-    tags_of,
-    time_of,
-    units_of,
-)
+from .tags import tags_of
+from .values import CHARGE_CATEGORIES, BadValue, Memo, category_of, currency_of, name_of
 
 _ENUMERATIONS = ("ChargeCategory", "ChargeClass", "ChargeFrequency", "PricingCategory", "CommitmentDiscountStatus")
 # How the texts of each column are taken.
@@ -55,62 +35,8 @@ NO_CURRENCY = (
     "are in the institution's own."
 )
 
-HASH_BYTES = 16
 # Texts of tags are long: fewer are remembered than of others.
 REMEMBERED_TAGS = 50_000
-
-# What a row says, by the columns of Charge that hold it. Its month and who pays stand beside it.
-FACTS = (
-    "line_number",
-    "content_hash",
-    "identity_hash",
-    "charge_period_start",
-    "charge_period_end",
-    "currency",
-    *AMOUNTS.values(),
-    *TEXTS.values(),
-    *DECIMALS.values(),
-    "tags",
-    "row_count",
-)
-
-# What says that a row speaks of the same thing as one before it: no amounts, no tags.
-IDENTITY = (
-    "BillingAccountId",
-    "SubAccountId",
-    "ServiceName",
-    "SkuId",
-    "SkuPriceId",
-    "ChargeCategory",
-    "ChargeClass",
-    "InvoiceId",
-)
-
-# A month, a billing account and a currency.
-Scope = tuple[datetime.date, str, str]
-
-
-@dataclass
-class ScopeTotal:
-    """What one scope of a delivery, or of a batch, sums to: stored units of 10⁻⁸, and exactly.
-
-    `rows` are those of the files; of those that were added up, `charges` come.
-    """
-
-    rows: int = 0
-    charges: int = 0
-    units: dict[str, int] = field(default_factory=lambda: dict.fromkeys(AMOUNTS, 0))
-    exact: dict[str, Decimal] = field(default_factory=lambda: dict.fromkeys(AMOUNTS, Decimal(0)))
-
-    def stored(self, column: str) -> Decimal:
-        return from_units(self.units[column])
-
-    def add(self, other: "ScopeTotal") -> None:
-        self.rows += other.rows
-        self.charges += other.charges
-        for column in AMOUNTS:
-            self.units[column] += other.units[column]
-            self.exact[column] = WIDE.add(self.exact[column], other.exact[column])
 
 
 class TagNumbers(NamedTuple):
@@ -198,6 +124,16 @@ class Wanted:
     written: bool = False
 
 
+@dataclass(frozen=True)
+class _Service:
+    """The times of service of a batch; `rules` are those of the end of each row."""
+
+    starts: list[datetime.datetime]
+    ends: list[datetime.datetime]
+    billing_ends: Sequence[str]
+    rules: list[tuple[Rule, ...]]
+
+
 class Understanding:
     """Understands the batches of one delivery; remembers what repeats."""
 
@@ -222,54 +158,31 @@ class Understanding:
 
     def of(self, batch: Batch) -> Understood:
         """Return a batch as values; raise BadValue where one of its texts has none (see `problems_of`)."""
-        given: Mapping[str, Sequence[str]] = batch.columns
         size = len(batch.lines)
         nothing = [""] * size
+        given: Mapping[str, Sequence[str]] = batch.columns
         of_projects = 0
         if PROJECT in given:
             given, of_projects = self._projects.placed(given, size)
-
         amounts = _amount_columns(given)
         if None in amounts["BilledCost"].units:
             raise BadValue("empty")
         months = self._month_column(given.get("BillingPeriodStart"), size)
-        start_texts = given["ChargePeriodStart"]
-        end_texts = given.get("ChargePeriodEnd") or nothing
-        starts = self._starts.column(start_texts)
-        if None in starts:
-            raise BadValue("empty")
-        billing_ends = given.get("BillingPeriodEnd") or nothing
-        # It decides nothing, but a file whose dates cannot be read is refused.
-        self._billing_ends.column(billing_ends)
-        found_ends = self._ends.column(list(zip(start_texts, end_texts, billing_ends, strict=True)))
-        ends = [end for end, _ in found_ends]
-        if None in ends:
-            # Without an end the service is of that moment.
-            ends = [end or start for start, end in zip(starts, ends, strict=True)]
-        rules: Counter[str] = Counter()
-        if batch.counts is None:
-            # What was added up comes as FOCUS writes it; its rules were noted before.
-            _count_rules(rules, [(rule,) if rule else () for _, rule in found_ends])
-            periods = list(zip(given.get("BillingPeriodStart", nothing), billing_ends, strict=True))
-            _count_rules(rules, self._period_rules.column(periods))
-            if of_projects:
-                rules[Rule.CLOUD_PROJECT] += of_projects
+        service = self._service(given, nothing)
         tags = given.get("Tags") or nothing
         texts = {name: memo.column(given[name]) if name in given else nothing for name, memo in self._texts.items()}
-        decimals = self._decimal_columns(given, nothing)
-        currencies = self._currency_column(given.get("BillingCurrency"), size)
         canonical_tags = self._canonical_tags.column(tags)
-        facts = _Facts(
+        facts = Facts(
             lines=batch.lines,
             months=months,
             month_texts=self._month_texts.column(months),
-            starts=self._stamps.column(starts),
-            ends=self._stamps.column(ends),
-            currencies=currencies,
+            starts=self._stamps.column(service.starts),
+            ends=self._stamps.column(service.ends),
+            currencies=self._currency_column(given.get("BillingCurrency"), size),
             amounts=amounts,
             texts=texts,
             compared=self._spelling.compared(texts),
-            decimals=decimals,
+            decimals=self._decimal_columns(given, nothing),
             tags=[text if canonical else "" for text, canonical in zip(tags, canonical_tags, strict=True)],
             canonical_tags=canonical_tags,
             counts=batch.counts or [1] * size,
@@ -279,8 +192,8 @@ class Understanding:
             lines=batch.lines,
             bytes_read=batch.bytes_read,
             months=months,
-            starts=starts,
-            ends=ends,
+            starts=service.starts,
+            ends=service.ends,
             tags=self._tag_numbers.of(tags),
             texts={name: texts[name] for name in self.wanted.texts},
             columns=[] if self.wanted.written else facts.columns(contents, identities),
@@ -291,7 +204,8 @@ class Understanding:
             has_invoices=any(texts["InvoiceId"]),
             lacks_invoices="" in texts["InvoiceId"],
             totals=facts.totals(),
-            rules=dict(rules),
+            # What was added up comes as FOCUS writes it; its rules were noted before.
+            rules=self._rules(given, service, of_projects) if batch.counts is None else {},
             file_numbers=batch.file_numbers,
             providers=frozenset(texts["ProviderName"]),
             services=frozenset(texts["ServiceName"]),
@@ -299,6 +213,33 @@ class Understanding:
             unread=batch.unread,
             lacking=frozenset(AMOUNTS) - given.keys(),
         )
+
+    def _service(self, given: Mapping[str, Sequence[str]], nothing: list[str]) -> "_Service":
+        """Return when the service of each row was."""
+        start_texts = given["ChargePeriodStart"]
+        starts = self._starts.column(start_texts)
+        if None in starts:
+            raise BadValue("empty")
+        billing_ends = given.get("BillingPeriodEnd") or nothing
+        # It decides nothing, but a file whose dates cannot be read is refused.
+        self._billing_ends.column(billing_ends)
+        end_texts = given.get("ChargePeriodEnd") or nothing
+        found = self._ends.column(list(zip(start_texts, end_texts, billing_ends, strict=True)))
+        ends = [end for end, _ in found]
+        if None in ends:
+            # Without an end the service is of that moment.
+            ends = [end or start for start, end in zip(starts, ends, strict=True)]
+        return _Service(starts, ends, billing_ends, [(rule,) if rule else () for _, rule in found])
+
+    def _rules(self, given: Mapping[str, Sequence[str]], service: "_Service", of_projects: int) -> dict[str, int]:
+        """Count the rows by the rules that their values were taken by."""
+        counts: Counter[str] = Counter()
+        _count_rules(counts, service.rules)
+        starts = given.get("BillingPeriodStart") or [""] * len(service.starts)
+        _count_rules(counts, self._period_rules.column(list(zip(starts, service.billing_ends, strict=True))))
+        if of_projects:
+            counts[Rule.CLOUD_PROJECT] += of_projects
+        return dict(counts)
 
     def _month_column(self, given: Sequence[str] | None, size: int) -> list[datetime.date]:
         months: list[datetime.date | None] = self._months.column(given) if given else [None] * size
@@ -344,10 +285,26 @@ class Understanding:
 
         `otherwise` is said where each value by itself is in order.
         """
+        problems: list[Problem] = []
+        for name, memo, values, if_none in self._checks(batch):
+            for line, value in zip(batch.lines, values, strict=True):
+                if len(problems) >= MAX_PROBLEMS:
+                    return problems
+                try:
+                    found = memo[value]
+                except BadValue as error:
+                    problems.append(Problem(str(error), line, name))
+                else:
+                    if found is None and if_none:
+                        problems.append(Problem(if_none, line, name))
+        return problems or [Problem(otherwise or "A value of the rows from here on cannot be read.", batch.lines[0])]
+
+    def _checks(self, batch: Batch) -> list[tuple[str, Memo, Sequence[Any], str]]:
+        """Return what each value of a batch is converted by, with its column and what is said where it is none."""
         given = batch.columns
         units = Memo(units_of)
         nothing = [""] * len(batch.lines)
-        checks: list[tuple[str, Any, Sequence[Any], str]] = [
+        checks: list[tuple[str, Memo, Sequence[Any], str]] = [
             (name, memo, given[name], "") for name, memo in self._texts.items() if name in given
         ]
         checks += [(name, memo, given[name], "") for name, memo in self._decimals.items() if name in given]
@@ -372,155 +329,7 @@ class Understanding:
             checks.append(("Tags", self._canonical_tags, given["Tags"], ""))
         if PROJECT in given:
             checks.append((PROJECT, Memo(project_of), given[PROJECT], ""))
-        problems: list[Problem] = []
-        for name, memo, values, if_none in checks:
-            for line, value in zip(batch.lines, values, strict=True):
-                if len(problems) >= MAX_PROBLEMS:
-                    return problems
-                try:
-                    found = memo[value]
-                except BadValue as error:
-                    problems.append(Problem(str(error), line, name))
-                else:
-                    if found is None and if_none:
-                        problems.append(Problem(if_none, line, name))
-        return problems or [Problem(otherwise or "A value of the rows from here on cannot be read.", batch.lines[0])]
-
-
-class _Facts:
-    """What the rows of a batch say, column by column: hashed, summed, and as they are handed on."""
-
-    def __init__(
-        self,
-        *,
-        lines: Sequence[int],
-        months: list[datetime.date],
-        month_texts: list[str],
-        starts: list[str],
-        ends: list[str],
-        currencies: list[str],
-        amounts: dict[str, Amounts],
-        texts: dict[str, list[str]],
-        compared: dict[str, list[str]],
-        decimals: dict[str, list[str]],
-        tags: list[str],
-        canonical_tags: list[str],
-        counts: Sequence[int],
-    ) -> None:
-        self.lines = lines
-        self.months = months
-        self.month_texts = month_texts
-        self.starts = starts
-        self.ends = ends
-        self.currencies = currencies
-        self.amounts = amounts
-        self.texts = texts
-        self.tags = tags
-        self.canonical_tags = canonical_tags
-        self.counts = counts
-        self.named = [*texts.values(), *decimals.values()]
-        # Hashed and written alike: most of what a row says is joined once.
-        self.joined = joined(self.named)
-        # But where an id of Azure's is spelled in its own way.
-        self.as_compared = texts | compared
-        self.joined_to_compare = joined([*self.as_compared.values(), *decimals.values()]) if compared else self.joined
-
-    def content_hashes(self) -> list[bytes]:
-        """Return the hash of all that each row says; amounts with every digit."""
-        nothing = [""] * len(self.lines)
-        amounts = [self.amounts[name].canonical if name in self.amounts else nothing for name in AMOUNTS]
-        return _hashes(
-            joined(
-                [
-                    self.month_texts,
-                    self.starts,
-                    self.ends,
-                    self.currencies,
-                    *amounts,
-                    self.joined_to_compare,
-                    self.canonical_tags,
-                ]
-            )
-        )
-
-    def identity_hashes(self) -> list[bytes]:
-        """Return the hash of what each row speaks of."""
-        texts = self.as_compared
-        resources = [one or other for one, other in zip(texts["ResourceId"], texts["ResourceName"], strict=True)]
-        return _hashes(joined([*(texts[name] for name in IDENTITY), resources, self.starts, self.ends]))
-
-    def _units(self) -> list[list[int | None]]:
-        none: list[int | None] = [None] * len(self.lines)
-        return [self.amounts[name].units if name in self.amounts else none for name in AMOUNTS]
-
-    def columns(self, contents: list[bytes], identities: list[bytes]) -> list[Sequence[Any]]:
-        """Return the columns of FACTS."""
-        times = (self.starts, self.ends, self.currencies)
-        return [self.lines, contents, identities, *times, *self._units(), *self.named, self.tags, self.counts]
-
-    def written(self, contents: list[bytes], identities: list[bytes]) -> list[str]:
-        """Return the rows, as lines of COPY with the columns of FACTS."""
-        amounts = self._units()
-        # Mostly some of the four are one and the same.
-        units = {id(column): fields_of(column) for column in {id(column): column for column in amounts}.values()}
-        return joined(
-            [
-                fields_of(self.lines),
-                hex_fields_of(contents),
-                hex_fields_of(identities),
-                self.starts,
-                self.ends,
-                self.currencies,
-                *(units[id(column)] for column in amounts),
-                text_lines_of(self.named, self.joined),
-                fields_of(self.tags),
-                fields_of(self.counts),
-            ]
-        )
-
-    def totals(self) -> dict[Scope, ScopeTotal]:
-        """Return the control totals of the rows' scopes."""
-        columns: tuple[Sequence[Any], ...] = (self.months, self.texts["BillingAccountId"], self.currencies)
-        scopes: list[Scope] = []
-        if all(column.count(column[0]) == len(column) for column in columns):
-            distinct = dict.fromkeys([(columns[0][0], columns[1][0], columns[2][0])])
-        else:
-            scopes = list(zip(*columns, strict=True))
-            distinct = dict.fromkeys(scopes)
-        totals = {}
-        for scope in distinct:
-            total = totals[scope] = ScopeTotal()
-            chosen = None if len(distinct) == 1 else [each == scope for each in scopes]
-            counts = self.counts
-            if chosen is not None:
-                counts = [count for count, keep in zip(counts, chosen, strict=True) if keep]
-            total.rows, total.charges = sum(counts), len(counts)
-            for name, column in self.amounts.items():
-                # Several scopes in one batch are rare; each then has its own part of the column.
-                part = column if chosen is None else kept_amounts(column, chosen)
-                total.units[name] = sum(filter(None, part.units))
-                total.exact[name] = part.exact
-        return totals
-
-
-def month_number(month: datetime.date) -> int:
-    """Return a month as the number it is staged by: 202501."""
-    return month.year * 100 + month.month
-
-
-def content_hash(row: Iterable[str]) -> bytes:
-    """Return the hash of the texts of a row."""
-    return _hashes([DELIMITER.join(row)])[0]
-
-
-def _hashes(rows: Iterable[str]) -> list[bytes]:
-    blake = hashlib.blake2b
-    return [blake(row.encode(), digest_size=HASH_BYTES).digest() for row in rows]
-
-
-def stamp_of(moment: datetime.datetime) -> str:
-    """Write a UTC time as both databases read it."""
-    return moment.replace(tzinfo=None).isoformat(" ")
+        return checks
 
 
 def _odd_categories(categories: Sequence[str]) -> tuple[tuple[int, str], ...]:

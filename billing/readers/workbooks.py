@@ -146,22 +146,23 @@ class _Whole(WorkSheetParser):
 
 def _numbered(sheet: Any, max_row: int, max_col: int) -> Iterator[tuple[int, Any]]:
     """Yield the rows that are there with their numbers, without the empty ones that openpyxl makes up between."""
+    # openpyxl's own reading loop, with a parser of ours: it has no public name for what it hands to its own.
     book = sheet.parent
-    with sheet._get_source() as source:
+    with sheet._get_source() as source:  # noqa: SLF001 (see above)
         parser = _Whole(
             source,
-            sheet._shared_strings,
+            sheet._shared_strings,  # noqa: SLF001 (see above)
             data_only=True,
             epoch=book.epoch,
-            date_formats=book._date_formats,
-            timedelta_formats=book._timedelta_formats,
+            date_formats=book._date_formats,  # noqa: SLF001 (see above)
+            timedelta_formats=book._timedelta_formats,  # noqa: SLF001 (see above)
         )
         for number, cells in parser.parse():
             if number > max_row:
                 if number > MAX_ROWS:
                     raise UnreadableFile(TOO_MANY_ROWS, line=number)
                 return
-            yield number, sheet._get_row(cells, 1, max_col)
+            yield number, sheet._get_row(cells, 1, max_col)  # noqa: SLF001 (see above)
 
 
 def rows_of_sheet(sheet: Any, max_row: int, max_col: int) -> Iterator[tuple[int, Any]]:

@@ -179,12 +179,7 @@ def _text(name: str, cell: Any) -> str:
     if isinstance(value, int | float):
         if name in AMOUNTS or name in DECIMALS:
             return repr(value)
-        if name in TIMES:
-            raise UnreadableFile(
-                f"{value!r} is a number where a date is expected. Format the column as a date, "
-                "or write 2025-01-31 as text."
-            )
-        return _number(value, cell)
+        return _number(name, value, cell)
     raise UnreadableFile(f"{str(value)[:60]} is a duration or a time of day where a value is expected.")
 
 
@@ -196,8 +191,12 @@ def _moment(value: datetime.datetime, cell: Any) -> str:
     return value.isoformat() + "Z"
 
 
-def _number(value: float, cell: Any) -> str:
+def _number(name: str, value: float, cell: Any) -> str:
     """Write the number of a cell of text or of an id that may be anything; a name may have decimals."""
+    if name in TIMES:
+        raise UnreadableFile(
+            f"{value!r} is a number where a date is expected. Format the column as a date, or write 2025-01-31 as text."
+        )
     if isinstance(value, float) and not value.is_integer():
         return repr(value)
     return code_of_number(value, cell)

@@ -19,6 +19,7 @@ from django.db.models import F, Min
 
 from .. import charging
 from ..audit import Actor
+from ..files.received import local_copy
 from ..importing import ingestion, withdrawing
 from ..importing.outcomes import WouldWithdraw
 from ..models import (
@@ -205,7 +206,7 @@ class Rebuild:
         # A doubtful delivery waits, as it did then.
         with contextlib.suppress(WouldWithdraw):
             ingestion.ingest(
-                paths=[Path(settings.MEDIA_ROOT) / stored[sha256].path for _, sha256 in whole],
+                paths=[local_copy(stored[sha256]) for _, sha256 in whole],
                 names=[name for name, _ in whole],
                 source=Source.objects.get(pk=recorded["source"]),
                 period=recorded["period"],

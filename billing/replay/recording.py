@@ -14,7 +14,7 @@ from django.db import models
 from django.db.models import Min, Q
 
 from ..errors import BillingError
-from ..files.storing import chunks, local_path
+from ..files.received import chunks, local_copy
 from ..models import (
     AttributionRule,
     AuditEvent,
@@ -168,7 +168,7 @@ def _files(imports: Iterable[Import], folder: Path) -> dict[int, list[ImportedFi
             if stored.sha256 in checked:
                 continue
             checked.add(stored.sha256)
-            path = local_path(stored)
+            path = local_copy(stored)
             named = f"{file.name} of import {imported.pk} (SHA-256 {stored.sha256}, {stored.path})"
             try:
                 now = hash_of(path)

@@ -20,7 +20,8 @@ from ..errors import BillingError
 from ..models import AttributionRule, BillingPeriod, Charge, Policy, ReviewDecision, Source
 from ..models.attribution import PATTERNS
 from ..readers.columns import TEXTS
-from ..readers.values import Memo, Tags, tags_of
+from ..readers.tags import Tags, tags_of
+from ..readers.values import Memo
 from ..texts import code_of, folded_code
 from .decisions import counted
 

@@ -23,7 +23,8 @@ from ..money import named, plain
 from ..months import closing
 from ..progress import Progress, unwatched
 from ..readers.columns import TEXTS
-from ..readers.values import Memo, tags_of
+from ..readers.tags import tags_of
+from ..readers.values import Memo
 from ..texts import folded_code
 from .decisions import ChargesChanged, batches, counted
 

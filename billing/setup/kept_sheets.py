@@ -12,14 +12,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
-from django.conf import settings
 from django.core import signing
 from django.core.files.uploadedfile import UploadedFile
 
 from ..audit import Actor
 from ..background import jobs
 from ..errors import NoLongerKept
-from ..files.storing import display_name
+from ..files import own_folder, whole_if_absent
+from ..files.received import display_name
 from ..models import Job
 
 KEPT_SECONDS = 24 * 3600
@@ -38,13 +38,9 @@ def keep(file: UploadedFile) -> str:
     _clear(folder)
     name = f"{uuid.uuid4().hex}.xlsx"
     file.seek(0)
-    try:
-        with (folder / name).open("xb") as kept:
-            for chunk in file.chunks():
-                kept.write(chunk)
-    except BaseException:
-        (folder / name).unlink(missing_ok=True)
-        raise
+    with whole_if_absent(folder / name) as kept:
+        for chunk in file.chunks():
+            kept.write(chunk)
     return name
 
 
@@ -94,9 +90,7 @@ def name_of(token: str, *, owner: int | None, about: str) -> str:
 
 
 def _folder() -> Path:
-    folder = Path(settings.VAR_DIR) / "review-sheets"
-    folder.mkdir(mode=0o750, parents=True, exist_ok=True)
-    return folder
+    return own_folder("review-sheets")
 
 
 # Large lists, read by the worker ---------------------------------------------------------------------

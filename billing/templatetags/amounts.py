@@ -11,19 +11,19 @@ from django.db.models import ForeignObjectRel, Model
 from django.utils.html import conditional_escape
 from django.utils.safestring import SafeString
 
-from ..admin import base
+from ..admin import formatting
 
 register = template.Library()
 
 
 @register.filter
 def amount(value: Decimal | None, currency: str) -> str | SafeString:
-    return base.amount(value, currency)
+    return formatting.amount(value, currency)
 
 
 @register.filter
 def figure(value: Decimal | None, currency: str) -> str | SafeString:
-    return base.figure(value, currency)
+    return formatting.figure(value, currency)
 
 
 @register.filter
@@ -34,17 +34,17 @@ def opposite(value: Decimal | str) -> Decimal:
 
 @register.filter
 def exact(value: Decimal, currency: str) -> SafeString:
-    return base.exact(value, currency)
+    return formatting.exact(value, currency)
 
 
 @register.filter
 def count(value: int | None) -> str:
-    return base.count(value)
+    return formatting.count(value)
 
 
 @register.filter
 def badge(text: str, tone: str = "") -> SafeString:
-    return base.badge(text, tone)
+    return formatting.badge(text, tone)
 
 
 @register.simple_tag(takes_context=True)

@@ -12,7 +12,7 @@ from billing.importing.converting import Converter
 from billing.models import AttributionRule, Charge, CloudAccount, PersonAlias, Policy
 from billing.readers.batches import Batch
 from billing.readers.columns import TEXTS
-from billing.readers.values import tags_of
+from billing.readers.tags import tags_of
 from tests import build
 from tests.billing.deliveries import NO_TAGS, a_row, delivered
 

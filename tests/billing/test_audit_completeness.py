@@ -16,7 +16,7 @@ from django.urls import reverse
 
 from billing import audit
 from billing.admin.audit import NOUNS
-from billing.admin.base import BillingAdmin, FrozenInline, noun
+from billing.admin.audited import BillingAdmin, FrozenInline, noun
 from billing.background import jobs
 from billing.errors import BillingError
 from billing.models import (

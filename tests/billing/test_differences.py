@@ -11,7 +11,7 @@ from django.urls import reverse
 from billing import review
 from billing.audit import Actor
 from billing.background import jobs
-from billing.files import storing
+from billing.files import received
 from billing.importing import planning
 from billing.models import Charge, CostMeasureChange, Import, Job, Source
 from billing.months import closing
@@ -190,7 +190,7 @@ def test_an_upload_for_a_closed_month_ends_well_and_says_where_it_waits(tmp_path
     settings.VAR_DIR = tmp_path
     delivered(tmp_path, BEFORE)
     closing.close(period=build.a_period(), actor=build.SOMEBODY, now=build.NOW)
-    stored = storing.store(path=a_file(tmp_path, AFTER, "upload.csv"), now=build.NOW)
+    stored = received.store(path=a_file(tmp_path, AFTER, "upload.csv"), now=build.NOW)
     job = jobs.enqueue(
         kind=Job.Kind.IMPORT,
         arguments={"files": [stored.pk], "names": ["aws_2025-01.csv"], "source": "aws"},

@@ -10,7 +10,7 @@ from django.core.management.base import CommandError
 
 from billing.audit import Actor
 from billing.background import jobs
-from billing.files import storing
+from billing.files import received
 from billing.models import AuditEvent, Charge, Import, Job, Source
 from tests import build
 from tests.billing.deliveries import a_file, a_row, delivered
@@ -113,7 +113,7 @@ def test_engine_and_command_and_job_make_the_same_charges_and_events(tmp_path):
     for model in (Charge, AuditEvent):
         emptied(model)
 
-    stored = storing.store(path=a_file(tmp_path, rows), now=build.NOW)
+    stored = received.store(path=a_file(tmp_path, rows), now=build.NOW)
     job = Job.objects.create(
         kind=Job.Kind.IMPORT,
         created_at=build.NOW,
@@ -135,7 +135,7 @@ def test_engine_and_command_and_job_make_the_same_charges_and_events(tmp_path):
 
 def test_a_refused_job_says_why_with_every_error(tmp_path):
     build.a_source("aws")
-    stored = storing.store(path=a_file(tmp_path, [a_row("x")]), now=build.NOW)
+    stored = received.store(path=a_file(tmp_path, [a_row("x")]), now=build.NOW)
     job = Job.objects.create(
         kind=Job.Kind.IMPORT,
         created_at=build.NOW,

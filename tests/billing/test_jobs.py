@@ -19,7 +19,7 @@ from django_q.conf import Conf
 from django_q.models import OrmQ
 
 from billing.background import heartbeat, jobs, working
-from billing.files import storing
+from billing.files import received
 from billing.importing import ingestion
 from billing.models import (
     AttributionRule,
@@ -578,7 +578,7 @@ def test_where_that_cannot_be_said_the_next_look_closes_it(monkeypatch):
 
 
 def an_upload(content=b"BilledCost\n"):
-    return storing.store_chunks([content], now=build.NOW)
+    return received.store_chunks([content], now=build.NOW)
 
 
 def test_uploads_that_nothing_came_of_are_cleared_after_a_week(tmp_path):
@@ -586,20 +586,20 @@ def test_uploads_that_nothing_came_of_are_cleared_after_a_week(tmp_path):
     delivered(tmp_path, [a_row()])
     imported = StoredFile.objects.exclude(pk__in=[nobodys.pk, awaited.pk]).get()
     Job.objects.create(kind=Job.Kind.IMPORT, created_at=timezone.now(), arguments={"files": [awaited.pk]})
-    place = storing.local_path(nobodys)
+    place = received.local_copy(nobodys)
     ingestion.close_broken_off(actor=build.SOMEBODY, now=build.NOW + datetime.timedelta(days=6))
     assert StoredFile.objects.count() == 3
     with transaction.atomic():
         ingestion.close_broken_off(actor=build.SOMEBODY, now=build.NOW + datetime.timedelta(days=8))
     assert set(StoredFile.objects.all()) == {awaited, imported}
     assert place.exists() is False or not StoredFile.objects.filter(pk=nobodys.pk).exists()
-    assert storing.local_path(imported).exists()
+    assert received.local_copy(imported).exists()
 
 
 def test_an_upload_that_comes_again_is_kept_for_another_week():
     stored = an_upload()
-    storing.store_chunks([b"BilledCost\n"], now=build.NOW + datetime.timedelta(days=5))
-    assert storing.clear_unused(files=[], now=build.NOW + datetime.timedelta(days=8)) == 0
+    received.store_chunks([b"BilledCost\n"], now=build.NOW + datetime.timedelta(days=5))
+    assert received.clear_unused(files=[], now=build.NOW + datetime.timedelta(days=8)) == 0
     assert StoredFile.objects.get() == stored
 
 

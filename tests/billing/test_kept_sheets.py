@@ -9,7 +9,7 @@ import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.utils import timezone
 
-from billing.files import storing
+from billing.files import leftovers
 from billing.models import Job
 from billing.setup import kept_sheets
 from tests import build
@@ -72,5 +72,5 @@ def test_copies_of_a_killed_process_are_removed_and_none_that_is_in_use(tmp_path
         left.append(long_ago(path))
     with left[1].open() as used:
         fcntl.flock(used, fcntl.LOCK_EX)
-        storing.clear_incoming(timezone.now())
+        leftovers.clear_leftovers(timezone.now())
     assert [path.exists() for path in left] == [False, True, False, True]

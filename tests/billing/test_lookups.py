@@ -9,7 +9,7 @@ from django.db.models import DateTimeField
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from billing.admin.base import COMPARED_BY, NARROWED_BY, SEARCHED_CHARACTERS, SEARCHED_WORDS, searched
+from billing.admin.filters import COMPARED_BY, NARROWED_BY, SEARCHED_CHARACTERS, SEARCHED_WORDS, searched
 from billing.models import FundingSource
 from tests.test_hostile import parameters_of
 

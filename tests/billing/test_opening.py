@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from billing.files import storing
-from billing.files.storing import store
+from billing.files import received
+from billing.files.received import store
 from billing.readers import FileError, UnreadableFile, open_delivery, read
 from billing.readers.opening import open_file, real_path
 from tests import build
@@ -170,14 +170,14 @@ def test_what_is_no_file_is_not_opened(folder, kind, within, monkeypatch):
 
 def test_a_file_that_is_written_while_it_is_copied_is_refused(folder, db, monkeypatch, settings):
     path = a_file(folder, [a_row("1")], "aws.csv")
-    honest = storing.chunks
+    honest = received.chunks
 
     def grows(source):
         yield from honest(source)
         with path.open("a") as more:
             more.write("x")
 
-    monkeypatch.setattr(storing, "chunks", grows)
+    monkeypatch.setattr(received, "chunks", grows)
     with pytest.raises(UnreadableFile, match="changed while it was read"):
         store(path=path, now=build.NOW)
     assert not list((Path(settings.MEDIA_ROOT) / "incoming").iterdir())

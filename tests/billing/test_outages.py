@@ -14,7 +14,7 @@ from django import db
 from django.core.management import CommandError, call_command
 
 from billing.background import outages, working
-from billing.files import storing
+from billing.files import received
 from billing.importing import ingestion
 from billing.models import Charge, Import
 from tests import build
@@ -155,7 +155,7 @@ def test_a_disk_that_is_full_while_a_file_is_stored_is_told_and_leaves_the_attem
     def full(*_):
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(storing.os, "fsync", full)
+    monkeypatch.setattr(received.os, "fsync", full)
     said = refusal("ingest", str(path))
     assert os.strerror(number) in said
     assert Import.objects.get().state == Import.State.FAILED

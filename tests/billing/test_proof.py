@@ -17,7 +17,7 @@ from pypdf import PdfReader
 from billing import doors, proof, review
 from billing.corrections import entries
 from billing.fields import TOTAL_PLACES, to_units
-from billing.files.storing import local_path
+from billing.files.received import local_copy
 from billing.importing import ingestion, withdrawing
 from billing.models import (
     AuditEvent,
@@ -344,7 +344,7 @@ def test_an_edited_charge_is_named_with_the_line_of_its_file(finished):
 def test_an_edited_charge_whose_file_is_gone_is_told_by_its_hash(finished, settings):
     raw("UPDATE billing_charge SET billed_cost = %s WHERE resource_id = 'i-2'", to_units(Decimal("21.50")))
     for stored in StoredFile.objects.all():
-        local_path(stored).unlink()
+        local_copy(stored).unlink()
     edited = Charge.objects.get(resource_id="i-2")
     assert f"Charge {edited.pk}: 21.50 billed is not what was delivered." in culprits(off())
 
@@ -583,7 +583,7 @@ def test_a_charge_edited_before_its_month_is_finalized_is_named_and_stops_it(tmp
 
 def test_an_edited_charge_is_named_without_its_file_too(finalized):
     raw("UPDATE billing_charge SET charge_description = 'Coffee' WHERE resource_id = 'i-2'")
-    local_path(StoredFile.objects.get()).unlink()
+    local_copy(StoredFile.objects.get()).unlink()
     assert "it does not say any more what was delivered." in " ".join(culprits(off()))
 
 
@@ -600,7 +600,7 @@ def test_a_month_frozen_before_its_charges_were_sealed_by_what_they_say_still_co
 
 
 def test_a_received_file_that_is_gone_or_another_breaks_the_proof_of_a_finalized_month(finalized):
-    path = local_path(StoredFile.objects.get())
+    path = local_copy(StoredFile.objects.get())
     content = path.read_bytes()
     path.chmod(0o640)
     path.write_bytes(content.replace(b"Compute", b"Cempute"))

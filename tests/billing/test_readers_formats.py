@@ -23,8 +23,8 @@ from billing.attribution import Attributor, reference_of
 from billing.importing.converting import Converter
 from billing.models import Policy
 from billing.readers import FileError, Kind, UnreadableFile, open_delivery, read, read_csv
-from billing.readers.understanding import FACTS
-from billing.readers.values import amounts_of
+from billing.readers.amounts import amounts_of
+from billing.readers.facts import FACTS
 from tests import build
 
 SAMPLES = Path(settings.BASE_DIR).parent / "shared" / "samples"

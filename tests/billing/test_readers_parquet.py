@@ -11,10 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from billing.readers import FileError, open_delivery, read
+from billing.readers.amounts import amounts_of
+from billing.readers.arrow_texts import number_texts
 from billing.readers.columnar import read_columns
-from billing.readers.parquet_file import _number_texts
 from billing.readers.parquet_footer import read_footer
-from billing.readers.values import amounts_of, tags_of
+from billing.readers.tags import tags_of
 
 NAMES = ("BillingPeriodStart", "ChargePeriodStart", "BilledCost")
 
@@ -46,7 +47,7 @@ def refusal(tmp_path, table, **options):
 
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False) | st.none(), min_size=1, max_size=20))
 def test_a_double_is_what_python_writes_for_it(values):
-    texts = _number_texts(pa.array(values, pa.float64())).tolist()
+    texts = number_texts(pa.array(values, pa.float64())).tolist()
     for value, text in zip(values, texts, strict=True):
         assert text == "" if value is None else Decimal(text) == Decimal(repr(value))
 
@@ -56,7 +57,7 @@ def test_a_double_is_what_python_writes_for_it(values):
     st.sampled_from([pa.decimal128(38, 18), pa.decimal256(60, 18), pa.decimal256(76, 30)]),
 )
 def test_a_decimal_keeps_every_digit(values, kind):
-    texts = _number_texts(pa.array(values, kind)).tolist()
+    texts = number_texts(pa.array(values, kind)).tolist()
     assert [Decimal(text) for text in texts] == values
     assert not any("E" in text for text in texts)
 

@@ -17,7 +17,7 @@ from billing.charging import NothingToShareOver
 from billing.corrections import entries
 from billing.models import AttributionRule, Charge, ExchangeRate, PayerLine, Policy, Source
 from billing.money import to_cents
-from billing.readers.values import tags_of
+from billing.readers.tags import tags_of
 from tests import build
 from tests.billing.deliveries import NO_TAGS, a_row, delivered
 

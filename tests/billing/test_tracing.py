@@ -21,7 +21,7 @@ from billing.importing.ingestion import ingest
 from billing.models import Charge, ExchangeRate, ImportedFile, PayerLine
 from billing.money import to_cents
 from billing.readers import read, row_at
-from billing.readers.delivery import parts_of
+from billing.readers.parts import parts_of
 from journals import posting
 from journals.models import JournalLine
 from statements import issuing

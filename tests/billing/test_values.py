@@ -10,29 +10,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from billing.fields import half_even, to_units
-from billing.readers.values import (
+from billing.readers.amounts import amounts_of, decimal_of, kept_amounts, plain_decimal, plain_decimals_of, units_of
+from billing.readers.dates import (
     RULES,
-    BadValue,
-    Memo,
     Rule,
-    amounts_of,
-    category_of,
-    currency_of,
-    decimal_of,
     end_and_rule,
     end_of,
-    kept_amounts,
     month_of,
     period_rules,
-    plain_decimal,
-    plain_decimals_of,
     rule_lines,
     service_time_of,
-    tags_of,
-    text_of,
     time_of,
-    units_of,
 )
+from billing.readers.tags import tags_of
+from billing.readers.values import BadValue, Memo, category_of, currency_of, text_of
 
 UTC = datetime.UTC
 

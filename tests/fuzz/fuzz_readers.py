@@ -25,8 +25,11 @@ import atheris  # noqa: E402
 with atheris.instrument_imports(include=["billing.readers", "billing.rolling"]):
     from billing.importing.rolling import Rolling
     from billing.readers import FileError, open_delivery, read
+    from billing.readers.amounts import decimal_of
     from billing.readers.columnar import read_columns
-    from billing.readers.values import BadValue, decimal_of, end_of, month_of, tags_of, time_of
+    from billing.readers.dates import end_of, month_of, time_of
+    from billing.readers.tags import tags_of
+    from billing.readers.values import BadValue
 
 FOLDER = Path(tempfile.mkdtemp(prefix="fuzz-"))
 NAMES = ("delivery.csv", "delivery.parquet", "delivery.xlsx", "delivery.zip", "manifest.json", "delivery.csv.gz")

@@ -12,7 +12,7 @@ from django.core.files.uploadhandler import TemporaryFileUploadHandler
 from django.db import InterfaceError, InternalError, OperationalError, connection
 from django.test import Client
 
-from billing.files import storing
+from billing.files import received
 from billing.models import StoredFile
 from openchargeback import sign_ins
 
@@ -126,7 +126,7 @@ def test_an_upload_that_finds_no_room_says_so_and_leaves_nothing(
     with monkeypatch.context() as patched:
         patched.setattr(TemporaryFileUploadHandler, "receive_data_chunk", full)
         check_unavailable(browser.post(UPLOAD, {"files": [SimpleUploadedFile("aws.csv", b"x" * 100)]}), says)
-    monkeypatch.setattr(storing.os, "fsync", full)
+    monkeypatch.setattr(received.os, "fsync", full)
     check_unavailable(browser.post(UPLOAD, {"files": [SimpleUploadedFile("aws.csv", b"x" * 100)]}), says)
     assert not StoredFile.objects.exists()
     assert not [each for each in settings.MEDIA_ROOT.rglob("*") if each.is_file()]

@@ -12,7 +12,7 @@ from django.db.models.functions import Now
 from django.urls import reverse
 
 from billing.background import working
-from billing.files.storing import ABANDONED_AFTER, clear_incoming
+from billing.files.leftovers import ABANDONED_AFTER, clear_leftovers
 from billing.importing import ingestion
 from billing.importing.ingestion import close_broken_off
 from billing.importing.outcomes import ImportRefused
@@ -109,5 +109,5 @@ def test_half_copies_of_dead_processes_are_removed_and_those_of_living_ones_kept
         assert lock.acquire()
         os.utime(incoming / "living", (1, 1))
         now = build.NOW.fromtimestamp((incoming / "young").stat().st_mtime + ABANDONED_AFTER / 2, build.NOW.tzinfo)
-        clear_incoming(now)
+        clear_leftovers(now)
     assert sorted(path.name for path in incoming.iterdir()) == ["living", "young"]

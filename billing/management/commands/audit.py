@@ -12,7 +12,7 @@ from django.utils.dateparse import parse_date, parse_datetime
 from billing import audit
 from billing.audit.chaining import content_of
 from billing.commands import BillingCommand, subcommands, table
-from billing.files.writing import whole
+from billing.files import whole
 from billing.models import AuditEvent
 
 

@@ -17,7 +17,7 @@ from billing.importing.late import dismiss, months_of
 from billing.importing.outcomes import describe, unread_lines
 from billing.importing.withdrawing import withdraw
 from billing.models import Import, Source
-from billing.readers.values import rule_lines
+from billing.readers.dates import rule_lines
 
 # Of an amount as an import keeps it.
 AMOUNT = re.compile(r"-?\d+\.\d{2,}")

@@ -9,7 +9,8 @@ from billing.charging.rates import set_rate
 from billing.commands import BillingCommand, period_named, subcommands, table
 from billing.models import ExchangeRate
 from billing.money import plain
-from billing.readers.values import BadValue, currency_of, decimal_of
+from billing.readers.amounts import decimal_of
+from billing.readers.values import BadValue, currency_of
 
 
 class Command(BillingCommand):

@@ -9,8 +9,7 @@ from django.core.management.base import CommandError, CommandParser
 from billing import review
 from billing.attribution import naming
 from billing.commands import BillingCommand, amount, amounts, period_named, subcommands, table
-from billing.files import piped
-from billing.files.writing import whole
+from billing.files import piped, whole
 from billing.models import Charge, Flag, Person, ReviewDecision, Source
 from billing.models.charges import ChargeQuerySet
 from billing.review import review_sheets

@@ -5,7 +5,7 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 
 from billing.commands import BillingCommand, period_named
-from billing.files.storing import MIB
+from billing.files.received import MIB
 from billing.proof.verifying import Verified, verify
 
 

@@ -5,6 +5,7 @@ import datetime
 import fcntl
 import hashlib
 import os
+import re
 import tempfile
 from collections.abc import Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -22,11 +23,13 @@ from ..models import StoredFile
 from ..progress import Progress, unwatched
 from ..readers import UnreadableFile
 from ..readers.opening import open_file
+from .folders import own_folder
+from .writing import whole
 
 MIB = 1024 * 1024
 CHUNK = MIB
 MAX_NAME = 254
-ABANDONED_AFTER = 3600
+SHA256 = re.compile(r"[0-9a-f]{64}")
 UNUSED_AFTER = datetime.timedelta(days=7)
 
 
@@ -99,24 +102,11 @@ def store_chunks(content: Iterable[bytes], *, now: datetime.datetime, progress: 
 
 
 def _kept_at(path: Path) -> StoredFile | None:
-    """Return the stored file that lies at a path: its name is its hash."""
-    if path.parent.parent != Path(default_storage.path("received")):
+    """Return the stored file that a path is a local copy of: its name is its hash."""
+    if not SHA256.fullmatch(path.name):
         return None
-    return StoredFile.objects.filter(sha256=path.name).first()
-
-
-def clear_incoming(now: datetime.datetime) -> None:
-    """Remove copies that a process left half-way: those that nobody has locked, and an hour old."""
-    own = Path(settings.VAR_DIR)
-    copies = [*Path(settings.MEDIA_ROOT).glob("incoming/*"), *own.glob("piped/*")]
-    # What `writing.whole` was writing.
-    copies += [each for folder in ("proofs", "journals", "statements") for each in (own / folder).rglob(".*.part")]
-    for left in copies:
-        with contextlib.suppress(OSError), left.open("rb") as copy:
-            # A complete copy is unlocked for the moment in which it gets its name.
-            if now.timestamp() - left.stat().st_mtime > ABANDONED_AFTER:
-                fcntl.flock(copy, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                left.unlink()
+    stored = StoredFile.objects.filter(sha256=path.name).first()
+    return stored if stored and path in (_path_of(stored), _fetched_path(stored)) else None
 
 
 def clear_unused(*, files: Collection[int], now: datetime.datetime) -> int:
@@ -137,9 +127,36 @@ def clear_unused(*, files: Collection[int], now: datetime.datetime) -> int:
     return removed
 
 
-def local_path(stored: StoredFile) -> Path:
-    """Return where a stored file can be read on this machine."""
-    return Path(default_storage.path(stored.path))
+def local_copy(stored: StoredFile, *, anew: bool = False) -> Path:
+    """Return where a stored file can be read on this machine; where it is gone, nothing is at that path.
+
+    A storage on this disk has a path already. From any other the file is fetched once, or `anew`, and kept for a day
+    after it was last asked for.
+    """
+    if path := _path_of(stored):
+        return path
+    own_folder("fetched")
+    copy = _fetched_path(stored)
+    if copy.exists() and not anew:
+        copy.touch()
+        return copy
+    copy.unlink(missing_ok=True)
+    with contextlib.suppress(FileNotFoundError), default_storage.open(stored.path) as source, whole(copy) as target:
+        for chunk in source.chunks():
+            target.write(chunk)
+    return copy
+
+
+def _path_of(stored: StoredFile) -> Path | None:
+    """Return where the storage itself keeps a file on this disk; None for a storage elsewhere."""
+    try:
+        return Path(default_storage.path(stored.path))
+    except NotImplementedError:
+        return None
+
+
+def _fetched_path(stored: StoredFile) -> Path:
+    return Path(settings.VAR_DIR) / "fetched" / stored.sha256
 
 
 def display_name(name: str) -> str:

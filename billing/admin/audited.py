@@ -1,0 +1,177 @@
+"""The screens' base classes: every write is in the audit log, with before and after."""
+
+import copy
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.admin.utils import unquote
+from django.core.exceptions import PermissionDenied
+from django.db import models
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+from django.utils import timezone
+
+from .. import audit
+from ..audit.snapshots import differences, snapshot
+from ..models import User
+from .choices import SearchedChoicesMixin, fits
+from .filters import NarrowedListMixin
+from .naming import warn_of_unknown_funds
+from .verbs import VerbsMixin
+
+
+def actor_of(request: HttpRequest) -> audit.Actor:
+    """Return who acts in this request."""
+    assert isinstance(request.user, User)
+    return audit.Actor.from_user(request.user)
+
+
+def noun(subject: models.Model) -> str:
+    """Return how the audit log calls an object's kind: `funding_source` for a FundingSource."""
+    name = type(subject).__name__
+    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name).lstrip("_")
+
+
+class BillingAdmin(NarrowedListMixin, SearchedChoicesMixin, VerbsMixin, admin.ModelAdmin):
+    """A screen whose every write is in the audit log, with before and after."""
+
+    list_per_page = 50
+    list_max_show_all = 500
+    show_full_result_count = False
+    # Counts beside every filter would be a full count each.
+    show_facets = admin.ShowFacets.NEVER
+    save_on_top = False
+    # What an empty list says: what comes here, and how.
+    when_empty = ""
+    # Fields that name a fund/org: one that is not on the loaded list is said to be none.
+    fund_fields: tuple[str, ...] = ()
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        """Leave out of an address what no field takes: a form is filled in by a link, or else is empty."""
+        initial = super().get_changeform_initial_data(request)
+        fields = {field.name: field for field in self.opts.get_fields() if isinstance(field, models.Field)}
+        return {name: value for name, value in initial.items() if name not in fields or fits(fields[name], value)}
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        if request.method != "POST":
+            return super().changeform_view(request, object_id, form_url, extra_context)
+        # One form is one gesture: the object and its inlines are written and told of together.
+        with audit.gesture(actor=actor_of(request), now=timezone.now()):
+            return super().changeform_view(request, object_id, form_url, extra_context)
+
+    def delete_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        if request.method != "POST":
+            return super().delete_view(request, object_id, extra_context)
+        with audit.gesture(actor=actor_of(request), now=timezone.now()):
+            return super().delete_view(request, object_id, extra_context)
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        stored = type(obj).objects.filter(pk=obj.pk).first() if change else None
+        form.before = snapshot(stored) if stored else None
+        super().save_model(request, obj, form, change)
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        super().save_related(request, form, formsets, change)
+        # Here and not in save_model, because links to many are written in between.
+        self._record(request, form.instance, form.before, snapshot(form.instance))
+        changed = [getattr(form.instance, name) for name in self.fund_fields if name in form.changed_data]
+        warn_of_unknown_funds(request, changed)
+
+    def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
+        # Deleting clears the key of the instance, so that what is recorded is a copy.
+        gone = [copy.copy(deleted.instance) for deleted in getattr(formset, "deleted_forms", []) if deleted.instance.pk]
+        # Read afresh: the formset's own instances carry the new values already.
+        keys = [each.pk for each in formset.queryset] if change else []
+        before = {pk: snapshot(stored) for pk, stored in formset.model.objects.in_bulk(keys).items()}
+        super().save_formset(request, form, formset, change)
+        for created in formset.new_objects:
+            self._record(request, created, None, snapshot(created))
+        for changed, _fields in formset.changed_objects:
+            self._record(request, changed, before.get(changed.pk), snapshot(changed))
+        for deleted in gone:
+            self._record(request, deleted, before.get(deleted.pk), None)
+
+    def delete_model(self, request: HttpRequest, obj: Any) -> None:
+        gone = copy.copy(obj)
+        before = snapshot(obj)
+        super().delete_model(request, obj)
+        self._record(request, gone, before, None)
+
+    def delete_queryset(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> None:
+        with audit.gesture(actor=actor_of(request), now=timezone.now()):
+            for subject in queryset:
+                self._record(request, subject, snapshot(subject), None)
+            super().delete_queryset(request, queryset)
+
+    def _record(
+        self, request: HttpRequest, subject: models.Model, before: dict[str, Any] | None, after: dict[str, Any] | None
+    ) -> None:
+        what = "added" if before is None else "deleted" if after is None else "changed"
+        if before is not None and after is not None:
+            before, after = differences(before, after)
+            if not after:
+                return
+        with audit.gesture(actor=actor_of(request), now=timezone.now()) as gesture:
+            gesture.record(f"{noun(subject)}.{what}", subject, before=before, after=after)
+
+    # Django's own log would say less, and could be edited: the audit log takes its place.
+    def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> Any:
+        return None
+
+    def log_change(self, request: HttpRequest, obj: Any, message: Any) -> Any:
+        return None
+
+    def log_deletions(self, request: HttpRequest, queryset: Any) -> Any:
+        return None
+
+    def history_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Lead to the events of the audit log about this object."""
+        subject = self.get_object(request, unquote(object_id))
+        if subject is None:
+            raise Http404(f"There is no such {self.opts.verbose_name}.")
+        if not self.has_view_permission(request, subject):
+            raise PermissionDenied
+        url = reverse("admin:billing_auditevent_changelist")
+        return HttpResponseRedirect(f"{url}?object_type={self.opts.model_name}&object_id={subject.pk}")
+
+
+class FrozenAdmin(BillingAdmin):
+    """A screen of records that the system makes: nothing to add, edit or delete, whoever looks."""
+
+    actions = None
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+class FrozenInline(admin.TabularInline):
+    """Rows below a record, to be read."""
+
+    extra = 0
+    can_delete = False
+    show_change_link = False
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False

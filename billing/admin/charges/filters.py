@@ -1,0 +1,84 @@
+"""How the lists of charges are narrowed: by reason, amount, who pays, and whether they count."""
+
+from typing import Any, ClassVar
+
+from django.contrib import admin
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest
+
+from ...models import Charge, Flag
+
+
+class ReasonFilter(admin.SimpleListFilter):
+    title = "reason"
+    parameter_name = "reason"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(str(code), str(label)) for code, label in Flag.Code.choices]
+
+    def queryset(self, request: HttpRequest, queryset: "QuerySet[Charge]") -> "QuerySet[Charge]":
+        if not self.value():
+            return queryset
+        flagged = Flag.objects.filter(code=self.value(), is_resolved=False)
+        return queryset.filter(pk__in=flagged.values("charge"))
+
+
+class AmountFilter(admin.SimpleListFilter):
+    title = "amount billed"
+    parameter_name = "amount"
+    RANGES: ClassVar[dict[str, tuple[str, Q]]] = {
+        "credit": ("Below 0 (credits)", Q(billed_cost__lt=0)),
+        "zero": ("0", Q(billed_cost=0)),
+        "cents": ("Up to 1", Q(billed_cost__gt=0, billed_cost__lte=1)),
+        "tens": ("1 to 100", Q(billed_cost__gt=1, billed_cost__lte=100)),
+        "hundreds": ("100 to 1,000", Q(billed_cost__gt=100, billed_cost__lte=1_000)),
+        "thousands": ("More than 1,000", Q(billed_cost__gt=1_000)),
+    }
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(name, label) for name, (label, _) in self.RANGES.items()]
+
+    def queryset(self, request: HttpRequest, queryset: "QuerySet[Charge]") -> "QuerySet[Charge]":
+        chosen = self.RANGES.get(self.value() or "")
+        return queryset.filter(chosen[1]) if chosen else queryset
+
+
+class PresenceFilter(admin.SimpleListFilter):
+    """Who pays: known, or missing something."""
+
+    title = "who pays"
+    parameter_name = "payer"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [
+            ("no-pi", "No PI"),
+            ("no-fund", "No fund/org or split"),
+            ("known", "PI and fund/org known"),
+            ("shared", "Shared over the source's payers"),
+        ]
+
+    def queryset(self, request: HttpRequest, queryset: "QuerySet[Charge]") -> "QuerySet[Charge]":
+        unfunded = Q(fund_org="", payer_split__isnull=True)
+        match self.value():
+            case "no-pi":
+                return queryset.filter(pi__isnull=True, shared_as="")
+            case "no-fund":
+                return queryset.filter(unfunded, shared_as="")
+            case "known":
+                return queryset.filter(~unfunded, pi__isnull=False)
+            case "shared":
+                return queryset.exclude(shared_as="")
+        return queryset
+
+
+class StandingFilter(admin.SimpleListFilter):
+    title = "delivery"
+    parameter_name = "standing"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("live", "In force"), ("withdrawn", "Withdrawn or replaced")]
+
+    def queryset(self, request: HttpRequest, queryset: "QuerySet[Charge]") -> "QuerySet[Charge]":
+        if self.value() in ("live", "withdrawn"):
+            return queryset.filter(withdrawn_in__isnull=self.value() == "live")
+        return queryset

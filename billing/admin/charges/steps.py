@@ -1,0 +1,150 @@
+"""The verbs of the review as the admin offers them: buttons for one charge, actions for many."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from django import forms
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from ... import review
+from ...models import Charge, ReviewDecision
+from ...review import deciding, review_sheets, selections
+from ..attribution import rule_url
+from ..audited import actor_of
+from ..verbs import Verb
+from .forms import CorrectForm, NoteForm, RejectForm
+
+State = Charge.State
+PERMISSION = "billing.review_charges"
+
+
+@dataclass(frozen=True)
+class Step:
+    """A verb of the review as the admin offers it: for one charge or for many."""
+
+    name: str
+    label: str
+    button: str
+    question: str
+    states: frozenset[str]
+    form: type[forms.Form] = NoteForm
+    # What the form proposes for a selection.
+    initial: Callable[["QuerySet[Charge]"], dict[str, Any]] = lambda charges: {}
+    is_dangerous: bool = False
+    is_primary: bool = False
+
+
+def _proposed(charges: "QuerySet[Charge]") -> dict[str, Any]:
+    return {"pi": review.proposed_pi(charges)}
+
+
+STEPS = {
+    step.name: step
+    for step in (
+        Step(
+            name="approve",
+            label="Approve…",
+            button="Approve",
+            question="The PI's fund/orgs pay what is approved.",
+            states=frozenset({State.HELD}),
+            is_primary=True,
+        ),
+        Step(
+            name="correct",
+            label="Correct…",
+            button="Correct",
+            question="Choose who pays. The imported data and all earlier decisions are kept.",
+            states=frozenset({State.CLEAR, State.HELD, State.APPROVED}),
+            form=CorrectForm,
+            initial=_proposed,
+        ),
+        Step(
+            name="reject",
+            label="Reject…",
+            button="Reject",
+            question="Nobody pays for what is rejected. It is on no statement and in no journal.",
+            states=frozenset({State.CLEAR, State.HELD}),
+            form=RejectForm,
+            is_dangerous=True,
+        ),
+        Step(
+            name="absorb",
+            label="Charge to center…",
+            button="Charge to center",
+            question="The center's own fund/org pays, through the journal.",
+            states=frozenset({State.CLEAR, State.HELD}),
+        ),
+        Step(
+            name="undo",
+            label="Undo…",
+            button="Undo the last decision",
+            question="Reverses the last decision: the charge is held again, or assigned as before.",
+            states=frozenset(State),
+        ),
+    )
+}
+
+
+def verb_of(step: Step) -> Verb:
+    def run(request: HttpRequest, charge: Charge, data: dict[str, Any]) -> str:
+        acting: dict[str, Any] = {"actor": actor_of(request), "now": timezone.now()}
+        decided = deciding.decide(step=step.name, charges=[charge.pk], options=data, **acting)
+        if not decided.count:
+            raise deciding.NothingDecided(str(decided))
+        return with_rule_offered(request, decided)
+
+    return Verb(
+        name=step.name,
+        label=step.label,
+        button=step.button,
+        permission=PERMISSION,
+        question=step.question,
+        form=step.form,
+        initial=lambda charge: step.initial(Charge.objects.filter(pk=charge.pk)),
+        run=run,
+        offered=lambda charge: (
+            charge.state in step.states and not charge.withdrawn_in_id and charge.charged_in.takes_changes
+        ),
+        details="admin/billing/charge/selection.html",
+        facts=lambda request, charge, form: facts_of(request, Charge.objects.filter(pk=charge.pk), step, form),
+        is_dangerous=step.is_dangerous,
+        is_primary=step.is_primary,
+    )
+
+
+def facts_of(request: HttpRequest, charges: "QuerySet[Charge]", step: Step, form: forms.Form) -> dict[str, Any]:
+    """Return what a page shows of the charges that a step is about to decide: amounts, reasons and payers."""
+    acting: dict[str, Any] = {"actor": actor_of(request), "now": timezone.now()}
+    selection = selections.weigh(charges, approving=step.name == "approve", **acting)
+    if isinstance(form, CorrectForm):
+        form.show_current(charges)
+    shown = (
+        charges.select_related("source", "pi", "project", "charged_in")
+        .prefetch_related(review_sheets.open_flags(), "payer_split__shares")
+        .order_by("-id")[: selection.count if selection.is_small else selections.SHOWN]
+    )
+    why = selection.why_blocked or {}
+    rows = [
+        {"charge": charge, "payers": payers_text(charge), "why_blocked": why.get(charge.pk, "")} for charge in shown
+    ]
+    return {"selection": selection, "rows": rows}
+
+
+def with_rule_offered(request: HttpRequest, decided: review.Decided) -> str | SafeString:
+    """Return what came of a decision, and after a correction the link that makes a rule of it."""
+    is_correction = decided.done.startswith(review.DONE[ReviewDecision.Action.REATTRIBUTE])
+    if not (decided.count and is_correction and request.user.has_perm("billing.add_attributionrule")):
+        return str(decided)
+    return format_html('{} <a href="{}">Make a rule of this</a>', decided, rule_url(gesture=decided.gesture))
+
+
+def payers_text(charge: Charge) -> str:
+    """Return the fund/org that pays, or the shares of several."""
+    if split := charge.payer_split:
+        return review.shares_text({share.fund_org: share.percent for share in split.shares.all()})
+    return charge.fund_org

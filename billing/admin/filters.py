@@ -1,0 +1,132 @@
+"""How a list is narrowed: filters of a month and a source, what an address may ask, and how much is searched."""
+
+import datetime
+from collections.abc import Iterable
+from typing import Any
+
+from django.contrib import admin, messages
+from django.contrib.admin.views.main import SEARCH_VAR
+from django.db import models
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+from django.utils.dateparse import parse_datetime
+from django.utils.formats import date_format
+from django.utils.text import capfirst, smart_split
+
+from ..models import BillingPeriod, Source
+
+# How much of what somebody looks for in a list is looked for: each further word is another condition of the query.
+SEARCHED_WORDS, SEARCHED_CHARACTERS = 10, 200
+# How a list may be narrowed by a field that it declares. No pattern is among these: one that takes for ever to match
+# would stop the site.
+NARROWED_BY, COMPARED_BY = ("exact", "in", "isnull", "isempty"), ("gte", "gt", "lte", "lt")
+
+
+def period_filter(field: str, title: str = "billing period") -> type[admin.SimpleListFilter]:
+    """Return a list filter on a foreign key to BillingPeriod, addressed as `?period=2025-01`."""
+
+    class PeriodFilter(admin.SimpleListFilter):
+        parameter_name = "period" if field in ("period", "charged_in", "month") else field
+
+        def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+            months = BillingPeriod.objects.shown().order_by("-month").values_list("month", flat=True)[:36]
+            return [(f"{month:%Y-%m}", date_format(month, "F Y")) for month in months]
+
+        def queryset(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> models.QuerySet[Any]:
+            if not self.value():
+                return queryset
+            try:
+                month = datetime.datetime.strptime(str(self.value()), "%Y-%m").date()  # noqa: DTZ007
+            except ValueError:
+                return queryset.none()
+            return queryset.filter(**{f"{field}__month": month})
+
+    PeriodFilter.title = title
+    return PeriodFilter
+
+
+def source_filter(field: str) -> type[admin.SimpleListFilter]:
+    """Return a list filter on the name of a source on the lines of a document (`field`), as `?source=aws`."""
+
+    class SourceFilter(admin.SimpleListFilter):
+        title = "source"
+        parameter_name = "source"
+
+        def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+            return [(source.name, str(source)) for source in Source.objects.order_by("name")]
+
+        def queryset(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> models.QuerySet[Any]:
+            if not self.value():
+                return queryset
+            # A document with several such lines is listed once.
+            return queryset.filter(pk__in=queryset.model.objects.filter(**{field: self.value()}).values("pk"))
+
+    return SourceFilter
+
+
+def searched(text: str) -> str:
+    """Return of what somebody looks for as much as a query is made of; quoted words are one."""
+    words = list(smart_split(text[:SEARCHED_CHARACTERS]))
+    is_short = len(text) <= SEARCHED_CHARACTERS and len(words) <= SEARCHED_WORDS
+    return text if is_short else " ".join(words[:SEARCHED_WORDS])
+
+
+def _is_moment(text: str) -> bool:
+    """Tell whether an address names a time with its zone, and one that every other zone has, too."""
+    try:
+        moment = parse_datetime(text)
+    except ValueError:
+        return False
+    return moment is not None and timezone.is_aware(moment) and datetime.MINYEAR < moment.year < datetime.MAXYEAR
+
+
+class NarrowedListMixin(admin.ModelAdmin):
+    """A list that is narrowed and searched only as it declares."""
+
+    # Fields by which links of ours narrow the list, beside its filters.
+    linked_by: tuple[str, ...] = ()
+
+    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
+        """Take from an address what the filters and links of the list declare, and nothing else.
+
+        Django would take any lookup on any field of the model: patterns, and fields that the list does not show.
+        """
+        fields = set(self.linked_by)
+        for declared in self.get_list_filter(request) if request else self.list_filter:
+            if isinstance(declared, type) and issubclass(declared, admin.SimpleListFilter):
+                if lookup == declared.parameter_name:
+                    return True
+            else:
+                fields.add(str(declared[0] if isinstance(declared, list | tuple) else declared))
+        if lookup not in {narrowed for field in fields for narrowed in self._narrowings(field)}:
+            return False
+        name, _, compared = lookup.partition("__")
+        is_of_time = isinstance(self.opts.get_field(name), models.DateTimeField)
+        return not is_of_time or compared == "isnull" or _is_moment(str(value))
+
+    def _narrowings(self, name: str) -> Iterable[str]:
+        field = self.opts.get_field(name)
+        if isinstance(field, models.ForeignKey | models.ManyToManyField):
+            # A filter by a related object names its key. On the relation itself, SQLite fails at a key beyond 64 bits.
+            key = field.target_field.name if isinstance(field, models.ForeignKey) else "id"
+            yield from (f"{name}__{key}__exact", f"{name}__isnull")
+            return
+        if isinstance(field, models.DateTimeField):
+            yield from (f"{name}__{narrowed}" for narrowed in ("isnull", *COMPARED_BY))
+            return
+        compared = COMPARED_BY if isinstance(field, models.DateField) else ()
+        yield from (name, *(f"{name}__{narrowed}" for narrowed in (*NARROWED_BY, *compared)))
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: models.QuerySet[Any], search_term: str
+    ) -> tuple[models.QuerySet[Any], bool]:
+        return super().get_search_results(request, queryset, searched(search_term))
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        title = capfirst(self.opts.verbose_name_plural)
+        if searched(words := request.GET.get(SEARCH_VAR, "")) != words:
+            messages.warning(
+                request,
+                f"Only the first {SEARCHED_WORDS} words and {SEARCHED_CHARACTERS} characters are looked for.",
+            )
+        return super().changelist_view(request, {"title": title, **(extra_context or {})})
