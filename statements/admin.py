@@ -35,7 +35,7 @@ from billing.errors import BillingError
 from billing.models import BillingPeriod, Job
 
 from . import delivery, issuing, outbox
-from .models import Delivery, Statement, StatementLine
+from .models import Email, Statement, StatementLine
 from .views import download
 
 State = Statement.State
@@ -48,15 +48,15 @@ TONES: dict[str, str] = {
     State.SUPERSEDED: "",
     State.VOID: "bad",
 }
-DELIVERY_TONES: dict[str, str] = {
-    Delivery.State.QUEUED: "info",
-    Delivery.State.CLAIMED: "busy",
-    Delivery.State.SENT: "good",
+EMAIL_TONES: dict[str, str] = {
+    Email.State.QUEUED: "info",
+    Email.State.CLAIMED: "busy",
+    Email.State.SENT: "good",
     # Not good: nobody got it yet.
-    Delivery.State.WRITTEN: "warn",
-    Delivery.State.FAILED: "bad",
-    Delivery.State.UNCERTAIN: "bad",
-    Delivery.State.DROPPED: "",
+    Email.State.WRITTEN: "warn",
+    Email.State.FAILED: "bad",
+    Email.State.UNCERTAIN: "bad",
+    Email.State.DROPPED: "",
 }
 
 ISSUE, SEND, VOID = "statements.issue_statements", "statements.send_statements", "statements.void_statement"
@@ -121,10 +121,10 @@ class SettleForm(forms.Form):
     )
 
 
-def resend(request: HttpRequest, message: Delivery, data: dict[str, Any]) -> str:
-    sent = delivery.resend(delivery=message, outdated=data["outdated"], actor=actor_of(request), now=timezone.now())
+def resend(request: HttpRequest, message: Email, data: dict[str, Any]) -> str:
+    sent = delivery.resend(email=message, outdated=data["outdated"], actor=actor_of(request), now=timezone.now())
     if sent.is_trouble:
-        raise delivery.NotDelivered(sent)
+        raise delivery.NotSent(sent)
     if not sent.messages:
         return sent.left_out[0].error if sent.left_out else "Somebody else is sending it."
     (only,) = sent.messages
@@ -132,16 +132,16 @@ def resend(request: HttpRequest, message: Delivery, data: dict[str, Any]) -> str
     return f"{done} {only.recipient}."
 
 
-def settle(request: HttpRequest, message: Delivery, data: dict[str, Any]) -> str:
+def settle(request: HttpRequest, message: Email, data: dict[str, Any]) -> str:
     settled = delivery.settle(
-        delivery=message, arrived=data["arrived"], note=data["note"], actor=actor_of(request), now=timezone.now()
+        email=message, arrived=data["arrived"], note=data["note"], actor=actor_of(request), now=timezone.now()
     )
     return f"{capfirst(str(settled))}: {settled.get_state_display().lower()}."
 
 
-def is_in_doubt(message: Delivery) -> bool:
+def is_in_doubt(message: Email) -> bool:
     """Tell whether nobody knows of an e-mail whether it arrived."""
-    return message.state == Delivery.State.UNCERTAIN or delivery.was_left(message)
+    return message.state == Email.State.UNCERTAIN or delivery.was_left(message)
 
 
 # What the charges of its lines name, such as grants.
@@ -391,8 +391,8 @@ class StatementAdmin(FrozenAdmin):
 def _months_with_emails() -> QuerySet[BillingPeriod]:
     """Return the months of which something waits to be sent, or is only a file so far; the newest first."""
     waiting = Q(statements__state__in=(State.ISSUED, State.WRITTEN)) | Q(
-        deliveries__state__in=(*Delivery.TO_SEND, Delivery.State.WRITTEN),
-        deliveries__statements__state__in=Statement.LIVE,
+        statement_emails__state__in=(*Email.TO_SEND, Email.State.WRITTEN),
+        statement_emails__statements__state__in=Statement.LIVE,
     )
     return BillingPeriod.objects.filter(pk__in=BillingPeriod.objects.filter(waiting).values("pk")).order_by("-month")
 
@@ -410,17 +410,17 @@ class EmailStateFilter(admin.SimpleListFilter):
     parameter_name = "state"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("trouble", "Needs attention"), *Delivery.State.choices]
+        return [("trouble", "Needs attention"), *Email.State.choices]
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Delivery]) -> QuerySet[Delivery]:
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Email]) -> QuerySet[Email]:
         if self.value() == "trouble":
             left = [each.pk for each in delivery.uncertain()]
-            return queryset.filter(Q(state__in=Delivery.TROUBLED) | Q(pk__in=left))
+            return queryset.filter(Q(state__in=Email.TROUBLED) | Q(pk__in=left))
         return queryset.filter(state=self.value()) if self.value() else queryset
 
 
-@admin.register(Delivery)
-class DeliveryAdmin(FrozenAdmin):
+@admin.register(Email)
+class EmailAdmin(FrozenAdmin):
     when_empty = "No e-mail was sent yet. Statements are sent by month, from their list."
     list_display = ("number", "period", "pi_name", "recipient", "role", "status", "sent_at", "error_start")
     list_filter = (period_filter("period"), EmailStateFilter)
@@ -454,10 +454,10 @@ class DeliveryAdmin(FrozenAdmin):
             offered=lambda message: (
                 message.state
                 in (
-                    Delivery.State.SENT,
-                    Delivery.State.WRITTEN,
-                    Delivery.State.FAILED,
-                    Delivery.State.UNCERTAIN,
+                    Email.State.SENT,
+                    Email.State.WRITTEN,
+                    Email.State.FAILED,
+                    Email.State.UNCERTAIN,
                 )
                 or is_in_doubt(message)
             ),
@@ -477,31 +477,31 @@ class DeliveryAdmin(FrozenAdmin):
     )
 
     @admin.display(description="PI")
-    def pi_name(self, message: Delivery) -> str:
+    def pi_name(self, message: Email) -> str:
         return message.pi.display_name
 
     @admin.display(description="e-mail", ordering="id")
-    def number(self, message: Delivery) -> str:
+    def number(self, message: Email) -> str:
         return f"#{message.pk}"
 
     @admin.display(description="state")
-    def status(self, message: Delivery) -> SafeString:
-        if message.state == Delivery.State.CLAIMED and is_in_doubt(message):
-            return badge(Delivery.State.UNCERTAIN.label, DELIVERY_TONES[Delivery.State.UNCERTAIN])
-        return badge(message.get_state_display(), DELIVERY_TONES[message.state])
+    def status(self, message: Email) -> SafeString:
+        if message.state == Email.State.CLAIMED and is_in_doubt(message):
+            return badge(Email.State.UNCERTAIN.label, EMAIL_TONES[Email.State.UNCERTAIN])
+        return badge(message.get_state_display(), EMAIL_TONES[message.state])
 
     @admin.display(description="reason")
-    def error_start(self, message: Delivery) -> str:
-        if message.state == Delivery.State.CLAIMED and is_in_doubt(message):
+    def error_start(self, message: Email) -> str:
+        if message.state == Email.State.CLAIMED and is_in_doubt(message):
             return delivery.INTERRUPTED
         return message.error[:120] or "–"
 
     @admin.display(description="statements")
-    def statements_sent(self, message: Delivery) -> str:
+    def statements_sent(self, message: Email) -> str:
         return ", ".join(message.statements.order_by("number").values_list("number", flat=True))
 
 
-def resend_question(message: Delivery) -> str:
+def resend_question(message: Email) -> str:
     """Say whom an e-mail goes to when it is sent again, and what may come of it."""
     said = (
         f"It goes to {message.recipient} ({message.get_role_display()}), or to their address as it is now, with those "

@@ -28,12 +28,12 @@ from billing.progress import Progress, unwatched
 from . import addressing, emails, issuing, outbox
 from .addressing import Planned
 from .issuing import Generated, Outdated
-from .models import Delivery, Statement
+from .models import Email, Statement
 from .outbox import Outbox
 
 log = logging.getLogger(__name__)
 
-State = Delivery.State
+State = Email.State
 
 # Two clicks on “Send again” within this are one.
 RESEND_PAUSE = datetime.timedelta(minutes=1)
@@ -46,7 +46,7 @@ RECORDED = "A run was stopped after it had sent this; it is recorded as sent now
 NOT_TRIED = f"Not tried: the mail server could not be reached {MOST_UNREACHABLE} times in a row."
 
 
-class NotDelivered(BillingError):
+class NotSent(BillingError):
     """Some e-mails could not be sent, or an earlier run left some behind; the others were sent."""
 
     def __init__(self, sent: "Sent", *, done: str = "", result: dict[str, Any] | None = None) -> None:
@@ -59,7 +59,7 @@ class NotDelivered(BillingError):
             names = ", ".join(message.recipient for message in sent.failed)
             said.append(f"{len(sent.failed)} of {total} e-mails were not sent: {names}.")
         if sent.interrupted:
-            names = ", ".join(f"#{message.delivery} to {message.recipient}" for message in sent.interrupted)
+            names = ", ".join(f"#{message.number} to {message.recipient}" for message in sent.interrupted)
             said.append(f"Of {len(sent.interrupted)} that an earlier run began, somebody has to look: {names}.")
         then = NextStep("settle_emails") if sent.interrupted else NextStep("send_statements", {"period": sent.period})
         super().__init__(" ".join(said), then=then)
@@ -102,7 +102,7 @@ class Message:
     """One e-mail to one recipient: sent, written to a file, or why it was not."""
 
     # 0 where it is not stored yet.
-    delivery: int
+    number: int
     period: str
     pi: str
     pi_name: str
@@ -196,7 +196,7 @@ def preview(
 ) -> Sent:
     """Return what `send` would do now. Writes nothing."""
     planned, stale = _planned(period, outdated=outdated, written=written, actor=actor, now=now)
-    left = [each for each in Delivery.objects.filter(state=State.CLAIMED) if was_left(each)]
+    left = [each for each in Email.objects.filter(state=State.CLAIMED) if was_left(each)]
     return Sent(
         period=str(period),
         is_dry_run=True,
@@ -258,7 +258,7 @@ def send(
     )
 
 
-def resend(*, delivery: Delivery, outdated: bool = False, actor: Actor, now: datetime.datetime) -> Sent:
+def resend(*, email: Email, outdated: bool = False, actor: Actor, now: datetime.datetime) -> Sent:
     """Send one e-mail again, with those of its statements that are in force, to whoever it is for today.
 
     One that was sent is repeated as a new one; any other is tried again itself. Raises NothingToResend, StillWaits,
@@ -267,94 +267,92 @@ def resend(*, delivery: Delivery, outdated: bool = False, actor: Actor, now: dat
     _settle_left(actor=actor, now=now)
     with audit.gesture(actor=actor, now=now) as gesture:
         # A second click waits here, and then sees what the first did.
-        delivery = _locked(delivery)
-        if delivery.state == State.CLAIMED:
-            raise BeingSent(f"A run is sending {delivery} at this moment. Look at it again in a minute.")
-        _refuse_double_click(delivery, now)
-        in_force = list(delivery.statements.live().select_related("pi", "project", "period").order_by("number"))
+        email = _locked(email)
+        if email.state == State.CLAIMED:
+            raise BeingSent(f"A run is sending {email} at this moment. Look at it again in a minute.")
+        _refuse_double_click(email, now)
+        in_force = list(email.statements.live().select_related("pi", "project", "period").order_by("number"))
         if not in_force:
             raise NothingToResend(
-                f"The statements of {delivery} were replaced or voided: send the month instead.",
-                then=NextStep("send_statements", {"period": str(delivery.period)}),
+                f"The statements of {email} were replaced or voided: send the month instead.",
+                then=NextStep("send_statements", {"period": str(email.period)}),
             )
-        delegates = addressing.delegates_of([delivery.pi], timezone.localtime(now).date())
-        addressed = addressing.addressed_to(delivery, in_force, delegates)
+        delegates = addressing.delegates_of([email.pi], timezone.localtime(now).date())
+        addressed = addressing.addressed_to(email, in_force, delegates)
         if addressed.left_out:
             raise NothingToResend(addressed.left_out)
         if not outdated:
-            _refuse_outdated(delivery, addressed.statements)
-        again = delivery
-        if delivery.state == State.SENT:
-            again = Delivery(period=delivery.period, pi=delivery.pi, role=delivery.role, user=delivery.user)
+            _refuse_outdated(email, addressed.statements)
+        again = email
+        if email.state == State.SENT:
+            again = Email(period=email.period, pi=email.pi, role=email.role, user=email.user)
         again.recipient = addressed.recipient
         (planned,) = addressing.decided([(again, addressed)], actor)
         if planned.waits:
             raise StillWaits(planned.waits)
         _store([planned], now)
-        if again.pk != delivery.pk:
-            gesture.record("delivery.queued", again, after={"again": delivery.pk})
-    _check_templates(delivery.period)
+        if again.pk != email.pk:
+            gesture.record("email.queued", again, after={"again": email.pk})
+    _check_templates(email.period)
     messages, failed, dropped = _send([planned], actor=actor, now=now, progress=unwatched)
     return Sent(
-        period=str(delivery.period),
+        period=str(email.period),
         is_written=outbox.writes_files(),
         messages=tuple(messages),
         failed=tuple(failed),
-        interrupted=tuple(each for each in _uncertain() if each.delivery == again.pk),
+        interrupted=tuple(each for each in _uncertain() if each.number == again.pk),
         left_out=tuple(dropped),
         stated=_stated([planned]),
         folder=_folder(),
     )
 
 
-def settle(
-    *, delivery: Delivery, arrived: bool = True, note: str = "", actor: Actor, now: datetime.datetime
-) -> Delivery:
+def settle(*, email: Email, arrived: bool = True, note: str = "", actor: Actor, now: datetime.datetime) -> Email:
     """Say of an e-mail of which nobody knew whether it arrived; then it is sent, or left out.
 
     Raises NotInDoubt for any other.
     """
     _settle_left(actor=actor, now=now)
     with audit.gesture(actor=actor, now=now) as gesture:
-        delivery = _locked(delivery)
-        if delivery.state != State.UNCERTAIN:
-            raise NotInDoubt(f"It is known of {delivery} what became of it: {delivery.get_state_display().lower()}.")
+        email = _locked(email)
+        if email.state != State.UNCERTAIN:
+            raise NotInDoubt(f"It is known of {email} what became of it: {email.get_state_display().lower()}.")
         if arrived:
-            _mark_sent(delivery, delivery.claimed_at or now, path=delivery.message_path)
+            _mark_sent(email, email.claimed_at or now, path=email.message_path)
         else:
-            delivery.state, delivery.error = State.DROPPED, "It did not arrive, and was not sent again."
-            delivery.save()
+            email.state, email.error = State.DROPPED, "It did not arrive, and was not sent again."
+            email.save()
         gesture.record(
-            "delivery.settled", delivery, before={"state": State.UNCERTAIN}, after={"state": delivery.state}, note=note
+            "email.settled", email, before={"state": State.UNCERTAIN}, after={"state": email.state}, note=note
         )
-    return delivery
+    return email
 
 
-def _locked(delivery: Delivery) -> Delivery:
+def _locked(email: Email) -> Email:
     """Return an e-mail as it stands, which nobody claims or sends for the rest of the transaction."""
-    closing.locked(delivery.period)
-    same = Delivery.objects.select_related("pi", "period", "user")
-    return same.select_for_update(no_key=True, of=("self",)).get(pk=delivery.pk)
+    closing.locked(email.period)
+    same = Email.objects.select_related("pi", "period", "user")
+    return same.select_for_update(no_key=True, of=("self",)).get(pk=email.pk)
 
 
-def was_left(delivery: Delivery) -> bool:
+def was_left(email: Email) -> bool:
     """Tell whether the run that had claimed an e-mail is gone."""
-    if delivery.state != State.CLAIMED or delivery.claimed_at is None:
+    if email.state != State.CLAIMED or email.claimed_at is None:
         return False
-    return working.is_gone(_mark(delivery.pk))
+    return working.is_gone(_mark(email.pk))
 
 
-def uncertain() -> list[Delivery]:
+def uncertain() -> list[Email]:
     """Return the e-mails of which nobody knows whether they arrived: a person has to look at them."""
-    found = Delivery.objects.filter(state__in=(State.UNCERTAIN, State.CLAIMED)).select_related("pi", "period")
+    found = Email.objects.filter(state__in=(State.UNCERTAIN, State.CLAIMED)).select_related("pi", "period")
     return [each for each in found.order_by("pk") if each.state == State.UNCERTAIN or was_left(each)]
 
 
-def troubled(period: BillingPeriod) -> QuerySet[Delivery]:
+def troubled(period: BillingPeriod) -> QuerySet[Email]:
     """Keep the e-mails of a period that somebody has to look at: not sent although it should, or perhaps sent."""
-    in_force = Statement.objects.live().filter(deliveries=OuterRef("pk"))
+    in_force = Statement.objects.live().filter(emails=OuterRef("pk"))
     left = [each.pk for each in uncertain() if each.state == State.CLAIMED]
-    return Delivery.objects.filter(
+    return Email.objects.filter(
         Q(Exists(in_force), state=State.FAILED) | Q(state=State.UNCERTAIN) | Q(pk__in=left), period=period
     )
 
@@ -369,7 +367,7 @@ def _planned(
     store: bool = False,
 ) -> tuple[list[Planned], tuple[Outdated, ...]]:
     on = timezone.localtime(now).date()
-    states = (*Delivery.TO_SEND, State.WRITTEN) if written else Delivery.TO_SEND
+    states = (*Email.TO_SEND, State.WRITTEN) if written else Email.TO_SEND
     found = issuing.outdated if store else _outdated_kept
     stale = _stale(period, addressing.plan(period, states=states, actor=actor, on=on), found, told=outdated)
     left_out = set() if outdated else {each.statement for each in stale}
@@ -382,9 +380,9 @@ def _planned(
         for each in planned:
             if each.left_out:
                 gesture.record(
-                    "delivery.dropped",
-                    each.delivery,
-                    after={"recipient": each.delivery.recipient},
+                    "email.dropped",
+                    each.email,
+                    after={"recipient": each.email.recipient},
                     note=each.left_out,
                 )
     return planned, stale
@@ -418,17 +416,17 @@ def _stale(
 def _store(planned: Sequence[Planned], now: datetime.datetime) -> None:
     """Note what is to be sent, what waits and what is left out, before any of it happens."""
     for each in planned:
-        delivery = each.delivery
-        is_new = delivery.pk is None
+        email = each.email
+        is_new = email.pk is None
         if is_new:
-            delivery.created_at = now
+            email.created_at = now
         if each.left_out:
-            delivery.state = State.DROPPED
+            email.state = State.DROPPED
         if each.left_out or each.waits:
-            delivery.error = each.left_out or each.waits
-        delivery.save()
-        if not each.left_out and (is_new or set(delivery.statements.all()) != set(each.statements)):
-            delivery.statements.set(each.statements)
+            email.error = each.left_out or each.waits
+        email.save()
+        if not each.left_out and (is_new or set(email.statements.all()) != set(each.statements)):
+            email.statements.set(each.statements)
 
 
 def _settle_left(*, actor: Actor, now: datetime.datetime) -> list[Message]:
@@ -437,69 +435,65 @@ def _settle_left(*, actor: Actor, now: datetime.datetime) -> list[Message]:
     Returns those that turn out to be sent: their message was archived, which comes after the sending.
     """
     recorded = []
-    for delivery in Delivery.objects.filter(state=State.CLAIMED).select_related("pi", "period"):
-        if not was_left(delivery):
+    for email in Email.objects.filter(state=State.CLAIMED).select_related("pi", "period"):
+        if not was_left(email):
             continue
         with audit.gesture(actor=actor, now=now) as gesture:
             # Somebody else may look at the same time.
-            same = Delivery.objects.filter(pk=delivery.pk, state=State.CLAIMED, claimed_at=delivery.claimed_at)
+            same = Email.objects.filter(pk=email.pk, state=State.CLAIMED, claimed_at=email.claimed_at)
             if not same.update(state=State.UNCERTAIN, error=INTERRUPTED):
                 continue
-            delivery.state, delivery.error = State.UNCERTAIN, INTERRUPTED
-            archived = _archive_path(delivery)
+            email.state, email.error = State.UNCERTAIN, INTERRUPTED
+            archived = _archive_path(email)
             if (Path(settings.VAR_DIR) / archived).is_file():
-                _mark_sent(delivery, delivery.claimed_at or now, path=archived)
-                gesture.record("delivery.settled", delivery, after={"state": State.SENT}, note=RECORDED)
-                recorded.append(_told(delivery, error=RECORDED))
+                _mark_sent(email, email.claimed_at or now, path=archived)
+                gesture.record("email.settled", email, after={"state": State.SENT}, note=RECORDED)
+                recorded.append(_told(email, error=RECORDED))
             else:
-                gesture.record(
-                    "delivery.uncertain", delivery, after={"recipient": delivery.recipient}, note=INTERRUPTED
-                )
-        working.forget(_mark(delivery.pk))
+                gesture.record("email.uncertain", email, after={"recipient": email.recipient}, note=INTERRUPTED)
+        working.forget(_mark(email.pk))
     return recorded
 
 
-def _mark_sent(delivery: Delivery, at: datetime.datetime, *, path: str) -> None:
-    delivery.state = State.SENT
-    delivery.error = ""
-    delivery.sent_at = at
-    delivery.message_path = path
-    delivery.save()
-    _statements_reached(delivery, at)
+def _mark_sent(email: Email, at: datetime.datetime, *, path: str) -> None:
+    email.state = State.SENT
+    email.error = ""
+    email.sent_at = at
+    email.message_path = path
+    email.save()
+    _statements_reached(email, at)
 
 
-def _statements_reached(delivery: Delivery, at: datetime.datetime) -> None:
+def _statements_reached(email: Email, at: datetime.datetime) -> None:
     """Have the statements of an e-mail say that they were sent; a copy for somebody else does not make them so."""
-    if delivery.role == Delivery.Role.PI:
-        waiting = Statement.objects.filter(
-            deliveries=delivery, state__in=(Statement.State.ISSUED, Statement.State.WRITTEN)
-        )
+    if email.role == Email.Role.PI:
+        waiting = Statement.objects.filter(emails=email, state__in=(Statement.State.ISSUED, Statement.State.WRITTEN))
         pks = list(waiting.values_list("pk", flat=True))
         Statement.objects.filter(pk__in=pks).update(state=Statement.State.SENT, sent_at=at)
 
 
-def _refuse_double_click(delivery: Delivery, now: datetime.datetime) -> None:
-    just_now = bool(delivery.sent_at and delivery.sent_at > now - RESEND_PAUSE)
-    later = Delivery.objects.filter(
+def _refuse_double_click(email: Email, now: datetime.datetime) -> None:
+    just_now = bool(email.sent_at and email.sent_at > now - RESEND_PAUSE)
+    later = Email.objects.filter(
         Q(state=State.CLAIMED) | Q(created_at__gt=now - RESEND_PAUSE),
-        period=delivery.period,
-        pi=delivery.pi,
-        role=delivery.role,
-        user=delivery.user,
-        pk__gt=delivery.pk,
+        period=email.period,
+        pi=email.pi,
+        role=email.role,
+        user=email.user,
+        pk__gt=email.pk,
     )
-    if delivery.state == State.SENT and (just_now or later.exists()):
-        raise SentJustNow(f"{delivery.recipient} is being written to again, or was a moment ago. Look at the list.")
+    if email.state == State.SENT and (just_now or later.exists()):
+        raise SentJustNow(f"{email.recipient} is being written to again, or was a moment ago. Look at the list.")
 
 
-def _refuse_outdated(delivery: Delivery, statements: Sequence[Statement]) -> None:
+def _refuse_outdated(email: Email, statements: Sequence[Statement]) -> None:
     wanted = {each.pk for each in statements}
-    numbers = [each.number for each in issuing.outdated(delivery.period) if each.statement in wanted]
+    numbers = [each.number for each in issuing.outdated(email.period) if each.statement in wanted]
     if numbers:
         verb = "is" if len(numbers) == 1 else "are"
         raise NotCurrent(
             f"{', '.join(numbers)} {verb} not current: what is charged has changed since.",
-            then=NextStep("issue_statements", {"period": str(delivery.period)}),
+            then=NextStep("issue_statements", {"period": str(email.period)}),
         )
 
 
@@ -540,9 +534,9 @@ def _send(
             unreachable = unreachable + 1 if out.is_unreachable else 0
             if not message.error:
                 messages.append(message)
-            elif each.delivery.state == State.DROPPED:
+            elif each.email.state == State.DROPPED:
                 dropped.append(message)
-            elif each.delivery.state != State.UNCERTAIN:
+            elif each.email.state != State.UNCERTAIN:
                 failed.append(message)
     finally:
         out.close()
@@ -551,14 +545,14 @@ def _send(
 
 def _claim_and_send(planned: Planned, out: Outbox, *, actor: Actor, now: datetime.datetime) -> Message | None:
     """Send one e-mail, unless somebody else has claimed it; the mark says that this process is at it."""
-    delivery = planned.delivery
-    mark = working.begin(_mark(delivery.pk))
+    email = planned.email
+    mark = working.begin(_mark(email.pk))
     if not mark.is_held:
         return None
     try:
-        claimed = Delivery.objects.filter(pk=delivery.pk, state=delivery.state)
+        claimed = Email.objects.filter(pk=email.pk, state=email.state)
         if claimed.exclude(state=State.CLAIMED).update(state=State.CLAIMED, claimed_at=now):
-            message = _deliver(planned, out, actor=actor, now=now)
+            message = _send_claimed(planned, out, actor=actor, now=now)
         else:
             message = None
         working.end(mark)
@@ -568,11 +562,11 @@ def _claim_and_send(planned: Planned, out: Outbox, *, actor: Actor, now: datetim
     return message
 
 
-def _deliver(planned: Planned, out: Outbox, *, actor: Actor, now: datetime.datetime) -> Message:
+def _send_claimed(planned: Planned, out: Outbox, *, actor: Actor, now: datetime.datetime) -> Message:
     """Send one claimed e-mail and record what came of it."""
-    delivery = planned.delivery
-    was_written = delivery.state == State.WRITTEN
-    delivery.refresh_from_db()
+    email = planned.email
+    was_written = email.state == State.WRITTEN
+    email.refresh_from_db()
     statements = list(
         Statement.objects.live()
         .filter(pk__in=[each.pk for each in planned.statements])
@@ -581,22 +575,22 @@ def _deliver(planned: Planned, out: Outbox, *, actor: Actor, now: datetime.datet
         .order_by("number")
     )
     # A long run comes to some late: what a delegate may see is asked when it is sent.
-    delegates = addressing.delegates_of([delivery.pi], timezone.localtime(now).date())
-    addressed = addressing.addressed_to(delivery, statements, delegates)
-    delivery.recipient = addressed.recipient
+    delegates = addressing.delegates_of([email.pi], timezone.localtime(now).date())
+    addressed = addressing.addressed_to(email, statements, delegates)
+    email.recipient = addressed.recipient
     statements = [each for each in statements if each in addressed.statements]
     state, error, path = State.DROPPED, addressed.left_out, ""
     out.was_handed_over = out.is_unreachable = False
     if not error:
         try:
-            message = _message(delivery, statements, sees_all=addressed.sees_all)
-            delivery.subject = message.subject[:254]
+            message = _message(email, statements, sees_all=addressed.sees_all)
+            email.subject = message.subject[:254]
             if outbox.writes_files():
-                path = _written(delivery, message, statements)
+                path = _written(email, message, statements)
                 state = State.WRITTEN
             else:
                 out.send(message)
-                path = _archived(delivery, message)
+                path = _archived(email, message)
                 state = State.SENT
         except (SMTPException, OSError, BillingError, ValueError) as problem:
             # ValueError: an address that cannot stand in a header. The next recipient gets theirs all the same.
@@ -606,9 +600,9 @@ def _deliver(planned: Planned, out: Outbox, *, actor: Actor, now: datetime.datet
             if out.was_handed_over and not isinstance(problem, SMTPResponseException):
                 state = State.UNCERTAIN
                 error = f"{error.rstrip('.')}. {CUT_OFF}"
-    _record(delivery, statements, state, error, path, actor=actor, now=now)
+    _record(email, statements, state, error, path, actor=actor, now=now)
     return _told(
-        delivery,
+        email,
         statements=tuple(each.number for each in statements),
         is_first=planned.is_first,
         path=str(Path(settings.VAR_DIR) / path) if path else "",
@@ -616,20 +610,20 @@ def _deliver(planned: Planned, out: Outbox, *, actor: Actor, now: datetime.datet
     )
 
 
-def _archived(delivery: Delivery, message: EmailMultiAlternatives) -> str:
+def _archived(email: Email, message: EmailMultiAlternatives) -> str:
     """Keep an e-mail that was sent, and return where; empty where it cannot be kept: it was sent all the same."""
-    path = _archive_path(delivery)
+    path = _archive_path(email)
     try:
         outbox.write(Path(settings.VAR_DIR) / path, message.message().as_bytes())
     except OSError:
-        log.exception("%s was sent, and its message could not be archived", delivery)
+        log.exception("%s was sent, and its message could not be archived", email)
         return ""
     return path
 
 
-def _written(delivery: Delivery, message: EmailMultiAlternatives, statements: Sequence[Statement]) -> str:
+def _written(email: Email, message: EmailMultiAlternatives, statements: Sequence[Statement]) -> str:
     """Write an e-mail to a file named by its recipient and statements; return the path as it is kept."""
-    name = outbox.file_name(delivery.recipient, [each.number for each in statements])
+    name = outbox.file_name(email.recipient, [each.number for each in statements])
     data = message.message().as_bytes()
     try:
         path = outbox.write(Path(settings.EMAIL_FILE_PATH) / name, data, keep=True)
@@ -638,7 +632,7 @@ def _written(delivery: Delivery, message: EmailMultiAlternatives, statements: Se
     return str(path.relative_to(settings.VAR_DIR)) if path.is_relative_to(settings.VAR_DIR) else str(path)
 
 
-def _message(delivery: Delivery, statements: Sequence[Statement], *, sees_all: bool) -> EmailMultiAlternatives:
+def _message(email: Email, statements: Sequence[Statement], *, sees_all: bool) -> EmailMultiAlternatives:
     policy = Policy.objects.current()
     # Who gets a message of their own may see single projects only.
     letter = emails.letter_of(statements, policy=policy, sees_all=sees_all)
@@ -646,11 +640,11 @@ def _message(delivery: Delivery, statements: Sequence[Statement], *, sees_all: b
     message = EmailMultiAlternatives(
         subject=letter.subject,
         body=letter.text,
-        to=[ascii_address(delivery.recipient)],
+        to=[ascii_address(email.recipient)],
         reply_to=[policy.contact_email] if policy.contact_email else None,
         # The same for every try, so that a mailbox can tell a message that came twice.
         headers={
-            "Message-ID": f"<statements-{delivery.pk}-{delivery.created_at:%Y%m%d%H%M%S%f}@{domain}>",
+            "Message-ID": f"<statements-{email.pk}-{email.created_at:%Y%m%d%H%M%S%f}@{domain}>",
             "Auto-Submitted": "auto-generated",
         },
     )
@@ -661,9 +655,9 @@ def _message(delivery: Delivery, statements: Sequence[Statement], *, sees_all: b
 
 
 def _record(
-    delivery: Delivery,
+    email: Email,
     statements: Sequence[Statement],
-    state: Delivery.State,
+    state: Email.State,
     error: str,
     path: str,
     *,
@@ -671,37 +665,37 @@ def _record(
     now: datetime.datetime,
 ) -> None:
     with audit.gesture(actor=actor, now=now) as gesture:
-        delivery.state = state
-        delivery.error = error
+        email.state = state
+        email.error = error
         if path:
-            delivery.message_path = path
+            email.message_path = path
         if state == State.SENT:
-            delivery.sent_at = now
+            email.sent_at = now
         elif state == State.WRITTEN and not error:
-            delivery.written_at = now
-        delivery.save()
+            email.written_at = now
+        email.save()
         if statements:
-            delivery.statements.set(statements)
+            email.statements.set(statements)
         pks = [statement.pk for statement in statements]
         if state == State.SENT:
-            _statements_reached(delivery, now)
-        elif state == State.WRITTEN and delivery.role == Delivery.Role.PI:
+            _statements_reached(email, now)
+        elif state == State.WRITTEN and email.role == Email.Role.PI:
             Statement.objects.filter(pk__in=pks, state=Statement.State.ISSUED).update(
                 state=Statement.State.WRITTEN, written_at=now
             )
         gesture.record(
-            "delivery.sent"
+            "email.sent"
             if state == State.SENT
-            else "delivery.uncertain"
+            else "email.uncertain"
             if state == State.UNCERTAIN
-            else "delivery.dropped"
+            else "email.dropped"
             if state == State.DROPPED
-            else "delivery.failed"
+            else "email.failed"
             if error
-            else "delivery.written",
-            delivery,
+            else "email.written",
+            email,
             after={
-                "recipient": delivery.recipient,
+                "recipient": email.recipient,
                 "statements": [statement.number for statement in statements],
                 # Which documents went out can be told from the trail alone.
                 **({"error": error} if error else {"sha256": [statement.pdf_sha256 for statement in statements]}),
@@ -713,27 +707,27 @@ def _mark(pk: int) -> str:
     return f"email-{pk}"
 
 
-def _archive_path(delivery: Delivery) -> str:
+def _archive_path(email: Email) -> str:
     # With the time it was queued: another database in the same folder may have given the same number.
-    return f"mail/archive/{delivery.period}/{delivery.pk:06d}-{delivery.created_at:%Y%m%dT%H%M%S%f}.eml"
+    return f"mail/archive/{email.period}/{email.pk:06d}-{email.created_at:%Y%m%dT%H%M%S%f}.eml"
 
 
 def _folder() -> str:
     return settings.EMAIL_FILE_PATH if outbox.writes_files() else ""
 
 
-def _files(period: BillingPeriod) -> QuerySet[Delivery]:
-    return Delivery.objects.filter(period=period, state=State.WRITTEN)
+def _files(period: BillingPeriod) -> QuerySet[Email]:
+    return Email.objects.filter(period=period, state=State.WRITTEN)
 
 
 def _uncertain() -> list[Message]:
-    found = Delivery.objects.filter(state=State.UNCERTAIN).select_related("pi", "period").order_by("pk")
+    found = Email.objects.filter(state=State.UNCERTAIN).select_related("pi", "period").order_by("pk")
     return [_told(each, error=each.error) for each in found]
 
 
 def _message_of(planned: Planned, *, error: str = "") -> Message:
     return _told(
-        planned.delivery,
+        planned.email,
         statements=tuple(each.number for each in planned.statements),
         is_first=planned.is_first,
         error=error or planned.waits or planned.left_out,
@@ -741,7 +735,7 @@ def _message_of(planned: Planned, *, error: str = "") -> Message:
 
 
 def _told(
-    delivery: Delivery,
+    email: Email,
     *,
     statements: Collection[str] | None = None,
     is_first: bool = False,
@@ -749,14 +743,14 @@ def _told(
     error: str = "",
 ) -> Message:
     if statements is None:
-        statements = delivery.statements.order_by("number").values_list("number", flat=True)
+        statements = email.statements.order_by("number").values_list("number", flat=True)
     return Message(
-        delivery=delivery.pk or 0,
-        period=str(delivery.period),
-        pi=delivery.pi.email,
-        pi_name=delivery.pi.display_name,
-        recipient=delivery.recipient,
-        role=delivery.role,
+        number=email.pk or 0,
+        period=str(email.period),
+        pi=email.pi.email,
+        pi_name=email.pi.display_name,
+        recipient=email.recipient,
+        role=email.role,
         statements=tuple(statements),
         is_first=is_first,
         path=path,
@@ -773,7 +767,7 @@ def _stated(planned: Sequence[Planned]) -> tuple[Stated, ...]:
             continue
         for statement in each.statements:
             found[statement.number] = statement
-            recipients[statement.number].append(each.delivery.recipient)
+            recipients[statement.number].append(each.email.recipient)
     return tuple(
         Stated(
             number=number,

@@ -75,7 +75,7 @@ def sent_data(sent: Sent) -> dict[str, Any]:
 
 def _message_data(message: Message) -> dict[str, Any]:
     return {
-        "id": message.delivery,
+        "id": message.number,
         "period": message.period,
         "pi": message.pi,
         "recipient": message.recipient,
@@ -210,7 +210,7 @@ def sent_text(sent: Sent) -> str:
     said += [f"Left out: {each.recipient}: {each.error}" for each in sent.left_out]
     said += [f"Not sent to {each.recipient}: {each.error}" for each in sent.failed]
     said += [
-        f"Left behind: #{each.delivery} to {each.recipient} ({each.period}): {each.error}" for each in sent.interrupted
+        f"Left behind: #{each.number} to {each.recipient} ({each.period}): {each.error}" for each in sent.interrupted
     ]
     if sent.is_dry_run:
         said.append("This was a dry run: nothing was sent or written.")

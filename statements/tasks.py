@@ -31,7 +31,7 @@ def send(
     """Send what is issued and not sent of `arguments["period"]` (an id).
 
     With `outdated` also statements that are not current, with `written` also e-mails that are files so far. Raises
-    NotDelivered where an e-mail was not sent; the others were.
+    NotSent where an e-mail was not sent; the others were.
     """
     sent = delivery.send(
         period=BillingPeriod.objects.get(pk=arguments["period"]),
@@ -43,7 +43,7 @@ def send(
     )
     result = reporting.plain_data(reporting.sent_data(sent))
     if sent.is_trouble:
-        raise delivery.NotDelivered(sent, done=reporting.sent_summary(sent), result=result)
+        raise delivery.NotSent(sent, done=reporting.sent_summary(sent), result=result)
     return result | {"message": reporting.sent_summary(sent)}
 
 

@@ -40,4 +40,4 @@ class Command(BillingCommand):
             text += f"\nNext: `{doors.as_command(then)}` sends what is not sent yet."
         self.report(reporting.generated_data(generated, sent), text)
         if sent and sent.is_trouble:
-            raise delivery.NotDelivered(sent)
+            raise delivery.NotSent(sent)

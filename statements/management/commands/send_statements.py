@@ -6,7 +6,7 @@ from django.core.management.base import CommandError, CommandParser
 
 from billing.commands import BillingCommand, period_named
 from statements import delivery, reporting
-from statements.models import Delivery
+from statements.models import Email
 
 
 class Command(BillingCommand):
@@ -48,18 +48,18 @@ class Command(BillingCommand):
     def _one(self, options: dict[str, Any]) -> None:
         """Send one e-mail again, or say what became of it."""
         pk = next(options[name] for name in ("again", "arrived", "lost") if options[name] is not None)
-        email = Delivery.objects.select_related("period", "pi").filter(pk=pk).first()
+        email = Email.objects.select_related("period", "pi").filter(pk=pk).first()
         if email is None:
             raise CommandError(f"There is no e-mail #{pk}.")
         if options["again"] is not None:
-            sent = delivery.resend(delivery=email, outdated=options["outdated"], actor=self.actor, now=self.now)
+            sent = delivery.resend(email=email, outdated=options["outdated"], actor=self.actor, now=self.now)
             self._report(sent)
             return
-        email = delivery.settle(delivery=email, arrived=options["arrived"] is not None, actor=self.actor, now=self.now)
+        email = delivery.settle(email=email, arrived=options["arrived"] is not None, actor=self.actor, now=self.now)
         state = email.get_state_display().lower()
         self.report({"id": email.pk, "recipient": email.recipient, "state": email.state}, f"E-mail #{pk}: {state}.")
 
     def _report(self, sent: delivery.Sent) -> None:
         self.report(reporting.sent_data(sent), reporting.sent_text(sent))
         if sent.is_trouble:
-            raise delivery.NotDelivered(sent)
+            raise delivery.NotSent(sent)
