@@ -22,7 +22,7 @@ from billing.months.checklist import Checklist, Item, State
 from billing.proof import adding_up
 from billing.proof.adding_up import Sight
 from journals.models import Journal
-from statements import delivery
+from statements import emails
 from statements.models import Statement
 
 ZERO = Decimal(0)
@@ -192,7 +192,7 @@ def dashboard(*, month: str = "", user: AbstractBaseUser | AnonymousUser) -> Boa
         statements_sent=issued["sent"],
         statements_due=issued["due"] or ZERO,
         house=house,
-        emails_failed=delivery.troubled(period).count(),
+        emails_failed=emails.troubled(period).count(),
         journals=journals,
         running=running,
         failed_jobs=failed_jobs,

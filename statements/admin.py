@@ -34,7 +34,7 @@ from billing.background import jobs
 from billing.errors import BillingError
 from billing.models import BillingPeriod, Job
 
-from . import delivery, issuing, outbox
+from . import emails, issuing
 from .models import Email, Statement, StatementLine
 from .views import download
 
@@ -122,9 +122,9 @@ class SettleForm(forms.Form):
 
 
 def resend(request: HttpRequest, message: Email, data: dict[str, Any]) -> str:
-    sent = delivery.resend(email=message, outdated=data["outdated"], actor=actor_of(request), now=timezone.now())
+    sent = emails.resend(email=message, outdated=data["outdated"], actor=actor_of(request), now=timezone.now())
     if sent.is_trouble:
-        raise delivery.NotSent(sent)
+        raise emails.NotSent(sent)
     if not sent.messages:
         return sent.left_out[0].error if sent.left_out else "Somebody else is sending it."
     (only,) = sent.messages
@@ -133,7 +133,7 @@ def resend(request: HttpRequest, message: Email, data: dict[str, Any]) -> str:
 
 
 def settle(request: HttpRequest, message: Email, data: dict[str, Any]) -> str:
-    settled = delivery.settle(
+    settled = emails.settle(
         email=message, arrived=data["arrived"], note=data["note"], actor=actor_of(request), now=timezone.now()
     )
     return f"{capfirst(str(settled))}: {settled.get_state_display().lower()}."
@@ -141,7 +141,7 @@ def settle(request: HttpRequest, message: Email, data: dict[str, Any]) -> str:
 
 def is_in_doubt(message: Email) -> bool:
     """Tell whether nobody knows of an e-mail whether it arrived."""
-    return message.state == Email.State.UNCERTAIN or delivery.was_left(message)
+    return message.state == Email.State.UNCERTAIN or emails.was_left(message)
 
 
 # What the charges of its lines name, such as grants.
@@ -365,7 +365,7 @@ class StatementAdmin(FrozenAdmin):
         preview, problem = None, ""
         if period:
             try:
-                preview = delivery.preview(
+                preview = emails.preview(
                     period=period, outdated=outdated, written=written, actor=actor_of(request), now=timezone.now()
                 )
             except BillingError as error:
@@ -381,8 +381,8 @@ class StatementAdmin(FrozenAdmin):
             "problem": problem,
             "outdated": outdated,
             "written": written,
-            "in_doubt": delivery.uncertain(),
-            "is_configured": not outbox.writes_files(),
+            "in_doubt": emails.uncertain(),
+            "is_configured": not emails.writes_files(),
             "media": self.media,
         }
         return TemplateResponse(request, "admin/statements/statement/send.html", context)
@@ -414,7 +414,7 @@ class EmailStateFilter(admin.SimpleListFilter):
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Email]) -> QuerySet[Email]:
         if self.value() == "trouble":
-            left = [each.pk for each in delivery.uncertain()]
+            left = [each.pk for each in emails.uncertain()]
             return queryset.filter(Q(state__in=Email.TROUBLED) | Q(pk__in=left))
         return queryset.filter(state=self.value()) if self.value() else queryset
 
@@ -493,7 +493,7 @@ class EmailAdmin(FrozenAdmin):
     @admin.display(description="reason")
     def error_start(self, message: Email) -> str:
         if message.state == Email.State.CLAIMED and is_in_doubt(message):
-            return delivery.INTERRUPTED
+            return emails.INTERRUPTED
         return message.error[:120] or "–"
 
     @admin.display(description="statements")
@@ -509,6 +509,6 @@ def resend_question(message: Email) -> str:
     )
     if is_in_doubt(message):
         said = f"It may have arrived already; then they get it twice. {said}"
-    if outbox.writes_files():
+    if emails.writes_files():
         said += " E-mail is not configured: it is written to a file, and nothing leaves this machine."
     return said

@@ -7,8 +7,8 @@ from typing import Any
 from billing.commands import as_json, table
 from billing.errors import NextStep
 
-from .delivery import Message, Sent
 from .document import money
+from .emails import Message, Sent
 from .issuing import Generated
 
 

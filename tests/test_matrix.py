@@ -38,7 +38,7 @@ from billing.models import (
 from billing.months import closing
 from journals import posting
 from journals.models import Journal, JournalTemplate
-from statements import delivery, issuing
+from statements import emails, issuing
 from statements.models import Email, Statement
 from tests import build
 
@@ -333,7 +333,7 @@ def house(cast, settings):
             imported_in=deferred, period=build.a_period(month), currency="USD", rows=1, **amounts, **stored
         )
     issuing.generate(period=held.period, **BY)
-    delivery.send(period=held.period, **BY)
+    emails.send(period=held.period, **BY)
     build.a_pi("guest@elsewhere.org")
     build.a_period("2025-03")
     in_doubt = {"state": "uncertain", "claimed_at": build.NOW, "created_at": build.NOW}

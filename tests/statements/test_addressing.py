@@ -10,7 +10,8 @@ from django.core import mail
 from billing.audit import Actor
 from billing.models import Membership, Person
 from billing.months import closing
-from statements import addressing, delivery, issuing, reporting
+from statements import emails, issuing, reporting
+from statements.emails import addressing
 from statements.models import Email, Statement
 from tests import build
 from tests.build import NOW, SOMEBODY
@@ -32,11 +33,11 @@ def generate(month="2025-01"):
 
 
 def send(actor=CRON, now=NOW, month="2025-01", **options):
-    return delivery.send(period=build.a_period(month), actor=actor, now=now, **options)
+    return emails.send(period=build.a_period(month), actor=actor, now=now, **options)
 
 
 def preview(actor=CRON, **options):
-    return delivery.preview(period=build.a_period(), actor=actor, now=NOW, **options)
+    return emails.preview(period=build.a_period(), actor=actor, now=NOW, **options)
 
 
 def recipients(messages):
@@ -155,10 +156,10 @@ def test_an_e_mail_is_not_sent_again_with_statements_that_are_not_current_unless
     send()
     build.a_charge("5.00", pi="ada@u.edu")
     first = Email.objects.get()
-    with pytest.raises(delivery.NotCurrent) as refused:
-        delivery.resend(email=first, actor=SOMEBODY, now=LATER)
+    with pytest.raises(emails.NotCurrent) as refused:
+        emails.resend(email=first, actor=SOMEBODY, now=LATER)
     assert refused.value.then.name == "issue_statements"
-    delivery.resend(email=first, outdated=True, actor=SOMEBODY, now=LATER)
+    emails.resend(email=first, outdated=True, actor=SOMEBODY, now=LATER)
     assert sent_to() == ["ada@u.edu", "ada@u.edu"]
 
 
@@ -193,11 +194,11 @@ def test_closing_a_month_after_its_statements_were_sent_mails_nothing_again():
     build.a_charge("10.00", pi="ada@u.edu")
     period = build.a_period()
     by = {"actor": SOMEBODY, "now": NOW}
-    delivery.issue_and_send(period=period, send_now=True, **by)
+    emails.issue_and_send(period=period, send_now=True, **by)
     closing.start_review(period=period, until=datetime.date(2025, 2, 14), **by)
-    delivery.issue_and_send(period=build.a_period(), send_now=True, **by)
+    emails.issue_and_send(period=build.a_period(), send_now=True, **by)
     closing.close(period=build.a_period(), **by)
-    generated, sent = delivery.issue_and_send(period=build.a_period(), send_now=True, **by)
+    generated, sent = emails.issue_and_send(period=build.a_period(), send_now=True, **by)
     assert (generated.issued, sent.messages, sent.outdated) == (0, (), ())
     assert sent_to() == ["ada@u.edu"]
 
@@ -211,7 +212,7 @@ def test_a_late_approval_is_listed_by_the_run_that_generates_and_sends():
     late.save()
     assert [each.number for each in send().outdated] == ["2025-01-0001-1"]
     assert mail.outbox == []
-    _, sent = delivery.issue_and_send(period=build.a_period(), send_now=True, actor=SOMEBODY, now=NOW)
+    _, sent = emails.issue_and_send(period=build.a_period(), send_now=True, actor=SOMEBODY, now=NOW)
     assert [each.statements for each in sent.messages] == [("2025-01-0001-2",)]
     assert sent.outdated == ()
 
@@ -223,8 +224,8 @@ def test_the_month_asks_to_look_at_e_mails_not_sent_or_perhaps_sent_and_not_at_t
     send()
     for state, number in (("failed", 2), ("uncertain", 2), ("sent", 0), ("dropped", 0)):
         Email.objects.update(state=state)
-        assert delivery.troubled(build.a_period()).count() == number
+        assert emails.troubled(build.a_period()).count() == number
     Email.objects.update(state="failed")
     build.a_charge("5.00", pi="bob@u.edu", project="lasers")
     generate()
-    assert delivery.troubled(build.a_period()).count() == 1
+    assert emails.troubled(build.a_period()).count() == 1

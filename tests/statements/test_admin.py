@@ -10,7 +10,8 @@ from django.urls import reverse
 
 from billing.background import jobs, working
 from billing.models import AuditEvent, Job
-from statements import delivery, issuing, outbox
+from statements import emails, issuing
+from statements.emails import outbox
 from statements.models import Email, Statement
 from tests import build
 from tests.build import NOW, SOMEBODY
@@ -53,7 +54,7 @@ def test_a_statement_cannot_be_added_changed_or_deleted(client, cast, statement)
 
 
 def test_a_statement_and_a_message_are_read_with_their_figures(client, cast, statement):
-    delivery.send(period=build.a_period(), actor=SOMEBODY, now=NOW)
+    emails.send(period=build.a_period(), actor=SOMEBODY, now=NOW)
     client.force_login(cast.viewer)
     page = client.get(reverse("admin:statements_statement_change", args=[statement.pk])).content.decode()
     for figure in ("100.00 USD", "20.00 USD", "40.00 USD", "BIO-001", "Compute"):
@@ -206,7 +207,7 @@ def test_lists_take_as_many_queries_for_many_rows_as_for_few(client, cast):
     for number in range(2):
         for each in range(4):
             build.a_charge(pi=f"pi{number}{each}@u.edu")
-        delivery.issue_and_send(period=build.a_period(), send_now=True, actor=SOMEBODY, now=NOW)
+        emails.issue_and_send(period=build.a_period(), send_now=True, actor=SOMEBODY, now=NOW)
         with CaptureQueriesContext(connection) as captured:
             client.get(reverse(LIST))
             client.get(reverse("admin:statements_email_changelist"))
@@ -267,7 +268,7 @@ def test_what_was_written_to_files_is_sent_from_the_send_page(
 ):
     monkeypatch.setattr(jobs, "async_task", lambda name, pk: jobs.run(pk))
     settings.EMAIL_BACKEND = outbox.FILE_BACKEND
-    delivery.send(period=build.a_period(), actor=SOMEBODY, now=NOW)
+    emails.send(period=build.a_period(), actor=SOMEBODY, now=NOW)
     client.force_login(cast.reviewer)
     assert "Written to file" in words_on(client, LIST)
     settings.EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
@@ -304,7 +305,7 @@ def test_an_e_mail_of_a_stopped_run_is_shown_before_any_other_run_and_settled_on
 
 
 def test_sending_again_warns_of_what_may_come_twice(client, cast, statement):
-    delivery.send(period=build.a_period(), actor=SOMEBODY, now=NOW)
+    emails.send(period=build.a_period(), actor=SOMEBODY, now=NOW)
     Email.objects.update(state="uncertain")
     client.force_login(cast.reviewer)
     address = reverse("admin:statements_email_resend", args=[Email.objects.get().pk])

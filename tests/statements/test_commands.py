@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 from django.core import mail
+from django.core.mail import EmailMultiAlternatives
 from django.core.management import CommandError, call_command
 
 from billing.background import jobs
 from billing.models import AuditEvent, Job
-from statements import delivery, issuing, outbox
+from statements import emails, issuing
+from statements.emails import outbox
 from statements.models import Email, Statement
 from tests import build
 from tests.build import NOW, SOMEBODY
@@ -103,7 +105,7 @@ def test_a_message_that_fails_makes_the_command_fail_and_names_it(capsys, charge
     def refused(*args, **options):
         raise OSError("no route to host")
 
-    monkeypatch.setattr(delivery.EmailMultiAlternatives, "send", refused)
+    monkeypatch.setattr(EmailMultiAlternatives, "send", refused)
     run(capsys, "generate", "-p", "2025-01")
     with pytest.raises(CommandError, match="1 of 1 e-mails were not sent: ada@u.edu"):
         call_command("send_statements", "-p", "2025-01")
@@ -180,7 +182,7 @@ def test_outdated_statements_are_sent_only_when_told(capsys, charges):
 
 def test_an_e_mail_in_doubt_is_reported_with_exit_1_and_settled_by_a_person(capsys, charges):
     run(capsys, "generate", "-p", "2025-01", "--send")
-    Email.objects.update(state="uncertain", error=delivery.INTERRUPTED)
+    Email.objects.update(state="uncertain", error=emails.INTERRUPTED)
     email = Email.objects.get()
     with pytest.raises(CommandError, match=f"#{email.pk} to ada@u.edu.*send_statements --again"):
         call_command("send_statements", "-p", "2025-01")

@@ -8,8 +8,10 @@ import pytest
 from django.db import connection
 
 from billing.background import jobs
+from billing.errors import BillingError
 from billing.models import Job, Membership, Person
-from statements import delivery, issuing, outbox
+from statements import emails, issuing
+from statements.emails import dispatching, outbox, resending
 from statements.models import Email, Statement
 from tests import build
 from tests.build import NOW, SOMEBODY
@@ -38,7 +40,7 @@ def issued():
 
 
 def send(now=NOW, **options):
-    return delivery.send(period=build.a_period(), actor=SOMEBODY, now=now, **options)
+    return emails.send(period=build.a_period(), actor=SOMEBODY, now=now, **options)
 
 
 def states():
@@ -122,7 +124,7 @@ def test_a_connection_lost_after_the_data_leaves_an_e_mail_in_doubt_that_is_neve
         assert [each.recipient for each in send(LATER).interrupted] == ["ada@u.edu"]
     assert len(server.to("ada@u.edu")) == 1
     # A person decides, and only then it goes out again: with the same id, so that a mailbox can tell.
-    delivery.resend(email=Email.objects.get(recipient="ada@u.edu"), actor=SOMEBODY, now=LATER)
+    emails.resend(email=Email.objects.get(recipient="ada@u.edu"), actor=SOMEBODY, now=LATER)
     assert len({mail.message["Message-ID"] for mail in server.to("ada@u.edu")}) == 1
     assert statement_of("ada@u.edu").state == "sent"
     assert send(LATER).interrupted == ()
@@ -141,12 +143,12 @@ def test_two_clicks_on_send_again_send_once_however_long_the_second_takes_to_loo
         looks.append(asked)
         time.sleep(1.5 if len(looks) > 1 else 0)
 
-    monkeypatch.setattr(delivery, "_refuse_outdated", slow)
+    monkeypatch.setattr(resending, "_refuse_outdated", slow)
 
     def click():
         try:
-            return delivery.resend(email=doubtful, actor=SOMEBODY, now=LATER)
-        except delivery.BillingError as error:
+            return emails.resend(email=doubtful, actor=SOMEBODY, now=LATER)
+        except BillingError as error:
             return error
         finally:
             connection.close()
@@ -166,7 +168,7 @@ def test_a_server_that_is_not_there_is_not_asked_for_every_e_mail(settings, issu
     issuing.generate(period=build.a_period(), actor=SOMEBODY, now=NOW)
     sent = send()
     assert sent.messages == ()
-    assert [each.error for each in sent.failed[3:]] == [delivery.NOT_TRIED] * 4
+    assert [each.error for each in sent.failed[3:]] == [emails.NOT_TRIED] * 4
     assert sent.failed[0].error.startswith("The mail server cannot be reached")
     assert sorted(states().values()) == ["failed"] * 3 + ["queued"] * 4
 
@@ -181,7 +183,7 @@ def test_a_server_that_hangs_up_between_two_e_mails_is_called_again(server, issu
         return answer
 
     monkeypatch.setattr(MailServer, "handle_DATA", takes_one)
-    letter = delivery._message
+    letter = dispatching.compose
 
     def slowly(*args, **options):
         import time
@@ -189,7 +191,7 @@ def test_a_server_that_hangs_up_between_two_e_mails_is_called_again(server, issu
         time.sleep(0.2)
         return letter(*args, **options)
 
-    monkeypatch.setattr(delivery, "_message", slowly)
+    monkeypatch.setattr(dispatching, "compose", slowly)
     assert len(send().messages) == 3
     assert len(server.mailbox) == 3
 
@@ -261,7 +263,7 @@ def test_the_page_of_a_sending_works_out_once_which_statements_are_not_current(i
     )
 
     def look():
-        return delivery.preview(period=build.a_period(), actor=SOMEBODY, now=NOW).outdated
+        return emails.preview(period=build.a_period(), actor=SOMEBODY, now=NOW).outdated
 
     assert (look(), look(), len(asked)) == ((), (), 1)
     build.a_charge("5.00", pi="ada@u.edu", project="genomics")

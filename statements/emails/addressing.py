@@ -13,7 +13,7 @@ from billing.attribution import newcomers
 from billing.audit import Actor
 from billing.models import BillingPeriod, Membership, Person
 
-from .models import Email, Statement
+from ..models import Email, Statement
 
 # Values in one query: below what any build of SQLite takes.
 BATCH = 500

@@ -9,13 +9,15 @@ from smtplib import SMTPServerDisconnected
 
 import pytest
 from django.core import mail
+from django.core.mail import EmailMultiAlternatives
 from django.db import connection
 from django.db.models.functions import Now
 
 from billing.background import working
 from billing.models import AtWork, AuditEvent, Membership, Person, Policy
 from billing.months import closing
-from statements import delivery, emails, issuing, outbox
+from statements import emails, issuing
+from statements.emails import dispatching, outbox, queueing
 from statements.models import Email, Statement
 from tests import build
 from tests.build import NOW, SOMEBODY
@@ -30,13 +32,13 @@ def generate(month="2025-01"):
 
 
 def send(now=NOW, month="2025-01"):
-    return delivery.send(period=build.a_period(month), actor=SOMEBODY, now=now)
+    return emails.send(period=build.a_period(month), actor=SOMEBODY, now=now)
 
 
 def queue():
     """Note what is to be sent, as a run does before it sends."""
     asked = {"outdated": False, "written": False, "actor": SOMEBODY, "now": NOW}
-    return delivery._planned(build.a_period(), **asked, store=True)
+    return queueing.queue(build.a_period(), **asked)
 
 
 def attachments(message):
@@ -134,20 +136,20 @@ def test_a_delegate_of_one_project_gets_that_project_and_nothing_else(issued):
 
 
 def test_a_failed_message_is_recorded_and_tried_again(issued, monkeypatch):
-    real = delivery.EmailMultiAlternatives.send
+    real = EmailMultiAlternatives.send
 
     def fails_for_ada(message, *args, **options):
         if message.to == ["ada@u.edu"]:
             raise SMTPServerDisconnected("Connection unexpectedly closed")
         return real(message, *args, **options)
 
-    monkeypatch.setattr(delivery.EmailMultiAlternatives, "send", fails_for_ada)
+    monkeypatch.setattr(EmailMultiAlternatives, "send", fails_for_ada)
     sent = send()
     assert [each.pi for each in sent.failed] == ["ada@u.edu"]
     failed = Email.objects.get(pi__email="ada@u.edu")
     assert (failed.state, "unexpectedly closed" in failed.error) == ("failed", True)
     assert set(Statement.objects.filter(pi__email="ada@u.edu").values_list("state", flat=True)) == {"issued"}
-    monkeypatch.setattr(delivery.EmailMultiAlternatives, "send", real)
+    monkeypatch.setattr(EmailMultiAlternatives, "send", real)
     again = send(LATER)
     assert [each.pi for each in again.messages] == ["ada@u.edu"]
     assert Email.objects.count() == 2
@@ -159,27 +161,27 @@ def test_what_a_stopped_run_had_claimed_is_reported_and_not_sent_by_itself(issue
     def dies(message, *args, **options):
         raise KeyboardInterrupt
 
-    real = delivery.EmailMultiAlternatives.send
-    monkeypatch.setattr(delivery.EmailMultiAlternatives, "send", dies)
+    real = EmailMultiAlternatives.send
+    monkeypatch.setattr(EmailMultiAlternatives, "send", dies)
     with pytest.raises(KeyboardInterrupt):
         send()
-    monkeypatch.setattr(delivery.EmailMultiAlternatives, "send", real)
+    monkeypatch.setattr(EmailMultiAlternatives, "send", real)
     # Nobody knows what the server had taken by then: however late, a person decides.
     for now in (NOW, LATER, LATER + datetime.timedelta(days=3)):
         later = send(now)
         assert [each.recipient for each in later.interrupted] == ["ada@u.edu"]
     assert [message.to for message in mail.outbox] == [["bob@u.edu"]]
     left = Email.objects.get(recipient="ada@u.edu")
-    assert (left.state, left.error) == ("uncertain", delivery.INTERRUPTED)
+    assert (left.state, left.error) == ("uncertain", emails.INTERRUPTED)
     assert set(Statement.objects.filter(pi__email="ada@u.edu").values_list("state", flat=True)) == {"issued"}
-    delivery.resend(email=left, actor=SOMEBODY, now=LATER)
+    emails.resend(email=left, actor=SOMEBODY, now=LATER)
     assert [message.to for message in mail.outbox] == [["bob@u.edu"], ["ada@u.edu"]]
     assert send(LATER).interrupted == ()
     assert set(Statement.objects.values_list("state", flat=True)) == {"sent"}
 
 
 def test_the_next_run_of_another_month_reports_what_was_left_behind(issued, monkeypatch):
-    monkeypatch.setattr(delivery, "_record", lambda *args, **options: 1 / 0)
+    monkeypatch.setattr(dispatching, "record", lambda *args, **options: 1 / 0)
     monkeypatch.setattr(outbox, "write", lambda *args, **options: args[0])
     with pytest.raises(ZeroDivisionError):
         send()
@@ -193,27 +195,27 @@ def test_a_person_says_what_became_of_an_e_mail_nobody_knew_of(issued, arrived, 
     queue()
     Email.objects.filter(recipient="ada@u.edu").update(state="uncertain", claimed_at=NOW)
     left = Email.objects.get(recipient="ada@u.edu")
-    delivery.settle(email=left, arrived=arrived, note="She wrote back", actor=SOMEBODY, now=LATER)
+    emails.settle(email=left, arrived=arrived, note="She wrote back", actor=SOMEBODY, now=LATER)
     left.refresh_from_db()
     assert left.state == state
     assert set(Statement.objects.filter(pi__email="ada@u.edu").values_list("state", flat=True)) == {statements}
     assert AuditEvent.objects.get(action="email.settled").note == "She wrote back"
-    with pytest.raises(delivery.NotInDoubt):
-        delivery.settle(email=left, actor=SOMEBODY, now=LATER)
+    with pytest.raises(emails.NotInDoubt):
+        emails.settle(email=left, actor=SOMEBODY, now=LATER)
 
 
 def test_a_crash_between_sending_and_recording_sends_nothing_twice(issued, monkeypatch):
-    real = delivery._record
+    real = dispatching.record
 
     def dies(*args, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(delivery, "_record", dies)
+    monkeypatch.setattr(dispatching, "record", dies)
     with pytest.raises(KeyboardInterrupt):
         send()
-    monkeypatch.setattr(delivery, "_record", real)
+    monkeypatch.setattr(dispatching, "record", real)
     # The archive tells that it was sent; it is reported all the same, because a run was stopped.
-    assert [(each.recipient, each.error) for each in send(LATER).interrupted] == [("ada@u.edu", delivery.RECORDED)]
+    assert [(each.recipient, each.error) for each in send(LATER).interrupted] == [("ada@u.edu", emails.RECORDED)]
     assert send(LATER).interrupted == ()
     assert sorted(message.to[0] for message in mail.outbox) == ["ada@u.edu", "bob@u.edu"]
     assert not Email.objects.exclude(state="sent").exists()
@@ -228,8 +230,8 @@ def test_what_another_worker_claimed_is_left_alone(issued):
     sent = send(LATER)
     assert [each.pi for each in sent.messages] == ["bob@u.edu"]
     assert sent.interrupted == ()
-    with pytest.raises(delivery.BeingSent):
-        delivery.resend(email=ada, actor=SOMEBODY, now=LATER)
+    with pytest.raises(emails.BeingSent):
+        emails.resend(email=ada, actor=SOMEBODY, now=LATER)
     working.end(mark)
 
 
@@ -308,15 +310,15 @@ def test_what_is_a_file_is_not_sent_and_is_not_written_again(issued, to_files):
 
 def test_what_was_written_to_files_is_sent_once_when_mail_is_configured(issued, settings, to_files):
     send()
-    with pytest.raises(delivery.EmailNotConfigured):
-        delivery.send(period=build.a_period(), written=True, actor=SOMEBODY, now=LATER)
+    with pytest.raises(emails.EmailNotConfigured):
+        emails.send(period=build.a_period(), written=True, actor=SOMEBODY, now=LATER)
     settings.EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
     assert (send(LATER).messages, send(LATER).files) == ((), 2)
-    sent = delivery.send(period=build.a_period(), written=True, actor=SOMEBODY, now=LATER)
+    sent = emails.send(period=build.a_period(), written=True, actor=SOMEBODY, now=LATER)
     assert [message.to for message in mail.outbox] == [["ada@u.edu"], ["bob@u.edu"]]
     assert sent.files == 0
     assert set(Statement.objects.values_list("state", flat=True)) == {"sent"}
-    assert delivery.send(period=build.a_period(), written=True, actor=SOMEBODY, now=LATER).messages == ()
+    assert emails.send(period=build.a_period(), written=True, actor=SOMEBODY, now=LATER).messages == ()
     assert Email.objects.count() == 2
 
 
@@ -342,7 +344,7 @@ def test_sending_is_in_the_audit_trail(issued):
 def test_a_sent_message_can_be_sent_again_as_a_new_one(issued):
     send()
     first = Email.objects.get(pi__email="ada@u.edu")
-    delivery.resend(email=first, actor=SOMEBODY, now=LATER)
+    emails.resend(email=first, actor=SOMEBODY, now=LATER)
     assert [message.to for message in mail.outbox].count(["ada@u.edu"]) == 2
     assert Email.objects.filter(pi__email="ada@u.edu", state="sent").count() == 2
     first.refresh_from_db()
@@ -352,9 +354,9 @@ def test_a_sent_message_can_be_sent_again_as_a_new_one(issued):
 def test_a_double_click_sends_a_message_again_once(issued):
     send()
     first = Email.objects.get(pi__email="ada@u.edu")
-    delivery.resend(email=first, actor=SOMEBODY, now=LATER)
-    with pytest.raises(delivery.SentJustNow):
-        delivery.resend(email=first, actor=SOMEBODY, now=LATER)
+    emails.resend(email=first, actor=SOMEBODY, now=LATER)
+    with pytest.raises(emails.SentJustNow):
+        emails.resend(email=first, actor=SOMEBODY, now=LATER)
     assert [message.to for message in mail.outbox].count(["ada@u.edu"]) == 2
 
 
@@ -378,8 +380,8 @@ def test_what_was_replaced_is_not_sent_again(issued):
     send()
     build.a_charge("1.00", pi="bob@u.edu", project="lasers")
     generate()
-    with pytest.raises(delivery.NothingToResend):
-        delivery.resend(email=Email.objects.get(pi__email="bob@u.edu"), actor=SOMEBODY, now=LATER)
+    with pytest.raises(emails.NothingToResend):
+        emails.resend(email=Email.objects.get(pi__email="bob@u.edu"), actor=SOMEBODY, now=LATER)
 
 
 def test_statements_of_a_finalized_month_can_still_be_sent(issued):
@@ -463,7 +465,7 @@ def test_a_month_that_moves_on_to_its_end_with_equal_figures_is_one_statement_an
     mails = []
 
     def issue_and_send():
-        delivery.issue_and_send(period=build.a_period(), send_now=True, actor=SOMEBODY, now=LATER)
+        emails.issue_and_send(period=build.a_period(), send_now=True, actor=SOMEBODY, now=LATER)
         mails.append(len(mail.outbox))
 
     issue_and_send()
@@ -485,13 +487,13 @@ def test_nothing_is_sent_where_nothing_was_issued():
 
 def test_generating_and_sending_in_one_go_sends_what_was_issued():
     build.a_charge()
-    generated, sent = delivery.issue_and_send(period=build.a_period(), send_now=True, actor=SOMEBODY, now=NOW)
+    generated, sent = emails.issue_and_send(period=build.a_period(), send_now=True, actor=SOMEBODY, now=NOW)
     assert (generated.issued, len(sent.messages)) == (1, 1)
 
 
 def test_a_dry_run_sends_nothing():
     build.a_charge()
-    _, sent = delivery.issue_and_send(period=build.a_period(), dry_run=True, send_now=True, actor=SOMEBODY, now=NOW)
+    _, sent = emails.issue_and_send(period=build.a_period(), dry_run=True, send_now=True, actor=SOMEBODY, now=NOW)
     assert sent is None
     assert mail.outbox == []
 
