@@ -8,7 +8,6 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from django.urls import reverse as address_of
 from django.utils import timezone
 
 from billing import audit, charging
@@ -444,7 +443,7 @@ def places_of(period: BillingPeriod, key: str) -> list[entries.Place]:
     return [
         entries.Place(
             f"journal {line.journal}, line {line.number} ({line.journal.get_state_display().lower()})",
-            address_of("admin:journals_journal_change", args=[line.journal_id]),
+            subject=line.journal,
         )
         for line in lines.select_related("journal").order_by("journal", "number")
     ]
