@@ -15,12 +15,11 @@ from .lettering import (
     POP,
     REGULAR,
     Lettering,
-    Raw,
     cleaned,
     isolated,
-    stream,
     width,
 )
+from .pdf_objects import Raw, stream
 from .tagging import Structure
 
 PAGE_WIDTH, PAGE_HEIGHT = LETTER

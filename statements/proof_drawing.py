@@ -31,7 +31,8 @@ from .drawing import (
     fitted,
     signed,
 )
-from .lettering import Lettering, Raw, stream
+from .lettering import Lettering
+from .pdf_objects import Raw, stream
 from .tagging import Structure
 
 # The right edges of the columns of figures: amount, rows.

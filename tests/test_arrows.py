@@ -23,7 +23,8 @@ PURE = (
     "statements/document.py",
     "statements/drawing.py",
     "statements/proof_drawing.py",
-    "statements/lettering.py",
+    "statements/lettering/*.py",
+    "statements/pdf_objects.py",
     "statements/tagging.py",
     "journals/formats/*.py",
 )
