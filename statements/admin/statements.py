@@ -1,4 +1,4 @@
-"""Statements for staff: what was issued, to read and to send; and the messages that brought it."""
+"""Statements for staff: what was issued, to read, to void, and to issue and send by month."""
 
 from typing import Any
 
@@ -12,7 +12,6 @@ from django.urls import path, reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from django.utils.text import capfirst
 
 from billing import doors
 from billing.admin.base import (
@@ -34,9 +33,9 @@ from billing.background import jobs
 from billing.errors import BillingError
 from billing.models import BillingPeriod, Job
 
-from . import emails, issuing
-from .models import Email, Statement, StatementLine
-from .views import download
+from .. import emails, issuing
+from ..models import Email, Statement, StatementLine
+from ..views import download
 
 State = Statement.State
 
@@ -47,16 +46,6 @@ TONES: dict[str, str] = {
     State.SENT: "good",
     State.SUPERSEDED: "",
     State.VOID: "bad",
-}
-EMAIL_TONES: dict[str, str] = {
-    Email.State.QUEUED: "info",
-    Email.State.CLAIMED: "busy",
-    Email.State.SENT: "good",
-    # Not good: nobody got it yet.
-    Email.State.WRITTEN: "warn",
-    Email.State.FAILED: "bad",
-    Email.State.UNCERTAIN: "bad",
-    Email.State.DROPPED: "",
 }
 
 ISSUE, SEND, VOID = "statements.issue_statements", "statements.send_statements", "statements.void_statement"
@@ -96,52 +85,6 @@ class VoidForm(forms.Form):
 def void(request: HttpRequest, statement: Statement, data: dict[str, Any]) -> str:
     issuing.void(statement=statement, reason=data["reason"], actor=actor_of(request), now=timezone.now())
     return f"Statement {statement} is void. The next run issues a new one where there are charges."
-
-
-class ResendForm(forms.Form):
-    outdated = forms.BooleanField(
-        required=False,
-        label="Send statements that are not current, too",
-        help_text="Without this, statements whose charges have changed since are refused.",
-    )
-
-
-class SettleForm(forms.Form):
-    arrived = forms.TypedChoiceField(
-        label="What became of it",
-        choices=(("yes", "It arrived"), ("no", "It did not arrive, and is not to be sent again")),
-        coerce=lambda value: value == "yes",
-        widget=forms.RadioSelect,
-    )
-    note = forms.CharField(
-        label="How you know",
-        required=False,
-        help_text="Kept in the audit log.",
-        widget=forms.Textarea(attrs={"rows": 2}),
-    )
-
-
-def resend(request: HttpRequest, message: Email, data: dict[str, Any]) -> str:
-    sent = emails.resend(email=message, outdated=data["outdated"], actor=actor_of(request), now=timezone.now())
-    if sent.is_trouble:
-        raise emails.NotSent(sent)
-    if not sent.messages:
-        return sent.left_out[0].error if sent.left_out else "Somebody else is sending it."
-    (only,) = sent.messages
-    done = "Written to a file for" if sent.is_written else "Sent to"
-    return f"{done} {only.recipient}."
-
-
-def settle(request: HttpRequest, message: Email, data: dict[str, Any]) -> str:
-    settled = emails.settle(
-        email=message, arrived=data["arrived"], note=data["note"], actor=actor_of(request), now=timezone.now()
-    )
-    return f"{capfirst(str(settled))}: {settled.get_state_display().lower()}."
-
-
-def is_in_doubt(message: Email) -> bool:
-    """Tell whether nobody knows of an e-mail whether it arrived."""
-    return message.state == Email.State.UNCERTAIN or emails.was_left(message)
 
 
 # What the charges of its lines name, such as grants.
@@ -403,112 +346,3 @@ def _asked_or_latest(request: HttpRequest) -> dict[str, Any]:
         return {"period": asked if asked.count("-") > 1 else f"{asked}-01"}
     latest = BillingPeriod.objects.shown().exclude(status=BillingPeriod.Status.FINALIZED).order_by("-month").first()
     return {"period": latest.month.isoformat() if latest else ""}
-
-
-class EmailStateFilter(admin.SimpleListFilter):
-    title = "state"
-    parameter_name = "state"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("trouble", "Needs attention"), *Email.State.choices]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Email]) -> QuerySet[Email]:
-        if self.value() == "trouble":
-            left = [each.pk for each in emails.uncertain()]
-            return queryset.filter(Q(state__in=Email.TROUBLED) | Q(pk__in=left))
-        return queryset.filter(state=self.value()) if self.value() else queryset
-
-
-@admin.register(Email)
-class EmailAdmin(FrozenAdmin):
-    when_empty = "No e-mail was sent yet. Statements are sent by month, from their list."
-    list_display = ("number", "period", "pi_name", "recipient", "role", "status", "sent_at", "error_start")
-    list_filter = (period_filter("period"), EmailStateFilter)
-    list_select_related = ("period", "pi")
-    search_fields = ("pi__name", "pi__email", "recipient", "subject", "statements__number")
-    sortable_by = ("number",)
-    fields = (
-        "period",
-        "pi",
-        "recipient",
-        "role",
-        "subject",
-        "statements_sent",
-        "status",
-        "error",
-        "created_at",
-        "claimed_at",
-        "written_at",
-        "sent_at",
-        "message_path",
-    )
-    readonly_fields = fields
-    verbs = (
-        Verb(
-            name="resend",
-            label="Send again…",
-            button="Send again",
-            permission=SEND,
-            run=resend,
-            form=ResendForm,
-            offered=lambda message: (
-                message.state
-                in (
-                    Email.State.SENT,
-                    Email.State.WRITTEN,
-                    Email.State.FAILED,
-                    Email.State.UNCERTAIN,
-                )
-                or is_in_doubt(message)
-            ),
-            question=lambda message: resend_question(message),
-        ),
-        Verb(
-            name="settle",
-            label="Say what became of it…",
-            button="Record it",
-            permission=SEND,
-            run=settle,
-            form=SettleForm,
-            offered=is_in_doubt,
-            question="The run that sent this was stopped, or the connection was lost, so nobody knows whether it "
-            "arrived. Ask the recipient, or look at the mail server's log.",
-        ),
-    )
-
-    @admin.display(description="PI")
-    def pi_name(self, message: Email) -> str:
-        return message.pi.display_name
-
-    @admin.display(description="e-mail", ordering="id")
-    def number(self, message: Email) -> str:
-        return f"#{message.pk}"
-
-    @admin.display(description="state")
-    def status(self, message: Email) -> SafeString:
-        if message.state == Email.State.CLAIMED and is_in_doubt(message):
-            return badge(Email.State.UNCERTAIN.label, EMAIL_TONES[Email.State.UNCERTAIN])
-        return badge(message.get_state_display(), EMAIL_TONES[message.state])
-
-    @admin.display(description="reason")
-    def error_start(self, message: Email) -> str:
-        if message.state == Email.State.CLAIMED and is_in_doubt(message):
-            return emails.INTERRUPTED
-        return message.error[:120] or "–"
-
-    @admin.display(description="statements")
-    def statements_sent(self, message: Email) -> str:
-        return ", ".join(message.statements.order_by("number").values_list("number", flat=True))
-
-
-def resend_question(message: Email) -> str:
-    """Say whom an e-mail goes to when it is sent again, and what may come of it."""
-    said = (
-        f"It goes to {message.recipient} ({message.get_role_display()}), or to their address as it is now, with those "
-        "of its statements that are in force and that they may see today."
-    )
-    if is_in_doubt(message):
-        said = f"It may have arrived already; then they get it twice. {said}"
-    if emails.writes_files():
-        said += " E-mail is not configured: it is written to a file, and nothing leaves this machine."
-    return said
