@@ -6,7 +6,6 @@ import io
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
 
 from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
@@ -21,7 +20,7 @@ from billing.audit import Actor
 from billing.models import Project, User
 from billing.models.periods import parse_month
 
-from . import issuing, revising, sheets
+from . import emails, issuing, sheets
 from .document import Figures, money
 from .models import Statement, StatementLine, StatementQuerySet
 
@@ -139,7 +138,7 @@ def statement(request: HttpRequest, number: str) -> HttpResponse:
             "document": issuing.document_of(shown),
             "current": current,
             "others": others,
-            "revised": revising.mailed_before([shown]).get(shown.pk),
+            "revised": emails.mailed_before([shown]).get(shown.pk),
         },
     )
 
@@ -301,7 +300,8 @@ def _note_staff(request: HttpRequest, found: Statement, what: str) -> None:
         issuing.record_download(statement=found, what=what, actor=Actor.from_user(request.user), now=timezone.now())
 
 
-def _month(text: str) -> Any:
+def _month(text: str) -> datetime.date:
+    """Return the month of an address, such as 2025-01; one that is none is not found."""
     try:
         return parse_month(text)
     except ValueError as error:

@@ -6,6 +6,7 @@ from .letters import EmailTemplateError, Letter, letter_of
 from .outbox import writes_files
 from .outcomes import Message, NotSent, Sent, Stated
 from .resending import BeingSent, NotCurrent, NothingToResend, SentJustNow, StillWaits, resend
+from .revising import mailed_before
 from .sending import EmailNotConfigured, issue_and_send, preview, send
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "StillWaits",
     "issue_and_send",
     "letter_of",
+    "mailed_before",
     "preview",
     "resend",
     "send",

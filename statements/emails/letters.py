@@ -8,16 +8,17 @@ from typing import Any
 from django.conf import settings
 from django.core.mail import EmailMultiAlternatives
 from django.template import Engine, TemplateSyntaxError
-from django.urls import reverse
 
 from billing.addresses import ascii_address
 from billing.errors import BillingError
 from billing.models import BillingPeriod, Policy
 from billing.plain_templates import PlainContext, PlainTemplate
 
-from .. import issuing, revising
+from .. import issuing
 from ..document import Figures, StatementDocument, long_date, money_with_currency
 from ..models import Email, Statement
+from ..portal_links import portal_link
+from . import revising
 
 FOLDER = Path(settings.BASE_DIR) / "templates" / "emails"
 
@@ -142,7 +143,7 @@ def _values(statements: Sequence[Statement], policy: Policy, sees_all: bool) -> 
         "contact_email": first.contact_email,
         "contact_phone": first.contact_phone,
         "footer": first.footer,
-        "portal_url": settings.SITE_URL + reverse("portal:statements"),
+        "portal_url": portal_link(),
         "count": len(documents),
         "revised": len(revised),
         "review_until": _questions_until(statements[0].period),

@@ -3,8 +3,6 @@
 import datetime
 from collections.abc import Sequence
 
-from django.conf import settings
-from django.urls import reverse
 from django.utils import timezone
 
 from billing import audit
@@ -18,6 +16,7 @@ from billing.money import plain
 from billing.months import closing
 
 from ..models import Statement, StatementLine
+from ..portal_links import statement_link
 from .planning import Planned
 
 BATCH = 500
@@ -89,7 +88,7 @@ def _statement_of(
             **planned.content,
             "replaces": planned.last_number,
             "issued_on": timezone.localtime(now).date().isoformat(),
-            "portal_url": settings.SITE_URL + reverse("portal:statement", args=[planned.number]),
+            "portal_url": statement_link(planned.number),
         },
         currency=currency,
         list_cost=figures.list_cost,
