@@ -168,7 +168,7 @@ def generated_text(generated: Generated, *, word: Callable[[NextStep], str]) -> 
     amounts.append(money(generated.figures.charged, currency))
     rows.append(["Total", "", "", "", "", *amounts])
     headings = ["Number", "", "PI", "Project", "Fund/org", "List", "Discount", "Subsidy"]
-    headings += [*(["Corrections"] if has_corrections else []), f"Due {generated.currency}"]
+    headings += [*(["Corrections"] if has_corrections else []), f"Charged {generated.currency}"]
     said = [table(rows, headings, right=set(range(5, len(headings)))), "", summary(generated)]
     if generated.held.count:
         foreign = "".join(f" and {money(billed, other)} {other}" for other, billed in generated.held.foreign.items())

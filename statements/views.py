@@ -196,12 +196,12 @@ class Month:
     month: datetime.date
     currency: str
     list_cost: Decimal
-    due: Decimal
+    charged: Decimal
     x: int = 0
     list_height: int = 0
     list_y: int = 0
-    due_height: int = 0
-    due_y: int = 0
+    charged_height: int = 0
+    charged_y: int = 0
 
     @property
     def middle(self) -> int:
@@ -209,8 +209,8 @@ class Month:
 
     @property
     def summary(self) -> str:
-        listed, due = money(self.list_cost, self.currency), money(self.due, self.currency)
-        return f"{self.month:%B %Y}: list price {listed}, charged {due}"
+        listed, charged = money(self.list_cost, self.currency), money(self.charged, self.currency)
+        return f"{self.month:%B %Y}: list price {listed}, charged {charged}"
 
 
 @login_required
@@ -251,7 +251,7 @@ def project(request: HttpRequest, pk: int) -> HttpResponse:
                 for each in rows
             ),
             "total_corrections": sum((each.corrections for each in rows), Decimal(0)),
-            "total_due": sum((each.charged for each in rows), Decimal(0)),
+            "total_charged": sum((each.charged for each in rows), Decimal(0)),
             "chart_width": len(months) * BAR_STEP + 8,
             "chart_height": CHART_HEIGHT,
             "bar_width": BAR_WIDTH,
@@ -276,14 +276,14 @@ def _with_bars(statements: Iterable[Statement], currency: str) -> list[Month]:
             month=month,
             currency=currency,
             list_cost=list_cost,
-            due=due,
+            charged=charged,
             x=4 + number * BAR_STEP,
             list_height=(list_height := height(list_cost)),
             list_y=CHART_HEIGHT - list_height,
-            due_height=(due_height := height(due)),
-            due_y=CHART_HEIGHT - due_height,
+            charged_height=(charged_height := height(charged)),
+            charged_y=CHART_HEIGHT - charged_height,
         )
-        for number, (month, (list_cost, due)) in enumerate(amounts.items())
+        for number, (month, (list_cost, charged)) in enumerate(amounts.items())
     ]
 
 

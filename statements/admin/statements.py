@@ -51,15 +51,15 @@ TONES: dict[str, str] = {
 ISSUE, SEND, VOID = "statements.issue_statements", "statements.send_statements", "statements.void_statement"
 
 
-class AmountDueFilter(admin.SimpleListFilter):
+class TotalChargedFilter(admin.SimpleListFilter):
     title = "total charged"
-    parameter_name = "due"
+    parameter_name = "charged"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("due", "Charged"), ("nothing", "Nothing charged"), ("credit", "Credit")]
+        return [("more", "Charged"), ("nothing", "Nothing charged"), ("credit", "Credit")]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Statement]) -> QuerySet[Statement]:
-        conditions = {"due": {"charged__gt": 0}, "nothing": {"charged": 0}, "credit": {"charged__lt": 0}}
+        conditions = {"more": {"charged__gt": 0}, "nothing": {"charged": 0}, "credit": {"charged__lt": 0}}
         return queryset.filter(**conditions.get(self.value() or "", {}))
 
 
@@ -165,7 +165,7 @@ class StatementAdmin(FrozenAdmin):
         badge_column("state", TONES),
         "pdf_link",
     )
-    list_filter = (period_filter("period"), InForceFilter, source_filter("lines__source_name"), AmountDueFilter)
+    list_filter = (period_filter("period"), InForceFilter, source_filter("lines__source_name"), TotalChargedFilter)
     list_select_related = ("period", "pi", "project")
     search_fields = ("number", "pi__name", "pi__email", "project__code", "project__name", *NAMED)
     search_help_text = "Number, PI, project, grant number or request id"

@@ -112,17 +112,17 @@ def set_summary(paper: Paper, document: StatementDocument) -> None:
     paper.structure.open("Table")
     for index, (name, amount, remark) in enumerate(tiles):
         left = LEFT + index * (tile + gap)
-        is_due = index == 3
-        paper.box(left, bottom, tile, height, ACCENT if is_due else PALE)
+        is_total = index == 3
+        paper.box(left, bottom, tile, height, ACCENT if is_total else PALE)
         with paper.structure.part("TR"):
-            paper.write(left + 9, bottom + height - 14, name, Text(8, color=WHITE if is_due else GRAY), role="TH")
+            paper.write(left + 9, bottom + height - 14, name, Text(8, color=WHITE if is_total else GRAY), role="TH")
             figure = signed(money_with_currency(amount, document.currency))
-            style = Text(15, BOLD, WHITE if is_due else INK)
+            style = Text(15, BOLD, WHITE if is_total else INK)
             while style.width(figure) > tile - 18 and style.size > 8:
                 style = Text(style.size - 0.5, BOLD, style.color)
             paper.write(left + 9, bottom + height - 32, figure, style, role="TD")
             if remark:
-                small = Text(7.2, color=WHITE if is_due else GRAY)
+                small = Text(7.2, color=WHITE if is_total else GRAY)
                 paper.write(left + 9, bottom + 8, fitted(remark, small, tile - 18), small, role="TD")
     paper.structure.close()
     paper.y = bottom - 20

@@ -49,7 +49,7 @@ class StatementSheet(Paper):
         for section in document.sections:
             self._section(section)
         if not document.sections:
-            self._nothing_due()
+            self._nothing_charged()
         elif len(document.sections) > 1:
             self._month_total()
         if document.corrections:
@@ -109,16 +109,22 @@ class StatementSheet(Paper):
                 (f"Charges of {document.month_name}", document.month_figures),
                 (CORRECTIONS, document.correction_figures),
             ):
-                self.table.row(label, BODY, figures, BODY, only_due=True, step=13)
-            self.table.row("Total charged", style, document.figures, style, only_due=True, step=14)
+                self.table.row(label, BODY, figures, BODY, only_charged=True, step=13)
+            self.table.row("Total charged", style, document.figures, style, only_charged=True, step=14)
             for fund_org, charged in funds:
                 figures = Figures(charged, charged, charged)
                 self.table.row(
-                    f"charged to {fund_org or 'no fund/org'}", SMALL, figures, SMALL, only_due=True, indent=10, step=13
+                    f"charged to {fund_org or 'no fund/org'}",
+                    SMALL,
+                    figures,
+                    SMALL,
+                    only_charged=True,
+                    indent=10,
+                    step=13,
                 )
         self.y -= 14
 
-    def _nothing_due(self) -> None:
+    def _nothing_charged(self) -> None:
         self.need(40)
         text = "There are no charges for this project in this period."
         if self.document.replaces:

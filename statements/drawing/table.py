@@ -102,13 +102,13 @@ class FiguresTable:
         detail: str = "",
         named: Sequence[str] = (),
         percents: bool = False,
-        only_due: bool = False,
+        only_charged: bool = False,
         indent: float = 0,
         step: float = 12.6,
     ) -> None:
         """Write a row: a label with details behind it (below it, where both do not fit), and the amounts.
 
-        What `named` has comes below, a line each. With `only_due` the other amounts are left out.
+        What `named` has comes below, a line each. With `only_charged` the other amounts are left out.
         """
         paper = self.paper
         left, room = LEFT + 6 + indent, LABEL_WIDTH - indent
@@ -130,10 +130,10 @@ class FiguresTable:
             for number, part in enumerate(named, start=len(lower) - len(named) + 1):
                 paper.show(left, paper.y - 10.2 * number, part, FINE)
             code.append("EMC")
-            self._amounts(figures, style, percents=percents, only_due=only_due)
+            self._amounts(figures, style, percents=percents, only_charged=only_charged)
         paper.y -= step + 10.2 * len(lower)
 
-    def _amounts(self, figures: Figures, style: Text, *, percents: bool, only_due: bool) -> None:
+    def _amounts(self, figures: Figures, style: Text, *, percents: bool, only_charged: bool) -> None:
         paper = self.paper
         currency = self.currency
         values: tuple[str, ...] = (
@@ -144,7 +144,7 @@ class FiguresTable:
             figures.subsidy_percent if percents else "",
             money(figures.charged, currency),
         )
-        if only_due:
+        if only_charged:
             values = ("",) * 5 + values[5:]
         mark, code = paper.structure.mark, paper.code
         for number, (edge, value) in enumerate(zip(COLUMNS, values, strict=True)):

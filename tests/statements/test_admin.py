@@ -38,8 +38,8 @@ def test_the_list_shows_statements_and_filters_them(client, cast, statement):
         "?period=2025-02": False,
         "?state=live": True,
         "?state=void": False,
-        "?due=due": True,
-        "?due=credit": False,
+        "?charged=more": True,
+        "?charged=credit": False,
         "?q=genomics": True,
         "?q=nothing": False,
     }.items():
