@@ -38,7 +38,7 @@ WORDINGS: dict[str, Wording] = {
     "settle_emails": Wording(
         "send_statements --again ID",
         "Look at these e-mails",
-        "admin:statements_delivery_changelist",
+        "admin:statements_email_changelist",
         query={"state": "trouble"},
         permission="statements.send_statements",
     ),
@@ -236,7 +236,7 @@ WORDINGS: dict[str, Wording] = {
     "failed_emails": Wording(
         "send_statements -p {period}",
         "Show these e-mails",
-        "admin:statements_delivery_changelist",
+        "admin:statements_email_changelist",
         query={"period": "{period}", "state": "trouble"},
         permission="statements.send_statements",
     ),
@@ -272,8 +272,8 @@ WORDINGS: dict[str, Wording] = {
     "list_emails": Wording(
         "send_statements --help",
         "E-mails",
-        "admin:statements_delivery_changelist",
-        permission="statements.view_delivery",
+        "admin:statements_email_changelist",
+        permission="statements.view_email",
     ),
     # There is no command that changes the policy: this one says what is wrong with it.
     "change_policy": Wording(

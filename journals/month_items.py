@@ -9,6 +9,7 @@ from billing.month_items import todays_lines, told
 from billing.months.checklist import FINALIZE, Item, Month, State
 
 from . import posting
+from .deltas import Pair
 from .drafting import fresh_deltas, lines_of, require_accounting
 from .models import Journal
 
@@ -84,7 +85,7 @@ def _answered(month: Month, policy: Policy) -> Iterator[Item]:
         yield Item("answered", State.NOT_APPLICABLE, "No journal was submitted.")
 
 
-def _accounting_missing(draft: Journal, pairs: list[posting.Pair], policy: Policy) -> BillingError | None:
+def _accounting_missing(draft: Journal, pairs: list[Pair], policy: Policy) -> BillingError | None:
     try:
         require_accounting(lines_of(pairs, draft, policy))
     except BillingError as error:

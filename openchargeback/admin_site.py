@@ -53,7 +53,7 @@ NAVIGATION: dict[str, tuple[Item, ...]] = {
     "Records": (
         Item("Charge", "All charges"),
         Item("PayerLine", "Payer lines"),
-        Item("Delivery", "E-mails"),
+        Item("Email", "E-mails"),
         Item("Job", "Background jobs"),
         Item("AuditEvent", "Audit log"),
         Item("User", "Users"),

@@ -22,7 +22,7 @@ from billing.months.checklist import Checklist, Item, State
 from billing.proof import adding_up
 from billing.proof.adding_up import Sight
 from journals.models import Journal
-from statements import delivery
+from statements import emails
 from statements.models import Statement
 
 ZERO = Decimal(0)
@@ -105,7 +105,7 @@ class Board:
     statements_due: Decimal = ZERO
     # The institution's own currency, of statements.
     house: str = ""
-    deliveries_failed: int = 0
+    emails_failed: int = 0
     journals: list[JournalCard] = field(default_factory=list)
     running: list[Job] = field(default_factory=list)
     failed_jobs: list[Job] = field(default_factory=list)
@@ -131,7 +131,7 @@ class Board:
 
     @property
     def has_failures(self) -> bool:
-        return bool(self.failed_jobs or self.failed_imports or self.deliveries_failed)
+        return bool(self.failed_jobs or self.failed_imports or self.emails_failed)
 
 
 def percent(part: Decimal | int, whole: Decimal | int) -> int:
@@ -192,7 +192,7 @@ def dashboard(*, month: str = "", user: AbstractBaseUser | AnonymousUser) -> Boa
         statements_sent=issued["sent"],
         statements_due=issued["due"] or ZERO,
         house=house,
-        deliveries_failed=delivery.troubled(period).count(),
+        emails_failed=emails.troubled(period).count(),
         journals=journals,
         running=running,
         failed_jobs=failed_jobs,

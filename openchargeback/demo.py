@@ -38,7 +38,7 @@ from journals import posting
 from journals.models import Journal
 from openchargeback.reference import REFERENCE, read_data
 from openchargeback.roles import STAFF_ROLES
-from statements import delivery, issuing
+from statements import emails, issuing
 
 SAMPLE = Path(settings.BASE_DIR) / "fixtures" / "sample"
 
@@ -200,7 +200,7 @@ def run_month(
         generated = issuing.generate(period=period, actor=actor, now=now, progress=progress)
         due, count = generated.figures.charged, len(generated.statements)
         if finish:
-            sent = len(delivery.send(period=period, actor=actor, now=now, progress=progress).messages)
+            sent = len(emails.send(period=period, actor=actor, now=now, progress=progress).messages)
     journal = journal_of(period, submit=finish, actor=actor, now=now)
     charges = Charge.objects.in_month(period)
     return Month(

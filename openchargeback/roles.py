@@ -17,7 +17,7 @@ VIEW = {
             "invoicetotal job membership payerline payersplit payersplitshare person personalias policy project "
             "reviewdecision source costmeasurechange storedfile"
         ),
-        "statements": "statement statementline delivery",
+        "statements": "statement statementline email",
         "journals": "journal journalline journaltemplate",
     }.items()
     for model in models.split()

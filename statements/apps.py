@@ -12,7 +12,7 @@ class StatementsConfig(AppConfig):
         from billing.months import checklist
         from billing.proof import tieout, verifying
 
-        from . import issuing, month_items, proof_drawing, proving, tasks, walls
+        from . import drawing, issuing, month_items, proving, tasks, walls
         from .models import Statement, StatementLine
         from .tracing import DOCUMENTS
 
@@ -24,7 +24,7 @@ class StatementsConfig(AppConfig):
         checklist.register("sent", provider=month_items.sent)
         proof.register_side(proof.STATED, proving.stated)
         tracing.register_documents("statements", DOCUMENTS)
-        tieout.register_drawer(proof_drawing.draw)
+        tieout.register_drawer(drawing.draw_proof)
         verifying.register("statements", issuing.kept_files)
         notices.register("e-mail", tasks.email_is_configured)
         walls.register_own()

@@ -284,7 +284,7 @@ class StatementLine(Standing):
         return self.service_name if self.shared_total is None else f"Share of: {self.service_name}"
 
 
-class Delivery(models.Model):
+class Email(models.Model):
     """One e-mail to one recipient, with statements of one PI: claimed, sent, recorded."""
 
     class State(models.TextChoices):
@@ -306,10 +306,10 @@ class Delivery(models.Model):
     TROUBLED = (State.FAILED, State.UNCERTAIN)
 
     period = models.ForeignKey(
-        BillingPeriod, on_delete=models.PROTECT, related_name="deliveries", verbose_name="billing period"
+        BillingPeriod, on_delete=models.PROTECT, related_name="statement_emails", verbose_name="billing period"
     )
-    pi = models.ForeignKey(Person, on_delete=models.PROTECT, related_name="deliveries", verbose_name="PI")
-    statements = models.ManyToManyField(Statement, related_name="deliveries")
+    pi = models.ForeignKey(Person, on_delete=models.PROTECT, related_name="statement_emails", verbose_name="PI")
+    statements = models.ManyToManyField(Statement, related_name="emails")
     recipient = models.CharField(max_length=254, help_text="The address it went to, or will by what is known today.")
     role = models.CharField(max_length=16, choices=Role.choices, default=Role.PI, help_text="Why they get it.")
     user = models.ForeignKey(
@@ -341,17 +341,17 @@ class Delivery(models.Model):
         constraints = [
             models.CheckConstraint(
                 condition=~Q(state="sent") | Q(sent_at__isnull=False),
-                name="sent_delivery_has_stamp",
+                name="sent_email_has_stamp",
                 violation_error_message="A sent e-mail says when.",
             ),
             models.CheckConstraint(
                 condition=~Q(state="written") | Q(written_at__isnull=False),
-                name="written_delivery_has_stamp",
+                name="written_email_has_stamp",
                 violation_error_message="An e-mail written to a file says when.",
             ),
             models.CheckConstraint(
                 condition=~Q(state="claimed") | Q(claimed_at__isnull=False),
-                name="claimed_delivery_has_stamp",
+                name="claimed_email_has_stamp",
                 violation_error_message="An e-mail that is being sent says since when.",
             ),
         ]

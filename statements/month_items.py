@@ -11,7 +11,7 @@ from billing.models import BillingPeriod, Policy
 from billing.month_items import month_has_charges, todays_lines, told
 from billing.months.checklist import FINALIZE, Item, Month, State
 
-from . import delivery, issuing
+from . import emails, issuing
 from .models import Statement
 
 
@@ -71,7 +71,7 @@ def sent(month: Month) -> Iterator[Item]:
     unsent, amount = by_state.get(Statement.State.ISSUED, (0, Decimal(0)))
     written, written_amount = by_state.get(Statement.State.WRITTEN, (0, Decimal(0)))
     done, done_amount = by_state.get(Statement.State.SENT, (0, Decimal(0)))
-    failed = delivery.troubled(period).count()
+    failed = emails.troubled(period).count()
     mails = f" {failed:,} e-mail{' was' if failed == 1 else 's were'} not sent, or perhaps not." if failed else ""
     if unsent:
         text = f"{_statements(unsent)} {'is' if unsent == 1 else 'are'} not sent: {told(_money(amount))}.{mails}"

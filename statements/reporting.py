@@ -7,8 +7,8 @@ from typing import Any
 from billing.commands import as_json, table
 from billing.errors import NextStep
 
-from .delivery import Message, Sent
 from .document import money
+from .emails import Message, Sent
 from .issuing import Generated
 
 
@@ -75,7 +75,7 @@ def sent_data(sent: Sent) -> dict[str, Any]:
 
 def _message_data(message: Message) -> dict[str, Any]:
     return {
-        "id": message.delivery,
+        "id": message.number,
         "period": message.period,
         "pi": message.pi,
         "recipient": message.recipient,
@@ -168,7 +168,7 @@ def generated_text(generated: Generated, *, word: Callable[[NextStep], str]) -> 
     amounts.append(money(generated.figures.charged, currency))
     rows.append(["Total", "", "", "", "", *amounts])
     headings = ["Number", "", "PI", "Project", "Fund/org", "List", "Discount", "Subsidy"]
-    headings += [*(["Corrections"] if has_corrections else []), f"Due {generated.currency}"]
+    headings += [*(["Corrections"] if has_corrections else []), f"Charged {generated.currency}"]
     said = [table(rows, headings, right=set(range(5, len(headings)))), "", summary(generated)]
     if generated.held.count:
         foreign = "".join(f" and {money(billed, other)} {other}" for other, billed in generated.held.foreign.items())
@@ -210,7 +210,7 @@ def sent_text(sent: Sent) -> str:
     said += [f"Left out: {each.recipient}: {each.error}" for each in sent.left_out]
     said += [f"Not sent to {each.recipient}: {each.error}" for each in sent.failed]
     said += [
-        f"Left behind: #{each.delivery} to {each.recipient} ({each.period}): {each.error}" for each in sent.interrupted
+        f"Left behind: #{each.number} to {each.recipient} ({each.period}): {each.error}" for each in sent.interrupted
     ]
     if sent.is_dry_run:
         said.append("This was a dry run: nothing was sent or written.")

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from reportlab.pdfbase import pdfdoc
 
-from .lettering import Raw, reference
+from .pdf_objects import Raw, reference
 
 
 @dataclass

@@ -9,7 +9,7 @@ from billing.models import BillingPeriod, Job, Policy, User
 from billing.notices import Notice
 from billing.progress import Progress
 
-from . import delivery, issuing, outbox, reporting
+from . import emails, issuing, reporting
 
 
 def generate(
@@ -31,9 +31,9 @@ def send(
     """Send what is issued and not sent of `arguments["period"]` (an id).
 
     With `outdated` also statements that are not current, with `written` also e-mails that are files so far. Raises
-    NotDelivered where an e-mail was not sent; the others were.
+    NotSent where an e-mail was not sent; the others were.
     """
-    sent = delivery.send(
+    sent = emails.send(
         period=BillingPeriod.objects.get(pk=arguments["period"]),
         outdated=bool(arguments.get("outdated")),
         written=bool(arguments.get("written")),
@@ -43,13 +43,13 @@ def send(
     )
     result = reporting.plain_data(reporting.sent_data(sent))
     if sent.is_trouble:
-        raise delivery.NotDelivered(sent, done=reporting.sent_summary(sent), result=result)
+        raise emails.NotSent(sent, done=reporting.sent_summary(sent), result=result)
     return result | {"message": reporting.sent_summary(sent)}
 
 
 def email_is_configured(user: User) -> Notice | None:
     """Say on staff pages that e-mails are only files, unless the policy has that switched off."""
-    if not outbox.writes_files() or not Policy.objects.current().warns_without_email:
+    if not emails.writes_files() or not Policy.objects.current().warns_without_email:
         return None
     return Notice(
         "E-mail is not configured: nothing leaves this machine. E-mails are written to files until whoever runs this "

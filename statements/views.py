@@ -6,7 +6,6 @@ import io
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
 
 from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
@@ -21,7 +20,7 @@ from billing.audit import Actor
 from billing.models import Project, User
 from billing.models.periods import parse_month
 
-from . import issuing, revising, sheets
+from . import emails, issuing, sheets
 from .document import Figures, money
 from .models import Statement, StatementLine, StatementQuerySet
 
@@ -139,7 +138,7 @@ def statement(request: HttpRequest, number: str) -> HttpResponse:
             "document": issuing.document_of(shown),
             "current": current,
             "others": others,
-            "revised": revising.mailed_before([shown]).get(shown.pk),
+            "revised": emails.mailed_before([shown]).get(shown.pk),
         },
     )
 
@@ -197,12 +196,12 @@ class Month:
     month: datetime.date
     currency: str
     list_cost: Decimal
-    due: Decimal
+    charged: Decimal
     x: int = 0
     list_height: int = 0
     list_y: int = 0
-    due_height: int = 0
-    due_y: int = 0
+    charged_height: int = 0
+    charged_y: int = 0
 
     @property
     def middle(self) -> int:
@@ -210,8 +209,8 @@ class Month:
 
     @property
     def summary(self) -> str:
-        listed, due = money(self.list_cost, self.currency), money(self.due, self.currency)
-        return f"{self.month:%B %Y}: list price {listed}, charged {due}"
+        listed, charged = money(self.list_cost, self.currency), money(self.charged, self.currency)
+        return f"{self.month:%B %Y}: list price {listed}, charged {charged}"
 
 
 @login_required
@@ -252,7 +251,7 @@ def project(request: HttpRequest, pk: int) -> HttpResponse:
                 for each in rows
             ),
             "total_corrections": sum((each.corrections for each in rows), Decimal(0)),
-            "total_due": sum((each.charged for each in rows), Decimal(0)),
+            "total_charged": sum((each.charged for each in rows), Decimal(0)),
             "chart_width": len(months) * BAR_STEP + 8,
             "chart_height": CHART_HEIGHT,
             "bar_width": BAR_WIDTH,
@@ -277,14 +276,14 @@ def _with_bars(statements: Iterable[Statement], currency: str) -> list[Month]:
             month=month,
             currency=currency,
             list_cost=list_cost,
-            due=due,
+            charged=charged,
             x=4 + number * BAR_STEP,
             list_height=(list_height := height(list_cost)),
             list_y=CHART_HEIGHT - list_height,
-            due_height=(due_height := height(due)),
-            due_y=CHART_HEIGHT - due_height,
+            charged_height=(charged_height := height(charged)),
+            charged_y=CHART_HEIGHT - charged_height,
         )
-        for number, (month, (list_cost, due)) in enumerate(amounts.items())
+        for number, (month, (list_cost, charged)) in enumerate(amounts.items())
     ]
 
 
@@ -301,7 +300,8 @@ def _note_staff(request: HttpRequest, found: Statement, what: str) -> None:
         issuing.record_download(statement=found, what=what, actor=Actor.from_user(request.user), now=timezone.now())
 
 
-def _month(text: str) -> Any:
+def _month(text: str) -> datetime.date:
+    """Return the month of an address, such as 2025-01; one that is none is not found."""
     try:
         return parse_month(text)
     except ValueError as error:

@@ -21,9 +21,9 @@ PURE = (
     "billing/importing/matching.py",
     "billing/patterns.py",
     "statements/document.py",
-    "statements/drawing.py",
-    "statements/proof_drawing.py",
-    "statements/lettering.py",
+    "statements/drawing/*.py",
+    "statements/lettering/*.py",
+    "statements/pdf_objects.py",
     "statements/tagging.py",
     "journals/formats/*.py",
 )

@@ -38,8 +38,8 @@ from billing.models import (
 from billing.months import closing
 from journals import posting
 from journals.models import Journal, JournalTemplate
-from statements import delivery, issuing
-from statements.models import Delivery, Statement
+from statements import emails, issuing
+from statements.models import Email, Statement
 from tests import build
 
 pytestmark = pytest.mark.django_db
@@ -230,14 +230,14 @@ iiii >>>>  iiii >>>>  admin/statements/statement/<path:object_id>/history/
 iiii xxxx  iiii xxxx  admin/statements/statement/<path:object_id>/delete/
 iiii oooo  iiii xxxx  admin/statements/statement/<path:object_id>/change/
 iiii >>>>  iiii >>>>  admin/statements/statement/<path:object_id>/
-iiii xooo  iiii x>>>  admin/statements/delivery/<path:object_id>/resend/
-iiii xooo  iiii xooo  admin/statements/delivery/<path:object_id>/settle/
-iiii oooo  iiii oooo  admin/statements/delivery/
-iiii xxxx  iiii xxxx  admin/statements/delivery/add/
-iiii >>>>  iiii >>>>  admin/statements/delivery/<path:object_id>/history/
-iiii xxxx  iiii xxxx  admin/statements/delivery/<path:object_id>/delete/
-iiii oooo  iiii xxxx  admin/statements/delivery/<path:object_id>/change/
-iiii >>>>  iiii >>>>  admin/statements/delivery/<path:object_id>/
+iiii xooo  iiii x>>>  admin/statements/email/<path:object_id>/resend/
+iiii xooo  iiii xooo  admin/statements/email/<path:object_id>/settle/
+iiii oooo  iiii oooo  admin/statements/email/
+iiii xxxx  iiii xxxx  admin/statements/email/add/
+iiii >>>>  iiii >>>>  admin/statements/email/<path:object_id>/history/
+iiii xxxx  iiii xxxx  admin/statements/email/<path:object_id>/delete/
+iiii oooo  iiii xxxx  admin/statements/email/<path:object_id>/change/
+iiii >>>>  iiii >>>>  admin/statements/email/<path:object_id>/
 iiii xooo  iiii xooo  admin/journals/journal/export/
 iiii xooo  iiii xooo  admin/journals/journal/<int:journal_id>/file/
 iiii xxoo  iiii xxoo  admin/journals/journal/<path:object_id>/submit/
@@ -333,11 +333,11 @@ def house(cast, settings):
             imported_in=deferred, period=build.a_period(month), currency="USD", rows=1, **amounts, **stored
         )
     issuing.generate(period=held.period, **BY)
-    delivery.send(period=held.period, **BY)
+    emails.send(period=held.period, **BY)
     build.a_pi("guest@elsewhere.org")
     build.a_period("2025-03")
     in_doubt = {"state": "uncertain", "claimed_at": build.NOW, "created_at": build.NOW}
-    Delivery.objects.create(period=held.period, pi=held.pi, recipient=held.pi.email, **in_doubt)
+    Email.objects.create(period=held.period, pi=held.pi, recipient=held.pi.email, **in_doubt)
     return cast
 
 

@@ -25,7 +25,7 @@ NOUNS = {
     "entry": "Entries",
     "payer_lines": "Payer lines",
     "statement": "Statements",
-    "delivery": "E-mails",
+    "email": "E-mails",
     "journal": "Journals",
     "policy": "Policy",
     "source": "Sources",

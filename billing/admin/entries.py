@@ -444,5 +444,5 @@ def _shown(period: BillingPeriod, key: str) -> list[SafeString]:
     """Return links to the statement and the journals that show a payer line, and to the line itself."""
     if not PayerLine.objects.filter(period=period, key=key).exists():
         return []
-    places = [link(place.url, place.label) for place in entries.places_of(period, key)]
+    places = [link(change_url(place.subject), place.label) for place in entries.places_of(period, key)]
     return [*places, link(why_url(f"{period}@{key}"), f"payer line of {period}")]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from django.db.models import Max, Min, Q
+from django.db.models import Max, Min, Model, Q
 from django.utils import timezone
 
 from .. import audit, charging, money, review
@@ -94,10 +94,10 @@ class Correctable:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a payer line is to be seen: the line of a statement or a journal, and its page."""
+    """Where a payer line is to be seen: the line of a statement or a journal, and that document itself."""
 
     label: str
-    url: str
+    subject: Model
 
 
 # How apps further on name payer lines: by the line of a statement, say. A finder returns the month

@@ -188,7 +188,7 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
-            name="Delivery",
+            name="Email",
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
                 (
@@ -248,7 +248,7 @@ class Migration(migrations.Migration):
                     "period",
                     models.ForeignKey(
                         on_delete=django.db.models.deletion.PROTECT,
-                        related_name="deliveries",
+                        related_name="statement_emails",
                         to="billing.billingperiod",
                         verbose_name="billing period",
                     ),
@@ -257,7 +257,7 @@ class Migration(migrations.Migration):
                     "pi",
                     models.ForeignKey(
                         on_delete=django.db.models.deletion.PROTECT,
-                        related_name="deliveries",
+                        related_name="statement_emails",
                         to="billing.person",
                         verbose_name="PI",
                     ),
@@ -273,7 +273,7 @@ class Migration(migrations.Migration):
                         to=settings.AUTH_USER_MODEL,
                     ),
                 ),
-                ("statements", models.ManyToManyField(related_name="deliveries", to="statements.statement")),
+                ("statements", models.ManyToManyField(related_name="emails", to="statements.statement")),
             ],
             options={
                 "verbose_name": "e-mail",
@@ -285,7 +285,7 @@ class Migration(migrations.Migration):
                         condition=models.Q(
                             models.Q(("state", "sent"), _negated=True), ("sent_at__isnull", False), _connector="OR"
                         ),
-                        name="sent_delivery_has_stamp",
+                        name="sent_email_has_stamp",
                         violation_error_message="A sent e-mail says when.",
                     ),
                     models.CheckConstraint(
@@ -294,7 +294,7 @@ class Migration(migrations.Migration):
                             ("written_at__isnull", False),
                             _connector="OR",
                         ),
-                        name="written_delivery_has_stamp",
+                        name="written_email_has_stamp",
                         violation_error_message="An e-mail written to a file says when.",
                     ),
                     models.CheckConstraint(
@@ -303,7 +303,7 @@ class Migration(migrations.Migration):
                             ("claimed_at__isnull", False),
                             _connector="OR",
                         ),
-                        name="claimed_delivery_has_stamp",
+                        name="claimed_email_has_stamp",
                         violation_error_message="An e-mail that is being sent says since when.",
                     ),
                 ],

@@ -18,7 +18,7 @@ from billing.months.checklist import State
 from billing.proof import adding_up
 from journals import posting
 from journals.models import Journal
-from statements import delivery, issuing
+from statements import emails, issuing
 from tests import build
 from tests.billing.deliveries import a_row, delivered
 
@@ -45,7 +45,7 @@ def february_of_the_issue(cast):
     for amount in ("700.00", "50.00", "10.00", "3.08"):
         build.a_charge(amount, flags=("pattern_match",), project="held")
     issuing.generate(period=january(), **BY)
-    delivery.send(period=january(), **BY)
+    emails.send(period=january(), **BY)
     return cast
 
 
@@ -62,7 +62,7 @@ def test_the_next_step_follows_each_act_from_review_to_the_end(february_of_the_i
     assert next_of() == ("issue_statements", "1 statement to issue: +763.08 USD.")
     issuing.generate(period=january(), **BY)
     assert next_of() == ("send_statements", "1 statement is not sent: 763.08 USD.")
-    delivery.send(period=january(), **BY)
+    emails.send(period=january(), **BY)
     assert next_of()[0] == "close_period"
     closing.close(period=january(), **BY)
     step, text = next_of()
@@ -106,7 +106,7 @@ def test_the_dashboard_the_period_page_and_the_command_say_the_same_next_step(fe
 def test_who_may_not_do_the_next_step_sees_who_can(february_of_the_issue, client, role):
     approve_all()
     issuing.generate(period=january(), **BY)
-    delivery.send(period=january(), **BY)
+    emails.send(period=january(), **BY)
     client.force_login(getattr(february_of_the_issue, role))
     board = client.get(reverse("admin:index")).context["board"]
     # To close is for finance and admin; the others see who it waits for, and get no button.

@@ -8,10 +8,11 @@ from django.template import Engine, TemplateSyntaxError
 from billing.plain_templates import CHARACTERS, PlainContext, PlainTemplate, TooMuch, VariableDoesNotExist
 from journals.formats import TemplateFailed, TemplateFormat
 from journals.formats.sample import sample
-from statements import email_tags, emails
+from statements import emails
+from statements.emails import letter_tags, letters
 
 ENGINE = Engine(libraries={})
-ENGINE.template_builtins = [email_tags.register]
+ENGINE.template_builtins = [letter_tags.register]
 
 
 class Guarded:
@@ -157,7 +158,7 @@ def test_a_template_cannot_take_long_or_make_much(source):
 def test_a_letter_about_a_thousand_statements_is_well_within_the_bounds():
     names = "{{ a.name }} {{ a.amount }} {% if a.name %}{{ a.name|upper }}{% endif %}\n"
     assert len(render(LOOP + names + END + LOOP + names + END)) > 20_000
-    shipped = emails._shipped("statement.html")
+    shipped = letters._shipped("statement.html")
     statement = {"project": "genomics", "due": "$10,000.00", "changes": (), "corrections": ()}
     values = {"statements": (statement,) * 1_000, "others": (), "count": 1_000}
     assert PlainTemplate(shipped, engine=ENGINE).render(PlainContext(values)).count("genomics") == 1_000
@@ -204,7 +205,7 @@ def test_journals_refuse_what_is_greedy(line):
 
 def letter_of(text: str, settings=None) -> str:
     """Render a letter's text as `statements.emails` does."""
-    return emails._rendered("text", text, {"pi": "Ada", "statements": ({"number": "1"},) * 500})
+    return letters._rendered("text", text, {"pi": "Ada", "statements": ({"number": "1"},) * 500})
 
 
 @pytest.mark.parametrize("source", [*FORBIDDEN, *(f"{{{{ {name} }}}}" for name in ("template.engine", "pi.upper"))])

@@ -10,8 +10,9 @@ from django.core import mail
 from billing.audit import Actor
 from billing.models import Membership, Person
 from billing.months import closing
-from statements import addressing, delivery, issuing, reporting
-from statements.models import Delivery, Statement
+from statements import emails, issuing, reporting
+from statements.emails import addressing
+from statements.models import Email, Statement
 from tests import build
 from tests.build import NOW, SOMEBODY
 
@@ -32,11 +33,11 @@ def generate(month="2025-01"):
 
 
 def send(actor=CRON, now=NOW, month="2025-01", **options):
-    return delivery.send(period=build.a_period(month), actor=actor, now=now, **options)
+    return emails.send(period=build.a_period(month), actor=actor, now=now, **options)
 
 
 def preview(actor=CRON, **options):
-    return delivery.preview(period=build.a_period(), actor=actor, now=NOW, **options)
+    return emails.preview(period=build.a_period(), actor=actor, now=NOW, **options)
 
 
 def recipients(messages):
@@ -65,7 +66,7 @@ def test_the_first_e_mail_to_a_pi_nobody_confirmed_waits_whoever_sends(known_and
         assert not sent.is_trouble
     assert sent_to() == ["ada@u.edu"]
     assert Statement.objects.get(pi__email="stranger@gmail.com").state == "issued"
-    waits = Delivery.objects.get(recipient="stranger@gmail.com")
+    waits = Email.objects.get(recipient="stranger@gmail.com")
     assert (waits.state, waits.error) == ("queued", addressing.UNCONFIRMED)
 
 
@@ -110,13 +111,13 @@ def test_a_preview_writes_nothing_and_says_what_the_run_then_does():
     Person.objects.update(contact_email="office@u.edu")
     generate()
     seen = preview()
-    assert not Delivery.objects.exists()
+    assert not Email.objects.exists()
     assert seen.totals == {"USD": Decimal("10.00")}
     assert [(each.number, each.project, each.charged, each.recipients) for each in seen.stated] == [
         ("2025-01-0001-1", "genomics", Decimal("10.00"), ("ada@u.edu", "office@u.edu"))
     ]
     sent = send()
-    stored = [dataclasses.replace(each, delivery=0, path="") for each in sent.messages]
+    stored = [dataclasses.replace(each, number=0, path="") for each in sent.messages]
     assert tuple(stored) == seen.messages
 
 
@@ -140,7 +141,7 @@ def test_an_e_mail_that_failed_is_tried_again_without_the_statement_that_is_not_
     build.a_charge("20.00", pi="ada@u.edu", project="proteins")
     generate()
     send()
-    Delivery.objects.update(state="failed")
+    Email.objects.update(state="failed")
     Statement.objects.update(state="issued", sent_at=None)
     build.a_charge("5.00", pi="ada@u.edu", project="proteins")
     again = send(now=LATER)
@@ -154,11 +155,11 @@ def test_an_e_mail_is_not_sent_again_with_statements_that_are_not_current_unless
     generate()
     send()
     build.a_charge("5.00", pi="ada@u.edu")
-    first = Delivery.objects.get()
-    with pytest.raises(delivery.NotCurrent) as refused:
-        delivery.resend(delivery=first, actor=SOMEBODY, now=LATER)
+    first = Email.objects.get()
+    with pytest.raises(emails.NotCurrent) as refused:
+        emails.resend(email=first, actor=SOMEBODY, now=LATER)
     assert refused.value.then.name == "issue_statements"
-    delivery.resend(delivery=first, outdated=True, actor=SOMEBODY, now=LATER)
+    emails.resend(email=first, outdated=True, actor=SOMEBODY, now=LATER)
     assert sent_to() == ["ada@u.edu", "ada@u.edu"]
 
 
@@ -180,7 +181,7 @@ def test_an_address_that_was_corrected_while_its_e_mail_waited_is_the_one_it_goe
     build.a_charge("10.00", pi="ada@u.edu")
     generate()
     send()
-    Delivery.objects.update(state="failed", error="550 No such user")
+    Email.objects.update(state="failed", error="550 No such user")
     Statement.objects.update(state="issued", sent_at=None)
     Person.objects.update(email="lovelace@u.edu")
     # The statement names the PI by her address: it is a new revision, and the old e-mail is left out.
@@ -193,11 +194,11 @@ def test_closing_a_month_after_its_statements_were_sent_mails_nothing_again():
     build.a_charge("10.00", pi="ada@u.edu")
     period = build.a_period()
     by = {"actor": SOMEBODY, "now": NOW}
-    delivery.issue_and_send(period=period, send_now=True, **by)
+    emails.issue_and_send(period=period, send_now=True, **by)
     closing.start_review(period=period, until=datetime.date(2025, 2, 14), **by)
-    delivery.issue_and_send(period=build.a_period(), send_now=True, **by)
+    emails.issue_and_send(period=build.a_period(), send_now=True, **by)
     closing.close(period=build.a_period(), **by)
-    generated, sent = delivery.issue_and_send(period=build.a_period(), send_now=True, **by)
+    generated, sent = emails.issue_and_send(period=build.a_period(), send_now=True, **by)
     assert (generated.issued, sent.messages, sent.outdated) == (0, (), ())
     assert sent_to() == ["ada@u.edu"]
 
@@ -211,7 +212,7 @@ def test_a_late_approval_is_listed_by_the_run_that_generates_and_sends():
     late.save()
     assert [each.number for each in send().outdated] == ["2025-01-0001-1"]
     assert mail.outbox == []
-    _, sent = delivery.issue_and_send(period=build.a_period(), send_now=True, actor=SOMEBODY, now=NOW)
+    _, sent = emails.issue_and_send(period=build.a_period(), send_now=True, actor=SOMEBODY, now=NOW)
     assert [each.statements for each in sent.messages] == [("2025-01-0001-2",)]
     assert sent.outdated == ()
 
@@ -222,9 +223,9 @@ def test_the_month_asks_to_look_at_e_mails_not_sent_or_perhaps_sent_and_not_at_t
     generate()
     send()
     for state, number in (("failed", 2), ("uncertain", 2), ("sent", 0), ("dropped", 0)):
-        Delivery.objects.update(state=state)
-        assert delivery.troubled(build.a_period()).count() == number
-    Delivery.objects.update(state="failed")
+        Email.objects.update(state=state)
+        assert emails.troubled(build.a_period()).count() == number
+    Email.objects.update(state="failed")
     build.a_charge("5.00", pi="bob@u.edu", project="lasers")
     generate()
-    assert delivery.troubled(build.a_period()).count() == 1
+    assert emails.troubled(build.a_period()).count() == 1

@@ -10,8 +10,9 @@ from django.urls import reverse
 
 from billing.background import jobs, working
 from billing.models import AuditEvent, Job
-from statements import delivery, issuing, outbox
-from statements.models import Delivery, Statement
+from statements import emails, issuing
+from statements.emails import outbox
+from statements.models import Email, Statement
 from tests import build
 from tests.build import NOW, SOMEBODY
 
@@ -37,8 +38,8 @@ def test_the_list_shows_statements_and_filters_them(client, cast, statement):
         "?period=2025-02": False,
         "?state=live": True,
         "?state=void": False,
-        "?due=due": True,
-        "?due=credit": False,
+        "?charged=more": True,
+        "?charged=credit": False,
         "?q=genomics": True,
         "?q=nothing": False,
     }.items():
@@ -53,12 +54,12 @@ def test_a_statement_cannot_be_added_changed_or_deleted(client, cast, statement)
 
 
 def test_a_statement_and_a_message_are_read_with_their_figures(client, cast, statement):
-    delivery.send(period=build.a_period(), actor=SOMEBODY, now=NOW)
+    emails.send(period=build.a_period(), actor=SOMEBODY, now=NOW)
     client.force_login(cast.viewer)
     page = client.get(reverse("admin:statements_statement_change", args=[statement.pk])).content.decode()
     for figure in ("100.00 USD", "20.00 USD", "40.00 USD", "BIO-001", "Compute"):
         assert figure in page
-    message = client.get(reverse("admin:statements_delivery_change", args=[Delivery.objects.get().pk]))
+    message = client.get(reverse("admin:statements_email_change", args=[Email.objects.get().pk]))
     assert statement.number in message.content.decode()
 
 
@@ -183,7 +184,7 @@ def test_voiding_asks_for_a_reason_and_needs_finance(client, cast, statement):
 
 
 def test_a_failed_message_is_sent_again_from_its_page(client, cast, statement):
-    Delivery.objects.create(
+    Email.objects.create(
         period=statement.period,
         pi=statement.pi,
         recipient="ada@u.edu",
@@ -191,11 +192,11 @@ def test_a_failed_message_is_sent_again_from_its_page(client, cast, statement):
         error="mailbox full",
         created_at=NOW,
     ).statements.add(statement)
-    message = Delivery.objects.get()
+    message = Email.objects.get()
     client.force_login(cast.reviewer)
-    page = client.get(reverse("admin:statements_delivery_change", args=[message.pk])).content.decode()
+    page = client.get(reverse("admin:statements_email_change", args=[message.pk])).content.decode()
     assert "mailbox full" in page
-    client.post(reverse("admin:statements_delivery_resend", args=[message.pk]))
+    client.post(reverse("admin:statements_email_resend", args=[message.pk]))
     message.refresh_from_db()
     assert (message.state, len(mail.outbox)) == ("sent", 1)
 
@@ -206,10 +207,10 @@ def test_lists_take_as_many_queries_for_many_rows_as_for_few(client, cast):
     for number in range(2):
         for each in range(4):
             build.a_charge(pi=f"pi{number}{each}@u.edu")
-        delivery.issue_and_send(period=build.a_period(), send_now=True, actor=SOMEBODY, now=NOW)
+        emails.issue_and_send(period=build.a_period(), send_now=True, actor=SOMEBODY, now=NOW)
         with CaptureQueriesContext(connection) as captured:
             client.get(reverse(LIST))
-            client.get(reverse("admin:statements_delivery_changelist"))
+            client.get(reverse("admin:statements_email_changelist"))
         counts.append(len(captured))
     assert counts[0] == counts[1]
 
@@ -267,7 +268,7 @@ def test_what_was_written_to_files_is_sent_from_the_send_page(
 ):
     monkeypatch.setattr(jobs, "async_task", lambda name, pk: jobs.run(pk))
     settings.EMAIL_BACKEND = outbox.FILE_BACKEND
-    delivery.send(period=build.a_period(), actor=SOMEBODY, now=NOW)
+    emails.send(period=build.a_period(), actor=SOMEBODY, now=NOW)
     client.force_login(cast.reviewer)
     assert "Written to file" in words_on(client, LIST)
     settings.EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
@@ -282,7 +283,7 @@ def test_what_was_written_to_files_is_sent_from_the_send_page(
 
 
 def test_an_e_mail_of_a_stopped_run_is_shown_before_any_other_run_and_settled_on_its_page(client, cast, statement):
-    left = Delivery.objects.create(
+    left = Email.objects.create(
         period=statement.period,
         pi=statement.pi,
         recipient="ada@u.edu",
@@ -293,21 +294,21 @@ def test_an_e_mail_of_a_stopped_run_is_shown_before_any_other_run_and_settled_on
     left.statements.add(statement)
     working.begin(f"email-{left.pk}").release()
     client.force_login(cast.reviewer)
-    assert "Perhaps sent" in words_on(client, "admin:statements_delivery_changelist", "?state=trouble")
+    assert "Perhaps sent" in words_on(client, "admin:statements_email_changelist", "?state=trouble")
     assert "1 e-mail perhaps sent" in words_on(client, "admin:statements_statement_send")
-    page = client.get(reverse("admin:statements_delivery_change", args=[left.pk])).content.decode()
+    page = client.get(reverse("admin:statements_email_change", args=[left.pk])).content.decode()
     assert "Send again" in page
-    client.post(reverse("admin:statements_delivery_settle", args=[left.pk]), {"arrived": "yes", "note": "asked her"})
+    client.post(reverse("admin:statements_email_settle", args=[left.pk]), {"arrived": "yes", "note": "asked her"})
     left.refresh_from_db()
     statement.refresh_from_db()
     assert (left.state, statement.state, mail.outbox) == ("sent", "sent", [])
 
 
 def test_sending_again_warns_of_what_may_come_twice(client, cast, statement):
-    delivery.send(period=build.a_period(), actor=SOMEBODY, now=NOW)
-    Delivery.objects.update(state="uncertain")
+    emails.send(period=build.a_period(), actor=SOMEBODY, now=NOW)
+    Email.objects.update(state="uncertain")
     client.force_login(cast.reviewer)
-    address = reverse("admin:statements_delivery_resend", args=[Delivery.objects.get().pk])
+    address = reverse("admin:statements_email_resend", args=[Email.objects.get().pk])
     assert "It may have arrived already" in client.get(address).content.decode()
     client.post(address)
     assert len(mail.outbox) == 2

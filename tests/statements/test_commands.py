@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pytest
 from django.core import mail
+from django.core.mail import EmailMultiAlternatives
 from django.core.management import CommandError, call_command
 
 from billing.background import jobs
 from billing.models import AuditEvent, Job
-from statements import delivery, issuing, outbox
-from statements.models import Delivery, Statement
+from statements import emails, issuing
+from statements.emails import outbox
+from statements.models import Email, Statement
 from tests import build
 from tests.build import NOW, SOMEBODY
 
@@ -103,7 +105,7 @@ def test_a_message_that_fails_makes_the_command_fail_and_names_it(capsys, charge
     def refused(*args, **options):
         raise OSError("no route to host")
 
-    monkeypatch.setattr(delivery.EmailMultiAlternatives, "send", refused)
+    monkeypatch.setattr(EmailMultiAlternatives, "send", refused)
     run(capsys, "generate", "-p", "2025-01")
     with pytest.raises(CommandError, match="1 of 1 e-mails were not sent: ada@u.edu"):
         call_command("send_statements", "-p", "2025-01")
@@ -151,7 +153,7 @@ def test_a_dry_run_of_sending_says_who_would_get_what_and_writes_nothing(capsys,
     assert "42.00" in text
     assert "1 e-mail with 1 statement (42.00 USD) would be sent." in text
     assert mail.outbox == []
-    assert not Delivery.objects.exists()
+    assert not Email.objects.exists()
 
 
 def test_without_a_mail_server_the_command_says_that_nothing_left_this_machine(capsys, charges, settings):
@@ -180,8 +182,8 @@ def test_outdated_statements_are_sent_only_when_told(capsys, charges):
 
 def test_an_e_mail_in_doubt_is_reported_with_exit_1_and_settled_by_a_person(capsys, charges):
     run(capsys, "generate", "-p", "2025-01", "--send")
-    Delivery.objects.update(state="uncertain", error=delivery.INTERRUPTED)
-    email = Delivery.objects.get()
+    Email.objects.update(state="uncertain", error=emails.INTERRUPTED)
+    email = Email.objects.get()
     with pytest.raises(CommandError, match=f"#{email.pk} to ada@u.edu.*send_statements --again"):
         call_command("send_statements", "-p", "2025-01")
     capsys.readouterr()

@@ -16,7 +16,7 @@ from billing import charging
 from billing.corrections import entries
 from billing.models import Entry, ExchangeRate, PayerLine, Person
 from billing.months import closing
-from statements import delivery, issuing
+from statements import emails, issuing
 from statements.document import Figures
 from statements.models import Statement
 from statements.reporting import generated_data, generated_text
@@ -98,7 +98,7 @@ def test_a_reason_is_for_staff_and_each_pi_sees_their_own_half(client, january, 
     build.a_charge("10.00", period="2025-02")
     CORRECTIONS[kind](reason="Suspected misuse", printed_text=printed, **BY)
     generate("2025-02")
-    delivery.send(period=build.a_period("2025-02"), **BY)
+    emails.send(period=build.a_period("2025-02"), **BY)
     entry = Entry.objects.get()
     assert (entry.reason, entry.printed_text) == ("Suspected misuse", printed)
     for user, address, other, fund_org in (
@@ -131,7 +131,7 @@ def test_corrections_and_late_changes_leave_the_months_own_list_price_and_discou
     assert (str(late.period), str(late.charged_in)) == ("2025-01", "2025-02")
     CORRECTIONS["refund"](reason="x", printed_text="No service", **BY)
     generate("2025-02")
-    delivery.send(period=february, **BY)
+    emails.send(period=february, **BY)
     statement = Statement.objects.get(period=february)
     document = issuing.document_of(statement)
     assert document.month_figures == Figures(Decimal(100), Decimal(75), Decimal(50))

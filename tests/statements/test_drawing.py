@@ -8,9 +8,13 @@ from decimal import Decimal
 import pytest
 from pypdf import PdfReader
 
-from statements import drawing, lettering
+from statements import lettering
 from statements.document import Figures, Line, Resource, Section, StatementDocument, money, percent
 from statements.drawing import draw
+from statements.drawing.fitting import fitted, wrapped
+from statements.drawing.letterhead import project_of
+from statements.drawing.statement import StatementSheet
+from statements.drawing.styles import BODY, RESOURCE
 
 
 def figures(list_cost, contracted=None, charged=None):
@@ -237,7 +241,7 @@ def test_names_side_by_side_keep_their_order_whichever_way_they_run():
     assert seen(f"{lettering.isolated('שלום!')} (code)") == "!םולש (code)"
     # The project on paper: its name, then its code.
     document = a_document(project_name="גנומיקה (2025)", project_code="קוד")
-    assert seen(drawing.project_of(document)) == "(2025) הקימונג (דוק)"
+    assert seen(project_of(document)) == "(2025) הקימונג (דוק)"
 
 
 def test_a_mark_of_an_isolate_takes_no_room_and_cannot_be_smuggled_in():
@@ -249,19 +253,19 @@ def test_a_mark_of_an_isolate_takes_no_room_and_cannot_be_smuggled_in():
 @pytest.mark.parametrize("text", ["in percent of the price after the discount " * 9, "שלום רב (לכולם) " * 30])
 def test_wrapped_lines_read_one_after_the_other_are_the_text(text):
     text = text.strip()
-    lines = drawing._wrap(lettering.isolated(text), drawing.BODY, 200)
+    lines = wrapped(lettering.isolated(text), BODY, 200)
     assert len(lines) > 3
     assert "".join(lines).replace(lettering.FIRST_STRONG, "").replace(lettering.POP, "") == text
     # A word that is too long for a line is broken without a blank.
-    assert "".join(drawing._wrap("g" * 91, drawing.BODY, 200)) == "g" * 91
+    assert "".join(wrapped("g" * 91, BODY, 200)) == "g" * 91
 
 
 def test_no_two_words_of_the_notes_run_together_for_who_reads_along_the_structure():
     """What a line shows ends with a blank where the text goes on, within the same part of the structure."""
     shown = []
-    sheet = drawing.Sheet(a_document(Section("BIO-001", "", (a_line(of=figures("10.00", "8.00", "6.00")),))))
-    show = sheet._show
-    sheet._show = lambda x, y, text, style: (shown.append(text), show(x, y, text, style))
+    sheet = StatementSheet(a_document(Section("BIO-001", "", (a_line(of=figures("10.00", "8.00", "6.00")),))))
+    show = sheet.show
+    sheet.show = lambda x, y, text, style: (shown.append(text), show(x, y, text, style))
     sheet.set()
     assert "what the center pays, as a percentage of the price after the discount." in "".join(shown)
 
@@ -396,9 +400,9 @@ def test_amounts_are_written_with_the_decimals_of_their_currency(amount, currenc
 
 
 def test_a_long_id_keeps_both_its_ends():
-    style = drawing.RESOURCE
+    style = RESOURCE
     text = "/subscriptions/0000/resourceGroups/lab/providers/Microsoft.Compute/virtualMachines/vm-42"
-    cut = drawing.fitted(text, style, 150)
+    cut = fitted(text, style, 150)
     assert style.width(cut) <= 150
     assert cut.startswith("/subscriptions")
     assert cut.endswith("vm-42")

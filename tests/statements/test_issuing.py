@@ -14,6 +14,7 @@ from billing.models import AuditEvent, BillingReference, Charge, FundingSource, 
 from billing.months import checklist, closing
 from statements import issuing
 from statements.document import Figures
+from statements.issuing import pdfs, snapshots
 from statements.models import Statement, StatementLine
 from tests import build
 from tests.build import NOW, SOMEBODY
@@ -264,7 +265,7 @@ def test_what_is_printed_adds_up_to_what_is_printed():
 
 
 def test_the_small_rest_of_very_many_resources_is_one_sum(monkeypatch):
-    monkeypatch.setattr(issuing, "MOST_RESOURCES", 3)
+    monkeypatch.setattr(snapshots, "MOST_RESOURCES", 3)
     for cents in range(1, 8):
         build.a_charge(f"0.0{cents}", resource_id=f"i-{cents}")
     generate()
@@ -383,9 +384,9 @@ def test_a_missing_pdf_is_drawn_again_with_the_same_bytes(settings):
 def test_drawing_goes_on_where_a_crash_cut_it_off(monkeypatch):
     for pi in ("a@u.edu", "b@u.edu", "c@u.edu"):
         build.a_charge(pi=pi)
-    monkeypatch.setattr(issuing, "DRAWN_AT_ONCE", 1)
+    monkeypatch.setattr(pdfs, "DRAWN_AT_ONCE", 1)
     drawn = []
-    draw = issuing.draw
+    draw = pdfs.draw
 
     def breaks_off(document):
         if len(drawn) == 2:
@@ -393,10 +394,10 @@ def test_drawing_goes_on_where_a_crash_cut_it_off(monkeypatch):
         drawn.append(document.number)
         return draw(document)
 
-    monkeypatch.setattr(issuing, "draw", breaks_off)
+    monkeypatch.setattr(pdfs, "draw", breaks_off)
     with pytest.raises(KeyboardInterrupt):
         generate()
-    monkeypatch.setattr(issuing, "draw", draw)
+    monkeypatch.setattr(pdfs, "draw", draw)
     assert Statement.objects.count() == 3
     again = generate()
     assert (again.issued, again.drawn) == (0, 1)

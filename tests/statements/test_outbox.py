@@ -8,9 +8,11 @@ import pytest
 from django.db import connection
 
 from billing.background import jobs
+from billing.errors import BillingError
 from billing.models import Job, Membership, Person
-from statements import delivery, issuing, outbox
-from statements.models import Delivery, Statement
+from statements import emails, issuing
+from statements.emails import dispatching, outbox, resending
+from statements.models import Email, Statement
 from tests import build
 from tests.build import NOW, SOMEBODY
 from tests.smtp import MailServer, mail_server
@@ -38,11 +40,11 @@ def issued():
 
 
 def send(now=NOW, **options):
-    return delivery.send(period=build.a_period(), actor=SOMEBODY, now=now, **options)
+    return emails.send(period=build.a_period(), actor=SOMEBODY, now=now, **options)
 
 
 def states():
-    return dict(Delivery.objects.values_list("recipient", "state"))
+    return dict(Email.objects.values_list("recipient", "state"))
 
 
 def statement_of(pi):
@@ -65,7 +67,7 @@ def test_a_refused_pi_is_not_sent_whoever_else_got_it_and_the_servers_words_are_
     assert [each.error for each in sent.failed] == [
         "The mail server refused the recipient: 550 5.1.1 No such user here"
     ]
-    assert Delivery.objects.get(recipient="ada@u.edu").error == sent.failed[0].error
+    assert Email.objects.get(recipient="ada@u.edu").error == sent.failed[0].error
     assert statement_of("ada@u.edu").state == "issued"
     assert statement_of("bob@u.edu").state == "sent"
 
@@ -122,7 +124,7 @@ def test_a_connection_lost_after_the_data_leaves_an_e_mail_in_doubt_that_is_neve
         assert [each.recipient for each in send(LATER).interrupted] == ["ada@u.edu"]
     assert len(server.to("ada@u.edu")) == 1
     # A person decides, and only then it goes out again: with the same id, so that a mailbox can tell.
-    delivery.resend(delivery=Delivery.objects.get(recipient="ada@u.edu"), actor=SOMEBODY, now=LATER)
+    emails.resend(email=Email.objects.get(recipient="ada@u.edu"), actor=SOMEBODY, now=LATER)
     assert len({mail.message["Message-ID"] for mail in server.to("ada@u.edu")}) == 1
     assert statement_of("ada@u.edu").state == "sent"
     assert send(LATER).interrupted == ()
@@ -134,19 +136,19 @@ def test_two_clicks_on_send_again_send_once_however_long_the_second_takes_to_loo
     server.drops_after_data.add("ada@u.edu")
     send()
     server.drops_after_data.clear()
-    doubtful = Delivery.objects.get(recipient="ada@u.edu")
+    doubtful = Email.objects.get(recipient="ada@u.edu")
     looks = []
 
     def slow(*asked):
         looks.append(asked)
         time.sleep(1.5 if len(looks) > 1 else 0)
 
-    monkeypatch.setattr(delivery, "_refuse_outdated", slow)
+    monkeypatch.setattr(resending, "_refuse_outdated", slow)
 
     def click():
         try:
-            return delivery.resend(delivery=doubtful, actor=SOMEBODY, now=LATER)
-        except delivery.BillingError as error:
+            return emails.resend(email=doubtful, actor=SOMEBODY, now=LATER)
+        except BillingError as error:
             return error
         finally:
             connection.close()
@@ -155,7 +157,7 @@ def test_two_clicks_on_send_again_send_once_however_long_the_second_takes_to_loo
         list(pool.map(lambda _: click(), range(2)))
     # The first time is the one that was in doubt.
     assert len(server.to("ada@u.edu")) == 2
-    assert Delivery.objects.get(pk=doubtful.pk).state == "sent"
+    assert Email.objects.get(pk=doubtful.pk).state == "sent"
 
 
 def test_a_server_that_is_not_there_is_not_asked_for_every_e_mail(settings, issued):
@@ -166,7 +168,7 @@ def test_a_server_that_is_not_there_is_not_asked_for_every_e_mail(settings, issu
     issuing.generate(period=build.a_period(), actor=SOMEBODY, now=NOW)
     sent = send()
     assert sent.messages == ()
-    assert [each.error for each in sent.failed[3:]] == [delivery.NOT_TRIED] * 4
+    assert [each.error for each in sent.failed[3:]] == [emails.NOT_TRIED] * 4
     assert sent.failed[0].error.startswith("The mail server cannot be reached")
     assert sorted(states().values()) == ["failed"] * 3 + ["queued"] * 4
 
@@ -181,7 +183,7 @@ def test_a_server_that_hangs_up_between_two_e_mails_is_called_again(server, issu
         return answer
 
     monkeypatch.setattr(MailServer, "handle_DATA", takes_one)
-    letter = delivery._message
+    letter = dispatching.compose
 
     def slowly(*args, **options):
         import time
@@ -189,7 +191,7 @@ def test_a_server_that_hangs_up_between_two_e_mails_is_called_again(server, issu
         time.sleep(0.2)
         return letter(*args, **options)
 
-    monkeypatch.setattr(delivery, "_message", slowly)
+    monkeypatch.setattr(dispatching, "compose", slowly)
     assert len(send().messages) == 3
     assert len(server.mailbox) == 3
 
@@ -214,7 +216,7 @@ def test_a_retry_goes_by_what_a_delegate_may_see_now(server, issued):
     assert server.to("limited@u.edu")[0].attachments == ["statement-2025-01-0003-1.pdf"]
     assert "genomics" not in server.to("limited@u.edu")[0].text
     assert server.to("ended@u.edu") == []
-    left = Delivery.objects.get(recipient="ended@u.edu")
+    left = Email.objects.get(recipient="ended@u.edu")
     assert (left.state, left.error) == (
         "dropped",
         "ended@u.edu is no longer a delegate who gets statements of ada@u.edu.",
@@ -261,7 +263,7 @@ def test_the_page_of_a_sending_works_out_once_which_statements_are_not_current(i
     )
 
     def look():
-        return delivery.preview(period=build.a_period(), actor=SOMEBODY, now=NOW).outdated
+        return emails.preview(period=build.a_period(), actor=SOMEBODY, now=NOW).outdated
 
     assert (look(), look(), len(asked)) == ((), (), 1)
     build.a_charge("5.00", pi="ada@u.edu", project="genomics")

@@ -296,7 +296,7 @@ def test_a_project_of_credits_only_has_a_chart_without_bars_above_it(client, cas
     client.force_login(cast.pi)
     response = client.get(reverse("portal:project", args=[charge.project_id]))
     assert response.status_code == 200
-    assert {each.due_height for each in response.context["months"]} == {0}
+    assert {each.charged_height for each in response.context["months"]} == {0}
 
 
 def test_a_download_by_staff_is_in_the_audit_trail_and_a_pi_s_is_not(client, cast, statement):

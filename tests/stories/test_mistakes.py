@@ -160,7 +160,7 @@ def test_five_pis_at_a_tenth_of_a_cent_too_many_balance():
 def test_a_source_without_recovery_refuses_the_ledger_and_says_where_to_set_it():
     Source.objects.filter(name="aws").update(recovery_fund_org="", recovery_account="")
     a_charge("50.03")
-    with pytest.raises(posting.BillingError) as refused:
+    with pytest.raises(posting.AccountingMissing) as refused:
         posting.export(period=january(), format="gl", submit=True, **BY)
     assert "aws" in str(refused.value)
     assert doors.as_command(refused.value.then).startswith("manage.py sources set aws --recovery-fund-org")

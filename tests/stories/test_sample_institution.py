@@ -15,7 +15,7 @@ from billing.proof import adding_up
 from journals.models import Journal
 from openchargeback import demo, reference
 from openchargeback.roles import sync_roles
-from statements.models import Delivery, Statement
+from statements.models import Email, Statement
 from tests.build import NOW, SOMEBODY, a_policy
 
 FIXTURES = Path(__file__).resolve().parents[2] / "fixtures"
@@ -86,7 +86,7 @@ def test_the_demo_runs_both_months(shown):
     assert january.debits == january.credits > 0
     assert january.journal_state == "submitted"
     assert Statement.objects.filter(period__month="2026-01-01", state="sent").count() == january.statements
-    assert Delivery.objects.filter(state="sent").count() == january.sent == 15
+    assert Email.objects.filter(state="sent").count() == january.sent == 15
     assert {account.role for account in shown.accounts} == {"admin", "finance", "reviewer", "viewer", "pi", "delegate"}
 
 
@@ -131,7 +131,7 @@ def test_a_second_demo_changes_nothing_but_passwords(shown):
             list(Statement.objects.order_by("pk").values_list("number", "state", "digest")),
             list(Journal.objects.filter(state="submitted").values_list("number", "debits", "file_sha256")),
             ReviewDecision.objects.count(),
-            Delivery.objects.count(),
+            Email.objects.count(),
             Policy.objects.count(),
             User.objects.count(),
         )

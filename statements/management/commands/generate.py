@@ -8,7 +8,7 @@ from django.core.management.base import CommandParser
 from billing import doors
 from billing.commands import BillingCommand, period_named
 from billing.errors import NextStep
-from statements import delivery, reporting
+from statements import emails, reporting
 
 
 class Command(BillingCommand):
@@ -24,7 +24,7 @@ class Command(BillingCommand):
         return (*super().permissions(options), *(("statements.send_statements",) if options["send"] else ()))
 
     def run(self, **options: Any) -> None:
-        generated, sent = delivery.issue_and_send(
+        generated, sent = emails.issue_and_send(
             period=period_named(options["period"]),
             dry_run=options["dry_run"],
             send_now=options["send"],
@@ -40,4 +40,4 @@ class Command(BillingCommand):
             text += f"\nNext: `{doors.as_command(then)}` sends what is not sent yet."
         self.report(reporting.generated_data(generated, sent), text)
         if sent and sent.is_trouble:
-            raise delivery.NotDelivered(sent)
+            raise emails.NotSent(sent)

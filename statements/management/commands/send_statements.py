@@ -5,8 +5,8 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 
 from billing.commands import BillingCommand, period_named
-from statements import delivery, reporting
-from statements.models import Delivery
+from statements import emails, reporting
+from statements.models import Email
 
 
 class Command(BillingCommand):
@@ -39,27 +39,27 @@ class Command(BillingCommand):
         period = period_named(options["period"])
         asked = {"outdated": options["outdated"], "written": options["written"]}
         if options["dry_run"]:
-            sent = delivery.preview(period=period, **asked, actor=self.actor, now=self.now)
+            sent = emails.preview(period=period, **asked, actor=self.actor, now=self.now)
             self.report(reporting.sent_data(sent), reporting.sent_text(sent))
             return
-        sent = delivery.send(period=period, **asked, actor=self.actor, now=self.now, progress=self.progress)
+        sent = emails.send(period=period, **asked, actor=self.actor, now=self.now, progress=self.progress)
         self._report(sent)
 
     def _one(self, options: dict[str, Any]) -> None:
         """Send one e-mail again, or say what became of it."""
         pk = next(options[name] for name in ("again", "arrived", "lost") if options[name] is not None)
-        email = Delivery.objects.select_related("period", "pi").filter(pk=pk).first()
+        email = Email.objects.select_related("period", "pi").filter(pk=pk).first()
         if email is None:
             raise CommandError(f"There is no e-mail #{pk}.")
         if options["again"] is not None:
-            sent = delivery.resend(delivery=email, outdated=options["outdated"], actor=self.actor, now=self.now)
+            sent = emails.resend(email=email, outdated=options["outdated"], actor=self.actor, now=self.now)
             self._report(sent)
             return
-        email = delivery.settle(delivery=email, arrived=options["arrived"] is not None, actor=self.actor, now=self.now)
+        email = emails.settle(email=email, arrived=options["arrived"] is not None, actor=self.actor, now=self.now)
         state = email.get_state_display().lower()
         self.report({"id": email.pk, "recipient": email.recipient, "state": email.state}, f"E-mail #{pk}: {state}.")
 
-    def _report(self, sent: delivery.Sent) -> None:
+    def _report(self, sent: emails.Sent) -> None:
         self.report(reporting.sent_data(sent), reporting.sent_text(sent))
         if sent.is_trouble:
-            raise delivery.NotDelivered(sent)
+            raise emails.NotSent(sent)

@@ -6,7 +6,7 @@ import pytest
 from django.core import mail
 
 from billing.models import Charge, Membership, Policy
-from statements import delivery, emails, issuing
+from statements import emails, issuing
 from statements.models import Statement
 from tests import build
 from tests.build import NOW, SOMEBODY
@@ -18,7 +18,7 @@ LATER = NOW + datetime.timedelta(hours=2)
 
 def issue_and_send(now=NOW):
     issuing.generate(period=build.a_period(), actor=SOMEBODY, now=now)
-    delivery.send(period=build.a_period(), actor=SOMEBODY, now=now)
+    emails.send(period=build.a_period(), actor=SOMEBODY, now=now)
 
 
 @pytest.fixture

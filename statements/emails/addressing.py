@@ -13,7 +13,7 @@ from billing.attribution import newcomers
 from billing.audit import Actor
 from billing.models import BillingPeriod, Membership, Person
 
-from .models import Delivery, Statement
+from ..models import Email, Statement
 
 # Values in one query: below what any build of SQLite takes.
 BATCH = 500
@@ -21,16 +21,16 @@ BATCH = 500
 UNCONFIRMED = "Waiting for confirmation: nobody has confirmed this PI yet."
 UNATTENDED = "Waiting for a person: an unattended run sends no first e-mail outside the institution's own domains."
 
-Role = Delivery.Role
-State = Delivery.State
+Role = Email.Role
+State = Email.State
 ORDER = {Role.PI: 0, Role.CONTACT: 1, Role.DELEGATE: 2}
 
 
 @dataclass(frozen=True)
 class Planned:
-    """An e-mail to be sent, or why it is not; its delivery is not stored where the plan made it."""
+    """An e-mail to be sent, or why it is not; its email is not stored where the plan made it."""
 
-    delivery: Delivery
+    email: Email
     statements: tuple[Statement, ...]
     # This address never got an e-mail with statements before.
     is_first: bool = False
@@ -56,7 +56,7 @@ def plan(
     period: BillingPeriod,
     *,
     outdated: Collection[int] = (),
-    states: Collection[str] = Delivery.TO_SEND,
+    states: Collection[str] = Email.TO_SEND,
     locks: bool = False,
     actor: Actor,
     on: datetime.date,
@@ -77,36 +77,36 @@ def plan(
     ]
     pis = {each.pi_id: each.pi for each in known} | {each.pi_id: each.pi for each in fresh}
     delegates = delegates_of(list(pis.values()), on)
-    candidates: list[tuple[Delivery, Addressed]] = []
-    for delivery in known:
-        in_force = list(delivery.statements.all())
+    candidates: list[tuple[Email, Addressed]] = []
+    for email in known:
+        in_force = list(email.statements.all())
         current = [each for each in in_force if each.pk not in outdated]
         if in_force and not current:
             # It waits for the run that makes them current, and that replaces them.
             continue
-        addressed = addressed_to(delivery, current, delegates)
-        if addressed.left_out and delivery.state == State.WRITTEN:
+        addressed = addressed_to(email, current, delegates)
+        if addressed.left_out and email.state == State.WRITTEN:
             continue
-        candidates.append((delivery, addressed))
+        candidates.append((email, addressed))
     candidates += _new(period, fresh, delegates)
     candidates.sort(key=lambda each: (each[0].pi.email, ORDER[Role(each[0].role)], each[0].pk or 0))
     return decided(candidates, actor, _got(period, states))
 
 
-def addressed_to(delivery: Delivery, statements: Sequence[Statement], delegates: Delegates) -> Addressed:
+def addressed_to(email: Email, statements: Sequence[Statement], delegates: Delegates) -> Addressed:
     """Return where an e-mail goes by what is known today; `statements` are those of it that are in force."""
-    kept = delivery.recipient
+    kept = email.recipient
     if not statements:
         return Addressed(kept, left_out="Its statements were replaced or voided.")
-    if delivery.role == Role.PI:
-        return Addressed(delivery.pi.email, tuple(statements))
-    if delivery.role == Role.CONTACT:
-        if not delivery.pi.contact_email:
-            return Addressed(kept, left_out=f"{delivery.pi.display_name} has no department contact any more.")
-        return Addressed(delivery.pi.contact_email, tuple(statements))
-    own = [each for each in delegates.get(delivery.pi_id, ()) if _is_theirs(each, delivery)]
+    if email.role == Role.PI:
+        return Addressed(email.pi.email, tuple(statements))
+    if email.role == Role.CONTACT:
+        if not email.pi.contact_email:
+            return Addressed(kept, left_out=f"{email.pi.display_name} has no department contact any more.")
+        return Addressed(email.pi.contact_email, tuple(statements))
+    own = [each for each in delegates.get(email.pi_id, ()) if _is_theirs(each, email)]
     if not own:
-        return Addressed(kept, left_out=f"{kept} is no longer a delegate who gets statements of {delivery.pi.email}.")
+        return Addressed(kept, left_out=f"{kept} is no longer a delegate who gets statements of {email.pi.email}.")
     seen = _seen_by(own, statements)
     if not seen:
         return Addressed(kept, left_out=f"{kept} is no longer a delegate of the projects of this e-mail.")
@@ -136,10 +136,10 @@ def delegates_of(pis: Collection[Person], on: datetime.date) -> Delegates:
     return found
 
 
-def _is_theirs(membership: Membership, delivery: Delivery) -> bool:
-    if delivery.user_id is None:
-        return normalized_email(membership.user.email) == normalized_email(delivery.recipient)
-    return membership.user_id == delivery.user_id
+def _is_theirs(membership: Membership, email: Email) -> bool:
+    if email.user_id is None:
+        return normalized_email(membership.user.email) == normalized_email(email.recipient)
+    return membership.user_id == email.user_id
 
 
 def _seen_by(delegations: Iterable[Membership], statements: Sequence[Statement]) -> list[Statement]:
@@ -147,9 +147,9 @@ def _seen_by(delegations: Iterable[Membership], statements: Sequence[Statement])
     return [each for each in statements if None in projects or each.project_id in projects]
 
 
-def _stored(period: BillingPeriod, states: Collection[str], *, locks: bool) -> list[Delivery]:
+def _stored(period: BillingPeriod, states: Collection[str], *, locks: bool) -> list[Email]:
     in_force = Statement.objects.live().select_related("pi", "project", "period").order_by("number")
-    found = Delivery.objects.filter(period=period, state__in=states)
+    found = Email.objects.filter(period=period, state__in=states)
     if locks:
         found = found.select_for_update(no_key=True, of=("self",)).order_by("pk")
     return list(
@@ -157,10 +157,10 @@ def _stored(period: BillingPeriod, states: Collection[str], *, locks: bool) -> l
     )
 
 
-def _new(period: BillingPeriod, fresh: Sequence[Statement], delegates: Delegates) -> list[tuple[Delivery, Addressed]]:
+def _new(period: BillingPeriod, fresh: Sequence[Statement], delegates: Delegates) -> list[tuple[Email, Addressed]]:
     """Return an e-mail for each recipient who has none yet with statements that were issued."""
-    links = Delivery.statements.through.objects.filter(delivery__period=period).exclude(delivery__state=State.DROPPED)
-    taken = set(links.values_list("statement_id", "delivery__role", "delivery__user_id"))
+    links = Email.statements.through.objects.filter(email__period=period).exclude(email__state=State.DROPPED)
+    taken = set(links.values_list("statement_id", "email__role", "email__user_id"))
     by_pi: dict[int, list[Statement]] = defaultdict(list)
     for statement in fresh:
         by_pi[statement.pi_id].append(statement)
@@ -183,51 +183,51 @@ def _new(period: BillingPeriod, fresh: Sequence[Statement], delegates: Delegates
             ]
             if lacking:
                 covered |= {(normalized_email(address), each.pk) for each in lacking}
-                delivery = Delivery(period=period, pi=pi, recipient=address, role=role, user_id=user_id)
-                found.append((delivery, Addressed(address, tuple(lacking))))
+                email = Email(period=period, pi=pi, recipient=address, role=role, user_id=user_id)
+                found.append((email, Addressed(address, tuple(lacking))))
     return found
 
 
 def _got(period: BillingPeriod, states: Collection[str]) -> set[tuple[str, int]]:
     """Return who has a statement of a period already, or may have it: (address, statement)."""
-    links = Delivery.statements.through.objects.filter(
-        delivery__period=period,
-        delivery__state__in={State.SENT, State.CLAIMED, State.UNCERTAIN, State.WRITTEN} - set(states),
+    links = Email.statements.through.objects.filter(
+        email__period=period,
+        email__state__in={State.SENT, State.CLAIMED, State.UNCERTAIN, State.WRITTEN} - set(states),
     )
-    return {(normalized_email(address), pk) for address, pk in links.values_list("delivery__recipient", "statement_id")}
+    return {(normalized_email(address), pk) for address, pk in links.values_list("email__recipient", "statement_id")}
 
 
 def decided(
-    candidates: Sequence[tuple[Delivery, Addressed]], actor: Actor, got: Collection[tuple[str, int]] = ()
+    candidates: Sequence[tuple[Email, Addressed]], actor: Actor, got: Collection[tuple[str, int]] = ()
 ) -> list[Planned]:
     """Say of e-mails whether they go, wait, or are left out because their recipient `got` the statements."""
     got = set(got)
-    pis = {delivery.pi_id for delivery, _ in candidates}
+    pis = {email.pi_id for email, _ in candidates}
     written_to = _written_to({normalized_email(addressed.recipient) for _, addressed in candidates})
     strangers = newcomers.unconfirmed(pis)
     if strangers:
-        greeted = Delivery.objects.filter(state=State.SENT, role=Role.PI, pi__in=strangers)
+        greeted = Email.objects.filter(state=State.SENT, role=Role.PI, pi__in=strangers)
         strangers -= set(greeted.values_list("pi", flat=True))
     known = newcomers.known()
     planned = []
-    for delivery, addressed in candidates:
+    for email, addressed in candidates:
         address = normalized_email(addressed.recipient)
         statements, left_out = addressed.statements, addressed.left_out
-        if delivery.role != Role.PI and not left_out:
+        if email.role != Role.PI and not left_out:
             statements = tuple(each for each in statements if (address, each.pk) not in got)
             if not statements:
-                if delivery.pk is None:
+                if email.pk is None:
                     continue
                 left_out = f"{addressed.recipient} gets these statements already."
         got |= {(address, each.pk) for each in statements}
-        delivery.recipient = addressed.recipient
+        email.recipient = addressed.recipient
         is_first = address not in written_to
         waits = ""
-        if delivery.pi_id in strangers:
+        if email.pi_id in strangers:
             waits = UNCONFIRMED
         elif actor.user is None and known.domains and is_first and not known.is_inside(address):
             waits = UNATTENDED
-        planned.append(Planned(delivery, statements, is_first, "" if left_out else waits, left_out))
+        planned.append(Planned(email, statements, is_first, "" if left_out else waits, left_out))
     return planned
 
 
@@ -236,7 +236,7 @@ def _written_to(addresses: Collection[str]) -> set[str]:
     ordered = sorted(addresses)
     found: set[str] = set()
     for start in range(0, len(ordered), BATCH):
-        sent = Delivery.objects.filter(state=State.SENT).annotate(address=Lower("recipient"))
+        sent = Email.objects.filter(state=State.SENT).annotate(address=Lower("recipient"))
         found |= set(
             sent.filter(address__in=ordered[start : start + BATCH]).order_by().values_list("address", flat=True)
         )

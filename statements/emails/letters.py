@@ -1,4 +1,4 @@
-"""The words of the e-mails: subject, text and HTML from the policy's templates and plain values."""
+"""What an e-mail says: subject, text and HTML from the policy's templates and plain values; and the message itself."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,16 +6,19 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
+from django.core.mail import EmailMultiAlternatives
 from django.template import Engine, TemplateSyntaxError
-from django.urls import reverse
 
+from billing.addresses import ascii_address
 from billing.errors import BillingError
 from billing.models import BillingPeriod, Policy
 from billing.plain_templates import PlainContext, PlainTemplate
 
-from . import issuing, revising
-from .document import Figures, StatementDocument, long_date, money_with_currency
-from .models import Statement
+from .. import issuing
+from ..document import Figures, StatementDocument, long_date, money_with_currency
+from ..models import Email, Statement
+from ..portal_links import portal_link
+from . import revising
 
 FOLDER = Path(settings.BASE_DIR) / "templates" / "emails"
 
@@ -48,7 +51,7 @@ class _MissingName(str):
 class _LetterEngine(Engine):
     """Django's templates without loaders, libraries or the tags that reach outside."""
 
-    default_builtins = ["statements.email_tags"]
+    default_builtins = ["statements.emails.letter_tags"]
 
 
 _engine = _LetterEngine(libraries={}, string_if_invalid=_MissingName())
@@ -83,6 +86,46 @@ def letter_of(statements: Sequence[Statement], *, policy: Policy, sees_all: bool
     return Letter(subject=line, text=body, html=html)
 
 
+def check_templates(period: BillingPeriod) -> None:
+    """Write one letter of a month before any is sent: a mistake in a template concerns them all.
+
+    Raises EmailTemplateError.
+    """
+    statement = (
+        Statement.objects.live()
+        .filter(period=period)
+        .select_related("period", "reference__period")
+        .prefetch_related("lines")
+        .order_by("number")
+        .first()
+    )
+    if statement:
+        letter_of([statement], policy=Policy.objects.current(), sees_all=True)
+
+
+def compose(email: Email, statements: Sequence[Statement], *, sees_all: bool) -> EmailMultiAlternatives:
+    """Return the message of an e-mail, with the PDFs of its statements. Raises EmailTemplateError."""
+    policy = Policy.objects.current()
+    # Who gets a message of their own may see single projects only.
+    letter = letter_of(statements, policy=policy, sees_all=sees_all)
+    domain = settings.DEFAULT_FROM_EMAIL.rpartition("@")[2].strip("> ") or "localhost"
+    message = EmailMultiAlternatives(
+        subject=letter.subject,
+        body=letter.text,
+        to=[ascii_address(email.recipient)],
+        reply_to=[policy.contact_email] if policy.contact_email else None,
+        # The same for every try, so that a mailbox can tell a message that came twice.
+        headers={
+            "Message-ID": f"<statements-{email.pk}-{email.created_at:%Y%m%d%H%M%S%f}@{domain}>",
+            "Auto-Submitted": "auto-generated",
+        },
+    )
+    message.attach_alternative(letter.html, "text/html")
+    for statement in statements:
+        message.attach(f"statement-{statement.number}.pdf", issuing.pdf_of(statement), "application/pdf")
+    return message
+
+
 def _values(statements: Sequence[Statement], policy: Policy, sees_all: bool) -> dict[str, Any]:
     """Return what a template can use: texts, numbers of things and tuples, never an object."""
     documents = [issuing.document_of(statement) for statement in statements]
@@ -100,7 +143,7 @@ def _values(statements: Sequence[Statement], policy: Policy, sees_all: bool) -> 
         "contact_email": first.contact_email,
         "contact_phone": first.contact_phone,
         "footer": first.footer,
-        "portal_url": settings.SITE_URL + reverse("portal:statements"),
+        "portal_url": portal_link(),
         "count": len(documents),
         "revised": len(revised),
         "review_until": _questions_until(statements[0].period),

@@ -4,13 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from django.conf import settings
+from .. import issuing
+from ..document import ZERO, money_with_currency
+from ..models import Statement, StatementLine
+from .outbox import writes_files
 
-from . import issuing
-from .document import ZERO, money_with_currency
-from .models import Statement, StatementLine
-
-FILE_BACKEND = "django.core.mail.backends.filebased.EmailBackend"
 # Named one by one; further ones are counted.
 MOST_CHANGES = 12
 
@@ -69,7 +67,7 @@ def mailed_before(statements: Sequence[Statement]) -> dict[int, Revised]:
     A revision that was issued and never mailed is nothing a PI has to compare with. Where mail goes to
     files, one that was written to a file counts.
     """
-    to_files = settings.EMAIL_BACKEND == FILE_BACKEND
+    to_files = writes_files()
     earlier: dict[int, list[Statement]] = {}
     of = {statement.reference_id for statement in statements}
     for each in Statement.objects.filter(reference__in=of).order_by("revision").prefetch_related("lines"):

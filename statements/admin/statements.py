@@ -1,4 +1,4 @@
-"""Statements for staff: what was issued, to read and to send; and the messages that brought it."""
+"""Statements for staff: what was issued, to read, to void, and to issue and send by month."""
 
 from typing import Any
 
@@ -12,7 +12,6 @@ from django.urls import path, reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from django.utils.text import capfirst
 
 from billing import doors
 from billing.admin.audited import FrozenAdmin, FrozenInline, actor_of
@@ -26,9 +25,9 @@ from billing.background import jobs
 from billing.errors import BillingError
 from billing.models import BillingPeriod, Job
 
-from . import delivery, issuing, outbox
-from .models import Delivery, Statement, StatementLine
-from .views import download
+from .. import emails, issuing
+from ..models import Email, Statement, StatementLine
+from ..views import download
 
 State = Statement.State
 
@@ -40,29 +39,19 @@ TONES: dict[str, str] = {
     State.SUPERSEDED: "",
     State.VOID: "bad",
 }
-DELIVERY_TONES: dict[str, str] = {
-    Delivery.State.QUEUED: "info",
-    Delivery.State.CLAIMED: "busy",
-    Delivery.State.SENT: "good",
-    # Not good: nobody got it yet.
-    Delivery.State.WRITTEN: "warn",
-    Delivery.State.FAILED: "bad",
-    Delivery.State.UNCERTAIN: "bad",
-    Delivery.State.DROPPED: "",
-}
 
 ISSUE, SEND, VOID = "statements.issue_statements", "statements.send_statements", "statements.void_statement"
 
 
-class AmountDueFilter(admin.SimpleListFilter):
+class TotalChargedFilter(admin.SimpleListFilter):
     title = "total charged"
-    parameter_name = "due"
+    parameter_name = "charged"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("due", "Charged"), ("nothing", "Nothing charged"), ("credit", "Credit")]
+        return [("more", "Charged"), ("nothing", "Nothing charged"), ("credit", "Credit")]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Statement]) -> QuerySet[Statement]:
-        conditions = {"due": {"charged__gt": 0}, "nothing": {"charged": 0}, "credit": {"charged__lt": 0}}
+        conditions = {"more": {"charged__gt": 0}, "nothing": {"charged": 0}, "credit": {"charged__lt": 0}}
         return queryset.filter(**conditions.get(self.value() or "", {}))
 
 
@@ -88,52 +77,6 @@ class VoidForm(forms.Form):
 def void(request: HttpRequest, statement: Statement, data: dict[str, Any]) -> str:
     issuing.void(statement=statement, reason=data["reason"], actor=actor_of(request), now=timezone.now())
     return f"Statement {statement} is void. The next run issues a new one where there are charges."
-
-
-class ResendForm(forms.Form):
-    outdated = forms.BooleanField(
-        required=False,
-        label="Send statements that are not current, too",
-        help_text="Without this, statements whose charges have changed since are refused.",
-    )
-
-
-class SettleForm(forms.Form):
-    arrived = forms.TypedChoiceField(
-        label="What became of it",
-        choices=(("yes", "It arrived"), ("no", "It did not arrive, and is not to be sent again")),
-        coerce=lambda value: value == "yes",
-        widget=forms.RadioSelect,
-    )
-    note = forms.CharField(
-        label="How you know",
-        required=False,
-        help_text="Kept in the audit log.",
-        widget=forms.Textarea(attrs={"rows": 2}),
-    )
-
-
-def resend(request: HttpRequest, message: Delivery, data: dict[str, Any]) -> str:
-    sent = delivery.resend(delivery=message, outdated=data["outdated"], actor=actor_of(request), now=timezone.now())
-    if sent.is_trouble:
-        raise delivery.NotDelivered(sent)
-    if not sent.messages:
-        return sent.left_out[0].error if sent.left_out else "Somebody else is sending it."
-    (only,) = sent.messages
-    done = "Written to a file for" if sent.is_written else "Sent to"
-    return f"{done} {only.recipient}."
-
-
-def settle(request: HttpRequest, message: Delivery, data: dict[str, Any]) -> str:
-    settled = delivery.settle(
-        delivery=message, arrived=data["arrived"], note=data["note"], actor=actor_of(request), now=timezone.now()
-    )
-    return f"{capfirst(str(settled))}: {settled.get_state_display().lower()}."
-
-
-def is_in_doubt(message: Delivery) -> bool:
-    """Tell whether nobody knows of an e-mail whether it arrived."""
-    return message.state == Delivery.State.UNCERTAIN or delivery.was_left(message)
 
 
 # What the charges of its lines name, such as grants.
@@ -214,7 +157,7 @@ class StatementAdmin(FrozenAdmin):
         badge_column("state", TONES),
         "pdf_link",
     )
-    list_filter = (period_filter("period"), InForceFilter, source_filter("lines__source_name"), AmountDueFilter)
+    list_filter = (period_filter("period"), InForceFilter, source_filter("lines__source_name"), TotalChargedFilter)
     list_select_related = ("period", "pi", "project")
     search_fields = ("number", "pi__name", "pi__email", "project__code", "project__name", *NAMED)
     search_help_text = "Number, PI, project, grant number or request id"
@@ -357,7 +300,7 @@ class StatementAdmin(FrozenAdmin):
         preview, problem = None, ""
         if period:
             try:
-                preview = delivery.preview(
+                preview = emails.preview(
                     period=period, outdated=outdated, written=written, actor=actor_of(request), now=timezone.now()
                 )
             except BillingError as error:
@@ -373,8 +316,8 @@ class StatementAdmin(FrozenAdmin):
             "problem": problem,
             "outdated": outdated,
             "written": written,
-            "in_doubt": delivery.uncertain(),
-            "is_configured": not outbox.writes_files(),
+            "in_doubt": emails.uncertain(),
+            "is_configured": not emails.writes_files(),
             "media": self.media,
         }
         return TemplateResponse(request, "admin/statements/statement/send.html", context)
@@ -383,8 +326,8 @@ class StatementAdmin(FrozenAdmin):
 def _months_with_emails() -> QuerySet[BillingPeriod]:
     """Return the months of which something waits to be sent, or is only a file so far; the newest first."""
     waiting = Q(statements__state__in=(State.ISSUED, State.WRITTEN)) | Q(
-        deliveries__state__in=(*Delivery.TO_SEND, Delivery.State.WRITTEN),
-        deliveries__statements__state__in=Statement.LIVE,
+        statement_emails__state__in=(*Email.TO_SEND, Email.State.WRITTEN),
+        statement_emails__statements__state__in=Statement.LIVE,
     )
     return BillingPeriod.objects.filter(pk__in=BillingPeriod.objects.filter(waiting).values("pk")).order_by("-month")
 
@@ -395,112 +338,3 @@ def _asked_or_latest(request: HttpRequest) -> dict[str, Any]:
         return {"period": asked if asked.count("-") > 1 else f"{asked}-01"}
     latest = BillingPeriod.objects.shown().exclude(status=BillingPeriod.Status.FINALIZED).order_by("-month").first()
     return {"period": latest.month.isoformat() if latest else ""}
-
-
-class EmailStateFilter(admin.SimpleListFilter):
-    title = "state"
-    parameter_name = "state"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("trouble", "Needs attention"), *Delivery.State.choices]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Delivery]) -> QuerySet[Delivery]:
-        if self.value() == "trouble":
-            left = [each.pk for each in delivery.uncertain()]
-            return queryset.filter(Q(state__in=Delivery.TROUBLED) | Q(pk__in=left))
-        return queryset.filter(state=self.value()) if self.value() else queryset
-
-
-@admin.register(Delivery)
-class DeliveryAdmin(FrozenAdmin):
-    when_empty = "No e-mail was sent yet. Statements are sent by month, from their list."
-    list_display = ("number", "period", "pi_name", "recipient", "role", "status", "sent_at", "error_start")
-    list_filter = (period_filter("period"), EmailStateFilter)
-    list_select_related = ("period", "pi")
-    search_fields = ("pi__name", "pi__email", "recipient", "subject", "statements__number")
-    sortable_by = ("number",)
-    fields = (
-        "period",
-        "pi",
-        "recipient",
-        "role",
-        "subject",
-        "statements_sent",
-        "status",
-        "error",
-        "created_at",
-        "claimed_at",
-        "written_at",
-        "sent_at",
-        "message_path",
-    )
-    readonly_fields = fields
-    verbs = (
-        Verb(
-            name="resend",
-            label="Send again…",
-            button="Send again",
-            permission=SEND,
-            run=resend,
-            form=ResendForm,
-            offered=lambda message: (
-                message.state
-                in (
-                    Delivery.State.SENT,
-                    Delivery.State.WRITTEN,
-                    Delivery.State.FAILED,
-                    Delivery.State.UNCERTAIN,
-                )
-                or is_in_doubt(message)
-            ),
-            question=lambda message: resend_question(message),
-        ),
-        Verb(
-            name="settle",
-            label="Say what became of it…",
-            button="Record it",
-            permission=SEND,
-            run=settle,
-            form=SettleForm,
-            offered=is_in_doubt,
-            question="The run that sent this was stopped, or the connection was lost, so nobody knows whether it "
-            "arrived. Ask the recipient, or look at the mail server's log.",
-        ),
-    )
-
-    @admin.display(description="PI")
-    def pi_name(self, message: Delivery) -> str:
-        return message.pi.display_name
-
-    @admin.display(description="e-mail", ordering="id")
-    def number(self, message: Delivery) -> str:
-        return f"#{message.pk}"
-
-    @admin.display(description="state")
-    def status(self, message: Delivery) -> SafeString:
-        if message.state == Delivery.State.CLAIMED and is_in_doubt(message):
-            return badge(Delivery.State.UNCERTAIN.label, DELIVERY_TONES[Delivery.State.UNCERTAIN])
-        return badge(message.get_state_display(), DELIVERY_TONES[message.state])
-
-    @admin.display(description="reason")
-    def error_start(self, message: Delivery) -> str:
-        if message.state == Delivery.State.CLAIMED and is_in_doubt(message):
-            return delivery.INTERRUPTED
-        return message.error[:120] or "–"
-
-    @admin.display(description="statements")
-    def statements_sent(self, message: Delivery) -> str:
-        return ", ".join(message.statements.order_by("number").values_list("number", flat=True))
-
-
-def resend_question(message: Delivery) -> str:
-    """Say whom an e-mail goes to when it is sent again, and what may come of it."""
-    said = (
-        f"It goes to {message.recipient} ({message.get_role_display()}), or to their address as it is now, with those "
-        "of its statements that are in force and that they may see today."
-    )
-    if is_in_doubt(message):
-        said = f"It may have arrived already; then they get it twice. {said}"
-    if outbox.writes_files():
-        said += " E-mail is not configured: it is written to a file, and nothing leaves this machine."
-    return said

@@ -9,14 +9,16 @@ from smtplib import SMTPServerDisconnected
 
 import pytest
 from django.core import mail
+from django.core.mail import EmailMultiAlternatives
 from django.db import connection
 from django.db.models.functions import Now
 
 from billing.background import working
 from billing.models import AtWork, AuditEvent, Membership, Person, Policy
 from billing.months import closing
-from statements import delivery, emails, issuing, outbox
-from statements.models import Delivery, Statement
+from statements import emails, issuing
+from statements.emails import dispatching, outbox, queueing
+from statements.models import Email, Statement
 from tests import build
 from tests.build import NOW, SOMEBODY
 
@@ -30,13 +32,13 @@ def generate(month="2025-01"):
 
 
 def send(now=NOW, month="2025-01"):
-    return delivery.send(period=build.a_period(month), actor=SOMEBODY, now=now)
+    return emails.send(period=build.a_period(month), actor=SOMEBODY, now=now)
 
 
 def queue():
     """Note what is to be sent, as a run does before it sends."""
     asked = {"outdated": False, "written": False, "actor": SOMEBODY, "now": NOW}
-    return delivery._planned(build.a_period(), **asked, store=True)
+    return queueing.queue(build.a_period(), **asked)
 
 
 def attachments(message):
@@ -134,23 +136,23 @@ def test_a_delegate_of_one_project_gets_that_project_and_nothing_else(issued):
 
 
 def test_a_failed_message_is_recorded_and_tried_again(issued, monkeypatch):
-    real = delivery.EmailMultiAlternatives.send
+    real = EmailMultiAlternatives.send
 
     def fails_for_ada(message, *args, **options):
         if message.to == ["ada@u.edu"]:
             raise SMTPServerDisconnected("Connection unexpectedly closed")
         return real(message, *args, **options)
 
-    monkeypatch.setattr(delivery.EmailMultiAlternatives, "send", fails_for_ada)
+    monkeypatch.setattr(EmailMultiAlternatives, "send", fails_for_ada)
     sent = send()
     assert [each.pi for each in sent.failed] == ["ada@u.edu"]
-    failed = Delivery.objects.get(pi__email="ada@u.edu")
+    failed = Email.objects.get(pi__email="ada@u.edu")
     assert (failed.state, "unexpectedly closed" in failed.error) == ("failed", True)
     assert set(Statement.objects.filter(pi__email="ada@u.edu").values_list("state", flat=True)) == {"issued"}
-    monkeypatch.setattr(delivery.EmailMultiAlternatives, "send", real)
+    monkeypatch.setattr(EmailMultiAlternatives, "send", real)
     again = send(LATER)
     assert [each.pi for each in again.messages] == ["ada@u.edu"]
-    assert Delivery.objects.count() == 2
+    assert Email.objects.count() == 2
 
 
 # Marks of what is at work are set by a connection of their own, which sees what is committed.
@@ -159,27 +161,27 @@ def test_what_a_stopped_run_had_claimed_is_reported_and_not_sent_by_itself(issue
     def dies(message, *args, **options):
         raise KeyboardInterrupt
 
-    real = delivery.EmailMultiAlternatives.send
-    monkeypatch.setattr(delivery.EmailMultiAlternatives, "send", dies)
+    real = EmailMultiAlternatives.send
+    monkeypatch.setattr(EmailMultiAlternatives, "send", dies)
     with pytest.raises(KeyboardInterrupt):
         send()
-    monkeypatch.setattr(delivery.EmailMultiAlternatives, "send", real)
+    monkeypatch.setattr(EmailMultiAlternatives, "send", real)
     # Nobody knows what the server had taken by then: however late, a person decides.
     for now in (NOW, LATER, LATER + datetime.timedelta(days=3)):
         later = send(now)
         assert [each.recipient for each in later.interrupted] == ["ada@u.edu"]
     assert [message.to for message in mail.outbox] == [["bob@u.edu"]]
-    left = Delivery.objects.get(recipient="ada@u.edu")
-    assert (left.state, left.error) == ("uncertain", delivery.INTERRUPTED)
+    left = Email.objects.get(recipient="ada@u.edu")
+    assert (left.state, left.error) == ("uncertain", emails.INTERRUPTED)
     assert set(Statement.objects.filter(pi__email="ada@u.edu").values_list("state", flat=True)) == {"issued"}
-    delivery.resend(delivery=left, actor=SOMEBODY, now=LATER)
+    emails.resend(email=left, actor=SOMEBODY, now=LATER)
     assert [message.to for message in mail.outbox] == [["bob@u.edu"], ["ada@u.edu"]]
     assert send(LATER).interrupted == ()
     assert set(Statement.objects.values_list("state", flat=True)) == {"sent"}
 
 
 def test_the_next_run_of_another_month_reports_what_was_left_behind(issued, monkeypatch):
-    monkeypatch.setattr(delivery, "_record", lambda *args, **options: 1 / 0)
+    monkeypatch.setattr(dispatching, "record", lambda *args, **options: 1 / 0)
     monkeypatch.setattr(outbox, "write", lambda *args, **options: args[0])
     with pytest.raises(ZeroDivisionError):
         send()
@@ -191,45 +193,45 @@ def test_the_next_run_of_another_month_reports_what_was_left_behind(issued, monk
 @pytest.mark.parametrize(("arrived", "state", "statements"), [(True, "sent", "sent"), (False, "dropped", "issued")])
 def test_a_person_says_what_became_of_an_e_mail_nobody_knew_of(issued, arrived, state, statements):
     queue()
-    Delivery.objects.filter(recipient="ada@u.edu").update(state="uncertain", claimed_at=NOW)
-    left = Delivery.objects.get(recipient="ada@u.edu")
-    delivery.settle(delivery=left, arrived=arrived, note="She wrote back", actor=SOMEBODY, now=LATER)
+    Email.objects.filter(recipient="ada@u.edu").update(state="uncertain", claimed_at=NOW)
+    left = Email.objects.get(recipient="ada@u.edu")
+    emails.settle(email=left, arrived=arrived, note="She wrote back", actor=SOMEBODY, now=LATER)
     left.refresh_from_db()
     assert left.state == state
     assert set(Statement.objects.filter(pi__email="ada@u.edu").values_list("state", flat=True)) == {statements}
-    assert AuditEvent.objects.get(action="delivery.settled").note == "She wrote back"
-    with pytest.raises(delivery.NotInDoubt):
-        delivery.settle(delivery=left, actor=SOMEBODY, now=LATER)
+    assert AuditEvent.objects.get(action="email.settled").note == "She wrote back"
+    with pytest.raises(emails.NotInDoubt):
+        emails.settle(email=left, actor=SOMEBODY, now=LATER)
 
 
 def test_a_crash_between_sending_and_recording_sends_nothing_twice(issued, monkeypatch):
-    real = delivery._record
+    real = dispatching.record
 
     def dies(*args, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(delivery, "_record", dies)
+    monkeypatch.setattr(dispatching, "record", dies)
     with pytest.raises(KeyboardInterrupt):
         send()
-    monkeypatch.setattr(delivery, "_record", real)
+    monkeypatch.setattr(dispatching, "record", real)
     # The archive tells that it was sent; it is reported all the same, because a run was stopped.
-    assert [(each.recipient, each.error) for each in send(LATER).interrupted] == [("ada@u.edu", delivery.RECORDED)]
+    assert [(each.recipient, each.error) for each in send(LATER).interrupted] == [("ada@u.edu", emails.RECORDED)]
     assert send(LATER).interrupted == ()
     assert sorted(message.to[0] for message in mail.outbox) == ["ada@u.edu", "bob@u.edu"]
-    assert not Delivery.objects.exclude(state="sent").exists()
+    assert not Email.objects.exclude(state="sent").exists()
     assert not Statement.objects.exclude(state="sent").exists()
 
 
 def test_what_another_worker_claimed_is_left_alone(issued):
     queue()
-    Delivery.objects.filter(pi__email="ada@u.edu").update(state="claimed", claimed_at=NOW)
-    ada = Delivery.objects.get(pi__email="ada@u.edu")
+    Email.objects.filter(pi__email="ada@u.edu").update(state="claimed", claimed_at=NOW)
+    ada = Email.objects.get(pi__email="ada@u.edu")
     mark = working.begin(f"email-{ada.pk}")
     sent = send(LATER)
     assert [each.pi for each in sent.messages] == ["bob@u.edu"]
     assert sent.interrupted == ()
-    with pytest.raises(delivery.BeingSent):
-        delivery.resend(delivery=ada, actor=SOMEBODY, now=LATER)
+    with pytest.raises(emails.BeingSent):
+        emails.resend(email=ada, actor=SOMEBODY, now=LATER)
     working.end(mark)
 
 
@@ -237,8 +239,8 @@ def test_a_claim_of_another_machine_is_left_alone_while_that_says_that_it_is_at_
     if connection.vendor == "sqlite":
         pytest.skip("SQLite serves one machine")
     queue()
-    Delivery.objects.filter(pi__email="ada@u.edu").update(state="claimed", claimed_at=NOW)
-    ada = Delivery.objects.get(pi__email="ada@u.edu")
+    Email.objects.filter(pi__email="ada@u.edu").update(state="claimed", claimed_at=NOW)
+    ada = Email.objects.get(pi__email="ada@u.edu")
     AtWork.objects.create(name=f"email-{ada.pk}", host="another", seen_at=Now())
     assert send(LATER).interrupted == ()
     AtWork.objects.update(seen_at=Now() - datetime.timedelta(minutes=2))
@@ -248,7 +250,7 @@ def test_a_claim_of_another_machine_is_left_alone_while_that_says_that_it_is_at_
 
 def test_a_claim_without_any_sign_of_its_run_is_taken_for_left_behind_and_not_sent(issued):
     queue()
-    Delivery.objects.filter(pi__email="ada@u.edu").update(state="claimed", claimed_at=NOW)
+    Email.objects.filter(pi__email="ada@u.edu").update(state="claimed", claimed_at=NOW)
     sent = send(NOW + datetime.timedelta(minutes=10))
     assert [each.pi for each in sent.messages] == ["bob@u.edu"]
     assert [each.recipient for each in sent.interrupted] == ["ada@u.edu"]
@@ -257,7 +259,7 @@ def test_a_claim_without_any_sign_of_its_run_is_taken_for_left_behind_and_not_se
 
 def test_a_statement_replaced_while_its_message_waited_is_not_sent(issued):
     queue()
-    waited = Delivery.objects.get(pi__email="bob@u.edu")
+    waited = Email.objects.get(pi__email="bob@u.edu")
     build.a_charge("1.00", pi="bob@u.edu", project="lasers")
     generate()
     sent = send()
@@ -274,7 +276,7 @@ def test_the_message_as_sent_is_archived(issued, settings):
     path = settings.VAR_DIR / "mail" / "archive" / "2025-01"
     assert sent.messages[0].path.startswith(str(path))
     archived = email.message_from_bytes(
-        (settings.VAR_DIR / Delivery.objects.get(pi__email="ada@u.edu").message_path).read_bytes(),
+        (settings.VAR_DIR / Email.objects.get(pi__email="ada@u.edu").message_path).read_bytes(),
         policy=email.policy.default,
     )
     assert archived["To"] == "ada@u.edu"
@@ -298,26 +300,26 @@ def test_without_a_mail_server_each_message_is_a_file_named_by_recipient_and_sta
 def test_what_is_a_file_is_not_sent_and_is_not_written_again(issued, to_files):
     sent = send()
     assert (sent.is_written, len(sent.messages)) == (True, 2)
-    assert set(Delivery.objects.values_list("state", "sent_at")) == {("written", None)}
+    assert set(Email.objects.values_list("state", "sent_at")) == {("written", None)}
     assert set(Statement.objects.values_list("state", "sent_at")) == {("written", None)}
-    assert set(AuditEvent.objects.filter(action__startswith="delivery.").values_list("action", flat=True)) == {
-        "delivery.written"
+    assert set(AuditEvent.objects.filter(action__startswith="email.").values_list("action", flat=True)) == {
+        "email.written"
     }
     assert send(LATER).messages == ()
 
 
 def test_what_was_written_to_files_is_sent_once_when_mail_is_configured(issued, settings, to_files):
     send()
-    with pytest.raises(delivery.EmailNotConfigured):
-        delivery.send(period=build.a_period(), written=True, actor=SOMEBODY, now=LATER)
+    with pytest.raises(emails.EmailNotConfigured):
+        emails.send(period=build.a_period(), written=True, actor=SOMEBODY, now=LATER)
     settings.EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
     assert (send(LATER).messages, send(LATER).files) == ((), 2)
-    sent = delivery.send(period=build.a_period(), written=True, actor=SOMEBODY, now=LATER)
+    sent = emails.send(period=build.a_period(), written=True, actor=SOMEBODY, now=LATER)
     assert [message.to for message in mail.outbox] == [["ada@u.edu"], ["bob@u.edu"]]
     assert sent.files == 0
     assert set(Statement.objects.values_list("state", flat=True)) == {"sent"}
-    assert delivery.send(period=build.a_period(), written=True, actor=SOMEBODY, now=LATER).messages == ()
-    assert Delivery.objects.count() == 2
+    assert emails.send(period=build.a_period(), written=True, actor=SOMEBODY, now=LATER).messages == ()
+    assert Email.objects.count() == 2
 
 
 def test_a_file_that_cannot_be_written_is_a_failure_of_that_e_mail(issued, settings, to_files, tmp_path):
@@ -326,12 +328,12 @@ def test_a_file_that_cannot_be_written_is_a_failure_of_that_e_mail(issued, setti
     sent = send()
     assert len(sent.failed) == 2
     assert sent.failed[0].error.startswith("The file cannot be written")
-    assert set(Delivery.objects.values_list("state", flat=True)) == {"failed"}
+    assert set(Email.objects.values_list("state", flat=True)) == {"failed"}
 
 
 def test_sending_is_in_the_audit_trail(issued):
     send()
-    events = AuditEvent.objects.filter(action="delivery.sent").order_by("id")
+    events = AuditEvent.objects.filter(action="email.sent").order_by("id")
     assert [event.after["recipient"] for event in events] == ["ada@u.edu", "bob@u.edu"]
     attached = [
         [hashlib.sha256(content).hexdigest() for _, content, _ in message.attachments] for message in mail.outbox
@@ -341,20 +343,20 @@ def test_sending_is_in_the_audit_trail(issued):
 
 def test_a_sent_message_can_be_sent_again_as_a_new_one(issued):
     send()
-    first = Delivery.objects.get(pi__email="ada@u.edu")
-    delivery.resend(delivery=first, actor=SOMEBODY, now=LATER)
+    first = Email.objects.get(pi__email="ada@u.edu")
+    emails.resend(email=first, actor=SOMEBODY, now=LATER)
     assert [message.to for message in mail.outbox].count(["ada@u.edu"]) == 2
-    assert Delivery.objects.filter(pi__email="ada@u.edu", state="sent").count() == 2
+    assert Email.objects.filter(pi__email="ada@u.edu", state="sent").count() == 2
     first.refresh_from_db()
     assert first.sent_at < LATER
 
 
 def test_a_double_click_sends_a_message_again_once(issued):
     send()
-    first = Delivery.objects.get(pi__email="ada@u.edu")
-    delivery.resend(delivery=first, actor=SOMEBODY, now=LATER)
-    with pytest.raises(delivery.SentJustNow):
-        delivery.resend(delivery=first, actor=SOMEBODY, now=LATER)
+    first = Email.objects.get(pi__email="ada@u.edu")
+    emails.resend(email=first, actor=SOMEBODY, now=LATER)
+    with pytest.raises(emails.SentJustNow):
+        emails.resend(email=first, actor=SOMEBODY, now=LATER)
     assert [message.to for message in mail.outbox].count(["ada@u.edu"]) == 2
 
 
@@ -378,8 +380,8 @@ def test_what_was_replaced_is_not_sent_again(issued):
     send()
     build.a_charge("1.00", pi="bob@u.edu", project="lasers")
     generate()
-    with pytest.raises(delivery.NothingToResend):
-        delivery.resend(delivery=Delivery.objects.get(pi__email="bob@u.edu"), actor=SOMEBODY, now=LATER)
+    with pytest.raises(emails.NothingToResend):
+        emails.resend(email=Email.objects.get(pi__email="bob@u.edu"), actor=SOMEBODY, now=LATER)
 
 
 def test_statements_of_a_finalized_month_can_still_be_sent(issued):
@@ -425,7 +427,7 @@ def test_a_template_that_cannot_be_rendered_is_told_with_its_line_and_nothing_is
     with pytest.raises(emails.EmailTemplateError, match=told):
         send()
     assert mail.outbox == []
-    assert not Delivery.objects.exists()
+    assert not Email.objects.exists()
 
 
 def test_a_subject_stays_on_one_line():
@@ -463,7 +465,7 @@ def test_a_month_that_moves_on_to_its_end_with_equal_figures_is_one_statement_an
     mails = []
 
     def issue_and_send():
-        delivery.issue_and_send(period=build.a_period(), send_now=True, actor=SOMEBODY, now=LATER)
+        emails.issue_and_send(period=build.a_period(), send_now=True, actor=SOMEBODY, now=LATER)
         mails.append(len(mail.outbox))
 
     issue_and_send()
@@ -485,13 +487,13 @@ def test_nothing_is_sent_where_nothing_was_issued():
 
 def test_generating_and_sending_in_one_go_sends_what_was_issued():
     build.a_charge()
-    generated, sent = delivery.issue_and_send(period=build.a_period(), send_now=True, actor=SOMEBODY, now=NOW)
+    generated, sent = emails.issue_and_send(period=build.a_period(), send_now=True, actor=SOMEBODY, now=NOW)
     assert (generated.issued, len(sent.messages)) == (1, 1)
 
 
 def test_a_dry_run_sends_nothing():
     build.a_charge()
-    _, sent = delivery.issue_and_send(period=build.a_period(), dry_run=True, send_now=True, actor=SOMEBODY, now=NOW)
+    _, sent = emails.issue_and_send(period=build.a_period(), dry_run=True, send_now=True, actor=SOMEBODY, now=NOW)
     assert sent is None
     assert mail.outbox == []
 

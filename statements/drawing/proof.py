@@ -2,23 +2,19 @@
 
 import datetime
 from collections.abc import Iterable, Mapping
-from io import BytesIO
 from typing import Any
 
-from reportlab.lib.pagesizes import LETTER
-from reportlab.pdfgen.canvas import Canvas
-
-from .drawing import (
+from ..lettering import BOLD
+from .fitting import fitted, signed
+from .paper import Paper, Properties
+from .styles import (
     ACCENT,
     BODY,
-    BOLD,
-    BOTTOM,
     CAUTION_INK,
     CAUTION_PALE,
     CELL,
     CELL_STRONG,
     COLUMN_SCOPE,
-    FINE,
     GRAY,
     HEADING,
     LEFT,
@@ -26,13 +22,8 @@ from .drawing import (
     RIGHT,
     SMALL,
     TOP,
-    Sheet,
     Text,
-    fitted,
-    signed,
 )
-from .lettering import Lettering, Raw, stream
-from .tagging import Structure
 
 # The right edges of the columns of figures: amount, rows.
 AMOUNT, ROWS = RIGHT - 84, RIGHT - 6
@@ -43,20 +34,15 @@ def draw(data: Mapping[str, Any]) -> bytes:
     """Set a proof (`billing.tieout.Report.as_data`) and return its PDF. The same data gives the same bytes."""
     sheet = ProofSheet(data)
     sheet.set()
-    return sheet.to_pdf()
+    return sheet.to_pdf(sheet.properties)
 
 
-class ProofSheet(Sheet):
+class ProofSheet(Paper):
     """The pages of a proof: the verdict, each equation as a table, what stands beside it."""
 
     def __init__(self, data: Mapping[str, Any]) -> None:
+        super().__init__()
         self.data = data
-        self.letters = Lettering()
-        self.structure = Structure()
-        self.pages: list[list[str]] = []
-        self.code: list[str] = []
-        self.y = TOP
-        self.in_table = False
 
     @property
     def title(self) -> str:
@@ -66,19 +52,30 @@ class ProofSheet(Sheet):
     def when(self) -> str:
         return str(self.data.get("frozen_at") or self.data.get("made_at") or "")
 
+    @property
+    def properties(self) -> Properties:
+        made = datetime.datetime.fromisoformat(self.when) if self.when else None
+        return Properties(
+            title=self.title,
+            author=str(self.data["institution"]),
+            subject=f"What was delivered for {self.data['period']} is accounted for, from the files to the ledger",
+            date=f"D:{made:%Y%m%d%H%M%S}Z" if made else "",
+        )
+
     def set(self) -> None:
+        """Set what stands on the proof, in order."""
         data = self.data
-        self._new_page()
-        self._write(LEFT, TOP - 16, self.title, Text(22, BOLD, ACCENT), role="H1")
+        self.new_page()
+        self.write(LEFT, TOP - 16, self.title, Text(22, BOLD, ACCENT), role="H1")
         self.y = TOP - 34
-        self._paragraph(str(data["institution"]), BODY)
+        self.paragraph(str(data["institution"]), BODY)
         told = f"Billing period {data['period']}, {data['status']}."
         if self.when:
             verb = "Frozen" if data.get("frozen_at") else "Made"
             told += f" {verb} {self.when[:16].replace('T', ' ')} UTC."
         if data.get("frozen_by"):
             told += f" Finalized by {data['frozen_by']}."
-        self._paragraph(told, SMALL)
+        self.paragraph(told, SMALL)
         self.y -= 4
         self._verdict()
         for equation in data["equations"]:
@@ -99,19 +96,19 @@ class ProofSheet(Sheet):
             text, ink, pale = "It reconciles so far; open items remain.", ACCENT, PALE
         else:
             text, ink, pale = "It reconciles: everything in the files is accounted for.", ACCENT, PALE
-        self._box(LEFT, self.y - 22, RIGHT - LEFT, 24, pale)
-        self._write(LEFT + 9, self.y - 14, text, Text(10.5, BOLD, ink), role="P")
+        self.box(LEFT, self.y - 22, RIGHT - LEFT, 24, pale)
+        self.write(LEFT + 9, self.y - 14, text, Text(10.5, BOLD, ink), role="P")
         self.y -= 44
 
     def _equation(self, equation: Mapping[str, Any]) -> None:
         terms = [("", each) for each in equation["left"]] + [("=", each) for each in equation["right"]]
-        self._need(40 + 12.6 * min(len(terms), 6))
+        self.need(40 + 12.6 * min(len(terms), 6))
         currency = f"{equation['of_currency']} in {equation['currency']}" if equation["of_currency"] else ""
         name = f"{equation['source']}, {currency or equation['currency']}"
-        self._write(LEFT, self.y, fitted(f"{equation['title']}: {name}", HEADING, 400), HEADING, role="H2")
+        self.write(LEFT, self.y, fitted(f"{equation['title']}: {name}", HEADING, 400), HEADING, role="H2")
         verdict = VERDICTS[equation["verdict"]]
         tone = CAUTION_INK if equation["verdict"] == "off" else GRAY
-        self._write(RIGHT, self.y, verdict, Text(8.8, BOLD, tone), align="right", role="P")
+        self.write(RIGHT, self.y, verdict, Text(8.8, BOLD, tone), align="right", role="P")
         self.y -= 15
         self.structure.open("Table")
         self._heads(("", "Amount", "Rows"))
@@ -120,43 +117,43 @@ class ProofSheet(Sheet):
             shown = "" if is_right else sign
             if sign and not is_right:
                 is_right = True
-                self._rule(self.y + 9.5)
+                self.rule(self.y + 9.5)
             rows = f"{term['count']:,}" if term["count"] else ""
             self._cells(f"{shown} {term['label']}".strip(), term["amount"], rows)
         if equation["verdict"] == "off":
             self._cells("Difference", equation["difference"], "", strong=True)
         self.structure.close()
         if equation["note"]:
-            self._paragraph(equation["note"], SMALL)
+            self.paragraph(equation["note"], SMALL)
         self.y -= 12
 
     def _heads(self, names: tuple[str, str, str]) -> None:
         style = Text(7.8, BOLD, GRAY)
-        self._box(LEFT, self.y - 5.5, RIGHT - LEFT, 16.5, PALE)
+        self.box(LEFT, self.y - 5.5, RIGHT - LEFT, 16.5, PALE)
         with self.structure.part("TR"):
             edges = ((LEFT + 6, "left"), (AMOUNT, "right"), (ROWS, "right"))
             for (x, align), text in zip(edges, names, strict=True):
-                self._write(x, self.y, text, style, align=align, role="TH", attributes=COLUMN_SCOPE)
+                self.write(x, self.y, text, style, align=align, role="TH", attributes=COLUMN_SCOPE)
         self.y -= 18
 
     def _cells(self, label: str, amount: str, rows: str, *, strong: bool = False) -> None:
-        self._need(14)
+        self.need(14)
         style = CELL_STRONG if strong else CELL
         with self.structure.part("TR"):
-            self._write(LEFT + 6, self.y, fitted(label, style, AMOUNT - LEFT - 130), style, role="TD")
-            self._write(AMOUNT, self.y, signed(grouped(amount)), style, align="right", role="TD")
-            self._write(ROWS, self.y, signed(rows), style, align="right", role="TD")
+            self.write(LEFT + 6, self.y, fitted(label, style, AMOUNT - LEFT - 130), style, role="TD")
+            self.write(AMOUNT, self.y, signed(grouped(amount)), style, align="right", role="TD")
+            self.write(ROWS, self.y, signed(rows), style, align="right", role="TD")
         self.y -= 12.6
 
     def _list(self, title: str, texts: Iterable[str]) -> None:
         listed = list(texts)
         if not listed:
             return
-        self._need(40)
-        self._write(LEFT, self.y, title, HEADING, role="H2")
+        self.need(40)
+        self.write(LEFT, self.y, title, HEADING, role="H2")
         self.y -= 15
         for text in listed:
-            self._paragraph(text, BODY)
+            self.paragraph(text, BODY)
             self.y -= 3
         self.y -= 8
 
@@ -164,8 +161,8 @@ class ProofSheet(Sheet):
         listed = list(rows)
         if not listed:
             return
-        self._need(60)
-        self._write(LEFT, self.y, title, HEADING, role="H2")
+        self.need(60)
+        self.write(LEFT, self.y, title, HEADING, role="H2")
         self.y -= 15
         self.structure.open("Table")
         self._heads(heads)
@@ -214,46 +211,15 @@ class ProofSheet(Sheet):
             ],
         )
 
-    def _new_page(self) -> None:
-        self.code = []
-        self.pages.append(self.code)
-        self.structure.start_page()
-        self.y = TOP
-        if len(self.pages) > 1:
-            self.y = TOP - 4
-            self._write(LEFT, self.y, self.title, Text(9, BOLD, ACCENT))
-            self.y -= 8
-            self._rule(self.y, color=ACCENT, thickness=1.0)
-            self.y -= 20
+    def set_running_head(self) -> None:
+        self.y = TOP - 4
+        self.write(LEFT, self.y, self.title, Text(9, BOLD, ACCENT))
+        self.y -= 8
+        self.rule(self.y, color=ACCENT, thickness=1.0)
+        self.y -= 20
 
-    def _feet(self) -> None:
-        for number, code in enumerate(self.pages, start=1):
-            self.code = code
-            self._rule(BOTTOM - 14)
-            self._write(LEFT, BOTTOM - 26, fitted(f"{self.data['institution']} · {self.title}", FINE, 380), FINE)
-            self._write(RIGHT, BOTTOM - 26, f"Page {number} of {len(self.pages)}", FINE, align="right")
-
-    def to_pdf(self) -> bytes:
-        self._feet()
-        canvas = Canvas(BytesIO(), pagesize=LETTER, pageCompression=1, invariant=1, lang="en-US", pdfVersion=(1, 7))
-        canvas.setTitle(self.title)
-        canvas.setAuthor(str(self.data["institution"]))
-        canvas.setSubject(
-            f"What was delivered for {self.data['period']} is accounted for, from the files to the ledger"
-        )
-        canvas.setCreator("OpenChargeback")
-        made = datetime.datetime.fromisoformat(self.when) if self.when else None
-        if made:
-            canvas.setDateFormatter(lambda *_: f"D:{made:%Y%m%d%H%M%S}Z")
-        pdf = canvas._doc
-        for code in self.pages:
-            canvas.showPage()
-            pdf.Pages.pages[-1].Contents = stream("\n".join(code).encode("latin-1"))
-        pdf.idToObject["BasicFonts"].dict.clear()
-        self.letters.add_to(pdf)
-        self.structure.add_to(pdf)
-        pdf.Catalog.ViewerPreferences = Raw("<< /DisplayDocTitle true >>")
-        return bytes(canvas.getpdfdata())
+    def set_foot(self, number: int) -> None:
+        self.write_foot(f"{self.data['institution']} · {self.title}", number)
 
 
 def grouped(amount: str) -> str:

@@ -1,5 +1,6 @@
 """How an e-mail leaves: to the mail server, one recipient at a time; or, without one, to a file named for it."""
 
+import logging
 import re
 import smtplib
 from collections.abc import Sequence
@@ -13,11 +14,19 @@ from django.core.mail.backends.base import BaseEmailBackend
 from billing.errors import BillingError
 from billing.files.writing import write_whole
 
+from ..models import Email, Statement
+
+log = logging.getLogger(__name__)
+
 FILE_BACKEND = "django.core.mail.backends.filebased.EmailBackend"
 
 # Numbers of statements in the name of a file; of more it says how many.
 NAMED = 3
 LONGEST_NAME = 180
+
+
+class FileNotWritten(BillingError):
+    """An e-mail that could not be written to a file."""
 
 
 def writes_files() -> bool:
@@ -135,3 +144,31 @@ def write(path: Path, data: bytes, *, keep: bool = False) -> Path:
         free = path.with_stem(f"{path.stem}_{number}")
     write_whole(free, data)
     return free
+
+
+def archive(email: Email, message: EmailMultiAlternatives) -> str:
+    """Keep an e-mail that was sent, and return where; empty where it cannot be kept: it was sent all the same."""
+    path = archive_path(email)
+    try:
+        write(Path(settings.VAR_DIR) / path, message.message().as_bytes())
+    except OSError:
+        log.exception("%s was sent, and its message could not be archived", email)
+        return ""
+    return path
+
+
+def write_to_file(email: Email, message: EmailMultiAlternatives, statements: Sequence[Statement]) -> str:
+    """Write an e-mail to a file named by its recipient and statements; return the path as it is kept."""
+    name = file_name(email.recipient, [each.number for each in statements])
+    data = message.message().as_bytes()
+    try:
+        path = write(Path(settings.EMAIL_FILE_PATH) / name, data, keep=True)
+    except OSError as problem:
+        raise FileNotWritten(f"The file cannot be written: {problem}") from problem
+    return str(path.relative_to(settings.VAR_DIR)) if path.is_relative_to(settings.VAR_DIR) else str(path)
+
+
+def archive_path(email: Email) -> str:
+    """Return where the message of an e-mail is kept once it was sent, relative to VAR_DIR."""
+    # With the time it was queued: another database in the same folder may have given the same number.
+    return f"mail/archive/{email.period}/{email.pk:06d}-{email.created_at:%Y%m%dT%H%M%S%f}.eml"

@@ -1,0 +1,168 @@
+"""The ledger's answer: posted or rejected; and what was posted, reversed."""
+
+import datetime
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from django.utils import timezone
+
+from billing import audit
+from billing.audit import Actor
+from billing.errors import ReasonMissing, WrongState
+from billing.models import Policy
+from billing.months import closing
+
+from ..drafting import (
+    BATCH,
+    fiscal_year,
+)
+from ..filing import whole_files
+from ..formats import BUILT_IN
+from ..models import Journal, JournalLine
+from ..writing import UnknownFormat, format_named
+from .lookup import UnknownJournal
+from .records import facts, locked, next_number, set_totals
+from .submitting import freeze
+
+
+@dataclass(frozen=True)
+class Reversed:
+    """A journal that was taken back, and the journal that does it."""
+
+    journal: Journal
+    reversal: Journal
+
+
+def post(*, journal: Journal, document_number: str, actor: Actor, now: datetime.datetime) -> Journal:
+    """Record that the ledger took a submitted journal, under its document number.
+
+    Raises WrongState, or ReasonMissing without a document number.
+    """
+    with audit.gesture(actor=actor, now=now) as gesture:
+        journal = locked(journal, Journal.State.SUBMITTED, "posted")
+        if not document_number.strip():
+            raise ReasonMissing(f"Give the document number under which the ledger posted {journal}.")
+        journal.state = Journal.State.POSTED
+        journal.posted_at = now
+        journal.document_number = document_number.strip()
+        journal.full_clean(exclude=["period", "submitted_by"], validate_constraints=False)
+        journal.save()
+        gesture.record(
+            "journal.posted",
+            journal,
+            before={"state": "submitted"},
+            after={"state": journal.state, "document_number": journal.document_number},
+        )
+        return journal
+
+
+def reject(
+    *, journal: Journal, reason: str, lines: Sequence[int] = (), actor: Actor, now: datetime.datetime
+) -> Journal:
+    """Record that the ledger refused a submitted journal, and why: its lines go into the next draft.
+
+    `lines` are the numbers of those the ledger named. A rejected reversal leaves the journal it was
+    to reverse posted, as it was. Raises WrongState, ReasonMissing, or UnknownJournal for a line that
+    is not there.
+    """
+    with audit.gesture(actor=actor, now=now) as gesture:
+        closing.locked(journal.period)
+        journal = locked(journal, Journal.State.SUBMITTED, "rejected")
+        if not reason.strip():
+            raise ReasonMissing(f"Say why the ledger rejected {journal}.")
+        known = set(journal.lines.filter(number__in=lines).values_list("number", flat=True))
+        if unknown := sorted(set(lines) - known):
+            raise UnknownJournal(f"{journal} has no line {', '.join(map(str, unknown))}; it has {journal.line_count}.")
+        named = f"Line{'s' * (len(known) > 1)} {', '.join(map(str, sorted(known)))}: " if known else ""
+        journal.state = Journal.State.REJECTED
+        journal.rejected_at = now
+        journal.rejection_reason = named + reason.strip()
+        journal.save()
+        gesture.record(
+            "journal.rejected",
+            journal,
+            before={"state": "submitted"},
+            after={"state": journal.state, "lines": sorted(known)},
+            note=reason.strip(),
+        )
+        if original := journal.reverses:
+            original.state = Journal.State.POSTED
+            original.reversed_at, original.reversal_reason = None, ""
+            original.save()
+            gesture.record(
+                "journal.reversal_undone",
+                original,
+                before={"state": "reversed"},
+                after={"state": original.state, "rejected": journal.number},
+            )
+        return journal
+
+
+def reverse(*, journal: Journal, reason: str, actor: Actor, now: datetime.datetime) -> Reversed:
+    """Take a posted journal back with one of the opposite lines: together they are 0 on every chartstring.
+
+    The lines of the journal are free for the next draft at once. The reversal waits for the ledger's
+    answer where the Policy says so. Raises WrongState or ReasonMissing.
+
+    1. The month is locked, so that nobody drafts from its lines before they are free.
+    2. The journal is locked, so that it is reversed once.
+    3. Both journals and the reversal's file are committed together; then the file gets its name.
+    """
+    with whole_files() as staged, audit.gesture(actor=actor, now=now) as gesture:
+        period = closing.locked(journal.period)
+        if journal.kind != Journal.Kind.JOURNAL:
+            raise WrongState(f"{journal} is a reversal itself. What it took back is in the next draft of {period}.")
+        journal = locked(journal, Journal.State.POSTED, "reversed")
+        if not reason.strip():
+            raise ReasonMissing(f"Say why {journal} is reversed.")
+        journal.state = Journal.State.REVERSED
+        journal.reversed_at = now
+        journal.reversal_reason = reason.strip()
+        journal.save()
+        reversal = Journal.objects.create(
+            number=next_number(period, "R"),
+            period=period,
+            kind=Journal.Kind.REVERSAL,
+            reverses=journal,
+            posting_date=_reversal_date(journal, now),
+            currency=journal.currency,
+            drafted_at=now,
+        )
+        lines = _opposite(journal, reversal)
+        JournalLine.objects.bulk_create(lines, batch_size=BATCH)
+        set_totals(reversal, lines)
+        try:
+            chosen = format_named(journal.format)
+        except UnknownFormat:
+            # The template it was written with is gone.
+            chosen = BUILT_IN["gl"]
+        freeze(reversal, lines, chosen, staged, actor=actor, now=now)
+        gesture.record(
+            "journal.reversed",
+            journal,
+            before={"state": "posted"},
+            after={"state": journal.state, "reversal": reversal.number},
+            note=reason.strip(),
+        )
+        gesture.record("journal.submitted", reversal, after=facts(reversal))
+        return Reversed(journal, reversal)
+
+
+def _opposite(journal: Journal, reversal: Journal) -> list[JournalLine]:
+    """Return a journal's lines with debit and credit changed over, as lines of its reversal, unsaved."""
+    lines = []
+    for line in journal.lines.order_by("number"):
+        line.pk = None
+        line.journal = reversal
+        line.debit, line.credit = line.credit, line.debit
+        line.list_cost, line.contracted_cost = -line.list_cost, -line.contracted_cost
+        line.description = f"Reversal of {journal.number}: {line.description}"[:254]
+        lines.append(line)
+    return lines
+
+
+def _reversal_date(journal: Journal, now: datetime.datetime) -> datetime.date:
+    """Today, unless that is another fiscal year than the journal's: then the journal's own date."""
+    today = timezone.localdate(now)
+    start = Policy.objects.current().fiscal_year_start
+    return today if fiscal_year(today, start) == fiscal_year(journal.posting_date, start) else journal.posting_date

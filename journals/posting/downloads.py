@@ -1,0 +1,60 @@
+"""The file of a journal, handed out."""
+
+import datetime
+from dataclasses import dataclass
+from pathlib import Path
+
+from billing import audit
+from billing.audit import Actor
+from billing.errors import BillingError
+
+from ..filing import folder_of, kept_path, whole_files
+from ..models import Journal
+from ..writing import document_of, format_named
+from .records import sha256_of
+
+
+class FileMissing(BillingError):
+    """The file of a journal is not there, or not what was submitted."""
+
+
+@dataclass(frozen=True)
+class Download:
+    """A file to hand out."""
+
+    name: str
+    content: bytes
+
+
+def download(*, journal: Journal, actor: Actor, now: datetime.datetime) -> Download:
+    """Hand out a journal's file, and say so in the audit trail. Raises FileMissing."""
+    with audit.gesture(actor=actor, now=now) as gesture:
+        content = content_of(journal)
+        gesture.record("journal.downloaded", journal, after={"file": Path(journal.file_path).name})
+        return Download(Path(journal.file_path).name, content)
+
+
+def content_of(journal: Journal) -> bytes:
+    """Return a journal's file; one that a crash kept from appearing is made again from the frozen lines.
+
+    Raises FileMissing where there is none, or not the one that was submitted.
+    """
+    if not journal.file_path:
+        raise FileMissing(f"{journal} has no file: export it first.")
+    path = kept_path(journal.file_path)
+    if path.is_file():
+        content = path.read_bytes()
+    elif journal.file_sha256:
+        content = format_named(journal.format).write(document_of(journal)).content
+        with whole_files() as staged:
+            if sha256_of(content) == journal.file_sha256:
+                folder_of(str(journal.period))
+                staged.add(path, content)
+    else:
+        raise FileMissing(f"The file of the draft {journal} is gone: export it again.")
+    if journal.file_sha256 and sha256_of(content) != journal.file_sha256:
+        raise FileMissing(
+            f"The file {path.name} is not the one that was submitted as {journal} "
+            f"(SHA-256 {journal.file_sha256[:12]}…): restore it from a backup of VAR_DIR."
+        )
+    return content

@@ -1,0 +1,193 @@
+"""A journal's file: the draft's, or that of what is submitted with it."""
+
+import datetime
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+
+from billing import audit, charging
+from billing.audit import Actor, Gesture
+from billing.models import BillingPeriod, Policy
+from billing.money import ZERO
+from billing.months import closing
+
+from ..drafting import (
+    default_posting_date,
+    require_accounting,
+    require_segments,
+)
+from ..filing import OutputRefused, Staged, folder_of, kept_path, whole_files
+from ..formats import DRAFT, Document, Format, TableFormat, Written
+from ..models import Journal, JournalLine
+from ..writing import document_of, format_named, lines_as_read, segment_names
+from .drafts import redraft
+from .records import facts
+from .submitting import NothingToSubmit, freeze, nothing_to_submit
+
+SPREADSHEET = ".xlsx"
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A journal's file, and what is in it; without a number where there was nothing to journal."""
+
+    period: str
+    format: str
+    number: str
+    state: str
+    lines: int
+    currency: str
+    debits: Decimal
+    credits: Decimal
+    file: Path
+    journal: Journal | None
+
+
+def export(
+    *,
+    period: BillingPeriod,
+    format: str,
+    posting_date: datetime.date | None = None,
+    output: Path | None = None,
+    submit: bool = False,
+    actor: Actor,
+    now: datetime.datetime,
+) -> Exported:
+    """Draft the period's journal from today's charges and write its file; with `submit`, freeze it.
+
+    Payer lines are brought up to date first, except in a finalized period, where they stand. The
+    file goes to `output`, or below VAR_DIR/journals; a submitted journal's is kept there always.
+    An `output` that ends in .xlsx is a spreadsheet. A draft's file has DRAFT in its name, whatever it was called.
+
+    Raises UnknownFormat, OutputRefused, PostingDateRefused, NothingToSubmit, and for a ledger's
+    format AccountingMissing or FundOrgNotParsed; then nothing is changed or written.
+
+    1. The month is locked, so that its charges and its draft change under nobody else.
+    2. Payer lines are made, the draft is made from them, and its file is written under a passing name.
+    3. All of this is committed, or nothing. Then the file gets its name.
+    """
+    chosen = format_named(format)
+    output = _output_named(chosen, output, submit=submit)
+    with whole_files() as staged, audit.gesture(actor=actor, now=now) as gesture:
+        period = closing.locked(period)
+        if period.status != BillingPeriod.Status.FINALIZED:
+            charging.make_payer_lines(period=period, actor=actor, now=now)
+        journal, lines = redraft(period, posting_date, gesture)
+        if journal is None and submit:
+            raise NothingToSubmit(nothing_to_submit(period))
+        if journal is None:
+            date = posting_date or default_posting_date(period, now)
+            return _written_empty(period, lines, chosen, output, date, staged)
+        if submit:
+            target, written = _written_submitted(journal, lines, chosen, output, staged, gesture)
+        else:
+            target, written = _written_draft(journal, lines, chosen, output, staged, gesture)
+        return Exported(
+            period=str(period),
+            format=chosen.name,
+            number=journal.number,
+            state=journal.state,
+            lines=written.rows,
+            currency=journal.currency,
+            debits=journal.debits,
+            credits=journal.credits,
+            file=target,
+            journal=journal,
+        )
+
+
+def _written_empty(
+    period: BillingPeriod,
+    lines: Sequence[JournalLine],
+    chosen: Format,
+    output: Path | None,
+    posting_date: datetime.date,
+    staged: Staged,
+) -> Exported:
+    """Write the file of a month with nothing to journal: it holds the lines of 0.00, if any."""
+    currency = Policy.objects.current().currency
+    document = Document(
+        number="",
+        period=str(period),
+        state=DRAFT,
+        posting_date=posting_date,
+        currency=currency,
+        lines=lines_as_read(lines, currency),
+        segments=segment_names(),
+    )
+    target = output or folder_of(str(period)) / f"{period}-{chosen.name}-{DRAFT}.{chosen.extension}"
+    written = _write(chosen, document, target)
+    staged.add(target, written.content)
+    return Exported(str(period), chosen.name, "", "", written.rows, currency, ZERO, ZERO, target, None)
+
+
+def _written_submitted(
+    journal: Journal,
+    lines: Sequence[JournalLine],
+    chosen: Format,
+    output: Path | None,
+    staged: Staged,
+    gesture: Gesture,
+) -> tuple[Path, Written]:
+    """Submit a draft and write its file, also where it was asked for; return where that is, and what it holds."""
+    written = freeze(journal, lines, chosen, staged, actor=gesture.actor, now=gesture.now)
+    gesture.record("journal.submitted", journal, before={"state": "draft"}, after=facts(journal))
+    if output is None:
+        return kept_path(journal.file_path), written
+    written = _write(chosen, document_of(journal, lines), output)
+    staged.add(output, written.content)
+    return output, written
+
+
+def _written_draft(
+    journal: Journal,
+    lines: Sequence[JournalLine],
+    chosen: Format,
+    output: Path | None,
+    staged: Staged,
+    gesture: Gesture,
+) -> tuple[Path, Written]:
+    """Write a draft's file; return where it is, and what it holds."""
+    if chosen.is_ledger:
+        require_accounting(lines)
+        require_segments(lines)
+    target = output or folder_of(str(journal.period)) / f"{journal.number}-{chosen.name}-{DRAFT}.{chosen.extension}"
+    written = _write(chosen, document_of(journal, lines), target)
+    staged.add(target, written.content)
+    if output is None:
+        journal.format = chosen.name
+        journal.file_path = f"journals/{journal.period}/{target.name}"
+        journal.save(update_fields=["format", "file_path"])
+    gesture.record("journal.exported", journal, after={"format": chosen.name, "file": target.name})
+    return target, written
+
+
+def _output_named(chosen: Format, output: Path | None, *, submit: bool) -> Path | None:
+    """Return the file to write: a draft's name says DRAFT, a submitted journal's does not. Raises OutputRefused."""
+    if output is None:
+        return None
+    if output.is_dir():
+        # The same refusal as when it is written, before any work is done.
+        Staged().add(output, b"")
+    if DRAFT in output.stem.upper():
+        if submit:
+            raise OutputRefused(
+                f"{output.name} is named for a draft, and a submitted journal is none: name it otherwise."
+            )
+    elif not submit:
+        output = output.with_name(f"{output.stem}-{DRAFT}{output.suffix}")
+    if output.suffix.lower() == SPREADSHEET and not isinstance(chosen, TableFormat):
+        raise OutputRefused(
+            f"The template “{chosen.name}” makes text, not a spreadsheet: name a file that ends otherwise."
+        )
+    if output.is_dir() or not output.parent.is_dir():
+        # The same refusal as when it is written, before any work is done.
+        Staged().add(output, b"")
+    return output
+
+
+def _write(chosen: Format, document: Document, target: Path) -> Written:
+    if target.suffix.lower() == SPREADSHEET and isinstance(chosen, TableFormat):
+        return chosen.write_spreadsheet(document)
+    return chosen.write(document)

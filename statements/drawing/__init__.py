@@ -1,0 +1,6 @@
+"""Documents on paper: statements and proofs as tagged PDFs, the same bytes every time."""
+
+from .proof import draw as draw_proof
+from .statement import draw
+
+__all__ = ["draw", "draw_proof"]

@@ -1,0 +1,156 @@
+"""The first page of a statement down to its tables: who sends it to whom, the facts, and the sums."""
+
+from collections.abc import Sequence
+
+from ..document import StatementDocument, long_date, money, money_with_currency
+from ..lettering import BOLD, isolated
+from .fitting import fitted, signed, wrapped
+from .paper import Paper
+from .styles import (
+    ACCENT,
+    BODY,
+    CAUTION_INK,
+    CAUTION_PALE,
+    GRAY,
+    INK,
+    LABEL,
+    LEFT,
+    PALE,
+    RIGHT,
+    SMALL,
+    STRONG,
+    TOP,
+    WHITE,
+    Text,
+)
+
+# An address longer than this would push the figures off the page; the policy takes none, and older ones are cut.
+ADDRESS_LINES, ADDRESS_WIDTH = 8, 100
+
+
+def _fitting(address: Sequence[str]) -> list[str]:
+    return [line[:ADDRESS_WIDTH] for line in address[:ADDRESS_LINES]]
+
+
+def set_head(paper: Paper, document: StatementDocument) -> None:
+    """Write who sends the statement, and its number."""
+    paper.write(RIGHT, TOP - 16, "Statement", Text(22, BOLD, ACCENT), align="right", role="H1")
+    paper.write(RIGHT, TOP - 31, document.number, Text(9.5, color=GRAY), align="right", role="P")
+    y = TOP - 9
+    room = 330.0
+    for text, style, step in (
+        (document.institution, Text(13, BOLD), 16.0),
+        *((text, SMALL, SMALL.line) for text in (document.department, *_fitting(document.address))),
+    ):
+        y = paper.wrapped_lines(LEFT, y, isolated(text), style, room, role="P", step=step)
+    paper.y = min(y, TOP - 40) + 2
+    paper.rule(paper.y, color=ACCENT, thickness=1.4)
+    paper.y -= 18
+
+
+def set_parties(paper: Paper, document: StatementDocument) -> None:
+    """Write whom and which project it is for, and beside that the facts."""
+    top = paper.y
+    paper.write(LEFT, top, "PREPARED FOR", LABEL, role="P")
+    y = top - 14
+    room = 255.0
+    for text, style in (
+        (document.pi_name or document.pi_email, Text(11, BOLD)),
+        (document.pi_department, BODY),
+        (document.pi_email if document.pi_name != document.pi_email else "", BODY),
+    ):
+        y = paper.wrapped_lines(LEFT, y, isolated(text), style, room, role="P", step=max(style.line, 12.5))
+    y -= 5
+    paper.write(LEFT, y, "PROJECT", LABEL, role="P")
+    y -= 13
+    y = paper.wrapped_lines(LEFT, y, project_of(document), STRONG, room, role="P", step=12.5)
+    low = _set_facts(paper, document, top)
+    paper.y = min(y, low) - 2
+
+
+def _set_facts(paper: Paper, document: StatementDocument, top: float) -> float:
+    """Write month, numbers, dates and contact, and return where they end."""
+    revision = str(document.revision)
+    if document.replaces:
+        revision += f", replaces {document.replaces}"
+    facts = [
+        ("Period", document.month_name),
+        ("Reference", document.reference),
+        ("Revision", revision),
+        ("Issued", long_date(document.issued_on)),
+        ("Currency", document.currency),
+        *document.facts,
+    ]
+    contact = [text for text in (document.contact_name, document.contact_email, document.contact_phone) if text]
+    facts += [("Contact" if index == 0 else "", text) for index, text in enumerate(contact)]
+    y = top
+    left = RIGHT - 232
+    paper.structure.open("Table")
+    for name, value in facts:
+        with paper.structure.part("TR"):
+            paper.write(left, y, name, SMALL, role="TH")
+            lines = wrapped(isolated(value), BODY, RIGHT - left - 60)
+            paper.lines(left + 60, y, lines, BODY, role="TD")
+        y -= 12.5 * len(lines)
+    paper.structure.close()
+    return y
+
+
+def set_summary(paper: Paper, document: StatementDocument) -> None:
+    """Write the four sums of the month, a box each."""
+    figures = document.month_figures
+    height, gap = 52.0, 8.0
+    tile = (RIGHT - LEFT - 3 * gap) / 4
+    bottom = paper.y - height
+    discount, subsidy = figures.discount_percent, figures.subsidy_percent
+    tiles = (
+        ("List price", figures.list_cost, ""),
+        ("Provider discount", figures.discount, f"{discount} of list price" if discount else ""),
+        ("Subsidy", figures.subsidy, f"{subsidy} of price after discount" if subsidy else ""),
+        ("Total charged", document.figures.charged, _remark_on_corrections(document)),
+    )
+    paper.structure.open("Table")
+    for index, (name, amount, remark) in enumerate(tiles):
+        left = LEFT + index * (tile + gap)
+        is_total = index == 3
+        paper.box(left, bottom, tile, height, ACCENT if is_total else PALE)
+        with paper.structure.part("TR"):
+            paper.write(left + 9, bottom + height - 14, name, Text(8, color=WHITE if is_total else GRAY), role="TH")
+            figure = signed(money_with_currency(amount, document.currency))
+            style = Text(15, BOLD, WHITE if is_total else INK)
+            while style.width(figure) > tile - 18 and style.size > 8:
+                style = Text(style.size - 0.5, BOLD, style.color)
+            paper.write(left + 9, bottom + height - 32, figure, style, role="TD")
+            if remark:
+                small = Text(7.2, color=WHITE if is_total else GRAY)
+                paper.write(left + 9, bottom + 8, fitted(remark, small, tile - 18), small, role="TD")
+    paper.structure.close()
+    paper.y = bottom - 20
+
+
+def _remark_on_corrections(document: StatementDocument) -> str:
+    if not document.corrections:
+        return ""
+    return signed(f"with corrections of {money(document.correction_figures.charged, document.currency)}")
+
+
+def set_review_band(paper: Paper, document: StatementDocument) -> None:
+    """Write until when to ask, where the month was in review when the statement was issued."""
+    until = document.review_until
+    if until is None:
+        return
+    style = Text(8.8, color=CAUTION_INK)
+    text = f"Questions until {long_date(until)}. Please check these charges and tell us by then what is not yours."
+    lines = wrapped(text, style, RIGHT - LEFT - 20)
+    height = 11 + 12.5 * len(lines)
+    paper.y += 6
+    paper.box(LEFT, paper.y - height, RIGHT - LEFT, height, CAUTION_PALE)
+    paper.lines(LEFT + 10, paper.y - 14, lines, style, role="P")
+    paper.y -= height + 18
+
+
+def project_of(document: StatementDocument) -> str:
+    """Return the project as printed, name and code each in its own direction."""
+    if document.project_name and document.project_name != document.project_code:
+        return f"{isolated(document.project_name)} ({isolated(document.project_code)})"
+    return isolated(document.project)

@@ -1,0 +1,179 @@
+"""A statement on paper: its document in, the bytes of a tagged PDF out, the same bytes every time."""
+
+from ..document import Figures, Section, StatementDocument
+from ..lettering import BOLD, isolated
+from . import letterhead
+from .fitting import fitted
+from .letterhead import project_of
+from .paper import Paper, Properties
+from .styles import ACCENT, BODY, HEADING, LEFT, RIGHT, SMALL, TOP, Text
+from .table import FiguresTable
+
+CORRECTIONS = "Corrections and late changes"
+
+
+def draw(document: StatementDocument) -> bytes:
+    """Set a statement and return its PDF. The same document gives the same bytes."""
+    sheet = StatementSheet(document)
+    sheet.set()
+    return sheet.to_pdf(sheet.properties)
+
+
+class StatementSheet(Paper):
+    """The pages of one statement."""
+
+    def __init__(self, document: StatementDocument) -> None:
+        super().__init__()
+        self.document = document
+        self.table = FiguresTable(self, document.currency)
+
+    @property
+    def properties(self) -> Properties:
+        document = self.document
+        return Properties(
+            title=f"Statement {document.number}, {document.pi_name or document.pi_email}, {document.month_name}",
+            author=document.institution,
+            subject=f"Research computing charges of {document.project} in {document.month_name}",
+            language=document.language,
+            date=f"D:{document.issued_on:%Y%m%d}000000Z",
+        )
+
+    def set(self) -> None:
+        """Set what stands on the statement, in order."""
+        document = self.document
+        self.new_page()
+        letterhead.set_head(self, document)
+        letterhead.set_parties(self, document)
+        letterhead.set_summary(self, document)
+        letterhead.set_review_band(self, document)
+        for section in document.sections:
+            self._section(section)
+        if not document.sections:
+            self._nothing_charged()
+        elif len(document.sections) > 1:
+            self._month_total()
+        if document.corrections:
+            self._corrections()
+            self._sum()
+        self._notes()
+
+    def _section(self, section: Section) -> None:
+        self.need(70)
+        name = f"Charged to fund/org {isolated(section.fund_org)}" if section.fund_org else "Charged to no fund/org"
+        if section.fund_name:
+            name += f"  {isolated(section.fund_name)}"
+        self.y = self.wrapped_lines(LEFT, self.y, name, HEADING, RIGHT - LEFT, role="H2", step=15)
+        self.y -= 1
+        with self.table.headed():
+            for line in section.lines:
+                self.table.line(line)
+            several = len(self.document.sections) > 1
+            self.table.total("Subtotal " + section.fund_org if several else "Total", section.figures)
+        self.y -= 20
+
+    def _month_total(self) -> None:
+        self.need(40)
+        with self.structure.part("Table"):
+            self.rule(self.y + 14, color=ACCENT, thickness=1.4)
+            style = Text(9.6, BOLD, ACCENT)
+            label = (
+                f"{self.document.month_name}, all fund/orgs" if self.document.corrections else "Total of all fund/orgs"
+            )
+            self.table.row(label, style, self.document.month_figures, style, percents=True, step=14)
+        self.y -= 14
+
+    def _corrections(self) -> None:
+        """Write what is charged or given back for other months: apart, so that the month's figures are its own."""
+        document = self.document
+        self.need(84)
+        self.write(LEFT, self.y, CORRECTIONS, HEADING, role="H2")
+        self.y -= 15
+        self.paragraph(f"These are no part of the list price, discount and subsidy of {document.month_name}.", SMALL)
+        self.y -= 4
+        with self.table.headed():
+            for section in document.corrections:
+                for line in section.lines:
+                    self.table.line(line, fund_org=section.fund_org)
+            self.table.total("Total of corrections", document.correction_figures, percents=False)
+        self.y -= 20
+
+    def _sum(self) -> None:
+        """Add the month and its corrections up, and say what each fund/org pays of it."""
+        document = self.document
+        funds = document.by_fund if len(document.by_fund) > 1 else ()
+        self.need(54 + 13 * len(funds))
+        with self.structure.part("Table"):
+            self.rule(self.y + 14, color=ACCENT, thickness=1.4)
+            style = Text(9.6, BOLD, ACCENT)
+            for label, figures in (
+                (f"Charges of {document.month_name}", document.month_figures),
+                (CORRECTIONS, document.correction_figures),
+            ):
+                self.table.row(label, BODY, figures, BODY, only_charged=True, step=13)
+            self.table.row("Total charged", style, document.figures, style, only_charged=True, step=14)
+            for fund_org, charged in funds:
+                figures = Figures(charged, charged, charged)
+                self.table.row(
+                    f"charged to {fund_org or 'no fund/org'}",
+                    SMALL,
+                    figures,
+                    SMALL,
+                    only_charged=True,
+                    indent=10,
+                    step=13,
+                )
+        self.y -= 14
+
+    def _nothing_charged(self) -> None:
+        self.need(40)
+        text = "There are no charges for this project in this period."
+        if self.document.replaces:
+            text += f" This statement takes the place of {self.document.replaces}."
+        self.paragraph(text, BODY)
+        self.y -= 6
+
+    def _notes(self) -> None:
+        document = self.document
+        notes = list(document.notes)
+        figures = [line.figures for line in document.lines]
+        if any(each.discount for each in figures) or any(each.subsidy for each in figures):
+            notes.append(
+                "Provider discount is the list price less the provider's price to us, as a percentage of the list "
+                "price. Subsidy is what the center pays, as a percentage of the price after the discount."
+            )
+        if document.note_on_rates:
+            notes.append(document.note_on_rates)
+        if document.note_on_shares:
+            notes.append(document.note_on_shares)
+        if document.has_showback:
+            notes.append(
+                "Services marked “not charged to the ledger” are shown for information; no journal is made for them."
+            )
+        self.need(60)
+        if notes:
+            self.write(LEFT, self.y, "Notes", HEADING, role="H2")
+            self.y -= 15
+            for note in notes:
+                self.paragraph(note, SMALL)
+                self.y -= 3
+        self.paragraph(document.question, BODY)
+        if document.portal_url:
+            self.paragraph(f"This statement and what is behind each figure: {document.portal_url}", SMALL)
+        for text in document.footer.splitlines():
+            self.y -= 3
+            self.paragraph(isolated(text), SMALL)
+
+    def set_running_head(self) -> None:
+        document = self.document
+        self.y = TOP - 4
+        self.write(LEFT, self.y, f"Statement {document.number}", Text(9, BOLD, ACCENT))
+        pi = isolated(document.pi_name or document.pi_email)
+        who = fitted(f"{pi} · {project_of(document)}", SMALL, 330)
+        self.write(RIGHT, self.y, who, SMALL, align="right")
+        self.y -= 8
+        self.rule(self.y, color=ACCENT, thickness=1.0)
+        self.y -= 20
+
+    def set_foot(self, number: int) -> None:
+        document = self.document
+        self.write_foot(f"{isolated(document.institution)} · {document.month_name} · {document.number}", number)

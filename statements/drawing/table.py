@@ -1,0 +1,195 @@
+"""The table of a statement: lines with their resources, and the amounts beside them."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from ..document import Figures, Line, Resource, money
+from ..lettering import BOLD, isolated
+from .fitting import fitted, signed, wrapped
+from .paper import Paper
+from .styles import CELL_STRONG, COLUMN_SCOPE, FINE, GRAY, INK, LEFT, PALE, RESOURCE, RIGHT, Text
+
+# Of one line; what comes after the largest of these is added up.
+MOST_RESOURCES = 200
+
+# The right edges of the columns of amounts: list price, discount, its percent, subsidy, its percent, charged.
+COLUMNS = (RIGHT - 245, RIGHT - 182, RIGHT - 150, RIGHT - 97, RIGHT - 65, RIGHT - 6)
+HEADINGS = ("List price", "Discount", "%", "Subsidy", "%", "Charged")
+LABEL_WIDTH = COLUMNS[0] - 58 - LEFT
+
+
+class FiguresTable:
+    """Tables of one document, on its paper: a label, and list price, discount, subsidy and what is charged."""
+
+    def __init__(self, paper: Paper, currency: str) -> None:
+        self.paper = paper
+        self.currency = currency
+
+    @contextmanager
+    def headed(self) -> Iterator[None]:
+        """Begin a table with headings, which come again on each page that it goes on to."""
+        with self.paper.structure.part("Table"):
+            self.paper.heads_again = lambda: self._headings(tagged=False)
+            self._headings(tagged=True)
+            yield
+            self.paper.heads_again = None
+
+    def _headings(self, *, tagged: bool) -> None:
+        """Write the table's headings; on the pages it goes on to they are decoration."""
+        paper = self.paper
+        style = Text(7.8, BOLD, GRAY)
+        paper.box(LEFT, paper.y - 5.5, RIGHT - LEFT, 16.5, PALE)
+        cells = [
+            (LEFT + 6, "Service and resource", "left"),
+            *((edge, text, "right") for edge, text in zip(COLUMNS, HEADINGS, strict=True)),
+        ]
+        if tagged:
+            paper.structure.open("TR")
+        for x, text, align in cells:
+            paper.write(x, paper.y, text, style, align=align, role="TH" if tagged else "", attributes=COLUMN_SCOPE)
+        if tagged:
+            paper.structure.close()
+        paper.y -= 18.5
+
+    def line(self, line: Line, *, fund_org: str = "") -> None:
+        """Write a line and its resources. A correction says which fund/org it charges: its table is not of one."""
+        paper = self.paper
+        detail = _detail(line, fund_org)
+        # What a reader looks up elsewhere is wrapped, and never cut off; so is what a correction is of.
+        is_wrapped = line.is_correction and FINE.width(detail) > LABEL_WIDTH
+        named = [
+            part
+            for text in (detail if is_wrapped else "", *line.named, line.corrected, str(line.original or ""))
+            for part in wrapped(text, FINE, LABEL_WIDTH)
+        ]
+        paper.need((30 if line.resources else 18) + 10.2 * len(named))
+        percents = not line.is_correction
+        title = isolated(line.title)
+        beside = "" if is_wrapped else detail
+        self.row(title, CELL_STRONG, line.figures, CELL_STRONG, detail=beside, named=named, percents=percents)
+        for resource in _largest(line.resources):
+            self._resource(resource, is_text=line.is_correction and not line.charge_count)
+        paper.y -= 1.5
+        paper.rule(paper.y + 8.5)
+        paper.y -= 2.5
+
+    def _resource(self, resource: Resource, *, is_text: bool = False) -> None:
+        paper = self.paper
+        if is_text and resource.name:
+            # What staff wrote for its reader: all of it.
+            room = LABEL_WIDTH - 10
+            text = f"{resource.resource_id}: {isolated(resource.name)}"
+            first, *further = wrapped(text, RESOURCE, room)
+            paper.need(13 + 10.2 * len(further))
+            self.row(first, RESOURCE, resource.figures, RESOURCE, named=further, indent=10, step=11.2)
+            return
+        paper.need(13)
+        name = resource.name or resource.resource_id
+        detail = resource.resource_id if resource.name and resource.resource_id != resource.name else ""
+        if resource.further:
+            name, detail = f"{resource.further:,} further resources", ""
+        elif not name:
+            name = "Charges without a resource" if resource.count != 1 else "Charge without a resource"
+        self.row(isolated(name), RESOURCE, resource.figures, RESOURCE, detail=isolated(detail), indent=10, step=11.2)
+
+    def row(
+        self,
+        label: str,
+        label_style: Text,
+        figures: Figures,
+        style: Text,
+        *,
+        detail: str = "",
+        named: Sequence[str] = (),
+        percents: bool = False,
+        only_charged: bool = False,
+        indent: float = 0,
+        step: float = 12.6,
+    ) -> None:
+        """Write a row: a label with details behind it (below it, where both do not fit), and the amounts.
+
+        What `named` has comes below, a line each. With `only_charged` the other amounts are left out.
+        """
+        paper = self.paper
+        left, room = LEFT + 6 + indent, LABEL_WIDTH - indent
+        text = fitted(label, label_style, room)
+        with paper.structure.part("TR"):
+            code = paper.code
+            code.append(paper.structure.mark("TD"))
+            paper.show(left, paper.y, text, label_style)
+            below = ""
+            if detail:
+                used = label_style.width(text) + 6
+                short = fitted(detail, FINE, room - used) if used < room * 0.6 else ""
+                if short == detail or (indent and short):
+                    paper.show(left + used, paper.y, short, FINE)
+                elif not indent:
+                    below = fitted(detail, FINE, room)
+                    paper.show(left, paper.y - 10.2, below, FINE)
+            lower = [below] * bool(below) + [*named]
+            for number, part in enumerate(named, start=len(lower) - len(named) + 1):
+                paper.show(left, paper.y - 10.2 * number, part, FINE)
+            code.append("EMC")
+            self._amounts(figures, style, percents=percents, only_charged=only_charged)
+        paper.y -= step + 10.2 * len(lower)
+
+    def _amounts(self, figures: Figures, style: Text, *, percents: bool, only_charged: bool) -> None:
+        paper = self.paper
+        currency = self.currency
+        values: tuple[str, ...] = (
+            money(figures.list_cost, currency),
+            money(figures.discount, currency),
+            figures.discount_percent if percents else "",
+            money(figures.subsidy, currency),
+            figures.subsidy_percent if percents else "",
+            money(figures.charged, currency),
+        )
+        if only_charged:
+            values = ("",) * 5 + values[5:]
+        mark, code = paper.structure.mark, paper.code
+        for number, (edge, value) in enumerate(zip(COLUMNS, values, strict=True)):
+            if not value:
+                # Every row has as many cells as the table has columns.
+                code.append(f"{mark('TD')} EMC")
+                continue
+            text = signed(value)
+            look = FINE if number in (2, 4) else style
+            code.append(mark("TD"))
+            paper.show(edge - look.width(text), paper.y, text, look)
+            code.append("EMC")
+
+    def total(self, label: str, figures: Figures, *, percents: bool = True) -> None:
+        """Write the row that adds the table up."""
+        paper = self.paper
+        paper.need(20)
+        paper.rule(paper.y + 10.4, color=INK, thickness=0.8)
+        paper.y -= 1.5
+        style = Text(9.2, BOLD)
+        self.row(label, style, figures, style, percents=percents, step=14)
+
+
+def _detail(line: Line, fund_org: str) -> str:
+    """Say in gray what a line is beside its service: source, account, and why it is no plain charge."""
+    details = [isolated(line.source) if line.service else ""]
+    if line.is_correction:
+        details = [line.for_what or "Correction", isolated(fund_org), *details]
+    if line.natural_account:
+        details.append(f"account {line.natural_account}")
+    if line.for_what and not line.is_correction:
+        details.append(line.for_what)
+    if line.share:
+        details.append(line.share)
+    if line.is_showback:
+        details.append("not charged to the ledger")
+    return " · ".join(part for part in details if part)
+
+
+def _largest(resources: Sequence[Resource]) -> list[Resource]:
+    """Keep the first MOST_RESOURCES (they come largest first) and add up the rest."""
+    kept, rest = list(resources[:MOST_RESOURCES]), resources[MOST_RESOURCES:]
+    if rest:
+        total = Figures.total(each.figures for each in rest)
+        count = sum(each.count for each in rest)
+        further = sum(each.further or 1 for each in rest)
+        kept.append(Resource(name="", resource_id="", count=count, figures=total, further=further))
+    return kept

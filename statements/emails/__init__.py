@@ -1,0 +1,40 @@
+"""Statements sent by e-mail: to one recipient at a time, recorded, and never twice by themselves."""
+
+from .dispatching import NOT_TRIED
+from .doubts import INTERRUPTED, RECORDED, NotInDoubt, settle, troubled, uncertain, was_left
+from .letters import EmailTemplateError, Letter, letter_of
+from .outbox import writes_files
+from .outcomes import Message, NotSent, Sent, Stated
+from .resending import BeingSent, NotCurrent, NothingToResend, SentJustNow, StillWaits, resend
+from .revising import mailed_before
+from .sending import EmailNotConfigured, issue_and_send, preview, send
+
+__all__ = [
+    "INTERRUPTED",
+    "NOT_TRIED",
+    "RECORDED",
+    "BeingSent",
+    "EmailNotConfigured",
+    "EmailTemplateError",
+    "Letter",
+    "Message",
+    "NotCurrent",
+    "NotInDoubt",
+    "NotSent",
+    "NothingToResend",
+    "Sent",
+    "SentJustNow",
+    "Stated",
+    "StillWaits",
+    "issue_and_send",
+    "letter_of",
+    "mailed_before",
+    "preview",
+    "resend",
+    "send",
+    "settle",
+    "troubled",
+    "uncertain",
+    "was_left",
+    "writes_files",
+]

@@ -1,0 +1,89 @@
+"""What a run of e-mails would send, and, under the month's lock, what it will."""
+
+import datetime
+from collections.abc import Callable, Sequence
+
+from django.utils import timezone
+
+from billing import audit
+from billing.audit import Actor
+from billing.errors import BillingError
+from billing.models import BillingPeriod
+from billing.months import checklist, closing
+
+from .. import issuing
+from ..issuing import Outdated
+from ..models import Email
+from . import addressing
+from .addressing import Planned
+from .recording import store
+
+State = Email.State
+
+
+def planned_now(
+    period: BillingPeriod, *, outdated: bool, written: bool, actor: Actor, now: datetime.datetime
+) -> tuple[list[Planned], tuple[Outdated, ...]]:
+    """Return the e-mails a run would send, and which of their statements are not current. Writes nothing.
+
+    Raises the errors of `charging.compute`, unless statements that are not current may go, too (`outdated`).
+    """
+    on, states = timezone.localtime(now).date(), _states(written)
+    stale = _stale(period, addressing.plan(period, states=states, actor=actor, on=on), _outdated_kept, told=outdated)
+    left_out = set() if outdated else {each.statement for each in stale}
+    return addressing.plan(period, outdated=left_out, states=states, actor=actor, on=on), stale
+
+
+def queue(
+    period: BillingPeriod, *, outdated: bool, written: bool, actor: Actor, now: datetime.datetime
+) -> tuple[list[Planned], tuple[Outdated, ...]]:
+    """Store the e-mails of a run, and return them and which of their statements are not current.
+
+    1. Which statements are not current is computed first: it takes long, and needs no lock.
+    2. The month is locked, so that two runs do not both make an e-mail for the same recipient.
+    3. The e-mails that are there already are locked, so that nobody claims one while it gets other statements.
+
+    Raises the errors of `charging.compute`, unless statements that are not current may go, too (`outdated`).
+    """
+    on, states = timezone.localtime(now).date(), _states(written)
+    stale = _stale(period, addressing.plan(period, states=states, actor=actor, on=on), issuing.outdated, told=outdated)
+    left_out = set() if outdated else {each.statement for each in stale}
+    with audit.gesture(actor=actor, now=now) as gesture:
+        period = closing.locked(period)
+        planned = addressing.plan(period, outdated=left_out, states=states, locks=True, actor=actor, on=on)
+        store(planned, now)
+        for each in planned:
+            if each.left_out:
+                recipient = {"recipient": each.email.recipient}
+                gesture.record("email.dropped", each.email, after=recipient, note=each.left_out)
+    return planned, stale
+
+
+def _states(written: bool) -> tuple[Email.State, ...]:
+    """Return the states of e-mails that a run sends; with `written` those that are only files so far, too."""
+    return (*Email.TO_SEND, State.WRITTEN) if written else Email.TO_SEND
+
+
+def _outdated_kept(period: BillingPeriod) -> list[Outdated]:
+    """Return which statements are not current, worked out again only if something was recorded since."""
+    return checklist.kept(period, "outdated", lambda: issuing.outdated(period))
+
+
+def _stale(
+    period: BillingPeriod,
+    planned: Sequence[Planned],
+    outdated: Callable[[BillingPeriod], list[Outdated]],
+    *,
+    told: bool,
+) -> tuple[Outdated, ...]:
+    """Return which of the statements to be sent are not current."""
+    wanted = {statement.pk for each in planned if not each.left_out for statement in each.statements}
+    if not wanted:
+        return ()
+    try:
+        return tuple(each for each in outdated(period) if each.statement in wanted)
+    except BillingError:
+        # What the month comes to cannot be computed, so nothing is known to be current.
+        if not told:
+            raise
+        return ()

@@ -1,0 +1,32 @@
+"""Issuing: payer lines become statements, snapshots that only a new revision can replace."""
+
+from .comparing import Outdated, Pending, changes_of, outdated, pending
+from .documents import document_of, for_what
+from .generating import Generated, Held, Issued, generate
+from .lines import UnknownLine, line_named, places_of
+from .pdfs import kept_files, pdf_of, record_download, render_missing
+from .revisions import NotLive, StatementsFrozen, void
+
+__all__ = [
+    "Generated",
+    "Held",
+    "Issued",
+    "NotLive",
+    "Outdated",
+    "Pending",
+    "StatementsFrozen",
+    "UnknownLine",
+    "changes_of",
+    "document_of",
+    "for_what",
+    "generate",
+    "kept_files",
+    "line_named",
+    "outdated",
+    "pdf_of",
+    "pending",
+    "places_of",
+    "record_download",
+    "render_missing",
+    "void",
+]

@@ -1,0 +1,116 @@
+"""What a statement says, read back from its snapshot."""
+
+import datetime
+from collections import defaultdict
+from decimal import Decimal
+from typing import Any
+
+from billing.models import (
+    PayerLine,
+)
+from billing.models.policy import TAG_FIELDS, reference_labels
+
+from ..document import Figures, Line, Original, Resource, Section, StatementDocument
+from ..models import Statement, StatementLine
+from .snapshots import figures_of
+
+DEFAULT_LABELS = reference_labels(TAG_FIELDS)
+
+
+def document_of(statement: Statement) -> StatementDocument:
+    """Return what a statement says, from its snapshot alone: later changes of names do not touch it."""
+    content = statement.document
+    fund_names: dict[str, str] = content.get("fund_names", {})
+    showback = set(content.get("showback", ()))
+    month = str(statement.period)
+    sections: dict[str, list[Line]] = defaultdict(list)
+    first, second = labels = tuple(content.get("reference_labels", DEFAULT_LABELS))
+    corrections: dict[str, list[Line]] = defaultdict(list)
+    for line in statement.lines.all():
+        is_correction = line.is_correction_in(month)
+        (corrections if is_correction else sections)[line.fund_org].append(
+            Line(
+                service=line.service_name,
+                source=line.source_label,
+                natural_account=line.natural_account,
+                figures=figures_of(line),
+                charge_count=line.charge_count,
+                resources=tuple(_resource(each) for each in line.resources),
+                for_month=line.for_month if line.for_month != month else "",
+                correction=_correction(line.kind),
+                is_showback=line.source_name in showback,
+                shared_total=line.shared_total,
+                currency=statement.currency,
+                references=tuple(zip(labels, (line.reference_1, line.reference_2), strict=True)),
+                is_correction=is_correction,
+                corrects=tuple(line.corrects),
+                original=_original(line.original),
+            )
+        )
+    return StatementDocument(
+        number=statement.number,
+        reference=statement.reference.text,
+        revision=statement.revision,
+        month=statement.period.month,
+        issued_on=datetime.date.fromisoformat(content["issued_on"]),
+        currency=statement.currency,
+        institution=content["institution"],
+        pi_name=content["pi_name"],
+        pi_email=content["pi_email"],
+        figures=Figures(statement.list_cost, statement.contracted_cost, statement.charged),
+        sections=_sections(sections, fund_names),
+        corrections=_sections(corrections, fund_names),
+        replaces=content.get("replaces", ""),
+        department=content.get("department", ""),
+        address=tuple(content.get("address", ())),
+        contact_name=content.get("contact_name", ""),
+        contact_email=content.get("contact_email", ""),
+        contact_phone=content.get("contact_phone", ""),
+        pi_department=content.get("pi_department", ""),
+        project_code=content.get("project_code", ""),
+        project_name=content.get("project_name", ""),
+        review_until=statement.review_until,
+        footer=content.get("footer", ""),
+        portal_url=content.get("portal_url", ""),
+        reference_labels=(first, second),
+    )
+
+
+def _sections(lines: dict[str, list[Line]], fund_names: dict[str, str]) -> tuple[Section, ...]:
+    return tuple(Section(fund_org, fund_names.get(fund_org, ""), tuple(own)) for fund_org, own in lines.items())
+
+
+def _original(stored: dict[str, str]) -> Original | None:
+    if not stored:
+        return None
+    amounts = (Decimal(stored[name]) for name in ("rate", "list", "charged"))
+    return Original(stored["currency"], *amounts)
+
+
+def _resource(stored: dict[str, Any]) -> Resource:
+    return Resource(
+        name=stored["name"],
+        resource_id=stored["id"],
+        count=stored["count"],
+        figures=Figures(Decimal(stored["list"]), Decimal(stored["contracted"]), Decimal(stored["charged"])),
+        further=stored.get("further", 0),
+        original=Decimal(stored["original"]) if "original" in stored else None,
+    )
+
+
+def for_what(line: StatementLine) -> str:
+    """Say which other month a statement's line is for and what it changes of it; empty for its own."""
+    kept = Line(
+        service="",
+        source="",
+        natural_account="",
+        figures=Figures(),
+        for_month=line.for_month if line.for_month != str(line.statement.period) else "",
+        correction=_correction(line.kind),
+    )
+    return kept.for_what
+
+
+def _correction(kind: str) -> str:
+    """Say what a line changes of a month, where it is no plain charge."""
+    return PayerLine.Kind(kind).label if kind == PayerLine.Kind.LATE or kind in PayerLine.ENTERED else ""

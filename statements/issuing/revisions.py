@@ -1,0 +1,158 @@
+"""New revisions stored, and the ones they replace taken out of force; or one voided."""
+
+import datetime
+from collections.abc import Sequence
+
+from django.utils import timezone
+
+from billing import audit
+from billing.audit import Actor
+from billing.errors import BillingError, ReasonMissing
+from billing.models import (
+    BillingPeriod,
+    Policy,
+)
+from billing.money import plain
+from billing.months import closing
+
+from ..models import Statement, StatementLine
+from ..portal_links import statement_link
+from .planning import Planned
+
+BATCH = 500
+
+
+class StatementsFrozen(closing.PeriodFinalized):
+    """Statements were asked of a finalized period."""
+
+
+class NotLive(BillingError):
+    """A statement that is superseded or void already."""
+
+
+def refuse_finalized(period: BillingPeriod) -> None:
+    """Raise StatementsFrozen for a finalized month."""
+    if period.status == BillingPeriod.Status.FINALIZED:
+        raise StatementsFrozen(
+            f"Billing period {period} is finalized: its statements stand. Corrections go into an open month."
+        )
+
+
+def issue(
+    planned: Sequence[Planned], *, period: BillingPeriod, actor: Actor, now: datetime.datetime, gesture: audit.Gesture
+) -> None:
+    """Store new revisions and take the ones they replace out of force, all of them in a few queries.
+
+    The caller holds the month's lock, so nobody else issues or voids a statement of it meanwhile.
+
+    1. The statements that are replaced go out of force first: a reference has one in force at any time.
+    2. The new revisions are stored, each with its lines.
+    3. Those that were replaced name their successors.
+    """
+    old = [each.live for each in planned if each.live]
+    for start in range(0, len(old), BATCH):
+        Statement.objects.filter(pk__in=[each.pk for each in old[start : start + BATCH]]).update(
+            state=Statement.State.SUPERSEDED, superseded_at=now
+        )
+    currency = Policy.objects.current().currency
+    made = Statement.objects.bulk_create(
+        [_statement_of(each, period=period, currency=currency, actor=actor, now=now) for each in planned],
+        batch_size=BATCH,
+    )
+    lines = []
+    for each, statement in zip(planned, made, strict=True):
+        for line in each.lines:
+            line.statement = statement
+            lines.append(line)
+        if each.live:
+            _record_superseded(gesture, each.live, statement)
+        _record_issued(gesture, statement)
+    StatementLine.objects.bulk_create(lines, batch_size=BATCH)
+    Statement.objects.bulk_update(old, ["superseded_by"], batch_size=BATCH)
+
+
+def _statement_of(
+    planned: Planned, *, period: BillingPeriod, currency: str, actor: Actor, now: datetime.datetime
+) -> Statement:
+    """Return a planned statement as it is stored, without its lines."""
+    figures, corrections = planned.figures, planned.corrections
+    return Statement(
+        number=planned.number,
+        reference=planned.reference,
+        revision=planned.revision,
+        period=period,
+        pi=planned.pi,
+        project=planned.project,
+        digest=planned.digest,
+        document={
+            **planned.content,
+            "replaces": planned.last_number,
+            "issued_on": timezone.localtime(now).date().isoformat(),
+            "portal_url": statement_link(planned.number),
+        },
+        currency=currency,
+        list_cost=figures.list_cost,
+        contracted_cost=figures.contracted_cost,
+        charged=figures.charged,
+        corrections_list_cost=corrections.list_cost,
+        corrections_contracted_cost=corrections.contracted_cost,
+        corrections=corrections.charged,
+        review_until=_review_until(period),
+        issued_at=now,
+        issued_by=actor.user,
+    )
+
+
+def _record_superseded(gesture: audit.Gesture, replaced: Statement, by: Statement) -> None:
+    before = replaced.state
+    replaced.superseded_by = by
+    gesture.record(
+        "statement.superseded",
+        replaced,
+        before={"state": before},
+        after={"state": Statement.State.SUPERSEDED.value, "superseded_by": by.number},
+    )
+
+
+def _record_issued(gesture: audit.Gesture, statement: Statement) -> None:
+    gesture.record(
+        "statement.issued",
+        statement,
+        after={
+            "digest": statement.digest,
+            "list": plain(statement.list_cost),
+            "contracted": plain(statement.contracted_cost),
+            "charged": plain(statement.charged),
+        },
+    )
+
+
+def _review_until(period: BillingPeriod) -> datetime.date | None:
+    """Return the day until which PIs may ask; known while the month is in review."""
+    return period.review_until if period.status == BillingPeriod.Status.REVIEW else None
+
+
+def void(*, statement: Statement, reason: str, actor: Actor, now: datetime.datetime) -> Statement:
+    """Take a statement out of force without a successor; the next run issues the owner's next revision.
+
+    Its PI finds the day and the reason in its place. The month is locked first, so that no run replaces the
+    statement meanwhile; then the statement, so that it is voided once.
+
+    Raises ReasonMissing, NotLive, or StatementsFrozen where the period is finalized.
+    """
+    if not reason.strip():
+        raise ReasonMissing("Say why the statement is void: the reason stays with it.")
+    with audit.gesture(actor=actor, now=now) as gesture:
+        period = closing.locked(statement.period)
+        refuse_finalized(period)
+        locked = Statement.objects.select_for_update(no_key=True).get(pk=statement.pk)
+        if locked.state not in Statement.LIVE:
+            raise NotLive(f"Statement {locked} is {locked.get_state_display().lower()} already.")
+        before = locked.state
+        locked.state = Statement.State.VOID
+        locked.voided_at, locked.void_reason = now, reason.strip()
+        locked.save(update_fields=["state", "voided_at", "void_reason"])
+        gesture.record(
+            "statement.voided", locked, before={"state": before}, after={"state": locked.state}, note=locked.void_reason
+        )
+    return locked

@@ -1,0 +1,235 @@
+"""What a statement keeps: lines, resources, names and texts as they are today; and the digest of what revises it."""
+
+import hashlib
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from billing import charging
+from billing.models import (
+    BillingPeriod,
+    EntryLine,
+    FundingSource,
+    PayerLine,
+    Person,
+    Policy,
+    Project,
+)
+from billing.models.policy import reference_labels
+from billing.money import plain
+
+from ..document import Figures
+from ..models import Statement, StatementLine
+
+BATCH = 500
+
+# Kept below a line; the portal shows them all, and what comes after is one sum.
+MOST_RESOURCES = 2_000
+
+# What of the names and texts makes a revision when it changes: whom and what the statement is about. A new
+# spelling of a name, a new letterhead or another day until which to ask changes neither who pays nor how much:
+# it is printed on what is issued next.
+IN_DIGEST = ("pi_email", "project_code", "showback")
+
+
+@dataclass(frozen=True)
+class Material:
+    """What statements of a month are made of besides its payer lines, looked up once for all of them."""
+
+    policy: Policy
+    fund_names: Mapping[str, str]
+    # By payer key.
+    resources: Mapping[str, Sequence[charging.ResourceShare]]
+    originals: Mapping[str, charging.Original]
+    corrected: Mapping[str, Sequence[str]]
+
+    def lines_of(self, lines: Sequence[PayerLine]) -> list[StatementLine]:
+        """Return one owner's payer lines as lines of a statement, unsaved and numbered from 1."""
+        return [
+            _line(
+                number,
+                line,
+                self.resources.get(line.key, ()),
+                self.originals.get(line.key),
+                self.corrected.get(line.key, ()),
+            )
+            for number, line in enumerate(lines, start=1)
+        ]
+
+    def content_of(self, pi: Person, project: Project | None, lines: Sequence[PayerLine]) -> dict[str, Any]:
+        """Return the names and texts as they stand today: the statement keeps them."""
+        return {
+            "institution": self.policy.institution,
+            "department": self.policy.department,
+            "address": [line.strip() for line in self.policy.address.splitlines() if line.strip()],
+            "contact_name": self.policy.contact_name,
+            "contact_email": self.policy.contact_email,
+            "contact_phone": self.policy.contact_phone,
+            "footer": self.policy.statement_footer,
+            "pi_name": pi.display_name,
+            "pi_email": pi.email,
+            "pi_department": pi.department,
+            "project_code": project.code if project else "",
+            "project_name": project.name if project else "",
+            "fund_names": {
+                line.fund_org: self.fund_names[line.fund_org] for line in lines if line.fund_org in self.fund_names
+            },
+            "reference_labels": reference_labels(self.policy.tag_keys),
+            "showback": sorted({line.source.name for line in lines if not line.source.is_journaled}),
+        }
+
+
+def material_of(period: BillingPeriod, lines: Sequence[PayerLine], policy: Policy) -> Material:
+    """Look up what statements of a month are made of. Raises the errors of `charging.originals_of`."""
+    return Material(
+        policy=policy,
+        fund_names=dict(FundingSource.objects.exclude(name="").values_list("fund_org", "name")),
+        resources=charging.resources_of(period, lines),
+        originals=charging.originals_of(period, lines),
+        corrected=_corrected(period, lines),
+    )
+
+
+def _line(
+    number: int,
+    line: PayerLine,
+    resources: Sequence[charging.ResourceShare],
+    original: charging.Original | None,
+    corrects: Sequence[str],
+) -> StatementLine:
+    return StatementLine(
+        number=number,
+        payer_key=line.key,
+        kind=line.kind,
+        for_month=str(line.for_period),
+        fund_org=line.fund_org,
+        source_name=line.source.name,
+        source_label=line.source.label,
+        natural_account=line.natural_account,
+        service_name=line.service_name,
+        list_cost=line.list_cost,
+        contracted_cost=line.contracted_cost,
+        charged=line.charged,
+        shared_total=line.shared_total,
+        charge_count=line.charge_count,
+        reference_1=line.reference_1,
+        reference_2=line.reference_2,
+        corrects=list(corrects),
+        original={
+            "currency": original.currency,
+            "rate": f"{original.rate.normalize():f}",
+            "list": plain(original.list_cost),
+            "charged": plain(original.charged),
+        }
+        if original
+        else {},
+        resources=_stored_resources(resources, original.resources if original else {}),
+    )
+
+
+def _stored_resources(
+    shares: Sequence[charging.ResourceShare], originals: Mapping[tuple[str, str], Decimal]
+) -> list[dict[str, Any]]:
+    """Write resources as JSON keeps them, the largest first; the small rest of very many is one sum."""
+    ordered = sorted(
+        shares, key=lambda share: (-abs(share.charged), -abs(share.list_cost), share.name, share.resource_id)
+    )
+    kept, rest = ordered[:MOST_RESOURCES], ordered[MOST_RESOURCES:]
+    stored = [
+        {
+            "name": share.name,
+            "id": share.resource_id,
+            "count": share.count,
+            **_stored_amounts([share], originals),
+        }
+        for share in kept
+    ]
+    if rest:
+        count = sum(share.count for share in rest)
+        stored.append({"name": "", "id": "", "further": len(rest), "count": count, **_stored_amounts(rest, originals)})
+    return stored
+
+
+def _stored_amounts(
+    shares: Sequence[charging.ResourceShare], originals: Mapping[tuple[str, str], Decimal]
+) -> dict[str, str]:
+    """Write what resources come to; `original` is in the currency of their charges, where that is another."""
+    total = Figures.total(Figures(share.list_cost, share.contracted_cost, share.charged) for share in shares)
+    amounts = {
+        "list": plain(total.list_cost),
+        "contracted": plain(total.contracted_cost),
+        "charged": plain(total.charged),
+    }
+    if originals:
+        original = sum((originals[share.name, share.resource_id] for share in shares), Decimal(0))
+        amounts["original"] = plain(original)
+    return amounts
+
+
+def _corrected(period: BillingPeriod, lines: Iterable[PayerLine]) -> dict[str, list[str]]:
+    """Return, by payer key, the lines of statements in force that corrections and late changes are about."""
+    wanted: dict[tuple[int, str], list[str]] = defaultdict(list)
+    months = {line.key: line for line in lines if line.kind in (PayerLine.Kind.LATE, *PayerLine.ENTERED)}
+    for key, line in months.items():
+        if line.kind == PayerLine.Kind.LATE:
+            wanted[line.for_period_id, charging.key_as_charged(line)].append(key)
+    if len(wanted) < len(months):
+        for entered in (
+            EntryLine.objects.charged_in(period)
+            .exclude(corrects_key="")
+            .select_related("entry__for_period", "pi", "project", "source")
+        ):
+            if (key := charging.key_of_entry(entered)) in months and entered.corrects_period_id:
+                wanted[entered.corrects_period_id, entered.corrects_key].append(key)
+    found: dict[str, list[str]] = defaultdict(list)
+    keys = sorted({key for _, key in wanted})
+    for start in range(0, len(keys), BATCH):
+        of_keys = StatementLine.objects.filter(
+            statement__state__in=Statement.LIVE,
+            statement__period__in={month for month, _ in wanted},
+            payer_key__in=keys[start : start + BATCH],
+        ).order_by("statement__number", "number")
+        for month, payer_key, statement, number in of_keys.values_list(
+            "statement__period", "payer_key", "statement__number", "number"
+        ):
+            for key in wanted.get((month, payer_key), ()):
+                if (named := f"{statement}:{number}") not in found[key]:
+                    found[key].append(named)
+    return found
+
+
+def digest_of(content: Mapping[str, Any], lines: Sequence[StatementLine], currency: str) -> str:
+    """Return the SHA-256 of the figures, payers and texts for which a statement is revised when they change."""
+    printed = {
+        "content": {key: content[key] for key in IN_DIGEST},
+        "currency": currency,
+        "lines": [
+            [
+                line.payer_key,
+                line.for_month,
+                line.fund_org,
+                line.source_name,
+                line.natural_account,
+                line.service_name,
+                plain(line.list_cost),
+                plain(line.contracted_cost),
+                plain(line.charged),
+                line.charge_count,
+                line.resources,
+                # Only where there is one, so that statements from before there were shared costs stay as they are.
+                *([plain(line.shared_total)] if line.shared_total is not None else []),
+                *([line.reference_1, line.reference_2] if line.reference_1 or line.reference_2 else []),
+                *([line.original] if line.original else []),
+            ]
+            for line in lines
+        ],
+    }
+    text = json.dumps(printed, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def figures_of(line: StatementLine) -> Figures:
+    return Figures(line.list_cost, line.contracted_cost, line.charged)

@@ -1,0 +1,26 @@
+"""Letters on paper: any name in fonts of our own, shaped, in the right direction, and found again by a search.
+
+HarfBuzz shapes what needs shaping and cuts each font down to the glyphs used. Fonts are embedded by glyph with
+their Unicode text beside them, so that ligatures and conjuncts can be searched and copied. Latin, Greek and
+Cyrillic take a short path: a glyph for each character.
+"""
+
+from .direction import FIRST_STRONG, POP, isolated
+from .embedding import Lettering
+from .faces import BOLD, MINUS, REGULAR, face
+from .shaping import Glyph, cleaned, shaped, width
+
+__all__ = [
+    "BOLD",
+    "FIRST_STRONG",
+    "MINUS",
+    "POP",
+    "REGULAR",
+    "Glyph",
+    "Lettering",
+    "cleaned",
+    "face",
+    "isolated",
+    "shaped",
+    "width",
+]
