@@ -39,6 +39,7 @@ from billing.models.policy import TAG_FIELDS, reference_labels
 from billing.money import plain
 from billing.months import closing
 from billing.progress import Progress, unwatched
+from billing.proof import About
 from billing.proof.verifying import Kept
 
 from .document import Figures, Line, Original, Resource, Section, StatementDocument
@@ -892,8 +893,8 @@ def kept_files(period: BillingPeriod | None) -> Iterator[Kept]:
     drawn = Statement.objects.exclude(pdf_path="").order_by("pk")
     for statement in drawn if period is None else drawn.filter(period=period):
         path = Path(settings.VAR_DIR) / statement.pdf_path
-        url = reverse("admin:statements_statement_change", args=[statement.pk])
-        yield Kept(f"Statement {statement.number}", path, statement.pdf_sha256, url, can_be_made_again=True)
+        about = About("statements.statement", statement.pk)
+        yield Kept(f"Statement {statement.number}", path, statement.pdf_sha256, about, can_be_made_again=True)
 
 
 def _pdf_path(period: str, number: str) -> str:
