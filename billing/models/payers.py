@@ -19,9 +19,7 @@ from .typed import CodeField
 class PayerSplitQuerySet(models.QuerySet["PayerSplit"]):
     def of_projects(self) -> "list[PayerSplit]":
         """Return the splits of projects, each after those it takes the place of: see `holding_on`."""
-        return sorted(
-            self.filter(project__isnull=False), key=lambda split: (split.valid_from or datetime.date.min, split.pk)
-        )
+        return sorted(self.filter(project__isnull=False), key=lambda split: (split.days[0], split.pk))
 
 
 class PayerSplit(models.Model):
@@ -60,9 +58,10 @@ class PayerSplit(models.Model):
     def __str__(self) -> str:
         return f"split {self.pk}"
 
-    def includes(self, day: datetime.date) -> bool:
-        """Tell whether a day is between its dates, both of which count."""
-        return (self.valid_from or datetime.date.min) <= day <= (self.valid_until or datetime.date.max)
+    @property
+    def days(self) -> tuple[datetime.date, datetime.date]:
+        """The first and the last day of service that it may hold for, the calendar's where it names none."""
+        return self.valid_from or datetime.date.min, self.valid_until or datetime.date.max
 
     @staticmethod
     def holding_on(day: datetime.date, splits: "Iterable[PayerSplit]") -> "PayerSplit | None":
@@ -70,7 +69,8 @@ class PayerSplit(models.Model):
 
         `splits` come in the order of `of_projects`.
         """
-        return next((split for split in reversed(list(splits)) if split.includes(day)), None)
+        holding = [split for split in splits if split.days[0] <= day <= split.days[1]]
+        return holding[-1] if holding else None
 
 
 class PayerSplitShare(models.Model):
