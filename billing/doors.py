@@ -15,6 +15,7 @@ from django.utils.safestring import SafeString
 from django.utils.text import get_text_list
 
 from .errors import BillingError, NextStep
+from .proof import About
 
 
 @dataclass(frozen=True)
@@ -373,6 +374,29 @@ def link_where_allowed(step: NextStep | None, user: AbstractBaseUser | Anonymous
     if step is None or (permission := permission_of(step)) and not user.has_perm(permission):  # type: ignore[union-attr]
         return ""
     return as_link(step)
+
+
+def page_about(about: About | None, user: AbstractBaseUser | AnonymousUser) -> str:
+    """Return the address of the page of what something is about, "" where this person may not open it.
+
+    That is the page of a row, or the list of its model by its own filters.
+    """
+    if about is None:
+        return ""
+    app, _, model = about.model.partition(".")
+    if not user.has_perm(f"{app}.view_{model}"):  # type: ignore[union-attr]
+        return ""
+    if about.pk is not None:
+        return reverse(f"admin:{app}_{model}_change", args=[about.pk])
+    query = {}
+    for name, value in about.where.items():
+        if isinstance(value, int):
+            query[f"{name}__id__exact"] = str(value)
+        elif isinstance(value, str):
+            query[name] = value
+        else:
+            query[f"{name}__exact" if len(value) == 1 else f"{name}__in"] = ",".join(value)
+    return f"{reverse(f'admin:{app}_{model}_changelist')}?{urlencode(query)}"
 
 
 def who_may(permission: str) -> str:

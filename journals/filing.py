@@ -6,11 +6,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from django.conf import settings
-from django.urls import reverse
 
 from billing.errors import BillingError
 from billing.files import Pending, is_in_place, own_folder, write_whole
 from billing.models import BillingPeriod
+from billing.proof import About
 from billing.proof.verifying import Kept
 
 from .models import Journal
@@ -84,9 +84,9 @@ def kept_files(period: BillingPeriod | None) -> Iterator[Kept]:
     """Yield the files of submitted journals, which are made again from their frozen lines where they are gone."""
     written = Journal.objects.exclude(file_sha256="").order_by("pk")
     for journal in written if period is None else written.filter(period=period):
-        url = reverse("admin:journals_journal_change", args=[journal.pk])
+        about = About("journals.journal", journal.pk)
         path = kept_path(journal.file_path)
-        yield Kept(f"Journal {journal.number}", path, journal.file_sha256, url, can_be_made_again=True)
+        yield Kept(f"Journal {journal.number}", path, journal.file_sha256, about, can_be_made_again=True)
 
 
 def kept_path(file_path: str) -> Path:

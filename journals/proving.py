@@ -3,13 +3,12 @@
 import hashlib
 
 from django.db.models import Count
-from django.urls import reverse
 
 from billing.errors import NextStep
 from billing.fields import AmountSum
 from billing.models import BillingPeriod
 from billing.money import ZERO, plain
-from billing.proof import JOURNALED, Finding, Side, SideLine
+from billing.proof import JOURNALED, About, Finding, Side, SideLine
 from billing.proof.seals import LineSeals, sealed, sealed_lines, together
 
 from .models import Journal, JournalLine
@@ -56,8 +55,14 @@ def journaled(period: BillingPeriod) -> Side:
         find=lambda key: _line_of(period, key),
         broken=(*_unbalanced(journals), *_one_sided(period, nets)),
         fingerprint=hashlib.sha256(said.encode()).hexdigest(),
-        url=f"{reverse('admin:journals_journal_changelist')}?period={period}"
-        "&kind__exact=journal&state__in=submitted%2Cposted",
+        about=About(
+            "journals.journal",
+            where={
+                "period": str(period),
+                "kind": ("journal",),
+                "state": ("submitted", "posted"),
+            },
+        ),
         then=NextStep("export_journal", {"period": str(period)}),
         seal=lambda: _seals(period),
         seal_lines=lambda: _line_seals(period),
@@ -97,7 +102,7 @@ def _unbalanced(journals: list[Journal]) -> list[Finding]:
                     f"its {count:,} lines debit {plain(debits, home)} and credit {plain(credits, home)}; it was "
                     f"submitted with {journal.line_count:,} over {plain(journal.debits, home)} and "
                     f"{plain(journal.credits, home)}.",
-                    reverse("admin:journals_journal_change", args=[journal.pk]),
+                    About("journals.journal", journal.pk),
                 )
             )
     return found
@@ -111,22 +116,22 @@ def _one_sided(period: BillingPeriod, nets: dict[str, dict[str, SideLine]]) -> l
         paid = payers[key].amount if key in payers else ZERO
         recovered = recoveries[key].amount if key in recoveries else ZERO
         if paid != recovered:
-            name, url = _line_of(period, key)
+            name, about = _line_of(period, key)
             found.append(
                 Finding(
-                    "journal line", name, f"{plain(paid)} debited, {plain(recovered)} credited to its recovery.", url
+                    "journal line", name, f"{plain(paid)} debited, {plain(recovered)} credited to its recovery.", about
                 )
             )
     return found
 
 
-def _line_of(period: BillingPeriod, key: str) -> tuple[str, str]:
+def _line_of(period: BillingPeriod, key: str) -> tuple[str, About | None]:
     live = Journal.objects.live().filter(period=period)
     lines = JournalLine.objects.filter(journal__in=live, payer_key=key).select_related("journal")
     line = lines.order_by("-journal_id", "number").first()
     if line is None:
-        return f"No journal line of {key}", ""
+        return f"No journal line of {key}", None
     return (
         f"Line {line.number} of journal {line.journal}",
-        reverse("admin:journals_journal_change", args=[line.journal_id]),
+        About("journals.journal", line.journal_id),
     )

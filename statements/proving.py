@@ -4,13 +4,12 @@ import hashlib
 from decimal import Decimal
 
 from django.db.models import Count
-from django.urls import reverse
 
 from billing.errors import NextStep
 from billing.fields import AmountSum
 from billing.models import BillingPeriod
 from billing.money import ZERO, plain
-from billing.proof import STATED, Finding, Side, SideLine
+from billing.proof import STATED, About, Finding, Side, SideLine
 from billing.proof.seals import LineSeals, sealed, sealed_lines, together
 
 from .models import Statement, StatementLine
@@ -44,7 +43,7 @@ def stated(period: BillingPeriod) -> Side:
         find=lambda key: _line_of(period, key),
         broken=tuple(_not_adding_up(statements)),
         fingerprint=hashlib.sha256(said.encode()).hexdigest(),
-        url=f"{reverse('admin:statements_statement_changelist')}?period={period}&state=live",
+        about=About("statements.statement", where={"period": str(period), "state": "live"}),
         then=NextStep("issue_statements", {"period": str(period)}),
         seal=lambda: _seals(period),
         seal_lines=lambda: _line_seals(period),
@@ -88,20 +87,20 @@ def _not_adding_up(statements: list[Statement]) -> list[Finding]:
                     f"Statement {each.number}",
                     f"its lines add up to {_told(each.currency, sums[2], sums[0], sums[1])}; it was issued over "
                     f"{_told(each.currency, each.charged, each.list_cost, each.contracted_cost)}.",
-                    reverse("admin:statements_statement_change", args=[each.pk]),
+                    About("statements.statement", each.pk),
                 )
             )
     return found
 
 
-def _line_of(period: BillingPeriod, key: str) -> tuple[str, str]:
+def _line_of(period: BillingPeriod, key: str) -> tuple[str, About | None]:
     live = Statement.objects.live().filter(period=period)
     line = StatementLine.objects.filter(statement__in=live, payer_key=key).select_related("statement").first()
     if line is None:
-        return f"No statement line of {key}", ""
+        return f"No statement line of {key}", None
     return (
         f"Line {line.number} of statement {line.statement.number}",
-        reverse("admin:statements_statement_change", args=[line.statement_id]),
+        About("statements.statement", line.statement_id),
     )
 
 

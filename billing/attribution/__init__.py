@@ -1,12 +1,11 @@
 """Who pays for a row, and what holds it for a person: tags, rules, accounts, defaults."""
 
-from .attributor import (
+from .attributor import NOWHERE, Attributor, Place
+from .draft import Attribution
+from .funds import reference_of
+from .owners import (
     NO_IDS,
-    NOWHERE,
     OWNER_COLUMNS,
-    Attribution,
-    Attributor,
-    Place,
     known_people,
     known_projects,
     owner_values,
@@ -14,9 +13,8 @@ from .attributor import (
     person_for,
     project_for,
     projects_of,
-    reference_of,
-    tags_used,
 )
+from .tags import tags_used
 
 __all__ = [
     "Attribution",

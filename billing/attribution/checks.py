@@ -1,6 +1,6 @@
 """The checks of who pays: an attribution and what is known, in; reasons for a human to look, out."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import date
 from functools import lru_cache
 from types import MappingProxyType
@@ -70,40 +70,51 @@ def check_attribution(
     projects have to be valid on all of them, whatever day the check is run. `posted` is the day on which the
     charge reaches the ledger; None leaves out what depends on it.
     """
-    found: list[Reason] = []
     if attribution.is_shared:
-        return found
-    if not attribution.pi_email:
-        found.append(Reason("missing_pi"))
-    if not attribution.fund_org and not attribution.has_split:
-        found.append(Reason("missing_fund_org"))
-    if not attribution.project_code:
-        found.append(Reason("missing_project"))
-    of_fund: list[Reason] = []
-    if fund_org := attribution.fund_org:
-        if reference.fund_org_patterns and not _has_known_form(reference.fund_org_patterns, fund_org):
-            found.append(Reason("invalid_fund_org", _named(fund_org, other_characters(fund_org))))
-        elif not reference.fund_org_patterns and (odd := odd_characters(fund_org)):
-            found.append(Reason("invalid_fund_org", _named(fund_org, odd)))
-        of_fund = _check_list(fund_org, reference, service_start, service_end, posted)
-        found += of_fund
+        return []
+    of_fund = _check_list(attribution.fund_org, reference, service_start, service_end, posted)
+    found = [*_missing(attribution), *_check_form(attribution.fund_org, reference), *of_fund]
     if attribution.is_unknown_pi and not _vouches(attribution, reference, of_fund):
         found.append(Reason("unknown_pi", attribution.pi_email))
+    return [*found, *_ended(attribution, service_end)]
+
+
+def _missing(attribution: Attributed) -> Iterator[Reason]:
+    """Yield what nobody named."""
+    if not attribution.pi_email:
+        yield Reason("missing_pi")
+    if not attribution.fund_org and not attribution.has_split:
+        yield Reason("missing_fund_org")
+    if not attribution.project_code:
+        yield Reason("missing_project")
+
+
+def _ended(attribution: Attributed, service_end: date) -> Iterator[Reason]:
+    """Yield whether the PI or the project had ended by the last day of service."""
     if attribution.pi_active_until and service_end > attribution.pi_active_until:
-        found.append(Reason("pi_inactive", f"{attribution.pi_email} until {attribution.pi_active_until}"))
-    if ended := attribution.project_end_date:
-        if service_end > ended:
-            found.append(Reason("project_ended", f"{attribution.project_code} on {ended}"))
-    elif (ended := attribution.tagged_end_date) and service_end > ended:
-        found.append(Reason("project_ended", f"{attribution.project_code} on {ended}{BY_TAG}".strip()))
-    return found
+        yield Reason("pi_inactive", f"{attribution.pi_email} until {attribution.pi_active_until}")
+    ended = attribution.project_end_date or attribution.tagged_end_date
+    if ended and service_end > ended:
+        by_tag = "" if attribution.project_end_date else BY_TAG
+        yield Reason("project_ended", f"{attribution.project_code} on {ended}{by_tag}".strip())
+
+
+def _check_form(fund_org: str, reference: Reference) -> Iterator[Reason]:
+    """Yield whether a fund/org has a form that the policy does not know, or odd characters where it names no form."""
+    if not fund_org:
+        return
+    if reference.fund_org_patterns:
+        if not _has_known_form(reference.fund_org_patterns, fund_org):
+            yield Reason("invalid_fund_org", _named(fund_org, other_characters(fund_org)))
+    elif odd := odd_characters(fund_org):
+        yield Reason("invalid_fund_org", _named(fund_org, odd))
 
 
 def _check_list(
     fund_org: str, reference: Reference, service_start: date, service_end: date, posted: date | None
 ) -> list[Reason]:
     """Return what the list of funds has against a fund/org."""
-    if reference.funds is None:
+    if not fund_org or reference.funds is None:
         return []
     code = code_of(fund_org)
     if code not in reference.funds:

@@ -15,13 +15,12 @@ from ..models import Charge, Flag, PayerSplitShare, Policy, Source
 from ..models.periods import last_day_of
 from ..readers.values import Memo
 from . import newcomers
-from .attributor import reference_of
 from .checks import Attributed, Reason, check_attribution
+from .funds import reference_of
 
 State = Charge.State
 
-# Charges held in memory at once, and ids in one statement.
-CHUNK = 10_000
+# Charges looked at at once, and ids in one statement.
 BATCH = 900
 
 # Flags about who pays: they are checked anew whenever that changes.
@@ -116,76 +115,133 @@ def settle(charges: QuerySet[Charge], *, gesture: audit.Gesture, checks: Checks 
 
     A held charge whose every open reason is answered becomes clear; a clear or approved one that has such a reason
     now is held. The caller holds their months open. `checks` are read anew if none are given.
+
+    1. Lock a batch of the charges, in the order of their ids: two who settle the same ones do not wait for each other
+       crosswise, and nobody decides about a charge while it is looked at.
+    2. Read those of them that still match: months are held open by many at once, and somebody may have decided before.
+    3. Work out what becomes of each, by its flags as they are now.
+    4. Write flags and states, and an event for each charge that changed its state.
     """
-    checks, clocks = checks or Checks(), Clocks()
-    cleared: list[int] = []
-    held: dict[str, list[int]] = defaultdict(list)
-    billed: dict[str, Decimal] = defaultdict(Decimal)
-    new: list[Flag] = []
-    turned: dict[bool, list[int]] = {True: [], False: []}
-    shares: dict[int, tuple[str, ...]] = {}
-    names = ("pk", "state", "pi__email", "attributed_by", "source_id", "fund_org", "payer_split_id", "shared_as")
-    more = (
-        "charge_period_start",
-        "charge_period_end",
-        "imported_in_id",
-        "charged_in__month",
-        "currency",
-        "billed_cost",
-    )
+    checks, outcome = checks or Checks(), _Outcome(Clocks())
     ids = list(charges.order_by("pk").values_list("pk", flat=True))
     for start in range(0, len(ids), BATCH):
-        # Locked before they are looked at: months are held open by many at once, and somebody may decide meanwhile.
         locked = Charge.objects.filter(pk__in=ids[start : start + BATCH]).order_by("pk").select_for_update(no_key=True)
         still = charges.filter(pk__in=list(locked.values_list("pk", flat=True)))
-        batch = list(still.order_by("pk").values_list(*names, *more))
+        batch = [_Asked(*row) for row in still.order_by("pk").values_list(*_COLUMNS)]
         flags: dict[int, list[Flag]] = defaultdict(list)
-        for flag in Flag.objects.filter(charge__in=[row[0] for row in batch]).order_by("pk"):
+        for flag in Flag.objects.filter(charge__in=[asked.pk for asked in batch]).order_by("pk"):
             flags[flag.charge_id].append(flag)
-        for row in batch:
-            pk, state, email, by, source_id, fund_org, split, shared_as = row[: len(names)]
-            first, last, imported_in, month, currency, cost = row[len(names) :]
-            if split and split not in shares:
-                shares[split] = tuple(
-                    PayerSplitShare.objects.filter(split=split).order_by("fund_org").values_list("fund_org", flat=True)
-                )
-            reasons = checks.reasons(
-                pi_email=email or "",
-                attributed_by=by,
-                source_id=source_id,
-                fund_orgs=shares[split] if split else (fund_org,),
-                has_split=bool(split),
-                is_shared=bool(shared_as),
-                days=clocks.days(first, last, imported_in),
-                posted=last_day_of(month),
-            )
-            own = flags[pk]
-            was_resolved = [flag.is_resolved for flag in own]
-            settle_flags(own, reasons, charge_id=pk, codes=Flag.ANSWERED_ELSEWHERE)
-            changed = [flag for flag, was in zip(own, was_resolved, strict=False) if flag.is_resolved != was]
-            for flag in changed:
-                turned[flag.is_resolved].append(flag.pk)
-            new += own[len(was_resolved) :]
-            is_open = any(not flag.is_resolved for flag in own)
-            if state == State.HELD and not is_open and changed:
-                # It was held for what is answered now; what was held for no reason stays so.
-                cleared.append(pk)
-                billed[currency] += cost
-            elif state in (State.CLEAR, State.APPROVED) and reasons:
-                held[state].append(pk)
-    Flag.objects.bulk_create(new, batch_size=5_000)
-    for is_resolved, pks in turned.items():
-        for start in range(0, len(pks), BATCH):
-            Flag.objects.filter(pk__in=pks[start : start + BATCH]).update(is_resolved=is_resolved)
-    for was, to, pks in ((State.HELD, State.CLEAR, cleared), *((was, State.HELD, ids) for was, ids in held.items())):
+        for asked in batch:
+            outcome.look_at(asked, flags[asked.pk], checks)
+    outcome.save(gesture)
+    held = sum(map(len, outcome.held.values()))
+    return Settled(len(outcome.cleared), dict(sorted(outcome.billed.items())), held)
+
+
+class _Asked(NamedTuple):
+    """A charge whose flags are brought up to date, in the order of `_COLUMNS`."""
+
+    pk: int
+    state: str
+    pi_email: str | None
+    attributed_by: str
+    source_id: int
+    fund_org: str
+    split_id: int | None
+    shared_as: str
+    start: datetime.datetime
+    end: datetime.datetime
+    imported_in: int
+    month: datetime.date
+    currency: str
+    billed: Decimal
+
+
+_COLUMNS = (
+    "pk",
+    "state",
+    "pi__email",
+    "attributed_by",
+    "source_id",
+    "fund_org",
+    "payer_split_id",
+    "shared_as",
+    "charge_period_start",
+    "charge_period_end",
+    "imported_in_id",
+    "charged_in__month",
+    "currency",
+    "billed_cost",
+)
+
+
+class _Outcome:
+    """What becomes of charges whose flags are brought up to date, collected to be written at once."""
+
+    def __init__(self, clocks: Clocks) -> None:
+        self.cleared: list[int] = []
+        # By the state they had.
+        self.held: dict[str, list[int]] = defaultdict(list)
+        self.billed: dict[str, Decimal] = defaultdict(Decimal)
+        self._clocks = clocks
+        self._new: list[Flag] = []
+        # Flags that are resolved now, and those that are open again.
+        self._turned: dict[bool, list[int]] = {True: [], False: []}
+        self._shares: dict[int, tuple[str, ...]] = {}
+
+    def look_at(self, asked: _Asked, flags: list[Flag], checks: Checks) -> None:
+        """Settle the flags of a charge, and note whether it is clear or held now."""
+        reasons = checks.reasons(
+            pi_email=asked.pi_email or "",
+            attributed_by=asked.attributed_by,
+            source_id=asked.source_id,
+            fund_orgs=self._payers(asked),
+            has_split=bool(asked.split_id),
+            is_shared=bool(asked.shared_as),
+            days=self._clocks.days(asked.start, asked.end, asked.imported_in),
+            posted=last_day_of(asked.month),
+        )
+        was_resolved = [flag.is_resolved for flag in flags]
+        settle_flags(flags, reasons, charge_id=asked.pk, codes=Flag.ANSWERED_ELSEWHERE)
+        changed = [flag for flag, was in zip(flags, was_resolved, strict=False) if flag.is_resolved != was]
+        for flag in changed:
+            self._turned[flag.is_resolved].append(flag.pk)
+        self._new += flags[len(was_resolved) :]
+        is_open = any(not flag.is_resolved for flag in flags)
+        if asked.state == State.HELD and not is_open and changed:
+            # It was held for what is answered now; what was held for no reason stays so.
+            self.cleared.append(asked.pk)
+            self.billed[asked.currency] += asked.billed
+        elif asked.state in (State.CLEAR, State.APPROVED) and reasons:
+            self.held[asked.state].append(asked.pk)
+
+    def _payers(self, asked: _Asked) -> tuple[str, ...]:
+        """Return the fund/orgs that pay for a charge."""
+        if not asked.split_id:
+            return (asked.fund_org,)
+        if asked.split_id not in self._shares:
+            shares = PayerSplitShare.objects.filter(split=asked.split_id).order_by("fund_org")
+            self._shares[asked.split_id] = tuple(shares.values_list("fund_org", flat=True))
+        return self._shares[asked.split_id]
+
+    def save(self, gesture: audit.Gesture) -> None:
+        """Write flags and states, and record each charge that changed its state."""
+        Flag.objects.bulk_create(self._new, batch_size=5_000)
+        for is_resolved, pks in self._turned.items():
+            for start in range(0, len(pks), BATCH):
+                Flag.objects.filter(pk__in=pks[start : start + BATCH]).update(is_resolved=is_resolved)
+        self._move(State.HELD, State.CLEAR, self.cleared, gesture, action="charge.released")
+        for was, pks in self.held.items():
+            self._move(was, State.HELD, pks, gesture, action="charge.held")
+
+    @staticmethod
+    def _move(was: str, to: str, pks: list[int], gesture: audit.Gesture, *, action: str) -> None:
         for start in range(0, len(pks), BATCH):
             Charge.objects.filter(pk__in=pks[start : start + BATCH]).update(state=to)
         subject = Charge()
         for pk in pks:
             subject.pk = pk
-            action = "charge.released" if to == State.CLEAR else "charge.held"
             gesture.record(action, subject, before={"state": str(was)}, after={"state": str(to)})
-    return Settled(len(cleared), dict(sorted(billed.items())), sum(map(len, held.values())))
 
 
 def settle_flags(

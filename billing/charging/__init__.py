@@ -1,32 +1,13 @@
 """From charges and corrections to payer lines: splits, shared costs, exchange rates, and the only rounding."""
 
-from .payer_lines import (
-    KEY_LENGTH,
-    SEPARATOR,
-    BrokenSplit,
-    Making,
-    MissingEffectiveCost,
-    MissingFundOrg,
-    MissingPI,
-    MissingRate,
-    NothingToShareOver,
-    Original,
-    ResourceShare,
-    changed_keys,
-    compute,
-    entries_of,
-    escaped,
-    in_storage_order,
-    key_as_charged,
-    key_of_entry,
-    keys_of,
-    make_payer_lines,
-    makings_of,
-    originals_of,
-    payer_key,
-    resources_of,
-    stamp_project_splits,
-)
+from .breakdown import Original, ResourceShare, originals_of, resources_of
+from .keys import KEY_LENGTH, SEPARATOR, escaped, key_as_charged, key_of_entry, payer_key
+from .lines import compute
+from .makings import Making, entries_of, keys_of, makings_of
+from .missing import BrokenSplit, MissingEffectiveCost, MissingFundOrg, MissingPI, MissingRate, NothingToShareOver
+from .run import changed_keys, make_payer_lines
+from .splits import stamp_project_splits
+from .storage import in_storage_order
 
 __all__ = [
     "BrokenSplit",

@@ -89,6 +89,5 @@ class Rollup:
         """Return which dated splits of the attribution's project are in force on a day."""
         splits = self.attributor.splits.get(self.asked.attribution_list[number].project_code, ())
         day = start[:10]
-        return tuple(
-            place for place, (first, last) in enumerate(splits) if first.isoformat() <= day <= last.isoformat()
-        )
+        days = enumerate(split.days for split in splits)
+        return tuple(place for place, (first, last) in days if first.isoformat() <= day <= last.isoformat())

@@ -1,5 +1,7 @@
 """Who pays how much for what in a month: splits, payer lines and the references printed for them."""
 
+import datetime
+from collections.abc import Iterable
 from decimal import Decimal
 
 from django.core.validators import MinValueValidator
@@ -12,6 +14,12 @@ from .periods import FINAL, BillingPeriod
 from .sources import Source
 from .standing import Standing, StandingQuerySet
 from .typed import CodeField
+
+
+class PayerSplitQuerySet(models.QuerySet["PayerSplit"]):
+    def of_projects(self) -> "list[PayerSplit]":
+        """Return the splits of projects, each after those it takes the place of: see `holding_on`."""
+        return sorted(self.filter(project__isnull=False), key=lambda split: (split.days[0], split.pk))
 
 
 class PayerSplit(models.Model):
@@ -33,6 +41,8 @@ class PayerSplit(models.Model):
     note = models.CharField(max_length=254, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
 
+    objects = PayerSplitQuerySet.as_manager()
+
     class Meta:
         ordering = ("project", "valid_from", "id")
         constraints = [
@@ -47,6 +57,20 @@ class PayerSplit(models.Model):
 
     def __str__(self) -> str:
         return f"split {self.pk}"
+
+    @property
+    def days(self) -> tuple[datetime.date, datetime.date]:
+        """The first and the last day of service that it may hold for, the calendar's where it names none."""
+        return self.valid_from or datetime.date.min, self.valid_until or datetime.date.max
+
+    @staticmethod
+    def holding_on(day: datetime.date, splits: "Iterable[PayerSplit]") -> "PayerSplit | None":
+        """Return which of a project's splits holds on a day: where several do, the one that begins last.
+
+        `splits` come in the order of `of_projects`.
+        """
+        holding = [split for split in splits if split.days[0] <= day <= split.days[1]]
+        return holding[-1] if holding else None
 
 
 class PayerSplitShare(models.Model):

@@ -279,9 +279,10 @@ def stamp_of(period: BillingPeriod) -> tuple[Any, ...]:
             related = related.exclude(action=action)
         else:
             related = related.exclude(action__gt=f"{action}.", action__lt=f"{action}/")
+    tables = [model._default_manager for model in _watched]  # noqa: SLF001 (documented by Django)
     newest = {
-        f"newest_{number}": Coalesce(Subquery(model._default_manager.order_by("-pk").values("pk")[:1]), 0)
-        for number, model in enumerate(_watched)
+        f"newest_{number}": Coalesce(Subquery(rows.order_by("-pk").values("pk")[:1]), 0)
+        for number, rows in enumerate(tables)
     }
     found = BillingPeriod.objects.filter(pk=period.pk).annotate(event=Subquery(related.values("hash")[:1]), **newest)
     return tuple(found.values_list("status", "review_until", "event", *newest).get())

@@ -340,7 +340,8 @@ def contents_of(period: BillingPeriod) -> list[str]:
     found = []
     for relation in BillingPeriod._meta.related_objects:
         model = relation.related_model
-        rows = model._default_manager.filter(**{relation.field.name: period})
+        of_month = {relation.field.name: period}
+        rows = model._default_manager.filter(**of_month)  # noqa: SLF001 (documented by Django)
         name = str(model._meta.verbose_name_plural)
         if model is Charge:
             rows = rows.filter(withdrawn_in__isnull=True)

@@ -1,22 +1,13 @@
 """That everything adds up: equations, culprits, seals, kept files, and the bridges to provider invoices."""
 
-from .equations import (
-    JOURNALED,
-    STATED,
-    TITLES,
-    Equation,
-    Finding,
-    Proof,
-    Side,
-    SideLine,
-    Verdict,
-    exact_text,
-    plain,
-    prove,
-    register_side,
-)
+from ..money import plain
+from .equations import JOURNALED, STATED, TITLES, Equation, Term, Verdict, exact_text
+from .findings import About, Finding
+from .proving import Proof, prove
+from .sides import Side, SideLine, register_side
 
 __all__ = [
+    "About",
     "Equation",
     "Finding",
     "JOURNALED",
@@ -25,6 +16,7 @@ __all__ = [
     "Side",
     "SideLine",
     "TITLES",
+    "Term",
     "Verdict",
     "exact_text",
     "plain",

@@ -9,7 +9,8 @@ from ..fields import WIDE
 from ..models import BillingPeriod, PayerLine
 from ..money import ZERO, apportion, to_cents
 from ..months import checklist
-from .equations import Equation, Proof, prove
+from .equations import Equation
+from .proving import Proof, prove
 
 
 @dataclass(frozen=True)

@@ -3,14 +3,13 @@
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
-from urllib.parse import urlencode
 
 from django.db.models import Case, Count, F, When
-from django.urls import reverse
 
 from ..fields import AmountSum
 from ..models import BillingPeriod, Charge, Project, Source
 from ..readers.spelling import same_id
+from .findings import About
 
 
 @dataclass(frozen=True)
@@ -22,7 +21,7 @@ class Uncharged:
     source: str
     charges: int
     billed: dict[str, Decimal]
-    url: str = ""
+    about: About
 
 
 def uncharged(period: BillingPeriod) -> list[Uncharged]:
@@ -79,8 +78,7 @@ def _sums(
 
 def _told(kind: str, name: str, source: str, sums: _Sums, before: BillingPeriod, of: dict[str, int]) -> Uncharged:
     charges, billed = sums
-    query = {"period": str(before), "standing": "live"} | {f"{field}__id__exact": str(pk) for field, pk in of.items()}
+    where: dict[str, int | str | tuple[str, ...]] = {"period": str(before), "standing": "live", **of}
     if kind == "cloud account":
-        query["q"] = name
-    url = f"{reverse('admin:billing_charge_changelist')}?{urlencode(query)}"
-    return Uncharged(kind, name, source, charges, dict(sorted(billed.items())), url)
+        where["q"] = name
+    return Uncharged(kind, name, source, charges, dict(sorted(billed.items())), About("billing.charge", where=where))

@@ -8,7 +8,6 @@ from itertools import combinations
 from typing import Any
 
 from django.db.models import Q, Sum
-from django.urls import reverse
 
 from .. import charging
 from ..errors import BillingError
@@ -19,7 +18,10 @@ from ..models import BillingPeriod, Charge, Import, ImportOverlap, ImportTotal, 
 from ..models.charges import ChargeQuerySet
 from ..money import ZERO, plain
 from ..readers.facts import FACTS, month_number, stamp_of
-from .equations import JOURNALED, STATED, Equation, Finding, Proof, Side
+from .equations import JOURNALED, STATED, Equation
+from .findings import About, Finding
+from .proving import Proof
+from .sides import Side, is_stated
 
 # More than these are counted, not named.
 MOST = 20
@@ -74,7 +76,7 @@ def _of_delivered(proof: Proof, equation: Equation) -> list[Finding]:
                     f"its charges of {equation.currency} are {made[0]:,} rows over "
                     f"{plain(made[1], equation.currency)} billed; its file said {said[0]:,} over "
                     f"{plain(said[1], equation.currency)}.",
-                    reverse("admin:billing_import_change", args=[imported.pk]),
+                    About("billing.import", imported.pk),
                 )
             ]
     found += _strangers(proof, source, equation, imports)
@@ -170,7 +172,7 @@ def _vanished(imported: Import, missing: dict[bytes, list[tuple[int, int, Decima
                     "line",
                     f"{_line(file_number, line).capitalize()} of import {imported.pk}",
                     f"{plain(amount, currency)} billed, and there is no charge of it.",
-                    reverse("admin:billing_import_change", args=[imported.pk]),
+                    About("billing.import", imported.pk),
                 )
             )
     return found
@@ -299,7 +301,7 @@ def _different(there: list[Any], wanted: list[Any], currency: str) -> tuple[str,
 
 
 def _charge(pk: int, text: str) -> Finding:
-    return Finding("charge", f"Charge {pk}", text, reverse("admin:billing_charge_change", args=[pk]))
+    return Finding("charge", f"Charge {pk}", text, About("billing.charge", pk))
 
 
 def _line(file_number: int, line: int) -> str:
@@ -362,9 +364,8 @@ def _payer_line(line: PayerLine, text: str) -> Finding:
         line.get_kind_display(),
     )
     name = f"Payer line {line.pk or '(missing)'}: {', '.join(part for part in parts if part)}"
-    if line.pk:
-        return Finding("payer line", name, text, reverse("admin:billing_payerline_change", args=[line.pk]))
-    return Finding("payer line", name, text, f"{reverse('admin:billing_payerline_changelist')}?period={line.period}")
+    where = {} if line.pk else {"period": str(line.period)}
+    return Finding("payer line", name, text, About("billing.payerline", line.pk, where))
 
 
 def _of_side(proof: Proof, side: Side) -> list[Finding]:
@@ -376,15 +377,13 @@ def _of_side(proof: Proof, side: Side) -> list[Finding]:
     for key in sorted({*lines, *side.lines}):
         line, other = lines.get(key), side.lines.get(key)
         if line is not None and other is None:
-            is_wanted = (
-                line.kind in PayerLine.CHARGED and line.pi_id if side.code == STATED else line.source_id in journaled
-            )
+            is_wanted = is_stated(line) if side.code == STATED else line.source_id in journaled
             if not (side.code in (STATED, JOURNALED) and is_wanted and line.charged):
                 continue
         charged = line.charged if line else ZERO
         there = other.amount if other else ZERO
         if charged != there:
-            name, url = side.find(key)
+            name, about = side.find(key)
             source = names[line.source_id] if line else (other.source if other else "")
             found.append(
                 Finding(
@@ -392,7 +391,7 @@ def _of_side(proof: Proof, side: Side) -> list[Finding]:
                     name,
                     f"{plain(there, proof.currency)}, where the payer line ({source}) has "
                     f"{plain(charged, proof.currency)}.",
-                    url,
+                    about,
                 )
             )
     return found

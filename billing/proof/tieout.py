@@ -12,7 +12,6 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
-from django.urls import reverse
 
 from .. import audit
 from ..audit import Actor
@@ -22,7 +21,9 @@ from ..models import BillingPeriod, FrozenProof, Policy
 from ..months import closing
 from ..months.checklist import FINALIZE, PROOF, Item, State
 from . import coverage, culprits, invoices
-from .equations import Finding, Proof, exact_text, prove
+from .equations import exact_text
+from .findings import About, Finding
+from .proving import Proof, prove
 from .verifying import Kept
 
 
@@ -74,20 +75,16 @@ class Report:
             "institution": policy.institution,
             "status": self.period.status,
             **self.proof.as_data(),
-            "culprits": [vars(each) for each in self.culprits],
+            "culprits": [each.as_data() for each in self.culprits],
             "amortized": [_exact(vars(each)) for each in self.amortized],
             "invoices": [_exact(vars(each) | {"difference": each.difference}) for each in self.invoices],
-            "uncharged": [_exact(vars(each)) for each in self.uncharged],
+            "uncharged": [_exact(vars(each) | {"about": each.about.as_data()}) for each in self.uncharged],
         }
 
 
 def report(period: BillingPeriod) -> Report:
     """Return the proof of a period with all that stands beside it."""
     return Report(prove(period))
-
-
-def page_of(period: BillingPeriod) -> str:
-    return reverse("admin:billing_billingperiod_proof", args=[period.pk])
 
 
 def freeze(period: BillingPeriod, gesture: audit.Gesture) -> None:
@@ -181,7 +178,8 @@ def kept_files(period: BillingPeriod | None) -> Iterator[Kept]:
     for each in frozen if period is None else frozen.filter(period=period):
         for extension, sha256 in (("json", each.json_sha256), ("pdf", each.pdf_sha256)):
             what = f"Proof of {each.period} as {extension.upper()}"
-            yield Kept(what, file_of(each, extension), sha256, page_of(each.period), can_be_made_again=True)
+            about = About("billing.billingperiod", each.period_id)
+            yield Kept(what, file_of(each, extension), sha256, about, can_be_made_again=True)
 
 
 def json_of(period: BillingPeriod) -> bytes:

@@ -6,21 +6,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from django.db.models import Q
-from django.urls import reverse
 
 from ..files.received import MIB, chunks, local_copy
 from ..models import BillingPeriod, Import, StoredFile
 from ..progress import Progress, unwatched
+from .findings import About
 
 
 @dataclass(frozen=True)
 class Kept:
-    """A file as it was recorded. `what` says of what it is, and `url` is the page of that."""
+    """A file as it was recorded. `what` names what it is of, which is what it is `about`."""
 
     what: str
     path: Path
     sha256: str
-    url: str = ""
+    about: About | None = None
     # A file that is made again from what is frozen, where it is gone: its absence is no loss.
     can_be_made_again: bool = False
 
@@ -32,7 +32,7 @@ class Bent:
     what: str
     path: Path
     text: str
-    url: str = ""
+    about: About | None = None
 
     def __str__(self) -> str:
         return f"{self.what}: {self.text}"
@@ -92,8 +92,8 @@ def received(period: BillingPeriod | None) -> Iterator[Kept]:
     for stored in files.prefetch_related("imported_files"):
         first = min(stored.imported_files.all(), key=lambda each: each.pk, default=None)
         name = f"{first.name} of import {first.imported_in_id}" if first else f"Upload {stored}"
-        url = reverse("admin:billing_import_change", args=[first.imported_in_id]) if first else ""
-        yield Kept(name, local_copy(stored, anew=True), stored.sha256, url)
+        about = About("billing.import", first.imported_in_id) if first else None
+        yield Kept(name, local_copy(stored, anew=True), stored.sha256, about)
 
 
 def _wrong(kept: Kept, *, trusts_signature: bool) -> Bent | None:
@@ -102,13 +102,13 @@ def _wrong(kept: Kept, *, trusts_signature: bool) -> Bent | None:
     except FileNotFoundError:
         if kept.can_be_made_again:
             return None
-        return Bent(kept.what, kept.path, f"its file is gone ({kept.path}). Put it back from a backup.", kept.url)
+        return Bent(kept.what, kept.path, f"its file is gone ({kept.path}). Put it back from a backup.", kept.about)
     except OSError as error:
-        return Bent(kept.what, kept.path, f"its file cannot be read ({kept.path}: {error.strerror}).", kept.url)
+        return Bent(kept.what, kept.path, f"its file cannot be read ({kept.path}: {error.strerror}).", kept.about)
     if sha256 == kept.sha256:
         return None
     told = f"its file is not the one that was recorded ({kept.path}): its SHA-256 is {sha256}, and was {kept.sha256}."
-    return Bent(kept.what, kept.path, told, kept.url)
+    return Bent(kept.what, kept.path, told, kept.about)
 
 
 def _sha256_of(path: Path, *, trusts_signature: bool) -> str:

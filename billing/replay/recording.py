@@ -219,7 +219,7 @@ def _rewound(events: list[AuditEvent]) -> tuple[list[dict[str, Any]], dict[int, 
     state: dict[tuple[str, str], dict[str, Any]] = {
         (name, str(row["pk"])): row
         for name, model in BY_NAME.items()
-        for row in _serialized(model._default_manager.all())
+        for row in _serialized(model._default_manager.all())  # noqa: SLF001 (documented by Django)
     }
     changes: dict[int, dict[str, Any]] = {}
     for event in reversed(events):

@@ -873,17 +873,10 @@ class Review:
     def _split_on(self, project: Project, day: datetime.date) -> int | None:
         """Return the split a project has on a day; of several, the one that begins last."""
         if project.pk not in self._project_splits:
-            splits = PayerSplit.objects.filter(project=project)
-            self._project_splits[project.pk] = sorted(
-                splits, key=lambda split: (split.valid_from or datetime.date.min, split.pk)
-            )
-            self._shares |= shares_of(split.pk for split in splits)
-        holding = [
-            split.pk
-            for split in self._project_splits[project.pk]
-            if (not split.valid_from or split.valid_from <= day) and (not split.valid_until or day <= split.valid_until)
-        ]
-        return holding[-1] if holding else None
+            self._project_splits[project.pk] = PayerSplit.objects.filter(project=project).of_projects()
+            self._shares |= shares_of(split.pk for split in self._project_splits[project.pk])
+        split = PayerSplit.holding_on(day, self._project_splits[project.pk])
+        return split.pk if split else None
 
     def _is_of_project(self, split_id: int) -> bool:
         return PayerSplit.objects.filter(pk=split_id, project__isnull=False).exists()

@@ -10,13 +10,10 @@ from django.utils import timezone
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 
-from billing.admin.base import (
-    FrozenAdmin,
-    Verb,
-    actor_of,
-    badge,
-    period_filter,
-)
+from billing.admin.audited import FrozenAdmin, actor_of
+from billing.admin.filters import period_filter
+from billing.admin.formatting import badge
+from billing.admin.verbs import Verb
 
 from .. import emails
 from ..models import Email

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from django.conf import settings
-from django.urls import reverse
 
 from billing import audit
 from billing.audit import Actor
@@ -16,6 +15,7 @@ from billing.models import (
     BillingPeriod,
 )
 from billing.progress import Progress, unwatched
+from billing.proof import About
 from billing.proof.verifying import Kept
 
 from ..drawing import draw
@@ -90,8 +90,8 @@ def kept_files(period: BillingPeriod | None) -> Iterator[Kept]:
     drawn = Statement.objects.exclude(pdf_path="").order_by("pk")
     for statement in drawn if period is None else drawn.filter(period=period):
         path = Path(settings.VAR_DIR) / statement.pdf_path
-        url = reverse("admin:statements_statement_change", args=[statement.pk])
-        yield Kept(f"Statement {statement.number}", path, statement.pdf_sha256, url, can_be_made_again=True)
+        about = About("statements.statement", statement.pk)
+        yield Kept(f"Statement {statement.number}", path, statement.pdf_sha256, about, can_be_made_again=True)
 
 
 def pdf_path(period: str, number: str) -> str:

@@ -21,8 +21,8 @@ from billing.charging import (
     MissingPI,
     MissingRate,
     payer_key,
-    payer_lines,
     resources_of,
+    splits,
 )
 from billing.errors import MissingCenterFundOrg
 from billing.fields import AmountSum
@@ -402,7 +402,7 @@ def test_a_split_that_was_shortened_gives_its_charges_back():
 
 
 def test_more_splits_than_a_condition_has_terms(monkeypatch):
-    monkeypatch.setattr(payer_lines, "BATCH", 2)
+    monkeypatch.setattr(splits, "BATCH", 2)
     for code in "abcde":
         build.a_split({code.upper(): "100"}, project=build.a_project(code), valid_until=datetime.date(2025, 1, 9))
         build.a_charge("1", project=code, charge_period_start=dated(9))
@@ -520,7 +520,7 @@ def test_two_runs_at_once_wait_for_each_other():
 
 @pytest.mark.parametrize("storage", ["dense", "sparse"])
 def test_a_month_is_read_whole_wherever_its_rows_lie(storage, monkeypatch):
-    monkeypatch.setattr(payer_lines, "SPARSE", 0 if storage == "sparse" else 100)
+    monkeypatch.setattr("billing.charging.storage.SPARSE", 0 if storage == "sparse" else 100)
     for number in range(6):
         build.a_charge("1", period="2025-02" if number % 2 else "2025-01")
     assert [charge_it(month).charged for month in ("2025-01", "2025-02")] == [3, 3]

@@ -11,6 +11,7 @@ from django.utils.html import escape
 from billing import doors
 from billing.errors import BillingError, NextStep
 from billing.models import Job
+from billing.proof import About
 from tests import build
 from tests.test_arrows import APPS, ROOT, kind_of, modules_of, named
 
@@ -145,3 +146,16 @@ def test_a_page_names_who_can_where_the_person_may_not_open_the_page_of_the_step
     assert "<a href=" not in told
     assert "admin or finance" in told
     assert doors.lines_for_page(error, cast.reviewer)[-1] in told
+
+
+def test_what_something_is_about_leads_to_its_page_where_the_person_may_open_it(cast):
+    row = About("billing.charge", 7)
+    assert doors.page_about(row, cast.viewer) == "/admin/billing/charge/7/change/"
+    assert doors.page_about(row, cast.pi) == ""
+    assert doors.page_about(None, cast.viewer) == ""
+    listed = About("billing.charge", where={"source": 3, "standing": "live", "state": ("held",)})
+    assert doors.page_about(listed, cast.viewer) == (
+        "/admin/billing/charge/?source__id__exact=3&standing=live&state__exact=held"
+    )
+    several = About("billing.charge", where={"state": ("clear", "approved")})
+    assert doors.page_about(several, cast.viewer).endswith("?state__in=clear%2Capproved")

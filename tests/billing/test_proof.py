@@ -777,10 +777,11 @@ def test_the_rows_that_a_figure_leads_to_are_as_many_as_it_counts(tmp_path, clie
     counted = set()
     for each in proved().equations:
         for term in (*each.left, *each.right):
-            assert term.url, (each.code, term.code)
-            page = client.get(term.url)
+            url = doors.page_about(term.about, cast.viewer)
+            assert url, (each.code, term.code)
+            page = client.get(url)
             assert page.status_code == 200
-            if re.search("/billing/(charge|payerline)/", term.url) and term.count:
+            if re.search("/billing/(charge|payerline)/", url) and term.count:
                 assert page.context["cl"].queryset.count() == term.count, (each.code, each.source, term.code)
                 counted.add(term.code)
     kinds = {"lines", "lines:charge", "lines:absorbed", "lines:subsidy", "subsidies"}
@@ -821,7 +822,7 @@ def test_documents_and_entries_that_a_figure_leads_to_hold_as_many_lines_of_its_
     for each in proved().equations:
         for term in (*each.left, *each.right):
             if term.code in lines_of:
-                shown = client.get(term.url).context["cl"].queryset
+                shown = client.get(doors.page_about(term.about, cast.viewer)).context["cl"].queryset
                 lines = lines_of[term.code](shown.order_by().values("pk"), each.source)
                 assert (lines.count(), lines.count() > 0) == (term.count, True), (term.code, each.source)
                 # Nothing is listed that has no line of the source.

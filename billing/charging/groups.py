@@ -1,0 +1,204 @@
+"""What is rounded together: a month's charges in groups, each with its exact sums, as the database adds them up."""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterator
+from functools import cached_property
+from typing import Any
+
+from django.db.models import Count, F, Q
+
+from ..fields import AmountSum
+from ..models import Charge, PayerLine
+from ..models.charges import ChargeQuerySet, cost_charged
+from . import splits
+from .month import Group, Month, Sums
+from .storage import in_storage_order
+
+# The columns that `Groups.rows` groups by, with the split that pays between them, before those a caller adds.
+GROUPED_BEFORE_SPLIT = ("service_name", "pi_id", "project_id", "source_id", "fund_org")
+GROUPED_AFTER_SPLIT = ("natural_account", "currency", "state", "period_id", "is_late", "shared_as")
+GROUPED_BY = len(GROUPED_BEFORE_SPLIT) + 1 + len(GROUPED_AFTER_SPLIT)
+
+# Rows read at once.
+CHUNK = 5_000
+
+# What tags name besides who pays, printed with a payer line: so many of each, and how many more there are.
+REFERENCES = ("reference_1", "reference_2")
+MOST_REFERENCES = 3
+
+# Beyond this many owners one pass over the month is quicker than looking each of them up.
+MANY_OWNERS = 200
+
+
+class Groups:
+    """The chargeable charges of a month, in groups. Charges that lack something are noted in `month.missing`."""
+
+    def __init__(self, month: Month, *, is_stamped: bool = False) -> None:
+        self.month = month
+        # A closed month keeps the splits it was closed with.
+        is_settled = is_stamped or not month.period.takes_changes
+        self._paying_split = F("payer_split") if is_settled else splits.paying_split()
+        # What the database groups by (see `rows`), and the group it belongs to.
+        self._resolved: dict[tuple[Any, ...], Group] = {}
+
+    def sums(self) -> dict[Group, Sums]:
+        """Return the exact sums of the month's groups, in the currency delivered."""
+        groups: dict[Group, Sums] = {}
+        for group, sums, _ in self.rows():
+            if known := groups.get(group):
+                known.add(sums)
+            else:
+                groups[group] = sums
+        self.month.refuse_what_is_missing(groups)
+        return groups
+
+    def references_named(self) -> dict[str, tuple[str, str]]:
+        """Return the references that the charges of each payer line name, by payer key.
+
+        Shared costs are left out: they are nobody's own. It comes after `groups`, which refuses what is missing.
+        """
+        named: dict[str, tuple[set[str], set[str]]] = defaultdict(lambda: (set(), set()))
+        any_named = ~Q(reference_1="") | ~Q(reference_2="")
+        for group, _, texts in self.rows(*REFERENCES, asked=any_named, reads_whole=True):
+            if group.kind != PayerLine.Kind.SHARED:
+                for payer in self.month.payers(group):
+                    for known, text in zip(named[payer.key], texts, strict=True):
+                        known.add(text)
+        return {key: (_listed(first), _listed(second)) for key, (first, second) in named.items()}
+
+    def resources(self, lines: Collection[PayerLine]) -> Iterator[tuple[Group, Sums, tuple[str, str]]]:
+        """Yield each group's sums for each resource (name and id) of the owners of these lines."""
+        owners = {line.pi_id for line in lines if line.pi_id}
+        asked = Q(pi__in=owners)
+        if any(source.default_pi_id in owners for source in self.month.sources.values()):
+            asked |= Q(pi__isnull=True)
+        if any(line.pi_id is None for line in lines):
+            asked |= Q(state=Charge.State.ABSORBED)
+        if len(owners) > MANY_OWNERS:
+            asked = Q()  # as good as everybody
+        seen: set[Group] = set()
+        for group, sums, more in self.rows("resource_id", "resource_name", asked=asked):
+            if group.kind == PayerLine.Kind.SHARED:
+                # Nobody's own: below nobody's line.
+                continue
+            if group not in seen:
+                seen.add(group)
+                self.month.refuse_what_is_missing([group])
+            resource_id, name = more
+            yield group, sums, (name or resource_id, resource_id)
+        self.month.refuse_what_is_missing()
+
+    def charges_of(self, group: Group) -> ChargeQuerySet:
+        """Return the charges of a group that `rows` yielded, each with what counts of it as `counted`."""
+        names = (*GROUPED_BEFORE_SPLIT, "paying_split", *GROUPED_AFTER_SPLIT)
+        same = Q(pk__in=())
+        for delivered, of in self._resolved.items():
+            if of == group:
+                same |= Q(**dict(zip(names, delivered, strict=True)))
+        charges = Charge.objects.in_month(self.month.period).alias(paying_split=self._paying_split).filter(same)
+        return charges.annotate(counted=cost_charged(self.month.sources.values()))
+
+    def rows(
+        self, *more: str, asked: Q | None = None, reads_whole: bool = False
+    ) -> Iterator[tuple[Group, Sums, tuple[str, ...]]]:
+        """Yield the sums of the chargeable charges as the database groups them.
+
+        Two rows may come of one group: defaults are filled in here, and approved is charged as clear. What is
+        `asked` is looked up by an index, unless finding it takes reading the whole month.
+        """
+        in_order = not asked or reads_whole
+        charges = self._in_storage_order if in_order else Charge.objects.in_month(self.month.period)
+        # Columns that tell rows apart come first: a database that sorts to group compares less.
+        rows = (
+            charges.filter(asked or Q())
+            .chargeable()
+            .order_by()
+            .with_prices(self.month.sources.values())
+            .values_list(
+                *GROUPED_BEFORE_SPLIT,
+                self._paying_split,
+                *GROUPED_AFTER_SPLIT,
+                *more,
+            )
+            .annotate(
+                count=Count("*"),
+                measured=Count("exact_charged"),
+                sum_list=AmountSum("exact_list"),
+                sum_contracted=AmountSum("exact_contracted"),
+                sum_charged=AmountSum("exact_charged"),
+            )
+        )
+        resolved = self._resolved
+        own = slice(GROUPED_BY, GROUPED_BY + len(more))
+        # Groups are few and come at once. Resources may be a million and are streamed.
+        for row in rows.iterator(chunk_size=CHUNK) if more else rows:
+            count, measured, list_sum, contracted_sum, charged_sum = row[own.stop :]
+            delivered = row[: own.start]
+            if (group := resolved.get(delivered)) is None:
+                group = resolved[delivered] = self._group(*delivered, count=count)
+            if measured < count:
+                self.month.missing.effective_cost[self.month.sources[group.source_id].name] += count - measured
+            else:
+                yield group, Sums(list_sum, contracted_sum, charged_sum, count), row[own]
+
+    def _group(
+        self,
+        service: str,
+        pi_id: int | None,
+        project_id: int | None,
+        source_id: int,
+        fund_org: str,
+        split_id: int | None,
+        account: str,
+        currency: str,
+        state: str,
+        period_id: int,
+        is_late: bool,
+        shared_as: str,
+        *,
+        count: int,
+    ) -> Group:
+        """Return the group that charges belong to, with the defaults of their source; note what is missing."""
+        source = self.month.sources[source_id]
+        kind = PayerLine.Kind.LATE.value if is_late else PayerLine.Kind.CHARGE.value
+        if state == Charge.State.ABSORBED:
+            kind, pi_id, project_id, split_id = PayerLine.Kind.ABSORBED.value, None, None, None
+            fund_org = self.month.policy.center_fund_org
+            if not fund_org:
+                self.month.missing.center_fund_org[source.name] += count
+        elif shared_as:
+            # Under one name, whatever services it is of. Late or not, it goes over what its month charged.
+            kind, service = PayerLine.Kind.SHARED.value, shared_as
+        else:
+            if pi_id is None:
+                pi_id, project_id = source.default_pi_id, project_id or source.default_project_id
+                if pi_id is None:
+                    self.month.missing.pi[source.name] += count
+            fund_org = "" if split_id else fund_org or source.overflow_fund_org
+            if not (split_id or fund_org):
+                self.month.missing.fund_org[source.name] += count
+        account = account or source.debit_account
+        return Group(period_id, kind, pi_id, project_id, fund_org, split_id, source_id, account, service, currency)
+
+    @cached_property
+    def _in_storage_order(self) -> ChargeQuerySet:
+        return in_storage_order(self.month.period)
+
+
+def may_be_of(line: PayerLine) -> Q:
+    """Match the charges that can be of a payer line, by what they never take from a default.
+
+    Their PI may be a default: nobody's go to the source's. Shared costs are under the name they are shared as.
+    """
+    own = Q(service_name=line.service_name)
+    if line.pi_id is not None:
+        own &= Q(pi=line.pi_id) | Q(pi__isnull=True)
+    shared = Q(shared_as=line.service_name) if line.service_name else Q(pk__in=())
+    return Q(source=line.source_id, period=line.for_period_id) & (own | shared)
+
+
+def _listed(names: Collection[str]) -> str:
+    """Write distinct references in order, the first few of many: `A, B, C and 3 more`."""
+    found = sorted(name for name in names if name)
+    more = f" and {len(found) - MOST_REFERENCES:,} more" if len(found) > MOST_REFERENCES else ""
+    return ", ".join(found[:MOST_REFERENCES]) + more

@@ -1,0 +1,71 @@
+"""The natural key of a payer line: one text that is the same in every run."""
+
+import hashlib
+
+from ..models import EntryLine, PayerLine
+
+SEPARATOR = "|"
+KEY_LENGTH = 1000
+
+
+def payer_key(
+    *,
+    for_period: str,
+    kind: str,
+    pi_email: str,
+    project_code: str,
+    fund_org: str,
+    source_name: str,
+    natural_account: str,
+    service_name: str,
+    currency: str,
+) -> str:
+    """Return the natural key of a payer line in one text: its parts between bars, in this order.
+
+    The same payer has the same key in every run, and two payers never share one: a bar or a
+    backslash within a part is escaped. `for_period` is the month the charges were delivered for,
+    `currency` the one they were delivered in. Nothing is null: no PI and no project are empty.
+    """
+    parts = (
+        for_period,
+        kind,
+        pi_email,
+        project_code,
+        fund_org,
+        source_name,
+        natural_account,
+        service_name,
+        currency,
+    )
+    key = SEPARATOR.join(escaped(part) for part in parts)
+    if len(key) > KEY_LENGTH:
+        # Only names made of bars come here; a digest of the whole keeps them apart.
+        digest = hashlib.sha256(key.encode()).hexdigest()
+        key = f"{key[: KEY_LENGTH - len(digest)]}{digest}"
+    return key
+
+
+def escaped(part: str) -> str:
+    """Return a part of a payer key as the key has it."""
+    return part.replace("\\", "\\\\").replace(SEPARATOR, "\\" + SEPARATOR)
+
+
+def key_as_charged(line: PayerLine) -> str:
+    """Return the key that the same payer's plain charge has in the month that a late change is of."""
+    month, _, rest = line.key.split(SEPARATOR, 2)
+    return SEPARATOR.join((month, PayerLine.Kind.CHARGE.value, rest))
+
+
+def key_of_entry(entered: EntryLine) -> str:
+    """Return the key of the payer line that a line of an entry makes in the month that bears it."""
+    return payer_key(
+        for_period=str(entered.entry.for_period),
+        kind=entered.kind,
+        pi_email=entered.pi.email if entered.pi else "",
+        project_code=entered.project.code if entered.project else "",
+        fund_org=entered.fund_org,
+        source_name=entered.source.name,
+        natural_account=entered.natural_account,
+        service_name=entered.service_name,
+        currency=entered.entry.currency,
+    )

@@ -1,0 +1,111 @@
+"""The proof of a period: what was delivered is accounted for, from the files' own totals to the ledger."""
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..models import BillingPeriod, FrozenProof
+from . import charged, seals, tampering
+from .delivered import Delivered
+from .equations import Equation, Verdict
+from .findings import Finding
+from .month import Line, Month
+from .sides import Side, compared, sides_of
+
+
+@dataclass
+class Proof:
+    """A period's equations, what of them does not hold, and what is still to come."""
+
+    period: BillingPeriod
+    currency: str
+    equations: list[Equation]
+    broken: list[Finding] = field(default_factory=list)
+    # What differs from the proof the month was finalized with.
+    tampered: list[Finding] = field(default_factory=list)
+    sides: dict[str, Side] = field(default_factory=dict)
+    lines: list[Line] = field(default_factory=list)
+    is_frozen: bool = False
+
+    @property
+    def comes_out(self) -> bool:
+        """Nothing is lost or invented, as far as the month has come."""
+        return not (self.broken or self.tampered or self.off)
+
+    @property
+    def is_complete(self) -> bool:
+        """It comes out, and nothing is still to be charged, stated or journaled."""
+        return self.comes_out and not self.open
+
+    @property
+    def off(self) -> list[Equation]:
+        return [each for each in self.equations if each.verdict == Verdict.OFF]
+
+    @property
+    def open(self) -> list[Equation]:
+        return [each for each in self.equations if each.verdict == Verdict.OPEN]
+
+    @property
+    def verdict(self) -> str:
+        """The answer in a sentence."""
+        if not self.comes_out:
+            return f"{self.period} does not reconcile."
+        if self.open:
+            return f"{self.period} reconciles so far; open items remain."
+        return f"{self.period} reconciles."
+
+    def line_seals(self) -> dict[str, seals.LineSeals]:
+        """What each line of the month's documents says, digested, as it is."""
+        return {code: side.seal_lines() for code, side in self.sides.items()}
+
+    def seals(self) -> seals.Seals:
+        """What the month's rows and documents say, digested, as they are."""
+        return seals.seals_of(self.period) | {code: side.seal() for code, side in self.sides.items()}
+
+    def problems(self) -> list[str]:
+        """Say, one line each, what does not hold."""
+        return [each.problem for each in self.off] + [str(each) for each in (*self.broken, *self.tampered)]
+
+    def as_data(self) -> dict[str, Any]:
+        """The proof as JSON keeps it: amounts as exact decimal text."""
+        return {
+            "period": str(self.period),
+            "currency": self.currency,
+            "comes_out": self.comes_out,
+            "is_complete": self.is_complete,
+            "equations": [each.as_data() for each in self.equations],
+            "fingerprints": {code: side.fingerprint for code, side in sorted(self.sides.items())},
+            "broken": [each.as_data() for each in self.broken],
+            "tampered": [each.as_data() for each in self.tampered],
+        }
+
+
+def prove(period: BillingPeriod) -> Proof:
+    """Return the proof of a period as things stand, with set queries only; writes nothing.
+
+    The delivered side comes from the control totals of the files, kept when they were applied, and never from
+    the charges. For a finalized month it is also compared with the proof that was frozen then.
+    """
+    month = Month(period)
+    delivered = Delivered(month)
+    sides = sides_of(period)
+    run = charged.differences_from_run(month)
+    frozen = FrozenProof.objects.filter(period=period).first()
+    then: dict[str, Any] = json.loads(frozen.text) if frozen else {}
+    fingerprints = then.get("fingerprints", {})
+    equations = [
+        *delivered.equations(),
+        *charged.equations(month, delivered.chargeable, is_run_intact=not run),
+        *(each for code, side in sides.items() for each in compared(month, side, fingerprints.get(code))),
+    ]
+    proof = Proof(
+        period=period,
+        currency=month.home,
+        equations=equations,
+        broken=[*run, *(each for side in sides.values() for each in side.broken)],
+        sides=sides,
+        lines=month.lines,
+        is_frozen=frozen is not None,
+    )
+    proof.tampered = tampering.found_since(frozen, then, proof)
+    return proof

@@ -1,0 +1,23 @@
+"""Why this number: from a line of a document to the row of a file it comes from, and back. Reads, never writes."""
+
+from .charges import TracedCharge, charges_with_past
+from .documents import BATCH, Document, DocumentLine, Provider, holding, register_documents
+from .lines import TracedLine, line_of
+from .notations import NOTATIONS, NothingFound, Traced, trace
+
+__all__ = [
+    "BATCH",
+    "Document",
+    "DocumentLine",
+    "NOTATIONS",
+    "NothingFound",
+    "Provider",
+    "Traced",
+    "TracedCharge",
+    "TracedLine",
+    "charges_with_past",
+    "holding",
+    "line_of",
+    "register_documents",
+    "trace",
+]

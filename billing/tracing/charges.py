@@ -1,0 +1,148 @@
+"""A charge with its past: flags, decisions, import, and its place in a file."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from .. import attribution
+from ..importing import delivered
+from ..models import Charge, Flag, Import, ImportedFile, Policy, ReviewDecision
+from ..money import plain
+from ..texts import shown
+
+
+@dataclass(frozen=True)
+class TracedCharge:
+    """A charge with all that is known of how it came here and why it is paid by whom it is."""
+
+    charge: Charge
+    counted: Decimal | None
+    flags: tuple[Flag, ...]
+    decisions: tuple[ReviewDecision, ...]
+    imported: Import
+    file: ImportedFile | None
+    line: int
+    told: str
+    tags: dict[str, tuple[str, str]]
+
+    @property
+    def status(self) -> str:
+        """Whether it is charged, and if not, why."""
+        if self.charge.withdrawn_in_id:
+            return f"withdrawn by import {self.charge.withdrawn_in_id}"
+        return str(Charge.State(self.charge.state).label).lower()
+
+    @property
+    def who_pays(self) -> str:
+        """What said who pays: tags, a rule, a decision, with its name where it has one."""
+        by = str(Charge.AttributedBy(self.charge.attributed_by).label)
+        named = [self.charge.deciders] if self.charge.deciders else []
+        if self.charge.attributed_by not in Charge.SETTLED:
+            named += [f"tag {key} = {value}" for key, value in self.tags.values()]
+        return f"{by}: {'; '.join(named)}" if named else by
+
+    def as_data(self) -> dict[str, Any]:
+        charge = self.charge
+        return {
+            "charge": charge.pk,
+            "status": self.status,
+            "billed": charge.billed_cost,
+            "counted": self.counted,
+            "currency": charge.currency,
+            "resource": charge.resource,
+            "service": charge.service_name,
+            "period": str(charge.period),
+            "charged_in": str(charge.charged_in),
+            "attributed_by": charge.attributed_by,
+            "deciders": charge.deciders,
+            "tags": [{"field": name, "tag": key, "value": value} for name, (key, value) in self.tags.items()],
+            "flags": [{"code": flag.code, "detail": flag.detail, "resolved": flag.is_resolved} for flag in self.flags],
+            "decisions": [
+                {
+                    "action": each.action,
+                    "reason": each.reason,
+                    "note": each.note,
+                    "by": each.decided_by_name,
+                    "at": each.decided_at,
+                }
+                for each in self.decisions
+            ],
+            "import": self.imported.pk,
+            "imported_at": self.imported.applied_at or self.imported.created_at,
+            "imported_by": self.imported.created_by_name,
+            "file": self.file.name if self.file else None,
+            "sha256": self.file.file.sha256 if self.file else None,
+            "member": self.file.member if self.file else None,
+            "line": self.line,
+            "rows": charge.row_count,
+            "told": self.told,
+        }
+
+    def as_text(self) -> str:
+        charge = self.charge
+        money = plain(charge.billed_cost if self.counted is None else self.counted, charge.currency)
+        said_of = f"{charge.service_name} {charge.resource}".strip()
+        lines = [
+            f"charge {charge.pk}: {money} {charge.currency}, {self.status}"
+            + (f", {shown(said_of)}" if said_of else ""),
+            f"  who pays: {self.who_pays or 'nobody said'}",
+        ]
+        for flag in self.flags:
+            answered = ", answered" if flag.is_resolved else ""
+            lines.append(f"  reason to look{answered}: {flag.code}{f' ({shown(flag.detail)})' if flag.detail else ''}")
+        for each in self.decisions:
+            why = shown(" – ".join(filter(None, (each.reason, each.note))))
+            lines.append(
+                f"  {each.action} by {each.decided_by_name} on {each.decided_at:%Y-%m-%d %H:%M}"
+                + (f": {why}" * bool(why))
+            )
+        origin = self.file
+        lines.append(
+            f"  import {self.imported.pk} of {self.imported.applied_at or self.imported.created_at:%Y-%m-%d %H:%M} by "
+            f"{self.imported.created_by_name or 'nobody named'}"
+        )
+        if origin:
+            lines.append(f"  {shown(origin.name)}, line {self.line:,}, SHA-256 {origin.file.sha256}")
+        if self.told:
+            lines.append(f"  {self.told}")
+        return "\n".join(lines)
+
+
+def charges_with_past(charges: Iterable[Charge]) -> tuple[TracedCharge, ...]:
+    """Return charges with their flags, decisions, imports and places in files; the same few queries for any number."""
+    listed = list(charges)
+    ids = [charge.pk for charge in listed]
+    flags: dict[int, list[Flag]] = defaultdict(list)
+    for flag in Flag.objects.filter(charge__in=ids).order_by("is_resolved", "pk"):
+        flags[flag.charge_id].append(flag)
+    decisions: dict[int, list[ReviewDecision]] = defaultdict(list)
+    for decision in ReviewDecision.objects.filter(charge__in=ids).order_by("pk"):
+        decisions[decision.charge_id].append(decision)
+    # A row that takes another back stands in no file; the other does.
+    reversed_charges = Charge.objects.in_bulk({charge.reverses_id for charge in listed if charge.reverses_id})
+    origins = {charge.pk: reversed_charges.get(charge.reverses_id or 0, charge) for charge in listed}
+    imports = Import.objects.in_bulk({charge.imported_in_id for charge in (*listed, *origins.values())})
+    files = {
+        (file.imported_in_id, file.number): file
+        for file in ImportedFile.objects.select_related("file").filter(imported_in__in=imports)
+    }
+    policy = Policy.objects.current()
+    found = []
+    for charge in listed:
+        origin = origins[charge.pk]
+        found.append(
+            TracedCharge(
+                charge=charge,
+                counted=getattr(charge, "counted", None),
+                flags=tuple(flags[charge.pk]),
+                decisions=tuple(decisions[charge.pk]),
+                imported=imports[charge.imported_in_id],
+                file=files.get((origin.imported_in_id, origin.file_number)),
+                line=origin.line_number,
+                told=delivered.told_of(charge, origin),
+                tags=attribution.tags_used(charge.tags, policy),
+            )
+        )
+    return tuple(found)
