@@ -18,39 +18,14 @@ def only_asks(arguments: list[str]) -> bool:
 
 
 def main() -> None:
-    """Run the command named on the command line."""
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "openchargeback.settings")
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            # A terminal that has no character for a name, or for the dashes of a help text, gets its escape.
-            stream.reconfigure(errors="backslashreplace")
+    """Run the command named on the command line, and say in a sentence what the machine could not do."""
     arguments = sys.argv[1:]
-    if only_asks(arguments):
-        # Debug mode needs no secret, and nothing is served or signed.
-        os.environ["DEBUG"] = "true"
-    if arguments[:1] == ["demo"]:
-        # The sample institution has an installation of its own; see openchargeback/settings.py.
-        os.environ["DEMO"] = "true"
-    try:
-        from django.core.management import execute_from_command_line
-    except ModuleNotFoundError as error:
-        if error.name != "django":
-            raise
-        raise SystemExit(
-            "Django is not installed for this Python. Run `make setup`, then use .venv/bin/python manage.py."
-        ) from error
+    prepare(arguments)
+    require_django()
     from django.core.exceptions import ImproperlyConfigured
 
     try:
-        if arguments[:1] in (["version"], ["--version"]):
-            # Django answers these with its own version.
-            import django
-            from django.core.management import load_command_class
-
-            django.setup()
-            load_command_class("openchargeback", "version").run_from_argv([sys.argv[0], "version", *arguments[1:]])
-            return
-        execute_from_command_line(sys.argv)
+        run(arguments)
         # Here, and not when the process ends, where nobody could say why it failed.
         sys.stdout.flush()
     except ImproperlyConfigured as error:
@@ -68,6 +43,47 @@ def main() -> None:
             raise
         forget_output()
         raise SystemExit(said) from None
+
+
+def prepare(arguments: list[str]) -> None:
+    """Set up the environment and the output for what is asked."""
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "openchargeback.settings")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A terminal that has no character for a name, or for the dashes of a help text, gets its escape.
+            stream.reconfigure(errors="backslashreplace")
+    if only_asks(arguments):
+        # Debug mode needs no secret, and nothing is served or signed.
+        os.environ["DEBUG"] = "true"
+    if arguments[:1] == ["demo"]:
+        # The sample institution has an installation of its own; see openchargeback/settings.py.
+        os.environ["DEMO"] = "true"
+
+
+def require_django() -> None:
+    """End with what to do where Django is not installed."""
+    try:
+        import django.core.management  # noqa: F401
+    except ModuleNotFoundError as error:
+        if error.name != "django":
+            raise
+        raise SystemExit(
+            "Django is not installed for this Python. Run `make setup`, then use .venv/bin/python manage.py."
+        ) from error
+
+
+def run(arguments: list[str]) -> None:
+    """Run a command of ours or of Django's."""
+    from django.core.management import execute_from_command_line, load_command_class
+
+    if arguments[:1] not in (["version"], ["--version"]):
+        execute_from_command_line(sys.argv)
+        return
+    # Django answers these with its own version.
+    import django
+
+    django.setup()
+    load_command_class("openchargeback", "version").run_from_argv([sys.argv[0], "version", *arguments[1:]])
 
 
 def what_is_out_of_order(error: Exception) -> str:

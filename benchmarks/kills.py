@@ -118,17 +118,42 @@ def main() -> None:
     print("Killed while: " + ", ".join(f"{what} {count}" for what, count in sorted(reached.items())))
 
 
+State = tuple[int, Decimal]
+
+
 def rounds(inbox: Path, kills: int, rows: int, chance: random.Random) -> "collections.Counter[str]":
+    """Kill as many imports, each in a round of its own; return how far they had come."""
+    boot, working, expected = first_deliveries(inbox, rows)
+    reached: collections.Counter[str] = collections.Counter()
+    for number in range(1, kills + 1):
+        source = list(MODES)[number % len(MODES)]
+        path, count, total = a_delivery(inbox, source, number, rows)
+        before = expected[source]
+        after = (before[0] + count, before[1] + total) if MODES[source] == "append" else (count, total)
+        # Starting Python takes longer than the work.
+        begins = chance.random() < 0.9
+        wait = chance.uniform(0, max(working, 0.1) * 1.1 if begins else boot)
+        try:
+            reached[killed(inbox, source, path, after_mark=begins, wait=wait, states=(before, after))] += 1
+            mended(inbox, source, path, after)
+        except Broken as broken:
+            raise Broken(f"kill {number}: {broken}") from None
+        expected[source] = after
+    return reached
+
+
+def first_deliveries(inbox: Path, rows: int) -> tuple[float, float, dict[str, State]]:
+    """Import one delivery of each source; return the seconds of a start and of an import, and what is there then."""
     from django.core.management import call_command
 
-    from billing.models import Import, Source
+    from billing.models import Source
 
     call_command("migrate", verbosity=0)
     for name, mode in MODES.items():
         Source.objects.create(name=name, delivery=mode, file_name_patterns=name)
     inbox.mkdir()
     environment = dict(os.environ)
-    expected: dict[str, tuple[int, Decimal]] = {}
+    expected: dict[str, State] = {}
     boot = to_the_end(inbox, environment)
     for source in MODES:
         _, count, total = a_delivery(inbox, source, 0, rows)
@@ -137,42 +162,41 @@ def rounds(inbox: Path, kills: int, rows: int, chance: random.Random) -> "collec
     for source in MODES:
         if state_of(source) != expected[source]:
             raise Broken(f"the first delivery of {source} came out as {state_of(source)}, not {expected[source]}")
-    reached: collections.Counter[str] = collections.Counter()
-    for number in range(1, kills + 1):
-        source = list(MODES)[number % len(MODES)]
-        path, count, total = a_delivery(inbox, source, number, rows)
-        before = expected[source]
-        after = (before[0] + count, before[1] + total) if MODES[source] == "append" else (count, total)
-        latest: Any = Import.objects.order_by("-id").first()
-        process = started(inbox, environment)
-        if chance.random() < 0.9:
-            # Starting Python takes longer than the work.
-            wait_for_mark(process)
-            time.sleep(chance.uniform(0, max(working, 0.1) * 1.1))
-        else:
-            time.sleep(chance.uniform(0, boot))
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
-        found = state_of(source)
-        if found not in (before, after):
-            raise Broken(f"kill {number}: {source} has {found}, neither {before} nor {after}")
-        put_away = list((inbox / "done").rglob(path.name))
-        if not path.exists() and not (put_away and found == after):
-            raise Broken(f"kill {number}: {path.name} is lost")
-        killed: Any = Import.objects.filter(pk__gt=latest.pk).first()
-        reached[
-            "before it began" if killed is None else f"{killed.state}{'' if path.exists() else ' and put away'}"
-        ] += 1
-        to_the_end(inbox, environment)
-        if state_of(source) != after:
-            raise Broken(f"kill {number}: after the next run {source} has {state_of(source)}, not {after}")
-        if path.exists():
-            raise Broken(f"kill {number}: the next run left {path.name} in the folder")
-        left = Import.objects.filter(state__in=("received", "checked")).count()
-        if left:
-            raise Broken(f"kill {number}: {left} imports still look as if somebody worked on them")
-        expected[source] = after
-    return reached
+    return boot, working, expected
+
+
+def killed(inbox: Path, source: str, path: Path, *, after_mark: bool, wait: float, states: tuple[State, State]) -> str:
+    """Start an import and kill it after a while, from its begin or its mark on; return how far it had come."""
+    from billing.models import Import
+
+    latest: Any = Import.objects.order_by("-id").first()
+    process = started(inbox, dict(os.environ))
+    if after_mark:
+        wait_for_mark(process)
+    time.sleep(wait)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    found = state_of(source)
+    if found not in states:
+        raise Broken(f"{source} has {found}, neither {states[0]} nor {states[1]}")
+    put_away = list((inbox / "done").rglob(path.name))
+    if not path.exists() and not (put_away and found == states[1]):
+        raise Broken(f"{path.name} is lost")
+    begun: Any = Import.objects.filter(pk__gt=latest.pk).first()
+    return "before it began" if begun is None else f"{begun.state}{'' if path.exists() else ' and put away'}"
+
+
+def mended(inbox: Path, source: str, path: Path, after: State) -> None:
+    """Run the command once more; raise Broken unless all is as if nobody had been killed."""
+    from billing.models import Import
+
+    to_the_end(inbox, dict(os.environ))
+    if state_of(source) != after:
+        raise Broken(f"after the next run {source} has {state_of(source)}, not {after}")
+    if path.exists():
+        raise Broken(f"the next run left {path.name} in the folder")
+    if left := Import.objects.filter(state__in=("received", "checked")).count():
+        raise Broken(f"{left} imports still look as if somebody worked on them")
 
 
 if __name__ == "__main__":

@@ -15,6 +15,10 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
 
 ROOT = Path(__file__).resolve().parent.parent
 HOURS = 720
@@ -30,40 +34,8 @@ def write(path: Path, rows: int) -> None:
     resources = max(1, rows // HOURS)
     random = np.random.default_rng(1)
     numbers = np.arange(resources)
-    kinds = numbers % 8
     price = np.round(random.uniform(0.001, 2, resources), 4)
-    texts = {
-        "BillingAccountId": np.full(resources, "123456789012"),
-        "BillingCurrency": np.full(resources, "USD"),
-        "BillingPeriodStart": np.full(resources, "2025-06-01T00:00:00Z"),
-        "BillingPeriodEnd": np.full(resources, "2025-07-01T00:00:00Z"),
-        "ChargeCategory": np.full(resources, "Usage"),
-        "ChargeDescription": np.array([f"usage of kind {kind} per hour" for kind in kinds]),
-        "InvoiceId": np.full(resources, "INV-2025-06"),
-        "ProviderName": np.full(resources, "AWS"),
-        "RegionId": np.array([f"us-east-{number % 3}" for number in numbers]),
-        "ResourceId": np.array([f"arn:aws:ec2:us-east-1:123456789012:instance/i-{number:017x}" for number in numbers]),
-        "ResourceType": np.array([f"kind-{kind}" for kind in kinds]),
-        "ServiceCategory": np.full(resources, "Compute"),
-        "ServiceName": np.array([f"Service {kind}" for kind in kinds]),
-        "SkuId": np.array([f"SKU{number % 300:04d}" for number in numbers]),
-        "SubAccountId": np.array([f"{number % 50:012d}" for number in numbers]),
-        "PricingUnit": np.full(resources, "Hours"),
-        "ConsumedUnit": np.full(resources, "Hours"),
-        "Tags": np.array(
-            [
-                json.dumps(
-                    {
-                        "pi_email": f"pi{number % 200}@u.edu",
-                        "project_id": f"p{number % 500}",
-                        "fund_org": f"F{number % 500:05d}",
-                    }
-                )
-                for number in numbers
-            ]
-        ),
-    }
-    dictionaries = {name: pa.array(values).dictionary_encode() for name, values in texts.items()}
+    dictionaries = {name: pa.array(values).dictionary_encode() for name, values in texts_of(numbers).items()}
     start = datetime.datetime(2025, 6, 1, tzinfo=datetime.UTC)
     hours_a_group = max(1, GROUP // resources)
     writer = None
@@ -87,6 +59,42 @@ def write(path: Path, rows: int) -> None:
         writer.write_table(table)
     if writer:
         writer.close()
+
+
+def texts_of(numbers: "np.ndarray") -> "dict[str, np.ndarray]":
+    """Return what each hour says of each resource in the same words, by column."""
+    import numpy as np
+
+    def same(text: str) -> "np.ndarray":
+        return np.full(len(numbers), text)
+
+    kinds = numbers % 8
+    return {
+        "BillingAccountId": same("123456789012"),
+        "BillingCurrency": same("USD"),
+        "BillingPeriodStart": same("2025-06-01T00:00:00Z"),
+        "BillingPeriodEnd": same("2025-07-01T00:00:00Z"),
+        "ChargeCategory": same("Usage"),
+        "ChargeDescription": np.array([f"usage of kind {kind} per hour" for kind in kinds]),
+        "InvoiceId": same("INV-2025-06"),
+        "ProviderName": same("AWS"),
+        "RegionId": np.array([f"us-east-{number % 3}" for number in numbers]),
+        "ResourceId": np.array([f"arn:aws:ec2:us-east-1:123456789012:instance/i-{number:017x}" for number in numbers]),
+        "ResourceType": np.array([f"kind-{kind}" for kind in kinds]),
+        "ServiceCategory": same("Compute"),
+        "ServiceName": np.array([f"Service {kind}" for kind in kinds]),
+        "SkuId": np.array([f"SKU{number % 300:04d}" for number in numbers]),
+        "SubAccountId": np.array([f"{number % 50:012d}" for number in numbers]),
+        "PricingUnit": same("Hours"),
+        "ConsumedUnit": same("Hours"),
+        "Tags": np.array([tags_of(number) for number in numbers]),
+    }
+
+
+def tags_of(number: int) -> str:
+    return json.dumps(
+        {"pi_email": f"pi{number % 200}@u.edu", "project_id": f"p{number % 500}", "fund_org": f"F{number % 500:05d}"}
+    )
 
 
 def prepare() -> None:

@@ -6,6 +6,7 @@ names a server and a user who may create databases.
 """
 
 import argparse
+import contextlib
 import datetime
 import json
 import os
@@ -17,23 +18,17 @@ import sys
 import tempfile
 import time
 import urllib.parse
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from generate import change
+from report import report
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 MONTH = "2025-01"
-
-# What is promised: ratios to the floor, MiB, seconds, PDFs a second.
-LEAST_SPEED = 0.6
-MOST_AGAIN = 1.2
-MOST_MEMORY = 400
-MOST_BYTES_A_ROW = 150
-MOST_SUM_SECONDS = 0.5
-LEAST_PDFS = 60
 
 
 @dataclass(frozen=True)
@@ -233,136 +228,81 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def judged(value: str, promised: str, holds: bool) -> tuple[str, str, str]:
-    return value, promised, "yes" if holds else "NO"
+def written(scratch: Path, sizes: set[int]) -> dict[int, Path]:
+    """Write a file of each number of rows; return them by it."""
+    files = {}
+    for rows in sizes:
+        files[rows] = scratch / f"aws_{rows}_{MONTH}.csv"
+        say(f"Writing {rows:,} rows …")
+        subprocess.run(
+            [sys.executable, str(HERE / "generate.py"), str(files[rows]), "--rows", str(rows), "--month", MONTH],
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
+    return files
 
 
-def report(figures: dict[str, Any]) -> tuple[str, bool]:
-    """Set the figures in a table beside what is promised; return it and whether all holds."""
-    lines: list[tuple[str, tuple[str, str, str]]] = []
-    for leg in figures["legs"]:
-        rows, first, again = leg["rows"], leg["first"], leg["again"]
-        name = leg["vendor"]
-        lines += [
-            (
-                f"{name}: floor",
-                (
-                    f"{leg['floor_seconds']:.1f} s  {rows / leg['floor_seconds']:,.0f} rows/s  "
-                    f"(CPU {leg['floor_cpu_seconds']:.1f} s)",
-                    "",
-                    "",
-                ),
-            ),
-            (
-                f"{name}: first import",
-                (f"{first['wall']:.1f} s  {rows / first['wall']:,.0f} rows/s  (CPU {first['cpu']:.1f} s)", "", ""),
-            ),
-            (
-                f"{name}: speed of the floor",
-                judged(
-                    f"{leg['speed_of_floor']:.2f} (by CPU {leg['speed_of_floor_by_cpu']:.2f})",
-                    f"≥ {LEAST_SPEED}",
-                    leg["speed_of_floor"] >= LEAST_SPEED,
-                ),
-            ),
-            (
-                f"{name}: peak memory, first import",
-                judged(f"{first['peak_mib']:.0f} MiB", f"< {MOST_MEMORY}", first["peak_mib"] < MOST_MEMORY),
-            ),
-            (
-                f"{name}: the same rows again",
-                judged(
-                    f"{again['wall']:.1f} s ({leg['again_to_first']:.2f} of the first)",
-                    "≤ 1.00",
-                    leg["again_to_first"] <= 1,
-                ),
-            ),
-            (
-                f"{name}: 1 % of the rows changed",
-                judged(
-                    f"{leg['changed']['wall']:.1f} s ({leg['changed_to_first']:.2f} of the first)",
-                    f"≤ {MOST_AGAIN:.2f}",
-                    leg["changed_to_first"] <= MOST_AGAIN,
-                ),
-            ),
-            (
-                f"{name}: peak memory, again",
-                judged(f"{again['peak_mib']:.0f} MiB", f"< {MOST_MEMORY}", again["peak_mib"] < MOST_MEMORY),
-            ),
-            (
-                f"{name}: sum by PI and project ({leg['sum_groups']})",
-                judged(
-                    f"{leg['sum_best_seconds'] * 1000:.0f} ms (first {leg['sum_first_seconds'] * 1000:.0f} ms)",
-                    f"< {MOST_SUM_SECONDS * 1000:.0f} ms",
-                    leg["sum_first_seconds"] < MOST_SUM_SECONDS,
-                ),
-            ),
-        ]
-        if parquet := leg.get("parquet"):
-            first, changed = parquet["first"], parquet["changed"]
-            lines += [
-                (
-                    f"{name}: parquet, first import",
-                    judged(
-                        f"{first['wall']:.1f} s ({parquet['speed_of_floor']:.2f} of the floor of CSV)",
-                        f"≥ {LEAST_SPEED}",
-                        parquet["speed_of_floor"] >= LEAST_SPEED,
-                    ),
-                ),
-                (
-                    f"{name}: parquet, 1 % of the rows changed",
-                    judged(
-                        f"{changed['wall']:.1f} s ({parquet['changed_to_first']:.2f} of the first)",
-                        f"≤ {MOST_AGAIN:.2f}",
-                        parquet["changed_to_first"] <= MOST_AGAIN,
-                    ),
-                ),
-                (
-                    f"{name}: parquet, peak memory",
-                    judged(
-                        f"{first['peak_mib']:.0f} MiB, again {changed['peak_mib']:.0f} MiB",
-                        f"< {MOST_MEMORY}",
-                        max(first["peak_mib"], changed["peak_mib"]) < MOST_MEMORY,
-                    ),
-                ),
-            ]
-    # Below half a million rows it is what the program itself needs that is compared.
-    if (grows := figures.get("bytes_a_row")) and figures["legs"][0]["rows"] >= 500_000:
-        lines += [
-            (
-                "SQLite: memory of each row beyond, first import",
-                # Less than a count of each row's would take: what is left is noise.
-                judged(f"{grows['first']:.0f} bytes", "none", grows["first"] < 16),
-            ),
-            (
-                "SQLite: memory of each row beyond, again",
-                judged(f"{grows['again']:.0f} bytes", f"< {MOST_BYTES_A_ROW}", grows["again"] < MOST_BYTES_A_ROW),
-            ),
-        ]
-    if peak := figures.get("small_peak_mib"):
-        large = figures["legs"][0]["first"]["peak_mib"]
-        lines.append(
-            (
-                "SQLite: memory at a tenth of the rows",
-                judged(f"{peak:.0f} MiB (then {large:.0f})", "grows < 15 %", large < peak * 1.15)
-                if figures["legs"][0]["rows"] >= 500_000
-                else (f"{peak:.0f} MiB (then {large:.0f})", "", ""),
-            )
-        )
-    if pdfs := figures.get("statements"):
-        lines.append(
-            (
-                "Statements",
-                judged(f"{pdfs['per_second']:.0f} PDF/s per core", f"≥ {LEAST_PDFS}", pdfs["per_second"] >= LEAST_PDFS),
-            )
-        )
-    wide = max(len(label) for label, _ in lines)
-    middle = max(len(cells[0]) for _, cells in lines)
-    text = "\n".join(
-        f"{label.ljust(wide)}  {value.ljust(middle)}  {promised.ljust(13)}{holds}".rstrip()
-        for label, (value, promised, holds) in lines
-    )
-    return text, all(cells[2] != "NO" for _, cells in lines)
+@contextlib.contextmanager
+def folder_in(scratch: Path, name: str) -> Iterator[Path]:
+    """Give a folder that is removed afterwards, so that no leg needs the room of another."""
+    folder = scratch / name
+    folder.mkdir()
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder)
+
+
+@contextlib.contextmanager
+def on_postgres(scratch: Path, url: str) -> Iterator[Bench]:
+    """Give a bench on a scratch database of the server."""
+    database, name = postgres_database(url)
+    with folder_in(scratch, "postgresql") as folder:
+        try:
+            yield Bench(folder, postgres_url=database)
+        finally:
+            drop_postgres_database(url, name)
+
+
+def run_legs(scratch: Path, files: dict[int, Path], rows: int, postgres_url: str) -> list[dict[str, Any]]:
+    """Measure CSV and parquet on SQLite, and on PostgreSQL where a server is named."""
+    of_parquet = {"file": files[rows], "rows": rows}
+    with folder_in(scratch, "sqlite") as folder:
+        legs = [run_leg(Bench(folder), files=files, rows=rows)]
+    with folder_in(scratch, "sqlite") as folder:
+        legs[0]["parquet"] = run_parquet(Bench(folder), floor=legs[0]["floor_seconds"], **of_parquet)
+    if postgres_url:
+        with on_postgres(scratch, postgres_url) as bench:
+            legs.append(run_leg(bench, files=files, rows=rows))
+        with on_postgres(scratch, postgres_url) as bench:
+            legs[1]["parquet"] = run_parquet(bench, floor=legs[1]["floor_seconds"], **of_parquet)
+    return legs
+
+
+def measure(scratch: Path, *, rows: int, statements: int, with_growth: bool) -> dict[str, Any]:
+    """Return all figures."""
+    tenth = max(rows // 10, 1)
+    files = written(scratch, {rows, tenth, *([rows * 2] if with_growth else ())})
+    legs = run_legs(scratch, files, rows, os.environ.get("BENCH_POSTGRES_URL", ""))
+    figures: dict[str, Any] = {
+        "at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "python": platform.python_version(),
+        "cores": os.cpu_count(),
+        "file_mb": round(files[rows].stat().st_size / 1e6),
+        "legs": legs,
+    }
+    say("SQLite: a tenth of the rows …")
+    with folder_in(scratch, "small") as folder:
+        figures["small_peak_mib"] = small_peak(folder, files[tenth])
+    figures["bytes_a_row"] = None
+    if with_growth:
+        say(f"SQLite: {rows * 2:,} rows, first and again …")
+        with folder_in(scratch, "growth") as folder:
+            figures["bytes_a_row"] = growth(folder, files[rows * 2], rows=rows, leg=legs[0])
+    if statements:
+        say("Statements …")
+        figures["statements"] = statements_per_second(statements)
+    return figures
 
 
 def main() -> None:
@@ -373,58 +313,8 @@ def main() -> None:
     parser.add_argument("--strict", action="store_true", help="exit with 1 where a promise does not hold")
     given = parser.parse_args()
     scratch = Path(tempfile.mkdtemp(prefix="openchargeback-bench-"))
-    url = os.environ.get("BENCH_POSTGRES_URL", "")
     try:
-        files = {}
-        for rows in {given.rows, max(given.rows // 10, 1), *([given.rows * 2] if given.growth else ())}:
-            files[rows] = scratch / f"aws_{rows}_{MONTH}.csv"
-            say(f"Writing {rows:,} rows …")
-            subprocess.run(
-                [sys.executable, str(HERE / "generate.py"), str(files[rows]), "--rows", str(rows), "--month", MONTH],
-                check=True,
-                stdout=subprocess.DEVNULL,
-            )
-        (scratch / "sqlite").mkdir()
-        (scratch / "small").mkdir()
-        legs = [run_leg(Bench(scratch / "sqlite"), files=files, rows=given.rows)]
-        shutil.rmtree(scratch / "sqlite")
-        (scratch / "sqlite").mkdir()
-        of_parquet = {"file": files[given.rows], "rows": given.rows}
-        legs[0]["parquet"] = run_parquet(Bench(scratch / "sqlite"), floor=legs[0]["floor_seconds"], **of_parquet)
-        shutil.rmtree(scratch / "sqlite")
-        say("SQLite: a tenth of the rows …")
-        peak = small_peak(scratch / "small", files[max(given.rows // 10, 1)])
-        grows = None
-        if given.growth:
-            say(f"SQLite: {given.rows * 2:,} rows, first and again …")
-            (scratch / "growth").mkdir()
-            grows = growth(scratch / "growth", files[given.rows * 2], rows=given.rows, leg=legs[0])
-            shutil.rmtree(scratch / "growth")
-        if url:
-            for is_parquet in (False, True):
-                database, name = postgres_database(url)
-                (scratch / "postgresql").mkdir()
-                bench = Bench(scratch / "postgresql", postgres_url=database)
-                try:
-                    if is_parquet:
-                        legs[1]["parquet"] = run_parquet(bench, floor=legs[1]["floor_seconds"], **of_parquet)
-                    else:
-                        legs.append(run_leg(bench, files=files, rows=given.rows))
-                finally:
-                    drop_postgres_database(url, name)
-                    shutil.rmtree(scratch / "postgresql")
-        figures: dict[str, Any] = {
-            "at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-            "python": platform.python_version(),
-            "cores": os.cpu_count(),
-            "file_mb": round(files[given.rows].stat().st_size / 1e6),
-            "legs": legs,
-            "small_peak_mib": peak,
-            "bytes_a_row": grows,
-        }
-        if given.statements:
-            say("Statements …")
-            figures["statements"] = statements_per_second(given.statements)
+        figures = measure(scratch, rows=given.rows, statements=given.statements, with_growth=given.growth)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     out = HERE / "out"

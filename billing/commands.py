@@ -209,10 +209,11 @@ def as_json(value: Any) -> str:
 
 def subparsers_of(parser: argparse.ArgumentParser) -> list[argparse.ArgumentParser]:
     """Return the parsers of a command's sub-commands (`periods list`, `periods close`)."""
+    # argparse has no public name for what was added to a parser.
     return [
         choice
-        for action in parser._actions
-        if isinstance(action, argparse._SubParsersAction)
+        for action in parser._actions  # noqa: SLF001 (see above)
+        if isinstance(action, argparse._SubParsersAction)  # noqa: SLF001 (see above)
         for choice in action.choices.values()
     ]
 

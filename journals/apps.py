@@ -14,7 +14,7 @@ class JournalsConfig(AppConfig):
         from .models import Journal, JournalLine
         from .tracing import DOCUMENTS
 
-        entries.register_place_finder("2 journals", posting.places_of)
+        entries.register_place_finder("journals", posting.places_of, position=2)
         checklist.register(
             *("journal", "submitted", "answered"),
             provider=month_items.items,

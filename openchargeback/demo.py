@@ -12,7 +12,7 @@ from django.conf import settings
 from django.contrib.auth.models import Group
 
 from billing import audit, review
-from billing.audit import Actor
+from billing.audit import Actor, Gesture
 from billing.errors import BillingError
 from billing.importing import ingestion
 from billing.models import (
@@ -130,37 +130,10 @@ def set_up(data: Mapping[str, Any], *, actor: Actor, now: datetime.datetime) -> 
             policy.full_clean()
             policy.save()
             gesture.record("policy.changed", policy, after=data["policy"])
-        people = {}
-        for fields in data["people"]:
-            people[fields["email"]], is_new = Person.objects.get_or_create(email=fields["email"], defaults=fields)
-            if is_new:
-                gesture.record("person.added", people[fields["email"]], after=fields)
-        for email, owner in data["aliases"].items():
-            PersonAlias.objects.get_or_create(email=email, defaults={"person": people[owner]})
-        projects = {}
-        for fields in data["projects"]:
-            code = fields["code"]
-            if known := Project.objects.coded(code).first():
-                projects[code] = known
-            else:
-                projects[code] = Project.objects.create(**fields | {"pi": people[fields["pi"]]})
-                gesture.record("project.added", projects[code], after=fields)
-        for fields in data["funds"]:
-            fund_org = fields["fund_org"]
-            own = {name: value for name, value in fields.items() if name not in ("fund_org", "projects")}
-            fund, is_new = FundingSource.objects.get_or_create(fund_org=fund_org, defaults=own)
-            if is_new:
-                fund.projects.set(projects[code] for code in fields["projects"])
-                gesture.record("funding_source.added", fund, after=fields)
-        for fields in data["splits"]:
-            project, first = projects[fields["project"]], fields["valid_from"]
-            if not PayerSplit.objects.filter(project=project, valid_from=first).exists():
-                split = PayerSplit.objects.create(project=project, valid_from=first, note=fields["note"])
-                PayerSplitShare.objects.bulk_create(
-                    PayerSplitShare(split=split, fund_org=fund_org, percent=Decimal(percent))
-                    for fund_org, percent in fields["shares"].items()
-                )
-                gesture.record("payer_split.added", split, after=fields)
+        people = _add_people(data, gesture)
+        projects = _add_projects(data, people, gesture)
+        _add_funds(data, projects, gesture)
+        _add_splits(data, projects, gesture)
         for name, fields in data["sources"].items():
             source = Source.objects.named(name)
             # What is set stays: accounting that somebody tried out in the demo is theirs.
@@ -171,6 +144,52 @@ def set_up(data: Mapping[str, Any], *, actor: Actor, now: datetime.datetime) -> 
                 missing["default_project"] = projects[missing["default_project"]]
             if missing:
                 sourcing.change(source=source, fields=missing, actor=actor, now=now)
+
+
+def _add_people(data: Mapping[str, Any], gesture: Gesture) -> dict[str, Person]:
+    """Return the sample's people by e-mail address, with their aliases."""
+    people = {}
+    for fields in data["people"]:
+        people[fields["email"]], is_new = Person.objects.get_or_create(email=fields["email"], defaults=fields)
+        if is_new:
+            gesture.record("person.added", people[fields["email"]], after=fields)
+    for email, owner in data["aliases"].items():
+        PersonAlias.objects.get_or_create(email=email, defaults={"person": people[owner]})
+    return people
+
+
+def _add_projects(data: Mapping[str, Any], people: Mapping[str, Person], gesture: Gesture) -> dict[str, Project]:
+    """Return the sample's projects by code."""
+    projects = {}
+    for fields in data["projects"]:
+        code = fields["code"]
+        if known := Project.objects.coded(code).first():
+            projects[code] = known
+        else:
+            projects[code] = Project.objects.create(**fields | {"pi": people[fields["pi"]]})
+            gesture.record("project.added", projects[code], after=fields)
+    return projects
+
+
+def _add_funds(data: Mapping[str, Any], projects: Mapping[str, Project], gesture: Gesture) -> None:
+    for fields in data["funds"]:
+        own = {name: value for name, value in fields.items() if name not in ("fund_org", "projects")}
+        fund, is_new = FundingSource.objects.get_or_create(fund_org=fields["fund_org"], defaults=own)
+        if is_new:
+            fund.projects.set(projects[code] for code in fields["projects"])
+            gesture.record("funding_source.added", fund, after=fields)
+
+
+def _add_splits(data: Mapping[str, Any], projects: Mapping[str, Project], gesture: Gesture) -> None:
+    for fields in data["splits"]:
+        project, first = projects[fields["project"]], fields["valid_from"]
+        if not PayerSplit.objects.filter(project=project, valid_from=first).exists():
+            split = PayerSplit.objects.create(project=project, valid_from=first, note=fields["note"])
+            PayerSplitShare.objects.bulk_create(
+                PayerSplitShare(split=split, fund_org=fund_org, percent=Decimal(percent))
+                for fund_org, percent in fields["shares"].items()
+            )
+            gesture.record("payer_split.added", split, after=fields)
 
 
 def run_month(

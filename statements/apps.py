@@ -19,7 +19,7 @@ class StatementsConfig(AppConfig):
         jobs.register(Job.Kind.GENERATE, tasks.generate, permission="statements.issue_statements")
         jobs.register(Job.Kind.SEND, tasks.send, permission="statements.send_statements")
         entries.register_line_finder("statement", issuing.line_named)
-        entries.register_place_finder("1 statement", issuing.places_of)
+        entries.register_place_finder("statement", issuing.places_of, position=1)
         checklist.register("statements", provider=month_items.current, is_kept=True, watched=(Statement, StatementLine))
         checklist.register("sent", provider=month_items.sent)
         proof.register_side(proof.STATED, proving.stated)

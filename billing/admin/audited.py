@@ -41,13 +41,13 @@ class BillingAdmin(NarrowedListMixin, SearchedChoicesMixin, VerbsMixin, admin.Mo
     # Counts beside every filter would be a full count each.
     show_facets = admin.ShowFacets.NEVER
     save_on_top = False
-    # What an empty list says: what comes here, and how.
+    # What an empty list says: what it will hold, and how that gets there.
     when_empty = ""
-    # Fields that name a fund/org: one that is not on the loaded list is said to be none.
+    # Fields that name a fund/org: whoever enters one that is not on the loaded list is warned.
     fund_fields: tuple[str, ...] = ()
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
-        """Leave out of an address what no field takes: a form is filled in by a link, or else is empty."""
+        """Return what a link fills a form in with, without values that its fields cannot hold."""
         initial = super().get_changeform_initial_data(request)
         fields = {field.name: field for field in self.opts.get_fields() if isinstance(field, models.Field)}
         return {name: value for name, value in initial.items() if name not in fields or fits(fields[name], value)}
@@ -61,7 +61,7 @@ class BillingAdmin(NarrowedListMixin, SearchedChoicesMixin, VerbsMixin, admin.Mo
     ) -> HttpResponse:
         if request.method != "POST":
             return super().changeform_view(request, object_id, form_url, extra_context)
-        # One form is one gesture: the object and its inlines are written and told of together.
+        # One form is one gesture: the object and its inlines are written and recorded together.
         with audit.gesture(actor=actor_of(request), now=timezone.now()):
             return super().changeform_view(request, object_id, form_url, extra_context)
 

@@ -15,7 +15,7 @@ from django.utils.text import capfirst, smart_split
 
 from ..models import BillingPeriod, Source
 
-# How much of what somebody looks for in a list is looked for: each further word is another condition of the query.
+# How much of a search counts: each further word is another condition of the query.
 SEARCHED_WORDS, SEARCHED_CHARACTERS = 10, 200
 # How a list may be narrowed by a field that it declares. No pattern is among these: one that takes for ever to match
 # would stop the site.
@@ -65,7 +65,7 @@ def source_filter(field: str) -> type[admin.SimpleListFilter]:
 
 
 def searched(text: str) -> str:
-    """Return of what somebody looks for as much as a query is made of; quoted words are one."""
+    """Return the part of a search that counts; words in quotes count as one."""
     words = list(smart_split(text[:SEARCHED_CHARACTERS]))
     is_short = len(text) <= SEARCHED_CHARACTERS and len(words) <= SEARCHED_WORDS
     return text if is_short else " ".join(words[:SEARCHED_WORDS])

@@ -21,7 +21,7 @@ from .links import change_url, list_url
 
 @dataclass(frozen=True)
 class Missing:
-    """Something that stands between an object and a verb, with where to see to it."""
+    """Something that has to be done before a verb, and the page to do it on."""
 
     text: str
     url: str = ""

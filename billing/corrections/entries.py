@@ -113,17 +113,21 @@ def register_line_finder(name: str, finder: LineFinder) -> None:
 
 # Where payer lines are shown, by apps further on: of a month and a key.
 PlaceFinder = Callable[[BillingPeriod, str], list[Place]]
-_place_finders: dict[str, PlaceFinder] = {}
+_place_finders: dict[str, tuple[int, PlaceFinder]] = {}
 
 
-def register_place_finder(name: str, finder: PlaceFinder) -> None:
-    """Have `finder` asked where a payer line is shown; a second one of the same name replaces it."""
-    _place_finders[name] = finder
+def register_place_finder(name: str, finder: PlaceFinder, *, position: int) -> None:
+    """Have `finder` asked where a payer line is shown; a second one of the same name replaces it.
+
+    Places are listed by `position`: statements, which people know, before journals.
+    """
+    _place_finders[name] = (position, finder)
 
 
 def places_of(period: BillingPeriod, key: str) -> list[Place]:
     """Return the lines of statements and journals that show a payer line of a month."""
-    return [place for name in sorted(_place_finders) for place in _place_finders[name](period, key)]
+    finders = sorted(_place_finders.values(), key=lambda each: each[0])
+    return [place for _, find in finders for place in find(period, key)]
 
 
 def lines_named(texts: Iterable[str]) -> list[PayerLine]:

@@ -313,7 +313,9 @@ class Understanding:
             for name in AMOUNTS
             if name in given
         ]
-        without_period = "" if self.wanted.only_month else "BillingPeriodStart is empty. Name the period with -p."
+        without_period = (
+            "" if self.wanted.only_month else "BillingPeriodStart is empty. Fill it in, or name the expected period."
+        )
         checks.append(("BillingPeriodStart", self._months, given.get("BillingPeriodStart", nothing), without_period))
         checks.append(("ChargePeriodStart", self._starts, given["ChargePeriodStart"], "ChargePeriodStart is empty."))
         if "BillingPeriodEnd" in given:

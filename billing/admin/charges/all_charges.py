@@ -171,7 +171,7 @@ def may_make_rule(request: HttpRequest, charge: Charge) -> bool:
 
 
 def may_make_sharing_rule(request: HttpRequest, charge: Charge) -> bool:
-    """Tell whether a rule that shares such costs is offered: the charge is nobody's, and the user may make rules."""
+    """Tell whether a rule that shares such costs is offered: the charge is unassigned, and the user may make rules."""
     is_nobodys = not (charge.pi_id or charge.shared_as or charge.withdrawn_in_id)
     return is_nobodys and charge.charged_in.takes_changes and request.user.has_perm("billing.add_attributionrule")
 

@@ -53,7 +53,7 @@ class CorrectForm(NoteForm):
     )
 
     def show_current(self, charges: "QuerySet[Charge]") -> None:
-        """Say at each field what stands there now, where all of some charges agree."""
+        """Say at each field what charges have there now, where all of them agree."""
         columns = {"pi": "pi__email", "project": "project__code"}
         for name in ("pi", "project", "fund_org", "natural_account", "cost_center"):
             values = charges.order_by().values_list(columns.get(name, name), flat=True).distinct()[:2]

@@ -1,5 +1,6 @@
 """What one PI used, by project and source, and their shares of shared costs."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from django.core.management.base import CommandParser
@@ -25,46 +26,54 @@ class Command(BillingCommand):
         pi = Person.objects.named(options["pi"])
         period = period_named(options["period"]) if options["period"] else None
         used = usage.of_pi(pi=pi, period=period)
-        data = {
-            "pi": pi.email,
-            "name": pi.name,
-            "period": str(period) if period else None,
-            "projects": [
-                {
-                    "period": row.period,
-                    "project": row.project,
-                    "source": row.source,
-                    "currency": row.currency,
-                    "charges": row.charges,
-                    "list": row.list_cost,
-                    "discount": row.discount,
-                    "subsidy": row.subsidy,
-                    "billed": row.billed,
-                    "held": row.held,
-                    "held_billed": row.held_billed,
-                    "rejected": row.rejected,
-                    "absorbed": row.absorbed,
-                }
-                for row in used.rows
-            ],
-            "billed": used.total("billed"),
-            "held": used.total("held_billed"),
-            "shares": [
-                {
-                    "period": share.period,
-                    "project": share.project,
-                    "source": share.source,
-                    "name": share.name,
-                    "currency": share.currency,
-                    "charged": share.charged,
-                }
-                for share in used.shares
-            ],
-            "shared": used.shared(),
-        }
-        if not (used.rows or used.shares):
-            self.report(data, f"{shown(str(pi))} has no charges" + (f" in {period}." if period else "."))
-            return
+        named = {"pi": pi.email, "name": pi.name, "period": str(period) if period else None}
+        if used.rows or used.shares:
+            text = "\n\n".join([shown(str(pi)), *_paragraphs(used)])
+        else:
+            text = f"{shown(str(pi))} has no charges" + (f" in {period}." if period else ".")
+        self.report(named | _data(used), text)
+
+
+def _data(used: usage.UsageOfPI) -> dict[str, Any]:
+    return {
+        "projects": [
+            {
+                "period": row.period,
+                "project": row.project,
+                "source": row.source,
+                "currency": row.currency,
+                "charges": row.charges,
+                "list": row.list_cost,
+                "discount": row.discount,
+                "subsidy": row.subsidy,
+                "billed": row.billed,
+                "held": row.held,
+                "held_billed": row.held_billed,
+                "rejected": row.rejected,
+                "absorbed": row.absorbed,
+            }
+            for row in used.rows
+        ],
+        "billed": used.total("billed"),
+        "held": used.total("held_billed"),
+        "shares": [
+            {
+                "period": share.period,
+                "project": share.project,
+                "source": share.source,
+                "name": share.name,
+                "currency": share.currency,
+                "charged": share.charged,
+            }
+            for share in used.shares
+        ],
+        "shared": used.shared(),
+    }
+
+
+def _paragraphs(used: usage.UsageOfPI) -> Iterator[str]:
+    """Yield the tables of own use and of shares, each with its sum below."""
+    if used.rows:
         rows = [
             [
                 row.period,
@@ -81,15 +90,12 @@ class Command(BillingCommand):
         ]
         held = sum(row.held for row in used.rows)
         waiting = f"; {held:,} held, {amounts(used.total('held_billed'))} billed" if held else ""
-        paragraphs = [shown(str(pi))]
-        if used.rows:
-            paragraphs.append(table(rows, HEADINGS, {3, 4, 5, 6, 7, 8}))
-            paragraphs.append(f"{amounts(used.total('billed'))} billed{waiting}.")
-        if used.shares:
-            shares = [
-                [share.period, share.project or "–", share.source, share.name, amount(share.charged, share.currency)]
-                for share in used.shares
-            ]
-            paragraphs.append(table(shares, SHARE_HEADINGS, {4}))
-            paragraphs.append(f"{amounts(used.shared())} charged for shared costs, as statements were last made.")
-        self.report(data, "\n\n".join(paragraphs))
+        yield table(rows, HEADINGS, {3, 4, 5, 6, 7, 8})
+        yield f"{amounts(used.total('billed'))} billed{waiting}."
+    if used.shares:
+        shares = [
+            [share.period, share.project or "–", share.source, share.name, amount(share.charged, share.currency)]
+            for share in used.shares
+        ]
+        yield table(shares, SHARE_HEADINGS, {4})
+        yield f"{amounts(used.shared())} charged for shared costs, as statements were last made."
