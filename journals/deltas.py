@@ -1,4 +1,4 @@
-"""What a month's journal has yet to say: payer lines less what stands in the ledger (pure)."""
+"""What a month's next journal holds: payer lines less what is in the ledger already (pure)."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -51,9 +51,9 @@ def deltas(charged: Iterable[Pair], journaled: Iterable[Pair]) -> list[Pair]:
     """Return the pairs that bring the ledger from what is journaled to what is charged, by payer key.
 
     `charged` has one pair per payer key, with today's accounts; `journaled` the pairs of the live
-    journals, oldest first, with theirs. What is added goes to today's accounts. What is taken back
-    comes from the accounts it was put on, the latest first; what nobody is charged any more is taken
-    back wherever it stands. The sum over each payer key is then what is charged.
+    journals, oldest first, with theirs. What is added goes to today's accounts. What is credited back
+    comes from the accounts it was put on, the latest first; what nobody is charged any more is credited
+    back wherever it was put. The sum over each payer key is then what is charged.
 
     What is charged 0.00 and is on no journal yet is a pair of 0.00, and so is a change of list or contracted cost
     alone: the ledger gets none of them, but a journal's detail shows list price and subsidy of every payer.
@@ -76,7 +76,7 @@ def deltas(charged: Iterable[Pair], journaled: Iterable[Pair]) -> list[Pair]:
 
 
 def _moves(charged: Pair, standing: list[Pair]) -> Iterator[Pair]:
-    """Yield what one payer key's charge differs by from where its money stands."""
+    """Yield what one payer key's charge differs by from what its accounts hold."""
     list_cost = charged.list_cost - sum((pair.list_cost for pair in standing), ZERO)
     contracted = charged.contracted_cost - sum((pair.contracted_cost for pair in standing), ZERO)
     left = charged.amount - sum((pair.amount for pair in standing), ZERO)

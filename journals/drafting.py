@@ -28,7 +28,7 @@ class FundOrgNotParsed(BillingError):
 
 
 class PostingDateRefused(BillingError):
-    """A journal cannot bear this date."""
+    """A journal cannot be posted on this date."""
 
 
 def fresh_deltas(period: BillingPeriod, lines: Iterable[PayerLine] | None = None) -> list[Pair]:

@@ -11,7 +11,7 @@ from billing.models.payers import REFERENCES_LENGTH
 
 class JournalQuerySet(models.QuerySet["Journal"]):
     def live(self) -> "JournalQuerySet":
-        """Keep the journals whose lines stand in the ledger, or will: submitted or posted, not reversed."""
+        """Keep the journals whose lines are in the ledger, or will be: submitted or posted, not reversed."""
         return self.filter(kind=Journal.Kind.JOURNAL, state__in=(Journal.State.SUBMITTED, Journal.State.POSTED))
 
     def open(self) -> "JournalQuerySet":
@@ -42,7 +42,7 @@ class Journal(models.Model):
         State.REVERSED: {State.POSTED},
     }
 
-    # What the ledger's answer writes; all else stands once it is submitted.
+    # What the ledger's answer sets. All other fields are locked once it is submitted.
     ANSWERED = (
         "state",
         "posted_at",

@@ -27,7 +27,7 @@ from .submitting import freeze
 
 @dataclass(frozen=True)
 class Reversed:
-    """A journal that was taken back, and the journal that does it."""
+    """A journal that was reversed, and its reversal."""
 
     journal: Journal
     reversal: Journal
@@ -99,7 +99,7 @@ def reject(
 
 
 def reverse(*, journal: Journal, reason: str, actor: Actor, now: datetime.datetime) -> Reversed:
-    """Take a posted journal back with one of the opposite lines: together they are 0 on every chartstring.
+    """Reverse a posted journal with one of the opposite lines: together they are 0 on every fund/org.
 
     The lines of the journal are free for the next draft at once. The reversal waits for the ledger's
     answer where the Policy says so. Raises WrongState or ReasonMissing.

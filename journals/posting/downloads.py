@@ -27,7 +27,7 @@ class Download:
 
 
 def download(*, journal: Journal, actor: Actor, now: datetime.datetime) -> Download:
-    """Hand out a journal's file, and say so in the audit trail. Raises FileMissing."""
+    """Hand out a journal's file, and record it in the audit log. Raises FileMissing."""
     with audit.gesture(actor=actor, now=now) as gesture:
         content = content_of(journal)
         gesture.record("journal.downloaded", journal, after={"file": Path(journal.file_path).name})

@@ -92,7 +92,7 @@ def draft(
 
     It reads the payer lines as they are; `export` brings them up to date first. Where nothing is left
     to journal, the period has no draft. The posting date is the last day of the period, or today if
-    that is earlier. Raises PostingDateRefused for a date given that a journal cannot bear.
+    that is earlier. Raises PostingDateRefused for a date on which a journal cannot be posted.
     """
     with audit.gesture(actor=actor, now=now) as gesture:
         journal, lines = redraft(closing.locked(period), posting_date, gesture)

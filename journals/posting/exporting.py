@@ -56,7 +56,7 @@ def export(
 ) -> Exported:
     """Draft the period's journal from today's charges and write its file; with `submit`, freeze it.
 
-    Payer lines are brought up to date first, except in a finalized period, where they stand. The
+    Payer lines are brought up to date first, except in a finalized period, where they are locked. The
     file goes to `output`, or below VAR_DIR/journals; a submitted journal's is kept there always.
     An `output` that ends in .xlsx is a spreadsheet. A draft's file has DRAFT in its name, whatever it was called.
 

@@ -12,7 +12,7 @@ from ..models import Journal, JournalLine
 
 
 def locked(journal: Journal, state: Journal.State, participle: str) -> Journal:
-    """Return a journal as it stands, locked. Raises WrongState where it is not in the state asked for."""
+    """Return a journal as it is now, locked. Raises WrongState where it is not in the state asked for."""
     locked = Journal.objects.select_for_update(of=("self",), no_key=True)
     fresh = locked.select_related("period", "reverses").get(pk=journal.pk)
     if fresh.state != state:
@@ -37,7 +37,7 @@ def next_number(period: BillingPeriod, letter: str) -> str:
 
 
 def facts(journal: Journal) -> dict[str, Any]:
-    """Return a journal as the audit trail keeps it."""
+    """Return a journal as the audit log keeps it."""
     return {
         "state": journal.state,
         "posting_date": journal.posting_date.isoformat(),

@@ -127,7 +127,7 @@ class LineInline(FrozenInline):
 
 
 class PeriodForm(forms.Form):
-    """Which month; a finalized one says itself that its statements stand."""
+    """Which month. A finalized one can be chosen: the refusal says that its statements are locked."""
 
     period = forms.ModelChoiceField(
         queryset=BillingPeriod.objects.shown().order_by("-month"),
@@ -230,7 +230,7 @@ class StatementAdmin(FrozenAdmin):
         return own + super().get_urls()
 
     def pdf_view(self, request: HttpRequest, pk: int) -> FileResponse:
-        """Hand out a PDF to staff; the audit trail notes it."""
+        """Hand out a PDF to staff, and record it in the audit log."""
         statement = Statement.objects.select_related("period", "reference__period").filter(pk=pk).first()
         if statement is None:
             raise Http404("There is no such statement.")

@@ -63,7 +63,7 @@ def dispatch(
 
 
 def _claim_and_send(planned: Planned, out: Outbox, *, actor: Actor, now: datetime.datetime) -> Message | None:
-    """Send one e-mail, unless somebody else has claimed it; the mark says that this process is at it."""
+    """Send one e-mail, unless somebody else has claimed it; the mark says that this process is sending it."""
     email = planned.email
     mark = working.begin(mark_of(email.pk))
     if not mark.is_held:
@@ -112,7 +112,7 @@ def _send_claimed(planned: Planned, out: Outbox, *, actor: Actor, now: datetime.
                 path = outbox.archive(email, message)
                 state = State.SENT
         except (SMTPException, OSError, BillingError, ValueError) as problem:
-            # ValueError: an address that cannot stand in a header. The next recipient gets theirs all the same.
+            # ValueError: an address that fits no header. The next recipient gets theirs all the same.
             error = outbox.words_of(problem)
             # What was a file stays one.
             state = State.WRITTEN if was_written else State.FAILED

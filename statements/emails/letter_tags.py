@@ -33,7 +33,7 @@ SEPARATOR = 20
 
 @register.filter
 def join(values: Any, separator: str) -> str:
-    """Write the texts of a list one after the other; each separator stands for little, or it would make much of it."""
+    """Join the texts of a list. Refuse a long separator: repeated often, it would make a text of any size."""
     if not isinstance(values, (tuple, list)) or len(separator) > SEPARATOR:
         raise plain_templates.TooMuch(f"`join` takes a list, and a separator of {SEPARATOR} characters at most.")
     return str(separator).join(str(value) for value in values)

@@ -39,7 +39,7 @@ class Message:
 
 @dataclass(frozen=True)
 class Stated:
-    """One statement that goes out: what it says is charged, and to whom it goes."""
+    """One statement that is sent: its total charged, and its recipients."""
 
     number: str
     pi: str
@@ -52,7 +52,7 @@ class Stated:
 
 @dataclass(frozen=True)
 class Sent:
-    """What a run sent and what it did not; or, as a preview, what it would."""
+    """What a run sent and what it did not; of a dry run, what it would send."""
 
     period: str
     is_dry_run: bool = False

@@ -14,7 +14,7 @@ State = Email.State
 
 
 def locked(email: Email) -> Email:
-    """Return an e-mail as it stands, which nobody claims or sends for the rest of the transaction."""
+    """Return an e-mail as it is now, locked: nobody claims or sends it for the rest of the transaction."""
     closing.locked(email.period)
     same = Email.objects.select_related("pi", "period", "user")
     return same.select_for_update(no_key=True, of=("self",)).get(pk=email.pk)
@@ -90,7 +90,7 @@ def record(
             after={
                 "recipient": email.recipient,
                 "statements": [statement.number for statement in statements],
-                # Which documents went out can be told from the trail alone.
+                # Which documents went out can be told from the audit log alone.
                 **({"error": error} if error else {"sha256": [statement.pdf_sha256 for statement in statements]}),
             },
         )

@@ -38,7 +38,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Revised:
-    """A statement beside the revision that it replaces in its PI's hands."""
+    """A statement beside the revision that its PI was e-mailed before."""
 
     statement: Statement
     before: Statement

@@ -99,7 +99,7 @@ def _resource(stored: dict[str, Any]) -> Resource:
 
 
 def for_what(line: StatementLine) -> str:
-    """Say which other month a statement's line is for and what it changes of it; empty for its own."""
+    """Say which other month a statement's line is for and what it changes there; empty for its own month."""
     kept = Line(
         service="",
         source="",

@@ -60,7 +60,7 @@ class Material:
         ]
 
     def content_of(self, pi: Person, project: Project | None, lines: Sequence[PayerLine]) -> dict[str, Any]:
-        """Return the names and texts as they stand today: the statement keeps them."""
+        """Return the names and texts of today, which the statement keeps."""
         return {
             "institution": self.policy.institution,
             "department": self.policy.department,

@@ -19,7 +19,7 @@ def turns_direction(character: str) -> bool:
 
 
 def isolated(text: str) -> str:
-    """Return a name fit to stand beside others: it runs in its own direction, and turns nothing around it."""
+    """Return a name that can be put beside others: it runs in its own direction, and turns nothing around it."""
     if not _runs_left(text):
         return text
     return f"{FIRST_STRONG}{''.join(each for each in text if not turns_direction(each))}{POP}"

@@ -1,13 +1,14 @@
 """The words of the e-mails: what was revised, and totals that are what the PI owes."""
 
 import datetime
+from decimal import Decimal
 
 import pytest
 from django.core import mail
 
-from billing.models import Charge, Membership, Policy
+from billing.models import Charge, Membership, Person, Policy
 from statements import emails, issuing
-from statements.models import Statement
+from statements.models import Email, Statement
 from tests import build
 from tests.build import NOW, SOMEBODY
 
@@ -123,3 +124,59 @@ def test_a_statement_that_comes_to_nothing_says_what_it_was():
     issue_and_send(LATER)
     assert mail.outbox[1].subject == "Revised: Research computing statement for 2025-01: $0.00 charged"
     assert "total charged $0.00, was $120.00" in mail.outbox[1].body
+
+
+def test_the_policy_words_the_message():
+    build.a_policy(
+        institution="Example University",
+        email_subject="{{ month }}, {{ pi }}",
+        email_text="Hello {{ pi }}!\n\n{% for s in statements %}{{ s.project }}: {{ s.due }}\n{% endfor %}",
+    )
+    build.a_charge("10.00")
+    Person.objects.update(name="Ada <b>Bold</b>")
+    issue_and_send()
+    (message,) = mail.outbox
+    assert message.subject == "January 2025, Ada <b>Bold</b>"
+    assert message.body.startswith("Hello Ada <b>Bold</b>!\n\ngenomics: $10.00")
+    html = message.alternatives[0].content
+    assert "Hello Ada &lt;b&gt;Bold&lt;/b&gt;!" in html
+    assert "<b>Bold</b>" not in html
+
+
+@pytest.mark.parametrize(
+    ("field", "template", "told"),
+    [
+        ("email_text", "Dear {{ pi }},\n{% if %}", "text of the e-mail cannot be read, line 2"),
+        ("email_text", "One\nTwo {{ perod }}", "text of the e-mail cannot be written, line 2: there is no “perod”"),
+        ("email_subject", "{{ period.year }}", "subject of the e-mail cannot be written"),
+        ("email_text", "{% include '/etc/passwd' %}", "text of the e-mail cannot be read, line 1"),
+        ("email_text", "{% load static %}", "cannot be read, line 1"),
+        ("email_text", "{% lorem 9999999 w %}", "cannot be read, line 1"),
+        ("email_text", "{{ pi|ljust:99999999 }}", "cannot be read"),
+        ("email_text", "{{ pi.__class__ }}", "cannot be read"),
+    ],
+)
+def test_a_template_that_cannot_be_rendered_is_told_with_its_line_and_nothing_is_sent(field, template, told):
+    build.a_policy(**{field: template})
+    build.a_charge()
+    with pytest.raises(emails.EmailTemplateError, match=told):
+        issue_and_send()
+    assert mail.outbox == []
+    assert not Email.objects.exists()
+
+
+def test_a_subject_stays_on_one_line():
+    build.a_policy(email_subject="One\r\nBcc: everybody@u.edu {{ pi }}")
+    build.a_charge()
+    Person.objects.update(name="Ada\nBcc: x@u.edu")
+    issue_and_send()
+    assert "\n" not in mail.outbox[0].subject
+
+
+def test_the_shipped_texts_use_only_names_that_exist():
+    assert Policy().email_text == ""
+    build.a_policy(contact_email="billing@u.edu", contact_phone="1", department="RC", statement_footer="Bye")
+    build.a_charge("10.00", list_cost=Decimal(20))
+    issue_and_send()
+    assert "billing@u.edu" in mail.outbox[0].body
+    assert mail.outbox[0].reply_to == ["billing@u.edu"]

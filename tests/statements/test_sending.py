@@ -4,7 +4,6 @@ import datetime
 import email
 import email.policy
 import hashlib
-from decimal import Decimal
 from smtplib import SMTPServerDisconnected
 
 import pytest
@@ -14,7 +13,7 @@ from django.db import connection
 from django.db.models.functions import Now
 
 from billing.background import working
-from billing.models import AtWork, AuditEvent, Membership, Person, Policy
+from billing.models import AtWork, AuditEvent, Membership, Person
 from billing.months import closing
 from statements import emails, issuing
 from statements.emails import dispatching, outbox, queueing
@@ -389,56 +388,6 @@ def test_statements_of_a_finalized_month_can_still_be_sent(issued):
     assert len(send().messages) == 2
 
 
-def test_the_policy_words_the_message():
-    build.a_policy(
-        institution="Example University",
-        email_subject="{{ month }}, {{ pi }}",
-        email_text="Hello {{ pi }}!\n\n{% for s in statements %}{{ s.project }}: {{ s.due }}\n{% endfor %}",
-    )
-    build.a_charge("10.00")
-    Person.objects.update(name="Ada <b>Bold</b>")
-    generate()
-    send()
-    (message,) = mail.outbox
-    assert message.subject == "January 2025, Ada <b>Bold</b>"
-    assert message.body.startswith("Hello Ada <b>Bold</b>!\n\ngenomics: $10.00")
-    html = message.alternatives[0].content
-    assert "Hello Ada &lt;b&gt;Bold&lt;/b&gt;!" in html
-    assert "<b>Bold</b>" not in html
-
-
-@pytest.mark.parametrize(
-    ("field", "template", "told"),
-    [
-        ("email_text", "Dear {{ pi }},\n{% if %}", "text of the e-mail cannot be read, line 2"),
-        ("email_text", "One\nTwo {{ perod }}", "text of the e-mail cannot be written, line 2: there is no “perod”"),
-        ("email_subject", "{{ period.year }}", "subject of the e-mail cannot be written"),
-        ("email_text", "{% include '/etc/passwd' %}", "text of the e-mail cannot be read, line 1"),
-        ("email_text", "{% load static %}", "cannot be read, line 1"),
-        ("email_text", "{% lorem 9999999 w %}", "cannot be read, line 1"),
-        ("email_text", "{{ pi|ljust:99999999 }}", "cannot be read"),
-        ("email_text", "{{ pi.__class__ }}", "cannot be read"),
-    ],
-)
-def test_a_template_that_cannot_be_rendered_is_told_with_its_line_and_nothing_is_sent(field, template, told):
-    build.a_policy(**{field: template})
-    build.a_charge()
-    generate()
-    with pytest.raises(emails.EmailTemplateError, match=told):
-        send()
-    assert mail.outbox == []
-    assert not Email.objects.exists()
-
-
-def test_a_subject_stays_on_one_line():
-    build.a_policy(email_subject="One\r\nBcc: everybody@u.edu {{ pi }}")
-    build.a_charge()
-    Person.objects.update(name="Ada\nBcc: x@u.edu")
-    generate()
-    send()
-    assert "\n" not in mail.outbox[0].subject
-
-
 def test_a_zero_revision_goes_to_the_pi_who_had_charges():
     charge = build.a_charge("10.00")
     generate()
@@ -496,13 +445,3 @@ def test_a_dry_run_sends_nothing():
     _, sent = emails.issue_and_send(period=build.a_period(), dry_run=True, send_now=True, actor=SOMEBODY, now=NOW)
     assert sent is None
     assert mail.outbox == []
-
-
-def test_the_shipped_texts_use_only_names_that_exist():
-    assert Policy().email_text == ""
-    build.a_policy(contact_email="billing@u.edu", contact_phone="1", department="RC", statement_footer="Bye")
-    build.a_charge("10.00", list_cost=Decimal(20))
-    generate()
-    send()
-    assert "billing@u.edu" in mail.outbox[0].body
-    assert mail.outbox[0].reply_to == ["billing@u.edu"]
