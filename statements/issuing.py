@@ -22,7 +22,6 @@ from billing import audit, charging
 from billing.audit import Actor
 from billing.corrections import entries
 from billing.errors import BillingError, ReasonMissing
-from billing.fields import AmountSum
 from billing.files.writing import write_whole
 from billing.models import (
     BillingPeriod,
@@ -463,18 +462,11 @@ def _refuse_finalized(period: BillingPeriod) -> None:
 
 def _held(period: BillingPeriod) -> Held:
     home = Policy.objects.current().currency
-    rows = (
-        Charge.objects.in_month(period)
-        .held()
-        .order_by()
-        .values_list("currency")
-        .annotate(count=Count("*"), billed=AmountSum("billed_cost"))
-    )
-    held = {currency: (count, billed) for currency, count, billed in rows}
+    held = Charge.objects.in_month(period).held().billed_by_currency()
     return Held(
         count=sum(count for count, _ in held.values()),
         billed=held.pop(home, (0, Decimal(0)))[1],
-        foreign={currency: billed for currency, (_, billed) in sorted(held.items())},
+        foreign={currency: billed for currency, (_, billed) in held.items()},
     )
 
 
