@@ -18,7 +18,7 @@ from ..proof import invoices, tieout
 from .base import BillingAdmin, actor_of, amount_column, change_url, period_filter
 
 TONES = {proof.Verdict.OK: "good", proof.Verdict.OPEN: "warn", proof.Verdict.OFF: "bad"}
-WORDS = {proof.Verdict.OK: "holds", proof.Verdict.OPEN: "still open", proof.Verdict.OFF: "does not hold"}
+WORDS = {proof.Verdict.OK: "reconciles", proof.Verdict.OPEN: "open", proof.Verdict.OFF: "difference"}
 TYPES = {"json": "application/json", "pdf": "application/pdf"}
 
 
