@@ -4,8 +4,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 
-from django.db.models import Count
-
 from . import charging, proof
 from .corrections import entries
 from .errors import BillingError, NextStep
@@ -94,15 +92,8 @@ def held(month: Month) -> Iterator[Item]:
 
 def held_sums(period: BillingPeriod) -> tuple[int, dict[str, Decimal]]:
     """Return how many charges a month holds for review, and what is billed for them by currency."""
-    billed: dict[str, Decimal] = {}
-    count = 0
-    of_month = Charge.objects.in_month(period).held().order_by().values_list("currency")
-    for currency, charges, amount in of_month.annotate(charges=Count("*"), amount=AmountSum("billed_cost")).order_by(
-        "currency"
-    ):
-        count += charges
-        billed[currency] = amount
-    return count, billed
+    sums = Charge.objects.in_month(period).held().billed_by_currency()
+    return sum(count for count, _ in sums.values()), {currency: billed for currency, (_, billed) in sums.items()}
 
 
 def held_text(period: BillingPeriod) -> str:
@@ -186,7 +177,7 @@ def proved(month: Month) -> Iterator[Item]:
     made = month.once("proof", lambda: proof.prove(period))
     if not made.equations:
         yield Item(PROOF, State.NOT_APPLICABLE, "There is nothing to reconcile yet.")
-    elif not made.comes_out:
+    elif not made.reconciles:
         problems = made.problems()
         # They are read from the files again, which a page does not wait for: that of the proof names them.
         found = culprits.culprits(made) if month.is_fresh else []

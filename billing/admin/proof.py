@@ -21,7 +21,7 @@ from .formatting import amount_column
 from .links import change_url
 
 TONES = {proof.Verdict.OK: "good", proof.Verdict.OPEN: "warn", proof.Verdict.OFF: "bad"}
-WORDS = {proof.Verdict.OK: "holds", proof.Verdict.OPEN: "still open", proof.Verdict.OFF: "does not hold"}
+WORDS = {proof.Verdict.OK: "reconciles", proof.Verdict.OPEN: "open", proof.Verdict.OFF: "difference"}
 TYPES = {"json": "application/json", "pdf": "application/pdf"}
 
 

@@ -4,6 +4,7 @@ from .attributor import NOWHERE, Attributor, Place
 from .draft import Attribution
 from .funds import reference_of
 from .owners import (
+    NAMED_COLUMNS,
     NO_IDS,
     OWNER_COLUMNS,
     known_people,
@@ -19,6 +20,7 @@ from .tags import tags_used
 __all__ = [
     "Attribution",
     "Attributor",
+    "NAMED_COLUMNS",
     "NOWHERE",
     "NO_IDS",
     "OWNER_COLUMNS",

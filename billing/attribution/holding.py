@@ -212,7 +212,7 @@ class _Outcome:
             # It was held for what is answered now; what was held for no reason stays so.
             self.cleared.append(asked.pk)
             self.billed[asked.currency] += asked.billed
-        elif asked.state in (State.CLEAR, State.APPROVED) and reasons:
+        elif asked.state in Charge.CHARGED_TO_OWNER and reasons:
             self.held[asked.state].append(asked.pk)
 
     def _payers(self, asked: _Asked) -> tuple[str, ...]:

@@ -13,10 +13,8 @@ from .draft import Attribution
 
 NO_IDS: Mapping[str, int] = MappingProxyType({})
 
-# Where a charge keeps its attribution; see owner_values.
-OWNER_COLUMNS = (
-    "pi_id",
-    "project_id",
+# Where a charge keeps its attribution (see owner_values): as it is named, and with the PI and the project in front.
+NAMED_COLUMNS = (
     "fund_org",
     "cost_center",
     "natural_account",
@@ -26,6 +24,7 @@ OWNER_COLUMNS = (
     "attributed_by",
     "deciders",
 )
+OWNER_COLUMNS = ("pi_id", "project_id", *NAMED_COLUMNS)
 
 
 def person_for(email: str) -> Person:
@@ -90,7 +89,7 @@ def owner_values(
     return (
         people.get(attribution.pi_email),
         projects.get(folded_code(attribution.project_code)) if attribution.project_code else None,
-        *(getattr(attribution, name) for name in OWNER_COLUMNS[2:]),
+        *(getattr(attribution, name) for name in NAMED_COLUMNS),
     )
 
 

@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from django.db.models import Count, Exists, OuterRef
+from django.db.models import Exists, OuterRef
 
 from .. import audit
 from ..attribution import holding
 from ..audit import Actor
-from ..fields import AmountSum
 from ..models import BillingPeriod, BillingReference, Charge, Flag, PayerLine, PayerSplitShare, Policy
 from ..money import ZERO
 from ..months import closing
@@ -42,9 +41,13 @@ class Charged:
 def make_payer_lines(*, period: BillingPeriod, actor: Actor, now: datetime.datetime) -> Charged:
     """Bring a month's payer lines and references up to date with its charges.
 
-    Lines are upserted by their natural key: those that did not change keep their row and time, those
-    that nothing stands for any more are deleted. References are numbered in the order of PI e-mail
-    and project code by code point; a number once given stays, later owners get the next.
+    1. Lock the period: two runs do not give one reference number twice, and no line is made while the month is
+       finalized.
+    2. Stamp the splits of projects on the charges, and hold what they give to a fund/org whose dates are over.
+    3. Compute the lines, and number the references of new owners, in the order of PI e-mail and project code by code
+       point. A number once given stays; later owners get the next.
+    4. Write lines by their natural key: those that did not change keep their row and time, those that nothing stands
+       for any more are deleted. Record the run if it changed anything.
 
     Raises PeriodFinalized, MissingRate, MissingEffectiveCost, MissingPI, MissingFundOrg,
     MissingCenterFundOrg, NothingToShareOver or BrokenSplit, each with what to do; then nothing is changed.
@@ -61,13 +64,7 @@ def make_payer_lines(*, period: BillingPeriod, actor: Actor, now: datetime.datet
             line.reference = references[line.pi_id, line.project_id]
             line.computed_at = now
         created, changed, deleted = _store(period, lines)
-        held = {
-            currency: (count, billed)
-            for currency, count, billed in Charge.objects.in_month(period)
-            .held()
-            .values_list("currency")
-            .annotate(count=Count("*"), billed=AmountSum("billed_cost"))
-        }
+        held = Charge.objects.in_month(period).held().billed_by_currency()
         home = Policy.objects.current().currency
         charged = Charged(
             lines=len(lines),
@@ -78,7 +75,7 @@ def make_payer_lines(*, period: BillingPeriod, actor: Actor, now: datetime.datet
             created=created,
             changed=changed,
             deleted=deleted,
-            held_foreign={currency: billed for currency, (_, billed) in sorted(held.items())},
+            held_foreign={currency: billed for currency, (_, billed) in held.items()},
         )
         if created or changed or deleted:
             gesture.record(
@@ -105,9 +102,10 @@ def _hold_what_splits_reach(period: BillingPeriod, gesture: audit.Gesture) -> No
     # What was asked about a charge before, and answered, is not asked again.
     asked = Flag.objects.filter(charge=OuterRef("pk"), code__in=Flag.ANSWERED_ELSEWHERE)
     month = Charge.objects.in_month(period).exclude(attributed_by__in=Charge.SETTLED).exclude(Exists(asked))
-    states = (Charge.State.CLEAR, Charge.State.APPROVED)
     for split in sorted(splits):
-        holding.settle(month.filter(payer_split=split, state__in=states), gesture=gesture, checks=checks)
+        holding.settle(
+            month.filter(payer_split=split, state__in=Charge.CHARGED_TO_OWNER), gesture=gesture, checks=checks
+        )
 
 
 def changed_keys(period: BillingPeriod, lines: Iterable[PayerLine]) -> set[str]:

@@ -1815,7 +1815,7 @@ class _Delivery:
         """Record, for each replacement of a charge that people decided about, what it inherited."""
         replaced = (
             Charge.objects.filter(id__gte=first, id__lt=first + count, replaces__isnull=False)
-            .filter(Q(replaces__state__in=("approved", "rejected", "absorbed")) | Q(attributed_by="decision"))
+            .filter(Q(replaces__state__in=Charge.DECIDED) | Q(attributed_by="decision"))
             .select_related("replaces")
         )
         decisions = []

@@ -248,7 +248,7 @@ def hold_what_is_over(first: int, count: int, *, gesture: audit.Gesture) -> int:
         id__gte=first,
         id__lt=first + count,
         attributed_by=Charge.AttributedBy.CHARGED,
-        state__in=(Charge.State.CLEAR, Charge.State.APPROVED),
+        state__in=Charge.CHARGED_TO_OWNER,
     )
     changes: dict[int | None, list[tuple[Any, ...]]] = defaultdict(list)
     for row in charged.order_by("pk").values_list(

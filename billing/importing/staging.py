@@ -58,7 +58,8 @@ _ASKED = (
     "AND f.code = 'possible_duplicate' AND NOT f.is_resolved))"
 )
 
-_DECIDED = "(o.state IN ('approved', 'rejected', 'absorbed') OR o.attributed_by = 'decision')"
+_DECIDED_STATES = ", ".join(f"'{state.value}'" for state in Charge.DECIDED)
+_DECIDED = f"(o.state IN ({_DECIDED_STATES}) OR o.attributed_by = 'decision')"
 
 
 def charge_columns() -> list[str]:
@@ -702,7 +703,7 @@ class Stage:
             taken["attributed_by"] = f"CASE WHEN {decided} THEN 'decision' ELSE a.attributed_by END"
             taken["state"] = (
                 f"CASE WHEN {_ASKED} THEN 'held' WHEN NOT ({decided}) THEN s.state "
-                f"WHEN o.state IN ('approved', 'rejected', 'absorbed') AND {_moved(measures)} THEN 'held' "
+                f"WHEN o.state IN ({_DECIDED_STATES}) AND {_moved(measures)} THEN 'held' "
                 "ELSE o.state END"
             )
         columns = charge_columns()
@@ -739,7 +740,7 @@ class Stage:
             f"SELECT %(first)s + k.ordinal, 'amount_changed', '', %(false)s FROM stage_keep k "
             "JOIN stage_row s ON s.row = k.row JOIN stage_month m ON m.month = s.month "
             "JOIN billing_charge o ON o.id = k.replaces_id "
-            f"WHERE o.state IN ('approved', 'rejected', 'absorbed') AND {_moved(measures)} ORDER BY k.ordinal",
+            f"WHERE o.state IN ({_DECIDED_STATES}) AND {_moved(measures)} ORDER BY k.ordinal",
             {"first": first, "false": False, "tolerance": tolerance_units},
         )
         self._keep_open_questions(cursor, first)

@@ -2,13 +2,14 @@
 
 import datetime
 from collections.abc import Iterable
+from decimal import Decimal
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Case, Expression, F, Q, When
+from django.db.models import Case, Count, Expression, F, Q, When
 from django.db.models.functions import Coalesce
 
-from ..fields import AmountField
+from ..fields import AmountField, AmountSum
 from .imports import Import
 from .payers import PayerSplit
 from .people import Person, Project
@@ -36,6 +37,14 @@ class ChargeQuerySet(StandingQuerySet["Charge"]):
     def chargeable(self) -> "ChargeQuerySet":
         """Keep what somebody pays: clear or approved by a PI, absorbed by the center."""
         return self.live().filter(state__in=Charge.CHARGEABLE)
+
+    def billed_by_currency(self) -> dict[str, tuple[int, Decimal]]:
+        """Return how many charges there are and what is billed for them, by currency: these are never added."""
+        sums = self.order_by("currency").values_list("currency")
+        return {
+            currency: (count, billed)
+            for currency, count, billed in sums.annotate(count=Count("*"), billed=AmountSum("billed_cost"))
+        }
 
     def standing(self) -> "ChargeQuerySet":
         """Keep what the deliveries in force say: rows as delivered that no late change took back."""
@@ -110,7 +119,11 @@ class Charge(Standing):
         REJECTED = "rejected", "Rejected"
         ABSORBED = "absorbed", "Charged to center"
 
-    CHARGEABLE = (State.CLEAR, State.APPROVED, State.ABSORBED)
+    # What its own payer is charged, and what anybody is: the center, too.
+    CHARGED_TO_OWNER = (State.CLEAR, State.APPROVED)
+    CHARGEABLE = (*CHARGED_TO_OWNER, State.ABSORBED)
+    # What a person decided, beside who pays.
+    DECIDED = (State.APPROVED, State.REJECTED, State.ABSORBED)
 
     STANDS_BY = "charged_in"
 

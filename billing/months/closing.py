@@ -126,7 +126,7 @@ def locked(period: BillingPeriod) -> BillingPeriod:
 
     It waits for every change that asked `require_open`. Take it before that, never after: two who
     hold the period open would wait for each other. Foreign keys to the period do not wait for it:
-    they are checked at commit, under the lock on the head of the audit trail.
+    they are checked at commit, under the lock on the head of the audit log.
     """
     return BillingPeriod.objects.select_for_update(no_key=True).get(pk=period.pk)
 
@@ -180,7 +180,7 @@ def carry_over(*, period: BillingPeriod, actor: Actor, now: datetime.datetime) -
 
     The charges stay held, with their flags and decisions, and stay charges *of* the period (its
     deliveries still match them). What they come to once decided is charged by the other month, whose
-    statements and journal name the month they are for. Each one is listed in the audit trail. The
+    statements and journal name the month they are for. Each one is listed in the audit log. The
     next open month is opened if there is none.
 
     Raises PeriodClosed, or NothingToCarry.
@@ -257,10 +257,10 @@ def reopen(
     actor: Actor,
     now: datetime.datetime,
 ) -> BillingPeriod:
-    """Take a closed period back to open or to review, for a reason that the audit trail keeps.
+    """Take a closed period back to open or to review, for a reason that the audit log keeps.
 
     Back in review, it ends on `until`, or on the day it was to end before. The stamps of the steps
-    taken back are cleared; the audit trail keeps them too.
+    taken back are cleared; the audit log keeps them too.
 
     Raises StepNotPossible (a finalized period is never reopened), ReasonMissing or ReviewNeedsDate.
     """
@@ -470,7 +470,7 @@ def _status(period: BillingPeriod) -> str:
 
 
 def _stamps(period: BillingPeriod) -> dict[str, Any]:
-    """Return what a step changes, as the audit trail keeps it."""
+    """Return what a step changes, as the audit log keeps it."""
     stamps = {
         name: getattr(period, name)
         for name in (

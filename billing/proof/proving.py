@@ -28,14 +28,14 @@ class Proof:
     is_frozen: bool = False
 
     @property
-    def comes_out(self) -> bool:
+    def reconciles(self) -> bool:
         """Nothing is lost or invented, as far as the month has come."""
         return not (self.broken or self.tampered or self.off)
 
     @property
     def is_complete(self) -> bool:
-        """It comes out, and nothing is still to be charged, stated or journaled."""
-        return self.comes_out and not self.open
+        """It reconciles, and nothing is still to be charged, stated or journaled."""
+        return self.reconciles and not self.open
 
     @property
     def off(self) -> list[Equation]:
@@ -48,7 +48,7 @@ class Proof:
     @property
     def verdict(self) -> str:
         """The answer in a sentence."""
-        if not self.comes_out:
+        if not self.reconciles:
             return f"{self.period} does not reconcile."
         if self.open:
             return f"{self.period} reconciles so far; open items remain."
@@ -71,7 +71,7 @@ class Proof:
         return {
             "period": str(self.period),
             "currency": self.currency,
-            "comes_out": self.comes_out,
+            "reconciles": self.reconciles,
             "is_complete": self.is_complete,
             "equations": [each.as_data() for each in self.equations],
             "fingerprints": {code: side.fingerprint for code, side in sorted(self.sides.items())},

@@ -20,7 +20,7 @@ from ..files.writing import write_whole
 from ..models import BillingPeriod, FrozenProof, Policy
 from ..months import closing
 from ..months.checklist import FINALIZE, PROOF, Item, State
-from . import coverage, culprits, invoices
+from . import coverage, culprits, invoices, rereading
 from .equations import exact_text
 from .findings import About, Finding
 from .proving import Proof, prove
@@ -53,8 +53,8 @@ class Report:
 
     @cached_property
     def culprits(self) -> list[Finding]:
-        """The rows responsible where the proof does not come out."""
-        return [] if self.proof.comes_out else culprits.culprits(self.proof)
+        """The rows responsible where the proof does not reconcile."""
+        return [] if self.proof.reconciles else culprits.culprits(self.proof)
 
     @cached_property
     def amortized(self) -> list[invoices.Amortized]:
@@ -91,7 +91,7 @@ def freeze(period: BillingPeriod, gesture: audit.Gesture) -> None:
     """Keep the proof of a period that is being finalized, as JSON and PDF with their hashes.
 
     Both are in the database; their files appear below VAR_DIR/proofs once it is committed. Raises NotReadyToFinalize
-    where it does not come out, or something is still to be charged, stated or journaled, or a charge does not say what
+    where it does not reconcile, or something is still to be charged, stated or journaled, or a charge does not say what
     was delivered.
     """
     made = report(period)
@@ -102,9 +102,9 @@ def freeze(period: BillingPeriod, gesture: audit.Gesture) -> None:
         raise closing.NotReadyToFinalize(
             period, [Item(PROOF, State.BLOCKED, text, then=then, holds_up=(FINALIZE,)) for text in said]
         )
-    if edited := culprits.edited(period):
+    if edited := rereading.edited(period):
         raise closing.NotReadyToFinalize(
-            period, [Item(PROOF, State.BLOCKED, str(each), holds_up=(FINALIZE,)) for each in edited[: culprits.MOST]]
+            period, [Item(PROOF, State.BLOCKED, str(each), holds_up=(FINALIZE,)) for each in edited[: rereading.MOST]]
         )
     data = made.as_data() | {
         "seals": proved.seals(),
@@ -198,7 +198,7 @@ def pdf_of(period: BillingPeriod, *, now: datetime.datetime) -> bytes:
 
 
 def download(*, period: BillingPeriod, extension: str, actor: Actor, now: datetime.datetime) -> bytes:
-    """Return a month's proof as a file (json or pdf) that somebody takes along; the audit trail notes it."""
+    """Return a month's proof as a file (json or pdf) that somebody takes along; the audit log notes it."""
     content = json_of(period) if extension == "json" else pdf_of(period, now=now)
     with audit.gesture(actor=actor, now=now) as gesture:
         gesture.record("proof.downloaded", period, after={"format": extension})

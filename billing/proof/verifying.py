@@ -26,7 +26,7 @@ class Kept:
 
 
 @dataclass(frozen=True)
-class Bent:
+class Altered:
     """A file that is not the one that was recorded, and what is wrong with it."""
 
     what: str
@@ -44,7 +44,7 @@ class Verified:
 
     files: int = 0
     size: int = 0
-    bent: list[Bent] = field(default_factory=list)
+    altered: list[Altered] = field(default_factory=list)
 
 
 # The files of a month, or of all months.
@@ -69,17 +69,17 @@ def verify(period: BillingPeriod | None = None, *, progress: Progress = unwatche
     for provider in _providers.values():
         for kept in provider(period):
             found.files += 1
-            if bent := _wrong(kept, trusts_signature=False):
-                found.bent.append(bent)
+            if altered := _wrong(kept, trusts_signature=False):
+                found.altered.append(altered)
             else:
                 found.size += kept.path.stat().st_size if kept.path.exists() else 0
             progress(found.size // MIB, 0, "Reading MiB")
     return found
 
 
-def received_of(period: BillingPeriod) -> list[Bent]:
+def received_of(period: BillingPeriod) -> list[Altered]:
     """Return the received files of a month that are not as they came; one that nothing touched since is read once."""
-    return [bent for kept in received(period) if (bent := _wrong(kept, trusts_signature=True))]
+    return [altered for kept in received(period) if (altered := _wrong(kept, trusts_signature=True))]
 
 
 def received(period: BillingPeriod | None) -> Iterator[Kept]:
@@ -96,19 +96,19 @@ def received(period: BillingPeriod | None) -> Iterator[Kept]:
         yield Kept(name, local_copy(stored, anew=True), stored.sha256, about)
 
 
-def _wrong(kept: Kept, *, trusts_signature: bool) -> Bent | None:
+def _wrong(kept: Kept, *, trusts_signature: bool) -> Altered | None:
     try:
         sha256 = _sha256_of(kept.path, trusts_signature=trusts_signature)
     except FileNotFoundError:
         if kept.can_be_made_again:
             return None
-        return Bent(kept.what, kept.path, f"its file is gone ({kept.path}). Put it back from a backup.", kept.about)
+        return Altered(kept.what, kept.path, f"its file is gone ({kept.path}). Put it back from a backup.", kept.about)
     except OSError as error:
-        return Bent(kept.what, kept.path, f"its file cannot be read ({kept.path}: {error.strerror}).", kept.about)
+        return Altered(kept.what, kept.path, f"its file cannot be read ({kept.path}: {error.strerror}).", kept.about)
     if sha256 == kept.sha256:
         return None
     told = f"its file is not the one that was recorded ({kept.path}): its SHA-256 is {sha256}, and was {kept.sha256}."
-    return Bent(kept.what, kept.path, told, kept.about)
+    return Altered(kept.what, kept.path, told, kept.about)
 
 
 def _sha256_of(path: Path, *, trusts_signature: bool) -> str:

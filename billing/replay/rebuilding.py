@@ -18,6 +18,7 @@ from django.db import connection, models
 from django.db.models import F, Min
 
 from .. import charging
+from ..attribution import NAMED_COLUMNS
 from ..audit import Actor
 from ..files.received import local_copy
 from ..importing import ingestion, withdrawing
@@ -35,29 +36,9 @@ from ..models import (
     Source,
     StoredFile,
 )
+from ..review.decisions import DECIDED_FIELDS
 from .figures import figures_of
 from .recording import BATCH, BY_NAME
-
-FIELDS_OF_DECISIONS = (
-    "state",
-    "pi_id",
-    "project_id",
-    "fund_org",
-    "payer_split_id",
-    "cost_center",
-    "natural_account",
-    "attributed_by",
-)
-SHOWN = (
-    "fund_org",
-    "cost_center",
-    "natural_account",
-    "reference_1",
-    "reference_2",
-    "attributed_by",
-    "deciders",
-    "state",
-)
 
 
 class Departed(Exception):
@@ -114,7 +95,7 @@ class Rebuild:
             status=BillingPeriod.Status.OPEN, review_until=None, review_at=None, closed_at=None, finalized_at=None
         )
         for step in self.recording["steps"]:
-            self.where = f"At event {step['event']} of the audit trail ({step['do']})"
+            self.where = f"At event {step['event']} of the audit log ({step['do']})"
             verb = step["do"].replace(".", "_")
             if step["do"].startswith("period."):
                 self._period(step)
@@ -267,21 +248,19 @@ class Rebuild:
                     f"There is no charge {decided['charge']}, and decision {decided['decision']} is about it."
                 )
             before, after = decided["before"], decided["after"]
-            for name in FIELDS_OF_DECISIONS:
+            for name in DECIDED_FIELDS:
                 if name in before and getattr(charge, name) != before[name]:
                     raise Departed(
                         f"Decision {decided['decision']} ({decided['action']}) found {name} of charge {charge.pk} "
                         f"(import {charge.imported_in_id}, line {charge.line_number}) to be “{before[name]}”, and "
                         f"rebuilt it is “{getattr(charge, name)}”."
                     )
-            changed = {name: after[name] for name in FIELDS_OF_DECISIONS if name in after}
+            changed = {name: after[name] for name in DECIDED_FIELDS if name in after}
             Charge.objects.filter(pk=charge.pk).update(**changed)
 
     def _charge_attribution_reapplied(self, step: dict[str, Any]) -> None:
         after = step["after"]
-        changed: dict[str, Any] = {name: after[name] for name in SHOWN if name in after}
-        if "shared_as" in after:
-            changed["shared_as"] = after["shared_as"]
+        changed: dict[str, Any] = {name: after[name] for name in (*NAMED_COLUMNS, "state") if name in after}
         if "pi" in after:
             changed["pi"] = Person.objects.filter(email=after["pi"]).first()
         if "project" in after:

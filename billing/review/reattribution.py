@@ -12,7 +12,7 @@ from typing import Any
 from django.db.models import Exists, OuterRef, QuerySet
 
 from .. import audit, charging
-from ..attribution import Attribution, Attributor, people_of, projects_of, reference_of
+from ..attribution import NAMED_COLUMNS, Attribution, Attributor, people_of, projects_of, reference_of
 from ..attribution.holding import settle_flags
 from ..audit import Actor
 from ..background import jobs
@@ -36,18 +36,7 @@ CHUNK = 10_000
 EXAMPLES = 10
 
 # Who pays as people read it, by the columns of a charge.
-SHOWN = (
-    "pi",
-    "project",
-    "fund_org",
-    "cost_center",
-    "natural_account",
-    "reference_1",
-    "reference_2",
-    "shared_as",
-    "attributed_by",
-    "deciders",
-)
+SHOWN = ("pi", "project", *NAMED_COLUMNS)
 
 
 SHARED_AS = SHOWN.index("shared_as")

@@ -27,7 +27,7 @@ from .styles import (
 
 # The right edges of the columns of figures: amount, rows.
 AMOUNT, ROWS = RIGHT - 84, RIGHT - 6
-VERDICTS = {"ok": "holds", "open": "still open", "off": "DOES NOT HOLD"}
+VERDICTS = {"ok": "reconciles", "open": "open", "off": "DIFFERENCE"}
 
 
 def draw(data: Mapping[str, Any]) -> bytes:
@@ -90,7 +90,7 @@ class ProofSheet(Paper):
 
     def _verdict(self) -> None:
         data = self.data
-        if not data["comes_out"]:
+        if not data["reconciles"]:
             text, ink, pale = "It does not reconcile.", CAUTION_INK, CAUTION_PALE
         elif not data["is_complete"]:
             text, ink, pale = "It reconciles so far; open items remain.", ACCENT, PALE

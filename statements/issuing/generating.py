@@ -7,11 +7,9 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from django.conf import settings
-from django.db.models import Count
 
 from billing import audit, charging
 from billing.audit import Actor
-from billing.fields import AmountSum
 from billing.models import (
     BillingPeriod,
     Charge,
@@ -129,18 +127,11 @@ def generate(
 
 def _held(period: BillingPeriod) -> Held:
     home = Policy.objects.current().currency
-    rows = (
-        Charge.objects.in_month(period)
-        .held()
-        .order_by()
-        .values_list("currency")
-        .annotate(count=Count("*"), billed=AmountSum("billed_cost"))
-    )
-    held = {currency: (count, billed) for currency, count, billed in rows}
+    held = Charge.objects.in_month(period).held().billed_by_currency()
     return Held(
         count=sum(count for count, _ in held.values()),
         billed=held.pop(home, (0, Decimal(0)))[1],
-        foreign={currency: billed for currency, (_, billed) in sorted(held.items())},
+        foreign={currency: billed for currency, (_, billed) in held.items()},
     )
 
 

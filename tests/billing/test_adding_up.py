@@ -88,5 +88,5 @@ def test_what_does_not_add_up_is_seen():
     with build.walls_down():
         Charge.objects.update(billed_cost=Decimal("90.00"))
     made = proof.prove(period)
-    assert not made.comes_out
+    assert not made.reconciles
     assert any(sight.difference for sight in adding_up.sights(made))

@@ -50,7 +50,7 @@ DONE = {"actor": build.SOMEBODY, "now": build.NOW}
 def proved(month="2025-01"):
     """Prove a month, demand that it comes out, and return the proof."""
     found = proof.prove(BillingPeriod.objects.named(month))
-    assert found.comes_out, found.problems()
+    assert found.reconciles, found.problems()
     return found
 
 
@@ -322,7 +322,7 @@ def finished(tmp_path):
 
 def off(month="2025-01"):
     found = proof.prove(BillingPeriod.objects.named(month))
-    assert not found.comes_out
+    assert not found.reconciles
     return found
 
 
@@ -372,7 +372,7 @@ def test_an_inserted_charge_is_named(finished):
 def test_two_edits_that_cancel_each_other_are_found_by_the_payer_lines_they_change(finished):
     """The totals agree; who pays does not."""
     raw("UPDATE billing_charge SET fund_org = 'MINE-1' WHERE resource_id = 'i-2'")
-    assert proof.prove(build.a_period()).comes_out
+    assert proof.prove(build.a_period()).reconciles
     with pytest.raises(closing.NotReadyToFinalize):
         closing.finalize(period=build.a_period(), **DONE)
 
@@ -455,7 +455,7 @@ def test_a_finalized_month_keeps_its_proof_with_hashes_and_files(finalized, sett
     assert hashlib.sha256((folder / "proof-2025-01.pdf").read_bytes()).hexdigest() == frozen.pdf_sha256
     assert sorted(each.name for each in folder.iterdir()) == ["proof-2025-01.json", "proof-2025-01.pdf"]
     data = json.loads(frozen.text)
-    assert (data["comes_out"], data["is_complete"], data["frozen_by"]) == (True, True, "somebody")
+    assert (data["reconciles"], data["is_complete"], data["frozen_by"]) == (True, True, "somebody")
     recorded = AuditEvent.objects.get(action="proof.frozen").after
     assert recorded == {"json_sha256": frozen.json_sha256, "pdf_sha256": frozen.pdf_sha256}
     assert proved().is_complete
@@ -701,7 +701,7 @@ def test_an_invoice_is_compared_with_what_the_files_bill_under_its_number(tmp_pa
     told = [(each.invoice_id, each.billed, each.said, each.difference) for each in invoices.bridges(period)]
     assert told == [("INV-1", 100, 101, 1), ("INV-2", 20, None, None)]
     # Only a warning: the proof is about what the files say.
-    assert proved().comes_out
+    assert proved().reconciles
     invoices.enter(source=source, period=period, amount=Decimal("100"), currency="USD", invoice_id="INV-1", **DONE)
     assert [each.difference for each in invoices.bridges(period)] == [0, None]
     invoices.enter(source=source, period=period, amount=Decimal("120"), currency="USD", **DONE)
@@ -867,7 +867,7 @@ def test_the_command_prints_the_proof_and_exits_with_1_when_it_does_not_come_out
     out = StringIO()
     call_command("proof", "-p", "2025-01", "--json", stdout=out)
     data = json.loads(out.getvalue())
-    assert (data["comes_out"], data["is_complete"]) == (True, True)
+    assert (data["reconciles"], data["is_complete"]) == (True, True)
     raw("DELETE FROM billing_charge WHERE resource_id = 'i-3'")
     with pytest.raises(CommandError, match="does not reconcile"):
         call_command("proof", "-p", "2025-01", stdout=out)

@@ -16,4 +16,4 @@ def _every_month_comes_out(request):
     yield
     for period in BillingPeriod.objects.order_by("month") if is_proved else ():
         proved = proof.prove(period)
-        assert proved.comes_out, proved.problems()
+        assert proved.reconciles, proved.problems()

@@ -86,11 +86,11 @@ def summed(amounts):
     return {fund_org: f"{total:.2f}" for fund_org, total in sorted(sums.items())}
 
 
-def comes_out(**charges):
+def reconciles(**charges):
     """Prove every month, rebuild those named (as `may`), and hold them against what was worked out by hand."""
     for period in BillingPeriod.objects.order_by("month"):
         proved = command("proof", "-p", period)
-        assert (proved["comes_out"], proved["tampered"], proved["culprits"]) == (True, [], []), period
+        assert (proved["reconciles"], proved["tampered"], proved["culprits"]) == (True, [], []), period
         assert all(each["difference"] == "0.00" for each in proved["equations"] if each["verdict"] == "ok")
     for name, expected in charges.items():
         month = {"april": "2025-04", "may": "2025-05", "june": "2025-06", "july": "2025-07"}[name]
@@ -175,30 +175,30 @@ def test_a_bad_quarter(institution, edit, tmp_path):
     command("attribute", "-p", "2025-04", "--as", "rex")
     assert generate("2025-04") == {"genomics": "460.03", "scope": "33.34", "corals": "80.10"}
     april = {"BIO-001": "80.00", "CHE-204": "13.34", "CHE-240": "400.03", "SEA-001": "80.10"}
-    comes_out(april=april)
+    reconciles(april=april)
 
     # 2. The provider delivers other amounts: revisions of what was stated.
     aws_of_april(tmp_path / "aws_2025-04.csv", "410.005", "78.10")
-    comes_out()
+    reconciles()
     assert generate("2025-04") == {"genomics": "470.01", "corals": "78.10"}
     april |= {"CHE-240": "410.01", "SEA-001": "78.10"}
-    comes_out(april=april)
+    reconciles(april=april)
 
     # 3. The ledger rejects the journal; its lines are free again, and the next one is taken.
     rejected = submit("2025-04")
     assert journaled("2025-04") == april
     command("journals", "reject", rejected, "--reason", "CHE-204 was locked", "--lines", "2", "--as", "fay")
     assert journaled("2025-04") == {}
-    comes_out(april=april)
+    reconciles(april=april)
     with pytest.raises(CommandError, match="is open"):
         finalize("2025-04")
     post("2025-04")
     assert journaled("2025-04") == april
-    comes_out()
+    reconciles()
 
     # 4. April is closed, and opened again: the bucket is a gift's to pay.
     close("2025-04")
-    comes_out(april=april)
+    reconciles(april=april)
     bucket = Charge.objects.live().get(resource_id="bucket")
     corrected = (
         "review",
@@ -218,7 +218,7 @@ def test_a_bad_quarter(institution, edit, tmp_path):
     command(*corrected)
     april |= {"BIO-001": "20.00", "GIFT-2": "60.00"}
     assert generate("2025-04") == {"genomics": "470.01"}
-    comes_out(april=april)
+    reconciles(april=april)
     close("2025-04")
     with pytest.raises(CommandError, match="cannot be finalized yet"):
         finalize("2025-04")
@@ -226,20 +226,20 @@ def test_a_bad_quarter(institution, edit, tmp_path):
     assert journaled("2025-04") == april
     generate("2025-04")
     finalize("2025-04")
-    comes_out(april=april)
+    reconciles(april=april)
     kept = list(PayerLine.objects.filter(period__month="2025-04-01").order_by("pk").values())
 
     # 5. A file comes late, and another changes what is final: both wait, and May bears the difference.
     late = deliver(tmp_path / "disk_2025-04.csv", "2025-04", ("12.345", tags(), {"ServiceName": "Disk"}))
     changed = aws_of_april(tmp_path / "aws_2025-04.csv", "410.005", "75.10")
     assert (late["state"], changed["state"]) == ("deferred", "deferred")
-    comes_out()
+    reconciles()
     command("periods", "open", "2025-05", "--as", "fay")
     for waiting in (late, changed):
         command("imports", "book", waiting["import"], "--to", "2025-05", "--as", "fay")
     assert generate("2025-05") == {"genomics": "12.35", "corals": "-3.00"}
     may = {"BIO-001": "12.35", "SEA-001": "-3.00"}
-    comes_out(april=april, may=may)
+    reconciles(april=april, may=may)
 
     # 6. An award ends within May; what it cannot bear is held, and the month does not close over it.
     award = FundingSource.objects.get(fund_org="AWD-1")
@@ -258,7 +258,7 @@ def test_a_bad_quarter(institution, edit, tmp_path):
     command("review", "reattribute", "--id", held("fund_not_valid"), *paid_by)
     assert generate("2025-05") == {"genomics": "162.35", "corals": "7.00"}
     may |= {"AWD-1": "100.00", "BIO-001": "62.35", "SEA-001": "7.00"}
-    comes_out(may=may)
+    reconciles(may=may)
 
     # 7. The fund that April's machine went to was mistyped: a transfer, which another person approves.
     statement = Statement.objects.live().get(period__month="2025-04-01", project__code="genomics")
@@ -269,16 +269,16 @@ def test_a_bad_quarter(institution, edit, tmp_path):
         command("entries", "approve", entry, "--as", "rex")
     with pytest.raises(CommandError, match="second person|somebody else"):
         command("entries", "approve", entry, "--as", "fay")
-    comes_out()
+    reconciles()
     with pytest.raises(CommandError, match="cannot close"):
         close("2025-05")
     command("entries", "approve", entry, "--as", "root")
     may |= {"CHE-204": "410.01", "CHE-240": "-410.01"}
     assert generate("2025-05") == {"genomics": "162.35"}
-    comes_out(may=may)
+    reconciles(may=may)
     finish("2025-05")
     assert journaled("2025-05") == may
-    comes_out(april=april, may=may)
+    reconciles(april=april, may=may)
 
     # 8. A PI leaves. What her tags still bring is held, and goes to who follows her.
     cleo, ada = Person.objects.get(email="cleo@u.edu"), Person.objects.get(email="ada@u.edu")
@@ -290,13 +290,13 @@ def test_a_bad_quarter(institution, edit, tmp_path):
         ("7.77", tags("cleo@u.edu", "corals", "SEA-001"), {"ResourceId": "i-4"}),
     )
     assert generate("2025-06") == {"genomics": "300.00"}
-    comes_out(june={"BIO-001": "300.00"})
+    reconciles(june={"BIO-001": "300.00"})
     command("review", "reattribute", "--id", held("pi_inactive"), "--pi", "ada@u.edu", "--approve", "--as", "rex")
     finish("2025-06")
     june = {"BIO-001": "300.00", "SEA-001": "7.77"}
     assert journaled("2025-06") == june
     assert not PayerLine.objects.filter(period__month="2025-06-01", pi=cleo).exists()
-    comes_out(june=june)
+    reconciles(june=june)
 
     # 9. June's service was bad for two days, which is found in the new fiscal year.
     statement = Statement.objects.live().get(period__month="2025-06-01", project__code="genomics")
@@ -310,7 +310,7 @@ def test_a_bad_quarter(institution, edit, tmp_path):
     july = {"BIO-001": "-120.50"}
     assert journaled("2025-07") == july
     assert f"{Journal.objects.get(period__month='2025-07-01').posting_date}" == "2025-07-31"
-    comes_out(april=april, may=may, june=june, july=july)
+    reconciles(april=april, may=may, june=june, july=july)
 
     # What was final stands, and all of it together is what was delivered last, less the refund.
     assert kept == list(PayerLine.objects.filter(period__month="2025-04-01").order_by("pk").values())

@@ -134,7 +134,7 @@ def test_a_wrong_fund_found_after_finalize_is_mended_in_the_next_month(january):
     for fund_org, total in (("CHE-240", 0), ("CHE-204", Decimal("650.01")), ("GIFT-2", 400), ("BIO-001", 200)):
         assert sum(line.charged for line in PayerLine.objects.filter(fund_org=fund_org)) == total, fund_org
     for month in ("2025-01", "2025-02"):
-        assert command("proof", "-p", month)["comes_out"] is True
+        assert command("proof", "-p", month)["reconciles"] is True
 
 
 def test_a_sponsored_award_that_ought_to_have_paid_needs_a_justification_by_then(january):
@@ -187,7 +187,7 @@ def test_a_write_off_and_a_manual_charge_reach_statements_and_ledger(january):
         ("CHE-204", "75.00"),
         ("RC-000", "200.00"),
     ]
-    assert command("proof", "-p", "2025-02")["comes_out"] is True
+    assert command("proof", "-p", "2025-02")["reconciles"] is True
 
 
 def test_a_journal_that_is_out_gets_the_difference_of_a_later_entry(january):

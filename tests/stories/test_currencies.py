@@ -265,7 +265,7 @@ def test_a_year_of_a_large_site_is_right_to_the_unit(code, months, db, cast, cli
         journal = Journal.objects.get(period=build.a_period(text))
         assert (journal.debits, journal.credits) == (whole, whole)
         command("journals", "post", journal.number, "--document", "D1")
-        assert proof.prove(build.a_period(text)).comes_out
+        assert proof.prove(build.a_period(text)).reconciles
     # Every page adds up, the dashboard and lists among them.
     client.force_login(cast.finance)
     shown = written(Decimal(whole), code)
@@ -302,7 +302,7 @@ def test_a_year_of_a_large_site_is_right_to_the_unit(code, months, db, cast, cli
     # Closed, finalized and proved.
     for verb in ("close", "finalize"):
         command("periods", verb, MONTH)
-    assert proof.prove(build.a_period(MONTH)).comes_out
+    assert proof.prove(build.a_period(MONTH)).reconciles
     assert PayerLine.objects.aggregate(sum=AmountSum("charged"))["sum"] == 2 * whole
 
 

@@ -194,7 +194,7 @@ def _the_trail_holds(field):
     yield
     assert field.stage.command("verify_audit")
     for month in field.raced:
-        assert field.stage.command("proof", "-p", month)["comes_out"]
+        assert field.stage.command("proof", "-p", month)["reconciles"]
 
 
 @pytest.mark.parametrize("_round", range(ROUNDS))

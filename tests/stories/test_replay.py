@@ -131,6 +131,26 @@ def story(tmp_path):
     return january, february
 
 
+def test_a_shared_cost_that_a_decision_made_somebodys_own_is_rebuilt_so(tmp_path):
+    build.a_policy()
+    rule = AttributionRule.objects.create(service="Support", shared_as="Support")
+    with audit.gesture(**DOING) as gesture:
+        gesture.record("attribution_rule.added", rule, after=snapshot(rule))
+    rows = [a_row("10", ResourceId="i-1", tags=ADA), a_row("4", ResourceId="i-2", tags={}, ServiceName="Support")]
+    delivered(tmp_path, rows)
+    assert Charge.objects.get(resource_id="i-2").shared_as == "Support"
+    review.reattribute(
+        create=True,
+        charges=live("i-2"),
+        correction=review.Correction(pi="grace@u.edu", project="algebra", fund_org="MATH-9"),
+        **DOING,
+    )
+    assert Charge.objects.get(resource_id="i-2").shared_as == ""
+    issuing.generate(period=build.a_period(), **DOING)
+    replayed = replay(period=build.a_period())
+    assert replayed.first is None, replayed.as_text()
+
+
 def test_a_month_with_all_that_can_happen_is_rebuilt_byte_for_byte(story, tmp_path):
     january, february = story
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}

@@ -117,7 +117,7 @@ def test_a_month_with_shared_costs_reaches_statements_and_ledger(path, client):
     share = payers.get(pi_email="ada@u.edu", service_name="AWS Support")
     assert (share.fund_org, share.natural_account, share.debit) == ("BIO-001", "6500", Decimal("16.67"))
     assert share.description == "2025-01-0001 genomics AWS AWS Support (share of a shared cost)"
-    assert command("proof", "-p", "2025-01")["comes_out"]
+    assert command("proof", "-p", "2025-01")["reconciles"]
 
     # Ada sees it, and whoever asks about her.
     user = build.a_user("ada")

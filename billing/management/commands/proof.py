@@ -14,7 +14,7 @@ HEADINGS = ["source", "", "amount", "", "rows"]
 
 
 class Command(BillingCommand):
-    help = "Show that what was delivered for a period is accounted for; exit 1 where it does not come out."
+    help = "Show that what was delivered for a period is accounted for; exit 1 where it does not reconcile."
     permission = "billing.view_billingperiod"
 
     def arguments(self, parser: CommandParser) -> None:
@@ -38,7 +38,7 @@ class Command(BillingCommand):
             data["pdf"] = str(pdf)
             text += f"\n\nAs PDF: {pdf}"
         self.report(data, text)
-        if not report.proof.comes_out:
+        if not report.proof.reconciles:
             raise CommandError(report.proof.verdict)
 
 

@@ -24,15 +24,15 @@ class Command(BillingCommand):
         found = verify(period, progress=self.progress)
         self.report(
             {
-                "whole": not found.bent,
+                "whole": not found.altered,
                 "files": found.files,
                 "bytes": found.size,
-                "bent": [{"what": each.what, "file": str(each.path), "text": each.text} for each in found.bent],
+                "altered": [{"what": each.what, "file": str(each.path), "text": each.text} for each in found.altered],
             },
             as_text(found),
         )
-        if found.bent:
-            number = len(found.bent)
+        if found.altered:
+            number = len(found.altered)
             raise CommandError(
                 f"{number:,} {'file is' if number == 1 else 'files are'} not as recorded. Put back what a backup of "
                 "VAR_DIR has, and verify again."
@@ -41,8 +41,8 @@ class Command(BillingCommand):
 
 def as_text(found: Verified) -> str:
     """What was found, file by file."""
-    if found.bent:
-        return "\n".join(str(each) for each in found.bent)
+    if found.altered:
+        return "\n".join(str(each) for each in found.altered)
     if not found.files:
         return "No files are kept yet."
     files = "1 file is" if found.files == 1 else f"{found.files:,} files are"
