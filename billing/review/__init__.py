@@ -2,12 +2,12 @@
 
 from .decisions import (
     DONE,
-    BadCorrection,
     BadPI,
+    BadReassignment,
     BadSplit,
     ChargesChanged,
-    Correction,
     Decided,
+    Reassignment,
     Review,
     UnknownCharge,
     absorb,
@@ -26,11 +26,11 @@ from .decisions import (
 )
 
 __all__ = [
-    "BadCorrection",
+    "BadReassignment",
     "BadPI",
     "BadSplit",
     "ChargesChanged",
-    "Correction",
+    "Reassignment",
     "DONE",
     "Decided",
     "Review",

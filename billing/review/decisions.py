@@ -42,7 +42,7 @@ from ..texts import folded_code, other_characters, quoted
 Action = ReviewDecision.Action
 State = Charge.State
 
-# What answers, beside a correction, a flag that no approval answers.
+# What answers, beside a reassignment, a flag that no approval answers.
 WAYS = {
     Flag.Code.UNKNOWN_PI: "confirm the PI",
     Flag.Code.FUND_NOT_VALID: "have finance record an exception for the fund/org",
@@ -111,8 +111,8 @@ class BadSplit(BillingError):
     """Shares that are not a split: they must be above 0, of different fund/orgs, and sum to 100 percent."""
 
 
-class BadCorrection(BillingError):
-    """A correction that says nothing, or two things at once."""
+class BadReassignment(BillingError):
+    """A reassignment that says nothing, or two things at once."""
 
 
 class ChargesChanged(BillingError):
@@ -152,7 +152,7 @@ class Decided:
 
 
 @dataclass(frozen=True)
-class Correction:
+class Reassignment:
     """Who pays instead. What is empty stays as it is; a fund/org takes a split's place and the reverse."""
 
     pi: str = ""
@@ -163,7 +163,7 @@ class Correction:
     shares: tuple[tuple[str, Decimal], ...] = ()
 
     def __bool__(self) -> bool:
-        return self != Correction()
+        return self != Reassignment()
 
     @property
     def fund_orgs(self) -> tuple[str, ...]:
@@ -174,8 +174,8 @@ class Correction:
         """Return what it names that does not exist."""
         return (names or naming.Names()).unknown(pi=self.pi, project=self.project, fund_orgs=self.fund_orgs)
 
-    def checked(self) -> "Correction":
-        """Return it cleaned; raise BadPI, BadSplit, BadCorrection or naming.MeansNothing for what cannot be."""
+    def checked(self) -> "Reassignment":
+        """Return it cleaned; raise BadPI, BadSplit, BadReassignment or naming.MeansNothing for what cannot be."""
         trimmed = replace(
             self,
             pi=normalized_email(self.pi),
@@ -183,12 +183,14 @@ class Correction:
             shares=tuple(sorted(checked_shares(self.shares).items())) if self.shares else (),
         )
         if not trimmed:
-            raise BadCorrection("Say who pays: a PI, a project, a fund/org, a split, a natural account or cost center.")
+            raise BadReassignment(
+                "Say who pays: a PI, a project, a fund/org, a split, a natural account or cost center."
+            )
         if trimmed.fund_org and trimmed.shares:
-            raise BadCorrection("Give either a fund/org or a split, not both.")
+            raise BadReassignment("Give either a fund/org or a split, not both.")
         for name, limit in LIMITS.items():
             if len(getattr(trimmed, name)) > limit:
-                raise BadCorrection(f"A {name.replace('_', '/')} has at most {limit} characters.")
+                raise BadReassignment(f"A {name.replace('_', '/')} has at most {limit} characters.")
         if trimmed.pi:
             try:
                 validate_email(trimmed.pi)
@@ -205,7 +207,7 @@ def approve(
 ) -> Decided:
     """Approve held charges: their PI or fund/orgs pay them.
 
-    Skips, with the reason, charges without PI or fund/org, with flags that only a correction can
+    Skips, with the reason, charges without PI or fund/org, with flags that only a reassignment can
     answer, that are not held, or of closed periods. Raises UnknownCharge for ids that do not exist.
     """
     with audit.gesture(actor=actor, now=now) as gesture:
@@ -253,7 +255,7 @@ def absorb(
 def reattribute(
     *,
     charges: "QuerySet[Any] | Iterable[int]",
-    correction: Correction,
+    reassignment: Reassignment,
     approve: bool = False,
     create: bool = False,
     note: str = "",
@@ -265,16 +267,16 @@ def reattribute(
     A PI or project that does not exist is created only with `create`, which also takes a fund/org that is
     not on the loaded list. Flags the new values answer are resolved; flags they raise are added, and hold a
     charge that was clear or approved. With `approve`, a charge that still could not be approved is skipped
-    and stays as it is. Raises BadPI, BadSplit, BadCorrection, naming.NotThere and UnknownCharge.
+    and stays as it is. Raises BadPI, BadSplit, BadReassignment, naming.NotThere and UnknownCharge.
     """
-    correction = correction.checked()
-    if not create and (unknown := correction.unknown()):
+    reassignment = reassignment.checked()
+    if not create and (unknown := reassignment.unknown()):
         raise naming.NotThere(unknown)
-    action = Action.SPLIT if correction == Correction(shares=correction.shares) else Action.REATTRIBUTE
+    action = Action.SPLIT if reassignment == Reassignment(shares=reassignment.shares) else Action.REATTRIBUTE
     with audit.gesture(actor=actor, now=now) as gesture:
         review = Review(charges, gesture=gesture)
         for charge in review.charges.values():
-            review.correct(charge, correction, approve=approve, note=note)
+            review.reassign(charge, reassignment, approve=approve, note=note)
         return review.save(action, also="approved" if approve else "")
 
 
@@ -291,9 +293,9 @@ def split(
     """Share charges among fund/orgs in percent that sum to 100; as `reattribute` does with nothing else."""
     if not shares:
         raise BadSplit("Write a split as fund/orgs with their percent, such as A=60; B=40.")
-    correction = Correction(shares=tuple(shares.items()))
+    reassignment = Reassignment(shares=tuple(shares.items()))
     return reattribute(
-        charges=charges, correction=correction, approve=approve, create=create, note=note, actor=actor, now=now
+        charges=charges, reassignment=reassignment, approve=approve, create=create, note=note, actor=actor, now=now
     )
 
 
@@ -448,13 +450,13 @@ class Review:
         self._record(charge, action[State(state)], before, {"state": state}, reason=reason, note=note)
         return ""
 
-    def correct(self, charge: Charge, correction: Correction, *, approve: bool = False, note: str = "") -> str:
-        """Change who pays for one charge, by a correction that was checked; then approve it if told to."""
+    def reassign(self, charge: Charge, reassignment: Reassignment, *, approve: bool = False, note: str = "") -> str:
+        """Change who pays for one charge, by a reassignment that was checked; then approve it if told to."""
         if charge.state in (State.REJECTED, State.ABSORBED):
             return self._skip(charge, f"{_word(charge.state)} already: undo that first")
         if why := self._why_finance(charge):
             return self._skip(charge, why)
-        new = self._corrected(charge, correction)
+        new = self._reassigned(charge, reassignment)
         if approve and (why := _why_unpaid(new)):
             return self._skip(charge, why)
         is_new = any(getattr(charge, name) != value for name, value in new.items())
@@ -477,7 +479,7 @@ class Review:
                 return self._skip(charge, why)
             if raised and charge.state != State.HELD:
                 charge.state = State.HELD
-            action = Action.SPLIT if correction == Correction(shares=correction.shares) else Action.REATTRIBUTE
+            action = Action.SPLIT if reassignment == Reassignment(shares=reassignment.shares) else Action.REATTRIBUTE
             self._record(charge, action, before, self._attribution(charge), note=note)
         if approve and charge.state == State.HELD:
             return self.decide(charge, State.APPROVED, note=note)
@@ -617,24 +619,24 @@ class Review:
             posted=last_day_of(self._months[charge.charged_in_id]),
         )
 
-    def _corrected(self, charge: Charge, correction: Correction) -> dict[str, Any]:
-        """Return what a correction makes of who pays, as values of the charge's columns."""
+    def _reassigned(self, charge: Charge, reassignment: Reassignment) -> dict[str, Any]:
+        """Return what a reassignment makes of who pays, as values of the charge's columns."""
         self._read_owners()
         new: dict[str, Any] = {name: getattr(charge, name) for name in DECIDED_FIELDS[1:]}
         new["attributed_by"] = Charge.AttributedBy.DECISION.value
-        if correction.pi or correction.project or correction.fund_org or correction.shares:
+        if reassignment.pi or reassignment.project or reassignment.fund_org or reassignment.shares:
             # Somebody's own, from now on.
             new["shared_as"] = ""
-        if correction.pi:
-            new["pi_id"] = self._person_named(correction.pi).pk
-        if correction.project:
-            project = self._project_named(correction.project, self._person(new["pi_id"]))
+        if reassignment.pi:
+            new["pi_id"] = self._person_named(reassignment.pi).pk
+        if reassignment.project:
+            project = self._project_named(reassignment.project, self._person(new["pi_id"]))
             new["project_id"] = project.pk
             new["pi_id"] = new["pi_id"] or project.pi_id
-        if correction.fund_org:
-            new["fund_org"], new["payer_split_id"] = correction.fund_org, None
-        elif correction.shares:
-            new["fund_org"], new["payer_split_id"] = "", self._split_of(correction.shares)
+        if reassignment.fund_org:
+            new["fund_org"], new["payer_split_id"] = reassignment.fund_org, None
+        elif reassignment.shares:
+            new["fund_org"], new["payer_split_id"] = "", self._split_of(reassignment.shares)
         elif new["project_id"] != charge.project_id:
             # Another project's split does not come along; the new project's own holds, from its day on.
             if charge.payer_split_id and self._is_of_project(charge.payer_split_id):
@@ -643,7 +645,7 @@ class Review:
             new["payer_split_id"] = self._split_on(project, self._clocks.days_of(charge)[0]) or new["payer_split_id"]
             new["fund_org"] = new["fund_org"] or ("" if new["payer_split_id"] else project.default_fund_org)
         for name in ("natural_account", "cost_center"):
-            new[name] = getattr(correction, name) or new[name]
+            new[name] = getattr(reassignment, name) or new[name]
         return new
 
     def _recheck(self, charge: Charge) -> bool:

@@ -33,7 +33,7 @@ from ..readers.values import BadValue
 from ..sheets import amount_cell, text_cell
 from ..texts import code_of, number_in
 from . import decisions
-from .decisions import Correction, Review
+from .decisions import Reassignment, Review
 
 SHEET = "Charges"
 # Heading and width. What a department may fill in comes after `reasons`; who pays it may correct in place.
@@ -356,15 +356,15 @@ def _decide(in_review: Review, row: SheetRow, charge: Charge) -> str:
         if "split" in new and not shares:
             # An emptied split: the fund/org beside it pays alone from now on.
             new.setdefault("fund_org", charge.fund_org)
-        correction = Correction(
+        reassignment = Reassignment(
             pi=new.get("pi", ""),
             project=new.get("project", ""),
             fund_org="" if shares else new.get("fund_org", ""),
             shares=tuple(shares.items()),
         )
         column = "pi" if "pi" in new else next(iter(new))
-        checked = _checked(column, correction.checked)
-        if why := in_review.correct(held, checked, approve=approve, note=row.note):
+        checked = _checked(column, reassignment.checked)
+        if why := in_review.reassign(held, checked, approve=approve, note=row.note):
             return why
         if approve and held.state != Charge.State.HELD:
             return ""

@@ -81,10 +81,10 @@ def test_every_later_look_at_a_charge_goes_by_the_same_days(tmp_path, march_and_
     march = charge.charged_in
     assert clocks.Clocks().days_of(charge) == (day(3, 31), day(3, 31))
     # A correction of who pays, and the rules gone through once more.
-    review.reattribute(charges=[charge.pk], correction=review.Correction(project="shared"), **DONE)
+    review.reattribute(charges=[charge.pk], reassignment=review.Reassignment(project="shared"), **DONE)
     charge.refresh_from_db()
     assert {share.fund_org for share in charge.payer_split.shares.all()} == {"A", "B"}
-    review.reattribute(charges=[charge.pk], correction=review.Correction(fund_org="BIO-001"), **DONE)
+    review.reattribute(charges=[charge.pk], reassignment=review.Reassignment(fund_org="BIO-001"), **DONE)
     assert not Flag.objects.filter(is_resolved=False).exists()
     call_command("attribute", "-p", "2025-03", verbosity=0)
     assert not Flag.objects.filter(is_resolved=False).exists()

@@ -40,7 +40,7 @@ def the_others():
 
 
 def correct(charges, **correction):
-    return review.reattribute(charges=charges, correction=review.Correction(**correction), create=True, **BY)
+    return review.reattribute(charges=charges, reassignment=review.Reassignment(**correction), create=True, **BY)
 
 
 def learned(charges):

@@ -26,7 +26,7 @@ from billing.models import (
     ReviewDecision,
     StoredFile,
 )
-from billing.review import Correction, selections
+from billing.review import Reassignment, selections
 from billing.setup import people
 from tests.build import (
     NOW,
@@ -66,7 +66,7 @@ def codes_of(charge):
 
 def correct(charge, *, approve=False, create=True, note="", **correction):
     return review.reattribute(
-        charges=[charge.pk], correction=Correction(**correction), approve=approve, create=create, note=note, **BY
+        charges=[charge.pk], reassignment=Reassignment(**correction), approve=approve, create=create, note=note, **BY
     )
 
 
@@ -157,7 +157,7 @@ def test_charges_of_a_closed_period_are_skipped_and_said_so():
         lambda pk: review.approve(charges=[pk], **BY),
         lambda pk: review.reject(charges=[pk], reason="test", **BY),
         lambda pk: review.absorb(charges=[pk], **BY),
-        lambda pk: review.reattribute(charges=[pk], correction=Correction(pi="new@u.edu"), create=True, **BY),
+        lambda pk: review.reattribute(charges=[pk], reassignment=Reassignment(pi="new@u.edu"), create=True, **BY),
         lambda pk: review.split(charges=[pk], shares={"A": Decimal(100)}, **BY),
         lambda pk: review.undo(charges=[pk], **BY),
     ],
@@ -334,7 +334,7 @@ def test_a_new_pi_and_project_are_made_once_for_all_and_told_of():
     charges = [a_held_charge(), a_held_charge()]
     review.reattribute(
         charges=[charge.pk for charge in charges],
-        correction=Correction(pi="new@u.edu", project="physics"),
+        reassignment=Reassignment(pi="new@u.edu", project="physics"),
         create=True,
         **BY,
     )
@@ -377,8 +377,8 @@ def test_any_fund_is_taken_while_no_list_is_loaded_and_names_are_known_in_any_ca
 
 def test_undo_removes_what_its_act_created_if_nothing_else_uses_it():
     first, second, other = a_held_charge(), a_held_charge(), a_held_charge()
-    correction = Correction(pi="new@u.edu", project="P-7", shares=(("A", Decimal(60)), ("B", Decimal(40))))
-    decided = review.reattribute(charges=[first.pk, second.pk], correction=correction, create=True, **BY)
+    reassignment = Reassignment(pi="new@u.edu", project="P-7", shares=(("A", Decimal(60)), ("B", Decimal(40))))
+    decided = review.reattribute(charges=[first.pk, second.pk], reassignment=reassignment, create=True, **BY)
     assert str(decided) == "2 charges reattributed. PI new@u.edu is created. Project P-7 is created."
     correct(other, project="P-7")
     assert review.undo(charges=[first.pk], **BY).removed == ()
@@ -400,8 +400,8 @@ def test_undoing_many_acts_asks_no_more_of_the_database_for_each():
     asked = []
     for number in (2, 30):
         charges = [a_held_charge().pk for _ in range(number)]
-        correction = Correction(pi="new@u.edu", project="P-7")
-        review.reattribute(charges=charges, correction=correction, create=True, **BY)
+        reassignment = Reassignment(pi="new@u.edu", project="P-7")
+        review.reattribute(charges=charges, reassignment=reassignment, create=True, **BY)
         with CaptureQueriesContext(connection) as queries:
             assert review.undo(charges=charges, **BY).removed == ("Project P-7", "PI new@u.edu")
         asked.append(len(queries))
@@ -485,11 +485,11 @@ def test_a_pi_is_an_email_address(email):
 
 def test_a_correction_says_one_thing_and_not_nothing():
     charge = a_held_charge()
-    with pytest.raises(review.BadCorrection, match="Say who pays"):
+    with pytest.raises(review.BadReassignment, match="Say who pays"):
         correct(charge, pi="  ")
-    with pytest.raises(review.BadCorrection, match="either a fund/org or a split"):
+    with pytest.raises(review.BadReassignment, match="either a fund/org or a split"):
         correct(charge, fund_org="A", shares=(("B", Decimal(100)),))
-    with pytest.raises(review.BadCorrection, match="at most 64"):
+    with pytest.raises(review.BadReassignment, match="at most 64"):
         correct(charge, fund_org="F" * 65)
 
 

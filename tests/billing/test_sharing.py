@@ -312,8 +312,8 @@ def test_a_shared_cost_held_for_another_reason_is_approved_without_pi_and_fund()
 def test_a_decision_makes_a_shared_cost_somebodys_own_and_undo_shares_it_again():
     three_pis()
     fee = a_shared_charge("33.33")
-    correction = review.Correction(pi="ada@u.edu", project="genomics", fund_org="BIO-001")
-    review.reattribute(create=True, charges=[fee.pk], correction=correction, actor=build.SOMEBODY, now=build.NOW)
+    reassignment = review.Reassignment(pi="ada@u.edu", project="genomics", fund_org="BIO-001")
+    review.reattribute(create=True, charges=[fee.pk], reassignment=reassignment, actor=build.SOMEBODY, now=build.NOW)
     fee.refresh_from_db()
     assert (fee.shared_as, fee.pi.email, fee.state) == ("", "ada@u.edu", Charge.State.CLEAR)
     charge_it()
@@ -328,8 +328,8 @@ def test_a_decision_makes_a_shared_cost_somebodys_own_and_undo_shares_it_again()
 def test_a_natural_account_may_be_corrected_and_the_cost_stays_shared():
     three_pis()
     fee = a_shared_charge("33.33")
-    correction = review.Correction(natural_account="7100")
-    review.reattribute(create=True, charges=[fee.pk], correction=correction, actor=build.SOMEBODY, now=build.NOW)
+    reassignment = review.Reassignment(natural_account="7100")
+    review.reattribute(create=True, charges=[fee.pk], reassignment=reassignment, actor=build.SOMEBODY, now=build.NOW)
     charge_it()
     assert set(PayerLine.objects.filter(kind=Kind.SHARED).values_list("natural_account", flat=True)) == {"7100"}
     assert Source.objects.get().debit_account == "6500"

@@ -72,7 +72,7 @@ def a_story(tmp_path):
     review.reattribute(
         create=True,
         charges=held("i-6"),
-        correction=review.Correction(pi="grace@u.edu", fund_org="MATH-9"),
+        reassignment=review.Reassignment(pi="grace@u.edu", fund_org="MATH-9"),
         approve=True,
         note="She told us.",
         actor=SOMEBODY,

@@ -23,7 +23,7 @@ from billing.models import (
     Source,
 )
 from billing.models.people import Mailboxes
-from billing.review import Correction
+from billing.review import Reassignment
 from billing.setup import funding, people, policies, sourcing
 from statements.models import Statement
 from tests import build
@@ -40,14 +40,14 @@ CLEAN = "410211-7105"
 @pytest.mark.parametrize("name", ["project", "fund_org", "cost_center", "natural_account"])
 def test_a_review_is_told_that_a_word_means_nothing(name, word):
     with pytest.raises(naming.MeansNothing, match="means that there is none"):
-        review.reattribute(charges=[a_held_charge().pk], correction=Correction(**{name: word}), create=True, **BY)
+        review.reattribute(charges=[a_held_charge().pk], reassignment=Reassignment(**{name: word}), create=True, **BY)
     assert not Project.objects.filter(code=word).exists()
 
 
 def test_a_review_takes_codes_cleaned():
     charge = a_held_charge()
-    correction = Correction(fund_org=DIRTY, project="tid\u200bal", pi="Ada Lovelace <Ada+hpc@U.edu>")
-    review.reattribute(charges=[charge.pk], correction=correction, create=True, **BY)
+    reassignment = Reassignment(fund_org=DIRTY, project="tid\u200bal", pi="Ada Lovelace <Ada+hpc@U.edu>")
+    review.reattribute(charges=[charge.pk], reassignment=reassignment, create=True, **BY)
     charge.refresh_from_db()
     assert (charge.fund_org, charge.project.code, charge.pi.email) == (CLEAN, "tidal", "ada@u.edu")
 
@@ -62,7 +62,7 @@ def test_a_split_is_of_cleaned_codes_and_none_of_them_means_nothing():
 
 def test_an_address_of_letters_that_look_like_others_is_named():
     with pytest.raises(review.BadPI, match=r"U\+0430 CYRILLIC SMALL LETTER A looks like a Latin a"):
-        Correction(pi="\u0430da@u.edu").checked()
+        Reassignment(pi="\u0430da@u.edu").checked()
 
 
 def test_a_review_sheet_is_told_by_line_and_column():

@@ -549,7 +549,7 @@ def deferred(month):
 
 
 DONE: dict[str, Any] = {"actor": SOMEBODY, "now": NOW}
-OTHER = review.Correction(fund_org="CHEM-002")
+OTHER = review.Reassignment(fund_org="CHEM-002")
 # Everything that changes charges, decisions, who pays and corrections, on a month that is shut.
 VERBS = {
     "ingest, and book into it": deferred,
@@ -557,7 +557,9 @@ VERBS = {
     "approve": lambda m: skipped(review.approve(charges=[m.held.pk], **DONE)),
     "reject": lambda m: skipped(review.reject(charges=[m.held.pk], reason="duplicate", **DONE)),
     "absorb": lambda m: skipped(review.absorb(charges=[m.held.pk], **DONE)),
-    "reattribute": lambda m: skipped(review.reattribute(create=True, charges=[m.charge.pk], correction=OTHER, **DONE)),
+    "reattribute": lambda m: skipped(
+        review.reattribute(create=True, charges=[m.charge.pk], reassignment=OTHER, **DONE)
+    ),
     "split": lambda m: skipped(review.split(create=True, charges=[m.held.pk], shares={"A": Decimal(100)}, **DONE)),
     "undo": lambda m: skipped(review.undo(charges=[m.charge.pk], **DONE)),
     "reapply": lambda m: reattribution.reapply(period=m.period, **DONE),

@@ -94,9 +94,9 @@ def story(tmp_path):
     ingestion.apply_deferred(imported=Import.objects.get(state="deferred"), **DOING)
     withdrawing.withdraw(imported=Import.objects.order_by("-pk").first(), **DOING)
 
-    correction = review.Correction(pi="grace@u.edu", project="algebra", fund_org="MATH-9")
+    reassignment = review.Reassignment(pi="grace@u.edu", project="algebra", fund_org="MATH-9")
     review.reattribute(
-        create=True, charges=live("i-2"), correction=correction, approve=True, note="She told us.", **DOING
+        create=True, charges=live("i-2"), reassignment=reassignment, approve=True, note="She told us.", **DOING
     )
     review.reject(charges=live("i-4"), reason="test", **DOING)
     review.undo(charges=live("i-4"), **DOING)
@@ -124,7 +124,7 @@ def story(tmp_path):
     rest = Import.objects.get(state="deferred")
     assert rest.rest_of is not None
     ingestion.book(imported=rest, into=february, **DOING)
-    review.reattribute(create=True, charges=live("i-6"), correction=correction, approve=True, **DOING)
+    review.reattribute(create=True, charges=live("i-6"), reassignment=reassignment, approve=True, **DOING)
     line = PayerLine.objects.get(period=january, fund_org="MATH-9")
     entries.add_refund(lines=[line], amount=Decimal("5.00"), reason="Billed for a test.", charged_in=february, **DOING)
     issuing.generate(period=february, **DOING)
