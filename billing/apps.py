@@ -25,7 +25,7 @@ class BillingConfig(AppConfig):
         jobs.register(Job.Kind.PEOPLE, kept_sheets.worker_of(people.load_people), permission="billing.add_person")
         checklist.register("imports", provider=month_items.imports)
         checklist.register(checklist.HELD, provider=month_items.held)
-        checklist.register(checklist.CORRECTIONS, provider=month_items.corrections)
+        checklist.register(checklist.CORRECTIONS, provider=month_items.entered_corrections)
         checklist.register(checklist.PAYER_LINES, provider=month_items.payer_lines, is_kept=True)
         checklist.register(checklist.PROOF, provider=month_items.proved, is_kept=True)
         closing.register_finalize_step(checklist.PROOF, tieout.freeze)

@@ -18,8 +18,8 @@ from .models import (
     BillingPeriod,
     BillingReference,
     Charge,
-    Entry,
-    EntryLine,
+    Correction,
+    CorrectionLine,
     Flag,
     Import,
     ImportedFile,
@@ -254,32 +254,38 @@ class TracedCharge:
         return "\n".join(lines)
 
 
-def _entry_data(line: EntryLine) -> dict[str, Any]:
-    entry = line.entry
+def _correction_data(line: CorrectionLine) -> dict[str, Any]:
+    correction = line.correction
     return {
-        "entry": entry.pk,
-        "kind": entry.kind,
+        "correction": correction.pk,
+        "kind": correction.kind,
         "amount": line.amount,
-        "charged_in": str(entry.charged_in),
-        "reason": entry.reason,
-        "by": entry.entered_by_name,
-        "at": entry.entered_at,
-        "decided_by": entry.decided_by_name,
+        "charged_in": str(correction.charged_in),
+        "reason": correction.reason,
+        "by": correction.entered_by_name,
+        "at": correction.entered_at,
+        "decided_by": correction.decided_by_name,
     }
 
 
-def _entry_text(line: EntryLine) -> str:
-    entry = line.entry
-    approved = f", approved by {entry.decided_by_name}" if entry.needs_second_person and entry.decided_by_name else ""
+def _correction_text(line: CorrectionLine) -> str:
+    correction = line.correction
+    approved = (
+        f", approved by {correction.decided_by_name}"
+        if correction.needs_second_person and correction.decided_by_name
+        else ""
+    )
     return (
-        f"{entry} in {entry.charged_in}: {named(line.amount, entry.currency)}, {entry.get_kind_display().lower()} by "
-        f"{entry.entered_by_name} on {entry.entered_at:%Y-%m-%d}{approved}: {' '.join(entry.reason.split())}"
+        f"{correction} in {correction.charged_in}: {named(line.amount, correction.currency)}, "
+        f"{correction.get_kind_display().lower()} by "
+        f"{correction.entered_by_name} on {correction.entered_at:%Y-%m-%d}{approved}: "
+        f"{' '.join(correction.reason.split())}"
     )
 
 
 @dataclass(frozen=True)
 class TracedLine:
-    """A payer line: where it is printed, and the groups of charges, or the entries, that its cents come from.
+    """A payer line: where it is printed, and the groups of charges, or the corrections, that its cents come from.
 
     `line` is None where charging made it no more (`key` and `period` are what a document keeps).
     """
@@ -289,13 +295,13 @@ class TracedLine:
     line: PayerLine | None
     documents: tuple[DocumentLine, ...]
     makings: tuple[Making, ...] = ()
-    entered: tuple[EntryLine, ...] = ()
-    corrected_by: tuple[EntryLine, ...] = ()
+    entered: tuple[CorrectionLine, ...] = ()
+    corrected_by: tuple[CorrectionLine, ...] = ()
     problem: str = ""
 
     @property
     def computed(self) -> Decimal:
-        """What its charges and entries make of it as they stand."""
+        """What its charges and corrections make of it as they stand."""
         return sum((each.charged for each in self.makings), ZERO) + sum((each.amount for each in self.entered), ZERO)
 
     @property
@@ -351,8 +357,8 @@ class TracedLine:
                 }
                 for making in self.makings
             ],
-            "entries": [_entry_data(each) for each in self.entered],
-            "corrected_by": [_entry_data(each) for each in self.corrected_by],
+            "corrections": [_correction_data(each) for each in self.entered],
+            "corrected_by": [_correction_data(each) for each in self.corrected_by],
             "documents": [each.as_data() for each in self.documents],
         }
 
@@ -371,8 +377,8 @@ class TracedLine:
                 f"  key {shown(self.key)}",
             ]
         lines += [f"  {sentence}" for steps in self.steps for sentence in steps]
-        lines += [f"  {_entry_text(each)}" for each in self.entered]
-        lines += [f"  corrected by {_entry_text(each)}" for each in self.corrected_by]
+        lines += [f"  {_correction_text(each)}" for each in self.entered]
+        lines += [f"  corrected by {_correction_text(each)}" for each in self.corrected_by]
         if (self.makings or self.entered) and not self.is_current:
             home = Policy.objects.current().currency
             lines.append(f"  Its charges come to {plain(self.computed, home)} now: generate brings it up to date.")
@@ -487,10 +493,10 @@ def line_of(period: BillingPeriod, key: str) -> TracedLine:
     )
     documents = tuple(holding(period, [key]))
     corrected = tuple(
-        EntryLine.objects.select_related("entry__charged_in")
+        CorrectionLine.objects.select_related("correction__charged_in")
         .filter(corrects_period=period, corrects_key=key)
-        .exclude(entry__state=Entry.State.REJECTED)
-        .order_by("entry", "number")
+        .exclude(correction__state=Correction.State.REJECTED)
+        .order_by("correction", "number")
     )
     if line is None:
         problem = (
@@ -499,7 +505,7 @@ def line_of(period: BillingPeriod, key: str) -> TracedLine:
         return TracedLine(key, period, None, documents, corrected_by=corrected, problem=problem)
     if line.kind in PayerLine.ENTERED:
         return TracedLine(
-            key, period, line, documents, entered=tuple(charging.entries_of(line)), corrected_by=corrected
+            key, period, line, documents, entered=tuple(charging.corrections_of(line)), corrected_by=corrected
         )
     try:
         makings = tuple(charging.makings_of(line))

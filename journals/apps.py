@@ -5,8 +5,7 @@ class JournalsConfig(AppConfig):
     name = "journals"
 
     def ready(self) -> None:
-        from billing import proof, tracing
-        from billing.corrections import entries
+        from billing import corrections, proof, tracing
         from billing.months import checklist
         from billing.proof import verifying
 
@@ -14,7 +13,7 @@ class JournalsConfig(AppConfig):
         from .models import Journal, JournalLine
         from .tracing import DOCUMENTS
 
-        entries.register_place_finder("2 journals", posting.places_of)
+        corrections.register_place_finder("2 journals", posting.places_of)
         checklist.register(
             *("journal", "submitted", "answered"),
             provider=month_items.items,

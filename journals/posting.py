@@ -11,9 +11,8 @@ from typing import Any
 from django.urls import reverse as address_of
 from django.utils import timezone
 
-from billing import audit, charging
+from billing import audit, charging, corrections
 from billing.audit import Actor, Gesture
-from billing.corrections import entries
 from billing.errors import BillingError, NextStep, ReasonMissing, WrongState
 from billing.models import BillingPeriod, Policy
 from billing.models.periods import MONTH
@@ -438,11 +437,11 @@ def journal_named(text: str, *, among: JournalQuerySet, waiting: str) -> Journal
     return found[0]
 
 
-def places_of(period: BillingPeriod, key: str) -> list[entries.Place]:
+def places_of(period: BillingPeriod, key: str) -> list[corrections.Place]:
     """Return the journals that a payer line is on, and where."""
     lines = JournalLine.objects.filter(payer_key=key, side=JournalLine.Side.PAYER, journal__period=period)
     return [
-        entries.Place(
+        corrections.Place(
             f"journal {line.journal}, line {line.number} ({line.journal.get_state_display().lower()})",
             address_of("admin:journals_journal_change", args=[line.journal_id]),
         )

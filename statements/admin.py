@@ -28,7 +28,7 @@ from billing.admin.base import (
     period_filter,
     source_filter,
 )
-from billing.admin.entries import ENTER, correct_url
+from billing.admin.corrections import ENTER, correct_url
 from billing.admin.tracing import why_url
 from billing.background import jobs
 from billing.errors import BillingError

@@ -5,9 +5,8 @@ class StatementsConfig(AppConfig):
     name = "statements"
 
     def ready(self) -> None:
-        from billing import notices, proof, tracing
+        from billing import corrections, notices, proof, tracing
         from billing.background import jobs
-        from billing.corrections import entries
         from billing.models import Job
         from billing.months import checklist
         from billing.proof import tieout, verifying
@@ -18,8 +17,8 @@ class StatementsConfig(AppConfig):
 
         jobs.register(Job.Kind.GENERATE, tasks.generate, permission="statements.issue_statements")
         jobs.register(Job.Kind.SEND, tasks.send, permission="statements.send_statements")
-        entries.register_line_finder("statement", issuing.line_named)
-        entries.register_place_finder("1 statement", issuing.places_of)
+        corrections.register_line_finder("statement", issuing.line_named)
+        corrections.register_place_finder("1 statement", issuing.places_of)
         checklist.register("statements", provider=month_items.current, is_kept=True, watched=(Statement, StatementLine))
         checklist.register("sent", provider=month_items.sent)
         proof.register_side(proof.STATED, proving.stated)

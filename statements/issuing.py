@@ -18,9 +18,8 @@ from django.db.models import Count, Max
 from django.urls import reverse
 from django.utils import timezone
 
-from billing import audit, charging
+from billing import audit, charging, corrections
 from billing.audit import Actor
-from billing.corrections import entries
 from billing.errors import BillingError, ReasonMissing
 from billing.fields import AmountSum
 from billing.files.writing import write_whole
@@ -28,7 +27,7 @@ from billing.models import (
     BillingPeriod,
     BillingReference,
     Charge,
-    EntryLine,
+    CorrectionLine,
     FundingSource,
     PayerLine,
     Person,
@@ -363,13 +362,13 @@ def line_named(text: str) -> tuple[BillingPeriod, str] | None:
     return statement.period, line.payer_key
 
 
-def places_of(period: BillingPeriod, key: str) -> list[entries.Place]:
+def places_of(period: BillingPeriod, key: str) -> list[corrections.Place]:
     """Return the statement in force that shows a payer line, and where."""
     lines = StatementLine.objects.filter(
         payer_key=key, statement__period=period, statement__state__in=Statement.LIVE
     ).select_related("statement")
     return [
-        entries.Place(
+        corrections.Place(
             f"statement {line.statement}, line {line.number}",
             reverse("admin:statements_statement_change", args=[line.statement_id]),
         )
@@ -588,11 +587,11 @@ def _corrected(period: BillingPeriod, lines: Iterable[PayerLine]) -> dict[str, l
             wanted[line.for_period_id, charging.key_as_charged(line)].append(key)
     if len(wanted) < len(months):
         for entered in (
-            EntryLine.objects.charged_in(period)
+            CorrectionLine.objects.charged_in(period)
             .exclude(corrects_key="")
-            .select_related("entry__for_period", "pi", "project", "source")
+            .select_related("correction__for_period", "pi", "project", "source")
         ):
-            if (key := charging.key_of_entry(entered)) in months and entered.corrects_period_id:
+            if (key := charging.key_of_correction(entered)) in months and entered.corrects_period_id:
                 wanted[entered.corrects_period_id, entered.corrects_key].append(key)
     found: dict[str, list[str]] = defaultdict(list)
     keys = sorted({key for _, key in wanted})

@@ -11,13 +11,12 @@ from typing import Any
 from django.contrib.auth.models import Group
 from django.db import connection
 
-from billing import charging
+from billing import charging, corrections
 from billing.audit import Actor
-from billing.corrections import entries
 from billing.models import (
     BillingPeriod,
     Charge,
-    Entry,
+    Correction,
     Flag,
     FundingSource,
     Import,
@@ -165,7 +164,7 @@ def an_import(source: Source | None = None, **fields: Any) -> Import:
     return Import.objects.create(source=source or a_source(), **(defaults | fields))
 
 
-def an_entry(charge: Charge, **options: Any) -> Entry:
+def a_correction(charge: Charge, **options: Any) -> Correction:
     """Refund what a charge was charged, or some of it, in the month after, which is opened; or as `options` say."""
     charging.make_payer_lines(period=charge.charged_in, actor=SOMEBODY, now=NOW)
     line = PayerLine.objects.get(
@@ -178,7 +177,7 @@ def an_entry(charge: Charge, **options: Any) -> Entry:
         "actor": SOMEBODY,
         "now": NOW,
     }
-    return entries.add_refund(**given | options).entry
+    return corrections.add_refund(**given | options).correction
 
 
 def a_charge(

@@ -20,7 +20,7 @@ NOUNS = {
     "import": "Imports",
     "charge": "Charges",
     "charges": "Review sheets",
-    "entry": "Entries",
+    "correction": "Corrections",
     "payer_lines": "Payer lines",
     "statement": "Statements",
     "delivery": "E-mails",

@@ -22,7 +22,7 @@ from ..models import (
     BillingPeriod,
     BillingReference,
     Charge,
-    EntryLine,
+    CorrectionLine,
     ExchangeRate,
     Flag,
     PayerLine,
@@ -261,7 +261,7 @@ def resources_of(period: BillingPeriod, lines: Collection[PayerLine]) -> dict[st
     """Return what each of a month's payer lines is made of, by payer key, the costliest resources first.
 
     List, contracted and charged amounts each add up to the line's to the cent. A correction is made of its
-    entries, each under its printed text: the reason is for staff. One grouped query serves all the lines,
+    corrections, each under its printed text: the reason is for staff. One grouped query serves all the lines,
     so ask for many at once.
     """
     wanted = {line.key: line for line in lines}
@@ -274,7 +274,7 @@ def resources_of(period: BillingPeriod, lines: Collection[PayerLine]) -> dict[st
                 exact[key].add(resource, part)
     for line, entered in month.entered():
         if line.key in wanted:
-            told = (" ".join(entered.entry.printed_text.split()), f"Correction {entered.entry_id}")
+            told = (" ".join(entered.correction.printed_text.split()), f"Correction {entered.correction_id}")
             exact[line.key].add(told, _Sums(line.list_cost, line.contracted_cost, line.charged))
     return {key: _shares(wanted[key], resources.sums) for key, resources in exact.items()}
 
@@ -344,13 +344,15 @@ def makings_of(line: PayerLine) -> list[Making]:
     return [making for making in made if any(share.key == line.key for share in making.shares)]
 
 
-def entries_of(line: PayerLine) -> list[EntryLine]:
-    """Return the lines of entries that a payer line is made of."""
-    lines = EntryLine.objects.charged_in(line.period).filter(
+def corrections_of(line: PayerLine) -> list[CorrectionLine]:
+    """Return the lines of corrections that a payer line is made of."""
+    lines = CorrectionLine.objects.charged_in(line.period).filter(
         kind=line.kind, source=line.source_id, fund_org=line.fund_org, service_name=line.service_name
     )
-    of_entries = lines.select_related("entry__charged_in", "entry__for_period", "pi", "project", "source")
-    return [entered for entered in of_entries.order_by("entry", "number") if key_of_entry(entered) == line.key]
+    of_corrections = lines.select_related("correction__charged_in", "correction__for_period", "pi", "project", "source")
+    return [
+        entered for entered in of_corrections.order_by("correction", "number") if key_of_correction(entered) == line.key
+    ]
 
 
 def keys_of(charge: Charge) -> list[str]:
@@ -438,10 +440,10 @@ def key_as_charged(line: PayerLine) -> str:
     return SEPARATOR.join((month, PayerLine.Kind.CHARGE.value, rest))
 
 
-def key_of_entry(entered: EntryLine) -> str:
-    """Return the key of the payer line that a line of an entry makes in the month that bears it."""
+def key_of_correction(entered: CorrectionLine) -> str:
+    """Return the key of the payer line that a line of a correction makes in the month that bears it."""
     return payer_key(
-        for_period=str(entered.entry.for_period),
+        for_period=str(entered.correction.for_period),
         kind=entered.kind,
         pi_email=entered.pi.email if entered.pi else "",
         project_code=entered.project.code if entered.project else "",
@@ -449,7 +451,7 @@ def key_of_entry(entered: EntryLine) -> str:
         source_name=entered.source.name,
         natural_account=entered.natural_account,
         service_name=entered.service_name,
-        currency=entered.entry.currency,
+        currency=entered.correction.currency,
     )
 
 
@@ -646,16 +648,18 @@ class _Month:
                 lines.append(self._line(group, payer, funded, funded, funded, ZERO, sums.count))
         return lines
 
-    def entered(self) -> Iterator[tuple[PayerLine, EntryLine]]:
-        """Yield the lines of the month's entries with the payer line each makes: whole cents as entered.
+    def entered(self) -> Iterator[tuple[PayerLine, CorrectionLine]]:
+        """Yield the lines of the month's corrections with the payer line each makes: whole cents as entered.
 
-        An entry moves what is due: whatever it moves is a cost of its own, so that provider discount and
+        A correction moves what is due: whatever it moves is a cost of its own, so that provider discount and
         subsidy stay where the charges showed them.
         """
-        lines = EntryLine.objects.charged_in(self.period).select_related("entry").order_by("entry", "number")
+        lines = (
+            CorrectionLine.objects.charged_in(self.period).select_related("correction").order_by("correction", "number")
+        )
         for entered in lines:
             group = _Group(
-                for_period_id=entered.entry.for_period_id,
+                for_period_id=entered.correction.for_period_id,
                 kind=entered.kind,
                 pi_id=entered.pi_id,
                 project_id=entered.project_id,
@@ -664,7 +668,7 @@ class _Month:
                 source_id=entered.source_id,
                 natural_account=entered.natural_account,
                 service_name=entered.service_name,
-                currency=entered.entry.currency,
+                currency=entered.correction.currency,
             )
             payer = _Payer(self._key(group, group.kind, group.fund_org), group.kind, group.fund_org, HUNDRED)
             amount = entered.amount
@@ -1047,7 +1051,7 @@ def _lines_of(month: _Month) -> list[PayerLine]:
     entered: dict[str, PayerLine] = {}
     for line, _ in month.entered():
         _add(line, entered)
-    # What an entry of the same month took back is no line.
+    # What a correction of the same month took back is no line.
     lines |= {key: line for key, line in entered.items() if line.charged}
     return [lines[key] for key in sorted(lines)]
 

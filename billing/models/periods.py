@@ -166,7 +166,7 @@ class BillingPeriod(models.Model):
         return last_day_of(self.month)
 
 
-# Where charges, decisions and entries stand; and where payer lines and statements do too.
+# Where charges, decisions and corrections stand; and where payer lines and statements do too.
 SHUT = (BillingPeriod.Status.CLOSED, BillingPeriod.Status.FINALIZED)
 FINAL = (BillingPeriod.Status.FINALIZED,)
 

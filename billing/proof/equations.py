@@ -22,8 +22,8 @@ from ..models import (
     AuditEvent,
     BillingPeriod,
     Charge,
-    Entry,
-    EntryLine,
+    Correction,
+    CorrectionLine,
     ExchangeRate,
     FrozenProof,
     Import,
@@ -595,7 +595,9 @@ class _Proving:
 
     @cached_property
     def _entered(self) -> dict[tuple[int, str], tuple[int, Decimal]]:
-        entered = EntryLine.objects.charged_in(self.period).order_by().values_list("source", "entry__currency")
+        entered = (
+            CorrectionLine.objects.charged_in(self.period).order_by().values_list("source", "correction__currency")
+        )
         return {
             (source_id, currency): (count, amount)
             for source_id, currency, count, amount in entered.annotate(count=Count("*"), sum=AmountSum("amount"))
@@ -633,7 +635,7 @@ class _Proving:
             left.append(Term("chargeable", label, amount, sums.charges, url))
         count, entered = self._entered.get((source.pk, currency), (0, ZERO))
         if count:
-            left.append(Term("entries", "Entries", entered, count, _entries_url(self.period, source)))
+            left.append(Term("corrections", "Corrections", entered, count, _corrections_url(self.period, source)))
         from_charges = [line for line in lines if line.kind not in PayerLine.ENTERED]
         subsidies = [line for line in from_charges if line.kind == PayerLine.Kind.SUBSIDY]
         paid = [line for line in from_charges if line.kind != PayerLine.Kind.SUBSIDY]
@@ -871,6 +873,6 @@ def _url(name: str, query: Mapping[str, Any]) -> str:
     return f"{reverse(name)}?{urlencode({key: str(value) for key, value in query.items()})}"
 
 
-def _entries_url(period: BillingPeriod, source: Source) -> str:
-    query = {"period": period, "source": source.name, "state__exact": Entry.State.APPROVED.value}
-    return _url("admin:billing_entry_changelist", query)
+def _corrections_url(period: BillingPeriod, source: Source) -> str:
+    query = {"period": period, "source": source.name, "state__exact": Correction.State.APPROVED.value}
+    return _url("admin:billing_correction_changelist", query)

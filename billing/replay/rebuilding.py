@@ -144,7 +144,7 @@ class Rebuild:
         stamps = {"review_until": None, "review_at": None, "closed_at": None, "finalized_at": None} | step["stamps"]
         BillingPeriod.objects.filter(pk=step["period"]).update(**stamps)
 
-    def _entry(self, step: dict[str, Any]) -> None:
+    def _correction(self, step: dict[str, Any]) -> None:
         self._load(step["rows"])
 
     def _payer_lines_made(self, step: dict[str, Any]) -> None:

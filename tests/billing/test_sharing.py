@@ -11,10 +11,9 @@ from django.urls import reverse
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from billing import charging, review
+from billing import charging, corrections, review
 from billing.attribution import Attributor
 from billing.charging import NothingToShareOver
-from billing.corrections import entries
 from billing.models import AttributionRule, Charge, ExchangeRate, PayerLine, Policy, Source
 from billing.money import to_cents
 from billing.readers.values import tags_of
@@ -397,14 +396,14 @@ def test_the_form_refuses_a_payer_beside_a_shared_cost(client):
     assert not AttributionRule.objects.exists()
 
 
-def test_an_entry_corrects_a_share_on_the_days_of_what_was_shared():
+def test_a_correction_corrects_a_share_on_the_days_of_what_was_shared():
     three_pis()
     a_shared_charge("33.33", service_name="Support fee")
     build.a_charge("1.00", service_name="AWS Support", charge_period_end=build.NOW)
     charge_it()
     line = PayerLine.objects.get(kind=Kind.SHARED, pi__email="bob@u.edu")
     first = datetime.date(2025, 1, 1)
-    assert entries.service_days(line) == (first, first)
+    assert corrections.service_days(line) == (first, first)
 
 
 # Deliveries

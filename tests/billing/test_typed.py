@@ -8,9 +8,8 @@ from django.core.exceptions import ValidationError
 from django.core.management import call_command
 from django.forms import modelform_factory
 
-from billing import review
+from billing import corrections, review
 from billing.attribution import naming
-from billing.corrections import entries
 from billing.models import (
     AttributionRule,
     CloudAccount,
@@ -79,17 +78,17 @@ def test_a_cell_that_differs_by_what_nobody_sees_is_no_change():
 def test_a_correction_is_charged_to_a_cleaned_code():
     for word in ("n/a", "-"):
         with pytest.raises(naming.MeansNothing):
-            entries.shares_from(word)
+            corrections.shares_from(word)
         with pytest.raises(naming.MeansNothing):
-            entries.project_coded(word)
-    assert entries.shares_from(DIRTY) == {CLEAN: Decimal(100)}
+            corrections.project_coded(word)
+    assert corrections.shares_from(DIRTY) == {CLEAN: Decimal(100)}
     build.a_period()
     charge = {"pi": build.a_pi(), "source": build.a_source(), "amount": Decimal(5), "reason": "Disks\u200b"}
     with pytest.raises(naming.MeansNothing):
-        entries.add_manual_charge(fund_org="none", **charge, **BY)
-    entered = entries.add_manual_charge(fund_org=DIRTY, service_name="Disk\r\nspace", **charge, **BY)
-    line = entered.entry.lines.get()
-    assert (line.fund_org, line.service_name, entered.entry.reason) == (CLEAN, "Disk space", "Disks")
+        corrections.add_manual_charge(fund_org="none", **charge, **BY)
+    entered = corrections.add_manual_charge(fund_org=DIRTY, service_name="Disk\r\nspace", **charge, **BY)
+    line = entered.correction.lines.get()
+    assert (line.fund_org, line.service_name, entered.correction.reason) == (CLEAN, "Disk space", "Disks")
 
 
 def load_funds(text):

@@ -12,9 +12,8 @@ from django.core.management import CommandError, call_command
 from django.db import IntegrityError, connection, migrations, models, transaction
 from django.db.migrations.state import ProjectState
 
-from billing import charging, review
+from billing import charging, corrections, review
 from billing.audit import Actor, gesture
-from billing.corrections import entries
 from billing.errors import BillingError
 from billing.importing import ingestion, withdrawing
 from billing.models import (
@@ -23,8 +22,8 @@ from billing.models import (
     BillingPeriod,
     BillingReference,
     Charge,
-    Entry,
-    EntryLine,
+    Correction,
+    CorrectionLine,
     ExchangeRate,
     Flag,
     FrozenProof,
@@ -62,12 +61,12 @@ ATTACKED = {
     ExchangeRate: ("rate = 2", {"currency": "'JPY'"}, {"update": SHUT, "delete": SHUT}),
     FrozenProof: ("text = '{}'", {}, {"update": ("open", *SHUT), "delete": ("open", *SHUT)}),
     PayerSplitShare: ("fund_org = 'OURS'", {"fund_org": "'OURS'"}, dict.fromkeys(EVENTS, SHUT)),
-    Entry: (
+    Correction: (
         "reason = 'other'",
         {"reverses_id": "NULL"},
         {"insert": SHUT, "update": ("open", *SHUT), "delete": ("open", *SHUT)},
     ),
-    EntryLine: (
+    CorrectionLine: (
         "fund_org = 'OURS'",
         {"number": "9"},
         {"insert": SHUT, "update": ("open", *SHUT), "delete": ("open", *SHUT)},
@@ -115,7 +114,7 @@ def month():
     )
     rate = ExchangeRate.objects.create(period=period, currency="EUR", rate=Decimal("1.1"))
     proof = FrozenProof.objects.create(period=period, text="{...}", pdf=b"", frozen_at=NOW)
-    entry = Entry.objects.create(
+    correction = Correction.objects.create(
         kind="refund",
         charged_in=period,
         for_period=period,
@@ -130,8 +129,13 @@ def month():
         decided_by_name="somebody",
         gesture=uuid.uuid4(),
     )
-    line = EntryLine.objects.create(
-        entry=entry, number=1, kind="refund", fund_org="BIO-001", source=charge.source, amount=Decimal("-5.00")
+    line = CorrectionLine.objects.create(
+        correction=correction,
+        number=1,
+        kind="refund",
+        fund_org="BIO-001",
+        source=charge.source,
+        amount=Decimal("-5.00"),
     )
     reference = BillingReference.objects.create(period=period, pi=charge.pi, project=charge.project, number=1)
     payer_line = PayerLine.objects.create(
@@ -180,7 +184,7 @@ def month():
         charged=100,
         charge_count=1,
     )
-    rows = (charge, flag, decision, rate, proof, entry, line, reference, payer_line, statement, statement_line)
+    rows = (charge, flag, decision, rate, proof, correction, line, reference, payer_line, statement, statement_line)
     of = {type(row): row for row in rows} | {PayerSplitShare: split.shares.first()}
     return SimpleNamespace(period=period, of=of, charge=charge)
 
@@ -522,9 +526,9 @@ def delivered_month(month, tmp_path):
     """The month with deliveries behind its charges: one applied, one that waits because the month is shut."""
     build.a_policy(center_fund_org="CENTER-1")
     build.a_fund("BIO-001")
-    month.entry, month.statement = month.of[Entry], month.of[Statement]
-    proposal = {field.attname: getattr(month.entry, field.attname) for field in Entry._meta.concrete_fields}
-    month.proposal = Entry.objects.create(
+    month.correction, month.statement = month.of[Correction], month.of[Statement]
+    proposal = {field.attname: getattr(month.correction, field.attname) for field in Correction._meta.concrete_fields}
+    month.proposal = Correction.objects.create(
         **proposal | {"id": None, "state": "proposed", "decided_at": None, "decided_by_name": "", "amount": Decimal(1)}
     )
     month.file = a_file(tmp_path, [a_row("8.00")], name="aws_2025-01-corrected.csv")
@@ -564,14 +568,18 @@ VERBS = {
     "undo": lambda m: skipped(review.undo(charges=[m.charge.pk], **DONE)),
     "reapply": lambda m: reattribution.reapply(period=m.period, **DONE),
     "carry over": lambda m: closing.carry_over(period=m.period, **DONE),
-    "refund": lambda m: entries.add_refund(lines=[m.of[PayerLine]], reason="x", charged_in=m.period, **DONE),
-    "transfer": lambda m: entries.add_transfer(
+    "refund": lambda m: corrections.add_refund(lines=[m.of[PayerLine]], reason="x", charged_in=m.period, **DONE),
+    "transfer": lambda m: corrections.add_transfer(
         lines=[m.of[PayerLine]], reason="x", charged_in=m.period, to={"CHEM-002": Decimal(100)}, **DONE
     ),
-    "write off": lambda m: entries.add_write_off(lines=[m.of[PayerLine]], reason="x", charged_in=m.period, **DONE),
-    "reverse an entry": lambda m: entries.reverse(entry=m.entry, reason="x", charged_in=m.period, **DONE),
-    "approve an entry": lambda m: entries.approve(entry=m.proposal, actor=Actor("another", "test"), now=NOW),
-    "reject an entry": lambda m: entries.reject(entry=m.proposal, note="no", **DONE),
+    "write off": lambda m: corrections.add_write_off(lines=[m.of[PayerLine]], reason="x", charged_in=m.period, **DONE),
+    "reverse a correction": lambda m: corrections.reverse(
+        correction=m.correction, reason="x", charged_in=m.period, **DONE
+    ),
+    "approve a correction": lambda m: corrections.approve(
+        correction=m.proposal, actor=Actor("another", "test"), now=NOW
+    ),
+    "reject a correction": lambda m: corrections.reject(correction=m.proposal, note="no", **DONE),
 }
 # What a closed month still makes anew, and a finalized one does not.
 LAST_VERBS = {
@@ -582,7 +590,17 @@ LAST_VERBS = {
     "close": lambda m: closing.close(period=m.period, **DONE),
     "finalize": lambda m: closing.finalize(period=m.period, **DONE),
 }
-GUARDED = (Charge, Flag, ReviewDecision, Entry, EntryLine, PayerLine, BillingReference, Statement, StatementLine)
+GUARDED = (
+    Charge,
+    Flag,
+    ReviewDecision,
+    Correction,
+    CorrectionLine,
+    PayerLine,
+    BillingReference,
+    Statement,
+    StatementLine,
+)
 
 
 @pytest.mark.parametrize(

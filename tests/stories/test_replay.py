@@ -12,9 +12,8 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection, transaction
 
-from billing import audit, review
+from billing import audit, corrections, review
 from billing.audit.snapshots import differences, snapshot
-from billing.corrections import entries
 from billing.fields import TOTAL_PLACES, to_units
 from billing.importing import ingestion, withdrawing
 from billing.models import AttributionRule, Charge, FundingSource, Import, ImportedFile, PayerLine, StoredFile
@@ -66,7 +65,7 @@ def feb(row: dict[str, str]) -> dict[str, str]:
 
 @pytest.fixture
 def story(tmp_path):
-    """Two months: re-deliveries, one withdrawn, decisions, a split, a rejection, new rules, a late change, an entry."""
+    """Two months with all that is replayed: imports, decisions, a split, new rules, a late change, a correction."""
     january, february = build.a_period("2025-01"), build.a_period("2025-02")
     build.a_policy(center_fund_org="CENTER-1")
     aws = build.a_source("aws")
@@ -126,7 +125,9 @@ def story(tmp_path):
     ingestion.book(imported=rest, into=february, **DOING)
     review.reattribute(create=True, charges=live("i-6"), reassignment=reassignment, approve=True, **DOING)
     line = PayerLine.objects.get(period=january, fund_org="MATH-9")
-    entries.add_refund(lines=[line], amount=Decimal("5.00"), reason="Billed for a test.", charged_in=february, **DOING)
+    corrections.add_refund(
+        lines=[line], amount=Decimal("5.00"), reason="Billed for a test.", charged_in=february, **DOING
+    )
     issuing.generate(period=february, **DOING)
     return january, february
 

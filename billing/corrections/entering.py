@@ -1,4 +1,4 @@
-"""Entries: what staff correct of months that stand, entered, approved, rejected and reversed."""
+"""Corrections: what staff correct of months that stand, entered, approved, rejected and reversed."""
 
 import datetime
 import re
@@ -23,8 +23,8 @@ from ..models import (
     BillingPeriod,
     BillingReference,
     Charge,
-    Entry,
-    EntryLine,
+    Correction,
+    CorrectionLine,
     FundingSource,
     PayerLine,
     Person,
@@ -64,7 +64,7 @@ class FundRefused(BillingError):
 
 
 class NoOpenMonth(BillingError):
-    """No month takes changes that could bear an entry."""
+    """No month takes changes that could bear a correction."""
 
 
 class SecondPersonNeeded(BillingError):
@@ -73,10 +73,10 @@ class SecondPersonNeeded(BillingError):
 
 @dataclass(frozen=True)
 class Entered:
-    """An entry and its lines; of a dry run they are not stored."""
+    """A correction and its lines; of a dry run they are not stored."""
 
-    entry: Entry
-    lines: tuple[EntryLine, ...]
+    correction: Correction
+    lines: tuple[CorrectionLine, ...]
     is_dry_run: bool = False
 
 
@@ -198,12 +198,12 @@ def lines_of_reference(
 
 
 def correctable(lines: Iterable[PayerLine]) -> list[Correctable]:
-    """Return payer lines with what entries took back of them already."""
+    """Return payer lines with what corrections took back of them already."""
     taken = _Taken()
     return [Correctable(line, taken.of(line.period_id, line.key)) for line in lines]
 
 
-def month_for(corrected: Iterable[PayerLine | Entry] = ()) -> BillingPeriod:
+def month_for(corrected: Iterable[PayerLine | Correction] = ()) -> BillingPeriod:
     """Return the month to bear a correction: the first that takes changes after those that bear what it corrects.
 
     Where none comes after, the newest that takes changes. Raises NoOpenMonth.
@@ -211,12 +211,12 @@ def month_for(corrected: Iterable[PayerLine | Entry] = ()) -> BillingPeriod:
     taking = list(BillingPeriod.objects.taking_changes().order_by("month"))
     if not taking:
         raise _no_open_month(corrected)
-    months = [each.charged_in if isinstance(each, Entry) else each.period for each in corrected]
+    months = [each.charged_in if isinstance(each, Correction) else each.period for each in corrected]
     last = max((period.month for period in months), default=None)
     return next((period for period in taking if last and period.month > last), taking[-1])
 
 
-def _no_open_month(corrected: Iterable[PayerLine | Entry]) -> NoOpenMonth:
+def _no_open_month(corrected: Iterable[PayerLine | Correction]) -> NoOpenMonth:
     last = BillingPeriod.objects.shown().order_by("month").last()
     step = NextStep("open_period", {"period": month_text(last.next_month)}) if last else None
     return NoOpenMonth("No billing period takes changes. Open the month that is to bear the correction.", then=step)
@@ -274,7 +274,7 @@ def add_transfer(
     if not (shares or pi or project or natural_account):
         raise FundRefused("Say where it goes: a fund/org, a PI, a project or a natural account.")
     plan = _Plan(
-        Entry.Kind.TRANSFER,
+        Correction.Kind.TRANSFER,
         charged_in or month_for(lines),
         reason,
         printed_text,
@@ -328,7 +328,7 @@ def add_refund(
     Raises closing.PeriodClosed, ReasonMissing, NotCorrectable or AmountRefused.
     """
     plan = _Plan(
-        Entry.Kind.REFUND,
+        Correction.Kind.REFUND,
         charged_in or month_for(lines),
         reason,
         printed_text,
@@ -363,7 +363,7 @@ def add_write_off(
     MissingCenterFundOrg where the policy names no fund/org of the center's own.
     """
     plan = _Plan(
-        Entry.Kind.WRITE_OFF,
+        Correction.Kind.WRITE_OFF,
         charged_in or month_for(lines),
         reason,
         printed_text,
@@ -416,10 +416,10 @@ def add_manual_charge(
     if not fund_org:
         raise FundRefused("Say which fund/org pays.")
     bearing = charged_in or month_for()
-    plan = _Plan(Entry.Kind.MANUAL, bearing, reason, printed_text, justification, charge, dry_run, actor, now)
+    plan = _Plan(Correction.Kind.MANUAL, bearing, reason, printed_text, justification, charge, dry_run, actor, now)
     with audit.gesture(actor=actor, now=now) as gesture:
         plan.start(for_period or bearing)
-        leg = EntryLine(
+        leg = CorrectionLine(
             kind=PayerLine.Kind.MANUAL,
             pi=pi,
             project=project,
@@ -434,44 +434,48 @@ def add_manual_charge(
         return plan.enter(gesture)
 
 
-def is_own(entry: Entry, actor: Actor) -> bool:
-    """Tell whether an entry was entered by who acts, who cannot be its second person then."""
-    return (actor.user is not None and actor.user.pk == entry.entered_by_id) or actor.name == entry.entered_by_name
+def is_own(correction: Correction, actor: Actor) -> bool:
+    """Tell whether a correction was entered by who acts, who cannot be its second person then."""
+    return (
+        actor.user is not None and actor.user.pk == correction.entered_by_id
+    ) or actor.name == correction.entered_by_name
 
 
-def approve(*, entry: Entry, note: str = "", actor: Actor, now: datetime.datetime) -> Entry:
-    """Have a proposed entry charged; by another person than the one who entered it.
+def approve(*, correction: Correction, note: str = "", actor: Actor, now: datetime.datetime) -> Correction:
+    """Have a proposed correction charged; by another person than the one who entered it.
 
     Raises WrongState, closing.PeriodClosed, SecondPersonNeeded, or AmountRefused where what it takes back
     is not charged any more.
     """
     with audit.gesture(actor=actor, now=now) as gesture:
-        entry = _locked_proposal(entry, "approved")
+        correction = _locked_proposal(correction, "approved")
         if actor.user is None:
-            raise SecondPersonNeeded(f"{str(entry).capitalize()} is approved by a person: say which user approves it.")
-        if is_own(entry, actor):
             raise SecondPersonNeeded(
-                f"{entry.entered_by_name} entered {entry}: somebody else has to approve it (see the policy)."
+                f"{str(correction).capitalize()} is approved by a person: say which user approves it."
             )
-        _require_charged(entry.lines.all())
-        return _decided(entry, Entry.State.APPROVED, note, gesture)
+        if is_own(correction, actor):
+            raise SecondPersonNeeded(
+                f"{correction.entered_by_name} entered {correction}: somebody else has to approve it (see the policy)."
+            )
+        _require_charged(correction.lines.all())
+        return _decided(correction, Correction.State.APPROVED, note, gesture)
 
 
-def reject(*, entry: Entry, note: str, actor: Actor, now: datetime.datetime) -> Entry:
-    """Decide that a proposed entry is not charged, for a reason; who entered it may take it back so.
+def reject(*, correction: Correction, note: str, actor: Actor, now: datetime.datetime) -> Correction:
+    """Decide that a proposed correction is not charged, for a reason; who entered it may take it back so.
 
     Raises WrongState, closing.PeriodClosed or ReasonMissing.
     """
     if not note.strip():
-        raise ReasonMissing("Say why the entry is rejected: the reason stays with it.")
+        raise ReasonMissing("Say why the correction is rejected: the reason stays with it.")
     with audit.gesture(actor=actor, now=now) as gesture:
-        entry = _locked_proposal(entry, "rejected")
-        return _decided(entry, Entry.State.REJECTED, note, gesture)
+        correction = _locked_proposal(correction, "rejected")
+        return _decided(correction, Correction.State.REJECTED, note, gesture)
 
 
 def reverse(
     *,
-    entry: Entry,
+    correction: Correction,
     reason: str,
     printed_text: str = "",
     charged_in: BillingPeriod | None = None,
@@ -480,41 +484,55 @@ def reverse(
     actor: Actor,
     now: datetime.datetime,
 ) -> Entered:
-    """Take an approved entry back, once, by an entry of the opposite lines in an open month.
+    """Take an approved correction back, once, by one of the opposite lines in an open month.
 
     What it had taken back of payer lines can be corrected again. Raises WrongState, closing.PeriodClosed,
     ReasonMissing, NotCorrectable where what it charged was corrected since, or JustificationMissing.
     """
-    bearing = charged_in or (entry.charged_in if entry.charged_in.takes_changes else month_for([entry]))
+    bearing = charged_in or (correction.charged_in if correction.charged_in.takes_changes else month_for([correction]))
     plan = _Plan(
-        Entry.Kind(entry.kind), bearing, reason, printed_text, justification, entry.charge, dry_run, actor, now
+        Correction.Kind(correction.kind),
+        bearing,
+        reason,
+        printed_text,
+        justification,
+        correction.charge,
+        dry_run,
+        actor,
+        now,
     )
     with audit.gesture(actor=actor, now=now) as gesture:
-        lines = entry.lines.select_related("pi", "project", "source", "corrects_period").order_by("number")
-        own: list[EntryLine] = list(lines)
-        plan.start(entry.for_period, corrected=[entry.charged_in_id, *(line.corrects_period_id for line in own)])
-        entry = _locked(entry)
-        if entry.state != Entry.State.APPROVED:
-            raise WrongState(f"{str(entry).capitalize()} is not charged: {entry.get_state_display().lower()}.")
-        if earlier := entry.reversed_by.standing().first():
-            raise WrongState(f"{str(entry).capitalize()} is reversed already, by {earlier}.")
+        lines = correction.lines.select_related("pi", "project", "source", "corrects_period").order_by("number")
+        own: list[CorrectionLine] = list(lines)
+        plan.start(
+            correction.for_period, corrected=[correction.charged_in_id, *(line.corrects_period_id for line in own)]
+        )
+        correction = _locked(correction)
+        if correction.state != Correction.State.APPROVED:
+            raise WrongState(
+                f"{str(correction).capitalize()} is not charged: {correction.get_state_display().lower()}."
+            )
+        if earlier := correction.reversed_by.standing().first():
+            raise WrongState(f"{str(correction).capitalize()} is reversed already, by {earlier}.")
         for line in own:
-            _require_untouched(line, entry)
+            _require_untouched(line, correction)
             line.pk, line.amount, line._state.adding = None, -line.amount, True
-        plan.amount = -entry.amount
-        plan.reverses = entry
+        plan.amount = -correction.amount
+        plan.reverses = correction
         plan.lines = own
         _require_charged(own, beside=own)
         entered = plan.enter(gesture)
         if not dry_run:
-            gesture.record("entry.reversed", entry, after={"reversal": entered.entry.pk}, note=reason.strip())
+            gesture.record(
+                "correction.reversed", correction, after={"reversal": entered.correction.pk}, note=reason.strip()
+            )
         return entered
 
 
 def service_days(line: PayerLine) -> tuple[datetime.date, datetime.date]:
     """Return the first and the last day of service of what a payer line charged, by its charges.
 
-    Of a line without charges of its own (an entry's), these are the days of the month it is for.
+    Of a line without charges of its own (a correction's), these are the days of the month it is for.
     """
     month = (line.for_period.month, line.for_period.last_day)
     if line.kind in PayerLine.ENTERED:
@@ -538,15 +556,15 @@ def service_days(line: PayerLine) -> tuple[datetime.date, datetime.date]:
 
 def taken_back_too_much(period: BillingPeriod) -> list[str]:
     """Say which lines of a month corrections take more back of than they charge: of a reopened month, say."""
-    taken_back = EntryLine.objects.taken_back(period)
+    taken_back = CorrectionLine.objects.taken_back(period)
     lines = {line.key: line for line in _lines_with_owners().filter(period=period, key__in=taken_back)}
     found = []
     for key, taken in sorted(taken_back.items()):
         line = lines.get(key)
         charged = line.charged if line else ZERO
         if not (0 <= taken <= charged or charged <= taken <= 0):
-            corrections = EntryLine.objects.filter(corrects_period=period, corrects_key=key)
-            numbers = sorted(set(corrections.values_list("entry", flat=True)))
+            corrections = CorrectionLine.objects.filter(corrects_period=period, corrects_key=key)
+            numbers = sorted(set(corrections.values_list("correction", flat=True)))
             what = _told(line) if line else f"A line of {period}"
             home = Policy.objects.current().currency
             found.append(
@@ -558,9 +576,9 @@ def taken_back_too_much(period: BillingPeriod) -> list[str]:
 
 @dataclass
 class _Plan:
-    """An entry being put together: its checks, its lines, and how it is stored."""
+    """A correction being put together: its checks, its lines, and how it is stored."""
 
-    kind: Entry.Kind
+    kind: Correction.Kind
     charged_in: BillingPeriod
     reason: str
     printed_text: str
@@ -570,8 +588,8 @@ class _Plan:
     actor: Actor
     now: datetime.datetime
     amount: Decimal = ZERO
-    reverses: Entry | None = None
-    lines: list[EntryLine] = field(default_factory=list)
+    reverses: Correction | None = None
+    lines: list[CorrectionLine] = field(default_factory=list)
     for_period: BillingPeriod | None = None
     days: tuple[datetime.date, datetime.date] | None = None
 
@@ -581,13 +599,13 @@ class _Plan:
         self.printed_text = cleaned(self.printed_text)
         if not self.reason:
             raise ReasonMissing("Say why: the reason is kept with the correction, for staff alone.")
-        if self.policy.entries_need_second_person and self.actor.user is None:
+        if self.policy.corrections_need_second_person and self.actor.user is None:
             raise SecondPersonNeeded(
                 "The policy asks for a second person, so the first has to be known: say which user enters it."
             )
 
     def start(self, for_period: BillingPeriod, corrected: Iterable[int | None] = ()) -> None:
-        """Hold the months: those corrected from other entries, the bearing one from its close.
+        """Hold the months: those corrected against other corrections, the bearing one against its close.
 
         Two who correct the same line would both see what is left of it; on the period row one waits.
         """
@@ -598,12 +616,12 @@ class _Plan:
         self.days = Clocks().days_of(self.charge) if self.charge else (for_period.month, for_period.last_day)
 
     def parts(self, lines: Sequence[PayerLine], amount: Decimal | None) -> list[tuple[PayerLine, Decimal]]:
-        """Return how much of each line the entry is about: what is left of it, or the amount asked of one."""
+        """Return how much of each line the correction is about: what is left of it, or the amount asked of one."""
         if not lines:
             raise NothingToCorrect("Say which payer lines are corrected.")
         months = sorted({str(line.for_period) for line in lines})
         if len(months) > 1:
-            raise NotCorrectable(f"The lines are for {', '.join(months)}: make an entry for each month.")
+            raise NotCorrectable(f"The lines are for {', '.join(months)}: make a correction for each month.")
         if amount is not None and len(lines) > 1:
             raise AmountRefused(f"An amount is of one line, and these are {len(lines)}: name one, or leave it out.")
         self.start(lines[0].for_period, corrected=[line.period_id for line in lines])
@@ -627,20 +645,20 @@ class _Plan:
             if part:
                 found.append((each.line, part))
         if not found:
-            raise AmountRefused("Nothing is left to correct: entries took all of it back already.")
+            raise AmountRefused("Nothing is left to correct: corrections took all of it back already.")
         return found
 
     def _require_correctable(self, each: Correctable) -> None:
         line = each.line
         if line.kind not in PayerLine.CHARGED or line.pi is None:
             raise NotCorrectable(f"{_told(line)} is the center's own cost: no PI was charged that could be relieved.")
-        if self.kind != Entry.Kind.TRANSFER and line.charged <= 0:
+        if self.kind != Correction.Kind.TRANSFER and line.charged <= 0:
             raise NotCorrectable(
                 f"{_told(line)} is {plain(line.charged, line.currency)}: there is nothing to give back."
             )
         if line.kind in PayerLine.ENTERED and line.period_id == self.charged_in.pk:
             raise NotCorrectable(
-                f"{_told(line)} was itself entered in {line.period}, which is still open: reverse that entry, and "
+                f"{_told(line)} was itself entered in {line.period}, which is still open: reverse that correction, and "
                 "enter it as it should be.",
                 then=NextStep("list_corrections", {"period": str(line.period)}),
             )
@@ -652,13 +670,13 @@ class _Plan:
         self.lines.append(leg)
         self.amount += amount
 
-    def charge_to(self, legs: Iterable[EntryLine]) -> None:
+    def charge_to(self, legs: Iterable[CorrectionLine]) -> None:
         """Have others pay, who have to be able to."""
         for leg in legs:
             self._require_fund(leg)
             self.lines.append(leg)
 
-    def _require_fund(self, leg: EntryLine) -> None:
+    def _require_fund(self, leg: CorrectionLine) -> None:
         assert self.days
         first, last = self.days
         asked = Attributed(pi_email="-", project_code="-", fund_org=leg.fund_org)
@@ -698,13 +716,13 @@ class _Plan:
             )
 
     def enter(self, gesture: audit.Gesture) -> Entered:
-        """Store the entry with its lines; charged at once, or proposed where the policy asks for a second person."""
+        """Store the correction with its lines: charged at once, or proposed if the policy wants a second person."""
         assert self.for_period
         if not self.amount:
             raise AmountRefused("What is to be moved comes to 0.00 altogether. Enter its lines one by one.")
         self._require_justification()
-        is_proposed = self.policy.entries_need_second_person
-        entry = Entry(
+        is_proposed = self.policy.corrections_need_second_person
+        correction = Correction(
             kind=self.kind,
             charged_in=self.charged_in,
             for_period=self.for_period,
@@ -717,7 +735,7 @@ class _Plan:
             charge=self.charge,
             reverses=self.reverses,
             needs_second_person=is_proposed,
-            state=Entry.State.PROPOSED if is_proposed else Entry.State.APPROVED,
+            state=Correction.State.PROPOSED if is_proposed else Correction.State.APPROVED,
             entered_at=self.now,
             entered_by=self.actor.user,
             entered_by_name=self.actor.name,
@@ -727,26 +745,26 @@ class _Plan:
             gesture=gesture.id,
         )
         for number, line in enumerate(self.lines, start=1):
-            line.entry, line.number = entry, number
-            line.clean_fields(exclude=["entry"])
+            line.correction, line.number = correction, number
+            line.clean_fields(exclude=["correction"])
         if not self.dry_run:
-            entry.save()
+            correction.save()
             for line in self.lines:
-                line.entry = entry
-            EntryLine.objects.bulk_create(self.lines)
-            gesture.record("entry.entered", entry, after=_facts(entry, self.lines))
-        return Entered(entry, tuple(self.lines), self.dry_run)
+                line.correction = correction
+            CorrectionLine.objects.bulk_create(self.lines)
+            gesture.record("correction.entered", correction, after=_facts(correction, self.lines))
+        return Entered(correction, tuple(self.lines), self.dry_run)
 
 
 class _Taken:
-    """What standing entries took back of payer lines, looked up once for each month."""
+    """What standing corrections took back of payer lines, looked up once for each month."""
 
     def __init__(self) -> None:
         self.months: dict[int, dict[str, Decimal]] = {}
 
     def of(self, period_id: int, key: str) -> Decimal:
         if period_id not in self.months:
-            self.months[period_id] = EntryLine.objects.taken_back(BillingPeriod(pk=period_id))
+            self.months[period_id] = CorrectionLine.objects.taken_back(BillingPeriod(pk=period_id))
         return self.months[period_id].get(key, ZERO)
 
 
@@ -754,13 +772,15 @@ def _lines_with_owners() -> Any:
     return PayerLine.objects.select_related("period", "for_period", "pi", "project", "source", "reference__period")
 
 
-def _leg(line: PayerLine, amount: Decimal, kind: str, **other: Any) -> EntryLine:
-    """Return a line of an entry for the payer of a payer line, or for another of the same service."""
+def _leg(line: PayerLine, amount: Decimal, kind: str, **other: Any) -> CorrectionLine:
+    """Return a line of a correction for the payer of a payer line, or for another of the same service."""
     payer = {"pi": line.pi, "project": line.project, "fund_org": line.fund_org, "natural_account": line.natural_account}
-    return EntryLine(kind=kind, source=line.source, service_name=line.service_name, amount=amount, **(payer | other))
+    return CorrectionLine(
+        kind=kind, source=line.source, service_name=line.service_name, amount=amount, **(payer | other)
+    )
 
 
-def _payer_of(line: PayerLine | EntryLine) -> tuple[Any, ...]:
+def _payer_of(line: PayerLine | CorrectionLine) -> tuple[Any, ...]:
     return line.pi_id, line.project_id, line.fund_org, line.natural_account
 
 
@@ -787,15 +807,15 @@ def _require_part(each: Correctable, amount: Decimal) -> None:
             f"{_told(line)} is {plain(line.charged, line.currency)}: correct an amount of the same sign."
         )
     if abs(amount) > abs(each.left) or (each.left < 0) != (line.charged < 0):
-        taken = f", of which entries took back {plain(each.taken, line.currency)} already" if each.taken else ""
+        taken = f", of which corrections took back {plain(each.taken, line.currency)} already" if each.taken else ""
         raise AmountRefused(
             f"{_told(line)} charged {plain(line.charged, line.currency)}{taken}: {plain(each.left, line.currency)} is "
             f"left, and {plain(amount, line.currency)} is more."
         )
 
 
-def _require_charged(lines: Iterable[EntryLine], beside: Iterable[EntryLine] = ()) -> None:
-    """Raise AmountRefused where entries, those `beside` included, take back more than payer lines charged."""
+def _require_charged(lines: Iterable[CorrectionLine], beside: Iterable[CorrectionLine] = ()) -> None:
+    """Raise AmountRefused where corrections, those `beside` included, take back more than payer lines charged."""
     more: dict[tuple[int, str], Decimal] = defaultdict(Decimal)
     for line in beside:
         if line.corrects_period_id:
@@ -810,30 +830,37 @@ def _require_charged(lines: Iterable[EntryLine], beside: Iterable[EntryLine] = (
             what = _told(line) if line else "A line it corrects"
             home = Policy.objects.current().currency
             raise AmountRefused(
-                f"{what} charges {plain(charged, home)} now, and entries would take back {plain(total, home)} of it."
+                f"{what} charges {plain(charged, home)} now, "
+                f"and corrections would take back {plain(total, home)} of it."
             )
 
 
-def _require_untouched(line: EntryLine, entry: Entry) -> None:
-    """Raise NotCorrectable where what an entry charged somebody was corrected by another since."""
-    key = charging.key_of_entry(line)
-    corrections = EntryLine.objects.filter(corrects_period=entry.charged_in_id, corrects_key=key)
-    later = corrections.exclude(entry__state=Entry.State.REJECTED).select_related("entry").order_by("-entry").first()
-    if later and EntryLine.objects.taken_back(entry.charged_in).get(key):
+def _require_untouched(line: CorrectionLine, correction: Correction) -> None:
+    """Raise NotCorrectable where what a correction charged somebody was corrected by another since."""
+    key = charging.key_of_correction(line)
+    corrections = CorrectionLine.objects.filter(corrects_period=correction.charged_in_id, corrects_key=key)
+    later = (
+        corrections.exclude(correction__state=Correction.State.REJECTED)
+        .select_related("correction")
+        .order_by("-correction")
+        .first()
+    )
+    if later and CorrectionLine.objects.taken_back(correction.charged_in).get(key):
         raise NotCorrectable(
-            f"What {entry} charged to {line.fund_org} was corrected since, by {later.entry}: reverse that first."
+            f"What {correction} charged to {line.fund_org} was corrected since, "
+            f"by {later.correction}: reverse that first."
         )
 
 
-def _locked(entry: Entry) -> Entry:
-    locked = Entry.objects.select_for_update(of=("self",), no_key=True)
-    return locked.select_related("charged_in", "for_period").get(pk=entry.pk)
+def _locked(correction: Correction) -> Correction:
+    locked = Correction.objects.select_for_update(of=("self",), no_key=True)
+    return locked.select_related("charged_in", "for_period").get(pk=correction.pk)
 
 
-def _locked_proposal(entry: Entry, participle: str) -> Entry:
-    closing.require_open(entry.charged_in)
-    fresh = _locked(entry)
-    if fresh.state != Entry.State.PROPOSED:
+def _locked_proposal(correction: Correction, participle: str) -> Correction:
+    closing.require_open(correction.charged_in)
+    fresh = _locked(correction)
+    if fresh.state != Correction.State.PROPOSED:
         raise WrongState(
             f"{str(fresh).capitalize()} is {fresh.get_state_display().lower()}: "
             f"only one that waits for approval can be {participle}."
@@ -841,23 +868,29 @@ def _locked_proposal(entry: Entry, participle: str) -> Entry:
     return fresh
 
 
-def _decided(entry: Entry, state: Entry.State, note: str, gesture: audit.Gesture) -> Entry:
-    before = {"state": entry.state}
-    entry.state = state
-    entry.decided_at, entry.decided_by, entry.decided_by_name = gesture.now, gesture.actor.user, gesture.actor.name
-    entry.decision_note = note.strip()
-    entry.save(update_fields=Entry.DECIDED)
-    gesture.record(f"entry.{state.value}", entry, before=before, after={"state": state.value}, note=note.strip())
-    return entry
+def _decided(correction: Correction, state: Correction.State, note: str, gesture: audit.Gesture) -> Correction:
+    before = {"state": correction.state}
+    correction.state = state
+    correction.decided_at, correction.decided_by, correction.decided_by_name = (
+        gesture.now,
+        gesture.actor.user,
+        gesture.actor.name,
+    )
+    correction.decision_note = note.strip()
+    correction.save(update_fields=Correction.DECIDED)
+    gesture.record(
+        f"correction.{state.value}", correction, before=before, after={"state": state.value}, note=note.strip()
+    )
+    return correction
 
 
-def _facts(entry: Entry, lines: Sequence[EntryLine]) -> dict[str, Any]:
-    """Return an entry as the audit trail keeps it."""
-    facts = {name: value for name, value in snapshot(entry, with_links=False).items() if value not in (None, "")}
+def _facts(correction: Correction, lines: Sequence[CorrectionLine]) -> dict[str, Any]:
+    """Return a correction as the audit trail keeps it."""
+    facts = {name: value for name, value in snapshot(correction, with_links=False).items() if value not in (None, "")}
     return {
         **facts,
-        "charged_in": str(entry.charged_in),
-        "for_period": str(entry.for_period),
+        "charged_in": str(correction.charged_in),
+        "for_period": str(correction.for_period),
         "lines": [
             {
                 "kind": str(line.kind),
