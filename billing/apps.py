@@ -6,14 +6,13 @@ class BillingConfig(AppConfig):
     name = "billing"
 
     def ready(self) -> None:
-        from . import month_items, notices
+        from . import month_items, notices, safeguards
         from .background import heartbeat, jobs
         from .importing import ingestion, planning, tending
         from .models import Job
         from .months import checklist, closing
         from .proof import tieout, verifying
         from .review import deciding, reattribution
-        from .safeguards import walls
         from .setup import funding, kept_sheets, people, policies
 
         jobs.register(Job.Kind.IMPORT, planning.run_job, permission="billing.import_charges")
@@ -34,6 +33,6 @@ class BillingConfig(AppConfig):
         verifying.register("received", verifying.received)
         verifying.register("proofs", tieout.kept_files)
         notices.register("patterns", policies.patterns_are_understood)
-        walls.register_own()
-        pre_migrate.connect(walls.before_migrate, sender=self, dispatch_uid="walls-off")
-        post_migrate.connect(walls.after_migrate, sender=self, dispatch_uid="walls-on")
+        safeguards.register_own()
+        pre_migrate.connect(safeguards.before_migrate, sender=self, dispatch_uid="safeguards-off")
+        post_migrate.connect(safeguards.after_migrate, sender=self, dispatch_uid="safeguards-on")

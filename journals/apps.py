@@ -9,7 +9,7 @@ class JournalsConfig(AppConfig):
         from billing.months import checklist
         from billing.proof import verifying
 
-        from . import filing, month_items, posting, proving, walls
+        from . import filing, month_items, posting, proving, safeguards
         from .models import Journal, JournalLine
         from .tracing import DOCUMENTS
 
@@ -23,4 +23,4 @@ class JournalsConfig(AppConfig):
         proof.register_side(proof.JOURNALED, proving.journaled)
         tracing.register_documents("journals", DOCUMENTS)
         verifying.register("journals", filing.kept_files)
-        walls.register_own()
+        safeguards.register_own()

@@ -11,7 +11,7 @@ class StatementsConfig(AppConfig):
         from billing.months import checklist
         from billing.proof import tieout, verifying
 
-        from . import issuing, month_items, proof_drawing, proving, tasks, walls
+        from . import issuing, month_items, proof_drawing, proving, safeguards, tasks
         from .models import Statement, StatementLine
         from .tracing import DOCUMENTS
 
@@ -26,4 +26,4 @@ class StatementsConfig(AppConfig):
         tieout.register_drawer(proof_drawing.draw)
         verifying.register("statements", issuing.kept_files)
         notices.register("e-mail", tasks.email_is_configured)
-        walls.register_own()
+        safeguards.register_own()

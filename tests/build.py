@@ -11,7 +11,7 @@ from typing import Any
 from django.contrib.auth.models import Group
 from django.db import connection
 
-from billing import charging, corrections
+from billing import charging, corrections, safeguards
 from billing.audit import Actor
 from billing.models import (
     BillingPeriod,
@@ -33,7 +33,6 @@ from billing.models import (
     User,
 )
 from billing.models.periods import parse_month
-from billing.safeguards import walls
 from openchargeback.roles import STAFF_ROLES, sync_roles
 
 NOW = datetime.datetime(2025, 2, 3, 9, 30, tzinfo=datetime.UTC)
@@ -107,13 +106,13 @@ def shut(month: str = "2025-01", status: str = "closed") -> BillingPeriod:
 
 
 @contextmanager
-def walls_down() -> Iterator[None]:
-    """Take the database's guards off for a block, as somebody with the password of the database could."""
-    walls.remove(connection)
+def safeguards_down() -> Iterator[None]:
+    """Take the database's safeguards off for a block, as somebody with the password of the database could."""
+    safeguards.remove(connection)
     try:
         yield
     finally:
-        walls.install(connection)
+        safeguards.install(connection)
 
 
 def a_source(name: str = "aws", **fields: Any) -> Source:

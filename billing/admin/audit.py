@@ -49,7 +49,7 @@ NOUNS = {
     "job": "Background jobs",
     "audit": "Exports of the trail",
     "installation": "Upgrades",
-    "walls": "Database safeguards",
+    "safeguards": "Database safeguards",
 }
 
 

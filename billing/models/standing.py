@@ -1,4 +1,4 @@
-"""Rows that stand once their month is shut: the second wall, which leaves no bulk way around the verbs."""
+"""Rows that stand once their month is shut: querysets, too, refuse what the verbs refuse."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar, Self, TypeVar

@@ -84,7 +84,7 @@ def main() -> None:
 
 
 def _make_tables() -> None:
-    """Make every table as the models say; without guards of the database, for nobody else is here."""
+    """Make every table as the models say; without database safeguards, for nobody else is here."""
 
     connection.disable_constraint_checking()
     with connection.schema_editor() as editor:

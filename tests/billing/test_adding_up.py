@@ -85,7 +85,7 @@ def test_what_does_not_add_up_is_seen():
     build.a_charge("100.00")
     period = build.a_period()
     charging.make_payer_lines(period=period, **BY)
-    with build.walls_down():
+    with build.safeguards_down():
         Charge.objects.update(billed_cost=Decimal("90.00"))
     made = proof.prove(period)
     assert not made.comes_out

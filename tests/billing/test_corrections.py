@@ -473,7 +473,7 @@ def test_the_database_refuses_what_no_correction_is(january, table, column, valu
     # Only the lines that take back name a payer line.
     where = " WHERE number = 1" if table == "correctionline" else ""
     with (
-        build.walls_down(),
+        build.safeguards_down(),
         pytest.raises(IntegrityError, match=constraint),
         transaction.atomic(),
         connection.cursor() as cursor,

@@ -18,7 +18,7 @@ from tests.test_arrows import APPS, ROOT, kind_of, modules_of, named
 COMMAND = re.compile(r"manage\.py|(?<![-\w])--[a-z]|`(?:ingest|periods|sources|review|generate|imports|journals) ")
 
 # Modules that only the command line and the system administrator read.
-OF_THE_TERMINAL = {"openchargeback/serving.py", "openchargeback/recovery.py", "billing/safeguards/walls.py"}
+OF_THE_TERMINAL = {"openchargeback/serving.py", "openchargeback/recovery.py", "billing/safeguards/installing.py"}
 
 # What still names commands where pages show it; this list only gets shorter.
 PENDING: set[str] = set()

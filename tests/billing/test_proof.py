@@ -304,8 +304,8 @@ def test_a_deferred_delivery_does_not_count(tmp_path):
 
 
 def raw(sql, *values):
-    """Change rows past every wall, the database's own taken off."""
-    with build.walls_down(), connection.cursor() as cursor:
+    """Change rows past every safeguard, the database's own taken off."""
+    with build.safeguards_down(), connection.cursor() as cursor:
         cursor.execute(sql, values)
 
 

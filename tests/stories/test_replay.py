@@ -12,7 +12,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection, transaction
 
-from billing import audit, corrections, review
+from billing import audit, corrections, review, safeguards
 from billing.audit.snapshots import differences, snapshot
 from billing.fields import TOTAL_PLACES, to_units
 from billing.importing import ingestion, withdrawing
@@ -22,7 +22,6 @@ from billing.replay.figures import figures_of
 from billing.replay.recording import NotReplayable, imports_of
 from billing.replay.replaying import differences_of, replay
 from billing.review import reattribution
-from billing.safeguards import walls
 from billing.setup import funding, people, policies, sourcing
 from journals import posting
 from openchargeback import demo, reference
@@ -40,9 +39,9 @@ ADA = {"pi_email": "ada@u.edu", "project_id": "genomics", "fund_org": "BIO-001"}
 
 @contextmanager
 def tampering():
-    """Stored rows can be changed as by somebody who takes the database's own guards off; all is put back after it."""
+    """Change stored rows as somebody could who removes the database's safeguards; all is put back after it."""
     with transaction.atomic():
-        walls.remove()
+        safeguards.remove()
         yield
         transaction.set_rollback(True)
 

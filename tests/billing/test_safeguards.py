@@ -1,4 +1,4 @@
-"""The three walls, one by one: the verb, the queryset, and the database itself by raw SQL."""
+"""What refuses changes of a closed month, one by one: the verb, the queryset, and the database itself by raw SQL."""
 
 import datetime
 import uuid
@@ -12,7 +12,7 @@ from django.core.management import CommandError, call_command
 from django.db import IntegrityError, connection, migrations, models, transaction
 from django.db.migrations.state import ProjectState
 
-from billing import charging, corrections, review
+from billing import charging, corrections, review, safeguards
 from billing.audit import Actor, gesture
 from billing.errors import BillingError
 from billing.importing import ingestion, withdrawing
@@ -36,7 +36,7 @@ from billing.models.periods import PeriodClosed, PeriodFinalized
 from billing.models.standing import KeptForEver
 from billing.months import closing
 from billing.review import reattribution
-from billing.safeguards import walls
+from billing.safeguards import installing, sqlite
 from journals import posting
 from journals.models import Journal, JournalLine
 from openchargeback import serving
@@ -214,9 +214,9 @@ def rows_of(model):
 # The database ------------------------------------------------------------------------------------
 
 
-def test_every_wall_stands_after_a_migration():
-    assert walls.missing(connection) == []
-    assert len(walls.triggers(connection)) > 40
+def test_every_safeguard_is_in_place_after_a_migration():
+    assert safeguards.missing(connection) == []
+    assert len(safeguards.triggers(connection)) > 40
 
 
 @pytest.mark.parametrize("status", ["open", "review", *SHUT])
@@ -234,7 +234,7 @@ def test_the_database_refuses_what_a_shut_month_does_not_take(month, model, even
     if ("open" if status == "review" else status) in refused.get(event, ()):
         with pytest.raises(IntegrityError, match="OpenChargeback: ") as refusal:
             attack(model, event, month.of[model], change=change, own=own)
-        assert walls.said(refusal.value)
+        assert safeguards.said(refusal.value)
         assert rows_of(model) == before
     else:
         with transaction.atomic():
@@ -249,9 +249,9 @@ def test_a_refusal_names_the_month_where_the_database_can(month):
     with pytest.raises(IntegrityError) as refusal:
         run("UPDATE billing_charge SET state = 'rejected'")
     if IS_POSTGRESQL:
-        assert walls.said(refusal.value) == "Billing period 2025-01 is closed: its charges stand."
+        assert safeguards.said(refusal.value) == "Billing period 2025-01 is closed: its charges stand."
     else:
-        assert walls.said(refusal.value) == "The billing period is closed or finalized: its charges stand."
+        assert safeguards.said(refusal.value) == "The billing period is closed or finalized: its charges stand."
 
 
 def test_nothing_is_moved_into_a_shut_month_or_out_of_it(month):
@@ -324,7 +324,7 @@ def test_no_client_replaces_a_row_that_stands(month, another_client, model):
     table = model._meta.db_table
     columns = [field.column for field in model._meta.concrete_fields]
     for listed in (columns, [column for column in columns if column != "id"]):
-        if "id" not in listed and not walls._rivals(model, connection).count(" OR "):
+        if "id" not in listed and not sqlite.rivals(model, connection).count(" OR "):
             # Without its number nothing but the number is in its way: it is another row.
             continue
         names = ", ".join(listed)
@@ -369,14 +369,14 @@ def test_no_client_makes_a_row_unique_in_the_place_of_one_that_stands(month, ano
 
 
 @pytest.mark.skipif(not IS_POSTGRESQL, reason="SQLite has no TRUNCATE")
-@pytest.mark.parametrize("table", sorted({rule.table for rule in walls.rules()}))
-def test_no_guarded_table_can_be_emptied(table):
+@pytest.mark.parametrize("table", sorted({rule.table for rule in safeguards.refusals()}))
+def test_no_protected_table_can_be_emptied(table):
     with pytest.raises(IntegrityError, match="is never emptied"):
         run(f"TRUNCATE {table} CASCADE")
 
 
 @pytest.mark.skipif(not IS_POSTGRESQL, reason="SQLite's triggers see no temporary table")
-def test_a_temporary_table_in_place_of_the_periods_fools_no_wall(month):
+def test_a_temporary_table_in_place_of_the_periods_fools_no_safeguard(month):
     build.shut("2025-01")
     run("CREATE TEMPORARY TABLE billing_billingperiod (id bigint, status text, month date)")
     with pytest.raises(IntegrityError, match="its charges stand"):
@@ -590,7 +590,7 @@ LAST_VERBS = {
     "close": lambda m: closing.close(period=m.period, **DONE),
     "finalize": lambda m: closing.finalize(period=m.period, **DONE),
 }
-GUARDED = (
+PROTECTED = (
     Charge,
     Flag,
     ReviewDecision,
@@ -610,11 +610,11 @@ GUARDED = (
 def test_every_verb_refuses_a_shut_month_by_name_and_changes_nothing(delivered_month, verb, status):
     build.shut("2025-01", status)
     delivered_month.period.refresh_from_db()
-    before = [rows_of(model) for model in (*GUARDED, BillingPeriod)]
+    before = [rows_of(model) for model in (*PROTECTED, BillingPeriod)]
     with pytest.raises(BillingError, match="2025-01") as refused, transaction.atomic():
         (VERBS | LAST_VERBS)[verb](delivered_month)
     assert status in str(refused.value) or "takes no more" in str(refused.value)
-    assert [rows_of(model) for model in (*GUARDED, BillingPeriod)] == before
+    assert [rows_of(model) for model in (*PROTECTED, BillingPeriod)] == before
 
 
 # The query sets ----------------------------------------------------------------------------------
@@ -818,64 +818,69 @@ def decision_of(charge):
 # Putting up, taking off, finding out -------------------------------------------------------------
 
 
-def drop(name="wall_billing_charge_update", table="billing_charge"):
+def drop(name="safeguard_billing_charge_update", table="billing_charge"):
     run(f"DROP TRIGGER {name}" + (f" ON {table}" if IS_POSTGRESQL else ""))
 
 
-def test_the_check_names_a_wall_that_somebody_took_off():
+def test_the_check_names_a_safeguard_that_somebody_took_off():
     drop()
-    with pytest.raises(CommandError, match="wall_billing_charge_update on billing_charge is missing") as refused:
+    with pytest.raises(CommandError, match="safeguard_billing_charge_update on billing_charge is missing") as refused:
         call_command("check", databases=["default"], stderr=StringIO())
     assert "manage.py initialize" in str(refused.value)
-    walls.install(connection)
+    safeguards.install(connection)
     call_command("check", databases=["default"], stdout=StringIO())
 
 
-def test_the_check_finds_a_wall_that_somebody_weakened():
+def test_the_check_finds_a_safeguard_that_somebody_weakened():
     drop()
     if IS_POSTGRESQL:
-        run("ALTER TABLE billing_charge DISABLE TRIGGER wall_billing_charge_delete")
+        run("ALTER TABLE billing_charge DISABLE TRIGGER safeguard_billing_charge_delete")
         run(
-            "CREATE OR REPLACE FUNCTION wall_billing_flag_update() RETURNS trigger LANGUAGE plpgsql AS "
+            "CREATE OR REPLACE FUNCTION safeguard_billing_flag_update() RETURNS trigger LANGUAGE plpgsql AS "
             "$$ BEGIN RETURN NULL; END $$"
         )
-        expected = {"wall_billing_charge_delete", "wall_billing_flag_update", "wall_billing_charge_update"}
+        expected = {
+            "safeguard_billing_charge_delete",
+            "safeguard_billing_flag_update",
+            "safeguard_billing_charge_update",
+        }
     else:
-        run("CREATE TRIGGER wall_billing_charge_update BEFORE UPDATE ON billing_charge BEGIN SELECT 1; END")
-        expected = {"wall_billing_charge_update"}
-    assert {each.trigger for each in walls.missing(connection)} == expected
-    walls.install(connection)
-    assert walls.missing(connection) == []
+        run("CREATE TRIGGER safeguard_billing_charge_update BEFORE UPDATE ON billing_charge BEGIN SELECT 1; END")
+        expected = {"safeguard_billing_charge_update"}
+    assert {each.trigger for each in safeguards.missing(connection)} == expected
+    safeguards.install(connection)
+    assert safeguards.missing(connection) == []
 
 
-def test_serving_is_refused_without_the_walls():
+def test_serving_is_refused_without_the_safeguards():
     drop()
-    with pytest.raises(serving.CannotServe, match="does not guard"):
+    with pytest.raises(serving.CannotServe, match="safeguards are not in place"):
         serving.require_ready()
 
 
-def test_initialize_puts_the_walls_up_again_and_says_so():
+def test_initialize_restores_the_safeguards_and_says_so():
     drop()
     out = StringIO()
     call_command("initialize", stdout=out)
-    assert walls.missing(connection) == []
-    assert "restored: wall_billing_charge_update" in out.getvalue()
-    event = AuditEvent.objects.get(action="walls.put_up_again")
-    assert event.after == {"walls": ["wall_billing_charge_update on billing_charge is missing"]}
+    assert safeguards.missing(connection) == []
+    assert "restored: safeguard_billing_charge_update" in out.getvalue()
+    event = AuditEvent.objects.get(action="safeguards.restored")
+    assert event.after == {"safeguards": ["safeguard_billing_charge_update on billing_charge is missing"]}
     out = StringIO()
     call_command("initialize", stdout=out)
     assert "restored" not in out.getvalue()
 
 
-def test_a_wall_of_an_earlier_version_goes():
-    name = "wall_billing_charge_of_old"
+def test_a_safeguard_of_an_earlier_version_goes():
+    name = "safeguard_billing_charge_of_old"
     if IS_POSTGRESQL:
-        run(f"CREATE TRIGGER {name} BEFORE TRUNCATE ON billing_charge EXECUTE FUNCTION wall_billing_charge_truncate()")
+        function = "safeguard_billing_charge_truncate()"
+        run(f"CREATE TRIGGER {name} BEFORE TRUNCATE ON billing_charge EXECUTE FUNCTION {function}")
     else:
         run(f"CREATE TRIGGER {name} BEFORE UPDATE ON billing_charge BEGIN SELECT 1; END")
-    assert [str(each) for each in walls.missing(connection)] == [f"{name} on billing_charge is not known"]
-    walls.install(connection)
-    assert walls.missing(connection) == []
+    assert [str(each) for each in safeguards.missing(connection)] == [f"{name} on billing_charge is not known"]
+    safeguards.install(connection)
+    assert safeguards.missing(connection) == []
 
 
 def test_flush_is_refused_outside_tests(settings, month):
@@ -886,16 +891,16 @@ def test_flush_is_refused_outside_tests(settings, month):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_flush_empties_guarded_tables_and_leaves_the_walls_standing(month):
+def test_flush_empties_protected_tables_and_leaves_the_safeguards_in_place(month):
     build.shut("2025-01", "finalized")
     call_command("flush", interactive=False, verbosity=0)
     assert not Charge.objects.exists()
     assert not BillingPeriod.objects.exists()
-    assert walls.missing(connection) == []
+    assert safeguards.missing(connection) == []
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_migration_that_rebuilds_a_guarded_table_leaves_the_walls_standing(monkeypatch):
+def test_a_migration_that_rebuilds_a_protected_table_leaves_the_safeguards_in_place(monkeypatch):
     """On SQLite a table is altered by making it anew: its triggers go, and others name what is not there."""
     from django.apps import apps
     from django.core.management.sql import emit_post_migrate_signal, emit_pre_migrate_signal
@@ -921,7 +926,7 @@ def test_a_migration_that_rebuilds_a_guarded_table_leaves_the_walls_standing(mon
             step = migration.apply if forwards else migration.unapply
             step(before.clone(), editor)
         emit_post_migrate_signal(0, False, "default", plan=plan, apps=apps)
-        assert walls.missing(connection) == []
+        assert safeguards.missing(connection) == []
         with pytest.raises(IntegrityError, match="keeps its month"):
             run("UPDATE billing_billingperiod SET month = '2024-01-01'")
 
@@ -933,13 +938,13 @@ def _executor():
 
 
 def _names():
-    return set(walls._shown(connection))
+    return set(safeguards.installed(connection))
 
 
-def test_nothing_to_migrate_touches_no_wall(monkeypatch):
-    monkeypatch.setattr(walls, "remove", lambda connection: pytest.fail("taken off"))
+def test_nothing_to_migrate_touches_no_safeguard(monkeypatch):
+    monkeypatch.setattr(installing, "remove", lambda connection: pytest.fail("taken off"))
     call_command("migrate", verbosity=0)
-    assert walls.missing(connection) == []
+    assert safeguards.missing(connection) == []
 
 
 def test_loading_checks_what_it_added_as_a_whole(month):
@@ -951,9 +956,9 @@ def test_loading_checks_what_it_added_as_a_whole(month):
     with (
         pytest.raises(IntegrityError, match="its charges stand"),
         transaction.atomic(),
-        walls.as_one_statement(connection, Charge, Flag),
+        safeguards.as_one_statement(connection, Charge, Flag),
         connection.cursor() as cursor,
     ):
         cursor.execute(f"INSERT INTO billing_charge ({listed}) SELECT {listed} FROM billing_charge")
     assert rows_of(Charge) == before
-    assert walls.missing(connection) == []
+    assert safeguards.missing(connection) == []
