@@ -1,10 +1,10 @@
-"""What one PI used, by project and source, and their shares of shared costs."""
+"""What one PI spent, by project and source, and their shares of shared costs."""
 
 from typing import Any
 
 from django.core.management.base import CommandParser
 
-from billing import usage
+from billing import spending
 from billing.commands import BillingCommand, amount, amounts, figure, period_named, table
 from billing.models import Person
 from billing.texts import shown
@@ -24,7 +24,7 @@ class Command(BillingCommand):
     def run(self, **options: Any) -> None:
         pi = Person.objects.named(options["pi"])
         period = period_named(options["period"]) if options["period"] else None
-        used = usage.of_pi(pi=pi, period=period)
+        spent = spending.of_pi(pi=pi, period=period)
         data = {
             "pi": pi.email,
             "name": pi.name,
@@ -45,10 +45,10 @@ class Command(BillingCommand):
                     "rejected": row.rejected,
                     "absorbed": row.absorbed,
                 }
-                for row in used.rows
+                for row in spent.rows
             ],
-            "billed": used.total("billed"),
-            "held": used.total("held_billed"),
+            "billed": spent.total("billed"),
+            "held": spent.total("held_billed"),
             "shares": [
                 {
                     "period": share.period,
@@ -58,11 +58,11 @@ class Command(BillingCommand):
                     "currency": share.currency,
                     "charged": share.charged,
                 }
-                for share in used.shares
+                for share in spent.shares
             ],
-            "shared": used.shared(),
+            "shared": spent.shared(),
         }
-        if not (used.rows or used.shares):
+        if not (spent.rows or spent.shares):
             self.report(data, f"{shown(str(pi))} has no charges" + (f" in {period}." if period else "."))
             return
         rows = [
@@ -77,19 +77,19 @@ class Command(BillingCommand):
                 amount(row.billed, row.currency),
                 f"{row.held:,}" if row.held else "",
             ]
-            for row in used.rows
+            for row in spent.rows
         ]
-        held = sum(row.held for row in used.rows)
-        waiting = f"; {held:,} held, {amounts(used.total('held_billed'))} billed" if held else ""
+        held = sum(row.held for row in spent.rows)
+        waiting = f"; {held:,} held, {amounts(spent.total('held_billed'))} billed" if held else ""
         paragraphs = [shown(str(pi))]
-        if used.rows:
+        if spent.rows:
             paragraphs.append(table(rows, HEADINGS, {3, 4, 5, 6, 7, 8}))
-            paragraphs.append(f"{amounts(used.total('billed'))} billed{waiting}.")
-        if used.shares:
+            paragraphs.append(f"{amounts(spent.total('billed'))} billed{waiting}.")
+        if spent.shares:
             shares = [
                 [share.period, share.project or "–", share.source, share.name, amount(share.charged, share.currency)]
-                for share in used.shares
+                for share in spent.shares
             ]
             paragraphs.append(table(shares, SHARE_HEADINGS, {4}))
-            paragraphs.append(f"{amounts(used.shared())} charged for shared costs, as statements were last made.")
+            paragraphs.append(f"{amounts(spent.shared())} charged for shared costs, as statements were last made.")
         self.report(data, "\n\n".join(paragraphs))
