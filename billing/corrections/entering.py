@@ -1,264 +1,31 @@
-"""Corrections: what staff correct of months that stand, entered, approved, rejected and reversed."""
+"""Entering corrections: a transfer, a refund, a write-off or a manual charge."""
 
-import datetime
-import re
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from typing import Any
+from typing import Unpack
 
-from django.db.models import Max, Min, Q
-from django.utils import timezone
-
-from .. import audit, charging, money, review
-from ..attribution import naming, reference_of
-from ..attribution.checks import Attributed, check_attribution
-from ..audit import Actor
-from ..audit.snapshots import snapshot
-from ..clocks import Clocks, days_of, zone_named
-from ..currencies import minor_units
-from ..errors import BillingError, MissingCenterFundOrg, NextStep, ReasonMissing, WrongState
-from ..models import (
-    BillingPeriod,
-    BillingReference,
-    Charge,
-    Correction,
-    CorrectionLine,
-    FundingSource,
-    PayerLine,
-    Person,
-    Policy,
-    Project,
-    Source,
-)
-from ..models.periods import month_text
-from ..money import ZERO, is_whole, plain
-from ..months import closing
-from ..texts import cleaned, cleaned_lines
-
-HUNDRED = Decimal(100)
-REFERENCE = re.compile(r"\d{4}-\d{2}-\d{1,9}")
-# What keeps a fund from bearing a cost; the other reasons of a review are questions to people.
-ABOUT_FUNDS = frozenset({"invalid_fund_org", "unknown_fund_org", "fund_not_valid"})
-
-
-class JustificationMissing(BillingError):
-    """A sponsored award is to bear a cost long after the service, and nobody says why."""
-
-
-class NothingToCorrect(BillingError):
-    """No payer line is meant by what was asked."""
-
-
-class NotCorrectable(BillingError):
-    """A payer line cannot be corrected in this way."""
-
-
-class AmountRefused(BillingError):
-    """An amount is not in whole cents, or more than is left of what was charged."""
-
-
-class FundRefused(BillingError):
-    """A fund/org cannot bear the cost."""
-
-
-class NoOpenMonth(BillingError):
-    """No month takes changes that could bear a correction."""
-
-
-class SecondPersonNeeded(BillingError):
-    """The policy asks for another person than the one who acts."""
-
-
-@dataclass(frozen=True)
-class Entered:
-    """A correction and its lines; of a dry run they are not stored."""
-
-    correction: Correction
-    lines: tuple[CorrectionLine, ...]
-    is_dry_run: bool = False
-
-
-@dataclass(frozen=True)
-class Correctable:
-    """A payer line, and what is left to be corrected of it."""
-
-    line: PayerLine
-    taken: Decimal
-
-    @property
-    def left(self) -> Decimal:
-        return self.line.charged - self.taken
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a payer line is to be seen: the line of a statement or a journal, and its page."""
-
-    label: str
-    url: str
-
-
-# How apps further on name payer lines: by the line of a statement, say. A finder returns the month
-# that bears the line and its key, or None for a text that is not of its kind.
-LineFinder = Callable[[str], tuple[BillingPeriod, str] | None]
-_line_finders: dict[str, LineFinder] = {}
-
-
-def register_line_finder(name: str, finder: LineFinder) -> None:
-    """Have `finder` asked which payer line a text means; a second one of the same name replaces it."""
-    _line_finders[name] = finder
-
-
-# Where payer lines are shown, by apps further on: of a month and a key.
-PlaceFinder = Callable[[BillingPeriod, str], list[Place]]
-_place_finders: dict[str, PlaceFinder] = {}
-
-
-def register_place_finder(name: str, finder: PlaceFinder) -> None:
-    """Have `finder` asked where a payer line is shown; a second one of the same name replaces it."""
-    _place_finders[name] = finder
-
-
-def places_of(period: BillingPeriod, key: str) -> list[Place]:
-    """Return the lines of statements and journals that show a payer line of a month."""
-    return [place for name in sorted(_place_finders) for place in _place_finders[name](period, key)]
-
-
-def lines_named(texts: Iterable[str]) -> list[PayerLine]:
-    """Return the payer lines meant by texts, each as `line_named` takes it, or a reference: all it was charged.
-
-    Raises NothingToCorrect.
-    """
-    found: dict[int, PayerLine] = {}
-    for text in texts:
-        if text.strip():
-            lines = lines_of_reference(text) if REFERENCE.fullmatch(text.strip()) else [line_named(text)]
-            found |= {line.pk: line for line in lines}
-    if not found:
-        raise NothingToCorrect("Say what is corrected: a line of a statement, a payer line, or a reference.")
-    return list(found.values())
-
-
-def line_named(text: str) -> PayerLine:
-    """Return the payer line meant by a statement's number and line, by its own number, or by its key.
-
-    Raises NothingToCorrect.
-    """
-    text = text.strip()
-    lines = _lines_with_owners()
-    for name in sorted(_line_finders):
-        if found := _line_finders[name](text):
-            period, key = found
-            if line := lines.filter(period=period, key=key).first():
-                return line
-            raise NothingToCorrect(f"{text} is on no payer line of {period} any more: look at the newest statement.")
-    if text.isdecimal():
-        if line := lines.filter(pk=int(text[:18])).first():
-            return line
-    else:
-        keyed = list(lines.filter(key=text).order_by("period__month"))
-        if len(keyed) > 1:
-            numbers = ", ".join(f"{line.pk} in {line.period}" for line in keyed)
-            raise NothingToCorrect(f"Several months have a payer line of this key. Name one by its number: {numbers}.")
-        if keyed:
-            return keyed[0]
-    raise NothingToCorrect(
-        f"There is no payer line “{text}”. Name the line of a statement (2025-01-0007-1:3), a payer line's number, "
-        "or its key; or a reference (2025-01-0007) for all of its lines."
-    )
-
-
-def lines_of_reference(
-    text: str, *, fund_org: str = "", source: str = "", service_name: str | None = None
-) -> list[PayerLine]:
-    """Return the lines that users were charged under a reference such as 2025-01-0007, or some of them.
-
-    Raises NothingToCorrect.
-    """
-    month, _, number = text.strip().rpartition("-")
-    period = BillingPeriod.objects.named(month) if month.count("-") == 1 else None
-    if period is None or not number.isdecimal():
-        raise NothingToCorrect(f"“{text}” is no reference. Statements and the ledger print it: 2025-01-0007.")
-    reference = BillingReference.objects.filter(period=period, number=int(number[:9])).first()
-    if reference is None:
-        raise NothingToCorrect(f"There is no reference {text} in {period}.")
-    lines = _lines_with_owners().filter(reference=reference, kind__in=PayerLine.CHARGED, pi__isnull=False)
-    if fund_org:
-        lines = lines.filter(fund_org=fund_org)
-    if source:
-        lines = lines.filter(source__name=source)
-    if service_name is not None:
-        lines = lines.filter(service_name=service_name)
-    found = list(lines.order_by("key"))
-    if not found:
-        raise NothingToCorrect(f"Nobody was charged anything like that under {text}.")
-    return found
-
-
-def correctable(lines: Iterable[PayerLine]) -> list[Correctable]:
-    """Return payer lines with what corrections took back of them already."""
-    taken = _Taken()
-    return [Correctable(line, taken.of(line.period_id, line.key)) for line in lines]
-
-
-def month_for(corrected: Iterable[PayerLine | Correction] = ()) -> BillingPeriod:
-    """Return the month to bear a correction: the first that takes changes after those that bear what it corrects.
-
-    Where none comes after, the newest that takes changes. Raises NoOpenMonth.
-    """
-    taking = list(BillingPeriod.objects.taking_changes().order_by("month"))
-    if not taking:
-        raise _no_open_month(corrected)
-    months = [each.charged_in if isinstance(each, Correction) else each.period for each in corrected]
-    last = max((period.month for period in months), default=None)
-    return next((period for period in taking if last and period.month > last), taking[-1])
-
-
-def _no_open_month(corrected: Iterable[PayerLine | Correction]) -> NoOpenMonth:
-    last = BillingPeriod.objects.shown().order_by("month").last()
-    step = NextStep("open_period", {"period": month_text(last.next_month)}) if last else None
-    return NoOpenMonth("No billing period takes changes. Open the month that is to bear the correction.", then=step)
-
-
-def shares_from(text: str) -> dict[str, Decimal]:
-    """Return who a transfer goes to, written as one fund/org or as `A=60; B=40`; raise review.BadSplit."""
-    if "=" in text:
-        return review.parse_shares(text)
-    fund_org = naming.typed_code(text)
-    return {fund_org: HUNDRED} if fund_org else {}
-
-
-def project_coded(code: str) -> Project | None:
-    """Return the project of a code, None for no code; raise FundRefused where there is none of it."""
-    if not naming.typed_code(code):
-        return None
-    if project := Project.objects.coded(code).first():
-        return project
-    raise FundRefused(" ".join(str(each) for each in naming.unknown(project=code)))
+from .. import audit, money
+from ..attribution import naming
+from ..errors import MissingCenterFundOrg
+from ..models import BillingPeriod, Correction, CorrectionLine, PayerLine, Person, Policy, Project, Source
+from ..money import ZERO, plain
+from ..texts import cleaned
+from .limits import AmountRefused, require_cents
+from .payers import HUNDRED, FundRefused
+from .plan import Entered, Particulars, Plan, line_for
 
 
 def add_transfer(
     *,
     lines: Sequence[PayerLine],
-    reason: str,
-    printed_text: str = "",
-    charged_in: BillingPeriod | None = None,
     to: Mapping[str, Decimal] | None = None,
     pi: Person | None = None,
     project: Project | None = None,
     natural_account: str = "",
     amount: Decimal | None = None,
-    justification: str = "",
-    charge: Charge | None = None,
-    dry_run: bool = False,
-    actor: Actor,
-    now: datetime.datetime,
+    **how: Unpack[Particulars],
 ) -> Entered:
     """Move what payer lines charged to other payers; it sums to zero.
-
-    The month `charged_in` bears it; not given, the one that `month_for` says.
 
     `to` maps fund/orgs to percents that sum to 100; empty, the fund/org stays and the PI, the project or
     the natural account changes. What of it falls to who pays already is not moved. Without `amount`, all
@@ -273,115 +40,59 @@ def add_transfer(
         raise FundRefused(f"The shares sum to {plain(sum(shares.values(), ZERO))} percent, not to 100.")
     if not (shares or pi or project or natural_account):
         raise FundRefused("Say where it goes: a fund/org, a PI, a project or a natural account.")
-    plan = _Plan(
-        Correction.Kind.TRANSFER,
-        charged_in or month_for(lines),
-        reason,
-        printed_text,
-        justification,
-        charge,
-        dry_run,
-        actor,
-        now,
-    )
-    with audit.gesture(actor=actor, now=now) as gesture:
+    plan = Plan.of(Correction.Kind.TRANSFER, lines, how)
+    with audit.gesture(actor=plan.actor, now=plan.now) as gesture:
         for line, part in plan.parts(lines, amount):
             goes: dict[str, Decimal] = money.split(part, shares, line.currency) if shares else {line.fund_org: part}
-            moved = ZERO
-            legs = []
+            moved = []
             for fund_org, share in goes.items():
-                leg = _leg(
-                    line,
-                    share,
-                    PayerLine.Kind.TRANSFER,
-                    fund_org=fund_org,
-                    pi=pi or line.pi,
-                    project=project or line.project,
-                    natural_account=natural_account or line.natural_account,
-                )
-                if share and _payer_of(leg) != _payer_of(line):
-                    legs.append(leg)
-                    moved += share
-            if legs:
-                plan.take_back(line, moved, PayerLine.Kind.TRANSFER)
-                plan.charge_to(legs)
+                there = line_for(line, share, PayerLine.Kind.TRANSFER)
+                there.fund_org, there.natural_account = fund_org, natural_account or line.natural_account
+                there.pi, there.project = pi or line.pi, project or line.project
+                if share and _payer_of(there) != _payer_of(line):
+                    moved.append(there)
+            if moved:
+                plan.take_back(line, sum((each.amount for each in moved), ZERO), PayerLine.Kind.TRANSFER)
+                plan.charge_to(moved)
         if not plan.lines:
             raise FundRefused("Nothing would move: the cost is there already.")
         return plan.enter(gesture)
 
 
-def add_refund(
-    *,
-    lines: Sequence[PayerLine],
-    reason: str,
-    printed_text: str = "",
-    charged_in: BillingPeriod | None = None,
-    amount: Decimal | None = None,
-    justification: str = "",
-    charge: Charge | None = None,
-    dry_run: bool = False,
-    actor: Actor,
-    now: datetime.datetime,
-) -> Entered:
+def _payer_of(line: PayerLine | CorrectionLine) -> tuple[int | None, int | None, str, str]:
+    return line.pi_id, line.project_id, line.fund_org, line.natural_account
+
+
+def add_refund(*, lines: Sequence[PayerLine], amount: Decimal | None = None, **how: Unpack[Particulars]) -> Entered:
     """Give back what payer lines charged, out of the source's recovery; all that is left, or an amount of one.
 
     Raises closing.PeriodClosed, ReasonMissing, NotCorrectable or AmountRefused.
     """
-    plan = _Plan(
-        Correction.Kind.REFUND,
-        charged_in or month_for(lines),
-        reason,
-        printed_text,
-        justification,
-        charge,
-        dry_run,
-        actor,
-        now,
-    )
-    with audit.gesture(actor=actor, now=now) as gesture:
+    plan = Plan.of(Correction.Kind.REFUND, lines, how)
+    with audit.gesture(actor=plan.actor, now=plan.now) as gesture:
         for line, part in plan.parts(lines, amount):
             plan.take_back(line, part, PayerLine.Kind.REFUND)
         return plan.enter(gesture)
 
 
-def add_write_off(
-    *,
-    lines: Sequence[PayerLine],
-    reason: str,
-    printed_text: str = "",
-    charged_in: BillingPeriod | None = None,
-    amount: Decimal | None = None,
-    justification: str = "",
-    charge: Charge | None = None,
-    dry_run: bool = False,
-    actor: Actor,
-    now: datetime.datetime,
-) -> Entered:
-    """Have the center's own fund/org bear what payer lines charged: the recovery stands, the PI is relieved.
+def add_write_off(*, lines: Sequence[PayerLine], amount: Decimal | None = None, **how: Unpack[Particulars]) -> Entered:
+    """Have the center's own fund/org pay what payer lines charged: the recovery stands, the PI is relieved.
 
     Raises closing.PeriodClosed, ReasonMissing, NotCorrectable, AmountRefused, or
     MissingCenterFundOrg where the policy names no fund/org of the center's own.
     """
-    plan = _Plan(
-        Correction.Kind.WRITE_OFF,
-        charged_in or month_for(lines),
-        reason,
-        printed_text,
-        justification,
-        charge,
-        dry_run,
-        actor,
-        now,
-    )
+    plan = Plan.of(Correction.Kind.WRITE_OFF, lines, how)
     if not (center := plan.policy.center_fund_org):
         raise MissingCenterFundOrg(
             "A write-off is borne by the center's own fund/org, and the policy names none. Set it in the policy."
         )
-    with audit.gesture(actor=actor, now=now) as gesture:
+    with audit.gesture(actor=plan.actor, now=plan.now) as gesture:
         for line, part in plan.parts(lines, amount):
             plan.take_back(line, part, PayerLine.Kind.WRITE_OFF)
+            borne = line_for(line, part, PayerLine.Kind.BORNE)
+            borne.fund_org, borne.pi, borne.project = center, None, None
             # The policy chose this fund, and absorbed charges go to it unasked.
-            plan.lines.append(_leg(line, part, PayerLine.Kind.BORNE, fund_org=center, pi=None, project=None))
+            plan.lines.append(borne)
         return plan.enter(gesture)
 
 
@@ -391,35 +102,27 @@ def add_manual_charge(
     fund_org: str,
     source: Source,
     amount: Decimal,
-    reason: str,
-    printed_text: str = "",
-    charged_in: BillingPeriod | None = None,
     project: Project | None = None,
     for_period: BillingPeriod | None = None,
     service_name: str = "",
     natural_account: str = "",
-    justification: str = "",
-    charge: Charge | None = None,
-    dry_run: bool = False,
-    actor: Actor,
-    now: datetime.datetime,
+    **how: Unpack[Particulars],
 ) -> Entered:
-    """Charge somebody for a service of a source that no delivery brought; of the bearing month, or for another.
+    """Charge somebody for a service of a source that no file brought; of the bearing month, or for another.
 
     Raises closing.PeriodClosed, ReasonMissing, AmountRefused, FundRefused or JustificationMissing.
     """
     home = Policy.objects.current().currency
-    _require_cents(amount, home)
+    require_cents(amount, home)
     if amount <= 0:
         raise AmountRefused(f"A manual charge is above zero, not {plain(amount, home)}. Give money back with a refund.")
     fund_org, natural_account = naming.typed_code(fund_org), naming.typed_code(natural_account)
     if not fund_org:
         raise FundRefused("Say which fund/org pays.")
-    bearing = charged_in or month_for()
-    plan = _Plan(Correction.Kind.MANUAL, bearing, reason, printed_text, justification, charge, dry_run, actor, now)
-    with audit.gesture(actor=actor, now=now) as gesture:
-        plan.start(for_period or bearing)
-        leg = CorrectionLine(
+    plan = Plan.of(Correction.Kind.MANUAL, [], how)
+    with audit.gesture(actor=plan.actor, now=plan.now) as gesture:
+        plan.start(for_period or plan.charged_in)
+        line = CorrectionLine(
             kind=PayerLine.Kind.MANUAL,
             pi=pi,
             project=project,
@@ -430,479 +133,5 @@ def add_manual_charge(
             amount=amount,
         )
         plan.amount = amount
-        plan.charge_to([leg])
+        plan.charge_to([line])
         return plan.enter(gesture)
-
-
-def is_own(correction: Correction, actor: Actor) -> bool:
-    """Tell whether a correction was entered by who acts, who cannot be its second person then."""
-    return (
-        actor.user is not None and actor.user.pk == correction.entered_by_id
-    ) or actor.name == correction.entered_by_name
-
-
-def approve(*, correction: Correction, note: str = "", actor: Actor, now: datetime.datetime) -> Correction:
-    """Have a proposed correction charged; by another person than the one who entered it.
-
-    Raises WrongState, closing.PeriodClosed, SecondPersonNeeded, or AmountRefused where what it takes back
-    is not charged any more.
-    """
-    with audit.gesture(actor=actor, now=now) as gesture:
-        correction = _locked_proposal(correction, "approved")
-        if actor.user is None:
-            raise SecondPersonNeeded(
-                f"{str(correction).capitalize()} is approved by a person: say which user approves it."
-            )
-        if is_own(correction, actor):
-            raise SecondPersonNeeded(
-                f"{correction.entered_by_name} entered {correction}: somebody else has to approve it (see the policy)."
-            )
-        _require_charged(correction.lines.all())
-        return _decided(correction, Correction.State.APPROVED, note, gesture)
-
-
-def reject(*, correction: Correction, note: str, actor: Actor, now: datetime.datetime) -> Correction:
-    """Decide that a proposed correction is not charged, for a reason; who entered it may take it back so.
-
-    Raises WrongState, closing.PeriodClosed or ReasonMissing.
-    """
-    if not note.strip():
-        raise ReasonMissing("Say why the correction is rejected: the reason stays with it.")
-    with audit.gesture(actor=actor, now=now) as gesture:
-        correction = _locked_proposal(correction, "rejected")
-        return _decided(correction, Correction.State.REJECTED, note, gesture)
-
-
-def reverse(
-    *,
-    correction: Correction,
-    reason: str,
-    printed_text: str = "",
-    charged_in: BillingPeriod | None = None,
-    justification: str = "",
-    dry_run: bool = False,
-    actor: Actor,
-    now: datetime.datetime,
-) -> Entered:
-    """Take an approved correction back, once, by one of the opposite lines in an open month.
-
-    What it had taken back of payer lines can be corrected again. Raises WrongState, closing.PeriodClosed,
-    ReasonMissing, NotCorrectable where what it charged was corrected since, or JustificationMissing.
-    """
-    bearing = charged_in or (correction.charged_in if correction.charged_in.takes_changes else month_for([correction]))
-    plan = _Plan(
-        Correction.Kind(correction.kind),
-        bearing,
-        reason,
-        printed_text,
-        justification,
-        correction.charge,
-        dry_run,
-        actor,
-        now,
-    )
-    with audit.gesture(actor=actor, now=now) as gesture:
-        lines = correction.lines.select_related("pi", "project", "source", "corrects_period").order_by("number")
-        own: list[CorrectionLine] = list(lines)
-        plan.start(
-            correction.for_period, corrected=[correction.charged_in_id, *(line.corrects_period_id for line in own)]
-        )
-        correction = _locked(correction)
-        if correction.state != Correction.State.APPROVED:
-            raise WrongState(
-                f"{str(correction).capitalize()} is not charged: {correction.get_state_display().lower()}."
-            )
-        if earlier := correction.reversed_by.standing().first():
-            raise WrongState(f"{str(correction).capitalize()} is reversed already, by {earlier}.")
-        for line in own:
-            _require_untouched(line, correction)
-            line.pk, line.amount, line._state.adding = None, -line.amount, True
-        plan.amount = -correction.amount
-        plan.reverses = correction
-        plan.lines = own
-        _require_charged(own, beside=own)
-        entered = plan.enter(gesture)
-        if not dry_run:
-            gesture.record(
-                "correction.reversed", correction, after={"reversal": entered.correction.pk}, note=reason.strip()
-            )
-        return entered
-
-
-def service_days(line: PayerLine) -> tuple[datetime.date, datetime.date]:
-    """Return the first and the last day of service of what a payer line charged, by its charges.
-
-    Of a line without charges of its own (a correction's), these are the days of the month it is for.
-    """
-    month = (line.for_period.month, line.for_period.last_day)
-    if line.kind in PayerLine.ENTERED:
-        return month
-    of = Q(service_name=line.service_name, shared_as="")
-    if line.shared_total is not None:
-        of = Q(shared_as=line.service_name)
-    # Charges without a PI or a project are somebody's by a default: the days of all of them are looked at.
-    spans = (
-        Charge.objects.in_month(line.period)
-        .chargeable()
-        .filter(Q(pi=line.pi_id) | Q(pi__isnull=True), Q(project=line.project_id) | Q(project__isnull=True))
-        .filter(of, period=line.for_period_id, source=line.source_id)
-        .order_by()
-        .values_list("imported_in__billing_zone")
-        .annotate(start=Min("charge_period_start"), end=Max("charge_period_end"))
-    )
-    days = [days_of(*(each.astimezone(zone_named(name)) for each in span)) for name, *span in spans]
-    return (min(first for first, _ in days), max(last for _, last in days)) if days else month
-
-
-def taken_back_too_much(period: BillingPeriod) -> list[str]:
-    """Say which lines of a month corrections take more back of than they charge: of a reopened month, say."""
-    taken_back = CorrectionLine.objects.taken_back(period)
-    lines = {line.key: line for line in _lines_with_owners().filter(period=period, key__in=taken_back)}
-    found = []
-    for key, taken in sorted(taken_back.items()):
-        line = lines.get(key)
-        charged = line.charged if line else ZERO
-        if not (0 <= taken <= charged or charged <= taken <= 0):
-            corrections = CorrectionLine.objects.filter(corrects_period=period, corrects_key=key)
-            numbers = sorted(set(corrections.values_list("correction", flat=True)))
-            what = _told(line) if line else f"A line of {period}"
-            home = Policy.objects.current().currency
-            found.append(
-                f"{what} charges {plain(charged, home)}, and corrections took back {plain(taken, home)} of it "
-                f"({', '.join(f'correction {number}' for number in numbers)}). Reverse what is too much."
-            )
-    return found
-
-
-@dataclass
-class _Plan:
-    """A correction being put together: its checks, its lines, and how it is stored."""
-
-    kind: Correction.Kind
-    charged_in: BillingPeriod
-    reason: str
-    printed_text: str
-    justification: str
-    charge: Charge | None
-    dry_run: bool
-    actor: Actor
-    now: datetime.datetime
-    amount: Decimal = ZERO
-    reverses: Correction | None = None
-    lines: list[CorrectionLine] = field(default_factory=list)
-    for_period: BillingPeriod | None = None
-    days: tuple[datetime.date, datetime.date] | None = None
-
-    def __post_init__(self) -> None:
-        self.policy = Policy.objects.current()
-        self.reason, self.justification = cleaned_lines(self.reason), cleaned_lines(self.justification)
-        self.printed_text = cleaned(self.printed_text)
-        if not self.reason:
-            raise ReasonMissing("Say why: the reason is kept with the correction, for staff alone.")
-        if self.policy.corrections_need_second_person and self.actor.user is None:
-            raise SecondPersonNeeded(
-                "The policy asks for a second person, so the first has to be known: say which user enters it."
-            )
-
-    def start(self, for_period: BillingPeriod, corrected: Iterable[int | None] = ()) -> None:
-        """Hold the months: those corrected against other corrections, the bearing one against its close.
-
-        Two who correct the same line would both see what is left of it; on the period row one waits.
-        """
-        ids = sorted({pk for pk in corrected if pk})
-        list(BillingPeriod.objects.select_for_update(no_key=True).filter(pk__in=ids).order_by("pk"))
-        self.charged_in = closing.require_open(self.charged_in)[0]
-        self.for_period = for_period
-        self.days = Clocks().days_of(self.charge) if self.charge else (for_period.month, for_period.last_day)
-
-    def parts(self, lines: Sequence[PayerLine], amount: Decimal | None) -> list[tuple[PayerLine, Decimal]]:
-        """Return how much of each line the correction is about: what is left of it, or the amount asked of one."""
-        if not lines:
-            raise NothingToCorrect("Say which payer lines are corrected.")
-        months = sorted({str(line.for_period) for line in lines})
-        if len(months) > 1:
-            raise NotCorrectable(f"The lines are for {', '.join(months)}: make a correction for each month.")
-        if amount is not None and len(lines) > 1:
-            raise AmountRefused(f"An amount is of one line, and these are {len(lines)}: name one, or leave it out.")
-        self.start(lines[0].for_period, corrected=[line.period_id for line in lines])
-        if self.charge is None:
-            spans = [service_days(line) for line in lines]
-            self.days = (min(first for first, _ in spans), max(last for _, last in spans))
-        elif {(self.charge.charged_in_id, self.charge.source_id)} != {
-            (line.period_id, line.source_id) for line in lines
-        }:
-            raise NotCorrectable(f"{str(self.charge).capitalize()} is not among what these lines charged.")
-        found = []
-        # Read again: the period is held now.
-        for each in correctable(_lines_with_owners().filter(pk__in=[line.pk for line in lines]).order_by("key")):
-            if len(lines) > 1 and not each.left:
-                # Of a whole reference there are lines of 0.00 too, such as what is subsidized whole.
-                continue
-            self._require_correctable(each)
-            part = each.left if amount is None else amount
-            if amount is not None:
-                _require_part(each, amount)
-            if part:
-                found.append((each.line, part))
-        if not found:
-            raise AmountRefused("Nothing is left to correct: corrections took all of it back already.")
-        return found
-
-    def _require_correctable(self, each: Correctable) -> None:
-        line = each.line
-        if line.kind not in PayerLine.CHARGED or line.pi is None:
-            raise NotCorrectable(f"{_told(line)} is the center's own cost: no PI was charged that could be relieved.")
-        if self.kind != Correction.Kind.TRANSFER and line.charged <= 0:
-            raise NotCorrectable(
-                f"{_told(line)} is {plain(line.charged, line.currency)}: there is nothing to give back."
-            )
-        if line.kind in PayerLine.ENTERED and line.period_id == self.charged_in.pk:
-            raise NotCorrectable(
-                f"{_told(line)} was itself entered in {line.period}, which is still open: reverse that correction, and "
-                "enter it as it should be.",
-                then=NextStep("list_corrections", {"period": str(line.period)}),
-            )
-
-    def take_back(self, line: PayerLine, amount: Decimal, kind: str) -> None:
-        """Relieve a payer of a part of a line."""
-        leg = _leg(line, -amount, kind)
-        leg.corrects_period, leg.corrects_key = line.period, line.key
-        self.lines.append(leg)
-        self.amount += amount
-
-    def charge_to(self, legs: Iterable[CorrectionLine]) -> None:
-        """Have others pay, who have to be able to."""
-        for leg in legs:
-            self._require_fund(leg)
-            self.lines.append(leg)
-
-    def _require_fund(self, leg: CorrectionLine) -> None:
-        assert self.days
-        first, last = self.days
-        asked = Attributed(pi_email="-", project_code="-", fund_org=leg.fund_org)
-        reasons = check_attribution(
-            asked,
-            reference=reference_of(self.policy),
-            service_start=first,
-            service_end=last,
-            posted=self.charged_in.last_day,
-        )
-        for code, detail in reasons:
-            if code == "fund_not_valid":
-                raise FundRefused(f"{detail}, and the service was from {first} to {last}.")
-            if code == "fund_closed":
-                raise FundRefused(f"{detail}: choose another fund/org, or have finance record an exception.")
-            if code == "unknown_fund_org":
-                raise FundRefused(f"{detail} is not on the list of funds. Choose one that is, or load the list anew.")
-            if code in ABOUT_FUNDS:
-                raise FundRefused(f"{detail} has none of the forms of a fund/org in the policy.")
-
-    def _require_justification(self) -> None:
-        """A sponsored award bears late what it can be said why."""
-        if self.justification:
-            return
-        assert self.days
-        late = (timezone.localdate(self.now) - self.days[1]).days
-        if late <= self.policy.transfer_justification_days:
-            return
-        funds = {leg.fund_org for leg in self.lines if leg.amount > 0}
-        if sponsored := sorted(
-            FundingSource.objects.filter(fund_org__in=funds, is_sponsored=True).values_list("fund_org", flat=True)
-        ):
-            raise JustificationMissing(
-                f"{', '.join(sponsored)} is a sponsored award, and the service ended on {self.days[1]}, "
-                f"{late} days ago. After more than {self.policy.transfer_justification_days} days it needs a "
-                "justification."
-            )
-
-    def enter(self, gesture: audit.Gesture) -> Entered:
-        """Store the correction with its lines: charged at once, or proposed if the policy wants a second person."""
-        assert self.for_period
-        if not self.amount:
-            raise AmountRefused("What is to be moved comes to 0.00 altogether. Enter its lines one by one.")
-        self._require_justification()
-        is_proposed = self.policy.corrections_need_second_person
-        correction = Correction(
-            kind=self.kind,
-            charged_in=self.charged_in,
-            for_period=self.for_period,
-            currency=self.policy.currency,
-            amount=self.amount,
-            total=sum((line.amount for line in self.lines), ZERO),
-            reason=self.reason,
-            printed_text=self.printed_text,
-            justification=self.justification,
-            charge=self.charge,
-            reverses=self.reverses,
-            needs_second_person=is_proposed,
-            state=Correction.State.PROPOSED if is_proposed else Correction.State.APPROVED,
-            entered_at=self.now,
-            entered_by=self.actor.user,
-            entered_by_name=self.actor.name,
-            decided_at=None if is_proposed else self.now,
-            decided_by=None if is_proposed else self.actor.user,
-            decided_by_name="" if is_proposed else self.actor.name,
-            gesture=gesture.id,
-        )
-        for number, line in enumerate(self.lines, start=1):
-            line.correction, line.number = correction, number
-            line.clean_fields(exclude=["correction"])
-        if not self.dry_run:
-            correction.save()
-            for line in self.lines:
-                line.correction = correction
-            CorrectionLine.objects.bulk_create(self.lines)
-            gesture.record("correction.entered", correction, after=_facts(correction, self.lines))
-        return Entered(correction, tuple(self.lines), self.dry_run)
-
-
-class _Taken:
-    """What standing corrections took back of payer lines, looked up once for each month."""
-
-    def __init__(self) -> None:
-        self.months: dict[int, dict[str, Decimal]] = {}
-
-    def of(self, period_id: int, key: str) -> Decimal:
-        if period_id not in self.months:
-            self.months[period_id] = CorrectionLine.objects.taken_back(BillingPeriod(pk=period_id))
-        return self.months[period_id].get(key, ZERO)
-
-
-def _lines_with_owners() -> Any:
-    return PayerLine.objects.select_related("period", "for_period", "pi", "project", "source", "reference__period")
-
-
-def _leg(line: PayerLine, amount: Decimal, kind: str, **other: Any) -> CorrectionLine:
-    """Return a line of a correction for the payer of a payer line, or for another of the same service."""
-    payer = {"pi": line.pi, "project": line.project, "fund_org": line.fund_org, "natural_account": line.natural_account}
-    return CorrectionLine(
-        kind=kind, source=line.source, service_name=line.service_name, amount=amount, **(payer | other)
-    )
-
-
-def _payer_of(line: PayerLine | CorrectionLine) -> tuple[Any, ...]:
-    return line.pi_id, line.project_id, line.fund_org, line.natural_account
-
-
-def _told(line: PayerLine) -> str:
-    """Name a payer line to a person."""
-    return f"The line of {line.fund_org} for {line.service_name or line.source.label} in {line.period}"
-
-
-def _require_cents(amount: Decimal, currency: str) -> None:
-    if not amount.is_finite():
-        raise AmountRefused(f"{amount} is not an amount.")
-    if not is_whole(amount, currency):
-        raise AmountRefused(
-            f"{plain(amount, currency)} has too many decimals: {currency} has {minor_units(currency) or 'none'}."
-        )
-
-
-def _require_part(each: Correctable, amount: Decimal) -> None:
-    """Raise AmountRefused for more than what is left of a line, or what has not its sign."""
-    line = each.line
-    _require_cents(amount, line.currency)
-    if not amount or (amount < 0) != (line.charged < 0):
-        raise AmountRefused(
-            f"{_told(line)} is {plain(line.charged, line.currency)}: correct an amount of the same sign."
-        )
-    if abs(amount) > abs(each.left) or (each.left < 0) != (line.charged < 0):
-        taken = f", of which corrections took back {plain(each.taken, line.currency)} already" if each.taken else ""
-        raise AmountRefused(
-            f"{_told(line)} charged {plain(line.charged, line.currency)}{taken}: {plain(each.left, line.currency)} is "
-            f"left, and {plain(amount, line.currency)} is more."
-        )
-
-
-def _require_charged(lines: Iterable[CorrectionLine], beside: Iterable[CorrectionLine] = ()) -> None:
-    """Raise AmountRefused where corrections, those `beside` included, take back more than payer lines charged."""
-    more: dict[tuple[int, str], Decimal] = defaultdict(Decimal)
-    for line in beside:
-        if line.corrects_period_id:
-            more[line.corrects_period_id, line.corrects_key] -= line.amount
-    taken = _Taken()
-    for period_id, key in sorted({(line.corrects_period_id, line.corrects_key) for line in lines if line.corrects_key}):
-        assert period_id
-        line = _lines_with_owners().filter(period=period_id, key=key).first()
-        charged = line.charged if line else ZERO
-        total = taken.of(period_id, key) + more[period_id, key]
-        if not (0 <= total <= charged or charged <= total <= 0):
-            what = _told(line) if line else "A line it corrects"
-            home = Policy.objects.current().currency
-            raise AmountRefused(
-                f"{what} charges {plain(charged, home)} now, "
-                f"and corrections would take back {plain(total, home)} of it."
-            )
-
-
-def _require_untouched(line: CorrectionLine, correction: Correction) -> None:
-    """Raise NotCorrectable where what a correction charged somebody was corrected by another since."""
-    key = charging.key_of_correction(line)
-    corrections = CorrectionLine.objects.filter(corrects_period=correction.charged_in_id, corrects_key=key)
-    later = (
-        corrections.exclude(correction__state=Correction.State.REJECTED)
-        .select_related("correction")
-        .order_by("-correction")
-        .first()
-    )
-    if later and CorrectionLine.objects.taken_back(correction.charged_in).get(key):
-        raise NotCorrectable(
-            f"What {correction} charged to {line.fund_org} was corrected since, "
-            f"by {later.correction}: reverse that first."
-        )
-
-
-def _locked(correction: Correction) -> Correction:
-    locked = Correction.objects.select_for_update(of=("self",), no_key=True)
-    return locked.select_related("charged_in", "for_period").get(pk=correction.pk)
-
-
-def _locked_proposal(correction: Correction, participle: str) -> Correction:
-    closing.require_open(correction.charged_in)
-    fresh = _locked(correction)
-    if fresh.state != Correction.State.PROPOSED:
-        raise WrongState(
-            f"{str(fresh).capitalize()} is {fresh.get_state_display().lower()}: "
-            f"only one that waits for approval can be {participle}."
-        )
-    return fresh
-
-
-def _decided(correction: Correction, state: Correction.State, note: str, gesture: audit.Gesture) -> Correction:
-    before = {"state": correction.state}
-    correction.state = state
-    correction.decided_at, correction.decided_by, correction.decided_by_name = (
-        gesture.now,
-        gesture.actor.user,
-        gesture.actor.name,
-    )
-    correction.decision_note = note.strip()
-    correction.save(update_fields=Correction.DECIDED)
-    gesture.record(
-        f"correction.{state.value}", correction, before=before, after={"state": state.value}, note=note.strip()
-    )
-    return correction
-
-
-def _facts(correction: Correction, lines: Sequence[CorrectionLine]) -> dict[str, Any]:
-    """Return a correction as the audit trail keeps it."""
-    facts = {name: value for name, value in snapshot(correction, with_links=False).items() if value not in (None, "")}
-    return {
-        **facts,
-        "charged_in": str(correction.charged_in),
-        "for_period": str(correction.for_period),
-        "lines": [
-            {
-                "kind": str(line.kind),
-                "pi": line.pi.email if line.pi else "",
-                "project": line.project.code if line.project else "",
-                "fund_org": line.fund_org,
-                "source": line.source.name,
-                "natural_account": line.natural_account,
-                "service": line.service_name,
-                "amount": plain(line.amount),
-                **({"corrects": line.corrects_key} if line.corrects_key else {}),
-            }
-            for line in lines
-        ],
-    }
