@@ -1,39 +1,21 @@
 """What people decide about charges: one by one, by selection, by spreadsheet, by rule, or by the worker."""
 
-from .decisions import (
-    DONE,
-    BadPI,
-    BadReassignment,
-    BadSplit,
-    ChargesChanged,
-    Decided,
-    Reassignment,
-    Review,
-    UnknownCharge,
-    absorb,
-    approve,
-    check_reason,
-    counted,
-    parse_shares,
-    proposed_pi,
-    reattribute,
-    reject,
-    shares_of,
-    shares_text,
-    split,
-    successor_of,
-    undo,
-)
+from .act import Act
+from .decisions import absorb, approve, check_reason, proposed_pi, reattribute, reject, split, successor_of, undo
+from .locked_charges import ChargesChanged, UnknownCharge
+from .outcome import DONE, Decided, counted
+from .reassignment import BadPI, BadReassignment, Reassignment
+from .shares import BadSplit, parse_shares, shares_of, shares_text
 
 __all__ = [
-    "BadReassignment",
+    "Act",
     "BadPI",
+    "BadReassignment",
     "BadSplit",
     "ChargesChanged",
-    "Reassignment",
     "DONE",
     "Decided",
-    "Review",
+    "Reassignment",
     "UnknownCharge",
     "absorb",
     "approve",

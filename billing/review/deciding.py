@@ -17,7 +17,8 @@ from ..errors import BillingError
 from ..models import Charge, Job
 from ..progress import Progress
 from . import decisions
-from .decisions import Decided, Reassignment
+from .outcome import Decided
+from .reassignment import Reassignment
 
 
 class NothingDecided(BillingError):

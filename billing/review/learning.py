@@ -22,7 +22,7 @@ from ..models.attribution import PATTERNS
 from ..readers.columns import TEXTS
 from ..readers.values import Memo, Tags, tags_of
 from ..texts import code_of, folded_code
-from .decisions import counted
+from .outcome import counted
 
 # Charges looked at for a page; beyond that a month is previewed where rules are re-applied to it, by the worker.
 TRIED = 50_000

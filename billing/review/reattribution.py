@@ -25,7 +25,9 @@ from ..progress import Progress, unwatched
 from ..readers.columns import TEXTS
 from ..readers.values import Memo, tags_of
 from ..texts import folded_code
-from .decisions import ChargesChanged, batches, counted
+from .batches import batches
+from .locked_charges import ChargesChanged
+from .outcome import counted
 
 State = Charge.State
 

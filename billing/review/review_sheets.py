@@ -33,7 +33,12 @@ from ..readers.values import BadValue
 from ..sheets import amount_cell, text_cell
 from ..texts import code_of, number_in
 from . import decisions
-from .decisions import Reassignment, Review
+from .act import Act
+from .batches import batches
+from .locked_charges import DECIDED_FIELDS, NEEDED_FIELDS
+from .outcome import DONE, counted
+from .reassignment import Reassignment
+from .shares import BadSplit, parse_shares, shares_text
 
 SHEET = "Charges"
 # Heading and width. What a department may fill in comes after `reasons`; who pays it may correct in place.
@@ -136,18 +141,18 @@ class AppliedSheet:
     @property
     def counts(self) -> dict[str, int]:
         """How many charges were approved, rejected, absorbed and reattributed."""
-        done = {decisions.DONE[ReviewDecision.Action(name)]: 0 for name in (*DECISIONS, "reattribute")}
+        done = {DONE[ReviewDecision.Action(name)]: 0 for name in (*DECISIONS, "reattribute")}
         for row in self.rows:
             if row.changes:
                 done["reattributed"] += 1
             if row.decision:
-                done[decisions.DONE[ReviewDecision.Action(row.decision)]] += 1
+                done[DONE[ReviewDecision.Action(row.decision)]] += 1
         return done
 
     def __str__(self) -> str:
         parts = [f"{number:,} {done}" for done, number in self.counts.items() if number]
         would = "would be " if self.is_dry_run else ""
-        text = f"{decisions.counted(len(self.rows))}: {would}{', '.join(parts)}" if parts else "No row decides anything"
+        text = f"{counted(len(self.rows))}: {would}{', '.join(parts)}" if parts else "No row decides anything"
         text = f"{text}; {self.untouched:,} left as they are." if self.untouched else f"{text}."
         return " ".join([text, *self.creates])
 
@@ -218,13 +223,13 @@ def apply(*, file: IO[bytes], dry_run: bool = False, actor: Actor, now: datetime
         told = len(gesture.events)
         known = {
             pk
-            for batch in decisions.batches(sorted(set(ids.values())))
+            for batch in batches(sorted(set(ids.values())))
             for pk in Charge.objects.filter(pk__in=batch).values_list("pk", flat=True)
         }
-        in_review = Review(known, gesture=gesture)
+        act = Act(known, gesture=gesture)
         current = {
             charge.pk: charge
-            for batch in decisions.batches(sorted(known))
+            for batch in batches(sorted(known))
             for charge in _with_names(Charge.objects.filter(pk__in=batch))
         }
         for line, cells in lines.items():
@@ -237,7 +242,7 @@ def apply(*, file: IO[bytes], dry_run: bool = False, actor: Actor, now: datetime
             try:
                 row = _row(line, cells, _values(current[pk]))
                 _require_known(names, cells, row, meant)
-                if row and (why := _decide(in_review, row, current[pk])):
+                if row and (why := _decide(act, row, current[pk])):
                     errors.append(SheetError(line, "decision" if row.decision else "", f"{why[0].upper()}{why[1:]}."))
                 if row:
                     rows.append(row)
@@ -247,7 +252,7 @@ def apply(*, file: IO[bytes], dry_run: bool = False, actor: Actor, now: datetime
             raise SheetRefused(
                 sorted(errors, key=lambda error: (error.line, list(COLUMNS).index(error.column or "id")))
             )
-        in_review.save(ReviewDecision.Action.REATTRIBUTE)
+        act.save(ReviewDecision.Action.REATTRIBUTE)
         if dry_run:
             del gesture.events[told:]
             transaction.set_rollback(True)
@@ -306,8 +311,8 @@ def _unknown(names: naming.Names, cells: dict[str, str]) -> list[tuple[str, nami
     for column in ("pi", "project", "fund_org", "split"):
         text = cells.get(column, "")
         if column == "split":
-            with suppress(decisions.BadSplit):
-                shares = decisions.parse_shares(text) if text else {}
+            with suppress(BadSplit):
+                shares = parse_shares(text) if text else {}
                 found += [(column, each) for each in names.unknown(fund_orgs=shares)]
         elif column == "fund_org":
             found += [(column, each) for each in names.unknown(fund_orgs=[text])]
@@ -338,21 +343,21 @@ def _canonical(name: str, text: str) -> str:
         return code_of(text)
     if name == "split" and text:
         try:
-            return decisions.shares_text(decisions.parse_shares(text))
-        except decisions.BadSplit:
+            return shares_text(parse_shares(text))
+        except BadSplit:
             return text
     return text
 
 
-def _decide(in_review: Review, row: SheetRow, charge: Charge) -> str:
+def _decide(act: Act, row: SheetRow, charge: Charge) -> str:
     """Do in memory what a row says; return why it cannot be done, or nothing."""
-    held = in_review.charges.get(row.charge_id)
+    held = act.charges.get(row.charge_id)
     if held is None:
-        return in_review.why_skipped[row.charge_id]
+        return act.why_skipped[row.charge_id]
     approve = row.decision == "approve"
     if row.changes:
         new = {name: after for name, (_, after) in row.changes.items()}
-        shares = _checked("split", lambda: decisions.parse_shares(new["split"])) if new.get("split") else {}
+        shares = _checked("split", lambda: parse_shares(new["split"])) if new.get("split") else {}
         if "split" in new and not shares:
             # An emptied split: the fund/org beside it pays alone from now on.
             new.setdefault("fund_org", charge.fund_org)
@@ -364,14 +369,14 @@ def _decide(in_review: Review, row: SheetRow, charge: Charge) -> str:
         )
         column = "pi" if "pi" in new else next(iter(new))
         checked = _checked(column, reassignment.checked)
-        if why := in_review.reassign(held, checked, approve=approve, note=row.note):
+        if why := act.reassign(held, checked, approve=approve, note=row.note):
             return why
         if approve and held.state != Charge.State.HELD:
             return ""
     if not row.decision:
         return ""
     state = {"approve": Charge.State.APPROVED, "reject": Charge.State.REJECTED, "absorb": Charge.State.ABSORBED}
-    return in_review.decide(held, state[row.decision], reason=row.reason, note=row.note)
+    return act.decide(held, state[row.decision], reason=row.reason, note=row.note)
 
 
 def _checked(column: str, check: Callable[[], Any]) -> Any:
@@ -387,7 +392,7 @@ def _with_names(charges: "QuerySet[Any]") -> "QuerySet[Any]":
         charges.select_related("source", "pi", "project", "charged_in")
         .prefetch_related("payer_split__shares", open_flags())
         .only(
-            *decisions.NEEDED_FIELDS,
+            *NEEDED_FIELDS,
             "source__name",
             "pi__email",
             "pi__name",
@@ -423,9 +428,7 @@ def _values(charge: Charge) -> dict[str, str]:
         "pi": pi.email if pi else "",
         "project": project.code if project else "",
         "fund_org": charge.fund_org,
-        "split": decisions.shares_text({share.fund_org: share.percent for share in split.shares.all()})
-        if split
-        else "",
+        "split": shares_text({share.fund_org: share.percent for share in split.shares.all()}) if split else "",
         "service": charge.service_name,
         "resource": charge.resource,
         "billed": "",
@@ -441,7 +444,7 @@ def _values(charge: Charge) -> dict[str, str]:
 
 def fingerprint(charge: Charge) -> str:
     """Return a short hash of a charge's state and of who pays it: another one means it was changed."""
-    content = [charge.withdrawn_in_id, *(getattr(charge, name) for name in decisions.DECIDED_FIELDS)]
+    content = [charge.withdrawn_in_id, *(getattr(charge, name) for name in DECIDED_FIELDS)]
     return hashlib.sha256(repr(content).encode()).hexdigest()[:16]
 
 

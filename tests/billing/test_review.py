@@ -27,6 +27,7 @@ from billing.models import (
     StoredFile,
 )
 from billing.review import Reassignment, selections
+from billing.review.locked_charges import LockedCharges
 from billing.setup import people
 from tests.build import (
     NOW,
@@ -205,13 +206,13 @@ def test_several_reasons_to_skip_are_counted_apart():
 
 def test_a_race_is_refused_and_nothing_of_it_stays(monkeypatch):
     charges = [a_held_charge(), a_held_charge()]
-    save = review.Review._save_charges
+    save = LockedCharges.save
 
-    def save_after_somebody_else(self):
+    def save_after_somebody_else(self, ids):
         Charge.objects.filter(pk=charges[1].pk).update(state="rejected")
-        save(self)
+        save(self, ids)
 
-    monkeypatch.setattr(review.Review, "_save_charges", save_after_somebody_else)
+    monkeypatch.setattr(LockedCharges, "save", save_after_somebody_else)
     with pytest.raises(review.ChargesChanged):
         approve(*charges)
     assert state_of(charges[0]) == "held"
