@@ -514,7 +514,7 @@ JOBS = {
 
 
 def test_every_job_and_task_has_its_row():
-    assert set(JOBS) == set(Job.Kind) == set(jobs._works)
+    assert set(JOBS) == set(Job.Kind) == set(jobs.kinds._works)
     own = {name for name, each in vars(tasks).items() if getattr(each, "__module__", "") == tasks.__name__}
     assert own == {"run_job", "work_out_month"}
 
@@ -523,7 +523,7 @@ def test_every_job_and_task_has_its_row():
 @pytest.mark.parametrize("kind", JOBS)
 def test_every_job_is_done_for_those_written_down(cast, monkeypatch, kind, who):
     done = []
-    monkeypatch.setitem(jobs._works, kind, lambda **given: done.append(given["actor"]) or {})
+    monkeypatch.setitem(jobs.kinds._works, kind, lambda **given: done.append(given["actor"]) or {})
     # Nobody: what the system asks for by itself.
     user = None if who == "nobody" else getattr(cast, who)
     job = Job.objects.create(kind=kind, created_at=build.NOW, created_by=user)
@@ -540,7 +540,7 @@ def test_every_job_is_done_for_those_written_down(cast, monkeypatch, kind, who):
 
 def test_a_job_of_somebody_switched_off_meanwhile_is_not_done(cast, monkeypatch):
     done = []
-    monkeypatch.setitem(jobs._works, Job.Kind.SEND, lambda **given: done.append(given) or {})
+    monkeypatch.setitem(jobs.kinds._works, Job.Kind.SEND, lambda **given: done.append(given) or {})
     job = Job.objects.create(kind=Job.Kind.SEND, created_at=build.NOW, created_by=cast.reviewer)
     User.objects.filter(pk=cast.reviewer.pk).update(is_active=False)
     jobs.run(job.pk)

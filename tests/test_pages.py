@@ -627,7 +627,7 @@ def test_a_finished_job_is_at_its_end_and_a_failed_one_where_it_stopped(monkeypa
 
     Job.objects.update(state=Job.State.QUEUED, started_at=None, finished_at=None)
     job = Job.objects.get()
-    monkeypatch.setitem(jobs._works, job.kind, work)
+    monkeypatch.setitem(jobs.kinds._works, job.kind, work)
     jobs.run(job.pk)
     job.refresh_from_db()
     assert job.percent == percent

@@ -161,7 +161,7 @@ def test_work_asked_for_on_the_web_is_told_and_done_in_the_name_of_who_asked(cas
         seen.append(actor)
         raise BillingError("Nothing to send.")
 
-    monkeypatch.setitem(jobs._works, Job.Kind.SEND, refuse)
+    monkeypatch.setitem(jobs.kinds._works, Job.Kind.SEND, refuse)
     job = jobs.enqueue(
         kind=Job.Kind.SEND, arguments={"period": 1}, actor=audit.Actor.from_user(cast.reviewer), now=build.NOW
     )

@@ -288,7 +288,7 @@ def asked(monkeypatch):
     """Have every month be a large one, and note what the worker is asked for."""
     monkeypatch.setattr(checklist, "LARGE", 1)
     asked = []
-    monkeypatch.setattr(jobs, "async_task", lambda task, *arguments: asked.append((task, *arguments)))
+    monkeypatch.setattr(jobs.queue, "async_task", lambda task, *arguments: asked.append((task, *arguments)))
     return asked
 
 

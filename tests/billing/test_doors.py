@@ -119,7 +119,7 @@ def test_a_refused_job_leaves_its_next_step_for_its_page(cast, client, monkeypat
     def refuse(**given):
         raise BillingError("3 charges are held.", then=NextStep("review", {"period": "2025-01"}))
 
-    monkeypatch.setitem(jobs._works, Job.Kind.GENERATE, refuse)
+    monkeypatch.setitem(jobs.kinds._works, Job.Kind.GENERATE, refuse)
     job = Job.objects.create(kind=Job.Kind.GENERATE, created_at=build.NOW)
     jobs.run(job.pk)
     client.force_login(cast.reviewer)
