@@ -6,7 +6,11 @@ from decimal import Decimal
 from typing import Any
 
 from ..money import named, plain
+from ..reports import fields_of
 from .outcome import counted
+
+# How many charges, by what became of them.
+COUNTS = ("looked_at", "decided", "changed", "cleared", "held", "shared", "unshared")
 
 
 @dataclass(frozen=True)
@@ -85,9 +89,8 @@ class Reapplied:
         examples = tuple(
             Example(each["charge"], each["used"], each["before"], each["after"]) for each in data["examples"]
         )
-        names = ("period", "source", "looked_at", "decided", "changed", "cleared", "held", "shared", "unshared")
         return cls(
-            **{name: data[name] for name in (*names, "resolved", "raised", "digest")},
+            **{name: data[name] for name in ("period", "source", *COUNTS, "resolved", "raised", "digest")},
             is_dry_run=data["dry_run"],
             moves=moves,
             examples=examples,
@@ -99,17 +102,11 @@ class Reapplied:
         return not (self.changed or self.cleared or self.held or self.resolved or self.raised)
 
     def as_data(self) -> dict[str, Any]:
+        """The outcome as --json prints it, a job keeps it, and `from_data` reads it."""
         return {
-            "period": self.period,
-            "source": self.source,
+            **fields_of(self, "period", "source"),
             "dry_run": self.is_dry_run,
-            "looked_at": self.looked_at,
-            "decided": self.decided,
-            "changed": self.changed,
-            "cleared": self.cleared,
-            "held": self.held,
-            "shared": self.shared,
-            "unshared": self.unshared,
+            **fields_of(self, *COUNTS),
             "resolved": dict(self.resolved),
             "raised": dict(self.raised),
             "moves": [move.as_data() for move in self.moves],

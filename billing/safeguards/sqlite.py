@@ -87,7 +87,8 @@ def rivals(model: type[models.Model], connection: BaseDatabaseWrapper) -> str:
     for constraint in model._meta.constraints:
         if isinstance(constraint, models.UniqueConstraint):
             names = tuple(str(model._meta.get_field(name).column) for name in constraint.fields)  # type: ignore[union-attr]
-            sets.append((names, str(constraint._get_condition_sql(model, editor) or "")))  # type: ignore[attr-defined]
+            condition = constraint._get_condition_sql(model, editor)  # type: ignore[attr-defined]  # noqa: SLF001 (no public way)
+            sets.append((names, str(condition or "")))
     terms = []
     for names, condition in sets:
         same = " AND ".join(f"r.{name} = NEW.{name}" for name in names)

@@ -9,6 +9,7 @@ from django.core.management.base import CommandError, CommandParser
 from billing import corrections
 from billing.commands import BillingCommand, amount, period_named, subcommands, table
 from billing.models import Charge, Correction, CorrectionLine, PayerLine, Person, Source
+from billing.reports import fields_of
 
 KINDS = {"transfer": "transfer", "refund": "refund", "write-off": "write_off", "manual": "manual"}
 LINE_HEADINGS = ["PI", "project", "fund/org", "source", "service", "account", "amount"]
@@ -241,12 +242,7 @@ def described(correction: Correction, lines: Any, reversed_by: int | None) -> di
         "state": correction.state,
         "period": str(correction.charged_in),
         "for_period": str(correction.for_period),
-        "currency": correction.currency,
-        "amount": correction.amount,
-        "total": correction.total,
-        "reason": correction.reason,
-        "printed_text": correction.printed_text,
-        "justification": correction.justification,
+        **fields_of(correction, "currency", "amount", "total", "reason", "printed_text", "justification"),
         "charge": correction.charge_id,
         "reverses": correction.reverses_id,
         "reversed_by": reversed_by,

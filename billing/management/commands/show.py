@@ -7,6 +7,7 @@ from django.core.management.base import CommandParser
 from billing import spending
 from billing.commands import BillingCommand, amount, amounts, figure, period_named, table
 from billing.models import Person
+from billing.reports import fields_of
 from billing.texts import shown
 
 SHARE_HEADINGS = ["period", "project", "source", "share of", "charged"]
@@ -31,34 +32,16 @@ class Command(BillingCommand):
             "period": str(period) if period else None,
             "projects": [
                 {
-                    "period": row.period,
-                    "project": row.project,
-                    "source": row.source,
-                    "currency": row.currency,
-                    "charges": row.charges,
+                    **fields_of(row, "period", "project", "source", "currency", "charges"),
                     "list": row.list_cost,
-                    "discount": row.discount,
-                    "subsidy": row.subsidy,
-                    "billed": row.billed,
-                    "held": row.held,
-                    "held_billed": row.held_billed,
-                    "rejected": row.rejected,
-                    "absorbed": row.absorbed,
+                    **fields_of(row, "discount", "subsidy", "billed", "held", "held_billed", "rejected", "absorbed"),
                 }
                 for row in spent.rows
             ],
             "billed": spent.total("billed"),
             "held": spent.total("held_billed"),
             "shares": [
-                {
-                    "period": share.period,
-                    "project": share.project,
-                    "source": share.source,
-                    "name": share.name,
-                    "currency": share.currency,
-                    "charged": share.charged,
-                }
-                for share in spent.shares
+                fields_of(share, "period", "project", "source", "name", "currency", "charged") for share in spent.shares
             ],
             "shared": spent.shared(),
         }
