@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from django.core import checks
 from django.db import IntegrityError, connections, transaction
@@ -101,13 +101,13 @@ def _tables_as_in_code(connection: BaseDatabaseWrapper) -> set[str]:
     return found
 
 
-def before_migrate(*, using: str, plan: Any = None, **kwargs: Any) -> None:
+def before_migrate(*, using: str, plan: object = None, **kwargs: object) -> None:
     """Remove the safeguards where there is something to migrate; receives pre_migrate."""
     if plan:
         remove(connections[using])
 
 
-def after_migrate(*, using: str, **kwargs: Any) -> None:
+def after_migrate(*, using: str, **kwargs: object) -> None:
     """Put the safeguards in place; receives post_migrate, at the end of a flush too."""
     install(connections[using])
 
@@ -118,7 +118,7 @@ def listed(lacking: list[Missing]) -> str:
 
 
 @checks.register(checks.Tags.database)
-def check_safeguards(databases: Iterable[str] | None = None, **kwargs: Any) -> list[checks.CheckMessage]:
+def check_safeguards(databases: Iterable[str] | None = None, **kwargs: object) -> list[checks.CheckMessage]:
     """Fail if a safeguard is missing; warn only while migrations wait, for they put all in place at their end."""
     found: list[checks.CheckMessage] = []
     for alias in databases or ():
