@@ -691,7 +691,6 @@ class Migration(migrations.Migration):
                 ),
             ],
             options={
-                "verbose_name_plural": "corrections",
                 "ordering": ("-id",),
                 "permissions": [
                     ("enter_corrections", "Can enter corrections: transfers, refunds, write-offs, manual charges"),

@@ -148,7 +148,6 @@ class Correction(Standing):
 
     class Meta:
         ordering = ("-id",)
-        verbose_name_plural = "corrections"
         default_permissions = ("view",)
         permissions = [
             ("enter_corrections", "Can enter corrections: transfers, refunds, write-offs, manual charges"),
