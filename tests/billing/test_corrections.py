@@ -215,7 +215,7 @@ def test_a_correction_is_refused_in_a_month_that_takes_no_changes(january):
     assert not AuditEvent.objects.filter(action__startswith="correction").exists()
 
 
-def test_lines_for_several_months_take_an_correction_each(january):
+def test_lines_for_several_months_take_a_correction_each(january):
     a_charge("5.00", period="2025-02")
     charging.make_payer_lines(period=february(), **BY)
     with pytest.raises(corrections.NotCorrectable, match="a correction for each month"):
@@ -297,7 +297,7 @@ def test_several_corrections_for_one_payer_add_up_and_each_gives_its_printed_tex
     ]
 
 
-def test_charging_again_changes_no_line_of_an_correction(january):
+def test_charging_again_changes_no_line_of_a_correction(january):
     a_transfer()
     charged(february())
     again = charging.make_payer_lines(period=february(), **BY)
@@ -387,7 +387,7 @@ def test_a_month_does_not_close_while_corrections_wait(two_people):
 # Taking back
 
 
-def test_a_reversal_takes_an_correction_back_once(january):
+def test_a_reversal_takes_a_correction_back_once(january):
     correction = a_transfer().correction
     reversal = corrections.reverse(correction=correction, charged_in=february(), reason="It was right", **BY).correction
     assert (reversal.reverses, reversal.amount, reversal.kind, reversal.total) == (correction, -100, "transfer", 0)

@@ -396,7 +396,7 @@ def test_the_form_refuses_a_payer_beside_a_shared_cost(client):
     assert not AttributionRule.objects.exists()
 
 
-def test_a_correction_corrects_a_share_on_the_days_of_what_was_shared():
+def test_a_correction_takes_back_a_share_on_the_days_of_what_was_shared():
     three_pis()
     a_shared_charge("33.33", service_name="Support fee")
     build.a_charge("1.00", service_name="AWS Support", charge_period_end=build.NOW)

@@ -185,7 +185,7 @@ def test_a_shared_cost_is_traced_to_what_is_shared_and_by_what_measure():
     assert tracing.trace(PayerLine.objects.get(pi__email="ada@u.edu", kind="charge").key).charge_count == 1
 
 
-def test_a_correction_leads_to_its_correction_and_the_corrected_line_to_the_correction():
+def test_a_correction_leads_to_what_staff_entered_and_the_corrected_line_to_the_correction():
     period = build.a_charge("100.00").period
     charging.make_payer_lines(period=period, actor=SOMEBODY, now=NOW)
     line = PayerLine.objects.get()

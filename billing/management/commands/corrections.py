@@ -1,4 +1,4 @@
-"""`manage.py corrections`: what was charged is corrected; entered, approved and reversed."""
+"""`manage.py corrections`: enter, approve, reject and reverse them, and show what there is."""
 
 import argparse
 from decimal import Decimal, InvalidOperation
