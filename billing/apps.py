@@ -6,14 +6,13 @@ class BillingConfig(AppConfig):
     name = "billing"
 
     def ready(self) -> None:
-        from . import month_items, notices
+        from . import month_items, notices, safeguards
         from .background import heartbeat, jobs
         from .importing import ingestion, planning, tending
         from .models import Job
         from .months import checklist, closing
         from .proof import tieout, verifying
         from .review import deciding, reattribution
-        from .safeguards import walls
         from .setup import funding, kept_sheets, people, policies
 
         jobs.register(Job.Kind.IMPORT, planning.run_job, permission="billing.import_charges")
@@ -25,7 +24,7 @@ class BillingConfig(AppConfig):
         jobs.register(Job.Kind.PEOPLE, kept_sheets.worker_of(people.load_people), permission="billing.add_person")
         checklist.register("imports", provider=month_items.imports)
         checklist.register(checklist.HELD, provider=month_items.held)
-        checklist.register(checklist.CORRECTIONS, provider=month_items.corrections)
+        checklist.register(checklist.CORRECTIONS, provider=month_items.entered_corrections)
         checklist.register(checklist.PAYER_LINES, provider=month_items.payer_lines, is_kept=True)
         checklist.register(checklist.PROOF, provider=month_items.proved, is_kept=True)
         closing.register_finalize_step(checklist.PROOF, tieout.freeze)
@@ -34,6 +33,6 @@ class BillingConfig(AppConfig):
         verifying.register("received", verifying.received)
         verifying.register("proofs", tieout.kept_files)
         notices.register("patterns", policies.patterns_are_understood)
-        walls.register_own()
-        pre_migrate.connect(walls.before_migrate, sender=self, dispatch_uid="walls-off")
-        post_migrate.connect(walls.after_migrate, sender=self, dispatch_uid="walls-on")
+        safeguards.register_own()
+        pre_migrate.connect(safeguards.before_migrate, sender=self, dispatch_uid="safeguards-off")
+        post_migrate.connect(safeguards.after_migrate, sender=self, dispatch_uid="safeguards-on")

@@ -15,7 +15,7 @@ from django.core.management.color import no_style
 from django.db import IntegrityError, OperationalError
 from django.utils import timezone
 
-from . import doors, schema
+from . import doors, safeguards, schema
 from .audit import Actor
 from .background import outages
 from .currencies import refusal
@@ -23,7 +23,6 @@ from .errors import BillingError
 from .models import BillingPeriod, User
 from .money import plain, rounded, written
 from .progress import TerminalProgress
-from .safeguards import walls
 from .texts import ascii_json, shown, shown_json, shown_lines
 
 
@@ -155,7 +154,7 @@ class BillingCommand(NeedsInitialize):
         except ValidationError as error:
             raise CommandError(" ".join(error.messages)) from error
         except IntegrityError as error:
-            if not (said := walls.said(error)):
+            if not (said := safeguards.said(error)):
                 raise
             raise CommandError(said) from error
         finally:

@@ -4,12 +4,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 
-from . import charging, proof
-from .corrections import entries
+from . import charging, corrections, proof
 from .errors import BillingError, NextStep
 from .fields import AmountSum
 from .importing import doubts
-from .models import BillingPeriod, Charge, Entry, Import, ImportTotal, PayerLine, Policy, Source
+from .models import BillingPeriod, Charge, Correction, Import, ImportTotal, PayerLine, Policy, Source
 from .models.periods import month_text
 from .money import ZERO, rounded
 from .months import closing
@@ -102,23 +101,23 @@ def held_text(period: BillingPeriod) -> str:
     return f"{_some(count, 'charge is', 'charges are')} held for review ({told(billed)} billed)" if count else ""
 
 
-def corrections(month: Month) -> Iterator[Item]:
+def entered_corrections(month: Month) -> Iterator[Item]:
     """Say which corrections wait for a second person, and where they took back more than was charged."""
     period = month.period
-    proposed = Entry.objects.proposed().filter(charged_in=period)
+    proposed = Correction.objects.proposed().filter(charged_in=period)
     sums = _by_currency(proposed.order_by().values_list("currency").annotate(sum=AmountSum("amount")))
     then = NextStep("approve_corrections", month.about)
     if count := proposed.count():
         text = f"{_some(count, 'correction waits', 'corrections wait')} for approval by a second person."
         yield Item(CORRECTIONS, State.OPEN, text, count, sums, then, holds_up=(CLOSE, FINALIZE))
         return
-    if too_much := entries.taken_back_too_much(period):
+    if too_much := corrections.taken_back_too_much(period):
         text = too_much[0] if len(too_much) == 1 else f"{len(too_much):,} lines have more reversed than they charge."
         details = tuple(too_much) if len(too_much) > 1 else ()
         then = NextStep("show_corrections", month.about)
         yield Item(CORRECTIONS, State.OPEN, text, len(too_much), then=then, details=details, holds_up=(FINALIZE,))
         return
-    approved = Entry.objects.filter(charged_in=period, state=Entry.State.APPROVED)
+    approved = Correction.objects.filter(charged_in=period, state=Correction.State.APPROVED)
     if count := approved.count():
         sums = _by_currency(approved.order_by().values_list("currency").annotate(sum=AmountSum("total")))
         text = f"{_some(count, 'correction is', 'corrections are')} approved, net {told(sums)}."

@@ -60,6 +60,7 @@ def amount_cell(sheet: Any, amount: Decimal, places: int | None = None) -> Any:
     """
     cell = WriteOnlyCell(sheet)
     text = format(amount, "f")
-    cell.data_type, cell._value = "n", text
+    cell.data_type = "n"
+    cell._value = text  # noqa: SLF001 (its setter would take it for a text)
     cell.number_format = amount_format(len(text.partition(".")[2]) if places is None else places)
     return cell

@@ -5,16 +5,15 @@ class JournalsConfig(AppConfig):
     name = "journals"
 
     def ready(self) -> None:
-        from billing import proof, tracing
-        from billing.corrections import entries
+        from billing import corrections, proof, tracing
         from billing.months import checklist
         from billing.proof import verifying
 
-        from . import filing, month_items, posting, proving, walls
+        from . import filing, month_items, posting, proving, safeguards
         from .models import Journal, JournalLine
         from .tracing import DOCUMENTS
 
-        entries.register_place_finder("journals", posting.places_of, position=2)
+        corrections.register_place_finder("journals", posting.places_of, position=2)
         checklist.register(
             *("journal", "submitted", "answered"),
             provider=month_items.items,
@@ -24,4 +23,4 @@ class JournalsConfig(AppConfig):
         proof.register_side(proof.JOURNALED, proving.journaled)
         tracing.register_documents("journals", DOCUMENTS)
         verifying.register("journals", filing.kept_files)
-        walls.register_own()
+        safeguards.register_own()

@@ -80,7 +80,7 @@ def described(
 ) -> str:
     """Return what the ledger prints of a payer line: the statement's reference, project and service.
 
-    A late change and an entry name the month they correct.
+    A late change and a correction name the month they correct.
     """
     told = "" if kind == PayerLine.Kind.CHARGE else f"({PayerLine.Kind(kind).label.lower()})"
     if kind == PayerLine.Kind.LATE or kind in PayerLine.ENTERED:

@@ -20,7 +20,7 @@ from billing.models import User
 
 @dataclass(frozen=True)
 class Item:
-    """An entry of the navigation: a registered model, under the name of the task."""
+    """An item of the navigation: a registered model, under the name of the task."""
 
     model: str
     label: str
@@ -33,7 +33,7 @@ NAVIGATION: dict[str, tuple[Item, ...]] = {
         Item("HeldCharge", "Charges to review"),
         Item("Statement", "Statements"),
         Item("Journal", "Journals"),
-        Item("Entry", "Entries"),
+        Item("Correction", "Corrections"),
         Item("BillingPeriod", "Billing periods"),
     ),
     "People and funds": (
@@ -135,7 +135,7 @@ class OpenChargebackAdminSite(AdminSite):
         return {"name": name, "app_label": label, "app_url": "", "has_module_perms": True, "models": models}
 
     def _page(self, name: str, address: str) -> dict[str, Any]:
-        """Return the entry of a page that is no model's."""
+        """Return the item of a page that is no model's."""
         return {
             "name": name,
             "object_name": name.replace(" ", ""),

@@ -256,11 +256,11 @@ def decide(period: BillingPeriod, what: Mapping[str, str], *, actor: Actor, now:
         case "absorb":
             decided = review.absorb(charges=ids, note=note, actor=actor, now=now)
         case _:
-            correction = review.Correction(
+            reassignment = review.Reassignment(
                 pi=what.get("pi", ""), project=what.get("project", ""), fund_org=what.get("fund_org", "")
             )
             decided = review.reattribute(
-                charges=ids, correction=correction, approve=True, note=note, actor=actor, now=now
+                charges=ids, reassignment=reassignment, approve=True, note=note, actor=actor, now=now
             )
     return decided.count
 

@@ -28,12 +28,11 @@ from django.utils.log import log_response
 from django.views.defaults import bad_request
 from whitenoise.middleware import WhiteNoiseMiddleware
 
-from billing import once
+from billing import once, safeguards
 from billing.background import outages
 from billing.models import SentForm
 from billing.models.periods import PeriodClosed
 from billing.models.standing import KeptForEver
-from billing.safeguards import walls
 
 from . import proxies, sign_ins, single_sign_on
 
@@ -424,7 +423,7 @@ def _is_refused(request: HttpRequest) -> bool:
 
 
 class RefusalMiddleware:
-    """Show what a wall or the machine said, where a page did not: neither is a failure of the program."""
+    """Show what a safeguard or the machine said, where a page did not: neither is a failure of the program."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -438,5 +437,5 @@ class RefusalMiddleware:
             return page
         said = str(exception) if isinstance(exception, PeriodClosed | KeptForEver) else ""
         if isinstance(exception, db.IntegrityError):
-            said = walls.said(exception)
+            said = safeguards.said(exception)
         return render(request, "409.html", {"said": said}, status=409) if said else None

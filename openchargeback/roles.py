@@ -12,7 +12,7 @@ VIEW = {
     f"{app}.view_{model}"
     for app, models in {
         "billing": (
-            "attributionrule auditevent billingperiod billingreference charge cloudaccount entry entryline "
+            "attributionrule auditevent billingperiod billingreference charge cloudaccount correction correctionline "
             "exchangerate flag frozenproof fundexception fundingsource import importedfile importoverlap importtotal "
             "invoicetotal job membership payerline payersplit payersplitshare person personalias policy project "
             "reviewdecision source costmeasurechange storedfile"
@@ -50,7 +50,7 @@ FINANCE = {
     "billing.close_period",
     "billing.reopen_period",
     "billing.finalize_period",
-    "billing.approve_entry",
+    "billing.approve_correction",
     "statements.void_statement",
     "journals.submit_journal",
     "journals.post_journal",

@@ -18,8 +18,8 @@ from django.conf import settings
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 
+from billing import safeguards
 from billing.errors import BillingError
-from billing.safeguards import walls
 
 from .web_process import GRACE
 
@@ -44,14 +44,14 @@ class Served:
 
 
 def require_ready() -> None:
-    """Raise CannotServe where migrations wait or a wall is missing, naming the command that mends it."""
+    """Raise CannotServe where migrations wait or a safeguard is missing, naming the command that mends it."""
     executor = MigrationExecutor(connection)
     if executor.migration_plan(executor.loader.graph.leaf_nodes()):
         raise CannotServe("The database is not up to date. Run `manage.py initialize` first.")
-    if lacking := walls.missing(connection):
+    if lacking := safeguards.missing(connection):
         raise CannotServe(
-            f"The database does not guard what stands: {walls.listed(lacking)}. Find out who took the guards off, "
-            "then run `manage.py initialize`: it puts them up again."
+            f"Database safeguards are not in place: {safeguards.listed(lacking)}. Find out who removed them, "
+            "then run `manage.py initialize`: it restores them."
         )
 
 

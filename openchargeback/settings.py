@@ -169,7 +169,7 @@ if IS_SQLITE:
         "init_command": (
             "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA cache_size=-65536; "
             "PRAGMA mmap_size=0; PRAGMA temp_store=FILE; "
-            # Without it INSERT OR REPLACE deletes rows behind the back of their delete triggers (see walls).
+            # Without it INSERT OR REPLACE deletes rows behind the back of their delete triggers (see safeguards).
             "PRAGMA recursive_triggers=ON;"
         ),
     }

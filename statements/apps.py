@@ -5,21 +5,20 @@ class StatementsConfig(AppConfig):
     name = "statements"
 
     def ready(self) -> None:
-        from billing import notices, proof, tracing
+        from billing import corrections, notices, proof, tracing
         from billing.background import jobs
-        from billing.corrections import entries
         from billing.models import Job
         from billing.months import checklist
         from billing.proof import tieout, verifying
 
-        from . import drawing, issuing, month_items, proving, tasks, walls
+        from . import drawing, issuing, month_items, proving, safeguards, tasks
         from .models import Statement, StatementLine
         from .tracing import DOCUMENTS
 
         jobs.register(Job.Kind.GENERATE, tasks.generate, permission="statements.issue_statements")
         jobs.register(Job.Kind.SEND, tasks.send, permission="statements.send_statements")
-        entries.register_line_finder("statement", issuing.line_named)
-        entries.register_place_finder("statement", issuing.places_of, position=1)
+        corrections.register_line_finder("statement", issuing.line_named)
+        corrections.register_place_finder("statement", issuing.places_of, position=1)
         checklist.register("statements", provider=month_items.current, is_kept=True, watched=(Statement, StatementLine))
         checklist.register("sent", provider=month_items.sent)
         proof.register_side(proof.STATED, proving.stated)
@@ -27,4 +26,4 @@ class StatementsConfig(AppConfig):
         tieout.register_drawer(drawing.draw_proof)
         verifying.register("statements", issuing.kept_files)
         notices.register("e-mail", tasks.email_is_configured)
-        walls.register_own()
+        safeguards.register_own()

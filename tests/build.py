@@ -11,13 +11,12 @@ from typing import Any
 from django.contrib.auth.models import Group
 from django.db import connection
 
-from billing import charging
+from billing import charging, corrections, safeguards
 from billing.audit import Actor
-from billing.corrections import entries
 from billing.models import (
     BillingPeriod,
     Charge,
-    Entry,
+    Correction,
     Flag,
     FundingSource,
     Import,
@@ -34,7 +33,6 @@ from billing.models import (
     User,
 )
 from billing.models.periods import parse_month
-from billing.safeguards import walls
 from openchargeback.roles import STAFF_ROLES, sync_roles
 
 NOW = datetime.datetime(2025, 2, 3, 9, 30, tzinfo=datetime.UTC)
@@ -108,13 +106,13 @@ def shut(month: str = "2025-01", status: str = "closed") -> BillingPeriod:
 
 
 @contextmanager
-def walls_down() -> Iterator[None]:
-    """Take the database's guards off for a block, as somebody with the password of the database could."""
-    walls.remove(connection)
+def safeguards_down() -> Iterator[None]:
+    """Take the database's safeguards off for a block, as somebody with the password of the database could."""
+    safeguards.remove(connection)
     try:
         yield
     finally:
-        walls.install(connection)
+        safeguards.install(connection)
 
 
 def a_source(name: str = "aws", **fields: Any) -> Source:
@@ -165,7 +163,7 @@ def an_import(source: Source | None = None, **fields: Any) -> Import:
     return Import.objects.create(source=source or a_source(), **(defaults | fields))
 
 
-def an_entry(charge: Charge, **options: Any) -> Entry:
+def a_correction(charge: Charge, **options: Any) -> Correction:
     """Refund what a charge was charged, or some of it, in the month after, which is opened; or as `options` say."""
     charging.make_payer_lines(period=charge.charged_in, actor=SOMEBODY, now=NOW)
     line = PayerLine.objects.get(
@@ -178,7 +176,7 @@ def an_entry(charge: Charge, **options: Any) -> Entry:
         "actor": SOMEBODY,
         "now": NOW,
     }
-    return entries.add_refund(**given | options).entry
+    return corrections.add_refund(**given | options).correction
 
 
 def a_charge(

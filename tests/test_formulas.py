@@ -164,7 +164,7 @@ def test_review_sheets():
 
 # Where a file for a spreadsheet is made, and the test above that looks at it.
 WRITERS = {
-    "billing/review/review_sheets.py": test_review_sheets,
+    "billing/review/review_sheets/exporting.py": test_review_sheets,
     "statements/sheets.py": test_statements,
     "journals/formats/documents.py": test_journals,
     "journals/formats/templated.py": test_journals_by_a_template,

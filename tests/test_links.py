@@ -35,7 +35,7 @@ def kind_of(url: str) -> str:
 
 def done_by(user: User) -> None:
     """Let a user have done everything that somebody did, so that pages name them."""
-    with build.walls_down():
+    with build.safeguards_down():
         for model in apps.get_models():
             for field in model._meta.get_fields():
                 if field.many_to_one and field.related_model is User and field.null and not model._meta.proxy:

@@ -103,17 +103,17 @@ iiii >>>>  iiii >>>>  admin/billing/charge/<path:object_id>/history/
 iiii xxxx  iiii xxxx  admin/billing/charge/<path:object_id>/delete/
 iiii oooo  iiii xxxx  admin/billing/charge/<path:object_id>/change/
 iiii >>>>  iiii >>>>  admin/billing/charge/<path:object_id>/
-iiii xooo  iiii xooo  admin/billing/entry/enter/
-iiii xooo  iiii xooo  admin/billing/entry/manual/
-iiii xxoo  iiii xxo>  admin/billing/entry/<path:object_id>/approve/
-iiii xxoo  iiii xxoo  admin/billing/entry/<path:object_id>/reject/
-iiii xooo  iiii xooo  admin/billing/entry/<path:object_id>/reverse/
-iiii oooo  iiii oooo  admin/billing/entry/
-iiii xxxx  iiii xxxx  admin/billing/entry/add/
-iiii >>>>  iiii >>>>  admin/billing/entry/<path:object_id>/history/
-iiii xxxx  iiii xxxx  admin/billing/entry/<path:object_id>/delete/
-iiii oooo  iiii xxxx  admin/billing/entry/<path:object_id>/change/
-iiii >>>>  iiii >>>>  admin/billing/entry/<path:object_id>/
+iiii xooo  iiii xooo  admin/billing/correction/enter/
+iiii xooo  iiii xooo  admin/billing/correction/manual/
+iiii xxoo  iiii xxo>  admin/billing/correction/<path:object_id>/approve/
+iiii xxoo  iiii xxoo  admin/billing/correction/<path:object_id>/reject/
+iiii xooo  iiii xooo  admin/billing/correction/<path:object_id>/reverse/
+iiii oooo  iiii oooo  admin/billing/correction/
+iiii xxxx  iiii xxxx  admin/billing/correction/add/
+iiii >>>>  iiii >>>>  admin/billing/correction/<path:object_id>/history/
+iiii xxxx  iiii xxxx  admin/billing/correction/<path:object_id>/delete/
+iiii oooo  iiii xxxx  admin/billing/correction/<path:object_id>/change/
+iiii >>>>  iiii >>>>  admin/billing/correction/<path:object_id>/
 iiii xooo  iiii xooo  admin/billing/import/upload/
 iiii xooo  iiii xooo  admin/billing/import/<path:object_id>/apply/
 iiii xooo  iiii xooo  admin/billing/import/<path:object_id>/book/
@@ -301,10 +301,10 @@ def house(cast, settings):
             posting.post(journal=journal, document_number="1", **BY)
     build.a_charge("20.00", period="2024-12", list_cost=Decimal(30))
     closing.close(period=build.a_period("2024-12"), **BY)
-    build.an_entry(Charge.objects.get(period__month="2024-12-01"))
-    build.a_policy(center_fund_org="RC-000", entries_need_second_person=True, own_domains=["u.edu"])
+    build.a_correction(Charge.objects.get(period__month="2024-12-01"))
+    build.a_policy(center_fund_org="RC-000", corrections_need_second_person=True, own_domains=["u.edu"])
     fay = {"actor": build.Actor.from_user(cast.finance)}
-    build.an_entry(Charge.objects.get(period__month="2024-11-01"), charged_in=build.a_period("2025-01"), **fay)
+    build.a_correction(Charge.objects.get(period__month="2024-11-01"), charged_in=build.a_period("2025-01"), **fay)
     held = build.a_charge(flags=("missing_pi", "pattern_match"))
     build.a_charge("12.50", resource_name="login-node")
     build.a_charge("7.50", pi="mallory@u.edu", project="mischief")
@@ -514,7 +514,7 @@ JOBS = {
 
 
 def test_every_job_and_task_has_its_row():
-    assert set(JOBS) == set(Job.Kind) == set(jobs._works)
+    assert set(JOBS) == set(Job.Kind) == set(jobs.kinds._works)
     own = {name for name, each in vars(tasks).items() if getattr(each, "__module__", "") == tasks.__name__}
     assert own == {"run_job", "work_out_month"}
 
@@ -523,7 +523,7 @@ def test_every_job_and_task_has_its_row():
 @pytest.mark.parametrize("kind", JOBS)
 def test_every_job_is_done_for_those_written_down(cast, monkeypatch, kind, who):
     done = []
-    monkeypatch.setitem(jobs._works, kind, lambda **given: done.append(given["actor"]) or {})
+    monkeypatch.setitem(jobs.kinds._works, kind, lambda **given: done.append(given["actor"]) or {})
     # Nobody: what the system asks for by itself.
     user = None if who == "nobody" else getattr(cast, who)
     job = Job.objects.create(kind=kind, created_at=build.NOW, created_by=user)
@@ -540,7 +540,7 @@ def test_every_job_is_done_for_those_written_down(cast, monkeypatch, kind, who):
 
 def test_a_job_of_somebody_switched_off_meanwhile_is_not_done(cast, monkeypatch):
     done = []
-    monkeypatch.setitem(jobs._works, Job.Kind.SEND, lambda **given: done.append(given) or {})
+    monkeypatch.setitem(jobs.kinds._works, Job.Kind.SEND, lambda **given: done.append(given) or {})
     job = Job.objects.create(kind=Job.Kind.SEND, created_at=build.NOW, created_by=cast.reviewer)
     User.objects.filter(pk=cast.reviewer.pk).update(is_active=False)
     jobs.run(job.pk)
@@ -557,12 +557,12 @@ COMMANDS = {
     "audit list": EVERY,
     "audit export": EVERY,
     "demo": ADMIN,
-    "entries list": EVERY,
-    "entries show 1": EVERY,
-    "entries add refund --line 1 --reason no": CURATE,
-    "entries approve 1": BIND,
-    "entries reject 1 --note no": BIND,
-    "entries reverse 1 --reason no": CURATE,
+    "corrections list": EVERY,
+    "corrections show 1": EVERY,
+    "corrections add refund --line 1 --reason no": CURATE,
+    "corrections approve 1": BIND,
+    "corrections reject 1 --note no": BIND,
+    "corrections reverse 1 --reason no": CURATE,
     "export_journal -p 2025-01": CURATE,
     "export_journal -p 2025-01 --submit": BIND,
     "funds list": EVERY,

@@ -89,7 +89,7 @@ def a_full_house() -> None:
     )
     AttributionRule.objects.create(source=charge.source, service="*Storage*", fund_org="BIO-001")
     CloudAccount.objects.create(source=charge.source, account_id="123", default_pi=charge.pi)
-    build.an_entry(build.a_charge("50.00", period="2024-11", project="entered"))
+    build.a_correction(build.a_charge("50.00", period="2024-11", project="entered"))
     with_events()
 
 
@@ -166,8 +166,8 @@ PAGES = {
     "admin:index": "billing.view_billingperiod",
     "admin:billing_charge_why": "billing.view_charge",
     "admin:billing_import_upload": "billing.import_charges",
-    "admin:billing_entry_enter": "billing.enter_corrections",
-    "admin:billing_entry_manual": "billing.enter_corrections",
+    "admin:billing_correction_enter": "billing.enter_corrections",
+    "admin:billing_correction_manual": "billing.enter_corrections",
     "admin:billing_policy_edit": "billing.change_policy",
     "admin:billing_billingperiod_open": "billing.open_period",
     "admin:billing_fundingsource_load": "billing.add_fundingsource",
@@ -259,7 +259,7 @@ def more(number: int) -> None:
         charge = build.a_charge(
             pi=person.email, project=project.code, period=month, source=source, flags=("missing_pi", "pattern_match")
         )
-        build.an_entry(build.a_charge(pi=person.email, project=project.code, period=month, source=source))
+        build.a_correction(build.a_charge(pi=person.email, project=project.code, period=month, source=source))
         build.a_split({f"A-{name}": "50", f"B-{name}": "50"}, project=project)
         ExchangeRate.objects.create(period=charge.period, currency="EUR", rate=1, entered_by=person.user)
         # Of now: whoever looks at the list ends those that no worker took in a week.
@@ -627,7 +627,7 @@ def test_a_finished_job_is_at_its_end_and_a_failed_one_where_it_stopped(monkeypa
 
     Job.objects.update(state=Job.State.QUEUED, started_at=None, finished_at=None)
     job = Job.objects.get()
-    monkeypatch.setitem(jobs._works, job.kind, work)
+    monkeypatch.setitem(jobs.kinds._works, job.kind, work)
     jobs.run(job.pk)
     job.refresh_from_db()
     assert job.percent == percent

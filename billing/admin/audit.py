@@ -22,7 +22,7 @@ NOUNS = {
     "import": "Imports",
     "charge": "Charges",
     "charges": "Review sheets",
-    "entry": "Entries",
+    "correction": "Corrections",
     "payer_lines": "Payer lines",
     "statement": "Statements",
     "email": "E-mails",
@@ -51,7 +51,7 @@ NOUNS = {
     "job": "Background jobs",
     "audit": "Exports of the trail",
     "installation": "Upgrades",
-    "walls": "Database safeguards",
+    "safeguards": "Database safeguards",
 }
 
 

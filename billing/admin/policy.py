@@ -137,7 +137,7 @@ class PolicyForm(forms.ModelForm):
             "fund_org_segments",
             "center_fund_org",
             "amount_tolerance",
-            "entries_need_second_person",
+            "corrections_need_second_person",
             "transfer_justification_days",
             "requires_ledger_answer",
             "fiscal_year_start",
@@ -151,7 +151,7 @@ class PolicyForm(forms.ModelForm):
             "contact_email": "Contact e-mail",
             "folds_plus_addresses": "Plus addresses are one mailbox",
             "fund_org_segments": "Fund/org segments",
-            "entries_need_second_person": "Corrections need a second person",
+            "corrections_need_second_person": "Corrections need a second person",
             "transfer_justification_days": "Days until a transfer needs a justification",
             "requires_ledger_answer": "Await the ledger's answer",
             "issues_zero_statements": "Issue statements that charge nothing",
@@ -235,7 +235,7 @@ GROUPS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     (
         "Corrections",
         "",
-        ("entries_need_second_person", "transfer_justification_days"),
+        ("corrections_need_second_person", "transfer_justification_days"),
     ),
     (
         "Money and the ledger",

@@ -55,8 +55,8 @@ def why_view(request: HttpRequest) -> HttpResponse:
                     "traced": line,
                     "url": why_url(f"{line.period}@{line.key}"),
                     "documents": [(each, why_url(each.name)) for each in line.documents],
-                    "entered": [(each, change_url(each.entry)) for each in line.entered],
-                    "corrected_by": [(each, change_url(each.entry)) for each in line.corrected_by],
+                    "entered": [(each, change_url(each.correction)) for each in line.entered],
+                    "corrected_by": [(each, change_url(each.correction)) for each in line.corrected_by],
                 }
                 for line in traced.lines
             ],

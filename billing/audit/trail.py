@@ -71,8 +71,8 @@ class Gesture:
         action: str,
         subject: models.Model | None = None,
         *,
-        before: Any = None,
-        after: Any = None,
+        before: object = None,
+        after: object = None,
         note: str = "",
     ) -> None:
         """Add an event; it is written when the gesture ends, in the same transaction as its doing.
@@ -97,7 +97,7 @@ class Gesture:
         )
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> Any:
     """Return a value as JSON gives it back, so that what is hashed is what is stored."""
     if value is None or isinstance(value, bool | int):
         return value
@@ -218,7 +218,7 @@ def _on_one_line(text: str) -> str:
     return text if text.isprintable() else json.dumps(text, ensure_ascii=False)
 
 
-def _cut(value: Any) -> Any:
+def _cut(value: object) -> object:
     if isinstance(value, str):
         return value if len(value) <= LOGGED_CHARACTERS else value[:LOGGED_CHARACTERS] + "…"
     if isinstance(value, dict):

@@ -1,9 +1,9 @@
 """From charges and corrections to payer lines: splits, shared costs, exchange rates, and the only rounding."""
 
 from .breakdown import Original, ResourceShare, originals_of, resources_of
-from .keys import KEY_LENGTH, SEPARATOR, escaped, key_as_charged, key_of_entry, payer_key
+from .keys import KEY_LENGTH, SEPARATOR, escaped, key_as_charged, key_of_correction, payer_key
 from .lines import compute
-from .makings import Making, entries_of, keys_of, makings_of
+from .makings import Making, corrections_of, keys_of, makings_of
 from .missing import BrokenSplit, MissingEffectiveCost, MissingFundOrg, MissingPI, MissingRate, NothingToShareOver
 from .run import changed_keys, make_payer_lines
 from .splits import stamp_project_splits
@@ -23,11 +23,11 @@ __all__ = [
     "SEPARATOR",
     "changed_keys",
     "compute",
-    "entries_of",
+    "corrections_of",
     "escaped",
     "in_storage_order",
     "key_as_charged",
-    "key_of_entry",
+    "key_of_correction",
     "keys_of",
     "make_payer_lines",
     "makings_of",

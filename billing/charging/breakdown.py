@@ -50,7 +50,7 @@ def resources_of(period: BillingPeriod, lines: Collection[PayerLine]) -> dict[st
     """Return what each of a month's payer lines is made of, by payer key, the costliest resources first.
 
     List, contracted and charged amounts each add up to the line's to the cent. A correction is made of its
-    entries, each under its printed text: the reason is for staff. One grouped query serves all the lines,
+    corrections, each under its printed text: the reason is for staff. One grouped query serves all the lines,
     so ask for many at once.
     """
     wanted = {line.key: line for line in lines}
@@ -63,7 +63,7 @@ def resources_of(period: BillingPeriod, lines: Collection[PayerLine]) -> dict[st
                 exact[key].add(resource, part)
     for line, entered in entered_lines(month):
         if line.key in wanted:
-            told = (" ".join(entered.entry.printed_text.split()), f"Correction {entered.entry_id}")
+            told = (" ".join(entered.correction.printed_text.split()), f"Correction {entered.correction_id}")
             exact[line.key].add(told, Sums(line.list_cost, line.contracted_cost, line.charged))
     return {key: _shares(wanted[key], resources.sums) for key, resources in exact.items()}
 

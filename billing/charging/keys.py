@@ -2,7 +2,7 @@
 
 import hashlib
 
-from ..models import EntryLine, PayerLine
+from ..models import CorrectionLine, PayerLine
 
 SEPARATOR = "|"
 KEY_LENGTH = 1000
@@ -56,10 +56,10 @@ def key_as_charged(line: PayerLine) -> str:
     return SEPARATOR.join((month, PayerLine.Kind.CHARGE.value, rest))
 
 
-def key_of_entry(entered: EntryLine) -> str:
-    """Return the key of the payer line that a line of an entry makes in the month that bears it."""
+def key_of_correction(entered: CorrectionLine) -> str:
+    """Return the key of the payer line that a line of a correction makes in the month that bears it."""
     return payer_key(
-        for_period=str(entered.entry.for_period),
+        for_period=str(entered.correction.for_period),
         kind=entered.kind,
         pi_email=entered.pi.email if entered.pi else "",
         project_code=entered.project.code if entered.project else "",
@@ -67,5 +67,5 @@ def key_of_entry(entered: EntryLine) -> str:
         source_name=entered.source.name,
         natural_account=entered.natural_account,
         service_name=entered.service_name,
-        currency=entered.entry.currency,
+        currency=entered.correction.currency,
     )

@@ -1,8 +1,8 @@
-"""The payer lines of a month: of its charges, of its shared costs, and of its entries."""
+"""The payer lines of a month: of its charges, of its shared costs, and of its corrections."""
 
 from collections.abc import Iterator
 
-from ..models import BillingPeriod, EntryLine, PayerLine
+from ..models import BillingPeriod, CorrectionLine, PayerLine
 from .groups import Groups
 from .month import HUNDRED, Group, Month, Payer, bearers_of
 from .sharing import cost_of_its_own, lines_of, shares_of
@@ -19,7 +19,7 @@ def compute(period: BillingPeriod) -> list[PayerLine]:
 
 
 def lines_of_month(groups: Groups) -> list[PayerLine]:
-    """Return the payer lines of a month's charges and entries, in the order of their keys."""
+    """Return the payer lines of a month's charges and corrections, in the order of their keys."""
     month = groups.month
     lines: dict[str, PayerLine] = {}
     sums_of = groups.sums()
@@ -41,21 +41,23 @@ def lines_of_month(groups: Groups) -> list[PayerLine]:
     entered: dict[str, PayerLine] = {}
     for line, _ in entered_lines(month):
         _add(line, entered)
-    # What an entry of the same month took back is no line.
+    # What a correction of the same month took back is no line.
     lines |= {key: line for key, line in entered.items() if line.charged}
     return [lines[key] for key in sorted(lines)]
 
 
-def entered_lines(month: Month) -> Iterator[tuple[PayerLine, EntryLine]]:
-    """Yield the lines of the month's entries with the payer line each makes: whole cents as entered.
+def entered_lines(month: Month) -> Iterator[tuple[PayerLine, CorrectionLine]]:
+    """Yield the lines of the month's corrections with the payer line each makes: whole cents as entered.
 
-    An entry moves what is due: whatever it moves is a cost of its own, so that provider discount and
+    A correction moves what is due: whatever it moves is a cost of its own, so that provider discount and
     subsidy stay where the charges showed them.
     """
-    lines = EntryLine.objects.charged_in(month.period).select_related("entry").order_by("entry", "number")
+    lines = (
+        CorrectionLine.objects.charged_in(month.period).select_related("correction").order_by("correction", "number")
+    )
     for entered in lines:
         group = Group(
-            for_period_id=entered.entry.for_period_id,
+            for_period_id=entered.correction.for_period_id,
             kind=entered.kind,
             pi_id=entered.pi_id,
             project_id=entered.project_id,
@@ -64,7 +66,7 @@ def entered_lines(month: Month) -> Iterator[tuple[PayerLine, EntryLine]]:
             source_id=entered.source_id,
             natural_account=entered.natural_account,
             service_name=entered.service_name,
-            currency=entered.entry.currency,
+            currency=entered.correction.currency,
         )
         payer = Payer(month.key(group, group.kind, group.fund_org), group.kind, group.fund_org, HUNDRED)
         yield month.line(group, payer, cost_of_its_own(entered.amount)), entered

@@ -1,15 +1,15 @@
-"""How charges and entries became the cents of one payer line, and which payer lines a charge goes to."""
+"""How charges and corrections became the cents of one payer line, and which payer lines a charge goes to."""
 
 from dataclasses import dataclass
 from decimal import Decimal
 
 from django.db.models import Q
 
-from ..models import Charge, EntryLine, PayerLine
+from ..models import Charge, CorrectionLine, PayerLine
 from ..models.charges import ChargeQuerySet
 from ..money import EXACT, ZERO
 from .groups import Groups, may_be_of
-from .keys import key_of_entry
+from .keys import key_of_correction
 from .month import Bearer, Group, Month, Sums
 from .sharing import lines_of, shared_lines
 
@@ -72,13 +72,15 @@ def makings_of(line: PayerLine) -> list[Making]:
     return [making for making in made if any(share.key == line.key for share in making.shares)]
 
 
-def entries_of(line: PayerLine) -> list[EntryLine]:
-    """Return the lines of entries that a payer line is made of."""
-    lines = EntryLine.objects.charged_in(line.period).filter(
+def corrections_of(line: PayerLine) -> list[CorrectionLine]:
+    """Return the lines of corrections that a payer line is made of."""
+    lines = CorrectionLine.objects.charged_in(line.period).filter(
         kind=line.kind, source=line.source_id, fund_org=line.fund_org, service_name=line.service_name
     )
-    of_entries = lines.select_related("entry__charged_in", "entry__for_period", "pi", "project", "source")
-    return [entered for entered in of_entries.order_by("entry", "number") if key_of_entry(entered) == line.key]
+    of_corrections = lines.select_related("correction__charged_in", "correction__for_period", "pi", "project", "source")
+    return [
+        entered for entered in of_corrections.order_by("correction", "number") if key_of_correction(entered) == line.key
+    ]
 
 
 def keys_of(charge: Charge) -> list[str]:

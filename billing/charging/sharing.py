@@ -69,7 +69,7 @@ def shared_lines(month: Month, group: Group, sums: Sums) -> list[PayerLine]:
 
 
 def cost_of_its_own(amount: Decimal, count: int = 0) -> Sums:
-    """Return the sums of what a fund or an entry pays: a cost with no further discount or subsidy in it."""
+    """Return the sums of what a fund or a correction pays: a cost with no further discount or subsidy in it."""
     return Sums(amount, amount, amount, count)
 
 

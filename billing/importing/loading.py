@@ -144,7 +144,7 @@ class Load:
 
     @contextmanager
     def _refusals(self) -> Iterator[None]:
-        """What the walls refuse is another's to answer: the month was closed meanwhile."""
+        """Say for a refusal of the safeguards what happened: the month was closed meanwhile."""
         try:
             with connection.wrap_database_errors:
                 try:

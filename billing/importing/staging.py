@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from django.db import connection, models
 
-from .. import numbering
+from .. import numbering, safeguards
 from ..attribution import OWNER_COLUMNS
 from ..copy_text import DELIMITER, fields_of, joined
 from ..fields import AmountField, sum_sql, units_of_sum
@@ -19,7 +19,6 @@ from ..models import BillingPeriod, Charge, Flag, Import
 from ..readers.columns import TEXTS
 from ..readers.facts import FACTS, HASH_BYTES, IDENTITY
 from ..readers.spelling import BESIDE, IDS, compared
-from ..safeguards import walls
 from . import copying
 from .converting import Converted
 
@@ -508,7 +507,7 @@ class Stage:
                 if self.is_postgresql:
                     # Compiling the statement costs seconds and gains nothing: its time goes to the indexes.
                     cursor.execute("SET LOCAL jit = off")
-                with walls.as_one_statement(connection, Charge, Flag):
+                with safeguards.as_one_statement(connection, Charge, Flag):
                     cursor.execute(self._insert_sql(only_kept, measures), values)
                     self._insert_flags(cursor, only_kept, first, measures, tolerance_units)
             cursor.execute(
@@ -544,7 +543,7 @@ class Stage:
                 "reversals": first + count - 1,
             }
             if count:
-                # Row by row as the walls look on SQLite: late changes are few.
+                # Row by row as the safeguards look on SQLite: late changes are few.
                 cursor.execute(self._late_sql(), values)
                 cursor.execute(
                     f"INSERT INTO billing_flag ({_flag_columns()}) "

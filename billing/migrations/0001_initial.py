@@ -570,7 +570,7 @@ class Migration(migrations.Migration):
             bases=("billing.charge",),
         ),
         migrations.CreateModel(
-            name="Entry",
+            name="Correction",
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
                 (
@@ -636,7 +636,7 @@ class Migration(migrations.Migration):
                         help_text="The one charge it is about, if it is about one.",
                         null=True,
                         on_delete=django.db.models.deletion.PROTECT,
-                        related_name="entries",
+                        related_name="corrections",
                         to="billing.charge",
                     ),
                 ),
@@ -645,7 +645,7 @@ class Migration(migrations.Migration):
                     models.ForeignKey(
                         help_text="The month that bears it.",
                         on_delete=django.db.models.deletion.PROTECT,
-                        related_name="entries",
+                        related_name="corrections",
                         to="billing.billingperiod",
                         verbose_name="billing period",
                     ),
@@ -675,7 +675,7 @@ class Migration(migrations.Migration):
                     models.ForeignKey(
                         help_text="The month it corrects.",
                         on_delete=django.db.models.deletion.PROTECT,
-                        related_name="corrections",
+                        related_name="corrected_by",
                         to="billing.billingperiod",
                     ),
                 ),
@@ -686,27 +686,26 @@ class Migration(migrations.Migration):
                         null=True,
                         on_delete=django.db.models.deletion.PROTECT,
                         related_name="reversed_by",
-                        to="billing.entry",
+                        to="billing.correction",
                     ),
                 ),
             ],
             options={
-                "verbose_name_plural": "entries",
                 "ordering": ("-id",),
                 "permissions": [
                     ("enter_corrections", "Can enter corrections: transfers, refunds, write-offs, manual charges"),
-                    ("approve_entry", "Can approve or reject corrections that somebody else entered"),
+                    ("approve_correction", "Can approve or reject corrections that somebody else entered"),
                 ],
                 "default_permissions": ("view",),
-                "indexes": [models.Index(fields=["charged_in", "state"], name="entry_month")],
+                "indexes": [models.Index(fields=["charged_in", "state"], name="correction_month")],
                 "constraints": [
                     models.CheckConstraint(
                         condition=models.Q(
                             ("kind__in", ("transfer", "refund", "write_off", "manual")),
                             ("state__in", ("proposed", "approved", "rejected")),
                         ),
-                        name="entry_is_known",
-                        violation_error_message="This is no kind or state of an entry.",
+                        name="correction_is_known",
+                        violation_error_message="This is no kind or state of a correction.",
                     ),
                     models.CheckConstraint(
                         condition=models.Q(
@@ -714,18 +713,18 @@ class Migration(migrations.Migration):
                             ("total", 0),
                             _connector="OR",
                         ),
-                        name="entry_sums_to_zero",
+                        name="correction_sums_to_zero",
                         violation_error_message="The lines of a transfer or a write-off sum to zero.",
                     ),
                     models.CheckConstraint(
                         condition=models.Q(("amount", 0), _negated=True),
-                        name="entry_is_over_something",
-                        violation_error_message="An entry is over an amount, not over nothing.",
+                        name="correction_is_over_something",
+                        violation_error_message="A correction is over an amount, not over nothing.",
                     ),
                     models.CheckConstraint(
                         condition=models.Q(("reason", ""), _negated=True),
-                        name="entry_has_reason",
-                        violation_error_message="An entry says why it was made.",
+                        name="correction_has_reason",
+                        violation_error_message="A correction says why it was made.",
                     ),
                     models.CheckConstraint(
                         condition=models.Q(
@@ -737,8 +736,8 @@ class Migration(migrations.Migration):
                             ),
                             _connector="OR",
                         ),
-                        name="decided_entry_has_stamp",
-                        violation_error_message="An entry that was approved or rejected says when and by whom.",
+                        name="decided_correction_has_stamp",
+                        violation_error_message="A correction that was approved or rejected says when and by whom.",
                     ),
                     models.CheckConstraint(
                         condition=models.Q(
@@ -747,14 +746,14 @@ class Migration(migrations.Migration):
                             models.Q(("decided_by_name", models.F("entered_by_name")), _negated=True),
                             _connector="OR",
                         ),
-                        name="entry_needs_second_person",
-                        violation_error_message="An entry is approved by another person than the one who entered it.",
+                        name="correction_needs_second_person",
+                        violation_error_message="A correction is approved by another person than the one who entered it.",
                     ),
                     models.UniqueConstraint(
                         condition=models.Q(("state", "rejected"), _negated=True),
                         fields=("reverses",),
-                        name="one_reversal_per_entry",
-                        violation_error_message="This entry has a reversal already.",
+                        name="one_reversal_per_correction",
+                        violation_error_message="This correction has a reversal already.",
                     ),
                 ],
             },
@@ -1654,7 +1653,7 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 (
-                    "entries_need_second_person",
+                    "corrections_need_second_person",
                     models.BooleanField(
                         default=False, help_text="A correction takes effect after a second person approves it."
                     ),
@@ -2330,7 +2329,39 @@ class Migration(migrations.Migration):
             ),
         ),
         migrations.CreateModel(
-            name="EntryLine",
+            name="CostMeasureChange",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("from_month", billing.models.periods.MonthField()),
+                (
+                    "measure",
+                    models.CharField(choices=[("billed", "BilledCost"), ("effective", "EffectiveCost")], max_length=16),
+                ),
+                (
+                    "source",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="measure_changes", to="billing.source"
+                    ),
+                ),
+            ],
+            options={
+                "ordering": ("source", "-from_month"),
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("source", "from_month"),
+                        name="one_measure_per_month",
+                        violation_error_message="This source has a measure from this month already.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("from_month__day", 1)),
+                        name="measure_changes_at_a_start",
+                        violation_error_message="A measure changes at the start of a month.",
+                    ),
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="CorrectionLine",
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
                 ("number", models.PositiveIntegerField()),
@@ -2361,6 +2392,12 @@ class Migration(migrations.Migration):
                     models.CharField(blank=True, help_text="The natural key of that payer line.", max_length=1000),
                 ),
                 (
+                    "correction",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="lines", to="billing.correction"
+                    ),
+                ),
+                (
                     "corrects_period",
                     models.ForeignKey(
                         blank=True,
@@ -2372,18 +2409,12 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 (
-                    "entry",
-                    models.ForeignKey(
-                        on_delete=django.db.models.deletion.PROTECT, related_name="lines", to="billing.entry"
-                    ),
-                ),
-                (
                     "pi",
                     models.ForeignKey(
                         blank=True,
                         null=True,
                         on_delete=django.db.models.deletion.PROTECT,
-                        related_name="entry_lines",
+                        related_name="correction_lines",
                         to="billing.person",
                         verbose_name="PI",
                     ),
@@ -2394,31 +2425,33 @@ class Migration(migrations.Migration):
                         blank=True,
                         null=True,
                         on_delete=django.db.models.deletion.PROTECT,
-                        related_name="entry_lines",
+                        related_name="correction_lines",
                         to="billing.project",
                     ),
                 ),
                 (
                     "source",
                     models.ForeignKey(
-                        on_delete=django.db.models.deletion.PROTECT, related_name="entry_lines", to="billing.source"
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="correction_lines",
+                        to="billing.source",
                     ),
                 ),
             ],
             options={
-                "ordering": ("entry", "number"),
+                "ordering": ("correction", "number"),
                 "default_permissions": ("view",),
                 "constraints": [
-                    models.UniqueConstraint(fields=("entry", "number"), name="one_entry_line_per_number"),
+                    models.UniqueConstraint(fields=("correction", "number"), name="one_correction_line_per_number"),
                     models.CheckConstraint(
                         condition=models.Q(("amount", 0), _negated=True),
-                        name="entry_line_is_over_something",
-                        violation_error_message="A line of an entry is not over nothing.",
+                        name="correction_line_is_over_something",
+                        violation_error_message="A line of a correction is not over nothing.",
                     ),
                     models.CheckConstraint(
                         condition=models.Q(("fund_org", ""), _negated=True),
-                        name="entry_line_has_payer",
-                        violation_error_message="A line of an entry names the fund/org it is about.",
+                        name="correction_line_has_payer",
+                        violation_error_message="A line of a correction names the fund/org it is about.",
                     ),
                     models.CheckConstraint(
                         condition=models.Q(
@@ -2428,38 +2461,6 @@ class Migration(migrations.Migration):
                         ),
                         name="corrected_line_is_named",
                         violation_error_message="A payer line is named by its month and its key.",
-                    ),
-                ],
-            },
-        ),
-        migrations.CreateModel(
-            name="CostMeasureChange",
-            fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                ("from_month", billing.models.periods.MonthField()),
-                (
-                    "measure",
-                    models.CharField(choices=[("billed", "BilledCost"), ("effective", "EffectiveCost")], max_length=16),
-                ),
-                (
-                    "source",
-                    models.ForeignKey(
-                        on_delete=django.db.models.deletion.CASCADE, related_name="measure_changes", to="billing.source"
-                    ),
-                ),
-            ],
-            options={
-                "ordering": ("source", "-from_month"),
-                "constraints": [
-                    models.UniqueConstraint(
-                        fields=("source", "from_month"),
-                        name="one_measure_per_month",
-                        violation_error_message="This source has a measure from this month already.",
-                    ),
-                    models.CheckConstraint(
-                        condition=models.Q(("from_month__day", 1)),
-                        name="measure_changes_at_a_start",
-                        violation_error_message="A measure changes at the start of a month.",
                     ),
                 ],
             },

@@ -3,7 +3,7 @@
 from .attribution import AttributionRule, CloudAccount
 from .audit import AuditEvent, AuditHead
 from .charges import Charge, Flag, HeldCharge, ReviewDecision
-from .entries import Entry, EntryLine
+from .corrections import Correction, CorrectionLine
 from .gestures import SentForm
 from .imports import Import, ImportedFile, ImportOverlap, ImportTotal, StoredFile
 from .jobs import AtWork, Job, Worker
@@ -25,8 +25,8 @@ __all__ = [
     "Charge",
     "CloudAccount",
     "CostMeasureChange",
-    "Entry",
-    "EntryLine",
+    "Correction",
+    "CorrectionLine",
     "ExchangeRate",
     "Flag",
     "FrozenProof",

@@ -164,7 +164,7 @@ class PayerLine(Standing):
         BORNE = "borne", "Write-off borne by the center"
         MANUAL = "manual", "Manual charge"
 
-    # What entries make: the corrections of staff, which name the month they correct.
+    # What corrections by staff make; they name the month they correct.
     ENTERED = (Kind.TRANSFER, Kind.REFUND, Kind.WRITE_OFF, Kind.BORNE, Kind.MANUAL)
 
     # What users are charged; the rest the center pays itself.

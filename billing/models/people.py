@@ -67,7 +67,7 @@ class User(AbstractUser):
         kwargs["update_fields"] = set(named) - {"sessions_ended"}
         with transaction.atomic():
             rights = RIGHTS & kwargs["update_fields"]
-            stored = type(self)._base_manager.filter(pk=self.pk).values(*rights).first() if rights else None
+            stored = type(self).objects.filter(pk=self.pk).values(*rights).first() if rights else None
             super().save(*args, **kwargs)
             if stored and any(stored[name] != getattr(self, name) for name in rights):
                 self.end_sessions()

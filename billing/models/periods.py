@@ -166,7 +166,7 @@ class BillingPeriod(models.Model):
         return last_day_of(self.month)
 
 
-# Where charges, decisions and entries stand; and where payer lines and statements do too.
+# Where charges, decisions and corrections stand; and where payer lines and statements do too.
 SHUT = (BillingPeriod.Status.CLOSED, BillingPeriod.Status.FINALIZED)
 FINAL = (BillingPeriod.Status.FINALIZED,)
 
@@ -179,20 +179,21 @@ class ExchangeRateQuerySet(models.QuerySet["ExchangeRate"]):
     """Rates of closed months are neither changed nor deleted; one that is missing can still be added."""
 
     def update(self, **fields: Any) -> int:
-        self._refuse_frozen()
+        self.refuse_frozen()
         return super().update(**fields)
 
     def delete(self) -> tuple[int, dict[str, int]]:
-        self._refuse_frozen()
+        self.refuse_frozen()
         return super().delete()
 
     def bulk_create(self, objs: Iterable["ExchangeRate"], *args: Any, **options: Any) -> Any:
         rates: Any = list(objs)
         if options.get("update_conflicts"):
-            self.model.objects.filter(period__in=[each.period_id for each in rates])._refuse_frozen()
+            self.model.objects.filter(period__in=[each.period_id for each in rates]).refuse_frozen()
         return super().bulk_create(rates, *args, **options)
 
-    def _refuse_frozen(self) -> None:
+    def refuse_frozen(self) -> None:
+        """Raise an error if one of these rates is of a closed month."""
         if frozen := self.filter(period__status__in=SHUT).select_related("period").first():
             frozen.require_open()
 

@@ -174,7 +174,7 @@ class Policy(models.Model):
     amount_tolerance = AmountField(
         default=0, help_text="An approval survives a re-delivery whose amount moved by no more than this."
     )
-    entries_need_second_person = models.BooleanField(
+    corrections_need_second_person = models.BooleanField(
         default=False, help_text="A correction takes effect after a second person approves it."
     )
     transfer_justification_days = models.PositiveSmallIntegerField(

@@ -1,4 +1,4 @@
-"""Rows that stand once their month is shut: the second wall, which leaves no bulk way around the verbs."""
+"""Rows that stand once their month is shut: querysets, too, refuse what the verbs refuse."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar, Self, TypeVar
@@ -54,7 +54,7 @@ class StandingQuerySet(models.QuerySet[Row]):
     """
 
     # The months all of these rows are known to be of (see `of_month`).
-    _months: frozenset[int] | None = None
+    known_months: frozenset[int] | None = None
 
     def of_month(self, period: BillingPeriod, *, indexed: bool = True) -> Self:
         """Keep the rows of a month; a change of them asks about this month and not about each row.
@@ -65,7 +65,7 @@ class StandingQuerySet(models.QuerySet[Row]):
             found = self.filter(**{self.model.STANDS_BY: period})
         else:
             found = self.alias(of_month=_unindexed(self.model.STANDS_BY)).filter(of_month=period.pk)
-        found._months = frozenset({period.pk})
+        found.known_months = frozenset({period.pk})
         return found
 
     def update(self, **fields: Any) -> int:
@@ -91,8 +91,8 @@ class StandingQuerySet(models.QuerySet[Row]):
         shut = shut_months(self.model)
         if not shut:
             return
-        if self._months is not None:
-            found = sorted(self._months & shut)
+        if self.known_months is not None:
+            found = sorted(self.known_months & shut)
         else:
             # By an index the database might look through the shut months for these rows, not the reverse.
             month = _unindexed(self.model.STANDS_BY)
@@ -103,17 +103,17 @@ class StandingQuerySet(models.QuerySet[Row]):
 
     def _clone(self) -> Self:
         clone = super()._clone()  # type: ignore[misc]
-        clone._months = self._months
+        clone.known_months = self.known_months
         return clone
 
     def __or__(self, other: Any) -> Any:
         both = super().__or__(other)
-        both._months = None
+        both.known_months = None
         return both
 
     def __xor__(self, other: Any) -> Any:
         both = super().__xor__(other)
-        both._months = None
+        both.known_months = None
         return both
 
 
@@ -136,15 +136,19 @@ class Standing(models.Model):
             self.require_open_months(months_of(type(self), [self]))
         elif written is None or not set(written) <= self.FREE:
             self.refuse_if_kept()
-            stored = type(self)._base_manager.filter(pk=self.pk).values_list(self.STANDS_BY, flat=True)
+            stored = self._stored_months()
             self.require_open_months({*stored, *months_of(type(self), [self])})
         super().save(*args, **options)
 
     def delete(self, *args: Any, **options: Any) -> tuple[int, dict[str, int]]:
         self.refuse_if_kept()
-        stored = type(self)._base_manager.filter(pk=self.pk).values_list(self.STANDS_BY, flat=True)
-        self.require_open_months(set(stored))
+        self.require_open_months(self._stored_months())
         return super().delete(*args, **options)
+
+    def _stored_months(self) -> set[int]:
+        """Return the month that the row is of in the database, whatever it says now."""
+        stored = type(self)._base_manager.filter(pk=self.pk)  # noqa: SLF001 (past every custom manager)
+        return set(stored.values_list(self.STANDS_BY, flat=True))
 
     @classmethod
     def refuse_if_kept(cls) -> None:
@@ -185,7 +189,7 @@ def months_of(model: type[Standing], rows: Sequence[Standing]) -> set[int]:
     ids = sorted({key for row in rows if (key := getattr(row, field.attname)) is not None})
     if not rest:
         return shut & set(ids)
-    parents = field.related_model._base_manager
+    parents = field.related_model._base_manager  # noqa: SLF001 (past every custom manager)
     found: set[int] = set()
     for start in range(0, len(ids), BATCH):
         found |= set(

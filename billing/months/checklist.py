@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from ..background import heartbeat, jobs
 from ..errors import BillingError, NextStep
-from ..models import AuditEvent, BillingPeriod, Charge, Entry, Flag, Import, PayerLine, ReviewDecision
+from ..models import AuditEvent, BillingPeriod, Charge, Correction, Flag, Import, PayerLine, ReviewDecision
 
 T = TypeVar("T")
 
@@ -41,7 +41,7 @@ LABELS = {
 
 # What neither a charge, a statement nor a journal depends on. Everything else that is recorded may change a list.
 UNRELATED = (
-    *("session", "user", "job", "role", "audit", "delivery", "email", "installation", "walls"),
+    *("session", "user", "job", "role", "audit", "delivery", "email", "installation", "safeguards"),
     *("statement.downloaded", "journal.downloaded", "proof.downloaded", "charges.exported"),
 )
 
@@ -178,7 +178,7 @@ class _Registered:
 
 _providers: dict[tuple[str, ...], _Registered] = {}
 # Models whose newest row tells, with the audit log, whether anything changed.
-_watched: list[type[Model]] = [Charge, Flag, ReviewDecision, Import, Entry, PayerLine]
+_watched: list[type[Model]] = [Charge, Flag, ReviewDecision, Import, Correction, PayerLine]
 
 
 def register(*codes: str, provider: Provider, is_kept: bool = False, watched: Iterable[type[Model]] = ()) -> None:

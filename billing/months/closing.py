@@ -44,8 +44,8 @@ class NothingToCarry(BillingError):
     """Held charges were to be carried over, and there are none."""
 
 
-class PeriodHasEntries(BillingError):
-    """A period cannot close while entries wait for a second person."""
+class PeriodHasProposedCorrections(BillingError):
+    """A period cannot close while corrections wait for a second person."""
 
 
 class PeriodNotEmpty(BillingError):
@@ -104,7 +104,7 @@ def register_finalize_step(name: str, step: FinalizeStep) -> None:
 def require_open(*periods: BillingPeriod) -> list[BillingPeriod]:
     """Return the periods, locked against closing for the rest of the transaction.
 
-    Charges, decisions and entries may change while a period is open or in review. On PostgreSQL the
+    Charges, decisions and corrections may change while a period is open or in review. On PostgreSQL the
     rows are locked FOR SHARE: changes do not wait for each other, a close waits for all of them. On
     SQLite the transaction that asks holds the only write lock already.
 
@@ -224,12 +224,12 @@ def carry_over(*, period: BillingPeriod, actor: Actor, now: datetime.datetime) -
 def close(
     *, period: BillingPeriod, carry_held: bool = False, notes: str = "", actor: Actor, now: datetime.datetime
 ) -> BillingPeriod:
-    """Close a period: its charges, decisions and entries stand from here on.
+    """Close a period: its charges, decisions and corrections stand from here on.
 
     With `carry_held`, what is held is carried over to the next open month first (see `carry_over`).
 
-    Raises StepNotPossible, PeriodHasHeldCharges while charges wait for review, or PeriodHasEntries while
-    entries wait for approval.
+    Raises StepNotPossible, PeriodHasHeldCharges while charges wait for review, or PeriodHasProposedCorrections while
+    corrections wait for approval.
     """
     with audit.gesture(actor=actor, now=now) as gesture:
         period = locked(period)
@@ -238,7 +238,7 @@ def close(
         if carry_held and Charge.objects.in_month(period).held().exists():
             carry_over(period=period, actor=actor, now=now)
         for item in checklist.of(period, only=(checklist.HELD, checklist.CORRECTIONS)).keeping_from(checklist.CLOSE):
-            refused = PeriodHasHeldCharges if item.code == checklist.HELD else PeriodHasEntries
+            refused = PeriodHasHeldCharges if item.code == checklist.HELD else PeriodHasProposedCorrections
             raise refused(f"Billing period {period} cannot close: {item.text}", then=item.then)
         period.status = BillingPeriod.Status.CLOSED
         period.closed_at, period.closed_by = now, actor.name

@@ -144,7 +144,7 @@ def _add_charged(equation: Equation, proof: Proof, add: Add) -> None:
     for term in equation.left:
         if term.code == "chargeable" and equation.of_currency:
             add(home, "converted", term.amount, term.count)
-        elif term.code == "entries":
+        elif term.code == "corrections":
             add(home, "corrections", term.amount, term.count)
         elif term.code == "subsidies":
             add(home, "funded", term.amount, term.count)

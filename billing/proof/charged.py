@@ -1,4 +1,4 @@
-"""What is to be charged, against payer lines: converted, with their rounding, with entries and funded subsidies."""
+"""What is to be charged, against payer lines: converted, with their rounding, with corrections and funded subsidies."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
@@ -10,7 +10,7 @@ from django.db.models import Count
 from ..currencies import minor_units
 from ..errors import NextStep
 from ..fields import UNIT, AmountSum
-from ..models import AuditEvent, Charge, Entry, EntryLine, PayerLine, Source
+from ..models import AuditEvent, Charge, Correction, CorrectionLine, PayerLine, Source
 from ..money import EXACT, ZERO, plain
 from .equations import Equation, Term, Verdict, sum_of
 from .findings import About, Finding
@@ -59,7 +59,7 @@ def equations(month: Month, chargeable: Chargeable, *, is_run_intact: bool) -> I
     for source_id, currency in sorted(scopes, key=lambda scope: (month.sources[scope[0]].name, scope[1])):
         source, lines = month.sources[source_id], by_scope[source_id, currency]
         left, missing = _to_be_charged(month, source, currency, chargeable)
-        left += _entry_terms(month, source, entered.get((source_id, currency)))
+        left += _correction_terms(month, source, entered.get((source_id, currency)))
         left += _subsidy_terms(month, source, lines)
         right = _line_terms(month, source, lines)
         equation = Equation("charged", source.name, month.home, tuple(left), tuple(right), Verdict.OK)
@@ -90,21 +90,21 @@ def _to_be_charged(month: Month, source: Source, currency: str, chargeable: Char
 
 
 def _entered(month: Month) -> dict[Scope, tuple[int, Decimal]]:
-    """Return how many lines of entries the month has, and what they come to."""
-    lines = EntryLine.objects.charged_in(month.period).order_by().values_list("source", "entry__currency")
+    """Return how many lines of corrections the month has, and what they come to."""
+    lines = CorrectionLine.objects.charged_in(month.period).order_by().values_list("source", "correction__currency")
     return {
         (source_id, currency): (count, amount)
         for source_id, currency, count, amount in lines.annotate(count=Count("*"), sum=AmountSum("amount"))
     }
 
 
-def _entry_terms(month: Month, source: Source, entered: tuple[int, Decimal] | None) -> list[Term]:
+def _correction_terms(month: Month, source: Source, entered: tuple[int, Decimal] | None) -> list[Term]:
     if not entered:
         return []
     count, amount = entered
-    state = Entry.State.APPROVED.value
-    about = About("billing.entry", where={"period": str(month.period), "source": source.name, "state": (state,)})
-    return [Term("entries", "Entries", amount, count, about)]
+    state = Correction.State.APPROVED.value
+    about = About("billing.correction", where={"period": str(month.period), "source": source.name, "state": (state,)})
+    return [Term("corrections", "Corrections", amount, count, about)]
 
 
 def _subsidy_terms(month: Month, source: Source, lines: list[Line]) -> list[Term]:

@@ -13,7 +13,7 @@ from django.db.models import Count, DateTimeField, Field, QuerySet, TextField
 from django.db.models.expressions import RawSQL
 
 from ..fields import AmountSum
-from ..models import BillingPeriod, Charge, EntryLine, PayerLine, ReviewDecision, Source
+from ..models import BillingPeriod, Charge, CorrectionLine, PayerLine, ReviewDecision, Source
 from ..money import plain
 
 # Kind -> what it is of -> SHA-256.
@@ -32,7 +32,7 @@ LABELS = {
     "charges": "Charges of {}",
     "said": "What charges of {} say",
     "decisions": "Decisions about charges of {}",
-    "entries": "Entry {}",
+    "corrections": "Correction {}",
     "payer lines": "Payer lines under {}",
     "stated": "Statement {}",
     "journaled": "Journal {}",
@@ -59,10 +59,10 @@ DECISIONS = (
     *("decided_by_name", "decided_at"),
 )
 # With what is printed of a correction, where there is something: seals from before there was are as they were.
-PRINTED = "entry__printed_text"
-ENTRIES = (
-    *("entry__kind", "entry__for_period", "entry__reason", "entry__justification"),
-    *("entry__entered_by_name", "entry__decided_by_name"),
+PRINTED = "correction__printed_text"
+CORRECTIONS = (
+    *("correction__kind", "correction__for_period", "correction__reason", "correction__justification"),
+    *("correction__entered_by_name", "correction__decided_by_name"),
     *("number", "kind", "pi", "project", "fund_org", "source", "natural_account", "service_name", "amount"),
     *("corrects_period", "corrects_key"),
 )
@@ -92,7 +92,7 @@ def seals_of(period: BillingPeriod) -> Seals:
         "decisions": sealed(
             ReviewDecision.objects.filter(charge__charged_in=period), "charge__source__name", *DECISIONS
         ),
-        "entries": _entry_seals(EntryLine.objects.charged_in(period).order_by()),
+        "corrections": _correction_seals(CorrectionLine.objects.charged_in(period).order_by()),
         "payer lines": {f"{period}-{int(number):04}": digest for number, digest in references.items()},
     }
 
@@ -155,8 +155,8 @@ def together(heads: dict[str, str], lines: dict[str, str]) -> dict[str, str]:
     return {number: f"{heads.get(number, '')}{lines.get(number, '')}" for number in sorted({*heads, *lines})}
 
 
-def _entry_seals(lines: QuerySet[EntryLine]) -> dict[str, str]:
-    rows = lines.values_list("entry", *ENTRIES, PRINTED).iterator(chunk_size=5_000)
+def _correction_seals(lines: QuerySet[CorrectionLine]) -> dict[str, str]:
+    rows = lines.values_list("correction", *CORRECTIONS, PRINTED).iterator(chunk_size=5_000)
     return _digested(row if row[-1] else row[:-1] for row in rows)
 
 

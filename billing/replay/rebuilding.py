@@ -36,7 +36,7 @@ from ..models import (
     Source,
     StoredFile,
 )
-from ..review.decisions import DECIDED_FIELDS
+from ..review.locked_charges import DECIDED_FIELDS
 from .figures import figures_of
 from .recording import BATCH, BY_NAME
 
@@ -66,7 +66,7 @@ def main() -> None:
 
 
 def _make_tables() -> None:
-    """Make every table as the models say; without guards of the database, for nobody else is here."""
+    """Make every table as the models say; without database safeguards, for nobody else is here."""
 
     connection.disable_constraint_checking()
     with connection.schema_editor() as editor:
@@ -131,7 +131,7 @@ class Rebuild:
         stamps = {"review_until": None, "review_at": None, "closed_at": None, "finalized_at": None} | step["stamps"]
         BillingPeriod.objects.filter(pk=step["period"]).update(**stamps)
 
-    def _entry(self, step: dict[str, Any]) -> None:
+    def _correction(self, step: dict[str, Any]) -> None:
         self._load(step["rows"])
 
     def _payer_lines_made(self, step: dict[str, Any]) -> None:

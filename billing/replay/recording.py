@@ -22,9 +22,9 @@ from ..models import (
     BillingReference,
     Charge,
     CloudAccount,
+    Correction,
+    CorrectionLine,
     CostMeasureChange,
-    Entry,
-    EntryLine,
     ExchangeRate,
     FundException,
     FundingSource,
@@ -69,7 +69,7 @@ PERIOD_STEPS = (
     "period.reopened",
     "period.finalized",
 )
-ENTRY_STEPS = ("entry.entered", "entry.approved", "entry.reversed")
+CORRECTION_STEPS = ("correction.entered", "correction.approved", "correction.reversed")
 RECORDED_OF_CHARGES = ("charge.attribution_reapplied", "charge.carried_over", "charge.released", "charge.held")
 # What events of the configuration say at their end, by what they do to a row.
 ADDS = ("added", "recorded")
@@ -91,7 +91,7 @@ def record(period: BillingPeriod, folder: Path) -> None:
     files = _files(imports, folder)
     events = list(
         AuditEvent.objects.filter(
-            Q(action__in=(*IMPORT_STEPS, *PERIOD_STEPS, *ENTRY_STEPS, "payer_lines.made", "policy.changed"))
+            Q(action__in=(*IMPORT_STEPS, *PERIOD_STEPS, *CORRECTION_STEPS, "payer_lines.made", "policy.changed"))
             | Q(object_type__in=BY_NAME)
         ).order_by("pk")
     )
@@ -267,9 +267,9 @@ def _steps_of(
     events: list[AuditEvent], changes: dict[int, dict[str, Any]], imports: list[Import], period: BillingPeriod
 ) -> list[dict[str, Any]]:
     numbers = {str(each.pk) for each in imports}
-    entries = {str(each.pk): each for each in Entry.objects.approved()}
+    corrections = {str(each.pk): each for each in Correction.objects.approved()}
     approved_by_event = {
-        event.object_id for event in events if event.action == "entry.approved" and event.object_id in entries
+        event.object_id for event in events if event.action == "correction.approved" and event.object_id in corrections
     }
     steps = []
     for event in events:
@@ -282,13 +282,13 @@ def _steps_of(
             step |= {"period": int(event.object_id), "stamps": event.after}
         elif event.action == "payer_lines.made" and event.object_id == str(period.pk):
             pass
-        elif event.action in ENTRY_STEPS and event.object_id in entries:
-            if event.action != "entry.approved" and event.object_id in approved_by_event:
+        elif event.action in CORRECTION_STEPS and event.object_id in corrections:
+            if event.action != "correction.approved" and event.object_id in approved_by_event:
                 continue
-            entry = entries[event.object_id]
-            lines = EntryLine.objects.filter(entry=entry)
-            rows = [*_serialized(Entry.objects.filter(pk=entry.pk)), *_serialized(lines)]
-            step |= {"do": "entry", "rows": rows}
+            correction = corrections[event.object_id]
+            lines = CorrectionLine.objects.filter(correction=correction)
+            rows = [*_serialized(Correction.objects.filter(pk=correction.pk)), *_serialized(lines)]
+            step |= {"do": "correction", "rows": rows}
         else:
             continue
         steps.append(step)

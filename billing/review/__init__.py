@@ -1,39 +1,21 @@
 """What people decide about charges: one by one, by selection, by spreadsheet, by rule, or by the worker."""
 
-from .decisions import (
-    DONE,
-    BadCorrection,
-    BadPI,
-    BadSplit,
-    ChargesChanged,
-    Correction,
-    Decided,
-    Review,
-    UnknownCharge,
-    absorb,
-    approve,
-    check_reason,
-    counted,
-    parse_shares,
-    proposed_pi,
-    reattribute,
-    reject,
-    shares_of,
-    shares_text,
-    split,
-    successor_of,
-    undo,
-)
+from .act import Act
+from .decisions import absorb, approve, check_reason, proposed_pi, reattribute, reject, split, successor_of, undo
+from .locked_charges import ChargesChanged, UnknownCharge
+from .outcome import DONE, Decided, counted
+from .reassignment import BadPI, BadReassignment, Reassignment
+from .shares import BadSplit, parse_shares, shares_of, shares_text
 
 __all__ = [
-    "BadCorrection",
+    "Act",
     "BadPI",
+    "BadReassignment",
     "BadSplit",
     "ChargesChanged",
-    "Correction",
     "DONE",
     "Decided",
-    "Review",
+    "Reassignment",
     "UnknownCharge",
     "absorb",
     "approve",

@@ -17,7 +17,8 @@ from ..errors import BillingError
 from ..models import Charge, Job
 from ..progress import Progress
 from . import decisions
-from .decisions import Correction, Decided
+from .outcome import Decided
+from .reassignment import Reassignment
 
 
 class NothingDecided(BillingError):
@@ -27,7 +28,7 @@ class NothingDecided(BillingError):
 # What each step takes beside the charges and a note: the fields of its form.
 STEPS: dict[str, tuple[Callable[..., Decided], tuple[str, ...]]] = {
     "approve": (decisions.approve, ()),
-    "correct": (decisions.reattribute, ("correction", "approve", "create")),
+    "correct": (decisions.reattribute, ("reassignment", "approve", "create")),
     "reject": (decisions.reject, ("reason",)),
     "absorb": (decisions.absorb, ()),
     "undo": (decisions.undo, ()),
@@ -55,8 +56,10 @@ def decide_later(
     _, names = STEPS[step]
     ids = list(charges.order_by("id").values_list("id", flat=True))
     asked = {name: options[name] for name in ("note", *names) if name in options}
-    if correction := asked.pop("correction", None):
-        asked |= asdict(correction) | {"shares": [[fund_org, str(percent)] for fund_org, percent in correction.shares]}
+    if reassignment := asked.pop("reassignment", None):
+        asked |= asdict(reassignment) | {
+            "shares": [[fund_org, str(percent)] for fund_org, percent in reassignment.shares]
+        }
     arguments = {"step": step, "number": len(ids), **asked, "charges": ranges_of(ids)}
     return jobs.enqueue(
         kind=Job.Kind.DECIDE,
@@ -80,8 +83,8 @@ def run_job(
     options = dict(arguments)
     if step == "correct":
         shares = tuple((fund_org, Decimal(percent)) for fund_org, percent in arguments["shares"])
-        names = [name for name in Correction.__dataclass_fields__ if name != "shares"]
-        options["correction"] = Correction(shares=shares, **{name: arguments[name] for name in names})
+        names = [name for name in Reassignment.__dataclass_fields__ if name != "shares"]
+        options["reassignment"] = Reassignment(shares=shares, **{name: arguments[name] for name in names})
     progress(0, arguments["number"], "Deciding")
     decided = decide(step=step, charges=ids_of(arguments["charges"]), options=options, actor=actor, now=now)
     if not decided.count:

@@ -1,4 +1,4 @@
-"""Rules learned from corrections: what corrected charges have in common, and what a rule would have decided."""
+"""Rules learned from reassignments: what reassigned charges have in common, and what a rule would have decided."""
 
 import datetime
 import hashlib
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from glob import escape
 from itertools import islice
-from typing import Any
+from typing import TypeVar
 
 from django.db.models import Q, QuerySet
 
@@ -23,7 +23,9 @@ from ..readers.columns import TEXTS
 from ..readers.tags import Tags, tags_of
 from ..readers.values import Memo
 from ..texts import code_of, folded_code
-from .decisions import counted
+from .outcome import counted
+
+Value = TypeVar("Value")
 
 # Charges looked at for a page; beyond that a month is previewed where rules are re-applied to it, by the worker.
 TRIED = 50_000
@@ -31,7 +33,7 @@ CHUNK = 5_000
 # Moves shown of one month.
 MOVES = 10
 
-CORRECTIONS = (ReviewDecision.Action.REATTRIBUTE, ReviewDecision.Action.SPLIT)
+REASSIGNMENTS = (ReviewDecision.Action.REATTRIBUTE, ReviewDecision.Action.SPLIT)
 DETAILS = ("cost_center", "natural_account")
 
 # What tells charges apart, the more lasting first: who is billed and where, then what was used.
@@ -119,13 +121,13 @@ def corrected_by(gesture: str) -> QuerySet[Charge]:
         act = uuid.UUID(gesture)
     except ValueError:
         return Charge.objects.none()
-    decided = ReviewDecision.objects.filter(gesture=act, action__in=CORRECTIONS)
+    decided = ReviewDecision.objects.filter(gesture=act, action__in=REASSIGNMENTS)
     return still_corrected(Charge.objects.filter(pk__in=decided.values("charge")))
 
 
 def corrected_with(charge: Charge) -> str:
     """Return the act that corrected a charge last, as its decisions name it; nothing if none did."""
-    last = ReviewDecision.objects.filter(charge=charge.pk, action__in=CORRECTIONS).order_by("-pk").first()
+    last = ReviewDecision.objects.filter(charge=charge.pk, action__in=REASSIGNMENTS).order_by("-pk").first()
     return str(last.gesture) if last else ""
 
 
@@ -135,7 +137,7 @@ def still_corrected(charges: QuerySet[Charge]) -> QuerySet[Charge]:
 
 
 def rule_from(charges: QuerySet[Charge]) -> AttributionRule:
-    """Return the rule, not saved, that would have said of charges what their correction said.
+    """Return the rule, not saved, that would have said of charges what their reassignment said.
 
     Its conditions are what all of them share, and only what tells them from other charges of their source.
     It goes over tags where these say otherwise, and before the rules that said otherwise. Raises
@@ -184,14 +186,14 @@ def foresee(rule: AttributionRule, *, month: BillingPeriod | None = None) -> lis
     return [_foresee(rule, each) for each in months]
 
 
-def _common(values: Iterable[Any]) -> Any:
+def _common(values: Iterable[Value]) -> Value | None:
     """Return the value that all have, None if they differ or it is empty."""
     found = set(values)
     return found.pop() or None if len(found) == 1 else None
 
 
 def _outdo_what_said_otherwise(rule: AttributionRule, charges: Sequence[Charge]) -> None:
-    """Have a rule go over tags, and before rules, that said of charges otherwise than their correction."""
+    """Have a rule go over tags, and before rules, that said of charges otherwise than their reassignment."""
     wanted = {
         "pi_email": rule.pi.email if rule.pi else "",
         "project_code": folded_code(rule.project.code) if rule.project else "",
@@ -215,7 +217,7 @@ def _outdo_what_said_otherwise(rule: AttributionRule, charges: Sequence[Charge])
             if any(value and folded[name] != value for name, value in wanted.items()):
                 speakers |= {int(each.split()[1]) for each in now.deciders.split("; ") if each.startswith("rule ")}
             for name in DETAILS:
-                # What the correction did not change is no business of the rule.
+                # What the reassignment did not change is no business of the rule.
                 detailed[name].add(getattr(charge, name) if getattr(charge, name) != getattr(now, name) else "")
                 tagged_details[name].add(said[name])
     for name, values in detailed.items():
@@ -225,7 +227,19 @@ def _outdo_what_said_otherwise(rule: AttributionRule, charges: Sequence[Charge])
     rule.priority = min([rule.priority, *(max(each - 1, 0) for each in earlier)])
 
 
-def _candidates(charges: Sequence[Charge]) -> list[tuple[dict[str, str], Callable[[Any], bool]]]:
+@dataclass(frozen=True)
+class _Row:
+    """What conditions look at of one charge."""
+
+    tags: Mapping[str, str]
+    texts: Mapping[str, tuple[str, ...]]
+
+
+# A condition as fields of a rule, and its test.
+Candidate = tuple[dict[str, str], Callable[[_Row], bool]]
+
+
+def _candidates(charges: Sequence[Charge]) -> list[Candidate]:
     """Return the conditions that hold for all of some charges, the preferred first, each with its test."""
     policy = Policy.objects.current()
     asked = [
@@ -266,16 +280,16 @@ def _shared_tags(charges: Sequence[Charge], prefixes: tuple[str, ...]) -> dict[s
     return shared or {}
 
 
-def _by_tag(folded: str, said: tuple[str, str]) -> tuple[dict[str, str], Callable[[Any], bool]]:
+def _by_tag(folded: str, said: tuple[str, str]) -> Candidate:
     key, value = said
 
-    def holds(row: "_Row") -> bool:
+    def holds(row: _Row) -> bool:
         return row.tags.get(folded, "").casefold() == value.casefold()
 
     return {"tag_key": key[:254], "tag_value": escape(value)}, holds
 
 
-def _by_column(name: str, charges: Sequence[Charge]) -> tuple[dict[str, str], Callable[[Any], bool]] | None:
+def _by_column(name: str, charges: Sequence[Charge]) -> Candidate | None:
     """Return a condition on columns that holds for all of some charges; an id is preferred to a name."""
     for column in LOOKS_AT[name]:
         text = _common(getattr(charge, TEXTS[column]).strip() for charge in charges)
@@ -285,16 +299,8 @@ def _by_column(name: str, charges: Sequence[Charge]) -> tuple[dict[str, str], Ca
     return None
 
 
-def _by_pattern(name: str, pattern: str) -> tuple[dict[str, str], Callable[[Any], bool]]:
+def _by_pattern(name: str, pattern: str) -> Candidate:
     return {name: pattern}, lambda row: column_holds(name, pattern, row.texts[name])
-
-
-@dataclass(frozen=True)
-class _Row:
-    """What conditions look at of one charge."""
-
-    tags: Mapping[str, str]
-    texts: Mapping[str, tuple[str, ...]]
 
 
 def _others(rule: AttributionRule, charges: Sequence[Charge]) -> list[_Row]:
@@ -319,9 +325,7 @@ def _others(rule: AttributionRule, charges: Sequence[Charge]) -> list[_Row]:
     return rows
 
 
-def _conditions(
-    candidates: Sequence[tuple[dict[str, str], Callable[[Any], bool]]], others: Sequence[_Row]
-) -> list[tuple[str, str]]:
+def _conditions(candidates: Sequence[Candidate], others: Sequence[_Row]) -> list[tuple[str, str]]:
     """Return the conditions that tell charges from the others: one that does alone, else the fewest that help."""
     chosen: list[tuple[str, str]] = []
     left, open_to_choose = list(others), list(candidates)

@@ -17,7 +17,8 @@ from ..background import jobs
 from ..errors import BillingError
 from ..fields import AmountSum
 from ..models import Charge, Flag
-from . import decisions
+from .act import Act
+from .shares import shares_of, shares_text
 
 # As many charges are shown one by one, and of more as many groups and examples.
 SHOWN_EACH = 25
@@ -109,11 +110,11 @@ def _reasons(charges: "QuerySet[Charge]") -> tuple[Group, ...]:
 def _payers(charges: "QuerySet[Charge]") -> list[Group]:
     names = ("pi__email", "project__code", "fund_org", "payer_split", "shared_as")
     rows = charges.values(*names, "currency").annotate(number=Count("pk"), billed=AmountSum("billed_cost")).order_by()
-    splits = decisions.shares_of({row["payer_split"] for row in rows if row["payer_split"]})
+    splits = shares_of({row["payer_split"] for row in rows if row["payer_split"]})
     counts: dict[str, int] = defaultdict(int)
     billed: dict[str, dict[str, Decimal]] = defaultdict(dict)
     for row in rows:
-        fund_org = decisions.shares_text(splits[row["payer_split"]]) if row["payer_split"] else row["fund_org"]
+        fund_org = shares_text(splits[row["payer_split"]]) if row["payer_split"] else row["fund_org"]
         name = ", ".join(filter(None, (row["pi__email"] or "no PI", row["project__code"], fund_org or "no fund/org")))
         name = f"Shared as {row['shared_as']}" if row["shared_as"] else name
         counts[name] += row["number"]
@@ -130,7 +131,7 @@ def _why_not_approved(charges: "QuerySet[Charge]", actor: Actor, now: datetime.d
     alone = nullcontext() if connection.vendor == "sqlite" else transaction.atomic()
     try:
         with alone:
-            trial = decisions.Review(charges, gesture=audit.Gesture(actor=actor, now=now))
+            trial = Act(charges, gesture=audit.Gesture(actor=actor, now=now))
             for charge in trial.charges.values():
                 # Decided in memory alone: nothing is saved.
                 trial.decide(charge, Charge.State.APPROVED)

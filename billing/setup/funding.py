@@ -1,8 +1,8 @@
 """Loading the list of fund/orgs that may be charged: all of a file, or nothing with the lines that are wrong."""
 
 import datetime
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from typing import IO, Any
 
 from django.core.exceptions import ValidationError
@@ -10,14 +10,14 @@ from django.core.exceptions import ValidationError
 from .. import audit
 from ..attribution.holding import Settled
 from ..audit import Actor
-from ..audit.snapshots import differences, snapshot
+from ..audit.snapshots import snapshot
 from ..errors import BillingError
 from ..models import FundException, FundingSource, Policy, Project
 from ..readers.cells import Kind, check_code, unwrapped
 from ..readers.values import BadValue
 from ..texts import cleaned, code_of, folded_code, folds_of, is_missing, odd_characters, quoted
 from . import releasing
-from .lists import LineError, ListRefused, day_of, read_list
+from .lists import ListRefused, Loaded, Loading, read_list
 
 COLUMNS = {
     "fund_org": Kind.CODE,
@@ -49,22 +49,10 @@ class ExceptionRefused(BillingError):
 
 
 @dataclass(frozen=True)
-class LoadedFunds:
+class LoadedFunds(Loaded):
     """What a list of funds changed. Funds that it does not name stay as they are."""
 
-    added: int
-    changed: int
-    unchanged: int
-    # Held charges that the list answers.
-    released: int = 0
-    is_dry_run: bool = False
-
-    def __str__(self) -> str:
-        will = "would be " if self.is_dry_run else ""
-        text = (
-            f"{_counted(self.added)} {will}added, {self.changed:,} {will}changed, {self.unchanged:,} stay as they are."
-        )
-        return f"{text} {releasing.told(self.released)}".strip()
+    NOUNS = ("fund", "funds")
 
 
 @dataclass(frozen=True)
@@ -142,10 +130,6 @@ def revoke_exceptions(*, fund: FundingSource, actor: Actor, now: datetime.dateti
         return Excepted(tuple(revoked), releasing.release(gesture=gesture))
 
 
-def _counted(number: int) -> str:
-    return f"{number:,} {'fund' if number == 1 else 'funds'}"
-
-
 def load_funds(*, file: IO[bytes], is_dry_run: bool = False, actor: Actor, now: datetime.datetime) -> LoadedFunds:
     """Add and change funds from a CSV or Excel file with the columns of COLUMNS, of which only `fund_org` is a must.
 
@@ -155,105 +139,98 @@ def load_funds(*, file: IO[bytes], is_dry_run: bool = False, actor: Actor, now: 
 
     Raises FundsRefused with every mistake by line and column.
     """
-    rows = _read(file)
+    rows = read_list(file, columns=COLUMNS, refused=FundsRefused, nobody="The file names no fund/org.")
     with audit.gesture(actor=actor, now=now) as gesture:
-        projects = {folded_code(code): pk for pk, code in Project.objects.values_list("pk", "code")}
-        missing = folds_of(Policy.objects.current().missing_words)
-        errors: list[LineError] = []
-        wanted: dict[str, tuple[int, dict[str, Any]]] = {}
-        for line, row in rows:
-            values = _parse(line, row, projects, missing, errors)
-            fund_org = values.get("fund_org", "")
-            if fund_org in wanted:
-                errors.append(LineError(line, "fund_org", f"{fund_org} is on line {wanted[fund_org][0]} already"))
-            elif fund_org:
-                wanted[fund_org] = (line, values)
-        # A list loaded before codes were cleaned may have one otherwise: it is the same fund.
-        funds = sorted(FundingSource.objects.all(), key=lambda fund: fund.fund_org == code_of(fund.fund_org))
-        stored = {code_of(fund.fund_org): fund for fund in funds}
-        before = {name: snapshot(fund, with_links=False) for name, fund in stored.items() if name in wanted}
-        linked = _links()
-        added, changed, links = [], [], {}
-        for fund_org, (line, values) in wanted.items():
-            codes = values.pop("projects", None)
-            is_new = fund_org not in stored
-            fund = stored.get(fund_org) or FundingSource(fund_org=fund_org)
-            for name, value in values.items():
-                setattr(fund, name, value)
-            try:
-                fund.clean_fields()
-                if fund.valid_from and fund.valid_until and fund.valid_until < fund.valid_from:
-                    # Says so. Asked of every fund, it would be a query each.
-                    fund.validate_constraints(exclude={"fund_org"})
-            except ValidationError as error:
-                errors += [LineError(line, "", message) for message in error.messages]
-            differs = codes is not None and codes != linked.get(fund.pk, set())
-            if differs:
-                links[fund_org] = codes
-            if is_new:
-                added.append(fund)
-            elif differs or snapshot(fund, with_links=False) != before[fund_org]:
-                changed.append(fund)
-        if errors:
-            raise FundsRefused(sorted(errors, key=lambda error: error.line))
+        before = _links()
+        loading, links = _loading(rows, before)
+        loading.require_right(FundsRefused)
+        done = LoadedFunds(len(loading.added), len(loading.changed), loading.unchanged, is_dry_run=is_dry_run)
         if is_dry_run:
-            return LoadedFunds(len(added), len(changed), len(wanted) - len(added) - len(changed), is_dry_run=True)
-        FundingSource.objects.bulk_create(added, batch_size=BATCH)
+            return done
+        changed = [fund for fund, _ in loading.changed]
+        FundingSource.objects.bulk_create(loading.added, batch_size=BATCH)
         FundingSource.objects.bulk_update(changed, ["fund_org", "name", "is_sponsored", *DATES], batch_size=BATCH)
-        _link(links, {fund.fund_org: fund.pk for fund in [*added, *changed]})
-        for fund in added:
-            gesture.record("funding_source.added", fund, after=snapshot(fund, with_links=False))
-        for fund in changed:
-            old, new = differences(before[fund.fund_org], snapshot(fund, with_links=False))
-            if fund.fund_org in links:
-                old["projects"], new["projects"] = sorted(linked.get(fund.pk, ())), sorted(links[fund.fund_org])
-            gesture.record("funding_source.changed", fund, before=old, after=new)
-        gesture.record("funds.loaded", after={"added": len(added), "changed": len(changed)})
-        released = releasing.release(gesture=gesture).cleared
-        return LoadedFunds(len(added), len(changed), len(wanted) - len(added) - len(changed), released)
+        _link(links, {fund.fund_org: fund.pk for fund in [*loading.added, *changed]})
+        loading.record(
+            gesture,
+            kind="funding_source",
+            list_name="funds",
+            links=lambda fund: (
+                ({"projects": sorted(before.get(fund.pk, ()))}, {"projects": sorted(links[fund.fund_org])})
+                if fund.fund_org in links
+                else ({}, {})
+            ),
+        )
+        return replace(done, released=releasing.release(gesture=gesture).cleared)
 
 
-def _read(file: IO[bytes]) -> list[tuple[int, dict[str, str]]]:
-    rows = read_list(file, columns=COLUMNS, refused=FundsRefused)
-    if not rows:
-        raise FundsRefused([], "The file names no fund/org.")
-    return rows
+def _loading(
+    rows: list[tuple[int, dict[str, str]]], linked: Mapping[int, set[int]]
+) -> tuple[Loading[FundingSource], dict[str, set[int]]]:
+    """Give every fund on the list what its line says, unsaved; and the projects of those that get others."""
+    loading: Loading[FundingSource] = Loading()
+    projects = {folded_code(code): pk for pk, code in Project.objects.values_list("pk", "code")}
+    missing = folds_of(Policy.objects.current().missing_words)
+    # A list loaded before codes were cleaned may have one otherwise: it is the same fund.
+    funds = sorted(FundingSource.objects.all(), key=lambda fund: fund.fund_org == code_of(fund.fund_org))
+    stored = {code_of(fund.fund_org): fund for fund in funds}
+    links: dict[str, set[int]] = {}
+    for line, row in rows:
+        values = _values_of(line, row, missing, loading)
+        codes = _projects_of(line, row, projects, loading) if "projects" in row else None
+        fund_org = values["fund_org"]
+        if not fund_org or not loading.is_first(line, "fund_org", key=fund_org, name=fund_org):
+            continue
+        fund = stored.get(fund_org) or FundingSource(fund_org=fund_org)
+        if codes is not None and codes != linked.get(fund.pk, set()):
+            links[fund_org] = codes
+        loading.fill(line, fund, values, wrong=_wrong, is_linked_anew=fund_org in links)
+    return loading, links
 
 
-def _parse(
-    line: int, row: dict[str, str], projects: dict[str, int], missing: Collection[str], errors: list[LineError]
+def _values_of(
+    line: int, row: dict[str, str], missing: Collection[str], loading: Loading[FundingSource]
 ) -> dict[str, Any]:
     values: dict[str, Any] = {"fund_org": code_of(row["fund_org"])}
     if not row["fund_org"]:
-        errors.append(LineError(line, "fund_org", "is empty"))
+        loading.refuse(line, "fund_org", "is empty")
     elif is_missing(values["fund_org"], missing):
-        errors.append(LineError(line, "fund_org", f"{quoted(row['fund_org'])} means that there is none"))
+        loading.refuse(line, "fund_org", f"{quoted(row['fund_org'])} means that there is none")
     elif odd := odd_characters(values["fund_org"]):
-        errors.append(LineError(line, "fund_org", f"{quoted(row['fund_org'])}: {odd}"))
+        loading.refuse(line, "fund_org", f"{quoted(row['fund_org'])}: {odd}")
     if "name" in row:
         values["name"] = cleaned(row["name"])
     if "sponsored" in row:
         said = row["sponsored"].casefold()
         if said not in YES | NO:
-            errors.append(LineError(line, "sponsored", f"“{row['sponsored']}” is neither yes nor no"))
+            loading.refuse(line, "sponsored", f"“{row['sponsored']}” is neither yes nor no")
         values["is_sponsored"] = said in YES
-    for name in DATES:
-        if name in row:
-            try:
-                values[name] = day_of(row[name])
-            except ValueError as error:
-                errors.append(LineError(line, name, str(error)))
-    if "projects" in row:
-        codes = {code_of(unwrapped(code)) for code in row["projects"].split(";") if code.strip()}
-        for code in sorted(codes):
-            try:
-                check_code(code)
-            except BadValue as error:
-                errors.append(LineError(line, "projects", str(error)))
-        if unknown := sorted(code for code in codes if folded_code(code) not in projects):
-            errors.append(LineError(line, "projects", f"there is no project {', '.join(unknown)}"))
-        values["projects"] = {projects[folded_code(code)] for code in codes if folded_code(code) in projects}
-    return values
+    return values | {name: loading.day(line, row, name) for name in DATES if name in row}
+
+
+def _projects_of(line: int, row: dict[str, str], projects: dict[str, int], loading: Loading[FundingSource]) -> set[int]:
+    """Return the projects that a line names."""
+    codes = {code_of(unwrapped(code)) for code in row["projects"].split(";") if code.strip()}
+    for code in sorted(codes):
+        try:
+            check_code(code)
+        except BadValue as error:
+            loading.refuse(line, "projects", str(error))
+    if unknown := sorted(code for code in codes if folded_code(code) not in projects):
+        loading.refuse(line, "projects", f"there is no project {', '.join(unknown)}")
+    return {projects[folded_code(code)] for code in codes if folded_code(code) in projects}
+
+
+def _wrong(fund: FundingSource) -> list[tuple[str, str]]:
+    """Return what is wrong with a fund's fields and dates."""
+    try:
+        fund.clean_fields()
+        if fund.valid_from and fund.valid_until and fund.valid_until < fund.valid_from:
+            # Says so. Asked of every fund, it would be a query each.
+            fund.validate_constraints(exclude={"fund_org"})
+    except ValidationError as error:
+        return [("", message) for message in error.messages]
+    return []
 
 
 def _links() -> dict[int, set[int]]:

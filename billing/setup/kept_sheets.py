@@ -114,7 +114,7 @@ def load_by_job(
 def worker_of(load: Load) -> jobs.Work:
     """Return the work of a job that loads a list of this kind."""
 
-    def work(*, arguments: dict[str, Any], actor: Actor, now: datetime.datetime, **_: Any) -> dict[str, Any]:
+    def work(*, arguments: dict[str, Any], actor: Actor, now: datetime.datetime, **_: object) -> dict[str, Any]:
         with opened(arguments["kept"]) as file:
             loaded = load(file=file, is_dry_run=arguments["dry_run"], actor=actor, now=now)
         if not arguments["dry_run"]:

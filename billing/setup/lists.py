@@ -2,15 +2,22 @@
 
 import datetime
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from itertools import zip_longest
-from typing import IO, Any
+from typing import IO, Any, ClassVar, Generic, TypeVar
 
+from django.db.models import Model
+
+from .. import audit
+from ..audit.snapshots import differences, snapshot
 from ..errors import BillingError
 from ..readers import UnreadableFile
 from ..readers.cells import Kind
 from ..readers.tables import read_table
+from . import releasing
+
+Listed = TypeVar("Listed", bound=Model)
 
 # What is told of a file with more mistakes than anybody reads.
 SHOWN = 50
@@ -50,12 +57,114 @@ class ListRefused(BillingError):
         return {"errors": errors[:TOLD]}
 
 
+@dataclass(frozen=True)
+class Loaded:
+    """What a list changed, or would. What it does not name stays as it is."""
+
+    # What it lists: one, and several.
+    NOUNS: ClassVar[tuple[str, str]]
+
+    added: int
+    changed: int
+    unchanged: int
+    # Held charges that the list answers.
+    released: int = 0
+    is_dry_run: bool = False
+
+    def __str__(self) -> str:
+        will = "would be " if self.is_dry_run else ""
+        one, several = self.NOUNS
+        text = (
+            f"{self.added:,} {one if self.added == 1 else several} {will}added, {self.changed:,} {will}changed, "
+            f"{self.unchanged:,} stay as they are."
+        )
+        return f"{text} {releasing.told(self.released)}".strip()
+
+
+@dataclass
+class Loading(Generic[Listed]):
+    """What the lines of a list make of what is stored: what is new, what changes, and what is wrong."""
+
+    errors: list[LineError] = field(default_factory=list)
+    added: list[Listed] = field(default_factory=list)
+    # Each with its fields as they were.
+    changed: list[tuple[Listed, dict[str, Any]]] = field(default_factory=list)
+    lines: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def unchanged(self) -> int:
+        return len(self.lines) - len(self.added) - len(self.changed)
+
+    def refuse(self, line: int, column: str, message: str) -> None:
+        """Note what is wrong on a line."""
+        self.errors.append(LineError(line, column, message))
+
+    def day(self, line: int, row: Mapping[str, str], column: str) -> datetime.date | None:
+        """Return the day in a cell; note what is wrong with it."""
+        try:
+            return day_of(row[column])
+        except ValueError as error:
+            self.refuse(line, column, str(error))
+            return None
+
+    def is_first(self, line: int, column: str, *, key: str, name: str) -> bool:
+        """Tell whether no line before named the same; note it otherwise."""
+        if key in self.lines:
+            self.refuse(line, column, f"{name} is on line {self.lines[key]} already")
+            return False
+        self.lines[key] = line
+        return True
+
+    def fill(
+        self,
+        line: int,
+        subject: Listed,
+        values: Mapping[str, Any],
+        *,
+        wrong: Callable[[Listed], Iterable[tuple[str, str]]],
+        is_linked_anew: bool = False,
+    ) -> None:
+        """Give an object the values of its line; `wrong` says what it must not have, by column."""
+        before = snapshot(subject, with_links=False)
+        for name, value in values.items():
+            setattr(subject, name, value)
+        for column, message in wrong(subject):
+            self.refuse(line, column, message)
+        if subject.pk is None:
+            self.added.append(subject)
+        elif is_linked_anew or snapshot(subject, with_links=False) != before:
+            self.changed.append((subject, before))
+
+    def require_right(self, refused: type[ListRefused]) -> None:
+        """Raise `refused` with all that is wrong, in the order of the lines."""
+        if self.errors:
+            raise refused(sorted(self.errors, key=lambda error: error.line))
+
+    def record(
+        self,
+        gesture: audit.Gesture,
+        *,
+        kind: str,
+        list_name: str,
+        links: Callable[[Listed], tuple[dict[str, Any], dict[str, Any]]] = lambda _: ({}, {}),
+    ) -> None:
+        """Record an event for each object, and one for the list; `links` are what changed beside its fields."""
+        for subject in self.added:
+            gesture.record(f"{kind}.added", subject, after=snapshot(subject, with_links=False))
+        for subject, before in self.changed:
+            old, new = differences(before, snapshot(subject, with_links=False))
+            links_before, links_after = links(subject)
+            gesture.record(f"{kind}.changed", subject, before=old | links_before, after=new | links_after)
+        gesture.record(f"{list_name}.loaded", after={"added": len(self.added), "changed": len(self.changed)})
+
+
 def read_list(
-    file: IO[bytes], *, columns: Mapping[str, Kind], refused: type[ListRefused]
+    file: IO[bytes], *, columns: Mapping[str, Kind], refused: type[ListRefused], nobody: str
 ) -> list[tuple[int, dict[str, str]]]:
     """Return the lines of a CSV or .xlsx file by their numbers, each with its trimmed cells by column.
 
-    The first of `columns` is a must. Raises `refused`, also for what a spreadsheet made of a code.
+    The first of `columns` is a must. Raises `refused`, also for what a spreadsheet made of a code, and, saying
+    `nobody`, for a file without lines.
     """
     try:
         table = read_table(file, kinds=columns, heading=_heading)
@@ -78,6 +187,8 @@ def read_list(
     ]
     if errors:
         raise refused(sorted(errors, key=lambda error: error.line))
+    if not table.lines:
+        raise refused([], nobody)
     return [
         (number, {name: cell for name, cell in zip_longest(headings, cells, fillvalue="") if name})
         for number, cells in table.lines

@@ -2,7 +2,7 @@
 
 import datetime
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import IO, Any
 
@@ -19,7 +19,7 @@ from ..models.people import Mailboxes
 from ..readers.cells import Kind
 from ..texts import cleaned
 from . import releasing
-from .lists import LineError, ListRefused, day_of, read_list
+from .lists import ListRefused, Loaded, Loading, read_list
 
 COLUMNS = {
     "email": Kind.CODE,
@@ -28,6 +28,7 @@ COLUMNS = {
     "contact_email": Kind.CODE,
     "active_until": Kind.DATE,
 }
+LISTED_FIELDS = ["name", "department", "contact_email", "active_until", "is_listed"]
 BATCH = 500
 # People named in a preview, as many as a person reads.
 SHOWN = 20
@@ -63,22 +64,13 @@ class Confirmed:
 
 
 @dataclass(frozen=True)
-class LoadedPeople:
+class LoadedPeople(Loaded):
     """What a list of people changed, or would. People that it does not name stay as they are."""
 
-    added: int
-    changed: int
-    unchanged: int
-    released: int = 0
-    is_dry_run: bool = False
-    # The first that are added or changed, and how.
-    examples: tuple[str, ...] = field(default=())
+    NOUNS = ("PI", "PIs")
 
-    def __str__(self) -> str:
-        will = "would be " if self.is_dry_run else ""
-        pis = "PI" if self.added == 1 else "PIs"
-        text = f"{self.added:,} {pis} {will}added, {self.changed:,} {will}changed, {self.unchanged:,} stay as they are."
-        return f"{text} {releasing.told(self.released)}".strip()
+    # The first that are added or changed, and how.
+    examples: tuple[str, ...] = ()
 
 
 def confirm(*, people: Iterable[Person], note: str = "", actor: Actor, now: datetime.datetime) -> Confirmed:
@@ -125,78 +117,68 @@ def load_people(*, file: IO[bytes], is_dry_run: bool = False, actor: Actor, now:
 
     Raises PeopleRefused with every mistake by line and column.
     """
-    rows = read_list(file, columns=COLUMNS, refused=PeopleRefused)
-    if not rows:
-        raise PeopleRefused([], "The file names nobody.")
+    rows = read_list(file, columns=COLUMNS, refused=PeopleRefused, nobody="The file names nobody.")
     with audit.gesture(actor=actor, now=now) as gesture:
-        stored = {person.email: person for person in Person.objects.all()}
-        mailboxes = Mailboxes()
-        errors: list[LineError] = []
-        lines: dict[str, int] = {}
-        added: list[Person] = []
-        changed: list[tuple[Person, dict[str, Any]]] = []
-        for line, row in rows:
-            values = _parse(line, row, errors)
-            email = values.pop("email")
-            if not email:
-                continue
-            person = stored.get(mailboxes.owner(email)) or Person(email=email)
-            # Two PIs who share a mailbox from before may both be named; two new ones of a mailbox are one.
-            key = person.email if person.pk else mailboxes.mailbox(person.email)
-            if key in lines:
-                errors.append(LineError(line, "email", f"{person.email} is on line {lines[key]} already"))
-                continue
-            lines[key] = line
-            before = snapshot(person, with_links=False)
-            for name, value in (values | {"is_listed": True}).items():
-                setattr(person, name, value)
-            try:
-                person.clean_fields()
-            except ValidationError as error:
-                errors += [
-                    LineError(line, name, message.lower() if name == "email" else message)
-                    for name, messages in error.message_dict.items()
-                    for message in messages
-                ]
-            if person.pk is None:
-                added.append(person)
-            elif snapshot(person, with_links=False) != before:
-                changed.append((person, before))
-        if errors:
-            raise PeopleRefused(sorted(errors, key=lambda error: error.line))
-        unchanged = len(lines) - len(added) - len(changed)
-        examples = tuple(
-            [f"{person} is added" for person in added[:SHOWN]]
-            + [f"{person.email}: {_changes(person, before)}" for person, before in changed[:SHOWN]]
-        )[:SHOWN]
+        loading = _loading(rows)
+        loading.require_right(PeopleRefused)
+        examples = [f"{person} is added" for person in loading.added[:SHOWN]]
+        examples += [f"{person.email}: {_changes(person, before)}" for person, before in loading.changed[:SHOWN]]
+        done = LoadedPeople(
+            added=len(loading.added),
+            changed=len(loading.changed),
+            unchanged=loading.unchanged,
+            is_dry_run=is_dry_run,
+            examples=tuple(examples[:SHOWN]),
+        )
         if is_dry_run:
-            return LoadedPeople(len(added), len(changed), unchanged, is_dry_run=True, examples=examples)
-        Person.objects.bulk_create(added, batch_size=BATCH)
-        fields = ["name", "department", "contact_email", "active_until", "is_listed"]
-        Person.objects.bulk_update([person for person, _ in changed], fields, batch_size=BATCH)
-        for person in added:
-            gesture.record("person.added", person, after=snapshot(person, with_links=False))
-        for person, before in changed:
-            old, new = differences(before, snapshot(person, with_links=False))
-            gesture.record("person.changed", person, before=old, after=new)
-        gesture.record("people.loaded", after={"added": len(added), "changed": len(changed)})
-        released = releasing.release(gesture=gesture).cleared
-        return LoadedPeople(len(added), len(changed), unchanged, released, examples=examples)
+            return done
+        Person.objects.bulk_create(loading.added, batch_size=BATCH)
+        Person.objects.bulk_update([person for person, _ in loading.changed], LISTED_FIELDS, batch_size=BATCH)
+        loading.record(gesture, kind="person", list_name="people")
+        return replace(done, released=releasing.release(gesture=gesture).cleared)
 
 
-def _parse(line: int, row: dict[str, str], errors: list[LineError]) -> dict[str, Any]:
+def _loading(rows: list[tuple[int, dict[str, str]]]) -> Loading[Person]:
+    """Give everybody on the list what their line says, unsaved."""
+    loading: Loading[Person] = Loading()
+    stored = {person.email: person for person in Person.objects.all()}
+    mailboxes = Mailboxes()
+    for line, row in rows:
+        values = _values_of(line, row, loading)
+        email = values.pop("email")
+        if not email:
+            continue
+        person = stored.get(mailboxes.owner(email)) or Person(email=email)
+        # Two PIs who share a mailbox from before may both be named; two new ones of a mailbox are one.
+        key = person.email if person.pk else mailboxes.mailbox(person.email)
+        if loading.is_first(line, "email", key=key, name=person.email):
+            loading.fill(line, person, values | {"is_listed": True}, wrong=_wrong)
+    return loading
+
+
+def _values_of(line: int, row: dict[str, str], loading: Loading[Person]) -> dict[str, Any]:
     values: dict[str, Any] = {name: cleaned(row[name]) for name in ("name", "department") if name in row}
     if "contact_email" in row:
         values["contact_email"] = normalized_email(row["contact_email"])
     values["email"] = normalized_email(row["email"])
     if not values["email"]:
-        errors.append(LineError(line, "email", "is empty"))
+        loading.refuse(line, "email", "is empty")
     if "active_until" in row:
-        try:
-            values["active_until"] = day_of(row["active_until"])
-        except ValueError as error:
-            errors.append(LineError(line, "active_until", str(error)))
+        values["active_until"] = loading.day(line, row, "active_until")
     return values
+
+
+def _wrong(person: Person) -> list[tuple[str, str]]:
+    """Return what is wrong with a person's fields, by column."""
+    try:
+        person.clean_fields()
+    except ValidationError as error:
+        return [
+            (name, message.lower() if name == "email" else message)
+            for name, messages in error.message_dict.items()
+            for message in messages
+        ]
+    return []
 
 
 def _changes(person: Person, before: dict[str, Any]) -> str:

@@ -8,7 +8,7 @@ from .. import audit
 from ..audit import Actor
 from ..audit.snapshots import differences, snapshot
 from ..errors import BillingError, NextStep
-from ..models import BillingPeriod, Entry, Policy, User
+from ..models import BillingPeriod, Correction, Policy, User
 from ..models.periods import SHUT
 from ..money import named
 from ..notices import Notice
@@ -80,10 +80,10 @@ def _require_free_currency(currency: str) -> None:
             f"The currency stays {currency}: {closed[0]}{' and later months' if closed[1:] else ''} "
             f"{'are' if closed[1:] else 'is'} closed, with amounts in it that are not converted."
         )
-    if entry := Entry.objects.exclude(state=Entry.State.REJECTED).order_by("pk").first():
+    if correction := Correction.objects.exclude(state=Correction.State.REJECTED).order_by("pk").first():
         raise CurrencyInUse(
-            f"The currency stays {currency}: correction {entry.pk} is over {named(entry.amount, entry.currency)}, "
-            "which is not converted."
+            f"The currency stays {currency}: {correction} is over "
+            f"{named(correction.amount, correction.currency)}, which is not converted."
         )
 
 

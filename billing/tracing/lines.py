@@ -1,4 +1,4 @@
-"""A payer line: where it is printed, and how its cents came of charges or entries."""
+"""A payer line: where it is printed, and how its cents came of charges or corrections."""
 
 from dataclasses import dataclass
 from decimal import Decimal
@@ -7,7 +7,7 @@ from typing import Any
 from .. import charging
 from ..charging import Making
 from ..errors import BillingError
-from ..models import BillingPeriod, Charge, Entry, EntryLine, PayerLine, Policy
+from ..models import BillingPeriod, Charge, Correction, CorrectionLine, PayerLine, Policy
 from ..models.charges import ChargeQuerySet
 from ..money import ZERO, named, plain
 from ..texts import shown
@@ -16,7 +16,7 @@ from .documents import DocumentLine, holding
 
 @dataclass(frozen=True)
 class TracedLine:
-    """A payer line: where it is printed, and the groups of charges, or the entries, that its cents come from.
+    """A payer line: where it is printed, and the groups of charges, or the corrections, that its cents come from.
 
     `line` is None where charging made it no more (`key` and `period` are what a document keeps).
     """
@@ -26,13 +26,13 @@ class TracedLine:
     line: PayerLine | None
     documents: tuple[DocumentLine, ...]
     makings: tuple[Making, ...] = ()
-    entered: tuple[EntryLine, ...] = ()
-    corrected_by: tuple[EntryLine, ...] = ()
+    entered: tuple[CorrectionLine, ...] = ()
+    corrected_by: tuple[CorrectionLine, ...] = ()
     problem: str = ""
 
     @property
     def computed(self) -> Decimal:
-        """What its charges and entries make of it as they stand."""
+        """What its charges and corrections make of it as they stand."""
         return sum((each.charged for each in self.makings), ZERO) + sum((each.amount for each in self.entered), ZERO)
 
     @property
@@ -88,8 +88,8 @@ class TracedLine:
                 }
                 for making in self.makings
             ],
-            "entries": [_entry_data(each) for each in self.entered],
-            "corrected_by": [_entry_data(each) for each in self.corrected_by],
+            "corrections": [_correction_data(each) for each in self.entered],
+            "corrected_by": [_correction_data(each) for each in self.corrected_by],
             "documents": [each.as_data() for each in self.documents],
         }
 
@@ -108,8 +108,8 @@ class TracedLine:
                 f"  key {shown(self.key)}",
             ]
         lines += [f"  {sentence}" for steps in self.steps for sentence in steps]
-        lines += [f"  {_entry_text(each)}" for each in self.entered]
-        lines += [f"  corrected by {_entry_text(each)}" for each in self.corrected_by]
+        lines += [f"  {_correction_text(each)}" for each in self.entered]
+        lines += [f"  corrected by {_correction_text(each)}" for each in self.corrected_by]
         if (self.makings or self.entered) and not self.is_current:
             home = Policy.objects.current().currency
             lines.append(f"  Its charges come to {plain(self.computed, home)} now: generate brings it up to date.")
@@ -134,10 +134,10 @@ def line_of(period: BillingPeriod, key: str) -> TracedLine:
     )
     documents = tuple(holding(period, [key]))
     corrected = tuple(
-        EntryLine.objects.select_related("entry__charged_in")
+        CorrectionLine.objects.select_related("correction__charged_in")
         .filter(corrects_period=period, corrects_key=key)
-        .exclude(entry__state=Entry.State.REJECTED)
-        .order_by("entry", "number")
+        .exclude(correction__state=Correction.State.REJECTED)
+        .order_by("correction", "number")
     )
     if line is None:
         problem = (
@@ -146,7 +146,7 @@ def line_of(period: BillingPeriod, key: str) -> TracedLine:
         return TracedLine(key, period, None, documents, corrected_by=corrected, problem=problem)
     if line.kind in PayerLine.ENTERED:
         return TracedLine(
-            key, period, line, documents, entered=tuple(charging.entries_of(line)), corrected_by=corrected
+            key, period, line, documents, entered=tuple(charging.corrections_of(line)), corrected_by=corrected
         )
     try:
         makings = tuple(charging.makings_of(line))
@@ -192,24 +192,24 @@ def steps_of(making: Making, *, key: str, home: str) -> list[str]:
     return steps
 
 
-def _entry_data(line: EntryLine) -> dict[str, Any]:
-    entry = line.entry
+def _correction_data(line: CorrectionLine) -> dict[str, Any]:
+    correction = line.correction
     return {
-        "entry": entry.pk,
-        "kind": entry.kind,
+        "correction": correction.pk,
+        "kind": correction.kind,
         "amount": line.amount,
-        "charged_in": str(entry.charged_in),
-        "reason": entry.reason,
-        "by": entry.entered_by_name,
-        "at": entry.entered_at,
-        "decided_by": entry.decided_by_name,
+        "charged_in": str(correction.charged_in),
+        "reason": correction.reason,
+        "by": correction.entered_by_name,
+        "at": correction.entered_at,
+        "decided_by": correction.decided_by_name,
     }
 
 
-def _entry_text(line: EntryLine) -> str:
-    entry = line.entry
-    approved = f", approved by {entry.decided_by_name}" if entry.needs_second_person and entry.decided_by_name else ""
+def _correction_text(line: CorrectionLine) -> str:
+    of = line.correction
+    approved = f", approved by {of.decided_by_name}" if of.needs_second_person and of.decided_by_name else ""
     return (
-        f"{entry} in {entry.charged_in}: {named(line.amount, entry.currency)}, {entry.get_kind_display().lower()} by "
-        f"{entry.entered_by_name} on {entry.entered_at:%Y-%m-%d}{approved}: {' '.join(entry.reason.split())}"
+        f"{of} in {of.charged_in}: {named(line.amount, of.currency)}, {of.get_kind_display().lower()} by "
+        f"{of.entered_by_name} on {of.entered_at:%Y-%m-%d}{approved}: {' '.join(of.reason.split())}"
     )

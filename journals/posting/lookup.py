@@ -1,6 +1,6 @@
 """Journals found: by what people call them, or by a payer line."""
 
-from billing.corrections import entries
+from billing import corrections
 from billing.errors import BillingError, NextStep
 from billing.models import BillingPeriod
 from billing.models.periods import MONTH
@@ -37,11 +37,11 @@ def journal_named(text: str, *, among: JournalQuerySet, waiting: str) -> Journal
     return found[0]
 
 
-def places_of(period: BillingPeriod, key: str) -> list[entries.Place]:
+def places_of(period: BillingPeriod, key: str) -> list[corrections.Place]:
     """Return the journals that a payer line is on, and where."""
     lines = JournalLine.objects.filter(payer_key=key, side=JournalLine.Side.PAYER, journal__period=period)
     return [
-        entries.Place(
+        corrections.Place(
             f"journal {line.journal}, line {line.number} ({line.journal.get_state_display().lower()})",
             subject=line.journal,
         )

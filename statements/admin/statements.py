@@ -15,7 +15,7 @@ from django.utils.safestring import SafeString
 
 from billing import doors
 from billing.admin.audited import FrozenAdmin, FrozenInline, actor_of
-from billing.admin.entries import ENTER, correct_url
+from billing.admin.corrections import ENTER, correct_url
 from billing.admin.filters import period_filter, source_filter
 from billing.admin.formatting import amount_column, badge, badge_column
 from billing.admin.links import change_url, link

@@ -2,7 +2,7 @@
 
 import re
 
-from billing.corrections import entries
+from billing import corrections
 from billing.errors import BillingError
 from billing.models import (
     BillingPeriod,
@@ -34,9 +34,11 @@ def line_named(text: str) -> tuple[BillingPeriod, str] | None:
     return statement.period, line.payer_key
 
 
-def places_of(period: BillingPeriod, key: str) -> list[entries.Place]:
+def places_of(period: BillingPeriod, key: str) -> list[corrections.Place]:
     """Return the statement in force that shows a payer line, and where."""
     lines = StatementLine.objects.filter(
         payer_key=key, statement__period=period, statement__state__in=Statement.LIVE
     ).select_related("statement")
-    return [entries.Place(f"statement {line.statement}, line {line.number}", subject=line.statement) for line in lines]
+    return [
+        corrections.Place(f"statement {line.statement}, line {line.number}", subject=line.statement) for line in lines
+    ]

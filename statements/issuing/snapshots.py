@@ -11,7 +11,7 @@ from typing import Any
 from billing import charging
 from billing.models import (
     BillingPeriod,
-    EntryLine,
+    CorrectionLine,
     FundingSource,
     PayerLine,
     Person,
@@ -178,11 +178,11 @@ def _corrected(period: BillingPeriod, lines: Iterable[PayerLine]) -> dict[str, l
             wanted[line.for_period_id, charging.key_as_charged(line)].append(key)
     if len(wanted) < len(months):
         for entered in (
-            EntryLine.objects.charged_in(period)
+            CorrectionLine.objects.charged_in(period)
             .exclude(corrects_key="")
-            .select_related("entry__for_period", "pi", "project", "source")
+            .select_related("correction__for_period", "pi", "project", "source")
         ):
-            if (key := charging.key_of_entry(entered)) in months and entered.corrects_period_id:
+            if (key := charging.key_of_correction(entered)) in months and entered.corrects_period_id:
                 wanted[entered.corrects_period_id, entered.corrects_key].append(key)
     found: dict[str, list[str]] = defaultdict(list)
     keys = sorted({key for _, key in wanted})

@@ -70,7 +70,7 @@ def test_a_nasty_month_adds_up_in_sight():
 
 def test_corrections_and_what_the_center_bears_are_terms_of_their_own():
     charge = build.a_charge("100.00")
-    build.an_entry(charge, amount=Decimal("30.00"))
+    build.a_correction(charge, amount=Decimal("30.00"))
     build.a_charge("5.00", period="2025-02")
     february = BillingPeriod.objects.get(month="2025-02-01")
     charging.make_payer_lines(period=february, **BY)
@@ -85,7 +85,7 @@ def test_what_does_not_add_up_is_seen():
     build.a_charge("100.00")
     period = build.a_period()
     charging.make_payer_lines(period=period, **BY)
-    with build.walls_down():
+    with build.safeguards_down():
         Charge.objects.update(billed_cost=Decimal("90.00"))
     made = proof.prove(period)
     assert not made.reconciles

@@ -180,11 +180,11 @@ def test_a_rule_never_beats_a_decision_in_the_next_delivery(tmp_path):
     from billing import review
 
     delivered(tmp_path, [a_row(tags=NO_TAGS)])
-    correction = review.Correction(pi="bob@u.edu", project="p", fund_org="F")
+    reassignment = review.Reassignment(pi="bob@u.edu", project="p", fund_org="F")
     review.reattribute(
         create=True,
         charges=Charge.objects.all(),
-        correction=correction,
+        reassignment=reassignment,
         approve=True,
         actor=build.SOMEBODY,
         now=build.NOW,

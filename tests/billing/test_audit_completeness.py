@@ -119,7 +119,7 @@ def recorded_in_the_code() -> set[str]:
 
 def test_every_kind_of_event_can_be_chosen_on_the_page_of_the_trail():
     recorded = recorded_in_the_code()
-    assert {"entry", "period.closed", "session.signed_in", "email.failed"} <= recorded
+    assert {"correction", "period.closed", "session.signed_in", "email.failed"} <= recorded
     inlines = {inline for screen in admin.site._registry.values() for inline in screen.inlines}
     edited = set(CHANGES) | {inline.model for inline in inlines if not issubclass(inline, FrozenInline)}
     assert {each.partition(".")[0] for each in recorded} | {noun(model()) for model in edited} == set(NOUNS)
@@ -161,7 +161,7 @@ def test_work_asked_for_on_the_web_is_told_and_done_in_the_name_of_who_asked(cas
         seen.append(actor)
         raise BillingError("Nothing to send.")
 
-    monkeypatch.setitem(jobs._works, Job.Kind.SEND, refuse)
+    monkeypatch.setitem(jobs.kinds._works, Job.Kind.SEND, refuse)
     job = jobs.enqueue(
         kind=Job.Kind.SEND, arguments={"period": 1}, actor=audit.Actor.from_user(cast.reviewer), now=build.NOW
     )

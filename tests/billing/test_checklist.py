@@ -9,9 +9,8 @@ from django.core.cache.backends.db import DatabaseCache
 from django.core.management import call_command
 from django.urls import reverse
 
-from billing import charging, doors, review, tasks
+from billing import charging, corrections, doors, review, tasks
 from billing.background import heartbeat, jobs
-from billing.corrections import entries
 from billing.models import BillingPeriod, Charge
 from billing.months import checklist, closing
 from billing.months.checklist import State
@@ -185,17 +184,17 @@ def test_what_was_worked_out_is_kept_until_something_is_recorded(february_of_the
 
 
 def test_a_correction_waiting_for_a_second_person_is_on_the_list(cast):
-    build.a_policy(entries_need_second_person=True)
+    build.a_policy(corrections_need_second_person=True)
     charge = build.a_charge("100.00")
     rex = build.Actor.from_user(cast.reviewer)
-    entry = build.an_entry(charge, actor=rex)
+    correction = build.a_correction(charge, actor=rex)
     february = BillingPeriod.objects.get(month=datetime.date(2025, 2, 1))
     item = checklist.of(february).item("corrections")
     assert (item.state, item.count, item.then.name) == (State.OPEN, 1, "approve_corrections")
     assert doors.holders(doors.permission_of(item.then)) == ["admin", "finance"]
-    with pytest.raises(closing.PeriodHasEntries):
+    with pytest.raises(closing.PeriodHasProposedCorrections):
         closing.close(period=february, **BY)
-    entries.approve(entry=entry, actor=build.Actor.from_user(cast.finance), now=build.NOW)
+    corrections.approve(correction=correction, actor=build.Actor.from_user(cast.finance), now=build.NOW)
     assert checklist.of(february).item("corrections").state == State.DONE
 
 
@@ -240,9 +239,9 @@ def test_nothing_is_charged_in_a_month_that_was_removed(cast, client):
     build.shut("2025-01")
     build.a_period("2025-03")
     closing.remove(period=build.a_period("2026-01"), **BY)
-    assert str(entries.month_for()) == "2025-03"
+    assert str(corrections.month_for()) == "2025-03"
     client.force_login(cast.finance)
-    page = client.get(reverse("admin:billing_entry_enter")).content.decode()
+    page = client.get(reverse("admin:billing_correction_enter")).content.decode()
     assert "2026" not in page.partition("Charged in")[2].partition("</select>")[0]
     generate = client.get(reverse("admin:statements_statement_generate"))
     assert str(generate.context["form"].data["period"]) == "2025-03-01"
@@ -289,7 +288,7 @@ def asked(monkeypatch):
     """Have every month be a large one, and note what the worker is asked for."""
     monkeypatch.setattr(checklist, "LARGE", 1)
     asked = []
-    monkeypatch.setattr(jobs, "async_task", lambda task, *arguments: asked.append((task, *arguments)))
+    monkeypatch.setattr(jobs.queue, "async_task", lambda task, *arguments: asked.append((task, *arguments)))
     return asked
 
 

@@ -6,8 +6,7 @@ from decimal import Decimal
 import pytest
 from django.core.management import call_command
 
-from billing import clocks, review
-from billing.corrections import entries
+from billing import clocks, corrections, review
 from billing.models import Charge, Flag, FundingSource, Import, PayerLine
 from journals import drafting
 from statements import issuing
@@ -81,10 +80,10 @@ def test_every_later_look_at_a_charge_goes_by_the_same_days(tmp_path, march_and_
     march = charge.charged_in
     assert clocks.Clocks().days_of(charge) == (day(3, 31), day(3, 31))
     # A correction of who pays, and the rules gone through once more.
-    review.reattribute(charges=[charge.pk], correction=review.Correction(project="shared"), **DONE)
+    review.reattribute(charges=[charge.pk], reassignment=review.Reassignment(project="shared"), **DONE)
     charge.refresh_from_db()
     assert {share.fund_org for share in charge.payer_split.shares.all()} == {"A", "B"}
-    review.reattribute(charges=[charge.pk], correction=review.Correction(fund_org="BIO-001"), **DONE)
+    review.reattribute(charges=[charge.pk], reassignment=review.Reassignment(fund_org="BIO-001"), **DONE)
     assert not Flag.objects.filter(is_resolved=False).exists()
     call_command("attribute", "-p", "2025-03", verbosity=0)
     assert not Flag.objects.filter(is_resolved=False).exists()
@@ -92,7 +91,7 @@ def test_every_later_look_at_a_charge_goes_by_the_same_days(tmp_path, march_and_
     FundingSource.objects.filter(fund_org="BIO-001").update(valid_until=day(3, 30))
     issuing.generate(period=march, **DONE)
     [line] = PayerLine.objects.all()
-    assert entries.service_days(line) == (day(3, 31), day(3, 31))
+    assert corrections.service_days(line) == (day(3, 31), day(3, 31))
     # The ledger takes it on the month's last day.
     drafting.require_posting_date(march, day(3, 31), build.NOW.replace(year=2026))
 

@@ -16,7 +16,7 @@ from django.core.management.base import OutputWrapper
 from billing import charging, commands
 from billing.models import ImportedFile, Person, Source
 from journals import posting
-from tests.build import NOW, SOMEBODY, a_charge, a_period, a_source, an_entry, an_import, shut
+from tests.build import NOW, SOMEBODY, a_charge, a_correction, a_period, a_source, an_import, shut
 
 pytestmark = pytest.mark.django_db
 
@@ -92,7 +92,7 @@ def january(db):
     posting.draft(period=a_period(), actor=SOMEBODY, now=NOW)
     shut()
     a_period("2025-02")
-    an_entry(paid)
+    a_correction(paid)
     return a_period()
 
 
@@ -103,7 +103,7 @@ def january(db):
         (("periods", "list"), ["21,234.63 USD", "20,000.13 USD"]),
         (("journals", "list"), ["20,000.13 USD", "2025-01-31"]),
         (("show", "ada@u.edu"), ["25,000.50", "20,000.13 USD", "1,234.50 USD billed."]),
-        (("entries", "list"), ["USD"]),
+        (("corrections", "list"), ["USD"]),
         (("export_journal", "-p", "2025-01", "-f", "gl"), ["debits 20,000.13 USD, credits 20,000.13 USD"]),
         (("proof", "-p", "2025-01"), ["20,000.125"]),
     ],
@@ -142,7 +142,7 @@ LISTS = [
     ("people", "list"),
     ("periods", "list"),
     ("sources", "list"),
-    ("entries", "list"),
+    ("corrections", "list"),
     ("journals", "list"),
     ("audit", "list"),
     ("audit", "export"),

@@ -19,7 +19,7 @@ from tests.test_arrows import APPS, ROOT, kind_of, modules_of, named
 COMMAND = re.compile(r"manage\.py|(?<![-\w])--[a-z]|`(?:ingest|periods|sources|review|generate|imports|journals) ")
 
 # Modules that only the command line and the system administrator read.
-OF_THE_TERMINAL = {"openchargeback/serving.py", "openchargeback/recovery.py", "billing/safeguards/walls.py"}
+OF_THE_TERMINAL = {"openchargeback/serving.py", "openchargeback/recovery.py", "billing/safeguards/installing.py"}
 
 # What still names commands where pages show it; this list only gets shorter.
 PENDING: set[str] = set()
@@ -120,7 +120,7 @@ def test_a_refused_job_leaves_its_next_step_for_its_page(cast, client, monkeypat
     def refuse(**given):
         raise BillingError("3 charges are held.", then=NextStep("review", {"period": "2025-01"}))
 
-    monkeypatch.setitem(jobs._works, Job.Kind.GENERATE, refuse)
+    monkeypatch.setitem(jobs.kinds._works, Job.Kind.GENERATE, refuse)
     job = Job.objects.create(kind=Job.Kind.GENERATE, created_at=build.NOW)
     jobs.run(job.pk)
     client.force_login(cast.reviewer)

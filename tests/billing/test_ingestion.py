@@ -479,7 +479,7 @@ def test_who_pays_survives_a_re_delivery_whatever_the_amount(tmp_path):
     review.reattribute(
         create=True,
         charges=[Charge.objects.get().pk],
-        correction=review.Correction(pi="grace@u.edu", project="ships", fund_org="NAVY-1"),
+        reassignment=review.Reassignment(pi="grace@u.edu", project="ships", fund_org="NAVY-1"),
         approve=True,
         note="hers",
         actor=build.SOMEBODY,
@@ -863,5 +863,5 @@ def test_the_end_date_of_the_project_goes_before_that_of_tags(tmp_path):
 def test_saying_who_pays_answers_the_end_date_of_the_tags(tmp_path):
     charge = ended(tmp_path, "2025-01-04")
     by = {"actor": build.SOMEBODY, "now": build.NOW}
-    review.reattribute(charges=[charge.pk], correction=review.Correction(natural_account="7480"), **by)
+    review.reattribute(charges=[charge.pk], reassignment=review.Reassignment(natural_account="7480"), **by)
     assert not charge.flags.filter(is_resolved=False).exists()

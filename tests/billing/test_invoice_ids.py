@@ -26,9 +26,9 @@ def approved(tmp_path):
     rows = [a_row("100", ResourceId="a"), a_row("7", ResourceId="b"), a_row("7", ResourceId="b")]
     delivered(tmp_path, rows)
     first, second, _ = Charge.objects.order_by("id")
-    correction = review.Correction(fund_org="OTHER-1")
+    reassignment = review.Reassignment(fund_org="OTHER-1")
     review.reattribute(
-        create=True, charges=[second.pk], correction=correction, note="", actor=build.SOMEBODY, now=build.NOW
+        create=True, charges=[second.pk], reassignment=reassignment, note="", actor=build.SOMEBODY, now=build.NOW
     )
     Charge.objects.filter(pk=first.pk).update(state="approved")
     return rows

@@ -55,7 +55,7 @@ def var_dir(tmp_path, settings):
 def worker(monkeypatch):
     """What would be handed to the worker; `worker()` has it done."""
     waiting = []
-    monkeypatch.setattr(jobs, "async_task", lambda name, pk: waiting.append(pk))
+    monkeypatch.setattr(jobs.queue, "async_task", lambda name, pk: waiting.append(pk))
     return lambda: [jobs.run(waiting.pop(0)) for _ in list(waiting)]
 
 
@@ -193,7 +193,7 @@ def test_the_heart_beats_beside_a_transaction_and_stops_with_the_work():
 
 def test_a_job_that_is_delivered_again_after_its_worker_died_is_not_done_twice(monkeypatch):
     done = []
-    monkeypatch.setitem(jobs._works, KIND, lambda **_: done.append(1) or {"message": "sent"})
+    monkeypatch.setitem(jobs.kinds._works, KIND, lambda **_: done.append(1) or {"message": "sent"})
     job = Job.objects.create(kind=KIND, created_at=timezone.now())
     assert jobs.run(job.pk) == "done"
     dead = a_running_job()
@@ -233,7 +233,7 @@ def away(monkeypatch):
             self.is_away = False
 
     queue = Queue()
-    monkeypatch.setattr(jobs, "async_task", queue)
+    monkeypatch.setattr(jobs.queue, "async_task", queue)
     return queue
 
 
@@ -268,7 +268,7 @@ def test_whoever_asks_next_hands_over_what_was_kept(away, django_capture_on_comm
 
 def test_a_job_handed_over_twice_is_done_once(monkeypatch):
     done = []
-    monkeypatch.setitem(jobs._works, KIND, lambda **_: done.append(1) or {})
+    monkeypatch.setitem(jobs.kinds._works, KIND, lambda **_: done.append(1) or {})
     job = jobs.enqueue(kind=KIND, arguments={}, **BY)
     assert [jobs.run(job.pk), jobs.run(job.pk)] == ["done", "claimed already"]
     assert done == [1]
@@ -338,7 +338,7 @@ def test_a_queue_under_a_wrong_address_keeps_nobody_from_asking(
 @on_postgresql
 @pytest.mark.django_db(transaction=True)
 def test_a_queue_whose_table_is_locked_holds_up_nobody(monkeypatch):
-    monkeypatch.setattr(jobs, "PATIENCE", datetime.timedelta(milliseconds=200))
+    monkeypatch.setattr(jobs.queue, "PATIENCE", datetime.timedelta(milliseconds=200))
     elsewhere = connection.copy()
     try:
         elsewhere.set_autocommit(False)
@@ -357,14 +357,14 @@ def test_a_queue_whose_table_is_locked_holds_up_nobody(monkeypatch):
 
 
 def test_there_is_one_door_to_the_queue():
-    root = Path(jobs.__file__).resolve().parents[2]
+    root = Path(jobs.__file__).resolve().parents[3]
     doors = {
         str(path.relative_to(root))
         for app in ("billing", "statements", "journals", "openchargeback")
         for path in (root / app).rglob("*.py")
         if "async_task" in path.read_text(encoding="utf-8")
     }
-    assert doors == {"billing/background/jobs.py"}
+    assert doors == {"billing/background/jobs/queue.py"}
 
 
 def test_a_page_of_a_large_month_does_without_a_queue_that_is_away(away, monkeypatch):
@@ -400,7 +400,7 @@ DOORS = pytest.mark.parametrize("door", ["command", "page", "list"])
 
 @DOORS
 def test_a_waiting_job_is_canceled_and_never_done(door, client, cast, monkeypatch):
-    monkeypatch.setitem(jobs._works, KIND, lambda **_: pytest.fail("it was canceled"))
+    monkeypatch.setitem(jobs.kinds._works, KIND, lambda **_: pytest.fail("it was canceled"))
     client.force_login(cast.reviewer)
     job = jobs.enqueue(kind=KIND, subject="x", arguments={}, **TODAY)
     assert "cancel" in act(door, "cancel", job, client)
@@ -457,7 +457,7 @@ def test_what_is_done_is_not_retried():
 
 @pytest.mark.parametrize("verb", [jobs.cancel, jobs.retry])
 def test_work_that_one_may_not_ask_for_is_neither_canceled_nor_retried(verb, cast, monkeypatch):
-    monkeypatch.setitem(jobs._permissions, KIND, "billing.close_period")
+    monkeypatch.setitem(jobs.kinds._permissions, KIND, "billing.close_period")
     state = "queued" if verb is jobs.cancel else "failed"
     job = Job.objects.create(kind=KIND, state=state, created_at=timezone.now(), finished_at=build.NOW)
     actor = build.Actor.from_user(cast.reviewer)
@@ -468,7 +468,7 @@ def test_work_that_one_may_not_ask_for_is_neither_canceled_nor_retried(verb, cas
 
 def test_a_running_job_that_is_stuck_is_interrupted(cast, monkeypatch):
     """Such as one that waits for a mail server: nothing but a signal reaches it."""
-    monkeypatch.setattr(jobs, "LOOK", 0.05)
+    monkeypatch.setattr(jobs.cancellation, "LOOK", 0.05)
     undone = []
 
     def stuck(*, job, **_):
@@ -484,7 +484,7 @@ def test_a_running_job_that_is_stuck_is_interrupted(cast, monkeypatch):
             finally:
                 undone.append(True)
 
-    monkeypatch.setitem(jobs._works, KIND, stuck)
+    monkeypatch.setitem(jobs.kinds._works, KIND, stuck)
     job = jobs.enqueue(kind=KIND, arguments={}, **BY)
     assert jobs.run(job.pk) == "done"
     job.refresh_from_db()
@@ -538,8 +538,8 @@ def test_cron_is_told_of_what_was_left_and_that_nobody_works(away):
 
 @pytest.mark.django_db(transaction=True)
 def test_how_a_job_ended_is_said_when_the_database_is_back(monkeypatch):
-    monkeypatch.setattr(jobs, "ATTEMPTS", (0.0, 0.0, 0.0))
-    write, attempts = jobs._write_end, []
+    monkeypatch.setattr(jobs.running, "ATTEMPTS", (0.0, 0.0, 0.0))
+    write, attempts = jobs.running._write_end, []
 
     def refuse_twice(*given, **named):
         attempts.append(1)
@@ -548,10 +548,10 @@ def test_how_a_job_ended_is_said_when_the_database_is_back(monkeypatch):
         write(*given, **named)
 
     def fail(**_):
-        monkeypatch.setattr(jobs, "_write_end", refuse_twice)
+        monkeypatch.setattr(jobs.running, "_write_end", refuse_twice)
         raise OperationalError("terminating connection due to administrator command")
 
-    monkeypatch.setitem(jobs._works, KIND, fail)
+    monkeypatch.setitem(jobs.kinds._works, KIND, fail)
     job = jobs.enqueue(kind=KIND, arguments={}, **BY)
     with pytest.raises(OperationalError):
         jobs.run(job.pk)
@@ -564,8 +564,8 @@ def test_where_that_cannot_be_said_the_next_look_closes_it(monkeypatch):
     def refuse(*_, **__):
         raise OperationalError("the connection is closed")
 
-    monkeypatch.setattr(jobs, "_write_end", refuse)
-    monkeypatch.setitem(jobs._works, KIND, lambda **_: {})
+    monkeypatch.setattr(jobs.running, "_write_end", refuse)
+    monkeypatch.setitem(jobs.kinds._works, KIND, lambda **_: {})
     job = jobs.enqueue(kind=KIND, arguments={}, **BY)
     with pytest.raises(OperationalError):
         jobs.run(job.pk)

@@ -640,12 +640,12 @@ def test_finance_decides_who_gets_a_late_change_of_an_award_that_is_over(tmp_pat
     of_march()
     build.a_fund("BIO-002")
     book(january(a_row("9800"), folder=tmp_path))
-    correction = reviewing.Correction(fund_org="BIO-002")
+    reassignment = reviewing.Reassignment(fund_org="BIO-002")
 
     def correct(user):
         actor = Actor.from_user(user)
         held = Charge.objects.held()
-        return reviewing.reattribute(charges=held, correction=correction, approve=True, actor=actor, now=build.NOW)
+        return reviewing.reattribute(charges=held, reassignment=reassignment, approve=True, actor=actor, now=build.NOW)
 
     decided = correct(cast.reviewer)
     assert (decided.count, decided.skipped) == (

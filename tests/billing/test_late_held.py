@@ -151,8 +151,8 @@ def test_what_was_decided_where_it_was_carried_to_is_taken_back_as_it_was_decide
 def test_what_was_approved_in_a_month_that_is_closed_since_is_taken_back_in_an_open_one(january):
     january(held())
     close()
-    fix = review.Correction(pi="ada@u.edu", fund_org="BIO-001")
-    review.reattribute(charges=Charge.objects.held(), correction=fix, approve=True, create=True, **BY)
+    fix = review.Reassignment(pi="ada@u.edu", fund_org="BIO-001")
+    review.reattribute(charges=Charge.objects.held(), reassignment=fix, approve=True, create=True, **BY)
     close("2025-02")
     booked = book(january(), "2025-03")
     assert (booked.taken_back, booked.withdrawn) == (1, 0)
@@ -163,8 +163,8 @@ def test_what_was_approved_in_a_month_that_is_closed_since_is_taken_back_in_an_o
 
 def test_what_waits_for_its_amount_still_waits_when_it_moves_again(january):
     january(held())
-    fix = review.Correction(pi="ada@u.edu", fund_org="BIO-002")
-    review.reattribute(charges=Charge.objects.held(), correction=fix, approve=True, create=True, **BY)
+    fix = review.Reassignment(pi="ada@u.edu", fund_org="BIO-002")
+    review.reattribute(charges=Charge.objects.held(), reassignment=fix, approve=True, create=True, **BY)
     january(held("80"))
     close()
     booked = book(january(held("90")))

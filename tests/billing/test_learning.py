@@ -1,4 +1,4 @@
-"""Rules learned from corrections: what corrected charges have in common decides what comes next."""
+"""Rules learned from reassignments: what reassigned charges have in common decides what comes next."""
 
 from decimal import Decimal
 
@@ -40,7 +40,7 @@ def the_others():
 
 
 def correct(charges, **correction):
-    return review.reattribute(charges=charges, correction=review.Correction(**correction), create=True, **BY)
+    return review.reattribute(charges=charges, reassignment=review.Reassignment(**correction), create=True, **BY)
 
 
 def learned(charges):
@@ -140,7 +140,7 @@ def test_a_rule_speaks_before_the_rule_that_said_otherwise(tmp_path):
     assert Charge.objects.get(charged_in__month="2025-02-01").project.code == "new-lab"
 
 
-def test_charges_without_a_correction_or_with_different_payers_make_no_rule(nineteen):
+def test_charges_without_a_reassignment_or_with_different_payers_make_no_rule(nineteen):
     with pytest.raises(learning.NotCorrected):
         learning.rule_from(nineteen)
     one, two = nineteen[:2]

@@ -232,7 +232,7 @@ def test_a_month_opened_meanwhile_is_taken(tmp_path, loads, monkeypatch):
     "step",
     [
         (ingestion._Delivery, "_imports_so_far"),
-        # Between the first look at the month and its first rows, which the wall then refuses.
+        # Between the first look at the month and its first rows, which the safeguard then refuses.
         (loading.Load, "_meet"),
         (ingestion._Delivery, "_survey"),
         (ingestion._Delivery, "_apply"),

@@ -13,16 +13,16 @@ from django.urls import reverse
 from django.utils import timezone
 
 from billing import audit, once
-from billing.models import AuditEvent, Charge, Entry, Job, SentForm
+from billing.models import AuditEvent, Charge, Correction, Job, SentForm
 from openchargeback import middleware
 from tests import build
-from tests.billing.test_entries_doors import january, the_line  # noqa: F401 (january is a fixture)
+from tests.billing.test_corrections_doors import january, the_line  # noqa: F401 (january is a fixture)
 from tests.test_hostile import Fields
 from tests.test_matrix import Asking, house  # noqa: F401 (house is the fixture)
 
 pytestmark = pytest.mark.django_db
 
-ENTER, MANUAL = reverse("admin:billing_entry_enter"), reverse("admin:billing_entry_manual")
+ENTER, MANUAL = reverse("admin:billing_correction_enter"), reverse("admin:billing_correction_manual")
 UPLOAD = reverse("admin:billing_import_upload")
 DONE = "This was done already"
 # What people fill in, by the name of the field.
@@ -58,7 +58,7 @@ def twice(client, url, fields) -> str:
 def happened():
     """Return how much there is of what an act makes."""
     events = AuditEvent.objects.exclude(action__startswith="session.").count()
-    return events, Entry.objects.count(), Job.objects.count(), Charge.objects.count()
+    return events, Correction.objects.count(), Job.objects.count(), Charge.objects.count()
 
 
 def _errors(page) -> str:
@@ -102,7 +102,7 @@ def test_every_button_is_done_once(client, house):  # noqa: F811
                 transaction.set_rollback(True)
             if name in done:
                 break
-    assert {"charge absorb", "entry approve", "import withdraw"} <= done, refused
+    assert {"charge absorb", "correction approve", "import withdraw"} <= done, refused
 
 
 CHARGED = {"pi": "ada@u.edu", "fund_org": "BIO-001", "source": "aws", "amount": "250.00", "reason": "Advice"}
@@ -119,11 +119,11 @@ def test_a_manual_charge_is_entered_once(client, cast):
     client.force_login(cast.finance)
     sent = confirmation(client, MANUAL, CHARGED)
     led_to = twice(client, MANUAL, sent)
-    assert Entry.objects.count() == 1
-    assert led_to == reverse("admin:billing_entry_change", args=[Entry.objects.get().pk])
+    assert Correction.objects.count() == 1
+    assert led_to == reverse("admin:billing_correction_change", args=[Correction.objects.get().pk])
     # The same charge, asked for anew, is another one.
     twice(client, MANUAL, confirmation(client, MANUAL, CHARGED))
-    assert Entry.objects.count() == 2
+    assert Correction.objects.count() == 2
 
 
 @pytest.mark.parametrize("kind", ["refund", "write_off", "transfer"])
@@ -131,9 +131,9 @@ def test_a_correction_in_part_is_entered_once(client, january, cast, kind):  # n
     client.force_login(cast.finance)
     data = {"which": str(the_line().pk), "kind": kind, "amount": "0.10", "reason": "Down"}
     data |= {"to": "CHEM-2"} if kind == "transfer" else {}
-    before = Entry.objects.count()
+    before = Correction.objects.count()
     twice(client, ENTER, confirmation(client, ENTER, data))
-    assert Entry.objects.count() == before + 1
+    assert Correction.objects.count() == before + 1
 
 
 def test_a_confirmation_without_its_token_is_shown_again(client, cast):
@@ -142,7 +142,7 @@ def test_a_confirmation_without_its_token_is_shown_again(client, cast):
     seen = confirmation(client, MANUAL, CHARGED)["confirmed"].partition("/")[2]
     shown = client.post(MANUAL, {**CHARGED, "confirmed": seen})
     assert "Look at it once more" in shown.content.decode()
-    assert not Entry.objects.exists()
+    assert not Correction.objects.exists()
 
 
 def test_a_token_is_free_again_when_what_it_asked_for_was_refused(client, cast):
@@ -207,7 +207,7 @@ def test_a_token_of_one_person_says_nothing_to_another(client, cast):
     client.post(MANUAL, sent)
     client.force_login(cast.admin)
     assert client.post(MANUAL, sent).status_code == 302
-    assert Entry.objects.count() == 2
+    assert Correction.objects.count() == 2
 
 
 def test_what_was_sent_and_never_ended_is_not_sent_again(client, cast, monkeypatch):
@@ -223,7 +223,7 @@ def test_what_was_sent_and_never_ended_is_not_sent_again(client, cast, monkeypat
     assert "not done yet" in again.content.decode()
     # It may well have been done.
     assert "Nothing was changed" not in again.content.decode()
-    assert Entry.objects.count() == 1
+    assert Correction.objects.count() == 1
 
 
 def test_what_the_database_would_not_do_can_be_sent_again(client, cast, monkeypatch):
@@ -236,7 +236,7 @@ def test_what_the_database_would_not_do_can_be_sent_again(client, cast, monkeypa
     assert refused.status_code == 503
     assert "Try again" in refused.content.decode()
     twice(client, MANUAL, sent)
-    assert Entry.objects.count() == 1
+    assert Correction.objects.count() == 1
 
 
 def test_what_failed_half_way_is_not_sent_again(client, cast, monkeypatch):
@@ -258,7 +258,7 @@ def test_what_was_done_and_could_not_be_noted_is_not_called_undone(client, cast,
     sent = confirmation(client, MANUAL, CHARGED)
     monkeypatch.setattr(once, "done", Mock(side_effect=OperationalError("database is locked")))
     first = client.post(MANUAL, sent)
-    assert (first.status_code, Entry.objects.count()) == (302, 1)
+    assert (first.status_code, Correction.objects.count()) == (302, 1)
     assert client.post(MANUAL, sent).status_code == 409
 
 
@@ -329,5 +329,5 @@ def test_two_clicks_at_the_same_moment_enter_one_charge(cast, monkeypatch):
     for thread in threads:
         thread.join()
     assert {(answer.status_code, answer.url) for answer in answers} == {
-        (302, reverse("admin:billing_entry_change", args=[Entry.objects.get().pk]))
+        (302, reverse("admin:billing_correction_change", args=[Correction.objects.get().pk]))
     }

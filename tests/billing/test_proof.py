@@ -14,8 +14,7 @@ from django.db import connection
 from django.urls import reverse
 from pypdf import PdfReader
 
-from billing import doors, proof, review
-from billing.corrections import entries
+from billing import corrections, doors, proof, review
 from billing.fields import TOTAL_PLACES, to_units
 from billing.files.received import local_copy
 from billing.importing import ingestion, withdrawing
@@ -23,8 +22,8 @@ from billing.models import (
     AuditEvent,
     BillingPeriod,
     Charge,
-    Entry,
-    EntryLine,
+    Correction,
+    CorrectionLine,
     ExchangeRate,
     FrozenProof,
     Import,
@@ -305,8 +304,8 @@ def test_a_deferred_delivery_does_not_count(tmp_path):
 
 
 def raw(sql, *values):
-    """Change rows past every wall, the database's own taken off."""
-    with build.walls_down(), connection.cursor() as cursor:
+    """Change rows past every safeguard, the database's own taken off."""
+    with build.safeguards_down(), connection.cursor() as cursor:
         cursor.execute(sql, values)
 
 
@@ -636,11 +635,11 @@ def test_a_month_frozen_before_lines_were_sealed_still_names_the_document(finali
     assert "Statement 2025-01-0001-1: changed since 2025-01 was finalized." in off().problems()
 
 
-def test_tampering_with_the_decisions_and_entries_of_a_finalized_month_is_found(finalized, tmp_path):
+def test_tampering_with_the_decisions_and_corrections_of_a_finalized_month_is_found(finalized, tmp_path):
     build.a_fund("BIO-001")
     line = PayerLine.objects.get()
     february = build.a_period("2025-02")
-    entries.add_refund(lines=[line], charged_in=february, amount=Decimal("1.00"), reason="Down", **DONE)
+    corrections.add_refund(lines=[line], charged_in=february, amount=Decimal("1.00"), reason="Down", **DONE)
     dates = {"BillingPeriodStart": "2025-02-01T00:00:00Z", "BillingPeriodEnd": "2025-03-01T00:00:00Z"}
     dates |= {"ChargePeriodStart": "2025-02-05T00:00:00Z", "ChargePeriodEnd": "2025-02-06T00:00:00Z"}
     delivered(tmp_path, [a_row("7", tags=NO_TAGS, **dates)], name="aws_2025-02.csv")
@@ -649,10 +648,10 @@ def test_tampering_with_the_decisions_and_entries_of_a_finalized_month_is_found(
     closing.finalize(period=BillingPeriod.objects.named("2025-02"), **DONE)
     proved("2025-02")
     raw("UPDATE billing_reviewdecision SET note = 'ours'")
-    raw("UPDATE billing_entryline SET fund_org = 'MINE-1'")
+    raw("UPDATE billing_correctionline SET fund_org = 'MINE-1'")
     assert off("2025-02").problems() == [
         "Decisions about charges of aws: changed since 2025-02 was finalized.",
-        f"Entry {Entry.objects.get().pk}: changed since 2025-02 was finalized.",
+        f"Correction {Correction.objects.get().pk}: changed since 2025-02 was finalized.",
     ]
     proved("2025-01")
 
@@ -788,7 +787,7 @@ def test_the_rows_that_a_figure_leads_to_are_as_many_as_it_counts(tmp_path, clie
     assert counted == {"charged", "absorbed", "rejected", "held", "chargeable"} | kinds
 
 
-def test_documents_and_entries_that_a_figure_leads_to_hold_as_many_lines_of_its_source_as_it_counts(
+def test_documents_and_corrections_that_a_figure_leads_to_hold_as_many_lines_of_its_source_as_it_counts(
     tmp_path, client, cast
 ):
     """Each PI has one source alone, and each book also holds what no figure counts."""
@@ -802,11 +801,11 @@ def test_documents_and_entries_that_a_figure_leads_to_hold_as_many_lines_of_its_
     posting.export(period=build.a_period(), format="standard", submit=True, **DONE)
     given = {"pi": build.a_pi("ada@u.edu"), "fund_org": "BIO-001", "amount": Decimal(3), "reason": "Setup"}
     for name in ("aws", "hpc"):
-        entries.add_manual_charge(source=build.a_source(name), charged_in=build.a_period(), **given, **DONE)
+        corrections.add_manual_charge(source=build.a_source(name), charged_in=build.a_period(), **given, **DONE)
     issue()
     posting.export(period=build.a_period(), format="standard", submit=True, **DONE)
     # The last journal is of one source alone.
-    entries.add_manual_charge(source=build.a_source("aws"), charged_in=build.a_period(), **given, **DONE)
+    corrections.add_manual_charge(source=build.a_source("aws"), charged_in=build.a_period(), **given, **DONE)
     issue()
     posting.export(period=build.a_period(), format="standard", submit=True, **DONE)
     last = Journal.objects.latest("id")
@@ -816,7 +815,7 @@ def test_documents_and_entries_that_a_figure_leads_to_hold_as_many_lines_of_its_
     lines_of = {
         "stated": lambda shown, name: StatementLine.objects.filter(statement__in=shown, source_name=name),
         "journaled": lambda shown, name: JournalLine.objects.filter(journal__in=shown, source_name=name, side="payer"),
-        "entries": lambda shown, name: EntryLine.objects.filter(entry__in=shown, source__name=name),
+        "corrections": lambda shown, name: CorrectionLine.objects.filter(correction__in=shown, source__name=name),
     }
     counted = set()
     for each in proved().equations:

@@ -91,8 +91,8 @@ def test_a_decision_is_never_touched(held, verb):
     charge = held.first()
     acting = {"charges": [charge.pk], "actor": build.SOMEBODY, "now": build.NOW}
     if verb in ("reattribute", "approve"):
-        correction = review.Correction(pi="bob@u.edu", project="p", fund_org="F")
-        review.reattribute(create=True, correction=correction, approve=verb == "approve", **acting)
+        reassignment = review.Reassignment(pi="bob@u.edu", project="p", fund_org="F")
+        review.reattribute(create=True, reassignment=reassignment, approve=verb == "approve", **acting)
     else:
         review.reject(reason="test", **acting)
     if verb == "undone":
@@ -272,8 +272,8 @@ def test_a_corrected_charge_offers_a_rule_and_shows_who_decided(held, client, ca
     page = reverse("admin:billing_charge_change", args=[charge.pk])
     assert "Make a rule of this" not in client.get(page).content.decode()
     Charge.objects.filter(pk=charge.pk).update(sub_account_id="lab[7]")
-    correction = review.Correction(pi="bob@u.edu", project="p", fund_org="F")
-    review.reattribute(create=True, charges=[charge.pk], correction=correction, actor=build.SOMEBODY, now=build.NOW)
+    reassignment = review.Reassignment(pi="bob@u.edu", project="p", fund_org="F")
+    review.reattribute(create=True, charges=[charge.pk], reassignment=reassignment, actor=build.SOMEBODY, now=build.NOW)
     shown = client.get(page)
     assert "Make a rule of this" in shown.content.decode()
     form = client.get(shown.context["rule_url"]).context["adminform"].form

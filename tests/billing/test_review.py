@@ -26,7 +26,8 @@ from billing.models import (
     ReviewDecision,
     StoredFile,
 )
-from billing.review import Correction, selections
+from billing.review import Reassignment, selections
+from billing.review.locked_charges import LockedCharges
 from billing.setup import people
 from tests.build import (
     NOW,
@@ -64,9 +65,9 @@ def codes_of(charge):
     return sorted(Flag.objects.filter(charge=charge, is_resolved=False).values_list("code", flat=True))
 
 
-def correct(charge, *, approve=False, create=True, note="", **correction):
+def correct(charge, *, approve=False, create=True, note="", **reassignment):
     return review.reattribute(
-        charges=[charge.pk], correction=Correction(**correction), approve=approve, create=create, note=note, **BY
+        charges=[charge.pk], reassignment=Reassignment(**reassignment), approve=approve, create=create, note=note, **BY
     )
 
 
@@ -124,7 +125,7 @@ def test_a_charge_that_nobody_pays_is_not_approved(fields, why):
 
 
 @pytest.mark.parametrize("code", sorted(set(Flag.BLOCKING) - set(Flag.ANSWERED_ELSEWHERE)))
-def test_a_blocking_flag_waits_for_a_correction_and_an_answered_one_does_not(code):
+def test_a_blocking_flag_waits_for_a_reassignment_and_an_answered_one_does_not(code):
     charge = a_held_charge("100.00", code)
     assert approve(charge).count == 0
     Flag.objects.update(is_resolved=True)
@@ -157,7 +158,7 @@ def test_charges_of_a_closed_period_are_skipped_and_said_so():
         lambda pk: review.approve(charges=[pk], **BY),
         lambda pk: review.reject(charges=[pk], reason="test", **BY),
         lambda pk: review.absorb(charges=[pk], **BY),
-        lambda pk: review.reattribute(charges=[pk], correction=Correction(pi="new@u.edu"), create=True, **BY),
+        lambda pk: review.reattribute(charges=[pk], reassignment=Reassignment(pi="new@u.edu"), create=True, **BY),
         lambda pk: review.split(charges=[pk], shares={"A": Decimal(100)}, **BY),
         lambda pk: review.undo(charges=[pk], **BY),
     ],
@@ -205,13 +206,13 @@ def test_several_reasons_to_skip_are_counted_apart():
 
 def test_a_race_is_refused_and_nothing_of_it_stays(monkeypatch):
     charges = [a_held_charge(), a_held_charge()]
-    save = review.Review._save_charges
+    save = LockedCharges.save
 
-    def save_after_somebody_else(self):
+    def save_after_somebody_else(self, ids):
         Charge.objects.filter(pk=charges[1].pk).update(state="rejected")
-        save(self)
+        save(self, ids)
 
-    monkeypatch.setattr(review.Review, "_save_charges", save_after_somebody_else)
+    monkeypatch.setattr(LockedCharges, "save", save_after_somebody_else)
     with pytest.raises(review.ChargesChanged):
         approve(*charges)
     assert state_of(charges[0]) == "held"
@@ -286,7 +287,7 @@ def test_a_decision_has_to_be_undone_before_another_one(decided):
 # Reattribute
 
 
-def test_a_correction_says_who_pays_and_answers_what_was_missing():
+def test_a_reassignment_says_who_pays_and_answers_what_was_missing():
     charge = a_held_charge(
         "100.00", "missing_pi", "missing_fund_org", "missing_project", pi=None, project=None, fund_org=""
     )
@@ -309,7 +310,7 @@ def test_a_correction_says_who_pays_and_answers_what_was_missing():
     assert AuditEvent.objects.filter(action="charge.reattributed", object_id=str(charge.pk)).count() == 1
 
 
-def test_what_a_correction_does_not_name_stays():
+def test_what_a_reassignment_does_not_name_stays():
     charge = a_held_charge(cost_center="CC1", natural_account="6100")
     correct(charge, fund_org="BIO-002")
     charge.refresh_from_db()
@@ -320,7 +321,7 @@ def test_what_a_correction_does_not_name_stays():
     assert (charge.fund_org, charge.cost_center, charge.natural_account) == ("BIO-002", "CC2", "6200")
 
 
-def test_the_amounts_and_tags_are_facts_that_no_correction_touches():
+def test_the_amounts_and_tags_are_facts_that_no_reassignment_touches():
     charge = a_held_charge("12.34567891", tags='{"pi_email": "ada@u.edu"}')
     facts = Charge.objects.filter(pk=charge.pk).values("billed_cost", "list_cost", "tags", "source", "period").get()
     correct(charge, pi="new@u.edu", project="p2", fund_org="X-1", approve=True)
@@ -334,7 +335,7 @@ def test_a_new_pi_and_project_are_made_once_for_all_and_told_of():
     charges = [a_held_charge(), a_held_charge()]
     review.reattribute(
         charges=[charge.pk for charge in charges],
-        correction=Correction(pi="new@u.edu", project="physics"),
+        reassignment=Reassignment(pi="new@u.edu", project="physics"),
         create=True,
         **BY,
     )
@@ -348,7 +349,7 @@ def test_a_new_pi_and_project_are_made_once_for_all_and_told_of():
 
 
 @pytest.mark.parametrize(
-    ("correction", "said"),
+    ("reassignment", "said"),
     [
         ({"pi": "ad@u.edu"}, "There is no PI “ad@u.edu”. Did you mean ada@u.edu?"),
         ({"project": "Genomcis"}, "There is no project “Genomcis”. Did you mean genomics?"),
@@ -360,11 +361,11 @@ def test_a_new_pi_and_project_are_made_once_for_all_and_told_of():
         ),
     ],
 )
-def test_a_typo_creates_nothing_and_names_what_is_like_it(correction, said):
+def test_a_typo_creates_nothing_and_names_what_is_like_it(reassignment, said):
     charge = a_held_charge()
     a_fund("BIO-001")
     with pytest.raises(naming.NotThere) as refused:
-        correct(charge, create=False, **correction)
+        correct(charge, create=False, **reassignment)
     assert str(refused.value) == said
     assert (Person.objects.count(), Project.objects.count(), ReviewDecision.objects.count()) == (1, 1, 0)
 
@@ -377,12 +378,12 @@ def test_any_fund_is_taken_while_no_list_is_loaded_and_names_are_known_in_any_ca
 
 def test_undo_removes_what_its_act_created_if_nothing_else_uses_it():
     first, second, other = a_held_charge(), a_held_charge(), a_held_charge()
-    correction = Correction(pi="new@u.edu", project="P-7", shares=(("A", Decimal(60)), ("B", Decimal(40))))
-    decided = review.reattribute(charges=[first.pk, second.pk], correction=correction, create=True, **BY)
+    reassignment = Reassignment(pi="new@u.edu", project="P-7", shares=(("A", Decimal(60)), ("B", Decimal(40))))
+    decided = review.reattribute(charges=[first.pk, second.pk], reassignment=reassignment, create=True, **BY)
     assert str(decided) == "2 charges reattributed. PI new@u.edu is created. Project P-7 is created."
     correct(other, project="P-7")
     assert review.undo(charges=[first.pk], **BY).removed == ()
-    # Its own correction is undone, yet the one of the other charge still names the project.
+    # Its own reassignment is undone, yet the one of the other charge still names the project.
     assert review.undo(charges=[second.pk], **BY).removed == ()
     assert Project.objects.filter(code="P-7").exists()
     assert not PayerSplit.objects.exists()
@@ -400,8 +401,8 @@ def test_undoing_many_acts_asks_no_more_of_the_database_for_each():
     asked = []
     for number in (2, 30):
         charges = [a_held_charge().pk for _ in range(number)]
-        correction = Correction(pi="new@u.edu", project="P-7")
-        review.reattribute(charges=charges, correction=correction, create=True, **BY)
+        reassignment = Reassignment(pi="new@u.edu", project="P-7")
+        review.reattribute(charges=charges, reassignment=reassignment, create=True, **BY)
         with CaptureQueriesContext(connection) as queries:
             assert review.undo(charges=charges, **BY).removed == ("Project P-7", "PI new@u.edu")
         asked.append(len(queries))
@@ -483,13 +484,13 @@ def test_a_pi_is_an_email_address(email):
     assert not ReviewDecision.objects.exists()
 
 
-def test_a_correction_says_one_thing_and_not_nothing():
+def test_a_reassignment_says_one_thing_and_not_nothing():
     charge = a_held_charge()
-    with pytest.raises(review.BadCorrection, match="Say who pays"):
+    with pytest.raises(review.BadReassignment, match="Say who pays"):
         correct(charge, pi="  ")
-    with pytest.raises(review.BadCorrection, match="either a fund/org or a split"):
+    with pytest.raises(review.BadReassignment, match="either a fund/org or a split"):
         correct(charge, fund_org="A", shares=(("B", Decimal(100)),))
-    with pytest.raises(review.BadCorrection, match="at most 64"):
+    with pytest.raises(review.BadReassignment, match="at most 64"):
         correct(charge, fund_org="F" * 65)
 
 
@@ -527,7 +528,7 @@ def test_other_questions_stay_for_approval_to_answer():
 
 
 @pytest.mark.parametrize("state", ["clear", "approved"])
-def test_a_correction_that_raises_a_question_holds_the_charge(state):
+def test_a_reassignment_that_raises_a_question_holds_the_charge(state):
     a_policy(fund_org_patterns=[r"[A-Z]+-\d+"])
     charge = a_charge(state=state)
     correct(charge, fund_org="typo")
@@ -540,7 +541,7 @@ def test_a_correction_that_raises_a_question_holds_the_charge(state):
     assert approve(charge).count == 1
 
 
-def test_a_correction_that_is_in_order_leaves_a_clear_charge_clear():
+def test_a_reassignment_that_is_in_order_leaves_a_clear_charge_clear():
     charge = a_charge()
     assert correct(charge, pi="marie@u.edu").count == 1
     charge.refresh_from_db()
@@ -556,7 +557,7 @@ def test_with_approve_a_question_is_answered_at_once():
 
 
 @pytest.mark.parametrize(
-    ("make", "correction", "code"),
+    ("make", "reassignment", "code"),
     [
         (lambda: a_fund("BIO-001"), {"fund_org": "NEW-1"}, "unknown_fund_org"),
         (
@@ -568,10 +569,10 @@ def test_with_approve_a_question_is_answered_at_once():
         (lambda: a_project("done", end_date=datetime.date(2024, 6, 30)), {"project": "done"}, "project_ended"),
     ],
 )
-def test_new_values_are_checked_on_the_dates_of_service(make, correction, code):
+def test_new_values_are_checked_on_the_dates_of_service(make, reassignment, code):
     charge = a_charge()
     make()
-    correct(charge, **correction)
+    correct(charge, **reassignment)
     assert codes_of(charge) == [code]
     assert state_of(charge) == "held"
 
@@ -591,7 +592,7 @@ def test_what_nobody_or_the_center_pays_is_undone_before_it_is_reattributed(stat
     assert correct(charge, pi="new@u.edu").skipped == {f"{state} already: undo that first": 1}
 
 
-def test_the_same_correction_twice_is_one_decision():
+def test_the_same_reassignment_twice_is_one_decision():
     charge = a_held_charge()
     assert correct(charge, fund_org="BIO-002").count == 1
     assert correct(charge, fund_org="BIO-002").skipped == {"attributed so already": 1}
@@ -696,7 +697,7 @@ def test_an_undone_approval_is_held_again_and_both_decisions_stay():
     assert AuditEvent.objects.filter(action="charge.undone").count() == 1
 
 
-def test_an_undone_correction_brings_back_the_attribution_and_its_flags():
+def test_an_undone_reassignment_brings_back_the_attribution_and_its_flags():
     charge = a_held_charge("1.00", "missing_pi", "invalid_tags", pi=None, project=None, cost_center="CC1")
     before = Charge.objects.filter(pk=charge.pk).values().get()
     correct(charge, pi="ada@u.edu", project="genomics", fund_org="X-1", cost_center="CC2", approve=True)
@@ -720,7 +721,7 @@ def test_undo_goes_back_act_by_act():
     assert decided.skipped == {"nothing was decided about it": 1}
 
 
-def test_undoing_a_correction_of_an_approved_charge_leaves_it_approved():
+def test_undoing_a_reassignment_of_an_approved_charge_leaves_it_approved():
     charge = a_held_charge()
     approve(charge)
     correct(charge, pi="marie@u.edu")

@@ -26,7 +26,7 @@ from billing.models import (
     Project,
     ReviewDecision,
 )
-from billing.review import Correction, deciding
+from billing.review import Reassignment, deciding
 from tests.build import NOW, SOMEBODY, a_charge, a_fund, a_pi, a_policy, a_project, a_split
 
 pytestmark = pytest.mark.django_db
@@ -80,7 +80,7 @@ VERBS = {
     "reattribute": (
         lambda ids, by: review.reattribute(
             charges=ids,
-            correction=Correction(pi="new@u.edu", project="physics", fund_org="X-1"),
+            reassignment=Reassignment(pi="new@u.edu", project="physics", fund_org="X-1"),
             create=True,
             note="n",
             **by,
@@ -618,7 +618,7 @@ def test_a_charges_page_shows_facts_payer_reasons_and_history(queue, client):
     Charge.objects.filter(pk=queue["hpc"].pk).update(replaces=older.pk)
     review.reattribute(
         charges=[queue["hpc"].pk],
-        correction=Correction(pi="marie@u.edu", shares=(("A", Decimal(60)), ("B", Decimal(40)))),
+        reassignment=Reassignment(pi="marie@u.edu", shares=(("A", Decimal(60)), ("B", Decimal(40)))),
         create=True,
         note="<b>By phone</b>",
         actor=SOMEBODY,

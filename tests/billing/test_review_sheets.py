@@ -16,7 +16,7 @@ from openpyxl import load_workbook
 from billing import review
 from billing.models import AuditEvent, BillingPeriod, Charge, Flag, Person, Project, ReviewDecision
 from billing.readers import workbooks
-from billing.review import Correction, review_sheets
+from billing.review import Reassignment, review_sheets
 from tests.build import NOW, SOMEBODY, a_charge, a_fund, a_period, a_pi, a_policy, a_project, a_split
 
 pytestmark = pytest.mark.django_db
@@ -273,7 +273,7 @@ def test_a_charge_named_twice_is_an_error():
 def test_a_charge_that_somebody_changed_since_the_export_is_refused():
     charge = a_held_charge()
     book = exported()
-    review.reattribute(charges=[charge.pk], correction=Correction(pi="marie@u.edu"), create=True, **BY)
+    review.reattribute(charges=[charge.pk], reassignment=Reassignment(pi="marie@u.edu"), create=True, **BY)
     where, text = errors_of({(2, "decision"): "approve"}, book)
     assert where == [(2, "fingerprint")]
     assert "Export it again" in text

@@ -11,10 +11,9 @@ from django.urls import reverse
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from billing import charging, review
+from billing import charging, corrections, review
 from billing.attribution import Attributor
 from billing.charging import NothingToShareOver
-from billing.corrections import entries
 from billing.models import AttributionRule, Charge, ExchangeRate, PayerLine, Policy, Source
 from billing.money import to_cents
 from billing.readers.tags import tags_of
@@ -312,8 +311,8 @@ def test_a_shared_cost_held_for_another_reason_is_approved_without_pi_and_fund()
 def test_a_decision_makes_a_shared_cost_somebodys_own_and_undo_shares_it_again():
     three_pis()
     fee = a_shared_charge("33.33")
-    correction = review.Correction(pi="ada@u.edu", project="genomics", fund_org="BIO-001")
-    review.reattribute(create=True, charges=[fee.pk], correction=correction, actor=build.SOMEBODY, now=build.NOW)
+    reassignment = review.Reassignment(pi="ada@u.edu", project="genomics", fund_org="BIO-001")
+    review.reattribute(create=True, charges=[fee.pk], reassignment=reassignment, actor=build.SOMEBODY, now=build.NOW)
     fee.refresh_from_db()
     assert (fee.shared_as, fee.pi.email, fee.state) == ("", "ada@u.edu", Charge.State.CLEAR)
     charge_it()
@@ -328,8 +327,8 @@ def test_a_decision_makes_a_shared_cost_somebodys_own_and_undo_shares_it_again()
 def test_a_natural_account_may_be_corrected_and_the_cost_stays_shared():
     three_pis()
     fee = a_shared_charge("33.33")
-    correction = review.Correction(natural_account="7100")
-    review.reattribute(create=True, charges=[fee.pk], correction=correction, actor=build.SOMEBODY, now=build.NOW)
+    reassignment = review.Reassignment(natural_account="7100")
+    review.reattribute(create=True, charges=[fee.pk], reassignment=reassignment, actor=build.SOMEBODY, now=build.NOW)
     charge_it()
     assert set(PayerLine.objects.filter(kind=Kind.SHARED).values_list("natural_account", flat=True)) == {"7100"}
     assert Source.objects.get().debit_account == "6500"
@@ -397,14 +396,14 @@ def test_the_form_refuses_a_payer_beside_a_shared_cost(client):
     assert not AttributionRule.objects.exists()
 
 
-def test_an_entry_corrects_a_share_on_the_days_of_what_was_shared():
+def test_a_correction_takes_back_a_share_on_the_days_of_what_was_shared():
     three_pis()
     a_shared_charge("33.33", service_name="Support fee")
     build.a_charge("1.00", service_name="AWS Support", charge_period_end=build.NOW)
     charge_it()
     line = PayerLine.objects.get(kind=Kind.SHARED, pi__email="bob@u.edu")
     first = datetime.date(2025, 1, 1)
-    assert entries.service_days(line) == (first, first)
+    assert corrections.service_days(line) == (first, first)
 
 
 # Deliveries

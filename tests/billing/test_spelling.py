@@ -107,8 +107,8 @@ def test_a_redelivery_in_another_spelling_changes_nothing(tmp_path, mode, spelle
     delivered(tmp_path, [row], "azure_1.csv", azure(mode))
     charge = Charge.objects.get()
     by = {"actor": build.SOMEBODY, "now": build.NOW}
-    correction = review.Correction(pi="ada@u.edu", project="genomics", fund_org="BIO-001")
-    review.reattribute(charges=[charge.pk], correction=correction, approve=True, create=True, **by)
+    reassignment = review.Reassignment(pi="ada@u.edu", project="genomics", fund_org="BIO-001")
+    review.reattribute(charges=[charge.pk], reassignment=reassignment, approve=True, create=True, **by)
 
     result = delivered(tmp_path, [row | spelled], "azure_2.csv", azure(mode))
     assert (result.counts.new, result.counts.changed, result.counts.unchanged) == (0, 0, 1)

@@ -33,7 +33,7 @@ def path(settings):
 @pytest.fixture
 def trail(path, django_capture_on_commit_callbacks):
     """Make six gestures of one or two events, nine events in all, each head noted as after a commit."""
-    _unguarded()
+    _without_safeguards()
     fay = build.User.objects.create_user("fay")
     for number in range(6):
         with (
@@ -53,13 +53,13 @@ def trail(path, django_capture_on_commit_callbacks):
     return list(AuditEvent.objects.order_by("pk").values_list("pk", flat=True))
 
 
-def _unguarded():
-    """Take the database's own guards off, as somebody with all its rights can."""
+def _without_safeguards():
+    """Take the database's own safeguards off, as somebody with all its rights can."""
     try:
-        from billing.safeguards import walls
+        from billing import safeguards
     except ImportError:
         return
-    walls.remove(connection)
+    safeguards.remove(connection)
 
 
 def sql(statement, *parameters):

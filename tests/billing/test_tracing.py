@@ -14,8 +14,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.urls import reverse
 
-from billing import charging, review, tracing
-from billing.corrections import entries
+from billing import charging, corrections, review, tracing
 from billing.importing import delivered
 from billing.importing.ingestion import ingest
 from billing.models import Charge, ExchangeRate, ImportedFile, PayerLine
@@ -72,7 +71,7 @@ def a_story(tmp_path):
     review.reattribute(
         create=True,
         charges=held("i-6"),
-        correction=review.Correction(pi="grace@u.edu", fund_org="MATH-9"),
+        reassignment=review.Reassignment(pi="grace@u.edu", fund_org="MATH-9"),
         approve=True,
         note="She told us.",
         actor=SOMEBODY,
@@ -186,16 +185,16 @@ def test_a_shared_cost_is_traced_to_what_is_shared_and_by_what_measure():
     assert tracing.trace(PayerLine.objects.get(pi__email="ada@u.edu", kind="charge").key).charge_count == 1
 
 
-def test_a_correction_leads_to_its_entry_and_the_corrected_line_to_the_correction():
+def test_a_correction_leads_to_what_staff_entered_and_the_corrected_line_to_the_correction():
     period = build.a_charge("100.00").period
     charging.make_payer_lines(period=period, actor=SOMEBODY, now=NOW)
     line = PayerLine.objects.get()
-    entries.add_refund(lines=[line], amount=Decimal("30.00"), reason="Billed for a test.", actor=SOMEBODY, now=NOW)
+    corrections.add_refund(lines=[line], amount=Decimal("30.00"), reason="Billed for a test.", actor=SOMEBODY, now=NOW)
     charging.make_payer_lines(period=period, actor=SOMEBODY, now=NOW)
     refund = tracing.trace(PayerLine.objects.get(kind="refund").key)
     assert refund.lines[0].is_current
     assert "-30.00 USD, refund by somebody on 2025-02-03: Billed for a test." in refund.as_text()
-    assert "corrected by entry" in tracing.trace(line.key).as_text()
+    assert "corrected by correction" in tracing.trace(line.key).as_text()
 
 
 HEADINGS = ["x_Own", "BilledCost", "BillingPeriodStart", "ChargePeriodStart", "ResourceId", "Tags"]

@@ -8,9 +8,8 @@ from django.core.exceptions import ValidationError
 from django.core.management import call_command
 from django.forms import modelform_factory
 
-from billing import review
+from billing import corrections, review
 from billing.attribution import naming
-from billing.corrections import entries
 from billing.models import (
     AttributionRule,
     CloudAccount,
@@ -23,7 +22,7 @@ from billing.models import (
     Source,
 )
 from billing.models.people import Mailboxes
-from billing.review import Correction
+from billing.review import Reassignment
 from billing.setup import funding, people, policies, sourcing
 from statements.models import Statement
 from tests import build
@@ -40,14 +39,14 @@ CLEAN = "410211-7105"
 @pytest.mark.parametrize("name", ["project", "fund_org", "cost_center", "natural_account"])
 def test_a_review_is_told_that_a_word_means_nothing(name, word):
     with pytest.raises(naming.MeansNothing, match="means that there is none"):
-        review.reattribute(charges=[a_held_charge().pk], correction=Correction(**{name: word}), create=True, **BY)
+        review.reattribute(charges=[a_held_charge().pk], reassignment=Reassignment(**{name: word}), create=True, **BY)
     assert not Project.objects.filter(code=word).exists()
 
 
 def test_a_review_takes_codes_cleaned():
     charge = a_held_charge()
-    correction = Correction(fund_org=DIRTY, project="tid\u200bal", pi="Ada Lovelace <Ada+hpc@U.edu>")
-    review.reattribute(charges=[charge.pk], correction=correction, create=True, **BY)
+    reassignment = Reassignment(fund_org=DIRTY, project="tid\u200bal", pi="Ada Lovelace <Ada+hpc@U.edu>")
+    review.reattribute(charges=[charge.pk], reassignment=reassignment, create=True, **BY)
     charge.refresh_from_db()
     assert (charge.fund_org, charge.project.code, charge.pi.email) == (CLEAN, "tidal", "ada@u.edu")
 
@@ -62,7 +61,7 @@ def test_a_split_is_of_cleaned_codes_and_none_of_them_means_nothing():
 
 def test_an_address_of_letters_that_look_like_others_is_named():
     with pytest.raises(review.BadPI, match=r"U\+0430 CYRILLIC SMALL LETTER A looks like a Latin a"):
-        Correction(pi="\u0430da@u.edu").checked()
+        Reassignment(pi="\u0430da@u.edu").checked()
 
 
 def test_a_review_sheet_is_told_by_line_and_column():
@@ -79,17 +78,17 @@ def test_a_cell_that_differs_by_what_nobody_sees_is_no_change():
 def test_a_correction_is_charged_to_a_cleaned_code():
     for word in ("n/a", "-"):
         with pytest.raises(naming.MeansNothing):
-            entries.shares_from(word)
+            corrections.shares_from(word)
         with pytest.raises(naming.MeansNothing):
-            entries.project_coded(word)
-    assert entries.shares_from(DIRTY) == {CLEAN: Decimal(100)}
+            corrections.project_coded(word)
+    assert corrections.shares_from(DIRTY) == {CLEAN: Decimal(100)}
     build.a_period()
     charge = {"pi": build.a_pi(), "source": build.a_source(), "amount": Decimal(5), "reason": "Disks\u200b"}
     with pytest.raises(naming.MeansNothing):
-        entries.add_manual_charge(fund_org="none", **charge, **BY)
-    entered = entries.add_manual_charge(fund_org=DIRTY, service_name="Disk\r\nspace", **charge, **BY)
-    line = entered.entry.lines.get()
-    assert (line.fund_org, line.service_name, entered.entry.reason) == (CLEAN, "Disk space", "Disks")
+        corrections.add_manual_charge(fund_org="none", **charge, **BY)
+    entered = corrections.add_manual_charge(fund_org=DIRTY, service_name="Disk\r\nspace", **charge, **BY)
+    line = entered.correction.lines.get()
+    assert (line.fund_org, line.service_name, entered.correction.reason) == (CLEAN, "Disk space", "Disks")
 
 
 def load_funds(text):

@@ -108,7 +108,7 @@ ON_THE_DATABASE = [
     "audit list",
     "changepassword root",
     "createsuperuser --username root --email root@u.edu",
-    "entries list",
+    "corrections list",
     "export_journal -p 2025-01",
     "funds list",
     "generate -p 2025-01",

@@ -112,7 +112,7 @@ def test_sending_previews_the_newest_month_at_once_and_the_month_asked_for_only(
 
 
 def test_generating_is_a_background_job(client, cast, django_capture_on_commit_callbacks, monkeypatch):
-    monkeypatch.setattr(jobs, "async_task", lambda name, pk: jobs.run(pk))
+    monkeypatch.setattr(jobs.queue, "async_task", lambda name, pk: jobs.run(pk))
     build.a_charge("40.00")
     client.force_login(cast.reviewer)
     with django_capture_on_commit_callbacks(execute=True):
@@ -128,7 +128,7 @@ def test_generating_is_a_background_job(client, cast, django_capture_on_commit_c
 
 
 def test_a_job_that_is_run_twice_does_its_work_once(cast, monkeypatch):
-    monkeypatch.setattr(jobs, "async_task", lambda name, pk: None)
+    monkeypatch.setattr(jobs.queue, "async_task", lambda name, pk: None)
     build.a_charge()
     issuing.generate(period=build.a_period(), actor=SOMEBODY, now=NOW)
     job = jobs.enqueue(kind=Job.Kind.SEND, arguments={"period": build.a_period().pk}, actor=SOMEBODY, now=NOW)
@@ -145,7 +145,7 @@ def test_generating_a_finalized_month_says_why_not(client, cast):
 
 
 def test_sending_is_a_background_job(client, cast, statement, django_capture_on_commit_callbacks, monkeypatch):
-    monkeypatch.setattr(jobs, "async_task", lambda name, pk: jobs.run(pk))
+    monkeypatch.setattr(jobs.queue, "async_task", lambda name, pk: jobs.run(pk))
     client.force_login(cast.reviewer)
     address = reverse("admin:statements_statement_send")
     page = client.get(address).content.decode()
@@ -222,7 +222,7 @@ def words_on(client, name, query=""):
 def test_the_send_page_lists_what_is_not_current_and_sends_it_only_when_ticked(
     client, cast, statement, django_capture_on_commit_callbacks, monkeypatch
 ):
-    monkeypatch.setattr(jobs, "async_task", lambda name, pk: jobs.run(pk))
+    monkeypatch.setattr(jobs.queue, "async_task", lambda name, pk: jobs.run(pk))
     build.a_charge("5.00")
     client.force_login(cast.reviewer)
     page = words_on(client, "admin:statements_statement_send")
@@ -266,7 +266,7 @@ def test_without_a_mail_server_every_page_says_so_unless_the_policy_switched_it_
 def test_what_was_written_to_files_is_sent_from_the_send_page(
     client, cast, statement, settings, django_capture_on_commit_callbacks, monkeypatch
 ):
-    monkeypatch.setattr(jobs, "async_task", lambda name, pk: jobs.run(pk))
+    monkeypatch.setattr(jobs.queue, "async_task", lambda name, pk: jobs.run(pk))
     settings.EMAIL_BACKEND = outbox.FILE_BACKEND
     emails.send(period=build.a_period(), actor=SOMEBODY, now=NOW)
     client.force_login(cast.reviewer)

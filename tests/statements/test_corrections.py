@@ -12,9 +12,8 @@ from django.urls import reverse
 from openpyxl import load_workbook
 from pypdf import PdfReader
 
-from billing import charging
-from billing.corrections import entries
-from billing.models import Entry, ExchangeRate, PayerLine, Person
+from billing import charging, corrections
+from billing.models import Correction, ExchangeRate, PayerLine, Person
 from billing.months import closing
 from statements import emails, issuing
 from statements.document import Figures
@@ -72,9 +71,9 @@ def line_of_january():
 
 
 CORRECTIONS = {
-    "refund": lambda **how: entries.add_refund(lines=[line_of_january()], amount=Decimal("20.00"), **how),
-    "write-off": lambda **how: entries.add_write_off(lines=[line_of_january()], amount=Decimal("20.00"), **how),
-    "manual": lambda **how: entries.add_manual_charge(
+    "refund": lambda **how: corrections.add_refund(lines=[line_of_january()], amount=Decimal("20.00"), **how),
+    "write-off": lambda **how: corrections.add_write_off(lines=[line_of_january()], amount=Decimal("20.00"), **how),
+    "manual": lambda **how: corrections.add_manual_charge(
         pi=Person.objects.get(email="ada@u.edu"),
         project=line_of_january().project,
         fund_org="BIO-001",
@@ -82,7 +81,7 @@ CORRECTIONS = {
         amount=Decimal("20.00"),
         **how,
     ),
-    "transfer": lambda **how: entries.add_transfer(
+    "transfer": lambda **how: corrections.add_transfer(
         lines=[line_of_january()],
         amount=Decimal("20.00"),
         to={"MAL-007": Decimal(100)},
@@ -99,8 +98,8 @@ def test_a_reason_is_for_staff_and_each_pi_sees_their_own_half(client, january, 
     CORRECTIONS[kind](reason="Suspected misuse", printed_text=printed, **BY)
     generate("2025-02")
     emails.send(period=build.a_period("2025-02"), **BY)
-    entry = Entry.objects.get()
-    assert (entry.reason, entry.printed_text) == ("Suspected misuse", printed)
+    correction = Correction.objects.get()
+    assert (correction.reason, correction.printed_text) == ("Suspected misuse", printed)
     for user, address, other, fund_org in (
         (january.pi, "ada@u.edu", "mallory", "MAL-007"),
         (january.stranger, "mallory@u.edu", "ada@u.edu", "BIO-001"),
@@ -113,10 +112,10 @@ def test_a_reason_is_for_staff_and_each_pi_sees_their_own_half(client, january, 
                 assert fund_org not in said, door
                 if printed and door != "mail":
                     assert printed in said, door
-    assert charging.entries_of(PayerLine.objects.filter(kind=kind.replace("-", "_"))[0])
+    assert charging.corrections_of(PayerLine.objects.filter(kind=kind.replace("-", "_"))[0])
     # Staff read both.
     client.force_login(january.finance)
-    page = client.get(reverse("admin:billing_entry_change", args=[entry.pk])).content.decode()
+    page = client.get(reverse("admin:billing_correction_change", args=[correction.pk])).content.decode()
     assert "Suspected misuse" in page
     assert (printed or "None: the statements name the correction only") in page
 

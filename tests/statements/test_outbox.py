@@ -73,7 +73,7 @@ def test_a_refused_pi_is_not_sent_whoever_else_got_it_and_the_servers_words_are_
 
 
 def test_a_job_that_could_not_send_an_e_mail_has_failed_and_keeps_what_it_did(server, issued, monkeypatch):
-    monkeypatch.setattr(jobs, "async_task", lambda name, pk: None)
+    monkeypatch.setattr(jobs.queue, "async_task", lambda name, pk: None)
     server.refuses["ada@u.edu"] = "550 5.1.1 No such user here"
     job = jobs.enqueue(kind=Job.Kind.SEND, arguments={"period": build.a_period().pk}, actor=SOMEBODY, now=NOW)
     jobs.run(job.pk)

@@ -155,7 +155,7 @@ def edit(client, cast):
 
 @pytest.fixture
 def institution(cast):
-    a_policy(center_fund_org="RC-000", fiscal_year_start=7, entries_need_second_person=True)
+    a_policy(center_fund_org="RC-000", fiscal_year_start=7, corrections_need_second_person=True)
     for name in ("aws", "disk"):
         a_source(name, recovery_fund_org="RC-100")
     for fund_org in ("BIO-001", "CHE-204", "CHE-240", "GIFT-2", "SEA-001"):
@@ -264,15 +264,15 @@ def test_a_bad_quarter(institution, edit, tmp_path):
     statement = Statement.objects.live().get(period__month="2025-04-01", project__code="genomics")
     line = f"{statement.number}:{statement.lines.get(fund_org='CHE-240').number}"
     wrong = ("--line", line, "--to", "CHE-204", "--reason", "Mistyped fund on the tag")
-    entry = command("entries", "add", "transfer", *wrong, "-p", "2025-05", "--as", "fay")["number"]
-    with pytest.raises(CommandError, match="it takes the permission billing.approve_entry"):
-        command("entries", "approve", entry, "--as", "rex")
+    correction = command("corrections", "add", "transfer", *wrong, "-p", "2025-05", "--as", "fay")["number"]
+    with pytest.raises(CommandError, match="it takes the permission billing.approve_correction"):
+        command("corrections", "approve", correction, "--as", "rex")
     with pytest.raises(CommandError, match="second person|somebody else"):
-        command("entries", "approve", entry, "--as", "fay")
+        command("corrections", "approve", correction, "--as", "fay")
     reconciles()
     with pytest.raises(CommandError, match="cannot close"):
         close("2025-05")
-    command("entries", "approve", entry, "--as", "root")
+    command("corrections", "approve", correction, "--as", "root")
     may |= {"CHE-204": "410.01", "CHE-240": "-410.01"}
     assert generate("2025-05") == {"genomics": "162.35"}
     reconciles(may=may)
@@ -300,12 +300,12 @@ def test_a_bad_quarter(institution, edit, tmp_path):
 
     # 9. June's service was bad for two days, which is found in the new fiscal year.
     statement = Statement.objects.live().get(period__month="2025-06-01", project__code="genomics")
-    refund = ("entries", "add", "refund", "--line", f"{statement.number}:1", "--amount", "120.50")
+    refund = ("corrections", "add", "refund", "--line", f"{statement.number}:1", "--amount", "120.50")
     refund += ("--reason", "Two days without service", "--as", "rex")
     with pytest.raises(CommandError, match="No billing period takes changes"):
         command(*refund)
     command("periods", "open", "2025-07", "--as", "fay")
-    command("entries", "approve", command(*refund)["number"], "--as", "fay")
+    command("corrections", "approve", command(*refund)["number"], "--as", "fay")
     finish("2025-07")
     july = {"BIO-001": "-120.50"}
     assert journaled("2025-07") == july

@@ -12,7 +12,7 @@ from decimal import Decimal
 import pytest
 from django.core.management import CommandError
 
-from billing.models import Entry, PayerLine
+from billing.models import Correction, PayerLine
 from journals.models import Journal, JournalLine
 from statements.issuing import document_of
 from statements.models import Statement
@@ -94,13 +94,13 @@ def test_a_wrong_fund_found_after_finalize_is_mended_in_the_next_month(january):
     statement = Statement.objects.live().get(period__month="2025-01-01")
     which = f"{statement}:{statement.lines.get(fund_org='CHE-240').number}"
     with pytest.raises(CommandError, match="takes no changes"):
-        command("entries", "add", "transfer", "--line", which, "--to", "CHE-204", "--reason", "x", "-p", "2025-01")
+        command("corrections", "add", "transfer", "--line", which, "--to", "CHE-204", "--reason", "x", "-p", "2025-01")
     with pytest.raises(CommandError, match="CHE-402 is not on the list of funds"):
-        command("entries", "add", "transfer", "--line", which, "--to", "CHE-402", "--reason", "x")
+        command("corrections", "add", "transfer", "--line", which, "--to", "CHE-402", "--reason", "x")
     reason = "Mistyped fund on the tag"
     why = ("--reason", "The lab's manager does not answer", "--printed-text", reason)
-    entry = command("entries", "add", "transfer", "--line", which, "--to", "CHE-204=60,GIFT-2=40", *why)
-    assert (entry["period"], entry["for_period"], entry["amount"], entry["total"]) == (
+    correction = command("corrections", "add", "transfer", "--line", which, "--to", "CHE-204=60,GIFT-2=40", *why)
+    assert (correction["period"], correction["for_period"], correction["amount"], correction["total"]) == (
         "2025-02",
         "2025-01",
         "1000.01",
@@ -139,7 +139,17 @@ def test_a_wrong_fund_found_after_finalize_is_mended_in_the_next_month(january):
 
 def test_a_sponsored_award_that_ought_to_have_paid_needs_a_justification_by_then(january):
     a_fund("FED-1", is_sponsored=True)
-    add = ["entries", "add", "transfer", "--reference", "2025-01-0001", "--from-fund-org", "CHE-240", "--to", "FED-1"]
+    add = [
+        "corrections",
+        "add",
+        "transfer",
+        "--reference",
+        "2025-01-0001",
+        "--from-fund-org",
+        "CHE-240",
+        "--to",
+        "FED-1",
+    ]
     with pytest.raises(CommandError, match="FED-1 is a sponsored award, and the service ended on 2025-01-10"):
         command(*add, "--reason", "Mistyped fund")
     command(*add, "--reason", "Mistyped fund", "--justification", "The award's account was opened in March.")
@@ -150,10 +160,10 @@ def test_a_refund_after_the_years_end_is_borne_by_the_new_year(institution, tmp_
     june = {**columns("2025-06", "2025-07")}
     finalized("2025-06", write(tmp_path / "aws_2025-06.csv", [row("300.00", **june)]))
     with pytest.raises(CommandError, match="No billing period takes changes.*periods open"):
-        command("entries", "add", "refund", "--reference", "2025-06-0001", "--reason", "No service")
+        command("corrections", "add", "refund", "--reference", "2025-06-0001", "--reason", "No service")
     command("periods", "open", "2025-07")
     command(
-        *("entries", "add", "refund", "--line", "2025-06-0001-1:1", "--amount", "120.50"),
+        *("corrections", "add", "refund", "--line", "2025-06-0001-1:1", "--amount", "120.50"),
         *("--reason", "The operator", "--printed-text", "Two days without service"),
     )
     finished("2025-07")
@@ -167,11 +177,23 @@ def test_a_refund_after_the_years_end_is_borne_by_the_new_year(institution, tmp_
 
 def test_a_write_off_and_a_manual_charge_reach_statements_and_ledger(january):
     command(
-        *("entries", "add", "write-off", "--reference", "2025-01-0001", "--service", "S3"),
+        *("corrections", "add", "write-off", "--reference", "2025-01-0001", "--service", "S3"),
         *("--reason", "Left", "--printed-text", "Written off"),
     )
     command(
-        *("entries", "add", "manual", "--pi", "ada@u.edu", "--project", "genomics", "--to", "CHE-204", "-p", "2025-02"),
+        *(
+            "corrections",
+            "add",
+            "manual",
+            "--pi",
+            "ada@u.edu",
+            "--project",
+            "genomics",
+            "--to",
+            "CHE-204",
+            "-p",
+            "2025-02",
+        ),
         *("--source", "aws", "--service", "Advice", "--amount", "75.00"),
         *("--reason", "x", "--printed-text", "Two hours"),
     )
@@ -190,14 +212,14 @@ def test_a_write_off_and_a_manual_charge_reach_statements_and_ledger(january):
     assert command("proof", "-p", "2025-02")["reconciles"] is True
 
 
-def test_a_journal_that_is_out_gets_the_difference_of_a_later_entry(january):
+def test_a_journal_that_is_out_gets_the_difference_of_a_later_correction(january):
     command("generate", "-p", "2025-02")
     command("export_journal", "-p", "2025-02", "-f", "gl", "--submit")
-    command("entries", "add", "refund", "--reference", "2025-01-0001", "--service", "S3", "--reason", "Down")
+    command("corrections", "add", "refund", "--reference", "2025-01-0001", "--service", "S3", "--reason", "Down")
     second = command("export_journal", "-p", "2025-02", "-f", "gl", "--submit")
     assert [(fund_org, amount) for fund_org, amount, _ in journaled(second["number"])] == [("BIO-001", "-200.00")]
-    number = Entry.objects.get().pk
-    command("entries", "reverse", number, "--reason", "It was up")
+    number = Correction.objects.get().pk
+    command("corrections", "reverse", number, "--reason", "It was up")
     third = command("export_journal", "-p", "2025-02", "-f", "gl", "--submit")
     assert [(fund_org, amount) for fund_org, amount, _ in journaled(third["number"])] == [("BIO-001", "200.00")]
     generated = command("generate", "-p", "2025-02")

@@ -13,9 +13,8 @@ from django.utils.html import strip_tags
 from openpyxl import load_workbook
 from pypdf import PdfReader
 
-from billing import proof
+from billing import corrections, proof
 from billing.charging import rates
-from billing.corrections import entries
 from billing.errors import BillingError
 from billing.fields import AmountOutOfRange, AmountSum
 from billing.models import Charge, ImportTotal, PayerLine, Policy
@@ -146,24 +145,24 @@ def test_shares_are_whole_units_and_add_up(currency, tmp_path):
 @pytest.mark.parametrize("amount", ["1.00001", "0.00001"])
 def test_no_currency_takes_a_correction_of_more_decimals(currency, amount):
     generated()
-    with pytest.raises(entries.AmountRefused, match="too many decimals"):
-        entries.add_refund(lines=list(PayerLine.objects.all()), amount=Decimal(amount), reason="Wrong", **WHO)
+    with pytest.raises(corrections.AmountRefused, match="too many decimals"):
+        corrections.add_refund(lines=list(PayerLine.objects.all()), amount=Decimal(amount), reason="Wrong", **WHO)
 
 
 def test_amounts_typed_with_more_decimals_than_the_currency_has_are_refused(db):
     build.a_policy(currency="JPY")
     build.a_period(MONTH)
-    with pytest.raises(entries.AmountRefused, match="33.4 has too many decimals: JPY has none."):
-        entries.add_manual_charge(
+    with pytest.raises(corrections.AmountRefused, match="33.4 has too many decimals: JPY has none."):
+        corrections.add_manual_charge(
             pi=build.a_pi(), fund_org="F", source=build.a_source(), amount=Decimal("33.4"), reason="Help", **WHO
         )
-    done = entries.add_manual_charge(
+    done = corrections.add_manual_charge(
         pi=build.a_pi(), fund_org="F", source=build.a_source(), amount=Decimal("33"), reason="Help", **WHO
     )
-    assert done.entry.amount == 33
+    assert done.correction.amount == 33
     build.a_policy(currency="KWD")
-    with pytest.raises(entries.AmountRefused, match="0.0005 has too many decimals: KWD has 3."):
-        entries.add_manual_charge(
+    with pytest.raises(corrections.AmountRefused, match="0.0005 has too many decimals: KWD has 3."):
+        corrections.add_manual_charge(
             pi=build.a_pi(), fund_org="F", source=build.a_source(), amount=Decimal("0.0005"), reason="Help", **WHO
         )
 
@@ -212,12 +211,12 @@ def test_the_currency_stays_once_months_in_it_stand(db, cast, tmp_path):
     change_policy(changes={"institution": "V"}, **WHO)
 
 
-@pytest.mark.parametrize("table", ["billing_payerline", "billing_entry", "billing_entryline"])
+@pytest.mark.parametrize("table", ["billing_payerline", "billing_correction", "billing_correctionline"])
 def test_the_database_itself_takes_no_half_yen(db, table):
     build.a_policy(currency="JPY")
     build.a_charge("100", currency="JPY")
     generated()
-    entries.add_manual_charge(
+    corrections.add_manual_charge(
         pi=build.a_pi(), fund_org="F", source=build.a_source(), amount=Decimal(5), reason="Help", **WHO
     )
     columns = [each.name for each in connection.introspection.get_table_description(connection.cursor(), table)]

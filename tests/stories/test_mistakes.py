@@ -246,8 +246,8 @@ def test_an_unknown_period_is_a_sentence_with_those_that_exist(arguments):
 def test_a_statement_whose_charges_moved_away_is_superseded_by_zero():
     a_charge("10")
     issuing.generate(period=january(), **BY)
-    correction = review.Correction(pi="grace@u.edu", project="reef")
-    review.reattribute(create=True, charges=Charge.objects.live(), correction=correction, approve=True, **BY)
+    reassignment = review.Reassignment(pi="grace@u.edu", project="reef")
+    review.reattribute(create=True, charges=Charge.objects.live(), reassignment=reassignment, approve=True, **BY)
     issuing.generate(period=january(), **BY)
     due = dict(Statement.objects.live().values_list("pi__email", "charged"))
     assert due == {"ada@u.edu": Decimal(0), "grace@u.edu": Decimal(10)}
@@ -308,8 +308,8 @@ def test_2_the_parts_of_one_delivery_give_the_same_state_in_any_cut(tmp_path, cu
 
 def held_then_approved(path, amount="100.00"):
     ingest(path, [row(amount, Tags=tags(None))])
-    correction = review.Correction(pi="grace@u.edu", project="reef", fund_org="SEA-1")
-    review.reattribute(create=True, charges=Charge.objects.held(), correction=correction, approve=True, **BY)
+    reassignment = review.Reassignment(pi="grace@u.edu", project="reef", fund_org="SEA-1")
+    review.reattribute(create=True, charges=Charge.objects.held(), reassignment=reassignment, approve=True, **BY)
 
 
 @pytest.mark.parametrize(("amount", "state"), [("104.99", "approved"), ("105.01", "held")])

@@ -12,9 +12,8 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection, transaction
 
-from billing import audit, review
+from billing import audit, corrections, review, safeguards
 from billing.audit.snapshots import differences, snapshot
-from billing.corrections import entries
 from billing.fields import TOTAL_PLACES, to_units
 from billing.importing import ingestion, withdrawing
 from billing.models import AttributionRule, Charge, FundingSource, Import, ImportedFile, PayerLine, StoredFile
@@ -23,7 +22,6 @@ from billing.replay.figures import figures_of
 from billing.replay.recording import NotReplayable, imports_of
 from billing.replay.replaying import differences_of, replay
 from billing.review import reattribution
-from billing.safeguards import walls
 from billing.setup import funding, people, policies, sourcing
 from journals import posting
 from openchargeback import demo, reference
@@ -41,9 +39,9 @@ ADA = {"pi_email": "ada@u.edu", "project_id": "genomics", "fund_org": "BIO-001"}
 
 @contextmanager
 def tampering():
-    """Stored rows can be changed as by somebody who takes the database's own guards off; all is put back after it."""
+    """Change stored rows as somebody could who removes the database's safeguards; all is put back after it."""
     with transaction.atomic():
-        walls.remove()
+        safeguards.remove()
         yield
         transaction.set_rollback(True)
 
@@ -66,7 +64,7 @@ def feb(row: dict[str, str]) -> dict[str, str]:
 
 @pytest.fixture
 def story(tmp_path):
-    """Two months: re-deliveries, one withdrawn, decisions, a split, a rejection, new rules, a late change, an entry."""
+    """Two months with all that is replayed: imports, decisions, a split, new rules, a late change, a correction."""
     january, february = build.a_period("2025-01"), build.a_period("2025-02")
     build.a_policy(center_fund_org="CENTER-1")
     aws = build.a_source("aws")
@@ -94,9 +92,9 @@ def story(tmp_path):
     ingestion.apply_deferred(imported=Import.objects.get(state="deferred"), **DOING)
     withdrawing.withdraw(imported=Import.objects.order_by("-pk").first(), **DOING)
 
-    correction = review.Correction(pi="grace@u.edu", project="algebra", fund_org="MATH-9")
+    reassignment = review.Reassignment(pi="grace@u.edu", project="algebra", fund_org="MATH-9")
     review.reattribute(
-        create=True, charges=live("i-2"), correction=correction, approve=True, note="She told us.", **DOING
+        create=True, charges=live("i-2"), reassignment=reassignment, approve=True, note="She told us.", **DOING
     )
     review.reject(charges=live("i-4"), reason="test", **DOING)
     review.undo(charges=live("i-4"), **DOING)
@@ -124,9 +122,11 @@ def story(tmp_path):
     rest = Import.objects.get(state="deferred")
     assert rest.rest_of is not None
     ingestion.book(imported=rest, into=february, **DOING)
-    review.reattribute(create=True, charges=live("i-6"), correction=correction, approve=True, **DOING)
+    review.reattribute(create=True, charges=live("i-6"), reassignment=reassignment, approve=True, **DOING)
     line = PayerLine.objects.get(period=january, fund_org="MATH-9")
-    entries.add_refund(lines=[line], amount=Decimal("5.00"), reason="Billed for a test.", charged_in=february, **DOING)
+    corrections.add_refund(
+        lines=[line], amount=Decimal("5.00"), reason="Billed for a test.", charged_in=february, **DOING
+    )
     issuing.generate(period=february, **DOING)
     return january, february
 

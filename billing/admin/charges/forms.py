@@ -72,7 +72,7 @@ class CorrectForm(NoteForm):
             except review.BadSplit as error:
                 self.add_error("split", doors.for_page(error))
                 return data
-        correction = review.Correction(
+        correction = review.Reassignment(
             shares=shares,
             **{name: data.get(name, "") for name in ("pi", "project", "fund_org", "natural_account", "cost_center")},
         )

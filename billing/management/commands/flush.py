@@ -1,4 +1,4 @@
-"""Django's flush, refused outside tests: it empties every table, also those that the database guards."""
+"""Django's flush, refused outside tests: it empties every table, also those that the database protects."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from django.core.management.base import CommandError
 from django.core.management.commands.flush import Command as Flush
 from django.db import connections
 
-from billing.safeguards import walls
+from billing import safeguards
 
 
 class Command(Flush):
@@ -20,8 +20,8 @@ class Command(Flush):
                 "For a fresh start use another database: another VAR_DIR or DATABASE_URL."
             )
         connection = connections[options["database"]]
-        walls.remove(connection)
+        safeguards.remove(connection)
         try:
             super().handle(**options)
         finally:
-            walls.install(connection)
+            safeguards.install(connection)

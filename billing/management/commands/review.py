@@ -159,7 +159,7 @@ class Command(BillingCommand):
         self._told(review.absorb(charges=options["id"], note=options["note"], actor=self.actor, now=self.now))
 
     def run_reattribute(self, options: dict[str, Any]) -> None:
-        correction = review.Correction(
+        reassignment = review.Reassignment(
             pi=options["pi"],
             project=options["project"],
             fund_org=options["fund_org"],
@@ -170,7 +170,7 @@ class Command(BillingCommand):
         try:
             decided = review.reattribute(
                 charges=options["id"],
-                correction=correction,
+                reassignment=reassignment,
                 approve=options["approve"],
                 create=options["create"],
                 note=options["note"],

@@ -1,14 +1,15 @@
-"""What one PI used, by project and source, and their shares of shared costs."""
+"""What one PI spent, by project and source, and their shares of shared costs."""
 
 from collections.abc import Iterator
 from typing import Any
 
 from django.core.management.base import CommandParser
 
-from billing import usage
+from billing import spending
 from billing.commands import BillingCommand, amount, amounts, figure, period_named, table
 from billing.models import Person
 from billing.texts import shown
+from billing.told import fields_of
 
 SHARE_HEADINGS = ["period", "project", "source", "share of", "charged"]
 HEADINGS = ["period", "project", "source", "charges", "list", "discount", "subsidy", "billed", "held"]
@@ -25,55 +26,37 @@ class Command(BillingCommand):
     def run(self, **options: Any) -> None:
         pi = Person.objects.named(options["pi"])
         period = period_named(options["period"]) if options["period"] else None
-        used = usage.of_pi(pi=pi, period=period)
+        spent = spending.of_pi(pi=pi, period=period)
         named = {"pi": pi.email, "name": pi.name, "period": str(period) if period else None}
-        if used.rows or used.shares:
-            text = "\n\n".join([shown(str(pi)), *_paragraphs(used)])
+        if spent.rows or spent.shares:
+            text = "\n\n".join([shown(str(pi)), *_paragraphs(spent)])
         else:
             text = f"{shown(str(pi))} has no charges" + (f" in {period}." if period else ".")
-        self.report(named | _data(used), text)
+        self.report(named | _data(spent), text)
 
 
-def _data(used: usage.UsageOfPI) -> dict[str, Any]:
+def _data(spent: spending.SpendingOfPI) -> dict[str, Any]:
     return {
         "projects": [
             {
-                "period": row.period,
-                "project": row.project,
-                "source": row.source,
-                "currency": row.currency,
-                "charges": row.charges,
+                **fields_of(row, "period", "project", "source", "currency", "charges"),
                 "list": row.list_cost,
-                "discount": row.discount,
-                "subsidy": row.subsidy,
-                "billed": row.billed,
-                "held": row.held,
-                "held_billed": row.held_billed,
-                "rejected": row.rejected,
-                "absorbed": row.absorbed,
+                **fields_of(row, "discount", "subsidy", "billed", "held", "held_billed", "rejected", "absorbed"),
             }
-            for row in used.rows
+            for row in spent.rows
         ],
-        "billed": used.total("billed"),
-        "held": used.total("held_billed"),
+        "billed": spent.total("billed"),
+        "held": spent.total("held_billed"),
         "shares": [
-            {
-                "period": share.period,
-                "project": share.project,
-                "source": share.source,
-                "name": share.name,
-                "currency": share.currency,
-                "charged": share.charged,
-            }
-            for share in used.shares
+            fields_of(share, "period", "project", "source", "name", "currency", "charged") for share in spent.shares
         ],
-        "shared": used.shared(),
+        "shared": spent.shared(),
     }
 
 
-def _paragraphs(used: usage.UsageOfPI) -> Iterator[str]:
+def _paragraphs(spent: spending.SpendingOfPI) -> Iterator[str]:
     """Yield the tables of own use and of shares, each with its sum below."""
-    if used.rows:
+    if spent.rows:
         rows = [
             [
                 row.period,
@@ -86,16 +69,16 @@ def _paragraphs(used: usage.UsageOfPI) -> Iterator[str]:
                 amount(row.billed, row.currency),
                 f"{row.held:,}" if row.held else "",
             ]
-            for row in used.rows
+            for row in spent.rows
         ]
-        held = sum(row.held for row in used.rows)
-        waiting = f"; {held:,} held, {amounts(used.total('held_billed'))} billed" if held else ""
+        held = sum(row.held for row in spent.rows)
+        waiting = f"; {held:,} held, {amounts(spent.total('held_billed'))} billed" if held else ""
         yield table(rows, HEADINGS, {3, 4, 5, 6, 7, 8})
-        yield f"{amounts(used.total('billed'))} billed{waiting}."
-    if used.shares:
+        yield f"{amounts(spent.total('billed'))} billed{waiting}."
+    if spent.shares:
         shares = [
             [share.period, share.project or "–", share.source, share.name, amount(share.charged, share.currency)]
-            for share in used.shares
+            for share in spent.shares
         ]
         yield table(shares, SHARE_HEADINGS, {4})
-        yield f"{amounts(used.shared())} charged for shared costs, as statements were last made."
+        yield f"{amounts(spent.shared())} charged for shared costs, as statements were last made."

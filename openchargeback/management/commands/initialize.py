@@ -6,11 +6,10 @@ from django.core.management import call_command
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 
-from billing import audit, doors, schema
+from billing import audit, doors, safeguards, schema
 from billing.attribution import newcomers
 from billing.commands import BillingCommand
 from billing.errors import NextStep
-from billing.safeguards import walls
 from openchargeback import privacy, reference, roles
 from openchargeback.versions import record_version
 
@@ -31,24 +30,24 @@ class Command(BillingCommand):
         schema.lacking()  # refuses tables of another version, before anything is changed
         executor = MigrationExecutor(connection)
         pending = executor.migration_plan(executor.loader.graph.leaf_nodes())
-        # While migrations wait, walls that differ are those of the version before.
-        lacking = [] if pending else walls.missing(connection)
+        # While migrations wait, safeguards that differ are those of the version before.
+        lacking = [] if pending else safeguards.missing(connection)
         call_command("migrate", interactive=False, verbosity=0)
         if pending:
             with audit.gesture(actor=self.actor, now=self.now) as gesture:
                 gesture.record("installation.migrated", after={"migrations": [str(each) for each, _ in pending]})
         if lacking:
             with audit.gesture(actor=self.actor, now=self.now) as gesture:
-                gesture.record("walls.put_up_again", after={"walls": [str(each) for each in lacking]})
+                gesture.record("safeguards.restored", after={"safeguards": [str(each) for each in lacking]})
         closed = privacy.close()
         record_version(actor=self.actor, now=self.now)
-        standing = len(walls.triggers(connection))
+        standing = len(safeguards.triggers(connection))
         synced = roles.sync_roles(actor=self.actor, now=self.now)
         loaded = reference.load_reference(actor=self.actor, now=self.now)
         lines = [
             f"Database: {len(pending)} migrations applied." if pending else "Database: up to date.",
             f"Database safeguards: {standing} in place."
-            + (f" Missing, and restored: {walls.listed(lacking)}." if lacking else ""),
+            + (f" Missing, and restored: {safeguards.listed(lacking)}." if lacking else ""),
             roles_text(synced),
             f"Sources: added {', '.join(loaded.sources_added)}."
             if loaded.sources_added
@@ -71,8 +70,8 @@ class Command(BillingCommand):
         self.report(
             {
                 "migrations": [f"{migration.app_label}.{migration.name}" for migration, _ in pending],
-                "walls": standing,
-                "walls_put_up": [each.trigger for each in lacking],
+                "safeguards": standing,
+                "safeguards_restored": [each.trigger for each in lacking],
                 "roles": [{"name": role.name, "added": role.added, "removed": role.removed} for role in synced],
                 "sources_added": loaded.sources_added,
                 "sources_kept": loaded.sources_kept,

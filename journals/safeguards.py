@@ -1,18 +1,18 @@
 """What the database refuses of journals: once submitted, its lines and totals stand, and they balance."""
 
-from billing.safeguards.walls import ALL, Rule, frozen, register
+from billing.safeguards import ALL, Refusal, frozen, register
 
 from .models import Journal, JournalLine
 
 
 def register_own() -> None:
-    """Register the walls of this app's tables."""
+    """Register the safeguards of this app's tables."""
     says = "a submitted journal stands: reject or reverse it, and the next draft has its lines"
     lines = "FROM journals_journalline l WHERE l.journal_id = {new}.id"
     register(
-        Rule("insert", Journal, "insert", "a journal begins as a draft", when="{row}.state <> 'draft'"),
+        Refusal("insert", Journal, "insert", "a journal begins as a draft", when="{row}.state <> 'draft'"),
         frozen(Journal, "{old}.state <> 'draft'", says, free=Journal.ANSWERED),
-        Rule(
+        Refusal(
             "leave",
             Journal,
             "update",
@@ -23,6 +23,6 @@ def register_own() -> None:
             f"{{new}}.credits <> (SELECT coalesce(sum(l.credit), 0) {lines}) OR "
             f"{{new}}.line_count <> (SELECT count(*) {lines})))",
         ),
-        Rule("delete", Journal, "delete", says, when="{row}.state <> 'draft'"),
-        *(Rule(event, JournalLine, event, says, ("journal",), "{row}.state <> 'draft'") for event in ALL),
+        Refusal("delete", Journal, "delete", says, when="{row}.state <> 'draft'"),
+        *(Refusal(event, JournalLine, event, says, ("journal",), "{row}.state <> 'draft'") for event in ALL),
     )

@@ -1,4 +1,4 @@
-"""Entries: corrections made by staff, the only way to change what a closed month charged."""
+"""Corrections by staff: the only way to change what a closed month charged."""
 
 from typing import Any
 
@@ -16,29 +16,31 @@ from .sources import Source
 from .standing import Standing, StandingQuerySet
 
 
-class EntryFrozen(BillingError):
-    """An entry was to be edited or deleted."""
+class CorrectionFrozen(BillingError):
+    """A correction was to be edited or deleted."""
 
 
-def _refusal(what: str) -> EntryFrozen:
-    return EntryFrozen(f"An entry is never {what}: correct a mistake by its reversal, an entry of the opposite lines.")
+def _refusal(what: str) -> CorrectionFrozen:
+    return CorrectionFrozen(
+        f"A correction is never {what}: correct a mistake by its reversal, which has the opposite lines."
+    )
 
 
-class EntryQuerySet(StandingQuerySet["Entry"]):
-    """Entries are added, approved or rejected; nothing else of them changes."""
+class CorrectionQuerySet(StandingQuerySet["Correction"]):
+    """Corrections are added, approved or rejected; nothing else of them changes."""
 
-    def approved(self) -> "EntryQuerySet":
-        return self.filter(state=Entry.State.APPROVED)
+    def approved(self) -> "CorrectionQuerySet":
+        return self.filter(state=Correction.State.APPROVED)
 
-    def proposed(self) -> "EntryQuerySet":
-        return self.filter(state=Entry.State.PROPOSED)
+    def proposed(self) -> "CorrectionQuerySet":
+        return self.filter(state=Correction.State.PROPOSED)
 
-    def standing(self) -> "EntryQuerySet":
+    def standing(self) -> "CorrectionQuerySet":
         """Keep what is charged, and what will be once approved."""
-        return self.exclude(state=Entry.State.REJECTED)
+        return self.exclude(state=Correction.State.REJECTED)
 
     def update(self, **fields: Any) -> int:
-        if set(fields) - set(Entry.DECIDED):
+        if set(fields) - set(Correction.DECIDED):
             raise _refusal("edited")
         return super().update(**fields)
 
@@ -46,17 +48,17 @@ class EntryQuerySet(StandingQuerySet["Entry"]):
         raise _refusal("deleted")
 
 
-class EntryLineQuerySet(StandingQuerySet["EntryLine"]):
-    def charged_in(self, period: BillingPeriod) -> "EntryLineQuerySet":
+class CorrectionLineQuerySet(StandingQuerySet["CorrectionLine"]):
+    def charged_in(self, period: BillingPeriod) -> "CorrectionLineQuerySet":
         """Keep the lines that a month bears."""
-        return self.filter(entry__charged_in=period, entry__state=Entry.State.APPROVED)
+        return self.filter(correction__charged_in=period, correction__state=Correction.State.APPROVED)
 
     def taken_back(self, period: BillingPeriod) -> dict[str, Any]:
-        """Return what standing entries took back of a month's payer lines, by their keys.
+        """Return what standing corrections took back of a month's payer lines, by their keys.
 
         It has the sign of what was charged: 30.00 where 30.00 of a line of 100.00 were taken back.
         """
-        taken = self.filter(corrects_period=period).exclude(entry__state=Entry.State.REJECTED).order_by()
+        taken = self.filter(corrects_period=period).exclude(correction__state=Correction.State.REJECTED).order_by()
         return {key: -total for key, total in taken.values_list("corrects_key").annotate(total=AmountSum("amount"))}
 
     def update(self, **fields: Any) -> int:
@@ -66,12 +68,12 @@ class EntryLineQuerySet(StandingQuerySet["EntryLine"]):
         raise _refusal("deleted")
 
 
-class Entry(Standing):
+class Correction(Standing):
     """A correction: who pays is changed, given back, written off, or charged by hand.
 
     `charged_in` is the open month that bears it, `for_period` the month it corrects. It is never edited
     or deleted: it is approved or rejected once where the policy asks for a second person, and a mistake
-    is corrected by an entry of the opposite lines (`reverses`).
+    is corrected by its reversal, a correction of the opposite lines (`reverses`).
     """
 
     class Kind(models.TextChoices):
@@ -99,12 +101,12 @@ class Entry(Standing):
     charged_in = models.ForeignKey(
         BillingPeriod,
         on_delete=models.PROTECT,
-        related_name="entries",
+        related_name="corrections",
         verbose_name="billing period",
         help_text="The month that bears it.",
     )
     for_period = models.ForeignKey(
-        BillingPeriod, on_delete=models.PROTECT, related_name="corrections", help_text="The month it corrects."
+        BillingPeriod, on_delete=models.PROTECT, related_name="corrected_by", help_text="The month it corrects."
     )
     currency = models.CharField(max_length=3)
     amount = TotalField(help_text="What it moves, gives back, writes off or charges; a reversal's is negative.")
@@ -122,7 +124,7 @@ class Entry(Standing):
         null=True,
         blank=True,
         on_delete=models.PROTECT,
-        related_name="entries",
+        related_name="corrections",
         db_constraint=False,
         help_text="The one charge it is about, if it is about one.",
     )
@@ -142,62 +144,61 @@ class Entry(Standing):
     decision_note = models.TextField(blank=True)
     gesture = models.UUIDField(db_index=True)
 
-    objects = EntryQuerySet.as_manager()
+    objects = CorrectionQuerySet.as_manager()
 
     class Meta:
         ordering = ("-id",)
-        verbose_name_plural = "entries"
         default_permissions = ("view",)
         permissions = [
             ("enter_corrections", "Can enter corrections: transfers, refunds, write-offs, manual charges"),
-            ("approve_entry", "Can approve or reject corrections that somebody else entered"),
+            ("approve_correction", "Can approve or reject corrections that somebody else entered"),
         ]
-        indexes = [models.Index(fields=["charged_in", "state"], name="entry_month")]
+        indexes = [models.Index(fields=["charged_in", "state"], name="correction_month")]
         constraints = [
             models.CheckConstraint(
                 condition=Q(kind__in=("transfer", "refund", "write_off", "manual"))
                 & Q(state__in=("proposed", "approved", "rejected")),
-                name="entry_is_known",
-                violation_error_message="This is no kind or state of an entry.",
+                name="correction_is_known",
+                violation_error_message="This is no kind or state of a correction.",
             ),
             models.CheckConstraint(
                 condition=~Q(kind__in=("transfer", "write_off")) | Q(total=0),
-                name="entry_sums_to_zero",
+                name="correction_sums_to_zero",
                 violation_error_message="The lines of a transfer or a write-off sum to zero.",
             ),
             models.CheckConstraint(
                 condition=~Q(amount=0),
-                name="entry_is_over_something",
-                violation_error_message="An entry is over an amount, not over nothing.",
+                name="correction_is_over_something",
+                violation_error_message="A correction is over an amount, not over nothing.",
             ),
             models.CheckConstraint(
                 condition=~Q(reason=""),
-                name="entry_has_reason",
-                violation_error_message="An entry says why it was made.",
+                name="correction_has_reason",
+                violation_error_message="A correction says why it was made.",
             ),
             models.CheckConstraint(
                 condition=Q(state="proposed", decided_at__isnull=True)
                 | (~Q(state="proposed") & Q(decided_at__isnull=False) & ~Q(decided_by_name="")),
-                name="decided_entry_has_stamp",
-                violation_error_message="An entry that was approved or rejected says when and by whom.",
+                name="decided_correction_has_stamp",
+                violation_error_message="A correction that was approved or rejected says when and by whom.",
             ),
             models.CheckConstraint(
                 condition=Q(needs_second_person=False)
                 | ~Q(state="approved")
                 | ~Q(decided_by_name=F("entered_by_name")),
-                name="entry_needs_second_person",
-                violation_error_message="An entry is approved by another person than the one who entered it.",
+                name="correction_needs_second_person",
+                violation_error_message="A correction is approved by another person than the one who entered it.",
             ),
             models.UniqueConstraint(
                 fields=["reverses"],
                 condition=~Q(state="rejected"),
-                name="one_reversal_per_entry",
-                violation_error_message="This entry has a reversal already.",
+                name="one_reversal_per_correction",
+                violation_error_message="This correction has a reversal already.",
             ),
         ]
 
     def __str__(self) -> str:
-        return f"entry {self.pk}"
+        return f"correction {self.pk}"
 
     def save(self, *args: Any, **options: Any) -> None:
         if not self._state.adding and set(options.get("update_fields") or ("all",)) - set(self.DECIDED):
@@ -208,22 +209,24 @@ class Entry(Standing):
         raise _refusal("deleted")
 
 
-class EntryLine(Standing):
-    """What an entry does to one payer, in whole cents: more to pay above zero, less below.
+class CorrectionLine(Standing):
+    """What a correction does to one payer, in whole cents: more to pay above zero, less below.
 
     `kind` is that of the payer line it makes. A line that takes back names the payer line it corrects by
     month and natural key, as statements and journals do.
     """
 
-    entry = models.ForeignKey(Entry, on_delete=models.PROTECT, related_name="lines")
+    correction = models.ForeignKey(Correction, on_delete=models.PROTECT, related_name="lines")
     number = models.PositiveIntegerField()
     kind = models.CharField(max_length=16, choices=PayerLine.Kind.choices)
     pi = models.ForeignKey(
-        Person, null=True, blank=True, on_delete=models.PROTECT, related_name="entry_lines", verbose_name="PI"
+        Person, null=True, blank=True, on_delete=models.PROTECT, related_name="correction_lines", verbose_name="PI"
     )
-    project = models.ForeignKey(Project, null=True, blank=True, on_delete=models.PROTECT, related_name="entry_lines")
+    project = models.ForeignKey(
+        Project, null=True, blank=True, on_delete=models.PROTECT, related_name="correction_lines"
+    )
     fund_org = models.CharField("fund/org", max_length=64)
-    source = models.ForeignKey(Source, on_delete=models.PROTECT, related_name="entry_lines")
+    source = models.ForeignKey(Source, on_delete=models.PROTECT, related_name="correction_lines")
     natural_account = models.CharField(max_length=64, blank=True)
     service_name = models.CharField(max_length=254, blank=True)
     amount = TotalField()
@@ -237,24 +240,24 @@ class EntryLine(Standing):
     )
     corrects_key = models.CharField(max_length=1000, blank=True, help_text="The natural key of that payer line.")
 
-    STANDS_BY = "entry__charged_in"
+    STANDS_BY = "correction__charged_in"
 
-    objects = EntryLineQuerySet.as_manager()
+    objects = CorrectionLineQuerySet.as_manager()
 
     class Meta:
-        ordering = ("entry", "number")
+        ordering = ("correction", "number")
         default_permissions = ("view",)
         constraints = [
-            models.UniqueConstraint(fields=["entry", "number"], name="one_entry_line_per_number"),
+            models.UniqueConstraint(fields=["correction", "number"], name="one_correction_line_per_number"),
             models.CheckConstraint(
                 condition=~Q(amount=0),
-                name="entry_line_is_over_something",
-                violation_error_message="A line of an entry is not over nothing.",
+                name="correction_line_is_over_something",
+                violation_error_message="A line of a correction is not over nothing.",
             ),
             models.CheckConstraint(
                 condition=~Q(fund_org=""),
-                name="entry_line_has_payer",
-                violation_error_message="A line of an entry names the fund/org it is about.",
+                name="correction_line_has_payer",
+                violation_error_message="A line of a correction names the fund/org it is about.",
             ),
             models.CheckConstraint(
                 condition=Q(corrects_period__isnull=True, corrects_key="")
@@ -265,7 +268,7 @@ class EntryLine(Standing):
         ]
 
     def __str__(self) -> str:
-        return f"entry line {self.pk}"
+        return f"correction line {self.pk}"
 
     def save(self, *args: Any, **options: Any) -> None:
         if not self._state.adding:

@@ -1,16 +1,16 @@
 """What the database refuses of statements: a snapshot stands as issued, and all of it once its month is finalized."""
 
-from billing.safeguards.walls import Rule, frozen, in_shut_months, kept_for_ever, register
+from billing.safeguards import Refusal, frozen, in_shut_months, kept_for_ever, register
 
 from .models import Statement, StatementLine
 
 
 def register_own() -> None:
-    """Register the walls of this app's tables."""
+    """Register the safeguards of this app's tables."""
     register(
         *in_shut_months(Statement, "period", "its statements", shut=Statement.STANDS_IN, events=("insert",)),
         frozen(Statement, "true", "a statement stands as issued: a change makes a new revision", free=Statement.FREE),
-        Rule(
+        Refusal(
             "force",
             Statement,
             "update",
@@ -20,7 +20,7 @@ def register_own() -> None:
             "({old}.state <> {new}.state AND NOT "
             "({old}.state IN ('issued', 'written') AND {new}.state IN ('written', 'sent'))))",
         ),
-        Rule("delete", Statement, "delete", "a statement is never deleted: void it, or issue a revision"),
+        Refusal("delete", Statement, "delete", "a statement is never deleted: void it, or issue a revision"),
         *in_shut_months(
             StatementLine, "statement__period", "its statements", shut=Statement.STANDS_IN, events=("insert",)
         ),

@@ -1,4 +1,4 @@
-"""The three walls, one by one: the verb, the queryset, and the database itself by raw SQL."""
+"""What refuses changes of a closed month, one by one: the verb, the queryset, and the database itself by raw SQL."""
 
 import datetime
 import uuid
@@ -12,9 +12,8 @@ from django.core.management import CommandError, call_command
 from django.db import IntegrityError, connection, migrations, models, transaction
 from django.db.migrations.state import ProjectState
 
-from billing import charging, review
+from billing import charging, corrections, review, safeguards
 from billing.audit import Actor, gesture
-from billing.corrections import entries
 from billing.errors import BillingError
 from billing.importing import ingestion, withdrawing
 from billing.models import (
@@ -23,8 +22,8 @@ from billing.models import (
     BillingPeriod,
     BillingReference,
     Charge,
-    Entry,
-    EntryLine,
+    Correction,
+    CorrectionLine,
     ExchangeRate,
     Flag,
     FrozenProof,
@@ -37,7 +36,7 @@ from billing.models.periods import PeriodClosed, PeriodFinalized
 from billing.models.standing import KeptForEver
 from billing.months import closing
 from billing.review import reattribution
-from billing.safeguards import walls
+from billing.safeguards import installing, sqlite
 from journals import posting
 from journals.models import Journal, JournalLine
 from openchargeback import serving
@@ -62,12 +61,12 @@ ATTACKED = {
     ExchangeRate: ("rate = 2", {"currency": "'JPY'"}, {"update": SHUT, "delete": SHUT}),
     FrozenProof: ("text = '{}'", {}, {"update": ("open", *SHUT), "delete": ("open", *SHUT)}),
     PayerSplitShare: ("fund_org = 'OURS'", {"fund_org": "'OURS'"}, dict.fromkeys(EVENTS, SHUT)),
-    Entry: (
+    Correction: (
         "reason = 'other'",
         {"reverses_id": "NULL"},
         {"insert": SHUT, "update": ("open", *SHUT), "delete": ("open", *SHUT)},
     ),
-    EntryLine: (
+    CorrectionLine: (
         "fund_org = 'OURS'",
         {"number": "9"},
         {"insert": SHUT, "update": ("open", *SHUT), "delete": ("open", *SHUT)},
@@ -115,7 +114,7 @@ def month():
     )
     rate = ExchangeRate.objects.create(period=period, currency="EUR", rate=Decimal("1.1"))
     proof = FrozenProof.objects.create(period=period, text="{...}", pdf=b"", frozen_at=NOW)
-    entry = Entry.objects.create(
+    correction = Correction.objects.create(
         kind="refund",
         charged_in=period,
         for_period=period,
@@ -130,8 +129,13 @@ def month():
         decided_by_name="somebody",
         gesture=uuid.uuid4(),
     )
-    line = EntryLine.objects.create(
-        entry=entry, number=1, kind="refund", fund_org="BIO-001", source=charge.source, amount=Decimal("-5.00")
+    line = CorrectionLine.objects.create(
+        correction=correction,
+        number=1,
+        kind="refund",
+        fund_org="BIO-001",
+        source=charge.source,
+        amount=Decimal("-5.00"),
     )
     reference = BillingReference.objects.create(period=period, pi=charge.pi, project=charge.project, number=1)
     payer_line = PayerLine.objects.create(
@@ -180,7 +184,7 @@ def month():
         charged=100,
         charge_count=1,
     )
-    rows = (charge, flag, decision, rate, proof, entry, line, reference, payer_line, statement, statement_line)
+    rows = (charge, flag, decision, rate, proof, correction, line, reference, payer_line, statement, statement_line)
     of = {type(row): row for row in rows} | {PayerSplitShare: split.shares.first()}
     return SimpleNamespace(period=period, of=of, charge=charge)
 
@@ -210,9 +214,9 @@ def rows_of(model):
 # The database ------------------------------------------------------------------------------------
 
 
-def test_every_wall_stands_after_a_migration():
-    assert walls.missing(connection) == []
-    assert len(walls.triggers(connection)) > 40
+def test_every_safeguard_is_in_place_after_a_migration():
+    assert safeguards.missing(connection) == []
+    assert len(safeguards.triggers(connection)) > 40
 
 
 @pytest.mark.parametrize("status", ["open", "review", *SHUT])
@@ -230,7 +234,7 @@ def test_the_database_refuses_what_a_shut_month_does_not_take(month, model, even
     if ("open" if status == "review" else status) in refused.get(event, ()):
         with pytest.raises(IntegrityError, match="OpenChargeback: ") as refusal:
             attack(model, event, month.of[model], change=change, own=own)
-        assert walls.said(refusal.value)
+        assert safeguards.said(refusal.value)
         assert rows_of(model) == before
     else:
         with transaction.atomic():
@@ -245,9 +249,9 @@ def test_a_refusal_names_the_month_where_the_database_can(month):
     with pytest.raises(IntegrityError) as refusal:
         run("UPDATE billing_charge SET state = 'rejected'")
     if IS_POSTGRESQL:
-        assert walls.said(refusal.value) == "Billing period 2025-01 is closed: its charges stand."
+        assert safeguards.said(refusal.value) == "Billing period 2025-01 is closed: its charges stand."
     else:
-        assert walls.said(refusal.value) == "The billing period is closed or finalized: its charges stand."
+        assert safeguards.said(refusal.value) == "The billing period is closed or finalized: its charges stand."
 
 
 def test_nothing_is_moved_into_a_shut_month_or_out_of_it(month):
@@ -320,7 +324,7 @@ def test_no_client_replaces_a_row_that_stands(month, another_client, model):
     table = model._meta.db_table
     columns = [field.column for field in model._meta.concrete_fields]
     for listed in (columns, [column for column in columns if column != "id"]):
-        if "id" not in listed and not walls._rivals(model, connection).count(" OR "):
+        if "id" not in listed and not sqlite.rivals(model, connection).count(" OR "):
             # Without its number nothing but the number is in its way: it is another row.
             continue
         names = ", ".join(listed)
@@ -365,14 +369,14 @@ def test_no_client_makes_a_row_unique_in_the_place_of_one_that_stands(month, ano
 
 
 @pytest.mark.skipif(not IS_POSTGRESQL, reason="SQLite has no TRUNCATE")
-@pytest.mark.parametrize("table", sorted({rule.table for rule in walls.rules()}))
-def test_no_guarded_table_can_be_emptied(table):
+@pytest.mark.parametrize("table", sorted({rule.table for rule in safeguards.refusals()}))
+def test_no_protected_table_can_be_emptied(table):
     with pytest.raises(IntegrityError, match="is never emptied"):
         run(f"TRUNCATE {table} CASCADE")
 
 
 @pytest.mark.skipif(not IS_POSTGRESQL, reason="SQLite's triggers see no temporary table")
-def test_a_temporary_table_in_place_of_the_periods_fools_no_wall(month):
+def test_a_temporary_table_in_place_of_the_periods_fools_no_safeguard(month):
     build.shut("2025-01")
     run("CREATE TEMPORARY TABLE billing_billingperiod (id bigint, status text, month date)")
     with pytest.raises(IntegrityError, match="its charges stand"):
@@ -522,9 +526,9 @@ def delivered_month(month, tmp_path):
     """The month with deliveries behind its charges: one applied, one that waits because the month is shut."""
     build.a_policy(center_fund_org="CENTER-1")
     build.a_fund("BIO-001")
-    month.entry, month.statement = month.of[Entry], month.of[Statement]
-    proposal = {field.attname: getattr(month.entry, field.attname) for field in Entry._meta.concrete_fields}
-    month.proposal = Entry.objects.create(
+    month.correction, month.statement = month.of[Correction], month.of[Statement]
+    proposal = {field.attname: getattr(month.correction, field.attname) for field in Correction._meta.concrete_fields}
+    month.proposal = Correction.objects.create(
         **proposal | {"id": None, "state": "proposed", "decided_at": None, "decided_by_name": "", "amount": Decimal(1)}
     )
     month.file = a_file(tmp_path, [a_row("8.00")], name="aws_2025-01-corrected.csv")
@@ -549,7 +553,7 @@ def deferred(month):
 
 
 DONE: dict[str, Any] = {"actor": SOMEBODY, "now": NOW}
-OTHER = review.Correction(fund_org="CHEM-002")
+OTHER = review.Reassignment(fund_org="CHEM-002")
 # Everything that changes charges, decisions, who pays and corrections, on a month that is shut.
 VERBS = {
     "ingest, and book into it": deferred,
@@ -557,19 +561,25 @@ VERBS = {
     "approve": lambda m: skipped(review.approve(charges=[m.held.pk], **DONE)),
     "reject": lambda m: skipped(review.reject(charges=[m.held.pk], reason="duplicate", **DONE)),
     "absorb": lambda m: skipped(review.absorb(charges=[m.held.pk], **DONE)),
-    "reattribute": lambda m: skipped(review.reattribute(create=True, charges=[m.charge.pk], correction=OTHER, **DONE)),
+    "reattribute": lambda m: skipped(
+        review.reattribute(create=True, charges=[m.charge.pk], reassignment=OTHER, **DONE)
+    ),
     "split": lambda m: skipped(review.split(create=True, charges=[m.held.pk], shares={"A": Decimal(100)}, **DONE)),
     "undo": lambda m: skipped(review.undo(charges=[m.charge.pk], **DONE)),
     "reapply": lambda m: reattribution.reapply(period=m.period, **DONE),
     "carry over": lambda m: closing.carry_over(period=m.period, **DONE),
-    "refund": lambda m: entries.add_refund(lines=[m.of[PayerLine]], reason="x", charged_in=m.period, **DONE),
-    "transfer": lambda m: entries.add_transfer(
+    "refund": lambda m: corrections.add_refund(lines=[m.of[PayerLine]], reason="x", charged_in=m.period, **DONE),
+    "transfer": lambda m: corrections.add_transfer(
         lines=[m.of[PayerLine]], reason="x", charged_in=m.period, to={"CHEM-002": Decimal(100)}, **DONE
     ),
-    "write off": lambda m: entries.add_write_off(lines=[m.of[PayerLine]], reason="x", charged_in=m.period, **DONE),
-    "reverse an entry": lambda m: entries.reverse(entry=m.entry, reason="x", charged_in=m.period, **DONE),
-    "approve an entry": lambda m: entries.approve(entry=m.proposal, actor=Actor("another", "test"), now=NOW),
-    "reject an entry": lambda m: entries.reject(entry=m.proposal, note="no", **DONE),
+    "write off": lambda m: corrections.add_write_off(lines=[m.of[PayerLine]], reason="x", charged_in=m.period, **DONE),
+    "reverse a correction": lambda m: corrections.reverse(
+        correction=m.correction, reason="x", charged_in=m.period, **DONE
+    ),
+    "approve a correction": lambda m: corrections.approve(
+        correction=m.proposal, actor=Actor("another", "test"), now=NOW
+    ),
+    "reject a correction": lambda m: corrections.reject(correction=m.proposal, note="no", **DONE),
 }
 # What a closed month still makes anew, and a finalized one does not.
 LAST_VERBS = {
@@ -580,7 +590,17 @@ LAST_VERBS = {
     "close": lambda m: closing.close(period=m.period, **DONE),
     "finalize": lambda m: closing.finalize(period=m.period, **DONE),
 }
-GUARDED = (Charge, Flag, ReviewDecision, Entry, EntryLine, PayerLine, BillingReference, Statement, StatementLine)
+PROTECTED = (
+    Charge,
+    Flag,
+    ReviewDecision,
+    Correction,
+    CorrectionLine,
+    PayerLine,
+    BillingReference,
+    Statement,
+    StatementLine,
+)
 
 
 @pytest.mark.parametrize(
@@ -590,11 +610,11 @@ GUARDED = (Charge, Flag, ReviewDecision, Entry, EntryLine, PayerLine, BillingRef
 def test_every_verb_refuses_a_shut_month_by_name_and_changes_nothing(delivered_month, verb, status):
     build.shut("2025-01", status)
     delivered_month.period.refresh_from_db()
-    before = [rows_of(model) for model in (*GUARDED, BillingPeriod)]
+    before = [rows_of(model) for model in (*PROTECTED, BillingPeriod)]
     with pytest.raises(BillingError, match="2025-01") as refused, transaction.atomic():
         (VERBS | LAST_VERBS)[verb](delivered_month)
     assert status in str(refused.value) or "takes no more" in str(refused.value)
-    assert [rows_of(model) for model in (*GUARDED, BillingPeriod)] == before
+    assert [rows_of(model) for model in (*PROTECTED, BillingPeriod)] == before
 
 
 # The query sets ----------------------------------------------------------------------------------
@@ -798,64 +818,69 @@ def decision_of(charge):
 # Putting up, taking off, finding out -------------------------------------------------------------
 
 
-def drop(name="wall_billing_charge_update", table="billing_charge"):
+def drop(name="safeguard_billing_charge_update", table="billing_charge"):
     run(f"DROP TRIGGER {name}" + (f" ON {table}" if IS_POSTGRESQL else ""))
 
 
-def test_the_check_names_a_wall_that_somebody_took_off():
+def test_the_check_names_a_safeguard_that_somebody_took_off():
     drop()
-    with pytest.raises(CommandError, match="wall_billing_charge_update on billing_charge is missing") as refused:
+    with pytest.raises(CommandError, match="safeguard_billing_charge_update on billing_charge is missing") as refused:
         call_command("check", databases=["default"], stderr=StringIO())
     assert "manage.py initialize" in str(refused.value)
-    walls.install(connection)
+    safeguards.install(connection)
     call_command("check", databases=["default"], stdout=StringIO())
 
 
-def test_the_check_finds_a_wall_that_somebody_weakened():
+def test_the_check_finds_a_safeguard_that_somebody_weakened():
     drop()
     if IS_POSTGRESQL:
-        run("ALTER TABLE billing_charge DISABLE TRIGGER wall_billing_charge_delete")
+        run("ALTER TABLE billing_charge DISABLE TRIGGER safeguard_billing_charge_delete")
         run(
-            "CREATE OR REPLACE FUNCTION wall_billing_flag_update() RETURNS trigger LANGUAGE plpgsql AS "
+            "CREATE OR REPLACE FUNCTION safeguard_billing_flag_update() RETURNS trigger LANGUAGE plpgsql AS "
             "$$ BEGIN RETURN NULL; END $$"
         )
-        expected = {"wall_billing_charge_delete", "wall_billing_flag_update", "wall_billing_charge_update"}
+        expected = {
+            "safeguard_billing_charge_delete",
+            "safeguard_billing_flag_update",
+            "safeguard_billing_charge_update",
+        }
     else:
-        run("CREATE TRIGGER wall_billing_charge_update BEFORE UPDATE ON billing_charge BEGIN SELECT 1; END")
-        expected = {"wall_billing_charge_update"}
-    assert {each.trigger for each in walls.missing(connection)} == expected
-    walls.install(connection)
-    assert walls.missing(connection) == []
+        run("CREATE TRIGGER safeguard_billing_charge_update BEFORE UPDATE ON billing_charge BEGIN SELECT 1; END")
+        expected = {"safeguard_billing_charge_update"}
+    assert {each.trigger for each in safeguards.missing(connection)} == expected
+    safeguards.install(connection)
+    assert safeguards.missing(connection) == []
 
 
-def test_serving_is_refused_without_the_walls():
+def test_serving_is_refused_without_the_safeguards():
     drop()
-    with pytest.raises(serving.CannotServe, match="does not guard"):
+    with pytest.raises(serving.CannotServe, match="safeguards are not in place"):
         serving.require_ready()
 
 
-def test_initialize_puts_the_walls_up_again_and_says_so():
+def test_initialize_restores_the_safeguards_and_says_so():
     drop()
     out = StringIO()
     call_command("initialize", stdout=out)
-    assert walls.missing(connection) == []
-    assert "restored: wall_billing_charge_update" in out.getvalue()
-    event = AuditEvent.objects.get(action="walls.put_up_again")
-    assert event.after == {"walls": ["wall_billing_charge_update on billing_charge is missing"]}
+    assert safeguards.missing(connection) == []
+    assert "restored: safeguard_billing_charge_update" in out.getvalue()
+    event = AuditEvent.objects.get(action="safeguards.restored")
+    assert event.after == {"safeguards": ["safeguard_billing_charge_update on billing_charge is missing"]}
     out = StringIO()
     call_command("initialize", stdout=out)
     assert "restored" not in out.getvalue()
 
 
-def test_a_wall_of_an_earlier_version_goes():
-    name = "wall_billing_charge_of_old"
+def test_a_safeguard_of_an_earlier_version_goes():
+    name = "safeguard_billing_charge_of_old"
     if IS_POSTGRESQL:
-        run(f"CREATE TRIGGER {name} BEFORE TRUNCATE ON billing_charge EXECUTE FUNCTION wall_billing_charge_truncate()")
+        function = "safeguard_billing_charge_truncate()"
+        run(f"CREATE TRIGGER {name} BEFORE TRUNCATE ON billing_charge EXECUTE FUNCTION {function}")
     else:
         run(f"CREATE TRIGGER {name} BEFORE UPDATE ON billing_charge BEGIN SELECT 1; END")
-    assert [str(each) for each in walls.missing(connection)] == [f"{name} on billing_charge is not known"]
-    walls.install(connection)
-    assert walls.missing(connection) == []
+    assert [str(each) for each in safeguards.missing(connection)] == [f"{name} on billing_charge is not known"]
+    safeguards.install(connection)
+    assert safeguards.missing(connection) == []
 
 
 def test_flush_is_refused_outside_tests(settings, month):
@@ -866,16 +891,16 @@ def test_flush_is_refused_outside_tests(settings, month):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_flush_empties_guarded_tables_and_leaves_the_walls_standing(month):
+def test_flush_empties_protected_tables_and_leaves_the_safeguards_in_place(month):
     build.shut("2025-01", "finalized")
     call_command("flush", interactive=False, verbosity=0)
     assert not Charge.objects.exists()
     assert not BillingPeriod.objects.exists()
-    assert walls.missing(connection) == []
+    assert safeguards.missing(connection) == []
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_migration_that_rebuilds_a_guarded_table_leaves_the_walls_standing(monkeypatch):
+def test_a_migration_that_rebuilds_a_protected_table_leaves_the_safeguards_in_place(monkeypatch):
     """On SQLite a table is altered by making it anew: its triggers go, and others name what is not there."""
     from django.apps import apps
     from django.core.management.sql import emit_post_migrate_signal, emit_pre_migrate_signal
@@ -901,7 +926,7 @@ def test_a_migration_that_rebuilds_a_guarded_table_leaves_the_walls_standing(mon
             step = migration.apply if forwards else migration.unapply
             step(before.clone(), editor)
         emit_post_migrate_signal(0, False, "default", plan=plan, apps=apps)
-        assert walls.missing(connection) == []
+        assert safeguards.missing(connection) == []
         with pytest.raises(IntegrityError, match="keeps its month"):
             run("UPDATE billing_billingperiod SET month = '2024-01-01'")
 
@@ -913,13 +938,13 @@ def _executor():
 
 
 def _names():
-    return set(walls._shown(connection))
+    return set(safeguards.installed(connection))
 
 
-def test_nothing_to_migrate_touches_no_wall(monkeypatch):
-    monkeypatch.setattr(walls, "remove", lambda connection: pytest.fail("taken off"))
+def test_nothing_to_migrate_touches_no_safeguard(monkeypatch):
+    monkeypatch.setattr(installing, "remove", lambda connection: pytest.fail("taken off"))
     call_command("migrate", verbosity=0)
-    assert walls.missing(connection) == []
+    assert safeguards.missing(connection) == []
 
 
 def test_loading_checks_what_it_added_as_a_whole(month):
@@ -931,9 +956,9 @@ def test_loading_checks_what_it_added_as_a_whole(month):
     with (
         pytest.raises(IntegrityError, match="its charges stand"),
         transaction.atomic(),
-        walls.as_one_statement(connection, Charge, Flag),
+        safeguards.as_one_statement(connection, Charge, Flag),
         connection.cursor() as cursor,
     ):
         cursor.execute(f"INSERT INTO billing_charge ({listed}) SELECT {listed} FROM billing_charge")
     assert rows_of(Charge) == before
-    assert walls.missing(connection) == []
+    assert safeguards.missing(connection) == []

@@ -1,4 +1,4 @@
-"""Entries: the list of corrections, each with its lines, and the pages that enter, approve and reverse them."""
+"""Corrections: their list, each with its lines, and the pages that enter, approve and reverse them."""
 
 from collections.abc import Callable
 from typing import Any
@@ -15,10 +15,9 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from .. import charging, doors, once
-from ..corrections import entries
+from .. import charging, corrections, doors, once
 from ..errors import BillingError
-from ..models import BillingPeriod, Entry, EntryLine, PayerLine, Person, Policy, Source
+from ..models import BillingPeriod, Correction, CorrectionLine, PayerLine, Person, Policy, Source
 from ..money import named, plain
 from .audited import FrozenAdmin, actor_of
 from .filters import period_filter, source_filter
@@ -28,8 +27,8 @@ from .naming import NameInput
 from .tracing import why_url
 from .verbs import Verb
 
-ENTER, APPROVE = "billing.enter_corrections", "billing.approve_entry"
-State = Entry.State
+ENTER, APPROVE = "billing.enter_corrections", "billing.approve_correction"
+State = Correction.State
 TONES: dict[Any, str] = {State.PROPOSED: "warn", State.APPROVED: "good", State.REJECTED: "bad"}
 SHORT = forms.Textarea(attrs={"rows": 2})
 LONG = forms.Textarea(attrs={"rows": 3})
@@ -37,8 +36,8 @@ MOVED = "Only a transfer moves the cost: leave this empty, or choose “Transfer
 
 
 def correct_url(*lines: object) -> str:
-    """Return the address of the page that corrects payer lines, named as `entries.line_named` takes them."""
-    return f"{reverse('admin:billing_entry_enter')}?{urlencode([('line', str(line)) for line in lines])}"
+    """Return the address of the page that corrects payer lines, named as `corrections.line_named` takes them."""
+    return f"{reverse('admin:billing_correction_enter')}?{urlencode([('line', str(line)) for line in lines])}"
 
 
 class PayerForm(forms.Form):
@@ -54,7 +53,7 @@ class PayerForm(forms.Form):
 
     def clean_project(self) -> Any:
         try:
-            return entries.project_coded(self.cleaned_data["project"])
+            return corrections.project_coded(self.cleaned_data["project"])
         except BillingError as error:
             raise ValidationError(doors.for_page(error)) from error
 
@@ -131,7 +130,7 @@ class CorrectForm(PayerForm, ReasonForm):
 
     def clean_to(self) -> Any:
         try:
-            return entries.shares_from(self.cleaned_data["to"])
+            return corrections.shares_from(self.cleaned_data["to"])
         except BillingError as error:
             raise ValidationError(doors.for_page(error)) from error
 
@@ -170,52 +169,54 @@ class ManualForm(PayerForm, ReasonForm):
 
 
 class NoteForm(forms.Form):
-    note = forms.CharField(required=False, widget=SHORT, help_text="Kept with the entry.")
+    note = forms.CharField(required=False, widget=SHORT, help_text="Kept with the correction.")
 
 
 class RejectForm(forms.Form):
-    note = forms.CharField(label="Reason", widget=SHORT, help_text="Kept with the entry.")
+    note = forms.CharField(label="Reason", widget=SHORT, help_text="Kept with the correction.")
 
 
 class ReverseForm(ReasonForm):
     charged_in = _bearing()
 
 
-def approve(request: HttpRequest, entry: Entry, data: dict[str, Any]) -> str:
-    entries.approve(entry=entry, note=data["note"], actor=actor_of(request), now=timezone.now())
-    return f"{str(entry).capitalize()} is approved: it is charged in {entry.charged_in}."
+def approve(request: HttpRequest, correction: Correction, data: dict[str, Any]) -> str:
+    corrections.approve(correction=correction, note=data["note"], actor=actor_of(request), now=timezone.now())
+    return f"{str(correction).capitalize()} is approved: it is charged in {correction.charged_in}."
 
 
-def reject(request: HttpRequest, entry: Entry, data: dict[str, Any]) -> str:
-    entries.reject(entry=entry, note=data["note"], actor=actor_of(request), now=timezone.now())
-    return f"{str(entry).capitalize()} is rejected."
+def reject(request: HttpRequest, correction: Correction, data: dict[str, Any]) -> str:
+    corrections.reject(correction=correction, note=data["note"], actor=actor_of(request), now=timezone.now())
+    return f"{str(correction).capitalize()} is rejected."
 
 
-def reverse_(request: HttpRequest, entry: Entry, data: dict[str, Any]) -> str:
-    done = entries.reverse(entry=entry, **data, actor=actor_of(request), now=timezone.now())
-    return f"{str(entry).capitalize()} is reversed by {done.entry}, in {done.entry.charged_in}."
+def reverse_(request: HttpRequest, correction: Correction, data: dict[str, Any]) -> str:
+    done = corrections.reverse(correction=correction, **data, actor=actor_of(request), now=timezone.now())
+    return f"{str(correction).capitalize()} is reversed by {done.correction}, in {done.correction.charged_in}."
 
 
-def is_reversible(entry: Entry) -> bool:
-    return entry.state == State.APPROVED and not Entry.objects.standing().filter(reverses=entry.pk).exists()
+def is_reversible(correction: Correction) -> bool:
+    return (
+        correction.state == State.APPROVED and not Correction.objects.standing().filter(reverses=correction.pk).exists()
+    )
 
 
-def enter_manual(data: dict[str, Any], **given: Any) -> entries.Entered:
-    return entries.add_manual_charge(**data, **given)
+def enter_manual(data: dict[str, Any], **given: Any) -> corrections.Entered:
+    return corrections.add_manual_charge(**data, **given)
 
 
-def enter_correction(data: dict[str, Any], **given: Any) -> entries.Entered:
-    lines = entries.lines_named(data["which"].splitlines())
+def enter_correction(data: dict[str, Any], **given: Any) -> corrections.Entered:
+    lines = corrections.lines_named(data["which"].splitlines())
     asked = {name: data[name] for name in ("amount", "reason", "printed_text", "justification", "charged_in")}
-    if data["kind"] == Entry.Kind.TRANSFER:
+    if data["kind"] == Correction.Kind.TRANSFER:
         payer = {name: data[name] for name in ("to", "pi", "project", "natural_account")}
-        return entries.add_transfer(lines=lines, **payer, **asked, **given)
-    verb = entries.add_refund if data["kind"] == Entry.Kind.REFUND else entries.add_write_off
+        return corrections.add_transfer(lines=lines, **payer, **asked, **given)
+    verb = corrections.add_refund if data["kind"] == Correction.Kind.REFUND else corrections.add_write_off
     return verb(lines=lines, **asked, **given)
 
 
-@admin.register(Entry)
-class EntryAdmin(FrozenAdmin):
+@admin.register(Correction)
+class CorrectionAdmin(FrozenAdmin):
     when_empty = (
         "There are no corrections yet. A transfer, refund, write-off or manual charge is entered here or "
         "from the line of a statement."
@@ -246,8 +247,8 @@ class EntryAdmin(FrozenAdmin):
     search_help_text = "Number, PI, project, fund/org, reason or who entered it"
     sortable_by = ("number",)
     fields = ()
-    change_form_template = "admin/billing/entry/change_form.html"
-    change_list_template = "admin/billing/entry/change_list.html"
+    change_form_template = "admin/billing/correction/change_form.html"
+    change_list_template = "admin/billing/correction/change_list.html"
     verbs = (
         Verb(
             name="approve",
@@ -256,11 +257,11 @@ class EntryAdmin(FrozenAdmin):
             permission=APPROVE,
             run=approve,
             form=NoteForm,
-            offered=lambda entry: entry.state == State.PROPOSED,
-            question=lambda entry: (
-                f"{entry.get_kind_display()} of {named(entry.amount, entry.currency)} for {entry.for_period}, "
-                f"entered by {entry.entered_by_name}: {entry.reason}\n"
-                f"It is on the next statements and journal of {entry.charged_in}."
+            offered=lambda correction: correction.state == State.PROPOSED,
+            question=lambda correction: (
+                f"{correction.get_kind_display()} of {named(correction.amount, correction.currency)} "
+                f"for {correction.for_period}, entered by {correction.entered_by_name}: {correction.reason}\n"
+                f"It is on the next statements and journal of {correction.charged_in}."
             ),
             is_primary=True,
         ),
@@ -271,7 +272,7 @@ class EntryAdmin(FrozenAdmin):
             permission=APPROVE,
             run=reject,
             form=RejectForm,
-            offered=lambda entry: entry.state == State.PROPOSED,
+            offered=lambda correction: correction.state == State.PROPOSED,
             question="It does not take effect, and its lines can be corrected again.",
             is_dangerous=True,
         ),
@@ -291,20 +292,20 @@ class EntryAdmin(FrozenAdmin):
     def get_queryset(self, request: HttpRequest) -> "QuerySet[Any]":
         return super().get_queryset(request).prefetch_related("lines__pi")
 
-    def buttons(self, request: HttpRequest, subject: Entry) -> list[dict[str, Any]]:
+    def buttons(self, request: HttpRequest, subject: Correction) -> list[dict[str, Any]]:
         # Nobody is their own second person; the page says whom it waits for.
-        url = self.verb_url(self.verbs[0], subject) if entries.is_own(subject, actor_of(request)) else ""
+        url = self.verb_url(self.verbs[0], subject) if corrections.is_own(subject, actor_of(request)) else ""
         return [button for button in super().buttons(request, subject) if button["url"] != url]
 
-    @admin.display(description="entry", ordering="id")
-    def number(self, entry: Entry) -> str:
-        return str(entry).capitalize()
+    @admin.display(description="correction", ordering="id")
+    def number(self, correction: Correction) -> str:
+        return str(correction).capitalize()
 
     @admin.display(description="from and to")
-    def moves(self, entry: Entry) -> str | SafeString:
-        less = dict.fromkeys(line.fund_org for line in entry.lines.all() if line.amount < 0)
-        more = dict.fromkeys(line.fund_org for line in entry.lines.all() if line.amount > 0)
-        pis = dict.fromkeys(line.pi.display_name for line in entry.lines.all() if line.pi)
+    def moves(self, correction: Correction) -> str | SafeString:
+        less = dict.fromkeys(line.fund_org for line in correction.lines.all() if line.amount < 0)
+        more = dict.fromkeys(line.fund_org for line in correction.lines.all() if line.amount > 0)
+        pis = dict.fromkeys(line.pi.display_name for line in correction.lines.all() if line.pi)
         return format_html(
             '{} → {}<br><span class="quiet small">{}</span>',
             ", ".join(less) or "recovery",
@@ -313,31 +314,34 @@ class EntryAdmin(FrozenAdmin):
         )
 
     @admin.display(description="reason")
-    def why(self, entry: Entry) -> str:
-        text = " ".join(entry.reason.split())
+    def why(self, correction: Correction) -> str:
+        text = " ".join(correction.reason.split())
         return f"{text[:59]}…" if len(text) > 60 else text
 
     def get_urls(self) -> list[Any]:
         wrap = self.admin_site.admin_view
         own = [
-            path("enter/", wrap(self.enter_view), name="billing_entry_enter"),
-            path("manual/", wrap(self.manual_view), name="billing_entry_manual"),
+            path("enter/", wrap(self.enter_view), name="billing_correction_enter"),
+            path("manual/", wrap(self.manual_view), name="billing_correction_manual"),
         ]
         return own + super().get_urls()
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        entry = self.get_object(request, object_id)
+        correction = self.get_object(request, object_id)
         context: dict[str, Any] = {}
-        if entry:
-            lines = entry.lines.select_related("pi", "project", "source", "corrects_period", "entry__for_period")
+        if correction:
+            lines = correction.lines.select_related(
+                "pi", "project", "source", "corrects_period", "correction__for_period"
+            )
             context = {
-                "tone": TONES[entry.state],
-                "waits_for_others": entry.state == State.PROPOSED and entries.is_own(entry, actor_of(request)),
-                "reversals": list(entry.reversed_by.order_by("pk")),
-                "rows": [_row(line, entry) for line in lines.order_by("number")],
-                "charge_url": change_url(entry.charge) if entry.charge else "",
+                "tone": TONES[correction.state],
+                "waits_for_others": correction.state == State.PROPOSED
+                and corrections.is_own(correction, actor_of(request)),
+                "reversals": list(correction.reversed_by.order_by("pk")),
+                "rows": [_row(line, correction) for line in lines.order_by("number")],
+                "charge_url": change_url(correction.charge) if correction.charge else "",
             }
         return super().change_view(request, object_id, form_url, context | (extra_context or {}))
 
@@ -346,7 +350,7 @@ class EntryAdmin(FrozenAdmin):
         which = request.POST.get("which") or "\n".join(request.GET.getlist("line"))
         context: dict[str, Any] = {"lines": []}
         try:
-            context["lines"] = entries.correctable(entries.lines_named(which.splitlines())) if which else []
+            context["lines"] = corrections.correctable(corrections.lines_named(which.splitlines())) if which else []
         except BillingError as error:
             if request.method == "GET":
                 messages.error(request, doors.for_page(error, request.user))
@@ -369,7 +373,7 @@ class EntryAdmin(FrozenAdmin):
         form_class: type[forms.Form],
         *,
         title: str,
-        run: Callable[..., entries.Entered],
+        run: Callable[..., corrections.Entered],
         initial: dict[str, Any] | None = None,
         context: dict[str, Any] | None = None,
     ) -> HttpResponse:
@@ -390,8 +394,8 @@ class EntryAdmin(FrozenAdmin):
                     # Without its token it could be entered twice: it is shown again, with one.
                     if token and confirmed == f"{token}/{seen_of(planned)}":
                         entered = run(form.cleaned_data, **given)
-                        messages.success(request, said_of(entered.entry))
-                        return HttpResponseRedirect(change_url(entered.entry))
+                        messages.success(request, said_of(entered.correction))
+                        return HttpResponseRedirect(change_url(entered.correction))
                     changed = "What it comes to changed meanwhile. Look at it again."
                     messages.warning(request, changed if token else "Look at it once more, then enter it.")
             except BillingError as error:
@@ -410,28 +414,33 @@ class EntryAdmin(FrozenAdmin):
             "form": form,
             "planned": planned,
             "seen": f"{once.token()}/{seen_of(planned)}" if planned else "",
-            "second": Policy.objects.current().entries_need_second_person,
-            "back": list_url(Entry),
+            "second": Policy.objects.current().corrections_need_second_person,
+            "back": list_url(Correction),
             "media": self.media + form.media,
             **(context or {}),
         }
-        return TemplateResponse(request, "admin/billing/entry/enter.html", context)
+        return TemplateResponse(request, "admin/billing/correction/enter.html", context)
 
 
-def seen_of(entered: entries.Entered) -> str:
-    """Return what somebody saw who confirms an entry: the month that bears it and its amounts."""
-    return "/".join([str(entered.entry.charged_in), *(plain(line.amount) for line in entered.lines)])
+def seen_of(entered: corrections.Entered) -> str:
+    """Return what somebody saw who confirms a correction: the month that bears it and its amounts."""
+    return "/".join([str(entered.correction.charged_in), *(plain(line.amount) for line in entered.lines)])
 
 
-def said_of(entry: Entry) -> str:
-    if entry.state == State.PROPOSED:
-        return f"{str(entry).capitalize()} is entered. It is charged once somebody else has approved it."
-    return f"{str(entry).capitalize()} is entered. It is on the next statements and journal of {entry.charged_in}."
+def said_of(correction: Correction) -> str:
+    if correction.state == State.PROPOSED:
+        return f"{str(correction).capitalize()} is entered. It is charged once somebody else has approved it."
+    return (
+        f"{str(correction).capitalize()} is entered. "
+        f"It is on the next statements and journal of {correction.charged_in}."
+    )
 
 
-def _row(line: EntryLine, entry: Entry) -> dict[str, Any]:
-    """Return a line of an entry with where to see what it corrects and what it makes."""
-    makes = _shown(entry.charged_in, charging.key_of_entry(line)) if entry.state == State.APPROVED else []
+def _row(line: CorrectionLine, correction: Correction) -> dict[str, Any]:
+    """Return a line of a correction with where to see what it corrects and what it makes."""
+    makes = (
+        _shown(correction.charged_in, charging.key_of_correction(line)) if correction.state == State.APPROVED else []
+    )
     return {
         "line": line,
         "kind": line.get_kind_display(),
@@ -444,5 +453,5 @@ def _shown(period: BillingPeriod, key: str) -> list[SafeString]:
     """Return links to the statement and the journals that show a payer line, and to the line itself."""
     if not PayerLine.objects.filter(period=period, key=key).exists():
         return []
-    places = [link(change_url(place.subject), place.label) for place in entries.places_of(period, key)]
+    places = [link(change_url(place.subject), place.label) for place in corrections.places_of(period, key)]
     return [*places, link(why_url(f"{period}@{key}"), f"payer line of {period}")]

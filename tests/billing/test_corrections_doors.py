@@ -8,12 +8,11 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.urls import reverse
 
-from billing import charging
+from billing import charging, corrections
 from billing.audit import Actor
-from billing.corrections import entries
-from billing.models import AuditEvent, Entry, EntryLine, PayerLine
+from billing.models import AuditEvent, Correction, CorrectionLine, PayerLine
 from billing.months import closing
-from tests.build import NOW, SOMEBODY, a_charge, a_period, a_pi, a_policy, a_source, an_entry
+from tests.build import NOW, SOMEBODY, a_charge, a_correction, a_period, a_pi, a_policy, a_source
 
 pytestmark = pytest.mark.django_db
 
@@ -37,7 +36,7 @@ def the_line():
 
 def command(*arguments):
     out = io.StringIO()
-    call_command("entries", *map(str, arguments), stdout=out)
+    call_command("corrections", *map(str, arguments), stdout=out)
     return out.getvalue()
 
 
@@ -49,7 +48,7 @@ def test_a_transfer_by_command_says_what_moves_and_what_comes_next(january):
     line = the_line()
     would = command("add", "transfer", "--line", line.pk, "--to", "A=60,B=40", "--reason", "Wrong tag", "--dry-run")
     assert "Would enter a transfer of 100.00 USD for 2025-01, borne by 2025-02: Wrong tag" in would
-    assert not Entry.objects.exists()
+    assert not Correction.objects.exists()
     told = asked("add", "transfer", "--line", line.key, "--to", "A=60,B=40", "--reason", "Wrong tag")
     assert (told["kind"], told["state"], told["period"], told["for_period"]) == (
         "transfer",
@@ -97,37 +96,37 @@ def test_a_whole_reference_or_what_one_fund_paid_of_it_is_corrected(january):
             "no project “nix”",
         ),
         (["add", "refund", "--reference", "2025-01-0001", "-p", "2025-01", "--reason", "x"], 1, "takes no changes"),
-        (["approve", "1"], 1, "There is no entry 1"),
+        (["approve", "1"], 1, "There is no correction 1"),
     ],
 )
 def test_what_cannot_be_done_says_so_with_its_exit_code(january, arguments, code, message):
     with pytest.raises(CommandError, match=message) as refused:
         command(*arguments)
     assert refused.value.returncode == code
-    assert not Entry.objects.exists()
+    assert not Correction.objects.exists()
 
 
 def test_the_list_is_narrowed_by_month_state_and_kind(january):
     line = the_line()
     for kind, more in (("refund", []), ("transfer", ["--to", "BIO-002"])):
         command("add", kind, "--line", line.pk, "--amount", "10", "--reason", kind, *more)
-    number = asked("list", "--kind", "refund")["entries"][0]["number"]
+    number = asked("list", "--kind", "refund")["corrections"][0]["number"]
     command("reverse", number, "--reason", "No")
-    kinds = [each["kind"] for each in asked("list", "-p", "2025-02", "--state", "approved")["entries"]]
+    kinds = [each["kind"] for each in asked("list", "-p", "2025-02", "--state", "approved")["corrections"]]
     assert kinds == ["refund", "transfer", "refund"]
-    first, _, third = asked("list")["entries"]
+    first, _, third = asked("list")["corrections"]
     assert (first["reversed_by"], third["reverses"], third["amount"]) == (third["number"], number, "-10.00")
-    assert asked("list", "-p", "2025-01")["entries"] == []
-    assert "There is no such entry." in command("list", "--state", "rejected")
+    assert asked("list", "-p", "2025-01")["corrections"] == []
+    assert "There is no such correction." in command("list", "--state", "rejected")
 
 
 def test_a_second_person_approves_or_rejects_by_command(january):
-    a_policy(center_fund_org="RC-000", entries_need_second_person=True)
+    a_policy(center_fund_org="RC-000", corrections_need_second_person=True)
     add = ["add", "refund", "--line", the_line().pk, "--amount", "10", "--reason", "Down"]
     with pytest.raises(CommandError, match="--as USER"):
         command(*add)
-    assert "It waits for a second person: `manage.py entries approve" in command(*add, "--as", "fay")
-    (waiting,) = asked("list", "--state", "proposed")["entries"]
+    assert "It waits for a second person: `manage.py corrections approve" in command(*add, "--as", "fay")
+    (waiting,) = asked("list", "--state", "proposed")["corrections"]
     with pytest.raises(CommandError, match="somebody else"):
         command("approve", waiting["number"], "--as", "fay")
     with pytest.raises(CommandError, match="rex may not do this"):
@@ -139,13 +138,13 @@ def test_a_second_person_approves_or_rejects_by_command(january):
 
 # The same through every door
 
-ENTER, MANUAL = reverse("admin:billing_entry_enter"), reverse("admin:billing_entry_manual")
+ENTER, MANUAL = reverse("admin:billing_correction_enter"), reverse("admin:billing_correction_manual")
 HALF = {"A": Decimal(50), "B": Decimal(50)}
 CHARGED = {"pi": "ada@u.edu", "project": "genomics", "source": "aws", "amount": "250.00"}
 
 DOORS = {
     "transfer": (
-        lambda by: entries.add_transfer(lines=[the_line()], to=HALF, reason="r", printed_text="p", **by),
+        lambda by: corrections.add_transfer(lines=[the_line()], to=HALF, reason="r", printed_text="p", **by),
         lambda: ["transfer", "--line", the_line().pk, "--to", "A=50,B=50", "--reason", "r", "--printed-text", "p"],
         (
             ENTER,
@@ -159,12 +158,12 @@ DOORS = {
         ),
     ),
     "refund": (
-        lambda by: entries.add_refund(lines=[the_line()], amount=Decimal("9.99"), reason="r", **by),
+        lambda by: corrections.add_refund(lines=[the_line()], amount=Decimal("9.99"), reason="r", **by),
         lambda: ["refund", "--line", the_line().key, "--amount", "9.99", "--reason", "r"],
         (ENTER, lambda: {"which": the_line().key, "kind": "refund", "amount": "9.99", "reason": "r"}),
     ),
     "write-off": (
-        lambda by: entries.add_write_off(lines=[the_line()], reason="r", justification="j", **by),
+        lambda by: corrections.add_write_off(lines=[the_line()], reason="r", justification="j", **by),
         lambda: ["write-off", "--reference", "2025-01-0001", "--reason", "r", "--justification", "j"],
         (
             ENTER,
@@ -172,7 +171,7 @@ DOORS = {
         ),
     ),
     "manual": (
-        lambda by: entries.add_manual_charge(
+        lambda by: corrections.add_manual_charge(
             **{"pi": a_pi(), "project": the_line().project, "source": a_source(), "amount": Decimal(250)},
             **{"fund_org": "A", "service_name": "Advice", "reason": "r", "for_period": a_period("2025-01"), **by},
         ),
@@ -199,20 +198,22 @@ def entered_by(door, kind, cast, client):
         shown = client.post(url, data())
         assert shown.status_code == 200, shown
         assert shown.context["planned"], shown.context["form"].errors
-        assert not Entry.objects.exists()
+        assert not Correction.objects.exists()
         done = client.post(url, {**data(), "confirmed": shown.context["seen"]})
         assert done.status_code == 302
 
 
 def state():
-    """Return entries, lines and events without keys and times."""
+    """Return corrections, lines and events without keys and times."""
     own = {"id", "gesture", "entered_at", "decided_at"}
     told = []
-    for entry in Entry.objects.values():
-        told.append({name: value for name, value in entry.items() if name not in own})
-    lines = list(EntryLine.objects.order_by("number").values_list("kind", "pi", "fund_org", "amount", "corrects_key"))
+    for correction in Correction.objects.values():
+        told.append({name: value for name, value in correction.items() if name not in own})
+    lines = list(
+        CorrectionLine.objects.order_by("number").values_list("kind", "pi", "fund_org", "amount", "corrects_key")
+    )
     events = []
-    for event in AuditEvent.objects.filter(action__startswith="entry").order_by("id"):
+    for event in AuditEvent.objects.filter(action__startswith="correction").order_by("id"):
         after = {name: value for name, value in event.after.items() if name not in own}
         events.append((event.action, event.actor_name, after, event.note))
     return told, lines, events
@@ -263,8 +264,8 @@ def test_a_line_of_a_statement_leads_to_its_correction_and_back(january, cast, c
     assert "payer line of 2025-01</a>" in done
     # On the next statement it is shown, with its month and reason.
     issuing.generate(period=a_period("2025-02"), **BY)
-    entry = reverse("admin:billing_entry_change", args=[Entry.objects.get().pk])
-    assert "statement 2025-02-0001-1, line 1" in page_of(client, entry)
+    correction = reverse("admin:billing_correction_change", args=[Correction.objects.get().pk])
+    assert "statement 2025-02-0001-1, line 1" in page_of(client, correction)
     later = Statement.objects.get(period__month="2025-02-01")
     assert "Transfer for 2025-01" in page_of(client, reverse("admin:statements_statement_change", args=[later.pk]))
 
@@ -283,13 +284,13 @@ def test_what_changed_since_it_was_shown_is_shown_again(january, cast, client):
     client.force_login(cast.reviewer)
     data = {"which": str(the_line().pk), "kind": "refund", "reason": "Down"}
     shown = client.post(ENTER, data)
-    entries.add_refund(lines=[the_line()], amount=Decimal(30), reason="Another", **BY)
+    corrections.add_refund(lines=[the_line()], amount=Decimal(30), reason="Another", **BY)
     again = client.post(ENTER, {**data, "confirmed": shown.context["seen"]})
     assert again.status_code == 200
     assert "changed meanwhile" in again.content.decode()
-    assert Entry.objects.count() == 1
+    assert Correction.objects.count() == 1
     assert client.post(ENTER, {**data, "confirmed": again.context["seen"]}).status_code == 302
-    assert [entry.amount for entry in Entry.objects.order_by("id")] == [30, 70]
+    assert [correction.amount for correction in Correction.objects.order_by("id")] == [30, 70]
 
 
 def test_change_leads_back_to_the_form_as_filled_in(january, cast, client):
@@ -318,7 +319,7 @@ def test_a_form_that_is_wrong_says_so_and_enters_nothing(january, cast, client, 
     client.force_login(cast.reviewer)
     shown = client.post(ENTER, {"which": str(the_line().pk), "reason": "Down", **data})
     assert message in shown.content.decode()
-    assert not Entry.objects.exists()
+    assert not Correction.objects.exists()
 
 
 @pytest.mark.parametrize("role", ["viewer", "reviewer", "finance", "admin"])
@@ -330,9 +331,11 @@ def test_who_may_not_enter_is_refused_also_when_posting(january, cast, client, r
 
 
 def test_finance_approves_on_the_page_what_somebody_else_entered(january, cast, client):
-    a_policy(center_fund_org="RC-000", entries_need_second_person=True)
-    entry = entries.add_refund(lines=[the_line()], reason="Down", actor=Actor.from_user(cast.finance), now=NOW).entry
-    page = reverse("admin:billing_entry_change", args=[entry.pk])
+    a_policy(center_fund_org="RC-000", corrections_need_second_person=True)
+    correction = corrections.add_refund(
+        lines=[the_line()], reason="Down", actor=Actor.from_user(cast.finance), now=NOW
+    ).correction
+    page = reverse("admin:billing_correction_change", args=[correction.pk])
     approve, reject = f"{page.removesuffix('change/')}approve/", f"{page.removesuffix('change/')}reject/"
     client.force_login(cast.reviewer)
     assert "Approve…" not in page_of(client, page)
@@ -345,29 +348,29 @@ def test_finance_approves_on_the_page_what_somebody_else_entered(january, cast, 
     client.force_login(cast.admin)
     assert "Approve…" in page_of(client, page)
     assert "1 correction waits for approval" in page_of(
-        client, reverse("admin:billing_billingperiod_close", args=[entry.charged_in_id])
+        client, reverse("admin:billing_billingperiod_close", args=[correction.charged_in_id])
     )
     assert "is approved" in client.post(approve, {"note": "Seen"}, follow=True).content.decode()
     assert "is not possible for" in client.post(reject, {"note": "No"}, follow=True).content.decode()
-    entry.refresh_from_db()
-    assert (entry.state, entry.decided_by) == ("approved", cast.admin)
+    correction.refresh_from_db()
+    assert (correction.state, correction.decided_by) == ("approved", cast.admin)
 
 
-def test_an_entry_is_reversed_on_its_page_once(cast, client):
-    entry = an_entry(a_charge())
+def test_a_correction_is_reversed_on_its_page_once(cast, client):
+    correction = a_correction(a_charge())
     client.force_login(cast.reviewer)
-    url = reverse("admin:billing_entry_reverse", args=[entry.pk])
+    url = reverse("admin:billing_correction_reverse", args=[correction.pk])
     said = client.post(url, {"reason": "It worked after all", "justification": "", "charged_in": ""}, follow=True)
-    reversal = Entry.objects.get(reverses=entry)
-    assert f"is reversed by entry {reversal.pk}, in 2025-02" in said.content.decode()
+    reversal = Correction.objects.get(reverses=correction)
+    assert f"is reversed by correction {reversal.pk}, in 2025-02" in said.content.decode()
     assert "is not possible for" in client.post(url, {"reason": "Again"}, follow=True).content.decode()
 
 
-def test_the_list_finds_entries(cast, client):
-    entry = an_entry(a_charge(), reason="A very wet cellar")
+def test_the_list_finds_corrections(cast, client):
+    correction = a_correction(a_charge(), reason="A very wet cellar")
     client.force_login(cast.viewer)
-    url = reverse("admin:billing_entry_changelist")
-    label = f"Entry {entry.pk}"
+    url = reverse("admin:billing_correction_changelist")
+    label = f"Correction {correction.pk}"
     for query, found in {
         "": True,
         "?period=2025-02": True,

@@ -1,4 +1,4 @@
-"""`manage.py entries`: corrections of what was charged, entered, approved and reversed."""
+"""`manage.py corrections`: enter, approve, reject and reverse them, and show what there is."""
 
 import argparse
 from decimal import Decimal, InvalidOperation
@@ -6,9 +6,10 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
+from billing import corrections
 from billing.commands import BillingCommand, amount, period_named, subcommands, table
-from billing.corrections import entries
-from billing.models import Charge, Entry, EntryLine, PayerLine, Person, Source
+from billing.models import Charge, Correction, CorrectionLine, PayerLine, Person, Source
+from billing.told import fields_of
 
 KINDS = {"transfer": "transfer", "refund": "refund", "write-off": "write_off", "manual": "manual"}
 LINE_HEADINGS = ["PI", "project", "fund/org", "source", "service", "account", "amount"]
@@ -24,27 +25,27 @@ def money(text: str) -> Decimal:
 class Command(BillingCommand):
     help = "Correct what was charged: transfers, refunds, write-offs and manual charges, in an open month."
     permission = {
-        "list": "billing.view_entry",
-        "show": "billing.view_entry",
+        "list": "billing.view_correction",
+        "show": "billing.view_correction",
         "add": "billing.enter_corrections",
-        "approve": "billing.approve_entry",
-        "reject": "billing.approve_entry",
+        "approve": "billing.approve_correction",
+        "reject": "billing.approve_correction",
         "reverse": "billing.enter_corrections",
     }
 
     def arguments(self, parser: CommandParser) -> None:
         verbs = subcommands(parser)
-        every = verbs.add_parser("list", help="show entries and what became of them")
+        every = verbs.add_parser("list", help="show corrections and what became of them")
         every.add_argument("-p", "--period", metavar="2025-02", help="only those charged in this month")
-        every.add_argument("--state", choices=Entry.State.values)
+        every.add_argument("--state", choices=Correction.State.values)
         every.add_argument("--kind", choices=sorted(KINDS))
-        show = verbs.add_parser("show", help="show an entry, line by line")
+        show = verbs.add_parser("show", help="show a correction, line by line")
         show.add_argument("number", type=int, metavar="N")
         self._add_arguments(verbs.add_parser("add", help="enter a correction"))
         for verb, text in (("approve", "approve a correction that somebody else entered"), ("reject", "reject it")):
             each = verbs.add_parser(verb, help=text)
             each.add_argument("number", type=int, metavar="N")
-            each.add_argument("--note", default="", required=verb == "reject", help="kept with the entry")
+            each.add_argument("--note", default="", required=verb == "reject", help="kept with the correction")
         back = verbs.add_parser("reverse", help="reverse a correction by opposite lines")
         back.add_argument("number", type=int, metavar="N")
         _bearing(back)
@@ -79,40 +80,42 @@ class Command(BillingCommand):
     def run(self, **options: Any) -> None:
         try:
             getattr(self, f"run_{options.pop('verb')}")(**options)
-        except entries.SecondPersonNeeded as error:
+        except corrections.SecondPersonNeeded as error:
             if self.actor.user is not None:
                 raise
             raise CommandError(f"{error} Add `--as USER`.") from error
 
     def run_list(self, *, period: str | None, state: str | None, kind: str | None, **options: Any) -> None:
-        found = Entry.objects.select_related("charged_in", "for_period").order_by("pk")
+        found = Correction.objects.select_related("charged_in", "for_period").order_by("pk")
         if period:
             found = found.filter(charged_in=period_named(period))
         if state:
             found = found.filter(state=state)
         if kind:
             found = found.filter(kind=KINDS[kind])
-        lines = EntryLine.objects.filter(entry__in=found).select_related("pi", "project", "source", "corrects_period")
-        of: dict[int, list[EntryLine]] = {}
-        for line in lines.order_by("entry", "number"):
-            of.setdefault(line.entry_id, []).append(line)
-        reversals = dict(Entry.objects.standing().filter(reverses__in=found).values_list("reverses", "pk"))
-        each = [described(entry, of.get(entry.pk, []), reversals.get(entry.pk)) for entry in found]
+        lines = CorrectionLine.objects.filter(correction__in=found).select_related(
+            "pi", "project", "source", "corrects_period"
+        )
+        of: dict[int, list[CorrectionLine]] = {}
+        for line in lines.order_by("correction", "number"):
+            of.setdefault(line.correction_id, []).append(line)
+        reversals = dict(Correction.objects.standing().filter(reverses__in=found).values_list("reverses", "pk"))
+        each = [described(correction, of.get(correction.pk, []), reversals.get(correction.pk)) for correction in found]
         rows = [
             [
                 *(str(told[name]) for name in ("number", "kind", "period", "for_period")),
-                amount(entry.amount, entry.currency),
+                amount(correction.amount, correction.currency),
                 told["state"],
-                entry.entered_by_name,
-                " ".join(entry.reason.split())[:60],
+                correction.entered_by_name,
+                " ".join(correction.reason.split())[:60],
             ]
-            for entry, told in zip(found, each, strict=True)
+            for correction, told in zip(found, each, strict=True)
         ]
         headings = ["no.", "kind", "in", "for", "amount", "state", "entered by", "reason"]
-        self.report({"entries": each}, table(rows, headings, {0, 4}) if rows else "There is no such entry.")
+        self.report({"corrections": each}, table(rows, headings, {0, 4}) if rows else "There is no such correction.")
 
     def run_show(self, *, number: int, **options: Any) -> None:
-        self._told(entry_numbered(number))
+        self._told(correction_numbered(number))
 
     def run_add(self, **options: Any) -> None:
         kind = options["kind"]
@@ -130,12 +133,12 @@ class Command(BillingCommand):
         }
         payer = {
             "pi": Person.objects.named(options["pi"]) if options["pi"] else None,
-            "project": entries.project_coded(options["project"]),
+            "project": corrections.project_coded(options["project"]),
             "natural_account": options["natural_account"],
         }
         _refuse_what_is_not_asked(kind, options)
         if kind == "manual":
-            entered = entries.add_manual_charge(
+            entered = corrections.add_manual_charge(
                 fund_org=options["to"],
                 source=Source.objects.named(options["source"]),
                 service_name=options["service"] or "",
@@ -146,18 +149,24 @@ class Command(BillingCommand):
         else:
             lines = lines_asked(options)
             if kind == "transfer":
-                entered = entries.add_transfer(lines=lines, to=entries.shares_from(options["to"]), **payer, **given)
+                entered = corrections.add_transfer(
+                    lines=lines, to=corrections.shares_from(options["to"]), **payer, **given
+                )
             elif kind == "refund":
-                entered = entries.add_refund(lines=lines, **given)
+                entered = corrections.add_refund(lines=lines, **given)
             else:
-                entered = entries.add_write_off(lines=lines, **given)
+                entered = corrections.add_write_off(lines=lines, **given)
         self._entered(entered)
 
     def run_approve(self, *, number: int, note: str, **options: Any) -> None:
-        self._told(entries.approve(entry=entry_numbered(number), note=note, actor=self.actor, now=self.now))
+        self._told(
+            corrections.approve(correction=correction_numbered(number), note=note, actor=self.actor, now=self.now)
+        )
 
     def run_reject(self, *, number: int, note: str, **options: Any) -> None:
-        self._told(entries.reject(entry=entry_numbered(number), note=note, actor=self.actor, now=self.now))
+        self._told(
+            corrections.reject(correction=correction_numbered(number), note=note, actor=self.actor, now=self.now)
+        )
 
     def run_reverse(
         self,
@@ -171,8 +180,8 @@ class Command(BillingCommand):
         **options: Any,
     ) -> None:
         self._entered(
-            entries.reverse(
-                entry=entry_numbered(number),
+            corrections.reverse(
+                correction=correction_numbered(number),
                 charged_in=period_named(period) if period else None,
                 reason=reason,
                 printed_text=printed_text,
@@ -183,36 +192,38 @@ class Command(BillingCommand):
             )
         )
 
-    def _told(self, entry: Entry) -> None:
-        lines = entry.lines.select_related("pi", "project", "source", "corrects_period").order_by("number")
-        self._entered(entries.Entered(entry, tuple(lines)))
+    def _told(self, correction: Correction) -> None:
+        lines = correction.lines.select_related("pi", "project", "source", "corrects_period").order_by("number")
+        self._entered(corrections.Entered(correction, tuple(lines)))
 
-    def _entered(self, entered: entries.Entered) -> None:
-        entry = entered.entry
-        reversal = Entry.objects.standing().filter(reverses=entry.pk).first() if entry.pk else None
-        told = described(entry, entered.lines, reversal.pk if reversal else None)
+    def _entered(self, entered: corrections.Entered) -> None:
+        correction = entered.correction
+        reversal = Correction.objects.standing().filter(reverses=correction.pk).first() if correction.pk else None
+        told = described(correction, entered.lines, reversal.pk if reversal else None)
         self.report(
             {"dry_run": entered.is_dry_run, **told},
             f"{headline(entered)}\n\n{table([set_line(line) for line in entered.lines], LINE_HEADINGS, {6})}",
         )
 
 
-def headline(entered: entries.Entered) -> str:
-    """Say what an entry does, and what comes next."""
-    entry = entered.entry
-    what = f"{entry.get_kind_display().lower()} of {amount(entry.amount, entry.currency)}"
-    said = f"{what} for {entry.for_period}, borne by {entry.charged_in}: {' '.join(entry.reason.split())}"
+def headline(entered: corrections.Entered) -> str:
+    """Say what a correction does, and what comes next."""
+    correction = entered.correction
+    what = f"{correction.get_kind_display().lower()} of {amount(correction.amount, correction.currency)}"
+    said = (
+        f"{what} for {correction.for_period}, borne by {correction.charged_in}: {' '.join(correction.reason.split())}"
+    )
     if entered.is_dry_run:
         return f"Would enter a {said}\nNothing is stored."
-    told = f"{str(entry).capitalize()}: {said}"
-    if entry.state == Entry.State.PROPOSED:
-        return f"{told}\nIt waits for a second person: `manage.py entries approve {entry.pk} --as USER`."
-    if entry.state == Entry.State.REJECTED:
-        return f"{told}\nRejected by {entry.decided_by_name}: {entry.decision_note}"
-    return f"{told}\nIt is on statements and the journal with `manage.py generate -p {entry.charged_in}`."
+    told = f"{str(correction).capitalize()}: {said}"
+    if correction.state == Correction.State.PROPOSED:
+        return f"{told}\nIt waits for a second person: `manage.py corrections approve {correction.pk} --as USER`."
+    if correction.state == Correction.State.REJECTED:
+        return f"{told}\nRejected by {correction.decided_by_name}: {correction.decision_note}"
+    return f"{told}\nIt is on statements and the journal with `manage.py generate -p {correction.charged_in}`."
 
 
-def set_line(line: EntryLine) -> list[str]:
+def set_line(line: CorrectionLine) -> list[str]:
     return [
         line.pi.email if line.pi else "the center",
         line.project.code if line.project else "",
@@ -220,31 +231,26 @@ def set_line(line: EntryLine) -> list[str]:
         line.source.name,
         line.service_name,
         line.natural_account,
-        amount(line.amount, line.entry.currency),
+        amount(line.amount, line.correction.currency),
     ]
 
 
-def described(entry: Entry, lines: Any, reversed_by: int | None) -> dict[str, Any]:
+def described(correction: Correction, lines: Any, reversed_by: int | None) -> dict[str, Any]:
     return {
-        "number": entry.pk,
-        "kind": entry.kind,
-        "state": entry.state,
-        "period": str(entry.charged_in),
-        "for_period": str(entry.for_period),
-        "currency": entry.currency,
-        "amount": entry.amount,
-        "total": entry.total,
-        "reason": entry.reason,
-        "printed_text": entry.printed_text,
-        "justification": entry.justification,
-        "charge": entry.charge_id,
-        "reverses": entry.reverses_id,
+        "number": correction.pk,
+        "kind": correction.kind,
+        "state": correction.state,
+        "period": str(correction.charged_in),
+        "for_period": str(correction.for_period),
+        **fields_of(correction, "currency", "amount", "total", "reason", "printed_text", "justification"),
+        "charge": correction.charge_id,
+        "reverses": correction.reverses_id,
         "reversed_by": reversed_by,
-        "entered_at": entry.entered_at,
-        "entered_by": entry.entered_by_name,
-        "decided_at": entry.decided_at,
-        "decided_by": entry.decided_by_name,
-        "note": entry.decision_note,
+        "entered_at": correction.entered_at,
+        "entered_by": correction.entered_by_name,
+        "decided_at": correction.decided_at,
+        "decided_by": correction.decided_by_name,
+        "note": correction.decision_note,
         "lines": [
             {
                 "kind": line.kind,
@@ -263,11 +269,11 @@ def described(entry: Entry, lines: Any, reversed_by: int | None) -> dict[str, An
     }
 
 
-def entry_numbered(number: int) -> Entry:
-    entry = Entry.objects.select_related("charged_in", "for_period", "charge").filter(pk=number).first()
-    if entry is None:
-        raise CommandError(f"There is no entry {number}. `manage.py entries list` shows what there is.")
-    return entry
+def correction_numbered(number: int) -> Correction:
+    correction = Correction.objects.select_related("charged_in", "for_period", "charge").filter(pk=number).first()
+    if correction is None:
+        raise CommandError(f"There is no correction {number}. `manage.py corrections list` shows what there is.")
+    return correction
 
 
 def charge_numbered(number: int) -> Charge:
@@ -279,9 +285,9 @@ def charge_numbered(number: int) -> Charge:
 
 def lines_asked(options: dict[str, Any]) -> list[PayerLine]:
     """Return the payer lines that `--line` and `--reference` name."""
-    lines = entries.lines_named(options["line"]) if options["line"] or not options["reference"] else []
+    lines = corrections.lines_named(options["line"]) if options["line"] or not options["reference"] else []
     if options["reference"]:
-        lines += entries.lines_of_reference(
+        lines += corrections.lines_of_reference(
             options["reference"],
             fund_org=options["from_fund_org"],
             source=options["source"],

@@ -1,4 +1,4 @@
-"""What a PI used: their charges by month, project and source before any rounding, and their shares of shared costs."""
+"""What a PI spends: their charges by month, project and source, not rounded, and their shares of shared costs."""
 
 from collections import defaultdict
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ from .money import ZERO
 
 
 @dataclass
-class Usage:
+class Spending:
     """The charges of one project and source in a month, in one currency. Held charges are counted apart."""
 
     period: str
@@ -45,11 +45,11 @@ class Share:
 
 
 @dataclass
-class UsageOfPI:
-    """All that a PI used, the newest month first."""
+class SpendingOfPI:
+    """All that a PI spent, the newest month first."""
 
     pi: Person
-    rows: list[Usage] = field(default_factory=list)
+    rows: list[Spending] = field(default_factory=list)
     # As payer lines were last made; no charge of the PI stands for them.
     shares: list[Share] = field(default_factory=list)
 
@@ -68,8 +68,8 @@ class UsageOfPI:
         return dict(sorted(sums.items()))
 
 
-def of_pi(*, pi: Person, period: BillingPeriod | None = None) -> UsageOfPI:
-    """Return what a PI used, in one month or in all: list price, provider discount, subsidy and billed.
+def of_pi(*, pi: Person, period: BillingPeriod | None = None) -> SpendingOfPI:
+    """Return what a PI spent, in one month or in all: list price, provider discount, subsidy and billed.
 
     Prices are those that statements count (`ChargeQuerySet.with_prices`); a charge without the cost that its source
     is charged by, which keeps the month from being charged, is shown with what it was billed.
@@ -89,26 +89,26 @@ def of_pi(*, pi: Person, period: BillingPeriod | None = None) -> UsageOfPI:
             charged_sum=AmountSum("exact_charged"),
         )
     )
-    found: dict[tuple[str, str, str, str], Usage] = {}
+    found: dict[tuple[str, str, str, str], Spending] = {}
     for row in rows:
         key = (f"{row['charged_in__month']:%Y-%m}", row["project__code"] or "", row["source__name"], row["currency"])
-        usage = found.setdefault(key, Usage(*key))
+        spent = found.setdefault(key, Spending(*key))
         if row["state"] == Charge.State.HELD:
-            usage.held += row["count"]
-            usage.held_billed += row["billed_sum"]
+            spent.held += row["count"]
+            spent.held_billed += row["billed_sum"]
         elif row["state"] == Charge.State.REJECTED:
-            usage.rejected += row["count"]
+            spent.rejected += row["count"]
         elif row["state"] == Charge.State.ABSORBED:
-            usage.absorbed += row["count"]
+            spent.absorbed += row["count"]
         else:
-            usage.charges += row["count"]
-            usage.list_cost += row["list_sum"]
-            usage.discount += row["list_sum"] - row["contracted_sum"]
-            usage.subsidy += row["contracted_sum"] - row["charged_sum"]
-            usage.billed += row["charged_sum"]
+            spent.charges += row["count"]
+            spent.list_cost += row["list_sum"]
+            spent.discount += row["list_sum"] - row["contracted_sum"]
+            spent.subsidy += row["contracted_sum"] - row["charged_sum"]
+            spent.billed += row["charged_sum"]
     newest_first = sorted(found, key=lambda key: (key[1], key[2], key[3]))
     newest_first.sort(key=lambda key: key[0], reverse=True)
-    return UsageOfPI(pi, [found[key] for key in newest_first], _shares(pi, period))
+    return SpendingOfPI(pi, [found[key] for key in newest_first], _shares(pi, period))
 
 
 def _shares(pi: Person, period: BillingPeriod | None) -> list[Share]:

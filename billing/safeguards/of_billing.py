@@ -1,0 +1,125 @@
+"""What the database refuses of billing's own tables."""
+
+from ..models import (
+    AuditEvent,
+    AuditHead,
+    BillingPeriod,
+    BillingReference,
+    Charge,
+    Correction,
+    CorrectionLine,
+    ExchangeRate,
+    Flag,
+    FrozenProof,
+    PayerLine,
+    PayerSplitShare,
+    ReviewDecision,
+)
+from ..models.periods import FINAL
+from .refusals import ALL, Refusal, frozen, in_parts, in_shut_months, kept_for_ever, register
+
+WHOLE_CORRECTION = "a correction is over an amount in the smallest unit of its currency"
+WHOLE_LINE = "a payer line is in the smallest unit of its currency"
+PARTED_LINE = " OR ".join(in_parts(column) for column in ("charged", "list_cost", "contracted_cost"))
+
+
+def register_own() -> None:
+    """Register what is refused of billing's own tables."""
+    register(*_of_charges(), *_of_corrections(), *_of_payer_lines(), *_of_the_audit_log(), *_of_periods())
+
+
+def _of_charges() -> list[Refusal]:
+    """Charges, and what was decided about them, stand once their month is closed."""
+    return [
+        *in_shut_months(Charge, "charged_in", "its charges"),
+        *in_shut_months(Flag, "charge__charged_in", "its charges and their flags"),
+        *in_shut_months(ReviewDecision, "charge__charged_in", "its decisions", events=("insert",)),
+        *kept_for_ever(ReviewDecision, "a decision is kept for ever: undo it by another"),
+        *(
+            Refusal(
+                event,
+                PayerSplitShare,
+                event,
+                "charges of a closed month are shared by this split: make a new one from its own day on",
+                ("split",),
+                "EXISTS (SELECT 1 FROM billing_charge c JOIN billing_billingperiod p ON p.id = c.charged_in_id "
+                "WHERE c.payer_split_id = {row}.id AND p.status IN ('closed', 'finalized'))",
+            )
+            for event in ALL
+        ),
+    ]
+
+
+def _of_corrections() -> list[Refusal]:
+    """A correction is never edited: a mistake is reversed."""
+    return [
+        *in_shut_months(Correction, "charged_in", "its corrections", events=("insert", "update")),
+        frozen(Correction, "true", "a correction is never edited", free=Correction.DECIDED, name="edit"),
+        Refusal("delete", Correction, "delete", "a correction is never deleted: reverse it"),
+        *in_shut_months(CorrectionLine, "correction__charged_in", "its corrections", events=("insert",)),
+        Refusal(
+            "whole",
+            Correction,
+            "insert",
+            WHOLE_CORRECTION,
+            when=f"({in_parts('amount')} OR {in_parts('total')})",
+        ),
+        Refusal(
+            "whole",
+            CorrectionLine,
+            "insert",
+            WHOLE_CORRECTION,
+            when=f"EXISTS (SELECT 1 FROM billing_correction c WHERE c.id = {{row}}.correction_id AND "
+            f"{in_parts('amount', currency='c.currency')})",
+        ),
+        *kept_for_ever(CorrectionLine, "a correction is never edited or deleted: reverse it"),
+    ]
+
+
+def _of_payer_lines() -> list[Refusal]:
+    """Payer lines stand once their month is finalized, with all they were made from and are proved by."""
+    return [
+        # A rate that was missing may come late; one that was charged with stands.
+        *in_shut_months(ExchangeRate, "period", "its exchange rates", events=("update", "delete")),
+        *in_shut_months(PayerLine, "period", "its payer lines", shut=FINAL),
+        Refusal("whole", PayerLine, "insert", WHOLE_LINE, when=f"({PARTED_LINE})"),
+        Refusal("still_whole", PayerLine, "update", WHOLE_LINE, changes=PARTED_LINE.replace("{row}", "{new}")),
+        *in_shut_months(BillingReference, "period", "its references", shut=FINAL),
+        *kept_for_ever(FrozenProof, "the proof a month was finalized with stands"),
+    ]
+
+
+def _of_the_audit_log() -> list[Refusal]:
+    """The audit log only grows."""
+    return [
+        *kept_for_ever(AuditEvent, "the audit trail is never changed, only added to"),
+        Refusal("delete", AuditHead, "delete", "the head of the audit trail stays"),
+        Refusal(
+            "update",
+            AuditHead,
+            "update",
+            "the audit trail only grows",
+            changes="{new}.events < {old}.events OR ({new}.events = {old}.events AND {new}.hash <> {old}.hash)",
+        ),
+    ]
+
+
+def _of_periods() -> list[Refusal]:
+    """A billing period that is closed stays, and a finalized one never changes."""
+    return [
+        frozen(BillingPeriod, "{old}.status = 'finalized'", "a finalized billing period is finished for good"),
+        Refusal(
+            "month",
+            BillingPeriod,
+            "update",
+            "a closed billing period keeps its month",
+            changes="{old}.status = 'closed' AND {old}.month <> {new}.month",
+        ),
+        Refusal(
+            "delete",
+            BillingPeriod,
+            "delete",
+            "a closed billing period is not deleted",
+            when="{row}.status IN ('closed', 'finalized')",
+        ),
+    ]
