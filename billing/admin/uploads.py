@@ -19,7 +19,7 @@ from django.utils.functional import cached_property
 
 from ..background import jobs
 from ..files.storing import display_name, local_path, store_chunks
-from ..importing import brought, ingestion, planning
+from ..importing import brought, expected_periods, planning
 from ..importing.outcomes import OfAnotherSource, WouldWithdraw
 from ..models import Import, Job, Source, StoredFile
 from ..readers import FileError, open_delivery
@@ -91,7 +91,7 @@ class RowForm(forms.Form):
         period: str = self.cleaned_data["period"].strip()
         if period:
             try:
-                ingestion.expected_months(period)
+                expected_periods.expected_months(period)
             except ValueError as error:
                 raise forms.ValidationError(str(error)) from error
         return period
@@ -138,7 +138,7 @@ class Chosen:
                 continue
             self.stored[stored.pk] = stored
             source, note = guessed_source(stored, name)
-            period = ingestion.period_in_name(name)
+            period = expected_periods.period_in_name(name)
             self.rows.append(Row(stored.pk, name, source, period, guess=source, note=note))
         self.save()
 
@@ -154,7 +154,7 @@ class Chosen:
                     file.pk,
                     name,
                     imported.source.name if imported.source else "",
-                    imported.expected_period or ingestion.period_in_name(name),
+                    imported.expected_period or expected_periods.period_in_name(name),
                     **lacked,
                 )
             )

@@ -4,7 +4,6 @@ import contextlib
 import dataclasses
 import datetime
 import logging
-import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -36,7 +35,7 @@ from ..background.working import Mark
 from ..errors import BillingError, NextStep
 from ..fields import AmountSum, from_units, to_units
 from ..file_names import shown
-from ..files.storing import MAX_NAME, clear_incoming, clear_unused, display_name, local_path, store
+from ..files.storing import MAX_NAME, display_name, local_path, store
 from ..models import (
     BillingPeriod,
     Charge,
@@ -51,7 +50,7 @@ from ..models import (
     Source,
     StoredFile,
 )
-from ..models.periods import MONTH, month_text, parse_month
+from ..models.periods import month_text
 from ..money import plain
 from ..months import closing
 from ..months.closing import PeriodClosed
@@ -62,8 +61,9 @@ from ..readers.beside import understood
 from ..readers.columns import AMOUNTS, without_measure
 from ..readers.spelling import same_id
 from ..readers.understanding import FACTS, ScopeTotal, month_number
-from . import attempts, brought, differences, doubts, duplicates, late
+from . import abandoned, attempts, brought, differences, doubts, duplicates, late, upkeep
 from .converting import Converted, Converter, totals_by_currency
+from .expected_periods import expected_months, period_in_name
 from .loading import Load, NotLoadable
 from .matching import Matched, digest_of, further, hashes_of, match, paired
 from .outcomes import (
@@ -80,14 +80,6 @@ from .staging import LiveHashes, Stage, hashes_at, live_elsewhere, live_hashes
 
 log = logging.getLogger(__name__)
 
-# A month in a file's name: 2025-01, 2025_01 or 202501; or a quarter: 2025-Q1.
-MONTH_IN_NAME = re.compile(r"(?<!\d)(20\d{2})[-_]?(0[1-9]|1[0-2])(?!\d)")
-QUARTER = re.compile(r"(?<!\d)(20\d{2})[-_]?[qQ]([1-4])(?!\d)")
-
-BROKEN_OFF = (
-    "The program was stopped while it worked on this import; nothing of it was applied. "
-    "Its files can be imported again."
-)
 
 # A provider's clock may go before ours.
 CLOCKS_DIFFER_BY = datetime.timedelta(days=1)
@@ -95,34 +87,10 @@ CLOCKS_DIFFER_BY = datetime.timedelta(days=1)
 # Ids handed to a temporary table at once.
 CHUNK = 20_000
 
-# So many new charges change how the whole table is read best; PostgreSQL itself notices within minutes.
-MANY = 50_000
-# What PostgreSQL has to know of at once to plan well; it looks at the texts by itself, within minutes.
-PLANNED_BY = ", ".join(
-    str(field.column) for field in Charge._meta.concrete_fields if field.is_relation or field.name == "state"
-)
 
 Numbers = npt.NDArray[np.int64]
 
 MEASURES = {Source.Measure.BILLED: "billed_cost", Source.Measure.EFFECTIVE: "effective_cost"}
-
-
-def expected_months(text: str) -> frozenset[datetime.date]:
-    """Return the months that `2025-01` or `2025-Q1` stand for; raise ValueError for anything else."""
-    if quarter := QUARTER.fullmatch(text.strip()):
-        first = 3 * int(quarter[2]) - 2
-        return frozenset(datetime.date(int(quarter[1]), month, 1) for month in range(first, first + 3))
-    if not MONTH.fullmatch(text.strip()):
-        raise ValueError(f"“{text}” is not a billing period. Write 2025-01 for a month or 2025-Q1 for a quarter.")
-    return frozenset({parse_month(text)})
-
-
-def period_in_name(name: str) -> str:
-    """Return the period a file's name speaks of (`2025-01`, `2025-Q1`), "" for none or for several."""
-    quarters = {f"{year}-Q{quarter}" for year, quarter in QUARTER.findall(name)}
-    months = {f"{year}-{month}" for year, month in MONTH_IN_NAME.findall(QUARTER.sub(" ", name))}
-    found = quarters | months
-    return found.pop() if len(found) == 1 else ""
 
 
 def ingest(
@@ -381,10 +349,6 @@ class _StandsAlready(Exception):
     """All rows of a delivery that adds up are those of imports that stand."""
 
 
-class TakenForLeft(FileError):
-    """The process was out of touch for so long that the import was taken for one whose process is gone."""
-
-
 class Overtaken(FileError):
     """Somebody else changed what the delivery was matched with; read once more, it is matched with that."""
 
@@ -491,7 +455,7 @@ class _Delivery:
     def bring_in(self, source: Source | None, period: str) -> IngestResult:
         """Store, read, check, match and apply."""
         try:
-            close_broken_off(actor=self.actor, now=self.now)
+            abandoned.close_broken_off(actor=self.actor, now=self.now)
             imported, mark = self._receive()
         except (DatabaseError, OSError) as error:
             if outage := outage_of(error):
@@ -501,7 +465,7 @@ class _Delivery:
             try:
                 return self._bring_in(imported, source, period)
             finally:
-                if _has_ended(imported):
+                if abandoned.has_ended(imported):
                     working.end(mark)
         finally:
             # Where it could not be said how it ended, the mark stays and tells that nobody works on it.
@@ -516,14 +480,14 @@ class _Delivery:
             if (seen := self._seen_before(imported)) is not None:
                 return seen
             if loaded := self._load(imported):
-                _after_apply(self.counts.new)
+                upkeep.after_import(self.counts.new)
                 return loaded
             if (seen := self._seen_before(imported)) is not None:
                 # Applied by somebody else while it was read.
                 return seen
             with self._staged() as (stage, converter):
                 with transaction.atomic():
-                    _require_at_work(imported)
+                    abandoned.require_at_work(imported)
                     imported.state = Import.State.CHECKED
                     self._note(imported, converter)
                     imported.save()
@@ -535,7 +499,7 @@ class _Delivery:
                     self._defer(imported, converter)
                 else:
                     self._defer_part(stage, converter, imported)
-            _after_apply(self.counts.new + self.counts.changed)
+            upkeep.after_import(self.counts.new + self.counts.changed)
             return self._result(imported, imported.state, converter)
         except _StandsAlready:
             return self._pass_over(imported)
@@ -628,7 +592,7 @@ class _Delivery:
                 self._note_part(imported, converter, own)
                 imported.flagged, imported.flags = self._flagged(converter), self._flags(converter)
                 self._apply(stage, converter, imported)
-            _after_apply(self.counts.new + self.counts.changed)
+            upkeep.after_import(self.counts.new + self.counts.changed)
             return self._result(imported, imported.state, converter)
 
     @contextlib.contextmanager
@@ -716,7 +680,7 @@ class _Delivery:
                     },
                 },
             )
-        _after_apply(charged)
+        upkeep.after_import(charged)
         return Booked(
             number=imported.pk,
             into=str(into),
@@ -1596,7 +1560,7 @@ class _Delivery:
                 # What it says is counted anew, with the rows as they are read now.
                 imported.scope_totals.all().delete()
             else:
-                _require_at_work(imported)
+                abandoned.require_at_work(imported)
             if self.touched:
                 # A late change that this one replaces is borne by another month than its own.
                 bearing = BillingPeriod.objects.filter(pk__in=stage.bearing())
@@ -1945,70 +1909,3 @@ def _write_old_and_new(first: int, count: int) -> None:
             decided = flag.detail.partition(" when decided")[0] or plain(old.billed_cost, old.currency)
             flag.detail = f"{decided} when decided, {plain(flag.charge.billed_cost, flag.charge.currency)} now"
     Flag.objects.bulk_update(flags, ["detail"], batch_size=500)
-
-
-def close_broken_off(*, actor: Actor, now: datetime.datetime) -> int:
-    """Mark imports whose process is gone as failed, and return how many; remove the files that nothing came of."""
-    attempts.bring_in(actor=actor, now=now)
-    clear_incoming(now)
-    jobs.close_abandoned(now=now)
-    waiting = list(Job.objects.filter(state__in=jobs.UNFINISHED).values_list("arguments", flat=True))
-    clear_unused(
-        files=[number for each in waiting for number in each.get("files", [])],
-        now=now,
-    )
-    return close_left(actor=actor, now=now)
-
-
-def close_left(*, actor: Actor, now: datetime.datetime) -> int:
-    """Mark imports whose process is gone as failed, and return how many; nothing of them was applied."""
-    unfinished = Import.objects.filter(state__in=Import.UNFINISHED)
-    gone = [number for number in unfinished.values_list("pk", flat=True) if working.is_gone(number)]
-    if not gone:
-        return 0
-    closed = 0
-    with audit.gesture(actor=actor, now=now) as gesture:
-        # It may have ended between the two looks.
-        for imported in unfinished.select_for_update(no_key=True).filter(pk__in=gone):
-            imported.state = Import.State.FAILED
-            imported.errors = [{"file": "", "line": None, "column": None, "message": BROKEN_OFF}]
-            imported.save()
-            gesture.record("import.failed", imported, note=BROKEN_OFF)
-            closed += 1
-    for number in gone:
-        working.forget(number)
-    return closed
-
-
-def _has_ended(imported: Import) -> bool:
-    """Tell whether an import's state says how it ended; not where the database cannot be asked."""
-    try:
-        return not Import.objects.filter(pk=imported.pk, state__in=Import.UNFINISHED).exists()
-    except DatabaseError:
-        return False
-
-
-def _require_at_work(imported: Import) -> None:
-    """Lock an import for the rest of the transaction, and raise TakenForLeft where somebody has closed it."""
-    state = Import.objects.select_for_update(no_key=True).values_list("state", flat=True).get(pk=imported.pk)
-    if state not in Import.UNFINISHED:
-        raise TakenForLeft(
-            [Problem("The database had not heard of this import for so long that it was given up. Import it again.")]
-        )
-
-
-def _after_apply(added: int) -> None:
-    """Leave the database in order after an import: what it needs to be quick and small.
-
-    The import is committed: where somebody else is writing, or may not do this, it is left to the next one.
-    """
-    if connection.in_atomic_block:
-        return
-    # The planner has to know how large the table has become, and SQLite's write-ahead log is to stay small.
-    chores = ["PRAGMA wal_checkpoint(PASSIVE)", "PRAGMA optimize"]
-    if connection.vendor == "postgresql":
-        # Sums are read from an index alone only where the table's pages are known to be visible to all.
-        chores = [f"VACUUM (ANALYZE, SKIP_LOCKED) billing_charge ({PLANNED_BY})"] if added >= MANY else []
-    for chore in chores:
-        with contextlib.suppress(DatabaseError), connection.cursor() as cursor:
-            cursor.execute(chore)

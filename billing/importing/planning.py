@@ -12,7 +12,8 @@ from ..files.storing import display_name, local_path
 from ..models import Source, StoredFile
 from ..progress import Progress, unwatched
 from ..readers.delivery import made_at, names_in_manifest, oldest_run_first
-from .ingestion import ingest, period_in_name
+from .expected_periods import period_in_name
+from .ingestion import ingest
 from .outcomes import ImportRefused, IngestResult
 
 

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from billing import review
-from billing.importing import ingestion
+from billing.importing import expected_periods, ingestion, upkeep
 from billing.importing.ingestion import ingest
 from billing.importing.outcomes import ImportRefused, WouldWithdraw
 from billing.importing.staging import Stage
@@ -297,11 +297,11 @@ def test_a_row_without_any_period_is_an_error_with_its_line(tmp_path):
     ],
 )
 def test_a_period_is_guessed_from_a_name(name, period):
-    assert ingestion.period_in_name(name) == period
+    assert expected_periods.period_in_name(name) == period
 
 
 def test_a_quarter_expects_one_of_three_months():
-    assert sorted(month.month for month in ingestion.expected_months("2025-Q2")) == [4, 5, 6]
+    assert sorted(month.month for month in expected_periods.expected_months("2025-Q2")) == [4, 5, 6]
 
 
 def test_the_longest_pattern_decides_the_source(tmp_path):
@@ -628,7 +628,7 @@ def test_what_breaks_off_after_the_commit_leaves_the_import_applied(tmp_path, mo
     def broken(*_):
         raise RuntimeError("the disk is full")
 
-    monkeypatch.setattr(ingestion, "_after_apply", broken)
+    monkeypatch.setattr(upkeep, "after_import", broken)
     with pytest.raises(RuntimeError):
         delivered(tmp_path, [a_row("1")])
     imported = Import.objects.get()
@@ -643,8 +643,8 @@ def test_a_database_that_another_process_writes_to_is_tidied_up_later(monkeypatc
         def cursor(self):
             raise OperationalError("database is locked")
 
-    monkeypatch.setattr(ingestion, "connection", Locked())
-    ingestion._after_apply(0)
+    monkeypatch.setattr(upkeep, "connection", Locked())
+    upkeep.after_import(0)
 
 
 def test_a_delivery_applied_meanwhile_is_noticed(tmp_path, monkeypatch):

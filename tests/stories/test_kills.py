@@ -14,7 +14,7 @@ from django.urls import reverse
 from billing.background import working
 from billing.files.storing import ABANDONED_AFTER, clear_incoming
 from billing.importing import ingestion
-from billing.importing.ingestion import close_broken_off
+from billing.importing.abandoned import close_broken_off
 from billing.importing.outcomes import ImportRefused
 from billing.locks import FileLock
 from billing.models import AtWork, AuditEvent, Charge, Import
