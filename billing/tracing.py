@@ -12,8 +12,8 @@ from django.db.models import Model, Q
 from . import attribution, charging
 from .charging import Making
 from .errors import BillingError
-from .importing import delivered
-from .importing.delivered import Delivered
+from .importing import origins
+from .importing.origins import Origin
 from .models import (
     BillingPeriod,
     BillingReference,
@@ -406,7 +406,7 @@ class Traced:
     charge_count: int = 0
     page: int = 1
     pages: int = 1
-    delivered: Delivered | None = None
+    delivered: Origin | None = None
     related: tuple[tuple[str, Charge], ...] = ()
     notes: list[str] = field(default_factory=list)
 
@@ -520,8 +520,8 @@ def charges_with_past(charges: Iterable[Charge]) -> tuple[TracedCharge, ...]:
         decisions[decision.charge_id].append(decision)
     # A row that takes another back stands in no file; the other does.
     reversed_charges = Charge.objects.in_bulk({charge.reverses_id for charge in listed if charge.reverses_id})
-    origins = {charge.pk: reversed_charges.get(charge.reverses_id or 0, charge) for charge in listed}
-    imports = Import.objects.in_bulk({charge.imported_in_id for charge in (*listed, *origins.values())})
+    read_from = {charge.pk: reversed_charges.get(charge.reverses_id or 0, charge) for charge in listed}
+    imports = Import.objects.in_bulk({charge.imported_in_id for charge in (*listed, *read_from.values())})
     files = {
         (file.imported_in_id, file.number): file
         for file in ImportedFile.objects.select_related("file").filter(imported_in__in=imports)
@@ -529,7 +529,7 @@ def charges_with_past(charges: Iterable[Charge]) -> tuple[TracedCharge, ...]:
     policy = Policy.objects.current()
     found = []
     for charge in listed:
-        origin = origins[charge.pk]
+        origin = read_from[charge.pk]
         found.append(
             TracedCharge(
                 charge=charge,
@@ -539,7 +539,7 @@ def charges_with_past(charges: Iterable[Charge]) -> tuple[TracedCharge, ...]:
                 imported=imports[charge.imported_in_id],
                 file=files.get((origin.imported_in_id, origin.file_number)),
                 line=origin.line_number,
-                told=delivered.told_of(charge, origin),
+                told=origins.told_of(charge, origin),
                 tags=attribution.tags_used(charge.tags, policy),
             )
         )
@@ -673,7 +673,7 @@ def _of_charge(what: str, page: int, per_page: int) -> Traced | None:
         lines=tuple(lines),
         charges=(traced,),
         charge_count=1,
-        delivered=delivered.row_of(charge),
+        delivered=origins.row_of(charge),
         related=_related(charge),
         notes=notes,
     )
@@ -717,7 +717,7 @@ def _of_file(what: str, page: int, per_page: int) -> Traced | None:
         .filter(of, line_number=line)
         .order_by("id")
     )
-    row: Any = delivered.read(listed[-1], line)
+    row: Any = origins.read(listed[-1], line)
     notes = []
     if not charges and not row.problem:
         numbers = ", ".join(str(use.imported_in_id) for use in listed)

@@ -24,7 +24,7 @@ from .. import doors, review
 from ..attribution import naming
 from ..background import jobs
 from ..errors import BillingError, NoLongerKept, ReasonMissing
-from ..importing import delivered
+from ..importing import origins
 from ..models import AttributionRule, Charge, Flag, HeldCharge, ReviewDecision
 from ..review import deciding, learning, review_sheets, selections
 from ..setup import kept_sheets
@@ -680,7 +680,7 @@ class ChargeAdmin(LargeTableMixin, ReviewMixin):
                 "counted": counted_of(charge),
                 "imported": charge.imported_in,
                 "why_url": why_url(charge.pk),
-                "delivered": delivered.row_of(charge),
+                "delivered": origins.row_of(charge),
                 "replaced": _linked(charge.replaces),
                 "replaced_by": [_linked(each) for each in charge.replaced_by.order_by("pk")],
             }

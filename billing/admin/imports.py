@@ -12,7 +12,7 @@ from django.urls import path
 from django.utils import timezone
 
 from ..background import jobs
-from ..importing import doubts, ingestion, late, tending, withdrawing
+from ..importing import booking, doubts, ingestion, late, tending, withdrawing
 from ..importing.outcomes import unread_lines
 from ..models import BillingPeriod, Flag, Import, ImportTotal, Job
 from ..money import plain
@@ -80,7 +80,7 @@ def book(request: HttpRequest, imported: Import, data: dict[str, Any], missing: 
     }
     if is_large(imported):
         return ingestion.decide_later(into=data["into"], **acting)
-    return ingestion.book(into=data["into"], **acting).summary
+    return booking.book(into=data["into"], **acting).summary
 
 
 def is_large(imported: Import) -> bool:

@@ -19,7 +19,7 @@ from django.utils.functional import cached_property
 
 from ..background import jobs
 from ..files.storing import display_name, local_path, store_chunks
-from ..importing import brought, expected_periods, planning
+from ..importing import expected_periods, planning, standing
 from ..importing.outcomes import OfAnotherSource, WouldWithdraw
 from ..models import Import, Job, Source, StoredFile
 from ..readers import FileError, open_delivery
@@ -265,7 +265,7 @@ def guessed_source(stored: StoredFile, name: str) -> tuple[str, str]:
 
 def on_page(chosen: Chosen, data: Any = None) -> list[RowOnPage]:
     """Return the list as the page shows it; `data` is what was sent."""
-    before = brought.imported_in(chosen.stored)
+    before = standing.imported_in(chosen.stored)
     sources = {source.name: source.pk for source in Source.objects.filter(is_active=True)}
     shown = []
     for row in chosen.rows:

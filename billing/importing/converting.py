@@ -277,7 +277,7 @@ def _category_told(text: str) -> str:
     return f"The charge category is “{text[:60]}”, not {known}." if text else f"ChargeCategory is empty, not {known}."
 
 
-def totals_by_currency(totals: dict[Scope, ScopeTotal], *, exact: bool) -> dict[str, dict[str, str]]:
+def totals_by_currency(totals: Mapping[Scope, ScopeTotal], *, exact: bool) -> dict[str, dict[str, str]]:
     """Return currency → FOCUS cost column → total as exact text: of the files, or as stored."""
     summed: dict[str, dict[str, Decimal]] = {}
     for (_, _, currency), total in sorted(totals.items()):

@@ -22,7 +22,8 @@ from ..readers.understanding import FACTS
 from ..texts import folded_code
 from . import copying
 from .converting import Converted
-from .staging import FLAG_COLUMNS, Span, charge_columns, span_of
+from .live_charges import Span, span_of
+from .staging import FLAG_COLUMNS, charge_columns
 
 COLUMNS = (
     "id",

@@ -1,6 +1,5 @@
 """A delivery's rows beside the charges: temporary tables, filled by stream, applied by one INSERT ... SELECT."""
 
-import datetime
 import hashlib
 from array import array
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -22,6 +21,8 @@ from ..readers.understanding import FACTS, HASH_BYTES, IDENTITY
 from ..safeguards import walls
 from . import copying
 from .converting import Converted
+from .live_charges import Span, span_of
+from .matching import hashes_at
 
 # Rows taken from a cursor at once.
 CHUNK = 20_000
@@ -66,18 +67,11 @@ def charge_columns() -> list[str]:
     return [str(field.column) for field in Charge._meta.concrete_fields]
 
 
-# When the first of several charge periods begins, and the last.
-Span = tuple[datetime.datetime, datetime.datetime]
-
 # What makes a row the same cost as another, beside its accounts and resource.
 _COST = (
     *("billed_cost", "charge_period_start", "charge_period_end", "currency"),
     *("service_name", "sku_id", "charge_category", "charge_class"),
 )
-
-
-# Ids of charges in order, with their content hashes and identity hashes, one after the other.
-LiveHashes = tuple["array[int]", bytearray, bytearray]
 
 
 class Hashes(NamedTuple):
@@ -140,6 +134,8 @@ class Stage:
         self.rows = 0
         # When the first charge period of the rows begins, and the last.
         self.span: Span | None = None
+        # Whether `stage_keep` says which rows become charges; until then all of them do, as new ones.
+        self.is_chosen = False
         # Whether any row has an invoice id, and whether any has none.
         self.has_invoices = self.lacks_invoices = False
         self._copier: copying.Copier | None = None
@@ -266,8 +262,8 @@ class Stage:
             f"FROM stage_row WHERE month IN ({wanted}) ORDER BY row"
         )
 
-    def in_several_files(self, files: Collection[int], *, only_new: bool) -> Iterator[tuple[int, int, bytes]]:
-        """Yield (row, file number, content) of the costs of a resource that stand in more than one of some files."""
+    def in_several_files(self, files: Collection[int]) -> Iterator[tuple[int, int, bytes]]:
+        """Yield (row, file number, content) of the new costs of a resource that are in more than one of some files."""
         costs = (
             f"file_number IN ({', '.join(str(int(number)) for number in files)}) "
             "AND resource_id <> '' AND (billed_cost <> 0 OR coalesce(effective_cost, 0) <> 0)"
@@ -276,7 +272,7 @@ class Stage:
         for row, file, content in _stream(
             f"SELECT s.row, s.file_number, s.content_hash FROM stage_row s WHERE {costs} AND s.content_hash IN "
             f"(SELECT content_hash FROM stage_row WHERE {costs} GROUP BY content_hash "
-            f"HAVING min(file_number) < max(file_number)) {new if only_new else ''} ORDER BY s.row"
+            f"HAVING min(file_number) < max(file_number)) {new if self.is_chosen else ''} ORDER BY s.row"
         ):
             yield int(row), int(file), bytes(content)
 
@@ -298,9 +294,9 @@ class Stage:
         return int(count)
 
     def costs_elsewhere(
-        self, sources: Iterable[int], period_ids: Iterable[int], *, only_new: bool
+        self, sources: Iterable[int], period_ids: Iterable[int]
     ) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]:
-        """Return the rows, and the charges of other sources in some months, that are alike as costs of a resource.
+        """Return the new rows, and the charges of other sources in some months, that are alike as costs of a resource.
 
         Each with its number and content, what both have in common, and the ids of billing account, sub account and
         resource as they are spelled. Neither what a late change took back counts nor what was rejected as the same.
@@ -326,7 +322,7 @@ class Stage:
             AND NOT EXISTS (SELECT 1 FROM billing_charge r WHERE r.reverses_id = c.id AND r.withdrawn_in_id IS NULL)
             AND NOT (c.state = 'rejected' AND EXISTS (
                 SELECT 1 FROM billing_flag f WHERE f.charge_id = c.id AND f.code = 'possible_duplicate'))
-            {new if only_new else ""}
+            {new if self.is_chosen else ""}
         """
         ids = ("billing_account_id", "sub_account_id", "resource_id")
         rows = ", ".join(f"s.{name}" for name in ("row", "content_hash", *_COST, *ids))
@@ -372,6 +368,7 @@ class Stage:
 
     def keep(self, rows: npt.NDArray[np.int64], replaced: npt.NDArray[np.int64]) -> None:
         """Have these rows become charges, in this order, and take the place of these; 0 is for none."""
+        self.is_chosen = True
         for start in range(0, len(rows), CHUNK):
             part = rows[start : start + CHUNK].tolist()
             of_charges = [charge_id or None for charge_id in replaced[start : start + CHUNK].tolist()]
@@ -457,9 +454,9 @@ class Stage:
             "FROM stage_keep k JOIN stage_row s ON s.row = k.row GROUP BY s.month, s.currency"
         )
 
-    def sums_by_attribution(self, *, only_kept: bool) -> list[tuple[int, str, int, int]]:
-        """Return (attribution's number, currency, rows, units billed) of what is staged, or of the kept rows."""
-        kept = "JOIN stage_keep k ON k.row = s.row " if only_kept else ""
+    def sums_by_attribution(self) -> list[tuple[int, str, int, int]]:
+        """Return (attribution's number, currency, rows, units billed) of the rows that become charges."""
+        kept = "JOIN stage_keep k ON k.row = s.row " if self.is_chosen else ""
         rows = _stream(
             f"SELECT s.attribution, s.currency, count(*), {_sum('s.billed_cost')} FROM stage_row s {kept}"
             "GROUP BY s.attribution, s.currency"
@@ -482,18 +479,17 @@ class Stage:
             for *key, currency, rows, billed, effective in _stream(sql)
         ]
 
-    def apply(
-        self, imported: Import, *, only_kept: bool, tolerance_units: int, measures: dict[int, str]
-    ) -> tuple[int, int]:
+    def apply(self, imported: Import, *, tolerance_units: int, measures: dict[int, str]) -> tuple[int, int]:
         """Turn what is staged into charges; return the first id given out, and how many.
 
-        With `only_kept`, `stage_keep` names the rows to insert and what each replaces; without, all are
-        new. A replacement inherits who pays from a charge that people decided about, and their
-        decision too, unless the amount of the measure moved by more than the tolerance: then it is
-        held. `measures` maps period ids to the cost column that is charged there.
+        Where rows are chosen, `stage_keep` names those to insert and what each replaces; else all are new. A
+        replacement inherits who pays from a charge that people decided about, and their decision too, unless the
+        amount of the measure moved by more than the tolerance: then it is held. `measures` maps period ids to the
+        cost column that is charged there.
 
         Must run inside the transaction that also marks the import applied.
         """
+        only_kept = self.is_chosen
         with connection.cursor() as cursor:
             self._lock_displaced(cursor)
             count = self.rows
@@ -636,8 +632,11 @@ class Stage:
         counts = dict(_stream(f"SELECT f.code, count(*) {flags} GROUP BY f.code ORDER BY f.code"))
         return counts, sum(rows for (rows,) in _stream(f"SELECT count(DISTINCT f.row) {flags}"))
 
-    def keep_all(self) -> None:
-        """Stage every row as new, so that some can be left out."""
+    def choose_all(self) -> None:
+        """Say of every row that it becomes a charge, where none is chosen yet, so that some can be left out."""
+        if self.is_chosen:
+            return
+        self.is_chosen = True
         with connection.cursor() as cursor:
             cursor.execute("INSERT INTO stage_keep (row, ordinal) SELECT row, row - 1 FROM stage_row")
 
@@ -745,75 +744,6 @@ class Stage:
         self._keep_open_questions(cursor, first)
 
 
-def live_elsewhere(source_id: int, period_ids: Sequence[int]) -> LiveHashes:
-    """Return `live_hashes` from a thread of its own, which has a connection of its own."""
-    try:
-        return live_hashes(source_id, period_ids)
-    finally:
-        connection.close()
-
-
-def span_of(starts: Iterable[datetime.datetime], known: Span | None = None) -> Span:
-    """Return when the first and the last of some charge periods begin, and of those known already."""
-    all_starts = [*starts, *(known or ())]
-    return min(all_starts), max(all_starts)
-
-
-def live_hashes(
-    source_id: int, period_ids: Sequence[int], span: Span | None = None, *, besides: int | None = None
-) -> LiveHashes:
-    """Return ids, content hashes and identity hashes of what a source's deliveries for periods say by now.
-
-    That is its live charges, less those that late changes took back; of a span, if one is given, those whose charge
-    periods begin in it. Those of the import `besides` are left out.
-    """
-    begins = {"charge_period_start__gte": span[0], "charge_period_start__lte": span[1]} if span else {}
-    charges = (
-        Charge.objects.live()
-        .filter(source_id=source_id, period_id__in=period_ids, reverses__isnull=True, **begins)
-        .exclude(imported_in=besides or 0)
-        .order_by()
-        .values_list("id", "content_hash", "identity_hash")
-    )
-    taken_back = set(
-        Charge.objects.live()
-        .filter(source_id=source_id, period_id__in=period_ids, reverses__isnull=False)
-        .values_list("reverses_id", flat=True)
-    )
-    sql, parameters = charges.query.sql_with_params()
-    ids = array("q")
-    contents, identities = bytearray(), bytearray()
-    for some, content, identity in _together(sql, parameters):
-        ids.extend(some)
-        contents += content
-        identities += identity
-    numbers = np.frombuffer(ids, dtype=np.int64)
-    if not taken_back and (numbers[1:] > numbers[:-1]).all():
-        return ids, contents, identities
-    order = np.argsort(numbers, kind="stable")
-    order = order[~np.isin(numbers[order], list(taken_back))]
-    return array("q", numbers[order].tobytes()), hashes_at(contents, order), hashes_at(identities, order)
-
-
-def _together(sql: str, parameters: Sequence[Any]) -> Iterator[tuple[Iterable[int], bytes, bytes]]:
-    """Yield many ids, content hashes and identity hashes at once of a query of these, past the ORM's conversions."""
-    if connection.vendor == "postgresql":
-        # Not even a tuple for each: the server puts them together, in no order.
-        sql = (
-            "SELECT string_agg(int8send(id), ''), string_agg(content_hash, ''), string_agg(identity_hash, '') "
-            f"FROM ({sql}) live GROUP BY id / {CHUNK}"
-        )
-    with connection.chunked_cursor() as cursor:
-        cursor.execute(sql, parameters)
-        if connection.vendor == "postgresql":
-            while row := cursor.fetchone():
-                yield np.frombuffer(row[0], dtype=">i8").tolist(), row[1], row[2]
-            return
-        while rows := cursor.fetchmany(CHUNK):
-            some, content, identity = zip(*rows, strict=True)
-            yield some, b"".join(content), b"".join(identity)
-
-
 def _listed(table: str) -> str:
     return ", ".join(f"{table}.{name}" for name in (*_IDENTIFYING, *_SAYING))
 
@@ -838,13 +768,6 @@ def _keys_of(sql: str, periods: Mapping[int, int] | None = None) -> Keys:
         identities += blake(identity, digest_size=HASH_BYTES).digest()
         wholes += blake(DELIMITER.join((*texts, str(row[resource + 1]))).encode(), digest_size=HASH_BYTES).digest()
     return Keys(np.frombuffer(numbers, dtype=np.int64), wholes, identities)
-
-
-def hashes_at(
-    hashes: bytearray, chosen: npt.NDArray[np.bool_] | npt.NDArray[np.int64], size: int = HASH_BYTES
-) -> bytearray:
-    """Return the hashes (or marks) of `size` bytes each that were chosen, by a mark for each or by their places."""
-    return bytearray(np.frombuffer(hashes, dtype=f"V{size}")[chosen].tobytes())
 
 
 def _flag_columns() -> str:

@@ -19,7 +19,7 @@ from django.db.models import F, Min
 
 from .. import charging
 from ..audit import Actor
-from ..importing import ingestion, withdrawing
+from ..importing import booking, ingestion, withdrawing
 from ..importing.outcomes import WouldWithdraw
 from ..models import (
     BillingPeriod,
@@ -179,7 +179,7 @@ class Rebuild:
     def _import_booked(self, step: dict[str, Any]) -> None:
         recorded = self._recorded(step)
         self._give_ids("billing_charge", recorded["first_charge"])
-        ingestion.book(
+        booking.book(
             imported=Import.objects.get(pk=step["import"]),
             into=BillingPeriod.objects.get(pk=recorded["booked_in"]),
             missing=recorded["missing"],

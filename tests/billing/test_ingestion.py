@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from billing import review
-from billing.importing import expected_periods, ingestion, upkeep
+from billing.importing import booking, comparing, expected_periods, ingestion, live_charges, upkeep
 from billing.importing.ingestion import ingest
 from billing.importing.outcomes import ImportRefused, WouldWithdraw
 from billing.importing.staging import Stage
@@ -551,7 +551,7 @@ def test_a_delivery_that_a_later_one_overtook_is_refused(tmp_path, monkeypatch):
         build.an_import(source)
         return kept_months(stage)
 
-    monkeypatch.setattr(ingestion._Delivery, "_imports_so_far", lambda _: {})
+    monkeypatch.setattr(live_charges, "imports_so_far", lambda _: {})
     monkeypatch.setattr(Stage, "kept_months", overtaken)
     with pytest.raises(ImportRefused, match="came after this one"):
         delivered(tmp_path, [a_row("6")])
@@ -665,16 +665,16 @@ def test_a_delivery_applied_meanwhile_is_noticed(tmp_path, monkeypatch):
 def test_a_file_of_a_source_that_adds_up_counts_once_where_two_bring_it_in(tmp_path, monkeypatch):
     source = build.a_source("oci", delivery=Source.Delivery.APPEND)
     path = a_file(tmp_path, [a_row("1")], "oci_2025-01.csv")
-    is_matched = ingestion._Delivery._is_matched
+    is_matched = comparing.is_matched
 
-    def meanwhile(delivery):
-        monkeypatch.setattr(ingestion._Delivery, "_is_matched", is_matched)
+    def meanwhile(received):
+        monkeypatch.setattr(comparing, "is_matched", is_matched)
         # The file of the first is known not to be there yet, when the second begins and ends.
         ingest(paths=[path], source=source, actor=build.SOMEBODY, now=build.NOW)
-        return is_matched(delivery)
+        return is_matched(received)
 
-    monkeypatch.setattr(ingestion._Delivery, "_load", lambda *_: None)
-    monkeypatch.setattr(ingestion._Delivery, "_is_matched", meanwhile)
+    monkeypatch.setattr(ingestion, "load_directly", lambda *_: None)
+    monkeypatch.setattr(comparing, "is_matched", meanwhile)
     result = ingest(paths=[path], source=source, actor=build.SOMEBODY, now=build.NOW)
     assert (result.counts.new, result.seen_before != ()) == (0, True)
     assert live_billed() == [1]
@@ -714,7 +714,7 @@ def test_an_archive_with_a_closed_and_an_open_month_waits_in_part(tmp_path):
     assert live_billed() == [2, 9]
     members = [each.member for each in result.deferred.imported_files.order_by("number")]
     assert members == ["part-1.csv", "part-2.csv"]
-    booked = ingestion.book(
+    booked = booking.book(
         imported=result.deferred, into=BillingPeriod.objects.named("2025-02"), actor=build.SOMEBODY, now=build.NOW
     )
     assert (booked.charged, booked.taken_back) == (1, 1)

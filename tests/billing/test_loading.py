@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from django.db import connection
 
-from billing.importing import duplicates, ingestion, loading
+from billing.importing import applying, comparing, duplicates, ingestion, live_charges, loading
 from billing.importing.ingestion import ingest
 from billing.importing.outcomes import ImportRefused
 from billing.models import AuditEvent, BillingPeriod, Charge, Flag, Import, Person, Project, Source
@@ -50,7 +50,7 @@ def somebody_else():
         other.close()
 
 
-def meanwhile(monkeypatch, act, step=(ingestion._Delivery, "_survey")):
+def meanwhile(monkeypatch, act, step=(comparing, "survey")):
     """Have somebody else act once, before a step: when a delivery has been read and nothing of it is committed."""
     original = getattr(*step)
 
@@ -96,7 +96,7 @@ def test_a_loaded_delivery_makes_the_charges_that_a_staged_one_makes(tmp_path, l
     monkeypatch.setattr(duplicates, "imports_elsewhere", lambda *_: {})
     delivered(tmp_path, rows, source=build.a_source("loaded"))
     assert loads == [True]
-    monkeypatch.setattr(ingestion._Delivery, "_load", lambda *_: None)
+    monkeypatch.setattr(ingestion, "load_directly", lambda *_: None)
     delivered(tmp_path, rows, source=build.a_source("staged"))
     assert loads == [True]
     loaded, staged = said_of(Source.objects.get(name="loaded")), said_of(Source.objects.get(name="staged"))
@@ -231,11 +231,11 @@ def test_a_month_opened_meanwhile_is_taken(tmp_path, loads, monkeypatch):
 @pytest.mark.parametrize(
     "step",
     [
-        (ingestion._Delivery, "_imports_so_far"),
+        (live_charges, "imports_so_far"),
         # Between the first look at the month and its first rows, which the wall then refuses.
         (loading.Load, "_meet"),
-        (ingestion._Delivery, "_survey"),
-        (ingestion._Delivery, "_apply"),
+        (comparing, "survey"),
+        (applying, "apply"),
     ],
 )
 @pytest.mark.parametrize("status", ["closed", "review"])
@@ -263,13 +263,13 @@ def fetched(monkeypatch):
     ways = []
 
     def note(name):
-        original = getattr(ingestion, name)
+        original = getattr(comparing, name)
 
         def noted(*arguments):
             ways.append(name)
             return original(*arguments)
 
-        monkeypatch.setattr(ingestion, name, noted)
+        monkeypatch.setattr(comparing, name, noted)
 
     note("live_elsewhere")
     note("live_hashes")

@@ -16,7 +16,7 @@ from billing import charging, review
 from billing.audit import Actor, gesture
 from billing.corrections import entries
 from billing.errors import BillingError
-from billing.importing import ingestion, withdrawing
+from billing.importing import booking, ingestion, withdrawing
 from billing.models import (
     AuditEvent,
     AuditHead,
@@ -544,7 +544,7 @@ def deferred(month):
     result = ingestion.ingest(paths=[month.file], source=build.a_source("hpc"), **DONE)
     assert result.state == "deferred"
     with pytest.raises(PeriodClosed):
-        ingestion.book(imported=result.imported, into=month.period, **DONE)
+        booking.book(imported=result.imported, into=month.period, **DONE)
     raise PeriodClosed(result.as_text())
 
 

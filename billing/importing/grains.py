@@ -15,7 +15,7 @@ from .converting import PATTERN_COLUMNS, Converted, Converter
 from .rolling import Rolling
 
 
-class Rollup:
+class GrainReader:
     """One delivery, added up by day or by month on its way into a converter.
 
     Days of a month are not mixed where who pays, a split of the project, or a reason for review changes
