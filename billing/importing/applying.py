@@ -13,10 +13,9 @@ from ..months import closing
 from ..readers.understanding import month_number
 from . import abandoned, control_totals, differences, duplicates, inheritance, late, overtaking, owners
 from .comparing import Compared
-from .loading import Load
 from .reading import Read
 from .receiving import Received
-from .staging import Stage
+from .staging import DirectLoad, Stage, charges, figures
 
 Periods = Mapping[datetime.date, BillingPeriod]
 
@@ -30,7 +29,7 @@ class Applied:
     deferred: Import | None = None
 
 
-def apply(rows: Stage | Load, received: Received, read: Read, compared: Compared, imported: Import) -> Applied:
+def apply(rows: Stage | DirectLoad, received: Received, read: Read, compared: Compared, imported: Import) -> Applied:
     """Make charges of what is staged or loaded.
 
     One transaction, which locks in this order:
@@ -41,7 +40,7 @@ def apply(rows: Stage | Load, received: Received, read: Read, compared: Compared
     3. The source: imports of it are applied one after the other. What this one was compared with must still stand,
        and the same file counts once.
     4. The turn among sources, on PostgreSQL: two sources with the same costs see each other's, and somebody is asked.
-    5. The charges that leave (see `Stage.apply`): a decision that somebody is making about one is waited for, and
+    5. The charges that leave (see `staging.charges`): a decision that somebody is making about one is waited for, and
        inherited.
 
     Raises Overtaken where one of these finds that somebody else was first, PeriodClosed, TakenForLeft, NotDeferred,
@@ -49,7 +48,7 @@ def apply(rows: Stage | Load, received: Received, read: Read, compared: Compared
     """
     request = received.request
     request.progress(0, 0, "Applying")
-    given = rows.period_ids if isinstance(rows, Load) else {}
+    given = rows.period_ids if isinstance(rows, DirectLoad) else {}
     with audit.gesture(actor=request.actor, now=request.now) as gesture:
         periods = {
             month: closing.ensure_period(month=month, given=given.get(month), actor=request.actor, now=request.now)
@@ -114,13 +113,13 @@ def _require_applicable(imported: Import) -> None:
     imported.scope_totals.all().delete()
 
 
-def _require_taking(rows: Stage | Load, received: Received, compared: Compared, periods: Periods) -> None:
+def _require_taking(rows: Stage | DirectLoad, received: Received, compared: Compared, periods: Periods) -> None:
     """Lock the months that change, and refuse where one takes no changes any more."""
     if not compared.touched:
         return
     request = received.request
     # A late change that this one replaces is borne by another month than its own.
-    bearing = BillingPeriod.objects.filter(pk__in=rows.bearing())
+    bearing = BillingPeriod.objects.filter(pk__in=[] if isinstance(rows, DirectLoad) else figures.bearing(rows))
     for period in closing.require_open(*(periods[month] for month in compared.touched), *bearing):
         if period.removed_at:
             # Somebody took it for empty at this moment.
@@ -131,7 +130,7 @@ def _require_taking(rows: Stage | Load, received: Received, compared: Compared, 
 
 
 def _make_charges(
-    rows: Stage | Load,
+    rows: Stage | DirectLoad,
     received: Received,
     read: Read,
     compared: Compared,
@@ -139,7 +138,7 @@ def _make_charges(
     periods: dict[datetime.date, BillingPeriod],
     gesture: audit.Gesture,
 ) -> owners.Owners:
-    if isinstance(rows, Load):
+    if isinstance(rows, DirectLoad):
         named = owners.make(read, gesture, rows.person_ids, rows.project_ids)
         rows.move(periods=periods, people=named.people, projects=named.projects)
         return named
@@ -150,7 +149,9 @@ def _make_charges(
     measures = {period.pk: differences.COLUMNS[source.measure_in(month)] for month, period in periods.items()}
     if rows.is_chosen:
         control_totals.keep_overlaps(imported, rows, read, compared.taking, periods=periods)
-    first, count = rows.apply(imported, measures=measures, tolerance_units=to_units(received.policy.amount_tolerance))
+    first, count = charges.make_charges(
+        rows, imported, measures=measures, tolerance_units=to_units(received.policy.amount_tolerance)
+    )
     if rows.is_chosen:
         inheritance.record(first, count, received.files, gesture)
     duplicates.keep_answers(compared.asked.again, imported, received.files, gesture)

@@ -15,7 +15,7 @@ from .comparing import Compared
 from .outcomes import Booked, ImportRefused, errors_of
 from .reading import Read
 from .receiving import Received
-from .staging import Stage
+from .staging import Stage, charges, figures
 
 
 def book(
@@ -63,7 +63,7 @@ def _book(
     1. The import, so that nobody decides about it twice.
     2. The month that bears it, which cannot be closed meanwhile.
     3. The source: what the import was compared with must still stand.
-    4. The charges that leave (see `Stage.apply_late`): a decision that somebody is making about one is waited for.
+    4. The charges that leave (see `staging.charges`): a decision that somebody is making about one is waited for.
     """
     request = received.request
     own = {period.month for period in late.months_of(imported)}
@@ -82,7 +82,7 @@ def _book(
         named = owners.make(read, gesture)
         owners.stage_attributions(stage, read, named)
         control_totals.keep_overlaps(imported, stage, read, own, periods=compared.periods, into=into)
-        first, charged, taken_back, withdrawn = stage.apply_late(imported, target=into)
+        first, charged, taken_back, withdrawn = charges.book_late_changes(stage, imported, target=into)
         late.settle_payers(first, charged + taken_back)
         inheritance.write_old_and_new(first, charged)
         charging.stamp_project_splits(into)
@@ -129,7 +129,7 @@ def _book(
 
 def _require_decided(stage: Stage, into: BillingPeriod) -> None:
     """Refuse where charges that change are held for review in another month."""
-    if held := stage.held_elsewhere(into):
+    if held := figures.held_elsewhere(stage, into):
         months = BillingPeriod.objects.in_bulk([period_id for period_id, _ in held])
         named = ", ".join(f"{number:,} in {months[period_id]}" for period_id, number in held)
         raise late.NotBookable(

@@ -22,7 +22,7 @@ from .matching import Matched, further, hashes_at, match
 from .outcomes import Counts, WouldWithdraw, error_of
 from .reading import Read
 from .receiving import Received
-from .staging import Stage
+from .staging import Stage, figures, likeness
 
 Numbers = npt.NDArray[np.int64]
 Marks = npt.NDArray[np.bool_]
@@ -303,7 +303,7 @@ def _leave_out_standing(
     stage.choose_all()
     for number, months in months_of.items():
         stage.leave_out_of_file(number, [month_number(month) for month in months])
-    kept = stage.kept_rows()
+    kept = figures.kept_rows(stage)
     return replace(
         compared,
         counts=Counts(new=kept, unchanged=compared.counts.new - kept),
@@ -335,7 +335,7 @@ def _match_invoices(
     if not (len(found.new_rows) and len(found.gone_live)):
         return found
     periods = {month_number(month): period.pk for month, period in compared.periods.items()}
-    keys = stage.without_invoice(row_numbers[found.new_rows], ids[found.gone_live], periods)
+    keys = likeness.without_invoice(stage, row_numbers[found.new_rows], ids[found.gone_live], periods)
     if keys is None:
         return found
     rows = np.searchsorted(row_numbers, keys[0].numbers)
@@ -366,4 +366,4 @@ def _keep(stage: Stage, row_numbers: Numbers, ids: Numbers, found: Matched, tota
 
 
 def _kept_months(stage: Stage) -> frozenset[datetime.date]:
-    return frozenset(datetime.date(month // 100, month % 100, 1) for month in stage.kept_months())
+    return frozenset(datetime.date(month // 100, month % 100, 1) for month in figures.kept_months(stage))

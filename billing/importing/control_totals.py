@@ -10,7 +10,7 @@ from ..money import plain
 from ..readers.columns import AMOUNTS
 from ..readers.understanding import ScopeTotal
 from .reading import Read
-from .staging import Stage
+from .staging import Stage, figures
 
 Periods = Mapping[datetime.date, BillingPeriod]
 
@@ -76,7 +76,7 @@ def _said_again(
             sums = again.setdefault((month, currency), [0, 0, 0])
             for place, number in enumerate((total.rows, total.units["BilledCost"], total.units["EffectiveCost"])):
                 sums[place] += number
-    for number, currency, *kept in stage.kept_sums():
+    for number, currency, *kept in figures.kept_sums(stage):
         sums = again[datetime.date(number // 100, number % 100, 1), currency]
         for place, value in enumerate(kept):
             sums[place] -= value
@@ -86,7 +86,7 @@ def _said_again(
 def _displaced(stage: Stage, into: BillingPeriod | None) -> dict[tuple[int, int, str], list[int]]:
     """Return the same of what leaves, by period, the period that bears it, and currency."""
     displaced: dict[tuple[int, int, str], list[int]] = {}
-    for period_id, borne_by, currency, *leaving in stage.displaced_sums():
+    for period_id, borne_by, currency, *leaving in figures.displaced_sums(stage):
         sums = displaced.setdefault((period_id, into.pk if into else borne_by, currency), [0, 0, 0])
         for place, value in enumerate(leaving):
             sums[place] += value

@@ -14,7 +14,7 @@ from .applying import Applied
 from .comparing import Compared, would_withdraw
 from .reading import Read
 from .receiving import Received
-from .staging import Stage
+from .staging import Stage, figures
 
 
 def defer(received: Received, read: Read, compared: Compared, imported: Import) -> Applied:
@@ -73,7 +73,7 @@ def defer_part(stage: Stage, received: Received, read: Read, compared: Compared,
         shut = [month_number(month) for month in compared.late]
         stage.choose_all()
         stage.leave_out(shut, [compared.periods[month] for month in compared.late])
-        flags, flagged = stage.flags_beside(shut)
+        flags, flagged = figures.flags_beside(stage, shut)
         compared = replace(compared, touched=compared.touched - frozenset(compared.late))
         import_record.note_part(imported, read, compared, compared.taking)
         imported.flags, imported.flagged = flags, flagged

@@ -19,9 +19,8 @@ from ..money import plain
 from ..readers.spelling import same_id
 from ..readers.understanding import HASH_BYTES, Scope, month_number
 from .live_charges import LiveHashes, live_hashes
-from .loading import Load
 from .matching import hashes_of, paired
-from .staging import Hashes, Stage
+from .staging import DirectLoad, Hashes, Stage, figures, likeness
 
 CODE = Flag.Code.POSSIBLE_DUPLICATE
 State = Charge.State
@@ -86,7 +85,7 @@ def same_files(stage: Stage, both: Sides, periods: Periods) -> dict[int, dict[da
         return {}
     rows_of: dict[tuple[int, int], list[bytes]] = defaultdict(list)
     whole_of: dict[int, list[bytes]] = defaultdict(list)
-    for (_, file, of, _), content in zip(stage.delivered(months), _each(staged.contents), strict=True):
+    for (_, file, of, _), content in zip(figures.delivered(stage, months), _each(staged.contents), strict=True):
         rows_of[file, of].append(content)
         whole_of[of].append(content)
     sizes = {len(rows) for rows in (*rows_of.values(), *whole_of.values())}
@@ -111,7 +110,7 @@ def ask(stage: Stage, asked: Asked, found: Iterable[Again]) -> Asked:
     for each in new:
         states.setdefault(each.state, []).append((each.row, each.detail))
     held = [row for row, _ in states.get(State.HELD, [])]
-    otherwise = stage.flagged_otherwise(held)
+    otherwise = figures.flagged(stage, held)
     stage.doubt(CODE, states)
     return Asked(
         again=(*asked.again, *new),
@@ -163,7 +162,7 @@ def of_own_source(
     rows, charges = hashes_of(staged.contents), hashes_of(contents)[counting]
     if not len(paired(rows, charges)[0]):
         return []
-    delivered = np.array(list(stage.delivered(months)), dtype=np.int64).reshape(-1, 4)
+    delivered = np.array(list(figures.delivered(stage, months)), dtype=np.int64).reshape(-1, 4)
     files = delivered[:, 1]
     is_in = np.ones(len(delivered), dtype=np.bool_)
     for file, out in left_out.items():
@@ -191,7 +190,7 @@ def of_several_files(stage: Stage, source: Source, files: Mapping[int, str]) -> 
     overlap. Equal rows of one file stay as many as they are.
     """
     rows_of: dict[bytes, dict[int, list[int]]] = defaultdict(lambda: defaultdict(list))
-    for row, file, content in stage.in_several_files(files):
+    for row, file, content in likeness.in_several_files(stage, files):
         rows_of[content][file].append(row)
     again = []
     for content, by_file in rows_of.items():
@@ -201,7 +200,7 @@ def of_several_files(stage: Stage, source: Source, files: Mapping[int, str]) -> 
     return _answered(source, again)
 
 
-def has_equal(load: Load, source: Source, periods: Periods) -> bool:
+def has_equal(load: DirectLoad, source: Source, periods: Periods) -> bool:
     """Tell whether a row of a delivery that adds up is a charge of its source already."""
     if source.delivery != Source.Delivery.APPEND or not periods or load.span is None:
         return False
@@ -210,7 +209,7 @@ def has_equal(load: Load, source: Source, periods: Periods) -> bool:
     return len(paired(load.contents, others[1])[0]) > 0
 
 
-def has_overlaps(load: Load, file_rows: Mapping[int, int], loose: Collection[int]) -> bool:
+def has_overlaps(load: DirectLoad, file_rows: Mapping[int, int], loose: Collection[int]) -> bool:
     """Tell whether two of the files that no manifest names (`loose`) have a row in common."""
     if len(loose) < 2:
         return False
@@ -261,7 +260,7 @@ def of_other_sources(stage: Stage, source: Source, others: Collection[Source], p
     if not others or not periods:
         return []
     names = {other.pk: other.name for other in others}
-    rows, charges = stage.costs_elsewhere(names, [period.pk for period in periods.values()])
+    rows, charges = likeness.costs_elsewhere(stage, names, [period.pk for period in periods.values()])
     of_rows, of_charges = paired(_keys(rows), _keys(charges))
     pairs = [(rows[one][:2], charges[other][0]) for one, other in zip(of_rows, of_charges, strict=True)]
     imports = _imports_of(pk for _, pk in pairs)

@@ -40,12 +40,11 @@ from . import (
 from .applying import Applied
 from .booking import book
 from .comparing import Compared, StandsAlready
-from .loading import Load, NotLoadable
 from .outcomes import ImportRefused, IngestResult, error_of, errors_of
 from .overtaking import Overtaken
 from .reading import Read
 from .receiving import Received, Request
-from .staging import Stage
+from .staging import DirectLoad, NotLoadable, Stage
 
 log = logging.getLogger(__name__)
 
@@ -280,7 +279,7 @@ def load_directly(received: Received, imported: Import) -> IngestResult | None:
     # What adds up may be there already, and files that no manifest names may overlap.
     remembers = received.adds_up or len(received.loose_files) > 1
     try:
-        with transaction.atomic(), Load(imported, is_matched=not received.adds_up, remembers=remembers) as load:
+        with transaction.atomic(), DirectLoad(imported, is_matched=not received.adds_up, remembers=remembers) as load:
             imports_before = live_charges.imports_so_far(received.source)
             read = reading.read(received, load)
             compared = comparing.compared_with_nothing(received, read, imports_before)
@@ -295,7 +294,7 @@ def load_directly(received: Received, imported: Import) -> IngestResult | None:
         return None
 
 
-def _require_loadable(load: Load, received: Received, read: Read, compared: Compared) -> None:
+def _require_loadable(load: DirectLoad, received: Received, read: Read, compared: Compared) -> None:
     """Raise NotLoadable where the files wait, or somebody may have to be asked about their rows."""
     if compared.late or compared.doubts:
         raise NotLoadable("it waits")

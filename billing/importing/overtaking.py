@@ -7,10 +7,9 @@ from ..models import BillingPeriod, Import, Source
 from ..readers import FileError, Problem
 from . import duplicates, live_charges, receiving
 from .comparing import Compared
-from .loading import Load
 from .reading import Read
 from .receiving import Received
-from .staging import Stage
+from .staging import DirectLoad, Stage
 
 Periods = Mapping[datetime.date, BillingPeriod]
 
@@ -49,12 +48,12 @@ def in_review_meanwhile(months: Iterable[str]) -> Overtaken:
     )
 
 
-def require_no_more_again(received: Received, compared: Compared, rows: Stage | Load, periods: Periods) -> None:
+def require_no_more_again(received: Received, compared: Compared, rows: Stage | DirectLoad, periods: Periods) -> None:
     """Refuse if an import that was applied meanwhile brought rows of one that adds up."""
     source = received.source
     if not received.adds_up or live_charges.imports_so_far(source) == compared.imports_before:
         return
-    if isinstance(rows, Load):
+    if isinstance(rows, DirectLoad):
         is_overtaken = duplicates.has_equal(rows, source, periods)
     else:
         both = duplicates.sides(rows, source, periods)
@@ -65,7 +64,7 @@ def require_no_more_again(received: Received, compared: Compared, rows: Stage | 
 
 
 def require_no_more_elsewhere(
-    received: Received, read: Read, compared: Compared, rows: Stage | Load, periods: Periods
+    received: Received, read: Read, compared: Compared, rows: Stage | DirectLoad, periods: Periods
 ) -> None:
     """Refuse if another source brought some of the same costs meanwhile: nobody was asked about them.
 

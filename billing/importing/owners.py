@@ -11,9 +11,8 @@ from .. import audit
 from ..attribution import NO_IDS, known_people, newcomers, owner_values, people_of, projects_of
 from ..fields import AmountSum, from_units
 from ..models import BillingPeriod, Charge
-from .loading import Load
 from .reading import Read
-from .staging import Stage
+from .staging import DirectLoad, Stage, figures
 
 
 @dataclass(frozen=True)
@@ -58,18 +57,18 @@ def stage_attributions(stage: Stage, read: Read, owners: Owners) -> None:
 
 
 def new_pis(
-    rows: Stage | Load, read: Read, emails: Collection[str], months: Collection[datetime.date]
+    rows: Stage | DirectLoad, read: Read, emails: Collection[str], months: Collection[datetime.date]
 ) -> tuple[newcomers.NewPI, ...]:
     """Return the PIs with these new addresses, and what the import charges them: all they have is of it."""
     if not emails:
         return ()
     sums: list[tuple[str, str, int, Decimal]]
-    if isinstance(rows, Load):
+    if isinstance(rows, DirectLoad):
         sums = _charged(read, emails, months)
     else:
         sums = [
             (read.attributions[number].pi_email, currency, count, from_units(units))
-            for number, currency, count, units in rows.sums_by_attribution()
+            for number, currency, count, units in figures.sums_by_attribution(rows)
             if read.attributions[number].pi_email in emails
         ]
     return newcomers.new_pis(sums, read.known)

@@ -16,7 +16,7 @@ from .doubts import Doubt
 from .outcomes import Counts
 from .reading import Read
 from .receiving import Received
-from .staging import Stage
+from .staging import Stage, figures
 
 # Ids handed to a temporary table at once.
 CHUNK = 20_000
@@ -44,7 +44,7 @@ def stage_removals(
     for start in range(0, len(gone), CHUNK):
         stage.fill("stage_gone", [gone[start : start + CHUNK].tolist()], ("charge_id",))
     # Accounts count in the form that all their spellings share.
-    leaving = [doubts.Gone(*row) for row in stage.gone()]
+    leaving = [doubts.Gone(*row) for row in figures.gone(stage)]
     leaving = [replace(each, account=same_id(each.account)) for each in leaving]
     found = _doubts_of_accounts(received.source, read, stage, leaving, periods)
     missing = request.missing
@@ -55,7 +55,7 @@ def stage_removals(
         raise other_sources.of_another_source("none of its rows is like what is there", received, read)
     if missing == Import.Missing.KEEP:
         stage.spare_all()
-    by_period = stage.gone_by_period()
+    by_period = figures.gone_by_period(stage)
     if is_answered or not by_period:
         return Removed(by_period, (), missing)
     return Removed(by_period, tuple(_doubts_of_parts(stage, leaving, found, periods)), missing)
@@ -100,12 +100,15 @@ def _doubts_of_parts(
 ) -> list[doubts.Doubt]:
     """Return the reasons found so far, those of days and sub accounts that are missing, and of rows written anew."""
     months = {month_number(month): period for month, period in periods.items()}
-    present = (doubts.Present(months[month].pk, same_id(account), *of) for month, account, *of in stage.present(months))
+    present = (
+        doubts.Present(months[month].pk, same_id(account), *of)
+        for month, account, *of in figures.present(stage, months)
+    )
     all_found = [*found, *doubts.of_what_is_missing(leaving, present, periods.values())]
     if all_found:
         new = (
             doubts.New(months[month].pk, account, day, currency, rows, units)
-            for month, account, day, currency, rows, units in stage.new()
+            for month, account, day, currency, rows, units in figures.new(stage)
             if month in months
         )
         all_found += doubts.of_rewriting(leaving, new, periods.values())

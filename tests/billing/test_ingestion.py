@@ -16,7 +16,7 @@ from billing import review
 from billing.importing import booking, comparing, expected_periods, ingestion, live_charges, upkeep
 from billing.importing.ingestion import ingest
 from billing.importing.outcomes import ImportRefused, WouldWithdraw
-from billing.importing.staging import Stage
+from billing.importing.staging import figures
 from billing.importing.withdrawing import NotWithdrawable, withdraw
 from billing.models import AuditEvent, BillingPeriod, Charge, Flag, Import, ImportTotal, Person, Project, Source
 from billing.months import closing
@@ -544,7 +544,7 @@ def test_only_the_latest_import_of_a_scope_can_be_withdrawn(tmp_path):
 def test_a_delivery_that_a_later_one_overtook_is_refused(tmp_path, monkeypatch):
     source = build.a_source("aws")
     delivered(tmp_path, [a_row("5")])
-    kept_months = Stage.kept_months
+    kept_months = figures.kept_months
 
     def overtaken(stage):
         # One that was received after this one, and applied before this one was matched.
@@ -552,7 +552,7 @@ def test_a_delivery_that_a_later_one_overtook_is_refused(tmp_path, monkeypatch):
         return kept_months(stage)
 
     monkeypatch.setattr(live_charges, "imports_so_far", lambda _: {})
-    monkeypatch.setattr(Stage, "kept_months", overtaken)
+    monkeypatch.setattr(figures, "kept_months", overtaken)
     with pytest.raises(ImportRefused, match="came after this one"):
         delivered(tmp_path, [a_row("6")])
     assert live_billed() == [5]
@@ -649,14 +649,14 @@ def test_a_database_that_another_process_writes_to_is_tidied_up_later(monkeypatc
 
 def test_a_delivery_applied_meanwhile_is_noticed(tmp_path, monkeypatch):
     delivered(tmp_path, [a_row("1")])
-    settle = Stage.kept_months
+    settle = figures.kept_months
 
     def meanwhile(stage):
-        monkeypatch.setattr(Stage, "kept_months", settle)
+        monkeypatch.setattr(figures, "kept_months", settle)
         build.an_import(build.a_source("aws"))
         return settle(stage)
 
-    monkeypatch.setattr(Stage, "kept_months", meanwhile)
+    monkeypatch.setattr(figures, "kept_months", meanwhile)
     with pytest.raises(ImportRefused, match="meanwhile"):
         delivered(tmp_path, [a_row("2")])
     assert live_billed() == [1]

@@ -7,9 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from django.db import connection
 
-from billing.importing import applying, comparing, duplicates, ingestion, live_charges, loading
+from billing.importing import applying, comparing, duplicates, ingestion, live_charges
 from billing.importing.ingestion import ingest
 from billing.importing.outcomes import ImportRefused
+from billing.importing.staging import direct_load
 from billing.models import AuditEvent, BillingPeriod, Charge, Flag, Import, Person, Project, Source
 from tests import build
 from tests.billing.deliveries import a_file, a_row, delivered
@@ -29,13 +30,13 @@ MANY = 2_500
 def loads(monkeypatch):
     """Note how each delivery came in: True where it was loaded to its end, False where it was given up."""
     came = []
-    leave = loading.Load.__exit__
+    leave = direct_load.DirectLoad.__exit__
 
     def noted(load, kind, error, trace):
         came.append(kind is None)
         return leave(load, kind, error, trace)
 
-    monkeypatch.setattr(loading.Load, "__exit__", noted)
+    monkeypatch.setattr(direct_load.DirectLoad, "__exit__", noted)
     return came
 
 
@@ -175,7 +176,7 @@ def test_nobody_sees_or_waits_for_what_is_being_loaded(tmp_path, loads, monkeypa
         cursor.execute("SELECT id FROM billing_billingperiod FOR UPDATE")
         cursor.execute("SELECT id FROM billing_source FOR UPDATE")
         _insert(cursor, Person(email="new@u.edu"))
-        cursor.execute("SELECT pg_advisory_lock(%s)", [loading.numbering.CHARGE_IDS_LOCK])
+        cursor.execute("SELECT pg_advisory_lock(%s)", [direct_load.numbering.CHARGE_IDS_LOCK])
 
     meanwhile(monkeypatch, look)
     delivered(tmp_path, odd_rows())
@@ -233,7 +234,7 @@ def test_a_month_opened_meanwhile_is_taken(tmp_path, loads, monkeypatch):
     [
         (live_charges, "imports_so_far"),
         # Between the first look at the month and its first rows, which the wall then refuses.
-        (loading.Load, "_meet"),
+        (direct_load.DirectLoad, "_meet"),
         (comparing, "survey"),
         (applying, "apply"),
     ],
@@ -250,7 +251,7 @@ def test_a_month_that_takes_no_more_meanwhile_has_the_delivery_wait(tmp_path, lo
     assert loads == [False]
     with somebody_else() as cursor:
         # Nobody has to wait for the ids of a delivery that came to nothing.
-        cursor.execute("SELECT pg_try_advisory_lock(%s)", [loading.numbering.CHARGE_IDS_LOCK])
+        cursor.execute("SELECT pg_try_advisory_lock(%s)", [direct_load.numbering.CHARGE_IDS_LOCK])
         assert cursor.fetchone() == (True,)
     assert result.state == Import.State.DEFERRED
     assert not Charge.objects.exists()
