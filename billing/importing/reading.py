@@ -170,7 +170,7 @@ def _read_added_up(
 ) -> _Tally:
     """Read files of a source that is kept by day or by month: all of them are added up before the first charge."""
     # It adds up by Arrow, which takes a while to load.
-    from .grains import GrainReader
+    from .rollup import GrainReader
 
     by_month = received.source.grain == Source.Grain.MONTH
     reader = GrainReader(by_month=by_month, converter=converter, attributor=attributor, make_converter=make_converter)
