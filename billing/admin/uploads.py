@@ -17,9 +17,10 @@ from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.functional import cached_property
 
+from .. import importing
 from ..background import jobs
 from ..files.storing import display_name, local_path, store_chunks
-from ..importing import expected_periods, planning, standing
+from ..importing import planning, standing
 from ..importing.outcomes import OfAnotherSource, WouldWithdraw
 from ..models import Import, Job, Source, StoredFile
 from ..readers import FileError, open_delivery
@@ -91,7 +92,7 @@ class RowForm(forms.Form):
         period: str = self.cleaned_data["period"].strip()
         if period:
             try:
-                expected_periods.expected_months(period)
+                importing.expected_months(period)
             except ValueError as error:
                 raise forms.ValidationError(str(error)) from error
         return period
@@ -138,7 +139,7 @@ class Chosen:
                 continue
             self.stored[stored.pk] = stored
             source, note = guessed_source(stored, name)
-            period = expected_periods.period_in_name(name)
+            period = importing.period_in_name(name)
             self.rows.append(Row(stored.pk, name, source, period, guess=source, note=note))
         self.save()
 
@@ -154,7 +155,7 @@ class Chosen:
                     file.pk,
                     name,
                     imported.source.name if imported.source else "",
-                    imported.expected_period or expected_periods.period_in_name(name),
+                    imported.expected_period or importing.period_in_name(name),
                     **lacked,
                 )
             )
