@@ -96,34 +96,39 @@ def _book(
         imported.state, imported.applied_at, imported.booked_in = Import.State.APPLIED, request.now, into
         imported.missing = compared.missing
         imported.save()
-        gesture.record(
-            "import.booked",
-            imported,
-            before={"state": Import.State.DEFERRED.value},
-            after={
-                "state": Import.State.APPLIED.value,
-                "booked_in": str(into),
-                "charged": charged,
-                "taken_back": taken_back,
-                "withdrawn": withdrawn,
-                **({"missing": imported.missing} if imported.missing else {}),
-                "sha256": [file.sha256 for file in received.files],
-                "delta": {
-                    month: {currency: found["delta"] for currency, found in currencies.items()}
-                    for month, currencies in imported.difference.items()
-                },
-            },
+        booked = Booked(
+            number=imported.pk,
+            into=str(into),
+            periods=tuple(month_text(month) for month in sorted(own)),
+            charged=charged,
+            taken_back=taken_back,
+            withdrawn=withdrawn,
+            held=held_now,
+            difference=imported.difference,
         )
+        _record(booked, imported, received, gesture)
     upkeep.after_import(charged)
-    return Booked(
-        number=imported.pk,
-        into=str(into),
-        periods=tuple(month_text(month) for month in sorted(own)),
-        charged=charged,
-        taken_back=taken_back,
-        withdrawn=withdrawn,
-        held=held_now,
-        difference=imported.difference,
+    return booked
+
+
+def _record(booked: Booked, imported: Import, received: Received, gesture: audit.Gesture) -> None:
+    gesture.record(
+        "import.booked",
+        imported,
+        before={"state": Import.State.DEFERRED.value},
+        after={
+            "state": Import.State.APPLIED.value,
+            "booked_in": booked.into,
+            "charged": booked.charged,
+            "taken_back": booked.taken_back,
+            "withdrawn": booked.withdrawn,
+            **({"missing": imported.missing} if imported.missing else {}),
+            "sha256": [file.sha256 for file in received.files],
+            "delta": {
+                month: {currency: found["delta"] for currency, found in currencies.items()}
+                for month, currencies in imported.difference.items()
+            },
+        },
     )
 
 

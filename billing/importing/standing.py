@@ -91,15 +91,7 @@ def by_file(source: Source, files: Collection[int]) -> dict[int, Standing]:
             if imported.state == State.APPLIED:
                 without_rows[use.file_id] = imported.pk
             continue
-        brought = found[use.file_id]
-        for period in _months_of(imported):
-            if imported.state in _WITHOUT_CHARGES:
-                waits = period.status != BillingPeriod.Status.OPEN
-                (settled if waits else unsettled)[use.file_id].add(period.month)
-            elif _lives(use, period, source):
-                brought.standing[period.month] = imported.pk
-            elif _made(use, source).filter(period=period).exists():
-                unsettled[use.file_id].add(period.month)
+        _note_months(use, source, found[use.file_id].standing, settled[use.file_id], unsettled[use.file_id])
     for file, brought in found.items():
         brought.is_all = unsettled[file] <= settled[file] | brought.standing.keys()
     for file, number in without_rows.items():
@@ -107,6 +99,25 @@ def by_file(source: Source, files: Collection[int]) -> dict[int, Standing]:
         if file not in found:
             found[file] = Standing({datetime.date.min: number})
     return dict(found)
+
+
+def _note_months(
+    use: ImportedFile,
+    source: Source,
+    standing: dict[datetime.date, int],
+    settled: set[datetime.date],
+    unsettled: set[datetime.date],
+) -> None:
+    """Sort the months of a file that an import was about: those that stand, are settled without charges, or are not."""
+    imported = use.imported_in
+    for period in _months_of(imported):
+        if imported.state in _WITHOUT_CHARGES:
+            waits = period.status != BillingPeriod.Status.OPEN
+            (settled if waits else unsettled).add(period.month)
+        elif _lives(use, period, source):
+            standing[period.month] = imported.pk
+        elif _made(use, source).filter(period=period).exists():
+            unsettled.add(period.month)
 
 
 def imported_in(files: Collection[int]) -> dict[int, Import]:
