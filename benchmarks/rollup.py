@@ -107,15 +107,15 @@ def prepare() -> None:
 def added_up(path: Path, grain: str) -> dict[str, object]:
     """Add the file up as far as rows go that could be converted."""
     prepare()
-    from billing.importing.rolling import Rolling
+    from billing.importing.rollup import Rollup
     from billing.readers.columnar import read_columns
     from billing.readers.parts import parts_of
 
-    rolling = Rolling(by_month=grain == "month")
+    rollup = Rollup(by_month=grain == "month")
     for part in parts_of(path, path.name):
         for piece in read_columns(part):
-            rolling.add(piece.columns, piece.lines, 1)
-    return {"charges": sum(len(batch.lines) for batch in rolling.batches()), "rows": rolling.rows}
+            rollup.add(piece.columns, piece.lines, 1)
+    return {"charges": sum(len(batch.lines) for batch in rollup.batches()), "rows": rollup.rows}
 
 
 def imported(path: Path, grain: str) -> dict[str, object]:

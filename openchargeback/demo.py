@@ -14,7 +14,7 @@ from django.contrib.auth.models import Group
 from billing import audit, review
 from billing.audit import Actor, Gesture
 from billing.errors import BillingError
-from billing.importing import ingestion
+from billing.importing import ingest
 from billing.models import (
     BillingPeriod,
     Charge,
@@ -207,7 +207,7 @@ def run_month(
     decided = 0
     if period.takes_changes:
         for path in sorted(folder.glob(f"*_{month}.csv")):
-            ingestion.ingest(paths=[path], names=None, source=None, period="", actor=actor, now=now, progress=progress)
+            ingest(paths=[path], names=None, source=None, period="", actor=actor, now=now, progress=progress)
         decided = sum(decide(period, what, actor=actor, now=now) for what in reviews if what["period"] == month)
         if finish:
             closing.close(period=period, actor=actor, now=now)

@@ -11,8 +11,9 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import path
 from django.utils import timezone
 
+from .. import importing
 from ..background import jobs
-from ..importing import doubts, ingestion, late, tending, withdrawing
+from ..importing import doubts, late, tending
 from ..importing.outcomes import unread_lines
 from ..models import BillingPeriod, Flag, Import, ImportTotal, Job
 from ..money import plain
@@ -44,7 +45,7 @@ COUNTS = (
 
 
 def withdraw(request: HttpRequest, imported: Import, data: dict[str, Any]) -> str:
-    done = withdrawing.withdraw(imported=imported, actor=actor_of(request), now=timezone.now())
+    done = importing.withdraw(imported=imported, actor=actor_of(request), now=timezone.now())
     return f"Import {imported.pk} is withdrawn: {done} Issue the statements again where some were out."
 
 
@@ -75,8 +76,8 @@ def book(request: HttpRequest, imported: Import, data: dict[str, Any], missing: 
         "now": timezone.now(),
     }
     if is_large(imported):
-        return ingestion.decide_later(into=data["into"], **acting)
-    return ingestion.book(into=data["into"], **acting).summary
+        return importing.decide_later(into=data["into"], **acting)
+    return importing.book(into=data["into"], **acting).summary
 
 
 def is_large(imported: Import) -> bool:
@@ -88,8 +89,8 @@ def is_large(imported: Import) -> bool:
 def apply_deferred(request: HttpRequest, imported: Import, data: dict[str, Any], missing: str = "") -> str | Job:
     acting: dict[str, Any] = {"missing": missing, "actor": actor_of(request), "now": timezone.now()}
     if is_large(imported):
-        return ingestion.decide_later(imported=imported, **acting)
-    return ingestion.apply_deferred(imported=imported, **acting).as_text().split("\n")[0]
+        return importing.decide_later(imported=imported, **acting)
+    return importing.apply_deferred(imported=imported, **acting).as_text().split("\n")[0]
 
 
 def takes_changes(imported: Import) -> bool:
@@ -115,7 +116,7 @@ def can_keep(imported: Import) -> bool:
 
 
 def dismiss(request: HttpRequest, imported: Import, data: dict[str, Any]) -> str:
-    late.dismiss(imported=imported, reason=data["reason"], actor=actor_of(request), now=timezone.now())
+    importing.dismiss(imported=imported, reason=data["reason"], actor=actor_of(request), now=timezone.now())
     return f"Import {imported.pk} is dismissed: nothing of it is booked."
 
 

@@ -17,9 +17,10 @@ from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.functional import cached_property
 
+from .. import importing
 from ..background import jobs
 from ..files.received import display_name, local_copy, store_chunks
-from ..importing import brought, ingestion, planning
+from ..importing import planning, standing
 from ..importing.outcomes import OfAnotherSource, WouldWithdraw
 from ..models import Import, Job, Source, StoredFile
 from ..readers import FileError, open_delivery
@@ -92,7 +93,7 @@ class RowForm(forms.Form):
         period: str = self.cleaned_data["period"].strip()
         if period:
             try:
-                ingestion.expected_months(period)
+                importing.expected_months(period)
             except ValueError as error:
                 raise forms.ValidationError(str(error)) from error
         return period
@@ -139,7 +140,7 @@ class Chosen:
                 continue
             self.stored[stored.pk] = stored
             source, note = guessed_source(stored, name)
-            period = ingestion.period_in_name(name)
+            period = importing.period_in_name(name)
             self.rows.append(Row(stored.pk, name, source, period, guess=source, note=note))
         self.save()
 
@@ -155,7 +156,7 @@ class Chosen:
                     file.pk,
                     name,
                     imported.source.name if imported.source else "",
-                    imported.expected_period or ingestion.period_in_name(name),
+                    imported.expected_period or importing.period_in_name(name),
                     **lacked,
                 )
             )
@@ -266,7 +267,7 @@ def guessed_source(stored: StoredFile, name: str) -> tuple[str, str]:
 
 def on_page(chosen: Chosen, data: Any = None) -> list[RowOnPage]:
     """Return the list as the page shows it; `data` is what was sent."""
-    before = brought.imported_in(chosen.stored)
+    before = standing.imported_in(chosen.stored)
     sources = {source.name: source.pk for source in Source.objects.filter(is_active=True)}
     shown = []
     for row in chosen.rows:

@@ -1,1 +1,37 @@
-"""Bringing deliveries in: received, read, matched with what is there, and applied at once or not at all."""
+"""Bringing files in: received, read, compared with what is charged, and applied at once or not at all."""
+
+from .booking import book
+from .expected_periods import expected_months, period_in_name
+from .ingestion import apply_deferred, decide_later, ingest
+from .late import NotApplicable, NotBookable, NotDeferred, dismiss
+from .outcomes import Booked, ImportRefused, IngestResult, OfAnotherSource, SourceUnknown, WouldWithdraw
+from .planning import plan
+from .rereading import Place, ReadRow, facts_of, reread
+from .withdrawing import NotWithdrawable, Withdrawn, withdraw
+
+__all__ = [
+    "Booked",
+    "ImportRefused",
+    "IngestResult",
+    "NotApplicable",
+    "NotBookable",
+    "NotDeferred",
+    "NotWithdrawable",
+    "OfAnotherSource",
+    "Place",
+    "ReadRow",
+    "SourceUnknown",
+    "Withdrawn",
+    "WouldWithdraw",
+    "apply_deferred",
+    "book",
+    "decide_later",
+    "dismiss",
+    "expected_months",
+    "facts_of",
+    "ingest",
+    "period_in_name",
+    "plan",
+    "reread",
+    "withdraw",
+]

@@ -108,12 +108,7 @@ class Converter:
         self._attributed = Memo(self._attribute, 50_000)
         self._reasons = Memo(self._check)
         self._month_numbers = Memo(month_number)
-        # Without a dated fund, PI, project, split or tag, the day of service changes no answer.
-        self._dates_matter = (
-            attributor.has_dates
-            or bool(reference.last_postings)
-            or any(first or last for first, last in (reference.funds or {}).values())
-        )
+        self._dates_matter = attributor.has_dates or _has_dates(reference)
         self._undated_reasons = Memo(lambda number: self._check((number, _ANY_DAY, _ANY_DAY, None)))
         self._patterns = [patterns.compiled(pattern, ignore_case=True) for pattern in flag_patterns]
         self._matches = Memo(self._matching_pattern)
@@ -264,12 +259,17 @@ class Converter:
         self.problems.sort(key=lambda each: (each[0], each[1].line or 0))
 
 
+def _has_dates(reference: Reference) -> bool:
+    """Whether the day of service changes an answer, as it does not without a dated fund."""
+    return bool(reference.last_postings) or any(first or last for first, last in (reference.funds or {}).values())
+
+
 def _category_told(text: str) -> str:
     known = "Usage, Purchase, Tax, Credit or Adjustment"
     return f"The charge category is “{text[:60]}”, not {known}." if text else f"ChargeCategory is empty, not {known}."
 
 
-def totals_by_currency(totals: dict[Scope, ScopeTotal], *, exact: bool) -> dict[str, dict[str, str]]:
+def totals_by_currency(totals: Mapping[Scope, ScopeTotal], *, exact: bool) -> dict[str, dict[str, str]]:
     """Return currency → FOCUS cost column → total as exact text: of the files, or as stored."""
     summed: dict[str, dict[str, Decimal]] = {}
     for (_, _, currency), total in sorted(totals.items()):

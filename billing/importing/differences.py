@@ -20,6 +20,11 @@ MOVERS = 10
 COLUMNS = {Source.Measure.BILLED.value: "billed_cost", Source.Measure.EFFECTIVE.value: "effective_cost"}
 FOCUS_NAMES = {Source.Measure.BILLED.value: "BilledCost", Source.Measure.EFFECTIVE.value: "EffectiveCost"}
 
+# Rows that become charges, and the charges that each of them replaces; and charges that are removed.
+_KEPT = "stage_keep k JOIN stage_row s ON s.row = k.row"
+_REPLACED = f"{_KEPT} JOIN billing_charge o ON o.id = k.replaces_id"
+_GONE = "stage_gone g JOIN billing_charge o ON o.id = g.charge_id"
+
 
 @dataclass
 class _Sums:
@@ -125,9 +130,6 @@ def _add_matched(
     staged = _measured("s", "s.month", {number: measures[month] for number, month in months.items()})
     before = _measured("o", "o.period_id", {pk: measures[month] for pk, month in month_of.items()})
     same = "s.currency = o.currency"
-    pairs = "stage_keep k JOIN stage_row s ON s.row = k.row"
-    replaced = f"{pairs} JOIN billing_charge o ON o.id = k.replaces_id"
-    gone = "stage_gone g JOIN billing_charge o ON o.id = g.charge_id"
 
     def add(kind: str, months_by: Mapping[int, datetime.date], sql: str) -> None:
         for key, currency, rows, amount, billed in _rows(sql):
@@ -139,13 +141,23 @@ def _add_matched(
     of_rows = f"SELECT s.month, s.currency, count(*), {_sum(staged)}, {_sum('s.billed_cost')} FROM"
     of_charges = f"SELECT o.period_id, o.currency, count(*), {_sum(before)}, {_sum('o.billed_cost')} FROM"
     grouped_rows, grouped_charges = "GROUP BY s.month, s.currency", "GROUP BY o.period_id, o.currency"
-    add("new", months, f"{of_rows} {pairs} WHERE k.replaces_id IS NULL {grouped_rows}")
-    add("new", months, f"{of_rows} {replaced} WHERE NOT {same} {grouped_rows}")
-    add("after", months, f"{of_rows} {replaced} WHERE {same} {grouped_rows}")
-    add("before", month_of, f"{of_charges} {replaced} WHERE {same} {grouped_charges}")
-    add("gone", month_of, f"{of_charges} {replaced} WHERE NOT {same} {grouped_charges}")
-    add("gone", month_of, f"{of_charges} {gone} {grouped_charges}")
+    add("new", months, f"{of_rows} {_KEPT} WHERE k.replaces_id IS NULL {grouped_rows}")
+    add("new", months, f"{of_rows} {_REPLACED} WHERE NOT {same} {grouped_rows}")
+    add("after", months, f"{of_rows} {_REPLACED} WHERE {same} {grouped_rows}")
+    add("before", month_of, f"{of_charges} {_REPLACED} WHERE {same} {grouped_charges}")
+    add("gone", month_of, f"{of_charges} {_REPLACED} WHERE NOT {same} {grouped_charges}")
+    add("gone", month_of, f"{of_charges} {_GONE} {grouped_charges}")
 
+    _add_movers(scopes, periods, staged, before)
+
+
+def _add_movers(
+    scopes: dict[tuple[datetime.date, str], _Scope],
+    periods: Mapping[datetime.date, BillingPeriod],
+    staged: str,
+    before: str,
+) -> None:
+    """Name the resources that moved each month most; `staged` and `before` are SQL for what a row is charged."""
     for (month, currency), scope in scopes.items():
         if month not in periods or not (scope.new.rows or scope.after.rows or scope.gone.rows):
             continue
@@ -156,13 +168,13 @@ def _add_matched(
         moved = f"""
             SELECT s.service_name AS service, coalesce(nullif(s.resource_name, ''), s.resource_id) AS resource,
                 0 AS before, {staged} AS after
-            FROM {pairs} WHERE s.month = {number} AND s.currency = %(currency)s
+            FROM {_KEPT} WHERE s.month = {number} AND s.currency = %(currency)s
             UNION ALL
             SELECT o.service_name, coalesce(nullif(o.resource_name, ''), o.resource_id), {before}, 0
-            FROM {replaced} WHERE o.period_id = {periods[month].pk} AND o.currency = %(currency)s
+            FROM {_REPLACED} WHERE o.period_id = {periods[month].pk} AND o.currency = %(currency)s
             UNION ALL
             SELECT o.service_name, coalesce(nullif(o.resource_name, ''), o.resource_id), {before}, 0
-            FROM {gone} WHERE o.period_id = {periods[month].pk} AND o.currency = %(currency)s
+            FROM {_GONE} WHERE o.period_id = {periods[month].pk} AND o.currency = %(currency)s
         """  # noqa: S608 (integers and our own names)
         # How far a resource moved decides only who is told, and in which order.
         sql = f"""

@@ -4,6 +4,7 @@ import datetime
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,8 +18,9 @@ from ..models.charges import ChargeQuerySet
 from ..money import plain
 from ..readers.facts import HASH_BYTES, Scope, month_number
 from ..readers.spelling import same_id
+from .live_charges import LiveHashes, live_hashes
 from .matching import hashes_of, paired
-from .staging import Hashes, LiveHashes, Stage, live_hashes
+from .staging import DirectLoad, Hashes, Stage, figures, likeness
 
 CODE = Flag.Code.POSSIBLE_DUPLICATE
 State = Charge.State
@@ -41,6 +43,19 @@ class Again(NamedTuple):
     detail: str
     state: str = State.HELD
     decided: int = 0
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The rows of a delivery that are charges already, how many of them are held, and how many for nothing else."""
+
+    again: tuple[Again, ...] = ()
+    held: int = 0
+    held_for_nothing_else: int = 0
+
+    @property
+    def rows(self) -> set[int]:
+        return {each.row for each in self.again}
 
 
 class Sides(NamedTuple):
@@ -70,7 +85,7 @@ def same_files(stage: Stage, both: Sides, periods: Periods) -> dict[int, dict[da
         return {}
     rows_of: dict[tuple[int, int], list[bytes]] = defaultdict(list)
     whole_of: dict[int, list[bytes]] = defaultdict(list)
-    for (_, file, of, _), content in zip(stage.delivered(months), _each(staged.contents), strict=True):
+    for (_, file, of, _), content in zip(figures.delivered(stage, months), _each(staged.contents), strict=True):
         rows_of[file, of].append(content)
         whole_of[of].append(content)
     sizes = {len(rows) for rows in (*rows_of.values(), *whole_of.values())}
@@ -83,6 +98,25 @@ def same_files(stage: Stage, both: Sides, periods: Periods) -> dict[int, dict[da
             if of == key and (number := whole or known.get(_digest(rows))):
                 found[file][month] = number
     return dict(found)
+
+
+def ask(stage: Stage, asked: Asked, found: Iterable[Again]) -> Asked:
+    """Hold rows that are charges already, or decide as somebody did when they came before; each row once."""
+    known = asked.rows
+    new = [each for each in found if each.row not in known]
+    if not new:
+        return asked
+    states: dict[str, list[tuple[int, str]]] = {}
+    for each in new:
+        states.setdefault(each.state, []).append((each.row, each.detail))
+    held = [row for row, _ in states.get(State.HELD, [])]
+    otherwise = figures.flagged(stage, held)
+    stage.doubt(CODE, states)
+    return Asked(
+        again=(*asked.again, *new),
+        held=asked.held + len(held),
+        held_for_nothing_else=asked.held_for_nothing_else + len(held) - otherwise,
+    )
 
 
 def _brought(charges: list[int], sizes: set[int]) -> dict[int, dict[bytes, int]]:
@@ -128,7 +162,7 @@ def of_own_source(
     rows, charges = hashes_of(staged.contents), hashes_of(contents)[counting]
     if not len(paired(rows, charges)[0]):
         return []
-    delivered = np.array(list(stage.delivered(months)), dtype=np.int64).reshape(-1, 4)
+    delivered = np.array(list(figures.delivered(stage, months)), dtype=np.int64).reshape(-1, 4)
     files = delivered[:, 1]
     is_in = np.ones(len(delivered), dtype=np.bool_)
     for file, out in left_out.items():
@@ -149,14 +183,14 @@ def of_own_source(
     return _answered(source, again)
 
 
-def of_several_files(stage: Stage, source: Source, files: Mapping[int, str], *, only_new: bool) -> list[Again]:
-    """Return the rows of resources that cost something and stand in another file of the delivery, too.
+def of_several_files(stage: Stage, source: Source, files: Mapping[int, str]) -> list[Again]:
+    """Return the new rows of resources that cost something and stand in another file of the delivery, too.
 
     `files` are the names, by number, of those that no manifest names: parts that were exported together do not
     overlap. Equal rows of one file stay as many as they are.
     """
     rows_of: dict[bytes, dict[int, list[int]]] = defaultdict(lambda: defaultdict(list))
-    for row, file, content in stage.in_several_files(files, only_new=only_new):
+    for row, file, content in likeness.in_several_files(stage, files):
         rows_of[content][file].append(row)
     again = []
     for content, by_file in rows_of.items():
@@ -164,6 +198,30 @@ def of_several_files(stage: Stage, source: Source, files: Mapping[int, str], *, 
         told = f"The same row is in {files[most]}, too."
         again += [(row, content, told) for file, rows in by_file.items() if file != most for row in rows]
     return _answered(source, again)
+
+
+def has_equal(load: DirectLoad, source: Source, periods: Periods) -> bool:
+    """Tell whether a row of a delivery that adds up is a charge of its source already."""
+    if source.delivery != Source.Delivery.APPEND or not periods or load.span is None:
+        return False
+    ids = [period.pk for period in periods.values()]
+    others = live_hashes(source.pk, ids, load.span, besides=load.imported.pk)
+    return len(paired(load.contents, others[1])[0]) > 0
+
+
+def has_overlaps(load: DirectLoad, file_rows: Mapping[int, int], loose: Collection[int]) -> bool:
+    """Tell whether two of the files that no manifest names (`loose`) have a row in common."""
+    if len(loose) < 2:
+        return False
+    hashes, start = hashes_of(load.contents), 0
+    seen = hashes[:0]
+    for number, rows in sorted(file_rows.items()):
+        own, start = hashes[start : start + rows], start + rows
+        if number in loose:
+            if len(paired(own, seen)[0]):
+                return True
+            seen = np.concatenate([seen, own])
+    return False
 
 
 def imports_elsewhere(source: Source, scopes: Iterable[Scope]) -> dict[int, Source]:
@@ -193,16 +251,16 @@ def take_turns() -> None:
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", [TURNS])
 
 
-def of_other_sources(
-    stage: Stage, source: Source, others: Collection[Source], periods: Periods, *, only_new: bool
-) -> list[Again]:
-    """Return the rows of resources that cost something and are charges of other sources already.
+def of_other_sources(stage: Stage, source: Source, others: Collection[Source], periods: Periods) -> list[Again]:
+    """Return the new rows of resources that cost something and are charges of other sources already.
 
     Such a row says the same in all that makes it a cost: account, resource, service, SKU, category, class, charge
     period, currency and billed amount.
     """
+    if not others or not periods:
+        return []
     names = {other.pk: other.name for other in others}
-    rows, charges = stage.costs_elsewhere(names, [period.pk for period in periods.values()], only_new=only_new)
+    rows, charges = likeness.costs_elsewhere(stage, names, [period.pk for period in periods.values()])
     of_rows, of_charges = paired(_keys(rows), _keys(charges))
     pairs = [(rows[one][:2], charges[other][0]) for one, other in zip(of_rows, of_charges, strict=True)]
     imports = _imports_of(pk for _, pk in pairs)

@@ -99,6 +99,13 @@ def require_applicable(imported: Import) -> None:
         raise NotApplicable(why)
 
 
+def waits(period: BillingPeriod | None, *, is_by_hand: bool) -> bool:
+    """Tell whether changes of a month wait: it takes none, or is in review and no person applies them by hand."""
+    if period is None or period.status == BillingPeriod.Status.OPEN:
+        return False
+    return not (is_by_hand and period.takes_changes)
+
+
 def months_of(imported: Import) -> list[BillingPeriod]:
     """Return the periods that a deferred import speaks of, as they stand."""
     return list(BillingPeriod.objects.filter(import_totals__imported_in=imported).distinct().order_by("month"))

@@ -101,6 +101,13 @@ def hashes_of(hashes: bytes | bytearray | npt.NDArray[np.uint64]) -> npt.NDArray
     return np.frombuffer(hashes, dtype=np.uint64).reshape(-1, 2)
 
 
+def hashes_at(
+    hashes: bytearray, chosen: npt.NDArray[np.bool_] | npt.NDArray[np.int64], size: int = HASH_BYTES
+) -> bytearray:
+    """Return the hashes (or marks) of `size` bytes each that were chosen, by a mark for each or by their places."""
+    return bytearray(np.frombuffer(hashes, dtype=f"V{size}")[chosen].tobytes())
+
+
 def _taken(hashes: bytes | bytearray, positions: Positions) -> npt.NDArray[np.uint64]:
     return np.asarray(hashes_of(hashes)[positions], dtype=np.uint64)
 

@@ -1,19 +1,20 @@
 """What came of an import, for programs and for people: done, booked, or refused with the problems."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
 
 from ..attribution import newcomers
 from ..errors import BillingError, NextStep
 from ..models import Import, Source
-from ..readers import Problem
+from ..readers import FileError, Problem
 from ..readers.dates import rule_lines
 from . import differences, doubts, late
 
 
-@dataclass
+@dataclass(frozen=True)
 class Counts:
     """What an import does to the charges."""
 
@@ -300,6 +301,29 @@ def unread_lines(columns: Sequence[str]) -> list[str]:
     shown = ", ".join(column[:60] for column in columns[:20])
     more = f" and {len(columns) - 20} more" if len(columns) > 20 else ""
     return [f"Not read: {shown}{more}. They look like money and are not columns of FOCUS."] if columns else []
+
+
+@contextmanager
+def in_file(name: str) -> Iterator[None]:
+    """Have problems that name no file name this one."""
+    try:
+        yield
+    except FileError as error:
+        error.problems = [replace(each, file=each.file or name) for each in error.problems]
+        raise
+
+
+def errors_of(error: FileError) -> list[dict[str, Any]]:
+    """Return the problems of files as an import keeps them."""
+    return [
+        {"file": each.file, "line": each.line, "column": each.column, "message": each.message}
+        for each in error.problems
+    ]
+
+
+def error_of(message: str) -> dict[str, Any]:
+    """Return what is wrong with an import as a whole, as it keeps it."""
+    return {"file": "", "line": None, "column": None, "message": message}
 
 
 def describe(error: dict[str, Any]) -> str:

@@ -13,7 +13,8 @@ from ..models import Source, StoredFile
 from ..progress import Progress, unwatched
 from ..readers.delivery import made_at, oldest_run_first
 from ..readers.manifests import names_in_manifest
-from .ingestion import ingest, period_in_name
+from .expected_periods import period_in_name
+from .ingestion import ingest
 from .outcomes import ImportRefused, IngestResult
 
 

@@ -14,7 +14,7 @@ from ..background import jobs
 from ..errors import NextStep
 from ..models import User
 from ..notices import Notice
-from . import ingestion
+from . import abandoned
 
 SYSTEM = Actor(name="system", via="task")
 QUEUE_AWAY = (
@@ -35,7 +35,7 @@ class Tended:
 def tend(*, now: datetime.datetime) -> Tended:
     """Close what was left, and hand over what is kept."""
     closed = jobs.close_abandoned(now=now)
-    imports = ingestion.close_left(actor=SYSTEM, now=now)
+    imports = abandoned.close_left(actor=SYSTEM, now=now)
     return Tended(closed, imports, jobs.hand_over_kept())
 
 
@@ -43,7 +43,7 @@ def close_left(*, now: datetime.datetime) -> None:
     """Close what was left, for a page that is about to show it; where somebody is writing for long, not now."""
     with contextlib.suppress(OperationalError), jobs.briefly():
         jobs.close_abandoned(now=now)
-        ingestion.close_left(actor=SYSTEM, now=now)
+        abandoned.close_left(actor=SYSTEM, now=now)
 
 
 def notice(user: User) -> Notice | None:

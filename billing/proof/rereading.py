@@ -8,9 +8,9 @@ from typing import Any
 
 from django.db.models import Q, Sum
 
+from .. import importing
 from ..errors import BillingError
 from ..fields import AmountSum, from_units, to_units
-from ..importing import ingestion
 from ..importing.converting import content_hash_of
 from ..models import BillingPeriod, Charge, Import, ImportOverlap, ImportTotal, Source
 from ..models.charges import ChargeQuerySet
@@ -104,7 +104,7 @@ def _against_file(imported: Import, charges: ChargeQuerySet, month: int, currenc
     number = month_number(BillingPeriod.objects.get(pk=month).month)
     # What the file only said again is a charge of an earlier import.
     missing: dict[bytes, list[tuple[int, int, Decimal]]] = defaultdict(list)
-    for row in ingestion.reread(imported):
+    for row in importing.reread(imported):
         if row.month != number or row.currency != currency:
             continue
         amounts = [None if units is None else from_units(units) for units in row.units]
@@ -165,7 +165,7 @@ def edited(period: BillingPeriod) -> list[Finding]:
     """
     months = BillingPeriod.objects.in_bulk()
     charges = Charge.objects.in_month(period).filter(reverses__isnull=True).order_by("pk")
-    suspects: dict[int, dict[ingestion.Place, Charge]] = defaultdict(dict)
+    suspects: dict[int, dict[importing.Place, Charge]] = defaultdict(dict)
     doubles = []
     for charge in charges.iterator(chunk_size=5_000):
         charge.period = months[charge.period_id]
@@ -181,9 +181,9 @@ def edited(period: BillingPeriod) -> list[Finding]:
     return found
 
 
-def _not_as_delivered(imported: Import, charges: dict[ingestion.Place, Charge]) -> list[Finding]:
+def _not_as_delivered(imported: Import, charges: dict[importing.Place, Charge]) -> list[Finding]:
     try:
-        facts = ingestion.facts_of(imported, charges.keys())
+        facts = importing.facts_of(imported, charges.keys())
     except (BillingError, OSError):
         # The file cannot be read any more: that it was edited still shows.
         return [_charge(charge.pk, "it does not say any more what was delivered.") for charge in charges.values()]

@@ -17,12 +17,11 @@ from django.core import serializers
 from django.db import connection, models
 from django.db.models import F, Min
 
-from .. import charging
+from .. import charging, importing
 from ..attribution import NAMED_COLUMNS
 from ..audit import Actor
 from ..files.received import local_copy
-from ..importing import ingestion, withdrawing
-from ..importing.outcomes import WouldWithdraw
+from ..importing import WouldWithdraw
 from ..models import (
     BillingPeriod,
     Charge,
@@ -147,7 +146,7 @@ class Rebuild:
         elif waiting.state == Import.State.DEFERRED:
             recorded = self._recorded(step)
             self._give_ids("billing_charge", recorded["first_charge"])
-            ingestion.apply_deferred(imported=waiting, missing=recorded["missing"], **self._actor(step))
+            importing.apply_deferred(imported=waiting, missing=recorded["missing"], **self._actor(step))
             self._settle_ids(step)
 
     def _import_deferred(self, step: dict[str, Any]) -> None:
@@ -166,7 +165,7 @@ class Rebuild:
     def _import_booked(self, step: dict[str, Any]) -> None:
         recorded = self._recorded(step)
         self._give_ids("billing_charge", recorded["first_charge"])
-        ingestion.book(
+        importing.book(
             imported=Import.objects.get(pk=step["import"]),
             into=BillingPeriod.objects.get(pk=recorded["booked_in"]),
             missing=recorded["missing"],
@@ -175,7 +174,7 @@ class Rebuild:
         self._settle_ids(step)
 
     def _import_withdrawn(self, step: dict[str, Any]) -> None:
-        withdrawing.withdraw(imported=Import.objects.get(pk=step["import"]), **self._actor(step))
+        importing.withdraw(imported=Import.objects.get(pk=step["import"]), **self._actor(step))
 
     def _import_dismissed(self, step: dict[str, Any]) -> None:
         Import.objects.filter(pk=step["import"]).update(state=Import.State.DISMISSED)
@@ -191,7 +190,7 @@ class Rebuild:
         self._give_ids("billing_charge", recorded["first_charge"])
         # A doubtful delivery waits, as it did then.
         with contextlib.suppress(WouldWithdraw):
-            ingestion.ingest(
+            importing.ingest(
                 paths=[local_copy(stored[sha256]) for _, sha256 in whole],
                 names=[name for name, _ in whole],
                 source=Source.objects.get(pk=recorded["source"]),

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from .. import attribution
-from ..importing import delivered
+from ..importing import origins
 from ..models import Charge, Flag, Import, ImportedFile, Policy, ReviewDecision
 from ..money import plain
 from ..texts import shown
@@ -122,8 +122,8 @@ def charges_with_past(charges: Iterable[Charge]) -> tuple[TracedCharge, ...]:
         decisions[decision.charge_id].append(decision)
     # A row that takes another back stands in no file; the other does.
     reversed_charges = Charge.objects.in_bulk({charge.reverses_id for charge in listed if charge.reverses_id})
-    origins = {charge.pk: reversed_charges.get(charge.reverses_id or 0, charge) for charge in listed}
-    imports = Import.objects.in_bulk({charge.imported_in_id for charge in (*listed, *origins.values())})
+    read_from = {charge.pk: reversed_charges.get(charge.reverses_id or 0, charge) for charge in listed}
+    imports = Import.objects.in_bulk({charge.imported_in_id for charge in (*listed, *read_from.values())})
     files = {
         (file.imported_in_id, file.number): file
         for file in ImportedFile.objects.select_related("file").filter(imported_in__in=imports)
@@ -131,7 +131,7 @@ def charges_with_past(charges: Iterable[Charge]) -> tuple[TracedCharge, ...]:
     policy = Policy.objects.current()
     found = []
     for charge in listed:
-        origin = origins[charge.pk]
+        origin = read_from[charge.pk]
         found.append(
             TracedCharge(
                 charge=charge,
@@ -141,7 +141,7 @@ def charges_with_past(charges: Iterable[Charge]) -> tuple[TracedCharge, ...]:
                 imported=imports[charge.imported_in_id],
                 file=files.get((origin.imported_in_id, origin.file_number)),
                 line=origin.line_number,
-                told=delivered.told_of(charge, origin),
+                told=origins.told_of(charge, origin),
                 tags=attribution.tags_used(charge.tags, policy),
             )
         )

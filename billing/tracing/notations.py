@@ -9,8 +9,8 @@ from django.db.models import Q
 
 from .. import charging
 from ..errors import BillingError
-from ..importing import delivered
-from ..importing.delivered import Delivered
+from ..importing import origins
+from ..importing.origins import Origin
 from ..models import BillingPeriod, BillingReference, Charge, ImportedFile, PayerLine, StoredFile
 from ..money import named
 from ..texts import number_in, shown
@@ -52,7 +52,7 @@ class Traced:
     charge_count: int = 0
     page: int = 1
     pages: int = 1
-    delivered: Delivered | None = None
+    delivered: Origin | None = None
     related: tuple[tuple[str, Charge], ...] = ()
     notes: list[str] = field(default_factory=list)
 
@@ -236,7 +236,7 @@ def _of_charge(what: str, page: int, per_page: int) -> Traced | None:
         lines=tuple(lines),
         charges=(traced,),
         charge_count=1,
-        delivered=delivered.row_of(charge),
+        delivered=origins.row_of(charge),
         related=_related(charge),
         notes=notes,
     )
@@ -268,7 +268,7 @@ def _of_file(what: str, page: int, per_page: int) -> Traced | None:
         .filter(of, line_number=line)
         .order_by("id")
     )
-    row = delivered.read(uses[-1], line)
+    row = origins.read(uses[-1], line)
     if row.problem:
         raise NothingFound(row.problem)
     notes = []

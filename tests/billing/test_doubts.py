@@ -12,11 +12,13 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 
 from billing import proof
-from billing.importing import doubts, ingestion, late, planning, withdrawing
+from billing.files import received
+from billing.importing import booking, doubts, ingestion, late, planning, withdrawing
 from billing.importing import inbox as watching
 from billing.importing.outcomes import WouldWithdraw
 from billing.models import BillingPeriod, Charge, Import, Job, Source
 from billing.months import checklist
+from billing.progress import unwatched
 from billing.readers.delivery import made_at
 from tests import build
 from tests.billing.deliveries import a_file, a_row, delivered
@@ -259,9 +261,9 @@ def test_for_a_closed_month_it_waits_and_is_booked_as_somebody_answers(tmp_path)
     imported, _ = refused(tmp_path, [*days(3), on_day(4, "11")])
     march = build.a_period("2025-03")
     with pytest.raises(WouldWithdraw) as caught:
-        ingestion.book(imported=imported, into=march, **BY)
+        booking.book(imported=imported, into=march, **BY)
     assert caught.value.then.name == "book_keeping"
-    ingestion.book(imported=imported, into=march, missing=KEEP, **BY)
+    booking.book(imported=imported, into=march, missing=KEEP, **BY)
     assert live() == 61
     assert sum(Charge.objects.in_month(march).values_list("billed_cost", flat=True)) == 1
 
@@ -353,10 +355,10 @@ def test_the_inbox_puts_it_to_what_is_done_with_a_report_that_it_waits(tmp_path)
 def test_the_job_of_an_upload_says_why_and_leads_to_the_answer(client, tmp_path):
     source = build.a_source("aws")
     delivered(tmp_path, days(6))
-    stored = ingestion.store(path=a_file(tmp_path, days(4)), now=build.NOW)
+    stored = received.store(path=a_file(tmp_path, days(4)), now=build.NOW)
     arguments = {"files": [stored.pk], "names": ["aws_2025-01.csv"], "source": source.name, "period": "2025-01"}
     with pytest.raises(WouldWithdraw) as caught:
-        planning.run_job(job=Job(), arguments=arguments, progress=ingestion.unwatched, **BY)
+        planning.run_job(job=Job(), arguments=arguments, progress=unwatched, **BY)
     assert (caught.value.then.name, caught.value.then.about) == ("apply_keeping", {"import": str(the_waiting().pk)})
     client.force_login(build.the_cast().finance)
     imported = the_waiting()

@@ -11,7 +11,7 @@ import pytest
 from django.db import connection
 
 from billing import review
-from billing.importing import duplicates, ingestion
+from billing.importing import booking, duplicates
 from billing.importing.ingestion import ingest
 from billing.importing.outcomes import ImportRefused
 from billing.importing.withdrawing import withdraw
@@ -407,7 +407,7 @@ def test_a_booking_does_not_charge_rows_twice_in_silence(tmp_path):
     build.shut("2025-01")
     waiting = [brought(tmp_path, rows, name).imported for rows, name in (([C], "oci_2.csv"), ([C, FEE], "oci_3.csv"))]
     for imported in waiting:
-        ingestion.book(imported=Import.objects.get(pk=imported.pk), into=build.a_period("2025-02"), **BY)
+        booking.book(imported=Import.objects.get(pk=imported.pk), into=build.a_period("2025-02"), **BY)
     assert held() == ["i-c"]
     assert Charge.objects.live().filter(resource_id="i-c").count() == 2
 
@@ -418,7 +418,7 @@ def test_a_late_change_is_no_duplicate_of_what_it_takes_back(tmp_path):
     build.shut("2025-01")
     build.a_period("2025-02")
     waiting = delivered(tmp_path, [A | {"BilledCost": "11"}, B], "aws_2.csv", source).imported
-    ingestion.book(imported=waiting, into=build.a_period("2025-02"), **BY)
+    booking.book(imported=waiting, into=build.a_period("2025-02"), **BY)
     assert held() == []
     assert cloud(tmp_path, [A], period="2025-01").flags == {}
 

@@ -13,10 +13,10 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from billing import review
-from billing.importing import ingestion
+from billing.importing import booking, comparing, expected_periods, ingestion, live_charges, upkeep
 from billing.importing.ingestion import ingest
 from billing.importing.outcomes import ImportRefused, WouldWithdraw
-from billing.importing.staging import Stage
+from billing.importing.staging import figures
 from billing.importing.withdrawing import NotWithdrawable, withdraw
 from billing.models import AuditEvent, BillingPeriod, Charge, Flag, Import, ImportTotal, Person, Project, Source
 from billing.months import closing
@@ -297,11 +297,11 @@ def test_a_row_without_any_period_is_an_error_with_its_line(tmp_path):
     ],
 )
 def test_a_period_is_guessed_from_a_name(name, period):
-    assert ingestion.period_in_name(name) == period
+    assert expected_periods.period_in_name(name) == period
 
 
 def test_a_quarter_expects_one_of_three_months():
-    assert sorted(month.month for month in ingestion.expected_months("2025-Q2")) == [4, 5, 6]
+    assert sorted(month.month for month in expected_periods.expected_months("2025-Q2")) == [4, 5, 6]
 
 
 def test_the_longest_pattern_decides_the_source(tmp_path):
@@ -544,15 +544,15 @@ def test_only_the_latest_import_of_a_scope_can_be_withdrawn(tmp_path):
 def test_a_delivery_that_a_later_one_overtook_is_refused(tmp_path, monkeypatch):
     source = build.a_source("aws")
     delivered(tmp_path, [a_row("5")])
-    kept_months = Stage.kept_months
+    kept_months = figures.kept_months
 
     def overtaken(stage):
         # One that was received after this one, and applied before this one was matched.
         build.an_import(source)
         return kept_months(stage)
 
-    monkeypatch.setattr(ingestion._Delivery, "_imports_so_far", lambda _: {})
-    monkeypatch.setattr(Stage, "kept_months", overtaken)
+    monkeypatch.setattr(live_charges, "imports_so_far", lambda _: {})
+    monkeypatch.setattr(figures, "kept_months", overtaken)
     with pytest.raises(ImportRefused, match="came after this one"):
         delivered(tmp_path, [a_row("6")])
     assert live_billed() == [5]
@@ -628,7 +628,7 @@ def test_what_breaks_off_after_the_commit_leaves_the_import_applied(tmp_path, mo
     def broken(*_):
         raise RuntimeError("the disk is full")
 
-    monkeypatch.setattr(ingestion, "_after_apply", broken)
+    monkeypatch.setattr(upkeep, "after_import", broken)
     with pytest.raises(RuntimeError):
         delivered(tmp_path, [a_row("1")])
     imported = Import.objects.get()
@@ -643,20 +643,20 @@ def test_a_database_that_another_process_writes_to_is_tidied_up_later(monkeypatc
         def cursor(self):
             raise OperationalError("database is locked")
 
-    monkeypatch.setattr(ingestion, "connection", Locked())
-    ingestion._after_apply(0)
+    monkeypatch.setattr(upkeep, "connection", Locked())
+    upkeep.after_import(0)
 
 
 def test_a_delivery_applied_meanwhile_is_noticed(tmp_path, monkeypatch):
     delivered(tmp_path, [a_row("1")])
-    settle = Stage.kept_months
+    settle = figures.kept_months
 
     def meanwhile(stage):
-        monkeypatch.setattr(Stage, "kept_months", settle)
+        monkeypatch.setattr(figures, "kept_months", settle)
         build.an_import(build.a_source("aws"))
         return settle(stage)
 
-    monkeypatch.setattr(Stage, "kept_months", meanwhile)
+    monkeypatch.setattr(figures, "kept_months", meanwhile)
     with pytest.raises(ImportRefused, match="meanwhile"):
         delivered(tmp_path, [a_row("2")])
     assert live_billed() == [1]
@@ -665,16 +665,16 @@ def test_a_delivery_applied_meanwhile_is_noticed(tmp_path, monkeypatch):
 def test_a_file_of_a_source_that_adds_up_counts_once_where_two_bring_it_in(tmp_path, monkeypatch):
     source = build.a_source("oci", delivery=Source.Delivery.APPEND)
     path = a_file(tmp_path, [a_row("1")], "oci_2025-01.csv")
-    is_matched = ingestion._Delivery._is_matched
+    is_matched = comparing.is_matched
 
-    def meanwhile(delivery):
-        monkeypatch.setattr(ingestion._Delivery, "_is_matched", is_matched)
+    def meanwhile(received):
+        monkeypatch.setattr(comparing, "is_matched", is_matched)
         # The file of the first is known not to be there yet, when the second begins and ends.
         ingest(paths=[path], source=source, actor=build.SOMEBODY, now=build.NOW)
-        return is_matched(delivery)
+        return is_matched(received)
 
-    monkeypatch.setattr(ingestion._Delivery, "_load", lambda *_: None)
-    monkeypatch.setattr(ingestion._Delivery, "_is_matched", meanwhile)
+    monkeypatch.setattr(ingestion, "load_directly", lambda *_: None)
+    monkeypatch.setattr(comparing, "is_matched", meanwhile)
     result = ingest(paths=[path], source=source, actor=build.SOMEBODY, now=build.NOW)
     assert (result.counts.new, result.seen_before != ()) == (0, True)
     assert live_billed() == [1]
@@ -714,7 +714,7 @@ def test_an_archive_with_a_closed_and_an_open_month_waits_in_part(tmp_path):
     assert live_billed() == [2, 9]
     members = [each.member for each in result.deferred.imported_files.order_by("number")]
     assert members == ["part-1.csv", "part-2.csv"]
-    booked = ingestion.book(
+    booked = booking.book(
         imported=result.deferred, into=BillingPeriod.objects.named("2025-02"), actor=build.SOMEBODY, now=build.NOW
     )
     assert (booked.charged, booked.taken_back) == (1, 1)

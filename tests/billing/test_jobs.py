@@ -20,7 +20,7 @@ from django_q.models import OrmQ
 
 from billing.background import heartbeat, jobs, working
 from billing.files import received
-from billing.importing import ingestion
+from billing.importing import abandoned, ingestion
 from billing.models import (
     AttributionRule,
     AtWork,
@@ -587,10 +587,10 @@ def test_uploads_that_nothing_came_of_are_cleared_after_a_week(tmp_path):
     imported = StoredFile.objects.exclude(pk__in=[nobodys.pk, awaited.pk]).get()
     Job.objects.create(kind=Job.Kind.IMPORT, created_at=timezone.now(), arguments={"files": [awaited.pk]})
     place = received.local_copy(nobodys)
-    ingestion.close_broken_off(actor=build.SOMEBODY, now=build.NOW + datetime.timedelta(days=6))
+    abandoned.close_broken_off(actor=build.SOMEBODY, now=build.NOW + datetime.timedelta(days=6))
     assert StoredFile.objects.count() == 3
     with transaction.atomic():
-        ingestion.close_broken_off(actor=build.SOMEBODY, now=build.NOW + datetime.timedelta(days=8))
+        abandoned.close_broken_off(actor=build.SOMEBODY, now=build.NOW + datetime.timedelta(days=8))
     assert set(StoredFile.objects.all()) == {awaited, imported}
     assert place.exists() is False or not StoredFile.objects.filter(pk=nobodys.pk).exists()
     assert received.local_copy(imported).exists()

@@ -11,7 +11,7 @@ from billing import charging, doors, money
 from billing import review as reviewing
 from billing.audit import Actor
 from billing.errors import ReasonMissing
-from billing.importing import ingestion, late, outcomes, withdrawing
+from billing.importing import booking, comparing, ingestion, late, outcomes, rereading, withdrawing
 from billing.models import AuditEvent, BillingPeriod, Charge, Flag, Import, ImportTotal, PayerLine, Source
 from billing.months import closing
 from tests import build
@@ -27,7 +27,7 @@ def close(month="2025-01"):
 
 
 def book(result, into="2025-03"):
-    return ingestion.book(imported=result.deferred, into=build.a_period(into), **BY)
+    return booking.book(imported=result.deferred, into=build.a_period(into), **BY)
 
 
 def lines(month="2025-03"):
@@ -523,7 +523,7 @@ def test_what_waits_for_months_in_review_and_closed_is_applied_to_the_one_and_wa
     assert (standing(), standing("2025-02")) == (["100.00"], ["6.00"])
     rest = Import.objects.get(rest_of=result.deferred)
     assert rest.state == "deferred"
-    ingestion.book(imported=rest, into=BillingPeriod.objects.named("2025-02"), **BY)
+    booking.book(imported=rest, into=BillingPeriod.objects.named("2025-02"), **BY)
     assert standing() == ["110.00"]
 
 
@@ -541,11 +541,11 @@ def test_of_a_file_that_adds_up_each_month_is_charged_when_it_can_be(tmp_path):
     applied = apply(result)
     assert (applied.state, applied.deferred_periods) == ("applied", ("2025-01",))
     rest = Import.objects.get(rest_of=result.deferred)
-    booked = ingestion.book(imported=rest, into=BillingPeriod.objects.named("2025-03"), **BY)
+    booked = booking.book(imported=rest, into=BillingPeriod.objects.named("2025-03"), **BY)
     assert booked.charged == 1
     assert [standing(month) for month in ("2025-01", "2025-02", "2025-03")] == [["1.00"], ["2.00"], ["4.00"]]
     for imported in (result.imported, result.deferred, rest):
-        assert len(ingestion.reread(Import.objects.get(pk=imported.pk))) == 3
+        assert len(rereading.reread(Import.objects.get(pk=imported.pk))) == 3
     again = delivered(tmp_path, rows, "hpc_2025-Q1.csv", source=source)
     assert again.seen_before
 
@@ -569,13 +569,14 @@ def test_what_waited_in_the_review_is_booked_once_the_month_is_closed(tmp_path):
 
 def test_a_month_put_in_review_while_a_delivery_is_read_stops_it(tmp_path, monkeypatch):
     january(a_row("100"), folder=tmp_path)
-    compare = ingestion._Delivery._compare
+    measure = comparing.measure
 
-    def meanwhile(self, converter):
-        compare(self, converter)
+    def meanwhile(*compared, **options):
+        found = measure(*compared, **options)
         review()
+        return found
 
-    monkeypatch.setattr(ingestion._Delivery, "_compare", meanwhile)
+    monkeypatch.setattr(comparing, "measure", meanwhile)
     with pytest.raises(outcomes.ImportRefused, match="2025-01 was put in review meanwhile"):
         january(a_row("120"), folder=tmp_path)
     assert standing() == ["100.00"]

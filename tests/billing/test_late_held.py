@@ -5,7 +5,7 @@ from decimal import Decimal
 import pytest
 
 from billing import money, proof, review
-from billing.importing import ingestion, late, withdrawing
+from billing.importing import booking, late, withdrawing
 from billing.models import BillingPeriod, Charge, Flag
 from billing.months import closing
 from tests import build
@@ -42,7 +42,7 @@ def close(name="2025-01"):
 
 def book(result, into="2025-02"):
     assert result.state == "deferred"
-    return ingestion.book(imported=result.deferred, into=build.a_period(into), **BY)
+    return booking.book(imported=result.deferred, into=build.a_period(into), **BY)
 
 
 def live(name="2025-02"):

@@ -15,7 +15,7 @@ from django.core.management import CommandError, call_command
 
 from billing.background import outages, working
 from billing.files import received
-from billing.importing import ingestion
+from billing.importing import applying, import_record, ingestion, receiving
 from billing.models import Charge, Import
 from tests import build
 from tests.billing.deliveries import a_file, a_row
@@ -172,8 +172,8 @@ def test_a_database_that_is_full_while_charges_are_applied_is_told(tmp_path, mon
     def full(*_, **__):
         raise raised(db.OperationalError, of_sqlite(sqlite3.SQLITE_FULL, "database or disk is full"))
 
-    monkeypatch.setattr(ingestion._Delivery, "_apply", full)
-    monkeypatch.setattr(ingestion._Delivery, "_load", lambda *_: None)
+    monkeypatch.setattr(applying, "apply", full)
+    monkeypatch.setattr(ingestion, "load_directly", lambda *_: None)
     assert "The disk of the database is full." in refusal("ingest", str(path))
     assert Import.objects.get().state == Import.State.FAILED
     assert not Charge.objects.exists()
@@ -190,8 +190,8 @@ def test_where_not_even_the_failure_can_be_recorded_the_cause_is_told(tmp_path, 
     def away(*_, **__):
         raise db.OperationalError("the connection is closed")
 
-    monkeypatch.setattr(ingestion._Delivery, "_store", full)
-    monkeypatch.setattr(ingestion._Delivery, "_fail", away)
+    monkeypatch.setattr(receiving, "keep_files", full)
+    monkeypatch.setattr(import_record, "fail", away)
     assert "The disk is full." in refusal("ingest", str(path))
     assert "could not be recorded" in caplog.text
     monkeypatch.undo()

@@ -17,7 +17,7 @@ from pypdf import PdfReader
 from billing import corrections, doors, proof, review
 from billing.fields import TOTAL_PLACES, to_units
 from billing.files.received import local_copy
-from billing.importing import ingestion, withdrawing
+from billing.importing import booking, withdrawing
 from billing.models import (
     AuditEvent,
     BillingPeriod,
@@ -185,7 +185,7 @@ def test_late_changes_of_minus_200_and_plus_50_are_borne_by_the_month_they_were_
         rows = [a_row("9000", ResourceId="i-1"), a_row(amount, ResourceId="i-2")]
         waits = delivered(tmp_path, rows, name=f"aws_2025-01-{number}.csv").deferred
         assert told() == {"files": ("10000.00", 2), "charged": ("10000.00", 2)}
-        ingestion.book(imported=waits, into=march, **DONE)
+        booking.book(imported=waits, into=march, **DONE)
         expected = Decimal(amount) - 1000
         assert equation(proved("2025-03")).left_sum == expected
         issue("2025-03")
@@ -203,7 +203,7 @@ def test_held_charges_carried_over_leave_one_month_and_come_into_the_other(tmp_p
     # The provider changes it while it waits there.
     rows = [a_row("100"), a_row("9", tags=NO_TAGS, ResourceId="i-2")]
     waits = delivered(tmp_path, rows, name="aws_2025-01-b.csv").deferred
-    ingestion.book(imported=waits, into=build.a_period("2025-02"), **DONE)
+    booking.book(imported=waits, into=build.a_period("2025-02"), **DONE)
     assert told() == {"files": ("107.00", 2), "charged": ("100.00", 1), "carried_out": ("7.00", 1)}
     assert told("2025-02") == {
         "files": ("0.00", 0),
@@ -219,7 +219,7 @@ def test_a_reopened_month_that_had_late_changes_elsewhere_comes_out_in_both(tmp_
     closing.close(period=january, **DONE)
     rows = [a_row("9000", ResourceId="i-1"), a_row("800", ResourceId="i-2")]
     waits = delivered(tmp_path, rows, name="aws_2025-01-b.csv").deferred
-    ingestion.book(imported=waits, into=build.a_period("2025-02"), **DONE)
+    booking.book(imported=waits, into=build.a_period("2025-02"), **DONE)
     closing.reopen(period=january, reason="a file was missing", **DONE)
     delivered(tmp_path, [a_row("9000", ResourceId="i-1"), a_row("850", ResourceId="i-2")], name="aws_2025-01-c.csv")
     assert equation(proved("2025-01")).right_sum == 10850

@@ -11,7 +11,7 @@ from django.db.models import F
 from django.urls import reverse
 
 from billing import charging
-from billing.importing import ingestion
+from billing.importing import booking
 from billing.models import AuditEvent, Charge, ExchangeRate, PayerLine
 from billing.models.periods import RateFrozen
 from billing.months import closing
@@ -128,7 +128,7 @@ def test_a_late_change_is_converted_with_the_rate_of_its_month(tmp_path):
     a_rate("1.25", period="2025-03")
     late = delivered(tmp_path, [a_row("90", BillingCurrency="EUR")]).deferred
     assert late.difference["2025-01"]["EUR"]["delta"] == "-10.00"
-    ingestion.book(imported=late, into=build.a_period("2025-03"), **BY)
+    booking.book(imported=late, into=build.a_period("2025-03"), **BY)
     assert charged("2025-03") == {("late", Decimal("-11.00"))}
 
 

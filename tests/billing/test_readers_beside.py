@@ -11,9 +11,10 @@ from dataclasses import fields
 import pytest
 from django.db import connection
 
-from billing.importing import copying, duplicates
+from billing.importing import duplicates
 from billing.importing.ingestion import ingest
 from billing.importing.outcomes import ImportRefused
+from billing.importing.staging import pg_copy
 from billing.models import Charge, Flag, Source
 from billing.readers import FileError, open_delivery, understanding
 from billing.readers import beside as reading_beside
@@ -199,7 +200,7 @@ def test_problems_found_beside_are_named_with_their_lines_and_nothing_is_kept(tm
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="Only PostgreSQL has COPY.")
 @pytest.mark.django_db
 def test_rows_sent_beside_are_there_once_settled_in_the_order_they_came():
-    copier = copying.Copier()
+    copier = pg_copy.Copier()
     try:
         with connection.cursor() as cursor:
             cursor.execute("CREATE TEMPORARY TABLE sent (number integer, text text)")
@@ -219,7 +220,7 @@ def test_rows_sent_beside_are_there_once_settled_in_the_order_they_came():
 def test_what_the_server_refuses_is_raised_when_it_is_settled():
     import psycopg
 
-    copier = copying.Copier()
+    copier = pg_copy.Copier()
     try:
         copier.add("there_is_no_such_table", [[1]], ("number",))
         with pytest.raises(psycopg.errors.UndefinedTable):

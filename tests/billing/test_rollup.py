@@ -15,10 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from billing.fields import WIDE
-from billing.importing import rolling
 from billing.importing.ingestion import ingest
 from billing.importing.outcomes import ImportRefused
-from billing.importing.rolling import Rolling, plain_of
+from billing.importing.rollup import Rollup, adding
+from billing.importing.rollup.exact import PLACES, plain_of
 from billing.models import Charge, Import, ImportTotal
 from billing.readers.columns import AMOUNTS
 from billing.readers.values import BadValue
@@ -230,7 +230,7 @@ def test_groups_beyond_the_memory_meant_for_them_go_to_the_disk_and_add_up_all_t
     rows = [an_hour(hour, f"1.{hour:03}", ResourceId=f"i-{hour % 40}") for hour in range(600)]
     brought_in(a_file(tmp_path, rows))
     whole = content()
-    monkeypatch.setattr(rolling, "MAX_GROUPS", 10)
+    monkeypatch.setattr(adding, "MAX_GROUPS", 10)
     parts = [a_file(tmp_path, rows[start : start + 50], f"aws_2025-01_{start}.csv") for start in range(0, 600, 50)]
     result = brought_in(*parts)
     assert result.counts.unchanged == 40
@@ -267,7 +267,7 @@ doubles = st.floats(min_value=-1e10, max_value=1e10).filter(lambda value: not va
 
 def summed(values):
     columns = {"BilledCost": values, "ChargePeriodStart": ["2025-01-01"] * len(values)}
-    each = Rolling(by_month=True)
+    each = Rollup(by_month=True)
     each.add(columns, range(1, len(values) + 1))
     (batch,) = each.batches()
     return Decimal(batch.columns["BilledCost"][0])
@@ -304,7 +304,7 @@ def test_a_zero_may_be_written_with_any_exponent(zero):
 
 
 def test_sums_are_written_plainly():
-    assert plain_of(-(10**rolling.PLACES) // 4) == "-0.25"
+    assert plain_of(-(10**PLACES) // 4) == "-0.25"
     assert plain_of(None) == ""
     assert plain_of(0) == "0"
 

@@ -15,7 +15,7 @@ from django.db.migrations.state import ProjectState
 from billing import charging, corrections, review, safeguards
 from billing.audit import Actor, gesture
 from billing.errors import BillingError
-from billing.importing import ingestion, withdrawing
+from billing.importing import booking, ingestion, withdrawing
 from billing.models import (
     AuditEvent,
     AuditHead,
@@ -548,7 +548,7 @@ def deferred(month):
     result = ingestion.ingest(paths=[month.file], source=build.a_source("hpc"), **DONE)
     assert result.state == "deferred"
     with pytest.raises(PeriodClosed):
-        ingestion.book(imported=result.imported, into=month.period, **DONE)
+        booking.book(imported=result.imported, into=month.period, **DONE)
     raise PeriodClosed(result.as_text())
 
 

@@ -15,7 +15,7 @@ from django.core.management import CommandError, call_command
 from django.urls import reverse
 
 from billing import charging, corrections, review, tracing
-from billing.importing import delivered
+from billing.importing import origins
 from billing.importing.ingestion import ingest
 from billing.models import Charge, ExchangeRate, ImportedFile, PayerLine
 from billing.money import to_cents
@@ -162,7 +162,7 @@ def test_rows_that_were_added_up_are_shown_by_their_first(tmp_path):
     rows = [a_row("1.10", ChargePeriodStart=f"2025-01-0{day}", ChargePeriodEnd=f"2025-01-0{day + 1}") for day in (3, 4)]
     deliver(tmp_path, rows, source=source)
     charge = Charge.objects.get()
-    found = delivered.row_of(charge)
+    found = origins.row_of(charge)
     assert (charge.row_count, charge.billed_cost) == (2, Decimal("2.20"))
     assert dict(found.row)["BilledCost"] == "1.10"
     assert "first of 2 rows" in found.told
@@ -282,7 +282,7 @@ def test_the_row_as_delivered_is_read_from_the_stored_file(tmp_path, name):
     path.write_bytes(FORMS[name]())
     ingest(paths=[path], source=build.a_source("aws"), actor=SOMEBODY, now=NOW)
     for charge in (*Charge.objects.order_by("id")[:2], Charge.objects.order_by("id").last()):
-        row = dict(delivered.row_of(charge).row)
+        row = dict(origins.row_of(charge).row)
         assert (row["ResourceId"], Decimal(row["BilledCost"])) == (charge.resource_id, charge.billed_cost)
         (traced,) = tracing.trace(str(charge.pk)).charges
         member = f":{traced.file.member}" if traced.file.member else ""

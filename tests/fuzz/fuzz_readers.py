@@ -22,8 +22,8 @@ sys.path.insert(0, str(ROOT))
 
 import atheris  # noqa: E402
 
-with atheris.instrument_imports(include=["billing.readers", "billing.rolling"]):
-    from billing.importing.rolling import Rolling
+with atheris.instrument_imports(include=["billing.readers", "billing.rollup"]):
+    from billing.importing.rollup import Rollup
     from billing.readers import FileError, open_delivery, read
     from billing.readers.amounts import decimal_of
     from billing.readers.columnar import read_columns
@@ -47,10 +47,10 @@ def one(data: bytes) -> None:
         for part in open_delivery([path], [name]):
             for batch in read(part):
                 _convert(batch.columns)
-            rolling = Rolling(by_month=bool(data[0] & 64))
+            rollup = Rollup(by_month=bool(data[0] & 64))
             for piece in read_columns(part):
-                rolling.add(piece.columns, piece.lines)
-            for batch in rolling.batches():
+                rollup.add(piece.columns, piece.lines)
+            for batch in rollup.batches():
                 assert len(batch.lines) == len(batch.columns["BilledCost"])
     except (FileError, BadValue):
         pass

@@ -13,8 +13,8 @@ from django.urls import reverse
 
 from billing.background import working
 from billing.files.leftovers import ABANDONED_AFTER, clear_leftovers
-from billing.importing import ingestion
-from billing.importing.ingestion import close_broken_off
+from billing.importing import ingestion, reading
+from billing.importing.abandoned import close_broken_off
 from billing.importing.outcomes import ImportRefused
 from billing.locks import FileLock
 from billing.models import AtWork, AuditEvent, Charge, Import
@@ -76,15 +76,15 @@ def test_an_import_of_another_machine_is_left_alone_while_that_says_that_it_work
 @pytest.mark.django_db
 def test_an_import_that_was_given_up_meanwhile_is_not_applied(tmp_path, monkeypatch):
     """Such as one of a machine that was cut off from the network for minutes, and comes back."""
-    read = ingestion._Delivery._read
+    read = reading.read
 
-    def given_up(self, *given):
-        done = read(self, *given)
+    def given_up(*given, **options):
+        done = read(*given, **options)
         Import.objects.update(state=Import.State.FAILED)
         return done
 
-    monkeypatch.setattr(ingestion._Delivery, "_read", given_up)
-    monkeypatch.setattr(ingestion._Delivery, "_load", lambda self, imported: None)
+    monkeypatch.setattr(reading, "read", given_up)
+    monkeypatch.setattr(ingestion, "load_directly", lambda *_: None)
     with pytest.raises(ImportRefused, match="given up"):
         delivered(tmp_path, [a_row("100")])
     assert Import.objects.get().state == Import.State.FAILED

@@ -15,7 +15,7 @@ from django.db import connection, transaction
 from billing import audit, corrections, review, safeguards
 from billing.audit.snapshots import differences, snapshot
 from billing.fields import TOTAL_PLACES, to_units
-from billing.importing import ingestion, withdrawing
+from billing.importing import booking, ingestion, withdrawing
 from billing.models import AttributionRule, Charge, FundingSource, Import, ImportedFile, PayerLine, StoredFile
 from billing.months import closing
 from billing.replay.figures import figures_of
@@ -121,7 +121,7 @@ def story(tmp_path):
     delivered(tmp_path, [{**again[0], "BilledCost": "12.50"}, *again[1:], *of_february], name="aws_both.csv")
     rest = Import.objects.get(state="deferred")
     assert rest.rest_of is not None
-    ingestion.book(imported=rest, into=february, **DOING)
+    booking.book(imported=rest, into=february, **DOING)
     review.reattribute(create=True, charges=live("i-6"), reassignment=reassignment, approve=True, **DOING)
     line = PayerLine.objects.get(period=january, fund_org="MATH-9")
     corrections.add_refund(
@@ -268,7 +268,7 @@ def test_what_was_released_once_a_pi_was_confirmed_and_an_award_extended_is_rebu
     closing.close(period=january, **DOING)
     delivered(tmp_path, [a_row("12.00"), *rows[1:]], name="aws_2025-01_v2.csv", period="2025-01")
     february = build.a_period("2025-02")
-    ingestion.book(imported=Import.objects.get(state="deferred"), into=february, **DOING)
+    booking.book(imported=Import.objects.get(state="deferred"), into=february, **DOING)
     assert Charge.objects.held().count() == 2
     for period in (january, february):
         issuing.generate(period=period, **DOING)

@@ -11,7 +11,7 @@ from django.urls import path
 from django.utils.safestring import SafeString
 
 from ...audit.snapshots import differences
-from ...importing import delivered
+from ...importing import origins
 from ...models import AttributionRule, Charge, Flag, ReviewDecision
 from ..attribution import rule_url_of, sharing_url
 from ..filters import period_filter
@@ -132,7 +132,7 @@ class ChargeAdmin(LargeTableMixin, ReviewMixin):
                 "counted": counted_of(charge),
                 "imported": charge.imported_in,
                 "why_url": why_url(charge.pk),
-                "delivered": delivered.row_of(charge),
+                "delivered": origins.row_of(charge),
                 "replaced": _linked(charge.replaces),
                 "replaced_by": [_linked(each) for each in charge.replaced_by.order_by("pk")],
             }

@@ -10,12 +10,10 @@ from django.core.management.base import CommandError, CommandParser
 
 from billing import doors
 from billing.commands import BillingCommand, exact_figure, moment, period_named, subcommands, table
-from billing.importing import attempts, doubts
+from billing.importing import apply_deferred, attempts, book, dismiss, doubts, withdraw
 from billing.importing.differences import lines_of
-from billing.importing.ingestion import apply_deferred, book
-from billing.importing.late import dismiss, months_of
+from billing.importing.late import months_of
 from billing.importing.outcomes import describe, unread_lines
-from billing.importing.withdrawing import withdraw
 from billing.models import Import, Source
 from billing.readers.dates import rule_lines
 

@@ -7,9 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from django.db import connection
 
-from billing.importing import duplicates, ingestion, loading
+from billing.importing import applying, comparing, duplicates, ingestion, live_charges
 from billing.importing.ingestion import ingest
 from billing.importing.outcomes import ImportRefused
+from billing.importing.staging import direct_load
 from billing.models import AuditEvent, BillingPeriod, Charge, Flag, Import, Person, Project, Source
 from tests import build
 from tests.billing.deliveries import a_file, a_row, delivered
@@ -29,13 +30,13 @@ MANY = 2_500
 def loads(monkeypatch):
     """Note how each delivery came in: True where it was loaded to its end, False where it was given up."""
     came = []
-    leave = loading.Load.__exit__
+    leave = direct_load.DirectLoad.__exit__
 
     def noted(load, kind, error, trace):
         came.append(kind is None)
         return leave(load, kind, error, trace)
 
-    monkeypatch.setattr(loading.Load, "__exit__", noted)
+    monkeypatch.setattr(direct_load.DirectLoad, "__exit__", noted)
     return came
 
 
@@ -50,7 +51,7 @@ def somebody_else():
         other.close()
 
 
-def meanwhile(monkeypatch, act, step=(ingestion._Delivery, "_survey")):
+def meanwhile(monkeypatch, act, step=(comparing, "survey")):
     """Have somebody else act once, before a step: when a delivery has been read and nothing of it is committed."""
     original = getattr(*step)
 
@@ -96,7 +97,7 @@ def test_a_loaded_delivery_makes_the_charges_that_a_staged_one_makes(tmp_path, l
     monkeypatch.setattr(duplicates, "imports_elsewhere", lambda *_: {})
     delivered(tmp_path, rows, source=build.a_source("loaded"))
     assert loads == [True]
-    monkeypatch.setattr(ingestion._Delivery, "_load", lambda *_: None)
+    monkeypatch.setattr(ingestion, "load_directly", lambda *_: None)
     delivered(tmp_path, rows, source=build.a_source("staged"))
     assert loads == [True]
     loaded, staged = said_of(Source.objects.get(name="loaded")), said_of(Source.objects.get(name="staged"))
@@ -175,7 +176,7 @@ def test_nobody_sees_or_waits_for_what_is_being_loaded(tmp_path, loads, monkeypa
         cursor.execute("SELECT id FROM billing_billingperiod FOR UPDATE")
         cursor.execute("SELECT id FROM billing_source FOR UPDATE")
         _insert(cursor, Person(email="new@u.edu"))
-        cursor.execute("SELECT pg_advisory_lock(%s)", [loading.numbering.CHARGE_IDS_LOCK])
+        cursor.execute("SELECT pg_advisory_lock(%s)", [direct_load.numbering.CHARGE_IDS_LOCK])
 
     meanwhile(monkeypatch, look)
     delivered(tmp_path, odd_rows())
@@ -231,11 +232,11 @@ def test_a_month_opened_meanwhile_is_taken(tmp_path, loads, monkeypatch):
 @pytest.mark.parametrize(
     "step",
     [
-        (ingestion._Delivery, "_imports_so_far"),
+        (live_charges, "imports_so_far"),
         # Between the first look at the month and its first rows, which the safeguard then refuses.
-        (loading.Load, "_meet"),
-        (ingestion._Delivery, "_survey"),
-        (ingestion._Delivery, "_apply"),
+        (direct_load.DirectLoad, "_meet"),
+        (comparing, "survey"),
+        (applying, "apply"),
     ],
 )
 @pytest.mark.parametrize("status", ["closed", "review"])
@@ -250,7 +251,7 @@ def test_a_month_that_takes_no_more_meanwhile_has_the_delivery_wait(tmp_path, lo
     assert loads == [False]
     with somebody_else() as cursor:
         # Nobody has to wait for the ids of a delivery that came to nothing.
-        cursor.execute("SELECT pg_try_advisory_lock(%s)", [loading.numbering.CHARGE_IDS_LOCK])
+        cursor.execute("SELECT pg_try_advisory_lock(%s)", [direct_load.numbering.CHARGE_IDS_LOCK])
         assert cursor.fetchone() == (True,)
     assert result.state == Import.State.DEFERRED
     assert not Charge.objects.exists()
@@ -263,13 +264,13 @@ def fetched(monkeypatch):
     ways = []
 
     def note(name):
-        original = getattr(ingestion, name)
+        original = getattr(comparing, name)
 
         def noted(*arguments):
             ways.append(name)
             return original(*arguments)
 
-        monkeypatch.setattr(ingestion, name, noted)
+        monkeypatch.setattr(comparing, name, noted)
 
     note("live_elsewhere")
     note("live_hashes")

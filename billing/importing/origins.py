@@ -9,7 +9,7 @@ from ..readers.parts import parts_of
 
 
 @dataclass(frozen=True)
-class Delivered:
+class Origin:
     """Where a charge comes from: the file, its line, and what stands there.
 
     `problem` says why the row cannot be shown, where it cannot. `told` says what else there is to know:
@@ -23,7 +23,7 @@ class Delivered:
     problem: str = ""
 
 
-def row_of(charge: Charge) -> Delivered:
+def row_of(charge: Charge) -> Origin:
     """Return the row as delivered that a charge was made of, read from the stored file.
 
     A charge that takes another back stands in no file: it is that other charge's row, with its amounts
@@ -31,16 +31,16 @@ def row_of(charge: Charge) -> Delivered:
     """
     file, line, told = place_of(charge)
     if file is None:
-        return Delivered(None, line, told=told, problem="No file is kept of this charge.")
+        return Origin(None, line, told=told, problem="No file is kept of this charge.")
     return read(file, line, told)
 
 
-def read(file: ImportedFile, line: int, told: str = "") -> Delivered:
+def read(file: ImportedFile, line: int, told: str = "") -> Origin:
     """Return a line of a file of an import, or why it cannot be shown."""
     try:
-        return Delivered(file, line, tuple(line_of(file, line)), told)
+        return Origin(file, line, tuple(line_of(file, line)), told)
     except FileError as error:
-        return Delivered(file, line, told=told, problem=str(error))
+        return Origin(file, line, told=told, problem=str(error))
 
 
 def place_of(charge: Charge) -> tuple[ImportedFile | None, int, str]:

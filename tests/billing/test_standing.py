@@ -6,7 +6,7 @@ import zipfile
 import pytest
 
 from billing import proof
-from billing.importing import brought, ingestion, late, planning, withdrawing
+from billing.importing import booking, comparing, ingestion, late, planning, standing, withdrawing
 from billing.importing import inbox as watching
 from billing.importing.outcomes import ImportRefused
 from billing.models import BillingPeriod, Charge, Import, Source
@@ -142,7 +142,7 @@ def test_while_its_closed_month_waits_a_file_is_not_asked_about_twice(mixed):
 
 def test_of_a_file_whose_open_month_was_withdrawn_that_month_comes_back(mixed):
     first = mixed()
-    ingestion.book(imported=first.deferred, into=build.a_period("2025-03"), **BY)
+    booking.book(imported=first.deferred, into=build.a_period("2025-03"), **BY)
     assert live() == [7, 25]
     withdraw(first.imported.pk)
     assert live() == [25]
@@ -154,12 +154,12 @@ def test_of_a_file_whose_open_month_was_withdrawn_that_month_comes_back(mixed):
 
 def test_a_booking_that_was_withdrawn_can_be_booked_again(mixed):
     first = mixed()
-    ingestion.book(imported=first.deferred, into=build.a_period("2025-03"), **BY)
+    booking.book(imported=first.deferred, into=build.a_period("2025-03"), **BY)
     withdraw(first.deferred.pk)
     assert live() == [7]
     back = mixed()
     assert (back.state, live()) == ("deferred", [7])
-    ingestion.book(imported=back.deferred, into=build.a_period("2025-03"), **BY)
+    booking.book(imported=back.deferred, into=build.a_period("2025-03"), **BY)
     assert live() == [7, 25]
     assert again(mixed())
 
@@ -231,20 +231,20 @@ def test_the_page_of_uploads_warns_only_of_what_stands(tmp_path, oci):
     first = delivered(tmp_path, [JANUARY], "oci.csv", oci)
     delivered(tmp_path, [JANUARY], "oci.csv", oci)
     file = first.imported.files.get().pk
-    assert brought.imported_in([file]) == {file: first.imported}
+    assert standing.imported_in([file]) == {file: first.imported}
     withdraw(first.imported.pk)
-    assert brought.imported_in([file]) == {}
+    assert standing.imported_in([file]) == {}
 
 
 def test_a_withdrawal_while_a_file_is_read_is_noticed(tmp_path, oci, monkeypatch):
     first = delivered(tmp_path, [JANUARY], "a.csv", oci)
-    read = ingestion._Delivery._compare
+    measure = comparing.measure
 
-    def withdrawn_meanwhile(self, converter):
+    def withdrawn_meanwhile(*compared, **options):
         withdraw(first.imported.pk)
-        read(self, converter)
+        return measure(*compared, **options)
 
-    monkeypatch.setattr(ingestion._Delivery, "_compare", withdrawn_meanwhile)
+    monkeypatch.setattr(comparing, "measure", withdrawn_meanwhile)
     paths = [a_file(tmp_path, [JANUARY], "a.csv"), a_file(tmp_path, [a_row("3", ResourceId="b")], "b.csv")]
     with pytest.raises(ImportRefused, match="withdrawn meanwhile"):
         ingestion.ingest(paths=paths, source=oci, **BY)

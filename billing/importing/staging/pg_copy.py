@@ -7,7 +7,7 @@ from typing import Any
 
 from django.db import connection
 
-from ..copy_text import DELIMITER, lines_of
+from ...copy_text import DELIMITER, lines_of
 
 # Rows sent in one command, and how many commands wait: enough that neither side waits for the other, and
 # a few MiB at the most.

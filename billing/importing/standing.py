@@ -2,7 +2,7 @@
 
 import datetime
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from django.db.models import QuerySet
@@ -15,8 +15,24 @@ State = Import.State
 _WITHOUT_CHARGES = (State.DEFERRED, State.DISMISSED)
 
 
+@dataclass(frozen=True)
+class Recognized:
+    """What of the files of a delivery that adds up stands already."""
+
+    # Files of which nothing is left to import.
+    skipped: frozenset[int] = frozenset()
+    # Of the others the months that stand, by the number of the file.
+    months: Mapping[int, frozenset[datetime.date]] = field(default_factory=dict)
+    # The names of those that are skipped, with the import that brought each; and all imports that brought what stands.
+    seen: tuple[str, ...] = field(default=(), compare=False)
+    imports: tuple[int, ...] = field(default=(), compare=False)
+
+
+NOTHING_STANDS = Recognized()
+
+
 @dataclass
-class Brought:
+class Standing:
     """What became of a stored file: the import that brought what stands, by month, and whether that is all of it."""
 
     standing: dict[datetime.date, int] = field(default_factory=dict)
@@ -33,14 +49,34 @@ class Brought:
         return max(self.standing.values())
 
 
-def by_file(source: Source, files: Collection[int]) -> dict[int, Brought]:
+def recognize(source: Source, files: Sequence[int], names: Sequence[str], *, is_again: bool) -> Recognized:
+    """Return what of stored files, named so and numbered from 1, stands already; nothing but of files that add up.
+
+    Somebody decides about what waits, and reads it again: of that, only what stands is left out.
+    """
+    if source.delivery != Source.Delivery.APPEND:
+        return NOTHING_STANDS
+    known = by_file(source, files)
+    of = {number: known[file] for number, file in enumerate(files, start=1) if file in known}
+    skipped = frozenset(number for number, each in of.items() if each.is_settled and not is_again)
+    return Recognized(
+        skipped=skipped,
+        months={
+            number: frozenset(each.standing) for number, each in of.items() if each.standing and number not in skipped
+        },
+        seen=tuple(f"{names[number - 1]} (import {of[number].number})" for number in sorted(skipped)),
+        imports=tuple(sorted({each.number for each in known.values() if each.standing})),
+    )
+
+
+def by_file(source: Source, files: Collection[int]) -> dict[int, Standing]:
     """Return what became of stored files that an import of a source was about, by file.
 
     An import counts for a month of a file while a charge lives that it made of it there: not where the file was
     passed over, and not once its charges are withdrawn, in whatever way. What waits for a decision, or was
     dismissed, is settled while its month takes no imports.
     """
-    found: dict[int, Brought] = defaultdict(Brought)
+    found: dict[int, Standing] = defaultdict(Standing)
     without_rows: dict[int, int] = {}
     uses = ImportedFile.objects.filter(
         file__in=files,
@@ -55,22 +91,33 @@ def by_file(source: Source, files: Collection[int]) -> dict[int, Brought]:
             if imported.state == State.APPLIED:
                 without_rows[use.file_id] = imported.pk
             continue
-        brought = found[use.file_id]
-        for period in _months_of(imported):
-            if imported.state in _WITHOUT_CHARGES:
-                waits = period.status != BillingPeriod.Status.OPEN
-                (settled if waits else unsettled)[use.file_id].add(period.month)
-            elif _lives(use, period, source):
-                brought.standing[period.month] = imported.pk
-            elif _made(use, source).filter(period=period).exists():
-                unsettled[use.file_id].add(period.month)
+        _note_months(use, source, found[use.file_id].standing, settled[use.file_id], unsettled[use.file_id])
     for file, brought in found.items():
         brought.is_all = unsettled[file] <= settled[file] | brought.standing.keys()
     for file, number in without_rows.items():
         # A chunk that never had any rows: there is nothing of it that could be missing.
         if file not in found:
-            found[file] = Brought({datetime.date.min: number})
+            found[file] = Standing({datetime.date.min: number})
     return dict(found)
+
+
+def _note_months(
+    use: ImportedFile,
+    source: Source,
+    standing: dict[datetime.date, int],
+    settled: set[datetime.date],
+    unsettled: set[datetime.date],
+) -> None:
+    """Sort the months of a file that an import was about: those that stand, are settled without charges, or are not."""
+    imported = use.imported_in
+    for period in _months_of(imported):
+        if imported.state in _WITHOUT_CHARGES:
+            waits = period.status != BillingPeriod.Status.OPEN
+            (settled if waits else unsettled).add(period.month)
+        elif _lives(use, period, source):
+            standing[period.month] = imported.pk
+        elif _made(use, source).filter(period=period).exists():
+            unsettled.add(period.month)
 
 
 def imported_in(files: Collection[int]) -> dict[int, Import]:

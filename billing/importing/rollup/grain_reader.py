@@ -4,18 +4,18 @@ import datetime
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from ..attribution import Attributor
-from ..readers import Part
-from ..readers.ahead import ahead
-from ..readers.batches import MAX_PROBLEMS, Batch
-from ..readers.columnar import read_columns
-from ..readers.columns import AMOUNTS
-from ..readers.values import BadValue
-from .converting import PATTERN_COLUMNS, Converted, Converter
-from .rolling import Rolling
+from ...attribution import Attributor
+from ...readers import Part
+from ...readers.ahead import ahead
+from ...readers.batches import MAX_PROBLEMS, Batch
+from ...readers.columnar import read_columns
+from ...readers.columns import AMOUNTS
+from ...readers.values import BadValue
+from ..converting import PATTERN_COLUMNS, Converted, Converter
+from .adding import Rollup
 
 
-class Rollup:
+class GrainReader:
     """One delivery, added up by day or by month on its way into a converter.
 
     Days of a month are not mixed where who pays, a split of the project, or a reason for review changes
@@ -29,7 +29,7 @@ class Rollup:
         self.converter = converter
         self.attributor = attributor
         self.asked = make_converter()
-        self.rolling = Rolling(
+        self.rollup = Rollup(
             by_month=by_month,
             month=converter.only_month,
             segment=self._segments,
@@ -44,7 +44,7 @@ class Rollup:
         rows = 0
         for piece in ahead(read_columns(part, has_period=has_period)):
             try:
-                self.rolling.add(piece.columns, piece.lines, number)
+                self.rollup.add(piece.columns, piece.lines, number)
             except BadValue as error:
                 self.converter.find_problems(piece.as_batch(), part.name, otherwise=str(error))
             self.converter.note_columns(part.name, unread=piece.unread, lacking=AMOUNTS.keys() - piece.columns.keys())
@@ -56,9 +56,9 @@ class Rollup:
 
     def finish(self) -> Iterator[Converted]:
         """Yield what the delivery comes to."""
-        self.converter.rules.update(self.rolling.rules)
+        self.converter.rules.update(self.rollup.rules)
         self.converter.zone = self._zone
-        for batch in self.rolling.batches():
+        for batch in self.rollup.batches():
             converted = self.converter.convert(batch, file_name="", file_number=1)
             if converted is not None:
                 yield converted
@@ -66,7 +66,7 @@ class Rollup:
     @property
     def _zone(self) -> datetime.tzinfo | None:
         # What is rolled up begins at midnight UTC of its month, and tells nothing any more.
-        return None if self.rolling.zone is datetime.UTC else self.rolling.zone
+        return None if self.rollup.zone is datetime.UTC else self.rollup.zone
 
     def _segments(self, batch: Batch) -> list[Any]:
         """Return for each row what days of it must have in common to be added up."""

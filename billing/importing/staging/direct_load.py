@@ -14,15 +14,16 @@ from types import TracebackType
 
 from django.db import IntegrityError, InternalError, connection
 
-from .. import numbering
-from ..attribution import OWNER_COLUMNS, known_people, known_projects, owner_values
-from ..copy_text import fields_of, joined, lines_of
-from ..models import BillingPeriod, Charge, Import, Person, Project
-from ..readers.facts import FACTS
-from ..texts import folded_code
-from . import copying
-from .converting import Converted
-from .staging import FLAG_COLUMNS, Span, charge_columns, span_of
+from ... import numbering
+from ...attribution import OWNER_COLUMNS, known_people, known_projects, owner_values
+from ...copy_text import fields_of, joined, lines_of
+from ...models import BillingPeriod, Charge, Import, Person, Project
+from ...readers.facts import FACTS
+from ...texts import folded_code
+from ..converting import Converted
+from ..live_charges import Span, span_of
+from . import pg_copy
+from .charges import FLAG_COLUMNS, charge_columns
 
 COLUMNS = (
     "id",
@@ -47,7 +48,7 @@ class NotLoadable(Exception):
     """There is something to match with, or somebody else came in between."""
 
 
-class Load:
+class DirectLoad:
     """The rows of one delivery on their way into the charges; a context, inside the transaction that applies them."""
 
     takes_lines = True
@@ -77,8 +78,8 @@ class Load:
         self._months: dict[int, str] = {}
         self._ids = range(0)
 
-    def __enter__(self) -> "Load":
-        self._copier = copying.Copier()
+    def __enter__(self) -> "DirectLoad":
+        self._copier = pg_copy.Copier()
         return self
 
     def __exit__(
@@ -120,10 +121,6 @@ class Load:
         """Wait until all rows that were added are there."""
         with self._refusals():
             self._copier.settle()
-
-    def bearing(self) -> list[int]:
-        """Return the ids of the periods that bear what the delivery changes: it changes nothing."""
-        return []
 
     def move(
         self, *, periods: Mapping[datetime.date, BillingPeriod], people: Mapping[str, int], projects: Mapping[str, int]

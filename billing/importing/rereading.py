@@ -1,0 +1,104 @@
+"""Reading the stored files of an import once more, to look at their rows; nothing is changed."""
+
+import dataclasses
+from collections.abc import Collection
+from typing import Any, NamedTuple
+
+from ..audit import Actor
+from ..models import Import
+from ..readers import FileError
+from ..readers.columns import AMOUNTS
+from ..readers.facts import FACTS
+from . import reading, receiving
+from .converting import Converted
+from .outcomes import ImportRefused, error_of
+from .standing import Recognized
+
+# A file and a line of an import, by their numbers.
+Place = tuple[int, int]
+
+
+class ReadRow(NamedTuple):
+    """A row of a stored file as it would become a charge; amounts in units of 10⁻⁸, as `AMOUNTS` orders them."""
+
+    file_number: int
+    line_number: int
+    month: int
+    currency: str
+    content_hash: bytes
+    units: tuple[int | None, ...]
+
+
+class _AllRows:
+    """Gathers all rows."""
+
+    takes_lines = False
+
+    def __init__(self) -> None:
+        self.rows: list[ReadRow] = []
+
+    def add(self, converted: Converted) -> None:
+        of = dict(zip(FACTS, converted.said.columns, strict=True))
+        amounts = zip(*(of[field] for field in AMOUNTS.values()), strict=True)
+        self.rows += map(
+            ReadRow,
+            converted.file_numbers,
+            of["line_number"],
+            converted.months,
+            of["currency"],
+            of["content_hash"],
+            amounts,
+        )
+
+    def settle(self) -> None:
+        """Nothing is left to be done."""
+
+
+class _FactsAt:
+    """Gathers all that the rows at some places say."""
+
+    takes_lines = False
+
+    def __init__(self, places: Collection[Place]) -> None:
+        self.places = places
+        self.facts: dict[Place, dict[str, Any]] = {}
+
+    def add(self, converted: Converted) -> None:
+        of = dict(zip(FACTS, converted.said.columns, strict=True))
+        for row, place in enumerate(zip(converted.file_numbers, of["line_number"], strict=True)):
+            if place in self.places:
+                self.facts[place] = {name: column[row] for name, column in of.items()}
+
+    def settle(self) -> None:
+        """Nothing is left to be done."""
+
+
+def reread(imported: Import) -> list[ReadRow]:
+    """Return the rows of the stored files of an import.
+
+    Raises ImportRefused where they cannot be read any more.
+    """
+    found = _AllRows()
+    _read(imported, found)
+    return found.rows
+
+
+def facts_of(imported: Import, places: Collection[Place]) -> dict[Place, dict[str, Any]]:
+    """Return all that these lines of the stored files of an import say, as FACTS names it.
+
+    Times are text as the databases write UTC, amounts units of 10⁻⁸. Raises ImportRefused.
+    """
+    found = _FactsAt(places)
+    _read(imported, found)
+    return found.facts
+
+
+def _read(imported: Import, rows: reading.Rows) -> None:
+    try:
+        # Nothing is done in anybody's name.
+        received = receiving.again(imported, actor=Actor(name="", via=""), now=imported.created_at)
+        # A file that was imported before was passed over; its rows are another import's.
+        passed_over = frozenset(imported.imported_files.filter(rows=0).values_list("number", flat=True))
+        reading.read(dataclasses.replace(received, recognized=Recognized(skipped=passed_over)), rows)
+    except FileError as error:
+        raise ImportRefused([error_of(str(error))], imported) from error

@@ -1,0 +1,279 @@
+"""The stage: temporary tables of the rows of an import, of which of them become charges, and of which charges leave."""
+
+from array import array
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import TracebackType
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from django.db import connection, models
+
+from ...attribution import OWNER_COLUMNS
+from ...copy_text import fields_of, joined
+from ...models import BillingPeriod, Charge
+from ...readers.facts import FACTS
+from ..converting import Converted
+from ..live_charges import Span, span_of
+from ..matching import hashes_at
+from . import pg_copy
+
+# Rows taken from a cursor at once.
+CHUNK = 20_000
+
+# The columns of a staged row; `month` and `attribution` become keys when it is applied.
+STAGED = ("row", "file_number", "month", "attribution", "state", *FACTS)
+# Those that are not columns of Charge, with their types (the same on both databases).
+_OWN_TYPES = {"row": "bigint", "month": "integer", "attribution": "integer"}
+
+_OWNER_TYPES = ", ".join(f"{name} {'bigint' if name.endswith('_id') else 'text'}" for name in OWNER_COLUMNS)
+
+
+class Hashes(NamedTuple):
+    """Rows by number, with the hashes of 16 bytes each and a mark where they have a ResourceId."""
+
+    rows: npt.NDArray[np.int64]
+    contents: bytearray
+    identities: bytearray
+    with_resource: bytearray
+
+
+class Stage:
+    """The temporary tables of one import on this connection; a context that takes them away again.
+
+    They are filled outside any transaction and never touch the main database's write lock: on
+    SQLite temporary tables live in a file of their own, on PostgreSQL they are filled by COPY.
+    """
+
+    TABLES = {
+        "stage_row": None,
+        "stage_flag": "row bigint, code text, detail text, is_resolved boolean NOT NULL DEFAULT false",
+        "stage_attribution": f"number integer PRIMARY KEY, {_OWNER_TYPES}",
+        "stage_month": "month integer PRIMARY KEY, period_id bigint",
+        "stage_keep": "row bigint PRIMARY KEY, ordinal bigint, replaces_id bigint",
+        "stage_gone": "charge_id bigint PRIMARY KEY",
+        "stage_left": "number bigint PRIMARY KEY",
+    }
+
+    def __init__(self, *, remembers: bool = False) -> None:
+        """`remembers` keeps the hashes of the rows at hand (37 bytes a row), for a delivery that will be matched."""
+        self.remembers = remembers
+        self._months = array("i")
+        self._contents, self._identities, self._with_resource = bytearray(), bytearray(), bytearray()
+        self.is_postgresql = connection.vendor == "postgresql"
+        self.takes_lines = self.is_postgresql
+        self.rows = 0
+        # When the first charge period of the rows begins, and the last.
+        self.span: Span | None = None
+        # Whether `stage_keep` says which rows become charges; until then all of them do, as new ones.
+        self.is_chosen = False
+        # Whether any row has an invoice id, and whether any has none.
+        self.has_invoices = self.lacks_invoices = False
+        self._copier: pg_copy.Copier | None = None
+
+    def __enter__(self) -> "Stage":
+        columns = ", ".join(f"{name} {_type_of(name)}" for name in STAGED)
+        if self.is_postgresql and self.remembers:
+            # Of what is matched a few rows are asked for, again and again; nobody waits for the index meanwhile.
+            columns += ", PRIMARY KEY (row)"
+        self._drop()
+        with connection.cursor() as cursor:
+            for table, definition in self.TABLES.items():
+                cursor.execute(f"CREATE TEMPORARY TABLE {table} ({definition or columns})")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._copier:
+            self._copier.close()
+        # A broken transaction on PostgreSQL takes no more commands; the next stage drops them then.
+        if not connection.needs_rollback:
+            self._drop()
+
+    def _drop(self) -> None:
+        with connection.cursor() as cursor:
+            for table in self.TABLES:
+                cursor.execute(f"DROP TABLE IF EXISTS {'pg_temp' if self.is_postgresql else 'temp'}.{table}")
+
+    def add(self, converted: Converted) -> None:
+        """Append a batch of rows and their flags; `settle` says that they are there."""
+        said = converted.said
+        numbered = (
+            converted.rows,
+            converted.file_numbers,
+            converted.months,
+            converted.attributed,
+            converted.states,
+        )
+        fill = self.fill
+        if self.is_postgresql:
+            self._copier = self._copier or pg_copy.Copier()
+            self._copier.add_lines("stage_row", joined([*map(fields_of, numbered), said.written]), STAGED)
+            fill = self._copier.add
+        else:
+            fill("stage_row", [*numbered, *said.columns], STAGED)
+        self.has_invoices = self.has_invoices or said.has_invoices
+        self.lacks_invoices = self.lacks_invoices or said.lacks_invoices
+        if self.remembers:
+            self._months.extend(converted.months)
+            self._contents += said.contents
+            self._identities += said.identities
+            self._with_resource += said.with_resource
+        self.span = span_of(said.starts, self.span)
+        if converted.flags:
+            fill("stage_flag", list(zip(*converted.flags, strict=True)), ("row", "code", "detail"))
+        self.rows += len(converted.rows)
+
+    def settle(self) -> None:
+        """Wait until all rows that were added are there."""
+        if self._copier:
+            self._copier.settle()
+
+    def fill(self, table: str, columns: Sequence[Sequence[Any]], names: Sequence[str]) -> None:
+        """Append values, given column by column, to one of the temporary tables."""
+        if self.is_postgresql:
+            pg_copy.copy(table, columns, names)
+        else:
+            marks = ", ".join("?" * len(names))
+            sql = f"INSERT INTO {table} ({', '.join(names)}) VALUES ({marks})"
+            with connection.cursor() as cursor:
+                # Past Django's wrapper, which would look at every row, and in a transaction of its own:
+                # a deferred one that touches temporary tables only leaves the main database alone.
+                raw = cursor.connection
+                is_outside = not connection.in_atomic_block
+                if is_outside:
+                    raw.execute("BEGIN DEFERRED")
+                raw.executemany(sql, zip(*columns, strict=True))
+                if is_outside:
+                    raw.execute("COMMIT")
+
+    def fill_rows(self, table: str, rows: Iterable[Sequence[Any]]) -> None:
+        """The same, given row by row."""
+        listed = list(rows)
+        if listed:
+            names = [part.split()[0] for part in (self.TABLES[table] or "").split(", ")]
+            self.fill(table, list(zip(*listed, strict=True)), names)
+
+    def hashes(self, months: Iterable[int]) -> "Hashes":
+        """Return the hashes of the rows in months, in file order.
+
+        From memory where they were remembered while the rows came; else from the table, whose rows are wide.
+        """
+        wanted = [int(month) for month in months]
+        if self.remembers:
+            chosen = np.isin(np.frombuffer(self._months, dtype=np.int32), wanted)
+            rows = np.flatnonzero(chosen) + 1
+            if len(rows) == self.rows:
+                return Hashes(rows, self._contents, self._identities, self._with_resource)
+            return Hashes(
+                rows,
+                hashes_at(self._contents, chosen),
+                hashes_at(self._identities, chosen),
+                hashes_at(self._with_resource, chosen, size=1),
+            )
+        numbers, contents, identities, with_resource = array("q"), bytearray(), bytearray(), bytearray()
+        sql = f"""
+            SELECT row, content_hash, identity_hash, resource_id <> '' FROM stage_row
+            WHERE month IN ({", ".join(map(str, wanted))}) ORDER BY row
+        """
+        for row, content, identity, has_resource in self.select(sql):
+            numbers.append(row)
+            contents += content
+            identities += identity
+            with_resource.append(bool(has_resource))
+        return Hashes(np.frombuffer(numbers, dtype=np.int64), contents, identities, with_resource)
+
+    def doubt(self, code: str, states: Mapping[str, Sequence[tuple[int, str]]]) -> None:
+        """Flag rows (and say why) with a code, by the state they have then; without one it is answered already."""
+        for state, rows in states.items():
+            self.fill_rows("stage_flag", ((row, code, detail, not state) for row, detail in rows))
+            if state:
+                self.list_numbers(np.array([row for row, _ in rows], dtype=np.int64))
+                with connection.cursor() as cursor:
+                    cursor.execute(
+                        "UPDATE stage_row SET state = %s WHERE row IN (SELECT number FROM stage_left)", [state]
+                    )
+
+    def select(self, sql: str) -> Iterator[tuple[Any, ...]]:
+        """Yield the rows of a query over the stage and the charges."""
+        with connection.cursor() as cursor:
+            cursor.execute(sql)
+            while rows := cursor.fetchmany(CHUNK):
+                yield from rows
+
+    def list_numbers(self, numbers: npt.NDArray[np.int64]) -> None:
+        """List numbers of rows or charges in `stage_left`, instead of those before, for a query that is about them."""
+        with connection.cursor() as cursor:
+            cursor.execute("DELETE FROM stage_left")
+        for start in range(0, len(numbers), CHUNK):
+            self.fill("stage_left", [numbers[start : start + CHUNK].tolist()], ("number",))
+
+    def keep(self, rows: npt.NDArray[np.int64], replaced: npt.NDArray[np.int64]) -> None:
+        """Have these rows become charges, in this order, and take the place of these; 0 is for none."""
+        self.is_chosen = True
+        for start in range(0, len(rows), CHUNK):
+            part = rows[start : start + CHUNK].tolist()
+            of_charges = [charge_id or None for charge_id in replaced[start : start + CHUNK].tolist()]
+            ordinals = range(start, start + len(part))
+            self.fill("stage_keep", [part, ordinals, of_charges], ("row", "ordinal", "replaces_id"))
+        if self.is_postgresql:
+            # Nobody else looks at temporary tables: that few rows of many are asked for would not be known.
+            with connection.cursor() as cursor:
+                cursor.execute("ANALYZE stage_row (row)")
+                cursor.execute("ANALYZE stage_keep")
+
+    def choose_all(self) -> None:
+        """Say of every row that it becomes a charge, where none is chosen yet, so that some can be left out."""
+        if self.is_chosen:
+            return
+        self.is_chosen = True
+        with connection.cursor() as cursor:
+            cursor.execute("INSERT INTO stage_keep (row, ordinal) SELECT row, row - 1 FROM stage_row")
+
+    def leave_out(self, months: Iterable[int], periods: Iterable[BillingPeriod]) -> None:
+        """Stage nothing of these months: none of their rows becomes a charge, none of their charges leaves."""
+        numbers = ", ".join(str(int(month)) for month in months)
+        ids = ", ".join(str(int(period.pk)) for period in periods)
+        with connection.cursor() as cursor:
+            cursor.execute(
+                f"DELETE FROM stage_keep WHERE row IN (SELECT row FROM stage_row WHERE month IN ({numbers}))"
+            )
+            cursor.execute(
+                "DELETE FROM stage_gone WHERE charge_id IN (SELECT c.id FROM stage_gone g "
+                f"JOIN billing_charge c ON c.id = g.charge_id WHERE c.period_id IN ({ids}))"
+            )
+
+    def leave_out_of_file(self, number: int, months: Iterable[int]) -> None:
+        """Let no row that a file has of these months become a charge."""
+        named = ", ".join(str(int(month)) for month in months)
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "DELETE FROM stage_keep WHERE row IN (SELECT row FROM stage_row "
+                f"WHERE file_number = %s AND month IN ({named}))",
+                [number],
+            )
+
+    def spare(self, period: BillingPeriod, account: str) -> None:
+        """Withdraw nothing of a billing account."""
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "DELETE FROM stage_gone WHERE charge_id IN (SELECT c.id FROM billing_charge c "
+                "JOIN stage_gone g ON g.charge_id = c.id WHERE c.period_id = %s AND c.billing_account_id = %s)",
+                [period.pk, account],
+            )
+
+    def spare_all(self) -> None:
+        """Withdraw nothing."""
+        with connection.cursor() as cursor:
+            cursor.execute("DELETE FROM stage_gone")
+
+
+def _type_of(name: str) -> str:
+    if name in _OWN_TYPES:
+        # A row's number is SQLite's own key: no second index, and rows lie in file order.
+        return "INTEGER PRIMARY KEY" if name == "row" and connection.vendor == "sqlite" else _OWN_TYPES[name]
+    field = Charge._meta.get_field(name)
+    if not isinstance(field, models.Field):
+        raise TypeError(name)
+    return str(field.db_type(connection))
