@@ -105,7 +105,7 @@ class CorrectForm(PayerForm, ReasonForm):
         choices=[
             ("transfer", "Transfer: somebody else pays it"),
             ("refund", "Refund: the recovery gives it back"),
-            ("write_off", "Write-off: the center bears it"),
+            ("write_off", "Write-off: the center pays it"),
         ]
     )
     amount = _amount(required=False, help_text="Of one line. Empty: all that is left of it.")
@@ -423,7 +423,7 @@ class CorrectionAdmin(FrozenAdmin):
 
 
 def seen_of(entered: corrections.Entered) -> str:
-    """Return what somebody saw who confirms a correction: the month that bears it and its amounts."""
+    """Return what somebody saw who confirms a correction: the month it is charged in and its amounts."""
     return "/".join([str(entered.correction.charged_in), *(plain(line.amount) for line in entered.lines)])
 
 

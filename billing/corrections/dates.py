@@ -1,4 +1,4 @@
-"""Which month bears a correction, and on which days the service was."""
+"""Which month a correction is charged in, and on which days the service was."""
 
 import datetime
 from collections.abc import Iterable
@@ -12,11 +12,11 @@ from ..models.periods import month_text
 
 
 class NoOpenMonth(BillingError):
-    """No month takes changes that could bear a correction."""
+    """No month takes changes that a correction could be charged in."""
 
 
 def month_for(corrected: Iterable[PayerLine | Correction] = ()) -> BillingPeriod:
-    """Return the month to bear a correction: the first that takes changes after those that bear what it corrects.
+    """Return the month to charge a correction in: the first that takes changes after those of what it corrects.
 
     Where none comes after, the newest that takes changes. Raises NoOpenMonth.
     """
@@ -31,7 +31,9 @@ def month_for(corrected: Iterable[PayerLine | Correction] = ()) -> BillingPeriod
 def _no_open_month(corrected: Iterable[PayerLine | Correction]) -> NoOpenMonth:
     last = BillingPeriod.objects.shown().order_by("month").last()
     step = NextStep("open_period", {"period": month_text(last.next_month)}) if last else None
-    return NoOpenMonth("No billing period takes changes. Open the month that is to bear the correction.", then=step)
+    return NoOpenMonth(
+        "No billing period takes changes. Open the month that the correction is to be charged in.", then=step
+    )
 
 
 def service_days(line: PayerLine) -> tuple[datetime.date, datetime.date]:

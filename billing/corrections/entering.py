@@ -84,7 +84,7 @@ def add_write_off(*, lines: Sequence[PayerLine], amount: Decimal | None = None, 
     plan = Plan.of(Correction.Kind.WRITE_OFF, lines, how)
     if not (center := plan.policy.center_fund_org):
         raise MissingCenterFundOrg(
-            "A write-off is borne by the center's own fund/org, and the policy names none. Set it in the policy."
+            "A write-off is charged to the center's own fund/org, and the policy names none. Set it in the policy."
         )
     with audit.gesture(actor=plan.actor, now=plan.now) as gesture:
         for line, part in plan.parts(lines, amount):
@@ -108,7 +108,7 @@ def add_manual_charge(
     natural_account: str = "",
     **how: Unpack[Particulars],
 ) -> Entered:
-    """Charge somebody for a service of a source that no file brought; of the bearing month, or for another.
+    """Charge somebody for a service of a source that no file brought; of the month it is charged in, or of another.
 
     Raises closing.PeriodClosed, ReasonMissing, AmountRefused, FundRefused or JustificationMissing.
     """

@@ -25,7 +25,7 @@ class Place:
 
 
 # How apps further on name payer lines: by the line of a statement, say. A finder returns the month
-# that bears the line and its key, or None for a text that is not of its kind.
+# that the line is charged in and its key, or None for a text that is not of its kind.
 LineFinder = Callable[[str], tuple[BillingPeriod, str] | None]
 _line_finders: dict[str, LineFinder] = {}
 

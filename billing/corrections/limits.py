@@ -76,14 +76,14 @@ def _is_part(taken: Decimal, charged: Decimal) -> bool:
     return 0 <= taken <= charged or charged <= taken <= 0
 
 
-def require_correctable(each: Correctable, *, kind: Correction.Kind, bearing: BillingPeriod) -> None:
+def require_correctable(each: Correctable, *, kind: Correction.Kind, charged_in: BillingPeriod) -> None:
     """Raise NotCorrectable for a payer line that a correction of this kind cannot be about."""
     line = each.line
     if line.kind not in PayerLine.CHARGED or line.pi is None:
         raise NotCorrectable(f"{told(line)} is the center's own cost: no PI was charged that could be relieved.")
     if kind != Correction.Kind.TRANSFER and line.charged <= 0:
         raise NotCorrectable(f"{told(line)} is {plain(line.charged, line.currency)}: there is nothing to give back.")
-    if line.kind in PayerLine.ENTERED and line.period_id == bearing.pk:
+    if line.kind in PayerLine.ENTERED and line.period_id == charged_in.pk:
         raise NotCorrectable(
             f"{told(line)} was itself entered in {line.period}, which is still open: reverse that correction, and "
             "enter it as it should be.",

@@ -1,4 +1,4 @@
-"""Who can bear a cost that is moved or charged by hand."""
+"""Who can be charged what is moved, or charged by hand."""
 
 import datetime
 from collections.abc import Iterable
@@ -13,16 +13,16 @@ from ..errors import BillingError
 from ..models import FundingSource, Policy, Project
 
 HUNDRED = Decimal(100)
-# What keeps a fund from bearing a cost; the other reasons of a review are questions to people.
+# What keeps a fund from paying; the other reasons of a review are questions to people.
 ABOUT_FUNDS = frozenset({"invalid_fund_org", "unknown_fund_org", "fund_not_valid"})
 
 
 class FundRefused(BillingError):
-    """A fund/org cannot bear the cost."""
+    """A fund/org cannot be charged the cost."""
 
 
 class JustificationMissing(BillingError):
-    """A sponsored award is to bear a cost long after the service, and nobody says why."""
+    """A sponsored award is to pay long after the service, and nobody says why."""
 
 
 def shares_from(text: str) -> dict[str, Decimal]:

@@ -28,7 +28,7 @@ class SecondPersonNeeded(BillingError):
 class Particulars(TypedDict, total=False):
     """What every correction may say, whatever its kind, and who enters it.
 
-    `charged_in` is the month that bears it; not given, the one that `month_for` says. With `dry_run` nothing is stored.
+    `charged_in` is its month; not given, the one that `month_for` says. With `dry_run` nothing is stored.
     """
 
     reason: Required[str]
@@ -100,7 +100,7 @@ class Plan:
 
         1. Those whose payer lines are corrected, in the order of their numbers: two who correct the same line would
            both see all that is left of it; so one waits.
-        2. The bearing month: it cannot be closed until the correction is stored. Raises closing.PeriodClosed.
+        2. The month it is charged in: it cannot be closed until the correction is stored. Raises closing.PeriodClosed.
         """
         ids = sorted({pk for pk in corrected if pk})
         list(BillingPeriod.objects.select_for_update(no_key=True).filter(pk__in=ids).order_by("pk"))
@@ -118,7 +118,7 @@ class Plan:
         # Of a whole reference there are lines of 0.00 too, such as what is subsidized whole.
         asked = [each for each in fresh if each.left or len(lines) == 1]
         for each in asked:
-            require_correctable(each, kind=self.kind, bearing=self.charged_in)
+            require_correctable(each, kind=self.kind, charged_in=self.charged_in)
             if amount is not None:
                 require_part(each, amount)
         parts = [(each.line, each.left if amount is None else amount) for each in asked]

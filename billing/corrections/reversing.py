@@ -25,7 +25,7 @@ def reverse(
 ) -> Entered:
     """Take an approved correction back, once, by one of the opposite lines in an open month.
 
-    1. Lock the months that it corrected and the one that bears its reversal, as `Plan.start` says.
+    1. Lock the months that it corrected and the one its reversal is charged in, as `Plan.start` says.
     2. Lock the correction: of two who reverse it, the second is refused.
     3. Compare with what is charged now: what it charged must not be corrected since.
 
@@ -63,7 +63,7 @@ def reverse(
 
 
 def _month_of_reversal(correction: Correction) -> BillingPeriod:
-    """Return the month that bears a reversal: the correction's own while it is open."""
+    """Return the month a reversal is charged in: the correction's own while it is open."""
     return correction.charged_in if correction.charged_in.takes_changes else month_for([correction])
 
 

@@ -603,9 +603,7 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "justification",
-                    models.TextField(
-                        blank=True, help_text="Why a sponsored award bears the cost so long after the service."
-                    ),
+                    models.TextField(blank=True, help_text="Why a sponsored award pays so long after the service."),
                 ),
                 (
                     "needs_second_person",
@@ -643,7 +641,7 @@ class Migration(migrations.Migration):
                 (
                     "charged_in",
                     models.ForeignKey(
-                        help_text="The month that bears it.",
+                        help_text="The month whose statements and journal it is on.",
                         on_delete=django.db.models.deletion.PROTECT,
                         related_name="corrections",
                         to="billing.billingperiod",

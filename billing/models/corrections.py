@@ -50,7 +50,7 @@ class CorrectionQuerySet(StandingQuerySet["Correction"]):
 
 class CorrectionLineQuerySet(StandingQuerySet["CorrectionLine"]):
     def charged_in(self, period: BillingPeriod) -> "CorrectionLineQuerySet":
-        """Keep the lines that a month bears."""
+        """Keep the lines that are charged in a month."""
         return self.filter(correction__charged_in=period, correction__state=Correction.State.APPROVED)
 
     def taken_back(self, period: BillingPeriod) -> dict[str, Any]:
@@ -71,9 +71,9 @@ class CorrectionLineQuerySet(StandingQuerySet["CorrectionLine"]):
 class Correction(Standing):
     """A correction: who pays is changed, given back, written off, or charged by hand.
 
-    `charged_in` is the open month that bears it, `for_period` the month it corrects. It is never edited
-    or deleted: it is approved or rejected once where the policy asks for a second person, and a mistake
-    is corrected by its reversal, a correction of the opposite lines (`reverses`).
+    `charged_in` is the open month whose statements and journal it is on, `for_period` the month it corrects. It is
+    approved or rejected once, where the policy asks for a second person. It is never edited or deleted: a mistake is
+    corrected by its reversal, which has the opposite lines (`reverses`).
     """
 
     class Kind(models.TextChoices):
@@ -103,7 +103,7 @@ class Correction(Standing):
         on_delete=models.PROTECT,
         related_name="corrections",
         verbose_name="billing period",
-        help_text="The month that bears it.",
+        help_text="The month whose statements and journal it is on.",
     )
     for_period = models.ForeignKey(
         BillingPeriod, on_delete=models.PROTECT, related_name="corrected_by", help_text="The month it corrects."
@@ -116,9 +116,7 @@ class Correction(Standing):
         blank=True,
         help_text="What everybody whom it concerns reads on their statement: of a transfer, both sides. May be empty.",
     )
-    justification = models.TextField(
-        blank=True, help_text="Why a sponsored award bears the cost so long after the service."
-    )
+    justification = models.TextField(blank=True, help_text="Why a sponsored award pays so long after the service.")
     charge = models.ForeignKey(
         Charge,
         null=True,

@@ -91,7 +91,7 @@ def test_a_refund_is_given_out_of_the_recovery(january):
     assert charged(february()) == {("BIO-001", "refund"): -30}
 
 
-def test_the_center_bears_a_write_off(january):
+def test_the_center_pays_a_write_off(january):
     assert enter(corrections.add_write_off).correction.total == 0
     assert charged(february()) == {("BIO-001", "write_off"): -100, ("RC-000", "borne"): 100}
     borne = the_line("2025-02", kind="borne")
@@ -106,7 +106,7 @@ def test_a_write_off_needs_a_fund_of_the_center(january):
         enter(corrections.add_write_off)
 
 
-def test_a_manual_charge_is_of_a_source_and_of_the_month_that_bears_it(january):
+def test_a_manual_charge_is_of_a_source_and_of_the_month_it_is_charged_in(january):
     enter(
         corrections.add_manual_charge,
         pi=a_pi(),
@@ -222,11 +222,11 @@ def test_lines_for_several_months_take_a_correction_each(january):
         a_transfer(lines=[the_line(), the_line("2025-02")])
 
 
-def test_a_fund_bears_what_falls_on_its_days_of_service(january):
+def test_a_fund_pays_what_falls_on_its_days_of_service(january):
     a_fund("BIO-001")
     a_fund("BIO-002", valid_until=datetime.date(2025, 1, 1))
     a_fund("BIO-003", valid_from=datetime.date(2025, 1, 2))
-    # The one charge was on the first of January, and the fund that ended then bears it.
+    # The one charge was on the first of January, and the fund that ended then pays it.
     a_transfer(amount=Decimal(10))
     with pytest.raises(corrections.FundRefused, match="BIO-003 is valid from 2025-01-02, and the service was from"):
         a_transfer(to={"BIO-003": Decimal(100)})
@@ -251,7 +251,7 @@ def test_a_fund_of_an_unknown_form_is_refused(january):
     [(datetime.date(2025, 4, 1), False), (datetime.date(2025, 4, 2), True)],
     ids=["after 90 days", "after 91 days"],
 )
-def test_a_sponsored_award_bears_late_only_what_is_justified(january, today, is_late):
+def test_a_sponsored_award_pays_late_only_what_is_justified(january, today, is_late):
     """The service ended on 1 January; 90 days later is 1 April."""
     a_fund("FED-1", is_sponsored=True)
     a_fund("BIO-001")
@@ -557,7 +557,7 @@ def test_lines_of_nothing_stop_no_correction_of_a_whole_reference(january, verb)
         enter(verb, lines=lines)
 
 
-def test_the_next_open_month_bears_a_correction(january):
+def test_a_correction_is_charged_in_the_next_open_month(january):
     march = a_period("2025-03")
     assert corrections.month_for([the_line()]) == february()
     assert corrections.month_for() == march

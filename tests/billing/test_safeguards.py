@@ -534,7 +534,7 @@ def delivered_month(month, tmp_path):
     month.file = a_file(tmp_path, [a_row("8.00")], name="aws_2025-01-corrected.csv")
     month.imported = delivered(tmp_path, [a_row("7.00")], source=build.a_source("hpc")).imported
     month.held = build.a_charge("5.00", flags=("pattern_match",))
-    # No month is open that a correction could be borne by, or a late change be booked in.
+    # No month is open that a correction could be charged in, or a late change be booked in.
     return month
 
 

@@ -41,9 +41,11 @@ class NoLongerAllowed(BillingError):
 def run(job_id: int) -> str:
     """Do a job, unless another worker has claimed it: the queue delivers at least once.
 
-    A job whose worker is gone is not done once more, but ends as failed. A refusal or a crash is recorded on the
-    job with its message. None of them is tried again by itself, because the person who asked reads the page
-    and decides.
+    1. End what a worker that is gone left behind: it is not done once more, but ends as failed.
+    2. Take the mark of who works on the job: nobody then says that its worker is gone while it runs.
+    3. Set it running by a conditional update: of two workers who were given it, one does it.
+    4. Do it. A refusal or a crash is recorded on the job with its message. None is tried again by itself, because the
+       person who asked reads the page and decides.
     """
     now = timezone.now()
     close_left(now=now)

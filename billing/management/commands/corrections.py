@@ -211,7 +211,7 @@ def headline(entered: corrections.Entered) -> str:
     correction = entered.correction
     what = f"{correction.get_kind_display().lower()} of {amount(correction.amount, correction.currency)}"
     said = (
-        f"{what} for {correction.for_period}, borne by {correction.charged_in}: {' '.join(correction.reason.split())}"
+        f"{what} for {correction.for_period}, charged in {correction.charged_in}: {' '.join(correction.reason.split())}"
     )
     if entered.is_dry_run:
         return f"Would enter a {said}\nNothing is stored."
