@@ -55,7 +55,9 @@ def readonly(context: template.Context, field: AdminReadonlyField) -> str:
     except (AttributeError, ValueError, ObjectDoesNotExist):
         model_field = value = None
     if isinstance(value, Model) and isinstance(getattr(model_field, "remote_field", None), ForeignObjectRel):
-        screen = site._registry.get(type(value))
-        if screen is None or not screen.has_view_or_change_permission(context["request"], value):
+        is_shown = site.is_registered(type(value))
+        if not is_shown or not site.get_model_admin(type(value)).has_view_or_change_permission(
+            context["request"], value
+        ):
             return conditional_escape(str(value))
     return str(field.contents())
