@@ -29,7 +29,7 @@ class Spending:
     held_billed: Decimal = ZERO
     # Charges that nobody pays, or the center: not in the sums.
     rejected: int = 0
-    absorbed: int = 0
+    charged_to_center: int = 0
 
 
 @dataclass(frozen=True)
@@ -98,8 +98,8 @@ def of_pi(*, pi: Person, period: BillingPeriod | None = None) -> SpendingOfPI:
             spent.held_billed += row["billed_sum"]
         elif row["state"] == Charge.State.REJECTED:
             spent.rejected += row["count"]
-        elif row["state"] == Charge.State.ABSORBED:
-            spent.absorbed += row["count"]
+        elif row["state"] == Charge.State.CHARGED_TO_CENTER:
+            spent.charged_to_center += row["count"]
         else:
             spent.charges += row["count"]
             spent.list_cost += row["list_sum"]

@@ -253,8 +253,8 @@ def decide(period: BillingPeriod, what: Mapping[str, str], *, actor: Actor, now:
             decided = review.approve(charges=ids, note=note, actor=actor, now=now)
         case "reject":
             decided = review.reject(charges=ids, reason=what["reason"], note=note, actor=actor, now=now)
-        case "absorb":
-            decided = review.absorb(charges=ids, note=note, actor=actor, now=now)
+        case "charge_to_center":
+            decided = review.charge_to_center(charges=ids, note=note, actor=actor, now=now)
         case _:
             reassignment = review.Reassignment(
                 pi=what.get("pi", ""), project=what.get("project", ""), fund_org=what.get("fund_org", "")

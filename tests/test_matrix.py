@@ -95,7 +95,7 @@ iiii oooo  iiii oooo  admin/billing/charge/why/
 iiii xooo  iiii xooo  admin/billing/charge/<path:object_id>/approve/
 iiii xooo  iiii xooo  admin/billing/charge/<path:object_id>/correct/
 iiii xooo  iiii xooo  admin/billing/charge/<path:object_id>/reject/
-iiii xooo  iiii x>>>  admin/billing/charge/<path:object_id>/absorb/
+iiii xooo  iiii x>>>  admin/billing/charge/<path:object_id>/charge_to_center/
 iiii xooo  iiii xooo  admin/billing/charge/<path:object_id>/undo/
 iiii oooo  iiii oooo  admin/billing/charge/
 iiii xxxx  iiii xxxx  admin/billing/charge/add/
@@ -452,12 +452,12 @@ ACTIONS = {
     "billing.heldcharge approve": CURATE,
     "billing.heldcharge correct": CURATE,
     "billing.heldcharge reject": CURATE,
-    "billing.heldcharge absorb": CURATE,
+    "billing.heldcharge charge_to_center": CURATE,
     "billing.heldcharge undo": CURATE,
     "billing.charge correct": CURATE,
     "billing.charge make_rule": CURATE,
     "billing.charge reject": CURATE,
-    "billing.charge absorb": CURATE,
+    "billing.charge charge_to_center": CURATE,
     "billing.charge undo": CURATE,
     "billing.job retry_selected": CURATE,
     "billing.job cancel_selected": CURATE,
@@ -611,7 +611,7 @@ COMMANDS = {
     "review list": EVERY,
     "review approve --id 1": CURATE,
     "review reject --id 1 --note no": CURATE,
-    "review absorb --id 1": CURATE,
+    "review charge-to-center --id 1": CURATE,
     "review reattribute --id 1 --pi ada@u.edu": CURATE,
     "review undo --id 1": CURATE,
     "review export a.xlsx": CURATE,

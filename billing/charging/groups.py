@@ -73,7 +73,7 @@ class Groups:
         if any(source.default_pi_id in owners for source in self.month.sources.values()):
             asked |= Q(pi__isnull=True)
         if any(line.pi_id is None for line in lines):
-            asked |= Q(state=Charge.State.ABSORBED)
+            asked |= Q(state=Charge.State.CHARGED_TO_CENTER)
         if len(owners) > MANY_OWNERS:
             asked = Q()  # as good as everybody
         seen: set[Group] = set()
@@ -161,8 +161,8 @@ class Groups:
         """Return the group that charges belong to, with the defaults of their source; note what is missing."""
         source = self.month.sources[source_id]
         kind = PayerLine.Kind.LATE.value if is_late else PayerLine.Kind.CHARGE.value
-        if state == Charge.State.ABSORBED:
-            kind, pi_id, project_id, split_id = PayerLine.Kind.ABSORBED.value, None, None, None
+        if state == Charge.State.CHARGED_TO_CENTER:
+            kind, pi_id, project_id, split_id = PayerLine.Kind.CHARGED_TO_CENTER.value, None, None, None
             fund_org = self.month.policy.center_fund_org
             if not fund_org:
                 self.month.missing.center_fund_org[source.name] += count

@@ -64,7 +64,7 @@ class Missing:
             )
         if found := self.center_fund_org:
             raise MissingCenterFundOrg(
-                f"{self.month} has {_counted(found)} that the center absorbs, and the policy names no fund/org of the "
+                f"{self.month} has {_counted(found)} charged to the center, and the policy names no fund/org of the "
                 "center's own. Set it in the policy."
             )
 
@@ -75,8 +75,8 @@ class Missing:
             raise NothingToShareOver(
                 f"{self.month} cannot be charged: {total:,} shared {'cost goes' if total == 1 else 'costs go'} over "
                 f"what was charged of {', '.join(sorted(found))}, and nobody was charged any of it. Give the source a "
-                "default PI and an overflow fund/org, which bear it then, or absorb or reattribute the charges in the "
-                "review. Where that month is an earlier one without statements, issue them first."
+                "default PI and an overflow fund/org, which pay it then. Or, in the review, reattribute the charges "
+                "or charge them to the center. Where that month is an earlier one without statements, issue them first."
             )
 
 

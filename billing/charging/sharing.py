@@ -55,7 +55,7 @@ def shares_of(month: Month, group: Group, sums: Sums, bearers: Mapping[Bearer, D
     for key in bearing or sorted(by_key)[:1]:
         bearer = by_key[key]
         own = group.borne_by(bearer)
-        kind = PayerLine.Kind.SHARED.value if bearer.pi_id else PayerLine.Kind.ABSORBED.value
+        kind = PayerLine.Kind.SHARED.value if bearer.pi_id else PayerLine.Kind.CHARGED_TO_CENTER.value
         line = month.line(own, Payer(key, kind, bearer.fund_org, HUNDRED), shares[key], residue)
         line.shared_total = cents.charged
         lines += [line, *_subsidy_of(month, own, line)]

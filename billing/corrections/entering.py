@@ -91,7 +91,7 @@ def add_write_off(*, lines: Sequence[PayerLine], amount: Decimal | None = None, 
             plan.take_back(line, part, PayerLine.Kind.WRITE_OFF)
             borne = line_for(line, part, PayerLine.Kind.BORNE)
             borne.fund_org, borne.pi, borne.project = center, None, None
-            # The policy chose this fund, and absorbed charges go to it unasked.
+            # The policy chose this fund, and charges to the center go to it unasked.
             plan.lines.append(borne)
         return plan.enter(gesture)
 

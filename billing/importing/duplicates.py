@@ -290,7 +290,7 @@ def _answered(source: Source, again: list[tuple[int, bytes, str]]) -> list[Again
             continue
         if state == State.REJECTED:
             rejected[content] = pk
-        elif state in (State.APPROVED, State.ABSORBED) and withdrawn:
+        elif state in (State.APPROVED, State.CHARGED_TO_CENTER) and withdrawn:
             apart[content] += 1
         if is_resolved and not withdrawn:
             apart[content] -= 1

@@ -219,7 +219,7 @@ def settle_payers(first: int, count: int) -> None:
     late = (
         Charge.objects.filter(id__gte=first, id__lt=first + count, attributed_by=Charge.AttributedBy.CHARGED)
         .exclude(state=Charge.State.REJECTED)
-        .exclude(state=Charge.State.ABSORBED)
+        .exclude(state=Charge.State.CHARGED_TO_CENTER)
         # A shared cost is nobody's: it goes over those charged then by itself.
         .filter(blank, shared_as="")
     )

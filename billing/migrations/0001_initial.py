@@ -477,9 +477,9 @@ class Migration(migrations.Migration):
                             ("held", "Held for review"),
                             ("approved", "Approved"),
                             ("rejected", "Rejected"),
-                            ("absorbed", "Charged to center"),
+                            ("charged_to_center", "Charged to center"),
                         ],
-                        max_length=16,
+                        max_length=24,
                     ),
                 ),
                 (
@@ -529,7 +529,7 @@ class Migration(migrations.Migration):
                 ),
             ],
             options={
-                "permissions": [("review_charges", "Can approve, reject, absorb and reattribute charges")],
+                "permissions": [("review_charges", "Can decide about charges held for review")],
                 "default_permissions": ("view",),
                 "indexes": [
                     models.Index(
@@ -549,7 +549,9 @@ class Migration(migrations.Migration):
                 ],
                 "constraints": [
                     models.CheckConstraint(
-                        condition=models.Q(("state__in", ("clear", "held", "approved", "rejected", "absorbed"))),
+                        condition=models.Q(
+                            ("state__in", ("clear", "held", "approved", "rejected", "charged_to_center"))
+                        ),
                         name="charge_state_known",
                         violation_error_message="This is not a state of a charge.",
                     )
@@ -582,7 +584,7 @@ class Migration(migrations.Migration):
                             ("write_off", "Write-off"),
                             ("manual", "Manual charge"),
                         ],
-                        max_length=16,
+                        max_length=24,
                     ),
                 ),
                 ("currency", models.CharField(max_length=3)),
@@ -1903,7 +1905,7 @@ class Migration(migrations.Migration):
                         choices=[
                             ("approve", "Approve"),
                             ("reject", "Reject"),
-                            ("absorb", "Absorb"),
+                            ("charge_to_center", "Charge to center"),
                             ("reattribute", "Reattribute"),
                             ("split", "Split"),
                             ("undo", "Undo"),
@@ -2128,7 +2130,7 @@ class Migration(migrations.Migration):
                     models.CharField(
                         choices=[
                             ("charge", "Charge"),
-                            ("absorbed", "Charged to center"),
+                            ("charged_to_center", "Charged to center"),
                             ("subsidy", "Funded subsidy"),
                             ("late", "Late change"),
                             ("shared", "Share of a shared cost"),
@@ -2138,7 +2140,7 @@ class Migration(migrations.Migration):
                             ("borne", "Write-off borne by the center"),
                             ("manual", "Manual charge"),
                         ],
-                        max_length=16,
+                        max_length=24,
                     ),
                 ),
                 ("fund_org", models.CharField(max_length=64, verbose_name="fund/org")),
@@ -2368,7 +2370,7 @@ class Migration(migrations.Migration):
                     models.CharField(
                         choices=[
                             ("charge", "Charge"),
-                            ("absorbed", "Charged to center"),
+                            ("charged_to_center", "Charged to center"),
                             ("subsidy", "Funded subsidy"),
                             ("late", "Late change"),
                             ("shared", "Share of a shared cost"),
@@ -2378,7 +2380,7 @@ class Migration(migrations.Migration):
                             ("borne", "Write-off borne by the center"),
                             ("manual", "Manual charge"),
                         ],
-                        max_length=16,
+                        max_length=24,
                     ),
                 ),
                 ("fund_org", models.CharField(max_length=64, verbose_name="fund/org")),

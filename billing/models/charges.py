@@ -35,7 +35,7 @@ class ChargeQuerySet(StandingQuerySet["Charge"]):
         return self.exclude(shared_as="")
 
     def chargeable(self) -> "ChargeQuerySet":
-        """Keep what somebody pays: clear or approved by a PI, absorbed by the center."""
+        """Keep what somebody pays: clear or approved by a PI, or charged to the center."""
         return self.live().filter(state__in=Charge.CHARGEABLE)
 
     def billed_by_currency(self) -> dict[str, tuple[int, Decimal]]:
@@ -117,24 +117,24 @@ class Charge(Standing):
         HELD = "held", "Held for review"
         APPROVED = "approved", "Approved"
         REJECTED = "rejected", "Rejected"
-        ABSORBED = "absorbed", "Charged to center"
+        CHARGED_TO_CENTER = "charged_to_center", "Charged to center"
 
     # What its own payer is charged, and what anybody is: the center, too.
     CHARGED_TO_OWNER = (State.CLEAR, State.APPROVED)
-    CHARGEABLE = (*CHARGED_TO_OWNER, State.ABSORBED)
+    CHARGEABLE = (*CHARGED_TO_OWNER, State.CHARGED_TO_CENTER)
     # What a person decided, beside who pays.
-    DECIDED = (State.APPROVED, State.REJECTED, State.ABSORBED)
+    DECIDED = (State.APPROVED, State.REJECTED, State.CHARGED_TO_CENTER)
 
     STANDS_BY = "charged_in"
 
     # Withdrawal is not a state but `withdrawn_in`, so that reviving a charge restores what it was.
     TRANSITIONS = {
-        State.CLEAR: {State.HELD, State.REJECTED, State.ABSORBED},
+        State.CLEAR: {State.HELD, State.REJECTED, State.CHARGED_TO_CENTER},
         # Clear again when rules, projects or funds that came later answer every reason for a look.
-        State.HELD: {State.APPROVED, State.REJECTED, State.ABSORBED, State.CLEAR},
+        State.HELD: {State.APPROVED, State.REJECTED, State.CHARGED_TO_CENTER, State.CLEAR},
         State.APPROVED: {State.HELD},
         State.REJECTED: {State.HELD},
-        State.ABSORBED: {State.HELD},
+        State.CHARGED_TO_CENTER: {State.HELD},
     }
 
     class AttributedBy(models.TextChoices):
@@ -299,13 +299,13 @@ class Charge(Standing):
         max_length=254, blank=True, default="", help_text="Which rules or cloud account said what of it: rule 7 (PI)."
     )
 
-    state = models.CharField(max_length=16, choices=State.choices)
+    state = models.CharField(max_length=24, choices=State.choices)
 
     objects = ChargeQuerySet.as_manager()
 
     class Meta:
         default_permissions = ("view",)
-        permissions = [("review_charges", "Can approve, reject, absorb and reattribute charges")]
+        permissions = [("review_charges", "Can decide about charges held for review")]
         indexes = [
             # Covers the sum by PI and project of a month, so that it never touches the table.
             models.Index(
@@ -325,7 +325,7 @@ class Charge(Standing):
         ]
         constraints = [
             models.CheckConstraint(
-                condition=Q(state__in=("clear", "held", "approved", "rejected", "absorbed")),
+                condition=Q(state__in=("clear", "held", "approved", "rejected", "charged_to_center")),
                 name="charge_state_known",
                 violation_error_message="This is not a state of a charge.",
             ),
@@ -401,7 +401,7 @@ class ReviewDecision(Standing):
     class Action(models.TextChoices):
         APPROVE = "approve", "Approve"
         REJECT = "reject", "Reject"
-        ABSORB = "absorb", "Absorb"
+        CHARGE_TO_CENTER = "charge_to_center", "Charge to center"
         REATTRIBUTE = "reattribute", "Reattribute"
         SPLIT = "split", "Split"
         UNDO = "undo", "Undo"

@@ -97,7 +97,7 @@ class Correction(Standing):
     # What a decision writes; the rest stands as entered.
     DECIDED = ("state", "decided_at", "decided_by", "decided_by_name", "decision_note")
 
-    kind = models.CharField(max_length=16, choices=Kind.choices)
+    kind = models.CharField(max_length=24, choices=Kind.choices)
     charged_in = models.ForeignKey(
         BillingPeriod,
         on_delete=models.PROTECT,
@@ -216,7 +216,7 @@ class CorrectionLine(Standing):
 
     correction = models.ForeignKey(Correction, on_delete=models.PROTECT, related_name="lines")
     number = models.PositiveIntegerField()
-    kind = models.CharField(max_length=16, choices=PayerLine.Kind.choices)
+    kind = models.CharField(max_length=24, choices=PayerLine.Kind.choices)
     pi = models.ForeignKey(
         Person, null=True, blank=True, on_delete=models.PROTECT, related_name="correction_lines", verbose_name="PI"
     )

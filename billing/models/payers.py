@@ -154,7 +154,7 @@ class PayerLine(Standing):
 
     class Kind(models.TextChoices):
         CHARGE = "charge", "Charge"
-        ABSORBED = "absorbed", "Charged to center"
+        CHARGED_TO_CENTER = "charged_to_center", "Charged to center"
         SUBSIDY = "subsidy", "Funded subsidy"
         LATE = "late", "Late change"
         SHARED = "shared", "Share of a shared cost"
@@ -171,14 +171,14 @@ class PayerLine(Standing):
     CHARGED = (Kind.CHARGE, Kind.LATE, Kind.SHARED, Kind.TRANSFER, Kind.REFUND, Kind.WRITE_OFF, Kind.MANUAL)
 
     # Whose part in what a source charged is the measure of their share in its shared costs. The center's own
-    # share of a shared cost is absorbed too, but measures nothing: it has a `shared_total`.
-    MEASURES = (Kind.CHARGE, Kind.ABSORBED)
+    # share of a shared cost is charged to it too, but measures nothing: it has a `shared_total`.
+    MEASURES = (Kind.CHARGE, Kind.CHARGED_TO_CENTER)
 
     period = models.ForeignKey(
         BillingPeriod, on_delete=models.PROTECT, related_name="payer_lines", help_text="The month that bears it."
     )
     key = models.CharField(max_length=1000)
-    kind = models.CharField(max_length=16, choices=Kind.choices)
+    kind = models.CharField(max_length=24, choices=Kind.choices)
     for_period = models.ForeignKey(
         BillingPeriod, on_delete=models.PROTECT, related_name="+", help_text="The month it is for."
     )

@@ -79,7 +79,7 @@ LABELS = {
 }
 LEFT = ("files", "late", "carried_in", "converted", "corrections", "funded")
 
-CENTER = (PayerLine.Kind.ABSORBED, PayerLine.Kind.BORNE)
+CENTER = (PayerLine.Kind.CHARGED_TO_CENTER, PayerLine.Kind.BORNE)
 ROW, LINE = "row", "payer line"
 NOUNS = {
     **dict.fromkeys(("charged", "center", "subsidies"), LINE),

@@ -20,7 +20,7 @@ from .month import Month, Scope, Sums
 FATES = {
     Charge.State.CLEAR.value: "charged",
     Charge.State.APPROVED.value: "charged",
-    Charge.State.ABSORBED.value: "absorbed",
+    Charge.State.CHARGED_TO_CENTER.value: "charged_to_center",
     Charge.State.REJECTED.value: "rejected",
     Charge.State.HELD.value: "held",
 }
@@ -82,7 +82,7 @@ class Delivered:
             Term(code, label, terms[code].amount, terms[code].rows, self._about_charges(source, code))
             for code, label in (
                 ("charged", "Charged"),
-                ("absorbed", "Charged to center"),
+                ("charged_to_center", "Charged to center"),
                 ("rejected", "Rejected"),
                 ("held", "Held for review"),
             )

@@ -1,7 +1,17 @@
 """What people decide about charges: one by one, by selection, by spreadsheet, by rule, or by the worker."""
 
 from .act import Act
-from .decisions import absorb, approve, check_reason, proposed_pi, reattribute, reject, split, successor_of, undo
+from .decisions import (
+    approve,
+    charge_to_center,
+    check_reason,
+    proposed_pi,
+    reattribute,
+    reject,
+    split,
+    successor_of,
+    undo,
+)
 from .locked_charges import ChargesChanged, UnknownCharge
 from .outcome import DONE, Decided, counted
 from .reassignment import BadPI, BadReassignment, Reassignment
@@ -17,7 +27,7 @@ __all__ = [
     "Decided",
     "Reassignment",
     "UnknownCharge",
-    "absorb",
+    "charge_to_center",
     "approve",
     "check_reason",
     "counted",

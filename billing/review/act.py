@@ -41,7 +41,7 @@ class Act:
         self._undone: set[UUID] = set()
 
     def decide(self, charge: Charge, state: str, *, reason: str = "", note: str = "") -> str:
-        """Approve, reject or absorb one charge."""
+        """Approve or reject one charge, or charge it to the center."""
         if state not in Charge.TRANSITIONS[State(charge.state)]:
             return self._skip(charge, _why_no_step(charge.state, state))
         if why := self._why_finance(charge):
@@ -50,13 +50,17 @@ class Act:
             return self._skip(charge, why)
         before = {"state": charge.state}
         charge.state = state
-        action = {State.APPROVED: Action.APPROVE, State.REJECTED: Action.REJECT, State.ABSORBED: Action.ABSORB}
+        action = {
+            State.APPROVED: Action.APPROVE,
+            State.REJECTED: Action.REJECT,
+            State.CHARGED_TO_CENTER: Action.CHARGE_TO_CENTER,
+        }
         self._record(charge, action[State(state)], before, {"state": state}, reason=reason, note=note)
         return ""
 
     def reassign(self, charge: Charge, reassignment: Reassignment, *, approve: bool = False, note: str = "") -> str:
         """Change who pays for one charge, by a reassignment that was checked; then approve it if told to."""
-        if charge.state in (State.REJECTED, State.ABSORBED):
+        if charge.state in (State.REJECTED, State.CHARGED_TO_CENTER):
             return self._skip(charge, f"{_word(charge.state)} already: undo that first")
         if why := self._why_finance(charge):
             return self._skip(charge, why)

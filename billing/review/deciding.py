@@ -30,7 +30,7 @@ STEPS: dict[str, tuple[Callable[..., Decided], tuple[str, ...]]] = {
     "approve": (decisions.approve, ()),
     "correct": (decisions.reattribute, ("reassignment", "approve", "create")),
     "reject": (decisions.reject, ("reason",)),
-    "absorb": (decisions.absorb, ()),
+    "charge_to_center": (decisions.charge_to_center, ()),
     "undo": (decisions.undo, ()),
 }
 

@@ -1,4 +1,4 @@
-"""The decisions of the review: approve, reject, absorb, reattribute, split and undo; facts stay as delivered."""
+"""Decisions: approve, reject, charge to center, reattribute, split and undo. Facts stay as delivered."""
 
 import datetime
 from collections.abc import Iterable, Mapping
@@ -56,7 +56,7 @@ def reject(
         return act.save(Action.REJECT)
 
 
-def absorb(
+def charge_to_center(
     *, charges: "QuerySet[Charge] | Iterable[int]", note: str = "", actor: Actor, now: datetime.datetime
 ) -> Decided:
     """Have the center's own fund/org pay charges, through the journal.
@@ -67,8 +67,8 @@ def absorb(
         require_center_fund_org()
         act = Act(charges, gesture=gesture)
         for charge in act.charges.values():
-            act.decide(charge, State.ABSORBED, note=note)
-        return act.save(Action.ABSORB)
+            act.decide(charge, State.CHARGED_TO_CENTER, note=note)
+        return act.save(Action.CHARGE_TO_CENTER)
 
 
 def reattribute(
@@ -161,8 +161,8 @@ def check_reason(reason: str, note: str) -> None:
 
 
 def require_center_fund_org() -> None:
-    """Raise MissingCenterFundOrg while the policy does not say what bears absorbed charges."""
+    """Raise MissingCenterFundOrg while the policy names no fund/org for charges to the center."""
     if not Policy.objects.current().center_fund_org:
         raise MissingCenterFundOrg(
-            "Nothing can be absorbed yet: the policy names no fund/org of the center's own. Set it in the policy."
+            "Nothing can be charged to the center yet: the policy names no fund/org of its own. Set it in the policy."
         )

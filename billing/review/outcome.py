@@ -11,7 +11,7 @@ Action = ReviewDecision.Action
 DONE = {
     Action.APPROVE: "approved",
     Action.REJECT: "rejected",
-    Action.ABSORB: "absorbed",
+    Action.CHARGE_TO_CENTER: "charged to center",
     Action.REATTRIBUTE: "reattributed",
     Action.SPLIT: "split",
     Action.UNDO: "undone",

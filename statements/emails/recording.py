@@ -85,7 +85,11 @@ def record(
                 state=Statement.State.WRITTEN, written_at=now
             )
         gesture.record(
-            _action(state, error),
+            {
+                State.SENT: "email.sent",
+                State.UNCERTAIN: "email.uncertain",
+                State.DROPPED: "email.dropped",
+            }.get(state, "email.failed" if error else "email.written"),
             email,
             after={
                 "recipient": email.recipient,
@@ -94,9 +98,3 @@ def record(
                 **({"error": error} if error else {"sha256": [statement.pdf_sha256 for statement in statements]}),
             },
         )
-
-
-def _action(state: Email.State, error: str) -> str:
-    """Return what the audit log calls what became of an e-mail."""
-    known = {State.SENT: "email.sent", State.UNCERTAIN: "email.uncertain", State.DROPPED: "email.dropped"}
-    return known.get(state) or ("email.failed" if error else "email.written")

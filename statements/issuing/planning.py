@@ -20,7 +20,7 @@ from ..document import Figures
 from ..models import Statement, StatementLine
 from .snapshots import Material, digest_of, figures_of, material_of
 
-# What PIs are charged: the center's own lines (absorbed, funded subsidies) are on no statement.
+# What PIs are charged: the center's own lines (charged to center, funded subsidies) are on no statement.
 STATED = PayerLine.CHARGED
 
 # The ids of a PI and, where there is one, a project.

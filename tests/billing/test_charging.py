@@ -235,21 +235,21 @@ def test_a_missing_rate_is_named_with_its_month():
 # Who pays
 
 
-def test_absorbed_charges_are_the_centers():
+def test_charges_to_the_center_are_its_own():
     build.a_policy(center_fund_org="CENTER-1")
-    build.a_charge("5", state=Charge.State.ABSORBED)
-    build.a_charge("7", state=Charge.State.ABSORBED, pi="bob@u.edu", project="other", fund_org="")
+    build.a_charge("5", state=Charge.State.CHARGED_TO_CENTER)
+    build.a_charge("7", state=Charge.State.CHARGED_TO_CENTER, pi="bob@u.edu", project="other", fund_org="")
     build.a_charge("1")
     charge_it()
-    (line,) = the_lines(kind=PayerLine.Kind.ABSORBED)
+    (line,) = the_lines(kind=PayerLine.Kind.CHARGED_TO_CENTER)
     assert (line.pi, line.project, line.fund_org, line.charged) == (None, None, "CENTER-1", Decimal(12))
     assert (line.reference.pi, line.reference.number) == (None, 2)
     shares = resources_of(line.period, [line])[line.key]
     assert sorted(share.charged for share in shares) == [5, 7]
 
 
-def test_absorbing_needs_a_fund_of_the_centers():
-    build.a_charge("5", state=Charge.State.ABSORBED)
+def test_charging_to_the_center_needs_a_fund_of_the_centers():
+    build.a_charge("5", state=Charge.State.CHARGED_TO_CENTER)
     with pytest.raises(MissingCenterFundOrg, match=r"aws 1.*policy"):
         charge_it()
 
@@ -433,7 +433,7 @@ def test_references_are_numbered_by_code_point_and_never_again():
     build.a_charge("1", pi="b@u.edu", project="Zeta2")
     build.a_charge("1", pi="b@u.edu", project=None)
     build.a_charge("1", pi="a@u.edu", project="x")
-    build.a_charge("1", state=Charge.State.ABSORBED)
+    build.a_charge("1", state=Charge.State.CHARGED_TO_CENTER)
     charge_it()
     build.a_charge("1", pi="a@u.edu", project="a")
     charge_it()
@@ -603,7 +603,7 @@ rows = st.lists(
             "service_name": st.sampled_from(["Compute", "Storage"]),
             "source": st.sampled_from(["aws", "hpc"]),
             "currency": st.sampled_from(["USD", "EUR"]),
-            "state": st.sampled_from(["clear", "approved", "absorbed", "held", "rejected"]),
+            "state": st.sampled_from(["clear", "approved", "charged_to_center", "held", "rejected"]),
             "resource_id": st.sampled_from(["r1", "r2", "r3"]),
         }
     ),
@@ -637,7 +637,7 @@ def test_payer_lines_add_up_to_each_groups_exact_sum_rounded_once(rows):
         )
         if row["state"] in ("held", "rejected"):
             continue
-        payers = ("center",) if row["state"] == "absorbed" else (row["pi"], payer)
+        payers = ("center",) if row["state"] == "charged_to_center" else (row["pi"], payer)
         groups[*payers, row["source"], row["service_name"], row["currency"]] += billed
 
     rate = {"USD": Decimal(1), "EUR": Decimal("1.0712345678")}

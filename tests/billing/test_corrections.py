@@ -197,7 +197,7 @@ def test_a_credit_can_be_moved_but_not_refunded(january):
 
 
 def test_the_centers_own_lines_are_not_corrected(january):
-    a_charge("9.00", period="2025-02", state="absorbed")
+    a_charge("9.00", period="2025-02", state="charged_to_center")
     charging.make_payer_lines(period=february(), **BY)
     with pytest.raises(corrections.NotCorrectable, match="center's own cost"):
         enter(corrections.add_refund, lines=[the_line("2025-02")])

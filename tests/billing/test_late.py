@@ -168,13 +168,13 @@ def test_what_nobody_paid_then_nobody_pays_late(tmp_path):
     assert standing() == ["90.00"]
 
 
-def test_what_the_center_absorbed_it_absorbs_late(tmp_path):
+def test_what_was_charged_to_the_center_is_charged_to_it_late(tmp_path):
     build.a_policy(center_fund_org="RC-000")
     january(a_row("100"), folder=tmp_path)
-    Charge.objects.update(state=Charge.State.ABSORBED)
+    Charge.objects.update(state=Charge.State.CHARGED_TO_CENTER)
     close()
     book(january(a_row("90"), folder=tmp_path))
-    assert lines() == [("absorbed", "2025-01", "RC-000", "-10.00")]
+    assert lines() == [("charged_to_center", "2025-01", "RC-000", "-10.00")]
 
 
 def test_a_new_row_goes_by_its_own_attribution(tmp_path):

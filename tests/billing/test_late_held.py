@@ -132,7 +132,7 @@ def test_what_comes_back_waits_again_once(january):
     assert broken("2025-01", "2025-02") == []
 
 
-@pytest.mark.parametrize("decision", ["reject", "absorb"])
+@pytest.mark.parametrize("decision", ["reject", "charge_to_center"])
 def test_what_was_decided_where_it_was_carried_to_is_taken_back_as_it_was_decided(january, decision):
     build.a_policy(center_fund_org="CENTER-1")
     january(held())
@@ -140,10 +140,10 @@ def test_what_was_decided_where_it_was_carried_to_is_taken_back_as_it_was_decide
     if decision == "reject":
         review.reject(charges=Charge.objects.held(), reason="provider_error", **BY)
     else:
-        review.absorb(charges=Charge.objects.held(), **BY)
+        review.charge_to_center(charges=Charge.objects.held(), **BY)
     booked = book(january())
     assert (booked.taken_back, booked.withdrawn) == (1, 0)
-    state = "rejected" if decision == "reject" else "absorbed"
+    state = "rejected" if decision == "reject" else "charged_to_center"
     assert live() == [(state, "50.00"), (state, "-50.00")]
     assert broken("2025-01", "2025-02") == []
 

@@ -102,7 +102,7 @@ def test_every_button_is_done_once(client, house):  # noqa: F811
                 transaction.set_rollback(True)
             if name in done:
                 break
-    assert {"charge absorb", "correction approve", "import withdraw"} <= done, refused
+    assert {"charge charge_to_center", "correction approve", "import withdraw"} <= done, refused
 
 
 CHARGED = {"pi": "ada@u.edu", "fund_org": "BIO-001", "source": "aws", "amount": "250.00", "reason": "Advice"}
@@ -157,7 +157,7 @@ def test_a_token_is_free_again_when_what_it_asked_for_was_refused(client, cast):
     twice(client, MANUAL, sent)
 
 
-@pytest.mark.parametrize("step", ["approve", "reject", "absorb", "correct"])
+@pytest.mark.parametrize("step", ["approve", "reject", "charge_to_center", "correct"])
 def test_a_decision_on_a_selection_is_made_once(client, house, step):  # noqa: F811
     client.force_login(house.admin)
     url = reverse("admin:billing_heldcharge_changelist")

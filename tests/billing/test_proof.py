@@ -110,7 +110,7 @@ def test_a_simple_month_comes_out_to_the_last_digit_with_counts(tmp_path):
     assert figures(equation(found, "stated")) == {"lines": ("80.12", 1), "stated": ("80.12", 1)}
 
 
-def test_held_rejected_and_absorbed_charges_are_accounted_for(tmp_path):
+def test_held_rejected_and_centers_own_charges_are_accounted_for(tmp_path):
     build.a_policy(center_fund_org="CTR-1")
     delivered(
         tmp_path, [a_row("100"), *(a_row(each, tags=NO_TAGS, ResourceId=f"i-{each}") for each in ("5", "7", "11"))]
@@ -118,20 +118,20 @@ def test_held_rejected_and_absorbed_charges_are_accounted_for(tmp_path):
     assert told() == {"files": ("123.00", 4), "charged": ("100.00", 1), "held": ("23.00", 3)}
     of = {charge.billed_cost: charge for charge in Charge.objects.all()}
     review.reject(charges=[of[Decimal(5)].pk], reason="not_ours", note="theirs", **DONE)
-    review.absorb(charges=[of[Decimal(7)].pk], note="ours", **DONE)
+    review.charge_to_center(charges=[of[Decimal(7)].pk], note="ours", **DONE)
     issue()
     found = proved()
     assert figures(equation(found)) == {
         "files": ("123.00", 4),
         "charged": ("100.00", 1),
-        "absorbed": ("7.00", 1),
+        "charged_to_center": ("7.00", 1),
         "rejected": ("5.00", 1),
         "held": ("11.00", 1),
     }
     assert figures(equation(found, "charged")) == {
         "chargeable": ("107.00", 2),
         "lines:charge": ("100.00", 1),
-        "lines:absorbed": ("7.00", 1),
+        "lines:charged_to_center": ("7.00", 1),
     }
     # What the center bears is on no statement.
     assert figures(equation(found, "stated"))["lines"] == ("100.00", 1)
@@ -770,7 +770,7 @@ def test_the_rows_that_a_figure_leads_to_are_as_many_as_it_counts(tmp_path, clie
     delivered(tmp_path, [a_row("2.000000001"), *waiting])
     of = {(charge.source.name, int(charge.billed_cost)): charge.pk for charge in Charge.objects.held()}
     review.reject(charges=[of["hpc", 5]], reason="not_ours", note="theirs", **DONE)
-    review.absorb(charges=[of["hpc", 7], of["aws", 11]], note="ours", **DONE)
+    review.charge_to_center(charges=[of["hpc", 7], of["aws", 11]], note="ours", **DONE)
     issue()
     client.force_login(cast.viewer)
     counted = set()
@@ -783,8 +783,8 @@ def test_the_rows_that_a_figure_leads_to_are_as_many_as_it_counts(tmp_path, clie
             if re.search("/billing/(charge|payerline)/", url) and term.count:
                 assert page.context["cl"].queryset.count() == term.count, (each.code, each.source, term.code)
                 counted.add(term.code)
-    kinds = {"lines", "lines:charge", "lines:absorbed", "lines:subsidy", "subsidies"}
-    assert counted == {"charged", "absorbed", "rejected", "held", "chargeable"} | kinds
+    kinds = {"lines", "lines:charge", "lines:charged_to_center", "lines:subsidy", "subsidies"}
+    assert counted == {"charged", "charged_to_center", "rejected", "held", "chargeable"} | kinds
 
 
 def test_documents_and_corrections_that_a_figure_leads_to_hold_as_many_lines_of_its_source_as_it_counts(

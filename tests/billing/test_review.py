@@ -157,7 +157,7 @@ def test_charges_of_a_closed_period_are_skipped_and_said_so():
     [
         lambda pk: review.approve(charges=[pk], **BY),
         lambda pk: review.reject(charges=[pk], reason="test", **BY),
-        lambda pk: review.absorb(charges=[pk], **BY),
+        lambda pk: review.charge_to_center(charges=[pk], **BY),
         lambda pk: review.reattribute(charges=[pk], reassignment=Reassignment(pi="new@u.edu"), create=True, **BY),
         lambda pk: review.split(charges=[pk], shares={"A": Decimal(100)}, **BY),
         lambda pk: review.undo(charges=[pk], **BY),
@@ -227,7 +227,7 @@ def test_approving_many_takes_no_more_queries_than_approving_few(django_assert_m
         assert review.approve(charges=Charge.objects.held(), **BY).count == 60
 
 
-# Reject and absorb
+# Reject, and charge to center
 
 
 def test_a_rejection_has_a_reason_code():
@@ -255,30 +255,30 @@ def test_a_clear_charge_may_be_rejected_and_undone_it_is_held():
     assert state_of(charge) == "held"
 
 
-def test_absorbing_needs_the_centers_own_fund():
+def test_charging_to_the_center_needs_the_centers_own_fund():
     charge = a_held_charge()
     with pytest.raises(MissingCenterFundOrg, match="Set it in the policy"):
-        review.absorb(charges=[charge.pk], **BY)
+        review.charge_to_center(charges=[charge.pk], **BY)
     a_policy(center_fund_org="RC-1")
-    assert review.absorb(charges=[charge.pk], **BY).count == 1
-    assert state_of(charge) == "absorbed"
+    assert review.charge_to_center(charges=[charge.pk], **BY).count == 1
+    assert state_of(charge) == "charged_to_center"
 
 
-def test_a_charge_without_pi_or_fund_may_be_absorbed_or_rejected():
+def test_a_charge_without_pi_or_fund_may_be_charged_to_the_center_or_rejected():
     a_policy(center_fund_org="RC-1")
     charges = [a_held_charge("1.00", "missing_pi", pi=None, fund_org="") for _ in range(2)]
-    assert review.absorb(charges=[charges[0].pk], **BY).count == 1
+    assert review.charge_to_center(charges=[charges[0].pk], **BY).count == 1
     assert review.reject(charges=[charges[1].pk], reason="test", **BY).count == 1
 
 
-@pytest.mark.parametrize("decided", ["approved", "rejected", "absorbed"])
+@pytest.mark.parametrize("decided", ["approved", "rejected", "charged_to_center"])
 def test_a_decision_has_to_be_undone_before_another_one(decided):
     a_policy(center_fund_org="RC-1")
     charge = a_held_charge(state=decided)
     skipped = {
         **approve(charge).skipped,
         **review.reject(charges=[charge.pk], reason="test", **BY).skipped,
-        **review.absorb(charges=[charge.pk], **BY).skipped,
+        **review.charge_to_center(charges=[charge.pk], **BY).skipped,
     }
     assert skipped == {f"{decided} already: undo that first": 1, f"{decided} already": 1}
     assert state_of(charge) == decided
@@ -586,7 +586,7 @@ def test_the_day_after_the_last_day_of_service_is_not_service():
     assert codes_of(charge) == []
 
 
-@pytest.mark.parametrize("state", ["rejected", "absorbed"])
+@pytest.mark.parametrize("state", ["rejected", "charged_to_center"])
 def test_what_nobody_or_the_center_pays_is_undone_before_it_is_reattributed(state):
     charge = a_charge(state=state)
     assert correct(charge, pi="new@u.edu").skipped == {f"{state} already: undo that first": 1}

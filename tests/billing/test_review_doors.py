@@ -72,10 +72,10 @@ VERBS = {
         lambda ids: ["reject", "--id", *ids, "--reason", "duplicate", "--note", "n"],
         ("reject", {"reason": "duplicate", "note": "n"}),
     ),
-    "absorb": (
-        lambda ids, by: review.absorb(charges=ids, note="n", **by),
-        lambda ids: ["absorb", "--id", *ids, "--note", "n"],
-        ("absorb", {"note": "n"}),
+    "charge_to_center": (
+        lambda ids, by: review.charge_to_center(charges=ids, note="n", **by),
+        lambda ids: ["charge-to-center", "--id", *ids, "--note", "n"],
+        ("charge_to_center", {"note": "n"}),
     ),
     "reattribute": (
         lambda ids, by: review.reattribute(
@@ -345,7 +345,7 @@ def asked(client, action, ids, url=QUEUE):
     return page.content.decode()
 
 
-@pytest.mark.parametrize("step", ["approve", "correct", "reject", "absorb"])
+@pytest.mark.parametrize("step", ["approve", "correct", "reject", "charge_to_center"])
 def test_the_page_that_asks_shows_amount_reason_and_payer_of_one_charge_and_of_several(step, cast, client):
     client.force_login(cast.reviewer)
     one = a_charge("12.50", flags=("project_ended",), fund_org="BIO-7")
@@ -472,7 +472,7 @@ def test_charges_asked_for_by_id_and_all_refused_are_an_error():
     [
         (["approve", "--id", "999"], "There is no charge 999"),
         (["reject", "--id", "1"], "needs a note"),
-        (["absorb", "--id", "1"], "Set it in the policy"),
+        (["charge-to-center", "--id", "1"], "Set it in the policy"),
         (["reattribute", "--id", "1"], "Say who pays"),
         (["reattribute", "--id", "1", "--pi", "nobody"], "is not an e-mail address"),
         (["reattribute", "--id", "1", "--split", "A=50"], "sum to 50 percent"),
@@ -603,7 +603,7 @@ def test_a_selection_that_grew_meanwhile_is_asked_about_again(queue, client):
         ("correct", {"pi": "nobody"}, "is not an e-mail address"),
         ("correct", {"split": "A=60; B=30"}, "sum to 90 percent"),
         ("correct", {"split": "A=100", "fund_org": "B"}, "either a fund/org or a split"),
-        ("absorb", {}, "Set it in the policy"),
+        ("charge_to_center", {}, "Set it in the policy"),
     ],
 )
 def test_a_form_that_cannot_be_says_why(queue, client, action, data, message):
@@ -655,8 +655,8 @@ def test_a_refusal_on_a_charges_page_is_shown_there(queue, client):
 @pytest.mark.parametrize(
     ("state", "offered"),
     [
-        ("held", {"approve", "correct", "reject", "absorb"}),
-        ("clear", {"correct", "reject", "absorb"}),
+        ("held", {"approve", "correct", "reject", "charge_to_center"}),
+        ("clear", {"correct", "reject", "charge_to_center"}),
         ("approved", {"correct"}),
         ("rejected", set()),
     ],
@@ -689,7 +689,7 @@ def test_a_viewer_sees_everything_and_decides_nothing(cast, client):
     assert client.get(QUEUE).status_code == client.get(ALL).status_code == 200
     page = client.get(reverse("admin:billing_charge_change", args=[charge.pk]))
     assert page.context["buttons"] == []
-    for verb in ("approve", "correct", "reject", "absorb", "undo"):
+    for verb in ("approve", "correct", "reject", "charge_to_center", "undo"):
         assert client.post(reverse(f"admin:billing_charge_{verb}", args=[charge.pk]), {"note": ""}).status_code == 403
         act(client, verb, [charge.pk], note="")
         act(client, verb, [charge.pk], url=ALL, note="")

@@ -95,7 +95,9 @@ def test_the_sheet_is_ready_to_be_filled_in():
     book = exported()
     sheet = book["Charges"]
     assert sheet.freeze_panes == "B2"
-    assert [validation.formula1 for validation in sheet.data_validations.dataValidation][0] == '"approve,reject,absorb"'
+    assert [validation.formula1 for validation in sheet.data_validations.dataValidation][
+        0
+    ] == '"approve,reject,charge to center"'
     assert sheet.column_dimensions["D"].width > 20
     assert "A=60; B=40" in " ".join(str(row[0]) for row in book["Instructions"].values)
 
@@ -121,7 +123,7 @@ def test_control_characters_do_not_break_the_export():
 
 def test_decisions_and_corrections_come_back():
     a_policy(center_fund_org="RC-1")
-    approved, rejected, absorbed, corrected, split, left = [
+    approved, rejected, centers, corrected, split, left = [
         a_held_charge("10.00", "missing_project", project=None) for _ in range(6)
     ]
     applied = apply(
@@ -132,7 +134,7 @@ def test_decisions_and_corrections_come_back():
             (3, "decision"): "reject",
             (3, "reason"): "duplicate",
             (3, "note"): "See ticket 7",
-            (4, "decision"): "absorb",
+            (4, "decision"): "charge to center",
             (5, "pi"): "new@u.edu",
             (5, "create"): "Yes",
             (5, "fund_org"): 12345,
@@ -140,8 +142,8 @@ def test_decisions_and_corrections_come_back():
             (6, "decision"): "approve",
         }
     )
-    states = [Charge.objects.get(pk=each.pk).state for each in (approved, rejected, absorbed, corrected, split, left)]
-    assert states == ["approved", "rejected", "absorbed", "held", "approved", "held"]
+    states = [Charge.objects.get(pk=each.pk).state for each in (approved, rejected, centers, corrected, split, left)]
+    assert states == ["approved", "rejected", "charged_to_center", "held", "approved", "held"]
     approved.refresh_from_db()
     corrected.refresh_from_db()
     split.refresh_from_db()
@@ -150,9 +152,9 @@ def test_decisions_and_corrections_come_back():
     assert {share.fund_org: share.percent for share in split.payer_split.shares.all()} == {"A": 60, "B": 40}
     decision = ReviewDecision.objects.get(charge=rejected)
     assert (decision.reason, decision.note) == ("duplicate", "See ticket 7")
-    assert applied.counts == {"approved": 2, "rejected": 1, "absorbed": 1, "reattributed": 3}
+    assert applied.counts == {"approved": 2, "rejected": 1, "charged_to_center": 1, "reattributed": 3}
     assert str(applied) == (
-        "5 charges: 2 approved, 1 rejected, 1 absorbed, 3 reattributed; 1 left as they are. "
+        "5 charges: 2 approved, 1 rejected, 1 charged to center, 3 reattributed; 1 left as they are. "
         "Project physics is created. PI new@u.edu is created."
     )
 
@@ -232,7 +234,7 @@ def test_a_fund_takes_the_place_of_an_emptied_split():
         ({"decision": "reject", "reason": "nonsense"}, "reason", "These are: duplicate"),
         ({"decision": "reject", "reason": "other"}, "reason", "needs a note"),
         ({"decision": "approve", "reason": "test"}, "reason", "Only a rejection has a reason"),
-        ({"decision": "absorb"}, "decision", "Set it in the policy"),
+        ({"decision": "charge to center"}, "decision", "Set it in the policy"),
         ({"note": "hm"}, "decision", "no decision to go with it"),
         ({"pi": "nobody"}, "pi", "is not an e-mail address"),
         ({"pi": None}, "pi", "cannot be emptied"),

@@ -117,24 +117,24 @@ def test_fund_orgs_of_a_split_bear_their_parts():
     assert [(line.fund_org, line.charged) for line in lines] == [("A", Decimal("7.50")), ("B", Decimal("2.50"))]
 
 
-def test_the_center_bears_its_part_of_what_it_absorbed():
+def test_the_center_bears_its_part_of_what_is_charged_to_it():
     build.a_policy(center_fund_org="CENTER")
     build.a_charge("75.00", pi="ada@u.edu")
-    build.a_charge("25.00", pi="bob@u.edu", state=Charge.State.ABSORBED)
+    build.a_charge("25.00", pi="bob@u.edu", state=Charge.State.CHARGED_TO_CENTER)
     a_shared_charge("4.00")
     charge_it()
     assert shares() == {"the center": Decimal("1.00"), "ada@u.edu": Decimal("3.00")}
     center = PayerLine.objects.get(pi__isnull=True, shared_total__isnull=False)
-    assert (center.kind, center.fund_org) == (Kind.ABSORBED, "CENTER")
+    assert (center.kind, center.fund_org) == (Kind.CHARGED_TO_CENTER, "CENTER")
 
 
-def test_an_absorbed_shared_cost_is_the_centers_alone():
+def test_a_shared_cost_charged_to_the_center_is_its_alone():
     build.a_policy(center_fund_org="CENTER")
     build.a_charge("75.00")
-    a_shared_charge("4.00", state=Charge.State.ABSORBED, service_name="Support")
+    a_shared_charge("4.00", state=Charge.State.CHARGED_TO_CENTER, service_name="Support")
     charge_it()
     assert not PayerLine.objects.filter(shared_total__isnull=False)
-    line = PayerLine.objects.get(kind=Kind.ABSORBED)
+    line = PayerLine.objects.get(kind=Kind.CHARGED_TO_CENTER)
     assert (line.service_name, line.fund_org, line.charged) == ("Support", "CENTER", Decimal("4.00"))
 
 
@@ -202,7 +202,7 @@ def test_where_nobody_was_charged_the_error_says_which_source_and_month_and_what
     a_shared_charge("3.00")
     with pytest.raises(NothingToShareOver) as refused:
         charge_it()
-    for part in ("1 shared cost goes", "aws in 2025-01", "default PI", "absorb", "reattribute"):
+    for part in ("1 shared cost goes", "aws in 2025-01", "default PI", "charge them to the center", "reattribute"):
         assert part in str(refused.value)
     assert not PayerLine.objects.exists()
 

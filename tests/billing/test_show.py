@@ -43,10 +43,10 @@ def test_held_charges_are_counted_apart():
     a_charge("10.00")
     a_charge("99.00", flags=("pattern_match",))
     a_charge("5.00", state="rejected")
-    a_charge("6.00", state="absorbed")
+    a_charge("6.00", state="charged_to_center")
     [row] = shown("ada@u.edu")["projects"]
     assert (row["charges"], row["billed"]) == (1, "10.00")
-    assert (row["held"], row["held_billed"], row["rejected"], row["absorbed"]) == (1, "99.00", 1, 1)
+    assert (row["held"], row["held_billed"], row["rejected"], row["charged_to_center"]) == (1, "99.00", 1, 1)
     assert "10.00 USD billed; 1 held, 99.00 USD billed." in show("ada@u.edu")
 
 

@@ -267,7 +267,7 @@ def test_a_review_with_a_spoiled_code_applies_nothing_and_says_where(form, cell,
     for _ in range(2):
         build.a_charge(flags=("missing_fund_org",), fund_org="")
     value = cell if form == "xlsx" else text
-    file = filled_in(form, {(2, "decision"): "absorb", (3, "fund_org"): value, (3, "decision"): "approve"})
+    file = filled_in(form, {(2, "decision"): "charge to center", (3, "fund_org"): value, (3, "decision"): "approve"})
     with pytest.raises(review_sheets.SheetRefused) as refused:
         review_sheets.apply(file=file, **BY)
     assert [(error.line, error.column) for error in refused.value.errors] == [(3, "fund_org")]

@@ -44,7 +44,7 @@ def content_of(place: str) -> dict[str, str]:
 
 
 def a_story(tmp_path):
-    """A month with a foreign currency, a split, a review, an absorbed and a rejected row, and a re-delivery."""
+    """A month with a foreign currency, a split, a review, a row the center pays, a rejected one, and a second file."""
     period = build.a_period("2025-01")
     build.a_policy(center_fund_org="CENTER-1")
     build.a_source("aws")
@@ -78,7 +78,7 @@ def a_story(tmp_path):
         now=NOW,
     )
     review.reject(charges=held("i-7"), reason="test", actor=SOMEBODY, now=NOW)
-    review.absorb(charges=held("i-8"), actor=SOMEBODY, now=NOW)
+    review.charge_to_center(charges=held("i-8"), actor=SOMEBODY, now=NOW)
     issuing.generate(period=period, actor=SOMEBODY, now=NOW)
     posting.export(period=period, format="gl", submit=False, actor=SOMEBODY, now=NOW)
     return period
@@ -122,7 +122,7 @@ def test_every_charge_leads_to_its_payer_lines_and_the_documents_that_print_them
             # And back: the line has the charge among its own.
             assert charge.pk in {each.charge.pk for each in tracing.trace(f"2025-01@{line.key}").charges}
             assert {each.kind for each in line.documents} == {"journal", "statement"} - (
-                {"statement"} if line.line.kind == "absorbed" else set()
+                {"statement"} if line.line.kind == "charged_to_center" else set()
             )
     assert reached == set(PayerLine.objects.values_list("key", flat=True))
 

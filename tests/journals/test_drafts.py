@@ -160,13 +160,13 @@ def test_a_template_gets_no_lines_of_nothing():
     assert done.file.read_text().splitlines()[1:] == ["Compute", "Compute", "2"]
 
 
-def test_absorbed_charges_are_paid_by_the_center_through_the_journal():
+def test_charges_to_the_center_are_paid_by_the_center_through_the_journal():
     a_policy(center_fund_org="RC-000")
-    a_charge("12.00", state="absorbed")
+    a_charge("12.00", state="charged_to_center")
 
     payer = drafted().journal.lines.get(side="payer")
 
-    assert (payer.fund_org, payer.debit, payer.kind) == ("RC-000", 12, PayerLine.Kind.ABSORBED)
+    assert (payer.fund_org, payer.debit, payer.kind) == ("RC-000", 12, PayerLine.Kind.CHARGED_TO_CENTER)
 
 
 def test_the_description_carries_the_reference_of_the_statement():

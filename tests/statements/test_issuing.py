@@ -281,9 +281,9 @@ def test_a_split_project_names_every_payer():
     assert (issued.fund_orgs, issued.figures.charged) == (("A", "B"), Decimal("10.01"))
 
 
-def test_absorbed_charges_are_on_no_statement():
+def test_charges_to_the_center_are_on_no_statement():
     build.a_policy(center_fund_org="CENTER")
-    build.a_charge("10.00", state=Charge.State.ABSORBED)
+    build.a_charge("10.00", state=Charge.State.CHARGED_TO_CENTER)
     assert generate().statements == ()
 
 

@@ -8,7 +8,7 @@ takes list prices less a discount, the cluster is subsidized in full (Ada) or by
                                         ada S3    3 × 0.004                      =   0.012  →   0.01
                                         grace EC2 10.0125                                   →  10.01
                                         no tags   500 (corrected to Ada)                    → 500.00
-                                        bad fund  30  (absorbed by the center)              →  30.00
+                                        bad fund  30  (charged to center)                   →  30.00
     hpc, exact                          ada       0 of 800 list                             →   0.00
                                         grace     12.50 of 50 list                          →  12.50
                                                                             640.7785        → 640.77
@@ -89,7 +89,7 @@ def reviewed(january):
     )
     if Charge.objects.held().filter(id__in=unknown).exists():
         command("review", "approve", "--id", *unknown)
-    command("review", "absorb", "--id", *odd_fund, "--note", "Our own mistake")
+    command("review", "charge-to-center", "--id", *odd_fund, "--note", "Our own mistake")
 
 
 def lines_by_fund():

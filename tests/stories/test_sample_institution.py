@@ -121,7 +121,7 @@ def test_every_reason_to_look_occurs_and_each_decision_was_made(shown):
         *("fund_not_valid", "pattern_match", "pi_inactive"),
     }
     actions = set(ReviewDecision.objects.values_list("action", flat=True))
-    assert actions >= {"approve", "reject", "absorb", "reattribute"}
+    assert actions >= {"approve", "reject", "charge_to_center", "reattribute"}
 
 
 def test_a_second_demo_changes_nothing_but_passwords(shown):

@@ -30,7 +30,7 @@ TONES = {
     State.HELD: "warn",
     State.APPROVED: "good",
     State.REJECTED: "bad",
-    State.ABSORBED: "info",
+    State.CHARGED_TO_CENTER: "info",
 }
 
 FACTS = (
@@ -92,7 +92,7 @@ class ChargeAdmin(LargeTableMixin, ReviewMixin):
     fields: ClassVar[Any] = ()
     change_form_template = "admin/billing/charge/change_form.html"
     verbs = tuple(verb_of(step) for step in STEPS.values())
-    actions: Any = (*(action_of(STEPS[name]) for name in ("correct", "reject", "absorb", "undo")), make_rule)
+    actions: Any = (*(action_of(STEPS[name]) for name in ("correct", "reject", "charge_to_center", "undo")), make_rule)
 
     def get_urls(self) -> list[Any]:
         return [path("why/", self.admin_site.admin_view(why_view), name="billing_charge_why"), *super().get_urls()]

@@ -56,7 +56,9 @@ class HeldChargeAdmin(ReviewMixin):
     list_filter = (period_filter("charged_in"), ReasonFilter, "source", AmountFilter, PresenceFilter)
     sortable_by = ("charge_link", "billed_cost_amount")
     change_list_template = "admin/billing/charge/queue.html"
-    actions: Any = tuple(action_of(STEPS[name]) for name in ("approve", "correct", "reject", "absorb", "undo"))
+    actions: Any = tuple(
+        action_of(STEPS[name]) for name in ("approve", "correct", "reject", "charge_to_center", "undo")
+    )
 
     def get_urls(self) -> list[Any]:
         return [

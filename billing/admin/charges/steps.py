@@ -73,7 +73,7 @@ STEPS = {
             is_dangerous=True,
         ),
         Step(
-            name="absorb",
+            name="charge_to_center",
             label="Charge to center…",
             button="Charge to center",
             question="The center's own fund/org pays, through the journal.",

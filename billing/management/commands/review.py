@@ -18,12 +18,12 @@ HEADINGS = ["id", "period", "source", "PI", "project", "fund/org", "service", "r
 
 
 class Command(BillingCommand):
-    help = "Review held charges: list, approve, reject, absorb, reattribute, undo, or by spreadsheet."
+    help = "Review held charges: list, approve, reject, charge to center, reattribute, undo, or by spreadsheet."
     permission = {
         "list": "billing.view_charge",
         "approve": "billing.review_charges",
         "reject": "billing.review_charges",
-        "absorb": "billing.review_charges",
+        "charge-to-center": "billing.review_charges",
         "reattribute": "billing.review_charges",
         "undo": "billing.review_charges",
         "export": "billing.review_charges",
@@ -48,7 +48,7 @@ class Command(BillingCommand):
         )
         _note(each)
 
-        each = verbs.add_parser("absorb", help="let the center's own fund/org pay")
+        each = verbs.add_parser("charge-to-center", help="let the center's own fund/org pay")
         _ids(each)
         _note(each)
 
@@ -81,7 +81,7 @@ class Command(BillingCommand):
         each.add_argument("--dry-run", action="store_true", help="show what it would do, and do nothing")
 
     def run(self, **options: Any) -> None:
-        getattr(self, f"run_{options['verb']}")(options)
+        getattr(self, f"run_{options['verb'].replace('-', '_')}")(options)
 
     def run_list(self, options: dict[str, Any]) -> None:
         charges = (
@@ -155,8 +155,8 @@ class Command(BillingCommand):
             )
         )
 
-    def run_absorb(self, options: dict[str, Any]) -> None:
-        self._told(review.absorb(charges=options["id"], note=options["note"], actor=self.actor, now=self.now))
+    def run_charge_to_center(self, options: dict[str, Any]) -> None:
+        self._told(review.charge_to_center(charges=options["id"], note=options["note"], actor=self.actor, now=self.now))
 
     def run_reattribute(self, options: dict[str, Any]) -> None:
         reassignment = review.Reassignment(

@@ -41,7 +41,9 @@ def _data(spent: spending.SpendingOfPI) -> dict[str, Any]:
             {
                 **fields_of(row, "period", "project", "source", "currency", "charges"),
                 "list": row.list_cost,
-                **fields_of(row, "discount", "subsidy", "billed", "held", "held_billed", "rejected", "absorbed"),
+                **fields_of(
+                    row, "discount", "subsidy", "billed", "held", "held_billed", "rejected", "charged_to_center"
+                ),
             }
             for row in spent.rows
         ],

@@ -35,8 +35,8 @@ class AppliedSheet:
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many charges were approved, rejected, absorbed and reattributed."""
-        done = {DONE[ReviewDecision.Action(name)]: 0 for name in (*DECISIONS, "reattribute")}
+        """How many charges were approved, rejected, charged to center and reattributed."""
+        done = {DONE[ReviewDecision.Action(name)]: 0 for name in (*DECISIONS.values(), "reattribute")}
         for row in self.rows:
             if row.changes:
                 done["reattributed"] += 1
@@ -145,5 +145,9 @@ def _decide(act: Act, row: SheetRow, charge: Charge) -> str:
             return ""
     if not row.decision:
         return ""
-    state = {"approve": Charge.State.APPROVED, "reject": Charge.State.REJECTED, "absorb": Charge.State.ABSORBED}
+    state = {
+        "approve": Charge.State.APPROVED,
+        "reject": Charge.State.REJECTED,
+        "charge_to_center": Charge.State.CHARGED_TO_CENTER,
+    }
     return act.decide(held, state[row.decision], reason=row.reason, note=row.note)

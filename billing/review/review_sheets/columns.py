@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from django.db.models import Prefetch, QuerySet
 
-from ...models import BillingPeriod, Charge, Flag, Person, Project, Source
+from ...models import BillingPeriod, Charge, Flag, Person, Project, ReviewDecision, Source
 from ...readers.cells import Kind
 from ..locked_charges import DECIDED_FIELDS, NEEDED_FIELDS
 from ..shares import shares_text
@@ -25,14 +25,19 @@ COLUMNS = {
     "billed": 14,
     "currency": 9,
     "reasons": 44,
-    "decision": 12,
+    "decision": 18,
     "reason": 16,
     "note": 40,
     "create": 8,
     "fingerprint": 20,
 }
 EDITABLE = ("pi", "project", "fund_org", "split", "decision", "reason", "note", "create")
-DECISIONS = ("approve", "reject", "absorb")
+# What people write, and the action it stands for.
+DECISIONS = {
+    "approve": ReviewDecision.Action.APPROVE.value,
+    "reject": ReviewDecision.Action.REJECT.value,
+    "charge to center": ReviewDecision.Action.CHARGE_TO_CENTER.value,
+}
 # What the columns hold that are taken back.
 KINDS = {
     **dict.fromkeys(("id", "pi", "project", "fund_org", "split", "decision", "reason", "fingerprint"), Kind.CODE),

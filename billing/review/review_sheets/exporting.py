@@ -24,7 +24,7 @@ INSTRUCTIONS = (
     f"Each row of the sheet “{SHEET}” is a charge that waits for review, with the reasons why.",
     "Who pays: correct pi (an e-mail address), project, fund_org or split in place. Leave what is right.",
     "A split shares a charge among several fund/orgs in percent that sum to 100, written A=60; B=40.",
-    "decision: approve, reject or absorb (the center pays); leave it empty to decide later.",
+    "decision: approve, reject or charge to center; leave it empty to decide later.",
     f"reason: for reject, one of {', '.join(ReviewDecision.Reason.values)}; “other” needs a note.",
     "note: kept with the decision.",
     "create: write yes if pi, project or fund_org names something new on purpose. Otherwise a name that does not",

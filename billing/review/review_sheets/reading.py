@@ -124,7 +124,7 @@ def row_of(line: int, cells: Cells, values: Cells) -> SheetRow | None:
         raise BadCell("fingerprint", "The charge was changed since the export. Export it again.")
     _require_possible(decision, reason, note)
     _require_payer(changes, cells)
-    return SheetRow(line, int(cells["id"]), changes, decision, reason, note)
+    return SheetRow(line, int(cells["id"]), changes, DECISIONS.get(decision, ""), reason, note)
 
 
 def _changes_of(cells: Cells, values: Cells) -> dict[str, tuple[str, str]]:
@@ -150,7 +150,7 @@ def _require_possible(decision: str, reason: str, note: str) -> None:
         in_column("reason", lambda: decisions.check_reason(reason, note))
     elif reason:
         raise BadCell("reason", "Only a rejection has a reason; write a note instead.")
-    if decision == "absorb":
+    if decision == "charge to center":
         in_column("decision", decisions.require_center_fund_org)
 
 
