@@ -150,7 +150,7 @@ def first_deliveries(inbox: Path, rows: int) -> tuple[float, float, dict[str, St
 
     call_command("migrate", verbosity=0)
     for name, mode in MODES.items():
-        Source.objects.create(name=name, delivery=mode, file_name_patterns=name)
+        Source.objects.create(name=name, import_mode=mode, file_name_patterns=name)
     inbox.mkdir()
     environment = dict(os.environ)
     expected: dict[str, State] = {}

@@ -129,7 +129,7 @@ def imported(path: Path, grain: str) -> dict[str, object]:
     from billing.models import Source
 
     call_command("migrate", verbosity=0)
-    source, _ = Source.objects.get_or_create(name="aws", defaults={"grain": grain, "delivery": "snapshot"})
+    source, _ = Source.objects.get_or_create(name="aws", defaults={"grain": grain, "import_mode": "snapshot"})
     started = time.perf_counter()
     result = ingest(paths=[path], source=source, actor=Actor.from_command(), now=timezone.now())
     return {

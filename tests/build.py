@@ -120,7 +120,7 @@ def a_source(name: str = "aws", **fields: Any) -> Source:
     defaults: dict[str, Any] = {
         "display_name": name.upper(),
         "file_name_patterns": name,
-        "delivery": Source.Delivery.SNAPSHOT,
+        "import_mode": Source.ImportMode.SNAPSHOT,
         "debit_account": "6500",
         "recovery_fund_org": f"RC-{name.upper()}",
         "recovery_account": "4900",
@@ -156,7 +156,7 @@ def an_import(source: Source | None = None, **fields: Any) -> Import:
     defaults: dict[str, Any] = {
         "state": Import.State.APPLIED,
         "name": "some.csv",
-        "mode": Source.Delivery.SNAPSHOT,
+        "mode": Source.ImportMode.SNAPSHOT,
         "created_at": NOW,
         "applied_at": NOW,
     }

@@ -69,8 +69,8 @@ class AccountingFilter(admin.SimpleListFilter):
 @admin.register(Source)
 class SourceAdmin(BillingAdmin):
     when_empty = "There are no sources yet. Add the first one here."
-    list_display = ("name", "label_text", "kind", "delivery_text", "file_name_patterns", "accounting", "last_import")
-    list_filter = (AccountingFilter, "is_active", "kind", "delivery")
+    list_display = ("name", "label_text", "kind", "import_mode_text", "file_name_patterns", "accounting", "last_import")
+    list_filter = (AccountingFilter, "is_active", "kind", "import_mode")
     search_fields = ("name", "display_name", "file_name_patterns", "recovery_fund_org")
     ordering = ("name",)
     autocomplete_fields = ("default_pi", "default_project")
@@ -78,7 +78,7 @@ class SourceAdmin(BillingAdmin):
     fund_fields = ("overflow_fund_org", "recovery_fund_org", "subsidy_fund_org")
     fieldsets = (
         (None, {"fields": ("name", "display_name", "kind", "is_active", "notes")}),
-        ("Deliveries", {"fields": ("file_name_patterns", "delivery", "grain", "cost_measure")}),
+        ("Imports", {"fields": ("file_name_patterns", "import_mode", "grain", "cost_measure")}),
         (
             "Accounting of the journal",
             {
@@ -147,9 +147,9 @@ class SourceAdmin(BillingAdmin):
     def label_text(self, source: Source) -> str:
         return source.label
 
-    @admin.display(description="delivery mode", ordering="delivery")
-    def delivery_text(self, source: Source) -> str:
-        return source.get_delivery_display().partition(":")[0]
+    @admin.display(description="import mode", ordering="import_mode")
+    def import_mode_text(self, source: Source) -> str:
+        return source.get_import_mode_display().partition(":")[0]
 
     @admin.display(description="accounting")
     def accounting(self, source: Source) -> SafeString:

@@ -97,7 +97,7 @@ def supersede(imported: Import, received: Received, read: Read, compared: Compar
         by=imported,
         covered={(periods[month].pk, account) for month, account, _ in read.totals if month in periods},
         files=received.file_ids,
-        is_whole=received.source.delivery == Source.Delivery.SNAPSHOT,
+        is_whole=received.source.import_mode == Source.ImportMode.SNAPSHOT,
         gesture=gesture,
     )
 

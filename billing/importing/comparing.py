@@ -223,7 +223,7 @@ def _match_rows(received: Received, read: Read, stage: Stage, compared: Compared
     if not live_ids:
         return compared
     received.request.progress(0, 0, "Matching")
-    is_merge = received.source.delivery == Source.Delivery.MERGE
+    is_merge = received.source.import_mode == Source.ImportMode.MERGE
     staged = stage.hashes(month_number(month) for month in compared.periods)
     # Without a ResourceId nothing says that one row is another one changed.
     changeable = np.frombuffer(staged.with_resource, dtype=np.bool_) if is_merge else None

@@ -202,7 +202,7 @@ def of_several_files(stage: Stage, source: Source, files: Mapping[int, str]) -> 
 
 def has_equal(load: DirectLoad, source: Source, periods: Periods) -> bool:
     """Tell whether a row of a delivery that adds up is a charge of its source already."""
-    if source.delivery != Source.Delivery.APPEND or not periods or load.span is None:
+    if source.import_mode != Source.ImportMode.APPEND or not periods or load.span is None:
         return False
     ids = [period.pk for period in periods.values()]
     others = live_hashes(source.pk, ids, load.span, besides=load.imported.pk)

@@ -234,7 +234,7 @@ def _bring_in(request: Request, source: Source | None, period: str) -> IngestRes
 
 def _import(received: Received, imported: Import) -> IngestResult:
     """Store, read, compare, and apply or defer."""
-    imported.source, imported.mode = received.source, received.source.delivery
+    imported.source, imported.mode = received.source, received.source.import_mode
     imported.expected_period, imported.made_at = received.period, received.made_at
     received = receiving.recognized(receiving.keep_files(received, imported))
     if received.is_seen:

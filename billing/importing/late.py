@@ -146,7 +146,7 @@ def _out_of_turn(imported: Import, periods: list[BillingPeriod]) -> str:
     newer = (
         others.filter(pk__gt=imported.pk, state=Import.State.APPLIED)
         # Files that add up do not speak of each other's rows.
-        .exclude(mode=Source.Delivery.APPEND)
+        .exclude(mode=Source.ImportMode.APPEND)
         .order_by("-pk")
         .first()
     )

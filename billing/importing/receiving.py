@@ -82,7 +82,7 @@ class Received:
     @property
     def adds_up(self) -> bool:
         """Whether every file adds to those before it, and none says anything of their rows."""
-        return self.source.delivery == Source.Delivery.APPEND
+        return self.source.import_mode == Source.ImportMode.APPEND
 
     @property
     def is_seen(self) -> bool:

@@ -54,7 +54,7 @@ def recognize(source: Source, files: Sequence[int], names: Sequence[str], *, is_
 
     Somebody decides about what waits, and reads it again: of that, only what stands is left out.
     """
-    if source.delivery != Source.Delivery.APPEND:
+    if source.import_mode != Source.ImportMode.APPEND:
         return NOTHING_STANDS
     known = by_file(source, files)
     of = {number: known[file] for number, file in enumerate(files, start=1) if file in known}
@@ -151,6 +151,6 @@ def _lives(use: ImportedFile, period: BillingPeriod, source: Source) -> bool:
     # One that was matched and found all of its rows there stands for them as well.
     return (
         use.imported_in.state == State.APPLIED
-        and use.imported_in.mode != Source.Delivery.APPEND
+        and use.imported_in.mode != Source.ImportMode.APPEND
         and not (made.exists())
     )

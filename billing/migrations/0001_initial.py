@@ -2023,7 +2023,7 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 (
-                    "delivery",
+                    "import_mode",
                     models.CharField(
                         choices=[
                             ("snapshot", "Snapshot: each file is the whole truth for its period"),
@@ -2033,7 +2033,7 @@ class Migration(migrations.Migration):
                         default="merge",
                         help_text="What a second file for the same period means.",
                         max_length=16,
-                        verbose_name="delivery mode",
+                        verbose_name="import mode",
                     ),
                 ),
                 (

@@ -58,7 +58,7 @@ class Import(models.Model):
 
     source = models.ForeignKey(Source, null=True, blank=True, on_delete=models.PROTECT, related_name="imports")
     state = models.CharField(max_length=16, choices=State.choices, default=State.RECEIVED)
-    mode = models.CharField(max_length=16, choices=Source.Delivery.choices, blank=True)
+    mode = models.CharField(max_length=16, choices=Source.ImportMode.choices, blank=True)
     expected_period = models.CharField(
         max_length=16, blank=True, help_text="From -p or the file name: 2025-01, or 2025-Q1 for one of three."
     )

@@ -103,7 +103,7 @@ class SourceQuerySet(models.QuerySet["Source"]):
 class Source(models.Model):
     """AWS, the cluster, a storage system: one stream of deliveries with one meaning."""
 
-    class Delivery(models.TextChoices):
+    class ImportMode(models.TextChoices):
         SNAPSHOT = "snapshot", "Snapshot: each file is the whole truth for its period"
         APPEND = "append", "Append: each file adds"
         MERGE = "merge", "Merge: each file adds and updates, and withdraws nothing"
@@ -135,11 +135,11 @@ class Source(models.Model):
         blank=True,
         help_text="Parts of file names, separated by commas. The longest that fits a file decides its source.",
     )
-    delivery = models.CharField(
-        "delivery mode",
+    import_mode = models.CharField(
+        "import mode",
         max_length=16,
-        choices=Delivery.choices,
-        default=Delivery.MERGE,
+        choices=ImportMode.choices,
+        default=ImportMode.MERGE,
         help_text="What a second file for the same period means.",
     )
     grain = models.CharField(max_length=8, choices=Grain.choices, default=Grain.LINE)

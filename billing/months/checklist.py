@@ -41,7 +41,7 @@ LABELS = {
 
 # What neither a charge, a statement nor a journal depends on. Everything else that is recorded may change a list.
 UNRELATED = (
-    *("session", "user", "job", "role", "audit", "delivery", "email", "installation", "safeguards"),
+    *("session", "user", "job", "role", "audit", "email", "installation", "safeguards"),
     *("statement.downloaded", "journal.downloaded", "proof.downloaded", "charges.exported"),
 )
 

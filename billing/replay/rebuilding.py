@@ -182,7 +182,7 @@ class Rebuild:
     def _ingest(self, step: dict[str, Any]) -> None:
         recorded = self._recorded(step)
         # What a delivery meant then; its source may mean something else by now.
-        Source.objects.filter(pk=recorded["source"]).update(delivery=recorded["mode"])
+        Source.objects.filter(pk=recorded["source"]).update(import_mode=recorded["mode"])
         # An archive is one file of several parts.
         whole = dict.fromkeys((name.removesuffix(f"/{member}"), sha256) for name, member, sha256 in recorded["files"])
         stored = {file.sha256: file for file in StoredFile.objects.all()}

@@ -24,7 +24,7 @@ FIELDS = (
     "kind",
     "is_active",
     "file_name_patterns",
-    "delivery",
+    "import_mode",
     "grain",
     "is_journaled",
     "debit_account",

@@ -70,7 +70,7 @@ def test_an_id_that_says_there_is_none_is_empty(tmp_path, grain, form, word):
 @pytest.mark.parametrize("grain", Source.Grain.values)
 @pytest.mark.parametrize("word", ["N/A", "-"])
 def test_rows_without_a_resource_are_no_changes_of_each_other_however_they_say_it(tmp_path, grain, word):
-    source = build.a_source("aws", delivery=Source.Delivery.MERGE, grain=grain)
+    source = build.a_source("aws", import_mode=Source.ImportMode.MERGE, grain=grain)
     bring_in(tmp_path, [a_row("5.00", ResourceId=word)], source=source)
     result = bring_in(tmp_path, [a_row("7.00", ResourceId=word)], source=source)
     assert (result.counts.new, result.counts.changed) == (1, 0)

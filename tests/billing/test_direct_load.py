@@ -135,7 +135,7 @@ def test_what_is_there_is_matched(tmp_path, loads):
 
 
 def test_a_source_whose_files_add_up_has_nothing_to_match(tmp_path, loads):
-    source = build.a_source("oci", delivery=Source.Delivery.APPEND)
+    source = build.a_source("oci", import_mode=Source.ImportMode.APPEND)
     for name in ("oci_2025-01_a.csv", "oci_2025-01_b.csv"):
         delivered(tmp_path, [a_row("1", ResourceId=name)], name=name, source=source)
     assert loads == [True, True]
@@ -352,7 +352,7 @@ def test_a_delivery_before_this_one_applied_meanwhile_is_matched(tmp_path, loads
 
 def test_a_file_of_a_source_that_adds_up_counts_once_where_two_bring_it_in(tmp_path, loads, monkeypatch):
     path = a_file(tmp_path, odd_rows(), "oci_2025-01.csv")
-    source = build.a_source("oci", delivery=Source.Delivery.APPEND)
+    source = build.a_source("oci", import_mode=Source.ImportMode.APPEND)
     meanwhile(monkeypatch, lambda _: brought_in_by_another(path, source))
     result = ingest(paths=[path], source=source, actor=build.SOMEBODY, now=build.NOW)
     assert loads == [True, False]
@@ -364,7 +364,7 @@ def test_a_file_of_a_source_that_adds_up_counts_once_where_two_bring_it_in(tmp_p
 
 
 def test_two_files_of_a_source_that_adds_up_do_not_wait_for_each_other(tmp_path, loads, monkeypatch):
-    source = build.a_source("oci", delivery=Source.Delivery.APPEND)
+    source = build.a_source("oci", import_mode=Source.ImportMode.APPEND)
     one, other = (
         a_file(tmp_path, [{**row, "ServiceName": name} for row in odd_rows()], f"oci_2025-01_{name}.csv")
         for name in ("one", "other")

@@ -405,9 +405,9 @@ def take(path, source):
     return ingestion.ingest(paths=[path], source=source, **BY)
 
 
-@pytest.mark.parametrize("mode", [Source.Delivery.SNAPSHOT, Source.Delivery.MERGE])
+@pytest.mark.parametrize("mode", [Source.ImportMode.SNAPSHOT, Source.ImportMode.MERGE])
 def test_an_older_run_waits_whatever_it_changes(tmp_path, azure, mode):
-    Source.objects.update(delivery=mode)
+    Source.objects.update(import_mode=mode)
     azure.refresh_from_db()
     newer = take(a_run(tmp_path, 26, days(20, "12")), azure).imported
     with pytest.raises(WouldWithdraw) as caught:

@@ -29,7 +29,7 @@ FEE = a_row("5", ResourceId="", ServiceName="Support")
 
 
 def adding_up(**fields):
-    return build.a_source("oci", delivery=Source.Delivery.APPEND, **fields)
+    return build.a_source("oci", import_mode=Source.ImportMode.APPEND, **fields)
 
 
 def brought(tmp_path, rows, name="oci_2.csv", source=None, **options):
@@ -137,7 +137,7 @@ def test_a_file_that_is_new_beside_one_that_stands_is_imported(tmp_path):
 def test_two_files_of_the_same_rows_in_one_delivery_are_refused(tmp_path, mode):
     files = [a_file(tmp_path, [A, B], "oci_1.csv"), a_file(tmp_path, [B, A], "oci_2.csv")]
     with pytest.raises(ImportRefused, match=r"oci_2\.csv has the same rows as oci_1\.csv\. Name one of them\."):
-        ingest(paths=files, source=build.a_source("oci", delivery=mode), **BY)
+        ingest(paths=files, source=build.a_source("oci", import_mode=mode), **BY)
     assert live() == []
 
 
@@ -250,19 +250,19 @@ def together(tmp_path, source, *lots):
 
 @pytest.mark.parametrize("mode", ["append", "snapshot", "merge"])
 def test_files_of_one_delivery_that_overlap_are_asked_about(tmp_path, mode):
-    result = together(tmp_path, build.a_source("cloud", delivery=mode), [A, B, FEE], [B, C, FEE])
+    result = together(tmp_path, build.a_source("cloud", import_mode=mode), [A, B, FEE], [B, C, FEE])
     assert (held(), result.flags["possible_duplicate"]) == (["i-b"], 1)
     assert Flag.objects.get(code=CODE).detail == "The same row is in cloud_1.csv, too."
     # Equal rows of one file are as many as they are, and of the file with the most of them none is asked about.
     other = a_row("40", ResourceId="i-d")
-    again = together(tmp_path, build.a_source("other", delivery=mode), [other], [other, other])
+    again = together(tmp_path, build.a_source("other", import_mode=mode), [other], [other, other])
     assert Charge.objects.filter(imported_in=again.imported, state="held", flags__detail__contains="csv").count() == 1
 
 
 @pytest.mark.parametrize("grain", ["day", "month"])
 @pytest.mark.parametrize("mode", ["append", "snapshot"])
 def test_the_same_rows_twice_in_a_delivery_that_is_added_up_are_refused(tmp_path, mode, grain):
-    source = build.a_source("cloud", delivery=mode, grain=grain)
+    source = build.a_source("cloud", import_mode=mode, grain=grain)
     with pytest.raises(ImportRefused, match="cloud_2.csv has the same rows as cloud_1.csv"):
         together(tmp_path, source, [A, B, FEE], [FEE, B, A])
     assert not Charge.objects.exists()
@@ -285,7 +285,7 @@ def test_what_was_rejected_as_the_same_is_asked_about_again_once_the_other_is_wi
 
 
 def cloud(tmp_path, rows, name="cloud_1.csv", mode="snapshot", **options):
-    return delivered(tmp_path, rows, name, build.a_source("cloud", delivery=mode), **options)
+    return delivered(tmp_path, rows, name, build.a_source("cloud", import_mode=mode), **options)
 
 
 @pytest.mark.parametrize("mode", ["append", "snapshot", "merge"])
@@ -424,7 +424,7 @@ def test_a_late_change_is_no_duplicate_of_what_it_takes_back(tmp_path):
 
 
 def test_a_row_without_a_resource_id_is_never_a_change_of_another(tmp_path):
-    source = build.a_source("hpc", delivery=Source.Delivery.MERGE)
+    source = build.a_source("hpc", import_mode=Source.ImportMode.MERGE)
     named = a_row("5", ResourceId="", ResourceName="disk")
     delivered(tmp_path, [named, FEE], "hpc_1.csv", source)
     result = delivered(tmp_path, [named, named | {"BilledCost": "6"}, FEE | {"BilledCost": "7"}], "hpc_2.csv", source)

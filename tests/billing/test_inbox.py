@@ -194,7 +194,7 @@ def test_a_delivery_stays_where_the_database_gave_up(folder, monkeypatch):
 
 
 def test_nothing_in_done_is_overwritten(folder):
-    build.a_source("aws", delivery=Source.Delivery.MERGE)
+    build.a_source("aws", import_mode=Source.ImportMode.MERGE)
     for amount in ("1", "2", "3"):
         a_file(folder, [a_row(amount)])
         looked(folder)
@@ -205,7 +205,7 @@ def test_nothing_in_done_is_overwritten(folder):
 
 @pytest.mark.parametrize("mode", ["append", "snapshot", "merge"])
 def test_a_crash_between_import_and_move_neither_doubles_nor_loses(folder, monkeypatch, mode):
-    build.a_source("aws", delivery=mode)
+    build.a_source("aws", import_mode=mode)
     path = a_file(folder, [a_row("1.5"), a_row("1.5")])
 
     def dies(*_, **__):
@@ -517,7 +517,7 @@ def test_a_name_as_long_as_names_can_be_has_its_reports(folder, name, amount):
 
 
 def test_names_that_differ_in_case_or_composition_are_put_away_apart(folder):
-    build.a_source("aws", delivery=Source.Delivery.MERGE)
+    build.a_source("aws", import_mode=Source.ImportMode.MERGE)
     names = [
         "aws_2025-01.csv",
         "AWS_2025-01.csv",
@@ -537,7 +537,7 @@ def test_names_that_differ_in_case_or_composition_are_put_away_apart(folder):
 
 @pytest.mark.parametrize("ending", [".report.txt", ".report.json", ".csv"])
 def test_what_cannot_be_put_away_stays_whole_and_without_half_a_report(folder, monkeypatch, ending):
-    build.a_source("aws", delivery=Source.Delivery.MERGE)
+    build.a_source("aws", import_mode=Source.ImportMode.MERGE)
     a_file(folder, [a_row("1")], "aws_2025-01.csv")
     a_file(folder, [a_row("2", ResourceId="i-2")], "aws_2025-01_more.csv")
 

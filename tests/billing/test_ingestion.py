@@ -414,7 +414,7 @@ def test_accounts_that_come_in_files_of_their_own_leave_each_other_alone(tmp_pat
 
 
 def test_merge_adds_and_updates_and_withdraws_nothing(tmp_path):
-    source = build.a_source("misc", delivery=Source.Delivery.MERGE)
+    source = build.a_source("misc", import_mode=Source.ImportMode.MERGE)
     delivered(tmp_path, [a_row("1"), a_row("2", ResourceId="i-2"), a_row("5", ResourceId="")], source=source)
     result = delivered(tmp_path, [a_row("3"), a_row("6", ResourceId="")], source=source)
     assert (counts(result), result.counts.unseen) == ((1, 1, 0, 0), 2)
@@ -422,7 +422,7 @@ def test_merge_adds_and_updates_and_withdraws_nothing(tmp_path):
 
 
 def test_append_adds_and_knows_a_file_it_has_seen(tmp_path):
-    source = build.a_source("oci", delivery=Source.Delivery.APPEND)
+    source = build.a_source("oci", import_mode=Source.ImportMode.APPEND)
     delivered(tmp_path, [a_row("1")], name="a.csv", source=source)
     delivered(tmp_path, [a_row("1"), a_row("2")], name="b.csv", source=source)
     again = delivered(tmp_path, [a_row("1")], name="a-again.csv", source=source)
@@ -663,7 +663,7 @@ def test_a_delivery_applied_meanwhile_is_noticed(tmp_path, monkeypatch):
 
 
 def test_a_file_of_a_source_that_adds_up_counts_once_where_two_bring_it_in(tmp_path, monkeypatch):
-    source = build.a_source("oci", delivery=Source.Delivery.APPEND)
+    source = build.a_source("oci", import_mode=Source.ImportMode.APPEND)
     path = a_file(tmp_path, [a_row("1")], "oci_2025-01.csv")
     is_matched = comparing.is_matched
 
@@ -698,7 +698,7 @@ def test_files_are_kept_once_by_their_hash(tmp_path, settings):
 
 def test_an_archive_of_a_source_that_adds_up_is_known_again_by_its_members(tmp_path):
     path = zipped(tmp_path, [[a_row("1")], [a_row("2")]])
-    source = build.a_source("oci", delivery=Source.Delivery.APPEND)
+    source = build.a_source("oci", import_mode=Source.ImportMode.APPEND)
     for expected in (2, 0):
         result = ingest(paths=[path], source=source, actor=build.SOMEBODY, now=build.NOW)
         assert result.rows == expected

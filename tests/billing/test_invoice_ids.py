@@ -73,7 +73,7 @@ def test_another_invoice_is_another_charge(tmp_path):
 
 
 def test_a_tax_row_that_gets_its_invoice_id_is_not_counted_twice_where_files_are_merged(tmp_path):
-    source = build.a_source("aws", delivery="merge")
+    source = build.a_source("aws", import_mode="merge")
     rows = [a_row("19", ResourceId="", ChargeCategory="Tax"), a_row("5", ResourceId="", ChargeCategory="Credit")]
     delivered(tmp_path, rows, source=source)
     result = delivered(tmp_path, invoiced([rows[0], rows[1] | {"BilledCost": "6"}]), source=source)

@@ -284,7 +284,7 @@ def test_another_account_takes_no_ones_place(tmp_path):
 
 
 def test_files_that_add_up_wait_and_are_booked_one_by_one(tmp_path):
-    source = build.a_source("hpc", delivery=Source.Delivery.APPEND)
+    source = build.a_source("hpc", import_mode=Source.ImportMode.APPEND)
     delivered(tmp_path, [a_row("1")], "hpc_1_2025-01.csv", source=source)
     close()
     second = delivered(tmp_path, [a_row("2")], "hpc_2_2025-01.csv", source=source)
@@ -529,7 +529,7 @@ def test_what_waits_for_months_in_review_and_closed_is_applied_to_the_one_and_wa
 
 def test_of_a_file_that_adds_up_each_month_is_charged_when_it_can_be(tmp_path):
     """One file, three months: open, in review and closed. What waits twice is the rest of a rest."""
-    source = build.a_source("hpc", delivery=Source.Delivery.APPEND)
+    source = build.a_source("hpc", import_mode=Source.ImportMode.APPEND)
     for month in ("2025-01", "2025-02", "2025-03"):
         build.a_period(month)
     close()

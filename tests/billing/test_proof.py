@@ -138,7 +138,7 @@ def test_held_rejected_and_centers_own_charges_are_accounted_for(tmp_path):
 
 
 def test_a_merge_that_says_again_replaces_and_adds_counts_each_row_once(tmp_path):
-    source = build.a_source("other", delivery=Source.Delivery.MERGE, file_name_patterns="")
+    source = build.a_source("other", import_mode=Source.ImportMode.MERGE, file_name_patterns="")
     first = [a_row("10", ResourceId="i-1"), a_row("20", ResourceId="i-2"), a_row("30", ResourceId="i-3")]
     delivered(tmp_path, first, source=source)
     second = [a_row("20", ResourceId="i-2"), a_row("35", ResourceId="i-3"), a_row("40", ResourceId="i-4")]

@@ -150,7 +150,7 @@ def test_a_delivery_read_beside_makes_the_same_charges(tmp_path, beside, monkeyp
     same = [each.attname for each in Charge._meta.concrete_fields if each.attname not in NOT_THE_SAME]
 
     def charges_of(name):
-        source = build.a_source(name, delivery=Source.Delivery.SNAPSHOT)
+        source = build.a_source(name, import_mode=Source.ImportMode.SNAPSHOT)
         # The second time it is confirmed that the file is of another source than the first time.
         ingest(paths=[path], source=source, force=True, actor=build.SOMEBODY, now=build.NOW)
         mine = Charge.objects.filter(source=source).order_by("line_number")

@@ -68,7 +68,7 @@ def through_admin(source, cast, client):
             "kind": source.kind,
             "is_active": "on",
             "file_name_patterns": source.file_name_patterns,
-            "delivery": source.delivery,
+            "import_mode": source.import_mode,
             "grain": source.grain,
             "is_journaled": "on",
             "recovery_fund_org": "RC-9",
@@ -88,7 +88,7 @@ def test_every_door_sets_the_same_fields_and_records_the_same_event(door, cast, 
 
     source.refresh_from_db()
     assert (source.recovery_fund_org, source.recovery_account, source.debit_account) == ("RC-9", "4901", "6501")
-    assert (source.display_name, source.delivery) == ("HPC", "snapshot")
+    assert (source.display_name, source.import_mode) == ("HPC", "snapshot")
     event = AuditEvent.objects.get(action="source.changed")
     assert event.before == BARE
     assert event.after == {"recovery_fund_org": "RC-9", "recovery_account": "4901", "debit_account": "6501"}
@@ -114,19 +114,19 @@ def test_a_change_of_nothing_or_of_no_field_is_refused():
 
 def test_a_value_that_a_field_refuses_is_refused():
     with pytest.raises(ValidationError):
-        sourcing.change(source=a_source(), fields={"delivery": "sometimes"}, **WHO)
+        sourcing.change(source=a_source(), fields={"import_mode": "sometimes"}, **WHO)
 
 
 def test_a_source_is_added_with_what_it_still_needs(capsys):
     said = run_json(
-        "sources", "add", "tape", "--patterns=tape,ltfs", "--delivery=append", "--measure=effective", capsys=capsys
+        "sources", "add", "tape", "--patterns=tape,ltfs", "--import-mode=append", "--measure=effective", capsys=capsys
     )
 
     assert said["patterns"] == ["tape", "ltfs"]
     assert said["missing"] == ["recovery fund/org", "recovery natural account", "debit natural account"]
     source = Source.objects.get(name="tape")
-    assert (source.delivery, source.cost_measure) == ("append", "effective")
-    assert AuditEvent.objects.get(action="source.added").after["delivery"] == "append"
+    assert (source.import_mode, source.cost_measure) == ("append", "effective")
+    assert AuditEvent.objects.get(action="source.added").after["import_mode"] == "append"
 
 
 @pytest.mark.parametrize(("name", "said"), [("aws", "exists already"), ("Bad Name", "lower-case")])
@@ -192,7 +192,7 @@ def test_a_new_source_recognizes_its_name_in_file_names(client, cast):
     client.force_login(cast.finance)
     client.post(
         reverse("admin:billing_source_add"),
-        {"name": "sequencer", "kind": "internal", "delivery": "merge", "grain": "line", "cost_measure": "billed"},
+        {"name": "sequencer", "kind": "internal", "import_mode": "merge", "grain": "line", "cost_measure": "billed"},
     )
     assert Source.objects.get(name="sequencer").patterns == ["sequencer"]
 
@@ -277,7 +277,7 @@ def test_the_admin_refuses_a_measure_for_a_charged_month(cast, client):
         "kind": source.kind,
         "is_active": "on",
         "file_name_patterns": "aws",
-        "delivery": source.delivery,
+        "import_mode": source.import_mode,
         "grain": source.grain,
         "is_journaled": "on",
         "debit_account": source.debit_account,

@@ -67,8 +67,8 @@ def test_ids_in_tags_are_compared_without_case_and_other_values_are_not():
     assert same_tags('{"x":"s3://B/subscriptions/A"}') == '{"x":"s3://B/subscriptions/A"}'
 
 
-def azure(mode=Source.Delivery.SNAPSHOT, **fields):
-    return build.a_source("azure", delivery=mode, **fields)
+def azure(mode=Source.ImportMode.SNAPSHOT, **fields):
+    return build.a_source("azure", import_mode=mode, **fields)
 
 
 def rows(resource=UPPER, **columns):
@@ -120,7 +120,7 @@ def test_a_redelivery_in_another_spelling_changes_nothing(tmp_path, mode, spelle
 
 @pytest.mark.parametrize("mode", ["snapshot", "merge"])
 def test_resources_of_others_that_differ_in_case_stay_two(tmp_path, mode):
-    source = build.a_source("aws", delivery=mode)
+    source = build.a_source("aws", import_mode=mode)
     delivered(tmp_path, [a_row("5", ResourceId=ARN)], source=source)
     result = delivered(
         tmp_path, [a_row("5", ResourceId=ARN), a_row("5", ResourceId=ARN.lower())], "aws_2.csv", source=source

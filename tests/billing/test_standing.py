@@ -21,7 +21,7 @@ BY = {"actor": build.SOMEBODY, "now": build.NOW}
 
 @pytest.fixture
 def oci():
-    return build.a_source("oci", delivery=Source.Delivery.APPEND)
+    return build.a_source("oci", import_mode=Source.ImportMode.APPEND)
 
 
 def of_month(month, billed="5", **columns):
@@ -105,22 +105,22 @@ def test_a_failed_import_counts_for_nothing(tmp_path, oci):
 
 def test_what_was_withdrawn_in_another_way_does_not_stand(tmp_path, oci):
     delivered(tmp_path, [JANUARY], "oci.csv", oci)
-    Source.objects.filter(pk=oci.pk).update(delivery=Source.Delivery.SNAPSHOT)
+    Source.objects.filter(pk=oci.pk).update(import_mode=Source.ImportMode.SNAPSHOT)
     oci.refresh_from_db()
     delivered(tmp_path, [a_row("4", ResourceId="other")], "full.csv", oci, replace=True)
     assert live() == [4]
-    Source.objects.filter(pk=oci.pk).update(delivery=Source.Delivery.APPEND)
+    Source.objects.filter(pk=oci.pk).update(import_mode=Source.ImportMode.APPEND)
     oci.refresh_from_db()
     delivered(tmp_path, [JANUARY], "oci.csv", oci)
     assert live() == [4, 25]
 
 
 def test_what_a_snapshot_found_there_stands_when_its_source_adds_up_since(tmp_path, oci):
-    Source.objects.filter(pk=oci.pk).update(delivery=Source.Delivery.SNAPSHOT)
+    Source.objects.filter(pk=oci.pk).update(import_mode=Source.ImportMode.SNAPSHOT)
     oci.refresh_from_db()
     delivered(tmp_path, [JANUARY], "oci.csv", oci)
     delivered(tmp_path, [JANUARY | {"ServiceName": "Compute"}], "same.csv", oci)
-    Source.objects.filter(pk=oci.pk).update(delivery=Source.Delivery.APPEND)
+    Source.objects.filter(pk=oci.pk).update(import_mode=Source.ImportMode.APPEND)
     oci.refresh_from_db()
     assert again(delivered(tmp_path, [JANUARY], "oci.csv", oci))
     assert live() == [25]
@@ -185,7 +185,7 @@ def test_a_whole_file_that_was_dismissed_and_whose_month_is_reopened_is_imported
 
 @pytest.mark.parametrize("grain", Source.Grain.values)
 def test_members_of_an_archive_come_back_whatever_is_added_up(tmp_path, grain):
-    source = build.a_source("oci", delivery=Source.Delivery.APPEND, grain=grain)
+    source = build.a_source("oci", import_mode=Source.ImportMode.APPEND, grain=grain)
     archive = tmp_path / "oci.zip"
     with zipfile.ZipFile(archive, "w") as out:
         for name, row in (("a.csv", JANUARY), ("b.csv", a_row("4", ResourceId="jan"))):

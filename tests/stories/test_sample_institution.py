@@ -69,7 +69,7 @@ def test_the_institution_is_believable():
 def test_reference_data_holds_nobodys_accounting():
     data = json.loads((FIXTURES / "reference.json").read_text(encoding="utf-8"))
     told = {key for source in data["sources"] for key in source}
-    assert told == {"name", "display_name", "kind", "file_name_patterns", "delivery"}
+    assert told == {"name", "display_name", "kind", "file_name_patterns", "import_mode"}
 
 
 @pytest.fixture

@@ -21,14 +21,14 @@ TEXTS = {
     "recovery_account": "recovery_account",
     "subsidy_fund_org": "subsidy_fund_org",
     "overflow_fund_org": "overflow_fund_org",
-    "delivery": "delivery",
+    "import_mode": "import_mode",
     "grain": "grain",
     "kind": "kind",
 }
 
 
 class Command(BillingCommand):
-    help = "List, add and set up sources: file-name patterns, delivery mode, and the accounting of their journals."
+    help = "List, add and set up sources: file-name patterns, import mode, and the accounting of their journals."
     permission = {
         "list": "billing.view_source",
         "sync-status": "billing.view_source",
@@ -69,7 +69,7 @@ class Command(BillingCommand):
             [
                 source.name,
                 source.label,
-                source.get_delivery_display().partition(":")[0].lower(),
+                source.get_import_mode_display().partition(":")[0].lower(),
                 source.file_name_patterns,
                 source.recovery_fund_org or "–",
                 source.recovery_account or "–",
@@ -82,7 +82,7 @@ class Command(BillingCommand):
         headings = [
             "source",
             "name",
-            "delivery",
+            "import_mode",
             "patterns",
             "recovery fund/org",
             "recovery account",
@@ -163,7 +163,7 @@ def settings_of(parser: argparse.ArgumentParser) -> None:
     """Add the options that `add` and `set` share; an empty text clears a field."""
     parser.add_argument("--display-name", help="as statements print it")
     parser.add_argument("--patterns", help="whole parts of file names, separated by commas (of a new source: its name)")
-    parser.add_argument("--delivery", choices=Source.Delivery.values, help="what a second file for a period means")
+    parser.add_argument("--import-mode", choices=Source.ImportMode.values, help="what a second file for a period means")
     parser.add_argument("--grain", choices=Source.Grain.values, help="keep every row, or add up days or months")
     parser.add_argument("--kind", choices=Source.Kind.values, help="a service of our own, or an outside provider's")
     parser.add_argument("--debit-account", help="natural account of payers, where a row names none")
@@ -212,7 +212,7 @@ def described(source: Source) -> dict[str, Any]:
         "display_name": source.display_name,
         "active": source.is_active,
         "kind": source.kind,
-        "delivery": source.delivery,
+        "import_mode": source.import_mode,
         "grain": source.grain,
         "patterns": source.patterns,
         "measure": source.cost_measure,
