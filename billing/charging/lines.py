@@ -41,7 +41,7 @@ def lines_of_month(groups: Groups) -> list[PayerLine]:
     entered: dict[str, PayerLine] = {}
     for line, _ in entered_lines(month):
         _add(line, entered)
-    # What a correction of the same month took back is no line.
+    # What a correction of the same month reversed is no line.
     lines |= {key: line for key, line in entered.items() if line.charged}
     return [lines[key] for key in sorted(lines)]
 

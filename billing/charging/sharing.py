@@ -14,7 +14,7 @@ def lines_of(month: Month, group: Group, sums: Sums) -> list[PayerLine]:
     """Round a group's sums to cents, once, and share them among its payers."""
     exact = sums.times(month.rate(group))
     if group.kind == PayerLine.Kind.LATE and exact.is_nothing:
-        # Taken back and charged again as it was: a change of its description, say.
+        # Reversed and charged again as it was: a change of its description, say.
         return []
     payers = month.payers(group)
     weights = {payer.fund_org: payer.percent for payer in payers if payer.kind != PayerLine.Kind.SUBSIDY}

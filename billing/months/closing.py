@@ -224,7 +224,7 @@ def carry_over(*, period: BillingPeriod, actor: Actor, now: datetime.datetime) -
 def close(
     *, period: BillingPeriod, carry_held: bool = False, notes: str = "", actor: Actor, now: datetime.datetime
 ) -> BillingPeriod:
-    """Close a period: its charges, decisions and corrections stand from here on.
+    """Close a period: its charges, decisions and corrections are locked from here on.
 
     With `carry_held`, what is held is carried over to the next open month first (see `carry_over`).
 
@@ -294,7 +294,7 @@ def reopen(
 
 
 def finalize(*, period: BillingPeriod, notes: str = "", actor: Actor, now: datetime.datetime) -> BillingPeriod:
-    """Finish a closed period for good.
+    """Lock a closed period permanently.
 
     Raises StepNotPossible, or NotReadyToFinalize with all that is still open.
     """

@@ -34,7 +34,7 @@ Figures = dict[str, dict[str, Any]]
 def figures_of(period: BillingPeriod, numbers: list[int]) -> Figures:
     """Return the figures of a period: of its imports, its charges and its payer lines, by natural name.
 
-    Amounts are exact decimal texts. A charge is named by import, file and line; one that takes another back by
+    Amounts are exact decimal texts. A charge is named by import, file and line; one that reverses another by
     the import and that other.
     """
     return _of_imports(numbers) | _of_charges(period) | _of_payer_lines(period)
@@ -104,7 +104,7 @@ def _name_of(row: dict[str, Any]) -> str:
     """Return the natural name of a charge."""
     of_import = f"charge of import {row['imported_in_id']:09}"
     if row["of_import"]:
-        return f"{of_import} that takes back import {row['of_import']}, file {row['of_file']}, line {row['of_line']}"
+        return f"{of_import} that reverses import {row['of_import']}, file {row['of_file']}, line {row['of_line']}"
     return f"{of_import}, file {row['file_number']}, line {row['line_number']:09}"
 
 

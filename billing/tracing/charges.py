@@ -120,7 +120,7 @@ def charges_with_past(charges: Iterable[Charge]) -> tuple[TracedCharge, ...]:
     decisions: dict[int, list[ReviewDecision]] = defaultdict(list)
     for decision in ReviewDecision.objects.filter(charge__in=ids).order_by("pk"):
         decisions[decision.charge_id].append(decision)
-    # A row that takes another back stands in no file; the other does.
+    # A row that reverses another is in no file; the other is.
     reversed_charges = Charge.objects.in_bulk({charge.reverses_id for charge in listed if charge.reverses_id})
     read_from = {charge.pk: reversed_charges.get(charge.reverses_id or 0, charge) for charge in listed}
     imports = Import.objects.in_bulk({charge.imported_in_id for charge in (*listed, *read_from.values())})

@@ -247,9 +247,9 @@ def _related(charge: Charge) -> tuple[tuple[str, Charge], ...]:
     if charge.replaces:
         found.append(("replaces", charge.replaces))
     if charge.reverses:
-        found.append(("takes back", charge.reverses))
+        found.append(("reverses", charge.reverses))
     later = Charge.objects.filter(Q(replaces=charge.pk) | Q(reverses=charge.pk)).order_by("pk")
-    found += [("replaced by" if each.replaces_id == charge.pk else "taken back by", each) for each in later]
+    found += [("replaced by" if each.replaces_id == charge.pk else "reversed by", each) for each in later]
     return tuple(found)
 
 

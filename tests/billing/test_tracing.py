@@ -154,7 +154,7 @@ def test_a_late_change_leads_to_the_row_it_takes_back(tmp_path):
     (only,) = traced.charges
     assert only.line == charge.line_number
     assert f"takes back charge {charge.pk}" in only.told
-    assert [how for how, _ in traced.related] == ["takes back"]
+    assert [how for how, _ in traced.related] == ["reverses"]
 
 
 def test_rows_that_were_added_up_are_shown_by_their_first(tmp_path):
