@@ -134,10 +134,10 @@ class Delivered:
             # What a delivery rounded is in force until another one speaks for all of its scope.
             account = (source_id, total.period_id, same_id(total.billing_account_id), total.currency)
             own = WIDE.subtract(exact, stored)
-            before = rounding.get(account, ZERO) if imported.mode == Source.ImportMode.SNAPSHOT else ZERO
-            rounding[account] = (
-                own if imported.mode == Source.ImportMode.SNAPSHOT else rounding.get(account, ZERO) + own
-            )
+            known = rounding.get(account, ZERO)
+            is_snapshot = imported.mode == Source.ImportMode.SNAPSHOT
+            before = known if is_snapshot else ZERO
+            rounding[account] = own if is_snapshot else known + own
             if (imported.booked_in_id or total.period_id) != period.pk:
                 continue
             terms = self.terms[source_id, total.currency]
