@@ -154,13 +154,13 @@ def load_funds(*, file: IO[bytes], is_dry_run: bool = False, actor: Actor, now: 
         loading.record(
             gesture,
             kind="funding_source",
-            list_name="funds",
             links=lambda fund: (
                 ({"projects": sorted(before.get(fund.pk, ()))}, {"projects": sorted(links[fund.fund_org])})
                 if fund.fund_org in links
                 else ({}, {})
             ),
         )
+        gesture.record("funds.loaded", after=loading.counts)
         return replace(done, released=releasing.release(gesture=gesture).cleared)
 
 

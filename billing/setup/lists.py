@@ -95,6 +95,11 @@ class Loading(Generic[Listed]):
     def unchanged(self) -> int:
         return len(self.lines) - len(self.added) - len(self.changed)
 
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many are new and changed, for the event of the list."""
+        return {"added": len(self.added), "changed": len(self.changed)}
+
     def refuse(self, line: int, column: str, message: str) -> None:
         """Note what is wrong on a line."""
         self.errors.append(LineError(line, column, message))
@@ -145,17 +150,15 @@ class Loading(Generic[Listed]):
         gesture: audit.Gesture,
         *,
         kind: str,
-        list_name: str,
         links: Callable[[Listed], tuple[dict[str, Any], dict[str, Any]]] = lambda _: ({}, {}),
     ) -> None:
-        """Record an event for each object, and one for the list; `links` are what changed beside its fields."""
+        """Record an event for each object; `links` are what changed beside its fields."""
         for subject in self.added:
             gesture.record(f"{kind}.added", subject, after=snapshot(subject, with_links=False))
         for subject, before in self.changed:
             old, new = differences(before, snapshot(subject, with_links=False))
             links_before, links_after = links(subject)
             gesture.record(f"{kind}.changed", subject, before=old | links_before, after=new | links_after)
-        gesture.record(f"{list_name}.loaded", after={"added": len(self.added), "changed": len(self.changed)})
 
 
 def read_list(

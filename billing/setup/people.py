@@ -134,7 +134,8 @@ def load_people(*, file: IO[bytes], is_dry_run: bool = False, actor: Actor, now:
             return done
         Person.objects.bulk_create(loading.added, batch_size=BATCH)
         Person.objects.bulk_update([person for person, _ in loading.changed], LISTED_FIELDS, batch_size=BATCH)
-        loading.record(gesture, kind="person", list_name="people")
+        loading.record(gesture, kind="person")
+        gesture.record("people.loaded", after=loading.counts)
         return replace(done, released=releasing.release(gesture=gesture).cleared)
 
 

@@ -563,7 +563,9 @@ def test_a_correction_is_charged_in_the_next_open_month(january):
     assert corrections.month_for() == march
     for period in (february(), march):
         closing.close(period=period, **BY)
-    with pytest.raises(corrections.NoOpenMonth, match="Open the month that is to bear") as refused:
+    with pytest.raises(
+        corrections.NoOpenMonth, match="Open the month that the correction is to be charged in"
+    ) as refused:
         corrections.month_for([the_line()])
     assert refused.value.then == NextStep("open_period", {"period": "2025-04"})
 
