@@ -72,18 +72,18 @@ class CorrectForm(NoteForm):
             except review.BadSplit as error:
                 self.add_error("split", doors.for_page(error))
                 return data
-        correction = review.Reassignment(
+        reassignment = review.Reassignment(
             shares=shares,
             **{name: data.get(name, "") for name in ("pi", "project", "fund_org", "natural_account", "cost_center")},
         )
         try:
-            data["correction"] = correction.checked()
+            data["reassignment"] = reassignment.checked()
         except review.BadPI as error:
             self.add_error("pi", doors.for_page(error))
         except BillingError as error:
             self.add_error(None, doors.for_page(error))
         else:
-            data["create"] = self._is_meant(data["correction"].unknown())
+            data["create"] = self._is_meant(data["reassignment"].unknown())
         return data
 
     def _is_meant(self, unknown: list[naming.Unknown]) -> bool:
