@@ -156,7 +156,7 @@ def export(
 ) -> int:
     """Write events as JSON lines, oldest first, with their hashes; return how many. That it was done is an event.
 
-    A line holds what the hash is taken of, and `id` and `hash`: docs/security/audit-trail.md says how an outsider
+    A line holds what the hash is taken of, and `id` and `hash`: docs/security/audit-log.md says how an outsider
     checks them.
     """
     last = events.order_by("-pk").values_list("pk", flat=True).first()

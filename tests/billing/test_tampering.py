@@ -342,7 +342,7 @@ def test_a_copy_of_the_heads_kept_elsewhere_finds_what_the_own_file_no_longer_sh
 
 
 def check_as_an_outsider(lines):
-    """The recipe of docs/security/audit-trail.md, with nothing of the program."""
+    """The recipe of docs/security/audit-log.md, with nothing of the program."""
     previous = ""
     for line in lines:
         event = json.loads(line)
