@@ -448,10 +448,10 @@ class Traced:
             parts.append(f"Page {self.page} of {self.pages}: {self.charge_count:,} charges.")
         parts += [f"  {how} charge {charge.pk}" for how, charge in self.related]
         if self.delivered and self.delivered.row:
-            parts.append("The row as delivered:")
+            parts.append("The row as received:")
             parts += [f"  {column}: {shown(value)}" for column, value in self.delivered.row if value]
         elif self.delivered:
-            parts.append(f"The row as delivered cannot be shown: {self.delivered.problem}")
+            parts.append(f"The row as received cannot be shown: {self.delivered.problem}")
         return "\n".join(parts)
 
 
@@ -684,9 +684,9 @@ def _related(charge: Charge) -> tuple[tuple[str, Charge], ...]:
     if charge.replaces:
         found.append(("replaces", charge.replaces))
     if charge.reverses:
-        found.append(("takes back", charge.reverses))
+        found.append(("reverses", charge.reverses))
     later = Charge.objects.filter(Q(replaces=charge.pk) | Q(reverses=charge.pk)).order_by("pk")
-    found += [("replaced by" if each.replaces_id == charge.pk else "taken back by", each) for each in later]
+    found += [("replaced by" if each.replaces_id == charge.pk else "reversed by", each) for each in later]
     return tuple(found)
 
 
@@ -722,8 +722,8 @@ def _of_file(what: str, page: int, per_page: int) -> Traced | None:
     if not charges and not row.problem:
         numbers = ", ".join(str(use.imported_in_id) for use in listed)
         notes.append(
-            f"No charge was made of this line (import {numbers}): it says what a charge of an earlier delivery "
-            "says already, or it was added up with others, or its import was not applied."
+            f"No charge was made of this line (import {numbers}): it repeats a charge of an earlier "
+            "import, or it was added up with others, or its import was not applied."
         )
     elif row.problem:
         raise NothingFound(row.problem)

@@ -221,7 +221,7 @@ class JournalAdmin(FrozenAdmin):
             form=ReverseForm,
             offered=lambda journal: journal.state == State.POSTED and journal.kind == Journal.Kind.JOURNAL,
             question=lambda journal: (
-                f"A journal of the opposite lines takes back {journal}, document "
+                f"A journal of the opposite lines reverses {journal}, document "
                 f"{journal.document_number or '(none recorded)'}. What it held goes into the next draft."
             ),
             is_dangerous=True,

@@ -50,8 +50,8 @@ def require_ready() -> None:
         raise CannotServe("The database is not up to date. Run `manage.py initialize` first.")
     if lacking := walls.missing(connection):
         raise CannotServe(
-            f"The database does not guard what stands: {walls.listed(lacking)}. Find out who took the guards off, "
-            "then run `manage.py initialize`: it puts them up again."
+            f"Database safeguards are missing: {walls.listed(lacking)}. Find out who removed them, "
+            "then run `manage.py initialize`, which restores them."
         )
 
 

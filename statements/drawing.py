@@ -221,7 +221,7 @@ class Sheet:
         until = self.document.review_until
         assert until is not None
         style = Text(8.8, color=CAUTION_INK)
-        text = f"Questions until {long_date(until)}. Please check these charges and tell us by then what is not yours."
+        text = f"Questions until {long_date(until)}. Please check these charges and tell us by then what is wrong."
         lines = self._wrapped(text, style, RIGHT - LEFT - 20)
         height = 11 + 12.5 * len(lines)
         self.y += 6
@@ -438,7 +438,7 @@ class Sheet:
         self._need(40)
         text = "There are no charges for this project in this period."
         if self.document.replaces:
-            text += f" This statement takes the place of {self.document.replaces}."
+            text += f" This statement replaces {self.document.replaces}."
         self._paragraph(text, BODY)
         self.y -= 6
 

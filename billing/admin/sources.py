@@ -77,7 +77,7 @@ class SourceAdmin(BillingAdmin):
     fund_fields = ("overflow_fund_org", "recovery_fund_org", "subsidy_fund_org")
     fieldsets = (
         (None, {"fields": ("name", "display_name", "kind", "is_active", "notes")}),
-        ("Deliveries", {"fields": ("file_name_patterns", "delivery", "grain", "cost_measure")}),
+        ("Imports", {"fields": ("file_name_patterns", "delivery", "grain", "cost_measure")}),
         (
             "Accounting of the journal",
             {
@@ -146,7 +146,7 @@ class SourceAdmin(BillingAdmin):
     def label_text(self, source: Source) -> str:
         return source.label
 
-    @admin.display(description="delivery mode", ordering="delivery")
+    @admin.display(description="import mode", ordering="delivery")
     def delivery_text(self, source: Source) -> str:
         return source.get_delivery_display().partition(":")[0]
 

@@ -197,7 +197,7 @@ def _anchor(head: AuditHead, at: datetime.datetime) -> None:
     try:
         anchors.note(events=head.events, hash=head.hash, at=at)
     except OSError as error:
-        log.error("The head of the audit trail (%s events) could not be noted: %s", head.events, error)
+        log.error("The head of the audit log (%s events) could not be noted: %s", head.events, error)
 
 
 def _tell(events: list[AuditEvent]) -> None:

@@ -727,7 +727,7 @@ class _Month:
             raise NothingToShareOver(
                 f"{self.period} cannot be charged: {total:,} shared {'cost goes' if total == 1 else 'costs go'} over "
                 f"what was charged of {', '.join(sorted(found))}, and nobody was charged any of it. Give the source a "
-                "default PI and an overflow fund/org, which bear it then, or absorb or reattribute the charges in the "
+                "default PI and a default fund/org to pay it, or charge it to the center or somebody else in the "
                 "review. Where that month is an earlier one without statements, issue them first."
             )
 
@@ -890,7 +890,7 @@ class _Month:
         if found := self.without_fund_org:
             raise MissingFundOrg(
                 f"{month} has {_counted(found)} without a fund/org to pay them. "
-                "Reattribute them in the review, or give the source an overflow fund/org."
+                "Reattribute them in the review, or give the source a default fund/org."
             )
         if found := self.without_center:
             raise MissingCenterFundOrg(

@@ -272,7 +272,7 @@ def add_transfer(
     if shares and sum(shares.values()) != HUNDRED:
         raise FundRefused(f"The shares sum to {plain(sum(shares.values(), ZERO))} percent, not to 100.")
     if not (shares or pi or project or natural_account):
-        raise FundRefused("Say where it goes: a fund/org, a PI, a project or a natural account.")
+        raise FundRefused("Say where it goes: a fund/org, a PI, a project or an account code.")
     plan = _Plan(
         Entry.Kind.TRANSFER,
         charged_in or month_for(lines),
@@ -375,7 +375,7 @@ def add_write_off(
     )
     if not (center := plan.policy.center_fund_org):
         raise MissingCenterFundOrg(
-            "A write-off is borne by the center's own fund/org, and the policy names none. Set it in the policy."
+            "A write-off is charged to the center's own fund/org, and the policy names none. Set it in the policy."
         )
     with audit.gesture(actor=actor, now=now) as gesture:
         for line, part in plan.parts(lines, amount):
@@ -810,7 +810,7 @@ def _require_charged(lines: Iterable[EntryLine], beside: Iterable[EntryLine] = (
             what = _told(line) if line else "A line it corrects"
             home = Policy.objects.current().currency
             raise AmountRefused(
-                f"{what} charges {plain(charged, home)} now, and entries would take back {plain(total, home)} of it."
+                f"{what} charges {plain(charged, home)} now, and corrections would reverse {plain(total, home)} of it."
             )
 
 

@@ -675,8 +675,8 @@ class _Delivery:
                 months = BillingPeriod.objects.in_bulk([period_id for period_id, _ in held])
                 named = ", ".join(f"{number:,} in {months[period_id]}" for period_id, number in held)
                 raise late.NotBookable(
-                    f"Charges that this delivery changes are held for review: {named}. Decide them first, or book the "
-                    "delivery in that month."
+                    f"Charges that this import changes are held for review: {named}. Decide them first, or book the "
+                    "import in that month."
                 )
             stage.fill_rows(
                 "stage_month",
@@ -1682,9 +1682,7 @@ class _Delivery:
         Source.objects.select_for_update(no_key=True).get(pk=self.source.pk)
         is_matched = self.source.delivery != Source.Delivery.APPEND
         if is_matched and self._imports_so_far() != self.imports_before:
-            raise Overtaken(
-                [Problem(f"Another delivery of {self.source} was applied meanwhile. Import this one again.")]
-            )
+            raise Overtaken([Problem(f"Another import of {self.source} was applied meanwhile. Import this one again.")])
         before = self.skipped, self.standing
         known = self._recognize()
         if (self.skipped, self.standing) == before:

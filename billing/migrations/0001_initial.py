@@ -64,7 +64,7 @@ class Migration(migrations.Migration):
                 ("valid_from", models.DateField(blank=True, null=True)),
                 (
                     "valid_until",
-                    models.DateField(blank=True, help_text="The last day of service it may bear.", null=True),
+                    models.DateField(blank=True, help_text="The last day of service it may pay for.", null=True),
                 ),
                 ("last_posting_date", models.DateField(blank=True, null=True)),
             ],
@@ -435,7 +435,7 @@ class Migration(migrations.Migration):
                         blank=True,
                         db_default="",
                         default="",
-                        help_text="The name of a cost that is nobody's own: everybody whom its source charged bears a share of it.",
+                        help_text="The name of a shared cost: everybody whom its source charged pays a part.",
                         max_length=128,
                     ),
                 ),
@@ -520,7 +520,7 @@ class Migration(migrations.Migration):
                         blank=True,
                         db_constraint=False,
                         db_index=False,
-                        help_text="The charge that this row takes back, with all its amounts negated.",
+                        help_text="The charge that this row reverses: all its amounts are negated.",
                         null=True,
                         on_delete=django.db.models.deletion.PROTECT,
                         related_name="reversed_by",
@@ -603,9 +603,7 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "justification",
-                    models.TextField(
-                        blank=True, help_text="Why a sponsored award bears the cost so long after the service."
-                    ),
+                    models.TextField(blank=True, help_text="Why a sponsored award pays so long after the service."),
                 ),
                 (
                     "needs_second_person",
@@ -643,7 +641,7 @@ class Migration(migrations.Migration):
                 (
                     "charged_in",
                     models.ForeignKey(
-                        help_text="The month that bears it.",
+                        help_text="The month it is charged in.",
                         on_delete=django.db.models.deletion.PROTECT,
                         related_name="entries",
                         to="billing.billingperiod",
@@ -992,7 +990,7 @@ class Migration(migrations.Migration):
                 (
                     "unseen",
                     models.BigIntegerField(
-                        default=0, help_text="Live before, not in this delivery, and left as it was."
+                        default=0, help_text="Charges from before that are not in the files and stay."
                     ),
                 ),
                 ("flagged", models.BigIntegerField(default=0)),
@@ -1088,7 +1086,7 @@ class Migration(migrations.Migration):
                     "booked_in",
                     models.ForeignKey(
                         blank=True,
-                        help_text="The month that bears it as late changes.",
+                        help_text="The month it is charged in as late changes.",
                         null=True,
                         on_delete=django.db.models.deletion.PROTECT,
                         related_name="booked_imports",
@@ -1179,7 +1177,7 @@ class Migration(migrations.Migration):
                 (
                     "kind",
                     models.CharField(
-                        choices=[("again", "Said again"), ("displaced", "Replaced, withdrawn or taken back")],
+                        choices=[("again", "Said again"), ("displaced", "Replaced, withdrawn or reversed")],
                         max_length=16,
                     ),
                 ),
@@ -1205,7 +1203,7 @@ class Migration(migrations.Migration):
                 (
                     "period",
                     models.ForeignKey(
-                        help_text="What the deliveries say.",
+                        help_text="The month that the files say.",
                         on_delete=django.db.models.deletion.PROTECT,
                         related_name="+",
                         to="billing.billingperiod",
@@ -1272,7 +1270,7 @@ class Migration(migrations.Migration):
                             ("generate", "Generate statements"),
                             ("send", "Send statements"),
                             ("book", "Book late changes"),
-                            ("apply", "Apply delivery"),
+                            ("apply", "Apply import"),
                             ("attribute", "Re-apply rules"),
                             ("decide", "Decide about charges"),
                             ("funds", "Load fund/orgs"),
@@ -1650,7 +1648,7 @@ class Migration(migrations.Migration):
                     "amount_tolerance",
                     billing.fields.AmountField(
                         default=0,
-                        help_text="An approval survives a re-delivery whose amount moved by no more than this.",
+                        help_text="An approval survives an import that moves the amount by no more than this.",
                     ),
                 ),
                 (
@@ -2034,7 +2032,7 @@ class Migration(migrations.Migration):
                         default="merge",
                         help_text="What a second file for the same period means.",
                         max_length=16,
-                        verbose_name="delivery mode",
+                        verbose_name="import mode",
                     ),
                 ),
                 (
@@ -2066,16 +2064,13 @@ class Migration(migrations.Migration):
                     "debit_account",
                     models.CharField(
                         blank=True,
-                        help_text="Where a row names no natural account.",
+                        help_text="Where a row names no account code.",
                         max_length=64,
-                        verbose_name="debit natural account",
+                        verbose_name="debit account code",
                     ),
                 ),
                 ("recovery_fund_org", models.CharField(blank=True, max_length=64, verbose_name="recovery fund/org")),
-                (
-                    "recovery_account",
-                    models.CharField(blank=True, max_length=64, verbose_name="recovery natural account"),
-                ),
+                ("recovery_account", models.CharField(blank=True, max_length=64, verbose_name="recovery account code")),
                 (
                     "subsidy_fund_org",
                     models.CharField(
@@ -2091,7 +2086,7 @@ class Migration(migrations.Migration):
                         blank=True,
                         help_text="Charged where a row names no fund/org.",
                         max_length=64,
-                        verbose_name="overflow fund/org",
+                        verbose_name="default fund/org",
                     ),
                 ),
                 ("notes", models.TextField(blank=True)),
@@ -2138,7 +2133,7 @@ class Migration(migrations.Migration):
                             ("transfer", "Transfer"),
                             ("refund", "Refund"),
                             ("write_off", "Write-off"),
-                            ("borne", "Write-off borne by the center"),
+                            ("borne", "Write-off charged to the center"),
                             ("manual", "Manual charge"),
                         ],
                         max_length=16,
@@ -2197,7 +2192,7 @@ class Migration(migrations.Migration):
                 (
                     "period",
                     models.ForeignKey(
-                        help_text="The month that bears it.",
+                        help_text="The month it is charged in.",
                         on_delete=django.db.models.deletion.PROTECT,
                         related_name="payer_lines",
                         to="billing.billingperiod",
@@ -2346,7 +2341,7 @@ class Migration(migrations.Migration):
                             ("transfer", "Transfer"),
                             ("refund", "Refund"),
                             ("write_off", "Write-off"),
-                            ("borne", "Write-off borne by the center"),
+                            ("borne", "Write-off charged to the center"),
                             ("manual", "Manual charge"),
                         ],
                         max_length=16,
@@ -2364,7 +2359,7 @@ class Migration(migrations.Migration):
                     "corrects_period",
                     models.ForeignKey(
                         blank=True,
-                        help_text="The month whose payer line it takes back.",
+                        help_text="The month whose payer line it reverses.",
                         null=True,
                         on_delete=django.db.models.deletion.PROTECT,
                         related_name="+",
@@ -2701,7 +2696,7 @@ class Migration(migrations.Migration):
                             _connector="OR",
                         ),
                         name="rule_sets_something",
-                        violation_error_message="Say what the rule sets: a PI, a project, a fund/org, a cost center, a natural account, or the name of a shared cost.",
+                        violation_error_message="Say what the rule sets: a PI, a project, a fund/org, a cost center, an account code, or the name of a shared cost.",
                     ),
                     models.CheckConstraint(
                         condition=models.Q(

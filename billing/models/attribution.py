@@ -106,7 +106,7 @@ class AttributionRule(models.Model):
                 | ~Q(fund_org="", cost_center="", natural_account="", shared_as=""),
                 name="rule_sets_something",
                 violation_error_message="Say what the rule sets: a PI, a project, a fund/org, a cost center, "
-                "a natural account, or the name of a shared cost.",
+                "an account code, or the name of a shared cost.",
             ),
             models.CheckConstraint(
                 condition=Q(shared_as="") | Q(pi__isnull=True, project__isnull=True, fund_org=""),

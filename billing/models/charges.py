@@ -182,7 +182,7 @@ class Charge(Standing):
         related_name="reversed_by",
         db_constraint=False,
         db_index=False,
-        help_text="The charge that this row takes back, with all its amounts negated.",
+        help_text="The charge that this row reverses: all its amounts are negated.",
     )
     is_late = models.BooleanField("late change", default=False, help_text="Booked after its period was closed.")
     content_hash = models.BinaryField(max_length=16)
@@ -274,7 +274,7 @@ class Charge(Standing):
         blank=True,
         default="",
         db_default="",
-        help_text="The name of a cost that is nobody's own: everybody whom its source charged bears a share of it.",
+        help_text="The name of a shared cost: everybody whom its source charged pays a part.",
     )
     cost_center = models.CharField(max_length=64, blank=True)
     natural_account = models.CharField(max_length=64, blank=True)

@@ -101,7 +101,7 @@ class Entry(Standing):
         on_delete=models.PROTECT,
         related_name="entries",
         verbose_name="billing period",
-        help_text="The month that bears it.",
+        help_text="The month it is charged in.",
     )
     for_period = models.ForeignKey(
         BillingPeriod, on_delete=models.PROTECT, related_name="corrections", help_text="The month it corrects."
@@ -114,9 +114,7 @@ class Entry(Standing):
         blank=True,
         help_text="What everybody whom it concerns reads on their statement: of a transfer, both sides. May be empty.",
     )
-    justification = models.TextField(
-        blank=True, help_text="Why a sponsored award bears the cost so long after the service."
-    )
+    justification = models.TextField(blank=True, help_text="Why a sponsored award pays so long after the service.")
     charge = models.ForeignKey(
         Charge,
         null=True,
@@ -233,7 +231,7 @@ class EntryLine(Standing):
         blank=True,
         on_delete=models.PROTECT,
         related_name="+",
-        help_text="The month whose payer line it takes back.",
+        help_text="The month whose payer line it reverses.",
     )
     corrects_key = models.CharField(max_length=1000, blank=True, help_text="The natural key of that payer line.")
 

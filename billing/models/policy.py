@@ -172,7 +172,7 @@ class Policy(models.Model):
         "center's own fund/org", max_length=64, blank=True, help_text="Pays what review charges to the center."
     )
     amount_tolerance = AmountField(
-        default=0, help_text="An approval survives a re-delivery whose amount moved by no more than this."
+        default=0, help_text="An approval survives an import that moves the amount by no more than this."
     )
     entries_need_second_person = models.BooleanField(
         default=False, help_text="A correction takes effect after a second person approves it."

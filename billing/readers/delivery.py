@@ -145,7 +145,7 @@ def open_delivery(
                     found = [each for each in found if _is_of(each.relative_to(path), period)] or found
                 if len(found) > 1:
                     raise UnreadableFile(
-                        "The folder holds several deliveries. Name the month of one of them, or its folder: "
+                        "The folder holds several exports. Name the month of one of them, or its folder: "
                         f"{_listed(found, path)}."
                     )
                 if found:
@@ -169,7 +169,7 @@ def open_delivery(
         # It was found complete when it came, chunks without rows and all.
         parts = [replace(part, may_be_empty=True) for part in parts]
     else:
-        problems += [Problem(f"{double} is in the delivery twice. Name it once.") for double in _twice(parts)]
+        problems += [Problem(f"{double} is named twice. Name it once.") for double in _twice(parts)]
         if len(parts) > 1:
             # Whoever writes several files at once may have no rows for one of them.
             parts = [part if part.manifest else replace(part, may_be_empty=True) for part in parts]
@@ -195,10 +195,7 @@ def check_rows(rows: Mapping[Part, int]) -> None:
         found, expected = sum(rows[part] for part in parts), parts[0].manifest_rows
         if found != expected:
             problems.append(
-                Problem(
-                    f"{manifest} says the delivery has {expected:,} rows, and its files have {found:,}. "
-                    "Copy the delivery again."
-                )
+                Problem(f"{manifest} names {expected:,} rows, and its files have {found:,}. Copy the files again.")
             )
     if problems:
         raise FileError(problems)
@@ -340,7 +337,7 @@ def _walk(folder: Path, within: Path) -> list[Path]:
             elif not stat.S_ISDIR(status.st_mode):
                 raise UnreadableFile(f"{_told(path, folder)}: {NO_FILE}")
         if len(found) > MAX_FILES:
-            raise UnreadableFile(f"The folder holds more than {MAX_FILES:,} files. Name the delivery in it.")
+            raise UnreadableFile(f"The folder holds more than {MAX_FILES:,} files. Name those to import.")
     return sorted(found)
 
 
@@ -584,7 +581,7 @@ def _parts_of_manifest(
     if missing:
         raise UnreadableFile(
             f"The manifest names {len(manifest.files)} files, of which {len(missing)} are not there: "
-            f"{', '.join(missing[:10])}{', …' if len(missing) > 10 else ''}. Copy the whole delivery. Where its files "
+            f"{', '.join(missing[:10])}{', …' if len(missing) > 10 else ''}. Copy all of them. Where its files "
             "are not below the folder of the manifest, import the folder that holds both."
         )
     return parts

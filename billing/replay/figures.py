@@ -59,7 +59,7 @@ def figures_of(period: BillingPeriod, numbers: list[int]) -> dict[str, dict[str,
         name = f"charge of import {row['imported_in_id']:09}, file {row['file_number']}, line {row['line_number']:09}"
         if row["of_import"]:
             name = (
-                f"charge of import {row['imported_in_id']:09} that takes back import {row['of_import']}, "
+                f"charge of import {row['imported_in_id']:09} that reverses import {row['of_import']}, "
                 f"file {row['of_file']}, line {row['of_line']}"
             )
         # One line makes one charge; where sums are kept, several may begin at one line.

@@ -108,7 +108,7 @@ class Rebuild:
             status=BillingPeriod.Status.OPEN, review_until=None, review_at=None, closed_at=None, finalized_at=None
         )
         for step in self.recording["steps"]:
-            self.where = f"At event {step['event']} of the audit trail ({step['do']})"
+            self.where = f"At event {step['event']} of the audit log ({step['do']})"
             verb = step["do"].replace(".", "_")
             if step["do"].startswith("period."):
                 self._period(step)

@@ -324,7 +324,7 @@ def _steps_of_charges(imports: list[Import]) -> list[dict[str, Any]]:
         if gesture not in begins:
             raise NotReplayable(
                 f"Decision {decided[0]['decision']} about charge {decided[0]['charge']} has no event in the audit "
-                "trail, so that its place among the other steps is not known."
+                "log, so that its place among the other steps is not known."
             )
         steps.append({"event": begins[gesture], "do": "decisions", "decisions": decided})
     for event in of_charges.filter(action__in=RECORDED_OF_CHARGES).order_by("pk").iterator():

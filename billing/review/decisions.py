@@ -183,7 +183,7 @@ class Correction:
             shares=tuple(sorted(checked_shares(self.shares).items())) if self.shares else (),
         )
         if not trimmed:
-            raise BadCorrection("Say who pays: a PI, a project, a fund/org, a split, a natural account or cost center.")
+            raise BadCorrection("Say who pays: a PI, a project, a fund/org, a split, an account code or cost center.")
         if trimmed.fund_org and trimmed.shares:
             raise BadCorrection("Give either a fund/org or a split, not both.")
         for name, limit in LIMITS.items():

@@ -48,7 +48,7 @@ def asked(*arguments):
 def test_a_transfer_by_command_says_what_moves_and_what_comes_next(january):
     line = the_line()
     would = command("add", "transfer", "--line", line.pk, "--to", "A=60,B=40", "--reason", "Wrong tag", "--dry-run")
-    assert "Would enter a transfer of 100.00 USD for 2025-01, borne by 2025-02: Wrong tag" in would
+    assert "Would enter a transfer of 100.00 USD for 2025-01, charged in 2025-02: Wrong tag" in would
     assert not Entry.objects.exists()
     told = asked("add", "transfer", "--line", line.key, "--to", "A=60,B=40", "--reason", "Wrong tag")
     assert (told["kind"], told["state"], told["period"], told["for_period"]) == (

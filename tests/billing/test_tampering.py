@@ -444,7 +444,7 @@ def test_a_torn_note_is_a_warning_and_a_bent_one_a_break(trail, path):
     assert (found.is_whole, found.lag, len(found.warnings)) == (True, 0, 1)
     out = StringIO()
     call_command("verify_audit", "--anchor", str(path), stdout=out)
-    assert "The audit trail is whole" in out.getvalue()
+    assert "The audit log is whole" in out.getvalue()
     assert "ends in the middle" in out.getvalue()
     # One digit of a whole note is another trail.
     last = Anchor(**json.loads(path.read_bytes().splitlines()[-1]))

@@ -288,12 +288,12 @@ def test_replacing_a_row_is_deleting_it(month, status):
     build.shut("2025-01", status)
     columns = [field.column for field in Charge._meta.concrete_fields]
     values = [str(other.pk) if column == "charged_in_id" else column for column in columns]
-    with pytest.raises(IntegrityError, match="what stands is not replaced"):
+    with pytest.raises(IntegrityError, match="what is locked is not replaced"):
         run(
             f"INSERT OR REPLACE INTO billing_charge ({', '.join(columns)}) "
             f"SELECT {', '.join(values)} FROM billing_charge WHERE id = {month.charge.pk}"
         )
-    with pytest.raises(IntegrityError, match="what stands is not replaced"):
+    with pytest.raises(IntegrityError, match="what is locked is not replaced"):
         run(
             "INSERT OR REPLACE INTO billing_billingperiod (month, status, opened_at, opened_by, review_by, closed_by, "
             "finalized_by, notes) VALUES ('2025-01-01', 'open', '2025-01-01', '', '', '', '', '')"
@@ -324,7 +324,7 @@ def test_no_client_replaces_a_row_that_stands(month, another_client, model):
             # Without its number nothing but the number is in its way: it is another row.
             continue
         names = ", ".join(listed)
-        with pytest.raises(IntegrityError, match=r"OpenChargeback: .*(stand|kept|never|good|trail|made)"):
+        with pytest.raises(IntegrityError, match=r"OpenChargeback: .*(locked|stand|kept|never|log|made)"):
             run(f"REPLACE INTO {table} ({names}) SELECT {names} FROM {table}")
     assert rows_of(model) == before
 
@@ -333,7 +333,7 @@ def test_no_client_replaces_a_row_that_stands(month, another_client, model):
 def test_no_client_moves_a_row_onto_one_that_stands(month, another_client):
     other = build.a_charge("5", period="2025-02", charged_in=build.a_period("2025-02"))
     build.shut("2025-01")
-    with pytest.raises(IntegrityError, match="what stands is not replaced by another row"):
+    with pytest.raises(IntegrityError, match="what is locked is not replaced by another row"):
         run(f"UPDATE OR REPLACE billing_charge SET id = {month.charge.pk} WHERE id = {other.pk}")
     assert Charge.objects.filter(pk__in=(other.pk, month.charge.pk)).count() == 2
     # In an open month nothing stands.
@@ -346,7 +346,7 @@ def test_no_client_moves_a_row_by_another_name_of_its_number(month, another_clie
     other = ExchangeRate.objects.create(period=build.a_period("2025-02"), currency="EUR", rate=Decimal("1.2"))
     build.shut("2025-01")
     standing = month.of[ExchangeRate]
-    with pytest.raises(IntegrityError, match="what stands is not replaced by another row"):
+    with pytest.raises(IntegrityError, match="what is locked is not replaced by another row"):
         run(f"UPDATE OR REPLACE billing_exchangerate SET {name} = {standing.pk} WHERE id = {other.pk}")
     assert ExchangeRate.objects.filter(pk__in=(standing.pk, other.pk)).count() == 2
 
@@ -359,7 +359,7 @@ def test_no_client_makes_a_row_unique_in_the_place_of_one_that_stands(month, ano
     former.state, former.superseded_at = "superseded", NOW
     former.save(force_insert=True)
     # Its state is in the condition of a unique index, and no column of it.
-    with pytest.raises(IntegrityError, match="what stands is not replaced by another row"):
+    with pytest.raises(IntegrityError, match="what is locked is not replaced by another row"):
         run(f"UPDATE OR REPLACE statements_statement SET state = '{standing.state}' WHERE id = {former.pk}")
     assert Statement.objects.filter(pk=standing.pk).exists()
 
@@ -383,10 +383,10 @@ def test_a_temporary_table_in_place_of_the_periods_fools_no_wall(month):
 @pytest.mark.parametrize(
     ("sql", "said"),
     [
-        ("UPDATE billing_billingperiod SET status = 'open'", "finished for good"),
-        ("UPDATE billing_billingperiod SET status = 'closed'", "finished for good"),
-        ("UPDATE billing_billingperiod SET notes = 'x'", "finished for good"),
-        ("UPDATE billing_billingperiod SET month = '2024-01-01'", "finished for good"),
+        ("UPDATE billing_billingperiod SET status = 'open'", "permanently locked"),
+        ("UPDATE billing_billingperiod SET status = 'closed'", "permanently locked"),
+        ("UPDATE billing_billingperiod SET notes = 'x'", "permanently locked"),
+        ("UPDATE billing_billingperiod SET month = '2024-01-01'", "permanently locked"),
         ("DELETE FROM billing_billingperiod", "not deleted"),
     ],
 )
@@ -422,7 +422,7 @@ def test_the_audit_trail_only_grows(sql):
     with gesture(actor=SOMEBODY, now=NOW) as act:
         act.record("test.done")
     before = rows_of(AuditEvent), rows_of(AuditHead)
-    with pytest.raises(IntegrityError, match="audit trail"):
+    with pytest.raises(IntegrityError, match="audit log"):
         run(sql)
     assert (rows_of(AuditEvent), rows_of(AuditHead)) == before
     with gesture(actor=SOMEBODY, now=NOW) as act:
@@ -491,7 +491,7 @@ def test_a_submitted_journal_stands(journal, sql, state):
 def test_no_line_is_added_to_a_submitted_journal(journal):
     line = journal.lines.first()
     line.pk, line.number = None, 99
-    with pytest.raises(IntegrityError, match="submitted journal stands"), transaction.atomic():
+    with pytest.raises(IntegrityError, match="submitted journal is locked"), transaction.atomic():
         line.save()
 
 
@@ -830,7 +830,7 @@ def test_the_check_finds_a_wall_that_somebody_weakened():
 
 def test_serving_is_refused_without_the_walls():
     drop()
-    with pytest.raises(serving.CannotServe, match="does not guard"):
+    with pytest.raises(serving.CannotServe, match="safeguards are missing"):
         serving.require_ready()
 
 

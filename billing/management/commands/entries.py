@@ -201,7 +201,7 @@ def headline(entered: entries.Entered) -> str:
     """Say what an entry does, and what comes next."""
     entry = entered.entry
     what = f"{entry.get_kind_display().lower()} of {amount(entry.amount, entry.currency)}"
-    said = f"{what} for {entry.for_period}, borne by {entry.charged_in}: {' '.join(entry.reason.split())}"
+    said = f"{what} for {entry.for_period}, charged in {entry.charged_in}: {' '.join(entry.reason.split())}"
     if entered.is_dry_run:
         return f"Would enter a {said}\nNothing is stored."
     told = f"{str(entry).capitalize()}: {said}"

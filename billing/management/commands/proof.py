@@ -14,7 +14,7 @@ HEADINGS = ["source", "", "amount", "", "rows"]
 
 
 class Command(BillingCommand):
-    help = "Show that what was delivered for a period is accounted for; exit 1 where it does not come out."
+    help = "Show that what was delivered for a period is accounted for; exit 1 if it does not reconcile."
     permission = "billing.view_billingperiod"
 
     def arguments(self, parser: CommandParser) -> None:

@@ -28,7 +28,7 @@ TEXTS = {
 
 
 class Command(BillingCommand):
-    help = "List, add and set up sources: file-name patterns, delivery mode, and the accounting of their journals."
+    help = "List, add and set up sources: file-name patterns, import mode, and the accounting of their journals."
     permission = {
         "list": "billing.view_source",
         "sync-status": "billing.view_source",
@@ -39,7 +39,7 @@ class Command(BillingCommand):
     def arguments(self, parser: CommandParser) -> None:
         verbs = subcommands(parser)
         verbs.add_parser("list", help="show every source with its accounting and its last import")
-        verbs.add_parser("sync-status", help="show per source and period when a delivery was applied last")
+        verbs.add_parser("sync-status", help="show per source and period when an import was applied last")
         add = verbs.add_parser("add", help="add a source")
         add.add_argument("name", metavar="NAME", help="lower-case letters, digits, - and _; such as aws")
         add.add_argument("--measure", choices=Source.Measure.values, help="which cost payers are charged")
@@ -166,9 +166,9 @@ def settings_of(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--delivery", choices=Source.Delivery.values, help="what a second file for a period means")
     parser.add_argument("--grain", choices=Source.Grain.values, help="keep every row, or add up days or months")
     parser.add_argument("--kind", choices=Source.Kind.values, help="a service of our own, or an outside provider's")
-    parser.add_argument("--debit-account", help="natural account of payers, where a row names none")
+    parser.add_argument("--debit-account", help="account code of payers, where a row names none")
     parser.add_argument("--recovery-fund-org", help="fund/org that receives the income")
-    parser.add_argument("--recovery-account", help="natural account of the income")
+    parser.add_argument("--recovery-account", help="account code of the income")
     parser.add_argument("--subsidy-fund-org", help="fund/org that pays what users do not; empty: forgone")
     parser.add_argument("--overflow-fund-org", help="fund/org charged where a row names none")
     parser.add_argument("--default-pi", metavar="EMAIL", help="PI of rows that name none; empty for nobody")
