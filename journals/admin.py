@@ -362,8 +362,8 @@ class JournalTemplateAdmin(BillingAdmin):
             "Texts",
             {
                 "fields": ("header", "line", "footer"),
-                "description": "Values stand in double braces, such as {{ line.fund_org }} or {{ journal.number }}; "
-                "a name that does not exist is refused with a list of those that do. Filters: cents, absolute, date, "
+                "description": "Values are in double braces, such as {{ line.fund_org }} or {{ journal.number }}. "
+                "An unknown name is refused, with a list of those that exist. Filters: cents, absolute, date, "
                 "left, pad, zeros, upper, lower, cut, default. Conditions: {% if line.debit %}…{% endif %}.",
             },
         ),

@@ -456,7 +456,7 @@ def _original(stored: dict[str, str]) -> Original | None:
 def _refuse_finalized(period: BillingPeriod) -> None:
     if period.status == BillingPeriod.Status.FINALIZED:
         raise StatementsFrozen(
-            f"Billing period {period} is finalized: its statements stand. Corrections go into an open month."
+            f"Billing period {period} is finalized: its statements are locked. Corrections go into an open month."
         )
 
 

@@ -319,7 +319,7 @@ class BillingPeriodAdmin(FrozenAdmin):
             run=reopen,
             form=ReopenForm,
             offered=lambda period: period.status == Status.CLOSED,
-            question="Statements and journals already sent out stand; what changes from here makes new revisions.",
+            question="Statements and journals already sent out stay as they are. Later changes make new revisions.",
         ),
         Verb(
             name="finalize",

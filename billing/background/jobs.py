@@ -67,13 +67,13 @@ GRACE = 30.0
 ATTEMPTS = (0.0, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 
 LEFT = (
-    "The worker was stopped while it worked on this. What it had finished before stands, and nothing is half-done. "
+    "The worker was stopped while it worked on this. What it finished before stays done, and nothing is half done. "
     "Look at what is there, and retry it."
 )
 NEVER_TAKEN = "No worker took this in a week. See that one runs, and retry it."
 DATABASE_AWAY = "The database could not be reached any more while this ran. Nothing was left half-done: retry it."
 BROKE_OFF = (
-    "The program broke off; the log of the worker says why. What it had finished before stands: look at it before "
+    "The program broke off; the log of the worker says why. What it finished before stays done: look at it before "
     "you retry this."
 )
 KEPT = "Kept: the queue cannot be reached now. It starts by itself when the queue is back; do not ask for it again."
@@ -331,7 +331,7 @@ def _end(job: Job, why: str, now: datetime.datetime) -> int:
 
 
 def _canceled_by(job: Job) -> str:
-    return f"Canceled by {job.cancel_asked_by} while it ran. What it had finished before stands."[:500]
+    return f"Canceled by {job.cancel_asked_by} while it ran. What it finished before stays done."[:500]
 
 
 def _mark(job_id: int) -> str:

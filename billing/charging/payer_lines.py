@@ -178,7 +178,7 @@ def make_payer_lines(*, period: BillingPeriod, actor: Actor, now: datetime.datet
     with audit.gesture(actor=actor, now=now) as gesture:
         period = closing.locked(period)
         if period.status == BillingPeriod.Status.FINALIZED:
-            raise closing.PeriodFinalized(f"Billing period {period} is finalized: its payer lines stand.")
+            raise closing.PeriodFinalized(f"Billing period {period} is finalized: its payer lines are locked.")
         if period.takes_changes and stamp_project_splits(period):
             _hold_what_splits_reach(period, gesture)
         lines = _lines_of(_Month(period, is_stamped=True))

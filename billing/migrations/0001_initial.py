@@ -465,7 +465,7 @@ class Migration(migrations.Migration):
                     models.CharField(
                         blank=True,
                         default="",
-                        help_text="Which rules or cloud account said what of it: rule 7 (PI).",
+                        help_text="Which rules or cloud account decided what: rule 7 (PI).",
                         max_length=254,
                     ),
                 ),
@@ -1661,7 +1661,7 @@ class Migration(migrations.Migration):
                     "transfer_justification_days",
                     models.PositiveSmallIntegerField(
                         default=90,
-                        help_text="A sponsored award that is to bear a cost more than so many days after the service needs a justification.",
+                        help_text="A cost transfer to a sponsored award needs a justification if it comes more than so many days after the service.",
                     ),
                 ),
                 (
@@ -2602,7 +2602,7 @@ class Migration(migrations.Migration):
                 (
                     "priority",
                     models.PositiveSmallIntegerField(
-                        default=100, help_text="The lowest number speaks first; what it leaves open, the next may fill."
+                        default=100, help_text="The lowest number comes first. What it leaves empty, the next may fill."
                     ),
                 ),
                 ("fund_org", models.CharField(blank=True, max_length=64, verbose_name="fund/org")),
@@ -2619,8 +2619,7 @@ class Migration(migrations.Migration):
                 (
                     "overrides_tags",
                     models.BooleanField(
-                        default=False,
-                        help_text="Off: fills what tags leave empty. On: holds in place of what tags say.",
+                        default=False, help_text="Off: fills what tags leave empty. On: replaces what tags say."
                     ),
                 ),
                 ("is_active", models.BooleanField(default=True, verbose_name="active")),

@@ -62,7 +62,7 @@ class AttributionRule(models.Model):
     valid_from = models.DateField(null=True, blank=True, help_text="The first day of service it holds for.")
     valid_until = models.DateField(null=True, blank=True, help_text="The last day of service it holds for.")
     priority = models.PositiveSmallIntegerField(
-        default=100, help_text="The lowest number speaks first; what it leaves open, the next may fill."
+        default=100, help_text="The lowest number comes first. What it leaves empty, the next may fill."
     )
     pi = models.ForeignKey(
         Person,
@@ -85,7 +85,7 @@ class AttributionRule(models.Model):
         "has this name, such as AWS Support. Then name no PI, project or fund/org.",
     )
     overrides_tags = models.BooleanField(
-        default=False, help_text="Off: fills what tags leave empty. On: holds in place of what tags say."
+        default=False, help_text="Off: fills what tags leave empty. On: replaces what tags say."
     )
     is_active = models.BooleanField("active", default=True)
     note = models.TextField(blank=True, help_text="Why, and who said so.")

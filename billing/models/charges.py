@@ -283,7 +283,7 @@ class Charge(Standing):
     attributed_by = models.CharField(max_length=16, choices=AttributedBy.choices, blank=True)
     # Text and no link: it outlives the rule, and loading checks nothing.
     deciders = models.CharField(
-        max_length=254, blank=True, default="", help_text="Which rules or cloud account said what of it: rule 7 (PI)."
+        max_length=254, blank=True, default="", help_text="Which rules or cloud account decided what: rule 7 (PI)."
     )
 
     state = models.CharField(max_length=16, choices=State.choices)
@@ -419,7 +419,7 @@ class ReviewDecision(Standing):
     gesture = models.UUIDField(db_index=True)
 
     STANDS_BY = "charge__charged_in"
-    KEPT = "A decision is kept for ever: undo it, which is another."
+    KEPT = "A decision is kept: undo it, which is another decision."
 
     objects = StandingQuerySet.as_manager()
 

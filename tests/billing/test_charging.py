@@ -482,7 +482,7 @@ def test_a_finalized_month_stands():
     build.a_charge("1")
     period = build.a_period()
     BillingPeriod.objects.update(status="finalized", closed_at=build.NOW, finalized_at=build.NOW)
-    with pytest.raises(closing.PeriodFinalized, match="its payer lines stand"):
+    with pytest.raises(closing.PeriodFinalized, match="its payer lines are locked"):
         charging.make_payer_lines(period=period, actor=build.SOMEBODY, now=LATER)
 
 

@@ -245,20 +245,20 @@ def test_a_refusal_names_the_month_where_the_database_can(month):
     with pytest.raises(IntegrityError) as refusal:
         run("UPDATE billing_charge SET state = 'rejected'")
     if IS_POSTGRESQL:
-        assert walls.said(refusal.value) == "Billing period 2025-01 is closed: its charges stand."
+        assert walls.said(refusal.value) == "Billing period 2025-01 is closed: its charges are locked."
     else:
-        assert walls.said(refusal.value) == "The billing period is closed or finalized: its charges stand."
+        assert walls.said(refusal.value) == "The billing period is closed or finalized: its charges are locked."
 
 
 def test_nothing_is_moved_into_a_shut_month_or_out_of_it(month):
     other = build.a_charge("5", period="2025-02")
     build.shut("2025-01")
     open_id, shut_id = other.charged_in_id, month.period.pk
-    with pytest.raises(IntegrityError, match="its charges stand"):
+    with pytest.raises(IntegrityError, match="its charges are locked"):
         run(f"UPDATE billing_charge SET charged_in_id = {shut_id} WHERE id = {other.pk}")
-    with pytest.raises(IntegrityError, match="its charges stand"):
+    with pytest.raises(IntegrityError, match="its charges are locked"):
         run(f"UPDATE billing_charge SET charged_in_id = {open_id} WHERE id = {month.charge.pk}")
-    with pytest.raises(IntegrityError, match="flags stand"):
+    with pytest.raises(IntegrityError, match="flags are locked"):
         run(f"UPDATE billing_flag SET charge_id = {other.pk}")
 
 
@@ -266,9 +266,9 @@ def test_one_row_of_a_shut_month_among_many_refuses_them_all(month):
     build.a_charge("5", period="2025-02")
     build.shut("2025-01")
     before = rows_of(Charge)
-    with pytest.raises(IntegrityError, match="its charges stand"):
+    with pytest.raises(IntegrityError, match="its charges are locked"):
         run("UPDATE billing_charge SET state = 'rejected'")
-    with pytest.raises(IntegrityError, match="stand"):
+    with pytest.raises(IntegrityError, match="are locked"):
         run("DELETE FROM billing_charge")
     assert rows_of(Charge) == before
 
@@ -375,7 +375,7 @@ def test_no_guarded_table_can_be_emptied(table):
 def test_a_temporary_table_in_place_of_the_periods_fools_no_wall(month):
     build.shut("2025-01")
     run("CREATE TEMPORARY TABLE billing_billingperiod (id bigint, status text, month date)")
-    with pytest.raises(IntegrityError, match="its charges stand"):
+    with pytest.raises(IntegrityError, match="its charges are locked"):
         run("UPDATE billing_charge SET state = 'rejected'")
     run("DROP TABLE pg_temp.billing_billingperiod")
 
@@ -929,7 +929,7 @@ def test_loading_checks_what_it_added_as_a_whole(month):
     columns = [field.column for field in Charge._meta.concrete_fields if not field.primary_key]
     listed = ", ".join(columns)
     with (
-        pytest.raises(IntegrityError, match="its charges stand"),
+        pytest.raises(IntegrityError, match="its charges are locked"),
         transaction.atomic(),
         walls.as_one_statement(connection, Charge, Flag),
         connection.cursor() as cursor,

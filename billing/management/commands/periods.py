@@ -53,7 +53,7 @@ class Command(BillingCommand):
         for verb, text in (
             ("review", "give PIs until a day to look at their statements; again, to move the day"),
             ("carry", "let the next open month bear what is held for review"),
-            ("close", "let its charges, decisions and entries stand; nothing may be held for review"),
+            ("close", "lock its charges, decisions and corrections; nothing may be held for review"),
             ("reopen", "take a closed period back"),
             ("finalize", "finish a closed period permanently"),
             ("remove", "take an empty month out of the lists; the next import for it brings it back"),
