@@ -214,7 +214,7 @@ class JournalAdmin(FrozenAdmin):
             form=ReverseForm,
             offered=lambda journal: journal.state == State.POSTED and journal.kind == Journal.Kind.JOURNAL,
             question=lambda journal: (
-                f"A journal of the opposite lines takes back {journal}, document "
+                f"A journal of the opposite lines reverses {journal}, document "
                 f"{journal.document_number or '(none recorded)'}. What it held goes into the next draft."
             ),
             is_dangerous=True,
@@ -355,8 +355,8 @@ class JournalTemplateAdmin(BillingAdmin):
             "Texts",
             {
                 "fields": ("header", "line", "footer"),
-                "description": "Values stand in double braces, such as {{ line.fund_org }} or {{ journal.number }}; "
-                "a name that does not exist is refused with a list of those that do. Filters: cents, absolute, date, "
+                "description": "Values are in double braces, such as {{ line.fund_org }} or {{ journal.number }}. "
+                "An unknown name is refused, with a list of those that exist. Filters: cents, absolute, date, "
                 "left, pad, zeros, upper, lower, cut, default. Conditions: {% if line.debit %}…{% endif %}.",
             },
         ),

@@ -99,7 +99,7 @@ def require_accounting(lines: Iterable[JournalLine]) -> None:
         if not line.fund_org:
             lacking.setdefault(line.source_name, set()).add("fund/org of a payer" if is_payer else "recovery fund/org")
         if not line.natural_account:
-            account = "debit natural account" if is_payer else "recovery natural account"
+            account = "debit account code" if is_payer else "recovery account code"
             lacking.setdefault(line.source_name, set()).add(account)
     if lacking:
         told = "".join(f"\n- {source} has no {', no '.join(sorted(lacking[source]))}" for source in sorted(lacking))

@@ -7,7 +7,7 @@ from .models import Journal, JournalLine
 
 def register_own() -> None:
     """Register the safeguards of this app's tables."""
-    says = "a submitted journal stands: reject or reverse it, and the next draft has its lines"
+    says = "a submitted journal is locked: reject or reverse it, and the next draft has its lines"
     lines = "FROM journals_journalline l WHERE l.journal_id = {new}.id"
     register(
         Refusal("insert", Journal, "insert", "a journal begins as a draft", when="{row}.state <> 'draft'"),

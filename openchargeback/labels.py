@@ -22,6 +22,7 @@ WORDS = {
     "natural account": "account code",
     "pdf": "PDF",
     "pi": "PI",
+    "pis": "PIs",
     "sha256": "SHA-256",
     "sku": "SKU",
 }

@@ -63,7 +63,7 @@ def identity_from(request: HttpRequest) -> Identity:
         if settings.OIDC_EMAIL_CLAIM not in claims and provider.server_metadata.get("userinfo_endpoint"):
             more = dict(provider.userinfo(token=token))
             if more.get("sub") != claims["sub"]:
-                raise ValueError("the user info is of somebody else than the ID token")
+                raise ValueError("the user info is not of the person in the ID token")
             claims = more | claims
     except Exception as error:
         # What a provider or a stranger can make fail here has many types; none of them is a sign-in.

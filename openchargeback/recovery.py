@@ -61,7 +61,7 @@ def recover_admin(
         elif not user.is_active:
             changes.append("switched on")
         if user.has_usable_password():
-            changes.append("old password taken away, all sessions ended")
+            changes.append("old password removed, all sessions ended")
         user.is_active = user.is_staff = True
         # Even one that had none gets another: what stands in for it is drawn anew, and sessions hang on that.
         user.set_unusable_password()

@@ -265,8 +265,8 @@ class StatementDocument:
         if not any(line.share for line in self.lines):
             return ""
         return (
-            "“Share of” is a part of a cost that is nobody's own, such as support, tax or a credit: everybody whom the "
-            "source charged that month bears it, in proportion to that."
+            "“Share of” is a part of a shared cost, such as support, tax or a credit: everybody whom the "
+            "source charged that month pays a part, in proportion to that."
         )
 
     @property
@@ -285,7 +285,7 @@ class StatementDocument:
 
 
 def long_date(day: datetime.date) -> str:
-    return f"{day:%B} {day.day}, {day.year}"
+    return f"{day:%b} {day.day}, {day.year}"
 
 
 def money(amount: Decimal, currency: str) -> str:

@@ -179,7 +179,7 @@ class Statement(Standing):
         """Say how far the close of its month has come: of the month as it is now, not as it was when issued."""
         period, status = self.period, BillingPeriod.Status
         if period.status == status.REVIEW and (until := period.review_until):
-            return f"In review: questions until {until:%B} {until.day}, {until.year}"
+            return f"In review: questions until {until:%b} {until.day}, {until.year}"
         return {status.OPEN: "Month open", status.CLOSED: "Month closed"}.get(status(period.status), "Final")
 
     @property
@@ -210,7 +210,7 @@ class Statement(Standing):
 
 def _day(moment: datetime.datetime) -> str:
     day = timezone.localdate(moment)
-    return f"{day:%B} {day.day}, {day.year}"
+    return f"{day:%b} {day.day}, {day.year}"
 
 
 class StatementLine(Standing):
@@ -250,7 +250,7 @@ class StatementLine(Standing):
 
     STANDS_BY = "statement__period"
     STANDS_IN = FINAL
-    KEPT = "A statement stands as issued: a change makes a new revision."
+    KEPT = "An issued statement is locked: a change makes a new revision."
 
     objects = StandingQuerySet.as_manager()
 

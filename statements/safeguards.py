@@ -9,7 +9,7 @@ def register_own() -> None:
     """Register the safeguards of this app's tables."""
     register(
         *in_shut_months(Statement, "period", "its statements", shut=Statement.STANDS_IN, events=("insert",)),
-        frozen(Statement, "true", "a statement stands as issued: a change makes a new revision", free=Statement.FREE),
+        frozen(Statement, "true", "an issued statement is locked: a change makes a new revision", free=Statement.FREE),
         Refusal(
             "force",
             Statement,
@@ -24,5 +24,5 @@ def register_own() -> None:
         *in_shut_months(
             StatementLine, "statement__period", "its statements", shut=Statement.STANDS_IN, events=("insert",)
         ),
-        *kept_for_ever(StatementLine, "a statement stands as issued: a change makes a new revision"),
+        *kept_for_ever(StatementLine, "an issued statement is locked: a change makes a new revision"),
     )

@@ -23,7 +23,7 @@ HEADINGS = (
     "Source",
     "Service",
     "For month",
-    "Natural account",
+    "Account code",
     # Stand-ins: what the policy calls them.
     "Grant number",
     "Request id",

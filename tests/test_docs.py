@@ -80,6 +80,29 @@ def test_every_link_leads_somewhere():
     assert not broken
 
 
+def anchor_of(heading):
+    """Return the anchor that a Markdown heading gets."""
+    return re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-")
+
+
+def test_every_link_to_a_heading_finds_it():
+    broken = []
+    for path in DOCUMENTS:
+        for target, anchor in re.findall(r"\]\(([^)#:]*)#([^)]+)\)", path.read_text(encoding="utf-8")):
+            page = path.parent / target if target else path
+            headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+            if anchor not in map(anchor_of, headings):
+                broken.append(f"{path.relative_to(ROOT)}: {target}#{anchor}")
+    assert not broken
+
+
+def test_every_file_that_contributors_are_sent_to_exists():
+    page = (ROOT / "docs" / "development" / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    named = re.findall(r"`([\w.-]+/[\w./-]*)`", page)
+    assert len(named) > 30
+    assert not [path for path in named if not (ROOT / path).exists()]
+
+
 def test_every_document_is_listed_in_the_index():
     index = ROOT / "docs" / "README.md"
     linked = {

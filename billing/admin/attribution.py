@@ -167,7 +167,7 @@ class AttributionRuleAdmin(BillingAdmin):
             {
                 "fields": ("pi", "project", "fund_org", "shared_as", "cost_center", "natural_account")
                 + ("overrides_tags",),
-                "description": "Holds for every delivery from now on. For charges that are there already, use "
+                "description": "Holds for every import from now on. For charges that are there already, use "
                 "“Re-apply rules…” on the page of their billing period.",
             },
         ),

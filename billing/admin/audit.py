@@ -7,6 +7,7 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
+from django.utils.formats import date_format
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
@@ -49,7 +50,7 @@ NOUNS = {
     "role": "Roles",
     "session": "Sign-ins",
     "job": "Background jobs",
-    "audit": "Exports of the trail",
+    "audit": "Exports of the audit log",
     "installation": "Upgrades",
     "safeguards": "Database safeguards",
 }
@@ -139,7 +140,7 @@ class AuditEventAdmin(LargeTableMixin, FrozenAdmin):
     @admin.display(description="when", ordering="at")
     def when(self, event: AuditEvent) -> str:
         # To the second: events of one day are told apart by it.
-        return f"{timezone.localtime(event.at):%Y-%m-%d %H:%M:%S}"
+        return date_format(timezone.localtime(event.at), "M j, Y, H:i:s")
 
     @admin.display(description="what changed")
     def summary(self, event: AuditEvent) -> str:

@@ -172,7 +172,7 @@ class ImportAdmin(FrozenAdmin):
         Verb(
             name="apply",
             label="Apply…",
-            button="Apply delivery",
+            button="Apply import",
             permission="billing.book_import",
             run=apply_deferred,
             offered=lambda imported: takes_changes(imported) and is_certain(imported),
@@ -224,7 +224,7 @@ class ImportAdmin(FrozenAdmin):
             missing=none_open,
             question=lambda imported: (
                 f"What import {imported.pk} changes and adds is booked as late changes, to the payers charged then. "
-                "The charges that it lacks stay: it takes nothing back."
+                "The charges that it lacks stay as they are."
             ),
             details="admin/billing/import/original_difference.html",
             is_primary=True,
@@ -253,7 +253,7 @@ class ImportAdmin(FrozenAdmin):
             offered=lambda imported: is_doubtful(imported) and not takes_changes(imported),
             missing=none_open,
             question=lambda imported: (
-                f"Import {imported.pk} is booked as it was delivered: charges that it lacks are taken back from those "
+                f"Import {imported.pk} is booked as it was delivered: charges that it lacks are reversed for those "
                 "who were charged them."
             ),
             details="admin/billing/import/original_difference.html",
@@ -262,12 +262,12 @@ class ImportAdmin(FrozenAdmin):
         Verb(
             name="dismiss",
             label="Dismiss…",
-            button="Dismiss delivery",
+            button="Dismiss import",
             permission="billing.book_import",
             run=dismiss,
             form=DismissForm,
             offered=lambda imported: imported.state == State.DEFERRED,
-            question="Nothing of it is booked, and the same files do not ask again. A later delivery is compared "
+            question="Nothing of it is booked, and the same files do not ask again. A later import is compared "
             "with what was charged.",
             details="admin/billing/import/original_difference.html",
             is_dangerous=True,

@@ -99,7 +99,7 @@ class PersonAdmin(ListAdmin):
             run=_confirm,
             form=NoteForm,
             offered=lambda person: bool(newcomers.unconfirmed([person])),
-            question="Say that this address is a PI's of yours, once for all their charges. Charges that were held for "
+            question="Confirm this PI once, for all their charges. Charges that were held for "
             "that alone are released, and statements are mailed there.",
             button="Confirm",
             is_primary=True,

@@ -14,6 +14,7 @@ from django.db.models import Count, Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import path, reverse
 from django.utils import timezone
+from django.utils.formats import date_format
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
@@ -52,7 +53,7 @@ def steps_of(period: BillingPeriod) -> list[Step]:
     """Return the life of a period as four steps, each done, current or to come."""
     order = [Status.OPEN, Status.REVIEW, Status.CLOSED, Status.FINALIZED]
     reached = order.index(Status(period.status))
-    detail = f"until {period.review_until:%B} {period.review_until.day}" if period.review_until else "may be skipped"
+    detail = f"until {date_format(period.review_until)}" if period.review_until else "may be skipped"
     told: dict[str, tuple[datetime.datetime | None, str, str]] = {
         Status.OPEN: (period.opened_at, period.opened_by, "accepting imports"),
         Status.REVIEW: (period.review_at, period.review_by, detail),
@@ -172,7 +173,7 @@ class ReopenForm(forms.Form):
         help_text="For “In review” only; empty: the day it was to end before.",
         widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"),
     )
-    reason = forms.CharField(widget=forms.Textarea(attrs={"rows": 3}), help_text="Kept in the audit trail.")
+    reason = forms.CharField(widget=forms.Textarea(attrs={"rows": 3}), help_text="Kept in the audit log.")
 
 
 def review(request: HttpRequest, period: BillingPeriod, data: dict[str, Any]) -> str:
@@ -281,9 +282,9 @@ class BillingPeriodAdmin(FrozenAdmin):
             offered=lambda period: period.takes_changes and Charge.objects.in_month(period).held().exists(),
             question=lambda period: (
                 f"{month_items.held_text(period)} in {period}. "
-                f"It is borne by {month_text(closing.month_after(period))} from here "
+                f"It is charged in {month_text(closing.month_after(period))} from here "
                 "on: it waits there, and is charged there once it is decided. Statements say which month it is for. "
-                "This is not taken back when the period is reopened."
+                "Reopening the period does not undo this."
             ),
         ),
         Verb(
@@ -310,7 +311,7 @@ class BillingPeriodAdmin(FrozenAdmin):
             run=reopen,
             form=ReopenForm,
             offered=lambda period: period.status == Status.CLOSED,
-            question="Statements and journals already sent out stand; what changes from here makes new revisions.",
+            question="Statements and journals already sent out stay as they are. Later changes make new revisions.",
         ),
         Verb(
             name="finalize",
@@ -385,7 +386,7 @@ class BillingPeriodAdmin(FrozenAdmin):
     def _stamp(self, at: datetime.datetime | None, by: str) -> str | SafeString:
         if not at:
             return "–"
-        stamp = timezone.localtime(at).strftime("%Y-%m-%d %H:%M")
+        stamp = date_format(timezone.localtime(at), "DATETIME_FORMAT")
         return format_html("{} by <bdi>{}</bdi>", stamp, by) if by else stamp
 
     def opened(self, period: BillingPeriod) -> str | SafeString:
@@ -457,7 +458,7 @@ class BillingPeriodAdmin(FrozenAdmin):
             period = closing.open_period(
                 month=data["month"], notes=data["notes"], actor=actor_of(request), now=timezone.now()
             )
-            return f"{period} is open. Import the deliveries of each source.", period
+            return f"{period} is open. Import the files of each source.", period
 
         return self.form_view(
             request,

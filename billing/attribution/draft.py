@@ -11,7 +11,7 @@ SET_BY_RULES = {
     "project_code": "project",
     "fund_org": "fund/org",
     "cost_center": "cost center",
-    "natural_account": "natural account",
+    "natural_account": "account code",
     "shared_as": "shared",
 }
 

@@ -266,7 +266,7 @@ class _Verification:
         self._break(
             "anchor",
             None,
-            f"The trail is not the one noted on {first.at}: event {first.events:,} had the hash {first.hash[:16]}…, "
+            f"The log is not the one noted on {first.at}: event {first.events:,} had the hash {first.hash[:16]}…, "
             f"which is no longer there. Something was changed after event {known:,} and up to it.",
         )
 

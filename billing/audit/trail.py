@@ -156,7 +156,7 @@ def export(
 ) -> int:
     """Write events as JSON lines, oldest first, with their hashes; return how many. That it was done is an event.
 
-    A line holds what the hash is taken of, and `id` and `hash`: docs/security/audit-trail.md says how an outsider
+    A line holds what the hash is taken of, and `id` and `hash`: docs/security/audit-log.md says how an outsider
     checks them.
     """
     last = events.order_by("-pk").values_list("pk", flat=True).first()
@@ -197,7 +197,7 @@ def _anchor(head: AuditHead, at: datetime.datetime) -> None:
     try:
         anchors.note(events=head.events, hash=head.hash, at=at)
     except OSError as error:
-        log.error("The head of the audit trail (%s events) could not be noted: %s", head.events, error)
+        log.error("The head of the audit log (%s events) could not be noted: %s", head.events, error)
 
 
 def _tell(events: list[AuditEvent]) -> None:

@@ -60,7 +60,7 @@ class Missing:
         if found := self.fund_org:
             raise MissingFundOrg(
                 f"{self.month} has {_counted(found)} without a fund/org to pay them. "
-                "Reattribute them in the review, or give the source an overflow fund/org."
+                "Reattribute them in the review, or give the source a default fund/org."
             )
         if found := self.center_fund_org:
             raise MissingCenterFundOrg(

@@ -39,7 +39,7 @@ def add_transfer(
     if shares and sum(shares.values()) != HUNDRED:
         raise FundRefused(f"The shares sum to {plain(sum(shares.values(), ZERO))} percent, not to 100.")
     if not (shares or pi or project or natural_account):
-        raise FundRefused("Say where it goes: a fund/org, a PI, a project or a natural account.")
+        raise FundRefused("Say where it goes: a fund/org, a PI, a project or an account code.")
     plan = Plan.of(Correction.Kind.TRANSFER, lines, how)
     with audit.gesture(actor=plan.actor, now=plan.now) as gesture:
         for line, part in plan.parts(lines, amount):

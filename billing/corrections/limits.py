@@ -134,7 +134,7 @@ def require_charged(lines: Iterable[CorrectionLine], beside: Iterable[Correction
             home = Policy.objects.current().currency
             raise AmountRefused(
                 f"{what} charges {plain(charged, home)} now, "
-                f"and corrections would take back {plain(total, home)} of it."
+                f"and corrections would reverse {plain(total, home)} of it."
             )
 
 

@@ -138,6 +138,6 @@ def _require_decided(stage: Stage, into: BillingPeriod) -> None:
         months = BillingPeriod.objects.in_bulk([period_id for period_id, _ in held])
         named = ", ".join(f"{number:,} in {months[period_id]}" for period_id, number in held)
         raise late.NotBookable(
-            f"Charges that this delivery changes are held for review: {named}. Decide them first, or book the "
-            "delivery in that month."
+            f"Charges that this import changes are held for review: {named}. Decide them first, or book the "
+            "import in that month."
         )

@@ -190,7 +190,7 @@ def of_what_is_missing(
             found.append(
                 Doubt(
                     Code.DAYS,
-                    f"{period}: {len(missing)} of {there} days{of} had charges and have no rows in this delivery: "
+                    f"{period}: {len(missing)} of {there} days{of} had charges and have no rows in these files: "
                     f"{_ranges(missing)} ({_total(missing)}).",
                 )
             )
@@ -206,7 +206,7 @@ def of_what_is_missing(
             found.append(
                 Doubt(
                     Code.SUB_ACCOUNTS,
-                    f"{period}: {which} no rows in this delivery{listed} ({_total(lacking)}).",
+                    f"{period}: {which} no rows in these files{listed} ({_total(lacking)}).",
                 )
             )
     return found
@@ -242,7 +242,7 @@ def of_age(
             return [
                 Doubt(
                     Code.OLDER,
-                    f"{named}: the provider made this delivery on {_moment(made_at)}, before that of import {each.pk}, "
+                    f"{named}: the provider made these files on {_moment(made_at)}, before that of import {each.pk}, "
                     f"which {verb} and was made on {_moment(each.made_at)}.",
                 )
             ]

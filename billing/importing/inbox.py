@@ -435,7 +435,7 @@ def _reports(
 ) -> dict[str, str]:
     """Return the reports that lie beside a delivery named `name`, for people and for programs, by their names."""
     head = f"{delivery.name}: {outcome} {timezone.localtime(timezone.now()):%Y-%m-%d %H:%M %Z}\n"
-    tail = f"\nThe delivery lies beside this report: {moved_to}\n"
+    tail = f"\nThe files are beside this report: {moved_to}\n"
     if outcome == FAILED:
         tail += "Correct it and put it into the inbox again, or import it yourself.\n"
     elif outcome == WAITING:

@@ -49,7 +49,7 @@ def dismiss(*, imported: Import, reason: str, actor: Actor, now: datetime.dateti
     """
     reason = reason.strip()
     if not reason:
-        raise ReasonMissing("Say why the delivery is dismissed: the reason stays with it.")
+        raise ReasonMissing("Say why the import is dismissed. The reason is kept with it.")
     with audit.gesture(actor=actor, now=now) as gesture:
         imported = Import.objects.select_for_update(no_key=True).get(pk=imported.pk)
         require_deferred(imported)

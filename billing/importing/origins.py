@@ -54,7 +54,7 @@ def told_of(charge: Charge, origin: Charge) -> str:
     """Say what there is to know of a charge whose row is that of `origin`."""
     told = []
     if origin != charge:
-        told.append(f"It takes back charge {origin.pk}: the same row, with its amounts negated.")
+        told.append(f"It reverses charge {origin.pk}: the same row, with its amounts negated.")
     if origin.row_count > 1:
         told.append(f"The first of {origin.row_count:,} rows that were added up.")
     return " ".join(told)

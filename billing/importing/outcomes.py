@@ -285,7 +285,7 @@ class Booked:
     def as_text(self) -> str:
         """What was booked, for a person; `next_steps` come after it."""
         lines = [
-            f"Import {self.number} is booked in {self.into}. Charges of {' and '.join(self.periods)} taken back: "
+            f"Import {self.number} is booked in {self.into}. Charges of {' and '.join(self.periods)} reversed: "
             f"{self.taken_back:,}; charged as they are now: {self.charged:,}.",
             *differences.lines_of(self.difference),
         ]

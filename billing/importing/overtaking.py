@@ -26,7 +26,7 @@ def require_unchanged(received: Received, compared: Compared) -> None:
     source = received.source
     Source.objects.select_for_update(no_key=True).get(pk=source.pk)
     if not received.adds_up and live_charges.imports_so_far(source) != compared.imports_before:
-        raise Overtaken([Problem(f"Another delivery of {source} was applied meanwhile. Import this one again.")])
+        raise Overtaken([Problem(f"Another import of {source} was applied meanwhile. Import this one again.")])
     now = receiving.recognized(received).recognized
     if now == received.recognized:
         return

@@ -64,7 +64,7 @@ class Migration(migrations.Migration):
                 ("valid_from", models.DateField(blank=True, null=True)),
                 (
                     "valid_until",
-                    models.DateField(blank=True, help_text="The last day of service it may bear.", null=True),
+                    models.DateField(blank=True, help_text="The last day of service it may pay for.", null=True),
                 ),
                 ("last_posting_date", models.DateField(blank=True, null=True)),
             ],
@@ -435,7 +435,7 @@ class Migration(migrations.Migration):
                         blank=True,
                         db_default="",
                         default="",
-                        help_text="The name of a cost that is nobody's own: everybody whom its source charged bears a share of it.",
+                        help_text="The name of a shared cost: everybody whom its source charged pays a part.",
                         max_length=128,
                     ),
                 ),
@@ -465,7 +465,7 @@ class Migration(migrations.Migration):
                     models.CharField(
                         blank=True,
                         default="",
-                        help_text="Which rules or cloud account said what of it: rule 7 (PI).",
+                        help_text="Which rules or cloud account decided what: rule 7 (PI).",
                         max_length=254,
                     ),
                 ),
@@ -520,7 +520,7 @@ class Migration(migrations.Migration):
                         blank=True,
                         db_constraint=False,
                         db_index=False,
-                        help_text="The charge that this row takes back, with all its amounts negated.",
+                        help_text="The charge that this row reverses: all its amounts are negated.",
                         null=True,
                         on_delete=django.db.models.deletion.PROTECT,
                         related_name="reversed_by",
@@ -991,7 +991,7 @@ class Migration(migrations.Migration):
                 (
                     "unseen",
                     models.BigIntegerField(
-                        default=0, help_text="Live before, not in this delivery, and left as it was."
+                        default=0, help_text="Charges from before that are not in the files and stay."
                     ),
                 ),
                 ("flagged", models.BigIntegerField(default=0)),
@@ -1087,7 +1087,7 @@ class Migration(migrations.Migration):
                     "booked_in",
                     models.ForeignKey(
                         blank=True,
-                        help_text="The month that bears it as late changes.",
+                        help_text="The month it is charged in as late changes.",
                         null=True,
                         on_delete=django.db.models.deletion.PROTECT,
                         related_name="booked_imports",
@@ -1178,7 +1178,7 @@ class Migration(migrations.Migration):
                 (
                     "kind",
                     models.CharField(
-                        choices=[("again", "Said again"), ("displaced", "Replaced, withdrawn or taken back")],
+                        choices=[("again", "Said again"), ("displaced", "Replaced, withdrawn or reversed")],
                         max_length=16,
                     ),
                 ),
@@ -1204,7 +1204,7 @@ class Migration(migrations.Migration):
                 (
                     "period",
                     models.ForeignKey(
-                        help_text="What the deliveries say.",
+                        help_text="The month that the files say.",
                         on_delete=django.db.models.deletion.PROTECT,
                         related_name="+",
                         to="billing.billingperiod",
@@ -1271,7 +1271,7 @@ class Migration(migrations.Migration):
                             ("generate", "Generate statements"),
                             ("send", "Send statements"),
                             ("book", "Book late changes"),
-                            ("apply", "Apply delivery"),
+                            ("apply", "Apply import"),
                             ("attribute", "Re-apply rules"),
                             ("decide", "Decide about charges"),
                             ("funds", "Load fund/orgs"),
@@ -1649,7 +1649,7 @@ class Migration(migrations.Migration):
                     "amount_tolerance",
                     billing.fields.AmountField(
                         default=0,
-                        help_text="An approval survives a re-delivery whose amount moved by no more than this.",
+                        help_text="An approval survives an import that moves the amount by no more than this.",
                     ),
                 ),
                 (
@@ -1662,7 +1662,7 @@ class Migration(migrations.Migration):
                     "transfer_justification_days",
                     models.PositiveSmallIntegerField(
                         default=90,
-                        help_text="A sponsored award that is to bear a cost more than so many days after the service needs a justification.",
+                        help_text="A cost transfer to a sponsored award needs a justification if it comes more than so many days after the service.",
                     ),
                 ),
                 (
@@ -2065,16 +2065,13 @@ class Migration(migrations.Migration):
                     "debit_account",
                     models.CharField(
                         blank=True,
-                        help_text="Where a row names no natural account.",
+                        help_text="Where a row names no account code.",
                         max_length=64,
-                        verbose_name="debit natural account",
+                        verbose_name="debit account code",
                     ),
                 ),
                 ("recovery_fund_org", models.CharField(blank=True, max_length=64, verbose_name="recovery fund/org")),
-                (
-                    "recovery_account",
-                    models.CharField(blank=True, max_length=64, verbose_name="recovery natural account"),
-                ),
+                ("recovery_account", models.CharField(blank=True, max_length=64, verbose_name="recovery account code")),
                 (
                     "subsidy_fund_org",
                     models.CharField(
@@ -2090,7 +2087,7 @@ class Migration(migrations.Migration):
                         blank=True,
                         help_text="Charged where a row names no fund/org.",
                         max_length=64,
-                        verbose_name="overflow fund/org",
+                        verbose_name="default fund/org",
                     ),
                 ),
                 ("notes", models.TextField(blank=True)),
@@ -2137,7 +2134,7 @@ class Migration(migrations.Migration):
                             ("transfer", "Transfer"),
                             ("refund", "Refund"),
                             ("write_off", "Write-off"),
-                            ("borne", "Write-off borne by the center"),
+                            ("borne", "Write-off charged to the center"),
                             ("manual", "Manual charge"),
                         ],
                         max_length=24,
@@ -2196,7 +2193,7 @@ class Migration(migrations.Migration):
                 (
                     "period",
                     models.ForeignKey(
-                        help_text="The month that bears it.",
+                        help_text="The month it is charged in.",
                         on_delete=django.db.models.deletion.PROTECT,
                         related_name="payer_lines",
                         to="billing.billingperiod",
@@ -2608,7 +2605,7 @@ class Migration(migrations.Migration):
                 (
                     "priority",
                     models.PositiveSmallIntegerField(
-                        default=100, help_text="The lowest number speaks first; what it leaves open, the next may fill."
+                        default=100, help_text="The lowest number comes first. What it leaves empty, the next may fill."
                     ),
                 ),
                 ("fund_org", models.CharField(blank=True, max_length=64, verbose_name="fund/org")),
@@ -2625,8 +2622,7 @@ class Migration(migrations.Migration):
                 (
                     "overrides_tags",
                     models.BooleanField(
-                        default=False,
-                        help_text="Off: fills what tags leave empty. On: holds in place of what tags say.",
+                        default=False, help_text="Off: fills what tags leave empty. On: replaces what tags say."
                     ),
                 ),
                 ("is_active", models.BooleanField(default=True, verbose_name="active")),
@@ -2702,7 +2698,7 @@ class Migration(migrations.Migration):
                             _connector="OR",
                         ),
                         name="rule_sets_something",
-                        violation_error_message="Say what the rule sets: a PI, a project, a fund/org, a cost center, a natural account, or the name of a shared cost.",
+                        violation_error_message="Say what the rule sets: a PI, a project, a fund/org, a cost center, an account code, or the name of a shared cost.",
                     ),
                     models.CheckConstraint(
                         condition=models.Q(

@@ -62,7 +62,7 @@ class AttributionRule(models.Model):
     valid_from = models.DateField(null=True, blank=True, help_text="The first day of service it holds for.")
     valid_until = models.DateField(null=True, blank=True, help_text="The last day of service it holds for.")
     priority = models.PositiveSmallIntegerField(
-        default=100, help_text="The lowest number speaks first; what it leaves open, the next may fill."
+        default=100, help_text="The lowest number comes first. What it leaves empty, the next may fill."
     )
     pi = models.ForeignKey(
         Person,
@@ -85,7 +85,7 @@ class AttributionRule(models.Model):
         "has this name, such as AWS Support. Then name no PI, project or fund/org.",
     )
     overrides_tags = models.BooleanField(
-        default=False, help_text="Off: fills what tags leave empty. On: holds in place of what tags say."
+        default=False, help_text="Off: fills what tags leave empty. On: replaces what tags say."
     )
     is_active = models.BooleanField("active", default=True)
     note = models.TextField(blank=True, help_text="Why, and who said so.")
@@ -106,7 +106,7 @@ class AttributionRule(models.Model):
                 | ~Q(fund_org="", cost_center="", natural_account="", shared_as=""),
                 name="rule_sets_something",
                 violation_error_message="Say what the rule sets: a PI, a project, a fund/org, a cost center, "
-                "a natural account, or the name of a shared cost.",
+                "an account code, or the name of a shared cost.",
             ),
             models.CheckConstraint(
                 condition=Q(shared_as="") | Q(pi__isnull=True, project__isnull=True, fund_org=""),

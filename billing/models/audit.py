@@ -42,7 +42,7 @@ class AuditEvent(KeptRow):
     previous_hash = models.CharField(max_length=64)
     hash = models.CharField(max_length=64, unique=True)
 
-    KEPT = "The audit trail is never changed, only added to."
+    KEPT = "The audit log is never changed, only added to."
 
     objects = AuditEventQuerySet.as_manager()
 
@@ -69,4 +69,4 @@ class AuditHead(models.Model):
         default_permissions = ()
 
     def __str__(self) -> str:
-        return f"audit trail of {self.events} events"
+        return f"audit log of {self.events} events"

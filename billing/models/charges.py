@@ -195,7 +195,7 @@ class Charge(Standing):
         related_name="reversed_by",
         db_constraint=False,
         db_index=False,
-        help_text="The charge that this row takes back, with all its amounts negated.",
+        help_text="The charge that this row reverses: all its amounts are negated.",
     )
     is_late = models.BooleanField("late change", default=False, help_text="Booked after its period was closed.")
     content_hash = models.BinaryField(max_length=16)
@@ -287,7 +287,7 @@ class Charge(Standing):
         blank=True,
         default="",
         db_default="",
-        help_text="The name of a cost that is nobody's own: everybody whom its source charged bears a share of it.",
+        help_text="The name of a shared cost: everybody whom its source charged pays a part.",
     )
     cost_center = models.CharField(max_length=64, blank=True)
     natural_account = models.CharField(max_length=64, blank=True)
@@ -296,7 +296,7 @@ class Charge(Standing):
     attributed_by = models.CharField(max_length=16, choices=AttributedBy.choices, blank=True)
     # Text and no link: it outlives the rule, and loading checks nothing.
     deciders = models.CharField(
-        max_length=254, blank=True, default="", help_text="Which rules or cloud account said what of it: rule 7 (PI)."
+        max_length=254, blank=True, default="", help_text="Which rules or cloud account decided what: rule 7 (PI)."
     )
 
     state = models.CharField(max_length=24, choices=State.choices)
@@ -432,7 +432,7 @@ class ReviewDecision(Standing):
     gesture = models.UUIDField(db_index=True)
 
     STANDS_BY = "charge__charged_in"
-    KEPT = "A decision is kept for ever: undo it, which is another."
+    KEPT = "A decision is kept: undo it, which is another decision."
 
     objects = StandingQuerySet.as_manager()
 

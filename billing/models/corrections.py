@@ -234,7 +234,7 @@ class CorrectionLine(Standing):
         blank=True,
         on_delete=models.PROTECT,
         related_name="+",
-        help_text="The month whose payer line it takes back.",
+        help_text="The month whose payer line it reverses.",
     )
     corrects_key = models.CharField(max_length=1000, blank=True, help_text="The natural key of that payer line.")
 

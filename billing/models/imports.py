@@ -72,7 +72,7 @@ class Import(models.Model):
     changed = models.BigIntegerField(default=0)
     unchanged = models.BigIntegerField(default=0)
     withdrawn = models.BigIntegerField(default=0)
-    unseen = models.BigIntegerField(default=0, help_text="Live before, not in this delivery, and left as it was.")
+    unseen = models.BigIntegerField(default=0, help_text="Charges from before that are not in the files and stay.")
     flagged = models.BigIntegerField(default=0)
     flags = models.JSONField(default=dict, blank=True, help_text="Code to count.")
     totals = models.JSONField(
@@ -119,7 +119,7 @@ class Import(models.Model):
         blank=True,
         on_delete=models.PROTECT,
         related_name="booked_imports",
-        help_text="The month that bears it as late changes.",
+        help_text="The month it is charged in as late changes.",
     )
     superseded_by = models.ForeignKey(
         "self", null=True, blank=True, on_delete=models.PROTECT, related_name="supersedes"
@@ -227,12 +227,12 @@ class ImportOverlap(models.Model):
 
     class Kind(models.TextChoices):
         AGAIN = "again", "Said again"
-        DISPLACED = "displaced", "Replaced, withdrawn or taken back"
+        DISPLACED = "displaced", "Replaced, withdrawn or reversed"
 
     imported_in = models.ForeignKey(Import, on_delete=models.CASCADE, related_name="overlaps")
     kind = models.CharField(max_length=16, choices=Kind.choices)
     period = models.ForeignKey(
-        BillingPeriod, on_delete=models.PROTECT, related_name="+", help_text="What the deliveries say."
+        BillingPeriod, on_delete=models.PROTECT, related_name="+", help_text="The month that the files say."
     )
     borne_by = models.ForeignKey(
         BillingPeriod, on_delete=models.PROTECT, related_name="import_overlaps", help_text="The month charged."

@@ -13,7 +13,7 @@ class Job(models.Model):
         GENERATE = "generate", "Generate statements"
         SEND = "send", "Send statements"
         BOOK = "book", "Book late changes"
-        APPLY = "apply", "Apply delivery"
+        APPLY = "apply", "Apply import"
         ATTRIBUTE = "attribute", "Re-apply rules"
         DECIDE = "decide", "Decide about charges"
         FUNDS = "funds", "Load fund/orgs"

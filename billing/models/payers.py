@@ -161,7 +161,7 @@ class PayerLine(Standing):
         TRANSFER = "transfer", "Transfer"
         REFUND = "refund", "Refund"
         WRITE_OFF = "write_off", "Write-off"
-        BORNE = "borne", "Write-off borne by the center"
+        BORNE = "borne", "Write-off charged to the center"
         MANUAL = "manual", "Manual charge"
 
     # What corrections by staff make; they name the month they correct.
@@ -175,7 +175,7 @@ class PayerLine(Standing):
     MEASURES = (Kind.CHARGE, Kind.CHARGED_TO_CENTER)
 
     period = models.ForeignKey(
-        BillingPeriod, on_delete=models.PROTECT, related_name="payer_lines", help_text="The month that bears it."
+        BillingPeriod, on_delete=models.PROTECT, related_name="payer_lines", help_text="The month it is charged in."
     )
     key = models.CharField(max_length=1000)
     kind = models.CharField(max_length=24, choices=Kind.choices)

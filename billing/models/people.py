@@ -326,7 +326,7 @@ class FundingSource(models.Model):
     name = NameField(max_length=200, blank=True)
     is_sponsored = models.BooleanField("sponsored award", default=False)
     valid_from = models.DateField(null=True, blank=True)
-    valid_until = models.DateField(null=True, blank=True, help_text="The last day of service it may bear.")
+    valid_until = models.DateField(null=True, blank=True, help_text="The last day of service it may pay for.")
     last_posting_date = models.DateField(null=True, blank=True)
     projects = models.ManyToManyField(Project, blank=True, related_name="funding_sources")
 

@@ -246,7 +246,7 @@ class ExchangeRate(models.Model):
         """Raise RateFrozen where the month takes no more changes."""
         if not self.period.takes_changes:
             raise RateFrozen(
-                f"The rate of {self.currency} in {self.period} stands: the period is "
+                f"The rate of {self.currency} in {self.period} is locked: the period is "
                 f"{self.period.get_status_display().lower()}, and its rates with it. Reopen the period, or "
                 "correct the charges in an open month."
             )

@@ -88,7 +88,7 @@ def check_address(address: str) -> None:
     lines = [line.strip() for line in address.splitlines() if line.strip()]
     if len(lines) > ADDRESS_LINES or any(len(line) > ADDRESS_WIDTH for line in lines):
         raise ValidationError(
-            f"The address stands at the head of every statement: {ADDRESS_LINES} lines at most, of "
+            f"The address is at the head of every statement: {ADDRESS_LINES} lines at most, of "
             f"{ADDRESS_WIDTH} characters each. Put anything longer into the footer."
         )
 
@@ -172,15 +172,15 @@ class Policy(models.Model):
         "center's own fund/org", max_length=64, blank=True, help_text="Pays what review charges to the center."
     )
     amount_tolerance = AmountField(
-        default=0, help_text="An approval survives a re-delivery whose amount moved by no more than this."
+        default=0, help_text="An approval survives an import that moves the amount by no more than this."
     )
     corrections_need_second_person = models.BooleanField(
         default=False, help_text="A correction takes effect after a second person approves it."
     )
     transfer_justification_days = models.PositiveSmallIntegerField(
         default=90,
-        help_text="A sponsored award that is to bear a cost more than so many days after the service needs a "
-        "justification.",
+        help_text="A cost transfer to a sponsored award needs a justification if it comes more than so many days after "
+        "the service.",
     )
     requires_ledger_answer = models.BooleanField(default=True, help_text="Off: a submitted journal counts as posted.")
     fiscal_year_start = models.PositiveSmallIntegerField(default=7, help_text="The month, 1 to 12, it starts in.")

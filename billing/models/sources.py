@@ -153,10 +153,10 @@ class Source(models.Model):
         "charged back", default=True, help_text="Off for showback: shown on statements, never journaled."
     )
     debit_account = CodeField(
-        "debit natural account", max_length=64, blank=True, help_text="Where a row names no natural account."
+        "debit account code", max_length=64, blank=True, help_text="Where a row names no account code."
     )
     recovery_fund_org = CodeField("recovery fund/org", max_length=64, blank=True)
-    recovery_account = CodeField("recovery natural account", max_length=64, blank=True)
+    recovery_account = CodeField("recovery account code", max_length=64, blank=True)
     subsidy_fund_org = CodeField(
         "subsidy fund/org",
         max_length=64,
@@ -168,7 +168,7 @@ class Source(models.Model):
     )
     default_project = models.ForeignKey(Project, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
     overflow_fund_org = CodeField(
-        "overflow fund/org", max_length=64, blank=True, help_text="Charged where a row names no fund/org."
+        "default fund/org", max_length=64, blank=True, help_text="Charged where a row names no fund/org."
     )
     notes = models.TextField(blank=True)
 

@@ -166,7 +166,7 @@ class Standing(models.Model):
             return
         status = period.get_status_display().lower()
         kind = PeriodFinalized if period.status == BillingPeriod.Status.FINALIZED else PeriodClosed
-        raise kind(f"Billing period {period} is {status}: its {cls._meta.verbose_name_plural} stand.")
+        raise kind(f"Billing period {period} is {status}: its {cls._meta.verbose_name_plural} are locked.")
 
 
 def _unindexed(path: str) -> Func:

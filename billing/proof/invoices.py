@@ -95,7 +95,7 @@ def stamp(total: InvoiceTotal, *, actor: Actor, now: datetime.datetime | None = 
 
 def _require_not_finalized(period: BillingPeriod) -> None:
     if BillingPeriod.objects.get(pk=period.pk).status == BillingPeriod.Status.FINALIZED:
-        raise InvoiceFrozen(f"Billing period {period} is finalized: the invoices it was compared with stand.")
+        raise InvoiceFrozen(f"Billing period {period} is finalized: the invoices it was compared with are locked.")
 
 
 def check_not_finalized(period: BillingPeriod) -> None:

@@ -104,7 +104,7 @@ def _parquet(part: Part, *, has_period: bool) -> Iterator[Piece]:
         if part.expected_rows is not None and row != part.expected_rows:
             raise UnreadableFile(
                 f"{part.manifest or 'The manifest'} says the file has {part.expected_rows:,} rows, and it has "
-                f"{row:,}. Copy the delivery again."
+                f"{row:,}. Copy the files again."
             )
     finally:
         file.close()

@@ -67,7 +67,7 @@ def open_delivery(
         # It was found complete when it came, chunks without rows and all.
         parts = [replace(part, may_be_empty=True) for part in parts]
     else:
-        problems += [Problem(f"{double} is in the delivery twice. Name it once.") for double in _twice(parts)]
+        problems += [Problem(f"{double} is named twice. Name it once.") for double in _twice(parts)]
         if len(parts) > 1:
             # Whoever writes several files at once may have no rows for one of them.
             parts = [part if part.manifest else replace(part, may_be_empty=True) for part in parts]
@@ -118,10 +118,7 @@ def check_rows(rows: Mapping[Part, int]) -> None:
         found, expected = sum(rows[part] for part in parts), parts[0].manifest_rows
         if found != expected:
             problems.append(
-                Problem(
-                    f"{manifest} says the delivery has {expected:,} rows, and its files have {found:,}. "
-                    "Copy the delivery again."
-                )
+                Problem(f"{manifest} names {expected:,} rows, and its files have {found:,}. Copy the files again.")
             )
     if problems:
         raise FileError(problems)
@@ -207,7 +204,7 @@ def _parts_of_manifest(
     if missing:
         raise UnreadableFile(
             f"The manifest names {len(manifest.files)} files, of which {len(missing)} are not there: "
-            f"{', '.join(missing[:10])}{', …' if len(missing) > 10 else ''}. Copy the whole delivery. Where its files "
+            f"{', '.join(missing[:10])}{', …' if len(missing) > 10 else ''}. Copy all of them. Where its files "
             "are not below the folder of the manifest, import the folder that holds both."
         )
     return parts

@@ -29,7 +29,7 @@ def _walk(folder: Path, within: Path) -> list[Path]:
             if _is_file(path, folder, within):
                 found.append(path)
         if len(found) > MAX_FILES:
-            raise UnreadableFile(f"The folder holds more than {MAX_FILES:,} files. Name the delivery in it.")
+            raise UnreadableFile(f"The folder holds more than {MAX_FILES:,} files. Name those to import.")
     return sorted(found)
 
 
@@ -75,7 +75,7 @@ def manifest_in(folder: Path, within: Path, period: str) -> Path | None:
         found = [each for each in found if _is_of(each.relative_to(folder), period)] or found
     if len(found) > 1:
         raise UnreadableFile(
-            "The folder holds several deliveries. Name the month of one of them, or its folder: "
+            "The folder holds several exports. Name the month of one of them, or its folder: "
             f"{_listed(found, folder)}."
         )
     return found[0] if found else None

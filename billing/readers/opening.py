@@ -12,10 +12,8 @@ _FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 # A folder is only passed through, which takes no right to list it.
 THROUGH = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
-OUTSIDE = "It is a link that leads out of the folder of its delivery. Put the file itself there."
-NO_FILE = (
-    "This is no ordinary file but a pipe, a socket or a device. Write what comes out of it to a file, and import that."
-)
+OUTSIDE = "It is a link that leads out of the folder that is imported. Put the file itself there."
+NO_FILE = "This is no ordinary file but a pipe, a socket or a device. Write its output to a file, and import that."
 
 
 def real_path(path: Path) -> Path:

@@ -38,7 +38,7 @@ def read(part: Part, *, has_period: bool = False, batch_rows: int = BATCH_ROWS) 
     if part.expected_rows is not None and rows != part.expected_rows:
         raise UnreadableFile(
             f"{part.manifest or 'The manifest'} says the file has {part.expected_rows:,} rows, and it has {rows:,}. "
-            "Copy the delivery again."
+            "Copy the files again."
         )
 
 

@@ -63,7 +63,7 @@ class Reassignment:
         )
         if not trimmed:
             raise BadReassignment(
-                "Say who pays: a PI, a project, a fund/org, a split, a natural account or cost center."
+                "Say who pays: a PI, a project, a fund/org, a split, an account code or cost center."
             )
         if trimmed.fund_org and trimmed.shares:
             raise BadReassignment("Give either a fund/org or a split, not both.")

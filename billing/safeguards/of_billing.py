@@ -34,7 +34,7 @@ def _of_charges() -> list[Refusal]:
         *in_shut_months(Charge, "charged_in", "its charges"),
         *in_shut_months(Flag, "charge__charged_in", "its charges and their flags"),
         *in_shut_months(ReviewDecision, "charge__charged_in", "its decisions", events=("insert",)),
-        *kept_for_ever(ReviewDecision, "a decision is kept for ever: undo it by another"),
+        *kept_for_ever(ReviewDecision, "a decision is kept: undo it by another"),
         *(
             Refusal(
                 event,
@@ -85,20 +85,20 @@ def _of_payer_lines() -> list[Refusal]:
         Refusal("whole", PayerLine, "insert", WHOLE_LINE, when=f"({PARTED_LINE})"),
         Refusal("still_whole", PayerLine, "update", WHOLE_LINE, changes=PARTED_LINE.replace("{row}", "{new}")),
         *in_shut_months(BillingReference, "period", "its references", shut=FINAL),
-        *kept_for_ever(FrozenProof, "the proof a month was finalized with stands"),
+        *kept_for_ever(FrozenProof, "the proof a month was finalized with is locked"),
     ]
 
 
 def _of_the_audit_log() -> list[Refusal]:
     """The audit log only grows."""
     return [
-        *kept_for_ever(AuditEvent, "the audit trail is never changed, only added to"),
-        Refusal("delete", AuditHead, "delete", "the head of the audit trail stays"),
+        *kept_for_ever(AuditEvent, "the audit log is never changed, only added to"),
+        Refusal("delete", AuditHead, "delete", "the head of the audit log stays"),
         Refusal(
             "update",
             AuditHead,
             "update",
-            "the audit trail only grows",
+            "the audit log only grows",
             changes="{new}.events < {old}.events OR ({new}.events = {old}.events AND {new}.hash <> {old}.hash)",
         ),
     ]
@@ -107,7 +107,7 @@ def _of_the_audit_log() -> list[Refusal]:
 def _of_periods() -> list[Refusal]:
     """A billing period that is closed stays, and a finalized one never changes."""
     return [
-        frozen(BillingPeriod, "{old}.status = 'finalized'", "a finalized billing period is finished for good"),
+        frozen(BillingPeriod, "{old}.status = 'finalized'", "a finalized billing period is permanently locked"),
         Refusal(
             "month",
             BillingPeriod,

@@ -80,7 +80,7 @@ def in_shut_months(
             event,
             model,
             event,
-            f"{stands} stand",
+            f"{stands} are locked",
             tuple(path.split("__")),
             f"{{row}}.status IN ({statuses})",
             names=True,

@@ -64,7 +64,7 @@ def patterns_are_understood(user: User) -> Notice | None:
         try:
             compiled(pattern)
         except PatternNotUnderstood as error:
-            told = f"{error} Until then no delivery can be imported."
+            told = f"{error} Until then nothing can be imported."
             return Notice(told, tone="bad", then=NextStep("change_policy"))
     return None
 

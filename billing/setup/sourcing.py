@@ -194,8 +194,8 @@ def missing_accounting(source: Source) -> list[str]:
         return []
     needed = {
         "recovery fund/org": source.recovery_fund_org,
-        "recovery natural account": source.recovery_account,
-        "debit natural account": source.debit_account,
+        "recovery account code": source.recovery_account,
+        "debit account code": source.debit_account,
     }
     return [name for name, value in needed.items() if not value]
 

@@ -94,10 +94,10 @@ class Traced:
             parts.append(f"Page {self.page} of {self.pages}: {self.charge_count:,} charges.")
         parts += [f"  {how} charge {charge.pk}" for how, charge in self.related]
         if self.delivered and self.delivered.row:
-            parts.append("The row as delivered:")
+            parts.append("The row as received:")
             parts += [f"  {column}: {shown(value)}" for column, value in self.delivered.row if value]
         elif self.delivered:
-            parts.append(f"The row as delivered cannot be shown: {self.delivered.problem}")
+            parts.append(f"The row as received cannot be shown: {self.delivered.problem}")
         return "\n".join(parts)
 
 
@@ -276,7 +276,7 @@ def _of_file(what: str, page: int, per_page: int) -> Traced | None:
         numbers = ", ".join(str(use.imported_in_id) for use in uses)
         notes.append(
             f"No charge was made of this line (import {numbers}): it says what a charge of an earlier import "
-            "says already, or it was added up with others, or its import was not applied."
+            "import, or it was added up with others, or its import was not applied."
         )
     return Traced(
         what,

@@ -140,7 +140,7 @@ def set_review_band(paper: Paper, document: StatementDocument) -> None:
     if until is None:
         return
     style = Text(8.8, color=CAUTION_INK)
-    text = f"Questions until {long_date(until)}. Please check these charges and tell us by then what is not yours."
+    text = f"Questions until {long_date(until)}. Please check these charges and tell us by then what is wrong."
     lines = wrapped(text, style, RIGHT - LEFT - 20)
     height = 11 + 12.5 * len(lines)
     paper.y += 6

@@ -128,7 +128,7 @@ class StatementSheet(Paper):
         self.need(40)
         text = "There are no charges for this project in this period."
         if self.document.replaces:
-            text += f" This statement takes the place of {self.document.replaces}."
+            text += f" This statement replaces {self.document.replaces}."
         self.paragraph(text, BODY)
         self.y -= 6
 

@@ -34,7 +34,7 @@ def refuse_finalized(period: BillingPeriod) -> None:
     """Raise StatementsFrozen for a finalized month."""
     if period.status == BillingPeriod.Status.FINALIZED:
         raise StatementsFrozen(
-            f"Billing period {period} is finalized: its statements stand. Corrections go into an open month."
+            f"Billing period {period} is finalized: its statements are locked. Corrections go into an open month."
         )
 
 

@@ -274,7 +274,7 @@ def test_a_rule_shares_what_nobody_is_named_for():
     rule = a_rule(service="AWS Support*", shared_as="AWS Support", natural_account="7100")
     found = who_pays(ServiceName="AWS Support (Business)")
     assert (found.shared_as, found.pi_email, found.project_code, found.fund_org) == ("AWS Support", "", "", "")
-    assert (found.attributed_by, found.deciders) == ("rule", f"rule {rule.pk} (natural account, shared)")
+    assert (found.attributed_by, found.deciders) == ("rule", f"rule {rule.pk} (account code, shared)")
     assert found.natural_account == "7100"
 
 

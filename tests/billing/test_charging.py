@@ -272,7 +272,7 @@ def test_a_charge_without_pi_falls_to_the_default_of_its_source():
 
 def test_a_charge_no_fund_pays_is_named():
     build.a_charge("5", fund_org="")
-    with pytest.raises(MissingFundOrg, match=r"overflow fund/org"):
+    with pytest.raises(MissingFundOrg, match=r"default fund/org"):
         charge_it()
 
 

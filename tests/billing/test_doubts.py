@@ -75,7 +75,7 @@ def item():
 def test_a_delivery_of_fewer_days_waits_and_says_which(tmp_path):
     delivered(tmp_path, days(28))
     imported, said = refused(tmp_path, days(20))
-    assert "2025-01: 8 of 28 days had charges and have no rows in this delivery: 2025-01-21 to 2025-01-28" in said
+    assert "2025-01: 8 of 28 days had charges and have no rows in these files: 2025-01-21 to 2025-01-28" in said
     assert "(8 charges, 80.00 USD)" in said
     assert live() == 280
     assert (imported.withdrawn, imported.unchanged) == (8, 20)
@@ -93,7 +93,7 @@ def test_rows_that_are_written_otherwise_are_no_reason_to_keep_both(tmp_path, cl
     page = client.get(f"/admin/billing/import/{imported.pk}/change/").content.decode()
     assert "Apply as delivered" in page
     assert "keep what is missing" not in page
-    assert "If it is the same cost, apply the delivery as it is" in page
+    assert "If it is the same cost, apply the import as it is" in page
     out = StringIO()
     call_command("imports", "show", str(imported.pk), stdout=out)
     assert f"imports apply {imported.pk} --replace" in out.getvalue()
@@ -105,7 +105,7 @@ def test_rows_that_are_written_otherwise_are_no_reason_to_keep_both(tmp_path, cl
 def test_what_comes_on_other_days_is_not_taken_for_what_is_missing(tmp_path):
     delivered(tmp_path, days(20))
     imported, said = refused(tmp_path, [on_day(day) for day in range(1, 31) if day not in (5, 6)])
-    assert "2 of 30 days had charges and have no rows in this delivery" in said
+    assert "2 of 30 days had charges and have no rows in these files" in said
     assert "written otherwise" not in said
     assert late.next_step(imported).name == "apply_keeping"
 
@@ -121,9 +121,9 @@ def test_sub_accounts_that_are_missing_are_named(tmp_path):
     rows = [on_day(5, SubAccountId=f"sub-{number}", ResourceId=f"i-{number}") for number in range(5)]
     delivered(tmp_path, rows)
     _, said = refused(tmp_path, rows[:4])
-    assert "2025-01: sub account sub-4 had charges and has no rows in this delivery (1 charge, 10.00 USD)." in said
+    assert "2025-01: sub account sub-4 had charges and has no rows in these files (1 charge, 10.00 USD)." in said
     _, said = refused(tmp_path, rows[:3])
-    assert "2 sub accounts had charges and have no rows in this delivery: sub-3, sub-4 (2 charges, 20.00 USD)." in said
+    assert "2 sub accounts had charges and have no rows in these files: sub-3, sub-4 (2 charges, 20.00 USD)." in said
     assert live() == 50
 
 
@@ -412,7 +412,7 @@ def test_an_older_run_waits_whatever_it_changes(tmp_path, azure, mode):
     newer = take(a_run(tmp_path, 26, days(20, "12")), azure).imported
     with pytest.raises(WouldWithdraw) as caught:
         take(a_run(tmp_path, 21, days(20, "10")), azure)
-    assert f"the provider made this delivery on 2025-01-21 05:00 UTC, before that of import {newer.pk}," in str(
+    assert f"the provider made these files on 2025-01-21 05:00 UTC, before that of import {newer.pk}," in str(
         caught.value
     )
     assert "made on 2025-01-26 05:00 UTC" in str(caught.value)

@@ -490,7 +490,7 @@ def test_a_running_job_that_is_stuck_is_interrupted(cast, monkeypatch):
     job.refresh_from_db()
     assert (job.state, job.message) == (
         "canceled",
-        "Canceled by rex while it ran. What it had finished before stands.",
+        "Canceled by rex while it ran. What it finished before stays done.",
     )
     assert undone
     assert not Source.objects.filter(name="half-done").exists()

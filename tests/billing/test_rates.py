@@ -62,7 +62,7 @@ def charged(month):
 )
 def test_a_rate_of_a_closed_month_stands_whoever_asks(frozen, attack):
     frozen.rate = Decimal(2)
-    with pytest.raises(RateFrozen, match=r"EUR in 2025-01 stands.*closed"), transaction.atomic():
+    with pytest.raises(RateFrozen, match=r"EUR in 2025-01 is locked.*closed"), transaction.atomic():
         attack(frozen)
     assert ExchangeRate.objects.get().rate == Decimal("1.10")
 
@@ -197,7 +197,7 @@ def test_what_is_no_rate_is_refused(currency, rate, says):
 
 
 def test_a_rate_that_stands_is_not_set_by_command_and_a_missing_one_is(frozen):
-    with pytest.raises(CommandError, match="stands"):
+    with pytest.raises(CommandError, match="is locked"):
         rates("set", "2025-01", "EUR", "2")
     rates("set", "2025-01", "GBP", "1.25")
     assert ExchangeRate.objects.get(currency="GBP").rate == Decimal("1.25")

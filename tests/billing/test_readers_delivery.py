@@ -158,10 +158,10 @@ def test_a_folder_of_several_months_is_refused_with_their_manifests(tmp_path):
     an_aws_export(tmp_path)
     an_aws_export(tmp_path, "2025-02")
     message = refusal(tmp_path)
-    assert "several deliveries" in message
+    assert "several exports" in message
     assert "BILLING_PERIOD=2025-01/focus-Manifest.json" in message
     assert "BILLING_PERIOD=2025-02/focus-Manifest.json" in message
-    assert "several deliveries" in refusal(tmp_path, period="2024-12")
+    assert "several exports" in refusal(tmp_path, period="2024-12")
 
 
 def test_of_a_folder_of_several_months_the_expected_one_is_taken(tmp_path):
@@ -195,7 +195,7 @@ def test_rows_counted_only_over_all_files_are_checked_too(tmp_path):
     put(tmp_path, "part_1_0001.csv", HEADER)
     blobs = [{"blobName": f"x/part_{n}_0001.csv"} for n in (0, 1)]
     assert refusal(put(tmp_path, "manifest.json", json.dumps({"dataRowCount": 5, "blobs": blobs}))).startswith(
-        "manifest.json says the delivery has 5 rows, and its files have 1"
+        "manifest.json names 5 rows, and its files have 1"
     )
     manifest = put(tmp_path, "manifest.json", json.dumps({"dataRowCount": 1, "blobs": blobs}))
     check_rows({part: sum(len(batch.lines) for batch in read(part)) for part in opened(manifest)})
@@ -230,7 +230,7 @@ def test_uploads_that_are_alike_lie_in_one_file_and_count_as_often_as_their_mani
     parts = open_delivery([stored, stored, manifest], shown, beside=False)
     assert names(parts) == ["part_0_0001.csv", "part_1_0001.csv"]
     # Without a manifest the same file is one too many.
-    with pytest.raises(FileError, match="part_1_0001.csv is in the delivery twice"):
+    with pytest.raises(FileError, match="part_1_0001.csv is named twice"):
         open_delivery([stored, stored], shown[:2], beside=False)
 
 

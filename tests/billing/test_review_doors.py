@@ -741,5 +741,5 @@ def test_a_charge_shows_its_service_in_utc_wherever_the_office_is(client, cast, 
     charge = a_charge("5", charge_period_start=start, charge_period_end=start + datetime.timedelta(days=1))
     client.force_login(cast.reviewer)
     page = client.get(reverse("admin:billing_charge_change", args=[charge.pk])).content.decode()
-    assert "<dt>Service from</dt><dd>2025-01-05 00:00 UTC</dd>" in page
-    assert "<dt>Service until (exclusive)</dt><dd>2025-01-06 00:00 UTC</dd>" in page
+    assert "<dt>Service from</dt><dd>Jan 5, 2025, 00:00 UTC</dd>" in page
+    assert "<dt>Service until (exclusive)</dt><dd>Jan 6, 2025, 00:00 UTC</dd>" in page

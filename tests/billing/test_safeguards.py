@@ -249,20 +249,20 @@ def test_a_refusal_names_the_month_where_the_database_can(month):
     with pytest.raises(IntegrityError) as refusal:
         run("UPDATE billing_charge SET state = 'rejected'")
     if IS_POSTGRESQL:
-        assert safeguards.said(refusal.value) == "Billing period 2025-01 is closed: its charges stand."
+        assert safeguards.said(refusal.value) == "Billing period 2025-01 is closed: its charges are locked."
     else:
-        assert safeguards.said(refusal.value) == "The billing period is closed or finalized: its charges stand."
+        assert safeguards.said(refusal.value) == "The billing period is closed or finalized: its charges are locked."
 
 
 def test_nothing_is_moved_into_a_shut_month_or_out_of_it(month):
     other = build.a_charge("5", period="2025-02")
     build.shut("2025-01")
     open_id, shut_id = other.charged_in_id, month.period.pk
-    with pytest.raises(IntegrityError, match="its charges stand"):
+    with pytest.raises(IntegrityError, match="its charges are locked"):
         run(f"UPDATE billing_charge SET charged_in_id = {shut_id} WHERE id = {other.pk}")
-    with pytest.raises(IntegrityError, match="its charges stand"):
+    with pytest.raises(IntegrityError, match="its charges are locked"):
         run(f"UPDATE billing_charge SET charged_in_id = {open_id} WHERE id = {month.charge.pk}")
-    with pytest.raises(IntegrityError, match="flags stand"):
+    with pytest.raises(IntegrityError, match="flags are locked"):
         run(f"UPDATE billing_flag SET charge_id = {other.pk}")
 
 
@@ -270,9 +270,9 @@ def test_one_row_of_a_shut_month_among_many_refuses_them_all(month):
     build.a_charge("5", period="2025-02")
     build.shut("2025-01")
     before = rows_of(Charge)
-    with pytest.raises(IntegrityError, match="its charges stand"):
+    with pytest.raises(IntegrityError, match="its charges are locked"):
         run("UPDATE billing_charge SET state = 'rejected'")
-    with pytest.raises(IntegrityError, match="stand"):
+    with pytest.raises(IntegrityError, match="are locked"):
         run("DELETE FROM billing_charge")
     assert rows_of(Charge) == before
 
@@ -292,12 +292,12 @@ def test_replacing_a_row_is_deleting_it(month, status):
     build.shut("2025-01", status)
     columns = [field.column for field in Charge._meta.concrete_fields]
     values = [str(other.pk) if column == "charged_in_id" else column for column in columns]
-    with pytest.raises(IntegrityError, match="what stands is not replaced"):
+    with pytest.raises(IntegrityError, match="what is locked is not replaced"):
         run(
             f"INSERT OR REPLACE INTO billing_charge ({', '.join(columns)}) "
             f"SELECT {', '.join(values)} FROM billing_charge WHERE id = {month.charge.pk}"
         )
-    with pytest.raises(IntegrityError, match="what stands is not replaced"):
+    with pytest.raises(IntegrityError, match="what is locked is not replaced"):
         run(
             "INSERT OR REPLACE INTO billing_billingperiod (month, status, opened_at, opened_by, review_by, closed_by, "
             "finalized_by, notes) VALUES ('2025-01-01', 'open', '2025-01-01', '', '', '', '', '')"
@@ -328,7 +328,7 @@ def test_no_client_replaces_a_row_that_stands(month, another_client, model):
             # Without its number nothing but the number is in its way: it is another row.
             continue
         names = ", ".join(listed)
-        with pytest.raises(IntegrityError, match=r"OpenChargeback: .*(stand|kept|never|good|trail|made)"):
+        with pytest.raises(IntegrityError, match=r"OpenChargeback: .*(locked|stand|kept|never|log|made)"):
             run(f"REPLACE INTO {table} ({names}) SELECT {names} FROM {table}")
     assert rows_of(model) == before
 
@@ -337,7 +337,7 @@ def test_no_client_replaces_a_row_that_stands(month, another_client, model):
 def test_no_client_moves_a_row_onto_one_that_stands(month, another_client):
     other = build.a_charge("5", period="2025-02", charged_in=build.a_period("2025-02"))
     build.shut("2025-01")
-    with pytest.raises(IntegrityError, match="what stands is not replaced by another row"):
+    with pytest.raises(IntegrityError, match="what is locked is not replaced by another row"):
         run(f"UPDATE OR REPLACE billing_charge SET id = {month.charge.pk} WHERE id = {other.pk}")
     assert Charge.objects.filter(pk__in=(other.pk, month.charge.pk)).count() == 2
     # In an open month nothing stands.
@@ -350,7 +350,7 @@ def test_no_client_moves_a_row_by_another_name_of_its_number(month, another_clie
     other = ExchangeRate.objects.create(period=build.a_period("2025-02"), currency="EUR", rate=Decimal("1.2"))
     build.shut("2025-01")
     standing = month.of[ExchangeRate]
-    with pytest.raises(IntegrityError, match="what stands is not replaced by another row"):
+    with pytest.raises(IntegrityError, match="what is locked is not replaced by another row"):
         run(f"UPDATE OR REPLACE billing_exchangerate SET {name} = {standing.pk} WHERE id = {other.pk}")
     assert ExchangeRate.objects.filter(pk__in=(standing.pk, other.pk)).count() == 2
 
@@ -363,7 +363,7 @@ def test_no_client_makes_a_row_unique_in_the_place_of_one_that_stands(month, ano
     former.state, former.superseded_at = "superseded", NOW
     former.save(force_insert=True)
     # Its state is in the condition of a unique index, and no column of it.
-    with pytest.raises(IntegrityError, match="what stands is not replaced by another row"):
+    with pytest.raises(IntegrityError, match="what is locked is not replaced by another row"):
         run(f"UPDATE OR REPLACE statements_statement SET state = '{standing.state}' WHERE id = {former.pk}")
     assert Statement.objects.filter(pk=standing.pk).exists()
 
@@ -379,7 +379,7 @@ def test_no_protected_table_can_be_emptied(table):
 def test_a_temporary_table_in_place_of_the_periods_fools_no_safeguard(month):
     build.shut("2025-01")
     run("CREATE TEMPORARY TABLE billing_billingperiod (id bigint, status text, month date)")
-    with pytest.raises(IntegrityError, match="its charges stand"):
+    with pytest.raises(IntegrityError, match="its charges are locked"):
         run("UPDATE billing_charge SET state = 'rejected'")
     run("DROP TABLE pg_temp.billing_billingperiod")
 
@@ -387,10 +387,10 @@ def test_a_temporary_table_in_place_of_the_periods_fools_no_safeguard(month):
 @pytest.mark.parametrize(
     ("sql", "said"),
     [
-        ("UPDATE billing_billingperiod SET status = 'open'", "finished for good"),
-        ("UPDATE billing_billingperiod SET status = 'closed'", "finished for good"),
-        ("UPDATE billing_billingperiod SET notes = 'x'", "finished for good"),
-        ("UPDATE billing_billingperiod SET month = '2024-01-01'", "finished for good"),
+        ("UPDATE billing_billingperiod SET status = 'open'", "permanently locked"),
+        ("UPDATE billing_billingperiod SET status = 'closed'", "permanently locked"),
+        ("UPDATE billing_billingperiod SET notes = 'x'", "permanently locked"),
+        ("UPDATE billing_billingperiod SET month = '2024-01-01'", "permanently locked"),
         ("DELETE FROM billing_billingperiod", "not deleted"),
     ],
 )
@@ -426,7 +426,7 @@ def test_the_audit_trail_only_grows(sql):
     with gesture(actor=SOMEBODY, now=NOW) as act:
         act.record("test.done")
     before = rows_of(AuditEvent), rows_of(AuditHead)
-    with pytest.raises(IntegrityError, match="audit trail"):
+    with pytest.raises(IntegrityError, match="audit log"):
         run(sql)
     assert (rows_of(AuditEvent), rows_of(AuditHead)) == before
     with gesture(actor=SOMEBODY, now=NOW) as act:
@@ -495,7 +495,7 @@ def test_a_submitted_journal_stands(journal, sql, state):
 def test_no_line_is_added_to_a_submitted_journal(journal):
     line = journal.lines.first()
     line.pk, line.number = None, 99
-    with pytest.raises(IntegrityError, match="submitted journal stands"), transaction.atomic():
+    with pytest.raises(IntegrityError, match="submitted journal is locked"), transaction.atomic():
         line.save()
 
 
@@ -954,7 +954,7 @@ def test_loading_checks_what_it_added_as_a_whole(month):
     columns = [field.column for field in Charge._meta.concrete_fields if not field.primary_key]
     listed = ", ".join(columns)
     with (
-        pytest.raises(IntegrityError, match="its charges stand"),
+        pytest.raises(IntegrityError, match="its charges are locked"),
         transaction.atomic(),
         safeguards.as_one_statement(connection, Charge, Flag),
         connection.cursor() as cursor,

@@ -123,7 +123,7 @@ def test_a_source_is_added_with_what_it_still_needs(capsys):
     )
 
     assert said["patterns"] == ["tape", "ltfs"]
-    assert said["missing"] == ["recovery fund/org", "recovery natural account", "debit natural account"]
+    assert said["missing"] == ["recovery fund/org", "recovery account code", "debit account code"]
     source = Source.objects.get(name="tape")
     assert (source.import_mode, source.cost_measure) == ("append", "effective")
     assert AuditEvent.objects.get(action="source.added").after["import_mode"] == "append"
@@ -306,7 +306,7 @@ def test_the_list_shows_whose_accounting_is_complete(cast, client, capsys):
     client.force_login(cast.viewer)
 
     page = client.get(reverse("admin:billing_source_changelist")).content.decode()
-    assert "missing: recovery fund/org, recovery natural account, debit natural account" in page
+    assert "missing: recovery fund/org, recovery account code, debit account code" in page
     only = client.get(reverse("admin:billing_source_changelist"), {"accounting": "incomplete"}).content.decode()
     assert "HPC" in only
     assert "AWS" not in only

@@ -342,7 +342,7 @@ def test_a_copy_of_the_heads_kept_elsewhere_finds_what_the_own_file_no_longer_sh
 
 
 def check_as_an_outsider(lines):
-    """The recipe of docs/security/audit-trail.md, with nothing of the program."""
+    """The recipe of docs/security/audit-log.md, with nothing of the program."""
     previous = ""
     for line in lines:
         event = json.loads(line)
@@ -444,7 +444,7 @@ def test_a_torn_note_is_a_warning_and_a_bent_one_a_break(trail, path):
     assert (found.is_whole, found.lag, len(found.warnings)) == (True, 0, 1)
     out = StringIO()
     call_command("verify_audit", "--anchor", str(path), stdout=out)
-    assert "The audit trail is whole" in out.getvalue()
+    assert "The audit log is whole" in out.getvalue()
     assert "ends in the middle" in out.getvalue()
     # One digit of a whole note is another trail.
     last = Anchor(**json.loads(path.read_bytes().splitlines()[-1]))

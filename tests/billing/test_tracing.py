@@ -153,7 +153,7 @@ def test_a_late_change_leads_to_the_row_it_takes_back(tmp_path):
     traced = tracing.trace(str(taken_back.pk))
     (only,) = traced.charges
     assert only.line == charge.line_number
-    assert f"takes back charge {charge.pk}" in only.told
+    assert f"reverses charge {charge.pk}" in only.told
     assert [how for how, _ in traced.related] == ["reverses"]
 
 
@@ -394,7 +394,7 @@ def test_the_page_shows_the_way_down_and_each_screen_leads_to_it(client, cast, t
     charge = Charge.objects.live().first()
     shown = client.get(reverse("admin:billing_charge_change", args=[charge.pk])).content.decode()
     assert f"what={charge.pk}" in shown
-    assert "The row as delivered" in shown
+    assert "The row as received" in shown
     unknown = client.get(reverse("admin:billing_charge_why"), {"what": "no such thing"})
     assert "Name a line of a statement" in unknown.content.decode()
     current = re.findall(r'aria-current="page">([^<]+)<', unknown.content.decode())

@@ -57,7 +57,7 @@ def test_a_source_without_accounting_refuses_the_ledger_and_says_how_to_set_it()
         posting.export(period=a_period(), format="gl", **WHO)
 
     said = str(refusal.value)
-    assert "- hpc has no debit natural account, no recovery fund/org, no recovery natural account\n" in said
+    assert "- hpc has no debit account code, no recovery account code, no recovery fund/org\n" in said
     assert "- storage has no recovery fund/org\n" in said
     assert doors.as_command(refusal.value.then).startswith("manage.py sources set hpc --recovery-fund-org")
     assert "aws" not in said

@@ -228,7 +228,7 @@ def test_an_answer_that_does_not_hold_lets_nobody_in(client, cast, provider, ben
     before = User.objects.count()
     response = sign_in(client, provider)
     assert response.status_code == 403
-    assert "You cannot come in" in response.content.decode()
+    assert "You cannot sign in" in response.content.decode()
     assert not is_in(client)
     assert User.objects.count() == before
     assert not AuditEvent.objects.filter(action="session.signed_in").exists()

@@ -43,7 +43,7 @@ def test_an_admin_who_was_locked_and_switched_off_comes_in_again(client, cast, s
     User.objects.filter(pk=cast.admin.pk).update(is_active=False, is_staff=False)
     cast.admin.groups.clear()
     said = recover("root")
-    for change in ("switched on", "old password taken away, all sessions ended", "role admin given", "unlocked"):
+    for change in ("switched on", "old password removed, all sessions ended", "role admin given", "unlocked"):
         assert change in said
     # Whoever was in with the old password is out.
     assert client.get(reverse("admin:index")).status_code == 302

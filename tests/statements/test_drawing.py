@@ -87,7 +87,7 @@ def test_the_sheet_says_who_what_when_and_how_much():
     )
     for said in (
         *("Example University", "Research Computing", "1 College Way", "Ada Lovelace", "ada@u.edu", "Mathematics"),
-        *("Genome Engines (genomics)", "January 2025", "2025-01-0007-1", "February 3, 2025", "billing@u.edu"),
+        *("Genome Engines (genomics)", "January 2025", "2025-01-0007-1", "Feb 3, 2025", "billing@u.edu"),
         *("$100.00", "$20.00", "20% of list price", "$50.00", "62.5% of price after discount", "$30.00"),
         *("Charged to fund/org BIO-001", "Start-up funds", "Thank you.", "Page 1 of 1", "name 2025-01-0007"),
     ):
@@ -122,7 +122,7 @@ def test_a_revision_names_what_it_replaces():
 
 def test_a_statement_says_until_when_to_ask_and_never_preliminary_or_final():
     text = text_of(a_document(review_until=datetime.date(2025, 2, 14)))
-    assert "Questions until February 14, 2025" in text
+    assert "Questions until Feb 14, 2025" in text
     for said in (text, text_of(a_document())):
         assert "Preliminary" not in said
         assert "inal" not in said
@@ -131,7 +131,7 @@ def test_a_statement_says_until_when_to_ask_and_never_preliminary_or_final():
 def test_a_zero_revision_says_that_there_are_no_charges():
     text = text_of(a_document(sections=(), figures=Figures(), replaces="2025-01-0007-1"))
     assert "There are no charges" in text
-    assert "takes the place of 2025-01-0007-1" in text
+    assert "replaces 2025-01-0007-1" in text
 
 
 def test_showback_is_marked_and_explained():

@@ -292,7 +292,7 @@ def test_a_statement_keeps_the_day_until_which_it_was_first_to_be_asked():
     period = build.a_period()
     closing.start_review(period=period, until=datetime.date(2025, 2, 14), actor=SOMEBODY, now=NOW)
     generate()
-    assert Statement.objects.get().month_state == "In review: questions until February 14, 2025"
+    assert Statement.objects.get().month_state == "In review: questions until Feb 14, 2025"
     later = datetime.date(2025, 2, 21)
     closing.start_review(period=period, until=later, actor=SOMEBODY, now=NOW)
     generate()

@@ -145,7 +145,7 @@ def test_a_void_statement_says_when_and_why_and_a_superseded_one_leads_to_its_su
         response = client.get(address)
         assert response.status_code == 410, address
         said = response.content.decode()
-        assert "This statement was voided on February 3, 2025" in said
+        assert "This statement was voided on Feb 3, 2025" in said
         assert "Billed to the wrong &lt;project&gt;" in said
         assert "200.00" not in said
     assert successor.number not in client.get(reverse("portal:statements")).content.decode()
@@ -337,7 +337,7 @@ def test_the_portal_says_how_far_the_close_of_a_month_has_come(client, cast, sta
     assert "January 2025 is still open: these charges can change." in said()[1]
     period = build.a_period()
     closing.start_review(period=period, until=TODAY, actor=SOMEBODY, now=NOW)
-    told = f"{TODAY:%B} {TODAY.day}, {TODAY.year}"
+    told = f"{TODAY:%b} {TODAY.day}, {TODAY.year}"
     assert all(f"In review: questions until {told}" in page for page in said())
     assert f"January 2025 is in review. Questions until {told}: please check" in said()[1]
     closing.close(period=period, actor=SOMEBODY, now=NOW)
@@ -349,13 +349,13 @@ def test_the_portal_says_how_far_the_close_of_a_month_has_come(client, cast, sta
 def test_the_portal_says_whether_a_statement_was_mailed_written_to_a_file_or_revised(client, cast, statement):
     client.force_login(cast.pi)
     address = addresses(statement)[0]
-    assert "Issued February 3, 2025, not e-mailed" in client.get(address).content.decode()
+    assert "Issued Feb 3, 2025, not e-mailed" in client.get(address).content.decode()
     Statement.objects.filter(pk=statement.pk).update(state="written", written_at=NOW)
     said = client.get(address).content.decode()
-    assert "written to a file on February 3, 2025, not e-mailed" in said
+    assert "written to a file on Feb 3, 2025, not e-mailed" in said
     assert "written to a file, not e-mailed" in client.get(LIST).content.decode()
     Statement.objects.filter(pk=statement.pk).update(state="sent", sent_at=NOW)
-    assert "e-mailed February 3, 2025" in client.get(address).content.decode()
+    assert "e-mailed Feb 3, 2025" in client.get(address).content.decode()
     assert "Revised" not in client.get(LIST).content.decode()
     build.a_charge("2.00", pi="ada@u.edu", project="genomics", service_name="GPU")
     issuing.generate(period=build.a_period(), actor=SOMEBODY, now=NOW)
@@ -364,7 +364,7 @@ def test_the_portal_says_whether_a_statement_was_mailed_written_to_a_file_or_rev
     assert "What changed since" in new
     assert "GPU, BIO-001: $2.00, new" in new
     old = client.get(address).content.decode()
-    assert "This revision was replaced on February 3, 2025" in old
+    assert "This revision was replaced on Feb 3, 2025" in old
 
 
 def test_names_are_kept_from_turning_what_stands_beside_them(client, cast):

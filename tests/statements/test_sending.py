@@ -404,7 +404,7 @@ def test_a_month_in_review_says_so_in_the_message():
     closing.start_review(period=build.a_period(), until=datetime.date(2025, 2, 14), actor=SOMEBODY, now=NOW)
     generate()
     send()
-    assert "Questions until February 14, 2025" in mail.outbox[0].body
+    assert "Questions until Feb 14, 2025" in mail.outbox[0].body
 
 
 def test_a_month_that_moves_on_to_its_end_with_equal_figures_is_one_statement_and_one_mail():

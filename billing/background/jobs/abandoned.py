@@ -12,7 +12,7 @@ from .. import working
 
 NEVER_TAKEN_AFTER = datetime.timedelta(days=7)
 LEFT = (
-    "The worker was stopped while it worked on this. What it had finished before stands, and nothing is half-done. "
+    "The worker was stopped while it worked on this. What it finished before stays done, and nothing is half done. "
     "Look at what is there, and retry it."
 )
 NEVER_TAKEN = "No worker took this in a week. See that one runs, and retry it."
@@ -65,7 +65,7 @@ def _end(job: Job, why: str, now: datetime.datetime) -> int:
 
 def canceled_by(job: Job) -> str:
     """Say who canceled a job that ran."""
-    return f"Canceled by {job.cancel_asked_by} while it ran. What it had finished before stands."[:500]
+    return f"Canceled by {job.cancel_asked_by} while it ran. What it finished before stays done."[:500]
 
 
 def mark_of(job_id: int) -> str:

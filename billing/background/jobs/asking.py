@@ -34,7 +34,7 @@ GRACE = 30.0
 ATTEMPTS = (0.0, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 
 LEFT = (
-    "The worker was stopped while it worked on this. What it had finished before stands, and nothing is half-done. "
+    "The worker was stopped while it worked on this. What it finished before stays done, and nothing is half done. "
     "Look at what is there, and retry it."
 )
 # Charges beyond which what the web asks for is done in the background.

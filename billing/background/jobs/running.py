@@ -29,7 +29,7 @@ ATTEMPTS = (0.0, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 
 DATABASE_AWAY = "The database could not be reached any more while this ran. Nothing was left half-done: retry it."
 BROKE_OFF = (
-    "The program broke off; the log of the worker says why. What it had finished before stands: look at it before "
+    "The program broke off; the log of the worker says why. What it finished before stays done: look at it before "
     "you retry this."
 )
 

@@ -17,7 +17,7 @@ from billing.models import AuditEvent
 
 
 class Command(BillingCommand):
-    help = "Show the audit trail, or write it as JSON lines with hashes that an outsider can check."
+    help = "Show the audit log, or write it as JSON lines with hashes that an outsider can check."
     permission = "billing.view_auditevent"
 
     def arguments(self, parser: CommandParser) -> None:
@@ -30,7 +30,7 @@ class Command(BillingCommand):
             each.add_argument("--since", type=moment, metavar="WHEN", help="a day or a time: 2025-01-31T08:00")
             each.add_argument("--until", type=last_moment, metavar="WHEN", help="the day is included, the time is not")
             each.add_argument("--action", default="", help="such as charge.approved, or charge for all about charges")
-            each.add_argument("--actor", default="", metavar="NAME", help="who did it, as the trail writes it")
+            each.add_argument("--actor", default="", metavar="NAME", help="who did it, as the audit log writes it")
 
     def run(self, **options: Any) -> None:
         events = AuditEvent.objects.between(options["since"], options["until"])

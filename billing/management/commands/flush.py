@@ -16,7 +16,7 @@ class Command(Flush):
     def handle(self, **options: Any) -> None:
         if not settings.MAY_FLUSH:
             raise CommandError(
-                "This would empty every table, closed months and audit trail too, so only tests may do it. "
+                "This would empty every table, closed months and audit log too, so only tests may do it. "
                 "For a fresh start use another database: another VAR_DIR or DATABASE_URL."
             )
         connection = connections[options["database"]]

@@ -31,7 +31,7 @@ ANSWERS = (
 
 
 class Command(BillingCommand):
-    help = "List deliveries, show one, take one back, or decide about one that waits."
+    help = "List imports, show or withdraw one, or decide about one that waits."
     permission = {
         "list": "billing.view_import",
         "show": "billing.view_import",
@@ -43,25 +43,25 @@ class Command(BillingCommand):
 
     def arguments(self, parser: CommandParser) -> None:
         verbs = subcommands(parser)
-        listing = verbs.add_parser("list", help="the latest deliveries")
+        listing = verbs.add_parser("list", help="the latest imports")
         listing.add_argument("-s", "--source", help="of this source only")
         listing.add_argument("-p", "--period", help="with rows of this period only")
         listing.add_argument("--deferred", action="store_true", help="only those that wait for a decision")
         listing.add_argument("--limit", type=int, default=20, help="how many (default: 20)")
-        showing = verbs.add_parser("show", help="one delivery, whole")
+        showing = verbs.add_parser("show", help="one import, whole")
         showing.add_argument("number", type=int, metavar="N")
         withdrawing = verbs.add_parser("withdraw", help="withdraw the latest import of its source and periods")
         withdrawing.add_argument("number", type=int, metavar="N")
-        booking = verbs.add_parser("book", help="book a deferred delivery as late changes of an open month")
+        booking = verbs.add_parser("book", help="book a deferred import as late changes of an open month")
         booking.add_argument("number", type=int, metavar="N")
         booking.add_argument("--to", required=True, metavar="MONTH", help="the month it is charged in, such as 2025-03")
         answers(booking)
-        applying = verbs.add_parser("apply", help="apply a deferred delivery where its months take changes")
+        applying = verbs.add_parser("apply", help="apply a deferred import where its months take changes")
         applying.add_argument("number", type=int, metavar="N")
         answers(applying)
-        dismissing = verbs.add_parser("dismiss", help="decide that a deferred delivery is not going to be booked")
+        dismissing = verbs.add_parser("dismiss", help="decide that a deferred import is not going to be booked")
         dismissing.add_argument("number", type=int, metavar="N")
-        dismissing.add_argument("--reason", required=True, help="why; it stays with the delivery")
+        dismissing.add_argument("--reason", required=True, help="why; it is kept with the import")
 
     def run(self, **options: Any) -> None:
         getattr(self, f"run_{options.pop('verb')}")(**options)
@@ -90,9 +90,9 @@ class Command(BillingCommand):
             for each in found
         ]
         headings = ["import", "when", "source", "state", "rows", "flagged", "files"]
-        text = table(rows, headings, right={0, 4, 5}) if rows else "No deliveries yet: manage.py ingest FILE."
+        text = table(rows, headings, right={0, 4, 5}) if rows else "No imports yet: manage.py ingest FILE."
         if deferred and not rows:
-            text = "No delivery waits for a decision."
+            text = "No import waits for a decision."
         elif any(each.state == Import.State.DEFERRED for each in found):
             text += (
                 "\nDeferred: manage.py imports show N, then imports apply N (open or in review), imports book N --to "

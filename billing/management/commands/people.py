@@ -30,7 +30,7 @@ class Command(BillingCommand):
         loading = verbs.add_parser("load", help="load the list of people from CSV or Excel")
         loading.add_argument("file", metavar="FILE", help=f"columns: {', '.join(people.COLUMNS)}")
         loading.add_argument("--dry-run", action="store_true", help="say what it would do; store nothing")
-        confirming = verbs.add_parser("confirm", help="say that these addresses are PIs of yours")
+        confirming = verbs.add_parser("confirm", help="confirm that these addresses belong to your PIs")
         confirming.add_argument("emails", metavar="EMAIL", nargs="+")
         confirming.add_argument("--note", default="", help="how you know, for the audit log")
         domains = verbs.add_parser("domains", help="name the own e-mail domains, or show them")

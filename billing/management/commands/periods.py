@@ -65,7 +65,7 @@ class Command(BillingCommand):
             if verb == "close":
                 each.add_argument("--carry-held", action="store_true", help="carry what is held to the next open month")
             if verb == "reopen":
-                each.add_argument("--reason", required=True, help="why; kept in the audit trail")
+                each.add_argument("--reason", required=True, help="why; kept in the audit log")
                 each.add_argument("--to", choices=("open", "review"), default="open", help="default: open")
                 each.add_argument("--until", type=day, metavar="DATE", help="the last day, if back in review")
             if verb in ("close", "finalize"):

@@ -38,7 +38,7 @@ class Command(BillingCommand):
             rates = rates.filter(period=period_named(period))
         found = [as_data(rate) for rate in rates]
         rows = [[each["period"], each["currency"], each["rate"], "yes" if each["frozen"] else ""] for each in found]
-        text = table(rows, ["month", "currency", "rate", "stands"], right={2}) if rows else "No rates yet."
+        text = table(rows, ["month", "currency", "rate", "locked"], right={2}) if rows else "No rates yet."
         self.report({"rates": found}, text)
 
     def run_set(self, *, month: str, currency: str, rate: str, **_: Any) -> None:

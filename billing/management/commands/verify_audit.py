@@ -14,7 +14,7 @@ from billing.commands import BillingCommand
 
 class Command(BillingCommand):
     help = (
-        "Read the whole audit trail and find any edit, deletion, insertion or reordering, and an end that was cut "
+        "Read the whole audit log and find any edit, deletion, insertion or reordering, and an end that was cut "
         "off. Ends with 1 where anything is not as it was written."
     )
     permission = "billing.view_auditevent"
@@ -46,7 +46,7 @@ class Command(BillingCommand):
         if not found.is_whole:
             number = len(found.breaks) + found.further
             raise CommandError(
-                f"The audit trail is not as it was written: {number:,} {'break' if number == 1 else 'breaks'}. Keep "
+                f"The audit log is not as it was written: {number:,} {'break' if number == 1 else 'breaks'}. Keep "
                 "the database and its backups as they are, and compare them."
             )
 
@@ -54,7 +54,7 @@ class Command(BillingCommand):
 def as_text(found: Verified, path: Path) -> str:
     """What was found, break by break."""
     if found.is_whole:
-        lines = [f"The audit trail is whole: {found.events:,} events, each following the one before it."]
+        lines = [f"The audit log is whole: {found.events:,} events, each following the one before it."]
         if found.anchor:
             lines.append(f"It agrees with the heads noted in {path}, the last at {found.anchor.at}.")
         if found.anchor and found.lag:

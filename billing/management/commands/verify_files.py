@@ -11,7 +11,7 @@ from billing.proof.verifying import Verified, verify
 
 class Command(BillingCommand):
     help = (
-        "Read the files that were kept (deliveries as received, statements, journals, proofs) and compare the SHA-256 "
+        "Read the files that were kept (files as received, statements, journals, proofs) and compare the SHA-256 "
         "of each with the one recorded. Ends with 1 where one is gone or is not the one that was recorded."
     )
     permission = "billing.view_import"

@@ -13,7 +13,7 @@ from openchargeback import recovery
 class Command(BillingCommand):
     help = (
         "Emergency access: switch an account on, unlock it, give it the role admin and print a link that sets its "
-        "password once. Its old password and all its sessions end. Written to the audit trail."
+        "password once. Its old password and all its sessions end. Recorded in the audit log."
     )
     permission = "billing.change_user"
 
@@ -45,5 +45,5 @@ class Command(BillingCommand):
             {"user": done.user.username, "new": done.is_new, "changes": list(done.changes), "link": done.link},
             f"{done.user.username} is an admin ({', '.join(done.changes) or 'as before'}).\n"
             f"Set a password here; the link works once, for {hours} hours:\n{done.link}\n"
-            "This stands in the audit trail (user.recovered).",
+            "This is in the audit log (user.recovered).",
         )
