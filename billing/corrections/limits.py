@@ -133,8 +133,7 @@ def require_charged(lines: Iterable[CorrectionLine], beside: Iterable[Correction
             what = told(corrected) if corrected else "A line it corrects"
             home = Policy.objects.current().currency
             raise AmountRefused(
-                f"{what} charges {plain(charged, home)} now, "
-                f"and corrections would reverse {plain(total, home)} of it."
+                f"{what} charges {plain(charged, home)} now, and corrections would reverse {plain(total, home)} of it."
             )
 
 

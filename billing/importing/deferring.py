@@ -18,10 +18,12 @@ from .staging import Stage, figures
 
 
 def defer(received: Received, read: Read, compared: Compared, imported: Import) -> Applied:
-    """Keep the whole import until somebody decides: nothing of it changes a charge."""
+    """Keep the whole import until somebody decides: nothing of it changes a charge.
+
+    Locks the source: imports of it come one after the other, also those that only wait.
+    """
     request = received.request
     with audit.gesture(actor=request.actor, now=request.now) as gesture:
-        # Imports of one source come one after the other, also those that only wait.
         overtaking.require_unchanged(received, compared)
         _wait(received, read, compared, imported, gesture)
     return Applied(compared, deferred=imported)
@@ -30,7 +32,8 @@ def defer(received: Received, read: Read, compared: Compared, imported: Import) 
 def set_aside(received: Received, read: Read, compared: Compared, imported: Import) -> Applied:
     """Keep an import that is doubtful as a whole until somebody decides; raise WouldWithdraw to say why.
 
-    Not where the same files were dismissed before: then that was the answer.
+    Not where the same files were dismissed before: then that was the answer. The source is locked first, as
+    `defer` does; then the months that there are none of yet are made.
     """
     request = received.request
     with audit.gesture(actor=request.actor, now=request.now) as gesture:
@@ -49,7 +52,10 @@ def set_aside(received: Received, read: Read, compared: Compared, imported: Impo
 
 
 def defer_part(stage: Stage, received: Received, read: Read, compared: Compared, imported: Import) -> Applied:
-    """Apply what is of open months, and keep the rest under a number of its own, until somebody decides."""
+    """Apply what is of open months, and keep the rest under a number of its own, until somebody decides.
+
+    Both in one transaction, which locks as `applying.apply` does: nothing is applied whose rest does not wait.
+    """
     request = received.request
     with audit.gesture(actor=request.actor, now=request.now) as gesture:
         rest = Import.objects.create(

@@ -34,14 +34,21 @@ class Withdrawn:
 
 
 def withdraw(*, imported: Import, actor: Actor, now: datetime.datetime) -> Withdrawn:
-    """Take an applied import back: its charges leave, what it replaced or withdrew lives again.
+    """Withdraw an applied import: its charges leave, what it replaced or withdrew lives again.
 
     Only the latest import of its source and periods can go, while the periods it touched take changes; so
     withdrawing in turn always leads back to what was there before. What was rejected because it was the same cost is
-    held again: nobody would pay for it otherwise. Raises NotWithdrawable or PeriodClosed.
+    held again: nobody would pay for it otherwise.
+
+    One transaction, which locks in this order:
+
+    1. The source: no other import of it is applied or withdrawn meanwhile, so that the latest stays the latest.
+    2. The import: nobody else withdraws it at the same time.
+    3. The periods where charges leave or live again: none can be closed meanwhile.
+
+    Raises NotWithdrawable or PeriodClosed.
     """
     with audit.gesture(actor=actor, now=now) as gesture:
-        # Deliveries of a source are applied and taken back one after the other.
         if imported.source:
             Source.objects.select_for_update(no_key=True).get(pk=imported.source.pk)
         imported = Import.objects.select_for_update(no_key=True).get(pk=imported.pk)

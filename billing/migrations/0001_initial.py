@@ -2374,7 +2374,7 @@ class Migration(migrations.Migration):
                             ("transfer", "Transfer"),
                             ("refund", "Refund"),
                             ("write_off", "Write-off"),
-                            ("borne", "Write-off borne by the center"),
+                            ("borne", "Write-off charged to the center"),
                             ("manual", "Manual charge"),
                         ],
                         max_length=24,
@@ -2398,7 +2398,7 @@ class Migration(migrations.Migration):
                     "corrects_period",
                     models.ForeignKey(
                         blank=True,
-                        help_text="The month whose payer line it takes back.",
+                        help_text="The month whose payer line it reverses.",
                         null=True,
                         on_delete=django.db.models.deletion.PROTECT,
                         related_name="+",

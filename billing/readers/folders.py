@@ -75,8 +75,7 @@ def manifest_in(folder: Path, within: Path, period: str) -> Path | None:
         found = [each for each in found if _is_of(each.relative_to(folder), period)] or found
     if len(found) > 1:
         raise UnreadableFile(
-            "The folder holds several exports. Name the month of one of them, or its folder: "
-            f"{_listed(found, folder)}."
+            f"The folder holds several exports. Name the month of one of them, or its folder: {_listed(found, folder)}."
         )
     return found[0] if found else None
 

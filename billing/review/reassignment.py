@@ -62,9 +62,7 @@ class Reassignment:
             shares=tuple(sorted(checked_shares(self.shares).items())) if self.shares else (),
         )
         if not trimmed:
-            raise BadReassignment(
-                "Say who pays: a PI, a project, a fund/org, a split, an account code or cost center."
-            )
+            raise BadReassignment("Say who pays: a PI, a project, a fund/org, a split, an account code or cost center.")
         if trimmed.fund_org and trimmed.shares:
             raise BadReassignment("Give either a fund/org or a split, not both.")
         for name, limit in LIMITS.items():
