@@ -75,7 +75,7 @@ class Missing:
             raise NothingToShareOver(
                 f"{self.month} cannot be charged: {total:,} shared {'cost goes' if total == 1 else 'costs go'} over "
                 f"what was charged of {', '.join(sorted(found))}, and nobody was charged any of it. Give the source a "
-                "default PI and an overflow fund/org, which pay it then. Or, in the review, reattribute the charges "
+                "default PI and a default fund/org, which pay it then. Or, in the review, reattribute the charges "
                 "or charge them to the center. Where that month is an earlier one without statements, issue them first."
             )
 

@@ -142,7 +142,7 @@ def test_a_shared_cost_that_a_decision_made_somebodys_own_is_rebuilt_so(tmp_path
     review.reattribute(
         create=True,
         charges=live("i-2"),
-        correction=review.Correction(pi="grace@u.edu", project="algebra", fund_org="MATH-9"),
+        reassignment=review.Reassignment(pi="grace@u.edu", project="algebra", fund_org="MATH-9"),
         **DOING,
     )
     assert Charge.objects.get(resource_id="i-2").shared_as == ""

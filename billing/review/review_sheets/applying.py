@@ -36,16 +36,16 @@ class AppliedSheet:
     @property
     def counts(self) -> dict[str, int]:
         """How many charges were approved, rejected, charged to center and reattributed."""
-        done = {DONE[ReviewDecision.Action(name)]: 0 for name in (*DECISIONS.values(), "reattribute")}
+        done = {_counted_as(name): 0 for name in (*DECISIONS.values(), "reattribute")}
         for row in self.rows:
             if row.changes:
                 done["reattributed"] += 1
             if row.decision:
-                done[DONE[ReviewDecision.Action(row.decision)]] += 1
+                done[_counted_as(row.decision)] += 1
         return done
 
     def __str__(self) -> str:
-        parts = [f"{number:,} {done}" for done, number in self.counts.items() if number]
+        parts = [f"{number:,} {done.replace('_', ' ')}" for done, number in self.counts.items() if number]
         would = "would be " if self.is_dry_run else ""
         text = f"{counted(len(self.rows))}: {would}{', '.join(parts)}" if parts else "No row decides anything"
         text = f"{text}; {self.untouched:,} left as they are." if self.untouched else f"{text}."
@@ -56,6 +56,10 @@ class AppliedSheet:
         """What it creates, or takes although no list has it, in sentences."""
         told = [each.promise for each in self.unknown]
         return [f"{each}." if self.is_dry_run else f"{each.replace('will be', 'is')}." for each in told]
+
+
+def _counted_as(action: str) -> str:
+    return DONE[ReviewDecision.Action(action)].replace(" ", "_")
 
 
 def apply(*, file: IO[bytes], dry_run: bool = False, actor: Actor, now: datetime.datetime) -> AppliedSheet:
