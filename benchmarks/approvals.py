@@ -1,4 +1,4 @@
-"""Approve 100,000 held charges in one act, then verify the trail: `python benchmarks/approvals.py`.
+"""Approve 100,000 held charges in one act, then verify the audit log: `python benchmarks/approvals.py`.
 
 Measures what a reviewer waits for: the decisions, one audit event each, the chain, the note of the head and the lines
 for a log collector (to a file), and the commit. Runs in a scratch folder on SQLite, or on an empty database that

@@ -59,7 +59,7 @@ for folder in (VAR_DIR, VAR_DIR / "files"):
             f"VAR_DIR: the folder {folder} cannot be made ({error.strerror}). Name one that this user may write to."
         ) from error
 MEDIA_ROOT = VAR_DIR / "files"
-# Where the head of the audit trail is noted after each commit, outside the database; empty: VAR_DIR/audit-head.
+# Where the head of the audit log is noted after each commit, outside the database; empty: VAR_DIR/audit-head.
 AUDIT_ANCHOR = env.str("AUDIT_ANCHOR", default="")
 # Files are handed out by views after a permission check; nothing is served from MEDIA_ROOT.
 MEDIA_URL = ""
@@ -228,7 +228,7 @@ AXES_RESET_ON_SUCCESS = True
 # A lock ends when it said it would, whoever goes on trying: else anybody could keep anybody out.
 AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
 AXES_ENABLE_ADMIN = False
-# Sign-ins are in the audit trail.
+# Sign-ins are in the audit log.
 AXES_DISABLE_ACCESS_LOG = True
 AXES_VERBOSE = False
 
@@ -360,7 +360,7 @@ LOGGING = {
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["one_line"]}},
     "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
     "loggers": {
-        # For a collector every event of the audit trail, whatever the level; for people only at LOG_LEVEL=INFO.
+        # For a collector every event of the audit log, whatever the level; for people only at LOG_LEVEL=INFO.
         "openchargeback.audit": {"level": LOG_LEVEL if LOG_FORMAT == "text" else "INFO"},
         # Without the handlers that Django gives it, which would write each line a second time in debug mode.
         "django": {"handlers": []},

@@ -1,4 +1,4 @@
-"""Sign-ins, failed and refused ones and sign-outs, into the audit trail; sessions begun without a password."""
+"""Sign-ins, failed and refused ones and sign-outs, into the audit log; sessions begun without a password."""
 
 import datetime
 import hashlib
@@ -49,7 +49,7 @@ def expired(request: HttpRequest) -> None:
 
 
 def sign_in_failed(sender: Any, credentials: dict[str, Any], request: HttpRequest | None = None, **kwargs: Any) -> None:
-    # What is tried against a lock is told once, by `locked_out`: the trail is no place to fill by guessing.
+    # What is tried against a lock is told once, by `locked_out`: the audit log is no place to fill by guessing.
     if not getattr(request, "axes_locked_out", False):
         _record("session.failed", _typed(credentials.get("username")), None, request)
 

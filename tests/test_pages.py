@@ -633,7 +633,7 @@ def test_a_finished_job_is_at_its_end_and_a_failed_one_where_it_stopped(monkeypa
     assert job.percent == percent
 
 
-def test_closing_from_the_page_closes_and_is_in_the_audit_trail(client, cast):
+def test_closing_from_the_page_closes_and_is_in_the_audit_log(client, cast):
     charge = build.a_charge()
     client.force_login(cast.finance)
     response = client.post(admin_url(BillingPeriod, "close", charge.period_id), {"leave": "on"}, follow=True)
@@ -686,7 +686,7 @@ def test_reviewing_reopening_and_opening_from_the_page(client, cast):
     assert "exists already" in again.content.decode()
 
 
-def test_editing_a_pi_is_in_the_audit_trail_with_before_and_after(client, cast):
+def test_editing_a_pi_is_in_the_audit_log_with_before_and_after(client, cast):
     ada = Person.objects.get(email="ada@u.edu")
     client.force_login(cast.reviewer)
     response = client.post(
@@ -712,7 +712,7 @@ def test_editing_a_pi_is_in_the_audit_trail_with_before_and_after(client, cast):
     assert added.gesture == changed.gesture
 
 
-def test_deleting_is_in_the_audit_trail(client, cast):
+def test_deleting_is_in_the_audit_log(client, cast):
     fund = build.a_fund("OLD-1", name="Old grant")
     client.force_login(cast.finance)
     client.post(admin_url(FundingSource, "delete", fund.pk), {"post": "yes"})
@@ -1028,7 +1028,7 @@ def test_an_admin_does_not_change_a_superuser(client, cast):
     assert client.get(admin_url(User, "password-link", boss.pk)).status_code == 302
 
 
-def test_sign_ins_failures_and_sign_outs_are_in_the_audit_trail(client, cast):
+def test_sign_ins_failures_and_sign_outs_are_in_the_audit_log(client, cast):
     client.post(reverse("login"), {"username": "ada", "password": "wrong"})
     client.post(reverse("login"), {"username": "ada", "password": "open sesame"})
     client.post(reverse("logout"))

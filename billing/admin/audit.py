@@ -1,4 +1,4 @@
-"""The audit trail: every event, with what was there before and after."""
+"""The audit log: every event, with what was there before and after."""
 
 import json
 from typing import Any

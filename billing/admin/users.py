@@ -80,7 +80,7 @@ class UserAdmin(BillingAdmin):
         return super().has_change_permission(request, obj)
 
     def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
-        # Users stand in the audit trail: they are switched off, not removed.
+        # Users stand in the audit log: they are switched off, not removed.
         return False
 
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:

@@ -1,6 +1,6 @@
 """The audit log: what was done by whom, chained, verified, and its head noted outside the database."""
 
-from .trail import (
+from .gestures import (
     Actor,
     Gesture,
     event_hash,

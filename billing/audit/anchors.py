@@ -1,4 +1,4 @@
-"""The head of the audit trail, noted in a file outside the database: what a cut or rewritten trail is held against."""
+"""The head of the audit log, noted in a file outside the database: what a cut or rewritten log is held against."""
 
 import contextlib
 import datetime
@@ -21,7 +21,7 @@ LATEST_KEPT = 1_000
 
 @dataclass(frozen=True)
 class Anchor:
-    """That the trail had this many events at a time, the last of them with this hash."""
+    """That the audit log had this many events at a time, the last of them with this hash."""
 
     events: int
     hash: str

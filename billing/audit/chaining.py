@@ -1,4 +1,4 @@
-"""The chain of the audit trail: what each event's hash is taken of, and whether the trail is as it was written."""
+"""The chain of the audit log: what each event's hash is taken of, and whether the audit log is as it was written."""
 
 import datetime
 import hashlib
@@ -43,7 +43,7 @@ def event_hash(event: AuditEvent) -> str:
 
 @dataclass(frozen=True)
 class Break:
-    """Something about the trail that is not as it was written. `event` is the id of the event to look at.
+    """Something about the audit log that is not as it was written. `event` is the id of the event to look at.
 
     `kind` is edited, missing, inserted, reordered, tail, head, anchor or unreadable.
     """
@@ -55,16 +55,16 @@ class Break:
 
 @dataclass
 class Verified:
-    """What a verification found: the trail is whole where `breaks` is empty."""
+    """What a verification found: the audit log is whole where `breaks` is empty."""
 
     events: int = 0
     hash: str = ""
     breaks: list[Break] = field(default_factory=list)
     # Breaks beyond those told one by one.
     further: int = 0
-    # The latest head noted outside the database that the trail agrees with.
+    # The latest head noted outside the database that the audit log agrees with.
     anchor: Anchor | None = None
-    # What is odd about the notes and no sign that the trail was changed, a sentence each.
+    # What is odd about the notes and no sign that the audit log was changed, a sentence each.
     warnings: list[str] = field(default_factory=list)
 
     @property
@@ -77,10 +77,10 @@ class Verified:
 
 
 def verify(*, anchor: Path | None = None, progress: Progress = unwatched) -> Verified:
-    """Read the whole trail, in bounded memory, and say everything about it that is not as it was written.
+    """Read the whole audit log, in bounded memory, and say everything about it that is not as it was written.
 
-    Without `anchor`, a file of noted heads (`anchors.default_path()` is this installation's), the trail is
-    held against itself and its head only: a tail cut off together with the head, or a trail written anew
+    Without `anchor`, a file of noted heads (`anchors.default_path()` is this installation's), the audit log is
+    held against itself and its head only: a tail cut off together with the head, or a log written anew
     from some event on, is not found then. Events may be added meanwhile.
     """
     return _Verification(anchor, progress).run()
@@ -229,7 +229,7 @@ class _Verification:
             self._break("head", self.last_pk, f"The head counts {head.events:,} events, and {count:,} are there.")
 
     def _check_notes(self) -> None:
-        """Hold the trail against the heads that were noted outside the database."""
+        """Hold the audit log against the heads that were noted outside the database."""
         if self.path is None:
             return
         if self.notes is None:

@@ -1,4 +1,4 @@
-"""An object's fields as plain values, as the audit trail keeps them before and after a change."""
+"""An object's fields as plain values, as the audit log keeps them before and after a change."""
 
 import datetime
 from decimal import Decimal

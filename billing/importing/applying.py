@@ -79,7 +79,7 @@ def apply(rows: Stage | DirectLoad, received: Received, read: Read, compared: Co
             before={"state": Import.State.DEFERRED.value} if was_deferred else None,
             after={
                 "source": received.source.name,
-                # What the files were can be told from the trail alone.
+                # What the files were can be told from the audit log alone.
                 "sha256": [file.sha256 for file in received.files],
                 "rows": imported.rows,
                 **vars(compared.counts),

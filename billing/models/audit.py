@@ -1,4 +1,4 @@
-"""The audit trail: append-only events, each carrying the hash of the one before."""
+"""The audit log: append-only events, each carrying the hash of the one before."""
 
 import datetime
 

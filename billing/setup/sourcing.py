@@ -209,6 +209,6 @@ def _check_names(fields: Mapping[str, Any]) -> None:
 
 
 def _facts(source: Source, names: tuple[str, ...]) -> dict[str, Any]:
-    """Return fields as the audit trail keeps them: links by the name of what they point to."""
+    """Return fields as the audit log keeps them: links by the name of what they point to."""
     values = {name: getattr(source, name) for name in names}
     return {name: str(value) if isinstance(value, models.Model) else value for name, value in values.items()}

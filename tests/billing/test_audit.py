@@ -1,4 +1,4 @@
-"""The audit trail: events are written with what they tell of, or not at all, and chained."""
+"""The audit log: events are written with what they tell of, or not at all, and chained."""
 
 import pytest
 

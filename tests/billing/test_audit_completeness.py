@@ -1,4 +1,4 @@
-"""What staff change and take out is in the audit trail, whichever screen they use, with who did it."""
+"""What staff change and take out is in the audit log, whichever screen they use, with who did it."""
 
 import ast
 import datetime
@@ -100,7 +100,7 @@ def test_every_screen_that_changes_something_is_tried_below():
     assert editable == set(CHANGES)
 
 
-def test_no_screen_writes_past_the_trail():
+def test_no_screen_writes_past_the_audit_log():
     assert all(isinstance(screen, BillingAdmin) for screen in admin.site._registry.values())
     assert not any(screen.list_editable for screen in admin.site._registry.values())
 
@@ -117,7 +117,7 @@ def recorded_in_the_code() -> set[str]:
     return found
 
 
-def test_every_kind_of_event_can_be_chosen_on_the_page_of_the_trail():
+def test_every_kind_of_event_can_be_chosen_on_the_page_of_the_audit_log():
     recorded = recorded_in_the_code()
     assert {"correction", "period.closed", "session.signed_in", "email.failed"} <= recorded
     inlines = {inline for screen in admin.site._registry.values() for inline in screen.inlines}

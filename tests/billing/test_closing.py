@@ -208,7 +208,7 @@ def test_reopening_needs_a_reason(closed):
         act(closing.reopen, closed, reason="  ")
 
 
-def test_reopening_clears_the_stamps_and_the_audit_trail_keeps_them(closed):
+def test_reopening_clears_the_stamps_and_the_audit_log_keeps_them(closed):
     period = act(closing.reopen, closed, reason="late invoice")
     assert (period.status, period.closed_at, period.closed_by) == ("open", None, "")
     event = AuditEvent.objects.filter(action="period.reopened").values("note", "before__closed_by").get()

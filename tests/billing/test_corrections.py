@@ -490,7 +490,7 @@ def test_a_reopened_month_that_charges_less_than_was_taken_back_is_not_finalized
     assert f"correction {correction.pk}" in item.text
 
 
-def test_every_step_is_in_the_audit_trail(two_people):
+def test_every_step_is_in_the_audit_log(two_people):
     first, second = two_people
     correction = a_transfer(actor=first).correction
     corrections.approve(correction=correction, actor=second, now=NOW)

@@ -212,7 +212,7 @@ def test_imports_are_listed_shown_and_taken_back(tmp_path):
 
 
 def emptied(model):
-    """Delete every row of a table, the audit trail's too, past all safeguards."""
+    """Delete every row of a table, the audit log's too, past all safeguards."""
     with build.safeguards_down():
         model._base_manager.all().delete()
 

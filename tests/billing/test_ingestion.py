@@ -618,7 +618,7 @@ def test_a_crash_while_applying_leaves_no_charge_behind(tmp_path, monkeypatch):
     assert counts(delivered(tmp_path, [a_row()])) == (1, 0, 0, 0)
 
 
-def test_the_trail_holds_the_hash_of_each_file_that_was_applied(tmp_path):
+def test_the_audit_log_holds_the_hash_of_each_file_that_was_applied(tmp_path):
     delivered(tmp_path, [a_row("7.00")])
     after = AuditEvent.objects.get(action="import.applied").after
     assert after["sha256"] == [hashlib.sha256((tmp_path / "aws_2025-01.csv").read_bytes()).hexdigest()]

@@ -134,7 +134,7 @@ def test_of_a_long_search_the_beginning_is_looked_for_and_that_is_said(client, c
         ("at=2025-01-01+00:00:00%2B00:00", 400),
     ],
 )
-def test_the_audit_trail_is_narrowed_by_times_that_every_zone_has(client, cast, query, status):
+def test_the_audit_log_is_narrowed_by_times_that_every_zone_has(client, cast, query, status):
     client.force_login(cast.admin)
     assert client.get(f"{reverse('admin:billing_auditevent_changelist')}?{query}").status_code == status
 

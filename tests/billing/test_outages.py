@@ -430,7 +430,7 @@ def test_a_disk_that_fills_up_is_told_and_all_recovers(small_disk, tmp_path):
     assert "Traceback" not in done.stderr
     assert "full" in done.stderr
     assert files_below(small_disk) == before
-    # There is room again: nothing is left over, the trail is whole, and the same file comes in.
+    # There is room again: nothing is left over, the audit log is whole, and the same file comes in.
     subprocess.run(["mount", "-o", "remount,size=200m", str(small_disk)], check=True)
     listed = manage(small_disk, "imports", "list")
     assert "aws_2025-04.csv" in listed.stdout

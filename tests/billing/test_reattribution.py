@@ -172,7 +172,7 @@ def test_a_closed_month_takes_no_rules(held):
             reapply(dry_run=dry_run)
 
 
-def test_every_change_is_in_the_audit_trail_with_before_and_after(held):
+def test_every_change_is_in_the_audit_log_with_before_and_after(held):
     a_rule()
     reapply()
     events = AuditEvent.objects.filter(action="charge.attribution_reapplied")

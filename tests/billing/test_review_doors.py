@@ -160,7 +160,7 @@ def test_engine_command_admin_and_worker_leave_the_same_rows_and_audit(verb, cas
     assert left("engine")[5] == 1
 
 
-def test_the_audit_trail_knows_the_door_and_who_acted(cast, client):
+def test_the_audit_log_knows_the_door_and_who_acted(cast, client):
     charges = [a_charge(flags=("pattern_match",)) for _ in range(2)]
     command("approve", "--id", charges[0].pk, "--as", "rex")
     client.force_login(cast.reviewer)

@@ -422,7 +422,7 @@ def test_a_closed_period_reopens_but_is_not_deleted_or_moved():
         "UPDATE billing_audithead SET hash = 'other'",
     ],
 )
-def test_the_audit_trail_only_grows(sql):
+def test_the_audit_log_only_grows(sql):
     with gesture(actor=SOMEBODY, now=NOW) as act:
         act.record("test.done")
     before = rows_of(AuditEvent), rows_of(AuditHead)

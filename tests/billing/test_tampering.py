@@ -1,4 +1,4 @@
-"""Somebody with the database in hand bends the audit trail; verifying finds each way of doing so."""
+"""Somebody with the database in hand bends the audit log; verifying finds each way of doing so."""
 
 import errno
 import hashlib
@@ -31,7 +31,7 @@ def path(settings):
 
 
 @pytest.fixture
-def trail(path, django_capture_on_commit_callbacks):
+def chain(path, django_capture_on_commit_callbacks):
     """Make six gestures of one or two events, nine events in all, each head noted as after a commit."""
     _without_safeguards()
     fay = build.User.objects.create_user("fay")
@@ -81,14 +81,14 @@ def recompute(since=0):
     sql("UPDATE {head} SET events = %s, hash = %s", AuditEvent.objects.count(), previous)
 
 
-def test_an_untouched_trail_is_whole_and_agrees_with_the_noted_head(trail, path):
+def test_an_untouched_log_is_whole_and_agrees_with_the_noted_head(chain, path):
     found = audit.verify(anchor=path)
     assert found.breaks == []
     assert (found.events, found.lag) == (9, 0)
     assert found.anchor == anchors.read(path).anchors[-1]
 
 
-def test_an_empty_trail_is_whole(path):
+def test_an_empty_log_is_whole(path):
     assert audit.verify(anchor=path).is_whole
 
 
@@ -116,42 +116,42 @@ def test_the_edits_below_are_of_every_column():
 
 @pytest.mark.parametrize("column", COLUMNS)
 @pytest.mark.parametrize("place", [0, 4, 8])
-def test_an_edit_of_any_column_of_any_event_is_found(trail, column, place):
-    sql(f"UPDATE {{events}} SET {column} = %s WHERE id = %s", COLUMNS[column], trail[place])
-    assert kinds() == [("edited", trail[place])]
+def test_an_edit_of_any_column_of_any_event_is_found(chain, column, place):
+    sql(f"UPDATE {{events}} SET {column} = %s WHERE id = %s", COLUMNS[column], chain[place])
+    assert kinds() == [("edited", chain[place])]
 
 
-def test_two_edits_are_both_found(trail):
-    sql("UPDATE {events} SET note = 'x' WHERE id IN (%s, %s)", trail[1], trail[6])
-    assert kinds() == [("edited", trail[1]), ("edited", trail[6])]
+def test_two_edits_are_both_found(chain):
+    sql("UPDATE {events} SET note = 'x' WHERE id IN (%s, %s)", chain[1], chain[6])
+    assert kinds() == [("edited", chain[1]), ("edited", chain[6])]
 
 
-def test_an_edit_that_also_sets_the_hash_is_found_by_the_event_after_it(trail):
-    sql("UPDATE {events} SET note = 'x' WHERE id = %s", trail[3])
+def test_an_edit_that_also_sets_the_hash_is_found_by_the_event_after_it(chain):
+    sql("UPDATE {events} SET note = 'x' WHERE id = %s", chain[3])
     sql(
         "UPDATE {events} SET hash = %s WHERE id = %s",
-        audit.event_hash(AuditEvent.objects.get(pk=trail[3])),
-        trail[3],
+        audit.event_hash(AuditEvent.objects.get(pk=chain[3])),
+        chain[3],
     )
-    assert kinds() == [("missing", trail[4])]
+    assert kinds() == [("missing", chain[4])]
 
 
-def test_a_deleted_first_event_is_found(trail):
-    sql("DELETE FROM {events} WHERE id = %s", trail[0])
-    assert kinds() == [("missing", trail[1])]
+def test_a_deleted_first_event_is_found(chain):
+    sql("DELETE FROM {events} WHERE id = %s", chain[0])
+    assert kinds() == [("missing", chain[1])]
 
 
-def test_deleted_events_in_the_middle_are_found_once_per_gap(trail):
-    sql("DELETE FROM {events} WHERE id IN (%s, %s, %s)", trail[2], trail[3], trail[6])
-    assert kinds() == [("missing", trail[4]), ("missing", trail[7])]
+def test_deleted_events_in_the_middle_are_found_once_per_gap(chain):
+    sql("DELETE FROM {events} WHERE id IN (%s, %s, %s)", chain[2], chain[3], chain[6])
+    assert kinds() == [("missing", chain[4]), ("missing", chain[7])]
 
 
-def test_a_deleted_last_event_is_found(trail):
-    sql("DELETE FROM {events} WHERE id = %s", trail[8])
-    assert kinds() == [("tail", trail[7])]
+def test_a_deleted_last_event_is_found(chain):
+    sql("DELETE FROM {events} WHERE id = %s", chain[8])
+    assert kinds() == [("tail", chain[7])]
 
 
-def test_all_events_deleted_are_found(trail):
+def test_all_events_deleted_are_found(chain):
     sql("DELETE FROM {events}")
     assert kinds() == [("tail", None)]
 
@@ -164,64 +164,64 @@ def insert(event_id, previous, fitting=True):
 
 
 @pytest.fixture
-def room(trail):
+def room(chain):
     """Leave a free id behind the fourth event: the order of the others stays."""
-    for pk in reversed(trail[4:]):
+    for pk in reversed(chain[4:]):
         sql("UPDATE {events} SET id = id + 1 WHERE id = %s", pk)
     assert kinds() == []
-    return trail[3] + 1
+    return chain[3] + 1
 
 
-def test_an_inserted_event_with_a_fitting_hash_is_found(trail, room):
-    insert(room, AuditEvent.objects.get(pk=trail[3]).hash)
+def test_an_inserted_event_with_a_fitting_hash_is_found(chain, room):
+    insert(room, AuditEvent.objects.get(pk=chain[3]).hash)
     assert kinds() == [("inserted", room)]
 
 
-def test_an_inserted_event_with_any_hash_is_found(trail, room):
+def test_an_inserted_event_with_any_hash_is_found(chain, room):
     insert(room, "", fitting=False)
     assert ("inserted", room) in kinds()
 
 
-def test_events_appended_beside_the_head_are_found(trail):
-    insert(trail[8] + 1, AuditEvent.objects.get(pk=trail[8]).hash)
-    assert kinds() == [("inserted", trail[8] + 1)]
+def test_events_appended_beside_the_head_are_found(chain):
+    insert(chain[8] + 1, AuditEvent.objects.get(pk=chain[8]).hash)
+    assert kinds() == [("inserted", chain[8] + 1)]
 
 
-def test_two_events_that_changed_places_are_found(trail):
-    for old, new in ((trail[3], 10_000), (trail[4], trail[3]), (10_000, trail[4])):
+def test_two_events_that_changed_places_are_found(chain):
+    for old, new in ((chain[3], 10_000), (chain[4], chain[3]), (10_000, chain[4])):
         sql("UPDATE {events} SET id = %s WHERE id = %s", new, old)
-    assert kinds() == [("reordered", trail[3]), ("reordered", trail[4]), ("reordered", trail[5])]
+    assert kinds() == [("reordered", chain[3]), ("reordered", chain[4]), ("reordered", chain[5])]
 
 
-def test_the_first_event_moved_to_the_end_is_found(trail):
-    sql("UPDATE {events} SET id = %s WHERE id = %s", 10_000, trail[0])
+def test_the_first_event_moved_to_the_end_is_found(chain):
+    sql("UPDATE {events} SET id = %s WHERE id = %s", 10_000, chain[0])
     assert ("reordered", 10_000) in kinds()
 
 
-def test_a_head_that_was_edited_is_found(trail):
+def test_a_head_that_was_edited_is_found(chain):
     sql("UPDATE {head} SET hash = %s", "0" * 64)
-    assert kinds() == [("head", trail[8])]
+    assert kinds() == [("head", chain[8])]
 
 
-def test_a_head_whose_count_was_edited_is_found(trail):
+def test_a_head_whose_count_was_edited_is_found(chain):
     sql("UPDATE {head} SET events = 12")
-    assert kinds() == [("head", trail[8])]
+    assert kinds() == [("head", chain[8])]
 
 
-def test_a_head_that_was_removed_is_found(trail):
+def test_a_head_that_was_removed_is_found(chain):
     sql("DELETE FROM {head}")
     assert kinds() == [("head", None)]
 
 
-def test_a_tail_cut_off_with_the_head_set_back_is_found_by_the_noted_head(trail, path):
-    sql("DELETE FROM {events} WHERE id IN (%s, %s)", trail[7], trail[8])
+def test_a_tail_cut_off_with_the_head_set_back_is_found_by_the_noted_head(chain, path):
+    sql("DELETE FROM {events} WHERE id IN (%s, %s)", chain[7], chain[8])
     recompute()
     assert kinds() == []
-    assert kinds(path) == [("tail", trail[6])]
+    assert kinds(path) == [("tail", chain[6])]
 
 
-def test_a_tail_cut_off_and_grown_again_is_found_by_the_noted_head(trail, path, django_capture_on_commit_callbacks):
-    sql("DELETE FROM {events} WHERE id IN (%s, %s)", trail[7], trail[8])
+def test_a_tail_cut_off_and_grown_again_is_found_by_the_noted_head(chain, path, django_capture_on_commit_callbacks):
+    sql("DELETE FROM {events} WHERE id IN (%s, %s)", chain[7], chain[8])
     recompute()
     for _ in range(5):
         with (
@@ -233,16 +233,16 @@ def test_a_tail_cut_off_and_grown_again_is_found_by_the_noted_head(trail, path, 
     assert kinds(path) == [("anchor", None)]
 
 
-def test_everything_removed_head_and_all_is_found_by_the_noted_head(trail, path):
+def test_everything_removed_head_and_all_is_found_by_the_noted_head(chain, path):
     sql("DELETE FROM {events}")
     sql("DELETE FROM {head}")
     assert kinds() == []
     assert kinds(path) == [("tail", None)]
 
 
-def test_a_chain_computed_anew_is_found_by_the_noted_head_and_narrowed_down(trail, path):
-    sql("UPDATE {events} SET note = 'bent' WHERE id = %s", trail[4])
-    recompute(since=trail[4])
+def test_a_chain_computed_anew_is_found_by_the_noted_head_and_narrowed_down(chain, path):
+    sql("UPDATE {events} SET note = 'bent' WHERE id = %s", chain[4])
+    recompute(since=chain[4])
     assert kinds() == []
     found = audit.verify(anchor=path)
     assert [each.kind for each in found.breaks] == ["anchor"]
@@ -251,40 +251,40 @@ def test_a_chain_computed_anew_is_found_by_the_noted_head_and_narrowed_down(trai
     assert "event 6 had the hash" in found.breaks[0].message
 
 
-def test_a_missing_file_of_heads_is_said(trail, path):
+def test_a_missing_file_of_heads_is_said(chain, path):
     path.unlink()
     assert kinds(path) == [("anchor", None)]
 
 
-def test_a_line_of_the_file_that_cannot_be_read_is_said(trail, path):
+def test_a_line_of_the_file_that_cannot_be_read_is_said(chain, path):
     lines = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(b"".join([*lines[:2], b"\0\0\0\n", *lines[2:]]))
     assert kinds(path) == [("anchor", None)]
 
 
-def test_an_event_that_cannot_be_read_is_found_and_the_rest_is_read_on(trail):
+def test_an_event_that_cannot_be_read_is_found_and_the_rest_is_read_on(chain):
     if connection.vendor != "sqlite":
         pytest.skip("PostgreSQL takes no such value")
-    sql("UPDATE {events} SET at = 'never' WHERE id = %s", trail[3])
-    sql("UPDATE {events} SET note = 'x' WHERE id = %s", trail[6])
-    assert kinds() == [("unreadable", trail[3]), ("edited", trail[6])]
+    sql("UPDATE {events} SET at = 'never' WHERE id = %s", chain[3])
+    sql("UPDATE {events} SET note = 'x' WHERE id = %s", chain[6])
+    assert kinds() == [("unreadable", chain[3]), ("edited", chain[6])]
 
 
-def test_events_beyond_one_batch_are_read_in_bounded_batches(trail, monkeypatch, django_assert_num_queries):
+def test_events_beyond_one_batch_are_read_in_bounded_batches(chain, monkeypatch, django_assert_num_queries):
     monkeypatch.setattr("billing.audit.chaining.BATCH", 2)
     # Head, five batches, the empty one, and the head again.
     with django_assert_num_queries(8):
         assert audit.verify().events == 9
 
 
-def test_breaks_without_number_are_counted_and_only_some_are_told(trail, monkeypatch):
+def test_breaks_without_number_are_counted_and_only_some_are_told(chain, monkeypatch):
     monkeypatch.setattr("billing.audit.chaining.SHOWN", 3)
     sql("UPDATE {events} SET note = 'x'")
     found = audit.verify()
     assert (len(found.breaks), found.further) == (3, 6)
 
 
-def test_events_added_while_it_reads_are_no_break(trail, path, monkeypatch):
+def test_events_added_while_it_reads_are_no_break(chain, path, monkeypatch):
     added = []
 
     def add(*_):
@@ -301,7 +301,7 @@ def test_events_added_while_it_reads_are_no_break(trail, path, monkeypatch):
 # The commands --------------------------------------------------------------------------------------------------------
 
 
-def test_verify_audit_says_that_the_trail_is_whole_and_that_the_notes_lag(trail):
+def test_verify_audit_says_that_the_audit_log_is_whole_and_that_the_notes_lag(chain):
     with audit.gesture(actor=build.SOMEBODY, now=build.NOW) as gesture:
         gesture.record("not noted yet")
     out = StringIO()
@@ -310,17 +310,17 @@ def test_verify_audit_says_that_the_trail_is_whole_and_that_the_notes_lag(trail)
     assert "The notes lag: 1 events came after" in out.getvalue()
 
 
-def test_verify_audit_ends_with_1_and_names_each_break(trail):
-    sql("UPDATE {events} SET note = 'x' WHERE id = %s", trail[2])
+def test_verify_audit_ends_with_1_and_names_each_break(chain):
+    sql("UPDATE {events} SET note = 'x' WHERE id = %s", chain[2])
     out = StringIO()
     with pytest.raises(CommandError, match="1 break") as refused:
         call_command("verify_audit", stdout=out)
     assert refused.value.returncode == 1
-    assert f"edited: Event #{trail[2]} was edited" in out.getvalue()
+    assert f"edited: Event #{chain[2]} was edited" in out.getvalue()
 
 
-def test_verify_audit_prints_its_breaks_as_json(trail, path):
-    sql("DELETE FROM {events} WHERE id = %s", trail[8])
+def test_verify_audit_prints_its_breaks_as_json(chain, path):
+    sql("DELETE FROM {events} WHERE id = %s", chain[8])
     out = StringIO()
     with pytest.raises(CommandError):
         call_command("verify_audit", "--json", stdout=out)
@@ -330,10 +330,10 @@ def test_verify_audit_prints_its_breaks_as_json(trail, path):
     assert told["anchor"]["file"] == str(path)
 
 
-def test_a_copy_of_the_heads_kept_elsewhere_finds_what_the_own_file_no_longer_shows(trail, path, tmp_path):
+def test_a_copy_of_the_heads_kept_elsewhere_finds_what_the_own_file_no_longer_shows(chain, path, tmp_path):
     copy = tmp_path / "shipped"
     copy.write_bytes(path.read_bytes())
-    sql("DELETE FROM {events} WHERE id IN (%s, %s)", trail[7], trail[8])
+    sql("DELETE FROM {events} WHERE id IN (%s, %s)", chain[7], chain[8])
     recompute()
     path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:-1]))
     call_command("verify_audit", stdout=StringIO())
@@ -355,8 +355,8 @@ def check_as_an_outsider(lines):
     return True
 
 
-def test_an_outsider_can_check_an_export_by_the_documented_recipe(trail, tmp_path):
-    file = tmp_path / "trail.jsonl"
+def test_an_outsider_can_check_an_export_by_the_documented_recipe(chain, tmp_path):
+    file = tmp_path / "chain.jsonl"
     call_command("audit", "export", "-o", str(file), stdout=StringIO())
     lines = file.read_text().splitlines()
     assert len(lines) == 9
@@ -367,7 +367,7 @@ def test_an_outsider_can_check_an_export_by_the_documented_recipe(trail, tmp_pat
     assert AuditEvent.objects.order_by("pk").last().action == "audit.exported"
 
 
-def test_an_export_can_be_of_some_days_and_one_action(trail):
+def test_an_export_can_be_of_some_days_and_one_action(chain):
     out = StringIO()
     call_command("audit", "export", "--since", "2025-02-03", "--until", "2025-02-03", "--action", "policy", stdout=out)
     assert {json.loads(line)["action"] for line in out.getvalue().splitlines()} == {"policy.changed"}
@@ -376,10 +376,10 @@ def test_an_export_can_be_of_some_days_and_one_action(trail):
     assert out.getvalue() == ""
 
 
-def test_audit_list_shows_the_latest_events_oldest_first(trail):
+def test_audit_list_shows_the_latest_events_oldest_first(chain):
     out = StringIO()
     call_command("audit", "list", "--last", "2", "--json", stdout=out)
-    assert [event["id"] for event in json.loads(out.getvalue())["events"]] == trail[-2:]
+    assert [event["id"] for event in json.loads(out.getvalue())["events"]] == chain[-2:]
 
 
 # The file of noted heads ---------------------------------------------------------------------------------------------
@@ -431,14 +431,14 @@ def test_any_other_line_is_bent(path, line):
     assert (anchors.read(path).unreadable, anchors.read(path).torn) == ((1,), ())
 
 
-def test_a_torn_note_is_a_warning_and_a_bent_one_a_break(trail, path):
+def test_a_torn_note_is_a_warning_and_a_bent_one_a_break(chain, path):
     lines = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(b"".join(lines[:-1]) + lines[-1][:40])
     found = audit.verify(anchor=path)
     assert found.is_whole
     assert f"Line {len(lines)} of {path} ends in the middle" in found.warnings[0]
     assert found.lag == 9 - found.anchor.events > 0
-    # The next note stands on a line of its own, and the trail agrees with it.
+    # The next note stands on a line of its own, and the audit log agrees with it.
     anchors.note(events=found.events, hash=found.hash, at=build.NOW, path=path)
     found = audit.verify(anchor=path)
     assert (found.is_whole, found.lag, len(found.warnings)) == (True, 0, 1)
@@ -446,14 +446,14 @@ def test_a_torn_note_is_a_warning_and_a_bent_one_a_break(trail, path):
     call_command("verify_audit", "--anchor", str(path), stdout=out)
     assert "The audit log is whole" in out.getvalue()
     assert "ends in the middle" in out.getvalue()
-    # One digit of a whole note is another trail.
+    # One digit of a whole note is another chain.
     last = Anchor(**json.loads(path.read_bytes().splitlines()[-1]))
     bent = last.hash[:-1] + ("0" if last.hash[-1] != "0" else "1")
     path.write_bytes(path.read_bytes().replace(last.hash.encode(), bent.encode()))
     assert kinds(path) == [("anchor", None)]
 
 
-def test_notes_that_are_all_torn_vouch_for_nothing(trail, path):
+def test_notes_that_are_all_torn_vouch_for_nothing(chain, path):
     path.write_bytes(b'{"events": 9, "ha')
     assert kinds(path) == [("anchor", None)]
 

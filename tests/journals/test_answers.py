@@ -132,7 +132,7 @@ def test_a_draft_is_submitted_as_seen():
     assert posting.content_of(journal).startswith(b"journal,")
 
 
-def test_every_step_of_a_journal_is_in_the_audit_trail():
+def test_every_step_of_a_journal_is_in_the_audit_log():
     a_charge("100.00")
     journal = submitted()
     posting.post(journal=journal, document_number="1", **WHO)

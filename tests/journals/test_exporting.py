@@ -171,7 +171,7 @@ def test_a_lost_file_is_made_again_and_an_altered_one_is_refused(settings):
         posting.content_of(journal)
 
 
-def test_downloading_is_in_the_audit_trail():
+def test_downloading_is_in_the_audit_log():
     a_charge("100.00")
     journal = submitted()
 

@@ -164,7 +164,7 @@ def is_in(client) -> bool:
 
 
 @pytest.mark.parametrize("alg", ["RS256", "ES256"])
-def test_a_pi_comes_in_and_it_is_in_the_audit_trail(client, cast, provider, alg):
+def test_a_pi_comes_in_and_it_is_in_the_audit_log(client, cast, provider, alg):
     provider.alg = alg
     response = sign_in(client, provider)
     assert response.url == reverse("home")

@@ -1,4 +1,4 @@
-"""Emergency access: an admin comes in again, and it is in the audit trail."""
+"""Emergency access: an admin comes in again, and it is in the audit log."""
 
 import io
 
@@ -53,7 +53,7 @@ def test_an_admin_who_was_locked_and_switched_off_comes_in_again(client, cast, s
     assert again.get(reverse("admin:billing_user_changelist")).status_code == 200
 
 
-def test_it_is_in_the_audit_trail_with_the_shells_login(cast):
+def test_it_is_in_the_audit_log_with_the_shells_login(cast):
     recover("root")
     event = AuditEvent.objects.get(action="user.recovered")
     assert (event.via, event.object_id) == ("command", str(cast.admin.pk))
@@ -62,7 +62,7 @@ def test_it_is_in_the_audit_trail_with_the_shells_login(cast):
     assert "/accounts/reset/" not in str(list(AuditEvent.objects.values()))
 
 
-def test_a_superuser_made_in_the_shell_is_in_the_audit_trail(cast):
+def test_a_superuser_made_in_the_shell_is_in_the_audit_log(cast):
     call_command("createsuperuser", "--noinput", username="boss", email="boss@u.edu", stdout=io.StringIO())
     event = happened().get()
     assert (event.action, event.object_label, event.via) == ("user.added", "boss", "command")
@@ -73,7 +73,7 @@ def test_a_superuser_made_in_the_shell_is_in_the_audit_trail(cast):
     assert happened().count() == 1
 
 
-def test_a_password_set_in_the_shell_is_in_the_audit_trail_and_unlocks(cast, settings, monkeypatch):
+def test_a_password_set_in_the_shell_is_in_the_audit_log_and_unlocks(cast, settings, monkeypatch):
     settings.AXES_ENABLED = True
     for _ in range(5):
         Client().post(reverse("login"), {"username": "root", "password": "wrong"})

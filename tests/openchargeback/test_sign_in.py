@@ -70,7 +70,7 @@ def test_wrong_passwords_lock_the_account_from_there_and_say_for_how_long(client
     assert attempt(client, password="open sesame", address="192.0.2.8").status_code == 302
 
 
-def test_a_lock_is_told_once_in_the_audit_trail_however_often_it_is_tried(client, cast, locks):
+def test_a_lock_is_told_once_in_the_audit_log_however_often_it_is_tried(client, cast, locks):
     for _ in range(9):
         attempt(client)
     told = list(happened().values_list("action", "actor_name"))

@@ -226,7 +226,7 @@ def test_who_left_as_a_pi_and_is_a_delegate_still_comes_in(cast):
 # -- the header --
 
 
-def test_whom_the_proxy_names_is_signed_in_and_it_is_in_the_audit_trail(client, cast):
+def test_whom_the_proxy_names_is_signed_in_and_it_is_in_the_audit_log(client, cast):
     assert visit(client, "ada").status_code == 200
     event = AuditEvent.objects.get(action="session.signed_in")
     assert (event.actor, event.after["door"]) == (cast.pi, "proxy")

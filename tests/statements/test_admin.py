@@ -63,7 +63,7 @@ def test_a_statement_and_a_message_are_read_with_their_figures(client, cast, sta
     assert statement.number in message.content.decode()
 
 
-def test_staff_read_a_pdf_and_the_audit_trail_notes_it(client, cast, statement):
+def test_staff_read_a_pdf_and_the_audit_log_notes_it(client, cast, statement):
     client.force_login(cast.viewer)
     response = client.get(reverse("admin:statements_statement_pdf", args=[statement.pk]))
     assert response.getvalue() == issuing.pdf_of(statement)

@@ -313,7 +313,7 @@ def test_a_finalized_month_refuses(dry_run):
         generate(dry_run=dry_run)
 
 
-def test_issuing_and_superseding_are_in_the_audit_trail():
+def test_issuing_and_superseding_are_in_the_audit_log():
     build.a_charge()
     generate()
     build.a_charge()

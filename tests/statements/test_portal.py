@@ -299,7 +299,7 @@ def test_a_project_of_credits_only_has_a_chart_without_bars_above_it(client, cas
     assert {each.charged_height for each in response.context["months"]} == {0}
 
 
-def test_a_download_by_staff_is_in_the_audit_trail_and_a_pi_s_is_not(client, cast, statement):
+def test_a_download_by_staff_is_in_the_audit_log_and_a_pi_s_is_not(client, cast, statement):
     client.force_login(cast.pi)
     client.get(addresses(statement)[1]).getvalue()
     assert not AuditEvent.objects.filter(action="statement.downloaded").exists()

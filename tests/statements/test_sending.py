@@ -330,7 +330,7 @@ def test_a_file_that_cannot_be_written_is_a_failure_of_that_e_mail(issued, setti
     assert set(Email.objects.values_list("state", flat=True)) == {"failed"}
 
 
-def test_sending_is_in_the_audit_trail(issued):
+def test_sending_is_in_the_audit_log(issued):
     send()
     events = AuditEvent.objects.filter(action="email.sent").order_by("id")
     assert [event.after["recipient"] for event in events] == ["ada@u.edu", "bob@u.edu"]

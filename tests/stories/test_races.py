@@ -188,7 +188,7 @@ def outcomes(*heard):
 
 
 @pytest.fixture(autouse=True)
-def _the_trail_holds(field):
+def _the_audit_log_holds(field):
     """Whatever happened: the chain of audit events is whole, and the proof of the month comes out."""
     field.raced.clear()
     yield

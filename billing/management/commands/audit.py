@@ -1,4 +1,4 @@
-"""The audit trail on the command line: the latest events, and an export that anybody can check."""
+"""The audit log on the command line: the latest events, and an export that anybody can check."""
 
 import datetime
 from pathlib import Path

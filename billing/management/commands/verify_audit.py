@@ -1,4 +1,4 @@
-"""Say whether the audit trail is as it was written."""
+"""Say whether the audit log is as it was written."""
 
 import dataclasses
 from pathlib import Path

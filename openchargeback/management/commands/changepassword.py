@@ -1,4 +1,4 @@
-"""Django's changepassword, in the audit trail, and with the account unlocked as by any other new password."""
+"""Django's changepassword, in the audit log, and with the account unlocked as by any other new password."""
 
 import getpass
 from typing import Any

@@ -1,4 +1,4 @@
-"""Django's createsuperuser, whose accounts with every right stand in the audit trail."""
+"""Django's createsuperuser, whose accounts with every right stand in the audit log."""
 
 from typing import Any
 

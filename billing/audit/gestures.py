@@ -1,4 +1,4 @@
-"""The audit trail: who did what, collected during a gesture and chained when it ends."""
+"""The audit log: who did what, collected during a gesture and chained when it ends."""
 
 import datetime
 import json
@@ -28,7 +28,7 @@ __all__ = ["Actor", "Gesture", "event_hash", "gesture", "verify"]
 log = logging.getLogger("openchargeback.audit")
 
 BATCH = 2_000
-# Longer texts are cut in the log: many collectors drop long lines. The trail has them whole.
+# Longer texts are cut in the log: many collectors drop long lines. The audit log has them whole.
 LOGGED_CHARACTERS = 2_000
 
 
@@ -172,12 +172,18 @@ def export(
 
 
 def _chain(events: list[AuditEvent]) -> None:
-    """Give each event the hash of the one before and store them, under a lock on the head."""
+    """Give each event the hash of the one before, and store them.
+
+    1. Check foreign keys now (PostgreSQL). At commit the check would wait for the rows they name, under the lock on
+       the head, and whoever holds such a row may be waiting for the head.
+    2. Lock the head: two gestures that end at once would both chain to the same event.
+    3. Hash and store the events, then the head. The lock lasts until the commit, which is next: a gesture that is
+       rolled back leaves no gap.
+    4. After the commit, note the head outside the database: of a gesture that was rolled back nothing is noted.
+    """
     if not events:
         return
     if connection.vendor == "postgresql":
-        # Foreign keys are checked at commit and wait for the rows they name: not under the lock on the head,
-        # which whoever holds such a row may be waiting for.
         connection.check_constraints()
     AuditHead.objects.get_or_create(pk=1)
     head = AuditHead.objects.select_for_update(no_key=True).get(pk=1)
