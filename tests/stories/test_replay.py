@@ -16,7 +16,7 @@ from billing import audit, corrections, review, safeguards
 from billing.audit.snapshots import differences, snapshot
 from billing.fields import TOTAL_PLACES, to_units
 from billing.importing import booking, ingestion, withdrawing
-from billing.models import AttributionRule, Charge, FundingSource, Import, ImportedFile, PayerLine, StoredFile
+from billing.models import AttributionRule, Charge, FundingSource, Import, PayerLine, StoredFile
 from billing.months import closing
 from billing.replay.figures import figures_of
 from billing.replay.recording import NotReplayable, imports_of
@@ -24,8 +24,6 @@ from billing.replay.replaying import differences_of, replay
 from billing.review import reattribution
 from billing.setup import funding, people, policies, sourcing
 from journals import posting
-from openchargeback import demo, reference
-from openchargeback.roles import sync_roles
 from statements import issuing
 from tests import build
 from tests.billing.deliveries import a_row, delivered
@@ -236,17 +234,6 @@ def test_the_folder_to_keep_is_an_empty_one(tmp_path):
     (tmp_path / "something").write_text("mine")
     with pytest.raises(NotReplayable, match="is not empty"):
         replay(period=period, keep=tmp_path)
-
-
-def test_the_sample_institution_is_rebuilt_byte_for_byte(db):
-    sync_roles(**DOING)
-    reference.load_reference(**DOING)
-    demo.run(actor=SOMEBODY, now=NOW.replace(year=2026, month=3))
-    assert ImportedFile.objects.count() == 12
-    for month in ("2026-01", "2026-02"):
-        replayed = replay(period=build.a_period(month))
-        assert replayed.first is None, replayed.as_text()
-        assert replayed.lines > 80
 
 
 def test_what_was_released_once_a_pi_was_confirmed_and_an_award_extended_is_rebuilt(tmp_path):
