@@ -5,7 +5,7 @@ from django.db import models
 from django.db.models import F, Q
 
 from billing.fields import TotalField
-from billing.models import BillingPeriod
+from billing.models import BillingPeriod, PayerLine
 from billing.models.payers import REFERENCES_LENGTH
 
 
@@ -150,7 +150,7 @@ class JournalLine(models.Model):
     credit = TotalField(default=0)
     reference = models.CharField(max_length=32)
     description = models.CharField(max_length=254)
-    kind = models.CharField(max_length=16)
+    kind = models.CharField(max_length=24, choices=PayerLine.Kind.choices)
     for_month = models.CharField(max_length=7)
     pi_email = models.CharField(max_length=254, blank=True)
     pi_name = models.CharField(max_length=254, blank=True)

@@ -219,7 +219,7 @@ class StatementLine(Standing):
     statement = models.ForeignKey(Statement, on_delete=models.CASCADE, related_name="lines")
     number = models.PositiveIntegerField()
     payer_key = models.CharField(max_length=1000)
-    kind = models.CharField(max_length=16)
+    kind = models.CharField(max_length=24, choices=PayerLine.Kind.choices)
     for_month = models.CharField(max_length=7)
     fund_org = models.CharField("fund/org", max_length=64)
     source_name = models.CharField(max_length=64)

@@ -584,7 +584,7 @@ class Migration(migrations.Migration):
                             ("write_off", "Write-off"),
                             ("manual", "Manual charge"),
                         ],
-                        max_length=24,
+                        max_length=16,
                     ),
                 ),
                 ("currency", models.CharField(max_length=3)),

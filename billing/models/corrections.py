@@ -97,7 +97,7 @@ class Correction(Standing):
     # What a decision writes; the rest stands as entered.
     DECIDED = ("state", "decided_at", "decided_by", "decided_by_name", "decision_note")
 
-    kind = models.CharField(max_length=24, choices=Kind.choices)
+    kind = models.CharField(max_length=16, choices=Kind.choices)
     charged_in = models.ForeignKey(
         BillingPeriod,
         on_delete=models.PROTECT,
