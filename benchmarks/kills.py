@@ -3,7 +3,7 @@
 Each round puts a delivery into a watched folder, starts `manage.py ingest --inbox` as a process and kills it
 (SIGKILL). What is in the database must then be the state before the round or the state after it; the
 file must be in the folder still, or done; and the next run must bring about the state after it. Sources
-of all three delivery modes take turns. Runs in a scratch folder on SQLite, or on an empty database
+of all three import modes take turns. Runs in a scratch folder on SQLite, or on an empty database
 that DATABASE_URL names.
 """
 

@@ -72,7 +72,7 @@ def bare_text(document: StatementDocument) -> bytes:
                 canvas.drawString(50, y, name)
                 amounts = (figures.list_cost, figures.discount, figures.subsidy, figures.charged)
                 for column, amount in enumerate(amounts):
-                    canvas.drawRightString(340 + column * 70, y, money(amount))
+                    canvas.drawRightString(340 + column * 70, y, money(amount, document.currency))
                 y -= 14
                 if y < 60:
                     canvas.showPage()

@@ -1,7 +1,7 @@
 """Days of service: those of the clocks that the provider bills by, where they are known, else those of UTC.
 
 Google's March ends at midnight Pacific time: what runs on its last evening is of 31 March, though it is April in UTC.
-So says the delivery, whose billing periods begin at that midnight, and so its import remembers it
+So says the import, whose billing periods begin at that midnight, and so its import remembers it
 (`Import.billing_zone`). Splits, the validity of funds, PIs and projects, and dated rules go by these days.
 """
 

@@ -102,7 +102,7 @@ def held_text(period: BillingPeriod) -> str:
 
 
 def entered_corrections(month: Month) -> Iterator[Item]:
-    """Say which corrections wait for a second person, and where they took back more than was charged."""
+    """Say which corrections wait for a second person, and where they reversed more than was charged."""
     period = month.period
     proposed = Correction.objects.proposed().filter(charged_in=period)
     sums = _by_currency(proposed.order_by().values_list("currency").annotate(sum=AmountSum("amount")))

@@ -5,7 +5,7 @@ import unicodedata
 from collections.abc import Collection, Iterable
 from functools import lru_cache
 
-# Most texts of a delivery repeat; these are cleaned once, but for long ones, which would fill the memory.
+# Most texts of an import repeat; these are cleaned once, but for long ones, which would fill the memory.
 REMEMBERED = 65_536
 SHORT = 1_000
 

@@ -37,7 +37,7 @@ from billing.models.standing import KeptForEver
 from . import proxies, sign_ins, single_sign_on
 
 # Forms of strangers (the sign-in page), and of people: review sheets and lists of funds. Only the page
-# for deliveries takes more.
+# for imports takes more.
 STRANGERS_BYTES = 1024**2
 PEOPLES_BYTES = 65 * 1024**2
 DELIVERIES = "/admin/billing/import/upload/"

@@ -98,7 +98,7 @@ def name_kept(request: HttpRequest | None, credentials: dict[str, Any] | None = 
 def kept_of(typed: Any) -> str:
     """Return what is kept of a name that was typed at the sign-in: an account's name, or else its letters’ hash.
 
-    What was typed may be a password in the wrong field, and what is kept is kept for ever. The first letters tell
+    What was typed may be a password in the wrong field, and what is kept is kept permanently. The first letters tell
     a person which of their typing errors it was; the hash, keyed with SECRET_KEY, tells the same name again.
     """
     name = str(typed or "")

@@ -17,7 +17,7 @@ from ..models import BillingPeriod, Source
 
 # How much of a search counts: each further word is another condition of the query.
 SEARCHED_WORDS, SEARCHED_CHARACTERS = 10, 200
-# How a list may be narrowed by a field that it declares. No pattern is among these: one that takes for ever to match
+# How a list may be narrowed by a field that it declares. No pattern is among these: one that never ends matching
 # would stop the site.
 NARROWED_BY, COMPARED_BY = ("exact", "in", "isnull", "isempty"), ("gte", "gt", "lte", "lt")
 

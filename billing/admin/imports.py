@@ -1,4 +1,4 @@
-"""Imports: every delivery with its control totals, and the page where files are uploaded."""
+"""Imports, each with its control totals, and the page where files are uploaded."""
 
 from decimal import Decimal
 from functools import partial
@@ -81,7 +81,7 @@ def book(request: HttpRequest, imported: Import, data: dict[str, Any], missing: 
 
 
 def is_large(imported: Import) -> bool:
-    """Whether reading a delivery once more takes longer than a page may."""
+    """Whether reading an import once more takes longer than a page may."""
     rows = imported.imported_files.aggregate(rows=Sum("rows"))["rows"] or 0
     return max(rows, imported.rows) > jobs.LARGE
 
@@ -99,7 +99,7 @@ def takes_changes(imported: Import) -> bool:
 
 
 def is_certain(imported: Import) -> bool:
-    """Whether a delivery waits for its month alone, and nobody has to say what becomes of charges that it lacks."""
+    """Whether an import waits for its month alone, and nobody has to say what becomes of charges that it lacks."""
     return imported.state == State.DEFERRED and not imported.doubts
 
 

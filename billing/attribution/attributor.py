@@ -49,7 +49,7 @@ class Account:
 class Attributor:
     """Attributes the rows of one source: built once from the policy, the rules and the people known now.
 
-    It only looks; the PIs and projects that a delivery names for the first time are made when it is
+    It only looks; the PIs and projects that an import names for the first time are made when it is
     applied, by `people_of` and `projects_of`. A rule on `trial` is applied as if it were saved.
     """
 

@@ -148,7 +148,7 @@ def _span(first: date | None, last: date | None) -> str:
     return " ".join(text for text in (f"from {first}" if first else "", f"until {last}" if last else "") if text)
 
 
-# A delivery names the same few funds over and over: each is tried once.
+# An import names the same few funds over and over: each is tried once.
 @lru_cache(maxsize=65_536)
 def _has_known_form(patterns: tuple[str, ...], fund_org: str) -> bool:
     return fits_one(patterns, fund_org)

@@ -45,7 +45,7 @@ def people_of(emails: Iterable[str], gesture: audit.Gesture, given: Mapping[str,
     wanted = sorted({email for email in emails if email})
     known = known_people(wanted)
     if missing := [email for email in wanted if email not in known]:
-        # Another delivery may be making the same PI just now.
+        # Another import may be making the same PI just now.
         new = [Person(pk=given.get(email), email=email) for email in missing]
         Person.objects.bulk_create(new, ignore_conflicts=True)
         made = known_people(missing)
@@ -73,7 +73,7 @@ def projects_of(
             folded = folded_code(code)
             missing.setdefault(folded, Project(pk=given.get(folded), code=code, pi_id=people.get(owner)))
     if missing:
-        # In one order, so that two deliveries with the same do not wait for each other crosswise.
+        # In one order, so that two imports with the same do not wait for each other crosswise.
         Project.objects.bulk_create([missing[folded] for folded in sorted(missing)], ignore_conflicts=True)
         known = known_projects()
         for folded, project in missing.items():

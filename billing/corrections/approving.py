@@ -22,9 +22,9 @@ def approve(*, correction: Correction, note: str = "", actor: Actor, now: dateti
     """Have a proposed correction charged; by another person than the one who entered it.
 
     1. Lock its month against the close, then the correction: two who decide about it decide once.
-    2. Compare what it takes back with what is charged now: charges may have changed since it was entered.
+    2. Compare what it reverses with what is charged now: charges may have changed since it was entered.
 
-    Raises WrongState, closing.PeriodClosed, SecondPersonNeeded, or AmountRefused where what it takes back
+    Raises WrongState, closing.PeriodClosed, SecondPersonNeeded, or AmountRefused where what it reverses
     is not charged any more.
     """
     with audit.gesture(actor=actor, now=now) as gesture:

@@ -34,7 +34,7 @@ class Correctable:
 
 
 def correctable(lines: Iterable[PayerLine]) -> list[Correctable]:
-    """Return payer lines with what corrections took back of them already."""
+    """Return payer lines with what corrections reversed of them already."""
     taken = Taken()
     return [Correctable(line, taken.of(line.period_id, line.key)) for line in lines]
 
@@ -60,7 +60,7 @@ def taken_back_too_much(period: BillingPeriod) -> list[str]:
 
 
 class Taken:
-    """What standing corrections took back of payer lines, looked up once for each month."""
+    """What standing corrections reversed of payer lines, looked up once for each month."""
 
     def __init__(self) -> None:
         self.months: dict[int, dict[str, Decimal]] = {}
@@ -72,7 +72,7 @@ class Taken:
 
 
 def _is_part(taken: Decimal, charged: Decimal) -> bool:
-    """Tell whether so much can be taken back of what was charged, which may be a credit."""
+    """Tell whether so much can be reversed of what was charged, which may be a credit."""
     return 0 <= taken <= charged or charged <= taken <= 0
 
 

@@ -29,7 +29,7 @@ def reverse(
     2. Lock the correction: of two who reverse it, the second is refused.
     3. Compare with what is charged now: what it charged must not be corrected since.
 
-    What it had taken back of payer lines can be corrected again. Raises WrongState, closing.PeriodClosed,
+    What it had reversed of payer lines can be corrected again. Raises WrongState, closing.PeriodClosed,
     ReasonMissing, NotCorrectable where what it charged was corrected since, or JustificationMissing.
     """
     plan = Plan(

@@ -34,7 +34,7 @@ def book(
     changed is reversed for those it was charged to, and charged to them again as it is now; a new row
     goes by its own attribution, and may be held for review. The charges of closed months stay as they are.
 
-    `missing`, an Import.Missing, answers what becomes of charges that a doubtful delivery lacks.
+    `missing`, an Import.Missing, answers what becomes of charges that a doubtful import lacks.
 
     Raises NotDeferred, NotBookable, PeriodClosed for `into`, ImportRefused where the files cannot be read, or
     WouldWithdraw where there is no answer.

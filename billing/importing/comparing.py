@@ -29,7 +29,7 @@ Marks = npt.NDArray[np.bool_]
 
 
 class StandsAlready(Exception):
-    """All rows of files that add up are those of imports that stand: there is nothing to compare."""
+    """All rows of files that add up are those of imports in force: there is nothing to compare."""
 
     def __init__(self, received: Received, file_rows: Mapping[int, int]) -> None:
         super().__init__("; ".join(received.recognized.seen))
@@ -201,7 +201,7 @@ class _FetchedAhead:
 
 
 def _match(received: Received, read: Read, stage: Stage, ahead: _FetchedAhead) -> Compared:
-    """Decide what is new, changed, unchanged and removed, by the delivery mode of the source."""
+    """Decide what is new, changed, unchanged and removed, by the import mode of the source."""
     compared = survey(received, read)
     if received.adds_up or not compared.periods:
         compared = replace(compared, imports_before=live_charges.imports_so_far(received.source))

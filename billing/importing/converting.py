@@ -1,4 +1,4 @@
-"""Batches of a delivery into the columns of charges, with reasons, hashes and control totals."""
+"""Batches of an import into the columns of charges, with reasons, hashes and control totals."""
 
 import datetime
 import operator
@@ -35,7 +35,7 @@ class Converted:
     """A batch with its rows numbered, who pays for each by its number among `owners`, and the reasons to look at it.
 
     `months` are numbers (202501), `states` those of charges, and a flag is a row, a code and a detail. `owners` are
-    those of the whole delivery so far, and only grow.
+    those of the whole import so far, and only grow.
     """
 
     rows: range
@@ -49,10 +49,10 @@ class Converted:
 
 
 class Converter:
-    """Converts one delivery, file after file; remembers what repeats and sums what passes.
+    """Converts one import, file after file; remembers what repeats and sums what passes.
 
     Converting never drops a row: a row either becomes a charge, or its problem (file, line, column)
-    stands in `problems`, and whoever reads the delivery refuses it as a whole.
+    stands in `problems`, and whoever reads the import refuses it as a whole.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""What a delivery changes against what was there: rows and money, by period and currency, and what moved most."""
+"""What an import changes against what was there: rows and money, by period and currency, and what moved most."""
 
 import datetime
 from collections.abc import Iterator, Mapping
@@ -37,7 +37,7 @@ class _Sums:
 
 @dataclass
 class _Scope:
-    """What a delivery does to a period, in one currency."""
+    """What an import does to a period, in one currency."""
 
     delivered: _Sums = field(default_factory=_Sums)
     new: _Sums = field(default_factory=_Sums)
@@ -54,7 +54,7 @@ def difference(
     measures: Mapping[datetime.date, str],
     is_matched: bool,
 ) -> dict[str, Any]:
-    """Return what the staged delivery changes: month → currency → rows and exact amounts as text.
+    """Return what the staged import changes: month → currency → rows and exact amounts as text.
 
     `new`, `gone` and `unchanged` have rows, `amount` (by the cost that the source charges, named in
     `measure`) and `billed` (BilledCost). `changed` has old, new and delta of both; a row that changes
@@ -111,7 +111,7 @@ def lines_of(difference: Mapping[str, Any]) -> Iterator[str]:
 
 
 def is_nothing(difference: Mapping[str, Any]) -> bool:
-    """Whether a delivery says just what was there."""
+    """Whether an import says just what was there."""
     return not any(
         found[kind]["rows"]
         for currencies in difference.values()

@@ -1,4 +1,4 @@
-"""Reasons to look at a full delivery first: it lacks what was there, or is older than what was applied."""
+"""Reasons to look at a full import first: it lacks what was there, or is older than what was applied."""
 
 import datetime
 from collections import Counter, defaultdict
@@ -41,7 +41,7 @@ class Doubt:
 
 @dataclass(frozen=True)
 class Gone:
-    """Charges of one day and sub account that a delivery no longer has."""
+    """Charges of one day and sub account that an import no longer has."""
 
     period_id: int
     account: str
@@ -54,7 +54,7 @@ class Gone:
 
 @dataclass(frozen=True)
 class Present:
-    """A day and sub account that a delivery has rows of; `period_id` is that of their month."""
+    """A day and sub account that an import has rows of; `period_id` is that of their month."""
 
     period_id: int
     account: str
@@ -155,7 +155,7 @@ def of_rewriting(gone: Iterable[Gone], new: Iterable[New], periods: Iterable[Bil
 def of_what_is_missing(
     gone: Collection[Gone], present: Iterable[Present], periods: Iterable[BillingPeriod]
 ) -> list[Doubt]:
-    """Return a reason for the days and the sub accounts that had charges and have no rows in a delivery now.
+    """Return a reason for the days and the sub accounts that had charges and have no rows in an import now.
 
     Each billing account is looked at by itself. What leaves a day or a sub account that still has rows is a
     correction, and no reason.
@@ -215,7 +215,7 @@ def of_what_is_missing(
 def of_age(
     source: Source, made_at: datetime.datetime | None, scopes: Collection[tuple[int, str]], exclude: Collection[int]
 ) -> list[Doubt]:
-    """Return a reason where a provider made a delivery before one that was applied, or waits, for the same scopes.
+    """Return a reason where a provider made its files before one that was applied, or waits, for the same scopes.
 
     `scopes` are period ids and billing accounts that it would change; `exclude` are its own imports.
     """

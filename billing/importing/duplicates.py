@@ -1,4 +1,4 @@
-"""The same cost twice: rows of a delivery that are charges already, of its own source or of another."""
+"""The same cost twice: rows of an import that are charges already, of its own source or of another."""
 
 import datetime
 import hashlib
@@ -47,7 +47,7 @@ class Again(NamedTuple):
 
 @dataclass(frozen=True)
 class Asked:
-    """The rows of a delivery that are charges already, how many of them are held, and how many for nothing else."""
+    """The rows of an import that are charges already, how many of them are held, and how many for nothing else."""
 
     again: tuple[Again, ...] = ()
     held: int = 0
@@ -59,7 +59,7 @@ class Asked:
 
 
 class Sides(NamedTuple):
-    """The rows of a delivery in some months, and the charges that its source has in their span."""
+    """The rows of an import in some months, and the charges that its source has in their span."""
 
     rows: Hashes
     charges: LiveHashes
@@ -72,10 +72,10 @@ def sides(stage: Stage, source: Source, periods: Periods) -> Sides | None:
 
 
 def same_files(stage: Stage, both: Sides, periods: Periods) -> dict[int, dict[datetime.date, int]]:
-    """Return the months of a delivery's files whose rows are those of an import that stands: file → month → import.
+    """Return the months of an import's files whose rows are those of an import in force: file → month → import.
 
     Rows count, whatever their order and packing. Either a file has of a month just what one import, or one of its
-    files, brought of it, or the whole delivery has.
+    files, brought of it, or the whole import has.
     """
     months = [month_number(month) for month in periods]
     staged, (ids, contents, _) = both
@@ -184,7 +184,7 @@ def of_own_source(
 
 
 def of_several_files(stage: Stage, source: Source, files: Mapping[int, str]) -> list[Again]:
-    """Return the new rows of resources that cost something and stand in another file of the delivery, too.
+    """Return the new rows of resources that cost something and stand in another file of the import, too.
 
     `files` are the names, by number, of those that no manifest names: parts that were exported together do not
     overlap. Equal rows of one file stay as many as they are.
@@ -201,7 +201,7 @@ def of_several_files(stage: Stage, source: Source, files: Mapping[int, str]) -> 
 
 
 def has_equal(load: DirectLoad, source: Source, periods: Periods) -> bool:
-    """Tell whether a row of a delivery that adds up is a charge of its source already."""
+    """Tell whether a row of an import that adds up is a charge of its source already."""
     if source.import_mode != Source.ImportMode.APPEND or not periods or load.span is None:
         return False
     ids = [period.pk for period in periods.values()]
@@ -225,7 +225,7 @@ def has_overlaps(load: DirectLoad, file_rows: Mapping[int, int], loose: Collecti
 
 
 def imports_elsewhere(source: Source, scopes: Iterable[Scope]) -> dict[int, Source]:
-    """Return the imports of other sources, by number, that are of a delivery's months, accounts and currencies."""
+    """Return the imports of other sources, by number, that are of an import's months, accounts and currencies."""
     wanted = {(month, same_id(account), currency) for month, account, currency in scopes}
     totals = ImportTotal.objects.filter(
         period__month__in={month for month, _, _ in wanted},

@@ -149,7 +149,7 @@ def take_in(
     One process at a time works in a folder; to another, the result says `is_busy`. A delivery that is
     refused goes to failed/ and does not stop the others; where it cannot be read, or the database or the
     disk gives up, it stays and is tried again. A process that dies between import and move leaves the
-    delivery where it is: importing it again changes nothing, whatever the source's delivery mode. Raises
+    delivery where it is: importing it again changes nothing, whatever the source's import mode. Raises
     NoInbox.
     """
     if not inbox.is_dir():

@@ -69,7 +69,7 @@ def ingest(
     """Import files that belong together into the charges: one, several, a folder or a manifest.
 
     The source is guessed from the names where it is not given, the expected period (`2025-01` or
-    `2025-Q1`) too. What a second delivery means is the source's delivery mode. Either all of it is
+    `2025-Q1`) too. What a second import means is the source's import mode. Either all of it is
     applied, with flags, withdrawals and totals, or nothing but the failed attempt is kept. A dry
     run does all but store and apply. `replace` lets a snapshot remove whatever it lacks; `force`
     confirms that the files are the source's own, though their accounts or providers are not those of its earlier files.
@@ -77,7 +77,7 @@ def ingest(
 
     The files a manifest names are looked for `beside` it; not so for uploads, where it could name anything. Nothing is
     opened that lies outside of the folder that was named, or of `within`, a real path (see `open_delivery`). `made_at`
-    says when the provider made the delivery, where its manifest is no longer there to say so.
+    says when the provider made the import, where its manifest is no longer there to say so.
 
     A snapshot that would shrink what is there, or is older than what was applied, is stored and waits: nothing of it is
     applied until somebody answers (`apply_deferred`), and WouldWithdraw says why.
@@ -108,8 +108,8 @@ def apply_deferred(
     Its stored files are read again and matched with what is there by now. What it says of months that are
     closed goes on waiting, under a number of its own.
 
-    `missing`, an Import.Missing, answers what becomes of charges that a doubtful delivery lacks: they are kept, and the
-    delivery withdraws nothing at all, or it is taken as delivered.
+    `missing`, an Import.Missing, answers what becomes of charges that a doubtful import lacks: they are kept, and the
+    import withdraws nothing at all, or it is taken as delivered.
 
     Raises NotDeferred, NotApplicable, ImportRefused where the files cannot be read, or WouldWithdraw where there is
     no answer; then it waits as before.

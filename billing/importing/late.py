@@ -1,4 +1,4 @@
-"""Late deliveries: what waits for a decision, what a newer delivery takes the place of, and who was charged then."""
+"""Late imports: what waits for a decision, what a newer import takes the place of, and who was charged then."""
 
 import datetime
 from collections import defaultdict
@@ -43,7 +43,7 @@ class Dismissed:
 def dismiss(*, imported: Import, reason: str, actor: Actor, now: datetime.datetime) -> Dismissed:
     """Decide that what a deferred import changes is not going to be booked; the same files do not ask again.
 
-    A later delivery is compared with what was charged, so that what this one said comes up with it.
+    A later import is compared with what was charged, so that what this one said comes up with it.
 
     Raises ReasonMissing or NotDeferred.
     """
@@ -112,7 +112,7 @@ def months_of(imported: Import) -> list[BillingPeriod]:
 
 
 def why_waiting(periods: Collection[str]) -> str:
-    """Say why deliveries for periods (written 2025-01) wait: 2025-01 takes no more changes, 2025-02 is in review."""
+    """Say why imports for periods (written 2025-01) wait: 2025-01 takes no more changes, 2025-02 is in review."""
     found = {str(period): period for period in BillingPeriod.objects.filter(month__in=map(parse_month, periods))}
     return " and ".join(
         f"{name} is in review" if name in found and found[name].takes_changes else f"{name} takes no more changes"
@@ -181,9 +181,9 @@ def dismissed_before(imported: Import, files: Collection[int]) -> Import | None:
 def supersede(
     *, by: Import, covered: Collection[tuple[int, str]], files: Collection[int], is_whole: bool, gesture: audit.Gesture
 ) -> list[int]:
-    """Take deferred imports off the list that a newer delivery makes pointless; return their numbers.
+    """Take deferred imports off the list that a newer import makes pointless; return their numbers.
 
-    Those are the ones of the same files, and where a delivery is the whole truth (`is_whole`) those whose
+    Those are the ones of the same files, and where an import is the whole truth (`is_whole`) those whose
     scopes (period id and billing account) it all holds: it was compared with what was charged, too. One that waits
     because it may not be whole itself takes the place of such ones only, and an older run of none.
     """

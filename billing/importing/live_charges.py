@@ -1,4 +1,4 @@
-"""What a source's charges say by now: what a delivery is matched with, past the ORM's conversions."""
+"""What a source's charges say by now: what an import is matched with, past the ORM's conversions."""
 
 import datetime
 from array import array
@@ -23,7 +23,7 @@ LiveHashes = tuple["array[int]", bytearray, bytearray]
 
 
 def imports_so_far(source: Source) -> dict[str, Any]:
-    """Return what matching is done against: how many imports of the source were applied and taken back."""
+    """Return what matching is done against: how many imports of the source were applied and withdrawn."""
     return Import.objects.filter(source=source, applied_at__isnull=False).aggregate(
         applied=Count("id"), latest=Max("id"), withdrawn=Count("id", filter=Q(state=Import.State.WITHDRAWN))
     )
@@ -40,9 +40,9 @@ def live_elsewhere(source_id: int, period_ids: Sequence[int]) -> LiveHashes:
 def live_hashes(
     source_id: int, period_ids: Sequence[int], span: Span | None = None, *, besides: int | None = None
 ) -> LiveHashes:
-    """Return ids, content hashes and identity hashes of what a source's deliveries for periods say by now.
+    """Return ids, content hashes and identity hashes of what a source's imports for periods say by now.
 
-    That is its live charges, less those that late changes took back; of a span, if one is given, those whose charge
+    That is its live charges, less those that late changes reversed; of a span, if one is given, those whose charge
     periods begin in it. Those of the import `besides` are left out.
     """
     begins = {"charge_period_start__gte": span[0], "charge_period_start__lte": span[1]} if span else {}

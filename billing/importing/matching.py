@@ -1,4 +1,4 @@
-"""A delivery against what is there: equal rows pair off one to one, then what changed, then new and gone."""
+"""An import against what is there: equal rows pair off one to one, then what changed, then new and gone."""
 
 from dataclasses import dataclass
 
@@ -15,9 +15,9 @@ Positions = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Matched:
-    """Positions in the delivery (`*_rows`) and among the live charges (`*_live`).
+    """Positions in the import (`*_rows`) and among the live charges (`*_live`).
 
-    `changed_rows[i]` takes the place of `changed_live[i]`. Every row of the delivery is in exactly one
+    `changed_rows[i]` takes the place of `changed_live[i]`. Every row of the import is in exactly one
     of unchanged, changed and new; every live charge in exactly one of unchanged, changed and gone.
     """
 
@@ -36,7 +36,7 @@ def match(
     *,
     rows_changeable: npt.NDArray[np.bool_] | None = None,
 ) -> Matched:
-    """Match the rows of a delivery with live charges, as multisets, in two passes.
+    """Match the rows of an import with live charges, as multisets, in two passes.
 
     The arguments are hashes of 16 bytes each, one after the other: of the full content, and of the
     identity (which has no amounts and no tags). First equal contents pair off one to one, so equal

@@ -68,7 +68,7 @@ class ImportRefused(BillingError):
 
     @property
     def waits(self) -> bool:
-        """Whether the delivery was stored and waits for a decision."""
+        """Whether the import was stored and waits for a decision."""
         return self.imported is not None and self.imported.state == Import.State.DEFERRED
 
     @property
@@ -104,7 +104,7 @@ class ImportRefused(BillingError):
 
 
 class WouldWithdraw(ImportRefused):
-    """A delivery that lacks what was there, or is older than what was applied, and of which nobody said what to do.
+    """An import that lacks what was there, or is older than what was applied, and of which nobody said what to do.
 
     That is more than half of a scope, a whole account, or days or sub accounts that had charges. It waits.
     """

@@ -15,7 +15,7 @@ Periods = Mapping[datetime.date, BillingPeriod]
 
 
 class Overtaken(FileError):
-    """Somebody else changed what the delivery was matched with; read once more, it is matched with that."""
+    """Somebody else changed what the import was matched with; read once more, it is matched with that."""
 
 
 def require_unchanged(received: Received, compared: Compared) -> None:
@@ -84,7 +84,7 @@ def require_no_more_elsewhere(
 
 
 def require_latest(received: Received, imported: Import) -> None:
-    """Refuse a delivery that one received after it overtook: it would put older figures over newer ones."""
+    """Refuse an import that one received after it overtook: it would put older figures over newer ones."""
     if received.adds_up:
         return
     source = received.source

@@ -149,7 +149,7 @@ def _read_lines(received: Received, converter: Converter, rows: Rows, on_months:
                     rows.add(converted)
                     tally.digests[number] = digest_of(converted.said.contents, tally.digests.get(number, 0))
                     if on_months:
-                        # Hardly any delivery is of other months than its first rows.
+                        # Hardly any import is of other months than its first rows.
                         on_months({month for month, _, _ in converter.totals})
                 _tell(
                     received,

@@ -234,7 +234,7 @@ def again(
 
 
 def recognized(received: Received) -> Received:
-    """Return the same, with what of its stored files stands already."""
+    """Return the same, with what of its stored files is there already."""
     now = recognize(received.source, received.file_ids, received.part_names, is_again=received.request.is_again)
     return dataclasses.replace(received, recognized=now)
 

@@ -17,7 +17,7 @@ _WITHOUT_CHARGES = (State.DEFERRED, State.DISMISSED)
 
 @dataclass(frozen=True)
 class Recognized:
-    """What of the files of a delivery that adds up stands already."""
+    """What of the files of an import that adds up is there already."""
 
     # Files of which nothing is left to import.
     skipped: frozenset[int] = frozenset()
@@ -50,7 +50,7 @@ class Standing:
 
 
 def recognize(source: Source, files: Sequence[int], names: Sequence[str], *, is_again: bool) -> Recognized:
-    """Return what of stored files, named so and numbered from 1, stands already; nothing but of files that add up.
+    """Return what of stored files, named so and numbered from 1, is there already; nothing but of files that add up.
 
     Somebody decides about what waits, and reads it again: of that, only what stands is left out.
     """

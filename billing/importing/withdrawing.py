@@ -13,7 +13,7 @@ from ..months import closing
 
 
 class NotWithdrawable(BillingError):
-    """An import that cannot be taken back as things stand."""
+    """An import that cannot be withdrawn as things are."""
 
 
 @dataclass(frozen=True)

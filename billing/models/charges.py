@@ -20,7 +20,7 @@ from .standing import Standing, StandingQuerySet
 
 class ChargeQuerySet(StandingQuerySet["Charge"]):
     def live(self) -> "ChargeQuerySet":
-        """Leave out what a later delivery replaced or withdrew."""
+        """Leave out what a later import replaced or withdrew."""
         return self.filter(withdrawn_in__isnull=True)
 
     def in_month(self, period: BillingPeriod) -> "ChargeQuerySet":
@@ -47,7 +47,7 @@ class ChargeQuerySet(StandingQuerySet["Charge"]):
         }
 
     def standing(self) -> "ChargeQuerySet":
-        """Keep what the deliveries in force say: rows as delivered that no late change took back."""
+        """Keep what the imports in force say: rows as delivered that no late change reversed."""
         taken_back = Charge.objects.live().filter(reverses=models.OuterRef("pk"))
         return self.live().filter(reverses__isnull=True).exclude(models.Exists(taken_back))
 
@@ -105,7 +105,7 @@ def _is_unknown(cost: str) -> Q:
 
 
 class Charge(Standing):
-    """A row of a delivery, as delivered, with who pays for it beside it.
+    """A row of an import, as delivered, with who pays for it beside it.
 
     Foreign keys carry no database constraint and loading goes by INSERT ... SELECT: five checked
     keys cost 15 s per million rows. The applying transaction checks them by set, and parents are
@@ -186,7 +186,7 @@ class Charge(Standing):
         db_index=False,
     )
     # A month that is closed keeps its charges. What its provider changes since is booked in a later one:
-    # the charge as it was is taken back by a row that reverses it, and charged again as it is now.
+    # the charge as it was is reversed by a row of its own, and charged again as it is now.
     reverses = models.ForeignKey(
         "self",
         null=True,
@@ -396,7 +396,7 @@ class Flag(Standing):
 
 
 class ReviewDecision(Standing):
-    """What somebody decided about a charge: kept for ever, with before and after."""
+    """What somebody decided about a charge: kept permanently, with before and after."""
 
     class Action(models.TextChoices):
         APPROVE = "approve", "Approve"

@@ -54,9 +54,9 @@ class CorrectionLineQuerySet(StandingQuerySet["CorrectionLine"]):
         return self.filter(correction__charged_in=period, correction__state=Correction.State.APPROVED)
 
     def taken_back(self, period: BillingPeriod) -> dict[str, Any]:
-        """Return what standing corrections took back of a month's payer lines, by their keys.
+        """Return what standing corrections reversed of a month's payer lines, by their keys.
 
-        It has the sign of what was charged: 30.00 where 30.00 of a line of 100.00 were taken back.
+        It has the sign of what was charged: 30.00 where 30.00 of a line of 100.00 were reversed.
         """
         taken = self.filter(corrects_period=period).exclude(correction__state=Correction.State.REJECTED).order_by()
         return {key: -total for key, total in taken.values_list("corrects_key").annotate(total=AmountSum("amount"))}
@@ -210,7 +210,7 @@ class Correction(Standing):
 class CorrectionLine(Standing):
     """What a correction does to one payer, in whole cents: more to pay above zero, less below.
 
-    `kind` is that of the payer line it makes. A line that takes back names the payer line it corrects by
+    `kind` is that of the payer line it makes. A line that reverses names the payer line it corrects by
     month and natural key, as statements and journals do.
     """
 

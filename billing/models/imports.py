@@ -1,4 +1,4 @@
-"""Imports: every attempt to bring a delivery in, with its files and its control totals."""
+"""Imports: every attempt to bring files in, with its files and its control totals."""
 
 from django.conf import settings
 from django.db import models
@@ -25,7 +25,7 @@ class StoredFile(models.Model):
 
 
 class Import(models.Model):
-    """One delivery: what its files said, what came of it, and what it changed."""
+    """One import: what its files said, what came of it, and what it changed."""
 
     class State(models.TextChoices):
         RECEIVED = "received", "Received"
@@ -38,7 +38,7 @@ class Import(models.Model):
         SUPERSEDED = "superseded", "Superseded"
 
     class Missing(models.TextChoices):
-        """What a person answered about charges that a doubtful delivery lacks."""
+        """What a person answered about charges that a doubtful import lacks."""
 
         KEEP = "keep", "Kept"
         REPLACE = "replace", "Withdrawn"
@@ -185,7 +185,7 @@ class ImportedFile(models.Model):
 
 
 class ImportTotal(models.Model):
-    """The control totals of a delivery for one scope: what the files say, counted apart from the charges.
+    """The control totals of an import for one scope: what the files say, counted apart from the charges.
 
     `*_exact` is the file's sum to its last digit; `*_stored` is what its rows hold after rounding
     to 8 decimals each. Their difference is the import's rounding.
@@ -218,9 +218,9 @@ class ImportTotal(models.Model):
 
 
 class ImportOverlap(models.Model):
-    """What of a delivery was there before, and what of earlier ones it took the place of; kept when it is applied.
+    """What of an import was there before, and what of earlier ones it took the place of; kept when it is applied.
 
-    With the control totals it tells what the deliveries in force say: of each import its files' totals, less the
+    With the control totals it tells what the imports in force say: of each import its files' totals, less the
     rows that it only says again and the rows of earlier imports that it displaced. Rows are those of
     the files. Amounts are as stored, by the month that bears them.
     """

@@ -57,7 +57,7 @@ class Job(models.Model):
             ("retry_job", "Can retry background jobs of work they may ask for"),
         ]
         verbose_name = "background job"
-        # Every staff page asks what is unfinished; what is over grows for ever.
+        # Every staff page asks what is unfinished; what is over grows without end.
         indexes = [
             models.Index(fields=["state"], condition=Q(state__in=("queued", "running")), name="unfinished_jobs"),
         ]

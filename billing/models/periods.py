@@ -37,7 +37,7 @@ class PeriodClosed(BillingError):
 
 
 class PeriodFinalized(PeriodClosed):
-    """A change was asked of a period that is finished for good."""
+    """A change was asked of a period that is finished permanently."""
 
 
 class MonthField(models.DateField):

@@ -101,7 +101,7 @@ class SourceQuerySet(models.QuerySet["Source"]):
 
 
 class Source(models.Model):
-    """AWS, the cluster, a storage system: one stream of deliveries with one meaning."""
+    """AWS, the cluster, a storage system: one stream of imports with one meaning."""
 
     class ImportMode(models.TextChoices):
         SNAPSHOT = "snapshot", "Snapshot: each file is the whole truth for its period"

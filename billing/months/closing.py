@@ -179,7 +179,7 @@ def carry_over(*, period: BillingPeriod, actor: Actor, now: datetime.datetime) -
     """Let the next open month bear what is held in a period, so that the period can close without it.
 
     The charges stay held, with their flags and decisions, and stay charges *of* the period (its
-    deliveries still match them). What they come to once decided is charged by the other month, whose
+    imports still match them). What they come to once decided is charged by the other month, whose
     statements and journal name the month they are for. Each one is listed in the audit log. The
     next open month is opened if there is none.
 
@@ -260,7 +260,7 @@ def reopen(
     """Take a closed period back to open or to review, for a reason that the audit log keeps.
 
     Back in review, it ends on `until`, or on the day it was to end before. The stamps of the steps
-    taken back are cleared; the audit log keeps them too.
+    reversed are cleared; the audit log keeps them too.
 
     Raises StepNotPossible (a finalized period is never reopened), ReasonMissing or ReviewNeedsDate.
     """

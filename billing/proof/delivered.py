@@ -114,7 +114,7 @@ class Delivered:
         return ZERO if measured is None else measured
 
     def _read_totals(self) -> None:
-        """Add up the control totals of the deliveries in force, and of the late changes booked in this month."""
+        """Add up the control totals of the imports in force, and of the late changes booked in this month."""
         period = self.month.period
         late_imports = Import.objects.filter(state=Import.State.APPLIED, booked_in=period)
         months_told = Q(period=period) | Q(
@@ -131,7 +131,7 @@ class Delivered:
             is_effective = self.month.charges_effective(source_id, total.period_id)
             stored = total.effective_stored if is_effective else total.billed_stored
             exact = Decimal(total.effective_exact if is_effective else total.billed_exact)
-            # What a delivery rounded is in force until another one speaks for all of its scope.
+            # What an import rounded is in force until another one speaks for all of its scope.
             account = (source_id, total.period_id, same_id(total.billing_account_id), total.currency)
             own = WIDE.subtract(exact, stored)
             known = rounding.get(account, ZERO)
@@ -145,7 +145,7 @@ class Delivered:
             terms["rounding"].add(0, WIDE.subtract(own, before))
 
     def _read_overlaps(self) -> None:
-        """Take off what deliveries say again, and what they replaced or withdrew."""
+        """Take off what imports say again, and what they replaced or withdrew."""
         overlaps = ImportOverlap.objects.filter(
             imported_in__state=Import.State.APPLIED, borne_by=self.month.period
         ).select_related("imported_in")
@@ -177,9 +177,9 @@ class Delivered:
                 self.chargeable[source_id, currency, period_id].add(count, amount, charges)
 
     def _read_moved(self) -> None:
-        """Add up what another month bears than the one that its delivery went to: charges carried over.
+        """Add up what another month bears than the one that its import went to: charges carried over.
 
-        They count also where a later delivery replaced them, for that is among the overlaps of the month.
+        They count also where a later import replaced them, for that is among the overlaps of the month.
         """
         own = self.month.period.pk
         booked = dict(Import.objects.filter(booked_in__isnull=False).values_list("pk", "booked_in_id"))

@@ -107,7 +107,7 @@ def check_not_finalized(period: BillingPeriod) -> None:
 
 
 def bridges(period: BillingPeriod) -> list[Bridge]:
-    """Return the invoices of a month: those typed in, and what the deliveries in force bill by InvoiceId.
+    """Return the invoices of a month: those typed in, and what the imports in force bill by InvoiceId.
 
     Of sources whose invoices nobody typed in, only the rows that name one are told.
     """
@@ -156,7 +156,7 @@ def bridges(period: BillingPeriod) -> list[Bridge]:
 
 
 def _standing(period: BillingPeriod) -> ChargeQuerySet:
-    """Return what the deliveries in force say of a month; looks for what was taken back only where anything was."""
+    """Return what the imports in force say of a month; looks for what was reversed only where anything was."""
     own = Charge.objects.live().filter(period=period, reverses__isnull=True)
     if Charge.objects.live().filter(period=period, reverses__isnull=False).exists():
         return own & Charge.objects.standing()

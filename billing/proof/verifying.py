@@ -83,7 +83,7 @@ def received_of(period: BillingPeriod) -> list[Altered]:
 
 
 def received(period: BillingPeriod | None) -> Iterator[Kept]:
-    """Yield the deliveries as received: all, or those that a month has charges of."""
+    """Yield the files as received: all, or those that a month has charges of."""
     files = StoredFile.objects.order_by("id")
     if period is not None:
         told = Q(scope_totals__period=period) | Q(booked_in=period) | Q(overlaps__borne_by=period)

@@ -181,14 +181,14 @@ class Rebuild:
 
     def _ingest(self, step: dict[str, Any]) -> None:
         recorded = self._recorded(step)
-        # What a delivery meant then; its source may mean something else by now.
+        # What an import meant then; its source may mean something else by now.
         Source.objects.filter(pk=recorded["source"]).update(import_mode=recorded["mode"])
         # An archive is one file of several parts.
         whole = dict.fromkeys((name.removesuffix(f"/{member}"), sha256) for name, member, sha256 in recorded["files"])
         stored = {file.sha256: file for file in StoredFile.objects.all()}
         self._give_ids("billing_import", step["import"])
         self._give_ids("billing_charge", recorded["first_charge"])
-        # A doubtful delivery waits, as it did then.
+        # A doubtful import waits, as it did then.
         with contextlib.suppress(WouldWithdraw):
             importing.ingest(
                 paths=[local_copy(stored[sha256]) for _, sha256 in whole],

@@ -133,7 +133,7 @@ def record(period: BillingPeriod, folder: Path) -> None:
 def imports_of(period: BillingPeriod) -> list[Import]:
     """Return the imports that a month's charges come from, and those that rows of the same months were matched with.
 
-    A delivery of several months draws in what was delivered for these, and so on.
+    An import of several months draws in what was delivered for these, and so on.
     """
     months = {period.pk, *Charge.objects.filter(charged_in=period).values_list("period", flat=True).distinct()}
     found: set[int] = set()

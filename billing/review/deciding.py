@@ -93,7 +93,7 @@ def run_job(
 
 
 def ranges_of(ids: list[int]) -> str:
-    """Write sorted ids as `3-7 9`: those of one delivery mostly follow each other."""
+    """Write sorted ids as `3-7 9`: those of one import mostly follow each other."""
     runs = ([number for _, number in run] for _, run in groupby(enumerate(ids), key=lambda each: each[1] - each[0]))
     return " ".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs)
 

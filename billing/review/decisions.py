@@ -123,7 +123,7 @@ def undo(
     """Take back what the last act decided about each charge: it is held again, or attributed as before.
 
     A PI, project or split that the act created is removed if nothing else uses it. Undone again, the act
-    before that is taken back. Skips charges about which nothing was decided.
+    before that is reversed. Skips charges about which nothing was decided.
     """
     with audit.gesture(actor=actor, now=now) as gesture:
         act = Act(charges, gesture=gesture)

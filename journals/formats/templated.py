@@ -1,7 +1,7 @@
 """An institution's own format: a template written in the admin, rendered without access to anything else.
 
 The language is Django's, cut down to values, conditions and a few filters: no loops, no includes, no
-loaders, so that a template can neither read what it was not given nor run for ever.
+loaders, so that a template can neither read what it was not given nor run without end.
 """
 
 import csv

@@ -1,4 +1,4 @@
-"""What the texts of e-mails may use: enough to write a letter, nothing that reads files or runs for ever."""
+"""What the texts of e-mails may use: enough to write a letter, nothing that reads files or runs without end."""
 
 from typing import Any
 

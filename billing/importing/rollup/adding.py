@@ -2,8 +2,8 @@
 
 An hourly export of a month has the same few thousand resources 744 times over. Its rows are grouped as
 columns, before any of them becomes a row of Python: texts by the number of their distinct value, amounts as whole
-numbers of a power of ten. No float is ever added. What is summed is a delivery as a whole, whatever
-order its rows and files come in, so that a re-delivery gives the same sums.
+numbers of a power of ten. No float is ever added. What is summed is an import as a whole, whatever
+order its rows and files come in, so that a later import gives the same sums.
 """
 
 import datetime
@@ -55,13 +55,13 @@ _SAME: dict[str, Callable[[str], str]] = {"Tags": same_tags, **dict.fromkeys(IDS
 
 
 class Rollup:
-    """Adds up one delivery. `add` takes rows as columns; `batches` gives what they come to.
+    """Adds up one import. `add` takes rows as columns; `batches` gives what they come to.
 
     `by_month` adds the days of a month up too (`month` is that of rows which name none), unless `segment`
     tells them apart: for a batch of days it returns what must not be mixed (who pays, what is to be
-    reviewed). Days are those of the clocks that the delivery's months begin by, else of UTC. Rows cover whole
+    reviewed). Days are those of the clocks that the import's months begin by, else of UTC. Rows cover whole
     days, or the whole month where that changes nothing
-    in their segment: what a re-delivery adds to a month is then a change of the same charge.
+    in their segment: what a later import adds to a month is then a change of the same charge.
 
     Raises BadValue for a value that cannot be read; the caller knows the lines and says which.
     """

@@ -1,4 +1,4 @@
-"""A source that is kept by day or by month: its delivery is added up first, and what comes out is converted."""
+"""A source that is kept by day or by month: its import is added up first, and what comes out is converted."""
 
 import datetime
 from collections.abc import Callable, Iterator
@@ -16,7 +16,7 @@ from .adding import Rollup
 
 
 class GrainReader:
-    """One delivery, added up by day or by month on its way into a converter.
+    """One import, added up by day or by month on its way into a converter.
 
     Days of a month are not mixed where who pays, a split of the project, or a reason for review changes
     between them: those days become a charge of their own. `make_converter` gives a converter like
@@ -55,7 +55,7 @@ class GrainReader:
         return rows
 
     def finish(self) -> Iterator[Converted]:
-        """Yield what the delivery comes to."""
+        """Yield what the import comes to."""
         self.converter.rules.update(self.rollup.rules)
         self.converter.zone = self._zone
         for batch in self.rollup.batches():

@@ -83,10 +83,10 @@ def make_charges(stage: Stage, imported: Import, *, tolerance_units: int, measur
 def book_late_changes(stage: Stage, imported: Import, *, target: BillingPeriod) -> tuple[int, int, int, int]:
     """Book what is staged as late changes of `target`.
 
-    Returns the first id given out, how many ids went to rows of the delivery, how many charges were taken
-    back, and how many that `target` held are withdrawn.
+    Returns the first id given out, how many ids went to rows of the import, how many charges were reversed
+    , and how many that `target` held are withdrawn.
 
-    The charges that the delivery changes or no longer has stay as they are: a row in `target` takes
+    The charges that the import changes or no longer has stay as they are: a row in `target` takes
     each of them back, paid by whom it was paid, and what replaces it is charged there to the same
     payers. A new row goes by its own attribution. What `target` holds, be it carried over or left by an
     earlier late change, is withdrawn instead, for nobody was charged it.
@@ -122,7 +122,7 @@ def book_late_changes(stage: Stage, imported: Import, *, target: BillingPeriod) 
             _keep_open_questions(cursor, first)
         if reversals:
             cursor.execute(_reversal_sql(), values)
-        # Last, and also where nothing else is booked: nobody owes what the delivery no longer has.
+        # Last, and also where nothing else is booked: nobody owes what the import no longer has.
         cursor.execute(
             f"UPDATE billing_charge SET withdrawn_in_id = %s WHERE id IN ({DISPLACED}) AND state = 'held'",
             [imported.pk],
@@ -218,7 +218,7 @@ def _late_sql() -> str:
 
 
 def _reversal_sql() -> str:
-    """SQL that takes back the staged charges: the same facts and payers, amounts and quantities negated."""
+    """SQL that reverses the staged charges: the same facts and payers, amounts and quantities negated."""
     taken = {str(field.column): f"o.{field.column}" for field in Charge._meta.concrete_fields}
     taken |= {
         str(field.column): f"-o.{field.column}"

@@ -1,10 +1,10 @@
-"""A delivery's rows straight into the charges, on PostgreSQL, where nothing is there to match them with.
+"""An import's rows straight into the charges, on PostgreSQL, where nothing is there to match them with.
 
 The server takes rows while the next are still read, in the transaction that ends by marking the import applied:
 all or nothing, and nobody sees them before. Meanwhile nobody has to wait for it, for it holds no row: PIs,
 projects and months that are new are only given their ids, and are made at the end. Where somebody else has
 made the same by then, theirs stand, and the charges are moved to them. Whatever else comes in between raises
-NotLoadable: the delivery is read once more, staged and matched.
+NotLoadable: the import is read once more, staged and matched.
 """
 
 import datetime
@@ -49,7 +49,7 @@ class NotLoadable(Exception):
 
 
 class DirectLoad:
-    """The rows of one delivery on their way into the charges; a context, inside the transaction that applies them."""
+    """The rows of one import on their way into the charges; a context, inside the transaction that applies them."""
 
     takes_lines = True
 
@@ -132,7 +132,7 @@ class DirectLoad:
         for email, number in self._people.items():
             self._move("pi_id", number, people[email])
         for code, number in self._projects.items():
-            # Of those that are not in the delivery, some are there no more.
+            # Of those that are not in the import, some are there no more.
             self._move("project_id", number, projects.get(code, number))
 
     def _move(self, column: str, number: int, stands: int) -> None:

@@ -10,7 +10,7 @@ from ...fields import sum_sql, units_of_sum
 from ...models import BillingPeriod
 from .tables import Stage
 
-# What the delivery changes or no longer has.
+# What the import changes or no longer has.
 DISPLACED = (
     "SELECT charge_id FROM stage_gone UNION ALL SELECT replaces_id FROM stage_keep WHERE replaces_id IS NOT NULL"
 )
@@ -48,7 +48,7 @@ def kept_rows(stage: Stage) -> int:
 
 
 def bearing(stage: Stage) -> list[int]:
-    """Return the ids of the periods that bear what the delivery changes or no longer has."""
+    """Return the ids of the periods that bear what the import changes or no longer has."""
     rows = stage.select(f"SELECT DISTINCT charged_in_id FROM billing_charge WHERE id IN ({DISPLACED})")
     return [int(period_id) for (period_id,) in rows]
 

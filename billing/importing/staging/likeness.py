@@ -66,7 +66,7 @@ def costs_elsewhere(
     """Return the new rows, and the charges of other sources in some months, that are alike as costs of a resource.
 
     Each with its number and content, what both have in common, and the ids of billing account, sub account and
-    resource as they are spelled. Neither what a late change took back counts nor what was rejected as the same.
+    resource as they are spelled. Neither what a late change reversed counts nor what was rejected as the same.
     """
     temp = "" if stage.is_postgresql else "temp."
     with connection.cursor() as cursor:

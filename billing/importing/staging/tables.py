@@ -56,7 +56,7 @@ class Stage:
     }
 
     def __init__(self, *, remembers: bool = False) -> None:
-        """`remembers` keeps the hashes of the rows at hand (37 bytes a row), for a delivery that will be matched."""
+        """`remembers` keeps the hashes of the rows at hand (37 bytes a row), for an import that will be matched."""
         self.remembers = remembers
         self._months = array("i")
         self._contents, self._identities, self._with_resource = bytearray(), bytearray(), bytearray()

@@ -1,4 +1,4 @@
-"""manage.py imports: the deliveries, taking one back, and deciding about those that wait."""
+"""manage.py imports: list them, withdraw one, and deciding about those that wait."""
 
 import dataclasses
 import datetime
@@ -151,7 +151,7 @@ class Command(BillingCommand):
 
 
 def answers(parser: CommandParser) -> None:
-    """Let a command say what becomes of the charges that a doubtful delivery lacks."""
+    """Let a command say what becomes of the charges that a doubtful import lacks."""
     either = parser.add_mutually_exclusive_group()
     either.add_argument(
         "--keep",
@@ -192,7 +192,7 @@ def _told(value: Any) -> str:
 
 
 def state_of(each: Import) -> str:
-    """Say what became of a delivery, in a word or two."""
+    """Say what became of an import, in a word or two."""
     if each.state == Import.State.DEFERRED:
         return "Deferred"
     if each.booked_in and each.state == Import.State.APPLIED:
@@ -209,7 +209,7 @@ def import_numbered(number: int) -> Import:
 
 
 def as_data(each: Import) -> dict[str, Any]:
-    """One delivery, as --json holds it."""
+    """One import, as --json holds it."""
     return {
         "import": each.pk,
         "state": each.state,

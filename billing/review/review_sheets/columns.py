@@ -38,7 +38,7 @@ DECISIONS = {
     "reject": ReviewDecision.Action.REJECT.value,
     "charge to center": ReviewDecision.Action.CHARGE_TO_CENTER.value,
 }
-# What the columns hold that are taken back.
+# What the columns hold that are reversed.
 KINDS = {
     **dict.fromkeys(("id", "pi", "project", "fund_org", "split", "decision", "reason", "fingerprint"), Kind.CODE),
     "note": Kind.TEXT,
