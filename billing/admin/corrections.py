@@ -105,7 +105,7 @@ class CorrectForm(PayerForm, ReasonForm):
         choices=[
             ("transfer", "Transfer: somebody else pays it"),
             ("refund", "Refund: the recovery gives it back"),
-            ("write_off", "Write-off: the center pays it"),
+            ("write_off", "Write-off: charged to the center"),
         ]
     )
     amount = _amount(required=False, help_text="Of one line. Empty: all that is left of it.")

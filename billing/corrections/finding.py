@@ -105,10 +105,13 @@ def lines_of_reference(
 
     Raises NothingToCorrect.
     """
-    month, _, number = text.strip().rpartition("-")
-    period = BillingPeriod.objects.named(month) if month.count("-") == 1 else None
-    if period is None or not number.isdecimal():
+    if not REFERENCE.fullmatch(text.strip()):
         raise NothingToCorrect(f"“{text}” is no reference. Statements and the ledger print it: 2025-01-0007.")
+    month, _, number = text.strip().rpartition("-")
+    try:
+        period = BillingPeriod.objects.named(month)
+    except (BillingPeriod.DoesNotExist, ValueError) as error:
+        raise NothingToCorrect(f"There is no reference {text}. {error}") from error
     reference = BillingReference.objects.filter(period=period, number=int(number[:9])).first()
     if reference is None:
         raise NothingToCorrect(f"There is no reference {text} in {period}.")

@@ -275,7 +275,7 @@ def _of_file(what: str, page: int, per_page: int) -> Traced | None:
     if not charges:
         numbers = ", ".join(str(use.imported_in_id) for use in uses)
         notes.append(
-            f"No charge was made of this line (import {numbers}): it says what a charge of an earlier import "
+            f"No charge was made of this line (import {numbers}): it repeats a charge of an earlier "
             "import, or it was added up with others, or its import was not applied."
         )
     return Traced(

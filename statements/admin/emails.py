@@ -86,7 +86,7 @@ def may_go_again(email: Email) -> bool:
 def resend_question(email: Email) -> str:
     """Say whom an e-mail goes to when it is sent again, and what may come of it."""
     said = (
-        f"It goes to {email.recipient} ({email.get_role_display()}), or to their address as it is now, with those "
+        f"It goes to {email.recipient} ({email.get_role_display()}) at their present address. It has those "
         "of its statements that are in force and that they may see today."
     )
     if is_in_doubt(email):

@@ -537,7 +537,7 @@ def test_all_lines_of_a_reference_are_corrected_together(january):
     assert len(corrections.lines_of_reference("2025-01-0001", fund_org="BIO-001")) == 2
     (storage,) = corrections.lines_of_reference("2025-01-0001", fund_org="BIO-001", service_name="Storage")
     assert a_transfer(lines=[storage, the_line(service_name="Compute")]).correction.amount == 107
-    for text in ("2025-01-0009", "2025-01", "nonsense"):
+    for text in ("2025-01-0009", "2025-01", "nonsense", "0001-01-1", "2031-12-1", "2025-13-1", "0000-01-1"):
         with pytest.raises(corrections.NothingToCorrect):
             corrections.lines_of_reference(text)
 

@@ -312,6 +312,8 @@ def test_change_leads_back_to_the_form_as_filled_in(january, cast, client):
         ({"kind": "transfer", "project": "nix"}, "There is no project “nix”"),
         ({"kind": "refund", "amount": "100.01"}, "100.00 is left"),
         ({"kind": "refund", "which": "2025-01-0099"}, "There is no reference"),
+        ({"kind": "refund", "which": "0001-01-0001"}, "There is no billing period 0001-01"),
+        ({"kind": "refund", "which": "2025-13-0001"}, "is not a billing period"),
         ({"kind": "refund", "reason": ""}, "This field is required"),
     ],
 )

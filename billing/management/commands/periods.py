@@ -52,8 +52,8 @@ class Command(BillingCommand):
         opening.add_argument("--notes", default="", help="kept with the period")
         for verb, text in (
             ("review", "give PIs until a day to look at their statements; again, to move the day"),
-            ("carry", "let the next open month bear what is held for review"),
-            ("close", "let its charges, decisions and corrections stand; nothing may be held for review"),
+            ("carry", "charge in the next open month what is held for review"),
+            ("close", "lock its charges, decisions and corrections; nothing may be held for review"),
             ("reopen", "take a closed period back"),
             ("finalize", "finish a closed period permanently"),
             ("remove", "take an empty month out of the lists; the next import for it brings it back"),
