@@ -1,5 +1,6 @@
 """Texts as people and providers write them: cleaned once where they come in, and shown so that nothing in them acts."""
 
+import datetime
 import re
 import unicodedata
 from collections.abc import Collection, Iterable
@@ -198,3 +199,8 @@ def ascii_json(text: str) -> str:
 def _json_escape(found: re.Match[str]) -> str:
     units = found[0].encode("utf-16-be", "surrogatepass")
     return "".join(f"\\u{units[at]:02x}{units[at + 1]:02x}" for at in range(0, len(units), 2))
+
+
+def long_date(day: datetime.date) -> str:
+    """Write a day as screens and documents do: `Nov 28, 2026`."""
+    return f"{day:%b} {day.day}, {day.year}"

@@ -284,10 +284,6 @@ class StatementDocument:
         return f"Questions about this statement? Please {' or '.join(ways)}{name} and name {self.reference}."
 
 
-def long_date(day: datetime.date) -> str:
-    return f"{day:%b} {day.day}, {day.year}"
-
-
 def money(amount: Decimal, currency: str) -> str:
     """Write an amount with separators and the decimals of its currency: `-1,234.50`, of yen `-1,234`.
 

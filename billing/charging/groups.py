@@ -55,7 +55,8 @@ class Groups:
     def references_named(self) -> dict[str, tuple[str, str]]:
         """Return the references that the charges of each payer line name, by payer key.
 
-        Shared costs are left out: they are nobody's own. It comes after `groups`, which refuses what is missing.
+        Shared costs are left out: they have no payer of their own. Call it after `groups`, which refuses what is
+        missing.
         """
         named: dict[str, tuple[set[str], set[str]]] = defaultdict(lambda: (set(), set()))
         any_named = ~Q(reference_1="") | ~Q(reference_2="")
@@ -79,7 +80,7 @@ class Groups:
         seen: set[Group] = set()
         for group, sums, more in self.rows("resource_id", "resource_name", asked=asked):
             if group.kind == PayerLine.Kind.SHARED:
-                # Nobody's own: below nobody's line.
+                # Shared among several PIs: listed on no single line.
                 continue
             if group not in seen:
                 seen.add(group)
@@ -188,7 +189,7 @@ class Groups:
 def may_be_of(line: PayerLine) -> Q:
     """Match the charges that can be of a payer line, by what they never take from a default.
 
-    Their PI may be a default: nobody's go to the source's. Shared costs are under the name they are shared as.
+    Charges without a PI go to the default PI of their source. Shared costs are under the name they are shared as.
     """
     own = Q(service_name=line.service_name)
     if line.pi_id is not None:

@@ -57,9 +57,9 @@ class Making:
 def makings_of(line: PayerLine) -> list[Making]:
     """Return the groups of charges that a payer line is made of, and how each became its cents.
 
-    One group, as a rule; two where a fund/org pays by its tag and by a share of a split as well. What
-    comes out is what the charges, rates and splits make of the line now: `charged` of the makings adds
-    up to the line's as long as nothing changed since it was made.
+    One group, as a rule; two where a fund/org pays by its tag and by a share of a split as well. They
+    are computed from the charges, rates and splits as they are now. Their `charged` adds up to the line's
+    as long as nothing changed since it was made.
 
     Raises the errors of `make_payer_lines`.
     """

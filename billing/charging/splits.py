@@ -52,7 +52,7 @@ def stamp_project_splits(period: BillingPeriod) -> int:
 
 
 def paying_split() -> Expression | F:
-    """Return the split each charge will have once stamped, for a look at what would be charged."""
+    """Return the split each charge will have once stamped, for a preview of what would be charged."""
     splits = PayerSplit.objects.of_projects()
     if not splits:
         return F("payer_split")

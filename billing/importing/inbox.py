@@ -256,7 +256,7 @@ def _delivery(path: Path, source: Source | None, within: Path) -> Iterator[Deliv
             files = (path,)
         yield Delivery(path, files, source, max(each.lstat().st_mtime for each in files), within)
     except FileNotFoundError:
-        # Taken away, or renamed to its final name, while we looked.
+        # Removed, or renamed to its final name, while we looked.
         return
     except OSError as error:
         yield Delivery(path, (path,), source, 0, within, unread=error)

@@ -17,6 +17,7 @@ from django.utils import timezone
 from ..background import heartbeat, jobs
 from ..errors import BillingError, NextStep
 from ..models import AuditEvent, BillingPeriod, Charge, Correction, Flag, Import, PayerLine, ReviewDecision
+from ..texts import long_date
 
 T = TypeVar("T")
 
@@ -303,7 +304,7 @@ def _with_steps(month: Month, items: list[Item]) -> tuple[Item, ...]:
 def _close(month: Month, listed: Checklist) -> Item:
     period = month.period
     if not period.takes_changes:
-        when = f" on {timezone.localtime(period.closed_at):%Y-%m-%d}" if period.closed_at else ""
+        when = f" on {long_date(timezone.localtime(period.closed_at))}" if period.closed_at else ""
         return Item(CLOSE, State.DONE, f"Closed{when}: its charges and decisions are locked.")
     then = NextStep("close_period", month.about)
     if listed.keeping_from(CLOSE):
@@ -313,14 +314,14 @@ def _close(month: Month, listed: Checklist) -> Item:
     if left:
         text = f"It can close. Not done yet: {', '.join(left).lower()}."
     elif period.review_until and period.status == BillingPeriod.Status.REVIEW:
-        text = f"PIs can ask for changes until {period.review_until}. Close the month after it."
+        text = f"PIs can ask for changes until {long_date(period.review_until)}. Close the month after it."
     return Item(CLOSE, State.OPEN, text, then=then, holds_up=(FINALIZE,))
 
 
 def _finalize(month: Month, listed: Checklist) -> Item:
     period = month.period
     if period.status == BillingPeriod.Status.FINALIZED:
-        when = f" on {timezone.localtime(period.finalized_at):%Y-%m-%d}" if period.finalized_at else ""
+        when = f" on {long_date(timezone.localtime(period.finalized_at))}" if period.finalized_at else ""
         return Item(FINALIZE, State.DONE, f"Finalized{when}: permanently locked.")
     then = NextStep("finalize_period", month.about)
     if period.takes_changes:

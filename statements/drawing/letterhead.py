@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 
-from ..document import StatementDocument, long_date, money, money_with_currency
+from billing.texts import long_date
+
+from ..document import StatementDocument, money, money_with_currency
 from ..lettering import BOLD, isolated
 from .fitting import fitted, signed, wrapped
 from .paper import Paper

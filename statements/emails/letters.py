@@ -13,9 +13,10 @@ from billing.addresses import ascii_address
 from billing.errors import BillingError
 from billing.models import BillingPeriod, Policy
 from billing.plain_templates import PlainContext, PlainTemplate
+from billing.texts import long_date
 
 from .. import issuing
-from ..document import Figures, StatementDocument, long_date, money_with_currency
+from ..document import Figures, StatementDocument, money_with_currency
 from ..models import Email, Statement
 from ..portal_links import portal_link
 from . import revising

@@ -97,7 +97,7 @@ def _refused(error: BillingError) -> dict[str, Any] | None:
 
 
 def _require_allowed(job: Job) -> None:
-    """Ask again for what the page asked for: a queue may be long. What the system asked for needs nobody's right."""
+    """Check the permission of whoever asked, again: a queue may be long. Jobs of the system need none."""
     user, permission = job.created_by, permission_of(job.kind)
     if user is None or (user.is_active and user.has_perm(permission)):
         return

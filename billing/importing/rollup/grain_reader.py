@@ -1,4 +1,4 @@
-"""A source that is kept by day or by month: its import is added up first, and what comes out is converted."""
+"""A source that is kept by day or by month: rows are added up first, and the sums are converted."""
 
 import datetime
 from collections.abc import Callable, Iterator
