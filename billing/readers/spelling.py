@@ -40,8 +40,8 @@ def same_tags(canonical: str) -> str:
 
 def compared(texts: Mapping[str, str]) -> dict[str, str]:
     """Return those of a row's texts that are compared otherwise than they may be written, as they are compared."""
-    found = {name: same_id(texts[name]) for name in IDS}
-    if is_azure(texts["ResourceId"]):
+    found = {name: same_id(texts[name]) for name in IDS if name in texts}
+    if is_azure(texts.get("ResourceId", "")):
         found |= {name: texts[name].casefold() for name in BESIDE}
     return found
 
