@@ -1,5 +1,6 @@
 """Exact money in the database of either vendor: an amount of a row, and sums of any size."""
 
+import datetime
 from decimal import ROUND_HALF_EVEN, Context, Decimal, InvalidOperation
 from typing import Any
 
@@ -7,9 +8,13 @@ from django import forms
 from django.core import checks, exceptions
 from django.db import models
 from django.db.models.expressions import Combinable, register_combinable_fields
+from django.utils.dateparse import parse_datetime
 
 from .errors import BillingError
 from .money import plain
+
+EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+SECOND = datetime.timedelta(seconds=1)
 
 PLACES = 8
 # No currency has more (ISO 4217).
@@ -183,6 +188,57 @@ class ExactField(models.Field):
                 **kwargs,
             }
         )
+
+
+class MomentField(models.Field):
+    """A moment, to the second: an aware datetime here, whole seconds since 1970 in the database of either vendor.
+
+    A text of SQLite takes 26 bytes where these take 4. Parts of a second are cut off.
+    """
+
+    description = "Moment, to the second"
+    empty_strings_allowed = False
+    default_error_messages = {"invalid": "“%(value)s” is not a moment."}
+
+    def db_type(self, connection: Any) -> str:
+        return "bigint"
+
+    def from_db_value(self, value: Any, expression: Any, connection: Any) -> datetime.datetime | None:
+        return None if value is None else moment_of(value)
+
+    def to_python(self, value: Any) -> datetime.datetime | None:
+        if value is None or isinstance(value, datetime.datetime):
+            return value
+        found = parse_datetime(value) if isinstance(value, str) else None
+        if found is None:
+            raise exceptions.ValidationError(self.error_messages["invalid"], code="invalid", params={"value": value})
+        return found
+
+    def get_prep_value(self, value: Any) -> Any:
+        value = super().get_prep_value(value)
+        if value is None or isinstance(value, int) or hasattr(value, "resolve_expression"):
+            return value
+        moment = self.to_python(value)
+        return None if moment is None else seconds_of(moment)
+
+    def value_to_string(self, obj: Any) -> str:
+        value = self.value_from_object(obj)
+        return "" if value is None else value.isoformat()
+
+    def formfield(self, **kwargs: Any) -> Any:
+        return super().formfield(**{"form_class": forms.DateTimeField, **kwargs})
+
+
+def seconds_of(moment: datetime.datetime) -> int:
+    """Return the whole seconds from 1970 to an aware moment. Raises ValueError for one without a zone."""
+    if moment.tzinfo is None:
+        raise ValueError(f"{moment} has no time zone.")
+    return (moment - EPOCH) // SECOND
+
+
+def moment_of(seconds: int) -> datetime.datetime:
+    """Return the moment so many seconds after 1970, in UTC."""
+    return EPOCH + datetime.timedelta(seconds=seconds)
 
 
 # Adding and subtracting amounts gives an amount; a product of two has no meaning and stays an error.

@@ -20,6 +20,22 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.CreateModel(
+            name="AccountText",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("text_hash", models.BinaryField(max_length=16, unique=True)),
+                ("billing_account_id", models.TextField(blank=True, verbose_name="billing account ID")),
+                ("billing_account_name", models.TextField(blank=True)),
+                ("sub_account_id", models.TextField(blank=True, verbose_name="sub account ID")),
+                ("sub_account_name", models.TextField(blank=True)),
+                ("invoice_id", models.TextField(blank=True, verbose_name="invoice ID")),
+            ],
+            options={
+                "abstract": False,
+                "default_permissions": (),
+            },
+        ),
+        migrations.CreateModel(
             name="AtWork",
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
@@ -39,6 +55,18 @@ class Migration(migrations.Migration):
                 ("hash", models.CharField(blank=True, max_length=64)),
             ],
             options={
+                "default_permissions": (),
+            },
+        ),
+        migrations.CreateModel(
+            name="Description",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("text_hash", models.BinaryField(max_length=16, unique=True)),
+                ("charge_description", models.TextField(blank=True)),
+            ],
+            options={
+                "abstract": False,
                 "default_permissions": (),
             },
         ),
@@ -125,6 +153,19 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
+            name="Price",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("text_hash", models.BinaryField(max_length=16, unique=True)),
+                ("list_unit_price", models.TextField(blank=True)),
+                ("contracted_unit_price", models.TextField(blank=True)),
+            ],
+            options={
+                "abstract": False,
+                "default_permissions": (),
+            },
+        ),
+        migrations.CreateModel(
             name="StoredFile",
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
@@ -135,6 +176,18 @@ class Migration(migrations.Migration):
             ],
             options={
                 "default_permissions": ("view",),
+            },
+        ),
+        migrations.CreateModel(
+            name="TagSet",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("text_hash", models.BinaryField(max_length=16, unique=True)),
+                ("tags", models.TextField(blank=True)),
+            ],
+            options={
+                "abstract": False,
+                "default_permissions": (),
             },
         ),
         migrations.CreateModel(
@@ -383,43 +436,15 @@ class Migration(migrations.Migration):
                 ),
                 ("content_hash", models.BinaryField(max_length=16)),
                 ("identity_hash", models.BinaryField(max_length=16)),
-                ("charge_period_start", models.DateTimeField()),
-                ("charge_period_end", models.DateTimeField(help_text="Exclusive.")),
+                ("charge_period_start", billing.fields.MomentField()),
+                ("charge_period_end", billing.fields.MomentField(help_text="Exclusive.")),
                 ("currency", models.CharField(max_length=3)),
                 ("billed_cost", billing.fields.AmountField()),
                 ("effective_cost", billing.fields.AmountField(blank=True, null=True)),
                 ("list_cost", billing.fields.AmountField(blank=True, null=True)),
                 ("contracted_cost", billing.fields.AmountField(blank=True, null=True)),
-                ("charge_category", models.TextField(blank=True)),
-                ("charge_class", models.TextField(blank=True)),
-                ("charge_description", models.TextField(blank=True)),
-                ("charge_frequency", models.TextField(blank=True)),
-                ("invoice_id", models.TextField(blank=True)),
-                ("billing_account_id", models.TextField(blank=True)),
-                ("billing_account_name", models.TextField(blank=True)),
-                ("sub_account_id", models.TextField(blank=True)),
-                ("sub_account_name", models.TextField(blank=True)),
-                ("provider_name", models.TextField(blank=True)),
-                ("publisher_name", models.TextField(blank=True)),
-                ("service_category", models.TextField(blank=True)),
-                ("service_name", models.TextField(blank=True)),
-                ("resource_id", models.TextField(blank=True)),
-                ("resource_name", models.TextField(blank=True)),
-                ("resource_type", models.TextField(blank=True)),
-                ("region_id", models.TextField(blank=True)),
-                ("sku_id", models.TextField(blank=True)),
-                ("sku_price_id", models.TextField(blank=True)),
-                ("pricing_category", models.TextField(blank=True)),
-                ("pricing_currency", models.TextField(blank=True)),
                 ("pricing_quantity", models.TextField(blank=True)),
-                ("pricing_unit", models.TextField(blank=True)),
-                ("list_unit_price", models.TextField(blank=True)),
-                ("contracted_unit_price", models.TextField(blank=True)),
                 ("consumed_quantity", models.TextField(blank=True)),
-                ("consumed_unit", models.TextField(blank=True)),
-                ("commitment_discount_id", models.TextField(blank=True)),
-                ("commitment_discount_status", models.TextField(blank=True)),
-                ("tags", models.TextField(blank=True, help_text="As delivered.")),
                 (
                     "row_count",
                     models.BigIntegerField(
@@ -483,6 +508,16 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 (
+                    "account",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="charges",
+                        to="billing.accounttext",
+                    ),
+                ),
+                (
                     "charged_in",
                     models.ForeignKey(
                         db_constraint=False,
@@ -525,6 +560,16 @@ class Migration(migrations.Migration):
                         on_delete=django.db.models.deletion.PROTECT,
                         related_name="reversed_by",
                         to="billing.charge",
+                    ),
+                ),
+                (
+                    "description",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="charges",
+                        to="billing.description",
                     ),
                 ),
             ],
@@ -1717,6 +1762,55 @@ class Migration(migrations.Migration):
                 ],
             },
         ),
+        migrations.AddField(
+            model_name="charge",
+            name="price",
+            field=models.ForeignKey(
+                db_constraint=False,
+                db_index=False,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="charges",
+                to="billing.price",
+            ),
+        ),
+        migrations.CreateModel(
+            name="Product",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("text_hash", models.BinaryField(max_length=16, unique=True)),
+                ("provider_name", models.TextField(blank=True, verbose_name="provider")),
+                ("publisher_name", models.TextField(blank=True, verbose_name="publisher")),
+                ("service_category", models.TextField(blank=True)),
+                ("service_name", models.TextField(blank=True, verbose_name="service")),
+                ("charge_category", models.TextField(blank=True)),
+                ("charge_class", models.TextField(blank=True)),
+                ("charge_frequency", models.TextField(blank=True)),
+                ("sku_id", models.TextField(blank=True, verbose_name="SKU ID")),
+                ("sku_price_id", models.TextField(blank=True, verbose_name="SKU price ID")),
+                ("pricing_category", models.TextField(blank=True)),
+                ("pricing_currency", models.TextField(blank=True)),
+                ("pricing_unit", models.TextField(blank=True)),
+                ("consumed_unit", models.TextField(blank=True)),
+                ("commitment_discount_id", models.TextField(blank=True, verbose_name="commitment discount ID")),
+                ("commitment_discount_status", models.TextField(blank=True)),
+            ],
+            options={
+                "abstract": False,
+                "default_permissions": (),
+                "indexes": [models.Index(fields=["service_name"], name="product_service")],
+            },
+        ),
+        migrations.AddField(
+            model_name="charge",
+            name="product",
+            field=models.ForeignKey(
+                db_constraint=False,
+                db_index=False,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="charges",
+                to="billing.product",
+            ),
+        ),
         migrations.CreateModel(
             name="Project",
             fields=[
@@ -1892,6 +1986,41 @@ class Migration(migrations.Migration):
                     ),
                 ],
             },
+        ),
+        migrations.CreateModel(
+            name="ResourceText",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("text_hash", models.BinaryField(max_length=16, unique=True)),
+                ("resource_id", models.TextField(blank=True, verbose_name="resource ID")),
+                ("resource_name", models.TextField(blank=True)),
+                ("resource_type", models.TextField(blank=True)),
+                ("region_id", models.TextField(blank=True, verbose_name="region ID")),
+                (
+                    "folded_id",
+                    models.TextField(
+                        blank=True,
+                        editable=False,
+                        help_text="The ID in the form that all its spellings share; without one, the name.",
+                    ),
+                ),
+            ],
+            options={
+                "abstract": False,
+                "default_permissions": (),
+                "indexes": [models.Index(fields=["folded_id"], name="resource_folded")],
+            },
+        ),
+        migrations.AddField(
+            model_name="charge",
+            name="resource",
+            field=models.ForeignKey(
+                db_constraint=False,
+                db_index=False,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="charges",
+                to="billing.resourcetext",
+            ),
         ),
         migrations.CreateModel(
             name="ReviewDecision",
@@ -2765,6 +2894,29 @@ class Migration(migrations.Migration):
                 related_name="imports", through="billing.ImportedFile", to="billing.storedfile"
             ),
         ),
+        migrations.AddField(
+            model_name="charge",
+            name="tag_set",
+            field=models.ForeignKey(
+                db_constraint=False,
+                db_index=False,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="charges",
+                to="billing.tagset",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="import",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("state__in", ("applied", "withdrawn")), _negated=True),
+                    models.Q(("applied_at__isnull", False), ("source__isnull", False)),
+                    _connector="OR",
+                ),
+                name="applied_import_has_stamp",
+                violation_error_message="An applied import has a source and says when it was applied.",
+            ),
+        ),
         migrations.AddIndex(
             model_name="charge",
             index=models.Index(
@@ -2780,6 +2932,10 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name="charge",
             index=models.Index(fields=["imported_in"], name="charge_import"),
+        ),
+        migrations.AddIndex(
+            model_name="charge",
+            index=models.Index(fields=["resource"], name="charge_resource"),
         ),
         migrations.AddIndex(
             model_name="charge",
@@ -2805,18 +2961,6 @@ class Migration(migrations.Migration):
                 ),
                 name="shared_charge_is_nobodys",
                 violation_error_message="A shared cost has no PI, project or fund/org of its own.",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="import",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    models.Q(("state__in", ("applied", "withdrawn")), _negated=True),
-                    models.Q(("applied_at__isnull", False), ("source__isnull", False)),
-                    _connector="OR",
-                ),
-                name="applied_import_has_stamp",
-                violation_error_message="An applied import has a source and says when it was applied.",
             ),
         ),
     ]

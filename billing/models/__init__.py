@@ -4,6 +4,17 @@ from .attribution import AttributionRule, CloudAccount
 from .audit import AuditEvent, AuditHead
 from .charges import Charge, Flag, HeldCharge, ReviewDecision
 from .corrections import Correction, CorrectionLine
+from .dimensions import (
+    DIMENSION_MODELS,
+    PATHS,
+    AccountText,
+    Description,
+    Dimension,
+    Price,
+    Product,
+    ResourceText,
+    TagSet,
+)
 from .gestures import SentForm
 from .imports import Import, ImportedFile, ImportOverlap, ImportTotal, StoredFile
 from .jobs import AtWork, Job, Worker
@@ -16,6 +27,15 @@ from .proofs import FrozenProof, InvoiceTotal
 from .sources import CostMeasureChange, Source
 
 __all__ = [
+    "TagSet",
+    "ResourceText",
+    "Product",
+    "Price",
+    "Dimension",
+    "Description",
+    "AccountText",
+    "PATHS",
+    "DIMENSION_MODELS",
     "AtWork",
     "AttributionRule",
     "AuditEvent",

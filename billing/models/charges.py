@@ -3,13 +3,16 @@
 import datetime
 from collections.abc import Iterable
 from decimal import Decimal
+from typing import Any
 
 from django.conf import settings
 from django.db import models
 from django.db.models import Case, Count, Expression, F, Q, When
 from django.db.models.functions import Coalesce
 
-from ..fields import AmountField, AmountSum
+from ..fields import AmountField, AmountSum, MomentField
+from ..readers.dimensions import DIMENSIONS
+from .dimensions import AccountText, Description, Dimension, Price, Product, ResourceText, Said, TagSet
 from .imports import Import
 from .payers import PayerSplit
 from .people import Person, Project
@@ -26,6 +29,10 @@ class ChargeQuerySet(StandingQuerySet["Charge"]):
     def in_month(self, period: BillingPeriod) -> "ChargeQuerySet":
         """Keep the live charges that a month bears."""
         return self.live().of_month(period)
+
+    def with_texts(self) -> "ChargeQuerySet":
+        """Fetch the texts with the charges."""
+        return self.select_related(*DIMENSIONS)
 
     def held(self) -> "ChargeQuerySet":
         return self.live().filter(state=Charge.State.HELD)
@@ -102,6 +109,12 @@ def cost_charged(sources: "Iterable[Source]") -> Case:
 def _is_unknown(cost: str) -> Q:
     """A price that is absent, or 0 while something is charged: no price is known, which is no discount."""
     return Q(**{f"{cost}__isnull": True}) | (Q(**{cost: 0}) & ~Q(exact_charged=0))
+
+
+def _dimension(model: type[Dimension]) -> "models.ForeignKey[Any, Any]":
+    return models.ForeignKey(
+        model, on_delete=models.PROTECT, related_name="charges", db_constraint=False, db_index=False
+    )
 
 
 class Charge(Standing):
@@ -208,45 +221,23 @@ class Charge(Standing):
     charged_in = models.ForeignKey(
         BillingPeriod, on_delete=models.PROTECT, related_name="charges", db_constraint=False, db_index=False
     )
-    charge_period_start = models.DateTimeField()
-    charge_period_end = models.DateTimeField(help_text="Exclusive.")
+    charge_period_start = MomentField()
+    charge_period_end = MomentField(help_text="Exclusive.")
     currency = models.CharField(max_length=3)
     billed_cost = AmountField()
     effective_cost = AmountField(null=True, blank=True)
     list_cost = AmountField(null=True, blank=True)
     contracted_cost = AmountField(null=True, blank=True)
 
-    # FOCUS: what it was for
-    charge_category = models.TextField(blank=True)
-    charge_class = models.TextField(blank=True)
-    charge_description = models.TextField(blank=True)
-    charge_frequency = models.TextField(blank=True)
-    invoice_id = models.TextField(blank=True)
-    billing_account_id = models.TextField(blank=True)
-    billing_account_name = models.TextField(blank=True)
-    sub_account_id = models.TextField(blank=True)
-    sub_account_name = models.TextField(blank=True)
-    provider_name = models.TextField(blank=True)
-    publisher_name = models.TextField(blank=True)
-    service_category = models.TextField(blank=True)
-    service_name = models.TextField(blank=True)
-    resource_id = models.TextField(blank=True)
-    resource_name = models.TextField(blank=True)
-    resource_type = models.TextField(blank=True)
-    region_id = models.TextField(blank=True)
-    sku_id = models.TextField(blank=True)
-    sku_price_id = models.TextField(blank=True)
-    pricing_category = models.TextField(blank=True)
-    pricing_currency = models.TextField(blank=True)
+    # FOCUS: what it was for. Texts that repeat are rows of dimensions.
+    product = _dimension(Product)
+    price = _dimension(Price)
+    description = _dimension(Description)
+    resource = _dimension(ResourceText)
+    account = _dimension(AccountText)
+    tag_set = _dimension(TagSet)
     pricing_quantity = models.TextField(blank=True)
-    pricing_unit = models.TextField(blank=True)
-    list_unit_price = models.TextField(blank=True)
-    contracted_unit_price = models.TextField(blank=True)
     consumed_quantity = models.TextField(blank=True)
-    consumed_unit = models.TextField(blank=True)
-    commitment_discount_id = models.TextField(blank=True)
-    commitment_discount_status = models.TextField(blank=True)
-    tags = models.TextField(blank=True, help_text="As delivered.")
     row_count = models.BigIntegerField(
         default=1, db_default=1, help_text="Rows of the files that were added up to it (see the source's grain)."
     )
@@ -301,6 +292,36 @@ class Charge(Standing):
 
     state = models.CharField(max_length=24, choices=State.choices)
 
+    # Texts by their FOCUS names. Whoever reads those of many charges asks for `with_texts` first.
+    provider_name = Said("product")
+    publisher_name = Said("product")
+    service_category = Said("product")
+    service_name = Said("product")
+    charge_category = Said("product")
+    charge_class = Said("product")
+    charge_frequency = Said("product")
+    sku_id = Said("product")
+    sku_price_id = Said("product")
+    pricing_category = Said("product")
+    pricing_currency = Said("product")
+    pricing_unit = Said("product")
+    consumed_unit = Said("product")
+    commitment_discount_id = Said("product")
+    commitment_discount_status = Said("product")
+    list_unit_price = Said("price")
+    contracted_unit_price = Said("price")
+    charge_description = Said("description")
+    resource_id = Said("resource")
+    resource_name = Said("resource")
+    resource_type = Said("resource")
+    region_id = Said("resource")
+    billing_account_id = Said("account")
+    billing_account_name = Said("account")
+    sub_account_id = Said("account")
+    sub_account_name = Said("account")
+    invoice_id = Said("account")
+    tags = Said("tag_set")
+
     objects = ChargeQuerySet.as_manager()
 
     class Meta:
@@ -315,6 +336,7 @@ class Charge(Standing):
             ),
             models.Index(fields=["source", "period"], name="charge_scope"),
             models.Index(fields=["imported_in"], name="charge_import"),
+            models.Index(fields=["resource"], name="charge_resource"),
             # Late changes and what was carried over: few, and found without a look at the months.
             models.Index(fields=["charged_in", "period"], condition=~Q(charged_in=F("period")), name="charge_moved"),
             models.Index(fields=["charged_in", "id"], condition=Q(state="held"), name="charge_held"),
@@ -341,7 +363,7 @@ class Charge(Standing):
         return f"charge {self.pk}"
 
     @property
-    def resource(self) -> str:
+    def resource_label(self) -> str:
         """The name a person knows the resource by."""
         return self.resource_name or self.resource_id
 
