@@ -14,6 +14,8 @@ from django.db import connection
 from billing import charging, corrections, safeguards
 from billing.audit import Actor
 from billing.models import (
+    DIMENSION_MODELS,
+    PATHS,
     BillingPeriod,
     Charge,
     Correction,
@@ -218,11 +220,25 @@ def a_charge(
         "attributed_by": Charge.AttributedBy.TAG,
         "state": Charge.State.HELD if flags else Charge.State.CLEAR,
     }
-    charge = Charge.objects.create(**(defaults | fields))
+    charge = Charge.objects.create(**in_dimensions(defaults | fields))
     _told(charge)
     for code in flags:
         Flag.objects.create(charge=charge, code=code)
     return charge
+
+
+def in_dimensions(fields: dict[str, Any]) -> dict[str, Any]:
+    """Put the texts among the fields of a charge into its dimensions, which are made where they are not there."""
+    said = {name: fields[name] for name in PATHS if name in fields}
+    kept = {name: value for name, value in fields.items() if name not in said}
+    return {model.NAME: model.of(said) for model in DIMENSION_MODELS} | kept
+
+
+def resaid(charge: Charge, **texts: str) -> None:
+    """Have a stored charge say other texts, as if its file had: it links to other dimensions then."""
+    said = {name: getattr(charge, name) for name in PATHS} | texts
+    keys = {model.NAME: model.of(said) for model in DIMENSION_MODELS}
+    Charge.objects.filter(pk=charge.pk).update(**keys)
 
 
 def _told(charge: Charge) -> None:

@@ -7,6 +7,7 @@ from django.conf import settings
 from django.db import migrations, models
 
 import billing.fields
+import billing.models.dimensions
 import billing.models.periods
 import billing.models.policy
 
@@ -509,7 +510,7 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "account",
-                    models.ForeignKey(
+                    billing.models.dimensions.DimensionKey(
                         db_constraint=False,
                         db_index=False,
                         on_delete=django.db.models.deletion.PROTECT,
@@ -564,7 +565,7 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "description",
-                    models.ForeignKey(
+                    billing.models.dimensions.DimensionKey(
                         db_constraint=False,
                         db_index=False,
                         on_delete=django.db.models.deletion.PROTECT,
@@ -1765,7 +1766,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name="charge",
             name="price",
-            field=models.ForeignKey(
+            field=billing.models.dimensions.DimensionKey(
                 db_constraint=False,
                 db_index=False,
                 on_delete=django.db.models.deletion.PROTECT,
@@ -1803,7 +1804,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name="charge",
             name="product",
-            field=models.ForeignKey(
+            field=billing.models.dimensions.DimensionKey(
                 db_constraint=False,
                 db_index=False,
                 on_delete=django.db.models.deletion.PROTECT,
@@ -2014,7 +2015,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name="charge",
             name="resource",
-            field=models.ForeignKey(
+            field=billing.models.dimensions.DimensionKey(
                 db_constraint=False,
                 db_index=False,
                 on_delete=django.db.models.deletion.PROTECT,
@@ -2897,7 +2898,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name="charge",
             name="tag_set",
-            field=models.ForeignKey(
+            field=billing.models.dimensions.DimensionKey(
                 db_constraint=False,
                 db_index=False,
                 on_delete=django.db.models.deletion.PROTECT,

@@ -3,7 +3,6 @@
 import datetime
 from collections.abc import Iterable
 from decimal import Decimal
-from typing import Any
 
 from django.conf import settings
 from django.db import models
@@ -12,7 +11,7 @@ from django.db.models.functions import Coalesce
 
 from ..fields import AmountField, AmountSum, MomentField
 from ..readers.dimensions import DIMENSIONS
-from .dimensions import AccountText, Description, Dimension, Price, Product, ResourceText, Said, TagSet
+from .dimensions import AccountText, Description, Dimension, DimensionKey, Price, Product, ResourceText, Said, TagSet
 from .imports import Import
 from .payers import PayerSplit
 from .people import Person, Project
@@ -111,10 +110,8 @@ def _is_unknown(cost: str) -> Q:
     return Q(**{f"{cost}__isnull": True}) | (Q(**{cost: 0}) & ~Q(exact_charged=0))
 
 
-def _dimension(model: type[Dimension]) -> "models.ForeignKey[Any, Any]":
-    return models.ForeignKey(
-        model, on_delete=models.PROTECT, related_name="charges", db_constraint=False, db_index=False
-    )
+def _dimension(model: type[Dimension]) -> DimensionKey:
+    return DimensionKey(model, on_delete=models.PROTECT, related_name="charges", db_constraint=False, db_index=False)
 
 
 class Charge(Standing):

@@ -142,6 +142,19 @@ class TagSet(Dimension):
         pass
 
 
+class DimensionKey(models.ForeignKey):
+    """The foreign key of a charge to one of its dimensions.
+
+    Its number is `resource_key` on a charge and in queries, not `resource_id`: that is FOCUS's ResourceId.
+    """
+
+    def get_attname(self) -> str:
+        return f"{self.name}_key"
+
+    def get_attname_column(self) -> tuple[str, str]:
+        return self.get_attname(), self.db_column or f"{self.name}_id"
+
+
 DIMENSION_MODELS: tuple[type[Dimension], ...] = (Product, Price, Description, ResourceText, AccountText, TagSet)
 
 # Field of a dimension -> the way to it from a charge: service_name -> product__service_name.
