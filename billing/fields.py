@@ -222,7 +222,7 @@ class MomentField(models.Field):
         return None if moment is None else seconds_of(moment)
 
     def value_to_string(self, obj: Any) -> str:
-        value = self.value_from_object(obj)
+        value: datetime.datetime | None = self.value_from_object(obj)
         return "" if value is None else value.isoformat()
 
     def formfield(self, **kwargs: Any) -> Any:

@@ -12,9 +12,9 @@ from ..attribution.newcomers import Known
 from ..models import Source
 from ..readers import FileError, Part, Problem, check_rows
 from ..readers.batches import MAX_PROBLEMS
-from ..readers.beside import understood
 from ..readers.columns import without_measure
 from ..readers.facts import Scope, ScopeTotal
+from ..readers.reading import read as read_part
 from . import differences
 from .converting import Converted, Converter
 from .matching import digest_of
@@ -139,7 +139,7 @@ def _read_lines(received: Received, converter: Converter, rows: Rows, on_months:
             continue
         rows_before = converter.rows
         with in_file(part.name):
-            for batch in understood(part, converter.wanted):
+            for batch in read_part(part, has_period=converter.only_month is not None):
                 converted = converter.convert(batch, file_name=part.name, file_number=number)
                 if converted is not None and not converter.problems:
                     rows.add(converted)
@@ -199,7 +199,7 @@ def _digests_of_equally_long(
     for number in loose:
         if lengths[file_rows[number]] > 1:
             part, converter = received.parts[number - 1], make_converter()
-            for batch in understood(part, converter.wanted):
+            for batch in read_part(part, has_period=converter.only_month is not None):
                 converted = converter.convert(batch, file_name=part.name, file_number=number)
                 if converted is not None:
                     digests[number] = digest_of(converted.said.contents, digests.get(number, 0))

@@ -38,7 +38,8 @@ class Dimension(KeptRow):
     def of(cls, texts: Mapping[str, str]) -> Self:
         """Return the row with these texts by field, made if there is none; a field that is not named is empty."""
         said = {name: texts.get(name, "") for name in FIELDS[cls.NAME]}
-        found, _ = cls.objects.get_or_create(text_hash=hash_of(said.values()), defaults=said | cls.derived(said))
+        rows: models.Manager[Self] = cls._default_manager
+        found, _ = rows.get_or_create(text_hash=hash_of(said.values()), defaults=said | cls.derived(said))
         return found
 
     @classmethod
