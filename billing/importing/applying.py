@@ -10,12 +10,12 @@ from ..fields import to_units
 from ..models import BillingPeriod, Import, Source
 from ..models.periods import month_text
 from ..months import closing
-from ..readers.understanding import month_number
+from ..readers.facts import month_number
 from . import abandoned, control_totals, differences, duplicates, inheritance, late, overtaking, owners
 from .comparing import Compared
 from .reading import Read
 from .receiving import Received
-from .staging import DirectLoad, Stage, charges, figures
+from .staging import Stage, charges, dimensions, figures
 
 Periods = Mapping[datetime.date, BillingPeriod]
 
@@ -29,8 +29,8 @@ class Applied:
     deferred: Import | None = None
 
 
-def apply(rows: Stage | DirectLoad, received: Received, read: Read, compared: Compared, imported: Import) -> Applied:
-    """Make charges of what is staged or loaded.
+def apply(rows: Stage, received: Received, read: Read, compared: Compared, imported: Import) -> Applied:
+    """Make charges of what is staged.
 
     One transaction, which locks in this order:
 
@@ -48,11 +48,10 @@ def apply(rows: Stage | DirectLoad, received: Received, read: Read, compared: Co
     """
     request = received.request
     request.progress(0, 0, "Applying")
-    given = rows.period_ids if isinstance(rows, DirectLoad) else {}
+    dimensions.store(rows)
     with audit.gesture(actor=request.actor, now=request.now) as gesture:
         periods = {
-            month: closing.ensure_period(month=month, given=given.get(month), actor=request.actor, now=request.now)
-            for month in compared.months
+            month: closing.ensure_period(month=month, actor=request.actor, now=request.now) for month in compared.months
         }
         was_deferred = imported.state == Import.State.DEFERRED
         _require_applicable(imported)
@@ -68,7 +67,7 @@ def apply(rows: Stage | DirectLoad, received: Received, read: Read, compared: Co
             supersede(imported, received, read, compared, gesture)
         for month in sorted(compared.touched):
             charging.stamp_project_splits(periods[month])
-        new_pis = owners.new_pis(rows, read, named.new_emails, compared.months)
+        new_pis = owners.new_pis(rows, read, named.new_emails)
         imported.new_pis = [each.as_data() for each in new_pis]
         imported.state, imported.applied_at = Import.State.APPLIED, request.now
         imported.missing = compared.missing
@@ -113,13 +112,13 @@ def _require_applicable(imported: Import) -> None:
     imported.scope_totals.all().delete()
 
 
-def _require_taking(rows: Stage | DirectLoad, received: Received, compared: Compared, periods: Periods) -> None:
+def _require_taking(rows: Stage, received: Received, compared: Compared, periods: Periods) -> None:
     """Lock the months that change, and refuse where one takes no changes any more."""
     if not compared.touched:
         return
     request = received.request
     # A late change that this one replaces is borne by another month than its own.
-    bearing = BillingPeriod.objects.filter(pk__in=[] if isinstance(rows, DirectLoad) else figures.bearing(rows))
+    bearing = BillingPeriod.objects.filter(pk__in=figures.bearing(rows))
     for period in closing.require_open(*(periods[month] for month in compared.touched), *bearing):
         if period.removed_at:
             # Somebody took it for empty at this moment.
@@ -130,7 +129,7 @@ def _require_taking(rows: Stage | DirectLoad, received: Received, compared: Comp
 
 
 def _make_charges(
-    rows: Stage | DirectLoad,
+    rows: Stage,
     received: Received,
     read: Read,
     compared: Compared,
@@ -138,10 +137,6 @@ def _make_charges(
     periods: dict[datetime.date, BillingPeriod],
     gesture: audit.Gesture,
 ) -> owners.Owners:
-    if isinstance(rows, DirectLoad):
-        named = owners.make(read, gesture, rows.person_ids, rows.project_ids)
-        rows.move(periods=periods, people=named.people, projects=named.projects)
-        return named
     rows.fill_rows("stage_month", [(month_number(month), period.pk) for month, period in periods.items()])
     named = owners.make(read, gesture)
     owners.stage_attributions(rows, read, named)

@@ -9,13 +9,13 @@ from ..models.periods import month_text
 from ..months import closing
 from ..progress import Progress, unwatched
 from ..readers import FileError
-from ..readers.understanding import month_number
+from ..readers.facts import month_number
 from . import comparing, control_totals, import_record, inheritance, late, overtaking, owners, receiving, upkeep
 from .comparing import Compared
 from .outcomes import Booked, ImportRefused, errors_of
 from .reading import Read
 from .receiving import Received
-from .staging import Stage, charges, figures
+from .staging import Stage, charges, dimensions, figures
 
 
 def book(
@@ -69,6 +69,7 @@ def _book(
     own = {period.month for period in late.months_of(imported)}
     stage.choose_all()
     comparing.leave_out_others(stage, compared, own)
+    dimensions.store(stage)
     with audit.gesture(actor=request.actor, now=request.now) as gesture:
         imported = Import.objects.select_for_update(no_key=True).get(pk=imported.pk)
         late.require_deferred(imported)
@@ -90,7 +91,7 @@ def _book(
         # What is held here was never charged: it waits as what it is.
         held_now = Charge.objects.held().filter(imported_in=imported).count()
         import_record.note_part(imported, read, compared, own)
-        new_pis = owners.new_pis(stage, read, named.new_emails, compared.months)
+        new_pis = owners.new_pis(stage, read, named.new_emails)
         imported.new_pis = [each.as_data() for each in new_pis]
         imported.flagged = held_now
         imported.state, imported.applied_at, imported.booked_in = Import.State.APPLIED, request.now, into

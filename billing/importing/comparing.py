@@ -13,7 +13,7 @@ from django.db import DatabaseError, connection
 
 from ..models import BillingPeriod, Charge, Import, Source
 from ..models.periods import month_text
-from ..readers.understanding import month_number
+from ..readers.facts import month_number
 from . import differences, doubts, duplicates, late, live_charges, other_sources, reading, removals
 from .doubts import Doubt
 from .duplicates import Asked
@@ -134,13 +134,6 @@ def measure(received: Received, read: Read, compared: Compared, *, is_chosen: bo
         for currency, found in difference[month_text(month)].items():
             found |= differences.charged_and_booked(source, periods[month], currency, measures[month])
     return replace(compared, difference=difference, late=tuple(waiting))
-
-
-def compared_with_nothing(received: Received, read: Read, imports_before: Mapping[str, Any]) -> Compared:
-    """Return the comparison of files that there are no charges to match with."""
-    compared = doubt_age(received, read, replace(survey(received, read), imports_before=imports_before))
-    compared = measure(received, read, compared, is_chosen=False)
-    return replace(compared, elsewhere=duplicates.imports_elsewhere(received.source, read.totals))
 
 
 def only(compared: Compared, own: Collection[datetime.date]) -> Compared:

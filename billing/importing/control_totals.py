@@ -8,7 +8,7 @@ from ..fields import from_units
 from ..models import BillingPeriod, Import, ImportedFile, ImportOverlap, ImportTotal
 from ..money import plain
 from ..readers.columns import AMOUNTS
-from ..readers.understanding import ScopeTotal
+from ..readers.facts import ScopeTotal
 from .reading import Read
 from .staging import Stage, figures
 

@@ -6,20 +6,19 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
 
 from .. import patterns
 from ..attribution import NOWHERE, Attribution, Attributor, Place
 from ..attribution.checks import Reason, Reference
-from ..fields import WIDE, to_units
-from ..models import Flag
+from ..fields import WIDE, seconds_of, to_units
+from ..models import Charge, Flag
 from ..models.periods import last_day_of
 from ..money import plain
 from ..readers.batches import MAX_PROBLEMS, Batch, Problem
-from ..readers.columns import AMOUNTS, DECIMALS, TEXTS
+from ..readers.columns import AMOUNTS, QUANTITIES
 from ..readers.dates import ZONES
-from ..readers.facts import IDENTITY, Scope, ScopeTotal, content_hash, month_number, stamp_of
-from ..readers.spelling import compared, same_tags
+from ..readers.dimensions import FIELDS, content_hash, identity_hash, row_identity, said_hash
+from ..readers.facts import Scope, ScopeTotal, month_number
 from ..readers.tags import tags_of
 from ..readers.understanding import TagNumbers, Understanding, Understood, Wanted
 from ..readers.values import BadValue, Memo
@@ -64,12 +63,8 @@ class Converter:
         flag_patterns: Iterable[str] = (),
         expected: frozenset[datetime.date] = frozenset(),
         posted: datetime.date | None = None,
-        written: bool = False,
     ) -> None:
-        """`written` has facts come as lines of COPY, where they are not looked at one by one.
-
-        `posted` is the day on which the ledger has what is charged; without it, the last of each row's own month.
-        """
+        """`posted` is the day on which the ledger has what is charged; without it, the last of each row's own month."""
         self.attributor = attributor
         self.reference = reference
         self.posted = posted
@@ -99,7 +94,6 @@ class Converter:
             only_month=self.only_month,
             currency=currency,
             texts=tuple(dict.fromkeys((*attributor.columns, *(PATTERN_COLUMNS if flag_patterns else ())))),
-            written=written,
         )
         self._understanding = Understanding(self.wanted)
         self._numbering = ""
@@ -282,39 +276,29 @@ def totals_by_currency(totals: Mapping[Scope, ScopeTotal], *, exact: bool) -> di
     }
 
 
-def content_hash_of(charge: Any) -> bytes:
+def content_hash_of(charge: Charge) -> bytes:
     """Return the hash of a charge's content, from its columns as they stand.
 
     It is that of its row, unless the file had amounts of more than 8 decimals.
     """
-    texts = {name: getattr(charge, field) for name, field in TEXTS.items()}
-    return _content_hash(charge, texts | compared(texts), same_tags(tags_of(charge.tags).canonical))
-
-
-def identity_hash_of(charge: Any) -> bytes:
-    """Return the hash of what a charge speaks of, from its columns as they stand: that of its row."""
-    texts = {name: getattr(charge, field) for name, field in TEXTS.items()}
-    texts |= compared(texts)
+    amounts = [getattr(charge, field) for field in AMOUNTS.values()]
     return content_hash(
-        (
-            *(texts[name] for name in IDENTITY),
-            texts["ResourceId"] or texts["ResourceName"],
-            stamp_of(charge.charge_period_start),
-            stamp_of(charge.charge_period_end),
-        )
+        month=month_number(charge.period.month),
+        start=seconds_of(charge.charge_period_start),
+        end=seconds_of(charge.charge_period_end),
+        currency=charge.currency,
+        amounts=[None if amount is None else to_units(amount) for amount in amounts],
+        said={name: said_hash(name, _texts_of(charge, name)) for name in FIELDS},
+        quantities=[getattr(charge, field) for field in QUANTITIES.values()],
+        beyond=[""] * len(amounts),
     )
 
 
-def _content_hash(charge: Any, texts: Mapping[str, str], canonical_tags: str) -> bytes:
-    amounts = (getattr(charge, field) for field in AMOUNTS.values())
-    row = (
-        str(month_number(charge.period.month)),
-        stamp_of(charge.charge_period_start),
-        stamp_of(charge.charge_period_end),
-        charge.currency,
-        *("" if amount is None else str(to_units(amount)) for amount in amounts),
-        *(texts[name] for name in TEXTS),
-        *(getattr(charge, field) for field in DECIMALS.values()),
-        canonical_tags,
-    )
-    return content_hash(row)
+def identity_hash_of(charge: Charge) -> bytes:
+    """Return the hash of what a charge speaks of, from its columns as they stand: that of its row."""
+    known = {name: identity_hash(name, _texts_of(charge, name)) for name in ("product", "account", "resource")}
+    return row_identity(**known, start=seconds_of(charge.charge_period_start), end=seconds_of(charge.charge_period_end))
+
+
+def _texts_of(charge: Charge, dimension: str) -> tuple[str, ...]:
+    return tuple(getattr(charge, field) for field in FIELDS[dimension])

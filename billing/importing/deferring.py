@@ -8,7 +8,7 @@ from .. import audit
 from ..models import BillingPeriod, Import
 from ..models.periods import month_text
 from ..months import closing
-from ..readers.understanding import month_number
+from ..readers.facts import month_number
 from . import applying, control_totals, import_record, late, overtaking, receiving
 from .applying import Applied
 from .comparing import Compared, would_withdraw

@@ -24,6 +24,7 @@ FOCUS_NAMES = {Source.Measure.BILLED.value: "BilledCost", Source.Measure.EFFECTI
 _KEPT = "stage_keep k JOIN stage_row s ON s.row = k.row"
 _REPLACED = f"{_KEPT} JOIN billing_charge o ON o.id = k.replaces_id"
 _GONE = "stage_gone g JOIN billing_charge o ON o.id = g.charge_id"
+_NAMED = "JOIN billing_product p ON p.id = o.product_id JOIN billing_resourcetext r ON r.id = o.resource_id"
 
 
 @dataclass
@@ -166,15 +167,16 @@ def _add_movers(
             continue
         number = month_number(month)
         moved = f"""
-            SELECT s.service_name AS service, coalesce(nullif(s.resource_name, ''), s.resource_id) AS resource,
+            SELECT p.service_name AS service, coalesce(nullif(r.resource_name, ''), r.resource_id) AS resource,
                 0 AS before, {staged} AS after
-            FROM {_KEPT} WHERE s.month = {number} AND s.currency = %(currency)s
+            FROM {_KEPT} JOIN stage_product p ON p.number = s.product JOIN stage_resource r ON r.number = s.resource
+            WHERE s.month = {number} AND s.currency = %(currency)s
             UNION ALL
-            SELECT o.service_name, coalesce(nullif(o.resource_name, ''), o.resource_id), {before}, 0
-            FROM {_REPLACED} WHERE o.period_id = {periods[month].pk} AND o.currency = %(currency)s
+            SELECT p.service_name, coalesce(nullif(r.resource_name, ''), r.resource_id), {before}, 0
+            FROM {_REPLACED} {_NAMED} WHERE o.period_id = {periods[month].pk} AND o.currency = %(currency)s
             UNION ALL
-            SELECT o.service_name, coalesce(nullif(o.resource_name, ''), o.resource_id), {before}, 0
-            FROM {_GONE} WHERE o.period_id = {periods[month].pk} AND o.currency = %(currency)s
+            SELECT p.service_name, coalesce(nullif(r.resource_name, ''), r.resource_id), {before}, 0
+            FROM {_GONE} {_NAMED} WHERE o.period_id = {periods[month].pk} AND o.currency = %(currency)s
         """  # noqa: S608 (integers and our own names)
         # How far a resource moved decides only who is told, and in which order.
         sql = f"""

@@ -20,7 +20,7 @@ from ..readers.facts import HASH_BYTES, Scope, month_number
 from ..readers.spelling import same_id
 from .live_charges import LiveHashes, live_hashes
 from .matching import hashes_of, paired
-from .staging import DirectLoad, Hashes, Stage, figures, likeness
+from .staging import Hashes, Stage, figures, likeness
 
 CODE = Flag.Code.POSSIBLE_DUPLICATE
 State = Charge.State
@@ -198,30 +198,6 @@ def of_several_files(stage: Stage, source: Source, files: Mapping[int, str]) -> 
         told = f"The same row is in {files[most]}, too."
         again += [(row, content, told) for file, rows in by_file.items() if file != most for row in rows]
     return _answered(source, again)
-
-
-def has_equal(load: DirectLoad, source: Source, periods: Periods) -> bool:
-    """Tell whether a row of an import that adds up is a charge of its source already."""
-    if source.import_mode != Source.ImportMode.APPEND or not periods or load.span is None:
-        return False
-    ids = [period.pk for period in periods.values()]
-    others = live_hashes(source.pk, ids, load.span, besides=load.imported.pk)
-    return len(paired(load.contents, others[1])[0]) > 0
-
-
-def has_overlaps(load: DirectLoad, file_rows: Mapping[int, int], loose: Collection[int]) -> bool:
-    """Tell whether two of the files that no manifest names (`loose`) have a row in common."""
-    if len(loose) < 2:
-        return False
-    hashes, start = hashes_of(load.contents), 0
-    seen = hashes[:0]
-    for number, rows in sorted(file_rows.items()):
-        own, start = hashes[start : start + rows], start + rows
-        if number in loose:
-            if len(paired(own, seen)[0]):
-                return True
-            seen = np.concatenate([seen, own])
-    return False
 
 
 def imports_elsewhere(source: Source, scopes: Iterable[Scope]) -> dict[int, Source]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from django.db import DatabaseError, connection, transaction
+from django.db import DatabaseError, transaction
 
 from ..audit import Actor
 from ..background import jobs, working
@@ -19,7 +19,6 @@ from ..errors import BillingError
 from ..files.received import display_name
 from ..models import BillingPeriod, Import, Job, Source
 from ..months import closing
-from ..months.closing import PeriodClosed
 from ..progress import Progress, unwatched
 from ..readers import FileError
 from . import (
@@ -28,12 +27,9 @@ from . import (
     attempts,
     comparing,
     deferring,
-    duplicates,
     import_record,
     late,
-    live_charges,
     owners,
-    reading,
     receiving,
     upkeep,
 )
@@ -41,10 +37,9 @@ from .applying import Applied
 from .booking import book
 from .comparing import Compared, StandsAlready
 from .outcomes import ImportRefused, IngestResult, error_of, errors_of
-from .overtaking import Overtaken
 from .reading import Read
 from .receiving import Received, Request
-from .staging import DirectLoad, NotLoadable, Stage
+from .staging import Stage
 
 log = logging.getLogger(__name__)
 
@@ -194,7 +189,7 @@ def _try_out(request: Request, source: Source | None, period: str) -> IngestResu
             emails = owners.new_emails(read)
             if compared.doubts:
                 raise comparing.would_withdraw(received, compared)
-            new_pis = owners.new_pis(stage, read, emails, compared.months)
+            new_pis = owners.new_pis(stage, read, emails)
             return import_record.result(received, read, Applied(compared, new_pis), None, "dry run")
     except StandsAlready as stands:
         return import_record.seen_before(stands.received, None, "dry run")
@@ -239,13 +234,6 @@ def _import(received: Received, imported: Import) -> IngestResult:
     received = receiving.recognized(receiving.keep_files(received, imported))
     if received.is_seen:
         return import_record.pass_over(imported, received, {})
-    if loaded := load_directly(received, imported):
-        upkeep.after_import(loaded.counts.new)
-        return loaded
-    # It may have been applied by somebody else while it was read.
-    received = receiving.recognized(received)
-    if received.is_seen:
-        return import_record.pass_over(imported, received, {})
     with comparing.read_and_compared(received) as (stage, read, compared):
         with transaction.atomic():
             abandoned.require_at_work(imported)
@@ -265,46 +253,6 @@ def _apply_or_defer(stage: Stage, received: Received, read: Read, compared: Comp
     if compared.touched <= set(compared.late):
         return deferring.defer(received, read, compared, imported)
     return deferring.defer_part(stage, received, read, compared, imported)
-
-
-def load_directly(received: Received, imported: Import) -> IngestResult | None:
-    """Read files straight into the charges and apply them; None where that cannot be done, and nothing was.
-
-    There must be no charges to match them with, and PostgreSQL, where nobody waits for what is not committed yet.
-    """
-    if connection.vendor != "postgresql" or received.source.grain != Source.Grain.LINE:
-        return None
-    if comparing.is_matched(received) or received.recognized.months:
-        return None
-    # What adds up may be there already, and files that no manifest names may overlap.
-    remembers = received.adds_up or len(received.loose_files) > 1
-    try:
-        with transaction.atomic(), DirectLoad(imported, is_matched=not received.adds_up, remembers=remembers) as load:
-            imports_before = live_charges.imports_so_far(received.source)
-            read = reading.read(received, load)
-            compared = comparing.compared_with_nothing(received, read, imports_before)
-            _require_loadable(load, received, read, compared)
-            imported.state = Import.State.CHECKED
-            import_record.note(imported, read, compared)
-            applied = applying.apply(load, received, read, compared, imported)
-            return import_record.result(received, read, applied, imported, imported.state)
-    except (NotLoadable, Overtaken, PeriodClosed):
-        # Staged and matched, it meets the same, and answers it. What was noted on it is rolled back, too.
-        imported.refresh_from_db()
-        return None
-
-
-def _require_loadable(load: DirectLoad, received: Received, read: Read, compared: Compared) -> None:
-    """Raise NotLoadable where the files wait, or somebody may have to be asked about their rows."""
-    if compared.late or compared.doubts:
-        raise NotLoadable("it waits")
-    source = received.source
-    if (
-        compared.elsewhere
-        or duplicates.has_equal(load, source, compared.periods)
-        or duplicates.has_overlaps(load, read.file_rows, received.loose_files)
-    ):
-        raise NotLoadable("there may be the same rows")
 
 
 @contextlib.contextmanager

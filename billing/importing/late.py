@@ -259,7 +259,7 @@ def hold_what_is_over(first: int, count: int, *, gesture: audit.Gesture) -> int:
     )
     changes: dict[int | None, list[tuple[Any, ...]]] = defaultdict(list)
     for row in charged.order_by("pk").values_list(
-        "pk", "reverses", "replaces", "billed_cost", "effective_cost", "service_name", "fund_org"
+        "pk", "reverses", "replaces", "billed_cost", "effective_cost", "product__service_name", "fund_org"
     ):
         changes[row[1] or row[2]].append(row)
     ids = [row[0] for rows in changes.values() if not _comes_to_nothing(rows) for row in rows]
@@ -276,7 +276,7 @@ def _comes_to_nothing(rows: list[tuple[Any, ...]]) -> bool:
     return all(sum(row[column] or 0 for row in rows) == 0 for column in (3, 4))
 
 
-_PAYER = ("period", "source", "service_name", "pi", "project", "fund_org", "payer_split", "natural_account")
+_PAYER = ("period", "source", "product__service_name", "pi", "project", "fund_org", "payer_split", "natural_account")
 
 
 def _line_charged(month: Any, known: dict[str, Any]) -> PayerLine | None:
@@ -285,13 +285,16 @@ def _line_charged(month: Any, known: dict[str, Any]) -> PayerLine | None:
         period=month,
         for_period=known["period"],
         source=known["source"],
-        service_name=known["service_name"],
+        service_name=known["product__service_name"],
         # Neither shares in shared costs nor what staff entered say whose a row of a file was.
         kind__in=(PayerLine.Kind.CHARGE, PayerLine.Kind.LATE),
     )
     # Rows that say themselves what these leave to a default.
     explicit = Charge.objects.live().filter(
-        charged_in=month, period=known["period"], source=known["source"], service_name=known["service_name"]
+        charged_in=month,
+        period=known["period"],
+        source=known["source"],
+        product__service_name=known["product__service_name"],
     )
     if known["pi"] is not None:
         lines = lines.filter(pi=known["pi"], project=known["project"])

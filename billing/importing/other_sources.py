@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 
-from ..models import Charge, Import, ImportTotal, Source
+from ..models import PATHS, Charge, Import, ImportTotal, Source
 from ..readers.spelling import same_id
 from .outcomes import OfAnotherSource, error_of
 from .reading import Read
@@ -51,7 +51,11 @@ def _strange(received: Received, read: Read) -> str:
         ("services", "service_name", read.services),
     ):
         own = Charge.objects.live().filter(source=source)
-        if not found or own.filter(**{f"{field}__in": found}).exists() or not own.exclude(**{field: ""}).exists():
+        if (
+            not found
+            or own.filter(**{f"{PATHS[field]}__in": found}).exists()
+            or not own.exclude(**{PATHS[field]: ""}).exists()
+        ):
             continue
         # That the services of a month are all new is no wonder by itself.
         if field == "provider_name" or _sources_like(source, read):
@@ -71,7 +75,7 @@ def _sources_like(source: Source, read: Read) -> list[str]:
     for field, found in (("provider_name", read.providers), ("service_name", read.services)):
         if not found:
             continue
-        charges = Charge.objects.live().filter(**{f"{field}__in": found})
+        charges = Charge.objects.live().filter(**{f"{PATHS[field]}__in": found})
         others = Source.objects.exclude(pk=source.pk).order_by("name")
         names = [each.name for each in others if charges.filter(source=each).exists()]
         if names:

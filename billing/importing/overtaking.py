@@ -9,7 +9,7 @@ from . import duplicates, live_charges, receiving
 from .comparing import Compared
 from .reading import Read
 from .receiving import Received
-from .staging import DirectLoad, Stage
+from .staging import Stage
 
 Periods = Mapping[datetime.date, BillingPeriod]
 
@@ -48,23 +48,19 @@ def in_review_meanwhile(months: Iterable[str]) -> Overtaken:
     )
 
 
-def require_no_more_again(received: Received, compared: Compared, rows: Stage | DirectLoad, periods: Periods) -> None:
+def require_no_more_again(received: Received, compared: Compared, rows: Stage, periods: Periods) -> None:
     """Refuse if an import that was applied meanwhile brought rows of one that adds up."""
     source = received.source
     if not received.adds_up or live_charges.imports_so_far(source) == compared.imports_before:
         return
-    if isinstance(rows, DirectLoad):
-        is_overtaken = duplicates.has_equal(rows, source, periods)
-    else:
-        both = duplicates.sides(rows, source, periods)
-        again = duplicates.of_own_source(rows, both, source, periods, compared.left_out) if both else []
-        is_overtaken = not {each.row for each in again} <= compared.asked.rows
-    if is_overtaken:
+    both = duplicates.sides(rows, source, periods)
+    again = duplicates.of_own_source(rows, both, source, periods, compared.left_out) if both else []
+    if not {each.row for each in again} <= compared.asked.rows:
         raise Overtaken([Problem("Another import brought the same rows meanwhile. Import this one again.")])
 
 
 def require_no_more_elsewhere(
-    received: Received, read: Read, compared: Compared, rows: Stage | DirectLoad, periods: Periods
+    received: Received, read: Read, compared: Compared, rows: Stage, periods: Periods
 ) -> None:
     """Refuse if another source brought some of the same costs meanwhile: nobody was asked about them.
 
@@ -75,10 +71,9 @@ def require_no_more_elsewhere(
     elsewhere = duplicates.imports_elsewhere(received.source, read.totals)
     if elsewhere.keys() <= before.keys():
         return
-    if isinstance(rows, Stage):
-        found = duplicates.of_other_sources(rows, received.source, set(elsewhere.values()), periods)
-        if {each.row for each in found} <= compared.asked.rows:
-            return
+    found = duplicates.of_other_sources(rows, received.source, set(elsewhere.values()), periods)
+    if {each.row for each in found} <= compared.asked.rows:
+        return
     sources = sorted({elsewhere[number].name for number in elsewhere.keys() - before.keys()})
     raise Overtaken([Problem(f"{' and '.join(sources)} brought the same costs meanwhile. Import this one again.")])
 

@@ -1,18 +1,13 @@
 """The PIs and projects that the rows of an import name: known ones, and those that it makes."""
 
-import datetime
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from decimal import Decimal
-
-from django.db.models import Count
 
 from .. import audit
-from ..attribution import NO_IDS, known_people, newcomers, owner_values, people_of, projects_of
-from ..fields import AmountSum, from_units
-from ..models import BillingPeriod, Charge
+from ..attribution import known_people, newcomers, owner_values, people_of, projects_of
+from ..fields import from_units
 from .reading import Read
-from .staging import DirectLoad, Stage, figures
+from .staging import Stage, figures
 
 
 @dataclass(frozen=True)
@@ -30,19 +25,14 @@ def new_emails(read: Read) -> frozenset[str]:
     return frozenset(emails) - known_people(emails).keys()
 
 
-def make(
-    read: Read,
-    gesture: audit.Gesture,
-    person_ids: Mapping[str, int] = NO_IDS,
-    project_ids: Mapping[str, int] = NO_IDS,
-) -> Owners:
-    """Make the PIs and projects that are new, with the ids they were given where there are any."""
+def make(read: Read, gesture: audit.Gesture) -> Owners:
+    """Make the PIs and projects that are new."""
     new = new_emails(read)
-    people = people_of((each.pi_email for each in read.attributions), gesture, person_ids)
+    people = people_of((each.pi_email for each in read.attributions), gesture)
     codes: dict[str, str] = {}
     for each in read.attributions:
         codes.setdefault(each.project_code, each.pi_email)
-    return Owners(people, projects_of(codes, people, gesture, project_ids), new)
+    return Owners(people, projects_of(codes, people, gesture), new)
 
 
 def stage_attributions(stage: Stage, read: Read, owners: Owners) -> None:
@@ -56,36 +46,13 @@ def stage_attributions(stage: Stage, read: Read, owners: Owners) -> None:
     )
 
 
-def new_pis(
-    rows: Stage | DirectLoad, read: Read, emails: Collection[str], months: Collection[datetime.date]
-) -> tuple[newcomers.NewPI, ...]:
+def new_pis(stage: Stage, read: Read, emails: Collection[str]) -> tuple[newcomers.NewPI, ...]:
     """Return the PIs with these new addresses, and what the import charges them: all they have is of it."""
     if not emails:
         return ()
-    sums: list[tuple[str, str, int, Decimal]]
-    if isinstance(rows, DirectLoad):
-        sums = _charged(read, emails, months)
-    else:
-        sums = [
-            (read.attributions[number].pi_email, currency, count, from_units(units))
-            for number, currency, count, units in figures.sums_by_attribution(rows)
-            if read.attributions[number].pi_email in emails
-        ]
+    sums = [
+        (read.attributions[number].pi_email, currency, count, from_units(units))
+        for number, currency, count, units in figures.sums_by_attribution(stage)
+        if read.attributions[number].pi_email in emails
+    ]
     return newcomers.new_pis(sums, read.known)
-
-
-def _charged(
-    read: Read, new: Collection[str], months: Collection[datetime.date]
-) -> list[tuple[str, str, int, Decimal]]:
-    ids = known_people(sorted(new))
-    emails = {pk: email for email, pk in ids.items()}
-    periods = list(BillingPeriod.objects.filter(month__in=months).values_list("pk", flat=True))
-    charges = Charge.objects.live().filter(charged_in__in=periods, pi__in=list(emails)).order_by()
-    currencies = {currency for _, _, currency in read.totals}
-    sums: list[tuple[str, str, int, Decimal]] = []
-    # By one currency the index of the month answers, without a look at the charges.
-    by_currency = len(currencies) > 1
-    groups = charges.values_list("pi_id", *(["currency"] if by_currency else []))
-    for pk, *rest in groups.annotate(count=Count("*"), billed=AmountSum("billed_cost")):
-        sums.append((emails[pk], rest[0] if by_currency else next(iter(currencies)), rest[-2], rest[-1]))
-    return sums

@@ -14,7 +14,7 @@ from ..readers import FileError, Part, Problem, check_rows
 from ..readers.batches import MAX_PROBLEMS
 from ..readers.beside import understood
 from ..readers.columns import without_measure
-from ..readers.understanding import Scope, ScopeTotal
+from ..readers.facts import Scope, ScopeTotal
 from . import differences
 from .converting import Converted, Converter
 from .matching import digest_of
@@ -28,9 +28,6 @@ OnMonths = Callable[[Collection[datetime.date]], None]
 
 class Rows(Protocol):
     """What takes the rows of files: a stage, the charges themselves, or whoever only looks at them."""
-
-    # Whether it takes facts as lines of COPY.
-    takes_lines: bool
 
     def add(self, converted: Converted) -> None:
         """Take a batch of rows."""
@@ -94,7 +91,6 @@ def read(received: Received, rows: Rows, *, on_months: OnMonths | None = None) -
         flag_patterns=received.policy.flag_patterns,
         expected=received.expected,
         posted=received.request.posted,
-        written=rows.takes_lines,
     )
     converter = make_converter()
     if received.source.grain == Source.Grain.LINE:

@@ -9,8 +9,8 @@ import numpy.typing as npt
 from django.db.models import Count
 
 from ..models import BillingPeriod, Charge, Import, ImportTotal, Source
+from ..readers.facts import month_number
 from ..readers.spelling import same_id
-from ..readers.understanding import month_number
 from . import doubts, late, other_sources
 from .doubts import Doubt
 from .outcomes import Counts
@@ -77,10 +77,10 @@ def _doubts_of_accounts(
     for period in periods.values():
         delivered = accounts.get(period.pk, set())
         charges = Charge.objects.live().filter(source=source, period=period)
-        counts = charges.values_list("billing_account_id").annotate(count=Count("id"))
+        counts = charges.values_list("account__billing_account_id").annotate(count=Count("id"))
         live: dict[str, int] = {}
         spellings: dict[str, list[str]] = {}
-        for spelled, count in counts.order_by("billing_account_id"):
+        for spelled, count in counts.order_by("account__billing_account_id"):
             live[same_id(spelled)] = live.get(same_id(spelled), 0) + count
             spellings.setdefault(same_id(spelled), []).append(spelled)
         together = _delivered_together(source, period, delivered)
@@ -118,7 +118,7 @@ def _doubts_of_parts(
 def _is_alike(source: Source, read: Read, periods: Periods, counts: Counts) -> bool:
     """Tell whether any row, or any service, is among the charges of these months."""
     services = Charge.objects.live().filter(source=source, period__in=periods.values())
-    return bool(counts.unchanged or counts.changed) or services.filter(service_name__in=read.services).exists()
+    return bool(counts.unchanged or counts.changed) or services.filter(product__service_name__in=read.services).exists()
 
 
 def _was_kept(received: Received, periods: Periods) -> bool:

@@ -5,9 +5,11 @@ from collections.abc import Collection
 from typing import Any, NamedTuple
 
 from ..audit import Actor
+from ..fields import moment_of
 from ..models import Import
 from ..readers import FileError
 from ..readers.columns import AMOUNTS
+from ..readers.dimensions import DIMENSIONS, FIELDS
 from ..readers.facts import FACTS
 from . import reading, receiving
 from .converting import Converted
@@ -32,8 +34,6 @@ class ReadRow(NamedTuple):
 class _AllRows:
     """Gathers all rows."""
 
-    takes_lines = False
-
     def __init__(self) -> None:
         self.rows: list[ReadRow] = []
 
@@ -57,17 +57,26 @@ class _AllRows:
 class _FactsAt:
     """Gathers all that the rows at some places say."""
 
-    takes_lines = False
-
     def __init__(self, places: Collection[Place]) -> None:
         self.places = places
         self.facts: dict[Place, dict[str, Any]] = {}
+        # The texts of dimensions, by their numbers.
+        self.texts: dict[str, dict[int, tuple[str, ...]]] = {name: {} for name in DIMENSIONS}
 
     def add(self, converted: Converted) -> None:
         of = dict(zip(FACTS, converted.said.columns, strict=True))
+        for name, new in converted.said.dimensions.items():
+            self.texts[name].update({each.number: each.texts for each in new})
         for row, place in enumerate(zip(converted.file_numbers, of["line_number"], strict=True)):
             if place in self.places:
-                self.facts[place] = {name: column[row] for name, column in of.items()}
+                self.facts[place] = self._said({name: column[row] for name, column in of.items()})
+
+    def _said(self, facts: dict[str, Any]) -> dict[str, Any]:
+        for name, fields in FIELDS.items():
+            facts |= dict(zip(fields, self.texts[name][facts.pop(name)], strict=True))
+        for name in ("charge_period_start", "charge_period_end"):
+            facts[name] = moment_of(facts[name])
+        return facts
 
     def settle(self) -> None:
         """Nothing is left to be done."""
@@ -84,9 +93,9 @@ def reread(imported: Import) -> list[ReadRow]:
 
 
 def facts_of(imported: Import, places: Collection[Place]) -> dict[Place, dict[str, Any]]:
-    """Return all that these lines of the stored files of an import say, as FACTS names it.
+    """Return all that these lines of the stored files of an import say, as the fields of Charge are named.
 
-    Times are text as the databases write UTC, amounts units of 10⁻⁸. Raises ImportRefused.
+    Amounts are units of 10⁻⁸. Raises ImportRefused.
     """
     found = _FactsAt(places)
     _read(imported, found)

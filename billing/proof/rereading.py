@@ -15,8 +15,7 @@ from ..importing.converting import content_hash_of
 from ..models import BillingPeriod, Charge, Import, ImportOverlap, ImportTotal, Source
 from ..models.charges import ChargeQuerySet
 from ..money import ZERO, plain
-from ..readers.facts import FACTS
-from ..readers.understanding import month_number, stamp_of
+from ..readers.facts import month_number
 from .equations import Equation
 from .findings import About, Finding
 from .proving import Proof
@@ -149,7 +148,7 @@ def _vanished(imported: Import, missing: dict[bytes, list[tuple[int, int, Decima
 
 def _by_hash(charges: ChargeQuerySet) -> list[Finding]:
     found = []
-    for charge in charges.iterator(chunk_size=5_000):
+    for charge in charges.with_texts().iterator(chunk_size=5_000):
         if content_hash_of(charge) != bytes(charge.content_hash):
             billed = plain(charge.billed_cost, charge.currency)
             found.append(_charge(charge.pk, f"{billed} billed is not what was delivered."))
@@ -164,7 +163,7 @@ def edited(period: BillingPeriod) -> list[Finding]:
     than an amount keeps. Rows that take a charge back are made here, from the charge.
     """
     months = BillingPeriod.objects.in_bulk()
-    charges = Charge.objects.in_month(period).filter(reverses__isnull=True).order_by("pk")
+    charges = Charge.objects.in_month(period).filter(reverses__isnull=True).with_texts().order_by("pk")
     suspects: dict[int, dict[importing.Place, Charge]] = defaultdict(dict)
     doubles = []
     for charge in charges.iterator(chunk_size=5_000):
@@ -192,21 +191,20 @@ def _not_as_delivered(imported: Import, charges: dict[importing.Place, Charge]) 
         if place not in facts:
             found.append(_charge(charge.pk, f"{_line(*place)} of its file has no such row."))
             continue
-        for name, now in _said_by(charge).items():
-            if now != facts[place][name]:
+        said = {name: value for name, value in facts[place].items() if name not in ("content_hash", "identity_hash")}
+        for name, now in _said_by(charge, said).items():
+            if now != said[name]:
                 column = name.replace("_", " ")
                 told = f"its {column} is “{_shown(name, now)}”; {_line(*place)} of its file says "
-                found.append(_charge(charge.pk, f"{told}“{_shown(name, facts[place][name])}”."))
+                found.append(_charge(charge.pk, f"{told}“{_shown(name, said[name])}”."))
     return found
 
 
-def _said_by(charge: Charge) -> dict[str, Any]:
-    """Return what a charge says as a line of its file would say it."""
-    values = {name: getattr(charge, name) for name in FACTS if name not in ("content_hash", "identity_hash")}
+def _said_by(charge: Charge, names: Iterable[str]) -> dict[str, Any]:
+    """Return what a charge says in some fields as a line of its file would say it."""
+    values = {name: getattr(charge, name) for name in names}
     for name in CHECKED:
         values[name] = None if values[name] is None else to_units(values[name])
-    for name in ("charge_period_start", "charge_period_end"):
-        values[name] = stamp_of(values[name])
     return values
 
 

@@ -45,6 +45,8 @@ DECIMALS = {
     "ContractedUnitPrice": "contracted_unit_price",
     "ConsumedQuantity": "consumed_quantity",
 }
+# What was priced and what was consumed differ from row to row; prices repeat.
+QUANTITIES = {name: field for name, field in DECIMALS.items() if name.endswith("Quantity")}
 AMOUNTS = {
     "BilledCost": "billed_cost",
     "EffectiveCost": "effective_cost",

@@ -1,20 +1,18 @@
 """What the rows of a batch say, column by column: hashed, summed, and as they are handed on."""
 
 import datetime
-import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
-from ..copy_text import DELIMITER, fields_of, hex_fields_of, joined, text_lines_of
-from ..fields import WIDE, from_units
+from ..fields import WIDE, from_units, seconds_of
 from .amounts import Amounts, kept_amounts
-from .columns import AMOUNTS, DECIMALS, TEXTS
+from .columns import AMOUNTS, QUANTITIES
+from .dimensions import DIMENSIONS, IDENTITY, content_hash, hash_of, identity_hash, row_identity, said_hash
 
-HASH_BYTES = 16
-
-# What a row says, by the columns of Charge that hold it. Its month and who pays stand beside it.
+# What a row says, by the columns of Charge that hold it; dimensions by their numbers. Its month and who pays stand
+# beside it.
 FACTS = (
     "line_number",
     "content_hash",
@@ -23,22 +21,9 @@ FACTS = (
     "charge_period_end",
     "currency",
     *AMOUNTS.values(),
-    *TEXTS.values(),
-    *DECIMALS.values(),
-    "tags",
+    *DIMENSIONS,
+    *QUANTITIES.values(),
     "row_count",
-)
-
-# What says that a row speaks of the same thing as one before it: no amounts, no tags.
-IDENTITY = (
-    "BillingAccountId",
-    "SubAccountId",
-    "ServiceName",
-    "SkuId",
-    "SkuPriceId",
-    "ChargeCategory",
-    "ChargeClass",
-    "InvoiceId",
 )
 
 # A month, a billing account and a currency.
@@ -68,67 +53,112 @@ class ScopeTotal:
             self.exact[column] = WIDE.add(self.exact[column], other.exact[column])
 
 
+class NewRow(NamedTuple):
+    """A row of a dimension that comes for the first time: its number, the hash of its texts, and these."""
+
+    number: int
+    text_hash: bytes
+    texts: tuple[str, ...]
+
+
+class Numbering:
+    """The rows of one dimension by number; remembers so many, and numbers what comes again after that anew."""
+
+    def __init__(self, name: str, size: int = 200_000) -> None:
+        self.name = name
+        self.size = size
+        self.count = 0
+        self.numbers: dict[tuple[str, ...], int] = {}
+        # What hashes of rows hold, by number.
+        self.said: dict[int, bytes] = {}
+        self.identities: dict[int, bytes] = {}
+        self.new: list[NewRow] = []
+
+    def of(self, rows: Iterable[tuple[str, ...]]) -> list[int]:
+        """Return the number of each of these rows; `new` is what came for the first time."""
+        if len(self.numbers) >= self.size:
+            self.numbers, self.said, self.identities = {}, {}, {}
+        self.new = []
+        numbers = self.numbers
+        return [numbers.get(row) or self._number(row) for row in rows]
+
+    def _number(self, row: tuple[str, ...]) -> int:
+        self.count += 1
+        self.numbers[row] = self.count
+        self.said[self.count] = said_hash(self.name, row)
+        if self.name in (*IDENTITY, "resource"):
+            self.identities[self.count] = identity_hash(self.name, row)
+        self.new.append(NewRow(self.count, hash_of(row), row))
+        return self.count
+
+
 class Facts:
     """What the rows of a batch say, column by column: hashed, summed, and as they are handed on."""
 
     def __init__(
         self,
         *,
+        numberings: Mapping[str, Numbering],
         lines: Sequence[int],
         months: list[datetime.date],
-        month_texts: list[str],
-        starts: list[str],
-        ends: list[str],
+        starts: list[datetime.datetime],
+        ends: list[datetime.datetime],
         currencies: list[str],
         amounts: dict[str, Amounts],
-        texts: dict[str, list[str]],
-        compared: dict[str, list[str]],
-        decimals: dict[str, list[str]],
-        tags: list[str],
-        canonical_tags: list[str],
+        texts: Mapping[str, list[str]],
+        quantities: Sequence[list[str]],
         counts: Sequence[int],
     ) -> None:
+        """`texts` has the columns of all dimensions."""
         self.lines = lines
         self.months = months
-        self.month_texts = month_texts
-        self.starts = starts
-        self.ends = ends
+        self.starts = list(map(seconds_of, starts))
+        self.ends = list(map(seconds_of, ends))
         self.currencies = currencies
         self.amounts = amounts
-        self.texts = texts
-        self.tags = tags
-        self.canonical_tags = canonical_tags
+        self.accounts = texts["BillingAccountId"]
+        self.quantities = quantities
         self.counts = counts
-        self.named = [*texts.values(), *decimals.values()]
-        # Hashed and written alike: most of what a row says is joined once.
-        self.joined = joined(self.named)
-        # But where an id of Azure's is spelled in its own way.
-        self.as_compared = texts | compared
-        self.joined_to_compare = joined([*self.as_compared.values(), *decimals.values()]) if compared else self.joined
+        self.numberings = numberings
+        self.dimensions = {
+            name: numberings[name].of(zip(*(texts[column] for column in columns), strict=True))
+            for name, columns in DIMENSIONS.items()
+        }
 
     def content_hashes(self) -> list[bytes]:
         """Return the hash of all that each row says; amounts with every digit."""
+        said = {name: list(map(self.numberings[name].said.__getitem__, numbers)) for name, numbers in self._numbered()}
         nothing = [""] * len(self.lines)
-        amounts = [self.amounts[name].canonical if name in self.amounts else nothing for name in AMOUNTS]
-        return _hashes(
-            joined(
-                [
-                    self.month_texts,
-                    self.starts,
-                    self.ends,
-                    self.currencies,
-                    *amounts,
-                    self.joined_to_compare,
-                    self.canonical_tags,
-                ]
+        units = self._units()
+        exact = [self.amounts[name].canonical if name in self.amounts else nothing for name in AMOUNTS]
+        return [
+            content_hash(
+                month=month_number(self.months[row]),
+                start=self.starts[row],
+                end=self.ends[row],
+                currency=self.currencies[row],
+                amounts=[column[row] for column in units],
+                said={name: column[row] for name, column in said.items()},
+                quantities=[column[row] for column in self.quantities],
+                beyond=[column[row] if "e" in column[row] else "" for column in exact],
             )
-        )
+            for row in range(len(self.lines))
+        ]
 
     def identity_hashes(self) -> list[bytes]:
         """Return the hash of what each row speaks of."""
-        texts = self.as_compared
-        resources = [one or other for one, other in zip(texts["ResourceId"], texts["ResourceName"], strict=True)]
-        return _hashes(joined([*(texts[name] for name in IDENTITY), resources, self.starts, self.ends]))
+        known = {
+            name: [self.numberings[name].identities[number] for number in self.dimensions[name]]
+            for name in (*IDENTITY, "resource")
+        }
+        columns = zip(known["product"], known["account"], known["resource"], self.starts, self.ends, strict=True)
+        return [
+            row_identity(product=product, account=account, resource=resource, start=start, end=end)
+            for product, account, resource, start, end in columns
+        ]
+
+    def _numbered(self) -> Iterable[tuple[str, list[int]]]:
+        return self.dimensions.items()
 
     def _units(self) -> list[list[int | None]]:
         none: list[int | None] = [None] * len(self.lines)
@@ -137,31 +167,12 @@ class Facts:
     def columns(self, contents: list[bytes], identities: list[bytes]) -> list[Sequence[Any]]:
         """Return the columns of FACTS."""
         times = (self.starts, self.ends, self.currencies)
-        return [self.lines, contents, identities, *times, *self._units(), *self.named, self.tags, self.counts]
-
-    def written(self, contents: list[bytes], identities: list[bytes]) -> list[str]:
-        """Return the rows, as lines of COPY with the columns of FACTS."""
-        amounts = self._units()
-        # Mostly some of the four are one and the same.
-        units = {id(column): fields_of(column) for column in {id(column): column for column in amounts}.values()}
-        return joined(
-            [
-                fields_of(self.lines),
-                hex_fields_of(contents),
-                hex_fields_of(identities),
-                self.starts,
-                self.ends,
-                self.currencies,
-                *(units[id(column)] for column in amounts),
-                text_lines_of(self.named, self.joined),
-                fields_of(self.tags),
-                fields_of(self.counts),
-            ]
-        )
+        dimensions = self.dimensions.values()
+        return [self.lines, contents, identities, *times, *self._units(), *dimensions, *self.quantities, self.counts]
 
     def totals(self) -> dict[Scope, ScopeTotal]:
         """Return the control totals of the rows' scopes."""
-        columns: tuple[Sequence[Any], ...] = (self.months, self.texts["BillingAccountId"], self.currencies)
+        columns: tuple[Sequence[Any], ...] = (self.months, self.accounts, self.currencies)
         scopes: list[Scope] = []
         if all(column.count(column[0]) == len(column) for column in columns):
             distinct = dict.fromkeys([(columns[0][0], columns[1][0], columns[2][0])])
@@ -187,18 +198,3 @@ class Facts:
 def month_number(month: datetime.date) -> int:
     """Return a month as the number it is staged by: 202501."""
     return month.year * 100 + month.month
-
-
-def content_hash(row: Iterable[str]) -> bytes:
-    """Return the hash of the texts of a row."""
-    return _hashes([DELIMITER.join(row)])[0]
-
-
-def _hashes(rows: Iterable[str]) -> list[bytes]:
-    blake = hashlib.blake2b
-    return [blake(row.encode(), digest_size=HASH_BYTES).digest() for row in rows]
-
-
-def stamp_of(moment: datetime.datetime) -> str:
-    """Write a UTC time as both databases read it."""
-    return moment.replace(tzinfo=None).isoformat(" ")

@@ -3,8 +3,6 @@
 import re
 from collections.abc import Mapping
 
-from .values import Memo
-
 # Azure's resources, subscriptions, billing accounts and reservations; see “Azure resource names” of its documentation.
 AZURE = re.compile(r"/(?:subscriptions|providers)/", re.IGNORECASE)
 GUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
@@ -44,24 +42,3 @@ def compared(texts: Mapping[str, str]) -> dict[str, str]:
     if is_azure(texts.get("ResourceId", "")):
         found |= {name: texts[name].casefold() for name in BESIDE}
     return found
-
-
-class Spelling:
-    """Gives the columns of a batch as they are compared; remembers what repeats."""
-
-    def __init__(self) -> None:
-        self._ids = Memo(same_id, 50_000)
-        self._are_azure = Memo(is_azure, 50_000)
-
-    def compared(self, texts: Mapping[str, list[str]]) -> dict[str, list[str]]:
-        """Return those of the columns that are compared otherwise than they are written."""
-        found = {name: self._ids.column(texts[name]) for name in IDS}
-        marks = self._are_azure.column(texts["ResourceId"])
-        if True in marks:
-            for name in BESIDE:
-                found[name] = [
-                    text.casefold() if mark else same
-                    for text, mark, same in zip(texts[name], marks, found.get(name, texts[name]), strict=True)
-                ]
-        # What is its own form is the same text: comparing is quick.
-        return {name: column for name, column in found.items() if column != texts[name]}

@@ -10,11 +10,12 @@ from typing import Any, NamedTuple
 from .amounts import Amounts, amounts_of, plain_decimal, plain_decimals_of, units_of
 from .batches import MAX_PROBLEMS, Batch, Problem
 from .cells import free_id_of, region_of, said_of, strict_id_of
-from .columns import AMOUNTS, DECIMALS, FREE_IDS, STRICT_IDS, TEXTS
+from .columns import AMOUNTS, DECIMALS, FREE_IDS, QUANTITIES, STRICT_IDS, TEXTS
 from .dates import Rule, end_and_rule, month_of, period_rules, service_time_of, time_of
-from .facts import Facts, Scope, ScopeTotal, month_number, stamp_of
+from .dimensions import DIMENSIONS
+from .facts import Facts, NewRow, Numbering, Scope, ScopeTotal
 from .projects import PROJECT, Projects, project_of
-from .spelling import Spelling, same_tags
+from .spelling import same_tags
 from .tags import tags_of
 from .values import CHARGE_CATEGORIES, BadValue, Memo, category_of, currency_of, name_of
 
@@ -77,7 +78,7 @@ class _Numbering(dict[str, int]):
 class Understood:
     """A batch as values, each column as long as `lines`.
 
-    The facts are `columns`, as FACTS names them, or already `written` as lines of COPY (see copy_text), a row each.
+    The facts are `columns`, as FACTS names them. `dimensions` are the rows of these that come for the first time.
     `texts` are the columns that were asked for. The hashes, of 16 bytes each, are of all
     that a row says and of what it speaks of; `with_resource` marks those with a ResourceId. `rules` counts
     the rows by the rule that a value was taken by where it is not as FOCUS writes it. `providers` and `services`
@@ -92,7 +93,7 @@ class Understood:
     tags: TagNumbers
     texts: dict[str, list[str]]
     columns: list[Sequence[Any]]
-    written: Sequence[str]
+    dimensions: dict[str, list[NewRow]]
     contents: bytes
     identities: bytes
     with_resource: bytes
@@ -115,13 +116,12 @@ class Wanted:
     """How a delivery is to be understood.
 
     `only_month` and `currency` are those of rows that do not say; without a month, they have to. `texts` names the
-    columns that are looked at beside the facts, which are `written` as lines of COPY or come as columns.
+    columns that are looked at beside the facts.
     """
 
     only_month: datetime.date | None = None
     currency: str = ""
     texts: tuple[str, ...] = ()
-    written: bool = False
 
 
 @dataclass(frozen=True)
@@ -149,9 +149,7 @@ class Understanding:
         self._ends = Memo(end_and_rule)
         self._period_rules = Memo(period_rules)
         self._projects = Projects()
-        self._spelling = Spelling()
-        self._stamps = Memo(stamp_of)
-        self._month_texts = Memo(lambda month: str(month_number(month)))
+        self._numberings = {name: Numbering(name) for name in DIMENSIONS}
         self._currencies = Memo(currency_of)
         self._canonical_tags = Memo(_canonical_tags, REMEMBERED_TAGS)
         self._tag_numbers = _Numbering(REMEMBERED_TAGS)
@@ -172,19 +170,18 @@ class Understanding:
         tags = given.get("Tags") or nothing
         texts = {name: memo.column(given[name]) if name in given else nothing for name, memo in self._texts.items()}
         canonical_tags = self._canonical_tags.column(tags)
+        decimals = self._decimal_columns(given, nothing)
+        said = [text if canonical else "" for text, canonical in zip(tags, canonical_tags, strict=True)]
         facts = Facts(
+            numberings=self._numberings,
             lines=batch.lines,
             months=months,
-            month_texts=self._month_texts.column(months),
-            starts=self._stamps.column(service.starts),
-            ends=self._stamps.column(service.ends),
+            starts=service.starts,
+            ends=service.ends,
             currencies=self._currency_column(given.get("BillingCurrency"), size),
             amounts=amounts,
-            texts=texts,
-            compared=self._spelling.compared(texts),
-            decimals=self._decimal_columns(given, nothing),
-            tags=[text if canonical else "" for text, canonical in zip(tags, canonical_tags, strict=True)],
-            canonical_tags=canonical_tags,
+            texts={**texts, **decimals, "Tags": said},
+            quantities=[decimals[name] for name in QUANTITIES],
             counts=batch.counts or [1] * size,
         )
         contents, identities = facts.content_hashes(), facts.identity_hashes()
@@ -196,8 +193,8 @@ class Understanding:
             ends=service.ends,
             tags=self._tag_numbers.of(tags),
             texts={name: texts[name] for name in self.wanted.texts},
-            columns=[] if self.wanted.written else facts.columns(contents, identities),
-            written=facts.written(contents, identities) if self.wanted.written else [],
+            columns=facts.columns(contents, identities),
+            dimensions={name: numbering.new for name, numbering in self._numberings.items()},
             contents=b"".join(contents),
             identities=b"".join(identities),
             with_resource=bytes(map(bool, texts["ResourceId"])),

@@ -1,6 +1,5 @@
-"""Rows on their way to become charges: staged beside them in temporary tables, or loaded straight into them."""
+"""Rows on their way to become charges: staged beside them in temporary tables."""
 
-from .direct_load import DirectLoad, NotLoadable
 from .tables import Hashes, Stage
 
-__all__ = ["DirectLoad", "Hashes", "NotLoadable", "Stage"]
+__all__ = ["Hashes", "Stage"]

@@ -8,6 +8,7 @@ from ... import numbering, safeguards
 from ...attribution import OWNER_COLUMNS
 from ...fields import AmountField
 from ...models import BillingPeriod, Charge, Flag, Import
+from ...readers.dimensions import DIMENSIONS
 from ...readers.facts import FACTS
 from .figures import DISPLACED
 from .tables import Stage
@@ -15,7 +16,8 @@ from .tables import Stage
 # The columns of Flag that are given; its id gives itself.
 FLAG_COLUMNS = ("charge_id", "code", "detail", "is_resolved")
 
-_FACTS = ("file_number", *FACTS)
+# What a row says by itself; dimensions are found by their ids.
+_FACTS = ("file_number", *(name for name in FACTS if name not in DIMENSIONS))
 
 # Who pays, which a decision on the charge before it outlives.
 _WHO_PAYS = tuple(name for name in OWNER_COLUMNS if name != "attributed_by")
@@ -30,6 +32,14 @@ _HELD_FOR = "(o.state = 'held' AND o.attributed_by = 'decision')"
 _ASKED = (
     "(o.state = 'held' AND EXISTS (SELECT 1 FROM billing_flag f WHERE f.charge_id = o.id "
     "AND f.code = 'possible_duplicate' AND NOT f.is_resolved))"
+)
+
+# Months, who pays and dimensions by the keys of what is stored.
+_JOINED = " ".join(
+    (
+        "JOIN stage_month m ON m.month = s.month JOIN stage_attribution a ON a.number = s.attribution",
+        *(f"JOIN stage_{name} d_{name} ON d_{name}.number = s.{name}" for name in DIMENSIONS),
+    )
 )
 
 _DECIDED_STATES = ", ".join(f"'{state.value}'" for state in Charge.DECIDED)
@@ -161,11 +171,12 @@ def _insert_sql(stage: Stage, by_keep: bool, measures: dict[int, str]) -> str:
         "attributed_by": "a.attributed_by",
         "state": "s.state",
     }
+    taken |= {f"{name}_id": f"d_{name}.id" for name in DIMENSIONS}
     taken |= {name: f"a.{name}" for name in _WHO_PAYS}
     joins = "stage_row s"
     if by_keep:
         joins = "stage_keep k JOIN stage_row s ON s.row = k.row"
-    joins += " JOIN stage_month m ON m.month = s.month JOIN stage_attribution a ON a.number = s.attribution"
+    joins += f" {_JOINED}"
     if by_keep:
         joins += " LEFT JOIN billing_charge o ON o.id = k.replaces_id"
         decided = f"o.id IS NOT NULL AND {_DECIDED}"
@@ -206,13 +217,13 @@ def _late_sql() -> str:
         "ELSE a.attributed_by END",
         "state": f"CASE WHEN {known} OR {_ASKED} THEN o.state ELSE s.state END",
     }
+    taken |= {f"{name}_id": f"d_{name}.id" for name in DIMENSIONS}
     taken |= {name: f"CASE WHEN {known} THEN o.{name} ELSE a.{name} END" for name in _WHO_PAYS}
     columns = charge_columns()
     return (
         f"INSERT INTO billing_charge ({', '.join(columns)}) "
         f"SELECT {', '.join(taken[column] for column in columns)} "
-        "FROM stage_keep k JOIN stage_row s ON s.row = k.row JOIN stage_month m ON m.month = s.month "
-        "JOIN stage_attribution a ON a.number = s.attribution "
+        f"FROM stage_keep k JOIN stage_row s ON s.row = k.row {_JOINED} "
         "LEFT JOIN billing_charge o ON o.id = k.replaces_id ORDER BY k.ordinal"
     )
 

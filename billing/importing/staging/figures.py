@@ -1,14 +1,18 @@
 """What is staged, in figures: rows and money by month, currency, account and day, and the months that bear it."""
 
+import datetime
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from django.db import connection
 
-from ...fields import sum_sql, units_of_sum
+from ...fields import EPOCH, sum_sql, units_of_sum
 from ...models import BillingPeriod
 from .tables import Stage
+
+# Seconds.
+DAY = 86_400
 
 # What the import changes or no longer has.
 DISPLACED = (
@@ -20,9 +24,10 @@ def delivered(stage: Stage, months: Iterable[int]) -> Iterator[tuple[int, int, i
     """Yield (row, file number, month, whether it is a cost of a resource) of months, as `hashes` orders them."""
     wanted = ", ".join(str(int(month)) for month in months)
     yield from stage.select(
-        "SELECT row, file_number, month, "
-        "resource_id <> '' AND (billed_cost <> 0 OR coalesce(effective_cost, 0) <> 0) "
-        f"FROM stage_row WHERE month IN ({wanted}) ORDER BY row"
+        "SELECT s.row, s.file_number, s.month, "
+        "r.resource_id <> '' AND (s.billed_cost <> 0 OR coalesce(s.effective_cost, 0) <> 0) "
+        "FROM stage_row s JOIN stage_resource r ON r.number = s.resource "
+        f"WHERE s.month IN ({wanted}) ORDER BY s.row"
     )
 
 
@@ -84,33 +89,32 @@ def gone_by_period(stage: Stage) -> dict[int, int]:
 
 def gone(stage: Stage) -> Iterator[tuple[int, str, str, str, str, int, int]]:
     """Yield (period id, billing account, sub account, day, currency, charges, units billed) of what leaves."""
-    day = _day(stage, "c.charge_period_start")
-    for *of, charges, billed in stage.select(
-        f"SELECT c.period_id, c.billing_account_id, c.sub_account_id, {day}, c.currency, count(*), "
-        f"{_sum('c.billed_cost')} FROM billing_charge c JOIN stage_gone g ON g.charge_id = c.id "
-        "GROUP BY 1, 2, 3, 4, 5"
+    for period, account, sub_account, day, currency, charges, billed in stage.select(
+        f"SELECT c.period_id, t.billing_account_id, t.sub_account_id, {_day('c.charge_period_start')}, c.currency, "
+        f"count(*), {_sum('c.billed_cost')} FROM billing_charge c JOIN stage_gone g ON g.charge_id = c.id "
+        "JOIN billing_accounttext t ON t.id = c.account_id GROUP BY 1, 2, 3, 4, 5"
     ):
-        yield (*of, int(charges), units_of_sum(billed) or 0)
+        yield period, account, sub_account, _iso(day), currency, int(charges), units_of_sum(billed) or 0
 
 
 def new(stage: Stage) -> Iterator[tuple[int, str, str, str, int, int]]:
     """Yield (month, billing account, day, currency, rows, units billed) of the rows that take no charge's place."""
-    day = _day(stage, "s.charge_period_start")
-    for *of, rows, billed in stage.select(
-        f"SELECT s.month, s.billing_account_id, {day}, s.currency, count(*), {_sum('s.billed_cost')} "
-        "FROM stage_keep k JOIN stage_row s ON s.row = k.row WHERE k.replaces_id IS NULL GROUP BY 1, 2, 3, 4"
+    for month, account, day, currency, rows, billed in stage.select(
+        f"SELECT s.month, t.billing_account_id, {_day('s.charge_period_start')}, s.currency, count(*), "
+        f"{_sum('s.billed_cost')} FROM stage_keep k JOIN stage_row s ON s.row = k.row "
+        "JOIN stage_account t ON t.number = s.account WHERE k.replaces_id IS NULL GROUP BY 1, 2, 3, 4"
     ):
-        yield (*of, int(rows), units_of_sum(billed) or 0)
+        yield month, account, _iso(day), currency, int(rows), units_of_sum(billed) or 0
 
 
 def present(stage: Stage, months: Iterable[int]) -> Iterator[tuple[int, str, str, str]]:
     """Yield each (month, billing account, sub account, day) of months that there is a row of."""
     named = ", ".join(str(int(month)) for month in months)
-    day = _day(stage, "s.charge_period_start")
-    yield from stage.select(
-        f"SELECT DISTINCT s.month, s.billing_account_id, s.sub_account_id, {day} FROM stage_row s "
-        f"WHERE s.month IN ({named})"
-    )
+    for month, account, sub_account, day in stage.select(
+        f"SELECT DISTINCT s.month, t.billing_account_id, t.sub_account_id, {_day('s.charge_period_start')} "
+        f"FROM stage_row s JOIN stage_account t ON t.number = s.account WHERE s.month IN ({named})"
+    ):
+        yield month, account, sub_account, _iso(day)
 
 
 def kept_sums(stage: Stage) -> list[tuple[int, str, int, int, int]]:
@@ -150,11 +154,13 @@ def _sums(stage: Stage, sql: str) -> list[Any]:
     ]
 
 
-def _day(stage: Stage, column: str) -> str:
-    """SQL for the day of a time, in UTC."""
-    if stage.is_postgresql:
-        return f"to_char({column} AT TIME ZONE 'UTC', 'YYYY-MM-DD')"
-    return f"substr({column}, 1, 10)"
+def _day(column: str) -> str:
+    """SQL for the day of a time, in UTC, as the number of days since 1970; also of a time before."""
+    return f"({column} - ({column} % {DAY} + {DAY}) % {DAY}) / {DAY}"
+
+
+def _iso(day: int) -> str:
+    return (EPOCH + datetime.timedelta(days=day)).date().isoformat()
 
 
 def _sum(expression: str) -> str:

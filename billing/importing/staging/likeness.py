@@ -10,31 +10,17 @@ import numpy.typing as npt
 from django.db import connection
 
 from ...copy_text import DELIMITER
-from ...readers.columns import TEXTS
-from ...readers.facts import FACTS, HASH_BYTES, IDENTITY
-from ...readers.spelling import BESIDE, IDS, compared
+from ...models import DIMENSION_MODELS
+from ...readers.columns import AMOUNTS, QUANTITIES
+from ...readers.dimensions import DIMENSIONS, FIELDS, HASH_BYTES, IDENTITY, identity_hash, said_hash
 from .tables import Stage
 
-# What makes a row the same cost as another, beside its accounts and resource.
-_COST = (
-    *("billed_cost", "charge_period_start", "charge_period_end", "currency"),
-    *("service_name", "sku_id", "charge_category", "charge_class"),
-)
+# What makes a row the same cost as another, beside its accounts and resource: columns of its own, and of its product.
+_COST = ("billed_cost", "charge_period_start", "charge_period_end", "currency")
+_COST_OF_PRODUCT = ("service_name", "sku_id", "charge_category", "charge_class")
 
-# The identity of a row but for its invoice id comes first, then whatever else it says.
-_IDENTIFYING = (
-    *(TEXTS[name] for name in IDENTITY if name != "InvoiceId"),
-    "resource_id",
-    "resource_name",
-    "charge_period_start",
-    "charge_period_end",
-)
-_SAYING = tuple(
-    name
-    for name in FACTS
-    if name not in _IDENTIFYING
-    and name not in ("invoice_id", "content_hash", "identity_hash", "line_number", "row_count")
-)
+
+MODELS = {model.NAME: model for model in DIMENSION_MODELS}
 
 
 class Keys(NamedTuple):
@@ -49,7 +35,8 @@ def in_several_files(stage: Stage, files: Collection[int]) -> Iterator[tuple[int
     """Yield (row, file number, content) of the new costs of a resource that are in more than one of some files."""
     costs = (
         f"file_number IN ({', '.join(str(int(number)) for number in files)}) "
-        "AND resource_id <> '' AND (billed_cost <> 0 OR coalesce(effective_cost, 0) <> 0)"
+        "AND resource IN (SELECT number FROM stage_resource WHERE resource_id <> '') "
+        "AND (billed_cost <> 0 OR coalesce(effective_cost, 0) <> 0)"
     )
     new = "AND EXISTS (SELECT 1 FROM stage_keep k WHERE k.row = s.row AND k.replaces_id IS NULL)"
     for row, file, content in stage.select(
@@ -71,32 +58,47 @@ def costs_elsewhere(
     temp = "" if stage.is_postgresql else "temp."
     with connection.cursor() as cursor:
         # By the resource first: where a price is flat, many resources cost the same at the same time.
-        cursor.execute(
-            f"CREATE INDEX IF NOT EXISTS {temp}stage_cost ON stage_row "
-            "(lower(rtrim(resource_id, '/')), billed_cost, charge_period_start)"
-        )
+        for index, on in (
+            ("cost", "row (resource, billed_cost, charge_period_start)"),
+            ("same", "resource (folded_id)"),
+        ):
+            cursor.execute(f"CREATE INDEX IF NOT EXISTS {temp}stage_{index} ON stage_{on}")
         if stage.is_postgresql:
             cursor.execute("ANALYZE stage_row")
+            cursor.execute("ANALYZE stage_resource")
     new = "AND EXISTS (SELECT 1 FROM stage_keep k WHERE k.row = s.row AND k.replaces_id IS NULL)"
-    equal = " AND ".join(f"s.{name} = c.{name}" for name in _COST)
+    equal = " AND ".join(
+        (*(f"s.{name} = c.{name}" for name in _COST), *(f"sp.{name} = cp.{name}" for name in _COST_OF_PRODUCT))
+    )
     # In this order: the charges lie together by source and month, and the rows have an index.
     alike = f"""
-        FROM billing_charge c CROSS JOIN stage_row s
+        FROM billing_charge c CROSS JOIN billing_resourcetext cr CROSS JOIN stage_resource sr CROSS JOIN stage_row s
+        CROSS JOIN billing_product cp CROSS JOIN stage_product sp
+        CROSS JOIN billing_accounttext ca CROSS JOIN stage_account sa
         WHERE c.source_id IN ({", ".join(str(int(pk)) for pk in sources)})
         AND c.period_id IN ({", ".join(str(int(pk)) for pk in period_ids)})
-        AND c.withdrawn_in_id IS NULL AND c.reverses_id IS NULL AND c.resource_id <> '' AND c.billed_cost <> 0
-        AND {equal} AND lower(rtrim(s.resource_id, '/')) = lower(rtrim(c.resource_id, '/'))
+        AND c.withdrawn_in_id IS NULL AND c.reverses_id IS NULL AND c.billed_cost <> 0
+        AND cr.id = c.resource_id AND cr.resource_id <> '' AND sr.resource_id <> '' AND sr.folded_id = cr.folded_id
+        AND s.resource = sr.number AND cp.id = c.product_id AND sp.number = s.product
+        AND ca.id = c.account_id AND sa.number = s.account AND {equal}
         AND NOT EXISTS (SELECT 1 FROM billing_charge r WHERE r.reverses_id = c.id AND r.withdrawn_in_id IS NULL)
         AND NOT (c.state = 'rejected' AND EXISTS (
             SELECT 1 FROM billing_flag f WHERE f.charge_id = c.id AND f.code = 'possible_duplicate'))
         {new if stage.is_chosen else ""}
     """
-    ids = ("billing_account_id", "sub_account_id", "resource_id")
-    rows = ", ".join(f"s.{name}" for name in ("row", "content_hash", *_COST, *ids))
-    charges = ", ".join(f"c.{name}" for name in ("id", "content_hash", *_COST, *ids))
     return (
-        list(stage.select(f"SELECT DISTINCT {rows} {alike} ORDER BY s.row")),
-        list(stage.select(f"SELECT DISTINCT {charges} {alike} ORDER BY c.id")),
+        list(stage.select(f"SELECT DISTINCT {_told('s', 'row')} {alike} ORDER BY s.row")),
+        list(stage.select(f"SELECT DISTINCT {_told('c', 'id')} {alike} ORDER BY c.id")),
+    )
+
+
+def _told(side: str, number: str) -> str:
+    return ", ".join(
+        (
+            *(f"{side}.{name}" for name in (number, "content_hash", *_COST)),
+            *(f"{side}p.{name}" for name in _COST_OF_PRODUCT),
+            f"{side}a.billing_account_id, {side}a.sub_account_id, {side}r.resource_id",
+        )
     )
 
 
@@ -109,48 +111,75 @@ def without_invoice(
     the months of rows to the ids of their periods.
     """
     stage.list_numbers(charge_ids)
-    charges = "FROM billing_charge c JOIN stage_left l ON l.number = c.id"
-    ((total, blank),) = stage.select(f"SELECT count(*), count(*) FILTER (WHERE c.invoice_id = '') {charges}")
+    charges = (
+        "FROM billing_charge c JOIN stage_left l ON l.number = c.id JOIN billing_accounttext a ON a.id = c.account_id"
+    )
+    ((total, blank),) = stage.select(f"SELECT count(*), count(*) FILTER (WHERE a.invoice_id = '') {charges}")
     filled_in, taken_out = blank and stage.has_invoices, total > blank and stage.lacks_invoices
     if not (filled_in or taken_out):
         return None
     wanted = [sign for sign, is_wanted in (("=", filled_in), ("<>", taken_out)) if is_wanted]
-    either = " OR ".join(f"c.invoice_id {sign} ''" for sign in wanted)
+    either = " OR ".join(f"a.invoice_id {sign} ''" for sign in wanted)
     of_charges = _keys_of(
-        stage, f"SELECT c.id, c.period_id, c.invoice_id = '', {_listed('c')} {charges} WHERE {either} ORDER BY c.id"
+        stage,
+        f"SELECT c.id, c.period_id, a.invoice_id = '', {_said_by('c', '{}_id')} {charges} WHERE {either} ORDER BY c.id",
+        {
+            name: f"SELECT id, {', '.join(FIELDS[name])} FROM {model._meta.db_table} WHERE id IN "
+            f"(SELECT c.{name}_id FROM billing_charge c JOIN stage_left l ON l.number = c.id)"
+            for name, model in MODELS.items()
+        },
     )
     stage.list_numbers(rows)
-    either = " OR ".join(f"s.invoice_id {'<>' if sign == '=' else '='} ''" for sign in wanted)
+    either = " OR ".join(f"a.invoice_id {'<>' if sign == '=' else '='} ''" for sign in wanted)
     of_rows = _keys_of(
         stage,
-        f"SELECT s.row, s.month, s.invoice_id <> '', {_listed('s')} "
-        f"FROM stage_row s JOIN stage_left l ON l.number = s.row WHERE {either} ORDER BY s.row",
+        f"SELECT s.row, s.month, a.invoice_id <> '', {_said_by('s', '{}')} FROM stage_row s "
+        "JOIN stage_left l ON l.number = s.row JOIN stage_account a ON a.number = s.account "
+        f"WHERE {either} ORDER BY s.row",
+        {
+            name: f"SELECT number, {', '.join(FIELDS[name])} FROM stage_{name} WHERE number IN "
+            f"(SELECT s.{name} FROM stage_row s JOIN stage_left l ON l.number = s.row)"
+            for name in DIMENSIONS
+        },
         periods,
     )
     return of_rows, of_charges
 
 
-def _listed(table: str) -> str:
-    return ", ".join(f"{table}.{name}" for name in (*_IDENTIFYING, *_SAYING))
+# What a row says beside its dimensions.
+_SAYING = ("charge_period_start", "charge_period_end", "currency", *AMOUNTS.values(), *QUANTITIES.values())
 
 
-def _keys_of(stage: Stage, sql: str, periods: Mapping[int, int] | None = None) -> Keys:
-    """Return keys of what a query gives: number, period (or month, by `periods`), which side lacks the id, columns."""
+def _said_by(table: str, dimension: str) -> str:
+    """SQL for the numbers of the dimensions, and whatever else a row or a charge says."""
+    return ", ".join(f"{table}.{name}" for name in (*map(dimension.format, DIMENSIONS), *_SAYING))
+
+
+def _keys_of(stage: Stage, sql: str, dimensions: Mapping[str, str], periods: Mapping[int, int] | None = None) -> Keys:
+    """Return keys of what a query gives: number, period, which side lacks the id, and the rest.
+
+    Where `periods` are given it gives months instead. `dimensions` are queries for the texts of those that are named.
+    """
     blake = hashlib.blake2b
+    known = [_hashes(stage, name, dimensions[name]) for name in DIMENSIONS]
     numbers, wholes, identities = array("q"), bytearray(), bytearray()
-    resource, first_saying = 3 + _IDENTIFYING.index("resource_id"), 3 + len(_IDENTIFYING)
-    columns = (*_IDENTIFYING, *_SAYING)
-    spelled = {name: 3 + columns.index(TEXTS[name]) for name in {*IDS, *BESIDE}}
-    for delivered in stage.select(sql):
-        numbers.append(delivered[0])
-        row = list(delivered)
-        for name, text in compared({name: row[place] for name, place in spelled.items()}).items():
-            row[spelled[name]] = text
-        period = periods[row[1]] if periods else row[1]
-        start = [period, bool(row[2]), *row[3:resource], row[resource] or row[resource + 1], *row[resource + 2 :]]
-        texts = list(map(str, start))
-        # One column less: the resource is its id, or else its name.
-        identity = DELIMITER.join(texts[: first_saying - 2]).encode()
-        identities += blake(identity, digest_size=HASH_BYTES).digest()
-        wholes += blake(DELIMITER.join((*texts, str(row[resource + 1]))).encode(), digest_size=HASH_BYTES).digest()
+    for number, month, side, *values in stage.select(sql):
+        numbers.append(number)
+        pairs = [hashes[key] for hashes, key in zip(known, values, strict=False)]
+        start, end, *own = values[len(DIMENSIONS) :]
+        head = f"{periods[month] if periods else month} {bool(side)} {start} {end} ".encode()
+        identities += blake(head + b"".join(identity for identity, _ in pairs), digest_size=HASH_BYTES).digest()
+        rest = DELIMITER.join(map(str, own)).encode()
+        wholes += blake(head + b"".join(said for _, said in pairs) + rest, digest_size=HASH_BYTES).digest()
     return Keys(np.frombuffer(numbers, dtype=np.int64), wholes, identities)
+
+
+def _hashes(stage: Stage, name: str, sql: str) -> dict[int, tuple[bytes, bytes]]:
+    """Return by number the hashes of who rows of a dimension are, and of all they say, but for the invoice id."""
+    found = {}
+    for number, *texts in stage.select(sql):
+        is_part = name == "resource" or name in IDENTITY
+        identity = identity_hash(name, texts, without="InvoiceId") if is_part else b""
+        said = ["" if column == "InvoiceId" else text for column, text in zip(DIMENSIONS[name], texts, strict=True)]
+        found[int(number)] = (identity, said_hash(name, said))
+    return found

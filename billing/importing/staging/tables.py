@@ -10,21 +10,21 @@ import numpy.typing as npt
 from django.db import connection, models
 
 from ...attribution import OWNER_COLUMNS
-from ...copy_text import fields_of, joined
 from ...models import BillingPeriod, Charge
+from ...readers.dimensions import DIMENSIONS
 from ...readers.facts import FACTS
 from ..converting import Converted
 from ..live_charges import Span, span_of
 from ..matching import hashes_at
-from . import pg_copy
+from . import dimensions, pg_copy
 
 # Rows taken from a cursor at once.
 CHUNK = 20_000
 
-# The columns of a staged row; `month` and `attribution` become keys when it is applied.
+# The columns of a staged row; `month`, `attribution` and dimensions become keys when it is applied.
 STAGED = ("row", "file_number", "month", "attribution", "state", *FACTS)
 # Those that are not columns of Charge, with their types (the same on both databases).
-_OWN_TYPES = {"row": "bigint", "month": "integer", "attribution": "integer"}
+_OWN_TYPES = {"row": "bigint", "month": "integer", "attribution": "integer", **dict.fromkeys(DIMENSIONS, "bigint")}
 
 _OWNER_TYPES = ", ".join(f"{name} {'bigint' if name.endswith('_id') else 'text'}" for name in OWNER_COLUMNS)
 
@@ -61,7 +61,6 @@ class Stage:
         self._months = array("i")
         self._contents, self._identities, self._with_resource = bytearray(), bytearray(), bytearray()
         self.is_postgresql = connection.vendor == "postgresql"
-        self.takes_lines = self.is_postgresql
         self.rows = 0
         # When the first charge period of the rows begins, and the last.
         self.span: Span | None = None
@@ -78,7 +77,7 @@ class Stage:
             columns += ", PRIMARY KEY (row)"
         self._drop()
         with connection.cursor() as cursor:
-            for table, definition in self.TABLES.items():
+            for table, definition in (self.TABLES | dimensions.tables()).items():
                 cursor.execute(f"CREATE TEMPORARY TABLE {table} ({definition or columns})")
         return self
 
@@ -93,7 +92,7 @@ class Stage:
 
     def _drop(self) -> None:
         with connection.cursor() as cursor:
-            for table in self.TABLES:
+            for table in (*self.TABLES, *dimensions.tables()):
                 cursor.execute(f"DROP TABLE IF EXISTS {'pg_temp' if self.is_postgresql else 'temp'}.{table}")
 
     def add(self, converted: Converted) -> None:
@@ -109,10 +108,11 @@ class Stage:
         fill = self.fill
         if self.is_postgresql:
             self._copier = self._copier or pg_copy.Copier()
-            self._copier.add_lines("stage_row", joined([*map(fields_of, numbered), said.written]), STAGED)
             fill = self._copier.add
-        else:
-            fill("stage_row", [*numbered, *said.columns], STAGED)
+        fill("stage_row", [*numbered, *said.columns], STAGED)
+        for name, new in said.dimensions.items():
+            if new:
+                fill(f"stage_{name}", dimensions.columns_of(name, new), dimensions.COLUMNS[name])
         self.has_invoices = self.has_invoices or said.has_invoices
         self.lacks_invoices = self.lacks_invoices or said.lacks_invoices
         if self.remembers:
@@ -174,8 +174,9 @@ class Stage:
             )
         numbers, contents, identities, with_resource = array("q"), bytearray(), bytearray(), bytearray()
         sql = f"""
-            SELECT row, content_hash, identity_hash, resource_id <> '' FROM stage_row
-            WHERE month IN ({", ".join(map(str, wanted))}) ORDER BY row
+            SELECT s.row, s.content_hash, s.identity_hash, r.resource_id <> ''
+            FROM stage_row s JOIN stage_resource r ON r.number = s.resource
+            WHERE s.month IN ({", ".join(map(str, wanted))}) ORDER BY s.row
         """
         for row, content, identity, has_resource in self.select(sql):
             numbers.append(row)
@@ -259,7 +260,8 @@ class Stage:
         with connection.cursor() as cursor:
             cursor.execute(
                 "DELETE FROM stage_gone WHERE charge_id IN (SELECT c.id FROM billing_charge c "
-                "JOIN stage_gone g ON g.charge_id = c.id WHERE c.period_id = %s AND c.billing_account_id = %s)",
+                "JOIN stage_gone g ON g.charge_id = c.id JOIN billing_accounttext t ON t.id = c.account_id "
+                "WHERE c.period_id = %s AND t.billing_account_id = %s)",
                 [period.pk, account],
             )
 
