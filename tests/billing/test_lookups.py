@@ -57,8 +57,9 @@ class _Asking:
     "query",
     [
         f"charge_description__regex={PATTERN}",
-        f"resource_id__iregex={PATTERN}",
-        f"tags__icontains={PATTERN}",
+        f"description__charge_description__regex={PATTERN}",
+        f"resource__resource_id__iregex={PATTERN}",
+        f"tag_set__tags__icontains={PATTERN}",
         "pi__user__password__startswith=argon2",
         "pi__user__email=ada@u.edu",
         "imported_in__created_by__password__gt=a",
@@ -71,7 +72,7 @@ class _Asking:
         "pk=1",
         "zz=1",
         "_to_field=pi",
-        "_to_field=resource_id",
+        "_to_field=resource",
     ],
 )
 def test_a_viewer_cannot_ask_for_what_a_list_does_not_offer(client, cast, query):

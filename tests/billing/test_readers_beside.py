@@ -179,7 +179,7 @@ def test_tags_are_who_pays_however_many_are_remembered(tmp_path, monkeypatch):
         actor=build.SOMEBODY,
         now=build.NOW,
     )
-    charged = Charge.objects.values_list("resource_id", "pi__email")
+    charged = Charge.objects.values_list("resource__resource_id", "pi__email")
     assert charged.count() == 2 * MANY
     assert all(resource.removeprefix("other-") == email for resource, email in charged)
 

@@ -27,7 +27,7 @@ from .steps import PERMISSION, Step, facts_of, payers_text, with_rule_offered
 class ReviewMixin(FrozenAdmin):
     """Columns and actions that the queue and the list of all charges share."""
 
-    list_select_related = ("source", "pi", "project", "charged_in")
+    list_select_related = ("source", "pi", "project", "charged_in", "product", "resource")
     search_fields = (
         "pi__email",
         "pi__name",
@@ -84,7 +84,7 @@ class ReviewMixin(FrozenAdmin):
 
     @admin.display(description="service and resource")
     def used(self, charge: Charge) -> SafeString | str:
-        name = charge.resource
+        name = charge.resource_label
         short = f"…{name[-28:]}" if len(name) > 30 else name
         return format_html(
             '{}<br><span class="quiet small" title="{}">{}</span>', charge.service_name or "–", name, short
