@@ -2,7 +2,7 @@
 
 import datetime
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
@@ -22,8 +22,6 @@ from .outcomes import ImportRefused, in_file
 from .receiving import Received
 
 MakeConverter = Callable[[], Converter]
-# Told the months of the first rows while the others are read.
-OnMonths = Callable[[Collection[datetime.date]], None]
 
 
 class Rows(Protocol):
@@ -77,7 +75,7 @@ class _Tally:
         self.bytes_before += part.size
 
 
-def read(received: Received, rows: Rows, *, on_months: OnMonths | None = None) -> Read:
+def read(received: Received, rows: Rows) -> Read:
     """Read every file that does not stand already, and hand over its rows.
 
     Raises FileError, or ImportRefused with every problem of the rows (the first hundred).
@@ -94,7 +92,7 @@ def read(received: Received, rows: Rows, *, on_months: OnMonths | None = None) -
     )
     converter = make_converter()
     if received.source.grain == Source.Grain.LINE:
-        tally = _read_lines(received, converter, rows, on_months)
+        tally = _read_lines(received, converter, rows)
     else:
         tally = _read_added_up(received, converter, rows, attributor, make_converter)
     if converter.problems:
@@ -131,7 +129,7 @@ def _read_of(converter: Converter, attributor: Attributor, tally: _Tally) -> Rea
     )
 
 
-def _read_lines(received: Received, converter: Converter, rows: Rows, on_months: OnMonths | None) -> _Tally:
+def _read_lines(received: Received, converter: Converter, rows: Rows) -> _Tally:
     """Read files whose rows each become a charge."""
     tally = _Tally()
     for number, part in enumerate(received.parts, start=1):
@@ -144,9 +142,6 @@ def _read_lines(received: Received, converter: Converter, rows: Rows, on_months:
                 if converted is not None and not converter.problems:
                     rows.add(converted)
                     tally.digests[number] = digest_of(converted.said.contents, tally.digests.get(number, 0))
-                    if on_months:
-                        # Hardly any import is of other months than its first rows.
-                        on_months({month for month, _, _ in converter.totals})
                 _tell(
                     received,
                     f"Reading rows of {part.name}",
