@@ -12,7 +12,7 @@ from billing.importing import applying, comparing, live_charges
 from billing.importing.ingestion import ingest
 from billing.importing.outcomes import ImportRefused
 from billing.models import AuditEvent, BillingPeriod, Charge, Flag, Import, Person, Project, Source
-from billing.texts import cleaned
+from billing.readers.cells import said_of
 from tests import build
 from tests.billing.deliveries import a_file, a_row, delivered
 
@@ -70,7 +70,7 @@ def test_texts_with_anything_in_them_come_through(tmp_path):
     rows = odd_rows()
     delivered(tmp_path, rows)
     said = Charge.objects.order_by("line_number").values_list("description__charge_description", flat=True)
-    assert [text.strip() for text in said] == [cleaned(row["ChargeDescription"]) for row in rows]
+    assert list(said) == [said_of(row.get("ChargeDescription", "")) for row in rows]
     assert {each.email for each in Person.objects.all()} == {"ada@u.edu", *(f"pi{number}@u.edu" for number in range(7))}
     assert Project.objects.count() == 6
     assert Flag.objects.count() > MANY // 11
