@@ -276,11 +276,13 @@ def totals_by_currency(totals: Mapping[Scope, ScopeTotal], *, exact: bool) -> di
     }
 
 
-def content_hash_of(charge: Charge) -> bytes:
+def content_hash_of(charge: Charge, said: Mapping[str, bytes] | None = None) -> bytes:
     """Return the hash of a charge's content, from its columns as they stand.
 
-    It is that of its row, unless the file had amounts of more than 8 decimals.
+    It is that of its row, unless the file had amounts of more than 8 decimals. `said` are the hashes of its texts by
+    dimension (see `said_hash`), where they are known already.
     """
+    said = said or {name: said_hash(name, _texts_of(charge, name)) for name in FIELDS}
     amounts = [getattr(charge, field) for field in AMOUNTS.values()]
     return content_hash(
         month=month_number(charge.period.month),
@@ -288,7 +290,7 @@ def content_hash_of(charge: Charge) -> bytes:
         end=seconds_of(charge.charge_period_end),
         currency=charge.currency,
         amounts=[None if amount is None else to_units(amount) for amount in amounts],
-        said={name: said_hash(name, _texts_of(charge, name)) for name in FIELDS},
+        said=said,
         quantities=[getattr(charge, field) for field in QUANTITIES.values()],
         beyond=[""] * len(amounts),
     )
