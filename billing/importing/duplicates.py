@@ -16,7 +16,8 @@ from ..copy_text import DELIMITER
 from ..models import BillingPeriod, Charge, Flag, Import, ImportTotal, ReviewDecision, Source, StoredFile
 from ..models.charges import ChargeQuerySet
 from ..money import plain
-from ..readers.facts import HASH_BYTES, Scope, month_number
+from ..readers.dimensions import HASH_BYTES
+from ..readers.facts import Scope, month_number
 from ..readers.spelling import same_id
 from .live_charges import LiveHashes, live_hashes
 from .matching import hashes_of, paired

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from ..readers.facts import HASH_BYTES
+from ..readers.dimensions import HASH_BYTES
 
 # How many hashes of both sides are paired at once.
 PART = 200_000

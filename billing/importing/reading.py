@@ -3,25 +3,29 @@
 import datetime
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from ..attribution import Attribution, Attributor, reference_of
 from ..attribution.newcomers import Known
 from ..models import Source
 from ..readers import FileError, Part, Problem, check_rows
+from ..readers import read as read_part
+from ..readers.ahead import ahead
 from ..readers.batches import MAX_PROBLEMS
-from ..readers.beside import understood
 from ..readers.columns import without_measure
 from ..readers.facts import Scope, ScopeTotal
 from . import differences
-from .converting import Converted, Converter
 from .matching import digest_of
 from .outcomes import ImportRefused, in_file
 from .receiving import Received
 
-MakeConverter = Callable[[], Converter]
+if TYPE_CHECKING:
+    from .converting import Converted, Converter
+
+MakeConverter = Callable[[], "Converter"]
 # Told the months of the first rows while the others are read.
 OnMonths = Callable[[Collection[datetime.date]], None]
 
@@ -29,7 +33,7 @@ OnMonths = Callable[[Collection[datetime.date]], None]
 class Rows(Protocol):
     """What takes the rows of files: a stage, the charges themselves, or whoever only looks at them."""
 
-    def add(self, converted: Converted) -> None:
+    def add(self, converted: "Converted") -> None:
         """Take a batch of rows."""
 
     def settle(self) -> None:
@@ -82,6 +86,9 @@ def read(received: Received, rows: Rows, *, on_months: OnMonths | None = None) -
 
     Raises FileError, or ImportRefused with every problem of the rows (the first hundred).
     """
+    # It works by Arrow, which takes a while to load.
+    from .converting import Converter
+
     attributor = Attributor(source=received.source, policy=received.policy)
     make_converter = partial(
         Converter,
@@ -112,7 +119,7 @@ def read(received: Received, rows: Rows, *, on_months: OnMonths | None = None) -
     return _read_of(converter, attributor, tally)
 
 
-def _read_of(converter: Converter, attributor: Attributor, tally: _Tally) -> Read:
+def _read_of(converter: "Converter", attributor: Attributor, tally: _Tally) -> Read:
     return Read(
         rows=converter.rows,
         delivered=converter.delivered,
@@ -131,15 +138,16 @@ def _read_of(converter: Converter, attributor: Attributor, tally: _Tally) -> Rea
     )
 
 
-def _read_lines(received: Received, converter: Converter, rows: Rows, on_months: OnMonths | None) -> _Tally:
+def _read_lines(received: Received, converter: "Converter", rows: Rows, on_months: OnMonths | None) -> _Tally:
     """Read files whose rows each become a charge."""
     tally = _Tally()
     for number, part in enumerate(received.parts, start=1):
         if number in received.recognized.skipped:
             continue
         rows_before = converter.rows
-        with in_file(part.name):
-            for batch in understood(part, converter.wanted):
+        batches = ahead(read_part(part, has_period=converter.only_month is not None))
+        with in_file(part.name), closing(batches):
+            for batch in batches:
                 converted = converter.convert(batch, file_name=part.name, file_number=number)
                 if converted is not None and not converter.problems:
                     rows.add(converted)
@@ -147,14 +155,8 @@ def _read_lines(received: Received, converter: Converter, rows: Rows, on_months:
                     if on_months:
                         # Hardly any import is of other months than its first rows.
                         on_months({month for month, _, _ in converter.totals})
-                _tell(
-                    received,
-                    f"Reading rows of {part.name}",
-                    0,
-                    tally.bytes_before,
-                    converter.rows,
-                    batch.bytes_read,
-                )
+                doing = f"Reading rows of {part.name}"
+                _tell(received, doing, 0, tally.bytes_before, converter.rows, batch.bytes_read)
                 if len(converter.problems) >= MAX_PROBLEMS:
                     break
         tally.count(number, part, converter.rows - rows_before)
@@ -162,10 +164,9 @@ def _read_lines(received: Received, converter: Converter, rows: Rows, on_months:
 
 
 def _read_added_up(
-    received: Received, converter: Converter, rows: Rows, attributor: Attributor, make_converter: MakeConverter
+    received: Received, converter: "Converter", rows: Rows, attributor: Attributor, make_converter: MakeConverter
 ) -> _Tally:
     """Read files of a source that is kept by day or by month: all of them are added up before the first charge."""
-    # It adds up by Arrow, which takes a while to load.
     from .rollup import GrainReader
 
     by_month = received.source.grain == Source.Grain.MONTH
@@ -199,14 +200,14 @@ def _digests_of_equally_long(
     for number in loose:
         if lengths[file_rows[number]] > 1:
             part, converter = received.parts[number - 1], make_converter()
-            for batch in understood(part, converter.wanted):
+            for batch in read_part(part, has_period=converter.only_month is not None):
                 converted = converter.convert(batch, file_name=part.name, file_number=number)
                 if converted is not None:
                     digests[number] = digest_of(converted.said.contents, digests.get(number, 0))
     return digests
 
 
-def _require_measure(source: Source, converter: Converter) -> None:
+def _require_measure(source: Source, converter: "Converter") -> None:
     """Refuse files without the cost that the source charges where another of their columns may be it."""
     for measure in {source.measure_in(month) for month, _, _ in converter.totals}:
         name = differences.FOCUS_NAMES[measure]
