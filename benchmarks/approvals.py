@@ -28,7 +28,7 @@ def fill(number: int) -> None:
     copies = []
     for line in range(2, number + 1):
         copy = Charge(**{field.attname: getattr(first, field.attname) for field in Charge._meta.concrete_fields})
-        copy.pk, copy.line_number, copy.resource_id, copy.billed_cost = None, line, f"i-{line}", Decimal(line) / 100
+        copy.pk, copy.line_number, copy.billed_cost = None, line, Decimal(line) / 100
         copy.content_hash = copy.identity_hash = line.to_bytes(16, "big")
         copies.append(copy)
     made = Charge.objects.bulk_create(copies, batch_size=5_000)

@@ -21,15 +21,6 @@ def joined(columns: Sequence[Sequence[str]]) -> list[str]:
     return list(map(DELIMITER.join, zip(*columns, strict=True)))
 
 
-def text_lines_of(columns: Sequence[Sequence[str]], plain: Sequence[str]) -> Sequence[str]:
-    """Write rows of texts, given column by column and as `joined` has them, which hardly ever differs."""
-    together = "".join(plain)
-    delimiters = (len(columns) - 1) * len(plain)
-    if together.count(DELIMITER) == delimiters and not any(special in together for special in _SPECIAL):
-        return plain
-    return joined([[text.translate(_ESCAPES) for text in column] for column in columns])
-
-
 def fields_of(column: Sequence[Any]) -> list[str]:
     """Write a column of values of one type, and None."""
     first = column[0]
@@ -37,13 +28,6 @@ def fields_of(column: Sequence[Any]) -> list[str]:
     if column.count(first) == len(column):
         return _different([first]) * len(column)
     return _different(column)
-
-
-def hex_fields_of(column: Sequence[bytes]) -> list[str]:
-    """Write a column of bytes, all as long as the first."""
-    size = 2 * len(column[0])
-    together = b"".join(column).hex()
-    return [f"\\\\x{together[start : start + size]}" for start in range(0, len(together), size)]
 
 
 def _different(column: Sequence[Any]) -> list[str]:

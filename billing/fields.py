@@ -222,8 +222,8 @@ class MomentField(models.Field):
         return None if moment is None else seconds_of(moment)
 
     def value_to_string(self, obj: Any) -> str:
-        value = self.value_from_object(obj)
-        return "" if value is None else value.isoformat()
+        value: Any = self.value_from_object(obj)
+        return "" if value is None else str(value.isoformat())
 
     def formfield(self, **kwargs: Any) -> Any:
         return super().formfield(**{"form_class": forms.DateTimeField, **kwargs})

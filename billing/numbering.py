@@ -1,6 +1,6 @@
 """Ids that are given out before their rows are written."""
 
-from django.db import connection, models
+from django.db import connection
 
 from .models import Charge
 
@@ -34,13 +34,3 @@ def of_charges(count: int) -> int:
             {"lock": CHARGE_IDS_LOCK, "count": count, "table": Charge._meta.db_table},
         )
         return int(cursor.fetchone()[0]) - count + 1
-
-
-def of(model: type[models.Model], count: int) -> list[int]:
-    """Return ids for `count` rows of a table that are still to be made, on PostgreSQL."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT nextval(pg_get_serial_sequence(%s, 'id')) FROM generate_series(1, %s)",
-            [model._meta.db_table, count],
-        )
-        return [int(number) for (number,) in cursor.fetchall()]

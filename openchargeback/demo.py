@@ -29,6 +29,7 @@ from billing.models import (
     Project,
     Source,
     User,
+    saying,
 )
 from billing.models.periods import parse_month
 from billing.months import closing
@@ -243,8 +244,8 @@ def run_month(
 
 def decide(period: BillingPeriod, what: Mapping[str, str], *, actor: Actor, now: datetime.datetime) -> int:
     """Carry out one of the sample's decisions on the charges that still wait for it; return how many."""
-    charges = Charge.objects.in_month(period).held().filter(source__name=what["source"], resource_id=what["resource"])
-    ids = list(charges.values_list("id", flat=True))
+    held = Charge.objects.in_month(period).held().filter(source__name=what["source"])
+    ids = list(held.filter(saying(resource_id=what["resource"])).values_list("id", flat=True))
     if not ids:
         return 0
     note = what["note"]

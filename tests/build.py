@@ -2,7 +2,7 @@
 
 import datetime
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
@@ -234,11 +234,11 @@ def in_dimensions(fields: dict[str, Any]) -> dict[str, Any]:
     return {model.NAME: model.of(said) for model in DIMENSION_MODELS} | kept
 
 
-def resaid(charge: Charge, **texts: str) -> None:
-    """Have a stored charge say other texts, as if its file had: it links to other dimensions then."""
-    said = {name: getattr(charge, name) for name in PATHS} | texts
-    keys = {model.NAME: model.of(said) for model in DIMENSION_MODELS}
-    Charge.objects.filter(pk=charge.pk).update(**keys)
+def resaid(charges: Iterable[Charge], **texts: str) -> None:
+    """Have stored charges say other texts, as if their file had: they link to other dimensions then."""
+    for charge in charges:
+        said = {name: getattr(charge, name) for name in PATHS} | texts
+        Charge.objects.filter(pk=charge.pk).update(**{model.NAME: model.of(said) for model in DIMENSION_MODELS})
 
 
 def _told(charge: Charge) -> None:

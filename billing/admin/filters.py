@@ -11,7 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 from django.utils.formats import date_format
-from django.utils.text import capfirst, smart_split
+from django.utils.text import capfirst, smart_split, unescape_string_literal
 
 from ..models import BillingPeriod, Source
 
@@ -69,6 +69,15 @@ def searched(text: str) -> str:
     words = list(smart_split(text[:SEARCHED_CHARACTERS]))
     is_short = len(text) <= SEARCHED_CHARACTERS and len(words) <= SEARCHED_WORDS
     return text if is_short else " ".join(words[:SEARCHED_WORDS])
+
+
+def words_of(text: str) -> list[str]:
+    """Return the words of a search that count, those in quotes as one and without their quotes."""
+    found = []
+    for word in smart_split(searched(text)):
+        is_quoted = len(word) > 1 and word[0] in "\"'" and word[0] == word[-1]
+        found.append(unescape_string_literal(word) if is_quoted else word)
+    return found
 
 
 def _is_moment(text: str) -> bool:

@@ -5,7 +5,6 @@ from .draft import Attribution
 from .funds import reference_of
 from .owners import (
     NAMED_COLUMNS,
-    NO_IDS,
     OWNER_COLUMNS,
     known_people,
     known_projects,
@@ -22,7 +21,6 @@ __all__ = [
     "Attributor",
     "NAMED_COLUMNS",
     "NOWHERE",
-    "NO_IDS",
     "OWNER_COLUMNS",
     "Place",
     "known_people",

@@ -1,7 +1,6 @@
 """PIs and projects as rows: found by what people call them, or made; and an attribution as charges keep it."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from types import MappingProxyType
 from typing import Any
 
 from .. import audit
@@ -10,8 +9,6 @@ from ..models import Person, Project
 from ..models.people import Mailboxes
 from ..texts import code_of, folded_code
 from .draft import Attribution
-
-NO_IDS: Mapping[str, int] = MappingProxyType({})
 
 # Where a charge keeps its attribution (see owner_values): as it is named, and with the PI and the project in front.
 NAMED_COLUMNS = (
@@ -40,13 +37,13 @@ def project_for(code: str, pi: Person | None) -> Project:
     return Project.objects.coded(code).first() or Project.objects.create(code=code_of(code), pi=pi)
 
 
-def people_of(emails: Iterable[str], gesture: audit.Gesture, given: Mapping[str, int] = NO_IDS) -> dict[str, int]:
-    """Return the id of each PI by address, making those who are not there yet, with the ids they were `given`."""
+def people_of(emails: Iterable[str], gesture: audit.Gesture) -> dict[str, int]:
+    """Return the id of each PI by address, making those who are not there yet."""
     wanted = sorted({email for email in emails if email})
     known = known_people(wanted)
     if missing := [email for email in wanted if email not in known]:
         # Another import may be making the same PI just now.
-        new = [Person(pk=given.get(email), email=email) for email in missing]
+        new = [Person(email=email) for email in missing]
         Person.objects.bulk_create(new, ignore_conflicts=True)
         made = known_people(missing)
         for email in missing:
@@ -55,23 +52,16 @@ def people_of(emails: Iterable[str], gesture: audit.Gesture, given: Mapping[str,
     return known
 
 
-def projects_of(
-    owners: dict[str, str],
-    people: dict[str, int],
-    gesture: audit.Gesture,
-    given: Mapping[str, int] = NO_IDS,
-) -> dict[str, int]:
+def projects_of(owners: dict[str, str], people: dict[str, int], gesture: audit.Gesture) -> dict[str, int]:
     """Return the id of each project by its folded code, making those that are not there yet.
 
-    `owners` maps codes to the address of the PI who first used them; `people` maps addresses to ids, and `given`
-    folded codes to those that were given out for them.
+    `owners` maps codes to the address of the PI who first used them; `people` maps addresses to ids.
     """
     missing: dict[str, Project] = {}
     known = known_projects()
     for code, owner in owners.items():
         if code and folded_code(code) not in known:
-            folded = folded_code(code)
-            missing.setdefault(folded, Project(pk=given.get(folded), code=code, pi_id=people.get(owner)))
+            missing.setdefault(folded_code(code), Project(code=code, pi_id=people.get(owner)))
     if missing:
         # In one order, so that two imports with the same do not wait for each other crosswise.
         Project.objects.bulk_create([missing[folded] for folded in sorted(missing)], ignore_conflicts=True)

@@ -12,7 +12,7 @@ from ..models import BillingPeriod, PayerLine, Policy
 from ..money import EXACT
 from ..readers.spelling import same_resource
 from ..readers.values import Memo
-from .groups import Groups
+from .groups import RESOURCE, Groups
 from .keys import SEPARATOR
 from .lines import entered_lines
 from .month import HUNDRED, Group, Month, Sums
@@ -109,7 +109,7 @@ def _delivered_parts(
     spellings = Spellings()
     exact: dict[str, Resources] = defaultdict(lambda: Resources(spellings))
     rates: dict[str, tuple[str, Decimal]] = {}
-    for group, sums, more in Groups(month).rows("resource_id", "resource_name", asked=~Q(currency=home)):
+    for group, sums, more in Groups(month).rows(*RESOURCE, asked=~Q(currency=home)):
         month.refuse_what_is_missing([group])
         if group.kind == PayerLine.Kind.SHARED:
             continue

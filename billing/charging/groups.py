@@ -8,19 +8,22 @@ from typing import Any
 from django.db.models import Count, F, Q
 
 from ..fields import AmountSum
-from ..models import Charge, PayerLine
+from ..models import PATHS, Charge, PayerLine, saying
 from ..models.charges import ChargeQuerySet, cost_charged
 from . import splits
 from .month import Group, Month, Sums
 from .storage import in_storage_order
 
 # The columns that `Groups.rows` groups by, with the split that pays between them, before those a caller adds.
-GROUPED_BEFORE_SPLIT = ("service_name", "pi_id", "project_id", "source_id", "fund_org")
+GROUPED_BEFORE_SPLIT = (PATHS["service_name"], "pi_id", "project_id", "source_id", "fund_org")
 GROUPED_AFTER_SPLIT = ("natural_account", "currency", "state", "period_id", "is_late", "shared_as")
 GROUPED_BY = len(GROUPED_BEFORE_SPLIT) + 1 + len(GROUPED_AFTER_SPLIT)
 
 # Rows read at once.
 CHUNK = 5_000
+
+# The id and name of the resource of a charge.
+RESOURCE = (PATHS["resource_id"], PATHS["resource_name"])
 
 # What tags name besides who pays, printed with a payer line: so many of each, and how many more there are.
 REFERENCES = ("reference_1", "reference_2")
@@ -78,7 +81,7 @@ class Groups:
         if len(owners) > MANY_OWNERS:
             asked = Q()  # as good as everybody
         seen: set[Group] = set()
-        for group, sums, more in self.rows("resource_id", "resource_name", asked=asked):
+        for group, sums, more in self.rows(*RESOURCE, asked=asked):
             if group.kind == PayerLine.Kind.SHARED:
                 # Shared among several PIs: listed on no single line.
                 continue
@@ -191,7 +194,7 @@ def may_be_of(line: PayerLine) -> Q:
 
     Charges without a PI go to the default PI of their source. Shared costs are under the name they are shared as.
     """
-    own = Q(service_name=line.service_name)
+    own = saying(service_name=line.service_name)
     if line.pi_id is not None:
         own &= Q(pi=line.pi_id) | Q(pi__isnull=True)
     shared = Q(shared_as=line.service_name) if line.service_name else Q(pk__in=())

@@ -7,7 +7,7 @@ from django.db.models import Max, Min, Q
 
 from ..clocks import days_of, zone_named
 from ..errors import BillingError, NextStep
-from ..models import BillingPeriod, Charge, Correction, PayerLine
+from ..models import BillingPeriod, Charge, Correction, PayerLine, saying
 from ..models.periods import month_text
 
 
@@ -44,7 +44,7 @@ def service_days(line: PayerLine) -> tuple[datetime.date, datetime.date]:
     month = (line.for_period.month, line.for_period.last_day)
     if line.kind in PayerLine.ENTERED:
         return month
-    of = Q(service_name=line.service_name, shared_as="")
+    of = saying(service_name=line.service_name) & Q(shared_as="")
     if line.shared_total is not None:
         of = Q(shared_as=line.service_name)
     # Charges without a PI or a project are somebody's by a default: the days of all of them are looked at.

@@ -2,14 +2,12 @@
 
 import contextlib
 import datetime
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from django.db import DatabaseError, connection
 
 from ..models import BillingPeriod, Charge, Import, Source
 from ..models.periods import month_text
@@ -17,7 +15,7 @@ from ..readers.facts import month_number
 from . import differences, doubts, duplicates, late, live_charges, other_sources, reading, removals
 from .doubts import Doubt
 from .duplicates import Asked
-from .live_charges import LiveHashes, live_elsewhere, live_hashes
+from .live_charges import live_hashes
 from .matching import Matched, further, hashes_at, match
 from .outcomes import Counts, WouldWithdraw, error_of
 from .reading import Read
@@ -79,13 +77,8 @@ def read_and_compared(received: Received) -> Iterator[tuple[Stage, Read, Compare
     """
     to_match = is_matched(received)
     with Stage(remembers=to_match) as stage:
-        # On SQLite the import itself keeps a core busy with that, and inside a transaction nobody else sees it all.
-        is_beside = to_match and connection.vendor == "postgresql" and not connection.in_atomic_block
-        with ThreadPoolExecutor(max_workers=1) as thread:
-            ahead = _FetchedAhead(received.source, thread)
-            read = reading.read(received, stage, on_months=ahead.fetch if is_beside else None)
-            compared = _match(received, read, stage, ahead)
-        compared = doubt_age(received, read, compared)
+        read = reading.read(received, stage)
+        compared = doubt_age(received, read, _match(received, read, stage))
         yield stage, read, measure(received, read, compared, is_chosen=stage.is_chosen)
 
 
@@ -165,35 +158,7 @@ def leave_out_others(stage: Stage, compared: Compared, own: Collection[datetime.
         )
 
 
-class _FetchedAhead:
-    """What is charged in the months of the first rows, fetched by another connection while the others are read."""
-
-    def __init__(self, source: Source, thread: ThreadPoolExecutor) -> None:
-        self.source = source
-        self.thread = thread
-        self.fetched: tuple[frozenset[int], dict[str, Any], Future[LiveHashes]] | None = None
-
-    def fetch(self, months: Collection[datetime.date]) -> None:
-        """Begin with these months; once."""
-        if self.fetched:
-            return
-        before = live_charges.imports_so_far(self.source)
-        ids = frozenset(BillingPeriod.objects.filter(month__in=months).values_list("id", flat=True))
-        self.fetched = ids, before, self.thread.submit(live_elsewhere, self.source.pk, sorted(ids))
-
-    def hashes(self, period_ids: Sequence[int]) -> tuple[dict[str, Any], LiveHashes]:
-        """Return the imports so far, and what is charged in these periods by now; see live_hashes."""
-        now = live_charges.imports_so_far(self.source)
-        if self.fetched:
-            (ids, before, fetched), self.fetched = self.fetched, None
-            if ids == set(period_ids) and before == now:
-                # Where there was no connection for it, it is fetched by this one.
-                with contextlib.suppress(DatabaseError):
-                    return now, fetched.result()
-        return now, live_hashes(self.source.pk, period_ids)
-
-
-def _match(received: Received, read: Read, stage: Stage, ahead: _FetchedAhead) -> Compared:
+def _match(received: Received, read: Read, stage: Stage) -> Compared:
     """Decide what is new, changed, unchanged and removed, by the import mode of the source."""
     compared = survey(received, read)
     if received.adds_up or not compared.periods:
@@ -203,14 +168,14 @@ def _match(received: Received, read: Read, stage: Stage, ahead: _FetchedAhead) -
         elif received.recognized.months:
             compared = _leave_out_standing(stage, compared, received.recognized.months)
     else:
-        compared = _match_rows(received, read, stage, compared, ahead)
+        compared = _match_rows(received, read, stage, compared)
     return _ask_elsewhere(received, read, stage, compared)
 
 
-def _match_rows(received: Received, read: Read, stage: Stage, compared: Compared, ahead: _FetchedAhead) -> Compared:
+def _match_rows(received: Received, read: Read, stage: Stage, compared: Compared) -> Compared:
     """Match rows with charges: equal ones are unchanged, those of one identity changed, the rest new or removed."""
-    imports_before, live = ahead.hashes([period.pk for period in compared.periods.values()])
-    compared = replace(compared, imports_before=imports_before)
+    compared = replace(compared, imports_before=live_charges.imports_so_far(received.source))
+    live = live_hashes(received.source.pk, [period.pk for period in compared.periods.values()])
     live_ids, live_content, live_identity = live
     del live
     if not live_ids:

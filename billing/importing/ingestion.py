@@ -19,6 +19,7 @@ from ..errors import BillingError
 from ..files.received import display_name
 from ..models import BillingPeriod, Import, Job, Source
 from ..months import closing
+from ..months.closing import PeriodClosed
 from ..progress import Progress, unwatched
 from ..readers import FileError
 from . import (
@@ -37,6 +38,7 @@ from .applying import Applied
 from .booking import book
 from .comparing import Compared, StandsAlready
 from .outcomes import ImportRefused, IngestResult, error_of, errors_of
+from .overtaking import Overtaken
 from .reading import Read
 from .receiving import Received, Request
 from .staging import Stage
@@ -234,6 +236,18 @@ def _import(received: Received, imported: Import) -> IngestResult:
     received = receiving.recognized(receiving.keep_files(received, imported))
     if received.is_seen:
         return import_record.pass_over(imported, received, {})
+    try:
+        return _read_and_apply(received, imported)
+    except (Overtaken, PeriodClosed):
+        # What it was compared with has changed meanwhile: it is compared once more, with what there is now.
+        imported.refresh_from_db()
+        received = receiving.recognized(received)
+        if received.is_seen:
+            return import_record.pass_over(imported, received, {})
+        return _read_and_apply(received, imported)
+
+
+def _read_and_apply(received: Received, imported: Import) -> IngestResult:
     with comparing.read_and_compared(received) as (stage, read, compared):
         with transaction.atomic():
             abandoned.require_at_work(imported)

@@ -29,27 +29,16 @@ def imports_so_far(source: Source) -> dict[str, Any]:
     )
 
 
-def live_elsewhere(source_id: int, period_ids: Sequence[int]) -> LiveHashes:
-    """Return `live_hashes` from a thread of its own, which has a connection of its own."""
-    try:
-        return live_hashes(source_id, period_ids)
-    finally:
-        connection.close()
-
-
-def live_hashes(
-    source_id: int, period_ids: Sequence[int], span: Span | None = None, *, besides: int | None = None
-) -> LiveHashes:
+def live_hashes(source_id: int, period_ids: Sequence[int], span: Span | None = None) -> LiveHashes:
     """Return ids, content hashes and identity hashes of what a source's imports for periods say by now.
 
     That is its live charges, less those that late changes reversed; of a span, if one is given, those whose charge
-    periods begin in it. Those of the import `besides` are left out.
+    periods begin in it.
     """
     begins = {"charge_period_start__gte": span[0], "charge_period_start__lte": span[1]} if span else {}
     charges = (
         Charge.objects.live()
         .filter(source_id=source_id, period_id__in=period_ids, reverses__isnull=True, **begins)
-        .exclude(imported_in=besides or 0)
         .order_by()
         .values_list("id", "content_hash", "identity_hash")
     )

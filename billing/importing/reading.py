@@ -2,7 +2,7 @@
 
 import datetime
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
@@ -12,11 +12,11 @@ from ..attribution import Attribution, Attributor, reference_of
 from ..attribution.newcomers import Known
 from ..models import Source
 from ..readers import FileError, Part, Problem, check_rows
-from ..readers import read as read_part
 from ..readers.ahead import ahead
 from ..readers.batches import MAX_PROBLEMS
 from ..readers.columns import without_measure
 from ..readers.facts import Scope, ScopeTotal
+from ..readers.reading import read as read_part
 from . import differences
 from .matching import digest_of
 from .outcomes import ImportRefused, in_file
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from .converting import Converted, Converter
 
 MakeConverter = Callable[[], "Converter"]
-# Told the months of the first rows while the others are read.
-OnMonths = Callable[[Collection[datetime.date]], None]
 
 
 class Rows(Protocol):
@@ -81,7 +79,7 @@ class _Tally:
         self.bytes_before += part.size
 
 
-def read(received: Received, rows: Rows, *, on_months: OnMonths | None = None) -> Read:
+def read(received: Received, rows: Rows) -> Read:
     """Read every file that does not stand already, and hand over its rows.
 
     Raises FileError, or ImportRefused with every problem of the rows (the first hundred).
@@ -101,7 +99,7 @@ def read(received: Received, rows: Rows, *, on_months: OnMonths | None = None) -
     )
     converter = make_converter()
     if received.source.grain == Source.Grain.LINE:
-        tally = _read_lines(received, converter, rows, on_months)
+        tally = _read_lines(received, converter, rows)
     else:
         tally = _read_added_up(received, converter, rows, attributor, make_converter)
     if converter.problems:
@@ -138,7 +136,7 @@ def _read_of(converter: "Converter", attributor: Attributor, tally: _Tally) -> R
     )
 
 
-def _read_lines(received: Received, converter: "Converter", rows: Rows, on_months: OnMonths | None) -> _Tally:
+def _read_lines(received: Received, converter: "Converter", rows: Rows) -> _Tally:
     """Read files whose rows each become a charge."""
     tally = _Tally()
     for number, part in enumerate(received.parts, start=1):
@@ -152,9 +150,6 @@ def _read_lines(received: Received, converter: "Converter", rows: Rows, on_month
                 if converted is not None and not converter.problems:
                     rows.add(converted)
                     tally.digests[number] = digest_of(converted.said.contents, tally.digests.get(number, 0))
-                    if on_months:
-                        # Hardly any import is of other months than its first rows.
-                        on_months({month for month, _, _ in converter.totals})
                 doing = f"Reading rows of {part.name}"
                 _tell(received, doing, 0, tally.bytes_before, converter.rows, batch.bytes_read)
                 if len(converter.problems) >= MAX_PROBLEMS:

@@ -14,6 +14,7 @@ from .dimensions import (
     Product,
     ResourceText,
     TagSet,
+    saying,
 )
 from .gestures import SentForm
 from .imports import Import, ImportedFile, ImportOverlap, ImportTotal, StoredFile
@@ -27,6 +28,7 @@ from .proofs import FrozenProof, InvoiceTotal
 from .sources import CostMeasureChange, Source
 
 __all__ = [
+    "saying",
     "TagSet",
     "ResourceText",
     "Product",

@@ -38,7 +38,8 @@ class Dimension(KeptRow):
     def of(cls, texts: Mapping[str, str]) -> Self:
         """Return the row with these texts by field, made if there is none; a field that is not named is empty."""
         said = {name: texts.get(name, "") for name in FIELDS[cls.NAME]}
-        found, _ = cls.objects.get_or_create(text_hash=hash_of(said.values()), defaults=said | cls.derived(said))
+        kept: KeptQuerySet[Self] = KeptQuerySet(cls)
+        found, _ = kept.get_or_create(text_hash=hash_of(said.values()), defaults=said | cls.derived(said))
         return found
 
     @classmethod
@@ -151,7 +152,7 @@ class DimensionKey(models.ForeignKey):
     def get_attname(self) -> str:
         return f"{self.name}_key"
 
-    def get_attname_column(self) -> tuple[str, str]:
+    def get_attname_column(self) -> tuple[str, Any]:
         return self.get_attname(), self.db_column or f"{self.name}_id"
 
 
@@ -164,6 +165,19 @@ PATHS: dict[str, str] = {name: f"{model.NAME}__{name}" for model in DIMENSION_MO
 def folded_id(resource_id: str, resource_name: str) -> str:
     """Return what makes a resource the same one, however it is spelled: its id, or without one its name."""
     return same_id(resource_id) or same_id(resource_name)
+
+
+def saying(**wanted: str) -> models.Q:
+    """Match charges by lookups on their texts, such as `service_name__icontains="disk"`; all have to hold.
+
+    They are looked up in the dimensions, which are small, and not in the charges joined with them.
+    """
+    found = models.Q()
+    for model in DIMENSION_MODELS:
+        own = {lookup: text for lookup, text in wanted.items() if lookup.partition("__")[0] in FIELDS[model.NAME]}
+        if own:
+            found &= models.Q(**{f"{model.NAME}__in": model.objects.filter(**own).order_by().values("pk")})
+    return found
 
 
 class Said:

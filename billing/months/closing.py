@@ -140,11 +140,9 @@ def open_period(*, month: datetime.date, notes: str = "", actor: Actor, now: dat
         return period
 
 
-def ensure_period(
-    *, month: datetime.date, given: int | None = None, actor: Actor, now: datetime.datetime
-) -> BillingPeriod:
-    """Return the billing period of a month, opened if there was none, with the id that was `given` out for it."""
-    return _get_or_open(month, given=given, actor=actor, now=now)[0]
+def ensure_period(*, month: datetime.date, actor: Actor, now: datetime.datetime) -> BillingPeriod:
+    """Return the billing period of a month, opened if there was none."""
+    return _get_or_open(month, actor=actor, now=now)[0]
 
 
 def start_review(*, period: BillingPeriod, until: datetime.date, actor: Actor, now: datetime.datetime) -> BillingPeriod:
@@ -421,13 +419,13 @@ def figures() -> list[PeriodFigures]:
 
 
 def _get_or_open(
-    month: datetime.date, *, given: int | None = None, notes: str = "", actor: Actor, now: datetime.datetime
+    month: datetime.date, *, notes: str = "", actor: Actor, now: datetime.datetime
 ) -> tuple[BillingPeriod, bool]:
     if month.day != 1:
         raise ValueError("A billing period is the first day of a month.")
     with audit.gesture(actor=actor, now=now) as gesture:
         period, is_new = BillingPeriod.objects.get_or_create(
-            month=month, defaults={"opened_at": now, "opened_by": actor.name} | ({"pk": given} if given else {})
+            month=month, defaults={"opened_at": now, "opened_by": actor.name}
         )
         if period.removed_at:
             # It was empty and out of sight: opened again, it is the month that its history names.

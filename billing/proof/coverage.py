@@ -7,7 +7,7 @@ from typing import Any
 from django.db.models import Case, Count, F, When
 
 from ..fields import AmountSum
-from ..models import BillingPeriod, Charge, Project, Source
+from ..models import PATHS, BillingPeriod, Charge, Project, Source
 from ..readers.spelling import same_id
 from .findings import About
 
@@ -47,12 +47,13 @@ def uncharged(period: BillingPeriod) -> list[Uncharged]:
         found.append(_told("project", project.code, "", sums, before, {"project": project_id}))
 
     # A source that is missing as a whole stands for its accounts.
-    account = Case(When(sub_account_id="", then=F("billing_account_id")), default=F("sub_account_id"))
-    accounts = Charge.objects.in_month(period).order_by().annotate(account=account)
+    sub_account, billing_account = PATHS["sub_account_id"], PATHS["billing_account_id"]
+    account = Case(When(**{sub_account: ""}, then=F(billing_account)), default=F(sub_account))
+    accounts = Charge.objects.in_month(period).order_by().annotate(cloud_account=account)
     present = {
-        (source_id, same_id(name)) for source_id, name in accounts.values_list("source_id", "account").distinct()
+        (source_id, same_id(name)) for source_id, name in accounts.values_list("source_id", "cloud_account").distinct()
     }
-    for (source_id, name), sums in _sums(before, "source_id", "account", account=account).items():
+    for (source_id, name), sums in _sums(before, "source_id", "cloud_account", cloud_account=account).items():
         if name and source_id in now and (source_id, same_id(name)) not in present:
             found.append(_told("cloud account", name, sources[source_id], sums, before, {"source": source_id}))
     return sorted(found, key=lambda each: (KINDS.index(each.kind), each.source, each.name))

@@ -15,7 +15,7 @@ from ..audit import Actor
 from ..audit.snapshots import snapshot
 from ..errors import BillingError
 from ..fields import AmountField, AmountSum
-from ..models import BillingPeriod, Charge, InvoiceTotal, Source
+from ..models import PATHS, BillingPeriod, Charge, InvoiceTotal, Source
 from ..models.charges import ChargeQuerySet
 from ..money import ZERO
 from ..readers.spelling import same_id
@@ -115,7 +115,7 @@ def bridges(period: BillingPeriod) -> list[Bridge]:
     rows = (
         _standing(period)
         .order_by()
-        .values_list("source_id", "invoice_id", "billing_account_id", "currency")
+        .values_list("source_id", PATHS["invoice_id"], PATHS["billing_account_id"], "currency")
         .annotate(sum=AmountSum("billed_cost"), count=Count("*"))
     )
     for source_id, invoice_id, account, currency, amount, count in rows:
@@ -169,8 +169,8 @@ def amortized(period: BillingPeriod) -> list[Amortized]:
     if not effective:
         return []
     kind = Case(
-        When(commitment_discount_id="", then=Value("other")),
-        When(charge_category=Charge.Category.PURCHASE, then=Value("bought")),
+        When(product__commitment_discount_id="", then=Value("other")),
+        When(product__charge_category=Charge.Category.PURCHASE, then=Value("bought")),
         default=Value("used"),
         output_field=CharField(),
     )

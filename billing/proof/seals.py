@@ -8,12 +8,10 @@ from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any
 
-from django.db import connection
-from django.db.models import Count, DateTimeField, Field, QuerySet, TextField
-from django.db.models.expressions import RawSQL
+from django.db.models import CharField, Count, F, Func, QuerySet, TextField
 
 from ..fields import AmountSum
-from ..models import BillingPeriod, Charge, CorrectionLine, PayerLine, ReviewDecision, Source
+from ..models import PATHS, BillingPeriod, Charge, CorrectionLine, PayerLine, ReviewDecision, Source
 from ..money import plain
 
 # Kind -> what it is of -> SHA-256.
@@ -39,7 +37,10 @@ LABELS = {
 }
 
 # Written out, so that a column of a later version does not break the seals of earlier months.
-OWNERS = ("pi", "project", "fund_org", "payer_split", "natural_account", "service_name", "state", "currency", "period")
+OWNERS = (
+    *("pi", "project", "fund_org", "payer_split", "natural_account", PATHS["service_name"]),
+    *("state", "currency", "period"),
+)
 # All that a charge says: the line it came from, its dates, amounts, text and tags as delivered, and who pays for it.
 SAID = (
     *("imported_in", "file_number", "line_number", "period", "charge_period_start", "charge_period_end", "currency"),
@@ -105,36 +106,27 @@ def _said(period: BillingPeriod) -> dict[str, str]:
     """
     names = dict(Source.objects.values_list("pk", "name"))
     of: dict[int, list[bytes]] = defaultdict(list)
-    # No text from outside is in that SQL.
-    said = RawSQL(_as_one_text(), ())  # noqa: S611
-    rows = Charge.objects.in_month(period).order_by().values_list("source_id", said)
+    rows = Charge.objects.in_month(period).order_by().values_list("source_id", _as_one_text())
     for source, text in rows.iterator(chunk_size=5_000):
         of[source].append(hashlib.blake2b(text.encode(), digest_size=16).digest())
     return {names[pk]: hashlib.sha256(b"".join(sorted(of[pk]))).hexdigest() for pk in sorted(of, key=names.__getitem__)}
 
 
-def _as_one_text() -> str:
-    """Return the SQL that writes what a charge says, each column with its length, so that none runs into the next."""
+def _as_one_text() -> Func:
+    """Return what a charge says as one text, each column with its length, so that none runs into the next.
+
+    Its dimensions are joined: the seal is of their texts, whatever their numbers are.
+    """
     parts = []
     for name in SAID:
-        field = Charge._meta.get_field(name)
-        assert isinstance(field, Field)
-        column = f"{connection.ops.quote_name(Charge._meta.db_table)}.{connection.ops.quote_name(str(field.column))}"
-        if isinstance(field, DateTimeField):
-            parts.append(_MOMENT[connection.vendor].format(column))
-        elif field.get_internal_type() in (TextField.__name__, "CharField"):
-            parts.append(f"length({column}) || ':' || {column}")
-        else:
-            # A number, or the number of a row: nothing else is as it is.
-            parts.append(f"coalesce(cast({column} AS text), '-')")
-    return " || ' ' || ".join(parts)
+        is_text = name in PATHS or isinstance(Charge._meta.get_field(name), TextField | CharField)
+        # Anything else is a number, or the number of a row.
+        parts.append(Func(F(PATHS.get(name, name)), template=_TEXT if is_text else _NUMBER, output_field=TextField()))
+    return Func(*parts, template="%(expressions)s", arg_joiner=" || ' ' || ", output_field=TextField())
 
 
-# A moment in UTC to the microsecond.
-_MOMENT = {
-    "sqlite": "substr({0} || '.000000', 1, 26)",
-    "postgresql": "to_char({0} AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US')",
-}
+_TEXT = "length(%(expressions)s) || ':' || %(expressions)s"
+_NUMBER = "coalesce(cast(%(expressions)s AS text), '-')"
 
 
 def sealed(rows: QuerySet[Any], by: str, *columns: str) -> dict[str, str]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.db.models import F
 
-from ..models import BillingPeriod, Charge, Import, PayerLine
+from ..models import PATHS, BillingPeriod, Charge, Import, PayerLine
 from ..money import plain
 from ..review import shares_of, shares_text
 
@@ -16,7 +16,6 @@ FIGURES = ("list_cost", "contracted_cost", "charged", "rounding")
 # What a charge says besides its amounts, by column, and how it is called here.
 SAID = {
     "currency": "currency",
-    "service_name": "service",
     "fund_org": "fund_org",
     "natural_account": "natural_account",
     "cost_center": "cost_center",
@@ -71,6 +70,7 @@ def _of_charges(period: BillingPeriod) -> Figures:
         "payer_split_id",
         *SAID,
         *AMOUNTS,
+        service=F(PATHS["service_name"]),
         of_import=F("reverses__imported_in"),
         of_file=F("reverses__file_number"),
         of_line=F("reverses__line_number"),
@@ -91,6 +91,7 @@ def _of_charges(period: BillingPeriod) -> Figures:
         found[name] = {
             **{amount: _text(row[amount]) for amount in AMOUNTS},
             **{SAID[column]: row[column] for column in SAID},
+            "service": row["service"],
             "for": f"{row['delivered_for']:%Y-%m}",
             "pi": row["pi_email"] or "",
             "project": row["project_code"] or "",

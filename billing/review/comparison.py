@@ -14,7 +14,7 @@ from .. import audit, charging
 from ..attribution import NAMED_COLUMNS, Attribution, Attributor, people_of, projects_of, reference_of
 from ..attribution.holding import settle_flags
 from ..clocks import Clocks
-from ..models import BillingPeriod, Charge, Flag, Person, Policy, Project, ReviewDecision, Source
+from ..models import PATHS, BillingPeriod, Charge, Flag, Person, Policy, Project, ReviewDecision, Source
 from ..progress import Progress
 from ..readers.columns import TEXTS
 from ..readers.tags import tags_of
@@ -163,7 +163,7 @@ class Comparison:
 
     def _look_at(self, source: Source) -> None:
         attributor = Attributor(source=source, policy=self.policy)
-        fields = {column: TEXTS[column] for column in attributor.columns}
+        fields = {column: PATHS[TEXTS[column]] for column in attributor.columns}
         charges = self.charges.filter(source=source).order_by("id")
         flags: dict[int, list[Flag]] = defaultdict(list)
         for flag in Flag.objects.filter(charge__in=charges.order_by().values("pk")).order_by("pk").iterator(CHUNK):
@@ -181,14 +181,13 @@ class Comparison:
             "state",
             "charge_period_start",
             "charge_period_end",
-            "tags",
+            PATHS["tags"],
             "billed_cost",
             "currency",
             "imported_in_id",
         )
-        rows = charges.values_list(
-            *names, "pi_id", "project_id", *SHOWN[2:], "service_name", "resource_name", "resource_id", *fields.values()
-        )
+        used_for = [PATHS[name] for name in ("service_name", "resource_name", "resource_id")]
+        rows = charges.values_list(*names, "pi_id", "project_id", *SHOWN[2:], *used_for, *fields.values())
         known, width = len(names) + len(SHOWN), len(names) + len(SHOWN) + 3
         for chunk in _chunks(rows.iterator(chunk_size=CHUNK)):
             starts = [clocks.local(row[2], row[7]) for row in chunk]

@@ -17,9 +17,10 @@ from ..attribution import NOWHERE, Attribution, Attributor, Place
 from ..attribution.conditions import LOOKS_AT, column_holds
 from ..clocks import Clocks
 from ..errors import BillingError
-from ..models import AttributionRule, BillingPeriod, Charge, Policy, ReviewDecision, Source
+from ..models import PATHS, AttributionRule, BillingPeriod, Charge, Policy, ReviewDecision, Source, saying
 from ..models.attribution import PATTERNS
 from ..readers.columns import TEXTS
+from ..readers.dimensions import DIMENSIONS
 from ..readers.tags import Tags, tags_of
 from ..readers.values import Memo
 from ..texts import code_of, folded_code
@@ -143,9 +144,8 @@ def rule_from(charges: QuerySet[Charge]) -> AttributionRule:
     It goes over tags where these say otherwise, and before the rules that said otherwise. Raises
     NotCorrected and NothingInCommon.
     """
-    found = list(
-        still_corrected(charges).select_related("source", "pi", "project", "charged_in").order_by("pk")[:TRIED]
-    )
+    corrected = still_corrected(charges).select_related("source", "pi", "project", "charged_in", *DIMENSIONS)
+    found = list(corrected.order_by("pk")[:TRIED])
     if not found:
         raise NotCorrected("None of these charges was corrected. Say who pays for them first.")
     rule = AttributionRule()
@@ -310,14 +310,16 @@ def _others(rule: AttributionRule, charges: Sequence[Charge]) -> list[_Row]:
     if rule.source:
         found = found.filter(source=rule.source)
     same = {name: getattr(rule, name) for name in ("pi", "project", "fund_org") if getattr(rule, name)}
-    names = [TEXTS[column] for column in NEEDED]
+    names = [PATHS[TEXTS[column]] for column in NEEDED]
     mine = {charge.pk for charge in charges}
     prefixes = _prefixes(Policy.objects.current())
     tags = Memo(
         lambda text: {_bare(key, prefixes): code_of(value) for key, value in tags_of(text).pairs.items()}, 20_000
     )
     rows = []
-    for pk, text, *texts in found.exclude(**same).values_list("pk", "tags", *names)[: TRIED + len(mine)].iterator():
+    for pk, text, *texts in (
+        found.exclude(**same).values_list("pk", PATHS["tags"], *names)[: TRIED + len(mine)].iterator()
+    ):
         if pk not in mine:
             of = dict(zip(NEEDED, texts, strict=True))
             by_name = {name: tuple(of[column] for column in LOOKS_AT[name]) for name in BY_COLUMN}
@@ -372,9 +374,11 @@ def _foresee(rule: AttributionRule, period: BillingPeriod) -> Foreseen:
     for source in Source.objects.filter(pk__in=charges.order_by().values("source").distinct()).order_by("name"):
         without = Attributor(source=source, policy=policy)
         trial = Attributor(source=source, policy=policy, trial=rule)
-        names = {TEXTS[column] for column in (*without.columns, *trial.columns)}
-        own = charges.filter(source=source).only(
-            *("pk", "tags", "billed_cost", "currency", "attributed_by", "charge_period_start", "imported_in"), *names
+        names = {PATHS[name] for name in ("tags", *(TEXTS[each] for each in (*without.columns, *trial.columns)))}
+        own = (
+            charges.filter(source=source)
+            .select_related(*{name.partition("__")[0] for name in names})
+            .only(*("pk", "billed_cost", "currency", "attributed_by", "charge_period_start", "imported_in"), *names)
         )
         rows = list(own.order_by("pk"))
         for (charge, tags, place), (_, _, place_now) in zip(_placed(rows, trial), _placed(rows, without), strict=True):
@@ -401,8 +405,8 @@ def _may_fit(rule: AttributionRule) -> Q:
         if pattern and pattern.isascii() and name != "cloud_project" and not set(pattern) & set("*?["):
             either = Q()
             for column in columns:
-                either |= Q(**{f"{TEXTS[column]}__icontains": pattern})
+                either |= saying(**{f"{TEXTS[column]}__icontains": pattern})
             narrowed &= either
     if rule.tag_value and rule.tag_value.replace("-", "").replace("_", "").isalnum() and rule.tag_value.isascii():
-        narrowed &= Q(tags__icontains=rule.tag_value)
+        narrowed &= saying(tags__icontains=rule.tag_value)
     return narrowed

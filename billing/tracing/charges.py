@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from django.db.models import prefetch_related_objects
+
 from .. import attribution
 from ..importing import origins
 from ..models import Charge, Flag, Import, ImportedFile, Policy, ReviewDecision
@@ -51,7 +53,7 @@ class TracedCharge:
             "billed": charge.billed_cost,
             "counted": self.counted,
             "currency": charge.currency,
-            "resource": charge.resource,
+            "resource": charge.resource_label,
             "service": charge.service_name,
             "period": str(charge.period),
             "charged_in": str(charge.charged_in),
@@ -83,7 +85,7 @@ class TracedCharge:
     def as_text(self) -> str:
         charge = self.charge
         money = plain(charge.billed_cost if self.counted is None else self.counted, charge.currency)
-        said_of = f"{charge.service_name} {charge.resource}".strip()
+        said_of = f"{charge.service_name} {charge.resource_label}".strip()
         lines = [
             f"charge {charge.pk}: {money} {charge.currency}, {self.status}"
             + (f", {shown(said_of)}" if said_of else ""),
@@ -113,6 +115,7 @@ class TracedCharge:
 def charges_with_past(charges: Iterable[Charge]) -> tuple[TracedCharge, ...]:
     """Return charges with their flags, decisions, imports and places in files; the same few queries for any number."""
     listed = list(charges)
+    prefetch_related_objects(listed, "product", "resource", "tag_set")
     ids = [charge.pk for charge in listed]
     flags: dict[int, list[Flag]] = defaultdict(list)
     for flag in Flag.objects.filter(charge__in=ids).order_by("is_resolved", "pk"):

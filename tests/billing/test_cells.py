@@ -87,7 +87,9 @@ def test_a_cloud_project_stands_in_for_a_sub_account_that_is_none(tmp_path):
     named, none = '{"id": "gel-1", "name": "Gels"}', '{"id": "none", "name": "Gels"}'
     rows = [a_row(SubAccountId="N/A", x_Project=named), a_row(ResourceId="i-2", SubAccountId="", x_Project=none)]
     result = bring_in(tmp_path, rows)
-    found = Charge.objects.order_by("resource_id").values_list("sub_account_id", "sub_account_name")
+    found = Charge.objects.order_by("resource__resource_id").values_list(
+        "account__sub_account_id", "account__sub_account_name"
+    )
     assert list(found) == [("gel-1", "Gels"), ("", "")]
     assert result.rules == {"cloud_project": 1}
 

@@ -122,7 +122,7 @@ def test_a_sub_account_that_is_one_stays(tmp_path):
 def test_a_row_without_a_project_keeps_its_sub_account(tmp_path):
     rows = [a_row(**GOOGLE, x_Project=PROJECT), a_row("3", **(GOOGLE | {"ChargeCategory": "tax"}), x_Project="")]
     result = delivered(tmp_path, rows)
-    assert list(Charge.objects.order_by("id").values_list("sub_account_id", "sub_account_name")) == [
+    assert list(Charge.objects.order_by("id").values_list("account__sub_account_id", "account__sub_account_name")) == [
         ("Lab-7", "Lab seven"),
         ("01AB-CD", ""),
     ]

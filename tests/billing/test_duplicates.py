@@ -37,11 +37,11 @@ def brought(tmp_path, rows, name="oci_2.csv", source=None, **options):
 
 
 def live():
-    return sorted(Charge.objects.live().values_list("resource_id", "billed_cost", "state"))
+    return sorted(Charge.objects.live().values_list("resource__resource_id", "billed_cost", "state"))
 
 
 def held():
-    return sorted(Charge.objects.held().values_list("resource_id", flat=True))
+    return sorted(Charge.objects.held().values_list("resource__resource_id", flat=True))
 
 
 # Packed otherwise --------------------------------------------------------------------------------
@@ -156,8 +156,8 @@ def test_a_part_of_an_earlier_file_is_imported_and_held(tmp_path):
     result = brought(tmp_path, [FEE, B])
     assert (result.counts.new, result.flagged, result.flags) == (2, 2, {"possible_duplicate": 2})
     assert held() == ["", "i-b"]
-    charge = Charge.objects.get(imported_in=first.imported, resource_id="i-b")
-    flag = Flag.objects.get(charge__imported_in=result.imported, charge__resource_id="i-b")
+    charge = Charge.objects.get(imported_in=first.imported, resource__resource_id="i-b")
+    flag = Flag.objects.get(charge__imported_in=result.imported, charge__resource__resource_id="i-b")
     assert flag.detail == f"The same row is charge {charge.pk}, of import {first.imported.pk}."
     assert not flag.is_blocking
 
@@ -201,7 +201,7 @@ def test_what_was_rejected_as_the_same_stays_rejected_in_another_file(tmp_path):
     review.reject(charges=[asked.pk], reason="duplicate", **BY)
     result = brought(tmp_path, [a_row("40", ResourceId="i-d"), A], "oci_3.csv")
     assert result.flags == {}
-    again = Charge.objects.get(imported_in=result.imported, resource_id="i-a")
+    again = Charge.objects.get(imported_in=result.imported, resource__resource_id="i-a")
     decision = ReviewDecision.objects.get(charge=again)
     assert (again.state, decision.action, decision.before["charge"]) == ("rejected", "inherit", asked.pk)
     assert sum(cost for _, cost, state in live() if state == "clear") == 100
@@ -275,13 +275,15 @@ def test_what_was_rejected_as_the_same_is_asked_about_again_once_the_other_is_wi
     wrong = delivered(tmp_path, [A, B])
     right = cloud(tmp_path, [A, B])
     assert held() == ["i-a", "i-b"]
-    review.reject(charges=Charge.objects.filter(resource_id="i-a", state="held"), reason="duplicate", **BY)
-    review.reject(charges=Charge.objects.filter(resource_id="i-b", state="held"), reason="not_ours", note="x", **BY)
+    review.reject(charges=Charge.objects.filter(resource__resource_id="i-a", state="held"), reason="duplicate", **BY)
+    review.reject(
+        charges=Charge.objects.filter(resource__resource_id="i-b", state="held"), reason="not_ours", note="x", **BY
+    )
     done = withdraw(imported=wrong.imported, **BY)
     assert done.asked_again == 1
     assert "1 charge that was rejected as the same cost is held again" in str(done)
     assert held() == ["i-a"]
-    assert Charge.objects.get(resource_id="i-a", imported_in=right.imported).state == "held"
+    assert Charge.objects.get(resource__resource_id="i-a", imported_in=right.imported).state == "held"
 
 
 def cloud(tmp_path, rows, name="cloud_1.csv", mode="snapshot", **options):
@@ -293,7 +295,7 @@ def test_the_same_cost_of_another_source_is_imported_and_held(tmp_path, mode):
     first = delivered(tmp_path, [A, B, FEE])
     result = cloud(tmp_path, [A | {"Tags": "{}", "ListCost": "99", "ResourceName": "a"}, C, FEE], mode=mode)
     assert (held(), result.flags["possible_duplicate"]) == (["i-a"], 1)
-    charge = Charge.objects.get(imported_in=first.imported, resource_id="i-a")
+    charge = Charge.objects.get(imported_in=first.imported, resource__resource_id="i-a")
     flag = Flag.objects.get(charge__imported_in=result.imported, code=CODE)
     assert flag.detail == (
         f"The same cost is charge {charge.pk}, of import {first.imported.pk} of the source {charge.source.name}."
@@ -363,10 +365,10 @@ def test_a_redelivery_keeps_the_answer(tmp_path, mode, decision):
     cloud(tmp_path, [A, C], mode=mode)
     options = {"reason": "duplicate"} if decision == "reject" else {}
     getattr(review, decision)(charges=Charge.objects.held(), **options, **BY)
-    decided = Charge.objects.live().get(resource_id="i-a", source__name="cloud")
+    decided = Charge.objects.live().get(resource__resource_id="i-a", source__name="cloud")
     cloud(tmp_path, [C, A], "cloud_2.csv", mode=mode)
     cloud(tmp_path, [C, A | {"ResourceName": "renamed"}], "cloud_3.csv", mode=mode)
-    now = Charge.objects.live().get(resource_id="i-a", source__name="cloud")
+    now = Charge.objects.live().get(resource__resource_id="i-a", source__name="cloud")
     assert (now.state, now.replaces_id, held()) == (decided.state, decided.pk, [])
 
 
@@ -409,7 +411,7 @@ def test_a_booking_does_not_charge_rows_twice_in_silence(tmp_path):
     for imported in waiting:
         booking.book(imported=Import.objects.get(pk=imported.pk), into=build.a_period("2025-02"), **BY)
     assert held() == ["i-c"]
-    assert Charge.objects.live().filter(resource_id="i-c").count() == 2
+    assert Charge.objects.live().filter(resource__resource_id="i-c").count() == 2
 
 
 def test_a_late_change_is_no_duplicate_of_what_it_takes_back(tmp_path):

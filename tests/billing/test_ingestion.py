@@ -132,7 +132,7 @@ def test_every_category_comes_with_every_sign_and_is_held_where_nobody_is_named(
     assert sorted(Charge.objects.values_list("billed_cost", "state")) == sorted(
         (Decimal(amount), state) for amount in amounts for state in ("clear", "held")
     )
-    assert set(Charge.objects.values_list("charge_category", "charge_class")) == {(category, change)}
+    assert set(Charge.objects.values_list("product__charge_category", "product__charge_class")) == {(category, change)}
 
 
 def test_tags_longer_than_pythons_own_limit_of_a_field_are_kept_whole(tmp_path):
@@ -365,7 +365,7 @@ def test_a_corrected_amount_replaces_the_charge_and_links_to_it(tmp_path):
     delivered(tmp_path, [a_row("50"), a_row("1", ResourceId="i-2")])
     result = delivered(tmp_path, [a_row("60"), a_row("1", ResourceId="i-2")])
     assert counts(result) == (0, 1, 1, 0)
-    new = Charge.objects.live().get(resource_id="i-1")
+    new = Charge.objects.live().get(resource__resource_id="i-1")
     assert (new.billed_cost, new.replaces.billed_cost, new.replaces.withdrawn_in_id) == (60, 50, result.imported.pk)
 
 
@@ -434,11 +434,11 @@ def test_append_adds_and_knows_a_file_it_has_seen(tmp_path):
 def test_the_parts_of_a_delivery_in_any_cut_make_the_same_charges(tmp_path):
     rows = [a_row(str(amount), ResourceId=f"i-{amount % 3}") for amount in range(1, 8)]
     whole = delivered(tmp_path, rows)
-    charges = sorted(Charge.objects.live().values_list("billed_cost", "resource_id"))
+    charges = sorted(Charge.objects.live().values_list("billed_cost", "resource__resource_id"))
     withdraw(imported=whole.imported, actor=build.SOMEBODY, now=build.NOW)
     paths = [a_file(tmp_path, part, f"aws_2025-01_{number}.csv") for number, part in enumerate((rows[:2], rows[2:]))]
     ingest(paths=paths, source=build.a_source("aws"), actor=build.SOMEBODY, now=build.NOW)
-    assert sorted(Charge.objects.live().values_list("billed_cost", "resource_id")) == charges
+    assert sorted(Charge.objects.live().values_list("billed_cost", "resource__resource_id")) == charges
 
 
 # Decisions ---------------------------------------------------------------------------------------
@@ -819,7 +819,7 @@ def test_what_is_live_is_what_the_last_snapshot_says_in_any_order(tmp_path, firs
     again = delivered(tmp_path, rows, replace=True, source=source)
     assert counts(again) == (0, 0, len(rows), 0)
     stored = {"0.000000015": Decimal("0.00000002")}
-    assert sorted(live.values_list("billed_cost", "resource_id")) == sorted(
+    assert sorted(live.values_list("billed_cost", "resource__resource_id")) == sorted(
         (stored.get(amount, Decimal(amount)), resource) for amount, resource in second
     )
     assert Decimal(result.totals["USD"]["BilledCost"]) == sum(Decimal(amount) for amount, _ in second)

@@ -42,7 +42,7 @@ def test_decisions_survive_an_invoice_id_that_is_filled_in_later(tmp_path, appro
     result = delivered(tmp_path, invoiced(approved))
     assert counts(result) == (0, 3, 0, 0)
     live = Charge.objects.live().order_by("id")
-    assert list(live.values_list("resource_id", "state", "fund_org", "invoice_id")) == [
+    assert list(live.values_list("resource__resource_id", "state", "fund_org", "account__invoice_id")) == [
         ("a", "approved", "BIO-001", "INV-1"),
         ("b", "clear", "OTHER-1", "INV-1"),
         ("b", "clear", "BIO-001", "INV-1"),
@@ -62,7 +62,7 @@ def test_rows_of_one_identity_keep_their_amounts_when_invoice_ids_come_in_anothe
 def test_an_amount_that_changes_with_the_invoice_id_is_the_same_charge_still(tmp_path, approved):
     changed = [approved[0] | {"BilledCost": "130"}, *approved[1:]]
     assert counts(delivered(tmp_path, invoiced(changed))) == (0, 3, 0, 0)
-    charge = Charge.objects.live().get(resource_id="a")
+    charge = Charge.objects.live().get(resource__resource_id="a")
     assert (charge.state, charge.flags.get().code, charge.replaces.billed_cost) == ("held", "amount_changed", 100)
 
 
@@ -86,7 +86,7 @@ def test_months_that_get_invoice_ids_are_not_mixed_up(tmp_path):
     january, february = a_row(), a_row() | {"BillingPeriodStart": "2025-02-01", "BillingPeriodEnd": "2025-03-01"}
     delivered(tmp_path, [january, february], name="aws_all.csv")
     assert counts(delivered(tmp_path, [january, *invoiced([february])], name="aws_all.csv")) == (0, 1, 1, 0)
-    assert Charge.objects.live().get(invoice_id="INV-1").period.month == datetime.date(2025, 2, 1)
+    assert Charge.objects.live().get(account__invoice_id="INV-1").period.month == datetime.date(2025, 2, 1)
 
 
 @pytest.mark.parametrize("grain", ["day", "month"])

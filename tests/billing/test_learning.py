@@ -72,7 +72,7 @@ def test_next_months_rows_of_the_same_tag_go_to_the_new_project_by_the_rule(nine
 
 
 def test_one_charge_among_others_of_its_tag_makes_a_rule_of_its_resource(nineteen, tmp_path):
-    one = nineteen.get(resource_id="r-7")
+    one = nineteen.get(resource__resource_id="r-7")
     done = correct([one.pk], project="new-lab")
     rule = learned(learning.corrected_by(done.gesture))
     assert conditions(rule) == {"resource": "r-7"}
@@ -86,7 +86,7 @@ def test_a_rule_of_untagged_charges_does_not_override_tags_and_takes_what_tells_
     mine = [a_row(tags=NO_TAGS, SubAccountId="lab[7]", ResourceId=f"i-{n}") for n in range(3)]
     theirs = [a_row(tags=NO_TAGS, SubAccountId="lab8", ResourceId=f"j-{n}") for n in range(3)]
     delivered(tmp_path, [*mine, *theirs])
-    chosen = Charge.objects.filter(sub_account_id="lab[7]")
+    chosen = Charge.objects.filter(account__sub_account_id="lab[7]")
     correct(chosen, pi="bob@u.edu", project="p", fund_org="F")
     rule = learned(chosen)
     assert conditions(rule) == {"sub_account": "lab[[]7]"}
@@ -105,7 +105,7 @@ def test_several_conditions_are_taken_only_where_one_does_not_do(tmp_path):
             a_row(tags=NO_TAGS, SubAccountId="lab8", ServiceName="Storage", ResourceId="d"),
         ],
     )
-    chosen = Charge.objects.filter(resource_id__in=("a", "b"))
+    chosen = Charge.objects.filter(resource__resource_id__in=("a", "b"))
     correct(chosen, pi="bob@u.edu", fund_org="F")
     assert conditions(learning.rule_from(chosen)) == {"sub_account": "lab7", "service": "Storage"}
 
@@ -132,7 +132,7 @@ def test_a_rule_speaks_before_the_rule_that_said_otherwise(tmp_path):
         service="Compute", project=build.a_project("old-lab"), pi=build.a_pi(), fund_org="B", overrides_tags=True
     )
     delivered(tmp_path, [a_row(ResourceId="a"), a_row(ServiceName="Storage", ResourceId="b")])
-    chosen = Charge.objects.filter(resource_id="a")
+    chosen = Charge.objects.filter(resource__resource_id="a")
     correct(chosen, project="new-lab")
     rule = learned(chosen)
     assert rule.priority < earlier.priority
@@ -154,7 +154,7 @@ def test_charges_with_nothing_in_common_make_no_rule_for_everything_but_each_mak
     nineteen, client, cast
 ):
     other = Charge.objects.live().exclude(project__code="old-lab").first()
-    chosen = [nineteen.get(resource_id="r-1").pk, other.pk]
+    chosen = [nineteen.get(resource__resource_id="r-1").pk, other.pk]
     done = correct(chosen, project="new-lab")
     with pytest.raises(learning.NothingInCommon, match="Choose charges that are alike"):
         learning.rule_from(learning.corrected_by(done.gesture))

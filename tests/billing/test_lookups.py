@@ -11,6 +11,7 @@ from django.urls import reverse
 
 from billing.admin.filters import COMPARED_BY, NARROWED_BY, SEARCHED_CHARACTERS, SEARCHED_WORDS, searched
 from billing.models import FundingSource
+from tests import build
 from tests.test_hostile import parameters_of
 
 pytestmark = pytest.mark.django_db
@@ -57,8 +58,9 @@ class _Asking:
     "query",
     [
         f"charge_description__regex={PATTERN}",
-        f"resource_id__iregex={PATTERN}",
-        f"tags__icontains={PATTERN}",
+        f"description__charge_description__regex={PATTERN}",
+        f"resource__resource_id__iregex={PATTERN}",
+        f"tag_set__tags__icontains={PATTERN}",
         "pi__user__password__startswith=argon2",
         "pi__user__email=ada@u.edu",
         "imported_in__created_by__password__gt=a",
@@ -71,7 +73,7 @@ class _Asking:
         "pk=1",
         "zz=1",
         "_to_field=pi",
-        "_to_field=resource_id",
+        "_to_field=resource",
     ],
 )
 def test_a_viewer_cannot_ask_for_what_a_list_does_not_offer(client, cast, query):
@@ -119,6 +121,63 @@ def test_of_a_long_search_the_beginning_is_looked_for_and_that_is_said(client, c
     assert len(searched("ab " * 1000).split()) == SEARCHED_WORDS
     assert len(searched("x" * 5000)) == SEARCHED_CHARACTERS
     assert searched('"one two" three') == '"one two" three'
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "gpu",
+        "sku-77",
+        "vm-blue",
+        '"login node"',
+        "4711-22",
+        '"Biology lab"',
+        "sub-9",
+        "INV-5",
+        "hopper",
+        "ada@u.edu",
+        "Lovelace",
+        "GENO",
+        "BIO-77",
+        "R01-5",
+        "gpu hopper INV-5 lovelace",
+    ],
+)
+def test_charges_are_found_by_each_of_their_texts_and_by_no_other(client, cast, words):
+    texts = {
+        "service_name": "GPU hours",
+        "sku_id": "SKU-77",
+        "resource_id": "vm-blue-1",
+        "resource_name": "login node",
+        "tags": '{"cluster": "hopper"}',
+        "invoice_id": "INV-5",
+        "billing_account_id": "4711-22",
+        "billing_account_name": "Biology lab",
+        "sub_account_id": "sub-9",
+    }
+    wanted = build.a_charge(pi="ada@u.edu", fund_org="BIO-777", reference_1="R01-55", flags=("pattern_match",), **texts)
+    build.a_charge(pi="mallory@u.edu", project="other", fund_org="X", flags=("pattern_match",))
+    client.force_login(cast.reviewer)
+    for screen in ("charge", "heldcharge"):
+        listed = reverse(f"admin:billing_{screen}_changelist")
+        assert [each.pk for each in client.get(listed, {"q": words}).context["cl"].result_list] == [wanted.pk]
+        page = client.get(listed, {"q": f"{words} nothing-like-it"})
+        assert list(page.context["cl"].result_list) == []
+
+
+def test_a_search_joins_no_texts_with_the_charges(client, cast):
+    """Each of the small tables is searched by itself."""
+    build.a_charge(resource_name="login node")
+    client.force_login(cast.viewer)
+    with CaptureQueriesContext(connection) as captured:
+        client.get(reverse("admin:billing_charge_changelist"), {"q": "login"})
+    searches = [each["sql"] for each in captured if "LIKE" in each["sql"].upper() and "billing_charge" in each["sql"]]
+    assert searches
+    for sql in searches:
+        joined = sql.partition("WHERE")[0]
+        assert "billing_tagset" not in joined
+        assert "billing_accounttext" not in joined
+        assert sql.count("IN (SELECT") == 6
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,8 @@ from billing.fields import TOTAL_PLACES, to_units
 from billing.files.received import local_copy
 from billing.importing import booking, withdrawing
 from billing.models import (
+    DIMENSION_MODELS,
+    PATHS,
     AuditEvent,
     BillingPeriod,
     Charge,
@@ -34,6 +36,7 @@ from billing.models import (
 )
 from billing.months import closing
 from billing.proof import coverage, invoices, seals, tieout
+from billing.readers.dimensions import FIELDS
 from journals import posting
 from journals.models import Journal, JournalLine
 from statements import issuing
@@ -303,6 +306,11 @@ def test_a_deferred_delivery_does_not_count(tmp_path):
 # Tampering --------------------------------------------------------------------------------------
 
 
+def of(resource):
+    """Return SQL that matches the charges of a resource."""
+    return f"resource_id IN (SELECT id FROM billing_resourcetext WHERE resource_id = '{resource}')"
+
+
 def raw(sql, *values):
     """Change rows past every safeguard, the database's own taken off."""
     with build.safeguards_down(), connection.cursor() as cursor:
@@ -330,10 +338,10 @@ def culprits(found):
 
 
 def test_an_edited_charge_is_named_with_the_line_of_its_file(finished):
-    raw("UPDATE billing_charge SET billed_cost = %s WHERE resource_id = 'i-2'", to_units(Decimal("21.50")))
+    raw("UPDATE billing_charge SET billed_cost = %s WHERE " + of("i-2"), to_units(Decimal("21.50")))
     found = off()
     assert "Delivered is accounted for (aws): off by -1.00 USD" in found.problems()
-    edited = Charge.objects.get(resource_id="i-2")
+    edited = Charge.objects.get(resource__resource_id="i-2")
     assert culprits(found) == [
         f"Charge {edited.pk}: billed cost 21.50; line 3 of its file says billed cost 20.50.",
         *culprits(found)[1:],
@@ -341,15 +349,15 @@ def test_an_edited_charge_is_named_with_the_line_of_its_file(finished):
 
 
 def test_an_edited_charge_whose_file_is_gone_is_told_by_its_hash(finished, settings):
-    raw("UPDATE billing_charge SET billed_cost = %s WHERE resource_id = 'i-2'", to_units(Decimal("21.50")))
+    raw("UPDATE billing_charge SET billed_cost = %s WHERE " + of("i-2"), to_units(Decimal("21.50")))
     for stored in StoredFile.objects.all():
         local_copy(stored).unlink()
-    edited = Charge.objects.get(resource_id="i-2")
+    edited = Charge.objects.get(resource__resource_id="i-2")
     assert f"Charge {edited.pk}: 21.50 billed is not what was delivered." in culprits(off())
 
 
 def test_a_deleted_charge_is_named_by_its_line(finished):
-    raw("DELETE FROM billing_charge WHERE resource_id = 'i-3'")
+    raw("DELETE FROM billing_charge WHERE " + of("i-3"))
     found = off()
     assert "Delivered is accounted for (aws): off by 3.00 USD and 1 row" in found.problems()
     number = Import.objects.get().pk
@@ -361,7 +369,7 @@ def test_an_inserted_charge_is_named(finished):
     taken = ["id + 1000" if each == "id" else each for each in columns]
     raw(
         f"INSERT INTO billing_charge ({', '.join(columns)}) "  # noqa: S608
-        f"SELECT {', '.join(taken)} FROM billing_charge WHERE resource_id = 'i-3'"
+        f"SELECT {', '.join(taken)} FROM billing_charge WHERE {of('i-3')}"
     )
     found = off()
     assert "Delivered is accounted for (aws): off by -3.00 USD and 1 row" in found.problems()
@@ -370,7 +378,7 @@ def test_an_inserted_charge_is_named(finished):
 
 def test_two_edits_that_cancel_each_other_are_found_by_the_payer_lines_they_change(finished):
     """The totals agree; who pays does not."""
-    raw("UPDATE billing_charge SET fund_org = 'MINE-1' WHERE resource_id = 'i-2'")
+    raw("UPDATE billing_charge SET fund_org = 'MINE-1' WHERE " + of("i-2"))
     assert proof.prove(build.a_period()).reconciles
     with pytest.raises(closing.NotReadyToFinalize):
         closing.finalize(period=build.a_period(), **DONE)
@@ -388,7 +396,7 @@ def test_edited_control_totals_are_found(finished):
 
 def test_a_charge_replaced_since_is_checked_too(tmp_path):
     delivered(tmp_path, [a_row("10", ResourceId="i-1"), a_row("20", ResourceId="i-2")])
-    raw("UPDATE billing_charge SET billed_cost = billed_cost + 100000000 WHERE resource_id = 'i-1'")
+    raw("UPDATE billing_charge SET billed_cost = billed_cost + 100000000 WHERE " + of("i-1"))
     delivered(tmp_path, [a_row("11", ResourceId="i-1"), a_row("20", ResourceId="i-2")], name="aws_2025-01-b.csv")
     first = Charge.objects.order_by("id").first()
     assert f"Charge {first.pk}: billed cost 11.00; line 2 of its file says billed cost 10.00." in culprits(off())
@@ -435,7 +443,7 @@ def finalized(finished, django_capture_on_commit_callbacks):
 
 
 def test_finalizing_asks_for_the_proof_and_names_the_row(finished):
-    raw("DELETE FROM billing_charge WHERE resource_id = 'i-3'")
+    raw("DELETE FROM billing_charge WHERE " + of("i-3"))
     with pytest.raises(closing.NotReadyToFinalize) as refused:
         closing.finalize(period=build.a_period(), **DONE)
     (told,) = [each for each in refused.value.items if each.code == "proof"]
@@ -473,8 +481,8 @@ def test_the_pdf_says_what_the_proof_says(finalized):
 @pytest.mark.parametrize(
     ("sql", "told"),
     [
-        ("UPDATE billing_charge SET billed_cost = billed_cost + 1 WHERE resource_id = 'i-2'", "Charge "),
-        ("DELETE FROM billing_charge WHERE resource_id = 'i-3'", "Line 4 of import"),
+        ("UPDATE billing_charge SET billed_cost = billed_cost + 1 WHERE " + of("i-2"), "Charge "),
+        ("DELETE FROM billing_charge WHERE " + of("i-3"), "Line 4 of import"),
         ("UPDATE billing_payerline SET charged = charged + 1000000", "Payer line"),
         ("UPDATE statements_statementline SET charged = charged + 1000000", "of statement"),
         ("UPDATE journals_journalline SET debit = debit + 1000000 WHERE side = 'payer'", "of journal"),
@@ -489,8 +497,8 @@ def test_tampering_with_a_finalized_month_is_found(finalized, sql, told):
 
 
 WHO_PAYS = [
-    ("UPDATE billing_charge SET fund_org = 'MINE-1' WHERE resource_id = 'i-2'", "Charges of aws"),
-    ("UPDATE billing_charge SET pi_id = NULL WHERE resource_id = 'i-2'", "Charges of aws"),
+    ("UPDATE billing_charge SET fund_org = 'MINE-1' WHERE " + of("i-2"), "Charges of aws"),
+    ("UPDATE billing_charge SET pi_id = NULL WHERE " + of("i-2"), "Charges of aws"),
     ("UPDATE billing_payerline SET fund_org = 'MINE-1'", "Payer lines under 2025-01-0001"),
     ("UPDATE billing_payerline SET list_cost = list_cost + 1000000", "Payer lines under 2025-01-0001"),
     ("UPDATE statements_statementline SET fund_org = 'MINE-1'", "Statement 2025-01-0001-1: Line 1 changed."),
@@ -513,7 +521,7 @@ def test_who_was_made_to_pay_is_named(finalized):
     assert named.startswith("Payer line ")
     assert "“MINE-1” is not in its key, 2025-01|charge|ada@u.edu|genomics|BIO-001|aws|" in named
     raw("UPDATE billing_payerline SET fund_org = 'BIO-001'")
-    raw("UPDATE billing_charge SET fund_org = 'MINE-1' WHERE resource_id = 'i-2'")
+    raw("UPDATE billing_charge SET fund_org = 'MINE-1' WHERE " + of("i-2"))
     missing, line = sorted(culprits(off()))
     assert "MINE-1" in missing
     assert "20.50 is to be charged, and there is no line" in missing
@@ -532,14 +540,18 @@ def test_tampering_with_who_pays_in_a_finalized_month_is_found(finalized, sql, t
     )
 
 
-# A column of a charge that no figure and no payer hangs on, and what an auditor is told of it.
+# A text that no figure and no payer hangs on, and what an auditor is told of it.
+TEXTS = [
+    ("charge_description", "Coffee", "its charge description is “Coffee”; line 3 of its file says “”."),
+    ("resource_name", "gpu", "its resource name is “gpu”; line 3 of its file says “”."),
+    ("service_name", "Compute ", "its service name is “Compute ”; line 3 of its file says “Compute”."),
+    ("list_unit_price", "17", "its list unit price is “17”; line 3 of its file says “”."),
+    ("tags", "{}", "its tags is “{}”; line 3 of its file says “{"),
+    ("invoice_id", "INV-9", "its invoice id is “INV-9”; line 3 of its file says “”."),
+]
+# The same of other columns.
 SAID = [
-    ("charge_description = 'Coffee'", "its charge description is “Coffee”; line 3 of its file says “”."),
-    ("resource_name = 'gpu'", "its resource name is “gpu”; line 3 of its file says “”."),
-    ("service_name = service_name || ' '", "its service name is “Compute ”; line 3 of its file says “Compute”."),
-    ("charge_period_end = '2025-01-07 00:00:00+00'", "its charge period end is “2025-01-07 00:00:00"),
-    ("tags = '{}'", "its tags is “{}”; line 3 of its file says “{"),
-    ("invoice_id = 'INV-9'", "its invoice id is “INV-9”; line 3 of its file says “”."),
+    ("charge_period_end = 1736208000", "its charge period end is “2025-01-07 00:00:00"),
     ("row_count = 2", "its charges of USD are 4 rows over 123.50 billed; its file said 3"),
     ("consumed_quantity = '17'", "its consumed quantity is “17”; line 3 of its file says “”."),
     # These stand beside what the file says: that one was changed is seen, and by the replay which.
@@ -550,11 +562,34 @@ SAID = [
 ]
 
 
+def relink(resource, name, text):
+    """Link the charge of a resource to a dimension that says something else."""
+    charge = Charge.objects.get(**{PATHS["resource_id"]: resource})
+    model = next(each for each in DIMENSION_MODELS if PATHS[name].partition("__")[0] == each.NAME)
+    said = {field: getattr(charge, field) for field in FIELDS[model.NAME]} | {name: text}
+    raw(f"UPDATE billing_charge SET {model.NAME}_id = %s WHERE id = %s", model.of(said).pk, charge.pk)
+
+
+def overwrite(resource, name, text):
+    """Edit the dimension of the charge of a resource."""
+    charge = Charge.objects.get(**{PATHS["resource_id"]: resource})
+    row = getattr(charge, PATHS[name].partition("__")[0])
+    raw(f"UPDATE {row._meta.db_table} SET {name} = %s WHERE id = %s", text, row.pk)  # noqa: S608
+
+
+@pytest.mark.parametrize("how", [relink, overwrite])
+@pytest.mark.parametrize(("name", "text", "told"), TEXTS)
+def test_no_text_of_a_finalized_charge_is_changed_unseen(finalized, how, name, text, told):
+    how("i-2", name, text)
+    found = off()
+    assert "What charges of aws say: changed since 2025-01 was finalized." in found.problems()
+    charge = Charge.objects.get(**{PATHS["resource_id"]: "i-2"})
+    assert f"Charge {charge.pk}: {told}" in " ".join(culprits(found))
+
+
 @pytest.mark.parametrize(("change", "told"), SAID)
-def test_no_text_tag_or_date_of_a_finalized_charge_is_changed_unseen(finalized, change, told):
-    if connection.vendor == "sqlite":
-        change = change.replace("+00'", "'")
-    raw(f"UPDATE billing_charge SET {change} WHERE resource_id = 'i-2'")
+def test_no_date_or_number_of_a_finalized_charge_is_changed_unseen(finalized, change, told):
+    raw(f"UPDATE billing_charge SET {change} WHERE {of('i-2')}")
     found = off()
     assert "What charges of aws say: changed since 2025-01 was finalized." in found.problems()
     assert told in " ".join(culprits(found))
@@ -562,7 +597,10 @@ def test_no_text_tag_or_date_of_a_finalized_charge_is_changed_unseen(finalized, 
 
 def test_two_charges_do_not_change_places_unseen(finalized):
     """The sums of each payer stay as they were."""
-    raw("UPDATE billing_charge SET resource_id = 'i-' || (3 - cast(substr(resource_id, 3) AS integer))")
+    keys = dict(Charge.objects.values_list("resource__resource_id", "resource_key"))
+    one, other = keys["i-1"], keys["i-2"]
+    swapped = "UPDATE billing_charge SET resource_id = %s - resource_id WHERE resource_id IN (%s, %s)"
+    raw(swapped, one + other, one, other)
     assert off().problems() == ["What charges of aws say: changed since 2025-01 was finalized."]
 
 
@@ -570,18 +608,18 @@ def test_a_charge_edited_before_its_month_is_finalized_is_named_and_stops_it(tmp
     build.a_policy(requires_ledger_answer=False)
     delivered(tmp_path, [a_row("100.00"), a_row("3.123456789012", ResourceId="i-2")])
     finish()
-    raw("UPDATE billing_charge SET charge_description = 'Coffee' WHERE resource_id = 'i-1'")
+    overwrite("i-1", "charge_description", "Coffee")
     with pytest.raises(closing.NotReadyToFinalize, match="its charge description is “Coffee”; line 2 of its file says"):
         closing.finalize(period=BillingPeriod.objects.named("2025-01"), **DONE)
     assert not FrozenProof.objects.exists()
     # More decimals in the file than an amount keeps are no edit.
-    raw("UPDATE billing_charge SET charge_description = '' WHERE resource_id = 'i-1'")
+    overwrite("i-1", "charge_description", "")
     closing.finalize(period=BillingPeriod.objects.named("2025-01"), **DONE)
     proved()
 
 
 def test_an_edited_charge_is_named_without_its_file_too(finalized):
-    raw("UPDATE billing_charge SET charge_description = 'Coffee' WHERE resource_id = 'i-2'")
+    overwrite("i-2", "charge_description", "Coffee")
     local_copy(StoredFile.objects.get()).unlink()
     assert "it does not say any more what was delivered." in " ".join(culprits(off()))
 
@@ -676,7 +714,7 @@ def test_what_the_ledger_answers_and_what_is_mailed_breaks_no_seal(finalized):
 def test_tampering_with_everything_alike_still_differs_from_what_was_frozen(finalized):
     """Every book agrees with every other, and none with the proof that was kept."""
     units, cents = to_units(Decimal("1.00")), to_units(Decimal("1.00"), TOTAL_PLACES)
-    raw("UPDATE billing_charge SET billed_cost = billed_cost + %s WHERE resource_id = 'i-2'", units)
+    raw("UPDATE billing_charge SET billed_cost = billed_cost + %s WHERE " + of("i-2"), units)
     raw("UPDATE billing_importtotal SET billed_stored = '124.50', billed_exact = '124.50'")
     raw("UPDATE billing_payerline SET charged = charged + %s", cents)
     raw("UPDATE statements_statementline SET charged = charged + %s", cents)
@@ -842,7 +880,7 @@ def test_a_payer_line_leads_to_what_it_is_made_of(finished, client, cast):
 
 
 def test_the_page_says_what_does_not_hold_and_names_the_row(finished, client, cast):
-    raw("DELETE FROM billing_charge WHERE resource_id = 'i-3'")
+    raw("DELETE FROM billing_charge WHERE " + of("i-3"))
     client.force_login(cast.viewer)
     text = client.get(reverse("admin:billing_billingperiod_proof", args=[build.a_period().pk])).content.decode()
     assert "Does not reconcile" in text
@@ -867,7 +905,7 @@ def test_the_command_prints_the_proof_and_exits_with_1_when_it_does_not_come_out
     call_command("proof", "-p", "2025-01", "--json", stdout=out)
     data = json.loads(out.getvalue())
     assert (data["reconciles"], data["is_complete"]) == (True, True)
-    raw("DELETE FROM billing_charge WHERE resource_id = 'i-3'")
+    raw("DELETE FROM billing_charge WHERE " + of("i-3"))
     with pytest.raises(CommandError, match="does not reconcile"):
         call_command("proof", "-p", "2025-01", stdout=out)
     assert "off by 3.00 USD and 1 row" in out.getvalue()

@@ -271,7 +271,7 @@ def test_a_corrected_charge_offers_a_rule_and_shows_who_decided(held, client, ca
     client.force_login(cast.reviewer)
     page = reverse("admin:billing_charge_change", args=[charge.pk])
     assert "Make a rule of this" not in client.get(page).content.decode()
-    Charge.objects.filter(pk=charge.pk).update(sub_account_id="lab[7]")
+    build.resaid([charge], sub_account_id="lab[7]")
     reassignment = review.Reassignment(pi="bob@u.edu", project="p", fund_org="F")
     review.reattribute(create=True, charges=[charge.pk], reassignment=reassignment, actor=build.SOMEBODY, now=build.NOW)
     shown = client.get(page)
@@ -285,7 +285,7 @@ def test_a_corrected_charge_offers_a_rule_and_shows_who_decided(held, client, ca
     rule = AttributionRule.objects.get()
     assert (rule.source.name, rule.pi.email, rule.project.code) == ("aws", "bob@u.edu", "p")
     assert AuditEvent.objects.get(action="attribution_rule.added").after["sub_account"] == "lab[[]7]"
-    Charge.objects.update(sub_account_id="LAB[7]")
+    build.resaid(Charge.objects.all(), sub_account_id="LAB[7]")
     reapply()
     other = Charge.objects.exclude(pk=charge.pk).exclude(billed_cost=5).first()
     assert other.pi.email == "bob@u.edu"

@@ -323,10 +323,16 @@ def test_what_a_reassignment_does_not_name_stays():
 
 def test_the_amounts_and_tags_are_facts_that_no_reassignment_touches():
     charge = a_held_charge("12.34567891", tags='{"pi_email": "ada@u.edu"}')
-    facts = Charge.objects.filter(pk=charge.pk).values("billed_cost", "list_cost", "tags", "source", "period").get()
+    facts = (
+        Charge.objects.filter(pk=charge.pk)
+        .values("billed_cost", "list_cost", "tag_set__tags", "source", "period")
+        .get()
+    )
     correct(charge, pi="new@u.edu", project="p2", fund_org="X-1", approve=True)
     assert (
-        Charge.objects.filter(pk=charge.pk).values("billed_cost", "list_cost", "tags", "source", "period").get()
+        Charge.objects.filter(pk=charge.pk)
+        .values("billed_cost", "list_cost", "tag_set__tags", "source", "period")
+        .get()
         == facts
     )
 

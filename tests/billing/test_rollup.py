@@ -70,7 +70,12 @@ def as_parquet(folder, rows, types, name="aws_2025-01.parquet"):
 def content(charges=None):
     return sorted(
         Charge.objects.live().values_list(
-            "resource_id", "charge_period_start", "charge_period_end", "billed_cost", "row_count", "consumed_quantity"
+            "resource__resource_id",
+            "charge_period_start",
+            "charge_period_end",
+            "billed_cost",
+            "row_count",
+            "consumed_quantity",
         )
         if charges is None
         else charges

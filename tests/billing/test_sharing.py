@@ -420,7 +420,7 @@ def test_a_shared_cost_that_was_approved_stays_shared_and_approved_when_its_amou
     # What the rules of today say does not matter to what people decided.
     AttributionRule.objects.filter(pk=rule.pk).update(is_active=False)
     delivered(tmp_path, [a_row("100"), a_row("33.50", **fee)])
-    replaced = Charge.objects.live().get(service_name="Support")
+    replaced = Charge.objects.live().get(product__service_name="Support")
     assert (replaced.shared_as, replaced.state, replaced.attributed_by) == ("AWS Support", "approved", "decision")
     charge_it()
     assert shares() == {"ada@u.edu": Decimal("33.50")}

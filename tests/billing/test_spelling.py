@@ -130,7 +130,7 @@ def test_resources_of_others_that_differ_in_case_stay_two(tmp_path, mode):
 
 def test_a_changed_amount_in_another_spelling_is_a_change_of_the_same_charge(tmp_path):
     delivered(tmp_path, rows(), "azure_1.csv", azure())
-    first = Charge.objects.get(resource_id=UPPER)
+    first = Charge.objects.get(resource__resource_id=UPPER)
     result = delivered(
         tmp_path,
         [a_row("13", ResourceId=LOWER, tags="{}"), rows()[1]],
@@ -193,7 +193,7 @@ def test_a_cloud_account_is_known_in_any_spelling(tmp_path):
     source = azure()
     CloudAccount.objects.create(source=source, account_id=f"/subscriptions/{GUID}", default_pi=build.a_pi("ada@u.edu"))
     delivered(tmp_path, rows(SubAccountId=f"/Subscriptions/{GUID.upper()}/"), "azure_1.csv", source)
-    assert Charge.objects.live().get(resource_id=UPPER).pi.email == "ada@u.edu"
+    assert Charge.objects.live().get(resource__resource_id=UPPER).pi.email == "ada@u.edu"
 
 
 def test_columns_of_a_charge_give_the_hashes_of_its_row(tmp_path):

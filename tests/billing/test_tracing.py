@@ -66,7 +66,7 @@ def a_story(tmp_path):
     deliver(tmp_path, changed, name="aws_2025-01_again.csv")
 
     def held(resource):
-        return Charge.objects.live().filter(resource_id=resource)
+        return Charge.objects.live().filter(resource__resource_id=resource)
 
     review.reattribute(
         create=True,

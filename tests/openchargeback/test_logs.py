@@ -73,7 +73,7 @@ def test_a_403_is_one_line(client, cast, lines):
 @pytest.mark.parametrize(
     ("url", "headers"),
     [
-        ("/admin/billing/charge/?charge_description__regex=x", {}),
+        ("/admin/billing/charge/?description__charge_description__regex=x", {}),
         ("/admin/billing/charge/?_to_field=pi", {}),
         ("/statements/%00/", {}),
         ("/statements/?q=%00", {}),

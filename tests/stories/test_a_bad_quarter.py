@@ -199,7 +199,7 @@ def test_a_bad_quarter(institution, edit, tmp_path):
     # 4. April is closed, and opened again: the bucket is a gift's to pay.
     close("2025-04")
     reconciles(april=april)
-    bucket = Charge.objects.live().get(resource_id="bucket")
+    bucket = Charge.objects.live().get(resource__resource_id="bucket")
     corrected = (
         "review",
         "reattribute",

@@ -77,7 +77,13 @@ def live_content():
     """What is charged, whatever ids and imports it has."""
     return sorted(
         Charge.objects.live().values_list(
-            "billed_cost", "list_cost", "charge_category", "resource_id", "fund_org", "pi__email", "state"
+            "billed_cost",
+            "list_cost",
+            "product__charge_category",
+            "resource__resource_id",
+            "fund_org",
+            "pi__email",
+            "state",
         ),
         key=str,
     )
@@ -276,7 +282,7 @@ def test_1_every_row_is_accounted_for_per_column_and_category(tmp_path):
     assert Charge.objects.live().count() == result.rows == len(rows)
     for category in {each["ChargeCategory"] for each in rows}:
         wanted = sum(Decimal(each["BilledCost"]) for each in rows if each["ChargeCategory"] == category)
-        found = Charge.objects.live().filter(charge_category=category)
+        found = Charge.objects.live().filter(product__charge_category=category)
         assert found.aggregate(sum=AmountSum("billed_cost"))["sum"] == wanted
     for column, field in {"ListCost": "list_cost", "EffectiveCost": "effective_cost"}.items():
         wanted = sum(Decimal(each[column]) for each in rows)
@@ -365,7 +371,7 @@ def test_5_no_part_of_a_split_is_off_by_more_than_a_cent():
         PayerLine.objects.order_by("service_name", "fund_org"), key=lambda line: line.service_name
     ):
         parts = {line.fund_org: line.charged for line in lines}
-        whole = Charge.objects.get(service_name=name).billed_cost
+        whole = Charge.objects.get(product__service_name=name).billed_cost
         assert sum(parts.values()) == whole
         for fund, part in parts.items():
             assert abs(part - whole * Decimal(shares[fund]) / 100) < Decimal("0.01")

@@ -50,7 +50,9 @@ def raw(sql: str, *values: Any) -> None:
 
 
 def live(resource: str) -> list[int]:
-    return list(Charge.objects.live().filter(resource_id=resource, reverses__isnull=True).values_list("pk", flat=True))
+    return list(
+        Charge.objects.live().filter(resource__resource_id=resource, reverses__isnull=True).values_list("pk", flat=True)
+    )
 
 
 def feb(row: dict[str, str]) -> dict[str, str]:
@@ -78,7 +80,7 @@ def story(tmp_path):
         a_row("8.88", ResourceId="i-8", tags={}, ServiceName="Storage"),
     ]
     delivered(tmp_path, rows)
-    assert Charge.objects.get(resource_id="i-5").state == "held"
+    assert Charge.objects.get(resource__resource_id="i-5").state == "held"
     # What the source says by now is not what it said when this came in.
     sourcing.change(source=aws, fields={"overflow_fund_org": "LATER-1"}, **DOING)
     again = [{**rows[0], "BilledCost": "11.0049"}, *rows[1:], a_row("7.77", ResourceId="i-7")]
@@ -107,7 +109,7 @@ def story(tmp_path):
         old, new = differences(before, snapshot(rule))
         gesture.record("attribution_rule.changed", rule, before=old, after=new)
     reattribution.reapply(period=january, **DOING)
-    assert Charge.objects.live().get(resource_id="i-8").fund_org == "RULE-1"
+    assert Charge.objects.live().get(resource__resource_id="i-8").fund_org == "RULE-1"
     issuing.generate(period=january, **DOING)
     closing.close(period=january, carry_held=True, **DOING)
     january.refresh_from_db()
@@ -136,14 +138,14 @@ def test_a_shared_cost_that_a_decision_made_somebodys_own_is_rebuilt_so(tmp_path
         gesture.record("attribution_rule.added", rule, after=snapshot(rule))
     rows = [a_row("10", ResourceId="i-1", tags=ADA), a_row("4", ResourceId="i-2", tags={}, ServiceName="Support")]
     delivered(tmp_path, rows)
-    assert Charge.objects.get(resource_id="i-2").shared_as == "Support"
+    assert Charge.objects.get(resource__resource_id="i-2").shared_as == "Support"
     review.reattribute(
         create=True,
         charges=live("i-2"),
         reassignment=review.Reassignment(pi="grace@u.edu", project="algebra", fund_org="MATH-9"),
         **DOING,
     )
-    assert Charge.objects.get(resource_id="i-2").shared_as == ""
+    assert Charge.objects.get(resource__resource_id="i-2").shared_as == ""
     issuing.generate(period=build.a_period(), **DOING)
     replayed = replay(period=build.a_period())
     assert replayed.first is None, replayed.as_text()
@@ -172,7 +174,7 @@ def test_a_month_with_all_that_can_happen_is_rebuilt_byte_for_byte(story, tmp_pa
         def first_difference() -> str:
             return str(differences_of(figures_of(january, numbers), rebuilt)[0])
 
-        charge = Charge.objects.live().get(resource_id="i-7")
+        charge = Charge.objects.live().get(resource__resource_id="i-7")
         raw("UPDATE billing_charge SET billed_cost = billed_cost + 1 WHERE id = %s", charge.pk)
         assert first_difference().endswith("billed_cost is 7.77000001, and rebuilt 7.77")
         assert f"import {charge.imported_in_id:09}, file 1, line {charge.line_number:09}" in first_difference()

@@ -16,29 +16,32 @@ from django.utils.safestring import SafeString
 from ... import doors, review
 from ...background import jobs
 from ...errors import BillingError
-from ...models import Charge, Flag
+from ...models import PATHS, Charge, Flag
 from ...review import deciding, learning, review_sheets
 from ..attribution import MOST, RANGES, rule_url
 from ..audited import FrozenAdmin, actor_of
+from ..large_tables import SearchedApartMixin
 from ..links import change_url, link
 from .steps import PERMISSION, Step, facts_of, payers_text, with_rule_offered
 
+# What a search looks for of what was delivered.
+SEARCHED_TEXTS = (
+    *("service_name", "sku_id", "resource_id", "resource_name", "tags", "invoice_id"),
+    *("billing_account_id", "billing_account_name", "sub_account_id", "sub_account_name"),
+)
 
-class ReviewMixin(FrozenAdmin):
+
+class ReviewMixin(SearchedApartMixin, FrozenAdmin):
     """Columns and actions that the queue and the list of all charges share."""
 
-    list_select_related = ("source", "pi", "project", "charged_in")
+    list_select_related = ("source", "pi", "project", "charged_in", "product", "resource")
     search_fields = (
-        "pi__email",
-        "pi__name",
-        "project__code",
-        "resource_id",
-        "resource_name",
-        "fund_org",
-        "reference_1",
-        "reference_2",
+        *("pi__email", "pi__name", "project__code", "fund_org", "reference_1", "reference_2"),
+        *(PATHS[name] for name in SEARCHED_TEXTS),
     )
-    search_help_text = "PI, project, resource, fund/org, grant number or request id"
+    search_help_text = (
+        "PI, project, fund/org, service, SKU, resource, account, invoice, tag, grant number or request id"
+    )
     ordering = ("-id",)
     list_display_links = None
 
@@ -84,7 +87,7 @@ class ReviewMixin(FrozenAdmin):
 
     @admin.display(description="service and resource")
     def used(self, charge: Charge) -> SafeString | str:
-        name = charge.resource
+        name = charge.resource_label
         short = f"…{name[-28:]}" if len(name) > 30 else name
         return format_html(
             '{}<br><span class="quiet small" title="{}">{}</span>', charge.service_name or "–", name, short

@@ -124,7 +124,7 @@ def facts_of(request: HttpRequest, charges: "QuerySet[Charge]", step: Step, form
     if isinstance(form, CorrectForm):
         form.show_current(charges)
     shown = (
-        charges.select_related("source", "pi", "project", "charged_in")
+        charges.select_related("source", "pi", "project", "charged_in", "product", "resource")
         .prefetch_related(review_sheets.open_flags(), "payer_split__shares")
         .order_by("-id")[: selection.count if selection.is_small else selections.SHOWN]
     )

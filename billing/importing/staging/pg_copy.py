@@ -42,10 +42,7 @@ class Copier:
 
     def add(self, table: str, columns: Sequence[Sequence[Any]], names: Sequence[str]) -> None:
         """Append values, given column by column, to a table, in the order they come."""
-        self.add_lines(table, lines_of(columns), names)
-
-    def add_lines(self, table: str, lines: Sequence[str], names: Sequence[str]) -> None:
-        """Append rows that are written already (see copy_text) to a table, in the order they come."""
+        lines = lines_of(columns)
         key = (table, tuple(names))
         self._gathered.setdefault(key, []).append(_text(lines))
         self._rows[key] = self._rows.get(key, 0) + len(lines)

@@ -86,7 +86,7 @@ class Command(BillingCommand):
     def run_list(self, options: dict[str, Any]) -> None:
         charges = (
             _filtered(options)
-            .select_related("source", "pi__successor", "project", "charged_in", "payer_split")
+            .select_related("source", "pi__successor", "project", "charged_in", "payer_split", "product", "resource")
             .prefetch_related(review_sheets.open_flags(), "payer_split__shares")
             .order_by("pk")
         )
@@ -105,7 +105,7 @@ class Command(BillingCommand):
                 "project": charge.project.code if charge.project else "",
                 "fund_org": charge.fund_org,
                 "service": charge.service_name,
-                "resource": charge.resource,
+                "resource": charge.resource_label,
                 "billed": charge.billed_cost,
                 "currency": charge.currency,
                 "flags": [{"code": flag.code, "detail": flag.detail} for flag in flags],
@@ -124,7 +124,7 @@ class Command(BillingCommand):
                     *(str(values[name]) for name in ("id", "period", "source", "pi", "project")),
                     payers,
                     charge.service_name,
-                    charge.resource[-40:],
+                    charge.resource_label[-40:],
                     amount(charge.billed_cost, charge.currency),
                     ", ".join(
                         f"{flag.code} (successor: {heir.email})"

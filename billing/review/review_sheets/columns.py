@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from django.db.models import Prefetch, QuerySet
 
-from ...models import BillingPeriod, Charge, Flag, Person, Project, ReviewDecision, Source
+from ...models import PATHS, BillingPeriod, Charge, Flag, Person, Project, ReviewDecision, Source
 from ...readers.cells import Kind
 from ..locked_charges import DECIDED_FIELDS, NEEDED_FIELDS
 from ..shares import shares_text
@@ -51,7 +51,7 @@ MAX_ROWS = 1_048_575
 def with_names(charges: "QuerySet[Charge]") -> "QuerySet[Charge]":
     """Add what a row shows, with only the columns it needs: a charge has sixty."""
     return (
-        charges.select_related("source", "pi", "project", "charged_in")
+        charges.select_related("source", "pi", "project", "charged_in", "product", "resource")
         .prefetch_related("payer_split__shares", open_flags())
         .only(
             *NEEDED_FIELDS,
@@ -62,9 +62,7 @@ def with_names(charges: "QuerySet[Charge]") -> "QuerySet[Charge]":
             "charged_in__month",
             "billed_cost",
             "currency",
-            "service_name",
-            "resource_id",
-            "resource_name",
+            *(PATHS[name] for name in ("service_name", "resource_id", "resource_name")),
         )
         .order_by("pk")
     )
@@ -92,7 +90,7 @@ def values_of(charge: Charge) -> dict[str, str]:
         "fund_org": charge.fund_org,
         "split": shares_text({share.fund_org: share.percent for share in split.shares.all()}) if split else "",
         "service": charge.service_name,
-        "resource": charge.resource,
+        "resource": charge.resource_label,
         "billed": "",
         "currency": charge.currency,
         "reasons": "; ".join(f"{flag.code}: {flag.detail}" if flag.detail else flag.code for flag in flags),
