@@ -11,7 +11,7 @@ from django.db.models import Q, Sum
 from .. import importing
 from ..errors import BillingError
 from ..fields import AmountSum, from_units, to_units
-from ..importing.converting import content_hash_of
+from ..importing.charge_hashes import content_hash_of
 from ..models import BillingPeriod, Charge, Import, ImportOverlap, ImportTotal, Source
 from ..models.charges import ChargeQuerySet
 from ..money import ZERO, plain

@@ -268,7 +268,7 @@ def test_each_row_is_found_again_at_its_line_in_every_format(tmp_path, name):
         rows = {}
         for batch in read(part):
             for place, line in enumerate(batch.lines):
-                rows[line] = {column: values[place] for column, values in batch.columns.items()}
+                rows[line] = {column: batch.texts(column)[place] for column in batch.columns}
         assert len(rows) == len(ROWS)
         for line in (*list(rows)[:12], *list(rows)[148:152], max(rows)):
             row = dict(row_at(part, line))

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from ...readers.batches import BATCH_ROWS, Batch
+from ...readers.coded import combined
 from ...readers.dates import DAY, time_of
-from .coded import distinct_keys
 from .groups import KEYS, Group, Numbered
 
 # For a batch of days, what must not be mixed: who pays, what is to be reviewed.
@@ -41,7 +41,7 @@ class Segments:
             return [None] * len(groups)
         numbers = np.frombuffer(b"".join(groups), dtype=np.int32).reshape(len(groups), -1)
         asked = np.ascontiguousarray(numbers[:, [*self.places, -1]].T)
-        positions, representatives = distinct_keys(asked)
+        positions, representatives = combined(list(asked))
         combinations = [tuple(each) for each in asked[:, representatives].T.tolist()]
         self._learn(combinations)
         found = [self.known[each] for each in combinations]
