@@ -23,6 +23,7 @@ from billing.admin.verbs import Verb
 from billing.errors import BillingError
 from billing.models import BillingPeriod, Policy
 from billing.money import named
+from billing.texts import long_month
 
 from . import posting, writing
 from .formats import BUILT_IN, RESERVED, TemplateFailed
@@ -63,7 +64,7 @@ class FormatForm(forms.Form):
 
 class MonthField(forms.ModelChoiceField):
     def label_from_instance(self, period: Any) -> str:
-        return f"{period.month:%B %Y}, {period.get_status_display().lower()}"
+        return f"{long_month(period.month)}, {period.get_status_display().lower()}"
 
 
 class ExportForm(FormatForm):

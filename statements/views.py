@@ -19,6 +19,7 @@ from django.views.decorators.http import require_safe
 from billing.audit import Actor
 from billing.models import Project, User
 from billing.models.periods import parse_month
+from billing.texts import long_month
 
 from . import emails, issuing, sheets
 from .document import Figures, money
@@ -210,7 +211,7 @@ class Month:
     @property
     def summary(self) -> str:
         listed, charged = money(self.list_cost, self.currency), money(self.charged, self.currency)
-        return f"{self.month:%B %Y}: list price {listed}, charged {charged}"
+        return f"{long_month(self.month)}: list price {listed}, charged {charged}"
 
 
 @login_required

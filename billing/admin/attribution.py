@@ -22,7 +22,7 @@ from ..errors import BillingError
 from ..models import AttributionRule, BillingPeriod, Charge, CloudAccount, Job, Source
 from ..models.attribution import PATTERNS
 from ..review import deciding, learning, reattribution
-from ..texts import number_in
+from ..texts import long_span, number_in
 from .audited import BillingAdmin, actor_of
 from .formatting import badge
 from .links import change_url
@@ -224,8 +224,7 @@ class AttributionRuleAdmin(BillingAdmin):
 
     @admin.display(description="days of service")
     def dates(self, rule: AttributionRule) -> str:
-        first, last = rule.valid_from, rule.valid_until
-        return " ".join(filter(None, (f"from {first}" if first else "", f"until {last}" if last else ""))) or "any"
+        return long_span(rule.valid_from, rule.valid_until) or "any"
 
     @admin.display(description="state")
     def state(self, rule: AttributionRule) -> SafeString:

@@ -23,6 +23,7 @@ from ..fields import AmountSum
 from ..models import BillingPeriod, Charge, ImportTotal
 from ..models.periods import month_text, parse_month
 from ..months import checklist, closing
+from ..texts import long_date, long_month
 from .attribution import REAPPLY, reapply_view
 from .audited import FrozenAdmin, actor_of
 from .formatting import amount, badge_column, count, count_column
@@ -178,7 +179,8 @@ class ReopenForm(forms.Form):
 
 def review(request: HttpRequest, period: BillingPeriod, data: dict[str, Any]) -> str:
     period = closing.start_review(period=period, until=data["until"], actor=actor_of(request), now=timezone.now())
-    return f"{period} is in review until {period.review_until}. Issue the statements, so that PIs can look at them."
+    until = long_date(data["until"])
+    return f"{period} is in review until {until}. Issue the statements, so that PIs can look at them."
 
 
 def close(request: HttpRequest, period: BillingPeriod, data: dict[str, Any]) -> str | SafeString:
@@ -362,7 +364,7 @@ class BillingPeriodAdmin(FrozenAdmin):
 
     @admin.display(description="period", ordering="month")
     def month_link(self, period: BillingPeriod) -> str:
-        return f"{period.month:%B %Y}"
+        return long_month(period.month)
 
     @admin.display(description="charges")
     def charges_count(self, period: Any) -> str:

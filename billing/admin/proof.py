@@ -15,6 +15,7 @@ from .. import doors, proof
 from ..errors import BillingError
 from ..models import BillingPeriod, FrozenProof, InvoiceTotal
 from ..proof import invoices, tieout
+from ..texts import long_month
 from .audited import BillingAdmin, actor_of
 from .filters import period_filter
 from .formatting import amount_column
@@ -41,7 +42,7 @@ def proof_view(model_admin: Any, request: HttpRequest, period: BillingPeriod | N
         refused = doors.for_page(error, request.user)
     context = {
         **model_admin.admin_site.each_context(request),
-        "title": f"Reconciliation of {period.month:%B %Y}",
+        "title": f"Reconciliation of {long_month(period.month)}",
         "opts": model_admin.opts,
         "period": period,
         "back": change_url(period),

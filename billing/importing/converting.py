@@ -23,6 +23,7 @@ from ..readers.spelling import compared, same_tags
 from ..readers.tags import tags_of
 from ..readers.understanding import TagNumbers, Understanding, Understood, Wanted
 from ..readers.values import BadValue, Memo
+from ..texts import long_moment
 
 _ANY_DAY = datetime.datetime(2000, 1, 1, tzinfo=datetime.UTC)
 
@@ -231,9 +232,9 @@ class Converter:
             (rows[place], str(Flag.Code.UNKNOWN_CATEGORY), _category_told(text)) for place, text in said.odd_categories
         ]
         if any(map(operator.lt, ends, starts)):
-            told = "It begins {:%Y-%m-%d %H:%M} and ends {:%Y-%m-%d %H:%M}."
+            told = "It begins {} and ends {}."
             flags += [
-                (row, str(Flag.Code.PERIOD_REVERSED), told.format(start, end))
+                (row, str(Flag.Code.PERIOD_REVERSED), told.format(long_moment(start), long_moment(end)))
                 for row, start, end in zip(rows, starts, ends, strict=True)
                 if end < start
             ]

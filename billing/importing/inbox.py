@@ -26,6 +26,7 @@ from ..progress import Progress, unwatched
 from ..readers import FileError, Problem, open_delivery
 from ..readers.delivery import made_at, oldest_run_first
 from ..readers.opening import THROUGH, real_path
+from ..texts import long_moment
 from .ingestion import ingest
 from .outcomes import ImportRefused
 
@@ -434,7 +435,7 @@ def _reports(
     delivery: Delivery, name: str, *, outcome: str, moved_to: str, text: str, data: dict[str, Any]
 ) -> dict[str, str]:
     """Return the reports that lie beside a delivery named `name`, for people and for programs, by their names."""
-    head = f"{delivery.name}: {outcome} {timezone.localtime(timezone.now()):%Y-%m-%d %H:%M %Z}\n"
+    head = f"{delivery.name}: {outcome} on {long_moment(timezone.localtime(timezone.now()))}\n"
     tail = f"\nThe files are beside this report: {moved_to}\n"
     if outcome == FAILED:
         tail += "Correct it and put it into the inbox again, or import it yourself.\n"

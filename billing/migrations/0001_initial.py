@@ -1688,7 +1688,7 @@ class Migration(migrations.Migration):
                 (
                     "email_subject",
                     models.CharField(
-                        default="Research computing statement for {{ period }}: {{ due }} charged", max_length=200
+                        default="Research computing statement for {{ month }}: {{ due }} charged", max_length=200
                     ),
                 ),
                 ("email_text", models.TextField(blank=True, help_text="Empty: the text that comes with the program.")),

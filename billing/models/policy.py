@@ -192,7 +192,7 @@ class Policy(models.Model):
         "sends no e-mail on purpose.",
     )
     email_subject = models.CharField(
-        max_length=200, default="Research computing statement for {{ period }}: {{ due }} charged"
+        max_length=200, default="Research computing statement for {{ month }}: {{ due }} charged"
     )
     email_text = models.TextField(blank=True, help_text="Empty: the text that comes with the program.")
     created_at = models.DateTimeField(auto_now_add=True)

@@ -12,6 +12,7 @@ from billing.commands import day as day_of
 from billing.models import BillingPeriod, Policy
 from billing.models.periods import parse_month
 from billing.months import checklist, closing
+from billing.texts import long_date
 
 
 def month(text: str) -> datetime.date:
@@ -121,7 +122,7 @@ class Command(BillingCommand):
 
     def run_review(self, *, period: str, until: datetime.date, **options: Any) -> None:
         done = closing.start_review(period=period_named(period), until=until, actor=self.actor, now=self.now)
-        self.report(described(done), f"Billing period {done} is in review until {done.review_until}.")
+        self.report(described(done), f"Billing period {done} is in review until {long_date(until)}.")
 
     def run_carry(self, *, period: str, **options: Any) -> None:
         carried = closing.carry_over(period=period_named(period), actor=self.actor, now=self.now)
@@ -158,7 +159,7 @@ class Command(BillingCommand):
         done = closing.reopen(
             period=period_named(period), reason=reason, to=to, until=until, actor=self.actor, now=self.now
         )
-        ending = f" until {done.review_until}" if done.review_until else ""
+        ending = f" until {long_date(done.review_until)}" if done.review_until else ""
         self.report(described(done), f"Billing period {done} is {done.get_status_display().lower()} again{ending}.")
 
     def run_finalize(self, *, period: str, notes: str, **options: Any) -> None:
