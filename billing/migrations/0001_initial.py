@@ -28,6 +28,8 @@ class Migration(migrations.Migration):
                 ("seen_at", models.DateTimeField(help_text="By the database's clock.")),
             ],
             options={
+                "verbose_name": "mark of work",
+                "verbose_name_plural": "marks of work",
                 "default_permissions": (),
             },
         ),
@@ -92,6 +94,8 @@ class Migration(migrations.Migration):
                 ("expires", models.DateTimeField(db_index=True)),
             ],
             options={
+                "verbose_name": "cached value",
+                "verbose_name_plural": "cached values",
                 "db_table": "billing_kept",
                 "default_permissions": (),
             },
@@ -1551,6 +1555,7 @@ class Migration(migrations.Migration):
                 ),
             ],
             options={
+                "verbose_name": "e-mail alias",
                 "verbose_name_plural": "e-mail aliases",
             },
         ),
@@ -1706,7 +1711,8 @@ class Migration(migrations.Migration):
                 ),
             ],
             options={
-                "verbose_name_plural": "policy",
+                "verbose_name": "policy version",
+                "verbose_name_plural": "policy versions",
                 "default_permissions": ("view", "change"),
                 "constraints": [
                     models.CheckConstraint(

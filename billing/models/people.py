@@ -243,7 +243,7 @@ class PersonAlias(models.Model):
     email = AddressField(unique=True, error_messages={"unique": "This alias is taken."})
 
     class Meta:
-        verbose_name_plural = "e-mail aliases"
+        verbose_name, verbose_name_plural = "e-mail alias", "e-mail aliases"
 
     def __str__(self) -> str:
         return self.email

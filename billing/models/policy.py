@@ -203,7 +203,7 @@ class Policy(models.Model):
     objects = PolicyManager()
 
     class Meta:
-        verbose_name_plural = "policy"
+        verbose_name, verbose_name_plural = "policy version", "policy versions"
         default_permissions = ("view", "change")
         constraints = [
             models.CheckConstraint(
