@@ -117,7 +117,8 @@ def statements(request: HttpRequest) -> HttpResponse:
             "project": code,
             "words": words,
             "is_filtered": bool(month or code or words),
-            "shows_pi": mine.order_by().values("pi").distinct().count() > 1,
+            # Whose it is, wherever not all are the reader's own.
+            "shows_pi": mine.exclude(pi__user=request.user.pk).exists(),
             "query": query.urlencode(),
         },
     )
