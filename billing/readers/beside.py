@@ -1,4 +1,4 @@
-"""A large part of a delivery, read and understood by a process of its own, so that two cores share the work.
+"""A large part of an import, read and understood by a process of its own, so that two cores share the work.
 
 Run as `python -m billing.readers.beside` it is that process: it takes a request from standard input and answers
 on standard output, both pickled. The two are one program on one machine; nothing of a file is ever unpickled.

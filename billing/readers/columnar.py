@@ -1,4 +1,4 @@
-"""Parts of a delivery as large pieces of columns, for what works on columns and not on rows."""
+"""Parts of an import as large pieces of columns, for what works on columns and not on rows."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass

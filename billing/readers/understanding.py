@@ -112,7 +112,7 @@ class Understood:
 
 @dataclass(frozen=True)
 class Wanted:
-    """How a delivery is to be understood.
+    """How an import is to be understood.
 
     `only_month` and `currency` are those of rows that do not say; without a month, they have to. `texts` names the
     columns that are looked at beside the facts, which are `written` as lines of COPY or come as columns.
@@ -135,7 +135,7 @@ class _Service:
 
 
 class Understanding:
-    """Understands the batches of one delivery; remembers what repeats."""
+    """Understands the batches of one import; remembers what repeats."""
 
     def __init__(self, wanted: Wanted) -> None:
         self.wanted = wanted
