@@ -124,7 +124,7 @@ class SharingFilter(admin.SimpleListFilter):
     title = "who pays"
     parameter_name = "shares"
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+    def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin) -> list[tuple[str, str]]:
         return [("yes", "Shared over the source's payers"), ("no", "A payer of its own")]
 
     def queryset(self, request: HttpRequest, queryset: "QuerySet[AttributionRule]") -> "QuerySet[AttributionRule]":

@@ -45,7 +45,7 @@ class KnownFilter(admin.SimpleListFilter):
     title = "confirmation"
     parameter_name = "known"
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+    def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin) -> list[tuple[str, str]]:
         return [("no", "Not confirmed"), ("yes", "Known or confirmed")]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Person]) -> QuerySet[Person]:

@@ -84,7 +84,7 @@ def projects_of(
 
 def owner_values(
     attribution: Attribution, *, people: Mapping[str, int], projects: Mapping[str, int]
-) -> tuple[Any, ...]:
+) -> tuple[object, ...]:
     """Return an attribution as OWNER_COLUMNS hold it; `people` and `projects` as the makers of these return them."""
     return (
         people.get(attribution.pi_email),

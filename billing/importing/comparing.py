@@ -136,7 +136,7 @@ def measure(received: Received, read: Read, compared: Compared, *, is_chosen: bo
     return replace(compared, difference=difference, late=tuple(waiting))
 
 
-def compared_with_nothing(received: Received, read: Read, imports_before: Mapping[str, Any]) -> Compared:
+def compared_with_nothing(received: Received, read: Read, imports_before: Mapping[str, object]) -> Compared:
     """Return the comparison of files that there are no charges to match with."""
     compared = doubt_age(received, read, replace(survey(received, read), imports_before=imports_before))
     compared = measure(received, read, compared, is_chosen=False)

@@ -23,7 +23,7 @@ RIGHTS = frozenset({"is_active", "is_staff", "is_superuser"})
 
 
 class UserQuerySet(models.QuerySet["User"]):
-    def update(self, **values: Any) -> int:
+    def update(self, **values: object) -> int:
         if not RIGHTS.isdisjoint(values):
             values.setdefault("sessions_ended", F("sessions_ended") + 1)
         return super().update(**values)

@@ -49,7 +49,7 @@ class Command(BillingCommand):
     def show(self, **options: Any) -> None:
         exceptions = FundException.in_force_by_fund()
         funds = list(FundingSource.objects.order_by("fund_org"))
-        data = [
+        data: list[dict[str, Any]] = [
             {
                 "fund_org": fund.fund_org,
                 "name": fund.name,
@@ -74,7 +74,7 @@ class Command(BillingCommand):
         headings = ["fund/org", "name", "sponsored", "valid from", "valid until", "last posting", "exceptions"]
         self.report({"funds": data}, table(rows, headings) if rows else "No list of fund/orgs is loaded.")
 
-    def load(self, *, file: str, dry_run: bool, **options: Any) -> None:
+    def load(self, *, file: str, dry_run: bool, **options: object) -> None:
         try:
             with piped.opened(file) as content:
                 done = funding.load_funds(file=content, is_dry_run=dry_run, actor=self.actor, now=self.now)
@@ -101,7 +101,7 @@ class Command(BillingCommand):
         )
         self.told(done)
 
-    def revoke(self, *, fund_org: str, **options: Any) -> None:
+    def revoke(self, *, fund_org: str, **options: object) -> None:
         self.told(funding.revoke_exceptions(fund=fund_named(fund_org), actor=self.actor, now=self.now))
 
     def told(self, done: funding.Excepted) -> None:
