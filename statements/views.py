@@ -39,6 +39,12 @@ def _visible(request: HttpRequest) -> StatementQuerySet:
     return Statement.objects.visible_to(request.user, on=timezone.localdate())
 
 
+def _own(request: HttpRequest) -> Q:
+    """Return what picks the statements of the reader, as a PI by link or by address."""
+    assert isinstance(request.user, User)
+    return Q(pi__user=request.user) | Q(pi__email__iexact=request.user.email)
+
+
 class Voided(Exception):
     """A statement was asked for that was voided: its page says when and why, and nothing of what it said."""
 
@@ -118,7 +124,7 @@ def statements(request: HttpRequest) -> HttpResponse:
             "words": words,
             "is_filtered": bool(month or code or words),
             # Whose it is, wherever not all are the reader's own.
-            "shows_pi": mine.exclude(pi__user=request.user.pk).exists(),
+            "shows_pi": mine.exclude(_own(request)).exists(),
             "query": query.urlencode(),
         },
     )
