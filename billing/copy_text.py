@@ -1,7 +1,6 @@
 """Rows as texts, in the format of PostgreSQL's COPY with a delimiter that no name or description has."""
 
 from collections.abc import Sequence
-from typing import Any
 
 DELIMITER = "\x1f"
 NULL = "\\N"
@@ -11,7 +10,7 @@ _SPECIAL = ("\\", "\n", "\r")
 _ESCAPES = str.maketrans({"\\": "\\\\", "\n": "\\n", "\r": "\\r", DELIMITER: f"\\{DELIMITER}"})
 
 
-def lines_of(columns: Sequence[Sequence[Any]]) -> list[str]:
+def lines_of(columns: Sequence[Sequence[object]]) -> list[str]:
     """Write rows, given column by column, each as one line without its end."""
     return joined(list(map(fields_of, columns)))
 
@@ -21,7 +20,7 @@ def joined(columns: Sequence[Sequence[str]]) -> list[str]:
     return list(map(DELIMITER.join, zip(*columns, strict=True)))
 
 
-def fields_of(column: Sequence[Any]) -> list[str]:
+def fields_of(column: Sequence[object]) -> list[str]:
     """Write a column of values of one type, and None."""
     first = column[0]
     # Most columns hold one value all along.
@@ -30,7 +29,7 @@ def fields_of(column: Sequence[Any]) -> list[str]:
     return _different(column)
 
 
-def _different(column: Sequence[Any]) -> list[str]:
+def _different(column: Sequence[object]) -> list[str]:
     sample = next((value for value in column if value is not None), None)
     if isinstance(sample, str):
         texts = ["" if value is None else value for value in column]

@@ -19,6 +19,7 @@ from ..models import (
 )
 from ..models.people import Mailboxes
 from ..setup import people
+from ..texts import long_date
 from .audited import actor_of
 from .choices import SearchedChoicesMixin
 from .formatting import badge, count_column
@@ -44,7 +45,7 @@ class KnownFilter(admin.SimpleListFilter):
     title = "confirmation"
     parameter_name = "known"
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+    def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin) -> list[tuple[str, str]]:
         return [("no", "Not confirmed"), ("yes", "Known or confirmed")]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Person]) -> QuerySet[Person]:
@@ -162,5 +163,5 @@ class PersonAdmin(ListAdmin):
     def state(self, person: Person) -> str:
         today = timezone.localdate()
         if person.active_until and person.active_until < today:
-            return badge(f"Left {person.active_until}", "warn")
+            return badge(f"Left {long_date(person.active_until)}", "warn")
         return badge("Active", "good")

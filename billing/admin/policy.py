@@ -7,7 +7,7 @@ from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
-from django.urls import path, reverse
+from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
@@ -42,10 +42,10 @@ MONTHS = [
 class WordsField(forms.CharField):
     """A list of words, separated by commas."""
 
-    def prepare_value(self, value: Any) -> Any:
+    def prepare_value(self, value: object) -> Any:
         return ", ".join(value) if isinstance(value, list) else value
 
-    def clean(self, value: Any) -> list[str]:
+    def clean(self, value: object) -> list[str]:
         return [word.strip() for word in str(super().clean(value) or "").split(",") if word.strip()]
 
 
@@ -54,10 +54,10 @@ class PatternsField(forms.CharField):
 
     widget = forms.Textarea(attrs={"rows": 4, "spellcheck": "false"})
 
-    def prepare_value(self, value: Any) -> Any:
+    def prepare_value(self, value: object) -> Any:
         return "\n".join(value) if isinstance(value, list) else value
 
-    def clean(self, value: Any) -> list[str]:
+    def clean(self, value: object) -> list[str]:
         patterns = [line.strip() for line in str(super().clean(value) or "").splitlines() if line.strip()]
         check_patterns(patterns)
         return patterns
@@ -66,7 +66,7 @@ class PatternsField(forms.CharField):
 class DomainsField(WordsField):
     """A list of domains, as people type them."""
 
-    def clean(self, value: Any) -> list[str]:
+    def clean(self, value: object) -> list[str]:
         domains = [normalized_domain(word.removeprefix("@")) for word in super().clean(value)]
         check_domains(domains)
         return list(dict.fromkeys(domains))
@@ -75,7 +75,7 @@ class DomainsField(WordsField):
 class CurrencyField(forms.CharField):
     """A code, in whatever case it is typed; whether it is one, the policy says."""
 
-    def to_python(self, value: Any) -> str:
+    def to_python(self, value: object) -> str:
         return str(super().to_python(value)).upper()
 
 
@@ -345,7 +345,7 @@ class PolicyAdmin(FrozenAdmin):
     def fund_org_patterns_shown(self, policy: Policy) -> str | SafeString:
         return self._lines(policy.fund_org_patterns)
 
-    def get_urls(self) -> list[Any]:
+    def get_urls(self) -> list[URLPattern]:
         own = path("edit/", self.admin_site.admin_view(self.edit_view), name="billing_policy_edit")
         return [own, *super().get_urls()]
 

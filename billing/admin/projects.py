@@ -106,7 +106,7 @@ class SplitFormSet(forms.BaseInlineFormSet):
             split.is_used = split.pk in getattr(self, "used", ())
         return splits
 
-    def _construct_form(self, i: int, **kwargs: Any) -> SplitForm:
+    def _construct_form(self, i: int, **kwargs: object) -> SplitForm:
         form: SplitForm = super()._construct_form(i, **kwargs)  # type: ignore[misc]
         if form.instance.pk in self.used:
             form.instance.is_used = True

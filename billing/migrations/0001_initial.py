@@ -45,6 +45,8 @@ class Migration(migrations.Migration):
                 ("seen_at", models.DateTimeField(help_text="By the database's clock.")),
             ],
             options={
+                "verbose_name": "mark of work",
+                "verbose_name_plural": "marks of work",
                 "default_permissions": (),
             },
         ),
@@ -121,6 +123,8 @@ class Migration(migrations.Migration):
                 ("expires", models.DateTimeField(db_index=True)),
             ],
             options={
+                "verbose_name": "cached value",
+                "verbose_name_plural": "cached values",
                 "db_table": "billing_kept",
                 "default_permissions": (),
             },
@@ -1597,6 +1601,7 @@ class Migration(migrations.Migration):
                 ),
             ],
             options={
+                "verbose_name": "e-mail alias",
                 "verbose_name_plural": "e-mail aliases",
             },
         ),
@@ -1734,7 +1739,7 @@ class Migration(migrations.Migration):
                 (
                     "email_subject",
                     models.CharField(
-                        default="Research computing statement for {{ period }}: {{ due }} charged", max_length=200
+                        default="Research computing statement for {{ month }}: {{ due }} charged", max_length=200
                     ),
                 ),
                 ("email_text", models.TextField(blank=True, help_text="Empty: the text that comes with the program.")),
@@ -1752,7 +1757,8 @@ class Migration(migrations.Migration):
                 ),
             ],
             options={
-                "verbose_name_plural": "policy",
+                "verbose_name": "policy version",
+                "verbose_name_plural": "policy versions",
                 "default_permissions": ("view", "change"),
                 "constraints": [
                     models.CheckConstraint(

@@ -14,7 +14,7 @@ from django.db.models.functions import Lower
 from django.utils.crypto import salted_hmac
 
 from ..addresses import ascii_address, mailbox_of, normalized_email
-from ..texts import code_of
+from ..texts import code_of, long_date
 from .policy import Policy
 from .typed import AddressField, CodeField, NameField
 
@@ -23,7 +23,7 @@ RIGHTS = frozenset({"is_active", "is_staff", "is_superuser"})
 
 
 class UserQuerySet(models.QuerySet["User"]):
-    def update(self, **values: Any) -> int:
+    def update(self, **values: object) -> int:
         if not RIGHTS.isdisjoint(values):
             values.setdefault("sessions_ended", F("sessions_ended") + 1)
         return super().update(**values)
@@ -243,7 +243,7 @@ class PersonAlias(models.Model):
     email = AddressField(unique=True, error_messages={"unique": "This alias is taken."})
 
     class Meta:
-        verbose_name_plural = "e-mail aliases"
+        verbose_name, verbose_name_plural = "e-mail alias", "e-mail aliases"
 
     def __str__(self) -> str:
         return self.email
@@ -396,13 +396,13 @@ class FundException(models.Model):
 
     @property
     def dates(self) -> str:
-        """What it allows, as people read it: `valid until 2025-06-30`."""
+        """What it allows, as people read it: `valid until Jun 30, 2025`."""
         named = {
             "valid from": self.valid_from,
             "valid until": self.valid_until,
             "postings until": self.last_posting_date,
         }
-        return ", ".join(f"{name} {date}" for name, date in named.items() if date)
+        return ", ".join(f"{name} {long_date(day)}" for name, day in named.items() if day)
 
     @classmethod
     def in_force_by_fund(cls) -> "dict[int, list[FundException]]":

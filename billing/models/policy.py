@@ -1,7 +1,6 @@
 """The institution's own rules, kept version by version so that an old month can be replayed."""
 
 import re
-from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
@@ -55,7 +54,7 @@ def default_missing_words() -> list[str]:
     return list(MISSING_WORDS)
 
 
-def check_words(words: Any) -> None:
+def check_words(words: object) -> None:
     if not isinstance(words, list) or not all(isinstance(word, str) and word.strip() for word in words):
         raise ValidationError("Write the words as a list.")
 
@@ -68,14 +67,14 @@ def check_pattern(pattern: str) -> None:
         raise ValidationError(str(error)) from error
 
 
-def check_patterns(patterns: Any) -> None:
+def check_patterns(patterns: object) -> None:
     if not isinstance(patterns, list) or not all(isinstance(pattern, str) for pattern in patterns):
         raise ValidationError("Write one pattern per line.")
     for pattern in patterns:
         check_pattern(pattern)
 
 
-def check_tag_keys(value: Any) -> None:
+def check_tag_keys(value: object) -> None:
     if not isinstance(value, dict) or set(value) - set(TAG_FIELDS):
         raise ValidationError(f"Tag keys are lists for these fields: {', '.join(TAG_FIELDS)}.")
     for keys in value.values():
@@ -99,7 +98,7 @@ def check_currency(currency: str) -> None:
         raise ValidationError(problem)
 
 
-def check_domains(domains: Any) -> None:
+def check_domains(domains: object) -> None:
     """Raise ValidationError unless these are domains of e-mail addresses, in lower case, such as `u.edu`."""
     if not isinstance(domains, list) or not all(isinstance(domain, str) for domain in domains):
         raise ValidationError("Write the domains as a list.")
@@ -192,7 +191,7 @@ class Policy(models.Model):
         "sends no e-mail on purpose.",
     )
     email_subject = models.CharField(
-        max_length=200, default="Research computing statement for {{ period }}: {{ due }} charged"
+        max_length=200, default="Research computing statement for {{ month }}: {{ due }} charged"
     )
     email_text = models.TextField(blank=True, help_text="Empty: the text that comes with the program.")
     created_at = models.DateTimeField(auto_now_add=True)
@@ -203,7 +202,7 @@ class Policy(models.Model):
     objects = PolicyManager()
 
     class Meta:
-        verbose_name_plural = "policy"
+        verbose_name, verbose_name_plural = "policy version", "policy versions"
         default_permissions = ("view", "change")
         constraints = [
             models.CheckConstraint(

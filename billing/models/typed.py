@@ -45,7 +45,7 @@ def require_said(code: str) -> None:
 class _CleanedText(forms.CharField):
     clean_text: Callable[[str], str] = staticmethod(cleaned)
 
-    def clean(self, value: Any) -> Any:
+    def clean(self, value: object) -> Any:
         return super().clean(self.clean_text(value) if isinstance(value, str) else value)
 
 
@@ -66,7 +66,7 @@ class CodeInput(_CleanedText):
 class AddressInput(forms.EmailField):
     """An e-mail address, however it was copied."""
 
-    def clean(self, value: Any) -> Any:
+    def clean(self, value: object) -> Any:
         return super().clean(normalized_email(value) if isinstance(value, str) else value)
 
 

@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import IO, Any
 
 from django.core.exceptions import ValidationError
+from django.utils import timezone
 
 from .. import audit
 from ..addresses import normalized_email
@@ -17,7 +18,7 @@ from ..errors import BillingError
 from ..models import Person
 from ..models.people import Mailboxes
 from ..readers.cells import Kind
-from ..texts import cleaned
+from ..texts import cleaned, long_date
 from . import releasing
 from .lists import ListRefused, Loaded, Loading, read_list
 
@@ -202,7 +203,7 @@ def same_mailbox(email: str, others: Iterable[str]) -> str:
 def standing_of(person: Person, known: newcomers.Known) -> str:
     """Say whether a PI is known, and by what."""
     if person.confirmed_at:
-        return f"Confirmed by {person.confirmed_by_name} on {person.confirmed_at:%Y-%m-%d}"
+        return f"Confirmed by {person.confirmed_by_name} on {long_date(timezone.localtime(person.confirmed_at))}"
     if person.is_listed:
         return "On the list of people"
     if not known.is_checked:

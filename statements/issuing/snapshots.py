@@ -201,7 +201,7 @@ def _corrected(period: BillingPeriod, lines: Iterable[PayerLine]) -> dict[str, l
     return found
 
 
-def digest_of(content: Mapping[str, Any], lines: Sequence[StatementLine], currency: str) -> str:
+def digest_of(content: Mapping[str, object], lines: Sequence[StatementLine], currency: str) -> str:
     """Return the SHA-256 of the figures, payers and texts for which a statement is revised when they change."""
     printed = {
         "content": {key: content[key] for key in IN_DIGEST},
