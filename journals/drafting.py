@@ -143,17 +143,13 @@ def require_posting_date(period: BillingPeriod, date: datetime.date, now: dateti
         raise PostingDateRefused(
             f"The posting date {date} is before the last charge of {period}, on {day}. Choose a later one."
         )
-    start = Policy.objects.current().fiscal_year_start
-    if fiscal_year(date, start) != (year := fiscal_year(period.month, start)):
+    policy = Policy.objects.current()
+    if policy.fiscal_year_of(date) != (year := policy.fiscal_year_of(period.month)):
+        first, _ = policy.months_of_fiscal_year(year)
         raise PostingDateRefused(
             f"The posting date {date} is not in the fiscal year {year} of period {period}, "
-            f"which begins in month {start} (see the Policy)."
+            f"which begins in {first:%B %Y} (see the Policy)."
         )
-
-
-def fiscal_year(day: datetime.date, start: int) -> int:
-    """Return the fiscal year a day is in, named for the calendar year it ends in."""
-    return day.year + (1 if start > 1 and day.month >= start else 0)
 
 
 def segment_parser(pattern: str) -> Callable[[str], dict[str, str] | None]:

@@ -1671,7 +1671,10 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "fiscal_year_start",
-                    models.PositiveSmallIntegerField(default=7, help_text="The month, 1 to 12, it starts in."),
+                    models.PositiveSmallIntegerField(
+                        default=7,
+                        help_text="The month, 1 to 12, in which fiscal years start. A fiscal year is named for the year it ends in: where it starts in July, July 2025 is in FY2026.",
+                    ),
                 ),
                 ("statement_footer", models.TextField(blank=True)),
                 (
