@@ -4,6 +4,7 @@ from .attribution import AttributionRule, CloudAccount
 from .audit import AuditEvent, AuditHead
 from .charges import Charge, Flag, HeldCharge, ReviewDecision
 from .corrections import Correction, CorrectionLine
+from .departments import Department
 from .gestures import SentForm
 from .imports import Import, ImportedFile, ImportOverlap, ImportTotal, StoredFile
 from .jobs import AtWork, Job, Worker
@@ -27,6 +28,7 @@ __all__ = [
     "CostMeasureChange",
     "Correction",
     "CorrectionLine",
+    "Department",
     "ExchangeRate",
     "Flag",
     "FrozenProof",
