@@ -1,6 +1,7 @@
 """Rows as texts, in the format of PostgreSQL's COPY with a delimiter that no name or description has."""
 
 from collections.abc import Sequence
+from typing import Any
 
 DELIMITER = "\x1f"
 NULL = "\\N"
@@ -29,7 +30,7 @@ def fields_of(column: Sequence[object]) -> list[str]:
     return _different(column)
 
 
-def _different(column: Sequence[object]) -> list[str]:
+def _different(column: Sequence[Any]) -> list[str]:
     sample = next((value for value in column if value is not None), None)
     if isinstance(sample, str):
         texts = ["" if value is None else value for value in column]

@@ -34,6 +34,7 @@ NOUNS = {
     "person_alias": "E-mail aliases",
     "membership": "Delegates",
     "project": "Projects",
+    "department": "Departments",
     "payer_split": "Splits",
     "attribution_rule": "Attribution rules",
     "cloud_account": "Cloud accounts",

@@ -22,6 +22,7 @@ from ..setup import people
 from ..texts import long_date
 from .audited import actor_of
 from .choices import SearchedChoicesMixin
+from .departments import DepartmentFilter
 from .formatting import badge, count_column
 from .lists import ListAdmin
 from .verbs import Verb
@@ -78,7 +79,7 @@ class PersonAdmin(ListAdmin):
         "same_mailbox",
         "user",
     )
-    list_filter = (KnownFilter, "department")
+    list_filter = (KnownFilter, DepartmentFilter)
     actions = ("confirm",)
     change_list_template = "admin/billing/person/change_list.html"
     readonly_fields = ("known", "same_mailbox")
@@ -88,9 +89,9 @@ class PersonAdmin(ListAdmin):
     load_kind = Job.Kind.PEOPLE
     load_title = "Load the list of people"
     load_question = (
-        "Adds and changes the PIs that the file names; the others stay as they are. Everybody it names is known from "
-        "then on, and once a list is loaded, charges of PIs that it does not name are held. A file with a mistake is "
-        "not loaded at all."
+        "Adds and changes the PIs that the file names; the others stay as they are. A department is named by its code "
+        "or name, and added where there is none of either. Everybody it names is known from then on, and once a list "
+        "is loaded, charges of PIs that it does not name are held. A file with a mistake is not loaded at all."
     )
     verbs = (
         Verb(
@@ -108,9 +109,9 @@ class PersonAdmin(ListAdmin):
     )
     # Said again: a list with counts keeps no order of the model's, and the pages of a search would run into each other.
     ordering = ("name", "email")
-    list_select_related = ("user",)
-    search_fields = ("name", "email", "aliases__email", "department")
-    autocomplete_fields = ("successor", "user")
+    list_select_related = ("user", "department")
+    search_fields = ("name", "email", "aliases__email", "department__code", "department__name")
+    autocomplete_fields = ("department", "successor", "user")
     inlines = (AliasInline, DelegateInline)
     fieldsets = (
         (None, {"fields": ("email", "name", "department", "contact_email", "known", "same_mailbox")}),

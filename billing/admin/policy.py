@@ -1,5 +1,6 @@
 """The policy: its versions, and a form whose saving makes the next one."""
 
+import calendar
 from typing import Any
 
 from django import forms
@@ -15,11 +16,13 @@ from django.utils.safestring import SafeString
 from .. import doors
 from ..addresses import normalized_domain
 from ..errors import BillingError
+from ..fiscal_years import label_of
 from ..models import Policy
 from ..models.policy import TAG_FIELDS, check_domains, check_patterns
 from ..money import plain
 from ..patterns import compiled, fits_one
 from ..setup import policies
+from ..texts import long_month
 from .audited import FrozenAdmin, actor_of
 from .formatting import amount_column
 
@@ -33,10 +36,7 @@ TAG_LABELS = {
     "reference_2": "Reference 2",
     "end_date": "End date",
 }
-MONTHS = [
-    (1, "January"), (2, "February"), (3, "March"), (4, "April"), (5, "May"), (6, "June"),
-    (7, "July"), (8, "August"), (9, "September"), (10, "October"), (11, "November"), (12, "December"),
-]  # fmt: skip
+MONTHS = [(number, calendar.month_name[number]) for number in range(1, 13)]
 
 
 class WordsField(forms.CharField):
@@ -111,7 +111,13 @@ class PolicyForm(forms.ModelForm):
         required=False,
         help_text="One regular expression per line. A fund/org that matches none is held. Empty: any form.",
     )
-    fiscal_year_start = forms.TypedChoiceField(label="Fiscal year starts in", choices=MONTHS, coerce=int)
+    fiscal_year_start = forms.TypedChoiceField(
+        label="Fiscal year starts in",
+        choices=MONTHS,
+        coerce=int,
+        help_text="A fiscal year is named for the year it ends in: where it starts in July, July 2025 is in FY2026. "
+        "Where it starts in January, it is the calendar year.",
+    )
     example = forms.CharField(
         label="Try a fund/org",
         required=False,
@@ -284,7 +290,7 @@ class PolicyAdmin(FrozenAdmin):
         ("Held for review", {"fields": ("own_domains_shown", "flag_patterns_shown", "tolerance")}),
         ("Fund/orgs", {"fields": ("fund_org_patterns_shown", "fund_org_segments", "center_fund_org")}),
         ("Corrections", {"fields": GROUPS[4][2]}),
-        ("Money and the ledger", {"fields": GROUPS[5][2]}),
+        ("Money and the ledger", {"fields": ("currency", "fiscal_year_shown", "requires_ledger_answer")}),
         ("Statements and e-mail", {"fields": GROUPS[6][2]}),
     )
     readonly_fields = (
@@ -296,6 +302,7 @@ class PolicyAdmin(FrozenAdmin):
         "flag_patterns_shown",
         "fund_org_patterns_shown",
         "tolerance",
+        "fiscal_year_shown",
         "created_at",
     )
     tolerance = amount_column("amount_tolerance", "amount tolerance", named=False)
@@ -344,6 +351,12 @@ class PolicyAdmin(FrozenAdmin):
     @admin.display(description="fund/org patterns")
     def fund_org_patterns_shown(self, policy: Policy) -> str | SafeString:
         return self._lines(policy.fund_org_patterns)
+
+    @admin.display(description="fiscal year")
+    def fiscal_year_shown(self, policy: Policy) -> str:
+        year = policy.fiscal_year_of(timezone.localdate())
+        first, last = policy.months_of_fiscal_year(year)
+        return f"{label_of(year)} is {long_month(first)} to {long_month(last)}"
 
     def get_urls(self) -> list[URLPattern]:
         own = path("edit/", self.admin_site.admin_view(self.edit_view), name="billing_policy_edit")

@@ -1,11 +1,13 @@
 """The institution's own rules, kept version by version so that an old month can be replayed."""
 
+import datetime
 import re
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import models
 
+from .. import fiscal_years
 from ..addresses import normalized_domain
 from ..currencies import refusal
 from ..fields import AmountField
@@ -182,7 +184,11 @@ class Policy(models.Model):
         "the service.",
     )
     requires_ledger_answer = models.BooleanField(default=True, help_text="Off: a submitted journal counts as posted.")
-    fiscal_year_start = models.PositiveSmallIntegerField(default=7, help_text="The month, 1 to 12, it starts in.")
+    fiscal_year_start = models.PositiveSmallIntegerField(
+        default=7,
+        help_text="The month, 1 to 12, in which fiscal years start. A fiscal year is named for the year it ends in: "
+        "where it starts in July, July 2025 is in FY2026.",
+    )
     statement_footer = models.TextField(blank=True)
     issues_zero_statements = models.BooleanField(default=True, help_text="Issue statements that charge nothing.")
     warns_without_email = models.BooleanField(
@@ -214,3 +220,11 @@ class Policy(models.Model):
 
     def __str__(self) -> str:
         return f"version {self.pk}" if self.pk else "built-in defaults"
+
+    def fiscal_year_of(self, month: datetime.date) -> int:
+        """Return the fiscal year that a month, given by any day of it, is in."""
+        return fiscal_years.fiscal_year_of(month, start=self.fiscal_year_start)
+
+    def months_of_fiscal_year(self, fiscal_year: int) -> tuple[datetime.date, datetime.date]:
+        """Return the first and the last month of a fiscal year, each by its first day."""
+        return fiscal_years.months_of(fiscal_year, start=self.fiscal_year_start)

@@ -137,19 +137,6 @@ def test_a_journal_stays_in_the_fiscal_year_of_its_period():
     assert exported.journal.posting_date == datetime.date(2025, 6, 30)
 
 
-@pytest.mark.parametrize(
-    ("day", "start", "year"),
-    [
-        (datetime.date(2025, 6, 30), 7, 2025),
-        (datetime.date(2025, 7, 1), 7, 2026),
-        (datetime.date(2025, 12, 31), 1, 2025),
-        (datetime.date(2025, 1, 1), 1, 2025),
-    ],
-)
-def test_a_fiscal_year_is_named_for_the_year_it_ends_in(day, start, year):
-    assert drafting.fiscal_year(day, start) == year
-
-
 def test_a_period_under_way_is_dated_today():
     a_charge("1.00", period="2025-02")
 

@@ -48,12 +48,14 @@ class Command(BillingCommand):
 
     def show(self, *, unconfirmed: bool, **options: object) -> None:
         known, sharing = newcomers.known(), Mailboxes().sharing()
-        found = (newcomers.strangers() if unconfirmed else Person.objects.all()).order_by("email")
+        found = (newcomers.strangers() if unconfirmed else Person.objects.all()).select_related("department")
+        found = found.order_by("email")
         data: Any = [
             {
                 "email": person.email,
                 "name": person.name,
-                "department": person.department,
+                "department": person.department.display_name if person.department else "",
+                "department_code": person.department.code if person.department else "",
                 "listed": person.is_listed,
                 "confirmed_by": person.confirmed_by_name,
                 "confirmed_at": person.confirmed_at,
@@ -84,6 +86,7 @@ class Command(BillingCommand):
             "changed": done.changed,
             "unchanged": done.unchanged,
             "released": done.released,
+            "departments": done.departments,
         }
         shown = [f"  {each}" for each in done.examples] if dry_run else []
         self.report(data, "\n".join([str(done), *shown]))
