@@ -300,6 +300,7 @@ ISO_MODULES = (
     "billing/commands.py",
     "billing/management/commands/audit.py",
     "billing/admin/charges/queue.py",
+    "billing/fields.py",
     "billing/proof/seals.py",
     "billing/proof/tieout.py",
     "journals/formats/documents.py",
