@@ -108,12 +108,13 @@ def added_up(path: Path, grain: str) -> dict[str, object]:
     """Add the file up as far as rows go that could be converted."""
     prepare()
     from billing.importing.rollup import Rollup
-    from billing.readers.columnar import read_columns
+    from billing.importing.rollup.grain_reader import ROWS
+    from billing.readers import read
     from billing.readers.parts import parts_of
 
     rollup = Rollup(by_month=grain == "month")
     for part in parts_of(path, path.name):
-        for piece in read_columns(part):
+        for piece in read(part, batch_rows=ROWS):
             rollup.add(piece.columns, piece.lines, 1)
     return {"charges": sum(len(batch.lines) for batch in rollup.batches()), "rows": rollup.rows}
 

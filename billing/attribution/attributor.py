@@ -88,8 +88,13 @@ class Attributor:
         """The FOCUS columns that rules and cloud accounts look at; none where tags alone decide."""
         return tuple(dict.fromkeys([*self._rules.columns, *(ACCOUNT_COLUMNS if self._accounts else ())]))
 
+    @property
+    def asks_for_days(self) -> bool:
+        """Whether rules look at the first day of service of a row."""
+        return self._rules.ask_for_days
+
     def places(self, columns: Mapping[str, Sequence[str]], starts: Sequence[datetime.datetime]) -> list[Place] | None:
-        """Return the place of each row of a batch, None where no place matters: tags alone decide then.
+        """Return the place of each of some rows, None where no place matters: tags alone decide then.
 
         A month has few places however many resources it has, so that attributions repeat and are
         remembered. `columns` holds at least `self.columns`.

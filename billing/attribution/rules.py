@@ -57,6 +57,11 @@ class Rules:
         return any(rule.conditions.tag_key for rule in self._rules)
 
     @property
+    def ask_for_days(self) -> bool:
+        """Whether any of them goes by the day of service."""
+        return self._holding_at is not None
+
+    @property
     def columns(self) -> list[str]:
         """The FOCUS columns that they look at."""
         return [column for name in self._holding for column in LOOKS_AT[name]]

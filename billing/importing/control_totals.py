@@ -2,13 +2,14 @@
 
 import datetime
 from collections.abc import Collection, Mapping
+from decimal import Decimal
 from typing import Any
 
-from ..fields import from_units
+from ..fields import WIDE, from_units
 from ..models import BillingPeriod, Import, ImportedFile, ImportOverlap, ImportTotal
 from ..money import plain
 from ..readers.columns import AMOUNTS
-from ..readers.facts import ScopeTotal
+from ..readers.facts import Scope, ScopeTotal
 from .reading import Read
 from .staging import Stage, figures
 
@@ -109,3 +110,16 @@ def _total_row(imported: Import, period: BillingPeriod, account: str, currency: 
 
 def _short(column: str) -> str:
     return column.removesuffix("Cost").lower()
+
+
+def totals_by_currency(totals: Mapping[Scope, ScopeTotal], *, exact: bool) -> dict[str, dict[str, str]]:
+    """Return currency → FOCUS cost column → total as exact text: of the files, or as stored."""
+    summed: dict[str, dict[str, Decimal]] = {}
+    for (_, _, currency), total in sorted(totals.items()):
+        of_currency = summed.setdefault(currency, dict.fromkeys(AMOUNTS, Decimal(0)))
+        for column in AMOUNTS:
+            of_currency[column] = WIDE.add(of_currency[column], total.exact[column] if exact else total.stored(column))
+    return {
+        currency: {column: plain(amount, currency) for column, amount in columns.items()}
+        for currency, columns in summed.items()
+    }

@@ -1,37 +1,28 @@
-"""Batches of an import into the columns of charges, with reasons, hashes and control totals."""
+"""Pieces of an import into the columns of charges, with who pays, reasons, hashes and control totals."""
 
 import datetime
-import operator
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 
-from .. import patterns
+import numpy as np
+
 from ..attribution import NOWHERE, Attribution, Attributor, Place
-from ..attribution.checks import Reason, Reference
-from ..fields import WIDE, seconds_of, to_units
-from ..models import Charge, Flag
-from ..models.periods import last_day_of
-from ..money import plain
+from ..attribution.checks import Reference
 from ..readers.batches import MAX_PROBLEMS, Batch, Problem
-from ..readers.columns import AMOUNTS, QUANTITIES
+from ..readers.coded import Numbers, combined
 from ..readers.dates import ZONES
-from ..readers.dimensions import FIELDS, content_hash, identity_hash, row_identity, said_hash
-from ..readers.facts import Scope, ScopeTotal, month_number
+from ..readers.facts import Scope, ScopeTotal
+from ..readers.problems import problems_of
 from ..readers.tags import tags_of
-from ..readers.understanding import TagNumbers, Understanding, Understood, Wanted
+from ..readers.understanding import Understanding, Understood, Wanted
 from ..readers.values import BadValue, Memo
-
-_ANY_DAY = datetime.datetime(2000, 1, 1, tzinfo=datetime.UTC)
-
-# What patterns of the policy are looked for in.
-PATTERN_COLUMNS = ("ServiceName", "ResourceId", "ResourceName", "ChargeDescription")
+from .flagging import PATTERN_COLUMNS, Days, Flagging, RowFlag, midnight_of
 
 
 @dataclass(frozen=True)
 class Converted:
-    """A batch with its rows numbered, who pays for each by its number among `owners`, and the reasons to look at it.
+    """A piece with its rows numbered, who pays for each by its number among `owners`, and the reasons to look at it.
 
     `months` are numbers (202501), `states` those of charges, and a flag is a row, a code and a detail. `owners` are
     those of the whole import so far, and only grow.
@@ -39,11 +30,11 @@ class Converted:
 
     rows: range
     file_numbers: Sequence[int]
-    months: list[int]
-    attributed: list[int]
+    months: Numbers
+    attributed: Numbers
     states: list[str]
     said: Understood
-    flags: list[tuple[int, str, str]]
+    flags: list[RowFlag]
     owners: Sequence[Attribution]
 
 
@@ -66,9 +57,6 @@ class Converter:
     ) -> None:
         """`posted` is the day on which the ledger has what is charged; without it, the last of each row's own month."""
         self.attributor = attributor
-        self.reference = reference
-        self.posted = posted
-        self.expected = expected
         self.only_month = next(iter(expected)) if len(expected) == 1 else None
         self.rows = 0
         # Rows of the files, of which some may have been added up.
@@ -78,7 +66,7 @@ class Converter:
         self.providers: set[str] = set()
         self.services: set[str] = set()
         self.problems: list[tuple[str, Problem]] = []
-        self.flag_counts: dict[str, int] = {}
+        self.flag_counts: Counter[str] = Counter()
         self.flagged_rows = 0
         # How many rows each rule was used for, by which values are not taken as FOCUS writes them.
         self.rules: Counter[str] = Counter()
@@ -87,45 +75,67 @@ class Converter:
         # Columns that look like money and are not read, and the costs that a file lacks, each with the file.
         self.unread: dict[str, str] = {}
         self.lacking: dict[str, str] = {}
-        self.attributions: dict[Attribution, int] = {}
-        self._attribution_list: list[Attribution] = []
-
-        self.wanted = Wanted(
-            only_month=self.only_month,
-            currency=currency,
-            texts=tuple(dict.fromkeys((*attributor.columns, *(PATTERN_COLUMNS if flag_patterns else ())))),
-        )
-        self._understanding = Understanding(self.wanted)
-        self._numbering = ""
-        self._tags: dict[int, str] = {}
-        # By the number of the tags, and by the place beside it where that matters.
+        # The attributions of the rows so far, by the number that staged rows carry.
+        self.attribution_list: list[Attribution] = []
+        self._attribution_numbers: dict[Attribution, int] = {}
+        # By the text of the tags, and by the place beside it where that matters.
         self._attributed = Memo(self._attribute, 50_000)
-        self._reasons = Memo(self._check)
-        self._month_numbers = Memo(month_number)
-        self._dates_matter = attributor.has_dates or _has_dates(reference)
-        self._undated_reasons = Memo(lambda number: self._check((number, _ANY_DAY, _ANY_DAY, None)))
-        self._patterns = [patterns.compiled(pattern, ignore_case=True) for pattern in flag_patterns]
-        self._matches = Memo(self._matching_pattern)
-
-    @property
-    def attribution_list(self) -> list[Attribution]:
-        """The attributions of the rows so far, by the number that staged rows carry."""
-        return self._attribution_list
+        self._flagging = Flagging(
+            attributor=attributor,
+            reference=reference,
+            attributions=self.attribution_list,
+            flag_patterns=flag_patterns,
+            expected=expected,
+            posted=posted,
+        )
+        asked = (*attributor.columns, *(PATTERN_COLUMNS if self.has_patterns else ()))
+        self._understanding = Understanding(
+            Wanted(only_month=self.only_month, currency=currency, texts=tuple(dict.fromkeys(asked)))
+        )
 
     @property
     def has_patterns(self) -> bool:
-        return bool(self._patterns)
+        return self._flagging.has_patterns
 
-    def convert(self, batch: Batch | Understood, *, file_name: str, file_number: int) -> Converted | None:
-        """Convert a batch; None where it has problems (which are then in `problems`)."""
-        if isinstance(batch, Understood):
-            return self._convert(batch, file_name, file_number)
+    def convert(self, batch: Batch, *, file_name: str, file_number: int) -> Converted | None:
+        """Convert a piece; None where it has problems (which are then in `problems`)."""
         try:
             said = self._understanding.of(batch)
         except BadValue:
             self.find_problems(batch, file_name)
             return None
-        return self._convert(said, file_name, file_number)
+        size = len(said.lines)
+        for rule, zone in ZONES.items():
+            if said.rules.get(rule):
+                self.zone = zone
+        days = Days(said, self.zone)
+        attributed = self._attributed_of(said, days)
+        first_row = self.rows + 1
+        rows = range(first_row, first_row + size)
+        flags = self._flagging.of(rows, attributed, said, days)
+        self._note(said, flags, file_name)
+        states: list[str] = ["clear"] * size
+        for row in {row for row, _, _ in flags}:
+            states[row - first_row] = "held"
+        return Converted(
+            rows=rows,
+            file_numbers=said.file_numbers or [file_number] * size,
+            months=said.months,
+            attributed=attributed,
+            states=states,
+            said=said,
+            flags=flags,
+            owners=self.attribution_list,
+        )
+
+    def find_problems(self, batch: Batch, file_name: str, *, otherwise: str = "") -> None:
+        """Name every value of a piece that cannot be converted, with its line and column.
+
+        `otherwise` is said where each value by itself is in order.
+        """
+        found = problems_of(batch, has_period=self.only_month is not None, otherwise=otherwise)
+        self.problems += [(file_name, problem) for problem in found[: MAX_PROBLEMS - len(self.problems)]]
+        self.problems.sort(key=lambda each: (each[0], each[1].line or 0))
 
     def note_columns(self, file_name: str, *, unread: Iterable[str], lacking: Iterable[str]) -> None:
         """Remember what a file has and is not read, and what it lacks."""
@@ -133,22 +143,8 @@ class Converter:
             for name in names:
                 found.setdefault(name, file_name)
 
-    def _convert(self, said: Understood, file_name: str, file_number: int) -> Converted:
-        size = len(said.lines)
-        numbers = self._numbered(said.tags)
-        for rule, zone in ZONES.items():
-            if said.rules.get(rule):
-                self.zone = zone
-        places = self.attributor.places(said.texts, self._local(said.starts))
-        # Where tags alone decide, they alone are looked up.
-        attributed = self._attributed.column(numbers if places is None else list(zip(numbers, places, strict=True)))
-        first_row = self.rows
-        rows = range(first_row + 1, first_row + size + 1)
-        flags = self._flags(rows, attributed, said)
-        states: list[str] = ["clear"] * size
-        if flags:
-            for row in {row for row, _, _ in flags}:
-                states[row - first_row - 1] = "held"
+    def _note(self, said: Understood, flags: list[RowFlag], file_name: str) -> None:
+        """Add what a piece comes to."""
         for scope, total in said.totals.items():
             self.totals.setdefault(scope, ScopeTotal()).add(total)
             self.delivered += total.rows
@@ -156,151 +152,41 @@ class Converter:
         self.note_columns(file_name, unread=said.unread, lacking=said.lacking)
         self.providers |= said.providers
         self.services |= said.services
-        self.rows += size
-        return Converted(
-            rows=rows,
-            file_numbers=said.file_numbers or [file_number] * size,
-            months=self._month_numbers.column(said.months),
-            attributed=attributed,
-            states=states,
-            said=said,
-            flags=flags,
-            owners=self._attribution_list,
-        )
-
-    def _local(self, moments: list[datetime.datetime]) -> list[datetime.datetime]:
-        """Return moments as the clocks of the provider showed them, where they are known."""
-        return moments if self.zone is None else [each.astimezone(self.zone) for each in moments]
-
-    def _numbered(self, tags: TagNumbers) -> list[int]:
-        """Return the numbers of the rows' tags, and remember the texts that are new."""
-        if tags.numbering != self._numbering:
-            self._numbering = tags.numbering
-            self._tags.clear()
-            self._attributed.clear()
-        self._tags |= tags.texts
-        return tags.numbers
-
-    def _attribute(self, key: int | tuple[int, Place]) -> int:
-        tags, place = key if isinstance(key, tuple) else (key, NOWHERE)
-        attribution = self.attributor.attribute(tags_of(self._tags[tags]), place)
-        number = self.attributions.get(attribution)
-        if number is None:
-            number = self.attributions[attribution] = len(self._attribution_list)
-            self._attribution_list.append(attribution)
-            self._dates_matter |= bool(attribution.end_date)
-        return number
-
-    def _check(self, key: tuple[int, datetime.datetime, datetime.datetime, datetime.date | None]) -> tuple[Reason, ...]:
-        number, start, end, month = key
-        attribution = self._attribution_list[number]
-        posted = self.posted or (last_day_of(month) if month else None)
-        return self.attributor.check(attribution, reference=self.reference, start=start, end=end, posted=posted)
-
-    def _matching_pattern(self, text: str) -> str:
-        return next((pattern.pattern for pattern in self._patterns if pattern.search(text)), "") if text else ""
-
-    def _flags(self, rows: range, attributed: list[int], said: Understood) -> list[tuple[int, str, str]]:
-        """Return (row, code, detail) for every reason to look at a row of the batch."""
-        starts, ends, months = said.starts, said.ends, said.months
-        if self._dates_matter:
-            days = zip(attributed, self._local(starts), self._local(ends), months, strict=True)
-            reasons = self._reasons.column(list(days))
-        else:
-            reasons = self._undated_reasons.column(attributed)
-        flags = [
-            (row, str(reason.code), reason.detail[:500])
-            for row, found in zip(rows, reasons, strict=True)
-            if found
-            for reason in found
-        ]
-        if self.expected and not self.expected.issuperset(months):
-            expected = ", ".join(f"{month:%Y-%m}" for month in sorted(self.expected))
-            flags += [
-                (row, str(Flag.Code.PERIOD_MISMATCH), f"The row is of {month:%Y-%m}; {expected} was expected.")
-                for row, month in zip(rows, months, strict=True)
-                if month not in self.expected
-            ]
-        flags += [
-            (rows[place], str(Flag.Code.UNKNOWN_CATEGORY), _category_told(text)) for place, text in said.odd_categories
-        ]
-        if any(map(operator.lt, ends, starts)):
-            told = "It begins {:%Y-%m-%d %H:%M} and ends {:%Y-%m-%d %H:%M}."
-            flags += [
-                (row, str(Flag.Code.PERIOD_REVERSED), told.format(start, end))
-                for row, start, end in zip(rows, starts, ends, strict=True)
-                if end < start
-            ]
-        if self._patterns:
-            for name in PATTERN_COLUMNS:
-                flags += [
-                    (row, str(Flag.Code.PATTERN_MATCH), f"{name} matches “{pattern}”."[:500])
-                    for row, pattern in zip(rows, self._matches.column(said.texts[name]), strict=True)
-                    if pattern
-                ]
-        for _, code, _ in flags:
-            self.flag_counts[code] = self.flag_counts.get(code, 0) + 1
+        self.rows += len(said.lines)
+        self.flag_counts.update(code for _, code, _ in flags)
         self.flagged_rows += len({row for row, _, _ in flags})
-        return flags
 
-    def find_problems(self, batch: Batch, file_name: str, *, otherwise: str = "") -> None:
-        """Name every value of a batch that cannot be converted, with its line and column.
+    def _attributed_of(self, said: Understood, days: Days) -> Numbers:
+        """Return who pays for each row: asked once for each distinct combination of tags and place."""
+        tags = said.texts["Tags"]
+        codes, places = self._places_of(said, days)
+        numbers, firsts = combined([tags.codes, codes])
+        combinations = zip(tags.at(firsts), codes[firsts].tolist(), strict=True)
+        found = [self._attributed[text, places[code]] for text, code in combinations]
+        return np.array(found, dtype=np.int32)[numbers]
 
-        `otherwise` is said where each value by itself is in order.
-        """
-        found = self._understanding.problems_of(batch, otherwise=otherwise)
-        self.problems += [(file_name, problem) for problem in found[: MAX_PROBLEMS - len(self.problems)]]
-        self.problems.sort(key=lambda each: (each[0], each[1].line or 0))
+    def _places_of(self, said: Understood, days: Days) -> tuple[Numbers, list[Place]]:
+        """Return for each row the code of its place, and the places by code."""
+        names = self.attributor.columns
+        columns = [said.texts[name].codes for name in names]
+        if self.attributor.asks_for_days or not columns:
+            columns.append(days.first if self.attributor.asks_for_days else np.zeros(len(said.lines), dtype=np.int64))
+        numbers, firsts = combined(columns)
+        places = self.attributor.places(
+            {name: said.texts[name].at(firsts) for name in names},
+            list(map(midnight_of, days.first[firsts].tolist())),
+        )
+        if places is None:
+            return np.zeros(len(said.lines), dtype=np.int64), [NOWHERE]
+        codes: dict[Place, int] = {}
+        of_combinations = [codes.setdefault(place, len(codes)) for place in places]
+        return np.array(of_combinations, dtype=np.int64)[numbers], list(codes)
 
-
-def _has_dates(reference: Reference) -> bool:
-    """Whether the day of service changes an answer, as it does not without a dated fund."""
-    return bool(reference.last_postings) or any(first or last for first, last in (reference.funds or {}).values())
-
-
-def _category_told(text: str) -> str:
-    known = "Usage, Purchase, Tax, Credit or Adjustment"
-    return f"The charge category is “{text[:60]}”, not {known}." if text else f"ChargeCategory is empty, not {known}."
-
-
-def totals_by_currency(totals: Mapping[Scope, ScopeTotal], *, exact: bool) -> dict[str, dict[str, str]]:
-    """Return currency → FOCUS cost column → total as exact text: of the files, or as stored."""
-    summed: dict[str, dict[str, Decimal]] = {}
-    for (_, _, currency), total in sorted(totals.items()):
-        of_currency = summed.setdefault(currency, dict.fromkeys(AMOUNTS, Decimal(0)))
-        for column in AMOUNTS:
-            of_currency[column] = WIDE.add(of_currency[column], total.exact[column] if exact else total.stored(column))
-    return {
-        currency: {column: plain(amount, currency) for column, amount in columns.items()}
-        for currency, columns in summed.items()
-    }
-
-
-def content_hash_of(charge: Charge, said: Mapping[str, bytes] | None = None) -> bytes:
-    """Return the hash of a charge's content, from its columns as they stand.
-
-    It is that of its row, unless the file had amounts of more than 8 decimals. `said` are the hashes of its texts by
-    dimension (see `said_hash`), where they are known already.
-    """
-    said = said or {name: said_hash(name, _texts_of(charge, name)) for name in FIELDS}
-    amounts = [getattr(charge, field) for field in AMOUNTS.values()]
-    return content_hash(
-        month=month_number(charge.period.month),
-        start=seconds_of(charge.charge_period_start),
-        end=seconds_of(charge.charge_period_end),
-        currency=charge.currency,
-        amounts=[None if amount is None else to_units(amount) for amount in amounts],
-        said=said,
-        quantities=[getattr(charge, field) for field in QUANTITIES.values()],
-        beyond=[""] * len(amounts),
-    )
-
-
-def identity_hash_of(charge: Charge) -> bytes:
-    """Return the hash of what a charge speaks of, from its columns as they stand: that of its row."""
-    known = {name: identity_hash(name, _texts_of(charge, name)) for name in ("product", "account", "resource")}
-    return row_identity(**known, start=seconds_of(charge.charge_period_start), end=seconds_of(charge.charge_period_end))
-
-
-def _texts_of(charge: Charge, dimension: str) -> tuple[str, ...]:
-    return tuple(getattr(charge, field) for field in FIELDS[dimension])
+    def _attribute(self, key: tuple[str, Place]) -> int:
+        text, place = key
+        attribution = self.attributor.attribute(tags_of(text), place)
+        number = self._attribution_numbers.get(attribution)
+        if number is None:
+            number = self._attribution_numbers[attribution] = len(self.attribution_list)
+            self.attribution_list.append(attribution)
+        return number

@@ -11,7 +11,7 @@ from ..models.periods import month_text
 from . import control_totals, duplicates
 from .applying import Applied
 from .comparing import Compared
-from .converting import totals_by_currency
+from .control_totals import totals_by_currency
 from .duplicates import Asked
 from .outcomes import Counts, IngestResult, describe
 from .reading import Read

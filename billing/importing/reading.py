@@ -3,31 +3,35 @@
 import datetime
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from ..attribution import Attribution, Attributor, reference_of
 from ..attribution.newcomers import Known
 from ..models import Source
 from ..readers import FileError, Part, Problem, check_rows
+from ..readers.ahead import ahead
 from ..readers.batches import MAX_PROBLEMS
 from ..readers.columns import without_measure
 from ..readers.facts import Scope, ScopeTotal
 from ..readers.reading import read as read_part
 from . import differences
-from .converting import Converted, Converter
 from .matching import digest_of
 from .outcomes import ImportRefused, in_file
 from .receiving import Received
 
-MakeConverter = Callable[[], Converter]
+if TYPE_CHECKING:
+    from .converting import Converted, Converter
+
+MakeConverter = Callable[[], "Converter"]
 
 
 class Rows(Protocol):
     """What takes the rows of files: a stage, the charges themselves, or whoever only looks at them."""
 
-    def add(self, converted: Converted) -> None:
+    def add(self, converted: "Converted") -> None:
         """Take a batch of rows."""
 
     def settle(self) -> None:
@@ -80,6 +84,9 @@ def read(received: Received, rows: Rows) -> Read:
 
     Raises FileError, or ImportRefused with every problem of the rows (the first hundred).
     """
+    # It works by Arrow, which takes a while to load.
+    from .converting import Converter
+
     attributor = Attributor(source=received.source, policy=received.policy)
     make_converter = partial(
         Converter,
@@ -110,7 +117,7 @@ def read(received: Received, rows: Rows) -> Read:
     return _read_of(converter, attributor, tally)
 
 
-def _read_of(converter: Converter, attributor: Attributor, tally: _Tally) -> Read:
+def _read_of(converter: "Converter", attributor: Attributor, tally: _Tally) -> Read:
     return Read(
         rows=converter.rows,
         delivered=converter.delivered,
@@ -129,27 +136,22 @@ def _read_of(converter: Converter, attributor: Attributor, tally: _Tally) -> Rea
     )
 
 
-def _read_lines(received: Received, converter: Converter, rows: Rows) -> _Tally:
+def _read_lines(received: Received, converter: "Converter", rows: Rows) -> _Tally:
     """Read files whose rows each become a charge."""
     tally = _Tally()
     for number, part in enumerate(received.parts, start=1):
         if number in received.recognized.skipped:
             continue
         rows_before = converter.rows
-        with in_file(part.name):
-            for batch in read_part(part, has_period=converter.only_month is not None):
+        batches = ahead(read_part(part, has_period=converter.only_month is not None))
+        with in_file(part.name), closing(batches):
+            for batch in batches:
                 converted = converter.convert(batch, file_name=part.name, file_number=number)
                 if converted is not None and not converter.problems:
                     rows.add(converted)
                     tally.digests[number] = digest_of(converted.said.contents, tally.digests.get(number, 0))
-                _tell(
-                    received,
-                    f"Reading rows of {part.name}",
-                    0,
-                    tally.bytes_before,
-                    converter.rows,
-                    batch.bytes_read,
-                )
+                doing = f"Reading rows of {part.name}"
+                _tell(received, doing, 0, tally.bytes_before, converter.rows, batch.bytes_read)
                 if len(converter.problems) >= MAX_PROBLEMS:
                     break
         tally.count(number, part, converter.rows - rows_before)
@@ -157,10 +159,9 @@ def _read_lines(received: Received, converter: Converter, rows: Rows) -> _Tally:
 
 
 def _read_added_up(
-    received: Received, converter: Converter, rows: Rows, attributor: Attributor, make_converter: MakeConverter
+    received: Received, converter: "Converter", rows: Rows, attributor: Attributor, make_converter: MakeConverter
 ) -> _Tally:
     """Read files of a source that is kept by day or by month: all of them are added up before the first charge."""
-    # It adds up by Arrow, which takes a while to load.
     from .rollup import GrainReader
 
     by_month = received.source.grain == Source.Grain.MONTH
@@ -201,7 +202,7 @@ def _digests_of_equally_long(
     return digests
 
 
-def _require_measure(source: Source, converter: Converter) -> None:
+def _require_measure(source: Source, converter: "Converter") -> None:
     """Refuse files without the cost that the source charges where another of their columns may be it."""
     for measure in {source.measure_in(month) for month, _, _ in converter.totals}:
         name = differences.FOCUS_NAMES[measure]

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Collection
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..audit import Actor
 from ..fields import moment_of
@@ -12,9 +12,11 @@ from ..readers.columns import AMOUNTS
 from ..readers.dimensions import DIMENSIONS, FIELDS
 from ..readers.facts import FACTS
 from . import reading, receiving
-from .converting import Converted
 from .outcomes import ImportRefused, error_of
 from .standing import Recognized
+
+if TYPE_CHECKING:
+    from .converting import Converted
 
 # A file and a line of an import, by their numbers.
 Place = tuple[int, int]
@@ -37,14 +39,14 @@ class _AllRows:
     def __init__(self) -> None:
         self.rows: list[ReadRow] = []
 
-    def add(self, converted: Converted) -> None:
+    def add(self, converted: "Converted") -> None:
         of = dict(zip(FACTS, converted.said.columns, strict=True))
         amounts = zip(*(of[field] for field in AMOUNTS.values()), strict=True)
         self.rows += map(
             ReadRow,
             converted.file_numbers,
             of["line_number"],
-            converted.months,
+            converted.months.tolist(),
             of["currency"],
             of["content_hash"],
             amounts,
@@ -63,7 +65,7 @@ class _FactsAt:
         # The texts of dimensions, by their numbers.
         self.texts: dict[str, dict[int, tuple[str, ...]]] = {name: {} for name in DIMENSIONS}
 
-    def add(self, converted: Converted) -> None:
+    def add(self, converted: "Converted") -> None:
         of = dict(zip(FACTS, converted.said.columns, strict=True))
         for name, new in converted.said.dimensions.items():
             self.texts[name].update({each.number: each.texts for each in new})

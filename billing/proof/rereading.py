@@ -11,7 +11,7 @@ from django.db.models import Q, Sum, prefetch_related_objects
 from .. import importing
 from ..errors import BillingError
 from ..fields import AmountSum, from_units, to_units
-from ..importing.converting import content_hash_of
+from ..importing.charge_hashes import content_hash_of
 from ..models import DIMENSION_MODELS, BillingPeriod, Charge, Dimension, Import, ImportOverlap, ImportTotal, Source
 from ..models.charges import ChargeQuerySet
 from ..money import ZERO, plain
@@ -76,7 +76,7 @@ def _scopes_off(imported: Import, currency: str) -> Iterator[tuple[int, tuple[in
             yield month, (made[month][0], made[month][1]), (said[month][0], said[month][1])
 
 
-def _add(sums: list[Any], *more: Any) -> None:
+def _add(sums: list[Any], *more: object) -> None:
     for place, value in enumerate(more):
         sums[place] += value
 

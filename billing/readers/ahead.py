@@ -2,13 +2,13 @@
 
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Generic, TypeVar
 
 Each = TypeVar("Each")
 
 
-def ahead(pieces: Iterator[Each]) -> Iterator[Each]:
+def ahead(pieces: Iterator[Each]) -> Generator[Each, None, None]:
     """Yield the same pieces in the same order; raise what reading them raises, where it would have been raised.
 
     At most one finished piece waits, so that memory holds three at a time: one worked on, one waiting, one

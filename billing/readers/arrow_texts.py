@@ -12,7 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from .batches import UnreadableFile
-from .columns import AMOUNTS, DECIMALS, TIMES
+from .coded import Coded, coded
+from .columns import AMOUNTS, DECIMALS, TIMES, base_of
 from .projects import PARTS as PROJECT_PARTS
 from .projects import PROJECT
 from .tags import INHERITED_FIELDS, own_first
@@ -23,6 +24,28 @@ EXACT_WHOLE = 2**53
 _MICROSECONDS = {"s": (1_000_000, 1), "ms": (1_000, 1), "us": (1, 1), "ns": (1, 1_000)}
 
 Objects = Any
+
+
+def coded_column(name: str, values: Any) -> Coded:
+    """Return a column of a piece by the numbers of its distinct texts; see Batch.columns."""
+    return coded(values if _is_of_texts(values) else Column(base_of(name)).encoded(values))
+
+
+def text_column(name: str, values: Any) -> Any:
+    """Return a column of a piece as an Arrow array of texts; no value is an empty text."""
+    if not isinstance(values, pa.Array):
+        return pa.array(values, pa.string())
+    array = values if _is_of_texts(values) else Column(base_of(name)).encoded(values)
+    if pa.types.is_dictionary(array.type):
+        array = array.dictionary_decode()
+    return pc.fill_null(array, "") if array.null_count else array
+
+
+def _is_of_texts(values: Any) -> bool:
+    if not isinstance(values, pa.Array):
+        return True
+    kind = values.type.value_type if pa.types.is_dictionary(values.type) else values.type
+    return bool(pa.types.is_string(kind))
 
 
 class Column:
@@ -37,6 +60,8 @@ class Column:
             self.convert = _time_texts
         self.known: Any = None
         self.known_texts: Objects = None
+        self.known_array: Any = None
+        self.known_encoded: Any = None
 
     def texts(self, array: Any) -> Objects:
         try:
@@ -51,6 +76,16 @@ class Column:
             raise UnreadableFile(
                 f"The column of the type {array.type} cannot be read: {str(error)[:200]}.", column=self.name
             ) from error
+
+    def encoded(self, array: Any) -> Any:
+        """Return an array as texts, as an Arrow dictionary where it holds one value a row."""
+        if pa.types.is_nested(array.type):
+            return pa.array(self.texts(array).tolist(), pa.string())
+        encoded = _encoded(array)
+        if self.known_array is None or not encoded.dictionary.equals(self.known_array):
+            self.known_array = encoded.dictionary
+            self.known_encoded = pa.array(self.texts(encoded.dictionary).tolist(), pa.string())
+        return pa.DictionaryArray.from_arrays(encoded.indices, self.known_encoded)
 
     def _column(self, array: Any) -> Objects:
         encoded = _encoded(array)

@@ -1,12 +1,13 @@
 """What every reader yields: some thousand rows of one file, column by column, with their lines."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from ..errors import BillingError
 
-# Small enough that a batch of wide rows stays in the processor's cache: 5,000 take twice as long.
-BATCH_ROWS = 250
+# Rows of a piece, at the most: enough that texts repeat within it, and few enough for the memory.
+BATCH_ROWS = 65_536
 MAX_PROBLEMS = 100
 
 
@@ -48,18 +49,31 @@ class UnreadableFile(FileError):
 
 @dataclass(frozen=True)
 class Batch:
-    """Rows of one file, column by column.
+    """A piece of a file: some of its rows, column by column.
 
-    `columns` maps FOCUS column names to texts as delivered, one per row. `lines` says where each row is found
+    `columns` maps FOCUS column names to texts as delivered, one per row: a sequence, or an Arrow array of texts or of
+    a dictionary of texts. Numbers of a parquet file come as they are stored, for which `texts` gives what CSV would
+    hold. `lines` says where each row is found
     again: the line it begins on in a text, the row number a spreadsheet shows, and the number of the
     row, counted from 1, in a parquet file, which has no header row. `bytes_read` tells how far into the
-    file (as packed) this batch ends. `unread` are the headings of columns that look like money and are not read.
+    file (as packed) this piece ends. `unread` are the headings of columns that look like money and are not read.
     """
 
     lines: Sequence[int]
-    columns: dict[str, Sequence[str]]
+    columns: Mapping[str, Any]
     bytes_read: int
     # Where rows were added up: how many each stands for, and the file its first one is in.
     counts: Sequence[int] | None = None
     file_numbers: Sequence[int] | None = None
     unread: tuple[str, ...] = ()
+
+    def texts(self, name: str) -> list[str]:
+        """Return a column as texts, row by row."""
+        values = self.columns[name]
+        if isinstance(values, list | tuple):
+            return list(values)
+        # Arrow takes a while to load: only files need it.
+        from .arrow_texts import text_column
+
+        texts: list[str] = text_column(name, values).to_pylist()
+        return texts

@@ -3,9 +3,10 @@
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from decimal import Decimal, InvalidOperation
 
-from .batches import MAX_PROBLEMS, FileError, Problem, UnreadableFile
+from .batches import MAX_PROBLEMS, Batch, FileError, Problem, UnreadableFile
 from .projects import PROJECT
 
 # FOCUS column -> field of Charge. Other columns stay reachable in the stored file by line number.
@@ -244,18 +245,22 @@ def recognized(headings: Sequence[str]) -> Positions:
     return positions
 
 
-def merged(columns: Mapping[str, Sequence[str]], lines: Sequence[int]) -> dict[str, Sequence[str]]:
+def merged(batch: Batch) -> Batch:
     """Make one column of those that say the same; where one of them is empty, the other says it.
 
     Raises FileError with the lines in which they differ.
     """
-    whole = {name: values for name, values in columns.items() if _BESIDE not in name}
+    several = [name for name in batch.columns if _BESIDE in name]
+    if not several:
+        return batch
+    columns = {name: values for name, values in batch.columns.items() if _BESIDE not in name}
+    lines = batch.lines
     problems: list[Problem] = []
-    for name, others in columns.items():
-        base, beside, heading = name.partition(_BESIDE)
-        if not beside or whole[base] == others:
+    for name in several:
+        base, _, heading = name.partition(_BESIDE)
+        mine, others = replace(batch, columns=columns).texts(base), batch.texts(name)
+        if mine == others:
             continue
-        mine = list(whole[base])
         for row, (one, other) in enumerate(zip(mine, others, strict=True)):
             if not one.strip():
                 mine[row] = other
@@ -264,14 +269,14 @@ def merged(columns: Mapping[str, Sequence[str]], lines: Sequence[int]) -> dict[s
                     Problem(
                         f"{base} is “{one.strip()[:40]}” and {heading} is “{other.strip()[:40]}”. They mean the same: "
                         "correct one of them, or remove its column.",
-                        lines[row],
+                        int(lines[row]),
                         base,
                     )
                 )
-        whole[base] = mine
+        columns[base] = mine
     if problems:
         raise FileError(problems[:MAX_PROBLEMS])
-    return whole
+    return replace(batch, columns=columns)
 
 
 def _alike(one: str, other: str) -> bool:

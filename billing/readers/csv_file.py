@@ -5,12 +5,13 @@ import csv
 import io
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from .batches import BATCH_ROWS, Batch, UnreadableFile
-from .columns import recognized, require_focus
+from .batches import Batch, UnreadableFile
+from .columns import Positions, recognized, require_focus
 from .kinds import refuse_other
 from .opening import open_file
 from .streams import Watched
@@ -20,21 +21,20 @@ DELIMITERS = (",", ";", "\t", "|")
 MAX_FIELD = 8 * 1024 * 1024
 MAX_HEADER_BYTES = 1024 * 1024
 BLOCK = 64 * 1024
+# Rows taken at once where they are read one by one: few enough to stay in the processor's cache.
+ROWS = 250
+BOM = codecs.BOM_UTF8
 
 
-def read_csv(path: Path, *, has_period: bool = False, batch_rows: int = BATCH_ROWS) -> Iterator[Batch]:
-    """Yield the rows of a FOCUS CSV file in batches, in constant memory; see read_text."""
-    return read_text(lambda: open_plain(path), has_period=has_period, batch_rows=batch_rows)
+def read_csv(path: Path, *, has_period: bool = False) -> Iterator[Batch]:
+    """Yield the rows of a FOCUS CSV file in pieces, in constant memory; see read_text."""
+    return read_text(lambda: open_plain(path), has_period=has_period)
 
 
 def read_text(
-    reopen: Callable[[], Watched],
-    *,
-    has_period: bool = False,
-    batch_rows: int = BATCH_ROWS,
-    may_be_empty: bool = False,
+    reopen: Callable[[], Watched], *, has_period: bool = False, may_be_empty: bool = False
 ) -> Iterator[Batch]:
-    """Yield the rows of FOCUS as text in batches, in constant memory; `reopen` opens it from its start.
+    """Yield the rows of FOCUS as text in pieces, in constant memory; `reopen` opens it from its start.
 
     Only the columns that charges keep are taken; they may come in any order and case. Blank lines, and
     lines of nothing but delimiters as spreadsheets leave them, are passed over. Raises UnreadableFile
@@ -43,13 +43,15 @@ def read_text(
     """
     csv.field_size_limit(MAX_FIELD)
     with closing(reopen()) as binary:
-        text = io.TextIOWrapper(cast(BinaryIO, binary), encoding="utf-8-sig", newline="")
-        # Of 8 KiB, asking takes longer than reading; Python has no public name for it.
-        text._CHUNK_SIZE = BLOCK  # type: ignore[attr-defined]  # noqa: SLF001 (see above)
+        found = False
         try:
-            yield from _batches(binary, text, has_period=has_period, batch_rows=batch_rows, may_be_empty=may_be_empty)
+            for batch in _batches(binary, has_period=has_period):
+                found = True
+                yield batch
         except UnicodeDecodeError as error:
             raise _undecodable(reopen) from error
+        if not found and not may_be_empty:
+            raise UnreadableFile("The file has a header and no rows.", line=1)
 
 
 def row_of_text(binary: Watched, line: int) -> list[tuple[str, str]]:
@@ -59,18 +61,18 @@ def row_of_text(binary: Watched, line: int) -> list[tuple[str, str]]:
     """
     csv.field_size_limit(MAX_FIELD)
     text = io.TextIOWrapper(cast(BinaryIO, binary), encoding="utf-8-sig", newline="")
-    headings, delimiter, skipped = _header(text)
-    if line < skipped + 2:
+    header = _header(text)
+    if line < header.skipped + 2:
         raise UnreadableFile("No row begins here: the header and what is above it.", line=line)
     # Lines are passed over and not parsed: what one of them begins is known by its number.
-    for _ in range(line - skipped - 2):
+    for _ in range(line - header.skipped - 2):
         binary.begin_batch()
         if not text.readline():
             raise UnreadableFile("The file has no such line.", line=line)
-    row = next(csv.reader(text, delimiter=delimiter), None)
+    row = next(csv.reader(text, delimiter=header.delimiter), None)
     if not row:
         raise UnreadableFile("The file has no row on this line.", line=line)
-    return list(zip(headings, row, strict=False))
+    return list(zip(header.headings, row, strict=False))
 
 
 def open_plain(source: Path | Callable[[], io.BufferedReader]) -> Watched:
@@ -89,54 +91,111 @@ def open_plain(source: Path | Callable[[], io.BufferedReader]) -> Watched:
     return Watched(binary, packed=binary.tell)
 
 
-def _batches(
-    binary: Watched, text: io.TextIOWrapper, *, has_period: bool, batch_rows: int, may_be_empty: bool
-) -> Iterator[Batch]:
-    headings, delimiter, skipped = _header(text)
+@dataclass(frozen=True)
+class _Header:
+    """The header of a table, the lines that stand before it, and the bytes that they take together."""
+
+    headings: list[str]
+    delimiter: str
+    skipped: int
+    size: int
+
+
+def _batches(binary: Watched, *, has_period: bool) -> Iterator[Batch]:
+    """Yield the plain blocks of a file by columns, and from the first other on its rows one by one."""
+    # Arrow takes a while to load: only files need it.
+    from .csv_blocks import Blocks, PlainBatches, PlainRows
+    from .gathering import gathered
+
+    blocks = Blocks(binary)
+    block = blocks.next()
+    text = _text(io.BytesIO(block) if block else blocks.rest(block), encoding="utf-8-sig")
+    header = _header(text)
+    headings = header.headings
     positions = recognized(headings)
     require_focus(headings, positions, has_period=has_period)
+    line = header.skipped + 2
+    if block:
+        plain = PlainBatches(
+            blocks,
+            PlainRows(width=len(headings), positions=positions, delimiter=header.delimiter),
+            block=block[header.size + (len(BOM) if block.startswith(BOM) else 0) :],
+            line=line,
+            unread=positions.unread,
+        )
+        yield from plain
+        line = plain.line
+        text = _text(blocks.rest(plain.block))
+    rows = _Rows(binary, text, header=header, positions=positions, line=line)
+    yield from gathered(rows.batches())
 
-    reader = csv.reader(text, delimiter=delimiter, strict=True)
-    width = len(headings)
-    billed = positions["BilledCost"]
-    found = False
-    taken = batch_rows
-    while taken == batch_rows:
-        binary.begin_batch()
-        before = skipped + 1 + reader.line_num
+
+def _text(binary: io.BufferedIOBase, encoding: str = "utf-8") -> io.TextIOWrapper:
+    text = io.TextIOWrapper(cast(BinaryIO, binary), encoding=encoding, newline="")
+    # Of 8 KiB, asking takes longer than reading; Python has no public name for it.
+    text._CHUNK_SIZE = BLOCK  # type: ignore[attr-defined]  # noqa: SLF001 (see above)
+    return text
+
+
+class _Rows:
+    """Reads rows one after the other, from a text whose first line is of the number `line`."""
+
+    def __init__(
+        self, binary: Watched, text: io.TextIOWrapper, *, header: _Header, positions: Positions, line: int
+    ) -> None:
+        self.binary = binary
+        self.width = len(header.headings)
+        self.delimiter = header.delimiter
+        self.positions = positions
+        self.reader = csv.reader(text, delimiter=header.delimiter, strict=True)
+        self.lines_before = line - 1
+
+    def batches(self) -> Iterator[Batch]:
+        """Yield the rows, some at a time."""
+        taken = ROWS
+        while taken == ROWS:
+            self.binary.begin_batch()
+            before = self._last_line()
+            rows = self._taken()
+            taken = len(rows)
+            lines: Sequence[int] = range(before + 1, before + taken + 1)
+            if before + taken != self._last_line() or [] in rows:
+                rows, lines = _numbered(rows, before)
+            if not rows:
+                continue
+            columns = self._columns(rows, lines)
+            if "" in columns[self.positions["BilledCost"]]:
+                rows, lines = _filled(rows, lines)
+                columns = list(zip(*rows, strict=True))
+                if not rows:
+                    continue
+            yield Batch(
+                lines=lines,
+                columns={name: columns[position] for name, position in self.positions.items()},
+                bytes_read=self.binary.packed(),
+                unread=self.positions.unread,
+            )
+
+    def _last_line(self) -> int:
+        return self.lines_before + self.reader.line_num
+
+    def _taken(self) -> list[list[str]]:
         try:
-            rows = list(islice(reader, batch_rows))
+            return list(islice(self.reader, ROWS))
         except csv.Error as error:
             raise UnreadableFile(
                 f"The line cannot be read as CSV: {error}. A quote that is never closed is the usual cause.",
-                line=skipped + 1 + reader.line_num,
+                line=self._last_line(),
             ) from error
-        taken = len(rows)
-        lines: Sequence[int] = range(before + 1, before + taken + 1)
-        if before + taken != skipped + 1 + reader.line_num or [] in rows:
-            rows, lines = _numbered(rows, before)
-        if not rows:
-            continue
+
+    def _columns(self, rows: list[list[str]], lines: Sequence[int]) -> list[tuple[str, ...]]:
         try:
             columns = list(zip(*rows, strict=True))
         except ValueError:
             columns = []
-        if len(columns) != width:
-            raise _wrong_width(rows, lines, width, delimiter)
-        if "" in columns[billed]:
-            rows, lines = _filled(rows, lines)
-            columns = list(zip(*rows, strict=True))
-            if not rows:
-                continue
-        found = True
-        yield Batch(
-            lines=lines,
-            columns={name: columns[position] for name, position in positions.items()},
-            bytes_read=binary.packed(),
-            unread=positions.unread,
-        )
-    if not found and not may_be_empty:
-        raise UnreadableFile("The file has a header and no rows.", line=1)
+        if len(columns) != self.width:
+            raise _wrong_width(rows, lines, self.width, self.delimiter)
+        return columns
 
 
 def _wrong_width(rows: list[list[str]], lines: Sequence[int], width: int, delimiter: str) -> UnreadableFile:
@@ -160,12 +219,13 @@ def _filled(rows: list[list[str]], lines: Sequence[int]) -> tuple[list[list[str]
     )
 
 
-def _header(text: io.TextIOWrapper) -> tuple[list[str], str, int]:
-    """Read the header of a table; return its headings, the delimiter, and how many lines stand before it."""
+def _header(text: io.TextIOWrapper) -> _Header:
+    """Read the header of a table, from the start of its file."""
     header_line = text.readline(MAX_HEADER_BYTES)
-    skipped = 0
+    skipped = size = 0
     # Excel writes the delimiter into a first line of its own.
     while header_line and (not header_line.strip() or header_line[:4].lower() == "sep=" and len(header_line) < 8):
+        size += len(header_line.encode())
         header_line = text.readline(MAX_HEADER_BYTES)
         skipped += 1
     if not header_line:
@@ -173,7 +233,7 @@ def _header(text: io.TextIOWrapper) -> tuple[list[str], str, int]:
     if "\0" in header_line or len(header_line) >= MAX_HEADER_BYTES:
         raise UnreadableFile("This is not a CSV file. Export it as CSV (UTF-8).", line=1)
     delimiter = max(DELIMITERS, key=lambda each: (_known(_split(header_line, each)), each == ","))
-    return _split(header_line, delimiter), delimiter, skipped
+    return _Header(_split(header_line, delimiter), delimiter, skipped, size + len(header_line.encode()))
 
 
 def _numbered(rows: list[list[str]], before: int) -> tuple[list[list[str]], list[int]]:

@@ -13,14 +13,13 @@ import pyarrow.parquet as pq
 
 from .arrow_texts import Column
 from .batches import BATCH_ROWS, Batch, UnreadableFile
-from .columns import Positions, base_of, is_of_focus, recognized, require_focus
+from .columns import AMOUNTS, QUANTITIES, Positions, base_of, is_of_focus, recognized, require_focus
 from .parquet_footer import BadFooter, Contents, Group, check_chunk, read_footer
 from .projects import PARTS as PROJECT_PARTS
 from .projects import PROJECT
 from .streams import GIB, MAX_RATIO, MIB, SMALL_ENOUGH
 
-# Rows decoded at once, fewer where they are long; they leave in batches of the usual size.
-DECODED_ROWS = 32_768
+# What the rows of a piece may unpack to; where they are long, there are fewer of them.
 DECODED_BYTES = 64 * MIB
 READ_BUFFER = MIB
 # What the table of contents may say: beyond this it is damaged or made to fill the memory.
@@ -28,6 +27,9 @@ MAX_CHUNK = 8 * GIB
 MAX_ROWS_PER_BYTE = 50
 FEW_ROWS = 10_000_000
 MAX_DECODED = GIB
+
+# Columns that come as they are stored where they are numbers.
+SUMMED = frozenset((*AMOUNTS, *QUANTITIES))
 
 DAMAGED = "The parquet file is damaged or incomplete: copy or download it again."
 
@@ -40,9 +42,9 @@ def read_parquet(
     batch_rows: int = BATCH_ROWS,
     may_be_empty: bool = False,
 ) -> Iterator[Batch]:
-    """Yield the rows of a FOCUS parquet file in batches, one row group's next rows at a time.
+    """Yield the rows of a FOCUS parquet file in pieces, one row group's next rows at a time.
 
-    Doubles come out by their shortest form, decimals with every digit, times in UTC, tags as one JSON object.
+    As texts, doubles are of their shortest form, decimals of every digit, times in UTC, tags one JSON object.
     `size` is the file's, for progress. Raises UnreadableFile as read_csv does.
     """
     try:
@@ -50,21 +52,21 @@ def read_parquet(
     except UnreadableFile:
         raise
     except Exception as error:  # Arrow raises a dozen kinds for a damaged file, some of Python's own among them.
-        raise damaged(error) from error
+        raise _damaged(error) from error
 
 
 def row_of_parquet(source: Path | BinaryIO, *, size: int, row: int) -> list[tuple[str, str]]:
     """Return a row, counted from 1: all its columns, each with its value. Raises UnreadableFile where there is none."""
     try:
-        contents = contents_of(source, size)
-        file = opened(source, None)
+        contents = _contents_of(source, size)
+        file = _opened(source, None)
         try:
             before = 0
             for number, group in enumerate(contents.groups):
                 if row > before + group.rows:
                     before += group.rows
                     continue
-                check_pages(source, group, file.schema_arrow.names)
+                _check_pages(source, group, file.schema_arrow.names)
                 for decoded in _decoded(file, number, group, list(file.schema_arrow.names)):
                     if row <= before + decoded.num_rows:
                         return _row_of(decoded.slice(row - before - 1, 1))
@@ -74,7 +76,7 @@ def row_of_parquet(source: Path | BinaryIO, *, size: int, row: int) -> list[tupl
     except UnreadableFile:
         raise
     except Exception as error:  # Arrow raises a dozen kinds for a damaged file.
-        raise damaged(error) from error
+        raise _damaged(error) from error
     raise UnreadableFile(f"The file has {contents.rows:,} rows.", line=row)
 
 
@@ -97,35 +99,33 @@ def _row_of(decoded: Any) -> list[tuple[str, str]]:
 def _batches(
     source: Path | BinaryIO, *, size: int, has_period: bool, batch_rows: int, may_be_empty: bool
 ) -> Iterator[Batch]:
-    contents = contents_of(source, size)
-    file = opened(source, None)
+    contents = _contents_of(source, size)
+    file = _opened(source, None)
     try:
-        layout = layout_of(file, contents, has_period=has_period)
+        layout = _layout_of(file, contents, has_period=has_period)
         if contents.rows == 0:
             if may_be_empty:
                 return
             raise UnreadableFile("The file has columns and no rows.")
         wanted = layout.wanted
-        check_types(layout.schema, wanted)
+        _check_types(layout.schema, wanted)
         # Texts that repeat are decoded once per dictionary and not once per row.
         file.close()
-        file = opened(source, layout.dictionary_leaves())
+        file = _opened(source, layout.dictionary_leaves())
         columns = {name: Column(base_of(name)) for name in wanted}
         row = 0
         leaves = layout.leaves()
         for number, group in enumerate(contents.groups):
-            check_pages(source, group, wanted.values())
-            for decoded in _decoded(file, number, group, leaves):
-                texts = {name: columns[name].texts(decoded.column(heading)) for name, heading in wanted.items()}
-                for start in range(0, decoded.num_rows, batch_rows):
-                    end = min(start + batch_rows, decoded.num_rows)
-                    yield Batch(
-                        lines=range(row + start + 1, row + end + 1),
-                        columns={name: objects[start:end].tolist() for name, objects in texts.items()},
-                        bytes_read=size * (row + end) // contents.rows,
-                        unread=layout.positions.unread,
-                    )
+            _check_pages(source, group, wanted.values())
+            for decoded in _decoded(file, number, group, leaves, batch_rows):
+                lines = range(row + 1, row + decoded.num_rows + 1)
                 row += decoded.num_rows
+                yield Batch(
+                    lines=lines,
+                    columns={name: _column(columns[name], decoded.column(heading)) for name, heading in wanted.items()},
+                    bytes_read=size * row // contents.rows,
+                    unread=layout.positions.unread,
+                )
         if row != contents.rows:
             raise UnreadableFile(f"The file says it has {contents.rows:,} rows and has {row:,}. {DAMAGED}")
     finally:
@@ -133,7 +133,7 @@ def _batches(
 
 
 @dataclass(frozen=True)
-class Layout:
+class _Layout:
     """The columns of a file, and which of them are `wanted`: their headings by their names in FOCUS."""
 
     schema: pa.Schema
@@ -159,7 +159,7 @@ class Layout:
         return [path for path in texts if path.split(".")[0] in headings]
 
 
-def layout_of(file: pq.ParquetFile, contents: Contents, *, has_period: bool) -> Layout:
+def _layout_of(file: pq.ParquetFile, contents: Contents, *, has_period: bool) -> _Layout:
     """Return the columns of an open file. Raises UnreadableFile where they are not FOCUS, or not what it says."""
     metadata = file.metadata
     if (metadata.num_rows, metadata.num_row_groups) != (contents.rows, len(contents.groups)):
@@ -168,10 +168,10 @@ def layout_of(file: pq.ParquetFile, contents: Contents, *, has_period: bool) -> 
     positions = recognized(headings)
     require_focus(headings, positions, has_period=has_period)
     wanted = {name: headings[position] for name, position in positions.items()}
-    return Layout(file.schema_arrow, metadata, positions, wanted)
+    return _Layout(file.schema_arrow, metadata, positions, wanted)
 
 
-def opened(source: Path | BinaryIO, dictionaries: list[str] | None) -> pq.ParquetFile:
+def _opened(source: Path | BinaryIO, dictionaries: list[str] | None) -> pq.ParquetFile:
     """Open a file for Arrow; `dictionaries` are the leaves whose texts come as numbers of distinct values."""
     if not isinstance(source, Path):
         source.seek(0)
@@ -192,7 +192,7 @@ def opened(source: Path | BinaryIO, dictionaries: list[str] | None) -> pq.Parque
         raise UnreadableFile("There is no such file.") from None
 
 
-def damaged(error: Exception) -> UnreadableFile:
+def _damaged(error: Exception) -> UnreadableFile:
     """Say what is wrong with a file that Arrow could not read, and what to do."""
     if isinstance(error, NotImplementedError) or "ncrypted" in str(error):
         return UnreadableFile(
@@ -202,7 +202,7 @@ def damaged(error: Exception) -> UnreadableFile:
     return UnreadableFile(DAMAGED)
 
 
-def contents_of(source: Path | BinaryIO, size: int) -> Contents:
+def _contents_of(source: Path | BinaryIO, size: int) -> Contents:
     """Return what the file says is in it; refuse what no export of costs has, before anything is decoded by it."""
     try:
         if isinstance(source, Path):
@@ -232,7 +232,7 @@ def contents_of(source: Path | BinaryIO, size: int) -> Contents:
     return contents
 
 
-def check_types(schema: pa.Schema, wanted: dict[str, str]) -> None:
+def _check_types(schema: pa.Schema, wanted: dict[str, str]) -> None:
     """Refuse columns of types that hold no one value."""
     for name, heading in wanted.items():
         kind = schema.field(schema.get_field_index(heading)).type
@@ -247,20 +247,20 @@ def check_types(schema: pa.Schema, wanted: dict[str, str]) -> None:
             raise UnreadableFile(f"The column is of the type {kind}, where one value is expected.", column=name)
 
 
-def check_pages(source: Path | BinaryIO, group: Group, headings: Iterable[str]) -> None:
+def _check_pages(source: Path | BinaryIO, group: Group, headings: Iterable[str]) -> None:
     """Refuse a row group whose pages lie about their size, before Arrow makes room for what they say."""
     wanted = tuple(headings)
     try:
         with contextlib.ExitStack() as stack:
             binary = stack.enter_context(source.open("rb")) if isinstance(source, Path) else source
             for chunk in group.chunks:
-                if is_in(chunk.path, wanted):
+                if _is_in(chunk.path, wanted):
                     check_chunk(binary, chunk)
     except (BadFooter, OSError) as error:
         raise UnreadableFile(DAMAGED) from error
 
 
-def is_in(path: str, headings: Iterable[str]) -> bool:
+def _is_in(path: str, headings: Iterable[str]) -> bool:
     """Tell whether a leaf belongs to one of these columns."""
     return any(path == heading or path.startswith(f"{heading}.") for heading in headings)
 
@@ -269,13 +269,22 @@ def _is_pairs(kind: pa.DataType) -> bool:
     return pa.types.is_struct(kind) and {"key", "value"} <= {kind.field(n).name.casefold() for n in range(len(kind))}
 
 
-def _decoded(file: pq.ParquetFile, number: int, group: Group, headings: list[str]) -> Iterator[Any]:
+def _column(column: Column, array: Any) -> Any:
+    """Return numbers that sums are made of as they are stored, and any other values as texts."""
+    kind = array.type
+    is_number = pa.types.is_floating(kind) or pa.types.is_decimal(kind) or pa.types.is_integer(kind)
+    return array if is_number and column.name in SUMMED else column.encoded(array)
+
+
+def _decoded(
+    file: pq.ParquetFile, number: int, group: Group, headings: list[str], batch_rows: int = BATCH_ROWS
+) -> Iterator[Any]:
     """Yield the rows of a row group as Arrow has them, as many at once as fit the memory meant for it."""
     if group.rows == 0:
         return
-    size = sum(chunk.unpacked for chunk in group.chunks if is_in(chunk.path, headings))
-    rows = max(1, min(DECODED_ROWS, DECODED_BYTES * group.rows // max(size, 1)))
-    for decoded in file.iter_batches(batch_size=rows, row_groups=[number], columns=headings, use_threads=False):
+    size = sum(chunk.unpacked for chunk in group.chunks if _is_in(chunk.path, headings))
+    rows = max(1, min(batch_rows, DECODED_BYTES * group.rows // max(size, 1)))
+    for decoded in file.iter_batches(batch_size=rows, row_groups=[number], columns=headings, use_threads=True):
         if decoded.nbytes > MAX_DECODED:
             raise UnreadableFile(f"{decoded.num_rows:,} rows of the file unpack to more than {MAX_DECODED // GIB} GiB.")
         yield decoded

@@ -1,4 +1,4 @@
-"""One part of a delivery into batches, whatever it is written in."""
+"""One part of an import into pieces, whatever it is written in."""
 
 import contextlib
 import csv
@@ -7,12 +7,11 @@ import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from .batches import BATCH_ROWS, Batch, UnreadableFile
-from .columns import base_of, merged
+from .columns import merged
 from .csv_file import open_plain, read_text, row_of_text
 from .kinds import Kind, open_zip, refuse_other
 from .parts import Part
@@ -24,7 +23,7 @@ IN_MEMORY = 8 * MIB
 
 
 def read(part: Part, *, has_period: bool = False, batch_rows: int = BATCH_ROWS) -> Iterator[Batch]:
-    """Yield the rows of a part in batches; `bytes_read` of a batch counts up to the part's `size`.
+    """Yield the rows of a part in pieces of some `batch_rows`; `bytes_read` counts up to the part's `size`.
 
     The same rows come out as texts of the same value in every format. Raises UnreadableFile with line,
     column and what to do, also where the part has not as many rows as its manifest says.
@@ -32,9 +31,7 @@ def read(part: Part, *, has_period: bool = False, batch_rows: int = BATCH_ROWS) 
     rows = 0
     for batch in _batches(part, has_period=has_period, batch_rows=batch_rows):
         rows += len(batch.lines)
-        if any(base_of(name) != name for name in batch.columns):
-            batch = replace(batch, columns=merged(batch.columns, batch.lines))
-        yield batch
+        yield merged(batch)
     if part.expected_rows is not None and rows != part.expected_rows:
         raise UnreadableFile(
             f"{part.manifest or 'The manifest'} says the file has {part.expected_rows:,} rows, and it has {rows:,}. "
@@ -68,7 +65,7 @@ def row_at(part: Part, line: int) -> list[tuple[str, str]]:
 
 
 def _batches(part: Part, *, has_period: bool, batch_rows: int) -> Iterator[Batch]:
-    options: dict[str, Any] = {"has_period": has_period, "batch_rows": batch_rows, "may_be_empty": part.may_be_empty}
+    options: dict[str, Any] = {"has_period": has_period, "may_be_empty": part.may_be_empty}
     if part.kind is Kind.CSV:
         yield from read_text(_text_opener(part), **options)
     elif part.kind is Kind.GZIP:
@@ -78,10 +75,10 @@ def _batches(part: Part, *, has_period: bool, batch_rows: int) -> Iterator[Batch
         if part.member:
             with tempfile.SpooledTemporaryFile(IN_MEMORY) as copy:
                 _unpack(part, copy)
-                yield from table(copy, size=part.size, **options)
+                yield from table(copy, size=part.size, batch_rows=batch_rows, **options)
         else:
             size = part.size or _size(part.path)
-            yield from table(part.path, size=size, **options)
+            yield from table(part.path, size=size, batch_rows=batch_rows, **options)
 
 
 def _table_reader(kind: Kind) -> Callable[..., Iterator[Batch]]:

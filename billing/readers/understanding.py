@@ -1,21 +1,30 @@
-"""A batch of texts into values: what its rows say, before anybody asks who pays."""
+"""A piece of a file into values: what its rows say, before anybody asks who pays."""
 
 import datetime
-import uuid
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from functools import cached_property
+from typing import Any
 
-from .amounts import Amounts, amounts_of, plain_decimal, plain_decimals_of, units_of
-from .batches import MAX_PROBLEMS, Batch, Problem
+import numpy as np
+import pyarrow as pa
+
+from ..fields import seconds_of
+from .amount_columns import AmountColumn, amount_column, plain_column
+from .amounts import plain_decimal
+from .arrow_texts import coded_column, text_column
+from .batches import Batch
 from .cells import free_id_of, region_of, said_of, strict_id_of
-from .columns import AMOUNTS, DECIMALS, FREE_IDS, QUANTITIES, STRICT_IDS, TEXTS
+from .coded import Coded, Numbers, combined, constant
+from .columns import AMOUNTS, FREE_IDS, QUANTITIES, STRICT_IDS, TEXTS
 from .dates import Rule, end_and_rule, month_of, period_rules, service_time_of, time_of
 from .dimensions import DIMENSIONS
-from .facts import Facts, NewRow, Numbering, Scope, ScopeTotal
-from .projects import PROJECT, Projects, project_of
-from .spelling import same_tags
+from .facts import NewRow, Scope, ScopeTotal, month_number
+from .hashing import content_hashes, identity_hashes
+from .numbering import Found, Numbering
+from .project_columns import Projects
+from .projects import PROJECT
 from .tags import tags_of
 from .values import CHARGE_CATEGORIES, BadValue, Memo, category_of, currency_of, name_of
 
@@ -30,72 +39,36 @@ CONVERT: dict[str, Callable[[str], str]] = {
     "ServiceName": lambda text: name_of(said_of(text)),
 }
 
-
-NO_CURRENCY = (
-    "BillingCurrency is empty. Write the three letters of the currency, such as USD, or remove the column if all rows "
-    "are in the institution's own."
-)
-
 # Texts of tags are long: fewer are remembered than of others.
 REMEMBERED_TAGS = 50_000
-
-
-class TagNumbers(NamedTuple):
-    """The tags of rows, each by its number: texts are long, repeat, and cross to another process once.
-
-    `texts` are those that come for the first time, as delivered. Numbers are those of one `numbering` until another
-    begins, for no more are remembered than fit the memory meant for them.
-    """
-
-    numbering: str
-    numbers: list[int]
-    texts: dict[int, str]
-
-
-class _Numbering(dict[str, int]):
-    """Gives each text a number when it comes for the first time, and begins anew when it holds too many."""
-
-    def __init__(self, size: int) -> None:
-        super().__init__()
-        self.size = size
-        self.name = uuid.uuid4().hex
-        self._new: dict[int, str] = {}
-
-    def __missing__(self, text: str) -> int:
-        number = self[text] = len(self)
-        self._new[number] = text
-        return number
-
-    def of(self, texts: Sequence[str]) -> TagNumbers:
-        if len(self) >= self.size:
-            self.clear()
-            self.name = uuid.uuid4().hex
-        self._new = {}
-        return TagNumbers(self.name, list(map(self.__getitem__, texts)), self._new)
+PRICES = DIMENSIONS["price"]
 
 
 @dataclass(frozen=True)
 class Understood:
-    """A batch as values, each column as long as `lines`.
+    """A piece as values, each column as long as `lines`.
 
-    The facts are `columns`, as FACTS names them. `dimensions` are the rows of these that come for the first time.
-    `texts` are the columns that were asked for. The hashes, of 16 bytes each, are of all
-    that a row says and of what it speaks of; `with_resource` marks those with a ResourceId. `rules` counts
-    the rows by the rule that a value was taken by where it is not as FOCUS writes it. `providers` and `services`
-    are the distinct names of them.
+    `months` are numbers (202501), `starts` and `ends` whole seconds since 1970 in UTC, `quantities` plain texts.
+    `numbers` has for each dimension the number of each row, and `dimensions` its rows that come for the first time.
+    `texts` are the columns that were asked for. The hashes, of 16 bytes each, are of all that a row says and of what
+    it speaks of; `with_resource` marks those with a ResourceId. `rules` counts the rows by the rule that a value was
+    taken by where it is not as FOCUS writes it. `providers` and `services` are the distinct names of them.
     """
 
-    lines: Sequence[int]
+    lines: Numbers
     bytes_read: int
-    months: list[datetime.date]
-    starts: list[datetime.datetime]
-    ends: list[datetime.datetime]
-    tags: TagNumbers
-    texts: dict[str, list[str]]
-    columns: list[Sequence[Any]]
+    months: Numbers
+    starts: Numbers
+    ends: Numbers
+    currencies: Coded
+    amounts: Mapping[str, AmountColumn]
+    quantities: Mapping[str, list[str]]
+    numbers: Mapping[str, Numbers]
     dimensions: dict[str, list[NewRow]]
-    contents: bytes
-    identities: bytes
+    counts: Sequence[int]
+    texts: dict[str, Coded]
+    content_hashes: list[bytes]
+    identity_hashes: list[bytes]
     with_resource: bytes
     has_invoices: bool
     lacks_invoices: bool
@@ -104,16 +77,49 @@ class Understood:
     file_numbers: Sequence[int] | None = None
     providers: frozenset[str] = frozenset()
     services: frozenset[str] = frozenset()
-    # Rows, by their place in the batch, whose charge category is none of FOCUS, and what they say instead.
+    # Rows, by their place in the piece, whose charge category is none of FOCUS, and what they say instead.
     odd_categories: tuple[tuple[int, str], ...] = ()
     # Columns that look like money and are not read, and the costs that no column says.
     unread: tuple[str, ...] = ()
     lacking: frozenset[str] = frozenset()
 
+    @cached_property
+    def contents(self) -> bytes:
+        return b"".join(self.content_hashes)
+
+    @cached_property
+    def identities(self) -> bytes:
+        return b"".join(self.identity_hashes)
+
+    @property
+    def columns(self) -> list[Sequence[Any]]:
+        """The columns of FACTS, as lists of plain values."""
+        none = [None] * len(self.lines)
+        return [
+            self.lines.tolist(),
+            self.content_hashes,
+            self.identity_hashes,
+            self.starts.tolist(),
+            self.ends.tolist(),
+            self.currencies.column(),
+            *(_units(self.amounts[name]) if name in self.amounts else none for name in AMOUNTS),
+            *(self.numbers[name].tolist() for name in DIMENSIONS),
+            *(self.quantities[name] for name in QUANTITIES),
+            self.counts,
+        ]
+
+
+def _units(amount: AmountColumn) -> list[int | None]:
+    units: list[int | None] = amount.units.tolist()
+    if amount.missing is not None:
+        for row in np.flatnonzero(amount.missing).tolist():
+            units[row] = None
+    return units
+
 
 @dataclass(frozen=True)
 class Wanted:
-    """How a delivery is to be understood.
+    """How an import is to be understood.
 
     `only_month` and `currency` are those of rows that do not say; without a month, they have to. `texts` names the
     columns that are looked at beside the facts.
@@ -126,232 +132,242 @@ class Wanted:
 
 @dataclass(frozen=True)
 class _Service:
-    """The times of service of a batch; `rules` are those of the end of each row."""
+    """The times of service of a piece, and how many of its rows each rule was used for."""
 
-    starts: list[datetime.datetime]
-    ends: list[datetime.datetime]
-    billing_ends: Sequence[str]
-    rules: list[tuple[Rule, ...]]
+    starts: Numbers
+    ends: Numbers
+    rules: dict[str, int]
 
 
 class Understanding:
-    """Understands the batches of one delivery; remembers what repeats."""
+    """Understands the pieces of one import; remembers what repeats."""
 
     def __init__(self, wanted: Wanted) -> None:
         self.wanted = wanted
         self._texts = {name: Memo(CONVERT[name], 50_000) for name in TEXTS}
-        # Prices repeat and quantities do not: a column is remembered until most of it is new.
-        self._decimals = {name: Memo(plain_decimal) for name in DECIMALS}
-        self._ever_new: set[str] = set()
+        self._prices = Memo(plain_decimal)
         self._months = Memo(month_of)
         self._starts = Memo(service_time_of)
         self._billing_ends = Memo(time_of)
         self._ends = Memo(end_and_rule)
         self._period_rules = Memo(period_rules)
         self._projects = Projects()
-        self._numberings = {name: Numbering(name) for name in DIMENSIONS}
         self._currencies = Memo(currency_of)
-        self._canonical_tags = Memo(_canonical_tags, REMEMBERED_TAGS)
-        self._tag_numbers = _Numbering(REMEMBERED_TAGS)
+        self._tags = Memo(_said_tags, REMEMBERED_TAGS)
+        self._numberings = {name: Numbering(name) for name in DIMENSIONS}
 
     def of(self, batch: Batch) -> Understood:
-        """Return a batch as values; raise BadValue where one of its texts has none (see `problems_of`)."""
+        """Return a piece as values; raise BadValue where one of its texts has none (see `problems`)."""
         size = len(batch.lines)
-        nothing = [""] * size
-        given: Mapping[str, Sequence[str]] = batch.columns
+        nothing = constant("", size)
+        amounts = _amount_columns(batch.columns)
+        quantities = _quantity_columns(batch.columns)
+        given = {
+            name: coded_column(name, values)
+            for name, values in batch.columns.items()
+            if name not in AMOUNTS and name not in QUANTITIES
+        }
         of_projects = 0
         if PROJECT in given:
-            given, of_projects = self._projects.placed(given, size)
-        amounts = _amount_columns(given)
-        if None in amounts["BilledCost"].units:
-            raise BadValue("empty")
-        months = self._month_column(given.get("BillingPeriodStart"), size)
+            given, of_projects = self._projects.placed(given)
+        months, scope_months = self._month_column(given.get("BillingPeriodStart"), size)
         service = self._service(given, nothing)
-        tags = given.get("Tags") or nothing
-        texts = {name: memo.column(given[name]) if name in given else nothing for name, memo in self._texts.items()}
-        canonical_tags = self._canonical_tags.column(tags)
-        decimals = self._decimal_columns(given, nothing)
-        said = [text if canonical else "" for text, canonical in zip(tags, canonical_tags, strict=True)]
-        facts = Facts(
-            numberings=self._numberings,
-            lines=batch.lines,
-            months=months,
-            starts=service.starts,
-            ends=service.ends,
-            currencies=self._currency_column(given.get("BillingCurrency"), size),
-            amounts=amounts,
-            texts={**texts, **decimals, "Tags": said},
-            quantities=[decimals[name] for name in QUANTITIES],
-            counts=batch.counts or [1] * size,
-        )
-        contents, identities = facts.content_hashes(), facts.identity_hashes()
+        texts = {
+            name: given[name].converted(memo.__getitem__) if name in given else nothing
+            for name, memo in self._texts.items()
+        }
+        prices = {
+            name: given[name].converted(self._prices.__getitem__) if name in given else nothing for name in PRICES
+        }
+        tags = given["Tags"].converted(self._tags.__getitem__) if "Tags" in given else nothing
+        texts |= {**prices, "Tags": tags}
+        currencies = self._currency_column(given.get("BillingCurrency"), size)
+        found = self._dimensions(texts)
+        counts = batch.counts or [1] * size
+        rules = Counter(service.rules)
+        if of_projects:
+            rules[Rule.CLOUD_PROJECT] += of_projects
+        with_resource = texts["ResourceId"].values(map(bool, texts["ResourceId"].texts), np.bool_)
         return Understood(
-            lines=batch.lines,
+            lines=np.asarray(batch.lines, dtype=np.int64),
             bytes_read=batch.bytes_read,
             months=months,
             starts=service.starts,
             ends=service.ends,
-            tags=self._tag_numbers.of(tags),
-            texts={name: texts[name] for name in self.wanted.texts},
-            columns=facts.columns(contents, identities),
-            dimensions={name: numbering.new for name, numbering in self._numberings.items()},
-            contents=b"".join(contents),
-            identities=b"".join(identities),
-            with_resource=bytes(map(bool, texts["ResourceId"])),
-            has_invoices=any(texts["InvoiceId"]),
-            lacks_invoices="" in texts["InvoiceId"],
-            totals=facts.totals(),
+            currencies=currencies,
+            amounts=amounts,
+            quantities=_listed(quantities, size),
+            numbers={name: each.numbers for name, each in found.items()},
+            dimensions={name: each.new for name, each in found.items()},
+            counts=counts,
+            texts={name: texts[name] for name in {*self.wanted.texts, "Tags"}},
+            content_hashes=content_hashes(
+                months=months,
+                starts=service.starts,
+                ends=service.ends,
+                currencies=currencies.values((code.encode() for code in currencies.texts), "S3"),
+                amounts=amounts,
+                said={name: each.said for name, each in found.items()},
+                quantities=[quantities.get(name, "") for name in QUANTITIES],
+            ),
+            identity_hashes=identity_hashes(
+                starts=service.starts,
+                ends=service.ends,
+                identities={name: each.identities for name, each in found.items() if each.identities is not None},
+            ),
+            with_resource=with_resource.tobytes(),
+            has_invoices=any(texts["InvoiceId"].texts),
+            lacks_invoices="" in texts["InvoiceId"].texts,
+            totals=_totals(scope_months, texts["BillingAccountId"], currencies, amounts, batch.counts),
             # What was added up comes as FOCUS writes it; its rules were noted before.
-            rules=self._rules(given, service, of_projects) if batch.counts is None else {},
+            rules=dict(rules) if batch.counts is None else {},
             file_numbers=batch.file_numbers,
-            providers=frozenset(texts["ProviderName"]),
-            services=frozenset(texts["ServiceName"]),
+            providers=frozenset(texts["ProviderName"].texts),
+            services=frozenset(texts["ServiceName"].texts),
             odd_categories=_odd_categories(texts["ChargeCategory"]) if "ChargeCategory" in given else (),
             unread=batch.unread,
-            lacking=frozenset(AMOUNTS) - given.keys(),
+            lacking=frozenset(AMOUNTS) - batch.columns.keys(),
         )
 
-    def _service(self, given: Mapping[str, Sequence[str]], nothing: list[str]) -> "_Service":
+    def _dimensions(self, texts: Mapping[str, Coded]) -> dict[str, Found]:
+        """Number the rows of all dimensions: each distinct combination of their texts once."""
+        found = {}
+        for name, columns in DIMENSIONS.items():
+            of_name = [texts[column] for column in columns]
+            numbers, firsts = combined([column.codes for column in of_name])
+            distinct = self._numberings[name].of(zip(*(column.at(firsts) for column in of_name), strict=True))
+            found[name] = Found(
+                distinct.numbers[numbers],
+                distinct.said[numbers],
+                None if distinct.identities is None else distinct.identities[numbers],
+                distinct.new,
+            )
+        return found
+
+    def _service(self, given: Mapping[str, Coded], nothing: Coded) -> "_Service":
         """Return when the service of each row was."""
         start_texts = given["ChargePeriodStart"]
-        starts = self._starts.column(start_texts)
-        if None in starts:
+        moments = [self._starts[text] for text in start_texts.texts]
+        if None in moments:
             raise BadValue("empty")
-        billing_ends = given.get("BillingPeriodEnd") or nothing
-        # It decides nothing, but a file whose dates cannot be read is refused.
-        self._billing_ends.column(billing_ends)
-        end_texts = given.get("ChargePeriodEnd") or nothing
-        found = self._ends.column(list(zip(start_texts, end_texts, billing_ends, strict=True)))
-        ends = [end for end, _ in found]
-        if None in ends:
-            # Without an end the service is of that moment.
-            ends = [end or start for start, end in zip(starts, ends, strict=True)]
-        return _Service(starts, ends, billing_ends, [(rule,) if rule else () for _, rule in found])
-
-    def _rules(self, given: Mapping[str, Sequence[str]], service: "_Service", of_projects: int) -> dict[str, int]:
-        """Count the rows by the rules that their values were taken by."""
+        starts = start_texts.values(map(seconds_of, moments), np.int64)
+        billing_ends = given.get("BillingPeriodEnd", nothing)
+        for text in billing_ends.texts:
+            # It decides nothing, but a file whose dates cannot be read is refused.
+            self._billing_ends[text]
         counts: Counter[str] = Counter()
-        _count_rules(counts, service.rules)
-        starts = given.get("BillingPeriodStart") or [""] * len(service.starts)
-        _count_rules(counts, self._period_rules.column(list(zip(starts, service.billing_ends, strict=True))))
-        if of_projects:
-            counts[Rule.CLOUD_PROJECT] += of_projects
-        return dict(counts)
+        columns = [start_texts, given.get("ChargePeriodEnd", nothing), billing_ends]
+        numbers, firsts = combined([column.codes for column in columns])
+        found = [self._ends[times] for times in zip(*(column.at(firsts) for column in columns), strict=True)]
+        # Without an end the service is of that moment.
+        first_starts = starts[firsts].tolist()
+        ends = [start if end is None else seconds_of(end) for (end, _), start in zip(found, first_starts, strict=True)]
+        for (_, rule), rows in zip(found, np.bincount(numbers).tolist(), strict=True):
+            if rule:
+                counts[rule] += rows
+        columns = [given.get("BillingPeriodStart", nothing), billing_ends]
+        of_periods, firsts = combined([column.codes for column in columns])
+        periods = zip(*(column.at(firsts) for column in columns), strict=True)
+        for times, rows in zip(periods, np.bincount(of_periods).tolist(), strict=True):
+            for rule in self._period_rules[times]:
+                counts[rule] += rows
+        return _Service(starts, np.array(ends, dtype=np.int64)[numbers], dict(counts))
 
-    def _month_column(self, given: Sequence[str] | None, size: int) -> list[datetime.date]:
-        months: list[datetime.date | None] = self._months.column(given) if given else [None] * size
-        filled = [month or self.wanted.only_month for month in months]
-        known = [month for month in filled if month]
-        if len(known) < size:
+    def _month_column(self, given: Coded | None, size: int) -> tuple[Numbers, "Months"]:
+        """Return the months of rows as numbers, and as dates by code."""
+        column = given or constant("", size)
+        months: list[Any] = [self._months[text] or self.wanted.only_month for text in column.texts]
+        if None in months:
             raise BadValue("empty")
-        return known
+        return column.values(map(month_number, months), np.int32), Months(column.codes, months)
 
-    def _currency_column(self, given: Sequence[str] | None, size: int) -> list[str]:
+    def _currency_column(self, given: Coded | None, size: int) -> Coded:
         if given is None:
-            return [self.wanted.currency] * size
-        codes: list[str] = self._currencies.column(given)
-        if "" in codes:
+            return constant(self.wanted.currency, size)
+        codes = given.converted(self._currencies.__getitem__)
+        if "" in codes.texts:
             # Beside rows that say theirs it would be taken for the institution's own.
             raise BadValue("empty")
         return codes
 
-    def _decimal_columns(self, given: Mapping[str, Sequence[str]], nothing: list[str]) -> dict[str, list[str]]:
-        """Convert the quantities and prices; where two say the same (mostly priced and consumed), once."""
-        columns: dict[str, list[str]] = {}
-        for name in DECIMALS:
-            same = next((other for other in columns if other in given and given[other] == given.get(name)), None)
-            if same:
-                columns[name] = columns[same]
-            else:
-                columns[name] = self._decimal_column(name, given[name]) if name in given else nothing
-        return columns
 
-    def _decimal_column(self, name: str, given: Sequence[str]) -> list[str]:
-        if name in self._ever_new:
-            return plain_decimals_of(given)
-        memo = self._decimals[name]
-        known = len(memo)
-        column = memo.column(given)
-        if (len(memo) - known) * 4 > len(given) or len(memo) < known:
-            self._ever_new.add(name)
-            memo.clear()
-        return column
+@dataclass(frozen=True)
+class Months:
+    """The months of rows: dates, and for each row the place of its own among them."""
 
-    def problems_of(self, batch: Batch, *, otherwise: str = "") -> list[Problem]:
-        """Name the values of a batch that cannot be understood (the first hundred), by line and column.
-
-        `otherwise` is said where each value by itself is in order.
-        """
-        problems: list[Problem] = []
-        for name, memo, values, if_none in self._checks(batch):
-            for line, value in zip(batch.lines, values, strict=True):
-                if len(problems) >= MAX_PROBLEMS:
-                    return problems
-                try:
-                    found = memo[value]
-                except BadValue as error:
-                    problems.append(Problem(str(error), line, name))
-                else:
-                    if found is None and if_none:
-                        problems.append(Problem(if_none, line, name))
-        return problems or [Problem(otherwise or "A value of the rows from here on cannot be read.", batch.lines[0])]
-
-    def _checks(self, batch: Batch) -> list[tuple[str, Memo, Sequence[Any], str]]:
-        """Return what each value of a batch is converted by, with its column and what is said where it is none."""
-        given = batch.columns
-        units = Memo(units_of)
-        nothing = [""] * len(batch.lines)
-        checks: list[tuple[str, Memo, Sequence[Any], str]] = [
-            (name, memo, given[name], "") for name, memo in self._texts.items() if name in given
-        ]
-        checks += [(name, memo, given[name], "") for name, memo in self._decimals.items() if name in given]
-        checks += [
-            (name, units, given[name], "BilledCost is empty." if name == "BilledCost" else "")
-            for name in AMOUNTS
-            if name in given
-        ]
-        without_period = (
-            "" if self.wanted.only_month else "BillingPeriodStart is empty. Fill it in, or name the expected period."
-        )
-        checks.append(("BillingPeriodStart", self._months, given.get("BillingPeriodStart", nothing), without_period))
-        checks.append(("ChargePeriodStart", self._starts, given["ChargePeriodStart"], "ChargePeriodStart is empty."))
-        if "BillingPeriodEnd" in given:
-            checks.append(("BillingPeriodEnd", self._billing_ends, given["BillingPeriodEnd"], ""))
-        if "ChargePeriodEnd" in given:
-            billing_ends = given.get("BillingPeriodEnd", nothing)
-            times = list(zip(given["ChargePeriodStart"], given["ChargePeriodEnd"], billing_ends, strict=True))
-            checks.append(("ChargePeriodEnd", self._ends, times, ""))
-        if "BillingCurrency" in given:
-            codes = Memo(lambda text: self._currencies[text] or None)
-            checks.append(("BillingCurrency", codes, given["BillingCurrency"], NO_CURRENCY))
-        if "Tags" in given:
-            checks.append(("Tags", self._canonical_tags, given["Tags"], ""))
-        if PROJECT in given:
-            checks.append((PROJECT, Memo(project_of), given[PROJECT], ""))
-        return checks
+    codes: Numbers
+    dates: list[Any]
 
 
-def _odd_categories(categories: Sequence[str]) -> tuple[tuple[int, str], ...]:
-    if CHARGE_CATEGORIES.issuperset(categories):
-        return ()
-    return tuple((place, text) for place, text in enumerate(categories) if text not in CHARGE_CATEGORIES)
-
-
-def _canonical_tags(text: str) -> str:
-    return same_tags(tags_of(text).canonical)
-
-
-def _amount_columns(given: Mapping[str, Sequence[str]]) -> dict[str, Amounts]:
+def _amount_columns(given: Mapping[str, Any]) -> dict[str, AmountColumn]:
     """Convert the cost columns; where two say the same (mostly billed and effective), once."""
-    amounts: dict[str, Amounts] = {}
+    amounts: dict[str, AmountColumn] = {}
+    arrays: dict[str, Any] = {}
     for name in AMOUNTS:
         if name in given:
-            same = next((other for other in amounts if given[other] == given[name]), None)
-            amounts[name] = amounts[same] if same else amounts_of(given[name])
+            array = arrays[name] = text_column(name, given[name])
+            same = next((other for other in amounts if arrays[other].equals(array)), None)
+            amounts[name] = amounts[same] if same else amount_column(array)
+    if amounts["BilledCost"].missing is not None:
+        raise BadValue("empty")
     return amounts
 
 
-def _count_rules(counts: Counter[str], of_rows: Sequence[tuple[Rule, ...]]) -> None:
-    for rules in set(of_rows):
-        for rule in rules:
-            counts[rule] += of_rows.count(rules)
+def _quantity_columns(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Convert the quantities to Arrow arrays of plain texts; where both say the same, they are one."""
+    quantities: dict[str, Any] = {}
+    arrays: dict[str, Any] = {}
+    for name in QUANTITIES:
+        if name in given:
+            array = arrays[name] = text_column(name, given[name])
+            same = next((other for other in quantities if arrays[other].equals(array)), None)
+            quantities[name] = quantities[same] if same else plain_column(array)
+    return quantities
+
+
+def _listed(quantities: Mapping[str, pa.Array], size: int) -> dict[str, list[str]]:
+    lists = {id(array): array.to_pylist() for array in {id(each): each for each in quantities.values()}.values()}
+    return {name: lists[id(quantities[name])] if name in quantities else [""] * size for name in QUANTITIES}
+
+
+def _totals(
+    months: Months,
+    accounts: Coded,
+    currencies: Coded,
+    amounts: Mapping[str, AmountColumn],
+    counts: Sequence[int] | None,
+) -> dict[Scope, ScopeTotal]:
+    """Return the control totals of the rows' scopes."""
+    numbers, firsts = combined([months.codes, accounts.codes, currencies.codes])
+    of_rows = np.ones(len(numbers), dtype=np.int64) if counts is None else np.asarray(counts, dtype=np.int64)
+    scopes = zip(
+        [months.dates[code] for code in months.codes[firsts].tolist()],
+        accounts.at(firsts),
+        currencies.at(firsts),
+        strict=True,
+    )
+    totals: dict[Scope, ScopeTotal] = {}
+    for number, scope in enumerate(scopes):
+        rows = None if len(firsts) == 1 else np.flatnonzero(numbers == number)
+        # Two texts may mean the same month.
+        total = totals.setdefault(scope, ScopeTotal())
+        part = of_rows if rows is None else of_rows[rows]
+        sums = {id(amount): (amount.total_units(rows), amount.total(rows)) for amount in amounts.values()}
+        of_scope = ScopeTotal(int(part.sum()), len(part))
+        for name, amount in amounts.items():
+            of_scope.units[name], of_scope.exact[name] = sums[id(amount)]
+        total.add(of_scope)
+    return totals
+
+
+def _odd_categories(categories: Coded) -> tuple[tuple[int, str], ...]:
+    if CHARGE_CATEGORIES.issuperset(categories.texts):
+        return ()
+    is_odd = categories.values((text not in CHARGE_CATEGORIES for text in categories.texts), np.bool_)
+    rows = np.flatnonzero(is_odd)
+    return tuple(zip(rows.tolist(), categories.at(rows), strict=True))
+
+
+def _said_tags(text: str) -> str:
+    """Return tags as they are stored: as delivered, "" where there are none."""
+    return text if tags_of(text).canonical else ""

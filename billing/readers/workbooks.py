@@ -12,7 +12,7 @@ from typing import Any
 import openpyxl
 from openpyxl.worksheet._reader import WorkSheetParser
 
-from .batches import BATCH_ROWS, UnreadableFile
+from .batches import UnreadableFile
 from .cells import UNCALCULATED
 from .kinds import Kind, kind_of_zip, open_zip
 from .streams import BROKEN, GIB, MAX_RATIO, MIB, broken
@@ -23,6 +23,8 @@ MAX_ROWS = 1_048_576
 MAX_WHOLE = 256 * MIB
 SMALL_ENOUGH = 32 * MIB
 BLOCK = MIB
+# Rows parsed at once.
+ROWS = 250
 
 DAMAGED = (
     "The workbook is damaged or not from a spreadsheet program. Open it, save it again as .xlsx, or save it as CSV."
@@ -172,11 +174,11 @@ def rows_of_sheet(sheet: Any, max_row: int, max_col: int) -> Iterator[tuple[int,
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             try:
-                taken = list(islice(rows, BATCH_ROWS))
+                taken = list(islice(rows, ROWS))
             except UnreadableFile:
                 raise
             except Exception as error:
                 raise UnreadableFile(DAMAGED) from error
         yield from taken
-        if len(taken) < BATCH_ROWS:
+        if len(taken) < ROWS:
             return

@@ -23,10 +23,13 @@ from .columns import (
     recognized,
     require_focus,
 )
+from .gathering import gathered
 from .values import BadValue
 from .workbooks import COSTS, MAX_ROWS, open_workbook, rows_of_sheet
 
 MAX_COLUMNS = 1_000
+# Rows taken at once, before they are gathered.
+ROWS = 250
 HEADER_WITHIN = 20
 
 
@@ -38,7 +41,7 @@ def read_xlsx(
     batch_rows: int = BATCH_ROWS,
     may_be_empty: bool = False,
 ) -> Iterator[Batch]:
-    """Yield the rows of the sheet that has FOCUS columns, in batches; formulas by their last value.
+    """Yield the rows of the sheet that has FOCUS columns, in pieces; formulas by their last value.
 
     Numbers come out by their shortest form, dates as dates. Empty rows are passed over. Raises
     UnreadableFile as read_csv does, naming the cell: for ids that Excel has rounded, for dates that are
@@ -48,14 +51,14 @@ def read_xlsx(
         binary, workbook = open_workbook(source, stack, COSTS)
         whole = max(1, binary.seek(0, io.SEEK_END))
         sheet, header_row, headings = _sheet_of(workbook, has_period=has_period)
-        yield from _batches(
+        rows = _batches(
             sheet,
             header_row,
             recognized(headings),
             read_so_far=lambda: min(size, size * binary.tell() // whole),
-            batch_rows=batch_rows,
             may_be_empty=may_be_empty,
         )
+        yield from gathered(rows, batch_rows)
 
 
 def row_of_xlsx(source: Path | BinaryIO, *, row: int) -> list[tuple[str, str]]:
@@ -124,7 +127,6 @@ def _batches(
     positions: Positions,
     *,
     read_so_far: Callable[[], int],
-    batch_rows: int,
     may_be_empty: bool,
 ) -> Iterator[Batch]:
     lines: list[int] = []
@@ -149,7 +151,7 @@ def _batches(
                 raise UnreadableFile(
                     f"Cell {get_column_letter(position + 1)}{number}: {message}", line=number, column=base_of(name)
                 ) from error
-        if len(lines) == batch_rows:
+        if len(lines) == ROWS:
             found = True
             yield Batch(lines=lines, columns=dict(columns), bytes_read=read_so_far(), unread=positions.unread)
             lines, columns = [], {name: [] for name in positions}

@@ -23,16 +23,15 @@ from billing.attribution import Attributor, reference_of
 from billing.importing.converting import Converter
 from billing.models import Policy
 from billing.readers import FileError, Kind, UnreadableFile, open_delivery, read, read_csv
-from billing.readers.amounts import amounts_of
+from billing.readers.amount_columns import amount_column
+from billing.readers.amounts import decimal_of
 from billing.readers.cells import check_code
-from billing.readers.facts import FACTS
 from billing.readers.values import BadValue
 from tests import build
 
 SAMPLES = Path(settings.BASE_DIR).parent / "shared" / "samples"
 needs_samples = pytest.mark.skipif(not SAMPLES.is_dir(), reason="the shared samples are not on this machine")
 DAY = datetime.timedelta(days=1)
-CONTENT, IDENTITY = FACTS.index("content_hash"), FACTS.index("identity_hash")
 
 
 def part_of(path):
@@ -44,13 +43,13 @@ def table_of(path, **options):
     """Return the rows of a file as dicts with their line."""
     rows = []
     for batch in read(part_of(path), **options):
-        for line, *values in zip(batch.lines, *batch.columns.values(), strict=True):
+        for line, *values in zip(batch.lines, *map(batch.texts, batch.columns), strict=True):
             rows.append({"line": line, **dict(zip(batch.columns, values, strict=True))})
     return rows
 
 
 def total_of(rows, column):
-    return amounts_of([row[column] for row in rows]).exact
+    return amount_column(pa.array([row[column] for row in rows])).total()
 
 
 # Rows are written as a provider knows them: values with types. None is no value.
@@ -238,7 +237,7 @@ def converted(path, batch_rows=500):
     for batch in read(part_of(path), batch_rows=batch_rows):
         staged = converter.convert(batch, file_name=path.name, file_number=1)
         assert not converter.problems, converter.problems
-        hashes += zip(staged.said.columns[CONTENT], staged.said.columns[IDENTITY], strict=True)
+        hashes += zip(staged.said.content_hashes, staged.said.identity_hashes, strict=True)
     totals = {scope: (total.rows, total.units, total.exact) for scope, total in converter.totals.items()}
     return hashes, totals
 
@@ -329,7 +328,7 @@ def test_parquet_in_the_types_of_aws_holds_the_rows_of_the_csv(tmp_path):
     assert len(rows) == len(of_aws) == 942
     assert total_of(rows, "BilledCost") == decimal.Decimal("18.0066386184")
     for row, other in itertools.islice(zip(rows, of_aws, strict=True), 942):
-        assert amounts_of([row["BilledCost"]]).canonical == amounts_of([other["BilledCost"]]).canonical
+        assert decimal_of(row["BilledCost"]) == decimal_of(other["BilledCost"])
         assert row["ChargePeriodStart"] == other["ChargePeriodStart"].replace(" ", "T") + "Z"
 
 
@@ -526,8 +525,9 @@ def test_the_chunks_of_one_delivery_may_have_different_columns(tmp_path):
 def test_reading_by_path_and_by_part_is_the_same(tmp_path):
     path = written(tmp_path / "a.csv", SHORT + SHORT_ROW * 3)
     assert part_of(path).kind is Kind.CSV
-    by_path = [(list(batch.lines), batch.columns) for batch in read_csv(path)]
-    assert by_path == [(list(batch.lines), batch.columns) for batch in read(part_of(path))]
+    by_path, by_part = list(read_csv(path)), list(read(part_of(path)))
+    assert [list(batch.lines) for batch in by_path] == [list(batch.lines) for batch in by_part] == [[2, 3, 4]]
+    assert [batch.texts("ResourceName") for batch in by_path] == [batch.texts("ResourceName") for batch in by_part]
 
 
 def test_a_file_that_vanished_is_refused_when_it_is_read(tmp_path):

@@ -30,7 +30,7 @@ def rows_of(tmp_path, book, **options):
     book.save(path)
     rows = []
     for batch in read(open_delivery([path], ["some.xlsx"])[0], **options):
-        for line, *values in zip(batch.lines, *batch.columns.values(), strict=True):
+        for line, *values in zip(batch.lines, *map(batch.texts, batch.columns), strict=True):
             rows.append((line, dict(zip(batch.columns, values, strict=True))))
     return rows
 

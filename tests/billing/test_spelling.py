@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from billing import charging, review
-from billing.importing.converting import content_hash_of, identity_hash_of
+from billing.importing.charge_hashes import content_hash_of, identity_hash_of
 from billing.models import Charge, CloudAccount, Source
 from billing.proof import coverage
 from billing.readers.spelling import same_id, same_resource, same_tags

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from billing.attribution import newcomers, tags_used
-from billing.importing.converting import content_hash_of
+from billing.importing.charge_hashes import content_hash_of
 from billing.models import Charge, FundingSource, Person, PersonAlias, Policy, Project
 from billing.models.people import Mailboxes
 from billing.setup import policies

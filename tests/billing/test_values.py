@@ -5,12 +5,15 @@ import json
 from decimal import Decimal
 from fractions import Fraction
 
+import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from billing.fields import half_even, to_units
-from billing.readers.amounts import amounts_of, decimal_of, kept_amounts, plain_decimal, plain_decimals_of, units_of
+from billing.readers.amount_columns import amount_column, plain_column
+from billing.readers.amounts import decimal_of, every_digit, plain_decimal, units_of
 from billing.readers.dates import (
     RULES,
     Rule,
@@ -36,19 +39,44 @@ written = st.one_of(
 )
 
 
-@given(st.lists(written, max_size=20))
-def test_a_column_of_amounts_is_what_each_of_them_is(texts):
+def canonical(number):
+    """Write an amount as rows are compared by: its units, or every digit where it has more than 8 decimals."""
+    return every_digit(number) or str(to_units(number))
+
+
+def column_of(texts):
+    """Return the amounts of texts: units (None for none), as rows are compared by them, and the column."""
+    column = amount_column(pa.array(texts, pa.string()))
+    missing = [False] * len(texts) if column.missing is None else column.missing.tolist()
+    units = [None if none else each for none, each in zip(missing, column.units.tolist(), strict=True)]
+    beyond = [""] * len(texts) if column.beyond is None else column.beyond.to_pylist()
+    return (
+        units,
+        ["" if each is None else digits or str(each) for each, digits in zip(units, beyond, strict=True)],
+        column,
+    )
+
+
+@given(st.lists(written, min_size=1, max_size=20), st.lists(st.integers(0, 19), max_size=10))
+def test_a_column_of_amounts_is_what_each_of_them_is(texts, chosen):
     try:
         one_by_one = [units_of(text) for text in texts]
     except BadValue:
         with pytest.raises(BadValue):
-            amounts_of(texts)
+            column_of(texts)
         return
-    column = amounts_of(texts)
-    assert column.units == one_by_one
-    exact = [Decimal(text.strip()) for text, units in zip(texts, one_by_one, strict=True) if units is not None]
-    assert Fraction(column.exact) == sum(map(Fraction, exact), Fraction(0))
-    assert [units for units in one_by_one if units is not None] == [to_units(half_even(number)) for number in exact]
+    units, compared, column = column_of(texts)
+    assert units == one_by_one
+    numbers = [decimal_of(text) for text in texts]
+    assert compared == ["" if number is None else canonical(number) for number in numbers]
+    assert Fraction(column.total()) == sum((Fraction(each or 0) for each in numbers), Fraction(0))
+    assert column.total_units() == sum(each or 0 for each in one_by_one)
+    part = sorted({place for place in chosen if place < len(texts)})
+    rows = np.array(part, dtype=np.int64)
+    assert Fraction(column.total(rows)) == sum((Fraction(numbers[place] or 0) for place in part), Fraction(0))
+    assert column.total_units(rows) == sum(one_by_one[place] or 0 for place in part)
+    exact = [to_units(half_even(number)) for number in numbers if number is not None]
+    assert [each for each in one_by_one if each is not None] == exact
 
 
 def alike(places):
@@ -67,33 +95,30 @@ def alike(places):
 @pytest.mark.parametrize("zeros", [75, 90, 140, 9_000])
 def test_zeros_behind_the_point_are_no_digits_however_many(zeros):
     texts = [f"0.1{'0' * zeros}", f"12.25{'0' * (zeros - 1)}"]
-    assert amounts_of(texts).canonical == ["10000000", "1225000000"]
-    assert amounts_of([*texts, "1"]).units == [10_000_000, 1_225_000_000, 100_000_000]
+    assert column_of(texts)[1] == ["10000000", "1225000000"]
+    assert column_of([*texts, "1"])[0] == [10_000_000, 1_225_000_000, 100_000_000]
+    assert [plain_decimal(text) for text in texts] == plain_column(pa.array(texts)).to_pylist() == ["0.1", "12.25"]
 
 
-@pytest.mark.parametrize("zeros", [82, 130, 9_000])
+@pytest.mark.parametrize("zeros", [41, 82, 130, 9_000])
 def test_an_amount_of_too_many_digits_is_refused(zeros):
     for texts in ([f"0.{'0' * zeros}1"], [f"0.{'0' * zeros}1", "1"]):
         with pytest.raises(BadValue, match="out of range"):
-            amounts_of(texts)
+            column_of(texts)
 
 
-@given(st.integers(1, 14).flatmap(alike))
-def test_amounts_with_as_many_decimals_are_what_they_are_among_others(texts):
-    column, among_others = amounts_of(texts), amounts_of([*texts, ""])
-    assert (column.units, column.canonical) == (among_others.units[:-1], among_others.canonical[:-1])
-    assert column.exact == among_others.exact
+@given(st.integers(1, 20).flatmap(alike))
+def test_amounts_with_as_many_decimals_are_what_they_are_one_by_one(texts):
+    units, compared, _ = column_of(texts)
+    assert units == [units_of(text) for text in texts]
+    assert compared == [canonical(Decimal(text)) for text in texts]
 
 
-@given(st.lists(st.tuples(written, st.booleans()), max_size=20))
-def test_a_part_of_a_column_of_amounts_is_that_column_of_the_part(chosen):
-    texts = [text for text, _ in chosen]
-    try:
-        column = amounts_of(texts)
-    except BadValue:
-        return
-    part = kept_amounts(column, [keep for _, keep in chosen])
-    assert part == amounts_of([text for text, keep in chosen if keep])
+def test_a_sum_of_amounts_has_no_limit():
+    most = "92233720368.54775807"
+    _, _, column = column_of([most] * 1000 + [f"-{most}", "0.123456789"])
+    assert column.total_units() == 999 * (2**63 - 1) + 12_345_679
+    assert column.total() == 999 * Decimal(most) + Decimal("0.123456789")
 
 
 @given(numbers, st.integers(0, 3))
@@ -101,33 +126,46 @@ def test_one_amount_has_one_canonical_form(number, zeros):
     text = format(number, "f")
     padded = text + ("" if "." in text else ".") + "0" * zeros
     forms = [text, padded, str(number), f"{number:E}", f" {text}"]
-    canonical = {amounts_of([form]).canonical[0] for form in forms}
-    assert len(canonical) == 1
+    try:
+        found = {column_of([form])[1][0] for form in forms}
+    except BadValue:
+        # A number of too many digits, however it is written.
+        for form in forms:
+            with pytest.raises(BadValue):
+                units_of(form)
+        return
+    assert len(found) == 1
 
 
-@given(numbers, numbers)
-def test_different_amounts_have_different_canonical_forms(one, other):
-    forms = [amounts_of([format(number, "f")]).canonical[0] for number in (one, other)]
-    assert (forms[0] == forms[1]) == (one == other)
-
-
-@given(st.lists(written, max_size=20))
+@given(st.lists(written, min_size=1, max_size=20))
 def test_a_column_of_quantities_is_what_each_of_them_is(texts):
-    assert plain_decimals_of(texts) == [plain_decimal(text) for text in texts]
+    try:
+        one_by_one = [plain_decimal(text) for text in texts]
+    except BadValue:
+        with pytest.raises(BadValue):
+            plain_column(pa.array(texts))
+        return
+    assert plain_column(pa.array(texts)).to_pylist() == one_by_one
 
 
 @pytest.mark.parametrize(
-    "wrong", ["$10,000.00 ", "1,234.56", "12 USD", "one", "0x10", "1_000", "--5", "1.2.3", "٣", ".", ".-5", "-.-5"]
+    "wrong",
+    [
+        *("$10,000.00 ", "1,234.56", "12 USD", "one", "0x10", "1_000", "--5", "1.2.3", "٣", ".", ".-5", "-.-5", "+1"),
+        *("1-", "0X1F", "1e", "e5", "1.5\n2"),
+    ],
 )
 def test_what_is_no_number_is_refused(wrong):
-    for convert in (units_of, plain_decimal, lambda text: amounts_of([text]), lambda text: plain_decimals_of([text])):
+    by_column = (lambda text: column_of([text, "1"]), lambda text: plain_column(pa.array([text, "1"])))
+    for convert in (units_of, plain_decimal, *by_column):
         with pytest.raises(BadValue):
             convert(wrong)
 
 
 def test_an_amount_beyond_what_can_be_held_is_refused():
-    with pytest.raises(BadValue, match="92 billion"):
-        amounts_of(["92233720369"])
+    for beyond in ("92233720369", "-92233720368.54775809", "92233720368.547758075"):
+        with pytest.raises(BadValue, match="92 billion"):
+            column_of([beyond])
     with pytest.raises(BadValue, match="out of range"):
         units_of("1e99")
 

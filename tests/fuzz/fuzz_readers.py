@@ -26,9 +26,10 @@ with atheris.instrument_imports(include=["billing.readers", "billing.rollup"]):
     from billing.importing.rollup import Rollup
     from billing.readers import FileError, open_delivery, read
     from billing.readers.amounts import decimal_of
-    from billing.readers.columnar import read_columns
     from billing.readers.dates import end_of, month_of, time_of
+    from billing.readers.problems import problems_of
     from billing.readers.tags import tags_of
+    from billing.readers.understanding import Understanding, Wanted
     from billing.readers.values import BadValue
 
 FOLDER = Path(tempfile.mkdtemp(prefix="fuzz-"))
@@ -45,20 +46,23 @@ def one(data: bytes) -> None:
     path.write_bytes(data[1:])
     try:
         for part in open_delivery([path], [name]):
+            rollup, understanding = Rollup(by_month=bool(data[0] & 64)), Understanding(Wanted(currency="USD"))
             for batch in read(part):
-                _convert(batch.columns)
-            rollup = Rollup(by_month=bool(data[0] & 64))
-            for piece in read_columns(part):
-                rollup.add(piece.columns, piece.lines)
+                _convert(batch)
+                try:
+                    understanding.of(batch)
+                except BadValue:
+                    assert problems_of(batch, has_period=False)
+                rollup.add(batch.columns, batch.lines)
             for batch in rollup.batches():
                 assert len(batch.lines) == len(batch.columns["BilledCost"])
     except (FileError, BadValue):
         pass
 
 
-def _convert(columns) -> None:
-    for name, values in columns.items():
-        for text in values:
+def _convert(batch) -> None:
+    for name in batch.columns:
+        for text in batch.texts(name):
             try:
                 if name in DECIMALS:
                     decimal_of(text)

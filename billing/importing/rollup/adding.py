@@ -18,14 +18,17 @@ import numpy as np
 import pyarrow as pa
 
 from ...readers.amounts import plain_decimal
+from ...readers.arrow_texts import coded_column
 from ...readers.batches import BATCH_ROWS, Batch
+from ...readers.coded import Coded, Numbers, combined, constant
 from ...readers.dates import DAY, Rule, end_and_rule, month_of, period_rules, service_time_of, time_of, zone_of
-from ...readers.projects import PROJECT, Projects
+from ...readers.problems import NO_CURRENCY
+from ...readers.project_columns import Projects
+from ...readers.projects import PROJECT
 from ...readers.spelling import IDS, same_id, same_tags
 from ...readers.tags import tags_of
-from ...readers.understanding import CONVERT, NO_CURRENCY
+from ...readers.understanding import CONVERT
 from ...readers.values import BadValue, Memo, currency_of
-from .coded import Column, Numbers, counted_combinations, dense_numbers, distinct_keys, encoded_texts, texts_of
 from .exact import Exact, exact_column, plain_of, whole_numbers
 from .groups import KEYS, PRICES, SUMMED, TIMES, Group, Numbered
 from .segments import Segment, Segments, written
@@ -35,6 +38,10 @@ ROWS = 65_536
 # Groups held in memory; more are put aside on the disk, in parts that are merged one after the other.
 MAX_GROUPS = 1_000_000
 PARTS = 32
+
+
+# The columns that are taken as numbers of their distinct texts.
+_CODED = frozenset((*KEYS, *TIMES, PROJECT))
 
 
 def _currency_of(text: str) -> str:
@@ -93,15 +100,17 @@ class Rollup:
         # How many rows each rule was used for, by which values are not taken as FOCUS writes them.
         self.rules: Counter[str] = Counter()
 
-    def add(self, columns: Mapping[str, Column], lines: Sequence[int], file_number: int = 1) -> None:
-        """Add rows of one file, given as Arrow arrays, or sequences of texts, by FOCUS name."""
+    def add(self, columns: Mapping[str, Any], lines: Sequence[int], file_number: int = 1) -> None:
+        """Add rows of one file, given as Batch.columns has them."""
         size = len(lines)
         if not size:
             return
-        columns, of_projects = self._placed(columns, size)
-        given = {name: encoded_texts(values) for name, values in columns.items() if name in KEYS or name in TIMES}
+        given = {name: coded_column(name, values) for name, values in columns.items() if name in _CODED}
+        of_projects = 0
+        if PROJECT in given:
+            given, of_projects = self._projects.placed(given)
         if self.zone is datetime.UTC and "BillingPeriodStart" in given:
-            self.zone = zone_of(given["BillingPeriodStart"][1]) or datetime.UTC
+            self.zone = zone_of(given["BillingPeriodStart"].texts) or datetime.UTC
         keys = np.zeros((len(KEYS) + 1, size), dtype=np.int32)
         for place, name in enumerate(KEYS):
             if name in given:
@@ -113,7 +122,7 @@ class Rollup:
                 if value:
                     self.given.add(name)
         keys[-1] = self._days_of(given, size)
-        positions, representatives = distinct_keys(keys)
+        positions, representatives = combined(list(keys))
         first = (np.int64(file_number) << 40) + np.asarray(lines, dtype=np.int64)
         summed = {name: exact_column(columns[name]) for name in SUMMED if name in columns}
         if "BilledCost" not in summed or summed["BilledCost"].has_none:
@@ -135,51 +144,30 @@ class Rollup:
 
     # Keys --------------------------------------------------------------------------------------
 
-    def _numbers_of(self, name: str, encoded: tuple[Numbers, list[str]]) -> Numbers:
-        codes, texts = encoded
+    def _numbers_of(self, name: str, given: Coded) -> Numbers:
         column, convert = self.columns[name], self._convert[name]
-        known = np.fromiter((column.number(convert[text]) for text in texts), dtype=np.int32, count=len(texts))
-        return known[codes]
+        return given.values((column.number(convert[text]) for text in given.texts), np.int32)
 
-    def _placed(self, columns: Mapping[str, Column], size: int) -> tuple[Mapping[str, Column], int]:
-        """Return the columns with the cloud project as sub account where it has to be, and in how many rows."""
-        if PROJECT not in columns:
-            return columns, 0
-        wanted = (PROJECT, "SubAccountId", "SubAccountName", "BillingAccountId")
-        texts = {name: texts_of(columns[name]) for name in wanted if name in columns}
-        placed, count = self._projects.placed(texts, size)
-        return {**{name: values for name, values in columns.items() if name != PROJECT}, **placed}, count
-
-    def _note_rules(self, given: Mapping[str, tuple[Numbers, list[str]]], size: int, of_projects: int) -> None:
-        for times, count in counted_combinations(TIMES, given, size):
+    def _note_rules(self, given: Mapping[str, Coded], size: int, of_projects: int) -> None:
+        for times, count in _counted(TIMES, given, size):
             rule = end_and_rule((times[0], times[1], times[2]))[1]
             if rule:
                 self.rules[rule] += count
-        for times, count in counted_combinations(("BillingPeriodStart", "BillingPeriodEnd"), given, size):
+        for times, count in _counted(("BillingPeriodStart", "BillingPeriodEnd"), given, size):
             for rule in period_rules((times[0], times[1])):
                 self.rules[rule] += count
         if of_projects:
             self.rules[Rule.CLOUD_PROJECT] += of_projects
 
-    def _days_of(self, given: Mapping[str, tuple[Numbers, list[str]]], size: int) -> Numbers:
+    def _days_of(self, given: Mapping[str, Coded], size: int) -> Numbers:
         """Return the number of the whole days that each row covers."""
-        none = (np.zeros(size, dtype=np.int64), [""])
-        (starts, start_texts), (ends, end_texts), (billing_ends, billing_end_texts) = (
-            given.get(name, none) for name in TIMES
-        )
-        for text in billing_end_texts:
+        columns = [given.get(name) or constant("", size) for name in TIMES]
+        for text in columns[2].texts:
             # It decides nothing, but a file whose dates cannot be read is refused.
             self._billing_ends[text]
-        codes = (starts.astype(np.int64) * len(end_texts) + ends) * len(billing_end_texts) + billing_ends
-        dense, distinct = dense_numbers(codes)
-        numbers = np.empty(len(distinct), dtype=np.int32)
-        for place, code in enumerate(distinct.tolist()):
-            code, billing_end = divmod(code, len(billing_end_texts))
-            start, end = divmod(code, len(end_texts))
-            numbers[place] = self.days.number(
-                self._spans[(start_texts[start], end_texts[end], billing_end_texts[billing_end])]
-            )
-        return numbers[dense]
+        numbers, firsts = combined([column.codes for column in columns])
+        times = zip(*(column.at(firsts) for column in columns), strict=True)
+        return np.array([self.days.number(self._spans[each]) for each in times], dtype=np.int32)[numbers]
 
     # Sums --------------------------------------------------------------------------------------
 
@@ -297,6 +285,14 @@ class Rollup:
             counts=[group.count for _, group in groups],
             file_numbers=[group.first >> 40 for _, group in groups],
         )
+
+
+def _counted(names: Sequence[str], given: Mapping[str, Coded], size: int) -> Iterator[tuple[tuple[str, ...], int]]:
+    """Yield each combination of texts that columns hold, and in how many rows."""
+    columns = [given.get(name) or constant("", size) for name in names]
+    numbers, firsts = combined([column.codes for column in columns])
+    combinations = zip(*(column.at(firsts) for column in columns), strict=True)
+    return zip(combinations, np.bincount(numbers).tolist(), strict=True)
 
 
 def _normalized(name: str, month: datetime.date | None) -> Callable[[str], str]:

@@ -11,7 +11,6 @@ import pyarrow.compute as pc
 
 from ...readers.amounts import decimal_of
 from ...readers.values import BadValue, Memo
-from .coded import Column
 
 # Sums are whole numbers of 10⁻⁴⁰: more decimals than any price list has.
 PLACES = 40
@@ -22,6 +21,8 @@ TRIED_PLACES = (12, 8, 16, 20)
 EXACT_DIGITS = 10**15
 
 _WIDE = Context(prec=200)
+# As `amounts.NUMBER`: Arrow takes more for a number than is one here.
+_NUMBER = r"^-?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?$"
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ def plain_of(sum_: int | None) -> str:
     return f"{'-' if sum_ < 0 else ''}{whole}{'.' + decimals if decimals else ''}"
 
 
-def exact_column(values: Column) -> Exact:
+def exact_column(values: Any) -> Exact:
     """Return a column of numbers in a form whose sums are exact. Raises BadValue for what is no number."""
     if not isinstance(values, pa.Array | pa.ChunkedArray):
         return _exact_texts(values)
@@ -62,8 +63,8 @@ def exact_column(values: Column) -> Exact:
     if pa.types.is_decimal(kind):
         if 0 <= kind.scale <= ARROW_PLACES and kind.precision <= 38:
             return _guarded(array.cast(pa.decimal128(38, kind.scale)), kind.scale)
-        return _exact_texts(array.cast(pa.string()).to_pylist())
-    return _exact_texts(array.to_pylist())
+        array = array.cast(pa.string())
+    return _exact_texts(array)
 
 
 def _exact_integers(array: Any, places: int = 0) -> Exact:
@@ -108,15 +109,17 @@ def _exact_doubles(array: Any) -> Exact:
     return _exact_texts(["" if gone else repr(value) for gone, value in pairs])
 
 
-def _exact_texts(texts: Sequence[str | None]) -> Exact:
+def _exact_texts(texts: Any) -> Exact:
     """Read numbers written as texts."""
-    array = pa.array(texts, pa.string())
-    try:
-        return _guarded(array.cast(pa.decimal128(38, ARROW_PLACES)), ARROW_PLACES)
-    except pa.ArrowInvalid:
-        pass
+    array = texts if isinstance(texts, pa.Array) else pa.array(texts, pa.string())
+    filled = pc.if_else(pc.equal(array, ""), None, array)
+    if pc.all(pc.match_substring_regex(filled, _NUMBER)).as_py() is not False:
+        try:
+            return _guarded(filled.cast(pa.decimal128(38, ARROW_PLACES)), ARROW_PLACES)
+        except pa.ArrowInvalid:
+            pass
     numbers = Memo(decimal_of)
-    decimals = [numbers[text or ""] for text in texts]
+    decimals = [numbers[text or ""] for text in array.to_pylist()]
     return Exact(_decimals(decimals), PLACES)
 
 

@@ -5,14 +5,17 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from ...attribution import Attributor
-from ...readers import Part
+from ...readers import Part, read
 from ...readers.ahead import ahead
 from ...readers.batches import MAX_PROBLEMS, Batch
-from ...readers.columnar import read_columns
 from ...readers.columns import AMOUNTS
 from ...readers.values import BadValue
-from ..converting import PATTERN_COLUMNS, Converted, Converter
+from ..converting import Converted, Converter
+from ..flagging import PATTERN_COLUMNS
 from .adding import Rollup
+
+# Rows of a piece of parquet: the more of them are looked at together, the fewer groups have to be found again.
+ROWS = 262_144
 
 
 class GrainReader:
@@ -42,11 +45,11 @@ class GrainReader:
         `progress` is told the rows so far and the bytes of the part that they took.
         """
         rows = 0
-        for piece in ahead(read_columns(part, has_period=has_period)):
+        for piece in ahead(read(part, has_period=has_period, batch_rows=ROWS)):
             try:
                 self.rollup.add(piece.columns, piece.lines, number)
             except BadValue as error:
-                self.converter.find_problems(piece.as_batch(), part.name, otherwise=str(error))
+                self.converter.find_problems(piece, part.name, otherwise=str(error))
             self.converter.note_columns(part.name, unread=piece.unread, lacking=AMOUNTS.keys() - piece.columns.keys())
             rows += len(piece.lines)
             progress(rows, piece.bytes_read)
@@ -81,7 +84,7 @@ class GrainReader:
         return [
             (number, tuple(reasons.get(row, ())), self._splits_of(number, start))
             for row, number, start in zip(
-                converted.rows, converted.attributed, batch.columns["ChargePeriodStart"], strict=True
+                converted.rows, converted.attributed.tolist(), batch.columns["ChargePeriodStart"], strict=True
             )
         ]
 

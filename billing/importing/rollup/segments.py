@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from ...readers.batches import BATCH_ROWS, Batch
+from ...readers.coded import combined
 from ...readers.dates import DAY, time_of
-from .coded import distinct_keys
 from .groups import KEYS, Group, Numbered
 
 # For a batch of days, what must not be mixed: who pays, what is to be reviewed.
@@ -35,13 +35,13 @@ class Segments:
         self.known: dict[tuple[int, ...], Any] = {}
         self.month_spans: dict[int, int] = {}
 
-    def of(self, groups: Mapping[bytes, Group]) -> Iterable[Any]:
+    def of(self, groups: Mapping[bytes, Group]) -> Iterable[object]:
         """Return the segment of each group, in their order."""
         if self.segment is None or not groups:
             return [None] * len(groups)
         numbers = np.frombuffer(b"".join(groups), dtype=np.int32).reshape(len(groups), -1)
         asked = np.ascontiguousarray(numbers[:, [*self.places, -1]].T)
-        positions, representatives = distinct_keys(asked)
+        positions, representatives = combined(list(asked))
         combinations = [tuple(each) for each in asked[:, representatives].T.tolist()]
         self._learn(combinations)
         found = [self.known[each] for each in combinations]
@@ -72,7 +72,7 @@ class Segments:
             self.known.update(zip(part, segment(batch), strict=True))
 
     def widened(
-        self, stem: bytes, segment: Any, span: tuple[datetime.datetime, datetime.datetime]
+        self, stem: bytes, segment: object, span: tuple[datetime.datetime, datetime.datetime]
     ) -> tuple[datetime.datetime, datetime.datetime]:
         """Return the whole month, if its first day and its whole mean the same; else the days themselves."""
         numbers = np.frombuffer(stem, dtype=np.int32)

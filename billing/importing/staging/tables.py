@@ -3,20 +3,23 @@
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from django.db import connection, models
 
 from ...attribution import OWNER_COLUMNS
+from ...fields import moment_of
 from ...models import BillingPeriod, Charge
 from ...readers.dimensions import DIMENSIONS
 from ...readers.facts import FACTS
-from ..converting import Converted
 from ..live_charges import Span, span_of
 from ..matching import hashes_at
 from . import dimensions, pg_copy
+
+if TYPE_CHECKING:
+    from ..converting import Converted
 
 # Rows taken from a cursor at once.
 CHUNK = 20_000
@@ -95,14 +98,14 @@ class Stage:
             for table in (*self.TABLES, *dimensions.tables()):
                 cursor.execute(f"DROP TABLE IF EXISTS {'pg_temp' if self.is_postgresql else 'temp'}.{table}")
 
-    def add(self, converted: Converted) -> None:
+    def add(self, converted: "Converted") -> None:
         """Append a batch of rows and their flags; `settle` says that they are there."""
         said = converted.said
         numbered = (
             converted.rows,
             converted.file_numbers,
-            converted.months,
-            converted.attributed,
+            converted.months.tolist(),
+            converted.attributed.tolist(),
             converted.states,
         )
         fill = self.fill
@@ -116,11 +119,11 @@ class Stage:
         self.has_invoices = self.has_invoices or said.has_invoices
         self.lacks_invoices = self.lacks_invoices or said.lacks_invoices
         if self.remembers:
-            self._months.extend(converted.months)
+            self._months.frombytes(converted.months.tobytes())
             self._contents += said.contents
             self._identities += said.identities
             self._with_resource += said.with_resource
-        self.span = span_of(said.starts, self.span)
+        self.span = span_of((moment_of(int(said.starts.min())), moment_of(int(said.starts.max()))), self.span)
         if converted.flags:
             fill("stage_flag", list(zip(*converted.flags, strict=True)), ("row", "code", "detail"))
         self.rows += len(converted.rows)

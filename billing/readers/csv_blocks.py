@@ -1,0 +1,194 @@
+"""Blocks of a CSV file that are written plainly, read by columns; of any other nothing is said here.
+
+A block is plain if Arrow and `csv.reader` must agree on it: each line is a row, quotes open and close fields and
+stand nowhere else. Whatever is not, is read row by row (see csv_file), which knows every quirk and names what is wrong.
+"""
+
+import io
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+
+from .batches import BATCH_ROWS, Batch
+from .columns import AMOUNTS, QUANTITIES, base_of
+from .streams import MIB, Watched
+
+# The first block tells how long rows are. Others hold as many as a piece, or as many bytes as memory is meant for.
+FIRST_BLOCK = MIB
+LARGEST_BLOCK = 8 * MIB
+
+# They hardly repeat; all other columns come as numbers of their distinct texts.
+_NOT_REPEATED = frozenset((*AMOUNTS, *QUANTITIES))
+
+_QUOTE, _LINE_FEED, _CARRIAGE_RETURN = 34, 10, 13
+
+
+class Blocks:
+    """An open file in blocks that end at the end of a line.
+
+    What reading raises is kept until the bytes before it have been looked at; see `rest`.
+    """
+
+    def __init__(self, binary: Watched) -> None:
+        self.binary = binary
+        self.size = FIRST_BLOCK
+        self._left = b""
+        self._error: Exception | None = None
+        self.is_over = False
+
+    def next(self) -> bytes:
+        """Return the next block, b"" at the end; its last line may lack an end there, or be cut off (see `rest`)."""
+        self.binary.begin_batch()
+        parts = [self._left]
+        length = len(self._left)
+        while length < self.size and not self.is_over:
+            try:
+                data = self.binary.read1(min(MIB, self.size))
+            except Exception as error:  # raised where the rows before it are read
+                self._error = error
+                data = b""
+            self.is_over = not data
+            parts.append(data)
+            length += len(data)
+        left: list[bytes] = []
+        while parts and not self.is_over:
+            last = parts.pop()
+            end = last.rfind(b"\n") + 1
+            left.insert(0, last[end:])
+            if end:
+                parts.append(last[:end])
+                break
+        self._left = b"".join(left)
+        return b"".join(parts)
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether the file could not be read to its end."""
+        return self._error is not None
+
+    def rest(self, block: bytes) -> "Rest":
+        """Return a block and all that comes after it as a stream."""
+        left, self._left = self._left, b""
+        return Rest(block + left, self.binary, self._error)
+
+    def expect(self, rows: int, size: int) -> None:
+        """Have further blocks hold as many rows as a piece, if they are as long as these."""
+        self.size = max(FIRST_BLOCK, min(LARGEST_BLOCK, BATCH_ROWS * size // max(rows, 1)))
+
+
+class Rest(io.BufferedIOBase):
+    """Bytes that were read already, and then the file they are of; raises what reading it raised."""
+
+    def __init__(self, start: bytes, binary: Watched, error: Exception | None) -> None:
+        self._start = io.BytesIO(start)
+        self._binary = binary
+        self._error = error
+
+    def readable(self) -> bool:
+        return True
+
+    def read1(self, size: int = -1, /) -> bytes:
+        if data := self._start.read1(size):
+            return data
+        if self._error is not None:
+            raise self._error
+        return self._binary.read1(size)
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        return self.read1(-1 if size is None else size)
+
+
+class PlainRows:
+    """Reads plain blocks of a file whose header has been read."""
+
+    def __init__(self, *, width: int, positions: Mapping[str, int], delimiter: str) -> None:
+        self.positions = positions
+        self._delimiter = ord(delimiter)
+        names = [str(position) for position in range(width)]
+        self._names = {name: str(position) for name, position in positions.items()}
+        kinds = {
+            self._names[name]: pa.string() if base_of(name) in _NOT_REPEATED else pa.dictionary(pa.int32(), pa.string())
+            for name in positions
+        }
+        self._read: dict[str, Any] = {"column_names": names, "use_threads": False}
+        self._parse = pa.csv.ParseOptions(delimiter=delimiter, newlines_in_values=False, ignore_empty_lines=False)
+        # What is no UTF-8 is found before: columns that nobody wants count too.
+        self._convert = pa.csv.ConvertOptions(
+            column_types=kinds, include_columns=list(kinds), strings_can_be_null=False, check_utf8=False
+        )
+        # By the byte before a quote that opens a field, or opens it again, and after one that closes it.
+        self._before, self._after = np.zeros(256, dtype=np.bool_), np.zeros(256, dtype=np.bool_)
+        self._before[[self._delimiter, _LINE_FEED, _QUOTE]] = True
+        self._after[[self._delimiter, _LINE_FEED, _CARRIAGE_RETURN, _QUOTE]] = True
+
+    def of(self, block: bytes) -> dict[str, Any] | None:
+        """Return the columns of a block as Arrow arrays, None where it is not plain."""
+        numbers = np.frombuffer(block, dtype=np.uint8)
+        if not self._is_plain(block, numbers):
+            return None
+        rows = int(np.count_nonzero(numbers == _LINE_FEED)) + (numbers[-1] != _LINE_FEED)
+        try:
+            table = pa.csv.read_csv(
+                pa.BufferReader(block),
+                read_options=pa.csv.ReadOptions(block_size=len(block) + 1, **self._read),
+                parse_options=self._parse,
+                convert_options=self._convert,
+            )
+        except pa.ArrowException:
+            return None
+        if table.num_rows != rows:
+            return None
+        columns = {name: table.column(own).combine_chunks() for name, own in self._names.items()}
+        # A line of nothing but delimiters, as spreadsheets leave them, has no cost.
+        if pc.min(pc.binary_length(columns["BilledCost"])).as_py() == 0:
+            return None
+        return columns
+
+    def _is_plain(self, block: bytes, numbers: Any) -> bool:
+        if b"\0" in block or (b"\r" in block and block.count(b"\r") != block.count(b"\r\n")):
+            return False
+        if not block.isascii():
+            try:
+                block.decode()
+            except UnicodeDecodeError:
+                return False
+        quotes = np.flatnonzero(numbers == _QUOTE)
+        if not len(quotes):
+            return True
+        opening, closing = quotes[0::2], quotes[1::2]
+        if len(opening) != len(closing):
+            return False
+        # At the start and end of a block there is an end of a line.
+        before = numbers[opening[1:] - 1] if opening[0] == 0 else numbers[opening - 1]
+        after = numbers[closing[:-1] + 1] if closing[-1] == len(numbers) - 1 else numbers[closing + 1]
+        return bool(self._before[before].all() and self._after[after].all())
+
+
+class PlainBatches:
+    """The pieces of the plain blocks at the start of a file. `block` and `line` are then those of the first other."""
+
+    def __init__(self, blocks: Blocks, rows: PlainRows, block: bytes, line: int, unread: tuple[str, ...]) -> None:
+        self.blocks = blocks
+        self.rows = rows
+        self.block = block
+        self.line = line
+        self.unread = unread
+
+    def __iter__(self) -> Iterator[Batch]:
+        while True:
+            if not self.block and not self.blocks.is_over:
+                self.block = self.blocks.next()
+            # Where nothing more can be read, the last line may be cut off.
+            columns = self.rows.of(self.block) if self.block and not self.blocks.is_broken else None
+            if columns is None:
+                return
+            size = len(columns["BilledCost"])
+            lines = range(self.line, self.line + size)
+            self.blocks.expect(size, len(self.block))
+            self.line += size
+            self.block = b""
+            yield Batch(lines=lines, columns=columns, bytes_read=self.blocks.binary.packed(), unread=self.unread)

@@ -1,0 +1,81 @@
+"""The rows of a dimension by number, import-wide: what comes again has its number, as long as it is remembered."""
+
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..copy_text import DELIMITER
+from .dimensions import HASH_BYTES, IDENTITY, hash_of, identity_hash, said_hash
+from .facts import NewRow
+
+Numbers = Any
+
+# What one dimension remembers: so many rows, and so many characters of theirs.
+REMEMBERED = 200_000
+REMEMBERED_CHARACTERS = 24 * 1024 * 1024
+# A dimension with a part in what a row speaks of.
+WITH_IDENTITY = (*IDENTITY, "resource")
+
+
+class Found(NamedTuple):
+    """Rows of a dimension: their numbers, what hashes of rows hold of them (16 bytes each), and which are new."""
+
+    numbers: Numbers
+    said: Numbers
+    identities: Numbers | None
+    new: list[NewRow]
+
+
+class Numbering:
+    """Numbers the rows of one dimension from 1, in the order they come, and remembers their hashes.
+
+    It forgets everything when it is full: what comes again after that gets another number, and the same hash.
+    """
+
+    def __init__(self, name: str, size: int = REMEMBERED) -> None:
+        self.name = name
+        self.size = size
+        # How many were numbered before the ones that are remembered.
+        self._before = 0
+        self._places: dict[str, int] = {}
+        self._characters = 0
+        self._said, self._identities = bytearray(), bytearray()
+        self._identity_of: Callable[..., bytes] | None = identity_hash if name in WITH_IDENTITY else None
+
+    def of(self, rows: Iterable[tuple[str, ...]]) -> Found:
+        """Number some distinct rows."""
+        if len(self._places) >= self.size or self._characters >= REMEMBERED_CHARACTERS:
+            self._before += len(self._places)
+            self._places.clear()
+            self._characters = 0
+            self._said, self._identities = bytearray(), bytearray()
+        new: list[NewRow] = []
+        known = self._places
+        places = []
+        for texts in rows:
+            joined = DELIMITER.join(texts)
+            place = known.get(joined)
+            if place is None:
+                place = self._remember(joined, texts, new)
+            places.append(place)
+        chosen = np.array(places, dtype=np.int64)
+        return Found(
+            numbers=chosen + (self._before + 1),
+            said=_taken(self._said, chosen),
+            identities=_taken(self._identities, chosen) if self._identity_of else None,
+            new=new,
+        )
+
+    def _remember(self, joined: str, texts: tuple[str, ...], new: list[NewRow]) -> int:
+        place = self._places[joined] = len(self._places)
+        self._characters += len(joined)
+        self._said += said_hash(self.name, texts)
+        if self._identity_of:
+            self._identities += self._identity_of(self.name, texts)
+        new.append(NewRow(self._before + place + 1, hash_of(texts), texts))
+        return place
+
+
+def _taken(hashes: bytearray, places: Numbers) -> Numbers:
+    return np.frombuffer(hashes, dtype=f"V{HASH_BYTES}")[places]
