@@ -58,7 +58,7 @@ EVENTS = ("insert", "update", "delete")
 IS_POSTGRESQL = connection.vendor == "postgresql"
 
 # Of each model: what an attack changes, what a copied row needs to be of its own, and when each event is refused.
-ATTACKED = {
+ATTACKED: dict[type[models.Model], tuple[str, dict[str, str], dict[str, tuple[str, ...]]]] = {
     Charge: ("fund_org = 'OURS'", {}, dict.fromkeys(EVENTS, SHUT)),
     Flag: ("is_resolved = true", {}, dict.fromkeys(EVENTS, SHUT)),
     ReviewDecision: ("note = 'no'", {}, {"insert": SHUT, "update": ("open", *SHUT), "delete": ("open", *SHUT)}),
