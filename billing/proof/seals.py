@@ -10,6 +10,7 @@ from typing import Any
 
 from django.db.models import CharField, Count, Expression, F, Func, QuerySet, TextField, Value
 
+from ..charging.storage import in_storage_order
 from ..fields import AmountSum
 from ..models import PATHS, BillingPeriod, Charge, CorrectionLine, PayerLine, ReviewDecision, Source
 from ..money import plain
@@ -104,7 +105,7 @@ def _said(period: BillingPeriod) -> dict[str, str]:
     """
     names = dict(Source.objects.values_list("pk", "name"))
     of: dict[int, list[bytes]] = defaultdict(list)
-    charges = Charge.objects.in_month(period).order_by()
+    charges = in_storage_order(period).order_by()
     altered = [(place, found) for place, found in enumerate(altered_texts(charges).values()) if found]
     hashes = [f"{name}__text_hash" for name in DIMENSIONS]
     keys = [f"{list(DIMENSIONS)[place]}_key" for place, _ in altered]
