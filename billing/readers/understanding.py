@@ -19,7 +19,7 @@ from .cells import free_id_of, region_of, said_of, strict_id_of
 from .coded import Coded, Numbers, combined, constant
 from .columns import AMOUNTS, FREE_IDS, QUANTITIES, STRICT_IDS, TEXTS
 from .dates import Rule, end_and_rule, month_of, period_rules, service_time_of, time_of
-from .dimensions import DIMENSIONS
+from .dimensions import DIMENSIONS, hash_of_tags, said_hash
 from .facts import NewRow, Scope, ScopeTotal, month_number
 from .hashing import content_hashes, identity_hashes
 from .numbering import Found, Numbering
@@ -164,8 +164,10 @@ class Understanding:
         self._memos = {
             **{name: Memo(CONVERT[name], 50_000) for name in TEXTS},
             **{name: Memo(plain_decimal) for name in PRICES},
-            "Tags": Memo(_said_tags, REMEMBERED_TAGS),
+            "Tags": Memo(self._said_tags, REMEMBERED_TAGS),
         }
+        # What tags that come for the first time are compared by: they are read once.
+        self._tag_hashes: dict[str, bytes] = {}
         self._months = Memo(month_of)
         self._starts = Memo(service_time_of)
         self._billing_ends = Memo(time_of)
@@ -173,7 +175,8 @@ class Understanding:
         self._period_rules = Memo(period_rules)
         self._projects = Projects()
         self._currencies = Memo(currency_of)
-        self._numberings = {name: Numbering(name) for name in DIMENSIONS}
+        self._numberings = {name: Numbering(name) for name in DIMENSIONS if name != "tag_set"}
+        self._numberings["tag_set"] = Numbering("tag_set", said_of=self._tag_hash)
 
     def of(self, batch: Batch) -> Understood:
         """Return a piece as values; raise BadValue where one of its texts has none (see `problems`)."""
@@ -253,7 +256,19 @@ class Understanding:
                 None if distinct.identities is None else distinct.identities[numbers],
                 distinct.new,
             )
+        self._tag_hashes.clear()
         return found
+
+    def _said_tags(self, text: str) -> str:
+        """Return tags as they are stored: as delivered, "" where there are none."""
+        canonical = tags_of(text).canonical
+        if not canonical:
+            return ""
+        self._tag_hashes[text] = hash_of_tags(canonical)
+        return text
+
+    def _tag_hash(self, texts: tuple[str, ...]) -> bytes:
+        return self._tag_hashes.get(texts[0]) or said_hash("tag_set", texts)
 
     def _service(self, given: Mapping[str, Coded], nothing: Coded) -> "_Service":
         """Return when the service of each row was."""
@@ -369,8 +384,3 @@ def _totals(
             of_scope.units[name], of_scope.exact[name] = sums[id(amount)]
         total.add(of_scope)
     return totals
-
-
-def _said_tags(text: str) -> str:
-    """Return tags as they are stored: as delivered, "" where there are none."""
-    return text if tags_of(text).canonical else ""
