@@ -1,8 +1,7 @@
 """The floor: what reading a file and inserting its rows costs when nothing is checked, matched or decided.
 
-`csv.reader` over the file, and `executemany` (SQLite) or COPY (PostgreSQL) of every column of
-`billing_charge` into a table of the same columns and indexes, in one transaction. Prints seconds
-and rows.
+`csv.reader` over the file, and `executemany` (SQLite) or COPY (PostgreSQL) of every column into the table of
+`wide_table.py`, in one transaction. Prints seconds and rows.
 """
 
 import csv
@@ -14,7 +13,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-# FOCUS column -> column of billing_charge; the rest gets a constant of the column's kind.
+from wide_table import COLUMNS, NAME, statements
+
+# FOCUS column -> column of the table; the rest gets a constant of the column's kind.
 FROM_FILE = {
     "BilledCost": "billed_cost",
     "BillingAccountId": "billing_account_id",
@@ -87,41 +88,28 @@ def _constant(name: str, kind: str) -> Any:
     return "" if "char" in kind or kind == "text" else 1
 
 
-def on_sqlite(migrated: Path, file: Path, scratch: Path) -> tuple[float, int]:
+def on_sqlite(file: Path, scratch: Path) -> tuple[float, int]:
     """Insert the file's rows into a fresh database; return seconds and how many.
 
     The reader goes into `executemany` as it is, and SQL picks the columns: no Python runs per row.
     """
-    source = sqlite3.connect(f"file:{migrated}?mode=ro", uri=True)
-    ddl = [
-        sql
-        for (sql,) in source.execute(
-            "SELECT sql FROM sqlite_master WHERE tbl_name = 'billing_charge' AND sql IS NOT NULL "
-            "AND type IN ('table', 'index') ORDER BY type DESC"
-        )
-    ]
-    columns = [
-        (name, not not_null, kind.lower())
-        for _, name, kind, not_null, _, _ in source.execute("PRAGMA table_info(billing_charge)")
-    ]
-    source.close()
     floor = sqlite3.connect(scratch, isolation_level=None)
     for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "cache_size=-65536", "temp_store=FILE"):
         floor.execute(f"PRAGMA {pragma}")
-    for sql in ddl:
+    for sql in statements(is_sqlite=True):
         floor.execute(sql)
     csv.field_size_limit(1 << 30)
     started = time.perf_counter()
     with file.open(encoding="utf-8", newline="") as opened:
         reader = csv.reader(opened)
         header = next(reader)
-        names = ", ".join(f'"{name}"' for name, _, _ in columns)
-        values = ", ".join(_value(name, nullable, kind, header) for name, nullable, kind in columns)
+        names = ", ".join(name for name, _, _ in COLUMNS)
+        values = ", ".join(_value(name, nullable, kind, header) for name, kind, nullable in COLUMNS)
         floor.execute("BEGIN IMMEDIATE")
-        floor.executemany(f"INSERT INTO billing_charge ({names}) VALUES ({values})", reader)
+        floor.executemany(f"INSERT INTO {NAME} ({names}) VALUES ({values})", reader)
         floor.execute("COMMIT")
     took = time.perf_counter() - started
-    (count,) = floor.execute("SELECT count(*) FROM billing_charge").fetchone()
+    (count,) = floor.execute(f"SELECT count(*) FROM {NAME}").fetchone()
     return took, count
 
 
@@ -144,29 +132,24 @@ def _value(name: str, nullable: bool, kind: str, header: list[str]) -> str:
 
 
 def on_postgresql(url: str, file: Path) -> tuple[float, int]:
-    """COPY the file's rows into a table like billing_charge; return seconds and how many."""
+    """COPY the file's rows into the table; return seconds and how many."""
     import psycopg
 
     with psycopg.connect(url) as connection:
-        columns = [
-            (name, nullable == "YES", kind)
-            for name, nullable, kind in connection.execute(
-                "SELECT column_name, is_nullable, data_type FROM information_schema.columns "
-                "WHERE table_name = 'billing_charge' AND table_schema = 'public' ORDER BY ordinal_position"
-            ).fetchall()
-        ]
-        connection.execute("DROP TABLE IF EXISTS bench_floor")
-        connection.execute("CREATE TABLE bench_floor (LIKE billing_charge INCLUDING ALL)")
+        connection.execute(f"DROP TABLE IF EXISTS {NAME}")
+        for sql in statements(is_sqlite=False):
+            connection.execute(sql)
         connection.commit()
-        names = ", ".join(f'"{name}"' for name, _, _ in columns)
+        names = ", ".join(name for name, _, _ in COLUMNS)
 
         def copy(of: Iterator[list[Any]]) -> None:
-            with connection.cursor().copy(f"COPY bench_floor ({names}) FROM STDIN") as into:
+            with connection.cursor().copy(f"COPY {NAME} ({names}) FROM STDIN") as into:
                 for row in of:
                     into.write_row(row)
 
+        columns = [(name, nullable, kind) for name, kind, nullable in COLUMNS]
         seconds, count = _timed(file, columns, copy, before=lambda: None, after=connection.commit)
-        connection.execute("DROP TABLE bench_floor")
+        connection.execute(f"DROP TABLE {NAME}")
     return seconds, count
 
 
@@ -192,10 +175,9 @@ def _timed(
 
 
 if __name__ == "__main__":
-    vendor, where_from, csv_file, *rest = sys.argv[1:]
+    # sqlite FILE SCRATCH, or postgresql FILE URL.
+    vendor, csv_file, where = sys.argv[1:]
     took, inserted = (
-        on_sqlite(Path(where_from), Path(csv_file), Path(rest[0]))
-        if vendor == "sqlite"
-        else on_postgresql(where_from, Path(csv_file))
+        on_sqlite(Path(csv_file), Path(where)) if vendor == "sqlite" else on_postgresql(where, Path(csv_file))
     )
     print(f"{took:.3f} {inserted}")

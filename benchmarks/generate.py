@@ -2,7 +2,7 @@
 
 Seeded: the same options give the same bytes. Rows are usage of many resources by many projects, in
 the proportions of a cloud bill: mostly small, some with equal twins, some without tags, a few
-credits and taxes.
+credits and taxes. With --jobs, they are jobs of a cluster: each row is a resource of its own.
 """
 
 import argparse
@@ -34,6 +34,22 @@ SERVICES = (
     ("Amazon CloudWatch", "Management and Governance", "Metrics", "Metrics", 300_000),
 )
 
+# What the accounting of Slurm says of a job, in the columns of FOCUS.
+JOB_COLUMNS = (
+    *("BillingAccountId", "BillingAccountName", "BillingCurrency", "BillingPeriodStart", "BillingPeriodEnd"),
+    *("ChargePeriodStart", "ChargePeriodEnd", "ChargeCategory", "ChargeDescription", "ListCost", "ContractedCost"),
+    *("BilledCost", "EffectiveCost", "ListUnitPrice", "ContractedUnitPrice", "PricingQuantity", "PricingUnit"),
+    *("ConsumedQuantity", "ConsumedUnit", "ProviderName", "PublisherName", "RegionId", "ResourceId", "ResourceName"),
+    *("ResourceType", "ServiceCategory", "ServiceName", "SkuId", "SubAccountId", "SubAccountName", "Tags"),
+)
+# Partition, unit of what is priced, list price of an hour of it in millionths, the most of it in one job.
+PARTITIONS = (
+    ("standard", "core-hours", 12_000, 128),
+    ("largemem", "core-hours", 19_000, 64),
+    ("gpu", "GPU-hours", 640_000, 8),
+    ("debug", "core-hours", 12_000, 16),
+)
+
 
 @dataclass(frozen=True)
 class Shape:
@@ -48,6 +64,10 @@ class Shape:
     source: str = "aws"
     month: datetime.date = datetime.date(2025, 1, 1)
     seed: int = 1
+    # Of jobs only: how many people run them, and the number of the first.
+    users: int = 2_000
+    first_job: int = 20_000_001
+    is_of_jobs: bool = False
 
 
 def lines(shape: Shape) -> Iterator[str]:
@@ -100,13 +120,55 @@ def lines(shape: Shape) -> Iterator[str]:
         yield line
 
 
+def job_lines(shape: Shape) -> Iterator[str]:
+    """Return the lines of jobs of a cluster, the header first: each has an id, a name and times of its own."""
+    random_ = random.Random(f"{shape.seed} jobs {shape.source}")
+    start = datetime.datetime(shape.month.year, shape.month.month, 1)  # noqa: DTZ001 (only written)
+    end = (start + datetime.timedelta(days=32)).replace(day=1)
+    seconds = int((end - start).total_seconds())
+    head = f"cluster-a,Cluster A,USD,{start:%Y-%m-%dT%H:%M:%SZ},{end:%Y-%m-%dT%H:%M:%SZ}"
+    yield ",".join(JOB_COLUMNS) + "\n"
+    for number in range(shape.rows):
+        # Each of the people works for one project.
+        user = int(random_.random() * shape.users)
+        project = user % shape.projects
+        partition, unit, price, most = PARTITIONS[int(random_.random() ** 2 * len(PARTITIONS))]
+        lasted = int(random_.random() ** 4 * 172_800) + 1
+        began = int(random_.random() * (seconds - lasted))
+        units = int(random_.random() ** 3 * most) + 1
+        thousandths = units * lasted * 1000 // 3600 + 1
+        listed = price * thousandths
+        paid = _decimal(listed * 60 // 100)
+        used = f"{thousandths // 1000}.{thousandths % 1000:03d}"
+        pi, account = project % shape.pis, f"project-{project:05d}"
+        tags = "" if random_.random() < shape.missing_tags else (
+            f'"{{""user"": ""user{user:04d}"", ""account"": ""{account}"", ""project_id"": ""{account}"", '
+            f'""pi_email"": ""pi{pi:04d}@bench.example"", ""fund_org"": ""F{project:05d}-{project % 97:03d}"", '
+            f'""partition"": ""{partition}"", ""qos"": ""normal""}}"'
+        )  # fmt: skip
+        yield (
+            f"{head},{_moment(start, began)},{_moment(start, began + lasted)},Usage,Jobs on {partition},"
+            f"{_decimal(listed)},{paid},{paid},{paid},{_decimal(price * 1000)},{_decimal(price * 600)},{used},{unit},"
+            f"{used},{unit},Research Computing,Research Computing,cluster-a,{shape.first_job + number},"
+            f"run_{random_.getrandbits(24):06x}.sh,{partition},Compute,Cluster A,{partition}-{unit},"
+            f"{account},{account},{tags}\n"
+        )
+
+
+def _moment(start: datetime.datetime, seconds: int) -> str:
+    return f"{start + datetime.timedelta(seconds=seconds):%Y-%m-%dT%H:%M:%SZ}"
+
+
 def _decimal(billionths: int) -> str:
     """Write 10^-9 units as a decimal."""
     return f"{billionths // 1_000_000_000}.{billionths % 1_000_000_000:09d}"
 
 
-def change(source: Path, target: Path, *, every: int = 100) -> int:
-    """Write a file again with every so manieth row costing a cent more; return how many those are."""
+def change(source: Path, target: Path, *, every: int = 100, drop_every: int = 0) -> int:
+    """Write a file again with every so manieth row costing a cent more; return how many those are.
+
+    With `drop_every`, every so manieth of the other rows is left out.
+    """
     costs = [COLUMNS.index(name) for name in ("ContractedCost", "BilledCost", "EffectiveCost")]
     changed = 0
     with source.open(encoding="utf-8", newline="") as rows, target.open("w", encoding="utf-8", newline="") as again:
@@ -119,6 +181,8 @@ def change(source: Path, target: Path, *, every: int = 100) -> int:
                     fields[place] = str(Decimal(fields[place]) + Decimal("0.01"))
                 line = ",".join(fields)
                 changed += 1
+            elif drop_every and number % drop_every == 1:
+                continue
             again.write(line)
     return changed
 
@@ -145,7 +209,7 @@ def as_parquet(source: Path, target: Path) -> None:
 
 def write(path: Path, shape: Shape) -> None:
     with path.open("w", encoding="utf-8", newline="", buffering=1 << 20) as file:
-        file.writelines(lines(shape))
+        file.writelines(job_lines(shape) if shape.is_of_jobs else lines(shape))
 
 
 def main() -> None:
@@ -159,6 +223,7 @@ def main() -> None:
     parser.add_argument("--equal-rows", type=float, default=Shape.equal_rows, help="share of rows equal to another")
     parser.add_argument("--sources", default="aws", help="names separated by commas: one file each, rows shared out")
     parser.add_argument("--month", default="2025-01", help="the billing period")
+    parser.add_argument("--jobs", action="store_true", help="jobs of a cluster, each a resource of its own")
     parser.add_argument("--seed", type=int, default=Shape.seed)
     given = parser.parse_args()
     year, month = (int(part) for part in given.month.split("-"))
@@ -174,6 +239,7 @@ def main() -> None:
             source=source,
             month=datetime.date(year, month, 1),
             seed=given.seed,
+            is_of_jobs=given.jobs,
         )
         path = given.file if len(sources) == 1 else given.file.with_name(f"{given.file.stem}-{source}.csv")
         write(path, shape)

@@ -60,20 +60,20 @@ class NeedsInitialize(BaseCommand):
     needs_initialize = True
 
     # Django sets both when a command is made, and again when it is called with others.
-    @property  # type: ignore[override]
+    @property
     def stdout(self) -> Terminal:
         return self._stdout
 
     @stdout.setter
-    def stdout(self, stream: Any) -> None:
+    def stdout(self, stream: object) -> None:
         self._stdout = Terminal(stream)
 
-    @property  # type: ignore[override]
+    @property
     def stderr(self) -> Terminal:
         return self._stderr
 
     @stderr.setter
-    def stderr(self, stream: Any) -> None:
+    def stderr(self, stream: object) -> None:
         self._stderr = Terminal(stream)
         self._stderr.style_func = getattr(stream, "style_func", None)
 
@@ -85,7 +85,7 @@ class NeedsInitialize(BaseCommand):
         finally:
             self.style = style
 
-    def execute(self, *args: Any, **options: Any) -> str | None:
+    def execute(self, *args: object, **options: object) -> str | None:
         try:
             if self.needs_initialize:
                 require_initialized()
@@ -164,7 +164,7 @@ class BillingCommand(NeedsInitialize):
         """Return what it takes to do what was asked."""
         return (self.permission if isinstance(self.permission, str) else self.permission[options["verb"]],)
 
-    def run(self, **options: Any) -> None:
+    def run(self, **options: object) -> None:
         """Do what the command is for, with `self.actor` and `self.now`."""
         raise NotImplementedError
 
@@ -178,7 +178,7 @@ class BillingCommand(NeedsInitialize):
             self.stdout.write(text)
 
 
-def in_its_currency(data: Any, currency: str | None = None) -> Any:
+def in_its_currency(data: object, currency: str | None = None) -> Any:
     """Write the amounts in what a command reports as text with the decimals of their currency: yen have none.
 
     The currency is the one named beside them, or around them; sums of several are under the names of theirs.
@@ -197,7 +197,7 @@ def in_its_currency(data: Any, currency: str | None = None) -> Any:
     return data
 
 
-def as_json(value: Any) -> str:
+def as_json(value: object) -> str:
     """Write what JSON has no form for: amounts as exact decimal text, dates and all else as printed."""
     if isinstance(value, Decimal):
         return plain(value)

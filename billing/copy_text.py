@@ -11,7 +11,7 @@ _SPECIAL = ("\\", "\n", "\r")
 _ESCAPES = str.maketrans({"\\": "\\\\", "\n": "\\n", "\r": "\\r", DELIMITER: f"\\{DELIMITER}"})
 
 
-def lines_of(columns: Sequence[Sequence[Any]]) -> list[str]:
+def lines_of(columns: Sequence[Sequence[object]]) -> list[str]:
     """Write rows, given column by column, each as one line without its end."""
     return joined(list(map(fields_of, columns)))
 
@@ -21,7 +21,7 @@ def joined(columns: Sequence[Sequence[str]]) -> list[str]:
     return list(map(DELIMITER.join, zip(*columns, strict=True)))
 
 
-def fields_of(column: Sequence[Any]) -> list[str]:
+def fields_of(column: Sequence[object]) -> list[str]:
     """Write a column of values of one type, and None."""
     first = column[0]
     # Most columns hold one value all along.

@@ -172,13 +172,6 @@ WORDINGS: dict[str, Wording] = {
         query={"period": "{period}", "state__exact": "proposed"},
         permission="billing.approve_correction",
     ),
-    "list_corrections": Wording(
-        "corrections list -p {period}",
-        "Show the corrections of {period}",
-        "admin:billing_correction_changelist",
-        query=_PERIOD,
-        permission="billing.view_correction",
-    ),
     "open_period": Wording(
         "periods open {period}",
         "Open the month",
@@ -215,10 +208,10 @@ WORDINGS: dict[str, Wording] = {
     ),
     "show_corrections": Wording(
         "corrections list -p {period}",
-        "Show the corrections",
+        "Show the corrections of {period}",
         "admin:billing_correction_changelist",
         query=_PERIOD,
-        permission="billing.enter_corrections",
+        permission="billing.view_correction",
     ),
     "issue_statements": Wording(
         "generate -p {period}",

@@ -69,7 +69,7 @@ class _UnitsField(models.Field):
     empty_strings_allowed = False
     default_error_messages = {"invalid": "“%(value)s” is not an amount."}
 
-    def db_type(self, connection: Any) -> str:
+    def db_type(self, connection: object) -> str:
         return "bigint"
 
     def from_db_value(self, value: Any, expression: Any, connection: Any) -> Decimal | None:
@@ -79,7 +79,7 @@ class _UnitsField(models.Field):
             raise TypeError("The database made a float of an amount (Avg, division). Sum and count instead.")
         return Decimal(value).scaleb(-self.places)
 
-    def to_python(self, value: Any) -> Decimal | None:
+    def to_python(self, value: object) -> Decimal | None:
         return _decimal_of(self, value)
 
     def get_prep_value(self, value: Any) -> Any:
@@ -107,7 +107,7 @@ class _UnitsField(models.Field):
             **{"form_class": forms.DecimalField, "max_digits": 19, "decimal_places": self.places, **kwargs}
         )
 
-    def check(self, **kwargs: Any) -> list[checks.CheckMessage]:
+    def check(self, **kwargs: object) -> list[checks.CheckMessage]:
         found = super().check(**kwargs)
         if self.has_default() and isinstance(self.default, float):
             found.append(checks.Error("The default of an amount is a float.", obj=self, id="billing.E001"))
@@ -165,10 +165,10 @@ class ExactField(models.Field):
     def from_db_value(self, value: Any, expression: Any, connection: Any) -> Decimal | None:
         return None if value is None else Decimal(value)
 
-    def to_python(self, value: Any) -> Decimal | None:
+    def to_python(self, value: object) -> Decimal | None:
         return _decimal_of(self, value)
 
-    def get_prep_value(self, value: Any) -> Any:
+    def get_prep_value(self, value: object) -> Any:
         value = super().get_prep_value(value)
         if value is None or hasattr(value, "resolve_expression"):
             return value
@@ -260,7 +260,7 @@ class SumOfAmounts(models.Field):
     def db_type(self, connection: Any) -> str:
         return "text" if connection.vendor == "sqlite" else "numeric"
 
-    def from_db_value(self, value: Any, expression: Any, connection: Any) -> Decimal | None:
+    def from_db_value(self, value: object, expression: object, connection: object) -> Decimal | None:
         units = units_of_sum(value)
         return None if units is None else Decimal(units).scaleb(-self.places, context=WIDE)
 

@@ -132,7 +132,7 @@ def _scaled(amounts: Mapping[Key, Decimal], at_least: int = 0) -> tuple[dict[Key
     return {key: int(amount.scaleb(places, context=EXACT)) for key, amount in amounts.items()}, places
 
 
-def _stable(key: Any) -> tuple[str, str]:
+def _stable(key: object) -> tuple[str, str]:
     return type(key).__name__, f"{key:020d}" if isinstance(key, int) else str(key)
 
 

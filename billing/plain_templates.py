@@ -91,9 +91,9 @@ class PlainExpression(FilterExpression):
         return value
 
 
-def _bounded(function: Callable[..., Any]) -> Callable[..., Any]:
+def _bounded(function: Callable[..., object]) -> Callable[..., object]:
     @functools.wraps(function)
-    def bounded(*values: Any, **options: Any) -> Any:
+    def bounded(*values: object, **options: object) -> Any:
         for value in values:
             _require_short(value)
         made = function(*values, **options)
@@ -103,7 +103,7 @@ def _bounded(function: Callable[..., Any]) -> Callable[..., Any]:
     return bounded
 
 
-def _require_short(value: Any) -> None:
+def _require_short(value: object) -> None:
     if isinstance(value, str) and len(value) > CHARACTERS:
         raise TooMuch(f"A filter makes a text of more than {CHARACTERS:,} characters.")
 

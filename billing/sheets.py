@@ -38,7 +38,7 @@ def starts_formula(text: str) -> bool:
     return False
 
 
-def text_cell(sheet: Any, text: str) -> Any:
+def text_cell(sheet: object, text: str) -> Any:
     """Return a cell whose text stays text: openpyxl makes a formula of any that starts with "="."""
     cell = WriteOnlyCell(sheet, ILLEGAL_CHARACTERS_RE.sub("", one_line(text))[:CELL_LENGTH])
     cell.data_type = "s"
@@ -53,7 +53,7 @@ def amount_format(places: int) -> str:
     return f"#,##0.{'0' * places}".rstrip(".")
 
 
-def amount_cell(sheet: Any, amount: Decimal, places: int | None = None) -> Any:
+def amount_cell(sheet: object, amount: Decimal, places: int | None = None) -> Any:
     """Return an amount as a number to its last digit; openpyxl would write 16 of them.
 
     It is shown with so many decimals: without a number those it has, which are its currency's in whole cents.

@@ -204,3 +204,24 @@ def _json_escape(found: re.Match[str]) -> str:
 def long_date(day: datetime.date) -> str:
     """Write a day as screens and documents do: `Nov 28, 2026`."""
     return f"{day:%b} {day.day}, {day.year}"
+
+
+def long_month(month: datetime.date) -> str:
+    """Write the month that a day is in: `January 2026`."""
+    return f"{month:%B %Y}"
+
+
+def long_dates(first: datetime.date, last: datetime.date) -> str:
+    """Write the days from a first to a last one: `Jan 21, 2026 to Jan 31, 2026`, or the one day that is both."""
+    return long_date(first) if first == last else f"{long_date(first)} to {long_date(last)}"
+
+
+def long_span(first: datetime.date | None, last: datetime.date | None) -> str:
+    """Write days of which an end may be open: `from Jan 1, 2026 until Jun 30, 2026`; "" for any day."""
+    ends = (f"from {long_date(first)}" if first else "", f"until {long_date(last)}" if last else "")
+    return " ".join(filter(None, ends))
+
+
+def long_moment(at: datetime.datetime) -> str:
+    """Write a moment to the minute, with the zone it is told in: `Nov 28, 2026, 14:03 UTC`."""
+    return f"{long_date(at)}, {at:%H:%M %Z}".rstrip()

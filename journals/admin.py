@@ -9,7 +9,7 @@ from django.core.paginator import Paginator
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
-from django.urls import path, reverse
+from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -23,6 +23,7 @@ from billing.admin.verbs import Verb
 from billing.errors import BillingError
 from billing.models import BillingPeriod, Policy
 from billing.money import named
+from billing.texts import long_month
 
 from . import posting, writing
 from .formats import BUILT_IN, RESERVED, TemplateFailed
@@ -63,7 +64,7 @@ class FormatForm(forms.Form):
 
 class MonthField(forms.ModelChoiceField):
     def label_from_instance(self, period: Any) -> str:
-        return f"{period.month:%B %Y}, {period.get_status_display().lower()}"
+        return f"{long_month(period.month)}, {period.get_status_display().lower()}"
 
 
 class ExportForm(FormatForm):
@@ -224,7 +225,7 @@ class JournalAdmin(FrozenAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Journal]:
         return super().get_queryset(request).select_related("period", "reverses", "submitted_by")
 
-    def get_urls(self) -> list[Any]:
+    def get_urls(self) -> list[URLPattern]:
         own = [
             path("export/", self.admin_site.admin_view(self.export_view), name="journals_journal_export"),
             path(

@@ -12,6 +12,7 @@ from billing.errors import BillingError, NextStep
 from billing.models import BillingPeriod, BillingReference, Charge, PayerLine, Person, Policy, Project, Source
 from billing.money import ZERO
 from billing.patterns import compiled
+from billing.texts import long_date, long_month
 
 from .deltas import Account, Pair, deltas
 from .models import Journal, JournalLine
@@ -129,7 +130,7 @@ def default_posting_date(period: BillingPeriod, now: datetime.datetime) -> datet
 def require_posting_date(period: BillingPeriod, date: datetime.date, now: datetime.datetime) -> None:
     """Raise PostingDateRefused for a date that is to come, before the last charge, or in another fiscal year."""
     if date > timezone.localdate(now):
-        raise PostingDateRefused(f"The posting date {date} is in the future. Post today or earlier.")
+        raise PostingDateRefused(f"The posting date {long_date(date)} is in the future. Post today or earlier.")
     ends = (
         Charge.objects.in_month(period)
         .chargeable()
@@ -141,19 +142,16 @@ def require_posting_date(period: BillingPeriod, date: datetime.date, now: dateti
     day = max((last.astimezone(zone_named(name)).date() for name, last in ends), default=date)
     if date < day:
         raise PostingDateRefused(
-            f"The posting date {date} is before the last charge of {period}, on {day}. Choose a later one."
+            f"The posting date {long_date(date)} is before the last charge of {period}, on {long_date(day)}. "
+            "Choose a later one."
         )
-    start = Policy.objects.current().fiscal_year_start
-    if fiscal_year(date, start) != (year := fiscal_year(period.month, start)):
+    policy = Policy.objects.current()
+    if policy.fiscal_year_of(date) != (year := policy.fiscal_year_of(period.month)):
+        first, _ = policy.months_of_fiscal_year(year)
         raise PostingDateRefused(
-            f"The posting date {date} is not in the fiscal year {year} of period {period}, "
-            f"which begins in month {start} (see the Policy)."
+            f"The posting date {long_date(date)} is not in the fiscal year {year} of period {period}, "
+            f"which begins in {long_month(first)} (see the Policy)."
         )
-
-
-def fiscal_year(day: datetime.date, start: int) -> int:
-    """Return the fiscal year a day is in, named for the calendar year it ends in."""
-    return day.year + (1 if start > 1 and day.month >= start else 0)
 
 
 def segment_parser(pattern: str) -> Callable[[str], dict[str, str] | None]:

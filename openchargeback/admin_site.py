@@ -39,6 +39,7 @@ NAVIGATION: dict[str, tuple[Item, ...]] = {
     "People and funds": (
         Item("Person", "PIs"),
         Item("Project", "Projects"),
+        Item("Department", "Departments"),
         Item("FundingSource", "Funding sources"),
         Item("AttributionRule", "Attribution rules"),
         Item("CloudAccount", "Cloud accounts"),

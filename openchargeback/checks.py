@@ -1,7 +1,5 @@
 """System checks: a configuration that would let anybody in, or nobody, is refused at the start."""
 
-from typing import Any
-
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 
@@ -14,7 +12,7 @@ NAMED = 5
 
 
 @register(Tags.security)
-def sign_on_is_whole(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+def sign_on_is_whole(app_configs: object, **kwargs: object) -> list[CheckMessage]:
     """Refuse single sign-on that is set up by halves."""
     found: list[CheckMessage] = []
     try:
@@ -41,7 +39,7 @@ def sign_on_is_whole(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
 
 
 @register(Tags.security, deploy=True)
-def files_are_private(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+def files_are_private(app_configs: object, **kwargs: object) -> list[CheckMessage]:
     """Name files that others on the machine could read or change; `initialize` and `serve` close what they can."""
     found = list(privacy.exposed())
     if not found:

@@ -18,6 +18,7 @@ from billing.importing import ingest
 from billing.models import (
     BillingPeriod,
     Charge,
+    Department,
     FundingSource,
     Import,
     Membership,
@@ -124,15 +125,16 @@ def require_sample_only(data: Mapping[str, Any]) -> None:
 
 
 def set_up(data: Mapping[str, Any], *, actor: Actor, now: datetime.datetime) -> None:
-    """Add the sample's policy, accounting, people, projects, funds and splits where they are missing."""
+    """Add the sample's policy, accounting, departments, people, projects, funds and splits where they are missing."""
     with audit.gesture(actor=actor, now=now) as gesture:
         if Policy.objects.current().institution != data["policy"]["institution"]:
             policy = Policy(**data["policy"], created_by=actor.user)
             policy.full_clean()
             policy.save()
             gesture.record("policy.changed", policy, after=data["policy"])
-        people = _add_people(data, gesture)
-        projects = _add_projects(data, people, gesture)
+        departments = _add_departments(data, gesture)
+        people = _add_people(data, departments, gesture)
+        projects = _add_projects(data, departments, people, gesture)
         _add_funds(data, projects, gesture)
         _add_splits(data, projects, gesture)
         for name, fields in data["sources"].items():
@@ -147,11 +149,26 @@ def set_up(data: Mapping[str, Any], *, actor: Actor, now: datetime.datetime) -> 
                 sourcing.change(source=source, fields=missing, actor=actor, now=now)
 
 
-def _add_people(data: Mapping[str, Any], gesture: Gesture) -> dict[str, Person]:
+def _add_departments(data: Mapping[str, Any], gesture: Gesture) -> dict[str, Department]:
+    """Return the sample's departments by code; one within another comes after it."""
+    departments = {}
+    for fields in data["departments"]:
+        code = fields["code"]
+        if known := Department.objects.coded(code).first():
+            departments[code] = known
+        else:
+            parent = departments[fields["parent"]] if "parent" in fields else None
+            departments[code] = Department.objects.create(**fields | {"parent": parent})
+            gesture.record("department.added", departments[code], after=fields)
+    return departments
+
+
+def _add_people(data: Mapping[str, Any], departments: Mapping[str, Department], gesture: Gesture) -> dict[str, Person]:
     """Return the sample's people by e-mail address, with their aliases."""
     people = {}
     for fields in data["people"]:
-        people[fields["email"]], is_new = Person.objects.get_or_create(email=fields["email"], defaults=fields)
+        stored = fields | {"department": departments[fields["department"]]}
+        people[fields["email"]], is_new = Person.objects.get_or_create(email=fields["email"], defaults=stored)
         if is_new:
             gesture.record("person.added", people[fields["email"]], after=fields)
     for email, owner in data["aliases"].items():
@@ -159,7 +176,9 @@ def _add_people(data: Mapping[str, Any], gesture: Gesture) -> dict[str, Person]:
     return people
 
 
-def _add_projects(data: Mapping[str, Any], people: Mapping[str, Person], gesture: Gesture) -> dict[str, Project]:
+def _add_projects(
+    data: Mapping[str, Any], departments: Mapping[str, Department], people: Mapping[str, Person], gesture: Gesture
+) -> dict[str, Project]:
     """Return the sample's projects by code."""
     projects = {}
     for fields in data["projects"]:
@@ -167,7 +186,9 @@ def _add_projects(data: Mapping[str, Any], people: Mapping[str, Person], gesture
         if known := Project.objects.coded(code).first():
             projects[code] = known
         else:
-            projects[code] = Project.objects.create(**fields | {"pi": people[fields["pi"]]})
+            # Most are of their PI's department.
+            own = departments[fields["department"]] if "department" in fields else None
+            projects[code] = Project.objects.create(**fields | {"pi": people[fields["pi"]], "department": own})
             gesture.record("project.added", projects[code], after=fields)
     return projects
 

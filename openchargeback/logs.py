@@ -80,7 +80,7 @@ def entry_of(record: logging.LogRecord, formatter: logging.Formatter) -> dict[st
     return entry
 
 
-def _quoted(value: Any) -> str:
+def _quoted(value: object) -> str:
     if isinstance(value, str):
         is_plain = value.isprintable() and not any(mark in value for mark in ' "=\\')
         return value if value and is_plain else _json(value)
@@ -89,5 +89,5 @@ def _quoted(value: Any) -> str:
     return _json(_json(value))
 
 
-def _json(value: Any) -> str:
+def _json(value: object) -> str:
     return shown_json(json.dumps(value, default=str, ensure_ascii=False))

@@ -86,7 +86,7 @@ def answering(respond: Callable[[Any, HttpRequest], Any]) -> Callable[[Any, Http
     """Let a middleware that asks the database outside of any view answer 503 where that is out of order."""
 
     @functools.wraps(respond)
-    def answer(middleware: Any, request: HttpRequest) -> Any:
+    def answer(middleware: object, request: HttpRequest) -> Any:
         try:
             return respond(middleware, request)
         except Exception as error:
@@ -205,7 +205,7 @@ def _texts(given: Mapping[str, Any]) -> Iterator[str]:
         yield from values if isinstance(values, list) else [values]
 
 
-def _is_storable(text: Any) -> bool:
+def _is_storable(text: object) -> bool:
     # Nearly every text is one of few letters that a look at its bytes tells.
     if not isinstance(text, str) or text.isascii():
         return not isinstance(text, str) or "\0" not in text

@@ -2,7 +2,6 @@
 
 import itertools
 import re
-from typing import Any
 from urllib.parse import urlsplit
 
 from django.conf import settings
@@ -108,7 +107,7 @@ class BoundedPasswords:
 
     fields: dict[str, Field]
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: object, **kwargs: object) -> None:
         super().__init__(*args, **kwargs)
         for field in self.fields.values():
             if isinstance(field.widget, PasswordInput):

@@ -13,9 +13,9 @@ VIEW = {
     for app, models in {
         "billing": (
             "attributionrule auditevent billingperiod billingreference charge cloudaccount correction correctionline "
-            "exchangerate flag frozenproof fundexception fundingsource import importedfile importoverlap importtotal "
-            "invoicetotal job membership payerline payersplit payersplitshare person personalias policy project "
-            "reviewdecision source costmeasurechange storedfile"
+            "department exchangerate flag frozenproof fundexception fundingsource import importedfile importoverlap "
+            "importtotal invoicetotal job membership payerline payersplit payersplitshare person personalias policy "
+            "project reviewdecision source costmeasurechange storedfile"
         ),
         "statements": "statement statementline email",
         "journals": "journal journalline journaltemplate",
@@ -27,7 +27,7 @@ CURATE = {
     f"billing.{verb}_{model}"
     for verb in ("add", "change", "delete")
     for model in (
-        *("person", "personalias", "project", "membership", "payersplit", "payersplitshare"),
+        *("department", "person", "personalias", "project", "membership", "payersplit", "payersplitshare"),
         *("attributionrule", "cloudaccount"),
     )
 }

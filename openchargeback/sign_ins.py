@@ -29,14 +29,14 @@ REFUSED_EVERY = 600
 LONGEST_NAME = User._meta.get_field("username").max_length or 150
 
 
-def signed_in(sender: Any, request: HttpRequest | None, user: User, **kwargs: Any) -> None:
+def signed_in(sender: object, request: HttpRequest | None, user: User, **kwargs: object) -> None:
     if request is not None and hasattr(request, "session"):
         request.session[BEGUN] = request.session[SEEN] = int(time.time())
     door = getattr(request, "sign_in_door", "")
     _record("session.signed_in", Actor.from_user(user), user, request, **({"door": door} if door else {}))
 
 
-def signed_out(sender: Any, request: HttpRequest | None, user: User | None, **kwargs: Any) -> None:
+def signed_out(sender: object, request: HttpRequest | None, user: User | None, **kwargs: object) -> None:
     # None where the session had ended before.
     if user is not None:
         _record("session.signed_out", Actor.from_user(user), user, request)
@@ -48,13 +48,15 @@ def expired(request: HttpRequest) -> None:
         _record("session.expired", Actor.from_user(request.user), request.user, request)
 
 
-def sign_in_failed(sender: Any, credentials: dict[str, Any], request: HttpRequest | None = None, **kwargs: Any) -> None:
+def sign_in_failed(
+    sender: object, credentials: dict[str, Any], request: HttpRequest | None = None, **kwargs: object
+) -> None:
     # What is tried against a lock is told once, by `locked_out`: the audit log is no place to fill by guessing.
     if not getattr(request, "axes_locked_out", False):
         _record("session.failed", _typed(credentials.get("username")), None, request)
 
 
-def locked_out(sender: Any, request: HttpRequest, username: str | None, **kwargs: Any) -> None:
+def locked_out(sender: object, request: HttpRequest, username: str | None, **kwargs: object) -> None:
     # As axes has it, which asked `name_kept`.
     actor = Actor(name=username or "nobody", via="web")
     since = timezone.now() - datetime.timedelta(seconds=settings.AXES_COOLOFF_TIME.total_seconds())
@@ -95,7 +97,7 @@ def name_kept(request: HttpRequest | None, credentials: dict[str, Any] | None = 
     return kept_of(typed) if typed else None
 
 
-def kept_of(typed: Any) -> str:
+def kept_of(typed: object) -> str:
     """Return what is kept of a name that was typed at the sign-in: an account's name, or else its letters’ hash.
 
     What was typed may be a password in the wrong field, and what is kept is kept permanently. The first letters tell
@@ -109,7 +111,7 @@ def kept_of(typed: Any) -> str:
     return f"{first}…{salted_hmac('openchargeback.sign_ins.kept_of', name, algorithm='sha256').hexdigest()[:12]}"
 
 
-def _typed(name: Any) -> Actor:
+def _typed(name: object) -> Actor:
     return Actor(name=kept_of(name) or "nobody", via="web")
 
 

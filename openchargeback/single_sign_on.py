@@ -13,6 +13,7 @@ from billing.audit import Actor
 from billing.errors import BillingError
 from billing.models import Membership, Person, PersonAlias, User
 from billing.models.people import users_addressed
+from billing.texts import long_date
 
 
 @dataclass(frozen=True)
@@ -90,8 +91,9 @@ def user_of(identity: Identity, *, now: datetime.datetime) -> User:
     if user and not user.is_active:
         raise Refused(f"The account {user.username} is switched off. Ask the billing office.")
     mine = person or (Person.objects.filter(user=user).first() if user else None)
-    if mine and _has_left(mine, now) and not (user and _has_other_business(user, now)):
-        raise Refused(f"{mine.email} was a PI here until {mine.active_until}. Ask the billing office.")
+    left = _left_before(mine, now) if mine else None
+    if mine and left and not (user and _has_other_business(user, now)):
+        raise Refused(f"{mine.email} was a PI here until {long_date(left)}. Ask the billing office.")
     if person and person.user is None:
         return _linked(person, user, identity, now=now)
     assert user is not None
@@ -116,8 +118,9 @@ def _people(address: str) -> list[Person]:
     return list(Person.objects.filter(Q(email=address) | Q(pk__in=aliased)).select_related("user"))
 
 
-def _has_left(person: Person, now: datetime.datetime) -> bool:
-    return person.active_until is not None and person.active_until < now.date()
+def _left_before(person: Person, now: datetime.datetime) -> datetime.date | None:
+    """Return the last day of somebody who has left; None for a person who is still here."""
+    return person.active_until if person.active_until and person.active_until < now.date() else None
 
 
 def _has_other_business(user: User, now: datetime.datetime) -> bool:

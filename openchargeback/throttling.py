@@ -36,7 +36,7 @@ class SignInHandler(AxesDatabaseHandler):
         )
 
 
-def locked_out(request: HttpRequest, *args: Any) -> HttpResponse:
+def locked_out(request: HttpRequest, *args: object) -> HttpResponse:
     """Say for how long, with 429 (RFC 6585) and Retry-After."""
     seconds = int(settings.AXES_COOLOFF_TIME.total_seconds())
     response = render(

@@ -56,7 +56,7 @@ class LoginView(auth_views.LoginView):
 
     authentication_form = SignInForm
 
-    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+    def get_context_data(self, **kwargs: object) -> dict[str, Any]:
         return super().get_context_data(
             **kwargs,
             institution=settings.OIDC_NAME if openid.is_on() else "",

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from decimal import ROUND_DOWN, ROUND_HALF_UP, Decimal
 
 from billing.money import ZERO, written
+from billing.texts import long_month
 
 SYMBOLS = {"USD": "$", "EUR": "€", "GBP": "£"}
 
@@ -139,7 +140,7 @@ class Line:
     @property
     def for_what(self) -> str:
         """Which other month the line is for, and why; empty for the statement's own."""
-        month = f"for {self.for_month}" if self.for_month else ""
+        month = f"for {month_name(self.for_month)}" if self.for_month else ""
         return " ".join(part for part in (self.correction, month) if part)
 
     @property
@@ -207,7 +208,7 @@ class StatementDocument:
 
     @property
     def month_name(self) -> str:
-        return f"{self.month:%B %Y}"
+        return long_month(self.month)
 
     @property
     def project(self) -> str:
@@ -252,7 +253,9 @@ class StatementDocument:
         }
         if not rates:
             return ""
-        told = "; ".join(f"1 {currency} = {rate} {self.currency} ({month})" for currency, rate, month in sorted(rates))
+        told = "; ".join(
+            f"1 {currency} = {rate} {self.currency} ({month_name(month)})" for currency, rate, month in sorted(rates)
+        )
         return f"Charges in another currency were converted to {self.currency} at the month's rate: {told}."
 
     @property
@@ -282,6 +285,11 @@ class StatementDocument:
             return f"Questions about this statement? Ask {whom} and name {self.reference}."
         name = f" ({self.contact_name})" if self.contact_name else ""
         return f"Questions about this statement? Please {' or '.join(ways)}{name} and name {self.reference}."
+
+
+def month_name(month: str) -> str:
+    """Write a month that a statement stores as `2024-12` as it prints it: `December 2024`."""
+    return long_month(datetime.date.fromisoformat(f"{month}-01"))
 
 
 def money(amount: Decimal, currency: str) -> str:

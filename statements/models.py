@@ -14,6 +14,7 @@ from billing.models import BillingPeriod, BillingReference, Membership, PayerLin
 from billing.models.payers import REFERENCES_LENGTH
 from billing.models.periods import FINAL
 from billing.models.standing import Standing, StandingQuerySet
+from billing.texts import long_date
 
 
 class StatementQuerySet(StandingQuerySet["Statement"]):
@@ -179,7 +180,7 @@ class Statement(Standing):
         """Say how far the close of its month has come: of the month as it is now, not as it was when issued."""
         period, status = self.period, BillingPeriod.Status
         if period.status == status.REVIEW and (until := period.review_until):
-            return f"In review: questions until {until:%b} {until.day}, {until.year}"
+            return f"In review: questions until {long_date(until)}"
         return {status.OPEN: "Month open", status.CLOSED: "Month closed"}.get(status(period.status), "Final")
 
     @property
@@ -209,8 +210,7 @@ class Statement(Standing):
 
 
 def _day(moment: datetime.datetime) -> str:
-    day = timezone.localdate(moment)
-    return f"{day:%b} {day.day}, {day.year}"
+    return long_date(timezone.localdate(moment))
 
 
 class StatementLine(Standing):

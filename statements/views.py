@@ -19,6 +19,7 @@ from django.views.decorators.http import require_safe
 from billing.audit import Actor
 from billing.models import Project, User
 from billing.models.periods import parse_month
+from billing.texts import long_month
 
 from . import emails, issuing, sheets
 from .document import Figures, money
@@ -36,6 +37,12 @@ def _visible(request: HttpRequest) -> StatementQuerySet:
     """Return what this person may see; every page of the portal starts from it, so the rest is 404."""
     assert isinstance(request.user, User)
     return Statement.objects.visible_to(request.user, on=timezone.localdate())
+
+
+def _own(request: HttpRequest) -> Q:
+    """Return what picks the statements of the reader, as a PI by link or by address."""
+    assert isinstance(request.user, User)
+    return Q(pi__user=request.user) | Q(pi__email__iexact=request.user.email)
 
 
 class Voided(Exception):
@@ -116,7 +123,8 @@ def statements(request: HttpRequest) -> HttpResponse:
             "project": code,
             "words": words,
             "is_filtered": bool(month or code or words),
-            "shows_pi": mine.order_by().values("pi").distinct().count() > 1,
+            # Whose it is, wherever not all are the reader's own.
+            "shows_pi": mine.exclude(_own(request)).exists(),
             "query": query.urlencode(),
         },
     )
@@ -210,7 +218,7 @@ class Month:
     @property
     def summary(self) -> str:
         listed, charged = money(self.list_cost, self.currency), money(self.charged, self.currency)
-        return f"{self.month:%B %Y}: list price {listed}, charged {charged}"
+        return f"{long_month(self.month)}: list price {listed}, charged {charged}"
 
 
 @login_required

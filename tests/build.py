@@ -19,6 +19,7 @@ from billing.models import (
     BillingPeriod,
     Charge,
     Correction,
+    Department,
     Flag,
     FundingSource,
     Import,
@@ -129,6 +130,11 @@ def a_source(name: str = "aws", **fields: Any) -> Source:
     }
     source, _ = Source.objects.get_or_create(name=name, defaults=defaults | fields)
     return source
+
+
+def a_department(code: str = "BIO", **fields: Any) -> Department:
+    found = Department.objects.coded(code).first()
+    return found or Department.objects.create(code=code, **fields)
 
 
 def a_pi(email: str = "ada@u.edu", **fields: Any) -> Person:

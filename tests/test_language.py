@@ -290,6 +290,104 @@ def test_modules_show_dates_and_amounts_in_one_format():
     assert not wrong
 
 
+# They write files, JSON, addresses and what is compared, or read them: there, days and moments are ISO.
+ISO_MODULES = (
+    "billing/readers/",
+    "billing/importing/rollup/",
+    "billing/importing/attempts.py",
+    "billing/attribution/tags.py",
+    "billing/audit/",
+    "billing/commands.py",
+    "billing/management/commands/audit.py",
+    "billing/admin/charges/queue.py",
+    "billing/fields.py",
+    "billing/proof/seals.py",
+    "billing/proof/tieout.py",
+    "journals/formats/documents.py",
+    "journals/posting/records.py",
+    "openchargeback/logs.py",
+    "statements/admin/statements.py",
+    "statements/drawing/",
+    "statements/emails/letters.py",
+    "statements/emails/outbox.py",
+    "statements/issuing/revisions.py",
+)
+# What writes a day as people read it: a name that holds its result is no date.
+WRITERS = {"long_date", "long_dates", "long_span", "long_moment", "date_format"}
+NAMES_OF_DATES = re.compile(r"(?:^|[_.])(?:day|date|until|on)$|[_.]at$")
+# One is where days are written; the names of the other are columns of SQL.
+NO_DAYS = {"billing/texts.py", "billing/importing/staging/figures.py"}
+
+
+def called(node: ast.AST) -> str:
+    return getattr(node.func, "attr", getattr(node.func, "id", "")) if isinstance(node, ast.Call) else ""
+
+
+def names_of_dates(function: ast.AST) -> tuple[set[str], set[str]]:
+    """Return the names that a function or module declares as dates, and those that hold what a writer returned."""
+    dates, written = set(), set()
+    for node in ast.walk(function):
+        annotation = getattr(node, "annotation", None)
+        if annotation is not None and re.fullmatch(r"(?:datetime\.)?date(?:time)?( \| None)?", ast.unparse(annotation)):
+            dates.add(getattr(node, "arg", "") or ast.unparse(getattr(node, "target", node)))
+        if isinstance(node, ast.Assign) and any(called(each) in WRITERS for each in ast.walk(node.value)):
+            written |= {ast.unparse(target) for target in node.targets}
+    return dates, written
+
+
+def raw_days_in(tree: ast.AST, *, may_be_iso: bool = False) -> list[str]:
+    """Return where a module writes a day other than by `texts`; `may_be_iso` allows what says so itself."""
+    found = set()
+    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    for scope in (tree, *functions):
+        dates, written = names_of_dates(scope) if scope is not tree else (set(), names_of_dates(tree)[1])
+        for node in ast.walk(scope):
+            if called(node) == "isoformat" and not may_be_iso:
+                found.add(f"line {getattr(node, 'lineno', 0)}: isoformat")
+            if not isinstance(node, ast.FormattedValue):
+                continue
+            spec = ast.unparse(node.format_spec) if node.format_spec else ""
+            name = ast.unparse(node.value)
+            if "%d" in spec and not may_be_iso:
+                found.add(f"line {node.lineno}: {spec}")
+            elif not spec and name not in written and (name in dates or NAMES_OF_DATES.search(name)):
+                found.add(f"line {node.lineno}: {name}")
+    return sorted(found)
+
+
+def test_modules_tell_people_days_by_one_helper():
+    wrong = {
+        named(path): found
+        for path in MODULES
+        if named(path) not in NO_DAYS
+        and (
+            found := raw_days_in(
+                ast.parse(path.read_text(encoding="utf-8")), may_be_iso=named(path).startswith(ISO_MODULES)
+            )
+        )
+    }
+    assert not wrong
+
+
+@pytest.mark.parametrize("name", ISO_MODULES)
+def test_every_module_of_iso_days_writes_some(name):
+    modules = [path for path in MODULES if named(path).startswith(name)]
+    assert any(raw_days_in(ast.parse(path.read_text(encoding="utf-8"))) for path in modules)
+
+
+def test_a_day_that_is_told_as_iso_is_found():
+    module = (
+        "def told(first: datetime.date | None, period, count: int):\n"
+        "    day = long_date(first)\n"
+        '    say(f"{count} from {first} until {period.review_until}")\n'
+        '    say(f"closed on {day} of {period}, {long_date(first)}")\n'
+        '    return f"{first:%Y-%m-%d}", f"{first:%Y-%m}", first.isoformat()\n'
+    )
+    found = raw_days_in(ast.parse(module))
+    assert [each.partition(": ")[2] for each in found] == ["first", "period.review_until", "f'%Y-%m-%d'", "isoformat"]
+    assert len(raw_days_in(ast.parse(module), may_be_iso=True)) == 2
+
+
 def test_another_format_is_found():
     assert dates_of('<input value="{{ month|date:"Y-m-d" }}">') == []
     assert dates_of('<p>{{ at|date:"Y-m-d H:i" }}</p>') == ["Y-m-d H:i"]

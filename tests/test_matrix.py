@@ -114,6 +114,12 @@ iiii >>>>  iiii >>>>  admin/billing/correction/<path:object_id>/history/
 iiii xxxx  iiii xxxx  admin/billing/correction/<path:object_id>/delete/
 iiii oooo  iiii xxxx  admin/billing/correction/<path:object_id>/change/
 iiii >>>>  iiii >>>>  admin/billing/correction/<path:object_id>/
+iiii oooo  iiii oooo  admin/billing/department/
+iiii xooo  iiii xooo  admin/billing/department/add/
+iiii >>>>  iiii >>>>  admin/billing/department/<path:object_id>/history/
+iiii xooo  iiii xooo  admin/billing/department/<path:object_id>/delete/
+iiii oooo  iiii xooo  admin/billing/department/<path:object_id>/change/
+iiii >>>>  iiii >>>>  admin/billing/department/<path:object_id>/
 iiii xxoo  iiii xxoo  admin/billing/fundingsource/load/
 iiii xxoo  iiii xxoo  admin/billing/fundingsource/<path:object_id>/except/
 iiii xxoo  iiii xx>>  admin/billing/fundingsource/<path:object_id>/revoke/
@@ -335,6 +341,7 @@ def house(cast, settings):
     issuing.generate(period=held.period, **BY)
     emails.send(period=held.period, **BY)
     build.a_pi("guest@elsewhere.org")
+    build.a_department("BIO")
     build.a_period("2025-03")
     in_doubt = {"state": "uncertain", "claimed_at": build.NOW, "created_at": build.NOW}
     Email.objects.create(period=held.period, pi=held.pi, recipient=held.pi.email, **in_doubt)
@@ -463,6 +470,7 @@ ACTIONS = {
     "billing.job cancel_selected": CURATE,
     "billing.attributionrule delete_selected": CURATE,
     "billing.cloudaccount delete_selected": CURATE,
+    "billing.department delete_selected": CURATE,
     "billing.person delete_selected": CURATE,
     "billing.person confirm": CURATE,
     "billing.project delete_selected": CURATE,

@@ -90,6 +90,8 @@ def a_full_house() -> None:
     AttributionRule.objects.create(source=charge.source, service="*Storage*", fund_org="BIO-001")
     CloudAccount.objects.create(source=charge.source, account_id="123", default_pi=charge.pi)
     build.a_correction(build.a_charge("50.00", period="2024-11", project="entered"))
+    biology = build.a_department("BIO", name="Biology", parent=build.a_department("SCI", name="Sciences"))
+    build.a_pi("bob@u.edu", department=biology)
     with_events()
 
 
@@ -251,8 +253,12 @@ def more(number: int) -> None:
     """Make rows for every list, each with links of its own."""
     for each in range(number):
         name = f"{each}-{Person.objects.count()}"
-        person = build.a_pi(f"{name}@u.edu", name=name, user=build.a_user(f"user-{name}", "pi"))
+        college = build.a_department(f"COLLEGE-{name}")
+        department = build.a_department(f"DEPARTMENT-{name}", parent=college)
+        user = build.a_user(f"user-{name}", "pi")
+        person = build.a_pi(f"{name}@u.edu", name=name, user=user, department=department)
         project = build.a_project(f"project-{name}", pi=person)
+        build.a_project(f"own-{name}", department=college)
         build.a_fund(f"FUND-{name}")
         month = f"{2030 + BillingPeriod.objects.count()}-01"
         source = f"source-{name}"
@@ -687,14 +693,14 @@ def test_reviewing_reopening_and_opening_from_the_page(client, cast):
 
 
 def test_editing_a_pi_is_in_the_audit_log_with_before_and_after(client, cast):
-    ada = Person.objects.get(email="ada@u.edu")
+    ada, mathematics = Person.objects.get(email="ada@u.edu"), build.a_department("MATH")
     client.force_login(cast.reviewer)
     response = client.post(
         admin_url(Person, "change", ada.pk),
         {
             "email": "ada@u.edu",
             "name": "Ada King",
-            "department": "Mathematics",
+            "department": mathematics.pk,
             "user": cast.pi.pk,
             "aliases-TOTAL_FORMS": 1,
             "aliases-INITIAL_FORMS": 0,
@@ -705,8 +711,8 @@ def test_editing_a_pi_is_in_the_audit_log_with_before_and_after(client, cast):
     )
     assert response.status_code == 302, response.context["errors"]
     changed = AuditEvent.objects.get(action="person.changed")
-    assert changed.before == {"name": "Ada Lovelace", "department": ""}
-    assert changed.after == {"name": "Ada King", "department": "Mathematics"}
+    assert changed.before == {"name": "Ada Lovelace", "department": None}
+    assert changed.after == {"name": "Ada King", "department": mathematics.pk}
     added = AuditEvent.objects.get(action="person_alias.added")
     assert added.after["email"] == "countess@u.edu"
     assert added.gesture == changed.gesture

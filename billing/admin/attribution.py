@@ -22,7 +22,7 @@ from ..errors import BillingError
 from ..models import AttributionRule, BillingPeriod, Charge, CloudAccount, Job, Source
 from ..models.attribution import PATTERNS
 from ..review import deciding, learning, reattribution
-from ..texts import number_in
+from ..texts import long_span, number_in
 from .audited import BillingAdmin, actor_of
 from .formatting import badge
 from .links import change_url
@@ -124,7 +124,7 @@ class SharingFilter(admin.SimpleListFilter):
     title = "who pays"
     parameter_name = "shares"
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+    def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin) -> list[tuple[str, str]]:
         return [("yes", "Shared over the source's payers"), ("no", "A payer of its own")]
 
     def queryset(self, request: HttpRequest, queryset: "QuerySet[AttributionRule]") -> "QuerySet[AttributionRule]":
@@ -224,8 +224,7 @@ class AttributionRuleAdmin(BillingAdmin):
 
     @admin.display(description="days of service")
     def dates(self, rule: AttributionRule) -> str:
-        first, last = rule.valid_from, rule.valid_until
-        return " ".join(filter(None, (f"from {first}" if first else "", f"until {last}" if last else ""))) or "any"
+        return long_span(rule.valid_from, rule.valid_until) or "any"
 
     @admin.display(description="state")
     def state(self, rule: AttributionRule) -> SafeString:

@@ -34,6 +34,7 @@ NOUNS = {
     "person_alias": "E-mail aliases",
     "membership": "Delegates",
     "project": "Projects",
+    "department": "Departments",
     "payer_split": "Splits",
     "attribution_rule": "Attribution rules",
     "cloud_account": "Cloud accounts",
@@ -60,7 +61,7 @@ class NounFilter(admin.SimpleListFilter):
     title = "what it is about"
     parameter_name = "about"
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+    def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin) -> list[tuple[str, str]]:
         return list(NOUNS.items())
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[AuditEvent]) -> QuerySet[AuditEvent]:
@@ -72,14 +73,14 @@ class DoorFilter(admin.SimpleListFilter):
     title = "door"
     parameter_name = "via"
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+    def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin) -> list[tuple[str, str]]:
         return [("web", "Web"), ("command", "Command"), ("task", "Background task")]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[AuditEvent]) -> QuerySet[AuditEvent]:
         return queryset.filter(via=self.value()) if self.value() else queryset
 
 
-def written(value: Any) -> str:
+def written(value: object) -> str:
     """Write a kept value so that a person can read it."""
     if value is None or value == "":
         return "–"
@@ -90,7 +91,7 @@ def written(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, sort_keys=True)
 
 
-def before_and_after(before: Any, after: Any) -> str | SafeString:
+def before_and_after(before: object, after: object) -> str | SafeString:
     """Set two snapshots side by side, field by field."""
     if not isinstance(before, dict | None) or not isinstance(after, dict | None):
         return format_html("<p><del>{}</del> → <ins>{}</ins></p>", written(before), written(after))

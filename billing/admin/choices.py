@@ -10,7 +10,7 @@ from django.db import models
 from django.http import HttpRequest
 
 
-def fits(field: "models.Field[Any, Any]", value: Any) -> bool:
+def fits(field: "models.Field[Any, Any]", value: object) -> bool:
     """Tell whether a value can be one of a field."""
     of = field.target_field if isinstance(field, models.ForeignKey) else field
     try:

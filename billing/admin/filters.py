@@ -28,7 +28,7 @@ def period_filter(field: str, title: str = "billing period") -> type[admin.Simpl
     class PeriodFilter(admin.SimpleListFilter):
         parameter_name = "period" if field in ("period", "charged_in", "month") else field
 
-        def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin) -> list[tuple[str, str]]:
             months = BillingPeriod.objects.shown().order_by("-month").values_list("month", flat=True)[:36]
             return [(f"{month:%Y-%m}", date_format(month, "F Y")) for month in months]
 
@@ -52,7 +52,7 @@ def source_filter(field: str) -> type[admin.SimpleListFilter]:
         title = "source"
         parameter_name = "source"
 
-        def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin) -> list[tuple[str, str]]:
             return [(source.name, str(source)) for source in Source.objects.order_by("name")]
 
         def queryset(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> models.QuerySet[Any]:
@@ -95,7 +95,7 @@ class NarrowedListMixin(admin.ModelAdmin):
     # Fields by which links of ours narrow the list, beside its filters.
     linked_by: tuple[str, ...] = ()
 
-    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
+    def lookup_allowed(self, lookup: str, value: object, request: HttpRequest | None = None) -> bool:
         """Take from an address what the filters and links of the list declare, and nothing else.
 
         Django would take any lookup on any field of the model: patterns, and fields that the list does not show.

@@ -76,7 +76,7 @@ def amount_column(
 def count_column(field: str, label: str = "", *, order: str | None = None) -> Callable[..., str]:
     """Return a right-aligned column of a number of things."""
 
-    def column(*args: Any) -> str:
+    def column(*args: object) -> str:
         return count(getattr(args[-1], field))
 
     column.__name__ = f"{field}_count"
@@ -88,7 +88,7 @@ def count_column(field: str, label: str = "", *, order: str | None = None) -> Ca
 def badge_column(field: str, tones: Mapping[Any, str], label: str = "") -> Callable[..., SafeString]:
     """Return a column of a choice as a badge, colored by its value."""
 
-    def column(*args: Any) -> SafeString:
+    def column(*args: object) -> SafeString:
         value = getattr(args[-1], field)
         return badge(getattr(args[-1], f"get_{field}_display")(), tones.get(value, ""))
 

@@ -124,7 +124,7 @@ class FundingSourceAdmin(ListAdmin):
     def get_inlines(self, request: HttpRequest, obj: FundingSource | None) -> list[Any]:
         return [ExceptionInline] if obj and obj.exceptions.exists() else []
 
-    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+    def save_related(self, request: HttpRequest, form: object, formsets: object, change: bool) -> None:
         super().save_related(request, form, formsets, change)
         with audit.gesture(actor=actor_of(request), now=timezone.now()) as gesture:
             settled = releasing.release(gesture=gesture)

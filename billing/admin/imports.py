@@ -8,7 +8,7 @@ from django import forms
 from django.contrib import admin
 from django.db.models import QuerySet, Sum
 from django.http import HttpRequest, HttpResponse
-from django.urls import path
+from django.urls import URLPattern, path
 from django.utils import timezone
 
 from .. import importing
@@ -296,7 +296,7 @@ class ImportAdmin(FrozenAdmin):
         # A filter on the period joins one row per scope.
         return queryset.distinct() if "scope_totals__period" in request.GET else queryset
 
-    def get_urls(self) -> list[Any]:
+    def get_urls(self) -> list[URLPattern]:
         own = path("upload/", self.admin_site.admin_view(self.upload_view), name="billing_import_upload")
         return [own, *super().get_urls()]
 

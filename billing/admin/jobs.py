@@ -7,7 +7,7 @@ from typing import Any
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
-from django.urls import path, reverse
+from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 
 from .. import doors
@@ -219,7 +219,7 @@ class JobAdmin(FrozenAdmin):
         tending.close_left(now=timezone.now())
         return super().changelist_view(request, extra_context)
 
-    def get_urls(self) -> list[Any]:
+    def get_urls(self) -> list[URLPattern]:
         own = path("<int:job_id>/state/", self.admin_site.admin_view(self.state_view), name="billing_job_state")
         return [own, *super().get_urls()]
 

@@ -8,7 +8,7 @@ from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
-from django.urls import path, reverse
+from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 
 from .. import doors
@@ -38,7 +38,7 @@ class ListAdmin(BillingAdmin):
     def _load_name(self) -> str:
         return f"{self.opts.app_label}_{self.opts.model_name}_load"
 
-    def get_urls(self) -> list[Any]:
+    def get_urls(self) -> list[URLPattern]:
         own = path("load/", self.admin_site.admin_view(self.load_view), name=self._load_name)
         return [own, *super().get_urls()]
 

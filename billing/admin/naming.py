@@ -27,7 +27,7 @@ class NameInput(forms.TextInput):
         self.kind = kind
         super().__init__()
 
-    def get_context(self, name: str, value: Any, attrs: dict[str, Any] | None) -> dict[str, Any]:
+    def get_context(self, name: str, value: object, attrs: dict[str, Any] | None) -> dict[str, Any]:
         address = f"{reverse_lazy('admin:billing_heldcharge_suggest')}?kind={self.kind}"
         return super().get_context(name, value, {**(attrs or {}), "data-suggest": address})
 
@@ -38,7 +38,7 @@ class CreateField(forms.MultipleChoiceField):
     def __init__(self) -> None:
         super().__init__(required=False, label="New", widget=forms.CheckboxSelectMultiple)
 
-    def validate(self, value: Any) -> None:
+    def validate(self, value: object) -> None:
         """Take ticks for names that were on an earlier page."""
 
     def ask(self, unknown: Iterable[naming.Unknown]) -> None:

@@ -19,8 +19,10 @@ from ..models import (
 )
 from ..models.people import Mailboxes
 from ..setup import people
+from ..texts import long_date
 from .audited import actor_of
 from .choices import SearchedChoicesMixin
+from .departments import DepartmentFilter
 from .formatting import badge, count_column
 from .lists import ListAdmin
 from .verbs import Verb
@@ -44,7 +46,7 @@ class KnownFilter(admin.SimpleListFilter):
     title = "confirmation"
     parameter_name = "known"
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+    def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin) -> list[tuple[str, str]]:
         return [("no", "Not confirmed"), ("yes", "Known or confirmed")]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Person]) -> QuerySet[Person]:
@@ -77,7 +79,7 @@ class PersonAdmin(ListAdmin):
         "same_mailbox",
         "user",
     )
-    list_filter = (KnownFilter, "department")
+    list_filter = (KnownFilter, DepartmentFilter)
     actions = ("confirm",)
     change_list_template = "admin/billing/person/change_list.html"
     readonly_fields = ("known", "same_mailbox")
@@ -87,9 +89,9 @@ class PersonAdmin(ListAdmin):
     load_kind = Job.Kind.PEOPLE
     load_title = "Load the list of people"
     load_question = (
-        "Adds and changes the PIs that the file names; the others stay as they are. Everybody it names is known from "
-        "then on, and once a list is loaded, charges of PIs that it does not name are held. A file with a mistake is "
-        "not loaded at all."
+        "Adds and changes the PIs that the file names; the others stay as they are. A department is named by its code "
+        "or name, and added where there is none of either. Everybody it names is known from then on, and once a list "
+        "is loaded, charges of PIs that it does not name are held. A file with a mistake is not loaded at all."
     )
     verbs = (
         Verb(
@@ -107,9 +109,9 @@ class PersonAdmin(ListAdmin):
     )
     # Said again: a list with counts keeps no order of the model's, and the pages of a search would run into each other.
     ordering = ("name", "email")
-    list_select_related = ("user",)
-    search_fields = ("name", "email", "aliases__email", "department")
-    autocomplete_fields = ("successor", "user")
+    list_select_related = ("user", "department")
+    search_fields = ("name", "email", "aliases__email", "department__code", "department__name")
+    autocomplete_fields = ("department", "successor", "user")
     inlines = (AliasInline, DelegateInline)
     fieldsets = (
         (None, {"fields": ("email", "name", "department", "contact_email", "known", "same_mailbox")}),
@@ -162,5 +164,5 @@ class PersonAdmin(ListAdmin):
     def state(self, person: Person) -> str:
         today = timezone.localdate()
         if person.active_until and person.active_until < today:
-            return badge(f"Left {person.active_until}", "warn")
+            return badge(f"Left {long_date(person.active_until)}", "warn")
         return badge("Active", "good")

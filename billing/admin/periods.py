@@ -12,7 +12,7 @@ from django.contrib import admin
 from django.contrib.admin.views.main import ChangeList
 from django.db.models import Count, Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
-from django.urls import path, reverse
+from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.html import format_html, format_html_join
@@ -23,6 +23,7 @@ from ..fields import AmountSum
 from ..models import BillingPeriod, Charge, ImportTotal
 from ..models.periods import month_text, parse_month
 from ..months import checklist, closing
+from ..texts import long_date, long_month
 from .attribution import REAPPLY, reapply_view
 from .audited import FrozenAdmin, actor_of
 from .formatting import amount, badge_column, count, count_column
@@ -178,7 +179,8 @@ class ReopenForm(forms.Form):
 
 def review(request: HttpRequest, period: BillingPeriod, data: dict[str, Any]) -> str:
     period = closing.start_review(period=period, until=data["until"], actor=actor_of(request), now=timezone.now())
-    return f"{period} is in review until {period.review_until}. Issue the statements, so that PIs can look at them."
+    until = long_date(data["until"])
+    return f"{period} is in review until {until}. Issue the statements, so that PIs can look at them."
 
 
 def close(request: HttpRequest, period: BillingPeriod, data: dict[str, Any]) -> str | SafeString:
@@ -357,12 +359,12 @@ class BillingPeriodAdmin(FrozenAdmin):
             )
         )
 
-    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+    def get_changelist(self, request: HttpRequest, **kwargs: object) -> type[ChangeList]:
         return PeriodList
 
     @admin.display(description="period", ordering="month")
     def month_link(self, period: BillingPeriod) -> str:
-        return f"{period.month:%B %Y}"
+        return long_month(period.month)
 
     @admin.display(description="charges")
     def charges_count(self, period: Any) -> str:
@@ -421,7 +423,7 @@ class BillingPeriodAdmin(FrozenAdmin):
             }
         return super().change_view(request, object_id, form_url, context | (extra_context or {}))
 
-    def get_urls(self) -> list[Any]:
+    def get_urls(self) -> list[URLPattern]:
         admin_view = self.admin_site.admin_view
         return [
             path("open/", admin_view(self.open_view), name="billing_billingperiod_open"),

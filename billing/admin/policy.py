@@ -1,5 +1,6 @@
 """The policy: its versions, and a form whose saving makes the next one."""
 
+import calendar
 from typing import Any
 
 from django import forms
@@ -7,7 +8,7 @@ from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
-from django.urls import path, reverse
+from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
@@ -15,11 +16,13 @@ from django.utils.safestring import SafeString
 from .. import doors
 from ..addresses import normalized_domain
 from ..errors import BillingError
+from ..fiscal_years import label_of
 from ..models import Policy
 from ..models.policy import TAG_FIELDS, check_domains, check_patterns
 from ..money import plain
 from ..patterns import compiled, fits_one
 from ..setup import policies
+from ..texts import long_month
 from .audited import FrozenAdmin, actor_of
 from .formatting import amount_column
 
@@ -33,19 +36,16 @@ TAG_LABELS = {
     "reference_2": "Reference 2",
     "end_date": "End date",
 }
-MONTHS = [
-    (1, "January"), (2, "February"), (3, "March"), (4, "April"), (5, "May"), (6, "June"),
-    (7, "July"), (8, "August"), (9, "September"), (10, "October"), (11, "November"), (12, "December"),
-]  # fmt: skip
+MONTHS = [(number, calendar.month_name[number]) for number in range(1, 13)]
 
 
 class WordsField(forms.CharField):
     """A list of words, separated by commas."""
 
-    def prepare_value(self, value: Any) -> Any:
+    def prepare_value(self, value: object) -> Any:
         return ", ".join(value) if isinstance(value, list) else value
 
-    def clean(self, value: Any) -> list[str]:
+    def clean(self, value: object) -> list[str]:
         return [word.strip() for word in str(super().clean(value) or "").split(",") if word.strip()]
 
 
@@ -54,10 +54,10 @@ class PatternsField(forms.CharField):
 
     widget = forms.Textarea(attrs={"rows": 4, "spellcheck": "false"})
 
-    def prepare_value(self, value: Any) -> Any:
+    def prepare_value(self, value: object) -> Any:
         return "\n".join(value) if isinstance(value, list) else value
 
-    def clean(self, value: Any) -> list[str]:
+    def clean(self, value: object) -> list[str]:
         patterns = [line.strip() for line in str(super().clean(value) or "").splitlines() if line.strip()]
         check_patterns(patterns)
         return patterns
@@ -66,7 +66,7 @@ class PatternsField(forms.CharField):
 class DomainsField(WordsField):
     """A list of domains, as people type them."""
 
-    def clean(self, value: Any) -> list[str]:
+    def clean(self, value: object) -> list[str]:
         domains = [normalized_domain(word.removeprefix("@")) for word in super().clean(value)]
         check_domains(domains)
         return list(dict.fromkeys(domains))
@@ -75,7 +75,7 @@ class DomainsField(WordsField):
 class CurrencyField(forms.CharField):
     """A code, in whatever case it is typed; whether it is one, the policy says."""
 
-    def to_python(self, value: Any) -> str:
+    def to_python(self, value: object) -> str:
         return str(super().to_python(value)).upper()
 
 
@@ -111,7 +111,13 @@ class PolicyForm(forms.ModelForm):
         required=False,
         help_text="One regular expression per line. A fund/org that matches none is held. Empty: any form.",
     )
-    fiscal_year_start = forms.TypedChoiceField(label="Fiscal year starts in", choices=MONTHS, coerce=int)
+    fiscal_year_start = forms.TypedChoiceField(
+        label="Fiscal year starts in",
+        choices=MONTHS,
+        coerce=int,
+        help_text="A fiscal year is named for the year it ends in: where it starts in July, July 2025 is in FY2026. "
+        "Where it starts in January, it is the calendar year.",
+    )
     example = forms.CharField(
         label="Try a fund/org",
         required=False,
@@ -284,7 +290,7 @@ class PolicyAdmin(FrozenAdmin):
         ("Held for review", {"fields": ("own_domains_shown", "flag_patterns_shown", "tolerance")}),
         ("Fund/orgs", {"fields": ("fund_org_patterns_shown", "fund_org_segments", "center_fund_org")}),
         ("Corrections", {"fields": GROUPS[4][2]}),
-        ("Money and the ledger", {"fields": GROUPS[5][2]}),
+        ("Money and the ledger", {"fields": ("currency", "fiscal_year_shown", "requires_ledger_answer")}),
         ("Statements and e-mail", {"fields": GROUPS[6][2]}),
     )
     readonly_fields = (
@@ -296,6 +302,7 @@ class PolicyAdmin(FrozenAdmin):
         "flag_patterns_shown",
         "fund_org_patterns_shown",
         "tolerance",
+        "fiscal_year_shown",
         "created_at",
     )
     tolerance = amount_column("amount_tolerance", "amount tolerance", named=False)
@@ -345,7 +352,13 @@ class PolicyAdmin(FrozenAdmin):
     def fund_org_patterns_shown(self, policy: Policy) -> str | SafeString:
         return self._lines(policy.fund_org_patterns)
 
-    def get_urls(self) -> list[Any]:
+    @admin.display(description="fiscal year")
+    def fiscal_year_shown(self, policy: Policy) -> str:
+        year = policy.fiscal_year_of(timezone.localdate())
+        first, last = policy.months_of_fiscal_year(year)
+        return f"{label_of(year)} is {long_month(first)} to {long_month(last)}"
+
+    def get_urls(self) -> list[URLPattern]:
         own = path("edit/", self.admin_site.admin_view(self.edit_view), name="billing_policy_edit")
         return [own, *super().get_urls()]
 

@@ -15,6 +15,7 @@ from django.utils import timezone
 from .. import audit
 from ..models import (
     Charge,
+    Department,
     PayerSplit,
     PayerSplitShare,
     Project,
@@ -22,6 +23,7 @@ from ..models import (
 from ..models.typed import require_said
 from ..texts import code_of
 from .audited import BillingAdmin, actor_of
+from .departments import ProjectDepartmentFilter
 from .formatting import count_column
 from .naming import warn_of_unknown_funds
 
@@ -106,7 +108,7 @@ class SplitFormSet(forms.BaseInlineFormSet):
             split.is_used = split.pk in getattr(self, "used", ())
         return splits
 
-    def _construct_form(self, i: int, **kwargs: Any) -> SplitForm:
+    def _construct_form(self, i: int, **kwargs: object) -> SplitForm:
         form: SplitForm = super()._construct_form(i, **kwargs)  # type: ignore[misc]
         if form.instance.pk in self.used:
             form.instance.is_used = True
@@ -155,21 +157,33 @@ class SplitInline(admin.TabularInline):
 @admin.register(Project)
 class ProjectAdmin(BillingAdmin):
     when_empty = "There are no projects yet. They are learned from the tags of charges, or added here."
-    list_display = ("code", "name", "pi", "default_fund_org", count_column("split_number", "splits"), "end_date")
-    list_filter = (("end_date", admin.EmptyFieldListFilter),)
+    list_display = (
+        "code",
+        "name",
+        "pi",
+        "home",
+        "default_fund_org",
+        count_column("split_number", "splits"),
+        "end_date",
+    )
+    list_filter = (ProjectDepartmentFilter, ("end_date", admin.EmptyFieldListFilter))
     ordering = ("code",)
-    list_select_related = ("pi",)
-    search_fields = ("code", "name", "pi__name", "pi__email")
-    autocomplete_fields = ("pi",)
+    list_select_related = ("department", "pi__department")
+    search_fields = ("code", "name", "pi__name", "pi__email", "department__code", "department__name")
+    autocomplete_fields = ("pi", "department")
     inlines = (SplitInline,)
     fund_fields = ("default_fund_org",)
     fieldsets = (
-        (None, {"fields": ("code", "name", "pi", "default_fund_org")}),
+        (None, {"fields": ("code", "name", "pi", "department", "default_fund_org")}),
         ("Ending", {"fields": (("end_date", "reconciliation_end_date"),)}),
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Project]:
         return super().get_queryset(request).annotate(split_number=Count("payer_splits"))
+
+    @admin.display(description="department")
+    def home(self, project: Project) -> Department | None:
+        return project.home
 
     def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
         if formset.model is not PayerSplit:

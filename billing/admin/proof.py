@@ -15,6 +15,7 @@ from .. import doors, proof
 from ..errors import BillingError
 from ..models import BillingPeriod, FrozenProof, InvoiceTotal
 from ..proof import invoices, tieout
+from ..texts import long_month
 from .audited import BillingAdmin, actor_of
 from .filters import period_filter
 from .formatting import amount_column
@@ -25,7 +26,7 @@ WORDS = {proof.Verdict.OK: "reconciles", proof.Verdict.OPEN: "open", proof.Verdi
 TYPES = {"json": "application/json", "pdf": "application/pdf"}
 
 
-def proof_view(model_admin: Any, request: HttpRequest, period: BillingPeriod | None) -> HttpResponse:
+def proof_view(model_admin: admin.ModelAdmin, request: HttpRequest, period: BillingPeriod | None) -> HttpResponse:
     """Show a period's proof; `?format=json` and `?format=pdf` give it as a file, as frozen where it is."""
     if not model_admin.has_view_permission(request, period):
         raise PermissionDenied
@@ -41,7 +42,7 @@ def proof_view(model_admin: Any, request: HttpRequest, period: BillingPeriod | N
         refused = doors.for_page(error, request.user)
     context = {
         **model_admin.admin_site.each_context(request),
-        "title": f"Reconciliation of {period.month:%B %Y}",
+        "title": f"Reconciliation of {long_month(period.month)}",
         "opts": model_admin.opts,
         "period": period,
         "back": change_url(period),
@@ -127,10 +128,10 @@ class InvoiceTotalAdmin(BillingAdmin):
     def _stands(self, total: Any) -> bool:
         return total is not None and total.period.status == BillingPeriod.Status.FINALIZED
 
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+    def has_change_permission(self, request: HttpRequest, obj: object = None) -> bool:
         return super().has_change_permission(request, obj) and not self._stands(obj)
 
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+    def has_delete_permission(self, request: HttpRequest, obj: object = None) -> bool:
         return super().has_delete_permission(request, obj) and not self._stands(obj)
 
     def save_model(self, request: HttpRequest, obj: InvoiceTotal, form: Any, change: bool) -> None:

@@ -43,7 +43,7 @@ class MeasureInline(admin.TabularInline):
     verbose_name = "change of the cost measure"
     verbose_name_plural = "changes of the cost measure"
 
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+    def has_change_permission(self, request: HttpRequest, obj: object = None) -> bool:
         return False
 
 
@@ -51,7 +51,7 @@ class AccountingFilter(admin.SimpleListFilter):
     title = "accounting"
     parameter_name = "accounting"
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+    def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin) -> list[tuple[str, str]]:
         return [("complete", "Complete"), ("incomplete", "Incomplete"), ("showback", "Showback")]
 
     def queryset(self, request: HttpRequest, queryset: models.QuerySet[Source]) -> models.QuerySet[Source]:
@@ -104,7 +104,7 @@ class SourceAdmin(BillingAdmin):
         # The name is in commands and file names; the first measure holds until a change of it below.
         return ("name", "cost_measure") if obj else ()
 
-    def formfield_for_dbfield(self, db_field: "models.Field[Any, Any]", request: HttpRequest, **kwargs: Any) -> Any:
+    def formfield_for_dbfield(self, db_field: "models.Field[Any, Any]", request: HttpRequest, **kwargs: object) -> Any:
         field = super().formfield_for_dbfield(db_field, request, **kwargs)
         if field and db_field.name == "file_name_patterns":
             field.help_text = (

@@ -43,7 +43,7 @@ class ManyFilesField(forms.FileField):
 
     widget = ManyFilesInput
 
-    def clean(self, data: Any, initial: Any = None) -> list[UploadedFile]:
+    def clean(self, data: object, initial: object = None) -> list[UploadedFile]:
         several = data if isinstance(data, list | tuple) else [data] if data else []
         if not several:
             raise forms.ValidationError("Choose at least one file.", code="required")

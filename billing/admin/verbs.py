@@ -11,7 +11,7 @@ from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import models
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
-from django.urls import path, reverse
+from django.urls import URLPattern, path, reverse
 
 from .. import doors
 from ..errors import BillingError
@@ -55,7 +55,7 @@ class Verb:
     is_dangerous: bool = False
     is_primary: bool = False
 
-    def question_for(self, subject: Any) -> str:
+    def question_for(self, subject: object) -> str:
         return self.question(subject) if callable(self.question) else self.question
 
 
@@ -68,7 +68,7 @@ class VerbsMixin(admin.ModelAdmin):
     verbs: tuple[Verb, ...] = ()
     verb_template = "admin/verb.html"
 
-    def get_urls(self) -> list[Any]:
+    def get_urls(self) -> list[URLPattern]:
         meta = self.opts
         own = [
             path(

@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from ..patterns import fits_one
-from ..texts import code_of, odd_characters, other_characters
+from ..texts import code_of, long_date, long_span, odd_characters, other_characters
 
 NO_DATES: Mapping[str, date] = MappingProxyType({})
 
@@ -92,11 +92,11 @@ def _missing(attribution: Attributed) -> Iterator[Reason]:
 def _ended(attribution: Attributed, service_end: date) -> Iterator[Reason]:
     """Yield whether the PI or the project had ended by the last day of service."""
     if attribution.pi_active_until and service_end > attribution.pi_active_until:
-        yield Reason("pi_inactive", f"{attribution.pi_email} until {attribution.pi_active_until}")
+        yield Reason("pi_inactive", f"{attribution.pi_email} until {long_date(attribution.pi_active_until)}")
     ended = attribution.project_end_date or attribution.tagged_end_date
     if ended and service_end > ended:
         by_tag = "" if attribution.project_end_date else BY_TAG
-        yield Reason("project_ended", f"{attribution.project_code} on {ended}{by_tag}".strip())
+        yield Reason("project_ended", f"{attribution.project_code} on {long_date(ended)}{by_tag}".strip())
 
 
 def _check_form(fund_org: str, reference: Reference) -> Iterator[Reason]:
@@ -122,10 +122,10 @@ def _check_list(
     found = []
     first, last = reference.funds[code]
     if (first and service_start < first) or (last and service_end > last):
-        found.append(Reason("fund_not_valid", f"{fund_org} is valid {_span(first, last)}"))
+        found.append(Reason("fund_not_valid", f"{fund_org} is valid {long_span(first, last)}"))
     last_posting = reference.last_postings.get(code)
     if posted and last_posting and posted > last_posting:
-        found.append(Reason("fund_closed", f"{fund_org} takes no postings after {last_posting}"))
+        found.append(Reason("fund_closed", f"{fund_org} takes no postings after {long_date(last_posting)}"))
     return found
 
 
@@ -142,10 +142,6 @@ def _vouches(attribution: Attributed, reference: Reference, of_fund: list[Reason
         and attribution.fund_org != attribution.default_fund_org
         and not of_fund
     )
-
-
-def _span(first: date | None, last: date | None) -> str:
-    return " ".join(text for text in (f"from {first}" if first else "", f"until {last}" if last else "") if text)
 
 
 # An import names the same few funds over and over: each is tried once.

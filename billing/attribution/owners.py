@@ -74,7 +74,7 @@ def projects_of(owners: dict[str, str], people: dict[str, int], gesture: audit.G
 
 def owner_values(
     attribution: Attribution, *, people: Mapping[str, int], projects: Mapping[str, int]
-) -> tuple[Any, ...]:
+) -> tuple[object, ...]:
     """Return an attribution as OWNER_COLUMNS hold it; `people` and `projects` as the makers of these return them."""
     return (
         people.get(attribution.pi_email),

@@ -13,6 +13,7 @@ from django.conf import settings
 
 from ..files import whole
 from ..locks import FileLock
+from ..texts import long_moment
 
 # Beyond this size the file is thinned: of older days one note each, and all of the latest.
 LIMIT = 1024 * 1024
@@ -26,6 +27,14 @@ class Anchor:
     events: int
     hash: str
     at: str
+
+    @property
+    def when(self) -> str:
+        """The time, as people read it; as it is written where a person wrote something else."""
+        try:
+            return long_moment(datetime.datetime.fromisoformat(self.at))
+        except ValueError:
+            return self.at
 
     def line(self) -> bytes:
         return json.dumps(asdict(self)).encode() + b"\n"

@@ -259,14 +259,14 @@ class _Verification:
             self._break(
                 "tail",
                 self.last_pk,
-                f"The end is cut off: on {latest.at} there were {latest.events:,} events, now {self.done.events:,}.",
+                f"The end is cut off: on {latest.when} there were {latest.events:,} events, now {self.done.events:,}.",
             )
             return
         known = self.done.anchor.events if self.done.anchor and self.done.anchor.events < first.events else 0
         self._break(
             "anchor",
             None,
-            f"The log is not the one noted on {first.at}: event {first.events:,} had the hash {first.hash[:16]}…, "
+            f"The log is not the one noted on {first.when}: event {first.events:,} had the hash {first.hash[:16]}…, "
             f"which is no longer there. Something was changed after event {known:,} and up to it.",
         )
 

@@ -9,7 +9,7 @@ from django.db import models
 from ..money import plain
 
 # A secret, and what follows from what is told beside it.
-UNTOLD = ("password", "sessions_ended")
+UNTOLD = ("password", "sessions_ended", "folded_code")
 
 
 def snapshot(subject: models.Model, *, with_links: bool = True) -> dict[str, Any]:

@@ -33,9 +33,9 @@ class PayerShare:
 class Making:
     """A group of charges and the cents that one payer line has of it; amounts are exact.
 
-    `charges` has each charge's own part of `charged_sum` as `counted`. The sums are in `currency` as
-    delivered, one unit of which is worth `rate`; converted and rounded once they are `cents`, off the exact
-    sum by `rounding`. `shares` are those among whom the cents were shared, `charged` is what of it is the line's.
+    `charges` has each charge's own part of `charged_sum` as `counted`. The sums are in `currency`, that of the files,
+    one unit of which is worth `rate`. Converted and rounded once they are `cents`; `rounding` is what that took away
+    from the exact sum. `shares` are those among whom the cents were shared, and `charged` is the part of the line.
     """
 
     charges: ChargeQuerySet
@@ -91,7 +91,7 @@ def keys_of(charge: Charge) -> list[str]:
         if group.kind != PayerLine.Kind.SHARED:
             keys += [payer.key for payer in groups.month.payers(group)]
             continue
-        # Who bears a shared cost shows only at the whole of it.
+        # Who pays a shared cost, and how much of it, follows only from all of its charges.
         whole = Sums()
         of_group = Q(source=group.source_id, period=group.for_period_id, shared_as=group.service_name)
         for other, sums, _ in groups.rows(asked=of_group):

@@ -11,6 +11,7 @@ from ..attribution import naming, reference_of
 from ..attribution.checks import Attributed, check_attribution
 from ..errors import BillingError
 from ..models import FundingSource, Policy, Project
+from ..texts import long_date, long_dates
 
 HUNDRED = Decimal(100)
 # What keeps a fund from paying; the other reasons of a review are questions to people.
@@ -56,7 +57,7 @@ def require_fund(
     )
     for code, detail in reasons:
         if code == "fund_not_valid":
-            raise FundRefused(f"{detail}, and the service was from {first} to {last}.")
+            raise FundRefused(f"{detail}, and the dates of service are {long_dates(first, last)}.")
         if code == "fund_closed":
             raise FundRefused(f"{detail}: choose another fund/org, or have finance record an exception.")
         if code == "unknown_fund_org":
@@ -75,6 +76,6 @@ def require_justification(
     sponsored = FundingSource.objects.filter(fund_org__in=set(funds), is_sponsored=True)
     if names := sorted(sponsored.values_list("fund_org", flat=True)):
         raise JustificationMissing(
-            f"{', '.join(names)} is a sponsored award, and the service ended on {last_day}, {late} days ago. "
-            f"After more than {policy.transfer_justification_days} days it needs a justification."
+            f"{', '.join(names)} is a sponsored award, and the service ended on {long_date(last_day)}, "
+            f"{late} days ago. After more than {policy.transfer_justification_days} days it needs a justification."
         )

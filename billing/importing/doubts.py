@@ -11,6 +11,7 @@ from ..models import BillingPeriod, Import, Source
 from ..models.periods import month_text
 from ..money import rounded
 from ..readers.spelling import same_id
+from ..texts import long_dates, long_moment
 
 # How many names a reason tells of.
 NAMED = 5
@@ -242,8 +243,8 @@ def of_age(
             return [
                 Doubt(
                     Code.OLDER,
-                    f"{named}: the provider made these files on {_moment(made_at)}, before that of import {each.pk}, "
-                    f"which {verb} and was made on {_moment(each.made_at)}.",
+                    f"{named}: the provider made these files on {_in_utc(made_at)}, before that of import {each.pk}, "
+                    f"which {verb} and was made on {_in_utc(each.made_at)}.",
                 )
             ]
     return []
@@ -274,7 +275,7 @@ def _total(parts: Mapping[str, Sums]) -> Sums:
 
 
 def _ranges(days: Iterable[str]) -> str:
-    """Say days in short: 2026-01-21 to 2026-01-31, 2026-01-05."""
+    """Say days in short: Jan 5, 2026; Jan 21, 2026 to Jan 31, 2026."""
     ordered = sorted(map(datetime.date.fromisoformat, days))
     runs: list[list[datetime.date]] = []
     for day in ordered:
@@ -282,9 +283,9 @@ def _ranges(days: Iterable[str]) -> str:
             runs[-1].append(day)
         else:
             runs.append([day])
-    told = [f"{run[0]} to {run[-1]}" if len(run) > 1 else str(run[0]) for run in runs]
-    return ", ".join(told[:NAMED]) + (f" and {len(told) - NAMED} more" if len(told) > NAMED else "")
+    told = [long_dates(run[0], run[-1]) for run in runs]
+    return "; ".join(told[:NAMED]) + (f" and {len(told) - NAMED} more" if len(told) > NAMED else "")
 
 
-def _moment(time: datetime.datetime) -> str:
-    return f"{time.astimezone(datetime.UTC):%Y-%m-%d %H:%M} UTC"
+def _in_utc(time: datetime.datetime) -> str:
+    return long_moment(time.astimezone(datetime.UTC))

@@ -15,6 +15,7 @@ from ..readers.coded import Numbers, combined
 from ..readers.facts import month_number
 from ..readers.understanding import Understood
 from ..readers.values import Memo
+from ..texts import long_moment
 
 # What patterns of the policy are looked for in.
 PATTERN_COLUMNS = ("ServiceName", "ResourceId", "ResourceName", "ChargeDescription")
@@ -91,10 +92,10 @@ class Flagging:
         flags += [
             (rows[place], str(Flag.Code.UNKNOWN_CATEGORY), _category_told(text)) for place, text in said.odd_categories
         ]
-        told = "It begins {:%Y-%m-%d %H:%M} and ends {:%Y-%m-%d %H:%M}."
         for place in np.flatnonzero(said.ends < said.starts).tolist():
             times = moment_of(int(said.starts[place])), moment_of(int(said.ends[place]))
-            flags.append((rows[place], str(Flag.Code.PERIOD_REVERSED), told.format(*times)))
+            told = f"It begins {long_moment(times[0])} and ends {long_moment(times[1])}."
+            flags.append((rows[place], str(Flag.Code.PERIOD_REVERSED), told))
         if self._patterns:
             for name in PATTERN_COLUMNS:
                 flags += self._of_patterns(rows, name, said)

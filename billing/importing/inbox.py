@@ -1,4 +1,4 @@
-"""A watched folder: every complete delivery in it is imported once and put away with a report beside it."""
+"""A watched folder: every complete arrival in it is imported once and put away with a report beside it."""
 
 import contextlib
 import datetime
@@ -26,6 +26,7 @@ from ..progress import Progress, unwatched
 from ..readers import FileError, Problem, open_delivery
 from ..readers.delivery import made_at, oldest_run_first
 from ..readers.opening import THROUGH, real_path
+from ..texts import long_moment
 from .ingestion import ingest
 from .outcomes import ImportRefused
 
@@ -35,14 +36,14 @@ DONE, FAILED = "done", "failed"
 # It was received and waits for a decision: it lies in done, for nothing has to be done about its files.
 WAITING = "waiting"
 LOCK = ".openchargeback.lock"
-# What the names of a delivery's reports add to its own, and how much room they and a number need.
+# What the names of an arrival's reports add to its own, and how much room they and a number need.
 REPORTS = (".report.txt", ".report.json")
 ROOM = max(len(each) for each in REPORTS) + len("-999999")
 REPLACED = "\N{REPLACEMENT CHARACTER}"
 # Endings under which programs write what is not whole yet.
 UNFINISHED = (".part", ".partial", ".tmp", ".temp", ".filepart", ".crdownload", ".download", ".swp", "~")
 SETTLE = datetime.timedelta(seconds=60)
-# What a manifest names may take so long to arrive; after that the delivery is refused, naming what is missing.
+# What a manifest names may take so long to arrive; after that the arrival is refused, naming what is missing.
 PATIENCE = datetime.timedelta(hours=24)
 
 
@@ -51,8 +52,8 @@ class NoInbox(BillingError):
 
 
 @dataclass(frozen=True)
-class Delivery:
-    """What lies in the inbox and is one delivery: a file, or a folder of files; and the source its folder names.
+class Arrival:
+    """What arrived in the inbox to be imported at once: a file, or a folder of files; and the source its folder names.
 
     `within` is where it lies in truth. Nothing else is opened, whatever its manifest or links in it say: whoever may
     put files into the inbox may not thereby read what the program can. `unread` says why it cannot be looked at.
@@ -77,7 +78,7 @@ class Delivery:
 
 @dataclass(frozen=True)
 class Handled:
-    """What came of one delivery: `outcome` is done, waiting (for a decision), failed, or kept.
+    """What came of one arrival: `outcome` is done, waiting (for a decision), failed, or kept.
 
     What is kept stays in the inbox and is tried again.
     """
@@ -110,7 +111,7 @@ class Taken:
         return {
             "inbox": shown(str(self.inbox)),
             "busy": self.is_busy,
-            "deliveries": [each.as_data() for each in self.handled],
+            "arrivals": [each.as_data() for each in self.handled],
             "waiting": self.waiting,
         }
 
@@ -137,19 +138,19 @@ def take_in(
     now: datetime.datetime,
     progress: Progress = unwatched,
 ) -> Taken:
-    """Import every complete delivery in `inbox`, oldest first, and move each to done/ or failed/ with a report.
+    """Import every complete arrival in `inbox`, oldest first, and move each to done/ or failed/ with a report.
 
     Runs of an export are taken in the order in which their manifests say they were made. What waits for a decision
     goes to done/: its files are stored.
 
-    A file is a delivery, and so is a folder with its files; a folder named after a source holds
-    deliveries of that source. One is complete when nothing in it changed for `settle` and nothing has
+    A file is an arrival, and so is a folder with its files; a folder named after a source holds
+    arrivals of that source. One is complete when nothing in it changed for `settle` and nothing has
     an unfinished name. `source` is for what lies outside such folders (None: by name).
 
-    One process at a time works in a folder; to another, the result says `is_busy`. A delivery that is
+    One process at a time works in a folder; to another, the result says `is_busy`. An arrival that is
     refused goes to failed/ and does not stop the others; where it cannot be read, or the database or the
     disk gives up, it stays and is tried again. A process that dies between import and move leaves the
-    delivery where it is: importing it again changes nothing, whatever the source's import mode. Raises
+    arrival where it is: importing it again changes nothing, whatever the source's import mode. Raises
     NoInbox.
     """
     if not inbox.is_dir():
@@ -164,24 +165,24 @@ def take_in(
                 # Before anything is imported: what cannot be put away would be imported again and again.
                 with _opened(inbox, outcome):
                     pass
-            complete: list[Delivery] = []
-            still_written: list[Delivery] = []
+            complete: list[Arrival] = []
+            still_written: list[Arrival] = []
             is_older = _Clock(inbox / LOCK, settle)
-            for delivery in deliveries(inbox, source):
+            for arrival in arrivals(inbox, source):
                 try:
-                    if delivery.unread:
-                        raise delivery.unread
-                    (complete if is_older(delivery) else still_written).append(delivery)
+                    if arrival.unread:
+                        raise arrival.unread
+                    (complete if is_older(arrival) else still_written).append(arrival)
                 except OSError as error:
-                    taken.handled.append(_unread(delivery, error))
+                    taken.handled.append(_unread(arrival, error))
             taken.waiting += [each.name for each in still_written]
             complete.sort(key=lambda each: (each.changed_at, each.name))
             # The time of a file is that of its copying: runs that were copied together bear their own in the manifest.
-            for delivery in oldest_run_first(complete, lambda each: made_at(each.path, each.within)):
+            for arrival in oldest_run_first(complete, lambda each: made_at(each.path, each.within)):
                 try:
-                    handled = _handle(delivery, inbox=inbox, actor=actor, now=now, progress=progress)
+                    handled = _handle(arrival, inbox=inbox, actor=actor, now=now, progress=progress)
                 except OSError as error:
-                    handled = _unread(delivery, error)
+                    handled = _unread(arrival, error)
                 taken.handled.append(handled)
     except OSError as error:
         raise NoInbox(f"The folder {shown(str(inbox))} cannot be used: {said_of_file(error)}") from error
@@ -227,7 +228,7 @@ def _step(handle: int, name: str, at: Path, makes: bool) -> int:
         raise NoInbox(f"{shown(str(at))} is a file. The inbox needs a folder of this name: rename the file.") from None
 
 
-def deliveries(inbox: Path, source: Source | None = None) -> Iterator[Delivery]:
+def arrivals(inbox: Path, source: Source | None = None) -> Iterator[Arrival]:
     """Yield what lies in the inbox, complete or not."""
     sources = {each.name: each for each in Source.objects.filter(is_active=True)}
     base = real_path(inbox)
@@ -238,15 +239,15 @@ def deliveries(inbox: Path, source: Source | None = None) -> Iterator[Delivery]:
             try:
                 inside = [each for each in sorted(entry.iterdir()) if each.name[0] != "." and not each.is_symlink()]
             except OSError as error:
-                yield Delivery(entry, (entry,), source, 0, base / entry.name, unread=error)
+                yield Arrival(entry, (entry,), source, 0, base / entry.name, unread=error)
                 continue
             for inner in inside:
-                yield from _delivery(inner, sources[entry.name], base / entry.name / inner.name)
+                yield from _arrival(inner, sources[entry.name], base / entry.name / inner.name)
         else:
-            yield from _delivery(entry, source, base / entry.name)
+            yield from _arrival(entry, source, base / entry.name)
 
 
-def _delivery(path: Path, source: Source | None, within: Path) -> Iterator[Delivery]:
+def _arrival(path: Path, source: Source | None, within: Path) -> Iterator[Arrival]:
     try:
         if path.is_dir():
             files = tuple(_files_below(path))
@@ -254,12 +255,12 @@ def _delivery(path: Path, source: Source | None, within: Path) -> Iterator[Deliv
                 return
         else:
             files = (path,)
-        yield Delivery(path, files, source, max(each.lstat().st_mtime for each in files), within)
+        yield Arrival(path, files, source, max(each.lstat().st_mtime for each in files), within)
     except FileNotFoundError:
         # Removed, or renamed to its final name, while we looked.
         return
     except OSError as error:
-        yield Delivery(path, (path,), source, 0, within, unread=error)
+        yield Arrival(path, (path,), source, 0, within, unread=error)
 
 
 def _files_below(folder: Path) -> list[Path]:
@@ -273,7 +274,7 @@ def _files_below(folder: Path) -> list[Path]:
 
 
 class _Clock:
-    """Tells whether a delivery is at rest, by the clock of the file system that it lies on."""
+    """Tells whether an arrival is at rest, by the clock of the file system that it lies on."""
 
     def __init__(self, lock: Path, settle: datetime.timedelta) -> None:
         # A share's clock may differ from ours; what we touch there now bears its time.
@@ -281,43 +282,43 @@ class _Clock:
         self.now = lock.stat().st_ctime
         self.before = self.now - settle.total_seconds()
 
-    def __call__(self, delivery: Delivery) -> bool:
-        if any(each.name.casefold().endswith(UNFINISHED) for each in (delivery.path, *delivery.files)):
+    def __call__(self, arrival: Arrival) -> bool:
+        if any(each.name.casefold().endswith(UNFINISHED) for each in (arrival.path, *arrival.files)):
             return False
         # ctime moves with every write, and unlike mtime no copying program sets it back.
         try:
-            last = max(each.lstat().st_ctime for each in (delivery.path, *delivery.files))
+            last = max(each.lstat().st_ctime for each in (arrival.path, *arrival.files))
         except FileNotFoundError:
             return False
         if last > self.before:
             return False
-        return self.now - last > PATIENCE.total_seconds() or not _lacks_files(delivery)
+        return self.now - last > PATIENCE.total_seconds() or not _lacks_files(arrival)
 
 
-def _lacks_files(delivery: Delivery) -> bool:
+def _lacks_files(arrival: Arrival) -> bool:
     """Tell whether a folder with a manifest still lacks something of what it names."""
-    if not any("manifest" in each.name.casefold() for each in delivery.files if each != delivery.path):
+    if not any("manifest" in each.name.casefold() for each in arrival.files if each != arrival.path):
         return False
     try:
-        open_delivery([delivery.path], [delivery.path.name], within=delivery.within)
+        open_delivery([arrival.path], [arrival.path.name], within=arrival.within)
     except FileError:
         return True
     return False
 
 
-def _handle(delivery: Delivery, *, inbox: Path, actor: Actor, now: datetime.datetime, progress: Progress) -> Handled:
-    """Import one delivery and put it away."""
-    before = _marks(delivery)
+def _handle(arrival: Arrival, *, inbox: Path, actor: Actor, now: datetime.datetime, progress: Progress) -> Handled:
+    """Import one arrival and put it away."""
+    before = _marks(arrival)
     outcome = DONE
     try:
-        _require_names(delivery)
+        _require_names(arrival)
         result = ingest(
-            paths=[delivery.path],
-            source=delivery.source or _source_of_folder(delivery),
-            in_its_folder=delivery.path.parent != inbox,
-            # A manifest by itself must not fetch what lies beside it and is a delivery of its own.
-            beside=delivery.is_folder,
-            within=delivery.within,
+            paths=[arrival.path],
+            source=arrival.source or _source_of_folder(arrival),
+            in_its_folder=arrival.path.parent != inbox,
+            # A manifest by itself must not fetch what lies beside it and is an arrival of its own.
+            beside=arrival.is_folder,
+            within=arrival.within,
             actor=actor,
             now=timezone.now(),
             progress=progress,
@@ -329,34 +330,34 @@ def _handle(delivery: Delivery, *, inbox: Path, actor: Actor, now: datetime.date
         outcome, data, text = FAILED, _told(str(error)), str(error)
     except (db.Error, OSError) as error:
         text = f"It stays in the inbox and is tried again: {outage_of(error) or shown(str(error))}"
-        log.exception("the inbox could not import %s", delivery.name)
-        return Handled(delivery.name, "kept", "", text, _told(text))
+        log.exception("the inbox could not import %s", arrival.name)
+        return Handled(arrival.name, "kept", "", text, _told(text))
     except Exception as error:
-        log.exception("the inbox could not import %s", delivery.name)
+        log.exception("the inbox could not import %s", arrival.name)
         text = f"The program broke off, nothing was imported: {shown(str(error))}. The log says more."
         outcome, data = FAILED, _told(text)
-    if _marks(delivery) != before:
+    if _marks(arrival) != before:
         text += "\nIt changed while it was imported. It stays in the inbox, and the next run takes what it is then."
-        return Handled(delivery.name, "kept", "", text, data)
+        return Handled(arrival.name, "kept", "", text, data)
     try:
-        moved_to = _put_away(delivery, inbox=inbox, outcome=outcome, text=text, data=data, now=now)
+        moved_to = _put_away(arrival, inbox=inbox, outcome=outcome, text=text, data=data, now=now)
     except (NoInbox, OSError) as error:
         why = said_of_file(error) if isinstance(error, OSError) else str(error)
-        log.error("the inbox could not put %s away: %s", delivery.name, why)
+        log.error("the inbox could not put %s away: %s", arrival.name, why)
         text += f"\nIt could not be put away and stays in the inbox; taking it again changes nothing. {why}"
-        return Handled(delivery.name, "kept", "", text, data)
-    return Handled(delivery.name, outcome, moved_to, text, data)
+        return Handled(arrival.name, "kept", "", text, data)
+    return Handled(arrival.name, outcome, moved_to, text, data)
 
 
-def _unread(delivery: Delivery, error: OSError) -> Handled:
+def _unread(arrival: Arrival, error: OSError) -> Handled:
     text = f"It cannot be read. It stays in the inbox and is tried again: {said_of_file(error)}"
-    log.error("the inbox could not read %s: %s", delivery.name, error)
-    return Handled(delivery.name, "kept", "", text, _told(text))
+    log.error("the inbox could not read %s: %s", arrival.name, error)
+    return Handled(arrival.name, "kept", "", text, _told(text))
 
 
-def _require_names(delivery: Delivery) -> None:
+def _require_names(arrival: Arrival) -> None:
     """Refuse names that cannot be shown or stored: nobody could say afterwards which file an import was of."""
-    names = [str(each.relative_to(delivery.path.parent)) for each in (delivery.path, *delivery.files)]
+    names = [str(each.relative_to(arrival.path.parent)) for each in (arrival.path, *arrival.files)]
     unfit = dict.fromkeys(shown(name) for name in names if not is_fit(name))
     if not unfit:
         return
@@ -372,18 +373,18 @@ def _require_names(delivery: Delivery) -> None:
     )
 
 
-def _source_of_folder(delivery: Delivery) -> Source | None:
+def _source_of_folder(arrival: Arrival) -> Source | None:
     """Return the source that a folder's name fits where its files' names fit none; None leaves it to their names."""
-    if not delivery.is_folder or any(Source.objects.for_file_name(each.name) for each in delivery.files):
+    if not arrival.is_folder or any(Source.objects.for_file_name(each.name) for each in arrival.files):
         return None
-    return Source.objects.for_file_name(delivery.path.name)
+    return Source.objects.for_file_name(arrival.path.name)
 
 
-def _marks(delivery: Delivery) -> dict[str, tuple[int, int]]:
+def _marks(arrival: Arrival) -> dict[str, tuple[int, int]]:
     """Return what shows a change of the files: those there now, each with size and time."""
-    found = [delivery.path]
-    if delivery.is_folder:
-        for here, folders, names in os.walk(delivery.path):
+    found = [arrival.path]
+    if arrival.is_folder:
+        for here, folders, names in os.walk(arrival.path):
             found += [Path(here, each) for each in (*folders, *names) if not each.startswith(".")]
     marks = {}
     for each in found:
@@ -396,7 +397,7 @@ def _marks(delivery: Delivery) -> dict[str, tuple[int, int]]:
 
 
 def _put_away(
-    delivery: Delivery,
+    arrival: Arrival,
     *,
     inbox: Path,
     outcome: str,
@@ -404,24 +405,24 @@ def _put_away(
     data: dict[str, Any],
     now: datetime.datetime,
 ) -> str:
-    """Write the report, then move the delivery beside it, and return where; nothing there is overwritten.
+    """Write the report, then move the arrival beside it, and return where; nothing there is overwritten.
 
     A name that cannot be shown, or leaves no room for a report's, is put away under one that can.
-    Raises NoInbox or OSError; then the delivery is where it was, and no report tells of it.
+    Raises NoInbox or OSError; then the arrival is where it was, and no report tells of it.
     """
     folders = [FAILED if outcome == FAILED else DONE, timezone.localtime(now).strftime("%Y-%m-%d")]
-    came_from = [] if delivery.path.parent == inbox else [delivery.path.parent.name]
-    if delivery.source is not None and came_from:
-        folders.append(delivery.source.name)
+    came_from = [] if arrival.path.parent == inbox else [arrival.path.parent.name]
+    if arrival.source is not None and came_from:
+        folders.append(arrival.source.name)
     with _opened(inbox, *folders) as there, _opened(inbox, *came_from, makes=False) as here:
-        name = _free(there, shortened(shown(delivery.path.name), ROOM), folders)
+        name = _free(there, shortened(shown(arrival.path.name), ROOM), folders)
         moved_to = "/".join([*folders, name])
-        reports = _reports(delivery, name, outcome=outcome, moved_to=moved_to, text=text, data=data)
+        reports = _reports(arrival, name, outcome=outcome, moved_to=moved_to, text=text, data=data)
         try:
-            # The report comes first: a delivery that lies in done or failed has one, even after a crash.
+            # The report comes first: an arrival that lies in done or failed has one, even after a crash.
             for report, content in reports.items():
                 write_whole_in(there, report, content.encode(errors="replace"))
-            os.rename(delivery.path.name, name, src_dir_fd=here, dst_dir_fd=there)
+            os.rename(arrival.path.name, name, src_dir_fd=here, dst_dir_fd=there)
         except OSError:
             for report in reports:
                 with contextlib.suppress(OSError):
@@ -431,16 +432,16 @@ def _put_away(
 
 
 def _reports(
-    delivery: Delivery, name: str, *, outcome: str, moved_to: str, text: str, data: dict[str, Any]
+    arrival: Arrival, name: str, *, outcome: str, moved_to: str, text: str, data: dict[str, Any]
 ) -> dict[str, str]:
-    """Return the reports that lie beside a delivery named `name`, for people and for programs, by their names."""
-    head = f"{delivery.name}: {outcome} {timezone.localtime(timezone.now()):%Y-%m-%d %H:%M %Z}\n"
+    """Return the reports that lie beside an arrival named `name`, for people and for programs, by their names."""
+    head = f"{arrival.name}: {outcome} on {long_moment(timezone.localtime(timezone.now()))}\n"
     tail = f"\nThe files are beside this report: {moved_to}\n"
     if outcome == FAILED:
         tail += "Correct it and put it into the inbox again, or import it yourself.\n"
     elif outcome == WAITING:
         tail += f"It is stored as import {data['import']} and waits for a decision. Leave the files where they are.\n"
-    report = {"name": delivery.name, "outcome": outcome, "moved_to": moved_to, "result": data}
+    report = {"name": arrival.name, "outcome": outcome, "moved_to": moved_to, "result": data}
     return {
         f"{name}{REPORTS[0]}": f"{head}{text}\n{tail}",
         f"{name}{REPORTS[1]}": json.dumps(report, indent=2, ensure_ascii=False, default=str) + "\n",

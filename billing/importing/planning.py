@@ -175,7 +175,7 @@ def run(
 
 
 def run_job(
-    *, job: Any, arguments: dict[str, Any], actor: Actor, now: datetime.datetime, progress: Progress
+    *, job: object, arguments: dict[str, Any], actor: Actor, now: datetime.datetime, progress: Progress
 ) -> dict[str, Any]:
     """Import what was uploaded, as a background job.
 

@@ -45,6 +45,8 @@ class Migration(migrations.Migration):
                 ("seen_at", models.DateTimeField(help_text="By the database's clock.")),
             ],
             options={
+                "verbose_name": "mark of work",
+                "verbose_name_plural": "marks of work",
                 "default_permissions": (),
             },
         ),
@@ -121,6 +123,8 @@ class Migration(migrations.Migration):
                 ("expires", models.DateTimeField(db_index=True)),
             ],
             options={
+                "verbose_name": "cached value",
+                "verbose_name_plural": "cached values",
                 "db_table": "billing_kept",
                 "default_permissions": (),
             },
@@ -805,6 +809,50 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
+            name="Department",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "code",
+                    models.CharField(help_text="Unique, in whatever case it is written, such as CHEM.", max_length=200),
+                ),
+                ("folded_code", models.CharField(editable=False, max_length=600, unique=True)),
+                (
+                    "name",
+                    models.CharField(
+                        blank=True, help_text="Printed on statements. Empty: the code is printed.", max_length=200
+                    ),
+                ),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                (
+                    "parent",
+                    models.ForeignKey(
+                        blank=True,
+                        help_text="The school or college it belongs to.",
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="children",
+                        to="billing.department",
+                        verbose_name="part of",
+                    ),
+                ),
+            ],
+            options={
+                "ordering": ("code",),
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("parent__isnull", True),
+                            models.Q(("parent", models.F("id")), _negated=True),
+                            _connector="OR",
+                        ),
+                        name="department_is_not_part_of_itself",
+                        violation_error_message="A department cannot be part of itself.",
+                    )
+                ],
+            },
+        ),
+        migrations.CreateModel(
             name="ExchangeRate",
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
@@ -1485,7 +1533,6 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("name", models.CharField(blank=True, max_length=200)),
-                ("department", models.CharField(blank=True, max_length=200)),
                 (
                     "contact_email",
                     models.EmailField(
@@ -1520,6 +1567,17 @@ class Migration(migrations.Migration):
                         on_delete=django.db.models.deletion.PROTECT,
                         related_name="+",
                         to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "department",
+                    models.ForeignKey(
+                        blank=True,
+                        help_text="Printed on statements.",
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="people",
+                        to="billing.department",
                     ),
                 ),
                 (
@@ -1597,6 +1655,7 @@ class Migration(migrations.Migration):
                 ),
             ],
             options={
+                "verbose_name": "e-mail alias",
                 "verbose_name_plural": "e-mail aliases",
             },
         ),
@@ -1717,7 +1776,10 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "fiscal_year_start",
-                    models.PositiveSmallIntegerField(default=7, help_text="The month, 1 to 12, it starts in."),
+                    models.PositiveSmallIntegerField(
+                        default=7,
+                        help_text="The month, 1 to 12, in which fiscal years start. A fiscal year is named for the year it ends in: where it starts in July, July 2025 is in FY2026.",
+                    ),
                 ),
                 ("statement_footer", models.TextField(blank=True)),
                 (
@@ -1734,7 +1796,7 @@ class Migration(migrations.Migration):
                 (
                     "email_subject",
                     models.CharField(
-                        default="Research computing statement for {{ period }}: {{ due }} charged", max_length=200
+                        default="Research computing statement for {{ month }}: {{ due }} charged", max_length=200
                     ),
                 ),
                 ("email_text", models.TextField(blank=True, help_text="Empty: the text that comes with the program.")),
@@ -1752,7 +1814,8 @@ class Migration(migrations.Migration):
                 ),
             ],
             options={
-                "verbose_name_plural": "policy",
+                "verbose_name": "policy version",
+                "verbose_name_plural": "policy versions",
                 "default_permissions": ("view", "change"),
                 "constraints": [
                     models.CheckConstraint(
@@ -1830,6 +1893,17 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("created_at", models.DateTimeField(auto_now_add=True)),
+                (
+                    "department",
+                    models.ForeignKey(
+                        blank=True,
+                        help_text="Empty: that of the PI.",
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="projects",
+                        to="billing.department",
+                    ),
+                ),
                 (
                     "pi",
                     models.ForeignKey(

@@ -4,6 +4,7 @@ from .attribution import AttributionRule, CloudAccount
 from .audit import AuditEvent, AuditHead
 from .charges import Charge, Flag, HeldCharge, ReviewDecision
 from .corrections import Correction, CorrectionLine
+from .departments import Department
 from .dimensions import (
     DIMENSION_MODELS,
     PATHS,
@@ -28,16 +29,7 @@ from .proofs import FrozenProof, InvoiceTotal
 from .sources import CostMeasureChange, Source
 
 __all__ = [
-    "saying",
-    "TagSet",
-    "ResourceText",
-    "Product",
-    "Price",
-    "Dimension",
-    "Description",
     "AccountText",
-    "PATHS",
-    "DIMENSION_MODELS",
     "AtWork",
     "AttributionRule",
     "AuditEvent",
@@ -46,9 +38,13 @@ __all__ = [
     "BillingReference",
     "Charge",
     "CloudAccount",
-    "CostMeasureChange",
     "Correction",
     "CorrectionLine",
+    "CostMeasureChange",
+    "DIMENSION_MODELS",
+    "Department",
+    "Description",
+    "Dimension",
     "ExchangeRate",
     "Flag",
     "FrozenProof",
@@ -63,17 +59,23 @@ __all__ = [
     "Job",
     "Kept",
     "Membership",
+    "PATHS",
     "PayerLine",
     "PayerSplit",
     "PayerSplitShare",
     "Person",
     "PersonAlias",
     "Policy",
+    "Price",
+    "Product",
     "Project",
+    "ResourceText",
     "ReviewDecision",
     "SentForm",
     "Source",
     "StoredFile",
+    "TagSet",
     "User",
     "Worker",
+    "saying",
 ]

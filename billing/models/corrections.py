@@ -39,7 +39,7 @@ class CorrectionQuerySet(StandingQuerySet["Correction"]):
         """Keep what is charged, and what will be once approved."""
         return self.exclude(state=Correction.State.REJECTED)
 
-    def update(self, **fields: Any) -> int:
+    def update(self, **fields: object) -> int:
         if set(fields) - set(Correction.DECIDED):
             raise _refusal("edited")
         return super().update(**fields)
@@ -61,7 +61,7 @@ class CorrectionLineQuerySet(StandingQuerySet["CorrectionLine"]):
         taken = self.filter(corrects_period=period).exclude(correction__state=Correction.State.REJECTED).order_by()
         return {key: -total for key, total in taken.values_list("corrects_key").annotate(total=AmountSum("amount"))}
 
-    def update(self, **fields: Any) -> int:
+    def update(self, **fields: object) -> int:
         raise _refusal("edited")
 
     def delete(self) -> tuple[int, dict[str, int]]:
@@ -203,7 +203,7 @@ class Correction(Standing):
             raise _refusal("edited")
         super().save(*args, **options)
 
-    def delete(self, *args: Any, **options: Any) -> tuple[int, dict[str, int]]:
+    def delete(self, *args: object, **options: object) -> tuple[int, dict[str, int]]:
         raise _refusal("deleted")
 
 
@@ -268,10 +268,10 @@ class CorrectionLine(Standing):
     def __str__(self) -> str:
         return f"correction line {self.pk}"
 
-    def save(self, *args: Any, **options: Any) -> None:
+    def save(self, *args: object, **options: object) -> None:
         if not self._state.adding:
             raise _refusal("edited")
         super().save(*args, **options)
 
-    def delete(self, *args: Any, **options: Any) -> tuple[int, dict[str, int]]:
+    def delete(self, *args: object, **options: object) -> tuple[int, dict[str, int]]:
         raise _refusal("deleted")

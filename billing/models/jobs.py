@@ -120,6 +120,7 @@ class AtWork(models.Model):
     seen_at = models.DateTimeField(help_text="By the database's clock.")
 
     class Meta:
+        verbose_name, verbose_name_plural = "mark of work", "marks of work"
         default_permissions = ()
 
     def __str__(self) -> str:

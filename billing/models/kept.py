@@ -12,6 +12,7 @@ class Kept(models.Model):
 
     class Meta:
         db_table = "billing_kept"
+        verbose_name, verbose_name_plural = "cached value", "cached values"
         default_permissions = ()
 
     def __str__(self) -> str:

@@ -10,11 +10,12 @@ from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
 from django.db import models, transaction
 from django.db.models import F, Q
-from django.db.models.functions import Lower
+from django.db.models.functions import Coalesce, Lower
 from django.utils.crypto import salted_hmac
 
 from ..addresses import ascii_address, mailbox_of, normalized_email
-from ..texts import code_of
+from ..texts import code_of, long_date
+from .departments import Department
 from .policy import Policy
 from .typed import AddressField, CodeField, NameField
 
@@ -23,7 +24,7 @@ RIGHTS = frozenset({"is_active", "is_staff", "is_superuser"})
 
 
 class UserQuerySet(models.QuerySet["User"]):
-    def update(self, **values: Any) -> int:
+    def update(self, **values: object) -> int:
         if not RIGHTS.isdisjoint(values):
             values.setdefault("sessions_ended", F("sessions_ended") + 1)
         return super().update(**values)
@@ -176,7 +177,14 @@ class Person(models.Model):
         unique=True, help_text="In lower case.", error_messages={"unique": "There is a PI with this address."}
     )
     name = NameField(max_length=200, blank=True)
-    department = NameField(max_length=200, blank=True)
+    department = models.ForeignKey(
+        Department,
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="people",
+        help_text="Printed on statements.",
+    )
     contact_email = AddressField(blank=True, help_text="A department contact who gets a copy of statements.")
     active_until = models.DateField(null=True, blank=True, help_text="The last day; later charges are held.")
     successor = models.ForeignKey("self", null=True, blank=True, on_delete=models.PROTECT, related_name="predecessors")
@@ -243,7 +251,7 @@ class PersonAlias(models.Model):
     email = AddressField(unique=True, error_messages={"unique": "This alias is taken."})
 
     class Meta:
-        verbose_name_plural = "e-mail aliases"
+        verbose_name, verbose_name_plural = "e-mail alias", "e-mail aliases"
 
     def __str__(self) -> str:
         return self.email
@@ -256,6 +264,10 @@ class ProjectQuerySet(models.QuerySet["Project"]):
     def coded(self, code: str) -> "ProjectQuerySet":
         return self.filter(code__iexact=code_of(code))
 
+    def with_department(self) -> "ProjectQuerySet":
+        """Annotate `home_id`: the id of the department that a project belongs to, which its PI's is by default."""
+        return self.annotate(home_id=Coalesce("department", "pi__department"))
+
 
 class Project(models.Model):
     """A piece of research that costs are gathered under; learned from tags, then curated."""
@@ -263,6 +275,14 @@ class Project(models.Model):
     code = CodeField(max_length=128)
     name = NameField(max_length=200, blank=True)
     pi = models.ForeignKey(Person, null=True, blank=True, on_delete=models.PROTECT, related_name="projects")
+    department = models.ForeignKey(
+        Department,
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="projects",
+        help_text="Empty: that of the PI.",
+    )
     end_date = models.DateField(null=True, blank=True, help_text="Charges for service after this day are held.")
     reconciliation_end_date = models.DateField(null=True, blank=True)
     default_fund_org = CodeField(
@@ -286,6 +306,11 @@ class Project(models.Model):
     @property
     def display_name(self) -> str:
         return self.name or self.code
+
+    @property
+    def home(self) -> Department | None:
+        """The department it belongs to: its own, or that of its PI."""
+        return self.department or (self.pi.department if self.pi else None)
 
 
 class Membership(models.Model):
@@ -396,13 +421,13 @@ class FundException(models.Model):
 
     @property
     def dates(self) -> str:
-        """What it allows, as people read it: `valid until 2025-06-30`."""
+        """What it allows, as people read it: `valid until Jun 30, 2025`."""
         named = {
             "valid from": self.valid_from,
             "valid until": self.valid_until,
             "postings until": self.last_posting_date,
         }
-        return ", ".join(f"{name} {date}" for name, date in named.items() if date)
+        return ", ".join(f"{name} {long_date(day)}" for name, day in named.items() if day)
 
     @classmethod
     def in_force_by_fund(cls) -> "dict[int, list[FundException]]":

@@ -178,7 +178,7 @@ class RateFrozen(BillingError):
 class ExchangeRateQuerySet(models.QuerySet["ExchangeRate"]):
     """Rates of closed months are neither changed nor deleted; one that is missing can still be added."""
 
-    def update(self, **fields: Any) -> int:
+    def update(self, **fields: object) -> int:
         self.refuse_frozen()
         return super().update(**fields)
 

@@ -1,12 +1,13 @@
 """The institution's own rules, kept version by version so that an old month can be replayed."""
 
+import datetime
 import re
-from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import models
 
+from .. import fiscal_years
 from ..addresses import normalized_domain
 from ..currencies import refusal
 from ..fields import AmountField
@@ -55,7 +56,7 @@ def default_missing_words() -> list[str]:
     return list(MISSING_WORDS)
 
 
-def check_words(words: Any) -> None:
+def check_words(words: object) -> None:
     if not isinstance(words, list) or not all(isinstance(word, str) and word.strip() for word in words):
         raise ValidationError("Write the words as a list.")
 
@@ -68,14 +69,14 @@ def check_pattern(pattern: str) -> None:
         raise ValidationError(str(error)) from error
 
 
-def check_patterns(patterns: Any) -> None:
+def check_patterns(patterns: object) -> None:
     if not isinstance(patterns, list) or not all(isinstance(pattern, str) for pattern in patterns):
         raise ValidationError("Write one pattern per line.")
     for pattern in patterns:
         check_pattern(pattern)
 
 
-def check_tag_keys(value: Any) -> None:
+def check_tag_keys(value: object) -> None:
     if not isinstance(value, dict) or set(value) - set(TAG_FIELDS):
         raise ValidationError(f"Tag keys are lists for these fields: {', '.join(TAG_FIELDS)}.")
     for keys in value.values():
@@ -99,7 +100,7 @@ def check_currency(currency: str) -> None:
         raise ValidationError(problem)
 
 
-def check_domains(domains: Any) -> None:
+def check_domains(domains: object) -> None:
     """Raise ValidationError unless these are domains of e-mail addresses, in lower case, such as `u.edu`."""
     if not isinstance(domains, list) or not all(isinstance(domain, str) for domain in domains):
         raise ValidationError("Write the domains as a list.")
@@ -183,7 +184,11 @@ class Policy(models.Model):
         "the service.",
     )
     requires_ledger_answer = models.BooleanField(default=True, help_text="Off: a submitted journal counts as posted.")
-    fiscal_year_start = models.PositiveSmallIntegerField(default=7, help_text="The month, 1 to 12, it starts in.")
+    fiscal_year_start = models.PositiveSmallIntegerField(
+        default=7,
+        help_text="The month, 1 to 12, in which fiscal years start. A fiscal year is named for the year it ends in: "
+        "where it starts in July, July 2025 is in FY2026.",
+    )
     statement_footer = models.TextField(blank=True)
     issues_zero_statements = models.BooleanField(default=True, help_text="Issue statements that charge nothing.")
     warns_without_email = models.BooleanField(
@@ -192,7 +197,7 @@ class Policy(models.Model):
         "sends no e-mail on purpose.",
     )
     email_subject = models.CharField(
-        max_length=200, default="Research computing statement for {{ period }}: {{ due }} charged"
+        max_length=200, default="Research computing statement for {{ month }}: {{ due }} charged"
     )
     email_text = models.TextField(blank=True, help_text="Empty: the text that comes with the program.")
     created_at = models.DateTimeField(auto_now_add=True)
@@ -203,7 +208,7 @@ class Policy(models.Model):
     objects = PolicyManager()
 
     class Meta:
-        verbose_name_plural = "policy"
+        verbose_name, verbose_name_plural = "policy version", "policy versions"
         default_permissions = ("view", "change")
         constraints = [
             models.CheckConstraint(
@@ -215,3 +220,11 @@ class Policy(models.Model):
 
     def __str__(self) -> str:
         return f"version {self.pk}" if self.pk else "built-in defaults"
+
+    def fiscal_year_of(self, month: datetime.date) -> int:
+        """Return the fiscal year that a month, given by any day of it, is in."""
+        return fiscal_years.fiscal_year_of(month, start=self.fiscal_year_start)
+
+    def months_of_fiscal_year(self, fiscal_year: int) -> tuple[datetime.date, datetime.date]:
+        """Return the first and the last month of a fiscal year, each by its first day."""
+        return fiscal_years.months_of(fiscal_year, start=self.fiscal_year_start)

@@ -23,7 +23,7 @@ class KeptForEver(BillingError):
 class KeptQuerySet(models.QuerySet[Kept]):
     """Rows that are added and read, and nothing else."""
 
-    def update(self, **fields: Any) -> int:
+    def update(self, **fields: object) -> int:
         raise KeptForEver(self.model.KEPT)
 
     def delete(self) -> tuple[int, dict[str, int]]:
@@ -43,7 +43,7 @@ class KeptRow(models.Model):
             raise KeptForEver(self.KEPT)
         super().save(*args, **options)
 
-    def delete(self, *args: Any, **options: Any) -> tuple[int, dict[str, int]]:
+    def delete(self, *args: object, **options: object) -> tuple[int, dict[str, int]]:
         raise KeptForEver(self.KEPT)
 
 

@@ -10,7 +10,7 @@ from django.core.exceptions import ValidationError
 from django.db import models
 
 from ..addresses import normalized_email
-from ..texts import cleaned, code_of, folds_of, is_missing
+from ..texts import cleaned, code_of, folded_code, folds_of, is_missing
 
 # While a sheet of many lines is read, the words of the policy are asked for once.
 _words: ContextVar[frozenset[str] | None] = ContextVar("words for nothing", default=None)
@@ -45,7 +45,7 @@ def require_said(code: str) -> None:
 class _CleanedText(forms.CharField):
     clean_text: Callable[[str], str] = staticmethod(cleaned)
 
-    def clean(self, value: Any) -> Any:
+    def clean(self, value: object) -> Any:
         return super().clean(self.clean_text(value) if isinstance(value, str) else value)
 
 
@@ -66,7 +66,7 @@ class CodeInput(_CleanedText):
 class AddressInput(forms.EmailField):
     """An e-mail address, however it was copied."""
 
-    def clean(self, value: Any) -> Any:
+    def clean(self, value: object) -> Any:
         return super().clean(normalized_email(value) if isinstance(value, str) else value)
 
 
@@ -101,3 +101,23 @@ class CodeField(_Cleaned, models.CharField):
 class AddressField(_Cleaned, models.EmailField):
     clean_text, input_class = staticmethod(normalized_email), AddressInput
     as_stored = "django.db.models.EmailField"
+
+
+class FoldedField(models.CharField):
+    """A code as it is compared where case does not matter: follows the field `of` whenever a row is stored.
+
+    The database folds the case of other letters than those of ASCII in its own way, or not at all.
+    """
+
+    def __init__(self, *args: Any, of: str = "", **kwargs: Any) -> None:
+        super().__init__(*args, **{"editable": False, **kwargs})
+        self.of = of
+
+    def pre_save(self, model_instance: models.Model, add: bool) -> str:
+        folded = folded_code(getattr(model_instance, self.of))
+        setattr(model_instance, self.attname, folded)
+        return folded
+
+    def deconstruct(self) -> Any:
+        name, _, args, kwargs = super().deconstruct()
+        return name, "django.db.models.CharField", args, kwargs

@@ -255,7 +255,7 @@ def _found(cache: BaseCache, key: str) -> Any:
         return None
 
 
-def hash_of(stamp: tuple[Any, ...]) -> str:
+def hash_of(stamp: tuple[object, ...]) -> str:
     """Return a short name of a stamp, the same in every process."""
     return hashlib.sha256(repr(stamp).encode()).hexdigest()[:32]
 
@@ -268,7 +268,7 @@ def _being_checked(code: str) -> Item:
     return Item(code, State.CHECKING, "Being checked against today's charges.", holds_up=(FINALIZE,))
 
 
-def stamp_of(period: BillingPeriod) -> tuple[Any, ...]:
+def stamp_of(period: BillingPeriod) -> tuple[object, ...]:
     """Return what is equal as long as nothing changed that a month's figures follow from.
 
     Every change is an event of the audit log, so that the newest related event tells. The newest rows of the

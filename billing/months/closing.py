@@ -20,6 +20,7 @@ from ..models import AuditEvent, BillingPeriod, Charge, Import, ImportOverlap, I
 from ..models.periods import PeriodClosed
 from ..models.periods import PeriodFinalized as PeriodFinalized
 from ..money import ZERO, plain
+from ..texts import long_date
 from . import checklist
 from .checklist import Item
 
@@ -460,7 +461,7 @@ def _not_possible(period: BillingPeriod, to: str) -> StepNotPossible:
 
 def _require_to_come(until: datetime.date, now: datetime.datetime) -> None:
     if until < timezone.localdate(now):
-        raise ReviewNeedsDate(f"A review cannot end on {until}: that day has passed.")
+        raise ReviewNeedsDate(f"A review cannot end on {long_date(until)}: that day has passed.")
 
 
 def _status(period: BillingPeriod) -> str:

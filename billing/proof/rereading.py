@@ -72,7 +72,7 @@ def _scopes_off(imported: Import, currency: str) -> Iterator[tuple[int, tuple[in
             yield month, (made[month][0], made[month][1]), (said[month][0], said[month][1])
 
 
-def _add(sums: list[Any], *more: Any) -> None:
+def _add(sums: list[Any], *more: object) -> None:
     for place, value in enumerate(more):
         sums[place] += value
 

@@ -156,7 +156,7 @@ def _digests(rows: QuerySet[Any, Any]) -> dict[str, str]:
     return _digested(rows.iterator(chunk_size=5_000))
 
 
-def _digested(rows: Iterable[tuple[Any, ...]]) -> dict[str, str]:
+def _digested(rows: Iterable[tuple[object, ...]]) -> dict[str, str]:
     of: dict[str, list[bytes]] = defaultdict(list)
     for name, *values in rows:
         of[str(name)].append(_digest(values))
@@ -168,7 +168,7 @@ def _digest(values: list[Any]) -> bytes:
     return hashlib.sha256(text.encode()).digest()
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     if isinstance(value, Decimal):
         return plain(value)
     if isinstance(value, datetime.date):

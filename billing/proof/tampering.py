@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from .proving import Proof
 
 
-def found_since(frozen: FrozenProof | None, then: Mapping[str, Any], proof: "Proof") -> list[Finding]:
+def found_since(frozen: FrozenProof | None, then: Mapping[str, object], proof: "Proof") -> list[Finding]:
     """Compare a proof with the one its month was finalized with; `then` is the data of the frozen one."""
     period = proof.period
     event = (

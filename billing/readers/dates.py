@@ -66,7 +66,7 @@ def is_date_only(text: str) -> bool:
 
 
 class Rule(StrEnum):
-    """How values of a delivery were understood where they are not as FOCUS writes them; see RULES for the words."""
+    """How values of an import were understood where they are not as FOCUS writes them; see RULES for the words."""
 
     LAST_SECOND = "last_second"
     LAST_DAY = "last_day"

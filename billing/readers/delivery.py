@@ -1,4 +1,4 @@
-"""What a delivery consists of: files, folders, archives and manifests into the parts to read, in order."""
+"""What an import consists of: files, folders, archives and manifests into the parts to read, in order."""
 
 import contextlib
 import datetime
@@ -38,7 +38,7 @@ def open_delivery(
     period: str = "",
     again: bool = False,
 ) -> list[Part]:
-    """Return the parts of a delivery in a stable order: as named, folders and archives sorted by name.
+    """Return the parts of an import in a stable order: as named, folders and archives sorted by name.
 
     A manifest stands for exactly the files it names, which are looked for among the files named
     with it and, if they may lie `beside` it (not for uploads: a manifest could name anything), by their last path
@@ -144,7 +144,7 @@ class _named:
 
 
 def made_at(path: Path, within: Path | None = None) -> datetime.datetime | None:
-    """Return when a provider made the delivery in a file or folder, by its manifest; None where nothing says so."""
+    """Return when a provider made a file, or the files of a folder, by its manifest; None where nothing says so."""
     # Whatever is wrong with it is told when it is imported.
     with contextlib.suppress(FileError, OSError, *BROKEN):
         if path.is_dir():
@@ -161,7 +161,7 @@ def made_at(path: Path, within: Path | None = None) -> datetime.datetime | None:
 
 
 def oldest_run_first(deliveries: Iterable[T], made: Callable[[T], datetime.datetime | None]) -> list[T]:
-    """Return deliveries as they are, but those of which is known when they were made with the oldest first.
+    """Return files or folders as they are, but those of which is known when they were made with the oldest first.
 
     They change places among themselves only, so that the others keep theirs.
     """

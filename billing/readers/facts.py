@@ -39,7 +39,7 @@ Scope = tuple[datetime.date, str, str]
 
 @dataclass
 class ScopeTotal:
-    """What one scope of a delivery, or of a piece, sums to: stored units of 10⁻⁸, and exactly.
+    """What one scope of an import, or of a piece, sums to: stored units of 10⁻⁸, and exactly.
 
     `rows` are those of the files; of those that were added up, `charges` come.
     """

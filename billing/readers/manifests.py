@@ -1,4 +1,4 @@
-"""Manifests: what a provider says a delivery consists of, in the JSON of an AWS or Azure export."""
+"""Manifests: which files a provider says belong together, in the JSON of an AWS or Azure export."""
 
 import contextlib
 import datetime
@@ -32,7 +32,7 @@ AZURE_TYPES = (
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a provider says a delivery consists of: the names of its files, their rows and its time where told."""
+    """What a provider says belongs together: the names of files, their rows, and when they were made where told."""
 
     provider: str
     files: tuple[str, ...]
@@ -93,7 +93,7 @@ def names_in_manifest(path: Path) -> frozenset[str]:
 
 
 def made_at_in(archive: zipfile.ZipFile) -> datetime.datetime | None:
-    """Return when the delivery in an archive was made: the oldest time of the manifests among its members."""
+    """Return when the files in an archive were made: the oldest time of the manifests among its members."""
     times = []
     for member in archive.infolist():
         name = member.filename.rpartition("/")[2].casefold()

@@ -28,12 +28,12 @@ PASSENGERS = re.compile(
 
 @dataclass(frozen=True)
 class Part:
-    """One table of a delivery: a file, or a member of an archive.
+    """One table of an import: a file, or a member of an archive.
 
     `name` is what people are told; `size` is the part's share of the bytes of its file, for progress.
     `expected_rows` is what a manifest says of this part; `manifest` and `manifest_rows`, which all parts
     of one manifest share, what it says of them together (None where it does not say). `may_be_empty` allows
-    it a header without rows, which a file by itself, and all files of a delivery, have only by mistake.
+    it a header without rows, which a file by itself, and all files of an import, have only by mistake.
     Where it is of a folder, it is opened only as long as it lies `within` it, links resolved.
     """
 

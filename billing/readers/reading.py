@@ -1,4 +1,4 @@
-"""One part of a delivery into pieces, whatever it is written in."""
+"""One part of an import into pieces, whatever it is written in."""
 
 import contextlib
 import csv

@@ -138,7 +138,7 @@ def _units(amount: AmountColumn) -> list[int | None]:
 
 @dataclass(frozen=True)
 class Wanted:
-    """How a delivery is to be understood.
+    """How an import is to be understood.
 
     `only_month` and `currency` are those of rows that do not say; without a month, they have to.
     """
@@ -157,7 +157,7 @@ class _Service:
 
 
 class Understanding:
-    """Understands the pieces of one delivery; remembers what repeats."""
+    """Understands the pieces of one import; remembers what repeats."""
 
     def __init__(self, wanted: Wanted) -> None:
         self.wanted = wanted

@@ -22,7 +22,7 @@ class BadValue(ValueError):
 class Memo(dict[Any, Any]):
     """A conversion that remembers: `memo[text]` converts a text the first time it comes.
 
-    Values repeat thousands of times in a delivery, and a dict lookup is all that a known one costs.
+    Values repeat thousands of times in an import, and a dict lookup is all that a known one costs.
     It forgets everything when it is full, so that a column of ever new values takes no memory.
     """
 
@@ -40,7 +40,7 @@ class Memo(dict[Any, Any]):
 
     def column(self, values: Sequence[Any]) -> list[Any]:
         """Convert a column; raises BadValue at the first text that cannot be."""
-        # Most columns of a delivery hold one value all along; comparing is quicker than hashing.
+        # Most columns of an import hold one value all along; comparing is quicker than hashing.
         if values and values.count(values[0]) == len(values):
             return [self[values[0]]] * len(values)
         return list(map(self.__getitem__, values))

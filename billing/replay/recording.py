@@ -25,6 +25,7 @@ from ..models import (
     Correction,
     CorrectionLine,
     CostMeasureChange,
+    Department,
     ExchangeRate,
     FundException,
     FundingSource,
@@ -60,6 +61,8 @@ CONFIGURATION: tuple[type[models.Model], ...] = (
     PayerSplitShare,
     ExchangeRate,
 )
+# They decide neither who pays nor how much.
+NOT_TAKEN = (User, Department)
 BY_NAME = {str(model._meta.model_name): model for model in CONFIGURATION}
 IMPORT_STEPS = ("import.applied", "import.deferred", "import.booked", "import.withdrawn", "import.dismissed")
 PERIOD_STEPS = (
@@ -199,11 +202,11 @@ def _with_first_charge(imports: list[Import]) -> list[tuple[Import, int | None]]
 
 
 def _serialized(rows: Any) -> list[dict[str, Any]]:
-    """Return rows as plain values, without links to users, who are not taken along."""
+    """Return rows as plain values, without links to what is not taken along."""
     found: list[dict[str, Any]] = serializers.serialize("python", rows)
     for row in found:
         for field in rows.model._meta.get_fields():
-            if field.is_relation and field.related_model is User and field.name in row["fields"]:
+            if field.is_relation and field.related_model in NOT_TAKEN and field.name in row["fields"]:
                 row["fields"][field.name] = None
             if field.many_to_many:
                 row["fields"].pop(field.name, None)
@@ -257,7 +260,7 @@ def _plain_fields(model: type[models.Model], values: dict[str, Any]) -> dict[str
             continue
         value = values[field.name]
         is_key = value is None or str(value).isdigit()
-        if isinstance(field, models.ForeignKey) and (field.related_model is User or not is_key):
+        if isinstance(field, models.ForeignKey) and (field.related_model in NOT_TAKEN or not is_key):
             continue
         found[field.name] = value
     return found

@@ -76,7 +76,7 @@ class Act:
             return self.decide(charge, State.APPROVED, note=note)
         return ""
 
-    def _attribute(self, charge: Charge, new: Mapping[str, Any], *, action: str, approve: bool, note: str) -> str:
+    def _attribute(self, charge: Charge, new: Mapping[str, object], *, action: str, approve: bool, note: str) -> str:
         """Have somebody else pay for a charge; where it is to be approved and cannot, it stays as it is."""
         before, flags = self._attribution(charge), self._flags.states_of(charge)
         for name, value in new.items():
@@ -245,7 +245,7 @@ class Act:
         }
 
 
-def _why_unpaid(values: Mapping[str, Any]) -> str:
+def _why_unpaid(values: Mapping[str, object]) -> str:
     if values["shared_as"]:
         return ""
     missing = [

@@ -39,7 +39,7 @@ def decide(
     *,
     step: str,
     charges: "QuerySet[Charge] | Iterable[int]",
-    options: Mapping[str, Any],
+    options: Mapping[str, object],
     actor: Actor,
     now: datetime.datetime,
 ) -> Decided:

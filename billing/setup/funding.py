@@ -15,7 +15,7 @@ from ..errors import BillingError
 from ..models import FundException, FundingSource, Policy, Project
 from ..readers.cells import Kind, check_code, unwrapped
 from ..readers.values import BadValue
-from ..texts import cleaned, code_of, folded_code, folds_of, is_missing, odd_characters, quoted
+from ..texts import cleaned, code_of, folded_code, folds_of, is_missing, long_date, odd_characters, quoted
 from . import releasing
 from .lists import ListRefused, Loaded, Loading, read_list
 
@@ -97,7 +97,8 @@ def record_exception(
             raise ExceptionRefused(f"{fund} has no {words}: there is nothing to except it from.")
         if date and (date >= listed if name == "valid_from" else date <= listed):
             raise ExceptionRefused(
-                f"The {words} of {fund} is {listed}: an exception moves it {'back' if name == 'valid_from' else 'on'}."
+                f"The {words} of {fund} is {long_date(listed)}: an exception moves it "
+                f"{'back' if name == 'valid_from' else 'on'}."
             )
     with audit.gesture(actor=actor, now=now) as gesture:
         exception = FundException.objects.create(

@@ -124,7 +124,7 @@ class Loading(Generic[Listed]):
         self,
         line: int,
         subject: Listed,
-        values: Mapping[str, Any],
+        values: Mapping[str, object],
         *,
         wrong: Callable[[Listed], Iterable[tuple[str, str]]],
         is_linked_anew: bool = False,

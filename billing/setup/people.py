@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import IO, Any
 
 from django.core.exceptions import ValidationError
+from django.utils import timezone
 
 from .. import audit
 from ..addresses import normalized_email
@@ -14,11 +15,13 @@ from ..attribution import newcomers
 from ..audit import Actor
 from ..audit.snapshots import differences, snapshot
 from ..errors import BillingError
-from ..models import Person
+from ..models import Department, Person
 from ..models.people import Mailboxes
+from ..models.typed import words_asked_once
 from ..readers.cells import Kind
-from ..texts import cleaned
+from ..texts import cleaned, long_date
 from . import releasing
+from .departments import Departments, DepartmentUnclear, told_of_new
 from .lists import ListRefused, Loaded, Loading, read_list
 
 COLUMNS = {
@@ -69,8 +72,14 @@ class LoadedPeople(Loaded):
 
     NOUNS = ("PI", "PIs")
 
+    # Those that the list names for the first time.
+    departments: tuple[str, ...] = ()
     # The first that are added or changed, and how.
     examples: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        new = told_of_new(self.departments, is_dry_run=self.is_dry_run)
+        return f"{super().__str__()} {new}".strip()
 
 
 def confirm(*, people: Iterable[Person], note: str = "", actor: Actor, now: datetime.datetime) -> Confirmed:
@@ -112,26 +121,31 @@ def load_people(*, file: IO[bytes], is_dry_run: bool = False, actor: Actor, now:
     """Add and change PIs from a CSV or Excel file with the columns of COLUMNS, of which only `email` is a must.
 
     Everybody it names is known from then on, and charges that were held for that alone become clear. A column that
-    the file lacks leaves that field as it is; an empty cell clears it. An alias stands for its PI. A dry run stores
-    nothing.
+    the file lacks leaves that field as it is; an empty cell clears it. An alias stands for its PI. A department is
+    named by its code or name, and added where it is neither. A dry run stores nothing.
 
     Raises PeopleRefused with every mistake by line and column.
     """
     rows = read_list(file, columns=COLUMNS, refused=PeopleRefused, nobody="The file names nobody.")
-    with audit.gesture(actor=actor, now=now) as gesture:
-        loading = _loading(rows)
+    with audit.gesture(actor=actor, now=now) as gesture, words_asked_once():
+        departments = Departments()
+        loading = _loading(rows, departments)
         loading.require_right(PeopleRefused)
         examples = [f"{person} is added" for person in loading.added[:SHOWN]]
-        examples += [f"{person.email}: {_changes(person, before)}" for person, before in loading.changed[:SHOWN]]
+        for person, before in loading.changed[:SHOWN]:
+            old = departments.by_id.get(before["department"])
+            examples.append(f"{person.email}: {_changes(person, before, old)}")
         done = LoadedPeople(
             added=len(loading.added),
             changed=len(loading.changed),
             unchanged=loading.unchanged,
             is_dry_run=is_dry_run,
+            departments=tuple(str(each) for each in departments.added),
             examples=tuple(examples[:SHOWN]),
         )
         if is_dry_run:
             return done
+        departments.store(gesture)
         Person.objects.bulk_create(loading.added, batch_size=BATCH)
         Person.objects.bulk_update([person for person, _ in loading.changed], LISTED_FIELDS, batch_size=BATCH)
         loading.record(gesture, kind="person")
@@ -139,13 +153,13 @@ def load_people(*, file: IO[bytes], is_dry_run: bool = False, actor: Actor, now:
         return replace(done, released=releasing.release(gesture=gesture).cleared)
 
 
-def _loading(rows: list[tuple[int, dict[str, str]]]) -> Loading[Person]:
+def _loading(rows: list[tuple[int, dict[str, str]]], departments: Departments) -> Loading[Person]:
     """Give everybody on the list what their line says, unsaved."""
     loading: Loading[Person] = Loading()
     stored = {person.email: person for person in Person.objects.all()}
     mailboxes = Mailboxes()
     for line, row in rows:
-        values = _values_of(line, row, loading)
+        values = _values_of(line, row, loading, departments)
         email = values.pop("email")
         if not email:
             continue
@@ -153,12 +167,19 @@ def _loading(rows: list[tuple[int, dict[str, str]]]) -> Loading[Person]:
         # Two PIs who share a mailbox from before may both be named; two new ones of a mailbox are one.
         key = person.email if person.pk else mailboxes.mailbox(person.email)
         if loading.is_first(line, "email", key=key, name=person.email):
-            loading.fill(line, person, values | {"is_listed": True}, wrong=_wrong)
+            # A new department has no key yet, by which the person would be seen to change.
+            is_anew = bool(values.get("department") and values["department"].pk is None)
+            loading.fill(line, person, values | {"is_listed": True}, wrong=_wrong, is_linked_anew=is_anew)
     return loading
 
 
-def _values_of(line: int, row: dict[str, str], loading: Loading[Person]) -> dict[str, Any]:
-    values: dict[str, Any] = {name: cleaned(row[name]) for name in ("name", "department") if name in row}
+def _values_of(line: int, row: dict[str, str], loading: Loading[Person], departments: Departments) -> dict[str, Any]:
+    values: dict[str, Any] = {"name": cleaned(row["name"])} if "name" in row else {}
+    if "department" in row:
+        try:
+            values["department"] = departments.named(row["department"])
+        except DepartmentUnclear as error:
+            loading.refuse(line, "department", str(error))
     if "contact_email" in row:
         values["contact_email"] = normalized_email(row["contact_email"])
     values["email"] = normalized_email(row["email"])
@@ -172,7 +193,8 @@ def _values_of(line: int, row: dict[str, str], loading: Loading[Person]) -> dict
 def _wrong(person: Person) -> list[tuple[str, str]]:
     """Return what is wrong with a person's fields, by column."""
     try:
-        person.clean_fields()
+        # The department is one of those that were found: asked of everybody, it would be a query each.
+        person.clean_fields(exclude={"department"})
     except ValidationError as error:
         return [
             (name, message.lower() if name == "email" else message)
@@ -182,8 +204,10 @@ def _wrong(person: Person) -> list[tuple[str, str]]:
     return []
 
 
-def _changes(person: Person, before: dict[str, Any]) -> str:
-    old, new = differences(before, snapshot(person, with_links=False))
+def _changes(person: Person, before: dict[str, Any], department: Department | None) -> str:
+    """Say what changes of a person; `department` is the one before."""
+    after = snapshot(person, with_links=False) | {"department": str(person.department or "")}
+    old, new = differences(before | {"department": str(department or "")}, after)
     words = {"is_listed": "on the list", "contact_email": "contact", "active_until": "active until"}
     return ", ".join(
         words[name] if name == "is_listed" else f"{words.get(name, name)} {old[name] or '–'} → {new[name] or '–'}"
@@ -202,7 +226,7 @@ def same_mailbox(email: str, others: Iterable[str]) -> str:
 def standing_of(person: Person, known: newcomers.Known) -> str:
     """Say whether a PI is known, and by what."""
     if person.confirmed_at:
-        return f"Confirmed by {person.confirmed_by_name} on {person.confirmed_at:%Y-%m-%d}"
+        return f"Confirmed by {person.confirmed_by_name} on {long_date(timezone.localtime(person.confirmed_at))}"
     if person.is_listed:
         return "On the list of people"
     if not known.is_checked:

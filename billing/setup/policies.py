@@ -31,7 +31,7 @@ class CurrencyInUse(BillingError):
     """The currency was to be changed with amounts in it that stand."""
 
 
-def change_policy(*, changes: Mapping[str, Any], actor: Actor, now: datetime.datetime) -> Policy:
+def change_policy(*, changes: Mapping[str, object], actor: Actor, now: datetime.datetime) -> Policy:
     """Add a version of the policy: the one in force with these fields changed.
 
     Raises NothingChanged, UnknownPolicyField, CurrencyInUse, or ValidationError with what is wrong by field.

@@ -74,7 +74,7 @@ class SyncState:
     days_ago: int | None
 
 
-def add(*, name: str, fields: Mapping[str, Any], measure: str = "", actor: Actor, now: datetime.datetime) -> Source:
+def add(*, name: str, fields: Mapping[str, object], measure: str = "", actor: Actor, now: datetime.datetime) -> Source:
     """Make a source.
 
     `fields` are among FIELDS; `measure` is the cost it charges from the start. Where they name no file-name
@@ -93,7 +93,7 @@ def add(*, name: str, fields: Mapping[str, Any], measure: str = "", actor: Actor
     return source
 
 
-def change(*, source: Source, fields: Mapping[str, Any], actor: Actor, now: datetime.datetime) -> Changed:
+def change(*, source: Source, fields: Mapping[str, object], actor: Actor, now: datetime.datetime) -> Changed:
     """Set fields of a source and return what became different; setting what it has already changes nothing.
 
     Raises NothingToChange for no fields at all, UnknownField, and ValidationError.
@@ -200,7 +200,7 @@ def missing_accounting(source: Source) -> list[str]:
     return [name for name, value in needed.items() if not value]
 
 
-def _check_names(fields: Mapping[str, Any]) -> None:
+def _check_names(fields: Mapping[str, object]) -> None:
     if unknown := sorted(set(fields) - set(FIELDS)):
         raise UnknownField(f"A source has no {', '.join(unknown)} to set. There are: {', '.join(FIELDS)}.")
     for name, value in fields.items():

@@ -7,12 +7,13 @@ from decimal import Decimal
 from typing import Any
 
 from django.db.models import prefetch_related_objects
+from django.utils import timezone
 
 from .. import attribution
 from ..importing import origins
 from ..models import Charge, Flag, Import, ImportedFile, Policy, ReviewDecision
 from ..money import plain
-from ..texts import shown
+from ..texts import long_moment, shown
 
 
 @dataclass(frozen=True)
@@ -97,12 +98,12 @@ class TracedCharge:
         for each in self.decisions:
             why = shown(" – ".join(filter(None, (each.reason, each.note))))
             lines.append(
-                f"  {each.action} by {each.decided_by_name} on {each.decided_at:%Y-%m-%d %H:%M}"
+                f"  {each.action} by {each.decided_by_name} on {long_moment(timezone.localtime(each.decided_at))}"
                 + (f": {why}" * bool(why))
             )
-        origin = self.file
+        origin, taken_in = self.file, self.imported.applied_at or self.imported.created_at
         lines.append(
-            f"  import {self.imported.pk} of {self.imported.applied_at or self.imported.created_at:%Y-%m-%d %H:%M} by "
+            f"  import {self.imported.pk} of {long_moment(timezone.localtime(taken_in))} by "
             f"{self.imported.created_by_name or 'nobody named'}"
         )
         if origin:

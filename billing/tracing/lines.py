@@ -4,13 +4,15 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from django.utils import timezone
+
 from .. import charging
 from ..charging import Making
 from ..errors import BillingError
 from ..models import BillingPeriod, Charge, Correction, CorrectionLine, PayerLine, Policy
 from ..models.charges import ChargeQuerySet
 from ..money import ZERO, named, plain
-from ..texts import shown
+from ..texts import long_date, shown
 from .documents import DocumentLine, holding
 
 
@@ -208,8 +210,9 @@ def _correction_data(line: CorrectionLine) -> dict[str, Any]:
 
 def _correction_text(line: CorrectionLine) -> str:
     of = line.correction
+    entered = long_date(timezone.localtime(of.entered_at))
     approved = f", approved by {of.decided_by_name}" if of.needs_second_person and of.decided_by_name else ""
     return (
         f"{of} in {of.charged_in}: {named(line.amount, of.currency)}, {of.get_kind_display().lower()} by "
-        f"{of.entered_by_name} on {of.entered_at:%Y-%m-%d}{approved}: {' '.join(of.reason.split())}"
+        f"{of.entered_by_name} on {entered}{approved}: {' '.join(of.reason.split())}"
     )

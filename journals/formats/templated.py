@@ -55,14 +55,14 @@ def zeros(value: Any, width: Any) -> str:
     return as_text(value).rjust(_width(width), "0")
 
 
-def cents(value: Any) -> str:
+def cents(value: object) -> str:
     """Write an amount in the smallest unit of its currency: 12.30 USD as 1230, 12 JPY as 12, 1.234 KWD as 1234."""
     sign, digits, exponent = _amount(value).as_tuple()
     assert isinstance(exponent, int)
     return format(Decimal((sign, digits, max(exponent, 0))), "f")
 
 
-def absolute(value: Any) -> Decimal:
+def absolute(value: object) -> Decimal:
     """Drop the sign of an amount."""
     return abs(_amount(value))
 

@@ -12,10 +12,7 @@ from billing.errors import ReasonMissing, WrongState
 from billing.models import Policy
 from billing.months import closing
 
-from ..drafting import (
-    BATCH,
-    fiscal_year,
-)
+from ..drafting import BATCH
 from ..filing import whole_files
 from ..formats import BUILT_IN
 from ..models import Journal, JournalLine
@@ -164,5 +161,5 @@ def _opposite(journal: Journal, reversal: Journal) -> list[JournalLine]:
 def _reversal_date(journal: Journal, now: datetime.datetime) -> datetime.date:
     """Today, unless that is another fiscal year than the journal's: then the journal's own date."""
     today = timezone.localdate(now)
-    start = Policy.objects.current().fiscal_year_start
-    return today if fiscal_year(today, start) == fiscal_year(journal.posting_date, start) else journal.posting_date
+    year_of = Policy.objects.current().fiscal_year_of
+    return today if year_of(today) == year_of(journal.posting_date) else journal.posting_date

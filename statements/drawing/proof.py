@@ -4,6 +4,8 @@ import datetime
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from billing.texts import long_moment
+
 from ..lettering import BOLD
 from .fitting import fitted, signed
 from .paper import Paper, Properties
@@ -49,17 +51,18 @@ class ProofSheet(Paper):
         return f"Proof of {self.data['period']}"
 
     @property
-    def when(self) -> str:
-        return str(self.data.get("frozen_at") or self.data.get("made_at") or "")
+    def made(self) -> datetime.datetime | None:
+        """When it was frozen or made, in UTC."""
+        when = self.data.get("frozen_at") or self.data.get("made_at")
+        return datetime.datetime.fromisoformat(when).astimezone(datetime.UTC) if when else None
 
     @property
     def properties(self) -> Properties:
-        made = datetime.datetime.fromisoformat(self.when) if self.when else None
         return Properties(
             title=self.title,
             author=str(self.data["institution"]),
             subject=f"What was delivered for {self.data['period']} is accounted for, from the files to the ledger",
-            date=f"D:{made:%Y%m%d%H%M%S}Z" if made else "",
+            date=f"D:{self.made:%Y%m%d%H%M%S}Z" if self.made else "",
         )
 
     def set(self) -> None:
@@ -70,9 +73,9 @@ class ProofSheet(Paper):
         self.y = TOP - 34
         self.paragraph(str(data["institution"]), BODY)
         told = f"Billing period {data['period']}, {data['status']}."
-        if self.when:
+        if self.made:
             verb = "Frozen" if data.get("frozen_at") else "Made"
-            told += f" {verb} {self.when[:16].replace('T', ' ')} UTC."
+            told += f" {verb} on {long_moment(self.made)}."
         if data.get("frozen_by"):
             told += f" Finalized by {data['frozen_by']}."
         self.paragraph(told, SMALL)

@@ -1,7 +1,5 @@
 """What the texts of e-mails may use: enough to write a letter, nothing that reads files or runs without end."""
 
-from typing import Any
-
 from django.template import Library, defaultfilters, defaulttags
 
 from billing import plain_templates
@@ -32,7 +30,7 @@ SEPARATOR = 20
 
 
 @register.filter
-def join(values: Any, separator: str) -> str:
+def join(values: object, separator: str) -> str:
     """Join the texts of a list. Refuse a long separator: repeated often, it would make a text of any size."""
     if not isinstance(values, (tuple, list)) or len(separator) > SEPARATOR:
         raise plain_templates.TooMuch(f"`join` takes a list, and a separator of {SEPARATOR} characters at most.")

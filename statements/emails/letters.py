@@ -45,7 +45,7 @@ class _MissingName(str):
     def __new__(cls) -> "_MissingName":
         return super().__new__(cls, "%s")
 
-    def __mod__(self, name: Any) -> str:
+    def __mod__(self, name: object) -> str:
         raise EmailTemplateError(f"there is no “{name}”")
 
 

@@ -12,6 +12,7 @@ from billing import charging
 from billing.models import (
     BillingPeriod,
     CorrectionLine,
+    Department,
     FundingSource,
     PayerLine,
     Person,
@@ -41,6 +42,8 @@ class Material:
 
     policy: Policy
     fund_names: Mapping[str, str]
+    # By the id of the department.
+    department_names: Mapping[int | None, str]
     # By payer key.
     resources: Mapping[str, Sequence[charging.ResourceShare]]
     originals: Mapping[str, charging.Original]
@@ -71,7 +74,7 @@ class Material:
             "footer": self.policy.statement_footer,
             "pi_name": pi.display_name,
             "pi_email": pi.email,
-            "pi_department": pi.department,
+            "pi_department": self.department_names.get(pi.department_id, ""),
             "project_code": project.code if project else "",
             "project_name": project.name if project else "",
             "fund_names": {
@@ -87,6 +90,7 @@ def material_of(period: BillingPeriod, lines: Sequence[PayerLine], policy: Polic
     return Material(
         policy=policy,
         fund_names=dict(FundingSource.objects.exclude(name="").values_list("fund_org", "name")),
+        department_names={each.pk: each.display_name for each in Department.objects.all()},
         resources=charging.resources_of(period, lines),
         originals=charging.originals_of(period, lines),
         corrected=_corrected(period, lines),
@@ -201,7 +205,7 @@ def _corrected(period: BillingPeriod, lines: Iterable[PayerLine]) -> dict[str, l
     return found
 
 
-def digest_of(content: Mapping[str, Any], lines: Sequence[StatementLine], currency: str) -> str:
+def digest_of(content: Mapping[str, object], lines: Sequence[StatementLine], currency: str) -> str:
     """Return the SHA-256 of the figures, payers and texts for which a statement is revised when they change."""
     printed = {
         "content": {key: content[key] for key in IN_DIGEST},

@@ -23,6 +23,7 @@ from billing.models import (
     AttributionRule,
     AuditEvent,
     CloudAccount,
+    Department,
     ExchangeRate,
     FundingSource,
     InvoiceTotal,
@@ -42,7 +43,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 # One field of each model that staff can change, and a new value of it.
 CHANGES = {
-    Person: ("department", "Physics"),
+    Person: ("name", "Another"),
+    Department: ("name", "Another name"),
     Project: ("name", "Another name"),
     FundingSource: ("name", "Another fund"),
     AttributionRule: ("note", "as agreed"),
@@ -59,6 +61,8 @@ def a_subject(model):
     charge = build.a_charge()
     if model is FundingSource:
         return build.a_fund()
+    if model is Department:
+        return build.a_department("BIO")
     if model is AttributionRule:
         return AttributionRule.objects.create(source=charge.source, service="*", fund_org="BIO-001")
     if model is CloudAccount:

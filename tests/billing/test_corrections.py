@@ -228,7 +228,7 @@ def test_a_fund_pays_what_falls_on_its_days_of_service(january):
     a_fund("BIO-003", valid_from=datetime.date(2025, 1, 2))
     # The one charge was on the first of January, and the fund that ended then pays it.
     a_transfer(amount=Decimal(10))
-    with pytest.raises(corrections.FundRefused, match="BIO-003 is valid from 2025-01-02, and the service was from"):
+    with pytest.raises(corrections.FundRefused, match="BIO-003 is valid from Jan 2, 2025, and the dates of service"):
         a_transfer(to={"BIO-003": Decimal(100)})
     with pytest.raises(corrections.FundRefused, match="BIO-009 is not on the list"):
         a_transfer(to={"BIO-009": Decimal(100)})
@@ -236,7 +236,7 @@ def test_a_fund_pays_what_falls_on_its_days_of_service(january):
 
 def test_a_fund_takes_no_posting_after_its_last(january):
     a_fund("BIO-002", last_posting_date=datetime.date(2025, 2, 2))
-    with pytest.raises(corrections.FundRefused, match="takes no postings after 2025-02-02"):
+    with pytest.raises(corrections.FundRefused, match="takes no postings after Feb 2, 2025"):
         a_transfer()
 
 

@@ -75,7 +75,7 @@ def item():
 def test_a_delivery_of_fewer_days_waits_and_says_which(tmp_path):
     delivered(tmp_path, days(28))
     imported, said = refused(tmp_path, days(20))
-    assert "2025-01: 8 of 28 days had charges and have no rows in these files: 2025-01-21 to 2025-01-28" in said
+    assert "2025-01: 8 of 28 days had charges and have no rows in these files: Jan 21, 2025 to Jan 28, 2025" in said
     assert "(8 charges, 80.00 USD)" in said
     assert live() == 280
     assert (imported.withdrawn, imported.unchanged) == (8, 20)
@@ -252,7 +252,7 @@ def test_the_same_files_again_wait_once(tmp_path, waiting):
 
 def test_it_stands_on_the_checklist_with_its_reason(waiting):
     assert item().details == (f"Import {waiting.pk} of aws: {waiting.doubts[0]['message']}",)
-    assert "2025-01-05 to 2025-01-06 (2 charges, 20.00 USD)" in item().details[0]
+    assert "Jan 5, 2025 to Jan 6, 2025 (2 charges, 20.00 USD)" in item().details[0]
 
 
 def test_for_a_closed_month_it_waits_and_is_booked_as_somebody_answers(tmp_path):
@@ -412,10 +412,10 @@ def test_an_older_run_waits_whatever_it_changes(tmp_path, azure, mode):
     newer = take(a_run(tmp_path, 26, days(20, "12")), azure).imported
     with pytest.raises(WouldWithdraw) as caught:
         take(a_run(tmp_path, 21, days(20, "10")), azure)
-    assert f"the provider made these files on 2025-01-21 05:00 UTC, before that of import {newer.pk}," in str(
+    assert f"the provider made these files on Jan 21, 2025, 05:00 UTC, before that of import {newer.pk}," in str(
         caught.value
     )
-    assert "made on 2025-01-26 05:00 UTC" in str(caught.value)
+    assert "made on Jan 26, 2025, 05:00 UTC" in str(caught.value)
     # What is offered first never puts older amounts over newer ones.
     assert caught.value.then.name == "dismiss_import"
     assert live() == 240
@@ -444,7 +444,7 @@ def test_an_older_run_does_not_take_the_place_of_a_newer_one_that_waits(tmp_path
     take(a_run(tmp_path, 20, days(5)), azure)
     build.shut("2025-01")
     newer = take(a_run(tmp_path, 26, days(5, "12")), azure).deferred
-    with pytest.raises(WouldWithdraw, match="which waits and was made on 2025-01-26"):
+    with pytest.raises(WouldWithdraw, match="which waits and was made on Jan 26, 2025"):
         take(a_run(tmp_path, 21, days(5, "11")), azure)
     newer.refresh_from_db()
     assert newer.state == "deferred"

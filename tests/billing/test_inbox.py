@@ -1,4 +1,4 @@
-"""The watched folder: complete deliveries are taken once, put away with a report, and lose nothing to a crash."""
+"""The watched folder: complete arrivals are taken once, put away with a report, and lose nothing to a crash."""
 
 import datetime
 import errno
@@ -37,7 +37,7 @@ def names_below(folder):
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file() and path.name[0] != ".")
 
 
-def test_a_delivery_is_imported_and_put_away_with_its_report(folder):
+def test_an_arrival_is_imported_and_put_away_with_its_report(folder):
     build.a_source("aws")
     a_file(folder, [a_row("1.5")])
     taken = looked(folder)
@@ -73,7 +73,7 @@ def test_unfinished_names_wait(folder, name):
     assert looked(folder).waiting == [name]
 
 
-def test_hidden_files_and_links_are_no_deliveries(folder, tmp_path):
+def test_hidden_files_and_links_are_no_arrivals(folder, tmp_path):
     build.a_source("aws")
     a_file(folder, [a_row("1.5")], ".aws_2025-01.csv")
     (folder / "aws_2025-01.csv").symlink_to(a_file(tmp_path, [a_row("1.5")]))
@@ -90,7 +90,7 @@ def test_a_folder_with_an_unfinished_file_waits_as_a_whole(folder):
     assert not Import.objects.exists()
 
 
-def test_a_folder_is_one_delivery_and_may_name_its_source(folder):
+def test_a_folder_is_one_arrival_and_may_name_its_source(folder):
     build.a_source("aws")
     (folder / "aws_2025-01").mkdir()
     a_file(folder / "aws_2025-01", [a_row("1")], "a.csv")
@@ -150,7 +150,7 @@ def test_files_in_a_folder_named_after_a_source_are_of_that_source(folder):
     assert taken.handled[0].moved_to.endswith("hpc/part-0.csv")
 
 
-def test_a_refused_delivery_goes_to_failed_and_stops_no_other(folder):
+def test_a_refused_arrival_goes_to_failed_and_stops_no_other(folder):
     build.a_source("aws")
     a_file(folder, [a_row("12,50")], "aws_2025-01_a.csv")
     a_file(folder, [a_row("2")], "aws_2025-01_b.csv")
@@ -165,7 +165,7 @@ def test_a_refused_delivery_goes_to_failed_and_stops_no_other(folder):
     assert Charge.objects.count() == 1
 
 
-def test_a_crash_of_the_program_does_not_stop_the_next_delivery(folder, monkeypatch):
+def test_a_crash_of_the_program_does_not_stop_the_next_arrival(folder, monkeypatch):
     build.a_source("aws")
     a_file(folder, [a_row("1")], "aws_2025-01_a.csv")
     a_file(folder, [a_row("2")], "aws_2025-01_b.csv")
@@ -179,7 +179,7 @@ def test_a_crash_of_the_program_does_not_stop_the_next_delivery(folder, monkeypa
     assert [each.outcome for each in looked(folder).handled] == ["failed", "done"]
 
 
-def test_a_delivery_stays_where_the_database_gave_up(folder, monkeypatch):
+def test_an_arrival_stays_where_the_database_gave_up(folder, monkeypatch):
     build.a_source("aws")
     path = a_file(folder, [a_row("1")])
 
@@ -260,8 +260,8 @@ def test_the_command_prints_json_and_fails_when_one_failed(folder):
     with pytest.raises(CommandError, match=r"aws_2025-01\.csv"):
         management.call_command("ingest", "--inbox", str(folder), "--settle", "0", "--json", stdout=out)
     data = json.loads(out.getvalue())
-    assert data["deliveries"][0]["outcome"] == "failed"
-    assert data["deliveries"][0]["result"]["errors"][0]["line"] == 2
+    assert data["arrivals"][0]["outcome"] == "failed"
+    assert data["arrivals"][0]["result"]["errors"][0]["line"] == 2
     assert (data["busy"], data["waiting"]) == (False, [])
 
 
@@ -307,7 +307,7 @@ def test_a_manifest_does_not_reach_out_of_its_folder(folder, name, settings):
     assert not StoredFile.objects.exists()
 
 
-def test_a_link_in_a_delivery_is_not_followed_out_of_it(folder):
+def test_a_link_in_an_arrival_is_not_followed_out_of_it(folder):
     build.a_source("aws")
     place = folder / "aws_2025-01"
     place.mkdir()

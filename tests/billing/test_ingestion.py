@@ -217,7 +217,7 @@ def test_a_service_that_ends_before_it_begins_is_held_and_one_of_a_moment_is_not
     assert result.flags == {"period_reversed": 1}
     flag = Flag.objects.get()
     assert (flag.charge.resource_id, flag.charge.state) == ("back", "held")
-    assert flag.detail == "It begins 2025-01-06 00:00 and ends 2025-01-05 12:00."
+    assert flag.detail == "It begins Jan 6, 2025, 00:00 UTC and ends Jan 5, 2025, 12:00 UTC."
     # It asks a question that approval answers.
     review.approve(charges=Charge.objects.held(), actor=build.SOMEBODY, now=build.NOW)
     assert not Charge.objects.held().exists()
@@ -838,8 +838,8 @@ def ended(tmp_path, end_date, **fields):
     ("end_date", "flags"),
     [
         ("2025-01-05", []),
-        ("2025-01-04", [("project_ended", "genomics on 2025-01-04, by its tag")]),
-        ("2025-01-04T00:00:00Z", [("project_ended", "genomics on 2025-01-04, by its tag")]),
+        ("2025-01-04", [("project_ended", "genomics on Jan 4, 2025, by its tag")]),
+        ("2025-01-04T00:00:00Z", [("project_ended", "genomics on Jan 4, 2025, by its tag")]),
         ("", []),
     ],
 )

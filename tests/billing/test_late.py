@@ -603,7 +603,7 @@ def test_a_late_change_of_an_award_past_its_last_posting_date_waits(tmp_path, no
     # It stays with the award that paid.
     assert set(held.values_list("charged_in__month", "fund_org")) == {(datetime.date(2025, 3, 1), "BIO-001")}
     assert set(Flag.objects.values_list("code", "detail")) == {
-        ("fund_closed", "BIO-001 takes no postings after 2025-03-30")
+        ("fund_closed", "BIO-001 takes no postings after Mar 30, 2025")
     }
     assert standing() == [f"{now_billed}.00"]
     assert AuditEvent.objects.filter(action="charge.held").count() == 2

@@ -145,7 +145,7 @@ def test_a_first_import_is_held_for_a_fund_past_its_last_posting_date(tmp_path):
     build.a_fund("BIO-001", last_posting_date=datetime.date(2025, 1, 30))
     result = delivered(tmp_path, rows_of(("ada@u.edu", "5")), "aws_2025-01.csv")
     assert result.flags == {"fund_closed": 1}
-    assert Flag.objects.get().detail == "BIO-001 takes no postings after 2025-01-30"
+    assert Flag.objects.get().detail == "BIO-001 takes no postings after Jan 30, 2025"
 
 
 def test_the_share_of_a_split_on_an_award_that_ended_is_held(tmp_path):

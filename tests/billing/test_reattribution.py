@@ -111,7 +111,7 @@ def test_a_clear_charge_is_held_when_something_speaks_against_it_now(held):
     done = reapply()
     charge = Charge.objects.get(billed_cost=5)
     assert (done.held, done.raised, charge.state) == (1, {"pi_inactive": 1}, "held")
-    assert charge.flags.get().detail == "ada@u.edu until 2025-01-01"
+    assert charge.flags.get().detail == "ada@u.edu until Jan 1, 2025"
 
 
 def test_a_charge_held_for_more_than_who_pays_stays_held(tmp_path):

@@ -349,10 +349,10 @@ def asked(client, action, ids, url=QUEUE):
 def test_the_page_that_asks_shows_amount_reason_and_payer_of_one_charge_and_of_several(step, cast, client):
     client.force_login(cast.reviewer)
     one = a_charge("12.50", flags=("project_ended",), fund_org="BIO-7")
-    Flag.objects.filter(charge=one).update(detail="genomics on 2024-12-31")
+    Flag.objects.filter(charge=one).update(detail="genomics on Dec 31, 2024")
     more = a_charge("3.00", flags=("pattern_match",), pi="grace@u.edu", project="ships", currency="EUR", fund_org="SEA")
     page = client.get(reverse(f"admin:billing_charge_{step}", args=[one.pk])).content.decode()
-    for text in ("12.50 USD", "Project has ended", "genomics on 2024-12-31", "ada@u.edu", "genomics", "BIO-7"):
+    for text in ("12.50 USD", "Project has ended", "genomics on Dec 31, 2024", "ada@u.edu", "genomics", "BIO-7"):
         assert text in page
     page = asked(client, step, [one.pk, more.pk])
     for text in ("12.50 USD", "3.00 EUR", "Project has ended", "Matches a pattern", "grace@u.edu", "BIO-7", "SEA"):

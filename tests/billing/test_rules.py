@@ -63,7 +63,7 @@ def test_a_fund_is_valid_on_every_day_of_service(first, last, found):
 
 def test_the_reason_says_when_the_fund_is_valid():
     [reason] = reasons(funds={"BIO-001": (date(2024, 1, 1), date(2024, 12, 31))})
-    assert reason.detail == "BIO-001 is valid from 2024-01-01 until 2024-12-31"
+    assert reason.detail == "BIO-001 is valid from Jan 1, 2024 until Dec 31, 2024"
 
 
 def test_a_pi_and_a_project_bear_service_until_their_last_day():

@@ -1,7 +1,9 @@
 """Texts as they come: cleaned, named where they are not what they look like, and shown so that nothing acts."""
 
+import datetime
 import json
 import unicodedata
+import zoneinfo
 
 import pytest
 from hypothesis import example, given
@@ -123,3 +125,22 @@ def test_json_stays_the_same_json():
     assert json.loads(texts.shown_json(written)) == said == json.loads(texts.ascii_json(written))
     assert not set(texts.shown_json(written)) & set("\x1b\x7f\x9b\u2028\u202e\U000e0041")
     assert texts.ascii_json(written).isascii()
+
+
+def test_days_and_moments_are_written_as_people_read_them():
+    first, last = datetime.date(2026, 1, 5), datetime.date(2026, 11, 28)
+    assert texts.long_date(last) == "Nov 28, 2026"
+    assert texts.long_month(last) == "November 2026"
+    assert (texts.long_dates(first, last), texts.long_dates(first, first)) == (
+        "Jan 5, 2026 to Nov 28, 2026",
+        "Jan 5, 2026",
+    )
+    assert [texts.long_span(*each) for each in ((first, last), (first, None), (None, last), (None, None))] == [
+        "from Jan 5, 2026 until Nov 28, 2026",
+        "from Jan 5, 2026",
+        "until Nov 28, 2026",
+        "",
+    ]
+    at = datetime.datetime(2026, 7, 5, 9, 3, tzinfo=datetime.UTC)
+    assert texts.long_moment(at) == "Jul 5, 2026, 09:03 UTC"
+    assert texts.long_moment(at.astimezone(zoneinfo.ZoneInfo("America/Los_Angeles"))) == "Jul 5, 2026, 02:03 PDT"

@@ -131,7 +131,7 @@ def test_a_trace_tells_the_decision_the_tag_and_the_rate(tmp_path):
     a_story(tmp_path)
     grace = tracing.trace(PayerLine.objects.get(fund_org="MATH-9").key).as_text()
     assert "4.44 USD" in grace
-    assert "reattribute by somebody on 2025-02-03 09:30: She told us." in grace
+    assert "reattribute by somebody on Feb 3, 2025, 09:30 UTC: She told us." in grace
     assert "approve by somebody" in grace
     euro = tracing.trace(PayerLine.objects.get(key__endswith="|EUR").key).as_text()
     assert "1 charge costs 5.55 EUR." in euro
@@ -193,7 +193,7 @@ def test_a_correction_leads_to_what_staff_entered_and_the_corrected_line_to_the_
     charging.make_payer_lines(period=period, actor=SOMEBODY, now=NOW)
     refund = tracing.trace(PayerLine.objects.get(kind="refund").key)
     assert refund.lines[0].is_current
-    assert "-30.00 USD, refund by somebody on 2025-02-03: Billed for a test." in refund.as_text()
+    assert "-30.00 USD, refund by somebody on Feb 3, 2025: Billed for a test." in refund.as_text()
     assert "corrected by correction" in tracing.trace(line.key).as_text()
 
 

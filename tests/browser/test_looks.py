@@ -69,6 +69,25 @@ def test_nothing_covers_or_cuts_what_is_written(browser, live_server, width):
             assert icon_ends < text_begins, level
 
 
+CHOSEN = """
+const chosen = document.querySelector("#changelist-filter details[data-filter-title=department] li.selected");
+const box = chosen.getBoundingClientRect(), frame = chosen.closest("ul").getBoundingClientRect();
+return [chosen.textContent.trim(), frame.top - 1 <= box.top && box.bottom <= frame.bottom + 1];
+"""
+
+
+@pytest.mark.parametrize("width", [390, 1440])
+def test_the_department_that_is_chosen_is_in_sight(browser, live_server, width):
+    build.the_cast()
+    for number in range(20):
+        last = build.a_department(f"D{number:02}")
+        build.a_pi(f"pi{number}@u.edu", department=last)
+    sign_in(browser, live_server, "root")
+    with wide(browser, width):
+        browser.get(f"{live_server.url}{reverse('admin:billing_person_changelist')}?department={last.pk}")
+        assert browser.execute_script(CHOSEN) == ["D19", True]
+
+
 @pytest.mark.parametrize("width", [390, 1440])
 def test_a_long_project_code_leaves_the_amounts_in_sight(browser, live_server, width):
     build.the_cast()

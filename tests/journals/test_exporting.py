@@ -105,7 +105,7 @@ def test_a_fund_that_does_not_parse_refuses_the_ledger_by_name():
     ("date", "refusal"),
     [
         (datetime.date(2025, 2, 4), "in the future"),
-        (datetime.date(2025, 1, 9), "before the last charge of 2025-01, on 2025-01-10"),
+        (datetime.date(2025, 1, 9), "before the last charge of 2025-01, on Jan 10, 2025"),
     ],
 )
 def test_a_journal_refuses_a_date_it_cannot_bear(date, refusal):
@@ -135,19 +135,6 @@ def test_a_journal_stays_in_the_fiscal_year_of_its_period():
         )
     exported = posting.export(period=a_period("2025-06"), format="gl", submit=True, actor=SOMEBODY, now=later)
     assert exported.journal.posting_date == datetime.date(2025, 6, 30)
-
-
-@pytest.mark.parametrize(
-    ("day", "start", "year"),
-    [
-        (datetime.date(2025, 6, 30), 7, 2025),
-        (datetime.date(2025, 7, 1), 7, 2026),
-        (datetime.date(2025, 12, 31), 1, 2025),
-        (datetime.date(2025, 1, 1), 1, 2025),
-    ],
-)
-def test_a_fiscal_year_is_named_for_the_year_it_ends_in(day, start, year):
-    assert drafting.fiscal_year(day, start) == year
 
 
 def test_a_period_under_way_is_dated_today():

@@ -144,7 +144,7 @@ def test_corrections_and_late_changes_leave_the_months_own_list_price_and_discou
     client.force_login(january.pi)
     read = everything_read(client, statement)
     for door in ("pdf", "page"):
-        for text in ("Corrections and late changes", "Late change for 2025-01", "25%", "33.3%", "line 1"):
+        for text in ("Corrections and late changes", "Late change for January 2025", "25%", "33.3%", "line 1"):
             assert text in read[door], (door, text)
         assert "with corrections of" in read[door]
     assert "list price $100.00, provider discount $25.00, subsidy $25.00" in read["mail"]
@@ -220,7 +220,7 @@ def test_charges_in_another_currency_show_what_they_were_and_the_rate(client):
     read = everything_read(client, statement)
     for door in ("pdf", "page"):
         assert "EUR 123.45, list price 143.45, at 1.085" in read[door], door
-        assert "1 EUR = 1.085 USD (2025-01)" in " ".join(read[door].split()), door
+        assert "1 EUR = 1.085 USD (January 2025)" in " ".join(read[door].split()), door
     rows = list(csv.DictReader(io.StringIO(read["csv"].removeprefix("\ufeff"))))
     told = sorted((row["Resource id"], row["Original currency"], row["Original amount"]) for row in rows)
     assert told == [("", "EUR", "30.00"), ("i-0", "", ""), ("i-1", "EUR", "100.00"), ("i-2", "EUR", "23.45")]

@@ -126,7 +126,7 @@ def test_a_change_of_figures_payers_or_what_is_charged_makes_a_revision(change):
 @pytest.mark.parametrize(
     "change",
     [
-        lambda: Person.objects.update(name="Countess Lovelace", department="Mathematics"),
+        lambda: Person.objects.update(name="Countess Lovelace", department=build.a_department("MATH")),
         lambda: Project.objects.update(name="Engines"),
         lambda: FundingSource.objects.update(name="Start-up funds"),
         lambda: Source.objects.update(display_name="Amazon Web Services"),

@@ -122,7 +122,7 @@ def test_a_statement_that_comes_to_nothing_says_what_it_was():
     issue_and_send()
     Charge.objects.filter(pk=charge.pk).update(state="rejected")
     issue_and_send(LATER)
-    assert mail.outbox[1].subject == "Revised: Research computing statement for 2025-01: $0.00 charged"
+    assert mail.outbox[1].subject == "Revised: Research computing statement for January 2025: $0.00 charged"
     assert "total charged $0.00, was $120.00" in mail.outbox[1].body
 
 

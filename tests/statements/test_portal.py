@@ -66,6 +66,13 @@ def test_a_delegate_sees_what_the_pi_sees(client, cast, statement):
     assert statement.number in client.get(reverse("portal:statements")).content.decode()
 
 
+def test_whose_a_statement_is_shows_where_not_all_are_the_reader_s_own(client, cast, statement):
+    for reader, is_told in ((cast.pi, False), (cast.delegate, True)):
+        client.force_login(reader)
+        page = client.get(reverse("portal:statements"))
+        assert ("<bdi>Ada Lovelace</bdi>" in page.content.decode()) is is_told
+
+
 @pytest.mark.parametrize("who", ["stranger", "viewer", "reviewer", "finance", "admin"])
 def test_everybody_else_gets_404_everywhere(client, cast, statement, who):
     client.force_login(getattr(cast, who))

@@ -68,7 +68,7 @@ def test_each_pi_gets_one_message_with_all_their_statements(issued):
 def test_a_message_has_text_html_and_the_pdf_as_issued(issued):
     send()
     message = mail.outbox[0]
-    assert message.subject == "Research computing statement for 2025-01: $30.00 charged"
+    assert message.subject == "Research computing statement for January 2025: $30.00 charged"
     assert "Dear Ada Lovelace" in message.body
     assert "total charged $10.00" in message.body
     (html,) = [part.content for part in message.alternatives if part.mimetype == "text/html"]

@@ -112,8 +112,8 @@ def test_two_corrections_after_the_close_reach_statements_and_ledger(closed):
     statement = Statement.objects.live().get(period__month="2025-03-01", pi__email="ada@u.edu")
     (section,) = document_of(statement).corrections
     assert [(line.service, line.for_what) for line in section.lines] == [
-        ("EC2", "Late change for 2025-01"),
-        ("Tax", "Late change for 2025-01"),
+        ("EC2", "Late change for January 2025"),
+        ("Tax", "Late change for January 2025"),
     ]
     assert statement.charged == Decimal("-187.66")
 

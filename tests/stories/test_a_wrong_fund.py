@@ -110,9 +110,9 @@ def test_a_wrong_fund_found_after_finalize_is_mended_in_the_next_month(january):
     finished("2025-02")
     assert printed("2025-02") == [
         ("CHE-204", "", "50.00"),
-        ("CHE-204", "Transfer for 2025-01", reason, "600.01"),
-        ("CHE-240", "Transfer for 2025-01", reason, "-1000.01"),
-        ("GIFT-2", "Transfer for 2025-01", reason, "400.00"),
+        ("CHE-204", "Transfer for January 2025", reason, "600.01"),
+        ("CHE-240", "Transfer for January 2025", reason, "-1000.01"),
+        ("GIFT-2", "Transfer for January 2025", reason, "400.00"),
     ]
     journal = Journal.objects.get(period__month="2025-02-01")
     assert journal.debits == journal.credits
@@ -150,7 +150,7 @@ def test_a_sponsored_award_that_ought_to_have_paid_needs_a_justification_by_then
         "--to",
         "FED-1",
     ]
-    with pytest.raises(CommandError, match="FED-1 is a sponsored award, and the service ended on 2025-01-10"):
+    with pytest.raises(CommandError, match="FED-1 is a sponsored award, and the service ended on Jan 10, 2025"):
         command(*add, "--reason", "Mistyped fund")
     command(*add, "--reason", "Mistyped fund", "--justification", "The award's account was opened in March.")
     assert "March" not in str(printed("2025-02"))
@@ -167,7 +167,7 @@ def test_a_refund_after_the_years_end_is_borne_by_the_new_year(institution, tmp_
         *("--reason", "The operator", "--printed-text", "Two days without service"),
     )
     finished("2025-07")
-    assert printed("2025-07") == [("BIO-001", "Refund for 2025-06", "Two days without service", "-120.50")]
+    assert printed("2025-07") == [("BIO-001", "Refund for June 2025", "Two days without service", "-120.50")]
     journal = Journal.objects.get(period__month="2025-07-01")
     assert str(journal.posting_date) == "2025-07-31"
     assert journaled(journal.number) == [("BIO-001", "-120.50", "2025-07-0001 genomics AWS EC2 (refund for 2025-06)")]
@@ -200,7 +200,7 @@ def test_a_write_off_and_a_manual_charge_reach_statements_and_ledger(january):
     finished("2025-02")
     assert printed("2025-02") == [
         ("CHE-204", "", "50.00"),
-        ("BIO-001", "Write-off for 2025-01", "Written off", "-200.00"),
+        ("BIO-001", "Write-off for January 2025", "Written off", "-200.00"),
         ("CHE-204", "Manual charge", "Two hours", "75.00"),
     ]
     assert [(fund_org, amount) for fund_org, amount, _ in journaled("J2025-02-1")] == [

@@ -16,7 +16,7 @@ from billing import audit, corrections, review, safeguards
 from billing.audit.snapshots import differences, snapshot
 from billing.fields import TOTAL_PLACES, to_units
 from billing.importing import booking, ingestion, withdrawing
-from billing.models import AttributionRule, Charge, FundingSource, Import, PayerLine, StoredFile
+from billing.models import AttributionRule, Charge, FundingSource, Import, PayerLine, Project, StoredFile
 from billing.months import closing
 from billing.replay.figures import figures_of
 from billing.replay.recording import NotReplayable, imports_of
@@ -149,6 +149,21 @@ def test_a_shared_cost_that_a_decision_made_somebodys_own_is_rebuilt_so(tmp_path
     issuing.generate(period=build.a_period(), **DOING)
     replayed = replay(period=build.a_period())
     assert replayed.first is None, replayed.as_text()
+
+
+def test_a_month_is_rebuilt_without_the_departments_of_its_people_and_projects(tmp_path):
+    build.a_policy()
+    for cost, department in (("10", "Law"), ("11", "Mathematics")):
+        people.load_people(file=io.BytesIO(f"email,department\nada@u.edu,{department}\n".encode()), **DOING)
+        delivered(tmp_path, [a_row(cost, tags=ADA)], name=f"aws_{department}.csv")
+    Project.objects.update(department=build.a_department("GENOMICS", parent=build.a_department("BIO")))
+    issuing.generate(period=build.a_period(), **DOING)
+    replayed = replay(period=build.a_period(), keep=tmp_path / "kept")
+    assert replayed.first is None, replayed.as_text()
+    recorded = json.loads((tmp_path / "kept" / "recording.json").read_text())
+    told = [*recorded["given"], *(step["insert"] for step in recorded["steps"] if "insert" in step)]
+    assert {row["model"] for row in told} >= {"billing.person", "billing.project"}
+    assert [row for row in told if row["fields"].get("department") and row["model"] != "billing.policy"] == []
 
 
 def test_a_month_with_all_that_can_happen_is_rebuilt_byte_for_byte(story, tmp_path):

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from django.contrib import admin
 from django.db.models import F
 from django.http import HttpRequest, HttpResponse
-from django.urls import path
+from django.urls import URLPattern, path
 from django.utils.safestring import SafeString
 
 from ...audit.snapshots import differences
@@ -94,7 +94,7 @@ class ChargeAdmin(LargeTableMixin, ReviewMixin):
     verbs = tuple(verb_of(step) for step in STEPS.values())
     actions: Any = (*(action_of(STEPS[name]) for name in ("correct", "reject", "charge_to_center", "undo")), make_rule)
 
-    def get_urls(self) -> list[Any]:
+    def get_urls(self) -> list[URLPattern]:
         return [path("why/", self.admin_site.admin_view(why_view), name="billing_charge_why"), *super().get_urls()]
 
     @admin.display(description="state")

@@ -1,6 +1,6 @@
 """How the lists of charges are narrowed: by reason, amount, who pays, and whether they count."""
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from django.contrib import admin
 from django.db.models import Q, QuerySet
@@ -13,7 +13,7 @@ class ReasonFilter(admin.SimpleListFilter):
     title = "reason"
     parameter_name = "reason"
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+    def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin) -> list[tuple[str, str]]:
         return [(str(code), str(label)) for code, label in Flag.Code.choices]
 
     def queryset(self, request: HttpRequest, queryset: "QuerySet[Charge]") -> "QuerySet[Charge]":
@@ -35,7 +35,7 @@ class AmountFilter(admin.SimpleListFilter):
         "thousands": ("More than 1,000", Q(billed_cost__gt=1_000)),
     }
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+    def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin) -> list[tuple[str, str]]:
         return [(name, label) for name, (label, _) in self.RANGES.items()]
 
     def queryset(self, request: HttpRequest, queryset: "QuerySet[Charge]") -> "QuerySet[Charge]":
@@ -49,7 +49,7 @@ class PresenceFilter(admin.SimpleListFilter):
     title = "who pays"
     parameter_name = "payer"
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+    def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin) -> list[tuple[str, str]]:
         return [
             ("no-pi", "No PI"),
             ("no-fund", "No fund/org or split"),
@@ -75,7 +75,7 @@ class StandingFilter(admin.SimpleListFilter):
     title = "in force"
     parameter_name = "standing"
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+    def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin) -> list[tuple[str, str]]:
         return [("live", "In force"), ("withdrawn", "Withdrawn or replaced")]
 
     def queryset(self, request: HttpRequest, queryset: "QuerySet[Charge]") -> "QuerySet[Charge]":

@@ -48,7 +48,7 @@ class ReviewMixin(SearchedApartMixin, FrozenAdmin):
     class Media:
         css: ClassVar[dict[str, list[str]]] = {"all": ["openchargeback/review.css"]}
 
-    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+    def has_view_permission(self, request: HttpRequest, obj: object = None) -> bool:
         return request.user.has_perm("billing.view_charge")
 
     def has_rule_permission(self, request: HttpRequest) -> bool:

@@ -9,7 +9,7 @@ from django.core.exceptions import PermissionDenied
 from django.core.files.uploadedfile import UploadedFile
 from django.http import FileResponse, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
-from django.urls import path, reverse
+from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 
 from ... import doors
@@ -60,7 +60,7 @@ class HeldChargeAdmin(ReviewMixin):
         action_of(STEPS[name]) for name in ("approve", "correct", "reject", "charge_to_center", "undo")
     )
 
-    def get_urls(self) -> list[Any]:
+    def get_urls(self) -> list[URLPattern]:
         return [
             path("suggest/", self.admin_site.admin_view(suggest_view), name="billing_heldcharge_suggest"),
             path("export/", self.admin_site.admin_view(self.export_view), name="billing_heldcharge_export"),

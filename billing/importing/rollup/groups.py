@@ -40,7 +40,7 @@ class Numbered:
     values: list[Any] = field(default_factory=list)
     same: Callable[[Any], Any] | None = None
 
-    def number(self, value: Any) -> int:
+    def number(self, value: object) -> int:
         number = self.numbers.setdefault(self.same(value) if self.same else value, len(self.values))
         if number == len(self.values):
             self.values.append(value)

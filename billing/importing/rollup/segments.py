@@ -35,7 +35,7 @@ class Segments:
         self.known: dict[tuple[int, ...], Any] = {}
         self.month_spans: dict[int, int] = {}
 
-    def of(self, groups: Mapping[bytes, Group]) -> Iterable[Any]:
+    def of(self, groups: Mapping[bytes, Group]) -> Iterable[object]:
         """Return the segment of each group, in their order."""
         if self.segment is None or not groups:
             return [None] * len(groups)
@@ -72,7 +72,7 @@ class Segments:
             self.known.update(zip(part, segment(batch), strict=True))
 
     def widened(
-        self, stem: bytes, segment: Any, span: tuple[datetime.datetime, datetime.datetime]
+        self, stem: bytes, segment: object, span: tuple[datetime.datetime, datetime.datetime]
     ) -> tuple[datetime.datetime, datetime.datetime]:
         """Return the whole month, if its first day and its whole mean the same; else the days themselves."""
         numbers = np.frombuffer(stem, dtype=np.int32)

@@ -58,11 +58,10 @@ def costs_elsewhere(
     temp = "" if stage.is_postgresql else "temp."
     with connection.cursor() as cursor:
         # By the resource first: where a price is flat, many resources cost the same at the same time.
-        for index, on in (
-            ("cost", "row (resource, billed_cost, charge_period_start)"),
-            ("same", "resource (folded_id)"),
-        ):
-            cursor.execute(f"CREATE INDEX IF NOT EXISTS {temp}stage_{index} ON stage_{on}")
+        cursor.execute(
+            f"CREATE INDEX IF NOT EXISTS {temp}stage_cost ON stage_row (resource, billed_cost, charge_period_start)"
+        )
+        cursor.execute(f"CREATE INDEX IF NOT EXISTS {temp}stage_same ON stage_resource (folded_id)")
         if stage.is_postgresql:
             cursor.execute("ANALYZE stage_row")
             cursor.execute("ANALYZE stage_resource")

@@ -77,7 +77,7 @@ class Command(BillingCommand):
         manual.add_argument("--for", dest="for_period", metavar="2025-01", help="the month of the service")
         _bearing(add)
 
-    def run(self, **options: Any) -> None:
+    def run(self, **options: object) -> None:
         try:
             getattr(self, f"run_{options.pop('verb')}")(**options)
         except corrections.SecondPersonNeeded as error:
@@ -85,7 +85,7 @@ class Command(BillingCommand):
                 raise
             raise CommandError(f"{error} Add `--as USER`.") from error
 
-    def run_list(self, *, period: str | None, state: str | None, kind: str | None, **options: Any) -> None:
+    def run_list(self, *, period: str | None, state: str | None, kind: str | None, **options: object) -> None:
         found = Correction.objects.select_related("charged_in", "for_period").order_by("pk")
         if period:
             found = found.filter(charged_in=period_named(period))
@@ -114,7 +114,7 @@ class Command(BillingCommand):
         headings = ["no.", "kind", "in", "for", "amount", "state", "entered by", "reason"]
         self.report({"corrections": each}, table(rows, headings, {0, 4}) if rows else "There is no such correction.")
 
-    def run_show(self, *, number: int, **options: Any) -> None:
+    def run_show(self, *, number: int, **options: object) -> None:
         self._told(correction_numbered(number))
 
     def run_add(self, **options: Any) -> None:
@@ -158,12 +158,12 @@ class Command(BillingCommand):
                 entered = corrections.add_write_off(lines=lines, **given)
         self._entered(entered)
 
-    def run_approve(self, *, number: int, note: str, **options: Any) -> None:
+    def run_approve(self, *, number: int, note: str, **options: object) -> None:
         self._told(
             corrections.approve(correction=correction_numbered(number), note=note, actor=self.actor, now=self.now)
         )
 
-    def run_reject(self, *, number: int, note: str, **options: Any) -> None:
+    def run_reject(self, *, number: int, note: str, **options: object) -> None:
         self._told(
             corrections.reject(correction=correction_numbered(number), note=note, actor=self.actor, now=self.now)
         )
@@ -177,7 +177,7 @@ class Command(BillingCommand):
         printed_text: str,
         justification: str,
         dry_run: bool,
-        **options: Any,
+        **options: object,
     ) -> None:
         self._entered(
             corrections.reverse(

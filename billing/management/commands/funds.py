@@ -48,7 +48,8 @@ class Command(BillingCommand):
 
     def show(self, **options: Any) -> None:
         exceptions = FundException.in_force_by_fund()
-        data: Any = [
+        funds = list(FundingSource.objects.order_by("fund_org"))
+        data: list[dict[str, Any]] = [
             {
                 "fund_org": fund.fund_org,
                 "name": fund.name,
@@ -58,7 +59,7 @@ class Command(BillingCommand):
                 "last_posting_date": fund.last_posting_date,
                 "exceptions": [described(each) for each in exceptions.get(fund.pk, ())],
             }
-            for fund in FundingSource.objects.order_by("fund_org")
+            for fund in funds
         ]
         rows = [
             [
@@ -66,14 +67,14 @@ class Command(BillingCommand):
                 each["name"],
                 "yes" if each["sponsored"] else "",
                 *(str(each[name] or "–") for name in funding.DATES),
-                "; ".join(exception["dates"] for exception in each["exceptions"]),
+                "; ".join(exception.dates for exception in exceptions.get(fund.pk, ())),
             ]
-            for each in data
+            for fund, each in zip(funds, data, strict=True)
         ]
         headings = ["fund/org", "name", "sponsored", "valid from", "valid until", "last posting", "exceptions"]
         self.report({"funds": data}, table(rows, headings) if rows else "No list of fund/orgs is loaded.")
 
-    def load(self, *, file: str, dry_run: bool, **options: Any) -> None:
+    def load(self, *, file: str, dry_run: bool, **options: object) -> None:
         try:
             with piped.opened(file) as content:
                 done = funding.load_funds(file=content, is_dry_run=dry_run, actor=self.actor, now=self.now)
@@ -100,7 +101,7 @@ class Command(BillingCommand):
         )
         self.told(done)
 
-    def revoke(self, *, fund_org: str, **options: Any) -> None:
+    def revoke(self, *, fund_org: str, **options: object) -> None:
         self.told(funding.revoke_exceptions(fund=fund_named(fund_org), actor=self.actor, now=self.now))
 
     def told(self, done: funding.Excepted) -> None:
@@ -130,7 +131,9 @@ def fund_named(fund_org: str) -> FundingSource:
 def described(exception: FundException) -> dict[str, Any]:
     return {
         "exception": exception.pk,
-        "dates": exception.dates,
+        "valid_from": exception.valid_from,
+        "valid_until": exception.valid_until,
+        "last_posting_date": exception.last_posting_date,
         "reason": exception.reason,
         "recorded_by": exception.recorded_by_name,
         "recorded_at": exception.recorded_at,

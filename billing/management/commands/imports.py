@@ -63,10 +63,10 @@ class Command(BillingCommand):
         dismissing.add_argument("number", type=int, metavar="N")
         dismissing.add_argument("--reason", required=True, help="why; it is kept with the import")
 
-    def run(self, **options: Any) -> None:
+    def run(self, **options: object) -> None:
         getattr(self, f"run_{options.pop('verb')}")(**options)
 
-    def run_list(self, *, source: str | None, period: str | None, deferred: bool, limit: int, **_: Any) -> None:
+    def run_list(self, *, source: str | None, period: str | None, deferred: bool, limit: int, **_: object) -> None:
         # Attempts that the database could not take are failed imports as soon as it can.
         attempts.bring_in(actor=self.actor, now=self.now)
         imports = Import.objects.select_related("source", "booked_in")
@@ -100,7 +100,7 @@ class Command(BillingCommand):
             )
         self.report({"imports": [as_data(each) for each in found]}, text)
 
-    def run_show(self, *, number: int, **_: Any) -> None:
+    def run_show(self, *, number: int, **_: object) -> None:
         each = import_numbered(number)
         data = as_data(each)
         width = max(len(key) for key in data)
@@ -118,14 +118,14 @@ class Command(BillingCommand):
         lines += [describe(error) for error in each.errors]
         self.report(data, "\n".join(lines))
 
-    def run_withdraw(self, *, number: int, **_: Any) -> None:
+    def run_withdraw(self, *, number: int, **_: object) -> None:
         result = withdraw(imported=import_numbered(number), actor=self.actor, now=self.now)
         self.report(
             {"import": number, **dataclasses.asdict(result)},
             f"Import {number} is withdrawn: {result}",
         )
 
-    def run_book(self, *, number: int, to: str, missing: str, **_: Any) -> None:
+    def run_book(self, *, number: int, to: str, missing: str, **_: object) -> None:
         result = book(
             imported=import_numbered(number),
             into=period_named(to),
@@ -136,13 +136,13 @@ class Command(BillingCommand):
         )
         self.report(result.as_data(), doors.with_commands(result.as_text(), result.next_steps))
 
-    def run_apply(self, *, number: int, missing: str, **_: Any) -> None:
+    def run_apply(self, *, number: int, missing: str, **_: object) -> None:
         result = apply_deferred(
             imported=import_numbered(number), missing=missing, actor=self.actor, now=self.now, progress=self.progress
         )
         self.report(result.as_data(), doors.with_commands(result.as_text(), result.next_steps))
 
-    def run_dismiss(self, *, number: int, reason: str, **_: Any) -> None:
+    def run_dismiss(self, *, number: int, reason: str, **_: object) -> None:
         result = dismiss(imported=import_numbered(number), reason=reason, actor=self.actor, now=self.now)
         self.report(
             {"import": number, "state": Import.State.DISMISSED.value, "reason": result.reason},
@@ -175,7 +175,7 @@ def _verb(each: Import) -> str:
     return f"apply {each.pk}" if takes_changes else f"book {each.pk} --to MONTH"
 
 
-def _told(value: Any) -> str:
+def _told(value: object) -> str:
     """Write a value of an import for people: counts and totals with separators, times to the minute."""
     if isinstance(value, dict):
         return "; ".join(

@@ -37,10 +37,10 @@ class Command(BillingCommand):
             "was closed, no worker runs, or the queue cannot be reached",
         )
 
-    def run(self, **options: Any) -> None:
+    def run(self, **options: object) -> None:
         getattr(self, f"run_{options.pop('verb')}")(**options)
 
-    def run_list(self, *, state: str | None, limit: int, **_: Any) -> None:
+    def run_list(self, *, state: str | None, limit: int, **_: object) -> None:
         tending.close_left(now=self.now)
         found = Job.objects.select_related("created_by", "retried_as")
         if state:
@@ -60,22 +60,22 @@ class Command(BillingCommand):
         text = table(rows, headings, right={0}) if rows else "There are no such jobs."
         self.report({"jobs": [as_data(job) for job in found[: max(limit, 0)]]}, text)
 
-    def run_show(self, *, number: int, **_: Any) -> None:
+    def run_show(self, *, number: int, **_: object) -> None:
         tending.close_left(now=self.now)
         data = as_data(job_numbered(number))
         width = max(len(key) for key in data)
         self.report(data, "\n".join(f"{key.ljust(width)}  {_told(value)}" for key, value in data.items()))
 
-    def run_cancel(self, *, number: int, **_: Any) -> None:
+    def run_cancel(self, *, number: int, **_: object) -> None:
         said = jobs.cancel(job=job_numbered(number), actor=self.actor, now=self.now)
         self.report(as_data(job_numbered(number)), said)
 
-    def run_retry(self, *, number: int, **_: Any) -> None:
+    def run_retry(self, *, number: int, **_: object) -> None:
         again = jobs.retry(job=job_numbered(number), actor=self.actor, now=self.now)
         again.refresh_from_db()
         self.report(as_data(again), f"Job {number} is asked for again, as job {again.pk}: {jobs.told(again)}")
 
-    def run_check(self, **_: Any) -> None:
+    def run_check(self, **_: object) -> None:
         tended = tending.tend(now=self.now)
         works = heartbeat.is_worker_alive()
         waiting = Job.objects.filter(state=Job.State.QUEUED).count()

@@ -46,14 +46,16 @@ class Command(BillingCommand):
         }
         doing[options.pop("verb")](**options)
 
-    def show(self, *, unconfirmed: bool, **options: Any) -> None:
+    def show(self, *, unconfirmed: bool, **options: object) -> None:
         known, sharing = newcomers.known(), Mailboxes().sharing()
-        found = (newcomers.strangers() if unconfirmed else Person.objects.all()).order_by("email")
+        found = (newcomers.strangers() if unconfirmed else Person.objects.all()).select_related("department")
+        found = found.order_by("email")
         data: Any = [
             {
                 "email": person.email,
                 "name": person.name,
-                "department": person.department,
+                "department": person.department.display_name if person.department else "",
+                "department_code": person.department.code if person.department else "",
                 "listed": person.is_listed,
                 "confirmed_by": person.confirmed_by_name,
                 "confirmed_at": person.confirmed_at,
@@ -72,7 +74,7 @@ class Command(BillingCommand):
             text = "\n".join([text, *([""] * bool(lines)), *lines])
         self.report({"people": data}, text)
 
-    def load(self, *, file: str, dry_run: bool, **options: Any) -> None:
+    def load(self, *, file: str, dry_run: bool, **options: object) -> None:
         try:
             with piped.opened(file) as content:
                 done = people.load_people(file=content, is_dry_run=dry_run, actor=self.actor, now=self.now)
@@ -84,11 +86,12 @@ class Command(BillingCommand):
             "changed": done.changed,
             "unchanged": done.unchanged,
             "released": done.released,
+            "departments": done.departments,
         }
         shown = [f"  {each}" for each in done.examples] if dry_run else []
         self.report(data, "\n".join([str(done), *shown]))
 
-    def confirm(self, *, emails: list[str], note: str, **options: Any) -> None:
+    def confirm(self, *, emails: list[str], note: str, **options: object) -> None:
         named = [Person.objects.named(email) for email in emails]
         done = people.confirm(people=named, note=note, actor=self.actor, now=self.now)
         data = {
@@ -99,7 +102,7 @@ class Command(BillingCommand):
         }
         self.report(data, str(done))
 
-    def domains(self, *, domains: list[str], none: bool, **options: Any) -> None:
+    def domains(self, *, domains: list[str], none: bool, **options: object) -> None:
         if domains and none:
             raise CommandError("Name domains, or --none to remove them all.", returncode=2)
         if domains or none:

@@ -12,6 +12,7 @@ from billing.commands import day as day_of
 from billing.models import BillingPeriod, Policy
 from billing.models.periods import parse_month
 from billing.months import checklist, closing
+from billing.texts import long_date
 
 
 def month(text: str) -> datetime.date:
@@ -71,10 +72,10 @@ class Command(BillingCommand):
             if verb in ("close", "finalize"):
                 each.add_argument("--notes", default="", help="kept with the period")
 
-    def run(self, **options: Any) -> None:
+    def run(self, **options: object) -> None:
         getattr(self, f"run_{options['verb']}")(**options)
 
-    def run_list(self, **options: Any) -> None:
+    def run_list(self, **options: object) -> None:
         figures = closing.figures()
         home = Policy.objects.current().currency
         rows = [
@@ -101,7 +102,7 @@ class Command(BillingCommand):
             else "There are no billing periods yet: `ingest` or `periods open` makes one.",
         )
 
-    def run_show(self, *, period: str, **options: Any) -> None:
+    def run_show(self, *, period: str, **options: object) -> None:
         shown = period_named(period)
         listed = checklist.of(shown)
         next_item = listed.next
@@ -115,15 +116,15 @@ class Command(BillingCommand):
             as_text(listed),
         )
 
-    def run_open(self, *, month: datetime.date, notes: str, **options: Any) -> None:
+    def run_open(self, *, month: datetime.date, notes: str, **options: object) -> None:
         period = closing.open_period(month=month, notes=notes, actor=self.actor, now=self.now)
         self.report(described(period), f"Billing period {period} is open.")
 
-    def run_review(self, *, period: str, until: datetime.date, **options: Any) -> None:
+    def run_review(self, *, period: str, until: datetime.date, **options: object) -> None:
         done = closing.start_review(period=period_named(period), until=until, actor=self.actor, now=self.now)
-        self.report(described(done), f"Billing period {done} is in review until {done.review_until}.")
+        self.report(described(done), f"Billing period {done} is in review until {long_date(until)}.")
 
-    def run_carry(self, *, period: str, **options: Any) -> None:
+    def run_carry(self, *, period: str, **options: object) -> None:
         carried = closing.carry_over(period=period_named(period), actor=self.actor, now=self.now)
         self.report(
             {
@@ -135,7 +136,7 @@ class Command(BillingCommand):
             f"{carried} They wait there: `review list -p {carried.into}`.",
         )
 
-    def run_close(self, *, period: str, carry_held: bool, notes: str, **options: Any) -> None:
+    def run_close(self, *, period: str, carry_held: bool, notes: str, **options: object) -> None:
         left = checklist.of(period_named(period)).left_behind(checklist.CLOSE)
         done = closing.close(
             period=period_named(period), carry_held=carry_held, notes=notes, actor=self.actor, now=self.now
@@ -146,22 +147,22 @@ class Command(BillingCommand):
             said.append(f"Next: `{doors.as_command(item.then)}`.")
         self.report(described(done) | {"left": [item.code for item in left]}, "\n".join(said))
 
-    def run_remove(self, *, period: str, **options: Any) -> None:
+    def run_remove(self, *, period: str, **options: object) -> None:
         gone = closing.remove(period=period_named(period), actor=self.actor, now=self.now)
         self.report(
             described(gone), f"Billing period {gone} is removed from the lists. The next import for it brings it back."
         )
 
     def run_reopen(
-        self, *, period: str, reason: str, to: str, until: datetime.date | None = None, **options: Any
+        self, *, period: str, reason: str, to: str, until: datetime.date | None = None, **options: object
     ) -> None:
         done = closing.reopen(
             period=period_named(period), reason=reason, to=to, until=until, actor=self.actor, now=self.now
         )
-        ending = f" until {done.review_until}" if done.review_until else ""
+        ending = f" until {long_date(done.review_until)}" if done.review_until else ""
         self.report(described(done), f"Billing period {done} is {done.get_status_display().lower()} again{ending}.")
 
-    def run_finalize(self, *, period: str, notes: str, **options: Any) -> None:
+    def run_finalize(self, *, period: str, notes: str, **options: object) -> None:
         done = closing.finalize(period=period_named(period), notes=notes, actor=self.actor, now=self.now)
         self.report(described(done), f"Billing period {done} is finalized.")
 

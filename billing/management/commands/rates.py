@@ -29,10 +29,10 @@ class Command(BillingCommand):
         setting.add_argument("currency", metavar="CURRENCY", help="its three letters, such as EUR")
         setting.add_argument("rate", metavar="RATE", help="what one unit is worth, such as 1.0831")
 
-    def run(self, **options: Any) -> None:
+    def run(self, **options: object) -> None:
         getattr(self, f"run_{options.pop('verb')}")(**options)
 
-    def run_list(self, *, period: str | None, **_: Any) -> None:
+    def run_list(self, *, period: str | None, **_: object) -> None:
         rates = ExchangeRate.objects.select_related("period").order_by("-period__month", "currency")
         if period:
             rates = rates.filter(period=period_named(period))
@@ -41,7 +41,7 @@ class Command(BillingCommand):
         text = table(rows, ["month", "currency", "rate", "locked"], right={2}) if rows else "No rates yet."
         self.report({"rates": found}, text)
 
-    def run_set(self, *, month: str, currency: str, rate: str, **_: Any) -> None:
+    def run_set(self, *, month: str, currency: str, rate: str, **_: object) -> None:
         try:
             code, worth = currency_of(currency), decimal_of(rate)
         except BadValue as error:

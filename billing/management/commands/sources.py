@@ -59,7 +59,7 @@ class Command(BillingCommand):
         }
         doing[options.pop("verb")](**options)
 
-    def list(self, **options: Any) -> None:
+    def list(self, **options: object) -> None:
         last = {
             source: max((state.applied_at for state in states if state.applied_at), default=None)
             for source, states in by_source(sourcing.sync_status(now=self.now)).items()
@@ -95,7 +95,7 @@ class Command(BillingCommand):
             table(rows, headings) if rows else "There is no source yet. Next: `manage.py sources add NAME`.",
         )
 
-    def add(self, *, name: str, measure: str | None, **options: Any) -> None:
+    def add(self, *, name: str, measure: str | None, **options: object) -> None:
         fields = fields_of(options)
         source = sourcing.add(name=name, fields=fields, measure=measure or "", actor=self.actor, now=self.now)
         missing = sourcing.missing_accounting(source)
@@ -105,7 +105,7 @@ class Command(BillingCommand):
             f"Source {source} added. It recognizes the file names: {', '.join(source.patterns) or 'none'}.{then}",
         )
 
-    def set(self, *, name: str, measure: str | None, from_month: str | None, **options: Any) -> None:
+    def set(self, *, name: str, measure: str | None, from_month: str | None, **options: object) -> None:
         source = Source.objects.named(name)
         fields = fields_of(options)
         if bool(measure) != bool(from_month):
@@ -131,7 +131,7 @@ class Command(BillingCommand):
         text = f"Source {source}: " + ("; ".join(said) if said else "everything was set so already") + "."
         self.report(described(source), text + (f" Still missing: {', '.join(missing)}." if missing else ""))
 
-    def sync_status(self, **options: Any) -> None:
+    def sync_status(self, **options: object) -> None:
         states = sourcing.sync_status(now=self.now)
         rows = [
             [

@@ -56,7 +56,7 @@ def as_text(found: Verified, path: Path) -> str:
     if found.is_whole:
         lines = [f"The audit log is whole: {found.events:,} events, each following the one before it."]
         if found.anchor:
-            lines.append(f"It agrees with the heads noted in {path}, the last at {found.anchor.at}.")
+            lines.append(f"It agrees with the heads noted in {path}, the last on {found.anchor.when}.")
         if found.anchor and found.lag:
             lines.append(f"The notes lag: {found.lag:,} events came after the last of them.")
         lines += found.warnings

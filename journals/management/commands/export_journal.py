@@ -35,7 +35,7 @@ class Command(BillingCommand):
             "--date", metavar="YYYY-MM-DD", help="posting date; else the last day of the period, or today if earlier"
         )
 
-    def permissions(self, options: Mapping[str, Any]) -> tuple[str, ...]:
+    def permissions(self, options: Mapping[str, object]) -> tuple[str, ...]:
         return (*super().permissions(options), *(("journals.submit_journal",) if options["submit"] else ()))
 
     def run(self, **options: Any) -> None:

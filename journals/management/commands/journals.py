@@ -46,7 +46,7 @@ class Command(BillingCommand):
         }
         doing[options.pop("verb")](**options)
 
-    def list(self, *, period: str | None, **options: Any) -> None:
+    def list(self, *, period: str | None, **options: object) -> None:
         journals = Journal.objects.select_related("period", "reverses").order_by("period__month", "id")
         if period:
             journals = journals.filter(period=period_named(period))
@@ -70,12 +70,12 @@ class Command(BillingCommand):
             table(rows, headings, {5, 6, 7}) if rows else "There is no journal. `manage.py export_journal` drafts one.",
         )
 
-    def post(self, *, journal: str, document: str, **options: Any) -> None:
+    def post(self, *, journal: str, document: str, **options: object) -> None:
         found = posting.journal_named(journal, among=Journal.objects.open(), waiting="waits for the ledger's answer")
         posted = posting.post(journal=found, document_number=document, actor=self.actor, now=self.now)
         self.report(described(posted), f"Journal {posted} posted as document {posted.document_number}.")
 
-    def reject(self, *, journal: str, reason: str, lines: str, **options: Any) -> None:
+    def reject(self, *, journal: str, reason: str, lines: str, **options: object) -> None:
         found = posting.journal_named(journal, among=Journal.objects.open(), waiting="waits for the ledger's answer")
         rejected = posting.reject(
             journal=found, reason=reason, lines=line_numbers(lines), actor=self.actor, now=self.now
@@ -86,7 +86,7 @@ class Command(BillingCommand):
             f"What it held is in the next draft: `manage.py export_journal -p {rejected.period} -f …`.",
         )
 
-    def reverse(self, *, journal: str, reason: str, **options: Any) -> None:
+    def reverse(self, *, journal: str, reason: str, **options: object) -> None:
         posted = Journal.objects.filter(kind=Journal.Kind.JOURNAL, state=Journal.State.POSTED)
         found = posting.journal_named(journal, among=posted, waiting="is posted and not reversed")
         reversed_ = posting.reverse(journal=found, reason=reason, actor=self.actor, now=self.now)

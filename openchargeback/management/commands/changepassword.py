@@ -1,7 +1,6 @@
 """Django's changepassword, in the audit log, and with the account unlocked as by any other new password."""
 
 import getpass
-from typing import Any
 
 from django.contrib.auth.management.commands import changepassword
 from django.utils import timezone
@@ -13,7 +12,7 @@ from billing.setup import passwords
 
 
 class Command(NeedsInitialize, changepassword.Command):
-    def handle(self, *args: Any, **options: Any) -> str | None:
+    def handle(self, *args: object, **options: object) -> str | None:
         said: str | None = super().handle(*args, **options)
         # Without a name Django takes that of the login.
         user = User.objects.get_by_natural_key(options["username"] or getpass.getuser())

@@ -1,7 +1,5 @@
 """Django's createsuperuser, whose accounts with every right stand in the audit log."""
 
-from typing import Any
-
 from django.contrib.auth.management.commands import createsuperuser
 from django.utils import timezone
 
@@ -12,7 +10,7 @@ from billing.models import User
 
 
 class Command(NeedsInitialize, createsuperuser.Command):
-    def handle(self, *args: Any, **options: Any) -> None:
+    def handle(self, *args: object, **options: object) -> None:
         before = set(User.objects.values_list("pk", flat=True))
         super().handle(*args, **options)
         # Afterwards: Django's command asks its questions in between, and no transaction waits for an answer.

@@ -1,7 +1,6 @@
 """Show the program with a sample institution: two months, from files to journals, then the site."""
 
 import dataclasses
-from typing import Any
 
 from django.conf import settings
 from django.core.management import call_command
@@ -23,7 +22,7 @@ class Command(BillingCommand):
         parser.add_argument("--host", default="127.0.0.1")
         parser.add_argument("--port", type=serving.port_number, default=8000)
 
-    def run(self, **options: Any) -> None:
+    def run(self, **options: object) -> None:
         call_command("initialize", stdout=self.stderr if self.as_json else self.stdout)
         shown = demo.run(actor=self.actor, now=self.now, progress=self.progress)
         address = f"http://localhost:{options['port']}"

@@ -1,7 +1,5 @@
 """Make a new installation ready, or bring one up to date after an upgrade."""
 
-from typing import Any
-
 from django.core.management import call_command
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
@@ -26,7 +24,7 @@ class Command(BillingCommand):
     requires_system_checks: list[str] = []
     needs_initialize = False
 
-    def run(self, **options: Any) -> None:
+    def run(self, **options: object) -> None:
         schema.lacking()  # refuses tables of another version, before anything is changed
         executor = MigrationExecutor(connection)
         pending = executor.migration_plan(executor.loader.graph.leaf_nodes())

@@ -27,7 +27,7 @@ class StoppableCluster(Cluster):
         super().__init__()
         self.asked = asked
 
-    def sig_handler(self, signum: int, frame: Any) -> None:
+    def sig_handler(self, signum: int, frame: object) -> None:
         self.asked.append(signum)
         if self.sentinel:
             super().sig_handler(signum, frame)

@@ -1,7 +1,5 @@
 """Write the roles of roles.py to the database."""
 
-from typing import Any
-
 from django.core.management.base import CommandParser
 
 from billing.commands import BillingCommand
@@ -15,7 +13,7 @@ class Command(BillingCommand):
     def arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--table", action="store_true", help="print who may do what as a table, and change nothing")
 
-    def run(self, **options: Any) -> None:
+    def run(self, **options: object) -> None:
         if options["table"]:
             self.report({"table": {name: sorted(held) for name, held in roles.ROLES.items()}}, roles.table())
             return

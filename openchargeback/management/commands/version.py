@@ -1,7 +1,6 @@
 """Say which version of the program this is."""
 
 import platform
-from typing import Any
 
 import django
 
@@ -15,7 +14,7 @@ class Command(BillingCommand):
     requires_system_checks: list[str] = []
     needs_initialize = False
 
-    def run(self, **options: Any) -> None:
+    def run(self, **options: object) -> None:
         python = platform.python_version()
         self.report(
             {"version": __version__, "django": django.get_version(), "python": python},

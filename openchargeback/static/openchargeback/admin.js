@@ -1,4 +1,4 @@
-// Small helps of the admin, each optional: the progress of jobs, the field for files.
+// Small helps of the admin, each optional: the progress of jobs, the choice of a long filter, the field for files.
 (() => {
   "use strict";
 
@@ -30,6 +30,14 @@
 
   // What the worker is working out: looked at again until it is there.
   if (document.querySelector("[data-look-again]")) setTimeout(() => location.reload(), 4000);
+
+  // A filter shows its first choices and scrolls: what is chosen is to be in sight.
+  document.querySelectorAll("#changelist-filter ul").forEach((list) => {
+    const chosen = list.querySelector("li.selected");
+    if (!chosen || list.scrollHeight <= list.clientHeight) return;
+    const below = chosen.getBoundingClientRect().bottom - list.getBoundingClientRect().bottom;
+    if (below > 0) list.scrollTop += below + (list.clientHeight - chosen.offsetHeight) / 2;
+  });
 
   const size = (bytes) => {
     const units = ["bytes", "KB", "MB", "GB"];

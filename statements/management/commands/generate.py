@@ -20,7 +20,7 @@ class Command(BillingCommand):
         parser.add_argument("--dry-run", action="store_true", help="show what would be issued; write nothing")
         parser.add_argument("--send", action="store_true", help="e-mail each PI their new statements")
 
-    def permissions(self, options: Mapping[str, Any]) -> tuple[str, ...]:
+    def permissions(self, options: Mapping[str, object]) -> tuple[str, ...]:
         return (*super().permissions(options), *(("statements.send_statements",) if options["send"] else ()))
 
     def run(self, **options: Any) -> None:
