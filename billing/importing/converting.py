@@ -17,7 +17,7 @@ from ..readers.problems import problems_of
 from ..readers.tags import tags_of
 from ..readers.understanding import Understanding, Understood, Wanted
 from ..readers.values import BadValue, Memo
-from .flagging import PATTERN_COLUMNS, Days, Flagging, RowFlag, midnight_of
+from .flagging import Days, Flagging, RowFlag, midnight_of
 
 
 @dataclass(frozen=True)
@@ -88,10 +88,7 @@ class Converter:
             expected=expected,
             posted=posted,
         )
-        asked = (*attributor.columns, *(PATTERN_COLUMNS if self.has_patterns else ()))
-        self._understanding = Understanding(
-            Wanted(only_month=self.only_month, currency=currency, texts=tuple(dict.fromkeys(asked)))
-        )
+        self._understanding = Understanding(Wanted(only_month=self.only_month, currency=currency))
 
     @property
     def has_patterns(self) -> bool:
@@ -150,8 +147,8 @@ class Converter:
             self.delivered += total.rows
         self.rules.update(said.rules)
         self.note_columns(file_name, unread=said.unread, lacking=said.lacking)
-        self.providers |= said.providers
-        self.services |= said.services
+        self.providers.update(said.texts["ProviderName"].texts)
+        self.services.update(said.texts["ServiceName"].texts)
         self.rows += len(said.lines)
         self.flag_counts.update(code for _, code, _ in flags)
         self.flagged_rows += len({row for row, _, _ in flags})

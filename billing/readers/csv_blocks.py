@@ -19,7 +19,10 @@ from .streams import MIB, Watched
 
 # The first block tells how long rows are. Others hold as many as a piece, or as many bytes as memory is meant for.
 FIRST_BLOCK = MIB
-LARGEST_BLOCK = 8 * MIB
+LARGEST_BLOCK = 16 * MIB
+
+# Bytes that are looked at several times while they are in the processor's cache: twice as quick as all at once.
+NEAR = 256 * 1024
 
 # They hardly repeat; all other columns come as numbers of their distinct texts.
 _NOT_REPEATED = frozenset((*AMOUNTS, *QUANTITIES))
@@ -127,10 +130,9 @@ class PlainRows:
 
     def of(self, block: bytes) -> dict[str, Any] | None:
         """Return the columns of a block as Arrow arrays, None where it is not plain."""
-        numbers = np.frombuffer(block, dtype=np.uint8)
-        if not self._is_plain(block, numbers):
+        rows = self._lines_of(block)
+        if rows is None:
             return None
-        rows = int(np.count_nonzero(numbers == _LINE_FEED)) + (numbers[-1] != _LINE_FEED)
         try:
             table = pa.csv.read_csv(
                 pa.BufferReader(block),
@@ -148,24 +150,29 @@ class PlainRows:
             return None
         return columns
 
-    def _is_plain(self, block: bytes, numbers: Any) -> bool:
+    def _lines_of(self, block: bytes) -> int | None:
+        """Return how many lines a block has, None where it is not plain."""
         if b"\0" in block or (b"\r" in block and block.count(b"\r") != block.count(b"\r\n")):
-            return False
+            return None
         if not block.isascii():
             try:
                 block.decode()
             except UnicodeDecodeError:
-                return False
-        quotes = np.flatnonzero(numbers == _QUOTE)
-        if not len(quotes):
-            return True
-        opening, closing = quotes[0::2], quotes[1::2]
-        if len(opening) != len(closing):
-            return False
-        # At the start and end of a block there is an end of a line.
-        before = numbers[opening[1:] - 1] if opening[0] == 0 else numbers[opening - 1]
-        after = numbers[closing[:-1] + 1] if closing[-1] == len(numbers) - 1 else numbers[closing + 1]
-        return bool(self._before[before].all() and self._after[after].all())
+                return None
+        numbers = np.frombuffer(block, dtype=np.uint8)
+        lines = is_open = 0
+        for start in range(0, len(numbers), NEAR):
+            part = numbers[start : start + NEAR]
+            lines += np.count_nonzero(part == _LINE_FEED)
+            quotes = np.flatnonzero(part == _QUOTE) + start
+            opening, closing = quotes[is_open::2], quotes[1 - is_open :: 2]
+            is_open ^= len(quotes) & 1
+            # Before the first byte there is the end of a line, which the last byte is too, and after the last nothing.
+            before = self._before[np.take(numbers, opening - 1, mode="wrap")]
+            after = self._after[np.take(numbers, closing + 1, mode="clip")]
+            if not (before.all() and after.all()):
+                return None
+        return None if is_open else lines + int(numbers[-1] != _LINE_FEED)
 
 
 class PlainBatches:

@@ -1,6 +1,7 @@
 """The rows of a dimension by number, import-wide: what comes again has its number, as long as it is remembered."""
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -33,9 +34,13 @@ class Numbering:
     It forgets everything when it is full: what comes again after that gets another number, and the same hash.
     """
 
-    def __init__(self, name: str, size: int = REMEMBERED) -> None:
+    def __init__(
+        self, name: str, size: int = REMEMBERED, said_of: Callable[[tuple[str, ...]], bytes] | None = None
+    ) -> None:
+        """`said_of` gives the `said_hash` of texts, where somebody knows it already."""
         self.name = name
         self.size = size
+        self._said_of = said_of or partial(said_hash, name)
         # How many were numbered before the ones that are remembered.
         self._before = 0
         self._places: dict[str, int] = {}
@@ -70,7 +75,7 @@ class Numbering:
     def _remember(self, joined: str, texts: tuple[str, ...], new: list[NewRow]) -> int:
         place = self._places[joined] = len(self._places)
         self._characters += len(joined)
-        self._said += said_hash(self.name, texts)
+        self._said += self._said_of(texts)
         if self._identity_of:
             self._identities += self._identity_of(self.name, texts)
         new.append(NewRow(self._before + place + 1, hash_of(texts), texts))
