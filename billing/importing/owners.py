@@ -5,12 +5,10 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
-from django.db.models import Count
-
 from .. import audit
 from ..attribution import NO_IDS, known_people, newcomers, owner_values, people_of, projects_of
-from ..fields import AmountSum, from_units
-from ..models import BillingPeriod, Charge
+from ..fields import from_units
+from ..models import BillingPeriod, MonthTotal
 from .reading import Read
 from .staging import DirectLoad, Stage, figures
 
@@ -64,7 +62,7 @@ def new_pis(
         return ()
     sums: list[tuple[str, str, int, Decimal]]
     if isinstance(rows, DirectLoad):
-        sums = _charged(read, emails, months)
+        sums = _charged(emails, months)
     else:
         sums = [
             (read.attributions[number].pi_email, currency, count, from_units(units))
@@ -74,18 +72,10 @@ def new_pis(
     return newcomers.new_pis(sums, read.known)
 
 
-def _charged(
-    read: Read, new: Collection[str], months: Collection[datetime.date]
-) -> list[tuple[str, str, int, Decimal]]:
+def _charged(new: Collection[str], months: Collection[datetime.date]) -> list[tuple[str, str, int, Decimal]]:
     ids = known_people(sorted(new))
     emails = {pk: email for email, pk in ids.items()}
     periods = list(BillingPeriod.objects.filter(month__in=months).values_list("pk", flat=True))
-    charges = Charge.objects.live().filter(charged_in__in=periods, pi__in=list(emails)).order_by()
-    currencies = {currency for _, _, currency in read.totals}
-    sums: list[tuple[str, str, int, Decimal]] = []
-    # By one currency the index of the month answers, without a look at the charges.
-    by_currency = len(currencies) > 1
-    groups = charges.values_list("pi_id", *(["currency"] if by_currency else []))
-    for pk, *rest in groups.annotate(count=Count("*"), billed=AmountSum("billed_cost")):
-        sums.append((emails[pk], rest[0] if by_currency else next(iter(currencies)), rest[-2], rest[-1]))
-    return sums
+    totals = MonthTotal.objects.filter(charged_in__in=periods, pi__in=list(emails))
+    rows = totals.summed("pi", "currency")
+    return [(emails[row["pi"]], row["currency"], row["number"], row["billed"]) for row in rows]

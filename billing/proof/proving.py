@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..models import BillingPeriod, FrozenProof
-from . import charged, seals, tampering
+from . import charged, seals, tampering, totals
 from .delivered import Delivered
 from .equations import Equation, Verdict
 from .findings import Finding
@@ -102,7 +102,7 @@ def prove(period: BillingPeriod) -> Proof:
         period=period,
         currency=month.home,
         equations=equations,
-        broken=[*run, *(each for side in sides.values() for each in side.broken)],
+        broken=[*run, *totals.findings(period), *(each for side in sides.values() for each in side.broken)],
         sides=sides,
         lines=month.lines,
         is_frozen=frozen is not None,

@@ -297,6 +297,7 @@ def test_what_is_charged_in_months_that_come_later_in_the_file_is_fetched_with_t
     assert (result.counts.unchanged, result.counts.withdrawn) == (599, 1)
 
 
+@pytest.mark.bends_charges
 def test_what_was_applied_since_is_fetched_again(tmp_path, fetched, monkeypatch):
     source = build.a_source("aws")
     before = build.an_import(source, state=Import.State.RECEIVED, applied_at=None)

@@ -22,6 +22,7 @@ from ..attribution import MOST, RANGES, rule_url
 from ..audited import FrozenAdmin, actor_of
 from ..links import change_url, link
 from .steps import PERMISSION, Step, facts_of, payers_text, with_rule_offered
+from .sums import ChargeList
 
 
 class ReviewMixin(FrozenAdmin):
@@ -53,6 +54,9 @@ class ReviewMixin(FrozenAdmin):
 
     def has_review_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm(PERMISSION)
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChargeList]:
+        return ChargeList
 
     def get_queryset(self, request: HttpRequest) -> "QuerySet[Any]":
         return super().get_queryset(request).prefetch_related(review_sheets.open_flags(), "payer_split__shares")

@@ -17,7 +17,7 @@ from django.db import IntegrityError, InternalError, connection
 from ... import numbering
 from ...attribution import OWNER_COLUMNS, known_people, known_projects, owner_values
 from ...copy_text import fields_of, joined, lines_of
-from ...models import BillingPeriod, Charge, Import, Person, Project
+from ...models import BillingPeriod, Charge, Import, Person, Project, totalling
 from ...readers.facts import FACTS
 from ...texts import folded_code
 from ..converting import Converted
@@ -125,7 +125,11 @@ class DirectLoad:
     def move(
         self, *, periods: Mapping[datetime.date, BillingPeriod], people: Mapping[str, int], projects: Mapping[str, int]
     ) -> None:
-        """Take what stands now instead of what was taken: somebody else has made or removed the same meanwhile."""
+        """Take what stands now instead of what was taken: somebody else has made or removed the same meanwhile.
+
+        The rows are there, and counted from here on.
+        """
+        totalling.add(Charge.objects.filter(imported_in=self.imported))
         for month, number in self._periods.items():
             self._move("period_id", number, periods[month].pk)
             self._move("charged_in_id", number, periods[month].pk)
