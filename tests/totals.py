@@ -9,8 +9,6 @@ from billing.models import Charge, MonthTotal
 from billing.models.month_totals import AMOUNTS, KEY
 from billing.models.totalling import kept
 
-OWN = tuple(name for name in KEY if name != "prices")
-
 
 def known_prices(charge: Charge) -> int:
     def is_unknown(price, charged):
@@ -31,7 +29,7 @@ def of_charges() -> dict[tuple[object, ...], list[int]]:
     """Return what all live charges come to, by KEY."""
     found: dict[tuple[object, ...], list[int]] = {}
     for charge in Charge.objects.filter(withdrawn_in=None).iterator():
-        key = (*(getattr(charge, name) for name in OWN), known_prices(charge))
+        key = tuple(known_prices(charge) if name == "prices" else getattr(charge, name) for name in KEY)
         sums = found.setdefault(key, [0] * (1 + len(AMOUNTS)))
         sums[0] += 1
         for place, name in enumerate(AMOUNTS, 1):

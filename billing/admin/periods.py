@@ -1,7 +1,6 @@
 """Billing periods: the list of months, and the page where a month moves on."""
 
 import datetime
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -85,7 +84,7 @@ class Sums:
 
     charges: int = 0
     held: int = 0
-    billed: dict[str, Decimal] = field(default_factory=lambda: defaultdict(Decimal))
+    billed: dict[str, Decimal] = field(default_factory=dict)
 
 
 def sums_of(periods: Sequence[BillingPeriod]) -> dict[int, Sums]:
@@ -96,7 +95,8 @@ def sums_of(periods: Sequence[BillingPeriod]) -> dict[int, Sums]:
         sums = found[row["charged_in"]]
         sums.charges += row["number"]
         sums.held += row["number"] if row["state"] == Charge.State.HELD else 0
-        sums.billed[row["currency"]] += row["billed"]
+        # No defaultdict: a template would look up “items” in it as a currency.
+        sums.billed[row["currency"]] = sums.billed.get(row["currency"], Decimal(0)) + row["billed"]
     return found
 
 

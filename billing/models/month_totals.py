@@ -17,9 +17,9 @@ from .standing import Standing, StandingQuerySet
 # What tells rows apart. `prices` is what is known of the prices of its charges (see `KNOWN_PRICES`).
 # Those that differ most come first: a database that sorts to group compares less.
 KEY = (
-    "pi_id",
     "project_id",
     "service_name",
+    "pi_id",
     "fund_org",
     "state",
     "prices",

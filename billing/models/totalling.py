@@ -4,8 +4,8 @@ It stands below the querysets and `save` of charges, so that nothing that change
 forget it. Statements written by hand call `add` and `subtract`.
 """
 
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple, TypeVar
 
 from django.core.exceptions import EmptyResultSet, FieldDoesNotExist
@@ -82,12 +82,13 @@ def totals_of(charges: "QuerySet[Any]") -> Totals:
 
 def add(charges: "QuerySet[Any]") -> None:
     """Count charges that a statement written by hand inserted."""
-    _write(totals_of(charges))
+    with _hashing():
+        count(totals_of(charges))
 
 
 def subtract(charges: "QuerySet[Any]") -> None:
     """Count charges no longer that a statement written by hand is about to withdraw; they are locked."""
-    _write({key: [-each for each in sums] for key, sums in totals_of(charges).items()})
+    count({key: [-each for each in sums] for key, sums in totals_of(charges).items()})
 
 
 def kept(months: Iterable[int]) -> Totals:
@@ -101,7 +102,7 @@ def kept(months: Iterable[int]) -> Totals:
 def rebuild(month: int, charges: "QuerySet[Any]") -> None:
     """Replace what is kept of a month (id) by what its charges come to. The caller has it to itself."""
     MonthTotal.objects.filter(charged_in=month).delete()
-    _write(totals_of(charges))
+    count(totals_of(charges))
 
 
 def fold(months: Iterable[int]) -> None:
@@ -128,6 +129,18 @@ def fold(months: Iterable[int]) -> None:
         insert([_row(key, sums[key]) for key in several if any(sums[key])])
 
 
+@contextmanager
+def _hashing() -> Iterator[None]:
+    """Have PostgreSQL hash rows that were just inserted: it takes a million for one, and would sort them."""
+    if connection.vendor != "postgresql":
+        yield
+        return
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL enable_sort = off")
+        yield
+        cursor.execute("SET LOCAL enable_sort = on")
+
+
 def _is_our_turn() -> bool:
     if connection.vendor != "postgresql":
         return True  # The transaction holds the only write lock.
@@ -136,8 +149,8 @@ def _is_our_turn() -> bool:
         return bool(cursor.fetchone()[0])
 
 
-def _write(changes: Mapping[Key, list[int]]) -> None:
-    """Add rows of what came and what left, in the transaction of the change itself."""
+def count(changes: Mapping[Key, list[int]]) -> None:
+    """Add to the totals what came, and what left with a minus, in the transaction of the change itself."""
     rows = [_row(key, sums) for key, sums in changes.items() if any(sums)]
     if not rows:
         return
@@ -167,7 +180,8 @@ def _add(totals: Totals, key: Key, sums: list[int], sign: int = 1) -> None:
 def _plain(charges: "QuerySet[Any]") -> "QuerySet[Any]":
     """Return the same charges as a selection that tells each once."""
     query = charges.query
-    if len(query.alias_map) > 1 or query.distinct or query.combinator:
+    is_joined = sum(1 for number in query.alias_refcount.values() if number) > 1
+    if is_joined or query.distinct or query.combinator:
         return _all(charges.model).filter(pk__in=charges.order_by().values("pk"))
     return charges.order_by()
 
@@ -250,7 +264,7 @@ class CountedQuerySet(StandingQuerySet[Row]):
             if group.is_live if "withdrawn_in_id" not in new else new["withdrawn_in_id"] is None:
                 key = tuple(new.get(name, value) for name, value in zip(KEY, group.key, strict=True))
                 _add(changes, key, group.sums)
-        _write(changes)
+        count(changes)
         return changed
 
     def _update_anew(self, fields: dict[str, Any]) -> int:
@@ -260,7 +274,7 @@ class CountedQuerySet(StandingQuerySet[Row]):
         changed = super().update(**fields)
         if changed != len(ids):
             raise _Overtaken
-        _write(_difference(before, _totals_by_id(self.model, ids)))
+        count(_difference(before, _totals_by_id(self.model, ids)))
         return changed
 
     def delete(self) -> tuple[int, dict[str, int]]:
@@ -268,7 +282,7 @@ class CountedQuerySet(StandingQuerySet[Row]):
             _locked(self)
             before = totals_of(self)
             done = super().delete()
-            _write(_difference(before, {}))
+            count(_difference(before, {}))
         return done
 
     def bulk_create(self, objs: Iterable[Row], *args: Any, **options: Any) -> list[Row]:
@@ -276,7 +290,7 @@ class CountedQuerySet(StandingQuerySet[Row]):
             raise NotImplementedError("Which of the charges are new could not be told: their months count them.")
         with transaction.atomic():
             rows = super().bulk_create(objs, *args, **options)
-            _write(_totals_by_id(self.model, [row.pk for row in rows]))
+            count(_totals_by_id(self.model, [row.pk for row in rows]))
         return rows
 
 
@@ -294,13 +308,13 @@ class Counted(Standing):
         with transaction.atomic():
             before = self._counted()
             super().save(*args, **options)
-            _write(_difference(before, self._counted()))
+            count(_difference(before, self._counted()))
 
     def delete(self, *args: Any, **options: Any) -> tuple[int, dict[str, int]]:
         with transaction.atomic():
             before = self._counted()
             done = super().delete(*args, **options)
-            _write(_difference(before, {}))
+            count(_difference(before, {}))
         return done
 
     def _counted(self) -> Totals:

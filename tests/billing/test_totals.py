@@ -2,12 +2,16 @@
 
 import contextlib
 import datetime
+import re
 from decimal import Decimal
+from io import StringIO
 from typing import Any
 
 import pytest
+from django.core.management import call_command
 from django.db import IntegrityError, connection, transaction
 from django.db.models import F
+from django.urls import reverse
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -15,7 +19,17 @@ from billing import proof, review
 from billing.errors import BillingError
 from billing.fields import AmountSum
 from billing.importing import withdrawing
-from billing.models import BillingPeriod, Charge, CostMeasureChange, Import, MonthTotal, Person, Source, totalling
+from billing.models import (
+    AuditEvent,
+    BillingPeriod,
+    Charge,
+    CostMeasureChange,
+    Import,
+    MonthTotal,
+    Person,
+    Source,
+    totalling,
+)
 from billing.models.month_totals import HALVES, KEY
 from billing.models.periods import PeriodClosed
 from billing.months import closing
@@ -390,3 +404,48 @@ def test_after_any_steps_totals_are_what_the_charges_come_to(db, tmp_path, steps
                 do(step, number, other, tmp_path)
             totals.require_kept()
         transaction.set_rollback(True)
+
+
+# Where they are shown --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("model", "narrowed", "told"),
+    [
+        ("charge", {"period": "2025-01"}, "3 charges in force, billed 60.00 USD, 7.00 EUR"),
+        ("charge", {"standing": "live", "state__exact": "held"}, "2 charges in force, billed 7.00 EUR, 5.00 USD"),
+        ("charge", {"source__id__exact": "0"}, ""),
+        ("charge", {"period": "2025-01", "amount": "hundreds"}, ""),
+        ("charge", {"period": "2025-01", "q": "i-1"}, ""),
+        ("charge", {"standing": "withdrawn"}, ""),
+        ("charge", {"project__id__exact": "9" * 30}, ""),
+        ("heldcharge", {}, "2 charges, billed 7.00 EUR, 5.00 USD"),
+        ("heldcharge", {"period": "2025-02"}, "1 charge, billed 5.00 USD"),
+    ],
+    ids=str,
+)
+def test_a_list_says_what_it_comes_to_where_the_totals_know(client, cast, model, narrowed, told):
+    build.a_charge("10.00")
+    build.a_charge("50.00", pi="mallory@u.edu", project=None)
+    build.a_charge("7.00", currency="EUR", flags=("pattern_match",))
+    build.a_charge("5.00", period="2025-02", flags=("pattern_match",))
+    Charge.objects.filter(pk=build.a_charge("4.00").pk).update(withdrawn_in=build.an_import())
+    client.force_login(cast.viewer)
+    page = client.get(reverse(f"admin:billing_{model}_changelist"), narrowed, follow=True).content.decode()
+    found = re.search(r'<p class="quiet list-sums">(.*?)</p>', page)
+    said = re.sub("<[^>]*>", "", found[1]) if found else ""
+    # Currencies in the order of their codes.
+    assert sorted(re.split(", | billed ", said)) == sorted(re.split(", | billed ", told))
+
+
+def test_the_same_recount_through_the_command_and_the_page(client, cast):
+    charge = build.a_charge()
+    for count_again in (
+        lambda: call_command("periods", "recount", "2025-01", stdout=StringIO()),
+        lambda: client.post(reverse("admin:billing_billingperiod_recount", args=[charge.charged_in_id])),
+    ):
+        MonthTotal.objects.update(charges=5)
+        client.force_login(cast.finance)
+        count_again()
+        totals.require_kept()
+    assert AuditEvent.objects.filter(action="period.recounted").count() == 2
