@@ -412,7 +412,7 @@ def test_after_any_steps_totals_are_what_the_charges_come_to(db, tmp_path, steps
 @pytest.mark.parametrize(
     ("model", "narrowed", "told"),
     [
-        ("charge", {"period": "2025-01"}, "3 charges in force, billed 60.00 USD, 7.00 EUR"),
+        ("charge", {"period": "2025-01"}, "3 charges in force, billed 7.00 EUR, 60.00 USD"),
         ("charge", {"standing": "live", "state__exact": "held"}, "2 charges in force, billed 7.00 EUR, 5.00 USD"),
         ("charge", {"source__id__exact": "0"}, ""),
         ("charge", {"period": "2025-01", "amount": "hundreds"}, ""),
@@ -434,8 +434,7 @@ def test_a_list_says_what_it_comes_to_where_the_totals_know(client, cast, model,
     page = client.get(reverse(f"admin:billing_{model}_changelist"), narrowed, follow=True).content.decode()
     found = re.search(r'<p class="quiet list-sums">(.*?)</p>', page)
     said = re.sub("<[^>]*>", "", found[1]) if found else ""
-    # Currencies in the order of their codes.
-    assert sorted(re.split(", | billed ", said)) == sorted(re.split(", | billed ", told))
+    assert said == told
 
 
 def test_the_same_recount_through_the_command_and_the_page(client, cast):
