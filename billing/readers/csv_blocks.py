@@ -163,7 +163,7 @@ class PlainRows:
         lines = is_open = 0
         for start in range(0, len(numbers), NEAR):
             part = numbers[start : start + NEAR]
-            lines += np.count_nonzero(part == _LINE_FEED)
+            lines += int(np.count_nonzero(part == _LINE_FEED))
             quotes = np.flatnonzero(part == _QUOTE) + start
             opening, closing = quotes[is_open::2], quotes[1 - is_open :: 2]
             is_open ^= len(quotes) & 1
