@@ -83,6 +83,7 @@ iiii xxxx  iiii xxxx  admin/billing/auditevent/<path:object_id>/delete/
 iiii oooo  iiii xxxx  admin/billing/auditevent/<path:object_id>/change/
 iiii >>>>  iiii >>>>  admin/billing/auditevent/<path:object_id>/
 iiii oooo  iiii oooo  admin/billing/charge/why/
+iiii oooo  iiii oooo  admin/billing/charge/resource/<slug:source>/<int:number>/
 iiii xooo  iiii xooo  admin/billing/charge/<path:object_id>/approve/
 iiii xooo  iiii xooo  admin/billing/charge/<path:object_id>/correct/
 iiii xooo  iiii xooo  admin/billing/charge/<path:object_id>/reject/
@@ -379,6 +380,8 @@ def address_of(route: str, root: User) -> str:
         "admin/(?P<url>.*)$": "admin/nowhere/",
         "admin/r/<path:content_type_id>/<path:object_id>/": f"admin/r/{ContentType.objects.get_for_model(User).pk}/1/",
         "admin/autocomplete/": "admin/autocomplete/?app_label=billing&model_name=membership&field_name=user",
+        "admin/billing/charge/resource/<slug:source>/<int:number>/": "admin/billing/charge/resource/aws/"
+        f"{Charge.objects.earliest('pk').resource_key}/",
         "admin/billing/job/<int:job_id>/state/": f"admin/billing/job/{Job.objects.earliest('pk').pk}/state/",
         "admin/statements/statement/<int:pk>/pdf/": f"admin/statements/statement/{hers.pk}/pdf/",
         "admin/journals/journal/<int:journal_id>/file/": f"admin/journals/journal/{journal.pk}/file/",

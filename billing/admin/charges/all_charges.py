@@ -19,8 +19,9 @@ from ..formatting import amount_column, badge
 from ..large_tables import LargeTableMixin
 from ..links import change_url
 from ..tracing import why_url, why_view
-from .filters import AmountFilter, PresenceFilter, ReasonFilter, StandingFilter
+from .filters import AmountFilter, PresenceFilter, ReasonFilter, ResourceFilter, StandingFilter
 from .listing import ReviewMixin, action_of, make_rule
+from .resource import resource_url, resource_view
 from .steps import STEPS, payers_text, verb_of
 
 State = Charge.State
@@ -88,6 +89,7 @@ class ChargeAdmin(LargeTableMixin, ReviewMixin):
         AmountFilter,
         PresenceFilter,
         StandingFilter,
+        ResourceFilter,
     )
     fields: ClassVar[Any] = ()
     change_form_template = "admin/billing/charge/change_form.html"
@@ -95,7 +97,12 @@ class ChargeAdmin(LargeTableMixin, ReviewMixin):
     actions: Any = (*(action_of(STEPS[name]) for name in ("correct", "reject", "charge_to_center", "undo")), make_rule)
 
     def get_urls(self) -> list[URLPattern]:
-        return [path("why/", self.admin_site.admin_view(why_view), name="billing_charge_why"), *super().get_urls()]
+        resource = self.admin_site.admin_view(resource_view)
+        return [
+            path("why/", self.admin_site.admin_view(why_view), name="billing_charge_why"),
+            path("resource/<slug:source>/<int:number>/", resource, name="billing_charge_resource"),
+            *super().get_urls(),
+        ]
 
     @admin.display(description="state")
     def state_badge(self, charge: Charge) -> SafeString:
@@ -132,6 +139,7 @@ class ChargeAdmin(LargeTableMixin, ReviewMixin):
                 "counted": counted_of(charge),
                 "imported": charge.imported_in,
                 "why_url": why_url(charge.pk),
+                "resource_url": resource_url(charge) if charge.resource_label else "",
                 "delivered": origins.row_of(charge),
                 "replaced": _linked(charge.replaces),
                 "replaced_by": [_linked(each) for each in charge.replaced_by.order_by("pk")],

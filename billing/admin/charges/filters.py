@@ -6,7 +6,9 @@ from django.contrib import admin
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 
-from ...models import Charge, Flag
+from ... import resources
+from ...models import Charge, Flag, ResourceText
+from ...texts import number_in
 
 
 class ReasonFilter(admin.SimpleListFilter):
@@ -69,6 +71,29 @@ class PresenceFilter(admin.SimpleListFilter):
             case "shared":
                 return queryset.exclude(shared_as="")
         return queryset
+
+
+class ResourceFilter(admin.SimpleListFilter):
+    """The charges of one resource, which its page leads to. It is offered only where it is in use."""
+
+    title = "resource"
+    parameter_name = "resource"
+
+    def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin) -> list[tuple[str, str]]:
+        if not (value := self.value()):
+            return []
+        text = self._text()
+        return [(value, text.resource_name or text.resource_id if text else "not found")]
+
+    def queryset(self, request: HttpRequest, queryset: "QuerySet[Charge]") -> "QuerySet[Charge]":
+        if not self.value():
+            return queryset
+        text = self._text()
+        return queryset.filter(resource__in=resources.same_as(text)) if text else queryset.none()
+
+    def _text(self) -> ResourceText | None:
+        number = number_in(self.value() or "")
+        return ResourceText.objects.filter(pk=number).exclude(folded_id="").first() if number else None
 
 
 class StandingFilter(admin.SimpleListFilter):

@@ -22,6 +22,7 @@ from ..attribution import MOST, RANGES, rule_url
 from ..audited import FrozenAdmin, actor_of
 from ..large_tables import SearchedApartMixin
 from ..links import change_url, link
+from .resource import resource_url
 from .steps import PERMISSION, Step, facts_of, payers_text, with_rule_offered
 from .sums import ChargeList
 
@@ -93,8 +94,9 @@ class ReviewMixin(SearchedApartMixin, FrozenAdmin):
     def used(self, charge: Charge) -> SafeString | str:
         name = charge.resource_label
         short = f"…{name[-28:]}" if len(name) > 30 else name
+        said = link(resource_url(charge), short) if name else ""
         return format_html(
-            '{}<br><span class="quiet small" title="{}">{}</span>', charge.service_name or "–", name, short
+            '{}<br><span class="quiet small" title="{}">{}</span>', charge.service_name or "–", name, said
         )
 
     @admin.display(description="period")
