@@ -1,5 +1,7 @@
 """The hashes of a charge as its columns stand: those of its row, by which files are compared with charges."""
 
+from collections.abc import Mapping
+
 from ..fields import seconds_of, to_units
 from ..models import Charge
 from ..readers.columns import AMOUNTS, QUANTITIES
@@ -7,11 +9,13 @@ from ..readers.dimensions import FIELDS, content_hash, identity_hash, row_identi
 from ..readers.facts import month_number
 
 
-def content_hash_of(charge: Charge) -> bytes:
+def content_hash_of(charge: Charge, said: Mapping[str, bytes] | None = None) -> bytes:
     """Return the hash of a charge's content, from its columns as they stand.
 
-    It is that of its row, unless the file had amounts of more than 8 decimals.
+    It is that of its row, unless the file had amounts of more than 8 decimals. `said` are the hashes of its texts by
+    dimension (see `said_hash`), where they are known already.
     """
+    said = said or {name: said_hash(name, _texts_of(charge, name)) for name in FIELDS}
     amounts = [getattr(charge, field) for field in AMOUNTS.values()]
     return content_hash(
         month=month_number(charge.period.month),
@@ -19,7 +23,7 @@ def content_hash_of(charge: Charge) -> bytes:
         end=seconds_of(charge.charge_period_end),
         currency=charge.currency,
         amounts=[None if amount is None else to_units(amount) for amount in amounts],
-        said={name: said_hash(name, _texts_of(charge, name)) for name in FIELDS},
+        said=said,
         quantities=[getattr(charge, field) for field in QUANTITIES.values()],
         beyond=[""] * len(amounts),
     )

@@ -2996,7 +2996,7 @@ class Migration(migrations.Migration):
             model_name="charge",
             index=models.Index(
                 condition=models.Q(("withdrawn_in__isnull", True)),
-                fields=["charged_in", "pi", "project", "state", "billed_cost"],
+                fields=["charged_in", "pi", "project"],
                 name="charge_month_owner",
             ),
         ),

@@ -325,9 +325,9 @@ class Charge(Standing):
         default_permissions = ("view",)
         permissions = [("review_charges", "Can decide about charges held for review")]
         indexes = [
-            # Covers the sum by PI and project of a month, so that it never touches the table.
+            # Of a month, what a PI or a project is charged.
             models.Index(
-                fields=["charged_in", "pi", "project", "state", "billed_cost"],
+                fields=["charged_in", "pi", "project"],
                 condition=Q(withdrawn_in__isnull=True),
                 name="charge_month_owner",
             ),

@@ -3,27 +3,31 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from decimal import Decimal
-from itertools import combinations
+from itertools import combinations, islice
 from typing import Any
 
-from django.db.models import Q, Sum
+from django.db.models import Q, Sum, prefetch_related_objects
 
 from .. import importing
 from ..errors import BillingError
 from ..fields import AmountSum, from_units, to_units
 from ..importing.charge_hashes import content_hash_of
-from ..models import BillingPeriod, Charge, Import, ImportOverlap, ImportTotal, Source
+from ..models import DIMENSION_MODELS, BillingPeriod, Charge, Dimension, Import, ImportOverlap, ImportTotal, Source
 from ..models.charges import ChargeQuerySet
 from ..money import ZERO, plain
+from ..readers.dimensions import FIELDS
 from ..readers.facts import month_number
 from .equations import Equation
 from .findings import About, Finding
 from .proving import Proof
+from .texts import SaidHashes, altered_texts, found_altered
 
 # More than these are counted, not named.
 MOST = 20
 # Among so many rows two are tried together; among more, one.
 PAIRED = 2_000
+# Charges looked at together.
+CHUNK = 5_000
 
 CHECKED = ("billed_cost", "effective_cost", "list_cost", "contracted_cost")
 
@@ -147,12 +151,11 @@ def _vanished(imported: Import, missing: dict[bytes, list[tuple[int, int, Decima
 
 
 def _by_hash(charges: ChargeQuerySet) -> list[Finding]:
-    found = []
-    for charge in charges.with_texts().iterator(chunk_size=5_000):
-        if content_hash_of(charge) != bytes(charge.content_hash):
-            billed = plain(charge.billed_cost, charge.currency)
-            found.append(_charge(charge.pk, f"{billed} billed is not what was delivered."))
-    return found
+    return [
+        _charge(charge.pk, f"{plain(charge.billed_cost, charge.currency)} billed is not what was delivered.")
+        for charge, is_same in _held_against_hash(charges)
+        if not is_same
+    ]
 
 
 def edited(period: BillingPeriod) -> list[Finding]:
@@ -160,24 +163,36 @@ def edited(period: BillingPeriod) -> list[Finding]:
 
     What each charge says is hashed again, as it was when it was delivered. Where the hash is another, the line of its
     stored file tells what was changed; what both say alike has more decimals in the file
-    than an amount keeps. Rows that take a charge back are made here, from the charge.
+    than an amount keeps. Rows that take a charge back are made here, from the charge. A text that many charges share is
+    named by itself first, where it is not what it was stored as.
     """
-    months = BillingPeriod.objects.in_bulk()
-    charges = Charge.objects.in_month(period).filter(reverses__isnull=True).with_texts().order_by("pk")
+    charges = Charge.objects.in_month(period).filter(reverses__isnull=True).order_by("pk")
     suspects: dict[int, dict[importing.Place, Charge]] = defaultdict(dict)
     doubles = []
-    for charge in charges.iterator(chunk_size=5_000):
-        charge.period = months[charge.period_id]
-        if content_hash_of(charge) == bytes(charge.content_hash):
+    for charge, is_same in _held_against_hash(charges):
+        if is_same:
             continue
         place = (charge.file_number, charge.line_number)
         if place in suspects[charge.imported_in_id]:
             doubles.append(charge)
         suspects[charge.imported_in_id][place] = charge
-    found = [_charge(each.pk, f"stands for {_line(each.file_number, each.line_number)} twice.") for each in doubles]
+    found = found_altered(altered_texts(charges), charges)
+    found += [_charge(each.pk, f"stands for {_line(each.file_number, each.line_number)} twice.") for each in doubles]
     for pk, of_import in suspects.items():
         found += _not_as_delivered(Import.objects.select_related("source").get(pk=pk), of_import)
     return found
+
+
+def _held_against_hash(charges: ChargeQuerySet) -> Iterator[tuple[Charge, bool]]:
+    """Yield charges, and whether each says what it said when it was delivered."""
+    months = BillingPeriod.objects.in_bulk()
+    hashes = SaidHashes()
+    rows = charges.iterator(chunk_size=CHUNK)
+    while chunk := list(islice(rows, CHUNK)):
+        for charge, said in zip(chunk, hashes.of(chunk), strict=True):
+            charge.period = months[charge.period_id]
+            is_whole = len(said) == len(FIELDS)
+            yield charge, is_whole and content_hash_of(charge, said) == bytes(charge.content_hash)
 
 
 def _not_as_delivered(imported: Import, charges: dict[importing.Place, Charge]) -> list[Finding]:
@@ -187,7 +202,12 @@ def _not_as_delivered(imported: Import, charges: dict[importing.Place, Charge]) 
         # The file cannot be read any more: that it was edited still shows.
         return [_charge(charge.pk, "it does not say any more what was delivered.") for charge in charges.values()]
     found = []
+    prefetch_related_objects(list(charges.values()), *FIELDS)
     for place, charge in charges.items():
+        if lost := [model for model in DIMENSION_MODELS if not _has(charge, model)]:
+            told = ", ".join(str(model._meta.verbose_name) for model in lost)
+            found.append(_charge(charge.pk, f"the {told} of it is gone."))
+            continue
         if place not in facts:
             found.append(_charge(charge.pk, f"{_line(*place)} of its file has no such row."))
             continue
@@ -198,6 +218,14 @@ def _not_as_delivered(imported: Import, charges: dict[importing.Place, Charge]) 
                 told = f"its {column} is “{_shown(name, now)}”; {_line(*place)} of its file says "
                 found.append(_charge(charge.pk, f"{told}“{_shown(name, said[name])}”."))
     return found
+
+
+def _has(charge: Charge, model: type[Dimension]) -> bool:
+    try:
+        getattr(charge, model.NAME)
+    except model.DoesNotExist:
+        return False
+    return True
 
 
 def _said_by(charge: Charge, names: Iterable[str]) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """What the database refuses of billing's own tables."""
 
 from ..models import (
+    DIMENSION_MODELS,
     AuditEvent,
     AuditHead,
     BillingPeriod,
@@ -25,7 +26,7 @@ PARTED_LINE = " OR ".join(in_parts(column) for column in ("charged", "list_cost"
 
 def register_own() -> None:
     """Register what is refused of billing's own tables."""
-    register(*_of_charges(), *_of_corrections(), *_of_payer_lines(), *_of_the_audit_log(), *_of_periods())
+    register(*_of_charges(), *_of_texts(), *_of_corrections(), *_of_payer_lines(), *_of_the_audit_log(), *_of_periods())
 
 
 def _of_charges() -> list[Refusal]:
@@ -47,6 +48,15 @@ def _of_charges() -> list[Refusal]:
             )
             for event in ALL
         ),
+    ]
+
+
+def _of_texts() -> list[Refusal]:
+    """What providers wrote is never edited: charges of any month may share it."""
+    return [
+        each
+        for model in DIMENSION_MODELS
+        for each in kept_for_ever(model, "the texts of charges are kept as they were delivered")
     ]
 
 

@@ -31,12 +31,14 @@ from billing.models import (
     Import,
     ImportTotal,
     PayerLine,
+    Product,
+    ResourceText,
     Source,
     StoredFile,
 )
 from billing.months import closing
 from billing.proof import coverage, invoices, seals, tieout
-from billing.readers.dimensions import FIELDS
+from billing.readers.dimensions import FIELDS, hash_of
 from journals import posting
 from journals.models import Journal, JournalLine
 from statements import issuing
@@ -585,6 +587,41 @@ def test_no_text_of_a_finalized_charge_is_changed_unseen(finalized, how, name, t
     assert "What charges of aws say: changed since 2025-01 was finalized." in found.problems()
     charge = Charge.objects.get(**{PATHS["resource_id"]: "i-2"})
     assert f"Charge {charge.pk}: {told}" in " ".join(culprits(found))
+
+
+@pytest.mark.parametrize("model", DIMENSION_MODELS, ids=lambda model: model.NAME)
+def test_a_text_that_is_gone_from_a_finalized_month_is_named(finalized, model):
+    charge = Charge.objects.get(**{PATHS["resource_id"]: "i-2"})
+    raw(f"DELETE FROM {model._meta.db_table} WHERE id = %s", getattr(charge, f"{model.NAME}_key"))  # noqa: S608
+    found = off()
+    # A charge without one of its texts says nothing.
+    assert re.search("What charges of aws say: (changed|gone) since 2025-01", " ".join(found.problems()))
+    assert f"Charge {charge.pk}: the {model._meta.verbose_name} of it is gone." in culprits(found)
+
+
+def test_a_text_that_many_charges_share_is_named_with_how_many_have_it(finalized):
+    product = Product.objects.get()
+    overwrite("i-2", "service_name", "Storage")
+    assert f"Product {product.pk}: it does not say any more what it was stored with; 3 charges have it." in culprits(
+        off()
+    )
+    # Nor is a hash that fits the new text of any help.
+    said = [getattr(Product.objects.get(), name) for name in FIELDS["product"]]
+    raw("UPDATE billing_product SET text_hash = %s", hash_of(said))
+    found = off()
+    assert "What charges of aws say: changed since 2025-01 was finalized." in found.problems()
+    assert "its service name is “Storage”; line 3 of its file says “Compute”." in " ".join(culprits(found))
+
+
+def test_the_form_by_which_a_resource_is_known_is_held_against_its_id(finalized):
+    resource = ResourceText.objects.get(resource_id="i-2")
+    raw("UPDATE billing_resourcetext SET folded_id = 'i-1' WHERE id = %s", resource.pk)
+    found = off()
+    assert "What charges of aws say: changed since 2025-01 was finalized." in found.problems()
+    assert (
+        f"Resource text {resource.pk}: it does not say any more what it was stored with; 1 charge has it."
+        in culprits(found)
+    )
 
 
 @pytest.mark.parametrize(("change", "told"), SAID)

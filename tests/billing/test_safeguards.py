@@ -17,6 +17,7 @@ from billing.audit import Actor, gesture
 from billing.errors import BillingError
 from billing.importing import booking, ingestion, withdrawing
 from billing.models import (
+    DIMENSION_MODELS,
     AuditEvent,
     AuditHead,
     BillingPeriod,
@@ -29,12 +30,15 @@ from billing.models import (
     FrozenProof,
     PayerLine,
     PayerSplitShare,
+    Product,
+    ResourceText,
     ReviewDecision,
 )
 from billing.models.charges import HeldCharge
 from billing.models.periods import PeriodClosed, PeriodFinalized
 from billing.models.standing import KeptForEver
 from billing.months import closing
+from billing.readers.dimensions import FIELDS
 from billing.review import reattribution
 from billing.safeguards import installing, sqlite
 from journals import posting
@@ -54,7 +58,7 @@ EVENTS = ("insert", "update", "delete")
 IS_POSTGRESQL = connection.vendor == "postgresql"
 
 # Of each model: what an attack changes, what a copied row needs to be of its own, and when each event is refused.
-ATTACKED = {
+ATTACKED: dict[type[models.Model], tuple[str, dict[str, str], dict[str, tuple[str, ...]]]] = {
     Charge: ("fund_org = 'OURS'", {}, dict.fromkeys(EVENTS, SHUT)),
     Flag: ("is_resolved = true", {}, dict.fromkeys(EVENTS, SHUT)),
     ReviewDecision: ("note = 'no'", {}, {"insert": SHUT, "update": ("open", *SHUT), "delete": ("open", *SHUT)}),
@@ -87,6 +91,14 @@ ATTACKED = {
         {"number": "9", "payer_key": "'other'"},
         {"insert": FINAL, "update": ("open", *SHUT), "delete": ("open", *SHUT)},
     ),
+    **{
+        model: (
+            f"{FIELDS[model.NAME][0]} = 'other'",
+            {"text_hash": r"'\x00'::bytea" if IS_POSTGRESQL else "x'00'"},
+            {"update": ("open", *SHUT), "delete": ("open", *SHUT)},
+        )
+        for model in DIMENSION_MODELS
+    },
 }
 
 
@@ -94,6 +106,7 @@ ATTACKED = {
 ANOTHER: dict[str, Any] = {
     **{"fund_org": "OURS", "is_resolved": True, "note": "no", "rate": Decimal(2), "text": "{}", "reason": "other"},
     **{"charged": Decimal(1), "number": 99},
+    **{FIELDS[model.NAME][0]: "other" for model in DIMENSION_MODELS},
 }
 
 
@@ -186,6 +199,7 @@ def month():
     )
     rows = (charge, flag, decision, rate, proof, correction, line, reference, payer_line, statement, statement_line)
     of = {type(row): row for row in rows} | {PayerSplitShare: split.shares.first()}
+    of |= {model: getattr(charge, model.NAME) for model in DIMENSION_MODELS}
     return SimpleNamespace(period=period, of=of, charge=charge)
 
 
@@ -708,9 +722,14 @@ def test_no_query_set_changes_payer_lines_and_statements_of_a_finalized_month(mo
         lambda: AuditEvent.objects.all().delete(),
         lambda: AuditEvent.objects.get().save(),
         lambda: AuditEvent.objects.get().delete(),
+        lambda: Product.objects.update(service_name="Other"),
+        lambda: Product.objects.all().delete(),
+        lambda: Product.objects.get().save(),
+        lambda: Product.objects.get().delete(),
+        lambda: ResourceText.objects.bulk_update(ResourceText.objects.all(), ["resource_name"]),
     ],
 )
-def test_decisions_lines_of_statements_and_events_are_never_edited(month, change):
+def test_decisions_lines_of_statements_events_and_texts_are_never_edited(month, change):
     with gesture(actor=SOMEBODY, now=NOW) as act:
         act.record("test.done")
     with pytest.raises(KeptForEver):

@@ -38,7 +38,7 @@ _ASKED = (
 _JOINED = " ".join(
     (
         "JOIN stage_month m ON m.month = s.month JOIN stage_attribution a ON a.number = s.attribution",
-        *(f"JOIN stage_{name} d_{name} ON d_{name}.number = s.{name}" for name in DIMENSIONS),
+        *(f"JOIN stage_{name}_id d_{name} ON d_{name}.number = s.{name}" for name in DIMENSIONS),
     )
 )
 
