@@ -112,7 +112,7 @@ def test_days_of_service_are_those_of_the_providers_clocks():
 
 def test_tags_are_who_pays_however_many_are_remembered(tmp_path, monkeypatch, in_small_blocks):
     monkeypatch.setattr(understanding, "REMEMBERED_TAGS", 30)
-    monkeypatch.setattr(numbering, "REMEMBERED_CHARACTERS", 2_000)
+    monkeypatch.setattr(numbering, "REMEMBERED_BYTES", 20_000)
     people = [f"pi{number % 700}@u.edu" for number in range(MANY)]
     rows = [a_row(ResourceId=email, tags={"pi_email": email, "project_id": "p", "fund_org": "F"}) for email in people]
     other = [row | {"ResourceId": f"other-{row['ResourceId']}"} for row in rows]

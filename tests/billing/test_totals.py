@@ -98,7 +98,7 @@ def test_sums_are_by_currency_and_leave_out_what_came_to_nothing():
         {"billed_cost": F("list_cost") - F("contracted_cost")},
         {"cost_center": "C-1", "attributed_by": "decision"},
     ],
-    ids=str,
+    ids=", ".join,
 )
 def test_an_update_counts_charges_where_they_belong_then(fields):
     for amount in ("1.10", "2.20", "-3.30"):

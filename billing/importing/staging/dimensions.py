@@ -60,9 +60,11 @@ def store(stage: "Stage") -> None:
                 cursor.execute(f"ANALYZE {staged}")
             columns = ", ".join(COLUMNS[model.NAME][1:])
             cursor.execute(
-                f"INSERT INTO {table} ({columns}) SELECT {columns} FROM {staged} s "
-                f"WHERE NOT EXISTS (SELECT 1 FROM {table} d WHERE d.text_hash = s.text_hash) "
-                "ORDER BY text_hash ON CONFLICT (text_hash) DO NOTHING"
+                f"INSERT INTO {table} ({columns}) SELECT {columns} FROM "
+                "(SELECT s.*, row_number() OVER (PARTITION BY s.text_hash ORDER BY s.number) AS nth "
+                f"FROM {staged} s WHERE NOT EXISTS (SELECT 1 FROM {table} d WHERE d.text_hash = s.text_hash)) new "
+                # What was forgotten has come again under another number.
+                "WHERE nth = 1 ORDER BY text_hash ON CONFLICT (text_hash) DO NOTHING"
             )
             cursor.execute(f"DELETE FROM {staged}_id")
             cursor.execute(
