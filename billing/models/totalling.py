@@ -17,7 +17,7 @@ from ..inserting import insert
 from .month_totals import AMOUNTS, HALVES, KEY, KNOWN_PRICES, MonthTotal
 from .standing import BATCH, Standing, StandingQuerySet
 
-# The way from a charge to the service it is of. The column has the name of its end.
+# The way from a charge to the service it is of, by which a query names the column, too.
 SERVICE = "product__service_name"
 
 _OWN = tuple(name for name in KEY if name not in ("prices", "service_name"))
@@ -60,7 +60,8 @@ def groups_of(charges: "QuerySet[Any]") -> list[Group]:
     except EmptyResultSet:
         return []
     sums = ", ".join(halves_sql(f"coalesce(c.{name}, 0)") for name in _COSTS)
-    key = ", ".join(KNOWN_PRICES if name == "prices" else f"c.{name}" for name in KEY)
+    own = {"prices": KNOWN_PRICES, "service_name": f"c.{SERVICE}"}
+    key = ", ".join(own.get(name, f"c.{name}") for name in KEY)
     grouped = ", ".join(str(place) for place in range(1, len(KEY) + 2))
     with connection.cursor() as cursor:
         cursor.execute(
