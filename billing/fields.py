@@ -322,6 +322,45 @@ def sum_sql(expression: str, vendor: str) -> str:
     return _together(HIGH_SUM % names, LOW_SUM % names)
 
 
+class HalvesSum(models.Func):
+    """The exact sum of amounts that are kept as two halves, in columns `name_high` and `name_low`.
+
+    Halves add up by themselves, so that the database adds to such a column what it likes (see `in_halves`).
+    """
+
+    def __init__(self, name: str, **options: Any) -> None:
+        super().__init__(*halves_of(name).values(), **{"output_field": SumOfAmounts(), **options})
+
+    def as_sql(self, compiler: Any, connection: Any, *_: Any, **extra: Any) -> tuple[str, tuple[Any, ...]]:
+        (high, high_values), (low, low_values) = map(compiler.compile, self.get_source_expressions())
+        return f"({high} * {HALF + 1} + {low})", (*high_values, *low_values)
+
+    def as_sqlite(self, compiler: Any, connection: Any, **extra: Any) -> tuple[str, tuple[Any, ...]]:
+        (high, high_values), (low, low_values) = map(compiler.compile, self.get_source_expressions())
+        return _together(high, low), (*high_values, *low_values, *low_values)
+
+
+def halves_of(name: str) -> dict[str, models.Sum]:
+    """Return the sums of both halves of an amount, by their columns; `of_halves` reads them."""
+    return {column: models.Sum(column) for column in (f"{name}_high", f"{name}_low")}
+
+
+def halves_sql(expression: str) -> str:
+    """Return SQL for the two halves of an exact sum of amounts in units, as two columns; `of_halves` reads them."""
+    names = {"expressions": expression}
+    return f"{HIGH_SUM % names}, {LOW_SUM % names}"
+
+
+def in_halves(units: int) -> tuple[int, int]:
+    """Return units of any sum as an upper and a lower half, which are added up apart."""
+    return units >> HALF_BITS, units & HALF
+
+
+def of_halves(high: Any, low: Any) -> int:
+    """Return the units that two halves come to, each added up as often as it may be."""
+    return (int(high) << HALF_BITS) + int(low)
+
+
 def units_of_sum(value: Any) -> int | None:
     """Return the units that an exact sum comes to, as `sum_sql` or AmountSum had it from the database."""
     if not isinstance(value, str):

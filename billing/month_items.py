@@ -8,7 +8,7 @@ from . import charging, corrections, proof
 from .errors import BillingError, NextStep
 from .fields import AmountSum
 from .importing import doubts
-from .models import BillingPeriod, Charge, Correction, Import, ImportTotal, PayerLine, Policy, Source
+from .models import BillingPeriod, Charge, Correction, Import, ImportTotal, MonthTotal, PayerLine, Policy, Source
 from .models.periods import month_text
 from .money import ZERO, rounded
 from .months import closing
@@ -91,7 +91,7 @@ def held(month: Month) -> Iterator[Item]:
 
 def held_sums(period: BillingPeriod) -> tuple[int, dict[str, Decimal]]:
     """Return how many charges a month holds for review, and what is billed for them by currency."""
-    sums = Charge.objects.in_month(period).held().billed_by_currency()
+    sums = MonthTotal.objects.of_month(period).held().billed_by_currency()
     return sum(count for count, _ in sums.values()), {currency: billed for currency, (_, billed) in sums.items()}
 
 

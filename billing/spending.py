@@ -3,12 +3,9 @@
 from collections import defaultdict
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any
-
-from django.db.models import Count
 
 from .fields import AmountSum
-from .models import BillingPeriod, Charge, PayerLine, Person
+from .models import BillingPeriod, Charge, MonthTotal, PayerLine, Person
 from .money import ZERO
 
 
@@ -74,38 +71,27 @@ def of_pi(*, pi: Person, period: BillingPeriod | None = None) -> SpendingOfPI:
     Prices are those that statements count (`ChargeQuerySet.with_prices`); a charge without the cost that its source
     is charged by, which keeps the month from being charged, is shown with what it was billed.
     """
-    charges = Charge.objects.live().filter(pi=pi)
+    totals = MonthTotal.objects.filter(pi=pi)
     if period:
-        charges = charges.filter(charged_in=period)
-    rows: Any = (
-        charges.order_by()
-        .with_prices(estimates=True)
-        .values("charged_in__month", "project__code", "source__name", "currency", "state")
-        .annotate(
-            count=Count("*"),
-            billed_sum=AmountSum("billed_cost"),
-            list_sum=AmountSum("exact_list"),
-            contracted_sum=AmountSum("exact_contracted"),
-            charged_sum=AmountSum("exact_charged"),
-        )
-    )
+        totals = totals.of_month(period)
     found: dict[tuple[str, str, str, str], Spending] = {}
-    for row in rows:
-        key = (f"{row['charged_in__month']:%Y-%m}", row["project__code"] or "", row["source__name"], row["currency"])
+    by = ("charged_in__month", "project__code", "source__name", "currency", "state")
+    for (month, project, source, currency, state), sums in totals.priced(*by).items():
+        key = (f"{month:%Y-%m}", project or "", source, currency)
         spent = found.setdefault(key, Spending(*key))
-        if row["state"] == Charge.State.HELD:
-            spent.held += row["count"]
-            spent.held_billed += row["billed_sum"]
-        elif row["state"] == Charge.State.REJECTED:
-            spent.rejected += row["count"]
-        elif row["state"] == Charge.State.CHARGED_TO_CENTER:
-            spent.charged_to_center += row["count"]
+        if state == Charge.State.HELD:
+            spent.held += sums.charges
+            spent.held_billed += sums.billed
+        elif state == Charge.State.REJECTED:
+            spent.rejected += sums.charges
+        elif state == Charge.State.CHARGED_TO_CENTER:
+            spent.charged_to_center += sums.charges
         else:
-            spent.charges += row["count"]
-            spent.list_cost += row["list_sum"]
-            spent.discount += row["list_sum"] - row["contracted_sum"]
-            spent.subsidy += row["contracted_sum"] - row["charged_sum"]
-            spent.billed += row["charged_sum"]
+            spent.charges += sums.charges
+            spent.list_cost += sums.listed
+            spent.discount += sums.listed - sums.contracted
+            spent.subsidy += sums.contracted - sums.charged
+            spent.billed += sums.charged
     newest_first = sorted(found, key=lambda key: (key[1], key[2], key[3]))
     newest_first.sort(key=lambda key: key[0], reverse=True)
     return SpendingOfPI(pi, [found[key] for key in newest_first], _shares(pi, period))

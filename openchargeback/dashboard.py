@@ -6,7 +6,6 @@ from decimal import Decimal
 
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.models import AnonymousUser
-from django.core.cache import cache
 from django.db.models import Count, Max, Q
 from django.utils import timezone
 
@@ -15,7 +14,7 @@ from billing.admin.periods import Step, queue_url, steps_of
 from billing.errors import NextStep
 from billing.fields import AmountSum
 from billing.importing import tending
-from billing.models import AuditEvent, BillingPeriod, Charge, Flag, Import, Job, Policy, Source
+from billing.models import BillingPeriod, Charge, Flag, Import, Job, MonthTotal, Policy, Source
 from billing.models.periods import parse_month
 from billing.months import checklist, closing
 from billing.months.checklist import Checklist, Item, State
@@ -27,8 +26,6 @@ from statements.models import Statement
 
 ZERO = Decimal(0)
 RECENT = 6
-# Sums by source touch every charge of a month: they are kept until another import, or this long.
-KEPT_SECONDS = 600
 
 Status = BillingPeriod.Status
 
@@ -242,22 +239,9 @@ def _reasons(period: BillingPeriod) -> list[HeldReason]:
 
 
 def billed_by_source(period: BillingPeriod) -> dict[tuple[int, str], tuple[int, Decimal]]:
-    """Return rows and billed per source and currency; kept until an import, a withdrawal or a carry-over changes it."""
-    mark = Import.objects.aggregate(number=Count("id"), applied=Max("applied_at"), withdrawn=Max("withdrawn_at"))
-    carried = AuditEvent.objects.filter(action="period.carried_over").count()
-    stamp = (mark["number"], mark["applied"], mark["withdrawn"], period.status, carried)
-    key = f"billed-by-source-{period.pk}"
-    if (kept := cache.get(key)) and kept[0] == stamp:
-        return dict(kept[1])
-    rows = (
-        Charge.objects.in_month(period)
-        .order_by()
-        .values("source", "currency")
-        .annotate(number=Count("*"), billed=AmountSum("billed_cost"))
-    )
-    found = {(row["source"], row["currency"]): (row["number"], row["billed"]) for row in rows}
-    cache.set(key, (stamp, found), KEPT_SECONDS)
-    return found
+    """Return how many charges a month has per source and currency, and what is billed for them."""
+    rows = MonthTotal.objects.of_month(period).summed("source", "currency")
+    return {(row["source"], row["currency"]): (row["number"], row["billed"]) for row in rows}
 
 
 def _sources(period: BillingPeriod, house: str) -> list[SourceCard]:

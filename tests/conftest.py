@@ -10,7 +10,7 @@ os.environ["EMAIL_URL"] = ""
 
 import pytest
 
-from tests import build
+from tests import build, totals
 
 
 def pytest_addoption(parser):
@@ -54,6 +54,22 @@ def _quick_and_private(settings, tmp_path):
     settings.CACHES = settings.CACHES | {
         "months": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "LOCATION": str(tmp_path)}
     }
+
+
+@pytest.fixture(autouse=True)
+def _totals_are_kept(request):
+    """Whatever a test did, the totals of months are what its charges come to, unless it bent one of them on purpose."""
+    marker = request.node.get_closest_marker("django_db")
+    uses = {"db", "transactional_db", "live_server"} & {*request.fixturenames}
+    if marker is None and not uses:
+        yield
+        return
+    is_of_transactions = bool(uses - {"db"} or (marker and marker.kwargs.get("transaction")))
+    # Asked for here, so that the database is still there afterwards.
+    request.getfixturevalue("transactional_db" if is_of_transactions else "db")
+    yield
+    if request.node.get_closest_marker("bends_charges") is None and totals.can_be_asked():
+        totals.require_kept()
 
 
 @pytest.fixture

@@ -182,6 +182,7 @@ iiii xxoo  iiii xx>>  admin/billing/billingperiod/<path:object_id>/carry/
 iiii xxoo  iiii xxoo  admin/billing/billingperiod/<path:object_id>/close/
 iiii xxoo  iiii xxoo  admin/billing/billingperiod/<path:object_id>/reopen/
 iiii xxoo  iiii xxoo  admin/billing/billingperiod/<path:object_id>/finalize/
+iiii xxoo  iiii xx>>  admin/billing/billingperiod/<path:object_id>/recount/
 iiii xooo  iiii x>>>  admin/billing/billingperiod/<path:object_id>/remove/
 iiii oooo  iiii oooo  admin/billing/billingperiod/
 iiii xxxx  iiii xxxx  admin/billing/billingperiod/add/
@@ -611,6 +612,7 @@ COMMANDS = {
     "periods remove 2025-01": CURATE,
     "periods review 2025-01 --until 2025-02-10": CURATE,
     "periods carry 2025-01": BIND,
+    "periods recount 2025-01": BIND,
     "periods close 2025-01": BIND,
     "periods reopen 2025-01 --reason no": BIND,
     "periods finalize 2025-01": BIND,

@@ -19,7 +19,7 @@ from django.utils.safestring import SafeString
 from .. import doors
 from ..background import jobs
 from ..errors import BillingError
-from ..models import AttributionRule, BillingPeriod, Charge, CloudAccount, Job, Source
+from ..models import AttributionRule, BillingPeriod, Charge, CloudAccount, Job, MonthTotal, Source
 from ..models.attribution import PATTERNS
 from ..review import deciding, learning, reattribution
 from ..texts import long_span, number_in
@@ -308,7 +308,7 @@ def reapply_view(screen: BillingAdmin, request: HttpRequest, period: BillingPeri
     back = change_url(period)
     acting: dict[str, Any] = {"period": period, "actor": actor_of(request), "now": timezone.now()}
     sources: Sequence[Source] = list(
-        Source.objects.filter(pk__in=Charge.objects.in_month(period).order_by().values("source").distinct())
+        Source.objects.filter(pk__in=[row["source"] for row in MonthTotal.objects.of_month(period).summed("source")])
     )
     form = ReapplyForm(request.POST) if request.method == "POST" else None
     name = request.GET.get("source", "")

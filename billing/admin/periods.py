@@ -1,9 +1,8 @@
 """Billing periods: the list of months, and the page where a month moves on."""
 
 import datetime
-from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
@@ -19,10 +18,10 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from .. import doors, month_items
-from ..fields import AmountSum
-from ..models import BillingPeriod, Charge, ImportTotal
+from ..models import BillingPeriod, Charge, MonthTotal
 from ..models.periods import month_text, parse_month
 from ..months import checklist, closing
+from ..proof import recounting
 from ..texts import long_date, long_month
 from .attribution import REAPPLY, reapply_view
 from .audited import FrozenAdmin, actor_of
@@ -86,30 +85,19 @@ class Sums:
 
     charges: int = 0
     held: int = 0
-    billed: dict[str, Decimal] | None = None
+    billed: dict[str, Decimal] = field(default_factory=dict)
 
 
 def sums_of(periods: Sequence[BillingPeriod]) -> dict[int, Sums]:
-    """Return the sums of several months; with one currency they never leave the covering index."""
-    currencies: dict[int, set[str]] = defaultdict(set)
-    seen = ImportTotal.objects.filter(period__in=periods).order_by().values_list("period_id", "currency").distinct()
-    # Late changes come with the totals of the month they correct.
-    booked = ImportTotal.objects.filter(imported_in__booked_in__in=periods).order_by()
-    for period_id, currency in [*seen, *booked.values_list("imported_in__booked_in", "currency").distinct()]:
-        currencies[period_id].add(currency)
-    simple = [period.pk for period in periods if len(currencies[period.pk]) == 1]
-    mixed = [period.pk for period in periods if len(currencies[period.pk]) != 1]
-    found = {period.pk: Sums(billed={}) for period in periods}
-    for ids, by in ((simple, ("charged_in", "state")), (mixed, ("charged_in", "state", "currency"))):
-        # Both, always: a list takes the same number of queries whatever it shows.
-        rows = Charge.objects.live().filter(charged_in__in=ids).order_by().values(*by)
-        for row in rows.annotate(number=Count("*"), billed_sum=AmountSum("billed_cost")):
-            sums = found[row["charged_in"]]
-            currency = row.get("currency") or next(iter(currencies[row["charged_in"]]))
-            assert sums.billed is not None
-            sums.charges += row["number"]
-            sums.held += row["number"] if row["state"] == Charge.State.HELD else 0
-            sums.billed[currency] = sums.billed.get(currency, Decimal(0)) + row["billed_sum"]
+    """Return the sums of several months, by their ids."""
+    found = {period.pk: Sums() for period in periods}
+    totals = MonthTotal.objects.filter(charged_in__in=list(found))
+    for row in totals.summed("charged_in", "state", "currency"):
+        sums = found[row["charged_in"]]
+        sums.charges += row["number"]
+        sums.held += row["number"] if row["state"] == Charge.State.HELD else 0
+        # No defaultdict: a template would look up “items” in it as a currency.
+        sums.billed[row["currency"]] = sums.billed.get(row["currency"], Decimal(0)) + row["billed"]
     return found
 
 
@@ -196,6 +184,10 @@ def close(request: HttpRequest, period: BillingPeriod, data: dict[str, Any]) -> 
 def remove(request: HttpRequest, period: BillingPeriod, data: dict[str, Any]) -> str:
     closing.remove(period=period, actor=actor_of(request), now=timezone.now())
     return f"{period} is removed. The next import for it brings it back."
+
+
+def recount(request: HttpRequest, period: BillingPeriod, data: dict[str, Any]) -> str:
+    return str(recounting.recount(period=period, actor=actor_of(request), now=timezone.now()))
 
 
 def carry(request: HttpRequest, period: BillingPeriod, data: dict[str, Any]) -> str:
@@ -326,6 +318,18 @@ class BillingPeriodAdmin(FrozenAdmin):
             missing=lambda period: missing_for(period, checklist.FINALIZE),
             question=lambda period: f"{period} becomes read-only permanently. This cannot be undone.",
             is_primary=True,
+        ),
+        Verb(
+            name="recount",
+            label="Count charges again…",
+            button="Count again",
+            permission="billing.close_period",
+            run=recount,
+            offered=lambda period: period.takes_changes,
+            question=lambda period: (
+                f"Lists and the dashboard show totals of {period} that each change of a charge keeps up to date. "
+                "Where its reconciliation says that they are wrong, this adds up the charges again."
+            ),
         ),
         Verb(
             name="remove",

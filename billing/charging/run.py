@@ -11,7 +11,7 @@ from django.db.models import Exists, OuterRef
 from .. import audit
 from ..attribution import holding
 from ..audit import Actor
-from ..models import BillingPeriod, BillingReference, Charge, Flag, PayerLine, PayerSplitShare, Policy
+from ..models import BillingPeriod, BillingReference, Charge, Flag, MonthTotal, PayerLine, PayerSplitShare, Policy
 from ..money import ZERO
 from ..months import closing
 from .groups import REFERENCES, Groups
@@ -64,7 +64,7 @@ def make_payer_lines(*, period: BillingPeriod, actor: Actor, now: datetime.datet
             line.reference = references[line.pi_id, line.project_id]
             line.computed_at = now
         created, changed, deleted = _store(period, lines)
-        held = Charge.objects.in_month(period).held().billed_by_currency()
+        held = MonthTotal.objects.of_month(period).held().billed_by_currency()
         home = Policy.objects.current().currency
         charged = Charged(
             lines=len(lines),

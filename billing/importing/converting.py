@@ -17,7 +17,7 @@ from ..readers.problems import problems_of
 from ..readers.tags import tags_of
 from ..readers.understanding import Understanding, Understood, Wanted
 from ..readers.values import BadValue, Memo
-from .flagging import PATTERN_COLUMNS, Days, Flagging, RowFlag, midnight_of
+from .flagging import Days, Flagging, RowFlag, midnight_of
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,10 @@ class Converter:
         # The attributions of the rows so far, by the number that staged rows carry.
         self.attribution_list: list[Attribution] = []
         self._attribution_numbers: dict[Attribution, int] = {}
-        # By the text of the tags, and by the place beside it where that matters.
+        # The places of the rows so far, by number.
+        self._place_numbers: dict[Place, int] = {}
+        self._places: list[Place] = []
+        # By the text of the tags and the number of the place.
         self._attributed = Memo(self._attribute, 50_000)
         self._flagging = Flagging(
             attributor=attributor,
@@ -88,10 +91,7 @@ class Converter:
             expected=expected,
             posted=posted,
         )
-        asked = (*attributor.columns, *(PATTERN_COLUMNS if self.has_patterns else ()))
-        self._understanding = Understanding(
-            Wanted(only_month=self.only_month, currency=currency, texts=tuple(dict.fromkeys(asked)))
-        )
+        self._understanding = Understanding(Wanted(only_month=self.only_month, currency=currency))
 
     @property
     def has_patterns(self) -> bool:
@@ -150,23 +150,21 @@ class Converter:
             self.delivered += total.rows
         self.rules.update(said.rules)
         self.note_columns(file_name, unread=said.unread, lacking=said.lacking)
-        self.providers |= said.providers
-        self.services |= said.services
+        self.providers.update(said.texts["ProviderName"].texts)
+        self.services.update(said.texts["ServiceName"].texts)
         self.rows += len(said.lines)
         self.flag_counts.update(code for _, code, _ in flags)
         self.flagged_rows += len({row for row, _, _ in flags})
 
     def _attributed_of(self, said: Understood, days: Days) -> Numbers:
         """Return who pays for each row: asked once for each distinct combination of tags and place."""
-        tags = said.texts["Tags"]
-        codes, places = self._places_of(said, days)
-        numbers, firsts = combined([tags.codes, codes])
-        combinations = zip(tags.at(firsts), codes[firsts].tolist(), strict=True)
-        found = [self._attributed[text, places[code]] for text, code in combinations]
+        tags, places = said.texts["Tags"], self._places_of(said, days)
+        numbers, firsts = combined([tags.codes, places])
+        found = self._attributed.column(list(zip(tags.at(firsts), places[firsts].tolist(), strict=True)))
         return np.array(found, dtype=np.int32)[numbers]
 
-    def _places_of(self, said: Understood, days: Days) -> tuple[Numbers, list[Place]]:
-        """Return for each row the code of its place, and the places by code."""
+    def _places_of(self, said: Understood, days: Days) -> Numbers:
+        """Return for each row the number of its place."""
         names = self.attributor.columns
         columns = [said.texts[name].codes for name in names]
         if self.attributor.asks_for_days or not columns:
@@ -176,15 +174,18 @@ class Converter:
             {name: said.texts[name].at(firsts) for name in names},
             list(map(midnight_of, days.first[firsts].tolist())),
         )
-        if places is None:
-            return np.zeros(len(said.lines), dtype=np.int64), [NOWHERE]
-        codes: dict[Place, int] = {}
-        of_combinations = [codes.setdefault(place, len(codes)) for place in places]
-        return np.array(of_combinations, dtype=np.int64)[numbers], list(codes)
+        of_combinations = [self._number_of(place) for place in places or [NOWHERE] * len(firsts)]
+        return np.array(of_combinations, dtype=np.int64)[numbers]
 
-    def _attribute(self, key: tuple[str, Place]) -> int:
+    def _number_of(self, place: Place) -> int:
+        number = self._place_numbers.setdefault(place, len(self._places))
+        if number == len(self._places):
+            self._places.append(place)
+        return number
+
+    def _attribute(self, key: tuple[str, int]) -> int:
         text, place = key
-        attribution = self.attributor.attribute(tags_of(text), place)
+        attribution = self.attributor.attribute(tags_of(text), self._places[place])
         number = self._attribution_numbers.get(attribution)
         if number is None:
             number = self._attribution_numbers[attribution] = len(self.attribution_list)

@@ -2447,6 +2447,86 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
+            name="MonthTotal",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("state", models.CharField(max_length=24)),
+                ("fund_org", models.CharField(blank=True, max_length=64, verbose_name="fund/org")),
+                ("service_name", models.TextField(blank=True)),
+                ("currency", models.CharField(max_length=3)),
+                ("prices", models.PositiveSmallIntegerField(help_text="Which prices of its charges are known.")),
+                ("charges", models.BigIntegerField()),
+                ("list_high", models.BigIntegerField()),
+                ("list_low", models.BigIntegerField()),
+                ("contracted_high", models.BigIntegerField()),
+                ("contracted_low", models.BigIntegerField()),
+                ("effective_high", models.BigIntegerField()),
+                ("effective_low", models.BigIntegerField()),
+                ("billed_high", models.BigIntegerField()),
+                ("billed_low", models.BigIntegerField()),
+                (
+                    "charged_in",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        related_name="+",
+                        to="billing.billingperiod",
+                    ),
+                ),
+                (
+                    "period",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        help_text="The month that the charges were delivered for.",
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        related_name="+",
+                        to="billing.billingperiod",
+                    ),
+                ),
+                (
+                    "pi",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        related_name="+",
+                        to="billing.person",
+                    ),
+                ),
+                (
+                    "project",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        related_name="+",
+                        to="billing.project",
+                    ),
+                ),
+                (
+                    "source",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        related_name="+",
+                        to="billing.source",
+                    ),
+                ),
+            ],
+            options={
+                "verbose_name": "month total",
+                "default_permissions": (),
+                "indexes": [
+                    models.Index(fields=["charged_in", "state"], name="total_month"),
+                    models.Index(fields=["pi", "charged_in"], name="total_owner"),
+                ],
+            },
+        ),
+        migrations.CreateModel(
             name="InvoiceTotal",
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
@@ -2996,7 +3076,7 @@ class Migration(migrations.Migration):
             model_name="charge",
             index=models.Index(
                 condition=models.Q(("withdrawn_in__isnull", True)),
-                fields=["charged_in", "pi", "project", "state", "billed_cost"],
+                fields=["charged_in", "pi", "project"],
                 name="charge_month_owner",
             ),
         ),

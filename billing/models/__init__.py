@@ -1,5 +1,6 @@
 """The data of the month, from the files received to who pays what."""
 
+from . import totalling
 from .attribution import AttributionRule, CloudAccount
 from .audit import AuditEvent, AuditHead
 from .charges import Charge, Flag, HeldCharge, ReviewDecision
@@ -21,6 +22,7 @@ from .gestures import SentForm
 from .imports import Import, ImportedFile, ImportOverlap, ImportTotal, StoredFile
 from .jobs import AtWork, Job, Worker
 from .kept import Kept
+from .month_totals import MonthTotal
 from .payers import BillingReference, PayerLine, PayerSplit, PayerSplitShare
 from .people import FundException, FundingSource, Membership, Person, PersonAlias, Project, User
 from .periods import BillingPeriod, ExchangeRate
@@ -60,6 +62,7 @@ __all__ = [
     "Kept",
     "Membership",
     "PATHS",
+    "MonthTotal",
     "PayerLine",
     "PayerSplit",
     "PayerSplitShare",
@@ -78,4 +81,5 @@ __all__ = [
     "User",
     "Worker",
     "saying",
+    "totalling",
 ]

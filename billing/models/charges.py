@@ -2,14 +2,13 @@
 
 import datetime
 from collections.abc import Iterable
-from decimal import Decimal
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Case, Count, Expression, F, Q, When
+from django.db.models import Case, Expression, F, Q, When
 from django.db.models.functions import Coalesce
 
-from ..fields import AmountField, AmountSum, MomentField
+from ..fields import AmountField, MomentField
 from ..readers.dimensions import DIMENSIONS
 from .dimensions import AccountText, Description, Dimension, DimensionKey, Price, Product, ResourceText, Said, TagSet
 from .imports import Import
@@ -18,9 +17,10 @@ from .people import Person, Project
 from .periods import BillingPeriod
 from .sources import Source
 from .standing import Standing, StandingQuerySet
+from .totalling import Counted, CountedQuerySet
 
 
-class ChargeQuerySet(StandingQuerySet["Charge"]):
+class ChargeQuerySet(CountedQuerySet["Charge"]):
     def live(self) -> "ChargeQuerySet":
         """Leave out what a later import replaced or withdrew."""
         return self.filter(withdrawn_in__isnull=True)
@@ -43,14 +43,6 @@ class ChargeQuerySet(StandingQuerySet["Charge"]):
     def chargeable(self) -> "ChargeQuerySet":
         """Keep what somebody pays: clear or approved by a PI, or charged to the center."""
         return self.live().filter(state__in=Charge.CHARGEABLE)
-
-    def billed_by_currency(self) -> dict[str, tuple[int, Decimal]]:
-        """Return how many charges there are and what is billed for them, by currency: these are never added."""
-        sums = self.order_by("currency").values_list("currency")
-        return {
-            currency: (count, billed)
-            for currency, count, billed in sums.annotate(count=Count("*"), billed=AmountSum("billed_cost"))
-        }
 
     def standing(self) -> "ChargeQuerySet":
         """Keep what the imports in force say: rows as delivered that no late change reversed."""
@@ -114,8 +106,8 @@ def _dimension(model: type[Dimension]) -> DimensionKey:
     return DimensionKey(model, on_delete=models.PROTECT, related_name="charges", db_constraint=False, db_index=False)
 
 
-class Charge(Standing):
-    """A row of an import, as delivered, with who pays for it beside it.
+class Charge(Counted):
+    """A row of an import, as delivered, with who pays for it beside it. Its month counts it (see `MonthTotal`).
 
     Foreign keys carry no database constraint and loading goes by INSERT ... SELECT: five checked
     keys cost 15 s per million rows. The applying transaction checks them by set, and parents are
@@ -325,9 +317,9 @@ class Charge(Standing):
         default_permissions = ("view",)
         permissions = [("review_charges", "Can decide about charges held for review")]
         indexes = [
-            # Covers the sum by PI and project of a month, so that it never touches the table.
+            # Of a month, what a PI or a project is charged.
             models.Index(
-                fields=["charged_in", "pi", "project", "state", "billed_cost"],
+                fields=["charged_in", "pi", "project"],
                 condition=Q(withdrawn_in__isnull=True),
                 name="charge_month_owner",
             ),

@@ -8,7 +8,6 @@ from decimal import Decimal
 from typing import Any
 
 from django.db import connection
-from django.db.models import BigIntegerField, Case, Count, F, Func, When
 from django.utils import timezone
 
 from .. import audit
@@ -16,7 +15,18 @@ from ..attribution import holding
 from ..audit import Actor
 from ..errors import BillingError, ReasonMissing
 from ..fields import AmountSum
-from ..models import AuditEvent, BillingPeriod, Charge, Import, ImportOverlap, ImportTotal, PayerLine, Policy
+from ..models import (
+    AuditEvent,
+    BillingPeriod,
+    Charge,
+    Import,
+    ImportOverlap,
+    ImportTotal,
+    MonthTotal,
+    PayerLine,
+    Policy,
+    totalling,
+)
 from ..models.periods import PeriodClosed
 from ..models.periods import PeriodFinalized as PeriodFinalized
 from ..money import ZERO, plain
@@ -239,6 +249,8 @@ def close(
         for item in checklist.of(period, only=(checklist.HELD, checklist.CORRECTIONS)).keeping_from(checklist.CLOSE):
             refused = PeriodHasHeldCharges if item.code == checklist.HELD else PeriodHasProposedCorrections
             raise refused(f"Billing period {period} cannot close: {item.text}", then=item.then)
+        # The last time that they may: a closed month has one row for each key.
+        totalling.fold([period.pk])
         period.status = BillingPeriod.Status.CLOSED
         period.closed_at, period.closed_by = now, actor.name
         _note(period, notes)
@@ -390,31 +402,16 @@ def figures() -> list[PeriodFigures]:
         period.pk: PeriodFigures(period) for period in BillingPeriod.objects.shown().order_by("-month")
     }
     home = Policy.objects.current().currency
-    # The index of owners answers this without a look at a charge, but knows no currency. What is not
-    # in the institution's is taken out again, read in storage order: a unary plus keeps SQLite from
-    # fetching every charge by way of that index.
-    counted: Any = Charge.objects.live().order_by().values_list("charged_in")
-    counted = counted.annotate(
-        charges=Count("*"), billed=AmountSum("billed_cost"), held=Count(Case(When(state=Charge.State.HELD, then=1)))
-    )
-    for pk, charges, billed, held in counted:
-        of[pk].charges, of[pk].held, of[pk].billed = charges, held, {home: billed}
-    withdrawn = Func(F("withdrawn_in"), template="+%(expressions)s", output_field=BigIntegerField())
-    foreign = Charge.objects.alias(withdrawn=withdrawn).filter(withdrawn__isnull=True).exclude(currency=home)
-    for pk, currency, charges, billed in (
-        foreign.order_by()
-        .values_list("charged_in", "currency")
-        .annotate(charges=Count("*"), billed=AmountSum("billed_cost"))
-    ):
-        of[pk].billed[currency] = billed
-        of[pk].billed[home] -= billed
-        of[pk].foreign += charges
+    for row in MonthTotal.objects.summed("charged_in", "state", "currency"):
+        each = of[row["charged_in"]]
+        each.charges += row["number"]
+        each.held += row["number"] if row["state"] == Charge.State.HELD else 0
+        each.foreign += row["number"] if row["currency"] != home else 0
+        each.billed[row["currency"]] = each.billed.get(row["currency"], ZERO) + row["billed"]
     due = PayerLine.objects.filter(kind__in=PayerLine.CHARGED).order_by().values_list("period")
     for pk, charged in due.annotate(due=AmountSum("charged")):
         of[pk].due = charged
     for each in of.values():
-        if each.foreign == each.charges:
-            each.billed.pop(home, None)
         each.billed = dict(sorted(each.billed.items()))
     return list(of.values())
 

@@ -7,7 +7,7 @@ from typing import Any
 from django.db.models import Case, Count, F, When
 
 from ..fields import AmountSum
-from ..models import PATHS, BillingPeriod, Charge, Project, Source
+from ..models import PATHS, BillingPeriod, Charge, MonthTotal, Project, Source
 from ..readers.spelling import same_id
 from .findings import About
 
@@ -35,14 +35,13 @@ def uncharged(period: BillingPeriod) -> list[Uncharged]:
         return []
     found: list[Uncharged] = []
     sources = dict(Source.objects.values_list("pk", "name"))
-    now = set(Charge.objects.in_month(period).order_by().values_list("source_id", flat=True).distinct())
-    gone = _sums(before, "source_id", skip={"source_id": now})
-    for (source_id,), sums in gone.items():
+    now = {row["source"] for row in MonthTotal.objects.of_month(period).summed("source")}
+    for source_id, sums in _totals(before, "source", skip=now).items():
         found.append(_told("source", sources[source_id], sources[source_id], sums, before, {"source": source_id}))
 
     projects = {project.pk: project for project in Project.objects.only("code", "name")}
-    own = set(Charge.objects.in_month(period).order_by().values_list("project_id", flat=True).distinct())
-    for (project_id,), sums in _sums(before, "project_id", skip={"project_id": own | {None}}).items():
+    own = {row["project"] for row in MonthTotal.objects.of_month(period).summed("project")}
+    for project_id, sums in _totals(before, "project", skip=own | {None}).items():
         project = projects[project_id]
         found.append(_told("project", project.code, "", sums, before, {"project": project_id}))
 
@@ -64,14 +63,20 @@ KINDS = ("source", "project", "cloud account")
 _Sums = tuple[int, dict[str, Decimal]]
 
 
-def _sums(
-    period: BillingPeriod, *by: str, skip: dict[str, set[Any]] | None = None, **annotations: Any
-) -> dict[tuple[Any, ...], _Sums]:
+def _totals(period: BillingPeriod, name: str, *, skip: set[Any]) -> dict[int, _Sums]:
+    """Return the sums of a month by source or by project, without those to skip."""
+    found: dict[int, _Sums] = {}
+    for row in MonthTotal.objects.of_month(period).summed(name, "currency"):
+        if row[name] not in skip:
+            count, amounts = found.setdefault(row[name], (0, {}))
+            found[row[name]] = (count + row["number"], amounts | {row["currency"]: row["billed"]})
+    return found
+
+
+def _sums(period: BillingPeriod, *by: str, **annotations: Any) -> dict[tuple[Any, ...], _Sums]:
     found: dict[tuple[Any, ...], _Sums] = {}
     rows = Charge.objects.in_month(period).order_by().annotate(**annotations).values_list(*by, "currency")
     for *key, currency, charges, billed in rows.annotate(charges=Count("*"), sum=AmountSum("billed_cost")):
-        if skip and any(value in skip.get(name, ()) for name, value in zip(by, key, strict=True)):
-            continue
         count, amounts = found.setdefault(tuple(key), (0, {}))
         found[tuple(key)] = (count + charges, amounts | {currency: billed})
     return found

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..models import BillingPeriod, FrozenProof
-from . import charged, seals, tampering
+from . import charged, seals, tampering, totals
 from .delivered import Delivered
 from .equations import Equation, Verdict
 from .findings import Finding
@@ -21,6 +21,8 @@ class Proof:
     currency: str
     equations: list[Equation]
     broken: list[Finding] = field(default_factory=list)
+    # Where totals that screens show are not what the charges come to.
+    miscounted: list[Finding] = field(default_factory=list)
     # What differs from the proof the month was finalized with.
     tampered: list[Finding] = field(default_factory=list)
     sides: dict[str, Side] = field(default_factory=dict)
@@ -30,7 +32,7 @@ class Proof:
     @property
     def reconciles(self) -> bool:
         """Nothing is lost or invented, as far as the month has come."""
-        return not (self.broken or self.tampered or self.off)
+        return not (self.broken or self.tampered or self.miscounted or self.off)
 
     @property
     def is_complete(self) -> bool:
@@ -64,7 +66,9 @@ class Proof:
 
     def problems(self) -> list[str]:
         """Say, one line each, what does not hold."""
-        return [each.problem for each in self.off] + [str(each) for each in (*self.broken, *self.tampered)]
+        return [each.problem for each in self.off] + [
+            str(each) for each in (*self.broken, *self.tampered, *self.miscounted)
+        ]
 
     def as_data(self) -> dict[str, Any]:
         """The proof as JSON keeps it: amounts as exact decimal text."""
@@ -75,7 +79,7 @@ class Proof:
             "is_complete": self.is_complete,
             "equations": [each.as_data() for each in self.equations],
             "fingerprints": {code: side.fingerprint for code, side in sorted(self.sides.items())},
-            "broken": [each.as_data() for each in self.broken],
+            "broken": [each.as_data() for each in (*self.broken, *self.miscounted)],
             "tampered": [each.as_data() for each in self.tampered],
         }
 
@@ -102,6 +106,7 @@ def prove(period: BillingPeriod) -> Proof:
         period=period,
         currency=month.home,
         equations=equations,
+        miscounted=totals.findings(period),
         broken=[*run, *(each for side in sides.values() for each in side.broken)],
         sides=sides,
         lines=month.lines,

@@ -28,7 +28,8 @@ class Coded:
         """Convert each text once; those that become the same are one text then."""
         found = list(map(convert, self.texts))
         if found == self.texts:
-            return self
+            # The same texts, but those that `convert` remembers: their hashes are known.
+            return Coded(self.codes, found)
         numbers: dict[str, int] = {}
         places = [numbers.setdefault(text, len(numbers)) for text in found]
         return Coded(np.array(places, dtype=np.int64)[self.codes], list(numbers))

@@ -119,7 +119,7 @@ def _batches(binary: Watched, *, has_period: bool) -> Iterator[Batch]:
         plain = PlainBatches(
             blocks,
             PlainRows(width=len(headings), positions=positions, delimiter=header.delimiter),
-            block=block[header.size + (len(BOM) if block.startswith(BOM) else 0) :],
+            block=block[header.size + (len(BOM) if block[: len(BOM)] == BOM else 0) :],
             line=line,
             unread=positions.unread,
         )

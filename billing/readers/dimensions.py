@@ -55,6 +55,11 @@ def said_hash(name: str, texts: Sequence[str]) -> bytes:
     return hash_of(_same(name, texts).values())
 
 
+def hash_of_tags(canonical: str) -> bytes:
+    """Return the said_hash of tags, given in their canonical form."""
+    return hash_of((same_tags(canonical),))
+
+
 def identity_hash(name: str, texts: Sequence[str], *, without: str = "") -> bytes:
     """Return what a row's identity hash holds of a product, account or resource, but for the column `without`."""
     same = _same(name, texts)

@@ -1,19 +1,21 @@
 """The rows of a dimension by number, import-wide: what comes again has its number, as long as it is remembered."""
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..copy_text import DELIMITER
 from .dimensions import HASH_BYTES, IDENTITY, hash_of, identity_hash, said_hash
 from .facts import NewRow
 
 Numbers = Any
 
-# What one dimension remembers: so many rows, and so many characters of theirs.
+# What one dimension remembers: so many rows, and so many bytes of theirs.
 REMEMBERED = 200_000
-REMEMBERED_CHARACTERS = 24 * 1024 * 1024
+REMEMBERED_BYTES = 40 * 1024 * 1024
+# What a row and a text of it take beside its characters.
+ROW_BYTES, TEXT_BYTES = 150, 60
 # A dimension with a part in what a row speaks of.
 WITH_IDENTITY = (*IDENTITY, "resource")
 
@@ -33,31 +35,35 @@ class Numbering:
     It forgets everything when it is full: what comes again after that gets another number, and the same hash.
     """
 
-    def __init__(self, name: str, size: int = REMEMBERED) -> None:
+    def __init__(
+        self, name: str, size: int = REMEMBERED, said_of: Callable[[tuple[str, ...]], bytes] | None = None
+    ) -> None:
+        """`said_of` gives the `said_hash` of texts, where somebody knows it already."""
         self.name = name
         self.size = size
+        self._said_of = said_of or partial(said_hash, name)
         # How many were numbered before the ones that are remembered.
         self._before = 0
-        self._places: dict[str, int] = {}
-        self._characters = 0
+        # By their texts, most of which are known to who converted them: their hashes need not be made again.
+        self._places: dict[tuple[str, ...], int] = {}
+        self._bytes = 0
         self._said, self._identities = bytearray(), bytearray()
         self._identity_of: Callable[..., bytes] | None = identity_hash if name in WITH_IDENTITY else None
 
     def of(self, rows: Iterable[tuple[str, ...]]) -> Found:
         """Number some distinct rows."""
-        if len(self._places) >= self.size or self._characters >= REMEMBERED_CHARACTERS:
+        if len(self._places) >= self.size or self._bytes >= REMEMBERED_BYTES:
             self._before += len(self._places)
             self._places.clear()
-            self._characters = 0
+            self._bytes = 0
             self._said, self._identities = bytearray(), bytearray()
         new: list[NewRow] = []
         known = self._places
         places = []
         for texts in rows:
-            joined = DELIMITER.join(texts)
-            place = known.get(joined)
+            place = known.get(texts)
             if place is None:
-                place = self._remember(joined, texts, new)
+                place = self._remember(texts, new)
             places.append(place)
         chosen = np.array(places, dtype=np.int64)
         return Found(
@@ -67,10 +73,10 @@ class Numbering:
             new=new,
         )
 
-    def _remember(self, joined: str, texts: tuple[str, ...], new: list[NewRow]) -> int:
-        place = self._places[joined] = len(self._places)
-        self._characters += len(joined)
-        self._said += said_hash(self.name, texts)
+    def _remember(self, texts: tuple[str, ...], new: list[NewRow]) -> int:
+        place = self._places[texts] = len(self._places)
+        self._bytes += ROW_BYTES + sum(TEXT_BYTES + len(text) for text in texts)
+        self._said += self._said_of(texts)
         if self._identity_of:
             self._identities += self._identity_of(self.name, texts)
         new.append(NewRow(self._before + place + 1, hash_of(texts), texts))

@@ -19,7 +19,7 @@ from .cells import free_id_of, region_of, said_of, strict_id_of
 from .coded import Coded, Numbers, combined, constant
 from .columns import AMOUNTS, FREE_IDS, QUANTITIES, STRICT_IDS, TEXTS
 from .dates import Rule, end_and_rule, month_of, period_rules, service_time_of, time_of
-from .dimensions import DIMENSIONS
+from .dimensions import DIMENSIONS, hash_of_tags, said_hash
 from .facts import NewRow, Scope, ScopeTotal, month_number
 from .hashing import content_hashes, identity_hashes
 from .numbering import Found, Numbering
@@ -50,9 +50,8 @@ class Understood:
 
     `months` are numbers (202501), `starts` and `ends` whole seconds since 1970 in UTC, `quantities` plain texts.
     `numbers` has for each dimension the number of each row, and `dimensions` its rows that come for the first time.
-    `texts` are the columns that were asked for. The hashes, of 16 bytes each, are of all that a row says and of what
-    it speaks of; `with_resource` marks those with a ResourceId. `rules` counts the rows by the rule that a value was
-    taken by where it is not as FOCUS writes it. `providers` and `services` are the distinct names of them.
+    `texts` are the columns of dimensions. The hashes, of 16 bytes each, are of all that a row says and of what it
+    speaks of. `rules` counts the rows by the rule that a value was taken by where it is not as FOCUS writes it.
     """
 
     lines: Numbers
@@ -66,22 +65,17 @@ class Understood:
     numbers: Mapping[str, Numbers]
     dimensions: dict[str, list[NewRow]]
     counts: Sequence[int]
-    texts: dict[str, Coded]
+    texts: Mapping[str, Coded]
     content_hashes: list[bytes]
     identity_hashes: list[bytes]
-    with_resource: bytes
-    has_invoices: bool
-    lacks_invoices: bool
     totals: dict[Scope, ScopeTotal]
     rules: dict[str, int]
-    file_numbers: Sequence[int] | None = None
-    providers: frozenset[str] = frozenset()
-    services: frozenset[str] = frozenset()
-    # Rows, by their place in the piece, whose charge category is none of FOCUS, and what they say instead.
-    odd_categories: tuple[tuple[int, str], ...] = ()
+    file_numbers: Sequence[int] | None
+    # Whether there is a column that says the charge category.
+    says_categories: bool
     # Columns that look like money and are not read, and the costs that no column says.
-    unread: tuple[str, ...] = ()
-    lacking: frozenset[str] = frozenset()
+    unread: tuple[str, ...]
+    lacking: frozenset[str]
 
     @cached_property
     def contents(self) -> bytes:
@@ -90,6 +84,31 @@ class Understood:
     @cached_property
     def identities(self) -> bytes:
         return b"".join(self.identity_hashes)
+
+    @property
+    def with_resource(self) -> bytes:
+        """A mark for each row that has a ResourceId."""
+        resources = self.texts["ResourceId"]
+        marks: bytes = resources.values(map(bool, resources.texts), np.bool_).tobytes()
+        return marks
+
+    @property
+    def has_invoices(self) -> bool:
+        return any(self.texts["InvoiceId"].texts)
+
+    @property
+    def lacks_invoices(self) -> bool:
+        return "" in self.texts["InvoiceId"].texts
+
+    @property
+    def odd_categories(self) -> list[tuple[int, str]]:
+        """Rows, by their place in the piece, whose charge category is none of FOCUS, and what they say instead."""
+        categories = self.texts["ChargeCategory"]
+        if not self.says_categories or CHARGE_CATEGORIES.issuperset(categories.texts):
+            return []
+        is_odd = categories.values((text not in CHARGE_CATEGORIES for text in categories.texts), np.bool_)
+        rows = np.flatnonzero(is_odd)
+        return list(zip(rows.tolist(), categories.at(rows), strict=True))
 
     @property
     def columns(self) -> list[Sequence[Any]]:
@@ -121,13 +140,11 @@ def _units(amount: AmountColumn) -> list[int | None]:
 class Wanted:
     """How an import is to be understood.
 
-    `only_month` and `currency` are those of rows that do not say; without a month, they have to. `texts` names the
-    columns that are looked at beside the facts.
+    `only_month` and `currency` are those of rows that do not say; without a month, they have to.
     """
 
     only_month: datetime.date | None = None
     currency: str = ""
-    texts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -144,8 +161,13 @@ class Understanding:
 
     def __init__(self, wanted: Wanted) -> None:
         self.wanted = wanted
-        self._texts = {name: Memo(CONVERT[name], 50_000) for name in TEXTS}
-        self._prices = Memo(plain_decimal)
+        self._memos = {
+            **{name: Memo(CONVERT[name], 50_000) for name in TEXTS},
+            **{name: Memo(plain_decimal) for name in PRICES},
+            "Tags": Memo(self._said_tags, REMEMBERED_TAGS),
+        }
+        # What tags that come for the first time are compared by: they are read once.
+        self._tag_hashes: dict[str, bytes] = {}
         self._months = Memo(month_of)
         self._starts = Memo(service_time_of)
         self._billing_ends = Memo(time_of)
@@ -153,41 +175,22 @@ class Understanding:
         self._period_rules = Memo(period_rules)
         self._projects = Projects()
         self._currencies = Memo(currency_of)
-        self._tags = Memo(_said_tags, REMEMBERED_TAGS)
-        self._numberings = {name: Numbering(name) for name in DIMENSIONS}
+        self._numberings = {name: Numbering(name) for name in DIMENSIONS if name != "tag_set"}
+        self._numberings["tag_set"] = Numbering("tag_set", said_of=self._tag_hash)
 
     def of(self, batch: Batch) -> Understood:
         """Return a piece as values; raise BadValue where one of its texts has none (see `problems`)."""
         size = len(batch.lines)
-        nothing = constant("", size)
-        amounts = _amount_columns(batch.columns)
-        quantities = _quantity_columns(batch.columns)
-        given = {
-            name: coded_column(name, values)
-            for name, values in batch.columns.items()
-            if name not in AMOUNTS and name not in QUANTITIES
-        }
-        of_projects = 0
-        if PROJECT in given:
-            given, of_projects = self._projects.placed(given)
+        amounts, quantities = _amount_columns(batch.columns), _quantity_columns(batch.columns)
+        given, of_projects = self._given(batch)
         months, scope_months = self._month_column(given.get("BillingPeriodStart"), size)
-        service = self._service(given, nothing)
-        texts = {
-            name: given[name].converted(memo.__getitem__) if name in given else nothing
-            for name, memo in self._texts.items()
-        }
-        prices = {
-            name: given[name].converted(self._prices.__getitem__) if name in given else nothing for name in PRICES
-        }
-        tags = given["Tags"].converted(self._tags.__getitem__) if "Tags" in given else nothing
-        texts |= {**prices, "Tags": tags}
+        service = self._service(given, constant("", size))
+        texts = self._text_columns(given, constant("", size))
         currencies = self._currency_column(given.get("BillingCurrency"), size)
         found = self._dimensions(texts)
-        counts = batch.counts or [1] * size
         rules = Counter(service.rules)
         if of_projects:
             rules[Rule.CLOUD_PROJECT] += of_projects
-        with_resource = texts["ResourceId"].values(map(bool, texts["ResourceId"].texts), np.bool_)
         return Understood(
             lines=np.asarray(batch.lines, dtype=np.int64),
             bytes_read=batch.bytes_read,
@@ -199,8 +202,8 @@ class Understanding:
             quantities=_listed(quantities, size),
             numbers={name: each.numbers for name, each in found.items()},
             dimensions={name: each.new for name, each in found.items()},
-            counts=counts,
-            texts={name: texts[name] for name in {*self.wanted.texts, "Tags"}},
+            counts=batch.counts or [1] * size,
+            texts=texts,
             content_hashes=content_hashes(
                 months=months,
                 starts=service.starts,
@@ -215,19 +218,30 @@ class Understanding:
                 ends=service.ends,
                 identities={name: each.identities for name, each in found.items() if each.identities is not None},
             ),
-            with_resource=with_resource.tobytes(),
-            has_invoices=any(texts["InvoiceId"].texts),
-            lacks_invoices="" in texts["InvoiceId"].texts,
             totals=_totals(scope_months, texts["BillingAccountId"], currencies, amounts, batch.counts),
             # What was added up comes as FOCUS writes it; its rules were noted before.
             rules=dict(rules) if batch.counts is None else {},
             file_numbers=batch.file_numbers,
-            providers=frozenset(texts["ProviderName"].texts),
-            services=frozenset(texts["ServiceName"].texts),
-            odd_categories=_odd_categories(texts["ChargeCategory"]) if "ChargeCategory" in given else (),
+            says_categories="ChargeCategory" in given,
             unread=batch.unread,
             lacking=frozenset(AMOUNTS) - batch.columns.keys(),
         )
+
+    def _given(self, batch: Batch) -> tuple[dict[str, Coded], int]:
+        """Return the columns whose texts repeat, and in how many rows the cloud project is the sub account."""
+        given = {
+            name: coded_column(name, values)
+            for name, values in batch.columns.items()
+            if name not in AMOUNTS and name not in QUANTITIES
+        }
+        return self._projects.placed(given) if PROJECT in given else (given, 0)
+
+    def _text_columns(self, given: Mapping[str, Coded], nothing: Coded) -> dict[str, Coded]:
+        """Convert the columns of dimensions, each distinct text once."""
+        return {
+            name: given[name].converted(memo.__getitem__) if name in given else nothing
+            for name, memo in self._memos.items()
+        }
 
     def _dimensions(self, texts: Mapping[str, Coded]) -> dict[str, Found]:
         """Number the rows of all dimensions: each distinct combination of their texts once."""
@@ -242,7 +256,19 @@ class Understanding:
                 None if distinct.identities is None else distinct.identities[numbers],
                 distinct.new,
             )
+        self._tag_hashes.clear()
         return found
+
+    def _said_tags(self, text: str) -> str:
+        """Return tags as they are stored: as delivered, "" where there are none."""
+        canonical = tags_of(text).canonical
+        if not canonical:
+            return ""
+        self._tag_hashes[text] = hash_of_tags(canonical)
+        return text
+
+    def _tag_hash(self, texts: tuple[str, ...]) -> bytes:
+        return self._tag_hashes.get(texts[0]) or said_hash("tag_set", texts)
 
     def _service(self, given: Mapping[str, Coded], nothing: Coded) -> "_Service":
         """Return when the service of each row was."""
@@ -358,16 +384,3 @@ def _totals(
             of_scope.units[name], of_scope.exact[name] = sums[id(amount)]
         total.add(of_scope)
     return totals
-
-
-def _odd_categories(categories: Coded) -> tuple[tuple[int, str], ...]:
-    if CHARGE_CATEGORIES.issuperset(categories.texts):
-        return ()
-    is_odd = categories.values((text not in CHARGE_CATEGORIES for text in categories.texts), np.bool_)
-    rows = np.flatnonzero(is_odd)
-    return tuple(zip(rows.tolist(), categories.at(rows), strict=True))
-
-
-def _said_tags(text: str) -> str:
-    """Return tags as they are stored: as delivered, "" where there are none."""
-    return text if tags_of(text).canonical else ""

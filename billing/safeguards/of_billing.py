@@ -12,6 +12,7 @@ from ..models import (
     ExchangeRate,
     Flag,
     FrozenProof,
+    MonthTotal,
     PayerLine,
     PayerSplitShare,
     ReviewDecision,
@@ -35,6 +36,7 @@ def _of_charges() -> list[Refusal]:
         *in_shut_months(Charge, "charged_in", "its charges"),
         *in_shut_months(Flag, "charge__charged_in", "its charges and their flags"),
         *in_shut_months(ReviewDecision, "charge__charged_in", "its decisions", events=("insert",)),
+        *in_shut_months(MonthTotal, "charged_in", "the totals of its charges"),
         *kept_for_ever(ReviewDecision, "a decision is kept: undo it by another"),
         *(
             Refusal(

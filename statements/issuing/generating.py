@@ -12,7 +12,7 @@ from billing import audit, charging
 from billing.audit import Actor
 from billing.models import (
     BillingPeriod,
-    Charge,
+    MonthTotal,
     PayerLine,
     Policy,
 )
@@ -127,7 +127,7 @@ def generate(
 
 def _held(period: BillingPeriod) -> Held:
     home = Policy.objects.current().currency
-    held = Charge.objects.in_month(period).held().billed_by_currency()
+    held = MonthTotal.objects.of_month(period).held().billed_by_currency()
     return Held(
         count=sum(count for count, _ in held.values()),
         billed=held.pop(home, (0, Decimal(0)))[1],

@@ -7,7 +7,7 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 
-from billing.attribution import NOWHERE, Attributor, reference_of
+from billing.attribution import Attributor, reference_of
 from billing.importing.converting import Converter
 from billing.models import AttributionRule, Charge, CloudAccount, PersonAlias, Policy
 from billing.readers.batches import Batch
@@ -212,8 +212,7 @@ def keys_after(rows):
 
 def test_without_rules_attributions_are_looked_up_by_tags_alone():
     rows = [a_row(ResourceId=f"i-{number}") for number in range(50)]
-    ((tags, place),) = keys_after(rows)
-    assert (tags, place) == (rows[0]["Tags"], NOWHERE)
+    assert keys_after(rows) == {(rows[0]["Tags"], 0)}
 
 
 def test_with_rules_rows_in_the_same_place_are_looked_up_once():

@@ -229,7 +229,7 @@ def rules_of(row):
 
 def by_columns(path):
     said = Said()
-    understanding = Understanding(Wanted(currency="USD", texts=("ServiceName",)))
+    understanding = Understanding(Wanted(currency="USD"))
     known = {name: {} for name in DIMENSIONS}
     totals = defaultdict(Fraction)
     try:

@@ -86,6 +86,13 @@ class Field:
         self.second.say(at=start + self.random.uniform(-0.03, 0.03), command=[str(argument) for argument in other])
         return self.first.hear(), self.second.hear()
 
+    def meet(self, one, other):
+        """Have both evaluate an expression at the same moment, give or take 10 ms; return both values."""
+        start = time.time() + 0.1
+        self.first.say(at=start, evaluate=one)
+        self.second.say(at=start + self.random.uniform(-0.01, 0.01), evaluate=other)
+        return self.first.hear()["value"], self.second.hear()["value"]
+
     def delivery(self, month, *rows):
         number = self.random.randrange(10**6)
         columns = {
@@ -439,3 +446,58 @@ def test_a_first_delivery_is_applied_before_the_close_or_waits_after_it(field, _
         assert charges == 1
     else:
         assert (imported["answer"]["state"], charges) in (("applied", 301), ("deferred", 1))
+
+
+# Totals of months -------------------------------------------------------------------------------------------------
+
+
+def a_month_of_held(field, number):
+    """Import a month of so many charges, of two services in turn, that are all held; return it with their ids."""
+    untagged = {"Tags": '{"pi_email": "ada@u.edu", "fund_org": "BIO-001"}'}
+    rows = [
+        row(f"{line}.25", ResourceId=f"i-{line}", ServiceName=("EC2", "S3")[line // 2 % 2], **untagged)
+        for line in range(number)
+    ]
+    month = field.a_month(*rows)
+    ids = field.stage.value(
+        f"list(Charge.objects.held().filter(charged_in__month='{month}-01').values_list('pk', flat=True))"
+    )
+    assert len(ids) == number
+    return month, ids
+
+
+@pytest.mark.parametrize("_round", range(ROUNDS))
+def test_two_reviewers_of_the_same_groups_are_both_counted_and_neither_waits_for_ever(field, _round):
+    month, ids = a_month_of_held(field, 40)
+    approve, reject = ("review", "approve", "--id"), ("review", "reject", "--reason", "not_ours", "--id")
+    heard = field.race((*approve, *ids[::2]), (*reject, *ids[::-1][::2]))
+    assert outcomes(*heard) == ["answer", "answer"], heard
+    by_state = field.stage.value(f"list(MonthTotal.objects.filter(charged_in__month='{month}-01').summed('state'))")
+    assert {each["state"]: each["number"] for each in by_state} == {"approved": 20, "rejected": 20}
+
+
+@pytest.mark.parametrize("_round", range(ROUNDS * 4))
+def test_of_two_changes_of_the_same_charges_each_counts_what_it_changed(field, _round):
+    month, _ = a_month_of_held(field, 12)
+    held = f"Charge.objects.filter(charged_in__month='{month}-01', state='held')"
+    changed = field.meet(f"{held}.update(state='approved')", f"{held}.update(state='rejected')")
+    assert sorted(changed) == [0, 12]
+    assert (
+        field.stage.value(f"MonthTotal.objects.filter(charged_in__month='{month}-01').held().billed_by_currency()")
+        == {}
+    )
+
+
+@pytest.mark.parametrize("_round", range(ROUNDS * 4))
+def test_folding_loses_nothing_that_others_add_meanwhile(field, _round):
+    month, ids = a_month_of_held(field, 12)
+    period = field.stage.value(f"BillingPeriod.objects.get(month='{month}-01').pk")
+    for state in ("approved", "held"):
+        field.stage.value(f"[Charge.objects.filter(pk=pk).update(state='{state}') for pk in {ids}]")
+    field.meet(
+        f"[totalling.fold([{period}]) for _ in range(5)]",
+        f"[Charge.objects.filter(pk=pk).update(state='approved') for pk in {ids}]",
+    )
+    field.meet(f"totalling.fold([{period}])", f"totalling.fold([{period}])")
+    rows = field.stage.value(f"list(MonthTotal.objects.filter(charged_in={period}).values_list('state', 'charges'))")
+    assert sorted(map(tuple, rows)) == [("approved", 6), ("approved", 6)]

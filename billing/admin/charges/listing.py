@@ -24,6 +24,7 @@ from ..large_tables import SearchedApartMixin
 from ..links import change_url, link
 from .resource import resource_url
 from .steps import PERMISSION, Step, facts_of, payers_text, with_rule_offered
+from .sums import ChargeList
 
 # What a search looks for of what was delivered.
 SEARCHED_TEXTS = (
@@ -57,6 +58,9 @@ class ReviewMixin(SearchedApartMixin, FrozenAdmin):
 
     def has_review_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm(PERMISSION)
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChargeList]:
+        return ChargeList
 
     def get_queryset(self, request: HttpRequest) -> "QuerySet[Any]":
         return super().get_queryset(request).prefetch_related(review_sheets.open_flags(), "payer_split__shares")

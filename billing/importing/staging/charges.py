@@ -3,11 +3,13 @@
 from typing import Any
 
 from django.db import connection
+from django.db.models import QuerySet
+from django.db.models.expressions import RawSQL
 
 from ... import numbering, safeguards
 from ...attribution import OWNER_COLUMNS
 from ...fields import AmountField
-from ...models import BillingPeriod, Charge, Flag, Import
+from ...models import BillingPeriod, Charge, Flag, Import, totalling
 from ...readers.dimensions import DIMENSIONS
 from ...readers.facts import FACTS
 from .figures import DISPLACED
@@ -38,7 +40,7 @@ _ASKED = (
 _JOINED = " ".join(
     (
         "JOIN stage_month m ON m.month = s.month JOIN stage_attribution a ON a.number = s.attribution",
-        *(f"JOIN stage_{name} d_{name} ON d_{name}.number = s.{name}" for name in DIMENSIONS),
+        *(f"JOIN stage_{name}_id d_{name} ON d_{name}.number = s.{name}" for name in DIMENSIONS),
     )
 )
 
@@ -63,6 +65,7 @@ def make_charges(stage: Stage, imported: Import, *, tolerance_units: int, measur
        a decision that somebody is making about one of them is waited for, seen and inherited.
     2. Ids are taken, under a lock that is released at once: nobody else is given the same.
     3. Charges and flags are inserted, and the charges that leave are marked withdrawn.
+    4. The totals of their months count what came, and no longer what left.
 
     Must run inside the transaction that also marks the import applied.
     """
@@ -85,6 +88,8 @@ def make_charges(stage: Stage, imported: Import, *, tolerance_units: int, measur
             with safeguards.as_one_statement(connection, Charge, Flag):
                 cursor.execute(_insert_sql(stage, only_kept, measures), values)
                 _insert_flags(cursor, only_kept, first, measures, tolerance_units)
+            totalling.add(_given_out(first, count))
+        totalling.subtract(_displaced())
         cursor.execute(
             f"UPDATE billing_charge SET withdrawn_in_id = %s WHERE id IN ({DISPLACED})",
             [imported.pk],
@@ -134,6 +139,8 @@ def book_late_changes(stage: Stage, imported: Import, *, target: BillingPeriod) 
             _keep_open_questions(cursor, first)
         if reversals:
             cursor.execute(_reversal_sql(), values)
+        totalling.add(_given_out(first, count + reversals))
+        totalling.subtract(_displaced().filter(state=Charge.State.HELD))
         # Last, and also where nothing else is booked: nobody owes what the import no longer has.
         cursor.execute(
             f"UPDATE billing_charge SET withdrawn_in_id = %s WHERE id IN ({DISPLACED}) AND state = 'held'",
@@ -141,6 +148,16 @@ def book_late_changes(stage: Stage, imported: Import, *, target: BillingPeriod) 
         )
         withdrawn = int(cursor.rowcount)
     return first, count, reversals, withdrawn
+
+
+def _given_out(first: int, count: int) -> "QuerySet[Charge]":
+    """Return the charges that were inserted with ids given out from `first` on."""
+    return Charge.objects.filter(id__gte=first, id__lt=first + count)
+
+
+def _displaced() -> "QuerySet[Charge]":
+    """Return the charges that leave."""
+    return Charge.objects.filter(id__in=RawSQL(DISPLACED, []))  # noqa: S611 (no value in it)
 
 
 def _lock_displaced(stage: Stage, cursor: Any) -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 # Beside the texts, what follows from them.
 _DERIVED = {ResourceText.NAME: ("folded_id",)}
 
-# The columns that are filled in; `id` is known once the row is stored.
+# The columns that are filled in.
 COLUMNS: dict[str, tuple[str, ...]] = {
     name: ("number", "text_hash", *fields, *_DERIVED.get(name, ())) for name, fields in FIELDS.items()
 }
@@ -25,12 +25,16 @@ COLUMNS: dict[str, tuple[str, ...]] = {
 def _types(name: str) -> str:
     blob = "bytea" if connection.vendor == "postgresql" else "blob"
     texts = ", ".join(f"{column} text" for column in COLUMNS[name][2:])
-    return f"number integer PRIMARY KEY, text_hash {blob}, {texts}, id bigint"
+    return f"number integer PRIMARY KEY, text_hash {blob}, {texts}"
 
 
 def tables() -> dict[str, str]:
-    """Return the temporary tables of dimensions, with their columns."""
-    return {f"stage_{name}": _types(name) for name in FIELDS}
+    """Return the temporary tables of dimensions, with their columns: the rows by number, and the ids of stored ones.
+
+    The ids lie apart: they are looked up for each row, and are small enough for a cache.
+    """
+    ids = "number integer PRIMARY KEY, id bigint NOT NULL"
+    return {f"stage_{name}": _types(name) for name in FIELDS} | {f"stage_{name}_id": ids for name in FIELDS}
 
 
 def columns_of(name: str, new: Sequence[NewRow]) -> list[Sequence[Any]]:
@@ -56,10 +60,16 @@ def store(stage: "Stage") -> None:
                 cursor.execute(f"ANALYZE {staged}")
             columns = ", ".join(COLUMNS[model.NAME][1:])
             cursor.execute(
-                f"INSERT INTO {table} ({columns}) SELECT {columns} FROM {staged} s "
-                f"WHERE NOT EXISTS (SELECT 1 FROM {table} d WHERE d.text_hash = s.text_hash) "
-                "ORDER BY text_hash ON CONFLICT (text_hash) DO NOTHING"
+                f"INSERT INTO {table} ({columns}) SELECT {columns} FROM "
+                "(SELECT s.*, row_number() OVER (PARTITION BY s.text_hash ORDER BY s.number) AS nth "
+                f"FROM {staged} s WHERE NOT EXISTS (SELECT 1 FROM {table} d WHERE d.text_hash = s.text_hash)) new "
+                # What was forgotten has come again under another number.
+                "WHERE nth = 1 ORDER BY text_hash ON CONFLICT (text_hash) DO NOTHING"
             )
+            cursor.execute(f"DELETE FROM {staged}_id")
             cursor.execute(
-                f"UPDATE {staged} SET id = (SELECT d.id FROM {table} d WHERE d.text_hash = {staged}.text_hash)"
+                f"INSERT INTO {staged}_id (number, id) SELECT s.number, d.id FROM {staged} s "
+                f"JOIN {table} d ON d.text_hash = s.text_hash ORDER BY s.number"
             )
+            if stage.is_postgresql:
+                cursor.execute(f"ANALYZE {staged}_id")

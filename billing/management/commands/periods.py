@@ -12,6 +12,7 @@ from billing.commands import day as day_of
 from billing.models import BillingPeriod, Policy
 from billing.models.periods import parse_month
 from billing.months import checklist, closing
+from billing.proof import recounting
 from billing.texts import long_date
 
 
@@ -41,6 +42,7 @@ class Command(BillingCommand):
         "reopen": "billing.reopen_period",
         "finalize": "billing.finalize_period",
         "remove": "billing.open_period",
+        "recount": "billing.close_period",
     }
 
     def arguments(self, parser: CommandParser) -> None:
@@ -57,6 +59,7 @@ class Command(BillingCommand):
             ("close", "lock its charges, decisions and corrections; nothing may be held for review"),
             ("reopen", "take a closed period back"),
             ("finalize", "finish a closed period permanently"),
+            ("recount", "add up its charges again, where the reconciliation says that its totals are wrong"),
             ("remove", "take an empty month out of the lists; the next import for it brings it back"),
         ):
             each = verbs.add_parser(verb, help=text)
@@ -152,6 +155,10 @@ class Command(BillingCommand):
         self.report(
             described(gone), f"Billing period {gone} is removed from the lists. The next import for it brings it back."
         )
+
+    def run_recount(self, *, period: str, **options: Any) -> None:
+        recounted = recounting.recount(period=period_named(period), actor=self.actor, now=self.now)
+        self.report(vars(recounted), str(recounted))
 
     def run_reopen(
         self, *, period: str, reason: str, to: str, until: datetime.date | None = None, **options: object

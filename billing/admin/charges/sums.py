@@ -1,0 +1,78 @@
+"""What a list of charges comes to, said above it, where the totals of months know all that narrows the list."""
+
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+from django.contrib.admin.views.main import ChangeList
+from django.db.models import Model
+from django.http import HttpRequest
+from django.utils.functional import cached_property
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+
+from ...fields import MAX_UNITS
+from ...models import HeldCharge, MonthTotal
+from ...models.periods import parse_month
+from ..formatting import amount, count
+
+# How many charges there are, and what is billed for them, by currency.
+Sums = dict[str, tuple[int, Decimal]]
+
+
+def _key(text: str) -> int:
+    """Return the number of a row; a number that no database holds is none."""
+    if (number := int(text)) > MAX_UNITS:
+        raise ValueError(f"{text} is no key.")
+    return number
+
+
+# What an address may narrow a list by, and the column of the totals that says it.
+KNOWN: dict[str, tuple[str, Callable[[str], Any]]] = {
+    "period": ("charged_in__month", parse_month),
+    "state": ("state", str),
+    "state__exact": ("state", str),
+    "source__id__exact": ("source", _key),
+    "charged_in__id__exact": ("charged_in", _key),
+    "period__id__exact": ("period", _key),
+    "project__id__exact": ("project", _key),
+}
+
+
+class ChargeList(ChangeList):
+    """A page of charges, with the sums of all that the list holds."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        self.sums = None if self.query else sums_of(self.model, self.filter_params)
+
+    @cached_property
+    def sums_text(self) -> str | SafeString:
+        """Say what the list comes to; nothing where the totals do not know it, or there is nothing."""
+        if not self.sums:
+            return ""
+        number = sum(charges for charges, _ in self.sums.values())
+        billed = format_html_join(", ", "{}", ((amount(sums, currency),) for currency, (_, sums) in self.sums.items()))
+        noun = "charge" if number == 1 else "charges"
+        in_force = "" if self.model is HeldCharge else " in force"
+        return format_html("{} {}{}, billed {}", count(number), noun, in_force, billed)
+
+
+def sums_of(model: type[Model], narrowed: dict[str, list[str]]) -> Sums | None:
+    """Return what the charges in force come to that a list holds; None where the totals do not know how it is narrowed.
+
+    `narrowed` are the filters of its address.
+    """
+    totals = MonthTotal.objects.held() if model is HeldCharge else MonthTotal.objects.all()
+    for name, values in narrowed.items():
+        if name == "standing" and values == ["live"]:
+            continue
+        column, read = KNOWN.get(name, ("", str))
+        if not column:
+            return None
+        try:
+            # Several values of one filter: any of them will do.
+            totals = totals.filter(**{f"{column}__in": [read(value) for value in values]})
+        except ValueError:
+            return None
+    return totals.billed_by_currency()
