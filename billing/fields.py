@@ -232,7 +232,7 @@ class MomentField(models.Field):
 def seconds_of(moment: datetime.datetime) -> int:
     """Return the whole seconds from 1970 to an aware moment. Raises ValueError for one without a zone."""
     if moment.tzinfo is None:
-        raise ValueError(f"{moment} has no time zone.")
+        raise ValueError("The moment has no time zone.")
     return (moment - EPOCH) // SECOND
 
 
