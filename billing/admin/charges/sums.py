@@ -22,7 +22,7 @@ Sums = dict[str, tuple[int, Decimal]]
 
 def _key(text: str) -> int:
     """Return the number of a row; a number that no database holds is none."""
-    if (number := int(text)) > MAX_UNITS:
+    if abs(number := int(text)) > MAX_UNITS:
         raise ValueError(f"{text} is no key.")
     return number
 
