@@ -88,7 +88,7 @@ def make_charges(stage: Stage, imported: Import, *, tolerance_units: int, measur
             with safeguards.as_one_statement(connection, Charge, Flag):
                 cursor.execute(_insert_sql(stage, only_kept, measures), values)
                 _insert_flags(cursor, only_kept, first, measures, tolerance_units)
-            totalling.add(_given_out(first, count))
+            _count_new(stage, imported, first, count)
         totalling.subtract(_displaced())
         cursor.execute(
             f"UPDATE billing_charge SET withdrawn_in_id = %s WHERE id IN ({DISPLACED})",
@@ -148,6 +148,20 @@ def book_late_changes(stage: Stage, imported: Import, *, target: BillingPeriod) 
         )
         withdrawn = int(cursor.rowcount)
     return first, count, reversals, withdrawn
+
+
+def _count_new(stage: Stage, imported: Import, first: int, count: int) -> None:
+    """Have the totals of months count the charges that were inserted.
+
+    Where all rows became charges as they were staged, the stage has added them up.
+    """
+    if stage.is_chosen or stage.tallies is None or imported.source_id is None:
+        totalling.add(_given_out(first, count))
+        return
+    attributions = stage.select("SELECT number, pi_id, project_id, fund_org FROM stage_attribution")
+    owners = {number: owner for number, *owner in attributions}
+    periods = dict(stage.select("SELECT month, period_id FROM stage_month"))
+    totalling.count(stage.tallies.totals(source=imported.source_id, periods=periods, owners=owners))
 
 
 def _given_out(first: int, count: int) -> "QuerySet[Charge]":

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
+import numpy as np
 from django.db import connection
 
-from ...copy_text import DELIMITER, lines_of
+from ...copy_text import DELIMITER, NULL, lines_of
 
 # Rows sent in one command, and how many commands wait: enough that neither side waits for the other, and
 # a few MiB at the most.
@@ -40,6 +41,10 @@ class Copier:
         self._gathered: dict[Table, list[str]] = {}
         self._rows: dict[Table, int] = {}
 
+    def add_arrays(self, table: str, columns: Sequence[Any], names: Sequence[str]) -> None:
+        """Append many values at once, given column by column as Arrow arrays (see `text_of`)."""
+        self._submit((table, tuple(names)), text_of(columns))
+
     def add(self, table: str, columns: Sequence[Sequence[Any]], names: Sequence[str]) -> None:
         """Append values, given column by column, to a table, in the order they come."""
         lines = lines_of(columns)
@@ -64,12 +69,15 @@ class Copier:
     def _send(self, key: Table) -> None:
         text = "".join(self._gathered.pop(key))
         self._rows.pop(key)
+        self._submit(key, text)
+
+    def _submit(self, key: Table, text: str | bytes) -> None:
         while len(self._sent) >= WAITING:
             self._sent.popleft().result()
         self._sent.append(self._thread.submit(_send, self._raw, key, text))
 
 
-def _send(raw: Any, table: Table, text: str) -> None:
+def _send(raw: Any, table: Table, text: str | bytes) -> None:
     # Past Django's wrapper, which belongs to the thread that made it.
     name, columns = table
     with (
@@ -81,3 +89,34 @@ def _send(raw: Any, table: Table, text: str) -> None:
 
 def _text(lines: Sequence[str]) -> str:
     return "\n".join(lines) + "\n"
+
+
+def text_of(columns: Sequence[Any]) -> bytes:
+    """Write rows, given column by column as Arrow arrays of one length, in the format of COPY.
+
+    None of their texts may hold what COPY writes otherwise: they are numbers, codes and names of states. Arrow
+    writes a million rows in the time that Python takes for a hundred thousand.
+    """
+    # It takes a while to load, and only who reads a file needs it.
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    texts = [column if pa.types.is_string(column.type) else column.cast(pa.string()) for column in columns]
+    nothing = {"null_handling": "replace", "null_replacement": NULL}
+    lines = pc.binary_join_element_wise(*texts, DELIMITER, **nothing)
+    ended = pc.binary_join_element_wise(lines, "", "\n")
+    _, _, data = ended.buffers()
+    return bytes(data)
+
+
+def hex_texts(values: Sequence[bytes]) -> Any:
+    """Write values of bytes, all as long as the first, as an Arrow array of what COPY takes."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    size = 2 * len(values[0])
+    offsets = np.arange(0, (len(values) + 1) * size, size, dtype=np.int32)
+    written = pa.StringArray.from_buffers(
+        len(values), pa.py_buffer(offsets.tobytes()), pa.py_buffer(b"".join(values).hex().encode())
+    )
+    return pc.binary_join_element_wise("\\\\x", written, "")

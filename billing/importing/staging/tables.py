@@ -12,11 +12,13 @@ from django.db import connection, models
 from ...attribution import OWNER_COLUMNS
 from ...fields import moment_of
 from ...models import BillingPeriod, Charge
+from ...readers.columns import AMOUNTS, QUANTITIES
 from ...readers.dimensions import DIMENSIONS
 from ...readers.facts import FACTS
 from ..live_charges import Span, span_of
 from ..matching import hashes_at
 from . import dimensions, pg_copy
+from .tallies import Tallies
 
 if TYPE_CHECKING:
     from ..converting import Converted
@@ -71,6 +73,8 @@ class Stage:
         self.is_chosen = False
         # Whether any row has an invoice id, and whether any has none.
         self.has_invoices = self.lacks_invoices = False
+        # What the rows come to as they are staged; None once some of them are held or decided otherwise.
+        self.tallies: Tallies | None = Tallies()
         self._copier: pg_copy.Copier | None = None
 
     def __enter__(self) -> "Stage":
@@ -101,18 +105,15 @@ class Stage:
     def add(self, converted: "Converted") -> None:
         """Append a batch of rows and their flags; `settle` says that they are there."""
         said = converted.said
-        numbered = (
-            converted.rows,
-            converted.file_numbers,
-            converted.months.tolist(),
-            converted.attributed.tolist(),
-            converted.states,
-        )
         fill = self.fill
         if self.is_postgresql:
             self._copier = self._copier or pg_copy.Copier()
             fill = self._copier.add
-        fill("stage_row", [*numbered, *said.columns], STAGED)
+            self._copier.add_arrays("stage_row", _arrays(converted), STAGED)
+        else:
+            months, owners = converted.months.tolist(), converted.attributed.tolist()
+            numbered = (converted.rows, converted.file_numbers, months, owners, converted.states)
+            fill("stage_row", [*numbered, *said.columns], STAGED)
         for name, new in said.dimensions.items():
             if new:
                 fill(f"stage_{name}", dimensions.columns_of(name, new), dimensions.COLUMNS[name])
@@ -126,6 +127,8 @@ class Stage:
         self.span = span_of((moment_of(int(said.starts.min())), moment_of(int(said.starts.max()))), self.span)
         if converted.flags:
             fill("stage_flag", list(zip(*converted.flags, strict=True)), ("row", "code", "detail"))
+        if self.tallies:
+            self.tallies.add(converted)
         self.rows += len(converted.rows)
 
     def settle(self) -> None:
@@ -190,6 +193,7 @@ class Stage:
 
     def doubt(self, code: str, states: Mapping[str, Sequence[tuple[int, str]]]) -> None:
         """Flag rows (and say why) with a code, by the state they have then; without one it is answered already."""
+        self.tallies = None
         for state, rows in states.items():
             self.fill_rows("stage_flag", ((row, code, detail, not state) for row, detail in rows))
             if state:
@@ -272,6 +276,37 @@ class Stage:
         """Withdraw nothing."""
         with connection.cursor() as cursor:
             cursor.execute("DELETE FROM stage_gone")
+
+
+def _arrays(converted: "Converted") -> list[Any]:
+    """Return rows as Arrow arrays, in the order of STAGED."""
+    # It takes a while to load, and only who reads a file needs it.
+    import pyarrow as pa
+
+    said = converted.said
+    size = len(converted.rows)
+    first = converted.rows.start
+    none = pa.nulls(size, pa.string())
+    return [
+        pa.array(np.arange(first, first + size)),
+        pa.array(converted.file_numbers),
+        pa.array(converted.months),
+        pa.array(converted.attributed),
+        pa.array(converted.states),
+        pa.array(said.lines),
+        pg_copy.hex_texts(said.content_hashes),
+        pg_copy.hex_texts(said.identity_hashes),
+        pa.array(said.starts),
+        pa.array(said.ends),
+        pa.array(said.currencies.column()),
+        *(
+            pa.array(said.amounts[name].units, mask=said.amounts[name].missing) if name in said.amounts else none
+            for name in AMOUNTS
+        ),
+        *(pa.array(said.numbers[name]) for name in DIMENSIONS),
+        *(pa.array(said.quantities[name]) for name in QUANTITIES),
+        pa.array(said.counts),
+    ]
 
 
 def _type_of(name: str) -> str:
