@@ -8,7 +8,7 @@ from django.db.models import ForeignObjectRel, Q
 
 from .. import audit
 from ..audit.snapshots import snapshot
-from ..models import AuditEvent, Charge, PayerSplit, PayerSplitShare, Person, Project, ReviewDecision
+from ..models import AuditEvent, Charge, MonthTotal, PayerSplit, PayerSplitShare, Person, Project, ReviewDecision
 from .batches import batches
 
 Action = ReviewDecision.Action
@@ -73,7 +73,8 @@ def _was_taken_up(subject: Creatable, created: str) -> bool:
 def _is_used(subject: Creatable) -> bool:
     """Tell whether anything names a PI, project or split: a record, or a decision that may still be undone."""
     for relation in subject._meta.get_fields(include_hidden=True):
-        if not isinstance(relation, ForeignObjectRel) or relation.related_model is PayerSplitShare:
+        # Shares go with their split, and totals with the charges that they are of.
+        if not isinstance(relation, ForeignObjectRel) or relation.related_model in (PayerSplitShare, MonthTotal):
             continue
         others = relation.field.model._base_manager.filter(**{relation.field.name: subject.pk})  # noqa: SLF001 (all rows)
         if others.exists():

@@ -11,7 +11,7 @@ from django.core.management.base import CommandError
 from billing.audit import Actor
 from billing.background import jobs
 from billing.files import received
-from billing.models import AuditEvent, Charge, Import, Job, Source
+from billing.models import AuditEvent, Charge, Import, Job, MonthTotal, Source
 from tests import build
 from tests.billing.deliveries import a_file, a_row, delivered
 
@@ -104,13 +104,13 @@ def test_engine_and_command_and_job_make_the_same_charges_and_events(tmp_path):
     build.a_period("2025-01")
     delivered(tmp_path, rows)
     by_engine = snapshot()
-    for model in (Charge, AuditEvent):
+    for model in (Charge, AuditEvent, MonthTotal):
         emptied(model)
 
     path = a_file(tmp_path, rows)
     run("ingest", path, "-s", "aws")
     assert snapshot() == by_engine
-    for model in (Charge, AuditEvent):
+    for model in (Charge, AuditEvent, MonthTotal):
         emptied(model)
 
     stored = received.store(path=a_file(tmp_path, rows), now=build.NOW)

@@ -15,7 +15,7 @@ from django.core.management import CommandError, call_command
 
 from billing.background import outages, working
 from billing.files import received
-from billing.importing import applying, import_record, ingestion, receiving
+from billing.importing import applying, import_record, receiving
 from billing.models import Charge, Import
 from tests import build
 from tests.billing.deliveries import a_file, a_row
@@ -173,7 +173,6 @@ def test_a_database_that_is_full_while_charges_are_applied_is_told(tmp_path, mon
         raise raised(db.OperationalError, of_sqlite(sqlite3.SQLITE_FULL, "database or disk is full"))
 
     monkeypatch.setattr(applying, "apply", full)
-    monkeypatch.setattr(ingestion, "load_directly", lambda *_: None)
     assert "The disk of the database is full." in refusal("ingest", str(path))
     assert Import.objects.get().state == Import.State.FAILED
     assert not Charge.objects.exists()

@@ -12,6 +12,7 @@ from billing.background.jobs import JobProgress
 from billing.importing.ingestion import ingest
 from billing.models import Job
 from billing.progress import Pace, TerminalProgress
+from billing.readers import csv_blocks
 from tests import build
 from tests.billing.deliveries import a_file, a_row
 
@@ -91,8 +92,11 @@ def test_a_transaction_that_holds_its_job_is_not_waited_for(clock):
 
 
 @pytest.mark.django_db
-def test_an_import_tells_rows_and_about_how_many_there_are(tmp_path):
+def test_an_import_tells_rows_and_about_how_many_there_are(tmp_path, monkeypatch):
     told = []
+    # Smaller pieces than a file of a thousand rows is read in.
+    monkeypatch.setattr(csv_blocks, "FIRST_BLOCK", 64 * 1024)
+    monkeypatch.setattr(csv_blocks, "LARGEST_BLOCK", 64 * 1024)
     ingest(
         paths=[a_file(tmp_path, [a_row(ResourceId=f"i-{number}") for number in range(1_000)])],
         source=build.a_source("aws"),
@@ -101,6 +105,7 @@ def test_an_import_tells_rows_and_about_how_many_there_are(tmp_path):
         progress=lambda *each: told.append(each),
     )
     reading = [(done, total) for done, total, doing in told if doing == "Reading rows of aws_2025-01.csv"]
-    assert [done for done, _ in reading] == [250, 500, 750, 1_000]
+    assert len(reading) > 3
+    assert [done for done, _ in reading] == sorted(done for done, _ in reading)
     assert reading[-1] == (1_000, 1_000)
     assert all(900 <= total <= 1_200 or done < 1_000 for done, total in reading)
