@@ -80,9 +80,8 @@ def make_charges(stage: Stage, imported: Import, *, tolerance_units: int, measur
             values = {"first": first, "imported": imported.pk, "source": imported.source_id}
             if only_kept:
                 values["tolerance"] = tolerance_units
+            stage.analyze("stage_row (row)")
             if stage.is_postgresql:
-                # Nobody else looks at temporary tables: how many rows there are would not be known.
-                cursor.execute("ANALYZE stage_row (row)")
                 # Compiling the statement costs seconds and gains nothing: its time goes to the indexes.
                 cursor.execute("SET LOCAL jit = off")
             with safeguards.as_one_statement(connection, Charge, Flag):

@@ -56,8 +56,7 @@ def store(stage: "Stage") -> None:
     with transaction.atomic(), connection.cursor() as cursor:
         for model in DIMENSION_MODELS:
             table, staged = model._meta.db_table, f"stage_{model.NAME}"
-            if stage.is_postgresql:
-                cursor.execute(f"ANALYZE {staged}")
+            stage.analyze(staged)
             columns = ", ".join(COLUMNS[model.NAME][1:])
             cursor.execute(
                 f"INSERT INTO {table} ({columns}) SELECT {columns} FROM "
@@ -71,5 +70,4 @@ def store(stage: "Stage") -> None:
                 f"INSERT INTO {staged}_id (number, id) SELECT s.number, d.id FROM {staged} s "
                 f"JOIN {table} d ON d.text_hash = s.text_hash ORDER BY s.number"
             )
-            if stage.is_postgresql:
-                cursor.execute(f"ANALYZE {staged}_id")
+            stage.analyze(f"{staged}_id")

@@ -62,9 +62,7 @@ def costs_elsewhere(
             f"CREATE INDEX IF NOT EXISTS {temp}stage_cost ON stage_row (resource, billed_cost, charge_period_start)"
         )
         cursor.execute(f"CREATE INDEX IF NOT EXISTS {temp}stage_same ON stage_resource (folded_id)")
-        if stage.is_postgresql:
-            cursor.execute("ANALYZE stage_row")
-            cursor.execute("ANALYZE stage_resource")
+    stage.analyze("stage_row", "stage_resource")
     new = "AND EXISTS (SELECT 1 FROM stage_keep k WHERE k.row = s.row AND k.replaces_id IS NULL)"
     equal = " AND ".join(
         (*(f"s.{name} = c.{name}" for name in _COST), *(f"sp.{name} = cp.{name}" for name in _COST_OF_PRODUCT))

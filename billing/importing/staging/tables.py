@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 # Rows taken from a cursor at once.
 CHUNK = 20_000
+# So many rows have the server look at them before they are asked for.
+MANY = 5_000
 
 # The columns of a staged row; `month`, `attribution` and dimensions become keys when it is applied.
 STAGED = ("row", "file_number", "month", "attribution", "state", *FACTS)
@@ -225,11 +227,17 @@ class Stage:
             of_charges = [charge_id or None for charge_id in replaced[start : start + CHUNK].tolist()]
             ordinals = range(start, start + len(part))
             self.fill("stage_keep", [part, ordinals, of_charges], ("row", "ordinal", "replaces_id"))
-        if self.is_postgresql:
-            # Nobody else looks at temporary tables: that few rows of many are asked for would not be known.
+        self.analyze("stage_row (row)", "stage_keep")
+
+    def analyze(self, *tables: str) -> None:
+        """Have PostgreSQL know how many rows tables of the stage have: nobody else looks at temporary tables.
+
+        Where there are few it plans well without, and takes longer to look than to read them.
+        """
+        if self.is_postgresql and self.rows >= MANY:
             with connection.cursor() as cursor:
-                cursor.execute("ANALYZE stage_row (row)")
-                cursor.execute("ANALYZE stage_keep")
+                for table in tables:
+                    cursor.execute(f"ANALYZE {table}")
 
     def choose_all(self) -> None:
         """Say of every row that it becomes a charge, where none is chosen yet, so that some can be left out."""
