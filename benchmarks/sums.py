@@ -14,19 +14,12 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "openchargeback.settings")
 django.setup()
 
 
-from billing.fields import AmountSum  # noqa: E402
-from billing.models import BillingPeriod, Charge  # noqa: E402
+from billing.models import BillingPeriod, Charge, MonthTotal  # noqa: E402
 
 
 def sums(period: BillingPeriod) -> int:
-    by_owner = (
-        Charge.objects.in_month(period)
-        .filter(state__in=Charge.CHARGEABLE)
-        .order_by()
-        .values("pi_id", "project_id")
-        .annotate(billed=AmountSum("billed_cost"))
-    )
-    return len(list(by_owner))
+    totals = MonthTotal.objects.of_month(period).filter(state__in=Charge.CHARGEABLE)
+    return len(list(totals.summed("pi_id", "project_id", "currency")))
 
 
 if __name__ == "__main__":
