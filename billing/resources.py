@@ -45,7 +45,7 @@ class Figures:
 
 @dataclass(frozen=True)
 class Paid:
-    """What one payer had of a resource in a month, for one service. Without a PI and shared cost it is nobody's yet."""
+    """What one payer was charged for a resource in a month, for one service. Without a PI or shared cost: unassigned."""
 
     month: datetime.date
     state: str

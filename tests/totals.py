@@ -1,4 +1,4 @@
-"""What the totals of months have to be, worked out from the charges row by row, in Python and by nobody's SQL."""
+"""The totals that months must have, worked out from the charges row by row, in Python instead of SQL."""
 
 from collections import Counter
 
