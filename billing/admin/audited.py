@@ -63,7 +63,11 @@ class BillingAdmin(NarrowedListMixin, SearchedChoicesMixin, VerbsMixin, admin.Mo
             return super().changeform_view(request, object_id, form_url, extra_context)
         # One form is one gesture: the object and its inlines are written and recorded together.
         with audit.gesture(actor=actor_of(request), now=timezone.now()):
+            self.lock()
             return super().changeform_view(request, object_id, form_url, extra_context)
+
+    def lock(self) -> None:
+        """Lock what a form is checked against, so that nobody changes it before the form is saved."""
 
     def delete_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None

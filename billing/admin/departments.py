@@ -5,17 +5,15 @@ from typing import Any, ClassVar
 
 from django.contrib import admin
 from django.db.models import Count, QuerySet
-from django.http import HttpRequest, HttpResponse
-from django.utils import timezone
+from django.http import HttpRequest
 from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 
-from .. import audit
 from ..models import Department, Person, Project
 from ..models.departments import DepartmentTree
 from ..setup import departments
 from ..texts import number_in
-from .audited import BillingAdmin, actor_of
+from .audited import BillingAdmin
 from .links import link, list_url
 
 NONE = "none"
@@ -137,18 +135,8 @@ class DepartmentAdmin(BillingAdmin):
     def get_fields(self, request: HttpRequest, obj: Department | None = None) -> tuple[str, ...]:
         return ("code", "name", "parent", *(("contents",) if obj else ()))
 
-    def changeform_view(
-        self,
-        request: HttpRequest,
-        object_id: str | None = None,
-        form_url: str = "",
-        extra_context: dict[str, Any] | None = None,
-    ) -> HttpResponse:
-        if request.method != "POST":
-            return super().changeform_view(request, object_id, form_url, extra_context)
-        with audit.gesture(actor=actor_of(request), now=timezone.now()):
-            departments.lock_tree()
-            return super().changeform_view(request, object_id, form_url, extra_context)
+    def lock(self) -> None:
+        departments.lock_tree()
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
         listed = super().get_changelist_instance(request)
