@@ -45,7 +45,10 @@ class Figures:
 
 @dataclass(frozen=True)
 class Paid:
-    """What one payer was charged for a resource in a month, for one service. Without a PI or shared cost: unassigned."""
+    """What one payer was charged for a resource in a month, for one service.
+
+    Without a PI or a shared cost it is unassigned.
+    """
 
     month: datetime.date
     state: str
