@@ -12,8 +12,11 @@ from django.db.models import Count, Max, Q
 from ..models import Charge, Import, Source
 from .matching import hashes_at
 
-# Rows taken from a cursor at once.
-CHUNK = 20_000
+# Rows taken from a cursor at once. Of many more Python's collector makes a second round, and each takes as long as all
+# that is loaded is large: 2.3 s a million rows by 20,000, 0.8 s by 500.
+FETCHED = 500
+# Ids that PostgreSQL puts together in one row.
+TOGETHER = 20_000
 
 # When the first of several charge periods begins, and the last.
 Span = tuple[datetime.datetime, datetime.datetime]
@@ -74,7 +77,7 @@ def _together(sql: str, parameters: Sequence[Any]) -> Iterator[tuple[Iterable[in
         # Not even a tuple for each: the server puts them together, in no order.
         sql = (
             "SELECT string_agg(int8send(id), ''), string_agg(content_hash, ''), string_agg(identity_hash, '') "
-            f"FROM ({sql}) live GROUP BY id / {CHUNK}"
+            f"FROM ({sql}) live GROUP BY id / {TOGETHER}"
         )
     with connection.chunked_cursor() as cursor:
         cursor.execute(sql, parameters)
@@ -82,6 +85,6 @@ def _together(sql: str, parameters: Sequence[Any]) -> Iterator[tuple[Iterable[in
             while row := cursor.fetchone():
                 yield np.frombuffer(row[0], dtype=">i8").tolist(), row[1], row[2]
             return
-        while rows := cursor.fetchmany(CHUNK):
+        while rows := cursor.fetchmany(FETCHED):
             some, content, identity = zip(*rows, strict=True)
             yield some, b"".join(content), b"".join(identity)

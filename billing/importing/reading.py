@@ -34,9 +34,6 @@ class Rows(Protocol):
     def add(self, converted: "Converted") -> None:
         """Take a batch of rows."""
 
-    def settle(self) -> None:
-        """Wait until all rows that were added are there."""
-
 
 @dataclass(frozen=True)
 class Read:
@@ -113,7 +110,6 @@ def read(received: Received, rows: Rows) -> Read:
         check_rows(tally.rows)
         _refuse_same_rows(received, tally)
         _require_measure(received.source, converter)
-    rows.settle()
     return _read_of(converter, attributor, tally)
 
 

@@ -52,9 +52,6 @@ class _AllRows:
             amounts,
         )
 
-    def settle(self) -> None:
-        """Nothing is left to be done."""
-
 
 class _FactsAt:
     """Gathers all that the rows at some places say."""
@@ -79,9 +76,6 @@ class _FactsAt:
         for name in ("charge_period_start", "charge_period_end"):
             facts[name] = moment_of(facts[name])
         return facts
-
-    def settle(self) -> None:
-        """Nothing is left to be done."""
 
 
 def reread(imported: Import) -> list[ReadRow]:

@@ -600,7 +600,9 @@ class Migration(migrations.Migration):
                 "constraints": [
                     models.CheckConstraint(
                         condition=models.Q(
-                            ("state__in", ("clear", "held", "approved", "rejected", "charged_to_center"))
+                            ("state", "clear"),
+                            ("state__in", ("held", "approved", "rejected", "charged_to_center")),
+                            _connector="OR",
                         ),
                         name="charge_state_known",
                         violation_error_message="This is not a state of a charge.",

@@ -12,6 +12,7 @@ from ...fields import AmountField
 from ...models import BillingPeriod, Charge, Flag, Import, totalling
 from ...readers.dimensions import DIMENSIONS
 from ...readers.facts import FACTS
+from . import appending, dimensions
 from .figures import DISPLACED
 from .tables import Stage
 
@@ -77,15 +78,17 @@ def make_charges(stage: Stage, imported: Import, *, tolerance_units: int, measur
             count = _kept(cursor)
         first = numbering.of_charges(count) if count else 0
         if count:
-            values = {"first": first, "imported": imported.pk, "source": imported.source_id}
-            if only_kept:
-                values["tolerance"] = tolerance_units
-            stage.analyze("stage_row (row)")
-            if stage.is_postgresql:
-                # Compiling the statement costs seconds and gains nothing: its time goes to the indexes.
-                cursor.execute("SET LOCAL jit = off")
+            values = {
+                "first": first,
+                "imported": imported.pk,
+                "source": imported.source_id,
+                "tolerance": tolerance_units,
+            }
             with safeguards.as_one_statement(connection, Charge, Flag):
-                cursor.execute(_insert_sql(stage, only_kept, measures), values)
+                if only_kept:
+                    _insert_kept(stage, cursor, measures, values)
+                else:
+                    appending.append(stage, imported, first=first)
                 _insert_flags(cursor, only_kept, first, measures, tolerance_units)
             _count_new(stage, imported, first, count)
         totalling.subtract(_displaced())
@@ -125,6 +128,7 @@ def book_late_changes(stage: Stage, imported: Import, *, target: BillingPeriod) 
             "reversals": first + count - 1,
         }
         if count:
+            dimensions.lay_out_ids(stage)
             # Row by row as the safeguards look on SQLite: late changes are few.
             cursor.execute(_late_sql(), values)
             cursor.execute(
@@ -154,7 +158,7 @@ def _count_new(stage: Stage, imported: Import, first: int, count: int) -> None:
 
     Where all rows became charges as they were staged, the stage has added them up.
     """
-    if stage.is_chosen or stage.tallies is None or imported.source_id is None:
+    if stage.is_chosen or imported.source_id is None:
         totalling.add(_given_out(first, count))
         return
     attributions = stage.select("SELECT number, pi_id, project_id, fund_org FROM stage_attribution")
@@ -188,47 +192,38 @@ def _kept(cursor: Any) -> int:
     return int(cursor.fetchone()[0])
 
 
-def _insert_sql(stage: Stage, by_keep: bool, measures: dict[int, str]) -> str:
+def _insert_kept(stage: Stage, cursor: Any, measures: dict[int, str], values: dict[str, Any]) -> None:
+    """Insert the rows that were chosen, with who pays for the charge that each replaces."""
+    dimensions.lay_out_ids(stage)
+    if stage.is_postgresql:
+        # Compiling the statement costs seconds and gains nothing: its time goes to the indexes.
+        cursor.execute("SET LOCAL jit = off")
+    decided = f"o.id IS NOT NULL AND {_DECIDED}"
     taken = {name: f"s.{name}" for name in _FACTS} | {
-        "id": "%(first)s + k.ordinal" if by_keep else "%(first)s + s.row - 1",
+        "id": "%(first)s + k.ordinal",
         "source_id": "%(source)s",
         "imported_in_id": "%(imported)s",
         "withdrawn_in_id": "NULL",
         "period_id": "m.period_id",
         "charged_in_id": "m.period_id",
-        "replaces_id": "k.replaces_id" if by_keep else "NULL",
+        "replaces_id": "k.replaces_id",
         "reverses_id": "NULL",
         "is_late": "false",
-        "payer_split_id": "NULL",
-        "attributed_by": "a.attributed_by",
-        "state": "s.state",
+        "payer_split_id": f"CASE WHEN {decided} THEN o.payer_split_id END",
+        "attributed_by": f"CASE WHEN {decided} THEN 'decision' ELSE a.attributed_by END",
+        "state": f"CASE WHEN {_ASKED} THEN 'held' WHEN NOT ({decided}) THEN s.state "
+        f"WHEN o.state IN ({_DECIDED_STATES}) AND {_moved(measures)} THEN 'held' "
+        "ELSE o.state END",
     }
     taken |= {f"{name}_id": f"d_{name}.id" for name in DIMENSIONS}
-    taken |= {name: f"a.{name}" for name in _WHO_PAYS}
-    joins = "stage_row s"
-    if by_keep:
-        joins = "stage_keep k JOIN stage_row s ON s.row = k.row"
-    joins += f" {_JOINED}"
-    if by_keep:
-        joins += " LEFT JOIN billing_charge o ON o.id = k.replaces_id"
-        decided = f"o.id IS NOT NULL AND {_DECIDED}"
-        for name in _WHO_PAYS:
-            taken[name] = f"CASE WHEN {decided} THEN o.{name} ELSE a.{name} END"
-        taken["payer_split_id"] = f"CASE WHEN {decided} THEN o.payer_split_id END"
-        taken["attributed_by"] = f"CASE WHEN {decided} THEN 'decision' ELSE a.attributed_by END"
-        taken["state"] = (
-            f"CASE WHEN {_ASKED} THEN 'held' WHEN NOT ({decided}) THEN s.state "
-            f"WHEN o.state IN ({_DECIDED_STATES}) AND {_moved(measures)} THEN 'held' "
-            "ELSE o.state END"
-        )
+    taken |= {name: f"CASE WHEN {decided} THEN o.{name} ELSE a.{name} END" for name in _WHO_PAYS}
     columns = charge_columns()
-    order = " ORDER BY k.ordinal" if by_keep else " ORDER BY s.row"
-    if stage.is_postgresql and not by_keep:
-        # Rows come in the order they were filled in; asked for it, PostgreSQL sorts them all on disk.
-        order = ""
-    return (
+    cursor.execute(
         f"INSERT INTO billing_charge ({', '.join(columns)}) "
-        f"SELECT {', '.join(taken[column] for column in columns)} FROM {joins}{order}"
+        f"SELECT {', '.join(taken[column] for column in columns)} "
+        f"FROM stage_keep k JOIN stage_row s ON s.row = k.row {_JOINED} "
+        "LEFT JOIN billing_charge o ON o.id = k.replaces_id ORDER BY k.ordinal",
+        values,
     )
 
 

@@ -1,6 +1,6 @@
 """The rows of dimensions that an import names: staged as they come, and stored before it is applied."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from django.db import connection, transaction
@@ -12,6 +12,8 @@ from ...readers.facts import NewRow
 
 if TYPE_CHECKING:
     from .tables import Stage
+
+MODELS = {model.NAME: model for model in DIMENSION_MODELS}
 
 # Beside the texts, what follows from them.
 _DERIVED = {ResourceText.NAME: ("folded_id",)}
@@ -47,7 +49,7 @@ def columns_of(name: str, new: Sequence[NewRow]) -> list[Sequence[Any]]:
 
 
 def store(stage: "Stage") -> None:
-    """Store the rows of dimensions that are new, and note the ids of all in the stage.
+    """Store the rows of dimensions that are new.
 
     In a transaction of its own, before the import is applied: rows that no charge has harm nobody, and nobody waits
     for an import because of a text. They go in by the order of their hashes, so that two imports with the same new
@@ -65,6 +67,21 @@ def store(stage: "Stage") -> None:
                 # What was forgotten has come again under another number.
                 "WHERE nth = 1 ORDER BY text_hash ON CONFLICT (text_hash) DO NOTHING"
             )
+
+
+def ids(stage: "Stage", name: str) -> Iterator[tuple[int, int]]:
+    """Yield (number, id) of all rows of a dimension that an import names, once they are stored."""
+    table = MODELS[name]._meta.db_table
+    sql = f"SELECT s.number, d.id FROM stage_{name} s JOIN {table} d ON d.text_hash = s.text_hash"  # noqa: S608
+    for number, key in stage.select(sql):
+        yield int(number), int(key)
+
+
+def lay_out_ids(stage: "Stage") -> None:
+    """Put the ids beside the numbers, where SQL finds those of the rows in `stage_row`."""
+    with connection.cursor() as cursor:
+        for name in MODELS:
+            table, staged = MODELS[name]._meta.db_table, f"stage_{name}"
             cursor.execute(f"DELETE FROM {staged}_id")
             cursor.execute(
                 f"INSERT INTO {staged}_id (number, id) SELECT s.number, d.id FROM {staged} s "

@@ -9,6 +9,8 @@ from django.db import connection
 
 from ...fields import EPOCH, sum_sql, units_of_sum
 from ...models import BillingPeriod
+from ...readers.coded import combined
+from .spool import numbers_of
 from .tables import Stage
 
 # Seconds.
@@ -23,6 +25,7 @@ DISPLACED = (
 def delivered(stage: Stage, months: Iterable[int]) -> Iterator[tuple[int, int, int, bool]]:
     """Yield (row, file number, month, whether it is a cost of a resource) of months, as `hashes` orders them."""
     wanted = ", ".join(str(int(month)) for month in months)
+    stage.lay_out()
     yield from stage.select(
         "SELECT s.row, s.file_number, s.month, "
         "r.resource_id <> '' AND (s.billed_cost <> 0 OR coalesce(s.effective_cost, 0) <> 0) "
@@ -73,6 +76,7 @@ def flags_beside(stage: Stage, months: Iterable[int]) -> tuple[dict[str, int], i
     """Return the number of staged flags by code, and of rows that have any, outside of some months."""
     numbers = ", ".join(str(int(month)) for month in months)
     flags = f"FROM stage_flag f JOIN stage_row s ON s.row = f.row WHERE s.month NOT IN ({numbers})"
+    stage.lay_out()
     counts = dict(stage.select(f"SELECT f.code, count(*) {flags} GROUP BY f.code ORDER BY f.code"))
     return counts, sum(rows for (rows,) in stage.select(f"SELECT count(DISTINCT f.row) {flags}"))
 
@@ -109,11 +113,19 @@ def new(stage: Stage) -> Iterator[tuple[int, str, str, str, int, int]]:
 
 def present(stage: Stage, months: Iterable[int]) -> Iterator[tuple[int, str, str, str]]:
     """Yield each (month, billing account, sub account, day) of months that there is a row of."""
-    named = ", ".join(str(int(month)) for month in months)
-    for month, account, sub_account, day in stage.select(
-        f"SELECT DISTINCT s.month, t.billing_account_id, t.sub_account_id, {_day('s.charge_period_start')} "
-        f"FROM stage_row s JOIN stage_account t ON t.number = s.account WHERE s.month IN ({named})"
-    ):
+    found: set[tuple[int, int, int]] = set()
+    for batch in stage.spool.batches():
+        days = numbers_of(batch, "charge_period_start") // DAY
+        columns = [numbers_of(batch, "month"), numbers_of(batch, "account"), days]
+        _, firsts = combined(columns)
+        found.update(zip(*(column[firsts].tolist() for column in columns), strict=True))
+    accounts = {
+        number: texts
+        for number, *texts in stage.select("SELECT number, billing_account_id, sub_account_id FROM stage_account")
+    }
+    wanted = set(months)
+    told = {(month, *accounts[account], day) for month, account, day in found if month in wanted}
+    for month, account, sub_account, day in sorted(told):
         yield month, account, sub_account, _iso(day)
 
 
@@ -139,10 +151,11 @@ def displaced_sums(stage: Stage) -> list[tuple[int, int, str, int, int, int]]:
 
 def sums_by_attribution(stage: Stage) -> list[tuple[int, str, int, int]]:
     """Return (attribution's number, currency, rows, units billed) of the rows that become charges."""
-    kept = "JOIN stage_keep k ON k.row = s.row " if stage.is_chosen else ""
+    if not stage.is_chosen:
+        return stage.tallies.by_attribution()
     rows = stage.select(
-        f"SELECT s.attribution, s.currency, count(*), {_sum('s.billed_cost')} FROM stage_row s {kept}"
-        "GROUP BY s.attribution, s.currency"
+        f"SELECT s.attribution, s.currency, count(*), {_sum('s.billed_cost')} FROM stage_row s "
+        "JOIN stage_keep k ON k.row = s.row GROUP BY s.attribution, s.currency"
     )
     return [(int(number), str(currency), int(count), units_of_sum(sum) or 0) for number, currency, count, sum in rows]
 

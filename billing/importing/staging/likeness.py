@@ -10,17 +10,14 @@ import numpy.typing as npt
 from django.db import connection
 
 from ...copy_text import DELIMITER
-from ...models import DIMENSION_MODELS
 from ...readers.columns import AMOUNTS, QUANTITIES
 from ...readers.dimensions import DIMENSIONS, FIELDS, HASH_BYTES, IDENTITY, identity_hash, said_hash
+from .dimensions import MODELS
 from .tables import Stage
 
 # What makes a row the same cost as another, beside its accounts and resource: columns of its own, and of its product.
 _COST = ("billed_cost", "charge_period_start", "charge_period_end", "currency")
 _COST_OF_PRODUCT = ("service_name", "sku_id", "charge_category", "charge_class")
-
-
-MODELS = {model.NAME: model for model in DIMENSION_MODELS}
 
 
 class Keys(NamedTuple):
@@ -39,6 +36,7 @@ def in_several_files(stage: Stage, files: Collection[int]) -> Iterator[tuple[int
         "AND (billed_cost <> 0 OR coalesce(effective_cost, 0) <> 0)"
     )
     new = "AND EXISTS (SELECT 1 FROM stage_keep k WHERE k.row = s.row AND k.replaces_id IS NULL)"
+    stage.lay_out()
     for row, file, content in stage.select(
         f"SELECT s.row, s.file_number, s.content_hash FROM stage_row s WHERE {costs} AND s.content_hash IN "
         f"(SELECT content_hash FROM stage_row WHERE {costs} GROUP BY content_hash "
@@ -56,13 +54,15 @@ def costs_elsewhere(
     resource as they are spelled. Neither what a late change reversed counts nor what was rejected as the same.
     """
     temp = "" if stage.is_postgresql else "temp."
+    if not stage.is_chosen:
+        stage.lay_out()
     with connection.cursor() as cursor:
         # By the resource first: where a price is flat, many resources cost the same at the same time.
         cursor.execute(
             f"CREATE INDEX IF NOT EXISTS {temp}stage_cost ON stage_row (resource, billed_cost, charge_period_start)"
         )
         cursor.execute(f"CREATE INDEX IF NOT EXISTS {temp}stage_same ON stage_resource (folded_id)")
-    stage.analyze("stage_row", "stage_resource")
+    stage.analyze("stage_resource")
     new = "AND EXISTS (SELECT 1 FROM stage_keep k WHERE k.row = s.row AND k.replaces_id IS NULL)"
     equal = " AND ".join(
         (*(f"s.{name} = c.{name}" for name in _COST), *(f"sp.{name} = cp.{name}" for name in _COST_OF_PRODUCT))
@@ -126,6 +126,7 @@ def without_invoice(
             for name, model in MODELS.items()
         },
     )
+    stage.lay_out(rows)
     stage.list_numbers(rows)
     either = " OR ".join(f"a.invoice_id {'<>' if sign == '=' else '='} ''" for sign in wanted)
     of_rows = _keys_of(

@@ -2,6 +2,7 @@
 
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -12,26 +13,24 @@ from django.db import connection, models
 from ...attribution import OWNER_COLUMNS
 from ...fields import moment_of
 from ...models import BillingPeriod, Charge
-from ...readers.columns import AMOUNTS, QUANTITIES
 from ...readers.dimensions import DIMENSIONS
-from ...readers.facts import FACTS
-from ..live_charges import Span, span_of
+from ..live_charges import FETCHED, Span, span_of
 from ..matching import hashes_at
 from . import dimensions, pg_copy
+from .spool import STAGED, Spool, hashes_of, numbers_of, values_of
 from .tallies import Tallies
 
 if TYPE_CHECKING:
+
     from ..converting import Converted
 
-# Rows taken from a cursor at once.
+# Numbers handed to a table at once.
 CHUNK = 20_000
 # So many rows have the server look at them before they are asked for.
 MANY = 5_000
 
-# The columns of a staged row; `month`, `attribution` and dimensions become keys when it is applied.
-STAGED = ("row", "file_number", "month", "attribution", "state", *FACTS)
-# Those that are not columns of Charge, with their types (the same on both databases).
-_OWN_TYPES = {"row": "bigint", "month": "integer", "attribution": "integer", **dict.fromkeys(DIMENSIONS, "bigint")}
+# The columns of a staged row that are not columns of Charge, with their types (the same on both databases).
+_OWN_TYPES = {"row": "integer", "month": "integer", "attribution": "integer", **dict.fromkeys(DIMENSIONS, "bigint")}
 
 _OWNER_TYPES = ", ".join(f"{name} {'bigint' if name.endswith('_id') else 'text'}" for name in OWNER_COLUMNS)
 
@@ -46,10 +45,11 @@ class Hashes(NamedTuple):
 
 
 class Stage:
-    """The temporary tables of one import on this connection; a context that takes them away again.
+    """The rows of one import in a spool, and temporary tables of this connection beside it; a context that ends both.
 
-    They are filled outside any transaction and never touch the main database's write lock: on
-    SQLite temporary tables live in a file of their own, on PostgreSQL they are filled by COPY.
+    Rows are put in a table (`lay_out`) only where SQL has to ask for them. The tables are filled outside any
+    transaction and never touch the main database's write lock: on SQLite temporary tables live in a file of their own,
+    on PostgreSQL they are filled by COPY.
     """
 
     TABLES = {
@@ -75,15 +75,12 @@ class Stage:
         self.is_chosen = False
         # Whether any row has an invoice id, and whether any has none.
         self.has_invoices = self.lacks_invoices = False
-        # What the rows come to as they are staged; None once some of them are held or decided otherwise.
-        self.tallies: Tallies | None = Tallies()
-        self._copier: pg_copy.Copier | None = None
+        self.spool = Spool()
+        # Whether `stage_row` has all rows.
+        self._has_all = False
 
     def __enter__(self) -> "Stage":
         columns = ", ".join(f"{name} {_type_of(name)}" for name in STAGED)
-        if self.is_postgresql and self.remembers:
-            # Of what is matched a few rows are asked for, again and again; nobody waits for the index meanwhile.
-            columns += ", PRIMARY KEY (row)"
         self._drop()
         with connection.cursor() as cursor:
             for table, definition in (self.TABLES | dimensions.tables()).items():
@@ -93,8 +90,7 @@ class Stage:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._copier:
-            self._copier.close()
+        self.spool.close()
         # A broken transaction on PostgreSQL takes no more commands; the next stage drops them then.
         if not connection.needs_rollback:
             self._drop()
@@ -105,20 +101,12 @@ class Stage:
                 cursor.execute(f"DROP TABLE IF EXISTS {'pg_temp' if self.is_postgresql else 'temp'}.{table}")
 
     def add(self, converted: "Converted") -> None:
-        """Append a batch of rows and their flags; `settle` says that they are there."""
+        """Append a batch of rows and their flags."""
         said = converted.said
-        fill = self.fill
-        if self.is_postgresql:
-            self._copier = self._copier or pg_copy.Copier()
-            fill = self._copier.add
-            self._copier.add_arrays("stage_row", _arrays(converted), STAGED)
-        else:
-            months, owners = converted.months.tolist(), converted.attributed.tolist()
-            numbered = (converted.rows, converted.file_numbers, months, owners, converted.states)
-            fill("stage_row", [*numbered, *said.columns], STAGED)
+        self.spool.add(converted)
         for name, new in said.dimensions.items():
             if new:
-                fill(f"stage_{name}", dimensions.columns_of(name, new), dimensions.COLUMNS[name])
+                self.fill(f"stage_{name}", dimensions.columns_of(name, new), dimensions.COLUMNS[name])
         self.has_invoices = self.has_invoices or said.has_invoices
         self.lacks_invoices = self.lacks_invoices or said.lacks_invoices
         if self.remembers:
@@ -128,15 +116,34 @@ class Stage:
             self._with_resource += said.with_resource
         self.span = span_of((moment_of(int(said.starts.min())), moment_of(int(said.starts.max()))), self.span)
         if converted.flags:
-            fill("stage_flag", list(zip(*converted.flags, strict=True)), ("row", "code", "detail"))
-        if self.tallies:
-            self.tallies.add(converted)
+            self.fill("stage_flag", list(zip(*converted.flags, strict=True)), ("row", "code", "detail"))
         self.rows += len(converted.rows)
 
-    def settle(self) -> None:
-        """Wait until all rows that were added are there."""
-        if self._copier:
-            self._copier.settle()
+    @cached_property
+    def tallies(self) -> Tallies:
+        """What all rows come to, in the states that they have when it is asked for first."""
+        return Tallies(self.spool.batches(), dict(self.select("SELECT number, service_name FROM stage_product")))
+
+    def lay_out(self, rows: npt.NDArray[np.int64] | None = None) -> None:
+        """Put rows into `stage_row`, where SQL can ask for them: these (in order), or all; no others are there then."""
+        if self._has_all:
+            return
+        self._has_all = rows is None
+        with connection.cursor() as cursor:
+            cursor.execute("DELETE FROM stage_row")
+        for batch in self.spool.batches():
+            if rows is not None:
+                first = int(batch.column("row")[0].as_py())
+                start, end = np.searchsorted(rows, (first, first + len(batch))).tolist()
+                if start == end:
+                    continue
+                batch = batch.take(rows[start:end] - first)
+            if self.is_postgresql:
+                with pg_copy.copying("stage_row", STAGED) as write:
+                    write(pg_copy.lines_of_arrays(batch.columns))
+            else:
+                self.fill("stage_row", [values_of(batch, name) for name in STAGED], STAGED)
+        self.analyze("stage_row (row)")
 
     def fill(self, table: str, columns: Sequence[Sequence[Any]], names: Sequence[str]) -> None:
         """Append values, given column by column, to one of the temporary tables."""
@@ -166,7 +173,7 @@ class Stage:
     def hashes(self, months: Iterable[int]) -> "Hashes":
         """Return the hashes of the rows in months, in file order.
 
-        From memory where they were remembered while the rows came; else from the table, whose rows are wide.
+        From memory where they were remembered while the rows came; else from the spool.
         """
         wanted = [int(month) for month in months]
         if self.remembers:
@@ -180,25 +187,22 @@ class Stage:
                 hashes_at(self._identities, chosen),
                 hashes_at(self._with_resource, chosen, size=1),
             )
+        without = [number for (number,) in self.select("SELECT number FROM stage_resource WHERE resource_id = ''")]
         numbers, contents, identities, with_resource = array("q"), bytearray(), bytearray(), bytearray()
-        sql = f"""
-            SELECT s.row, s.content_hash, s.identity_hash, r.resource_id <> ''
-            FROM stage_row s JOIN stage_resource r ON r.number = s.resource
-            WHERE s.month IN ({", ".join(map(str, wanted))}) ORDER BY s.row
-        """
-        for row, content, identity, has_resource in self.select(sql):
-            numbers.append(row)
-            contents += content
-            identities += identity
-            with_resource.append(bool(has_resource))
+        for batch in self.spool.batches():
+            chosen = np.isin(numbers_of(batch, "month"), wanted)
+            numbers.frombytes(numbers_of(batch, "row")[chosen].tobytes())
+            contents += hashes_at(bytearray(hashes_of(batch, "content_hash")), chosen)
+            identities += hashes_at(bytearray(hashes_of(batch, "identity_hash")), chosen)
+            with_resource += np.isin(numbers_of(batch, "resource")[chosen], without, invert=True).tobytes()
         return Hashes(np.frombuffer(numbers, dtype=np.int64), contents, identities, with_resource)
 
     def doubt(self, code: str, states: Mapping[str, Sequence[tuple[int, str]]]) -> None:
         """Flag rows (and say why) with a code, by the state they have then; without one it is answered already."""
-        self.tallies = None
         for state, rows in states.items():
             self.fill_rows("stage_flag", ((row, code, detail, not state) for row, detail in rows))
             if state:
+                self.spool.doubted |= {row: state for row, _ in rows}
                 self.list_numbers(np.array([row for row, _ in rows], dtype=np.int64))
                 with connection.cursor() as cursor:
                     cursor.execute(
@@ -209,7 +213,7 @@ class Stage:
         """Yield the rows of a query over the stage and the charges."""
         with connection.cursor() as cursor:
             cursor.execute(sql)
-            while rows := cursor.fetchmany(CHUNK):
+            while rows := cursor.fetchmany(FETCHED):
                 yield from rows
 
     def list_numbers(self, numbers: npt.NDArray[np.int64]) -> None:
@@ -222,12 +226,13 @@ class Stage:
     def keep(self, rows: npt.NDArray[np.int64], replaced: npt.NDArray[np.int64]) -> None:
         """Have these rows become charges, in this order, and take the place of these; 0 is for none."""
         self.is_chosen = True
+        self.lay_out(rows)
         for start in range(0, len(rows), CHUNK):
             part = rows[start : start + CHUNK].tolist()
             of_charges = [charge_id or None for charge_id in replaced[start : start + CHUNK].tolist()]
             ordinals = range(start, start + len(part))
             self.fill("stage_keep", [part, ordinals, of_charges], ("row", "ordinal", "replaces_id"))
-        self.analyze("stage_row (row)", "stage_keep")
+        self.analyze("stage_keep")
 
     def analyze(self, *tables: str) -> None:
         """Have PostgreSQL know how many rows tables of the stage have: nobody else looks at temporary tables.
@@ -244,6 +249,7 @@ class Stage:
         if self.is_chosen:
             return
         self.is_chosen = True
+        self.lay_out()
         with connection.cursor() as cursor:
             cursor.execute("INSERT INTO stage_keep (row, ordinal) SELECT row, row - 1 FROM stage_row")
 
@@ -286,41 +292,10 @@ class Stage:
             cursor.execute("DELETE FROM stage_gone")
 
 
-def _arrays(converted: "Converted") -> list[Any]:
-    """Return rows as Arrow arrays, in the order of STAGED."""
-    # It takes a while to load, and only who reads a file needs it.
-    import pyarrow as pa
-
-    said = converted.said
-    size = len(converted.rows)
-    first = converted.rows.start
-    none = pa.nulls(size, pa.string())
-    return [
-        pa.array(np.arange(first, first + size)),
-        pa.array(converted.file_numbers),
-        pa.array(converted.months),
-        pa.array(converted.attributed),
-        pa.array(converted.states),
-        pa.array(said.lines),
-        pg_copy.hex_texts(said.content_hashes),
-        pg_copy.hex_texts(said.identity_hashes),
-        pa.array(said.starts),
-        pa.array(said.ends),
-        pa.array(said.currencies.column()),
-        *(
-            pa.array(said.amounts[name].units, mask=said.amounts[name].missing) if name in said.amounts else none
-            for name in AMOUNTS
-        ),
-        *(pa.array(said.numbers[name]) for name in DIMENSIONS),
-        *(pa.array(said.quantities[name]) for name in QUANTITIES),
-        pa.array(said.counts),
-    ]
-
-
 def _type_of(name: str) -> str:
     if name in _OWN_TYPES:
-        # A row's number is SQLite's own key: no second index, and rows lie in file order.
-        return "INTEGER PRIMARY KEY" if name == "row" and connection.vendor == "sqlite" else _OWN_TYPES[name]
+        # On SQLite, a row's number is the key of its table: no second index, and rows lie in file order.
+        return f"{_OWN_TYPES[name]}{' PRIMARY KEY' if name == 'row' else ''}"
     field = Charge._meta.get_field(name)
     if not isinstance(field, models.Field):
         raise TypeError(name)

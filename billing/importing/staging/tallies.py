@@ -1,7 +1,7 @@
-"""What staged rows come to by who pays, added up as they are staged: the totals of months need no second look."""
+"""What staged rows come to by who pays, added up before they are charges: totals of months need no look at those."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -14,16 +14,12 @@ from ...models.month_totals import (
     NO_LIST_EFFECTIVE,
 )
 from ...models.totalling import Totals
-from ...readers.coded import Numbers, combined
-from ...readers.dimensions import FIELDS
+from ...readers.coded import Numbers, coded, combined
+from .spool import numbers_of
 
 if TYPE_CHECKING:
-    from ...readers.understanding import Understood
-    from ..converting import Converted
+    import pyarrow as pa
 
-# The names of AMOUNTS as FOCUS has them.
-_FOCUS = {"list": "ListCost", "contracted": "ContractedCost", "effective": "EffectiveCost", "billed": "BilledCost"}
-_SERVICE = FIELDS["product"].index("service_name")
 _LOW = np.int64(0xFFFFFFFF)
 
 # Month (202501), state, number of the attribution, service, currency, and what is known of the prices.
@@ -33,32 +29,32 @@ Key = tuple[int, str, int, str, str, int]
 class Tallies:
     """Exact sums of rows by what months are totalled by, as far as an import can tell."""
 
-    def __init__(self) -> None:
+    def __init__(self, batches: Iterable["pa.RecordBatch"], services: Mapping[int, str]) -> None:
+        """`services` has the service of each product by its number."""
         self.sums: dict[Key, list[int]] = {}
-        self._services: dict[int, str] = {}
+        for batch in batches:
+            self._add(batch, services)
 
-    def add(self, converted: "Converted") -> None:
-        """Count a piece."""
-        said = converted.said
-        self._services |= {each.number: each.texts[_SERVICE] for each in said.dimensions["product"]}
-        held = np.array([state != "clear" for state in converted.states], dtype=np.int64)
-        months, products = np.asarray(converted.months), np.asarray(said.numbers["product"])
-        prices = _prices(said)
-        numbers, firsts = combined([months, held, converted.attributed, products, said.currencies.codes, prices])
+    def _add(self, batch: "pa.RecordBatch", services: Mapping[int, str]) -> None:
+        states, currencies = coded(batch.column("state")), coded(batch.column("currency"))
+        months, owners, products = (numbers_of(batch, name) for name in ("month", "attribution", "product"))
+        amounts = {name: _Amount.of(batch, f"{name}_cost") for name in AMOUNTS}
+        prices = _prices(amounts)
+        numbers, firsts = combined([months, states.codes, owners, products, currencies.codes, prices])
         counts = np.bincount(numbers).tolist()
-        sums = [_sums(said, _FOCUS[name], numbers, len(firsts)) for name in AMOUNTS]
-        currencies = said.currencies.at(firsts)
-        for group, row in enumerate(firsts.tolist()):
-            key = (
-                int(months[row]),
-                converted.states[row],
-                int(converted.attributed[row]),
-                self._services[int(products[row])],
-                currencies[group],
-                int(prices[row]),
-            )
-            known = self.sums.setdefault(key, [0] * (1 + len(AMOUNTS)))
-            for place, value in enumerate((counts[group], *(column[group] for column in sums))):
+        sums = [list(_exact(amount.units, numbers, len(firsts))) for amount in amounts.values()]
+        of_groups = zip(
+            months[firsts].tolist(),
+            states.at(firsts),
+            owners[firsts].tolist(),
+            map(services.__getitem__, products[firsts].tolist()),
+            currencies.at(firsts),
+            prices[firsts].tolist(),
+            strict=True,
+        )
+        for key, *values in zip(of_groups, counts, *sums, strict=True):
+            known = self.sums.setdefault(key, [0] * len(values))
+            for place, value in enumerate(values):
                 known[place] += value
 
     def totals(self, *, source: int, periods: Mapping[int, int], owners: Mapping[int, Sequence[Any]]) -> Totals:
@@ -77,39 +73,43 @@ class Tallies:
                 known[place] += value
         return found
 
+    def by_attribution(self) -> list[tuple[int, str, int, int]]:
+        """Return (number of the attribution, currency, rows, units billed)."""
+        billed = 1 + AMOUNTS.index("billed")
+        found: dict[tuple[int, str], list[int]] = {}
+        for (_, _, attribution, _, currency, _), sums in self.sums.items():
+            known = found.setdefault((attribution, currency), [0, 0])
+            known[0] += sums[0]
+            known[1] += sums[billed]
+        return [(attribution, currency, rows, units) for (attribution, currency), (rows, units) in found.items()]
 
-def _prices(said: "Understood") -> Numbers:
+
+class _Amount(NamedTuple):
+    """A column of units, 0 where there is no amount, and where there is none."""
+
+    units: Numbers
+    is_missing: Numbers
+
+    @classmethod
+    def of(cls, batch: "pa.RecordBatch", name: str) -> "_Amount":
+        column = batch.column(name)
+        is_missing = column.is_null().to_numpy(zero_copy_only=False)
+        return cls(column.fill_null(0).to_numpy(zero_copy_only=False), is_missing)
+
+
+def _prices(amounts: Mapping[str, _Amount]) -> Numbers:
     """Return for each row what is known of its prices, as `month_totals.KNOWN_PRICES` says it in SQL."""
-    size = len(said.lines)
-    billed, _ = _units(said, "BilledCost", size)
-    effective, has_none = _units(said, "EffectiveCost", size)
+    billed, (effective, has_none) = amounts["billed"].units, amounts["effective"]
     charged = np.where(has_none, billed, effective)
     code = np.where(has_none, 0, HAS_EFFECTIVE)
-    for column, bit, bit_effective in (
-        ("ListCost", NO_LIST, NO_LIST_EFFECTIVE),
-        ("ContractedCost", NO_CONTRACTED, NO_CONTRACTED_EFFECTIVE),
+    for name, bit, bit_effective in (
+        ("list", NO_LIST, NO_LIST_EFFECTIVE),
+        ("contracted", NO_CONTRACTED, NO_CONTRACTED_EFFECTIVE),
     ):
-        price, missing = _units(said, column, size)
+        price, is_missing = amounts[name]
         for of, own in ((billed, bit), (charged, bit_effective)):
-            code = code + own * (missing | ((price == 0) & (of != 0)))
+            code = code + own * (is_missing | ((price == 0) & (of != 0)))
     return code
-
-
-def _units(said: "Understood", column: str, size: int) -> tuple[Numbers, Numbers]:
-    """Return the units of a column, 0 where there is no amount, and where there is none."""
-    amount = said.amounts.get(column)
-    if amount is None:
-        return np.zeros(size, dtype=np.int64), np.ones(size, dtype=np.bool_)
-    missing = np.zeros(size, dtype=np.bool_) if amount.missing is None else amount.missing
-    return amount.units, missing
-
-
-def _sums(said: "Understood", column: str, groups: Numbers, count: int) -> list[int]:
-    """Return the exact sum of a column for each group."""
-    amount = said.amounts.get(column)
-    if amount is None:
-        return [0] * count
-    return list(_exact(amount.units, groups, count))
 
 
 def _exact(units: Numbers, groups: Numbers, count: int) -> Iterator[int]:
