@@ -5,7 +5,10 @@ from django.urls import include, path
 
 from . import views
 
-handler500 = "openchargeback.views.broke"
+handler400 = "openchargeback.errors.bad_request"
+handler403 = "openchargeback.errors.forbidden"
+handler404 = "openchargeback.errors.not_found"
+handler500 = "openchargeback.errors.broke"
 
 urlpatterns = [
     path("", views.home, name="home"),
