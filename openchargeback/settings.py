@@ -131,6 +131,8 @@ TEMPLATES = [
                 "django.contrib.messages.context_processors.messages",
                 "openchargeback.views.product_version",
             ],
+            # The link to the help stands in the frames, which every page shares.
+            "builtins": ["openchargeback.templatetags.help_links"],
         },
     },
 ]

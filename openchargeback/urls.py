@@ -4,6 +4,7 @@ from django.contrib import admin
 from django.urls import include, path
 
 from . import views
+from .help import views as help_views
 
 handler400 = "openchargeback.errors.bad_request"
 handler403 = "openchargeback.errors.forbidden"
@@ -24,5 +25,8 @@ urlpatterns = [
     path("accounts/password_reset/", views.PasswordResetView.as_view(), name="password_reset"),
     path("accounts/reset/<uidb64>/<token>/", views.PasswordResetConfirmView.as_view(), name="password_reset_confirm"),
     path("accounts/", include("django.contrib.auth.urls")),
+    path("help/", help_views.show, name="help"),
+    path("help/images/<str:name>", help_views.image, name="help_image"),
+    path("help/<path:slug>/", help_views.show, name="help"),
     path("", include("statements.urls")),
 ]
