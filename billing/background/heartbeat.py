@@ -10,19 +10,13 @@ from django.conf import settings
 from django.db import connection
 from django.db.models.functions import Now
 
-from ..errors import NextStep
-from ..models import User, Worker
-from ..notices import Notice
+from ..models import Worker
 
 # How often a worker says that it runs, in seconds, and after how long without a word nobody works.
 INTERVAL = 10
 SILENT = datetime.timedelta(minutes=1)
 FORGOTTEN = datetime.timedelta(days=1)
 
-NOBODY_WORKS = (
-    "No background worker has run for a minute or longer. Imports and other background jobs wait until one runs. "
-    "Ask your administrator: the worker process is not running."
-)
 WAITS = "Waiting: no background worker is running."
 
 
@@ -53,13 +47,6 @@ def is_worker_alive() -> bool:
             return False
         return time.time() - seen < SILENT.total_seconds()
     return Worker.objects.filter(seen_at__gt=Now() - SILENT).exists()
-
-
-def notice(user: User) -> Notice | None:
-    """Say on every staff page that nobody works, with a link to what waits."""
-    if is_worker_alive():
-        return None
-    return Notice(NOBODY_WORKS, then=NextStep("list_jobs"))
 
 
 def _mark() -> Path:
