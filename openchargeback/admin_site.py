@@ -17,6 +17,8 @@ from django.utils.functional import SimpleLazyObject
 from billing import doors, notices
 from billing.models import User
 
+from .system.views import PERMISSION as SYSTEM_PERMISSION
+
 
 @dataclass(frozen=True)
 class Item:
@@ -134,6 +136,8 @@ class OpenChargebackAdminSite(AdminSite):
                 shown.insert(0, self._page("Dashboard", "admin:index"))
             if name == "Records" and request.user.has_perm("billing.view_charge"):
                 shown.insert(0, self._page("Why this number", "admin:billing_charge_why"))
+            if name == "Settings" and request.user.has_perm(SYSTEM_PERMISSION):
+                shown.append(self._page("System", "system"))
             if shown:
                 groups.append(self._group(name, shown))
         named = {item.model for items in NAVIGATION.values() for item in items}

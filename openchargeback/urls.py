@@ -5,6 +5,7 @@ from django.urls import include, path
 
 from . import views
 from .help import views as help_views
+from .system import views as system_views
 
 handler400 = "openchargeback.errors.bad_request"
 handler403 = "openchargeback.errors.forbidden"
@@ -16,6 +17,8 @@ urlpatterns = [
     # Before the admin's own addresses, so that passwords are asked for and changed in one place.
     path("admin/login/", views.admin_login),
     path("admin/password_change/", views.PasswordChangeView.as_view()),
+    path("admin/system/", admin.site.admin_view(system_views.show), name="system"),
+    path("admin/system/sbom.json", admin.site.admin_view(system_views.sbom), name="system_sbom"),
     path("admin/", admin.site.urls),
     # Ours stand before those of Django that they extend.
     path("accounts/login/", views.LoginView.as_view(), name="login"),

@@ -174,6 +174,7 @@ PAGES = {
     "admin:billing_billingperiod_open": "billing.open_period",
     "admin:billing_fundingsource_load": "billing.add_fundingsource",
     "admin:billing_person_load": "billing.add_person",
+    "system": "billing.view_user",
 }
 
 

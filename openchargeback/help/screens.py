@@ -49,6 +49,7 @@ SCREENS = {
     "admin:password_change": f"{PORTAL}#your-account",
     "password_change": f"{PORTAL}#your-account",
     "password_change_done": f"{PORTAL}#your-account",
+    "system": "operations#the-system-page",
 }
 
 # Every other screen of a model.

@@ -24,5 +24,12 @@ def help_for(context: Context) -> str:
     if pages.page(slug or pages.INDEX, is_staff=user.is_staff) is None:
         # A PI on a page whose help is for staff.
         slug, anchor = pages.PORTAL, ""
-    address = pages.address_of(slug or pages.INDEX)
-    return format_html('<a class="help-link" href="{}">Help</a>', f"{address}#{anchor}" if anchor else address)
+    return format_html('<a class="help-link" href="{}">Help</a>', help_at(f"{slug or pages.INDEX}#{anchor}"))
+
+
+@register.simple_tag
+def help_at(place: str) -> str:
+    """Return the address of a place in the help, written as `operations#the-worker`."""
+    slug, _, anchor = place.partition("#")
+    address = pages.address_of(slug)
+    return f"{address}#{anchor}" if anchor else address
