@@ -39,10 +39,8 @@ def main() -> None:
         raise SystemExit(128 + signal.SIGPIPE) from None
     except Exception as error:
         said = what_is_out_of_order(error)
-        if not said:
-            raise
         forget_output()
-        raise SystemExit(said) from None
+        raise SystemExit(said or what_broke(arguments)) from None
 
 
 def prepare(arguments: list[str]) -> None:
@@ -93,6 +91,20 @@ def what_is_out_of_order(error: Exception) -> str:
     if isinstance(error, OSError):
         return outages.said_of_file(error)
     return str(outages.outage_of(error) or "")
+
+
+def what_broke(arguments: list[str]) -> str:
+    """Log the failure that is being handled, and return what to say of it, with the reference that finds it there."""
+    import logging
+
+    from billing import incidents
+
+    with incidents.named() as reference:
+        logging.getLogger("openchargeback.commands").exception("The command %s broke off", arguments[0])
+    return (
+        f"manage.py {arguments[0]} broke off, by a fault of the program. The log says where, with the reference "
+        f"{reference}. Look at what was done before you run it again."
+    )
 
 
 def forget_output() -> None:

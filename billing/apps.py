@@ -7,8 +7,8 @@ class BillingConfig(AppConfig):
 
     def ready(self) -> None:
         from . import month_items, notices, safeguards
-        from .background import heartbeat, jobs
-        from .importing import ingestion, planning, tending
+        from .background import jobs, standstill
+        from .importing import ingestion, planning
         from .models import Job
         from .months import checklist, closing
         from .proof import tieout, verifying
@@ -28,8 +28,7 @@ class BillingConfig(AppConfig):
         checklist.register(checklist.PAYER_LINES, provider=month_items.payer_lines, is_kept=True)
         checklist.register(checklist.PROOF, provider=month_items.proved, is_kept=True)
         closing.register_finalize_step(checklist.PROOF, tieout.freeze)
-        notices.register("worker", heartbeat.notice)
-        notices.register("queue", tending.notice)
+        notices.register("worker", standstill.notice, where_work_is_queued=True)
         verifying.register("received", verifying.received)
         verifying.register("proofs", tieout.kept_files)
         notices.register("patterns", policies.patterns_are_understood)

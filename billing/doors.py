@@ -29,6 +29,8 @@ class Wording:
     page: str
     arguments: tuple[str, ...] = ()
     query: Mapping[str, str] | None = None
+    # The heading of the page that says it.
+    anchor: str = ""
     # What it takes to do it.
     permission: str = ""
 
@@ -262,6 +264,8 @@ WORDINGS: dict[str, Wording] = {
         query=_PERIOD,
         permission="journals.view_journal",
     ),
+    # A process of the machine: no page starts it, so the page says how.
+    "start_worker": Wording("serve", "How to start it", "help", ("operations",), anchor="the-worker"),
     "list_jobs": Wording("jobs list", "Background jobs", "admin:billing_job_changelist", permission="billing.view_job"),
     "list_emails": Wording(
         "send_statements --help",
@@ -328,7 +332,8 @@ def url_of(step: NextStep) -> str:
     wording = wording_of(step)
     url = reverse(wording.page, args=[argument.format_map(step.about) for argument in wording.arguments])
     query = urlencode({name: value.format_map(step.about) for name, value in (wording.query or {}).items()})
-    return f"{url}?{query}" if query else url
+    url = f"{url}?{query}" if query else url
+    return f"{url}#{wording.anchor}" if wording.anchor else url
 
 
 def label_of(step: NextStep) -> str:

@@ -17,6 +17,8 @@ from django.utils.functional import SimpleLazyObject
 from billing import doors, notices
 from billing.models import User
 
+from .system.views import PERMISSION as SYSTEM_PERMISSION
+
 
 @dataclass(frozen=True)
 class Item:
@@ -75,11 +77,20 @@ class ChoicesView(AutocompleteJsonView):
         )
 
 
-def _notices_for(user: User) -> list[dict[str, Any]]:
-    """Return what a member of staff is told on every page, with a link to what they may do about it."""
+# The screens that hand work to the background worker, by how the names of their addresses begin.
+QUEUES_WORK = (
+    "index",
+    *("billing_import_", "billing_job_", "billing_heldcharge_", "billing_charge_", "billing_billingperiod_"),
+    *("billing_fundingsource_load", "billing_person_load"),
+    *("statements_statement_", "statements_email_", "journals_journal_"),
+)
+
+
+def _notices_for(user: User, url_name: str) -> list[dict[str, Any]]:
+    """Return what a member of staff is told on a page, with a link to what they may do about it."""
     return [
         {"text": notice.text, "tone": notice.tone, "link": doors.link_where_allowed(notice.then, user)}
-        for notice in notices.notices_for(user)
+        for notice in notices.notices_for(user, queues_work=url_name.startswith(QUEUES_WORK))
     ]
 
 
@@ -93,7 +104,8 @@ class OpenChargebackAdminSite(AdminSite):
 
     def each_context(self, request: HttpRequest) -> dict[str, Any]:
         # Lazy: pages that show no notices, such as those in a popup, ask nothing.
-        found = SimpleLazyObject(partial(_notices_for, request.user))  # type: ignore[arg-type]
+        url_name = (request.resolver_match.url_name if request.resolver_match else None) or ""
+        found = SimpleLazyObject(partial(_notices_for, request.user, url_name))  # type: ignore[arg-type]
         return {**super().each_context(request), "notices": found}
 
     def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[Any]:
@@ -124,6 +136,8 @@ class OpenChargebackAdminSite(AdminSite):
                 shown.insert(0, self._page("Dashboard", "admin:index"))
             if name == "Records" and request.user.has_perm("billing.view_charge"):
                 shown.insert(0, self._page("Why this number", "admin:billing_charge_why"))
+            if name == "Settings" and request.user.has_perm(SYSTEM_PERMISSION):
+                shown.append(self._page("System", "system"))
             if shown:
                 groups.append(self._group(name, shown))
         named = {item.model for items in NAVIGATION.values() for item in items}

@@ -5,6 +5,7 @@ import json
 import logging
 from typing import Any
 
+from billing import incidents
 from billing.texts import shown, shown_json, shown_lines
 
 
@@ -19,7 +20,8 @@ class TextFormatter(logging.Formatter):
         super().__init__("{asctime} {levelname} {name}: {message}", style="{")
 
     def formatMessage(self, record: logging.LogRecord) -> str:
-        return shown(super().formatMessage(record))
+        reference = reference_of(record)
+        return shown(super().formatMessage(record) + (f" (reference {reference})" if reference else ""))
 
     def formatException(self, ei: Any) -> str:
         return _set_in(super().formatException(ei))
@@ -63,14 +65,22 @@ class OneLineFilter(logging.Filter):
         return True
 
 
+def reference_of(record: logging.LogRecord) -> str:
+    """Return the reference of the request, command or job that a line is about; "" where it has none."""
+    # Django logs an answer when every middleware is through: by then the request alone still knows.
+    return str(getattr(getattr(record, "request", None), "reference", "")) or incidents.reference()
+
+
 def entry_of(record: logging.LogRecord, formatter: logging.Formatter) -> dict[str, Any]:
-    """Return what is logged: time (UTC), level, logger, message, further fields and a traceback."""
+    """Return what is logged: time (UTC), level, logger, message, reference, further fields and a traceback."""
     entry: dict[str, Any] = {
         "time": datetime.datetime.fromtimestamp(record.created, datetime.UTC).isoformat(timespec="microseconds"),
         "level": record.levelname,
         "logger": record.name,
         "message": record.getMessage(),
     }
+    if reference := reference_of(record):
+        entry["reference"] = reference
     for name, value in getattr(record, "fields", {}).items():
         entry.setdefault(name, value)
     if record.exc_info:

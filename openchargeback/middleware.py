@@ -16,25 +16,21 @@ from django.contrib import messages
 from django.contrib.auth import SESSION_KEY
 from django.contrib.auth.models import AnonymousUser
 from django.contrib.sessions import middleware as sessions
-from django.core.exceptions import SuspiciousOperation
 from django.core.files.uploadedfile import UploadedFile
 from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
 from django.shortcuts import render
-from django.template.loader import get_template
+from django.template.defaultfilters import filesizeformat
 from django.utils import timezone
 from django.utils.formats import date_format
-from django.utils.log import log_response
-from django.views.defaults import bad_request
 from whitenoise.middleware import WhiteNoiseMiddleware
 
-from billing import once, safeguards
-from billing.background import outages
+from billing import incidents, once, safeguards
 from billing.models import SentForm
 from billing.models.periods import PeriodClosed
 from billing.models.standing import KeptForEver
 
-from . import proxies, sign_ins, single_sign_on
+from . import errors, proxies, sign_ins, single_sign_on
 
 # Forms of strangers (the sign-in page), and of people: review sheets and lists of funds. Only the page
 # for imports takes more.
@@ -62,24 +58,8 @@ Respond = Callable[[HttpRequest], HttpResponse]
 
 log = logging.getLogger(__name__)
 
-UNAVAILABLE = 503
 # Django's page that closes a window in which something was added or changed for the form behind it.
 POPUP = "admin/popup_response.html"
-# When a browser, or a program, may ask again: a lock or a restart takes about as long.
-RETRY_AFTER = 60
-
-
-def unavailable(error: BaseException) -> HttpResponse | None:
-    """Return the page that says what is out of order (503) where an error comes from there; None for a fault of ours.
-
-    It asks the database nothing: not even who is signed in.
-    """
-    outage = outages.outage_of(error)
-    if outage is None:
-        return None
-    log.error("A page could not be shown. %s", outage)
-    page = get_template("503.html").render({"said": outage.said})
-    return HttpResponse(page, status=UNAVAILABLE, headers={"Retry-After": str(RETRY_AFTER)})
 
 
 def answering(respond: Callable[[Any, HttpRequest], Any]) -> Callable[[Any, HttpRequest], Any]:
@@ -90,7 +70,7 @@ def answering(respond: Callable[[Any, HttpRequest], Any]) -> Callable[[Any, Http
         try:
             return respond(middleware, request)
         except Exception as error:
-            if page := unavailable(error):
+            if page := errors.unavailable(request, error):
                 return page
             raise
 
@@ -123,15 +103,33 @@ class OutageMiddleware:
                 # What was received until then is a file of its own, which goes when it is closed.
                 if received := getattr(handler, "file", None):
                     received.close()
-            return unavailable(error)
+            return errors.unavailable(request, error)
         return None
+
+
+class ReferenceMiddleware:
+    """Give each request a reference, which its lines of the log carry and the page of an error shows; it stands first.
+
+    `request.reference` is for what is logged when every middleware is through.
+    """
+
+    def __init__(self, get_response: Respond) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        with incidents.named() as reference:
+            request.reference = reference  # type: ignore[attr-defined]
+            response = self.get_response(request)
+        if response.status_code >= 400:
+            response.headers["X-Reference"] = reference
+        return response
 
 
 class TrustedProxyMiddleware:
     """Take from a trusted proxy who asks and who they are; throw such headers of anybody else away.
 
-    It must stand first. A server writes `X-Remote-User` and `X_Remote_User` to the same name, which is
-    taken out under that name: nothing that a client sends under either reaches a view.
+    Nothing that reads a request stands before it. A server writes `X-Remote-User` and `X_Remote_User` to the same
+    name, which is taken out under that name: nothing that a client sends under either reaches a view.
     """
 
     def __init__(self, get_response: Respond) -> None:
@@ -178,7 +176,7 @@ class PlainTextMiddleware:
         headers = (value for name, value in request.META.items() if name in SENT or name.startswith("HTTP_"))
         texts = itertools.chain([request.path], headers, _texts(request.GET), _texts(request.COOKIES))
         if not all(map(_is_storable, texts)):
-            return refused_as_bad(request, "a NUL or half a character in an address, header or cookie")
+            return errors.refused_as_bad(request, "a NUL or half a character in an address, header or cookie")
         return self.get_response(request)
 
 
@@ -195,7 +193,7 @@ class PlainFormMiddleware:
         if request.method == "POST":
             names = (each.name or "" for files in request.FILES.lists() for each in files[1])
             if not all(map(_is_storable, itertools.chain(_texts(request.POST), names))):
-                return refused_as_bad(request, "a NUL or half a character in a form")
+                return errors.refused_as_bad(request, "a NUL or half a character in a form")
         return None
 
 
@@ -210,13 +208,6 @@ def _is_storable(text: object) -> bool:
     if not isinstance(text, str) or text.isascii():
         return not isinstance(text, str) or "\0" not in text
     return "\0" not in text and not any("\ud800" <= letter <= "\udfff" for letter in text)
-
-
-def refused_as_bad(request: HttpRequest, why: str) -> HttpResponse:
-    """Answer 400, and note it in one line of the log."""
-    response: HttpResponse = bad_request(request, SuspiciousOperation(why))
-    log_response("Refused: %s: %s", request.path, why, response=response, request=request)
-    return response
 
 
 class StaticFilesMiddleware(WhiteNoiseMiddleware):
@@ -321,7 +312,7 @@ class UploadLimitMiddleware:
             # The form's other fields and the seams between files come on top.
             limit = settings.MAX_UPLOAD_BYTES + 1024**2
         if length > limit:
-            return render(request, "413.html", {"limit": limit}, status=413)
+            return errors.too_large(request, limit=filesizeformat(limit), sent=filesizeformat(length))
         return self.get_response(request)
 
 
@@ -344,7 +335,7 @@ class OnceMiddleware:
         try:
             if led_to and not _is_refused(request):
                 once.done(claimed, led_to=led_to, now=timezone.now())
-            elif response.status_code < 500 or response.status_code == UNAVAILABLE:
+            elif response.status_code < 500 or response.status_code == errors.UNAVAILABLE:
                 once.release(claimed)
             # What failed half-way stays claimed: nobody knows what of it was done.
         except db.Error:
@@ -366,7 +357,7 @@ class OnceMiddleware:
             if claimed is None:
                 return self._sent_before(request, key)
         except Exception as error:
-            if page := unavailable(error):
+            if page := errors.unavailable(request, error):
                 return page
             raise
         request.sent_form = claimed  # type: ignore[attr-defined]
@@ -375,12 +366,13 @@ class OnceMiddleware:
     def _sent_before(self, request: HttpRequest, key: str) -> HttpResponse:
         before = once.sent_before(key)
         if before is None:
-            said = "This was sent twice at the same time, and refused. Go back, and look at it again."
-            return render(request, "409.html", {"said": said}, status=409)
+            said = "This was sent twice at the same time, and refused."
+            return errors.conflict(request, said, then="Go back, and look at it again.")
         at = date_format(timezone.localtime(before.sent_at), "H:i:s")
         if not before.done_at:
-            said = f"This was sent at {at} already, and is not done yet. See what came of it before you send it again."
-            return render(request, "409.html", {"said": said, "heading": "Not done yet"}, status=409)
+            said = f"This was sent at {at} already, and is not done yet."
+            then = "See what came of it before you send it again."
+            return errors.conflict(request, said, heading="Not done yet", then=then)
         if before.led_to.startswith(POPUP):
             # The window that opened the form closes it, and has what was added once.
             return render(request, POPUP, {"popup_response_data": before.led_to.removeprefix(POPUP).strip()})
@@ -433,9 +425,9 @@ class RefusalMiddleware:
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         """Answer 409 with the refusal, 503 with an outage; leave every other error alone. Nothing was stored."""
-        if page := unavailable(exception):
+        if page := errors.unavailable(request, exception):
             return page
         said = str(exception) if isinstance(exception, PeriodClosed | KeptForEver) else ""
         if isinstance(exception, db.IntegrityError):
             said = safeguards.said(exception)
-        return render(request, "409.html", {"said": said}, status=409) if said else None
+        return errors.conflict(request, said) if said else None

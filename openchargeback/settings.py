@@ -90,7 +90,8 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
-    # First: what only a proxy may say is gone before anything else looks at a request.
+    "openchargeback.middleware.ReferenceMiddleware",
+    # Before all that reads a request: what only a proxy may say is gone then.
     "openchargeback.middleware.TrustedProxyMiddleware",
     # Before whatever answers by itself: a refusal is a page, too.
     "openchargeback.middleware.SecurityHeadersMiddleware",
@@ -130,6 +131,8 @@ TEMPLATES = [
                 "django.contrib.messages.context_processors.messages",
                 "openchargeback.views.product_version",
             ],
+            # The link to the help stands in the frames, which every page shares.
+            "builtins": ["openchargeback.templatetags.help_links"],
         },
     },
 ]
@@ -325,6 +328,7 @@ CONTENT_SECURITY_POLICY = {
         "manifest-src": [SELF],
     },
 }
+CSRF_FAILURE_VIEW = "openchargeback.errors.csrf_failed"
 X_FRAME_OPTIONS = "DENY"
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"

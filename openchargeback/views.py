@@ -1,6 +1,5 @@
 """The front door: home, signing in by password or at the institution, and setting passwords."""
 
-import sys
 from typing import Any
 
 from django.conf import settings
@@ -14,13 +13,11 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_safe
-from django.views.defaults import server_error
 
 from billing.audit import Actor
 from billing.setup import passwords
 
 from . import openid, sign_ins, single_sign_on
-from .middleware import unavailable
 from .password_rules import ChangedPasswordForm, NewPasswordForm, SignInForm
 
 # In a session: where somebody wanted to go who was sent to the institution to sign in.
@@ -43,12 +40,6 @@ def admin_login(request: HttpRequest) -> HttpResponse:
     if request.user.is_authenticated:
         return redirect("home")
     return redirect_to_login(request.GET.get("next") or reverse("home"), reverse("login"))
-
-
-def broke(request: HttpRequest) -> HttpResponse:
-    """Answer for an error that nothing else answered: 503 where the database or the disk is out of order, else 500."""
-    error = sys.exc_info()[1]
-    return (unavailable(error) if error else None) or server_error(request)
 
 
 class LoginView(auth_views.LoginView):

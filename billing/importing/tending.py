@@ -11,16 +11,9 @@ from django.db import OperationalError
 
 from ..audit import Actor
 from ..background import jobs
-from ..errors import NextStep
-from ..models import User
-from ..notices import Notice
 from . import abandoned
 
 SYSTEM = Actor(name="system", via="task")
-QUEUE_AWAY = (
-    "The queue of background jobs cannot be reached. What is asked for is kept, and starts by itself when the queue is "
-    "back. Ask your administrator: the server of the queue does not answer."
-)
 
 
 @dataclass(frozen=True)
@@ -44,10 +37,3 @@ def close_left(*, now: datetime.datetime) -> None:
     with contextlib.suppress(OperationalError), jobs.briefly():
         jobs.close_abandoned(now=now)
         abandoned.close_left(actor=SYSTEM, now=now)
-
-
-def notice(user: User) -> Notice | None:
-    """Say on every staff page that the queue is away, with a link to what waits for it."""
-    if not jobs.is_kept_from_queue():
-        return None
-    return Notice(QUEUE_AWAY, then=NextStep("list_jobs"))

@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 from django.conf import settings
 from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
-from billing.background import heartbeat, working
+from billing.background import heartbeat, standstill, working
 from billing.models import Job, Worker
 
 pytestmark = pytest.mark.django_db
@@ -55,15 +56,64 @@ def test_a_worker_of_another_machine_counts_and_old_ones_are_forgotten():
     assert Worker.objects.count() == 2
 
 
+QUEUE_WORK = (
+    "admin:index",
+    "admin:billing_import_changelist",
+    "admin:billing_import_upload",
+    "admin:billing_job_changelist",
+    "admin:billing_heldcharge_changelist",
+    "admin:billing_heldcharge_apply",
+    "admin:billing_charge_changelist",
+    "admin:billing_billingperiod_changelist",
+    "admin:billing_fundingsource_load",
+    "admin:billing_person_load",
+    "admin:statements_statement_changelist",
+    "admin:statements_statement_generate",
+    "admin:statements_statement_send",
+    "admin:statements_email_changelist",
+    "admin:journals_journal_changelist",
+    "admin:journals_journal_export",
+)
+NOBODY = "No background worker has run for a minute or longer."
+
+
 @pytest.mark.parametrize("role", ["viewer", "reviewer", "finance", "admin"])
-@pytest.mark.parametrize("page", ["admin:index", "admin:billing_job_changelist", "job"])
-def test_staff_pages_say_that_nobody_works_and_whom_to_ask(client, cast, role, page):
-    job = Job.objects.create(kind=Job.Kind.IMPORT, created_at=timezone.now())
+def test_every_page_that_queues_work_says_that_nobody_works_and_what_to_do(client, cast, role):
+    """From the page to the command that starts it, and to silence once it runs."""
+    job = Job.objects.create(kind=Job.Kind.IMPORT, created_at=timezone.now(), handed_at=timezone.now())
     client.force_login(getattr(cast, role))
-    url = reverse("admin:billing_job_change", args=[job.pk]) if page == "job" else reverse(page)
-    assert "the worker process is not running" in client.get(url).content.decode()
+    urls = [*(reverse(page) for page in QUEUE_WORK), reverse("admin:billing_job_change", args=[job.pk])]
+    opened = [url for url in urls if client.get(url).status_code == 200]
+    assert len(opened) >= 10
+    for url in opened:
+        page = client.get(url).content.decode()
+        assert page.count(NOBODY) == 1, url
+        assert '<a href="/help/operations/#the-worker">How to start it</a>' in page
+    said = client.get("/help/operations/").content.decode().partition('id="the-worker"')[2]
+    assert "manage.py qcluster" in said.partition("<h2")[0]
+    assert "manage.py serve" in said.partition("<h2")[0]
     heartbeat.beat()
-    assert "the worker process is not running" not in client.get(url).content.decode()
+    for url in opened:
+        assert NOBODY not in client.get(url).content.decode(), url
+    silent_for(2 * MINUTE)
+    assert NOBODY in client.get(opened[0]).content.decode()
+
+
+@pytest.mark.parametrize("page", ["admin:billing_department_changelist", "admin:billing_person_add", "help"])
+def test_a_page_that_queues_nothing_neither_says_nor_asks_it(client, cast, page):
+    client.force_login(cast.admin)
+    with CaptureQueriesContext(connection) as asked:
+        assert NOBODY not in client.get(reverse(page)).content.decode()
+    assert not [each for each in asked if "billing_worker" in each["sql"] or "billing_job" in each["sql"]]
+
+
+@pytest.mark.parametrize("is_alive", [True, False])
+def test_a_page_that_queues_work_asks_once(cast, is_alive):
+    if is_alive:
+        heartbeat.beat()
+    with CaptureQueriesContext(connection) as asked:
+        assert bool(standstill.notice(cast.viewer)) == (not is_alive)
+    assert len(asked) == (0 if connection.vendor == "sqlite" and not is_alive else 1)
 
 
 def test_a_job_that_waits_for_nobody_says_so_where_its_page_asks(client, cast):

@@ -330,7 +330,7 @@ def test_a_queue_under_a_wrong_address_keeps_nobody_from_asking(
     assert "It starts by itself when the queue is back" in page
     assert "the queue cannot be reached" in client.get(reverse("admin:billing_job_changelist")).content.decode()
     Job.objects.update(created_at=timezone.now() - datetime.timedelta(minutes=1))
-    # And every staff page says so, those of other things, too.
+    # And every page that queues work says so, those of other things, too.
     heartbeat.beat()
     assert "The queue of background jobs cannot be reached." in client.get(reverse("admin:index")).content.decode()
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from django.conf import settings
 from django.db import DatabaseError, connection, transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 from django_q.tasks import async_task
 
@@ -79,7 +79,12 @@ def briefly() -> Iterator[None]:
             cursor.execute(f"PRAGMA busy_timeout = {settings.DATABASES['default']['OPTIONS']['timeout'] * 1000}")
 
 
+def kept_from_queue() -> QuerySet[Job]:
+    """Return the jobs that wait because the queue could not be reached."""
+    waiting = Job.objects.filter(state=Job.State.QUEUED, handed_at=None)
+    return waiting.filter(created_at__lt=working.ago(PATIENCE))
+
+
 def is_kept_from_queue() -> bool:
     """Tell whether jobs wait because the queue could not be reached."""
-    waiting = Job.objects.filter(state=Job.State.QUEUED, handed_at=None)
-    return waiting.filter(created_at__lt=working.ago(PATIENCE)).exists()
+    return kept_from_queue().exists()

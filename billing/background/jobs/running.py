@@ -11,7 +11,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import F
 from django.utils import timezone
 
-from ... import audit
+from ... import audit, incidents
 from ...audit import Actor
 from ...errors import BillingError
 from ...models import Job
@@ -29,8 +29,8 @@ ATTEMPTS = (0.0, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 
 DATABASE_AWAY = "The database could not be reached any more while this ran. Nothing was left half-done: retry it."
 BROKE_OFF = (
-    "The program broke off; the log of the worker says why. What it finished before stays done: look at it before "
-    "you retry this."
+    "The program broke off; the log of the worker says why, with the reference {reference}. What it finished before "
+    "stays done: look at it before you retry this."
 )
 
 
@@ -77,9 +77,10 @@ def _run(job_id: int, mark: Mark, now: datetime.datetime) -> str:
     except BillingError as error:
         _finish(job, state=Job.State.FAILED, message=str(error), result=_refused(error), actor=actor, mark=mark)
     except Exception as error:
-        log.exception("job %s (%s) broke off", job_id, job.kind)
+        with incidents.named() as reference:
+            log.exception("job %s (%s) broke off", job_id, job.kind)
         is_away = isinstance(error, OperationalError | InterfaceError)
-        message = DATABASE_AWAY if is_away else BROKE_OFF
+        message = DATABASE_AWAY if is_away else BROKE_OFF.format(reference=reference)
         _finish(job, state=Job.State.FAILED, message=message, result=None, actor=actor, mark=mark)
         raise
     else:

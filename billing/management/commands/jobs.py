@@ -4,8 +4,10 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
+from billing import doors
 from billing.background import heartbeat, jobs
 from billing.commands import BillingCommand, moment, subcommands, table
+from billing.errors import NextStep
 from billing.importing import tending
 from billing.models import Job
 
@@ -86,7 +88,8 @@ class Command(BillingCommand):
         if not tended.queue_answers:
             trouble.append("The queue cannot be reached: jobs are kept until it is back.")
         if not works:
-            trouble.append(f"No background worker runs; waiting: {waiting}.")
+            start = doors.as_command(NextStep("start_worker"))
+            trouble.append(f"No background worker runs; waiting: {waiting}. Next: `{start}`.")
         self.report(
             {
                 "jobs_closed": tended.jobs,

@@ -1,0 +1,236 @@
+"""What there is to know of this installation, gathered for a page or a command: each fact with its state."""
+
+import datetime
+import platform
+import shutil
+import sqlite3
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import django
+from django.conf import settings
+from django.db import connection
+from django.db.models import Count, Min, Sum
+from django.template.defaultfilters import filesizeformat
+from django.utils import timezone
+
+from billing import safeguards, schema
+from billing.audit import anchors, verifications
+from billing.background import heartbeat, jobs
+from billing.errors import BillingError
+from billing.models import AuditEvent, Job, StoredFile
+from billing.texts import long_moment
+from statements import emails
+
+from .components import packages
+
+State = Literal["ok", "warn", "bad", ""]
+# After so long the audit log should have been verified again.
+VERIFIED_WITHIN = datetime.timedelta(days=7)
+NAMED = 5
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One thing that is so: `code` names it for programs, `help` is a page and heading of the documentation."""
+
+    code: str
+    label: str
+    value: str
+    state: State = ""
+    help: str = ""
+
+
+@dataclass(frozen=True)
+class Group:
+    """The facts about one part of the installation."""
+
+    code: str
+    title: str
+    facts: tuple[Fact, ...]
+
+
+def gather(*, now: datetime.datetime) -> list[Group]:
+    """Look at every part of the installation. It reads, and changes nothing; it takes a dozen short queries."""
+    parts: tuple[tuple[str, str, Callable[[datetime.datetime], list[Fact]]], ...] = (
+        ("program", "Program", _program),
+        ("database", "Database", _database),
+        ("worker", "Background work", _work),
+        ("mail", "E-mail", _mail),
+        ("storage", "Files", _storage),
+        ("safeguards", "Safeguards and audit log", _trust),
+    )
+    return [Group(code, title, tuple(facts(now))) for code, title, facts in parts]
+
+
+def _program(now: datetime.datetime) -> list[Fact]:
+    found = packages()
+    changed = [each for each in found if not each.is_as_pinned]
+    named = ", ".join(f"{each.name} {each.version or 'missing'} (pinned: {each.pinned})" for each in changed[:NAMED])
+    more = f" and {len(changed) - NAMED} more" if len(changed) > NAMED else ""
+    return [
+        Fact("version", "Version", settings.VERSION),
+        Fact("python", "Python", platform.python_version()),
+        Fact("django", "Django", django.get_version()),
+        Fact("address", "Address", settings.SITE_URL),
+        Fact("time_zone", "Time zone", settings.TIME_ZONE),
+        Fact("debug", "Debug mode", "on: for one machine only", "warn", "getting-started#configure")
+        if settings.DEBUG
+        else Fact("debug", "Debug mode", "off", "ok"),
+        Fact("packages", "Packages", f"not as pinned: {named}{more}", "warn", "security/supply-chain")
+        if changed
+        else Fact("packages", "Packages", f"{len(found)}, all as pinned", "ok"),
+    ]
+
+
+def _database(now: datetime.datetime) -> list[Fact]:
+    of = settings.DATABASES["default"]
+    with connection.cursor() as cursor:
+        if connection.vendor == "sqlite":
+            kind, version, place = "SQLite", sqlite3.sqlite_version, str(of["NAME"])
+            cursor.execute("SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()")
+            size = cursor.fetchone()[0]
+        else:
+            cursor.execute("SELECT current_setting('server_version'), pg_database_size(current_database())")
+            version, size = cursor.fetchone()
+            kind, place = "PostgreSQL", f"{of['NAME']} on {of['HOST'] or 'this machine'}"
+    return [
+        Fact("kind", "Kind", f"{kind} {version}"),
+        Fact("place", "Place", place),
+        Fact("size", "Size", filesizeformat(size)),
+        _tables(),
+    ]
+
+
+def _tables() -> Fact:
+    help = "operations#upgrading"
+    try:
+        lacking = schema.lacking()
+    except BillingError as error:
+        return Fact("tables", "Tables", str(error), "bad", help)
+    if lacking:
+        return Fact("tables", "Tables", f"not up to date: {len(lacking)} migrations are missing", "bad", help)
+    return Fact("tables", "Tables", "up to date", "ok")
+
+
+def _work(now: datetime.datetime) -> list[Fact]:
+    queue = Job.objects.values("state").order_by("state").annotate(number=Count("pk"), oldest=Min("created_at"))
+    by_state = {each["state"]: each for each in queue}
+    waiting = by_state.get(Job.State.QUEUED)
+    said = [f"{by_state[state]['number']:,} {label.lower()}" for state, label in Job.State.choices if state in by_state]
+    since = f", the oldest since {_told(waiting['oldest'])}" if waiting else ""
+    is_kept = jobs.is_kept_from_queue()
+    broker = "Redis" if settings.Q_CLUSTER.get("redis") else "a table of the database"
+    return [
+        *_workers(now),
+        Fact("queue", "Queue", f"{broker}: it cannot be reached, and jobs are kept", "bad", "operations#jobs")
+        if is_kept
+        else Fact("queue", "Queue", broker, "ok"),
+        Fact("jobs", "Jobs", f"{', '.join(said)}{since}" if said else "none so far"),
+    ]
+
+
+def _workers(now: datetime.datetime) -> list[Fact]:
+    seen = heartbeat.workers()
+    alive = [each for each in seen if each.is_alive]
+    help = "operations#the-worker"
+    if not alive:
+        last = f"none for a minute or longer; the last was seen {_told(seen[0].seen_at)}" if seen else "none so far"
+        return [Fact("worker", "Worker", last, "bad", help)]
+    return [
+        Fact("worker", "Worker", "1 runs" if len(alive) == 1 else f"{len(alive)} run", "ok"),
+        *(
+            Fact(
+                "worker_seen",
+                each.name,
+                f"since {_told(each.begun_at) if each.begun_at else 'an unknown time'}, "
+                f"last seen {max(0, int((now - each.seen_at).total_seconds()))} seconds ago",
+            )
+            for each in alive
+        ),
+    ]
+
+
+def _mail(now: datetime.datetime) -> list[Fact]:
+    if emails.writes_files():
+        said = f"not sent: each e-mail is a file in {settings.EMAIL_FILE_PATH}"
+        return [Fact("mode", "Mode", said, "warn", "admin-guide/email#without-a-mail-server")]
+    # Never with the user and password of the address.
+    kind = settings.EMAIL_BACKEND.removesuffix(".EmailBackend").rpartition(".")[2]
+    server = f"{settings.EMAIL_HOST}:{settings.EMAIL_PORT}" if kind == "smtp" else kind
+    safe = " over TLS" if settings.EMAIL_USE_TLS or settings.EMAIL_USE_SSL else ""
+    return [
+        Fact("mode", "Mode", f"sent by {server}{safe}", "ok"),
+        Fact("from", "From", settings.DEFAULT_FROM_EMAIL),
+    ]
+
+
+def _storage(now: datetime.datetime) -> list[Fact]:
+    kept: dict[str, Any] = StoredFile.objects.aggregate(number=Count("pk"), size=Sum("size"))
+    usage = shutil.disk_usage(settings.VAR_DIR)
+    # Room for one upload as large as they may be.
+    is_enough = usage.free >= settings.MAX_UPLOAD_BYTES
+    help = "" if is_enough else "operations#when-the-database-or-the-disk-is-out-of-order"
+    return [
+        Fact("folder", "Folder", str(settings.VAR_DIR)),
+        Fact(
+            "free",
+            "Free space",
+            f"{filesizeformat(usage.free)} of {filesizeformat(usage.total)}"
+            + ("" if is_enough else f": less than the largest upload, {filesizeformat(settings.MAX_UPLOAD_BYTES)}"),
+            "ok" if is_enough else "warn",
+            help,
+        ),
+        Fact("received", "Files received", f"{kept['number']:,}, {filesizeformat(kept['size'] or 0)}"),
+    ]
+
+
+def _trust(now: datetime.datetime) -> list[Fact]:
+    lacking, wanted = safeguards.missing(connection), len(safeguards.triggers(connection))
+    return [
+        Fact(
+            "safeguards",
+            "Safeguards",
+            f"{len(lacking)} of {wanted} are not in place: {safeguards.listed(lacking)}",
+            "bad",
+            "operations#database-safeguards",
+        )
+        if lacking
+        else Fact("safeguards", "Safeguards", f"all {wanted} in place", "ok"),
+        _head(),
+        _verification(now),
+    ]
+
+
+def _head() -> Fact:
+    """Hold the last event against the head that was noted last, outside the database."""
+    label, help = "Head of the audit log", "security/audit-log#verifying"
+    event = AuditEvent.objects.order_by("-pk").first()
+    if event is None:
+        return Fact("audit_head", label, "no event so far")
+    notes = anchors.read(anchors.default_path())
+    if notes is None or not notes.anchors:
+        return Fact("audit_head", label, f"not noted in {anchors.default_path()}", "warn", help)
+    last = notes.anchors[-1]
+    if last.hash != event.hash:
+        # It may lag by a moment; a cut or rewritten log never agrees.
+        said = f"the last event is not the one noted on {last.when}: verify the log"
+        return Fact("audit_head", label, said, "warn", help)
+    return Fact("audit_head", label, f"event {last.events:,}, as noted on {last.when}", "ok")
+
+
+def _verification(now: datetime.datetime) -> Fact:
+    label, help = "Audit log verified", "security/audit-log#verifying"
+    last = verifications.last()
+    if last is None:
+        return Fact("audit_verified", label, "not yet on this machine", "warn", help)
+    if not last.is_whole:
+        return Fact("audit_verified", label, f"{_told(last.at)}: not as it was written", "bad", help)
+    state: State = "ok" if now - last.at <= VERIFIED_WITHIN else "warn"
+    said = f"{_told(last.at)}: whole, {last.events:,} events"
+    return Fact("audit_verified", label, said, state, help if state == "warn" else "")
+
+
+def _told(at: datetime.datetime) -> str:
+    return long_moment(timezone.localtime(at))

@@ -1,0 +1,68 @@
+"""From a screen to its help, by a search to another place, and back from a page that is not there."""
+
+import pytest
+from django.urls import reverse
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.ui import WebDriverWait
+
+from tests import build
+
+from .test_journeys import complaints, sign_in
+
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
+
+
+def waits_for(browser, part):
+    WebDriverWait(browser, 10).until(lambda _: part in browser.current_url)
+
+
+def test_finance_finds_how_to_start_the_worker_and_looks_for_something_else(browser, live_server):
+    build.the_cast()
+    sign_in(browser, live_server, "fay")
+    browser.find_element(By.LINK_TEXT, "How to start it").click()
+    waits_for(browser, "/help/operations/#the-worker")
+    # The heading is in sight, below what stays at the top.
+    top = "return document.getElementById('the-worker').getBoundingClientRect().top"
+    assert 0 <= browser.execute_script(top) < 400
+    browser.find_element(By.ID, "help-words").send_keys("exceptions" + Keys.ENTER)
+    waits_for(browser, "q=exceptions")
+    browser.find_element(By.LINK_TEXT, "Exceptions").click()
+    waits_for(browser, "/help/admin-guide/#exceptions")
+    assert complaints(browser) == []
+
+
+def test_a_pi_reads_her_help_and_comes_back_from_a_page_that_is_not_there(browser, live_server, settings):
+    settings.DEBUG = False
+    build.the_cast()
+    sign_in(browser, live_server, "ada")
+    browser.find_element(By.LINK_TEXT, "Help").click()
+    waits_for(browser, "/help/user-guide/portal/#your-statements")
+    assert "Total charged" in browser.find_element(By.CSS_SELECTOR, ".help-text").text
+    assert complaints(browser) == []
+    browser.get(live_server.url + "/statements/nowhere/")
+    shown = browser.find_element(By.CSS_SELECTOR, ".error-reference code").text
+    assert len(shown) == 9
+    browser.find_element(By.LINK_TEXT, "Back to my statements").click()
+    waits_for(browser, reverse("portal:statements"))
+
+
+@pytest.mark.parametrize("width", [390, 1440])
+def test_help_and_the_system_page_fit_their_width(browser, live_server, width):
+    build.the_cast()
+    sign_in(browser, live_server, "root")
+    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 700}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    try:
+        for url in (
+            "/help/",
+            "/help/user-guide/commands/",
+            "/help/security/roles/",
+            "/help/?q=import",
+            "/admin/system/",
+        ):
+            browser.get(live_server.url + url)
+            assert browser.execute_script("return document.documentElement.scrollWidth") <= width, url
+            assert complaints(browser) == [], url
+    finally:
+        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
