@@ -177,8 +177,8 @@ if IS_SQLITE:
 else:
     database.setdefault("CONN_MAX_AGE", 60)
     database["CONN_HEALTH_CHECKS"] = True
-# Arrow reads files by several threads. Its own choice on Linux, mimalloc, keeps what one of them frees for another: up
-# to 140 MiB of an import. It looks at this before it allocates anything.
+# Arrow reads files by several threads. Its own choice on Linux, mimalloc, keeps what one of them frees for another:
+# some 100 MiB of an import. It looks at this before it allocates anything.
 if sys.platform == "linux":
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "jemalloc")
 # `flush` empties every table. The tests set this for their own database; nothing else does.
