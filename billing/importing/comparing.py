@@ -15,15 +15,15 @@ from ..readers.facts import month_number
 from . import differences, doubts, duplicates, late, live_charges, other_sources, reading, removals
 from .doubts import Doubt
 from .duplicates import Asked
-from .live_charges import live_hashes
-from .matching import Matched, further, hashes_at, match
+from .live_charges import live_partitions
+from .matching import Matched, further, match
 from .outcomes import Counts, WouldWithdraw, error_of
+from .partitions import Partitions, together
 from .reading import Read
 from .receiving import Received
 from .staging import Stage, figures, likeness
 
 Numbers = npt.NDArray[np.int64]
-Marks = npt.NDArray[np.bool_]
 
 
 class StandsAlready(Exception):
@@ -175,23 +175,17 @@ def _match(received: Received, read: Read, stage: Stage) -> Compared:
 def _match_rows(received: Received, read: Read, stage: Stage, compared: Compared) -> Compared:
     """Match rows with charges: equal ones are unchanged, those of one identity changed, the rest new or removed."""
     compared = replace(compared, imports_before=live_charges.imports_so_far(received.source))
-    live = live_hashes(received.source.pk, [period.pk for period in compared.periods.values()])
-    live_ids, live_content, live_identity = live
-    del live
-    if not live_ids:
+    live = live_partitions(received.source.pk, [period.pk for period in compared.periods.values()])
+    if not len(live):
         return compared
     received.request.progress(0, 0, "Matching")
     is_merge = received.source.import_mode == Source.ImportMode.MERGE
-    staged = stage.hashes(month_number(month) for month in compared.periods)
-    # Without a ResourceId nothing says that one row is another one changed.
-    changeable = np.frombuffer(staged.with_resource, dtype=np.bool_) if is_merge else None
-    found = match(staged.contents, staged.identities, live_content, live_identity, rows_changeable=changeable)
-    row_numbers, ids = staged.rows, np.frombuffer(live_ids, dtype=np.int64)
-    del staged, live_content, live_identity
-    found = _match_invoices(stage, compared, found, row_numbers, ids, changeable)
-    _keep(stage, row_numbers, ids, found, read.rows)
-    gone = ids[found.gone_live]
-    changed = len(found.changed_rows)
+    months = [month_number(month) for month in compared.periods]
+    # In a merge, without a ResourceId nothing says that one row is another one changed.
+    found = match(stage.hashes(), live, months=months, only_with_resource=is_merge)
+    found = _match_invoices(stage, compared, found, only_with_resource=is_merge)
+    stage.keep(_kept(found))
+    changed = len(found.changed)
     compared = replace(
         compared,
         touched=_kept_months(stage),
@@ -199,13 +193,13 @@ def _match_rows(received: Received, read: Read, stage: Stage, compared: Compared
             new=read.rows - found.unchanged - changed,
             changed=changed,
             unchanged=found.unchanged,
-            unseen=len(gone) if is_merge else 0,
+            unseen=len(found.gone) if is_merge else 0,
         ),
     )
-    return compared if is_merge else _remove(received, read, stage, compared, gone)
+    return compared if is_merge else _remove(received, read, stage, compared, found.gone)
 
 
-def _remove(received: Received, read: Read, stage: Stage, compared: Compared, gone: Numbers) -> Compared:
+def _remove(received: Received, read: Read, stage: Stage, compared: Compared, gone: Partitions) -> Compared:
     """Stage the removal of what a snapshot no longer has, and note where it may not be whole."""
     removed = removals.stage_removals(received, read, stage, gone, periods=compared.periods, counts=compared.counts)
     withdrawn = sum(removed.by_period.values())
@@ -283,44 +277,24 @@ def _ask_elsewhere(received: Received, read: Read, stage: Stage, compared: Compa
     return replace(compared, elsewhere=elsewhere, asked=asked)
 
 
-def _match_invoices(
-    stage: Stage, compared: Compared, found: Matched, row_numbers: Numbers, ids: Numbers, changeable: Marks | None
-) -> Matched:
+def _match_invoices(stage: Stage, compared: Compared, found: Matched, *, only_with_resource: bool) -> Matched:
     """Know a charge again whose invoice id was filled in since, as some providers do at the end of a month.
 
     First what is equal in all but that, whatever the mode; then what has the same identity but for it.
     """
-    if not (len(found.new_rows) and len(found.gone_live)):
+    if not (len(found.new) and len(found.gone)):
         return found
     periods = {month_number(month): period.pk for month, period in compared.periods.items()}
-    keys = likeness.without_invoice(stage, row_numbers[found.new_rows], ids[found.gone_live], periods)
-    if keys is None:
-        return found
-    rows = np.searchsorted(row_numbers, keys[0].numbers)
-    live = np.searchsorted(ids, keys[1].numbers)
-    found = further(found, rows, live, keys[0].wholes, keys[1].wholes)
-    rows_left, live_left = np.isin(rows, found.new_rows), np.isin(live, found.gone_live)
-    if changeable is not None:
-        rows_left &= changeable[rows]
-    return further(
-        found,
-        rows[rows_left],
-        live[live_left],
-        hashes_at(keys[0].identities, rows_left),
-        hashes_at(keys[1].identities, live_left),
-    )
+    keys = likeness.without_invoice(stage, found.new, found.gone, periods)
+    return further(found, *keys, only_with_resource=only_with_resource) if keys else found
 
 
-def _keep(stage: Stage, row_numbers: Numbers, ids: Numbers, found: Matched, total: int) -> None:
-    """Stage which rows become charges, in file order, and which charge each replaces."""
-    changed = row_numbers[found.changed_rows]
-    wanted = np.union1d(row_numbers[found.new_rows], changed)
-    if len(row_numbers) < total:
-        # Rows of months without charges so far are all new.
-        wanted = np.union1d(wanted, np.setdiff1d(np.arange(1, total + 1), row_numbers, assume_unique=True))
-    replaced = np.zeros(len(wanted), dtype=np.int64)
-    replaced[np.searchsorted(wanted, changed)] = ids[found.changed_live]
-    stage.keep(wanted, replaced)
+def _kept(found: Matched) -> Iterator[tuple[Numbers, Numbers]]:
+    """Yield which rows become charges, in file order, and which charge each replaces, or 0."""
+    for parts in together(found.changed, found.new, found.apart):
+        kept = np.concatenate(parts)
+        kept = kept[np.argsort(kept["number"])]
+        yield kept["number"], kept["other"]
 
 
 def _kept_months(stage: Stage) -> frozenset[datetime.date]:

@@ -21,7 +21,7 @@ from ..readers.facts import Scope, month_number
 from ..readers.spelling import same_id
 from .live_charges import LiveHashes, live_hashes
 from .matching import hashes_of, paired
-from .staging import Hashes, Stage, figures, likeness
+from .staging import Stage, figures, likeness
 
 CODE = Flag.Code.POSSIBLE_DUPLICATE
 State = Charge.State
@@ -60,16 +60,16 @@ class Asked:
 
 
 class Sides(NamedTuple):
-    """The rows of an import in some months, and the charges that its source has in their span."""
+    """The contents of the rows of an import in some months, and the charges that its source has in their span."""
 
-    rows: Hashes
+    rows: bytearray
     charges: LiveHashes
 
 
 def sides(stage: Stage, source: Source, periods: Periods) -> Sides | None:
     """Return what files that add up are compared with, and their hashes; None where there is nothing yet."""
     charges = live_hashes(source.pk, [period.pk for period in periods.values()], stage.span)
-    return Sides(stage.hashes(month_number(month) for month in periods), charges) if charges[0] else None
+    return Sides(stage.contents(month_number(month) for month in periods), charges) if charges[0] else None
 
 
 def same_files(stage: Stage, both: Sides, periods: Periods) -> dict[int, dict[datetime.date, int]]:
@@ -81,12 +81,12 @@ def same_files(stage: Stage, both: Sides, periods: Periods) -> dict[int, dict[da
     months = [month_number(month) for month in periods]
     staged, (ids, contents, _) = both
     # Half of each hash: what is compared in the end are all rows of an import.
-    equal = np.flatnonzero(np.isin(hashes_of(contents)[:, 0], hashes_of(staged.contents)[:, 0]))
+    equal = np.flatnonzero(np.isin(hashes_of(contents)[:, 0], hashes_of(staged)[:, 0]))
     if not len(equal):
         return {}
     rows_of: dict[tuple[int, int], list[bytes]] = defaultdict(list)
     whole_of: dict[int, list[bytes]] = defaultdict(list)
-    for (_, file, of, _), content in zip(figures.delivered(stage, months), _each(staged.contents), strict=True):
+    for (_, file, of, _), content in zip(figures.delivered(stage, months), _each(staged), strict=True):
         rows_of[file, of].append(content)
         whole_of[of].append(content)
     sizes = {len(rows) for rows in (*rows_of.values(), *whole_of.values())}
@@ -160,7 +160,7 @@ def of_own_source(
     # What was rejected as the same is no cost of its own.
     same = _asked(Charge.objects.live().filter(source=source, state=State.REJECTED))
     counting = np.flatnonzero(~np.isin(live, list(same.values_list("pk", flat=True))))
-    rows, charges = hashes_of(staged.contents), hashes_of(contents)[counting]
+    rows, charges = hashes_of(staged), hashes_of(contents)[counting]
     if not len(paired(rows, charges)[0]):
         return []
     delivered = np.array(list(figures.delivered(stage, months)), dtype=np.int64).reshape(-1, 4)

@@ -6,11 +6,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from django.db import connection
 from django.db.models import Count, Max, Q
 
 from ..models import Charge, Import, Source
-from .matching import hashes_at
+from .partitions import HASHED, Partitions, Records, by_content, hashed
 
 # Rows taken from a cursor at once. Of many more Python's collector makes a second round, and each takes as long as all
 # that is loaded is large: 2.3 s a million rows by 20,000, 0.8 s by 500.
@@ -22,7 +23,7 @@ TOGETHER = 20_000
 Span = tuple[datetime.datetime, datetime.datetime]
 
 # Ids of charges in order, with their content hashes and identity hashes, one after the other.
-LiveHashes = tuple["array[int]", bytearray, bytearray]
+LiveHashes = tuple["array[int]", bytes, bytes]
 
 
 def imports_so_far(source: Source) -> dict[str, Any]:
@@ -38,31 +39,31 @@ def live_hashes(source_id: int, period_ids: Sequence[int], span: Span | None = N
     That is its live charges, less those that late changes reversed; of a span, if one is given, those whose charge
     periods begin in it.
     """
+    found = [np.empty(0, dtype=HASHED), *_live(source_id, period_ids, span)]
+    charges = np.concatenate(found)
+    charges = charges[np.argsort(charges["number"], kind="stable")]
+    return array("q", charges["number"].tobytes()), charges["content"].tobytes(), charges["identity"].tobytes()
+
+
+def live_partitions(source_id: int, period_ids: Sequence[int]) -> Partitions:
+    """Return the same by content, however many there are."""
+    partitions = Partitions(HASHED, by_content)
+    for charges in _live(source_id, period_ids):
+        partitions.add(charges)
+    return partitions
+
+
+def _live(source_id: int, period_ids: Sequence[int], span: Span | None = None) -> Iterator[Records]:
+    """Yield what `live_hashes` tells of, many at once, in no order."""
     begins = {"charge_period_start__gte": span[0], "charge_period_start__lte": span[1]} if span else {}
-    charges = (
-        Charge.objects.live()
-        .filter(source_id=source_id, period_id__in=period_ids, reverses__isnull=True, **begins)
-        .order_by()
-        .values_list("id", "content_hash", "identity_hash")
+    own = Charge.objects.live().filter(source_id=source_id, period_id__in=period_ids)
+    taken_back = np.array(
+        own.filter(reverses__isnull=False).order_by("reverses_id").values_list("reverses_id", flat=True), dtype=np.int64
     )
-    taken_back = set(
-        Charge.objects.live()
-        .filter(source_id=source_id, period_id__in=period_ids, reverses__isnull=False)
-        .values_list("reverses_id", flat=True)
-    )
-    sql, parameters = charges.query.sql_with_params()
-    ids = array("q")
-    contents, identities = bytearray(), bytearray()
-    for some, content, identity in _together(sql, parameters):
-        ids.extend(some)
-        contents += content
-        identities += identity
-    numbers = np.frombuffer(ids, dtype=np.int64)
-    if not taken_back and (numbers[1:] > numbers[:-1]).all():
-        return ids, contents, identities
-    order = np.argsort(numbers, kind="stable")
-    order = order[~np.isin(numbers[order], list(taken_back))]
-    return array("q", numbers[order].tobytes()), hashes_at(contents, order), hashes_at(identities, order)
+    wanted = own.filter(reverses__isnull=True, **begins).order_by().values_list("id", "content_hash", "identity_hash")
+    for ids, contents, identities in _together(*wanted.query.sql_with_params()):
+        charges = hashed(ids, contents, identities)
+        yield charges[~np.isin(charges["number"], taken_back)] if len(taken_back) else charges
 
 
 def span_of(starts: Iterable[datetime.datetime], known: Span | None = None) -> Span:
@@ -71,7 +72,7 @@ def span_of(starts: Iterable[datetime.datetime], known: Span | None = None) -> S
     return min(all_starts), max(all_starts)
 
 
-def _together(sql: str, parameters: Sequence[Any]) -> Iterator[tuple[Iterable[int], bytes, bytes]]:
+def _together(sql: str, parameters: Sequence[Any]) -> Iterator[tuple[npt.ArrayLike, bytes, bytes]]:
     """Yield many ids, content hashes and identity hashes at once of a query of these, past the ORM's conversions."""
     if connection.vendor == "postgresql":
         # Not even a tuple for each: the server puts them together, in no order.
@@ -83,7 +84,7 @@ def _together(sql: str, parameters: Sequence[Any]) -> Iterator[tuple[Iterable[in
         cursor.execute(sql, parameters)
         if connection.vendor == "postgresql":
             while row := cursor.fetchone():
-                yield np.frombuffer(row[0], dtype=">i8").tolist(), row[1], row[2]
+                yield np.frombuffer(row[0], dtype=">i8"), row[1], row[2]
             return
         while rows := cursor.fetchmany(FETCHED):
             some, content, identity = zip(*rows, strict=True)

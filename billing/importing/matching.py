@@ -1,11 +1,14 @@
 """An import against what is there: equal rows pair off one to one, then what changed, then new and gone."""
 
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from ..readers.dimensions import HASH_BYTES
+from .partitions import HASHED, NUMBERED, Partitions, Records, by_identity, by_number, numbered, together
 
 # How many hashes of both sides are paired at once.
 PART = 200_000
@@ -15,52 +18,105 @@ Positions = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Matched:
-    """Positions in the import (`*_rows`) and among the live charges (`*_live`).
+    """What became of rows of an import, by their numbers, and of live charges, by their ids, all in order.
 
-    `changed_rows[i]` takes the place of `changed_live[i]`. Every row of the import is in exactly one
-    of unchanged, changed and new; every live charge in exactly one of unchanged, changed and gone.
+    `changed` are rows with the charge each takes the place of. Every row is in exactly one of unchanged, changed, new
+    and apart; every live charge in exactly one of unchanged, changed and gone.
     """
 
     unchanged: int
-    changed_rows: Positions
-    changed_live: Positions
-    new_rows: Positions
-    gone_live: Positions
+    changed: Partitions
+    new: Partitions
+    gone: Partitions
+    # Rows of months that were not matched.
+    apart: Partitions
 
 
-def match(
-    rows_content: bytes | bytearray,
-    rows_identity: bytes | bytearray,
-    live_content: bytes | bytearray,
-    live_identity: bytes | bytearray,
-    *,
-    rows_changeable: npt.NDArray[np.bool_] | None = None,
-) -> Matched:
-    """Match the rows of an import with live charges, as multisets, in two passes.
+class Kind(Enum):
+    """What was found of rows and charges: pairs of equal content, pairs of one identity, or no pairs."""
 
-    The arguments are hashes of 16 bytes each, one after the other: of the full content, and of the
-    identity (which has no amounts and no tags). First equal contents pair off one to one, so equal
-    rows stay as many as they are and order does not matter. Then what is left pairs off by identity,
-    in order: those are changes. `rows_changeable` marks the rows that may be taken for a change of
-    another; None means all.
+    EQUAL = "equal"
+    CHANGED = "changed"
+    LEFT = "left"
 
-    Takes about 40 bytes a row beside the hashes, and no Python object per row.
+
+class Found(NamedTuple):
+    """Some rows and charges; of pairs, each row with the charge at the same place."""
+
+    kind: Kind
+    rows: Records
+    charges: Records
+
+
+def match(rows: Partitions, live: Partitions, *, months: Collection[int], only_with_resource: bool = False) -> Matched:
+    """Match the rows of an import in some months with live charges, as multisets, in two passes.
+
+    Both are `HASHED` by content. First equal contents pair off one to one, so equal rows stay as many as they are and
+    order does not matter. Then what is left pairs off by identity (which has no amounts and no tags), in order: those
+    are changes. With `only_with_resource`, rows without a ResourceId are no change of another.
     """
-    rows, live = paired(rows_content, live_content)
-    rows_left = _complement(rows, len(rows_content) // HASH_BYTES)
-    live_left = _complement(live, len(live_content) // HASH_BYTES)
+    of_rows, of_live = by_number(rows), by_number(live)
+    changed, new, apart = (Partitions(NUMBERED, of_rows) for _ in range(3))
+    gone = Partitions(NUMBERED, of_live)
+    unchanged = 0
+    for kind, some, charges in _paired_off(rows, live, only_with_resource, months=months, apart=apart):
+        if kind is Kind.EQUAL:
+            unchanged += len(some)
+        elif kind is Kind.CHANGED:
+            changed.add(numbered(some["number"], charges["number"]))
+        else:
+            new.add(numbered(some["number"]))
+            gone.add(numbered(charges["number"]))
+    return Matched(unchanged, changed, new, gone, apart)
 
-    candidates = rows_left if rows_changeable is None else rows_left[rows_changeable[rows_left]]
-    by_identity_rows, by_identity_live = paired(_taken(rows_identity, candidates), _taken(live_identity, live_left))
-    changed_rows, changed_live = candidates[by_identity_rows], live_left[by_identity_live]
-    in_order = np.argsort(changed_rows, kind="stable")
-    return Matched(
-        unchanged=len(rows),
-        changed_rows=changed_rows[in_order],
-        changed_live=changed_live[in_order],
-        new_rows=np.setdiff1d(rows_left, changed_rows, assume_unique=True),
-        gone_live=np.setdiff1d(live_left, changed_live, assume_unique=True),
-    )
+
+def further(found: Matched, rows: Partitions, live: Partitions, *, only_with_resource: bool = False) -> Matched:
+    """Take some of what was found new and gone for changes, too: by other contents and identities of theirs.
+
+    What is equal by these is a change whatever it lacks.
+    """
+    known, taken = Partitions(NUMBERED, found.new.buckets), Partitions(NUMBERED, found.gone.buckets)
+    for kind, some, charges in _paired_off(rows, live, only_with_resource):
+        if kind is not Kind.LEFT:
+            found.changed.add(numbered(some["number"], charges["number"]))
+            known.add(numbered(some["number"]))
+            taken.add(numbered(charges["number"]))
+    return replace(found, new=_without(found.new, known), gone=_without(found.gone, taken))
+
+
+def _paired_off(
+    rows: Partitions,
+    live: Partitions,
+    only_with_resource: bool,
+    *,
+    months: Collection[int] | None = None,
+    apart: Partitions | None = None,
+) -> Iterator[Found]:
+    """Yield pairs of equal content, then of equal identity, then what is left. Rows of other `months` go `apart`."""
+    rows_left, live_left = Partitions(HASHED, by_identity), Partitions(HASHED, by_identity)
+    for some, charges in together(rows, live):
+        if months is not None and apart is not None:
+            is_matched = np.isin(some["month"], list(months))
+            apart.add(numbered(some["number"][~is_matched]))
+            some = some[is_matched]
+        of_rows, of_live = paired(some["content"], charges["content"])
+        yield Found(Kind.EQUAL, some[of_rows], charges[of_live])
+        rows_left.add(np.delete(some, of_rows))
+        live_left.add(np.delete(charges, of_live))
+    for some, charges in together(rows_left, live_left):
+        candidates = np.flatnonzero(some["has_resource"] | (not only_with_resource))
+        of_candidates, of_live = paired(some["identity"][candidates], charges["identity"])
+        of_rows = candidates[of_candidates]
+        yield Found(Kind.CHANGED, some[of_rows], charges[of_live])
+        yield Found(Kind.LEFT, np.delete(some, of_rows), np.delete(charges, of_live))
+
+
+def _without(partitions: Partitions, out: Partitions) -> Partitions:
+    """Return partitions without the numbers that are in others of the same buckets."""
+    left = Partitions(NUMBERED, partitions.buckets)
+    for records, others in together(partitions, out):
+        left.add(records[~np.isin(records["number"], others["number"])])
+    return left
 
 
 def digest_of(hashes: bytes, known: int = 0) -> int:
@@ -70,52 +126,11 @@ def digest_of(hashes: bytes, known: int = 0) -> int:
     return ((known + low) & mask) | ((((known >> 64) + high) & mask) << 64)
 
 
-def further(
-    found: Matched,
-    rows: Positions,
-    live: Positions,
-    rows_keys: bytes | bytearray,
-    live_keys: bytes | bytearray,
-) -> Matched:
-    """Take some of what was left for changes, too: those whose keys of 16 bytes are equal, one to one and in order.
-
-    `rows` and `live` are positions among those found new and gone, in order, and the keys are theirs.
-    """
-    of_rows, of_live = paired(rows_keys, live_keys)
-    changed_rows = np.concatenate([found.changed_rows, rows[of_rows]])
-    changed_live = np.concatenate([found.changed_live, live[of_live]])
-    in_order = np.argsort(changed_rows, kind="stable")
-    return Matched(
-        unchanged=found.unchanged,
-        changed_rows=changed_rows[in_order],
-        changed_live=changed_live[in_order],
-        new_rows=np.setdiff1d(found.new_rows, rows[of_rows], assume_unique=True),
-        gone_live=np.setdiff1d(found.gone_live, live[of_live], assume_unique=True),
-    )
-
-
 def hashes_of(hashes: bytes | bytearray | npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
     """Return hashes of 16 bytes each as an array, of which some can be taken."""
     if isinstance(hashes, np.ndarray):
         return hashes
     return np.frombuffer(hashes, dtype=np.uint64).reshape(-1, 2)
-
-
-def hashes_at(
-    hashes: bytearray, chosen: npt.NDArray[np.bool_] | npt.NDArray[np.int64], size: int = HASH_BYTES
-) -> bytearray:
-    """Return the hashes (or marks) of `size` bytes each that were chosen, by a mark for each or by their places."""
-    return bytearray(np.frombuffer(hashes, dtype=f"V{size}")[chosen].tobytes())
-
-
-def _taken(hashes: bytes | bytearray, positions: Positions) -> npt.NDArray[np.uint64]:
-    return np.asarray(hashes_of(hashes)[positions], dtype=np.uint64)
-
-
-def _complement(positions: Positions, size: int) -> Positions:
-    left = np.ones(size, dtype=np.bool_)
-    left[positions] = False
-    return np.flatnonzero(left)
 
 
 def paired(

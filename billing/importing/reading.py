@@ -148,6 +148,8 @@ def _read_lines(received: Received, converter: "Converter", rows: Rows) -> _Tall
                     tally.digests[number] = digest_of(converted.said.contents, tally.digests.get(number, 0))
                 doing = f"Reading rows of {part.name}"
                 _tell(received, doing, 0, tally.bytes_before, converter.rows, batch.bytes_read)
+                # Not beside the next one.
+                del batch, converted
                 if len(converter.problems) >= MAX_PROBLEMS:
                     break
         tally.count(number, part, converter.rows - rows_before)

@@ -4,8 +4,6 @@ import datetime
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
-import numpy as np
-import numpy.typing as npt
 from django.db.models import Count
 
 from ..models import BillingPeriod, Charge, Import, ImportTotal, Source
@@ -14,6 +12,7 @@ from ..readers.spelling import same_id
 from . import doubts, late, other_sources
 from .doubts import Doubt
 from .outcomes import Counts
+from .partitions import Partitions, numbers_of
 from .reading import Read
 from .receiving import Received
 from .staging import Stage, figures
@@ -34,15 +33,16 @@ class Removed:
 
 
 def stage_removals(
-    received: Received, read: Read, stage: Stage, gone: npt.NDArray[np.int64], *, periods: Periods, counts: Counts
+    received: Received, read: Read, stage: Stage, gone: Partitions, *, periods: Periods, counts: Counts
 ) -> Removed:
     """Stage the removal of charges that a snapshot lacks (`gone`), and say where it may not be whole.
 
     Raises OfAnotherSource where hardly any of its rows is like what is there.
     """
     request = received.request
-    for start in range(0, len(gone), CHUNK):
-        stage.fill("stage_gone", [gone[start : start + CHUNK].tolist()], ("charge_id",))
+    for ids in numbers_of(gone):
+        for start in range(0, len(ids), CHUNK):
+            stage.fill("stage_gone", [ids[start : start + CHUNK].tolist()], ("charge_id",))
     # Accounts count in the form that all their spellings share.
     leaving = [doubts.Gone(*row) for row in figures.gone(stage)]
     leaving = [replace(each, account=same_id(each.account)) for each in leaving]

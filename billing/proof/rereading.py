@@ -24,6 +24,8 @@ from .texts import SaidHashes, altered_texts, found_altered
 
 # More than these are counted, not named.
 MOST = 20
+# So many charges that were edited are looked up in their files; of more, which takes memory, only their number is said.
+SUSPECTS = 1_000
 # Among so many rows two are tried together; among more, one.
 PAIRED = 2_000
 # Charges looked at together.
@@ -164,14 +166,19 @@ def edited(period: BillingPeriod) -> list[Finding]:
     What each charge says is hashed again, as it was when it was delivered. Where the hash is another, the line of its
     stored file tells what was changed; what both say alike has more decimals in the file
     than an amount keeps. Rows that take a charge back are made here, from the charge. A text that many charges share is
-    named by itself first, where it is not what it was stored as.
+    named by itself first, where it is not what it was stored as. Of more than 1,000 charges the first are named.
     """
     charges = Charge.objects.in_month(period).filter(reverses__isnull=True).order_by("pk")
     suspects: dict[int, dict[importing.Place, Charge]] = defaultdict(dict)
     doubles = []
+    named = more = 0
     for charge, is_same in _held_against_hash(charges):
         if is_same:
             continue
+        if named == SUSPECTS:
+            more += 1
+            continue
+        named += 1
         place = (charge.file_number, charge.line_number)
         if place in suspects[charge.imported_in_id]:
             doubles.append(charge)
@@ -180,6 +187,9 @@ def edited(period: BillingPeriod) -> list[Finding]:
     found += [_charge(each.pk, f"stands for {_line(each.file_number, each.line_number)} twice.") for each in doubles]
     for pk, of_import in suspects.items():
         found += _not_as_delivered(Import.objects.select_related("source").get(pk=pk), of_import)
+    if more:
+        name = "1 more charge" if more == 1 else f"{more:,} more charges"
+        found.append(Finding("charge", name, "not named here. What they say is not what was delivered."))
     return found
 
 

@@ -11,8 +11,8 @@ Each = TypeVar("Each")
 def ahead(pieces: Iterator[Each]) -> Generator[Each, None, None]:
     """Yield the same pieces in the same order; raise what reading them raises, where it would have been raised.
 
-    At most one finished piece waits, so that memory holds three at a time: one worked on, one waiting, one
-    being read. It pays where reading leaves Python's lock, as Arrow does. Closing it ends the thread.
+    The next is begun when one is taken, so that memory holds two at a time: one worked on, and one waiting or being
+    read. It pays where reading leaves Python's lock, as Arrow does. Closing it ends the thread.
     """
     handover: _Handover[Each] = _Handover()
     thread = threading.Thread(target=handover.fill, args=[pieces], name="reading ahead", daemon=True)
@@ -20,7 +20,8 @@ def ahead(pieces: Iterator[Each]) -> Generator[Each, None, None]:
     try:
         yield from handover.taken()
     finally:
-        handover.is_over.set()
+        handover.is_over = True
+        handover.wanted.release()
         thread.join()
 
 
@@ -28,28 +29,22 @@ class _Handover(Generic[Each]):
     """The place where one finished piece, or what reading raised, waits to be taken."""
 
     def __init__(self) -> None:
-        self.waiting: queue.Queue[tuple[Each | None, BaseException | None]] = queue.Queue(maxsize=1)
-        self.is_over = threading.Event()
+        self.waiting: queue.SimpleQueue[tuple[Each | None, BaseException | None]] = queue.SimpleQueue()
+        # How many may be read beyond those that were: the first is wanted at once.
+        self.wanted = threading.Semaphore(1)
+        self.is_over = False
 
     def fill(self, pieces: Iterator[Each]) -> None:
-        """Put each piece as soon as there is room, until nobody wants another."""
+        """Read a piece each time one is wanted, until nobody wants another."""
         try:
-            for piece in pieces:
-                if not self._put(piece, None):
+            while self.wanted.acquire() and not self.is_over:
+                piece = next(pieces, None)
+                self.waiting.put((piece, None))
+                if piece is None:
                     return
+                del piece
         except BaseException as error:  # raised again where the pieces are wanted
-            self._put(None, error)
-        else:
-            self._put(None, None)
-
-    def _put(self, piece: Each | None, error: BaseException | None) -> bool:
-        while not self.is_over.is_set():
-            try:
-                self.waiting.put((piece, error), timeout=0.1)
-            except queue.Full:
-                continue
-            return True
-        return False
+            self.waiting.put((None, error))
 
     def taken(self) -> Iterator[Each]:
         while True:
@@ -58,4 +53,6 @@ class _Handover(Generic[Each]):
                 raise error
             if piece is None:
                 return
+            self.wanted.release()
             yield piece
+            del piece

@@ -7,7 +7,7 @@ from typing import Any
 from ..errors import BillingError
 
 # Rows of a piece, at the most: enough that texts repeat within it, and few enough for the memory.
-BATCH_ROWS = 65_536
+BATCH_ROWS = 32_768
 MAX_PROBLEMS = 100
 
 

@@ -59,12 +59,11 @@ def coded(values: Any) -> Coded:
         array = array.combine_chunks()
     if not pa.types.is_dictionary(array.type):
         array = array.dictionary_encode()
-    indices = array.indices
-    texts = ["" if text is None else text for text in array.dictionary.to_pylist()]
-    if indices.null_count:
-        indices = pc.fill_null(indices.cast(pa.int64()), len(texts))
-        texts.append("")
-    return _compact(indices.to_numpy(zero_copy_only=False), texts)
+    codes, dictionary = array.indices, array.dictionary
+    if codes.null_count:
+        codes = pc.fill_null(codes.cast(pa.int64()), len(dictionary))
+        dictionary = pa.concat_arrays([dictionary, pa.array([""], pa.string())])
+    return _compact(codes.to_numpy(zero_copy_only=False), dictionary)
 
 
 def constant(text: str, size: int) -> Coded:
@@ -72,13 +71,15 @@ def constant(text: str, size: int) -> Coded:
     return Coded(np.zeros(size, dtype=np.int64), [text])
 
 
-def _compact(codes: Numbers, texts: list[str]) -> Coded:
+def _compact(codes: Numbers, dictionary: pa.Array) -> Coded:
     """Leave out texts that no row has, as dictionaries of larger parts of a file hold them, and texts twice there."""
-    used = np.zeros(len(texts), dtype=np.bool_)
+    used = np.zeros(len(dictionary), dtype=np.bool_)
     used[codes] = True
     if not used.all():
+        # Before they become Python's: a piece has few of them.
         codes = (np.cumsum(used) - 1)[codes]
-        texts = [text for text, is_used in zip(texts, used.tolist(), strict=True) if is_used]
+        dictionary = dictionary.filter(pa.array(used))
+    texts = ["" if text is None else text for text in dictionary.to_pylist()]
     if len(set(texts)) == len(texts):
         return Coded(codes, texts)
     numbers: dict[str, int] = {}

@@ -21,7 +21,8 @@ from .streams import GIB, MAX_RATIO, MIB, SMALL_ENOUGH
 
 # What the rows of a piece may unpack to; where they are long, there are fewer of them.
 DECODED_BYTES = 64 * MIB
-READ_BUFFER = MIB
+# Each column has one.
+READ_BUFFER = MIB // 16
 # What the table of contents may say: beyond this it is damaged or made to fill the memory.
 MAX_CHUNK = 8 * GIB
 MAX_ROWS_PER_BYTE = 50

@@ -2,13 +2,10 @@
 
 import datetime
 
-import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from billing import review
-from billing.importing.matching import further, match
+from billing.importing import comparing
 from billing.models import Charge
 from tests import build
 from tests.billing.deliveries import a_row, delivered
@@ -96,19 +93,14 @@ def test_charges_that_were_added_up_are_known_again_too(tmp_path, grain):
     assert counts(delivered(tmp_path, invoiced([a_row("1"), a_row("2")]), source=source)) == (0, 1, 0, 0)
 
 
-keys = st.lists(st.integers(0, 4), max_size=30)
-
-
-def hashes(numbers):
-    return b"".join(number.to_bytes(16, "big") for number in numbers)
-
-
-@given(keys, keys, st.integers(0, 30))
-def test_what_is_known_again_leaves_every_row_and_charge_in_one_place(rows, live, known):
-    found = match(hashes(range(100, 100 + len(rows))), hashes(range(200, 200 + len(rows))), hashes(live), hashes(live))
-    among = np.arange(len(rows))[:known]
-    more = further(found, among, np.arange(len(live)), hashes(rows[:known]), hashes(live))
-    assert sorted([*more.changed_rows, *more.new_rows]) == list(range(len(rows)))
-    assert sorted([*more.changed_live, *more.gone_live]) == list(range(len(live)))
-    assert all(rows[row] == live[charge] for row, charge in zip(more.changed_rows, more.changed_live, strict=True))
-    assert list(more.changed_rows) == sorted(more.changed_rows)
+@pytest.mark.parametrize("is_remembered", [True, False])
+def test_rows_of_several_months_are_matched_whether_they_were_remembered_or_not(tmp_path, monkeypatch, is_remembered):
+    """Where nothing was charged when reading began, hashes are not kept; somebody else may have charged since."""
+    february = {"BillingPeriodStart": "2025-02-01T00:00:00Z", "BillingPeriodEnd": "2025-03-01T00:00:00Z"}
+    rows = [a_row("1", ResourceId="a"), a_row("2", ResourceId="b"), a_row("2", ResourceId="b")]
+    delivered(tmp_path, rows)
+    monkeypatch.setattr(comparing, "is_matched", lambda received: is_remembered)
+    again = [a_row("2", ResourceId="b"), a_row("9", ResourceId="n", **february), a_row("3", ResourceId="a")]
+    assert counts(delivered(tmp_path, [*again, *invoiced([a_row("2", ResourceId="b")])])) == (1, 2, 1, 0)
+    changed = Charge.objects.live().filter(replaces__isnull=False).order_by("id")
+    assert [(charge.line_number, charge.replaces.line_number) for charge in changed] == [(4, 2), (5, 4)]

@@ -149,7 +149,7 @@ def test_a_pi_a_project_and_a_month_removed_meanwhile_are_made_again(tmp_path, m
     meanwhile(monkeypatch, remove)
     delivered(tmp_path, odd_rows())
     again = Person.objects.get(email="pi1@u.edu"), Project.objects.get(code="P 2"), BillingPeriod.objects.get()
-    assert not {person.pk, project.pk, period.pk} & {each.pk for each in again}
+    assert all(one.pk != other.pk for one, other in zip((person, project, period), again, strict=True))
     assert set(Charge.objects.values_list("period_id", "charged_in_id")) == {(again[2].pk, again[2].pk)}
     for column, rows in (("pi_id", Person.objects.all()), ("project_id", Project.objects.all())):
         used = set(Charge.objects.exclude(**{column: None}).values_list(column, flat=True))

@@ -37,7 +37,7 @@ from billing.models import (
     StoredFile,
 )
 from billing.months import closing
-from billing.proof import coverage, invoices, seals, tieout
+from billing.proof import coverage, invoices, rereading, seals, tieout
 from billing.readers.dimensions import FIELDS, hash_of
 from journals import posting
 from journals.models import Journal, JournalLine
@@ -356,6 +356,16 @@ def test_an_edited_charge_whose_file_is_gone_is_told_by_its_hash(finished, setti
         local_copy(stored).unlink()
     edited = Charge.objects.get(resource__resource_id="i-2")
     assert f"Charge {edited.pk}: 21.50 billed is not what was delivered." in culprits(off())
+
+
+def test_of_many_edited_charges_the_first_are_named_and_the_others_counted(finished, monkeypatch):
+    monkeypatch.setattr(rereading, "SUSPECTS", 1)
+    raw("UPDATE billing_charge SET billed_cost = billed_cost + 100000000")
+    first = Charge.objects.order_by("id").first()
+    assert [str(each) for each in rereading.edited(build.a_period())] == [
+        f"Charge {first.pk}: its billed cost is “101.00”; line 2 of its file says “100.00”.",
+        "2 more charges: not named here. What they say is not what was delivered.",
+    ]
 
 
 def test_a_deleted_charge_is_named_by_its_line(finished):

@@ -1,5 +1,5 @@
 """Rows on their way to become charges: staged beside them in temporary tables."""
 
-from .tables import Hashes, Stage
+from .tables import Stage
 
-__all__ = ["Hashes", "Stage"]
+__all__ = ["Stage"]

@@ -23,7 +23,7 @@ DISPLACED = (
 
 
 def delivered(stage: Stage, months: Iterable[int]) -> Iterator[tuple[int, int, int, bool]]:
-    """Yield (row, file number, month, whether it is a cost of a resource) of months, as `hashes` orders them."""
+    """Yield (row, file number, month, whether it is a cost of a resource) of months, as `contents` orders them."""
     wanted = ", ".join(str(int(month)) for month in months)
     stage.lay_out()
     yield from stage.select(
@@ -36,7 +36,7 @@ def delivered(stage: Stage, months: Iterable[int]) -> Iterator[tuple[int, int, i
 
 def flagged(stage: Stage, rows: Sequence[int]) -> int:
     """Return how many of these rows have a flag."""
-    stage.list_numbers(np.array(rows, dtype=np.int64))
+    stage.list_numbers([np.array(rows, dtype=np.int64)])
     ((count,),) = stage.select(
         "SELECT count(DISTINCT row) FROM stage_flag WHERE row IN (SELECT number FROM stage_left)"
     )

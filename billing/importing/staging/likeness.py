@@ -1,31 +1,23 @@
 """Staged rows that may be the same cost as another: by all that makes it one, or by all but the invoice id."""
 
 import hashlib
-from array import array
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from django.db import connection
 
 from ...copy_text import DELIMITER
 from ...readers.columns import AMOUNTS, QUANTITIES
 from ...readers.dimensions import DIMENSIONS, FIELDS, HASH_BYTES, IDENTITY, identity_hash, said_hash
+from ..partitions import HASHED, Partitions, Records, by_content, hashed, numbers_of
 from .dimensions import MODELS
-from .tables import Stage
+from .tables import CHUNK, Stage
 
 # What makes a row the same cost as another, beside its accounts and resource: columns of its own, and of its product.
 _COST = ("billed_cost", "charge_period_start", "charge_period_end", "currency")
 _COST_OF_PRODUCT = ("service_name", "sku_id", "charge_category", "charge_class")
-
-
-class Keys(NamedTuple):
-    """Rows or charges by number, with hashes of 16 bytes of all they say, and of who they are, but the invoice id."""
-
-    numbers: npt.NDArray[np.int64]
-    wholes: bytearray
-    identities: bytearray
 
 
 def in_several_files(stage: Stage, files: Collection[int]) -> Iterator[tuple[int, int, bytes]]:
@@ -100,18 +92,18 @@ def _told(side: str, number: str) -> str:
 
 
 def without_invoice(
-    stage: Stage, rows: npt.NDArray[np.int64], charge_ids: npt.NDArray[np.int64], periods: Mapping[int, int]
-) -> tuple[Keys, Keys] | None:
-    """Return keys of rows and charges by which one may be the other with its invoice id filled in, or taken out.
+    stage: Stage, rows: Partitions, charges: Partitions, periods: Mapping[int, int]
+) -> tuple[Partitions, Partitions] | None:
+    """Return hashes of rows and charges by which one may be the other with its invoice id filled in, or taken out.
 
-    None where there are none: on one side there has to be an id, and on the other none. `periods` maps
-    the months of rows to the ids of their periods.
+    They are of all that each says, and of who it is, but for that id. None where there are none: on one side there
+    has to be an id, and on the other none. `periods` maps the months of rows to the ids of their periods.
     """
-    stage.list_numbers(charge_ids)
-    charges = (
+    stage.list_numbers(numbers_of(charges))
+    of_stage = (
         "FROM billing_charge c JOIN stage_left l ON l.number = c.id JOIN billing_accounttext a ON a.id = c.account_id"
     )
-    ((total, blank),) = stage.select(f"SELECT count(*), count(*) FILTER (WHERE a.invoice_id = '') {charges}")
+    ((total, blank),) = stage.select(f"SELECT count(*), count(*) FILTER (WHERE a.invoice_id = '') {of_stage}")
     filled_in, taken_out = blank and stage.has_invoices, total > blank and stage.lacks_invoices
     if not (filled_in or taken_out):
         return None
@@ -119,21 +111,21 @@ def without_invoice(
     either = " OR ".join(f"a.invoice_id {sign} ''" for sign in wanted)
     of_charges = _keys_of(
         stage,
-        f"SELECT c.id, c.period_id, a.invoice_id = '', {_said_by('c', '{}_id')} {charges} WHERE {either} ORDER BY c.id",
+        f"SELECT c.id, c.period_id, 1 = 1, a.invoice_id = '', {_said_by('c', '{}_id')} {of_stage} WHERE {either}",
         {
             name: f"SELECT id, {', '.join(FIELDS[name])} FROM {model._meta.db_table} WHERE id IN "
             f"(SELECT c.{name}_id FROM billing_charge c JOIN stage_left l ON l.number = c.id)"
             for name, model in MODELS.items()
         },
     )
-    stage.lay_out(rows)
-    stage.list_numbers(rows)
+    stage.lay_out(np.concatenate([*numbers_of(rows)]))
+    stage.list_numbers(numbers_of(rows))
     either = " OR ".join(f"a.invoice_id {'<>' if sign == '=' else '='} ''" for sign in wanted)
     of_rows = _keys_of(
         stage,
-        f"SELECT s.row, s.month, a.invoice_id <> '', {_said_by('s', '{}')} FROM stage_row s "
+        f"SELECT s.row, s.month, r.resource_id <> '', a.invoice_id <> '', {_said_by('s', '{}')} FROM stage_row s "
         "JOIN stage_left l ON l.number = s.row JOIN stage_account a ON a.number = s.account "
-        f"WHERE {either} ORDER BY s.row",
+        f"JOIN stage_resource r ON r.number = s.resource WHERE {either}",
         {
             name: f"SELECT number, {', '.join(FIELDS[name])} FROM stage_{name} WHERE number IN "
             f"(SELECT s.{name} FROM stage_row s JOIN stage_left l ON l.number = s.row)"
@@ -153,23 +145,38 @@ def _said_by(table: str, dimension: str) -> str:
     return ", ".join(f"{table}.{name}" for name in (*map(dimension.format, DIMENSIONS), *_SAYING))
 
 
-def _keys_of(stage: Stage, sql: str, dimensions: Mapping[str, str], periods: Mapping[int, int] | None = None) -> Keys:
-    """Return keys of what a query gives: number, period, which side lacks the id, and the rest.
+def _keys_of(
+    stage: Stage, sql: str, dimensions: Mapping[str, str], periods: Mapping[int, int] | None = None
+) -> Partitions:
+    """Return hashes of what a query gives: number, period, if it has a resource, which side lacks the id, and the rest.
 
     Where `periods` are given it gives months instead. `dimensions` are queries for the texts of those that are named.
     """
-    blake = hashlib.blake2b
     known = [_hashes(stage, name, dimensions[name]) for name in DIMENSIONS]
-    numbers, wholes, identities = array("q"), bytearray(), bytearray()
-    for number, month, side, *values in stage.select(sql):
+    keys = Partitions(HASHED, by_content)
+    rows = stage.select(sql)
+    while some := list(islice(rows, CHUNK)):
+        keys.add(_hashed(some, known, periods))
+    return keys
+
+
+def _hashed(
+    rows: Iterable[tuple[Any, ...]],
+    known: Sequence[Mapping[int, tuple[bytes, bytes]]],
+    periods: Mapping[int, int] | None,
+) -> Records:
+    blake = hashlib.blake2b
+    numbers, marks, wholes, identities = [], [], bytearray(), bytearray()
+    for number, month, has_resource, side, *values in rows:
         numbers.append(number)
+        marks.append(has_resource)
         pairs = [hashes[key] for hashes, key in zip(known, values, strict=False)]
         start, end, *own = values[len(DIMENSIONS) :]
         head = f"{periods[month] if periods else month} {bool(side)} {start} {end} ".encode()
         identities += blake(head + b"".join(identity for identity, _ in pairs), digest_size=HASH_BYTES).digest()
         rest = DELIMITER.join(map(str, own)).encode()
         wholes += blake(head + b"".join(said for _, said in pairs) + rest, digest_size=HASH_BYTES).digest()
-    return Keys(np.frombuffer(numbers, dtype=np.int64), wholes, identities)
+    return hashed(numbers, wholes, identities, has_resource=marks)
 
 
 def _hashes(stage: Stage, name: str, sql: str) -> dict[int, tuple[bytes, bytes]]:

@@ -1,10 +1,9 @@
 """The stage: temporary tables of the rows of an import, of which of them become charges, and of which charges leave."""
 
-from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,15 +12,14 @@ from django.db import connection, models
 from ...attribution import OWNER_COLUMNS
 from ...fields import moment_of
 from ...models import BillingPeriod, Charge
-from ...readers.dimensions import DIMENSIONS
+from ...readers.dimensions import DIMENSIONS, HASH_BYTES
 from ..live_charges import FETCHED, Span, span_of
-from ..matching import hashes_at
+from ..partitions import HASHED, Partitions, by_content, hashed
 from . import dimensions, pg_copy
 from .spool import STAGED, Spool, hashes_of, numbers_of, values_of
 from .tallies import Tallies
 
 if TYPE_CHECKING:
-
     from ..converting import Converted
 
 # Numbers handed to a table at once.
@@ -33,15 +31,6 @@ MANY = 5_000
 _OWN_TYPES = {"row": "integer", "month": "integer", "attribution": "integer", **dict.fromkeys(DIMENSIONS, "bigint")}
 
 _OWNER_TYPES = ", ".join(f"{name} {'bigint' if name.endswith('_id') else 'text'}" for name in OWNER_COLUMNS)
-
-
-class Hashes(NamedTuple):
-    """Rows by number, with the hashes of 16 bytes each and a mark where they have a ResourceId."""
-
-    rows: npt.NDArray[np.int64]
-    contents: bytearray
-    identities: bytearray
-    with_resource: bytearray
 
 
 class Stage:
@@ -63,10 +52,9 @@ class Stage:
     }
 
     def __init__(self, *, remembers: bool = False) -> None:
-        """`remembers` keeps the hashes of the rows at hand (37 bytes a row), for an import that will be matched."""
+        """`remembers` keeps the hashes of the rows at hand (45 bytes a row), for an import that will be matched."""
         self.remembers = remembers
-        self._months = array("i")
-        self._contents, self._identities, self._with_resource = bytearray(), bytearray(), bytearray()
+        self._hashes = Partitions(HASHED, by_content)
         self.is_postgresql = connection.vendor == "postgresql"
         self.rows = 0
         # When the first charge period of the rows begins, and the last.
@@ -110,10 +98,8 @@ class Stage:
         self.has_invoices = self.has_invoices or said.has_invoices
         self.lacks_invoices = self.lacks_invoices or said.lacks_invoices
         if self.remembers:
-            self._months.frombytes(converted.months.tobytes())
-            self._contents += said.contents
-            self._identities += said.identities
-            self._with_resource += said.with_resource
+            marks = np.frombuffer(said.with_resource, dtype=np.bool_)
+            self._hashes.add(hashed(converted.rows, said.contents, said.identities, converted.months, marks))
         self.span = span_of((moment_of(int(said.starts.min())), moment_of(int(said.starts.max()))), self.span)
         if converted.flags:
             self.fill("stage_flag", list(zip(*converted.flags, strict=True)), ("row", "code", "detail"))
@@ -170,32 +156,28 @@ class Stage:
             names = [part.split()[0] for part in (self.TABLES[table] or "").split(", ")]
             self.fill(table, list(zip(*listed, strict=True)), names)
 
-    def hashes(self, months: Iterable[int]) -> "Hashes":
-        """Return the hashes of the rows in months, in file order.
+    def hashes(self) -> Partitions:
+        """Return the hashes of the rows, in the order of contents.
 
-        From memory where they were remembered while the rows came; else from the spool.
+        They were remembered while the rows came, or else are read from the spool.
         """
-        wanted = [int(month) for month in months]
-        if self.remembers:
-            chosen = np.isin(np.frombuffer(self._months, dtype=np.int32), wanted)
-            rows = np.flatnonzero(chosen) + 1
-            if len(rows) == self.rows:
-                return Hashes(rows, self._contents, self._identities, self._with_resource)
-            return Hashes(
-                rows,
-                hashes_at(self._contents, chosen),
-                hashes_at(self._identities, chosen),
-                hashes_at(self._with_resource, chosen, size=1),
-            )
-        without = [number for (number,) in self.select("SELECT number FROM stage_resource WHERE resource_id = ''")]
-        numbers, contents, identities, with_resource = array("q"), bytearray(), bytearray(), bytearray()
+        if not len(self._hashes):
+            without = [number for (number,) in self.select("SELECT number FROM stage_resource WHERE resource_id = ''")]
+            for batch in self.spool.batches():
+                marks = np.isin(numbers_of(batch, "resource"), without, invert=True)
+                contents, identities = (hashes_of(batch, f"{name}_hash") for name in ("content", "identity"))
+                months = numbers_of(batch, "month")
+                self._hashes.add(hashed(numbers_of(batch, "row"), contents, identities, months, marks))
+        return self._hashes
+
+    def contents(self, months: Iterable[int]) -> bytearray:
+        """Return the content hashes of the rows in months, in file order."""
+        wanted, contents = list(months), bytearray()
         for batch in self.spool.batches():
             chosen = np.isin(numbers_of(batch, "month"), wanted)
-            numbers.frombytes(numbers_of(batch, "row")[chosen].tobytes())
-            contents += hashes_at(bytearray(hashes_of(batch, "content_hash")), chosen)
-            identities += hashes_at(bytearray(hashes_of(batch, "identity_hash")), chosen)
-            with_resource += np.isin(numbers_of(batch, "resource")[chosen], without, invert=True).tobytes()
-        return Hashes(np.frombuffer(numbers, dtype=np.int64), contents, identities, with_resource)
+            hashes = np.frombuffer(hashes_of(batch, "content_hash"), dtype=f"V{HASH_BYTES}")
+            contents += hashes[chosen].tobytes()
+        return contents
 
     def doubt(self, code: str, states: Mapping[str, Sequence[tuple[int, str]]]) -> None:
         """Flag rows (and say why) with a code, by the state they have then; without one it is answered already."""
@@ -203,7 +185,7 @@ class Stage:
             self.fill_rows("stage_flag", ((row, code, detail, not state) for row, detail in rows))
             if state:
                 self.spool.doubted |= {row: state for row, _ in rows}
-                self.list_numbers(np.array([row for row, _ in rows], dtype=np.int64))
+                self.list_numbers([np.array([row for row, _ in rows], dtype=np.int64)])
                 with connection.cursor() as cursor:
                     cursor.execute(
                         "UPDATE stage_row SET state = %s WHERE row IN (SELECT number FROM stage_left)", [state]
@@ -216,22 +198,27 @@ class Stage:
             while rows := cursor.fetchmany(FETCHED):
                 yield from rows
 
-    def list_numbers(self, numbers: npt.NDArray[np.int64]) -> None:
+    def list_numbers(self, numbers: Iterable[npt.NDArray[np.int64]]) -> None:
         """List numbers of rows or charges in `stage_left`, instead of those before, for a query that is about them."""
         with connection.cursor() as cursor:
             cursor.execute("DELETE FROM stage_left")
-        for start in range(0, len(numbers), CHUNK):
-            self.fill("stage_left", [numbers[start : start + CHUNK].tolist()], ("number",))
+        for some in numbers:
+            for start in range(0, len(some), CHUNK):
+                self.fill("stage_left", [some[start : start + CHUNK].tolist()], ("number",))
 
-    def keep(self, rows: npt.NDArray[np.int64], replaced: npt.NDArray[np.int64]) -> None:
-        """Have these rows become charges, in this order, and take the place of these; 0 is for none."""
+    def keep(self, kept: Iterable[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]) -> None:
+        """Have some rows become charges, in this order, and take the place of others; 0 is for none."""
         self.is_chosen = True
-        self.lay_out(rows)
-        for start in range(0, len(rows), CHUNK):
-            part = rows[start : start + CHUNK].tolist()
-            of_charges = [charge_id or None for charge_id in replaced[start : start + CHUNK].tolist()]
-            ordinals = range(start, start + len(part))
-            self.fill("stage_keep", [part, ordinals, of_charges], ("row", "ordinal", "replaces_id"))
+        before, laid_out = 0, [np.empty(0, dtype=np.int64)]
+        for rows, replaced in kept:
+            laid_out.append(rows)
+            for start in range(0, len(rows), CHUNK):
+                part = rows[start : start + CHUNK].tolist()
+                of_charges = [charge_id or None for charge_id in replaced[start : start + CHUNK].tolist()]
+                ordinals = range(before + start, before + start + len(part))
+                self.fill("stage_keep", [part, ordinals, of_charges], ("row", "ordinal", "replaces_id"))
+            before += len(rows)
+        self.lay_out(np.concatenate(laid_out))
         self.analyze("stage_keep")
 
     def analyze(self, *tables: str) -> None:
