@@ -58,6 +58,7 @@ ADDRESSES = """
 i>>> >>>>  i>>> >>>>
 i>>> >>>>  i>>> >>>>  admin/login/
 iooo oooo  iooo oooo  admin/password_change/
+iiii oooo  iiii oooo  admin/search/
 iiii oooo  iiii oooo  admin/
 >>>> mmmm  >>>> iiii  admin/logout/
 iiii oooo  iiii mmmm  admin/password_change/done/

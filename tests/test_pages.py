@@ -1153,7 +1153,7 @@ def test_error_pages_look_alike_and_name_no_command(template, rf, cast):
     bare = template in ("400", "500")
     page = render_to_string(f"{template}.html", {"limit": 1024, "said": "A sentence."}, None if bare else request)
     assert f'<p class="big-code mb-2">{template[:3]}</p>' in page
-    for part in ("navbar-brand", "site-header", "site-footer", "Back to the start", "portal.css", "color_mode.js"):
+    for part in ("navbar-brand", "site-header", "site-footer", "Back to the start", "app.css", "color_mode.js"):
         assert part in page, part
     assert "manage.py" not in page
     assert "--" not in re.sub(r"<!--.*?-->", "", page)
