@@ -163,7 +163,7 @@ WORDINGS: dict[str, Wording] = {
     ),
     "except_fund": Wording(
         "funds except FUND_ORG --valid-until 2025-06-30 --reason WHY",
-        "Funding sources",
+        "Funds",
         "admin:billing_fundingsource_changelist",
         permission="billing.add_fundexception",
     ),

@@ -15,8 +15,7 @@ from billing.errors import NextStep
 from billing.fields import AmountSum
 from billing.importing import tending
 from billing.models import BillingPeriod, Charge, Flag, Import, Job, MonthTotal, Policy, Source
-from billing.models.periods import parse_month
-from billing.months import checklist, closing
+from billing.months import checklist
 from billing.months.checklist import Checklist, Item, State
 from billing.proof import adding_up
 from billing.proof.adding_up import Sight
@@ -25,7 +24,6 @@ from statements import emails
 from statements.models import Statement
 
 ZERO = Decimal(0)
-RECENT = 6
 
 Status = BillingPeriod.Status
 
@@ -88,7 +86,6 @@ class Board:
     """All that the dashboard shows."""
 
     period: BillingPeriod | None
-    recent: list[BillingPeriod] = field(default_factory=list)
     steps: list[Step] = field(default_factory=list)
     checklist: Checklist | None = None
     items: list[Shown] = field(default_factory=list)
@@ -136,10 +133,8 @@ def percent(part: Decimal | int, whole: Decimal | int) -> int:
     return max(0, min(100, int(part * 100 / whole))) if whole > 0 else 0
 
 
-def dashboard(*, month: str = "", user: AbstractBaseUser | AnonymousUser) -> Board:
-    """Gather the board of a month: the one asked for, or the one that waits for work."""
-    recent = list(BillingPeriod.objects.shown().order_by("-month")[:RECENT])
-    period = _asked(month, recent) or _current(recent)
+def dashboard(*, period: BillingPeriod | None, user: AbstractBaseUser | AnonymousUser) -> Board:
+    """Gather the board of a month; without one, say how the first begins."""
     tending.close_left(now=timezone.now())
     running = list(Job.objects.filter(state__in=(Job.State.QUEUED, Job.State.RUNNING)).order_by("-id")[:5])
     failed_jobs = list(Job.objects.filter(state=Job.State.FAILED, retried_as=None).order_by("-id")[:3])
@@ -176,7 +171,6 @@ def dashboard(*, month: str = "", user: AbstractBaseUser | AnonymousUser) -> Boa
     house = Policy.objects.current().currency
     return Board(
         period=period,
-        recent=recent if period in recent else [*recent, period],
         steps=steps_of(period),
         checklist=listed,
         items=items,
@@ -195,27 +189,6 @@ def dashboard(*, month: str = "", user: AbstractBaseUser | AnonymousUser) -> Boa
         failed_jobs=failed_jobs,
         failed_imports=failed_imports,
     )
-
-
-def _asked(month: str, recent: list[BillingPeriod]) -> BillingPeriod | None:
-    try:
-        asked = parse_month(month)
-    except ValueError:
-        return None
-    return (
-        next((period for period in recent if period.month == asked), None)
-        or BillingPeriod.objects.shown().filter(month=asked).first()
-    )
-
-
-def _current(recent: list[BillingPeriod]) -> BillingPeriod | None:
-    """Return the earliest month with work to do by its checklist, empty months left out; else the newest."""
-    for period in BillingPeriod.objects.shown().exclude(status=Status.FINALIZED).order_by("month"):
-        # A month that nothing came in for has nothing to do but to wait for its first import.
-        if closing.contents_of(period) and checklist.of(period, waits=False).next:
-            return period
-    taking = BillingPeriod.objects.shown().taking_changes().order_by("month").first()
-    return taking or next(iter(recent), None)
 
 
 def _reasons(period: BillingPeriod) -> list[HeldReason]:

@@ -83,7 +83,6 @@ INSTALLED_APPS = [
     "axes",
     "csp",
     "crispy_forms",
-    "crispy_bootstrap5",
     "django_q",
     "billing",
     "statements",
@@ -269,13 +268,15 @@ FORMAT_MODULE_PATH = "openchargeback.formats"
 
 STATIC_URL = "static/"
 STATIC_ROOT = env.path("STATIC_ROOT", default=str(BASE_DIR / "staticfiles"))
-STATICFILES_DIRS = [BASE_DIR / "openchargeback" / "static"]
+# The fonts of documents are those of pages, too, for names in scripts that a device has no letters for.
+STATICFILES_DIRS = [BASE_DIR / "openchargeback" / "static", ("fonts", BASE_DIR / "statements" / "fonts")]
 # WhiteNoise serves straight from the apps' folders, so that no collect step is needed to start.
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_AUTOREFRESH = DEBUG
 
-CRISPY_ALLOWED_TEMPLATE_PACKS = ["bootstrap5"]
-CRISPY_TEMPLATE_PACK = "bootstrap5"
+# Our own: templates/frame.
+CRISPY_ALLOWED_TEMPLATE_PACKS = ["frame"]
+CRISPY_TEMPLATE_PACK = "frame"
 
 # Seconds to wait for the mail server; then that e-mail has failed, and the next one is tried.
 EMAIL_TIMEOUT = env.int("EMAIL_TIMEOUT", default=30)

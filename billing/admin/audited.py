@@ -66,6 +66,21 @@ class BillingAdmin(NarrowedListMixin, SearchedChoicesMixin, VerbsMixin, admin.Mo
             self.lock()
             return super().changeform_view(request, object_id, form_url, extra_context)
 
+    def render_change_form(
+        self,
+        request: HttpRequest,
+        context: dict[str, Any],
+        add: bool = False,
+        change: bool = False,
+        form_url: str = "",
+        obj: Any | None = None,
+    ) -> HttpResponse:
+        """Show a form to fill in, and what nobody may change here as a record to read."""
+        if not add and not self.has_change_permission(request, obj):
+            context["page_template"] = "pages/record.html"
+        context["adminform"].form.label_suffix = ""
+        return super().render_change_form(request, context, add, change, form_url, obj)
+
     def lock(self) -> None:
         """Lock what a form is checked against, so that nobody changes it before the form is saved."""
 

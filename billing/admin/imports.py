@@ -123,7 +123,7 @@ def dismiss(request: HttpRequest, imported: Import, data: dict[str, Any]) -> str
 def none_open(imported: Import) -> list[str]:
     if BillingPeriod.objects.taking_changes().exists():
         return []
-    return ["No month takes changes. Open one under Billing periods."]
+    return ["No month takes changes. Open one under All months."]
 
 
 def totals_table(imported: Import) -> list[dict[str, str]]:

@@ -1,6 +1,9 @@
 """Amounts, counts and badges in the templates of the admin, set as its columns set them."""
 
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
+from typing import Any
 
 from django import template
 from django.contrib.admin import site
@@ -8,8 +11,9 @@ from django.contrib.admin.helpers import AdminReadonlyField
 from django.contrib.admin.utils import lookup_field
 from django.core.exceptions import ObjectDoesNotExist
 from django.db.models import ForeignObjectRel, Model
-from django.utils.html import conditional_escape
-from django.utils.safestring import SafeString
+from django.utils.html import conditional_escape, format_html
+from django.utils.safestring import SafeString, mark_safe
+from django.utils.text import capfirst
 
 from ..admin import formatting
 
@@ -45,6 +49,19 @@ def count(value: int | None) -> str:
 @register.filter
 def badge(text: str, tone: str = "") -> SafeString:
     return formatting.badge(text, tone)
+
+
+@register.filter
+def labeled(cells: Iterable[SafeString], headers: Sequence[Mapping[str, Any]]) -> list[SafeString]:
+    """Return the cells of a row of a list, each with the name of its column as `data-label`, which phones show."""
+    found = []
+    for cell, header in itertools.zip_longest(cells, headers):
+        # As Django makes them: `<td class="…">…</td>`, or `th` for the first.
+        is_cell = header is not None and cell is not None and cell[:3] in ("<td", "<th")
+        label = capfirst(str(header["text"])) if is_cell else ""
+        is_plain = not label or "<" in label
+        found.append(cell if is_plain else cell[:3] + format_html(' data-label="{}"', label) + cell[3:])
+    return [mark_safe(each) for each in found if each is not None]  # noqa: S308 (Django's own cells, label escaped)
 
 
 @register.simple_tag(takes_context=True)

@@ -6,6 +6,7 @@ PORTAL = "user-guide/portal"
 SCREENS = {
     "admin:index": "admin-guide",
     "admin:app_list": "admin-guide",
+    "admin:search": "admin-guide",
     "admin:billing_billingperiod_carry": "admin-guide/close#what-the-month-needs",
     "admin:billing_billingperiod_proof": "admin-guide/close#the-reconciliation",
     "admin:billing_billingperiod_recount": "admin-guide/close#totals",

@@ -398,7 +398,7 @@ def test_the_page_shows_the_way_down_and_each_screen_leads_to_it(client, cast, t
     unknown = client.get(reverse("admin:billing_charge_why"), {"what": "no such thing"})
     assert "Name a line of a statement" in unknown.content.decode()
     current = re.findall(r'aria-current="page">([^<]+)<', unknown.content.decode())
-    assert set(current) == {"Why this number"}
+    assert set(current) == {"Trace a number"}
     for what in (f"{charge.pk}", "2025-01-0001", journal.number, PayerLine.objects.first().key):
         assert client.get(reverse("admin:billing_charge_why"), {"what": what}).status_code == 200
 

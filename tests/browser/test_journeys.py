@@ -62,7 +62,10 @@ def test_the_main_pages_have_a_quiet_console_and_fit_a_phone(browser, live_serve
         for name in ("admin:index", "admin:billing_import_upload", "admin:billing_heldcharge_changelist"):
             browser.get(live_server.url + reverse(name))
             assert browser.execute_script("return document.documentElement.scrollWidth") <= 390, name
-            assert browser.find_element(By.CSS_SELECTOR, ".site-menu summary").is_displayed()
+            menu = browser.find_element(By.ID, "nav-sidebar")
+            assert not menu.is_displayed()
+            browser.find_element(By.CSS_SELECTOR, ".menu-btn").click()
+            assert menu.is_displayed()
     finally:
         browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
@@ -183,7 +186,7 @@ def test_light_or_dark_follows_the_device_until_somebody_chooses(browser, live_s
         )
 
     def shown():
-        return browser.execute_script("return document.documentElement.getAttribute('data-bs-theme')")
+        return browser.execute_script("return document.documentElement.getAttribute('data-theme')")
 
     device("dark")
     browser.get(live_server.url + reverse("login"))
@@ -198,3 +201,39 @@ def test_light_or_dark_follows_the_device_until_somebody_chooses(browser, live_s
     browser.refresh()
     assert shown() == "dark"
     browser.execute_script("localStorage.clear()")
+
+
+def without_script(browser):
+    browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
+
+
+def test_the_frame_works_without_script(browser, live_server):
+    """On a phone: the navigation opens, the month is changed, and something is looked for."""
+    build.the_cast()
+    build.a_charge()
+    build.a_charge(period="2025-02")
+    sign_in(browser, live_server, "vera")
+    phone = {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", phone)
+    without_script(browser)
+    try:
+        browser.get(live_server.url + reverse("admin:index"))
+        assert not browser.find_elements(By.CSS_SELECTOR, "[data-color-mode-toggle]:not([hidden])")
+        browser.find_element(By.CSS_SELECTOR, ".period summary").click()
+        browser.find_element(By.CSS_SELECTOR, ".period a[href$='2025-02']").click()
+        assert "February 2025" in browser.find_element(By.CSS_SELECTOR, ".period summary").text
+        browser.find_element(By.CSS_SELECTOR, ".menu-btn").click()
+        browser.find_element(By.LINK_TEXT, "Charges").click()
+        assert "?period=2025-02" in browser.current_url
+        # A row is a card here: its amount is in sight.
+        amount = browser.find_element(By.CSS_SELECTOR, "#result_list .amount")
+        assert amount.is_displayed()
+        assert amount.rect["x"] + amount.rect["width"] <= 390
+        browser.find_element(By.CSS_SELECTOR, "[data-filter-title=state] summary").click()
+        browser.find_element(By.LINK_TEXT, "Held for review").click()
+        assert "Nothing here matches." in browser.find_element(By.ID, "content-main").text
+        browser.find_element(By.CSS_SELECTOR, ".top .search input").send_keys("ada" + Keys.ENTER)
+        assert "People" in browser.find_element(By.CSS_SELECTOR, ".hits").text
+    finally:
+        browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
+        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})

@@ -4,7 +4,10 @@ from contextlib import contextmanager
 
 import pytest
 from django.urls import reverse
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.ui import WebDriverWait
 
+from billing import notices
 from tests import build
 
 from .test_journeys import sign_in
@@ -28,9 +31,8 @@ MESSAGES = """
 document.querySelector("#content-start").insertAdjacentHTML("afterbegin", '<ul class="messagelist">' +
   ["success", "info", "warning", "error"].map(level => `<li class="${level}">Text</li>`).join("") + "</ul>");
 return [...document.querySelectorAll(".messagelist li")].map(each => {
-  const style = getComputedStyle(each);
-  return [each.className, parseFloat(style.backgroundPositionX) + parseFloat(style.backgroundSize),
-          parseFloat(style.paddingLeft)];
+  const mark = getComputedStyle(each, "::before"), text = getComputedStyle(each).paddingLeft;
+  return [each.className, parseFloat(mark.left) + parseFloat(mark.width), parseFloat(text)];
 });
 """
 SELECTS = """
@@ -41,13 +43,22 @@ return [...document.querySelectorAll("select:not([multiple])")].filter(each => e
 });
 """
 FILTERS = """
-const frame = document.querySelector("#changelist-filter").getBoundingClientRect();
-return [...document.querySelectorAll("#changelist-filter details li:last-child a")].map(each => {
-  each.scrollIntoView({block: "center"});
-  const box = each.getBoundingClientRect();
-  return [each.textContent, each.contains(document.elementFromPoint(box.left + 3, box.top + box.height / 2))];
+return [...document.querySelectorAll("#changelist-filter details")].map(each => {
+  each.open = true;
+  const last = each.querySelector("li:last-child a");
+  last.scrollIntoView({block: "center"});
+  const box = last.getBoundingClientRect();
+  const at = document.elementFromPoint(box.left + 3, box.top + box.height / 2);
+  each.open = false;
+  return [last.textContent, last.contains(at) && box.left >= 0 && box.right <= innerWidth];
 });
 """
+HEADS = """
+return [...document.querySelectorAll(".head :is(h1, a), .top :is(summary, input, button), .chips :is(summary, input)")]
+  .filter(each => each.offsetWidth && !each.closest(".pane")).map(each => each.getBoundingClientRect())
+  .filter(box => box.left < 0 || box.right > innerWidth).length;
+"""
+TABLE = "return document.querySelector('.results').getBoundingClientRect().top;"
 
 
 @pytest.mark.parametrize("width", [390, 900, 1440])
@@ -57,6 +68,7 @@ def test_nothing_covers_or_cuts_what_is_written(browser, live_server, width):
     sign_in(browser, live_server, "root")
     with wide(browser, width):
         browser.get(live_server.url + reverse("admin:billing_heldcharge_changelist"))
+        assert browser.execute_script(HEADS) == 0
         filters = browser.execute_script(FILTERS)
         assert len(filters) >= 4
         assert all(reached for _, reached in filters), filters
@@ -70,7 +82,8 @@ def test_nothing_covers_or_cuts_what_is_written(browser, live_server, width):
 
 
 CHOSEN = """
-const chosen = document.querySelector("#changelist-filter details[data-filter-title=department] li.selected");
+const menu = document.querySelector("#changelist-filter details[data-filter-title=department]");
+const chosen = menu.querySelector("li.selected");
 const box = chosen.getBoundingClientRect(), frame = chosen.closest("ul").getBoundingClientRect();
 return [chosen.textContent.trim(), frame.top - 1 <= box.top && box.bottom <= frame.bottom + 1];
 """
@@ -85,7 +98,8 @@ def test_the_department_that_is_chosen_is_in_sight(browser, live_server, width):
     sign_in(browser, live_server, "root")
     with wide(browser, width):
         browser.get(f"{live_server.url}{reverse('admin:billing_person_changelist')}?department={last.pk}")
-        assert browser.execute_script(CHOSEN) == ["D19", True]
+        browser.find_element(By.CSS_SELECTOR, "[data-filter-title=department] summary").click()
+        WebDriverWait(browser, 5).until(lambda _: browser.execute_script(CHOSEN) == ["D19", True])
 
 
 @pytest.mark.parametrize("width", [390, 1440])
@@ -114,3 +128,30 @@ def test_names_of_either_direction_keep_their_places(browser, live_server):
             "return ['.who', '#result_list a'].map(each => getComputedStyle(document.querySelector(each)).unicodeBidi)"
         )
     assert isolated == ["isolate", "isolate"]
+
+
+def test_the_table_of_a_worklist_begins_within_the_first_220_pixels(browser, live_server, monkeypatch):
+    monkeypatch.setattr(notices, "_checks", {})
+    build.the_cast()
+    build.a_charge(flags=("missing_pi",))
+    sign_in(browser, live_server, "root")
+    with wide(browser, 1440):
+        for page in ("heldcharge", "charge", "person", "import"):
+            browser.get(live_server.url + reverse(f"admin:billing_{page}_changelist"))
+            assert browser.execute_script(TABLE) <= 220, page
+
+
+ACCENTED = """
+return [...document.querySelectorAll("main :is(a, button, input[type=submit])")]
+  .filter(each => each.offsetWidth && getComputedStyle(each).backgroundColor === "rgb(15, 118, 110)")
+  .map(each => each.textContent || each.value);
+"""
+
+
+@pytest.mark.parametrize("page", ["admin:index", "admin:billing_import_changelist", "admin:billing_person_add"])
+def test_a_page_has_one_primary_action_at_most(browser, live_server, page):
+    build.the_cast()
+    build.a_charge(flags=("missing_pi",))
+    sign_in(browser, live_server, "root")
+    browser.get(live_server.url + reverse(page))
+    assert len(browser.execute_script(ACCENTED)) <= 1

@@ -1,7 +1,7 @@
 """Columns and actions that the queue and the list of all charges share."""
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any
 
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
@@ -46,9 +46,6 @@ class ReviewMixin(SearchedApartMixin, FrozenAdmin):
     )
     ordering = ("-id",)
     list_display_links = None
-
-    class Media:
-        css: ClassVar[dict[str, list[str]]] = {"all": ["openchargeback/review.css"]}
 
     def has_view_permission(self, request: HttpRequest, obj: object = None) -> bool:
         return request.user.has_perm("billing.view_charge")

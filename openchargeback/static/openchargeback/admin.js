@@ -31,13 +31,27 @@
   // What the worker is working out: looked at again until it is there.
   if (document.querySelector("[data-look-again]")) setTimeout(() => location.reload(), 4000);
 
-  // A filter shows its first choices and scrolls: what is chosen is to be in sight.
-  document.querySelectorAll("#changelist-filter ul").forEach((list) => {
-    const chosen = list.querySelector("li.selected");
-    if (!chosen || list.scrollHeight <= list.clientHeight) return;
-    const below = chosen.getBoundingClientRect().bottom - list.getBoundingClientRect().bottom;
-    if (below > 0) list.scrollTop += below + (list.clientHeight - chosen.offsetHeight) / 2;
+  // An open menu closes when one goes elsewhere, and by Escape.
+  const openMenus = () => document.querySelectorAll("details.menu[open]");
+  document.addEventListener("click", (event) => {
+    openMenus().forEach((menu) => {
+      if (!menu.contains(event.target)) menu.open = false;
+    });
   });
+  document.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape") return;
+    openMenus().forEach((menu) => {
+      menu.open = false;
+      menu.querySelector("summary").focus();
+    });
+  });
+
+  // A menu shows its first choices and scrolls: what is chosen is to be in sight.
+  document.querySelectorAll("details.menu").forEach((menu) =>
+    menu.addEventListener("toggle", () => {
+      if (menu.open) menu.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest" });
+    }),
+  );
 
   const size = (bytes) => {
     const units = ["bytes", "KB", "MB", "GB"];

@@ -8,12 +8,15 @@
     return value === "dark" || value === "light" ? value : null;
   };
   const wanted = () => chosen() || (device.matches ? "dark" : "light");
-  const apply = () => document.documentElement.setAttribute("data-bs-theme", wanted());
+  const apply = () => document.documentElement.setAttribute("data-theme", wanted());
   apply();
+  // Without script there is no switch, and the device decides.
+  document.addEventListener("DOMContentLoaded", () => {
+    document.querySelectorAll("[data-color-mode-toggle]").forEach((button) => button.removeAttribute("hidden"));
+  });
   device.addEventListener("change", apply);
   document.addEventListener("click", (event) => {
     if (!event.target.closest("[data-color-mode-toggle]")) return;
-    // The key and its values are those of the admin, so that one choice holds for both.
     localStorage.setItem(KEY, wanted() === "dark" ? "light" : "dark");
     apply();
   });

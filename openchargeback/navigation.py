@@ -1,0 +1,207 @@
+"""The navigation of the staff: by task, of what one may see, with the number of what waits in the month worked on."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.db.models import Count, IntegerField, QuerySet, Sum, Value
+from django.http import HttpRequest
+from django.urls import reverse
+
+from billing.admin.formatting import count
+from billing.admin.large_tables import COUNTED
+from billing.models import BillingPeriod, Correction, Import, MonthTotal, User
+from journals.models import Journal
+from statements.models import Email, Statement
+
+
+@dataclass(frozen=True)
+class List:
+    """A list of the admin: a registered model, under the name of the task."""
+
+    model: str
+    label: str
+    app: str = "billing"
+
+    @property
+    def name(self) -> str:
+        return f"{self.app}_{self.model.lower()}"
+
+    @property
+    def permission(self) -> str:
+        # What is held is seen with all charges.
+        return f"{self.app}.view_{'charge' if self.model == 'HeldCharge' else self.model.lower()}"
+
+
+@dataclass(frozen=True)
+class Item:
+    """An item of the navigation: a page, and the lists that are reached from it.
+
+    `page` is a URL name in the admin; where it is empty, it is that of the first list.
+    """
+
+    label: str
+    lists: tuple[List, ...] = ()
+    page: str = ""
+    permission: str = ""
+    # Whether its address names the month worked on.
+    is_of_month: bool = False
+
+
+NAVIGATION: dict[str, tuple[Item, ...]] = {
+    "Overview": (Item("Month", (List("BillingPeriod", "All months"),), page="index", is_of_month=True),),
+    "Billing": (
+        Item("Imports", (List("Import", "Imports"),)),
+        Item("Review", (List("HeldCharge", "Review"),), is_of_month=True),
+        Item("Charges", (List("Charge", "Charges"), List("PayerLine", "Payer lines")), is_of_month=True),
+        Item("Corrections", (List("Correction", "Corrections"),), is_of_month=True),
+    ),
+    "Output": (
+        Item("Statements", (List("Statement", "Statements", "statements"),), is_of_month=True),
+        Item("E-mails", (List("Email", "E-mails", "statements"),), is_of_month=True),
+        Item(
+            "Journals",
+            (List("Journal", "Journals", "journals"), List("JournalTemplate", "Journal templates", "journals")),
+            is_of_month=True,
+        ),
+    ),
+    "Who pays": (
+        Item("People", (List("Person", "People"), List("Department", "Departments"))),
+        Item("Projects", (List("Project", "Projects"), List("CloudAccount", "Cloud accounts"))),
+        Item("Funds", (List("FundingSource", "Funds"),)),
+        Item("Rules", (List("AttributionRule", "Rules"),)),
+    ),
+    "Settings": (
+        Item(
+            "Sources",
+            (
+                List("Source", "Sources"),
+                List("ExchangeRate", "Exchange rates"),
+                List("InvoiceTotal", "Provider invoices"),
+            ),
+        ),
+        Item("Policy", (List("Policy", "Policy"),)),
+        Item("Users", (List("User", "Users"), List("Group", "Roles", "auth"))),
+    ),
+    "Logs": (
+        Item("Activity", (List("AuditEvent", "Activity"), List("Job", "Background jobs"))),
+        Item("Trace a number", page="billing_charge_why", permission="billing.view_charge"),
+    ),
+}
+LISTS = {each.name: each for items in NAVIGATION.values() for item in items for each in item.lists}
+# Pages that are named like one of a list, and are none of it.
+_OF_THEIR_OWN = {item.page for items in NAVIGATION.values() for item in items if item.page}
+
+
+@dataclass(frozen=True)
+class Shown:
+    """An item as a page shows it. `waits` is how much waits there, in words, and empty for nothing."""
+
+    label: str
+    url: str
+    is_current: bool = False
+    waits: str = ""
+
+
+@dataclass(frozen=True)
+class Group:
+    name: str
+    items: list[Shown] = field(default_factory=list)
+
+
+def navigation(request: HttpRequest, period: BillingPeriod | None) -> list[Group]:
+    """Return the items this person may see, in their groups, with the current one marked and what waits counted."""
+    user = request.user
+    assert isinstance(user, User)
+    waiting = waits(period)
+    groups = []
+    for name, items in NAVIGATION.items():
+        shown = [
+            Shown(item.label, _url_of(item, user, period), _is_at(request, item), _said(waiting.get(item.label, 0)))
+            for item in items
+            if _may_see(item, user)
+        ]
+        if shown:
+            groups.append(Group(name, shown))
+    return groups
+
+
+def related(request: HttpRequest) -> list[Shown]:
+    """Return the lists beside the one that is shown, itself included; nothing where it has no neighbors."""
+    listed = _list_at(request)
+    item = _item_of(listed)
+    if not listed or not item or len(item.lists) + bool(item.page) < 2:
+        return []
+    found = [
+        Shown(each.label, reverse(f"admin:{each.name}_changelist"), each == listed)
+        for each in item.lists
+        if request.user.has_perm(each.permission)
+    ]
+    return found if len(found) > 1 else []
+
+
+def list_label(request: HttpRequest) -> str:
+    """Return what the navigation calls the list that a page is of, "" for none."""
+    listed = _list_at(request)
+    return listed.label if listed else ""
+
+
+def page_of_month(request: HttpRequest) -> str:
+    """Return the page to see another month on: this one where it is a list by month, else the month itself."""
+    is_list = bool(request.resolver_match and str(request.resolver_match.url_name).endswith("_changelist"))
+    item = _item_of(_list_at(request)) if is_list else None
+    return request.path if item and item.is_of_month and not item.page else reverse("admin:index")
+
+
+def waits(period: BillingPeriod | None) -> dict[str, int]:
+    """Return how much waits for somebody, by item, in one query whose time does not grow with the charges."""
+    if period is None:
+        return {}
+    undecided: QuerySet[Import] = Import.objects.filter(state__in=(Import.State.CHECKED, Import.State.DEFERRED))
+    counted = [
+        _counted("Imports", undecided),
+        _counted("Corrections", Correction.objects.proposed().filter(charged_in=period)),
+        _counted("Statements", Statement.objects.filter(period=period, state=Statement.State.ISSUED)),
+        _counted("E-mails", Email.objects.filter(period=period, state__in=Email.TROUBLED)),
+        _counted("Journals", Journal.objects.filter(period=period, state=Journal.State.SUBMITTED)),
+    ]
+    held = MonthTotal.objects.held().filter(charged_in=period).order_by()
+    first = held.values(item=Value("Review")).annotate(number=Sum("charges", output_field=IntegerField()))
+    return {row["item"]: int(row["number"] or 0) for row in first.union(*counted, all=True)}
+
+
+def _counted(item: str, rows: "QuerySet[Any]") -> "QuerySet[Any]":
+    return rows.order_by().values(item=Value(item)).annotate(number=Count("pk"))
+
+
+def _said(number: int) -> str:
+    return f"{count(COUNTED)}+" if number > COUNTED else count(number) if number else ""
+
+
+def _may_see(item: Item, user: User) -> bool:
+    permission = item.permission or item.lists[0].permission
+    return user.has_perm(permission)
+
+
+def _url_of(item: Item, user: User, period: BillingPeriod | None) -> str:
+    url = reverse(f"admin:{item.page or f'{item.lists[0].name}_changelist'}")
+    return f"{url}?period={period}" if item.is_of_month and period else url
+
+
+def _list_at(request: HttpRequest) -> List | None:
+    """Return the list that a page of the admin is of, or of whose objects it is one."""
+    found = request.resolver_match
+    name = found.url_name if found else None
+    if not name or name in _OF_THEIR_OWN:
+        return None
+    return next((each for prefix, each in LISTS.items() if name.startswith(f"{prefix}_")), None)
+
+
+def _item_of(listed: List | None) -> Item | None:
+    return next((item for items in NAVIGATION.values() for item in items if listed in item.lists), None)
+
+
+def _is_at(request: HttpRequest, item: Item) -> bool:
+    found = request.resolver_match
+    if found and found.url_name in _OF_THEIR_OWN:
+        return found.url_name == item.page
+    return _list_at(request) in item.lists
