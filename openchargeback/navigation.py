@@ -21,6 +21,8 @@ class List:
     model: str
     label: str
     app: str = "billing"
+    # Whether its address can name a month to narrow it by.
+    is_by_month: bool = False
 
     @property
     def name(self) -> str:
@@ -43,25 +45,32 @@ class Item:
     lists: tuple[List, ...] = ()
     page: str = ""
     permission: str = ""
-    # Whether its address names the month worked on.
-    is_of_month: bool = False
+
+    @property
+    def is_by_month(self) -> bool:
+        """Whether its address names the month worked on."""
+        return self.page == "index" or bool(self.lists and not self.page and self.lists[0].is_by_month)
 
 
 NAVIGATION: dict[str, tuple[Item, ...]] = {
-    "Overview": (Item("Month", (List("BillingPeriod", "All months"),), page="index", is_of_month=True),),
+    "Overview": (Item("Month", (List("BillingPeriod", "All months"),), page="index"),),
     "Billing": (
         Item("Imports", (List("Import", "Imports"),)),
-        Item("Review", (List("HeldCharge", "Review"),), is_of_month=True),
-        Item("Charges", (List("Charge", "Charges"), List("PayerLine", "Payer lines")), is_of_month=True),
-        Item("Corrections", (List("Correction", "Corrections"),), is_of_month=True),
+        Item("Review", (List("HeldCharge", "Review", is_by_month=True),)),
+        Item(
+            "Charges", (List("Charge", "Charges", is_by_month=True), List("PayerLine", "Payer lines", is_by_month=True))
+        ),
+        Item("Corrections", (List("Correction", "Corrections", is_by_month=True),)),
     ),
     "Output": (
-        Item("Statements", (List("Statement", "Statements", "statements"),), is_of_month=True),
-        Item("E-mails", (List("Email", "E-mails", "statements"),), is_of_month=True),
+        Item("Statements", (List("Statement", "Statements", "statements", is_by_month=True),)),
+        Item("E-mails", (List("Email", "E-mails", "statements", is_by_month=True),)),
         Item(
             "Journals",
-            (List("Journal", "Journals", "journals"), List("JournalTemplate", "Journal templates", "journals")),
-            is_of_month=True,
+            (
+                List("Journal", "Journals", "journals", is_by_month=True),
+                List("JournalTemplate", "Journal templates", "journals"),
+            ),
         ),
     ),
     "Who pays": (
@@ -75,8 +84,8 @@ NAVIGATION: dict[str, tuple[Item, ...]] = {
             "Sources",
             (
                 List("Source", "Sources"),
-                List("ExchangeRate", "Exchange rates"),
-                List("InvoiceTotal", "Provider invoices"),
+                List("ExchangeRate", "Exchange rates", is_by_month=True),
+                List("InvoiceTotal", "Provider invoices", is_by_month=True),
             ),
         ),
         Item("Policy", (List("Policy", "Policy"),)),
@@ -147,9 +156,9 @@ def list_label(request: HttpRequest) -> str:
 
 def page_of_month(request: HttpRequest) -> str:
     """Return the page to see another month on: this one where it is a list by month, else the month itself."""
-    is_list = bool(request.resolver_match and str(request.resolver_match.url_name).endswith("_changelist"))
-    item = _item_of(_list_at(request)) if is_list else None
-    return request.path if item and item.is_of_month and not item.page else reverse("admin:index")
+    found = request.resolver_match
+    listed = _list_at(request) if found and str(found.url_name).endswith("_changelist") else None
+    return request.path if listed and listed.is_by_month else reverse("admin:index")
 
 
 def waits(period: BillingPeriod | None) -> dict[str, int]:
@@ -184,7 +193,7 @@ def _may_see(item: Item, user: User) -> bool:
 
 def _url_of(item: Item, user: User, period: BillingPeriod | None) -> str:
     url = reverse(f"admin:{item.page or f'{item.lists[0].name}_changelist'}")
-    return f"{url}?period={period}" if item.is_of_month and period else url
+    return f"{url}?period={period}" if item.is_by_month and period else url
 
 
 def _list_at(request: HttpRequest) -> List | None:
