@@ -23,7 +23,7 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="AccountText",
             fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("id", models.AutoField(primary_key=True, serialize=False)),
                 ("text_hash", models.BinaryField(max_length=16, unique=True)),
                 ("billing_account_id", models.TextField(blank=True, verbose_name="billing account ID")),
                 ("billing_account_name", models.TextField(blank=True)),
@@ -64,7 +64,7 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="Description",
             fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("id", models.AutoField(primary_key=True, serialize=False)),
                 ("text_hash", models.BinaryField(max_length=16, unique=True)),
                 ("charge_description", models.TextField(blank=True)),
             ],
@@ -160,7 +160,7 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="Price",
             fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("id", models.AutoField(primary_key=True, serialize=False)),
                 ("text_hash", models.BinaryField(max_length=16, unique=True)),
                 ("list_unit_price", models.TextField(blank=True)),
                 ("contracted_unit_price", models.TextField(blank=True)),
@@ -186,7 +186,7 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="TagSet",
             fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("id", models.AutoField(primary_key=True, serialize=False)),
                 ("text_hash", models.BinaryField(max_length=16, unique=True)),
                 ("tags", models.TextField(blank=True)),
             ],
@@ -338,7 +338,7 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="BillingPeriod",
             fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("id", models.AutoField(primary_key=True, serialize=False)),
                 (
                     "month",
                     billing.models.periods.MonthField(
@@ -1036,7 +1036,7 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="Import",
             fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("id", models.AutoField(primary_key=True, serialize=False)),
                 (
                     "state",
                     models.CharField(
@@ -1524,7 +1524,7 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="Person",
             fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("id", models.AutoField(primary_key=True, serialize=False)),
                 (
                     "email",
                     models.EmailField(
@@ -1842,7 +1842,7 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="Product",
             fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("id", models.AutoField(primary_key=True, serialize=False)),
                 ("text_hash", models.BinaryField(max_length=16, unique=True)),
                 ("provider_name", models.TextField(blank=True, verbose_name="provider")),
                 ("publisher_name", models.TextField(blank=True, verbose_name="publisher")),
@@ -1880,7 +1880,7 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="Project",
             fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("id", models.AutoField(primary_key=True, serialize=False)),
                 ("code", models.CharField(max_length=128)),
                 ("name", models.CharField(blank=True, max_length=200)),
                 (
@@ -2067,7 +2067,7 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="ResourceText",
             fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("id", models.BigAutoField(primary_key=True, serialize=False)),
                 ("text_hash", models.BinaryField(max_length=16, unique=True)),
                 ("resource_id", models.TextField(blank=True, verbose_name="resource ID")),
                 ("resource_name", models.TextField(blank=True)),
@@ -2196,7 +2196,7 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="Source",
             fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("id", models.AutoField(primary_key=True, serialize=False)),
                 (
                     "name",
                     models.CharField(

@@ -23,6 +23,8 @@ class Dimension(KeptRow):
     NAME: ClassVar[str]
     KEPT = KEPT
 
+    # Each charge holds the key: four bytes on PostgreSQL, for two billion texts.
+    id = models.AutoField(primary_key=True)
     text_hash = models.BinaryField(max_length=HASH_BYTES, unique=True, editable=False)
 
     objects = KeptQuerySet.as_manager()
@@ -101,6 +103,8 @@ class ResourceText(Dimension):
 
     NAME = "resource"
 
+    # A cluster has one for each job.
+    id = models.BigAutoField(primary_key=True)
     resource_id = models.TextField("resource ID", blank=True)
     resource_name = models.TextField(blank=True)
     resource_type = models.TextField(blank=True)

@@ -56,6 +56,7 @@ class Import(models.Model):
     # At work, as long as its process lives.
     UNFINISHED = (State.RECEIVED, State.CHECKED)
 
+    id = models.AutoField(primary_key=True)
     source = models.ForeignKey(Source, null=True, blank=True, on_delete=models.PROTECT, related_name="imports")
     state = models.CharField(max_length=16, choices=State.choices, default=State.RECEIVED)
     mode = models.CharField(max_length=16, choices=Source.ImportMode.choices, blank=True)

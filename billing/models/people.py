@@ -173,6 +173,7 @@ class PersonQuerySet(models.QuerySet["Person"]):
 class Person(models.Model):
     """A PI: learned from the tags of the first charge that names them, then curated by staff."""
 
+    id = models.AutoField(primary_key=True)
     email = AddressField(
         unique=True, help_text="In lower case.", error_messages={"unique": "There is a PI with this address."}
     )
@@ -272,6 +273,7 @@ class ProjectQuerySet(models.QuerySet["Project"]):
 class Project(models.Model):
     """A piece of research that costs are gathered under; learned from tags, then curated."""
 
+    id = models.AutoField(primary_key=True)
     code = CodeField(max_length=128)
     name = NameField(max_length=200, blank=True)
     pi = models.ForeignKey(Person, null=True, blank=True, on_delete=models.PROTECT, related_name="projects")

@@ -121,6 +121,7 @@ class Source(models.Model):
         INTERNAL = "internal", "Internal service"
         PROVIDER = "provider", "Outside provider"
 
+    id = models.AutoField(primary_key=True)
     name = models.CharField(
         max_length=64,
         unique=True,

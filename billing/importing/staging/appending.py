@@ -46,13 +46,16 @@ class _Keys:
 
     def of(self, batch: "pa.RecordBatch", first: int) -> dict[str, Any]:
         """Return the columns of charges that are such ids, as arrays, with the ids of the charges themselves."""
+        keys = {f"{name}_id": ids[numbers_of(batch, name)] for name, ids in self.dimensions.items()}
+        # What was stored a moment ago cannot be missing: charges are never without their texts.
+        assert all(column.all() for column in keys.values())
         months, places = np.unique(numbers_of(batch, "month"), return_inverse=True)
         periods = np.array([self.periods[month] for month in months.tolist()], dtype=np.int64)[places]
         return {
             "id": numbers_of(batch, "row") + (first - 1),
             "period_id": periods,
             "charged_in_id": periods,
-            **{f"{name}_id": ids[numbers_of(batch, name)] for name, ids in self.dimensions.items()},
+            **keys,
         }
 
 
