@@ -42,13 +42,15 @@ LABELS = {
 
 # What neither a charge, a statement nor a journal depends on. Everything else that is recorded may change a list.
 UNRELATED = (
-    *("session", "user", "job", "role", "audit", "email", "installation", "safeguards"),
+    *("session", "user", "job", "role", "audit", "email", "failure", "installation", "safeguards"),
     *("statement.downloaded", "journal.downloaded", "proof.downloaded", "charges.exported"),
 )
 
 
 # Charges in a month beyond which no page waits for the costly items: the worker works them out.
 LARGE = 20_000
+# What was kept by another version of the program: what it stands for is worked out anew.
+UNREADABLE = (AttributeError, ImportError, TypeError, ValueError, EOFError, pickle.UnpicklingError)
 # How long a page leaves the worker to it, in seconds, before it asks again.
 ASKED_FOR = 120
 
@@ -250,8 +252,7 @@ def kept(period: BillingPeriod, name: str, work_out: Callable[[], T], *, instead
 def _found(cache: BaseCache, key: str) -> Any:
     try:
         return cache.get(key)
-    except (AttributeError, ImportError, TypeError, ValueError, EOFError, pickle.UnpicklingError):
-        # Written by another version of the program: what it stands for is worked out anew.
+    except UNREADABLE:
         return None
 
 

@@ -182,6 +182,20 @@ def _price(proof: Proof) -> Sight:
     return Sight("price", proof.currency, parts, tuple(right))
 
 
+def price_of_charges(listed: Decimal, contracted: Decimal, charged: Decimal, *, charges: int, currency: str) -> Sight:
+    """Return list price to charged of charges that no payer line is made of yet, from their exact sums."""
+    shown = {"list": to_cents(listed, currency), "charged": to_cents(charged, currency)}
+    exact = {"discount": WIDE.subtract(listed, contracted), "subsidy": WIDE.subtract(contracted, charged)}
+    shown |= apportion(shown["list"] - shown["charged"], exact, currency)
+    left = (
+        Part("list", "List price", shown["list"], listed, charges, noun="charge"),
+        Part("discount", "Provider discount", shown["discount"], exact["discount"], sign="−"),
+        Part("subsidy", "Subsidy", shown["subsidy"], exact["subsidy"], sign="−"),
+    )
+    right = Part("to_charge", "To be charged", shown["charged"], charged, charges, "=", "charge")
+    return Sight("price", currency, left, (right,))
+
+
 def _sight(code: str, currency: str, sums: Mapping[str, list[Decimal | int]]) -> Sight:
     left = {name: sums[name] for name in LEFT if name in sums}
     left.setdefault("files", [ZERO, 0])
