@@ -133,11 +133,11 @@ def _summed(period: BillingPeriod, by: str, sources: Iterable[Source]) -> MonthS
     return made
 
 
-def months_until(until: BillingPeriod, number: int) -> list[BillingPeriod]:
-    """Return the months to a last one, at most so many by the calendar, the oldest first."""
+def months_until(until: BillingPeriod, number: int, months: Iterable[BillingPeriod]) -> list[BillingPeriod]:
+    """Return, of these, the months to a last one, at most so many by the calendar, the oldest first."""
     index = until.month.year * 12 + until.month.month - number
     first = datetime.date(index // 12, index % 12 + 1, 1)
-    return list(BillingPeriod.objects.shown().filter(month__gte=first, month__lte=until.month).order_by("month"))
+    return sorted((each for each in months if first <= each.month <= until.month), key=lambda each: each.month)
 
 
 @dataclass(frozen=True)
@@ -229,7 +229,7 @@ def trend(
         for month in of
     ]
     keys = {key for _, column in columns for key in column}
-    labels = names_of(by, keys)
+    labels = names_of(by, keys, totals.sources)
     series = [Series(key, labels[key], tuple(column.get(key, ZERO) for _, column in columns)) for key in keys]
     series.sort(key=lambda each: (-each.total, each.label))
     return Trend(
@@ -254,12 +254,12 @@ def in_cents(exact: Mapping[Any, Decimal], currency: str) -> tuple[Decimal, dict
     return cents, apportion(cents, exact, currency) if exact else {}
 
 
-def names_of(by: str, keys: Iterable[Any]) -> dict[Any, str]:
-    """Return what people call these sources, services, PIs, projects or fund/orgs."""
+def names_of(by: str, keys: Iterable[Any], sources: Iterable[Source] = ()) -> dict[Any, str]:
+    """Return what people call these sources (of those given), services, PIs, projects or fund/orgs."""
     wanted = {key for key in keys if key is not None}
     names: dict[Any, str]
     if by == "source":
-        names = {each.pk: each.label for each in Source.objects.filter(pk__in=wanted)}
+        names = {each.pk: each.label for each in sources}
     elif by == "pi":
         # By parts: a database takes so many values at once and no more.
         names = {each.pk: each.display_name for each in Person.objects.in_bulk(wanted).values()}

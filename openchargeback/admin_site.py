@@ -78,10 +78,11 @@ class OpenChargebackAdminSite(AdminSite):
         from .dashboard import dashboard
 
         assert isinstance(request.user, User)
+        working = working_period(request)
         context = {
             **self.each_context(request),
             "title": self.index_title,
-            "board": dashboard(period=working_period(request).period, user=request.user),
+            "board": dashboard(period=working.period, months=working.months, user=request.user),
             **(extra_context or {}),
         }
         request.current_app = self.name

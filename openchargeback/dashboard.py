@@ -1,5 +1,6 @@
 """The state of a month at a glance: queries into plain values, without a word of HTML."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -21,7 +22,7 @@ from billing.proof.adding_up import Sight
 from billing.trends import Totals, Trend
 
 from . import charts
-from .failures import Failure, failures_of
+from .failures import Failure, failures_of, jobs_of_note
 
 ZERO = Decimal(0)
 # Months of the charts, and how many of a kind the page names.
@@ -30,7 +31,8 @@ MONTHS, TOP, RECENT = 12, 5, 6
 LOOKED_THROUGH = 80
 NO_WORK = ("session.", "user.", "installation.", "safeguards.")
 
-Status = BillingPeriod.Status
+# What is kept of the page besides its checklist.
+REASONS = "reasons"
 
 
 @dataclass(frozen=True)
@@ -120,23 +122,24 @@ def percent(part: Decimal | int, whole: Decimal | int) -> int:
     return max(0, min(100, int(part * 100 / whole))) if whole > 0 else 0
 
 
-def dashboard(*, period: BillingPeriod | None, user: User) -> Board:
-    """Gather the board of a month; without one, say how the first begins."""
+def dashboard(*, period: BillingPeriod | None, months: Sequence[BillingPeriod], user: User) -> Board:
+    """Gather the board of a month, among all `months` there are; without one, say how the first begins."""
     tending.close_left(now=timezone.now())
-    running = list(Job.objects.filter(state__in=(Job.State.QUEUED, Job.State.RUNNING)).order_by("-id")[:5])
-    failures = failures_of(period, user)
+    running, failed = jobs_of_note()
+    failures = failures_of(period, user, failed)
     if period is None:
         text = "Nothing was imported yet. The first file opens its billing period."
         first = Item("imports", State.OPEN, text, then=NextStep("import_files", {"period": ""}))
         return Board(period=None, next_item=shown(first, user), running=running, failures=failures)
-    listed = checklist.of(period, waits=False)
+    kept = checklist.Kept.of_page(period, adding_up.SIGHTS, REASONS)
+    listed = checklist.of(period, waits=False, kept=kept)
     items = shown_list(listed, user)
     waiting = listed.item(checklist.HELD)
     is_held = bool(waiting and waiting.count)
     policy = Policy.objects.current()
     totals = Totals()
-    sights, unknown = _sights(period, totals)
-    charted, tops, moved = _spending(period, totals, policy.currency)
+    sights, unknown = _sights(period, totals, kept)
+    charted, tops, moved = _spending(period, months, totals, policy.currency)
     return Board(
         period=period,
         institution=policy.institution,
@@ -148,7 +151,7 @@ def dashboard(*, period: BillingPeriod | None, user: User) -> Board:
         journaled=_journaled(listed),
         held=waiting.count if waiting else 0,
         held_billed=dict(waiting.money) if waiting else {},
-        reasons=checklist.kept(period, "reasons", lambda: _reasons(period)) if is_held else [],
+        reasons=kept.value(REASONS, lambda: _reasons(period)) if is_held else [],
         charted=charted,
         tops=tops,
         moved=moved,
@@ -159,9 +162,9 @@ def dashboard(*, period: BillingPeriod | None, user: User) -> Board:
     )
 
 
-def _sights(period: BillingPeriod, totals: Totals) -> tuple[list[Sight], list[str]]:
+def _sights(period: BillingPeriod, totals: Totals, kept: checklist.Kept) -> tuple[list[Sight], list[str]]:
     """Return the equations of a month, and in words what they do not know yet."""
-    known = adding_up.kept_sights(period, waits=False)
+    known = adding_up.kept_sights(period, waits=False, kept=kept)
     month = totals.of("source", period)
     currencies = sorted({currency for _, currency in month.rows})
     unknown = []
@@ -193,12 +196,13 @@ def _journaled(listed: Checklist) -> str:
 
 
 def _spending(
-    period: BillingPeriod, totals: Totals, home: str
+    period: BillingPeriod, every: Sequence[BillingPeriod], totals: Totals, home: str
 ) -> tuple[list[Charted], list[Top], movements.Movements | None]:
     """Return the charts of the year to a month, who is charged most in it, and what moved since the month before."""
-    months = trends.months_until(period, MONTHS)
-    before = BillingPeriod.objects.shown().filter(month__lt=period.month).order_by("-month").first()
-    both = [before, period] if before else [period]
+    months = trends.months_until(period, MONTHS, every)
+    # The month before is the one that is there, if it is of the same year.
+    both = months[-2:]
+    before = both[0] if len(both) > 1 else None
     totals.read(("source", months), ("pi", both))
     by_source = trends.trend(months, "source", totals=totals, home=home)
     if not by_source.series:

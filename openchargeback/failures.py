@@ -1,12 +1,12 @@
 """What failed and nobody has seen to: jobs, imports and e-mails, for the month's page, and how one dismisses them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
@@ -15,7 +15,7 @@ from billing import failures
 from billing.admin.audited import actor_of
 from billing.errors import BillingError
 from billing.models import BillingPeriod, Import, Job, User
-from statements import emails
+from statements.models import Email
 
 # How many of a kind the page shows; when these are dismissed, it shows the next.
 SHOWN = 5
@@ -43,20 +43,32 @@ def _imports() -> "QuerySet[Any]":
 
 
 def _emails(period: BillingPeriod) -> "QuerySet[Any]":
-    return failures.remaining(emails.troubled(period), since=("claimed_at", "created_at"))
+    failed = Email.objects.filter(period=period, state__in=Email.TROUBLED)
+    return failures.remaining(failed, since=("claimed_at", "created_at"))
 
 
 # What it takes to dismiss a kind: to be the one who could do it again.
 PERMISSIONS = {"job": "billing.retry_job", "import": "billing.import_charges", "emails": "statements.send_statements"}
 
 
-def failures_of(period: BillingPeriod | None, user: User) -> list[Failure]:
-    """Return what failed, of that which this person may see, and is not dismissed; e-mails are those of the month."""
+def jobs_of_note() -> tuple[list[Job], list[Job]]:
+    """Return, in one query, the newest jobs that are not over, and those that failed: neither retried nor dismissed."""
+    unfinished = Job.objects.filter(state__in=(Job.State.QUEUED, Job.State.RUNNING)).order_by("-pk")[:SHOWN]
+    either = Q(pk__in=unfinished.values("pk")) | Q(pk__in=_jobs()[:SHOWN].values("pk"))
+    found = list(Job.objects.filter(either).order_by("-pk"))
+    return [each for each in found if not each.is_over], [each for each in found if each.is_over]
+
+
+def failures_of(period: BillingPeriod | None, user: User, jobs: Sequence[Job]) -> list[Failure]:
+    """Return what failed, of that which this person may see, and is not dismissed; e-mails are those of the month.
+
+    `jobs` are those of `jobs_of_note`.
+    """
     found = []
     if user.has_perm("billing.view_job"):
         found += [
             _failure("job", each.pk, each.get_kind_display(), each.message, "admin:billing_job_change", user)
-            for each in _jobs()[:SHOWN]
+            for each in jobs
         ]
     if user.has_perm("billing.view_import"):
         found += [

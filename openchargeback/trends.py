@@ -10,7 +10,6 @@ from urllib.parse import urlencode
 from django.http import HttpRequest, HttpResponse
 
 from billing import trends
-from billing.models import BillingPeriod
 from billing.money import plain
 from billing.sheets import guarded
 from billing.trends import BY, LABELS, MEASURES, Trend
@@ -63,14 +62,19 @@ class Asked:
 
 def asked(request: HttpRequest) -> Asked:
     """Return what an address asks for, to the month worked on; what it does not know is as if it were not said."""
-    period: BillingPeriod | None = working_period(request).period
+    working = working_period(request)
     get = request.GET
     by = get["by"] if get.get("by") in BY else "source"
     measure = get["show"] if get.get("show") in MEASURES else "charged"
     number = int(get["months"]) if get.get("months") in {str(each) for each in MONTHS} else MONTHS[0]
-    if period is None:
+    if working.period is None:
         return Asked(by, measure, number)
-    found = trends.trend(trends.months_until(period, number), by, measure=measure, currency=get.get("currency", ""))
+    found = trends.trend(
+        trends.months_until(working.period, number, working.months),
+        by,
+        measure=measure,
+        currency=get.get("currency", ""),
+    )
     now = {"by": by, "months": str(number), "show": measure, "currency": found.currency}
     offered: dict[str, Mapping[str, str]] = {
         "by": LABELS,

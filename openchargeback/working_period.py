@@ -23,6 +23,8 @@ class Working:
 
     period: BillingPeriod | None
     offered: Sequence[BillingPeriod] = ()
+    # All there are, the newest first.
+    months: Sequence[BillingPeriod] = ()
 
 
 def working_period(request: HttpRequest) -> Working:
@@ -59,7 +61,7 @@ def _found(request: HttpRequest) -> Working:
     offered: list[BillingPeriod] = list(months[:OFFERED])
     if period and period not in offered:
         offered.append(period)
-    return Working(period, offered)
+    return Working(period, offered, months)
 
 
 def _named(text: str, months: Sequence[BillingPeriod]) -> BillingPeriod | None:

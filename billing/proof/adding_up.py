@@ -57,6 +57,9 @@ class Sight:
         return next((part for part in self.parts if part.code == code), None)
 
 
+# What they are kept under.
+SIGHTS = "sights"
+
 # Takes a currency, a part's code, an exact amount and a count.
 Add = Callable[[str, str, Decimal, int], None]
 
@@ -107,11 +110,12 @@ def sights_of(period: BillingPeriod) -> list[Sight]:
     return sights(prove(period))
 
 
-def kept_sights(period: BillingPeriod, *, waits: bool = True) -> list[Sight] | None:
-    """Return `sights_of` a month as worked out last; None where a page does not wait for them (see checklist.kept)."""
+def kept_sights(period: BillingPeriod, *, waits: bool = True, kept: checklist.Kept | None = None) -> list[Sight] | None:
+    """Return `sights_of` a month as worked out last; None where a page does not wait for them (see checklist.Kept)."""
     # An empty list stands in, which is none of a month with charges.
     instead: list[Sight] | None = None if waits else []
-    return checklist.kept(period, "sights", lambda: sights_of(period), instead=instead) or None
+    kept = kept or checklist.Kept(period, SIGHTS)
+    return kept.value(SIGHTS, lambda: sights_of(period), instead=instead) or None
 
 
 def sights(proof: Proof) -> list[Sight]:

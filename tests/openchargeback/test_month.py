@@ -21,6 +21,7 @@ from openchargeback.roles import sync_roles
 from statements import emails, issuing
 from statements.models import Email
 from tests import build
+from tests.billing.deliveries import a_row, delivered
 from tests.smtp import mail_server
 
 pytestmark = pytest.mark.django_db
@@ -85,11 +86,11 @@ class Walker:
 
 
 @pytest.fixture
-def ready(cast, settings):
+def ready(cast, settings, tmp_path):
     """A month whose statements are issued and sent, so that it can be closed."""
-    build.a_policy()
-    build.a_charge("100.00")
-    build.a_charge("23.45", project="imaging")
+    build.a_policy(own_domains=["u.edu"])
+    imaging = {"pi_email": "ada@u.edu", "project_id": "imaging", "fund_org": "BIO-001"}
+    delivered(tmp_path, [a_row("100.00"), a_row("23.45", ResourceId="i-2", tags=imaging)])
     with mail_server() as server:
         server.configure(settings)
         issuing.generate(period=build.a_period(), **BY)
@@ -114,7 +115,7 @@ def test_finance_closes_a_month_from_the_board_in_at_most_seven_clicks(ready, cl
     fay.confirm(document_number="GL-1")
     assert fay.path == reverse("admin:billing_billingperiod_finalize", args=[january().pk])
     fay.confirm()
-    assert january().status == "finalized"
+    assert january().status == "finalized", fay.text
     assert fay.path == INDEX
     assert "nothing is left to do" in fay.text
     assert "Journaled to the cent" in fay.text
@@ -148,9 +149,9 @@ def test_the_walk_stops_where_the_next_step_is_for_somebody_else_and_goes_on_lat
     # Fay goes home: the month is as she left it, with the next step ready.
     assert 'class="closelink"' in walk.text
     assert f'href="{INDEX}?period=2025-01" class="closelink"' in walk.text
-    rex = Walker(client, ready.reviewer)
-    assert rex.button == ("", "")
-    assert "For admin or finance." in rex.text
+    vera = Walker(client, ready.viewer)
+    assert vera.button == ("", "")
+    assert "For admin, finance or reviewer." in vera.text
     again = Walker(client, ready.finance)
     assert again.button[1] == "Draft the journal"
 
@@ -171,8 +172,8 @@ def test_what_is_held_comes_first_and_finance_may_carry_it_over_on_the_way(cast,
     carry = reverse("admin:billing_billingperiod_carry", args=[january().pk])
     assert f'href="{carry}?walk=on"' in fay.text
     done = client.post(f"{carry}?walk=on", follow=True)
-    assert done.request["PATH_INFO"] == INDEX
-    assert "For finance" not in Walker(client, cast.viewer).text
+    # Nothing keeps the month from its close any more.
+    assert done.request["PATH_INFO"] == reverse("admin:billing_billingperiod_close", args=[january().pk])
 
 
 # The figures
@@ -233,7 +234,7 @@ def test_the_figures_of_a_random_month_add_up(cast, client, seed):
     add_up(board)
     for by in trends.BY:
         for currency in ("USD", "JPY"):
-            months = trends.months_until(january(), 12)
+            months = trends.months_until(january(), 12, BillingPeriod.objects.all())
             found = trends.trend(months, by, currency=currency)
             paid = [
                 sum(
@@ -280,7 +281,7 @@ def test_a_closed_month_is_kept_and_counts_anew_when_it_is_open_again(cast, djan
     build.a_charge("10")
     period = build.shut("2025-01")
     assert trends.trend([period], "source").totals == (10,)
-    with django_assert_num_queries(4):
+    with django_assert_num_queries(3):
         trends.Totals().read(("source", [period]))
     BillingPeriod.objects.filter(pk=period.pk).update(status="open", closed_at=None)
     build.a_charge("5")
@@ -310,7 +311,7 @@ def test_the_pages_ask_as_often_for_twice_as_much_and_at_most_25_times(cast, cli
         client.get(url)
         with CaptureQueriesContext(connection) as captured:
             assert client.get(url).status_code == 200
-        return len(captured)
+        return len([query for query in captured if not query["sql"].startswith("PRAGMA")])
 
     fill(1, 8)
     few = asked()
@@ -437,7 +438,7 @@ def test_every_choice_of_the_trends_opens(cast, client, by, show):
 
 def test_the_trends_say_what_they_leave_out(cast, client):
     build.a_charge("30")
-    build.a_charge("12.50", flags=("missing_pi",))
+    build.a_charge("12.50", flags=("pattern_match",))
     client.force_login(cast.viewer)
     text = client.get(TRENDS).content.decode()
     assert "1 charge of" in text
@@ -468,7 +469,7 @@ def test_bars_stack_up_from_zero_and_credits_hang_below_it():
         (["86972.68"], "100k", "0"),
         (["999999999.99"], "1B", "0"),
         (["-40"], "0", "-40"),
-        (["10", "-1000"], "500", "-1.5k"),
+        (["10", "-1000"], "1k", "-1k"),
     ],
 )
 def test_the_lines_across_are_round_and_one_is_zero(amounts, top, bottom):
