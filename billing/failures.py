@@ -39,5 +39,5 @@ def dismiss(*, failures: Sequence[Model], actor: Actor, now: datetime.datetime) 
         raise NothingToDismiss("This is dismissed already, or it did not fail.")
     with gesture(actor=actor, now=now) as act:
         for each in failures:
-            act.record(ACTION, each)
+            act.record("failure.dismissed", each)
     return len(failures)

@@ -21,6 +21,7 @@ from .months import checklist
 # What months are told apart by, and the column of their totals that says it.
 BY = {"source": "source_id", "service": "service_name", "pi": "pi_id", "project": "project_id", "fund": "fund_org"}
 LABELS = {"source": "Source", "service": "Service", "pi": "PI", "project": "Project", "fund": "Fund/org"}
+NOUNS = {"source": "source", "service": "service", "pi": "PI", "project": "project", "fund": "fund/org"}
 MEASURES = {"charged": "Charged", "subsidy": "Subsidy", "listed": "List price"}
 NOBODY = {
     "source": "No source",
@@ -83,6 +84,7 @@ class Totals:
     def __init__(self) -> None:
         self.sources = list(Source.objects.prefetch_related("measure_changes"))
         self._newest = MonthTotal.objects.aggregate(newest=Max("pk"))["newest"]
+        self._months: dict[int, datetime.date] = {}
         self._found: dict[tuple[str, int], MonthSums] = {}
 
     def read(self, *asked: tuple[str, Sequence[BillingPeriod]]) -> None:
@@ -103,7 +105,8 @@ class Totals:
         for (group, pk), period in wanted.items():
             stamp, sums = kept.get(names[group, pk]) or (None, {})
             if stamp != (now := self.stamp(period)):
-                sums = {by: _summed(period, by, self.sources) for by in TOGETHER[group]}
+                self._months = self._months or dict(BillingPeriod.objects.values_list("pk", "month"))
+                sums = {by: _summed(period, by, self.sources, self._months) for by in TOGETHER[group]}
                 caches["months"].set(names[group, pk], (now, sums), None)
             self._found.update({(by, pk): each for by, each in sums.items()})
 
@@ -118,9 +121,11 @@ class Totals:
         return (period.takes_changes, until, measures)
 
 
-def _summed(period: BillingPeriod, by: str, sources: Iterable[Source]) -> MonthSums:
+def _summed(
+    period: BillingPeriod, by: str, sources: Iterable[Source], months: Mapping[int, datetime.date]
+) -> MonthSums:
     made = MonthSums()
-    priced = MonthTotal.objects.of_month(period).priced(BY[by], "currency", "state", sources=sources)
+    priced = MonthTotal.objects.of_month(period).priced(BY[by], "currency", "state", sources=sources, months=months)
     for (key, currency, state), sums in priced.items():
         of = Sums(sums.charges, sums.listed, sums.contracted, sums.charged)
         if state == Charge.State.HELD:

@@ -12,7 +12,7 @@ from django.http import HttpRequest, HttpResponse
 from billing import trends
 from billing.money import plain
 from billing.sheets import guarded
-from billing.trends import BY, LABELS, MEASURES, Trend
+from billing.trends import BY, LABELS, MEASURES, NOUNS, Trend
 
 from . import charts
 from .working_period import working_period
@@ -49,6 +49,10 @@ class Asked:
     @property
     def by_label(self) -> str:
         return LABELS[self.by]
+
+    @property
+    def by_noun(self) -> str:
+        return NOUNS[self.by]
 
     @property
     def measure_label(self) -> str:

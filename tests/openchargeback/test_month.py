@@ -410,7 +410,7 @@ def test_trends_show_what_is_chosen_and_give_it_out_as_a_file(cast, client):
     client.force_login(cast.viewer)
     page = client.get(TRENDS, {"by": "project", "show": "subsidy", "months": "24", "period": "2025-01"})
     text = page.content.decode()
-    assert "Subsidy by Project, November 2024 to January 2025" in text
+    assert "Subsidy by project, November 2024 to January 2025" in text
     trend = page.context["asked"].trend
     assert [(each.label, each.total) for each in trend.series] == [("genomics", Decimal("146.70")), ("=cmd", 0)]
     project = reverse("admin:billing_project_change", args=[Project.objects.get(code="genomics").pk])
