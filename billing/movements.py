@@ -121,8 +121,9 @@ def _movements(now: BillingPeriod, before: BillingPeriod, currency: str, totals:
         behind = _resources(now, before, key, cell, currency, totals) if cell and is_few else ()
         rows.append(Movement(key, labels[key], of_before.get(key, ZERO), of_now.get(key, ZERO), cell, behind))
     if others := set(changes) - set(most):
-        rest = [sum((of.get(key, ZERO) for key in others), ZERO) for of in (of_before, of_now)]
-        rows.append(Movement(None, f"{len(others):,} other PI{'' if len(others) == 1 else 's'}", *rest, is_rest=True))
+        was, are = (sum((of.get(key, ZERO) for key in others), ZERO) for of in (of_before, of_now))
+        named = f"{len(others):,} other PI{'' if len(others) == 1 else 's'}"
+        rows.append(Movement(None, named, was, are, is_rest=True))
     return Movements(before, currency, tuple(rows), total_before, total_now)
 
 

@@ -387,7 +387,13 @@ def test_each_role_sees_the_month_and_its_button_only_with_the_right(cast, clien
     build.a_charge("40", period="2024-12")
     walker = Walker(client, getattr(cast, role))
     assert bool(walker.button[0]) == (role != "viewer")
-    for said in ("Close January", "Held for review", "Biggest changes from December", "Charged by source", "Top PIs"):
+    for said in (
+        "Close January 2025",
+        "Held for review",
+        "Biggest changes from December 2024",
+        "Charged by source",
+        "Top PIs",
+    ):
         assert said in walker.text, said
     if role == "viewer":
         assert "For admin, finance or reviewer." in walker.text
