@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
@@ -93,12 +93,15 @@ def movements(
         kept_stamp, kept = caches["months"].get(name) or (None, None)
     except checklist.UNREADABLE:
         kept_stamp, kept = None, None
+    made: Movements
     if kept is not None and kept_stamp == stamp:
-        found: Movements = kept
-        return found
-    made = _movements(now, before, currency, totals, number)
-    caches["months"].set(name, (stamp, made), None)
-    return made
+        made = kept
+    else:
+        made = _movements(now, before, currency, totals, number)
+        caches["months"].set(name, (stamp, made), None)
+    # A name may change while no charge does.
+    labels = names_of("pi", (row.key for row in made.rows))
+    return replace(made, rows=tuple(row if row.is_rest else replace(row, label=labels[row.key]) for row in made.rows))
 
 
 def _movements(now: BillingPeriod, before: BillingPeriod, currency: str, totals: Totals, number: int) -> Movements:
@@ -112,14 +115,13 @@ def _movements(now: BillingPeriod, before: BillingPeriod, currency: str, totals:
     changes = {key: of_now.get(key, ZERO) - of_before.get(key, ZERO) for key in {*of_now, *of_before}}
     moved = (key for key in changes if changes[key])
     most = sorted(moved, key=lambda key: (-abs(changes[key]), str(key)))[:number]
-    labels = names_of("pi", most)
     cells, charges = _cells(now, before, most, currency, totals)
     rows = []
     for key in most:
         cell = cells.get(key)
         is_few = cell is not None and charges[key, cell.project_id] <= LOOKED_THROUGH
         behind = _resources(now, before, key, cell, currency, totals) if cell and is_few else ()
-        rows.append(Movement(key, labels[key], of_before.get(key, ZERO), of_now.get(key, ZERO), cell, behind))
+        rows.append(Movement(key, "", of_before.get(key, ZERO), of_now.get(key, ZERO), cell, behind))
     if others := set(changes) - set(most):
         was, are = (sum((of.get(key, ZERO) for key in others), ZERO) for of in (of_before, of_now))
         named = f"{len(others):,} other PI{'' if len(others) == 1 else 's'}"

@@ -26,7 +26,7 @@ from .failures import Failure, failures_of, jobs_of_note
 
 ZERO = Decimal(0)
 # Months of the charts, and how many of a kind the page names.
-MONTHS, TOP, RECENT = 12, 5, 6
+MONTHS, TOP, RECENT = 12, 5, 4
 # Events looked through for the newest acts, and what is none of the month's work.
 LOOKED_THROUGH = 80
 NO_WORK = ("session.", "user.", "installation.", "safeguards.")
