@@ -15,6 +15,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from billing import doors
+from billing.admin import walk
 from billing.admin.audited import BillingAdmin, FrozenAdmin, actor_of
 from billing.admin.filters import period_filter, source_filter
 from billing.admin.formatting import amount_column, badge_column, count_column
@@ -192,7 +193,7 @@ class JournalAdmin(FrozenAdmin):
             run=posted,
             form=PostedForm,
             offered=lambda journal: journal.state == State.SUBMITTED,
-            question="The ledger took the journal.",
+            question="The ledger took the journal. Where it refused it, record that on the journal's own page.",
             is_primary=True,
         ),
         Verb(
@@ -290,13 +291,16 @@ class JournalAdmin(FrozenAdmin):
                 )
             except BillingError as error:
                 form.add_error(None, doors.for_page(error, request.user))
+        back = reverse("admin:journals_journal_changelist")
         context = {
             **self.admin_site.each_context(request),
             "title": "Export journal",
             "opts": self.opts,
             "form": form,
             "seen": seen,
-            "back": reverse("admin:journals_journal_changelist"),
+            "is_walking": walk.is_walking(request),
+            "back": back,
+            "leave": walk.left(request, form.cleaned_data["period"], otherwise=back) if form.is_valid() else back,
         }
         return TemplateResponse(request, "admin/journals/journal/export.html", context)
 
@@ -314,7 +318,7 @@ class JournalAdmin(FrozenAdmin):
         messages.success(
             request, f"Draft of journal {exported.number} is written as {exported.format}. Check it, then submit it."
         )
-        return HttpResponseRedirect(change_url(exported.journal))
+        return HttpResponseRedirect(walk.after(request, data["period"], otherwise=change_url(exported.journal)))
 
 
 class JournalTemplateForm(forms.ModelForm):

@@ -6,10 +6,13 @@ from django.apps import apps
 from django.contrib.admin import AdminSite
 from django.contrib.admin.views.autocomplete import AutocompleteJsonView
 from django.contrib.auth import get_permission_codename
+from django.core.exceptions import PermissionDenied
 from django.db.models import Model
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.template.response import TemplateResponse
-from django.urls import URLPattern, URLResolver, path
+from django.urls import URLPattern, URLResolver, path, reverse
+
+from billing.models import User
 
 from .working_period import working_period
 
@@ -43,7 +46,12 @@ class OpenChargebackAdminSite(AdminSite):
         return {**context, **frame.context_for(request)} if self.has_permission(request) else context
 
     def get_urls(self) -> list[URLPattern | URLResolver]:
-        return [path("search/", self.admin_view(self.search_view), name="search"), *super().get_urls()]
+        return [
+            path("search/", self.admin_view(self.search_view), name="search"),
+            path("trends/", self.admin_view(self.trends_view), name="trends"),
+            path("dismiss/", self.admin_view(self.dismiss_view), name="dismiss"),
+            *super().get_urls(),
+        ]
 
     def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[Any]:
         """Name the lists of an app as the navigation names them."""
@@ -69,14 +77,40 @@ class OpenChargebackAdminSite(AdminSite):
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
         from .dashboard import dashboard
 
+        assert isinstance(request.user, User)
+        working = working_period(request)
         context = {
             **self.each_context(request),
             "title": self.index_title,
-            "board": dashboard(period=working_period(request).period, user=request.user),
+            "board": dashboard(period=working.period, months=working.months, user=request.user),
             **(extra_context or {}),
         }
         request.current_app = self.name
         return TemplateResponse(request, self.index_template or "admin/index.html", context)
+
+    def trends_view(self, request: HttpRequest) -> HttpResponse:
+        """Show the charges of many months side by side, or give them out as a file."""
+        from . import trends
+
+        if not request.user.has_perm(trends.PERMISSION):
+            raise PermissionDenied
+        asked = trends.asked(request)
+        if asked.trend and "csv" in request.GET:
+            return trends.as_csv(asked, asked.trend)
+        request.current_app = self.name
+        return TemplateResponse(
+            request, "admin/trends.html", {**self.each_context(request), "title": "Trends", "asked": asked}
+        )
+
+    def dismiss_view(self, request: HttpRequest) -> HttpResponse:
+        """Set a failure aside, as the month's page offers it."""
+        from . import failures
+
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        failures.dismiss(request)
+        period = working_period(request).period
+        return HttpResponseRedirect(f"{reverse('admin:index')}?period={period}" if period else reverse("admin:index"))
 
     def search_view(self, request: HttpRequest) -> TemplateResponse:
         """Show what fits a text, of everything that this person may see."""

@@ -1,84 +1,83 @@
 """The state of a month at a glance: queries into plain values, without a word of HTML."""
 
-import datetime
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from typing import Any
 
-from django.contrib.auth.base_user import AbstractBaseUser
-from django.contrib.auth.models import AnonymousUser
-from django.db.models import Count, Max, Q
+from django.db.models import Count
 from django.utils import timezone
 
+from billing import movements, trends
 from billing.admin.month import Shown, shown, shown_list
-from billing.admin.periods import Step, queue_url, steps_of
+from billing.admin.periods import queue_url
 from billing.errors import NextStep
 from billing.fields import AmountSum
 from billing.importing import tending
-from billing.models import BillingPeriod, Charge, Flag, Import, Job, MonthTotal, Policy, Source
+from billing.models import AuditEvent, BillingPeriod, Charge, Flag, Import, Job, Policy, User
 from billing.months import checklist
 from billing.months.checklist import Checklist, Item, State
 from billing.proof import adding_up
 from billing.proof.adding_up import Sight
-from journals.models import Journal
-from statements import emails
-from statements.models import Statement
+from billing.trends import Totals, Trend
+
+from . import charts
+from .failures import Failure, failures_of, jobs_of_note
 
 ZERO = Decimal(0)
+# Months of the charts, and how many of a kind the page names.
+MONTHS, TOP, RECENT = 12, 5, 4
+# Events looked through for the newest acts, and what is none of the month's work.
+LOOKED_THROUGH = 80
+NO_WORK = ("session.", "user.", "installation.", "safeguards.")
 
-Status = BillingPeriod.Status
-
-
-@dataclass(frozen=True)
-class SourceCard:
-    """What a source delivered: its last import, and this month beside the last."""
-
-    name: str
-    label: str
-    last_import: datetime.datetime | None
-    last_state: str
-    last_import_id: int | None
-    rows: int
-    currency: str
-    billed: Decimal
-    billed_before: Decimal
-    share: int
-    share_before: int
-
-    @property
-    def change(self) -> Decimal:
-        return self.billed - self.billed_before
-
-    @property
-    def change_percent(self) -> int | None:
-        """Percent against last month; None where there is nothing to compare with."""
-        return int(self.change * 100 / self.billed_before) if self.billed_before > 0 else None
-
-    @property
-    def is_missing(self) -> bool:
-        """Delivered last month, and not yet this month."""
-        return not self.rows and bool(self.billed_before)
+# What is kept of the page besides its checklist.
+REASONS = "reasons"
 
 
 @dataclass(frozen=True)
 class HeldReason:
+    """How many charges wait for one reason, and what is billed for them, by currency."""
+
     code: str
     label: str
     count: int
+    billed: dict[str, Decimal]
     share: int
 
 
 @dataclass(frozen=True)
-class JournalCard:
-    id: int
-    number: str
-    state: str
-    label: str
-    debits: Decimal
-    currency: str
+class Charted:
+    """A trend with its picture, under a name."""
+
+    title: str
+    trend: Trend
+    chart: charts.Chart
 
     @property
-    def tone(self) -> str:
-        return {"posted": "good", "submitted": "busy", "rejected": "bad", "draft": "info"}.get(self.state, "")
+    def name(self) -> str:
+        return self.trend.by
+
+
+@dataclass(frozen=True)
+class Top:
+    """The PIs or projects that are charged most, with last month beside it."""
+
+    title: str
+    by: str
+    trend: Trend
+
+
+@dataclass(frozen=True)
+class Act:
+    """What somebody did in one go, by its first event, and how many more there are of it."""
+
+    event: AuditEvent
+    more: int = 0
+
+    @property
+    def what(self) -> str:
+        return self.event.action.replace(".", " ").replace("_", " ")
 
 
 @dataclass(frozen=True)
@@ -86,33 +85,23 @@ class Board:
     """All that the dashboard shows."""
 
     period: BillingPeriod | None
-    steps: list[Step] = field(default_factory=list)
+    institution: str = ""
     checklist: Checklist | None = None
     items: list[Shown] = field(default_factory=list)
     next_item: Shown | None = None
     sights: list[Sight] = field(default_factory=list)
+    unknown: list[str] = field(default_factory=list)
+    journaled: str = ""
     held: int = 0
+    held_billed: dict[str, Decimal] = field(default_factory=dict)
     reasons: list[HeldReason] = field(default_factory=list)
-    sources: list[SourceCard] = field(default_factory=list)
-    statements: int = 0
-    statements_sent: int = 0
-    statements_due: Decimal = ZERO
-    # The institution's own currency, of statements.
-    house: str = ""
-    emails_failed: int = 0
-    journals: list[JournalCard] = field(default_factory=list)
+    charted: list[Charted] = field(default_factory=list)
+    tops: list[Top] = field(default_factory=list)
+    moved: movements.Movements | None = None
+    imports: list[Import] = field(default_factory=list)
+    acts: list[Act] = field(default_factory=list)
     running: list[Job] = field(default_factory=list)
-    failed_jobs: list[Job] = field(default_factory=list)
-    failed_imports: list[Import] = field(default_factory=list)
-
-    @property
-    def sent_percent(self) -> int:
-        return self.statements_sent * 100 // self.statements if self.statements else 0
-
-    @property
-    def currency(self) -> str:
-        """The currency most of the page is in: that of the first equation."""
-        return self.sights[0].currency if self.sights else ""
+    failures: list[Failure] = field(default_factory=list)
 
     @property
     def difference(self) -> bool:
@@ -124,8 +113,8 @@ class Board:
         return queue_url(self.period) if self.period else ""
 
     @property
-    def has_failures(self) -> bool:
-        return bool(self.failed_jobs or self.failed_imports or self.emails_failed)
+    def may_carry(self) -> bool:
+        return bool(self.held and self.period and self.period.takes_changes)
 
 
 def percent(part: Decimal | int, whole: Decimal | int) -> int:
@@ -133,66 +122,107 @@ def percent(part: Decimal | int, whole: Decimal | int) -> int:
     return max(0, min(100, int(part * 100 / whole))) if whole > 0 else 0
 
 
-def dashboard(*, period: BillingPeriod | None, user: AbstractBaseUser | AnonymousUser) -> Board:
-    """Gather the board of a month; without one, say how the first begins."""
+def dashboard(*, period: BillingPeriod | None, months: Sequence[BillingPeriod], user: User) -> Board:
+    """Gather the board of a month, among all `months` there are; without one, say how the first begins."""
     tending.close_left(now=timezone.now())
-    running = list(Job.objects.filter(state__in=(Job.State.QUEUED, Job.State.RUNNING)).order_by("-id")[:5])
-    failed_jobs = list(Job.objects.filter(state=Job.State.FAILED, retried_as=None).order_by("-id")[:3])
-    failed_imports = list(Import.objects.filter(state=Import.State.FAILED).select_related("source").order_by("-id")[:3])
+    running, failed = jobs_of_note()
+    failures = failures_of(period, user, failed)
     if period is None:
-        return Board(
-            period=None,
-            next_item=shown(
-                Item(
-                    "imports",
-                    State.OPEN,
-                    "Nothing was imported yet. The first file opens its billing period.",
-                    then=NextStep("import_files", {"period": ""}),
-                ),
-                user,
-            ),
-            running=running,
-            failed_jobs=failed_jobs,
-            failed_imports=failed_imports,
-        )
-    listed = checklist.of(period, waits=False)
+        text = "Nothing was imported yet. The first file opens its billing period."
+        first = Item("imports", State.OPEN, text, then=NextStep("import_files", {"period": ""}))
+        return Board(period=None, next_item=shown(first, user), running=running, failures=failures)
+    kept = checklist.Kept.of_page(period, adding_up.SIGHTS, REASONS)
+    listed = checklist.of(period, waits=False, kept=kept)
     items = shown_list(listed, user)
-    sights = adding_up.kept_sights(period, waits=False) or []
     waiting = listed.item(checklist.HELD)
-    held = waiting.count if waiting else 0
-    statements = Statement.objects.live().filter(period=period)
-    issued = statements.aggregate(
-        count=Count("id"), sent=Count("id", filter=Q(state=Statement.State.SENT)), due=AmountSum("charged")
-    )
-    journals = [
-        JournalCard(each.pk, each.number, each.state, each.get_state_display(), each.debits, each.currency)
-        for each in Journal.objects.filter(period=period).order_by("-id")[:4]
-    ]
-    house = Policy.objects.current().currency
+    is_held = bool(waiting and waiting.count)
+    policy = Policy.objects.current()
+    totals = Totals()
+    sights, unknown = _sights(period, totals, kept)
+    charted, tops, moved = _spending(period, months, totals, policy.currency)
     return Board(
         period=period,
-        steps=steps_of(period),
+        institution=policy.institution,
         checklist=listed,
         items=items,
         next_item=next((each for each in items if each.is_next), None),
         sights=sights,
-        held=held,
-        reasons=_reasons(period) if held else [],
-        sources=_sources(period, house),
-        statements=issued["count"],
-        statements_sent=issued["sent"],
-        statements_due=issued["due"] or ZERO,
-        house=house,
-        emails_failed=emails.troubled(period).count(),
-        journals=journals,
+        unknown=unknown,
+        journaled=_journaled(listed),
+        held=waiting.count if waiting else 0,
+        held_billed=dict(waiting.money) if waiting else {},
+        reasons=kept.value(REASONS, lambda: _reasons(period)) if is_held else [],
+        charted=charted,
+        tops=tops,
+        moved=moved,
+        imports=_imports() if user.has_perm("billing.view_import") else [],
+        acts=_acts() if user.has_perm("billing.view_auditevent") else [],
         running=running,
-        failed_jobs=failed_jobs,
-        failed_imports=failed_imports,
+        failures=failures,
     )
 
 
+def _sights(period: BillingPeriod, totals: Totals, kept: checklist.Kept) -> tuple[list[Sight], list[str]]:
+    """Return the equations of a month, and in words what they do not know yet."""
+    known = adding_up.kept_sights(period, waits=False, kept=kept)
+    month = totals.of("source", period)
+    currencies = sorted({currency for _, currency in month.rows})
+    unknown = []
+    found = list(known or [])
+    if not any(each.code == "price" for each in found):
+        # No payer line is made yet: list price to charged as the charges say it, each currency by itself.
+        prices = [(currency, month.total(currency)) for currency in currencies]
+        found = [
+            adding_up.price_of_charges(of.listed, of.contracted, of.charged, charges=of.charges, currency=currency)
+            for currency, of in prices
+        ] + found
+        if prices:
+            unknown.append("Shares of shared costs, corrections and exchange rates count once statements are issued.")
+    if currencies and known is None:
+        unknown.append("What became of what was delivered is being worked out.")
+    if lacking := sum(month.lacking.values()):
+        are = "charge lacks" if lacking == 1 else "charges lack"
+        unknown.append(f"{lacking:,} {are} the cost that the source is charged by, and count with what was billed.")
+    return found, unknown
+
+
+def _journaled(listed: Checklist) -> str:
+    """Say that the ledger has all of the month, to the cent; "" before that."""
+    journal, submitted, answered = (listed.item(code) for code in ("journal", "submitted", "answered"))
+    if not (journal and submitted and answered):
+        return ""
+    is_in = journal.state == submitted.state == State.DONE
+    return answered.text if is_in and answered.state == State.DONE else submitted.text if is_in else ""
+
+
+def _spending(
+    period: BillingPeriod, every: Sequence[BillingPeriod], totals: Totals, home: str
+) -> tuple[list[Charted], list[Top], movements.Movements | None]:
+    """Return the charts of the year to a month, who is charged most in it, and what moved since the month before."""
+    months = trends.months_until(period, MONTHS, every)
+    # The month before is the one that is there, if it is of the same year.
+    both = months[-2:]
+    before = both[0] if len(both) > 1 else None
+    totals.read(("source", months), ("pi", both))
+    by_source = trends.trend(months, "source", totals=totals, home=home)
+    if not by_source.series:
+        return [], [], None
+    currency = by_source.currency
+    by_service = trends.trend(months, "service", currency=currency, totals=totals, home=home)
+    charted = [
+        Charted(title, each.top(charts.COLORS), charts.of(each.top(charts.COLORS)))
+        for title, each in (("Charged by source", by_source), ("Charged by service", by_service))
+    ]
+    tops = [
+        Top(title, by, trends.trend(both, by, currency=currency, totals=totals, home=home).largest(TOP))
+        for title, by in (("Top PIs", "pi"), ("Top projects", "project"))
+    ]
+    moved = movements.movements(period, before, currency=currency, totals=totals) if before else None
+    return charted, tops, moved if moved and moved.rows else None
+
+
 def _reasons(period: BillingPeriod) -> list[HeldReason]:
-    counted = list(
+    rows = (
         Flag.objects.filter(
             charge__charged_in=period,
             charge__state=Charge.State.HELD,
@@ -200,55 +230,43 @@ def _reasons(period: BillingPeriod) -> list[HeldReason]:
             is_resolved=False,
         )
         .order_by()
-        .values("code")
-        .annotate(number=Count("id"))
+        .values_list("code", "charge__currency")
+        .annotate(number=Count("id"), billed=AmountSum("charge__billed_cost"))
     )
-    most = max((row["number"] for row in counted), default=0)
+    numbers: dict[str, int] = {}
+    billed: dict[str, dict[str, Decimal]] = {}
+    for code, currency, number, amount in rows:
+        numbers[code] = numbers.get(code, 0) + number
+        billed.setdefault(code, {})[currency] = amount
+    most = max(numbers.values(), default=0)
     labels = dict(Flag.Code.choices)
-    return [
-        HeldReason(row["code"], labels.get(row["code"], row["code"]), row["number"], percent(row["number"], most))
-        for row in sorted(counted, key=lambda row: (-row["number"], row["code"]))
+    reasons = [
+        HeldReason(code, str(labels.get(code, code)), number, dict(sorted(billed[code].items())), percent(number, most))
+        for code, number in numbers.items()
     ]
+    # Amounts of different currencies have no order among them: what is most work first, unless there is one currency.
+    one = {currency for each in billed.values() for currency in each}
+    if len(one) == 1:
+        (currency,) = one
+        most_billed = max(abs(each.billed[currency]) for each in reasons)
+        reasons = [
+            HeldReason(each.code, each.label, each.count, each.billed, percent(abs(each.billed[currency]), most_billed))
+            for each in reasons
+        ]
+        return sorted(reasons, key=lambda each: (-abs(each.billed[currency]), each.code))
+    return sorted(reasons, key=lambda each: (-each.count, each.code))
 
 
-def billed_by_source(period: BillingPeriod) -> dict[tuple[int, str], tuple[int, Decimal]]:
-    """Return how many charges a month has per source and currency, and what is billed for them."""
-    rows = MonthTotal.objects.of_month(period).summed("source", "currency")
-    return {(row["source"], row["currency"]): (row["number"], row["billed"]) for row in rows}
+def _imports() -> list[Import]:
+    return list(Import.objects.select_related("source").order_by("-id")[:RECENT])
 
 
-def _sources(period: BillingPeriod, house: str) -> list[SourceCard]:
-    before_period = BillingPeriod.objects.shown().filter(month__lt=period.month).order_by("-month").first()
-    now = billed_by_source(period)
-    before = billed_by_source(before_period) if before_period else {}
-    newest = Import.objects.filter(source__isnull=False).order_by().values("source").annotate(last=Max("id"))
-    last_imports = {
-        each.source_id: each
-        for each in Import.objects.filter(pk__in=[row["last"] for row in newest]).only(
-            "source_id", "state", "created_at", "applied_at"
-        )
-    }
-    most = max((billed for _, billed in [*now.values(), *before.values()]), default=ZERO)
-    cards = []
-    for source in Source.objects.filter(Q(is_active=True) | Q(pk__in={key[0] for key in now})).order_by("name"):
-        currencies = {key[1] for key in {**now, **before} if key[0] == source.pk} or {house}
-        last = last_imports.get(source.pk)
-        for currency in sorted(currencies):
-            rows, billed = now.get((source.pk, currency), (0, ZERO))
-            billed_before = before.get((source.pk, currency), (0, ZERO))[1]
-            cards.append(
-                SourceCard(
-                    name=source.name,
-                    label=source.label,
-                    last_import=(last.applied_at or last.created_at) if last else None,
-                    last_state=last.state if last else "",
-                    last_import_id=last.pk if last else None,
-                    rows=rows,
-                    currency=currency,
-                    billed=billed,
-                    billed_before=billed_before,
-                    share=percent(billed, most),
-                    share_before=percent(billed_before, most),
-                )
-            )
-    return cards
+def _acts() -> list[Act]:
+    """Return the newest acts of people and jobs, each of which may be many events."""
+    events = AuditEvent.objects.order_by("-pk")
+    for prefix in NO_WORK:
+        events = events.exclude(action__startswith=prefix)
+    acts: dict[Any, list[AuditEvent]] = {}
+    for event in events.defer("before", "after")[:LOOKED_THROUGH]:
+        acts.setdefault(event.gesture, []).append(event)
+    return [Act(of[-1], len(of) - 1) for of in list(acts.values())[:RECENT]]

@@ -13,6 +13,9 @@ from billing.models import BillingPeriod, Correction, Import, MonthTotal, User
 from journals.models import Journal
 from statements.models import Email, Statement
 
+# Pages of their own that show one month, or end with it.
+BY_MONTH = ("index", "trends")
+
 
 @dataclass(frozen=True)
 class List:
@@ -49,11 +52,14 @@ class Item:
     @property
     def is_by_month(self) -> bool:
         """Whether its address names the month worked on."""
-        return self.page == "index" or bool(self.lists and not self.page and self.lists[0].is_by_month)
+        return self.page in BY_MONTH or bool(self.lists and not self.page and self.lists[0].is_by_month)
 
 
 NAVIGATION: dict[str, tuple[Item, ...]] = {
-    "Overview": (Item("Month", (List("BillingPeriod", "All months"),), page="index"),),
+    "Overview": (
+        Item("Month", (List("BillingPeriod", "All months"),), page="index"),
+        Item("Trends", page="trends", permission="billing.view_charge"),
+    ),
     "Billing": (
         Item("Imports", (List("Import", "Imports"),)),
         Item("Review", (List("HeldCharge", "Review", is_by_month=True),)),
@@ -157,6 +163,8 @@ def list_label(request: HttpRequest) -> str:
 def page_of_month(request: HttpRequest) -> str:
     """Return the page to see another month on: this one where it is a list by month, else the month itself."""
     found = request.resolver_match
+    if found and found.url_name in BY_MONTH:
+        return request.path
     listed = _list_at(request) if found and str(found.url_name).endswith("_changelist") else None
     return request.path if listed and listed.is_by_month else reverse("admin:index")
 

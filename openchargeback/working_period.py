@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from django.db.models import Exists, OuterRef
 from django.http import HttpRequest
 
-from billing.models import BillingPeriod, MonthTotal
+from billing.models import BillingPeriod, Charge
 from billing.models.periods import parse_month
 
 # In a session, as `2025-01`; and in an address, where lists narrow themselves by the same name.
@@ -23,6 +23,8 @@ class Working:
 
     period: BillingPeriod | None
     offered: Sequence[BillingPeriod] = ()
+    # All there are, the newest first.
+    months: Sequence[BillingPeriod] = ()
 
 
 def working_period(request: HttpRequest) -> Working:
@@ -50,7 +52,8 @@ def default_of(months: Sequence["BillingPeriod"]) -> BillingPeriod | None:
 
 
 def _found(request: HttpRequest) -> Working:
-    has_charges = MonthTotal.objects.filter(charged_in=OuterRef("pk"), charges__gt=0)
+    # By the charges themselves: totals of a month that was withdrawn come to nothing only when added up.
+    has_charges = Charge.objects.live().filter(charged_in=OuterRef("pk"))
     months = list(BillingPeriod.objects.shown().annotate(has_charges=Exists(has_charges)).order_by("-month"))
     asked = _named(request.GET.get(KEY, ""), months)
     if asked and request.session.get(KEY) != str(asked):
@@ -59,7 +62,7 @@ def _found(request: HttpRequest) -> Working:
     offered: list[BillingPeriod] = list(months[:OFFERED])
     if period and period not in offered:
         offered.append(period)
-    return Working(period, offered)
+    return Working(period, offered, months)
 
 
 def _named(text: str, months: Sequence[BillingPeriod]) -> BillingPeriod | None:

@@ -239,8 +239,12 @@ def test_a_generated_label_is_found():
 
 # The site's formats: a day, a moment (in the audit log to the second), and a month.
 DATES = {"DATE_FORMAT", "DATETIME_FORMAT", "M j, Y, H:i:s", "F Y"}
-# Where there is no room: the tabs and the sources of the dashboard, and the axis of a chart.
-SHORT_DATES = {("admin/index.html", "M Y"), ("admin/index.html", "M j"), ("portal/project.html", "m/y")}
+# Where there is no room: the axes of charts, and the many months of their tables.
+SHORT_DATES = {
+    *(("admin/chart.html", each) for each in ("M", "Y")),
+    *((name, "M Y") for name in ("admin/chart_table.html", "admin/trends.html")),
+    ("portal/project.html", "m/y"),
+}
 # What only machines read.
 VALUE = re.compile(r'value="\{\{[^}]*\}\}"|\{% if each\|date:"Y-m" == month %\}')
 

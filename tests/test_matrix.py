@@ -61,6 +61,8 @@ iooo oooo  iooo oooo  admin/password_change/
 iiii xxxo  iiii mmmm  admin/system/
 iiii xxxo  iiii mmmm  admin/system/sbom.json
 iiii oooo  iiii oooo  admin/search/
+iiii oooo  iiii oooo  admin/trends/
+iiii mmmm  iiii >>>>  admin/dismiss/
 iiii oooo  iiii oooo  admin/
 >>>> mmmm  >>>> iiii  admin/logout/
 iiii oooo  iiii mmmm  admin/password_change/done/

@@ -51,6 +51,7 @@ NOUNS = {
     "role": "Roles",
     "session": "Sign-ins",
     "job": "Background jobs",
+    "failure": "Failures dismissed",
     "audit": "Exports of the audit log",
     "installation": "Upgrades",
     "safeguards": "Database safeguards",

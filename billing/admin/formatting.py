@@ -22,6 +22,11 @@ def figure(value: Decimal | int | str | None, currency: str) -> str | SafeString
     return _amount(value, currency, "")
 
 
+def signed(value: Decimal, currency: str) -> str | SafeString:
+    """Set a change of an amount, with its sign: +12.50 or -12.50."""
+    return format_html("{}{}", "+" if to_cents(value, currency) > 0 else "", figure(value, currency))
+
+
 def _amount(value: Decimal | int | str | None, currency: str, named: str) -> str | SafeString:
     if value is None:
         return "–"

@@ -6,7 +6,8 @@ from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.models import AnonymousUser
 
 from .. import doors
-from ..months.checklist import CLOSE, FINALIZE, Checklist, Item, State
+from ..months.checklist import CLOSE, FINALIZE, HELD, Checklist, Item, State
+from . import walk
 
 TONES = {
     State.DONE: "good",
@@ -24,6 +25,8 @@ WORDS = {
     State.NOT_APPLICABLE: "Not needed",
     State.CHECKING: "Checking",
 }
+# What a button does to as many things as its item counts.
+BUTTONS = {HELD: ("Review", "charge"), "statements": ("Issue", "statement"), "sent": ("Send", "statement")}
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,19 @@ class Shown:
     action: str = ""
     who: str = ""
     is_next: bool = False
+
+    @property
+    def button(self) -> str:
+        """What the button to the next step says: what it does, and to how many."""
+        verb, noun = BUTTONS.get(self.item.code, ("", ""))
+        if not verb or not self.item.count:
+            return self.action
+        return f"{verb} {self.item.count:,} {noun}{'' if self.item.count == 1 else 's'}"
+
+    @property
+    def button_url(self) -> str:
+        """Where that button leads: a step of the close leads on to the next one."""
+        return walk.url_of(self.item.then) if self.url and self.item.then else ""
 
 
 def shown(item: Item, user: AbstractBaseUser | AnonymousUser, *, is_next: bool = False) -> Shown:

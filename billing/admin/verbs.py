@@ -15,7 +15,8 @@ from django.urls import URLPattern, path, reverse
 
 from .. import doors
 from ..errors import BillingError
-from ..models import Job
+from ..models import BillingPeriod, Job
+from . import walk
 from .links import change_url, list_url
 
 
@@ -117,10 +118,12 @@ class VerbsMixin(admin.ModelAdmin):
         if not request.user.has_perm(verb.permission):
             raise PermissionDenied
         back = change_url(subject)
+        period = subject if isinstance(subject, BillingPeriod) else getattr(subject, "period", None)
+        leave = walk.left(request, period, otherwise=back) if isinstance(period, BillingPeriod) else back
         if not verb.offered(subject):
             what = verb.label.rstrip("…")
             messages.error(request, f"“{what}” is not possible for {subject} as it is now.")
-            return HttpResponseRedirect(back)
+            return HttpResponseRedirect(leave)
         proposed: dict[str, Any] = {"initial": verb.initial(subject)} if verb.initial else {}
         about = verb.form_for(subject) if verb.form_for else {}
         form = verb.form(request.POST, **about) if request.method == "POST" else verb.form(**proposed, **about)
@@ -137,7 +140,8 @@ class VerbsMixin(admin.ModelAdmin):
                     messages.info(request, "This takes a while. This page shows how far it has come.")
                     return HttpResponseRedirect(change_url(said))
                 messages.success(request, said)
-                return HttpResponseRedirect(back)
+                on = walk.after(request, period, otherwise=back) if isinstance(period, BillingPeriod) else back
+                return HttpResponseRedirect(on)
         context = {
             **self.admin_site.each_context(request),
             "title": verb.label.rstrip("…"),
@@ -152,6 +156,7 @@ class VerbsMixin(admin.ModelAdmin):
             "button": verb.button or verb.label.rstrip("…"),
             "is_dangerous": verb.is_dangerous,
             "back": back,
+            "leave": leave,
             "media": self.media + form.media,
         }
         return TemplateResponse(request, self.verb_template, context)

@@ -1,6 +1,7 @@
 """What the charges of a month come to, so that a dashboard or a sum above a list reads no million charges."""
 
-from collections.abc import Iterable
+import datetime
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -94,10 +95,16 @@ class MonthTotalQuerySet(StandingQuerySet["MonthTotal"]):
         rows = self.summed("currency").order_by("currency")
         return {row["currency"]: (row["number"], row["billed"]) for row in rows}
 
-    def priced(self, *by: str, sources: "Iterable[Source] | None" = None) -> dict[tuple[Any, ...], Priced]:
+    def priced(
+        self,
+        *by: str,
+        sources: "Iterable[Source] | None" = None,
+        months: "Mapping[int, datetime.date] | None" = None,
+    ) -> dict[tuple[Any, ...], Priced]:
         """Return the sums by these columns as statements count prices: `ChargeQuerySet.with_prices`, with estimates.
 
-        Name the currency among the columns. `sources` saves looking them up, with their changes of measure.
+        Name the currency among the columns. `sources` saves looking them up, with their changes of measure, and so
+        does `months` with that of each period.
         """
         known = {
             source.pk: source
@@ -105,7 +112,7 @@ class MonthTotalQuerySet(StandingQuerySet["MonthTotal"]):
         }
         halves = {column: each for name in AMOUNTS for column, each in halves_of(name).items()}
         rows = self.order_by().values_list(*by, "source_id", "period_id", "prices")
-        months = dict(BillingPeriod.objects.values_list("pk", "month"))
+        months = dict(BillingPeriod.objects.values_list("pk", "month")) if months is None else months
         found: dict[tuple[Any, ...], Priced] = {}
         for row in rows.annotate(number=Sum("charges"), **halves).exclude(number=0):
             key, (source_id, period_id, prices, number) = row[: len(by)], row[len(by) : len(by) + 4]

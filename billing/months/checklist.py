@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, TypeVar
 
-from django.core.cache import BaseCache, caches
+from django.core.cache import caches
 from django.db.models import Model, Subquery
 from django.db.models.functions import Coalesce
 from django.utils import timezone
@@ -42,13 +42,15 @@ LABELS = {
 
 # What neither a charge, a statement nor a journal depends on. Everything else that is recorded may change a list.
 UNRELATED = (
-    *("session", "user", "job", "role", "audit", "email", "installation", "safeguards"),
+    *("session", "user", "job", "role", "audit", "email", "failure", "installation", "safeguards"),
     *("statement.downloaded", "journal.downloaded", "proof.downloaded", "charges.exported"),
 )
 
 
 # Charges in a month beyond which no page waits for the costly items: the worker works them out.
 LARGE = 20_000
+# What was kept by another version of the program: what it stands for is worked out anew.
+UNREADABLE = (AttributeError, ImportError, TypeError, ValueError, EOFError, pickle.UnpicklingError)
 # How long a page leaves the worker to it, in seconds, before it asks again.
 ASKED_FOR = 120
 
@@ -175,6 +177,11 @@ class _Registered:
     codes: tuple[str, ...]
     provider: Provider
     is_kept: bool
+    is_quick: bool
+
+    @property
+    def name(self) -> str:
+        return "-".join(self.codes)
 
 
 _providers: dict[tuple[str, ...], _Registered] = {}
@@ -182,36 +189,45 @@ _providers: dict[tuple[str, ...], _Registered] = {}
 _watched: list[type[Model]] = [Charge, Flag, ReviewDecision, Import, Correction, PayerLine]
 
 
-def register(*codes: str, provider: Provider, is_kept: bool = False, watched: Iterable[type[Model]] = ()) -> None:
+def register(
+    *codes: str,
+    provider: Provider,
+    is_kept: bool = False,
+    is_quick: bool = False,
+    watched: Iterable[type[Model]] = (),
+) -> None:
     """Have `provider` make the items of these codes; a second one of the same codes replaces it.
 
-    With `is_kept` its items are costly: what a page shows of them is kept until anything they follow from changes.
+    With `is_kept`, what a page shows of its items is kept until anything they follow from changes. They are costly,
+    and no page of a large month waits for them, unless they are `is_quick`.
     """
-    _providers[codes] = _Registered(codes, provider, is_kept)
+    _providers[codes] = _Registered(codes, provider, is_kept, is_quick)
     _watched.extend(each for each in watched if each not in _watched)
 
 
-def of(period: BillingPeriod, *, only: Iterable[str] = (), is_fresh: bool = False, waits: bool = True) -> Checklist:
+def of(
+    period: BillingPeriod,
+    *,
+    only: Iterable[str] = (),
+    is_fresh: bool = False,
+    waits: bool = True,
+    kept: "Kept | None" = None,
+) -> Checklist:
     """Return the list of a month, or of it the items `only`.
 
     For a page or a report the costly items are those worked out last, if nothing changed since; `is_fresh` works
     them out again, as the steps of the month do before they refuse or go on. A page `waits` for none of a large
-    month: it shows them as being checked, and the worker works them out.
+    month: it shows them as being checked, and the worker works them out. `kept` is what the page read of them.
     """
     wanted = set(only)
     month = Month(period, is_fresh=is_fresh)
+    chosen = [each for each in _providers.values() if not wanted or wanted & set(each.codes)]
     items: list[Item] = []
-    for each in _providers.values():
-        if wanted and not wanted & set(each.codes):
-            continue
+    for each in chosen:
         if each.is_kept and not is_fresh:
-            being_checked = None if waits else [_being_checked(code) for code in each.codes]
-            items += kept(
-                period,
-                "-".join(each.codes),
-                lambda each=each: list(each.provider(month)),  # type: ignore[misc]
-                instead=being_checked,
-            )
+            kept = kept or Kept(period, *(one.name for one in chosen if one.is_kept))
+            instead = None if waits or each.is_quick else [_being_checked(code) for code in each.codes]
+            items += kept.value(each.name, partial(_made, each, month), instead=instead)
         else:
             items += each.provider(month)
     order = {code: number for number, code in enumerate(LABELS)}
@@ -221,38 +237,51 @@ def of(period: BillingPeriod, *, only: Iterable[str] = (), is_fresh: bool = Fals
     return Checklist(period, tuple(items) if wanted else _with_steps(month, items))
 
 
-def kept(period: BillingPeriod, name: str, work_out: Callable[[], T], *, instead: T | None = None) -> T:
-    """Return what was worked out of a month last, if nothing was recorded since that could change it.
-
-    Where it is not known, the month is large and there is something to show `instead`, the worker is asked to work
-    it out, if one is alive.
-    """
-    # Read first: what changes while it is worked out is newer than the stamp.
-    stamp = stamp_of(period)
-    cache = caches["months"]
-    key = f"month-{period.pk}-{name}"
-    if (found := _found(cache, key)) and found[0] == stamp:
-        known: T = found[1]
-        return known
-    if instead is not None and _is_large(period) and heartbeat.is_worker_alive():
-        asked_key = f"asked-{period.pk}-{hash_of(stamp)}"
-        if (is_asked := cache.get(asked_key)) is None:
-            # Where the queue is away, pages work it out themselves for a while.
-            is_asked = jobs.hand_over("billing.tasks.work_out_month", period.pk)
-            cache.set(asked_key, is_asked, ASKED_FOR)
-        if is_asked:
-            return instead
-    made = work_out()
-    cache.set(key, (stamp, made), None)
-    return made
+def _made(registered: _Registered, month: Month) -> list[Item]:
+    return list(registered.provider(month))
 
 
-def _found(cache: BaseCache, key: str) -> Any:
-    try:
-        return cache.get(key)
-    except (AttributeError, ImportError, TypeError, ValueError, EOFError, pickle.UnpicklingError):
-        # Written by another version of the program: what it stands for is worked out anew.
-        return None
+class Kept:
+    """What was worked out of a month last, read in one go, and known if nothing was recorded since that changes it."""
+
+    def __init__(self, period: BillingPeriod, *names: str) -> None:
+        self.period = period
+        # Read first: what changes while something is worked out is newer than the stamp.
+        self.stamp = stamp_of(period)
+        self._cache = caches["months"]
+        try:
+            self._found = self._cache.get_many([self._key(name) for name in names])
+        except UNREADABLE:
+            self._found = {}
+
+    @classmethod
+    def of_page(cls, period: BillingPeriod, *names: str) -> "Kept":
+        """Read all items of the checklist that are kept, and what else the page shows."""
+        return cls(period, *(each.name for each in _providers.values() if each.is_kept), *names)
+
+    def value(self, name: str, work_out: Callable[[], T], *, instead: T | None = None) -> T:
+        """Return what is kept under a name, else work it out and keep it.
+
+        Where it is not known, the month is large and there is something to show `instead`, the worker is asked to
+        work it out, if one is alive.
+        """
+        if (found := self._found.get(self._key(name))) and found[0] == self.stamp:
+            known: T = found[1]
+            return known
+        if instead is not None and _is_large(self.period) and heartbeat.is_worker_alive():
+            asked_key = f"asked-{self.period.pk}-{hash_of(self.stamp)}"
+            if (is_asked := self._cache.get(asked_key)) is None:
+                # Where the queue is away, pages work it out themselves for a while.
+                is_asked = jobs.hand_over("billing.tasks.work_out_month", self.period.pk)
+                self._cache.set(asked_key, is_asked, ASKED_FOR)
+            if is_asked:
+                return instead
+        made = work_out()
+        self._cache.set(self._key(name), (self.stamp, made), None)
+        return made
+
+    def _key(self, name: str) -> str:
+        return f"month-{self.period.pk}-{name}"
 
 
 def hash_of(stamp: tuple[object, ...]) -> str:

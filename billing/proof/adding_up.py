@@ -57,6 +57,9 @@ class Sight:
         return next((part for part in self.parts if part.code == code), None)
 
 
+# What they are kept under.
+SIGHTS = "sights"
+
 # Takes a currency, a part's code, an exact amount and a count.
 Add = Callable[[str, str, Decimal, int], None]
 
@@ -107,11 +110,12 @@ def sights_of(period: BillingPeriod) -> list[Sight]:
     return sights(prove(period))
 
 
-def kept_sights(period: BillingPeriod, *, waits: bool = True) -> list[Sight] | None:
-    """Return `sights_of` a month as worked out last; None where a page does not wait for them (see checklist.kept)."""
+def kept_sights(period: BillingPeriod, *, waits: bool = True, kept: checklist.Kept | None = None) -> list[Sight] | None:
+    """Return `sights_of` a month as worked out last; None where a page does not wait for them (see checklist.Kept)."""
     # An empty list stands in, which is none of a month with charges.
     instead: list[Sight] | None = None if waits else []
-    return checklist.kept(period, "sights", lambda: sights_of(period), instead=instead) or None
+    kept = kept or checklist.Kept(period, SIGHTS)
+    return kept.value(SIGHTS, lambda: sights_of(period), instead=instead) or None
 
 
 def sights(proof: Proof) -> list[Sight]:
@@ -180,6 +184,20 @@ def _price(proof: Proof) -> Sight:
         whole = sum(center, ZERO)
         right.append(Part("center", LABELS["center"], whole, whole, len(center), "+", LINE))
     return Sight("price", proof.currency, parts, tuple(right))
+
+
+def price_of_charges(listed: Decimal, contracted: Decimal, charged: Decimal, *, charges: int, currency: str) -> Sight:
+    """Return list price to charged of charges that no payer line is made of yet, from their exact sums."""
+    shown = {"list": to_cents(listed, currency), "charged": to_cents(charged, currency)}
+    exact = {"discount": WIDE.subtract(listed, contracted), "subsidy": WIDE.subtract(contracted, charged)}
+    shown |= apportion(shown["list"] - shown["charged"], exact, currency)
+    left = (
+        Part("list", "List price", shown["list"], listed, charges, noun="charge"),
+        Part("discount", "Provider discount", shown["discount"], exact["discount"], sign="−"),
+        Part("subsidy", "Subsidy", shown["subsidy"], exact["subsidy"], sign="−"),
+    )
+    right = Part("to_charge", "To be charged", shown["charged"], charged, charges, "=", "charge")
+    return Sight("price", currency, left, (right,))
 
 
 def _sight(code: str, currency: str, sums: Mapping[str, list[Decimal | int]]) -> Sight:

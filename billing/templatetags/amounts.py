@@ -31,6 +31,11 @@ def figure(value: Decimal | None, currency: str) -> str | SafeString:
 
 
 @register.filter
+def signed(value: Decimal, currency: str) -> str | SafeString:
+    return formatting.signed(value, currency)
+
+
+@register.filter
 def opposite(value: Decimal | str) -> Decimal:
     """Return an amount, or an exact text of one, with the other sign."""
     return -Decimal(value)

@@ -4,7 +4,9 @@ PORTAL = "user-guide/portal"
 
 # Screens that have words of their own, by the name of their address.
 SCREENS = {
-    "admin:index": "admin-guide",
+    "admin:index": "admin-guide/month",
+    "admin:dismiss": "admin-guide/month#what-failed",
+    "admin:trends": "admin-guide/month#trends",
     "admin:app_list": "admin-guide",
     "admin:search": "admin-guide",
     "admin:billing_billingperiod_carry": "admin-guide/close#what-the-month-needs",

@@ -14,6 +14,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from billing import doors
+from billing.admin import walk
 from billing.admin.audited import FrozenAdmin, FrozenInline, actor_of
 from billing.admin.corrections import ENTER, correct_url
 from billing.admin.filters import period_filter, source_filter
@@ -253,7 +254,7 @@ class StatementAdmin(FrozenAdmin):
                 actor=actor_of(request),
                 now=timezone.now(),
             )
-            return HttpResponseRedirect(change_url(job))
+            return HttpResponseRedirect(walk.left(request, period, otherwise=change_url(job)))
         preview, problem = None, ""
         if period and "period" in request.GET:
             try:
@@ -290,7 +291,7 @@ class StatementAdmin(FrozenAdmin):
                 actor=actor_of(request),
                 now=timezone.now(),
             )
-            return HttpResponseRedirect(change_url(job))
+            return HttpResponseRedirect(walk.left(request, period, otherwise=change_url(job)))
         months = list(waiting[:24])
         named = request.GET.get("period", "")[:7]
         period = next((each for each in months if str(each) == named), None)

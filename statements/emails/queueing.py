@@ -66,7 +66,7 @@ def _states(written: bool) -> tuple[Email.State, ...]:
 
 def _outdated_kept(period: BillingPeriod) -> list[Outdated]:
     """Return which statements are not current, worked out again only if something was recorded since."""
-    return checklist.kept(period, "outdated", lambda: issuing.outdated(period))
+    return checklist.Kept(period, "outdated").value("outdated", lambda: issuing.outdated(period))
 
 
 def _stale(

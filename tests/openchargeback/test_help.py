@@ -89,7 +89,7 @@ def test_every_place_belongs_to_a_screen_that_exists():
 @pytest.mark.parametrize(
     ("who", "screen", "place"),
     [
-        ("finance", "admin:index", "/help/admin-guide/"),
+        ("finance", "admin:index", "/help/admin-guide/month/"),
         ("finance", "admin:billing_import_upload", "/help/admin-guide/imports/#importing-on-the-web"),
         ("viewer", "admin:billing_department_changelist", "/help/admin-guide/#departments"),
         ("pi", "portal:statements", "/help/user-guide/portal/#your-statements"),

@@ -230,7 +230,7 @@ def test_the_last_week_of_a_month(cast, institution, post, tmp_path):
     assert "finance" in said
     assert url == ""
     said, url = finance.next_step()
-    assert url == f"/admin/billing/billingperiod/{period().pk}/close/"
+    assert url == f"/admin/billing/billingperiod/{period().pk}/close/?walk=on"
     command("periods", "close", MONTH, "--notes", "All questions answered", "--as", "fay")
     command("generate", "-p", MONTH, "--send", "--as", "fay")
     assert [each[1] for each in in_force()] == [2, 1, 1]
