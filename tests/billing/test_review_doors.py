@@ -46,8 +46,8 @@ def listed(*arguments):
 
 
 def messages_of(response):
-    """Return what a page says, without the link that it offers after a correction."""
-    return [str(message).partition(" <a ")[0] for message in response.context["messages"]]
+    """Return what a page says, without what it offers to do next."""
+    return [str(message).partition(" <")[0] for message in response.context["messages"]]
 
 
 def act(client, action, ids, *, url=QUEUE, seen=None, follow=True, **data):
