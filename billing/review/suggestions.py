@@ -121,7 +121,7 @@ def _charged_before(charges: Sequence[Charge]) -> dict[tuple[int, int], dict[dat
     last = max(charge.charged_in.month for charge in charges)
     months = BillingPeriod.objects.filter(month__gte=_earlier(first, MONTHS), month__lt=last)
     by = ("source_id", "resource_key", "charged_in__month", "pi__email", "pi__name", "project__code", "fund_org")
-    rows = (
+    asked = (
         Charge.objects.live()
         .filter(resource__in=keys, charged_in__in=months.order_by().values("pk"), state__in=Charge.CHARGED_TO_OWNER)
         .filter(shared_as="", pi__isnull=False)
@@ -130,7 +130,7 @@ def _charged_before(charges: Sequence[Charge]) -> dict[tuple[int, int], dict[dat
         .annotate(number=Count("pk"))
         .order_by("-number", "pi__email", "project__code", "fund_org")
     )
-    rows = list(rows)
+    rows = list(asked)
     splits = shares_of({row[-2] for row in rows if row[-2]})
     found: dict[tuple[int, int], dict[datetime.date, list[Payer]]] = defaultdict(lambda: defaultdict(list))
     for source, resource, month, email, name, project, fund_org, split, _ in rows:

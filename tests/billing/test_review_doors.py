@@ -532,7 +532,7 @@ def queue(cast, client):
     ],
 )
 def test_the_queue_is_filtered_and_searched(queue, client, query, expected):
-    shown = {charge.pk for charge in client.get(f"{QUEUE}?{query}").context["cl"].result_list}
+    shown = {charge.pk for charge in client.get(f"{QUEUE}?view=list&{query}").context["cl"].result_list}
     assert shown == {queue[name].pk for name in expected}
 
 
@@ -542,7 +542,7 @@ def test_the_queue_is_filtered_by_source(queue, client):
     assert [charge.pk for charge in shown] == [queue["hpc"].pk]
 
 
-@pytest.mark.parametrize("url", [QUEUE, ALL])
+@pytest.mark.parametrize("url", [f"{QUEUE}?view=list", ALL])
 def test_a_longer_list_takes_no_more_queries(url, cast, client):
     client.force_login(cast.reviewer)
 

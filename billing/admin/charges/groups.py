@@ -97,7 +97,7 @@ class Shown:
         return _ways(self.group.code)
 
 
-class Refused(BillingError):
+class NotPossible(BillingError):
     """Something was asked of the queue that is not possible, or not any more."""
 
 
@@ -175,28 +175,28 @@ class GroupsMixin(ReviewMixin):
             raise PermissionDenied
         back = _back_of(request)
         verb, _, target = request.POST.get("do", "").partition(" ")
+        answer: HttpResponse | None = None
         try:
             if verb == "undo":
                 answer = self._undo(request)
             elif verb == "accept":
-                answer = self._accept(request, target)
+                self._accept(request, target)
             else:
                 answer = self._take(request, verb, target, back)
         except (BillingError, held_groups.UnknownGroup) as error:
             messages.error(
                 request, doors.for_page(error, request.user) if isinstance(error, BillingError) else str(error)
             )
-            answer = None
         return answer or HttpResponseRedirect(back)
 
     def _take(self, request: HttpRequest, verb: str, target: str, back: str) -> HttpResponse | None:
         """Take a step of the review for one charge, one group, or what is selected; an approval asks nothing."""
         step = STEPS.get(verb)
         if step is None:
-            raise Refused("Choose what to do: approve, correct, reject or charge to the center.")
+            raise NotPossible("Choose what to do: approve, correct, reject or charge to the center.")
         ids, keys = _named(target) if target else _selected(request.POST)
         if not ids and not keys:
-            raise Refused("Choose charges first: tick them, or a whole group.")
+            raise NotPossible("Choose charges first: tick them, or a whole group.")
         chosen = _chosen(request.POST.get("period", ""), ids, keys)
         if verb != "approve":
             sent: list[tuple[str, object]] = [("do", verb), ("period", request.POST.get("period", ""))]
@@ -206,7 +206,7 @@ class GroupsMixin(ReviewMixin):
         for key in keys if target else ():
             if held_groups.code_in(key) in held_groups.BLOCKING:
                 reason = held_groups.reason_label(held_groups.code_in(key))
-                raise Refused(f"{reason}: these charges cannot be approved as they are. Correct who pays first.")
+                raise NotPossible(f"{reason}: these charges cannot be approved as they are. Correct who pays first.")
         _, answer = self.do(request, chosen, chosen.count(), step, {"note": ""})
         return answer
 
@@ -219,7 +219,9 @@ class GroupsMixin(ReviewMixin):
         suggested = [(pk, row.known.suggestion) for pk, row in rows.items() if row.known.suggestion]
         alike = [(pk, each) for pk, each in suggested if each.digest == digest]
         if not alike or len(alike) != len(rows):
-            raise Refused("What is suggested for these charges changed meanwhile. Look at it again, then accept it.")
+            raise NotPossible(
+                "What is suggested for these charges changed meanwhile. Look at it again, then accept it."
+            )
         for suggestion, pks in suggestions.by_payer(alike).items():
             decided = review.reattribute(
                 charges=pks,
@@ -236,12 +238,12 @@ class GroupsMixin(ReviewMixin):
         try:
             gesture = uuid.UUID(request.POST.get("gesture", ""))
         except ValueError:
-            raise Refused("There is nothing to undo.") from None
+            raise NotPossible("There is nothing to undo.") from None
         chosen = undoing.decided_last_by(gesture)
         number = chosen.count()
         if not number:
             _forget(request, str(gesture))
-            raise Refused("There is nothing to undo: these charges were decided about again, or undone, since.")
+            raise NotPossible("There is nothing to undo: these charges were decided about again, or undone, since.")
         is_done, answer = self.do(request, Charge.objects.filter(pk__in=chosen.values("pk")), number, STEPS["undo"], {})
         if is_done:
             _forget(request, str(gesture))
@@ -320,7 +322,7 @@ def _named(target: str) -> tuple[list[int], dict[str, int]]:
     key, mark, seen = target.rpartition("|")
     number = number_in(seen)
     if number is None:
-        raise Refused("There is no such charge.")
+        raise NotPossible("There is no such charge.")
     return ([], {key: number}) if mark else ([number], {})
 
 
@@ -332,12 +334,12 @@ def _selected(sent: QueryDict) -> tuple[list[int], dict[str, int]]:
 
 
 def _chosen(period: str, ids: Sequence[int], keys: Mapping[str, int]) -> "QuerySet[Charge]":
-    """Return charges and groups of the queue. Raises Refused where a group is another by now than was seen."""
+    """Return charges and groups of the queue. Raises NotPossible where a group is another by now than was seen."""
     wanted = Q(pk__in=list(ids))
     for key, seen in keys.items():
         of_group = held_groups.in_group(_of_month(period), key)
         if (now := of_group.count()) != seen:
-            raise Refused(f"The group changed meanwhile: it has {review.counted(now)} now. Look at it again.")
+            raise NotPossible(f"The group changed meanwhile: it has {review.counted(now)} now. Look at it again.")
         wanted |= Q(pk__in=of_group.values("pk"))
     return Charge.objects.filter(wanted)
 
