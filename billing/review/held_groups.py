@@ -24,6 +24,7 @@ from django.db.models.functions import Coalesce, RowNumber
 
 from ..fields import AmountSum
 from ..models import PATHS, Flag
+from ..texts import number_in
 
 # The reasons in the order in which they lead: what no approval answers, then what a correction has to answer first.
 _FIRST = (Flag.Code.FUND_NOT_VALID, Flag.Code.FUND_CLOSED, *Flag.BLOCKING)
@@ -136,12 +137,14 @@ def first_of(charges: "QuerySet[Any]", wanted: dict[str, int]) -> dict[str, list
     """Return the newest charges of some groups by their keys, ids only: as many of each as `wanted` says."""
     if not wanted:
         return {}
-    of_these = Q()
+    of_these, owners = Q(), Q()
     for key in wanted:
         of_these |= _condition(key)
+        owners |= _owner(key)
     place = Window(RowNumber(), partition_by=[F(name) for name in _BY], order_by=F("pk").desc())
     most = max(wanted.values())
-    rows = _placed(charges).filter(of_these).annotate(place=place).filter(place__lte=most)
+    # The owners by themselves, too: their reasons alone are looked up then.
+    rows = _placed(charges.filter(owners)).filter(of_these).annotate(place=place).filter(place__lte=most)
     found: dict[str, list[int]] = {key: [] for key in wanted}
     for pk, *by in rows.order_by("-pk").values_list("pk", *_BY):
         ids = found[HeldGroup(_code(by[0]), *by[1:]).key]
@@ -194,17 +197,21 @@ def _parts(key: str) -> tuple[str, str, str | None]:
 
 
 def _condition(key: str) -> Q:
+    """Match the charges of a group; they are as `_placed` returns them."""
     code = code_in(key)
     _, kind, rest = _parts(key)
-    assert rest is not None
-    lead = Q(lead=LEADING_PLACE[code])
+    of_account = Q(unassigned=rest) if kind == "account" else Q()
+    return Q(lead=LEADING_PLACE[code]) & of_account & _owner(key)
+
+
+def _owner(key: str) -> Q:
+    """Match the charges with the owner of a group, or without any."""
+    _, kind, rest = _parts(key)
     if kind == "owner":
-        pi, _, project = rest.partition("-")
-        if not all(each == "" or (each.isascii() and each.isdigit() and len(each) < 19) for each in (pi, project)):
+        pi, _, project = (rest or "").partition("-")
+        if not all(each == "" or number_in(each) is not None for each in (pi, project)):
             raise UnknownGroup(f"“{key}” is no group of charges.")
         owner = Q(pi_id=int(pi)) if pi else Q(pi_id__isnull=True)
-        return lead & owner & (Q(project_id=int(project)) if project else Q(project_id__isnull=True))
-    nobodys = lead & Q(pi_id__isnull=True, project_id__isnull=True)
-    if kind == "shared":
-        return nobodys & Q(shared_as=rest) & ~Q(shared_as="")
-    return nobodys & Q(shared_as="", unassigned=rest)
+        return owner & (Q(project_id=int(project)) if project else Q(project_id__isnull=True))
+    nobodys = Q(pi_id__isnull=True, project_id__isnull=True)
+    return nobodys & (Q(shared_as=rest) & ~Q(shared_as="") if kind == "shared" else Q(shared_as=""))
