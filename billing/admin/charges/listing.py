@@ -118,6 +118,7 @@ class ReviewMixin(SearchedApartMixin, FrozenAdmin):
         number = chosen.count()
         is_confirmed = "confirmed" in request.POST
         form = step.form(request.POST) if is_confirmed else step.form(initial=step.initial(chosen))
+        form.label_suffix = ""
         if is_confirmed and request.POST["confirmed"] != str(number):
             messages.warning(request, f"The selection changed meanwhile: it has {review.counted(number)} now.")
         elif is_confirmed and form.is_valid():

@@ -131,11 +131,13 @@
     });
   };
 
-  // What a decision is about leaves the page at once, and the next charge is in focus before the answer is there.
+  // What a decision is about leaves the page at once, and the next of its kind is in focus before the answer is there.
   const leave = (gone) => {
     const all = items();
     const last = all.indexOf(gone[gone.length - 1]);
-    const next = all.slice(last + 1).find((item) => !gone.includes(item)) || all.slice(0, last).reverse().find((item) => !gone.includes(item));
+    const left = [...all.slice(last + 1), ...all.slice(0, last).reverse()].filter((item) => !gone.includes(item));
+    const alike = left.find((item) => isGroup(item) === isGroup(gone[0]));
+    const next = alike || left[0];
     go(next);
     gone.forEach((item) => ((isGroup(item) ? groupOf(item) : item).hidden = true));
   };
