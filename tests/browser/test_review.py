@@ -9,7 +9,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
-from billing.models import Charge, ReviewDecision
+from billing.models import AttributionRule, Charge, ReviewDecision
 from tests import build
 
 from .test_journeys import complaints, sign_in
@@ -150,3 +150,39 @@ def test_a_queue_is_decided_without_script(browser, live_server):
         assert Charge.objects.filter(**ids, state="held").count() == 20
     finally:
         browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
+
+
+def test_thirty_charges_are_moved_and_the_rule_is_made_in_five_clicks(browser, live_server):
+    build.the_cast()
+    build.a_pi("hopper@u.edu")
+    build.a_charge("1.00", resource_name="other")
+    for _ in range(30):
+        build.a_charge(
+            "2.00",
+            flags=("missing_pi",),
+            pi=None,
+            project=None,
+            fund_org="",
+            sub_account_id="4471",
+            resource_name="lab",
+        )
+    sign_in(browser, live_server, "rex")
+    clicks = []
+
+    def click(how, what):
+        browser.find_element(how, what).click()
+        clicks.append(what)
+
+    browser.get(live_server.url + QUEUE)
+    click(By.CSS_SELECTOR, ".group-head [data-step=correct]")
+    browser.find_element(By.NAME, "pi").send_keys("hopper@u.edu")
+    browser.find_element(By.NAME, "fund_org").send_keys("PHY-1")
+    click(By.CSS_SELECTOR, "input[value='Correct 30 charges']")
+    until(browser, lambda: "30 charges reattributed and approved" in browser.find_element(By.TAG_NAME, "main").text)
+    click(By.LINK_TEXT, "Make a rule of this")
+    click(By.NAME, "_save")
+    until(browser, lambda: AttributionRule.objects.exists())
+    rule = AttributionRule.objects.get()
+    assert (rule.pi.email, rule.fund_org, rule.sub_account) == ("hopper@u.edu", "PHY-1", "4471")
+    assert Charge.objects.filter(pi=rule.pi, state="approved").count() == 30
+    assert len(clicks) <= 5
