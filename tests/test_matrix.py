@@ -101,6 +101,7 @@ iiii xxxx  iiii xxxx  admin/billing/charge/<path:object_id>/delete/
 iiii oooo  iiii xxxx  admin/billing/charge/<path:object_id>/change/
 iiii >>>>  iiii >>>>  admin/billing/charge/<path:object_id>/
 iiii xxxx  iiii xxxx  admin/billing/heldcharge/suggest/
+iiii mmmm  iiii x>>>  admin/billing/heldcharge/decide/
 iiii xooo  iiii xooo  admin/billing/heldcharge/export/
 iiii xooo  iiii xooo  admin/billing/heldcharge/apply/
 iiii oooo  iiii oooo  admin/billing/heldcharge/

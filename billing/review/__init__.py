@@ -13,7 +13,7 @@ from .decisions import (
     undo,
 )
 from .locked_charges import ChargesChanged, UnknownCharge
-from .outcome import DONE, Decided, counted
+from .outcome import DONE, UNDO, Decided, counted
 from .reassignment import BadPI, BadReassignment, Reassignment
 from .shares import BadSplit, parse_shares, shares_of, shares_text
 
@@ -26,6 +26,7 @@ __all__ = [
     "DONE",
     "Decided",
     "Reassignment",
+    "UNDO",
     "UnknownCharge",
     "charge_to_center",
     "approve",

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from ..models import ReviewDecision
 
 Action = ReviewDecision.Action
+UNDO = Action.UNDO
 
 DONE = {
     Action.APPROVE: "approved",

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable
 from uuid import UUID
 
-from django.db.models import ForeignObjectRel, Q
+from django.db.models import ForeignObjectRel, OuterRef, Q, QuerySet, Subquery
 
 from .. import audit
 from ..audit.snapshots import snapshot
@@ -40,6 +40,14 @@ class PastActs:
         undone = {each.after.get("undone") for each in past if each.action == Action.UNDO}
         standing = [each for each in past if each.action != Action.UNDO and str(each.gesture) not in undone]
         return [each for each in standing if each.gesture == standing[-1].gesture]
+
+
+def decided_last_by(gesture: UUID) -> "QuerySet[Charge]":
+    """Return the charges about which an act decided, and nobody since: undoing their last decision undoes that act."""
+    last = ReviewDecision.objects.filter(charge=OuterRef("pk")).order_by("-pk").values("gesture")[:1]
+    decided = ReviewDecision.objects.filter(gesture=gesture).exclude(action=Action.UNDO)
+    found = Charge.objects.filter(pk__in=decided.order_by().values("charge"))
+    return found.annotate(decided_last_in=Subquery(last)).filter(decided_last_in=gesture)
 
 
 def remove_created(acts: Collection[UUID], gesture: audit.Gesture) -> list[str]:

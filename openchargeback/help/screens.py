@@ -30,6 +30,7 @@ SCREENS = {
     "admin:billing_fundingsource_except": "admin-guide#exceptions",
     "admin:billing_fundingsource_revoke": "admin-guide#exceptions",
     "admin:billing_heldcharge_apply": "admin-guide/review#as-a-spreadsheet",
+    "admin:billing_heldcharge_decide": "admin-guide/review#decisions",
     "admin:billing_heldcharge_export": "admin-guide/review#as-a-spreadsheet",
     "admin:billing_import_apply": "admin-guide/imports#when-an-import-lacks-what-was-there",
     "admin:billing_import_apply_keeping": "admin-guide/imports#when-an-import-lacks-what-was-there",

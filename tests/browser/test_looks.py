@@ -69,11 +69,14 @@ def test_nothing_covers_or_cuts_what_is_written(browser, live_server, width):
     with wide(browser, width):
         browser.get(live_server.url + reverse("admin:billing_heldcharge_changelist"))
         assert browser.execute_script(HEADS) == 0
+        queue = reverse("admin:billing_heldcharge_changelist") + "?view=list"
+        browser.get(live_server.url + queue)
+        assert browser.execute_script(HEADS) == 0
         filters = browser.execute_script(FILTERS)
         assert len(filters) >= 4
         assert all(reached for _, reached in filters), filters
-        for page in ("admin:billing_heldcharge_changelist", "admin:billing_attributionrule_add"):
-            browser.get(live_server.url + reverse(page))
+        for page in (queue, reverse("admin:billing_attributionrule_add")):
+            browser.get(live_server.url + page)
             selects = browser.execute_script(SELECTS)
             assert selects
             assert all(room >= line for _, room, line in selects), selects

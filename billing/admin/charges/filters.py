@@ -8,6 +8,7 @@ from django.http import HttpRequest
 
 from ... import resources
 from ...models import Charge, Flag, ResourceText
+from ...review import held_groups
 from ...texts import number_in
 
 
@@ -94,6 +95,32 @@ class ResourceFilter(admin.SimpleListFilter):
     def _text(self) -> ResourceText | None:
         number = number_in(self.value() or "")
         return ResourceText.objects.filter(pk=number).exclude(folded_id="").first() if number else None
+
+
+class GroupFilter(admin.SimpleListFilter):
+    """The charges of one group of the queue, which leads to them. It is offered only where it is in use."""
+
+    title = "group"
+    parameter_name = "group"
+
+    def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin) -> list[tuple[str, str]]:
+        value = self.value()
+        if not value:
+            return []
+        try:
+            return [(value, held_groups.reason_label(held_groups.code_in(value)))]
+        except held_groups.UnknownGroup:
+            return [(value, "not found")]
+
+    def queryset(self, request: HttpRequest, queryset: "QuerySet[Charge]") -> "QuerySet[Charge]":
+        value = self.value()
+        if not value:
+            return queryset
+        try:
+            # By their numbers, so that the list sorts and pages its own rows.
+            return queryset.filter(pk__in=held_groups.in_group(queryset, value).values("pk"))
+        except held_groups.UnknownGroup:
+            return queryset.none()
 
 
 class StandingFilter(admin.SimpleListFilter):

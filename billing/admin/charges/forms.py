@@ -53,15 +53,12 @@ class CorrectForm(NoteForm):
     )
 
     def show_current(self, charges: "QuerySet[Charge]") -> None:
-        """Say at each field what charges have there now, where all of them agree."""
+        """Say at each field what charges have there now, or that it is not the same for all of them."""
         columns = {"pi": "pi__email", "project": "project__code"}
         for name in ("pi", "project", "fund_org", "natural_account", "cost_center"):
             values = charges.order_by().values_list(columns.get(name, name), flat=True).distinct()[:2]
-            if len(found := list(values)) == 1 and found[0]:
-                field = self.fields[name]
-                field.help_text = f"Now {found[0]}. {field.help_text}".strip()
-            elif len(found) > 1:
-                self.fields[name].help_text = f"Now not the same for all. {self.fields[name].help_text}".strip()
+            found = ["" if value is None else value for value in values]
+            self.fields[name].current = "several" if len(found) > 1 else found[0] if found else ""  # type: ignore[attr-defined]
 
     def clean(self) -> dict[str, Any]:
         data = super().clean() or self.cleaned_data

@@ -1,6 +1,6 @@
 """Columns and actions that the queue and the list of all charges share."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from django.contrib import admin, messages
@@ -100,47 +100,81 @@ class ReviewMixin(SearchedApartMixin, FrozenAdmin):
     def month(self, charge: Charge) -> str:
         return str(charge.charged_in)
 
-    def decide(self, request: HttpRequest, queryset: "QuerySet[Charge]", step: Step) -> HttpResponse | None:
-        """Ask about a selection on a page of its own, then call the step's verb once for all of it."""
+    def decide(
+        self,
+        request: HttpRequest,
+        queryset: "QuerySet[Charge]",
+        step: Step,
+        *,
+        sent: Sequence[tuple[str, object]] = (),
+        back: str = "",
+    ) -> HttpResponse | None:
+        """Ask about a selection on a page of its own, then call the step's verb once for all of it.
+
+        `sent` names the selection in what the page sends, to the address that is asked now; None is what an action of
+        a list sends. `back` is where one goes who cancels.
+        """
         chosen = Charge.objects.filter(pk__in=queryset.order_by().values("pk"))
         number = chosen.count()
         is_confirmed = "confirmed" in request.POST
         form = step.form(request.POST) if is_confirmed else step.form(initial=step.initial(chosen))
+        form.label_suffix = ""
         if is_confirmed and request.POST["confirmed"] != str(number):
             messages.warning(request, f"The selection changed meanwhile: it has {review.counted(number)} now.")
         elif is_confirmed and form.is_valid():
-            asked: dict[str, Any] = {"step": step.name, "charges": chosen, "options": form.cleaned_data}
-            acting: dict[str, Any] = {"actor": actor_of(request), "now": timezone.now()}
-            if number > jobs.LARGE:
-                job = deciding.decide_later(**asked, **acting)
-                messages.info(request, "This takes a while. This page says when it is done.")
-                return HttpResponseRedirect(change_url(job))
-            try:
-                decided = deciding.decide(**asked, **acting)
-            except BillingError as error:
-                messages.error(request, doors.for_page(error, request.user))
-            else:
-                self._tell(request, decided)
-                return None
+            is_done, answer = self.do(request, chosen, number, step, form.cleaned_data)
+            if is_done:
+                return answer
         context = {
             **self.admin_site.each_context(request),
-            "title": step.button,
+            "title": f"{step.label.rstrip('…')} {review.counted(number)}",
             "opts": self.opts,
             "form": form,
             "step": step,
             "number": number,
             **facts_of(request, chosen, step, form),
-            "selected": request.POST.getlist(ACTION_CHECKBOX_NAME),
-            "select_across": request.POST.get("select_across", "0"),
-            "checkbox_name": ACTION_CHECKBOX_NAME,
-            "back": request.get_full_path(),
+            "sent": sent or _sent_by_action(request, step),
+            "act_url": request.get_full_path(),
+            "back": back or request.get_full_path(),
             "media": self.media + form.media,
         }
         return TemplateResponse(request, "admin/billing/charge/decide.html", context)
 
-    def _tell(self, request: HttpRequest, decided: review.Decided) -> None:
+    def do(
+        self, request: HttpRequest, chosen: "QuerySet[Charge]", number: int, step: Step, options: dict[str, Any]
+    ) -> tuple[bool, HttpResponse | None]:
+        """Take a step for charges, or have the worker take it for very many, and tell what came of it.
+
+        Returns whether it was taken or handed over, and the page to go to, if not the one asked from.
+        """
+        asked: dict[str, Any] = {"step": step.name, "charges": chosen, "options": options}
+        acting: dict[str, Any] = {"actor": actor_of(request), "now": timezone.now()}
+        if number > jobs.LARGE:
+            job = deciding.decide_later(**asked, **acting)
+            messages.info(request, "This takes a while. This page says when it is done.")
+            return True, HttpResponseRedirect(change_url(job))
+        try:
+            decided = deciding.decide(**asked, **acting)
+        except BillingError as error:
+            messages.error(request, doors.for_page(error, request.user))
+            return False, None
+        self.tell(request, decided)
+        return True, None
+
+    def tell(self, request: HttpRequest, decided: review.Decided) -> None:
+        """Say what came of a decision."""
         level = messages.ERROR if not decided.count else messages.WARNING if decided.skipped else messages.SUCCESS
-        messages.add_message(request, level, with_rule_offered(request, decided))
+        messages.add_message(request, level, self.told(request, decided))
+
+    def told(self, request: HttpRequest, decided: review.Decided) -> str | SafeString:
+        """Return what is said of a decision."""
+        return with_rule_offered(request, decided)
+
+
+def _sent_by_action(request: HttpRequest, step: Step) -> list[tuple[str, object]]:
+    """Return what an action of a list sends to name its selection."""
+    ids = [(ACTION_CHECKBOX_NAME, pk) for pk in request.POST.getlist(ACTION_CHECKBOX_NAME)]
+    return [("action", step.name), ("select_across", request.POST.get("select_across", "0")), *ids]
 
 
 def action_of(step: Step) -> Callable[..., HttpResponse | None]:

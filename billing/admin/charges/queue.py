@@ -21,8 +21,9 @@ from ..audited import actor_of
 from ..filters import period_filter
 from ..formatting import amount_column
 from ..naming import suggest_view
-from .filters import AmountFilter, PresenceFilter, ReasonFilter
-from .listing import ReviewMixin, action_of
+from .filters import AmountFilter, GroupFilter, PresenceFilter, ReasonFilter
+from .groups import GroupsMixin
+from .listing import action_of
 from .steps import STEPS
 
 SHEET = "review-sheet"
@@ -41,7 +42,7 @@ class SheetForm(forms.Form):
 
 
 @admin.register(HeldCharge)
-class HeldChargeAdmin(ReviewMixin):
+class HeldChargeAdmin(GroupsMixin):
     when_empty = "Nothing waits for review."
     list_display = (
         "charge_link",
@@ -53,7 +54,7 @@ class HeldChargeAdmin(ReviewMixin):
         "used",
         "month",
     )
-    list_filter = (period_filter("charged_in"), ReasonFilter, "source", AmountFilter, PresenceFilter)
+    list_filter = (period_filter("charged_in"), ReasonFilter, "source", AmountFilter, PresenceFilter, GroupFilter)
     sortable_by = ("charge_link", "billed_cost_amount")
     change_list_template = "admin/billing/charge/queue.html"
     actions: Any = tuple(
@@ -63,6 +64,7 @@ class HeldChargeAdmin(ReviewMixin):
     def get_urls(self) -> list[URLPattern]:
         return [
             path("suggest/", self.admin_site.admin_view(suggest_view), name="billing_heldcharge_suggest"),
+            path("decide/", self.admin_site.admin_view(self.decide_view), name="billing_heldcharge_decide"),
             path("export/", self.admin_site.admin_view(self.export_view), name="billing_heldcharge_export"),
             path("apply/", self.admin_site.admin_view(self.apply_view), name="billing_heldcharge_apply"),
             *super().get_urls(),

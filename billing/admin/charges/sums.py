@@ -40,7 +40,15 @@ KNOWN: dict[str, tuple[str, Callable[[str], Any]]] = {
 
 
 class ChargeList(ChangeList):
-    """A page of charges, with the sums of all that the list holds."""
+    """A page of charges, with the sums of all that the list holds.
+
+    `view=list` in its address keeps the queue from being shown in groups, and narrows nothing.
+    """
+
+    def get_filters_params(self, params: dict[str, Any] | None = None) -> dict[str, Any]:
+        found = super().get_filters_params(params)
+        found.pop("view", None)
+        return found
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
