@@ -68,7 +68,7 @@ class _Combobox(AutocompleteMixin):
 
     def value_from_datadict(self, data: Any, files: Any, name: str) -> Any:
         chosen = super().value_from_datadict(data, files, name)  # type: ignore[misc]
-        typed = str(data.get(name + TYPED, "")).replace("\0", "").strip()
+        typed = str(data.get(name + TYPED, "")).strip()
         if self.allow_multiple_selected:
             return [*(chosen or ()), *(Typed(each.strip()) for each in typed.split(",") if each.strip())]
         return Typed(typed) if typed else chosen

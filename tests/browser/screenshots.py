@@ -44,7 +44,7 @@ def pages():
     """Return the address of each picture's page by its name, with the role of whoever looks at it."""
     held = Charge.objects.held().order_by("-billed_cost").first()
     delegate = User.objects.get(groups__name="delegate")
-    pi = Person.objects.get(delegates=delegate)
+    pi = Person.objects.get(memberships__user=delegate)
     shown = Statement.objects.live().filter(pi=pi).order_by("-period__month", "number").first()
     assert held is not None
     assert shown is not None

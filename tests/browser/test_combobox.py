@@ -21,7 +21,9 @@ def until(browser, is_so):
 
 
 def options(browser, pane=".combobox-pane:popover-open"):
-    return [each.text for each in browser.find_elements(By.CSS_SELECTOR, f"{pane} [role=option]")]
+    return browser.execute_script(
+        "return [...document.querySelectorAll(arguments[0] + ' [role=option]')].map(each => each.textContent)", pane
+    )
 
 
 def offered(browser, *names):
@@ -127,18 +129,19 @@ def test_a_delegate_is_chosen_in_a_new_row(browser, live_server):
     bob = build.a_pi("bob@u.edu", name="Bob")
     session(browser, live_server, cast.reviewer)
     browser.get(live_server.url + reverse("admin:billing_person_change", args=[bob.pk]))
-    browser.find_element(By.CSS_SELECTOR, "#delegates-group .add-row a").click()
-    field = browser.find_element(By.ID, "id_delegates-0-user-search")
+    browser.find_element(By.CSS_SELECTOR, "#memberships-group .add-row a").click()
+    field = browser.find_element(By.ID, "id_memberships-0-user-search")
     assert field.get_attribute("aria-label")
     field.send_keys("grace")
     offered(browser, "grace")
     browser.find_element(By.CSS_SELECTOR, ".combobox-pane:popover-open [role=option]").click()
+    browser.find_element(By.NAME, "memberships-0-valid_from").send_keys("2025-01-01")
     browser.find_element(By.NAME, "_save").click()
     until(browser, lambda: Membership.objects.filter(person=bob).exists())
     assert Membership.objects.get(person=bob).user == cast.delegate
 
 
-def test_a_department_that_a_pop_up_adds_is_chosen(browser, live_server):
+def test_a_pi_that_a_pop_up_adds_is_chosen(browser, live_server):
     cast = build.the_cast()
     field = a_project(browser, live_server, cast.reviewer)
     page = browser.current_window_handle

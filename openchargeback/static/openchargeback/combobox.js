@@ -58,7 +58,7 @@
     }
 
     listen() {
-      const { input, box, pane, list } = this;
+      const { input, pane, list } = this;
       input.addEventListener("input", () => {
         clearTimeout(this.waiting);
         this.waiting = setTimeout(() => this.ask(), PAUSE);
@@ -79,9 +79,8 @@
       list.addEventListener("scroll", () => {
         if (list.scrollTop + list.clientHeight > list.scrollHeight - 40) this.askMore();
       });
-      box.addEventListener("focusout", (event) => {
-        if (!box.contains(event.relatedTarget)) this.leave();
-      });
+      input.addEventListener("focus", () => input.select());
+      input.addEventListener("blur", () => this.leave());
       // What Django's pop-ups add, rename or delete is shown as well.
       new MutationObserver(() => this.show()).observe(this.select, {
         childList: true, subtree: true, characterData: true,
@@ -149,7 +148,7 @@
         this.select.value = "";
         this.changed();
       } else {
-        this.show();
+        this.input.value = this.shown;
       }
     }
 
@@ -209,7 +208,7 @@
       this.open();
       if (page === 1) {
         this.term = term;
-        this.fill([]);
+        this.empty();
         this.say("Loading…", true);
       }
       try {
@@ -231,7 +230,8 @@
 
     take(answer, page) {
       this.page = page;
-      this.fill(page > 1 ? [...this.found, ...answer.results] : answer.results, answer.pagination.more);
+      this.more = answer.pagination.more;
+      this.add(answer.results);
       const count = `${this.found.length}${this.more ? " or more" : ""} found.`;
       if (this.found.length) this.say(count);
       else this.say(this.term ? `Nothing matches “${this.term}”.` : "There is nothing to choose from yet.", true);
@@ -241,21 +241,27 @@
     }
 
     fail(text) {
-      this.fill([]);
+      this.empty();
       this.say(text, true);
     }
 
-    fill(found, more = false) {
+    empty() {
+      this.mark(-1);
+      this.found = [];
+      this.more = false;
+      this.list.replaceChildren();
+      this.list.hidden = true;
+    }
+
+    add(results) {
       const picked = new Set(this.picked().map((each) => each.value));
-      this.found = found;
-      this.more = more;
-      this.list.replaceChildren(
-        ...found.map(({ id, text }, place) =>
+      results.forEach(({ id, text }) => {
+        const place = this.found.push({ id, text }) - 1;
+        this.list.append(
           make("li", { role: "option", id: `${this.list.id}-${place}`, "aria-selected": picked.has(id) }, text),
-        ),
-      );
-      this.list.hidden = !found.length;
-      this.mark(this.active < found.length ? this.active : -1);
+        );
+      });
+      this.list.hidden = !this.found.length;
     }
 
     mark(place) {
