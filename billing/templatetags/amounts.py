@@ -55,7 +55,7 @@ def badge(text: str, tone: str = "") -> SafeString:
 @register.filter
 def named(field: BoundField) -> SafeString:
     """Return the widget of a field in a table, named as its column is."""
-    return field.as_widget(attrs={"aria-label": field.label})
+    return field.as_widget(attrs={"aria-label": str(field.label)})
 
 
 @register.filter

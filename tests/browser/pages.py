@@ -38,6 +38,15 @@ for (const each of document.querySelectorAll(kinds)) {
   const hides = getComputedStyle(each).overflowX === "hidden" && !each.matches("input, select, textarea");
   if (hides && each.scrollWidth > each.clientWidth + 1) found.push(`cut: ${said(each)}`);
 }
+// Words that a field shows until somebody types.
+const brush = document.createElement("canvas").getContext("2d");
+for (const each of document.querySelectorAll("[placeholder]")) {
+  if (!isSeen(each) || each.value) continue;
+  const {font, paddingLeft, paddingRight} = getComputedStyle(each);
+  brush.font = font;
+  const room = each.clientWidth - parseFloat(paddingLeft) - parseFloat(paddingRight);
+  if (brush.measureText(each.placeholder).width > room + 1) found.push(`cut: ${each.placeholder}`);
+}
 for (const row of document.querySelectorAll("tr")) {
   const last = [...row.querySelectorAll(':scope > :is(.num, .amount, [class*="_amount"])')].pop();
   const isHidden = last && isSeen(last) && scroller(last) && isOut(last.getBoundingClientRect());

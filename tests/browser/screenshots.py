@@ -74,8 +74,12 @@ def small(png: bytes) -> bytes:
 
 def test_the_pictures_of_the_documentation_are_written(browser, live_server, sample):
     written = set()
+    browser.execute_cdp_cmd("Emulation.setScrollbarsHidden", {"hidden": True})
     for name, (role, url) in pages().items():
         session(browser, live_server, User.objects.filter(groups__name=role).earliest("pk") if role else None)
+        if role not in ("", "delegate"):
+            # The month that is worked on is kept for the page.
+            browser.get(f"{live_server.url}{reverse('admin:index')}?period={MONTH}")
         browser.get(live_server.url + url)
         for theme in ("light", "dark"):
             color(browser, theme)
@@ -86,6 +90,7 @@ def test_the_pictures_of_the_documentation_are_written(browser, live_server, sam
                 path = IMAGES / f"{name}-{width}-{theme}.png"
                 path.write_bytes(picture)
                 written.add(path)
+    browser.execute_cdp_cmd("Emulation.setScrollbarsHidden", {"hidden": False})
     # What is not taken any more goes.
     for path in {*IMAGES.glob("*-*-*.png")} - written:
         path.unlink()

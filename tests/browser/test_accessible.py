@@ -10,7 +10,7 @@ from django.utils.http import urlsafe_base64_encode
 from selenium.webdriver.common.by import By
 
 from billing import notices
-from billing.models import BillingPeriod, Charge, Person
+from billing.models import BillingPeriod, Charge, Person, User
 from openchargeback import views
 from statements.models import Statement
 from tests.openchargeback.test_errors import RAISED
@@ -91,6 +91,8 @@ def test_everybody_can_use_every_page_of_the_staff(browser, live_server, house, 
         "other": [url for url in pages if url not in models] + ["/admin/nowhere/", "/admin/search/?q=ada"],
     }[half]
     assert len(urls) > 20
+    # A long name, as people have.
+    User.objects.filter(pk=house.admin.pk).update(first_name="Maximiliane", last_name="von Hohenlohe-Langenburg")
     with devices(browser):
         session(browser, live_server, house.admin)
         found = faults(browser, live_server, urls)
