@@ -80,6 +80,19 @@ def test_every_link_leads_somewhere():
     assert not broken
 
 
+def test_every_picture_shown_is_there_small_and_told_in_words():
+    shown = [
+        (path, text, (path.parent / target).resolve())
+        for path in DOCUMENTS
+        for text, target in re.findall(r"!\[([^\]]*)\]\(([^)]+)\)", path.read_text(encoding="utf-8"))
+    ]
+    assert len(shown) > 5
+    for path, text, picture in shown:
+        assert len(text) > 20, f"{path}: {picture.name} has no text that tells what it shows"
+        assert picture.is_file(), f"{path}: no {picture.name}; make screenshots"
+        assert picture.stat().st_size <= 200_000, picture.name
+
+
 def anchor_of(heading):
     """Return the anchor that a Markdown heading gets."""
     return re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-")

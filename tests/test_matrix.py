@@ -395,7 +395,7 @@ def address_of(route: str, root: User) -> str:
         "admin/statements/statement/<int:pk>/pdf/": f"admin/statements/statement/{hers.pk}/pdf/",
         "admin/journals/journal/<int:journal_id>/file/": f"admin/journals/journal/{journal.pk}/file/",
         "accounts/reset/<uidb64>/<token>/": "accounts/reset/MQ/set-password/",
-        "help/images/<str:name>": "help/images/dashboard.png",
+        "help/images/<str:name>": "help/images/month-1440-light.png",
         # One for all; most are for staff alone (tests/openchargeback/test_help.py).
         "help/<path:slug>/": "help/user-guide/portal/",
         "projects/<int:pk>/": f"projects/{hers.project_id}/",

@@ -3,8 +3,11 @@
 import copy
 from typing import Any
 
+from django import forms
+from django.conf import settings
 from django.contrib import admin
 from django.contrib.admin.utils import unquote
+from django.contrib.admin.widgets import RelatedFieldWidgetWrapper
 from django.core.exceptions import PermissionDenied
 from django.db import models
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
@@ -32,6 +35,12 @@ def noun(subject: models.Model) -> str:
     return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name).lstrip("_")
 
 
+def scripts_of_popups() -> forms.Media:
+    """Return what adds, changes and views records in a window of its own, beside the field that chooses them."""
+    jquery = f"admin/js/vendor/jquery/jquery{'' if settings.DEBUG else '.min'}.js"
+    return forms.Media(js=[jquery, "admin/js/jquery.init.js", "admin/js/admin/RelatedObjectLookups.js"])
+
+
 class BillingAdmin(NarrowedListMixin, SearchedChoicesMixin, VerbsMixin, admin.ModelAdmin):
     """A screen whose every write is in the audit log, with before and after."""
 
@@ -45,6 +54,11 @@ class BillingAdmin(NarrowedListMixin, SearchedChoicesMixin, VerbsMixin, admin.Mo
     when_empty = ""
     # Fields that name a fund/org: whoever enters one that is not on the loaded list is warned.
     fund_fields: tuple[str, ...] = ()
+
+    @property
+    def media(self) -> forms.Media:
+        """Return the scripts of every page of the screen; Django would send those of all kinds of forms."""
+        return forms.Media(js=["admin/js/core.js", "admin/js/actions.js"])
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
         """Return what a link fills a form in with, without values that its fields cannot hold."""
@@ -79,6 +93,10 @@ class BillingAdmin(NarrowedListMixin, SearchedChoicesMixin, VerbsMixin, admin.Mo
         if not add and not self.has_change_permission(request, obj):
             context["page_template"] = "pages/record.html"
         context["adminform"].form.label_suffix = ""
+        filled_in = [context["adminform"].form, *(each.formset.empty_form for each in context["inline_admin_formsets"])]
+        widgets = [field.widget for form in filled_in for field in form.fields.values()]
+        if context.get("is_popup") or any(isinstance(each, RelatedFieldWidgetWrapper) for each in widgets):
+            context["media"] = scripts_of_popups() + context["media"]
         return super().render_change_form(request, context, add, change, form_url, obj)
 
     def lock(self) -> None:

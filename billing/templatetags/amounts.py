@@ -11,6 +11,7 @@ from django.contrib.admin.helpers import AdminReadonlyField
 from django.contrib.admin.utils import lookup_field
 from django.core.exceptions import ObjectDoesNotExist
 from django.db.models import ForeignObjectRel, Model
+from django.forms import BoundField
 from django.utils.html import conditional_escape, format_html
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.text import capfirst
@@ -54,6 +55,12 @@ def count(value: int | None) -> str:
 @register.filter
 def badge(text: str, tone: str = "") -> SafeString:
     return formatting.badge(text, tone)
+
+
+@register.filter
+def named(field: BoundField) -> SafeString:
+    """Return the widget of a field in a table, named as its column is."""
+    return field.as_widget(attrs={"aria-label": str(field.label)})
 
 
 @register.filter

@@ -4,6 +4,8 @@ import shutil
 
 import pytest
 
+from tests.test_matrix import house  # noqa: F401 (a fixture)
+
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 DRIVER = shutil.which("chromedriver")
 

@@ -171,11 +171,11 @@ def test_what_is_no_page_is_not_found(client, cast, slug):
     assert client.get(f"/help/{slug}/").status_code == 404
 
 
-@pytest.mark.parametrize("name", ["..", "nothing.png", "..%2FREADME.md", "dashboard.png.md"])
+@pytest.mark.parametrize("name", ["..", "nothing.png", "..%2FREADME.md", "month-1440-light.png.md"])
 def test_what_is_no_image_is_not_found(client, cast, name):
     client.force_login(cast.admin)
     assert client.get(f"/help/images/{name}", follow=True).status_code == 404
-    image = client.get("/help/images/dashboard.png")
+    image = client.get("/help/images/month-1440-light.png")
     assert (image.status_code, image["Content-Type"]) == (200, "image/png")
     image.getvalue()
 
