@@ -13,8 +13,10 @@ from django.utils.safestring import SafeString
 
 from ...fields import MAX_UNITS
 from ...models import HeldCharge, MonthTotal
+from ...models.month_totals import MonthTotalQuerySet
 from ...models.periods import parse_month
 from ..formatting import amount, count
+from .filters import person_of, project_of, shares_of_fund
 
 # How many charges there are, and what is billed for them, by currency.
 Sums = dict[str, tuple[int, Decimal]]
@@ -27,6 +29,15 @@ def _key(text: str) -> int:
     return number
 
 
+def _key_by(find: Callable[[str], Model | None]) -> Callable[[str], int]:
+    def read(text: str) -> int:
+        if (found := find(text)) is None:
+            raise ValueError(f"{text} names nothing.")
+        return int(found.pk)
+
+    return read
+
+
 # What an address may narrow a list by, and the column of the totals that says it.
 KNOWN: dict[str, tuple[str, Callable[[str], Any]]] = {
     "period": ("charged_in__month", parse_month),
@@ -36,6 +47,10 @@ KNOWN: dict[str, tuple[str, Callable[[str], Any]]] = {
     "charged_in__id__exact": ("charged_in", _key),
     "period__id__exact": ("period", _key),
     "project__id__exact": ("project", _key),
+    "pi": ("pi", _key_by(person_of)),
+    "project": ("project", _key_by(project_of)),
+    "fund": ("fund_org", str),
+    "service": ("service_name", str),
 }
 
 
@@ -44,6 +59,10 @@ class ChargeList(ChangeList):
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
+        self.add_up()
+
+    def add_up(self) -> None:
+        """Find out what the list comes to."""
         self.sums = None if self.query else sums_of(self.model, self.filter_params)
 
     @cached_property
@@ -63,10 +82,21 @@ def sums_of(model: type[Model], narrowed: dict[str, list[str]]) -> Sums | None:
 
     `narrowed` are the filters of its address.
     """
-    totals = MonthTotal.objects.held() if model is HeldCharge else MonthTotal.objects.all()
+    found = totals_of(narrowed)
+    if found is None:
+        return None
+    return (found.held() if model is HeldCharge else found).billed_by_currency()
+
+
+def totals_of(narrowed: dict[str, list[str]]) -> MonthTotalQuerySet | None:
+    """Return the totals of the charges in force that a list holds, None where they do not know how it is narrowed."""
+    totals = MonthTotal.objects.all()
     for name, values in narrowed.items():
         if name == "standing" and values == ["live"]:
             continue
+        if name == "fund" and any(shares_of_fund(value).exists() for value in values):
+            # A total knows the fund/orgs that pay alone.
+            return None
         column, read = KNOWN.get(name, ("", str))
         if not column:
             return None
@@ -75,4 +105,4 @@ def sums_of(model: type[Model], narrowed: dict[str, list[str]]) -> Sums | None:
             totals = totals.filter(**{f"{column}__in": [read(value) for value in values]})
         except ValueError:
             return None
-    return totals.billed_by_currency()
+    return totals
