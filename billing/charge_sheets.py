@@ -122,7 +122,7 @@ def values_of(charge: Any) -> dict[str, Any]:
 
 
 def _moment(at: datetime.datetime) -> str:
-    return at.astimezone(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return at.astimezone(datetime.UTC).isoformat()
 
 
 def _write_csv(rows: Iterable[dict[str, Any]], file: IO[bytes]) -> int:
