@@ -426,7 +426,6 @@ SIXTY = "list 60.00 − discount 0.00 − subsidy 0.00 = charged 60.00"
             {"standing": "live", "state__exact": "held"},
             f"2 charges in force: {NOTHING} + held or rejected 7.00 EUR; {FIVE} + held or rejected 5.00 USD",
         ),
-        ("charge", {"source__id__exact": "0"}, ""),
         (
             "charge",
             {"period": "2025-01", "amount_from": "20"},

@@ -96,6 +96,7 @@ def context_of(request: HttpRequest, charge: Charge, preserved: str) -> dict[str
             {"label": label, "url": _tab_url(name, preserved), "is_current": name == chosen}
             for name, (label, _) in TABS.items()
         ],
+        "is_charged": is_charged(charge),
         "comes_to": counted[-1][1],
         "counted": counted,
         "payers": payers_text(charge),
@@ -108,6 +109,11 @@ def context_of(request: HttpRequest, charge: Charge, preserved: str) -> dict[str
         else [],
     }
     return shown | TABS[chosen][1](request, charge)
+
+
+def is_charged(charge: Charge) -> bool:
+    """Tell whether somebody pays for a charge: a PI, or the center."""
+    return not charge.withdrawn_in_id and charge.state in Charge.CHARGEABLE
 
 
 def _tab_url(name: str, preserved: str) -> str:
@@ -147,8 +153,7 @@ def _delivered(request: HttpRequest, charge: Charge) -> dict[str, Any]:
 
 def _money(request: HttpRequest, charge: Charge) -> dict[str, Any]:
     """Return the payer lines that a charge is part of, where they are printed, and what corrected them since."""
-    is_charged = not charge.withdrawn_in_id and charge.state in Charge.CHARGEABLE
-    keys = charging.keys_of(charge) if is_charged else []
+    keys = charging.keys_of(charge) if is_charged(charge) else []
     period = charge.charged_in
     lines = {line.key: line for line in PayerLine.objects.filter(period=period, key__in=keys).select_related("pi")}
     printed = tracing.holding(period, keys) if keys else []
@@ -159,7 +164,6 @@ def _money(request: HttpRequest, charge: Charge) -> dict[str, Any]:
         .order_by("correction", "number")
     )
     return {
-        "is_charged": is_charged,
         "lines": [(lines[key], why_url(f"{period}@{key}")) for key in keys if key in lines],
         "printed": [(each, change_url(each.subject), why_url(each.name)) for each in printed],
         "corrected": [(each, change_url(each.correction)) for each in corrected] if keys else [],
@@ -169,7 +173,7 @@ def _money(request: HttpRequest, charge: Charge) -> dict[str, Any]:
 Part = Callable[[HttpRequest, Charge], dict[str, Any]]
 TABS: dict[str, tuple[str, Part]] = {
     "overview": ("Overview", _overview),
-    "money": ("Where its money went", _money),
+    "money": ("Where it went", _money),
     "delivered": ("As delivered", _delivered),
 }
 
