@@ -29,7 +29,7 @@ class ShownView:
     may_change: bool
 
 
-class ViewForm(forms.ModelForm):  # type: ignore[type-arg]
+class ViewForm(forms.ModelForm):
     """The name of a view, whether all staff see it, and whether it keeps the month shown."""
 
     keeps_month = forms.BooleanField(label="Keep this month", required=False)
@@ -39,7 +39,7 @@ class ViewForm(forms.ModelForm):  # type: ignore[type-arg]
         fields = ("name", "is_shared")
 
     def __init__(self, *args: Any, user: User, **kwargs: Any) -> None:
-        super().__init__(*args, label_suffix="", **kwargs)
+        super().__init__(*args, **kwargs)
         self.fields["is_shared"].label = "Share with all staff"
         if not user.has_perm(SHARE):
             del self.fields["is_shared"]

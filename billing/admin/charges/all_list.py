@@ -17,6 +17,7 @@ from ...money import ZERO
 from ...resources import Figures
 from ..large_tables import COUNTED, BoundedPaginator
 from ..saved_views import in_order
+from .filters import NamedFilter
 from .sums import ChargeList, totals_of
 
 # What an address says beside how the list is narrowed.
@@ -90,7 +91,12 @@ class AllChargesList(ChargeList):
     comes_to: dict[str, Comes]
 
     def add_up(self) -> None:
-        totals = None if self.query else totals_of(self.narrowed_by)
+        narrowed = dict(self.narrowed_by)
+        for spec in self.filter_specs:
+            if isinstance(spec, NamedFilter):
+                narrowed.pop(str(spec.parameter_name))
+                narrowed[f"{spec.parameter_name}__id__exact"] = [str(spec.found.pk) if spec.found else "0"]
+        totals = None if self.query else totals_of(narrowed)
         # Of the totals where they know how the list is narrowed, else of no more than the newest charges.
         self.is_of_newest = totals is None and self.paginator.is_more
         if totals is None:
@@ -116,7 +122,7 @@ class AllChargesList(ChargeList):
             everything, *choices = list(spec.choices(self))
             chosen = [str(choice["display"]) for choice in choices if choice["selected"]]
             if chosen:
-                found.append(Chip(str(spec.title), ", ".join(chosen), everything["query_string"]))
+                found.append(Chip(str(spec.title), ", ".join(chosen), str(everything["query_string"])))
         for name, values in self.narrowed_by.items():
             if name not in told:
                 found.append(self._chip_of_link(name, values))

@@ -2,7 +2,7 @@
 
 import datetime
 from tempfile import SpooledTemporaryFile
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
@@ -17,9 +17,6 @@ from ...models import Charge, Job
 from ..audited import actor_of
 from ..links import change_url, list_url
 from .all_list import AllChargesList, narrowing_of
-
-if TYPE_CHECKING:
-    from .all_charges import ChargeAdmin
 
 PERMISSION = "billing.view_charge"
 
@@ -69,9 +66,10 @@ def run_job(
 
 def listed(request: HttpRequest, asked: str) -> AllChargesList:
     """Return the list of charges for an address, as it is shown to whoever asks."""
-    screen: ChargeAdmin = admin.site._registry[Charge]  # type: ignore[assignment]  # noqa: SLF001 (there is no other way)
-    request.GET = QueryDict(asked)  # type: ignore[assignment]
-    return screen.get_changelist_instance(request)
+    request.GET = QueryDict(asked)
+    found = admin.site.get_model_admin(Charge).get_changelist_instance(request)
+    assert isinstance(found, AllChargesList)
+    return found
 
 
 jobs.register(Job.Kind.EXPORT, run_job, permission=PERMISSION)

@@ -1,11 +1,12 @@
 """How the lists of charges are narrowed: by reason, amount, who pays, and whether they count."""
 
 from decimal import Decimal
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from django.contrib import admin
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
+from django.utils.functional import cached_property
 
 from ... import resources
 from ...fields import to_units
@@ -133,28 +134,44 @@ class TypedFilter(admin.SimpleListFilter):
 NOTHING = Q(pk__in=[])
 
 
-class PiFilter(TypedFilter):
+class NamedFilter(TypedFilter):
+    """A filter by the name of an object that charges refer to."""
+
+    missing = ""
+
+    @cached_property
+    def found(self) -> Any:
+        """The object that the value names, None where there is none."""
+        return self.find(self.value() or "")
+
+    def find(self, text: str) -> Any:
+        raise NotImplementedError
+
+    def matching(self, value: str) -> Q:
+        return Q(**{f"{self.parameter_name}": self.found.pk}) if self.found else NOTHING
+
+    def told(self, value: str) -> str:
+        return str(self.found.display_name) if self.found else f"{value} ({self.missing})"
+
+
+class PiFilter(NamedFilter):
     title, parameter_name = "PI", "pi"
+    missing = "no PI has this address or name"
 
-    def told(self, value: str) -> str:
-        found = person_of(value)
-        return found.display_name if found else f"{value} (no PI has this address or name)"
+    def find(self, text: str) -> Person | None:
+        """Return the PI with this address, alias or name; None for no PI, and for a name that several have."""
+        if found := Person.objects.owning(text):
+            return found
+        named = list(Person.objects.filter(name__iexact=text.strip())[:2])
+        return named[0] if len(named) == 1 else None
 
-    def matching(self, value: str) -> Q:
-        found = person_of(value)
-        return Q(pi=found.pk) if found else NOTHING
 
-
-class ProjectFilter(TypedFilter):
+class ProjectFilter(NamedFilter):
     title, parameter_name = "project", "project"
+    missing = "no project has this code"
 
-    def told(self, value: str) -> str:
-        found = project_of(value)
-        return found.code if found else f"{value} (no project has this code)"
-
-    def matching(self, value: str) -> Q:
-        found = project_of(value)
-        return Q(project=found.pk) if found else NOTHING
+    def find(self, text: str) -> Project | None:
+        return Project.objects.coded(text).first()
 
 
 class FundFilter(TypedFilter):
@@ -198,18 +215,6 @@ class AmountFromFilter(TypedFilter):
 class AmountToFilter(AmountFromFilter):
     title, parameter_name = "billed up to", "amount_to"
     comparison = "lte"
-
-
-def person_of(text: str) -> Person | None:
-    """Return the PI with this address, alias or name; None for no PI, and for a name that several have."""
-    if found := Person.objects.owning(text):
-        return found
-    named = list(Person.objects.filter(name__iexact=text.strip())[:2])
-    return named[0] if len(named) == 1 else None
-
-
-def project_of(text: str) -> Project | None:
-    return Project.objects.coded(text).first()
 
 
 def shares_of_fund(fund_org: str) -> "QuerySet[PayerSplitShare]":

@@ -129,7 +129,7 @@ def _overview(request: HttpRequest, charge: Charge) -> dict[str, Any]:
         "flags": [(flag, REASONS.get(Flag.Code(flag.code), "")) for flag in flags],
         "decisions": decisions_of(charge),
         "amounts": [
-            (charge._meta.get_field(name).verbose_name, getattr(charge, name))
+            (_label(name), getattr(charge, name))
             for name in ("billed_cost", "effective_cost", "list_cost", "contracted_cost")
         ],
         "imported": charge.imported_in,

@@ -12,11 +12,11 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from ...fields import MAX_UNITS
-from ...models import HeldCharge, MonthTotal
+from ...models import Charge, HeldCharge, MonthTotal
 from ...models.month_totals import MonthTotalQuerySet
 from ...models.periods import parse_month
 from ..formatting import amount, count
-from .filters import person_of, project_of, shares_of_fund
+from .filters import shares_of_fund
 
 # How many charges there are, and what is billed for them, by currency.
 Sums = dict[str, tuple[int, Decimal]]
@@ -29,15 +29,6 @@ def _key(text: str) -> int:
     return number
 
 
-def _key_by(find: Callable[[str], Model | None]) -> Callable[[str], int]:
-    def read(text: str) -> int:
-        if (found := find(text)) is None:
-            raise ValueError(f"{text} names nothing.")
-        return int(found.pk)
-
-    return read
-
-
 # What an address may narrow a list by, and the column of the totals that says it.
 KNOWN: dict[str, tuple[str, Callable[[str], Any]]] = {
     "period": ("charged_in__month", parse_month),
@@ -47,8 +38,7 @@ KNOWN: dict[str, tuple[str, Callable[[str], Any]]] = {
     "charged_in__id__exact": ("charged_in", _key),
     "period__id__exact": ("period", _key),
     "project__id__exact": ("project", _key),
-    "pi": ("pi", _key_by(person_of)),
-    "project": ("project", _key_by(project_of)),
+    "pi__id__exact": ("pi", _key),
     "fund": ("fund_org", str),
     "service": ("service_name", str),
 }
@@ -59,7 +49,25 @@ class ChargeList(ChangeList):
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
+        self.result_list = self._page(request)
         self.add_up()
+
+    def _page(self, request: HttpRequest) -> list[Charge]:
+        """Return the charges of the page, found by number first.
+
+        Asked for whole charges in order, a database sorts all that match with all their texts: on SQLite, 200,000
+        charges of a source took 2.9 s, and their numbers 4 ms.
+        """
+        if not self.result_count:
+            return []
+        is_all = self.show_all and self.can_show_all
+        size = self.result_count if is_all else self.list_per_page
+        start = 0 if is_all else max(0, self.page_num - 1) * size
+        numbered = self.queryset.prefetch_related(None).values_list("pk", flat=True)
+        numbers = list(numbered[start : start + size])
+        charges = self.apply_select_related(self.model_admin.get_queryset(request).filter(pk__in=numbers))
+        found = {charge.pk: charge for charge in charges.order_by()}
+        return [found[number] for number in numbers if number in found]
 
     def add_up(self) -> None:
         """Find out what the list comes to."""
