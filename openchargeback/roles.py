@@ -41,6 +41,7 @@ REVIEW = {
     "billing.open_period",
     "billing.cancel_job",
     "billing.retry_job",
+    "billing.share_savedview",
     "statements.issue_statements",
     "statements.send_statements",
     "journals.export_journal",

@@ -33,6 +33,7 @@ from billing.models import (
     ImportTotal,
     InvoiceTotal,
     Job,
+    SavedView,
     User,
 )
 from billing.months import closing
@@ -89,6 +90,10 @@ iiii oooo  iiii xxxx  admin/billing/auditevent/<path:object_id>/change/
 iiii >>>>  iiii >>>>  admin/billing/auditevent/<path:object_id>/
 iiii oooo  iiii oooo  admin/billing/charge/why/
 iiii oooo  iiii oooo  admin/billing/charge/resource/<slug:source>/<int:number>/
+iiii mmmm  iiii >>>>  admin/billing/charge/export/
+iiii mmmm  iiii >>>>  admin/billing/charge/views/save/
+iiii mmmm  iiii x>>>  admin/billing/charge/views/<int:number>/delete/
+iiii >>>>  iiii >>>>  admin/billing/charge/<int:number>/<str:way>/of-list/
 iiii xooo  iiii xooo  admin/billing/charge/<path:object_id>/approve/
 iiii xooo  iiii xooo  admin/billing/charge/<path:object_id>/correct/
 iiii xooo  iiii xooo  admin/billing/charge/<path:object_id>/reject/
@@ -152,6 +157,7 @@ iiii xxxx  iiii xxxx  admin/billing/import/<path:object_id>/delete/
 iiii oooo  iiii xxxx  admin/billing/import/<path:object_id>/change/
 iiii >>>>  iiii >>>>  admin/billing/import/<path:object_id>/
 iiii oooo  iiii oooo  admin/billing/job/<int:job_id>/state/
+iiii ----  iiii ----  admin/billing/job/<int:job_id>/download/
 iiii xooo  iiii x>>>  admin/billing/job/<path:object_id>/retry/
 iiii xooo  iiii x>>>  admin/billing/job/<path:object_id>/cancel/
 iiii oooo  iiii oooo  admin/billing/job/
@@ -338,6 +344,7 @@ def house(cast, settings):
     AttributionRule.objects.create(source=held.source, service="*Storage*", fund_org="BIO-001")
     CloudAccount.objects.create(source=held.source, account_id="123", default_pi=held.pi)
     JournalTemplate.objects.create(name="bank", line="{{ line.fund_org }}")
+    SavedView.objects.create(owner=cast.admin, list="charges", name="No PI", query="payer=no-pi", is_shared=True)
     # Of now: whoever looks at it ends one that no worker took in a week.
     Job.objects.create(kind=Job.Kind.IMPORT, created_at=timezone.now())
     Job.objects.create(kind=Job.Kind.SEND, state="failed", created_at=build.NOW, finished_at=build.NOW)
@@ -391,6 +398,10 @@ def address_of(route: str, root: User) -> str:
         "admin/autocomplete/": "admin/autocomplete/?app_label=billing&model_name=membership&field_name=user",
         "admin/billing/charge/resource/<slug:source>/<int:number>/": "admin/billing/charge/resource/aws/"
         f"{Charge.objects.earliest('pk').resource_key}/",
+        "admin/billing/charge/views/<int:number>/delete/": "admin/billing/charge/views/"
+        f"{SavedView.objects.earliest('pk').pk}/delete/",
+        "admin/billing/charge/<int:number>/<str:way>/of-list/": "admin/billing/charge/1/next/of-list/",
+        "admin/billing/job/<int:job_id>/download/": f"admin/billing/job/{Job.objects.earliest('pk').pk}/download/",
         "admin/billing/job/<int:job_id>/state/": f"admin/billing/job/{Job.objects.earliest('pk').pk}/state/",
         "admin/statements/statement/<int:pk>/pdf/": f"admin/statements/statement/{hers.pk}/pdf/",
         "admin/journals/journal/<int:journal_id>/file/": f"admin/journals/journal/{journal.pk}/file/",
@@ -534,6 +545,7 @@ JOBS = {
     Job.Kind.PEOPLE: CURATE,
     Job.Kind.GENERATE: CURATE,
     Job.Kind.SEND: CURATE,
+    Job.Kind.EXPORT: EVERY,
 }
 
 

@@ -6,19 +6,19 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.db.models import QuerySet
-from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 
-from .. import doors
+from .. import charge_sheets, doors
 from ..background import jobs
-from ..errors import BillingError, NextStep
+from ..errors import BillingError, NextStep, NoLongerKept
 from ..importing import tending
-from ..models import BillingPeriod, Import, Job
+from ..models import BillingPeriod, Charge, Import, Job
 from .attribution import REAPPLY
 from .audited import FrozenAdmin, actor_of
 from .formatting import badge_column
-from .links import change_url
+from .links import change_url, list_url
 from .verbs import Verb
 
 TONES = {
@@ -35,6 +35,7 @@ HIDDEN = (
     *("imports", "warnings", "new_pis", "kept", "planned"),
 )
 # What is loaded from lists, by the kind of job that does.
+LABELS = {"csv": "CSV", "xlsx": "Excel"}
 LISTS = {Job.Kind.FUNDS: "fundingsource", Job.Kind.PEOPLE: "person"}
 
 
@@ -76,6 +77,8 @@ def next_steps(request: HttpRequest, job: Job, result: dict[str, Any]) -> list[d
         return steps
     if job.kind in LISTS:
         return list_steps(request, job)
+    if job.kind == Job.Kind.EXPORT:
+        return export_steps(request, job)
     if job.kind == Job.Kind.DECIDE and job.is_over:
         return [{"url": reverse("admin:billing_heldcharge_changelist"), "text": "Go to the review queue"}]
     if job.kind != Job.Kind.ATTRIBUTE or job.state != Job.State.DONE:
@@ -97,6 +100,23 @@ def list_steps(request: HttpRequest, job: Job) -> list[dict[str, str]]:
     if job.arguments["dry_run"] and job.created_by_id == request.user.pk:
         return [{"url": f"{reverse(f'{name}_load')}?job={job.pk}", "text": "See what it would do, and load it"}]
     return [{"url": reverse(f"{name}_changelist"), "text": "Go to the list"}]
+
+
+def export_steps(request: HttpRequest, job: Job) -> list[dict[str, str]]:
+    """Return where to go on from an export: to its file, for who asked for it, as long as it is kept."""
+    again = {"url": list_url(Charge, job.arguments.get("filters", "")), "text": "Go to these charges"}
+    if not may_download(request, job):
+        return [again] if job.is_over else []
+    form = job.arguments["format"]
+    kept = charge_sheets.is_kept(job.result["kept"], now=timezone.now()) if job.result else False
+    url = reverse("admin:billing_job_download", args=[job.pk])
+    return [{"url": url, "text": f"Download the {LABELS[form]} file"}, again] if kept else [again]
+
+
+def may_download(request: HttpRequest, job: Job) -> bool:
+    """Tell whether a job made a file for this person, who may still see what is in it."""
+    is_theirs = job.kind == Job.Kind.EXPORT and job.created_by_id == request.user.pk and job.state == Job.State.DONE
+    return is_theirs and request.user.has_perm(jobs.permission_of(job.kind))
 
 
 def imports_of(request: HttpRequest, job: Job, result: dict[str, Any]) -> list[dict[str, Any]]:
@@ -220,8 +240,27 @@ class JobAdmin(FrozenAdmin):
         return super().changelist_view(request, extra_context)
 
     def get_urls(self) -> list[URLPattern]:
-        own = path("<int:job_id>/state/", self.admin_site.admin_view(self.state_view), name="billing_job_state")
-        return [own, *super().get_urls()]
+        view = self.admin_site.admin_view
+        return [
+            path("<int:job_id>/state/", view(self.state_view), name="billing_job_state"),
+            path("<int:job_id>/download/", view(self.download_view), name="billing_job_download"),
+            *super().get_urls(),
+        ]
+
+    def download_view(self, request: HttpRequest, job_id: int) -> FileResponse | HttpResponseRedirect:
+        """Hand over the file that a job made for this person."""
+        job = Job.objects.filter(pk=job_id).first()
+        if job is None or not may_download(request, job):
+            raise Http404("There is no such file.")
+        form = job.arguments["format"]
+        try:
+            file = charge_sheets.opened((job.result or {}).get("kept", ""), now=timezone.now())
+        except NoLongerKept as error:
+            messages.error(request, str(error))
+            return HttpResponseRedirect(change_url(job))
+        return FileResponse(
+            file, as_attachment=True, filename=f"charges-{job.pk}.{form}", content_type=charge_sheets.FORMATS[form]
+        )
 
     def state_view(self, request: HttpRequest, job_id: int) -> HttpResponse:
         """Tell how far a job has come, for the page that shows it."""

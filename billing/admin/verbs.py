@@ -91,12 +91,17 @@ class VerbsMixin(admin.ModelAdmin):
         name = f"admin:{self.opts.app_label}_{self.opts.model_name}_{verb.name}"
         return reverse(name, args=[quote(subject.pk)])
 
+    def in_list(self, request: HttpRequest, url: str) -> str:
+        """Return an address that keeps the way back to the list as it was narrowed."""
+        preserved = self.get_preserved_filters(request)
+        return f"{url}?{preserved}" if preserved else url
+
     def buttons(self, request: HttpRequest, subject: Any) -> list[dict[str, Any]]:
         """Return the verbs this person may use on this object in its present state."""
         return [
             {
                 "label": verb.label,
-                "url": self.verb_url(verb, subject),
+                "url": self.in_list(request, self.verb_url(verb, subject)),
                 "is_dangerous": verb.is_dangerous,
                 "is_primary": verb.is_primary,
             }
@@ -117,7 +122,7 @@ class VerbsMixin(admin.ModelAdmin):
             raise Http404(f"There is no such {self.opts.verbose_name}.")
         if not request.user.has_perm(verb.permission):
             raise PermissionDenied
-        back = change_url(subject)
+        back = self.in_list(request, change_url(subject))
         period = subject if isinstance(subject, BillingPeriod) else getattr(subject, "period", None)
         leave = walk.left(request, period, otherwise=back) if isinstance(period, BillingPeriod) else back
         if not verb.offered(subject):

@@ -10,8 +10,10 @@ from django.conf import settings
 ABANDONED_AFTER = 3600
 # What is fetched from a storage elsewhere is kept as long as somebody asks for it.
 FETCHED_KEPT = 24 * 3600
+# What the worker wrote for somebody to download.
+EXPORTS_KEPT = 24 * 3600
 # The folders of VAR_DIR in which files are written whole.
-WRITTEN = ("proofs", "journals", "statements", "mail", "review-sheets")
+WRITTEN = ("proofs", "journals", "statements", "mail", "review-sheets", "exports")
 
 
 def clear_leftovers(now: datetime.datetime) -> None:
@@ -24,6 +26,8 @@ def clear_leftovers(now: datetime.datetime) -> None:
         _remove(left, before=now.timestamp() - ABANDONED_AFTER)
     for fetched in own.glob("fetched/[!.]*"):
         _remove(fetched, before=now.timestamp() - FETCHED_KEPT)
+    for export in own.glob("exports/[!.]*"):
+        _remove(export, before=now.timestamp() - EXPORTS_KEPT)
 
 
 def _remove(left: Path, *, before: float) -> None:

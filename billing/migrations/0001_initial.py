@@ -1356,6 +1356,38 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
+            name="SavedView",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("list", models.CharField(choices=[("charges", "Charges")], max_length=16)),
+                ("name", models.CharField(max_length=60)),
+                ("query", models.CharField(blank=True, max_length=2000)),
+                ("is_shared", models.BooleanField(default=False, verbose_name="shared with all staff")),
+                (
+                    "owner",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="saved_views",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+            ],
+            options={
+                "verbose_name": "saved view",
+                "permissions": [("share_savedview", "Can share saved views with all staff")],
+                "default_permissions": (),
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("owner", "list", "name"),
+                        name="one_view_per_name",
+                        violation_error_message=(
+                            "You have a view with this name. Choose another name, or delete that view."
+                        ),
+                    )
+                ],
+            },
+        ),
+        migrations.CreateModel(
             name="Job",
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
@@ -1372,6 +1404,7 @@ class Migration(migrations.Migration):
                             ("decide", "Decide about charges"),
                             ("funds", "Load fund/orgs"),
                             ("people", "Load PIs"),
+                            ("export", "Export charges"),
                         ],
                         max_length=16,
                     ),

@@ -28,6 +28,7 @@ from .people import FundException, FundingSource, Membership, Person, PersonAlia
 from .periods import BillingPeriod, ExchangeRate
 from .policy import Policy
 from .proofs import FrozenProof, InvoiceTotal
+from .saved_views import SavedView
 from .sources import CostMeasureChange, Source
 
 __all__ = [
@@ -74,6 +75,7 @@ __all__ = [
     "Project",
     "ResourceText",
     "ReviewDecision",
+    "SavedView",
     "SentForm",
     "Source",
     "StoredFile",

@@ -18,6 +18,7 @@ class Job(models.Model):
         DECIDE = "decide", "Decide about charges"
         FUNDS = "funds", "Load fund/orgs"
         PEOPLE = "people", "Load PIs"
+        EXPORT = "export", "Export charges"
 
     class State(models.TextChoices):
         QUEUED = "queued", "Waiting"

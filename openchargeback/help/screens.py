@@ -62,7 +62,7 @@ MODELS = {
     "billing_attributionrule": "admin-guide/attribution#attribution-rules",
     "billing_auditevent": "security/audit-log#what-is-recorded",
     "billing_billingperiod": "admin-guide/close",
-    "billing_charge": "admin-guide/why-this-number",
+    "billing_charge": "admin-guide/charges",
     "billing_cloudaccount": "admin-guide/attribution#cloud-accounts",
     "billing_correction": "admin-guide/corrections",
     "billing_department": "admin-guide#departments",

@@ -1,13 +1,16 @@
 """How the lists of charges are narrowed: by reason, amount, who pays, and whether they count."""
 
-from typing import ClassVar
+from decimal import Decimal
+from typing import Any, ClassVar
 
 from django.contrib import admin
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
+from django.utils.functional import cached_property
 
 from ... import resources
-from ...models import Charge, Flag, ResourceText
+from ...fields import to_units
+from ...models import Charge, Flag, PayerSplitShare, Person, Project, ResourceText, saying
 from ...review import held_groups
 from ...texts import number_in
 
@@ -51,14 +54,15 @@ class PresenceFilter(admin.SimpleListFilter):
 
     title = "who pays"
     parameter_name = "payer"
+    CHOICES: ClassVar[list[tuple[str, str]]] = [
+        ("no-pi", "No PI"),
+        ("no-fund", "No fund/org or split"),
+        ("known", "PI and fund/org known"),
+        ("shared", "Shared over the source's payers"),
+    ]
 
     def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin) -> list[tuple[str, str]]:
-        return [
-            ("no-pi", "No PI"),
-            ("no-fund", "No fund/org or split"),
-            ("known", "PI and fund/org known"),
-            ("shared", "Shared over the source's payers"),
-        ]
+        return self.CHOICES
 
     def queryset(self, request: HttpRequest, queryset: "QuerySet[Charge]") -> "QuerySet[Charge]":
         unfunded = Q(fund_org="", payer_split__isnull=True)
@@ -134,3 +138,121 @@ class StandingFilter(admin.SimpleListFilter):
         if self.value() in ("live", "withdrawn"):
             return queryset.filter(withdrawn_in__isnull=self.value() == "live")
         return queryset
+
+
+class TypedFilter(admin.SimpleListFilter):
+    """A filter whose value is typed or chosen in the form of all filters; it is shown where it is in use."""
+
+    def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin) -> list[tuple[str, str]]:
+        return [(value, self.told(value))] if (value := self.value()) else []
+
+    def queryset(self, request: HttpRequest, queryset: "QuerySet[Charge]") -> "QuerySet[Charge]":
+        return queryset.filter(self.matching(value)) if (value := self.value()) else queryset
+
+    def told(self, value: str) -> str:
+        """Say what a value narrows the list to."""
+        return value
+
+    def matching(self, value: str) -> Q:
+        """Return the condition on a charge, which none meets where the value names nothing."""
+        raise NotImplementedError
+
+
+NOTHING = Q(pk__in=[])
+
+
+class NamedFilter(TypedFilter):
+    """A filter by the name of an object that charges refer to."""
+
+    missing = ""
+
+    @cached_property
+    def found(self) -> Any:
+        """The object that the value names, None where there is none."""
+        return self.find(self.value() or "")
+
+    def find(self, text: str) -> Any:
+        raise NotImplementedError
+
+    def matching(self, value: str) -> Q:
+        return Q(**{f"{self.parameter_name}": self.found.pk}) if self.found else NOTHING
+
+    def told(self, value: str) -> str:
+        return str(self.found.display_name) if self.found else f"{value} ({self.missing})"
+
+
+class PiFilter(NamedFilter):
+    title, parameter_name = "PI", "pi"
+    missing = "no PI has this address or name"
+
+    def find(self, text: str) -> Person | None:
+        """Return the PI with this address, alias or name; None for no PI, and for a name that several have."""
+        if found := Person.objects.owning(text):
+            return found
+        named = list(Person.objects.filter(name__iexact=text.strip())[:2])
+        return named[0] if len(named) == 1 else None
+
+
+class ProjectFilter(NamedFilter):
+    title, parameter_name = "project", "project"
+    missing = "no project has this code"
+
+    def find(self, text: str) -> Project | None:
+        return Project.objects.coded(text).first()
+
+
+class FundFilter(TypedFilter):
+    """The charges that a fund/org pays, alone or by a share of a split."""
+
+    title, parameter_name = "fund/org", "fund"
+
+    def matching(self, value: str) -> Q:
+        return Q(fund_org=value) | Q(payer_split__in=shares_of_fund(value).values("split"))
+
+
+class ServiceFilter(TypedFilter):
+    title, parameter_name = "service", "service"
+
+    def matching(self, value: str) -> Q:
+        return saying(service_name=value)
+
+
+class CategoryFilter(TypedFilter):
+    """FOCUS ChargeCategory, spelled as any provider does."""
+
+    title, parameter_name = "category", "category"
+
+    def matching(self, value: str) -> Q:
+        return saying(charge_category__iexact=value)
+
+
+class AmountFromFilter(TypedFilter):
+    title, parameter_name = "billed from", "amount_from"
+    comparison = "gte"
+
+    def told(self, value: str) -> str:
+        found = amount_of(value)
+        return f"{value} (not an amount)" if found is None else f"{found:,f}"
+
+    def matching(self, value: str) -> Q:
+        found = amount_of(value)
+        return NOTHING if found is None else Q(**{f"billed_cost__{self.comparison}": found})
+
+
+class AmountToFilter(AmountFromFilter):
+    title, parameter_name = "billed up to", "amount_to"
+    comparison = "lte"
+
+
+def shares_of_fund(fund_org: str) -> "QuerySet[PayerSplitShare]":
+    return PayerSplitShare.objects.filter(fund_org=fund_org).order_by()
+
+
+def amount_of(text: str) -> Decimal | None:
+    """Return an amount as people write it, such as `1,234.50`; None for what is none, or is beyond what is stored."""
+    try:
+        found = Decimal(text.strip().replace(",", ""))
+        to_units(found)
+    except (ValueError, ArithmeticError):
+        return None
+    return found

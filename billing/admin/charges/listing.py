@@ -45,7 +45,7 @@ class ReviewMixin(SearchedApartMixin, FrozenAdmin):
         "PI, project, fund/org, service, SKU, resource, account, invoice, tag, grant number or request id"
     )
     ordering = ("-id",)
-    list_display_links = None
+    list_display_links: Any = None
 
     def has_view_permission(self, request: HttpRequest, obj: object = None) -> bool:
         return request.user.has_perm("billing.view_charge")

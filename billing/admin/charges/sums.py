@@ -12,9 +12,11 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from ...fields import MAX_UNITS
-from ...models import HeldCharge, MonthTotal
+from ...models import Charge, HeldCharge, MonthTotal
+from ...models.month_totals import MonthTotalQuerySet
 from ...models.periods import parse_month
 from ..formatting import amount, count
+from .filters import shares_of_fund
 
 # How many charges there are, and what is billed for them, by currency.
 Sums = dict[str, tuple[int, Decimal]]
@@ -36,6 +38,9 @@ KNOWN: dict[str, tuple[str, Callable[[str], Any]]] = {
     "charged_in__id__exact": ("charged_in", _key),
     "period__id__exact": ("period", _key),
     "project__id__exact": ("project", _key),
+    "pi__id__exact": ("pi", _key),
+    "fund": ("fund_org", str),
+    "service": ("service_name", str),
 }
 
 
@@ -52,6 +57,28 @@ class ChargeList(ChangeList):
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
+        self.result_list = self._page(request)
+        self.add_up()
+
+    def _page(self, request: HttpRequest) -> list[Charge]:
+        """Return the charges of the page, found by number first.
+
+        Asked for whole charges in order, a database sorts all that match with all their texts: on SQLite, 200,000
+        charges of a source took 2.9 s, and their numbers 4 ms.
+        """
+        if not self.result_count:
+            return []
+        is_all = self.show_all and self.can_show_all
+        size = self.result_count if is_all else self.list_per_page
+        start = 0 if is_all else max(0, self.page_num - 1) * size
+        numbered = self.queryset.prefetch_related(None).values_list("pk", flat=True)
+        numbers = list(numbered[start : start + size])
+        charges = self.apply_select_related(self.model_admin.get_queryset(request).filter(pk__in=numbers))
+        found = {charge.pk: charge for charge in charges.order_by()}
+        return [found[number] for number in numbers if number in found]
+
+    def add_up(self) -> None:
+        """Find out what the list comes to."""
         self.sums = None if self.query else sums_of(self.model, self.filter_params)
 
     @cached_property
@@ -71,10 +98,21 @@ def sums_of(model: type[Model], narrowed: dict[str, list[str]]) -> Sums | None:
 
     `narrowed` are the filters of its address.
     """
-    totals = MonthTotal.objects.held() if model is HeldCharge else MonthTotal.objects.all()
+    found = totals_of(narrowed)
+    if found is None:
+        return None
+    return (found.held() if model is HeldCharge else found).billed_by_currency()
+
+
+def totals_of(narrowed: dict[str, list[str]]) -> MonthTotalQuerySet | None:
+    """Return the totals of the charges in force that a list holds, None where they do not know how it is narrowed."""
+    totals = MonthTotal.objects.all()
     for name, values in narrowed.items():
         if name == "standing" and values == ["live"]:
             continue
+        if name == "fund" and any(shares_of_fund(value).exists() for value in values):
+            # A total knows the fund/orgs that pay alone.
+            return None
         column, read = KNOWN.get(name, ("", str))
         if not column:
             return None
@@ -83,4 +121,4 @@ def sums_of(model: type[Model], narrowed: dict[str, list[str]]) -> Sums | None:
             totals = totals.filter(**{f"{column}__in": [read(value) for value in values]})
         except ValueError:
             return None
-    return totals.billed_by_currency()
+    return totals

@@ -8,7 +8,7 @@ a job is claimed once.
 
 from .abandoned import LEFT, NEVER_TAKEN, close_abandoned
 from .asking import KEPT, LARGE, UNFINISHED, IsOver, NotAllowed, NotRetried, cancel, enqueue, retry, told
-from .kinds import Work, register
+from .kinds import Work, permission_of, register
 from .queue import briefly, hand_over, hand_over_kept, is_kept_from_queue, kept_from_queue
 from .running import DATABASE_AWAY, JobProgress, NoLongerAllowed, run
 
@@ -33,6 +33,7 @@ __all__ = [
     "hand_over_kept",
     "is_kept_from_queue",
     "kept_from_queue",
+    "permission_of",
     "register",
     "retry",
     "run",

@@ -1,0 +1,199 @@
+"""Charges as a table to take along: CSV or Excel, exact amounts, and text that is never a formula."""
+
+import csv
+import datetime
+import io
+import secrets
+from collections.abc import Callable, Iterable, Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import IO, Any
+
+from django.db.models import F, QuerySet
+from openpyxl import Workbook
+
+from . import audit, review
+from .audit import Actor
+from .currencies import minor_units
+from .errors import NoLongerKept
+from .files import own_folder, whole_if_absent
+from .files.leftovers import EXPORTS_KEPT
+from .models import PATHS, Charge
+from .money import in_decimals_of, plain
+from .review.review_sheets import open_flags
+from .sheets import amount_cell, guarded, text_cell
+
+FORMATS = {
+    "csv": "text/csv; charset=utf-8",
+    "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+}
+GONE = f"This file is no longer there: it is kept for {EXPORTS_KEPT // 3600} hours. Export the charges again."
+# Rows of an Excel sheet, its heading left out; further charges go to further sheets.
+SHEET_ROWS = 1_048_575
+CHUNK = 2_000
+AMOUNTS = ("list_price", "provider_discount", "subsidy", "charged", "billed")
+TEXTS = (
+    *("service_name", "service_category", "charge_category", "resource_id", "resource_name", "region_id", "sku_id"),
+    *("billing_account_id", "sub_account_id", "sub_account_name", "invoice_id"),
+)
+COLUMNS = (
+    *("charge", "in_force", "state", "reasons", "source", "delivered_for", "charged_in", "service_from"),
+    *("service_until", "pi", "pi_name", "project", "fund_org", "shared_as", "assigned_by", "currency"),
+    *AMOUNTS,
+    *TEXTS,
+    *("tags", "import", "line"),
+)
+Tell = Callable[[int, int, str], None]
+
+
+def write(
+    *,
+    charges: "QuerySet[Charge]",
+    file: IO[bytes],
+    form: str,
+    asked: str = "",
+    tell: Tell | None = None,
+    actor: Actor,
+    now: datetime.datetime,
+) -> int:
+    """Write charges to a file, the newest first; return how many. `asked` says how they were chosen.
+
+    `form` is one of FORMATS. Held and rejected charges say in `charged` what they would come to. That they were taken
+    out is an event of the audit log.
+    """
+    rows = _rows(charges, tell)
+    count = _write_csv(rows, file) if form == "csv" else _write_xlsx(rows, file)
+    with audit.gesture(actor=actor, now=now) as gesture:
+        gesture.record("charges.exported", after={"charges": count, "format": form, "filters": asked})
+    return count
+
+
+def _rows(charges: "QuerySet[Charge]", tell: Tell | None) -> Iterator[dict[str, Any]]:
+    chosen = (
+        Charge.objects.filter(pk__in=charges.order_by().values("pk"))
+        .with_prices(estimates=True)
+        .annotate(said_list=F("exact_list"), said_contracted=F("exact_contracted"), said_charged=F("exact_charged"))
+        .select_related("source", "pi", "project", "period", "charged_in", *{PATHS[n].split("__")[0] for n in TEXTS})
+        .select_related("tag_set")
+        .prefetch_related(open_flags(), "payer_split__shares")
+        .order_by("-pk")
+    )
+    total = chosen.count() if tell else 0
+    for done, charge in enumerate(chosen.iterator(chunk_size=CHUNK), start=1):
+        if tell and done % CHUNK == 0:
+            tell(done, total, "Writing charges")
+        yield values_of(charge)
+
+
+def values_of(charge: Any) -> dict[str, Any]:
+    """Return a charge with its prices as a row says it: texts, and amounts as Decimal."""
+    split = charge.payer_split
+    shares = {share.fund_org: share.percent for share in split.shares.all()} if split else {}
+    return {
+        "charge": str(charge.pk),
+        "in_force": "no" if charge.withdrawn_in_id else "yes",
+        "state": charge.get_state_display(),
+        "reasons": "; ".join(
+            f"{flag.get_code_display()}: {flag.detail}" if flag.detail else flag.get_code_display()
+            for flag in charge.open_flags
+        ),
+        "source": charge.source.name,
+        "delivered_for": str(charge.period),
+        "charged_in": str(charge.charged_in),
+        "service_from": _moment(charge.charge_period_start),
+        "service_until": _moment(charge.charge_period_end),
+        "pi": charge.pi.email if charge.pi else "",
+        "pi_name": charge.pi.name if charge.pi else "",
+        "project": charge.project.code if charge.project else "",
+        "fund_org": review.shares_text(shares) if split else charge.fund_org,
+        "shared_as": charge.shared_as,
+        "assigned_by": charge.get_attributed_by_display(),
+        "currency": charge.currency,
+        "list_price": charge.said_list,
+        "provider_discount": charge.said_list - charge.said_contracted,
+        "subsidy": charge.said_contracted - charge.said_charged,
+        "charged": charge.said_charged,
+        "billed": charge.billed_cost,
+        **{name: getattr(charge, name) for name in TEXTS},
+        "tags": charge.tags,
+        "import": str(charge.imported_in_id),
+        "line": str(charge.line_number),
+    }
+
+
+def _moment(at: datetime.datetime) -> str:
+    return at.astimezone(datetime.UTC).isoformat()
+
+
+def _write_csv(rows: Iterable[dict[str, Any]], file: IO[bytes]) -> int:
+    """Write UTF-8, with the mark by which Excel knows it."""
+    text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="", write_through=True)
+    writer = csv.writer(text)
+    writer.writerow(COLUMNS)
+    count = 0
+    for row in rows:
+        writer.writerow([_csv_cell(row[name], row["currency"]) for name in COLUMNS])
+        count += 1
+    text.detach()
+    return count
+
+
+def _csv_cell(value: str | Decimal, currency: str) -> str:
+    return guarded(value) if isinstance(value, str) else plain(value, currency)
+
+
+def _write_xlsx(rows: Iterable[dict[str, Any]], file: IO[bytes]) -> int:
+    book = Workbook(write_only=True)
+    book.properties.creator = "OpenChargeback"
+    sheet: Any = None
+    count = 0
+    for row in rows:
+        if count % SHEET_ROWS == 0:
+            sheet = _new_sheet(book, count // SHEET_ROWS)
+        sheet.append([_xlsx_cell(sheet, row[name], row["currency"]) for name in COLUMNS])
+        count += 1
+    if sheet is None:
+        _new_sheet(book, 0)
+    book.save(file)
+    return count
+
+
+def _new_sheet(book: Workbook, number: int) -> Any:
+    sheet = book.create_sheet(f"Charges {number + 1}" if number else "Charges")
+    sheet.freeze_panes = "B2"
+    sheet.append(list(COLUMNS))
+    return sheet
+
+
+def _xlsx_cell(sheet: object, value: str | Decimal, currency: str) -> Any:
+    if isinstance(value, Decimal):
+        return amount_cell(sheet, in_decimals_of(value, currency), minor_units(currency))
+    return text_cell(sheet, value) if value else None
+
+
+# Files that the worker wrote -------------------------------------------------------------------------
+
+
+def keep(*, form: str, **options: Any) -> tuple[str, int]:
+    """Write charges to a file of our own, for whoever asked for it; return its name and how many charges it has."""
+    name = f"{secrets.token_hex(16)}.{form}"
+    with whole_if_absent(_path(name)) as file:
+        count = write(file=file, form=form, **options)
+    return name, count
+
+
+def opened(name: str, *, now: datetime.datetime) -> IO[bytes]:
+    """Open a file that the worker wrote. Raises NoLongerKept."""
+    if not is_kept(name, now=now):
+        raise NoLongerKept(GONE)
+    return _path(name).open("rb")
+
+
+def is_kept(name: str, *, now: datetime.datetime) -> bool:
+    """Tell whether a file that the worker wrote can still be had; `leftovers` removes it some time after that."""
+    path = _path(name)
+    return path.is_file() and path.stat().st_mtime > now.timestamp() - EXPORTS_KEPT
+
+
+def _path(name: str) -> Path:
+    return own_folder("exports") / Path(name).name
