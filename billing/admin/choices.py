@@ -144,6 +144,7 @@ class SeveralSearchedField(SeveralField):
         super().__init__(queryset, **kwargs)
 
     def clean(self, value: Any) -> Any:
+        assert self.queryset is not None
         return super().clean(
             [self.find(self.queryset, each).pk if isinstance(each, Typed) else each for each in value or ()]
         )

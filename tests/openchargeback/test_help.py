@@ -135,7 +135,11 @@ def test_every_page_opens_with_links_and_anchors_that_lead_somewhere(client, cas
         address, _, anchor = link.partition("#")
         target = slug if not address else address.removeprefix("/help/").strip("/") or pages.INDEX
         assert anchor in anchors_of(target), f"{slug}: {link}"
-    assert all(client.get(src).status_code == 200 for src in parsed.images)
+    for src in parsed.images:
+        image = client.get(src)
+        assert image.status_code == 200, src
+        # Read to its end, so that its file is closed.
+        image.getvalue()
     # What a page says is all there: nothing of the Markdown is left.
     assert "](" not in re.sub(r"<code>.*?</code>|<pre.*?</pre>", "", shown.html, flags=re.DOTALL)
 
