@@ -14,7 +14,7 @@ FOLDERS = ("billing", "statements", "journals", "openchargeback", "benchmarks")
 SQL_SUM = re.compile(r"\bsum\(\s*(?:coalesce\(\s*)?(?:\w+\.)?(\w+|\{)", re.IGNORECASE)
 # Where a sum is made, and the safeguard of journals: its lines add up to a column that 64 bits hold, or it refuses.
 KNOWN = ("billing/fields.py", "journals/safeguards.py")
-COUNTED = ("row_count", "rows", "charges", "failures_since_start")
+COUNTED = ("row_count", "rows", "charges", "failures_since_start", "size")
 
 
 def modules() -> list[Path]:

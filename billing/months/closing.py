@@ -246,7 +246,9 @@ def close(
         _require_step(period, BillingPeriod.Status.CLOSED)
         if carry_held and Charge.objects.in_month(period).held().exists():
             carry_over(period=period, actor=actor, now=now)
-        for item in checklist.of(period, only=(checklist.HELD, checklist.CORRECTIONS)).keeping_from(checklist.CLOSE):
+        # Fresh: what was kept is of before this gesture, which may have carried charges over.
+        listed = checklist.of(period, only=(checklist.HELD, checklist.CORRECTIONS), is_fresh=True)
+        for item in listed.keeping_from(checklist.CLOSE):
             refused = PeriodHasHeldCharges if item.code == checklist.HELD else PeriodHasProposedCorrections
             raise refused(f"Billing period {period} cannot close: {item.text}", then=item.then)
         # The last time that they may: a closed month has one row for each key.
