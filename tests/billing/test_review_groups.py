@@ -129,12 +129,31 @@ def test_a_group_is_approved_in_one_click_and_undone_in_one(reviewer):
     gesture = str(ReviewDecision.objects.first().gesture)
     assert f'form="review-undo" name="gesture" value="{gesture}"' in page.content.decode()
     # The page offers it still when it is opened again.
-    assert "Undo: 20 charges approved" in reviewer.get(QUEUE).content.decode()
+    again = reviewer.get(QUEUE)
+    assert again.context["undoable"]["said"] == "20 charges approved"
+    assert "data-undo" in again.content.decode()
     page = press(reviewer, "undo", gesture=gesture)
     assert messages_of(page) == ["20 charges undone."]
     assert {state_of(each) for each in charges} == {"held"}
-    assert "Undo: " not in page.content.decode()
+    assert "data-undo" not in page.content.decode()
     assert messages_of(press(reviewer, "undo", gesture=gesture))[0].startswith("There is nothing to undo")
+
+
+def test_a_decision_in_the_list_is_undone_from_there(reviewer):
+    charge = a_charge(flags=("pattern_match",))
+    listed = f"{QUEUE}?view=list"
+    sent = {"action": "approve", "_selected_action": [charge.pk], "select_across": "0", "confirmed": 1}
+    page = reviewer.post(listed, sent, follow=True)
+    assert messages_of(page) == ["1 charge approved."]
+    text = page.content.decode()
+    assert 'form="review-undo"' in text
+    assert '<form id="review-undo"' in text
+    gesture = ReviewDecision.objects.get().gesture
+    undone = reviewer.post(DECIDE, {"do": "undo", "gesture": gesture, "back": "view=list"})
+    assert undone.url == listed
+    assert state_of(charge) == "held"
+    # From the groups of all months it leads back to these.
+    assert reviewer.post(DECIDE, {"do": "undo", "gesture": gesture, "back": ""}).url == QUEUE
 
 
 def test_undo_leaves_alone_what_somebody_decided_since(reviewer):

@@ -4,6 +4,7 @@ import time
 
 import pytest
 from django.urls import reverse
+from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
@@ -27,7 +28,9 @@ def keys(browser, *pressed):
 
 
 def until(browser, holds):
-    WebDriverWait(browser, 10, poll_frequency=0.05).until(lambda _: holds())
+    # A page that gives way to the next one is asked again.
+    ignored = [StaleElementReferenceException]
+    WebDriverWait(browser, 10, poll_frequency=0.05, ignored_exceptions=ignored).until(lambda _: holds())
 
 
 def focus(browser):

@@ -131,6 +131,7 @@ class GroupsMixin(ReviewMixin):
             "title": "Review",
             "opts": self.opts,
             "media": self.media,
+            "when_empty": self.when_empty,
             "total": held_groups.summed(groups),
             "is_cut": len(groups) >= held_groups.MOST,
             "reasons": [(code, held_groups.reason_label(code), *sums) for code, sums in reasons.items()],
