@@ -740,6 +740,6 @@ def test_a_charge_shows_its_service_in_utc_wherever_the_office_is(client, cast, 
     start = datetime.datetime(2025, 1, 5, tzinfo=datetime.UTC)
     charge = a_charge("5", charge_period_start=start, charge_period_end=start + datetime.timedelta(days=1))
     client.force_login(cast.reviewer)
-    page = client.get(reverse("admin:billing_charge_change", args=[charge.pk])).content.decode()
+    page = client.get(reverse("admin:billing_charge_change", args=[charge.pk]), {"tab": "delivered"}).content.decode()
     assert "<dt>Service from</dt><dd>Jan 5, 2025, 00:00 UTC</dd>" in page
     assert "<dt>Service until (exclusive)</dt><dd>Jan 6, 2025, 00:00 UTC</dd>" in page

@@ -4,7 +4,7 @@ from typing import Any, ClassVar
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.db.models import QuerySet
+from django.db.models import Exists, OuterRef, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
 from django.urls import URLPattern, path, reverse
 from django.utils.safestring import SafeString
@@ -123,7 +123,10 @@ class ChargeAdmin(LargeTableMixin, ReviewMixin):
         at = getattr(request, "resolver_match", None)
         if not at or "object_id" not in at.kwargs:
             return charges
-        of_page = charges.select_related(*RELATED, *DIMENSIONS).prefetch_related(None)
+        decided = ReviewDecision.objects.filter(charge=OuterRef("pk")).order_by()
+        of_page = (
+            charges.select_related(*RELATED, *DIMENSIONS).prefetch_related(None).annotate(is_decided=Exists(decided))
+        )
         return of_page.prefetch_related("payer_split__shares", "source__measure_changes")
 
     def beside_view(self, request: HttpRequest, number: int, way: str) -> HttpResponse:
@@ -155,8 +158,7 @@ class ChargeAdmin(LargeTableMixin, ReviewMixin):
         return badge(charge.get_state_display(), TONES[State(charge.state)])
 
     def buttons(self, request: HttpRequest, subject: Any) -> list[dict[str, Any]]:
-        is_decided = ReviewDecision.objects.filter(charge=subject.pk).exists()
-        return [each for each in super().buttons(request, subject) if is_decided or "/undo/" not in each["url"]]
+        return [each for each in super().buttons(request, subject) if subject.is_decided or "/undo/" not in each["url"]]
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
