@@ -81,6 +81,8 @@ def test_the_pictures_of_the_documentation_are_written(browser, live_server, sam
             # The month that is worked on is kept for the page.
             browser.get(f"{live_server.url}{reverse('admin:index')}?period={MONTH}")
         browser.get(live_server.url + url)
+        # A caret that blinks makes another picture.
+        browser.execute_script("document.documentElement.style.caretColor = 'transparent'")
         for theme in ("light", "dark"):
             color(browser, theme)
             for width, height in SIZES:
