@@ -68,6 +68,8 @@ def source_key(browser: "Client") -> str:
     """Return the key of the source of the charge that the list shows first, as its filter offers it."""
     page = shown(browser, CHARGES)[1]
     keys = set(re.findall(r"source__id__exact=(\d+)", page))
+    if choice := re.search(r'<select name="source__id__exact".*?</select>', page, re.DOTALL):
+        keys |= set(re.findall(r'<option value="(\d+)"', choice[0]))
     for key in sorted(keys, key=int):
         address = f"{CHARGES}?source__id__exact={key}"
         if re.search(r"/admin/billing/charge/\d+/change/", shown(browser, address)[1]):

@@ -11,8 +11,10 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from django.urls import reverse
 from openpyxl import load_workbook
 
+from billing import charge_sheets
 from billing.models import Charge, Person
 from billing.review import review_sheets
 from billing.texts import one_line
@@ -144,8 +146,7 @@ def test_journals_by_a_template(hostile):
     check_csv(TemplateFormat("own", "=1+1,@x", line, "+1").write(journal_of(hostile)).content, hostile)
 
 
-@pytest.mark.django_db
-def test_review_sheets():
+def charges_of_hostile_texts():
     for number, hostile in enumerate(HOSTILE):
         # A database keeps no null characters.
         text = hostile.replace("\x00", "")
@@ -157,14 +158,44 @@ def test_review_sheets():
             fund_org=text,
         )
     Person.objects.update(name="=1+1")
+
+
+@pytest.mark.django_db
+def test_review_sheets():
+    charges_of_hostile_texts()
     file = io.BytesIO()
     review_sheets.export(charges=Charge.objects.all(), file=file, actor=build.SOMEBODY, now=build.NOW)
     check_xlsx(file.getvalue())
 
 
+@pytest.mark.django_db
+@pytest.mark.parametrize("form", ["csv", "xlsx"])
+def test_lists_of_charges(form):
+    charges_of_hostile_texts()
+    file = io.BytesIO()
+    charge_sheets.write(charges=Charge.objects.all(), file=file, form=form, actor=build.SOMEBODY, now=build.NOW)
+    if form == "xlsx":
+        check_xlsx(file.getvalue())
+    else:
+        check_csv(file.getvalue(), "=1+1")
+
+
+@pytest.mark.django_db
+def test_trends(client, cast):
+    charges_of_hostile_texts()
+    client.force_login(cast.admin)
+    # The hostile charges are held: what is charged is somebody else's.
+    for number, hostile in enumerate(HOSTILE):
+        build.a_charge("5.00", service_name=hostile.replace("\x00", ""), resource_name=f"r-{number}")
+    page = client.get(reverse("admin:trends"), {"by": "service", "csv": "on", "period": "2025-01"})
+    check_csv(page.content, "=1+1")
+
+
 # Where a file for a spreadsheet is made, and the test above that looks at it.
 WRITERS = {
+    "billing/charge_sheets.py": test_lists_of_charges,
     "billing/review/review_sheets/exporting.py": test_review_sheets,
+    "openchargeback/trends.py": test_trends,
     "statements/sheets.py": test_statements,
     "journals/formats/documents.py": test_journals,
     "journals/formats/templated.py": test_journals_by_a_template,
