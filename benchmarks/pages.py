@@ -67,9 +67,8 @@ def key_of(browser: "Client", model: str, words: str) -> str:
 def source_key(browser: "Client") -> str:
     """Return the key of the source of the charge that the list shows first, as its filter offers it."""
     page = shown(browser, CHARGES)[1]
-    keys = set(re.findall(r"source__id__exact=(\d+)", page))
-    if choice := re.search(r'<select name="source__id__exact".*?</select>', page, re.DOTALL):
-        keys |= set(re.findall(r'<option value="(\d+)"', choice[0]))
+    field = re.search(r'<select name="source__id__exact".*?</select>', page, re.DOTALL)
+    keys = set(re.findall(r'value="(\d+)"', field[0])) if field else set()
     for key in sorted(keys, key=int):
         address = f"{CHARGES}?source__id__exact={key}"
         if re.search(r"/admin/billing/charge/\d+/change/", shown(browser, address)[1]):
@@ -88,7 +87,7 @@ def pages_of(browser: "Client", row: dict[str, str], month: str) -> dict[str, st
         "state clear": {"state__exact": "clear"},
         "project": {"project__id__exact": key_of(browser, "project", tags["project_id"])},
         "reason": {"reason": "missing_pi"},
-        "amount": {"amount": "thousands"},
+        "amount": {"amount_from": "1000"},
         "who pays": {"payer": "no-pi"},
         "in force": {"standing": "live"},
     }

@@ -433,8 +433,8 @@ SIXTY = "list 60.00 − discount 0.00 − subsidy 0.00 = charged 60.00"
         ),
         ("charge", {"standing": "withdrawn"}, "1 charge"),
         ("charge", {"project__id__exact": "9" * 30}, ""),
-        ("heldcharge", {}, "2 charges, billed 7.00 EUR, 5.00 USD"),
-        ("heldcharge", {"period": "2025-02"}, "1 charge, billed 5.00 USD"),
+        ("heldcharge", {"view": "list"}, "2 charges, billed 7.00 EUR, 5.00 USD"),
+        ("heldcharge", {"period": "2025-02", "view": "list"}, "1 charge, billed 5.00 USD"),
     ],
     ids=str,
 )
