@@ -79,7 +79,8 @@ class ChargeList(ChangeList):
 
     def add_up(self) -> None:
         """Find out what the list comes to."""
-        self.sums = None if self.query else sums_of(self.model, self.filter_params)
+        narrowed = {name: values for name, values in self.filter_params.items() if name != "view"}
+        self.sums = None if self.query else sums_of(self.model, narrowed)
 
     @cached_property
     def sums_text(self) -> str | SafeString:
