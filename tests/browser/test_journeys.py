@@ -4,6 +4,7 @@ import pytest
 from django.urls import reverse
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.select import Select
 from selenium.webdriver.support.ui import WebDriverWait
 
 from billing.background import working
@@ -151,8 +152,9 @@ def test_the_frame_works_without_script(browser, live_server):
         amount = browser.find_element(By.CSS_SELECTOR, "#result_list .amount")
         assert amount.is_displayed()
         assert amount.rect["x"] + amount.rect["width"] <= 390
-        browser.find_element(By.CSS_SELECTOR, "[data-filter-title=state] summary").click()
-        browser.find_element(By.LINK_TEXT, "Held for review").click()
+        browser.find_element(By.CSS_SELECTOR, ".filter-menu summary").click()
+        Select(browser.find_element(By.NAME, "state__exact")).select_by_visible_text("Held for review")
+        browser.find_element(By.CSS_SELECTOR, ".filter-menu [type=submit]").click()
         assert "Nothing here matches." in browser.find_element(By.ID, "content-main").text
         browser.find_element(By.CSS_SELECTOR, ".top .search input").send_keys("ada" + Keys.ENTER)
         assert "People" in browser.find_element(By.CSS_SELECTOR, ".hits").text
