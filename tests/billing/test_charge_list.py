@@ -221,7 +221,7 @@ def test_no_text_of_a_file_is_a_formula(client, cast, month):
 
 
 def test_many_charges_are_written_by_the_worker_for_who_asked(client, cast, month, monkeypatch):
-    """Ask, wait on the job's page, download; nobody else can, and not for good."""
+    """Whoever asks waits on the job's page and downloads the file. Nobody else can, and only for a day."""
     monkeypatch.setattr(jobs, "LARGE", 2)
     client.force_login(cast.viewer)
     answer = client.post(f"{EXPORT}?period=2025-01", {"format": "csv"})
