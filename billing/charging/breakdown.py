@@ -9,6 +9,7 @@ from django.db.models import Q
 
 from .. import money
 from ..models import BillingPeriod, PayerLine, Policy
+from ..moments import at_one_moment
 from ..money import EXACT
 from ..readers.spelling import same_resource
 from ..readers.values import Memo
@@ -46,6 +47,7 @@ class Original:
     resources: Mapping[Resource, Decimal]
 
 
+@at_one_moment
 def resources_of(period: BillingPeriod, lines: Collection[PayerLine]) -> dict[str, list[ResourceShare]]:
     """Return what each of a month's payer lines is made of, by payer key, the costliest resources first.
 
@@ -68,6 +70,7 @@ def resources_of(period: BillingPeriod, lines: Collection[PayerLine]) -> dict[st
     return {key: _shares(wanted[key], resources.sums) for key, resources in exact.items()}
 
 
+@at_one_moment
 def originals_of(period: BillingPeriod, lines: Iterable[PayerLine]) -> dict[str, Original]:
     """Return what lines of a month come to in the currency of their charges, where that is not the policy's.
 

@@ -3,11 +3,13 @@
 from collections.abc import Iterator
 
 from ..models import BillingPeriod, CorrectionLine, PayerLine
+from ..moments import at_one_moment
 from .groups import Groups
 from .month import HUNDRED, Group, Month, Payer, bearers_of
 from .sharing import cost_of_its_own, lines_of, shares_of
 
 
+@at_one_moment
 def compute(period: BillingPeriod) -> list[PayerLine]:
     """Return the payer lines a month's charges make, unsaved and without reference; write nothing.
 

@@ -7,6 +7,7 @@ from django.db.models import Q
 
 from ..models import Charge, CorrectionLine, PayerLine
 from ..models.charges import ChargeQuerySet
+from ..moments import at_one_moment
 from ..money import EXACT, ZERO
 from .groups import Groups, may_be_of
 from .keys import key_of_correction
@@ -54,6 +55,7 @@ class Making:
     charged: Decimal
 
 
+@at_one_moment
 def makings_of(line: PayerLine) -> list[Making]:
     """Return the groups of charges that a payer line is made of, and how each became its cents.
 
@@ -83,6 +85,7 @@ def corrections_of(line: PayerLine) -> list[CorrectionLine]:
     ]
 
 
+@at_one_moment
 def keys_of(charge: Charge) -> list[str]:
     """Return the keys of the payer lines that a charge goes to: none while it is held, rejected or withdrawn."""
     groups = Groups(Month(charge.charged_in))

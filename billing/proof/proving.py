@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..models import BillingPeriod, FrozenProof
+from ..moments import at_one_moment
 from . import charged, seals, tampering, totals
 from .delivered import Delivered
 from .equations import Equation, Verdict
@@ -84,6 +85,7 @@ class Proof:
         }
 
 
+@at_one_moment
 def prove(period: BillingPeriod) -> Proof:
     """Return the proof of a period as things stand, with set queries only; writes nothing.
 

@@ -24,6 +24,7 @@ from billing.charging import (
     resources_of,
     splits,
 )
+from billing.charging.month import Month
 from billing.errors import MissingCenterFundOrg
 from billing.fields import AmountSum
 from billing.models import (
@@ -37,6 +38,7 @@ from billing.models import (
     PayerSplit,
     Source,
 )
+from billing.moments import one_moment
 from billing.money import to_cents
 from billing.months import closing
 from tests import build
@@ -496,6 +498,49 @@ def test_computing_writes_nothing():
     reads = re.compile(r"SELECT |DECLARE \S+ NO SCROLL CURSOR FOR SELECT ")
     assert [query["sql"] for query in queries if not reads.match(query["sql"])] == []
     assert len(queries) < 15
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.skipif(connection.vendor == "sqlite", reason="In memory SQLite has one reader or writer of a table")
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda line: [(each.key, each.charged) for each in charging.compute(line.period)],
+        lambda line: resources_of(line.period, [line]),
+        lambda line: [(each.count, each.charged) for each in charging.makings_of(line)],
+        lambda line: charging.keys_of(Charge.objects.get(pi=line.pi)),
+    ],
+    ids=["compute", "resources", "makings", "keys"],
+)
+def test_what_is_committed_while_a_month_is_read_is_of_another_moment(read, monkeypatch):
+    build.a_charge("1")
+    charge_it()
+    (line,) = the_lines()
+    looked_up = Month.__init__
+
+    def import_meanwhile():
+        # Somebody who was not there when people were looked up, in the month and in the place of who was.
+        pi = build.a_pi("new@u.edu")
+        build.a_charge("2", pi=pi.email)
+        Charge.objects.filter(pi=line.pi).update(pi=pi)
+        connection.close()
+
+    def then_somebody_comes(month, period):
+        looked_up(month, period)
+        with ThreadPoolExecutor(1) as another:
+            another.submit(import_meanwhile).result()
+
+    before = read(line)
+    monkeypatch.setattr(Month, "__init__", then_somebody_comes)
+    assert read(line) == before
+    assert Charge.objects.filter(pi__email="new@u.edu").count() == 2
+
+
+def test_reading_one_moment_leaves_writing_as_it_was():
+    mode = getattr(connection, "transaction_mode", None)
+    with pytest.raises(ZeroDivisionError), one_moment():
+        raise ZeroDivisionError
+    assert getattr(connection, "transaction_mode", None) == mode
 
 
 @pytest.mark.django_db(transaction=True)

@@ -43,10 +43,13 @@ class Racer:
         self.process.stdin.write(json.dumps(asked) + "\n")
         self.process.stdin.flush()
 
-    def hear(self):
+    def answer(self):
         line = self.process.stdout.readline()
         assert line, "the process is gone"
-        answer = json.loads(line)
+        return json.loads(line)
+
+    def hear(self):
+        answer = self.answer()
         assert "crashed" not in answer, answer["crashed"]
         return answer
 
@@ -84,14 +87,22 @@ class Field:
         start = time.time() + 0.1
         self.first.say(at=start, command=[str(argument) for argument in one])
         self.second.say(at=start + self.random.uniform(-0.03, 0.03), command=[str(argument) for argument in other])
-        return self.first.hear(), self.second.hear()
+        return self.both()
 
     def meet(self, one, other):
         """Have both evaluate an expression at the same moment, give or take 10 ms; return both values."""
         start = time.time() + 0.1
         self.first.say(at=start, evaluate=one)
         self.second.say(at=start + self.random.uniform(-0.01, 0.01), evaluate=other)
-        return self.first.hear()["value"], self.second.hear()["value"]
+        first, second = self.both()
+        return first["value"], second["value"]
+
+    def both(self):
+        """Return what both answer. Both are heard before one may fail, or every later race hears the one before."""
+        answers = [racer.answer() for racer in (self.first, self.second)]
+        for answer in answers:
+            assert "crashed" not in answer, answer["crashed"]
+        return tuple(answers)
 
     def delivery(self, month, *rows):
         number = self.random.randrange(10**6)
