@@ -68,7 +68,7 @@ def sign_in_as_told(request: HttpRequest, told: single_sign_on.Identity) -> User
     """Begin a session for whom the institution names; raises single_sign_on.Refused."""
     user = single_sign_on.user_of(told, now=timezone.now())
     request.sign_in_door = told.door  # type: ignore[attr-defined]
-    auth.login(request, user, backend="django.contrib.auth.backends.ModelBackend")
+    auth.login(request, user, backend="openchargeback.backends.RolesBackend")
     if told.door == "proxy":
         request.session[NAMED_BY_PROXY] = told.key
     return user

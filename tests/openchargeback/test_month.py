@@ -319,8 +319,7 @@ def test_the_pages_ask_as_often_for_twice_as_much_and_at_most_25_times(cast, cli
     few = asked()
     fill(8, 15)
     assert asked() == few
-    # PostgreSQL is asked once more whether the queue stands still.
-    assert few <= (25 if connection.vendor == "sqlite" else 26)
+    assert few <= 25
 
 
 # Failures

@@ -4,9 +4,11 @@ from io import StringIO
 from pathlib import Path
 
 import pytest
-from django.contrib.auth.models import Group
+from django.contrib.auth.backends import ModelBackend
+from django.contrib.auth.models import Group, Permission
 from django.core.management import call_command
 
+from billing.models import User
 from openchargeback import roles
 from tests import build
 
@@ -44,3 +46,18 @@ def test_who_pays_has_no_right_and_more_comes_with_each_role():
     binding = {"billing.close_period", "billing.reopen_period", "billing.finalize_period", "journals.submit_journal"}
     assert not binding & roles.ROLES["reviewer"]
     assert {each for each in roles.ROLES["admin"] if each.endswith("_user")}.isdisjoint(roles.ROLES["finance"])
+
+
+@pytest.mark.django_db
+def test_permissions_of_a_person_and_of_their_roles_are_asked_for_at_once(django_assert_num_queries):
+    cast = build.the_cast()
+    cast.viewer.user_permissions.add(Permission.objects.get(codename="close_period"))
+    viewer, admin = User.objects.get(pk=cast.viewer.pk), User.objects.get(pk=cast.admin.pk)
+    with django_assert_num_queries(1):
+        assert viewer.get_all_permissions() == roles.ROLES["viewer"] | {"billing.close_period"}
+        assert viewer.has_perm("billing.close_period")
+        assert not viewer.has_perm("billing.finalize_period")
+    assert viewer.get_all_permissions() == ModelBackend().get_all_permissions(User.objects.get(pk=viewer.pk))
+    assert admin.get_all_permissions() == ModelBackend().get_all_permissions(User.objects.get(pk=admin.pk))
+    User.objects.filter(pk=viewer.pk).update(is_active=False)
+    assert User.objects.get(pk=viewer.pk).get_all_permissions() == set()
