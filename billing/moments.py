@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import ParamSpec, TypeVar
 
-from django.db import connection, transaction
+from django.db import DEFAULT_DB_ALIAS, connection, connections, transaction
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -46,8 +46,10 @@ def _without_write_lock() -> Iterator[None]:
     if connection.vendor != "sqlite":
         yield
         return
-    mode, connection.transaction_mode = connection.transaction_mode, "DEFERRED"
+    # As Django's connection to SQLite keeps what the settings say.
+    settings = vars(connections[DEFAULT_DB_ALIAS])
+    mode, settings["transaction_mode"] = settings["transaction_mode"], "DEFERRED"
     try:
         yield
     finally:
-        connection.transaction_mode = mode
+        settings["transaction_mode"] = mode

@@ -596,6 +596,16 @@ class Migration(migrations.Migration):
                     models.Index(
                         condition=models.Q(("reverses__isnull", False)), fields=["reverses"], name="charge_reverses"
                     ),
+                    models.Index(
+                        condition=models.Q(("reference_1", ""), _negated=True),
+                        fields=["reference_1"],
+                        name="charge_reference_1",
+                    ),
+                    models.Index(
+                        condition=models.Q(("reference_2", ""), _negated=True),
+                        fields=["reference_2"],
+                        name="charge_reference_2",
+                    ),
                 ],
                 "constraints": [
                     models.CheckConstraint(

@@ -333,6 +333,9 @@ class Charge(Counted):
             models.Index(fields=["payer_split"], condition=Q(payer_split__isnull=False), name="charge_split"),
             models.Index(fields=["replaces"], condition=Q(replaces__isnull=False), name="charge_replaces"),
             models.Index(fields=["reverses"], condition=Q(reverses__isnull=False), name="charge_reverses"),
+            # What tags name besides who pays, looked for by a search: most charges name nothing.
+            models.Index(fields=["reference_1"], condition=~Q(reference_1=""), name="charge_reference_1"),
+            models.Index(fields=["reference_2"], condition=~Q(reference_2=""), name="charge_reference_2"),
         ]
         constraints = [
             models.CheckConstraint(

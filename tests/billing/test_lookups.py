@@ -166,20 +166,42 @@ def test_charges_are_found_by_each_of_their_texts_and_by_no_other(client, cast, 
         assert list(page.context["cl"].result_list) == []
 
 
+def searches_of(client, words) -> list[str]:
+    """Return what a search of all charges asks of the charges, with the texts it compares."""
+    with CaptureQueriesContext(connection) as captured:
+        client.get(reverse("admin:billing_charge_changelist"), {"q": words})
+    return [each["sql"] for each in captured if "LIKE" in each["sql"].upper() and "billing_charge" in each["sql"]]
+
+
 def test_a_search_joins_no_texts_with_the_charges(client, cast):
-    """Each of the small tables is searched by itself."""
+    """Each of the small tables is searched by itself, and then only those are asked that have the word."""
     build.a_charge(resource_name="login node")
     client.force_login(cast.viewer)
-    with CaptureQueriesContext(connection) as captured:
-        client.get(reverse("admin:billing_charge_changelist"), {"q": "login"})
-    searches = [each["sql"] for each in captured if "LIKE" in each["sql"].upper() and "billing_charge" in each["sql"]]
+    places, *searches = searches_of(client, "login")
+    assert places.upper().count("UNION ALL") == 8
     assert searches
     for sql in searches:
         joined = sql.partition("WHERE")[0]
         assert "billing_tagset" not in joined
         assert "billing_accounttext" not in joined
         # One more where the newest of them are counted and added up.
-        assert sql.count("IN (SELECT") == 6 + sql.count(f"LIMIT {COUNTED}")
+        assert sql.count("IN (SELECT") == 1 + sql.count(f"LIMIT {COUNTED}")
+
+
+def test_a_search_for_what_nothing_says_reads_no_charge(client, cast):
+    build.a_charge(resource_name="login node", fund_org="BIO-001", reference_1="R01")
+    client.force_login(cast.viewer)
+    assert len(searches_of(client, "nowhere")) == 1
+    assert len(searches_of(client, "login nowhere")) == 2
+
+
+@pytest.mark.parametrize("words", ["bio-0", "r01", "q-7", "login bio r01"])
+def test_a_search_finds_the_texts_of_the_charge_itself(client, cast, words):
+    found = build.a_charge(resource_name="login node", fund_org="BIO-001", reference_1="R01", reference_2="REQ-7")
+    build.a_charge(resource_name="another", fund_org="CHEM-1", reference_1="R02")
+    client.force_login(cast.viewer)
+    page = client.get(reverse("admin:billing_charge_changelist"), {"q": words})
+    assert [charge.pk for charge in page.context["cl"].result_list] == [found.pk]
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,11 @@
 """Columns and actions that the queue and the list of all charges share."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
-from django.db.models import QuerySet
+from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
@@ -16,7 +16,7 @@ from django.utils.safestring import SafeString
 from ... import doors, review
 from ...background import jobs
 from ...errors import BillingError
-from ...models import PATHS, Charge, Flag
+from ...models import PATHS, Charge, Flag, MonthTotal
 from ...review import deciding, learning, review_sheets
 from ..attribution import MOST, RANGES, rule_url
 from ..audited import FrozenAdmin, actor_of
@@ -41,6 +41,7 @@ class ReviewMixin(SearchedApartMixin, FrozenAdmin):
         *("pi__email", "pi__name", "project__code", "fund_org", "reference_1", "reference_2"),
         *(PATHS[name] for name in SEARCHED_TEXTS),
     )
+    kept_once: ClassVar[dict[str, type[Model]]] = {"fund_org": MonthTotal}
     search_help_text = (
         "PI, project, fund/org, service, SKU, resource, account, invoice, tag, grant number or request id"
     )
