@@ -14,6 +14,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.text import get_text_list
 
+from . import once_a_page
 from .errors import BillingError, NextStep
 from .proof import About
 
@@ -420,6 +421,10 @@ def permission_of(step: NextStep) -> str:
 
 def holders(permission: str) -> list[str]:
     """Return the roles that may do what takes a permission, by name; empty for superusers only."""
-    app, _, code = permission.partition(".")
-    roles = Group.objects.filter(permissions__content_type__app_label=app, permissions__codename=code)
-    return list(roles.order_by("name").values_list("name", flat=True))
+
+    def read() -> list[str]:
+        app, _, code = permission.partition(".")
+        roles = Group.objects.filter(permissions__content_type__app_label=app, permissions__codename=code)
+        return list(roles.order_by("name").values_list("name", flat=True))
+
+    return once_a_page.value(f"holders of {permission}", read)

@@ -25,7 +25,7 @@ from django.utils import timezone
 from django.utils.formats import date_format
 from whitenoise.middleware import WhiteNoiseMiddleware
 
-from billing import incidents, once, safeguards
+from billing import incidents, once, once_a_page, safeguards
 from billing.models import SentForm
 from billing.models.periods import PeriodClosed
 from billing.models.standing import KeptForEver
@@ -431,3 +431,16 @@ class RefusalMiddleware:
         if isinstance(exception, db.IntegrityError):
             said = safeguards.said(exception)
         return errors.conflict(request, said) if said else None
+
+
+class OnceAPageMiddleware:
+    """Have a page that changes nothing ask once for what it needs often: the policy, and who holds a permission."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        if request.method not in ("GET", "HEAD"):
+            return self.get_response(request)
+        with once_a_page.reading():
+            return self.get_response(request)

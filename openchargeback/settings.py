@@ -112,6 +112,7 @@ MIDDLEWARE = [
     "openchargeback.middleware.RefusalMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "openchargeback.middleware.OnceMiddleware",
+    "openchargeback.middleware.OnceAPageMiddleware",
     "axes.middleware.AxesMiddleware",
 ]
 

@@ -16,6 +16,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
+from billing import once_a_page
 from billing.background import jobs, working
 from billing.errors import BillingError
 from billing.models import (
@@ -305,6 +306,40 @@ def test_the_dashboard_takes_the_same_queries_for_twice_the_charges(client, hous
     with CaptureQueriesContext(connection) as captured:
         client.get(url)
     assert len(captured) < 30 + 4 * (connection.vendor == "postgresql")
+
+
+def test_a_page_reads_the_policy_once_and_the_next_one_what_was_changed(client, cast):
+    client.force_login(cast.finance)
+    period = build.a_period()
+    build.a_charge("1")
+    page = reverse("admin:billing_billingperiod_proof", args=[period.pk])
+    build.a_policy(institution="First")
+    with CaptureQueriesContext(connection) as captured:
+        assert client.get(page).status_code == 200
+    assert sum('FROM "billing_policy"' in each["sql"] for each in captured) == 1
+    build.a_policy(institution="Second")
+    assert "Second" in client.get(reverse("admin:index")).text
+    # What changes something asks for itself, each time.
+    with once_a_page.reading():
+        first = Policy.objects.current()
+        first.institution = "Elsewhere"
+        build.a_policy(institution="Another")
+        assert Policy.objects.current().institution not in ("Elsewhere", "Another")
+    assert Policy.objects.current().institution == "Another"
+
+
+def test_the_proof_takes_the_same_queries_for_twice_the_sources(client, cast):
+    client.force_login(cast.viewer)
+    asked = []
+    for number in range(2):
+        for name in ("first", "second"):
+            build.a_charge("1", source=f"{name}-{number}")
+        page = reverse("admin:billing_billingperiod_proof", args=[build.a_period().pk])
+        client.get(page)
+        with CaptureQueriesContext(connection) as captured:
+            assert client.get(page).status_code == 200
+        asked.append(len(captured))
+    assert asked[0] == asked[1]
 
 
 def test_the_front_door_leads_each_to_their_own(client, cast):

@@ -1,5 +1,6 @@
 """The institution's own rules, kept version by version so that an old month can be replayed."""
 
+import copy
 import datetime
 import re
 
@@ -7,7 +8,7 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import models
 
-from .. import fiscal_years
+from .. import fiscal_years, once_a_page
 from ..addresses import normalized_domain
 from ..currencies import refusal
 from ..fields import AmountField
@@ -112,6 +113,10 @@ def check_domains(domains: object) -> None:
 class PolicyManager(models.Manager["Policy"]):
     def current(self) -> "Policy":
         """Return the policy in force: the newest version, or the built-in defaults before there is one."""
+        # A form may change what it was given.
+        return copy.copy(once_a_page.value("policy", self._newest))
+
+    def _newest(self) -> "Policy":
         return self.order_by("-id").first() or self.model()
 
 

@@ -165,7 +165,8 @@ def _standing(period: BillingPeriod) -> ChargeQuerySet:
 
 def amortized(period: BillingPeriod) -> list[Amortized]:
     """Return, for sources charged by EffectiveCost, what stands between it and BilledCost: commitments."""
-    effective = [source for source in Source.objects.order_by("name") if source.measure_in(period.month) == "effective"]
+    sources = Source.objects.prefetch_related("measure_changes").order_by("name")
+    effective = [source for source in sources if source.measure_in(period.month) == Source.Measure.EFFECTIVE]
     if not effective:
         return []
     kind = Case(
