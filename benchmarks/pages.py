@@ -1,5 +1,7 @@
 """Time the pages that staff open most, on the database of DATABASE_URL: `pages.py FILE MONTH`, in a checkout.
 
+With --addresses it prints those and every other main page as JSON, with the cookie of somebody who may see them.
+
 FILE is the CSV that was imported: what is searched for stands in its first row. Pages are asked for by address and
 query string only, so that the same script measures any way of storing charges. Prints JSON: page -> seconds of the
 first request, and the median of five after it.
@@ -14,7 +16,7 @@ import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 if TYPE_CHECKING:
     from django.test import Client
@@ -118,6 +120,36 @@ def pages_of(browser: "Client", row: dict[str, str], month: str) -> dict[str, st
     }
 
 
+def main_pages(browser: "Client", month: str) -> dict[str, str]:
+    """Return page -> address of the main pages besides those of `pages_of`: lists, and the first object of each."""
+    lists = {
+        "trends": "/admin/trends/",
+        "imports": "/admin/billing/import/",
+        "corrections": "/admin/billing/correction/",
+        "statements": f"/admin/statements/statement/?period={month}",
+        "e-mails": "/admin/statements/email/",
+        "journals": "/admin/journals/journal/",
+        "people": "/admin/billing/person/",
+        "projects": "/admin/billing/project/",
+        "funds": "/admin/billing/fundingsource/",
+        "rules": "/admin/billing/attributionrule/",
+        "sources": "/admin/billing/source/",
+        "activity": "/admin/billing/auditevent/",
+        "months": "/admin/billing/billingperiod/",
+        "charges": CHARGES,
+        "review queue": QUEUE,
+    }
+    pages = {name: address for name, address in lists.items() if name not in ("charges", "review queue")}
+    for name in ("imports", "statements", "journals", "people", "projects", "months", "charges", "review queue"):
+        path = urlsplit(lists[name]).path
+        if found := re.search(rf"{path}\d+/change/", shown(browser, lists[name])[1]):
+            pages[f"one of {name}"] = found[0]
+    pages["reconciliation"] = pages["one of months"].replace("change/", "proof/")
+    pages["what statements would say"] = f"/admin/statements/statement/generate/?period={month}"
+    pages["what a journal would hold"] = f"/admin/journals/journal/export/?period={month}-01&format=gl"
+    return pages
+
+
 def first_with_tags(file: Path) -> dict[str, str]:
     with file.open(encoding="utf-8", newline="") as opened:
         return next(row for row in csv.DictReader(opened) if row["Tags"])
@@ -126,6 +158,11 @@ def first_with_tags(file: Path) -> dict[str, str]:
 def main() -> None:
     file, month = Path(sys.argv[1]), sys.argv[2]
     browser = client()
+    if "--addresses" in sys.argv:
+        cookie = next(f"{name}={morsel.value}" for name, morsel in browser.cookies.items() if "session" in name)
+        addresses = pages_of(browser, first_with_tags(file), month) | main_pages(browser, month)
+        print(json.dumps({"cookie": cookie, "pages": addresses}))
+        return
     figures = {}
     for name, address in pages_of(browser, first_with_tags(file), month).items():
         first, _ = shown(browser, address)

@@ -1,0 +1,174 @@
+"""Time every main page as browsers meet it, over HTTP: `make bench-web`.
+
+An installation of its own imports a generated month, issues its statements, drafts its journal, and is served by
+`manage.py serve`. Then one client opens each page a number of times, and after that eight clients do so at once.
+Printed are, for each page, the first time, the median, and the time that 95 of 100 requests stay under. With
+BENCH_POSTGRES_URL (a server and a user who may create databases) the same is done on PostgreSQL.
+"""
+
+import argparse
+import contextlib
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from installations import HERE, ROOT, Installation, installation
+from legs import MONTH, say
+
+# Promised: seconds under which 95 of 100 requests stay, alone and with so many clients at once.
+CLIENTS = 8
+MOST = {1: 0.3, CLIENTS: 1.0}
+ACCOUNTING = ("--recovery-fund-org", "RC-001", "--recovery-account", "4100", "--debit-account", "6500")
+
+
+def a_free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextlib.contextmanager
+def served(place: Installation) -> Iterator[int]:
+    """Serve an installation, web and worker; give the port."""
+    port = a_free_port()
+    command = [place.python, "manage.py", "serve", "--port", str(port)]
+    with (place.scratch / "served.log").open("wb") as log:
+        process = subprocess.Popen(command, env=place.env, cwd=place.checkout, stdout=log, stderr=log)
+        try:
+            until = time.monotonic() + 60
+            while process.poll() is None and time.monotonic() < until:
+                with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+                    break
+                time.sleep(0.2)
+            yield port
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait()
+
+
+class Client:
+    """Somebody with a browser: one connection, kept open."""
+
+    def __init__(self, port: int, cookie: str) -> None:
+        self.port = port
+        self.headers = {"Cookie": cookie, "Host": "localhost", "Accept-Encoding": "gzip"}
+        self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=300)
+
+    def seconds(self, address: str) -> float:
+        """Return how long a page took. Raises SystemExit where it answers with anything but a page."""
+        started = time.perf_counter()
+        try:
+            response = self._asked(address)
+        except (http.client.RemoteDisconnected, ConnectionError):
+            # The server closed a connection that was idle; browsers open another, too.
+            self.connection.close()
+            response = self._asked(address)
+        response.read()
+        took = time.perf_counter() - started
+        if response.status != 200:
+            sys.exit(f"{address} answered with {response.status}, {response.headers.get('Location', '')}")
+        return took
+
+    def _asked(self, address: str) -> http.client.HTTPResponse:
+        self.connection.request("GET", address, headers=self.headers)
+        return self.connection.getresponse()
+
+
+def under_95(times: list[float]) -> float:
+    """Return the time that 95 of 100 requests stay under or reach: of 20, the second longest."""
+    return sorted(times)[max(0, -(-len(times) * 95 // 100) - 1)]
+
+
+def alone(port: int, cookie: str, pages: dict[str, str], times: int) -> dict[str, dict[str, float]]:
+    """Open each page once, and then `times` more, by one client."""
+    client, figures = Client(port, cookie), {}
+    for name, address in pages.items():
+        first = client.seconds(address)
+        again = [client.seconds(address) for _ in range(times)]
+        figures[name] = {"first": first, "median": sorted(again)[len(again) // 2], "under": under_95(again)}
+    return figures
+
+
+def together(port: int, cookie: str, pages: dict[str, str], times: int) -> dict[str, float]:
+    """Have `CLIENTS` open the same page at once, `times` each; return the time 95 of 100 stay under."""
+    clients, figures = [Client(port, cookie) for _ in range(CLIENTS)], {}
+    with ThreadPoolExecutor(CLIENTS) as pool:
+        for name, address in pages.items():
+            taken = pool.map(lambda client, to=address: [client.seconds(to) for _ in range(times)], clients)
+            figures[name] = under_95([each for of_client in taken for each in of_client])
+    return figures
+
+
+def prepared(place: Installation, file: Path) -> dict[str, Any]:
+    """Import the month, issue its statements and draft its journal; return the pages and the cookie to open them."""
+    place.env |= {"INSECURE_HTTP": "true", "ALLOWED_HOSTS": "localhost", "SITE_URL": "http://localhost:8000"}
+    say(f"{place.vendor}: importing, issuing, drafting …")
+    place.ingest(file)
+    place.manage("sources", "set", "aws", *ACCOUNTING)
+    place.manage("generate", "-p", MONTH)
+    place.manage("export_journal", "-p", MONTH)
+    found: dict[str, Any] = json.loads(place.run(str(HERE / "pages.py"), str(file), MONTH, "--addresses").output)
+    return found
+
+
+def measured_pages(place: Installation, file: Path, times: int) -> dict[str, dict[str, float]]:
+    """Return, by page, its times by one client and by several."""
+    found = prepared(place, file)
+    with served(place) as port:
+        say(f"{place.vendor}: {len(found['pages'])} pages, one client …")
+        figures = alone(port, found["cookie"], found["pages"], times)
+        say(f"{place.vendor}: {CLIENTS} clients …")
+        for name, under in together(port, found["cookie"], found["pages"], max(3, times // 4)).items():
+            figures[name]["together"] = under
+    return figures
+
+
+def report(legs: dict[str, dict[str, dict[str, float]]]) -> bool:
+    """Print the pages as a table in milliseconds; return whether all keep what is promised."""
+    holds = True
+    for vendor, pages in legs.items():
+        print(f"\n| {vendor}, ms | first | median | p95 | p95 of {CLIENTS} | |\n|---|--:|--:|--:|--:|---|")
+        for name, of in sorted(pages.items(), key=lambda page: -page[1]["under"]):
+            is_kept = of["under"] <= MOST[1] and of["together"] <= MOST[CLIENTS]
+            holds &= is_kept
+            cells = " | ".join(f"{of[each] * 1000:,.0f}" for each in ("first", "median", "under", "together"))
+            print(f"| {name} | {cells} | {'' if is_kept else 'NO'} |")
+    return holds
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--times", type=int, default=20, help="requests of each page by one client")
+    parser.add_argument("--only", choices=("sqlite", "postgresql"), help="one database instead of both")
+    given = parser.parse_args()
+    server = os.environ.get("BENCH_POSTGRES_URL", "")
+    urls = [url for name, url in (("sqlite", ""), ("postgresql", server)) if given.only in (None, name)]
+    legs = {}
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / f"aws_{MONTH}.csv"
+        say(f"Writing {given.rows:,} rows …")
+        command = [sys.executable, str(HERE / "generate.py"), str(file), "--rows", str(given.rows), "--month", MONTH]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=ROOT)
+        for url in dict.fromkeys(urls):
+            with installation(Path(folder), postgres_url=url) as place:
+                legs[place.vendor] = measured_pages(place, file, given.times)
+    out = HERE / "out"
+    out.mkdir(exist_ok=True)
+    (out / "web.json").write_text(json.dumps({"rows": given.rows, "legs": legs}, indent=1))
+    sys.exit(0 if report(legs) else 1)
+
+
+if __name__ == "__main__":
+    main()
