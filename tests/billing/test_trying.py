@@ -165,11 +165,8 @@ def test_fund_orgs_that_fit_no_pattern_would_be_held():
     found = funds(["BIO-[0-9]{3}", "PHYS-.*"])
     assert (found.held.charges, found.held.billed, found.approved.charges) == (1, {"USD": Decimal(2)}, 1)
     assert found.held_already == 1
-    assert [(line.name, line.fits, line.charges.charges) for line in found.lines] == [
-        ("BIO-[0-9]{3}", 1, 0),
-        ("PHYS-.*", 0, 0),
-        ("bio 2", None, 1),
-    ]
+    assert found.fitting == [("BIO-[0-9]{3}", 1), ("PHYS-.*", 0)]
+    assert [(line.name, line.charges.charges) for line in found.lines] == [("bio 2", 1)]
     assert [each.fund_org for each in found.examples] == ["bio 2"]
 
 

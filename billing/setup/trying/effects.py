@@ -37,8 +37,13 @@ class Line:
     is_removed: bool = False
     charges: Tally = field(default_factory=Tally)
     approved: Tally = field(default_factory=Tally)
-    # Fund/orgs of the month that it fits, where it is a pattern of these.
-    fits: int | None = None
+
+
+class Fitting(NamedTuple):
+    """A pattern, and how many fund/orgs of a month it fits."""
+
+    name: str
+    fits: int
 
 
 class Part(NamedTuple):
@@ -64,6 +69,8 @@ class Effect:
     # Held now for this alone, and would not be.
     freed: Tally = field(default_factory=Tally)
     lines: list[Line] = field(default_factory=list)
+    # Of patterns of fund/orgs: how many of the month each fits.
+    fitting: list[Fitting] = field(default_factory=list)
     examples: list[Charge] = field(default_factory=list)
     # Why it was not tried.
     problem: str = ""

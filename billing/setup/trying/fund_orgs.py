@@ -9,7 +9,7 @@ from ...attribution.checks import Attributed, Reference, check_attribution
 from ...models import BillingPeriod, Charge, Flag, MonthTotal, Policy
 from ...patterns import compiled, fits_one
 from ...review.shares import shares_of
-from .effects import SHOWN, Effect, Line, Part, Segments, Tally, examples_of, held_only_for, parts_of
+from .effects import SHOWN, Effect, Fitting, Line, Part, Segments, Tally, examples_of, held_only_for, parts_of
 
 # Charges by split and fund/org, with all the fund/orgs that pay for them.
 Paid = tuple[Part, tuple[str, ...]]
@@ -23,7 +23,7 @@ def paid_in(period: BillingPeriod) -> list[Paid]:
 def effect(*, present: Policy, changed: Policy, period: BillingPeriod, paid: Sequence[Paid]) -> Effect:
     """Return what other patterns of fund/orgs do to a month. A charge with several fund/orgs is held for any of them.
 
-    The lines are the patterns, with the fund/orgs that each fits, and then the fund/orgs that are newly held.
+    The lines are the fund/orgs that are newly held.
     """
     was_odd, is_odd = (_oddness(policy, period) for policy in (present, changed))
     charges, found = Charge.objects.in_month(period), Effect()
@@ -41,8 +41,8 @@ def effect(*, present: Policy, changed: Policy, period: BillingPeriod, paid: Seq
     for part, payers in _with_payers(parts_of(only, "payer_split", "fund_org")):
         if any(map(was_odd, payers)) and not any(map(is_odd, payers)):
             found.free(part)
-    found.lines = [
-        Line(pattern, fits=sum(fits_one((pattern,), fund_org) for fund_org in known if fund_org))
+    found.fitting = [
+        Fitting(pattern, sum(fits_one((pattern,), fund_org) for fund_org in known if fund_org))
         for pattern in changed.fund_org_patterns
     ]
     found.lines += sorted(
