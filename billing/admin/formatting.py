@@ -5,7 +5,7 @@ from decimal import Decimal
 from functools import reduce
 from typing import Any
 
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from ..fields import WIDE
@@ -25,6 +25,11 @@ def figure(value: Decimal | int | str | None, currency: str) -> str | SafeString
 def signed(value: Decimal, currency: str) -> str | SafeString:
     """Set a change of an amount, with its sign: +12.50 or -12.50."""
     return format_html("{}{}", "+" if to_cents(value, currency) > 0 else "", figure(value, currency))
+
+
+def sums(billed: Mapping[str, Decimal]) -> SafeString:
+    """Set the sums of several currencies as a sentence names them: they are never added."""
+    return format_html_join(" and ", "{}", ((amount(total, currency),) for currency, total in sorted(billed.items())))
 
 
 def _amount(value: Decimal | int | str | None, currency: str, named: str) -> str | SafeString:

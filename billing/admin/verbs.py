@@ -19,6 +19,9 @@ from ..models import BillingPeriod, Job
 from . import walk
 from .links import change_url, list_url
 
+# The button of a form that asks what it would do, and has nothing done; `facts` finds it in the request.
+SHOW = "_show"
+
 
 @dataclass(frozen=True)
 class Missing:
@@ -133,7 +136,7 @@ class VerbsMixin(admin.ModelAdmin):
         about = verb.form_for(subject) if verb.form_for else {}
         form = verb.form(request.POST, **about) if request.method == "POST" else verb.form(**proposed, **about)
         form.label_suffix = ""
-        if request.method == "POST" and form.is_valid():
+        if request.method == "POST" and SHOW not in request.POST and form.is_valid():
             try:
                 said = verb.run(request, subject, form.cleaned_data)
             except BillingError as error:

@@ -64,8 +64,9 @@ class Settled:
 class Checks:
     """The list of funds with its exceptions and the people known, read once, for charges to be held against."""
 
-    def __init__(self) -> None:
-        policy = Policy.objects.current()
+    def __init__(self, policy: Policy | None = None) -> None:
+        """Read them under a policy, or under the one in force."""
+        policy = policy or Policy.objects.current()
         self.reference = reference_of(policy)
         self._known = newcomers.known(policy)
         self._default_funds = dict(Source.objects.values_list("pk", "overflow_fund_org"))

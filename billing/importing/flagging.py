@@ -77,8 +77,8 @@ class Flagging:
         self._has_dates = attributor.has_dates or _has_dates(reference)
         self._reasons = Memo(self._check)
         self._undated_reasons = Memo(self._check_undated)
-        self._patterns = [patterns.compiled(pattern, ignore_case=True) for pattern in flag_patterns]
-        self._matches = Memo(self._matching_pattern)
+        self._patterns = patterns.Searched(flag_patterns)
+        self._matches = Memo(self._patterns.first_in)
 
     @property
     def has_patterns(self) -> bool:
@@ -158,9 +158,6 @@ class Flagging:
         return self._attributor.check(
             self._attributions[number], reference=self._reference, start=any_day, end=any_day, posted=self._posted
         )
-
-    def _matching_pattern(self, text: str) -> str:
-        return next((pattern.pattern for pattern in self._patterns if pattern.search(text)), "") if text else ""
 
 
 def _written(month: int) -> str:

@@ -13,7 +13,7 @@ from ..addresses import normalized_domain
 from ..currencies import refusal
 from ..fields import AmountField
 from ..patterns import PatternNotUnderstood, compiled
-from ..texts import MISSING_WORDS
+from ..texts import MISSING_WORDS, quoted
 from .typed import AddressField, CodeField, NameField
 
 # What an attribution can take from a row's tags, and the tag keys tried when a policy names none.
@@ -73,8 +73,20 @@ def check_pattern(pattern: str) -> None:
 def check_patterns(patterns: object) -> None:
     if not isinstance(patterns, list) or not all(isinstance(pattern, str) for pattern in patterns):
         raise ValidationError("Write one pattern per line.")
-    for pattern in patterns:
-        check_pattern(pattern)
+    if problems := problems_of(list(enumerate(patterns, 1))):
+        raise ValidationError(problems)
+
+
+def problems_of(lines: list[tuple[int, str]]) -> list[str]:
+    """Say what is wrong with patterns, each given with the number of its line: line, character, and what to do."""
+    problems = []
+    for number, pattern in lines:
+        try:
+            compiled(pattern)
+        except PatternNotUnderstood as error:
+            place = f", character {error.place}" if error.place else ""
+            problems.append(f"Line {number}{place}: {quoted(pattern)} is not a regular expression: {error.reason}")
+    return problems
 
 
 def check_tag_keys(value: object) -> None:

@@ -64,7 +64,7 @@ class StandingQuerySet(models.QuerySet[Row]):
         if indexed:
             found = self.filter(**{self.model.STANDS_BY: period})
         else:
-            found = self.alias(of_month=_unindexed(self.model.STANDS_BY)).filter(of_month=period.pk)
+            found = self.alias(of_month=unindexed(self.model.STANDS_BY)).filter(of_month=period.pk)
         found.known_months = frozenset({period.pk})
         return found
 
@@ -95,7 +95,7 @@ class StandingQuerySet(models.QuerySet[Row]):
             found = sorted(self.known_months & shut)
         else:
             # By an index the database might look through the shut months for these rows, not the reverse.
-            month = _unindexed(self.model.STANDS_BY)
+            month = unindexed(self.model.STANDS_BY)
             asked = self.order_by().annotate(shut_month=month).filter(shut_month__in=shut)
             found = list(asked.values_list("shut_month", flat=True)[:1])
         if found:
@@ -169,7 +169,7 @@ class Standing(models.Model):
         raise kind(f"Billing period {period} is {status}: its {cls._meta.verbose_name_plural} are locked.")
 
 
-def _unindexed(path: str) -> Func:
+def unindexed(path: str) -> Func:
     """Return a column as an expression of itself: a unary plus keeps databases off its indexes."""
     return Func(F(path), template="+%(expressions)s", output_field=BigIntegerField())
 

@@ -27,14 +27,17 @@ class Act:
 
     `charges` holds those that may be decided about, by id; `why_skipped` has the reason for the others.
     The verbs return why they left a charge alone, or nothing. It lives inside the gesture it is given.
+    One on `trial` creates nobody, and is not to be saved.
     """
 
-    def __init__(self, charges: "QuerySet[Charge] | Iterable[int]", *, gesture: audit.Gesture) -> None:
+    def __init__(
+        self, charges: "QuerySet[Charge] | Iterable[int]", *, gesture: audit.Gesture, trial: bool = False
+    ) -> None:
         self.gesture = gesture
         self._locked = LockedCharges(charges)
         self.charges = self._locked.charges
         self.why_skipped = self._locked.why_skipped
-        self._owners = Owners(self.charges.values(), gesture)
+        self._owners = Owners(self.charges.values(), gesture, trial=trial)
         self._flags = Flags(self._locked, self._owners)
         self._past = PastActs(self.charges)
         self._decisions: list[ReviewDecision] = []
@@ -143,6 +146,11 @@ class Act:
             removed=tuple(remove_created(self._undone, self.gesture)),
             gesture=str(self.gesture.id),
         )
+
+    @property
+    def created(self) -> tuple[str, ...]:
+        """What it created, or on trial would create, as people name it."""
+        return tuple(self._owners.created)
 
     def _skip(self, charge: Charge, why: str) -> str:
         return self._locked.skip(charge, why)

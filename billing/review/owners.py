@@ -9,11 +9,18 @@ from ..models import Charge, PayerSplit, PayerSplitShare, Person, Project
 from ..texts import folded_code
 from .shares import shares_of, shares_text
 
+# The key, on trial, of what a correction would create: it names one of each at most.
+UNSAVED = -1
+
 
 class Owners:
-    """Who pays for the charges of an act, and who may instead. What it creates is recorded in the gesture."""
+    """Who pays for the charges of an act, and who may instead. What it creates is recorded in the gesture.
 
-    def __init__(self, charges: Iterable[Charge], gesture: audit.Gesture) -> None:
+    On `trial` it creates nothing: what would be created has a number of its own below 0, and is in no table.
+    """
+
+    def __init__(self, charges: Iterable[Charge], gesture: audit.Gesture, *, trial: bool = False) -> None:
+        self._trial = trial
         # What was created, as people name it.
         self.created: list[str] = []
         self._gesture = gesture
@@ -60,7 +67,13 @@ class Owners:
     def person_named(self, email: str) -> Person:
         """Return the PI of an address, created if there is none."""
         if email not in self._people_by_name:
-            is_known = Person.objects.owning(email) is not None
+            found = Person.objects.owning(email)
+            is_known = found is not None
+            if self._trial:
+                person = self._people_by_name[email] = found or Person(pk=UNSAVED, email=email)
+                self._people[person.pk] = person
+                self.created += [] if is_known else [f"PI {email}"]
+                return person
             person = self._people_by_name[email] = attribution.person_for(email)
             self._people[person.pk] = person
             if not is_known:
@@ -72,7 +85,13 @@ class Owners:
         """Return the project of a code, created if there is none."""
         folded = folded_code(code)
         if folded not in self._projects_by_name:
-            is_known = Project.objects.coded(code).exists()
+            known = Project.objects.coded(code).first()
+            is_known = known is not None
+            if self._trial:
+                project = self._projects_by_name[folded] = known or Project(pk=UNSAVED, code=code, pi=pi)
+                self._projects[project.pk] = project
+                self.created += [] if is_known else [f"Project {code}"]
+                return project
             project = self._projects_by_name[folded] = attribution.project_for(code, pi)
             self._projects[project.pk] = project
             if not is_known:
@@ -105,6 +124,8 @@ class Owners:
             ).order_by("pk")
             known = shares_of(alike.values_list("pk", flat=True))
             same = next((pk for pk, found in sorted(known.items()) if found == dict(shares)), None)
+            if same is None and self._trial:
+                same = UNSAVED
             if same is None:
                 made = PayerSplit.objects.create(note="Made in a review")
                 PayerSplitShare.objects.bulk_create(

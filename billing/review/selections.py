@@ -3,7 +3,7 @@
 import datetime
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -123,14 +123,18 @@ def _payers(charges: "QuerySet[Charge]") -> list[Group]:
     return sorted(groups, key=lambda group: (-group.count, group.name))
 
 
+def looking() -> AbstractContextManager[Any]:
+    """Return what an act on trial runs in."""
+    # SQLite has one writer at a time, and a page that only looks does not wait for it, such as for a long import.
+    return nullcontext() if connection.vendor == "sqlite" else transaction.atomic()
+
+
 def _why_not_approved(charges: "QuerySet[Charge]", actor: Actor, now: datetime.datetime) -> dict[int, str] | None:
     """Return why each charge would not be approved, by id, as approving would; None for too many charges."""
     if charges.count() > jobs.LARGE:
         return None
-    # SQLite has one writer at a time, and a page that only looks does not wait for it, such as for a long import.
-    alone = nullcontext() if connection.vendor == "sqlite" else transaction.atomic()
     try:
-        with alone:
+        with looking():
             trial = Act(charges, gesture=audit.Gesture(actor=actor, now=now))
             for charge in trial.charges.values():
                 # Decided in memory alone: nothing is saved.

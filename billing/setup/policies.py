@@ -31,21 +31,40 @@ class CurrencyInUse(BillingError):
     """The currency was to be changed with amounts in it that stand."""
 
 
-def change_policy(*, changes: Mapping[str, object], actor: Actor, now: datetime.datetime) -> Policy:
-    """Add a version of the policy: the one in force with these fields changed.
+class PolicyChanged(BillingError):
+    """The policy was to be changed from a version that is not in force any more."""
 
-    Raises NothingChanged, UnknownPolicyField, CurrencyInUse, or ValidationError with what is wrong by field.
+
+def changed_from(present: Policy, changes: Mapping[str, object]) -> Policy:
+    """Return a policy with some fields changed, not saved, once each of them is as it may be.
+
+    Raises UnknownPolicyField, CurrencyInUse, or ValidationError with what is wrong by field.
     """
     fields = {field.name for field in Policy._meta.concrete_fields} - STAMPS
     if unknown := sorted(set(changes) - fields):
         raise UnknownPolicyField(f"A policy has no {', '.join(unknown)}. It has: {', '.join(sorted(fields))}.")
+    changed = Policy(**{name: getattr(present, name) for name in fields} | dict(changes))
+    changed.full_clean(validate_constraints=False)
+    if changed.currency != present.currency:
+        _require_free_currency(present.currency)
+    return changed
+
+
+def change_policy(
+    *, changes: Mapping[str, object], actor: Actor, now: datetime.datetime, seen: int | None = None
+) -> Policy:
+    """Add a version of the policy: the one in force with these fields changed.
+
+    `seen` is the version that whoever asks looked at, 0 for the built-in defaults. Raises PolicyChanged where another
+    is in force by now, NothingChanged, and what `changed_from` raises.
+    """
     with audit.gesture(actor=actor, now=now) as gesture:
         present = Policy.objects.current()
-        changed = Policy(**{name: getattr(present, name) for name in fields} | dict(changes))
+        if seen is not None and seen != (present.pk or 0):
+            raise PolicyChanged(f"Somebody changed the policy meanwhile: {present} is in force. Look at it first.")
+        changed = changed_from(present, changes)
         changed.created_by = actor.user
-        changed.full_clean()
-        if changed.currency != present.currency:
-            _require_free_currency(present.currency)
+        changed.validate_constraints()
         before, after = differences(_content(present), _content(changed))
         if not after and present.pk:
             raise NothingChanged(f"Nothing is different from {present} of the policy: no new version was made.")

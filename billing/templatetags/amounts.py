@@ -37,6 +37,11 @@ def signed(value: Decimal, currency: str) -> str | SafeString:
 
 
 @register.filter
+def sums(billed: Mapping[str, Decimal]) -> SafeString:
+    return formatting.sums(billed)
+
+
+@register.filter
 def opposite(value: Decimal | str) -> Decimal:
     """Return an amount, or an exact text of one, with the other sign."""
     return -Decimal(value)

@@ -5,12 +5,14 @@ import time
 
 import pytest
 from django.core.exceptions import ValidationError
+from hypothesis import given
+from hypothesis import strategies as st
 
 from billing.attribution.checks import Attributed, Reference, check_attribution
 from billing.importing.outcomes import ImportRefused
 from billing.models import Charge, Policy
 from billing.notices import notices_for
-from billing.patterns import compiled, fits_one
+from billing.patterns import PatternNotUnderstood, Searched, compiled, fits_one, group_names
 from billing.setup import policies
 from tests import build
 from tests.billing.deliveries import a_row, delivered
@@ -94,3 +96,61 @@ def test_a_pattern_of_before_that_cannot_be_used_is_told_and_stops_nothing_half_
     [notice] = [each for each in notices_for(cast.admin) if "(?=gpu)" in each.text]
     assert notice.tone == "bad"
     assert notice.then.name == "change_policy"
+
+
+@pytest.mark.parametrize(
+    ("pattern", "place"),
+    [
+        ("ab(c", 3),
+        ("a)b", 2),
+        (r"\((a", 3),
+        ("[(]a)", 5),
+        ("ab[c", 3),
+        (r"\[ok [c", 6),
+        ("a(?=b)", 2),
+        (r"\(?=b (?=c)", 7),
+        (r"(a)\1", 4),
+        ("ab\\", 3),
+        ("ab*+", 3),
+        ("*a", 1),
+        ("a{1001}", 2),
+        ("x[z-a]", 3),
+        ("x(?i", 2),
+    ],
+)
+def test_where_a_pattern_is_wrong_is_said_by_its_character(pattern, place):
+    with pytest.raises(PatternNotUnderstood) as refused:
+        compiled(pattern)
+    assert refused.value.place == place
+    assert f"at character {place}: " in str(refused.value)
+
+
+def test_a_pattern_that_stands_for_too_many_texts_is_refused():
+    """Each character of a text takes as long as the pattern is large: this one would take hours for a month."""
+    with pytest.raises(PatternNotUnderstood, match="too many texts"):
+        compiled("(?:.?){999}(?:.?){999}(?:.?){999}z$")
+    assert compiled(r"[\pL\d]{1,8}-\d{4,10}")
+
+
+@given(st.lists(st.sampled_from([*"()[]\\*+?{}ab|^-", "(?", "(?P<a>", r"\d"]), max_size=12).map("".join))
+def test_a_place_is_always_in_the_pattern(pattern):
+    place: int | None = 1
+    try:
+        compiled(pattern)
+    except PatternNotUnderstood as error:
+        place = error.place
+    assert place is None or 1 <= place <= max(len(pattern), 1)
+
+
+def test_patterns_are_looked_for_together_as_one_by_one():
+    patterns = ["gpu", "^support", r"\d{4}$", "a|b"]
+    searched, singly = Searched(patterns), [Searched([each]) for each in patterns]
+    for text in ("GPU 1234", "Support", "no support", "xyz", "", "b 12345", "x\ngpu"):
+        found = [each.first_in(text) for each in singly]
+        assert searched.all_in(text) == [each for each in found if each]
+        assert searched.first_in(text) == next((each for each in found if each), "")
+
+
+def test_names_of_groups_are_those_that_are_groups():
+    assert group_names(r"(?P<fund>\d+)-(?P<org>\d+)") == ["fund", "org"]
+    assert group_names(r"(?P<a>x)(?P<a>y)\(?P<b>[(?P<c>]") == ["a", "a"]

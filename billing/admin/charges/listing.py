@@ -22,6 +22,7 @@ from ..attribution import MOST, RANGES, rule_url
 from ..audited import FrozenAdmin, actor_of
 from ..large_tables import SearchedApartMixin
 from ..links import change_url, link
+from ..verbs import SHOW
 from .resource import resource_url
 from .steps import PERMISSION, Step, facts_of, payers_text, with_rule_offered
 from .sums import ChargeList
@@ -122,7 +123,7 @@ class ReviewMixin(SearchedApartMixin, FrozenAdmin):
         form.label_suffix = ""
         if is_confirmed and request.POST["confirmed"] != str(number):
             messages.warning(request, f"The selection changed meanwhile: it has {review.counted(number)} now.")
-        elif is_confirmed and form.is_valid():
+        elif is_confirmed and SHOW not in request.POST and form.is_valid():
             is_done, answer = self.do(request, chosen, number, step, form.cleaned_data)
             if is_done:
                 return answer

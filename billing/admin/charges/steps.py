@@ -5,18 +5,22 @@ from dataclasses import dataclass
 from typing import Any
 
 from django import forms
+from django.contrib import messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from ... import review
+from ... import doors, review
+from ...background import jobs
+from ...errors import BillingError
 from ...models import Charge, ReviewDecision
 from ...review import deciding, review_sheets, selections
+from ...review.before_after import BeforeAfter, before_and_after
 from ..attribution import rule_url
 from ..audited import actor_of
-from ..verbs import Verb
+from ..verbs import SHOW, Verb
 from .forms import CorrectForm, NoteForm, RejectForm
 
 State = Charge.State
@@ -121,8 +125,10 @@ def facts_of(request: HttpRequest, charges: "QuerySet[Charge]", step: Step, form
     """Return what a page shows of the charges that a step is about to decide: amounts, reasons and payers."""
     acting: dict[str, Any] = {"actor": actor_of(request), "now": timezone.now()}
     selection = selections.weigh(charges, approving=step.name == "approve", **acting)
+    foreseen = None
     if isinstance(form, CorrectForm):
         form.show_current(charges)
+        foreseen = _foreseen(request, charges, form)
     shown = (
         charges.select_related("source", "pi", "project", "charged_in", "product", "resource")
         .prefetch_related(review_sheets.open_flags(), "payer_split__shares")
@@ -132,7 +138,25 @@ def facts_of(request: HttpRequest, charges: "QuerySet[Charge]", step: Step, form
     rows = [
         {"charge": charge, "payers": payers_text(charge), "why_blocked": why.get(charge.pk, "")} for charge in shown
     ]
-    return {"selection": selection, "rows": rows}
+    return {
+        "selection": selection,
+        "rows": rows,
+        "before_after": foreseen,
+        "may_show": isinstance(form, CorrectForm) and selection.count <= jobs.LARGE,
+    }
+
+
+def _foreseen(request: HttpRequest, charges: "QuerySet[Charge]", form: CorrectForm) -> BeforeAfter | None:
+    """Return what a correction would do, where somebody filled in the form and asked for that."""
+    if not (form.is_bound and SHOW in request.POST and form.is_valid()):
+        return None
+    reassignment, approve = form.cleaned_data["reassignment"], form.cleaned_data["approve"]
+    acting: dict[str, Any] = {"actor": actor_of(request), "now": timezone.now()}
+    try:
+        return before_and_after(charges, reassignment=reassignment, approve=approve, **acting)
+    except BillingError as error:
+        messages.error(request, doors.for_page(error, request.user))
+    return None
 
 
 def with_rule_offered(request: HttpRequest, decided: review.Decided) -> str | SafeString:
