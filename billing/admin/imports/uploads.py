@@ -17,17 +17,17 @@ from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.functional import cached_property
 
-from .. import importing
-from ..background import jobs
-from ..files.received import display_name, local_copy, store_chunks
-from ..importing import planning, standing
-from ..importing.outcomes import OfAnotherSource, WouldWithdraw
-from ..models import Import, Job, Source, StoredFile
-from ..readers import FileError, open_delivery
-from ..readers.manifests import names_in_manifest
-from ..texts import number_in
-from .audited import actor_of
-from .links import change_url
+from ... import importing
+from ...background import jobs
+from ...files.received import display_name, local_copy, store_chunks
+from ...importing import planning, standing
+from ...importing.outcomes import OfAnotherSource, WouldWithdraw
+from ...models import Import, Job, Source, StoredFile
+from ...readers import FileError, open_delivery
+from ...readers.manifests import names_in_manifest
+from ...texts import number_in
+from ..audited import actor_of
+from ..links import change_url
 
 # Where a session keeps the files that a person has yet to import.
 CHOSEN = "chosen_files"
