@@ -1,7 +1,6 @@
 """Background jobs: what runs, how far it has come, and what came of it."""
 
 from collections.abc import Callable
-from decimal import Decimal
 from typing import Any
 
 from django.contrib import admin, messages
@@ -14,11 +13,12 @@ from .. import charge_sheets, doors
 from ..background import jobs
 from ..errors import BillingError, NextStep, NoLongerKept
 from ..importing import tending
-from ..models import BillingPeriod, Charge, Import, Job
+from ..models import BillingPeriod, Charge, Job
 from .attribution import REAPPLY
 from .audited import FrozenAdmin, actor_of
 from .formatting import badge_column
-from .links import change_url, list_url
+from .imports import words
+from .links import change_url, held_url, list_url
 from .verbs import Verb
 
 TONES = {
@@ -58,19 +58,27 @@ def facts_of(values: dict[str, Any] | None) -> list[tuple[str, Any]]:
     return shown
 
 
-def steps_of(request: HttpRequest, told: Any) -> list[dict[str, str]]:
+def steps_of(request: HttpRequest, result: dict[str, Any]) -> list[dict[str, str]]:
     """Return the links to the next steps that a result holds, one or several, of those that this person may do."""
+    told = result.get("then")
     steps = [NextStep(each["name"], each["about"]) for each in (told if isinstance(told, list) else [told]) if each]
     return [
-        {"url": doors.url_of(step), "text": doors.label_of(step)}
+        step_of_import(result["import"], result["flagged"])
+        if step.name == "review" and result.get("import")
+        else {"url": doors.url_of(step), "text": doors.label_of(step)}
         for step in steps
         if request.user.has_perm(doors.wording_of(step).permission or "billing.view_job")
     ]
 
 
+def step_of_import(imported: int, held: int) -> dict[str, str]:
+    """Return the link to what of an import is held."""
+    return {"url": held_url(imported), "text": f"{held:,} held: review {'it' if held == 1 else 'them'}"}
+
+
 def next_steps(request: HttpRequest, job: Job, result: dict[str, Any]) -> list[dict[str, str]]:
     """Return where to go on from the result of a job."""
-    steps = steps_of(request, result.get("then"))
+    steps = steps_of(request, result)
     if job.kind == Job.Kind.IMPORT and job.is_over and job.arguments.get("dry_run"):
         return [{"url": f"{reverse('admin:billing_import_upload')}?job={job.pk}", "text": "Back to the files"}]
     if steps:
@@ -120,21 +128,37 @@ def may_download(request: HttpRequest, job: Job) -> bool:
 
 
 def imports_of(request: HttpRequest, job: Job, result: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return what came of each of several imports of one job, as its page shows it."""
+    """Return what came of each import of a job, as its page shows it."""
     is_dry_run = bool(job.arguments.get("dry_run"))
+    found = result.get("imports", [])
+    if job.kind == Job.Kind.IMPORT and "state" in result:
+        # Of one import alone, what came of it is the result.
+        found = [result | {"files": job.arguments.get("names", [])}]
     return [
         each
         | {
             "tone": "bad" if each["errors"] else "warn" if each["deferred"] or each["flagged"] else "good",
-            "state_text": dict(Import.State.choices).get(each["state"], each["state"].capitalize()),
-            "problems": each["errors"][:5],
-            "steps": [] if is_dry_run else steps_of(request, each["then"]),
-            "billed": [
-                (currency, Decimal(columns["BilledCost"])) for currency, columns in sorted(each["totals"].items())
-            ],
+            "state_text": words.states().get(each["state"], each["state"].capitalize()),
+            "problems": [words.problem_said(problem, names_file=len(each["files"]) > 1) for problem in each["errors"]],
+            "said": words.counts_said(each, is_done=not is_dry_run),
+            "steps": [] if is_dry_run else steps_of(request, each),
+            "billed": sorted(words.billed_of(each["totals"]).items()),
         }
-        for each in result.get("imports", [])
+        for each in found
     ]
+
+
+def title_of(job: Job) -> str:
+    """Say what a job is, in the words of its page."""
+    if job.kind == Job.Kind.IMPORT and job.arguments.get("dry_run"):
+        return "Check of files"
+    return str(job.get_kind_display())
+
+
+def so_far(job: Job, result: dict[str, Any]) -> str:
+    """Say how many of several imports of a job that runs are done."""
+    wanted = len(job.arguments.get("imports", []))
+    return f"{len(result.get('imports', []))} of {wanted} imports done" if wanted > 1 else ""
 
 
 def run_cancel(request: HttpRequest, job: Job, values: dict[str, Any]) -> str:
@@ -287,18 +311,21 @@ class JobAdmin(FrozenAdmin):
         context: dict[str, Any] = {}
         if job:
             result = job.result or {}
+            imports = imports_of(request, job, result)
             context = {
-                "facts": facts_of(result),
+                "facts": [] if imports else facts_of(result),
                 "asked": facts_of({name: value for name, value in job.arguments.items() if name != "files"}),
                 "errors_found": [error for error in result.get("errors", []) if isinstance(error, dict)],
                 "import_id": result.get("import"),
                 "next_steps": next_steps(request, job, result),
-                "imports": imports_of(request, job, result),
+                "imports": imports,
                 "warnings": result.get("warnings") or [],
-                "new_pis": result.get("new_pis") or [],
+                "new_pis": [] if imports else result.get("new_pis") or [],
                 "difference": result.get("difference") or {},
                 "deferred": result.get("deferred") or {},
                 "told": jobs.told(job),
+                "title_of_job": title_of(job),
+                "so_far": so_far(job, result),
                 "tone": TONES.get(Job.State(job.state), ""),
             }
         return super().change_view(request, object_id, form_url, context | (extra_context or {}))
