@@ -13,7 +13,7 @@ from .. import charge_sheets, doors
 from ..background import jobs
 from ..errors import BillingError, NextStep, NoLongerKept
 from ..importing import tending
-from ..models import BillingPeriod, Charge, Job
+from ..models import BillingPeriod, Charge, HeldCharge, Job
 from .attribution import REAPPLY
 from .audited import FrozenAdmin, actor_of
 from .formatting import badge_column
@@ -83,6 +83,8 @@ def next_steps(request: HttpRequest, job: Job, result: dict[str, Any]) -> list[d
         return [{"url": f"{reverse('admin:billing_import_upload')}?job={job.pk}", "text": "Back to the files"}]
     if steps:
         return steps
+    if job.kind == Job.Kind.IMPORT:
+        return held_of_all(request, result)
     if job.kind in LISTS:
         return list_steps(request, job)
     if job.kind == Job.Kind.EXPORT:
@@ -96,6 +98,17 @@ def next_steps(request: HttpRequest, job: Job, result: dict[str, Any]) -> list[d
         url = reverse("admin:billing_billingperiod_reapply", args=[period.pk])
         return [{"url": f"{url}?job={job.pk}", "text": f"See what would change in {period}, and re-apply"}]
     return [{"url": change_url(period), "text": f"Go to {period}"}]
+
+
+def held_of_all(request: HttpRequest, result: dict[str, Any]) -> list[dict[str, str]]:
+    """Return the link to the queue, where several imports brought something that is held."""
+    imports = result.get("imports", [])
+    held = sum(each["flagged"] for each in imports if each["import"])
+    months = {month for each in imports if each["flagged"] for month in each["periods"]}
+    if not held or not request.user.has_perm("billing.review_charges"):
+        return []
+    query = f"period={months.pop()}" if len(months) == 1 else ""
+    return [{"url": list_url(HeldCharge, query), "text": f"{held:,} held: review {'it' if held == 1 else 'them'}"}]
 
 
 def list_steps(request: HttpRequest, job: Job) -> list[dict[str, str]]:

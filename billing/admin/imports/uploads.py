@@ -1,8 +1,9 @@
 """The page of uploads: files are stored, then shown with the source and month of each, and imported when told."""
 
-import uuid
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
 from django import forms
@@ -16,21 +17,22 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.functional import cached_property
+from django.utils.safestring import SafeString
 
 from ... import importing
-from ...background import jobs
-from ...files.received import display_name, local_copy, store_chunks
+from ...files.received import local_copy
 from ...importing import planning, standing
-from ...importing.outcomes import OfAnotherSource, WouldWithdraw
-from ...models import Import, Job, Source, StoredFile
-from ...readers import FileError, open_delivery
+from ...importing.outcomes import OfAnotherSource, SourceUnknown, WouldWithdraw
+from ...models import Import, Source, StoredFile
+from ...money import ZERO
 from ...readers.manifests import names_in_manifest
 from ...texts import number_in
-from ..audited import actor_of
+from ..formatting import badge
 from ..links import change_url
+from . import words
+from .checks import STATES, Checks, Found, enqueue, lines_of
+from .chosen import Chosen, Row, lacking
 
-# Where a session keeps the files that a person has yet to import.
-CHOSEN = "chosen_files"
 PERMISSION = "billing.import_charges"
 
 
@@ -75,19 +77,27 @@ class RowForm(forms.Form):
         Source.objects.filter(is_active=True).order_by("name"), required=False, empty_label="Choose a source"
     )
     period = forms.CharField(
-        required=False, max_length=16, widget=forms.TextInput(attrs={"placeholder": "2025-01", "size": 9})
+        label="Expected period",
+        required=False,
+        max_length=16,
+        widget=forms.TextInput(attrs={"placeholder": "2025-01", "size": 9}),
     )
     replace = forms.BooleanField(
         label="Import as delivered, even if this removes charges that are missing", required=False
     )
     force = forms.BooleanField(label="This is a file of this source", required=False)
 
-    def __init__(self, *args: Any, row: "Row", **kwargs: Any) -> None:
+    def __init__(self, *args: Any, row: Row, sources: Iterable[Source], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        for name, words in (("source", "Source"), ("period", "Expected period")):
-            self.fields[name].widget.attrs["aria-label"] = f"{words} of {row.name}"
-        if "force" not in row.needs:
-            del self.fields["force"]
+        source = self.fields["source"]
+        assert isinstance(source, SourceField)
+        # They are looked up once for all files.
+        source.choices = [("", "Choose a source"), *((each.pk, each.label) for each in sources)]
+        for name, label in (("source", "Source"), ("period", "Expected period")):
+            self.fields[name].widget.attrs["aria-label"] = f"{label} of {row.name}"
+        for name in ("force", "replace"):
+            if name not in row.needs and not getattr(row, name):
+                del self.fields[name]
 
     def clean_period(self) -> str:
         period: str = self.cleaned_data["period"].strip()
@@ -100,98 +110,6 @@ class RowForm(forms.Form):
 
 
 @dataclass
-class Row:
-    """A file that was uploaded and waits for its import, as a session keeps it."""
-
-    file: int
-    name: str
-    source: str = ""
-    period: str = ""
-    replace: bool = False
-    force: bool = False
-    # What an earlier attempt lacked: `replace`, `force`; and what it said.
-    needs: list[str] = field(default_factory=list)
-    note: str = ""
-    guess: str = ""
-    key: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
-
-
-class Chosen:
-    """The files that a person has yet to import: kept in the session, so that they survive a reload and an error."""
-
-    def __init__(self, request: HttpRequest) -> None:
-        self.request = request
-        rows = [Row(**each) for each in request.session.get(CHOSEN, [])]
-        self.stored = StoredFile.objects.in_bulk([row.file for row in rows])
-        self.gone = [row.name for row in rows if row.file not in self.stored]
-        self.rows = [row for row in rows if row.file in self.stored]
-        if self.gone:
-            self.save()
-
-    def save(self) -> None:
-        self.request.session[CHOSEN] = [asdict(row) for row in self.rows]
-
-    def add(self, files: Iterable[UploadedFile]) -> None:
-        """Store files by their hash, and put each on the list with the source and month that its name speaks of."""
-        for file in files:
-            stored = store_chunks(file.chunks(), now=timezone.now())
-            name = display_name(file.name or "")
-            if any(row.file == stored.pk and row.name == name for row in self.rows):
-                continue
-            self.stored[stored.pk] = stored
-            source, note = guessed_source(stored, name)
-            period = importing.period_in_name(name)
-            self.rows.append(Row(stored.pk, name, source, period, guess=source, note=note))
-        self.save()
-
-    def add_again(self, imported: Import) -> None:
-        """Put the files of an import that was refused on the list, with what it lacked."""
-        lacked = lacking(imported.errors)
-        files = imported.imported_files.select_related("file").order_by("number")
-        for name, file in dict.fromkeys((each.name.removesuffix(f"/{each.member}"), each.file) for each in files):
-            self.rows = [row for row in self.rows if (row.file, row.name) != (file.pk, name)]
-            self.stored[file.pk] = file
-            self.rows.append(
-                Row(
-                    file.pk,
-                    name,
-                    imported.source.name if imported.source else "",
-                    imported.expected_period or importing.period_in_name(name),
-                    **lacked,
-                )
-            )
-        self.save()
-
-    def add_refusals(self, job: Job) -> None:
-        """Note on the files of the list what a dry run of them was refused for."""
-        result = job.result or {}
-        names = job.arguments.get("names", [])
-        for each in result.get("imports") or [{"files": names, "errors": result.get("errors", [])}]:
-            for row in self.rows:
-                if row.name in each["files"] and each["errors"]:
-                    told = lacking(each["errors"])
-                    row.note, row.needs, row.force = told["note"], told["needs"], told["force"]
-        self.save()
-
-    def take(self, forms_of: "list[RowOnPage]") -> None:
-        """Note what a person said of each file."""
-        for each in forms_of:
-            each.form.full_clean()
-            data = each.form.cleaned_data
-            if "source" in data:
-                each.row.source = data["source"].name if data["source"] else ""
-            each.row.period = data.get("period", each.form["period"].value() or "")[:16]
-            each.row.replace = data.get("replace", each.row.replace)
-            each.row.force = data.get("force", each.row.force)
-        self.save()
-
-    def drop(self, keys: Iterable[str]) -> None:
-        keys = set(keys)
-        self.rows = [row for row in self.rows if row.key not in keys]
-        self.save()
-
-
-@dataclass
 class RowOnPage:
     """A file of the list, with its form and what is known of it."""
 
@@ -199,15 +117,18 @@ class RowOnPage:
     form: RowForm
     stored: StoredFile
     before: Import | None
-    together: list[str] = field(default_factory=list)
+    source: Source | None
+    planned: planning.Planned | None = None
+    found: Found = field(default_factory=Found)
+    # The files of the same import, this one among them.
+    parts: "list[RowOnPage]" = field(default_factory=list)
 
     @property
     def given(self) -> planning.Given:
-        source = Source.objects.filter(name=self.row.source).first() if self.row.source else None
         return planning.Given(
             local_copy(self.stored),
             self.row.name,
-            source,
+            self.source,
             self.row.period,
             replace=self.row.replace,
             force=self.row.force,
@@ -217,6 +138,76 @@ class RowOnPage:
     @cached_property
     def is_manifest(self) -> bool:
         return bool(names_in_manifest(local_copy(self.stored)))
+
+    @property
+    def lacks_source(self) -> bool:
+        return self.planned is not None and self.planned.source is None
+
+    @property
+    def state(self) -> str:
+        """What is to be said of it, in one word of `STATES`."""
+        if self.row.is_unreadable and not self.found.result:
+            return "broken"
+        if self.found.state != "unchecked":
+            return self.found.state
+        is_asked = self.lacks_source or self.period_problem or (self.row.note and self.row.needs)
+        return "waits" if is_asked else "unchecked"
+
+    @property
+    def badge(self) -> SafeString:
+        label, tone = STATES[self.state]
+        return badge(label, tone)
+
+    @property
+    def is_fit(self) -> bool:
+        """Whether nothing about this file stands in the way of an import."""
+        is_refused = self.found.state == "unchecked" and "force" in self.row.needs and not self.row.force
+        is_broken = self.state == "broken" or self.lacks_source or bool(self.period_problem)
+        return not (is_broken or is_refused) and self.found.is_importable
+
+    @property
+    def is_importable(self) -> bool:
+        """Whether it can be imported as it is: with all the files that it is one import with."""
+        return all(each.is_fit for each in self.parts)
+
+    @cached_property
+    def period_problem(self) -> str:
+        """What is wrong with its period."""
+        try:
+            importing.expected_months(self.row.period)
+        except ValueError as error:
+            return str(error) if self.row.period else ""
+        return ""
+
+    @property
+    def together(self) -> list[str]:
+        return [name for name in self.planned.names if name != self.row.name] if self.planned else []
+
+    @property
+    def lines(self) -> list[str]:
+        """What was found, a sentence or two each."""
+        if self.row.is_unreadable and not self.found.result:
+            return [self.row.note]
+        found = lines_of(self.found, [self.row.name], of_several=bool(self.together))
+        if not found and self.row.note:
+            return [self.row.note]
+        return found
+
+    @property
+    def next_step(self) -> str:
+        """What a person does next about it."""
+        if self.lacks_source:
+            return "Choose its source."
+        if self.state == "broken":
+            return "Correct the file and drop it here again. It takes the place of this one."
+        steps = {error.get("step") for error in self.found.errors}
+        if steps & {OfAnotherSource.step, SourceUnknown.step}:
+            return "Choose its source, or confirm this one."
+        if WouldWithdraw.step in steps:
+            return "Import it: it waits for a decision. Or say that it is right."
+        if self.state == "seen":
+            return "Take it off the list."
+        return ""
 
     @property
     def guess_text(self) -> str:
@@ -238,81 +229,73 @@ class RowOnPage:
         return f"The same file was imported on {day} (import {self.before.pk}). Importing it again changes nothing."
 
 
-def lacking(errors: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return what a refusal said of a file, and the tick boxes that would let it in."""
-    steps = {error.get("step", "") for error in errors}
-    needs = [name for name, of in (("replace", WouldWithdraw), ("force", OfAnotherSource)) if of.step in steps]
-    # What was confirmed before is refused for another reason now, and need not be confirmed again.
-    confirmed = any(error.get("confirmed") for error in errors)
-    return {
-        "needs": [*needs, *(["force"] if confirmed else [])],
-        "note": " ".join(error["message"] for error in errors[:2]),
-        "force": confirmed,
-    }
-
-
-def guessed_source(stored: StoredFile, name: str) -> tuple[str, str]:
-    """Return the source that a file's name, or those of an archive's members, fits, and what is wrong with the file."""
-    guess, note = Source.objects.for_file_name(name), ""
-    try:
-        path = local_copy(stored)
-        parts = [] if names_in_manifest(path) else open_delivery([path], [name], beside=False)
-    except FileError as error:
-        parts, note = [], " ".join(problem.message for problem in error.problems[:2])
-    if guess is None and parts:
-        guesses = {Source.objects.for_file_name(part.name) for part in parts}
-        guess = guesses.pop() if len(guesses) == 1 else None
-    return guess.name if guess else "", note
-
-
-def on_page(chosen: Chosen, data: Any = None) -> list[RowOnPage]:
+def on_page(chosen: Chosen, checks: Checks, data: Any = None) -> list[RowOnPage]:
     """Return the list as the page shows it; `data` is what was sent."""
     before = standing.imported_in(chosen.stored)
-    sources = {source.name: source.pk for source in Source.objects.filter(is_active=True)}
-    shown = []
-    for row in chosen.rows:
-        initial = {
-            "source": sources.get(row.source),
-            "period": row.period,
-            "replace": row.replace,
-            "force": row.force,
-        }
+    sources = {source.name: source for source in Source.objects.filter(is_active=True).order_by("name")}
+    shown = [
+        RowOnPage(
+            row, RowForm(row=row, sources=()), chosen.stored[row.file], before.get(row.file), sources.get(row.source)
+        )
+        for row in chosen.rows
+    ]
+    look_up(shown, checks)
+    for each in shown:
+        row = each.row
+        row.needs = list(dict.fromkeys([*row.needs, *lacking(each.found.errors)["needs"]]))
+        initial = {"source": each.source and each.source.pk, "period": row.period}
+        initial |= {"replace": row.replace, "force": row.force}
         # A file that was added in another window meanwhile is not in what was sent.
         sent = data if data and f"{row.key}-period" in data else None
-        form = RowForm(sent, initial=initial, prefix=row.key, row=row, label_suffix="")
-        last = before.get(row.file)
-        shown.append(RowOnPage(row, form, chosen.stored[row.file], last))
+        each.form = RowForm(sent, initial=initial, prefix=row.key, row=row, sources=sources.values(), label_suffix="")
     return shown
+
+
+def look_up(rows: Sequence[RowOnPage], checks: Checks) -> list[planning.Planned]:
+    """Note on files which import each is part of, and what is known of it; return these imports."""
+    planned = planning.plan([each.given for each in rows])
+    found = [checks.of(each) for each in planned]
+    for each in rows:
+        at = next(at for at, one in enumerate(planned) if _is_of(each.row, one))
+        each.planned, each.found = planned[at], found[at]
+    for each in rows:
+        each.parts = [other for other in rows if other.planned is each.planned]
+    return planned
+
+
+def _is_of(row: Row, planned: planning.Planned) -> bool:
+    return any((given.stored, given.name) == (row.file, row.name) for given in planned.files)
 
 
 def upload(request: HttpRequest, *, context: dict[str, Any]) -> HttpResponse:
     """Take files and keep them, show what each is taken for, and have the worker import them."""
     if not request.user.has_perm(PERMISSION):
         raise PermissionDenied
-    chosen = Chosen(request)
+    chosen, checks = Chosen(request), Checks(request)
     if chosen.gone:
         messages.warning(request, f"No longer kept, choose them again: {', '.join(chosen.gone)}.")
     if request.method == "GET" and _take_up(request, chosen):
         return _here()
     form = UploadForm(label_suffix="")
-    rows = on_page(chosen)
-    if request.method == "POST":
-        if "listed" in request.POST:
-            rows = on_page(chosen, request.POST)
-            answer = _decide(request, chosen, rows)
-        else:
-            form = UploadForm(request.POST, request.FILES, label_suffix="")
-            answer = _add(request, chosen, form)
-        if answer:
-            return answer
-    planned = planning.plan([each.given for each in rows])
-    for each in rows:
-        group = next(group for group in planned if any(given.name == each.row.name for given in group.files))
-        each.together = [name for name in group.names if name != each.row.name]
+    is_list = request.method == "POST" and "listed" in request.POST
+    rows = on_page(chosen, checks, request.POST if is_list else None)
+    answer: HttpResponse | None = None
+    if is_list:
+        answer = _decide(request, chosen, checks, rows)
+    elif request.method == "POST":
+        form = UploadForm(request.POST, request.FILES, label_suffix="")
+        answer = _add(request, chosen, checks, rows, form)
+    if answer:
+        return answer
+    taken = [each for each in rows if each.is_importable]
     context |= {
         "title": "Import files",
         "form": form,
         "rows": rows,
+        "taken": taken,
+        "comes_to": _comes_to(taken),
+        "summary": _summary(rows),
+        "is_busy": any(each.state == "checking" for each in rows),
         "limit": settings.MAX_UPLOAD_BYTES,
         "sources": Source.objects.filter(is_active=True).order_by("name"),
         "back": reverse("admin:billing_import_changelist"),
@@ -320,68 +303,98 @@ def upload(request: HttpRequest, *, context: dict[str, Any]) -> HttpResponse:
     return TemplateResponse(request, "admin/billing/import/upload.html", context)
 
 
+def _summary(rows: Sequence[RowOnPage]) -> list[tuple[str, int, str]]:
+    """Return how many files there are of each state: its name, the number, and its color."""
+    numbers = Counter(each.state for each in rows)
+    return [(label.lower(), numbers[state], tone) for state, (label, tone) in STATES.items() if numbers[state]]
+
+
+def _comes_to(rows: Sequence[RowOnPage]) -> str:
+    """Say what the checked files come to: rows, and money by currency; nothing where one is not checked."""
+    results = {id(each.planned): each.found.result for each in rows}
+    if not all(results.values()):
+        return ""
+    billed: dict[str, Decimal] = defaultdict(lambda: ZERO)
+    for result in results.values():
+        for currency, exact in words.billed_of(result["totals"]).items():
+            billed[currency] += exact
+    number = sum(result["rows"] for result in results.values())
+    return (
+        ", ".join(filter(None, (f"{number:,} row{'' if number == 1 else 's'}", words.money(billed)))) if number else ""
+    )
+
+
 def _here() -> HttpResponse:
     return HttpResponseRedirect(reverse("admin:billing_import_upload"))
 
 
 def _take_up(request: HttpRequest, chosen: Chosen) -> bool:
-    """Put on the list what the address names: a refused import (`again`), or what a dry run found (`job`)."""
+    """Put on the list what the address names: a refused import (`again`). What a check found (`job`) is there."""
     if (number := number_in(request.GET.get("again", ""))) is not None:
         if imported := Import.objects.filter(pk=number).select_related("source").first():
             chosen.add_again(imported)
         return True
-    if (number := number_in(request.GET.get("job", ""))) is not None:
-        asked = Job.objects.filter(pk=number, created_by=request.user.pk, kind=Job.Kind.IMPORT)
-        if job := asked.first():
-            chosen.add_refusals(job)
-        return True
-    return False
+    return number_in(request.GET.get("job", "")) is not None
 
 
-def _add(request: HttpRequest, chosen: Chosen, form: UploadForm) -> HttpResponse | None:
-    """Keep the files that were sent; None where the form has to be mended first."""
+def _add(
+    request: HttpRequest, chosen: Chosen, checks: Checks, rows: list[RowOnPage], form: UploadForm
+) -> HttpResponse | None:
+    """Keep the files that were sent, and have them checked; None where the form has to be mended first."""
     if not form.is_valid():
         return None
-    chosen.add(form.cleaned_data["files"])
+    chosen.add(form.cleaned_data["files"], [each.row.key for each in rows if each.state == "broken"])
+    _ask(chosen, checks)
     if request.headers.get("Accept") == "application/json":
         # The script that showed the progress of the upload goes on by itself.
         return JsonResponse({"url": reverse("admin:billing_import_upload")})
     return _here()
 
 
-def _decide(request: HttpRequest, chosen: Chosen, rows: list[RowOnPage]) -> HttpResponse | None:
+def _ask(chosen: Chosen, checks: Checks) -> None:
+    """Have the files checked as they are on the list now."""
+    rows = on_page(chosen, checks)
+    planned = look_up([each for each in rows if not each.period_problem], checks)
+    checks.ask(planned, {number: stored.size for number, stored in chosen.stored.items()})
+
+
+def _decide(request: HttpRequest, chosen: Chosen, checks: Checks, rows: list[RowOnPage]) -> HttpResponse | None:
     """Do what was asked of the list; None where something has to be mended first."""
     rows = [each for each in rows if each.form.is_bound]
-    chosen.take(rows)
+    chosen.take((each.row, each.form) for each in rows)
     if "remove" in request.POST:
         chosen.drop([request.POST["remove"]])
+        _ask(chosen, checks)
         return _here()
     if "clear" in request.POST:
         chosen.drop([row.key for row in chosen.rows])
         return _here()
-    if not rows or not {"import", "dry_run"} & set(request.POST):
+    if not rows or "import" not in request.POST:
+        _ask(chosen, checks)
         return _here()
-    planned = planning.plan([each.given for each in rows])
-    for group in planned:
-        if group.source is None:
-            for each in rows:
-                if each.row.name in group.names and not each.row.source:
-                    each.form.add_error("source", "Choose a source.")
     if not all(each.form.is_valid() for each in rows):
         return None
-    is_dry_run = "dry_run" in request.POST
-    imports = [group.as_arguments() for group in planned]
-    job = jobs.enqueue(
-        kind=Job.Kind.IMPORT,
-        arguments={
-            "imports": imports,
-            "files": [number for each in imports for number in each["files"]],
-            "names": [name for each in imports for name in each["names"]],
-            "dry_run": is_dry_run,
-        },
-        actor=actor_of(request),
-        now=timezone.now(),
-    )
-    if not is_dry_run:
-        chosen.drop([each.row.key for each in rows])
+    return _import(request, chosen, checks, rows)
+
+
+def _import(request: HttpRequest, chosen: Chosen, checks: Checks, rows: list[RowOnPage]) -> HttpResponse | None:
+    """Have the files imported that nothing stands in the way of; the others stay on the list."""
+    sources = {source.name: source for source in Source.objects.filter(is_active=True)}
+    for each in rows:
+        each.source = sources.get(each.row.source)
+    planned = look_up(rows, checks)
+    taken = {id(each.planned) for each in rows if each.is_importable}
+    if not taken:
+        for each in rows:
+            if each.lacks_source and not each.row.source:
+                each.form.add_error("source", "Choose a source.")
+        messages.error(request, "Nothing here can be imported as it is. See below what each file needs.")
+        return None
+    checks.end()
+    job = enqueue(request, [each.as_arguments() for each in planned if id(each) in taken], is_dry_run=False)
+    chosen.drop([each.row.key for each in rows if id(each.planned) in taken])
+    if chosen.rows:
+        _ask(chosen, checks)
+        left = ", ".join(row.name for row in chosen.rows[:5])
+        messages.warning(request, f"Still on the list of files to import: {left}.")
     return HttpResponseRedirect(change_url(job))

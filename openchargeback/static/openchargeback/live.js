@@ -60,11 +60,11 @@
   document.addEventListener("change", (event) => {
     const form = event.target.form;
     if (!form || !("liveForm" in form.dataset) || event.target.type === "file") return;
-    line = line.then(() => {
-      const sent = new FormData(form);
-      sent.set("keep", "1");
-      ask(form.action, { method: "POST", body: sent });
-    });
+    const sent = new FormData(form);
+    sent.set("keep", "1");
+    // To say the same twice is to say it again, here.
+    sent.delete("once");
+    ask(form.action, { method: "POST", body: sent });
   });
   document.addEventListener("visibilitychange", () => (document.hidden ? clearTimeout(timer) : isBusy() && ask()));
   wait();
