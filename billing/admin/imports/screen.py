@@ -1,62 +1,30 @@
 """Imports, each with its control totals, and the page where files are uploaded."""
 
-from decimal import Decimal
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.core.files.storage import default_storage
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.http.response import HttpResponseBase
 from django.urls import URLPattern, path
 from django.utils import timezone
 
-from ...importing import doubts, tending
-from ...importing.outcomes import unread_lines
-from ...models import Flag, Import, ImportTotal
-from ...money import plain
-from ...readers.dates import rule_lines
-from ..audited import FrozenAdmin
+from ... import audit
+from ...files.received import display_name
+from ...importing import tending
+from ...models import Import, ImportedFile
+from ..audited import FrozenAdmin, actor_of
 from ..filters import period_filter
 from ..formatting import badge_column, count_column
-from .uploads import PERMISSION, upload
-from .verbs import VERBS, can_keep, takes_changes
+from ..links import change_url
+from . import record
+from .record import DOWNLOAD, TONES
+from .uploads import upload
+from .verbs import VERBS
 
 State = Import.State
-
-TONES = {
-    State.RECEIVED: "busy",
-    State.CHECKED: "busy",
-    State.APPLIED: "good",
-    State.FAILED: "bad",
-    State.DEFERRED: "warn",
-}
-COUNTS = (
-    ("rows", "Rows"),
-    ("new", "New"),
-    ("changed", "Changed"),
-    ("unchanged", "Unchanged"),
-    ("withdrawn", "Withdrawn"),
-    ("unseen", "Not seen again"),
-    ("flagged", "Flagged"),
-)
-
-
-def totals_table(imported: Import) -> list[dict[str, str]]:
-    """Return a row per currency and cost column: the files' exact total, what is stored, the rounding."""
-    rows = []
-    for currency, columns in sorted(imported.totals.items()):
-        for column, total in columns.items():
-            exact = Decimal(total)
-            stored = imported.stored.get(currency, {}).get(column)
-            rows.append(
-                {
-                    "currency": currency,
-                    "column": column,
-                    "exact": f"{exact:,f}",
-                    "stored": f"{Decimal(stored):,f}" if stored else "–",
-                    "rounding": plain(exact - Decimal(stored)) if stored else "–",
-                }
-            )
-    return rows
 
 
 @admin.register(Import)
@@ -88,14 +56,25 @@ class ImportAdmin(FrozenAdmin):
     def number(self, imported: Import) -> str:
         return f"#{imported.pk}"
 
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Import | None:
+        """Return an import, looked up once for a request."""
+        found: dict[str, Import | None] = request.__dict__.setdefault("imports_found", {})
+        if object_id not in found:
+            found[object_id] = super().get_object(request, object_id, from_field)
+        return found[object_id]
+
     def get_queryset(self, request: HttpRequest) -> QuerySet[Import]:
         queryset = super().get_queryset(request)
         # A filter on the period joins one row per scope.
         return queryset.distinct() if "scope_totals__period" in request.GET else queryset
 
     def get_urls(self) -> list[URLPattern]:
-        own = path("upload/", self.admin_site.admin_view(self.upload_view), name="billing_import_upload")
-        return [own, *super().get_urls()]
+        view = self.admin_site.admin_view
+        return [
+            path("upload/", view(self.upload_view), name="billing_import_upload"),
+            path("<int:number>/file/<int:place>/", view(self.file_view), name="billing_import_file"),
+            *super().get_urls(),
+        ]
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         # Whoever looks is told the truth about imports whose process is gone.
@@ -109,27 +88,29 @@ class ImportAdmin(FrozenAdmin):
         imported = self.get_object(request, object_id)
         context: dict[str, Any] = {}
         if imported:
-            labels = dict(Flag.Code.choices)
-            context_files = imported.imported_files.exists()
-            context = {
-                "counts": [(label, getattr(imported, name)) for name, label in COUNTS],
-                "totals": totals_table(imported),
-                "scopes": ImportTotal.objects.filter(imported_in=imported)
-                .select_related("period")
-                .order_by("period__month", "billing_account_id", "currency"),
-                "flags": sorted(((labels.get(code, code), number) for code, number in imported.flags.items())),
-                "files": imported.imported_files.select_related("file"),
-                "is_applicable": takes_changes(imported),
-                "doubts": doubts.messages(imported),
-                "can_keep": can_keep(imported),
-                "is_older": doubts.is_older(imported),
-                "rules": [*rule_lines(imported.rules), *unread_lines(imported.unread)],
-                "can_be_tried_again": imported.state == State.FAILED
-                and context_files
-                and request.user.has_perm(PERMISSION),
-                "tone": TONES.get(State(imported.state), ""),
-            }
+            context = record.context_of(request, imported, self.get_preserved_filters(request))
         return super().change_view(request, object_id, form_url, context | (extra_context or {}))
+
+    def file_view(self, request: HttpRequest, number: int, place: int) -> HttpResponseBase:
+        """Hand over a file of an import as it was received; the audit log says so."""
+        if request.method != "GET":
+            return HttpResponseNotAllowed(["GET"])
+        used = (
+            ImportedFile.objects.select_related("file", "imported_in").filter(imported_in=number, number=place).first()
+        )
+        if used is None:
+            raise Http404("There is no such file.")
+        if not (request.user.has_perm(DOWNLOAD) and self.has_view_permission(request, used.imported_in)):
+            raise PermissionDenied
+        imported, name = used.imported_in, display_name(used.name.removesuffix(f"/{used.member}"))
+        try:
+            file = default_storage.open(used.file.path)
+        except FileNotFoundError:
+            messages.error(request, f"{name} is no longer there. Restore it from a backup of the stored files.")
+            return HttpResponseRedirect(change_url(imported))
+        with audit.gesture(actor=actor_of(request), now=timezone.now()) as gesture:
+            gesture.record("import.downloaded", imported, after={"file": name, "sha256": used.file.sha256})
+        return FileResponse(file, as_attachment=True, filename=name, content_type="application/octet-stream")
 
     def upload_view(self, request: HttpRequest) -> HttpResponse:
         """Take files, show what each is taken for, and have the worker import them."""

@@ -32,6 +32,7 @@ from ..links import change_url
 from . import words
 from .checks import STATES, Checks, Found, enqueue, lines_of
 from .chosen import Chosen, Row, lacking
+from .fields import PeriodField, SourceField
 
 PERMISSION = "billing.import_charges"
 
@@ -63,25 +64,13 @@ class UploadForm(forms.Form):
         return files
 
 
-class SourceField(forms.ModelChoiceField):
-    """A source, by the name that people know."""
-
-    def label_from_instance(self, obj: Any) -> str:
-        return str(obj.label)
-
-
 class RowForm(forms.Form):
     """What a person may say of one file."""
 
     source = SourceField(
         Source.objects.filter(is_active=True).order_by("name"), required=False, empty_label="Choose a source"
     )
-    period = forms.CharField(
-        label="Expected period",
-        required=False,
-        max_length=16,
-        widget=forms.TextInput(attrs={"placeholder": "2025-01", "size": 9}),
-    )
+    period = PeriodField(label="Expected period")
     replace = forms.BooleanField(
         label="Import as delivered, even if this removes charges that are missing", required=False
     )
@@ -98,15 +87,6 @@ class RowForm(forms.Form):
         for name in ("force", "replace"):
             if name not in row.needs and not getattr(row, name):
                 del self.fields[name]
-
-    def clean_period(self) -> str:
-        period: str = self.cleaned_data["period"].strip()
-        if period:
-            try:
-                importing.expected_months(period)
-            except ValueError as error:
-                raise forms.ValidationError(str(error)) from error
-        return period
 
 
 @dataclass

@@ -11,9 +11,12 @@ from django.utils import timezone
 from ... import importing
 from ...background import jobs
 from ...importing import doubts, late
-from ...models import BillingPeriod, Import, Job
+from ...importing.again import SETTLED
+from ...models import BillingPeriod, Import, Job, Source
 from ..audited import actor_of
 from ..verbs import Verb
+from . import words
+from .fields import PeriodField, SourceField
 
 State = Import.State
 
@@ -36,6 +39,16 @@ class BookForm(forms.Form):
         field = self.fields["into"]
         assert isinstance(field, forms.ModelChoiceField)
         field.queryset = BillingPeriod.objects.taking_changes().order_by("-month")
+
+
+class AgainForm(forms.Form):
+    """As what the kept files of an import are imported again."""
+
+    source = SourceField(Source.objects.filter(is_active=True).order_by("name"), empty_label="Choose a source")
+    period = PeriodField(
+        label="Expected period",
+        help_text="Such as 2025-01, or 2025-Q1. Empty: the months that the rows name.",
+    )
 
 
 class DismissForm(forms.Form):
@@ -77,6 +90,16 @@ def is_certain(imported: Import) -> bool:
     return imported.state == State.DEFERRED and not imported.doubts
 
 
+def can_be_read_again(imported: Import) -> bool:
+    """Whether an import came to nothing, and its files are there to be imported again."""
+    return imported.state in SETTLED and imported.imported_files.exists()
+
+
+def can_move(imported: Import) -> bool:
+    """Whether an import can be withdrawn and imported as another source's."""
+    return imported.state == State.APPLIED and imported.imported_files.exists()
+
+
 def is_doubtful(imported: Import) -> bool:
     return imported.state == State.DEFERRED and bool(imported.doubts)
 
@@ -92,6 +115,30 @@ def can_keep(imported: Import) -> bool:
 def dismiss(request: HttpRequest, imported: Import, data: dict[str, Any]) -> str:
     importing.dismiss(imported=imported, reason=data["reason"], actor=actor_of(request), now=timezone.now())
     return f"Import {imported.pk} is dismissed: nothing of it is booked."
+
+
+def import_again(request: HttpRequest, imported: Import, data: dict[str, Any]) -> Job:
+    return importing.import_again(
+        imported=imported,
+        source=data["source"],
+        period=data["period"],
+        actor=actor_of(request),
+        now=timezone.now(),
+    )
+
+
+def as_before(imported: Import) -> dict[str, Any]:
+    return {"source": imported.source_id, "period": imported.expected_period}
+
+
+def move_question(imported: Import) -> str:
+    """Say what becomes of what was imported under the wrong source."""
+    billed = words.money(words.billed_of(imported.stored))
+    return (
+        f"Import {imported.pk} is withdrawn first: its {imported.rows:,} rows{f' ({billed})' if billed else ''} leave "
+        "their months, and what it replaced lives again. Then the worker imports the same files as what you choose. "
+        "If they are refused there, nothing of them is charged, and you can try again."
+    )
 
 
 def none_open(imported: Import) -> list[str]:
@@ -202,6 +249,33 @@ VERBS = (
         question="Nothing of it is booked, and the same files do not ask again. A later import is compared "
         "with what was charged.",
         details="admin/billing/import/original_difference.html",
+        is_dangerous=True,
+    ),
+    Verb(
+        name="again",
+        label="Try again…",
+        button="Import again",
+        permission="billing.import_charges",
+        run=import_again,
+        form=AgainForm,
+        initial=as_before,
+        offered=can_be_read_again,
+        question=lambda imported: (
+            f"Nothing of import {imported.pk} is charged. The worker imports its files again, as you say here: "
+            f"{imported.name}. They are kept, so you need not upload them."
+        ),
+        is_primary=True,
+    ),
+    Verb(
+        name="move",
+        label="Import as another source…",
+        button="Withdraw and import again",
+        permission="billing.withdraw_import",
+        run=import_again,
+        form=AgainForm,
+        initial=lambda imported: {"period": imported.expected_period},
+        offered=can_move,
+        question=move_question,
         is_dangerous=True,
     ),
     Verb(
