@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from django.contrib import admin, messages
-from django.db.models import QuerySet
+from django.db.models import Count, QuerySet
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
@@ -34,8 +34,10 @@ HIDDEN = (
     *("charges", "message", "difference", "deferred", "digest", "expected", "moves", "examples", "then"),
     *("imports", "warnings", "new_pis", "kept", "planned"),
 )
-# What is loaded from lists, by the kind of job that does.
 LABELS = {"csv": "CSV", "xlsx": "Excel"}
+# What brings charges of an import in.
+BROUGHT = (Job.Kind.IMPORT, Job.Kind.APPLY)
+# What is loaded from lists, by the kind of job that does.
 LISTS = {Job.Kind.FUNDS: "fundingsource", Job.Kind.PEOPLE: "person"}
 
 
@@ -58,33 +60,42 @@ def facts_of(values: dict[str, Any] | None) -> list[tuple[str, Any]]:
     return shown
 
 
-def steps_of(request: HttpRequest, result: dict[str, Any]) -> list[dict[str, str]]:
-    """Return the links to the next steps that a result holds, one or several, of those that this person may do."""
+def steps_of(request: HttpRequest, result: dict[str, Any], held: int = 0) -> list[dict[str, str]]:
+    """Return the links to the next steps that a result holds, one or several, of those that this person may do.
+
+    `held` is how many charges of the import are held now: to these the review leads.
+    """
     told = result.get("then")
     steps = [NextStep(each["name"], each["about"]) for each in (told if isinstance(told, list) else [told]) if each]
     return [
-        step_of_import(result["import"], result["flagged"])
-        if step.name == "review" and result.get("import")
+        {"url": held_url(result["import"]), "text": review_text(held)}
+        if step.name == "review" and held
         else {"url": doors.url_of(step), "text": doors.label_of(step)}
         for step in steps
         if request.user.has_perm(doors.wording_of(step).permission or "billing.view_job")
     ]
 
 
-def step_of_import(imported: int, held: int) -> dict[str, str]:
-    """Return the link to what of an import is held."""
-    return {"url": held_url(imported), "text": f"{held:,} held: review {'it' if held == 1 else 'them'}"}
+def review_text(held: int) -> str:
+    return f"{held:,} held: review {'it' if held == 1 else 'them'}"
 
 
-def next_steps(request: HttpRequest, job: Job, result: dict[str, Any]) -> list[dict[str, str]]:
-    """Return where to go on from the result of a job."""
-    steps = steps_of(request, result)
+def held_now(result: dict[str, Any]) -> dict[int, int]:
+    """Return how many charges of each import of a job are held now."""
+    numbers = [each["import"] for each in result.get("imports", [result]) if each.get("import")]
+    held = Charge.objects.held().filter(imported_in__in=numbers) if numbers else Charge.objects.none()
+    return dict(held.order_by().values_list("imported_in").annotate(number=Count("pk")))
+
+
+def next_steps(request: HttpRequest, job: Job, result: dict[str, Any], held: dict[int, int]) -> list[dict[str, str]]:
+    """Return where to go on from the result of a job; `held` is how many charges of its imports are held now."""
+    steps = steps_of(request, result, held.get(result.get("import") or 0, 0))
     if job.kind == Job.Kind.IMPORT and job.is_over and job.arguments.get("dry_run"):
         return [{"url": f"{reverse('admin:billing_import_upload')}?job={job.pk}", "text": "Back to the files"}]
     if steps:
         return steps
     if job.kind == Job.Kind.IMPORT:
-        return held_of_all(request, result)
+        return held_of_all(request, result, held)
     if job.kind in LISTS:
         return list_steps(request, job)
     if job.kind == Job.Kind.EXPORT:
@@ -100,15 +111,13 @@ def next_steps(request: HttpRequest, job: Job, result: dict[str, Any]) -> list[d
     return [{"url": change_url(period), "text": f"Go to {period}"}]
 
 
-def held_of_all(request: HttpRequest, result: dict[str, Any]) -> list[dict[str, str]]:
+def held_of_all(request: HttpRequest, result: dict[str, Any], held: dict[int, int]) -> list[dict[str, str]]:
     """Return the link to the queue, where several imports brought something that is held."""
-    imports = result.get("imports", [])
-    held = sum(each["flagged"] for each in imports if each["import"])
-    months = {month for each in imports if each["flagged"] for month in each["periods"]}
     if not held or not request.user.has_perm("billing.review_charges"):
         return []
+    months = {month for each in result.get("imports", []) if each["import"] in held for month in each["periods"]}
     query = f"period={months.pop()}" if len(months) == 1 else ""
-    return [{"url": list_url(HeldCharge, query), "text": f"{held:,} held: review {'it' if held == 1 else 'them'}"}]
+    return [{"url": list_url(HeldCharge, query), "text": review_text(sum(held.values()))}]
 
 
 def list_steps(request: HttpRequest, job: Job) -> list[dict[str, str]]:
@@ -140,7 +149,7 @@ def may_download(request: HttpRequest, job: Job) -> bool:
     return is_theirs and request.user.has_perm(jobs.permission_of(job.kind))
 
 
-def imports_of(request: HttpRequest, job: Job, result: dict[str, Any]) -> list[dict[str, Any]]:
+def imports_of(request: HttpRequest, job: Job, result: dict[str, Any], held: dict[int, int]) -> list[dict[str, Any]]:
     """Return what came of each import of a job, as its page shows it."""
     is_dry_run = bool(job.arguments.get("dry_run"))
     found = result.get("imports", [])
@@ -154,7 +163,7 @@ def imports_of(request: HttpRequest, job: Job, result: dict[str, Any]) -> list[d
             "state_text": words.states().get(each["state"], each["state"].capitalize()),
             "problems": [words.problem_said(problem, names_file=len(each["files"]) > 1) for problem in each["errors"]],
             "said": words.counts_said(each, is_done=not is_dry_run),
-            "steps": [] if is_dry_run else steps_of(request, each),
+            "steps": [] if is_dry_run else steps_of(request, each, held.get(each["import"], 0)),
             "billed": sorted(words.billed_of(each["totals"]).items()),
         }
         for each in found
@@ -324,13 +333,14 @@ class JobAdmin(FrozenAdmin):
         context: dict[str, Any] = {}
         if job:
             result = job.result or {}
-            imports = imports_of(request, job, result)
+            held = held_now(result) if job.kind in BROUGHT else {}
+            imports = imports_of(request, job, result, held)
             context = {
                 "facts": [] if imports else facts_of(result),
                 "asked": facts_of({name: value for name, value in job.arguments.items() if name != "files"}),
                 "errors_found": [error for error in result.get("errors", []) if isinstance(error, dict)],
                 "import_id": result.get("import"),
-                "next_steps": next_steps(request, job, result),
+                "next_steps": next_steps(request, job, result, held),
                 "imports": imports,
                 "warnings": result.get("warnings") or [],
                 "new_pis": [] if imports else result.get("new_pis") or [],

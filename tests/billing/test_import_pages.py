@@ -52,7 +52,7 @@ def test_the_page_leads_with_the_amount_and_what_is_held_with_the_next_step(clie
     for charge in Charge.objects.held():
         review.reject(charges=Charge.objects.filter(pk=charge.pk), reason="other", note="No.", **BY)
     page = page_of(client, imported)
-    assert "that were held are decided" in page
+    assert "Nothing that it brought is held." in page
     assert "Next:" not in page
 
 
@@ -102,7 +102,7 @@ def test_errors_lead_the_page_of_what_failed_and_are_counted_by_column(client, c
     context = client.get(url_of(imported)).context
     assert context["tab"] == "errors"
     page = page_of(client, imported)
-    assert "2 problems: 2 in BilledCost." in page
+    assert "8 problems: 2 in BilledCost, 2 in EffectiveCost," in page
     assert f'Next: <a href="{url_of(imported, "again")}">Try again…</a>' in page
     client.force_login(cast.viewer)
     assert "Try again" not in page_of(client, imported)
@@ -201,7 +201,7 @@ def test_an_import_of_the_wrong_source_is_withdrawn_and_imported_as_the_right_on
     hpc = build.a_source("hpc")
     client.force_login(cast.reviewer)
     page = client.get(url_of(imported, "move")).content.decode()
-    assert f"Import {imported.pk} is withdrawn first: its 1 rows (12.50 USD) leave their months" in page
+    assert f"Import {imported.pk} is withdrawn first: its 1 row (12.50 USD) leave their months" in page
     client.post(url_of(imported, "move"), {"source": hpc.pk, "period": "2025-01"})
     imported.refresh_from_db()
     assert imported.state == Import.State.WITHDRAWN
@@ -243,3 +243,56 @@ def test_who_asks_twice_gets_one_job(tmp_path):
     imported = a_failed(tmp_path)
     assert again(imported) == again(imported)
     assert Job.objects.count() == 1
+
+
+LIST = reverse("admin:billing_import_changelist")
+
+
+def test_the_list_says_what_it_comes_to_and_how_many_are_of_each_state(client, cast, tmp_path):
+    delivered(tmp_path, [a_row("1000.50"), a_row("2", ResourceId="b")])
+    delivered(tmp_path, [a_row("7")], name="hpc.csv", source=build.a_source("hpc"))
+    a_failed(tmp_path)
+    client.force_login(cast.viewer)
+    page = client.get(LIST)
+    assert "3 imports, 3 rows. Files that are applied come to" in page.content.decode()
+    assert "1,009.50 USD" in page.content.decode()
+    assert [(each["label"], each["number"]) for each in page.context["cl"].states] == [
+        ("All", 3),
+        ("Applied", 2),
+        ("Failed", 1),
+    ]
+    # The address says how it is narrowed, and the states count within that.
+    failed = page.context["cl"].states[2]["url"]
+    cl = client.get(LIST + failed).context["cl"]
+    assert [each.state for each in cl.result_list] == ["failed"]
+    assert [each["number"] for each in cl.states] == [3, 2, 1]
+    hpc = Import.objects.get(source__name="hpc").source_id
+    cl = client.get(f"{LIST}?source__id__exact={hpc}").context["cl"]
+    assert [(each["label"], each["number"]) for each in cl.states] == [("All", 1), ("Applied", 1)]
+    assert "Import files" not in page.content.decode().partition("object-tools")[2].partition("</ul>")[0]
+
+
+def test_the_list_shows_what_runs_until_it_is_over(client, cast):
+    job = jobs.enqueue(kind=Job.Kind.IMPORT, arguments={}, **BY)
+    client.force_login(cast.viewer)
+    page = client.get(LIST).content.decode()
+    assert reverse("admin:billing_job_change", args=[job.pk]) in page
+    assert "data-busy" in page
+    Job.objects.update(state=Job.State.DONE, finished_at=build.NOW)
+    assert "data-busy" not in client.get(LIST).content.decode()
+
+
+def test_the_list_asks_as_much_of_many_imports_as_of_few(client, cast, tmp_path):
+    def queries():
+        with CaptureQueriesContext(connection) as asked:
+            assert client.get(LIST).status_code == 200
+        return len(asked)
+
+    client.force_login(cast.reviewer)
+    client.get(LIST)
+    counts = []
+    for number in range(4):
+        delivered(tmp_path, [a_row(f"{number + 1}")], name=f"{number}.csv")
+        counts.append(queries())
+    assert counts[1] == counts[3]
+    assert counts[3] <= 25

@@ -10,6 +10,9 @@ from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpRe
 from django.http.response import HttpResponseBase
 from django.urls import URLPattern, path
 from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString, mark_safe
 
 from ... import audit
 from ...files.received import display_name
@@ -17,9 +20,9 @@ from ...importing import tending
 from ...models import Import, ImportedFile
 from ..audited import FrozenAdmin, actor_of
 from ..filters import period_filter
-from ..formatting import badge_column, count_column
+from ..formatting import amount, badge_column, count_column
 from ..links import change_url
-from . import record
+from . import listing, record, words
 from .record import DOWNLOAD, TONES
 from .uploads import upload
 from .verbs import VERBS
@@ -32,29 +35,54 @@ class ImportAdmin(FrozenAdmin):
     when_empty = "Nothing was imported yet. Import files here."
     list_display = (
         "number",
-        "source",
-        "name",
+        "of_source",
+        "months_listed",
         badge_column("state", TONES),
         count_column("rows"),
+        "billed_amount",
         count_column("new"),
         count_column("changed"),
-        count_column("flagged"),
-        "created_at",
-        "created_by_name",
+        count_column("flagged", "held"),
+        "imported_at",
+        "by",
     )
     list_filter = ("state", "source", period_filter("scope_totals__period"))
     linked_by = ("booked_in",)
     list_select_related = ("source", "booked_in")
     search_fields = ("name", "files__sha256")
-    sortable_by = ("number", "created_at")
+    sortable_by = ("number", "imported_at")
     fields = ()
     change_form_template = "admin/billing/import/change_form.html"
     change_list_template = "admin/billing/import/change_list.html"
     verbs = VERBS
 
     @admin.display(description="import", ordering="id")
-    def number(self, imported: Import) -> str:
-        return f"#{imported.pk}"
+    def number(self, imported: Import) -> SafeString:
+        return format_html('{}<span class="quiet small plainly block">{}</span>', imported.pk, imported.name[:60])
+
+    @admin.display(description="source")
+    def of_source(self, imported: Import) -> str:
+        return str(imported.source.label) if imported.source else "unknown"
+
+    @admin.display(description="period")
+    def months_listed(self, imported: Any) -> str:
+        return ", ".join(f"{month:%Y-%m}" for month in imported.months) or imported.expected_period or "–"
+
+    @admin.display(description="billed")
+    def billed_amount(self, imported: Import) -> SafeString | str:
+        billed = ((amount(exact, currency),) for currency, exact in sorted(words.billed_of(imported.stored).items()))
+        return format_html_join(mark_safe("<br>"), "{}", billed) or "–"
+
+    @admin.display(description="imported", ordering="created_at")
+    def imported_at(self, imported: Import) -> str:
+        return date_format(timezone.localtime(imported.created_at), "DATETIME_FORMAT")
+
+    @admin.display(description="by")
+    def by(self, imported: Import) -> str:
+        return imported.created_by_name or "the system"
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[listing.ImportList]:
+        return listing.ImportList
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Import | None:
         """Return an import, looked up once for a request."""
@@ -79,7 +107,8 @@ class ImportAdmin(FrozenAdmin):
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         # Whoever looks is told the truth about imports whose process is gone.
         tending.close_left(now=timezone.now())
-        return super().changelist_view(request, extra_context)
+        context = {"running": listing.running() if request.user.has_perm("billing.view_job") else []}
+        return super().changelist_view(request, context | (extra_context or {}))
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None

@@ -20,6 +20,7 @@ from django.utils.functional import cached_property
 from django.utils.safestring import SafeString
 
 from ... import importing
+from ...fields import WIDE
 from ...files.received import local_copy
 from ...importing import planning, standing
 from ...importing.outcomes import OfAnotherSource, SourceUnknown, WouldWithdraw
@@ -297,7 +298,7 @@ def _comes_to(rows: Sequence[RowOnPage]) -> str:
     billed: dict[str, Decimal] = defaultdict(lambda: ZERO)
     for result in results.values():
         for currency, exact in words.billed_of(result["totals"]).items():
-            billed[currency] += exact
+            billed[currency] = WIDE.add(billed[currency], exact)
     number = sum(result["rows"] for result in results.values())
     return (
         ", ".join(filter(None, (f"{number:,} row{'' if number == 1 else 's'}", words.money(billed)))) if number else ""

@@ -134,8 +134,9 @@ def as_before(imported: Import) -> dict[str, Any]:
 def move_question(imported: Import) -> str:
     """Say what becomes of what was imported under the wrong source."""
     billed = words.money(words.billed_of(imported.stored))
+    rows = f"{imported.rows:,} row{'' if imported.rows == 1 else 's'}{f' ({billed})' if billed else ''}"
     return (
-        f"Import {imported.pk} is withdrawn first: its {imported.rows:,} rows{f' ({billed})' if billed else ''} leave "
+        f"Import {imported.pk} is withdrawn first: its {rows} leave "
         "their months, and what it replaced lives again. Then the worker imports the same files as what you choose. "
         "If they are refused there, nothing of them is charged, and you can try again."
     )
@@ -276,7 +277,6 @@ VERBS = (
         initial=lambda imported: {"period": imported.expected_period},
         offered=can_move,
         question=move_question,
-        is_dangerous=True,
     ),
     Verb(
         name="withdraw",

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any
 
+from ...fields import WIDE
 from ...models import Import
 from ...models.periods import parse_month
 from ...money import ZERO, rounded, to_cents
@@ -37,7 +38,7 @@ def moved_of(difference: Mapping[str, Any]) -> dict[str, Decimal]:
     moved: dict[str, Decimal] = defaultdict(lambda: ZERO)
     for currencies in difference.values():
         for currency, found in currencies.items():
-            moved[currency] += Decimal(found["billed_delta"])
+            moved[currency] = WIDE.add(moved[currency], Decimal(found["billed_delta"]))
     return dict(moved)
 
 
