@@ -246,6 +246,13 @@ class JobAdmin(FrozenAdmin):
     actions: Any = (retry_selected, cancel_selected)
     change_form_template = "admin/billing/job/change_form.html"
 
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Job | None:
+        """Return a job, looked up once for a request: half of a page would tell of it before and half after its end."""
+        found: dict[str, Job | None] = request.__dict__.setdefault("jobs_found", {})
+        if object_id not in found:
+            found[object_id] = super().get_object(request, object_id, from_field)
+        return found[object_id]
+
     @admin.display(description="job", ordering="id")
     def number(self, job: Job) -> str:
         return f"#{job.pk}"
