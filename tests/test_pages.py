@@ -399,6 +399,11 @@ def uploaded(client, *names, content=CONTENT):
     return client.get(UPLOAD).context["rows"]
 
 
+def imports_asked():
+    """Return the jobs that import files; those that only check what was uploaded are none of them."""
+    return Job.objects.filter(arguments__dry_run=False)
+
+
 def sent(rows, **changes):
     """Return what the page sends of its list, with changes by the place of the file: `source_0`, `period_1`."""
     data = {"listed": "1"}
@@ -422,13 +427,13 @@ def test_an_upload_is_stored_by_its_hash_and_never_under_its_own_name(client, ca
     stored = StoredFile.objects.get()
     assert stored.sha256 == hashlib.sha256(content).hexdigest()
     assert (settings.MEDIA_ROOT / stored.path).read_bytes() == content
-    assert not Job.objects.exists()
+    assert not imports_asked().exists()
     rows = client.get(UPLOAD).context["rows"]
     assert [(each.row.name, each.row.source, each.row.period) for each in rows] == [
         ("aws_2025-01.csv", "aws", "2025-01")
     ]
     response = client.post(UPLOAD, sent(rows) | {"import": "1"})
-    job = Job.objects.get()
+    job = imports_asked().get()
     assert response.url == admin_url(Job, "change", job.pk)
     assert (job.created_by, job.arguments["files"], job.arguments["dry_run"]) == (cast.reviewer, [stored.pk], False)
     jobs.run(job.pk)
@@ -447,19 +452,31 @@ def test_files_dropped_together_each_have_a_source_and_a_period_that_can_be_chan
     page = client.get(UPLOAD).content.decode()
     assert page.count("Guessed from the file name") == 3
     assert "No source recognizes this name" in page
-    # Without a source nothing is imported yet, and nothing of the list is lost.
-    page = client.post(UPLOAD, sent(rows) | {"import": "1"}).content.decode()
-    assert "Choose a source." in page
-    assert not Job.objects.exists()
-    rows = client.get(UPLOAD).context["rows"]
+    assert "Import 3 files" in page
     client.post(UPLOAD, sent(rows, source_3=hpc.pk, period_3="2025-02") | {"import": "1"})
-    job = Job.objects.get()
+    job = imports_asked().get()
     assert [(each["names"], each["source"], each["period"]) for each in job.arguments["imports"]] == [
         (["aws_2025-01.csv"], "aws", "2025-01"),
         (["hpc_2025-01.csv"], "hpc", "2025-01"),
         (["azure_2025-01.csv"], "azure", "2025-01"),
         (["nobody.csv"], "hpc", "2025-02"),
     ]
+
+
+def test_a_file_without_a_source_stays_on_the_list_and_the_others_are_imported(client, cast):
+    client.force_login(cast.reviewer)
+    build.a_source("aws")
+    rows = uploaded(client, "nobody.csv")
+    # Alone, there is nothing to import, and nothing of the list is lost.
+    page = client.post(UPLOAD, sent(rows) | {"import": "1"}).content.decode()
+    assert "Choose a source." in page
+    assert not imports_asked().exists()
+    rows = uploaded(client, "aws_2025-01.csv")
+    assert [each.state for each in rows] == ["waits", "checking"]
+    page = client.post(UPLOAD, sent(rows) | {"import": "1"}, follow=True).content.decode()
+    assert "Still on the list of files to import: nobody.csv." in page
+    assert imports_asked().get().arguments["names"] == ["aws_2025-01.csv"]
+    assert [each.row.name for each in client.get(UPLOAD).context["rows"]] == ["nobody.csv"]
 
 
 def test_one_bad_file_of_an_upload_stops_no_other_and_each_result_is_shown(client, cast):
@@ -472,7 +489,7 @@ def test_one_bad_file_of_an_upload_stops_no_other_and_each_result_is_shown(clien
     ]
     client.post(UPLOAD, {"files": files})
     client.post(UPLOAD, sent(client.get(UPLOAD).context["rows"]) | {"import": "1"})
-    job = Job.objects.get()
+    job = imports_asked().get()
     jobs.run(job.pk)
     job.refresh_from_db()
     assert (job.state, job.message) == ("failed", "1 of 2 imports done. Refused: hpc_2025-01.csv.")
@@ -494,7 +511,7 @@ def test_an_upload_that_is_gone_when_its_job_runs_stops_no_other(client, cast):
     ]
     client.post(UPLOAD, {"files": files})
     client.post(UPLOAD, sent(client.get(UPLOAD).context["rows"]) | {"import": "1"})
-    job = Job.objects.get()
+    job = imports_asked().get()
     StoredFile.objects.filter(pk=job.arguments["imports"][0]["files"][0]).delete()
     jobs.run(job.pk)
     job.refresh_from_db()
@@ -507,8 +524,10 @@ def test_a_dry_run_of_uploads_stores_no_charge_and_keeps_the_list(client, cast):
     client.force_login(cast.reviewer)
     build.a_source("aws")
     rows = uploaded(client, "aws_2025-01.csv")
-    client.post(UPLOAD, sent(rows) | {"dry_run": "1"})
+    client.post(UPLOAD, sent(rows) | {"keep": "1"})
+    # It is checked once, as long as nothing else is said of it.
     job = Job.objects.get()
+    assert job.arguments["dry_run"]
     jobs.run(job.pk)
     assert not Import.objects.exists()
     assert len(client.get(UPLOAD).context["rows"]) == 1
@@ -522,14 +541,14 @@ def test_a_dry_run_that_is_refused_leads_to_the_tick_that_lets_the_file_in(clien
     client.force_login(cast.reviewer)
     build.a_source("aws")
     head = "BilledCost,BillingAccountId,BillingPeriodStart,ChargePeriodStart\n"
-    for account, button in (("acct-1", "import"), ("acct-2", "dry_run")):
+    for account, button in (("acct-1", "import"), ("acct-2", "keep")):
         body = f"{head}1,{account},2025-01-01,2025-01-02\n"
         client.post(UPLOAD, sent(uploaded(client, "aws_2025-01.csv", content=body)) | {button: "1"})
         jobs.run(Job.objects.first().pk)
     client.get(f"{UPLOAD}?job={Job.objects.first().pk}")
     (row,) = client.get(UPLOAD).context["rows"]
     assert row.row.needs == ["force"]
-    assert "looks like another source" in row.row.note
+    assert "looks like another source" in row.lines[0]
 
 
 def test_the_list_of_uploads_survives_a_period_that_is_none(client, cast):
@@ -538,7 +557,7 @@ def test_the_list_of_uploads_survives_a_period_that_is_none(client, cast):
     rows = uploaded(client, "aws_2025-01.csv")
     page = client.post(UPLOAD, sent(rows, period_0="January") | {"import": "1"}).content.decode()
     assert "is not a billing period" in page
-    assert not Job.objects.exists()
+    assert not imports_asked().exists()
     (row,) = client.get(UPLOAD).context["rows"]
     assert (row.row.name, row.row.source, row.row.period) == ("aws_2025-01.csv", "aws", "January")
 
@@ -574,7 +593,7 @@ def test_what_is_wrong_with_an_upload_and_where_it_was_imported_before_is_said(c
     build.a_source("aws")
     rows = uploaded(client, "aws_2025-01.csv")
     client.post(UPLOAD, sent(rows) | {"import": "1"})
-    jobs.run(Job.objects.get().pk)
+    jobs.run(imports_asked().get().pk)
     uploaded(client, "aws_2025-01.csv")
     uploaded(client, "aws_2025-02.csv", content="")
     page = client.get(UPLOAD).content.decode()
@@ -615,7 +634,7 @@ def test_a_dry_run_of_what_lacks_charges_leads_to_the_tick_and_an_import_of_it_w
     client.force_login(cast.reviewer)
     build.a_source("aws")
     head = "BilledCost,BillingAccountId,ResourceId,BillingPeriodStart,ChargePeriodStart,ServiceName\n"
-    for content, way in (("1,acct-1,i-1\n2,acct-1,i-2\n3,acct-1,i-3\n", "import"), ("1,acct-1,i-1\n", "dry_run")):
+    for content, way in (("1,acct-1,i-1\n2,acct-1,i-2\n3,acct-1,i-3\n", "import"), ("1,acct-1,i-1\n", "keep")):
         body = head + content.replace("\n", ",2025-01-01,2025-01-02,Compute\n")
         rows = uploaded(client, "aws_2025-01.csv", content=body)
         client.post(UPLOAD, sent(rows) | {way: "1"})

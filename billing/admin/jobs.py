@@ -1,11 +1,10 @@
 """Background jobs: what runs, how far it has come, and what came of it."""
 
 from collections.abc import Callable
-from decimal import Decimal
 from typing import Any
 
 from django.contrib import admin, messages
-from django.db.models import QuerySet
+from django.db.models import Count, QuerySet
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
@@ -14,11 +13,12 @@ from .. import charge_sheets, doors
 from ..background import jobs
 from ..errors import BillingError, NextStep, NoLongerKept
 from ..importing import tending
-from ..models import BillingPeriod, Charge, Import, Job
+from ..models import BillingPeriod, Charge, HeldCharge, Job
 from .attribution import REAPPLY
 from .audited import FrozenAdmin, actor_of
 from .formatting import badge_column
-from .links import change_url, list_url
+from .imports import words
+from .links import change_url, held_url, list_url
 from .verbs import Verb
 
 TONES = {
@@ -34,8 +34,10 @@ HIDDEN = (
     *("charges", "message", "difference", "deferred", "digest", "expected", "moves", "examples", "then"),
     *("imports", "warnings", "new_pis", "kept", "planned"),
 )
-# What is loaded from lists, by the kind of job that does.
 LABELS = {"csv": "CSV", "xlsx": "Excel"}
+# What brings charges of an import in.
+BROUGHT = (Job.Kind.IMPORT, Job.Kind.APPLY)
+# What is loaded from lists, by the kind of job that does.
 LISTS = {Job.Kind.FUNDS: "fundingsource", Job.Kind.PEOPLE: "person"}
 
 
@@ -58,23 +60,42 @@ def facts_of(values: dict[str, Any] | None) -> list[tuple[str, Any]]:
     return shown
 
 
-def steps_of(request: HttpRequest, told: Any) -> list[dict[str, str]]:
-    """Return the links to the next steps that a result holds, one or several, of those that this person may do."""
+def steps_of(request: HttpRequest, result: dict[str, Any], held: int = 0) -> list[dict[str, str]]:
+    """Return the links to the next steps that a result holds, one or several, of those that this person may do.
+
+    `held` is how many charges of the import are held now: to these the review leads.
+    """
+    told = result.get("then")
     steps = [NextStep(each["name"], each["about"]) for each in (told if isinstance(told, list) else [told]) if each]
     return [
-        {"url": doors.url_of(step), "text": doors.label_of(step)}
+        {"url": held_url(result["import"]), "text": review_text(held)}
+        if step.name == "review" and held
+        else {"url": doors.url_of(step), "text": doors.label_of(step)}
         for step in steps
         if request.user.has_perm(doors.wording_of(step).permission or "billing.view_job")
     ]
 
 
-def next_steps(request: HttpRequest, job: Job, result: dict[str, Any]) -> list[dict[str, str]]:
-    """Return where to go on from the result of a job."""
-    steps = steps_of(request, result.get("then"))
+def review_text(held: int) -> str:
+    return f"{held:,} held: review {'it' if held == 1 else 'them'}"
+
+
+def held_now(result: dict[str, Any]) -> dict[int, int]:
+    """Return how many charges of each import of a job are held now."""
+    numbers = [each["import"] for each in result.get("imports", [result]) if each.get("import")]
+    held = Charge.objects.held().filter(imported_in__in=numbers) if numbers else Charge.objects.none()
+    return dict(held.order_by().values_list("imported_in").annotate(number=Count("pk")))
+
+
+def next_steps(request: HttpRequest, job: Job, result: dict[str, Any], held: dict[int, int]) -> list[dict[str, str]]:
+    """Return where to go on from the result of a job; `held` is how many charges of its imports are held now."""
+    steps = steps_of(request, result, held.get(result.get("import") or 0, 0))
     if job.kind == Job.Kind.IMPORT and job.is_over and job.arguments.get("dry_run"):
         return [{"url": f"{reverse('admin:billing_import_upload')}?job={job.pk}", "text": "Back to the files"}]
     if steps:
         return steps
+    if job.kind == Job.Kind.IMPORT:
+        return held_of_all(request, result, held)
     if job.kind in LISTS:
         return list_steps(request, job)
     if job.kind == Job.Kind.EXPORT:
@@ -88,6 +109,15 @@ def next_steps(request: HttpRequest, job: Job, result: dict[str, Any]) -> list[d
         url = reverse("admin:billing_billingperiod_reapply", args=[period.pk])
         return [{"url": f"{url}?job={job.pk}", "text": f"See what would change in {period}, and re-apply"}]
     return [{"url": change_url(period), "text": f"Go to {period}"}]
+
+
+def held_of_all(request: HttpRequest, result: dict[str, Any], held: dict[int, int]) -> list[dict[str, str]]:
+    """Return the link to the queue, where several imports brought something that is held."""
+    if not held or not request.user.has_perm("billing.review_charges"):
+        return []
+    months = {month for each in result.get("imports", []) if each["import"] in held for month in each["periods"]}
+    query = f"period={months.pop()}" if len(months) == 1 else ""
+    return [{"url": list_url(HeldCharge, query), "text": review_text(sum(held.values()))}]
 
 
 def list_steps(request: HttpRequest, job: Job) -> list[dict[str, str]]:
@@ -119,22 +149,38 @@ def may_download(request: HttpRequest, job: Job) -> bool:
     return is_theirs and request.user.has_perm(jobs.permission_of(job.kind))
 
 
-def imports_of(request: HttpRequest, job: Job, result: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return what came of each of several imports of one job, as its page shows it."""
+def imports_of(request: HttpRequest, job: Job, result: dict[str, Any], held: dict[int, int]) -> list[dict[str, Any]]:
+    """Return what came of each import of a job, as its page shows it."""
     is_dry_run = bool(job.arguments.get("dry_run"))
+    found = result.get("imports", [])
+    if job.kind == Job.Kind.IMPORT and "state" in result:
+        # Of one import alone, what came of it is the result.
+        found = [result | {"files": job.arguments.get("names", [])}]
     return [
         each
         | {
             "tone": "bad" if each["errors"] else "warn" if each["deferred"] or each["flagged"] else "good",
-            "state_text": dict(Import.State.choices).get(each["state"], each["state"].capitalize()),
-            "problems": each["errors"][:5],
-            "steps": [] if is_dry_run else steps_of(request, each["then"]),
-            "billed": [
-                (currency, Decimal(columns["BilledCost"])) for currency, columns in sorted(each["totals"].items())
-            ],
+            "state_text": words.states().get(each["state"], each["state"].capitalize()),
+            "problems": [words.problem_said(problem, names_file=len(each["files"]) > 1) for problem in each["errors"]],
+            "said": words.counts_said(each, is_done=not is_dry_run),
+            "steps": [] if is_dry_run else steps_of(request, each, held.get(each["import"], 0)),
+            "billed": sorted(words.billed_of(each["totals"]).items()),
         }
-        for each in result.get("imports", [])
+        for each in found
     ]
+
+
+def title_of(job: Job) -> str:
+    """Say what a job is, in the words of its page."""
+    if job.kind == Job.Kind.IMPORT and job.arguments.get("dry_run"):
+        return "Check of files"
+    return str(job.get_kind_display())
+
+
+def so_far(job: Job, result: dict[str, Any]) -> str:
+    """Say how many of several imports of a job that runs are done."""
+    wanted = len(job.arguments.get("imports", []))
+    return f"{len(result.get('imports', []))} of {wanted} imports done" if wanted > 1 else ""
 
 
 def run_cancel(request: HttpRequest, job: Job, values: dict[str, Any]) -> str:
@@ -199,6 +245,13 @@ class JobAdmin(FrozenAdmin):
     verbs = (RETRY, CANCEL)
     actions: Any = (retry_selected, cancel_selected)
     change_form_template = "admin/billing/job/change_form.html"
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Job | None:
+        """Return a job, looked up once for a request: half of a page would tell of it before and half after its end."""
+        found: dict[str, Job | None] = request.__dict__.setdefault("jobs_found", {})
+        if object_id not in found:
+            found[object_id] = super().get_object(request, object_id, from_field)
+        return found[object_id]
 
     @admin.display(description="job", ordering="id")
     def number(self, job: Job) -> str:
@@ -287,18 +340,22 @@ class JobAdmin(FrozenAdmin):
         context: dict[str, Any] = {}
         if job:
             result = job.result or {}
+            held = held_now(result) if job.kind in BROUGHT else {}
+            imports = imports_of(request, job, result, held)
             context = {
-                "facts": facts_of(result),
+                "facts": [] if imports else facts_of(result),
                 "asked": facts_of({name: value for name, value in job.arguments.items() if name != "files"}),
                 "errors_found": [error for error in result.get("errors", []) if isinstance(error, dict)],
                 "import_id": result.get("import"),
-                "next_steps": next_steps(request, job, result),
-                "imports": imports_of(request, job, result),
+                "next_steps": next_steps(request, job, result, held),
+                "imports": imports,
                 "warnings": result.get("warnings") or [],
-                "new_pis": result.get("new_pis") or [],
+                "new_pis": [] if imports else result.get("new_pis") or [],
                 "difference": result.get("difference") or {},
                 "deferred": result.get("deferred") or {},
                 "told": jobs.told(job),
+                "title_of_job": title_of(job),
+                "so_far": so_far(job, result),
                 "tone": TONES.get(Job.State(job.state), ""),
             }
         return super().change_view(request, object_id, form_url, context | (extra_context or {}))

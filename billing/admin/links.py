@@ -6,6 +6,8 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from ..models import HeldCharge
+
 
 def link(url: str, text: object) -> SafeString:
     return format_html('<a href="{}">{}</a>', url, text)
@@ -21,3 +23,8 @@ def list_url(model: type[models.Model], query: str = "") -> str:
     """Return the address of a model's list in the admin, with a query such as `state=held`."""
     url = reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist")
     return f"{url}?{query}" if query else url
+
+
+def held_url(imported: int) -> str:
+    """Return the address of the queue with what an import brought and is held."""
+    return list_url(HeldCharge, f"imported_in__id__exact={imported}")

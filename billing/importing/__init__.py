@@ -1,5 +1,6 @@
 """Bringing files in: received, read, compared with what is charged, and applied at once or not at all."""
 
+from .again import NotRepeatable, import_again
 from .booking import book
 from .expected_periods import expected_months, period_in_name
 from .ingestion import apply_deferred, decide_later, ingest
@@ -16,6 +17,7 @@ __all__ = [
     "NotApplicable",
     "NotBookable",
     "NotDeferred",
+    "NotRepeatable",
     "NotWithdrawable",
     "OfAnotherSource",
     "Place",
@@ -29,6 +31,7 @@ __all__ = [
     "dismiss",
     "expected_months",
     "facts_of",
+    "import_again",
     "ingest",
     "period_in_name",
     "plan",

@@ -9,7 +9,7 @@ from typing import Any
 from ..audit import Actor
 from ..errors import BillingError, NextStep, NoLongerKept
 from ..files.received import display_name, local_copy
-from ..models import Source, StoredFile
+from ..models import Job, Source, StoredFile
 from ..progress import Progress, unwatched
 from ..readers.delivery import made_at, oldest_run_first
 from ..readers.manifests import names_in_manifest
@@ -175,17 +175,21 @@ def run(
 
 
 def run_job(
-    *, job: object, arguments: dict[str, Any], actor: Actor, now: datetime.datetime, progress: Progress
+    *, job: Job, arguments: dict[str, Any], actor: Actor, now: datetime.datetime, progress: Progress
 ) -> dict[str, Any]:
     """Import what was uploaded, as a background job.
 
     `arguments`: `imports`, each with the ids of its stored `files`, their `names`, a `source` (a name, or "" to guess),
     a `period`, `replace` and `force`; and `dry_run`. Of one import alone they may stand among the arguments.
 
-    Raises what refused the only import, or SomeRefused.
+    Raises what refused the only import, or SomeRefused; a dry run tells of refusals in what it returns.
     """
     outcomes: list[Outcome] = []
-    for each in arguments.get("imports") or [arguments]:
+    wanted = arguments.get("imports") or [arguments]
+    for each in wanted:
+        if outcomes:
+            # What is done already is told while the rest runs.
+            Job.objects.filter(pk=job.pk).update(result=_told(outcomes))
         try:
             planned = _planned(each)
         except BillingError as refused:
@@ -200,18 +204,23 @@ def run_job(
             now=now,
             progress=progress,
         )
+    return _ended(outcomes, is_dry_run=arguments.get("dry_run", False))
+
+
+def _ended(outcomes: Sequence[Outcome], *, is_dry_run: bool) -> dict[str, Any]:
+    """Return what came of all imports of a job. A dry run that finds problems found what it was asked for."""
+    refused = [each for each in outcomes if each.refused]
     if len(outcomes) == 1:
         (only,) = outcomes
-        if only.refused:
+        if only.refused and not is_dry_run:
             raise only.refused
-        assert only.result
-        return {
-            "message": only.result.as_text().split("\n")[0],
-            **only.result.as_data(),
-            "then": [step.as_data() for step in only.next_steps],
-        }
-    if any(each.refused for each in outcomes):
+        said = only.result.as_text().split("\n")[0] if only.result else f"Dry run, nothing was stored. {only.refused}"
+        return {"message": said, **only.as_data(), "then": [step.as_data() for step in only.next_steps]}
+    if refused and not is_dry_run:
         raise SomeRefused(outcomes)
+    done = len(outcomes) - len(refused)
+    if is_dry_run:
+        return {"message": f"Dry run, nothing was stored: {done} of {len(outcomes)} imports fit.", **_told(outcomes)}
     return {"message": f"{len(outcomes)} imports done.", **_told(outcomes)}
 
 

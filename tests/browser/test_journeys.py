@@ -67,23 +67,22 @@ def test_a_reviewer_uploads_a_file_and_reads_how_it_goes(browser, live_server, t
     sign_in(browser, live_server, "rex")
     browser.find_element(By.LINK_TEXT, "Import files").click()
     browser.find_element(By.NAME, "files").send_keys(str(file))
-    assert "aws_2025-01.csv" in browser.find_element(By.CSS_SELECTOR, "[data-chosen]").text
-    browser.find_element(By.CSS_SELECTOR, "input[value=Upload]").click()
     WebDriverWait(browser, 10).until(lambda _: "Guessed from the file name" in browser.page_source)
-    browser.find_element(By.CSS_SELECTOR, "input[value='Import 1 file']").click()
-    WebDriverWait(browser, 10).until(lambda _: Job.objects.exists())
-    job = Job.objects.get()
+    assert browser.find_element(By.ID, "import-files").text == "Import 1 file"
+    browser.find_element(By.ID, "import-files").click()
+    WebDriverWait(browser, 10).until(lambda _: Job.objects.filter(arguments__dry_run=False).exists())
+    job = Job.objects.get(arguments__dry_run=False)
     WebDriverWait(browser, 10).until(lambda _: f"/job/{job.pk}/" in browser.current_url)
     mark = working.begin(f"job-{job.pk}")
     Job.objects.filter(pk=job.pk).update(state=Job.State.RUNNING, done=40, total=100, message="Matching rows")
     WebDriverWait(browser, 10).until(
-        lambda _: browser.find_element(By.CSS_SELECTOR, "[data-job-message]").text == "Matching rows"
+        lambda _: browser.find_element(By.CSS_SELECTOR, "#job-lead .running-line").text == "Matching rows"
     )
     Job.objects.filter(pk=job.pk).update(
         state=Job.State.DONE, message="1 row imported.", result={"rows": 1}, finished_at=build.NOW
     )
     mark.release()
-    # The page loads anew by itself when the job is over.
+    # The page says so by itself when the job is over.
     WebDriverWait(browser, 10).until(lambda _: "1 row imported." in browser.page_source)
     assert complaints(browser) == []
 

@@ -58,7 +58,7 @@ class ChargeAdmin(LargeTableMixin, ReviewMixin):
         "used",
         "month",
     )
-    linked_by = ("charged_in", "period", "project")
+    linked_by = ("charged_in", "imported_in", "period", "project", "withdrawn_in")
     list_filter = (
         period_filter("charged_in"),
         "state",

@@ -55,6 +55,7 @@ class HeldChargeAdmin(GroupsMixin):
         "month",
     )
     list_filter = (period_filter("charged_in"), ReasonFilter, "source", AmountFilter, PresenceFilter, GroupFilter)
+    linked_by = ("imported_in",)
     sortable_by = ("charge_link", "billed_cost_amount")
     change_list_template = "admin/billing/charge/queue.html"
     actions: Any = tuple(

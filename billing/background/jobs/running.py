@@ -129,8 +129,10 @@ def _write_end(job: Job, *, state: str, message: str, result: dict[str, Any] | N
         if state == Job.State.CANCELED:
             job.refresh_from_db()
             message = canceled_by(job)
+        # What broke off keeps what it told of the parts that were done.
+        told = {} if result is None else {"result": result}
         ended = Job.objects.filter(pk=job.pk, state=Job.State.RUNNING).update(
-            state=state, done=done, message=message[:500], result=result, finished_at=timezone.now()
+            state=state, done=done, message=message[:500], finished_at=timezone.now(), **told
         )
         if ended and state == Job.State.FAILED:
             tell_failed(job, message, actor)

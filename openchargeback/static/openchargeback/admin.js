@@ -85,20 +85,20 @@
       input.setCustomValidity(limit && total > limit ? `Together at most ${size(limit)}: choose fewer files.` : "");
       input.reportValidity();
     };
-    input.addEventListener("change", show);
-    ["dragenter", "dragover"].forEach((kind) =>
-      zone.addEventListener(kind, (event) => {
-        event.preventDefault();
-        zone.classList.add("is-over");
-      }),
-    );
+    const form = zone.closest("form");
+    // Sent as soon as files are chosen; the button is for who has no script.
+    form.querySelectorAll("[type=submit]").forEach((each) => (each.hidden = true));
+    const chosen = () => {
+      show();
+      if (input.files.length && form.checkValidity()) form.requestSubmit();
+    };
+    input.addEventListener("change", chosen);
+    ["dragenter", "dragover"].forEach((kind) => zone.addEventListener(kind, () => zone.classList.add("is-over")));
     ["dragleave", "drop"].forEach((kind) => zone.addEventListener(kind, () => zone.classList.remove("is-over")));
     // How much of the files is sent; without script the browser sends the form by itself.
-    const form = zone.closest("form");
     const sent = zone.querySelector("[data-sent]");
     if (sent) form.addEventListener("submit", (event) => {
       const request = new XMLHttpRequest();
-      const send = form.querySelector("[type=submit]");
       event.preventDefault();
       request.open("POST", form.action);
       request.setRequestHeader("Accept", "application/json");
@@ -118,20 +118,20 @@
       });
       request.addEventListener("error", () => {
         sent.hidden = true;
-        send.disabled = false;
         input.setCustomValidity("The upload was broken off. Try it again.");
         input.reportValidity();
         input.setCustomValidity("");
       });
       sent.hidden = false;
-      send.disabled = true;
       request.send(new FormData(form));
     });
-    zone.addEventListener("drop", (event) => {
+    // Anywhere on the page: a file that misses the zone would be opened in place of the page.
+    document.addEventListener("dragover", (event) => event.preventDefault());
+    document.addEventListener("drop", (event) => {
       event.preventDefault();
       if (event.dataTransfer.files.length) {
         input.files = event.dataTransfer.files;
-        show();
+        chosen();
       }
     });
   });
