@@ -1,10 +1,12 @@
 """Statements sent by e-mail: to one recipient at a time, recorded, and never twice by themselves."""
 
+from .choosing import UnknownStatement
 from .dispatching import NOT_TRIED
 from .doubts import INTERRUPTED, RECORDED, NotInDoubt, settle, troubled, uncertain, was_left
 from .letters import EmailTemplateError, Letter, letter_of
 from .outbox import writes_files
-from .outcomes import Message, NotSent, Sent, Stated
+from .outcomes import KeptBack, Message, NotSent, Sent, Stated
+from .previewing import letter_to
 from .resending import BeingSent, NotCurrent, NothingToResend, SentJustNow, StillWaits, resend
 from .revising import mailed_before
 from .sending import EmailNotConfigured, issue_and_send, preview, send
@@ -16,6 +18,7 @@ __all__ = [
     "BeingSent",
     "EmailNotConfigured",
     "EmailTemplateError",
+    "KeptBack",
     "Letter",
     "Message",
     "NotCurrent",
@@ -26,8 +29,10 @@ __all__ = [
     "SentJustNow",
     "Stated",
     "StillWaits",
+    "UnknownStatement",
     "issue_and_send",
     "letter_of",
+    "letter_to",
     "mailed_before",
     "preview",
     "resend",

@@ -55,6 +55,7 @@ Delegates = dict[int, list[Membership]]
 def plan(
     period: BillingPeriod,
     *,
+    chosen: Collection[str] | None = None,
     outdated: Collection[int] = (),
     states: Collection[str] = Email.TO_SEND,
     locks: bool = False,
@@ -65,15 +66,21 @@ def plan(
 
     E-mails in `states` are tried again, with those of their statements that are in force; statements that are
     issued and in no e-mail to a recipient are in a new one. The `outdated` (ids) are in none. Nobody gets a
-    statement twice at one address. With `locks` nobody else claims the e-mails for the rest of the transaction.
+    statement twice at one address.
+
+    Of `chosen` statements (numbers) only these are in new e-mails, and only e-mails that bring one of them are tried
+    again; those go whole, for what is taken out of one might never reach its recipient.
+    With `locks` nobody else claims the e-mails for the rest of the transaction.
     """
     known = _stored(period, states, locks=locks)
+    if chosen is not None:
+        known = [each for each in known if any(one.number in chosen for one in each.statements.all())]
     fresh = [
         each
         for each in Statement.objects.filter(period=period, state=Statement.State.ISSUED)
         .select_related("pi", "project", "period")
         .order_by("pi__email", "number")
-        if each.pk not in outdated
+        if each.pk not in outdated and (chosen is None or each.number in chosen)
     ]
     pis = {each.pi_id: each.pi for each in known} | {each.pi_id: each.pi for each in fresh}
     delegates = delegates_of(list(pis.values()), on)

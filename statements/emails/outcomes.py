@@ -51,6 +51,18 @@ class Stated:
 
 
 @dataclass(frozen=True)
+class KeptBack:
+    """A statement that was chosen to be sent and is in no e-mail, and why."""
+
+    statement: int
+    number: str
+    pi_name: str
+    charged: Decimal
+    currency: str
+    why: str
+
+
+@dataclass(frozen=True)
 class Sent:
     """What a run sent and what it did not; of a dry run, what it would send."""
 
@@ -70,6 +82,10 @@ class Sent:
     # Not current: not sent, unless that was asked for.
     outdated: tuple[Outdated, ...] = ()
     sends_outdated: bool = False
+    # The numbers of the statements that were chosen; None where the whole month was.
+    chosen: frozenset[str] | None = None
+    # Chosen, and for another reason than those above in no e-mail.
+    kept_back: tuple[KeptBack, ...] = ()
     stated: tuple[Stated, ...] = ()
     # Where the files are; empty where e-mail is configured.
     folder: str = ""
@@ -79,6 +95,13 @@ class Sent:
     @property
     def statements(self) -> int:
         return len({number for message in self.messages for number in message.statements})
+
+    @property
+    def besides(self) -> tuple[str, ...]:
+        """The statements that nobody chose, and that go with one that was, in an e-mail that is tried again."""
+        if self.chosen is None:
+            return ()
+        return tuple(each.number for each in self.stated if each.number not in self.chosen)
 
     @property
     def first(self) -> tuple[Message, ...]:
