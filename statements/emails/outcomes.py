@@ -41,6 +41,7 @@ class Message:
 class Stated:
     """One statement that is sent: its total charged, and its recipients."""
 
+    statement: int
     number: str
     pi: str
     pi_name: str
@@ -185,6 +186,7 @@ def stated_by(planned: Sequence[Planned]) -> tuple[Stated, ...]:
             recipients[statement.number].append(each.email.recipient)
     return tuple(
         Stated(
+            statement=statement.pk,
             number=number,
             pi=statement.pi.email,
             pi_name=statement.pi.display_name,

@@ -1,7 +1,7 @@
 """What a run of e-mails would send, and, under the month's lock, what it will."""
 
 import datetime
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from typing import Any
 
 from django.utils import timezone
@@ -35,11 +35,15 @@ def planned_now(
 
     Raises the errors of `charging.compute`, unless statements that are not current may go, too (`outdated`).
     """
-    asked: dict[str, Any] = {"chosen": chosen, "states": _states(written), "actor": actor}
+    stale: list[Outdated] = []
+
+    def outdated_of(going: set[int]) -> list[int]:
+        stale.extend(_stale(period, going, issuing.outdated_kept, told=outdated))
+        return [] if outdated else [each.statement for each in stale]
+
     on = timezone.localtime(now).date()
-    stale = _stale(period, addressing.plan(period, **asked, on=on), issuing.outdated_kept, told=outdated)
-    left_out = set() if outdated else {each.statement for each in stale}
-    return addressing.plan(period, outdated=left_out, **asked, on=on), stale
+    planned = addressing.plan(period, chosen=chosen, outdated=outdated_of, states=_states(written), actor=actor, on=on)
+    return planned, tuple(stale)
 
 
 def queue(
@@ -61,7 +65,13 @@ def queue(
     """
     asked: dict[str, Any] = {"chosen": chosen, "states": _states(written), "actor": actor}
     on = timezone.localtime(now).date()
-    stale = _stale(period, addressing.plan(period, **asked, on=on), issuing.outdated, told=outdated)
+    going = {
+        statement.pk
+        for each in addressing.plan(period, **asked, on=on)
+        if not each.left_out
+        for statement in each.statements
+    }
+    stale = _stale(period, going, issuing.outdated, told=outdated)
     left_out = set() if outdated else {each.statement for each in stale}
     with audit.gesture(actor=actor, now=now) as gesture:
         period = closing.locked(period)
@@ -81,17 +91,16 @@ def _states(written: bool) -> tuple[Email.State, ...]:
 
 def _stale(
     period: BillingPeriod,
-    planned: Sequence[Planned],
+    going: Collection[int],
     outdated: Callable[[BillingPeriod], list[Outdated]],
     *,
     told: bool,
 ) -> tuple[Outdated, ...]:
-    """Return which of the statements to be sent are not current."""
-    wanted = {statement.pk for each in planned if not each.left_out for statement in each.statements}
-    if not wanted:
+    """Return which of the statements to be sent (ids) are not current."""
+    if not going:
         return ()
     try:
-        return tuple(each for each in outdated(period) if each.statement in wanted)
+        return tuple(each for each in outdated(period) if each.statement in going)
     except BillingError:
         # What the month comes to cannot be computed, so nothing is known to be current.
         if not told:

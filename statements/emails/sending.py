@@ -10,15 +10,12 @@ from billing.progress import Progress, unwatched
 
 from .. import issuing
 from ..issuing import Generated
-from ..models import Email
 from . import choosing, outbox
 from .dispatching import dispatch
-from .doubts import INTERRUPTED, note_left_behind, uncertain_messages, was_left
+from .doubts import in_doubt, note_left_behind, uncertain_messages
 from .letters import check_templates
-from .outcomes import Sent, folder_of_files, message_of, planned_message, stated_by, written_in
+from .outcomes import Sent, folder_of_files, planned_message, stated_by, written_in
 from .queueing import planned_now, queue
-
-State = Email.State
 
 
 class EmailNotConfigured(BillingError):
@@ -53,7 +50,6 @@ def preview(
     """Return what `send` would do now. Writes nothing."""
     of_choice = choosing.chosen_of(period, chosen)
     planned, stale = planned_now(period, chosen=chosen, outdated=outdated, written=written, actor=actor, now=now)
-    left = [each for each in Email.objects.filter(state=State.CLAIMED) if was_left(each)]
     return Sent(
         period=str(period),
         is_dry_run=True,
@@ -61,7 +57,7 @@ def preview(
         messages=tuple(planned_message(each) for each in planned if not each.waits and not each.left_out),
         waiting=tuple(planned_message(each) for each in planned if each.waits),
         left_out=tuple(planned_message(each) for each in planned if each.left_out),
-        interrupted=(*uncertain_messages(), *(message_of(each, error=INTERRUPTED) for each in left)),
+        interrupted=tuple(in_doubt()),
         outdated=stale,
         sends_outdated=outdated,
         chosen=None if chosen is None else frozenset(chosen),
