@@ -242,6 +242,7 @@ iiii xxxo  iiii xxxx  admin/auth/group/<path:object_id>/change/
 iiii >>>>  iiii >>>>  admin/auth/group/<path:object_id>/
 iiii xooo  iiii xooo  admin/statements/statement/generate/
 iiii xooo  iiii x>>>  admin/statements/statement/send/
+iiii mmmm  iiii >>>>  admin/statements/statement/export/
 iiii oooo  iiii oooo  admin/statements/statement/<int:pk>/pdf/
 iiii xxoo  iiii xxoo  admin/statements/statement/<path:object_id>/void/
 iiii oooo  iiii oooo  admin/statements/statement/
@@ -654,6 +655,7 @@ COMMANDS = {
     "review export a.xlsx": CURATE,
     "review apply a.xlsx": CURATE,
     "send_statements -p 2025-01": CURATE,
+    "send_statements -p 2025-01 --statement 2025-01-0001-1": CURATE,
     "send_statements --again 1": CURATE,
     "send_statements --arrived 1": CURATE,
     "serve": ADMIN,
