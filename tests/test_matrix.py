@@ -240,6 +240,14 @@ iiii xxx>  iiii xxx>  admin/auth/group/<path:object_id>/history/
 iiii xxxx  iiii xxxx  admin/auth/group/<path:object_id>/delete/
 iiii xxxo  iiii xxxx  admin/auth/group/<path:object_id>/change/
 iiii >>>>  iiii >>>>  admin/auth/group/<path:object_id>/
+iiii xooo  iiii x>>>  admin/statements/email/<path:object_id>/resend/
+iiii xooo  iiii xooo  admin/statements/email/<path:object_id>/settle/
+iiii oooo  iiii oooo  admin/statements/email/
+iiii xxxx  iiii xxxx  admin/statements/email/add/
+iiii >>>>  iiii >>>>  admin/statements/email/<path:object_id>/history/
+iiii xxxx  iiii xxxx  admin/statements/email/<path:object_id>/delete/
+iiii oooo  iiii xxxx  admin/statements/email/<path:object_id>/change/
+iiii >>>>  iiii >>>>  admin/statements/email/<path:object_id>/
 iiii xooo  iiii xooo  admin/statements/statement/generate/
 iiii xooo  iiii x>>>  admin/statements/statement/send/
 iiii mmmm  iiii >>>>  admin/statements/statement/export/
@@ -251,14 +259,6 @@ iiii >>>>  iiii >>>>  admin/statements/statement/<path:object_id>/history/
 iiii xxxx  iiii xxxx  admin/statements/statement/<path:object_id>/delete/
 iiii oooo  iiii xxxx  admin/statements/statement/<path:object_id>/change/
 iiii >>>>  iiii >>>>  admin/statements/statement/<path:object_id>/
-iiii xooo  iiii x>>>  admin/statements/email/<path:object_id>/resend/
-iiii xooo  iiii xooo  admin/statements/email/<path:object_id>/settle/
-iiii oooo  iiii oooo  admin/statements/email/
-iiii xxxx  iiii xxxx  admin/statements/email/add/
-iiii >>>>  iiii >>>>  admin/statements/email/<path:object_id>/history/
-iiii xxxx  iiii xxxx  admin/statements/email/<path:object_id>/delete/
-iiii oooo  iiii xxxx  admin/statements/email/<path:object_id>/change/
-iiii >>>>  iiii >>>>  admin/statements/email/<path:object_id>/
 iiii xooo  iiii xooo  admin/journals/journal/export/
 iiii xooo  iiii xooo  admin/journals/journal/<int:journal_id>/file/
 iiii xxoo  iiii xxoo  admin/journals/journal/<path:object_id>/submit/
@@ -505,6 +505,7 @@ ACTIONS = {
     "billing.fundingsource delete_selected": BIND,
     "billing.exchangerate delete_selected": BIND,
     "billing.invoicetotal delete_selected": BIND,
+    "statements.statement send_selected": CURATE,
     "journals.journaltemplate delete_selected": BIND,
 }
 

@@ -90,7 +90,7 @@ class Sent:
     stated: tuple[Stated, ...] = ()
     # Where the files are; empty where e-mail is configured.
     folder: str = ""
-    # E-mails of this month that are files so far.
+    # E-mails of this month that are files so far; not counted where statements are chosen.
     files: int = 0
 
     @property

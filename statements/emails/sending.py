@@ -64,7 +64,7 @@ def preview(
         kept_back=choosing.kept_back(of_choice, planned, stale),
         stated=stated_by(planned),
         folder=folder_of_files(),
-        files=written_in(period).count(),
+        files=0 if chosen is not None else written_in(period).count(),
     )
 
 
@@ -117,5 +117,5 @@ def send(
         kept_back=kept_back,
         stated=stated_by(going),
         folder=folder_of_files(),
-        files=written_in(period).count(),
+        files=0 if chosen is not None else written_in(period).count(),
     )
