@@ -1,35 +1,23 @@
 """Charges as a table to take along: CSV or Excel, exact amounts, and text that is never a formula."""
 
-import csv
 import datetime
-import io
 import secrets
-from collections.abc import Callable, Iterable, Iterator
-from decimal import Decimal
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
 from django.db.models import F, QuerySet
-from openpyxl import Workbook
 
 from . import audit, review
 from .audit import Actor
-from .currencies import minor_units
 from .errors import NoLongerKept
 from .files import own_folder, whole_if_absent
 from .files.leftovers import EXPORTS_KEPT
 from .models import PATHS, Charge
-from .money import in_decimals_of, plain
 from .review.review_sheets import open_flags
-from .sheets import amount_cell, guarded, text_cell
+from .sheets import write_table
 
-FORMATS = {
-    "csv": "text/csv; charset=utf-8",
-    "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
-}
 GONE = f"This file is no longer there: it is kept for {EXPORTS_KEPT // 3600} hours. Export the charges again."
-# Rows of an Excel sheet, its heading left out; further charges go to further sheets.
-SHEET_ROWS = 1_048_575
 CHUNK = 2_000
 AMOUNTS = ("list_price", "provider_discount", "subsidy", "charged", "billed")
 TEXTS = (
@@ -61,8 +49,7 @@ def write(
     `form` is one of FORMATS. Held and rejected charges say in `charged` what they would come to. That they were taken
     out is an event of the audit log.
     """
-    rows = _rows(charges, tell)
-    count = _write_csv(rows, file) if form == "csv" else _write_xlsx(rows, file)
+    count = write_table(rows=_rows(charges, tell), columns=COLUMNS, title="Charges", file=file, form=form)
     with audit.gesture(actor=actor, now=now) as gesture:
         gesture.record("charges.exported", after={"charges": count, "format": form, "filters": asked})
     return count
@@ -123,52 +110,6 @@ def values_of(charge: Any) -> dict[str, Any]:
 
 def _moment(at: datetime.datetime) -> str:
     return at.astimezone(datetime.UTC).isoformat()
-
-
-def _write_csv(rows: Iterable[dict[str, Any]], file: IO[bytes]) -> int:
-    """Write UTF-8, with the mark by which Excel knows it."""
-    text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="", write_through=True)
-    writer = csv.writer(text)
-    writer.writerow(COLUMNS)
-    count = 0
-    for row in rows:
-        writer.writerow([_csv_cell(row[name], row["currency"]) for name in COLUMNS])
-        count += 1
-    text.detach()
-    return count
-
-
-def _csv_cell(value: str | Decimal, currency: str) -> str:
-    return guarded(value) if isinstance(value, str) else plain(value, currency)
-
-
-def _write_xlsx(rows: Iterable[dict[str, Any]], file: IO[bytes]) -> int:
-    book = Workbook(write_only=True)
-    book.properties.creator = "OpenChargeback"
-    sheet: Any = None
-    count = 0
-    for row in rows:
-        if count % SHEET_ROWS == 0:
-            sheet = _new_sheet(book, count // SHEET_ROWS)
-        sheet.append([_xlsx_cell(sheet, row[name], row["currency"]) for name in COLUMNS])
-        count += 1
-    if sheet is None:
-        _new_sheet(book, 0)
-    book.save(file)
-    return count
-
-
-def _new_sheet(book: Workbook, number: int) -> Any:
-    sheet = book.create_sheet(f"Charges {number + 1}" if number else "Charges")
-    sheet.freeze_panes = "B2"
-    sheet.append(list(COLUMNS))
-    return sheet
-
-
-def _xlsx_cell(sheet: object, value: str | Decimal, currency: str) -> Any:
-    if isinstance(value, Decimal):
-        return amount_cell(sheet, in_decimals_of(value, currency), minor_units(currency))
-    return text_cell(sheet, value) if value else None
 
 
 # Files that the worker wrote -------------------------------------------------------------------------

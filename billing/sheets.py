@@ -1,14 +1,27 @@
-"""Cells that stay what they are: no text of ours becomes a formula in somebody's spreadsheet."""
+"""Tables as CSV and Excel whose cells stay what they are: no text becomes a formula in somebody's spreadsheet."""
 
+import csv
+import io
 import re
 import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
-from typing import Any
+from typing import IO, Any
 
+from openpyxl import Workbook
 from openpyxl.cell import WriteOnlyCell
 from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE
 
+from .currencies import minor_units
+from .money import in_decimals_of, plain
 from .texts import one_line
+
+FORMATS = {
+    "csv": "text/csv; charset=utf-8",
+    "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+}
+# Rows of an Excel sheet, its heading left out; further ones go to further sheets.
+SHEET_ROWS = 1_048_575
 
 # What spreadsheets take for the start of a formula (OWASP, “CSV Injection”), also in the full width in which East
 # Asian ones write it. Some look past what is not seen: blanks of any kind, marks and control characters.
@@ -64,3 +77,64 @@ def amount_cell(sheet: object, amount: Decimal, places: int | None = None) -> An
     cell._value = text  # noqa: SLF001 (its setter would take it for a text)
     cell.number_format = amount_format(len(text.partition(".")[2]) if places is None else places)
     return cell
+
+
+# Tables of texts and amounts, each row in its currency -----------------------------------------------
+
+Row = Mapping[str, str | Decimal]
+
+
+def write_table(*, rows: Iterable[Row], columns: Sequence[str], title: str, file: IO[bytes], form: str) -> int:
+    """Write rows of texts and amounts to a file of one of FORMATS, and return how many.
+
+    A row names its cells as `columns` do, and its amounts are in its `currency`. `title` names the sheets of Excel.
+    """
+    if form == "csv":
+        return _write_csv(rows, columns, file)
+    return _write_xlsx(rows, columns, title, file)
+
+
+def _write_csv(rows: Iterable[Row], columns: Sequence[str], file: IO[bytes]) -> int:
+    """Write UTF-8, with the mark by which Excel knows it."""
+    text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="", write_through=True)
+    writer = csv.writer(text)
+    writer.writerow(columns)
+    count = 0
+    for row in rows:
+        writer.writerow([_csv_cell(row[name], str(row["currency"])) for name in columns])
+        count += 1
+    text.detach()
+    return count
+
+
+def _csv_cell(value: str | Decimal, currency: str) -> str:
+    return guarded(value) if isinstance(value, str) else plain(value, currency)
+
+
+def _write_xlsx(rows: Iterable[Row], columns: Sequence[str], title: str, file: IO[bytes]) -> int:
+    book = Workbook(write_only=True)
+    book.properties.creator = "OpenChargeback"
+    sheet: Any = None
+    count = 0
+    for row in rows:
+        if count % SHEET_ROWS == 0:
+            sheet = _new_sheet(book, columns, title, count // SHEET_ROWS)
+        sheet.append([_xlsx_cell(sheet, row[name], str(row["currency"])) for name in columns])
+        count += 1
+    if sheet is None:
+        _new_sheet(book, columns, title, 0)
+    book.save(file)
+    return count
+
+
+def _new_sheet(book: Workbook, columns: Sequence[str], title: str, number: int) -> Any:
+    sheet = book.create_sheet(f"{title} {number + 1}" if number else title)
+    sheet.freeze_panes = "B2"
+    sheet.append(list(columns))
+    return sheet
+
+
+def _xlsx_cell(sheet: object, value: str | Decimal, currency: str) -> Any:
+    if isinstance(value, Decimal):
+        return amount_cell(sheet, in_decimals_of(value, currency), minor_units(currency))
+    return text_cell(sheet, value) if value else None

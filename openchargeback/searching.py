@@ -70,13 +70,14 @@ def amount_in(text: str) -> Decimal | None:
 
 
 def _all(request: HttpRequest, site: AdminSite, text: str, period: BillingPeriod | None) -> Iterator[Found | None]:
-    def by_words(model: type[Model], title: str, hit: Callable[[Any], Hit]) -> Found | None:
-        return _by_words(request, site, model, title, text, hit)
+    def by_words(model: type[Model], title: str, hit: Callable[[Any], Hit], **asked: str) -> Found | None:
+        return _by_words(request, site, model, title, {"q": text, **asked}, hit)
 
     yield by_words(Person, "People", lambda each: Hit(each.display_name, change_url(each), each.email))
     yield by_words(Project, "Projects", _project)
     yield by_words(FundingSource, "Funds", lambda each: Hit(each.fund_org, change_url(each), each.name))
-    yield by_words(Statement, "Statements", _statement)
+    # Also what is no longer in force, which their list shows when it is asked for.
+    yield by_words(Statement, "Statements", _statement, state="all")
     yield by_words(Journal, "Journals", _journal)
     if request.user.has_perm(PERMISSION):
         yield _charges(request, site, text, period)
@@ -88,16 +89,21 @@ def _all(request: HttpRequest, site: AdminSite, text: str, period: BillingPeriod
 
 
 def _by_words(
-    request: HttpRequest, site: AdminSite, model: type[Model], title: str, text: str, hit: Callable[[Any], Hit]
+    request: HttpRequest,
+    site: AdminSite,
+    model: type[Model],
+    title: str,
+    asked: dict[str, str],
+    hit: Callable[[Any], Hit],
 ) -> Found | None:
     screen: ModelAdmin[Any] = site.get_model_admin(model)
     if not screen.has_view_permission(request):
         return None
-    rows, may_repeat = screen.get_search_results(request, screen.get_queryset(request), text)
+    rows, may_repeat = screen.get_search_results(request, screen.get_queryset(request), asked["q"])
     related = screen.list_select_related
     rows = rows.select_related(*related) if isinstance(related, tuple) else rows
     found = list((rows.distinct() if may_repeat else rows).order_by(*screen.get_ordering(request))[: SHOWN + 1])
-    return _found(title, found, hit, list_url(model, urlencode({"q": text})))
+    return _found(title, found, hit, list_url(model, urlencode(asked)))
 
 
 def _found(title: str, rows: list[Any], hit: Callable[[Any], Hit], more_url: str) -> Found:

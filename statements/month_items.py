@@ -26,6 +26,7 @@ def current(month: Month) -> Iterator[Item]:
     then = NextStep("issue_statements", month.about)
     try:
         pending = issuing.pending(period, todays_lines(month))
+        issuing.keep_outdated(period, pending)
     except BillingError:
         text = "They can be issued once the payer lines can be made."
         yield Item("statements", State.BLOCKED, text, then=then, holds_up=(FINALIZE,))

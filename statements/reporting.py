@@ -1,7 +1,7 @@
 """What a run of statements is told as: JSON for programs, a table and sentences for people."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from billing.commands import as_json, table
@@ -68,6 +68,7 @@ def sent_data(sent: Sent) -> dict[str, Any]:
             {"number": each.number, "charged": each.charged, "now": each.now, "sent": sent.sends_outdated}
             for each in sent.outdated
         ],
+        "kept_back": [{"number": each.number, "charged": each.charged, "why": each.why} for each in sent.kept_back],
         "first": sorted({each.recipient for each in sent.first}),
         "files": sent.files,
     }
@@ -106,7 +107,7 @@ def sent_summary(sent: Sent) -> str:
         would = "would be " if sent.is_dry_run else ""
         what = f"{_some(len(sent.messages), 'e-mail')} with {_some(sent.statements, 'statement')}"
         said.append(f"{what} ({_totals(sent)}) {would}{done}.")
-    elif not (sent.failed or sent.waiting or sent.outdated):
+    elif not (sent.failed or sent.waiting or sent.outdated or sent.kept_back):
         said.append(f"Nothing to send: no statement of {sent.period} waits.")
     if sent.failed:
         said.append(f"{_some(len(sent.failed), 'e-mail')} not sent; the next run tries again.")
@@ -124,7 +125,16 @@ def sent_summary(sent: Sent) -> str:
         said.append(f"{_some(len(sent.outdated), 'statement')} not current, {sending}: {_numbers(sent)}.")
     if sent.files and not sent.is_written:
         said.append(f"{_some(sent.files, 'e-mail')} of this month only written to files so far.")
-    return " ".join(said)
+    return " ".join([*said, *_of_choice(sent)])
+
+
+def _of_choice(sent: Sent) -> Iterator[str]:
+    """Say how what was sent differs from what was chosen."""
+    if sent.kept_back:
+        numbers = ", ".join(each.number for each in sent.kept_back)
+        yield f"{_some(len(sent.kept_back), 'chosen statement')} not sent: {numbers}."
+    if sent.besides:
+        yield f"In the same e-mails, and not chosen: {', '.join(sent.besides)}."
 
 
 def _why(messages: Sequence[Message]) -> str:
@@ -207,6 +217,7 @@ def sent_text(sent: Sent) -> str:
         f"Not current: {each.number} says {money(each.charged, each.currency)}, now {money(each.now, each.currency)}"
         for each in sent.outdated
     ]
+    said += [f"Not sent: {each.number}: {each.why}" for each in sent.kept_back]
     said += [f"Left out: {each.recipient}: {each.error}" for each in sent.left_out]
     said += [f"Not sent to {each.recipient}: {each.error}" for each in sent.failed]
     said += [

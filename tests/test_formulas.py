@@ -193,7 +193,7 @@ def test_trends(client, cast):
 
 # Where a file for a spreadsheet is made, and the test above that looks at it.
 WRITERS = {
-    "billing/charge_sheets.py": test_lists_of_charges,
+    "billing/sheets.py": test_lists_of_charges,
     "billing/review/review_sheets/exporting.py": test_review_sheets,
     "openchargeback/trends.py": test_trends,
     "statements/sheets.py": test_statements,

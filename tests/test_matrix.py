@@ -245,16 +245,6 @@ iiii xxx>  iiii xxx>  admin/auth/group/<path:object_id>/history/
 iiii xxxx  iiii xxxx  admin/auth/group/<path:object_id>/delete/
 iiii xxxo  iiii xxxx  admin/auth/group/<path:object_id>/change/
 iiii >>>>  iiii >>>>  admin/auth/group/<path:object_id>/
-iiii xooo  iiii xooo  admin/statements/statement/generate/
-iiii xooo  iiii x>>>  admin/statements/statement/send/
-iiii oooo  iiii oooo  admin/statements/statement/<int:pk>/pdf/
-iiii xxoo  iiii xxoo  admin/statements/statement/<path:object_id>/void/
-iiii oooo  iiii oooo  admin/statements/statement/
-iiii xxxx  iiii xxxx  admin/statements/statement/add/
-iiii >>>>  iiii >>>>  admin/statements/statement/<path:object_id>/history/
-iiii xxxx  iiii xxxx  admin/statements/statement/<path:object_id>/delete/
-iiii oooo  iiii xxxx  admin/statements/statement/<path:object_id>/change/
-iiii >>>>  iiii >>>>  admin/statements/statement/<path:object_id>/
 iiii xooo  iiii x>>>  admin/statements/email/<path:object_id>/resend/
 iiii xooo  iiii xooo  admin/statements/email/<path:object_id>/settle/
 iiii oooo  iiii oooo  admin/statements/email/
@@ -263,6 +253,17 @@ iiii >>>>  iiii >>>>  admin/statements/email/<path:object_id>/history/
 iiii xxxx  iiii xxxx  admin/statements/email/<path:object_id>/delete/
 iiii oooo  iiii xxxx  admin/statements/email/<path:object_id>/change/
 iiii >>>>  iiii >>>>  admin/statements/email/<path:object_id>/
+iiii xooo  iiii xooo  admin/statements/statement/generate/
+iiii xooo  iiii x>>>  admin/statements/statement/send/
+iiii mmmm  iiii >>>>  admin/statements/statement/export/
+iiii oooo  iiii oooo  admin/statements/statement/<int:pk>/pdf/
+iiii xxoo  iiii xxoo  admin/statements/statement/<path:object_id>/void/
+iiii oooo  iiii oooo  admin/statements/statement/
+iiii xxxx  iiii xxxx  admin/statements/statement/add/
+iiii >>>>  iiii >>>>  admin/statements/statement/<path:object_id>/history/
+iiii xxxx  iiii xxxx  admin/statements/statement/<path:object_id>/delete/
+iiii oooo  iiii xxxx  admin/statements/statement/<path:object_id>/change/
+iiii >>>>  iiii >>>>  admin/statements/statement/<path:object_id>/
 iiii xooo  iiii xooo  admin/journals/journal/export/
 iiii xooo  iiii xooo  admin/journals/journal/<int:journal_id>/file/
 iiii xxoo  iiii xxoo  admin/journals/journal/<path:object_id>/submit/
@@ -514,6 +515,7 @@ ACTIONS = {
     "billing.fundingsource delete_selected": BIND,
     "billing.exchangerate delete_selected": BIND,
     "billing.invoicetotal delete_selected": BIND,
+    "statements.statement send_selected": CURATE,
     "journals.journaltemplate delete_selected": BIND,
 }
 
@@ -664,6 +666,7 @@ COMMANDS = {
     "review export a.xlsx": CURATE,
     "review apply a.xlsx": CURATE,
     "send_statements -p 2025-01": CURATE,
+    "send_statements -p 2025-01 --statement 2025-01-0001-1": CURATE,
     "send_statements --again 1": CURATE,
     "send_statements --arrived 1": CURATE,
     "serve": ADMIN,

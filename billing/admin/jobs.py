@@ -9,7 +9,7 @@ from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpRe
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 
-from .. import charge_sheets, doors
+from .. import charge_sheets, doors, sheets
 from ..background import jobs
 from ..errors import BillingError, NextStep, NoLongerKept
 from ..importing import tending
@@ -312,7 +312,7 @@ class JobAdmin(FrozenAdmin):
             messages.error(request, str(error))
             return HttpResponseRedirect(change_url(job))
         return FileResponse(
-            file, as_attachment=True, filename=f"charges-{job.pk}.{form}", content_type=charge_sheets.FORMATS[form]
+            file, as_attachment=True, filename=f"charges-{job.pk}.{form}", content_type=sheets.FORMATS[form]
         )
 
     def state_view(self, request: HttpRequest, job_id: int) -> HttpResponse:

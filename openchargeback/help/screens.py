@@ -48,6 +48,9 @@ SCREENS = {
     "admin:journals_journal_export": "admin-guide/journals#formats",
     "admin:statements_email_settle": "admin-guide/email#what-became-of-it",
     "admin:statements_statement_send": "admin-guide/email#before-you-send",
+    "admin:statements_statement_changelist": "admin-guide/statements#the-list",
+    "admin:statements_statement_export": "admin-guide/statements#export",
+    "admin:statements_statement_generate": "admin-guide#revisions",
     "admin:statements_statement_void": "admin-guide#revisions",
     "portal:statements": f"{PORTAL}#your-statements",
     "portal:statement": f"{PORTAL}#what-a-statement-says",
@@ -84,7 +87,7 @@ MODELS = {
     "journals_journal": "admin-guide/journals",
     "journals_journaltemplate": "admin-guide/journals#a-format-of-your-own",
     "statements_email": "admin-guide/email#what-became-of-it",
-    "statements_statement": "admin-guide#revisions",
+    "statements_statement": "admin-guide/statements#a-statement",
 }
 
 

@@ -17,18 +17,8 @@ from billing.admin.verbs import Verb
 
 from .. import emails
 from ..models import Email
-from .statements import SEND
-
-TONES: dict[str, str] = {
-    Email.State.QUEUED: "info",
-    Email.State.CLAIMED: "busy",
-    Email.State.SENT: "good",
-    # Not good: nobody got it yet.
-    Email.State.WRITTEN: "warn",
-    Email.State.FAILED: "bad",
-    Email.State.UNCERTAIN: "bad",
-    Email.State.DROPPED: "",
-}
+from .permissions import SEND
+from .record import EMAIL_TONES
 
 
 class ResendForm(forms.Form):
@@ -169,8 +159,8 @@ class EmailAdmin(FrozenAdmin):
     @admin.display(description="state")
     def status(self, email: Email) -> SafeString:
         if email.state == Email.State.CLAIMED and is_in_doubt(email):
-            return badge(Email.State.UNCERTAIN.label, TONES[Email.State.UNCERTAIN])
-        return badge(email.get_state_display(), TONES[email.state])
+            return badge(Email.State.UNCERTAIN.label, EMAIL_TONES[Email.State.UNCERTAIN])
+        return badge(email.get_state_display(), EMAIL_TONES[email.state])
 
     @admin.display(description="reason")
     def error_start(self, email: Email) -> str:

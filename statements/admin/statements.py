@@ -1,72 +1,41 @@
-"""Statements for staff: what was issued, to read, to void, and to issue and send by month."""
+"""Statements for staff: the list, the page of each, and the pages that issue, send and void them."""
 
 from typing import Any
 
 from django import forms
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.core.exceptions import PermissionDenied
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from billing import doors
-from billing.admin import walk
-from billing.admin.audited import FrozenAdmin, FrozenInline, actor_of
-from billing.admin.corrections import ENTER, correct_url
-from billing.admin.filters import period_filter, source_filter
-from billing.admin.formatting import amount_column, badge, badge_column
+from billing.admin import chips, walk
+from billing.admin.audited import FrozenAdmin, actor_of
+from billing.admin.formatting import amount_column, badge
 from billing.admin.links import change_url, link
-from billing.admin.tracing import why_url
 from billing.admin.verbs import Verb
 from billing.background import jobs
 from billing.errors import BillingError
 from billing.models import BillingPeriod, Job
 
-from .. import emails, issuing
-from ..models import Email, Statement, StatementLine
+from .. import issuing
+from ..models import Statement
 from ..views import download
+from . import record
+from .exporting import export_view
+from .filters import FILTERS, FilterForm
+from .period_form import PeriodForm
+from .permissions import ISSUE, SEND, VOID
+from .record import TONES
+from .sending import send_selected, send_view
+from .statement_list import StatementList
 
 State = Statement.State
-
-TONES: dict[str, str] = {
-    State.ISSUED: "info",
-    # Not good: nobody got it yet.
-    State.WRITTEN: "warn",
-    State.SENT: "good",
-    State.SUPERSEDED: "",
-    State.VOID: "bad",
-}
-
-ISSUE, SEND, VOID = "statements.issue_statements", "statements.send_statements", "statements.void_statement"
-
-
-class TotalChargedFilter(admin.SimpleListFilter):
-    title = "total charged"
-    parameter_name = "charged"
-
-    def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin) -> list[tuple[str, str]]:
-        return [("more", "Charged"), ("nothing", "Nothing charged"), ("credit", "Credit")]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Statement]) -> QuerySet[Statement]:
-        conditions = {"more": {"charged__gt": 0}, "nothing": {"charged": 0}, "credit": {"charged__lt": 0}}
-        return queryset.filter(**conditions.get(self.value() or "", {}))
-
-
-class InForceFilter(admin.SimpleListFilter):
-    title = "state"
-    parameter_name = "state"
-
-    def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin) -> list[tuple[str, str]]:
-        return [("live", "In force"), *State.choices]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Statement]) -> QuerySet[Statement]:
-        if self.value() == "live":
-            return queryset.filter(state__in=Statement.LIVE)
-        return queryset.filter(state=self.value()) if self.value() else queryset
 
 
 class VoidForm(forms.Form):
@@ -84,109 +53,32 @@ def void(request: HttpRequest, statement: Statement, data: dict[str, Any]) -> st
 NAMED = ("lines__reference_1", "lines__reference_2")
 
 
-class LineInline(FrozenInline):
-    model = StatementLine
-    list_amount = amount_column("list_cost", "list price", currency="statement__currency", named=False)
-    discount_amount = amount_column("discount", currency="statement__currency", named=False)
-    subsidy_amount = amount_column("subsidy", currency="statement__currency", named=False)
-    charged_amount = amount_column("charged", currency="statement__currency", named=False)
-    fields = (
-        "fund_org",
-        "source_label",
-        "what_for",
-        "natural_account",
-        "list_amount",
-        "discount_amount",
-        "subsidy_amount",
-        "charged_amount",
-        "why",
-    )
-    readonly_fields = (*fields, "correct")
-    verbose_name_plural = "lines"
-
-    @admin.display(description="service")
-    def what_for(self, line: StatementLine) -> SafeString:
-        about = " · ".join(filter(None, (issuing.for_what(line), line.reference_1, line.reference_2)))
-        return format_html('{}<br><span class="quiet small">{}</span>', line.what or "–", about)
-
-    @admin.display(description="correct")
-    def correct(self, line: StatementLine) -> SafeString:
-        label = format_html('Correct…<span class="visually-hidden"> line {}</span>', line.number)
-        return link(correct_url(f"{line.statement}:{line.number}"), label)
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[StatementLine]:
-        return super().get_queryset(request).select_related("statement__period")
-
-    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        may = request.user.has_perm(ENTER) and obj is not None and obj.state in Statement.LIVE
-        return (*self.fields, "correct") if may else self.fields
-
-    @admin.display(description="traced")
-    def why(self, line: StatementLine) -> SafeString:
-        label = format_html('why<span class="visually-hidden"> line {}</span>', line.number)
-        return link(why_url(f"{line.statement}:{line.number}"), label)
-
-
-class PeriodForm(forms.Form):
-    """Which month. A finalized one can be chosen: the refusal says that its statements are locked."""
-
-    period = forms.ModelChoiceField(
-        queryset=BillingPeriod.objects.shown().order_by("-month"),
-        to_field_name="month",
-        empty_label=None,
-    )
-
-
 @admin.register(Statement)
 class StatementAdmin(FrozenAdmin):
     when_empty = "There are no statements yet. Generate them for a month."
-    list_amount = amount_column("month_list_cost", "list price", order="list_cost")
-    discount_amount = amount_column("month_discount", "discount", order="number")
-    subsidy_amount = amount_column("month_subsidy", "subsidy", order="number")
-    corrections_amount = amount_column("corrections")
-    charged_amount = amount_column("charged", "total charged")
     list_display = (
         "number",
         "period",
-        "pi_name",
-        "project",
+        "owner",
         amount_column("month_list_cost", "list price", order="list_cost", named=False),
         amount_column("month_discount", "discount", order="number", named=False),
         amount_column("month_subsidy", "subsidy", order="number", named=False),
         amount_column("corrections", named=False),
-        amount_column("charged", "total charged", named=False),
-        badge_column("state", TONES),
+        amount_column("charged", "total charged"),
+        "states",
         "pdf_link",
     )
-    list_filter = (period_filter("period"), InForceFilter, source_filter("lines__source_name"), TotalChargedFilter)
+    list_filter = FILTERS
     list_select_related = ("period", "pi", "project")
+    # By which links from other pages narrow the list.
+    linked_by = ("pi", "project", "period")
     search_fields = ("number", "pi__name", "pi__email", "project__code", "project__name", *NAMED)
     search_help_text = "Number, PI, project, grant number or request id"
     sortable_by = ("number",)
+    actions: Any = (send_selected,)
     change_list_template = "admin/statements/statement/change_list.html"
-    fields = (
-        "number",
-        "status",
-        "period",
-        "pi",
-        "project",
-        "replaced_by",
-        "voided_at",
-        "void_reason",
-        "list_amount",
-        "discount_amount",
-        "subsidy_amount",
-        "corrections_amount",
-        "charged_amount",
-        "issued_at",
-        "issued_by",
-        "written_at",
-        "sent_at",
-        "pdf_link",
-        "pdf_sha256",
-    )
-    readonly_fields = fields
-    inlines = (LineInline,)
+    change_form_template = "admin/statements/statement/change_form.html"
+    fields = ()
     verbs = (
         Verb(
             name="void",
@@ -202,19 +94,37 @@ class StatementAdmin(FrozenAdmin):
         ),
     )
 
-    @admin.display(description="PI")
-    def pi_name(self, statement: Statement) -> str:
-        return statement.pi.display_name
+    def has_send_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm(SEND)
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[StatementList]:
+        return StatementList
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """Show the list by an address that says what narrows it and nothing else."""
+        if leads := chips.without_empty(request, Statement):
+            return leads
+        context = chips.context_of(request, FilterForm(request)) | {"narrowing": chips.narrowing_of(request.GET)}
+        return super().changelist_view(request, context | (extra_context or {}))
+
+    @admin.display(description="PI and project")
+    def owner(self, statement: Statement) -> SafeString:
+        return format_html(
+            '<bdi title="{}">{}</bdi><br><span class="quiet small">{}</span>',
+            statement.pi.email,
+            statement.pi.display_name,
+            statement.project.code if statement.project else "no project",
+        )
 
     @admin.display(description="state")
-    def status(self, statement: Statement) -> SafeString:
-        said = badge(statement.get_state_display(), TONES[State(statement.state)])
-        return format_html("{} {}", said, statement.month_state)
-
-    @admin.display(description="replaced by")
-    def replaced_by(self, statement: Statement) -> str | SafeString:
-        by = statement.superseded_by
-        return link(change_url(by), by) if by else "–"
+    def states(self, statement: Any) -> SafeString:
+        """The state, and what is wrong with it: marked by the list."""
+        marks = [(badge(statement.get_state_display(), TONES[State(statement.state)]),)]
+        if statement.is_outdated:
+            marks.append((badge("Outdated", "warn"),))
+        if statement.is_troubled:
+            marks.append((badge("E-mail not delivered", "bad", is_long=True),))
+        return format_html_join(" ", "{}", marks)
 
     @admin.display(description="PDF")
     def pdf_link(self, statement: Statement) -> SafeString:
@@ -226,9 +136,39 @@ class StatementAdmin(FrozenAdmin):
         own = [
             path("generate/", wrap(self.generate_view), name="statements_statement_generate"),
             path("send/", wrap(self.send_view), name="statements_statement_send"),
+            path("export/", wrap(export_view), name="statements_statement_export"),
             path("<int:pk>/pdf/", wrap(self.pdf_view), name="statements_statement_pdf"),
         ]
         return own + super().get_urls()
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Statement | None:
+        """Return a statement with what its page shows of other tables, looked up once for a request."""
+        found: dict[str, Statement | None] = request.__dict__.setdefault("statements_found", {})
+        if object_id not in found:
+            found[object_id] = super().get_object(request, object_id, from_field)
+        return found[object_id]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Statement]:
+        statements: QuerySet[Statement] = super().get_queryset(request)
+        at = getattr(request, "resolver_match", None)
+        if not at or "object_id" not in at.kwargs:
+            return statements
+        return statements.select_related("period", "pi", "project", "reference__period", "superseded_by", "issued_by")
+
+    def buttons(self, request: HttpRequest, subject: Any) -> list[dict[str, Any]]:
+        return [*record.buttons(request, subject), *super().buttons(request, subject)]
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        statement = self.get_object(request, object_id)
+        context: dict[str, Any] = {}
+        if statement and self.has_view_permission(request, statement):
+            context = record.context_of(request, statement, self.get_preserved_filters(request))
+        return super().change_view(request, object_id, form_url, context | (extra_context or {}))
+
+    def send_view(self, request: HttpRequest) -> HttpResponse:
+        return send_view(self, request)
 
     def pdf_view(self, request: HttpRequest, pk: int) -> FileResponse:
         """Hand out a PDF to staff, and record it in the audit log."""
@@ -272,65 +212,6 @@ class StatementAdmin(FrozenAdmin):
             "media": self.media,
         }
         return TemplateResponse(request, "admin/statements/statement/generate.html", context)
-
-    def send_view(self, request: HttpRequest) -> HttpResponse:
-        """Choose a month, see who would get what, and have it sent in the background."""
-        if not request.user.has_perm(SEND):
-            raise PermissionDenied
-        waiting = _months_with_emails()
-        if request.method == "POST":
-            chosen = PeriodForm(request.POST)
-            period = waiting.filter(pk=chosen.cleaned_data["period"].pk).first() if chosen.is_valid() else None
-            if period is None:
-                messages.error(request, "No statement of this month waits to be sent.")
-                return HttpResponseRedirect(reverse("admin:statements_statement_changelist"))
-            also = {name: True for name in ("outdated", "written") if name in request.POST}
-            job = jobs.enqueue(
-                kind=Job.Kind.SEND,
-                arguments={"period": period.pk, **also},
-                actor=actor_of(request),
-                now=timezone.now(),
-            )
-            return HttpResponseRedirect(walk.left(request, period, otherwise=change_url(job)))
-        months = list(waiting[:24])
-        named = request.GET.get("period", "")[:7]
-        period = next((each for each in months if str(each) == named), None)
-        if months and not named:
-            period = months[0]
-        outdated, written = "outdated" in request.GET, "written" in request.GET
-        preview, problem = None, ""
-        if period:
-            try:
-                preview = emails.preview(
-                    period=period, outdated=outdated, written=written, actor=actor_of(request), now=timezone.now()
-                )
-            except BillingError as error:
-                problem = doors.for_page(error, request.user)
-        context = {
-            **self.admin_site.each_context(request),
-            "title": "Send statements",
-            "opts": self.opts,
-            "months": months,
-            "asked": named,
-            "period": period,
-            "preview": preview,
-            "problem": problem,
-            "outdated": outdated,
-            "written": written,
-            "in_doubt": emails.uncertain(),
-            "is_configured": not emails.writes_files(),
-            "media": self.media,
-        }
-        return TemplateResponse(request, "admin/statements/statement/send.html", context)
-
-
-def _months_with_emails() -> QuerySet[BillingPeriod]:
-    """Return the months of which something waits to be sent, or is only a file so far; the newest first."""
-    waiting = Q(statements__state__in=(State.ISSUED, State.WRITTEN)) | Q(
-        statement_emails__state__in=(*Email.TO_SEND, Email.State.WRITTEN),
-        statement_emails__statements__state__in=Statement.LIVE,
-    )
-    return BillingPeriod.objects.filter(pk__in=BillingPeriod.objects.filter(waiting).values("pk")).order_by("-month")
 
 
 def _asked_or_latest(request: HttpRequest) -> dict[str, Any]:

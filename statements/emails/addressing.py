@@ -2,7 +2,7 @@
 
 import datetime
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from django.db.models import Prefetch, Q
@@ -50,12 +50,15 @@ class Addressed:
 
 
 Delegates = dict[int, list[Membership]]
+# Says of statements (ids) that would go which of them are not current.
+Outdated = Callable[[set[int]], Collection[int]]
 
 
 def plan(
     period: BillingPeriod,
     *,
-    outdated: Collection[int] = (),
+    chosen: Collection[str] | None = None,
+    outdated: Collection[int] | Outdated = (),
     states: Collection[str] = Email.TO_SEND,
     locks: bool = False,
     actor: Actor,
@@ -64,20 +67,48 @@ def plan(
     """Return the e-mails a run would send now, those that wait, and those that nobody gets any more. Writes nothing.
 
     E-mails in `states` are tried again, with those of their statements that are in force; statements that are
-    issued and in no e-mail to a recipient are in a new one. The `outdated` (ids) are in none. Nobody gets a
-    statement twice at one address. With `locks` nobody else claims the e-mails for the rest of the transaction.
+    issued and in no e-mail to a recipient are in a new one. The `outdated` (ids) are in none; they may be asked for,
+    once it is known which statements would go. Nobody gets a statement twice at one address.
+
+    Of `chosen` statements (numbers) only these are in new e-mails, and only e-mails that bring one of them are tried
+    again; those go whole, for what is taken out of one might never reach its recipient.
+    With `locks` nobody else claims the e-mails for the rest of the transaction.
     """
     known = _stored(period, states, locks=locks)
+    if chosen is not None:
+        known = [each for each in known if any(one.number in chosen for one in each.statements.all())]
     fresh = [
         each
         for each in Statement.objects.filter(period=period, state=Statement.State.ISSUED)
         .select_related("pi", "project", "period")
         .order_by("pi__email", "number")
-        if each.pk not in outdated
+        if chosen is None or each.number in chosen
     ]
     pis = {each.pi_id: each.pi for each in known} | {each.pi_id: each.pi for each in fresh}
     delegates = delegates_of(list(pis.values()), on)
-    candidates: list[tuple[Email, Addressed]] = []
+    links = _links(period)
+    taken = {(each.statement, each.role, each.user) for each in links}
+
+    def but(stale: Collection[int]) -> list[tuple[Email, Addressed]]:
+        """Return all that might go, but for statements that are not current."""
+        current = [each for each in fresh if each.pk not in stale]
+        return [*_again(known, stale, delegates), *_new(period, current, delegates, taken)]
+
+    if callable(outdated):
+        candidates = but(())
+        going = {one.pk for _, each in candidates if not each.left_out for one in each.statements}
+        if stale := outdated(going):
+            candidates = but(stale)
+    else:
+        candidates = but(outdated)
+    candidates.sort(key=lambda each: (each[0].pi.email, ORDER[Role(each[0].role)], each[0].pk or 0))
+    return decided(candidates, actor, _got(links, states))
+
+
+def _again(
+    known: Iterable[Email], outdated: Collection[int], delegates: Delegates
+) -> Iterator[tuple[Email, Addressed]]:
+    """Yield the e-mails that are tried again, with those of their statements that are in force and current."""
     for email in known:
         in_force = list(email.statements.all())
         current = [each for each in in_force if each.pk not in outdated]
@@ -87,10 +118,7 @@ def plan(
         addressed = addressed_to(email, current, delegates)
         if addressed.left_out and email.state == State.WRITTEN:
             continue
-        candidates.append((email, addressed))
-    candidates += _new(period, fresh, delegates)
-    candidates.sort(key=lambda each: (each[0].pi.email, ORDER[Role(each[0].role)], each[0].pk or 0))
-    return decided(candidates, actor, _got(period, states))
+        yield email, addressed
 
 
 def addressed_to(email: Email, statements: Sequence[Statement], delegates: Delegates) -> Addressed:
@@ -157,10 +185,34 @@ def _stored(period: BillingPeriod, states: Collection[str], *, locks: bool) -> l
     )
 
 
-def _new(period: BillingPeriod, fresh: Sequence[Statement], delegates: Delegates) -> list[tuple[Email, Addressed]]:
+@dataclass(frozen=True)
+class _Link:
+    """A statement in an e-mail that is stored."""
+
+    statement: int
+    address: str
+    role: str
+    user: int | None
+    state: str
+
+
+def _links(period: BillingPeriod) -> list[_Link]:
+    """Return which statements of a month are in which e-mails, but for those that were left out."""
+    rows = Email.statements.through.objects.filter(email__period=period).exclude(email__state=State.DROPPED)
+    columns = ("statement_id", "email__recipient", "email__role", "email__user_id", "email__state")
+    return [
+        _Link(statement, normalized_email(address), role, user, state)
+        for statement, address, role, user, state in rows.values_list(*columns)
+    ]
+
+
+def _new(
+    period: BillingPeriod,
+    fresh: Sequence[Statement],
+    delegates: Delegates,
+    taken: Collection[tuple[int, str, int | None]],
+) -> list[tuple[Email, Addressed]]:
     """Return an e-mail for each recipient who has none yet with statements that were issued."""
-    links = Email.statements.through.objects.filter(email__period=period).exclude(email__state=State.DROPPED)
-    taken = set(links.values_list("statement_id", "email__role", "email__user_id"))
     by_pi: dict[int, list[Statement]] = defaultdict(list)
     for statement in fresh:
         by_pi[statement.pi_id].append(statement)
@@ -188,13 +240,10 @@ def _new(period: BillingPeriod, fresh: Sequence[Statement], delegates: Delegates
     return found
 
 
-def _got(period: BillingPeriod, states: Collection[str]) -> set[tuple[str, int]]:
-    """Return who has a statement of a period already, or may have it: (address, statement)."""
-    links = Email.statements.through.objects.filter(
-        email__period=period,
-        email__state__in={State.SENT, State.CLAIMED, State.UNCERTAIN, State.WRITTEN} - set(states),
-    )
-    return {(normalized_email(address), pk) for address, pk in links.values_list("email__recipient", "statement_id")}
+def _got(links: Iterable[_Link], states: Collection[str]) -> set[tuple[str, int]]:
+    """Return who has a statement already, or may have it, of which no e-mail is tried again: (address, statement)."""
+    theirs = {State.SENT, State.CLAIMED, State.UNCERTAIN, State.WRITTEN} - set(states)
+    return {(each.address, each.statement) for each in links if each.state in theirs}
 
 
 def decided(
@@ -208,7 +257,8 @@ def decided(
     if strangers:
         greeted = Email.objects.filter(state=State.SENT, role=Role.PI, pi__in=strangers)
         strangers -= set(greeted.values_list("pi", flat=True))
-    known = newcomers.known()
+    # A person may write to anybody; what runs unattended may not.
+    own = newcomers.known(with_people=False) if actor.user is None else None
     planned = []
     for email, addressed in candidates:
         address = normalized_email(addressed.recipient)
@@ -225,7 +275,7 @@ def decided(
         waits = ""
         if email.pi_id in strangers:
             waits = UNCONFIRMED
-        elif actor.user is None and known.domains and is_first and not known.is_inside(address):
+        elif own and own.domains and is_first and not own.is_inside(address):
             waits = UNATTENDED
         planned.append(Planned(email, statements, is_first, "" if left_out else waits, left_out))
     return planned

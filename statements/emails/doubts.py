@@ -2,6 +2,7 @@
 
 import datetime
 from pathlib import Path
+from typing import Any
 
 from django.conf import settings
 from django.db.models import Exists, OuterRef, Q, QuerySet
@@ -40,7 +41,20 @@ def was_left(email: Email) -> bool:
 def uncertain() -> list[Email]:
     """Return the e-mails of which nobody knows whether they arrived: a person has to look at them."""
     found = Email.objects.filter(state__in=(State.UNCERTAIN, State.CLAIMED)).select_related("pi", "period")
-    return [each for each in found.order_by("pk") if each.state == State.UNCERTAIN or was_left(each)]
+    found = found.prefetch_related("statements").order_by("pk")
+    return [each for each in found if each.state == State.UNCERTAIN or was_left(each)]
+
+
+def in_doubt() -> list[Message]:
+    """Return the e-mails of which nobody knows whether they arrived, as a look reports them."""
+    return [
+        message_of(
+            each,
+            statements=sorted(one.number for one in each.statements.all()),
+            error=each.error if each.state == State.UNCERTAIN else INTERRUPTED,
+        )
+        for each in uncertain()
+    ]
 
 
 def uncertain_messages() -> list[Message]:
@@ -56,6 +70,13 @@ def troubled(period: BillingPeriod) -> QuerySet[Email]:
     return Email.objects.filter(
         Q(Exists(in_force), state=State.FAILED) | Q(state=State.UNCERTAIN) | Q(pk__in=left), period=period
     )
+
+
+def troubled_statements() -> "QuerySet[Any, Any]":
+    """Return the ids of statements of which an e-mail was not sent although it should, or perhaps sent."""
+    left = [each.pk for each in uncertain() if each.state == State.CLAIMED]
+    links = Email.statements.through.objects.filter(Q(email__state__in=Email.TROUBLED) | Q(email__in=left))
+    return links.values("statement")
 
 
 def settle(*, email: Email, arrived: bool = True, note: str = "", actor: Actor, now: datetime.datetime) -> Email:

@@ -41,6 +41,7 @@ class Message:
 class Stated:
     """One statement that is sent: its total charged, and its recipients."""
 
+    statement: int
     number: str
     pi: str
     pi_name: str
@@ -48,6 +49,18 @@ class Stated:
     charged: Decimal
     currency: str
     recipients: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class KeptBack:
+    """A statement that was chosen to be sent and is in no e-mail, and why."""
+
+    statement: int
+    number: str
+    pi_name: str
+    charged: Decimal
+    currency: str
+    why: str
 
 
 @dataclass(frozen=True)
@@ -70,15 +83,26 @@ class Sent:
     # Not current: not sent, unless that was asked for.
     outdated: tuple[Outdated, ...] = ()
     sends_outdated: bool = False
+    # The numbers of the statements that were chosen; None where the whole month was.
+    chosen: frozenset[str] | None = None
+    # Chosen, and for another reason than those above in no e-mail.
+    kept_back: tuple[KeptBack, ...] = ()
     stated: tuple[Stated, ...] = ()
     # Where the files are; empty where e-mail is configured.
     folder: str = ""
-    # E-mails of this month that are files so far.
+    # E-mails of this month that are files so far; not counted where statements are chosen.
     files: int = 0
 
     @property
     def statements(self) -> int:
         return len({number for message in self.messages for number in message.statements})
+
+    @property
+    def besides(self) -> tuple[str, ...]:
+        """The statements that nobody chose, and that go with one that was, in an e-mail that is tried again."""
+        if self.chosen is None:
+            return ()
+        return tuple(each.number for each in self.stated if each.number not in self.chosen)
 
     @property
     def first(self) -> tuple[Message, ...]:
@@ -162,6 +186,7 @@ def stated_by(planned: Sequence[Planned]) -> tuple[Stated, ...]:
             recipients[statement.number].append(each.email.recipient)
     return tuple(
         Stated(
+            statement=statement.pk,
             number=number,
             pi=statement.pi.email,
             pi_name=statement.pi.display_name,

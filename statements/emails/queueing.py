@@ -1,7 +1,8 @@
 """What a run of e-mails would send, and, under the month's lock, what it will."""
 
 import datetime
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection
+from typing import Any
 
 from django.utils import timezone
 
@@ -9,7 +10,7 @@ from billing import audit
 from billing.audit import Actor
 from billing.errors import BillingError
 from billing.models import BillingPeriod
-from billing.months import checklist, closing
+from billing.months import closing
 
 from .. import issuing
 from ..issuing import Outdated
@@ -22,20 +23,37 @@ State = Email.State
 
 
 def planned_now(
-    period: BillingPeriod, *, outdated: bool, written: bool, actor: Actor, now: datetime.datetime
+    period: BillingPeriod,
+    *,
+    chosen: Collection[str] | None = None,
+    outdated: bool,
+    written: bool,
+    actor: Actor,
+    now: datetime.datetime,
 ) -> tuple[list[Planned], tuple[Outdated, ...]]:
     """Return the e-mails a run would send, and which of their statements are not current. Writes nothing.
 
     Raises the errors of `charging.compute`, unless statements that are not current may go, too (`outdated`).
     """
-    on, states = timezone.localtime(now).date(), _states(written)
-    stale = _stale(period, addressing.plan(period, states=states, actor=actor, on=on), _outdated_kept, told=outdated)
-    left_out = set() if outdated else {each.statement for each in stale}
-    return addressing.plan(period, outdated=left_out, states=states, actor=actor, on=on), stale
+    stale: list[Outdated] = []
+
+    def outdated_of(going: set[int]) -> list[int]:
+        stale.extend(_stale(period, going, issuing.outdated_kept, told=outdated))
+        return [] if outdated else [each.statement for each in stale]
+
+    on = timezone.localtime(now).date()
+    planned = addressing.plan(period, chosen=chosen, outdated=outdated_of, states=_states(written), actor=actor, on=on)
+    return planned, tuple(stale)
 
 
 def queue(
-    period: BillingPeriod, *, outdated: bool, written: bool, actor: Actor, now: datetime.datetime
+    period: BillingPeriod,
+    *,
+    chosen: Collection[str] | None = None,
+    outdated: bool,
+    written: bool,
+    actor: Actor,
+    now: datetime.datetime,
 ) -> tuple[list[Planned], tuple[Outdated, ...]]:
     """Store the e-mails of a run, and return them and which of their statements are not current.
 
@@ -45,12 +63,19 @@ def queue(
 
     Raises the errors of `charging.compute`, unless statements that are not current may go, too (`outdated`).
     """
-    on, states = timezone.localtime(now).date(), _states(written)
-    stale = _stale(period, addressing.plan(period, states=states, actor=actor, on=on), issuing.outdated, told=outdated)
+    asked: dict[str, Any] = {"chosen": chosen, "states": _states(written), "actor": actor}
+    on = timezone.localtime(now).date()
+    going = {
+        statement.pk
+        for each in addressing.plan(period, **asked, on=on)
+        if not each.left_out
+        for statement in each.statements
+    }
+    stale = _stale(period, going, issuing.outdated, told=outdated)
     left_out = set() if outdated else {each.statement for each in stale}
     with audit.gesture(actor=actor, now=now) as gesture:
         period = closing.locked(period)
-        planned = addressing.plan(period, outdated=left_out, states=states, locks=True, actor=actor, on=on)
+        planned = addressing.plan(period, outdated=left_out, **asked, locks=True, on=on)
         store(planned, now)
         for each in planned:
             if each.left_out:
@@ -64,24 +89,18 @@ def _states(written: bool) -> tuple[Email.State, ...]:
     return (*Email.TO_SEND, State.WRITTEN) if written else Email.TO_SEND
 
 
-def _outdated_kept(period: BillingPeriod) -> list[Outdated]:
-    """Return which statements are not current, worked out again only if something was recorded since."""
-    return checklist.Kept(period, "outdated").value("outdated", lambda: issuing.outdated(period))
-
-
 def _stale(
     period: BillingPeriod,
-    planned: Sequence[Planned],
+    going: Collection[int],
     outdated: Callable[[BillingPeriod], list[Outdated]],
     *,
     told: bool,
 ) -> tuple[Outdated, ...]:
-    """Return which of the statements to be sent are not current."""
-    wanted = {statement.pk for each in planned if not each.left_out for statement in each.statements}
-    if not wanted:
+    """Return which of the statements to be sent (ids) are not current."""
+    if not going:
         return ()
     try:
-        return tuple(each for each in outdated(period) if each.statement in wanted)
+        return tuple(each for each in outdated(period) if each.statement in going)
     except BillingError:
         # What the month comes to cannot be computed, so nothing is known to be current.
         if not told:

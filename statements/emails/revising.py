@@ -9,8 +9,13 @@ from ..document import ZERO, money_with_currency
 from ..models import Statement, StatementLine
 from .outbox import writes_files
 
+SAME_AMOUNTS = "The amounts are equal; what the lines are made of changed."
 # Named one by one; further ones are counted.
 MOST_CHANGES = 12
+
+
+# What of the names of a statement revises it (see `issuing.snapshots.IN_DIGEST`), as people call it.
+RENAMED = {"pi_email": "PI", "project_code": "Project", "showback": "Sources that are not charged to the ledger"}
 
 
 @dataclass(frozen=True)
@@ -22,6 +27,10 @@ class Change:
     before: Decimal | None
     after: Decimal | None
     is_about_price: bool = False
+
+    @property
+    def difference(self) -> Decimal:
+        return (self.after or ZERO) - (self.before or ZERO)
 
     def __str__(self) -> str:
         if self.after is None:
@@ -47,18 +56,37 @@ class Revised:
     def was(self) -> Decimal:
         return self.before.charged
 
-    def changes(self) -> list[str]:
-        """Say what changed, the lines in the order of the statement; never empty."""
+    def lines_changed(self) -> list[Change]:
+        """Return the lines that came, went or have other amounts, in the order of the statement."""
         before = {line.payer_key: line for line in self.before.lines.all()}
         found = []
         for line in self.statement.lines.all():
             found += _changes(before.pop(line.payer_key, None), line, self.statement)
         for line in before.values():
             found += _changes(line, None, self.statement)
+        return found
+
+    def renamed(self) -> list[str]:
+        """Say what changed of whom the statement is about: the PI's address, the project's code, the ledger."""
+        found = []
+        for name, label in RENAMED.items():
+            old, new = (self._said(of, name) for of in (self.before, self.statement))
+            if old != new:
+                found.append(f"{label}: {new}, was {old}")
+        return found
+
+    @staticmethod
+    def _said(of: Statement, name: str) -> str:
+        said = of.document.get(name, "")
+        return (said if isinstance(said, str) else ", ".join(said)) or "none"
+
+    def changes(self) -> list[str]:
+        """Say what changed, the lines in the order of the statement; never empty."""
+        found = self.lines_changed()
         told = [str(change) for change in found[:MOST_CHANGES]]
         if len(found) > MOST_CHANGES:
             told.append(f"and {len(found) - MOST_CHANGES} further lines")
-        return told or ["The amounts are equal; what the lines are made of changed."]
+        return told or [SAME_AMOUNTS]
 
 
 def mailed_before(statements: Sequence[Statement]) -> dict[int, Revised]:
@@ -69,7 +97,9 @@ def mailed_before(statements: Sequence[Statement]) -> dict[int, Revised]:
     """
     to_files = writes_files()
     earlier: dict[int, list[Statement]] = {}
-    of = {statement.reference_id for statement in statements}
+    of = {statement.reference_id for statement in statements if statement.revision > 1}
+    if not of:
+        return {}
     for each in Statement.objects.filter(reference__in=of).order_by("revision").prefetch_related("lines"):
         if each.sent_at or (to_files and each.written_at):
             earlier.setdefault(each.reference_id, []).append(each)

@@ -1,6 +1,7 @@
 """Sending a month's statements: what a run would send, and the run itself."""
 
 import datetime
+from collections.abc import Collection
 
 from billing.audit import Actor
 from billing.errors import BillingError
@@ -9,15 +10,12 @@ from billing.progress import Progress, unwatched
 
 from .. import issuing
 from ..issuing import Generated
-from ..models import Email
-from . import outbox
+from . import choosing, outbox
 from .dispatching import dispatch
-from .doubts import INTERRUPTED, note_left_behind, uncertain_messages, was_left
+from .doubts import in_doubt, note_left_behind, uncertain_messages
 from .letters import check_templates
-from .outcomes import Sent, folder_of_files, message_of, planned_message, stated_by, written_in
+from .outcomes import Sent, folder_of_files, planned_message, stated_by, written_in
 from .queueing import planned_now, queue
-
-State = Email.State
 
 
 class EmailNotConfigured(BillingError):
@@ -41,11 +39,17 @@ def issue_and_send(
 
 
 def preview(
-    *, period: BillingPeriod, outdated: bool = False, written: bool = False, actor: Actor, now: datetime.datetime
+    *,
+    period: BillingPeriod,
+    chosen: Collection[str] | None = None,
+    outdated: bool = False,
+    written: bool = False,
+    actor: Actor,
+    now: datetime.datetime,
 ) -> Sent:
     """Return what `send` would do now. Writes nothing."""
-    planned, stale = planned_now(period, outdated=outdated, written=written, actor=actor, now=now)
-    left = [each for each in Email.objects.filter(state=State.CLAIMED) if was_left(each)]
+    of_choice = choosing.chosen_of(period, chosen)
+    planned, stale = planned_now(period, chosen=chosen, outdated=outdated, written=written, actor=actor, now=now)
     return Sent(
         period=str(period),
         is_dry_run=True,
@@ -53,18 +57,21 @@ def preview(
         messages=tuple(planned_message(each) for each in planned if not each.waits and not each.left_out),
         waiting=tuple(planned_message(each) for each in planned if each.waits),
         left_out=tuple(planned_message(each) for each in planned if each.left_out),
-        interrupted=(*uncertain_messages(), *(message_of(each, error=INTERRUPTED) for each in left)),
+        interrupted=tuple(in_doubt()),
         outdated=stale,
         sends_outdated=outdated,
+        chosen=None if chosen is None else frozenset(chosen),
+        kept_back=choosing.kept_back(of_choice, planned, stale),
         stated=stated_by(planned),
         folder=folder_of_files(),
-        files=written_in(period).count(),
+        files=0 if chosen is not None else written_in(period).count(),
     )
 
 
 def send(
     *,
     period: BillingPeriod,
+    chosen: Collection[str] | None = None,
     outdated: bool = False,
     written: bool = False,
     actor: Actor,
@@ -76,19 +83,24 @@ def send(
     1. E-mails that an earlier run had claimed when it was stopped are reported, and not sent: they may have arrived.
     2. What is to be sent is decided under the period's lock, so that two runs do not both write to somebody.
        Statements that are not current are left out, unless `outdated`. `written` adds what is a file so far.
+       Of `chosen` statements (numbers of the month) nothing else is sent, but what shares an e-mail with one of them
+       that is tried again.
     3. Each e-mail is claimed, sent outside of any transaction, and recorded after. One that the server refused is
        tried again by the next run; one that was sent never is.
 
-    Raises EmailTemplateError before anything is sent, EmailNotConfigured, and the errors of `charging.compute`.
+    Raises EmailTemplateError before anything is sent, UnknownStatement, EmailNotConfigured, and the errors of
+    `charging.compute`.
     """
     if written and outbox.writes_files():
         raise EmailNotConfigured(
             "E-mail is not configured: there is no mail server to send to. Ask who runs this program to set EMAIL_URL."
         )
+    of_choice = choosing.chosen_of(period, chosen)
     issuing.render_missing(period=period, actor=actor, now=now, progress=progress)
     check_templates(period)
     recorded = note_left_behind(actor=actor, now=now)
-    planned, stale = queue(period, outdated=outdated, written=written, actor=actor, now=now)
+    planned, stale = queue(period, chosen=chosen, outdated=outdated, written=written, actor=actor, now=now)
+    kept_back = choosing.kept_back(of_choice, planned, stale)
     going = [each for each in planned if not each.waits and not each.left_out]
     messages, failed, dropped = dispatch(going, actor=actor, now=now, progress=progress)
     return Sent(
@@ -101,7 +113,9 @@ def send(
         left_out=(*(planned_message(each) for each in planned if each.left_out), *dropped),
         outdated=stale,
         sends_outdated=outdated,
+        chosen=None if chosen is None else frozenset(chosen),
+        kept_back=kept_back,
         stated=stated_by(going),
         folder=folder_of_files(),
-        files=written_in(period).count(),
+        files=0 if chosen is not None else written_in(period).count(),
     )

@@ -1,6 +1,6 @@
 """Issuing: payer lines become statements, snapshots that only a new revision can replace."""
 
-from .comparing import Outdated, Pending, changes_of, outdated, pending
+from .comparing import Outdated, Pending, changes_of, keep_outdated, outdated, outdated_kept, pending
 from .documents import document_of, for_what
 from .generating import Generated, Held, Issued, generate
 from .lines import UnknownLine, line_named, places_of
@@ -20,9 +20,11 @@ __all__ = [
     "document_of",
     "for_what",
     "generate",
+    "keep_outdated",
     "kept_files",
     "line_named",
     "outdated",
+    "outdated_kept",
     "pdf_of",
     "pending",
     "places_of",

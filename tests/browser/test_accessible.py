@@ -155,7 +155,7 @@ def test_everybody_can_use_what_asks_before_it_acts(browser, live_server, house)
             browser.get(live_server.url + reverse(f"admin:{label.replace('.', '_')}_changelist") + listed)
             browser.execute_script(
                 "document.querySelector('.action-select').checked = true;"
-                "document.querySelector('select[name=action]').value = arguments[0];"
+                "document.querySelector('#changelist-form [name=action]').value = arguments[0];"
                 "document.querySelector('#changelist-form').requestSubmit("
                 "document.querySelector('.actions button[name=index]'));",
                 action,

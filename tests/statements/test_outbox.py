@@ -12,6 +12,7 @@ from billing.errors import BillingError
 from billing.models import Job, Membership, Person
 from statements import emails, issuing
 from statements.emails import dispatching, outbox, resending
+from statements.issuing import comparing
 from statements.models import Email, Statement
 from tests import build
 from tests.build import NOW, SOMEBODY
@@ -259,7 +260,7 @@ def test_the_name_of_a_file_is_never_too_long():
 def test_the_page_of_a_sending_works_out_once_which_statements_are_not_current(issued, monkeypatch):
     asked = []
     monkeypatch.setattr(
-        issuing, "outdated", lambda period, found=issuing.outdated: asked.append(period) or found(period)
+        comparing, "outdated", lambda period, found=comparing.outdated: asked.append(period) or found(period)
     )
 
     def look():

@@ -214,7 +214,7 @@ def test_the_last_week_of_a_month(cast, institution, post, tmp_path):
     assert "923.08" in revised.text
     assert {each[2] for each in in_force()} == {"sent"}
     # Both revisions are on the list, and only the new one is in force.
-    page = reviewer.text("/admin/statements/statement/", period=MONTH)
+    page = reviewer.text("/admin/statements/statement/", period=MONTH, state="all")
     assert "Superseded" in page
     assert "863.08" in page
     assert checked()[1] == "close"

@@ -11,14 +11,15 @@ from django.utils.safestring import SafeString
 
 from ...models import Charge, ReviewDecision, SavedView
 from ...readers.dimensions import DIMENSIONS
-from .. import saved_views
+from .. import chips, saved_views
+from ..chips import narrowing_of
 from ..filters import period_filter
 from ..formatting import amount_column, badge
 from ..large_tables import LargeTableMixin
 from ..links import list_url
 from ..tracing import why_view
 from . import record
-from .all_list import AllChargesList, SummedPaginator, narrowing_of
+from .all_list import AllChargesList, SummedPaginator
 from .exporting import export_view, listed
 from .filter_form import FilterForm
 from .filters import (
@@ -101,14 +102,11 @@ class ChargeAdmin(LargeTableMixin, ReviewMixin):
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """Show the list by an address that says what narrows it and nothing else."""
-        if request.method == "GET" and any(not value for name in request.GET for value in request.GET.getlist(name)):
-            return HttpResponseRedirect(list_url(Charge, narrowing_of(request.GET)))
+        if leads := chips.without_empty(request, Charge):
+            return leads
         form, narrowing = FilterForm(request, PresenceFilter.CHOICES), narrowing_of(request.GET)
         views = saved_views.context_of(request, of=SavedView.List.CHARGES, narrowing=narrowing)
-        asked = QueryDict(narrowing).lists()
-        # What the form of all filters does not ask stays as it is.
-        kept = [(name, value) for name, values in asked if name not in form.fields for value in values]
-        context = {"filter_form": form, "filter_media": form.media, "kept": kept, **views}
+        context = chips.context_of(request, form) | views
         return super().changelist_view(request, context | (extra_context or {}))
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Charge | None:

@@ -1,36 +1,21 @@
-"""The list of all charges: what narrows it as chips, and what it comes to by the prices that statements count."""
+"""The list of all charges, and what it comes to by the prices that statements count."""
 
 from collections import defaultdict
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from django.core.exceptions import ObjectDoesNotExist
-from django.db.models import BooleanField, Count, ExpressionWrapper, ForeignKey, Q
-from django.http import QueryDict
+from django.db.models import BooleanField, Count, ExpressionWrapper, Q
 from django.utils.functional import cached_property
 
 from ...fields import AmountSum
 from ...models import Charge
 from ...money import ZERO
 from ...resources import Figures
+from ..chips import ChipsMixin
 from ..large_tables import COUNTED, BoundedPaginator
-from ..saved_views import in_order
 from .filters import NamedFilter
 from .sums import ChargeList, totals_of
-
-# What an address says beside how the list is narrowed.
-PLACES = ("p", "o", "e")
-
-
-@dataclass(frozen=True)
-class Chip:
-    """One way in which the list is narrowed, and the address of the list without it."""
-
-    title: str
-    value: str
-    remove_url: str
 
 
 @dataclass
@@ -85,7 +70,7 @@ class SummedPaginator(BoundedPaginator):
         )
 
 
-class AllChargesList(ChargeList):
+class AllChargesList(ChipsMixin, ChargeList):
     """A page of all charges."""
 
     comes_to: dict[str, Comes]
@@ -112,51 +97,3 @@ class AllChargesList(ChargeList):
     @cached_property
     def in_force(self) -> int:
         return sum(each.figures.charges for each in self.comes_to.values())
-
-    @cached_property
-    def chips(self) -> list[Chip]:
-        """What the list is narrowed by, in words."""
-        found, told = [], set()
-        for spec in self.filter_specs:
-            told |= set(spec.expected_parameters() or ())
-            everything, *choices = list(spec.choices(self))
-            chosen = [str(choice["display"]) for choice in choices if choice["selected"]]
-            if chosen:
-                found.append(Chip(str(spec.title), ", ".join(chosen), str(everything["query_string"])))
-        for name, values in self.narrowed_by.items():
-            if name not in told:
-                found.append(self._chip_of_link(name, values))
-        return found
-
-    def _chip_of_link(self, name: str, values: Sequence[str]) -> Chip:
-        """Say what a link from another page narrows the list by, such as `project__id__exact`."""
-        model_field = self.opts.get_field(name.partition("__")[0])
-        said = ", ".join(values)
-        if isinstance(model_field, ForeignKey) and name.endswith("__exact"):
-            try:
-                said = str(model_field.related_model._default_manager.get(pk=values[0]))  # noqa: SLF001 (documented by Django)
-            except (ObjectDoesNotExist, ValueError, OverflowError):
-                said = "not found"
-        return Chip(str(getattr(model_field, "verbose_name", name)), said, self.get_query_string(remove=[name]))
-
-    @cached_property
-    def narrowed_by(self) -> dict[str, list[str]]:
-        """The filters of its address, without the search."""
-        return self.get_filters_params()
-
-    @cached_property
-    def narrowing(self) -> str:
-        """How the list is narrowed and searched, as its address says it: in one order, so that two can be compared."""
-        asked = QueryDict(mutable=True)
-        for name, values in self.narrowed_by.items():
-            asked.setlist(name, list(values))
-        asked["q"] = self.query
-        return narrowing_of(asked)
-
-
-def narrowing_of(asked: QueryDict) -> str:
-    """Return what of an address narrows the list, in one order of names and without what is empty."""
-    kept = asked.copy()
-    for name in PLACES:
-        kept.pop(name, None)
-    return in_order(kept)

@@ -10,13 +10,14 @@ from django.http import FileResponse, HttpRequest, HttpResponse, HttpResponseRed
 from django.utils import timezone
 from django.views.decorators.http import require_POST
 
-from ... import charge_sheets
+from ... import charge_sheets, sheets
 from ...audit import Actor
 from ...background import jobs
 from ...models import Charge, Job
 from ..audited import actor_of
+from ..chips import narrowing_of
 from ..links import change_url, list_url
-from .all_list import AllChargesList, narrowing_of
+from .all_list import AllChargesList
 
 PERMISSION = "billing.view_charge"
 
@@ -28,7 +29,7 @@ def export_view(request: HttpRequest) -> FileResponse | HttpResponse:
         raise PermissionDenied
     asked = narrowing_of(request.GET)
     form = request.POST.get("format", "")
-    if form not in charge_sheets.FORMATS:
+    if form not in sheets.FORMATS:
         return HttpResponseRedirect(list_url(Charge, asked))
     found = listed(request, asked)
     acting: dict[str, Any] = {"actor": actor_of(request), "now": timezone.now()}
@@ -42,7 +43,7 @@ def export_view(request: HttpRequest) -> FileResponse | HttpResponse:
         file,
         as_attachment=True,
         filename=f"charges-{timezone.localdate():%Y-%m-%d}.{form}",
-        content_type=charge_sheets.FORMATS[form],
+        content_type=sheets.FORMATS[form],
     )
 
 

@@ -2,17 +2,16 @@
 
 from django import forms
 from django.http import HttpRequest
-from django.utils.formats import date_format
 
-from ...models import BillingPeriod, Charge, Flag, Product, Source
+from ...models import Charge, Flag, Product
+from ..chips import ANY, AllFiltersForm, months_offered, sources_offered
 from ..naming import NameInput
 
 # Services offered below the field; any other can be typed.
 SERVICES = 300
-ANY = ("", "Any")
 
 
-class FilterForm(forms.Form):
+class FilterForm(AllFiltersForm):
     """Each field is named as the address names the filter."""
 
     period = forms.ChoiceField(label="Period")
@@ -32,23 +31,8 @@ class FilterForm(forms.Form):
     reason = forms.ChoiceField(label="Reason for review", choices=[ANY, *Flag.Code.choices])
 
     def __init__(self, request: HttpRequest, payers: list[tuple[str, str]]) -> None:
-        super().__init__(
-            initial={name: request.GET.get(name, "") for name in self.base_fields},
-            label_suffix="",
-            auto_id="filter_%s",
-            use_required_attribute=False,
-        )
-        months = BillingPeriod.objects.shown().order_by("-month").values_list("month", flat=True)[:36]
-        offered = [(f"{month:%Y-%m}", date_format(month, "F Y")) for month in months]
-        sources = [(str(source.pk), str(source)) for source in Source.objects.order_by("name")]
-        for name, choices in (("period", offered), ("source__id__exact", sources), ("payer", payers)):
-            field = self.fields[name]
-            assert isinstance(field, forms.ChoiceField)
-            field.choices = [ANY, *choices]
-            asked = request.GET.get(name, "")
-            if asked and asked not in dict(choices):
-                # An older month stays what is asked for.
-                field.choices.append((asked, asked))
+        offered = {"period": months_offered(), "source__id__exact": sources_offered(), "payer": payers}
+        super().__init__(request, offered)
 
     def services(self) -> list[str]:
         names = Product.objects.exclude(service_name="").order_by("service_name").values_list("service_name", flat=True)

@@ -23,6 +23,12 @@ class Command(BillingCommand):
         what.add_argument(
             "--lost", type=int, metavar="ID", help="the same, where it did not arrive and is not to be sent again"
         )
+        parser.add_argument(
+            "--statement",
+            action="append",
+            metavar="NUMBER",
+            help="of the period send this statement alone; repeat it for several",
+        )
         parser.add_argument("--dry-run", action="store_true", help="show who would get what; send and write nothing")
         parser.add_argument("--outdated", action="store_true", help="also send statements that are not current")
         parser.add_argument(
@@ -31,13 +37,13 @@ class Command(BillingCommand):
 
     def run(self, **options: Any) -> None:
         if options["period"] is None:
-            for flag in ("dry_run", "written"):
+            for flag in ("dry_run", "written", "statement"):
                 if options[flag]:
                     raise CommandError(f"--{flag.replace('_', '-')} goes with --period only.", returncode=2)
             self._one(options)
             return
         period = period_named(options["period"])
-        asked = {"outdated": options["outdated"], "written": options["written"]}
+        asked = {"chosen": options["statement"], "outdated": options["outdated"], "written": options["written"]}
         if options["dry_run"]:
             sent = emails.preview(period=period, **asked, actor=self.actor, now=self.now)
             self.report(reporting.sent_data(sent), reporting.sent_text(sent))
