@@ -309,6 +309,8 @@ ISO_MODULES = (
     "billing/fields.py",
     "billing/proof/seals.py",
     "billing/proof/tieout.py",
+    "journals/admin/exporting.py",
+    "journals/differences.py",
     "journals/formats/documents.py",
     "journals/posting/records.py",
     "openchargeback/logs.py",

@@ -104,5 +104,5 @@ def list_view(request: HttpRequest) -> HttpResponse:
         journals=journals, form=form, asked=asked, actor=actor_of(request), now=timezone.now()
     )
     response = HttpResponse(content, content_type=journal_sheets.FORMATS[form])
-    response["Content-Disposition"] = f'attachment; filename="journals-{timezone.localdate():%Y-%m-%d}.{form}"'
+    response["Content-Disposition"] = f'attachment; filename="journals-{timezone.localdate().isoformat()}.{form}"'
     return response

@@ -82,7 +82,7 @@ def _worked_on(request: HttpRequest, model_admin: admin.ModelAdmin) -> str:
 
 
 @dataclass(frozen=True)
-class Sum:
+class InCurrency:
     """How many journals there are in one currency, and their debits and credits."""
 
     currency: str
@@ -102,7 +102,7 @@ class OfState:
     label: str
     url: str
     is_current: bool
-    sums: tuple[Sum, ...]
+    sums: tuple[InCurrency, ...]
 
     @property
     def count(self) -> int:
@@ -168,12 +168,12 @@ def _by_state(journals: "QuerySet[Journal]") -> list[Row]:
     return list(rows.annotate(count=Count("pk"), debits=AmountSum("debits"), credits=AmountSum("credits")))
 
 
-def _sums(rows: Iterable[tuple[str, int, Decimal, Decimal]]) -> tuple[Sum, ...]:
+def _sums(rows: Iterable[tuple[str, int, Decimal, Decimal]]) -> tuple[InCurrency, ...]:
     added: dict[str, tuple[int, Decimal, Decimal]] = {}
     for currency, count, debits, credits in rows:
         number, debited, credited = added.get(currency, (0, ZERO, ZERO))
         added[currency] = (number + count, debited + debits, credited + credits)
-    return tuple(Sum(currency, *added[currency]) for currency in sorted(added))
+    return tuple(InCurrency(currency, *added[currency]) for currency in sorted(added))
 
 
 @dataclass(frozen=True)
