@@ -11,7 +11,7 @@ class BillingConfig(AppConfig):
         from .importing import ingestion, planning
         from .models import Job
         from .months import checklist, closing
-        from .proof import tieout, verifying
+        from .proof import adding_up, tieout, verifying
         from .review import deciding, reattribution
         from .setup import funding, kept_sheets, people, policies
 
@@ -27,6 +27,7 @@ class BillingConfig(AppConfig):
         checklist.register(checklist.CORRECTIONS, provider=month_items.entered_corrections, is_kept=True, is_quick=True)
         checklist.register(checklist.PAYER_LINES, provider=month_items.payer_lines, is_kept=True)
         checklist.register(checklist.PROOF, provider=month_items.proved, is_kept=True)
+        checklist.register_for_worker("Adding up what was delivered", adding_up.kept_sights)
         closing.register_finalize_step(checklist.PROOF, tieout.freeze)
         notices.register("worker", standstill.notice, where_work_is_queued=True)
         verifying.register("received", verifying.received)

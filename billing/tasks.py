@@ -3,7 +3,6 @@
 from .background import jobs
 from .models import BillingPeriod
 from .months import checklist
-from .proof import adding_up
 
 
 def run_job(job_id: int) -> str:
@@ -14,6 +13,5 @@ def run_job(job_id: int) -> str:
 def work_out_month(period_id: int) -> str:
     """Work out what the pages of a large month show, so that no page waits for it; a second run finds it known."""
     period = BillingPeriod.objects.get(pk=period_id)
-    adding_up.kept_sights(period)
-    checklist.of(period)
+    checklist.work_out(period)
     return "worked out"

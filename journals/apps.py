@@ -20,6 +20,7 @@ class JournalsConfig(AppConfig):
             is_kept=True,
             watched=(Journal, JournalLine),
         )
+        checklist.register_for_worker("Preparing the journal", posting.kept_prospect)
         proof.register_side(proof.JOURNALED, proving.journaled)
         tracing.register_documents("journals", DOCUMENTS)
         verifying.register("journals", filing.kept_files)

@@ -127,10 +127,8 @@ def default_posting_date(period: BillingPeriod, now: datetime.datetime) -> datet
     return min(period.last_day, timezone.localdate(now))
 
 
-def require_posting_date(period: BillingPeriod, date: datetime.date, now: datetime.datetime) -> None:
-    """Raise PostingDateRefused for a date that is to come, before the last charge, or in another fiscal year."""
-    if date > timezone.localdate(now):
-        raise PostingDateRefused(f"The posting date {long_date(date)} is in the future. Post today or earlier.")
+def last_charge_day(period: BillingPeriod) -> datetime.date | None:
+    """Return the day of the last charge of a month that is journaled, in the zone its provider bills in."""
     ends = (
         Charge.objects.in_month(period)
         .chargeable()
@@ -139,7 +137,19 @@ def require_posting_date(period: BillingPeriod, date: datetime.date, now: dateti
         .values_list("imported_in__billing_zone")
         .annotate(last=Max("charge_period_start"))
     )
-    day = max((last.astimezone(zone_named(name)).date() for name, last in ends), default=date)
+    return max((last.astimezone(zone_named(name)).date() for name, last in ends), default=None)
+
+
+def require_posting_date(
+    period: BillingPeriod, date: datetime.date, now: datetime.datetime, *, last_day: datetime.date | None = None
+) -> None:
+    """Raise PostingDateRefused for a date that is to come, before the last charge, or in another fiscal year.
+
+    `last_day` is the day of that charge, where it is known already.
+    """
+    if date > timezone.localdate(now):
+        raise PostingDateRefused(f"The posting date {long_date(date)} is in the future. Post today or earlier.")
+    day = last_day or last_charge_day(period) or date
     if date < day:
         raise PostingDateRefused(
             f"The posting date {long_date(date)} is before the last charge of {period}, on {long_date(day)}. "

@@ -77,6 +77,11 @@ class Journal(models.Model):
     reverses = models.ForeignKey("self", null=True, blank=True, on_delete=models.PROTECT, related_name="reversals")
     file_path = models.CharField(max_length=254, blank=True)
     file_sha256 = models.CharField(max_length=64, blank=True)
+    draft_changes = models.JSONField(
+        null=True,
+        blank=True,
+        help_text="What the last draft that differed says otherwise than the one before it: see journals.differences.",
+    )
 
     objects = JournalQuerySet.as_manager()
 

@@ -20,6 +20,7 @@ PURE = (
     "billing/texts.py",
     "billing/addresses.py",
     "billing/importing/matching.py",
+    "billing/once_a_page.py",
     "billing/patterns.py",
     "statements/document.py",
     "statements/drawing/*.py",
@@ -143,6 +144,7 @@ BELOW_MODELS = {
         "addresses",
         "fiscal_years",
         "inserting",
+        "once_a_page",
     ),
     "readers",
 }

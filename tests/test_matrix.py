@@ -265,6 +265,7 @@ iiii xxxx  iiii xxxx  admin/statements/statement/<path:object_id>/delete/
 iiii oooo  iiii xxxx  admin/statements/statement/<path:object_id>/change/
 iiii >>>>  iiii >>>>  admin/statements/statement/<path:object_id>/
 iiii xooo  iiii xooo  admin/journals/journal/export/
+iiii mmmm  iiii >>>>  admin/journals/journal/list/
 iiii xooo  iiii xooo  admin/journals/journal/<int:journal_id>/file/
 iiii xxoo  iiii xxoo  admin/journals/journal/<path:object_id>/submit/
 iiii xooo  iiii x>>>  admin/journals/journal/<path:object_id>/redraft/

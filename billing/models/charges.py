@@ -106,6 +106,29 @@ def _dimension(model: type[Dimension]) -> DimensionKey:
     return DimensionKey(model, on_delete=models.PROTECT, related_name="charges", db_constraint=False, db_index=False)
 
 
+INDEXES = [
+    # Of a month, what each owner is charged.
+    models.Index(
+        fields=["charged_in", "pi", "project"],
+        condition=Q(withdrawn_in__isnull=True),
+        name="charge_month_owner",
+    ),
+    models.Index(fields=["source", "period"], name="charge_scope"),
+    models.Index(fields=["imported_in"], name="charge_import"),
+    models.Index(fields=["resource"], name="charge_resource"),
+    # Late changes and what was carried over: few, and found without a look at the months.
+    models.Index(fields=["charged_in", "period"], condition=~Q(charged_in=F("period")), name="charge_moved"),
+    models.Index(fields=["charged_in", "id"], condition=Q(state="held"), name="charge_held"),
+    models.Index(fields=["withdrawn_in"], condition=Q(withdrawn_in__isnull=False), name="charge_withdrawn"),
+    models.Index(fields=["payer_split"], condition=Q(payer_split__isnull=False), name="charge_split"),
+    models.Index(fields=["replaces"], condition=Q(replaces__isnull=False), name="charge_replaces"),
+    models.Index(fields=["reverses"], condition=Q(reverses__isnull=False), name="charge_reverses"),
+    # Most charges name none.
+    models.Index(fields=["reference_1"], condition=~Q(reference_1=""), name="charge_reference_1"),
+    models.Index(fields=["reference_2"], condition=~Q(reference_2=""), name="charge_reference_2"),
+]
+
+
 class Charge(Counted):
     """A row of an import, as delivered, with who pays for it beside it. Its month counts it (see `MonthTotal`).
 
@@ -316,27 +339,7 @@ class Charge(Counted):
     class Meta:
         default_permissions = ("view",)
         permissions = [("review_charges", "Can decide about charges held for review")]
-        indexes = [
-            # Of a month, what a PI or a project is charged.
-            models.Index(
-                fields=["charged_in", "pi", "project"],
-                condition=Q(withdrawn_in__isnull=True),
-                name="charge_month_owner",
-            ),
-            models.Index(fields=["source", "period"], name="charge_scope"),
-            models.Index(fields=["imported_in"], name="charge_import"),
-            models.Index(fields=["resource"], name="charge_resource"),
-            # Late changes and what was carried over: few, and found without a look at the months.
-            models.Index(fields=["charged_in", "period"], condition=~Q(charged_in=F("period")), name="charge_moved"),
-            models.Index(fields=["charged_in", "id"], condition=Q(state="held"), name="charge_held"),
-            models.Index(fields=["withdrawn_in"], condition=Q(withdrawn_in__isnull=False), name="charge_withdrawn"),
-            models.Index(fields=["payer_split"], condition=Q(payer_split__isnull=False), name="charge_split"),
-            models.Index(fields=["replaces"], condition=Q(replaces__isnull=False), name="charge_replaces"),
-            models.Index(fields=["reverses"], condition=Q(reverses__isnull=False), name="charge_reverses"),
-            # What tags name besides who pays, looked for by a search: most charges name nothing.
-            models.Index(fields=["reference_1"], condition=~Q(reference_1=""), name="charge_reference_1"),
-            models.Index(fields=["reference_2"], condition=~Q(reference_2=""), name="charge_reference_2"),
-        ]
+        indexes = INDEXES
         constraints = [
             models.CheckConstraint(
                 # Nearly all are clear, and SQLite looks through a list much slower than at one text.

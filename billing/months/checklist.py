@@ -44,7 +44,7 @@ LABELS = {
 UNRELATED = (
     *("session", "user", "job", "role", "audit", "email", "failure", "installation", "safeguards"),
     *("statement.downloaded", "journal.downloaded", "proof.downloaded"),
-    *("charges.exported", "statements.exported"),
+    *("charges.exported", "statements.exported", "journal.list_exported"),
 )
 
 
@@ -169,6 +169,20 @@ class Month:
         return {"period": str(self.period), "id": str(self.period.pk)}
 
 
+@dataclass(frozen=True)
+class Progress:
+    """How far the worker is: steps done of all there are, and what it is doing."""
+
+    done: int
+    total: int
+    text: str
+
+    @property
+    def step(self) -> int:
+        """The step it is at, as people count."""
+        return self.done + 1
+
+
 # Makes the items of the codes it is registered for.
 Provider = Callable[[Month], Iterable[Item]]
 
@@ -186,6 +200,8 @@ class _Registered:
 
 
 _providers: dict[tuple[str, ...], _Registered] = {}
+# What else the worker works out of a large month, by what it is called meanwhile.
+_for_worker: dict[str, Callable[[BillingPeriod], object]] = {}
 # Models whose newest row tells, with the audit log, whether anything changed.
 _watched: list[type[Model]] = [Charge, Flag, ReviewDecision, Import, Correction, PayerLine]
 
@@ -204,6 +220,51 @@ def register(
     """
     _providers[codes] = _Registered(codes, provider, is_kept, is_quick)
     _watched.extend(each for each in watched if each not in _watched)
+
+
+def register_for_worker(label: str, work_out: Callable[[BillingPeriod], object]) -> None:
+    """Have the worker work out something else that pages of a large month show; `label` says what it is doing."""
+    _for_worker[label] = work_out
+
+
+def work_out(period: BillingPeriod) -> None:
+    """Work out and keep what the pages of a month show, telling those who wait for it how far it has come."""
+    steps = {"Checking what the month needs": of, **_for_worker}
+    cache = caches["months"]
+    for number, (label, step) in enumerate(steps.items()):
+        cache.set(_progress_key(period), Progress(number, len(steps), label), ASKED_FOR)
+        step(period)
+    cache.delete(_progress_key(period))
+
+
+def progress_of(period: BillingPeriod) -> Progress | None:
+    """Return how far the worker is with what the pages of a month show; None where it has not begun."""
+    try:
+        found = caches["months"].get(_progress_key(period))
+    except UNREADABLE:
+        return None
+    return found if isinstance(found, Progress) else None
+
+
+def _progress_key(period: BillingPeriod) -> str:
+    return f"progress-{period.pk}"
+
+
+def known(periods: Iterable[BillingPeriod], *codes: str) -> dict[int, list[Item]]:
+    """Return the kept items of several months that still hold, by month, asking as often for many as for one."""
+    periods = list(periods)
+    names = {each.name: each.codes for each in _providers.values() if each.is_kept and set(codes) & set(each.codes)}
+    keys = {(period.pk, name): _kept_key(period, name) for period in periods for name in names}
+    try:
+        found = caches["months"].get_many(list(keys.values()))
+    except UNREADABLE:
+        return {}
+    stamps = stamps_of(periods)
+    items: dict[int, list[Item]] = {}
+    for (pk, _), key in keys.items():
+        if (value := found.get(key)) and value[0] == stamps.get(pk):
+            items.setdefault(pk, []).extend(item for item in value[1] if item.code in codes)
+    return items
 
 
 def of(
@@ -282,7 +343,11 @@ class Kept:
         return made
 
     def _key(self, name: str) -> str:
-        return f"month-{self.period.pk}-{name}"
+        return _kept_key(self.period, name)
+
+
+def _kept_key(period: BillingPeriod, name: str) -> str:
+    return f"month-{period.pk}-{name}"
 
 
 def hash_of(stamp: tuple[object, ...]) -> str:
@@ -299,7 +364,12 @@ def _being_checked(code: str) -> Item:
 
 
 def stamp_of(period: BillingPeriod) -> tuple[object, ...]:
-    """Return what is equal as long as nothing changed that a month's figures follow from.
+    """Return what is equal as long as nothing changed that a month's figures follow from."""
+    return stamps_of([period])[period.pk]
+
+
+def stamps_of(periods: Iterable[BillingPeriod]) -> dict[int, tuple[object, ...]]:
+    """Return the stamps of several months, by month.
 
     Every change is an event of the audit log, so that the newest related event tells. The newest rows of the
     tables it reads are there for those who write past the log.
@@ -315,8 +385,9 @@ def stamp_of(period: BillingPeriod) -> tuple[object, ...]:
         f"newest_{number}": Coalesce(Subquery(rows.order_by("-pk").values("pk")[:1]), 0)
         for number, rows in enumerate(tables)
     }
-    found = BillingPeriod.objects.filter(pk=period.pk).annotate(event=Subquery(related.values("hash")[:1]), **newest)
-    return tuple(found.values_list("status", "review_until", "event", *newest).get())
+    found = BillingPeriod.objects.filter(pk__in=[period.pk for period in periods])
+    stamped = found.annotate(event=Subquery(related.values("hash")[:1]), **newest)
+    return {pk: tuple(of_it) for pk, *of_it in stamped.values_list("pk", "status", "review_until", "event", *newest)}
 
 
 def _with_steps(month: Month, items: list[Item]) -> tuple[Item, ...]:

@@ -87,6 +87,15 @@ class Migration(migrations.Migration):
                 ("file_path", models.CharField(blank=True, max_length=254)),
                 ("file_sha256", models.CharField(blank=True, max_length=64)),
                 (
+                    "draft_changes",
+                    models.JSONField(
+                        blank=True,
+                        help_text="What the last draft that differed says otherwise than the one before it: "
+                        "see journals.differences.",
+                        null=True,
+                    ),
+                ),
+                (
                     "period",
                     models.ForeignKey(
                         on_delete=django.db.models.deletion.PROTECT, related_name="journals", to="billing.billingperiod"

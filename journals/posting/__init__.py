@@ -4,10 +4,11 @@ from ..drafting import AccountingMissing, FundOrgNotParsed, PostingDateRefused
 from ..filing import OutputRefused
 from ..writing import UnknownFormat
 from .answers import Reversed, post, reject, reverse
-from .downloads import Download, FileMissing, content_of, download
-from .drafts import Drafted, Preview, draft, is_outdated, preview
+from .downloads import Download, FileMissing, content_of, download, first_lines
+from .drafts import Drafted, draft, is_outdated
 from .exporting import Exported, export
 from .lookup import UnknownJournal, journal_named, places_of
+from .prospects import Preview, Prospect, kept_prospect, preview, preview_of, prospect
 from .submitting import DraftOutdated, NothingToSubmit, submit
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "OutputRefused",
     "PostingDateRefused",
     "Preview",
+    "Prospect",
     "Reversed",
     "UnknownFormat",
     "UnknownJournal",
@@ -29,11 +31,15 @@ __all__ = [
     "download",
     "draft",
     "export",
+    "first_lines",
     "is_outdated",
     "journal_named",
+    "kept_prospect",
     "places_of",
     "post",
     "preview",
+    "preview_of",
+    "prospect",
     "reject",
     "reverse",
     "submit",

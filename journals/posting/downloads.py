@@ -1,7 +1,7 @@
 """The file of a journal, handed out."""
 
 import datetime
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from billing import audit
@@ -10,8 +10,11 @@ from billing.errors import BillingError
 
 from ..filing import folder_of, kept_path, whole_files
 from ..models import Journal
-from ..writing import document_of, format_named
+from ..writing import FROZEN, document_of, format_named
 from .records import sha256_of
+
+# Lines of a journal up to which its file is written to show how it begins.
+SMALL = 2_000
 
 
 class FileMissing(BillingError):
@@ -58,3 +61,15 @@ def content_of(journal: Journal) -> bytes:
             f"(SHA-256 {journal.file_sha256[:12]}…): restore it from a backup of VAR_DIR."
         )
     return content
+
+
+def first_lines(journal: Journal, format: str, *, count: int = 8) -> list[str]:
+    """Return how the file of a journal would begin once it is submitted in a format; nothing of a large one.
+
+    A format may add up or sort what it is given, so that no part of a large journal tells how its file begins.
+    Raises UnknownFormat and TemplateFailed.
+    """
+    if journal.line_count > SMALL:
+        return []
+    written = format_named(format).write(replace(document_of(journal), state=FROZEN))
+    return written.content.decode().splitlines()[:count]

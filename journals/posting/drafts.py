@@ -1,30 +1,26 @@
-"""Drafts: what one would hold, made, and whether it is what would be made today."""
+"""Drafts: made, and whether one is what would be made today."""
 
 import datetime
 from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 
-from billing import audit, charging
+from billing import audit
 from billing.audit import Actor, Gesture
-from billing.errors import BillingError
 from billing.models import BillingPeriod, Policy
 from billing.money import ZERO
 from billing.months import closing
 
 from ..deltas import Pair
+from ..differences import difference, side_of
 from ..drafting import (
     BATCH,
-    PostingDateRefused,
     default_posting_date,
     fresh_deltas,
     lines_of,
-    require_accounting,
     require_posting_date,
-    require_segments,
 )
 from ..models import Journal, JournalLine
-from ..writing import format_named
 from .records import facts, next_number, set_totals
 
 
@@ -36,53 +32,6 @@ class Drafted:
     lines: int
     debits: Decimal
     credits: Decimal
-
-
-@dataclass(frozen=True)
-class Preview:
-    """What a draft would hold, and what keeps it from the ledger. Nothing is written."""
-
-    pairs: int
-    # Payer lines charged 0.00, which the ledger does not get.
-    free: int
-    currency: str
-    debits: Decimal
-    credits: Decimal
-    charged: Decimal
-    problems: list[str]
-
-
-def preview(
-    *, period: BillingPeriod, format: str, posting_date: datetime.date | None = None, now: datetime.datetime
-) -> Preview:
-    """Return what an export would hold today, computed from the charges as they are, and its problems.
-
-    Raises UnknownFormat, and the errors of `charging.compute`.
-    """
-    chosen = format_named(format)
-    today = None if period.status == BillingPeriod.Status.FINALIZED else charging.compute(period)
-    pairs = fresh_deltas(period, today)
-    policy = Policy.objects.current()
-    lines = list(lines_of(pairs, Journal(), policy))
-    problems = []
-    for check in (require_accounting, require_segments) if chosen.is_ledger else (require_accounting,):
-        try:
-            check(lines)
-        except BillingError as error:
-            problems.append(str(error))
-    try:
-        require_posting_date(period, posting_date or default_posting_date(period, now), now)
-    except PostingDateRefused as error:
-        problems.append(str(error))
-    return Preview(
-        pairs=sum(1 for pair in pairs if pair.amount),
-        free=sum(1 for pair in pairs if not pair.amount),
-        currency=policy.currency,
-        debits=sum((line.debit for line in lines), ZERO),
-        credits=sum((line.credit for line in lines), ZERO),
-        charged=sum((pair.amount for pair in pairs), ZERO),
-        problems=problems,
-    )
 
 
 def draft(
@@ -106,7 +55,8 @@ def redraft(
 ) -> tuple[Journal | None, list[JournalLine]]:
     """Make the draft of a locked period, and return it with its lines.
 
-    Where the ledger has nothing to get there is no draft, and what is left are lines of 0.00.
+    Where the ledger has nothing to get there is no draft, and what is left are lines of 0.00. A draft that says
+    something else than the one before it keeps what changed.
     """
     if posting_date:
         require_posting_date(period, posting_date, gesture.now)
@@ -119,6 +69,7 @@ def redraft(
             gesture.record("journal.draft_dropped", journal, note="Everything is journaled already.")
             journal.delete()
         return None, list(lines_of(pairs, Journal(), policy))
+    earlier, before = (side_of(journal), list(journal.lines.all())) if journal else (None, [])
     if journal:
         journal.lines.all().delete()
     else:
@@ -130,6 +81,8 @@ def redraft(
     journal.format = journal.file_path = ""
     lines = list(lines_of(pairs, journal, policy))
     set_totals(journal, lines)
+    if earlier and (found := difference(earlier, before, side_of(journal), lines)).is_any:
+        journal.draft_changes = found.as_data()
     journal.save()
     for line in lines:
         line.journal = journal

@@ -32,5 +32,5 @@ def export_view(request: HttpRequest) -> FileResponse | HttpResponse:
         statements=listed.queryset, file=file, form=form, asked=asked, actor=actor_of(request), now=timezone.now()
     )
     file.seek(0)
-    name = f"statements-{timezone.localdate():%Y-%m-%d}.{form}"
+    name = f"statements-{timezone.localdate().isoformat()}.{form}"
     return FileResponse(file, as_attachment=True, filename=name, content_type=FORMATS[form])

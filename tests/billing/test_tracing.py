@@ -389,7 +389,7 @@ def test_the_page_shows_the_way_down_and_each_screen_leads_to_it(client, cast, t
     journal = JournalLine.objects.first().journal
     assert (
         f"what={journal.number}:1"
-        in client.get(reverse("admin:journals_journal_change", args=[journal.pk])).content.decode()
+        in client.get(reverse("admin:journals_journal_change", args=[journal.pk]), {"tab": "lines"}).content.decode()
     )
     charge = Charge.objects.live().first()
     address = reverse("admin:billing_charge_change", args=[charge.pk])

@@ -156,23 +156,26 @@ def test_the_list_takes_as_many_queries_for_four_journals_as_for_two(finance, dj
 
     with CaptureQueriesContext(connection) as two:
         finance.get(page("changelist"))
+    asked = len(two)
     for month in ("2024-11", "2024-10"):
         a_charge("1.00", period=month)
         posting.export(period=a_period(month), format="gl", **WHO)
+    finance.get(page("changelist"))
 
-    with django_assert_num_queries(len(two)):
+    assert asked <= 25
+    with django_assert_num_queries(asked):
         finance.get(page("changelist"))
 
 
 def test_lines_come_in_pages(finance, monkeypatch):
-    monkeypatch.setattr("journals.admin.LINES_PER_PAGE", 2)
+    monkeypatch.setattr("journals.admin.record.LINES_PER_PAGE", 2)
     a_charge("1.00", service_name="Compute")
     a_charge("2.00", service_name="Storage")
     charging.make_payer_lines(period=a_period(), **WHO)
     journal = posting.draft(period=a_period(), **WHO).journal
 
-    first = finance.get(page("change", journal.pk)).content.decode()
-    second = finance.get(page("change", journal.pk), {"page": 2}).content.decode()
+    first = finance.get(page("change", journal.pk), {"tab": "lines"}).content.decode()
+    second = finance.get(page("change", journal.pk), {"tab": "lines", "page": 2}).content.decode()
 
     assert "Compute" in first
     assert "Storage" not in first

@@ -276,7 +276,7 @@ def test_a_preview_writes_nothing_and_names_the_problems():
 
     seen = posting.preview(period=a_period(), format="gl", now=NOW)
 
-    assert (seen.pairs, seen.debits, seen.credits) == (1, 10, 10)
+    assert (seen.prospect.pairs, seen.prospect.debits, seen.prospect.credits) == (1, 10, 10)
     assert "hpc has no recovery fund/org" in seen.problems[0]
     assert not PayerLine.objects.exists()
     assert not Journal.objects.exists()

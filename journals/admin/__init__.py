@@ -1,0 +1,6 @@
+"""The staff's screens of journals, and of the formats they are written in."""
+
+from .journals import JournalAdmin
+from .templates import JournalTemplateAdmin
+
+__all__ = ["JournalAdmin", "JournalTemplateAdmin"]

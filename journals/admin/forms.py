@@ -1,0 +1,68 @@
+"""The forms of journals: which month and format, and what the ledger answered."""
+
+from typing import Any
+
+from django import forms
+
+from billing.models import BillingPeriod
+from billing.texts import long_month
+
+from ..formats import BUILT_IN
+from ..models import JournalTemplate
+
+REASON = forms.Textarea(attrs={"rows": 3})
+
+
+def format_choices() -> list[tuple[str, str]]:
+    """Return the formats there are, with what each is."""
+    built_in = [(name, f"{name}: {each.description}") for name, each in BUILT_IN.items()]
+    return built_in + [
+        (template.name, f"{template.name}: {template.description}" if template.description else template.name)
+        for template in JournalTemplate.objects.order_by("name")
+    ]
+
+
+class FormatForm(forms.Form):
+    format = forms.ChoiceField(initial="gl")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        field = self.fields["format"]
+        assert isinstance(field, forms.ChoiceField)
+        field.choices = format_choices()
+
+
+class MonthField(forms.ModelChoiceField):
+    def label_from_instance(self, period: Any) -> str:
+        return f"{long_month(period.month)}, {period.get_status_display().lower()}"
+
+
+class ExportForm(FormatForm):
+    period = MonthField(
+        BillingPeriod.objects.shown().order_by("-month"),
+        to_field_name="month",
+        empty_label=None,
+        label="Billing period",
+    )
+    posting_date = forms.DateField(
+        required=False,
+        help_text="Empty: the last day of the period, or today if that is earlier.",
+        widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"),
+    )
+    field_order = ("period", "format", "posting_date")
+
+
+class SubmitForm(FormatForm):
+    """The format of the file that is kept as submitted."""
+
+
+class PostedForm(forms.Form):
+    document_number = forms.CharField(max_length=64, help_text="Under which the ledger posted it.")
+
+
+class RejectedForm(forms.Form):
+    reason = forms.CharField(widget=REASON, help_text="As the ledger gave it; kept with the journal.")
+
+
+class ReverseForm(forms.Form):
+    reason = forms.CharField(widget=REASON, help_text="Kept with the journal.")

@@ -1,0 +1,184 @@
+"""What is done with a journal on its page: submitted, drafted again, answered, reversed; each asks first."""
+
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import urlencode
+
+from django import forms
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils import timezone
+
+from billing import doors
+from billing.admin import walk
+from billing.admin.audited import actor_of
+from billing.admin.verbs import Missing, Verb
+from billing.errors import BillingError
+from billing.models import Policy
+from billing.money import rounded
+from billing.months import checklist
+
+from .. import posting, summaries, writing
+from ..differences import Difference
+from ..models import Journal
+from . import listing
+from .forms import PostedForm, RejectedForm, ReverseForm, SubmitForm
+
+State = Journal.State
+
+
+def submit(request: HttpRequest, journal: Journal, data: dict[str, Any]) -> str:
+    journal = posting.submit(journal=journal, format=data["format"], actor=actor_of(request), now=timezone.now())
+    if journal.state == State.POSTED:
+        return f"Journal {journal} is submitted and counts as posted. Download its file for the ledger."
+    return f"Journal {journal} is submitted. Download its file for the ledger, and record the answer here."
+
+
+def redraft(request: HttpRequest, journal: Journal, data: dict[str, Any]) -> str:
+    exported = posting.export(
+        period=journal.period,
+        format=format_of(journal),
+        posting_date=journal.posting_date,
+        actor=actor_of(request),
+        now=timezone.now(),
+    )
+    if exported.journal is None:
+        return f"Nothing is left to journal for {exported.period}: the draft is gone."
+    changes = exported.journal.draft_changes
+    is_changed = changes and Difference.from_data(changes).later.at == exported.journal.drafted_at
+    told = "“Difference” says what changed." if is_changed else "It says the same as before."
+    return f"Journal {exported.number} is drafted again from today's charges. {told} Check it, then submit it."
+
+
+def posted(request: HttpRequest, journal: Journal, data: dict[str, Any]) -> str:
+    journal = posting.post(
+        journal=journal, document_number=data["document_number"], actor=actor_of(request), now=timezone.now()
+    )
+    return f"Journal {journal} is posted as document {journal.document_number}."
+
+
+def rejected(request: HttpRequest, journal: Journal, data: dict[str, Any]) -> str:
+    journal = posting.reject(journal=journal, reason=data["reason"], actor=actor_of(request), now=timezone.now())
+    return f"Journal {journal} is rejected. What it held is in the next draft of {journal.period}."
+
+
+def reverse_(request: HttpRequest, journal: Journal, data: dict[str, Any]) -> str:
+    done = posting.reverse(journal=journal, reason=data["reason"], actor=actor_of(request), now=timezone.now())
+    return f"Journal {done.journal} is reversed by {done.reversal}. What it held is in the next draft."
+
+
+def format_of(journal: Journal) -> str:
+    """Return the format a journal was written in last, if there still is one; else the ledger's."""
+    return journal.format if journal.format in writing.format_names() else "gl"
+
+
+def _outdated(journal: Journal) -> Sequence[Missing]:
+    url = reverse("admin:journals_journal_redraft", args=[journal.pk])
+    return [Missing(f"{told} Draft it again first.", url)] if (told := listing.outdated(journal)) else []
+
+
+def _to_submit(request: HttpRequest, journal: Journal, form: forms.Form) -> dict[str, Any]:
+    """Return what is about to be frozen: what it comes to, and how its file begins in the format chosen."""
+    names = writing.format_names()
+    asked = request.GET.get("format", "")
+    if asked in names:
+        form.initial["format"] = asked
+    chosen = form.data.get("format", "") if form.is_bound else form.initial["format"]
+    lines: list[str] = []
+    problem = ""
+    if chosen in names:
+        try:
+            lines = posting.first_lines(journal, chosen)
+        except BillingError as error:
+            problem = doors.for_page(error, request.user)
+    walking = {walk.WALK: "on"} if walk.is_walking(request) else {}
+    return {
+        "tables": summaries.summaries(summaries.grouped(journal.lines.all())),
+        "formats": [(name, f"?{urlencode({'format': name} | walking)}") for name in names],
+        "chosen": chosen,
+        "first_lines": lines,
+        "file_problem": problem,
+        "awaits_answer": Policy.objects.current().requires_ledger_answer,
+    }
+
+
+def _to_redraft(request: HttpRequest, journal: Journal, form: forms.Form) -> dict[str, Any]:
+    """Return what the draft would say otherwise if it were made from today's charges."""
+    try:
+        found = posting.kept_prospect(journal.period, waits=False)
+    except BillingError as error:
+        return {"problem": doors.for_page(error, request.user)}
+    shown = {"prospect": found, "difference": found.difference if found else None, "is_foreseen": True}
+    return shown | {"progress": None if found else checklist.progress_of(journal.period)}
+
+
+VERBS = (
+    Verb(
+        name="submit",
+        label="Submit…",
+        button="Submit journal",
+        permission="journals.submit_journal",
+        run=submit,
+        form=SubmitForm,
+        offered=lambda journal: journal.state == State.DRAFT,
+        question=lambda journal: (
+            f"The {journal.line_count:,} lines of {journal} are frozen: {rounded(journal.debits, journal.currency)} "
+            f"{journal.currency} of debits, and as much of credits. Its file is kept. Later changes go into the next "
+            "journal."
+        ),
+        initial=lambda journal: {"format": format_of(journal)},
+        missing=_outdated,
+        details="admin/journals/journal/to_submit.html",
+        facts=_to_submit,
+        is_primary=True,
+    ),
+    Verb(
+        name="redraft",
+        label="Draft again…",
+        button="Draft again",
+        permission="journals.export_journal",
+        run=redraft,
+        offered=lambda journal: journal.state == State.DRAFT,
+        question=lambda journal: (
+            f"{journal} is drafted from today's charges and accounting, in place of what it holds now."
+        ),
+        details="admin/journals/journal/to_redraft.html",
+        facts=_to_redraft,
+    ),
+    Verb(
+        name="posted",
+        label="Record as posted…",
+        button="Record as posted",
+        permission="journals.post_journal",
+        run=posted,
+        form=PostedForm,
+        offered=lambda journal: journal.state == State.SUBMITTED,
+        question="The ledger took the journal. Where it refused it, record that on the journal's own page.",
+        is_primary=True,
+    ),
+    Verb(
+        name="rejected",
+        label="Record as rejected…",
+        button="Record as rejected",
+        permission="journals.post_journal",
+        run=rejected,
+        form=RejectedForm,
+        offered=lambda journal: journal.state == State.SUBMITTED,
+        question="The ledger refused the journal. What it held goes into the next draft.",
+        is_dangerous=True,
+    ),
+    Verb(
+        name="reverse",
+        label="Reverse…",
+        button="Reverse journal",
+        permission="journals.post_journal",
+        run=reverse_,
+        form=ReverseForm,
+        offered=lambda journal: journal.state == State.POSTED and journal.kind == Journal.Kind.JOURNAL,
+        question=lambda journal: (
+            f"A journal of the opposite lines reverses {journal}, document "
+            f"{journal.document_number or '(none recorded)'}. What it held goes into the next draft."
+        ),
+        is_dangerous=True,
+    ),
+)
