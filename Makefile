@@ -19,7 +19,7 @@ ifeq ($(wildcard .env)$(SECRET_KEY),)
 TRIAL := DEBUG=$${DEBUG:-true}
 endif
 
-.PHONY: help setup setup-dev demo serve test test-slow test-browser lint bench screenshots requirements sbom audit-deps clean
+.PHONY: help setup setup-dev demo serve test test-slow test-browser lint bench bench-web screenshots requirements sbom audit-deps clean
 
 help:
 	@echo "make setup         the virtual environment, from requirements.txt"
@@ -30,6 +30,7 @@ help:
 	@echo "make test-browser  journeys in headless Chromium, which has to be installed"
 	@echo "make lint          ruff, mypy, migrations and deploy checks"
 	@echo "make bench         speed and memory against a floor measured in the same run (N=1000000 rows)"
+	@echo "make bench-web     every main page over HTTP, by one client and by eight (N=1000000 charges)"
 	@echo "make screenshots   the pictures of the documentation, docs/images, from the sample institution (Chromium)"
 	@echo "make sbom          what the program is made of, as CycloneDX JSON: sbom.json"
 	@echo "make audit-deps    known vulnerabilities of what it is made of, asked of PyPI (exit 2: could not be asked)"
@@ -99,6 +100,9 @@ lint: setup-dev
 
 bench: setup
 	$(BIN)/python benchmarks/run.py --rows $(N)
+
+bench-web: setup
+	$(BIN)/python benchmarks/web.py --rows $(N)
 
 screenshots: setup-dev
 	DEBUG=true DATABASE_URL=sqlite:///$(CURDIR)/var/tests.sqlite3 $(BIN)/python -m pytest tests/browser/screenshots.py

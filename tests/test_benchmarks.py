@@ -52,6 +52,23 @@ except Failed as error:
 on_linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 
 
+def test_the_time_that_95_of_100_requests_stay_under_is_the_second_longest_of_20(script):
+    under_95 = script("web").under_95
+    assert under_95([float(each) for each in range(20, 0, -1)]) == 19.0
+    assert under_95([3.0, 1.0, 2.0]) == 3.0
+    assert under_95([float(each) for each in range(1, 101)]) == 95.0
+
+
+def test_a_page_that_takes_too_long_alone_or_by_many_is_named_and_the_report_fails(script, capsys):
+    web = script("web")
+    quick = {"first": 0.2, "median": 0.1, "under": 0.3, "together": 1.0}
+    assert web.report({"SQLite": {"month": quick}})
+    assert "NO" not in capsys.readouterr().out
+    for late in ({"under": 0.31}, {"together": 1.01}):
+        assert not web.report({"SQLite": {"month": quick}, "PostgreSQL": {"month": quick | late}})
+        assert capsys.readouterr().out.count("| NO |") == 1
+
+
 @on_linux
 def test_the_cpu_of_processes_counts_that_nobody_waited_for():
     # A child that works for half a second, and is then killed by a parent that ends without waiting for it.
