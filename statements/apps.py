@@ -21,6 +21,7 @@ class StatementsConfig(AppConfig):
         corrections.register_place_finder("statement", issuing.places_of, position=1)
         checklist.register("statements", provider=month_items.current, is_kept=True, watched=(Statement, StatementLine))
         checklist.register("sent", provider=month_items.sent)
+        checklist.register_for_worker("Preparing the statements", issuing.kept_preview)
         proof.register_side(proof.STATED, proving.stated)
         tracing.register_documents("statements", DOCUMENTS)
         tieout.register_drawer(drawing.draw_proof)

@@ -237,6 +237,26 @@ def work_out(period: BillingPeriod) -> None:
     cache.delete(_progress_key(period))
 
 
+def kept_result(period: BillingPeriod, name: str, work_out: Callable[[], T], *, waits: bool) -> T | None:
+    """Return what `work_out` gave of a month last, if nothing changed since; else work it out and keep it.
+
+    A page that does not wait gets None of a large month: the worker works it out, if it was registered for it. Raises
+    BillingError as `work_out` worded it, for a refusal is kept too.
+    """
+
+    def made() -> tuple[T | None, tuple[str, NextStep | None]]:
+        try:
+            return work_out(), ("", None)
+        except BillingError as error:
+            return None, (str(error), error.then)
+
+    unknown: tuple[T | None, tuple[str, NextStep | None]] = (None, ("", None))
+    found, (refused, then) = Kept(period, name).value(name, made, instead=None if waits else unknown)
+    if refused:
+        raise BillingError(refused, then=then)
+    return found
+
+
 def progress_of(period: BillingPeriod) -> Progress | None:
     """Return how far the worker is with what the pages of a month show; None where it has not begun."""
     try:

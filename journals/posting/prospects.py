@@ -25,8 +25,8 @@ from ..models import Journal
 from ..summaries import Summary, grouped_lines, summaries
 from ..writing import format_named
 
-# What a month's prospect is kept under, and what stands in for one that the worker is working out.
-PROSPECT, BEING_WORKED_OUT = "prospect", "being worked out"
+# What a month's prospect is kept under.
+PROSPECT = "prospect"
 
 
 @dataclass(frozen=True)
@@ -98,14 +98,10 @@ def prospect(period: BillingPeriod) -> Prospect:
 def kept_prospect(period: BillingPeriod, *, waits: bool = True) -> Prospect | None:
     """Return the prospect of a month as it was worked out last, if nothing changed since; else work it out.
 
-    A page that does not wait gets None of a large month: the worker works it out (see checklist.Kept). Raises the
-    errors of `charging.compute`; a refusal is kept too.
+    A page that does not wait gets None of a large month (see checklist.kept_result). Raises the errors of
+    `charging.compute`.
     """
-    instead: Prospect | BillingError | str | None = None if waits else BEING_WORKED_OUT
-    found = checklist.Kept(period, PROSPECT).value(PROSPECT, lambda: _worked_out(period), instead=instead)
-    if isinstance(found, BillingError):
-        raise found
-    return found if isinstance(found, Prospect) else None
+    return checklist.kept_result(period, PROSPECT, lambda: prospect(period), waits=waits)
 
 
 def preview(
@@ -136,10 +132,3 @@ def preview_of(
     except PostingDateRefused as error:
         problems.append(str(error))
     return Preview(found, date, problems)
-
-
-def _worked_out(period: BillingPeriod) -> Prospect | BillingError | str:
-    try:
-        return prospect(period)
-    except BillingError as error:
-        return error

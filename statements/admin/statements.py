@@ -22,6 +22,7 @@ from billing.admin.verbs import Verb
 from billing.background import jobs
 from billing.errors import BillingError
 from billing.models import BillingPeriod, Job
+from billing.months import checklist
 
 from .. import issuing
 from ..models import Statement
@@ -195,15 +196,19 @@ class StatementAdmin(FrozenAdmin):
                 now=timezone.now(),
             )
             return HttpResponseRedirect(walk.left(request, period, otherwise=change_url(job)))
-        preview, problem = None, ""
+        preview, problem, is_pending = None, "", False
         if period and "period" in request.GET:
             try:
-                preview = issuing.generate(period=period, dry_run=True, actor=actor_of(request), now=timezone.now())
+                preview = issuing.kept_preview(period, waits=False)
+                is_pending = preview is None
             except BillingError as error:
                 problem = doors.for_page(error, request.user)
         context = {
             **self.admin_site.each_context(request),
             "title": "Generate statements",
+            "is_pending": is_pending,
+            "progress": checklist.progress_of(period) if is_pending and period else None,
+            "again_url": request.get_full_path(),
             "opts": self.opts,
             "form": form,
             "period": period,

@@ -2,7 +2,7 @@
 
 from .comparing import Outdated, Pending, changes_of, keep_outdated, outdated, outdated_kept, pending
 from .documents import document_of, for_what
-from .generating import Generated, Held, Issued, generate
+from .generating import Generated, Held, Issued, generate, kept_preview
 from .lines import UnknownLine, line_named, places_of
 from .pdfs import kept_files, pdf_of, record_download, render_missing
 from .revisions import NotLive, StatementsFrozen, void
@@ -22,6 +22,7 @@ __all__ = [
     "generate",
     "keep_outdated",
     "kept_files",
+    "kept_preview",
     "line_named",
     "outdated",
     "outdated_kept",

@@ -16,13 +16,16 @@ from billing.models import (
     PayerLine,
     Policy,
 )
-from billing.months import closing
+from billing.months import checklist, closing
 from billing.progress import Progress, unwatched
 
 from ..document import Figures
 from .pdfs import pdf_path, render_missing
 from .planning import Planned, plan
 from .revisions import issue, refuse_finalized
+
+# What a run would issue of a month is kept under this name.
+PREVIEW = "statements-preview"
 
 
 @dataclass(frozen=True)
@@ -87,6 +90,13 @@ class Generated:
         return any(each.corrections != Figures() for each in self.statements)
 
 
+def preview(period: BillingPeriod) -> Generated:
+    """Return what a run would issue as things are, and write nothing. Raises the errors of `generate`."""
+    refuse_finalized(period)
+    planned = plan(period, charging.compute(period))
+    return _result(period, planned, _held(period), is_dry_run=True)
+
+
 def generate(
     *,
     period: BillingPeriod,
@@ -109,9 +119,7 @@ def generate(
     Raises StatementsFrozen for a finalized period, and the errors of `charging.make_payer_lines`.
     """
     if dry_run:
-        refuse_finalized(period)
-        planned = plan(period, charging.compute(period))
-        return _result(period, planned, _held(period), is_dry_run=True)
+        return preview(period)
     progress(0, 0, "Charging")
     with audit.gesture(actor=actor, now=now) as gesture:
         period = closing.locked(period)
@@ -123,6 +131,14 @@ def generate(
         result = _result(period, planned, _held(period), is_dry_run=False)
     drawn = render_missing(period=period, actor=actor, now=now, progress=progress)
     return dataclasses.replace(result, drawn=drawn)
+
+
+def kept_preview(period: BillingPeriod, *, waits: bool = True) -> Generated | None:
+    """Return what a run would issue, as it was worked out last if nothing changed since; else work it out.
+
+    A page that does not wait gets None of a large month (see checklist.kept_result). Raises the errors of `generate`.
+    """
+    return checklist.kept_result(period, PREVIEW, lambda: preview(period), waits=waits)
 
 
 def _held(period: BillingPeriod) -> Held:

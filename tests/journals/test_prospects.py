@@ -6,7 +6,7 @@ from django.test.utils import CaptureQueriesContext
 
 from billing import charging
 from billing.background import heartbeat, jobs
-from billing.charging.missing import MissingRate
+from billing.errors import BillingError
 from billing.months import checklist
 from billing.tasks import work_out_month
 from journals import posting
@@ -46,7 +46,7 @@ def test_a_page_does_not_wait_for_the_prospect_of_a_large_month(monkeypatch):
     work_out_month(a_period().pk)
 
     assert posting.kept_prospect(a_period(), waits=False).debits == 100
-    assert [(each.done, each.total) for each in seen if each] == [(0, 3), (2, 3)]
+    assert [(each.done, each.total) for each in seen if each] == [(0, 4), (2, 4), (3, 4)]
     assert checklist.progress_of(a_period()) is None
 
 
@@ -57,8 +57,9 @@ def test_a_refusal_is_kept_as_the_result(monkeypatch):
     a_charge("100.00", currency="EUR")
 
     for _ in range(2):
-        with pytest.raises(MissingRate):
+        with pytest.raises(BillingError, match="rate") as refused:
             posting.kept_prospect(a_period())
+        assert refused.value.then.name == "enter_rate"
 
 
 def test_what_the_checklist_keeps_of_several_months_is_read_at_once(django_assert_num_queries):
