@@ -45,9 +45,14 @@ class ChipsMixin(ChangeList):
             if chosen:
                 found.append(Chip(str(spec.title), ", ".join(chosen), str(everything["query_string"])))
         for name, values in self.narrowed_by.items():
-            if name not in told:
+            # A filter that has nothing to choose from is not shown, and narrows nothing.
+            if name not in told and name.partition("__")[0] in self._fields:
                 found.append(self._chip_of_link(name, values))
         return found
+
+    @cached_property
+    def _fields(self) -> set[str]:
+        return {field.name for field in self.opts.get_fields()}
 
     def _chip_of_link(self, name: str, values: Sequence[str]) -> Chip:
         """Say what a link from another page narrows the list by, such as `project__id__exact`."""
