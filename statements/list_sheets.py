@@ -39,7 +39,7 @@ def write(
     """
     count = write_table(rows=_rows(statements), columns=COLUMNS, title="Statements", file=file, form=form)
     with audit.gesture(actor=actor, now=now) as gesture:
-        gesture.record("statements.exported", after={"statements": count, "format": form, "filters": asked})
+        gesture.record("statement.list_exported", after={"statements": count, "format": form, "filters": asked})
     return count
 
 

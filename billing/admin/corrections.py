@@ -453,5 +453,7 @@ def _shown(period: BillingPeriod, key: str) -> list[SafeString]:
     """Return links to the statement and the journals that show a payer line, and to the line itself."""
     if not PayerLine.objects.filter(period=period, key=key).exists():
         return []
-    places = [link(change_url(place.subject), place.label) for place in corrections.places_of(period, key)]
+    places = [
+        link(f"{change_url(place.subject)}?tab=lines", place.label) for place in corrections.places_of(period, key)
+    ]
     return [*places, link(why_url(f"{period}@{key}"), f"payer line of {period}")]

@@ -44,7 +44,7 @@ LABELS = {
 UNRELATED = (
     *("session", "user", "job", "role", "audit", "email", "failure", "installation", "safeguards"),
     *("statement.downloaded", "journal.downloaded", "proof.downloaded"),
-    *("charges.exported", "statements.exported", "journal.list_exported"),
+    *("charges.exported", "statement.list_exported", "journal.list_exported"),
 )
 
 

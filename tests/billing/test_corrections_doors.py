@@ -246,7 +246,7 @@ def test_a_line_of_a_statement_leads_to_its_correction_and_back(january, cast, c
 
     issuing.generate(period=january, **BY)
     statement = Statement.objects.get()
-    page = reverse("admin:statements_statement_change", args=[statement.pk])
+    page = f"{reverse('admin:statements_statement_change', args=[statement.pk])}?tab=lines"
     client.force_login(cast.viewer)
     assert "Correct…" not in page_of(client, page)
     client.force_login(cast.reviewer)

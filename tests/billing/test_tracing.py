@@ -384,7 +384,7 @@ def test_the_page_shows_the_way_down_and_each_screen_leads_to_it(client, cast, t
     statement = StatementLine.objects.first().statement
     assert (
         f"what={statement.number}%3A1"
-        in client.get(reverse("admin:statements_statement_change", args=[statement.pk])).content.decode()
+        in client.get(reverse("admin:statements_statement_change", args=[statement.pk]), {"tab": "lines"}).text
     )
     journal = JournalLine.objects.first().journal
     assert (

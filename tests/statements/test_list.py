@@ -187,7 +187,7 @@ def test_the_export_holds_exactly_what_is_filtered(client, issued, cast):
     sheet = load_workbook(io.BytesIO(b"".join(answer.streaming_content))).active
     charged = [row[0].value for row in sheet.iter_rows(min_row=2, min_col=14, max_col=14)]
     assert charged == [10, 20]
-    event = AuditEvent.objects.filter(action="statements.exported").latest("pk")
+    event = AuditEvent.objects.filter(action="statement.list_exported").latest("pk")
     assert event.after == {"statements": 2, "format": "xlsx", "filters": "period=2025-01&pi=ada%40u.edu"}
     assert client.get(address).status_code == 405
     client.force_login(cast.pi)
