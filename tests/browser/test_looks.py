@@ -8,6 +8,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
 from billing import notices
+from statements import issuing
 from tests import build
 
 from .test_journeys import sign_in
@@ -145,11 +146,15 @@ def test_the_table_of_a_worklist_begins_within_the_first_220_pixels(browser, liv
     monkeypatch.setattr(notices, "_checks", {})
     build.the_cast()
     build.a_charge(flags=("missing_pi",))
+    build.a_charge()
     sign_in(browser, live_server, "root")
     with wide(browser, 1440):
         for page in ("heldcharge", "charge", "person", "import"):
             browser.get(live_server.url + list_of(page))
             assert browser.execute_script(TABLE) <= 220, page
+        issuing.generate(period=build.a_period(), actor=build.SOMEBODY, now=build.NOW)
+        browser.get(live_server.url + reverse("admin:statements_statement_changelist"))
+        assert browser.execute_script(TABLE) <= 220
 
 
 ACCENTED = """
