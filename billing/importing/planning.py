@@ -13,6 +13,7 @@ from ..models import Job, Source, StoredFile
 from ..progress import Progress, unwatched
 from ..readers.delivery import made_at, oldest_run_first
 from ..readers.manifests import names_in_manifest
+from .again import make_way
 from .expected_periods import period_in_name
 from .ingestion import ingest
 from .outcomes import ImportRefused, IngestResult
@@ -180,7 +181,8 @@ def run_job(
     """Import what was uploaded, as a background job.
 
     `arguments`: `imports`, each with the ids of its stored `files`, their `names`, a `source` (a name, or "" to guess),
-    a `period`, `replace` and `force`; and `dry_run`. Of one import alone they may stand among the arguments.
+    a `period`, `replace`, `force`, and `instead_of`, the number of an import that it takes the place of, or none; and
+    `dry_run`. Of one import alone they may stand among the arguments.
 
     Raises what refused the only import, or SomeRefused; a dry run tells of refusals in what it returns.
     """
@@ -192,8 +194,19 @@ def run_job(
             Job.objects.filter(pk=job.pk).update(result=_told(outcomes))
         try:
             planned = _planned(each)
+            if number := each.get("instead_of"):
+                make_way(
+                    number=number,
+                    paths=[file.path for file in planned.files],
+                    names=planned.names,
+                    source=planned.source,
+                    period=planned.period,
+                    actor=actor,
+                    now=now,
+                    progress=progress,
+                )
         except BillingError as refused:
-            # A file or source that is gone meanwhile stops none of the others either.
+            # A file or source that is gone meanwhile stops none of the others either, nor what does not fit.
             outcomes.append(Outcome(each["names"], refused=refused))
             continue
         outcomes += run(

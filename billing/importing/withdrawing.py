@@ -52,27 +52,7 @@ def withdraw(*, imported: Import, actor: Actor, now: datetime.datetime) -> Withd
         if imported.source:
             Source.objects.select_for_update(no_key=True).get(pk=imported.source.pk)
         imported = Import.objects.select_for_update(no_key=True).get(pk=imported.pk)
-        if imported.state != Import.State.APPLIED:
-            raise NotWithdrawable(f"Import {imported.pk} is {imported.get_state_display().lower()}, not applied.")
-        later = (
-            Import.objects.filter(
-                source=imported.source_id,
-                state=Import.State.APPLIED,
-                id__gt=imported.pk,
-                scope_totals__period__in=imported.scope_totals.values("period"),
-            )
-            .order_by("-id")
-            .first()
-        )
-        if later:
-            raise NotWithdrawable(
-                f"Import {later.pk} of {imported.source} came after import {imported.pk}. Withdraw the latest first."
-            )
-        replaced_since = Charge.objects.filter(imported_in=imported, withdrawn_in__isnull=False).first()
-        if replaced_since:
-            raise NotWithdrawable(
-                f"Import {replaced_since.withdrawn_in_id} replaced charges of import {imported.pk}. Withdraw it first."
-            )
+        require_withdrawable(imported)
         mine = Charge.objects.filter(imported_in=imported, withdrawn_in__isnull=True)
         displaced = Charge.objects.filter(withdrawn_in=imported)
         period_ids = set(mine.values_list("charged_in_id", flat=True).distinct()) | set(
@@ -90,6 +70,31 @@ def withdraw(*, imported: Import, actor: Actor, now: datetime.datetime) -> Withd
         after = {"withdrawn": gone, "revived": revived} | ({"asked_again": asked_again} if asked_again else {})
         gesture.record("import.withdrawn", imported, after=after)
     return Withdrawn(withdrawn=gone, revived=revived, asked_again=asked_again)
+
+
+def require_withdrawable(imported: Import) -> None:
+    """Raise NotWithdrawable unless an import is applied, and the latest of its source and periods."""
+    if imported.state != Import.State.APPLIED:
+        raise NotWithdrawable(f"Import {imported.pk} is {imported.get_state_display().lower()}, not applied.")
+    later = (
+        Import.objects.filter(
+            source=imported.source_id,
+            state=Import.State.APPLIED,
+            id__gt=imported.pk,
+            scope_totals__period__in=imported.scope_totals.values("period"),
+        )
+        .order_by("-id")
+        .first()
+    )
+    if later:
+        raise NotWithdrawable(
+            f"Import {later.pk} of {imported.source} came after import {imported.pk}. Withdraw the latest first."
+        )
+    replaced_since = Charge.objects.filter(imported_in=imported, withdrawn_in__isnull=False).first()
+    if replaced_since:
+        raise NotWithdrawable(
+            f"Import {replaced_since.withdrawn_in_id} replaced charges of import {imported.pk}. Withdraw it first."
+        )
 
 
 def _ask_again(imported: Import, *, actor: Actor, now: datetime.datetime) -> int:

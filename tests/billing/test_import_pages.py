@@ -8,6 +8,7 @@ from django.utils import timezone
 
 from billing import importing, review
 from billing.background import jobs
+from billing.files.received import local_copy
 from billing.importing import NotRepeatable, NotWithdrawable
 from billing.models import AuditEvent, Charge, Import, ImportedFile, Job
 from tests import build
@@ -201,13 +202,57 @@ def test_an_import_of_the_wrong_source_is_withdrawn_and_imported_as_the_right_on
     hpc = build.a_source("hpc")
     client.force_login(cast.reviewer)
     page = client.get(url_of(imported, "move")).content.decode()
-    assert f"Import {imported.pk} is withdrawn first: its 1 row (12.50 USD) leave their months" in page
+    assert f"If they fit, import {imported.pk} is withdrawn: its 1 row (12.50 USD) leave their months" in page
     client.post(url_of(imported, "move"), {"source": hpc.pk, "period": "2025-01"})
-    imported.refresh_from_db()
-    assert imported.state == Import.State.WITHDRAWN
-    assert not Charge.objects.live().exists()
+    assert state_of(imported) == Import.State.APPLIED
+    jobs.run(Job.objects.get().pk)
+    assert state_of(imported) == Import.State.WITHDRAWN
+    assert [(each.source, each.billed_cost) for each in Charge.objects.live()] == [(hpc, 12.50)]
+    # Who runs a job that broke off once more withdraws nothing else.
+    Job.objects.update(state=Job.State.QUEUED, finished_at=None)
     jobs.run(Job.objects.get().pk)
     assert [(each.source, each.billed_cost) for each in Charge.objects.live()] == [(hpc, 12.50)]
+
+
+def state_of(imported):
+    return Import.objects.get(pk=imported.pk).state
+
+
+def test_what_is_refused_as_another_source_stays_where_it_is(tmp_path):
+    imported = delivered(tmp_path, [a_row("12.50")]).imported
+    job = again(imported)
+    local_copy(imported.imported_files.get().file).write_text("nothing of a bill\n")
+    jobs.run(job.pk)
+    job.refresh_from_db()
+    assert job.state == Job.State.FAILED
+    assert Import.objects.latest("pk") == imported
+    assert state_of(imported) == Import.State.APPLIED
+    assert Charge.objects.live().get().billed_cost == 12.50
+
+
+def test_what_came_after_an_import_before_the_worker_moved_it_keeps_it_where_it_is(tmp_path):
+    imported = delivered(tmp_path, [a_row("12.50")]).imported
+    job = again(imported)
+    delivered(tmp_path, [a_row("13.00")], name="later.csv")
+    jobs.run(job.pk)
+    job.refresh_from_db()
+    assert job.state == Job.State.FAILED
+    assert "Withdraw the latest first" in str(job.result) + job.message
+    assert Charge.objects.live().get().billed_cost == 13
+
+
+def test_a_file_whose_accounts_the_first_source_alone_knows_may_move(tmp_path):
+    """That its rows are like those of the source it was taken to by mistake is no reason to refuse it."""
+    imported = delivered(tmp_path, [a_row("12.50", BillingAccountId="111")]).imported
+    delivered(
+        tmp_path,
+        [a_row("3", BillingAccountId="222", BillingPeriodStart="2024-12-01")],
+        name="hpc.csv",
+        source=build.a_source("hpc"),
+    )
+    jobs.run(again(imported).pk)
+    assert state_of(imported) == Import.State.WITHDRAWN
+    assert Charge.objects.live().filter(source__name="hpc").count() == 2
 
 
 def test_what_came_after_an_import_keeps_it_where_it_is(tmp_path):

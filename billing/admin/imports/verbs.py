@@ -136,9 +136,9 @@ def move_question(imported: Import) -> str:
     billed = words.money(words.billed_of(imported.stored))
     rows = f"{imported.rows:,} row{'' if imported.rows == 1 else 's'}{f' ({billed})' if billed else ''}"
     return (
-        f"Import {imported.pk} is withdrawn first: its {rows} leave "
-        "their months, and what it replaced lives again. Then the worker imports the same files as what you choose. "
-        "If they are refused there, nothing of them is charged, and you can try again."
+        "The worker tries the same files as what you choose. If they are refused there, everything stays as it is. "
+        f"If they fit, import {imported.pk} is withdrawn: its {rows} leave their months, and what it replaced lives "
+        "again. Then the files are imported."
     )
 
 
