@@ -60,7 +60,7 @@ serve: setup
 	$(TRIAL) $(BIN)/python manage.py serve --port $(PORT)
 
 # Tests marked so, on SQLite and on PostgreSQL. The SQLite leg sets DATABASE_URL, so that neither .env nor the shell
-# turns it into another database; the other leaves out what has nothing to do with the database.
+# turns it into another database; the other leaves out what has nothing to do with the database (see tests/conftest.py).
 define run-tests
 	@began=$$SECONDS; \
 	took() { printf '%s: %dm %02ds\n\n' "$$1" $$(((SECONDS - began) / 60)) $$(((SECONDS - began) % 60)); began=$$SECONDS; }; \

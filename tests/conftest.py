@@ -9,8 +9,13 @@ os.environ["VAR_DIR"] = tempfile.mkdtemp(prefix="openchargeback-tests-")
 os.environ["EMAIL_URL"] = ""
 
 import pytest
+from hypothesis import settings as of_hypothesis
 
 from tests import build, totals
+
+# No test is timed: a machine that others use takes as long as it takes.
+of_hypothesis.register_profile("untimed", deadline=None)
+of_hypothesis.load_profile("untimed")
 
 
 def pytest_addoption(parser):
@@ -30,6 +35,8 @@ def pytest_collection_modifyitems(config, items):
 
 
 def _is_on_the_database(item) -> bool:
+    if item.get_closest_marker("same_on_either"):
+        return False
     is_marked = any(item.get_closest_marker(name) for name in ("django_db", "own_database"))
     return is_marked or not {"db", "transactional_db", "live_server"}.isdisjoint(item.fixturenames)
 

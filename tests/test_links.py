@@ -11,7 +11,7 @@ from billing.models import User
 from tests import build
 from tests.test_matrix import STAFF, address_of, house, routes  # noqa: F401 (a fixture)
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.same_on_either]
 
 # What a link does not lead to by itself.
 NO_PAGES = ("/static/", "/accounts/logout/", "/admin/logout/")

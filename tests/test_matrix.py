@@ -45,7 +45,7 @@ from statements import emails, issuing
 from statements.models import Email, Statement
 from tests import build
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.same_on_either]
 
 # The columns below: somebody not signed in, Ada, her delegate, another PI, and staff by role.
 PEOPLE = ("nobody", "pi", "delegate", "stranger", "viewer", "reviewer", "finance", "admin")

@@ -658,7 +658,7 @@ rows = st.lists(
 
 
 @given(rows)
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_payer_lines_add_up_to_each_groups_exact_sum_rounded_once(rows):
     Charge.objects.all().delete()
     PayerLine.objects.all().delete()

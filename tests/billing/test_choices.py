@@ -12,7 +12,7 @@ from billing.models import FundingSource, Person, Project
 from tests import build
 from tests.test_pages import MODELS, Asking, admin_url
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.same_on_either]
 
 
 def save(client, project, **typed):

@@ -33,7 +33,6 @@ from billing.readers.understanding import CONVERT, Understanding, Wanted
 from billing.readers.values import BadValue, currency_of
 
 ONCE = settings(
-    deadline=None,
     phases=(Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink),
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
 )

@@ -174,7 +174,7 @@ def test_a_missing_file_and_a_folder_are_refused(tmp_path):
     assert "folder" in refusal(tmp_path).message
 
 
-@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.one_of(st.binary(max_size=300), st.binary(max_size=200).map(lambda noise: (HEADER + ROW).encode() + noise)))
 def test_noise_raises_the_named_error_or_is_read(tmp_path, noise):
     # Any other error, or none of the reader's own, breaks the test.

@@ -50,7 +50,7 @@ def test_a_sum_is_exact_beyond_what_64_bits_hold():
 
 
 @given(st.lists(st.integers(-MAX_UNITS, MAX_UNITS), min_size=1, max_size=8))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_sums_of_any_amounts_are_exact_and_sort_as_numbers_do(units):
     amounts = "SELECT * FROM (" + " UNION ALL ".join(f"SELECT {each} AS units" for each in units) + ") amounts"
     with connection.cursor() as cursor:

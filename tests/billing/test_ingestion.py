@@ -780,7 +780,7 @@ small_rows = st.lists(
 )
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=25, suppress_health_check=list(HealthCheck))
 @given(small_rows.filter(bool), st.lists(st.integers(0, 3), min_size=6, max_size=6), st.randoms(use_true_random=False))
 def test_any_cut_into_files_in_any_order_and_packing_is_the_same_delivery(tmp_path, values, cut, shuffle):
     source = build.a_source(f"s{Source.objects.count()}")
@@ -805,7 +805,7 @@ def test_any_cut_into_files_in_any_order_and_packing_is_the_same_delivery(tmp_pa
     assert list(Charge.objects.live().filter(source=source).order_by("pk").values()) == before
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=25, suppress_health_check=list(HealthCheck))
 @given(small_rows.filter(bool), small_rows.filter(bool), st.randoms(use_true_random=False))
 def test_what_is_live_is_what_the_last_snapshot_says_in_any_order(tmp_path, first, second, shuffle):
     source = build.a_source(f"s{Source.objects.count()}")

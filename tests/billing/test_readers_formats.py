@@ -245,7 +245,6 @@ def converted(path, batch_rows=500):
 @pytest.mark.django_db
 @with_settings(
     max_examples=25,
-    deadline=None,
     phases=(Phase.explicit, Phase.reuse, Phase.generate),
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

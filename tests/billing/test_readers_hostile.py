@@ -240,7 +240,6 @@ CHANGES = st.lists(
 @pytest.mark.parametrize(("name", "write"), WRITERS)
 @settings(
     max_examples=60,
-    deadline=None,
     phases=(Phase.explicit, Phase.reuse, Phase.generate),
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
@@ -265,7 +264,6 @@ def test_a_damaged_file_raises_the_named_error_or_is_read(tmp_path, name, write,
 
 @settings(
     max_examples=150,
-    deadline=None,
     phases=(Phase.explicit, Phase.reuse, Phase.generate),
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

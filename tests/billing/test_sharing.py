@@ -269,7 +269,7 @@ def test_the_database_keeps_a_shared_cost_nobodys_own():
 amounts = st.decimals(min_value=0, max_value=5_000, places=2)
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(amounts, min_size=1, max_size=6).filter(any),
     st.decimals(min_value=Decimal("-9999"), max_value=Decimal("9999"), places=6),

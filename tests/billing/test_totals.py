@@ -260,7 +260,7 @@ CHARGES = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     charges=CHARGES, kind=st.sampled_from(["provider", "internal"]), measure=st.sampled_from(["billed", "effective"])
 )
@@ -397,7 +397,7 @@ def do(step: str, number: int, other: int, folder) -> None:
             Charge.objects.filter(pk__in=one).update(project=build.a_project(f"p-{other}"))
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=25, suppress_health_check=list(HealthCheck))
 @given(steps=STEPS)
 def test_after_any_steps_totals_are_what_the_charges_come_to(db, tmp_path, steps):
     with transaction.atomic():

@@ -10,7 +10,7 @@ from billing.models import Charge, Import, Job
 from tests import build
 from tests.test_pages import CONTENT, UPLOAD, imports_asked, sent, uploaded
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.same_on_either]
 
 ONE = CONTENT.format("1.50")
 HEAD = "BilledCost,BillingPeriodStart,ChargePeriodStart,ResourceId\n"

@@ -65,7 +65,6 @@ charged = st.lists(
 )
 
 
-@settings(deadline=None)
 @given(charged, journaled)
 def test_what_stands_and_the_delta_make_what_is_charged_for_every_payer(charged, journaled):
     found = deltas(charged, journaled)
@@ -75,7 +74,6 @@ def test_what_stands_and_the_delta_make_what_is_charged_for_every_payer(charged,
         assert by_key([*journaled, *found], name) == by_key(charged, name)
 
 
-@settings(deadline=None)
 @given(charged, journaled)
 def test_what_is_charged_nothing_comes_last_and_only_where_it_says_something(charged, journaled):
     found = deltas(charged, journaled)
@@ -85,19 +83,16 @@ def test_what_is_charged_nothing_comes_last_and_only_where_it_says_something(cha
     assert all(pair.says_something or pair.payer_key not in known for pair in found)
 
 
-@settings(deadline=None)
 @given(charged, journaled)
 def test_a_delta_leaves_nothing_more_to_say(charged, journaled):
     assert deltas(charged, [*journaled, *deltas(charged, journaled)]) == []
 
 
-@settings(deadline=None)
 @given(journaled)
 def test_what_nobody_is_charged_any_more_is_zero_on_every_account(journaled):
     assert by_account([*journaled, *deltas([], journaled)]) == {}
 
 
-@settings(deadline=None)
 @given(charged, journaled, st.randoms())
 def test_the_order_of_payer_lines_does_not_matter(charged, journaled, random):
     shuffled = list(charged)
@@ -142,7 +137,6 @@ class AnyMonth(TestCase):
     """Each example runs in a transaction of its own."""
 
     @settings(
-        deadline=None,
         max_examples=25,
         suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
     )

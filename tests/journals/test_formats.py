@@ -7,7 +7,7 @@ from dataclasses import replace
 from decimal import Decimal
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from openpyxl import load_workbook
 
@@ -39,7 +39,6 @@ def test_plain_text_and_numbers_stay_as_they_are(text):
     assert guarded(text) == text
 
 
-@settings(deadline=None)
 @given(st.text())
 def test_no_guarded_text_starts_a_formula(text):
     kept = guarded(text)
@@ -54,7 +53,6 @@ def test_what_begins_a_line_begins_no_formula(text):
     assert guarded(text) == "' =1"
 
 
-@settings(deadline=None)
 @given(st.lists(st.lists(st.text(), min_size=2, max_size=2), max_size=5))
 def test_a_csv_reads_back_as_it_was_written(rows):
     written = as_csv(Table(["a", "b"], rows))
@@ -249,7 +247,6 @@ def test_a_template_cannot_fill_the_disk(monkeypatch):
         template("{{ line.description|pad:900 }}").write(sample())
 
 
-@settings(deadline=None)
 @given(st.lists(st.text(), min_size=1, max_size=4))
 def test_fields_of_a_template_are_its_values_whatever_they_hold(values):
     cleaned = [templated.MARKS.sub("", value) for value in values]

@@ -12,7 +12,7 @@ from django.urls import URLResolver, get_resolver, reverse
 from openchargeback.help import markdown, pages, screens
 from tests.test_pages import check_policy
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.same_on_either]
 
 STAFF = ("viewer", "reviewer", "finance", "admin")
 # Addresses of the admin and the portal that show no screen: they answer with data, a file, or lead on.

@@ -11,7 +11,7 @@ from django.urls import reverse
 from openchargeback.logs import FORMATTERS, JsonFormatter, KeyValueFormatter, OneLineFilter, TextFormatter
 from openchargeback.settings import LOGGING
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.same_on_either]
 
 HOSTILE = "fund \x1b[2J\r\n2026-01-01 00:00:00,000 INFO billing: forged\x85\u2028\u202e\x9b"
 

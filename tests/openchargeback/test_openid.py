@@ -17,7 +17,7 @@ from billing.models import AuditEvent, User
 from openchargeback import openid
 from tests import build
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.same_on_either]
 
 CLIENT = "openchargeback"
 SECRET = "a secret of thirty-two characters"

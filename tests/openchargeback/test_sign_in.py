@@ -26,7 +26,7 @@ from openchargeback import recovery, sign_ins, throttling
 from openchargeback.logs import JsonFormatter
 from tests import build
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.same_on_either]
 
 GOOD = "correct horse battery 9"
 

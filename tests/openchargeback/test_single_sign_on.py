@@ -18,7 +18,7 @@ from openchargeback.checks import sign_on_is_whole
 from openchargeback.single_sign_on import Identity, Refused, user_of
 from tests import build
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.same_on_either]
 
 NAME, EMAIL = "HTTP_X_REMOTE_USER", "HTTP_X_REMOTE_EMAIL"
 
