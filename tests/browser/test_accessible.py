@@ -8,10 +8,11 @@ from django.urls import reverse
 from django.utils.encoding import force_bytes
 from django.utils.http import urlsafe_base64_encode
 from selenium.webdriver.common.by import By
+from selenium.webdriver.support.wait import WebDriverWait
 
 from billing import notices
 from billing.models import BillingPeriod, Charge, Person, User
-from openchargeback import views
+from openchargeback import middleware, views
 from statements.models import Statement
 from tests.openchargeback.test_errors import RAISED
 from tests.test_matrix import ACTIONS, PEOPLE, address_of, subject_of, written_down
@@ -123,6 +124,23 @@ def test_everybody_can_use_the_portal_the_help_and_the_sign_in(browser, live_ser
     assert not found, told(found)
 
 
+def not_understood(browser):
+    browser.execute_script("location.assign('/?q=%00')")
+
+
+def too_large(browser):
+    browser.execute_script(
+        "const form = document.createElement('form'), file = document.createElement('input');"
+        "const chosen = new DataTransfer(); chosen.items.add(new File(['x'.repeat(300000)], 'a.csv'));"
+        "form.method = 'post'; form.enctype = 'multipart/form-data';"
+        "file.type = 'file'; file.name = 'file'; file.files = chosen.files;"
+        "form.append(file); document.body.append(form); form.submit();"
+    )
+
+
+ASKED_OF_THE_DOOR = {"400": not_understood, "413": too_large}
+
+
 def test_everybody_can_use_the_pages_of_errors(browser, live_server, house, monkeypatch, settings):
     settings.DEBUG = False
     found = {}
@@ -136,6 +154,17 @@ def test_everybody_can_use_the_pages_of_errors(browser, live_server, house, monk
             session(browser, live_server, who)
             browser.get(live_server.url + "/")
             assert browser.find_element(By.CSS_SELECTOR, ".error-reference").is_displayed()
+            if wrong := faults_of(browser):
+                found[f"{kind} for {who}"] = wrong
+        monkeypatch.undo()
+        monkeypatch.setattr(middleware, "STRANGERS_BYTES", 100_000)
+        monkeypatch.setattr(middleware, "PEOPLES_BYTES", 200_000)
+        # Refused before any view is asked: an address that no database takes, and more than anybody may send.
+        for who, (kind, ask) in itertools.product((house.admin, house.pi), ASKED_OF_THE_DOOR.items()):
+            session(browser, live_server, who)
+            browser.get(live_server.url + "/help/")
+            ask(browser)
+            WebDriverWait(browser, 30).until(lambda driver: driver.find_elements(By.CSS_SELECTOR, ".error-reference"))
             if wrong := faults_of(browser):
                 found[f"{kind} for {who}"] = wrong
     assert not found, told(found)
