@@ -14,6 +14,9 @@ PYTEST_ARGS ?= -n auto --maxprocesses 4 --dist worksteal
 PYTHON ?= $(shell for each in python3.11 python3.12 python3.13 python3; do \
 	if $$each -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then echo $$each; break; fi; done)
 
+# Each command is a process of its own: without bytecode it would compile the whole program before it begins.
+unexport PYTHONDONTWRITEBYTECODE
+
 # To serve without any configuration: debug mode, which needs no secret.
 ifeq ($(wildcard .env)$(SECRET_KEY),)
 TRIAL := DEBUG=$${DEBUG:-true}
