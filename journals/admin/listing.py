@@ -15,6 +15,7 @@ from django.http import HttpRequest
 from django.utils.functional import cached_property
 from django.utils.text import capfirst
 
+from billing.admin.choice_chips import ChoiceChip, address_by, choice_chips
 from billing.admin.filters import period_filter
 from billing.admin.links import list_url
 from billing.admin.month import Shown, shown
@@ -36,6 +37,9 @@ TONES: dict[str, str] = {
     State.REJECTED: "bad",
     State.REVERSED: "",
 }
+# The states in which a journal waits for somebody.
+CHIP_TONES: dict[str, str] = {State.SUBMITTED: "warn", State.REJECTED: "bad"}
+STATE = "state__exact"
 # How the summary calls the states: a submitted journal is what somebody waits for.
 SAID = dict(State.choices) | {str(State.SUBMITTED): "Waiting for the ledger"}
 # What of a month's checklist is about its journals.
@@ -95,51 +99,42 @@ class InCurrency:
         return self.debits == self.credits
 
 
-@dataclass(frozen=True)
-class OfState:
-    """The journals of one state, or of all, by currency, and the address of the list of them alone."""
-
-    label: str
-    url: str
-    is_current: bool
-    sums: tuple[InCurrency, ...]
-
-    @property
-    def count(self) -> int:
-        return sum(each.count for each in self.sums)
-
-
 class JournalList(ChangeList):
     """A page of journals, with what all that the list holds comes to."""
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
         self.sums = _sums(rows[1:] for rows in _by_state(self.queryset))
-        specs = [spec for spec in self.filter_specs if "state__exact" in (spec.expected_parameters() or ())]
+        specs = [spec for spec in self.filter_specs if STATE in (spec.expected_parameters() or ())]
         parameters = specs[0].expected_parameters() if specs else None
-        self.of_states = _by_state(self.get_queryset(request, exclude_parameters=parameters))
+        self.by_state = _by_state(self.get_queryset(request, exclude_parameters=parameters))
 
     @cached_property
-    def states(self) -> list[OfState]:
+    def state_chips(self) -> list[ChoiceChip]:
         """What there is in each state, whichever of them the list shows."""
-        asked = self.get_filters_params()
-        chosen = {name: values for name, values in asked.items() if name.startswith("state")}
-        found = [
-            OfState(
-                SAID[state],
-                self.get_query_string({"state__exact": state}, remove=["state"]),
-                chosen == {"state__exact": [state]},
-                _sums(rows[1:] for rows in self.of_states if rows[0] == state),
-            )
-            for state in State.values
-        ]
-        every = _sums(rows[1:] for rows in self.of_states)
-        return [OfState("All", self.get_query_string(remove=["state"]), not chosen, every), *found]
+        asked = {name: values for name, values in self.get_filters_params().items() if name.startswith("state")}
+        by_state = {state: _sums(rows[1:] for rows in self.by_state if rows[0] == state) for state in State.values}
+        choices = [("", "All", _sums(rows[1:] for rows in self.by_state))]
+        choices += [(state, SAID[state], sums) for state, sums in by_state.items()]
+        return choice_chips(
+            [
+                ChoiceChip(
+                    state,
+                    label,
+                    sum(each.count for each in sums),
+                    {each.currency: each.debits for each in sums},
+                    CHIP_TONES.get(state, ""),
+                )
+                for state, label, sums in choices
+            ],
+            chosen=asked.get(STATE, [None])[0] if asked else "",
+            url_of=address_by(self, STATE),
+        )
 
     @cached_property
     def chips(self) -> list[Any]:
         """The filters that are shown as chips: the states are links of their own."""
-        return [spec for spec in self.filter_specs if "state__exact" not in (spec.expected_parameters() or ())]
+        return [spec for spec in self.filter_specs if STATE not in (spec.expected_parameters() or ())]
 
     @cached_property
     def is_narrowed(self) -> bool:

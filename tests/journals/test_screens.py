@@ -67,7 +67,8 @@ def test_the_list_says_what_its_journals_come_to_and_how_many_are_in_each_state(
     assert "3 journals: debits 137.50 USD = credits 137.50 USD" in text
     for each in ("All 3", "Draft 1 30.50 USD", "Waiting for the ledger 1 7.00 USD", "Posted 1 100.00 USD"):
         assert each in text
-    assert "Rejected 0" in text
+    # A state without journals is no choice.
+    assert "Rejected" not in text
 
 
 def test_sums_are_of_all_pages_and_of_what_is_filtered(finance, monkeypatch):
@@ -81,7 +82,7 @@ def test_sums_are_of_all_pages_and_of_what_is_filtered(finance, monkeypatch):
     assert "1 journal: debits 30.50 USD = credits 30.50 USD" in text
     assert "All 2" in text
     assert "Posted 1 100.00 USD" in text
-    assert "Waiting for the ledger 0" in text
+    assert "Waiting for the ledger" not in text
 
 
 def test_a_search_through_lines_counts_a_journal_once(finance):
