@@ -34,6 +34,14 @@ class Chip:
 class ChipsMixin(ChangeList):
     """A page of a list that says in words what narrows it."""
 
+    # Where nothing narrows the list.
+    clear_url = "?"
+
+    @cached_property
+    def is_narrowed(self) -> bool:
+        """Whether a filter may keep anything off the list."""
+        return bool(self.narrowed_by)
+
     @cached_property
     def chips(self) -> list[Chip]:
         """What the list is narrowed by, in words."""

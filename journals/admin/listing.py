@@ -4,8 +4,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
-from urllib.parse import urlencode
 
+from django import forms
 from django.contrib import admin
 from django.contrib.admin.views.main import ChangeList
 from django.contrib.auth.base_user import AbstractBaseUser
@@ -15,6 +15,7 @@ from django.http import HttpRequest
 from django.utils.functional import cached_property
 from django.utils.text import capfirst
 
+from billing.admin.chips import ANY, AllFiltersForm, ChipsMixin, months_offered, sources_offered
 from billing.admin.choice_chips import ChoiceChip, address_by, choice_chips
 from billing.admin.filters import period_filter
 from billing.admin.links import list_url
@@ -40,6 +41,8 @@ TONES: dict[str, str] = {
 # The states in which a journal waits for somebody.
 CHIP_TONES: dict[str, str] = {State.SUBMITTED: "warn", State.REJECTED: "bad"}
 STATE = "state__exact"
+# What the address says for all months.
+ALL = "all"
 # How the summary calls the states: a submitted journal is what somebody waits for.
 SAID = dict(State.choices) | {str(State.SUBMITTED): "Waiting for the ledger"}
 # What of a month's checklist is about its journals.
@@ -51,10 +54,7 @@ _ByPeriod: Any = period_filter("period")
 
 
 class MonthFilter(_ByPeriod):
-    """The month of a journal: the one worked on, where it has journals and the address says nothing else.
-
-    `?period=` without a month stands for all of them.
-    """
+    """The month of a journal: the one worked on, where it has journals and the address says nothing else."""
 
     def __init__(self, request: HttpRequest, params: dict[str, Any], model: Any, model_admin: Any) -> None:
         self.default = "" if self.parameter_name in params else _worked_on(request, model_admin)
@@ -62,7 +62,7 @@ class MonthFilter(_ByPeriod):
 
     def value(self) -> str | None:
         given: str | None = super().value()
-        return self.default if given is None else given
+        return self.default if given is None else "" if given == ALL else given
 
     def choices(self, changelist: ChangeList) -> Iterator[Any]:
         """Offer all months by an address that says so."""
@@ -70,8 +70,26 @@ class MonthFilter(_ByPeriod):
             if number:
                 yield choice
             else:
-                url = changelist.get_query_string({self.parameter_name: ""})
+                url = changelist.get_query_string({self.parameter_name: ALL})
                 yield choice | {"selected": not self.value(), "query_string": url}
+
+
+class FilterForm(AllFiltersForm):
+    """The form of all filters of the list; the month it opens in is shown as chosen."""
+
+    period = forms.ChoiceField(label="Period")
+    state__exact = forms.ChoiceField(label="State", choices=[ANY, *State.choices])
+    kind__exact = forms.ChoiceField(label="Kind", choices=[ANY, *Journal.Kind.choices])
+    source = forms.ChoiceField(label="Source")
+
+    def __init__(self, request: HttpRequest, month: str) -> None:
+        super().__init__(
+            request, {"period": [(ALL, "All months"), *months_offered()], "source": sources_offered("name")}
+        )
+        period = self.fields["period"]
+        assert isinstance(period, forms.ChoiceField)
+        period.choices = [each for each in period.choices if each != ANY]
+        self.initial["period"] = month or ALL
 
 
 def _worked_on(request: HttpRequest, model_admin: admin.ModelAdmin) -> str:
@@ -99,8 +117,10 @@ class InCurrency:
         return self.debits == self.credits
 
 
-class JournalList(ChangeList):
+class JournalList(ChipsMixin, ChangeList):
     """A page of journals, with what all that the list holds comes to."""
+
+    clear_url = f"?period={ALL}"
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
@@ -132,20 +152,13 @@ class JournalList(ChangeList):
         )
 
     @cached_property
-    def chips(self) -> list[Any]:
-        """The filters that are shown as chips: the states are links of their own."""
-        return [spec for spec in self.filter_specs if STATE not in (spec.expected_parameters() or ())]
-
-    @cached_property
     def is_narrowed(self) -> bool:
-        """Whether a filter keeps journals off the list."""
-        return bool(self.month) or any(any(values) for values in self.get_filters_params().values())
+        return any(values != [ALL] for values in self.narrowed_by.values())
 
     @cached_property
-    def narrowing(self) -> str:
-        """How the list is narrowed and searched, as an address that says so: the month too."""
-        asked = self.filter_params | {"period": [self.month]}
-        return urlencode(sorted(asked.items()), doseq=True)
+    def narrowed_by(self) -> dict[str, list[str]]:
+        """The filters of its address, and the month also where the address says nothing of it."""
+        return {**self.get_filters_params(), MonthFilter.parameter_name: [self.month or ALL]}
 
     @cached_property
     def month(self) -> str:
