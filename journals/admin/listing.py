@@ -196,11 +196,17 @@ class ToJournal:
     def waits(self) -> bool:
         return self.shown is None or self.shown.item.is_to_do
 
+    @property
+    def is_checking(self) -> bool:
+        """Whether the worker is about to tell."""
+        return self.shown is not None and self.shown.item.state == checklist.State.CHECKING
+
 
 def to_journal(month: str, months: Sequence[BillingPeriod], user: AbstractBaseUser | AnonymousUser) -> list[ToJournal]:
     """Return what is next for the journals of a month, or of all months that are not finalized.
 
-    Of several months only what is known already is told: working each of them out would keep the page waiting.
+    Of several months only what is known already is told: working each of them out would keep the page waiting. Of
+    these, months that nothing waits for are left out.
     """
     if month:
         found = [period for period in months if str(period) == month]
@@ -224,7 +230,7 @@ def to_journal(month: str, months: Sequence[BillingPeriod], user: AbstractBaseUs
                 list_url(Journal, f"period={period}"),
             )
         )
-    return told
+    return [each for each in told if each.waits or month]
 
 
 def _next(items: list[Item]) -> Item:

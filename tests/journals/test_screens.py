@@ -422,7 +422,7 @@ def test_a_large_month_is_added_up_by_the_worker_while_the_page_says_how_far_it_
     for url in (f"{page('export')}?period=2025-01", page("redraft", journal.pk)):
         answer = finance.get(url)
         assert "The worker is adding up the month" in said(answer)
-        assert "data-look-again" in answer.content.decode()
+        assert "data-busy" in answer.content.decode()
         assert "Look again" in said(answer)
     work_out_month(a_period().pk)
     assert "Nothing changes" in said(finance.get(page("redraft", journal.pk)))

@@ -18,6 +18,7 @@ from ...models import Import, ImportTotal, Job
 from ...money import ZERO
 from ..choice_chips import ChoiceChip, address_by, choice_chips
 from ..formatting import amount, count
+from ..running import Running, shown
 from . import words
 
 STATE = "state__exact"
@@ -89,7 +90,6 @@ def _months_of(imports: list[int]) -> dict[int, list[Any]]:
     return found
 
 
-def running() -> list[dict[str, Any]]:
-    """Return the jobs that bring charges in and are not over, the newest first, with what each says of itself."""
-    unfinished = Job.objects.filter(kind__in=KINDS, state__in=jobs.UNFINISHED).order_by("-pk")[:RUNNING]
-    return [{"job": job, "said": jobs.told(job), "is_check": bool(job.arguments.get("dry_run"))} for job in unfinished]
+def running() -> list[Running]:
+    """Return the jobs that bring charges in and are not over, the newest first."""
+    return shown(Job.objects.filter(kind__in=KINDS, state__in=jobs.UNFINISHED).order_by("-pk")[:RUNNING])
