@@ -15,9 +15,9 @@ from django.http import HttpRequest
 from django.utils.functional import cached_property
 from django.utils.text import capfirst
 
-from billing.admin.chips import ANY, AllFiltersForm, ChipsMixin, months_offered, sources_offered
+from billing.admin.chips import ANY, AllFiltersForm, ChipsMixin
 from billing.admin.choice_chips import ChoiceChip, address_by, choice_chips
-from billing.admin.filters import period_filter
+from billing.admin.filters import months_offered, period_filter, sources_offered
 from billing.admin.links import list_url
 from billing.admin.month import Shown, shown
 from billing.errors import NextStep
@@ -83,12 +83,12 @@ class FilterForm(AllFiltersForm):
     source = forms.ChoiceField(label="Source")
 
     def __init__(self, request: HttpRequest, month: str) -> None:
-        super().__init__(
-            request, {"period": [(ALL, "All months"), *months_offered()], "source": sources_offered("name")}
-        )
+        super().__init__(request, {"source": sources_offered("name")})
         period = self.fields["period"]
         assert isinstance(period, forms.ChoiceField)
-        period.choices = [each for each in period.choices if each != ANY]
+        # An older month stays what is asked for.
+        months = {ALL: "All months", **dict(months_offered())}
+        period.choices = list({**months, month or ALL: months.get(month or ALL, month)}.items())
         self.initial["period"] = month or ALL
 
 
@@ -124,10 +124,10 @@ class JournalList(ChipsMixin, ChangeList):
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
-        self.sums = _sums(rows[1:] for rows in _by_state(self.queryset))
-        specs = [spec for spec in self.filter_specs if STATE in (spec.expected_parameters() or ())]
-        parameters = specs[0].expected_parameters() if specs else None
-        self.by_state = _by_state(self.get_queryset(request, exclude_parameters=parameters))
+        # By state, whichever of them the list shows.
+        self.by_state = _by_state(self.get_queryset(request, exclude_parameters=[STATE, "state__isnull"]))
+        asked = self.get_filters_params().get(STATE)
+        self.sums = _sums(rows[1:] for rows in self.by_state if not asked or rows[0] in asked)
 
     @cached_property
     def state_chips(self) -> list[ChoiceChip]:

@@ -8,8 +8,8 @@ from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 
 from billing.admin.charges.filters import PiFilter, ProjectFilter, TypedFilter
-from billing.admin.chips import ANY, AllFiltersForm, months_offered, sources_offered
-from billing.admin.filters import period_filter, source_filter
+from billing.admin.chips import ANY, AllFiltersForm
+from billing.admin.filters import months_offered, period_filter, source_filter, sources_offered
 from billing.admin.naming import NameInput
 from billing.errors import BillingError
 from billing.models import BillingPeriod

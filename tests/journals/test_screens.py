@@ -5,6 +5,7 @@ import io
 import re
 
 import pytest
+from django.core.cache import caches
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
@@ -446,6 +447,34 @@ def test_each_tab_takes_as_many_queries_for_many_lines_as_for_few(finance, djang
 
     with django_assert_num_queries(asked):
         finance.get(page("change", journal.pk), {"tab": tab})
+
+
+def test_the_first_look_at_the_list_after_a_change_asks_as_often_for_many_journals_as_for_few(finance):
+    def asked():
+        for each in ("default", "months"):
+            caches[each].clear()
+        with CaptureQueriesContext(connection) as captured:
+            finance.get(page("changelist"), {"period": "2025-01"})
+        return len(captured)
+
+    a_policy(requires_ledger_answer=True)
+    fill(2)
+    submitted()
+    fill(1, first=10)
+    exported()
+    # Content types and the like are read once.
+    asked()
+    few = asked()
+    # Twelve for the list; all else works out what is still to journal, and is kept until something changes.
+    assert few <= 30
+    fill(4, first=20)
+    submitted()
+    fill(4, first=30)
+    exported()
+    assert asked() == few
+    with CaptureQueriesContext(connection) as captured:
+        finance.get(page("changelist"), {"period": "2025-01"})
+    assert len(captured) <= 13
 
 
 @pytest.mark.parametrize("name", ["submit", "redraft", "export"])
