@@ -7,6 +7,7 @@ from functools import cache
 from django.db.models import Max
 from django.utils import timezone
 
+from billing.charging.month import by_key
 from billing.clocks import zone_named
 from billing.errors import BillingError, NextStep
 from billing.models import BillingPeriod, BillingReference, Charge, PayerLine, Person, Policy, Project, Source
@@ -180,10 +181,8 @@ def segment_parser(pattern: str) -> Callable[[str], dict[str, str] | None]:
 
 def _charged(period: BillingPeriod, lines: Iterable[PayerLine]) -> Iterator[Pair]:
     # Looked up once: a join would make five objects more for every line.
-    sources = Source.objects.in_bulk()
-    months = {each.pk: str(each) for each in BillingPeriod.objects.all()}
-    people = {pk: (email, name) for pk, email, name in Person.objects.values_list("pk", "email", "name")}
-    projects = dict(Project.objects.values_list("pk", "code"))
+    sources, people, projects = by_key(Source), by_key(Person), by_key(Project)
+    months = {pk: str(each) for pk, each in by_key(BillingPeriod).items()}
     references = {
         (each.pi_id, each.project_id): each.text
         for each in BillingReference.objects.filter(period=period).select_related("period")
@@ -192,8 +191,8 @@ def _charged(period: BillingPeriod, lines: Iterable[PayerLine]) -> Iterator[Pair
         source = sources[line.source_id]
         if not source.is_journaled:
             continue
-        email, name = people[line.pi_id] if line.pi_id else ("", "")
-        project_code = projects[line.project_id] if line.project_id else ""
+        pi = people[line.pi_id] if line.pi_id else None
+        project_code = projects[line.project_id].code if line.project_id else ""
         # None yet where the lines are not stored, as in a preview.
         reference = references.get((line.pi_id, line.project_id), "")
         yield Pair(
@@ -214,8 +213,8 @@ def _charged(period: BillingPeriod, lines: Iterable[PayerLine]) -> Iterator[Pair
             ),
             kind=line.kind,
             for_month=months[line.for_period_id],
-            pi_email=email,
-            pi_name=name,
+            pi_email=pi.email if pi else "",
+            pi_name=pi.name if pi else "",
             project_code=project_code,
             source_name=source.name,
             service_name=line.service_name,

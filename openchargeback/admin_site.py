@@ -75,9 +75,14 @@ class OpenChargebackAdminSite(AdminSite):
         return ChoicesView.as_view(admin_site=self)(request)
 
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
-        from .dashboard import dashboard
+        from .dashboard import dashboard, running_now
 
         assert isinstance(request.user, User)
+        if request.GET.get("part") == "running":
+            # Asked for again and again while something runs: nothing else of the page is worked out.
+            return TemplateResponse(
+                request, "admin/running.html", {"running": running_now(), "alone_url": "?part=running"}
+            )
         working = working_period(request)
         context = {
             **self.each_context(request),

@@ -11,10 +11,12 @@ from django.utils import timezone
 from billing import movements, trends
 from billing.admin.month import Shown, shown, shown_list
 from billing.admin.periods import queue_url
+from billing.admin.running import Running
+from billing.admin.running import shown as shown_running
 from billing.errors import NextStep
 from billing.fields import AmountSum
 from billing.importing import tending
-from billing.models import AuditEvent, BillingPeriod, Charge, Flag, Import, Job, Policy, User
+from billing.models import AuditEvent, BillingPeriod, Charge, Flag, Import, Policy, User
 from billing.months import checklist
 from billing.months.checklist import Checklist, Item, State
 from billing.proof import adding_up
@@ -100,7 +102,7 @@ class Board:
     moved: movements.Movements | None = None
     imports: list[Import] = field(default_factory=list)
     acts: list[Act] = field(default_factory=list)
-    running: list[Job] = field(default_factory=list)
+    running: list[Running] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
 
     @property
@@ -122,11 +124,17 @@ def percent(part: Decimal | int, whole: Decimal | int) -> int:
     return max(0, min(100, int(part * 100 / whole))) if whole > 0 else 0
 
 
+def running_now() -> list[Running]:
+    """Return the jobs that the board shows as running; whoever looks is told the truth about those left behind."""
+    tending.close_left(now=timezone.now())
+    return shown_running(jobs_of_note()[0])
+
+
 def dashboard(*, period: BillingPeriod | None, months: Sequence[BillingPeriod], user: User) -> Board:
     """Gather the board of a month, among all `months` there are; without one, say how the first begins."""
     tending.close_left(now=timezone.now())
-    running, failed = jobs_of_note()
-    failures = failures_of(period, user, failed)
+    unfinished, failed = jobs_of_note()
+    running, failures = shown_running(unfinished), failures_of(period, user, failed)
     if period is None:
         text = "Nothing was imported yet. The first file opens its billing period."
         first = Item("imports", State.OPEN, text, then=NextStep("import_files", {"period": ""}))

@@ -161,7 +161,6 @@ iiii >>>>  iiii >>>>  admin/billing/import/<path:object_id>/history/
 iiii xxxx  iiii xxxx  admin/billing/import/<path:object_id>/delete/
 iiii oooo  iiii xxxx  admin/billing/import/<path:object_id>/change/
 iiii >>>>  iiii >>>>  admin/billing/import/<path:object_id>/
-iiii oooo  iiii oooo  admin/billing/job/<int:job_id>/state/
 iiii ----  iiii ----  admin/billing/job/<int:job_id>/download/
 iiii xooo  iiii x>>>  admin/billing/job/<path:object_id>/retry/
 iiii xooo  iiii x>>>  admin/billing/job/<path:object_id>/cancel/
@@ -414,7 +413,6 @@ def address_of(route: str, root: User) -> str:
         "admin/billing/import/<int:number>/file/<int:place>/": "admin/billing/import/"
         f"{ImportedFile.objects.earliest('pk').imported_in_id}/file/1/",
         "admin/billing/job/<int:job_id>/download/": f"admin/billing/job/{Job.objects.earliest('pk').pk}/download/",
-        "admin/billing/job/<int:job_id>/state/": f"admin/billing/job/{Job.objects.earliest('pk').pk}/state/",
         "admin/statements/statement/<int:pk>/pdf/": f"admin/statements/statement/{hers.pk}/pdf/",
         "admin/journals/journal/<int:journal_id>/file/": f"admin/journals/journal/{journal.pk}/file/",
         "accounts/reset/<uidb64>/<token>/": "accounts/reset/MQ/set-password/",

@@ -10,10 +10,8 @@ from django.core.exceptions import ObjectDoesNotExist
 from django.db import models
 from django.db.models import ForeignKey
 from django.http import HttpRequest, HttpResponseRedirect, QueryDict
-from django.utils.formats import date_format
 from django.utils.functional import cached_property
 
-from ..models import BillingPeriod, Source
 from .links import list_url
 from .saved_views import in_order
 
@@ -33,6 +31,14 @@ class Chip:
 
 class ChipsMixin(ChangeList):
     """A page of a list that says in words what narrows it."""
+
+    # Where nothing narrows the list.
+    clear_url = "?"
+
+    @cached_property
+    def is_narrowed(self) -> bool:
+        """Whether a filter may keep anything off the list."""
+        return bool(self.narrowed_by)
 
     @cached_property
     def chips(self) -> list[Chip]:
@@ -98,17 +104,6 @@ class AllFiltersForm(forms.Form):
             if asked and asked not in dict(choices):
                 # An older month stays what is asked for.
                 field.choices.append((asked, asked))
-
-
-def months_offered() -> list[tuple[str, str]]:
-    """Return the newest months as a filter offers them: `2025-01`, January 2025."""
-    months = BillingPeriod.objects.shown().order_by("-month").values_list("month", flat=True)[:36]
-    return [(f"{month:%Y-%m}", date_format(month, "F Y")) for month in months]
-
-
-def sources_offered(key: str = "pk") -> list[tuple[str, str]]:
-    """Return the sources as a filter by their key or `name` offers them."""
-    return [(str(getattr(source, key)), str(source)) for source in Source.objects.order_by("name")]
 
 
 def narrowing_of(asked: QueryDict) -> str:

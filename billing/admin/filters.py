@@ -13,6 +13,7 @@ from django.utils.dateparse import parse_datetime
 from django.utils.formats import date_format
 from django.utils.text import capfirst, smart_split, unescape_string_literal
 
+from .. import once_a_page
 from ..models import BillingPeriod, Source
 
 # How much of a search counts: each further word is another condition of the query.
@@ -22,6 +23,20 @@ SEARCHED_WORDS, SEARCHED_CHARACTERS = 10, 200
 NARROWED_BY, COMPARED_BY = ("exact", "in", "isnull", "isempty"), ("gte", "gt", "lte", "lt")
 
 
+def months_offered() -> list[tuple[str, str]]:
+    """Return the newest months as a filter offers them: `2025-01`, January 2025."""
+    newest = BillingPeriod.objects.shown().order_by("-month").values_list("month", flat=True)
+    # A list makes its filters twice, and a form asks for them too.
+    months = once_a_page.value("months offered", lambda: list(newest[:36]))
+    return [(f"{month:%Y-%m}", date_format(month, "F Y")) for month in months]
+
+
+def sources_offered(key: str = "pk") -> list[tuple[str, str]]:
+    """Return the sources as a filter by their key or `name` offers them."""
+    sources = once_a_page.value("sources offered", lambda: list(Source.objects.order_by("name")))
+    return [(str(getattr(source, key)), str(source)) for source in sources]
+
+
 def period_filter(field: str, title: str = "billing period") -> type[admin.SimpleListFilter]:
     """Return a list filter on a foreign key to BillingPeriod, addressed as `?period=2025-01`."""
 
@@ -29,8 +44,7 @@ def period_filter(field: str, title: str = "billing period") -> type[admin.Simpl
         parameter_name = "period" if field in ("period", "charged_in", "month") else field
 
         def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin) -> list[tuple[str, str]]:
-            months = BillingPeriod.objects.shown().order_by("-month").values_list("month", flat=True)[:36]
-            return [(f"{month:%Y-%m}", date_format(month, "F Y")) for month in months]
+            return months_offered()
 
         def queryset(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> models.QuerySet[Any]:
             if not self.value():
@@ -53,7 +67,7 @@ def source_filter(field: str) -> type[admin.SimpleListFilter]:
         parameter_name = "source"
 
         def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin) -> list[tuple[str, str]]:
-            return [(source.name, str(source)) for source in Source.objects.order_by("name")]
+            return sources_offered("name")
 
         def queryset(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> models.QuerySet[Any]:
             if not self.value():

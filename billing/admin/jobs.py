@@ -5,7 +5,7 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.db.models import Count, QuerySet
-from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
+from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 
@@ -19,6 +19,7 @@ from .audited import FrozenAdmin, actor_of
 from .formatting import badge_column
 from .imports import words
 from .links import change_url, held_url, list_url
+from .running import title_of
 from .verbs import Verb
 
 TONES = {
@@ -170,13 +171,6 @@ def imports_of(request: HttpRequest, job: Job, result: dict[str, Any], held: dic
     ]
 
 
-def title_of(job: Job) -> str:
-    """Say what a job is, in the words of its page."""
-    if job.kind == Job.Kind.IMPORT and job.arguments.get("dry_run"):
-        return "Check of files"
-    return str(job.get_kind_display())
-
-
 def so_far(job: Job, result: dict[str, Any]) -> str:
     """Say how many of several imports of a job that runs are done."""
     wanted = len(job.arguments.get("imports", []))
@@ -295,7 +289,6 @@ class JobAdmin(FrozenAdmin):
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view
         return [
-            path("<int:job_id>/state/", view(self.state_view), name="billing_job_state"),
             path("<int:job_id>/download/", view(self.download_view), name="billing_job_download"),
             *super().get_urls(),
         ]
@@ -313,23 +306,6 @@ class JobAdmin(FrozenAdmin):
             return HttpResponseRedirect(change_url(job))
         return FileResponse(
             file, as_attachment=True, filename=f"charges-{job.pk}.{form}", content_type=sheets.FORMATS[form]
-        )
-
-    def state_view(self, request: HttpRequest, job_id: int) -> HttpResponse:
-        """Tell how far a job has come, for the page that shows it."""
-        tending.close_left(now=timezone.now())
-        job = Job.objects.filter(pk=job_id).first()
-        if job is None or not self.has_view_permission(request, job):
-            raise Http404("There is no such job.")
-        return JsonResponse(
-            {
-                "state": job.state,
-                "percent": job.percent,
-                "done": job.done,
-                "total": job.total,
-                "message": jobs.told(job),
-                "is_over": job.is_over,
-            }
         )
 
     def change_view(

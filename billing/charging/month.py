@@ -5,14 +5,18 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
+from django.db.models import Model
+
+from .. import once_a_page
 from ..models import BillingPeriod, ExchangeRate, PayerLine, PayerSplitShare, Person, Policy, Project, Source
 from ..money import EXACT, ZERO
 from .keys import payer_key
 from .missing import BrokenSplit, Missing, refuse_without_rate
 
 HUNDRED = Decimal(100)
+M = TypeVar("M", bound=Model)
 
 
 @dataclass(slots=True)
@@ -85,6 +89,14 @@ class Payer(NamedTuple):
     percent: Decimal
 
 
+def by_key(model: type[M]) -> dict[int, M]:
+    """Return all rows of a small table by their keys; a page that only reads looks them up once. Change none."""
+    rows = model._default_manager.all()  # noqa: SLF001 (documented by Django)
+    if model is Source:
+        rows = rows.prefetch_related("measure_changes")
+    return once_a_page.value(f"{model.__name__} by key", rows.in_bulk)
+
+
 class Month:
     """A month that is being charged, with all there is to look up for its charges, read once.
 
@@ -94,10 +106,10 @@ class Month:
     def __init__(self, period: BillingPeriod) -> None:
         self.period = period
         self.policy = Policy.objects.current()
-        self.sources = Source.objects.prefetch_related("measure_changes").in_bulk()
-        self.periods = BillingPeriod.objects.in_bulk()
-        self.people = Person.objects.in_bulk()
-        self.projects = Project.objects.in_bulk()
+        self.sources = by_key(Source)
+        self.periods = by_key(BillingPeriod)
+        self.people = by_key(Person)
+        self.projects = by_key(Project)
         self.rates = {(rate.period_id, rate.currency): rate.rate for rate in ExchangeRate.objects.order_by()}
         self.missing = Missing(str(period))
         self._payers_of: dict[Group, list[Payer]] = {}

@@ -48,7 +48,6 @@ def export_view(request: HttpRequest) -> HttpResponse:
         "is_walking": walk.is_walking(request),
         "back": back,
         "leave": walk.left(request, form.cleaned_data["period"], otherwise=back) if form.is_valid() else back,
-        "again_url": request.get_full_path(),
         **shown,
     }
     return TemplateResponse(request, "admin/journals/journal/export.html", context)

@@ -10,6 +10,7 @@ from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 
 from billing import doors
+from billing.admin import chips
 from billing.admin.audited import FrozenAdmin, actor_of
 from billing.admin.filters import source_filter
 from billing.admin.formatting import amount_column, badge_column, count_column
@@ -19,7 +20,7 @@ from billing.errors import BillingError
 from .. import posting
 from ..models import Journal
 from . import exporting, record
-from .listing import TONES, JournalList, MonthFilter, to_journal
+from .listing import TONES, FilterForm, JournalList, MonthFilter, to_journal
 from .steps import VERBS
 
 
@@ -67,11 +68,16 @@ class JournalAdmin(FrozenAdmin):
         return own + super().get_urls()
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """Show the list by an address that says what narrows it, with what is next for its months."""
+        if leads := chips.without_empty(request, Journal):
+            return leads
         answer = super().changelist_view(request, extra_context)
         listed = getattr(answer, "context_data", {}).get("cl")
         if listed:
             working = answer.context_data["working"]  # type: ignore[attr-defined]
-            answer.context_data["to_journal"] = to_journal(listed.month, working.months, request.user)  # type: ignore[attr-defined]
+            context = chips.context_of(request, FilterForm(request, listed.month))
+            context["to_journal"] = to_journal(listed.month, working.months, request.user)
+            answer.context_data.update(context)  # type: ignore[attr-defined]
         return answer
 
     def buttons(self, request: HttpRequest, subject: Any) -> list[dict[str, Any]]:

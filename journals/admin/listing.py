@@ -4,8 +4,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
-from urllib.parse import urlencode
 
+from django import forms
 from django.contrib import admin
 from django.contrib.admin.views.main import ChangeList
 from django.contrib.auth.base_user import AbstractBaseUser
@@ -15,7 +15,9 @@ from django.http import HttpRequest
 from django.utils.functional import cached_property
 from django.utils.text import capfirst
 
-from billing.admin.filters import period_filter
+from billing.admin.chips import ANY, AllFiltersForm, ChipsMixin
+from billing.admin.choice_chips import ChoiceChip, address_by, choice_chips
+from billing.admin.filters import months_offered, period_filter, sources_offered
 from billing.admin.links import list_url
 from billing.admin.month import Shown, shown
 from billing.errors import NextStep
@@ -36,6 +38,11 @@ TONES: dict[str, str] = {
     State.REJECTED: "bad",
     State.REVERSED: "",
 }
+# The states in which a journal waits for somebody.
+CHIP_TONES: dict[str, str] = {State.SUBMITTED: "warn", State.REJECTED: "bad"}
+STATE = "state__exact"
+# What the address says for all months.
+ALL = "all"
 # How the summary calls the states: a submitted journal is what somebody waits for.
 SAID = dict(State.choices) | {str(State.SUBMITTED): "Waiting for the ledger"}
 # What of a month's checklist is about its journals.
@@ -47,10 +54,7 @@ _ByPeriod: Any = period_filter("period")
 
 
 class MonthFilter(_ByPeriod):
-    """The month of a journal: the one worked on, where it has journals and the address says nothing else.
-
-    `?period=` without a month stands for all of them.
-    """
+    """The month of a journal: the one worked on, where it has journals and the address says nothing else."""
 
     def __init__(self, request: HttpRequest, params: dict[str, Any], model: Any, model_admin: Any) -> None:
         self.default = "" if self.parameter_name in params else _worked_on(request, model_admin)
@@ -58,7 +62,7 @@ class MonthFilter(_ByPeriod):
 
     def value(self) -> str | None:
         given: str | None = super().value()
-        return self.default if given is None else given
+        return self.default if given is None else "" if given == ALL else given
 
     def choices(self, changelist: ChangeList) -> Iterator[Any]:
         """Offer all months by an address that says so."""
@@ -66,8 +70,26 @@ class MonthFilter(_ByPeriod):
             if number:
                 yield choice
             else:
-                url = changelist.get_query_string({self.parameter_name: ""})
+                url = changelist.get_query_string({self.parameter_name: ALL})
                 yield choice | {"selected": not self.value(), "query_string": url}
+
+
+class FilterForm(AllFiltersForm):
+    """The form of all filters of the list; the month it opens in is shown as chosen."""
+
+    period = forms.ChoiceField(label="Period")
+    state__exact = forms.ChoiceField(label="State", choices=[ANY, *State.choices])
+    kind__exact = forms.ChoiceField(label="Kind", choices=[ANY, *Journal.Kind.choices])
+    source = forms.ChoiceField(label="Source")
+
+    def __init__(self, request: HttpRequest, month: str) -> None:
+        super().__init__(request, {"source": sources_offered("name")})
+        period = self.fields["period"]
+        assert isinstance(period, forms.ChoiceField)
+        # An older month stays what is asked for.
+        months = {ALL: "All months", **dict(months_offered())}
+        period.choices = list({**months, month or ALL: months.get(month or ALL, month)}.items())
+        self.initial["period"] = month or ALL
 
 
 def _worked_on(request: HttpRequest, model_admin: admin.ModelAdmin) -> str:
@@ -95,62 +117,48 @@ class InCurrency:
         return self.debits == self.credits
 
 
-@dataclass(frozen=True)
-class OfState:
-    """The journals of one state, or of all, by currency, and the address of the list of them alone."""
-
-    label: str
-    url: str
-    is_current: bool
-    sums: tuple[InCurrency, ...]
-
-    @property
-    def count(self) -> int:
-        return sum(each.count for each in self.sums)
-
-
-class JournalList(ChangeList):
+class JournalList(ChipsMixin, ChangeList):
     """A page of journals, with what all that the list holds comes to."""
+
+    clear_url = f"?period={ALL}"
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
-        self.sums = _sums(rows[1:] for rows in _by_state(self.queryset))
-        specs = [spec for spec in self.filter_specs if "state__exact" in (spec.expected_parameters() or ())]
-        parameters = specs[0].expected_parameters() if specs else None
-        self.of_states = _by_state(self.get_queryset(request, exclude_parameters=parameters))
+        # By state, whichever of them the list shows.
+        self.by_state = _by_state(self.get_queryset(request, exclude_parameters=[STATE, "state__isnull"]))
+        asked = self.get_filters_params().get(STATE)
+        self.sums = _sums(rows[1:] for rows in self.by_state if not asked or rows[0] in asked)
 
     @cached_property
-    def states(self) -> list[OfState]:
+    def state_chips(self) -> list[ChoiceChip]:
         """What there is in each state, whichever of them the list shows."""
-        asked = self.get_filters_params()
-        chosen = {name: values for name, values in asked.items() if name.startswith("state")}
-        found = [
-            OfState(
-                SAID[state],
-                self.get_query_string({"state__exact": state}, remove=["state"]),
-                chosen == {"state__exact": [state]},
-                _sums(rows[1:] for rows in self.of_states if rows[0] == state),
-            )
-            for state in State.values
-        ]
-        every = _sums(rows[1:] for rows in self.of_states)
-        return [OfState("All", self.get_query_string(remove=["state"]), not chosen, every), *found]
-
-    @cached_property
-    def chips(self) -> list[Any]:
-        """The filters that are shown as chips: the states are links of their own."""
-        return [spec for spec in self.filter_specs if "state__exact" not in (spec.expected_parameters() or ())]
+        asked = {name: values for name, values in self.get_filters_params().items() if name.startswith("state")}
+        by_state = {state: _sums(rows[1:] for rows in self.by_state if rows[0] == state) for state in State.values}
+        choices = [("", "All", _sums(rows[1:] for rows in self.by_state))]
+        choices += [(state, SAID[state], sums) for state, sums in by_state.items()]
+        return choice_chips(
+            [
+                ChoiceChip(
+                    state,
+                    label,
+                    sum(each.count for each in sums),
+                    {each.currency: each.debits for each in sums},
+                    CHIP_TONES.get(state, ""),
+                )
+                for state, label, sums in choices
+            ],
+            chosen=asked.get(STATE, [None])[0] if asked else "",
+            url_of=address_by(self, STATE),
+        )
 
     @cached_property
     def is_narrowed(self) -> bool:
-        """Whether a filter keeps journals off the list."""
-        return bool(self.month) or any(any(values) for values in self.get_filters_params().values())
+        return any(values != [ALL] for values in self.narrowed_by.values())
 
     @cached_property
-    def narrowing(self) -> str:
-        """How the list is narrowed and searched, as an address that says so: the month too."""
-        asked = self.filter_params | {"period": [self.month]}
-        return urlencode(sorted(asked.items()), doseq=True)
+    def narrowed_by(self) -> dict[str, list[str]]:
+        """The filters of its address, and the month also where the address says nothing of it."""
+        return {**self.get_filters_params(), MonthFilter.parameter_name: [self.month or ALL]}
 
     @cached_property
     def month(self) -> str:
@@ -188,11 +196,17 @@ class ToJournal:
     def waits(self) -> bool:
         return self.shown is None or self.shown.item.is_to_do
 
+    @property
+    def is_checking(self) -> bool:
+        """Whether the worker is about to tell."""
+        return self.shown is not None and self.shown.item.state == checklist.State.CHECKING
+
 
 def to_journal(month: str, months: Sequence[BillingPeriod], user: AbstractBaseUser | AnonymousUser) -> list[ToJournal]:
     """Return what is next for the journals of a month, or of all months that are not finalized.
 
-    Of several months only what is known already is told: working each of them out would keep the page waiting.
+    Of several months only what is known already is told: working each of them out would keep the page waiting. Of
+    these, months that nothing waits for are left out.
     """
     if month:
         found = [period for period in months if str(period) == month]
@@ -216,7 +230,7 @@ def to_journal(month: str, months: Sequence[BillingPeriod], user: AbstractBaseUs
                 list_url(Journal, f"period={period}"),
             )
         )
-    return told
+    return [each for each in told if each.waits or month]
 
 
 def _next(items: list[Item]) -> Item:

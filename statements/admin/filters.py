@@ -8,8 +8,8 @@ from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 
 from billing.admin.charges.filters import PiFilter, ProjectFilter, TypedFilter
-from billing.admin.chips import ANY, AllFiltersForm, months_offered, sources_offered
-from billing.admin.filters import period_filter, source_filter
+from billing.admin.chips import ANY, AllFiltersForm
+from billing.admin.filters import months_offered, period_filter, source_filter, sources_offered
 from billing.admin.naming import NameInput
 from billing.errors import BillingError
 from billing.models import BillingPeriod
@@ -21,7 +21,7 @@ from ..models import Statement, StatementLine
 State = Statement.State
 
 # What the list shows where its address says nothing else.
-LIVE = "live"
+LIVE = ""
 # In one word of the address: what is in force and not current, what an e-mail failed to bring, what is out of force.
 OUTDATED, TROUBLE, OUT_OF_FORCE, ALL = "outdated", "trouble", "out", "all"
 OUT = (State.SUPERSEDED, State.VOID)
@@ -55,7 +55,7 @@ class StateFilter(admin.SimpleListFilter):
     def queryset(self, request: HttpRequest, queryset: QuerySet[Statement]) -> QuerySet[Statement]:
         live = queryset.filter(state__in=Statement.LIVE)
         match self.chosen:
-            case "live":
+            case "":
                 return live
             case "all":
                 return queryset

@@ -10,6 +10,7 @@ from django.db.models import Count, QuerySet
 from django.http import HttpRequest
 
 from billing.admin.chips import ChipsMixin
+from billing.admin.choice_chips import ChoiceChip, address_by, choice_chips
 from billing.fields import AmountSum
 from billing.money import ZERO
 
@@ -24,6 +25,8 @@ SUMMED = (
     *("list_cost", "contracted_cost", "charged"),
     *("corrections_list_cost", "corrections_contracted_cost", "corrections"),
 )
+# The states in which a statement waits for somebody.
+CHIP_TONES: dict[str, str] = {State.ISSUED: "warn", OUTDATED: "warn", TROUBLE: "bad", State.WRITTEN: "warn"}
 
 
 @dataclass(frozen=True)
@@ -41,21 +44,6 @@ class Comes:
 
 # By currency: currencies are never added together.
 Sums = Mapping[str, Comes]
-
-
-@dataclass(frozen=True)
-class StateChip:
-    """Statements in one state, of all that the list is narrowed to otherwise, and the address of their list."""
-
-    label: str
-    sums: Sums
-    url: str
-    is_current: bool
-    tone: str = ""
-
-    @property
-    def count(self) -> int:
-        return sum(each.count for each in self.sums.values())
 
 
 def _by_state(statements: "QuerySet[Statement]") -> dict[str, dict[str, Comes]]:
@@ -88,7 +76,7 @@ def added(of_states: Iterable[Sums]) -> dict[str, Comes]:
 class StatementList(ChipsMixin, ChangeList):
     """A page of statements, with the sums of all that the list holds."""
 
-    state_chips: list[StateChip]
+    state_chips: list[ChoiceChip]
     comes_to: dict[str, Comes]
 
     def get_results(self, request: HttpRequest) -> None:
@@ -119,19 +107,24 @@ class StatementList(ChipsMixin, ChangeList):
         }
         alone = sums | {State.SUPERSEDED: by_state[State.SUPERSEDED], State.VOID: by_state[State.VOID]}
         self.comes_to = alone.get(chosen, {})
-        labels = {LIVE: "In force", **dict(StateFilter.CHOICES)}
-        tones = {State.ISSUED: "warn", OUTDATED: "warn", TROUBLE: "bad", State.WRITTEN: "warn"}
-        self.state_chips = [
-            StateChip(labels[name], each, self._url_of(name), name == chosen, tones.get(name, ""))
-            for name, each in sums.items()
-            if name in (LIVE, chosen) or (each and name != ALL)
-        ]
+        self.state_chips = self._chips(sums, chosen)
 
-    def _url_of(self, state: str) -> str:
-        name = StateFilter.parameter_name
-        if state == LIVE:
-            return self.get_query_string(remove=[name, "p"])
-        return self.get_query_string({name: state}, remove=["p"])
+    def _chips(self, sums: Mapping[str, Sums], chosen: str) -> list[ChoiceChip]:
+        """Return what is in each state, of all that the list is narrowed to otherwise."""
+        labels = {LIVE: "In force", **dict(StateFilter.CHOICES)}
+        choices = [
+            ChoiceChip(
+                name,
+                labels[name],
+                sum(each.count for each in of_state.values()),
+                {currency: each.charged for currency, each in of_state.items()},
+                CHIP_TONES.get(name, ""),
+            )
+            for name, of_state in sums.items()
+            # All is what is in force and what is not: nobody asks for it by a chip.
+            if name != ALL or chosen == ALL
+        ]
+        return choice_chips(choices, chosen=chosen, url_of=address_by(self, StateFilter.parameter_name))
 
     def _mark(self, shown: list[Statement]) -> None:
         """Say of the statements of the page which are not current, and which an e-mail did not bring."""

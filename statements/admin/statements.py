@@ -208,7 +208,6 @@ class StatementAdmin(FrozenAdmin):
             "title": "Generate statements",
             "is_pending": is_pending,
             "progress": checklist.progress_of(period) if is_pending and period else None,
-            "again_url": request.get_full_path(),
             "opts": self.opts,
             "form": form,
             "period": period,

@@ -30,7 +30,7 @@ def text_of(html: str) -> str:
 
 
 def sums_of(page) -> str:
-    found = re.search(r'<p class="sub">(.*?)( <span class="related">|</p>)', page.content.decode(), re.DOTALL)
+    found = re.search(r'<p class="sub"[^>]*>(.*?)( <span class="related">|</p>)', page.content.decode(), re.DOTALL)
     assert found
     return text_of(found[1]).replace(" ,", ",")
 

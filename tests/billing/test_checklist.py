@@ -301,7 +301,7 @@ def test_no_page_of_a_large_month_waits_for_what_is_costly_and_the_worker_works_
     for url in ("/admin/?period=2025-01", f"/admin/billing/billingperiod/{month.pk}/change/"):
         page = client.get(url).content.decode()
         assert "Being checked against today&#x27;s charges." in page
-        assert "data-look-again" in page
+        assert "data-busy" in page
         # What is cheap to know is said at once.
         assert "4 charges are held for review (763.08 USD billed)." in page
     # Asked once, however many look.
@@ -309,7 +309,7 @@ def test_no_page_of_a_large_month_waits_for_what_is_costly_and_the_worker_works_
     tasks.work_out_month(month.pk)
     page = client.get("/admin/?period=2025-01").content.decode()
     assert "Being checked" not in page
-    assert "data-look-again" not in page
+    assert "data-busy" not in page
     assert "Held for review" in page
     assert len(asked) == 1
     # A change makes it unknown again, and the worker is asked again.

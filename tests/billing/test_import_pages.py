@@ -1,5 +1,7 @@
 """The page of an import: what it comes to, what is held, what it changed, its files as received; and trying again."""
 
+from decimal import Decimal
+
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
@@ -301,19 +303,20 @@ def test_the_list_says_what_it_comes_to_and_how_many_are_of_each_state(client, c
     page = client.get(LIST)
     assert "3 imports, 3 rows. Files that are applied come to" in page.content.decode()
     assert "1,009.50 USD" in page.content.decode()
-    assert [(each["label"], each["number"]) for each in page.context["cl"].states] == [
-        ("All", 3),
-        ("Applied", 2),
-        ("Failed", 1),
+    assert [(each.label, each.count, each.sums) for each in page.context["cl"].state_chips] == [
+        ("All", 3, {}),
+        ("Applied", 2, {"USD": Decimal("1009.50")}),
+        ("Failed", 1, {}),
     ]
     # The address says how it is narrowed, and the states count within that.
-    failed = page.context["cl"].states[2]["url"]
+    failed = page.context["cl"].state_chips[2].url
     cl = client.get(LIST + failed).context["cl"]
     assert [each.state for each in cl.result_list] == ["failed"]
-    assert [each["number"] for each in cl.states] == [3, 2, 1]
+    assert [each.count for each in cl.state_chips] == [3, 2, 1]
+    assert "come to" not in client.get(LIST + failed).content.decode()
     hpc = Import.objects.get(source__name="hpc").source_id
     cl = client.get(f"{LIST}?source__id__exact={hpc}").context["cl"]
-    assert [(each["label"], each["number"]) for each in cl.states] == [("All", 1), ("Applied", 1)]
+    assert [(each.label, each.count) for each in cl.state_chips] == [("All", 1), ("Applied", 1)]
     assert "Import files" not in page.content.decode().partition("object-tools")[2].partition("</ul>")[0]
 
 

@@ -92,11 +92,12 @@ def test_a_job_whose_worker_is_gone_ends_as_failed_for_whoever_looks(client, cas
     # What a killed process leaves: its mark, which nobody holds.
     working.begin(f"job-{job.pk}").release()
     client.force_login(cast.viewer)
-    answer = client.get(reverse("admin:billing_job_state", args=[job.pk])).json()
-    assert (answer["state"], answer["is_over"]) == ("failed", True)
-    assert answer["message"] == jobs.LEFT
+    # The Month page tells the same, also where it is asked for what runs alone.
+    assert "No background job is running." in client.get(f"{reverse('admin:index')}?part=running").content.decode()
+    shown = client.get(reverse("admin:billing_job_change", args=[job.pk])).context
+    assert (shown["original"].state, shown["told"]) == ("failed", jobs.LEFT)
     event = AuditEvent.objects.get(action="job.failed")
-    assert (event.actor_name, event.object_id, event.note) == ("system", str(job.pk), answer["message"])
+    assert (event.actor_name, event.object_id, event.note) == ("system", str(job.pk), jobs.LEFT)
 
 
 def test_a_job_at_work_is_left_alone():

@@ -446,7 +446,7 @@ def test_a_list_says_what_it_comes_to_where_the_totals_know(client, cast, model,
     Charge.objects.filter(pk=build.a_charge("4.00").pk).update(withdrawn_in=build.an_import())
     client.force_login(cast.viewer)
     page = client.get(reverse(f"admin:billing_{model}_changelist"), narrowed, follow=True).content.decode()
-    found = re.search(r'<p class="sub">(.*?)( <span class="related">|</p>)', page, re.DOTALL)
+    found = re.search(r'<p class="sub"[^>]*>(.*?)( <span class="related">|</p>)', page, re.DOTALL)
     said = " ".join(re.sub("<[^>]*>", "", found[1]).split()) if found else ""
     assert said.removesuffix(" Show in groups") == told
 

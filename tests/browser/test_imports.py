@@ -221,7 +221,7 @@ def test_the_list_of_imports_follows_what_runs_and_rests_when_nobody_looks(revie
     job = Job.objects.create(kind=Job.Kind.IMPORT, state=Job.State.RUNNING, created_at=build.NOW, message="Matching")
     mark = working.begin(f"job-{job.pk}")
     browser.get(live_server.url + reverse("admin:billing_import_changelist"))
-    assert "Matching" in browser.find_element(By.ID, "imports-running").text
+    assert "Matching" in browser.find_element(By.ID, "running").text
     until(browser, lambda: browser.execute_script(ASKED) > 0)
     # Hidden, the page asks for nothing; back in sight, it is brought up to date at once.
     with unseen(browser):
@@ -230,7 +230,7 @@ def test_the_list_of_imports_follows_what_runs_and_rests_when_nobody_looks(revie
         assert browser.execute_script(ASKED) == count
         Job.objects.update(state=Job.State.DONE, message="Done.", finished_at=build.NOW)
         mark.release()
-    until(browser, lambda: not browser.find_element(By.ID, "imports-running").text)
+    until(browser, lambda: not browser.find_element(By.ID, "running").text)
     # What is over is not asked about any more.
     count = browser.execute_script(ASKED)
     browser.execute_async_script("setTimeout(arguments[0], 2500)")

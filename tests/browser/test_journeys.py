@@ -2,6 +2,7 @@
 
 import pytest
 from django.urls import reverse
+from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.select import Select
@@ -75,7 +76,8 @@ def test_a_reviewer_uploads_a_file_and_reads_how_it_goes(browser, live_server, t
     WebDriverWait(browser, 10).until(lambda _: f"/job/{job.pk}/" in browser.current_url)
     mark = working.begin(f"job-{job.pk}")
     Job.objects.filter(pk=job.pk).update(state=Job.State.RUNNING, done=40, total=100, message="Matching rows")
-    WebDriverWait(browser, 10).until(
+    # The part may be replaced between its being found and read.
+    WebDriverWait(browser, 10, ignored_exceptions=[StaleElementReferenceException]).until(
         lambda _: browser.find_element(By.CSS_SELECTOR, "#job-lead .running-line").text == "Matching rows"
     )
     Job.objects.filter(pk=job.pk).update(

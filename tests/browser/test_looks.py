@@ -8,6 +8,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
 from billing import notices
+from journals import posting
 from statements import issuing
 from tests import build
 
@@ -155,6 +156,34 @@ def test_the_table_of_a_worklist_begins_within_the_first_220_pixels(browser, liv
         issuing.generate(period=build.a_period(), actor=build.SOMEBODY, now=build.NOW)
         browser.get(live_server.url + reverse("admin:statements_statement_changelist"))
         assert browser.execute_script(TABLE) <= 220
+
+
+NEXT_STEP = """
+const box = document.querySelector("#next-steps .notice").getBoundingClientRect();
+return box.height > 0 && box.top >= 0 && box.bottom <= innerHeight;
+"""
+
+
+def test_the_table_of_journals_begins_there_too_and_what_is_next_stays_in_sight(browser, live_server, monkeypatch):
+    monkeypatch.setattr(notices, "_checks", {})
+    build.the_cast()
+    for month in ("2024-12", "2025-01"):
+        build.a_charge("30.50", period=month)
+        posting.export(period=build.a_period(month), format="gl", actor=build.SOMEBODY, now=build.NOW)
+    build.a_charge("1000.00", service_name="Network")
+    sign_in(browser, live_server, "fay")
+    for width in (390, 1440):
+        with wide(browser, width):
+            for query in ("?period=2025-01", "?period=all"):
+                browser.get(live_server.url + reverse("admin:journals_journal_changelist") + query)
+                assert browser.execute_script(NEXT_STEP), (width, query)
+                assert width < 700 or browser.execute_script(TABLE) <= 220, query
+            # Several months are one line that opens.
+            browser.find_element(By.CSS_SELECTOR, "#next-of-months > summary").click()
+            opened = browser.find_element(By.ID, "next-of-months").text
+            assert "December 2024" in opened
+            assert "January 2025" in opened
+            assert browser.execute_script(NEXT_STEP)
 
 
 ACCENTED = """

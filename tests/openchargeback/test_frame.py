@@ -25,7 +25,9 @@ GROUPS = ["Overview", "Billing", "Output", "Who pays", "Settings", "Logs"]
 def items_of(page):
     """Return the navigation of a page: label -> (address, whether it is current, what waits)."""
     nav = page.content.decode().split('id="nav-sidebar"')[1].split("</nav>")[0]
-    found = re.findall(r'<a href="([^"]+)"( aria-current="page")?>([^<]+)(?:<span class="waits">([\d,+]+))?', nav)
+    found = re.findall(
+        r'<a href="([^"]+)" id="[^"]+" data-live( aria-current="page")?>([^<]+)(?:<span class="waits">([\d,+]+))?', nav
+    )
     return {label.strip(): (url, bool(current), waits) for url, current, label, waits in found}
 
 

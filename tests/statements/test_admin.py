@@ -36,7 +36,7 @@ def test_the_list_shows_statements_and_filters_them(client, cast, statement):
     for query, found in {
         "?period=2025-01": True,
         "?period=2025-02": False,
-        "?state=live": True,
+        "?state=all": True,
         "?state=void": False,
         "?charged=more": True,
         "?charged=credit": False,

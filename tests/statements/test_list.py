@@ -59,7 +59,7 @@ def page_of(client, statement, tab=""):
 
 def chips(client, query="?period=2025-01"):
     found = look(client, query).context["cl"].state_chips
-    return {each.label: (each.count, {name: comes.charged for name, comes in each.sums.items()}) for each in found}
+    return {each.label: (each.count, each.sums) for each in found}
 
 
 def numbers(response):
@@ -446,3 +446,13 @@ def test_every_page_takes_as_many_queries_for_many_rows_as_for_few_and_at_most_2
         found.append(dict(zip(names, queries(client, *urls), strict=True)))
     assert found[0] == found[1]
     assert {name: count for name, count in found[1].items() if count > 25} == {}
+
+
+def test_a_state_keeps_what_else_the_list_is_narrowed_by(client, issued, cast):
+    client.force_login(cast.viewer)
+    chosen = look(client, "?period=2025-01&pi=bob@u.edu").context["cl"].state_chips
+    (to_send,) = (each for each in chosen if each.label == "To send")
+    page = look(client, to_send.url)
+    assert numbers(page) == [LASERS]
+    assert [each.label for each in page.context["cl"].state_chips if each.is_current] == ["To send"]
+    assert page.context["cl"].get_filters_params().keys() == {"period", "pi", "state"}

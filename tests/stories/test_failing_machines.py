@@ -68,14 +68,15 @@ class Site:
         return self.client.get(reverse("admin:billing_job_change", args=[job.pk])).content.decode()
 
     def state(self, job):
-        """Return what the page of a job is told, again and again."""
-        return self.client.get(reverse("admin:billing_job_state", args=[job.pk])).json()
+        """Return the state that the page of a job shows, and what it says of it."""
+        shown = self.client.get(reverse("admin:billing_job_change", args=[job.pk])).context
+        return shown["original"].state, shown["told"]
 
     def until(self, job, state):
-        said = until(
-            lambda: (told := self.state(job))["state"] == state and told, f"{state}; {self.worker.said()[-3000:]}"
+        _, said = until(
+            lambda: (shown := self.state(job))[0] == state and shown, f"{state}; {self.worker.said()[-3000:]}"
         )
-        return said["message"]
+        return said
 
     def retry(self, job):
         answer = self.client.post(reverse("admin:billing_job_retry", args=[job.pk]))

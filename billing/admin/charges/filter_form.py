@@ -4,7 +4,8 @@ from django import forms
 from django.http import HttpRequest
 
 from ...models import Charge, Flag, Product
-from ..chips import ANY, AllFiltersForm, months_offered, sources_offered
+from ..chips import ANY, AllFiltersForm
+from ..filters import months_offered, sources_offered
 from ..naming import NameInput
 
 # Services offered below the field; any other can be typed.

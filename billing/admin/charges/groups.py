@@ -30,6 +30,7 @@ from ...review.held_groups import HeldGroup
 from ...review.suggestions import Known, Suggestion
 from ...texts import number_in
 from ..audited import actor_of
+from ..choice_chips import ChoiceChip, choice_chips
 from ..links import change_url, list_url
 from .listing import ReviewMixin
 from .steps import STEPS, payers_text
@@ -134,7 +135,7 @@ class GroupsMixin(ReviewMixin):
             "when_empty": self.when_empty,
             "total": held_groups.summed(groups),
             "is_cut": len(groups) >= held_groups.MOST,
-            "reasons": [(code, held_groups.reason_label(code), *sums) for code, sums in reasons.items()],
+            "reasons": _chips(reasons, only, period),
             "only": only,
             "period": period,
             "here": query.urlencode(),
@@ -293,6 +294,20 @@ def _of_month(period: str) -> "QuerySet[Any]":
         return charges.filter(charged_in__month=parse_month(period))
     except ValueError:
         return charges.none()
+
+
+def _chips(reasons: Mapping[str, tuple[int, Mapping[str, Decimal]]], only: str, period: str) -> list[ChoiceChip]:
+    """Return the reasons as chips; each says below what its charges come to."""
+    if not reasons:
+        return []
+    month = {"period": period} if period else {}
+    every = ChoiceChip("", "All", sum(number for number, _ in reasons.values()))
+    found = [ChoiceChip(code, held_groups.reason_label(code), number) for code, (number, _) in reasons.items()]
+    return choice_chips(
+        [every, *found],
+        chosen=only,
+        url_of=lambda code: f"?{urlencode(month | ({'only': code} if code else {}))}",
+    )
 
 
 def _parts(shown: Sequence[Shown], reasons: Mapping[str, tuple[int, Mapping[str, Decimal]]]) -> list[dict[str, Any]]:

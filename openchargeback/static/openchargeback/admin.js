@@ -1,35 +1,6 @@
-// Small helps of the admin, each optional: the progress of jobs, the choice of a long filter, the field for files.
+// Small helps of the admin, each optional: menus, the choice of a long filter, the field for files.
 (() => {
   "use strict";
-
-  // A job's progress, asked for until it is over; without script a link on the page reloads it.
-  const follow = (line) => {
-    const bar = line.querySelector("progress");
-    const message = line.querySelector("[data-job-message]");
-    const ask = async () => {
-      let job;
-      try {
-        const answer = await fetch(line.dataset.job, { headers: { Accept: "application/json" } });
-        if (!answer.ok) return;
-        job = await answer.json();
-      } catch {
-        setTimeout(ask, 5000);
-        return;
-      }
-      if (job.is_over) {
-        location.reload();
-        return;
-      }
-      if (bar && job.total) bar.value = job.percent;
-      if (message) message.textContent = job.message;
-      setTimeout(ask, 1000);
-    };
-    setTimeout(ask, 1000);
-  };
-  document.querySelectorAll("[data-job]").forEach(follow);
-
-  // What the worker is working out: looked at again until it is there.
-  if (document.querySelector("[data-look-again]")) setTimeout(() => location.reload(), 4000);
 
   // An open menu closes when one goes elsewhere, and by Escape.
   const openMenus = () => document.querySelectorAll("details.menu[open]");

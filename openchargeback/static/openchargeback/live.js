@@ -1,6 +1,8 @@
 // Parts of a page that change by themselves while something runs: the same parts of the page, asked for again, take
-// their place. A part is marked by data-live and an id; data-busy within one says that something runs. A form with
-// data-live-form is sent when a field of it changes. Without script a link or button brings the page up to date.
+// their place. A part is marked by data-live and an id; data-busy within one says that something runs, and may say in
+// how many seconds to look again. A part with data-live-from is asked for alone, and the whole page once something in it
+// is over. A form with data-live-form is sent when a field of it changes. Without script a link or button brings the
+// page up to date.
 (() => {
   "use strict";
 
@@ -9,7 +11,14 @@
   let timer = 0;
   let line = Promise.resolve();
   const parts = (page) => [...page.querySelectorAll("[data-live][id]")];
-  const isBusy = () => Boolean(document.querySelector("[data-live][data-busy], [data-live] [data-busy]"));
+  const busy = () => [...document.querySelectorAll("[data-live][data-busy], [data-live] [data-busy]")];
+  const running = () => busy().map((each) => each.id).join();
+  const pace = () => Math.min(...busy().map((each) => each.dataset.busy * 1000 || EVERY));
+  // A part that can be asked for alone is, unless another part of the page waits as well.
+  const source = () => {
+    const alone = busy().map((each) => each.closest("[data-live]").dataset.liveFrom);
+    return alone.length && alone.every(Boolean) ? alone[0] : location.href;
+  };
 
   const put = (now, then) => {
     if (now.isEqualNode(then)) return;
@@ -33,13 +42,15 @@
   const show = (text) => {
     const fresh = new DOMParser().parseFromString(text, "text/html");
     const found = parts(document).filter((now) => fresh.getElementById(now.id));
+    // What every page has, such as the navigation, does not tell.
+    const isSame = found.some((now) => now.closest("#content"));
     found.forEach((now) => put(now, fresh.getElementById(now.id)));
-    return found.length > 0;
+    return isSame;
   };
 
-  const wait = (time = EVERY) => {
+  const wait = (time = pace()) => {
     clearTimeout(timer);
-    timer = isBusy() && !document.hidden ? setTimeout(() => ask(), time) : 0;
+    timer = busy().length && !document.hidden ? setTimeout(() => ask(source()), time) : 0;
   };
 
   // One after the other, so that an older answer never comes after a newer one.
@@ -49,8 +60,10 @@
       try {
         const answer = await fetch(address, { ...options, headers: { Accept: "text/html" } });
         if (!answer.ok) return wait(AFTER_ERROR);
-        if (show(await answer.text())) wait();
-        else if (options.method) location.reload();
+        const before = running();
+        if (!show(await answer.text())) return options.method && location.reload();
+        if (address !== location.href && !options.method && running() !== before) ask();
+        else wait();
       } catch {
         wait(AFTER_ERROR);
       }
@@ -66,6 +79,6 @@
     sent.delete("once");
     ask(form.action, { method: "POST", body: sent });
   });
-  document.addEventListener("visibilitychange", () => (document.hidden ? clearTimeout(timer) : isBusy() && ask()));
+  document.addEventListener("visibilitychange", () => (document.hidden ? clearTimeout(timer) : busy().length && ask(source())));
   wait();
 })();
