@@ -94,14 +94,18 @@ class Month:
     def __init__(self, period: BillingPeriod) -> None:
         self.period = period
         self.policy = Policy.objects.current()
-        self.sources = Source.objects.prefetch_related("measure_changes").in_bulk()
+        self.sources = Source.objects.with_measures()
         self.periods = BillingPeriod.objects.in_bulk()
         self.people = Person.objects.in_bulk()
         self.projects = Project.objects.in_bulk()
-        self.rates = {(rate.period_id, rate.currency): rate.rate for rate in ExchangeRate.objects.order_by()}
         self.missing = Missing(str(period))
         self._payers_of: dict[Group, list[Payer]] = {}
         self._bearers_in: dict[int, Bearers] = {}
+
+    @cached_property
+    def rates(self) -> dict[tuple[int, str], Decimal]:
+        """The exchange rates, looked up where anything is in another currency than the policy's."""
+        return {(rate.period_id, rate.currency): rate.rate for rate in ExchangeRate.objects.order_by()}
 
     @cached_property
     def split_shares(self) -> dict[int, dict[str, Decimal]]:
