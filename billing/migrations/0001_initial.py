@@ -1415,6 +1415,7 @@ class Migration(migrations.Migration):
                             ("funds", "Load fund/orgs"),
                             ("people", "Load PIs"),
                             ("export", "Export charges"),
+                            ("prove", "Prove a month"),
                         ],
                         max_length=16,
                     ),
