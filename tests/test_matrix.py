@@ -560,6 +560,7 @@ JOBS = {
     Job.Kind.SEND: CURATE,
     Job.Kind.EXPORT: EVERY,
     Job.Kind.PROVE: EVERY,
+    Job.Kind.DRAFT: CURATE,
 }
 
 

@@ -1416,6 +1416,7 @@ class Migration(migrations.Migration):
                             ("people", "Load PIs"),
                             ("export", "Export charges"),
                             ("prove", "Prove a month"),
+                            ("draft", "Draft a journal"),
                         ],
                         max_length=16,
                     ),

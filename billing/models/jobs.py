@@ -20,6 +20,7 @@ class Job(models.Model):
         PEOPLE = "people", "Load PIs"
         EXPORT = "export", "Export charges"
         PROVE = "prove", "Prove a month"
+        DRAFT = "draft", "Draft a journal"
 
     class State(models.TextChoices):
         QUEUED = "queued", "Waiting"
