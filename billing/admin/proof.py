@@ -51,7 +51,9 @@ def proof_view(model_admin: admin.ModelAdmin, request: HttpRequest, period: Bill
         kept, job = showing.kept(period), showing.last_job(period)
         proven = kept.proven if kept else None
         if proven is None and (job is None or job.state == Job.State.DONE):
-            job = showing.prove_later(**acting)
+            showing.prove_later(**acting)
+            # As it is once the queue has taken it.
+            job = showing.last_job(period)
     else:
         try:
             proven = showing.proven(period, now=acting["now"])

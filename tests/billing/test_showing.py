@@ -47,6 +47,14 @@ def test_a_small_month_is_proven_at_each_look(client, cast):
     assert not Job.objects.exists()
 
 
+@pytest.mark.django_db(transaction=True)
+def test_the_look_that_begins_a_proof_says_that_it_waits_its_turn(client, cast, large):
+    client.force_login(cast.viewer)
+    waiting = client.get(page_of()).text
+    assert "The worker is proving the month" in waiting
+    assert "queue cannot be reached" not in waiting
+
+
 def test_the_worker_proves_a_large_month_and_the_page_says_as_of_when(client, cast, large):
     client.force_login(cast.viewer)
     waiting = client.get(page_of()).text
