@@ -11,7 +11,7 @@ class BillingConfig(AppConfig):
         from .importing import ingestion, planning
         from .models import Job
         from .months import checklist, closing
-        from .proof import adding_up, tieout, verifying
+        from .proof import adding_up, showing, tieout, verifying
         from .review import deciding, reattribution
         from .setup import funding, kept_sheets, people, policies
 
@@ -22,6 +22,7 @@ class BillingConfig(AppConfig):
         jobs.register(Job.Kind.DECIDE, deciding.run_job, permission="billing.review_charges")
         jobs.register(Job.Kind.FUNDS, kept_sheets.worker_of(funding.load_funds), permission="billing.add_fundingsource")
         jobs.register(Job.Kind.PEOPLE, kept_sheets.worker_of(people.load_people), permission="billing.add_person")
+        jobs.register(Job.Kind.PROVE, showing.run_job, permission="billing.view_billingperiod")
         checklist.register("imports", provider=month_items.imports, is_kept=True, is_quick=True)
         checklist.register(checklist.HELD, provider=month_items.held, is_kept=True, is_quick=True)
         checklist.register(checklist.CORRECTIONS, provider=month_items.entered_corrections, is_kept=True, is_quick=True)

@@ -6,6 +6,8 @@ class JournalsConfig(AppConfig):
 
     def ready(self) -> None:
         from billing import corrections, proof, tracing
+        from billing.background import jobs
+        from billing.models import Job
         from billing.months import checklist
         from billing.proof import verifying
 
@@ -13,6 +15,7 @@ class JournalsConfig(AppConfig):
         from .models import Journal, JournalLine
         from .tracing import DOCUMENTS
 
+        jobs.register(Job.Kind.DRAFT, posting.run_job, permission="journals.export_journal")
         corrections.register_place_finder("journals", posting.places_of, position=2)
         checklist.register(
             *("journal", "submitted", "answered"),

@@ -7,7 +7,7 @@ from functools import cache
 from django.db.models import Max
 from django.utils import timezone
 
-from billing.charging.month import by_key
+from billing.charging.month import by_key, sources_by_key
 from billing.clocks import zone_named
 from billing.errors import BillingError, NextStep
 from billing.models import BillingPeriod, BillingReference, Charge, PayerLine, Person, Policy, Project, Source
@@ -181,7 +181,7 @@ def segment_parser(pattern: str) -> Callable[[str], dict[str, str] | None]:
 
 def _charged(period: BillingPeriod, lines: Iterable[PayerLine]) -> Iterator[Pair]:
     # Looked up once: a join would make five objects more for every line.
-    sources, people, projects = by_key(Source), by_key(Person), by_key(Project)
+    sources, people, projects = sources_by_key(), by_key(Person), by_key(Project)
     months = {pk: str(each) for pk, each in by_key(BillingPeriod).items()}
     references = {
         (each.pi_id, each.project_id): each.text

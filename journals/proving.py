@@ -1,6 +1,10 @@
 """What journals say of a month, for the proof: each payer's net in the ledger, and journals that do not add up."""
 
 import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import NamedTuple
 
 from django.db.models import Count
 
@@ -34,26 +38,62 @@ SEALED_OF_LINES = (
 )
 
 
+# What lines of one payer on one side of a journal have in common.
+LINE = ("lines__side", "lines__payer_key", "lines__source_name")
+
+
+class _Head(NamedTuple):
+    """What a journal says above its lines."""
+
+    number: str
+    pk: int
+    currency: str
+    line_count: int
+    debits: Decimal
+    credits: Decimal
+    file_sha256: str
+
+
+@dataclass
+class _Sums:
+    """What the lines of a journal are: how many, and over what."""
+
+    lines: int = 0
+    debits: Decimal = ZERO
+    credits: Decimal = ZERO
+
+    def add(self, lines: int, debits: Decimal, credits: Decimal) -> None:
+        self.lines += lines
+        self.debits += debits
+        self.credits += credits
+
+
 def journaled(period: BillingPeriod) -> Side:
     """Return what the live journals of a period say: debits less credits of payers, by payer key."""
-    live = Journal.objects.live().filter(period=period)
     nets: dict[str, dict[str, SideLine]] = {PAYER: {}, RECOVERY: {}}
-    for side, key, source, debit, credit, count in (
-        JournalLine.objects.filter(journal__in=live)
-        .order_by()
-        .values_list("side", "payer_key", "source_name")
-        .annotate(debits=AmountSum("debit"), credits=AmountSum("credit"), count=Count("*"))
-    ):
+    sums: dict[_Head, _Sums] = {}
+    # With its lines, if it has any: one that lost them all is still there.
+    rows = Journal.objects.live().filter(period=period).order_by().values_list(*_Head._fields, *LINE)
+    rows = rows.annotate(debit=AmountSum("lines__debit"), credit=AmountSum("lines__credit"), count=Count("lines"))
+    width = len(_Head._fields)
+    for row in rows:
+        known = sums.setdefault(_Head(*row[:width]), _Sums())
+        side, key, source, debit, credit, count = row[width:]
+        if side is None:
+            continue
+        known.add(count, debit, credit)
         net = debit - credit if side == PAYER else credit - debit
-        nets[side][key] = SideLine(source, net, count)
-    journals = list(live.order_by("number"))
-    said = "\n".join(f"{each.number} {each.line_count} {plain(each.debits)} {each.file_sha256}" for each in journals)
+        of_key = nets[side].get(key, SideLine(source, ZERO, 0))
+        nets[side][key] = SideLine(source, of_key.amount + net, of_key.lines + count)
+    said = "\n".join(
+        f"{each.number} {each.line_count} {plain(each.debits)} {each.file_sha256}" for each in sorted(sums)
+    )
     return Side(
         code=JOURNALED,
         label="Debits less credits of payers",
         lines=nets[PAYER],
         find=lambda key: _line_of(period, key),
-        broken=(*_unbalanced(journals), *_one_sided(period, nets)),
+        broken=(*_unbalanced(sums), *_one_sided(period, nets)),
         fingerprint=hashlib.sha256(said.encode()).hexdigest(),
         about=About(
             "journals.journal",
@@ -81,27 +121,19 @@ def _line_seals(period: BillingPeriod) -> LineSeals:
     return sealed_lines(lines, "journal__number", *SEALED_OF_LINES)
 
 
-def _unbalanced(journals: list[Journal]) -> list[Finding]:
+def _unbalanced(sums: Mapping[_Head, _Sums]) -> list[Finding]:
     """Find the journals whose lines are not those they were submitted with."""
-    added = {
-        pk: (count, debits, credits)
-        for pk, count, debits, credits in JournalLine.objects.filter(journal__in=journals)
-        .order_by()
-        .values_list("journal")
-        .annotate(count=Count("*"), debits=AmountSum("debit"), credits=AmountSum("credit"))
-    }
     found = []
-    for journal in journals:
+    for journal, added in sorted(sums.items(), key=lambda each: each[0]):
         home = journal.currency
-        count, debits, credits = added.get(journal.pk, (0, ZERO, ZERO))
-        if (count, debits, credits) != (journal.line_count, journal.debits, journal.credits):
+        if added != _Sums(journal.line_count, journal.debits, journal.credits):
             found.append(
                 Finding(
                     "journal",
-                    f"Journal {journal}",
-                    f"its {count:,} lines debit {plain(debits, home)} and credit {plain(credits, home)}; it was "
-                    f"submitted with {journal.line_count:,} over {plain(journal.debits, home)} and "
-                    f"{plain(journal.credits, home)}.",
+                    f"Journal {journal.number}",
+                    f"its {added.lines:,} lines debit {plain(added.debits, home)} and credit "
+                    f"{plain(added.credits, home)}; it was submitted with {journal.line_count:,} over "
+                    f"{plain(journal.debits, home)} and {plain(journal.credits, home)}.",
                     About("journals.journal", journal.pk),
                 )
             )

@@ -1,12 +1,12 @@
 """What statements say of a month, for the proof: each payer line as stated, and statements that do not add up."""
 
 import hashlib
+from collections.abc import Mapping
 from decimal import Decimal
-
-from django.db.models import Count
+from typing import NamedTuple
 
 from billing.errors import NextStep
-from billing.fields import AmountSum
+from billing.fields import WIDE
 from billing.models import BillingPeriod
 from billing.money import ZERO, plain
 from billing.proof import STATED, About, Finding, Side, SideLine
@@ -24,24 +24,45 @@ SEALED_OF_LINES = (
     *("service_name", "list_cost", "contracted_cost", "charged", "resources"),
 )
 
+# What a statement's lines add up to.
+AMOUNTS = ("charged", "list_cost", "contracted_cost")
+
+
+class _Head(NamedTuple):
+    """What a statement says above its lines."""
+
+    number: str
+    pk: int
+    currency: str
+    digest: str
+    charged: Decimal
+    list_cost: Decimal
+    contracted_cost: Decimal
+
 
 def stated(period: BillingPeriod) -> Side:
     """Return what the statements in force of a period say, by payer key."""
-    live = Statement.objects.live().filter(period=period)
-    lines = {
-        key: SideLine(source, charged, 1)
-        for key, source, charged in StatementLine.objects.filter(statement__in=live)
-        .order_by()
-        .values_list("payer_key", "source_name", "charged")
-    }
-    statements = list(live.order_by("number").defer("document"))
-    said = "\n".join(f"{each.number} {each.digest} {plain(each.charged)}" for each in statements)
+    lines: dict[str, SideLine] = {}
+    sums: dict[_Head, list[Decimal]] = {}
+    # With its lines, if it has any: one that lost them all is still there.
+    columns = ("number", "pk", "currency", "digest", *AMOUNTS, "lines__payer_key", "lines__source_name")
+    live = Statement.objects.live().filter(period=period).order_by()
+    rows = live.values_list(*columns, *(f"lines__{name}" for name in AMOUNTS))
+    width = len(_Head._fields)
+    for row in rows.iterator(chunk_size=5_000):
+        head = _Head(*row[:width])
+        key, source, *amounts = row[width:]
+        known = sums.setdefault(head, [ZERO] * len(AMOUNTS))
+        if key is not None:
+            lines[key] = SideLine(source, amounts[0], 1)
+            sums[head] = [WIDE.add(*pair) for pair in zip(known, amounts, strict=True)]
+    said = "\n".join(f"{each.number} {each.digest} {plain(each.charged)}" for each in sorted(sums))
     return Side(
         code=STATED,
         label="Statements in force",
         lines=lines,
         find=lambda key: _line_of(period, key),
-        broken=tuple(_not_adding_up(statements)),
+        broken=tuple(_not_adding_up(sums)),
         fingerprint=hashlib.sha256(said.encode()).hexdigest(),
         about=About("statements.statement", where={"period": str(period), "state": "live"}),
         then=NextStep("issue_statements", {"period": str(period)}),
@@ -62,30 +83,16 @@ def _line_seals(period: BillingPeriod) -> LineSeals:
     return sealed_lines(lines, "statement__number", *SEALED_OF_LINES)
 
 
-def _not_adding_up(statements: list[Statement]) -> list[Finding]:
+def _not_adding_up(added: Mapping[_Head, list[Decimal]]) -> list[Finding]:
     """Find the statements whose lines do not add up to their totals."""
-    added = {
-        pk: tuple(sums)
-        for pk, *sums in StatementLine.objects.filter(statement__in=Statement.objects.live())
-        .filter(statement__period__in={each.period_id for each in statements})
-        .order_by()
-        .values_list("statement")
-        .annotate(
-            list=AmountSum("list_cost"),
-            contracted=AmountSum("contracted_cost"),
-            charged=AmountSum("charged"),
-            lines=Count("*"),
-        )
-    }
     found = []
-    for each in statements:
-        sums = added.get(each.pk, (ZERO, ZERO, ZERO, 0))
-        if sums[:3] != (each.list_cost, each.contracted_cost, each.charged):
+    for each, sums in sorted(added.items(), key=lambda each: each[0]):
+        if sums != [each.charged, each.list_cost, each.contracted_cost]:
             found.append(
                 Finding(
                     "statement",
                     f"Statement {each.number}",
-                    f"its lines add up to {_told(each.currency, sums[2], sums[0], sums[1])}; it was issued over "
+                    f"its lines add up to {_told(each.currency, *sums)}; it was issued over "
                     f"{_told(each.currency, each.charged, each.list_cost, each.contracted_cost)}.",
                     About("statements.statement", each.pk),
                 )

@@ -191,7 +191,7 @@ iiii xxoo  iiii xxoo  admin/billing/invoicetotal/<path:object_id>/delete/
 iiii oooo  iiii xxoo  admin/billing/invoicetotal/<path:object_id>/change/
 iiii >>>>  iiii >>>>  admin/billing/invoicetotal/<path:object_id>/
 iiii xooo  iiii xooo  admin/billing/billingperiod/open/
-iiii oooo  iiii oooo  admin/billing/billingperiod/<path:object_id>/proof/
+iiii oooo  iiii >>>>  admin/billing/billingperiod/<path:object_id>/proof/
 iiii xooo  iiii x>>>  admin/billing/billingperiod/<path:object_id>/reapply/
 iiii xooo  iiii xooo  admin/billing/billingperiod/<path:object_id>/review/
 iiii xxoo  iiii xx>>  admin/billing/billingperiod/<path:object_id>/carry/
@@ -557,6 +557,8 @@ JOBS = {
     Job.Kind.GENERATE: CURATE,
     Job.Kind.SEND: CURATE,
     Job.Kind.EXPORT: EVERY,
+    Job.Kind.PROVE: EVERY,
+    Job.Kind.DRAFT: CURATE,
 }
 
 

@@ -5,6 +5,8 @@ import hashlib
 import re
 from decimal import Decimal
 from html.parser import HTMLParser
+from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from django.contrib import admin
@@ -29,7 +31,9 @@ from billing.models import (
     FundException,
     FundingSource,
     Import,
+    InvoiceTotal,
     Job,
+    PayerLine,
     Person,
     Policy,
     Project,
@@ -37,6 +41,8 @@ from billing.models import (
     StoredFile,
     User,
 )
+from journals import posting
+from statements import issuing
 from tests import build
 
 pytestmark = pytest.mark.django_db
@@ -328,18 +334,87 @@ def test_a_page_reads_the_policy_once_and_the_next_one_what_was_changed(client, 
     assert Policy.objects.current().institution == "Another"
 
 
-def test_the_proof_takes_the_same_queries_for_twice_the_sources(client, cast):
-    client.force_login(cast.viewer)
+def more_to_prove(number: int) -> None:
+    """Make sources, projects and documents that a proof has to compare, in this month and the one before."""
+    of: dict[str, Any] = {"pi": f"{number}@u.edu", "project": f"project-{number}"}
+    for name in (f"first-{number}", f"second-{number}"):
+        for month in ("2024-12", "2025-01"):
+            build.a_charge("1", source=name, period=month, invoice_id=f"{name}-1", **of)
+        # Whose bill is missing.
+        build.a_charge("1", source=f"gone-{name}", period="2024-12", pi=of["pi"], project=f"gone-{name}")
+    build.a_source(f"amortized-{number}", cost_measure=Source.Measure.EFFECTIVE)
+    charge = build.a_charge("3", source=f"amortized-{number}", effective_cost=Decimal(2), **of)
+    build.a_correction(build.a_charge("4", source=f"first-{number}", period="2024-12", **of))
+    InvoiceTotal.objects.create(
+        source=charge.source, period=charge.period, invoice_id="1", currency="USD", amount=3, entered_at=build.NOW
+    )
+
+
+@pytest.mark.parametrize("role", ["viewer", "finance"])
+def test_the_proof_takes_the_same_queries_for_twice_the_rows_and_sources(client, cast, role):
+    client.force_login(getattr(cast, role))
+    page = reverse("admin:billing_billingperiod_proof", args=[build.a_period().pk])
     asked = []
     for number in range(2):
-        for name in ("first", "second"):
-            build.a_charge("1", source=f"{name}-{number}")
-        page = reverse("admin:billing_billingperiod_proof", args=[build.a_period().pk])
+        more_to_prove(number)
+        issuing.generate(period=build.a_period(), actor=build.SOMEBODY, now=build.NOW)
+        posting.export(period=build.a_period(), format="gl", submit=True, actor=build.SOMEBODY, now=build.NOW)
+        # Not on a document yet: who may do the next steps is said.
+        build.a_charge("1", source=f"first-{number}")
         client.get(page)
         with CaptureQueriesContext(connection) as captured:
-            assert client.get(page).status_code == 200
+            assert "reconciles so far" in client.get(page).text
         asked.append(len(captured))
-    assert asked[0] == asked[1]
+    assert asked[0] == asked[1] < 25
+
+
+@pytest.mark.parametrize("ask", ["statement line", "journal line", "payer line", "charge"])
+def test_a_trace_takes_the_same_queries_for_twice_the_charges(client, cast, ask):
+    client.force_login(cast.viewer)
+    build.a_split({"A": "50", "B": "30", "C": "20"}, project=build.a_project("genomics"))
+    asked = []
+    for number in range(2):
+        for each in range(3 + 3 * number):
+            charge = build.a_charge("1.005", resource_name=f"{number}-{each}", tags=f'{{"n": "{number}-{each}"}}')
+        issuing.generate(period=build.a_period(), actor=build.SOMEBODY, now=build.NOW)
+        journal = posting.export(
+            period=build.a_period(), format="gl", submit=True, actor=build.SOMEBODY, now=build.NOW
+        ).journal
+        line = PayerLine.objects.order_by("key").first()
+        what = {
+            "statement line": f"{line.reference.text}:1",
+            "journal line": f"{journal}:1",
+            "payer line": f"{line.period}@{line.key}",
+            "charge": f"charge {charge.pk}",
+        }[ask]
+        url = reverse("admin:billing_charge_why") + f"?{urlencode({'what': what})}"
+        client.get(url)
+        with CaptureQueriesContext(connection) as captured:
+            traced = client.get(url).context["traced"]
+        assert traced.charges
+        asked.append(len(captured))
+    assert asked[0] == asked[1] < 25
+
+
+def test_reapplying_takes_the_same_queries_for_twice_the_charges_and_sources(client, cast):
+    client.force_login(cast.admin)
+    url = reverse("admin:billing_billingperiod_reapply", args=[build.a_period().pk])
+    build.a_split({"A": "50", "B": "50"}, project=build.a_project("genomics"))
+    asked = []
+    for number in range(2):
+        for each in range(2 + 2 * number):
+            name = f"{number}-{each}"
+            source = build.a_source(f"source-{name}", default_pi=build.a_pi(f"default-{name}@u.edu"))
+            build.a_charge("1", source=source.name, pi=f"{name}@u.edu", project=name, flags=("missing_pi",))
+            build.a_charge("1", source=source.name, pi=None, project=None, tags=f'{{"pi": "tagged-{name}@u.edu"}}')
+            AttributionRule.objects.create(source=source, service="Comp*", pi=build.a_pi(f"ruled-{name}@u.edu"))
+            CloudAccount.objects.create(source=source, account_id=name, default_pi=build.a_pi(f"owner-{name}@u.edu"))
+        client.get(url)
+        with CaptureQueriesContext(connection) as captured:
+            assert client.get(url).context["shown"].changed
+        asked.append(len(captured))
+    # PostgreSQL is asked for the lock of the month and for the worker, too.
+    assert asked[0] == asked[1] < 25 + 2 * (connection.vendor == "postgresql")
 
 
 def test_the_front_door_leads_each_to_their_own(client, cast):

@@ -307,9 +307,8 @@ def reapply_view(screen: BillingAdmin, request: HttpRequest, period: BillingPeri
         raise PermissionDenied
     back = change_url(period)
     acting: dict[str, Any] = {"period": period, "actor": actor_of(request), "now": timezone.now()}
-    sources: Sequence[Source] = list(
-        Source.objects.filter(pk__in=[row["source"] for row in MonthTotal.objects.of_month(period).summed("source")])
-    )
+    charged = MonthTotal.objects.of_month(period).summed("source").values("source")
+    sources: Sequence[Source] = list(Source.objects.filter(pk__in=charged))
     form = ReapplyForm(request.POST) if request.method == "POST" else None
     name = request.GET.get("source", "")
     try:

@@ -6,15 +6,17 @@ from django import forms
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import models
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
 
 from .. import doors, proof
+from ..background import jobs
 from ..errors import BillingError
-from ..models import BillingPeriod, FrozenProof, InvoiceTotal
-from ..proof import invoices, tieout
+from ..models import BillingPeriod, InvoiceTotal, Job
+from ..months import checklist
+from ..proof import invoices, showing, tieout
 from ..texts import long_month
 from .audited import BillingAdmin, actor_of
 from .filters import period_filter
@@ -27,7 +29,10 @@ TYPES = {"json": "application/json", "pdf": "application/pdf"}
 
 
 def proof_view(model_admin: admin.ModelAdmin, request: HttpRequest, period: BillingPeriod | None) -> HttpResponse:
-    """Show a period's proof; `?format=json` and `?format=pdf` give it as a file, as frozen where it is."""
+    """Show a period's proof; `?format=json` and `?format=pdf` give it as a file, as frozen where it is.
+
+    The worker proves a large month, and the page shows what it found last, and as of when. A POST proves it again.
+    """
     if not model_admin.has_view_permission(request, period):
         raise PermissionDenied
     if period is None:
@@ -35,21 +40,37 @@ def proof_view(model_admin: admin.ModelAdmin, request: HttpRequest, period: Bill
     wanted = request.GET.get("format", "")
     if wanted in TYPES:
         return _file(request, period, wanted)
-    refused, report = "", None
-    try:
-        report = tieout.report(period)
-    except BillingError as error:
-        refused = doors.for_page(error, request.user)
+    is_left = checklist.is_left_to_worker(period)
+    acting: dict[str, Any] = {"period": period, "actor": actor_of(request), "now": timezone.now()}
+    if request.method == "POST":
+        if is_left:
+            showing.prove_later(**acting)
+        return HttpResponseRedirect(request.path)
+    refused, kept, proven, job = "", None, None, None
+    if is_left:
+        kept, job = showing.kept(period), showing.last_job(period)
+        proven = kept.proven if kept else None
+        if proven is None and (job is None or job.state == Job.State.DONE):
+            showing.prove_later(**acting)
+            # As it is once the queue has taken it.
+            job = showing.last_job(period)
+    else:
+        try:
+            proven = showing.proven(period, now=acting["now"])
+        except BillingError as error:
+            refused = doors.for_page(error, request.user)
     context = {
         **model_admin.admin_site.each_context(request),
         "title": f"Reconciliation of {long_month(period.month)}",
         "opts": model_admin.opts,
         "period": period,
         "back": change_url(period),
-        "report": report,
+        "proven": proven,
+        "has_changed": kept is not None and kept.has_changed,
+        "job": job,
+        "told": jobs.told(job) if job and job.state != Job.State.DONE else "",
         "refused": refused,
-        "groups": _groups(report.proof, request.user) if report else [],
-        "frozen": FrozenProof.objects.defer("text", "pdf").filter(period=period).first(),
+        "groups": _groups(proven, request.user) if proven else [],
         "may_enter": request.user.has_perm("billing.add_invoicetotal")
         and period.status != BillingPeriod.Status.FINALIZED,
         "enter_url": f"{reverse('admin:billing_invoicetotal_add')}?period={period.pk}",
@@ -57,11 +78,11 @@ def proof_view(model_admin: admin.ModelAdmin, request: HttpRequest, period: Bill
     return TemplateResponse(request, "admin/billing/billingperiod/proof.html", context)
 
 
-def _groups(proved: proof.Proof, user: Any) -> list[dict[str, Any]]:
+def _groups(proven: showing.Proven, user: Any) -> list[dict[str, Any]]:
     """Return the equations under their titles, each with the word and tone of its verdict."""
     groups = []
     for code, title in proof.TITLES.items():
-        equations = [each for each in proved.equations if each.code == code]
+        equations = [each for each in proven.equations if each.code == code]
         if equations:
             shown = [
                 {

@@ -1,6 +1,7 @@
 """Who pays for a row, and what holds it for a person: tags, rules, accounts, defaults."""
 
 from .attributor import NOWHERE, Attributor, Place
+from .directory import Directory
 from .draft import Attribution
 from .funds import reference_of
 from .owners import (
@@ -19,6 +20,7 @@ from .tags import tags_used
 __all__ = [
     "Attribution",
     "Attributor",
+    "Directory",
     "NAMED_COLUMNS",
     "NOWHERE",
     "OWNER_COLUMNS",

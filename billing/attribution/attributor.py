@@ -2,20 +2,17 @@
 
 import datetime
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from ..clocks import days_of
-from ..models import AttributionRule, Charge, CloudAccount, Flag, PayerSplit, Person, Policy, Project, Source
-from ..models.people import Mailboxes
+from ..models import AttributionRule, Charge, Flag, PayerSplit, Policy, Source
 from ..readers.spelling import same_id
 from ..readers.tags import Tags
 from ..readers.values import REMEMBERED, Memo
 from ..texts import code_of, folded_code
-from . import newcomers
 from .checks import Attributed, Reason, Reference, check_attribution
+from .directory import Account, Directory
 from .draft import Attribution, Draft
-from .owners import plain_last
 from .rules import Rules
 from .tags import Said, TagReader
 
@@ -36,51 +33,40 @@ class Place(NamedTuple):
 NOWHERE = Place()
 
 
-@dataclass(frozen=True)
-class Account:
-    """A CloudAccount as it is applied."""
-
-    account_id: str
-    pi_email: str = ""
-    project_code: str = ""
-    fund_org: str = ""
-
-
 class Attributor:
     """Attributes the rows of one source: built once from the policy, the rules and the people known now.
 
     It only looks; the PIs and projects that an import names for the first time are made when it is
-    applied, by `people_of` and `projects_of`. A rule on `trial` is applied as if it were saved.
+    applied, by `people_of` and `projects_of`. A rule on `trial` is applied as if it were saved. A `directory` saves
+    reading what is known once for each of several sources.
     """
 
-    def __init__(self, *, source: Source, policy: Policy, trial: AttributionRule | None = None) -> None:
-        self._mailboxes = Mailboxes(folds_plus=policy.folds_plus_addresses)
-        self._active_until = dict(
-            Person.objects.filter(active_until__isnull=False).values_list("email", "active_until")
-        )
-        self._projects = {
-            folded_code(code): (code, code_of(fund_org), end_date, owner or "")
-            for code, fund_org, end_date, owner in plain_last(
-                Project.objects.values_list("code", "default_fund_org", "end_date", "pi__email")
-            )
-        }
-        # By the code of their project, each after those it takes the place of.
-        self.splits: dict[str, list[PayerSplit]] = {}
-        splits = PayerSplit.objects.select_related("project").prefetch_related("shares")
-        for split in splits.of_projects():
-            self.splits.setdefault(split.project.code if split.project else "", []).append(split)
+    def __init__(
+        self,
+        *,
+        source: Source,
+        policy: Policy,
+        trial: AttributionRule | None = None,
+        directory: Directory | None = None,
+    ) -> None:
+        directory = directory or Directory(policy)
+        self._mailboxes = directory.mailboxes
+        self._active_until = directory.active_until
+        self._projects = directory.projects
+        self.splits = directory.splits
         # Whether any answer of `check` depends on the day of service.
         self.has_dates = bool(self.splits or self._active_until or any(end for _, _, end, _ in self._projects.values()))
         self._default_pi = self._mailboxes.known_as(source.default_pi.email if source.default_pi else "")
         self._default_project = source.default_project.code if source.default_project else ""
         self._overflow_fund_org = code_of(source.overflow_fund_org)
-        self.known = newcomers.known(policy)
+        self.known = directory.known
         self._reader = TagReader(policy, mailboxes=self._mailboxes, projects=self._projects)
-        self._rules = Rules(source, self._reader, mailboxes=self._mailboxes, trial=trial)
+        rules = directory.rules_of(source)
+        self._rules = Rules(rules, self._reader, mailboxes=self._mailboxes, trial=trial)
         # The keys of tags that anything depends on, as far as no rule asks for others.
         self._looked_at = None if self._rules.ask_for_tags else self._reader.looked_at
         self._known: dict[tuple[Any, ...], Attribution] = {}
-        self._accounts = _accounts_of(source, self._mailboxes)
+        self._accounts = directory.accounts_of(source)
         self._accounts_at = Memo(self._account_at, 50_000)
 
     @property
@@ -225,16 +211,3 @@ class Attributor:
         decider = f"account {account.account_id[:100]}"
         if "project_code" in draft.fill(values, by=Charge.AttributedBy.ACCOUNT, decider=decider):
             self._ask_project(draft)
-
-
-def _accounts_of(source: Source, mailboxes: Mailboxes) -> dict[str, Account]:
-    accounts = CloudAccount.objects.filter(source=source, is_active=True)
-    return {
-        folded_code(same_id(account.account_id)): Account(
-            account_id=account.account_id,
-            pi_email=mailboxes.known_as(account.default_pi.email if account.default_pi else ""),
-            project_code=account.default_project.code if account.default_project else "",
-            fund_org=code_of(account.default_fund_org),
-        )
-        for account in accounts.select_related("default_pi", "default_project")
-    }

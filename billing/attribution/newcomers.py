@@ -1,7 +1,7 @@
 """PIs whom nobody knows yet: outside the policy's e-mail domains and the list of people, and confirmed by nobody."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -65,6 +65,14 @@ def known(policy: Policy | None = None, *, with_people: bool = True) -> Known:
         return Known(True, domains, frozenset())
     by_hand = Person.objects.filter(Q(is_listed=True) | Q(confirmed_at__isnull=False))
     return Known(True, domains, frozenset(by_hand.values_list("email", flat=True)))
+
+
+def known_among(policy: Policy, *, listed: Collection[str], confirmed: Collection[str]) -> Known:
+    """Return what is known under a policy, of people (their addresses) that were read already."""
+    domains = _domains_of(policy)
+    if not (domains or listed):
+        return Known(False, domains, frozenset())
+    return Known(True, domains, frozenset((*listed, *confirmed)))
 
 
 def new_pis(sums: Iterable[tuple[str, str, int, Decimal]], known: Known) -> tuple[NewPI, ...]:

@@ -6,9 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
 
-from django.db.models import Q
-
-from ..models import AttributionRule, Charge, Source
+from ..models import AttributionRule, Charge
 from ..models.people import Mailboxes
 from ..readers.values import Memo
 from ..texts import code_of
@@ -35,10 +33,15 @@ class Rules:
     """
 
     def __init__(
-        self, source: Source, reader: TagReader, *, mailboxes: Mailboxes, trial: AttributionRule | None
+        self,
+        rules: Sequence[AttributionRule],
+        reader: TagReader,
+        *,
+        mailboxes: Mailboxes,
+        trial: AttributionRule | None,
     ) -> None:
         self._reader = reader
-        self._rules = _rules_of(source, mailboxes, trial)
+        self._rules = _applied(rules, mailboxes, trial)
         # For each condition that some rule has, whether it holds is worked out once per text of its columns.
         self._holding = {
             name: Memo(partial(self._bits, name), 50_000)
@@ -122,9 +125,7 @@ class Rules:
         )
 
 
-def _rules_of(source: Source, mailboxes: Mailboxes, trial: AttributionRule | None) -> list[Rule]:
-    found = AttributionRule.objects.filter(Q(source=source) | Q(source__isnull=True), is_active=True)
-    rules = list(found.select_related("pi", "project").order_by("priority", "id"))
+def _applied(rules: Sequence[AttributionRule], mailboxes: Mailboxes, trial: AttributionRule | None) -> list[Rule]:
     if trial is not None:
         rules = [*(rule for rule in rules if rule.pk != trial.pk), trial]
         # A new rule comes after those of its priority.

@@ -91,10 +91,13 @@ class Payer(NamedTuple):
 
 def by_key(model: type[M]) -> dict[int, M]:
     """Return all rows of a small table by their keys; a page that only reads looks them up once. Change none."""
-    rows = model._default_manager.all()  # noqa: SLF001 (documented by Django)
-    if model is Source:
-        rows = rows.prefetch_related("measure_changes")
-    return once_a_page.value(f"{model.__name__} by key", rows.in_bulk)
+    look_up = model._default_manager.in_bulk  # noqa: SLF001 (documented by Django)
+    return once_a_page.value(f"{model.__name__} by key", look_up)
+
+
+def sources_by_key() -> dict[int, Source]:
+    """Return all sources by their keys with their changes of measure, as `by_key` does."""
+    return once_a_page.value("Source by key", Source.objects.with_measures)
 
 
 class Month:
@@ -106,14 +109,18 @@ class Month:
     def __init__(self, period: BillingPeriod) -> None:
         self.period = period
         self.policy = Policy.objects.current()
-        self.sources = by_key(Source)
+        self.sources = sources_by_key()
         self.periods = by_key(BillingPeriod)
         self.people = by_key(Person)
         self.projects = by_key(Project)
-        self.rates = {(rate.period_id, rate.currency): rate.rate for rate in ExchangeRate.objects.order_by()}
         self.missing = Missing(str(period))
         self._payers_of: dict[Group, list[Payer]] = {}
         self._bearers_in: dict[int, Bearers] = {}
+
+    @cached_property
+    def rates(self) -> dict[tuple[int, str], Decimal]:
+        """The exchange rates, looked up where anything is in another currency than the policy's."""
+        return {(rate.period_id, rate.currency): rate.rate for rate in ExchangeRate.objects.order_by()}
 
     @cached_property
     def split_shares(self) -> dict[int, dict[str, Decimal]]:

@@ -1415,6 +1415,8 @@ class Migration(migrations.Migration):
                             ("funds", "Load fund/orgs"),
                             ("people", "Load PIs"),
                             ("export", "Export charges"),
+                            ("prove", "Prove a month"),
+                            ("draft", "Draft a journal"),
                         ],
                         max_length=16,
                     ),

@@ -19,6 +19,8 @@ class Job(models.Model):
         FUNDS = "funds", "Load fund/orgs"
         PEOPLE = "people", "Load PIs"
         EXPORT = "export", "Export charges"
+        PROVE = "prove", "Prove a month"
+        DRAFT = "draft", "Draft a journal"
 
     class State(models.TextChoices):
         QUEUED = "queued", "Waiting"

@@ -2,6 +2,7 @@
 
 import datetime
 import difflib
+from collections.abc import Iterable
 from typing import Any
 
 from django.contrib.auth.models import AbstractUser
@@ -97,10 +98,11 @@ class Mailboxes:
     addressed to neither of them is for the mailbox itself. Nobody is merged by that; see `shared`.
     """
 
-    def __init__(self, *, folds_plus: bool | None = None) -> None:
+    def __init__(self, *, folds_plus: bool | None = None, people: Iterable[str] | None = None) -> None:
         self.folds_plus = Policy.objects.current().folds_plus_addresses if folds_plus is None else folds_plus
         self.aliases = dict(PersonAlias.objects.values_list("email", "person__email"))
-        self.people = set(Person.objects.values_list("email", flat=True))
+        # Their addresses, where somebody read them already.
+        self.people = set(Person.objects.values_list("email", flat=True) if people is None else people)
         self._by_mailbox: dict[str, set[str]] = {}
         for address, owner in [*zip(self.people, self.people, strict=True), *self.aliases.items()]:
             self._by_mailbox.setdefault(self.mailbox(address), set()).add(owner)

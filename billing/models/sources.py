@@ -3,11 +3,12 @@
 import datetime
 import difflib
 import re
+from typing import Any
 
 from django.core.exceptions import ObjectDoesNotExist, ValidationError
 from django.core.validators import RegexValidator
 from django.db import models
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q, prefetch_related_objects
 
 from ..errors import BillingError, NextStep
 from .people import Person, Project
@@ -61,6 +62,17 @@ def pattern_of(name: str) -> str:
 
 
 class SourceQuerySet(models.QuerySet["Source"]):
+    def with_measures(self) -> "dict[int, Source]":
+        """Return sources by their ids with their changes of measure, which are read where there are any: rarely."""
+        changes = CostMeasureChange.objects.filter(source=OuterRef("pk"))
+        found: dict[int, Any] = self.annotate(has_changes=Exists(changes)).in_bulk()
+        prefetch_related_objects([source for source in found.values() if source.has_changes], "measure_changes")
+        for source in found.values():
+            if not source.has_changes:
+                # As a prefetch that found nothing keeps it.
+                vars(source)["_prefetched_objects_cache"] = {"measure_changes": CostMeasureChange.objects.none()}
+        return found
+
     def named(self, name: str) -> "Source":
         """Return the source of this name, or else of this display name, in any case.
 

@@ -51,15 +51,20 @@ class Group(NamedTuple):
     is_live: bool
     key: Key
     sums: list[int]
+    # Rows of files, less those of charges that reverse others; 0 where nobody asked.
+    rows: int = 0
 
 
-def groups_of(charges: "QuerySet[Any]") -> list[Group]:
+def groups_of(charges: "QuerySet[Any]", *, with_rows: bool = False) -> list[Group]:
     """Add up charges, live and withdrawn ones apart."""
     try:
-        inner, values = _plain(charges).values_list(*_READ).query.sql_with_params()
+        read = (*_READ, "reverses_id", "row_count") if with_rows else _READ
+        inner, values = _plain(charges).values_list(*read).query.sql_with_params()
     except EmptyResultSet:
         return []
     sums = ", ".join(halves_sql(f"coalesce(c.{name}, 0)") for name in _COSTS)
+    if with_rows:
+        sums += ", sum(CASE WHEN c.reverses_id IS NULL THEN c.row_count ELSE -c.row_count END)"
     own = {"prices": KNOWN_PRICES, "service_name": f"c.{SERVICE}"}
     key = ", ".join(own.get(name, f"c.{name}") for name in KEY)
     grouped = ", ".join(str(place) for place in range(1, len(KEY) + 2))
@@ -71,8 +76,15 @@ def groups_of(charges: "QuerySet[Any]") -> list[Group]:
         )
         rows = cursor.fetchall()
     width = len(KEY)
+    end = width + 2 + len(HALVES)
     return [
-        Group(bool(row[width]), tuple(row[:width]), [int(row[width + 1]), *_paired(row[width + 2 :])]) for row in rows
+        Group(
+            bool(row[width]),
+            tuple(row[:width]),
+            [int(row[width + 1]), *_paired(row[width + 2 : end])],
+            int(row[end]) if with_rows else 0,
+        )
+        for row in rows
     ]
 
 

@@ -350,7 +350,7 @@ class Kept:
         if (found := self._found.get(self._key(name))) and found[0] == self.stamp:
             known: T = found[1]
             return known
-        if instead is not None and _is_large(self.period) and heartbeat.is_worker_alive():
+        if instead is not None and is_left_to_worker(self.period):
             asked_key = f"asked-{self.period.pk}-{hash_of(self.stamp)}"
             if (is_asked := self._cache.get(asked_key)) is None:
                 # Where the queue is away, pages work it out themselves for a while.
@@ -375,8 +375,14 @@ def hash_of(stamp: tuple[object, ...]) -> str:
     return hashlib.sha256(repr(stamp).encode()).hexdigest()[:32]
 
 
-def _is_large(period: BillingPeriod) -> bool:
+def is_large(period: BillingPeriod) -> bool:
+    """Tell whether a month has so many charges that no page waits for what is worked out of all of them."""
     return Charge.objects.in_month(period)[: LARGE + 1].count() > LARGE
+
+
+def is_left_to_worker(period: BillingPeriod) -> bool:
+    """Tell whether a month is large, and a worker there to work on it; else its pages do that themselves."""
+    return is_large(period) and heartbeat.is_worker_alive()
 
 
 def _being_checked(code: str) -> Item:

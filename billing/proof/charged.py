@@ -10,7 +10,7 @@ from django.db.models import Count
 from ..currencies import minor_units
 from ..errors import NextStep
 from ..fields import UNIT, AmountSum
-from ..models import AuditEvent, Charge, Correction, CorrectionLine, PayerLine, Source
+from ..models import Charge, Correction, CorrectionLine, PayerLine, Source
 from ..money import EXACT, ZERO, plain
 from .equations import Equation, Term, Verdict, sum_of
 from .findings import About, Finding
@@ -21,17 +21,10 @@ Chargeable = Mapping[tuple[int, str, int], Sums]
 
 def differences_from_run(month: Month) -> list[Finding]:
     """Compare the payer lines with what the last run said it made of them."""
-    run = (
-        AuditEvent.objects.filter(
-            action="payer_lines.made", object_type="billingperiod", object_id=str(month.period.pk)
-        )
-        .order_by("-id")
-        .first()
-    )
-    if run is None or not run.after:
+    if not month.run:
         return []
     charged = sum_of(line.charged for line in month.lines)
-    said_lines, said = int(run.after["lines"]), Decimal(run.after["charged"])
+    said_lines, said = int(month.run["lines"]), Decimal(month.run["charged"])
     if (said_lines, said) == (len(month.lines), charged):
         return []
     return [

@@ -6,10 +6,13 @@ from typing import Any
 
 from django.db.models import Case, Count, F, When
 
-from ..fields import AmountSum
-from ..models import PATHS, BillingPeriod, Charge, MonthTotal, Project, Source
+from ..fields import AmountSum, from_units
+from ..models import PATHS, BillingPeriod, Charge, Project, totalling
+from ..models.month_totals import AMOUNTS, KEY
+from ..money import ZERO
 from ..readers.spelling import same_id
 from .findings import About
+from .month import Month
 
 
 @dataclass(frozen=True)
@@ -24,62 +27,78 @@ class Uncharged:
     about: About
 
 
-def uncharged(period: BillingPeriod) -> list[Uncharged]:
+def uncharged(month: Month) -> list[Uncharged]:
     """Return the sources, projects and cloud accounts with live charges in the month before and none in this.
 
     While the month is open that may be none yet. Cloud accounts are the sub accounts of the files, else their
     billing accounts. Empty where there is no month before.
     """
-    before = BillingPeriod.objects.shown().filter(month__lt=period.month).order_by("-month").first()
-    if before is None or before.next_month != period.month:
+    before = month.before
+    if before is None:
         return []
     found: list[Uncharged] = []
-    sources = dict(Source.objects.values_list("pk", "name"))
-    now = {row["source"] for row in MonthTotal.objects.of_month(period).summed("source")}
-    for source_id, sums in _totals(before, "source", skip=now).items():
-        found.append(_told("source", sources[source_id], sources[source_id], sums, before, {"source": source_id}))
+    now = _by(month.totals(month.period), "source_id")
+    for source_id, sums in _by(month.totals(before), "source_id").items():
+        if source_id not in now:
+            name = month.sources[source_id].name
+            found.append(_told("source", name, name, sums, before, {"source": source_id}))
 
-    projects = {project.pk: project for project in Project.objects.only("code", "name")}
-    own = {row["project"] for row in MonthTotal.objects.of_month(period).summed("project")}
-    for project_id, sums in _totals(before, "project", skip=own | {None}).items():
-        project = projects[project_id]
-        found.append(_told("project", project.code, "", sums, before, {"project": project_id}))
+    own = _by(month.totals(month.period), "project_id")
+    gone = {pk: sums for pk, sums in _by(month.totals(before), "project_id").items() if pk and pk not in own}
+    codes = dict(Project.objects.filter(pk__in=gone).values_list("pk", "code"))
+    for project_id, sums in gone.items():
+        found.append(_told("project", codes[project_id], "", sums, before, {"project": project_id}))
 
     # A source that is missing as a whole stands for its accounts.
-    sub_account, billing_account = PATHS["sub_account_id"], PATHS["billing_account_id"]
-    account = Case(When(**{sub_account: ""}, then=F(billing_account)), default=F(sub_account))
-    accounts = Charge.objects.in_month(period).order_by().annotate(cloud_account=account)
-    present = {
-        (source_id, same_id(name)) for source_id, name in accounts.values_list("source_id", "cloud_account").distinct()
-    }
-    for (source_id, name), sums in _sums(before, "source_id", "cloud_account", cloud_account=account).items():
+    accounts = _accounts(month.period, before)
+    present = {(source_id, same_id(name)) for source_id, name in accounts[month.period.pk]}
+    for (source_id, name), sums in accounts[before.pk].items():
         if name and source_id in now and (source_id, same_id(name)) not in present:
-            found.append(_told("cloud account", name, sources[source_id], sums, before, {"source": source_id}))
+            source = month.sources[source_id].name
+            found.append(_told("cloud account", name, source, sums, before, {"source": source_id}))
     return sorted(found, key=lambda each: (KINDS.index(each.kind), each.source, each.name))
 
 
 KINDS = ("source", "project", "cloud account")
 
+# How many charges, and what is billed for them by currency.
 _Sums = tuple[int, dict[str, Decimal]]
 
 
-def _totals(period: BillingPeriod, name: str, *, skip: set[Any]) -> dict[int, _Sums]:
-    """Return the sums of a month by source or by project, without those to skip."""
-    found: dict[int, _Sums] = {}
-    for row in MonthTotal.objects.of_month(period).summed(name, "currency"):
-        if row[name] not in skip:
-            count, amounts = found.setdefault(row[name], (0, {}))
-            found[row[name]] = (count + row["number"], amounts | {row["currency"]: row["billed"]})
+def _by(totals: totalling.Totals, name: str) -> dict[Any, _Sums]:
+    """Return the sums of a month by one column of its totals."""
+    found: dict[Any, _Sums] = {}
+    for key, sums in totals.items():
+        of = dict(zip(KEY, key, strict=True))
+        count, *amounts = sums
+        if count:
+            billed = from_units(dict(zip(AMOUNTS, amounts, strict=True))["billed"])
+            _add(found, of[name], of["currency"], count, billed)
     return found
 
 
-def _sums(period: BillingPeriod, *by: str, **annotations: Any) -> dict[tuple[Any, ...], _Sums]:
-    found: dict[tuple[Any, ...], _Sums] = {}
-    rows = Charge.objects.in_month(period).order_by().annotate(**annotations).values_list(*by, "currency")
-    for *key, currency, charges, billed in rows.annotate(charges=Count("*"), sum=AmountSum("billed_cost")):
-        count, amounts = found.setdefault(tuple(key), (0, {}))
-        found[tuple(key)] = (count + charges, amounts | {currency: billed})
+def _accounts(*periods: BillingPeriod) -> dict[int, dict[tuple[int, str], _Sums]]:
+    """Return the sums of the cloud accounts of each source, by month."""
+    sub_account, billing_account = PATHS["sub_account_id"], PATHS["billing_account_id"]
+    account = Case(When(**{sub_account: ""}, then=F(billing_account)), default=F(sub_account))
+    rows = (
+        Charge.objects.live()
+        .filter(charged_in__in=periods)
+        .order_by()
+        .annotate(cloud_account=account)
+        .values_list("charged_in", "source_id", "cloud_account", "currency")
+        .annotate(charges=Count("*"), sum=AmountSum("billed_cost"))
+    )
+    found: dict[int, dict[tuple[int, str], _Sums]] = {period.pk: {} for period in periods}
+    for charged_in, source_id, name, currency, charges, billed in rows:
+        _add(found[charged_in], (source_id, name), currency, charges, billed)
     return found
+
+
+def _add(found: dict[Any, _Sums], key: object, currency: str, charges: int, billed: Decimal) -> None:
+    count, amounts = found.setdefault(key, (0, {}))
+    amounts[currency] = amounts.get(currency, ZERO) + billed
+    found[key] = (count + charges, amounts)
 
 
 def _told(kind: str, name: str, source: str, sums: _Sums, before: BillingPeriod, of: dict[str, int]) -> Uncharged:

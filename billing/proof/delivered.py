@@ -1,15 +1,16 @@
 """What the files delivered, and what became of it: from their own control totals to the state of each charge."""
 
+import datetime
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
-from django.db.models import BigIntegerField, Case, Count, F, Func, Q, Sum, Value, When
+from django.db.models import BigIntegerField, CharField, Count, F, Func, Q, Sum, Value
 
-from .. import charging
-from ..fields import WIDE, AmountSum
+from ..fields import WIDE, AmountSum, from_units
 from ..models import Charge, Import, ImportOverlap, ImportTotal, Source
+from ..models.month_totals import AMOUNTS, KEY
 from ..money import ZERO
 from ..readers.spelling import same_id
 from .equations import Equation, Term, Verdict
@@ -26,6 +27,28 @@ FATES = {
 }
 
 
+class Told(NamedTuple):
+    """What an import told of a month: a control total of its files or, with an `overlap`, what of it was there before.
+
+    Overlaps have no exact amounts and no account: they are of charges as stored.
+    """
+
+    applied_at: datetime.datetime
+    imported_in: int
+    source_id: int
+    mode: str
+    booked_in: int | None
+    period_id: int
+    currency: str
+    rows: int
+    billed: Decimal
+    effective: Decimal
+    billed_exact: str
+    effective_exact: str
+    billing_account_id: str
+    overlap: str
+
+
 class Delivered:
     """The figures of what was delivered to a month, by source and currency, and of what became of it."""
 
@@ -35,8 +58,7 @@ class Delivered:
         self.terms: dict[Scope, dict[str, Sums]] = defaultdict(lambda: defaultdict(Sums))
         # Scope and month delivered for -> exact sum of what payers are charged, in the currency delivered.
         self.chargeable: dict[tuple[int, str, int], Sums] = defaultdict(Sums)
-        self._read_totals()
-        self._read_overlaps()
+        self._read_imports()
         self._read_charges()
         self._read_moved()
 
@@ -113,68 +135,68 @@ class Delivered:
         measured = effective if self.month.charges_effective(source_id, period_id) else billed
         return ZERO if measured is None else measured
 
-    def _read_totals(self) -> None:
-        """Add up the control totals of the imports in force, and of the late changes booked in this month."""
+    def _read_imports(self) -> None:
+        """Add up the control totals of the imports in force, and of the late changes booked in this month.
+
+        Taken off is what they say again, and what they replaced or withdrew.
+        """
+        rounding: dict[tuple[int, int, str, str], Decimal] = {}
+        for told in self._told_by_imports():
+            is_effective = self.month.charges_effective(told.source_id, told.period_id)
+            stored = told.effective if is_effective else told.billed
+            terms = self.terms[told.source_id, told.currency]
+            if told.overlap:
+                terms["late" if told.booked_in else told.overlap].add(-told.rows, -stored)
+                continue
+            exact = Decimal(told.effective_exact if is_effective else told.billed_exact)
+            # What an import rounded is in force until another one speaks for all of its scope.
+            account = (told.source_id, told.period_id, same_id(told.billing_account_id), told.currency)
+            own = WIDE.subtract(exact, stored)
+            known = rounding.get(account, ZERO)
+            is_snapshot = told.mode == Source.ImportMode.SNAPSHOT
+            before = known if is_snapshot else ZERO
+            rounding[account] = own if is_snapshot else known + own
+            if (told.booked_in or told.period_id) != self.month.period.pk:
+                continue
+            terms["late" if told.booked_in else "files"].add(told.rows, stored)
+            terms["rounding"].add(0, WIDE.subtract(own, before))
+
+    def _told_by_imports(self) -> list[Told]:
+        """Return control totals and overlaps of the imports in force, in the order in which these were applied."""
         period = self.month.period
+        in_force = Q(imported_in__state=Import.State.APPLIED)
         late_imports = Import.objects.filter(state=Import.State.APPLIED, booked_in=period)
         months_told = Q(period=period) | Q(
             period__in=ImportTotal.objects.filter(imported_in__in=late_imports).values("period")
         )
-        rounding: dict[tuple[int, int, str, str], Decimal] = {}
-        for total in (
-            ImportTotal.objects.filter(months_told, imported_in__state=Import.State.APPLIED)
-            .select_related("imported_in")
-            .order_by("imported_in__applied_at", "imported_in_id")
-        ):
-            imported = total.imported_in
-            source_id = int(imported.source_id or 0)
-            is_effective = self.month.charges_effective(source_id, total.period_id)
-            stored = total.effective_stored if is_effective else total.billed_stored
-            exact = Decimal(total.effective_exact if is_effective else total.billed_exact)
-            # What an import rounded is in force until another one speaks for all of its scope.
-            account = (source_id, total.period_id, same_id(total.billing_account_id), total.currency)
-            own = WIDE.subtract(exact, stored)
-            known = rounding.get(account, ZERO)
-            is_snapshot = imported.mode == Source.ImportMode.SNAPSHOT
-            before = known if is_snapshot else ZERO
-            rounding[account] = own if is_snapshot else known + own
-            if (imported.booked_in_id or total.period_id) != period.pk:
-                continue
-            terms = self.terms[source_id, total.currency]
-            terms["late" if imported.booked_in_id else "files"].add(total.rows, stored)
-            terms["rounding"].add(0, WIDE.subtract(own, before))
-
-    def _read_overlaps(self) -> None:
-        """Take off what imports say again, and what they replaced or withdrew."""
-        overlaps = ImportOverlap.objects.filter(
-            imported_in__state=Import.State.APPLIED, borne_by=self.month.period
-        ).select_related("imported_in")
-        for overlap in overlaps:
-            source_id = int(overlap.imported_in.source_id or 0)
-            is_effective = self.month.charges_effective(source_id, overlap.period_id)
-            amount = overlap.effective if is_effective else overlap.billed
-            code = "late" if overlap.imported_in.booked_in_id else str(overlap.kind)
-            self.terms[source_id, overlap.currency][code].add(-overlap.rows, -amount)
+        nothing = Value("", CharField())
+        of_import = [f"imported_in__{name}" for name in ("applied_at", "pk", "source_id", "mode", "booked_in_id")]
+        scope = (*of_import, "period_id", "currency", "rows")
+        totals = ImportTotal.objects.filter(in_force, months_told).values_list(
+            *scope,
+            "billed_stored",
+            "effective_stored",
+            "billed_exact",
+            "effective_exact",
+            "billing_account_id",
+            nothing,
+        )
+        overlaps = ImportOverlap.objects.filter(in_force, borne_by=period).values_list(
+            *scope, "billed", "effective", nothing, nothing, nothing, "kind"
+        )
+        # Ordered here: databases would each order a union in a way of their own.
+        return sorted((Told(*row) for row in totals.order_by().union(overlaps, all=True)), key=lambda told: told[:2])
 
     def _read_charges(self) -> None:
         """Add up the live charges of the month by what becomes of them."""
-        rows = (
-            charging.in_storage_order(self.month.period)
-            .order_by()
-            .annotate(is_reversal=Case(When(reverses__isnull=False, then=Value(1)), default=Value(0)))
-            .values_list("source_id", "currency", "state", "period_id", "is_reversal")
-            .annotate(
-                charges=Count("*"),
-                rows=Sum("row_count"),
-                billed=AmountSum("billed_cost"),
-                effective=AmountSum("effective_cost"),
-            )
-        )
-        for source_id, currency, state, period_id, is_reversal, charges, count, billed, effective in rows:
-            amount = self._counted(source_id, period_id, billed, effective)
-            self.terms[source_id, currency][FATES[state]].add(-count if is_reversal else count, amount, charges)
-            if state in Charge.CHARGEABLE:
-                self.chargeable[source_id, currency, period_id].add(count, amount, charges)
+        for group in self.month.groups:
+            of = dict(zip(KEY, group.key, strict=True))
+            sums = dict(zip(("charges", *AMOUNTS), group.sums, strict=True))
+            source_id, currency, period_id = of["source_id"], of["currency"], of["period_id"]
+            amount = self._counted(source_id, period_id, from_units(sums["billed"]), from_units(sums["effective"]))
+            self.terms[source_id, currency][FATES[of["state"]]].add(group.rows, amount, sums["charges"])
+            if of["state"] in Charge.CHARGEABLE:
+                self.chargeable[source_id, currency, period_id].add(group.rows, amount, sums["charges"])
 
     def _read_moved(self) -> None:
         """Add up what another month bears than the one that its import went to: charges carried over.
@@ -182,8 +204,7 @@ class Delivered:
         They count also where a later import replaced them, for that is among the overlaps of the month.
         """
         own = self.month.period.pk
-        booked = dict(Import.objects.filter(booked_in__isnull=False).values_list("pk", "booked_in_id"))
-        here = [number for number, booked_in in booked.items() if booked_in == own]
+        here = Import.objects.filter(booked_in=own).order_by().values("pk")
         # A unary plus keeps databases off the indexes of whole months and imports: what moved has one of its own.
         hidden = {
             f"own_{name}": Func(F(name), template="+%(expressions)s", output_field=BigIntegerField())
@@ -196,7 +217,7 @@ class Delivered:
             .alias(**hidden)
             .filter(Q(own_charged_in=own) | Q(own_period=own) | Q(own_imported_in__in=here))
             .order_by()
-            .values_list("source_id", "currency", "period_id", "charged_in_id", "imported_in_id")
+            .values_list("source_id", "currency", "period_id", "charged_in_id", "imported_in__booked_in")
             .annotate(
                 charges=Count("*"),
                 rows=Sum("row_count"),
@@ -204,8 +225,8 @@ class Delivered:
                 effective=AmountSum("effective_cost"),
             )
         )
-        for source_id, currency, period_id, charged_in, imported, charges, count, billed, effective in moved:
-            came_to = booked.get(imported, period_id)
+        for source_id, currency, period_id, charged_in, booked_in, charges, count, billed, effective in moved:
+            came_to = booked_in or period_id
             amount = self._counted(source_id, period_id, billed, effective)
             if came_to == charged_in:
                 continue

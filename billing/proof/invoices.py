@@ -6,19 +6,16 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from django.core.exceptions import ValidationError
-from django.db.models import Case, CharField, Count, F, Value, When
-from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from .. import audit
 from ..audit import Actor
 from ..audit.snapshots import snapshot
 from ..errors import BillingError
-from ..fields import AmountField, AmountSum
-from ..models import PATHS, BillingPeriod, Charge, InvoiceTotal, Source
-from ..models.charges import ChargeQuerySet
+from ..models import BillingPeriod, InvoiceTotal, Source
 from ..money import ZERO
 from ..readers.spelling import same_id
+from .month import Month
 
 
 class InvoiceFrozen(BillingError):
@@ -106,24 +103,19 @@ def check_not_finalized(period: BillingPeriod) -> None:
         raise ValidationError(str(error)) from error
 
 
-def bridges(period: BillingPeriod) -> list[Bridge]:
+def bridges(month: Month) -> list[Bridge]:
     """Return the invoices of a month: those typed in, and what the imports in force bill by InvoiceId.
 
     Of sources whose invoices nobody typed in, only the rows that name one are told.
     """
-    billed: dict[tuple[int, str, str, str], tuple[Decimal, int]] = {}
-    rows = (
-        _standing(period)
-        .order_by()
-        .values_list("source_id", PATHS["invoice_id"], PATHS["billing_account_id"], "currency")
-        .annotate(sum=AmountSum("billed_cost"), count=Count("*"))
-    )
-    for source_id, invoice_id, account, currency, amount, count in rows:
-        billed[source_id, invoice_id, account, currency] = (amount, count)
-    names = dict(Source.objects.values_list("pk", "name"))
+    billed: dict[tuple[int, str, str, str], tuple[Decimal, int]] = defaultdict(lambda: (ZERO, 0))
+    for each in month.standing:
+        key = (each.source_id, each.invoice_id, each.billing_account_id, each.currency)
+        billed[key] = (billed[key][0] + each.billed, billed[key][1] + each.charges)
+    names = {pk: source.name for pk, source in month.sources.items()}
     found = []
     told = set()
-    for total in InvoiceTotal.objects.filter(period=period).order_by("source__name", "invoice_id", "pk"):
+    for total in InvoiceTotal.objects.filter(period=month.period).order_by("source__name", "invoice_id", "pk"):
         matching = {
             key
             for key in billed
@@ -155,43 +147,15 @@ def bridges(period: BillingPeriod) -> list[Bridge]:
     return found
 
 
-def _standing(period: BillingPeriod) -> ChargeQuerySet:
-    """Return what the imports in force say of a month; looks for what was reversed only where anything was."""
-    own = Charge.objects.live().filter(period=period, reverses__isnull=True)
-    if Charge.objects.live().filter(period=period, reverses__isnull=False).exists():
-        return own & Charge.objects.standing()
-    return own
-
-
-def amortized(period: BillingPeriod) -> list[Amortized]:
+def amortized(month: Month) -> list[Amortized]:
     """Return, for sources charged by EffectiveCost, what stands between it and BilledCost: commitments."""
-    sources = Source.objects.prefetch_related("measure_changes").order_by("name")
-    effective = [source for source in sources if source.measure_in(period.month) == Source.Measure.EFFECTIVE]
-    if not effective:
-        return []
-    kind = Case(
-        When(product__commitment_discount_id="", then=Value("other")),
-        When(product__charge_category=Charge.Category.PURCHASE, then=Value("bought")),
-        default=Value("used"),
-        output_field=CharField(),
-    )
+    effective = month.effective_sources
     sums: dict[tuple[int, str], dict[str, Decimal]] = defaultdict(lambda: defaultdict(Decimal))
-    rows = (
-        _standing(period)
-        .filter(source__in=effective)
-        .order_by()
-        .annotate(why=kind)
-        .values_list("source_id", "currency", "why")
-        .annotate(
-            billed=AmountSum("billed_cost"),
-            sum=AmountSum(Coalesce(F("effective_cost"), Value(ZERO, output_field=AmountField()))),
-        )
-    )
-    for source_id, currency, why, billed, amount in rows:
-        of = sums[source_id, currency]
-        of["billed"] += billed
-        of["effective"] += amount
-        of[why] += amount - billed
+    for each in month.standing if effective else ():
+        of = sums[each.source_id, each.currency]
+        of["billed"] += each.billed
+        of["effective"] += each.effective
+        of[each.why] += each.effective - each.billed
     return [
         Amortized(source.name, currency, of["billed"], of["bought"], of["used"], of["other"], of["effective"])
         for source in effective

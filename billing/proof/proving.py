@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..models import BillingPeriod, FrozenProof
+from ..models import BillingPeriod
 from ..moments import at_one_moment
 from . import charged, seals, tampering, totals
 from .delivered import Delivered
@@ -18,6 +18,7 @@ from .sides import Side, compared, sides_of
 class Proof:
     """A period's equations, what of them does not hold, and what is still to come."""
 
+    month: Month
     period: BillingPeriod
     currency: str
     equations: list[Equation]
@@ -27,8 +28,14 @@ class Proof:
     # What differs from the proof the month was finalized with.
     tampered: list[Finding] = field(default_factory=list)
     sides: dict[str, Side] = field(default_factory=dict)
-    lines: list[Line] = field(default_factory=list)
-    is_frozen: bool = False
+
+    @property
+    def lines(self) -> list[Line]:
+        return self.month.lines
+
+    @property
+    def is_frozen(self) -> bool:
+        return self.month.frozen is not None
 
     @property
     def reconciles(self) -> bool:
@@ -96,8 +103,7 @@ def prove(period: BillingPeriod) -> Proof:
     delivered = Delivered(month)
     sides = sides_of(period)
     run = charged.differences_from_run(month)
-    frozen = FrozenProof.objects.filter(period=period).first()
-    then: dict[str, Any] = json.loads(frozen.text) if frozen else {}
+    then: dict[str, Any] = json.loads(month.frozen.text) if month.frozen else {}
     fingerprints = then.get("fingerprints", {})
     equations = [
         *delivered.equations(),
@@ -105,14 +111,13 @@ def prove(period: BillingPeriod) -> Proof:
         *(each for code, side in sides.items() for each in compared(month, side, fingerprints.get(code))),
     ]
     proof = Proof(
+        month=month,
         period=period,
         currency=month.home,
         equations=equations,
-        miscounted=totals.findings(period),
+        miscounted=totals.findings(period, totals.differences(month)),
         broken=[*run, *(each for side in sides.values() for each in side.broken)],
         sides=sides,
-        lines=month.lines,
-        is_frozen=frozen is not None,
     )
-    proof.tampered = tampering.found_since(frozen, then, proof)
+    proof.tampered = tampering.found_since(then, proof)
     return proof

@@ -8,6 +8,7 @@ from ..audit import Actor
 from ..models import BillingPeriod, totalling
 from ..months import closing
 from . import totals
+from .month import Month
 
 
 @dataclass(frozen=True)
@@ -32,8 +33,8 @@ def recount(*, period: BillingPeriod, actor: Actor, now: datetime.datetime) -> R
     with audit.gesture(actor=actor, now=now) as gesture:
         period = closing.locked(period)
         closing.require_open(period)
-        differing = totals.differences(period)
-        found = totals.findings(period) if differing else []
+        differing = totals.differences(Month(period))
+        found = totals.findings(period, differing)
         if differing:
             totalling.rebuild(period.pk, charging.in_storage_order(period))
         recounted = Recounted(str(period), len(differing))

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from ..models import AuditEvent, BillingPeriod, FrozenProof
+from ..models import BillingPeriod, FrozenProof
 from ..money import ZERO
 from . import seals, verifying
 from .equations import JOURNALED, TITLES, exact_text
@@ -15,36 +15,30 @@ if TYPE_CHECKING:
     from .proving import Proof
 
 
-def found_since(frozen: FrozenProof | None, then: Mapping[str, object], proof: "Proof") -> list[Finding]:
+def found_since(then: Mapping[str, object], proof: "Proof") -> list[Finding]:
     """Compare a proof with the one its month was finalized with; `then` is the data of the frozen one."""
-    period = proof.period
-    event = (
-        AuditEvent.objects.filter(action="proof.frozen", object_type="billingperiod", object_id=str(period.pk))
-        .order_by("-id")
-        .first()
-    )
+    period, frozen, recorded = proof.period, proof.month.frozen, proof.month.sealing
     if frozen is None:
-        if period.status == BillingPeriod.Status.FINALIZED and event:
+        if period.status == BillingPeriod.Status.FINALIZED and recorded:
             return [Finding("frozen proof", f"Frozen proof of {period}", "it is gone.")]
         return []
     found = [Finding("file", each.what, each.text, each.about) for each in verifying.received_of(period)]
     if period.status != BillingPeriod.Status.FINALIZED:
         told = f"it was finalized, and is {period.get_status_display().lower()} now. No step leads there."
         found.append(Finding("period", f"Billing period {period}", told))
-    found += _of_frozen(frozen, event, period)
+    found += _of_frozen(frozen, recorded or {}, period)
     found += _of_figures(then, proof)
     found += _of_seals(then, proof)
     return found
 
 
-def _of_frozen(frozen: FrozenProof, event: AuditEvent | None, period: BillingPeriod) -> Iterable[Finding]:
+def _of_frozen(frozen: FrozenProof, recorded: Mapping[str, str], period: BillingPeriod) -> Iterable[Finding]:
     """Hold the bytes of the frozen proof against its hashes, and these against the audit log."""
     for what, data, told in (
         ("JSON", frozen.text.encode(), frozen.json_sha256),
         ("PDF", bytes(frozen.pdf), frozen.pdf_sha256),
     ):
-        recorded = (event.after or {}).get(f"{what.lower()}_sha256", told) if event else told
-        if not hashlib.sha256(data).hexdigest() == told == recorded:
+        if not hashlib.sha256(data).hexdigest() == told == recorded.get(f"{what.lower()}_sha256", told):
             yield Finding("frozen proof", f"Frozen proof of {period}", f"its {what} is not the one that was frozen.")
 
 

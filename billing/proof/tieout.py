@@ -58,15 +58,15 @@ class Report:
 
     @cached_property
     def amortized(self) -> list[invoices.Amortized]:
-        return invoices.amortized(self.period)
+        return invoices.amortized(self.proof.month)
 
     @cached_property
     def invoices(self) -> list[invoices.Bridge]:
-        return invoices.bridges(self.period)
+        return invoices.bridges(self.proof.month)
 
     @cached_property
     def uncharged(self) -> list[coverage.Uncharged]:
-        return coverage.uncharged(self.period)
+        return coverage.uncharged(self.proof.month)
 
     def as_data(self) -> dict[str, Any]:
         """Return the whole as JSON keeps it: amounts as exact decimal text."""

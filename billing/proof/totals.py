@@ -3,24 +3,26 @@
 from collections.abc import Iterator
 from decimal import Decimal
 
-from .. import charging
 from ..fields import from_units
 from ..models import BillingPeriod, Charge, Person, Project, Source, totalling
 from ..models.month_totals import AMOUNTS, KEY
 from ..money import plain
 from .findings import About, Finding
+from .month import Month
 
 KIND = "month totals"
 # How many of the groups of charges that differ are named.
 NAMED = 5
+# By key: what is kept, and what the charges come to.
+Differences = dict[totalling.Key, tuple[list[int], list[int]]]
 LABELS = {"list": "list cost", "contracted": "contracted cost", "effective": "effective cost", "billed": "billed cost"}
 
 
-def differences(period: BillingPeriod) -> dict[totalling.Key, tuple[list[int], list[int]]]:
+def differences(month: Month) -> Differences:
     """Return the keys of a month under which other sums are kept than the charges come to: (kept, found)."""
     nothing = [0] * (len(AMOUNTS) + 1)
-    kept = totalling.kept([period.pk])
-    found = totalling.totals_of(charging.in_storage_order(period))
+    kept = month.totals(month.period)
+    found = {group.key: group.sums for group in month.groups}
     return {
         key: (kept.get(key, nothing), found.get(key, nothing))
         for key in {*kept, *found}
@@ -28,9 +30,8 @@ def differences(period: BillingPeriod) -> dict[totalling.Key, tuple[list[int], l
     }
 
 
-def findings(period: BillingPeriod) -> list[Finding]:
+def findings(period: BillingPeriod, differing: Differences) -> list[Finding]:
     """Say where the totals of a month are not what its charges come to, the first few group by group."""
-    differing = differences(period)
     if not differing:
         return []
     named = sorted(_named(differing))
@@ -40,7 +41,7 @@ def findings(period: BillingPeriod) -> list[Finding]:
     return [Finding(KIND, f"Totals of {period}", told, About("billing.billingperiod", period.pk))]
 
 
-def _named(differing: dict[totalling.Key, tuple[list[int], list[int]]]) -> Iterator[str]:
+def _named(differing: Differences) -> Iterator[str]:
     """Yield what differs of each group of charges: aws, held for review, ada@u.edu, EC2: 2 charges instead of 3."""
     keys = [dict(zip(KEY, key, strict=True)) for key in differing]
     sources = Source.objects.in_bulk({key["source_id"] for key in keys})

@@ -11,10 +11,18 @@ from typing import Any
 from django.db.models import Exists, OuterRef, QuerySet
 
 from .. import audit, charging
-from ..attribution import NAMED_COLUMNS, Attribution, Attributor, people_of, projects_of, reference_of
+from ..attribution import (
+    NAMED_COLUMNS,
+    Attribution,
+    Attributor,
+    Directory,
+    people_of,
+    projects_of,
+    reference_of,
+)
 from ..attribution.holding import settle_flags
 from ..clocks import Clocks
-from ..models import PATHS, BillingPeriod, Charge, Flag, Person, Policy, Project, ReviewDecision, Source
+from ..models import PATHS, BillingPeriod, Charge, Flag, Policy, ReviewDecision, Source
 from ..progress import Progress
 from ..readers.columns import TEXTS
 from ..readers.tags import tags_of
@@ -63,6 +71,21 @@ class _Tally:
     billed: dict[str, Decimal] = field(default_factory=lambda: defaultdict(Decimal))
 
 
+class _Of:
+    """What is worked out for the charges of one source, and remembered: most of them are alike."""
+
+    def __init__(self, source: Source, comparison: "Comparison") -> None:
+        self.attributor = attributor = Attributor(
+            source=source, policy=comparison.policy, directory=comparison.directory
+        )
+        tags = Memo(tags_of, 50_000)
+        self.attributed = Memo(lambda key: attributor.attribute(tags[key[0]], *key[1:]), 50_000)
+        reference, posted = comparison.reference, comparison.period.last_day
+        self.checked = Memo(
+            lambda key: attributor.check(key[0], reference=reference, start=key[1], end=key[2], posted=posted), 50_000
+        )
+
+
 class Comparison:
     """One run over a month: every charge is looked at once, what changes is kept, and saved in bulk."""
 
@@ -78,16 +101,16 @@ class Comparison:
         self.looked_at = 0
         self.policy = Policy.objects.current()
         self.reference = reference_of(self.policy)
-        self.emails = dict(Person.objects.values_list("id", "email"))
-        self.codes = dict(Project.objects.values_list("id", "code"))
+        self.directory = Directory(self.policy)
         charges = Charge.objects.in_month(period).filter(state__in=(State.CLEAR, State.HELD))
         if source:
             charges = charges.filter(source=source)
         is_decided = Exists(ReviewDecision.objects.filter(charge=OuterRef("pk")))
         self.charges: QuerySet[Charge] = charges.filter(~is_decided).exclude(attributed_by__in=Charge.SETTLED)
         self.everything = charges.count()
-        for each in Source.objects.filter(pk__in=self.charges.order_by().values("source").distinct()).order_by("name"):
-            self._look_at(each)
+        sources = Source.objects.filter(pk__in=self.charges.order_by().values("source").distinct())
+        of = {each.pk: _Of(each, self) for each in sources.select_related("default_pi", "default_project")}
+        self._look_at(of)
 
     def outcome(self, *, is_dry_run: bool) -> Reapplied:
         moves: dict[tuple[str, str], _Tally] = defaultdict(_Tally)
@@ -161,21 +184,14 @@ class Comparison:
                 if written != len(batch):
                     raise ChargesChanged("Somebody decided about some of these charges meanwhile. Run it again.")
 
-    def _look_at(self, source: Source) -> None:
-        attributor = Attributor(source=source, policy=self.policy)
-        fields = {column: PATHS[TEXTS[column]] for column in attributor.columns}
-        charges = self.charges.filter(source=source).order_by("id")
+    def _look_at(self, of: "Mapping[int, _Of]") -> None:
+        """Compare the charges, of all sources in one pass: as many queries for many sources as for one."""
+        asked = dict.fromkeys(column for each in of.values() for column in each.attributor.columns)
         flags: dict[int, list[Flag]] = defaultdict(list)
+        charges = self.charges.order_by("id")
         for flag in Flag.objects.filter(charge__in=charges.order_by().values("pk")).order_by("pk").iterator(CHUNK):
             flags[flag.charge_id].append(flag)
-        tags, clocks = Memo(tags_of, 50_000), Clocks()
-        attributed = Memo(lambda key: attributor.attribute(tags[key[0]], *key[1:]), 50_000)
-        posted = self.period.last_day
-        checked = Memo(
-            lambda key: attributor.check(key[0], reference=self.reference, start=key[1], end=key[2], posted=posted),
-            50_000,
-        )
-        shown = Memo(_names)
+        clocks, shown = Clocks(), Memo(_names)
         names = (
             "id",
             "state",
@@ -187,22 +203,28 @@ class Comparison:
             "imported_in_id",
         )
         used_for = [PATHS[name] for name in ("service_name", "resource_name", "resource_id")]
-        rows = charges.values_list(*names, "pi_id", "project_id", *SHOWN[2:], *used_for, *fields.values())
+        columns = [PATHS[TEXTS[column]] for column in asked]
+        rows = charges.values_list(*names, "pi_id", "project_id", *SHOWN[2:], *used_for, "source_id", *columns)
         known, width = len(names) + len(SHOWN), len(names) + len(SHOWN) + 3
         for chunk in _chunks(rows.iterator(chunk_size=CHUNK)):
-            starts = [clocks.local(row[2], row[7]) for row in chunk]
-            columns = {name: [row[width + number] for row in chunk] for number, name in enumerate(fields)}
-            places = attributor.places(columns, starts)
-            for number, (row, start) in enumerate(zip(chunk, starts, strict=True)):
-                key = (row[4],) if places is None else (row[4], places[number])
-                attribution: Attribution = attributed[key]
-                reasons = checked[attribution, start, clocks.local(row[3], row[7])]
-                before = (self.emails.get(row[8], ""), self.codes.get(row[9], ""), *row[10:known])
-                service, resource_name, resource_id = row[known:width]
-                used = " ".join(filter(None, (service, resource_name or resource_id)))
-                self._compare(row, used, before, shown[attribution], reasons, flags.get(row[0]))
+            of_source: dict[int, list[tuple[Any, ...]]] = defaultdict(list)
+            for row in chunk:
+                of_source[row[width]].append(row)
+            for source_id, listed in of_source.items():
+                starts = [clocks.local(row[2], row[7]) for row in listed]
+                texts = {name: [row[width + 1 + number] for row in listed] for number, name in enumerate(asked)}
+                places = of[source_id].attributor.places(texts, starts)
+                for number, (row, start) in enumerate(zip(listed, starts, strict=True)):
+                    key = (row[4],) if places is None else (row[4], places[number])
+                    attribution: Attribution = of[source_id].attributed[key]
+                    reasons = of[source_id].checked[attribution, start, clocks.local(row[3], row[7])]
+                    emails, codes = self.directory.emails, self.directory.codes
+                    before = (emails.get(row[8], ""), codes.get(row[9], ""), *row[10:known])
+                    service, resource_name, resource_id = row[known:width]
+                    used = " ".join(filter(None, (service, resource_name or resource_id)))
+                    self._compare(row, used, before, shown[attribution], reasons, flags.get(row[0]))
             self.looked_at += len(chunk)
-            self.progress(self.looked_at, 0, f"Attributing {source}")
+            self.progress(self.looked_at, self.everything, "Attributing charges")
 
     def _compare(
         self,

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from django.db.models import Q, QuerySet
 
-from ..attribution import NOWHERE, Attribution, Attributor, Place
+from ..attribution import NOWHERE, Attribution, Attributor, Directory, Place
 from ..attribution.conditions import LOOKS_AT, column_holds
 from ..clocks import Clocks
 from ..errors import BillingError
@@ -203,8 +203,9 @@ def _outdo_what_said_otherwise(rule: AttributionRule, charges: Sequence[Charge])
     detailed: dict[str, set[str]] = {name: set() for name in DETAILS}
     tagged_details: dict[str, set[str]] = {name: set() for name in DETAILS}
     policy = Policy.objects.current()
+    directory = Directory(policy)
     for source in {charge.source for charge in charges}:
-        attributor = Attributor(source=source, policy=policy)
+        attributor = Attributor(source=source, policy=policy, directory=directory)
         own = [charge for charge in charges if charge.source_id == source.pk]
         for charge, tags, place in _placed(own, attributor):
             said = attributor.said_by_tags(tags)
@@ -369,11 +370,12 @@ def _foresee(rule: AttributionRule, period: BillingPeriod) -> Foreseen:
     if charges.order_by()[: TRIED + 1].count() > TRIED:
         return Foreseen(period, 0, (), is_too_large=True)
     policy = Policy.objects.current()
+    directory = Directory(policy)
     moves: dict[tuple[Payer, Payer], Move] = {}
     fits = decided = 0
     for source in Source.objects.filter(pk__in=charges.order_by().values("source").distinct()).order_by("name"):
-        without = Attributor(source=source, policy=policy)
-        trial = Attributor(source=source, policy=policy, trial=rule)
+        without = Attributor(source=source, policy=policy, directory=directory)
+        trial = Attributor(source=source, policy=policy, trial=rule, directory=directory)
         names = {PATHS[name] for name in ("tags", *(TEXTS[each] for each in (*without.columns, *trial.columns)))}
         own = (
             charges.filter(source=source)

@@ -15,6 +15,9 @@ from ..models import Charge, Flag, Import, ImportedFile, Policy, ReviewDecision
 from ..money import plain
 from ..texts import long_moment, shown
 
+# What of other tables is told of a charge.
+WITH_PAST = ("source", "period", "charged_in", "pi", "project", "imported_in", "product", "resource", "tag_set")
+
 
 @dataclass(frozen=True)
 class TracedCharge:
@@ -116,7 +119,8 @@ class TracedCharge:
 def charges_with_past(charges: Iterable[Charge]) -> tuple[TracedCharge, ...]:
     """Return charges with their flags, decisions, imports and places in files; the same few queries for any number."""
     listed = list(charges)
-    prefetch_related_objects(listed, "product", "resource", "tag_set")
+    # Read already where the charges were fetched with `WITH_PAST`.
+    prefetch_related_objects(listed, *WITH_PAST)
     ids = [charge.pk for charge in listed]
     flags: dict[int, list[Flag]] = defaultdict(list)
     for flag in Flag.objects.filter(charge__in=ids).order_by("is_resolved", "pk"):
@@ -127,7 +131,7 @@ def charges_with_past(charges: Iterable[Charge]) -> tuple[TracedCharge, ...]:
     # A row that reverses another is in no file; the other is.
     reversed_charges = Charge.objects.in_bulk({charge.reverses_id for charge in listed if charge.reverses_id})
     read_from = {charge.pk: reversed_charges.get(charge.reverses_id or 0, charge) for charge in listed}
-    imports = Import.objects.in_bulk({charge.imported_in_id for charge in (*listed, *read_from.values())})
+    imports = {charge.imported_in_id for charge in read_from.values()}
     files = {
         (file.imported_in_id, file.number): file
         for file in ImportedFile.objects.select_related("file").filter(imported_in__in=imports)
@@ -142,7 +146,7 @@ def charges_with_past(charges: Iterable[Charge]) -> tuple[TracedCharge, ...]:
                 counted=getattr(charge, "counted", None),
                 flags=tuple(flags[charge.pk]),
                 decisions=tuple(decisions[charge.pk]),
-                imported=imports[charge.imported_in_id],
+                imported=charge.imported_in,
                 file=files.get((origin.imported_in_id, origin.file_number)),
                 line=origin.line_number,
                 told=origins.told_of(charge, origin),

@@ -13,6 +13,7 @@ from ..models import BillingPeriod, Charge, Correction, CorrectionLine, PayerLin
 from ..models.charges import ChargeQuerySet
 from ..money import ZERO, named, plain
 from ..texts import long_date, shown
+from .charges import WITH_PAST
 from .documents import DocumentLine, holding
 
 
@@ -123,7 +124,7 @@ class TracedLine:
 
     def charges(self) -> ChargeQuerySet:
         """Return all its charges, each with what counts of it as `counted`; the costliest groups do not matter."""
-        found = [making.charges for making in self.makings]
+        found = [making.charges.select_related(*WITH_PAST) for making in self.makings]
         return found[0].union(*found[1:]) if len(found) > 1 else found[0] if found else Charge.objects.none()
 
 

@@ -1,6 +1,7 @@
 """What can be asked for, by what people write, and the answer."""
 
 import re
+from collections import defaultdict
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -14,7 +15,7 @@ from ..importing.origins import Origin
 from ..models import BillingPeriod, BillingReference, Charge, ImportedFile, PayerLine, StoredFile
 from ..money import named
 from ..texts import number_in, shown
-from .charges import TracedCharge, charges_with_past
+from .charges import WITH_PAST, TracedCharge, charges_with_past
 from .documents import Document, DocumentLine, document_of, holding
 from .lines import TracedLine, line_of
 
@@ -210,18 +211,17 @@ def _of_charge(what: str, page: int, per_page: int) -> Traced | None:
     number = what.removeprefix("charge ").strip()
     if not CHARGE.fullmatch(number) or len(number) > 18:
         return None
-    charge = (
-        Charge.objects.select_related("charged_in", "period", "source", "pi", "project", "replaces", "reverses")
-        .filter(pk=int(number))
-        .first()
-    )
+    charge = Charge.objects.select_related(*WITH_PAST, "replaces", "reverses").filter(pk=int(number)).first()
     if charge is None:
         raise NothingFound(f"There is no charge {number}.")
     (traced,) = charges_with_past([charge])
     keys = charging.keys_of(charge)
     notes = [] if keys else [f"Nobody is charged for it: it is {traced.status}."]
+    printed: dict[str, list[DocumentLine]] = defaultdict(list)
+    for each in holding(charge.charged_in, keys):
+        printed[each.payer_key].append(each)
     lines = [
-        TracedLine(line.key, line.period, line, tuple(holding(line.period, [line.key])))
+        TracedLine(line.key, line.period, line, tuple(printed[line.key]))
         for line in PayerLine.objects.select_related(
             "period", "for_period", "pi", "project", "source", "reference__period"
         )
@@ -263,11 +263,7 @@ def _of_file(what: str, page: int, per_page: int) -> Traced | None:
     of = Q(pk__in=())
     for use in uses:
         of |= Q(imported_in=use.imported_in_id, file_number=use.number)
-    charges = list(
-        Charge.objects.select_related("charged_in", "period", "source", "pi", "project")
-        .filter(of, line_number=line)
-        .order_by("id")
-    )
+    charges = list(Charge.objects.select_related(*WITH_PAST).filter(of, line_number=line).order_by("id"))
     row = origins.read(uses[-1], line)
     if row.problem:
         raise NothingFound(row.problem)

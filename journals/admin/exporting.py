@@ -73,19 +73,16 @@ def _shown(data: dict[str, Any]) -> dict[str, Any]:
 
 
 def _exported(request: HttpRequest, data: dict[str, Any]) -> HttpResponse:
-    exported = posting.export(
-        period=data["period"],
-        format=data["format"],
-        posting_date=data["posting_date"],
-        actor=actor_of(request),
-        now=timezone.now(),
-    )
+    asked = {name: data[name] for name in ("period", "format", "posting_date")}
+    asked |= {"actor": actor_of(request), "now": timezone.now()}
+    if checklist.is_large(data["period"]):
+        job = posting.export_later(**asked)
+        return HttpResponseRedirect(walk.left(request, data["period"], otherwise=change_url(job)))
+    exported = posting.export(**asked)
     if exported.journal is None:
-        messages.info(request, f"Nothing to journal for {exported.period}: all of it is on a live journal already.")
+        messages.info(request, exported.told)
         return HttpResponseRedirect(reverse("admin:journals_journal_changelist"))
-    messages.success(
-        request, f"Draft of journal {exported.number} is written as {exported.format}. Check it, then submit it."
-    )
+    messages.success(request, exported.told)
     return HttpResponseRedirect(walk.after(request, data["period"], otherwise=change_url(exported.journal)))
 
 

@@ -14,7 +14,7 @@ from billing.admin import walk
 from billing.admin.audited import actor_of
 from billing.admin.verbs import Missing, Verb
 from billing.errors import BillingError
-from billing.models import Policy
+from billing.models import Job, Policy
 from billing.money import rounded
 from billing.months import checklist
 
@@ -34,14 +34,17 @@ def submit(request: HttpRequest, journal: Journal, data: dict[str, Any]) -> str:
     return f"Journal {journal} is submitted. Download its file for the ledger, and record the answer here."
 
 
-def redraft(request: HttpRequest, journal: Journal, data: dict[str, Any]) -> str:
-    exported = posting.export(
-        period=journal.period,
-        format=format_of(journal),
-        posting_date=journal.posting_date,
-        actor=actor_of(request),
-        now=timezone.now(),
-    )
+def redraft(request: HttpRequest, journal: Journal, data: dict[str, Any]) -> str | Job:
+    asked: dict[str, Any] = {
+        "period": journal.period,
+        "format": format_of(journal),
+        "posting_date": journal.posting_date,
+        "actor": actor_of(request),
+        "now": timezone.now(),
+    }
+    if checklist.is_large(journal.period):
+        return posting.export_later(**asked)
+    exported = posting.export(**asked)
     if exported.journal is None:
         return f"Nothing is left to journal for {exported.period}: the draft is gone."
     changes = exported.journal.draft_changes

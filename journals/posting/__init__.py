@@ -6,7 +6,7 @@ from ..writing import UnknownFormat
 from .answers import Reversed, post, reject, reverse
 from .downloads import Download, FileMissing, content_of, download, first_lines
 from .drafts import Drafted, draft, is_outdated
-from .exporting import Exported, export
+from .exporting import Exported, export, export_later, run_job
 from .lookup import UnknownJournal, journal_named, places_of
 from .prospects import Preview, Prospect, kept_prospect, preview, preview_of, prospect
 from .submitting import DraftOutdated, NothingToSubmit, submit
@@ -31,6 +31,7 @@ __all__ = [
     "download",
     "draft",
     "export",
+    "export_later",
     "first_lines",
     "is_outdated",
     "journal_named",
@@ -42,5 +43,6 @@ __all__ = [
     "prospect",
     "reject",
     "reverse",
+    "run_job",
     "submit",
 ]

@@ -5,16 +5,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 from billing import audit, charging
 from billing.audit import Actor, Gesture
-from billing.models import BillingPeriod, Policy
+from billing.background import jobs
+from billing.errors import NextStep
+from billing.models import BillingPeriod, Job, Policy
 from billing.money import ZERO
 from billing.months import closing
+from billing.progress import Progress, unwatched
 
 from ..drafting import (
     default_posting_date,
     require_accounting,
+    require_posting_date,
     require_segments,
 )
 from ..filing import OutputRefused, Staged, folder_of, kept_path, whole_files
@@ -26,6 +31,8 @@ from .records import facts
 from .submitting import NothingToSubmit, freeze, nothing_to_submit
 
 SPREADSHEET = ".xlsx"
+# What is done, in this order, as a job tells it.
+STEPS = ("Making payer lines", "Drafting the journal", "Writing its file")
 
 
 @dataclass(frozen=True)
@@ -43,6 +50,13 @@ class Exported:
     file: Path
     journal: Journal | None
 
+    @property
+    def told(self) -> str:
+        """What came of drafting, in words."""
+        if self.journal is None:
+            return f"Nothing to journal for {self.period}: all of it is on a live journal already."
+        return f"Draft of journal {self.number} is written as {self.format}. Check it, then submit it."
+
 
 def export(
     *,
@@ -53,6 +67,7 @@ def export(
     submit: bool = False,
     actor: Actor,
     now: datetime.datetime,
+    progress: Progress = unwatched,
 ) -> Exported:
     """Draft the period's journal from today's charges and write its file; with `submit`, freeze it.
 
@@ -71,9 +86,12 @@ def export(
     output = _output_named(chosen, output, submit=submit)
     with whole_files() as staged, audit.gesture(actor=actor, now=now) as gesture:
         period = closing.locked(period)
+        progress(0, len(STEPS), STEPS[0])
         if period.status != BillingPeriod.Status.FINALIZED:
             charging.make_payer_lines(period=period, actor=actor, now=now)
+        progress(1, len(STEPS), STEPS[1])
         journal, lines = redraft(period, posting_date, gesture)
+        progress(2, len(STEPS), STEPS[2])
         if journal is None and submit:
             raise NothingToSubmit(nothing_to_submit(period))
         if journal is None:
@@ -95,6 +113,50 @@ def export(
             file=target,
             journal=journal,
         )
+
+
+def export_later(
+    *, period: BillingPeriod, format: str, posting_date: datetime.date | None, actor: Actor, now: datetime.datetime
+) -> Job:
+    """Have the worker draft the period's journal; who asks while it does gets the same job, and one draft is made.
+
+    Raises UnknownFormat, and PostingDateRefused for a date that no journal of the month can have.
+    """
+    format_named(format)
+    if posting_date:
+        require_posting_date(period, posting_date, now)
+    return jobs.enqueue(
+        kind=Job.Kind.DRAFT,
+        subject=str(period),
+        arguments={
+            "period": str(period),
+            "format": format,
+            "posting_date": str(posting_date or ""),
+        },
+        actor=actor,
+        now=now,
+    )
+
+
+def run_job(
+    *, job: Job, arguments: dict[str, Any], actor: Actor, now: datetime.datetime, progress: Progress
+) -> dict[str, Any]:
+    """Draft a journal as a background job. `arguments`: period, format, posting_date ("" for the usual one)."""
+    date = arguments["posting_date"]
+    exported = export(
+        period=BillingPeriod.objects.named(arguments["period"]),
+        format=arguments["format"],
+        posting_date=datetime.date.fromisoformat(date) if date else None,
+        actor=actor,
+        now=now,
+        progress=progress,
+    )
+    return {
+        "message": exported.told,
+        "journal": exported.number,
+        "lines": exported.lines,
+        "then": NextStep("show_journals", {"period": exported.period}).as_data(),
+    }
 
 
 def _written_empty(

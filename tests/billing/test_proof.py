@@ -38,6 +38,7 @@ from billing.models import (
 )
 from billing.months import closing
 from billing.proof import coverage, invoices, rereading, seals, tieout
+from billing.proof.month import Month
 from billing.readers.dimensions import FIELDS, hash_of
 from journals import posting
 from journals.models import Journal, JournalLine
@@ -789,14 +790,14 @@ def test_an_invoice_is_compared_with_what_the_files_bill_under_its_number(tmp_pa
     delivered(tmp_path, [a_row("100", InvoiceId="INV-1"), a_row("20", InvoiceId="INV-2", ResourceId="i-2")])
     period, source = build.a_period(), build.a_source("aws")
     invoices.enter(source=source, period=period, amount=Decimal("101"), currency="usd", invoice_id="INV-1", **DONE)
-    told = [(each.invoice_id, each.billed, each.said, each.difference) for each in invoices.bridges(period)]
+    told = [(each.invoice_id, each.billed, each.said, each.difference) for each in invoices.bridges(Month(period))]
     assert told == [("INV-1", 100, 101, 1), ("INV-2", 20, None, None)]
     # Only a warning: the proof is about what the files say.
     assert proved().reconciles
     invoices.enter(source=source, period=period, amount=Decimal("100"), currency="USD", invoice_id="INV-1", **DONE)
-    assert [each.difference for each in invoices.bridges(period)] == [0, None]
+    assert [each.difference for each in invoices.bridges(Month(period))] == [0, None]
     invoices.enter(source=source, period=period, amount=Decimal("120"), currency="USD", **DONE)
-    assert (invoices.bridges(period)[0].invoice_id, invoices.bridges(period)[0].difference) == ("", 0)
+    assert (invoices.bridges(Month(period))[0].invoice_id, invoices.bridges(Month(period))[0].difference) == ("", 0)
     events = AuditEvent.objects.filter(action="invoice.entered").order_by("id")
     assert [event.after["amount"] for event in events] == ["101.00", "100.00", "120.00"]
     assert events[1].before["amount"] == "101.00"
@@ -812,7 +813,7 @@ def test_commitments_stand_between_billed_and_effective_cost(tmp_path):
     bought = a_row("100", EffectiveCost="0", ChargeCategory="Purchase", CommitmentDiscountId="sp-1")
     used = a_row("0", EffectiveCost="3.25", ResourceId="i-2", CommitmentDiscountId="sp-1")
     delivered(tmp_path, [bought, used, a_row("7", EffectiveCost="6", ResourceId="i-3")], source=source)
-    (bridge,) = invoices.amortized(build.a_period())
+    (bridge,) = invoices.amortized(Month(build.a_period()))
     assert (bridge.billed, bridge.bought, bridge.used, bridge.other, bridge.effective) == (
         107,
         -100,
@@ -827,13 +828,13 @@ def test_who_was_charged_last_month_and_is_not_this_month():
     build.a_charge("7", period="2024-12", sub_account_id="111", project="genomics")
     build.a_charge("8", period="2024-12", sub_account_id="222", project="genomics")
     build.a_charge("9", period="2025-01", sub_account_id="222", project="genomics")
-    found = coverage.uncharged(build.a_period())
+    found = coverage.uncharged(Month(build.a_period()))
     assert [(each.kind, each.name, each.charges, each.billed) for each in found] == [
         ("source", "hpc", 1, {"USD": 5}),
         ("project", "reef", 1, {"USD": 5}),
         ("cloud account", "111", 1, {"USD": 7}),
     ]
-    assert coverage.uncharged(build.a_period("2024-12")) == []
+    assert coverage.uncharged(Month(build.a_period("2024-12"))) == []
 
 
 def test_the_page_shows_the_verdict_and_leads_from_each_figure_to_its_rows(finished, client, cast):

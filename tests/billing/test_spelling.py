@@ -10,6 +10,7 @@ from billing import charging, review
 from billing.importing.charge_hashes import content_hash_of, identity_hash_of
 from billing.models import Charge, CloudAccount, Source
 from billing.proof import coverage
+from billing.proof.month import Month
 from billing.readers.spelling import same_id, same_resource, same_tags
 from tests import build
 from tests.billing.deliveries import a_row, delivered
@@ -185,7 +186,7 @@ def test_a_source_kept_by_day_adds_one_resource_up_whatever_its_spelling(tmp_pat
 def test_an_account_that_is_only_spelled_otherwise_is_not_missed_in_the_next_month(tmp_path):
     build.a_charge(sub_account_id=GUID, period="2025-01")
     build.a_charge(sub_account_id=GUID.upper(), period="2025-02")
-    found = coverage.uncharged(build.a_period("2025-02"))
+    found = coverage.uncharged(Month(build.a_period("2025-02")))
     assert [each for each in found if each.kind == "cloud account"] == []
 
 

@@ -8,6 +8,7 @@ from django.core.management.base import CommandError, CommandParser
 from billing.commands import BillingCommand, exact_figure, period_named, subcommands, table
 from billing.models import Policy, Source
 from billing.proof import invoices
+from billing.proof.month import Month
 
 
 def amount_of(text: str) -> Decimal:
@@ -51,7 +52,7 @@ class Command(BillingCommand):
                 actor=self.actor,
                 now=self.now,
             )
-        found = invoices.bridges(period)
+        found = invoices.bridges(Month(period))
         data = [vars(each) | {"difference": each.difference} for each in found]
         rows = [
             [
