@@ -159,7 +159,7 @@ def require_posting_date(
     if policy.fiscal_year_of(date) != (year := policy.fiscal_year_of(period.month)):
         first, _ = policy.months_of_fiscal_year(year)
         raise PostingDateRefused(
-            f"The posting date {long_date(date)} is not in the fiscal year {year} of period {period}, "
+            f"The posting date {long_date(date)} is not in the fiscal year {year} of {period}, "
             f"which begins in {long_month(first)} (see the Policy)."
         )
 
@@ -181,7 +181,7 @@ def segment_parser(pattern: str) -> Callable[[str], dict[str, str] | None]:
 def _charged(period: BillingPeriod, lines: Iterable[PayerLine]) -> Iterator[Pair]:
     # Looked up once: a join would make five objects more for every line.
     sources = Source.objects.in_bulk()
-    months = {each.pk: str(each) for each in BillingPeriod.objects.all()}
+    months = {each.pk: each.iso_month for each in BillingPeriod.objects.all()}
     people = {pk: (email, name) for pk, email, name in Person.objects.values_list("pk", "email", "name")}
     projects = dict(Project.objects.values_list("pk", "code"))
     references = {

@@ -10,10 +10,10 @@ from django.core.exceptions import ObjectDoesNotExist
 from django.db import models
 from django.db.models import ForeignKey
 from django.http import HttpRequest, HttpResponseRedirect, QueryDict
-from django.utils.formats import date_format
 from django.utils.functional import cached_property
 
 from ..models import BillingPeriod, Source
+from ..texts import iso_month, long_month, month_name
 from .links import list_url
 from .saved_views import in_order
 
@@ -97,13 +97,13 @@ class AllFiltersForm(forms.Form):
             asked = request.GET.get(name, "")
             if asked and asked not in dict(choices):
                 # An older month stays what is asked for.
-                field.choices.append((asked, asked))
+                field.choices.append((asked, month_name(asked)))
 
 
 def months_offered() -> list[tuple[str, str]]:
     """Return the newest months as a filter offers them: `2025-01`, January 2025."""
     months = BillingPeriod.objects.shown().order_by("-month").values_list("month", flat=True)[:36]
-    return [(f"{month:%Y-%m}", date_format(month, "F Y")) for month in months]
+    return [(iso_month(month), long_month(month)) for month in months]
 
 
 def sources_offered(key: str = "pk") -> list[tuple[str, str]]:

@@ -10,10 +10,10 @@ from django.db import models
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
-from django.utils.formats import date_format
 from django.utils.text import capfirst, smart_split, unescape_string_literal
 
 from ..models import BillingPeriod, Source
+from ..texts import iso_month, long_month
 
 # How much of a search counts: each further word is another condition of the query.
 SEARCHED_WORDS, SEARCHED_CHARACTERS = 10, 200
@@ -30,7 +30,7 @@ def period_filter(field: str, title: str = "billing period") -> type[admin.Simpl
 
         def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin) -> list[tuple[str, str]]:
             months = BillingPeriod.objects.shown().order_by("-month").values_list("month", flat=True)[:36]
-            return [(f"{month:%Y-%m}", date_format(month, "F Y")) for month in months]
+            return [(iso_month(month), long_month(month)) for month in months]
 
         def queryset(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> models.QuerySet[Any]:
             if not self.value():

@@ -99,7 +99,7 @@ class Month:
         self.people = Person.objects.in_bulk()
         self.projects = Project.objects.in_bulk()
         self.rates = {(rate.period_id, rate.currency): rate.rate for rate in ExchangeRate.objects.order_by()}
-        self.missing = Missing(str(period))
+        self.missing = Missing(period.month)
         self._payers_of: dict[Group, list[Payer]] = {}
         self._bearers_in: dict[int, Bearers] = {}
 
@@ -149,7 +149,7 @@ class Month:
     def key(self, group: Group, kind: str, fund_org: str) -> str:
         """Return the key of the payer line that a group makes, of this kind and fund/org."""
         return payer_key(
-            for_period=str(self.periods[group.for_period_id]),
+            for_period=self.periods[group.for_period_id].iso_month,
             kind=kind,
             pi_email=self.people[group.pi_id].email if group.pi_id else "",
             project_code=self.projects[group.project_id].code if group.project_id else "",

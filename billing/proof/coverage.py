@@ -84,7 +84,7 @@ def _sums(period: BillingPeriod, *by: str, **annotations: Any) -> dict[tuple[Any
 
 def _told(kind: str, name: str, source: str, sums: _Sums, before: BillingPeriod, of: dict[str, int]) -> Uncharged:
     charges, billed = sums
-    where: dict[str, int | str | tuple[str, ...]] = {"period": str(before), "standing": "live", **of}
+    where: dict[str, int | str | tuple[str, ...]] = {"period": before.iso_month, "standing": "live", **of}
     if kind == "cloud account":
         where["q"] = name
     return Uncharged(kind, name, source, charges, dict(sorted(billed.items())), About("billing.charge", where=where))

@@ -16,6 +16,7 @@ from billing.admin.audited import actor_of
 from billing.admin.links import change_url, list_url
 from billing.errors import BillingError
 from billing.months import checklist
+from billing.texts import month_name
 
 from .. import journal_sheets, posting
 from ..models import Journal
@@ -82,7 +83,9 @@ def _exported(request: HttpRequest, data: dict[str, Any]) -> HttpResponse:
         now=timezone.now(),
     )
     if exported.journal is None:
-        messages.info(request, f"Nothing to journal for {exported.period}: all of it is on a live journal already.")
+        messages.info(
+            request, f"Nothing to journal for {month_name(exported.period)}: all of it is on a live journal already."
+        )
         return HttpResponseRedirect(reverse("admin:journals_journal_changelist"))
     messages.success(
         request, f"Draft of journal {exported.number} is written as {exported.format}. Check it, then submit it."

@@ -173,8 +173,8 @@ def test_what_a_rule_would_have_decided_is_counted_for_this_and_last_month(ninet
     done = correct(Charge.objects.filter(charged_in=february), project="new-lab")
     rule = learning.rule_from(learning.corrected_by(done.gesture))
     this, last = learning.foresee(rule, month=february)
-    assert (str(this.period), this.fits, this.changed, this.decided) == ("2025-02", 5, 5, 5)
-    assert (str(last.period), last.fits, last.changed, last.decided) == ("2025-01", 19, 19, 0)
+    assert (this.period.iso_month, this.fits, this.changed, this.decided) == ("2025-02", 5, 5, 5)
+    assert (last.period.iso_month, last.fits, last.changed, last.decided) == ("2025-01", 19, 19, 0)
     assert last.billed == {"USD": Decimal("190.00")}
     move = last.shown[0]
     assert str(move.before) == "ada@u.edu, old-lab, BIO-001"
