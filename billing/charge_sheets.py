@@ -85,8 +85,8 @@ def values_of(charge: Any) -> dict[str, Any]:
             for flag in charge.open_flags
         ),
         "source": charge.source.name,
-        "delivered_for": str(charge.period),
-        "charged_in": str(charge.charged_in),
+        "delivered_for": charge.period.iso_month,
+        "charged_in": charge.charged_in.iso_month,
         "service_from": _moment(charge.charge_period_start),
         "service_until": _moment(charge.charge_period_end),
         "pi": charge.pi.email if charge.pi else "",

@@ -17,6 +17,7 @@ from django.utils.text import get_text_list
 from . import once_a_page
 from .errors import BillingError, NextStep
 from .proof import About
+from .texts import month_name
 
 
 @dataclass(frozen=True)
@@ -339,7 +340,7 @@ def url_of(step: NextStep) -> str:
 
 def label_of(step: NextStep) -> str:
     """Return what the link or button to a step says."""
-    return wording_of(step).label.format_map(step.about)
+    return wording_of(step).label.format_map({name: month_name(text) for name, text in step.about.items()})
 
 
 def as_link(step: NextStep) -> SafeString:

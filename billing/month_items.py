@@ -9,11 +9,11 @@ from .errors import BillingError, NextStep
 from .fields import AmountSum
 from .importing import doubts
 from .models import BillingPeriod, Charge, Correction, Import, ImportTotal, MonthTotal, PayerLine, Policy, Source
-from .models.periods import month_text
 from .money import ZERO, rounded
 from .months import closing
 from .months.checklist import CLOSE, CORRECTIONS, FINALIZE, HELD, PAYER_LINES, PROOF, Item, Month, State
 from .proof import culprits
+from .texts import long_month
 
 # How many of the rows responsible, sources or names an item tells of.
 NAMED = 5
@@ -84,7 +84,7 @@ def held(month: Month) -> Iterator[Item]:
         return
     text = f"{held_text(period)}."
     if period.takes_changes:
-        text += f" Decide them, or carry them over to {month_text(closing.month_after(period))}."
+        text += f" Decide them, or carry them over to {long_month(closing.month_after(period))}."
     then = NextStep("review", month.about)
     yield Item(HELD, State.OPEN, text, count, billed, then, holds_up=(CLOSE, FINALIZE))
 

@@ -7,6 +7,7 @@ from decimal import Decimal
 from .fields import AmountSum
 from .models import BillingPeriod, Charge, MonthTotal, PayerLine, Person
 from .money import ZERO
+from .texts import iso_month
 
 
 @dataclass
@@ -77,7 +78,7 @@ def of_pi(*, pi: Person, period: BillingPeriod | None = None) -> SpendingOfPI:
     found: dict[tuple[str, str, str, str], Spending] = {}
     by = ("charged_in__month", "project__code", "source__name", "currency", "state")
     for (month, project, source, currency, state), sums in totals.priced(*by).items():
-        key = (f"{month:%Y-%m}", project or "", source, currency)
+        key = (iso_month(month), project or "", source, currency)
         spent = found.setdefault(key, Spending(*key))
         if state == Charge.State.HELD:
             spent.held += sums.charges
@@ -106,4 +107,4 @@ def _shares(pi: Person, period: BillingPeriod | None) -> list[Share]:
         .values_list("period__month", "project__code", "source__name", "service_name", "currency")
         .annotate(charged_sum=AmountSum("charged"))
     )
-    return [Share(f"{month:%Y-%m}", project or "", *rest) for month, project, *rest in found]
+    return [Share(iso_month(month), project or "", *rest) for month, project, *rest in found]

@@ -49,6 +49,7 @@ _LOOKS_LIKE = dict(
 
 # What a terminal or a line of a log must not get raw: it moves the cursor, ends the line, turns the direction or hides.
 _ACTS = re.compile(f"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff{_UNSEEN}]")
+_ISO_MONTH = re.compile(r"(?!0000)[0-9]{4}-(?:0[1-9]|1[0-2])")
 _NOT_ASCII = re.compile("[^\x00-\x7f]")
 _ACTS_BUT_LINES = re.compile(f"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff{_UNSEEN}]")
 
@@ -209,6 +210,21 @@ def long_date(day: datetime.date) -> str:
 def long_month(month: datetime.date) -> str:
     """Write the month that a day is in: `January 2026`."""
     return f"{month:%B %Y}"
+
+
+def iso_month(month: datetime.date) -> str:
+    """Write a month as addresses, files, JSON and arguments have it: `2025-01`; people read `long_month`."""
+    return f"{month:%Y-%m}"
+
+
+def month_name(text: str) -> str:
+    """Write a month that is kept as `2026-01` as people read it: `January 2026`; any other text, as it is."""
+    return long_month(datetime.date.fromisoformat(f"{text}-01")) if _ISO_MONTH.fullmatch(text) else text
+
+
+def month_names(texts: Iterable[str], last: str = ", ") -> str:
+    """Write months that are kept as `2026-01`, one after the other: `January 2026, February 2026`."""
+    return last.join(map(month_name, texts))
 
 
 def long_dates(first: datetime.date, last: datetime.date) -> str:

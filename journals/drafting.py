@@ -160,7 +160,7 @@ def require_posting_date(
     if policy.fiscal_year_of(date) != (year := policy.fiscal_year_of(period.month)):
         first, _ = policy.months_of_fiscal_year(year)
         raise PostingDateRefused(
-            f"The posting date {long_date(date)} is not in the fiscal year {year} of period {period}, "
+            f"The posting date {long_date(date)} is not in the fiscal year {year} of {period}, "
             f"which begins in {long_month(first)} (see the Policy)."
         )
 
@@ -182,7 +182,7 @@ def segment_parser(pattern: str) -> Callable[[str], dict[str, str] | None]:
 def _charged(period: BillingPeriod, lines: Iterable[PayerLine]) -> Iterator[Pair]:
     # Looked up once: a join would make five objects more for every line.
     sources, people, projects = sources_by_key(), by_key(Person), by_key(Project)
-    months = {pk: str(each) for pk, each in by_key(BillingPeriod).items()}
+    months = {pk: each.iso_month for pk, each in by_key(BillingPeriod).items()}
     references = {
         (each.pi_id, each.project_id): each.text
         for each in BillingReference.objects.filter(period=period).select_related("period")

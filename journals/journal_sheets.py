@@ -40,7 +40,7 @@ def _rows(journals: "QuerySet[Journal]") -> Iterator[list[Cell]]:
     for each in journals.select_related("period", "submitted_by").iterator():
         yield [
             each.number,
-            str(each.period),
+            each.period.iso_month,
             each.get_state_display(),
             each.get_kind_display(),
             each.posting_date,

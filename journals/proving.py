@@ -98,12 +98,12 @@ def journaled(period: BillingPeriod) -> Side:
         about=About(
             "journals.journal",
             where={
-                "period": str(period),
+                "period": period.iso_month,
                 "kind": ("journal",),
                 "state": ("submitted", "posted"),
             },
         ),
-        then=NextStep("export_journal", {"period": str(period)}),
+        then=NextStep("export_journal", {"period": period.iso_month}),
         seal=lambda: _seals(period),
         seal_lines=lambda: _line_seals(period),
     )

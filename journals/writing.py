@@ -53,7 +53,7 @@ def document_of(journal: Journal, lines: Iterable[JournalLine] | None = None) ->
     """Return a journal as formats read it, from its stored lines where they are not at hand."""
     return Document(
         number=journal.number,
-        period=str(journal.period),
+        period=journal.period.iso_month,
         state=DRAFT if journal.state == Journal.State.DRAFT else FROZEN,
         posting_date=journal.posting_date,
         currency=journal.currency,

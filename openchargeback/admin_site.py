@@ -115,7 +115,9 @@ class OpenChargebackAdminSite(AdminSite):
             return HttpResponseNotAllowed(["POST"])
         failures.dismiss(request)
         period = working_period(request).period
-        return HttpResponseRedirect(f"{reverse('admin:index')}?period={period}" if period else reverse("admin:index"))
+        return HttpResponseRedirect(
+            f"{reverse('admin:index')}?period={period.iso_month}" if period else reverse("admin:index")
+        )
 
     def search_view(self, request: HttpRequest) -> TemplateResponse:
         """Show what fits a text, of everything that this person may see."""

@@ -76,10 +76,10 @@ def failures_of(period: BillingPeriod | None, user: User, jobs: Sequence[Job]) -
             for each in _imports()[:SHOWN]
         ]
     if period and user.has_perm("statements.view_email") and (number := _emails(period).count()):
-        url = f"{reverse('admin:statements_email_changelist')}?period={period}&state=trouble"
+        url = f"{reverse('admin:statements_email_changelist')}?period={period.iso_month}&state=trouble"
         what = f"{number:,} e-mail{'' if number == 1 else 's'}"
         text = "Not sent, or perhaps not."
-        found.append(Failure(f"emails:{period}", what, text, url, user.has_perm(PERMISSIONS["emails"])))
+        found.append(Failure(f"emails:{period.iso_month}", what, text, url, user.has_perm(PERMISSIONS["emails"])))
     return found
 
 

@@ -201,7 +201,7 @@ def _may_see(item: Item, user: User) -> bool:
 
 def _url_of(item: Item, user: User, period: BillingPeriod | None) -> str:
     url = reverse(f"admin:{item.page or f'{item.lists[0].name}_changelist'}")
-    return f"{url}?period={period}" if item.is_by_month and period else url
+    return f"{url}?period={period.iso_month}" if item.is_by_month and period else url
 
 
 def _list_at(request: HttpRequest) -> List | None:

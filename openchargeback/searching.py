@@ -123,7 +123,7 @@ def _charges(request: HttpRequest, site: AdminSite, text: str, period: BillingPe
         screen = site.get_model_admin(Charge)
         of_month = Charge.objects.filter(charged_in=period, withdrawn_in__isnull=True).select_related(*related)
         rows = list(screen.get_search_results(request, of_month, text)[0].order_by("-pk")[: SHOWN + 1])
-    more = list_url(Charge, urlencode({"q": text, "period": str(period)})) if period else ""
+    more = list_url(Charge, urlencode({"q": text, "period": period.iso_month})) if period else ""
     return _found(title, rows, _charge, more)
 
 

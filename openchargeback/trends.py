@@ -99,7 +99,7 @@ def as_csv(shown: Asked, trend: Trend) -> HttpResponse:
     """Return the figures as a file: a row for each source or whatever it is by, a column for each month."""
     out = StringIO()
     writer = csv.writer(out)
-    writer.writerow([shown.by_label, *(str(month) for month in trend.months), "Total", "Currency"])
+    writer.writerow([shown.by_label, *(month.iso_month for month in trend.months), "Total", "Currency"])
 
     def write(label: str, amounts: tuple[Decimal, ...]) -> None:
         figures = [plain(amount, trend.currency) for amount in (*amounts, sum(amounts, Decimal(0)))]
@@ -110,6 +110,6 @@ def as_csv(shown: Asked, trend: Trend) -> HttpResponse:
     write("Total", trend.totals)
     response = HttpResponse(out.getvalue().encode("utf-8-sig"), content_type="text/csv; charset=utf-8")
     first, last = trend.months[0], trend.months[-1]
-    name = f"{shown.measure_label.lower().replace(' ', '-')}-by-{shown.by}-{first}-to-{last}.csv"
+    name = f"{shown.measure_label.lower().replace(' ', '-')}-by-{shown.by}-{first.iso_month}-to-{last.iso_month}.csv"
     response["Content-Disposition"] = f'attachment; filename="{name}"'
     return response

@@ -56,8 +56,8 @@ def _found(request: HttpRequest) -> Working:
     has_charges = Charge.objects.live().filter(charged_in=OuterRef("pk"))
     months = list(BillingPeriod.objects.shown().annotate(has_charges=Exists(has_charges)).order_by("-month"))
     asked = _named(request.GET.get(KEY, ""), months)
-    if asked and request.session.get(KEY) != str(asked):
-        request.session[KEY] = str(asked)
+    if asked and request.session.get(KEY) != asked.iso_month:
+        request.session[KEY] = asked.iso_month
     period = asked or _named(request.session.get(KEY, ""), months) or default_of(months)
     offered: list[BillingPeriod] = list(months[:OFFERED])
     if period and period not in offered:

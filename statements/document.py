@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from decimal import ROUND_DOWN, ROUND_HALF_UP, Decimal
 
 from billing.money import ZERO, written
-from billing.texts import long_month
+from billing.texts import iso_month, long_month, month_name
 
 SYMBOLS = {"USD": "$", "EUR": "€", "GBP": "£"}
 
@@ -247,7 +247,7 @@ class StatementDocument:
     def note_on_rates(self) -> str:
         """With which rates amounts were converted; empty for a statement in one currency."""
         rates = {
-            (line.original.currency, line.original.rate_text, line.for_month or f"{self.month:%Y-%m}"): None
+            (line.original.currency, line.original.rate_text, line.for_month or iso_month(self.month)): None
             for line in self.lines
             if line.original
         }
@@ -285,11 +285,6 @@ class StatementDocument:
             return f"Questions about this statement? Ask {whom} and name {self.reference}."
         name = f" ({self.contact_name})" if self.contact_name else ""
         return f"Questions about this statement? Please {' or '.join(ways)}{name} and name {self.reference}."
-
-
-def month_name(month: str) -> str:
-    """Write a month that a statement stores as `2024-12` as it prints it: `December 2024`."""
-    return long_month(datetime.date.fromisoformat(f"{month}-01"))
 
 
 def money(amount: Decimal, currency: str) -> str:

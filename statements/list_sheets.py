@@ -59,7 +59,7 @@ def values_of(statement: Statement) -> dict[str, str | Decimal]:
     return {
         "statement": statement.number,
         "revision": str(statement.revision),
-        "period": str(statement.period),
+        "period": statement.period.iso_month,
         "state": statement.get_state_display(),
         "pi": statement.pi.email,
         "pi_name": statement.pi.name,

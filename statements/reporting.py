@@ -6,6 +6,7 @@ from typing import Any
 
 from billing.commands import as_json, table
 from billing.errors import NextStep
+from billing.texts import month_name
 
 from .document import money
 from .emails import Message, Sent
@@ -94,7 +95,7 @@ def plain_data(data: dict[str, Any]) -> dict[str, Any]:
 def summary(generated: Generated) -> str:
     would = "would be " if generated.is_dry_run else ""
     return (
-        f"Statements of {generated.period}: {generated.issued} {would}issued "
+        f"Statements of {month_name(generated.period)}: {generated.issued} {would}issued "
         f"({generated.superseded} revised), {generated.unchanged} unchanged."
     )
 
@@ -108,7 +109,7 @@ def sent_summary(sent: Sent) -> str:
         what = f"{_some(len(sent.messages), 'e-mail')} with {_some(sent.statements, 'statement')}"
         said.append(f"{what} ({_totals(sent)}) {would}{done}.")
     elif not (sent.failed or sent.waiting or sent.outdated or sent.kept_back):
-        said.append(f"Nothing to send: no statement of {sent.period} waits.")
+        said.append(f"Nothing to send: no statement of {month_name(sent.period)} waits.")
     if sent.failed:
         said.append(f"{_some(len(sent.failed), 'e-mail')} not sent; the next run tries again.")
     if sent.interrupted:
@@ -221,7 +222,8 @@ def sent_text(sent: Sent) -> str:
     said += [f"Left out: {each.recipient}: {each.error}" for each in sent.left_out]
     said += [f"Not sent to {each.recipient}: {each.error}" for each in sent.failed]
     said += [
-        f"Left behind: #{each.number} to {each.recipient} ({each.period}): {each.error}" for each in sent.interrupted
+        f"Left behind: #{each.number} to {each.recipient} ({month_name(each.period)}): {each.error}"
+        for each in sent.interrupted
     ]
     if sent.is_dry_run:
         said.append("This was a dry run: nothing was sent or written.")

@@ -11,6 +11,7 @@ from openpyxl.styles import Font
 
 from billing.money import in_decimals_of
 from billing.sheets import amount_cell, guarded, text_cell
+from billing.texts import iso_month
 
 from .document import Figures, Line, Resource, StatementDocument
 
@@ -58,13 +59,13 @@ def rows(document: StatementDocument) -> Iterator[Row]:
         for line in section.lines:
             about = (
                 document.number,
-                f"{document.month:%Y-%m}",
+                iso_month(document.month),
                 document.pi_email,
                 document.project_code,
                 section.fund_org,
                 line.source,
                 line.what,
-                line.for_month or f"{document.month:%Y-%m}",
+                line.for_month or iso_month(document.month),
                 line.natural_account,
                 *([text for _, text in line.references] or ("", "")),
             )

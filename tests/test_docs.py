@@ -172,7 +172,7 @@ def test_the_walk_through_the_commands_runs_as_written(tmp_path, monkeypatch):
         assert bool(refused) == line.endswith("# exit 1"), f"{line}: {refused}"
         assert refused is None or refused.returncode == 1
     assert Journal.objects.get(period__month="2026-01-01").state == "posted"
-    assert {str(period): period.status for period in BillingPeriod.objects.all()} == {
+    assert {period.iso_month: period.status for period in BillingPeriod.objects.all()} == {
         "2026-01": "open",
         "2026-02": "open",
     }

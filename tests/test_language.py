@@ -398,6 +398,49 @@ def test_a_day_that_is_told_as_iso_is_found():
     assert len(raw_days_in(ast.parse(module), may_be_iso=True)) == 2
 
 
+def iso_months_in(tree: ast.AST) -> list[str]:
+    """Return where a module writes a month as files do: in a format of its own, or in a sentence that is no command."""
+    found = set()
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.JoinedStr):
+            continue
+        said = "".join(str(part.value) for part in node.values if isinstance(part, ast.Constant))
+        for part in node.values:
+            if not isinstance(part, ast.FormattedValue):
+                continue
+            if part.format_spec and ast.unparse(part.format_spec) == "f'%Y-%m'":
+                found.add(f"line {part.lineno}: %Y-%m")
+            elif "iso_month" in ast.unparse(part.value) and " " in said.strip() and not COMMANDS.search(said):
+                found.add(f"line {part.lineno}: {ast.unparse(part.value)}")
+    return sorted(found)
+
+
+# A sentence may name a command to type, and a header the name of a file.
+COMMANDS = re.compile(r"manage\.py |review list -p |filename=")
+# Where months are written.
+NO_MONTHS = {"billing/texts.py"}
+
+
+def test_modules_tell_people_months_by_name():
+    wrong = {
+        named(path): found
+        for path in MODULES
+        if named(path) not in NO_MONTHS and (found := iso_months_in(ast.parse(path.read_text(encoding="utf-8"))))
+    }
+    assert not wrong
+
+
+def test_a_month_that_is_told_as_iso_is_found():
+    module = (
+        'say(f"{period.iso_month} is closed: {count}")\n'
+        'say(f"{iso_month(day)} takes no changes", f"{day:%Y-%m}")\n'
+        'say(f"{period} is closed. Next: manage.py generate -p {period.iso_month}")\n'
+        'answer(f"?period={period.iso_month}", f"{period.iso_month}-{number:04d}.pdf")\n'
+    )
+    found = [each.partition(": ")[2] for each in iso_months_in(ast.parse(module))]
+    assert found == ["period.iso_month", "%Y-%m", "iso_month(day)"]
+
+
 def test_another_format_is_found():
     assert dates_of('<input value="{{ month|date:"Y-m-d" }}">') == []
     assert dates_of('<p>{{ at|date:"Y-m-d H:i" }}</p>') == ["Y-m-d H:i"]

@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
 from django.template.response import TemplateResponse
 from django.urls import reverse
@@ -28,8 +28,8 @@ from .formatting import badge
 from .links import change_url
 
 REAPPLY = "billing.review_charges"
-# Charges that an address can name, and how long it may be.
-MOST, RANGES = 5_000, 1_500
+# Charges that an address can name.
+MOST = 5_000
 WORDS = {
     "billing_account": "billing account",
     "sub_account": "sub account",
@@ -239,13 +239,7 @@ def _corrected(request: HttpRequest) -> "list[QuerySet[Charge]]":
     if gesture := request.GET.get("gesture"):
         found.append(learning.corrected_by(gesture))
     if named := request.GET.get("charges"):
-        # As `deciding.ranges_of` writes them; never expanded, whatever an address says.
-        named_here = Q(pk__in=())
-        for first, _, last in (run.partition("-") for run in named[:RANGES].split()):
-            ends = number_in(first), number_in(last or first)
-            if None not in ends:
-                named_here |= Q(pk__range=ends)
-        found.append(learning.still_corrected(Charge.objects.filter(named_here)))
+        found.append(learning.still_corrected(Charge.objects.filter(deciding.within(named))))
     return found
 
 

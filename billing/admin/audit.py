@@ -12,6 +12,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from ..models import AuditEvent
+from ..texts import month_name
 from .audited import FrozenAdmin
 from .large_tables import LargeTableMixin
 from .links import link, list_url
@@ -88,7 +89,7 @@ def written(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, str | int):
-        return str(value)
+        return month_name(str(value))
     return json.dumps(value, ensure_ascii=False, sort_keys=True)
 
 

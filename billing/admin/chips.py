@@ -12,6 +12,7 @@ from django.db.models import ForeignKey
 from django.http import HttpRequest, HttpResponseRedirect, QueryDict
 from django.utils.functional import cached_property
 
+from ..texts import month_name
 from .links import list_url
 from .saved_views import in_order
 
@@ -103,7 +104,7 @@ class AllFiltersForm(forms.Form):
             asked = request.GET.get(name, "")
             if asked and asked not in dict(choices):
                 # An older month stays what is asked for.
-                field.choices.append((asked, asked))
+                field.choices.append((asked, month_name(asked)))
 
 
 def narrowing_of(asked: QueryDict) -> str:

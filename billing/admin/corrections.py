@@ -424,7 +424,7 @@ class CorrectionAdmin(FrozenAdmin):
 
 def seen_of(entered: corrections.Entered) -> str:
     """Return what somebody saw who confirms a correction: the month it is charged in and its amounts."""
-    return "/".join([str(entered.correction.charged_in), *(plain(line.amount) for line in entered.lines)])
+    return "/".join([entered.correction.charged_in.iso_month, *(plain(line.amount) for line in entered.lines)])
 
 
 def said_of(correction: Correction) -> str:
@@ -456,4 +456,4 @@ def _shown(period: BillingPeriod, key: str) -> list[SafeString]:
     places = [
         link(f"{change_url(place.subject)}?tab=lines", place.label) for place in corrections.places_of(period, key)
     ]
-    return [*places, link(why_url(f"{period}@{key}"), f"payer line of {period}")]
+    return [*places, link(why_url(f"{period.iso_month}@{key}"), f"payer line of {period}")]

@@ -10,11 +10,11 @@ from django.db import models
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
-from django.utils.formats import date_format
 from django.utils.text import capfirst, smart_split, unescape_string_literal
 
 from .. import once_a_page
 from ..models import BillingPeriod, Source
+from ..texts import iso_month, long_month
 
 # How much of a search counts: each further word is another condition of the query.
 SEARCHED_WORDS, SEARCHED_CHARACTERS = 10, 200
@@ -28,7 +28,7 @@ def months_offered() -> list[tuple[str, str]]:
     newest = BillingPeriod.objects.shown().order_by("-month").values_list("month", flat=True)
     # A list makes its filters twice, and a form asks for them too.
     months = once_a_page.value("months offered", lambda: list(newest[:36]))
-    return [(f"{month:%Y-%m}", date_format(month, "F Y")) for month in months]
+    return [(iso_month(month), long_month(month)) for month in months]
 
 
 def sources_offered(key: str = "pk") -> list[tuple[str, str]]:

@@ -14,6 +14,7 @@ from ..background import jobs
 from ..errors import BillingError, NextStep, NoLongerKept
 from ..importing import tending
 from ..models import BillingPeriod, Charge, HeldCharge, Job
+from ..texts import month_name, month_names
 from .attribution import REAPPLY
 from .audited import FrozenAdmin, actor_of
 from .formatting import badge_column
@@ -51,13 +52,13 @@ def facts_of(values: dict[str, Any] | None) -> list[tuple[str, Any]]:
         if isinstance(value, bool):
             value = "yes" if value else "no"
         elif isinstance(value, list):
-            value = ", ".join(str(each) for each in value if not isinstance(each, dict | list)) or len(value)
+            value = month_names(str(each) for each in value if not isinstance(each, dict | list)) or len(value)
         elif isinstance(value, dict):
             value = ", ".join(f"{key}: {each}" for key, each in value.items() if not isinstance(each, dict | list))
         elif isinstance(value, int):
             value = f"{value:,}"
         if value:
-            shown.append((name.replace("_", " ").capitalize(), value))
+            shown.append((name.replace("_", " ").capitalize(), month_name(str(value))))
     return shown
 
 

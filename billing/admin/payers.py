@@ -62,4 +62,4 @@ class PayerLineAdmin(LargeTableMixin, FrozenAdmin):
             return super().change_view(request, object_id, form_url, extra_context)
         if not self.has_view_permission(request, line):
             raise PermissionDenied
-        return HttpResponseRedirect(why_url(f"{line.period}@{line.key}"))
+        return HttpResponseRedirect(why_url(f"{line.period.iso_month}@{line.key}"))

@@ -19,7 +19,7 @@ from django.utils.safestring import SafeString
 
 from .. import doors, month_items
 from ..models import BillingPeriod, Charge, MonthTotal
-from ..models.periods import month_text, parse_month
+from ..models.periods import parse_month
 from ..months import checklist, closing
 from ..proof import recounting
 from ..texts import long_date, long_month
@@ -219,7 +219,7 @@ def missing_for(period: BillingPeriod, step: str) -> list[Missing]:
 
 def queue_url(period: BillingPeriod, reason: str = "") -> str:
     """Return the address of the charges that wait for review in a month, for one reason or all."""
-    query = f"?period={period}" + (f"&reason={reason}" if reason else "")
+    query = f"?period={period.iso_month}" + (f"&reason={reason}" if reason else "")
     return reverse("admin:billing_heldcharge_changelist") + query
 
 
@@ -276,7 +276,7 @@ class BillingPeriodAdmin(FrozenAdmin):
             offered=lambda period: period.takes_changes and Charge.objects.in_month(period).held().exists(),
             question=lambda period: (
                 f"{month_items.held_text(period)} in {period}. "
-                f"It is charged in {month_text(closing.month_after(period))} from here "
+                f"It is charged in {long_month(closing.month_after(period))} from here "
                 "on: it waits there, and is charged there once it is decided. Statements say which month it is for. "
                 "Reopening the period does not undo this."
             ),
@@ -368,7 +368,7 @@ class BillingPeriodAdmin(FrozenAdmin):
 
     @admin.display(description="period", ordering="month")
     def month_link(self, period: BillingPeriod) -> str:
-        return long_month(period.month)
+        return str(period)
 
     @admin.display(description="charges")
     def charges_count(self, period: Any) -> str:
@@ -387,7 +387,7 @@ class BillingPeriodAdmin(FrozenAdmin):
 
     @admin.display(description="period")
     def period_text(self, period: BillingPeriod) -> str:
-        return month_text(period.month)
+        return str(period)
 
     def _stamp(self, at: datetime.datetime | None, by: str) -> str | SafeString:
         if not at:

@@ -100,7 +100,7 @@ def _groups(proven: showing.Proven, user: Any) -> list[dict[str, Any]]:
 def _file(request: HttpRequest, period: BillingPeriod, extension: str) -> HttpResponse:
     content = tieout.download(period=period, extension=extension, actor=actor_of(request), now=timezone.now())
     response = HttpResponse(content, content_type=TYPES[extension])
-    response["Content-Disposition"] = f'attachment; filename="proof-{period}.{extension}"'
+    response["Content-Disposition"] = f'attachment; filename="proof-{period.iso_month}.{extension}"'
     return response
 
 

@@ -53,7 +53,7 @@ def why_view(request: HttpRequest) -> HttpResponse:
             "lines": [
                 {
                     "traced": line,
-                    "url": why_url(f"{line.period}@{line.key}"),
+                    "url": why_url(f"{line.period.iso_month}@{line.key}"),
                     "documents": [(each, why_url(each.name)) for each in line.documents],
                     "entered": [(each, change_url(each.correction)) for each in line.entered],
                     "corrected_by": [(each, change_url(each.correction)) for each in line.corrected_by],

@@ -23,7 +23,7 @@ def is_walking(request: HttpRequest) -> bool:
 
 def month_url(period: BillingPeriod) -> str:
     """Return the address of the month's own page, where the walk begins and ends."""
-    return f"{reverse('admin:index')}?period={period}"
+    return f"{reverse('admin:index')}?period={period.iso_month}"
 
 
 def url_of(step: NextStep) -> str:

@@ -59,7 +59,7 @@ def key_as_charged(line: PayerLine) -> str:
 def key_of_correction(entered: CorrectionLine) -> str:
     """Return the key of the payer line that a line of a correction makes in the month that bears it."""
     return payer_key(
-        for_period=str(entered.correction.for_period),
+        for_period=entered.correction.for_period.iso_month,
         kind=entered.kind,
         pi_email=entered.pi.email if entered.pi else "",
         project_code=entered.project.code if entered.project else "",

@@ -5,7 +5,7 @@ from collections.abc import Collection
 from datetime import date
 
 from ..errors import BillingError, MissingCenterFundOrg, NextStep
-from ..models.periods import month_text
+from ..texts import iso_month, long_month
 
 
 class MissingRate(BillingError):
@@ -35,15 +35,15 @@ class BrokenSplit(BillingError):
 class Missing:
     """What the charges of a month lack: each thing to name, with how many charges wait for it."""
 
-    def __init__(self, month: str) -> None:
-        self.month = month
+    def __init__(self, month: date) -> None:
+        self.month = long_month(month)
         # By the name of the source.
         self.effective_cost: Counter[str] = Counter()
         self.pi: Counter[str] = Counter()
         self.fund_org: Counter[str] = Counter()
         self.center_fund_org: Counter[str] = Counter()
-        # By the name of the source and the month.
-        self.bearers: Counter[str] = Counter()
+        # By the name of the source, and the month.
+        self.bearers: Counter[tuple[str, date]] = Counter()
 
     def refuse(self) -> None:
         """Raise the first error there is cause for; nothing where charges have all that they need."""
@@ -72,9 +72,10 @@ class Missing:
         """Raise NothingToShareOver where shared costs go over what nobody was charged."""
         if found := self.bearers:
             total = sum(found.values())
+            named = ", ".join(f"{source} in {long_month(month)}" for source, month in sorted(found))
             raise NothingToShareOver(
                 f"{self.month} cannot be charged: {total:,} shared {'cost goes' if total == 1 else 'costs go'} over "
-                f"what was charged of {', '.join(sorted(found))}, and nobody was charged any of it. Give the source a "
+                f"what was charged of {named}, and nobody was charged any of it. Give the source a "
                 "default PI and a default fund/org, which pay it then. Or, in the review, reattribute the charges "
                 "or charge them to the center. Where that month is an earlier one without statements, issue them first."
             )
@@ -85,10 +86,10 @@ def refuse_without_rate(missing: Collection[tuple[date, str]], home: str) -> Non
     if not missing:
         return
     month, currency = min(missing)
-    named = ", ".join(f"{currency} in {month_text(month)}" for month, currency in sorted(missing))
+    named = ", ".join(f"{currency} in {long_month(month)}" for month, currency in sorted(missing))
     raise MissingRate(
         f"There is no exchange rate for {named}: enter what one unit is worth in {home}.",
-        then=NextStep("enter_rate", {"period": month_text(month), "currency": currency}),
+        then=NextStep("enter_rate", {"period": iso_month(month), "currency": currency}),
     )
 
 

@@ -113,7 +113,7 @@ class Month:
         self.periods = by_key(BillingPeriod)
         self.people = by_key(Person)
         self.projects = by_key(Project)
-        self.missing = Missing(str(period))
+        self.missing = Missing(period.month)
         self._payers_of: dict[Group, list[Payer]] = {}
         self._bearers_in: dict[int, Bearers] = {}
 
@@ -168,7 +168,7 @@ class Month:
     def key(self, group: Group, kind: str, fund_org: str) -> str:
         """Return the key of the payer line that a group makes, of this kind and fund/org."""
         return payer_key(
-            for_period=str(self.periods[group.for_period_id]),
+            for_period=self.periods[group.for_period_id].iso_month,
             kind=kind,
             pi_email=self.people[group.pi_id].email if group.pi_id else "",
             project_code=self.projects[group.project_id].code if group.project_id else "",

@@ -56,6 +56,6 @@ def set_rate(*, period: BillingPeriod, currency: str, rate: Decimal, actor: Acto
             "exchange_rate.changed" if before is not None else "exchange_rate.added",
             known,
             before=None if before is None else {"rate": plain(before)},
-            after={"period": str(period), "currency": currency, "rate": plain(rate)},
+            after={"period": period.iso_month, "currency": currency, "rate": plain(rate)},
         )
     return RateSet(known, before)

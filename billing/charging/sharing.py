@@ -43,7 +43,7 @@ def shares_of(month: Month, group: Group, sums: Sums, bearers: Mapping[Bearer, D
     measured = _measured(month, group, bearers)
     if not measured:
         source = month.sources[group.source_id]
-        month.missing.bearers[f"{source.name} in {month.periods[group.for_period_id]}"] += sums.count
+        month.missing.bearers[source.name, month.periods[group.for_period_id].month] += sums.count
         return []
     by_key = {month.key(group.borne_by(bearer), group.kind, bearer.fund_org): bearer for bearer in measured}
     weights = {key: measured[bearer] for key, bearer in by_key.items()}

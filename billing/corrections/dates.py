@@ -8,7 +8,7 @@ from django.db.models import Max, Min, Q
 from ..clocks import days_of, zone_named
 from ..errors import BillingError, NextStep
 from ..models import BillingPeriod, Charge, Correction, PayerLine, saying
-from ..models.periods import month_text
+from ..texts import iso_month
 
 
 class NoOpenMonth(BillingError):
@@ -30,7 +30,7 @@ def month_for(corrected: Iterable[PayerLine | Correction] = ()) -> BillingPeriod
 
 def _no_open_month(corrected: Iterable[PayerLine | Correction]) -> NoOpenMonth:
     last = BillingPeriod.objects.shown().order_by("month").last()
-    step = NextStep("open_period", {"period": month_text(last.next_month)}) if last else None
+    step = NextStep("open_period", {"period": iso_month(last.next_month)}) if last else None
     return NoOpenMonth(
         "No billing period takes changes. Open the month that the correction is to be charged in.", then=step
     )

@@ -87,7 +87,7 @@ def require_correctable(each: Correctable, *, kind: Correction.Kind, charged_in:
         raise NotCorrectable(
             f"{told(line)} was itself entered in {line.period}, which is still open: reverse that correction, and "
             "enter it as it should be.",
-            then=NextStep("show_corrections", {"period": str(line.period)}),
+            then=NextStep("show_corrections", {"period": line.period.iso_month}),
         )
 
 

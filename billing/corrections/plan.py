@@ -14,7 +14,7 @@ from ..errors import BillingError, ReasonMissing
 from ..models import BillingPeriod, Charge, Correction, CorrectionLine, PayerLine, Policy
 from ..money import ZERO, plain
 from ..months import closing
-from ..texts import cleaned, cleaned_lines
+from ..texts import cleaned, cleaned_lines, long_month
 from .dates import month_for, service_days
 from .finding import NothingToCorrect, lines_with_owners
 from .limits import AmountRefused, NotCorrectable, correctable, require_correctable, require_part
@@ -215,9 +215,11 @@ def _require_together(lines: Sequence[PayerLine], amount: Decimal | None) -> Non
     """Refuse lines that are not of one correction."""
     if not lines:
         raise NothingToCorrect("Say which payer lines are corrected.")
-    months = sorted({str(line.for_period) for line in lines})
+    months = sorted({line.for_period.month for line in lines})
     if len(months) > 1:
-        raise NotCorrectable(f"The lines are for {', '.join(months)}: make a correction for each month.")
+        raise NotCorrectable(
+            f"The lines are for {', '.join(map(long_month, months))}: make a correction for each month."
+        )
     if amount is not None and len(lines) > 1:
         raise AmountRefused(f"An amount is of one line, and these are {len(lines)}: name one, or leave it out.")
 
@@ -227,8 +229,8 @@ def _facts(correction: Correction, lines: Sequence[CorrectionLine]) -> dict[str,
     facts = {name: value for name, value in snapshot(correction, with_links=False).items() if value not in (None, "")}
     return {
         **facts,
-        "charged_in": str(correction.charged_in),
-        "for_period": str(correction.for_period),
+        "charged_in": correction.charged_in.iso_month,
+        "for_period": correction.for_period.iso_month,
         "lines": [
             {
                 "kind": str(line.kind),

@@ -8,7 +8,6 @@ from .. import audit, charging
 from ..attribution import newcomers
 from ..fields import to_units
 from ..models import BillingPeriod, Import, Source
-from ..models.periods import month_text
 from ..months import closing
 from ..readers.facts import month_number
 from . import abandoned, control_totals, differences, duplicates, inheritance, late, overtaking, owners
@@ -125,7 +124,7 @@ def _require_taking(rows: Stage, received: Received, compared: Compared, periods
             closing.ensure_period(month=period.month, actor=request.actor, now=request.now)
     waiting = [month for month in sorted(compared.touched) if late.waits(periods[month], is_by_hand=request.is_by_hand)]
     if waiting:
-        raise overtaking.in_review_meanwhile(month_text(month) for month in waiting)
+        raise overtaking.in_review_meanwhile(waiting)
 
 
 def _make_charges(

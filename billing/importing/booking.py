@@ -5,11 +5,11 @@ import datetime
 from .. import audit, charging
 from ..audit import Actor
 from ..models import BillingPeriod, Charge, Import
-from ..models.periods import month_text
 from ..months import closing
 from ..progress import Progress, unwatched
 from ..readers import FileError
 from ..readers.facts import month_number
+from ..texts import iso_month
 from . import comparing, control_totals, import_record, inheritance, late, overtaking, owners, receiving, upkeep
 from .comparing import Compared
 from .outcomes import Booked, ImportRefused, errors_of
@@ -99,8 +99,8 @@ def _book(
         imported.save()
         booked = Booked(
             number=imported.pk,
-            into=str(into),
-            periods=tuple(month_text(month) for month in sorted(own)),
+            into=into.iso_month,
+            periods=tuple(iso_month(month) for month in sorted(own)),
             charged=charged,
             taken_back=taken_back,
             withdrawn=withdrawn,

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ..models import BillingPeriod, Charge, Import, Source
-from ..models.periods import month_text
 from ..readers.facts import month_number
+from ..texts import iso_month
 from . import differences, doubts, duplicates, late, live_charges, other_sources, reading, removals
 from .doubts import Doubt
 from .duplicates import Asked
@@ -124,7 +124,7 @@ def measure(received: Received, read: Read, compared: Compared, *, is_chosen: bo
     by_hand = received.request.is_by_hand
     waiting = sorted(month for month in compared.touched if late.waits(periods.get(month), is_by_hand=by_hand))
     for month in waiting:
-        for currency, found in difference[month_text(month)].items():
+        for currency, found in difference[iso_month(month)].items():
             found |= differences.charged_and_booked(source, periods[month], currency, measures[month])
     return replace(compared, difference=difference, late=tuple(waiting))
 

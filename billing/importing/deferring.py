@@ -6,9 +6,9 @@ from dataclasses import replace
 
 from .. import audit
 from ..models import BillingPeriod, Import
-from ..models.periods import month_text
 from ..months import closing
 from ..readers.facts import month_number
+from ..texts import iso_month
 from . import applying, control_totals, import_record, late, overtaking, receiving
 from .applying import Applied
 from .comparing import Compared, would_withdraw
@@ -104,7 +104,7 @@ def _wait(received: Received, read: Read, compared: Compared, imported: Import, 
         after={
             "source": received.source.name,
             "rows": imported.rows,
-            "periods": [month_text(month) for month in compared.late],
+            "periods": [iso_month(month) for month in compared.late],
             "totals": imported.totals,
             **({"doubts": imported.doubts} if imported.doubts else {}),
         },

@@ -10,9 +10,9 @@ from django.db import connection
 
 from ..fields import AmountSum, from_units, sum_sql, units_of_sum
 from ..models import BillingPeriod, Charge, Source
-from ..models.periods import month_text
 from ..money import ZERO, plain
 from ..readers.facts import Scope, ScopeTotal, month_number
+from ..texts import iso_month, month_name
 
 # How many of the largest movers are told.
 MOVERS = 10
@@ -77,7 +77,7 @@ def difference(
         _add_matched(scopes, periods, measures)
     found: dict[str, Any] = {}
     for (month, currency), scope in sorted(scopes.items()):
-        found.setdefault(month_text(month), {})[currency] = _told(scope, FOCUS_NAMES[measures[month]], currency)
+        found.setdefault(iso_month(month), {})[currency] = _told(scope, FOCUS_NAMES[measures[month]], currency)
     return found
 
 
@@ -94,7 +94,7 @@ def lines_of(difference: Mapping[str, Any]) -> Iterator[str]:
     """Yield a difference as people read it, a line per period, currency and kind of change."""
     for month, currencies in difference.items():
         for currency, found in currencies.items():
-            yield f"  {month}, {found['measure']} in {currency}: {_signed(found['delta'])}"
+            yield f"  {month_name(month)}, {found['measure']} in {currency}: {_signed(found['delta'])}"
             if "charged" in found:
                 yield f"    charged then {_amount(found['charged'])}, booked since {_signed(found['booked'])}"
             for kind in ("new", "changed", "gone", "unchanged"):

@@ -8,10 +8,9 @@ from enum import StrEnum
 
 from ..fields import from_units
 from ..models import BillingPeriod, Import, Source
-from ..models.periods import month_text
 from ..money import rounded
 from ..readers.spelling import same_id
-from ..texts import long_dates, long_moment
+from ..texts import long_dates, long_moment, long_month
 
 # How many names a reason tells of.
 NAMED = 5
@@ -238,7 +237,7 @@ def of_age(
         if common:
             assert each.made_at
             months = BillingPeriod.objects.filter(pk__in=common).values_list("month", flat=True)
-            named = ", ".join(month_text(month) for month in sorted(months))
+            named = ", ".join(long_month(month) for month in sorted(months))
             verb = "waits" if each.state == Import.State.DEFERRED else "was applied"
             return [
                 Doubt(

@@ -15,7 +15,7 @@ from ..readers.coded import Numbers, combined
 from ..readers.facts import month_number
 from ..readers.understanding import Understood
 from ..readers.values import Memo
-from ..texts import long_moment
+from ..texts import long_moment, long_month
 
 # What patterns of the policy are looked for in.
 PATTERN_COLUMNS = ("ServiceName", "ResourceId", "ResourceName", "ChargeDescription")
@@ -120,7 +120,7 @@ class Flagging:
     def _of_other_months(self, rows: range, said: Understood) -> list[RowFlag]:
         known = [month_number(month) for month in self._expected]
         places = np.flatnonzero(~np.isin(said.months, known)).tolist()
-        expected = ", ".join(f"{month:%Y-%m}" for month in sorted(self._expected))
+        expected = ", ".join(long_month(month) for month in sorted(self._expected))
         return [
             (
                 rows[place],
@@ -161,7 +161,7 @@ class Flagging:
 
 
 def _written(month: int) -> str:
-    return f"{month // 100}-{month % 100:02d}"
+    return long_month(datetime.date(*divmod(month, 100), 1))
 
 
 def _has_dates(reference: Reference) -> bool:

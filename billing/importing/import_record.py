@@ -7,7 +7,7 @@ from typing import Any
 from .. import audit
 from ..audit import Actor
 from ..models import Import
-from ..models.periods import month_text
+from ..texts import iso_month
 from . import control_totals, duplicates
 from .applying import Applied
 from .comparing import Compared
@@ -40,7 +40,7 @@ def note_flags(imported: Import, read: Read, asked: Asked) -> None:
 def note_part(imported: Import, read: Read, compared: Compared, months: Collection[datetime.date]) -> None:
     """Note on an import what of the files is its own: that of these months."""
     totals = {scope: total for scope, total in read.totals.items() if scope[0] in months}
-    named = {month_text(month) for month in months}
+    named = {iso_month(month) for month in months}
     imported.difference = {month: found for month, found in compared.difference.items() if month in named}
     found = [each for currencies in imported.difference.values() for each in currencies.values()]
     imported.new = sum(each["new"]["rows"] for each in found)
@@ -59,7 +59,7 @@ def result(received: Received, read: Read, applied: Applied, imported: Import | 
         imported=imported,
         state=str(state),
         source=received.source,
-        periods=tuple(month_text(month) for month in compared.months),
+        periods=tuple(iso_month(month) for month in compared.months),
         rows=read.delivered,
         counts=compared.counts,
         flagged=_flagged(read, compared.asked),
@@ -72,7 +72,7 @@ def result(received: Received, read: Read, applied: Applied, imported: Import | 
         warnings=received.warnings,
         difference=dict(compared.difference),
         new_pis=applied.new_pis,
-        deferred_periods=tuple(month_text(month) for month in compared.late),
+        deferred_periods=tuple(iso_month(month) for month in compared.late),
         deferred=applied.deferred,
     )
 

@@ -150,7 +150,7 @@ def decide_later(
     else:
         late.require_bookable(imported)
         closing.require_open(into)
-        arguments["into"] = str(into)
+        arguments["into"] = into.iso_month
     return jobs.enqueue(
         kind=Job.Kind.APPLY if into is None else Job.Kind.BOOK,
         subject=f"import {imported.pk}",

@@ -15,6 +15,7 @@ from ..errors import BillingError, NextStep, ReasonMissing
 from ..models import BillingPeriod, Charge, Import, ImportedFile, ImportTotal, PayerLine, PayerSplitShare, Source
 from ..models.periods import parse_month
 from ..readers.spelling import same_id
+from ..texts import month_name
 from . import doubts
 
 BATCH = 500
@@ -112,10 +113,12 @@ def months_of(imported: Import) -> list[BillingPeriod]:
 
 
 def why_waiting(periods: Collection[str]) -> str:
-    """Say why imports for periods (written 2025-01) wait: 2025-01 takes no more changes, 2025-02 is in review."""
-    found = {str(period): period for period in BillingPeriod.objects.filter(month__in=map(parse_month, periods))}
+    """Say why imports for periods (written 2025-01) wait: January 2025 takes no more changes."""
+    found = {period.iso_month: period for period in BillingPeriod.objects.filter(month__in=map(parse_month, periods))}
     return " and ".join(
-        f"{name} is in review" if name in found and found[name].takes_changes else f"{name} takes no more changes"
+        f"{month_name(name)} is in review"
+        if name in found and found[name].takes_changes
+        else f"{month_name(name)} takes no more changes"
         for name in sorted(periods)
     )
 

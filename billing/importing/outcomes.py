@@ -11,6 +11,7 @@ from ..errors import BillingError, NextStep
 from ..models import Import, Source
 from ..readers import FileError, Problem
 from ..readers.dates import rule_lines
+from ..texts import month_name, month_names
 from . import differences, doubts, late
 
 
@@ -93,7 +94,7 @@ class ImportRefused(BillingError):
             "deferred": {
                 "import": imported.pk,
                 "state": imported.state,
-                "periods": [str(period) for period in late.months_of(imported)],
+                "periods": [period.iso_month for period in late.months_of(imported)],
             }
             if imported and self.waits
             else None,
@@ -204,7 +205,7 @@ class IngestResult:
         head = f"Import {self.imported.pk}: " if self.imported else "Dry run, nothing was stored: "
         lines = [
             f"{head}{_rows(self.rows)} of {self.source}"
-            + (f" for {', '.join(self.periods)}." if self.periods else ": the file is empty, nothing changes."),
+            + (f" for {month_names(self.periods)}." if self.periods else ": the file is empty, nothing changes."),
             *warned,
             f"  new {counts.new:,}, changed {counts.changed:,}, unchanged {counts.unchanged:,}, "
             f"withdrawn {counts.withdrawn:,}",
@@ -285,8 +286,9 @@ class Booked:
     def as_text(self) -> str:
         """What was booked, for a person; `next_steps` come after it."""
         lines = [
-            f"Import {self.number} is booked in {self.into}. Charges of {' and '.join(self.periods)} reversed: "
-            f"{self.taken_back:,}; charged as they are now: {self.charged:,}.",
+            f"Import {self.number} is booked in {month_name(self.into)}. "
+            f"Charges of {month_names(self.periods, ' and ')} reversed: {self.taken_back:,}; "
+            f"charged as they are now: {self.charged:,}.",
             *differences.lines_of(self.difference),
         ]
         if self.withdrawn:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 
 from ..models import BillingPeriod, Import, Source
 from ..readers import FileError, Problem
+from ..texts import long_month
 from . import duplicates, live_charges, receiving
 from .comparing import Compared
 from .reading import Read
@@ -41,11 +42,10 @@ def require_unchanged(received: Received, compared: Compared) -> None:
     )
 
 
-def in_review_meanwhile(months: Iterable[str]) -> Overtaken:
+def in_review_meanwhile(months: Iterable[datetime.date]) -> Overtaken:
     """Return the refusal where a month that changes was put in review meanwhile: there changes wait."""
-    return Overtaken(
-        [Problem(f"{', '.join(months)} was put in review meanwhile. Import this one again: it waits there.")]
-    )
+    named = ", ".join(map(long_month, months))
+    return Overtaken([Problem(f"{named} was put in review meanwhile. Import this one again: it waits there.")])
 
 
 def require_no_more_again(received: Received, compared: Compared, rows: Stage, periods: Periods) -> None:

@@ -18,6 +18,7 @@ from ..files.received import store as store_file
 from ..models import Import, ImportedFile, Policy, Source, StoredFile
 from ..progress import Progress, unwatched
 from ..readers import FileError, Part, Problem, open_delivery
+from ..texts import month_name, month_names
 from .expected_periods import expected_months, period_in_name
 from .outcomes import SourceUnknown, error_of, in_file
 from .standing import NOTHING_STANDS, Recognized, recognize
@@ -250,7 +251,7 @@ def _expected(parts: Sequence[Part], period: str, warn: Callable[[str], None]) -
     except ValueError as error:
         raise FileError([Problem(str(error))]) from error
     if others := sorted(name for name in found if not expected_months(name) <= expected):
-        warn(f"The names of the files say {', '.join(others)}, and {period} is expected.")
+        warn(f"The names of the files say {month_names(others)}, and {month_name(period)} is expected.")
     return period, expected
 
 

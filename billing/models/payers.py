@@ -136,7 +136,7 @@ class BillingReference(Standing):
     @property
     def text(self) -> str:
         """As printed: `2025-01-0007`."""
-        return f"{self.period}-{self.number:04d}"
+        return f"{self.period.iso_month}-{self.number:04d}"
 
 
 # Three references of a charge, and how many more there are.

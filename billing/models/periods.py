@@ -12,6 +12,7 @@ from django.db import models
 from django.db.models import Q
 
 from ..errors import BillingError
+from ..texts import iso_month, long_month
 
 MONTH = re.compile(r"(\d{4})-(0[1-9]|1[0-2])")
 
@@ -21,10 +22,6 @@ def parse_month(text: str) -> datetime.date:
     if not (match := MONTH.fullmatch(text.strip())) or match[1] == "0000":
         raise ValueError(f"“{text}” is not a billing period. Write the year and month, such as 2025-01.")
     return datetime.date(int(match[1]), int(match[2]), 1)
-
-
-def month_text(month: datetime.date) -> str:
-    return f"{month:%Y-%m}"
 
 
 def last_day_of(month: datetime.date) -> datetime.date:
@@ -59,7 +56,7 @@ class BillingPeriodQuerySet(models.QuerySet["BillingPeriod"]):
             return self.shown().get(month=month)
         except self.model.DoesNotExist:
             months = self.shown().order_by("month").values_list("month", flat=True)
-            known = ", ".join(month_text(known) for known in months)
+            known = ", ".join(iso_month(known) for known in months)
             raise self.model.DoesNotExist(
                 f"There is no billing period {text}. "
                 + (f"These exist: {known}." if known else "None exists yet: the first import of a month opens it.")
@@ -149,7 +146,11 @@ class BillingPeriod(models.Model):
         ]
 
     def __str__(self) -> str:
-        return month_text(self.month)
+        return long_month(self.month)
+
+    @property
+    def iso_month(self) -> str:
+        return iso_month(self.month)
 
     def clean(self) -> None:
         if self.month and self.month.day != 1:

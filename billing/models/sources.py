@@ -11,8 +11,9 @@ from django.db import models
 from django.db.models import Exists, OuterRef, Q, prefetch_related_objects
 
 from ..errors import BillingError, NextStep
+from ..texts import long_month
 from .people import Person, Project
-from .periods import MonthField, month_text
+from .periods import MonthField
 from .typed import CodeField, NameField
 
 # Dates and quarters in a file's name, which say nothing about its source.
@@ -232,7 +233,7 @@ class CostMeasureChange(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.measure} from {month_text(self.from_month)}"
+        return f"{self.measure} from {long_month(self.from_month)}"
 
     def clean(self) -> None:
         if self.from_month and self.from_month.day != 1:

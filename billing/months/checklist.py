@@ -166,7 +166,7 @@ class Month:
     @cached_property
     def about(self) -> dict[str, str]:
         """What a next step of this month is about."""
-        return {"period": str(self.period), "id": str(self.period.pk)}
+        return {"period": self.period.iso_month, "id": str(self.period.pk)}
 
 
 @dataclass(frozen=True)

@@ -209,8 +209,8 @@ def carry_over(*, period: BillingPeriod, actor: Actor, now: datetime.datetime) -
             gesture.record(
                 "charge.carried_over",
                 charge,
-                before={"charged_in": str(period)},
-                after={"charged_in": str(into), "currency": charge.currency, "billed": plain(charge.billed_cost)},
+                before={"charged_in": period.iso_month},
+                after={"charged_in": into.iso_month, "currency": charge.currency, "billed": plain(charge.billed_cost)},
             )
         Charge.objects.in_month(period).held().update(charged_in=into)
         # A fund/org may take no more postings by then.
@@ -222,7 +222,7 @@ def carry_over(*, period: BillingPeriod, actor: Actor, now: datetime.datetime) -
             "period.carried_over",
             period,
             after={
-                "into": str(into),
+                "into": into.iso_month,
                 "charges": carried.charges,
                 "billed": {currency: plain(amount) for currency, amount in carried.billed.items()},
             },

@@ -96,7 +96,9 @@ def _correction_terms(month: Month, source: Source, entered: tuple[int, Decimal]
         return []
     count, amount = entered
     state = Correction.State.APPROVED.value
-    about = About("billing.correction", where={"period": str(month.period), "source": source.name, "state": (state,)})
+    about = About(
+        "billing.correction", where={"period": month.period.iso_month, "source": source.name, "state": (state,)}
+    )
     return [Term("corrections", "Corrections", amount, count, about)]
 
 
@@ -153,5 +155,5 @@ def _judged(month: Month, equation: Equation, missing: list[str], is_run_intact:
     if month.is_finalized or not is_run_intact:
         return equation.marked(Verdict.OFF, "Payer lines do not hold what is to be charged.")
     what = "are older than the last change" if month.lines else "are not made yet"
-    then = NextStep("issue_statements", {"period": str(month.period)})
+    then = NextStep("issue_statements", {"period": month.period.iso_month})
     return equation.marked(Verdict.OPEN, f"Payer lines {what}.", then)

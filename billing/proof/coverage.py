@@ -103,7 +103,7 @@ def _add(found: dict[Any, _Sums], key: object, currency: str, charges: int, bill
 
 def _told(kind: str, name: str, source: str, sums: _Sums, before: BillingPeriod, of: dict[str, int]) -> Uncharged:
     charges, billed = sums
-    where: dict[str, int | str | tuple[str, ...]] = {"period": str(before), "standing": "live", **of}
+    where: dict[str, int | str | tuple[str, ...]] = {"period": before.iso_month, "standing": "live", **of}
     if kind == "cloud account":
         where["q"] = name
     return Uncharged(kind, name, source, charges, dict(sorted(billed.items())), About("billing.charge", where=where))

@@ -93,7 +93,7 @@ def _payer_line(line: PayerLine, text: str) -> Finding:
         line.get_kind_display(),
     )
     name = f"Payer line {line.pk or '(missing)'}: {', '.join(part for part in parts if part)}"
-    where = {} if line.pk else {"period": str(line.period)}
+    where = {} if line.pk else {"period": line.period.iso_month}
     return Finding("payer line", name, text, About("billing.payerline", line.pk, where))
 
 

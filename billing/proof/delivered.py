@@ -124,7 +124,7 @@ class Delivered:
 
     def _about_charges(self, source: Source, code: str) -> About:
         states = tuple(state for state, fate in FATES.items() if fate == code)
-        return self.month.about_charges(source, states, period=str(self.month.period))
+        return self.month.about_charges(source, states, period=self.month.period.iso_month)
 
     def _scope_order(self, each: tuple[Scope, Any]) -> tuple[str, str]:
         (source_id, currency), _ = each

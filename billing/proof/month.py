@@ -206,7 +206,7 @@ class Month:
 
     def about_lines(self, source: Source | None, *kinds: str) -> About:
         """Return which payer lines of the month are those of a source, of some kinds or all."""
-        where: dict[str, int | str | tuple[str, ...]] = {"period": str(self.period)}
+        where: dict[str, int | str | tuple[str, ...]] = {"period": self.period.iso_month}
         if source is not None:
             where["source"] = source.pk
         if kinds:
@@ -217,7 +217,7 @@ class Month:
         """Return the applied imports of a source that told of the month, or those booked in it as late changes."""
         where: dict[str, int | str | tuple[str, ...]] = {"source": source.pk, "state": ("applied",)}
         scope: Mapping[str, int | str] = (
-            {"booked_in": self.period.pk} if is_late else {"scope_totals__period": str(self.period)}
+            {"booked_in": self.period.pk} if is_late else {"scope_totals__period": self.period.iso_month}
         )
         return About("billing.import", where=where | dict(scope))
 

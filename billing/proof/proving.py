@@ -81,7 +81,7 @@ class Proof:
     def as_data(self) -> dict[str, Any]:
         """The proof as JSON keeps it: amounts as exact decimal text."""
         return {
-            "period": str(self.period),
+            "period": self.period.iso_month,
             "currency": self.currency,
             "reconciles": self.reconciles,
             "is_complete": self.is_complete,

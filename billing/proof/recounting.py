@@ -7,6 +7,7 @@ from .. import audit, charging
 from ..audit import Actor
 from ..models import BillingPeriod, totalling
 from ..months import closing
+from ..texts import month_name
 from . import totals
 from .month import Month
 
@@ -20,9 +21,9 @@ class Recounted:
 
     def __str__(self) -> str:
         if not self.corrected:
-            return f"The totals of {self.period} were right."
+            return f"The totals of {month_name(self.period)} were right."
         groups = "1 group" if self.corrected == 1 else f"{self.corrected:,} groups"
-        return f"The totals of {self.period} were wrong for {groups} of charges, and are right now."
+        return f"The totals of {month_name(self.period)} were wrong for {groups} of charges, and are right now."
 
 
 def recount(*, period: BillingPeriod, actor: Actor, now: datetime.datetime) -> Recounted:
@@ -37,7 +38,7 @@ def recount(*, period: BillingPeriod, actor: Actor, now: datetime.datetime) -> R
         found = totals.findings(period, differing)
         if differing:
             totalling.rebuild(period.pk, charging.in_storage_order(period))
-        recounted = Recounted(str(period), len(differing))
+        recounted = Recounted(period.iso_month, len(differing))
         after = {"corrected": recounted.corrected, "found": [each.text for each in found]}
         gesture.record("period.recounted", period, after=after)
     return recounted

@@ -92,7 +92,7 @@ def seals_of(period: BillingPeriod) -> Seals:
             ReviewDecision.objects.filter(charge__charged_in=period), "charge__source__name", *DECISIONS
         ),
         "corrections": _correction_seals(CorrectionLine.objects.charged_in(period).order_by()),
-        "payer lines": {f"{period}-{int(number):04}": digest for number, digest in references.items()},
+        "payer lines": {f"{period.iso_month}-{int(number):04}": digest for number, digest in references.items()},
     }
 
 

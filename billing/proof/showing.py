@@ -111,13 +111,13 @@ def kept(period: BillingPeriod) -> Kept | None:
 
 def last_job(period: BillingPeriod) -> Job | None:
     """Return the job that proves the month, or that was the last to."""
-    return Job.objects.filter(kind=Job.Kind.PROVE, subject=str(period)).order_by("-pk").first()
+    return Job.objects.filter(kind=Job.Kind.PROVE, subject=period.iso_month).order_by("-pk").first()
 
 
 def prove_later(*, period: BillingPeriod, actor: Actor, now: datetime.datetime) -> Job:
     """Have the worker prove a month; who asks while it does gets the same job."""
     return jobs.enqueue(
-        kind=Job.Kind.PROVE, subject=str(period), arguments={"period": str(period)}, actor=actor, now=now
+        kind=Job.Kind.PROVE, subject=period.iso_month, arguments={"period": period.iso_month}, actor=actor, now=now
     )
 
 
@@ -131,8 +131,8 @@ def run_job(
     caches["months"].set(_key(period), (stamp, found), None)
     return {
         "message": found.verdict,
-        "period": str(period),
-        "then": NextStep("proof", {"period": str(period), "id": str(period.pk)}).as_data(),
+        "period": period.iso_month,
+        "then": NextStep("proof", {"period": period.iso_month, "id": str(period.pk)}).as_data(),
     }
 
 

@@ -98,7 +98,7 @@ def freeze(period: BillingPeriod, gesture: audit.Gesture) -> None:
     proved = made.proof
     if not proved.is_complete:
         said = [*proved.problems(), *(f"{each.title} ({each.source}): {each.note}" for each in proved.open)]
-        then = NextStep("proof", {"period": str(period), "id": str(period.pk)})
+        then = NextStep("proof", {"period": period.iso_month, "id": str(period.pk)})
         raise closing.NotReadyToFinalize(
             period, [Item(PROOF, State.BLOCKED, text, then=then, holds_up=(FINALIZE,)) for text in said]
         )
@@ -154,7 +154,7 @@ def write_pdf(*, period: BillingPeriod, path: Path | None = None, actor: Actor, 
     """
     if path is None:
         is_frozen = FrozenProof.objects.filter(period=period).exists()
-        path = folder() / f"proof-{period}{'' if is_frozen else '-DRAFT'}.pdf"
+        path = folder() / f"proof-{period.iso_month}{'' if is_frozen else '-DRAFT'}.pdf"
         path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
     content = download(period=period, extension="pdf", actor=actor, now=now)
     try:
@@ -169,7 +169,7 @@ def folder() -> Path:
 
 
 def file_of(frozen: FrozenProof, extension: str) -> Path:
-    return folder() / f"proof-{frozen.period}.{extension}"
+    return folder() / f"proof-{frozen.period.iso_month}.{extension}"
 
 
 def kept_files(period: BillingPeriod | None) -> Iterator[Kept]:

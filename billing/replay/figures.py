@@ -10,6 +10,7 @@ from django.db.models import F
 from ..models import PATHS, BillingPeriod, Charge, Import, PayerLine
 from ..money import plain
 from ..review import shares_of, shares_text
+from ..texts import iso_month
 
 AMOUNTS = ("billed_cost", "effective_cost", "list_cost", "contracted_cost")
 FIGURES = ("list_cost", "contracted_cost", "charged", "rounding")
@@ -92,7 +93,7 @@ def _of_charges(period: BillingPeriod) -> Figures:
             **{amount: _text(row[amount]) for amount in AMOUNTS},
             **{SAID[column]: row[column] for column in SAID},
             "service": row["service"],
-            "for": f"{row['delivered_for']:%Y-%m}",
+            "for": iso_month(row["delivered_for"]),
             "pi": row["pi_email"] or "",
             "project": row["project_code"] or "",
             "split": shares_text(split) if split else "",

@@ -110,7 +110,7 @@ def record(period: BillingPeriod, folder: Path) -> None:
         *_serialized(others),
     ]
     recording = {
-        "period": str(period),
+        "period": period.iso_month,
         "given": given,
         "imports": {
             str(each.pk): {

@@ -18,6 +18,7 @@ from django.conf import settings
 from .. import tracing
 from ..models import BillingPeriod
 from ..money import ZERO, plain
+from ..texts import month_name
 from .figures import digest_of, figures_of
 from .recording import NotReplayable, imports_of, record
 
@@ -82,8 +83,8 @@ class Replayed:
 
     def as_text(self) -> str:
         told = (
-            f"{self.period} rebuilt from {self.imports:,} imports: {self.charges:,} charges, {self.lines:,} payer "
-            f"lines, {plain(self.charged)} charged."
+            f"{month_name(self.period)} rebuilt from {self.imports:,} imports: {self.charges:,} charges, "
+            f"{self.lines:,} payer lines, {plain(self.charged)} charged."
         )
         if self.first is None:
             lines = [told, f"Byte for byte what is stored: SHA-256 {self.stored_digest}."]
@@ -126,7 +127,7 @@ def replay(*, period: BillingPeriod, keep: Path | None = None) -> Replayed:
         found = _documents_differing(period, rebuilt)
     lines = [figures for name, figures in rebuilt.items() if name.startswith("payer line ")]
     return Replayed(
-        period=str(period),
+        period=period.iso_month,
         imports=len(imports),
         charges=sum(name.startswith("charge ") for name in rebuilt),
         lines=len(lines),

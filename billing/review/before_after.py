@@ -49,6 +49,8 @@ class BeforeAfter:
     states: tuple[Row, ...] = ()
     skipped: Mapping[str, int] = field(default_factory=dict)
     created: tuple[str, ...] = ()
+    # The charges that change, as they would be, in memory alone.
+    charges: tuple[Charge, ...] = ()
 
     @property
     def shown(self) -> tuple[Row, ...]:
@@ -84,11 +86,11 @@ def before_and_after(
             act.reassign(charge, reassignment, approve=approve)
     by_payer: dict[Place, Decimal] = defaultdict(Decimal)
     by_state: dict[Place, Decimal] = defaultdict(Decimal)
-    moved = 0
+    changed: list[Charge] = []
     for pk, charge in act.charges.items():
         if pk in act.why_skipped:
             continue
-        moved += 1
+        changed.append(charge)
         month, pi, state, currency, billed = was[pk]
         for each_pi, each_state, amount in ((pi, state, -billed), (charge.pi_id, charge.state, billed)):
             # Also who is charged nothing before or after is concerned.
@@ -96,7 +98,12 @@ def before_and_after(
             by_state[month, _word(each_state), currency] += amount
     named = reassignment.pi or "the new PI"
     return BeforeAfter(
-        moved, _payers(by_payer, named), _states(by_state), dict(Counter(act.why_skipped.values())), act.created
+        len(changed),
+        _payers(by_payer, named),
+        _states(by_state),
+        dict(Counter(act.why_skipped.values())),
+        act.created,
+        tuple(changed),
     )
 
 

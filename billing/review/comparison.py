@@ -129,7 +129,7 @@ class Comparison:
             digest.update(repr((change.charge, change.after, change.state_after)).encode())
         digest.update(repr((sorted(self.turned_flags.items()), len(self.new_flags))).encode())
         return Reapplied(
-            period=str(self.period),
+            period=self.period.iso_month,
             source=self.source.name if self.source else "",
             is_dry_run=is_dry_run,
             looked_at=self.looked_at,

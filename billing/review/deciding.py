@@ -9,16 +9,20 @@ from decimal import Decimal
 from itertools import groupby
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from ..audit import Actor
 from ..background import jobs
 from ..errors import BillingError
 from ..models import Charge, Job
 from ..progress import Progress
+from ..texts import number_in
 from . import decisions
 from .outcome import Decided
 from .reassignment import Reassignment
+
+# How long an address may be that names charges.
+RANGES = 1_500
 
 
 class NothingDecided(BillingError):
@@ -96,6 +100,16 @@ def ranges_of(ids: list[int]) -> str:
     """Write sorted ids as `3-7 9`: those of one import mostly follow each other."""
     runs = ([number for _, number in run] for _, run in groupby(enumerate(ids), key=lambda each: each[1] - each[0]))
     return " ".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs)
+
+
+def within(ranges: str) -> Q:
+    """Return the condition on a charge that an address makes with what `ranges_of` wrote: it is never expanded."""
+    found = Q(pk__in=())
+    for first, _, last in (run.partition("-") for run in ranges[:RANGES].split()):
+        ends = number_in(first), number_in(last or first)
+        if None not in ends:
+            found |= Q(pk__range=ends)
+    return found
 
 
 def ids_of(ranges: str) -> list[int]:

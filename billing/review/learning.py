@@ -4,7 +4,7 @@ import datetime
 import hashlib
 import uuid
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from glob import escape
@@ -24,6 +24,7 @@ from ..readers.dimensions import DIMENSIONS
 from ..readers.tags import Tags, tags_of
 from ..readers.values import Memo
 from ..texts import code_of, folded_code
+from .locked_charges import DECIDED_FIELDS, decided_values
 from .outcome import counted
 
 Value = TypeVar("Value")
@@ -31,8 +32,10 @@ Value = TypeVar("Value")
 # Charges looked at for a page; beyond that a month is previewed where rules are re-applied to it, by the worker.
 TRIED = 50_000
 CHUNK = 5_000
-# Moves shown of one month.
-MOVES = 10
+# Open months that a rule is tried on before it is there.
+OPEN_MONTHS = 2
+# Moves shown of one month, and charges that a link to it lists.
+MOVES, LISTED = 10, 100
 
 REASSIGNMENTS = (ReviewDecision.Action.REATTRIBUTE, ReviewDecision.Action.SPLIT)
 DETAILS = ("cost_center", "natural_account")
@@ -93,6 +96,8 @@ class Foreseen:
     decided: int = 0
     # Too many charges to look at for a page.
     is_too_large: bool = False
+    # The ids of the charges it fits, those of the most money, as many as an address may name.
+    largest: tuple[int, ...] = ()
 
     @property
     def changed(self) -> int:
@@ -101,11 +106,17 @@ class Foreseen:
     @property
     def billed(self) -> dict[str, Decimal]:
         """What the charges that move come to, by currency."""
-        found: dict[str, Decimal] = defaultdict(Decimal)
-        for move in self.moves:
-            for currency, amount in move.billed.items() if move.is_change else ():
-                found[currency] += amount
-        return dict(sorted(found.items()))
+        return _billed(move for move in self.moves if move.is_change)
+
+    @property
+    def billed_in_all(self) -> dict[str, Decimal]:
+        """What all the charges that it fits come to, by currency."""
+        return _billed(self.moves)
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether it fits more charges than `largest` names."""
+        return self.fits > len(self.largest)
 
     @property
     def shown(self) -> list[Move]:
@@ -114,6 +125,14 @@ class Foreseen:
     @property
     def unshown(self) -> int:
         return len([move for move in self.moves if move.is_change]) - len(self.shown)
+
+
+def _billed(moves: Iterable[Move]) -> dict[str, Decimal]:
+    found: dict[str, Decimal] = defaultdict(Decimal)
+    for move in moves:
+        for currency, amount in move.billed.items():
+            found[currency] += amount
+    return dict(sorted(found.items()))
 
 
 def corrected_by(gesture: str) -> QuerySet[Charge]:
@@ -148,8 +167,25 @@ def rule_from(charges: QuerySet[Charge]) -> AttributionRule:
     found = list(corrected.order_by("pk")[:TRIED])
     if not found:
         raise NotCorrected("None of these charges was corrected. Say who pays for them first.")
+    return _rule_of(found)
+
+
+def rule_once_corrected(decided: Collection[Charge]) -> AttributionRule:
+    """Return the rule that charges would make, were they saved as they are in memory; raise as `rule_from` does."""
+    own = {charge.pk: charge for charge in decided if charge.attributed_by == Charge.AttributedBy.DECISION}
+    if not own:
+        raise NotCorrected("None of these charges would be corrected.")
+    # What decisions are made on lacks the texts that conditions look at.
+    found = list(Charge.objects.filter(pk__in=own).select_related("source", "charged_in", *DIMENSIONS).order_by("pk"))
+    for charge in found:
+        for name, value in zip(DECIDED_FIELDS, decided_values(own[charge.pk]), strict=True):
+            setattr(charge, name, value)
+    return _rule_of(found)
+
+
+def _rule_of(found: Sequence[Charge]) -> AttributionRule:
     rule = AttributionRule()
-    for name in ("pi", "project", "fund_org"):
+    for name in ("pi_id", "project_id", "fund_org"):
         if (value := _common(getattr(charge, name) for charge in found)) is not None:
             setattr(rule, name, value)
     if not (rule.pi or rule.project or rule.fund_org):
@@ -184,6 +220,13 @@ def foresee(rule: AttributionRule, *, month: BillingPeriod | None = None) -> lis
     before = (month.month - datetime.timedelta(days=1)).replace(day=1)
     months = with_charges.filter(month__in=(before, month.month)).order_by("-month")
     return [_foresee(rule, each) for each in months]
+
+
+def foresee_besides(rule: AttributionRule, charges: Collection[int]) -> list[Foreseen]:
+    """Return what a rule fits of the newest months that take changes, beside the charges that it is made of."""
+    with_charges = Charge.objects.order_by().values("charged_in").distinct()
+    months = BillingPeriod.objects.taking_changes().filter(pk__in=with_charges).order_by("-month")
+    return [_foresee(rule, each, besides=frozenset(charges)) for each in months[:OPEN_MONTHS]]
 
 
 def _common(values: Iterable[Value]) -> Value | None:
@@ -365,14 +408,15 @@ def _placed(charges: Iterable[Charge], attributor: Attributor) -> Iterator[tuple
             yield charge, tags[charge.tags], NOWHERE if places is None else places[number]
 
 
-def _foresee(rule: AttributionRule, period: BillingPeriod) -> Foreseen:
+def _foresee(rule: AttributionRule, period: BillingPeriod, *, besides: frozenset[int] = frozenset()) -> Foreseen:
     charges = Charge.objects.in_month(period).filter(withdrawn_in__isnull=True).filter(_may_fit(rule))
     if charges.order_by()[: TRIED + 1].count() > TRIED:
         return Foreseen(period, 0, (), is_too_large=True)
     policy = Policy.objects.current()
     directory = Directory(policy)
     moves: dict[tuple[Payer, Payer], Move] = {}
-    fits = decided = 0
+    fits: list[tuple[Decimal, int]] = []
+    decided = 0
     for source in Source.objects.filter(pk__in=charges.order_by().values("source").distinct()).order_by("name"):
         without = Attributor(source=source, policy=policy, directory=directory)
         trial = Attributor(source=source, policy=policy, trial=rule, directory=directory)
@@ -384,15 +428,18 @@ def _foresee(rule: AttributionRule, period: BillingPeriod) -> Foreseen:
         )
         rows = list(own.order_by("pk"))
         for (charge, tags, place), (_, _, place_now) in zip(_placed(rows, trial), _placed(rows, without), strict=True):
-            if not trial.fits(rule.pk or 0, tags, place):
+            if charge.pk in besides or not trial.fits(rule.pk or 0, tags, place):
                 continue
-            fits += 1
+            fits.append((charge.billed_cost, charge.pk))
             decided += charge.attributed_by in Charge.SETTLED
             before, after = _payer(without.attribute(tags, place_now)), _payer(trial.attribute(tags, place))
             move = moves.setdefault((before, after), Move(before, after))
             move.count += 1
             move.billed[charge.currency] = move.billed.get(charge.currency, Decimal(0)) + charge.billed_cost
-    return Foreseen(period, fits, tuple(sorted(moves.values(), key=lambda move: -move.count)), decided)
+    largest = tuple(pk for _, pk in sorted(fits, key=lambda each: (-abs(each[0]), each[1]))[:LISTED])
+    return Foreseen(
+        period, len(fits), tuple(sorted(moves.values(), key=lambda move: -move.count)), decided, largest=largest
+    )
 
 
 def _payer(attribution: Attribution) -> Payer:

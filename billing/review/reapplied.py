@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 from ..money import named, plain
+from ..texts import month_name
 from ..told import fields_of
 from .outcome import counted
 
@@ -117,10 +118,10 @@ class Reapplied:
     def summary(self) -> str:
         """The outcome in a sentence or two."""
         if self.is_idle:
-            return f"{self.period}: {counted(self.looked_at)} looked at; nothing changes."
+            return f"{month_name(self.period)}: {counted(self.looked_at)} looked at; nothing changes."
         would = "would be " if self.is_dry_run else ""
         text = (
-            f"{self.period}: {counted(self.looked_at)} looked at, {self.changed:,} {would}attributed anew, "
+            f"{month_name(self.period)}: {counted(self.looked_at)} looked at, {self.changed:,} {would}attributed anew, "
             f"{self.cleared:,} {would}cleared, {self.held:,} {would}newly held."
         )
         if self.shared or self.unshared:

@@ -63,12 +63,12 @@ def reapply_later(
 ) -> Job:
     """Have the worker do what `reapply` does; who asks twice gets the same job. Raises PeriodClosed."""
     closing.require_open(period)
-    of = f"{period} {source.name if source else '*'}"
+    of = f"{period.iso_month} {source.name if source else '*'}"
     return jobs.enqueue(
         kind=Job.Kind.ATTRIBUTE,
         subject=f"{'preview of ' if dry_run else ''}{of}"[:64],
         arguments={
-            "period": str(period),
+            "period": period.iso_month,
             "source": source.name if source else "",
             "dry_run": dry_run,
             "expected": expected,
@@ -99,4 +99,4 @@ def shown_by(job: Job, period: BillingPeriod) -> Reapplied | None:
     found = job.result or {}
     if job.kind != Job.Kind.ATTRIBUTE or job.state != Job.State.DONE or not found.get("dry_run"):
         return None
-    return Reapplied.from_data(found) if found["period"] == str(period) else None
+    return Reapplied.from_data(found) if found["period"] == period.iso_month else None

@@ -17,6 +17,7 @@ from ..models import AttributionRule, BillingPeriod, Charge, Flag, Policy
 from ..models.people import Mailboxes
 from ..readers.columns import TEXTS
 from ..readers.tags import tags_of
+from ..texts import long_month
 from .reassignment import Reassignment
 from .shares import shares_of, shares_text
 
@@ -84,7 +85,7 @@ def known_of(charges: Sequence[Charge]) -> dict[int, Known]:
         known.month = max(earlier)
         known.payers = months[known.month]
         if len(known.payers) == 1 and _may_be(charge, known.payers[0]):
-            known.suggestion = Suggestion(known.payers[0], f"As in {known.month:%B %Y}.")
+            known.suggestion = Suggestion(known.payers[0], f"As in {long_month(known.month)}.")
     _ask_rules([charge for charge in charges if _is_open(charge) and not found[charge.pk].suggestion], found)
     return found
 

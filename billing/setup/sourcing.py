@@ -13,10 +13,9 @@ from ..audit import Actor
 from ..errors import BillingError, NextStep
 from ..models import BillingPeriod, CostMeasureChange, ImportTotal, PayerLine, Source
 from ..models.imports import Import
-from ..models.periods import month_text
 from ..models.sources import pattern_of
 from ..models.typed import CodeField, require_said
-from ..texts import code_of
+from ..texts import code_of, iso_month, long_month
 
 # What `add` and `change` may set. A cost measure is given once, and changes by `change_measure`.
 FIELDS = (
@@ -140,7 +139,7 @@ def change_measure(
             "source.measure_changed",
             source,
             before={"measure": before},
-            after={"measure": measure, "from": month_text(from_month)},
+            after={"measure": measure, "from": iso_month(from_month)},
         )
     return step
 
@@ -162,7 +161,7 @@ def require_uncharged(source: Source, from_month: datetime.date) -> None:
             reasons.append(f"{period} is charged already")
     if reasons:
         raise MeasureInUse(
-            f"The cost measure of {source} cannot change from {month_text(from_month)} on: {', '.join(reasons)}. "
+            f"The cost measure of {source} cannot change from {long_month(from_month)} on: {', '.join(reasons)}. "
             "A month is charged by one measure; change it from a later month."
         )
 
@@ -178,7 +177,7 @@ def sync_status(*, now: datetime.datetime) -> list[SyncState]:
     )
     for row in applied:
         of_source = latest.setdefault(row["imported_in__source"], {})
-        of_source[month_text(row["period__month"])] = (row["last"], row["newest"])
+        of_source[iso_month(row["period__month"])] = (row["last"], row["newest"])
     states = []
     for source in Source.objects.filter(is_active=True).order_by("name"):
         for period, (at, newest) in sorted(latest.get(source.pk, {}).items(), reverse=True):

@@ -1,4 +1,4 @@
-"""Amounts, counts and badges in the templates of the admin, set as its columns set them."""
+"""Amounts, counts, months and badges in the templates of the admin, set as its columns set them."""
 
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,9 +16,12 @@ from django.utils.html import conditional_escape, format_html
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.text import capfirst
 
+from .. import texts
 from ..admin import formatting
 
 register = template.Library()
+
+register.filter("month_name", texts.month_name)
 
 
 @register.filter

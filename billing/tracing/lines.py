@@ -56,7 +56,7 @@ class TracedLine:
         line = self.line
         return {
             "key": self.key,
-            "period": str(self.period),
+            "period": self.period.iso_month,
             "reference": line.reference.text if line else None,
             "kind": line.kind if line else None,
             "pi": line.pi.email if line and line.pi else None,
@@ -201,7 +201,7 @@ def _correction_data(line: CorrectionLine) -> dict[str, Any]:
         "correction": correction.pk,
         "kind": correction.kind,
         "amount": line.amount,
-        "charged_in": str(correction.charged_in),
+        "charged_in": correction.charged_in.iso_month,
         "reason": correction.reason,
         "by": correction.entered_by_name,
         "at": correction.entered_at,

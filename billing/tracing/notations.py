@@ -171,7 +171,7 @@ def _of_key(what: str, page: int, per_page: int) -> Traced | None:
     if not (at and re.fullmatch(r"\d{4}-\d{2}", month)):
         month, key = "", what
     lines = PayerLine.objects.select_related("period").filter(key=key).order_by("period__month")
-    found = [line for line in lines if not month or str(line.period) == month]
+    found = [line for line in lines if not month or line.period.iso_month == month]
     if not found:
         raise NothingFound(f"There is no payer line of this key: {what}.")
     if len(found) == 1:
@@ -179,7 +179,9 @@ def _of_key(what: str, page: int, per_page: int) -> Traced | None:
     return Traced(
         what,
         "Payer lines of several months",
-        choices=tuple((f"{line.period}@{key}", f"in {line.period}", line.charged, line.currency) for line in found),
+        choices=tuple(
+            (f"{line.period.iso_month}@{key}", f"in {line.period}", line.charged, line.currency) for line in found
+        ),
     )
 
 
@@ -201,7 +203,12 @@ def _of_reference(what: str, page: int, per_page: int) -> Traced | None:
         what,
         f"Reference {name}",
         choices=tuple(
-            (f"{line.period}@{line.key}", f"{line.get_kind_display()}: {line.fund_org}", line.charged, line.currency)
+            (
+                f"{line.period.iso_month}@{line.key}",
+                f"{line.get_kind_display()}: {line.fund_org}",
+                line.charged,
+                line.currency,
+            )
             for line in lines
         ),
     )

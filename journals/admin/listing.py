@@ -98,7 +98,7 @@ def _worked_on(request: HttpRequest, model_admin: admin.ModelAdmin) -> str:
     if found is None:
         working = model_admin.admin_site.each_context(request).get("working")
         period = working.period if working else None
-        found = str(period) if period and Journal.objects.filter(period=period).exists() else ""
+        found = period.iso_month if period and Journal.objects.filter(period=period).exists() else ""
         request.journals_worked_on = found  # type: ignore[attr-defined]
     return found
 
@@ -209,7 +209,7 @@ def to_journal(month: str, months: Sequence[BillingPeriod], user: AbstractBaseUs
     these, months that nothing waits for are left out.
     """
     if month:
-        found = [period for period in months if str(period) == month]
+        found = [period for period in months if period.iso_month == month]
         listed = {period.pk: list(checklist.of(period, only=ITEMS, waits=False).items) for period in found}
     else:
         unfinished = [
@@ -227,7 +227,7 @@ def to_journal(month: str, months: Sequence[BillingPeriod], user: AbstractBaseUs
             ToJournal(
                 period,
                 shown(item, user, is_next=True) if item else None,
-                list_url(Journal, f"period={period}"),
+                list_url(Journal, f"period={period.iso_month}"),
             )
         )
     return [each for each in told if each.waits or month]
@@ -243,5 +243,5 @@ def outdated(journal: Journal) -> str:
     if journal.state != State.DRAFT:
         return ""
     items = checklist.known([journal.period], "journal").get(journal.period_id, [])
-    again = NextStep("export_journal", {"period": str(journal.period), "id": str(journal.period_id)})
+    again = NextStep("export_journal", {"period": journal.period.iso_month, "id": str(journal.period_id)})
     return next((capfirst(item.text) for item in items if item.is_to_do and item.then == again), "")

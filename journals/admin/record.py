@@ -154,7 +154,7 @@ def _difference(request: HttpRequest, journal: Journal, shown: dict[str, Any]) -
         "acts": _acts(found) if found and request.user.has_perm("billing.view_auditevent") else [],
         "added": added_to(journal, shown["earlier"]) if shown["earlier"] else [],
         "changes": [
-            (each, why_url(f"{journal.period}@{each.payer_key}") if may_trace and each.kind != GONE else "")
+            (each, why_url(f"{journal.period.iso_month}@{each.payer_key}") if may_trace and each.kind != GONE else "")
             for each in (found.changes if found else ())
         ],
     }

@@ -17,6 +17,7 @@ from billing.errors import BillingError
 from billing.models import Job, Policy
 from billing.money import rounded
 from billing.months import checklist
+from billing.texts import month_name
 
 from .. import posting, summaries, writing
 from ..differences import Difference
@@ -46,7 +47,7 @@ def redraft(request: HttpRequest, journal: Journal, data: dict[str, Any]) -> str
         return posting.export_later(**asked)
     exported = posting.export(**asked)
     if exported.journal is None:
-        return f"Nothing is left to journal for {exported.period}: the draft is gone."
+        return f"Nothing is left to journal for {month_name(exported.period)}: the draft is gone."
     changes = exported.journal.draft_changes
     is_changed = changes and Difference.from_data(changes).later.at == exported.journal.drafted_at
     told = "“Difference” says what changed." if is_changed else "It says the same as before."

@@ -51,7 +51,7 @@ def content_of(journal: Journal) -> bytes:
         content = format_named(journal.format).write(document_of(journal)).content
         with whole_files() as staged:
             if sha256_of(content) == journal.file_sha256:
-                folder_of(str(journal.period))
+                folder_of(journal.period.iso_month)
                 staged.add(path, content)
     else:
         raise FileMissing(f"The file of the draft {journal} is gone: export it again.")

@@ -15,6 +15,7 @@ from billing.models import BillingPeriod, Job, Policy
 from billing.money import ZERO
 from billing.months import closing
 from billing.progress import Progress, unwatched
+from billing.texts import month_name
 
 from ..drafting import (
     default_posting_date,
@@ -54,7 +55,7 @@ class Exported:
     def told(self) -> str:
         """What came of drafting, in words."""
         if self.journal is None:
-            return f"Nothing to journal for {self.period}: all of it is on a live journal already."
+            return f"Nothing to journal for {month_name(self.period)}: all of it is on a live journal already."
         return f"Draft of journal {self.number} is written as {self.format}. Check it, then submit it."
 
 
@@ -102,7 +103,7 @@ def export(
         else:
             target, written = _written_draft(journal, lines, chosen, output, staged, gesture)
         return Exported(
-            period=str(period),
+            period=period.iso_month,
             format=chosen.name,
             number=journal.number,
             state=journal.state,
@@ -127,9 +128,9 @@ def export_later(
         require_posting_date(period, posting_date, now)
     return jobs.enqueue(
         kind=Job.Kind.DRAFT,
-        subject=str(period),
+        subject=period.iso_month,
         arguments={
-            "period": str(period),
+            "period": period.iso_month,
             "format": format,
             "posting_date": str(posting_date or ""),
         },
@@ -171,17 +172,17 @@ def _written_empty(
     currency = Policy.objects.current().currency
     document = Document(
         number="",
-        period=str(period),
+        period=period.iso_month,
         state=DRAFT,
         posting_date=posting_date,
         currency=currency,
         lines=lines_as_read(lines, currency),
         segments=segment_names(),
     )
-    target = output or folder_of(str(period)) / f"{period}-{chosen.name}-{DRAFT}.{chosen.extension}"
+    target = output or folder_of(period.iso_month) / f"{period.iso_month}-{chosen.name}-{DRAFT}.{chosen.extension}"
     written = _write(chosen, document, target)
     staged.add(target, written.content)
-    return Exported(str(period), chosen.name, "", "", written.rows, currency, ZERO, ZERO, target, None)
+    return Exported(period.iso_month, chosen.name, "", "", written.rows, currency, ZERO, ZERO, target, None)
 
 
 def _written_submitted(
@@ -214,12 +215,14 @@ def _written_draft(
     if chosen.is_ledger:
         require_accounting(lines)
         require_segments(lines)
-    target = output or folder_of(str(journal.period)) / f"{journal.number}-{chosen.name}-{DRAFT}.{chosen.extension}"
+    target = (
+        output or folder_of(journal.period.iso_month) / f"{journal.number}-{chosen.name}-{DRAFT}.{chosen.extension}"
+    )
     written = _write(chosen, document_of(journal, lines), target)
     staged.add(target, written.content)
     if output is None:
         journal.format = chosen.name
-        journal.file_path = f"journals/{journal.period}/{target.name}"
+        journal.file_path = f"journals/{journal.period.iso_month}/{target.name}"
         journal.save(update_fields=["format", "file_path"])
     gesture.record("journal.exported", journal, after={"format": chosen.name, "file": target.name})
     return target, written

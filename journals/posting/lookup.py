@@ -25,7 +25,7 @@ def journal_named(text: str, *, among: JournalQuerySet, waiting: str) -> Journal
             return found[0]
         if not found:
             raise UnknownJournal(
-                f"No journal of {period} {waiting}.", then=NextStep("show_journals", {"period": str(period)})
+                f"No journal of {period} {waiting}.", then=NextStep("show_journals", {"period": period.iso_month})
             )
         names = ", ".join(journal.number for journal in found)
         raise UnknownJournal(f"{len(found)} journals of {period} {waiting}: name one of {names}.")

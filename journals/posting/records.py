@@ -31,7 +31,7 @@ def set_totals(journal: Journal, lines: Sequence[JournalLine]) -> None:
 
 def next_number(period: BillingPeriod, letter: str) -> str:
     """Return the next free number of a month: J2025-01-3, or R2025-01-1 for a reversal."""
-    prefix = f"{letter}{period}-"
+    prefix = f"{letter}{period.iso_month}-"
     taken = Journal.objects.filter(number__startswith=prefix).values_list("number", flat=True)
     return f"{prefix}{max((int(number.removeprefix(prefix)) for number in taken), default=0) + 1}"
 

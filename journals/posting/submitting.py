@@ -51,7 +51,7 @@ def submit(*, journal: Journal, format: str, actor: Actor, now: datetime.datetim
         if is_outdated(journal, fresh_deltas(period)):
             raise DraftOutdated(
                 f"Charges or accounting changed since {journal} was drafted. Draft it again, check it, and submit it.",
-                then=NextStep("draft_again", {"period": str(period), "journal": str(journal.pk)}),
+                then=NextStep("draft_again", {"period": period.iso_month, "journal": str(journal.pk)}),
             )
         freeze(journal, lines, chosen, staged, actor=actor, now=now)
         gesture.record("journal.submitted", journal, before={"state": "draft"}, after=facts(journal))
@@ -81,11 +81,11 @@ def freeze(
         journal.state = Journal.State.POSTED
         journal.posted_at = now
     written = chosen.write(document_of(journal, lines))
-    folder = folder_of(str(journal.period))
+    folder = folder_of(journal.period.iso_month)
     path = folder / f"{journal.number}-{chosen.name}.{chosen.extension}"
     staged.add(path, written.content)
     journal.format = chosen.name
-    journal.file_path = f"journals/{journal.period}/{path.name}"
+    journal.file_path = f"journals/{journal.period.iso_month}/{path.name}"
     journal.file_sha256 = sha256_of(written.content)
     journal.save()
     return written

@@ -121,7 +121,7 @@ def _standing_of_outdated(request: HttpRequest, statement: Statement, stale: iss
     text = f"Its charges have changed since it was issued. It would come to {now} now{by}."
     if not request.user.has_perm(ISSUE):
         return Standing(text, is_waiting=True)
-    then = NextStep("issue_statements", {"period": str(statement.period)})
+    then = NextStep("issue_statements", {"period": statement.period.iso_month})
     label = f"Generate the statements of {long_month(statement.period.month)}…"
     return Standing(text, label, doors.url_of(then), is_waiting=True)
 
@@ -168,7 +168,7 @@ def _lines(request: HttpRequest, statement: Statement) -> dict[str, Any]:
     """Return the lines, the month's own apart from corrections, each with where it comes from."""
     own, corrections = Group(f"Charges of {long_month(statement.period.month)}"), Group("Corrections and late changes")
     may_correct = request.user.has_perm(ENTER) and statement.state in Statement.LIVE
-    month = str(statement.period)
+    month = statement.period.iso_month
     for line in statement.lines.all():
         group = corrections if line.is_correction_in(month) else own
         group.rows.append(_row(line, statement, may_correct=may_correct))

@@ -78,7 +78,7 @@ def send_view(screen: admin.ModelAdmin, request: HttpRequest) -> HttpResponse:
         return chosen_page(screen, request, choice)
     months = list(_months_with_emails()[:MOST_MONTHS])
     named = request.GET.get("period", "")[:7]
-    period = next((each for each in months if str(each) == named), None)
+    period = next((each for each in months if each.iso_month == named), None)
     if months and not named:
         period = months[0]
     return _page(screen, request, choice, period, {"months": months, "asked": named, "letter_at": "get"})
@@ -93,7 +93,7 @@ def chosen_page(screen: admin.ModelAdmin, request: HttpRequest, choice: Choice) 
         messages.error(request, f"{said} Choose statements of one month.")
         return HttpResponseRedirect(list_url(Statement))
     one = of_choice.first() if len(choice.numbers or ()) == 1 else None
-    back = change_url(one) if one else list_url(Statement, f"period={months[0]}")
+    back = change_url(one) if one else list_url(Statement, f"period={months[0].iso_month}")
     context = {"chosen": choice.numbers, "back": back, "one": one, "act_url": send_url()}
     return _page(screen, request, choice, months[0], context)
 

@@ -4,7 +4,7 @@ import datetime
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from billing.texts import long_moment
+from billing.texts import long_moment, month_name
 
 from ..lettering import BOLD
 from .fitting import fitted, signed
@@ -47,8 +47,12 @@ class ProofSheet(Paper):
         self.data = data
 
     @property
+    def month(self) -> str:
+        return month_name(str(self.data["period"]))
+
+    @property
     def title(self) -> str:
-        return f"Proof of {self.data['period']}"
+        return f"Proof of {self.month}"
 
     @property
     def made(self) -> datetime.datetime | None:
@@ -61,7 +65,7 @@ class ProofSheet(Paper):
         return Properties(
             title=self.title,
             author=str(self.data["institution"]),
-            subject=f"What was delivered for {self.data['period']} is accounted for, from the files to the ledger",
+            subject=f"What was delivered for {self.month} is accounted for, from the files to the ledger",
             date=f"D:{self.made:%Y%m%d%H%M%S}Z" if self.made else "",
         )
 
@@ -72,7 +76,7 @@ class ProofSheet(Paper):
         self.write(LEFT, TOP - 16, self.title, Text(22, BOLD, ACCENT), role="H1")
         self.y = TOP - 34
         self.paragraph(str(data["institution"]), BODY)
-        told = f"Billing period {data['period']}, {data['status']}."
+        told = f"{self.month}, {data['status']}."
         if self.made:
             verb = "Frozen" if data.get("frozen_at") else "Made"
             told += f" {verb} on {long_moment(self.made)}."

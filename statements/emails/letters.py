@@ -13,7 +13,7 @@ from billing.addresses import ascii_address
 from billing.errors import BillingError
 from billing.models import BillingPeriod, Policy
 from billing.plain_templates import PlainContext, PlainTemplate
-from billing.texts import long_date
+from billing.texts import iso_month, long_date
 
 from .. import issuing
 from ..document import Figures, StatementDocument, money_with_currency
@@ -134,7 +134,7 @@ def _values(statements: Sequence[Statement], policy: Policy, sees_all: bool) -> 
     revised = revising.mailed_before(statements)
     others = _others(statements) if sees_all else []
     return {
-        "period": f"{first.month:%Y-%m}",
+        "period": iso_month(first.month),
         "month": first.month_name,
         "pi": first.pi_name or first.pi_email,
         "pi_email": first.pi_email,

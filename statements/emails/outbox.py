@@ -171,4 +171,4 @@ def write_to_file(email: Email, message: EmailMultiAlternatives, statements: Seq
 def archive_path(email: Email) -> str:
     """Return where the message of an e-mail is kept once it was sent, relative to VAR_DIR."""
     # With the time it was queued: another database in the same folder may have given the same number.
-    return f"mail/archive/{email.period}/{email.pk:06d}-{email.created_at:%Y%m%dT%H%M%S%f}.eml"
+    return f"mail/archive/{email.period.iso_month}/{email.pk:06d}-{email.created_at:%Y%m%dT%H%M%S%f}.eml"

@@ -153,7 +153,7 @@ def message_of(
         statements = email.statements.order_by("number").values_list("number", flat=True)
     return Message(
         number=email.pk or 0,
-        period=str(email.period),
+        period=email.period.iso_month,
         pi=email.pi.email,
         pi_name=email.pi.display_name,
         recipient=email.recipient,

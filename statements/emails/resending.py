@@ -67,7 +67,7 @@ def resend(*, email: Email, outdated: bool = False, actor: Actor, now: datetime.
         if not in_force:
             raise NothingToResend(
                 f"The statements of {email} were replaced or voided: send the month instead.",
-                then=NextStep("send_statements", {"period": str(email.period)}),
+                then=NextStep("send_statements", {"period": email.period.iso_month}),
             )
         delegates = addressing.delegates_of([email.pi], timezone.localtime(now).date())
         addressed = addressing.addressed_to(email, in_force, delegates)
@@ -88,7 +88,7 @@ def resend(*, email: Email, outdated: bool = False, actor: Actor, now: datetime.
     check_templates(email.period)
     messages, failed, dropped = dispatch([planned], actor=actor, now=now, progress=unwatched)
     return Sent(
-        period=str(email.period),
+        period=email.period.iso_month,
         is_written=outbox.writes_files(),
         messages=tuple(messages),
         failed=tuple(failed),
@@ -120,5 +120,5 @@ def _refuse_outdated(email: Email, statements: Sequence[Statement]) -> None:
         verb = "is" if len(numbers) == 1 else "are"
         raise NotCurrent(
             f"{', '.join(numbers)} {verb} not current: what is charged has changed since.",
-            then=NextStep("issue_statements", {"period": str(email.period)}),
+            then=NextStep("issue_statements", {"period": email.period.iso_month}),
         )

@@ -51,7 +51,7 @@ def preview(
     of_choice = choosing.chosen_of(period, chosen)
     planned, stale = planned_now(period, chosen=chosen, outdated=outdated, written=written, actor=actor, now=now)
     return Sent(
-        period=str(period),
+        period=period.iso_month,
         is_dry_run=True,
         is_written=outbox.writes_files(),
         messages=tuple(planned_message(each) for each in planned if not each.waits and not each.left_out),
@@ -104,7 +104,7 @@ def send(
     going = [each for each in planned if not each.waits and not each.left_out]
     messages, failed, dropped = dispatch(going, actor=actor, now=now, progress=progress)
     return Sent(
-        period=str(period),
+        period=period.iso_month,
         is_written=outbox.writes_files(),
         messages=tuple(messages),
         failed=tuple(failed),

@@ -22,7 +22,7 @@ def document_of(statement: Statement) -> StatementDocument:
     content = statement.document
     fund_names: dict[str, str] = content.get("fund_names", {})
     showback = set(content.get("showback", ()))
-    month = str(statement.period)
+    month = statement.period.iso_month
     sections: dict[str, list[Line]] = defaultdict(list)
     first, second = labels = tuple(content.get("reference_labels", DEFAULT_LABELS))
     corrections: dict[str, list[Line]] = defaultdict(list)
@@ -105,7 +105,7 @@ def for_what(line: StatementLine) -> str:
         source="",
         natural_account="",
         figures=Figures(),
-        for_month=line.for_month if line.for_month != str(line.statement.period) else "",
+        for_month=line.for_month if line.for_month != line.statement.period.iso_month else "",
         correction=_correction(line.kind),
     )
     return kept.for_what

@@ -162,7 +162,7 @@ def _result(period: BillingPeriod, planned: Sequence[Planned], held: Held, *, is
             fund_orgs=tuple(dict.fromkeys(line.fund_org for line in each.lines)),
             figures=each.figures,
             corrections=each.corrections,
-            pdf="" if is_dry_run else str(settings.VAR_DIR / pdf_path(str(period), each.number)),
+            pdf="" if is_dry_run else str(settings.VAR_DIR / pdf_path(period.iso_month, each.number)),
             is_new=each.is_new,
             replaces=each.last_number if each.is_new else "",
         )
@@ -170,7 +170,7 @@ def _result(period: BillingPeriod, planned: Sequence[Planned], held: Held, *, is
     )
     issued = sum(each.is_new for each in planned)
     return Generated(
-        period=str(period),
+        period=period.iso_month,
         currency=Policy.objects.current().currency,
         is_dry_run=is_dry_run,
         statements=statements,

@@ -101,7 +101,7 @@ def pdf_path(period: str, number: str) -> str:
 def _write_pdf(statement: Statement) -> bytes:
     """Draw a statement to its file, whole or not at all, and set its path and hash (unsaved)."""
     data = draw(document_of(statement))
-    relative = pdf_path(str(statement.period), statement.number)
+    relative = pdf_path(statement.period.iso_month, statement.number)
     path = Path(settings.VAR_DIR) / relative
     path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
     write_whole(path, data)

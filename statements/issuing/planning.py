@@ -138,7 +138,7 @@ def _planned(
         live=current,
         revision=revision + 1,
         last_number=f"{reference.text}-{revision}" if reference and revision else "",
-        month=str(period),
+        month=period.iso_month,
         digest=digest_of(content, printed, material.policy.currency),
     )
 
@@ -154,7 +154,7 @@ def _as_it_is(statement: Statement, period: BillingPeriod) -> Planned:
         live=statement,
         revision=statement.revision,
         last_number="",
-        month=str(period),
+        month=period.iso_month,
         digest=statement.digest,
     )
 
@@ -181,7 +181,7 @@ def _line_order(line: PayerLine) -> tuple[str | bool, ...]:
         # Shares come after what is one's own.
         line.kind == PayerLine.Kind.SHARED,
         line.service_name,
-        str(line.for_period),
+        line.for_period.iso_month,
         line.natural_account,
         line.key,
     )

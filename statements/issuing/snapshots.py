@@ -108,7 +108,7 @@ def _line(
         number=number,
         payer_key=line.key,
         kind=line.kind,
-        for_month=str(line.for_period),
+        for_month=line.for_period.iso_month,
         fund_org=line.fund_org,
         source_name=line.source.name,
         source_label=line.source.label,

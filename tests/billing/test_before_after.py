@@ -128,13 +128,31 @@ def test_the_page_of_one_charge_shows_it_too(client, cast):
     assert Charge.objects.held().count() == 1
 
 
+def test_each_field_of_a_correction_shows_what_is_there_now(client, cast):
+    held = build.a_charge("5", pi=None, project=None, fund_org="", flags=("missing_pi",))
+    split = build.a_split({"BIO-001": "60", "CHEM-2": "40"}, project=build.a_project("genomics"))
+    shared = build.a_charge("5", pi="ada@u.edu", project="genomics", fund_org="", payer_split=split)
+    client.force_login(cast.reviewer)
+
+    def current(charge):
+        form = client.get(reverse("admin:billing_charge_correct", args=[charge.pk])).context["form"]
+        return {name: form.fields[name].current for name in ("pi", "project", "fund_org", "split", "natural_account")}
+
+    nothing = {"pi": "none", "project": "none", "fund_org": "none", "split": "none", "natural_account": "none"}
+    assert current(held) == nothing
+    assert current(shared) == nothing | {"pi": "ada@u.edu", "project": "genomics", "split": "BIO-001=60; CHEM-2=40"}
+    page = client.get(reverse("admin:billing_charge_correct", args=[shared.pk])).content.decode()
+    assert page.count('<p class="current"><span class="visually-hidden">Now: </span>') == 6
+
+
 def test_showing_what_changes_asks_as_often_however_many_charges(client, cast, django_assert_max_num_queries):
     client.force_login(cast.reviewer)
     asked = []
     for number in (2, 4):
-        charges = [build.a_charge("5", pi="mallory@u.edu", flags=("missing_project",)) for _ in range(number)]
+        alike = {"pi": "mallory@u.edu", "flags": ("missing_project",), "resource_name": f"vm-{number}"}
+        charges = [build.a_charge("5", **alike) for _ in range(number)]
         data = {"action": "correct", "_selected_action": [each.pk for each in charges], "confirmed": number}
-        with django_assert_max_num_queries(65) as queries:
+        with django_assert_max_num_queries(105) as queries:
             client.post(reverse("admin:billing_charge_changelist"), data | {"pi": "ada@u.edu", "_show": "1"})
         asked.append(len(queries.captured_queries))
     assert asked[0] == asked[1]

@@ -60,8 +60,8 @@ def finalized(closed, checks):
 def test_a_period_is_opened_once():
     month = datetime.date(2025, 3, 1)
     period = closing.open_period(month=month, actor=build.SOMEBODY, now=build.NOW)
-    assert (str(period), period.status, period.opened_by) == ("2025-03", "open", "somebody")
-    with pytest.raises(PeriodExists, match="2025-03 exists already: it is open"):
+    assert (period.iso_month, period.status, period.opened_by) == ("2025-03", "open", "somebody")
+    with pytest.raises(PeriodExists, match="March 2025 exists already: it is open"):
         closing.open_period(month=month, actor=build.SOMEBODY, now=build.NOW)
     assert AuditEvent.objects.filter(action="period.opened").count() == 1
 
@@ -116,16 +116,16 @@ def test_what_is_held_is_carried_over_to_the_next_open_month_and_listed(period):
     act(closing.close, build.a_period("2025-02"), carry_held=True)
     carried = act(closing.carry_over, period)
     # February is closed, and its own held charge had gone to March before.
-    assert (str(carried.into), carried.charges, carried.billed) == ("2025-03", 1, {"USD": Decimal("12.5")})
+    assert (carried.into.iso_month, carried.charges, carried.billed) == ("2025-03", 1, {"USD": Decimal("12.5")})
     held.refresh_from_db()
     clear.refresh_from_db()
-    assert (str(held.charged_in), str(held.period), held.state) == ("2025-03", "2025-01", "held")
-    assert str(clear.charged_in) == "2025-01"
+    assert (held.charged_in.iso_month, held.period.iso_month, held.state) == ("2025-03", "2025-01", "held")
+    assert clear.charged_in.iso_month == "2025-01"
     event = AuditEvent.objects.get(action="charge.carried_over", object_id=str(held.pk))
     assert (event.before, event.after["charged_in"]) == ({"charged_in": "2025-01"}, "2025-03")
     assert AuditEvent.objects.filter(action="period.carried_over").latest("id").after["charges"] == 1
     assert act(closing.close, period).status == "closed"
-    assert str(period) == "2025-01"
+    assert period.iso_month == "2025-01"
 
 
 def test_carrying_over_opens_the_month_after_where_none_is_open(period):
@@ -143,7 +143,7 @@ def test_carrying_over_opens_the_month_after_where_none_is_open(period):
 
 def test_there_is_nothing_to_carry_over_from_a_month_without_held_charges(period):
     build.a_charge("3")
-    with pytest.raises(NothingToCarry, match="2025-01 holds no charges"):
+    with pytest.raises(NothingToCarry, match="January 2025 holds no charges"):
         act(closing.carry_over, period)
     assert act(closing.close, period, carry_held=True).status == "closed"
     assert not BillingPeriod.objects.filter(month=datetime.date(2025, 2, 1)).exists()
@@ -162,7 +162,7 @@ def test_a_carried_charge_is_charged_by_the_month_that_bears_it(period):
     assert act(charging.make_payer_lines, period).lines == 0
     act(charging.make_payer_lines, into)
     (line,) = into.payer_lines.all()
-    assert (str(line.for_period), line.charged) == ("2025-01", Decimal("12.50"))
+    assert (line.for_period.iso_month, line.charged) == ("2025-01", Decimal("12.50"))
 
 
 def test_a_withdrawn_held_charge_stops_nobody(period):
@@ -191,7 +191,7 @@ def test_a_period_takes_the_steps_of_its_table_and_no_other(at, to, checks):
     if to in BillingPeriod.TRANSITIONS[Status(at)] or at == to == "review":
         assert STEPS[to](period).status == to
     else:
-        with pytest.raises(StepNotPossible, match=f"2025-01 is {period.get_status_display().lower()}"):
+        with pytest.raises(StepNotPossible, match=f"January 2025 is {period.get_status_display().lower()}"):
             STEPS[to](period)
         period.refresh_from_db()
         assert period.status == at
@@ -257,7 +257,7 @@ def test_finalizing_names_everything_that_is_open(checks):
         act(closing.finalize, closed)
     assert [each.code for each in refused.value.items] == ["held", "statements", "proof"]
     assert refused.value.then == NextStep("review", {"period": "2025-01", "id": str(closed.pk)})
-    for text in ("1 charge is held", "2025-01 is stale.", "It is off by 0.01."):
+    for text in ("1 charge is held", "January 2025 is stale.", "It is off by 0.01."):
         assert text in str(refused.value)
     closed.refresh_from_db()
     assert closed.status == "closed"
@@ -270,7 +270,7 @@ def test_items_registered_again_take_the_place_of_the_first(closed, checks):
 
 
 def test_a_closed_period_takes_no_changes(closed):
-    with pytest.raises(PeriodClosed, match="2025-01 is closed"):
+    with pytest.raises(PeriodClosed, match="January 2025 is closed"):
         closing.require_open(closed)
 
 
@@ -307,7 +307,7 @@ def test_the_command_says_that_there_is_none_yet(capsys):
 
 def test_the_command_takes_a_period_through_its_life(capsys, checks):
     build.the_cast()
-    assert run("open", "2025-01", capsys=capsys) == "Billing period 2025-01 is open.\n"
+    assert run("open", "2025-01", capsys=capsys) == "Billing period January 2025 is open.\n"
     assert "in review until Jan 31, 2999" in run("review", "2025-01", "--until", "2999-01-31", capsys=capsys)
     assert "is closed" in run("close", "2025-01", "--as", "fay", capsys=capsys)
     assert "is open again" in run("reopen", "2025-01", "--reason", "late invoice", capsys=capsys)

@@ -47,7 +47,7 @@ def asked(*arguments):
 def test_a_transfer_by_command_says_what_moves_and_what_comes_next(january):
     line = the_line()
     would = command("add", "transfer", "--line", line.pk, "--to", "A=60,B=40", "--reason", "Wrong tag", "--dry-run")
-    assert "Would enter a transfer of 100.00 USD for 2025-01, charged in 2025-02: Wrong tag" in would
+    assert "Would enter a transfer of 100.00 USD for January 2025, charged in February 2025: Wrong tag" in would
     assert not Correction.objects.exists()
     told = asked("add", "transfer", "--line", line.key, "--to", "A=60,B=40", "--reason", "Wrong tag")
     assert (told["kind"], told["state"], told["period"], told["for_period"]) == (
@@ -259,9 +259,9 @@ def test_a_line_of_a_statement_leads_to_its_correction_and_back(january, cast, c
     shown = client.post(ENTER, data)
     assert "Transfer of" in shown.content.decode()
     done = client.post(ENTER, {**data, "confirmed": shown.context["seen"]}, follow=True).content.decode()
-    assert "It is on the next statements and journal of 2025-02" in done
+    assert "It is on the next statements and journal of February 2025" in done
     assert f'<a href="{page}">statement 2025-01-0001-1, line 1</a>' in done
-    assert "payer line of 2025-01</a>" in done
+    assert "payer line of January 2025</a>" in done
     # On the next statement it is shown, with its month and reason.
     issuing.generate(period=a_period("2025-02"), **BY)
     correction = reverse("admin:billing_correction_change", args=[Correction.objects.get().pk])
@@ -364,7 +364,7 @@ def test_a_correction_is_reversed_on_its_page_once(cast, client):
     url = reverse("admin:billing_correction_reverse", args=[correction.pk])
     said = client.post(url, {"reason": "It worked after all", "justification": "", "charged_in": ""}, follow=True)
     reversal = Correction.objects.get(reverses=correction)
-    assert f"is reversed by correction {reversal.pk}, in 2025-02" in said.content.decode()
+    assert f"is reversed by correction {reversal.pk}, in February 2025" in said.content.decode()
     assert "is not possible for" in client.post(url, {"reason": "Again"}, follow=True).content.decode()
 
 

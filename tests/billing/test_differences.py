@@ -76,7 +76,7 @@ def test_a_dry_run_says_the_same_and_changes_nothing(tmp_path):
     out = StringIO()
     call_command("ingest", path, "--dry-run", stdout=out)
     text = out.getvalue()
-    assert "2025-01, BilledCost in USD: -13.74999999" in text
+    assert "January 2025, BilledCost in USD: -13.74999999" in text
     assert "100.00 → 90.00000001 (-9.99999999)" in text
     assert "-7.00  Compute old-vm: 7.00 → 0.00" in text
 
@@ -165,10 +165,10 @@ def test_a_deferred_delivery_is_booked_from_its_page_by_whom_it_should(client, c
     client.force_login(cast.reviewer)
     page = client.get(url).content.decode()
     assert "old-vm" in page
-    assert "2025-03" in page
-    assert ">2025-01</option>" not in page
+    assert "March 2025" in page
+    assert ">January 2025</option>" not in page
     response = client.post(url, {"into": march.pk}, follow=True)
-    assert f"Import {waiting.pk} is booked in 2025-03" in response.content.decode()
+    assert f"Import {waiting.pk} is booked in March 2025" in response.content.decode()
     waiting.refresh_from_db()
     assert (waiting.state, waiting.booked_in) == ("applied", march)
     assert Charge.objects.filter(charged_in=march, is_late=True).count() == 4

@@ -75,7 +75,9 @@ def item():
 def test_a_delivery_of_fewer_days_waits_and_says_which(tmp_path):
     delivered(tmp_path, days(28))
     imported, said = refused(tmp_path, days(20))
-    assert "2025-01: 8 of 28 days had charges and have no rows in these files: Jan 21, 2025 to Jan 28, 2025" in said
+    assert (
+        "January 2025: 8 of 28 days had charges and have no rows in these files: Jan 21, 2025 to Jan 28, 2025" in said
+    )
     assert "(8 charges, 80.00 USD)" in said
     assert live() == 280
     assert (imported.withdrawn, imported.unchanged) == (8, 20)
@@ -114,14 +116,14 @@ def test_charges_without_a_billing_account_are_named_so(tmp_path):
     rows = days(3)
     delivered(tmp_path, [*rows, *days(1, "1.50", BillingAccountId="")])
     _, said = refused(tmp_path, rows)
-    assert "2025-01: 1 charge without a billing account (1.50 USD) has no row any more" in said
+    assert "January 2025: 1 charge without a billing account (1.50 USD) has no row any more" in said
 
 
 def test_sub_accounts_that_are_missing_are_named(tmp_path):
     rows = [on_day(5, SubAccountId=f"sub-{number}", ResourceId=f"i-{number}") for number in range(5)]
     delivered(tmp_path, rows)
     _, said = refused(tmp_path, rows[:4])
-    assert "2025-01: sub account sub-4 had charges and has no rows in these files (1 charge, 10.00 USD)." in said
+    assert "January 2025: sub account sub-4 had charges and has no rows in these files (1 charge, 10.00 USD)." in said
     _, said = refused(tmp_path, rows[:3])
     assert "2 sub accounts had charges and have no rows in these files: sub-3, sub-4 (2 charges, 20.00 USD)." in said
     assert live() == 50
@@ -167,7 +169,7 @@ def test_an_account_that_is_missing_waits_too(tmp_path):
     rows = [on_day(5), on_day(5, BillingAccountId="acct-2")]
     delivered(tmp_path, rows)
     imported, said = refused(tmp_path, rows[:1])
-    assert "2025-01: the account “acct-2” with 1 charge (10.00 USD) is missing from the file." in said
+    assert "January 2025: the account “acct-2” with 1 charge (10.00 USD) is missing from the file." in said
     assert [each["code"] for each in imported.doubts] == ["account"]
     ingestion.apply_deferred(imported=imported, missing=KEEP, **BY)
     assert live() == 20

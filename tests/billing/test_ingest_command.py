@@ -84,7 +84,7 @@ def test_the_command_says_in_json_what_came_of_a_delivery(tmp_path):
 def test_the_command_tells_a_person_what_came_of_it_and_what_is_next(tmp_path):
     build.a_source("aws")
     said = run("ingest", a_file(tmp_path, [a_row("1.5", tags={})]))
-    assert "1 row of aws for 2025-01" in said
+    assert "1 row of aws for January 2025" in said
     assert "review list" in said
     again = run("ingest", tmp_path / "aws_2025-01.csv")
     assert "1 row held for review" in again
@@ -299,7 +299,7 @@ def test_a_named_source_wins_over_the_files_name_with_a_warning(tmp_path):
     build.a_source("azure")
     said = run("ingest", a_file(tmp_path, [a_row("1")], "azure_2025-01.csv"), "-s", "AWS", "-p", "2025-02")
     assert "Warning: The name azure_2025-01.csv fits the source azure. It is imported for aws, as chosen." in said
-    assert "Warning: The names of the files say 2025-01, and 2025-02 is expected." in said
+    assert "Warning: The names of the files say January 2025, and February 2025 is expected." in said
     assert Charge.objects.get().source.name == "aws"
 
 

@@ -34,7 +34,7 @@ def lines(month="2025-03"):
     """Make a month's payer lines; return (kind, for month, fund/org, charged)."""
     charging.make_payer_lines(period=BillingPeriod.objects.named(month), **BY)
     return sorted(
-        (line.kind, str(line.for_period), line.fund_org, money.plain(line.charged))
+        (line.kind, line.for_period.iso_month, line.fund_org, money.plain(line.charged))
         for line in PayerLine.objects.filter(period__month=BillingPeriod.objects.named(month).month)
     )
 
@@ -111,8 +111,8 @@ def test_each_late_change_is_linked_to_its_charge_and_its_month(tmp_path):
     back, now = Charge.objects.filter(is_late=True).order_by("billed_cost")
     assert (back.reverses, back.billed_cost, back.list_cost) == (original, Decimal(-10000), Decimal(-10000))
     assert (now.replaces, now.billed_cost, now.line_number) == (original, Decimal(9800), 2)
-    assert {str(each.period) for each in (back, now)} == {"2025-01"}
-    assert {str(each.charged_in) for each in (back, now)} == {"2025-03"}
+    assert {each.period.iso_month for each in (back, now)} == {"2025-01"}
+    assert {each.charged_in.iso_month for each in (back, now)} == {"2025-03"}
     assert {each.imported_in for each in (back, now)} == {result.deferred}
 
 
@@ -190,7 +190,7 @@ def test_a_new_row_without_a_payer_is_held_in_the_month_that_bears_it(tmp_path):
     close()
     booked = book(january(a_row("100"), a_row("3.5", ResourceId="i-2", tags=NO_TAGS), folder=tmp_path))
     held = Charge.objects.held().get()
-    assert (booked.held, str(held.charged_in), str(held.period)) == (1, "2025-03", "2025-01")
+    assert (booked.held, held.charged_in.iso_month, held.period.iso_month) == (1, "2025-03", "2025-01")
     assert {flag.code for flag in held.flags.all()} == {"missing_pi", "missing_project", "missing_fund_org"}
     assert lines() == []
 
@@ -211,7 +211,7 @@ def test_what_another_month_holds_has_to_be_decided_first(tmp_path):
     new = {"ResourceId": "i-2", "tags": NO_TAGS}
     book(january(a_row("100"), a_row("3.5", **new), folder=tmp_path), "2025-02")
     again = january(a_row("100"), a_row("4.5", **new), folder=tmp_path)
-    with pytest.raises(late.NotBookable, match="1 in 2025-02"):
+    with pytest.raises(late.NotBookable, match="1 in February 2025"):
         book(again, "2025-03")
 
 
@@ -244,7 +244,7 @@ def test_open_months_of_a_delivery_are_applied_at_once_and_the_rest_waits(tmp_pa
     assert (rest.rows, rest.changed, rest.new) == (1, 1, 0)
     assert standing("2025-02") == ["2.00", "6.00"]
     assert standing("2025-01") == ["100.00"]
-    assert [str(total.period) for total in ImportTotal.objects.filter(imported_in=rest)] == ["2025-01"]
+    assert [total.period.iso_month for total in ImportTotal.objects.filter(imported_in=rest)] == ["2025-01"]
     book(result)
     assert lines() == [("late", "2025-01", "BIO-001", "-10.00")]
     assert standing("2025-02") == ["2.00", "6.00"]
@@ -334,7 +334,7 @@ def test_late_changes_are_booked_in_a_month_that_takes_changes_only(tmp_path):
     january(a_row("100"), folder=tmp_path)
     close()
     result = january(a_row("90"), folder=tmp_path)
-    with pytest.raises(closing.PeriodClosed, match="2025-01 is closed"):
+    with pytest.raises(closing.PeriodClosed, match="January 2025 is closed"):
         book(result, "2025-01")
     assert Charge.objects.count() == 1
 
@@ -344,7 +344,7 @@ def test_a_month_that_was_reopened_takes_the_file_itself(tmp_path):
     close()
     result = january(a_row("90"), folder=tmp_path)
     closing.reopen(period=BillingPeriod.objects.named("2025-01"), reason="again", **BY)
-    with pytest.raises(late.NotBookable, match="2025-01 takes changes: import .* is applied there"):
+    with pytest.raises(late.NotBookable, match="January 2025 takes changes: import .* is applied there"):
         book(result)
     assert january(a_row("90"), folder=tmp_path).state == "applied"
     result.deferred.refresh_from_db()
@@ -372,7 +372,7 @@ def test_a_month_that_bears_a_late_change_and_is_closed_keeps_it(tmp_path):
     with pytest.raises(closing.PeriodClosed):
         withdrawing.withdraw(imported=result.deferred, **BY)
     closing.reopen(period=BillingPeriod.objects.named("2025-01"), reason="again", **BY)
-    with pytest.raises(outcomes.ImportRefused, match="2025-02 is closed"):
+    with pytest.raises(outcomes.ImportRefused, match="February 2025 is closed"):
         january(a_row("80"), folder=tmp_path)
 
 
@@ -449,7 +449,7 @@ def test_a_carried_charge_that_its_provider_changes_is_replaced_where_it_waits(t
     booked = book(result, into="2025-02")
     assert (booked.charged, booked.taken_back, booked.held) == (1, 0, 1)
     (held,) = Charge.objects.held()
-    assert (str(held.charged_in), money.plain(held.billed_cost)) == ("2025-02", "13.00")
+    assert (held.charged_in.iso_month, money.plain(held.billed_cost)) == ("2025-02", "13.00")
     assert standing() == ["7.00", "13.00"]
 
 
@@ -468,7 +468,7 @@ def test_a_delivery_for_a_month_in_review_waits_until_somebody_applies_it(tmp_pa
     review()
     result = january(a_row("120"), a_row("5", ResourceId="i-2"), folder=tmp_path)
     assert (result.state, result.deferred_periods) == ("deferred", ("2025-01",))
-    assert f"2025-01 is in review: import {result.deferred.pk} is deferred" in result.as_text()
+    assert f"January 2025 is in review: import {result.deferred.pk} is deferred" in result.as_text()
     assert doors.as_command(result.next_steps[0]) == f"manage.py imports apply {result.deferred.pk}"
     assert list(Charge.objects.live()) == [charge]
     with pytest.raises(late.NotBookable, match="import .* is applied there"):
@@ -506,7 +506,7 @@ def test_a_delivery_waits_for_a_month_in_review_while_its_open_month_takes_it(tm
     apply(result)
     assert (standing(), standing("2025-02")) == (["100.00"], ["5.00"])
     totals = ImportTotal.objects.order_by("imported_in_id")
-    assert [(each.imported_in, str(each.period)) for each in totals] == [
+    assert [(each.imported_in, each.period.iso_month) for each in totals] == [
         (result.imported, "2025-02"),
         (result.deferred, "2025-01"),
     ]
@@ -554,7 +554,7 @@ def test_nothing_is_applied_to_a_closed_month(tmp_path):
     january(a_row("100"), folder=tmp_path)
     close()
     result = january(a_row("120"), folder=tmp_path)
-    with pytest.raises(late.NotApplicable, match="2025-01 is closed"):
+    with pytest.raises(late.NotApplicable, match="January 2025 is closed"):
         apply(result)
 
 

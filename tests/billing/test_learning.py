@@ -1,9 +1,12 @@
 """Rules learned from reassignments: what reassigned charges have in common decides what comes next."""
 
+import re
 from decimal import Decimal
+from html import unescape
 
 import pytest
 from django.urls import reverse
+from django.utils.html import strip_tags
 
 from billing import review
 from billing.models import AttributionRule, BillingPeriod, Charge
@@ -173,8 +176,8 @@ def test_what_a_rule_would_have_decided_is_counted_for_this_and_last_month(ninet
     done = correct(Charge.objects.filter(charged_in=february), project="new-lab")
     rule = learning.rule_from(learning.corrected_by(done.gesture))
     this, last = learning.foresee(rule, month=february)
-    assert (str(this.period), this.fits, this.changed, this.decided) == ("2025-02", 5, 5, 5)
-    assert (str(last.period), last.fits, last.changed, last.decided) == ("2025-01", 19, 19, 0)
+    assert (this.period.iso_month, this.fits, this.changed, this.decided) == ("2025-02", 5, 5, 5)
+    assert (last.period.iso_month, last.fits, last.changed, last.decided) == ("2025-01", 19, 19, 0)
     assert last.billed == {"USD": Decimal("190.00")}
     move = last.shown[0]
     assert str(move.before) == "ada@u.edu, old-lab, BIO-001"
@@ -237,3 +240,65 @@ def test_a_fund_that_is_not_on_the_loaded_list_is_said_to_be_none_where_a_rule_n
     done = client.post(reverse(ADD), posted, follow=True)
     assert "Fund/org “BIO-01” is not on the list of fund/orgs. Did you mean BIO-001?" in done.content.decode()
     assert "held for review" in done.content.decode()
+
+
+def seen_before_saving(client, charge, **sent):
+    """Return the page of a correction after *Show what changes*, with its text on one line."""
+    page = client.post(reverse("admin:billing_charge_correct", args=[charge.pk]), {"note": "", **sent, "_show": "1"})
+    return page, " ".join(strip_tags(page.content.decode()).split())
+
+
+def test_a_correction_shows_what_a_rule_made_of_it_would_also_fit_in_open_months(nineteen, client, cast, tmp_path):
+    february = [of(2, row) for row in the_nineteen()[:5]]
+    delivered(tmp_path, [*february, {**february[1], "BilledCost": "2.50", "ListCost": "3"}], "aws_2025-02.csv")
+    build.a_project("new-lab")
+    client.force_login(cast.reviewer)
+    charge = nineteen.get(resource__resource_id="r-1", charged_in__month="2025-01-01")
+    page, text = seen_before_saving(client, charge, project="new-lab")
+    assert "Once this is saved, you can make a rule of it: AWS, resource r-1 → ada@u.edu, new-lab, BIO-001." in text
+    assert (
+        "It also fits 2 charges of February 2025, 12.50 USD. It would have changed who pays for 2 of them: 12.50 USD."
+    ) in text
+    assert "It fits no other charge of January 2025." in text
+    # The link lists just these.
+    (url,) = re.findall(r'href="([^"]*charges=[^"]*)"', page.content.decode())
+    listed = client.get(unescape(url))
+    found = {row.pk for row in listed.context["cl"].result_list}
+    fitting = set(
+        nineteen.filter(charged_in__month="2025-02-01", resource__resource_id="r-1").values_list("pk", flat=True)
+    )
+    assert found == fitting
+    assert len(fitting) == 2
+    # Nothing is saved, and what is saved makes that rule.
+    assert not AttributionRule.objects.exists()
+    assert Charge.objects.get(pk=charge.pk).project.code == "old-lab"
+    rule = learning.rule_from(learning.corrected_by(correct([charge.pk], project="new-lab").gesture))
+    assert conditions(rule) == {"resource": "r-1"}
+
+
+def test_a_correction_that_makes_no_rule_says_why_and_a_new_name_makes_none_yet(nineteen, client, cast):
+    client.force_login(cast.reviewer)
+    charge = nineteen.first()
+    _, text = seen_before_saving(client, charge, project="brand-new", create="project:brand-new")
+    assert "Project brand-new would be created" in text
+    assert "As a rule" not in text
+    stored = nineteen.get(resource__resource_id="r-1")
+    chosen = [stored.pk, Charge.objects.exclude(project__code="old-lab").first().pk]
+    build.a_project("new-lab")
+    sent = {"action": "correct", "_selected_action": chosen, "confirmed": 2, "project": "new-lab", "_show": "1"}
+    page = client.post(reverse("admin:billing_charge_changelist"), sent)
+    text = " ".join(strip_tags(page.content.decode()).split())
+    assert "This correction makes no rule. These charges share nothing that tells them from others." in text
+
+
+def test_whoever_may_make_no_rule_is_shown_none(nineteen, client, cast):
+    build.a_project("new-lab")
+    cast.reviewer.user_permissions.clear()
+    client.force_login(cast.reviewer)
+    _, text = seen_before_saving(client, nineteen.first(), project="new-lab")
+    assert "As a rule" in text
+    for group in cast.reviewer.groups.all():
+        group.permissions.remove(*group.permissions.filter(codename="add_attributionrule"))
+    _, text = seen_before_saving(client, nineteen.first(), project="new-lab")
+    assert "Before and after" in text
+    assert "As a rule" not in text

@@ -65,7 +65,7 @@ def test_standard_input_is_imported_whatever_it_is_written_in(tmp_path, given, s
     build.a_source("aws")
     given(packed(content_of(tmp_path)))
     told = run("ingest", "-", "--source", "aws")
-    assert f"Import {Import.objects.get().pk}: 1 row of aws for 2025-01." in told
+    assert f"Import {Import.objects.get().pk}: 1 row of aws for January 2025." in told
     assert Charge.objects.count() == 1
     assert Import.objects.get().name == "standard input"
     assert not list((Path(settings.VAR_DIR) / "piped").iterdir())

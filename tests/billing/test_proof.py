@@ -236,7 +236,7 @@ def test_foreign_currency_is_proved_as_delivered_and_converted(tmp_path):
     delivered(tmp_path, [a_row("100.10", BillingCurrency="EUR"), a_row("50", ResourceId="i-2")])
     found = proved()
     assert figures(equation(found, currency="EUR")) == {"files": ("100.10", 1), "charged": ("100.10", 1)}
-    assert equation(found, "charged", of_currency="EUR").note == "There is no exchange rate for EUR in 2025-01."
+    assert equation(found, "charged", of_currency="EUR").note == "There is no exchange rate for EUR in January 2025."
     ExchangeRate.objects.create(period=build.a_period(), currency="EUR", rate=Decimal("1.0837123456"))
     issue()
     found = proved()
@@ -395,7 +395,7 @@ def test_an_edit_that_changes_no_amount_is_found_by_the_totals_of_those_who_pay(
     found = proof.prove(build.a_period())
     assert (found.off, found.tampered) == ([], [])
     (told,) = found.problems()
-    assert told.startswith("Totals of 2025-01: they are not what the charges come to.")
+    assert told.startswith("Totals of January 2025: they are not what the charges come to.")
     assert "MINE-1, Compute: 0 charges instead of 1" in told
     with pytest.raises(closing.NotReadyToFinalize):
         closing.finalize(period=build.a_period(), **DONE)
@@ -422,7 +422,7 @@ def test_a_charge_replaced_since_is_checked_too(tmp_path):
 def test_an_edited_payer_line_is_named(finished):
     raw("UPDATE billing_payerline SET charged = charged + %s", to_units(Decimal("0.01"), TOTAL_PLACES))
     found = off()
-    assert "Payer lines of 2025-01" in " ".join(found.problems())
+    assert "Payer lines of January 2025" in " ".join(found.problems())
     line = PayerLine.objects.get()
     assert (
         f"Payer line {line.pk}: ada@u.edu, genomics, BIO-001, AWS, Compute, Charge: 123.51 (rounding 0.00); "
@@ -488,7 +488,7 @@ def test_a_finalized_month_keeps_its_proof_with_hashes_and_files(finalized, sett
 
 def test_the_pdf_says_what_the_proof_says(finalized):
     text = " ".join(page.extract_text() for page in PdfReader(io.BytesIO(bytes(FrozenProof.objects.get().pdf))).pages)
-    for told in ("Proof of 2025-01", "everything in the files is accounted for", "Files delivered", "123.50"):
+    for told in ("Proof of January 2025", "everything in the files is accounted for", "Files delivered", "123.50"):
         assert told in text
     # From the files to the ledger, as on the page.
     places = [text.index(f"{title}: aws") for title in proof.TITLES.values()]
@@ -550,14 +550,14 @@ def test_tampering_with_who_pays_in_a_finalized_month_is_found(finalized, sql, t
     raw(sql)
     name, _, lines = told.partition(": ")
     problems = off().problems()
-    assert problems[0] == f"{name}: changed since 2025-01 was finalized.{lines and f' {lines}'}"
+    assert problems[0] == f"{name}: changed since January 2025 was finalized.{lines and f' {lines}'}"
     if name != "Charges of aws":
         assert not problems[1:]
         return
     # What a charge says includes who pays for it, and totals are kept by who pays.
     said, counted = problems[1:]
-    assert said == "What charges of aws say: changed since 2025-01 was finalized."
-    assert counted.startswith("Totals of 2025-01: they are not what the charges come to.")
+    assert said == "What charges of aws say: changed since January 2025 was finalized."
+    assert counted.startswith("Totals of January 2025: they are not what the charges come to.")
 
 
 # A text that no figure and no payer hangs on, and what an auditor is told of it.
@@ -602,7 +602,7 @@ def overwrite(resource, name, text):
 def test_no_text_of_a_finalized_charge_is_changed_unseen(finalized, how, name, text, told):
     how("i-2", name, text)
     found = off()
-    assert "What charges of aws say: changed since 2025-01 was finalized." in found.problems()
+    assert "What charges of aws say: changed since January 2025 was finalized." in found.problems()
     charge = Charge.objects.get(**{PATHS["resource_id"]: "i-2"})
     assert f"Charge {charge.pk}: {told}" in " ".join(culprits(found))
 
@@ -613,7 +613,7 @@ def test_a_text_that_is_gone_from_a_finalized_month_is_named(finalized, model):
     raw(f"DELETE FROM {model._meta.db_table} WHERE id = %s", getattr(charge, f"{model.NAME}_key"))  # noqa: S608
     found = off()
     # A charge without one of its texts says nothing.
-    assert re.search("What charges of aws say: (changed|gone) since 2025-01", " ".join(found.problems()))
+    assert re.search("What charges of aws say: (changed|gone) since January 2025", " ".join(found.problems()))
     assert f"Charge {charge.pk}: the {model._meta.verbose_name} of it is gone." in culprits(found)
 
 
@@ -627,7 +627,7 @@ def test_a_text_that_many_charges_share_is_named_with_how_many_have_it(finalized
     said = [getattr(Product.objects.get(), name) for name in FIELDS["product"]]
     raw("UPDATE billing_product SET text_hash = %s", hash_of(said))
     found = off()
-    assert "What charges of aws say: changed since 2025-01 was finalized." in found.problems()
+    assert "What charges of aws say: changed since January 2025 was finalized." in found.problems()
     assert "its service name is “Storage”; line 3 of its file says “Compute”." in " ".join(culprits(found))
 
 
@@ -635,7 +635,7 @@ def test_the_form_by_which_a_resource_is_known_is_held_against_its_id(finalized)
     resource = ResourceText.objects.get(resource_id="i-2")
     raw("UPDATE billing_resourcetext SET folded_id = 'i-1' WHERE id = %s", resource.pk)
     found = off()
-    assert "What charges of aws say: changed since 2025-01 was finalized." in found.problems()
+    assert "What charges of aws say: changed since January 2025 was finalized." in found.problems()
     assert (
         f"Resource text {resource.pk}: it does not say any more what it was stored with; 1 charge has it."
         in culprits(found)
@@ -646,7 +646,7 @@ def test_the_form_by_which_a_resource_is_known_is_held_against_its_id(finalized)
 def test_no_date_or_number_of_a_finalized_charge_is_changed_unseen(finalized, change, told):
     raw(f"UPDATE billing_charge SET {change} WHERE {of('i-2')}")
     found = off()
-    assert "What charges of aws say: changed since 2025-01 was finalized." in found.problems()
+    assert "What charges of aws say: changed since January 2025 was finalized." in found.problems()
     assert told in " ".join(culprits(found))
 
 
@@ -656,7 +656,7 @@ def test_two_charges_do_not_change_places_unseen(finalized):
     one, other = keys["i-1"], keys["i-2"]
     swapped = "UPDATE billing_charge SET resource_id = %s - resource_id WHERE resource_id IN (%s, %s)"
     raw(swapped, one + other, one, other)
-    assert off().problems() == ["What charges of aws say: changed since 2025-01 was finalized."]
+    assert off().problems() == ["What charges of aws say: changed since January 2025 was finalized."]
 
 
 def test_a_charge_edited_before_its_month_is_finalized_is_named_and_stops_it(tmp_path):
@@ -710,8 +710,8 @@ def test_of_a_document_that_was_bent_each_line_is_named(finalized):
     raw("UPDATE journals_journalline SET description = 'else'")
     raw("UPDATE statements_statementline SET number = 4")
     assert off().problems() == [
-        "Statement 2025-01-0001-1: changed since 2025-01 was finalized. Line 1 gone; line 4 new.",
-        "Journal J2025-01-1: changed since 2025-01 was finalized. Lines 1, 2 changed.",
+        "Statement 2025-01-0001-1: changed since January 2025 was finalized. Line 1 gone; line 4 new.",
+        "Journal J2025-01-1: changed since January 2025 was finalized. Lines 1, 2 changed.",
     ]
     then = {str(each): "then" for each in range(1, 8)}
     now = dict.fromkeys(then, "now")
@@ -725,7 +725,7 @@ def test_a_month_frozen_before_lines_were_sealed_still_names_the_document(finali
     frozen = json.dumps(text).encode()
     digest = hashlib.sha256(frozen).hexdigest()
     raw("UPDATE billing_frozenproof SET text = %s, json_sha256 = %s", frozen.decode(), digest)
-    assert "Statement 2025-01-0001-1: changed since 2025-01 was finalized." in off().problems()
+    assert "Statement 2025-01-0001-1: changed since January 2025 was finalized." in off().problems()
 
 
 def test_tampering_with_the_decisions_and_corrections_of_a_finalized_month_is_found(finalized, tmp_path):
@@ -743,8 +743,8 @@ def test_tampering_with_the_decisions_and_corrections_of_a_finalized_month_is_fo
     raw("UPDATE billing_reviewdecision SET note = 'ours'")
     raw("UPDATE billing_correctionline SET fund_org = 'MINE-1'")
     assert off("2025-02").problems() == [
-        "Decisions about charges of aws: changed since 2025-02 was finalized.",
-        f"Correction {Correction.objects.get().pk}: changed since 2025-02 was finalized.",
+        "Decisions about charges of aws: changed since February 2025 was finalized.",
+        f"Correction {Correction.objects.get().pk}: changed since February 2025 was finalized.",
     ]
     proved("2025-01")
 
@@ -752,7 +752,7 @@ def test_tampering_with_the_decisions_and_corrections_of_a_finalized_month_is_fo
 def test_a_finalized_month_that_is_open_again_is_found(finalized):
     raw("UPDATE billing_billingperiod SET status = 'closed', finalized_at = NULL")
     (said,) = off().problems()
-    assert said == "Billing period 2025-01: it was finalized, and is closed now. No step leads there."
+    assert said == "Billing period January 2025: it was finalized, and is closed now. No step leads there."
 
 
 def test_what_the_ledger_answers_and_what_is_mailed_breaks_no_seal(finalized):
@@ -780,7 +780,7 @@ def test_tampering_with_everything_alike_still_differs_from_what_was_frozen(fina
     raw("DELETE FROM billing_auditevent WHERE action = 'payer_lines.made'")
     found = off()
     assert not found.off
-    assert "“files” was 123.50 (3) when 2025-01 was finalized, and is 124.50 (3) now" in " ".join(found.problems())
+    assert "“files” was 123.50 (3) when January 2025 was finalized, and is 124.50 (3) now" in " ".join(found.problems())
 
 
 # Beside the proof -------------------------------------------------------------------------------
@@ -804,7 +804,7 @@ def test_an_invoice_is_compared_with_what_the_files_bill_under_its_number(tmp_pa
 
 
 def test_the_invoices_of_a_finalized_month_stand(finalized):
-    with pytest.raises(invoices.InvoiceFrozen, match="2025-01 is finalized"):
+    with pytest.raises(invoices.InvoiceFrozen, match="January 2025 is finalized"):
         invoices.enter(source=build.a_source("aws"), period=build.a_period(), amount=Decimal(1), currency="USD", **DONE)
 
 

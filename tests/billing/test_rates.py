@@ -62,7 +62,7 @@ def charged(month):
 )
 def test_a_rate_of_a_closed_month_stands_whoever_asks(frozen, attack):
     frozen.rate = Decimal(2)
-    with pytest.raises(RateFrozen, match=r"EUR in 2025-01 is locked.*closed"), transaction.atomic():
+    with pytest.raises(RateFrozen, match=r"EUR in January 2025 is locked.*closed"), transaction.atomic():
         attack(frozen)
     assert ExchangeRate.objects.get().rate == Decimal("1.10")
 
@@ -88,7 +88,7 @@ def test_a_rate_of_an_open_month_changes_and_a_missing_one_comes_late(frozen):
 def test_what_the_currency_is_worth_has_to_be_known_before_anybody_is_charged(tmp_path):
     delivered(tmp_path, [a_row("10", BillingCurrency="EUR"), a_row("1", ResourceId="i-2")])
     for arguments in (("generate", "-p", "2025-01"), ("export_journal", "-p", "2025-01", "-f", "gl")):
-        with pytest.raises(CommandError, match=r"no exchange rate for EUR in 2025-01.*worth in USD") as refused:
+        with pytest.raises(CommandError, match=r"no exchange rate for EUR in January 2025.*worth in USD") as refused:
             call_command(*arguments, stdout=StringIO())
         assert "manage.py rates set 2025-01 EUR RATE" in str(refused.value)
     a_rate()
@@ -100,7 +100,7 @@ def test_the_page_of_a_period_says_which_rates_are_missing(client, cast, tmp_pat
     delivered(tmp_path, [a_row("10", BillingCurrency="EUR")])
     client.force_login(cast.finance)
     page = reverse("admin:billing_billingperiod_change", args=[build.a_period().pk])
-    assert "no exchange rate for EUR in 2025-01" in client.get(page).content.decode()
+    assert "no exchange rate for EUR in January 2025" in client.get(page).content.decode()
     url = reverse("admin:billing_exchangerate_add")
     client.post(url, {"period": build.a_period().pk, "currency": "eur", "rate": "1.1"})
     assert ExchangeRate.objects.get().currency == "EUR"
@@ -110,11 +110,11 @@ def test_the_page_of_a_period_says_which_rates_are_missing(client, cast, tmp_pat
 def test_a_closed_month_without_its_rate_cannot_be_finalized_and_takes_the_rate(client, cast, tmp_path):
     delivered(tmp_path, [a_row("10", BillingCurrency="EUR")])
     period = closing.close(period=build.a_period(), **BY)
-    with pytest.raises(closing.NotReadyToFinalize, match="no exchange rate for EUR in 2025-01"):
+    with pytest.raises(closing.NotReadyToFinalize, match="no exchange rate for EUR in January 2025"):
         closing.finalize(period=period, **BY)
     client.force_login(cast.finance)
     page = client.get(reverse("admin:billing_billingperiod_change", args=[period.pk]))
-    assert "no exchange rate for EUR in 2025-01" in page.content.decode()
+    assert "no exchange rate for EUR in January 2025" in page.content.decode()
     url = reverse("admin:billing_exchangerate_add")
     client.post(url, {"period": period.pk, "currency": "EUR", "rate": "1.1"})
     assert charged("2025-01") == {("charge", Decimal("11.00"))}

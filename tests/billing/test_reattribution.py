@@ -221,7 +221,7 @@ def test_the_command_shows_what_would_change(held):
     out = StringIO()
     call_command("attribute", "-p", "2025-01", "--dry-run", stdout=out)
     shown = out.getvalue()
-    assert "Dry run, nothing was changed. 2025-01: 4 charges looked at, 3 would be attributed anew" in shown
+    assert "Dry run, nothing was changed. January 2025: 4 charges looked at, 3 would be attributed anew" in shown
     assert "no PI → ada@u.edu: 3 charges, 300.00 USD" in shown
     assert Charge.objects.held().count() == 3
     out = StringIO()

@@ -147,9 +147,9 @@ def test_charges_of_a_closed_period_are_skipped_and_said_so():
     january, february = a_held_charge(), a_held_charge(period="2025-02")
     close("2025-01")
     decided = approve(january, february)
-    assert (decided.count, decided.skipped) == (1, {"period 2025-01 is closed": 1})
+    assert (decided.count, decided.skipped) == (1, {"period January 2025 is closed": 1})
     assert (state_of(january), state_of(february)) == ("held", "approved")
-    assert str(decided) == "1 charge approved; 1 skipped: period 2025-01 is closed."
+    assert str(decided) == "1 charge approved; 1 skipped: period January 2025 is closed."
 
 
 @pytest.mark.parametrize(
@@ -170,7 +170,7 @@ def test_no_verb_touches_a_closed_period(verb):
     close()
     was = Charge.objects.filter(pk=charge.pk).values().get()
     decided = verb(charge.pk)
-    assert (decided.count, decided.skipped) == (0, {"period 2025-01 is closed": 1})
+    assert (decided.count, decided.skipped) == (0, {"period January 2025 is closed": 1})
     assert Charge.objects.filter(pk=charge.pk).values().get() == was
 
 

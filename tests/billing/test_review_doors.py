@@ -573,7 +573,7 @@ def test_an_action_asks_first_and_says_what_came_of_it(queue, client):
     assert "3 charges" in asked.content.decode()
     assert not ReviewDecision.objects.exists()
     done = act(client, "approve", ids)
-    assert messages_of(done) == ["2 charges approved; 1 skipped: period 2025-02 is closed."]
+    assert messages_of(done) == ["2 charges approved; 1 skipped: period February 2025 is closed."]
 
 
 def test_an_action_works_for_all_that_match_beyond_the_page(queue, client):

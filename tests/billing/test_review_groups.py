@@ -172,7 +172,7 @@ def test_nothing_is_undone_once_the_month_is_closed(reviewer):
     press(reviewer, f"approve {charge.pk}")
     BillingPeriod.objects.update(status="closed", closed_at=NOW)
     page = press(reviewer, "undo", gesture=ReviewDecision.objects.get().gesture)
-    assert "period 2025-01 is closed" in messages_of(page)[0]
+    assert "period January 2025 is closed" in messages_of(page)[0]
     assert state_of(charge) == "approved"
 
 

@@ -294,7 +294,7 @@ def test_a_charge_of_a_closed_period_is_an_error():
     BillingPeriod.objects.filter(pk=a_period().pk).update(status="closed", closed_at=NOW)
     where, text = errors_of({(2, "decision"): "approve"}, book)
     assert where == [(2, "decision")]
-    assert "Period 2025-01 is closed." in text
+    assert "Period January 2025 is closed." in text
 
 
 @pytest.mark.parametrize(

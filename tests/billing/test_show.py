@@ -94,7 +94,7 @@ def test_an_unknown_pi_is_an_error_with_those_like_it():
 def test_a_pi_without_charges_and_an_unknown_period_say_so():
     a_pi("ada@u.edu")
     a_charge("1.00", pi="mallory@u.edu")
-    assert show("ada@u.edu", "-p", "2025-01") == "ada@u.edu has no charges in 2025-01.\n"
+    assert show("ada@u.edu", "-p", "2025-01") == "ada@u.edu has no charges in January 2025.\n"
     with pytest.raises(CommandError, match="These exist: 2025-01"):
         show("ada@u.edu", "-p", "2024-01")
 

@@ -236,7 +236,7 @@ def test_a_measure_does_not_change_for_a_month_that_is_charged():
     charging.make_payer_lines(period=a_period("2025-02"), **WHO)
 
     for month in (datetime.date(2025, 1, 1), FEBRUARY):
-        with pytest.raises(sourcing.MeasureInUse, match="2025-02 is charged already"):
+        with pytest.raises(sourcing.MeasureInUse, match="February 2025 is charged already"):
             sourcing.change_measure(source=a_source(), measure="effective", from_month=month, **WHO)
     sourcing.change_measure(source=a_source(), measure="effective", from_month=datetime.date(2025, 3, 1), **WHO)
 
@@ -244,7 +244,7 @@ def test_a_measure_does_not_change_for_a_month_that_is_charged():
 def test_a_measure_does_not_change_for_a_month_that_is_closed():
     a_period("2025-02", status="closed", closed_at=NOW)
 
-    with pytest.raises(sourcing.MeasureInUse, match="2025-02 is closed"):
+    with pytest.raises(sourcing.MeasureInUse, match="February 2025 is closed"):
         sourcing.change_measure(source=a_source(), measure="effective", from_month=FEBRUARY, **WHO)
 
 
@@ -291,7 +291,7 @@ def test_the_admin_refuses_a_measure_for_a_charged_month(cast, client):
     url = reverse("admin:billing_source_change", args=[source.pk])
 
     refused = client.post(url, form | {"measure_changes-0-from_month": "2025-01-01"})
-    assert "2025-01 is charged already" in refused.content.decode()
+    assert "January 2025 is charged already" in refused.content.decode()
     assert not source.measure_changes.exists()
 
     client.post(url, form | {"measure_changes-0-from_month": "2025-02-01"})

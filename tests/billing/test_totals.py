@@ -307,9 +307,9 @@ def test_the_proof_says_which_totals_are_not_what_the_charges_come_to():
     MonthTotal.objects.update(charges=2, billed_low=F("billed_low") + 100_000_000)
     (told,) = problems()
     assert told == (
-        "Totals of 2025-01: they are not what the charges come to. aws, clear, ada@u.edu, genomics, BIO-001, Compute: "
-        "2 charges instead of 1; billed cost 13.50 instead of 12.50 USD. Count the month again, unless a charge was "
-        "altered."
+        "Totals of January 2025: they are not what the charges come to. aws, clear, ada@u.edu, genomics, BIO-001, "
+        "Compute: 2 charges instead of 1; billed cost 13.50 instead of 12.50 USD. Count the month again, unless a "
+        "charge was altered."
     )
     recounting.recount(period=BillingPeriod.objects.get(), **ACTING)
 
@@ -322,7 +322,7 @@ def test_a_charge_that_is_altered_past_the_program_gives_itself_away():
     for part in ("1 charge instead of 0", "0 charges instead of 1", "no PI"):
         assert part in told
     recounted = recounting.recount(period=charge.charged_in, **ACTING)
-    assert str(recounted) == "The totals of 2025-01 were wrong for 2 groups of charges, and are right now."
+    assert str(recounted) == "The totals of January 2025 were wrong for 2 groups of charges, and are right now."
     assert not problems()
 
 
@@ -336,7 +336,10 @@ def test_rows_that_are_gone_or_too_many_are_found_and_no_more_than_a_few_are_nam
     assert "And 2 more." in told
     recounting.recount(period=BillingPeriod.objects.get(), **ACTING)
     assert not problems()
-    assert str(recounting.recount(period=BillingPeriod.objects.get(), **ACTING)) == "The totals of 2025-01 were right."
+    assert (
+        str(recounting.recount(period=BillingPeriod.objects.get(), **ACTING))
+        == "The totals of January 2025 were right."
+    )
 
 
 def test_a_closed_month_is_not_counted_again():

@@ -361,7 +361,7 @@ def test_a_superseded_statement_still_leads_to_what_there_is(tmp_path):
 def test_the_command_prints_a_trace_for_people_and_for_programs(tmp_path, capsys):
     a_story(tmp_path)
     call_command("trace", "2025-01-0001:1")
-    assert "payer line of 2025-01, reference 2025-01-0001" in capsys.readouterr().out
+    assert "payer line of January 2025, reference 2025-01-0001" in capsys.readouterr().out
     data = stage.command("trace", "2025-01-0001:1")
     (line,) = data["payer_lines"]
     assert line["charged"] == data["asked"]["amount"]

@@ -97,7 +97,7 @@ def test_finance_closes_a_month_by_the_keyboard(browser, live_server):
     browser.find_element(By.LINK_TEXT, "Close period…").send_keys(Keys.ENTER)
     browser.find_element(By.NAME, "leave").send_keys(Keys.SPACE)
     browser.find_element(By.CSS_SELECTOR, "input[value='Close period']").send_keys(Keys.ENTER)
-    WebDriverWait(browser, 10).until(lambda _: "2025-01 is closed" in browser.page_source)
+    WebDriverWait(browser, 10).until(lambda _: "January 2025 is closed" in browser.page_source)
     assert BillingPeriod.objects.get().status == "closed"
     current = browser.find_element(By.CSS_SELECTOR, ".steps [aria-current=step]")
     assert "Closed" in current.text

@@ -105,7 +105,7 @@ def test_a_fund_that_does_not_parse_refuses_the_ledger_by_name():
     ("date", "refusal"),
     [
         (datetime.date(2025, 2, 4), "in the future"),
-        (datetime.date(2025, 1, 9), "before the last charge of 2025-01, on Jan 10, 2025"),
+        (datetime.date(2025, 1, 9), "before the last charge of January 2025, on Jan 10, 2025"),
     ],
 )
 def test_a_journal_refuses_a_date_it_cannot_bear(date, refusal):

@@ -105,7 +105,7 @@ def test_finance_closes_a_month_from_the_board_in_at_most_seven_clicks(ready, cl
     assert fay.path == reverse("admin:billing_billingperiod_close", args=[january().pk])
     fay.confirm()
     # Each step leads to the page that asks for the next, and says what was done.
-    assert "2025-01 is closed" in fay.text
+    assert "January 2025 is closed" in fay.text
     assert fay.path == reverse("admin:journals_journal_export")
     fay.confirm()
     journal = Journal.objects.get()

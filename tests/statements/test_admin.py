@@ -108,7 +108,7 @@ def test_sending_previews_the_newest_month_at_once_and_the_month_asked_for_only(
     assert str(client.get(f"{address}?period=2025-01").context["period"]) == "2025-01"
     other = client.get(f"{address}?period=2024-12")
     assert other.context["preview"] is None
-    assert "No statement of 2024-12 waits to be sent." in other.content.decode()
+    assert "No statement of December 2024 waits to be sent." in other.content.decode()
 
 
 def test_generating_is_a_background_job(client, cast, django_capture_on_commit_callbacks, monkeypatch):
@@ -141,7 +141,7 @@ def test_generating_a_finalized_month_says_why_not(client, cast):
     build.a_period(status="finalized", closed_at=NOW, finalized_at=NOW)
     client.force_login(cast.reviewer)
     page = client.get(reverse("admin:statements_statement_generate") + "?period=2025-01").content.decode()
-    assert "2025-01 is finalized" in page
+    assert "January 2025 is finalized" in page
 
 
 def test_sending_is_a_background_job(client, cast, statement, django_capture_on_commit_callbacks, monkeypatch):

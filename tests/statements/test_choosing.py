@@ -153,7 +153,7 @@ def test_what_is_only_a_file_goes_where_that_is_asked_for(issued, settings):
 def test_a_choice_of_nothing_or_of_another_month_is_refused_and_never_means_everything(issued):
     with pytest.raises(emails.UnknownStatement, match="No statement is chosen"):
         send()
-    with pytest.raises(emails.UnknownStatement, match="2025-01 has no statement 2025-02-0001-1"):
+    with pytest.raises(emails.UnknownStatement, match="January 2025 has no statement 2025-02-0001-1"):
         send("2025-02-0001-1", LASERS)
     assert mail.outbox == []
 
@@ -182,7 +182,7 @@ def test_the_command_sends_what_was_chosen_and_says_what_it_did_not(issued, caps
 def test_the_command_takes_statements_with_their_month_only(issued):
     with pytest.raises(CommandError, match="--statement goes with --period only"):
         call_command("send_statements", "--again", "1", "--statement", LASERS)
-    with pytest.raises(CommandError, match="2025-01 has no statement 2025-01-0009-1"):
+    with pytest.raises(CommandError, match="January 2025 has no statement 2025-01-0009-1"):
         call_command("send_statements", "-p", "2025-01", "--statement", "2025-01-0009-1")
 
 

@@ -127,7 +127,7 @@ def test_corrections_and_late_changes_leave_the_months_own_list_price_and_discou
     late = build.a_charge(
         "-40.00", charged_in=february, is_late=True, list_cost=Decimal("-200.00"), contracted_cost=Decimal("-50.00")
     )
-    assert (str(late.period), str(late.charged_in)) == ("2025-01", "2025-02")
+    assert (late.period.iso_month, late.charged_in.iso_month) == ("2025-01", "2025-02")
     CORRECTIONS["refund"](reason="x", printed_text="No service", **BY)
     generate("2025-02")
     emails.send(period=february, **BY)

@@ -309,7 +309,7 @@ def test_a_statement_keeps_the_day_until_which_it_was_first_to_be_asked():
 def test_a_finalized_month_refuses(dry_run):
     build.a_charge()
     build.a_period().__class__.objects.update(status="finalized", closed_at=NOW, finalized_at=NOW)
-    with pytest.raises(issuing.StatementsFrozen, match="2025-01 is finalized"):
+    with pytest.raises(issuing.StatementsFrozen, match="January 2025 is finalized"):
         generate(dry_run=dry_run)
 
 

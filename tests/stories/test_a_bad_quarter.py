@@ -89,7 +89,7 @@ def summed(amounts):
 def reconciles(**charges):
     """Prove every month, rebuild those named (as `may`), and hold them against what was worked out by hand."""
     for period in BillingPeriod.objects.order_by("month"):
-        proved = command("proof", "-p", period)
+        proved = command("proof", "-p", period.iso_month)
         assert (proved["reconciles"], proved["tampered"], proved["culprits"]) == (True, [], []), period
         assert all(each["difference"] == "0.00" for each in proved["equations"] if each["verdict"] == "ok")
     for name, expected in charges.items():
@@ -212,7 +212,7 @@ def test_a_bad_quarter(institution, edit, tmp_path):
         "--as",
         "rex",
     )
-    with pytest.raises(CommandError, match="2025-04 is closed"):
+    with pytest.raises(CommandError, match="April 2025 is closed"):
         command(*corrected)
     command("periods", "reopen", "2025-04", "--reason", "The bucket is on the wrong fund", "--as", "fay")
     command(*corrected)

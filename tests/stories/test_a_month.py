@@ -205,7 +205,7 @@ def test_a_corrected_price_makes_a_revision_and_a_journal_of_the_difference(janu
 def test_the_month_is_closed_and_then_its_deliveries_wait(january, tmp_path):
     for path in january:
         command("ingest", path)
-    with pytest.raises(CommandError, match="2025-01"):
+    with pytest.raises(CommandError, match="January 2025"):
         command("periods", "close", "2025-01")
     reviewed(january)
     command("periods", "close", "2025-01")

@@ -206,7 +206,7 @@ def test_the_currency_stays_once_months_in_it_stand(db, cast, tmp_path):
     change_policy(changes={"currency": "EUR"}, **WHO)
     change_policy(changes={"currency": "USD"}, **WHO)
     closing.close(period=build.a_period(MONTH), **WHO)
-    with pytest.raises(BillingError, match="stays USD: 2025-01 is closed"):
+    with pytest.raises(BillingError, match="stays USD: January 2025 is closed"):
         change_policy(changes={"currency": "JPY"}, **WHO)
     change_policy(changes={"institution": "V"}, **WHO)
 

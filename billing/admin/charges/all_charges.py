@@ -26,6 +26,7 @@ from .filters import (
     AmountFromFilter,
     AmountToFilter,
     CategoryFilter,
+    ChosenFilter,
     FundFilter,
     PiFilter,
     PresenceFilter,
@@ -75,6 +76,7 @@ class ChargeAdmin(LargeTableMixin, ReviewMixin):
         PresenceFilter,
         StandingFilter,
         ResourceFilter,
+        ChosenFilter,
     )
     # Django's own link, which leads back to the list as it was narrowed.
     list_display_links = ("number",)

@@ -11,7 +11,7 @@ from django.utils.functional import cached_property
 from ... import resources
 from ...fields import to_units
 from ...models import Charge, Flag, PayerSplitShare, Person, Project, ResourceText, saying
-from ...review import held_groups
+from ...review import deciding, held_groups
 from ...texts import number_in
 
 
@@ -159,6 +159,18 @@ class TypedFilter(admin.SimpleListFilter):
 
 
 NOTHING = Q(pk__in=[])
+
+
+class ChosenFilter(TypedFilter):
+    """Charges that a link of ours names one by one; shown where it is in use."""
+
+    title, parameter_name = "charges", "charges"
+
+    def told(self, value: str) -> str:
+        return "those of a link"
+
+    def matching(self, value: str) -> Q:
+        return deciding.within(value)
 
 
 class NamedFilter(TypedFilter):

@@ -53,12 +53,15 @@ class CorrectForm(NoteForm):
     )
 
     def show_current(self, charges: "QuerySet[Charge]") -> None:
-        """Say at each field what charges have there now, or that it is not the same for all of them."""
-        columns = {"pi": "pi__email", "project": "project__code"}
-        for name in ("pi", "project", "fund_org", "natural_account", "cost_center"):
+        """Say at each field what charges have there now: nothing is said, too, or that it differs among them."""
+        columns = {"pi": "pi__email", "project": "project__code", "split": "payer_split"}
+        for name in ("pi", "project", "fund_org", "split", "natural_account", "cost_center"):
             values = charges.order_by().values_list(columns.get(name, name), flat=True).distinct()[:2]
-            found = ["" if value is None else value for value in values]
-            self.fields[name].current = "several" if len(found) > 1 else found[0] if found else ""  # type: ignore[attr-defined]
+            found = [value or "" for value in values]
+            said = "several" if len(found) > 1 else found[0] if found else ""
+            if name == "split" and isinstance(said, int):
+                said = review.shares_text(review.shares_of([said])[said])
+            self.fields[name].current = said or "none"  # type: ignore[attr-defined]
 
     def clean(self) -> dict[str, Any]:
         data = super().clean() or self.cleaned_data

@@ -18,7 +18,7 @@ from ...background import jobs
 from ...errors import BillingError
 from ...models import PATHS, Charge, Flag, MonthTotal
 from ...review import deciding, learning, review_sheets
-from ..attribution import MOST, RANGES, rule_url
+from ..attribution import MOST, rule_url
 from ..audited import FrozenAdmin, actor_of
 from ..large_tables import SearchedApartMixin
 from ..links import change_url, link
@@ -196,7 +196,7 @@ def make_rule(modeladmin: ReviewMixin, request: HttpRequest, queryset: "QuerySet
     url = rule_url(charges=ids)
     if not ids:
         messages.error(request, "None of these charges was corrected. Say who pays for them first.")
-    elif len(ids) > MOST or len(url) > RANGES:
+    elif len(ids) > MOST or len(url) > deciding.RANGES:
         messages.error(request, f"{review.counted(len(ids))} are too many for one rule. Choose fewer that are alike.")
     else:
         return HttpResponseRedirect(url)

@@ -164,7 +164,7 @@ def _money(request: HttpRequest, charge: Charge) -> dict[str, Any]:
         .order_by("correction", "number")
     )
     return {
-        "lines": [(lines[key], why_url(f"{period}@{key}")) for key in keys if key in lines],
+        "lines": [(lines[key], why_url(f"{period.iso_month}@{key}")) for key in keys if key in lines],
         "printed": [(each, change_url(each.subject), why_url(each.name)) for each in printed],
         "corrected": [(each, change_url(each.correction)) for each in corrected] if keys else [],
     }

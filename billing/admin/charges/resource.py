@@ -12,6 +12,7 @@ from django.urls import reverse
 
 from ... import resources, review
 from ...models import Charge, ResourceText, Source
+from ...texts import iso_month
 from ..links import list_url
 
 # Rows of one page, as many as a person reads.
@@ -44,7 +45,7 @@ def resource_view(request: HttpRequest, source: str, number: int) -> HttpRespons
             {
                 "paid": row,
                 "fund_org": review.shares_text(splits[row.split]) if row.split else row.fund_org,
-                "charges_url": list_url(Charge, urlencode(own | {"period": f"{row.month:%Y-%m}"})),
+                "charges_url": list_url(Charge, urlencode(own | {"period": iso_month(row.month)})),
             }
             for row in shown
         ],

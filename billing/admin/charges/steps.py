@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlencode
 
 from django import forms
 from django.contrib import messages
@@ -16,10 +17,11 @@ from ... import doors, review
 from ...background import jobs
 from ...errors import BillingError
 from ...models import Charge, ReviewDecision
-from ...review import deciding, review_sheets, selections
+from ...review import deciding, learning, review_sheets, selections
 from ...review.before_after import BeforeAfter, before_and_after
-from ..attribution import rule_url
+from ..attribution import rule_url, then_text, when_text
 from ..audited import actor_of
+from ..links import list_url
 from ..verbs import SHOW, Verb
 from .forms import CorrectForm, NoteForm, RejectForm
 
@@ -125,10 +127,11 @@ def facts_of(request: HttpRequest, charges: "QuerySet[Charge]", step: Step, form
     """Return what a page shows of the charges that a step is about to decide: amounts, reasons and payers."""
     acting: dict[str, Any] = {"actor": actor_of(request), "now": timezone.now()}
     selection = selections.weigh(charges, approving=step.name == "approve", **acting)
-    foreseen = None
+    foreseen = as_rule = None
     if isinstance(form, CorrectForm):
         form.show_current(charges)
         foreseen = _foreseen(request, charges, form)
+        as_rule = _as_rule(request, foreseen) if foreseen else None
     shown = (
         charges.select_related("source", "pi", "project", "charged_in", "product", "resource")
         .prefetch_related(review_sheets.open_flags(), "payer_split__shares")
@@ -142,6 +145,7 @@ def facts_of(request: HttpRequest, charges: "QuerySet[Charge]", step: Step, form
         "selection": selection,
         "rows": rows,
         "before_after": foreseen,
+        "as_rule": as_rule,
         "may_show": isinstance(form, CorrectForm) and selection.count <= jobs.LARGE,
     }
 
@@ -157,6 +161,34 @@ def _foreseen(request: HttpRequest, charges: "QuerySet[Charge]", form: CorrectFo
     except BillingError as error:
         messages.error(request, doors.for_page(error, request.user))
     return None
+
+
+@dataclass(frozen=True)
+class AsRule:
+    """The rule that a correction would make, and what it fits beside the charges corrected: by month, with its list."""
+
+    when: str = ""
+    then: str = ""
+    months: tuple[tuple[learning.Foreseen, str], ...] = ()
+    # Why it makes none.
+    problem: str = ""
+
+
+def _as_rule(request: HttpRequest, foreseen: BeforeAfter) -> AsRule | None:
+    """Return what a rule made of a correction would reach, for those who may make one.
+
+    Nothing where the correction names somebody who does not exist yet: a rule cannot name them either.
+    """
+    if foreseen.created or not (foreseen.charges and request.user.has_perm("billing.add_attributionrule")):
+        return None
+    try:
+        rule = learning.rule_once_corrected(foreseen.charges)
+    except BillingError as error:
+        return AsRule(problem=str(error))
+    found = learning.foresee_besides(rule, [charge.pk for charge in foreseen.charges])
+    named = [urlencode({"charges": deciding.ranges_of(sorted(month.largest))}) for month in found]
+    listed = zip(found, (list_url(Charge, query) for query in named), strict=True)
+    return AsRule(when_text(rule), then_text(rule), tuple(listed))
 
 
 def with_rule_offered(request: HttpRequest, decided: review.Decided) -> str | SafeString:

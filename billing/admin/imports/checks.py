@@ -14,6 +14,7 @@ from ...errors import BillingError
 from ...importing.outcomes import OfAnotherSource, SourceUnknown, WouldWithdraw
 from ...importing.planning import Planned
 from ...models import Job
+from ...texts import month_names
 from ..audited import actor_of
 from . import words
 
@@ -160,7 +161,7 @@ def lines_of(found: Found, names: Iterable[str], *, of_several: bool) -> list[st
     total = words.money(words.billed_of(result["totals"]))
     lines = [said + (f" {'The files come' if of_several else 'The file comes'} to {total}." if total else "")]
     if result["deferred"]:
-        months = words.months_said(result["deferred"]["periods"])
+        months = month_names(result["deferred"]["periods"], " and ")
         lines.append(f"{months} is closed or in review: what changes there waits for a decision.")
     if result["flagged"]:
         lines.append(f"{words.charges(result['flagged'])} would be held for review.")

@@ -13,10 +13,9 @@ from ...fields import AmountSum
 from ...importing import doubts
 from ...importing.outcomes import unread_lines
 from ...models import PATHS, AuditEvent, Charge, Flag, Import, ImportTotal, Person
-from ...models.periods import parse_month
 from ...money import ZERO, plain
 from ...readers.dates import rule_lines
-from ...texts import long_month
+from ...texts import iso_month, month_name
 from ..links import held_url, list_url
 from . import words
 from .verbs import can_be_read_again, can_keep, takes_changes
@@ -82,7 +81,7 @@ def context_of(request: HttpRequest, imported: Import, preserved: str) -> dict[s
         ],
         "is_busy": imported.state in Import.UNFINISHED,
         "billed": sorted(words.billed_of(imported.stored).items()),
-        "months": [long_month(parse_month(month)) for month in months_of(imported)],
+        "months": [month_name(month) for month in months_of(imported)],
         "held": sorted((currency, *sums) for currency, sums in held.items()),
         "held_number": held_number,
         "review_url": held_url(imported.pk) if held_number and may_review else "",
@@ -96,7 +95,7 @@ def _tab_url(name: str, preserved: str) -> str:
 def months_of(imported: Import) -> list[str]:
     """Return the months that an import is about, as it keeps them."""
     totals = ImportTotal.objects.filter(imported_in=imported).order_by("period__month")
-    months = [f"{month:%Y-%m}" for month in totals.values_list("period__month", flat=True).distinct()]
+    months = [iso_month(month) for month in totals.values_list("period__month", flat=True).distinct()]
     return months or sorted(imported.difference)
 
 

@@ -18,6 +18,7 @@ from ... import audit
 from ...files.received import display_name
 from ...importing import tending
 from ...models import Import, ImportedFile
+from ...texts import long_month, month_name
 from ..audited import FrozenAdmin, actor_of
 from ..filters import period_filter
 from ..formatting import amount, badge_column, count_column
@@ -66,7 +67,7 @@ class ImportAdmin(FrozenAdmin):
 
     @admin.display(description="period")
     def months_listed(self, imported: Any) -> str:
-        return ", ".join(f"{month:%Y-%m}" for month in imported.months) or imported.expected_period or "–"
+        return ", ".join(map(long_month, imported.months)) or month_name(imported.expected_period) or "–"
 
     @admin.display(description="billed")
     def billed_amount(self, imported: Import) -> SafeString | str:

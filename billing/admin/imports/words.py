@@ -1,15 +1,13 @@
 """What came of files, or would come of them, in words: for the page of a job, of an import, and of files to import."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
 from ...fields import WIDE
 from ...models import Import
-from ...models.periods import parse_month
 from ...money import ZERO, rounded, to_cents
-from ...texts import long_month
 
 # What a result counts: what was done, what would be done, and the count.
 DONE = (("added", "adds", "new"), ("changed", "changes", "changed"), ("removed", "removes", "withdrawn"))
@@ -40,11 +38,6 @@ def moved_of(difference: Mapping[str, Any]) -> dict[str, Decimal]:
         for currency, found in currencies.items():
             moved[currency] = WIDE.add(moved[currency], Decimal(found["billed_delta"]))
     return dict(moved)
-
-
-def months_said(months: Iterable[str]) -> str:
-    """Write months, `2026-01` each, as people do."""
-    return " and ".join(long_month(parse_month(each)) for each in months)
 
 
 def counts_said(result: Mapping[str, Any], *, is_done: bool) -> str:

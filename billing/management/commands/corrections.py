@@ -220,7 +220,9 @@ def headline(entered: corrections.Entered) -> str:
         return f"{told}\nIt waits for a second person: `manage.py corrections approve {correction.pk} --as USER`."
     if correction.state == Correction.State.REJECTED:
         return f"{told}\nRejected by {correction.decided_by_name}: {correction.decision_note}"
-    return f"{told}\nIt is on statements and the journal with `manage.py generate -p {correction.charged_in}`."
+    return (
+        f"{told}\nIt is on statements and the journal with `manage.py generate -p {correction.charged_in.iso_month}`."
+    )
 
 
 def set_line(line: CorrectionLine) -> list[str]:
@@ -240,8 +242,8 @@ def described(correction: Correction, lines: Any, reversed_by: int | None) -> di
         "number": correction.pk,
         "kind": correction.kind,
         "state": correction.state,
-        "period": str(correction.charged_in),
-        "for_period": str(correction.for_period),
+        "period": correction.charged_in.iso_month,
+        "for_period": correction.for_period.iso_month,
         **fields_of(correction, "currency", "amount", "total", "reason", "printed_text", "justification"),
         "charge": correction.charge_id,
         "reverses": correction.reverses_id,
@@ -261,7 +263,7 @@ def described(correction: Correction, lines: Any, reversed_by: int | None) -> di
                 "service": line.service_name,
                 "natural_account": line.natural_account,
                 "amount": line.amount,
-                "corrects_period": str(line.corrects_period) if line.corrects_period else None,
+                "corrects_period": line.corrects_period.iso_month if line.corrects_period else None,
                 "corrects": line.corrects_key,
             }
             for line in lines

@@ -233,7 +233,7 @@ def as_data(each: Import) -> dict[str, Any]:
         "unread": each.unread,
         "new_pis": each.new_pis,
         "rest_of": each.rest_of_id,
-        "booked_in": str(each.booked_in) if each.booked_in else None,
+        "booked_in": each.booked_in.iso_month if each.booked_in else None,
         "superseded_by": each.superseded_by_id,
         "reason": each.reason,
         "made_at": each.made_at,

@@ -67,4 +67,4 @@ class Command(BillingCommand):
         ]
         headings = ["source", "invoice", "account", "files bill", "it says", "difference"]
         text = table(rows, headings, {3, 4, 5}) if rows else f"{period} has no invoices."
-        self.report({"period": str(period), "invoices": data}, text)
+        self.report({"period": period.iso_month, "invoices": data}, text)

@@ -83,7 +83,7 @@ class Command(BillingCommand):
         home = Policy.objects.current().currency
         rows = [
             [
-                str(each.period),
+                each.period.iso_month,
                 each.period.get_status_display(),
                 f"{each.charges:,}",
                 amounts(each.billed),
@@ -131,12 +131,12 @@ class Command(BillingCommand):
         carried = closing.carry_over(period=period_named(period), actor=self.actor, now=self.now)
         self.report(
             {
-                "period": str(carried.period),
-                "into": str(carried.into),
+                "period": carried.period.iso_month,
+                "into": carried.into.iso_month,
                 "charges": carried.charges,
                 "billed": carried.billed,
             },
-            f"{carried} They wait there: `review list -p {carried.into}`.",
+            f"{carried} They wait there: `review list -p {carried.into.iso_month}`.",
         )
 
     def run_close(self, *, period: str, carry_held: bool, notes: str, **options: object) -> None:
@@ -222,7 +222,7 @@ MARKS = {
 def described(period: BillingPeriod) -> dict[str, Any]:
     """Return a period as --json shows it."""
     return {
-        "period": str(period),
+        "period": period.iso_month,
         "status": period.status,
         "review_until": period.review_until,
         "closed_at": period.closed_at,

@@ -11,6 +11,7 @@ from billing.models import ExchangeRate
 from billing.money import plain
 from billing.readers.amounts import decimal_of
 from billing.readers.values import BadValue, currency_of
+from billing.texts import month_name
 
 
 class Command(BillingCommand):
@@ -53,7 +54,7 @@ class Command(BillingCommand):
         was = f"; it was {data['before']}" if data["before"] else ""
         self.report(
             data,
-            f"One {code} is worth {data['rate']} in {data['period']}{was}. "
+            f"One {code} is worth {data['rate']} in {month_name(data['period'])}{was}. "
             f"Next: manage.py generate -p {data['period']}.",
         )
 
@@ -61,7 +62,7 @@ class Command(BillingCommand):
 def as_data(rate: ExchangeRate) -> dict[str, Any]:
     """One rate, as --json holds it."""
     return {
-        "period": str(rate.period),
+        "period": rate.period.iso_month,
         "currency": rate.currency,
         "rate": plain(rate.rate),
         "frozen": not rate.period.takes_changes,

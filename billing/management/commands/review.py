@@ -98,7 +98,7 @@ class Command(BillingCommand):
             heir = review.successor_of(charge) if has_left else None
             values = {
                 "id": charge.pk,
-                "period": str(charge.charged_in),
+                "period": charge.charged_in.iso_month,
                 "source": charge.source.name,
                 "pi": charge.pi.email if charge.pi else "",
                 "successor": heir.email if heir else "",

@@ -27,7 +27,7 @@ class Command(BillingCommand):
         pi = Person.objects.named(options["pi"])
         period = period_named(options["period"]) if options["period"] else None
         spent = spending.of_pi(pi=pi, period=period)
-        named = {"pi": pi.email, "name": pi.name, "period": str(period) if period else None}
+        named = {"pi": pi.email, "name": pi.name, "period": period.iso_month if period else None}
         if spent.rows or spent.shares:
             text = "\n\n".join([shown(str(pi)), *_paragraphs(spent)])
         else:

@@ -9,8 +9,9 @@ from django.core.management.base import CommandError, CommandParser
 from billing.addresses import normalized_email
 from billing.commands import BillingCommand, day, moment, subcommands, table
 from billing.models import Person, Source
-from billing.models.periods import month_text, parse_month
+from billing.models.periods import parse_month
 from billing.setup import sourcing
+from billing.texts import iso_month, long_month
 
 # Option -> field of Source, for what is plain text.
 TEXTS = {
@@ -126,7 +127,7 @@ class Command(BillingCommand):
             ]
         if month and measure:
             sourcing.change_measure(source=source, measure=measure, from_month=month, actor=self.actor, now=self.now)
-            said.append(f"cost measure: {measure} from {month_text(month)}")
+            said.append(f"cost measure: {measure} from {long_month(month)}")
         missing = sourcing.missing_accounting(source)
         text = f"Source {source}: " + ("; ".join(said) if said else "everything was set so already") + "."
         self.report(described(source), text + (f" Still missing: {', '.join(missing)}." if missing else ""))
@@ -217,7 +218,7 @@ def described(source: Source) -> dict[str, Any]:
         "patterns": source.patterns,
         "measure": source.cost_measure,
         "measure_changes": [
-            {"from": month_text(change.from_month), "measure": change.measure}
+            {"from": iso_month(change.from_month), "measure": change.measure}
             for change in source.measure_changes.order_by("from_month")
         ],
         "journaled": source.is_journaled,

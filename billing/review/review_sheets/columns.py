@@ -83,7 +83,7 @@ def values_of(charge: Charge) -> dict[str, str]:
     flags: Iterable[Flag] = charge.open_flags  # type: ignore[attr-defined]
     return {
         "id": str(charge.pk),
-        "period": str(period),
+        "period": period.iso_month,
         "source": source.name,
         "pi": pi.email if pi else "",
         "project": project.code if project else "",

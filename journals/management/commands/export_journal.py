@@ -8,6 +8,7 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 
 from billing.commands import BillingCommand, amount, period_named
+from billing.texts import month_name
 from journals import posting
 
 
@@ -63,8 +64,8 @@ class Command(BillingCommand):
     def told(self, exported: posting.Exported) -> str:
         if exported.journal is None:
             return (
-                f"Nothing to journal for {exported.period}: everything charged is on a live journal already. "
-                f"{exported.file} holds {f'{exported.lines:,} of 0.00' if exported.lines else 'no lines'}."
+                f"Nothing to journal for {month_name(exported.period)}: everything charged is on a live journal "
+                f"already. {exported.file} holds {f'{exported.lines:,} of 0.00' if exported.lines else 'no lines'}."
             )
         figures = (
             f"{exported.lines:,} {'row' if exported.lines == 1 else 'rows'}, "

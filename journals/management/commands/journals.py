@@ -53,7 +53,7 @@ class Command(BillingCommand):
         rows = [
             [
                 journal.number,
-                str(journal.period),
+                journal.period.iso_month,
                 journal.get_state_display().lower(),
                 journal.format or "–",
                 day(journal.posting_date),
@@ -83,7 +83,7 @@ class Command(BillingCommand):
         self.report(
             described(rejected),
             f"Journal {rejected} rejected: {rejected.rejection_reason}\n"
-            f"What it held is in the next draft: `manage.py export_journal -p {rejected.period} -f …`.",
+            f"What it held is in the next draft: `manage.py export_journal -p {rejected.period.iso_month} -f …`.",
         )
 
     def reverse(self, *, journal: str, reason: str, **options: object) -> None:
@@ -95,7 +95,7 @@ class Command(BillingCommand):
             {"journal": described(reversed_.journal), "reversal": described(reversal)},
             f"Journal {reversed_.journal} reversed by {reversal} ({reversal.get_state_display().lower()}): "
             f"{kept_path(reversal.file_path)}\n"
-            f"What it held is in the next draft: `manage.py export_journal -p {reversal.period} -f …`.",
+            f"What it held is in the next draft: `manage.py export_journal -p {reversal.period.iso_month} -f …`.",
         )
 
 
@@ -111,7 +111,7 @@ def described(journal: Journal) -> dict[str, Any]:
     return {
         "id": journal.pk,
         "number": journal.number,
-        "period": str(journal.period),
+        "period": journal.period.iso_month,
         "kind": journal.kind,
         "state": journal.state,
         "format": journal.format,
