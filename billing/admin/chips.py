@@ -17,7 +17,8 @@ from .links import list_url
 from .saved_views import in_order
 
 # What an address says beside how the list is narrowed.
-PLACES = ("p", "o", "e")
+SUMS = "sums"
+PLACES = ("p", "o", "e", SUMS)
 ANY = ("", "Any")
 
 

@@ -160,11 +160,17 @@ def test_what_is_withdrawn_is_listed_and_not_added_up(client, cast, month):
 
 
 def test_a_list_of_many_is_added_up_no_further_than_its_newest(client, cast, month, monkeypatch):
+    client.force_login(cast.viewer)
+    known = sums_of(client.get(LIST, {"amount_from": "0"}))
     monkeypatch.setattr(all_list, "COUNTED", 2)
     monkeypatch.setattr(large_tables, "COUNTED", 2)
-    client.force_login(cast.viewer)
     page = client.get(LIST, {"amount_from": "0"})
     assert sums_of(page).startswith("The newest 2 of 2+ charges: list 17.00")
+    # Whoever wants to know about all of them asks, for this look alone.
+    page = client.get(LIST + page.context["cl"].all_sums_url)
+    assert sums_of(page) == known
+    assert page.context["cl"].chips == client.get(LIST, {"amount_from": "0"}).context["cl"].chips
+    assert "sums=" not in page.content.decode()
     # The totals of months know all.
     assert sums_of(client.get(LIST, {"period": "2025-01"})).startswith("4 charges in force")
 

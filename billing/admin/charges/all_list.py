@@ -6,13 +6,14 @@ from decimal import Decimal
 from typing import Any
 
 from django.db.models import BooleanField, Count, ExpressionWrapper, Q
+from django.http import HttpRequest
 from django.utils.functional import cached_property
 
 from ...fields import AmountSum
 from ...models import Charge
 from ...money import ZERO
 from ...resources import Figures
-from ..chips import ChipsMixin
+from ..chips import SUMS, ChipsMixin
 from ..large_tables import COUNTED, BoundedPaginator
 from .filters import NamedFilter
 from .sums import ChargeList, totals_of
@@ -41,27 +42,35 @@ class Comes:
 
 
 class SummedPaginator(BoundedPaginator):
-    """Pages of charges that counts and adds up in one look: of the newest 10,000, where there are more."""
+    """Pages of charges that counts and adds up in one look: of the newest 10,000, where there are more.
+
+    `comes_to` may be asked of all of them. Its charges say by `is_counted_alone` that somebody else knows the sums.
+    """
 
     @cached_property
     def count(self) -> int:
+        if getattr(self.object_list, "is_counted_alone", False):
+            return super().count
         found = sum(row[3] for row in self._rows)
         return COUNTED + 1 if found == COUNTED and self.object_list[COUNTED:].exists() else found  # type: ignore[attr-defined]
 
-    @cached_property
-    def comes_to(self) -> dict[str, Comes]:
+    def comes_to(self, *, of_all: bool = False) -> dict[str, Comes]:
         """What those in force come to, by currency."""
         found: dict[str, Comes] = defaultdict(Comes)
-        for currency, state, is_live, number, listed, contracted, charged in self._rows:
+        for currency, state, is_live, number, listed, contracted, charged in self._sums() if of_all else self._rows:
             if is_live:
                 found[currency].add(Figures(number, listed, listed - contracted, contracted - charged, charged), state)
         return dict(sorted(found.items()))
 
     @cached_property
     def _rows(self) -> list[tuple[Any, ...]]:
-        first = self.object_list.order_by("-pk").values("pk")[:COUNTED]  # type: ignore[attr-defined]
+        return self._sums(COUNTED)
+
+    def _sums(self, newest: int | None = None) -> list[tuple[Any, ...]]:
+        """Add up so many of the newest, or all."""
+        numbers = self.object_list.order_by("-pk").values("pk")[:newest]  # type: ignore[attr-defined]
         is_live = ExpressionWrapper(Q(withdrawn_in__isnull=True), output_field=BooleanField())
-        charges = Charge.objects.filter(pk__in=first).with_prices(estimates=True).order_by()
+        charges = Charge.objects.filter(pk__in=numbers).with_prices(estimates=True).order_by()
         sums = {f"sum_{name}": AmountSum(f"exact_{name}") for name in ("list", "contracted", "charged")}
         return list(
             charges.annotate(is_live=is_live)
@@ -71,28 +80,49 @@ class SummedPaginator(BoundedPaginator):
 
 
 class AllChargesList(ChipsMixin, ChargeList):
-    """A page of all charges."""
+    """A page of all charges.
+
+    `sums=all` in its address asks for the sums of more than 10,000, which takes a moment. Other pages of the list do
+    without.
+    """
 
     comes_to: dict[str, Comes]
 
-    def add_up(self) -> None:
+    def get_results(self, request: HttpRequest) -> None:
+        self.is_all_asked = self.params.pop(SUMS, "") == "all"
+        self.filter_params.pop(SUMS, None)
+        # The totals of months know what it comes to, unless it is narrowed in a way that they do not know.
+        self.totals = None if self.query else totals_of(self._narrowed_by_key())
+        self.queryset.is_counted_alone = self.totals is not None  # type: ignore[attr-defined]
+        super().get_results(request)
+
+    def _narrowed_by_key(self) -> dict[str, list[str]]:
+        """Return what narrows the list with a person or project by its key, where the address has a name."""
         narrowed = dict(self.narrowed_by)
         for spec in self.filter_specs:
             if isinstance(spec, NamedFilter):
                 narrowed.pop(str(spec.parameter_name))
                 narrowed[f"{spec.parameter_name}__id__exact"] = [str(spec.found.pk) if spec.found else "0"]
-        totals = None if self.query else totals_of(narrowed)
-        # Of the totals where they know how the list is narrowed, else of no more than the newest charges.
-        self.is_of_newest = totals is None and self.paginator.is_more
-        if totals is None:
-            self.comes_to = self.paginator.comes_to
+        return narrowed
+
+    def add_up(self) -> None:
+        # Without totals no more than the newest charges, until somebody asks for all.
+        is_of_more = self.totals is None and self.paginator.is_more
+        self.is_of_newest = is_of_more and not self.is_all_asked
+        if self.totals is None:
+            self.comes_to = self.paginator.comes_to(of_all=is_of_more and self.is_all_asked)
             return
         found: dict[str, Comes] = defaultdict(Comes)
-        for (currency, state), priced in totals.priced("currency", "state").items():
+        for (currency, state), priced in self.totals.priced("currency", "state").items():
             listed, contracted, charged = priced.listed, priced.contracted, priced.charged
             figures = Figures(priced.charges, listed, listed - contracted, contracted - charged, charged)
             found[currency].add(figures, state)
         self.comes_to = dict(sorted(found.items()))
+
+    @property
+    def all_sums_url(self) -> str:
+        """The address of the list with the sums of all its charges."""
+        return str(self.get_query_string({SUMS: "all"}))
 
     @cached_property
     def in_force(self) -> int:

@@ -15,6 +15,7 @@ from ...fields import MAX_UNITS
 from ...models import Charge, HeldCharge, MonthTotal
 from ...models.month_totals import MonthTotalQuerySet
 from ...models.periods import parse_month
+from ..chips import SUMS
 from ..formatting import amount, count
 from .filters import shares_of_fund
 
@@ -47,12 +48,13 @@ KNOWN: dict[str, tuple[str, Callable[[str], Any]]] = {
 class ChargeList(ChangeList):
     """A page of charges, with the sums of all that the list holds.
 
-    `view=list` in its address keeps the queue from being shown in groups, and narrows nothing.
+    `view=list` in its address keeps the queue from being shown in groups, and narrows nothing; nor does `sums`.
     """
 
     def get_filters_params(self, params: dict[str, Any] | None = None) -> dict[str, Any]:
         found = super().get_filters_params(params)
-        found.pop("view", None)
+        for name in ("view", SUMS):
+            found.pop(name, None)
         return found
 
     def get_results(self, request: HttpRequest) -> None:
