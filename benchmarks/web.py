@@ -2,15 +2,18 @@
 
 An installation of its own imports a generated month, issues its statements, drafts its journal, and is served by
 `manage.py serve`. Then one client opens each page a number of times, and after that eight clients do so at once.
-Printed are, for each page, the first time, the median, and the time that 95 of 100 requests stay under. With
+Printed are, for each page, the first time, the median, and the time that 95 of 100 requests stay under. Then held
+charges are approved, 100 in one click and one by one, and how long the answer took is printed too. With
 BENCH_POSTGRES_URL (a server and a user who may create databases) the same is done on PostgreSQL.
 """
 
 import argparse
 import contextlib
+import gzip
 import http.client
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -21,6 +24,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 from installations import HERE, ROOT, Installation, installation
 from legs import MONTH, say
@@ -28,6 +32,10 @@ from legs import MONTH, say
 # Promised: seconds under which 95 of 100 requests stay, alone and with so many clients at once.
 CLIENTS = 8
 MOST = {1: 0.3, CLIENTS: 1.0}
+APPROVED = {"approve one": 0.15, "approve 100": 1.0}
+# Holds one resource in 256, so that there is something that may be approved as it is.
+HOLDS = "from billing.models import Policy; Policy.objects.update_or_create(pk=1, defaults={'flag_patterns': ['00$']})"
+QUEUE = "/admin/billing/heldcharge/"
 ACCOUNTING = ("--recovery-fund-org", "RC-001", "--recovery-account", "4100", "--debit-account", "6500")
 
 
@@ -62,8 +70,12 @@ class Client:
 
     def __init__(self, port: int, cookie: str) -> None:
         self.port = port
-        self.headers = {"Cookie": cookie, "Host": "localhost", "Accept-Encoding": "gzip"}
+        self.cookies = {cookie.partition("=")[0]: cookie}
         self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=300)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"Cookie": "; ".join(self.cookies.values()), "Host": "localhost", "Accept-Encoding": "gzip"}
 
     def seconds(self, address: str) -> float:
         """Return how long a page took. Raises SystemExit where it answers with anything but a page."""
@@ -79,6 +91,44 @@ class Client:
         if response.status != 200:
             sys.exit(f"{address} answered with {response.status}, {response.headers.get('Location', '')}")
         return took
+
+    def page(self, address: str) -> str:
+        """Return the HTML of a page."""
+        response = self._asked(address)
+        self._keep(response)
+        body = response.read()
+        return (gzip.decompress(body) if response.headers.get("Content-Encoding") == "gzip" else body).decode()
+
+    def approve(self, charges: int) -> float:
+        """Approve so many of the charges that are held, as one click does; return how long the answer took."""
+        found: list[str] = []
+        for number in range(1, 10):
+            page = self.page(f"{QUEUE}?period={MONTH}&reason=pattern_match&view=list&p={number}")
+            found += re.findall(r'name="_selected_action" value="(\d+)"', page)
+            if len(found) >= charges:
+                break
+        hidden = dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', page))
+        fields = [(name, hidden[name]) for name in ("csrfmiddlewaretoken", "once") if name in hidden]
+        fields += [("do", "approve"), ("period", MONTH)]
+        body = urlencode([*fields, *(("_selected_action", each) for each in found[:charges])])
+        assert len(found) >= charges, f"{len(found)} charges are held, and {charges} were to be approved."
+        sent = {**self.headers, "Content-Type": "application/x-www-form-urlencoded", "Referer": "http://localhost/"}
+        started = time.perf_counter()
+        self.connection.request("POST", f"{QUEUE}decide/", body, sent)
+        response = self.connection.getresponse()
+        response.read()
+        took = time.perf_counter() - started
+        self._keep(response)
+        told = self.page(response.headers.get("Location", QUEUE))
+        if response.status != 302 or f"{charges:,} charge" not in told or "approved" not in told:
+            said = re.sub(r"<[^>]+>", "", "".join(re.findall(r'<ul class="messagelist">.*?</ul>', told, re.DOTALL)))
+            sys.exit(f"Approving {charges} answered with {response.status}: {' '.join(said.split()) or 'nothing'}")
+        return took
+
+    def _keep(self, response: http.client.HTTPResponse) -> None:
+        """Keep the cookies of an answer: the key of its forms, and messages for the next page."""
+        for cookie in response.headers.get_all("Set-Cookie", []):
+            self.cookies[cookie.partition("=")[0]] = cookie.partition(";")[0]
 
     def _asked(self, address: str) -> http.client.HTTPResponse:
         self.connection.request("GET", address, headers=self.headers)
@@ -114,6 +164,7 @@ def prepared(place: Installation, file: Path) -> dict[str, Any]:
     """Import the month, issue its statements and draft its journal; return the pages and the cookie to open them."""
     place.env |= {"INSECURE_HTTP": "true", "ALLOWED_HOSTS": "localhost", "SITE_URL": "http://localhost:8000"}
     say(f"{place.vendor}: importing, issuing, drafting …")
+    place.manage("shell", "-c", HOLDS)
     place.ingest(file)
     place.manage("sources", "set", "aws", *ACCOUNTING)
     place.manage("generate", "-p", MONTH)
@@ -129,6 +180,11 @@ def measured_pages(place: Installation, file: Path, times: int) -> dict[str, dic
         say(f"{place.vendor}: {len(found['pages'])} pages, one client …")
         figures = alone(port, found["cookie"], found["pages"], times)
         say(f"{place.vendor}: {CLIENTS} clients …")
+        approver = Client(port, found["cookie"])
+        for name, charges, rounds in (("approve one", 1, times), ("approve 100", 100, min(5, times))):
+            taken = [approver.approve(charges) for _ in range(rounds)]
+            figures[name] = {"first": taken[0], "median": sorted(taken)[rounds // 2], "under": under_95(taken)}
+            figures[name]["promised"] = APPROVED[name]
         for name, under in together(port, found["cookie"], found["pages"], max(3, times // 4)).items():
             figures[name]["together"] = under
     return figures
@@ -139,11 +195,12 @@ def report(legs: dict[str, dict[str, dict[str, float]]]) -> bool:
     holds = True
     for vendor, pages in legs.items():
         print(f"\n| {vendor}, ms | first | median | p95 | p95 of {CLIENTS} | |\n|---|--:|--:|--:|--:|---|")
-        for name, of in sorted(pages.items(), key=lambda page: -page[1]["under"]):
-            is_kept = of["under"] <= MOST[1] and of["together"] <= MOST[CLIENTS]
+        for page, of in sorted(pages.items(), key=lambda page: -page[1]["under"]):
+            is_kept = of["under"] <= of.get("promised", MOST[1]) and of.get("together", 0) <= MOST[CLIENTS]
             holds &= is_kept
-            cells = " | ".join(f"{of[each] * 1000:,.0f}" for each in ("first", "median", "under", "together"))
-            print(f"| {name} | {cells} | {'' if is_kept else 'NO'} |")
+            columns = ("first", "median", "under", "together")
+            cells = " | ".join(f"{of[each] * 1000:,.0f}" if each in of else "" for each in columns)
+            print(f"| {page} | {cells} | {'' if is_kept else 'NO'} |")
     return holds
 
 
