@@ -119,6 +119,10 @@ class VerbsMixin(admin.ModelAdmin):
         context = {"buttons": self.buttons(request, subject) if subject else [], **(extra_context or {})}
         return super().change_view(request, object_id, form_url, context)
 
+    def told_of(self, subject: Any) -> str:
+        """Say in a line what somebody decides about."""
+        return str(subject)
+
     def verb_view(self, request: HttpRequest, object_id: str, verb: Verb) -> HttpResponse:
         subject = self.get_object(request, unquote(object_id))
         if subject is None:
@@ -153,7 +157,7 @@ class VerbsMixin(admin.ModelAdmin):
         context = {
             **self.admin_site.each_context(request),
             "title": verb.label.rstrip("…"),
-            "subtitle": str(subject),
+            "subtitle": self.told_of(subject),
             "opts": self.opts,
             "original": subject,
             "form": form,

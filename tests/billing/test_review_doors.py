@@ -3,6 +3,7 @@
 import datetime
 import io
 import json
+import re
 from decimal import Decimal
 
 import pytest
@@ -365,6 +366,9 @@ def test_the_page_of_a_correction_says_at_each_field_what_stands_there_now(cast,
     page = client.get(reverse("admin:billing_charge_correct", args=[one.pk])).content.decode()
     assert "<bdi>BIO-7</bdi>" in page
     assert "<bdi>ada@u.edu</bdi>" in page
+    # What it is about stands above the form.
+    said = re.findall(rf"Charge {one.pk} · [^<]*", page)[-1]
+    assert said.strip().endswith("January 2025 · 100.00 USD · Matches a pattern")
     page = asked(client, "correct", [one.pk, other.pk])
     assert "<bdi>several</bdi>" in page
     assert "<bdi>genomics</bdi>" in page

@@ -129,6 +129,9 @@ class ChargeAdmin(LargeTableMixin, ReviewMixin):
         )
         return of_page.prefetch_related("payer_split__shares", "source__measure_changes")
 
+    def told_of(self, subject: Charge) -> str:
+        return record.told_of(subject)
+
     def beside_view(self, request: HttpRequest, number: int, way: str) -> HttpResponse:
         """Lead to the next or previous charge of the list that a page was opened from; from its end, to the list."""
         if not self.has_view_permission(request) or way not in WAYS:

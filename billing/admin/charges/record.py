@@ -9,7 +9,7 @@ from django.db.models import F
 from django.http import HttpRequest
 from django.urls import reverse
 
-from ... import attribution, charging, tracing
+from ... import attribution, charging, money, tracing
 from ...audit.snapshots import differences
 from ...importing import origins
 from ...models import AttributionRule, Charge, Correction, CorrectionLine, Flag, PayerLine, Policy, ReviewDecision
@@ -109,6 +109,21 @@ def context_of(request: HttpRequest, charge: Charge, preserved: str) -> dict[str
         else [],
     }
     return shown | TABS[chosen][1](request, charge)
+
+
+def told_of(charge: Charge) -> str:
+    """Say in a line which charge it is: what was used, what is billed for it, and why it is held."""
+    held = charge.flags.filter(is_resolved=False).order_by("pk")
+    reasons = [flag.get_code_display() for flag in held] if charge.state == Charge.State.HELD else []
+    parts = [
+        f"Charge {charge.pk}",
+        charge.service_name,
+        charge.resource_label,
+        str(charge.charged_in),
+        f"{money.written(charge.billed_cost, charge.currency)} {charge.currency}",
+        ", ".join(dict.fromkeys(reasons)),
+    ]
+    return " · ".join(filter(None, parts))
 
 
 def is_charged(charge: Charge) -> bool:
