@@ -64,7 +64,7 @@ def stated(period: BillingPeriod) -> Side:
         find=lambda key: _line_of(period, key),
         broken=tuple(_not_adding_up(sums)),
         fingerprint=hashlib.sha256(said.encode()).hexdigest(),
-        about=About("statements.statement", where={"period": period.iso_month, "state": "live"}),
+        about=About("statements.statement", where={"period": period.iso_month}),
         then=NextStep("issue_statements", {"period": period.iso_month}),
         seal=lambda: _seals(period),
         seal_lines=lambda: _line_seals(period),

@@ -144,9 +144,9 @@ class Delivered:
         for told in self._told_by_imports():
             is_effective = self.month.charges_effective(told.source_id, told.period_id)
             stored = told.effective if is_effective else told.billed
-            terms = self.terms[told.source_id, told.currency]
+            scope = told.source_id, told.currency
             if told.overlap:
-                terms["late" if told.booked_in else told.overlap].add(-told.rows, -stored)
+                self.terms[scope]["late" if told.booked_in else told.overlap].add(-told.rows, -stored)
                 continue
             exact = Decimal(told.effective_exact if is_effective else told.billed_exact)
             # What an import rounded is in force until another one speaks for all of its scope.
@@ -158,6 +158,7 @@ class Delivered:
             rounding[account] = own if is_snapshot else known + own
             if (told.booked_in or told.period_id) != self.month.period.pk:
                 continue
+            terms = self.terms[scope]
             terms["late" if told.booked_in else "files"].add(told.rows, stored)
             terms["rounding"].add(0, WIDE.subtract(own, before))
 

@@ -70,7 +70,7 @@ def test_the_worker_proves_a_large_month_and_the_page_says_as_of_when(client, ca
     assert "just now" in seen
     assert "100.00" in seen
     job.refresh_from_db()
-    assert job.message == "2025-01 reconciles so far; open items remain."
+    assert job.message == "January 2025 reconciles so far; open items remain."
     # A look does not prove it again.
     assert Job.objects.count() == 1
 
@@ -98,7 +98,7 @@ def test_what_is_shown_is_as_old_as_it_says_and_prove_again_proves_anew(client, 
     assert "The worker is proving the month" in client.get(page_of()).text
     the_worker_works()
     seen = client.get(page_of()).text
-    assert "2025-01 does not reconcile." in seen
+    assert "January 2025 does not reconcile." in seen
     assert "just now" in seen
 
 
