@@ -101,7 +101,7 @@ lint: setup-dev
 		SECRET_KEY=$$($(BIN)/python -c 'import secrets; print(secrets.token_urlsafe(50))') \
 		$(BIN)/python manage.py check --deploy --fail-level WARNING
 
-bench: setup
+bench: setup-dev
 	$(BIN)/python benchmarks/run.py --rows $(N)
 
 bench-web: setup
