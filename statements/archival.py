@@ -1,5 +1,6 @@
 """What makes a PDF an archival and accessible one: PDF/A-3a (ISO 19005-3) and PDF/UA-1 (ISO 14289-1)."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -9,6 +10,8 @@ from .pdf_objects import PdfFile, stream, string
 from .srgb import srgb_profile
 
 CREATOR = "OpenChargeback"
+
+NOT_XML = re.compile("[\x00-\x1f\ud800-\udfff\ufffe\uffff]")
 
 
 @dataclass(frozen=True)
@@ -35,11 +38,7 @@ class Attachment(NamedTuple):
 
 def written(text: str) -> str:
     """Return a text with blanks for what XML 1.0 has no character for."""
-    return "".join(each if _is_xml(each) else " " for each in text)
-
-
-def _is_xml(character: str) -> bool:
-    return " " <= character <= "\ud7ff" or "\ue000" <= character <= "\ufffd" or character >= "\U00010000"
+    return NOT_XML.sub(" ", text)
 
 
 def add_info(file: PdfFile, properties: Properties) -> str:

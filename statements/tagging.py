@@ -15,6 +15,7 @@ ROW_SCOPE = " /A << /O /Table /Scope /Row >>"
 class _Link:
     """A place on a page that opens an address; `text` says so to who cannot see it."""
 
+    number: int
     page: int
     box: tuple[float, float, float, float]
     address: str
@@ -87,7 +88,7 @@ class Structure:
 
     def link(self, box: tuple[float, float, float, float], address: str, text: str) -> None:
         """Make a place on the page open an address, as a part of the open Link."""
-        link = _Link(len(self.marks) - 1, box, address, text, self.inside[-1])
+        link = _Link(len(self.links), len(self.marks) - 1, box, address, text, self.inside[-1])
         self.links.append(link)
         self.elements[self.inside[-1]].kids.append(link)
 
@@ -107,22 +108,19 @@ class Structure:
         (root,) = file.reserve(1)
         names = file.reserve(len(self.elements))
         annotations = self._add_links(file, pages)
+        objects = [f"<< /Type /OBJR /Obj {annotation} >>" for annotation in annotations]
         for element, name in zip(self.elements, names, strict=True):
-            kids = " ".join(
-                names[kid]
-                if isinstance(kid, int)
-                else kid
-                if isinstance(kid, str)
-                else f"<< /Type /OBJR /Obj {annotations[id(kid)]} >>"
+            kids = [
+                names[kid] if isinstance(kid, int) else kid if isinstance(kid, str) else objects[kid.number]
                 for kid in element.kids
-            )
+            ]
             parent = names[element.parent] if element.parent >= 0 else root
             page = f" /Pg {pages[element.page]}" if element.page >= 0 else ""
-            kids = f"[{kids}]" if len(element.kids) != 1 else kids
-            file.fill(name, f"<< /S /{element.role} /P {parent}{page} /K {kids}{element.attributes} >>")
+            inside = kids[0] if len(kids) == 1 else f"[{' '.join(kids)}]"
+            file.fill(name, f"<< /S /{element.role} /P {parent}{page} /K {inside}{element.attributes} >>")
         # Pages come first in the tree of parents, each with the elements of its marks; then each link.
         parents = [f"{page} [{' '.join(names[each] for each in marks)}]" for page, marks in enumerate(self.marks)]
-        parents += [f"{number} {names[link.element]}" for number, link in enumerate(self.links, start=len(pages))]
+        parents += [f"{len(pages) + link.number} {names[link.element]}" for link in self.links]
         tree = file.add(f"<< /Nums [{' '.join(parents)}] >>")
         file.fill(
             root,
@@ -130,19 +128,19 @@ class Structure:
         )
         by_page: list[list[str]] = [[] for _ in pages]
         for link in self.links:
-            by_page[link.page].append(annotations[id(link)])
+            by_page[link.page].append(annotations[link.number])
         return root, by_page
 
-    def _add_links(self, file: PdfFile, pages: list[str]) -> dict[int, str]:
-        """Write the annotation of each link (12.5.6.5), and return their names by the links' identity."""
-        return {
-            id(link): file.add(
+    def _add_links(self, file: PdfFile, pages: list[str]) -> list[str]:
+        """Write the annotation of each link (12.5.6.5), and return their names."""
+        return [
+            file.add(
                 f"<< /Type /Annot /Subtype /Link /Rect [{' '.join(f'{edge:.2f}' for edge in link.box)}] "
-                f"/Border [0 0 0] /F 4 /P {pages[link.page]} /StructParent {number} "
+                f"/Border [0 0 0] /F 4 /P {pages[link.page]} /StructParent {len(pages) + link.number} "
                 f"/Contents {string(link.text)} /A << /S /URI /URI {string(link.address)} >> >>"
             )
-            for number, link in enumerate(self.links, start=len(pages))
-        }
+            for link in self.links
+        ]
 
     def add_bookmarks(self, file: PdfFile, pages: list[str]) -> str:
         """Write the document's outline (12.3.3): its title, and below that each heading."""

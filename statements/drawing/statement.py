@@ -78,7 +78,8 @@ class StatementSheet(Paper):
         with self.table.headed():
             for line in section.lines:
                 self.table.line(line, keep=keep if line is section.lines[-1] else 0)
-            self.table.total("Subtotal " + section.fund_org if several else "Total", section.figures)
+            label = f"Subtotal {isolated(section.fund_org)}".rstrip() if several else "Total"
+            self.table.total(label, section.figures)
             if several and is_last:
                 self._month_total()
         self.y -= 20
