@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Iterator
 
 from ..pdf_objects import PdfFile, stream, string
+from .direction import runs_left
 from .faces import BOLD, COPIED_AS, Face, NeedsShaping, face
 from .shaping import SILENT, Glyph, shaped
 
@@ -118,8 +119,10 @@ class Lettering:
             glyphs = list(group)
             if language:
                 said = "".join(glyph.text for glyph in glyphs)
-                # Where letters are drawn in more parts than they have, the text itself is given beside them.
-                actual = f" /ActualText {string(said.replace(SILENT, ''))}" if SILENT in said else ""
+                # Where letters are drawn in more parts than they have, the text itself is given beside them. What
+                # runs left never has it: it stands here as it is seen, and viewers turn back what they copy.
+                is_told = SILENT in said and not runs_left(said)
+                actual = f" /ActualText {string(said.replace(SILENT, ''))}" if is_told else ""
                 parts.append(f"/Span <</Lang {string(language)}{actual}>> BDC")
             for of, run in itertools.groupby(glyphs, key=lambda glyph: glyph.face):
                 parts.extend(self._run_operators(of, list(run), size, is_bold=name == BOLD and of.name != BOLD))

@@ -235,3 +235,12 @@ def test_a_percent_says_of_which_column_it_is():
     heads = root.all("Table")[-1].parts[0].parts
     assert [head.aloud for head in heads].count("%") == 2
     assert b"/ActualText (Discount in percent)" in draw(a_document())
+
+
+def test_what_runs_left_stands_as_it_is_seen():
+    """Viewers turn it around when they copy it; given in its own order they would turn that around, too."""
+    data = draw(HARD["right-to-left names"])
+    assert b"/ActualText" not in contents(data)
+    text = "\n".join(each.extract_text() for each in PdfReader(io.BytesIO(data)).pages)
+    for name in ("محمد الخوارزمي", "גנומיקה השוואתית", "جامعة المثال", "صندوق البحث", "חישוב"):
+        assert name in text
