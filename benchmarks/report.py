@@ -18,7 +18,7 @@ LEAST_SPEED = 0.6
 MOST_AGAIN = 1.2
 MOST_BYTES_A_ROW = 150
 MOST_SUM_SECONDS = 0.5
-LEAST_PDFS = 60
+LEAST_PDFS = 100
 # What differs by less is no slower and no larger: two runs of the same program differ as much.
 NOISE = 1.1
 # A page may take this many seconds longer than before.

@@ -22,10 +22,12 @@ PURE = (
     "billing/importing/matching.py",
     "billing/once_a_page.py",
     "billing/patterns.py",
+    "statements/archival.py",
     "statements/document.py",
     "statements/drawing/*.py",
     "statements/lettering/*.py",
     "statements/pdf_objects.py",
+    "statements/srgb.py",
     "statements/tagging.py",
     "journals/formats/*.py",
 )

@@ -281,7 +281,7 @@ def formats_in(tree: ast.AST, *, is_screen: bool = False) -> list[str]:
 
 
 # What draws gives places on paper, and the watched folder names folders.
-OWN_FORMATS = ("statements/drawing", "billing/importing/inbox.py")
+OWN_FORMATS = ("statements/drawing", "statements/tagging.py", "billing/importing/inbox.py")
 
 
 def test_modules_show_dates_and_amounts_in_one_format():

@@ -1,5 +1,8 @@
 """Texts fitted to their place: broken into lines, or cut short."""
 
+from collections.abc import Iterable
+from dataclasses import replace
+
 from ..lettering import FIRST_STRONG, MINUS, POP, cleaned
 from .styles import Text
 
@@ -29,6 +32,12 @@ def _shortened(text: str, length: int) -> str:
     return f"{text[:head].rstrip()}…{text[len(text) - tail :].lstrip() if tail else ''}"
 
 
+def narrowed(text: str, style: Text, room: float) -> Text:
+    """Return a style in which a figure fits: no digit of it is left out, so a very large one is set smaller."""
+    wide = style.width(text)
+    return style if wide <= room else replace(style, size=max(4.0, int(style.size * room / wide * 10) / 10))
+
+
 def wrapped(text: str, style: Text, room: float) -> list[str]:
     """Break a text into lines no wider than `room`; a word that is wider itself is broken.
 
@@ -51,6 +60,16 @@ def wrapped(text: str, style: Text, room: float) -> list[str]:
         if line:
             lines.append(line)
     return _balanced(lines)
+
+
+def lines_of(texts: Iterable[str], style: Text, room: float) -> list[str]:
+    """Break texts that stand below each other into lines, with a blank between them for who reads them in one go."""
+    parts = [lines for text in texts if (lines := wrapped(text, style, room))]
+    return [
+        f"{line} " if number + 1 == len(lines) and lines is not parts[-1] else line
+        for lines in parts
+        for number, line in enumerate(lines)
+    ]
 
 
 def _balanced(lines: list[str]) -> list[str]:

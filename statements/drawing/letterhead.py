@@ -6,7 +6,8 @@ from billing.texts import long_date
 
 from ..document import StatementDocument, money, money_with_currency
 from ..lettering import BOLD, isolated
-from .fitting import fitted, signed, wrapped
+from ..tagging import ROW_SCOPE
+from .fitting import fitted, lines_of, narrowed, signed, wrapped
 from .paper import Paper
 from .styles import (
     ACCENT,
@@ -84,14 +85,15 @@ def _set_facts(paper: Paper, document: StatementDocument, top: float) -> float:
         *document.facts,
     ]
     contact = [text for text in (document.contact_name, document.contact_email, document.contact_phone) if text]
-    facts += [("Contact" if index == 0 else "", text) for index, text in enumerate(contact)]
     y = top
     left = RIGHT - 232
     paper.structure.open("Table")
-    for name, value in facts:
+    for name, values in (*((name, [value]) for name, value in facts), ("Contact", contact)):
+        lines = lines_of(map(isolated, values), BODY, RIGHT - left - 60)
+        if not lines:
+            continue
         with paper.structure.part("TR"):
-            paper.write(left, y, name, SMALL, role="TH")
-            lines = wrapped(isolated(value), BODY, RIGHT - left - 60)
+            paper.write(left, y, name, SMALL, role="TH", attributes=ROW_SCOPE)
             paper.lines(left + 60, y, lines, BODY, role="TD")
         y -= 12.5 * len(lines)
     paper.structure.close()
@@ -117,15 +119,17 @@ def set_summary(paper: Paper, document: StatementDocument) -> None:
         is_total = index == 3
         paper.box(left, bottom, tile, height, ACCENT if is_total else PALE)
         with paper.structure.part("TR"):
-            paper.write(left + 9, bottom + height - 14, name, Text(8, color=WHITE if is_total else GRAY), role="TH")
+            label = Text(8, color=WHITE if is_total else GRAY)
+            paper.write(left + 9, bottom + height - 14, name, label, role="TH", attributes=ROW_SCOPE)
             figure = signed(money_with_currency(amount, document.currency))
-            style = Text(15, BOLD, WHITE if is_total else INK)
-            while style.width(figure) > tile - 18 and style.size > 8:
-                style = Text(style.size - 0.5, BOLD, style.color)
-            paper.write(left + 9, bottom + height - 32, figure, style, role="TD")
+            style = narrowed(figure, Text(15, BOLD, WHITE if is_total else INK), tile - 18)
+            # One cell: what stands below the figure says what it is of.
+            paper.code.append(paper.structure.mark("TD"))
+            paper.show(left + 9, bottom + height - 32, f"{figure} " if remark else figure, style)
             if remark:
                 small = Text(7.2, color=WHITE if is_total else GRAY)
-                paper.write(left + 9, bottom + 8, fitted(remark, small, tile - 18), small, role="TD")
+                paper.show(left + 9, bottom + 8, fitted(remark, small, tile - 18), small)
+            paper.code.append("EMC")
     paper.structure.close()
     paper.y = bottom - 20
 

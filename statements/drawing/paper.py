@@ -1,29 +1,18 @@
 """Paper: pages that are set from top to bottom, and the tagged PDF they become."""
 
+import itertools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from io import BytesIO
+from dataclasses import replace
 
-from reportlab.lib.pagesizes import LETTER
-from reportlab.pdfgen.canvas import Canvas
-
-from ..lettering import Lettering
-from ..pdf_objects import Raw, stream
+from ..archival import Attachment, Properties, add_attachments, add_info, add_metadata, add_output_intent
+from ..lettering import Lettering, plain
+from ..pdf_objects import PdfFile, stream, string
 from ..tagging import Structure
 from .fitting import fitted, wrapped
-from .styles import BOTTOM, FINE, LEFT, RIGHT, RULE, TOP, Text
+from .links import Address, pieces
+from .styles import ACCENT, BOTTOM, FINE, LEFT, PAGE_HEIGHT, PAGE_WIDTH, RIGHT, RULE, TOP, Text
 
-
-@dataclass(frozen=True)
-class Properties:
-    """What a PDF says of itself."""
-
-    title: str
-    author: str
-    subject: str
-    language: str = "en-US"
-    # As PDF writes it: `D:20250203000000Z`; empty for none.
-    date: str = ""
+HEADINGS = ("H1", "H2")
 
 
 class Paper:
@@ -35,6 +24,8 @@ class Paper:
         self.pages: list[list[str]] = []
         self.code: list[str] = []
         self.y = TOP
+        # Where the content of this page begins.
+        self.begun_at = TOP
         # Writes the headings of a table again, on each page that it goes on to.
         self.heads_again: Callable[[], None] | None = None
 
@@ -54,10 +45,11 @@ class Paper:
             self.set_running_head()
             if self.heads_again:
                 self.heads_again()
+        self.begun_at = self.y
 
     def need(self, height: float) -> None:
-        """Go on to a new page where less than `height` is left on this one."""
-        if self.y - height < BOTTOM:
+        """Go on to a new page where less than `height` is left on this one, unless it has only just begun."""
+        if self.y - height < BOTTOM and self.y < self.begun_at:
             self.new_page()
 
     def paragraph(self, text: str, style: Text) -> None:
@@ -71,11 +63,54 @@ class Paper:
             self.lines(LEFT, self.y, block, style, role="P", step=style.line)
             self.y -= style.line * len(block)
 
-    def lines(self, x: float, y: float, lines: Sequence[str], style: Text, *, role: str, step: float = 12.5) -> None:
-        self.code.append(self.structure.mark(role))
-        for index, line in enumerate(lines):
-            self.show(x, y - index * step, line, style)
+    def lines(
+        self,
+        x: float,
+        y: float,
+        lines: Sequence[str],
+        style: Text,
+        *,
+        role: str,
+        step: float = 12.5,
+        attributes: str = "",
+    ) -> None:
+        """Write lines as one part. Addresses of e-mail and of pages in it become links."""
+        self._bookmark(role, "".join(lines), y, style)
+        parts = pieces(lines)
+        if not any(part.address for part in parts):
+            self.code.append(self.structure.mark(role, attributes))
+            for index, line in enumerate(lines):
+                self.show(x, y - index * step, line, style)
+            self.code.append("EMC")
+            return
+        with self.structure.part(role, attributes):
+            for address, group in itertools.groupby(parts, key=lambda part: part.address):
+                placed = [(x + style.width(part.before), y - part.line * step, part.text) for part in group]
+                if address:
+                    self._link(address, placed, style)
+                else:
+                    # A part of its own too: some readers take what is directly in a part before the parts in it.
+                    self._shown(self.structure.mark("Span"), placed, style)
+
+    def _shown(self, mark: str, placed: Sequence[tuple[float, float, str]], style: Text) -> None:
+        self.code.append(mark)
+        for x, y, text in placed:
+            self.show(x, y, text, style)
         self.code.append("EMC")
+
+    def _link(self, address: Address, placed: Sequence[tuple[float, float, str]], style: Text) -> None:
+        """Write an address, underlined, and make each of its lines open it."""
+        with self.structure.part("Link"):
+            self._shown(self.structure.mark_inside(), placed, replace(style, color=ACCENT))
+            for x, y, text in placed:
+                right = x + style.width(text)
+                low = y - style.size * 0.16
+                self.code.append(f"/Artifact BMC {ACCENT} RG 0.4 w {x:.2f} {low:.2f} m {right:.2f} {low:.2f} l S EMC")
+                self.structure.link((x, y - style.size * 0.3, right, y + style.size), address.url, address.text)
+
+    def _bookmark(self, role: str, text: str, y: float, style: Text) -> None:
+        if role in HEADINGS:
+            self.structure.bookmark(plain(text), y + style.size * 1.2)
 
     def wrapped_lines(
         self, x: float, y: float, text: str, style: Text, room: float, *, role: str, step: float
@@ -98,6 +133,7 @@ class Paper:
         attributes: str = "",
     ) -> None:
         """Write a line of text; without a role it is decoration that a screen reader leaves out."""
+        self._bookmark(role, text, y, style)
         self.code.append(self.structure.mark(role, attributes) if role else "/Artifact BMC")
         self.show(x - style.width(text) if align == "right" else x, y, text, style)
         self.code.append("EMC")
@@ -118,28 +154,37 @@ class Paper:
         self.write(LEFT, BOTTOM - 26, fitted(text, FINE, 380), FINE)
         self.write(RIGHT, BOTTOM - 26, f"Page {number} of {len(self.pages)}", FINE, align="right")
 
-    def to_pdf(self, properties: Properties) -> bytes:
-        """Return the PDF. The same pages and properties give the same bytes."""
+    def to_pdf(self, properties: Properties, attachments: Sequence[Attachment] = ()) -> bytes:
+        """Return the PDF (PDF/A-3a and PDF/UA-1), with files attached to it as its data.
+
+        The same pages, properties and attachments give the same bytes.
+        """
         # The feet come last: only now is the number of pages known.
         for number, code in enumerate(self.pages, start=1):
             self.code = code
             self.set_foot(number)
-        canvas = Canvas(
-            BytesIO(), pagesize=LETTER, pageCompression=1, invariant=1, lang=properties.language, pdfVersion=(1, 7)
+        file = PdfFile()
+        (tree,) = file.reserve(1)
+        pages = file.reserve(len(self.pages))
+        fonts = self.letters.add_to(file)
+        structure, annotations = self.structure.add_to(file, pages)
+        for number, (page, code, links) in enumerate(zip(pages, self.pages, annotations, strict=True)):
+            content = file.add(stream("\n".join(code).encode("latin-1")))
+            annots = f" /Annots [{' '.join(links)}]" if links else ""
+            file.fill(
+                page,
+                f"<< /Type /Page /Parent {tree} /MediaBox [0 0 {PAGE_WIDTH:g} {PAGE_HEIGHT:g}] "
+                f"/Resources << /Font {fonts} >> /Contents {content} /StructParents {number} /Tabs /S"
+                f"{annots} >>",
+            )
+        file.fill(tree, f"<< /Type /Pages /Kids [{' '.join(pages)}] /Count {len(pages)} >>")
+        catalog = (
+            f"/Type /Catalog /Pages {tree} /Lang {string(properties.language)} /MarkInfo << /Marked true >> "
+            f"/StructTreeRoot {structure} /Outlines {self.structure.add_bookmarks(file, pages)} "
+            f"/Metadata {add_metadata(file, properties)} /OutputIntents [{add_output_intent(file)}] "
+            f"/ViewerPreferences << /DisplayDocTitle true >>"
         )
-        canvas.setTitle(properties.title)
-        canvas.setAuthor(properties.author)
-        canvas.setSubject(properties.subject)
-        canvas.setCreator("OpenChargeback")
-        if properties.date:
-            canvas.setDateFormatter(lambda *_: properties.date)
-        pdf = canvas._doc  # noqa: SLF001 (ReportLab has no public name for a canvas's document)
-        for code in self.pages:
-            canvas.showPage()
-            # ReportLab would begin each page with a font that is not embedded, and write it as base 85.
-            pdf.Pages.pages[-1].Contents = stream("\n".join(code).encode("latin-1"))
-        pdf.idToObject["BasicFonts"].dict.clear()
-        self.letters.add_to(pdf)
-        self.structure.add_to(pdf)
-        pdf.Catalog.ViewerPreferences = Raw("<< /DisplayDocTitle true >>")
-        return bytes(canvas.getpdfdata())
+        if attachments:
+            associated, names = add_attachments(file, attachments, properties.stamp)
+            catalog += f" /AF {associated} /Names << /EmbeddedFiles {names} >>"
+        return file.to_bytes(root=file.add(f"<< {catalog} >>"), info=add_info(file, properties))

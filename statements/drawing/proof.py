@@ -1,14 +1,17 @@
 """A proof on paper: its data in, the bytes of a tagged PDF out, the same bytes every time."""
 
 import datetime
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from billing.texts import long_moment, month_name
 
+from ..archival import Properties
 from ..lettering import BOLD
-from .fitting import fitted, signed
-from .paper import Paper, Properties
+from ..tagging import COLUMN_SCOPE, ROW_SCOPE
+from .fitting import fitted, narrowed, signed
+from .paper import Paper
 from .styles import (
     ACCENT,
     BODY,
@@ -16,7 +19,6 @@ from .styles import (
     CAUTION_PALE,
     CELL,
     CELL_STRONG,
-    COLUMN_SCOPE,
     GRAY,
     HEADING,
     LEFT,
@@ -66,7 +68,7 @@ class ProofSheet(Paper):
             title=self.title,
             author=str(self.data["institution"]),
             subject=f"What was delivered for {self.month} is accounted for, from the files to the ledger",
-            date=f"D:{self.made:%Y%m%d%H%M%S}Z" if self.made else "",
+            stamp=f"D:{self.made:%Y%m%d%H%M%S}Z" if self.made else "",
         )
 
     def set(self) -> None:
@@ -117,8 +119,13 @@ class ProofSheet(Paper):
         tone = CAUTION_INK if equation["verdict"] == "off" else GRAY
         self.write(RIGHT, self.y, verdict, Text(8.8, BOLD, tone), align="right", role="P")
         self.y -= 15
-        self.structure.open("Table")
-        self._heads(("", "Amount", "Rows"))
+        with self._headed(("Item", "Amount", "Rows")):
+            self._terms(equation, terms)
+        if equation["note"]:
+            self.paragraph(equation["note"], SMALL)
+        self.y -= 12
+
+    def _terms(self, equation: Mapping[str, Any], terms: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
         is_right = False
         for sign, term in terms:
             shown = "" if is_right else sign
@@ -129,27 +136,37 @@ class ProofSheet(Paper):
             self._cells(f"{shown} {term['label']}".strip(), term["amount"], rows)
         if equation["verdict"] == "off":
             self._cells("Difference", equation["difference"], "", strong=True)
-        self.structure.close()
-        if equation["note"]:
-            self.paragraph(equation["note"], SMALL)
-        self.y -= 12
 
-    def _heads(self, names: tuple[str, str, str]) -> None:
+    @contextmanager
+    def _headed(self, names: tuple[str, ...]) -> Iterator[None]:
+        """Begin a table with headings, which come again as decoration on each page that it goes on to."""
+        with self.structure.part("Table"):
+            self.heads_again = lambda: self._heads(names, role="")
+            with self.structure.part("TR"):
+                self._heads(names, role="TH")
+            yield
+            self.heads_again = None
+
+    def _heads(self, names: tuple[str, ...], *, role: str) -> None:
         style = Text(7.8, BOLD, GRAY)
         self.box(LEFT, self.y - 5.5, RIGHT - LEFT, 16.5, PALE)
-        with self.structure.part("TR"):
-            edges = ((LEFT + 6, "left"), (AMOUNT, "right"), (ROWS, "right"))
-            for (x, align), text in zip(edges, names, strict=True):
-                self.write(x, self.y, text, style, align=align, role="TH", attributes=COLUMN_SCOPE)
+        # The column of figures further right is left out where a table has none.
+        edges = ((LEFT + 6, "left"), (AMOUNT, "right"), (ROWS, "right"))
+        for (x, align), text in zip(edges, names, strict=False):
+            self.write(x, self.y, text, style, align=align, role=role, attributes=COLUMN_SCOPE)
         self.y -= 18
 
-    def _cells(self, label: str, amount: str, rows: str, *, strong: bool = False) -> None:
+    def _cells(self, label: str, amount: str, rows: str | None = None, *, strong: bool = False) -> None:
         self.need(14)
         style = CELL_STRONG if strong else CELL
         with self.structure.part("TR"):
-            self.write(LEFT + 6, self.y, fitted(label, style, AMOUNT - LEFT - 130), style, role="TD")
-            self.write(AMOUNT, self.y, signed(grouped(amount)), style, align="right", role="TD")
-            self.write(ROWS, self.y, signed(rows), style, align="right", role="TD")
+            self.write(
+                LEFT + 6, self.y, fitted(label, style, AMOUNT - LEFT - 130), style, role="TH", attributes=ROW_SCOPE
+            )
+            figure = signed(grouped(amount))
+            self.write(AMOUNT, self.y, figure, narrowed(figure, style, 120), align="right", role="TD")
+            if rows is not None:
+                self.write(ROWS, self.y, signed(rows), style, align="right", role="TD")
         self.y -= 12.6
 
     def _list(self, title: str, texts: Iterable[str]) -> None:
@@ -164,31 +181,29 @@ class ProofSheet(Paper):
             self.y -= 3
         self.y -= 8
 
-    def _table(self, title: str, heads: tuple[str, str, str], rows: Iterable[tuple[str, str, str]]) -> None:
+    def _table(self, title: str, heads: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> None:
         listed = list(rows)
         if not listed:
             return
         self.need(60)
         self.write(LEFT, self.y, title, HEADING, role="H2")
         self.y -= 15
-        self.structure.open("Table")
-        self._heads(heads)
-        for row in listed:
-            self._cells(*row)
-        self.structure.close()
+        with self._headed(heads):
+            for row in listed:
+                self._cells(*row)
         self.y -= 12
 
     def _amortized(self) -> None:
         for each in self.data["amortized"]:
             self._table(
                 f"From billed to effective cost: {each['source']}, {each['currency']}",
-                ("", "Amount", ""),
+                ("Item", "Amount"),
                 [
-                    ("BilledCost", each["billed"], ""),
-                    ("Commitments bought", each["bought"], ""),
-                    ("Commitments used", each["used"], ""),
-                    ("Other differences", each["other"], ""),
-                    ("= EffectiveCost", each["effective"], ""),
+                    ("BilledCost", each["billed"]),
+                    ("Commitments bought", each["bought"]),
+                    ("Commitments used", each["used"]),
+                    ("Other differences", each["other"]),
+                    ("= EffectiveCost", each["effective"]),
                 ],
             )
 
@@ -201,12 +216,12 @@ class ProofSheet(Paper):
             if each["said"] is not None:
                 rows.append((f"{name}: invoice says", each["said"], ""))
                 rows.append((f"{name}: difference", each["difference"], ""))
-        self._table("The provider's invoices", ("", "Amount", "Rows"), rows)
+        self._table("The provider's invoices", ("Invoice", "Amount", "Rows"), rows)
 
     def _uncharged(self) -> None:
         self._table(
             "Charged the month before, and not this month",
-            ("", "Billed then", "Charges then"),
+            ("Item", "Billed then", "Charges then"),
             [
                 (
                     f"{each['kind'].capitalize()} {each['name']} ({currency})",

@@ -1,22 +1,31 @@
 """A statement on paper: its document in, the bytes of a tagged PDF out, the same bytes every time."""
 
+from collections.abc import Sequence
+from decimal import Decimal
+
+from ..archival import Attachment, Properties
 from ..document import Figures, Section, StatementDocument
 from ..lettering import BOLD, isolated
 from . import letterhead
 from .fitting import fitted
 from .letterhead import project_of
-from .paper import Paper, Properties
-from .styles import ACCENT, BODY, HEADING, LEFT, RIGHT, SMALL, TOP, Text
-from .table import FiguresTable
+from .paper import Paper
+from .styles import ACCENT, BODY, FINE, HEADING, LEFT, RIGHT, SMALL, TOP, Text
+from .table import TOTAL_HEIGHT, FiguresTable
 
 CORRECTIONS = "Corrections and late changes"
 
+# What the total of all fund/orgs takes, with the gap above it.
+MONTH_TOTAL_HEIGHT = 40.0
+# Of a sum that has very many lines, so much at least is kept together with what it adds up.
+MOST_KEPT = 200.0
 
-def draw(document: StatementDocument) -> bytes:
-    """Set a statement and return its PDF. The same document gives the same bytes."""
+
+def draw(document: StatementDocument, attachments: Sequence[Attachment] = ()) -> bytes:
+    """Set a statement and return its PDF, with files attached. The same document and files give the same bytes."""
     sheet = StatementSheet(document)
     sheet.set()
-    return sheet.to_pdf(sheet.properties)
+    return sheet.to_pdf(sheet.properties, attachments)
 
 
 class StatementSheet(Paper):
@@ -35,7 +44,7 @@ class StatementSheet(Paper):
             author=document.institution,
             subject=f"Research computing charges of {document.project} in {document.month_name}",
             language=document.language,
-            date=f"D:{document.issued_on:%Y%m%d}000000Z",
+            stamp=f"D:{document.issued_on:%Y%m%d}000000Z",
         )
 
     def set(self) -> None:
@@ -47,18 +56,20 @@ class StatementSheet(Paper):
         letterhead.set_summary(self, document)
         letterhead.set_review_band(self, document)
         for section in document.sections:
-            self._section(section)
+            self._section(section, is_last=section is document.sections[-1])
         if not document.sections:
             self._nothing_charged()
-        elif len(document.sections) > 1:
-            self._month_total()
         if document.corrections:
             self._corrections()
             self._sum()
         self._notes()
 
-    def _section(self, section: Section) -> None:
-        self.need(70)
+    def _section(self, section: Section, *, is_last: bool) -> None:
+        several = len(self.document.sections) > 1
+        # What stays together with the last line: the subtotal, and where several fund/orgs pay, the total of all.
+        keep = TOTAL_HEIGHT + (MONTH_TOTAL_HEIGHT if several and is_last else 0)
+        first, *further = section.lines
+        self.need(50 + self.table.height_of_start(first, keep=0 if further else keep))
         name = f"Charged to fund/org {isolated(section.fund_org)}" if section.fund_org else "Charged to no fund/org"
         if section.fund_name:
             name += f"  {isolated(section.fund_name)}"
@@ -66,26 +77,30 @@ class StatementSheet(Paper):
         self.y -= 1
         with self.table.headed():
             for line in section.lines:
-                self.table.line(line)
-            several = len(self.document.sections) > 1
-            self.table.total("Subtotal " + section.fund_org if several else "Total", section.figures)
+                self.table.line(line, keep=keep if line is section.lines[-1] else 0)
+            label = f"Subtotal {isolated(section.fund_org)}".rstrip() if several else "Total"
+            self.table.total(label, section.figures)
+            if several and is_last:
+                self._month_total()
         self.y -= 20
 
     def _month_total(self) -> None:
-        self.need(40)
-        with self.structure.part("Table"):
-            self.rule(self.y + 14, color=ACCENT, thickness=1.4)
-            style = Text(9.6, BOLD, ACCENT)
-            label = (
-                f"{self.document.month_name}, all fund/orgs" if self.document.corrections else "Total of all fund/orgs"
-            )
-            self.table.row(label, style, self.document.month_figures, style, percents=True, step=14)
-        self.y -= 14
+        """Add all fund/orgs up, in the last one's table: its headings are those of the sum too."""
+        self.y -= 20
+        self.need(MONTH_TOTAL_HEIGHT - 20)
+        self.rule(self.y + 14, color=ACCENT, thickness=1.4)
+        style = Text(9.6, BOLD, ACCENT)
+        label = f"{self.document.month_name}, all fund/orgs" if self.document.corrections else "Total of all fund/orgs"
+        self.table.row(label, style, self.document.month_figures, style, percents=True, step=14)
 
     def _corrections(self) -> None:
         """Write what is charged or given back for other months: apart, so that the month's figures are its own."""
         document = self.document
-        self.need(84)
+        first, last = document.corrections[0], document.corrections[-1].lines[-1]
+        keep = TOTAL_HEIGHT + 20 + min(self._sum_height, MOST_KEPT)
+        start = first.lines[0]
+        height = self.table.height_of_start(start, fund_org=first.fund_org, keep=keep if start is last else 0)
+        self.need(56 + height)
         self.write(LEFT, self.y, CORRECTIONS, HEADING, role="H2")
         self.y -= 15
         self.paragraph(f"These are no part of the list price, discount and subsidy of {document.month_name}.", SMALL)
@@ -93,35 +108,36 @@ class StatementSheet(Paper):
         with self.table.headed():
             for section in document.corrections:
                 for line in section.lines:
-                    self.table.line(line, fund_org=section.fund_org)
+                    self.table.line(line, fund_org=section.fund_org, keep=keep if line is last else 0)
             self.table.total("Total of corrections", document.correction_figures, percents=False)
         self.y -= 20
+
+    @property
+    def _funds(self) -> Sequence[tuple[str, Decimal]]:
+        return self.document.by_fund if len(self.document.by_fund) > 1 else ()
+
+    @property
+    def _sum_height(self) -> float:
+        return 54.0 + 13 * len(self._funds)
 
     def _sum(self) -> None:
         """Add the month and its corrections up, and say what each fund/org pays of it."""
         document = self.document
-        funds = document.by_fund if len(document.by_fund) > 1 else ()
-        self.need(54 + 13 * len(funds))
+        self.need(min(self._sum_height, MOST_KEPT))
+        style = Text(9.6, BOLD, ACCENT)
         with self.structure.part("Table"):
             self.rule(self.y + 14, color=ACCENT, thickness=1.4)
-            style = Text(9.6, BOLD, ACCENT)
             for label, figures in (
                 (f"Charges of {document.month_name}", document.month_figures),
                 (CORRECTIONS, document.correction_figures),
             ):
                 self.table.row(label, BODY, figures, BODY, only_charged=True, step=13)
             self.table.row("Total charged", style, document.figures, style, only_charged=True, step=14)
-            for fund_org, charged in funds:
+            for fund_org, charged in self._funds:
+                self.need(13)
+                label = f"charged to {isolated(fund_org) or 'no fund/org'}"
                 figures = Figures(charged, charged, charged)
-                self.table.row(
-                    f"charged to {fund_org or 'no fund/org'}",
-                    SMALL,
-                    figures,
-                    SMALL,
-                    only_charged=True,
-                    indent=10,
-                    step=13,
-                )
+                self.table.row(label, SMALL, figures, SMALL, only_charged=True, indent=10, step=13)
         self.y -= 14
 
     def _nothing_charged(self) -> None:
@@ -176,4 +192,6 @@ class StatementSheet(Paper):
 
     def set_foot(self, number: int) -> None:
         document = self.document
-        self.write_foot(f"{isolated(document.institution)} · {document.month_name} · {document.number}", number)
+        # The number tells one statement from another, and is never cut off.
+        institution = fitted(isolated(document.institution), FINE, 240)
+        self.write_foot(f"{institution} · {document.month_name} · {document.number}", number)

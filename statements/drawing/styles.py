@@ -2,11 +2,10 @@
 
 from dataclasses import dataclass
 
-from reportlab.lib.pagesizes import LETTER
-
 from ..lettering import BOLD, REGULAR, width
 
-PAGE_WIDTH, PAGE_HEIGHT = LETTER
+# US Letter, in points.
+PAGE_WIDTH, PAGE_HEIGHT = 612.0, 792.0
 MARGIN = 50.0
 LEFT, RIGHT = MARGIN, PAGE_WIDTH - MARGIN
 TOP, BOTTOM = PAGE_HEIGHT - 48.0, 62.0
@@ -46,6 +45,3 @@ CELL_STRONG = Text(8.8, BOLD)
 RESOURCE = Text(7.8, color=GRAY)
 LABEL = Text(7.5, color=GRAY)
 HEADING = Text(11, BOLD, ACCENT)
-
-# A heading of a column, for who cannot see the table.
-COLUMN_SCOPE = " /A << /O /Table /Scope /Column >>"

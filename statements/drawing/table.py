@@ -1,13 +1,16 @@
 """The table of a statement: lines with their resources, and the amounts beside them."""
 
+import itertools
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from ..document import Figures, Line, Resource, money
 from ..lettering import BOLD, isolated
-from .fitting import fitted, signed, wrapped
+from ..pdf_objects import string
+from ..tagging import COLUMN_SCOPE, ROW_SCOPE
+from .fitting import fitted, lines_of, narrowed, signed, wrapped
 from .paper import Paper
-from .styles import CELL_STRONG, COLUMN_SCOPE, FINE, GRAY, INK, LEFT, PALE, RESOURCE, RIGHT, Text
+from .styles import CELL_STRONG, FINE, GRAY, INK, LEFT, PALE, RESOURCE, RIGHT, Text
 
 # Of one line; what comes after the largest of these is added up.
 MOST_RESOURCES = 200
@@ -15,7 +18,13 @@ MOST_RESOURCES = 200
 # The right edges of the columns of amounts: list price, discount, its percent, subsidy, its percent, charged.
 COLUMNS = (RIGHT - 245, RIGHT - 182, RIGHT - 150, RIGHT - 97, RIGHT - 65, RIGHT - 6)
 HEADINGS = ("List price", "Discount", "%", "Subsidy", "%", "Charged")
+# What a heading says to who hears it without those beside it.
+ALOUD = {2: "Discount in percent", 4: "Subsidy in percent"}
 LABEL_WIDTH = COLUMNS[0] - 58 - LEFT
+# How wide an amount may be without touching the column before it.
+ROOMS = (50.0, *(edge - before - 4 for before, edge in itertools.pairwise(COLUMNS)))
+# What the row that adds a table up takes.
+TOTAL_HEIGHT = 20.0
 
 
 class FiguresTable:
@@ -45,45 +54,51 @@ class FiguresTable:
         ]
         if tagged:
             paper.structure.open("TR")
-        for x, text, align in cells:
-            paper.write(x, paper.y, text, style, align=align, role="TH" if tagged else "", attributes=COLUMN_SCOPE)
+        for number, (x, text, align) in enumerate(cells, start=-1):
+            attributes = f"{COLUMN_SCOPE} /ActualText {string(ALOUD[number])}" if number in ALOUD else COLUMN_SCOPE
+            paper.write(x, paper.y, text, style, align=align, role="TH" if tagged else "", attributes=attributes)
         if tagged:
             paper.structure.close()
         paper.y -= 18.5
 
-    def line(self, line: Line, *, fund_org: str = "") -> None:
-        """Write a line and its resources. A correction says which fund/org it charges: its table is not of one."""
+    def line(self, line: Line, *, fund_org: str = "", keep: float = 0) -> None:
+        """Write a line and its resources. A correction says which fund/org it charges: its table is not of one.
+
+        Its last row goes on to a new page where `keep` is not left below it, for what must not stand alone.
+        """
         paper = self.paper
-        detail = _detail(line, fund_org)
-        # What a reader looks up elsewhere is wrapped, and never cut off; so is what a correction is of.
-        is_wrapped = line.is_correction and FINE.width(detail) > LABEL_WIDTH
-        named = [
-            part
-            for text in (detail if is_wrapped else "", *line.named, line.corrected, str(line.original or ""))
-            for part in wrapped(text, FINE, LABEL_WIDTH)
-        ]
-        paper.need((30 if line.resources else 18) + 10.2 * len(named))
+        resources = _largest(line.resources)
+        detail, is_wrapped, named = _below_title(line, fund_org)
+        paper.need(self.height_of_start(line, fund_org=fund_org, keep=keep))
         percents = not line.is_correction
         title = isolated(line.title)
         beside = "" if is_wrapped else detail
         self.row(title, CELL_STRONG, line.figures, CELL_STRONG, detail=beside, named=named, percents=percents)
-        for resource in _largest(line.resources):
-            self._resource(resource, is_text=line.is_correction and not line.charge_count)
+        for number, resource in enumerate(resources, start=1):
+            room = keep + 4 if number == len(resources) else 0
+            self._resource(resource, is_text=line.is_correction and not line.charge_count, keep=room)
         paper.y -= 1.5
         paper.rule(paper.y + 8.5)
         paper.y -= 2.5
 
-    def _resource(self, resource: Resource, *, is_text: bool = False) -> None:
+    def height_of_start(self, line: Line, *, fund_org: str = "", keep: float = 0) -> float:
+        """Return what a line needs on the page that it begins on: all of it but its further resources."""
+        count = len(line.resources)
+        # Never without its first resource, nor its only row without what is to be kept below it.
+        below = 12 if count > 1 else 16 + keep if count else keep
+        return 18 + 10.2 * len(_below_title(line, fund_org)[2]) + below
+
+    def _resource(self, resource: Resource, *, is_text: bool = False, keep: float = 0) -> None:
         paper = self.paper
         if is_text and resource.name:
             # What staff wrote for its reader: all of it.
             room = LABEL_WIDTH - 10
             text = f"{resource.resource_id}: {isolated(resource.name)}"
             first, *further = wrapped(text, RESOURCE, room)
-            paper.need(13 + 10.2 * len(further))
+            paper.need(13 + 10.2 * len(further) + keep)
             self.row(first, RESOURCE, resource.figures, RESOURCE, named=further, indent=10, step=11.2)
             return
-        paper.need(13)
+        paper.need(13 + keep)
         name = resource.name or resource.resource_id
         detail = resource.resource_id if resource.name and resource.resource_id != resource.name else ""
         if resource.further:
@@ -115,17 +130,19 @@ class FiguresTable:
         text = fitted(label, label_style, room)
         with paper.structure.part("TR"):
             code = paper.code
-            code.append(paper.structure.mark("TD"))
-            paper.show(left, paper.y, text, label_style)
+            code.append(paper.structure.mark("TH", ROW_SCOPE))
+            # With a blank at its end, so that it does not run together with what is read next.
+            paper.show(left, paper.y, f"{text.rstrip()} " if detail or named else text, label_style)
             below = ""
             if detail:
                 used = label_style.width(text) + 6
                 short = fitted(detail, FINE, room - used) if used < room * 0.6 else ""
+                blank = " " if named else ""
                 if short == detail or (indent and short):
-                    paper.show(left + used, paper.y, short, FINE)
+                    paper.show(left + used, paper.y, short + blank, FINE)
                 elif not indent:
                     below = fitted(detail, FINE, room)
-                    paper.show(left, paper.y - 10.2, below, FINE)
+                    paper.show(left, paper.y - 10.2, below + blank, FINE)
             lower = [below] * bool(below) + [*named]
             for number, part in enumerate(named, start=len(lower) - len(named) + 1):
                 paper.show(left, paper.y - 10.2 * number, part, FINE)
@@ -144,16 +161,16 @@ class FiguresTable:
             figures.subsidy_percent if percents else "",
             money(figures.charged, currency),
         )
-        if only_charged:
-            values = ("",) * 5 + values[5:]
         mark, code = paper.structure.mark, paper.code
-        for number, (edge, value) in enumerate(zip(COLUMNS, values, strict=True)):
+        for number, (edge, value, room) in enumerate(zip(COLUMNS, values, ROOMS, strict=True)):
+            if only_charged and number < len(COLUMNS) - 1:
+                continue
             if not value:
                 # Every row has as many cells as the table has columns.
                 code.append(f"{mark('TD')} EMC")
                 continue
             text = signed(value)
-            look = FINE if number in (2, 4) else style
+            look = narrowed(text, FINE if number in (2, 4) else style, room)
             code.append(mark("TD"))
             paper.show(edge - look.width(text), paper.y, text, look)
             code.append("EMC")
@@ -161,11 +178,20 @@ class FiguresTable:
     def total(self, label: str, figures: Figures, *, percents: bool = True) -> None:
         """Write the row that adds the table up."""
         paper = self.paper
-        paper.need(20)
+        paper.need(TOTAL_HEIGHT)
         paper.rule(paper.y + 10.4, color=INK, thickness=0.8)
         paper.y -= 1.5
         style = Text(9.2, BOLD)
         self.row(label, style, figures, style, percents=percents, step=14)
+
+
+def _below_title(line: Line, fund_org: str) -> tuple[str, bool, list[str]]:
+    """Return what is said of a line besides its service, whether that needs lines of its own, and all such lines."""
+    detail = _detail(line, fund_org)
+    # What a reader looks up elsewhere is wrapped, and never cut off; so is what a correction is of.
+    is_wrapped = line.is_correction and FINE.width(detail) > LABEL_WIDTH
+    texts = (detail if is_wrapped else "", *line.named, line.corrected, str(line.original or ""))
+    return detail, is_wrapped, lines_of(texts, FINE, LABEL_WIDTH)
 
 
 def _detail(line: Line, fund_org: str) -> str:

@@ -20,12 +20,17 @@ def turns_direction(character: str) -> bool:
 
 def isolated(text: str) -> str:
     """Return a name that can be put beside others: it runs in its own direction, and turns nothing around it."""
-    if not _runs_left(text):
+    if not runs_left(text):
         return text
     return f"{FIRST_STRONG}{''.join(each for each in text if not turns_direction(each))}{POP}"
 
 
-def _runs_left(text: str) -> bool:
+def plain(text: str) -> str:
+    """Return a text without the marks around its names, for who shows it elsewhere than on paper."""
+    return text.replace(FIRST_STRONG, "").replace(POP, "")
+
+
+def runs_left(text: str) -> bool:
     return not text.isascii() and any(unicodedata.bidirectional(each) in ("R", "AL", "AN") for each in text)
 
 
@@ -35,7 +40,7 @@ def levels(text: str, base: int = 0) -> list[int]:
     Even levels run to the right, odd ones to the left. What an isolate holds is leveled by itself, in the
     direction of its first strong letter; to what stands around, it is one neutral character.
     """
-    if not _runs_left(text):
+    if not runs_left(text):
         return [base] * len(text)
     found = [base] * len(text)
     # What is leveled together: the characters outside of isolates, and each isolate's opening mark.

@@ -1,12 +1,12 @@
 """Fonts in a document: the glyphs it uses, under codes of its own, with the text they stand for."""
 
 import itertools
+from collections.abc import Iterator
 
-from reportlab.pdfbase import pdfdoc
-
-from ..pdf_objects import Raw, reference, stream
+from ..pdf_objects import PdfFile, stream, string
+from .direction import runs_left
 from .faces import BOLD, COPIED_AS, Face, NeedsShaping, face
-from .shaping import shaped
+from .shaping import SILENT, Glyph, shaped
 
 
 class EmbeddedFont:
@@ -29,33 +29,28 @@ class EmbeddedFont:
             self.texts.append(text)
         return self.numbers[key]
 
-    def add_to(self, document: pdfdoc.PDFDocument) -> None:
-        """Write the font's objects into a document (PDF 32000-1, 9.7)."""
+    def add_to(self, file: PdfFile) -> str:
+        """Write the font's objects into a file and return its name (PDF 32000-1, 9.7)."""
         data, new_numbers = self.face.cut(self.glyphs)
         name = f"AAAAAA+{self.face.name}"
         extents = self.face.font.get_font_extents("ltr")
         ascent, descent = (round(value * self.face.scale) for value in (extents.ascender, extents.descender))
-        file = stream(data, f" /Length1 {len(data)}")
-        descriptor = Raw(
+        program = file.add(stream(data, f" /Length1 {len(data)}"))
+        descriptor = file.add(
             f"<< /Type /FontDescriptor /FontName /{name} /Flags 4 /FontBBox [-1000 {descent} 3000 {ascent}] "
-            f"/ItalicAngle 0 /Ascent {ascent} /Descent {descent} /CapHeight 714 /StemV 80 "
-            f"/FontFile2 {reference(document, file)} >>"
+            f"/ItalicAngle 0 /Ascent {ascent} /Descent {descent} /CapHeight 714 /StemV 80 /FontFile2 {program} >>"
         )
-        to_glyph = stream(b"".join(new_numbers[glyph].to_bytes(2, "big") for glyph in self.glyphs))
+        to_glyph = file.add(stream(b"".join(new_numbers[glyph].to_bytes(2, "big") for glyph in self.glyphs)))
         widths = " ".join(str(self.face.width(glyph)) for glyph in self.glyphs)
-        descendant = Raw(
+        descendant = file.add(
             f"<< /Type /Font /Subtype /CIDFontType2 /BaseFont /{name} "
             f"/CIDSystemInfo << /Registry (Adobe) /Ordering (Identity) /Supplement 0 >> "
-            f"/FontDescriptor {reference(document, descriptor)} /DW 1000 /W [0 [{widths}]] "
-            f"/CIDToGIDMap {reference(document, to_glyph)} >>"
+            f"/FontDescriptor {descriptor} /DW 1000 /W [0 [{widths}]] /CIDToGIDMap {to_glyph} >>"
         )
-        font = Raw(
+        return file.add(
             f"<< /Type /Font /Subtype /Type0 /BaseFont /{name} /Encoding /Identity-H "
-            f"/DescendantFonts [{reference(document, descendant)}] "
-            f"/ToUnicode {reference(document, stream(self._to_unicode()))} >>"
+            f"/DescendantFonts [{descendant}] /ToUnicode {file.add(stream(self._to_unicode()))} >>"
         )
-        document.Reference(font)
-        document.idToObject["BasicFonts"].dict[self.resource] = font
 
     def _to_unicode(self) -> bytes:
         pairs = [
@@ -120,27 +115,41 @@ class Lettering:
 
     def _shaped_operators(self, text: str, name: str, size: float) -> str:
         parts: list[str] = []
-        for of, run in itertools.groupby(shaped(text, name), key=lambda glyph: glyph.face):
-            font = self.font(of.name)
-            parts.append(f"/{font.resource} {size:g} Tf")
-            # The fallbacks come in one weight; a thin outline makes them bold.
-            bold = name == BOLD and of.name != BOLD
-            if bold:
-                parts.append(f"2 Tr {size * 0.03:g} w")
-            for dy, level in itertools.groupby(run, key=lambda glyph: glyph.dy):
-                shown: list[str] = []
-                for glyph in level:
-                    if glyph.dx:
-                        shown.append(str(-glyph.dx))
-                    shown.append(f"<{font.code(glyph.number, glyph.text)}>")
-                    if back := of.width(glyph.number) + glyph.dx - glyph.advance:
-                        shown.append(str(back))
-                line = f"[{' '.join(shown)}] TJ"
-                parts.append(f"{dy * size / 1000:g} Ts {line} 0 Ts" if dy else line)
-            if bold:
-                parts.append("0 Tr")
+        for language, group in itertools.groupby(shaped(text, name), key=lambda glyph: glyph.language):
+            glyphs = list(group)
+            if language:
+                said = "".join(glyph.text for glyph in glyphs)
+                # Where letters are drawn in more parts than they have, the text itself is given beside them. What
+                # runs left never has it: it stands here as it is seen, and viewers turn back what they copy.
+                is_told = SILENT in said and not runs_left(said)
+                actual = f" /ActualText {string(said.replace(SILENT, ''))}" if is_told else ""
+                parts.append(f"/Span <</Lang {string(language)}{actual}>> BDC")
+            for of, run in itertools.groupby(glyphs, key=lambda glyph: glyph.face):
+                parts.extend(self._run_operators(of, list(run), size, is_bold=name == BOLD and of.name != BOLD))
+            if language:
+                parts.append("EMC")
         return " ".join(parts)
 
-    def add_to(self, document: pdfdoc.PDFDocument) -> None:
-        for font in self.fonts.values():
-            font.add_to(document)
+    def _run_operators(self, of: Face, run: list[Glyph], size: float, *, is_bold: bool) -> Iterator[str]:
+        """Yield what shows glyphs of one font."""
+        font = self.font(of.name)
+        yield f"/{font.resource} {size:g} Tf"
+        # The fallbacks come in one weight; a thin outline makes them bold.
+        if is_bold:
+            yield f"2 Tr {size * 0.03:g} w"
+        for dy, level in itertools.groupby(run, key=lambda glyph: glyph.dy):
+            shown: list[str] = []
+            for glyph in level:
+                if glyph.dx:
+                    shown.append(str(-glyph.dx))
+                shown.append(f"<{font.code(glyph.number, glyph.text)}>")
+                if back := of.width(glyph.number) + glyph.dx - glyph.advance:
+                    shown.append(str(back))
+            line = f"[{' '.join(shown)}] TJ"
+            yield f"{dy * size / 1000:g} Ts {line} 0 Ts" if dy else line
+        if is_bold:
+            yield "0 Tr"
+
+    def add_to(self, file: PdfFile) -> str:
+        """Write the fonts into a file and return the dictionary of them for the resources of its pages."""
+        return f"<< {' '.join(f'/{font.resource} {font.add_to(file)}' for font in self.fonts.values())} >>"

@@ -50,7 +50,7 @@ COPIED_AS = {MINUS: "-", "\N{NO-BREAK SPACE}": " ", "\N{THIN SPACE}": " "}
 
 
 class NeedsShaping(Exception):
-    """A character outside the short path: another font, a mark, or another direction."""
+    """A character outside the short path: another font, a mark, another direction or language."""
 
 
 def _tag(name: str) -> int:
@@ -66,7 +66,7 @@ class _Glyphs(dict[str, int]):
 
     def __missing__(self, character: str) -> int:
         code = ord(DRAWN_AS.get(character, character))
-        if not (code < 0x300 or 0x370 <= code < 0x483 or 0x48A <= code < 0x530 or 0x1E00 <= code < 0x2C00):
+        if not (code < 0x300 or 0x1E00 <= code < 0x1F00 or 0x2000 <= code < 0x2C00):
             raise NeedsShaping
         glyph = self.face.font.get_nominal_glyph(code)
         if not glyph or unicodedata.category(character) in ("Cc", "Cf", "Mn", "Me"):

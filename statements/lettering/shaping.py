@@ -4,14 +4,18 @@ import functools
 import itertools
 import unicodedata
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import uharfbuzz as hb
 
 from .direction import BRACKETS, ISOLATES, levels, turns_direction
 from .faces import FALLBACKS, REGULAR, Face, NeedsShaping, face
+from .languages import languages
 
 REGIONAL_A, REGIONAL_Z = "\U0001f1e6", "\U0001f1ff"
+
+# What a glyph is copied as that others beside it stand for already: no letter, and nothing to break a word at.
+SILENT = "\N{WORD JOINER}"
 
 MIRRORED = {**BRACKETS, **{closing: opening for opening, closing in BRACKETS.items()}, "<": ">", ">": "<"}
 
@@ -26,6 +30,8 @@ class Glyph:
     advance: int
     dx: int = 0
     dy: int = 0
+    # What it is read aloud in; empty for the document's own language.
+    language: str = ""
 
 
 def cleaned(text: str) -> str:
@@ -71,46 +77,49 @@ def _face_for(character: str, before: Face | None, wanted: Face) -> Face:
     return wanted
 
 
-def _runs(text: str, wanted: Face) -> Iterator[tuple[int, Face, str]]:
-    """Cut a line into runs of one level and font, in the order they are read from left to right."""
+@dataclass(frozen=True)
+class _Run:
+    """A part of a line in one direction, font and language."""
+
+    level: int
+    face: Face
+    language: str
+    text: str
+
+
+def _runs(text: str, wanted: Face) -> Iterator[_Run]:
+    """Cut a line into runs, in the order they are seen from left to right."""
     faces: list[Face] = []
     for character in text:
         before = faces[-1] if faces else None
         faces.append((before or wanted) if character in ISOLATES else _face_for(character, before, wanted))
-    items = zip(levels(text), faces, text, strict=True)
+    items = zip(levels(text), faces, languages(text), text, strict=True)
     runs = [
-        (level, of, "".join(character for _, _, character in part))
-        for (level, of), part in itertools.groupby(items, key=lambda item: (item[0], item[1]))
+        _Run(level, of, language, "".join(item[-1] for item in part))
+        for (level, of, language), part in itertools.groupby(items, key=lambda item: (item[0], item[1], item[2]))
     ]
     # Rule L2: from the highest level down, turn around every stretch at that level or above.
-    for level in range(max((run[0] for run in runs), default=0), 0, -1):
-        turned: list[tuple[int, Face, str]] = []
-        for above, stretch in itertools.groupby(runs, key=lambda run: run[0] >= level):
+    for level in range(max((run.level for run in runs), default=0), 0, -1):
+        turned: list[_Run] = []
+        for above, stretch in itertools.groupby(runs, key=lambda run: run.level >= level):
             part = list(stretch)
             turned.extend(reversed(part) if above else part)
         runs = turned
-    for level, of, part_text in runs:
+    for run in runs:
         # The marks of isolates have done their work.
-        if shown := part_text.strip(ISOLATES):
-            yield level, of, shown
+        if shown := run.text.strip(ISOLATES):
+            yield replace(run, text=shown)
 
 
-def _shape_run(level: int, of: Face, text: str) -> Iterator[Glyph]:
+def _shape_run(run: _Run) -> Iterator[Glyph]:
+    level, of, text = run.level, run.face, run.text
     buffer = hb.Buffer()
     buffer.add_str(text)
     buffer.guess_segment_properties()
     buffer.direction = "rtl" if level % 2 else "ltr"
     hb.shape(of.font, buffer, {"liga": True, "kern": True})
-    starts = sorted({info.cluster for info in buffer.glyph_infos})
-    ends = dict(zip(starts, [*starts[1:], len(text)], strict=True))
-    told: set[int] = set()
-    for info, position in zip(buffer.glyph_infos, buffer.glyph_positions, strict=True):
-        # A cluster's text goes with its first glyph, so that copying gives each letter once.
-        covered = "" if info.cluster in told else text[info.cluster : ends[info.cluster]]
-        if level % 2 and covered in MIRRORED:
-            # Drawn the other way around, and read as it is seen: readers of PDFs turn it back themselves.
-            covered = MIRRORED[covered]
-        told.add(info.cluster)
+    texts = _texts([info.cluster for info in buffer.glyph_infos], text, is_left=level % 2 == 1)
+    for info, position, covered in zip(buffer.glyph_infos, buffer.glyph_positions, texts, strict=True):
         yield Glyph(
             face=of,
             number=info.codepoint,
@@ -118,13 +127,34 @@ def _shape_run(level: int, of: Face, text: str) -> Iterator[Glyph]:
             advance=round(position.x_advance * of.scale),
             dx=round(position.x_offset * of.scale),
             dy=round(position.y_offset * of.scale),
+            language=run.language,
         )
+
+
+def _texts(clusters: list[int], text: str, *, is_left: bool) -> list[str]:
+    """Return what each glyph is copied as, so that copying a line gives each character once, in its order.
+
+    A cluster is what was shaped as one: its characters go to its glyphs in turn, the last takes what is left.
+    """
+    starts = sorted(set(clusters))
+    ends = dict(zip(starts, [*starts[1:], len(text)], strict=True))
+    found = []
+    for cluster, group in itertools.groupby(reversed(clusters) if is_left else clusters):
+        count = len(list(group))
+        covered = text[cluster : ends[cluster]]
+        if is_left and covered in MIRRORED:
+            # Drawn the other way around, and read as it is seen: readers of PDFs turn it back themselves.
+            covered = MIRRORED[covered]
+        head = list(covered[: count - 1])
+        # PDF/A and PDF/UA let no glyph be copied as nothing.
+        found += [*head, covered[len(head) :] or SILENT, *[SILENT] * (count - 1 - len(head))]
+    return found[::-1] if is_left else found
 
 
 @functools.lru_cache(maxsize=20_000)
 def shaped(text: str, name: str) -> tuple[Glyph, ...]:
     """Return the glyphs of a line from left to right, each from the first font that has it."""
-    return tuple(glyph for run in _runs(cleaned(text), face(name)) for glyph in _shape_run(*run))
+    return tuple(glyph for run in _runs(cleaned(text), face(name)) for glyph in _shape_run(run))
 
 
 @functools.lru_cache(maxsize=50_000)

@@ -1,0 +1,223 @@
+"""Statements to draw: builders, and the twelve that are hard to set."""
+
+import datetime
+from dataclasses import replace
+from decimal import Decimal
+
+from statements.document import Figures, Line, Original, Resource, Section, StatementDocument
+
+
+def figures(list_cost, contracted=None, charged=None):
+    contracted = list_cost if contracted is None else contracted
+    charged = contracted if charged is None else charged
+    return Figures(Decimal(list_cost), Decimal(contracted), Decimal(charged))
+
+
+def a_line(service="Compute", of=None, resources=(), **fields):
+    of = of or (Figures.total(each.figures for each in resources) if resources else figures("10.00"))
+    return Line(service, fields.pop("source", "AWS"), "6500", of, 1, tuple(resources), **fields)
+
+
+def a_document(*sections, **fields):
+    sections = sections or (Section("BIO-001", "", (a_line(),)),)
+    defaults = {
+        "number": "2025-01-0007-1",
+        "reference": "2025-01-0007",
+        "revision": 1,
+        "month": datetime.date(2025, 1, 1),
+        "issued_on": datetime.date(2025, 2, 3),
+        "currency": "USD",
+        "institution": "Example University",
+        "pi_name": "Ada Lovelace",
+        "pi_email": "ada@u.edu",
+        "project_code": "genomics",
+        "figures": Figures.total(section.figures for section in (*sections, *fields.get("corrections", ()))),
+        "sections": tuple(sections),
+    }
+    return StatementDocument(**(defaults | fields))
+
+
+def resources(count, *, each="2.00", name="node"):
+    return [
+        Resource(f"{name}-{number:04d}", f"i-0{number:07x}", 1, figures(each, str(Decimal(each) * Decimal("0.9"))))
+        for number in range(count)
+    ]
+
+
+# What a department writes on all of its statements.
+LETTERHEAD = {
+    "department": "Research Computing",
+    "address": ("1 College Way", "Springfield, IL 62701"),
+    "contact_name": "Billing desk",
+    "contact_email": "billing@example.edu",
+    "contact_phone": "+1 555 0100",
+    "pi_department": "Mathematics",
+    "project_name": "Genome Engines",
+    "portal_url": "https://billing.example.edu/statements/2025-01-0007-1/",
+    "footer": "Rates are on https://example.edu/rates, or ask rates@example.edu.\nThank you.",
+}
+
+
+def a_letter(*sections, **fields):
+    return a_document(*sections, **(LETTERHEAD | fields))
+
+
+def _corrected():
+    refund = a_line(
+        "Refund of storage",
+        figures("-120.00"),
+        [Resource("Charged twice in December, see the ticket that we wrote about it", "REQ-17", 1, figures("-120.00"))],
+        correction="Refund",
+        for_month="2024-12",
+        is_correction=True,
+        corrects=("2024-12-0007-1:3", "2024-12-0007-1:4"),
+    )
+    late = a_line("GPU hours", figures("44.10"), correction="Late change", for_month="2024-12", is_correction=True)
+    return a_letter(
+        Section("BIO-001", "Start-up funds", (a_line(resources=resources(3)),)),
+        corrections=(
+            Section("BIO-001", "Start-up funds", (replace(refund, charge_count=0),)),
+            Section("CHEM-2", "", (late,)),
+        ),
+    )
+
+
+LONG = "Interdisciplinary Center for Computational Approaches to Comparative Genomics and Epidemiology"
+
+# By what makes them hard.
+HARD = {
+    "one line": a_letter(),
+    "400 resources": a_letter(Section("BIO-001", "Start-up funds", (a_line(resources=resources(400)),))),
+    "credits only": a_letter(
+        Section("BIO-001", "", (a_line("Credit", figures("-25.00")), a_line("Promotion", figures("-1234.50"))))
+    ),
+    "fully subsidized": a_letter(
+        Section("BIO-001", "", (a_line("GPU hours", figures("1250.00", "1250.00", "0.00"), source="Cluster"),))
+    ),
+    "three funds": a_letter(
+        *(
+            Section(fund, name, (a_line(resources=resources(14, each="12.30")), a_line("Storage")))
+            for fund, name in (("BIO-001", "Start-up funds"), ("CHEM-2", "NIH R01"), ("PHYS-33", ""))
+        ),
+        review_until=datetime.date(2025, 2, 14),
+    ),
+    "right-to-left names": a_letter(
+        Section("قسم-7", "صندوق البحث", (a_line("חישוב", resources=resources(2, name="שרת")),)),
+        pi_name="محمد الخوارزمي",
+        pi_department="מתמטיקה (שימושית)",
+        project_name="גנומיקה השוואתית",
+        institution="جامعة المثال",
+    ),
+    "very long names": a_letter(
+        Section(
+            "FUND-0123456789-0123456789-0123456789-0123456789",
+            LONG,
+            (
+                a_line(
+                    f"{LONG} service",
+                    source=LONG,
+                    resources=[Resource(f"{LONG} server", f"/{LONG}/{LONG}".replace(" ", "/"), 1, figures("1.00"))],
+                    references=(("Grant number", ", ".join(f"NSF-{number:06d}" for number in range(12))),),
+                ),
+            ),
+        ),
+        pi_name=f"Prof. Dr. {LONG}",
+        project_name=LONG,
+        institution=f"{LONG} University",
+        contact_email=f"{'billing.' * 12}desk@research-computing.example.edu",
+        portal_url=f"https://billing.example.edu/{'statements/' * 20}2025-01-0007-1/",
+    ),
+    "a revision": a_letter(revision=2, number="2025-01-0007-2", replaces="2025-01-0007-1"),
+    "zero": a_letter(sections=(), figures=Figures(), revision=2, replaces="2025-01-0007-1"),
+    "euro": a_letter(
+        Section(
+            "BIO-001",
+            "",
+            (
+                a_line(
+                    of=figures("999999999.99", "999999998.99", "500000000.00"),
+                    original=Original("USD", Decimal("0.92"), Decimal("1086956521.73"), Decimal("543478260.87")),
+                ),
+                a_line("Credit", figures("-999999999.99")),
+            ),
+        ),
+        currency="EUR",
+    ),
+    "late change and refund": _corrected(),
+    "60/40 share of a split": a_letter(
+        *(
+            Section(
+                fund,
+                "",
+                (
+                    a_line(of=figures(part, part, charged)),
+                    a_line("AWS Support", figures(share), shared_total=Decimal("33.33")),
+                ),
+            )
+            for fund, part, charged, share in (
+                ("BIO-001", "60.00", "45.00", "8.33"),
+                ("CHEM-2", "40.00", "30.00", "5.55"),
+            )
+        )
+    ),
+}
+
+
+def a_term(label, amount, count=0):
+    return {"label": label, "amount": amount, "count": count}
+
+
+def an_equation(*left, verdict="ok", **fields):
+    defaults = {
+        "title": "Files to charges",
+        "source": "AWS",
+        "currency": "USD",
+        "of_currency": "",
+        "left": list(left),
+        "right": [a_term("Charges", "1234.5678", 12)],
+        "verdict": verdict,
+        "difference": "0.01",
+        "note": "Charges that were held are a part of it.",
+    }
+    return defaults | fields
+
+
+# A proof with everything that one can say (`billing.proof.tieout.Report.as_data`), over several pages.
+PROOF = {
+    "period": "2025-01",
+    "status": "open",
+    "institution": "Example University",
+    "made_at": "2025-02-03T10:20:30+00:00",
+    "reconciles": False,
+    "is_complete": False,
+    "equations": [
+        an_equation(*(a_term(f"File {number}", "999999999.99", number) for number in range(70))),
+        an_equation(a_term("Files", "-1234.5678", 12), verdict="off", of_currency="EUR", note=""),
+    ],
+    "broken": [{"name": "Charge 7", "text": "3.00 billed, and there is no charge of it."}],
+    "tampered": [],
+    "culprits": [],
+    "amortized": [
+        {
+            "source": "AWS",
+            "currency": "USD",
+            "billed": "10.00",
+            "bought": "-4.00",
+            "used": "3.00",
+            "other": "0.00",
+            "effective": "9.00",
+        }
+    ],
+    "invoices": [
+        {
+            "source": "AWS",
+            "invoice_id": "INV-1",
+            "currency": "USD",
+            "billed": "10.00",
+            "count": 3,
+            "said": "11.00",
+            "difference": "-1.00",
+        }
+    ],
+    "uncharged": [{"kind": "project", "name": "genomics", "billed": {"USD": "5.00"}, "charges": 2}],
+}
