@@ -93,7 +93,7 @@ class AllChargesList(ChipsMixin, ChargeList):
         self.filter_params.pop(SUMS, None)
         # The totals of months know what it comes to, unless it is narrowed in a way that they do not know.
         self.totals = None if self.query else totals_of(self._narrowed_by_key())
-        self.queryset.is_counted_alone = self.totals is not None  # type: ignore[attr-defined]
+        self.queryset.is_counted_alone = self.totals is not None
         super().get_results(request)
 
     def _narrowed_by_key(self) -> dict[str, list[str]]:
