@@ -210,6 +210,8 @@ def main() -> None:
     parser.add_argument("--times", type=int, default=20, help="requests of each page by one client")
     parser.add_argument("--only", choices=("sqlite", "postgresql"), help="one database instead of both")
     given = parser.parse_args()
+    # Who is ended takes along what it serves.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     server = os.environ.get("BENCH_POSTGRES_URL", "")
     urls = [url for name, url in (("sqlite", ""), ("postgresql", server)) if given.only in (None, name)]
     legs = {}
