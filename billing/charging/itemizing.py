@@ -4,6 +4,7 @@ import datetime
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Any
 
 from django.db.models import Q
 
@@ -82,7 +83,8 @@ def itemized(
         resource_id, name = said[4:6]
         for payer, exact in exact_parts(month, group, sums):
             if payer.key in found:
-                part = ChargePart(*said, payer.percent, exact.list_cost, exact.contracted_cost, exact.charged)
+                values: Any = (*said, payer.percent, exact.list_cost, exact.contracted_cost, exact.charged)
+                part = ChargePart(*values)
                 found[payer.key].add((name or resource_id, resource_id), exact).charges.append(part)
     for key, resources in found.items():
         _in_cents(lines[key], resources)

@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+from billing.quantities import added
+
 from ..document import Figures, Line, Resource, money
 from ..lettering import BOLD, isolated
 from .fitting import fitted, signed, wrapped
@@ -16,6 +18,10 @@ MOST_RESOURCES = 200
 COLUMNS = (RIGHT - 245, RIGHT - 182, RIGHT - 150, RIGHT - 97, RIGHT - 65, RIGHT - 6)
 HEADINGS = ("List price", "Discount", "%", "Subsidy", "%", "Charged")
 LABEL_WIDTH = COLUMNS[0] - 58 - LEFT
+RESOURCE_INDENT = 10
+# Between a label and what is in gray beside it; an id that would get less room than this is left out.
+BESIDE = 6
+SHORTEST = 30
 
 
 class FiguresTable:
@@ -54,18 +60,22 @@ class FiguresTable:
     def line(self, line: Line, *, fund_org: str = "") -> None:
         """Write a line and its resources. A correction says which fund/org it charges: its table is not of one."""
         paper = self.paper
-        detail = _detail(line, fund_org)
+        title, detail, used = isolated(line.title), _detail(line, fund_org), line.used
         # What a reader looks up elsewhere is wrapped, and never cut off; so is what a correction is of.
         is_wrapped = line.is_correction and FINE.width(detail) > LABEL_WIDTH
+        beside, above = "" if is_wrapped else detail, detail if is_wrapped else ""
+        if used:
+            # Usage is never cut off either: it stands beside the service, or below it where there is no room.
+            fits = CELL_STRONG.width(title) + BESIDE + FINE.width(used) <= LABEL_WIDTH
+            beside = used if fits else ""
+            above = "\n".join(["" if fits else used, fitted(detail, FINE, LABEL_WIDTH)])
         named = [
             part
-            for text in (detail if is_wrapped else "", *line.named, line.corrected, str(line.original or ""))
+            for text in (above, *line.named, line.corrected, str(line.original or ""))
             for part in wrapped(text, FINE, LABEL_WIDTH)
         ]
         paper.need((30 if line.resources else 18) + 10.2 * len(named))
         percents = not line.is_correction
-        title = isolated(line.title)
-        beside = "" if is_wrapped else detail
         self.row(title, CELL_STRONG, line.figures, CELL_STRONG, detail=beside, named=named, percents=percents)
         for resource in _largest(line.resources):
             self._resource(resource, is_text=line.is_correction and not line.charge_count)
@@ -77,20 +87,38 @@ class FiguresTable:
         paper = self.paper
         if is_text and resource.name:
             # What staff wrote for its reader: all of it.
-            room = LABEL_WIDTH - 10
+            room = LABEL_WIDTH - RESOURCE_INDENT
             text = f"{resource.resource_id}: {isolated(resource.name)}"
             first, *further = wrapped(text, RESOURCE, room)
             paper.need(13 + 10.2 * len(further))
-            self.row(first, RESOURCE, resource.figures, RESOURCE, named=further, indent=10, step=11.2)
+            self.row(first, RESOURCE, resource.figures, RESOURCE, named=further, indent=RESOURCE_INDENT, step=11.2)
             return
-        paper.need(13)
         name = resource.name or resource.resource_id
         detail = resource.resource_id if resource.name and resource.resource_id != resource.name else ""
         if resource.further:
             name, detail = f"{resource.further:,} further resources", ""
         elif not name:
             name = "Charges without a resource" if resource.count != 1 else "Charge without a resource"
-        self.row(isolated(name), RESOURCE, resource.figures, RESOURCE, detail=isolated(detail), indent=10, step=11.2)
+        room = LABEL_WIDTH - RESOURCE_INDENT
+        spare = room - RESOURCE.width(isolated(name)) - BESIDE - FINE.width(f"{resource.used} · ")
+        named: list[str] = []
+        if resource.used and spare >= 0:
+            # Usage is never cut off: the id is, where there is no room for both.
+            short = isolated(fitted(detail, FINE, spare)) if spare > SHORTEST else ""
+            beside = " · ".join(filter(None, (resource.used, short)))
+        else:
+            beside, named = isolated(detail), wrapped(resource.used, FINE, room)
+        paper.need(13 + 10.2 * len(named))
+        self.row(
+            isolated(name),
+            RESOURCE,
+            resource.figures,
+            RESOURCE,
+            detail=beside,
+            named=named,
+            indent=RESOURCE_INDENT,
+            step=11.2,
+        )
 
     def row(
         self,
@@ -119,8 +147,9 @@ class FiguresTable:
             paper.show(left, paper.y, text, label_style)
             below = ""
             if detail:
-                used = label_style.width(text) + 6
-                short = fitted(detail, FINE, room - used) if used < room * 0.6 else ""
+                used = label_style.width(text) + BESIDE
+                fits = used < room * 0.6 or FINE.width(detail) <= room - used
+                short = fitted(detail, FINE, room - used) if fits else ""
                 if short == detail or (indent and short):
                     paper.show(left + used, paper.y, short, FINE)
                 elif not indent:
@@ -191,5 +220,6 @@ def _largest(resources: Sequence[Resource]) -> list[Resource]:
         total = Figures.total(each.figures for each in rest)
         count = sum(each.count for each in rest)
         further = sum(each.further or 1 for each in rest)
-        kept.append(Resource(name="", resource_id="", count=count, figures=total, further=further))
+        usage = added(used for each in rest for used in each.usage)
+        kept.append(Resource(name="", resource_id="", count=count, figures=total, further=further, usage=usage))
     return kept

@@ -366,7 +366,7 @@ def test_each_pdf_lies_where_the_result_says_with_the_hash_that_is_kept(settings
     assert issued.pdf == str(path)
     assert hashlib.sha256(path.read_bytes()).hexdigest() == statement.pdf_sha256
     assert path.read_bytes().startswith(b"%PDF")
-    assert files(path.parent) == [path]
+    assert files(path.parent) == [path.with_name("2025-01-0001-1-charges.csv"), path]
 
 
 def test_a_missing_pdf_is_drawn_again_with_the_same_bytes(settings):
