@@ -38,8 +38,12 @@ class Usage:
 
 def added(usages: Iterable[Usage]) -> tuple[Usage, ...]:
     """Add up usage of one unit and share each, sorted by unit; what comes to nothing is left out."""
+    known = list(usages)
+    if len(known) < 2:
+        # As of nearly every resource.
+        return tuple(each for each in known if each.quantity)
     sums: dict[tuple[str, Decimal], Decimal] = {}
-    for each in usages:
+    for each in known:
         key = each.unit, each.percent
         sums[key] = EXACT.add(sums.get(key, ZERO), each.quantity)
     ordered = sorted(sums, key=lambda key: (key[0], -key[1]))

@@ -487,7 +487,7 @@ def test_an_object_of_somebody_else_does_not_exist():
         for route, row in written_down().items()
         if "<" in route and not route.startswith(("admin/", "accounts/", "help/"))
     }
-    assert len(theirs) == 5
+    assert len(theirs) == 7
     for route, (get, post) in theirs.items():
         assert get == "ioo-----", route
         assert post == "immmmmmm", route

@@ -67,7 +67,8 @@ def resources_of(period: BillingPeriod, lines: Collection[PayerLine]) -> dict[st
     for group, sums, resource, usage in Groups(month).resources(wanted.values()):
         for payer, part in exact_parts(month, group, sums):
             if payer.key in wanted:
-                exact[payer.key].add(resource, part, usage and replace(usage, percent=payer.percent))
+                own = replace(usage, percent=payer.percent) if usage and payer.percent != HUNDRED else usage
+                exact[payer.key].add(resource, part, own)
     for line, entered in entered_lines(month):
         if line.key in wanted:
             told = (" ".join(entered.correction.printed_text.split()), f"Correction {entered.correction_id}")

@@ -99,15 +99,17 @@ class FiguresTable:
             name, detail = f"{resource.further:,} further resources", ""
         elif not name:
             name = "Charges without a resource" if resource.count != 1 else "Charge without a resource"
-        room = LABEL_WIDTH - RESOURCE_INDENT
-        spare = room - RESOURCE.width(isolated(name)) - BESIDE - FINE.width(f"{resource.used} · ")
+        beside = isolated(detail)
         named: list[str] = []
-        if resource.used and spare >= 0:
+        if used := resource.used:
             # Usage is never cut off: the id is, where there is no room for both.
-            short = isolated(fitted(detail, FINE, spare)) if spare > SHORTEST else ""
-            beside = " · ".join(filter(None, (resource.used, short)))
-        else:
-            beside, named = isolated(detail), wrapped(resource.used, FINE, room)
+            room = LABEL_WIDTH - RESOURCE_INDENT
+            spare = room - RESOURCE.width(isolated(name)) - BESIDE - FINE.width(f"{used} · ")
+            if spare >= 0:
+                short = isolated(fitted(detail, FINE, spare)) if spare > SHORTEST else ""
+                beside = " · ".join(filter(None, (used, short)))
+            else:
+                named = wrapped(used, FINE, room)
         paper.need(13 + 10.2 * len(named))
         self.row(
             isolated(name),
@@ -148,8 +150,9 @@ class FiguresTable:
             below = ""
             if detail:
                 used = label_style.width(text) + BESIDE
-                fits = used < room * 0.6 or FINE.width(detail) <= room - used
-                short = fitted(detail, FINE, room - used) if fits else ""
+                short = detail if FINE.width(detail) <= room - used else ""
+                if not short and used < room * 0.6:
+                    short = fitted(detail, FINE, room - used)
                 if short == detail or (indent and short):
                     paper.show(left + used, paper.y, short, FINE)
                 elif not indent:

@@ -169,7 +169,11 @@ def _stored_usage(shares: Sequence[charging.ResourceShare]) -> list[dict[str, st
             "unit": each.unit,
             "percent": quantities.plain(each.percent),
         }
-        for each in quantities.added(usage for share in shares for usage in share.usage)
+        for each in (
+            shares[0].usage
+            if len(shares) == 1
+            else quantities.added(usage for share in shares for usage in share.usage)
+        )
     ]
 
 
