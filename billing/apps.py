@@ -1,4 +1,5 @@
 from django.apps import AppConfig
+from django.db.backends.signals import connection_created
 from django.db.models.signals import post_migrate, pre_migrate
 
 
@@ -14,6 +15,7 @@ class BillingConfig(AppConfig):
         from .proof import adding_up, showing, tieout, verifying
         from .review import deciding, reattribution
         from .setup import funding, kept_sheets, people, policies
+        from .usage import add_to_sqlite
 
         jobs.register(Job.Kind.IMPORT, planning.run_job, permission="billing.import_charges")
         jobs.register(Job.Kind.BOOK, ingestion.run_book, permission="billing.book_import")
@@ -35,5 +37,6 @@ class BillingConfig(AppConfig):
         verifying.register("proofs", tieout.kept_files)
         notices.register("patterns", policies.patterns_are_understood)
         safeguards.register_own()
+        connection_created.connect(add_to_sqlite, dispatch_uid="quantity-sum")
         pre_migrate.connect(safeguards.before_migrate, sender=self, dispatch_uid="safeguards-off")
         post_migrate.connect(safeguards.after_migrate, sender=self, dispatch_uid="safeguards-on")

@@ -16,6 +16,7 @@ from .files.leftovers import EXPORTS_KEPT
 from .models import PATHS, Charge
 from .review.review_sheets import open_flags
 from .sheets import write_table
+from .usage import used_quantity, used_unit
 
 GONE = f"This file is no longer there: it is kept for {EXPORTS_KEPT // 3600} hours. Export the charges again."
 CHUNK = 2_000
@@ -29,6 +30,7 @@ COLUMNS = (
     *("service_until", "pi", "pi_name", "project", "fund_org", "shared_as", "assigned_by", "currency"),
     *AMOUNTS,
     *TEXTS,
+    *("usage", "unit"),
     *("tags", "import", "line"),
 )
 Tell = Callable[[int, int, str], None]
@@ -59,6 +61,7 @@ def _rows(charges: "QuerySet[Charge]", tell: Tell | None) -> Iterator[dict[str, 
     chosen = (
         Charge.objects.filter(pk__in=charges.order_by().values("pk"))
         .with_prices(estimates=True)
+        .annotate(used_quantity=used_quantity(), used_unit=used_unit())
         .annotate(said_list=F("exact_list"), said_contracted=F("exact_contracted"), said_charged=F("exact_charged"))
         .select_related("source", "pi", "project", "period", "charged_in", *{PATHS[n].split("__")[0] for n in TEXTS})
         .select_related("tag_set")
@@ -102,6 +105,8 @@ def values_of(charge: Any) -> dict[str, Any]:
         "charged": charge.said_charged,
         "billed": charge.billed_cost,
         **{name: getattr(charge, name) for name in TEXTS},
+        "usage": charge.used_quantity or "",
+        "unit": charge.used_unit,
         "tags": charge.tags,
         "import": str(charge.imported_in_id),
         "line": str(charge.line_number),

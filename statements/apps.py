@@ -26,5 +26,6 @@ class StatementsConfig(AppConfig):
         tracing.register_documents("statements", DOCUMENTS)
         tieout.register_drawer(drawing.draw_proof)
         verifying.register("statements", issuing.kept_files)
+        verifying.register("charges of statements", issuing.kept_charge_files)
         notices.register("e-mail", tasks.email_is_configured)
         safeguards.register_own()

@@ -5,7 +5,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from decimal import ROUND_DOWN, ROUND_HALF_UP, Decimal
 
+from billing import quantities
 from billing.money import ZERO, written
+from billing.quantities import Usage
 from billing.texts import iso_month, long_month, month_name
 
 SYMBOLS = {"USD": "$", "EUR": "€", "GBP": "£"}
@@ -84,6 +86,12 @@ class Resource:
     further: int = 0
     # Charged, in the currency of the line's `original`.
     original: Decimal | None = None
+    usage: tuple[Usage, ...] = ()
+
+    @property
+    def used(self) -> str:
+        """How much was used, in each unit: `60% of 257.33 core-hours`."""
+        return quantities.told(self.usage)
 
 
 @dataclass(frozen=True)
@@ -114,6 +122,15 @@ class Line:
     corrects: tuple[str, ...] = ()
     # Where its charges came in another currency.
     original: Original | None = None
+    # As its statement numbers it, from 1.
+    number: int = 0
+    # Of its resources together; a correction and a share of a shared cost have none.
+    usage: tuple[Usage, ...] = ()
+
+    @property
+    def used(self) -> str:
+        """How much was used, in up to two units; with more of them its resources say it."""
+        return quantities.on_a_line(self.usage)
 
     @property
     def named(self) -> list[str]:

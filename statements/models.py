@@ -121,6 +121,9 @@ class Statement(Standing):
     void_reason = models.TextField("reason", blank=True, help_text="Why it was voided; its PI reads it.")
     pdf_path = models.CharField(max_length=254, blank=True)
     pdf_sha256 = models.CharField(max_length=64, blank=True)
+    charges_sha256 = models.CharField(
+        max_length=64, blank=True, help_text="SHA-256 of charges.csv, as it was written when the statement was issued."
+    )
 
     objects = StatementQuerySet.as_manager()
 
@@ -245,7 +248,13 @@ class StatementLine(Standing):
     )
     resources = models.JSONField(
         default=list,
-        help_text="What makes up the line, in cents that add up to it: name, id, count, list, contracted, charged.",
+        help_text="What makes up the line, in cents that add up to it: name, id, count, list, contracted, charged, "
+        "usage.",
+    )
+    usage = models.JSONField(
+        default=list,
+        blank=True,
+        help_text="How much was used, in each unit: of resources as a whole, with the percent charged here.",
     )
 
     STANDS_BY = "statement__period"

@@ -17,11 +17,11 @@ from .models import Statement, StatementLine
 # What never changes once a statement is issued. Written out, as in billing.seals.
 SEALED = (
     *("pi", "project", "reference", "revision", "digest", "document", "currency", "issued_at"),
-    *("list_cost", "contracted_cost", "charged"),
+    *("list_cost", "contracted_cost", "charged", "charges_sha256"),
 )
 SEALED_OF_LINES = (
     *("number", "payer_key", "kind", "for_month", "fund_org", "source_name", "source_label", "natural_account"),
-    *("service_name", "list_cost", "contracted_cost", "charged", "resources"),
+    *("service_name", "list_cost", "contracted_cost", "charged", "resources", "usage"),
 )
 
 # What a statement's lines add up to.

@@ -2,14 +2,16 @@
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from typing import Any
 
 from openpyxl import Workbook
 from openpyxl.styles import Font
+from openpyxl.utils import get_column_letter
 
 from billing.money import in_decimals_of
+from billing.quantities import Usage, plain
 from billing.sheets import amount_cell, guarded, text_cell
 from billing.texts import iso_month
 
@@ -31,6 +33,10 @@ HEADINGS = (
     "Resource",
     "Resource id",
     "Charges",
+    "Usage",
+    "Unit",
+    # Of the usage, or of a shared cost.
+    "Share",
     "Currency",
     "List price",
     "Provider discount",
@@ -75,6 +81,8 @@ def rows(document: StatementDocument) -> Iterator[Row]:
                     "",
                     "",
                     line.charge_count,
+                    *used(()),
+                    line.share,
                     document.currency,
                     *_amounts(line.figures, document),
                     *_behind(line),
@@ -86,10 +94,25 @@ def rows(document: StatementDocument) -> Iterator[Row]:
                     name,
                     resource.resource_id,
                     resource.count,
+                    *used(resource.usage),
+                    shares(resource.usage),
                     document.currency,
                     *_amounts(resource.figures, document),
                     *_behind(line, resource),
                 )
+
+
+def used(usage: Sequence[Usage]) -> tuple[str | Decimal, str]:
+    """Return usage as two cells: a number and its unit, or, of several units, both as text in the same order."""
+    units = "; ".join(each.unit for each in usage)
+    if len(usage) == 1:
+        return usage[0].quantity, units
+    return "; ".join(plain(each.quantity) for each in usage), units
+
+
+def shares(usage: Sequence[Usage]) -> str:
+    """Return what part of the usage's cost is charged here: `60%`."""
+    return "; ".join(dict.fromkeys(each.share for each in usage))
 
 
 def as_csv(document: StatementDocument) -> bytes:
@@ -98,8 +121,15 @@ def as_csv(document: StatementDocument) -> bytes:
     writer = csv.writer(out)
     writer.writerow([guarded(heading) for heading in headings_of(document)])
     for row in rows(document):
-        writer.writerow([guarded(value) if isinstance(value, str) else value for value in row])
+        writer.writerow([_csv_cell(value) for value in row])
     return b"\xef\xbb\xbf" + out.getvalue().encode()
+
+
+def _csv_cell(value: str | int | Decimal) -> str | int:
+    if isinstance(value, str):
+        return guarded(value)
+    # Without an exponent, which not every program reads.
+    return format(value, "f") if isinstance(value, Decimal) else value
 
 
 def as_xlsx(document: StatementDocument) -> bytes:
@@ -108,7 +138,7 @@ def as_xlsx(document: StatementDocument) -> bytes:
     sheet = book.create_sheet(document.number[:31])
     sheet.freeze_panes = "A2"
     for number, heading in enumerate(headings_of(document)):
-        letter = chr(ord("A") + number)
+        letter = get_column_letter(number + 1)
         sheet.column_dimensions[letter].width = 14 if number >= FIRST_AMOUNT else max(12, len(heading) + 4)
     headings = []
     for heading in headings_of(document):

@@ -3,9 +3,11 @@
 import datetime
 import functools
 import io
+import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Any, TypeVar
 
 from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
@@ -26,9 +28,13 @@ from .document import Figures, money
 from .models import Statement, StatementLine, StatementQuerySet
 
 PER_PAGE = 50
+CHARGES_PER_PAGE = 100
 # Months in a project's history.
 HISTORY = 24
 CHART_HEIGHT, BAR_WIDTH, BAR_STEP = 120, 32, 48
+
+T = TypeVar("T")
+log = logging.getLogger(__name__)
 
 XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 
@@ -69,9 +75,9 @@ def _telling_of_void(view: Callable[..., HttpResponseBase]) -> Callable[..., Htt
     """Answer each address of a voided statement with when and why (410)."""
 
     @functools.wraps(view)
-    def answered(request: HttpRequest, number: str) -> HttpResponseBase:
+    def answered(request: HttpRequest, number: str, **more: int) -> HttpResponseBase:
         try:
-            return view(request, number)
+            return view(request, number, **more)
         except Voided as voided:
             of = voided.statement
             current = _visible(request).live().filter(reference=of.reference).first()
@@ -143,6 +149,7 @@ def statement(request: HttpRequest, number: str) -> HttpResponse:
         "portal/statement.html",
         {
             "statement": shown,
+            "links_charges": bool(shown.charges_sha256),
             "document": issuing.document_of(shown),
             "current": current,
             "others": others,
@@ -177,6 +184,39 @@ def as_xlsx(request: HttpRequest, number: str) -> FileResponse:
     found = _one(request, number)
     _note_staff(request, found, "xlsx")
     return download(sheets.as_xlsx(issuing.document_of(found)), f"statement-{found.number}.xlsx", XLSX)
+
+
+@login_required
+@require_safe
+@_telling_of_void
+def charges_csv(request: HttpRequest, number: str) -> FileResponse:
+    found = _one(request, number)
+    data = _there(issuing.charges_csv_of, found)
+    _note_staff(request, found, issuing.CHARGES)
+    return download(data, f"statement-{found.number}-{issuing.CHARGES}", "text/csv; charset=utf-8")
+
+
+@login_required
+@require_safe
+@_telling_of_void
+def line(request: HttpRequest, number: str, line: int) -> HttpResponse:
+    """Show the charges behind a line, as they were when the statement was issued."""
+    found = _one(request, number)
+    asked = next((each for each in issuing.document_of(found).lines if each.number == line), None)
+    if asked is None:
+        raise Http404("No StatementLine matches the given query.")
+    rows = _there(issuing.charges_of_line, found, line)
+    page = Paginator(rows, CHARGES_PER_PAGE).get_page(request.GET.get("page"))
+    return render(request, "portal/line.html", {"statement": found, "line": asked, "page": page})
+
+
+def _there(read: Callable[..., T], *of: Any) -> T:
+    """Read what was kept with a statement; what is lost is not found, and the log says how to put it back."""
+    try:
+        return read(*of)
+    except issuing.ChargesLost as error:
+        log.error("%s", error)
+        raise Http404(str(error)) from error
 
 
 @login_required

@@ -16,13 +16,15 @@ from openpyxl import load_workbook
 
 from billing import charge_sheets
 from billing.models import Charge, Person
+from billing.quantities import Usage
 from billing.review import review_sheets
 from billing.texts import one_line
 from journals.formats import BUILT_IN, TemplateFormat
 from journals.formats.documents import as_csv, as_spreadsheet
 from journals.formats.sample import sample
-from statements import sheets
+from statements import issuing, sheets
 from statements.document import Figures, Line, Resource, Section, StatementDocument
+from statements.models import Statement
 from tests import build
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -94,6 +96,7 @@ def check_xlsx(content: bytes) -> None:
 
 def statement_of(hostile: str) -> StatementDocument:
     figures = Figures(Decimal(3), Decimal(2), Decimal(1))
+    usage = (Usage(Decimal(5), hostile),)
     line = Line(
         source=hostile,
         service=hostile,
@@ -101,7 +104,8 @@ def statement_of(hostile: str) -> StatementDocument:
         natural_account=hostile,
         charge_count=1,
         figures=figures,
-        resources=(Resource(name=hostile, resource_id=hostile, count=1, figures=figures),),
+        resources=(Resource(name=hostile, resource_id=hostile, count=1, figures=figures, usage=usage),),
+        usage=usage,
     )
     return StatementDocument(
         number="2025-01-0001-1",
@@ -181,6 +185,16 @@ def test_lists_of_charges(form):
 
 
 @pytest.mark.django_db
+def test_charges_of_statements():
+    for number, hostile in enumerate(HOSTILE):
+        text = hostile.replace("\x00", "")
+        said = dict.fromkeys(("service_name", "provider_name", "resource_id", "sku_id", "consumed_unit"), text)
+        build.a_charge(resource_name=f"{text}{number}", consumed_quantity="-1", reference_1=text, fund_org=text, **said)
+    issuing.generate(period=build.a_period(), actor=build.SOMEBODY, now=build.NOW)
+    check_csv(issuing.charges_csv_of(Statement.objects.get()), "=1+1")
+
+
+@pytest.mark.django_db
 def test_trends(client, cast):
     charges_of_hostile_texts()
     client.force_login(cast.admin)
@@ -197,6 +211,7 @@ WRITERS = {
     "billing/review/review_sheets/exporting.py": test_review_sheets,
     "openchargeback/trends.py": test_trends,
     "statements/sheets.py": test_statements,
+    "statements/issuing/charge_files.py": test_charges_of_statements,
     "journals/formats/documents.py": test_journals,
     "journals/formats/templated.py": test_journals_by_a_template,
 }

@@ -320,6 +320,7 @@ ISO_MODULES = (
     "statements/drawing/",
     "statements/emails/letters.py",
     "statements/emails/outbox.py",
+    "statements/issuing/charge_files.py",
     "statements/issuing/revisions.py",
 )
 # What writes a day as people read it: a name that holds its result is no date.

@@ -256,6 +256,7 @@ iiii xooo  iiii xooo  admin/statements/statement/generate/
 iiii xooo  iiii x>>>  admin/statements/statement/send/
 iiii mmmm  iiii >>>>  admin/statements/statement/export/
 iiii oooo  iiii oooo  admin/statements/statement/<int:pk>/pdf/
+iiii oooo  iiii oooo  admin/statements/statement/<int:pk>/charges.csv
 iiii xxoo  iiii xxoo  admin/statements/statement/<path:object_id>/void/
 iiii oooo  iiii oooo  admin/statements/statement/
 iiii xxxx  iiii xxxx  admin/statements/statement/add/
@@ -303,6 +304,8 @@ ioo- ----  immm mmmm  statements/<str:number>/
 ioo- ----  immm mmmm  statements/<str:number>.pdf
 ioo- ----  immm mmmm  statements/<str:number>.csv
 ioo- ----  immm mmmm  statements/<str:number>.xlsx
+ioo- ----  immm mmmm  statements/<str:number>/charges.csv
+ioo- ----  immm mmmm  statements/<str:number>/lines/<int:line>/
 iooo oooo  immm mmmm  projects/
 ioo- ----  immm mmmm  projects/<int:pk>/
 """
@@ -414,6 +417,8 @@ def address_of(route: str, root: User) -> str:
         f"{ImportedFile.objects.earliest('pk').imported_in_id}/file/1/",
         "admin/billing/job/<int:job_id>/download/": f"admin/billing/job/{Job.objects.earliest('pk').pk}/download/",
         "admin/statements/statement/<int:pk>/pdf/": f"admin/statements/statement/{hers.pk}/pdf/",
+        "admin/statements/statement/<int:pk>/charges.csv": f"admin/statements/statement/{hers.pk}/charges.csv",
+        "statements/<str:number>/lines/<int:line>/": f"statements/{hers.number}/lines/1/",
         "admin/journals/journal/<int:journal_id>/file/": f"admin/journals/journal/{journal.pk}/file/",
         "accounts/reset/<uidb64>/<token>/": "accounts/reset/MQ/set-password/",
         "help/images/<str:name>": "help/images/month-1440-light.png",
@@ -482,7 +487,7 @@ def test_an_object_of_somebody_else_does_not_exist():
         for route, row in written_down().items()
         if "<" in route and not route.startswith(("admin/", "accounts/", "help/"))
     }
-    assert len(theirs) == 5
+    assert len(theirs) == 7
     for route, (get, post) in theirs.items():
         assert get == "ioo-----", route
         assert post == "immmmmmm", route

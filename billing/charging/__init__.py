@@ -1,6 +1,7 @@
 """From charges and corrections to payer lines: splits, shared costs, exchange rates, and the only rounding."""
 
 from .breakdown import Original, ResourceShare, originals_of, resources_of
+from .itemizing import ChargePart, Whole, itemized
 from .keys import KEY_LENGTH, SEPARATOR, escaped, key_as_charged, key_of_correction, payer_key
 from .lines import compute
 from .makings import Making, corrections_of, keys_of, makings_of
@@ -11,6 +12,7 @@ from .storage import in_storage_order
 
 __all__ = [
     "BrokenSplit",
+    "ChargePart",
     "KEY_LENGTH",
     "Making",
     "MissingEffectiveCost",
@@ -21,11 +23,13 @@ __all__ = [
     "Original",
     "ResourceShare",
     "SEPARATOR",
+    "Whole",
     "changed_keys",
     "compute",
     "corrections_of",
     "escaped",
     "in_storage_order",
+    "itemized",
     "key_as_charged",
     "key_of_correction",
     "keys_of",

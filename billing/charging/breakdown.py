@@ -2,25 +2,28 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from typing import Any, TypeVar
 
 from django.db.models import Q
 
-from .. import money
+from .. import money, quantities
 from ..models import BillingPeriod, PayerLine, Policy
 from ..moments import at_one_moment
 from ..money import EXACT
+from ..quantities import Usage
 from ..readers.spelling import same_resource
 from ..readers.values import Memo
 from .groups import RESOURCE, Groups
 from .keys import SEPARATOR
 from .lines import entered_lines
-from .month import HUNDRED, Group, Month, Sums
+from .month import HUNDRED, Group, Month, Payer, Sums
 from .sharing import cost_of_its_own
 
 # A resource's name and id.
 Resource = tuple[str, str]
+Key = TypeVar("Key")
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,8 @@ class ResourceShare:
     list_cost: Decimal
     contracted_cost: Decimal
     charged: Decimal
+    # In each unit; of a resource whose cost is split it is the whole, with the percent beside it.
+    usage: tuple[Usage, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -52,22 +57,23 @@ def resources_of(period: BillingPeriod, lines: Collection[PayerLine]) -> dict[st
     """Return what each of a month's payer lines is made of, by payer key, the costliest resources first.
 
     List, contracted and charged amounts each add up to the line's to the cent. A correction is made of its
-    corrections, each under its printed text: the reason is for staff. One grouped query serves all the lines,
-    so ask for many at once.
+    corrections, each under its printed text: the reason is for staff. Corrections, late changes and shared costs
+    have no usage. One grouped query serves all the lines, so ask for many at once.
     """
     wanted = {line.key: line for line in lines}
     month = Month(period)
     spellings = Spellings()
     exact = {key: Resources(spellings) for key in wanted}
-    for group, sums, resource in Groups(month).resources(wanted.values()):
-        for key, part in _exact_parts(month, group, sums):
-            if key in wanted:
-                exact[key].add(resource, part)
+    for group, sums, resource, usage in Groups(month).resources(wanted.values()):
+        for payer, part in exact_parts(month, group, sums):
+            if payer.key in wanted:
+                own = replace(usage, percent=payer.percent) if usage and payer.percent != HUNDRED else usage
+                exact[payer.key].add(resource, part, own)
     for line, entered in entered_lines(month):
         if line.key in wanted:
             told = (" ".join(entered.correction.printed_text.split()), f"Correction {entered.correction_id}")
             exact[line.key].add(told, Sums(line.list_cost, line.contracted_cost, line.charged))
-    return {key: _shares(wanted[key], resources.sums) for key, resources in exact.items()}
+    return {key: _shares(wanted[key], resources) for key, resources in exact.items()}
 
 
 @at_one_moment
@@ -124,16 +130,16 @@ def _delivered_parts(
     return {key: (*rates[key], resources.sums) for key, resources in exact.items()}
 
 
-def _exact_parts(month: Month, group: Group, sums: Sums) -> Iterator[tuple[str, Sums]]:
-    """Yield what each payer of a group bears of `sums`, exact and converted, by payer key."""
+def exact_parts(month: Month, group: Group, sums: Sums) -> Iterator[tuple[Payer, Sums]]:
+    """Yield each payer of a group with what they bear of `sums`, exact and converted."""
     exact = sums.times(month.rate(group))
     for payer in month.payers(group):
         if payer.kind == PayerLine.Kind.SUBSIDY:
-            yield payer.key, cost_of_its_own(exact.contracted_cost - exact.charged, sums.count)
+            yield payer, cost_of_its_own(exact.contracted_cost - exact.charged, sums.count)
         elif payer.percent == HUNDRED:
-            yield payer.key, exact
+            yield payer, exact
         else:
-            yield payer.key, exact.times(payer.percent.scaleb(-2))
+            yield payer, exact.times(payer.percent.scaleb(-2))
 
 
 class Spellings(Memo):
@@ -143,36 +149,70 @@ class Spellings(Memo):
         super().__init__(lambda resource: same_resource(*resource))
 
 
+@dataclass
+class _Found:
+    """What is known of a resource: its name and id, exact sums, and usage by unit and percent."""
+
+    shown: Resource
+    sums: Sums = field(default_factory=Sums)
+    usage: list[Usage] = field(default_factory=list)
+    # The charges that it is made of, where they are asked for.
+    charges: list[Any] = field(default_factory=list)
+
+
 class Resources:
     """Sums by resource, name and id: one that is spelled in several ways once, as the first by code point."""
 
     def __init__(self, spellings: Spellings) -> None:
         self._spellings = spellings
-        self._found: dict[Resource, tuple[Resource, Sums]] = {}
+        self._found: dict[Resource, _Found] = {}
 
-    def add(self, resource: Resource, part: Sums) -> None:
+    def add(self, resource: Resource, part: Sums, usage: Usage | None = None) -> _Found:
         same = self._spellings[resource]
-        shown, sums = self._found.get(same, (resource, Sums()))
-        sums.add(part)
-        self._found[same] = min(shown, resource), sums
+        if (found := self._found.get(same)) is None:
+            found = self._found[same] = _Found(resource)
+        found.shown = min(found.shown, resource)
+        found.sums.add(part)
+        if usage:
+            found.usage.append(usage)
+        return found
 
     @property
     def sums(self) -> dict[Resource, Sums]:
-        return dict(self._found.values())
+        return {each.shown: each.sums for each in self._found.values()}
+
+    @property
+    def charges(self) -> dict[Resource, list[Any]]:
+        return {each.shown: each.charges for each in self._found.values()}
+
+    @property
+    def usage(self) -> dict[Resource, tuple[Usage, ...]]:
+        return {each.shown: quantities.added(each.usage) for each in self._found.values()}
 
 
-def _shares(line: PayerLine, resources: dict[Resource, Sums]) -> list[ResourceShare]:
+def _shares(line: PayerLine, found: Resources) -> list[ResourceShare]:
     """Round what a line's resources cost so that they add up to the line."""
+    resources, usage = found.sums, found.usage
     if not resources:
         return []
-    home = line.currency
-    list_costs = money.apportion(line.list_cost, {key: sums.list_cost for key, sums in resources.items()}, home)
-    contracteds = money.apportion(
-        line.contracted_cost, {key: sums.contracted_cost for key, sums in resources.items()}, home
-    )
-    chargeds = money.apportion(line.charged, {key: sums.charged for key, sums in resources.items()}, home)
+    parts = apportioned(Sums(line.list_cost, line.contracted_cost, line.charged), resources, line.currency)
     shares = [
-        ResourceShare(key[0], key[1], sums.count, list_costs[key], contracteds[key], chargeds[key])
-        for key, sums in resources.items()
+        ResourceShare(key[0], key[1], part.count, part.list_cost, part.contracted_cost, part.charged, usage[key])
+        for key, part in parts.items()
     ]
     return sorted(shares, key=lambda share: (-share.list_cost, -share.charged, share.name, share.resource_id))
+
+
+def apportioned(whole: Sums, exact: Mapping[Key, Sums], currency: str) -> dict[Key, Sums]:
+    """Round each of `exact` to cents so that list, contracted and charged amounts each add up to the whole's."""
+    listed, contracted, charged = (
+        {key: getattr(sums, cost) for key, sums in exact.items()}
+        for cost in ("list_cost", "contracted_cost", "charged")
+    )
+    paid = money.apportion(whole.charged, charged, currency)
+    # Without a discount or a subsidy they are the same, and most charges have neither.
+    full = paid if (whole.contracted_cost, contracted) == (whole.charged, charged) else None
+    full = full or money.apportion(whole.contracted_cost, contracted, currency)
+    most = full if (whole.list_cost, listed) == (whole.contracted_cost, contracted) else None
+    most = most or money.apportion(whole.list_cost, listed, currency)
+    return {key: Sums(most[key], full[key], paid[key], sums.count) for key, sums in exact.items()}

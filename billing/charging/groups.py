@@ -5,11 +5,13 @@ from collections.abc import Collection, Iterator
 from functools import cached_property
 from typing import Any
 
-from django.db.models import Count, F, Q
+from django.db.models import Aggregate, Count, Expression, F, Q
 
 from ..fields import AmountSum
 from ..models import PATHS, Charge, PayerLine, saying
 from ..models.charges import ChargeQuerySet, cost_charged
+from ..quantities import Usage
+from ..usage import QuantitySum, used_quantity, used_unit
 from . import splits
 from .month import Group, Month, Sums
 from .storage import in_storage_order
@@ -70,8 +72,8 @@ class Groups:
                         known.add(text)
         return {key: (_listed(first), _listed(second)) for key, (first, second) in named.items()}
 
-    def resources(self, lines: Collection[PayerLine]) -> Iterator[tuple[Group, Sums, tuple[str, str]]]:
-        """Yield each group's sums for each resource (name and id) of the owners of these lines."""
+    def resources(self, lines: Collection[PayerLine]) -> Iterator[tuple[Group, Sums, tuple[str, str], Usage | None]]:
+        """Yield each group's sums for each resource (name and id) of the owners of these lines, and for each unit."""
         owners = {line.pi_id for line in lines if line.pi_id}
         asked = Q(pi__in=owners)
         if any(source.default_pi_id in owners for source in self.month.sources.values()):
@@ -81,15 +83,46 @@ class Groups:
         if len(owners) > MANY_OWNERS:
             asked = Q()  # as good as everybody
         seen: set[Group] = set()
-        for group, sums, more in self.rows(*RESOURCE, asked=asked):
+        used = QuantitySum(used_quantity())
+        for group, sums, more in self.rows(*RESOURCE, used_unit(), asked=asked, used=used):
             if group.kind == PayerLine.Kind.SHARED:
                 # Shared among several PIs: listed on no single line.
                 continue
             if group not in seen:
                 seen.add(group)
                 self.month.refuse_what_is_missing([group])
-            resource_id, name = more
-            yield group, sums, (name or resource_id, resource_id)
+            resource_id, name, unit, quantity = more
+            usage = Usage(quantity, unit) if unit and group.kind in PayerLine.MEASURES else None
+            yield group, sums, (name or resource_id, resource_id), usage
+        self.month.refuse_what_is_missing()
+
+    def charges(self, *more: str | Expression, asked: Q) -> Iterator[tuple[Group, Sums, Any]]:
+        """Yield each chargeable charge that is `asked` with its group, its prices as delivered, and `more` of it."""
+        rows = (
+            Charge.objects.in_month(self.month.period)
+            .filter(asked)
+            .chargeable()
+            .order_by()
+            .with_prices(self.month.sources.values())
+            .values_list(
+                *GROUPED_BEFORE_SPLIT,
+                self._paying_split,
+                *GROUPED_AFTER_SPLIT,
+                *(F(f"exact_{cost}") for cost in ("list", "contracted", "charged")),
+                *more,
+            )
+        )
+        refused: set[Group] = set()
+        for row in rows.iterator(chunk_size=CHUNK):
+            group = self._group_of(row[:GROUPED_BY], count=1)
+            if group not in refused:
+                refused.add(group)
+                self.month.refuse_what_is_missing([group])
+            listed, contracted, charged, *texts = row[GROUPED_BY:]
+            if charged is None:
+                self.month.missing.effective_cost[self.month.sources[group.source_id].name] += 1
+            else:
+                yield group, Sums(listed, contracted, charged, 1), tuple(texts)
         self.month.refuse_what_is_missing()
 
     def charges_of(self, group: Group) -> ChargeQuerySet:
@@ -103,12 +136,13 @@ class Groups:
         return charges.annotate(counted=cost_charged(self.month.sources.values()))
 
     def rows(
-        self, *more: str, asked: Q | None = None, reads_whole: bool = False
-    ) -> Iterator[tuple[Group, Sums, tuple[str, ...]]]:
+        self, *more: str | Expression, asked: Q | None = None, reads_whole: bool = False, **adding: Aggregate
+    ) -> Iterator[tuple[Group, Sums, tuple[Any, ...]]]:
         """Yield the sums of the chargeable charges as the database groups them.
 
         Two rows may come of one group: defaults are filled in here, and approved is charged as clear. What is
-        `asked` is looked up by an index, unless finding it takes reading the whole month.
+        `asked` is looked up by an index, unless finding it takes reading the whole month. What else a row is of
+        (`more`) and adds up (`adding`) comes last, in this order.
         """
         in_order = not asked or reads_whole
         charges = self._in_storage_order if in_order else Charge.objects.in_month(self.month.period)
@@ -130,20 +164,24 @@ class Groups:
                 sum_list=AmountSum("exact_list"),
                 sum_contracted=AmountSum("exact_contracted"),
                 sum_charged=AmountSum("exact_charged"),
+                **adding,
             )
         )
-        resolved = self._resolved
         own = slice(GROUPED_BY, GROUPED_BY + len(more))
         # Groups are few and come at once. Resources may be a million and are streamed.
         for row in rows.iterator(chunk_size=CHUNK) if more else rows:
-            count, measured, list_sum, contracted_sum, charged_sum = row[own.stop :]
-            delivered = row[: own.start]
-            if (group := resolved.get(delivered)) is None:
-                group = resolved[delivered] = self._group(*delivered, count=count)
+            count, measured, list_sum, contracted_sum, charged_sum, *added = row[own.stop :]
+            group = self._group_of(row[: own.start], count=count)
             if measured < count:
                 self.month.missing.effective_cost[self.month.sources[group.source_id].name] += count - measured
             else:
-                yield group, Sums(list_sum, contracted_sum, charged_sum, count), row[own]
+                yield group, Sums(list_sum, contracted_sum, charged_sum, count), (*row[own], *added)
+
+    def _group_of(self, delivered: tuple[Any, ...], *, count: int) -> Group:
+        """Return the group of what the database groups by."""
+        if (group := self._resolved.get(delivered)) is None:
+            group = self._resolved[delivered] = self._group(*delivered, count=count)
+        return group
 
     def _group(
         self,

@@ -59,6 +59,7 @@ SCREENS = {
     "admin:statements_statement_void": "admin-guide#revisions",
     "portal:statements": f"{PORTAL}#your-statements",
     "portal:statement": f"{PORTAL}#what-a-statement-says",
+    "portal:line": f"{PORTAL}#the-charges-behind-a-line",
     "portal:projects": f"{PORTAL}#your-projects",
     "portal:project": f"{PORTAL}#your-projects",
     "admin:password_change": f"{PORTAL}#your-account",

@@ -80,6 +80,10 @@ def _tab_url(name: str, preserved: str) -> str:
 def buttons(request: HttpRequest, statement: Statement) -> list[dict[str, Any]]:
     """Return the buttons beside those of its verbs: the PDF, and to send it where somebody waits for it."""
     found = [{"label": "Open PDF", "url": reverse("admin:statements_statement_pdf", args=[statement.pk])}]
+    if statement.charges_sha256:
+        found.append(
+            {"label": issuing.CHARGES, "url": reverse("admin:statements_statement_charges", args=[statement.pk])}
+        )
     if url := _sending_url(request, statement):
         is_next = statement.pk not in _outdated(request, statement)
         found.append({"label": "Send…", "url": url, "is_primary": is_next})  # type: ignore[dict-item]
@@ -183,6 +187,7 @@ def _row(line: StatementLine, statement: Statement, *, may_correct: bool) -> dic
     named = f"{statement}:{line.number}"
     return {
         "line": line,
+        "used": issuing.used_on(line),
         "about": " · ".join(filter(None, (issuing.for_what(line), line.reference_1, line.reference_2))),
         "why_url": why_url(named),
         "correct_url": correct_url(named) if may_correct else "",

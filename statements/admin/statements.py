@@ -3,7 +3,7 @@
 from typing import Any
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseRedirect
@@ -139,6 +139,7 @@ class StatementAdmin(FrozenAdmin):
             path("send/", wrap(self.send_view), name="statements_statement_send"),
             path("export/", wrap(export_view), name="statements_statement_export"),
             path("<int:pk>/pdf/", wrap(self.pdf_view), name="statements_statement_pdf"),
+            path("<int:pk>/charges.csv", wrap(self.charges_view), name="statements_statement_charges"),
         ]
         return own + super().get_urls()
 
@@ -173,14 +174,32 @@ class StatementAdmin(FrozenAdmin):
 
     def pdf_view(self, request: HttpRequest, pk: int) -> FileResponse:
         """Hand out a PDF to staff, and record it in the audit log."""
-        statement = Statement.objects.select_related("period", "reference__period").filter(pk=pk).first()
+        statement = self._asked(request, pk)
+        data = issuing.pdf_of(statement)
+        issuing.record_download(statement=statement, what="pdf", actor=actor_of(request), now=timezone.now())
+        return download(data, f"statement-{statement.number}.pdf", "application/pdf")
+
+    def charges_view(self, request: HttpRequest, pk: int) -> FileResponse | HttpResponse:
+        """Hand out charges.csv to staff, and record it in the audit log; say so where it is lost."""
+        statement = self._asked(request, pk)
+        try:
+            data = issuing.charges_csv_of(statement)
+        except issuing.ChargesLost as error:
+            self.message_user(request, str(error), messages.ERROR)
+            return HttpResponseRedirect(change_url(statement))
+        issuing.record_download(statement=statement, what=issuing.CHARGES, actor=actor_of(request), now=timezone.now())
+        return download(data, f"statement-{statement.number}-{issuing.CHARGES}", "text/csv; charset=utf-8")
+
+    def _asked(self, request: HttpRequest, pk: int) -> Statement:
+        """Return the statement of an address, for whoever may see it."""
+        statement: Statement | None = (
+            Statement.objects.select_related("period", "reference__period").filter(pk=pk).first()
+        )
         if statement is None:
             raise Http404("There is no such statement.")
         if not self.has_view_permission(request, statement):
             raise PermissionDenied
-        data = issuing.pdf_of(statement)
-        issuing.record_download(statement=statement, what="pdf", actor=actor_of(request), now=timezone.now())
-        return download(data, f"statement-{statement.number}.pdf", "application/pdf")
+        return statement
 
     def generate_view(self, request: HttpRequest) -> HttpResponse:
         """Choose a month, see what would be issued, and have it done in the background."""

@@ -4,6 +4,8 @@ import itertools
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+from billing.quantities import added
+
 from ..document import Figures, Line, Resource, money
 from ..lettering import BOLD, isolated
 from ..pdf_objects import string
@@ -25,6 +27,10 @@ LABEL_WIDTH = COLUMNS[0] - 58 - LEFT
 ROOMS = (50.0, *(edge - before - 4 for before, edge in itertools.pairwise(COLUMNS)))
 # What the row that adds a table up takes.
 TOTAL_HEIGHT = 20.0
+RESOURCE_INDENT = 10
+# Between a label and what is in gray beside it; an id that would get less room than this is left out.
+BESIDE = 6
+SHORTEST = 30
 
 
 class FiguresTable:
@@ -68,12 +74,12 @@ class FiguresTable:
         """
         paper = self.paper
         resources = _largest(line.resources)
-        detail, is_wrapped, named = _below_title(line, fund_org)
+        beside, named = _beside_title(line, fund_org)
         paper.need(self.height_of_start(line, fund_org=fund_org, keep=keep))
         percents = not line.is_correction
-        title = isolated(line.title)
-        beside = "" if is_wrapped else detail
-        self.row(title, CELL_STRONG, line.figures, CELL_STRONG, detail=beside, named=named, percents=percents)
+        self.row(
+            isolated(line.title), CELL_STRONG, line.figures, CELL_STRONG, detail=beside, named=named, percents=percents
+        )
         for number, resource in enumerate(resources, start=1):
             room = keep + 4 if number == len(resources) else 0
             self._resource(resource, is_text=line.is_correction and not line.charge_count, keep=room)
@@ -86,26 +92,46 @@ class FiguresTable:
         count = len(line.resources)
         # Never without its first resource, nor its only row without what is to be kept below it.
         below = 12 if count > 1 else 16 + keep if count else keep
-        return 18 + 10.2 * len(_below_title(line, fund_org)[2]) + below
+        return 18 + 10.2 * len(_beside_title(line, fund_org)[1]) + below
 
     def _resource(self, resource: Resource, *, is_text: bool = False, keep: float = 0) -> None:
         paper = self.paper
         if is_text and resource.name:
             # What staff wrote for its reader: all of it.
-            room = LABEL_WIDTH - 10
+            room = LABEL_WIDTH - RESOURCE_INDENT
             text = f"{resource.resource_id}: {isolated(resource.name)}"
             first, *further = wrapped(text, RESOURCE, room)
             paper.need(13 + 10.2 * len(further) + keep)
-            self.row(first, RESOURCE, resource.figures, RESOURCE, named=further, indent=10, step=11.2)
+            self.row(first, RESOURCE, resource.figures, RESOURCE, named=further, indent=RESOURCE_INDENT, step=11.2)
             return
-        paper.need(13 + keep)
         name = resource.name or resource.resource_id
         detail = resource.resource_id if resource.name and resource.resource_id != resource.name else ""
         if resource.further:
             name, detail = f"{resource.further:,} further resources", ""
         elif not name:
             name = "Charges without a resource" if resource.count != 1 else "Charge without a resource"
-        self.row(isolated(name), RESOURCE, resource.figures, RESOURCE, detail=isolated(detail), indent=10, step=11.2)
+        beside = isolated(detail)
+        named: list[str] = []
+        if used := resource.used:
+            # Usage is never cut off: the id is, where there is no room for both.
+            room = LABEL_WIDTH - RESOURCE_INDENT
+            spare = room - RESOURCE.width(isolated(name)) - BESIDE - FINE.width(f"{used} · ")
+            if spare >= 0:
+                short = isolated(fitted(detail, FINE, spare)) if spare > SHORTEST else ""
+                beside = " · ".join(filter(None, (used, short)))
+            else:
+                named = wrapped(used, FINE, room)
+        paper.need(13 + 10.2 * len(named) + keep)
+        self.row(
+            isolated(name),
+            RESOURCE,
+            resource.figures,
+            RESOURCE,
+            detail=beside,
+            named=named,
+            indent=RESOURCE_INDENT,
+            step=11.2,
+        )
 
     def row(
         self,
@@ -135,8 +161,10 @@ class FiguresTable:
             paper.show(left, paper.y, f"{text.rstrip()} " if detail or named else text, label_style)
             below = ""
             if detail:
-                used = label_style.width(text) + 6
-                short = fitted(detail, FINE, room - used) if used < room * 0.6 else ""
+                used = label_style.width(text) + BESIDE
+                short = detail if FINE.width(detail) <= room - used else ""
+                if not short and used < room * 0.6:
+                    short = fitted(detail, FINE, room - used)
                 blank = " " if named else ""
                 if short == detail or (indent and short):
                     paper.show(left + used, paper.y, short + blank, FINE)
@@ -185,13 +213,19 @@ class FiguresTable:
         self.row(label, style, figures, style, percents=percents, step=14)
 
 
-def _below_title(line: Line, fund_org: str) -> tuple[str, bool, list[str]]:
-    """Return what is said of a line besides its service, whether that needs lines of its own, and all such lines."""
-    detail = _detail(line, fund_org)
+def _beside_title(line: Line, fund_org: str) -> tuple[str, list[str]]:
+    """Return what stands beside the title of a line, and what stands below it."""
+    detail, used = _detail(line, fund_org), line.used
     # What a reader looks up elsewhere is wrapped, and never cut off; so is what a correction is of.
     is_wrapped = line.is_correction and FINE.width(detail) > LABEL_WIDTH
-    texts = (detail if is_wrapped else "", *line.named, line.corrected, str(line.original or ""))
-    return detail, is_wrapped, lines_of(texts, FINE, LABEL_WIDTH)
+    beside, below = ("", [detail]) if is_wrapped else (detail, [])
+    if used:
+        # Usage is never cut off either: it stands beside the service, or below it where there is no room.
+        fits = CELL_STRONG.width(isolated(line.title)) + BESIDE + FINE.width(used) <= LABEL_WIDTH
+        beside = used if fits else ""
+        below = [*([] if fits else [used]), fitted(detail, FINE, LABEL_WIDTH)]
+    texts = (*below, *line.named, line.corrected, str(line.original or ""))
+    return beside, lines_of(texts, FINE, LABEL_WIDTH)
 
 
 def _detail(line: Line, fund_org: str) -> str:
@@ -217,5 +251,6 @@ def _largest(resources: Sequence[Resource]) -> list[Resource]:
         total = Figures.total(each.figures for each in rest)
         count = sum(each.count for each in rest)
         further = sum(each.further or 1 for each in rest)
-        kept.append(Resource(name="", resource_id="", count=count, figures=total, further=further))
+        usage = added(used for each in rest for used in each.usage)
+        kept.append(Resource(name="", resource_id="", count=count, figures=total, further=further, usage=usage))
     return kept

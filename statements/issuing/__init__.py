@@ -1,13 +1,17 @@
 """Issuing: payer lines become statements, snapshots that only a new revision can replace."""
 
+from .charge_files import NAME as CHARGES
+from .charge_files import ChargesLost, charges_csv_of, charges_of_line, kept_charge_files
 from .comparing import Outdated, Pending, changes_of, keep_outdated, outdated, outdated_kept, pending
-from .documents import document_of, for_what
+from .documents import document_of, for_what, used_on
 from .generating import Generated, Held, Issued, generate, kept_preview
 from .lines import UnknownLine, line_named, places_of
 from .pdfs import kept_files, pdf_of, record_download, render_missing
 from .revisions import NotLive, StatementsFrozen, void
 
 __all__ = [
+    "CHARGES",
+    "ChargesLost",
     "Generated",
     "Held",
     "Issued",
@@ -17,10 +21,13 @@ __all__ = [
     "StatementsFrozen",
     "UnknownLine",
     "changes_of",
+    "charges_csv_of",
+    "charges_of_line",
     "document_of",
     "for_what",
     "generate",
     "keep_outdated",
+    "kept_charge_files",
     "kept_files",
     "kept_preview",
     "line_named",
@@ -31,5 +38,6 @@ __all__ = [
     "places_of",
     "record_download",
     "render_missing",
+    "used_on",
     "void",
 ]

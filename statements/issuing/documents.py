@@ -12,7 +12,7 @@ from billing.models.policy import TAG_FIELDS, reference_labels
 
 from ..document import Figures, Line, Original, Resource, Section, StatementDocument
 from ..models import Statement, StatementLine
-from .snapshots import figures_of
+from .snapshots import figures_of, usage_of
 
 DEFAULT_LABELS = reference_labels(TAG_FIELDS)
 
@@ -45,6 +45,8 @@ def document_of(statement: Statement) -> StatementDocument:
                 is_correction=is_correction,
                 corrects=tuple(line.corrects),
                 original=_original(line.original),
+                number=line.number,
+                usage=usage_of(line.usage),
             )
         )
     return StatementDocument(
@@ -95,20 +97,38 @@ def _resource(stored: dict[str, Any]) -> Resource:
         figures=Figures(Decimal(stored["list"]), Decimal(stored["contracted"]), Decimal(stored["charged"])),
         further=stored.get("further", 0),
         original=Decimal(stored["original"]) if "original" in stored else None,
+        usage=usage_of(stored["usage"]),
     )
 
 
 def for_what(line: StatementLine) -> str:
     """Say which other month a statement's line is for and what it changes there; empty for its own month."""
-    kept = Line(
+    return _said(line).for_what
+
+
+def share_of(line: StatementLine) -> str:
+    """Say which part of a shared cost a statement's line is; empty for any other."""
+    return _said(line).share
+
+
+def used_on(line: StatementLine) -> str:
+    """Say how much was used on a statement's line, in up to two units: `60% of 257.33 core-hours`."""
+    return _said(line).used
+
+
+def _said(line: StatementLine) -> Line:
+    """Return a line with what its texts are made of."""
+    return Line(
         service="",
         source="",
         natural_account="",
-        figures=Figures(),
+        figures=figures_of(line),
         for_month=line.for_month if line.for_month != line.statement.period.iso_month else "",
         correction=_correction(line.kind),
+        shared_total=line.shared_total,
+        currency=line.statement.currency,
+        usage=usage_of(line.usage),
     )
-    return kept.for_what
 
 
 def _correction(kind: str) -> str:

@@ -18,8 +18,11 @@ from billing.progress import Progress, unwatched
 from billing.proof import About
 from billing.proof.verifying import Kept
 
+from ..archival import Attachment
 from ..drawing import draw
 from ..models import Statement
+from .charge_files import NAME as CHARGES
+from .charge_files import ChargesLost, charges_csv_of
 from .documents import document_of
 
 log = logging.getLogger(__name__)
@@ -100,7 +103,7 @@ def pdf_path(period: str, number: str) -> str:
 
 def _write_pdf(statement: Statement) -> bytes:
     """Draw a statement to its file, whole or not at all, and set its path and hash (unsaved)."""
-    data = draw(document_of(statement))
+    data = draw(document_of(statement), _attached_to(statement))
     relative = pdf_path(statement.period.iso_month, statement.number)
     path = Path(settings.VAR_DIR) / relative
     path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
@@ -108,3 +111,16 @@ def _write_pdf(statement: Statement) -> bytes:
     statement.pdf_path = relative
     statement.pdf_sha256 = hashlib.sha256(data).hexdigest()
     return data
+
+
+def _attached_to(statement: Statement) -> list[Attachment]:
+    """Return the file that a statement's PDF holds: its charges, so that one file is statement and evidence."""
+    if not statement.charges_sha256:
+        return []
+    try:
+        charges = charges_csv_of(statement)
+    except ChargesLost:
+        # Better a statement without its evidence than none. Its new hash tells, and the files are verified apart.
+        log.exception("Statement %s is drawn without its charges.", statement.number)
+        return []
+    return [Attachment(CHARGES, charges, "text/csv", f"The charges behind statement {statement.number}")]

@@ -17,6 +17,7 @@ from billing.months import closing
 
 from ..models import Statement, StatementLine
 from ..portal_links import statement_link
+from . import charge_files
 from .planning import Planned
 
 BATCH = 500
@@ -46,8 +47,9 @@ def issue(
     The caller holds the month's lock, so nobody else issues or voids a statement of it meanwhile.
 
     1. The statements that are replaced go out of force first: a reference has one in force at any time.
-    2. The new revisions are stored, each with its lines.
-    3. Those that were replaced name their successors.
+    2. The charges of the new revisions are written to their files, and hashed: they may change right after.
+    3. The new revisions are stored, each with its lines.
+    4. Those that were replaced name their successors.
     """
     old = [each.live for each in planned if each.live]
     for start in range(0, len(old), BATCH):
@@ -55,13 +57,16 @@ def issue(
             state=Statement.State.SUPERSEDED, superseded_at=now
         )
     currency = Policy.objects.current().currency
-    made = Statement.objects.bulk_create(
-        [_statement_of(each, period=period, currency=currency, actor=actor, now=now) for each in planned],
-        batch_size=BATCH,
-    )
+    made = [_statement_of(each, period=period, currency=currency, actor=actor, now=now) for each in planned]
+    for each, statement in zip(planned, made, strict=True):
+        for line in each.lines:
+            line.statement = statement
+    charge_files.keep(period, [(statement, each.lines) for each, statement in zip(planned, made, strict=True)])
+    Statement.objects.bulk_create(made, batch_size=BATCH)
     lines = []
     for each, statement in zip(planned, made, strict=True):
         for line in each.lines:
+            # By now it has a key.
             line.statement = statement
             lines.append(line)
         if each.live:
@@ -123,6 +128,7 @@ def _record_issued(gesture: audit.Gesture, statement: Statement) -> None:
             "list": plain(statement.list_cost),
             "contracted": plain(statement.contracted_cost),
             "charged": plain(statement.charged),
+            "charges_sha256": statement.charges_sha256,
         },
     )
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from billing import charging
+from billing import charging, quantities
 from billing.models import (
     BillingPeriod,
     CorrectionLine,
@@ -21,6 +21,7 @@ from billing.models import (
 )
 from billing.models.policy import reference_labels
 from billing.money import plain
+from billing.quantities import Usage
 
 from ..document import Figures
 from ..models import Statement, StatementLine
@@ -32,7 +33,7 @@ MOST_RESOURCES = 2_000
 
 # What of the names and texts makes a revision when it changes: whom and what the statement is about. A new
 # spelling of a name, a new letterhead or another day until which to ask changes neither who pays nor how much:
-# it is printed on what is issued next.
+# it is printed on what is issued next. Nor does usage: where it changes what is charged, that makes the revision.
 IN_DIGEST = ("pi_email", "project_code", "showback")
 
 
@@ -131,6 +132,7 @@ def _line(
         if original
         else {},
         resources=_stored_resources(resources, original.resources if original else {}),
+        usage=_stored_usage(resources),
     )
 
 
@@ -148,13 +150,36 @@ def _stored_resources(
             "id": share.resource_id,
             "count": share.count,
             **_stored_amounts([share], originals),
+            "usage": _stored_usage([share]),
         }
         for share in kept
     ]
     if rest:
         count = sum(share.count for share in rest)
-        stored.append({"name": "", "id": "", "further": len(rest), "count": count, **_stored_amounts(rest, originals)})
+        further = {"name": "", "id": "", "further": len(rest), "count": count, **_stored_amounts(rest, originals)}
+        stored.append(further | {"usage": _stored_usage(rest)})
     return stored
+
+
+def _stored_usage(shares: Sequence[charging.ResourceShare]) -> list[dict[str, str]]:
+    """Write what resources used as JSON keeps it: exact, of each unit, with the percent that this payer is charged."""
+    return [
+        {
+            "quantity": quantities.plain(each.quantity),
+            "unit": each.unit,
+            "percent": quantities.plain(each.percent),
+        }
+        for each in (
+            shares[0].usage
+            if len(shares) == 1
+            else quantities.added(usage for share in shares for usage in share.usage)
+        )
+    ]
+
+
+def usage_of(stored: Sequence[Mapping[str, str]]) -> tuple[Usage, ...]:
+    """Read usage back as `_stored_usage` wrote it."""
+    return tuple(Usage(Decimal(each["quantity"]), each["unit"], Decimal(each["percent"])) for each in stored)
 
 
 def _stored_amounts(
@@ -222,7 +247,7 @@ def digest_of(content: Mapping[str, object], lines: Sequence[StatementLine], cur
                 plain(line.contracted_cost),
                 plain(line.charged),
                 line.charge_count,
-                line.resources,
+                [{name: said for name, said in each.items() if name != "usage"} for each in line.resources],
                 # Only where there is one, so that statements from before there were shared costs stay as they are.
                 *([plain(line.shared_total)] if line.shared_total is not None else []),
                 *([line.reference_1, line.reference_2] if line.reference_1 or line.reference_2 else []),

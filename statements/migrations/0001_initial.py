@@ -80,6 +80,14 @@ class Migration(migrations.Migration):
                 ("pdf_path", models.CharField(blank=True, max_length=254)),
                 ("pdf_sha256", models.CharField(blank=True, max_length=64)),
                 (
+                    "charges_sha256",
+                    models.CharField(
+                        blank=True,
+                        help_text="SHA-256 of charges.csv, as it was written when the statement was issued.",
+                        max_length=64,
+                    ),
+                ),
+                (
                     "issued_by",
                     models.ForeignKey(
                         blank=True,
@@ -371,7 +379,15 @@ class Migration(migrations.Migration):
                     "resources",
                     models.JSONField(
                         default=list,
-                        help_text="What makes up the line, in cents that add up to it: name, id, count, list, contracted, charged.",
+                        help_text="What makes up the line, in cents that add up to it: name, id, count, list, contracted, charged, usage.",
+                    ),
+                ),
+                (
+                    "usage",
+                    models.JSONField(
+                        blank=True,
+                        default=list,
+                        help_text="How much was used, in each unit: of resources as a whole, with the percent charged here.",
                     ),
                 ),
                 (

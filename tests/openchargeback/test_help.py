@@ -24,7 +24,7 @@ NO_SCREENS = {
     "admin:view_on_site",
     "admin:password_change_done",
 }
-FILES = {"portal:pdf", "portal:csv", "portal:xlsx"}
+FILES = {"portal:pdf", "portal:csv", "portal:xlsx", "portal:charges"}
 EVERY_PAGE = [page.slug for page in pages.contents(is_staff=True)]
 
 

@@ -366,7 +366,7 @@ def test_each_pdf_lies_where_the_result_says_with_the_hash_that_is_kept(settings
     assert issued.pdf == str(path)
     assert hashlib.sha256(path.read_bytes()).hexdigest() == statement.pdf_sha256
     assert path.read_bytes().startswith(b"%PDF")
-    assert files(path.parent) == [path]
+    assert files(path.parent) == [path.with_name("2025-01-0001-1-charges.csv"), path]
 
 
 def test_a_missing_pdf_is_drawn_again_with_the_same_bytes(settings):
@@ -388,11 +388,11 @@ def test_drawing_goes_on_where_a_crash_cut_it_off(monkeypatch):
     drawn = []
     draw = pdfs.draw
 
-    def breaks_off(document):
+    def breaks_off(document, attachments):
         if len(drawn) == 2:
             raise KeyboardInterrupt
         drawn.append(document.number)
-        return draw(document)
+        return draw(document, attachments)
 
     monkeypatch.setattr(pdfs, "draw", breaks_off)
     with pytest.raises(KeyboardInterrupt):

@@ -42,7 +42,9 @@ def statement(cast):
 
 
 def addresses(statement):
-    return [reverse(f"portal:{name}", args=[statement.number]) for name in ("statement", "pdf", "csv", "xlsx")]
+    names = ("statement", "pdf", "csv", "xlsx", "charges")
+    line = reverse("portal:line", args=[statement.number, 1])
+    return [*(reverse(f"portal:{name}", args=[statement.number]) for name in names), line]
 
 
 def visible(user, on=TODAY):
@@ -202,7 +204,7 @@ def test_a_pdf_that_is_not_the_one_that_was_drawn_is_drawn_again(client, cast, s
 
 def test_csv_and_xlsx_add_up_to_the_statement(client, cast, statement):
     client.force_login(cast.pi)
-    _, _, csv_address, xlsx_address = addresses(statement)
+    _, _, csv_address, xlsx_address, *_ = addresses(statement)
     rows = list(csv.DictReader(io.StringIO(client.get(csv_address).getvalue().decode("utf-8-sig"))))
     assert sum(Decimal(row["Charged"]) for row in rows) == statement.charged
     assert sum(Decimal(row["List price"]) for row in rows) == statement.list_cost
