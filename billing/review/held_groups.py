@@ -23,7 +23,7 @@ from django.db.models import (
 from django.db.models.functions import Coalesce, RowNumber
 
 from ..fields import AmountSum
-from ..models import PATHS, Flag
+from ..models import PATHS, AccountText, Flag
 from ..texts import number_in
 
 # The reasons in the order in which they lead: what no approval answers, then what a correction has to answer first.
@@ -198,10 +198,7 @@ def _parts(key: str) -> tuple[str, str, str | None]:
 
 def _condition(key: str) -> Q:
     """Match the charges of a group; they are as `_placed` returns them."""
-    code = code_in(key)
-    _, kind, rest = _parts(key)
-    of_account = Q(unassigned=rest) if kind == "account" else Q()
-    return Q(lead=LEADING_PLACE[code]) & of_account & _owner(key)
+    return Q(lead=LEADING_PLACE[code_in(key)]) & _owner(key)
 
 
 def _owner(key: str) -> Q:
@@ -214,4 +211,9 @@ def _owner(key: str) -> Q:
         owner = Q(pi_id=int(pi)) if pi else Q(pi_id__isnull=True)
         return owner & (Q(project_id=int(project)) if project else Q(project_id__isnull=True))
     nobodys = Q(pi_id__isnull=True, project_id__isnull=True)
-    return nobodys & (Q(shared_as=rest) & ~Q(shared_as="") if kind == "shared" else Q(shared_as=""))
+    if kind == "shared":
+        return nobodys & Q(shared_as=rest) & ~Q(shared_as="")
+    # As `unassigned` names them. By their ids: PostgreSQL expects few charges without an owner, and would compare the
+    # texts of all accounts with each of them.
+    named = AccountText.objects.filter(Q(sub_account_id=rest) | Q(sub_account_id="", billing_account_id=rest))
+    return nobodys & Q(shared_as="", account__in=named.values("pk"))
