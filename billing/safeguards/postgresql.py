@@ -78,7 +78,7 @@ def _of(refusal: Refusal, schema: str) -> Trigger:
         )
         if refusal.names:
             told = (
-                f"'billing period ' || to_char({last}.month, 'YYYY-MM') || ' is ' || {last}.status || "
+                f"'billing period ' || to_char({last}.month, 'FMMonth YYYY') || ' is ' || {last}.status || "
                 f"{quoted(f': {refusal.says}.')}"
             )
     body = (
