@@ -23,8 +23,11 @@ def test_finance_finds_how_to_start_the_worker_and_looks_for_something_else(brow
     browser.find_element(By.LINK_TEXT, "How to start it").click()
     waits_for(browser, "/help/operations/#the-worker")
     # The heading is in sight, below what stays at the top.
-    top = "return document.getElementById('the-worker').getBoundingClientRect().top"
-    assert 0 <= browser.execute_script(top) < 400
+    below = (
+        "const bar = document.querySelector('.top').getBoundingClientRect();"
+        "return document.getElementById('the-worker').getBoundingClientRect().top - bar.bottom"
+    )
+    assert 0 <= browser.execute_script(below) < 400
     browser.find_element(By.ID, "help-words").send_keys("exceptions" + Keys.ENTER)
     waits_for(browser, "q=exceptions")
     browser.find_element(By.LINK_TEXT, "Exceptions").click()
