@@ -12,6 +12,8 @@ from urllib.parse import quote
 import pytest
 from django.db import connection
 
+from billing.texts import month_name
+
 from .stage import row, tags, write
 
 pytestmark = [pytest.mark.own_database, pytest.mark.slow]
@@ -222,7 +224,7 @@ def test_of_two_who_finalize_one_does(field, _round):
     heard = field.race(finalize, finalize)
     assert outcomes(*heard) == ["answer", "refused"]
     (refused,) = (each["refused"] for each in heard if "refused" in each)
-    assert f"{month} is finalized" in refused
+    assert f"{month_name(month)} is finalized" in refused
     assert events_of(field, month, "period.finalized") == 1
 
 
@@ -298,7 +300,9 @@ def status_of(field, month):
 
 
 def events_of(field, month, action):
-    return field.stage.value(f"AuditEvent.objects.filter(action='{action}', object_label='{month}').count()")
+    return field.stage.value(
+        f"AuditEvent.objects.filter(action='{action}', object_label='{month_name(month)}').count()"
+    )
 
 
 @pytest.mark.parametrize("_round", range(ROUNDS))
@@ -308,7 +312,7 @@ def test_of_two_who_close_one_does(field, _round):
     heard = field.race(close, close)
     assert outcomes(*heard) == ["answer", "refused"]
     (refused,) = (each["refused"] for each in heard if "refused" in each)
-    assert f"{month} is closed" in refused
+    assert f"{month_name(month)} is closed" in refused
     assert (status_of(field, month), events_of(field, month, "period.closed")) == ("closed", 1)
 
 
@@ -334,7 +338,7 @@ def test_a_correction_is_made_before_the_close_or_refused_after_it(field, _round
     fund_org = field.stage.value(f"Charge.objects.get(pk={charge}).fund_org")
     decisions = field.stage.value(f"ReviewDecision.objects.filter(charge={charge}).count()")
     if "refused" in corrected:
-        assert f"{month} is closed" in corrected["refused"]
+        assert f"{month_name(month)} is closed" in corrected["refused"]
         assert (fund_org, decisions, status_of(field, month)) == ("BIO-001", 0, "closed")
     elif corrected["answer"]["count"]:
         assert fund_org == "CHEM-002"
@@ -353,9 +357,9 @@ def test_a_month_is_finalized_or_reopened_and_never_both(field, _round):
     assert outcomes(*heard) == ["answer", "refused"]
     finalized, reopened = heard
     if "answer" in finalized:
-        assert f"{month} is finalized" in reopened["refused"]
+        assert f"{month_name(month)} is finalized" in reopened["refused"]
     else:
-        assert month in finalized["refused"]
+        assert month_name(month) in finalized["refused"]
     assert (status_of(field, month) == "finalized") == ("answer" in finalized)
     done = ("answer" in finalized, "answer" in reopened)
     assert (events_of(field, month, "period.finalized"), events_of(field, month, "period.reopened")) == done
@@ -374,7 +378,7 @@ def test_a_journal_holds_the_payer_lines_before_a_run_or_those_after_it(field, _
     assert "answer" in generated
     debits = field.stage.value(f"[plain(each.debits) for each in Journal.objects.filter(period__month='{month}-01')]")
     if "refused" in submitted:
-        assert month in submitted["refused"]
+        assert month_name(month) in submitted["refused"]
         assert debits == []
         field.stage.command(*submit)
     else:
