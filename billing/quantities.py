@@ -27,7 +27,9 @@ class Usage:
     percent: Decimal = HUNDRED
 
     def __str__(self) -> str:
-        told = f"{for_people(self.quantity)} {self.unit}"
+        # A unit such as `1000 tokens` begins with a number of its own.
+        times = "× " if self.unit[:1].isdigit() else ""
+        told = f"{for_people(self.quantity)} {times}{self.unit}"
         return told if self.percent == HUNDRED else f"{self.share} of {told}"
 
     @property

@@ -254,3 +254,8 @@ def test_the_export_of_charges_says_usage_and_unit():
     charge_sheets.write(charges=Charge.objects.all(), file=file, form="csv", actor=SOMEBODY, now=NOW)
     found = [(row["usage"], row["unit"]) for row in csv.DictReader(io.StringIO(file.getvalue().decode("utf-8-sig")))]
     assert found == [("", ""), ("3.25", "Hours")]
+
+
+def test_a_unit_that_begins_with_a_number_is_told_from_the_quantity():
+    assert str(Usage(Decimal("79487"), "1000 tokens")) == "79,487 × 1000 tokens"
+    assert str(Usage(Decimal("79487"), "1000 tokens", Decimal(60))) == "60% of 79,487 × 1000 tokens"
