@@ -18,7 +18,7 @@ from tests.openchargeback.test_errors import RAISED
 from tests.test_matrix import ACTIONS, PEOPLE, address_of, subject_of, written_down
 
 from .pages import color, cut, devices, session, violations, widen
-from .test_journeys import complaints
+from .steps import complaints, press
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
@@ -201,7 +201,7 @@ def test_everybody_can_use_a_form_that_was_refused(browser, live_server, house):
         session(browser, live_server, house.admin)
         for url in adds:
             browser.get(live_server.url + url)
-            browser.find_element(By.CSS_SELECTOR, "input[name=_save]").click()
+            press(browser, By.CSS_SELECTOR, "input[name=_save]")
             if wrong := faults_of(browser):
                 found[url] = wrong
     assert not found, told(found)

@@ -4,30 +4,15 @@ import pytest
 from django.urls import reverse
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
-from selenium.webdriver.support.ui import WebDriverWait
 
 from billing.models import FundingSource, Membership, Person, Project
 from openchargeback.admin_site import ChoicesView
 from tests import build
 
 from .pages import session, violations
-from .test_journeys import complaints, without_script
+from .steps import complaints, press, until, without_script
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
-
-
-def until(browser, is_so):
-    WebDriverWait(browser, 10, poll_frequency=0.05).until(lambda _: is_so())
-
-
-def save(browser, button):
-    """Send the form, and wait for the next page: the database is not asked while the server writes to it."""
-    browser.execute_script("document.documentElement.dataset.left = 'not yet'")
-    browser.find_element(By.NAME, button).click()
-    until(browser, lambda: browser.execute_script(LEFT))
-
-
-LEFT = "return document.readyState === 'complete' && !document.documentElement.dataset.left"
 
 
 def options(browser, pane=".combobox-pane:popover-open"):
@@ -71,11 +56,11 @@ def test_a_pi_is_chosen_by_the_keyboard_and_taken_away_again(browser, live_serve
     assert field.get_attribute("value") == "Ada Lovelace <ada@u.edu>"
     assert field.get_attribute("aria-expanded") == "false"
     # What is beside the field follows what is chosen.
-    save(browser, "_continue")
+    press(browser, By.NAME, "_continue")
     assert Project.objects.get().pi.email == "ada@u.edu"
     browser.find_element(By.CSS_SELECTOR, ".field-pi .combobox-clear").click()
     assert browser.switch_to.active_element.get_attribute("id") == "id_pi-search"
-    save(browser, "_continue")
+    press(browser, By.NAME, "_continue")
     assert complaints(browser) == []
 
 
@@ -127,7 +112,7 @@ def test_several_projects_of_a_fund_are_chosen_and_removed(browser, live_server)
     chosen = browser.find_elements(By.CSS_SELECTOR, ".combobox-chosen li")
     assert len(chosen) == 2
     chosen[0].find_element(By.TAG_NAME, "button").click()
-    save(browser, "_save")
+    press(browser, By.NAME, "_save")
     assert FundingSource.objects.get(pk=fund.pk).projects.get().code == "climate"
 
 
@@ -143,7 +128,7 @@ def test_a_delegate_is_chosen_in_a_new_row(browser, live_server):
     offered(browser, "grace")
     browser.find_element(By.CSS_SELECTOR, ".combobox-pane:popover-open [role=option]").click()
     browser.find_element(By.NAME, "memberships-0-valid_from").send_keys("2025-01-01")
-    save(browser, "_save")
+    press(browser, By.NAME, "_save")
     assert Membership.objects.get(person=bob).user == cast.delegate
 
 
@@ -159,7 +144,7 @@ def test_a_pi_that_a_pop_up_adds_is_chosen(browser, live_server):
     until(browser, lambda: len(browser.window_handles) == 1)
     browser.switch_to.window(page)
     until(browser, lambda: field.get_attribute("value").endswith("new@u.edu"))
-    save(browser, "_save")
+    press(browser, By.NAME, "_save")
     assert Project.objects.get().pi.email == "new@u.edu"
 
 
@@ -171,13 +156,13 @@ def test_without_script_a_pi_is_named(browser, live_server):
     try:
         browser.get(live_server.url + reverse("admin:billing_project_change", args=[project.pk]))
         browser.find_element(By.NAME, "pi-typed").send_keys("u.edu")
-        browser.find_element(By.NAME, "_save").click()
+        press(browser, By.NAME, "_save")
         assert "matches more than one" in browser.find_element(By.CSS_SELECTOR, ".field-pi .errorlist").text
         field = browser.find_element(By.NAME, "pi-typed")
         assert field.get_attribute("value") == "u.edu"
         field.clear()
         field.send_keys("lovelace")
-        browser.find_element(By.NAME, "_save").click()
+        press(browser, By.NAME, "_save")
     finally:
         browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
     assert Project.objects.get().pi.email == "ada@u.edu"

@@ -3,12 +3,11 @@
 import pytest
 from django.urls import reverse
 from selenium.webdriver.common.by import By
-from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
 from tests import build
 
-from .test_journeys import complaints, sign_in
+from .steps import complaints, enter, press, sign_in
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
@@ -20,7 +19,7 @@ def waits_for(browser, part):
 def test_finance_finds_how_to_start_the_worker_and_looks_for_something_else(browser, live_server):
     build.the_cast()
     sign_in(browser, live_server, "fay")
-    browser.find_element(By.LINK_TEXT, "How to start it").click()
+    press(browser, By.LINK_TEXT, "How to start it")
     waits_for(browser, "/help/operations/#the-worker")
     # The heading is in sight, below what stays at the top.
     below = (
@@ -28,9 +27,9 @@ def test_finance_finds_how_to_start_the_worker_and_looks_for_something_else(brow
         "return document.getElementById('the-worker').getBoundingClientRect().top - bar.bottom"
     )
     assert 0 <= browser.execute_script(below) < 400
-    browser.find_element(By.ID, "help-words").send_keys("exceptions" + Keys.ENTER)
+    enter(browser, By.ID, "help-words", "exceptions")
     waits_for(browser, "q=exceptions")
-    browser.find_element(By.LINK_TEXT, "Exceptions").click()
+    press(browser, By.LINK_TEXT, "Exceptions")
     waits_for(browser, "/help/admin-guide/#exceptions")
     assert complaints(browser) == []
 
@@ -39,14 +38,14 @@ def test_a_pi_reads_her_help_and_comes_back_from_a_page_that_is_not_there(browse
     settings.DEBUG = False
     build.the_cast()
     sign_in(browser, live_server, "ada")
-    browser.find_element(By.LINK_TEXT, "Help").click()
+    press(browser, By.LINK_TEXT, "Help")
     waits_for(browser, "/help/user-guide/portal/#your-statements")
     assert "Total charged" in browser.find_element(By.CSS_SELECTOR, ".help-text").text
     assert complaints(browser) == []
     browser.get(live_server.url + "/statements/nowhere/")
     shown = browser.find_element(By.CSS_SELECTOR, ".error-reference code").text
     assert len(shown) == 9
-    browser.find_element(By.LINK_TEXT, "Back to my statements").click()
+    press(browser, By.LINK_TEXT, "Back to my statements")
     waits_for(browser, reverse("portal:statements"))
 
 

@@ -1,21 +1,16 @@
 """Staff import several files: dropped at once, mended where one is wrong, and followed until the result is there."""
 
-from contextlib import contextmanager
-
 import pytest
 from django.urls import reverse
-from selenium.common.exceptions import NoSuchElementException, StaleElementReferenceException
 from selenium.webdriver.common.by import By
-from selenium.webdriver.support.expected_conditions import staleness_of
 from selenium.webdriver.support.select import Select
-from selenium.webdriver.support.ui import WebDriverWait
 
-from billing.background import jobs, working
+from billing.background import working
 from billing.models import Charge, Import, Job
 from tests import build
 from tests.test_pages import UPLOAD
 
-from .test_journeys import complaints, sign_in, without_script
+from .steps import ASKED, complaints, press, sign_in, unseen, until, without_script, work, work_unseen
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
@@ -45,53 +40,12 @@ def reviewer(browser, live_server):
     return browser
 
 
-def until(browser, holds):
-    ignored = [StaleElementReferenceException, NoSuchElementException]
-    WebDriverWait(browser, 15, poll_frequency=0.05, ignored_exceptions=ignored).until(lambda _: holds())
-
-
 def row_of(browser, name):
     return browser.find_element(By.XPATH, f"//tr[.//span[@class='file-name'][.='{name}']]")
 
 
 def states(browser):
     return [each.text for each in browser.find_elements(By.CSS_SELECTOR, "[id^=state-] .badge")]
-
-
-HIDE = """
-Object.defineProperty(document, "hidden", {value: arguments[0], configurable: true});
-document.dispatchEvent(new Event("visibilitychange"));
-"""
-ASKED = "return performance.getEntriesByType('resource').filter(each => each.initiatorType === 'fetch').length"
-
-
-@contextmanager
-def unseen(browser):
-    """Have the page rest, as if it were in another tab: SQLite in memory refuses to be read while it is written."""
-    browser.execute_script(HIDE, True)
-    asked = -1
-    while asked != (asked := browser.execute_script(ASKED)):
-        browser.execute_async_script("setTimeout(arguments[0], 1000)")
-    yield
-    browser.execute_script(HIDE, False)
-
-
-def work():
-    """Have what waits done, as the worker would."""
-    for job in Job.objects.filter(state=Job.State.QUEUED).order_by("pk"):
-        jobs.run(job.pk)
-
-
-def press(browser, by, what):
-    """Press a button or link, and wait for the page that it leads to."""
-    pressed = browser.find_element(by, what)
-    pressed.click()
-    WebDriverWait(browser, 15).until(staleness_of(pressed))
-
-
-def work_unseen(browser):
-    with unseen(browser):
-        work()
 
 
 def paths(folder, *names):
@@ -172,7 +126,7 @@ def test_six_files_are_dropped_checked_mended_and_imported(reviewer, live_server
     step = browser.find_element(By.CSS_SELECTOR, "#job-lead .button.default")
     assert step.text == "12 held: review them"
     assert "12 held: review them" in step.text
-    step.click()
+    press(browser, By.CSS_SELECTOR, "#job-lead .button.default")
     assert "period=2025-01" in browser.current_url
     assert "12 charges" in browser.find_element(By.CSS_SELECTOR, ".sub").text
 
@@ -180,7 +134,7 @@ def test_six_files_are_dropped_checked_mended_and_imported(reviewer, live_server
     one = Import.objects.get(source__name="storage")
     browser.get(live_server.url + reverse("admin:billing_import_change", args=[one.pk]))
     assert browser.find_element(By.CSS_SELECTOR, "#import-lead .big").text == "1,205.50 USD"
-    browser.find_element(By.LINK_TEXT, "2 held: review them").click()
+    press(browser, By.LINK_TEXT, "2 held: review them")
     assert len(browser.find_elements(By.CSS_SELECTOR, "#result_list tbody tr")) == 2
     assert complaints(browser) == []
 

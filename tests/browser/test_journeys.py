@@ -2,29 +2,17 @@
 
 import pytest
 from django.urls import reverse
-from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.select import Select
-from selenium.webdriver.support.ui import WebDriverWait
 
 from billing.background import working
 from billing.models import BillingPeriod, Job
 from tests import build
 
+from .steps import complaints, enter, press, sign_in, until, without_script
+
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
-
-
-def sign_in(browser, live_server, name):
-    browser.get(live_server.url + reverse("login"))
-    browser.find_element(By.NAME, "username").send_keys(name)
-    browser.find_element(By.NAME, "password").send_keys("open sesame" + Keys.ENTER)
-    WebDriverWait(browser, 10).until(lambda _: "login" not in browser.current_url)
-
-
-def complaints(browser):
-    """Return what the console says against the page: refused by the policy, broken scripts, missing files."""
-    return [entry["message"] for entry in browser.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")]
 
 
 def test_on_a_phone_a_button_opens_the_navigation(browser, live_server):
@@ -66,26 +54,23 @@ def test_a_reviewer_uploads_a_file_and_reads_how_it_goes(browser, live_server, t
     file = tmp_path / "aws_2025-01.csv"
     file.write_text("BilledCost\n1\n")
     sign_in(browser, live_server, "rex")
-    browser.find_element(By.LINK_TEXT, "Import files").click()
+    press(browser, By.LINK_TEXT, "Import files")
     browser.find_element(By.NAME, "files").send_keys(str(file))
-    WebDriverWait(browser, 10).until(lambda _: "Guessed from the file name" in browser.page_source)
+    until(browser, lambda: "Guessed from the file name" in browser.page_source)
     assert browser.find_element(By.ID, "import-files").text == "Import 1 file"
     browser.find_element(By.ID, "import-files").click()
-    WebDriverWait(browser, 10).until(lambda _: Job.objects.filter(arguments__dry_run=False).exists())
+    until(browser, lambda: Job.objects.filter(arguments__dry_run=False).exists())
     job = Job.objects.get(arguments__dry_run=False)
-    WebDriverWait(browser, 10).until(lambda _: f"/job/{job.pk}/" in browser.current_url)
+    until(browser, lambda: f"/job/{job.pk}/" in browser.current_url)
     mark = working.begin(f"job-{job.pk}")
     Job.objects.filter(pk=job.pk).update(state=Job.State.RUNNING, done=40, total=100, message="Matching rows")
-    # The part may be replaced between its being found and read.
-    WebDriverWait(browser, 10, ignored_exceptions=[StaleElementReferenceException]).until(
-        lambda _: browser.find_element(By.CSS_SELECTOR, "#job-lead .running-line").text == "Matching rows"
-    )
+    until(browser, lambda: browser.find_element(By.CSS_SELECTOR, "#job-lead .running-line").text == "Matching rows")
     Job.objects.filter(pk=job.pk).update(
         state=Job.State.DONE, message="1 row imported.", result={"rows": 1}, finished_at=build.NOW
     )
     mark.release()
     # The page says so by itself when the job is over.
-    WebDriverWait(browser, 10).until(lambda _: "1 row imported." in browser.page_source)
+    until(browser, lambda: "1 row imported." in browser.page_source)
     assert complaints(browser) == []
 
 
@@ -94,10 +79,10 @@ def test_finance_closes_a_month_by_the_keyboard(browser, live_server):
     charge = build.a_charge()
     sign_in(browser, live_server, "fay")
     browser.get(live_server.url + reverse("admin:billing_billingperiod_change", args=[charge.period_id]))
-    browser.find_element(By.LINK_TEXT, "Close period…").send_keys(Keys.ENTER)
+    enter(browser, By.LINK_TEXT, "Close period…")
     browser.find_element(By.NAME, "leave").send_keys(Keys.SPACE)
-    browser.find_element(By.CSS_SELECTOR, "input[value='Close period']").send_keys(Keys.ENTER)
-    WebDriverWait(browser, 10).until(lambda _: "January 2025 is closed" in browser.page_source)
+    enter(browser, By.CSS_SELECTOR, "input[value='Close period']")
+    until(browser, lambda: "January 2025 is closed" in browser.page_source)
     assert BillingPeriod.objects.get().status == "closed"
     current = browser.find_element(By.CSS_SELECTOR, ".steps [aria-current=step]")
     assert "Closed" in current.text
@@ -119,16 +104,12 @@ def test_light_or_dark_follows_the_device_until_somebody_chooses(browser, live_s
     assert shown() == "dark"
     device("light")
     # The page hears of it in its own time.
-    WebDriverWait(browser, 10).until(lambda _: shown() == "light")
+    until(browser, lambda: shown() == "light")
     browser.find_element(By.CSS_SELECTOR, "[data-color-mode-toggle]").click()
     assert shown() == "dark"
     browser.refresh()
     assert shown() == "dark"
     browser.execute_script("localStorage.clear()")
-
-
-def without_script(browser):
-    browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
 
 
 def test_the_frame_works_without_script(browser, live_server):
@@ -144,10 +125,10 @@ def test_the_frame_works_without_script(browser, live_server):
         browser.get(live_server.url + reverse("admin:index"))
         assert not browser.find_elements(By.CSS_SELECTOR, "[data-color-mode-toggle]:not([hidden])")
         browser.find_element(By.CSS_SELECTOR, ".period summary").click()
-        browser.find_element(By.CSS_SELECTOR, ".period a[href$='2025-02']").click()
+        press(browser, By.CSS_SELECTOR, ".period a[href$='2025-02']")
         assert "February 2025" in browser.find_element(By.CSS_SELECTOR, ".period summary").text
         browser.find_element(By.CSS_SELECTOR, ".menu-btn").click()
-        browser.find_element(By.LINK_TEXT, "Charges").click()
+        press(browser, By.LINK_TEXT, "Charges")
         assert "?period=2025-02" in browser.current_url
         # A row is a card here: its amount is in sight.
         amount = browser.find_element(By.CSS_SELECTOR, "#result_list .amount")
@@ -155,9 +136,9 @@ def test_the_frame_works_without_script(browser, live_server):
         assert amount.rect["x"] + amount.rect["width"] <= 390
         browser.find_element(By.CSS_SELECTOR, ".filter-menu summary").click()
         Select(browser.find_element(By.NAME, "state__exact")).select_by_visible_text("Held for review")
-        browser.find_element(By.CSS_SELECTOR, ".filter-menu [type=submit]").click()
+        press(browser, By.CSS_SELECTOR, ".filter-menu [type=submit]")
         assert "Nothing here matches." in browser.find_element(By.ID, "content-main").text
-        browser.find_element(By.CSS_SELECTOR, ".top .search input").send_keys("ada" + Keys.ENTER)
+        enter(browser, By.CSS_SELECTOR, ".top .search input", "ada")
         assert "People" in browser.find_element(By.CSS_SELECTOR, ".hits").text
     finally:
         browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})

@@ -15,7 +15,7 @@ from billing.tasks import work_out_month
 from journals import posting
 from tests import build
 
-from .test_journeys import complaints, sign_in
+from .steps import complaints, sign_in
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 

@@ -12,7 +12,7 @@ from journals import posting
 from statements import issuing
 from tests import build
 
-from .test_journeys import sign_in
+from .steps import sign_in
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 

@@ -4,16 +4,14 @@ import time
 
 import pytest
 from django.urls import reverse
-from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
-from selenium.webdriver.support.ui import WebDriverWait
 
 from billing.models import AttributionRule, Charge, ReviewDecision
 from tests import build
 
-from .test_journeys import complaints, sign_in
+from .steps import complaints, press, sign_in, until, without_script
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
@@ -25,12 +23,6 @@ NEXT_ROW_SECONDS = 0.15
 def keys(browser, *pressed):
     for key in pressed:
         ActionChains(browser).send_keys(key).perform()
-
-
-def until(browser, holds):
-    # A page that gives way to the next one is asked again.
-    ignored = [StaleElementReferenceException]
-    WebDriverWait(browser, 10, poll_frequency=0.05, ignored_exceptions=ignored).until(lambda _: holds())
 
 
 def focus(browser):
@@ -135,16 +127,16 @@ def test_a_queue_is_decided_without_script(browser, live_server):
     build.the_cast()
     grouped = [build.a_charge("100.00", flags=("pattern_match",)) for _ in range(20)]
     sign_in(browser, live_server, "rex")
-    browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
+    without_script(browser)
     try:
         browser.get(live_server.url + QUEUE)
         ids = {"pk__in": [each.pk for each in grouped]}
         # Twenty in two clicks: the whole group, approve.
         browser.find_element(By.NAME, "group").click()
-        browser.find_element(By.CSS_SELECTOR, ".bulk [value=approve]").click()
+        press(browser, By.CSS_SELECTOR, ".bulk [value=approve]")
         until(browser, lambda: "20 charges approved" in browser.find_element(By.CLASS_NAME, "messagelist").text)
         assert Charge.objects.filter(**ids, state="approved").count() == 20
-        browser.find_element(By.CSS_SELECTOR, ".messagelist button").click()
+        press(browser, By.CSS_SELECTOR, ".messagelist button")
         until(browser, lambda: "20 charges undone" in browser.find_element(By.CLASS_NAME, "messagelist").text)
         assert Charge.objects.filter(**ids, state="held").count() == 20
         # Enter in a tick box decides nothing.
