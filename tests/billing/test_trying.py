@@ -4,6 +4,7 @@ from decimal import Decimal
 
 import pytest
 
+from billing import review
 from billing.models import Charge, Flag, Policy
 from billing.models.dimensions import ResourceText
 from billing.setup import policies, trying
@@ -232,3 +233,26 @@ def test_nothing_is_tried_of_settings_that_stay():
     build.a_charge(service_name="GPU")
     found = tried(institution="Elsewhere")
     assert (found.effects, found.segments) == ({}, None)
+
+
+def test_another_tolerance_is_tried_on_approvals_whose_amount_moved(tmp_path):
+    build.a_policy(flag_patterns=["gpu"], amount_tolerance=Decimal(5))
+    rows = {"small": "10.00", "middle": "20.00", "large": "40.00", "fresh": "7.00"}
+    delivered(tmp_path, [a_row(cost, ResourceId=name, ServiceName="GPU") for name, cost in rows.items()])
+    decided = Charge.objects.exclude(resource__resource_id="fresh")
+    review.approve(charges=decided, note="", actor=build.SOMEBODY, now=build.NOW)
+    moved = {"small": "11.00", "middle": "24.00", "large": "48.00", "fresh": "9.00"}
+    newer = [a_row(cost, ResourceId=name, ServiceName="GPU") for name, cost in moved.items()]
+    delivered(tmp_path, newer, "aws_2025-01_b.csv")
+    # 48.00 moved by 8.00 and is held, as is what nobody had decided about.
+    assert Charge.objects.held().count() == 2
+
+    def names(effect):
+        return [str(charge.resource.resource_id) for charge in effect.examples]
+
+    stricter = tried(amount_tolerance=Decimal(1)).effects["amount_tolerance"]
+    # What moved by the tolerance itself stays.
+    assert (names(stricter), stricter.held.billed, stricter.approved.charges) == (["middle"], {"USD": Decimal(24)}, 1)
+    wider = tried(amount_tolerance=Decimal(10)).effects["amount_tolerance"]
+    assert (wider.held.charges, wider.freed.charges, wider.freed.billed) == (0, 1, {"USD": Decimal(48)})
+    assert tried(amount_tolerance=Decimal(4)).effects["amount_tolerance"].held.charges == 0

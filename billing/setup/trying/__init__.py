@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ...models import BillingPeriod, Policy
-from . import flag_patterns, fund_orgs, own_domains
+from . import flag_patterns, fund_orgs, own_domains, tolerance
 from .effects import Effect, Line, Segments, Tally
 
 __all__ = ["Effect", "Line", "Segments", "TRIED", "Tally", "Trial", "try_change"]
 
 SEGMENTS = "fund_org_segments"
-TRIED = frozenset({"own_domains", "flag_patterns", "fund_org_patterns", SEGMENTS})
+TRIED = frozenset({"own_domains", "flag_patterns", "amount_tolerance", "fund_org_patterns", SEGMENTS})
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,8 @@ def try_change(*, present: Policy, changed: Policy, period: BillingPeriod) -> Tr
         effects["own_domains"] = own_domains.effect(**both)
     if "flag_patterns" in different:
         effects["flag_patterns"] = flag_patterns.effect(**both)
+    if "amount_tolerance" in different:
+        effects["amount_tolerance"] = tolerance.effect(**both)
     is_split = SEGMENTS in different and bool(changed.fund_org_segments)
     paid = fund_orgs.paid_in(period) if is_split or "fund_org_patterns" in different else []
     if "fund_org_patterns" in different:
