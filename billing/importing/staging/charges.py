@@ -195,9 +195,6 @@ def _kept(cursor: Any) -> int:
 def _insert_kept(stage: Stage, cursor: Any, measures: dict[int, str], values: dict[str, Any]) -> None:
     """Insert the rows that were chosen, with who pays for the charge that each replaces."""
     dimensions.lay_out_ids(stage)
-    if stage.is_postgresql:
-        # Compiling the statement costs seconds and gains nothing: its time goes to the indexes.
-        cursor.execute("SET LOCAL jit = off")
     decided = f"o.id IS NOT NULL AND {_DECIDED}"
     taken = {name: f"s.{name}" for name in _FACTS} | {
         "id": "%(first)s + k.ordinal",
