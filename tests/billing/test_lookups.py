@@ -9,8 +9,10 @@ from django.db.models import DateTimeField
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
+from billing.admin import large_tables
+from billing.admin.charges import all_list
+from billing.admin.charges.all_charges import ChargeAdmin
 from billing.admin.filters import COMPARED_BY, NARROWED_BY, SEARCHED_CHARACTERS, SEARCHED_WORDS, searched
-from billing.admin.large_tables import COUNTED
 from billing.models import FundingSource
 from tests import build
 from tests.test_hostile import parameters_of
@@ -173,19 +175,54 @@ def searches_of(client, words) -> list[str]:
     return [each["sql"] for each in captured if "LIKE" in each["sql"].upper() and "billing_charge" in each["sql"]]
 
 
-def test_a_search_joins_no_texts_with_the_charges(client, cast):
+def test_a_search_joins_no_texts_with_the_charges(client, cast, monkeypatch):
     """Each of the small tables is searched by itself, and then only those are asked that have the word."""
     build.a_charge(resource_name="login node")
+    build.a_charge(resource_name="login two", tags='{"for": "login"}')
     client.force_login(cast.viewer)
-    places, *searches = searches_of(client, "login")
+    # The few that have it are named: no text is compared any more.
+    (places,) = searches_of(client, "login")
     assert places.upper().count("UNION ALL") == 8
+    # Where there are more, the database looks them up.
+    monkeypatch.setattr(large_tables, "NAMED", 1)
+    places, *searches = searches_of(client, "login")
     assert searches
     for sql in searches:
         joined = sql.partition("WHERE")[0]
         assert "billing_tagset" not in joined
         assert "billing_accounttext" not in joined
-        # One more where the newest of them are counted and added up.
-        assert sql.count("IN (SELECT") == 1 + sql.count(f"LIMIT {COUNTED}")
+        assert sql.count("IN (SELECT") == 1
+
+
+@pytest.mark.parametrize("named", [1, 200])
+def test_a_text_of_many_rows_is_found_in_all_of_them(client, cast, monkeypatch, named):
+    monkeypatch.setattr(large_tables, "NAMED", named)
+    for number in range(3):
+        build.a_charge(pi=f"pi{number}@u.edu", project=f"p-{number}", fund_org=f"BIO-{number % 2}")
+    build.a_charge(fund_org="CHEM")
+    client.force_login(cast.viewer)
+    for words, found in (("bio", 3), ("bio-0", 2), ("bio p-0", 1), ("bio-1 p-0", 0)):
+        page = client.get(reverse("admin:billing_charge_changelist"), {"q": words})
+        assert page.context["cl"].result_count == found, words
+
+
+@pytest.mark.parametrize("counted", [2, 5, 100])
+def test_pages_count_and_sums_of_a_search_are_those_of_its_charges(client, cast, monkeypatch, counted):
+    for module in (all_list, large_tables):
+        monkeypatch.setattr(module, "COUNTED", counted)
+    monkeypatch.setattr(ChargeAdmin, "list_per_page", 2)
+    charges = [build.a_charge(f"{number}.00", resource_name="disk") for number in range(1, 6)]
+    build.a_charge("100.00", resource_name="other")
+    newest = [charge.pk for charge in reversed(charges)]
+    client.force_login(cast.viewer)
+    for number in (1, 2, 3):
+        shown = client.get(reverse("admin:billing_charge_changelist"), {"q": "disk", "p": number}).context["cl"]
+        if number > 1 and counted == 2:
+            # Pages end where counting does.
+            break
+        assert [charge.pk for charge in shown.result_list] == newest[2 * number - 2 : 2 * number]
+        assert shown.comes_to["USD"].figures.charged == sum(range(5, 5 - min(counted, 5), -1))
+        assert shown.paginator.is_more == (counted < 5)
 
 
 def test_a_search_for_what_nothing_says_reads_no_charge(client, cast):

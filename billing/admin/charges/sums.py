@@ -73,11 +73,14 @@ class ChargeList(ChangeList):
         is_all = self.show_all and self.can_show_all
         size = self.result_count if is_all else self.list_per_page
         start = 0 if is_all else max(0, self.page_num - 1) * size
-        numbered = self.queryset.prefetch_related(None).values_list("pk", flat=True)
-        numbers = list(numbered[start : start + size])
+        numbers = self._numbers(start, size)
         charges = self.apply_select_related(self.model_admin.get_queryset(request).filter(pk__in=numbers))
         found = {charge.pk: charge for charge in charges.order_by()}
         return [found[number] for number in numbers if number in found]
+
+    def _numbers(self, start: int, size: int) -> list[int]:
+        """Return the numbers of the charges of a page."""
+        return list(self.queryset.prefetch_related(None).values_list("pk", flat=True)[start : start + size])
 
     def add_up(self) -> None:
         """Find out what the list comes to."""
