@@ -5,6 +5,7 @@ import datetime
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import cached_property
 
 from django.conf import settings
 
@@ -85,7 +86,8 @@ class Generated:
     def month(self) -> Figures:
         return self.figures.less(self.corrections)
 
-    @property
+    # Pages ask for it at each statement.
+    @cached_property
     def has_corrections(self) -> bool:
         return any(each.corrections != Figures() for each in self.statements)
 
