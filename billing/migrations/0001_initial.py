@@ -1994,6 +1994,14 @@ class Migration(migrations.Migration):
                     "valid_until",
                     models.DateField(blank=True, help_text="The last day; empty while it lasts.", null=True),
                 ),
+                (
+                    "may_act",
+                    models.BooleanField(
+                        default=True,
+                        help_text="May ask and propose in the PI's name, and not only see.",
+                        verbose_name="may act",
+                    ),
+                ),
                 ("receives_statements", models.BooleanField(default=False)),
                 (
                     "user",

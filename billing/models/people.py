@@ -148,6 +148,18 @@ class Mailboxes:
 
 
 class PersonQuerySet(models.QuerySet["Person"]):
+    def who_are(self, user: User) -> "PersonQuerySet":
+        """Keep the PIs who a user is: by the link or, where none is made, by the user's address or an alias."""
+        own = Q(user=user)
+        if user.email:
+            email = normalized_email(user.email)
+            aliased = PersonAlias.objects.filter(email__iexact=email).values("person")
+            by_address = Q(email=email) | Q(pk__in=aliased)
+            if owner := Person.objects.owning(email):
+                by_address |= Q(pk=owner.pk)
+            own |= Q(user__isnull=True) & by_address
+        return self.filter(own)
+
     def owning(self, text: str) -> "Person | None":
         """Return the PI whose address, alias or mailbox this is, None for nobody's; see Mailboxes."""
         address = normalized_email(text)
@@ -316,8 +328,14 @@ class Project(models.Model):
         return self.department or (self.pi.department if self.pi else None)
 
 
+class MembershipQuerySet(models.QuerySet["Membership"]):
+    def in_force(self, on: datetime.date) -> "MembershipQuerySet":
+        """Keep those that hold on a day."""
+        return self.filter(Q(valid_until__isnull=True) | Q(valid_until__gte=on), valid_from__lte=on)
+
+
 class Membership(models.Model):
-    """A person who may see and handle what a PI sees: a delegate, from one day to another."""
+    """Somebody who may see what a PI sees, and perhaps act for them: a delegate, from one day to another."""
 
     person = models.ForeignKey(Person, on_delete=models.CASCADE, related_name="memberships", verbose_name="PI")
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="memberships", verbose_name="delegate")
@@ -326,7 +344,12 @@ class Membership(models.Model):
     )
     valid_from = models.DateField()
     valid_until = models.DateField(null=True, blank=True, help_text="The last day; empty while it lasts.")
+    may_act = models.BooleanField(
+        "may act", default=True, help_text="May ask and propose in the PI's name, and not only see."
+    )
     receives_statements = models.BooleanField(default=False)
+
+    objects = MembershipQuerySet.as_manager()
 
     class Meta:
         verbose_name = "delegate"
