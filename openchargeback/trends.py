@@ -9,12 +9,11 @@ from urllib.parse import urlencode
 
 from django.http import HttpRequest, HttpResponse
 
-from billing import trends
+from billing import charts, trends
 from billing.money import plain
 from billing.sheets import guarded
 from billing.trends import BY, LABELS, MEASURES, NOUNS, Trend
 
-from . import charts
 from .working_period import working_period
 
 PERMISSION = "billing.view_charge"
@@ -92,7 +91,8 @@ def asked(request: HttpRequest) -> Asked:
         if len(these) > 1
     }
     charted = found.top(charts.COLORS)
-    return Asked(by, measure, number, found, charts.of(charted), charted, choices, f"?{urlencode(now | {'csv': 'on'})}")
+    chart = charts.stacked(charted.columns)
+    return Asked(by, measure, number, found, chart, charted, choices, f"?{urlencode(now | {'csv': 'on'})}")
 
 
 def as_csv(shown: Asked, trend: Trend) -> HttpResponse:
