@@ -1,9 +1,13 @@
 """The fund/orgs that may be charged, and exceptions to their dates."""
 
+import datetime
+from collections.abc import Iterable
+
 from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models import F, Q
 
+from ..fields import TotalField
 from ..texts import long_date
 from .people import Project, User
 from .typed import CodeField, NameField
@@ -23,6 +27,12 @@ class FundingSource(models.Model):
     valid_from = models.DateField(null=True, blank=True)
     valid_until = models.DateField(null=True, blank=True, help_text="The last day of service it may pay for.")
     last_posting_date = models.DateField(null=True, blank=True)
+    budget = TotalField(
+        null=True,
+        blank=True,
+        help_text="What may be charged to it here while it is valid, in the institution's currency. PIs read how many "
+        "months of it are left.",
+    )
     projects = models.ManyToManyField(Project, blank=True, related_name="funding_sources")
 
     class Meta:
@@ -35,10 +45,21 @@ class FundingSource(models.Model):
                 name="fund_dates_in_order",
                 violation_error_message="The last day is before the first.",
             ),
+            models.CheckConstraint(
+                condition=Q(budget__isnull=True) | Q(budget__gte=0),
+                name="budget_is_not_negative",
+                violation_error_message="A budget is not below zero.",
+            ),
         ]
 
     def __str__(self) -> str:
         return self.fund_org
+
+    def last_day(self, exceptions: "Iterable[FundException]") -> datetime.date | None:
+        """Return the last day of service it may pay for, by the list or a later one by an exception in force."""
+        if self.valid_until is None:
+            return None
+        return max([self.valid_until, *(each.valid_until for each in exceptions if each.valid_until)])
 
 
 class FundException(models.Model):
