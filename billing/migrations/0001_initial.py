@@ -1430,6 +1430,7 @@ class Migration(migrations.Migration):
                             ("export", "Export charges"),
                             ("prove", "Prove a month"),
                             ("draft", "Draft a journal"),
+                            ("collect", "Collect statements"),
                         ],
                         max_length=16,
                     ),

@@ -16,9 +16,9 @@ from django.views.decorators.http import require_safe
 from billing.audit import Actor
 from billing.models import User
 
-from .. import emails, issuing, sheets
+from .. import emails, issuing, overview, sheets
 from ..models import Statement, StatementLine
-from .visible import month_of, one_of, own, telling_of_void, visible
+from .visible import leading_staff, month_of, one_of, scope, telling_of_void, visible
 
 PER_PAGE = 50
 CHARGES_PER_PAGE = 100
@@ -71,7 +71,7 @@ def statements(request: HttpRequest) -> HttpResponse:
             "words": words,
             "is_filtered": bool(month or code or words),
             # Whose it is, wherever not all are the reader's own.
-            "shows_pi": mine.exclude(own(request)).exists(),
+            "shows_pi": mine.exclude(pi__in=scope(request).own).exists(),
             "query": query.urlencode(),
         },
     )
@@ -79,6 +79,7 @@ def statements(request: HttpRequest) -> HttpResponse:
 
 @login_required
 @require_safe
+@leading_staff
 @telling_of_void
 def statement(request: HttpRequest, number: str) -> HttpResponse:
     """Show a statement as its PDF does, with every resource, and its other revisions."""
@@ -95,6 +96,7 @@ def statement(request: HttpRequest, number: str) -> HttpResponse:
             "current": current,
             "others": others,
             "revised": emails.mailed_before([shown]).get(shown.pk),
+            "ledger": overview.in_ledger(shown) if shown.state in Statement.LIVE else None,
         },
     )
 
@@ -139,6 +141,7 @@ def charges_csv(request: HttpRequest, number: str) -> FileResponse:
 
 @login_required
 @require_safe
+@leading_staff
 @telling_of_void
 def line(request: HttpRequest, number: str, line: int) -> HttpResponse:
     """Show the charges behind a line, as they were when the statement was issued."""

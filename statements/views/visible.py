@@ -4,28 +4,27 @@ import datetime
 import functools
 from collections.abc import Callable
 
-from django.db.models import Q
 from django.http import Http404, HttpRequest
 from django.http.response import HttpResponseBase
-from django.shortcuts import get_object_or_404, render
+from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 
 from billing.models import User
 from billing.models.periods import parse_month
+from billing.models.scopes import Scope, scope_of
 
 from ..models import Statement, StatementQuerySet
 
 
+def scope(request: HttpRequest) -> Scope:
+    """Return whose costs this person may see today. It is looked up for each page: whoever was removed sees nothing."""
+    assert isinstance(request.user, User)
+    return scope_of(request.user, on=timezone.localdate())
+
+
 def visible(request: HttpRequest) -> StatementQuerySet:
     """Return what this person may see; every page of the portal starts from it, so the rest is 404."""
-    assert isinstance(request.user, User)
-    return Statement.objects.visible_to(request.user, on=timezone.localdate())
-
-
-def own(request: HttpRequest) -> Q:
-    """Return what picks the statements of the reader, as a PI by link or by address."""
-    assert isinstance(request.user, User)
-    return Q(pi__user=request.user) | Q(pi__email__iexact=request.user.email)
+    return Statement.objects.filter(scope(request).rows())
 
 
 class Voided(Exception):
@@ -61,6 +60,22 @@ def telling_of_void(view: Callable[..., HttpResponseBase]) -> Callable[..., Http
             response = render(request, "portal/voided.html", {"statement": of, "current": current}, status=410)
             response["Cache-Control"] = "private, no-store"
             return response
+
+    return answered
+
+
+def leading_staff(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
+    """Lead staff who follow a PI's link to their own page of the same statement."""
+
+    @functools.wraps(view)
+    def answered(request: HttpRequest, number: str, **more: int) -> HttpResponseBase:
+        try:
+            return view(request, number, **more)
+        except Http404:
+            if not request.user.has_perm("statements.view_statement"):
+                raise
+            found = get_object_or_404(Statement, number=number)
+            return redirect("admin:statements_statement_change", found.pk)
 
     return answered
 
