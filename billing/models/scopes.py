@@ -53,7 +53,7 @@ def scope_of(user: User, *, on: datetime.date) -> Scope:
     A PI is known by the link to her user or, where that is not made, by the user's e-mail address or an alias.
     Delegates see a PI's costs, or those of one project, between their dates. What staff may see does not count here.
     """
-    return once_a_page.value(f"scope of user {user.pk} on {on}", lambda: _scope_of(user, on))
+    return once_a_page.value(f"scope of user {user.pk} on day {on.toordinal()}", lambda: _scope_of(user, on))
 
 
 def _scope_of(user: User, on: datetime.date) -> Scope:

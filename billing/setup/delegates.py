@@ -51,7 +51,7 @@ def name_delegate(
         # Two who name the same person at once make one delegate.
         Person.objects.select_for_update(no_key=True).get(pk=pi.pk)
         if Person.objects.who_are(user).filter(pk=pi.pk).exists():
-            raise NotNamed(f"{quoted(who)} is your own account: you see everything of yours already.")
+            raise NotNamed(f"{quoted(who)} is your own account: you see all your statements already.")
         named = Membership.objects.filter(person=pi, user=user).exclude(valid_until__lt=today)
         if named.filter(project__isnull=True).exists():
             raise NotNamed(f"{quoted(who)} is a delegate for all your projects already. You can change that below.")

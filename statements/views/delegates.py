@@ -134,7 +134,9 @@ def remove(request: HttpRequest, pk: int) -> HttpResponse:
     if request.method == "POST":
         assert isinstance(request.user, User)
         engine.remove_delegate(membership=held, actor=Actor.from_user(request.user), now=timezone.now())
-        messages.success(request, f"{_called(held.user)} is not your delegate any more, and sees nothing of yours.")
+        messages.success(
+            request, f"{_called(held.user)} is not your delegate any more, and sees none of your statements."
+        )
         return redirect("portal:delegates")
     return render(request, "portal/remove_delegate.html", {"held": held})
 
