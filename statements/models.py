@@ -247,6 +247,8 @@ class StatementLine(Standing):
     class Meta:
         ordering = ("statement", "number")
         default_permissions = ("view",)
+        # Whether others charge to a fund/org, which a PI's page of funds asks.
+        indexes = [models.Index(fields=["fund_org"], name="statement_line_fund")]
         constraints = [
             models.UniqueConstraint(fields=["statement", "number"], name="one_statement_line_per_number"),
             models.UniqueConstraint(fields=["statement", "payer_key"], name="one_statement_line_per_payer"),

@@ -95,7 +95,7 @@ def digest_of(scope: Scope) -> str:
 def zipped(statements: StatementQuerySet) -> Iterator[bytes]:
     """Yield a zip file of the PDFs of statements, piece by piece: one PDF is in memory at a time."""
     sink = _Sink()
-    with zipfile.ZipFile(sink, "w", zipfile.ZIP_STORED) as archive:  # type: ignore[arg-type]
+    with zipfile.ZipFile(sink, "w", zipfile.ZIP_STORED) as archive:
         for statement in _read(statements):
             day = statement.issued_at
             about = zipfile.ZipInfo(

@@ -33,6 +33,11 @@ class ChangeForm(forms.Form):
         return {"may_act": self.cleaned_data["may"] == ACT, "receives_statements": self.cleaned_data["copies"]}
 
 
+class ProjectField(forms.ModelChoiceField):
+    def label_from_instance(self, obj: Any) -> str:
+        return f"{obj.name} ({obj.code})" if obj.name else str(obj.code)
+
+
 class NameForm(ChangeForm):
     """Whom a PI names, and for what."""
 
@@ -40,7 +45,7 @@ class NameForm(ChangeForm):
     who = forms.CharField(
         label="E-mail address or user name", max_length=254, help_text="Somebody who has an account here."
     )
-    project = forms.ModelChoiceField(
+    project = ProjectField(
         Project.objects.none(), label="What they see", required=False, empty_label="All your projects"
     )
     field_order = ("pi", "who", "project", "may", "copies")
@@ -55,7 +60,6 @@ class NameForm(ChangeForm):
         projects.queryset = Project.objects.filter(
             pk__in={project.pk for pi in self.pis for project in engine.projects_of(pi)}
         ).order_by("code")
-        projects.label_from_instance = _named  # type: ignore[method-assign]
         if len(self.pis) == 1:
             del self.fields["pi"]
 
@@ -66,10 +70,6 @@ class NameForm(ChangeForm):
         if project and not engine.projects_of(pi).filter(pk=project.pk).exists():
             self.add_error("project", "This is a project of another PI.")
         return data | {"pi": pi}
-
-
-def _named(project: Any) -> str:
-    return f"{project.name} ({project.code})" if project.name else str(project.code)
 
 
 @login_required
