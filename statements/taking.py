@@ -19,11 +19,12 @@ from billing.sheets import SHEET_ROWS, cells_of
 from billing.texts import iso_month, long_month
 
 from . import issuing, list_sheets, sheets
+from .issuing.snapshots import MOST_RESOURCES
 from .models import Statement, StatementLine, StatementQuerySet
 
 FORMATS = {"zip": "application/zip", "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"}
-# Lines of statements beyond which a workbook takes longer than anybody waits for a page.
-LARGE = 2_000
+# Rows of a workbook beyond which it takes longer than anybody waits for a page.
+LARGE = 5_000
 # Statements read at once, so that memory does not grow with their number.
 AT_ONCE = 50
 FISCAL_YEAR = "FY"
@@ -81,8 +82,10 @@ def times(statements: StatementQuerySet) -> tuple[list[Time], list[Time]]:
 
 def is_large(statements: StatementQuerySet) -> bool:
     """Tell whether a workbook of statements is for the worker to write."""
-    lines = StatementLine.objects.filter(statement__in=statements.order_by().values("pk"))
-    return lines[: LARGE + 1].count() > LARGE
+    lines = StatementLine.objects.filter(statement__in=statements.order_by().values("pk")).order_by()
+    # A line has at most a row for each charge, and for each resource that it names, or one.
+    charges = lines.values_list("charge_count", flat=True)[: LARGE + 1]
+    return sum(min(max(count, 1), MOST_RESOURCES + 1) for count in charges) > LARGE
 
 
 def digest_of(scope: Scope) -> str:
@@ -101,6 +104,8 @@ def zipped(statements: StatementQuerySet) -> Iterator[bytes]:
             about = zipfile.ZipInfo(
                 f"statement-{statement.number}.pdf", (day.year, day.month, day.day, day.hour, day.minute, 0)
             )
+            # Without it nobody may read what is unpacked.
+            about.external_attr = 0o644 << 16
             archive.writestr(about, issuing.pdf_of(statement))
             yield sink.take()
     yield sink.take()

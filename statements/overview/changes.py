@@ -23,6 +23,8 @@ from ..models import StatementLine, StatementQuerySet
 
 # How many lines a page names, and how many resources of each.
 SHOWN, NAMED = 5, 3
+# What says of a line with which others it moves.
+ABOUT = ("service_name", "source_label", "kind", "for_month")
 CORRECTIONS = "Corrections and late changes"
 
 
@@ -116,17 +118,15 @@ def changes(statements: StatementQuerySet, now: BillingPeriod, before: BillingPe
 def _amounts(lines: "QuerySet[StatementLine]", now: BillingPeriod) -> dict[Cell, list[Decimal]]:
     """Return what each cell was charged last month and this month, added up by the database."""
     found: dict[Cell, list[Decimal]] = defaultdict(lambda: [ZERO, ZERO])
-    rows = lines.values_list(
-        *("statement__pi", "statement__project", "statement__period__month"),
-        *("service_name", "source_label", "kind", "for_month"),
-    ).annotate(sum=AmountSum("charged"))
-    for pi, project, month, service, source, kind, for_month, charged in rows:
-        line = StatementLine(service_name=service, source_label=source, kind=kind, for_month=for_month)
-        found[_cell(line, pi, project, month)][month == now.month] += charged
+    rows = lines.values_list("statement__pi", "statement__project", "statement__period__month", *ABOUT)
+    for pi, project, month, *about, charged in rows.annotate(sum=AmountSum("charged")):
+        found[_cell(about, pi, project, month)][month == now.month] += charged
     return found
 
 
-def _cell(line: StatementLine, pi: int, project: int | None, month: datetime.date) -> Cell:
+def _cell(about: Sequence[str], pi: int, project: int | None, month: datetime.date) -> Cell:
+    """Return what a line moves with; `about` are its columns of ABOUT."""
+    line = StatementLine(**dict(zip(ABOUT, about, strict=True)))
     if line.is_correction_in(iso_month(month)):
         return Cell(pi, project, "", is_correction=True)
     what = line.service_name or line.source_label
@@ -142,19 +142,23 @@ def _behind(
     if not owners:
         return found
     theirs = reduce(or_, (Q(statement__pi=pi, statement__project=project) for pi, project in owners))
-    for line in lines.filter(theirs).select_related("statement__period").order_by("statement", "number"):
-        of = line.statement
-        cell = _cell(line, of.pi_id, of.project_id, of.period.month)
-        if cell not in cells:
-            continue
-        behind = found[cell, of.period_id == now.pk]
-        behind.statement = of.number
-        if not cell.is_correction:
-            behind.usage += issuing.usage_of(line.usage)
-            for each in line.resources:
-                # Those beyond the ones that a statement names have no name.
-                if name := each["name"] or each["id"]:
-                    behind.resources[name] += Decimal(each["charged"])
+    wanted: dict[int, _Behind] = {}
+    owned = ("pk", "statement__pi", "statement__project", "statement__period__month", "statement__number")
+    for pk, pi, project, month, number, *about in lines.filter(theirs).values_list(*owned, *ABOUT):
+        cell = _cell(about, pi, project, month)
+        if cell in cells:
+            behind = found[cell, month == now.month]
+            behind.statement = number
+            if not cell.is_correction:
+                wanted[pk] = behind
+    # Their resources are long, so they are read of these lines alone.
+    for pk, resources, usage in StatementLine.objects.filter(pk__in=wanted).values_list("pk", "resources", "usage"):
+        behind = wanted[pk]
+        behind.usage += issuing.usage_of(usage)
+        for each in resources:
+            # Those beyond the ones that a statement names have no name.
+            if name := each["name"] or each["id"]:
+                behind.resources[name] += Decimal(each["charged"])
     return found
 
 

@@ -40,6 +40,7 @@ def take(client, form, of="FY2025"):
 def names_in(answer):
     with zipfile.ZipFile(io.BytesIO(b"".join(answer.streaming_content))) as archive:
         assert archive.testzip() is None
+        assert {each.external_attr >> 16 for each in archive.infolist()} == {0o644}
         return {name: archive.read(name) for name in archive.namelist()}
 
 
