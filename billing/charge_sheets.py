@@ -1,24 +1,18 @@
 """Charges as a table to take along: CSV or Excel, exact amounts, and text that is never a formula."""
 
 import datetime
-import secrets
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import IO, Any
 
 from django.db.models import F, QuerySet
 
 from . import audit, review
 from .audit import Actor
-from .errors import NoLongerKept
-from .files import own_folder, whole_if_absent
-from .files.leftovers import EXPORTS_KEPT
 from .models import PATHS, Charge
 from .review.review_sheets import open_flags
 from .sheets import write_table
 from .usage import used_quantity, used_unit
 
-GONE = f"This file is no longer there: it is kept for {EXPORTS_KEPT // 3600} hours. Export the charges again."
 CHUNK = 2_000
 AMOUNTS = ("list_price", "provider_discount", "subsidy", "charged", "billed")
 TEXTS = (
@@ -115,31 +109,3 @@ def values_of(charge: Any) -> dict[str, Any]:
 
 def _moment(at: datetime.datetime) -> str:
     return at.astimezone(datetime.UTC).isoformat()
-
-
-# Files that the worker wrote -------------------------------------------------------------------------
-
-
-def keep(*, form: str, **options: Any) -> tuple[str, int]:
-    """Write charges to a file of our own, for whoever asked for it; return its name and how many charges it has."""
-    name = f"{secrets.token_hex(16)}.{form}"
-    with whole_if_absent(_path(name)) as file:
-        count = write(file=file, form=form, **options)
-    return name, count
-
-
-def opened(name: str, *, now: datetime.datetime) -> IO[bytes]:
-    """Open a file that the worker wrote. Raises NoLongerKept."""
-    if not is_kept(name, now=now):
-        raise NoLongerKept(GONE)
-    return _path(name).open("rb")
-
-
-def is_kept(name: str, *, now: datetime.datetime) -> bool:
-    """Tell whether a file that the worker wrote can still be had; `leftovers` removes it some time after that."""
-    path = _path(name)
-    return path.is_file() and path.stat().st_mtime > now.timestamp() - EXPORTS_KEPT
-
-
-def _path(name: str) -> Path:
-    return own_folder("exports") / Path(name).name

@@ -119,7 +119,7 @@ def _write_xlsx(rows: Iterable[Row], columns: Sequence[str], title: str, file: I
     for row in rows:
         if count % SHEET_ROWS == 0:
             sheet = _new_sheet(book, columns, title, count // SHEET_ROWS)
-        sheet.append([_xlsx_cell(sheet, row[name], str(row["currency"])) for name in columns])
+        sheet.append(cells_of(sheet, row, columns))
         count += 1
     if sheet is None:
         _new_sheet(book, columns, title, 0)
@@ -132,6 +132,11 @@ def _new_sheet(book: Workbook, columns: Sequence[str], title: str, number: int) 
     sheet.freeze_panes = "B2"
     sheet.append(list(columns))
     return sheet
+
+
+def cells_of(sheet: object, row: Row, columns: Sequence[str]) -> list[Any]:
+    """Return the cells of a row of texts and amounts, which names its currency, in the order of `columns`."""
+    return [_xlsx_cell(sheet, row[name], str(row["currency"])) for name in columns]
 
 
 def _xlsx_cell(sheet: object, value: str | Decimal, currency: str) -> Any:

@@ -192,6 +192,11 @@ class Trend:
             for place, month in enumerate(self.months)
         ]
 
+    @property
+    def columns(self) -> list[tuple[Decimal, ...]]:
+        """Month by month, the amounts in the order of the series."""
+        return [amounts for _, amounts, _ in self.rows]
+
     def top(self, number: int) -> "Trend":
         """Return it with the largest so many, and all others as one."""
         if len(self.series) <= number:

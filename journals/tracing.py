@@ -50,6 +50,7 @@ def _line(line: JournalLine, journal: Journal) -> DocumentLine:
         currency=journal.currency,
         subject=journal,
         is_payer=line.side == JournalLine.Side.PAYER,
+        document=journal.document_number,
     )
 
 

@@ -95,13 +95,15 @@ class OpenChargebackAdminSite(AdminSite):
 
     def trends_view(self, request: HttpRequest) -> HttpResponse:
         """Show the charges of many months side by side, or give them out as a file."""
+        from billing import trend_pages
+
         from . import trends
 
         if not request.user.has_perm(trends.PERMISSION):
             raise PermissionDenied
         asked = trends.asked(request)
         if asked.trend and "csv" in request.GET:
-            return trends.as_csv(asked, asked.trend)
+            return trend_pages.as_csv(asked, asked.trend)
         request.current_app = self.name
         return TemplateResponse(
             request, "admin/trends.html", {**self.each_context(request), "title": "Trends", "asked": asked}

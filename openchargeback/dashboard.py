@@ -8,7 +8,7 @@ from typing import Any
 from django.db.models import Count
 from django.utils import timezone
 
-from billing import movements, trends
+from billing import charts, movements, trends
 from billing.admin.month import Shown, shown, shown_list
 from billing.admin.periods import queue_url
 from billing.admin.running import Running
@@ -23,7 +23,6 @@ from billing.proof import adding_up
 from billing.proof.adding_up import Sight
 from billing.trends import Totals, Trend
 
-from . import charts
 from .failures import Failure, failures_of, jobs_of_note
 
 ZERO = Decimal(0)
@@ -218,7 +217,7 @@ def _spending(
     currency = by_source.currency
     by_service = trends.trend(months, "service", currency=currency, totals=totals, home=home)
     charted = [
-        Charted(title, each.top(charts.COLORS), charts.of(each.top(charts.COLORS)))
+        Charted(title, each.top(charts.COLORS), charts.stacked(each.top(charts.COLORS).columns))
         for title, each in (("Charged by source", by_source), ("Charged by service", by_service))
     ]
     tops = [

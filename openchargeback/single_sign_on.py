@@ -125,11 +125,7 @@ def _left_before(person: Person, now: datetime.datetime) -> datetime.date | None
 
 def _has_other_business(user: User, now: datetime.datetime) -> bool:
     """Say whether somebody who left as a PI still is staff, or somebody's delegate."""
-    today = now.date()
-    in_force = Membership.objects.filter(user=user, valid_from__lte=today).filter(
-        Q(valid_until__isnull=True) | Q(valid_until__gte=today)
-    )
-    return user.is_staff or in_force.exists()
+    return user.is_staff or Membership.objects.in_force(now.date()).filter(user=user).exists()
 
 
 def _linked(person: Person, user: User | None, identity: Identity, *, now: datetime.datetime) -> User:

@@ -31,8 +31,8 @@ def product_version(request: HttpRequest) -> dict[str, str]:
 
 @login_required
 def home(request: HttpRequest) -> HttpResponse:
-    """Lead staff to the dashboard, and everybody else to their statements."""
-    return redirect("admin:index" if request.user.is_staff else "portal:statements")
+    """Lead staff to the dashboard, and everybody else to the first page of the portal."""
+    return redirect("admin:index" if request.user.is_staff else "portal:home")
 
 
 def admin_login(request: HttpRequest) -> HttpResponse:

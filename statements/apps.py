@@ -17,6 +17,7 @@ class StatementsConfig(AppConfig):
 
         jobs.register(Job.Kind.GENERATE, tasks.generate, permission="statements.issue_statements")
         jobs.register(Job.Kind.SEND, tasks.send, permission="statements.send_statements")
+        jobs.register(Job.Kind.COLLECT, tasks.collect, permission="")
         corrections.register_line_finder("statement", issuing.line_named)
         corrections.register_place_finder("statement", issuing.places_of, position=1)
         checklist.register("statements", provider=month_items.current, is_kept=True, watched=(Statement, StatementLine))

@@ -5,14 +5,14 @@ from decimal import Decimal
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Q
 from django.utils import timezone
 
-from billing.addresses import normalized_email
 from billing.fields import TotalField
-from billing.models import BillingPeriod, BillingReference, Membership, PayerLine, Person, Project, User
+from billing.models import BillingPeriod, BillingReference, PayerLine, Person, Project, User
 from billing.models.payers import REFERENCES_LENGTH
 from billing.models.periods import FINAL
+from billing.models.scopes import scope_of
 from billing.models.standing import Standing, StandingQuerySet
 from billing.texts import long_date
 
@@ -23,27 +23,8 @@ class StatementQuerySet(StandingQuerySet["Statement"]):
         return self.filter(state__in=Statement.LIVE)
 
     def visible_to(self, user: User, *, on: datetime.date) -> "StatementQuerySet":
-        """Keep what a PI or a delegate may see on a day: theirs and nothing else.
-
-        A PI is known by the link to her user or, where that is not made, by the user's e-mail address
-        or an alias. Delegates see a PI's statements, or those of one project, between their dates.
-        What staff may see does not count here: they have the admin.
-        """
-        own = Q(user=user)
-        if user.email:
-            email = normalized_email(user.email)
-            by_address = Q(email=email) | Q(aliases__email__iexact=email)
-            if owner := Person.objects.owning(email):
-                by_address |= Q(pk=owner.pk)
-            own |= Q(user__isnull=True) & by_address
-        delegated = Membership.objects.filter(
-            Q(valid_until__isnull=True) | Q(valid_until__gte=on),
-            Q(project__isnull=True) | Q(project=OuterRef("project")),
-            person=OuterRef("pi"),
-            user=user,
-            valid_from__lte=on,
-        )
-        return self.filter(Q(pi__in=Person.objects.filter(own).values("pk")) | Exists(delegated))
+        """Keep what a PI or a delegate may see on a day: theirs and nothing else; see `scope_of`."""
+        return self.filter(scope_of(user, on=on).rows())
 
 
 class Statement(Standing):
@@ -266,6 +247,8 @@ class StatementLine(Standing):
     class Meta:
         ordering = ("statement", "number")
         default_permissions = ("view",)
+        # Whether others charge to a fund/org, which a PI's page of funds asks.
+        indexes = [models.Index(fields=["fund_org"], name="statement_line_fund")]
         constraints = [
             models.UniqueConstraint(fields=["statement", "number"], name="one_statement_line_per_number"),
             models.UniqueConstraint(fields=["statement", "payer_key"], name="one_statement_line_per_payer"),

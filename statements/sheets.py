@@ -135,28 +135,38 @@ def _csv_cell(value: str | int | Decimal) -> str | int:
 def as_xlsx(document: StatementDocument) -> bytes:
     """Return the lines as a workbook, amounts as numbers and everything else as text."""
     book = Workbook(write_only=True)
-    sheet = book.create_sheet(document.number[:31])
+    sheet = new_sheet(book, document.number[:31], document)
+    for row in rows(document):
+        sheet.append(cells_of(sheet, row))
+    out = io.BytesIO()
+    book.save(out)
+    return out.getvalue()
+
+
+def new_sheet(book: Workbook, title: str, document: StatementDocument) -> Any:
+    """Add a sheet with the headings of a statement's lines."""
+    sheet = book.create_sheet(title)
     sheet.freeze_panes = "A2"
+    headings = []
     for number, heading in enumerate(headings_of(document)):
         letter = get_column_letter(number + 1)
         sheet.column_dimensions[letter].width = 14 if number >= FIRST_AMOUNT else max(12, len(heading) + 4)
-    headings = []
-    for heading in headings_of(document):
         cell = text_cell(sheet, heading)
         cell.font = Font(bold=True)
         headings.append(cell)
     sheet.append(headings)
-    for row in rows(document):
-        cells: list[Any] = []
-        for value in row:
-            if isinstance(value, str):
-                cells.append(text_cell(sheet, value))
-            else:
-                cells.append(amount_cell(sheet, value) if isinstance(value, Decimal) else value)
-        sheet.append(cells)
-    out = io.BytesIO()
-    book.save(out)
-    return out.getvalue()
+    return sheet
+
+
+def cells_of(sheet: Any, row: Row) -> list[Any]:
+    """Return a row as cells: amounts as numbers, and everything else as text."""
+    cells: list[Any] = []
+    for value in row:
+        if isinstance(value, str):
+            cells.append(text_cell(sheet, value))
+        else:
+            cells.append(amount_cell(sheet, value) if isinstance(value, Decimal) else value)
+    return cells
 
 
 def _amounts(figures: Figures, document: StatementDocument) -> tuple[Decimal, ...]:

@@ -3,13 +3,18 @@
 import datetime
 from typing import Any
 
+from django.utils import timezone
+
 from billing.audit import Actor
 from billing.errors import NextStep
+from billing.files import exports
 from billing.models import BillingPeriod, Job, Policy, User
+from billing.models.scopes import scope_of
 from billing.notices import Notice
 from billing.progress import Progress
 
-from . import emails, issuing, reporting
+from . import emails, issuing, reporting, taking
+from .models import Statement
 
 
 def generate(
@@ -47,6 +52,21 @@ def send(
     if sent.is_trouble:
         raise emails.NotSent(sent, done=reporting.sent_summary(sent), result=result)
     return result | {"message": reporting.sent_summary(sent)}
+
+
+def collect(
+    *, job: Job, arguments: dict[str, Any], actor: Actor, now: datetime.datetime, progress: Progress
+) -> dict[str, Any]:
+    """Write the statements in force of `arguments["of"]` that who asked may see into a workbook, for them alone.
+
+    The digest says what they might see then: to who may see other things by now the file is not given.
+    """
+    assert job.created_by is not None
+    seen = scope_of(job.created_by, on=timezone.localdate(now))
+    chosen = taking.Time.named(arguments["of"]).of(Statement.objects.live().filter(seen.rows()))
+    name, count = exports.keep("xlsx", lambda file: taking.write_workbook(chosen, file, progress))
+    told = "1 statement" if count == 1 else f"{count:,} statements"
+    return {"message": f"{told} collected. {exports.KEPT}", "kept": name, "digest": taking.digest_of(seen)}
 
 
 def email_is_configured(user: User) -> Notice | None:

@@ -14,6 +14,7 @@ PURE = (
     "billing/readers/*.py",
     "billing/attribution/checks.py",
     "billing/attribution/conditions.py",
+    "billing/charts.py",
     "billing/money.py",
     "billing/currencies.py",
     "billing/fiscal_years.py",

@@ -22,7 +22,7 @@ from billing.texts import one_line
 from journals.formats import BUILT_IN, TemplateFormat
 from journals.formats.documents import as_csv, as_spreadsheet
 from journals.formats.sample import sample
-from statements import issuing, sheets
+from statements import issuing, sheets, taking
 from statements.document import Figures, Line, Resource, Section, StatementDocument
 from statements.models import Statement
 from tests import build
@@ -205,12 +205,25 @@ def test_trends(client, cast):
     check_csv(page.content, "=1+1")
 
 
+@pytest.mark.django_db
+def test_statements_taken_along():
+    for number, hostile in enumerate(HOSTILE):
+        text = hostile.replace("\x00", "")
+        build.a_charge(service_name=text, resource_name=f"{text}{number}", fund_org=text)
+    Person.objects.update(name=HOSTILE[0])
+    issuing.generate(period=build.a_period(), actor=build.SOMEBODY, now=build.NOW)
+    file = io.BytesIO()
+    taking.write_workbook(Statement.objects.all(), file)
+    check_xlsx(file.getvalue())
+
+
 # Where a file for a spreadsheet is made, and the test above that looks at it.
 WRITERS = {
     "billing/sheets.py": test_lists_of_charges,
     "billing/review/review_sheets/exporting.py": test_review_sheets,
-    "openchargeback/trends.py": test_trends,
+    "billing/trend_pages.py": test_trends,
     "statements/sheets.py": test_statements,
+    "statements/taking.py": test_statements_taken_along,
     "statements/issuing/charge_files.py": test_charges_of_statements,
     "journals/formats/documents.py": test_journals,
     "journals/formats/templated.py": test_journals_by_a_template,

@@ -35,6 +35,7 @@ from billing.models import (
     ImportTotal,
     InvoiceTotal,
     Job,
+    Membership,
     SavedView,
     User,
 )
@@ -299,16 +300,31 @@ oooo oooo  mmmm mmmm  accounts/reset/done/
 iooo oooo  immm mmmm  help/
 iooo oooo  immm mmmm  help/images/<str:name>
 iooo oooo  immm mmmm  help/<path:slug>/
+iooo oooo  immm mmmm  portal/
 iooo oooo  immm mmmm  statements/
-ioo- ----  immm mmmm  statements/<str:number>/
+ioo- >>>>  immm mmmm  statements/<str:number>/
 ioo- ----  immm mmmm  statements/<str:number>.pdf
 ioo- ----  immm mmmm  statements/<str:number>.csv
 ioo- ----  immm mmmm  statements/<str:number>.xlsx
 ioo- ----  immm mmmm  statements/<str:number>/charges.csv
-ioo- ----  immm mmmm  statements/<str:number>/lines/<int:line>/
+ioo- >>>>  immm mmmm  statements/<str:number>/lines/<int:line>/
 iooo oooo  immm mmmm  projects/
 ioo- ----  immm mmmm  projects/<int:pk>/
+iooo oooo  immm mmmm  trends/
+iooo oooo  immm mmmm  funds/
+iooo oooo  i>>> >>>>  downloads/
+io-- ----  immm mmmm  downloads/<int:pk>/
+i>-- ----  immm mmmm  downloads/<int:pk>.xlsx
+iooo oooo  io-o ----  delegates/
+io-- ----  io-- ----  delegates/<int:pk>/
+io-- ----  i>-- ----  delegates/<int:pk>/remove/
 """
+
+
+# Where staff who follow a PI's link are led on.
+OF_STAFF_TOO = ("statements/<str:number>/", "statements/<str:number>/lines/<int:line>/")
+# What a PI does herself, though she has no permission.
+HERS = {"pi": {"membership.removed"}}
 
 
 class Asking:
@@ -357,6 +373,8 @@ def house(cast, settings):
     # Of now: whoever looks at it ends one that no worker took in a week.
     Job.objects.create(kind=Job.Kind.IMPORT, created_at=timezone.now())
     Job.objects.create(kind=Job.Kind.SEND, state="failed", created_at=build.NOW, finished_at=build.NOW)
+    ended = {"state": "done", "created_at": build.NOW, "finished_at": build.NOW, "arguments": {"of": "2025-01"}}
+    Job.objects.create(kind=Job.Kind.COLLECT, created_by=cast.pi, **ended)
     stored = received.store_chunks([b"BilledCost\n1\n"], now=timezone.now())
     for came_to in ({"state": Import.State.FAILED, "applied_at": None}, {}):
         ImportedFile.objects.create(imported_in=build.an_import(**came_to), file=stored, number=1, name="aws.csv")
@@ -425,6 +443,10 @@ def address_of(route: str, root: User) -> str:
         # One for all; most are for staff alone (tests/openchargeback/test_help.py).
         "help/<path:slug>/": "help/user-guide/portal/",
         "projects/<int:pk>/": f"projects/{hers.project_id}/",
+        "downloads/<int:pk>/": f"downloads/{Job.objects.get(kind=Job.Kind.COLLECT).pk}/",
+        "downloads/<int:pk>.xlsx": f"downloads/{Job.objects.get(kind=Job.Kind.COLLECT).pk}.xlsx",
+        "delegates/<int:pk>/": f"delegates/{Membership.objects.earliest('pk').pk}/",
+        "delegates/<int:pk>/remove/": f"delegates/{Membership.objects.earliest('pk').pk}/remove/",
     }
     if route.startswith("admin/") and "<path:object_id>" in route and route not in places:
         _, app, model, _, *verb = route.strip("/").split("/")
@@ -472,7 +494,9 @@ def test_every_address_answers_as_written_down(client, house, who):
                 assert outcome(response) == letters[column], said
                 done = set(AuditEvent.objects.order_by("pk").values_list("action", flat=True)[before:])
                 if column <= PEOPLE.index("viewer") or letters[column] in "ix-m":
-                    assert done <= {"session.signed_out", "statement.downloaded", "import.downloaded"}, said
+                    assert done <= {"session.signed_out", "statement.downloaded", "import.downloaded"} | HERS.get(
+                        who, set()
+                    ), said
                 # What one row does is not there for the next.
                 transaction.set_rollback(True)
         if "logout" in route:
@@ -487,10 +511,13 @@ def test_an_object_of_somebody_else_does_not_exist():
         for route, row in written_down().items()
         if "<" in route and not route.startswith(("admin/", "accounts/", "help/"))
     }
-    assert len(theirs) == 7
+    assert len(theirs) == 11
     for route, (get, post) in theirs.items():
-        assert get == "ioo-----", route
-        assert post == "immmmmmm", route
+        # Her delegates, and what she had collected, are hers alone. Staff are led to their own page of a statement.
+        is_of_both = not route.startswith(("delegates/", "downloads/"))
+        staff = ">>>>" if route in OF_STAFF_TOO else "----"
+        assert get[1:] in ((f"oo-{staff}",) if is_of_both else ("o------", ">------")), route
+        assert post == "immmmmmm" or (not is_of_both and post[2:] == "------"), route
 
 
 # Actions --------------------------------------------------------------------------------------------------------------
@@ -564,6 +591,8 @@ JOBS = {
     Job.Kind.EXPORT: EVERY,
     Job.Kind.PROVE: EVERY,
     Job.Kind.DRAFT: CURATE,
+    # Of what they may see themselves.
+    Job.Kind.COLLECT: PEOPLE[1:],
 }
 
 

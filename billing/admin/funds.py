@@ -13,7 +13,9 @@ from ..models import (
     FundException,
     FundingSource,
     Job,
+    Policy,
 )
+from ..money import plain
 from ..setup import funding, releasing
 from .audited import FrozenInline, actor_of
 from .formatting import badge
@@ -21,6 +23,15 @@ from .lists import ListAdmin
 from .verbs import Verb
 
 DATE = forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d")
+
+
+class FundForm(forms.ModelForm):
+    """A fund/org with its budget as people write amounts."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        if self.instance.budget is not None:
+            self.initial["budget"] = plain(self.instance.budget, Policy.objects.current().currency)
 
 
 class ExceptionForm(forms.Form):
@@ -78,6 +89,7 @@ class ExceptionInline(FrozenInline):
 
 @admin.register(FundingSource)
 class FundingSourceAdmin(ListAdmin):
+    form = FundForm
     when_empty = (
         "No list of fund/orgs is loaded yet, so none is unknown. Load yours, and what is not on it is held for review."
     )

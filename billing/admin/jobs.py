@@ -9,9 +9,10 @@ from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpRe
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 
-from .. import charge_sheets, doors, sheets
+from .. import doors, sheets
 from ..background import jobs
 from ..errors import BillingError, NextStep, NoLongerKept
+from ..files import exports
 from ..importing import tending
 from ..models import BillingPeriod, Charge, HeldCharge, Job
 from ..texts import month_name, month_names
@@ -140,7 +141,7 @@ def export_steps(request: HttpRequest, job: Job) -> list[dict[str, str]]:
     if not may_download(request, job):
         return [again] if job.is_over else []
     form = job.arguments["format"]
-    kept = charge_sheets.is_kept(job.result["kept"], now=timezone.now()) if job.result else False
+    kept = exports.is_kept(job.result["kept"], now=timezone.now()) if job.result else False
     url = reverse("admin:billing_job_download", args=[job.pk])
     return [{"url": url, "text": f"Download the {LABELS[form]} file"}, again] if kept else [again]
 
@@ -301,7 +302,7 @@ class JobAdmin(FrozenAdmin):
             raise Http404("There is no such file.")
         form = job.arguments["format"]
         try:
-            file = charge_sheets.opened((job.result or {}).get("kept", ""), now=timezone.now())
+            file = exports.opened((job.result or {}).get("kept", ""), now=timezone.now())
         except NoLongerKept as error:
             messages.error(request, str(error))
             return HttpResponseRedirect(change_url(job))

@@ -98,6 +98,14 @@ class Migration(migrations.Migration):
                     models.DateField(blank=True, help_text="The last day of service it may pay for.", null=True),
                 ),
                 ("last_posting_date", models.DateField(blank=True, null=True)),
+                (
+                    "budget",
+                    billing.fields.TotalField(
+                        blank=True,
+                        help_text="What may be charged to it here while it is valid, in the institution's currency. PIs read how many months of it are left.",
+                        null=True,
+                    ),
+                ),
             ],
             options={
                 "ordering": ("fund_org",),
@@ -111,7 +119,12 @@ class Migration(migrations.Migration):
                         ),
                         name="fund_dates_in_order",
                         violation_error_message="The last day is before the first.",
-                    )
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("budget__isnull", True), ("budget__gte", 0), _connector="OR"),
+                        name="budget_is_not_negative",
+                        violation_error_message="A budget is not below zero.",
+                    ),
                 ],
             },
         ),
@@ -1417,6 +1430,7 @@ class Migration(migrations.Migration):
                             ("export", "Export charges"),
                             ("prove", "Prove a month"),
                             ("draft", "Draft a journal"),
+                            ("collect", "Collect statements"),
                         ],
                         max_length=16,
                     ),
@@ -1993,6 +2007,14 @@ class Migration(migrations.Migration):
                 (
                     "valid_until",
                     models.DateField(blank=True, help_text="The last day; empty while it lasts.", null=True),
+                ),
+                (
+                    "may_act",
+                    models.BooleanField(
+                        default=True,
+                        help_text="May ask and propose in the PI's name, and not only see.",
+                        verbose_name="may act",
+                    ),
                 ),
                 ("receives_statements", models.BooleanField(default=False)),
                 (

@@ -18,13 +18,14 @@ from .dimensions import (
     TagSet,
     saying,
 )
+from .funds import FundException, FundingSource
 from .gestures import SentForm
 from .imports import Import, ImportedFile, ImportOverlap, ImportTotal, StoredFile
 from .jobs import AtWork, Job, Worker
 from .kept import Kept
 from .month_totals import MonthTotal
 from .payers import BillingReference, PayerLine, PayerSplit, PayerSplitShare
-from .people import FundException, FundingSource, Membership, Person, PersonAlias, Project, User
+from .people import Membership, Person, PersonAlias, Project, User
 from .periods import BillingPeriod, ExchangeRate
 from .policy import Policy
 from .proofs import FrozenProof, InvoiceTotal

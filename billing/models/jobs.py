@@ -21,6 +21,7 @@ class Job(models.Model):
         EXPORT = "export", "Export charges"
         PROVE = "prove", "Prove a month"
         DRAFT = "draft", "Draft a journal"
+        COLLECT = "collect", "Collect statements"
 
     class State(models.TextChoices):
         QUEUED = "queued", "Waiting"

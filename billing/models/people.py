@@ -1,4 +1,4 @@
-"""Who uses and who pays: users, PIs and their projects, and the funds that may be charged."""
+"""Who uses and who pays: users, PIs, their projects, and their delegates."""
 
 import datetime
 import difflib
@@ -8,14 +8,13 @@ from typing import Any
 from django.contrib.auth.models import AbstractUser
 from django.contrib.auth.models import UserManager as DjangoUserManager
 from django.core.exceptions import ValidationError
-from django.core.validators import RegexValidator
 from django.db import models, transaction
 from django.db.models import F, Q
 from django.db.models.functions import Coalesce, Lower
 from django.utils.crypto import salted_hmac
 
 from ..addresses import ascii_address, mailbox_of, normalized_email
-from ..texts import code_of, long_date
+from ..texts import code_of
 from .departments import Department
 from .policy import Policy
 from .typed import AddressField, CodeField, NameField
@@ -149,6 +148,18 @@ class Mailboxes:
 
 
 class PersonQuerySet(models.QuerySet["Person"]):
+    def who_are(self, user: User) -> "PersonQuerySet":
+        """Keep the PIs who a user is: by the link or, where none is made, by the user's address or an alias."""
+        own = Q(user=user)
+        if user.email:
+            email = normalized_email(user.email)
+            aliased = PersonAlias.objects.filter(email__iexact=email).values("person")
+            by_address = Q(email=email) | Q(pk__in=aliased)
+            if owner := Person.objects.owning(email):
+                by_address |= Q(pk=owner.pk)
+            own |= Q(user__isnull=True) & by_address
+        return self.filter(own)
+
     def owning(self, text: str) -> "Person | None":
         """Return the PI whose address, alias or mailbox this is, None for nobody's; see Mailboxes."""
         address = normalized_email(text)
@@ -317,8 +328,14 @@ class Project(models.Model):
         return self.department or (self.pi.department if self.pi else None)
 
 
+class MembershipQuerySet(models.QuerySet["Membership"]):
+    def in_force(self, on: datetime.date) -> "MembershipQuerySet":
+        """Keep those that hold on a day."""
+        return self.filter(Q(valid_until__isnull=True) | Q(valid_until__gte=on), valid_from__lte=on)
+
+
 class Membership(models.Model):
-    """A person who may see and handle what a PI sees: a delegate, from one day to another."""
+    """Somebody who may see what a PI sees, and perhaps act for them: a delegate, from one day to another."""
 
     person = models.ForeignKey(Person, on_delete=models.CASCADE, related_name="memberships", verbose_name="PI")
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="memberships", verbose_name="delegate")
@@ -327,7 +344,12 @@ class Membership(models.Model):
     )
     valid_from = models.DateField()
     valid_until = models.DateField(null=True, blank=True, help_text="The last day; empty while it lasts.")
+    may_act = models.BooleanField(
+        "may act", default=True, help_text="May ask and propose in the PI's name, and not only see."
+    )
     receives_statements = models.BooleanField(default=False)
+
+    objects = MembershipQuerySet.as_manager()
 
     class Meta:
         verbose_name = "delegate"
@@ -341,102 +363,3 @@ class Membership(models.Model):
 
     def __str__(self) -> str:
         return f"delegate {self.user_id} of PI {self.person_id}"
-
-
-class FundingSource(models.Model):
-    """A fund/org of the institution's ledger, loaded from a list: never learned from a tag."""
-
-    fund_org = CodeField(
-        "fund/org",
-        max_length=64,
-        unique=True,
-        validators=[RegexValidator(r"^\S(.*\S)?$", "A fund/org has no blanks at its ends.")],
-    )
-    name = NameField(max_length=200, blank=True)
-    is_sponsored = models.BooleanField("sponsored award", default=False)
-    valid_from = models.DateField(null=True, blank=True)
-    valid_until = models.DateField(null=True, blank=True, help_text="The last day of service it may pay for.")
-    last_posting_date = models.DateField(null=True, blank=True)
-    projects = models.ManyToManyField(Project, blank=True, related_name="funding_sources")
-
-    class Meta:
-        ordering = ("fund_org",)
-        constraints = [
-            models.CheckConstraint(
-                condition=Q(valid_from__isnull=True)
-                | Q(valid_until__isnull=True)
-                | Q(valid_until__gte=F("valid_from")),
-                name="fund_dates_in_order",
-                violation_error_message="The last day is before the first.",
-            ),
-        ]
-
-    def __str__(self) -> str:
-        return self.fund_org
-
-
-class FundException(models.Model):
-    """Dates of a fund/org that finance has moved outward, for a reason: a no-cost extension, for example.
-
-    Exceptions are kept: one that no longer holds is revoked.
-    """
-
-    fund = models.ForeignKey(
-        FundingSource, on_delete=models.PROTECT, related_name="exceptions", verbose_name="fund/org"
-    )
-    valid_from = models.DateField(null=True, blank=True, help_text="An earlier first day of service.")
-    valid_until = models.DateField(null=True, blank=True, help_text="A later last day of service.")
-    last_posting_date = models.DateField(null=True, blank=True, help_text="A later last posting date.")
-    reason = models.TextField()
-    recorded_at = models.DateTimeField()
-    recorded_by = models.ForeignKey(User, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
-    recorded_by_name = models.CharField("recorded by", max_length=254)
-    revoked_at = models.DateTimeField(null=True, blank=True)
-    revoked_by_name = models.CharField("revoked by", max_length=254, blank=True)
-
-    class Meta:
-        ordering = ("-pk",)
-        default_permissions = ("add", "view")
-        verbose_name = "exception of a fund/org"
-        verbose_name_plural = "exceptions of fund/orgs"
-        constraints = [
-            models.CheckConstraint(
-                condition=Q(valid_from__isnull=False)
-                | Q(valid_until__isnull=False)
-                | Q(last_posting_date__isnull=False),
-                name="fund_exception_moves_a_date",
-                violation_error_message="Give at least one of the three dates.",
-            ),
-            models.CheckConstraint(
-                condition=~Q(reason=""),
-                name="fund_exception_has_a_reason",
-                violation_error_message="An exception needs a reason.",
-            ),
-            models.CheckConstraint(
-                condition=Q(revoked_at__isnull=True, revoked_by_name="")
-                | (Q(revoked_at__isnull=False) & ~Q(revoked_by_name="")),
-                name="fund_exception_revoked_by_somebody",
-                violation_error_message="An exception is revoked by somebody at some time.",
-            ),
-        ]
-
-    def __str__(self) -> str:
-        return f"exception {self.pk}"
-
-    @property
-    def dates(self) -> str:
-        """What it allows, as people read it: `valid until Jun 30, 2025`."""
-        named = {
-            "valid from": self.valid_from,
-            "valid until": self.valid_until,
-            "postings until": self.last_posting_date,
-        }
-        return ", ".join(f"{name} {long_date(day)}" for name, day in named.items() if day)
-
-    @classmethod
-    def in_force_by_fund(cls) -> "dict[int, list[FundException]]":
-        """Return the exceptions that are not revoked, by the id of their fund."""
-        found: dict[int, list[FundException]] = {}
-        for each in cls.objects.filter(revoked_at__isnull=True):
-            found.setdefault(each.fund_id, []).append(each)
-        return found

@@ -34,6 +34,8 @@ class DocumentLine:
     subject: Model
     # The recovery side of a journal's pairs says the same with the other sign.
     is_payer: bool = True
+    # As the ledger numbers what it posted; "" for what is not posted.
+    document: str = ""
 
     @property
     def name(self) -> str:

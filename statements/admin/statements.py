@@ -26,7 +26,7 @@ from billing.months import checklist
 
 from .. import issuing
 from ..models import Statement
-from ..views import download
+from ..views.statements import download
 from . import record
 from .exporting import export_view
 from .filters import FILTERS, FilterForm

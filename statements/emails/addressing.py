@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from django.db.models import Prefetch, Q
+from django.db.models import Prefetch
 from django.db.models.functions import Lower
 
 from billing.addresses import normalized_email
@@ -148,13 +148,8 @@ def delegates_of(pis: Collection[Person], on: datetime.date) -> Delegates:
     ids = [pi.pk for pi in pis]
     for start in range(0, len(ids), BATCH):
         memberships = (
-            Membership.objects.filter(
-                Q(valid_until__isnull=True) | Q(valid_until__gte=on),
-                person__in=ids[start : start + BATCH],
-                receives_statements=True,
-                valid_from__lte=on,
-                user__is_active=True,
-            )
+            Membership.objects.in_force(on)
+            .filter(person__in=ids[start : start + BATCH], receives_statements=True, user__is_active=True)
             .exclude(user__email="")
             .select_related("user")
             .order_by("user__email", "pk")

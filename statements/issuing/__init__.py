@@ -8,6 +8,7 @@ from .generating import Generated, Held, Issued, generate, kept_preview
 from .lines import UnknownLine, line_named, places_of
 from .pdfs import kept_files, pdf_of, record_download, render_missing
 from .revisions import NotLive, StatementsFrozen, void
+from .snapshots import usage_of
 
 __all__ = [
     "CHARGES",
@@ -38,6 +39,7 @@ __all__ = [
     "places_of",
     "record_download",
     "render_missing",
+    "usage_of",
     "used_on",
     "void",
 ]

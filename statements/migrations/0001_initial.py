@@ -400,6 +400,7 @@ class Migration(migrations.Migration):
             options={
                 "ordering": ("statement", "number"),
                 "default_permissions": ("view",),
+                "indexes": [models.Index(fields=["fund_org"], name="statement_line_fund")],
                 "constraints": [
                     models.UniqueConstraint(fields=("statement", "number"), name="one_statement_line_per_number"),
                     models.UniqueConstraint(fields=("statement", "payer_key"), name="one_statement_line_per_payer"),

@@ -12,10 +12,10 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from billing import charge_sheets
 from billing.admin import large_tables
 from billing.admin.charges import all_list
 from billing.background import jobs
+from billing.files import exports
 from billing.models import AuditEvent, Charge, Job, SavedView
 from tests import build
 
@@ -261,7 +261,7 @@ def test_a_file_is_kept_for_a_day(client, cast, month, monkeypatch):
     client.post(f"{EXPORT}?period=2025-01", {"format": "xlsx"})
     job = Job.objects.get(kind=Job.Kind.EXPORT)
     jobs.run(job.pk)
-    monkeypatch.setattr(charge_sheets, "EXPORTS_KEPT", -1)
+    monkeypatch.setattr(exports, "EXPORTS_KEPT", -1)
     answer = client.get(reverse("admin:billing_job_download", args=[job.pk]), follow=True)
     assert "This file is no longer there" in answer.content.decode()
     assert "Download the Excel file" not in answer.content.decode()

@@ -24,7 +24,7 @@ NO_SCREENS = {
     "admin:view_on_site",
     "admin:password_change_done",
 }
-FILES = {"portal:pdf", "portal:csv", "portal:xlsx", "portal:charges"}
+FILES = {"portal:pdf", "portal:csv", "portal:xlsx", "portal:charges", "portal:collected_file"}
 EVERY_PAGE = [page.slug for page in pages.contents(is_staff=True)]
 
 
@@ -154,17 +154,18 @@ def test_staff_have_the_pages_in_the_order_of_the_index_and_none_for_developers(
 
 
 @pytest.mark.parametrize("who", ["pi", "delegate", "stranger"])
-def test_pis_read_their_page_and_nothing_else_is_there_for_them(client, cast, who):
+def test_pis_read_their_pages_and_nothing_else_is_there_for_them(client, cast, who):
     client.force_login(getattr(cast, who))
     start = client.get(reverse("help")).content.decode()
     assert "The portal: statements and projects" in start
-    assert client.get(pages.address_of(pages.PORTAL)).status_code == 200
+    for slug in pages.OF_PORTAL:
+        assert client.get(pages.address_of(slug)).status_code == 200
     for slug in EVERY_PAGE:
-        if slug not in (pages.INDEX, pages.PORTAL):
+        if slug not in (pages.INDEX, *pages.OF_PORTAL):
             assert client.get(pages.address_of(slug)).status_code == 404, slug
     found = client.get(reverse("help"), {"q": "statement"}).content.decode()
     assert {each.partition("#")[0] for each in re.findall(r'<li><a href="(/help/[^"]*)', found)} == {
-        pages.address_of(pages.PORTAL)
+        pages.address_of(slug) for slug in pages.OF_PORTAL
     }
     assert "Nothing has “PostgreSQL”" in client.get(reverse("help"), {"q": "PostgreSQL"}).content.decode()
 

@@ -12,11 +12,11 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from billing import failures, movements, review, trends
+from billing import charts, failures, movements, review, trends
 from billing.models import AuditEvent, BillingPeriod, Charge, Job, Project
 from billing.money import to_cents
 from journals.models import Journal
-from openchargeback import charts, demo, reference
+from openchargeback import demo, reference
 from openchargeback.roles import sync_roles
 from statements import emails, issuing
 from statements.models import Email

@@ -78,10 +78,45 @@ def test_whose_a_statement_is_shows_where_not_all_are_the_reader_s_own(client, c
 @pytest.mark.parametrize("who", ["stranger", "viewer", "reviewer", "finance", "admin"])
 def test_everybody_else_gets_404_everywhere(client, cast, statement, who):
     client.force_login(getattr(cast, who))
-    for address in [*addresses(statement), reverse("portal:project", args=[statement.project_id])]:
+    page, *files, line = addresses(statement)
+    for address in [*files, reverse("portal:project", args=[statement.project_id])]:
         assert client.get(address).status_code == 404
+    # Staff have a page of their own of it.
+    theirs = reverse("admin:statements_statement_change", args=[statement.pk])
+    for address in (page, line):
+        answer = client.get(address)
+        assert (answer.status_code, answer.get("Location")) == ((404, None) if who == "stranger" else (302, theirs))
     assert statement.number not in client.get(reverse("portal:statements")).content.decode()
     assert "genomics" not in client.get(reverse("portal:projects")).content.decode()
+
+
+def test_staff_who_follow_a_pi_s_link_read_their_own_page_of_the_same_statement(client, cast, statement):
+    client.force_login(cast.viewer)
+    page = client.get(addresses(statement)[0], follow=True)
+    assert page.status_code == 200
+    assert statement.number in page.content.decode()
+    assert client.get(reverse("portal:statement", args=["2025-01-9999-1"])).status_code == 404
+    issuing.void(statement=statement, reason="Wrong project", actor=SOMEBODY, now=NOW)
+    assert "Wrong project" in client.get(addresses(statement)[0], follow=True).content.decode()
+
+
+def test_every_page_names_the_institution_and_its_contact_and_for_whom_the_reader_is_there(client, cast, statement):
+    build.a_policy(contact_name="Billing", contact_email="billing@u.edu", contact_phone="555 0142")
+    for who, is_delegate in ((cast.pi, False), (cast.delegate, True)):
+        client.force_login(who)
+        for address in (
+            *(reverse(f"portal:{name}") for name in ("home", "statements", "projects", "trends", "funds")),
+            *(reverse(f"portal:{name}") for name in ("downloads", "delegates")),
+            addresses(statement)[0],
+            addresses(statement)[-1],
+            "/statements/nowhere/",
+        ):
+            page = client.get(address).content.decode()
+            assert "<bdi>Example University</bdi></span></a>" in page, address
+            assert "· Example University</title>" in page, address
+            assert 'href="mailto:billing@u.edu"' in page, address
+            assert "555 0142" in page, address
+            assert ("Delegate for 1 PI<" in page) is is_delegate, address
 
 
 def test_who_is_not_signed_in_is_asked_to(client, statement):

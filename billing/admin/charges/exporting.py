@@ -13,6 +13,7 @@ from django.views.decorators.http import require_POST
 from ... import charge_sheets, sheets
 from ...audit import Actor
 from ...background import jobs
+from ...files import exports
 from ...models import Charge, Job
 from ..audited import actor_of
 from ..chips import narrowing_of
@@ -55,12 +56,12 @@ def run_job(
     assert job.created_by is not None
     request.user = job.created_by
     asked, form = arguments["filters"], arguments["format"]
-    name, count = charge_sheets.keep(
-        charges=listed(request, asked).queryset, form=form, asked=asked, tell=progress, actor=actor, now=now
-    )
-    charges = "1 charge" if count == 1 else f"{count:,} charges"
+    charges = listed(request, asked).queryset
+    options: dict[str, Any] = {"form": form, "asked": asked, "tell": progress, "actor": actor, "now": now}
+    name, count = exports.keep(form, lambda file: charge_sheets.write(charges=charges, file=file, **options))
+    told = "1 charge" if count == 1 else f"{count:,} charges"
     return {
-        "message": f"{charges} exported. The file is kept for {charge_sheets.EXPORTS_KEPT // 3600} hours.",
+        "message": f"{told} exported. {exports.KEPT}",
         "kept": name,
     }
 

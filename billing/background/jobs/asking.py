@@ -163,7 +163,7 @@ def retry(*, job: Job, actor: Actor, now: datetime.datetime) -> Job:
 
 def _require_may(user: User | None, job: Job, what: str) -> None:
     permission = permission_of(job.kind)
-    if user and not user.has_perm(permission):
+    if user and permission and not user.has_perm(permission):
         raise NotAllowed(
             f"Job {job.pk} ({job.get_kind_display()}) takes a role that {user} does not have ({permission}): "
             f"{user} may not {what} it."

@@ -11,7 +11,10 @@ _permissions: dict[str, str] = {}
 
 
 def register(kind: str, work: Work, *, permission: str) -> None:
-    """Say what a kind of job does, and what it takes to have it done; apps call this when they are ready."""
+    """Say what a kind of job does, and what it takes to have it done; apps call this when they are ready.
+
+    Without a permission it is done for everybody, of what they may see.
+    """
     _works[kind] = work
     _permissions[kind] = permission
 

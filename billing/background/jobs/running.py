@@ -100,7 +100,7 @@ def _refused(error: BillingError) -> dict[str, Any] | None:
 def _require_allowed(job: Job) -> None:
     """Check the permission of whoever asked, again: a queue may be long. Jobs of the system need none."""
     user, permission = job.created_by, permission_of(job.kind)
-    if user is None or (user.is_active and user.has_perm(permission)):
+    if user is None or (user.is_active and (not permission or user.has_perm(permission))):
         return
     raise NoLongerAllowed(
         f"{user} asked for this and is no longer allowed to. Nothing was done. "

@@ -5,9 +5,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from billing.fields import WIDE
-from billing.money import ZERO
-from billing.trends import Trend
+from .fields import WIDE
+from .money import ZERO
 
 # The chart's own units; the page stretches them to its width.
 WIDTH, HEIGHT = 1200, 400
@@ -47,13 +46,11 @@ class Chart:
     height: int = HEIGHT
 
 
-def of(trend: Trend) -> Chart:
-    """Return the chart of a trend of at most so many series as there are colors."""
-    return stacked([amounts for _, amounts, _ in trend.rows])
-
-
 def stacked(columns: Sequence[Sequence[Decimal]]) -> Chart:
-    """Return a bar for each column, of a part for each series: credits hang below the line of 0."""
+    """Return a bar for each column, of a part for each series (at most so many as there are colors).
+
+    Credits hang below the line of 0.
+    """
     tops = [_sum(amount for amount in column if amount > 0) for column in columns]
     depths = [-_sum(amount for amount in column if amount < 0) for column in columns]
     step, below = _scale(max(tops, default=ZERO), max(depths, default=ZERO))

@@ -1,0 +1,144 @@
+"""The portal as people use it: a PI on a phone, a delegate of ten PIs, and one who is removed while signed in."""
+
+import datetime
+from decimal import Decimal
+
+import pytest
+from django.urls import reverse
+from django.utils import timezone
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.select import Select
+from selenium.webdriver.support.ui import WebDriverWait
+
+from billing.models import Membership, Person, Project
+from statements import issuing
+from statements.models import Statement
+from tests import build
+from tests.build import NOW, SOMEBODY
+
+from .pages import color, cut, devices, session, violations, widen
+from .test_journeys import complaints, without_script
+
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
+
+LONG = "NSF-2026-" + "X" * 55
+TEN_MILLIONS = "12345678.90"
+
+
+def issue(*months):
+    for month in months:
+        issuing.generate(period=build.a_period(month), actor=SOMEBODY, now=NOW)
+
+
+@pytest.fixture
+def ten_pis(transactional_db):
+    """Ada and nine others, each with two months of statements, all of whom Grace is a delegate of."""
+    cast = build.the_cast()
+    build.a_policy(institution="Larkspur University Research Computing", contact_email="rc-billing@larkspur.example")
+    for number in range(10):
+        address = f"pi{number}@u.edu" if number else "ada@u.edu"
+        pi = build.a_pi(address, name="" if number == 9 else f"Professor Doctor Maximiliane von Hohenlohe {number}")
+        if number:
+            Membership.objects.create(person=pi, user=cast.delegate, valid_from=datetime.date(2024, 1, 1))
+        for month, amount in (("2025-01", "1000.00"), ("2025-02", TEN_MILLIONS)):
+            build.a_charge(
+                amount,
+                pi=address,
+                project=f"ocean-{number}-" + "g" * 40,
+                period=month,
+                fund_org=LONG if number == 0 else "BIO-001",
+                list_cost=Decimal(amount) * 2,
+                contracted_cost=Decimal(amount) * 2,
+                resource_name="node-" + "y" * 60,
+                consumed_quantity=Decimal(amount),
+                consumed_unit="core-hours",
+            )
+    build.a_charge("99999999.99", period="2025-03")
+    build.a_fund(LONG, name="Ocean award", budget=Decimal(99999999), valid_until=datetime.date(2027, 6, 30))
+    build.a_fund("BIO-001", valid_until=timezone.localdate() + datetime.timedelta(days=30))
+    issue("2025-01", "2025-02")
+    return cast
+
+
+def says(browser, text):
+    """Wait until the page says it; without script a click may return before the next page is there."""
+    WebDriverWait(browser, 10).until(lambda _: text in browser.find_element(By.TAG_NAME, "main").text, text)
+
+
+def pages_of(statement):
+    names = ("home", "statements", "projects", "trends", "funds", "downloads", "delegates")
+    return [
+        *(reverse(f"portal:{name}") for name in names),
+        reverse("portal:statement", args=[statement.number]),
+        reverse("portal:line", args=[statement.number, 1]),
+        reverse("portal:project", args=[statement.project_id]),
+    ]
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_everything_fits_from_320_px_on_for_a_delegate_of_ten_pis(browser, live_server, ten_pis, theme):
+    """With amounts of 10 million, long names and codes, in both themes, for everybody."""
+    statement = Statement.objects.live().filter(pi__email="ada@u.edu").latest("period__month")
+    with devices(browser):
+        session(browser, live_server, ten_pis.delegate)
+        color(browser, theme)
+        found = {}
+        for url in pages_of(statement):
+            browser.get(live_server.url + url)
+            wrong = violations(browser)
+            for width in (1440, 390, 320):
+                widen(browser, width)
+                wrong += [f"{width} px: {each}" for each in cut(browser)]
+            if wrong := wrong + complaints(browser):
+                found[url] = wrong
+    assert not found, "\n".join(f"{url}\n  " + "\n  ".join(wrong) for url, wrong in found.items())
+
+
+def test_a_pi_on_a_phone_reads_why_it_changed_and_goes_on_to_the_charges(browser, live_server, ten_pis):
+    with devices(browser):
+        session(browser, live_server, ten_pis.pi)
+        widen(browser, 390, 844)
+        browser.get(live_server.url + "/")
+        assert browser.find_element(By.TAG_NAME, "h1").text == "February 2025"
+        total = browser.find_element(By.CSS_SELECTOR, ".big-sum")
+        assert total.text == "12,345,678.90 USD"
+        assert "1,000 → 12,345,678.9 core-hours" in browser.find_element(By.CSS_SELECTOR, ".why").text
+        browser.find_element(By.CSS_SELECTOR, ".why a").click()
+        WebDriverWait(browser, 10).until(lambda _: "Statement 2025-02-" in browser.title)
+        browser.find_element(By.CSS_SELECTOR, "details:not(.menu) summary").click()
+        browser.find_element(By.PARTIAL_LINK_TEXT, "Charges behind this line").click()
+        WebDriverWait(browser, 10).until(lambda _: "Charges behind line 1" in browser.page_source)
+
+
+def test_a_pi_names_a_delegate_without_script_and_removes_her_while_she_looks(browser, live_server, ten_pis, client):
+    joanna = build.a_user("joanna", "delegate")
+    client.force_login(joanna)
+    number = Statement.objects.live().filter(pi__email="ada@u.edu").latest("period__month").number
+    hers = reverse("portal:statement", args=[number])
+    with devices(browser):
+        session(browser, live_server, ten_pis.pi)
+        widen(browser, 390, 844)
+        without_script(browser)
+        try:
+            browser.get(live_server.url + reverse("portal:delegates"))
+            browser.find_element(By.NAME, "who").send_keys("nobody@u.edu")
+            browser.find_element(By.CSS_SELECTOR, "section form [type=submit]").click()
+            says(browser, "has no account here yet")
+            browser.get(live_server.url + reverse("portal:delegates"))
+            browser.find_element(By.NAME, "who").send_keys("joanna@u.edu")
+            Select(browser.find_element(By.NAME, "may")).select_by_value("act")
+            browser.find_element(By.CSS_SELECTOR, "section form [type=submit]").click()
+            says(browser, "joanna@u.edu is your delegate from today.")
+            assert client.get(hers).status_code == 200
+            row = next(
+                each for each in browser.find_elements(By.CSS_SELECTOR, "tbody tr") if "joanna@u.edu" in each.text
+            )
+            row.find_element(By.PARTIAL_LINK_TEXT, "Remove").click()
+            says(browser, "at once")
+            browser.find_element(By.CSS_SELECTOR, "main [type=submit]").click()
+            says(browser, "is not your delegate any more")
+        finally:
+            browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
+    assert client.get(hers).status_code == 404
+    assert not Membership.objects.filter(user=joanna, person=Person.objects.get(email="ada@u.edu")).exists()
+    assert Project.objects.exists()
