@@ -3,6 +3,7 @@
 import datetime
 import logging
 import os
+import re
 import sys
 import zoneinfo
 from pathlib import Path
@@ -299,6 +300,14 @@ if EMAIL_URL := env.str("EMAIL_URL", default=""):
         ) from error
 else:
     EMAIL_BACKEND = "django.core.mail.backends.filebased.EmailBackend"
+# Test mode: whatever is sent goes to this address alone.
+if EMAIL_REDIRECT_TO := env.str("EMAIL_REDIRECT_TO", default="").strip():
+    if not re.fullmatch(r"[^@\s,;<>]+@[^@\s,;<>]+", EMAIL_REDIRECT_TO):
+        raise ImproperlyConfigured(
+            f"EMAIL_REDIRECT_TO is “{EMAIL_REDIRECT_TO}”. It is one e-mail address, or left out."
+        )
+    if EMAIL_BACKEND == "django.core.mail.backends.smtp.EmailBackend":
+        EMAIL_BACKEND = "billing.mail_test_mode.EmailBackend"
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="billing@localhost")
 
 # Where links in mails and documents point to.

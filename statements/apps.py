@@ -5,7 +5,7 @@ class StatementsConfig(AppConfig):
     name = "statements"
 
     def ready(self) -> None:
-        from billing import corrections, notices, proof, tracing
+        from billing import corrections, mail_test_mode, notices, proof, tracing
         from billing.background import jobs
         from billing.models import Job
         from billing.months import checklist
@@ -29,4 +29,5 @@ class StatementsConfig(AppConfig):
         verifying.register("statements", issuing.kept_files)
         verifying.register("charges of statements", issuing.kept_charge_files)
         notices.register("e-mail", tasks.email_is_configured)
+        notices.register("test mode", mail_test_mode.notice)
         safeguards.register_own()

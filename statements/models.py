@@ -33,11 +33,15 @@ class Statement(Standing):
     class State(models.TextChoices):
         ISSUED = "issued", "Issued"
         WRITTEN = "written", "Written to file"
+        # So small that the policy has no e-mail sent about it.
+        PORTAL = "portal", "Portal only"
         SENT = "sent", "Sent"
         SUPERSEDED = "superseded", "Superseded"
         VOID = "void", "Void"
 
-    LIVE = (State.ISSUED, State.WRITTEN, State.SENT)
+    LIVE = (State.ISSUED, State.WRITTEN, State.PORTAL, State.SENT)
+    # In force, and nobody was e-mailed it.
+    UNSENT = (State.ISSUED, State.WRITTEN, State.PORTAL)
 
     STANDS_IN = FINAL
     # What happens to a document after it was issued; of a finalized month it may still be sent and drawn.
@@ -56,9 +60,11 @@ class Statement(Standing):
     )
 
     TRANSITIONS = {
-        State.ISSUED: {State.WRITTEN, State.SENT, State.SUPERSEDED, State.VOID},
+        State.ISSUED: {State.WRITTEN, State.PORTAL, State.SENT, State.SUPERSEDED, State.VOID},
         # Its e-mail is a file on this machine: nobody got it yet.
         State.WRITTEN: {State.SENT, State.SUPERSEDED, State.VOID},
+        # A person may send it all the same.
+        State.PORTAL: {State.WRITTEN, State.SENT, State.SUPERSEDED, State.VOID},
         State.SENT: {State.SUPERSEDED, State.VOID},
         State.SUPERSEDED: frozenset[str](),
         State.VOID: frozenset[str](),
@@ -120,7 +126,7 @@ class Statement(Standing):
         constraints = [
             models.UniqueConstraint(
                 fields=["reference"],
-                condition=Q(state__in=("issued", "written", "sent")),
+                condition=Q(state__in=("issued", "written", "portal", "sent")),
                 name="one_live_statement",
                 violation_error_message="This PI and project have a statement for the period already.",
             ),
@@ -157,7 +163,7 @@ class Statement(Standing):
             return f"e-mailed {_day(self.sent_at)}"
         if self.written_at:
             return f"written to a file on {_day(self.written_at)}, not e-mailed"
-        return "not e-mailed"
+        return "on the portal only" if self.state == self.State.PORTAL else "not e-mailed"
 
     @property
     def month_state(self) -> str:
@@ -284,7 +290,10 @@ class Email(models.Model):
         CLAIMED = "claimed", "Being sent"
         SENT = "sent", "Sent"
         WRITTEN = "written", "Written to file"
+        # In test mode: its recipient did not get it.
+        REDIRECTED = "redirected", "Sent to the test address"
         FAILED = "failed", "Not sent"
+        REFUSED = "refused", "Refused"
         UNCERTAIN = "uncertain", "Perhaps sent"
         DROPPED = "dropped", "Left out"
 
@@ -295,7 +304,7 @@ class Email(models.Model):
 
     # The next run tries these; an uncertain one waits for a person, or it might be mailed twice.
     TO_SEND = (State.QUEUED, State.FAILED)
-    TROUBLED = (State.FAILED, State.UNCERTAIN)
+    TROUBLED = (State.FAILED, State.REFUSED, State.UNCERTAIN)
 
     period = models.ForeignKey(
         BillingPeriod, on_delete=models.PROTECT, related_name="statement_emails", verbose_name="billing period"
@@ -320,6 +329,28 @@ class Email(models.Model):
     message_path = models.CharField(
         "message", max_length=254, blank=True, help_text="Where the message is kept as it was sent or written."
     )
+    redirected_to = models.CharField(
+        "test address", max_length=254, blank=True, help_text="In test mode: who got it instead of its recipient."
+    )
+    again_because = models.TextField("sent again because", blank=True, help_text="Its recipient reads it.")
+    repeats = models.ForeignKey(
+        "self", null=True, blank=True, on_delete=models.PROTECT, related_name="repeated_by", verbose_name="repeats"
+    )
+    is_small = models.BooleanField(
+        default=False, help_text="Left out because its statements charge less than the policy has e-mailed."
+    )
+    asked_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="+",
+        help_text="Who had it sent; nobody where a job of the system did.",
+    )
+    attempts = models.PositiveSmallIntegerField(default=0)
+    try_again_at = models.DateTimeField(
+        null=True, blank=True, help_text="When the worker tries it again by itself; empty: it does not."
+    )
     created_at = models.DateTimeField()
     claimed_at = models.DateTimeField(null=True, blank=True)
     written_at = models.DateTimeField(null=True, blank=True)
@@ -327,6 +358,11 @@ class Email(models.Model):
 
     class Meta:
         ordering = ("-id",)
+        indexes = [
+            models.Index(fields=["try_again_at"], condition=Q(try_again_at__isnull=False), name="email_tried_again"),
+            # How many went out within the last minute.
+            models.Index(fields=["claimed_at"], name="email_claimed"),
+        ]
         verbose_name = "e-mail"
         verbose_name_plural = "e-mails"
         default_permissions = ("view",)

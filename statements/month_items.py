@@ -71,7 +71,9 @@ def sent(month: Month) -> Iterator[Item]:
     then = NextStep("send_statements", month.about)
     unsent, amount = by_state.get(Statement.State.ISSUED, (0, Decimal(0)))
     written, written_amount = by_state.get(Statement.State.WRITTEN, (0, Decimal(0)))
+    portal, portal_amount = by_state.get(Statement.State.PORTAL, (0, Decimal(0)))
     done, done_amount = by_state.get(Statement.State.SENT, (0, Decimal(0)))
+    small = f" {_statements(portal)} {'is' if portal == 1 else 'are'} too small to be e-mailed." if portal else ""
     failed = emails.troubled(period).count()
     mails = f" {failed:,} e-mail{' was' if failed == 1 else 's were'} not sent, or perhaps not." if failed else ""
     if unsent:
@@ -82,8 +84,9 @@ def sent(month: Month) -> Iterator[Item]:
     elif written:
         text = f"{_statements(written)} {'is' if written == 1 else 'are'} in files only: nobody got an e-mail."
         yield Item("sent", State.WARNING, text, written, _money(written_amount), then)
-    elif done:
-        yield Item("sent", State.DONE, f"{_statements(done)} sent.", done, _money(done_amount))
+    elif done or portal:
+        text = f"{_statements(done)} sent.{small}" if done else small.strip()
+        yield Item("sent", State.DONE, text, done + portal, _money(done_amount + portal_amount))
     elif month_has_charges(month) and period.takes_changes:
         yield Item("sent", State.BLOCKED, "No statement is issued yet.", then=then)
     else:

@@ -45,7 +45,7 @@ def generated_data(generated: Generated, sent: Sent | None = None) -> dict[str, 
             "billed": generated.held.billed,
             **({"foreign": generated.held.foreign} if generated.held.foreign else {}),
         },
-        "sent": len(sent.messages) if sent and not sent.is_written else 0,
+        "sent": _number_sent(sent) if sent else 0,
         **({"emails": sent_data(sent)} if sent else {}),
     }
 
@@ -56,7 +56,7 @@ def sent_data(sent: Sent) -> dict[str, Any]:
         "period": sent.period,
         "dry_run": sent.is_dry_run,
         "configured": not sent.is_written,
-        "sent": 0 if sent.is_written else len(sent.messages),
+        "sent": _number_sent(sent),
         "written": len(sent.messages) if sent.is_written else 0,
         "statements": sent.statements,
         "totals": sent.totals,
@@ -72,7 +72,14 @@ def sent_data(sent: Sent) -> dict[str, Any]:
         "kept_back": [{"number": each.number, "charged": each.charged, "why": each.why} for each in sent.kept_back],
         "first": sorted({each.recipient for each in sent.first}),
         "files": sent.files,
+        "refused": [_message_data(each) | {"error": each.error} for each in sent.refused],
+        "redirected_to": sent.redirected_to,
     }
+
+
+def _number_sent(sent: Sent) -> int:
+    """Return how many e-mails their recipients got: none that is a file, or went to the test address."""
+    return 0 if sent.is_written or sent.redirected_to else len(sent.messages)
 
 
 def _message_data(message: Message) -> dict[str, Any]:
@@ -104,14 +111,14 @@ def sent_summary(sent: Sent) -> str:
     """Return what a run of e-mails came to, in a few sentences; also what waits, and why."""
     said = []
     if sent.messages:
-        done = "written to files; nothing left this machine" if sent.is_written else "sent"
+        done = _what_was_done(sent)
         would = "would be " if sent.is_dry_run else ""
         what = f"{_some(len(sent.messages), 'e-mail')} with {_some(sent.statements, 'statement')}"
         said.append(f"{what} ({_totals(sent)}) {would}{done}.")
     elif not (sent.failed or sent.waiting or sent.outdated or sent.kept_back):
         said.append(f"Nothing to send: no statement of {month_name(sent.period)} waits.")
     if sent.failed:
-        said.append(f"{_some(len(sent.failed), 'e-mail')} not sent; the next run tries again.")
+        said.append(f"{_some(len(sent.failed), 'e-mail')} not sent. The list of e-mails says why, and what is next.")
     if sent.interrupted:
         said.append(f"{_some(len(sent.interrupted), 'e-mail')} of a run that was stopped: somebody has to decide.")
     if sent.first:
@@ -124,9 +131,23 @@ def sent_summary(sent: Sent) -> str:
     if sent.outdated:
         sending = "sent all the same" if sent.sends_outdated else "not sent"
         said.append(f"{_some(len(sent.outdated), 'statement')} not current, {sending}: {_numbers(sent)}.")
+    return " ".join([*said, *_of_month(sent), *_of_choice(sent)])
+
+
+def _what_was_done(sent: Sent) -> str:
+    if sent.is_written:
+        return "written to files; nothing left this machine"
+    if sent.redirected_to:
+        return f"sent to the test address {sent.redirected_to}, and none to its recipient"
+    return "sent"
+
+
+def _of_month(sent: Sent) -> Iterator[str]:
+    """Say which e-mails of the month no run sends by itself."""
+    if sent.refused:
+        yield f"{_some(len(sent.refused), 'e-mail')} of this month refused: correct the address."
     if sent.files and not sent.is_written:
-        said.append(f"{_some(sent.files, 'e-mail')} of this month only written to files so far.")
-    return " ".join([*said, *_of_choice(sent)])
+        yield f"{_some(sent.files, 'e-mail')} of this month only written to files so far."
 
 
 def _of_choice(sent: Sent) -> Iterator[str]:
@@ -221,6 +242,8 @@ def sent_text(sent: Sent) -> str:
     said += [f"Not sent: {each.number}: {each.why}" for each in sent.kept_back]
     said += [f"Left out: {each.recipient}: {each.error}" for each in sent.left_out]
     said += [f"Not sent to {each.recipient}: {each.error}" for each in sent.failed]
+    failed = {each.number for each in sent.failed}
+    said += [f"Refused: {each.recipient}: {each.error}" for each in sent.refused if each.number not in failed]
     said += [
         f"Left behind: #{each.number} to {each.recipient} ({month_name(each.period)}): {each.error}"
         for each in sent.interrupted

@@ -18,7 +18,7 @@ def register_own() -> None:
             changes="EXISTS (SELECT 1 FROM billing_billingperiod p WHERE p.id = {old}.period_id AND "
             "p.status = 'finalized') AND ({old}.superseded_by_id {differs} {new}.superseded_by_id OR "
             "({old}.state <> {new}.state AND NOT "
-            "({old}.state IN ('issued', 'written') AND {new}.state IN ('written', 'sent'))))",
+            "({old}.state IN ('issued', 'written', 'portal') AND {new}.state IN ('written', 'portal', 'sent'))))",
         ),
         Refusal("delete", Statement, "delete", "a statement is never deleted: void it, or issue a revision"),
         *in_shut_months(

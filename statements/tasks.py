@@ -35,13 +35,16 @@ def send(
 ) -> dict[str, Any]:
     """Send what is issued and not sent of `arguments["period"]` (an id), or of it the `statements` (numbers) alone.
 
-    With `outdated` also statements that are not current, with `written` also e-mails that are files so far. Raises
-    NotSent where an e-mail was not sent; the others were.
+    With `emails` (ids) these are tried again, and nothing else is sent. With `outdated` also statements that are not
+    current, with `written` also e-mails that are files so far. Raises NotSent where an e-mail was not sent; the others
+    were.
     """
     sent = emails.send(
         period=BillingPeriod.objects.get(pk=arguments["period"]),
         # None is the whole month; a list without a number is refused.
         chosen=arguments.get("statements"),
+        # E-mails whose time to be tried again has come.
+        only=arguments.get("emails"),
         outdated=bool(arguments.get("outdated")),
         written=bool(arguments.get("written")),
         actor=actor,

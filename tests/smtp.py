@@ -4,6 +4,7 @@ import asyncio
 import email
 import email.policy
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -37,6 +38,11 @@ class Mail:
         return str(body.get_content()).replace("\r\n", "\n") if body else ""
 
     @property
+    def html(self) -> str:
+        body = self.message.get_body(("html",))
+        return str(body.get_content()).replace("\r\n", "\n") if body else ""
+
+    @property
     def attachments(self) -> list[str]:
         return [part.get_filename() or "" for part in self.message.iter_attachments()]
 
@@ -50,6 +56,12 @@ class MailServer:
     mailbox: list[Mail] = field(default_factory=list)
     # By address, what the server says instead of taking it: `550 5.1.1 No such user here`.
     refuses: dict[str, str] = field(default_factory=dict)
+    # By address, what it says of the message once it has it: `554 5.7.1 Looks like spam`.
+    refuses_message: dict[str, str] = field(default_factory=dict)
+    # What it says of whoever sends.
+    refuses_sender: str = ""
+    # When each message was accepted, by the clock that only goes on.
+    accepted_at: list[float] = field(default_factory=list)
     # Addresses that it never answers about.
     stalls: set[str] = field(default_factory=set)
     # Addresses whose messages it keeps, and hangs up before it says so.
@@ -72,6 +84,14 @@ class MailServer:
         settings.EMAIL_HOST, settings.EMAIL_PORT = self.host, self.port
         settings.EMAIL_USE_TLS = settings.EMAIL_USE_SSL = False
 
+    async def handle_MAIL(
+        self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
+    ) -> str:
+        if self.refuses_sender:
+            return self.refuses_sender
+        envelope.mail_from = address
+        return ACCEPTED
+
     async def handle_RCPT(
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
     ) -> str:
@@ -84,9 +104,13 @@ class MailServer:
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
         content = envelope.content if isinstance(envelope.content, bytes) else str(envelope.content).encode()
+        for address in envelope.rcpt_tos:
+            if address in self.refuses_message:
+                return self.refuses_message[address]
         message = email.message_from_bytes(content, policy=email.policy.default)
         assert isinstance(message, EmailMessage)
         self.mailbox.append(Mail(envelope.mail_from or "", tuple(envelope.rcpt_tos), message))
+        self.accepted_at.append(time.monotonic())
         if self.holds_at:
             self.holds_at.touch()
             await asyncio.sleep(3600)

@@ -318,7 +318,7 @@ ISO_MODULES = (
     "openchargeback/logs.py",
     "statements/admin/statements.py",
     "statements/drawing/",
-    "statements/emails/letters.py",
+    "statements/emails/messages.py",
     "statements/emails/outbox.py",
     "statements/issuing/charge_files.py",
     "statements/issuing/revisions.py",

@@ -247,6 +247,11 @@ iiii xxxo  iiii xxxx  admin/auth/group/<path:object_id>/change/
 iiii >>>>  iiii >>>>  admin/auth/group/<path:object_id>/
 iiii xooo  iiii x>>>  admin/statements/email/<path:object_id>/resend/
 iiii xooo  iiii xooo  admin/statements/email/<path:object_id>/settle/
+iiii xxoo  iiii xxoo  admin/statements/email/texts/
+iiii ----  iiii ----  admin/statements/email/preview/<str:name>/
+iiii oooo  iiii oooo  admin/statements/email/<int:pk>/message/
+iiii oooo  iiii oooo  admin/statements/email/<int:pk>/message/html/
+iiii oooo  iiii oooo  admin/statements/email/<int:pk>/message/files/<int:number>/
 iiii oooo  iiii oooo  admin/statements/email/
 iiii xxxx  iiii xxxx  admin/statements/email/add/
 iiii >>>>  iiii >>>>  admin/statements/email/<path:object_id>/history/

@@ -919,7 +919,7 @@ def policy_form(client):
         value = bound.value()
         if value is True:
             data[bound.html_name] = "on"
-        elif value not in (None, False):
+        elif value is not None and value is not False:
             data[bound.html_name] = bound.field.prepare_value(value)
     return data
 

@@ -359,7 +359,9 @@ class BillingPeriodAdmin(FrozenAdmin):
             .get_queryset(request)
             .filter(removed_at__isnull=True)
             .annotate(
-                statement_number=Count("statements", filter=Q(statements__state__in=("issued", "written", "sent")))
+                statement_number=Count(
+                    "statements", filter=Q(statements__state__in=("issued", "written", "portal", "sent"))
+                )
             )
         )
 

@@ -1861,6 +1861,49 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("email_text", models.TextField(blank=True, help_text="Empty: the text that comes with the program.")),
+                (
+                    "email_html",
+                    models.TextField(
+                        blank=True,
+                        help_text="Empty: the HTML that comes with the program, with the text above.",
+                        verbose_name="e-mail HTML",
+                    ),
+                ),
+                (
+                    "email_attaches_xlsx",
+                    models.BooleanField(
+                        default=False,
+                        help_text="The lines of each statement as an Excel file, beside its PDF.",
+                        verbose_name="e-mails attach XLSX",
+                    ),
+                ),
+                (
+                    "email_attaches_charges",
+                    models.BooleanField(
+                        default=False,
+                        help_text="The charges behind each statement as charges.csv, which its PDF holds as well.",
+                    ),
+                ),
+                (
+                    "email_megabytes",
+                    models.PositiveSmallIntegerField(
+                        default=10,
+                        help_text="Files that make an e-mail larger stay out, and it links to the portal instead. 0: links alone.",
+                    ),
+                ),
+                (
+                    "smallest_emailed",
+                    billing.fields.AmountField(
+                        default=0,
+                        help_text="A statement that charges less is on the portal only. 0: each is e-mailed. A revision of one that was e-mailed always is.",
+                    ),
+                ),
+                (
+                    "emails_per_minute",
+                    models.PositiveSmallIntegerField(
+                        default=0, help_text="As many as the mail server takes. 0: as fast as it takes them."
+                    ),
+                ),
                 ("created_at", models.DateTimeField(auto_now_add=True)),
                 (
                     "created_by",

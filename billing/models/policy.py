@@ -217,6 +217,27 @@ class Policy(models.Model):
         max_length=200, default="Research computing statement for {{ month }}: {{ due }} charged"
     )
     email_text = models.TextField(blank=True, help_text="Empty: the text that comes with the program.")
+    email_html = models.TextField(
+        "e-mail HTML", blank=True, help_text="Empty: the HTML that comes with the program, with the text above."
+    )
+    email_attaches_xlsx = models.BooleanField(
+        "e-mails attach XLSX", default=False, help_text="The lines of each statement as an Excel file, beside its PDF."
+    )
+    email_attaches_charges = models.BooleanField(
+        default=False, help_text="The charges behind each statement as charges.csv, which its PDF holds as well."
+    )
+    email_megabytes = models.PositiveSmallIntegerField(
+        default=10,
+        help_text="Files that make an e-mail larger stay out, and it links to the portal instead. 0: links alone.",
+    )
+    smallest_emailed = AmountField(
+        default=0,
+        help_text="A statement that charges less is on the portal only. 0: each is e-mailed. A revision of one that "
+        "was e-mailed always is.",
+    )
+    emails_per_minute = models.PositiveSmallIntegerField(
+        default=0, help_text="As many as the mail server takes. 0: as fast as it takes them."
+    )
     created_at = models.DateTimeField(auto_now_add=True)
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, editable=False, on_delete=models.PROTECT, related_name="+"

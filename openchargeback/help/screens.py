@@ -51,6 +51,8 @@ SCREENS = {
     "admin:journals_journal_list": "admin-guide/journals#the-list",
     "admin:journals_journal_redraft": "admin-guide/journals#the-page-of-a-journal",
     "admin:journals_journal_submit": "admin-guide/journals#the-page-of-a-journal",
+    "admin:statements_email_message": "admin-guide/email#the-message-as-it-was-sent",
+    "admin:statements_email_texts": "admin-guide/email#the-words",
     "admin:statements_email_settle": "admin-guide/email#what-became-of-it",
     "admin:statements_statement_send": "admin-guide/email#before-you-send",
     "admin:statements_statement_changelist": "admin-guide/statements#the-list",

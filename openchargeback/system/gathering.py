@@ -15,7 +15,7 @@ from django.db.models import Count, Min, Sum
 from django.template.defaultfilters import filesizeformat
 from django.utils import timezone
 
-from billing import safeguards, schema
+from billing import mail_test_mode, safeguards, schema
 from billing.audit import anchors, verifications
 from billing.background import heartbeat, jobs
 from billing.errors import BillingError
@@ -158,10 +158,13 @@ def _mail(now: datetime.datetime) -> list[Fact]:
         return [Fact("mode", "Mode", said, "warn", "admin-guide/email#without-a-mail-server")]
     # Never with the user and password of the address.
     kind = settings.EMAIL_BACKEND.removesuffix(".EmailBackend").rpartition(".")[2]
+    test = mail_test_mode.test_address()
+    kind = "smtp" if test else kind
     server = f"{settings.EMAIL_HOST}:{settings.EMAIL_PORT}" if kind == "smtp" else kind
     safe = " over TLS" if settings.EMAIL_USE_TLS or settings.EMAIL_USE_SSL else ""
     return [
         Fact("mode", "Mode", f"sent by {server}{safe}", "ok"),
+        *([Fact("test", "Test mode", f"all to {test}", "warn", "admin-guide/email#test-mode")] if test else []),
         Fact("from", "From", settings.DEFAULT_FROM_EMAIL),
     ]
 

@@ -1,89 +1,31 @@
 """The e-mails that bring statements: who got what, sent again, or settled where nobody knows."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-from django import forms
 from django.contrib import admin
 from django.db.models import Q, QuerySet
-from django.http import HttpRequest
-from django.utils import timezone
+from django.http import HttpRequest, HttpResponseBase
+from django.urls import URLPattern, path, reverse
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from django.utils.text import capfirst
 
-from billing.admin.audited import FrozenAdmin, actor_of
+from billing.admin.audited import FrozenAdmin
 from billing.admin.filters import period_filter
 from billing.admin.formatting import badge
-from billing.admin.verbs import Verb
+from billing.admin.links import change_url, link
 
 from .. import emails
 from ..models import Email
-from .permissions import SEND
+from .email_messages import file_view, html_view, message_view
+from .email_texts import texts_view
+from .email_verbs import VERBS, is_in_doubt
+from .letters import kept_view
 from .record import EMAIL_TONES
 
-
-class ResendForm(forms.Form):
-    outdated = forms.BooleanField(
-        required=False,
-        label="Send statements that are not current, too",
-        help_text="Without this, statements whose charges have changed since are refused.",
-    )
-
-
-class SettleForm(forms.Form):
-    arrived = forms.TypedChoiceField(
-        label="What became of it",
-        choices=(("yes", "It arrived"), ("no", "It did not arrive, and is not to be sent again")),
-        coerce=lambda value: value == "yes",
-        widget=forms.RadioSelect,
-    )
-    note = forms.CharField(
-        label="How you know",
-        required=False,
-        help_text="Kept in the audit log.",
-        widget=forms.Textarea(attrs={"rows": 2}),
-    )
-
-
-def resend(request: HttpRequest, email: Email, data: dict[str, Any]) -> str:
-    sent = emails.resend(email=email, outdated=data["outdated"], actor=actor_of(request), now=timezone.now())
-    if sent.is_trouble:
-        raise emails.NotSent(sent)
-    if not sent.messages:
-        return sent.left_out[0].error if sent.left_out else "Somebody else is sending it."
-    (only,) = sent.messages
-    done = "Written to a file for" if sent.is_written else "Sent to"
-    return f"{done} {only.recipient}."
-
-
-def settle(request: HttpRequest, email: Email, data: dict[str, Any]) -> str:
-    settled = emails.settle(
-        email=email, arrived=data["arrived"], note=data["note"], actor=actor_of(request), now=timezone.now()
-    )
-    return f"{capfirst(str(settled))}: {settled.get_state_display().lower()}."
-
-
-def is_in_doubt(email: Email) -> bool:
-    """Tell whether nobody knows of an e-mail whether it arrived."""
-    return email.state == Email.State.UNCERTAIN or emails.was_left(email)
-
-
-def may_go_again(email: Email) -> bool:
-    """Tell whether an e-mail can be sent again: it was sent or written, or was to be, and no run is at it."""
-    states = (Email.State.SENT, Email.State.WRITTEN, Email.State.FAILED, Email.State.UNCERTAIN)
-    return email.state in states or is_in_doubt(email)
-
-
-def resend_question(email: Email) -> str:
-    """Say whom an e-mail goes to when it is sent again, and what may come of it."""
-    said = (
-        f"It goes to {email.recipient} ({email.get_role_display()}) at their present address. It has those "
-        "of its statements that are in force and that they may see today."
-    )
-    if is_in_doubt(email):
-        said = f"It may have arrived already; then they get it twice. {said}"
-    if emails.writes_files():
-        said += " E-mail is not configured: it is written to a file, and nothing leaves this machine."
-    return said
+# What is shown of an e-mail of which there is something to say.
+WHERE_SET = ("error", "what_next", "again_because", "repeated", "redirected_to", "attempts", "try_again_at")
 
 
 class EmailStateFilter(admin.SimpleListFilter):
@@ -103,7 +45,8 @@ class EmailStateFilter(admin.SimpleListFilter):
 @admin.register(Email)
 class EmailAdmin(FrozenAdmin):
     when_empty = "No e-mail was sent yet. Statements are sent by month, from their list."
-    list_display = ("number", "period", "pi_name", "recipient", "role", "status", "sent_at", "error_start")
+    change_list_template = "admin/statements/email/change_list.html"
+    list_display = ("number", "period", "pi_name", "recipient", "role", "status", "sent_at", "why_and_next")
     list_filter = (period_filter("period"), EmailStateFilter)
     list_select_related = ("period", "pi")
     search_fields = ("pi__name", "pi__email", "recipient", "subject", "statements__number")
@@ -117,36 +60,46 @@ class EmailAdmin(FrozenAdmin):
         "statements_sent",
         "status",
         "error",
+        "what_next",
+        "message",
+        "again_because",
+        "repeated",
+        "redirected_to",
+        "attempts",
+        "try_again_at",
+        "asked_by",
         "created_at",
         "claimed_at",
         "written_at",
         "sent_at",
-        "message_path",
     )
     readonly_fields = fields
-    verbs = (
-        Verb(
-            name="resend",
-            label="Send again…",
-            button="Send again",
-            permission=SEND,
-            run=resend,
-            form=ResendForm,
-            offered=may_go_again,
-            question=resend_question,
-        ),
-        Verb(
-            name="settle",
-            label="Say what became of it…",
-            button="Record it",
-            permission=SEND,
-            run=settle,
-            form=SettleForm,
-            offered=is_in_doubt,
-            question="The run that sent this was stopped, or the connection was lost, so nobody knows whether it "
-            "arrived. Ask the recipient, or look at the mail server's log.",
-        ),
-    )
+    verbs = VERBS
+
+    def get_urls(self) -> list[URLPattern]:
+        def shown(view: Callable[..., HttpResponseBase]) -> Any:
+            return self.admin_site.admin_view(partial(view, screen=self))  # type: ignore[arg-type]
+
+        own = [
+            path("texts/", shown(texts_view), name="statements_email_texts"),
+            path("preview/<str:name>/", self.admin_site.admin_view(kept_view), name="statements_email_preview"),
+            path("<int:pk>/message/", shown(message_view), name="statements_email_message"),
+            path("<int:pk>/message/html/", shown(html_view), name="statements_email_html"),
+            path("<int:pk>/message/files/<int:number>/", shown(file_view), name="statements_email_file"),
+        ]
+        return own + super().get_urls()
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        """Leave out what has nothing to say of this e-mail."""
+        if obj is None:
+            return self.fields
+        said = {
+            "what_next": bool(emails.what_next(obj)),
+            "repeated": obj.repeats_id is not None,
+            "attempts": obj.attempts > 1,
+        }
+        empty = {name for name in WHERE_SET if not said.get(name, bool(getattr(obj, name, "")))}
+        return tuple(name for name in self.fields if name not in empty)
 
     @admin.display(description="PI")
     def pi_name(self, email: Email) -> str:
@@ -162,11 +115,30 @@ class EmailAdmin(FrozenAdmin):
             return badge(Email.State.UNCERTAIN.label, EMAIL_TONES[Email.State.UNCERTAIN])
         return badge(email.get_state_display(), EMAIL_TONES[email.state])
 
-    @admin.display(description="reason")
-    def error_start(self, email: Email) -> str:
-        if email.state == Email.State.CLAIMED and is_in_doubt(email):
-            return emails.INTERRUPTED
-        return email.error[:120] or "–"
+    @admin.display(description="reason, and what is next")
+    def why_and_next(self, email: Email) -> str:
+        is_left = email.state == Email.State.CLAIMED and is_in_doubt(email)
+        why = emails.INTERRUPTED if is_left else email.error[:160]
+        if email.state == Email.State.REDIRECTED:
+            why = f"Went to {email.redirected_to}."
+        then = emails.what_next(email)
+        if not then:
+            return why or "–"
+        return format_html('{}<br><span class="quiet small">{}</span>', why, then)
+
+    @admin.display(description="what is next")
+    def what_next(self, email: Email) -> str:
+        return emails.what_next(email)
+
+    @admin.display(description="message")
+    def message(self, email: Email) -> str:
+        if not email.message_path:
+            return "–"
+        return link(reverse("admin:statements_email_message", args=[email.pk]), "Read it as it was sent")
+
+    @admin.display(description="repeats")
+    def repeated(self, email: Email) -> str:
+        return link(change_url(email.repeats), str(email.repeats)) if email.repeats else "–"
 
     @admin.display(description="statements")
     def statements_sent(self, email: Email) -> str:

@@ -39,6 +39,7 @@ class StateFilter(admin.SimpleListFilter):
         (OUTDATED, "Outdated"),
         (TROUBLE, "E-mail not delivered"),
         (str(State.WRITTEN), "Only written to file"),
+        (str(State.PORTAL), "Portal only"),
         (str(State.SENT), "Sent"),
         (OUT_OF_FORCE, "Superseded or void"),
         (str(State.SUPERSEDED), "Superseded"),

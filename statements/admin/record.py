@@ -29,6 +29,7 @@ TONES: dict[str, str] = {
     State.ISSUED: "info",
     # Not good: nobody got it yet.
     State.WRITTEN: "warn",
+    State.PORTAL: "",
     State.SENT: "good",
     State.SUPERSEDED: "",
     State.VOID: "bad",
@@ -39,7 +40,9 @@ EMAIL_TONES: dict[str, str] = {
     Email.State.SENT: "good",
     # Not good: nobody got it yet.
     Email.State.WRITTEN: "warn",
+    Email.State.REDIRECTED: "warn",
     Email.State.FAILED: "bad",
+    Email.State.REFUSED: "bad",
     Email.State.UNCERTAIN: "bad",
     Email.State.DROPPED: "",
 }
@@ -85,7 +88,7 @@ def buttons(request: HttpRequest, statement: Statement) -> list[dict[str, Any]]:
             {"label": issuing.CHARGES, "url": reverse("admin:statements_statement_charges", args=[statement.pk])}
         )
     if url := _sending_url(request, statement):
-        is_next = statement.pk not in _outdated(request, statement)
+        is_next = statement.state != State.PORTAL and statement.pk not in _outdated(request, statement)
         found.append({"label": "Send…", "url": url, "is_primary": is_next})  # type: ignore[dict-item]
     return found
 
@@ -94,7 +97,7 @@ def _sending_url(request: HttpRequest, statement: Statement) -> str:
     """Return where a statement is sent; "" where its PI has it, it is out of force, or somebody else has to send it."""
     if not request.user.has_perm(SEND):
         return ""
-    if statement.state == State.ISSUED:
+    if statement.state in (State.ISSUED, State.PORTAL):
         return send_url(statement.number)
     # A file is sent once there is a mail server.
     is_file = statement.state == State.WRITTEN and not emails.writes_files()
@@ -135,7 +138,8 @@ def _standing_of_email(request: HttpRequest, statement: Statement) -> Standing:
     mine = [each for each in statement.emails.order_by("-pk") if each.role == Email.Role.PI]
     last = mine[0] if mine else None
     if last and (last.state in Email.TROUBLED or emails.was_left(last)):
-        said = "was not sent" if last.state == Email.State.FAILED else "was perhaps sent"
+        told = {Email.State.FAILED: "was not sent", Email.State.REFUSED: "was refused"}
+        said = told.get(Email.State(last.state), "was perhaps sent")
         reason = f": {last.error}" if last.error else "."
         return Standing(f"Its e-mail to {last.recipient} {said}{reason}", "Look at the e-mail", change_url(last), True)
     if statement.state == State.SENT:
@@ -146,6 +150,12 @@ def _standing_of_email(request: HttpRequest, statement: Statement) -> Standing:
     if statement.state == State.WRITTEN:
         text = f"Its e-mail was written to a file{_on(statement.written_at)}: nobody got it yet."
         return Standing(text, label, url, is_waiting=True)
+    if statement.state == State.PORTAL:
+        why = f": {last.error}" if last and last.is_small else "."
+        return Standing(f"It is on the portal, and was not e-mailed{why}", label, url)
+    if last and last.state == Email.State.REDIRECTED:
+        said = f"Its e-mail went to the test address {last.redirected_to}: its PI did not get it."
+        return Standing(said, label, url, is_waiting=True)
     if last and last.state == Email.State.QUEUED and last.error:
         return Standing(last.error, label, url, is_waiting=True)
     return Standing("It is issued and not e-mailed yet.", label, url, is_waiting=True)

@@ -22,11 +22,14 @@ from billing.texts import number_in
 
 from .. import emails
 from ..models import Email, Statement
+from .letters import keep, shows_letter
 from .period_form import PeriodForm
 from .permissions import SEND
 
 State = Statement.State
 MOST_MONTHS = 24
+# The button that sends the message that is shown to oneself.
+TEST = "test"
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,7 @@ def send_url(*numbers: str) -> str:
     return f"{url}?{query.urlencode()}"
 
 
+@shows_letter
 def send_view(screen: admin.ModelAdmin, request: HttpRequest) -> HttpResponse:
     """Show who would get what of a month, or of chosen statements; a POST has it sent in the background."""
     if not request.user.has_perm(SEND):
@@ -77,13 +81,14 @@ def send_view(screen: admin.ModelAdmin, request: HttpRequest) -> HttpResponse:
     if choice.numbers is not None:
         return chosen_page(screen, request, choice)
     months = list(_months_with_emails()[:MOST_MONTHS])
-    named = request.GET.get("period", "")[:7]
+    named = asked.get("period", "")[:7]
     period = next((each for each in months if each.iso_month == named), None)
     if months and not named:
         period = months[0]
     return _page(screen, request, choice, period, {"months": months, "asked": named, "letter_at": "get"})
 
 
+@shows_letter
 def chosen_page(screen: admin.ModelAdmin, request: HttpRequest, choice: Choice) -> HttpResponse:
     """Show who would get which of the chosen statements."""
     of_choice = Statement.objects.filter(number__in=choice.numbers or ())
@@ -123,15 +128,17 @@ def _page(
 ) -> HttpResponse:
     """Show what would be sent, the words of one of the e-mails, and what is not sent and why."""
     now = timezone.now()
-    preview, shown, letter, problem = None, None, None, ""
+    preview, shown, letter, problem, place = None, None, None, "", 0
     if period:
         try:
             preview = emails.preview(period=period, **choice.asked, actor=actor_of(request), now=now)
             if preview.messages:
                 asked = request.POST if request.method == "POST" else request.GET
                 at = number_in(asked.get("letter", "")) or 0
-                shown = preview.messages[at if at < len(preview.messages) else 0]
+                place = at if at < len(preview.messages) else 0
+                shown = preview.messages[place]
                 letter = emails.letter_to(shown, period=period, now=now)
+                _test_where_asked(request, letter)
         except BillingError as error:
             problem = doors.for_page(error, request.user)
     context = {
@@ -142,7 +149,9 @@ def _page(
         "preview": preview,
         "several": sum(len(each.statements) > 1 for each in preview.messages) if preview else 0,
         "shown": shown,
+        "place": place,
         "letter": letter,
+        "letter_name": keep(request.session, letter.letter.html) if letter else "",
         "roles": dict(Email.Role.choices),
         "problem": problem,
         "outdated": choice.outdated,
@@ -155,7 +164,20 @@ def _page(
     return TemplateResponse(request, "admin/statements/statement/send.html", context)
 
 
+def _test_where_asked(request: HttpRequest, letter: emails.Preview) -> None:
+    """Send the message that is shown to whoever asks for a test of it."""
+    if request.method != "POST" or TEST not in request.POST:
+        return
+    try:
+        where = emails.send_test(letter, actor=actor_of(request), now=timezone.now())
+    except BillingError as error:
+        messages.error(request, doors.for_page(error, request.user))
+    else:
+        messages.success(request, f"A test was sent to {where}. No statement was sent.")
+
+
 @admin.action(description="Send selected…", permissions=["send"])
+@shows_letter
 def send_selected(
     screen: admin.ModelAdmin, request: HttpRequest, queryset: "QuerySet[Statement]"
 ) -> HttpResponse | None:
@@ -167,7 +189,7 @@ def send_selected(
 def _months_with_emails() -> QuerySet[BillingPeriod]:
     """Return the months of which something waits to be sent, or is only a file so far; the newest first."""
     waiting = Q(statements__state__in=(State.ISSUED, State.WRITTEN)) | Q(
-        statement_emails__state__in=(*Email.TO_SEND, Email.State.WRITTEN),
+        statement_emails__state__in=(*Email.TO_SEND, Email.State.WRITTEN, Email.State.REDIRECTED),
         statement_emails__statements__state__in=Statement.LIVE,
     )
     return BillingPeriod.objects.filter(pk__in=BillingPeriod.objects.filter(waiting).values("pk")).order_by("-month")

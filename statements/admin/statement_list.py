@@ -101,6 +101,7 @@ class StatementList(ChipsMixin, ChangeList):
             OUTDATED: added(_by_state(live.filter(pk__in=outdated)).values()) if outdated else {},
             TROUBLE: added(_by_state(live.filter(pk__in=self.troubled)).values()),
             State.WRITTEN: by_state[State.WRITTEN],
+            State.PORTAL: by_state[State.PORTAL],
             State.SENT: by_state[State.SENT],
             OUT_OF_FORCE: added(by_state[state] for state in OUT),
             ALL: added(by_state.values()),

@@ -14,6 +14,8 @@ from billing.audit import Actor
 from billing.models import BillingPeriod, Membership, Person
 
 from ..models import Email, Statement
+from . import small
+from .planned import Planned
 
 # Values in one query: below what any build of SQLite takes.
 BATCH = 500
@@ -24,18 +26,6 @@ UNATTENDED = "Waiting for a person: an unattended run sends no first e-mail outs
 Role = Email.Role
 State = Email.State
 ORDER = {Role.PI: 0, Role.CONTACT: 1, Role.DELEGATE: 2}
-
-
-@dataclass(frozen=True)
-class Planned:
-    """An e-mail to be sent, or why it is not; its email is not stored where the plan made it."""
-
-    email: Email
-    statements: tuple[Statement, ...]
-    # This address never got an e-mail with statements before.
-    is_first: bool = False
-    waits: str = ""
-    left_out: str = ""
 
 
 @dataclass(frozen=True)
@@ -58,6 +48,7 @@ def plan(
     period: BillingPeriod,
     *,
     chosen: Collection[str] | None = None,
+    only: Collection[int] | None = None,
     outdated: Collection[int] | Outdated = (),
     states: Collection[str] = Email.TO_SEND,
     locks: bool = False,
@@ -71,28 +62,30 @@ def plan(
     once it is known which statements would go. Nobody gets a statement twice at one address.
 
     Of `chosen` statements (numbers) only these are in new e-mails, and only e-mails that bring one of them are tried
-    again; those go whole, for what is taken out of one might never reach its recipient.
-    With `locks` nobody else claims the e-mails for the rest of the transaction.
+    again; those go whole, for what is taken out of one might never reach its recipient. With `only` these e-mails (ids)
+    are tried again, and no other. One that was refused permanently is tried again at another address, or if it is
+    chosen. With `locks` nobody else claims the e-mails for the rest of the transaction.
     """
-    known = _stored(period, states, locks=locks)
+    known = _stored(period, {*states, State.REFUSED}, only=only, locks=locks)
     if chosen is not None:
         known = [each for each in known if any(one.number in chosen for one in each.statements.all())]
     fresh = [
         each
-        for each in Statement.objects.filter(period=period, state=Statement.State.ISSUED)
+        for each in Statement.objects.filter(period=period, state__in=_to_send(chosen))
         .select_related("pi", "project", "period")
         .order_by("pi__email", "number")
-        if chosen is None or each.number in chosen
+        if only is None and (chosen is None or each.number in chosen)
     ]
     pis = {each.pi_id: each.pi for each in known} | {each.pi_id: each.pi for each in fresh}
     delegates = delegates_of(list(pis.values()), on)
-    links = _links(period)
+    links = _links(period, chosen)
     taken = {(each.statement, each.role, each.user) for each in links}
 
     def but(stale: Collection[int]) -> list[tuple[Email, Addressed]]:
         """Return all that might go, but for statements that are not current."""
         current = [each for each in fresh if each.pk not in stale]
-        return [*_again(known, stale, delegates), *_new(period, current, delegates, taken)]
+        again = _again(known, stale, delegates, takes_refused=chosen is not None)
+        return [*again, *_new(period, current, delegates, taken)]
 
     if callable(outdated):
         candidates = but(())
@@ -102,11 +95,18 @@ def plan(
     else:
         candidates = but(outdated)
     candidates.sort(key=lambda each: (each[0].pi.email, ORDER[Role(each[0].role)], each[0].pk or 0))
-    return decided(candidates, actor, _got(links, states))
+    planned = decided(candidates, actor, _got(links, states))
+    # What somebody chose goes, however small.
+    return planned if chosen is not None else small.left_out(planned)
+
+
+def _to_send(chosen: Collection[str] | None) -> tuple[str, ...]:
+    """Return the states of statements that new e-mails may bring."""
+    return (Statement.State.ISSUED,) if chosen is None else (Statement.State.ISSUED, Statement.State.PORTAL)
 
 
 def _again(
-    known: Iterable[Email], outdated: Collection[int], delegates: Delegates
+    known: Iterable[Email], outdated: Collection[int], delegates: Delegates, *, takes_refused: bool
 ) -> Iterator[tuple[Email, Addressed]]:
     """Yield the e-mails that are tried again, with those of their statements that are in force and current."""
     for email in known:
@@ -116,7 +116,10 @@ def _again(
             # It waits for the run that makes them current, and that replaces them.
             continue
         addressed = addressed_to(email, current, delegates)
-        if addressed.left_out and email.state == State.WRITTEN:
+        is_same = normalized_email(addressed.recipient) == normalized_email(email.recipient)
+        if email.state == State.REFUSED and is_same and not (addressed.left_out or takes_refused):
+            continue
+        if addressed.left_out and email.state in (State.WRITTEN, State.REDIRECTED):
             continue
         yield email, addressed
 
@@ -170,9 +173,13 @@ def _seen_by(delegations: Iterable[Membership], statements: Sequence[Statement])
     return [each for each in statements if None in projects or each.project_id in projects]
 
 
-def _stored(period: BillingPeriod, states: Collection[str], *, locks: bool) -> list[Email]:
+def _stored(
+    period: BillingPeriod, states: Collection[str], *, only: Collection[int] | None, locks: bool
+) -> list[Email]:
     in_force = Statement.objects.live().select_related("pi", "project", "period").order_by("number")
     found = Email.objects.filter(period=period, state__in=states)
+    if only is not None:
+        found = found.filter(pk__in=only)
     if locks:
         found = found.select_for_update(no_key=True, of=("self",)).order_by("pk")
     return list(
@@ -191,9 +198,14 @@ class _Link:
     state: str
 
 
-def _links(period: BillingPeriod) -> list[_Link]:
-    """Return which statements of a month are in which e-mails, but for those that were left out."""
-    rows = Email.statements.through.objects.filter(email__period=period).exclude(email__state=State.DROPPED)
+def _links(period: BillingPeriod, chosen: Collection[str] | None) -> list[_Link]:
+    """Return which statements of a month are in which e-mails, but for those that were left out.
+
+    What was left out as too small is left out once, until somebody chooses it.
+    """
+    rows = Email.statements.through.objects.filter(email__period=period)
+    dropped = {"email__state": State.DROPPED} | ({"email__is_small": False} if chosen is None else {})
+    rows = rows.exclude(**dropped)
     columns = ("statement_id", "email__recipient", "email__role", "email__user_id", "email__state")
     return [
         _Link(statement, normalized_email(address), role, user, state)
@@ -237,7 +249,7 @@ def _new(
 
 def _got(links: Iterable[_Link], states: Collection[str]) -> set[tuple[str, int]]:
     """Return who has a statement already, or may have it, of which no e-mail is tried again: (address, statement)."""
-    theirs = {State.SENT, State.CLAIMED, State.UNCERTAIN, State.WRITTEN} - set(states)
+    theirs = {State.SENT, State.CLAIMED, State.UNCERTAIN, State.WRITTEN, State.REDIRECTED} - set(states)
     return {(each.address, each.statement) for each in links if each.state in theirs}
 
 

@@ -11,8 +11,9 @@ from billing.texts import long_date
 
 from ..issuing import Outdated
 from ..models import Email, Statement
-from .addressing import BATCH, Planned
+from .addressing import BATCH
 from .outcomes import KeptBack
+from .planned import Planned
 
 State = Statement.State
 

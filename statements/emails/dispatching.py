@@ -3,25 +3,27 @@
 import datetime
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from smtplib import SMTPException, SMTPResponseException
 
 from django.conf import settings
 from django.utils import timezone
 
+from billing import mail_test_mode
 from billing.audit import Actor
 from billing.background import working
 from billing.errors import BillingError
 from billing.progress import Progress
 
 from ..models import Email, Statement
-from . import addressing, outbox
-from .addressing import Planned
+from . import addressing, outbox, pacing, refusals
 from .doubts import CUT_OFF, mark_of
-from .letters import compose
+from .messages import compose
 from .outbox import Outbox
 from .outcomes import Message, message_of, planned_message
-from .recording import record
+from .planned import Planned
+from .recording import not_tried, record
 
 State = Email.State
 
@@ -41,14 +43,19 @@ def dispatch(
     dropped: list[Message] = []
     unreachable = 0
     out = Outbox()
+
+    def clock() -> datetime.datetime:
+        return now + datetime.timedelta(seconds=time.monotonic() - began)
+
     try:
         for done, each in enumerate(planned, start=1):
             progress(done, len(planned), "Sending statements")
             if unreachable >= MOST_UNREACHABLE:
+                not_tried(each.email, NOT_TRIED, now=clock())
                 failed.append(planned_message(each, error=NOT_TRIED))
                 continue
-            at = now + datetime.timedelta(seconds=time.monotonic() - began)
-            if (message := _claim_and_send(each, out, actor=actor, now=at)) is None:
+            pacing.wait_for_turn(clock, lambda said, done=done: progress(done, len(planned), said))  # type: ignore[misc]
+            if (message := _claim_and_send(each, out, actor=actor, now=clock())) is None:
                 continue
             unreachable = unreachable + 1 if out.is_unreachable else 0
             if not message.error:
@@ -69,8 +76,16 @@ def _claim_and_send(planned: Planned, out: Outbox, *, actor: Actor, now: datetim
     if not mark.is_held:
         return None
     try:
+        claim = {
+            "state": State.CLAIMED,
+            "claimed_at": now,
+            "attempts": email.attempts + 1,
+            "try_again_at": None,
+            # Written before it leaves: whoever finds the claim of a killed run knows who can have got it.
+            "redirected_to": mail_test_mode.test_address(),
+        }
         claimed = Email.objects.filter(pk=email.pk, state=email.state)
-        if claimed.exclude(state=State.CLAIMED).update(state=State.CLAIMED, claimed_at=now):
+        if claimed.exclude(state=State.CLAIMED).update(**claim):
             message = _send_claimed(planned, out, actor=actor, now=now)
         else:
             message = None
@@ -81,10 +96,20 @@ def _claim_and_send(planned: Planned, out: Outbox, *, actor: Actor, now: datetim
     return message
 
 
+@dataclass(frozen=True)
+class _Outcome:
+    """What came of one try: the state it leaves, why it is not sent, where its message is kept, and the next try."""
+
+    state: Email.State
+    error: str = ""
+    path: str = ""
+    try_again_at: datetime.datetime | None = None
+
+
 def _send_claimed(planned: Planned, out: Outbox, *, actor: Actor, now: datetime.datetime) -> Message:
     """Send one claimed e-mail and record what came of it."""
     email = planned.email
-    was_written = email.state == State.WRITTEN
+    was = State(email.state)
     email.refresh_from_db()
     statements = list(
         Statement.objects.live()
@@ -98,32 +123,57 @@ def _send_claimed(planned: Planned, out: Outbox, *, actor: Actor, now: datetime.
     addressed = addressing.addressed_to(email, statements, delegates)
     email.recipient = addressed.recipient
     statements = [each for each in statements if each in addressed.statements]
-    state, error, path = State.DROPPED, addressed.left_out, ""
     out.was_handed_over = out.is_unreachable = False
-    if not error:
-        try:
-            message = compose(email, statements, sees_all=addressed.sees_all)
-            email.subject = message.subject[:254]
-            if outbox.writes_files():
-                path = outbox.write_to_file(email, message, statements)
-                state = State.WRITTEN
-            else:
-                out.send(message)
-                path = outbox.archive(email, message)
-                state = State.SENT
-        except (SMTPException, OSError, BillingError, ValueError) as problem:
-            # ValueError: an address that fits no header. The next recipient gets theirs all the same.
-            error = outbox.words_of(problem)
-            # What was a file stays one.
-            state = State.WRITTEN if was_written else State.FAILED
-            if out.was_handed_over and not isinstance(problem, SMTPResponseException):
-                state = State.UNCERTAIN
-                error = f"{error.rstrip('.')}. {CUT_OFF}"
-    record(email, statements, state, error, path, actor=actor, now=now)
+    if addressed.left_out:
+        outcome = _Outcome(State.DROPPED, addressed.left_out)
+    else:
+        outcome = _try(email, statements, out, was=was, sees_all=addressed.sees_all, now=now)
+    email.try_again_at = outcome.try_again_at
+    record(email, statements, outcome.state, outcome.error, outcome.path, actor=actor, now=now)
     return message_of(
         email,
         statements=tuple(each.number for each in statements),
         is_first=planned.is_first,
-        path=str(Path(settings.VAR_DIR) / path) if path else "",
-        error=error,
+        path=str(Path(settings.VAR_DIR) / outcome.path) if outcome.path else "",
+        error=outcome.error,
     )
+
+
+def _try(
+    email: Email, statements: list[Statement], out: Outbox, *, was: Email.State, sees_all: bool, now: datetime.datetime
+) -> _Outcome:
+    """Write an e-mail and hand it to the mail server, or to a file where there is none."""
+    # What was a file stays one.
+    stays = State.WRITTEN if was == State.WRITTEN else State.FAILED
+    try:
+        message = compose(email, statements, sees_all=sees_all, now=now)
+        email.subject = message.subject[:254]
+        if outbox.writes_files():
+            return _Outcome(State.WRITTEN, path=outbox.write_to_file(email, message, statements))
+    except (OSError, BillingError, ValueError) as problem:
+        # The next recipient gets theirs all the same.
+        return _Outcome(stays, outbox.words_of_writing(problem))
+    try:
+        if email.redirected_to:
+            mail_test_mode.redirect(message)
+        out.send(message)
+    except (SMTPException, OSError, ValueError) as problem:
+        # ValueError: an address that fits no header.
+        return _unsent(problem, email, out, stays=stays, now=now)
+    state = State.REDIRECTED if email.redirected_to else State.SENT
+    return _Outcome(state, path=outbox.archive(email, message))
+
+
+def _unsent(problem: Exception, email: Email, out: Outbox, *, stays: Email.State, now: datetime.datetime) -> _Outcome:
+    """Return what becomes of an e-mail that the mail server did not say it took."""
+    error = outbox.words_of(problem)
+    # Of one that was for the test address nobody minds a second.
+    if email.redirected_to:
+        return _Outcome(stays, error)
+    if out.was_handed_over and not isinstance(problem, SMTPResponseException):
+        return _Outcome(State.UNCERTAIN, f"{error.rstrip('.')}. {CUT_OFF}")
+    if refusals.is_refused(problem):
+        return _Outcome(State.REFUSED, error)
+    if refusals.is_for_the_moment(problem) and stays == State.FAILED:
+        return _Outcome(stays, error, try_again_at=refusals.next_try(email.attempts, now))
+    return _Outcome(stays, error)

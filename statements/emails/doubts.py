@@ -14,7 +14,7 @@ from billing.errors import BillingError
 from billing.models import BillingPeriod
 
 from ..models import Email, Statement
-from .outbox import archive_path
+from .outbox import archive_path, tested_path
 from .outcomes import Message, message_of
 from .recording import locked, mark_sent
 
@@ -68,7 +68,8 @@ def troubled(period: BillingPeriod) -> QuerySet[Email]:
     in_force = Statement.objects.live().filter(emails=OuterRef("pk"))
     left = [each.pk for each in uncertain() if each.state == State.CLAIMED]
     return Email.objects.filter(
-        Q(Exists(in_force), state=State.FAILED) | Q(state=State.UNCERTAIN) | Q(pk__in=left), period=period
+        Q(Exists(in_force), state__in=(State.FAILED, State.REFUSED)) | Q(state=State.UNCERTAIN) | Q(pk__in=left),
+        period=period,
     )
 
 
@@ -115,10 +116,10 @@ def note_left_behind(*, actor: Actor, now: datetime.datetime) -> list[Message]:
             if not same.update(state=State.UNCERTAIN, error=INTERRUPTED):
                 continue
             email.state, email.error = State.UNCERTAIN, INTERRUPTED
-            archived = archive_path(email)
+            archived = tested_path(email) if email.redirected_to else archive_path(email)
             if (Path(settings.VAR_DIR) / archived).is_file():
                 mark_sent(email, email.claimed_at or now, path=archived)
-                gesture.record("email.settled", email, after={"state": State.SENT}, note=RECORDED)
+                gesture.record("email.settled", email, after={"state": email.state}, note=RECORDED)
                 recorded.append(message_of(email, error=RECORDED))
             else:
                 gesture.record("email.uncertain", email, after={"recipient": email.recipient}, note=INTERRUPTED)

@@ -1,27 +1,23 @@
-"""What an e-mail says: subject, text and HTML from the policy's templates and plain values; and the message itself."""
+"""What an e-mail says: subject, text and HTML, from the policy's templates and plain values."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.core.mail import EmailMultiAlternatives
 from django.template import Engine, TemplateSyntaxError
 
-from billing.addresses import ascii_address
 from billing.errors import BillingError
 from billing.models import BillingPeriod, Policy
 from billing.plain_templates import PlainContext, PlainTemplate
-from billing.texts import iso_month, long_date
 
-from .. import issuing
-from ..document import Figures, StatementDocument, money_with_currency
-from ..models import Email, Statement
-from ..portal_links import portal_link
-from . import revising
+from ..models import Statement
+from .letter_values import About, values_of
 
 FOLDER = Path(settings.BASE_DIR) / "templates" / "emails"
+BODY = re.compile(r"<body[^>]*>", re.IGNORECASE)
 
 
 class EmailTemplateError(BillingError):
@@ -58,33 +54,53 @@ class _LetterEngine(Engine):
 _engine = _LetterEngine(libraries={}, string_if_invalid=_MissingName())
 
 
-def letter_of(statements: Sequence[Statement], *, policy: Policy, sees_all: bool) -> Letter:
+def letter_of(statements: Sequence[Statement], *, policy: Policy, sees_all: bool, about: About | None = None) -> Letter:
     """Write the e-mail that brings one recipient statements of one PI and month.
 
     `sees_all` says that the recipient may see all that the PI is charged: then the sums are of the PI's
     whole month, and statements in force that are not attached are listed beside those that are. Else the
     sums are of the statements attached, and are called so. Where an earlier revision was mailed, the
-    subject begins with “Revised: ”, and the text says what changed. The subject and the text are the
-    policy's templates; an empty text means the one that comes with the program.
+    subject begins with “Revised: ”, and both parts say what changed, whatever the policy's templates say. An
+    empty template means the one that comes with the program.
 
     Raises EmailTemplateError, which names the part, the line and what there is to use.
     """
-    values = _values(statements, policy, sees_all)
+    values = values_of(statements, policy, sees_all=sees_all, about=about or About())
+    subject = _subject(policy, values)
+    own_text = _rendered("text", policy.email_text, values) if policy.email_text.strip() else ""
+    if own_text:
+        text = _notes(policy.email_text, values, "text") + own_text
+    else:
+        text = _rendered("text", _shipped("statement.txt"), values)
+    return Letter(subject, text, _html(policy, values | {"own_text": own_text, "subject": subject}))
+
+
+def _subject(policy: Policy, values: dict[str, Any]) -> str:
     revised, count = values["revised"], values["count"]
     line = " ".join(_rendered("subject", policy.email_subject, values).split())
-    if revised:
-        line = f"{'Revised' if revised == count else 'Revised and new'}: {line}"
-    if policy.email_text.strip():
-        body = _rendered("text", policy.email_text, values)
-        html_values = {"own_text": body, "subject": line}
-        if revised:
-            # A policy's own text may have been written before there was anything to revise.
-            body = f"{_rendered('text', _shipped('revised.txt'), values)}\n{body}"
-    else:
-        body = _rendered("text", _shipped("statement.txt"), values)
-        html_values = {"own_text": "", "subject": line}
-    html = _rendered("HTML", _shipped("statement.html"), values | html_values)
-    return Letter(subject=line, text=body, html=html)
+    return f"{'Revised' if revised == count else 'Revised and new'}: {line}" if revised else line
+
+
+def _html(policy: Policy, values: dict[str, Any]) -> str:
+    own = policy.email_html
+    if not own.strip():
+        return _rendered("HTML", _shipped("statement.html"), values)
+    return with_notice(_rendered("HTML", own, values), _notes(own, values, "HTML"))
+
+
+def _notes(own: str, values: dict[str, Any], part: str) -> str:
+    """Say what a template of the institution does not, though every reader has to know it.
+
+    It may have been written before there was anything to revise, to repeat, or too large to attach.
+    """
+    untold = {f"tells_{name}": name not in own for name in ("again", "changes", "left_off")}
+    return _rendered(part, _shipped(f"notes.{'html' if part == 'HTML' else 'txt'}"), values | untold)
+
+
+def with_notice(html: str, notice: str) -> str:
+    """Put something at the head of what is read in an HTML part."""
+    at = found.end() if (found := BODY.search(html)) else 0
+    return f"{html[:at]}{notice}{html[at:]}"
 
 
 def check_templates(period: BillingPeriod) -> None:
@@ -104,121 +120,29 @@ def check_templates(period: BillingPeriod) -> None:
         letter_of([statement], policy=Policy.objects.current(), sees_all=True)
 
 
-def compose(email: Email, statements: Sequence[Statement], *, sees_all: bool) -> EmailMultiAlternatives:
-    """Return the message of an e-mail, with the PDFs of its statements. Raises EmailTemplateError."""
-    policy = Policy.objects.current()
-    # Who gets a message of their own may see single projects only.
-    letter = letter_of(statements, policy=policy, sees_all=sees_all)
-    domain = settings.DEFAULT_FROM_EMAIL.rpartition("@")[2].strip("> ") or "localhost"
-    message = EmailMultiAlternatives(
-        subject=letter.subject,
-        body=letter.text,
-        to=[ascii_address(email.recipient)],
-        reply_to=[policy.contact_email] if policy.contact_email else None,
-        # The same for every try, so that a mailbox can tell a message that came twice.
-        headers={
-            "Message-ID": f"<statements-{email.pk}-{email.created_at:%Y%m%d%H%M%S%f}@{domain}>",
-            "Auto-Submitted": "auto-generated",
-        },
-    )
-    message.attach_alternative(letter.html, "text/html")
-    for statement in statements:
-        message.attach(f"statement-{statement.number}.pdf", issuing.pdf_of(statement), "application/pdf")
-    return message
+def check_syntax(policy: Policy) -> None:
+    """Read the templates of a policy, without writing anything. Raises EmailTemplateError."""
+    for part, source in (("subject", policy.email_subject), ("text", policy.email_text), ("HTML", policy.email_html)):
+        try:
+            PlainTemplate(source, engine=_engine)
+        except TemplateSyntaxError as error:
+            raise _unreadable(part, error) from error
 
 
-def _values(statements: Sequence[Statement], policy: Policy, sees_all: bool) -> dict[str, Any]:
-    """Return what a template can use: texts, numbers of things and tuples, never an object."""
-    documents = [issuing.document_of(statement) for statement in statements]
-    first = documents[0]
-    revised = revising.mailed_before(statements)
-    others = _others(statements) if sees_all else []
-    return {
-        "period": iso_month(first.month),
-        "month": first.month_name,
-        "pi": first.pi_name or first.pi_email,
-        "pi_email": first.pi_email,
-        "institution": policy.institution,
-        "department": first.department,
-        "contact_name": first.contact_name,
-        "contact_email": first.contact_email,
-        "contact_phone": first.contact_phone,
-        "footer": first.footer,
-        "portal_url": portal_link(),
-        "count": len(documents),
-        "revised": len(revised),
-        "review_until": _questions_until(statements[0].period),
-        "is_whole_month": sees_all,
-        "total_label": f"Total for {first.month_name}" if sees_all else "Total of the statements in this e-mail",
-        "statements": tuple(
-            {
-                **_told(document),
-                "replaces": document.replaces,
-                "was": _was(revised.get(statement.pk)),
-                "changes": tuple(revised[statement.pk].changes()) if statement.pk in revised else (),
-            }
-            for statement, document in zip(statements, documents, strict=True)
-        ),
-        "others": tuple(_told(document) for document in others),
-        "corrections": _corrections([*documents, *others]),
-        **_amounts([*documents, *others]),
-    }
+def shipped_html() -> str:
+    """Return the HTML that comes with the program, for whoever writes their own."""
+    return _shipped("statement.html")
 
 
-def _others(statements: Sequence[Statement]) -> list[StatementDocument]:
-    """Return the other statements in force of the same PI and month: with them, it is all that is charged."""
-    of = statements[0]
-    found = (
-        Statement.objects.live()
-        .filter(period=of.period_id, pi=of.pi_id)
-        .exclude(pk__in=[statement.pk for statement in statements])
-        .select_related("period", "reference__period")
-        .prefetch_related("lines")
-        .order_by("number")
-    )
-    return [issuing.document_of(statement) for statement in found]
+def shipped_text() -> str:
+    """Return the text that comes with the program."""
+    return _shipped("statement.txt")
 
 
-def _questions_until(period: BillingPeriod) -> str:
-    """Return the day until which to ask, as the month is now; empty where it is not in review."""
-    if period.status != BillingPeriod.Status.REVIEW or period.review_until is None:
-        return ""
-    return long_date(period.review_until)
-
-
-def _told(document: StatementDocument) -> dict[str, Any]:
-    return {
-        "number": document.number,
-        "reference": document.reference,
-        "project": document.project,
-        "fund_orgs": ", ".join(document.fund_orgs),
-        "corrections": _corrections([document]),
-        **_amounts([document]),
-    }
-
-
-def _was(revised: revising.Revised | None) -> str:
-    return money_with_currency(revised.was, revised.before.currency) if revised else ""
-
-
-def _amounts(documents: Sequence[StatementDocument]) -> dict[str, str]:
-    """Return what is charged, and the list price, discount and subsidy of the month alone, without corrections."""
-    currency = documents[0].currency
-    month = Figures.total(document.month_figures for document in documents)
-    return {
-        "list": money_with_currency(month.list_cost, currency),
-        "discount": money_with_currency(month.discount, currency),
-        "subsidy": money_with_currency(month.subsidy, currency),
-        "due": money_with_currency(Figures.total(document.figures for document in documents).charged, currency),
-    }
-
-
-def _corrections(documents: Sequence[StatementDocument]) -> str:
-    """Return what corrections and late changes come to; empty where there are none."""
-    if not any(document.corrections for document in documents):
-        return ""
-    figures = Figures.total(document.correction_figures for document in documents)
-    return money_with_currency(figures.charged, documents[0].currency)
+def _unreadable(part: str, error: TemplateSyntaxError) -> EmailTemplateError:
+    token = getattr(error, "token", None)
+    where = f", line {token.lineno}" if token else ""
+    return EmailTemplateError(f"The {part} of the e-mail cannot be read{where}: {error}. {_ADVICE}")
 
 
 def _rendered(part: str, source: str, values: dict[str, Any]) -> str:
@@ -227,9 +151,7 @@ def _rendered(part: str, source: str, values: dict[str, Any]) -> str:
         # Django marks what it renders as safe HTML, which a plain text is not: join makes it plain.
         return rendered if part == "HTML" else "".join((rendered, ""))
     except TemplateSyntaxError as error:
-        token = getattr(error, "token", None)
-        where = f", line {token.lineno}" if token else ""
-        raise EmailTemplateError(f"The {part} of the e-mail cannot be read{where}: {error}. {_ADVICE}") from error
+        raise _unreadable(part, error) from error
     except EmailTemplateError as error:
         name = str(error)
         line = _line_of(name.split("“")[-1].rstrip("”"), source)
@@ -239,7 +161,7 @@ def _rendered(part: str, source: str, values: dict[str, Any]) -> str:
         ) from error
 
 
-_ADVICE = "Correct it in the policy (E-mail subject, E-mail text); no e-mail was sent."
+_ADVICE = "Correct it on the page E-mail texts. No e-mail was sent."
 
 
 def _line_of(name: str, source: str) -> str:

@@ -121,6 +121,11 @@ def words_of(problem: BaseException) -> str:
     return f"{type(problem).__name__}: {problem}"
 
 
+def words_of_writing(problem: BaseException) -> str:
+    """Say why a message could not be written, before any server was asked."""
+    return f"Its message could not be written: {problem}" if isinstance(problem, OSError) else words_of(problem)
+
+
 def _answer(code: int, text: bytes | str) -> str:
     said = text.decode("utf-8", "replace") if isinstance(text, bytes) else text
     return f"{code} {' '.join(said.split())}"
@@ -148,13 +153,19 @@ def write(path: Path, data: bytes, *, keep: bool = False) -> Path:
 
 def archive(email: Email, message: EmailMultiAlternatives) -> str:
     """Keep an e-mail that was sent, and return where; empty where it cannot be kept: it was sent all the same."""
-    path = archive_path(email)
+    path = tested_path(email) if email.redirected_to else archive_path(email)
     try:
         write(Path(settings.VAR_DIR) / path, message.message().as_bytes())
     except OSError:
         log.exception("%s was sent, and its message could not be archived", email)
         return ""
     return path
+
+
+def write_test(to: str, message: EmailMultiAlternatives) -> str:
+    """Write a test to a file, where there is no mail server, and return its path."""
+    path = Path(settings.EMAIL_FILE_PATH) / file_name(to, ["test"])
+    return str(write(path, message.message().as_bytes(), keep=True))
 
 
 def write_to_file(email: Email, message: EmailMultiAlternatives, statements: Sequence[Statement]) -> str:
@@ -170,5 +181,25 @@ def write_to_file(email: Email, message: EmailMultiAlternatives, statements: Seq
 
 def archive_path(email: Email) -> str:
     """Return where the message of an e-mail is kept once it was sent, relative to VAR_DIR."""
+    return f"mail/archive/{_archived_as(email)}"
+
+
+def tested_path(email: Email) -> str:
+    """Return where the message of an e-mail is kept that went to the test address: its recipient never got it."""
+    return f"mail/test/{_archived_as(email)}"
+
+
+def _archived_as(email: Email) -> str:
     # With the time it was queued: another database in the same folder may have given the same number.
-    return f"mail/archive/{email.period.iso_month}/{email.pk:06d}-{email.created_at:%Y%m%dT%H%M%S%f}.eml"
+    return f"{email.period.iso_month}/{email.pk:06d}-{email.created_at:%Y%m%dT%H%M%S%f}.eml"
+
+
+def read(email: Email) -> bytes | None:
+    """Return the message of an e-mail as it was sent or written; None where it is not kept, or not there any more."""
+    if not email.message_path:
+        return None
+    path = (Path(settings.VAR_DIR) / email.message_path).resolve()
+    own = (Path(settings.VAR_DIR), Path(settings.EMAIL_FILE_PATH))
+    if not any(path.is_relative_to(folder.resolve()) for folder in own) or not path.is_file():
+        return None
+    return path.read_bytes()

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from django.conf import settings
-from django.db.models import QuerySet
+from django.db.models import Exists, OuterRef, QuerySet
 
 from billing.errors import BillingError, NextStep
 from billing.models import BillingPeriod
@@ -15,7 +15,7 @@ from billing.models import BillingPeriod
 from ..issuing import Outdated
 from ..models import Email, Statement
 from . import outbox
-from .addressing import Planned
+from .planned import Planned
 
 State = Email.State
 
@@ -92,6 +92,10 @@ class Sent:
     folder: str = ""
     # E-mails of this month that are files so far; not counted where statements are chosen.
     files: int = 0
+    # Refused permanently: they go once their address is corrected, or a person sends them again.
+    refused: tuple[Message, ...] = ()
+    # In test mode: who gets all of them, and no recipient any.
+    redirected_to: str = ""
 
     @property
     def statements(self) -> int:
@@ -201,6 +205,17 @@ def stated_by(planned: Sequence[Planned]) -> tuple[Stated, ...]:
 
 def folder_of_files() -> str:
     return settings.EMAIL_FILE_PATH if outbox.writes_files() else ""
+
+
+def refused_in(period: BillingPeriod) -> tuple[Message, ...]:
+    """Return the e-mails of a month with statements in force that the mail server refused permanently."""
+    in_force = Statement.objects.live().filter(emails=OuterRef("pk"))
+    found = Email.objects.filter(Exists(in_force), period=period, state=State.REFUSED)
+    found = found.select_related("pi", "period").prefetch_related("statements").order_by("pk")
+    return tuple(
+        message_of(each, statements=sorted(one.number for one in each.statements.all()), error=each.error)
+        for each in found
+    )
 
 
 def written_in(period: BillingPeriod) -> QuerySet[Email]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from billing import audit
+from billing import audit, mail_test_mode
 from billing.audit import Actor
 from billing.errors import BillingError
 from billing.models import BillingPeriod
@@ -16,7 +16,7 @@ from .. import issuing
 from ..issuing import Outdated
 from ..models import Email
 from . import addressing
-from .addressing import Planned
+from .planned import Planned
 from .recording import store
 
 State = Email.State
@@ -50,6 +50,7 @@ def queue(
     period: BillingPeriod,
     *,
     chosen: Collection[str] | None = None,
+    only: Collection[int] | None = None,
     outdated: bool,
     written: bool,
     actor: Actor,
@@ -63,7 +64,7 @@ def queue(
 
     Raises the errors of `charging.compute`, unless statements that are not current may go, too (`outdated`).
     """
-    asked: dict[str, Any] = {"chosen": chosen, "states": _states(written), "actor": actor}
+    asked: dict[str, Any] = {"chosen": chosen, "only": only, "states": _states(written), "actor": actor}
     on = timezone.localtime(now).date()
     going = {
         statement.pk
@@ -76,17 +77,23 @@ def queue(
     with audit.gesture(actor=actor, now=now) as gesture:
         period = closing.locked(period)
         planned = addressing.plan(period, outdated=left_out, **asked, locks=True, on=on)
-        store(planned, now)
+        store(planned, actor=actor, now=now, begins=only is None)
         for each in planned:
             if each.left_out:
-                recipient = {"recipient": each.email.recipient}
-                gesture.record("email.dropped", each.email, after=recipient, note=each.left_out)
+                after = {"recipient": each.email.recipient}
+                if each.is_small:
+                    after |= {"statements": [statement.number for statement in each.statements]}
+                gesture.record("email.dropped", each.email, after=after, note=each.left_out)
     return planned, stale
 
 
 def _states(written: bool) -> tuple[Email.State, ...]:
-    """Return the states of e-mails that a run sends; with `written` those that are only files so far, too."""
-    return (*Email.TO_SEND, State.WRITTEN) if written else Email.TO_SEND
+    """Return the states of e-mails that a run sends; with `written` those that are only files so far, too.
+
+    What only the test address got in test mode goes to its recipients once that has ended.
+    """
+    tested = () if mail_test_mode.test_address() else (State.REDIRECTED,)
+    return (*Email.TO_SEND, *tested, *((State.WRITTEN,) if written else ()))
 
 
 def _stale(

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from django.db.models import Q
 from django.utils import timezone
 
-from billing import audit
+from billing import audit, mail_test_mode
 from billing.audit import Actor
-from billing.errors import BillingError, NextStep
+from billing.errors import BillingError, NextStep, ReasonMissing
 from billing.progress import unwatched
 
 from .. import issuing
@@ -46,16 +46,23 @@ class NotCurrent(BillingError):
     """An e-mail was to be sent again with statements that are not current."""
 
 
-def resend(*, email: Email, outdated: bool = False, actor: Actor, now: datetime.datetime) -> Sent:
+def takes_reason(email: Email) -> bool:
+    """Tell whether an e-mail has reached its recipient, or may have: then they are told why it comes again."""
+    return email.state in (State.SENT, State.UNCERTAIN, State.CLAIMED)
+
+
+def resend(*, email: Email, reason: str = "", outdated: bool = False, actor: Actor, now: datetime.datetime) -> Sent:
     """Send one e-mail again, with those of its statements that are in force, to whoever it is for today.
+
+    Its recipient reads the `reason`, which is recorded, unless it cannot have reached them before.
 
     1. What a stopped run left behind is put in doubt first, so that this e-mail says what is known of it.
     2. Its month and the e-mail are locked: a second click waits here, and then sees what the first did.
     3. One that was sent is repeated as a new e-mail; any other is tried again itself.
     4. It is sent outside of the transaction, as by any other run.
 
-    Raises NothingToResend, StillWaits, NotCurrent unless `outdated`, BeingSent, or SentJustNow for one that
-    was sent within the minute.
+    Raises ReasonMissing, NothingToResend, StillWaits, NotCurrent unless `outdated`, BeingSent, or SentJustNow for
+    one that was sent within the minute.
     """
     note_left_behind(actor=actor, now=now)
     with audit.gesture(actor=actor, now=now) as gesture:
@@ -75,16 +82,20 @@ def resend(*, email: Email, outdated: bool = False, actor: Actor, now: datetime.
             raise NothingToResend(addressed.left_out)
         if not outdated:
             _refuse_outdated(email, addressed.statements)
+        reason = " ".join(reason.split())
+        if takes_reason(email) and not reason:
+            raise ReasonMissing(f"Say why {email} is sent again. Its recipient reads the reason.")
         again = email
         if email.state == State.SENT:
-            again = Email(period=email.period, pi=email.pi, role=email.role, user=email.user)
+            again = Email(period=email.period, pi=email.pi, role=email.role, user=email.user, repeats=email)
+        again.again_because = reason if takes_reason(email) else ""
         again.recipient = addressed.recipient
         (planned,) = addressing.decided([(again, addressed)], actor)
         if planned.waits:
             raise StillWaits(planned.waits)
-        store([planned], now)
+        store([planned], actor=actor, now=now)
         if again.pk != email.pk:
-            gesture.record("email.queued", again, after={"again": email.pk})
+            gesture.record("email.queued", again, after={"again": email.pk}, note=reason)
     check_templates(email.period)
     messages, failed, dropped = dispatch([planned], actor=actor, now=now, progress=unwatched)
     return Sent(
@@ -96,6 +107,7 @@ def resend(*, email: Email, outdated: bool = False, actor: Actor, now: datetime.
         left_out=tuple(dropped),
         stated=stated_by([planned]),
         folder=folder_of_files(),
+        redirected_to=mail_test_mode.test_address(),
     )
 
 

@@ -3,6 +3,7 @@
 import datetime
 from collections.abc import Collection
 
+from billing import mail_test_mode
 from billing.audit import Actor
 from billing.errors import BillingError
 from billing.models import BillingPeriod
@@ -14,7 +15,7 @@ from . import choosing, outbox
 from .dispatching import dispatch
 from .doubts import in_doubt, note_left_behind, uncertain_messages
 from .letters import check_templates
-from .outcomes import Sent, folder_of_files, planned_message, stated_by, written_in
+from .outcomes import Sent, folder_of_files, planned_message, refused_in, stated_by, written_in
 from .queueing import planned_now, queue
 
 
@@ -65,6 +66,8 @@ def preview(
         stated=stated_by(planned),
         folder=folder_of_files(),
         files=0 if chosen is not None else written_in(period).count(),
+        refused=() if chosen is not None else refused_in(period),
+        redirected_to=mail_test_mode.test_address(),
     )
 
 
@@ -72,6 +75,7 @@ def send(
     *,
     period: BillingPeriod,
     chosen: Collection[str] | None = None,
+    only: Collection[int] | None = None,
     outdated: bool = False,
     written: bool = False,
     actor: Actor,
@@ -84,9 +88,10 @@ def send(
     2. What is to be sent is decided under the period's lock, so that two runs do not both write to somebody.
        Statements that are not current are left out, unless `outdated`. `written` adds what is a file so far.
        Of `chosen` statements (numbers of the month) nothing else is sent, but what shares an e-mail with one of them
-       that is tried again.
-    3. Each e-mail is claimed, sent outside of any transaction, and recorded after. One that the server refused is
-       tried again by the next run; one that was sent never is.
+       that is tried again. With `only` these e-mails (ids) are tried again, and nothing else is sent.
+    3. Each e-mail is claimed, sent outside of any transaction, and recorded after. One that the server did not take for
+       the moment is tried again by the worker, after a while, and by the next run; one that it refused permanently,
+       once its address is another; one that was sent, never.
 
     Raises EmailTemplateError before anything is sent, UnknownStatement, EmailNotConfigured, and the errors of
     `charging.compute`.
@@ -99,7 +104,7 @@ def send(
     issuing.render_missing(period=period, actor=actor, now=now, progress=progress)
     check_templates(period)
     recorded = note_left_behind(actor=actor, now=now)
-    planned, stale = queue(period, chosen=chosen, outdated=outdated, written=written, actor=actor, now=now)
+    planned, stale = queue(period, chosen=chosen, only=only, outdated=outdated, written=written, actor=actor, now=now)
     kept_back = choosing.kept_back(of_choice, planned, stale)
     going = [each for each in planned if not each.waits and not each.left_out]
     messages, failed, dropped = dispatch(going, actor=actor, now=now, progress=progress)
@@ -118,4 +123,6 @@ def send(
         stated=stated_by(going),
         folder=folder_of_files(),
         files=0 if chosen is not None else written_in(period).count(),
+        refused=() if chosen is not None or only is not None else refused_in(period),
+        redirected_to=mail_test_mode.test_address(),
     )

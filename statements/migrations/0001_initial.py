@@ -31,6 +31,7 @@ class Migration(migrations.Migration):
                         choices=[
                             ("issued", "Issued"),
                             ("written", "Written to file"),
+                            ("portal", "Portal only"),
                             ("sent", "Sent"),
                             ("superseded", "Superseded"),
                             ("void", "Void"),
@@ -154,7 +155,7 @@ class Migration(migrations.Migration):
                 "indexes": [models.Index(fields=["pi", "period"], name="statement_owner")],
                 "constraints": [
                     models.UniqueConstraint(
-                        condition=models.Q(("state__in", ("issued", "written", "sent"))),
+                        condition=models.Q(("state__in", ("issued", "written", "portal", "sent"))),
                         fields=("reference",),
                         name="one_live_statement",
                         violation_error_message="This PI and project have a statement for the period already.",
@@ -223,7 +224,9 @@ class Migration(migrations.Migration):
                             ("claimed", "Being sent"),
                             ("sent", "Sent"),
                             ("written", "Written to file"),
+                            ("redirected", "Sent to the test address"),
                             ("failed", "Not sent"),
+                            ("refused", "Refused"),
                             ("uncertain", "Perhaps sent"),
                             ("dropped", "Left out"),
                         ],
@@ -246,6 +249,37 @@ class Migration(migrations.Migration):
                         help_text="Where the message is kept as it was sent or written.",
                         max_length=254,
                         verbose_name="message",
+                    ),
+                ),
+                (
+                    "redirected_to",
+                    models.CharField(
+                        blank=True,
+                        help_text="In test mode: who got it instead of its recipient.",
+                        max_length=254,
+                        verbose_name="test address",
+                    ),
+                ),
+                (
+                    "again_because",
+                    models.TextField(
+                        blank=True, help_text="Its recipient reads it.", verbose_name="sent again because"
+                    ),
+                ),
+                (
+                    "is_small",
+                    models.BooleanField(
+                        default=False,
+                        help_text="Left out because its statements charge less than the policy has e-mailed.",
+                    ),
+                ),
+                ("attempts", models.PositiveSmallIntegerField(default=0)),
+                (
+                    "try_again_at",
+                    models.DateTimeField(
+                        blank=True,
+                        help_text="When the worker tries it again by itself; empty: it does not.",
+                        null=True,
                     ),
                 ),
                 ("created_at", models.DateTimeField()),
@@ -281,9 +315,39 @@ class Migration(migrations.Migration):
                         to=settings.AUTH_USER_MODEL,
                     ),
                 ),
+                (
+                    "asked_by",
+                    models.ForeignKey(
+                        blank=True,
+                        help_text="Who had it sent; nobody where a job of the system did.",
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "repeats",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="repeated_by",
+                        to="statements.email",
+                        verbose_name="repeats",
+                    ),
+                ),
                 ("statements", models.ManyToManyField(related_name="emails", to="statements.statement")),
             ],
             options={
+                "indexes": [
+                    models.Index(
+                        condition=models.Q(("try_again_at__isnull", False)),
+                        fields=["try_again_at"],
+                        name="email_tried_again",
+                    ),
+                    models.Index(fields=["claimed_at"], name="email_claimed"),
+                ],
                 "verbose_name": "e-mail",
                 "verbose_name_plural": "e-mails",
                 "ordering": ("-id",),

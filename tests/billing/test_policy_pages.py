@@ -166,6 +166,6 @@ def test_a_change_without_a_month_is_decided_without_a_trial(finance):
 
 
 def test_line_ends_of_a_browser_change_nothing(finance):
-    build.a_policy(address="1 College Road\nExample Town", statement_footer="One\nTwo", email_text="A\nB")
-    page = send(finance, address="1 College Road\r\nExample Town", statement_footer="One\r\nTwo", email_text="A\r\nB")
+    build.a_policy(address="1 College Road\nExample Town", statement_footer="One\nTwo")
+    page = send(finance, address="1 College Road\r\nExample Town", statement_footer="One\r\nTwo")
     assert "there is nothing to save" in words(page)

@@ -157,9 +157,9 @@ def test_an_e_mail_is_not_sent_again_with_statements_that_are_not_current_unless
     build.a_charge("5.00", pi="ada@u.edu")
     first = Email.objects.get()
     with pytest.raises(emails.NotCurrent) as refused:
-        emails.resend(email=first, actor=SOMEBODY, now=LATER)
+        emails.resend(email=first, reason="She lost it", actor=SOMEBODY, now=LATER)
     assert refused.value.then.name == "issue_statements"
-    emails.resend(email=first, outdated=True, actor=SOMEBODY, now=LATER)
+    emails.resend(email=first, reason="She lost it", outdated=True, actor=SOMEBODY, now=LATER)
     assert sent_to() == ["ada@u.edu", "ada@u.edu"]
 
 

@@ -311,4 +311,6 @@ def test_sending_again_warns_of_what_may_come_twice(client, cast, statement):
     address = reverse("admin:statements_email_resend", args=[Email.objects.get().pk])
     assert "It may have arrived already" in client.get(address).content.decode()
     client.post(address)
+    assert len(mail.outbox) == 1
+    client.post(address, {"reason": "The line broke"})
     assert len(mail.outbox) == 2

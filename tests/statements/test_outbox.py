@@ -64,7 +64,7 @@ def test_each_recipient_gets_an_e_mail_in_a_transaction_of_its_own(server, issue
 def test_a_refused_pi_is_not_sent_whoever_else_got_it_and_the_servers_words_are_kept(server, issued):
     server.refuses["ada@u.edu"] = "550 5.1.1 No such user here"
     sent = send()
-    assert states() == {"ada@u.edu": "failed", "office@u.edu": "sent", "bob@u.edu": "sent"}
+    assert states() == {"ada@u.edu": "refused", "office@u.edu": "sent", "bob@u.edu": "sent"}
     assert [each.error for each in sent.failed] == [
         "The mail server refused the recipient: 550 5.1.1 No such user here"
     ]
@@ -125,7 +125,11 @@ def test_a_connection_lost_after_the_data_leaves_an_e_mail_in_doubt_that_is_neve
         assert [each.recipient for each in send(LATER).interrupted] == ["ada@u.edu"]
     assert len(server.to("ada@u.edu")) == 1
     # A person decides, and only then it goes out again: with the same id, so that a mailbox can tell.
-    emails.resend(email=Email.objects.get(recipient="ada@u.edu"), actor=SOMEBODY, now=LATER)
+    again = Email.objects.get(recipient="ada@u.edu")
+    emails.resend(email=again, reason="The line broke", actor=SOMEBODY, now=LATER)
+    assert (
+        "You may have received this e-mail already. It is sent again: The line broke" in server.to("ada@u.edu")[1].text
+    )
     assert len({mail.message["Message-ID"] for mail in server.to("ada@u.edu")}) == 1
     assert statement_of("ada@u.edu").state == "sent"
     assert send(LATER).interrupted == ()
@@ -148,7 +152,7 @@ def test_two_clicks_on_send_again_send_once_however_long_the_second_takes_to_loo
 
     def click():
         try:
-            return emails.resend(email=doubtful, actor=SOMEBODY, now=LATER)
+            return emails.resend(email=doubtful, reason="The line broke", actor=SOMEBODY, now=LATER)
         except BillingError as error:
             return error
         finally:

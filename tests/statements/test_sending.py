@@ -173,7 +173,7 @@ def test_what_a_stopped_run_had_claimed_is_reported_and_not_sent_by_itself(issue
     left = Email.objects.get(recipient="ada@u.edu")
     assert (left.state, left.error) == ("uncertain", emails.INTERRUPTED)
     assert set(Statement.objects.filter(pi__email="ada@u.edu").values_list("state", flat=True)) == {"issued"}
-    emails.resend(email=left, actor=SOMEBODY, now=LATER)
+    emails.resend(email=left, reason="The run was stopped", actor=SOMEBODY, now=LATER)
     assert [message.to for message in mail.outbox] == [["bob@u.edu"], ["ada@u.edu"]]
     assert send(LATER).interrupted == ()
     assert set(Statement.objects.values_list("state", flat=True)) == {"sent"}
@@ -343,7 +343,7 @@ def test_sending_is_in_the_audit_log(issued):
 def test_a_sent_message_can_be_sent_again_as_a_new_one(issued):
     send()
     first = Email.objects.get(pi__email="ada@u.edu")
-    emails.resend(email=first, actor=SOMEBODY, now=LATER)
+    emails.resend(email=first, reason="She lost it", actor=SOMEBODY, now=LATER)
     assert [message.to for message in mail.outbox].count(["ada@u.edu"]) == 2
     assert Email.objects.filter(pi__email="ada@u.edu", state="sent").count() == 2
     first.refresh_from_db()
@@ -353,9 +353,9 @@ def test_a_sent_message_can_be_sent_again_as_a_new_one(issued):
 def test_a_double_click_sends_a_message_again_once(issued):
     send()
     first = Email.objects.get(pi__email="ada@u.edu")
-    emails.resend(email=first, actor=SOMEBODY, now=LATER)
+    emails.resend(email=first, reason="She lost it", actor=SOMEBODY, now=LATER)
     with pytest.raises(emails.SentJustNow):
-        emails.resend(email=first, actor=SOMEBODY, now=LATER)
+        emails.resend(email=first, reason="She lost it", actor=SOMEBODY, now=LATER)
     assert [message.to for message in mail.outbox].count(["ada@u.edu"]) == 2
 
 

@@ -82,8 +82,11 @@ class PolicyForm(forms.ModelForm):
             "statement_footer",
             "issues_zero_statements",
             "warns_without_email",
-            "email_subject",
-            "email_text",
+            "email_attaches_xlsx",
+            "email_attaches_charges",
+            "email_megabytes",
+            "smallest_emailed",
+            "emails_per_minute",
         )
         labels = LABELS
         help_texts = {
@@ -95,19 +98,17 @@ class PolicyForm(forms.ModelForm):
             "address": "Of the institution: 8 lines at most.",
             "statement_footer": "A text at the end of every statement, such as where to object.",
             "issues_zero_statements": "Off: a PI whom a month charges nothing gets no statement for it.",
-            "email_subject": "Values stand in double braces, such as {{ month }} and {{ due }}.",
-            "email_text": "With the same values as the subject. Empty: the text that comes with the program.",
         }
         widgets = {
             "address": forms.Textarea(attrs={"rows": 3}),
             "statement_footer": forms.Textarea(attrs={"rows": 3}),
-            "email_text": forms.Textarea(attrs={"rows": 8}),
             "fund_org_segments": forms.TextInput(attrs={"spellcheck": "false"}),
         }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **{"label_suffix": "", **kwargs})
-        self.initial["amount_tolerance"] = plain(self.instance.amount_tolerance, self.instance.currency)
+        for name in ("amount_tolerance", "smallest_emailed"):
+            self.initial[name] = plain(getattr(self.instance, name), self.instance.currency)
         for name in TAG_FIELDS:
             self.fields[f"keys_{name}"] = WordsField(label=TAG_LABELS[name], required=False, help_text=TAG_HELP[name])
             self.initial[f"keys_{name}"] = list(self.instance.tag_keys.get(name, []))
@@ -128,7 +129,7 @@ class PolicyForm(forms.ModelForm):
 
     def clean(self) -> dict[str, Any]:
         data = super().clean() or self.cleaned_data
-        for name in ("address", "statement_footer", "email_text"):
+        for name in ("address", "statement_footer"):
             # A browser sends other line ends than are kept.
             data[name] = data.get(name, "").replace("\r\n", "\n")
         data["tag_keys"] = {name: data.get(f"keys_{name}", []) for name in TAG_FIELDS}

@@ -34,6 +34,7 @@ TAG_HELP = {
 PRINTED = "On statements issued from now on. Those already issued stay as they are."
 READ = "Imports from now on read tags so. For charges that are here, use “Re-apply rules…” on the page of their month."
 HELD = "Imports from now on go by it. Charges that are here stay as they are."
+MAILED = "E-mails sent from now on go by it."
 ENTERED = "Corrections entered from now on go by it."
 
 GROUPS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
@@ -57,8 +58,11 @@ GROUPS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("Money and the ledger", "", ("currency", "fiscal_year_start", "requires_ledger_answer")),
     (
         "Statements and e-mail",
-        "",
-        ("issues_zero_statements", "warns_without_email", "email_subject", "email_text"),
+        "The words of e-mails have a page of their own: E-mail texts.",
+        (
+            *("issues_zero_statements", "warns_without_email", "email_attaches_xlsx", "email_attaches_charges"),
+            *("email_megabytes", "smallest_emailed", "emails_per_minute"),
+        ),
     ),
 )
 
@@ -91,8 +95,14 @@ SETTINGS: dict[str, tuple[str, str]] = {
     "requires_ledger_answer": ("Await the ledger's answer", "Journals submitted from now on go by it."),
     "issues_zero_statements": ("Issue statements that charge nothing", "Statements issued from now on go by it."),
     "warns_without_email": ("Say on every page when e-mail is not configured", "Staff pages go by it at once."),
-    "email_subject": ("E-mail subject", "E-mails sent from now on have it."),
-    "email_text": ("E-mail text", "E-mails sent from now on have it."),
+    "email_subject": ("E-mail subject", MAILED),
+    "email_text": ("E-mail text", MAILED),
+    "email_html": ("E-mail HTML", MAILED),
+    "email_attaches_xlsx": ("Attach an Excel file of the lines", MAILED),
+    "email_attaches_charges": ("Attach charges.csv", MAILED),
+    "email_megabytes": ("Largest e-mail, in megabytes", MAILED),
+    "smallest_emailed": ("Smallest charge that is e-mailed", MAILED),
+    "emails_per_minute": ("E-mails a minute", MAILED),
 }
 LABELS = {name: label for name, (label, _) in SETTINGS.items()}
 
@@ -135,7 +145,7 @@ def _lines(policy: Policy, name: str) -> list[str]:
     value = getattr(policy, name)
     if name == "tag_keys":
         return [f"{TAG_LABELS.get(key, key)}: {', '.join(keys)}" for key, keys in value.items()]
-    if name == "amount_tolerance":
+    if name in ("amount_tolerance", "smallest_emailed"):
         return [named(value, policy.currency)]
     if name == "fiscal_year_start":
         return [calendar.month_name[value]]

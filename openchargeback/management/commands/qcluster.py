@@ -16,6 +16,7 @@ from billing.background import heartbeat, parents
 from billing.commands import NeedsInitialize
 from billing.importing import tending
 from openchargeback import serving
+from statements import emails
 
 log = logging.getLogger(__name__)
 
@@ -97,10 +98,11 @@ def wait_for_queue(asked: list[int]) -> None:
 
 
 def look_after() -> None:
-    """Say that the worker is alive, close what nobody works on, hand over what is kept; or else do so later."""
+    """Say that the worker is alive, close what nobody works on, hand over what waits; or else do so later."""
     try:
         heartbeat.beat()
         tending.tend(now=timezone.now())
+        emails.have_due_retried(now=timezone.now())
     except (DatabaseError, OSError) as error:
         log.warning("The worker could not say that it is alive, or look after jobs: %s", error)
         connection.close()

@@ -29,6 +29,9 @@ class Command(BillingCommand):
             metavar="NUMBER",
             help="of the period send this statement alone; repeat it for several",
         )
+        parser.add_argument(
+            "--reason", default="", metavar="WHY", help="with --again: why it comes again; its recipient reads it"
+        )
         parser.add_argument("--dry-run", action="store_true", help="show who would get what; send and write nothing")
         parser.add_argument("--outdated", action="store_true", help="also send statements that are not current")
         parser.add_argument(
@@ -36,6 +39,8 @@ class Command(BillingCommand):
         )
 
     def run(self, **options: Any) -> None:
+        if options["reason"] and options["again"] is None:
+            raise CommandError("--reason goes with --again only.", returncode=2)
         if options["period"] is None:
             for flag in ("dry_run", "written", "statement"):
                 if options[flag]:
@@ -58,7 +63,8 @@ class Command(BillingCommand):
         if email is None:
             raise CommandError(f"There is no e-mail #{pk}.")
         if options["again"] is not None:
-            sent = emails.resend(email=email, outdated=options["outdated"], actor=self.actor, now=self.now)
+            asked = {"reason": options["reason"], "outdated": options["outdated"]}
+            sent = emails.resend(email=email, **asked, actor=self.actor, now=self.now)
             self._report(sent)
             return
         email = emails.settle(email=email, arrived=options["arrived"] is not None, actor=self.actor, now=self.now)
