@@ -10,7 +10,7 @@ from billing.admin.audited import actor_of
 
 from .. import emails
 from ..models import Email
-from ..views import download
+from ..views.statements import download
 from .letters import framed, shows_letter
 
 
