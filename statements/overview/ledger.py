@@ -1,6 +1,7 @@
 """Where the lines of a statement are in the general ledger: which journals post them, under which document."""
 
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 
@@ -20,6 +21,8 @@ class InJournal:
     document: str
     lines: list[int] = field(default_factory=list)
     amount: Decimal = ZERO
+    # What these lines are, "" for all there are.
+    told: str = ""
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,16 @@ class Ledger:
     # The numbers of lines that no journal holds yet, and of those that none ever will.
     missing: tuple[int, ...]
     never: tuple[int, ...]
+    # What each line is, by its number.
+    names: dict[int, str]
+
+    @property
+    def missing_told(self) -> str:
+        return _told(self.missing, self.names)
+
+    @property
+    def never_told(self) -> str:
+        return _told(self.never, self.names)
 
     @property
     def posted(self) -> Decimal:
@@ -52,4 +65,17 @@ def in_ledger(statement: Statement) -> Ledger:
         amounts[number] += held.amount
     # Of a line that was revised since, the difference is still to be posted.
     missing = [line.number for line in lines if line.number not in never and amounts[line.number] != line.charged]
-    return Ledger(tuple(journals[number] for number in sorted(journals)), tuple(missing), tuple(sorted(never)))
+    has_funds = len({line.fund_org for line in lines}) > 1
+    names = {
+        line.number: f"{line.what or line.source_label}{f' ({line.fund_org})' if has_funds else ''}" for line in lines
+    }
+    for journal in journals.values():
+        journal.told = _told(journal.lines, names)
+    # The tenth comes after the ninth.
+    ordered = sorted(journals.values(), key=lambda journal: (len(journal.number), journal.number))
+    return Ledger(tuple(ordered), tuple(missing), tuple(sorted(never)), names)
+
+
+def _told(numbers: Sequence[int], names: Mapping[int, str]) -> str:
+    """Name lines, once for each name; "" for all there are."""
+    return "" if len(numbers) == len(names) else ", ".join(dict.fromkeys(names[number] for number in numbers))

@@ -135,7 +135,7 @@ def test_the_pages_say_it(client, three_months):
         page = " ".join(client.get(reverse(name)).content.decode().split())
         assert "<bdi>Ocean award</bdi>" in page
         assert '<span class="figure-text">4.5</span> months left' in page
-        assert "Go on after it: <bdi>genomics</bdi>." in page
+        assert "1 project goes on after it: <bdi>genomics</bdi>." in page
         assert "Ended on May 5, 2025." in page
     client.force_login(three_months.stranger)
     assert "None of the fund/orgs" in client.get(reverse("portal:funds")).content.decode()

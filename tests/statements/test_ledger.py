@@ -78,11 +78,12 @@ def test_what_was_revised_since_is_in_a_second_journal(client, cast, statement):
     revised = issued(cast)
     compute = next(line.number for line in revised.lines.all() if line.service_name == "Compute")
     assert said(revised) == ([(first.number, "Posted", "A-1", [1, 2], Decimal(52))], (compute,))
-    assert f"Not in the ledger yet, or changed since: line {compute}." in page_of(client, cast, revised)
+    assert "Not in the ledger yet, or changed since: Compute (BIO-001)." in page_of(client, cast, revised)
     second = journaled("A-2")
     journals, missing = said(revised)
     assert [each[0] for each in journals] == [first.number, second.number]
     assert journals[1][3:] == ([compute], Decimal(8))
+    assert [each.told for each in overview.in_ledger(revised).journals] == ["", "Compute (BIO-001)"]
     assert missing == ()
     assert overview.in_ledger(revised).posted == revised.charged
     # The revision that was replaced says nothing of the ledger.
@@ -101,4 +102,4 @@ def test_what_is_never_journaled_is_said(client, cast):
     statement = issued(cast)
     found = overview.in_ledger(statement)
     assert (found.journals, found.missing, found.never) == ((), (), (1,))
-    assert "Not charged to the ledger: line 1." in page_of(client, cast, statement)
+    assert "Nothing of it is charged to the ledger." in page_of(client, cast, statement)
