@@ -28,15 +28,15 @@ Page = TypeVar("Page", bound=HttpResponse)
 
 
 def showing_letter(page: Page) -> Page:
-    """Let a page show an e-mail in a frame. This is what `csp.decorators.csp_update` does."""
-    page._csp_update = {"frame-src": [SELF]}  # type: ignore[attr-defined]
+    """Let a page show an e-mail in a frame."""
+    page._csp_update = {"frame-src": [SELF]}  # type: ignore[attr-defined]  # noqa: SLF001 (what csp_update sets)
     return page
 
 
 def framed(html: str) -> HttpResponse:
-    """Return the HTML of an e-mail, for the frame of a page of the staff. See `csp.decorators.csp_replace`."""
+    """Return the HTML of an e-mail, for the frame of a page of the staff."""
     answer = HttpResponse(html, headers={"X-Frame-Options": "SAMEORIGIN"})
-    answer._csp_replace = LETTER  # type: ignore[attr-defined]
+    answer._csp_replace = LETTER  # type: ignore[attr-defined]  # noqa: SLF001 (what csp_replace sets)
     return answer
 
 
