@@ -32,10 +32,9 @@ def redirect(message: EmailMessage) -> None:
     said = f"Test mode: this e-mail was meant for {meant_for}, who did not get it."
     message.body = f"{said}\n\n{message.body}"
     if isinstance(message, EmailMultiAlternatives):
-        message.alternatives = [
-            each._replace(content=with_banner(str(each.content), said)) if each.mimetype == "text/html" else each
-            for each in message.alternatives
-        ]
+        parts, message.alternatives = list(message.alternatives), []
+        for content, kind in parts:
+            message.attach_alternative(with_banner(str(content), said) if kind == "text/html" else content, kind)
 
 
 def with_banner(html: str, said: str) -> str:

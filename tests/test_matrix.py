@@ -245,13 +245,13 @@ iiii xxx>  iiii xxx>  admin/auth/group/<path:object_id>/history/
 iiii xxxx  iiii xxxx  admin/auth/group/<path:object_id>/delete/
 iiii xxxo  iiii xxxx  admin/auth/group/<path:object_id>/change/
 iiii >>>>  iiii >>>>  admin/auth/group/<path:object_id>/
-iiii xooo  iiii x>>>  admin/statements/email/<path:object_id>/resend/
-iiii xooo  iiii xooo  admin/statements/email/<path:object_id>/settle/
 iiii xxoo  iiii xxoo  admin/statements/email/texts/
 iiii ----  iiii ----  admin/statements/email/preview/<str:name>/
 iiii oooo  iiii oooo  admin/statements/email/<int:pk>/message/
 iiii oooo  iiii oooo  admin/statements/email/<int:pk>/message/html/
 iiii oooo  iiii oooo  admin/statements/email/<int:pk>/message/files/<int:number>/
+iiii xooo  iiii xooo  admin/statements/email/<path:object_id>/resend/
+iiii xooo  iiii xooo  admin/statements/email/<path:object_id>/settle/
 iiii oooo  iiii oooo  admin/statements/email/
 iiii xxxx  iiii xxxx  admin/statements/email/add/
 iiii >>>>  iiii >>>>  admin/statements/email/<path:object_id>/history/
@@ -426,6 +426,7 @@ def address_of(route: str, root: User) -> str:
     """Return an address of this route, of an object that is there; of the portal, of Ada's."""
     hers = Statement.objects.filter(pi__email="ada@u.edu", period__month="2025-01-01").get()
     journal = Journal.objects.exclude(file_path="").earliest("pk")
+    email = f"admin/statements/email/{Email.objects.filter(state='sent').earliest('pk').pk}/message/"
     places = {
         "admin/^(?P<app_label>billing|auth|statements|journals)/$": "admin/billing/",
         "admin/(?P<url>.*)$": "admin/nowhere/",
@@ -441,6 +442,10 @@ def address_of(route: str, root: User) -> str:
         "admin/billing/job/<int:job_id>/download/": f"admin/billing/job/{Job.objects.earliest('pk').pk}/download/",
         "admin/statements/statement/<int:pk>/pdf/": f"admin/statements/statement/{hers.pk}/pdf/",
         "admin/statements/statement/<int:pk>/charges.csv": f"admin/statements/statement/{hers.pk}/charges.csv",
+        "admin/statements/email/preview/<str:name>/": "admin/statements/email/preview/nothing/",
+        "admin/statements/email/<int:pk>/message/": email,
+        "admin/statements/email/<int:pk>/message/html/": f"{email}html/",
+        "admin/statements/email/<int:pk>/message/files/<int:number>/": f"{email}files/1/",
         "statements/<str:number>/lines/<int:line>/": f"statements/{hers.number}/lines/1/",
         "admin/journals/journal/<int:journal_id>/file/": f"admin/journals/journal/{journal.pk}/file/",
         "accounts/reset/<uidb64>/<token>/": "accounts/reset/MQ/set-password/",
@@ -499,9 +504,8 @@ def test_every_address_answers_as_written_down(client, house, who):
                 assert outcome(response) == letters[column], said
                 done = set(AuditEvent.objects.order_by("pk").values_list("action", flat=True)[before:])
                 if column <= PEOPLE.index("viewer") or letters[column] in "ix-m":
-                    assert done <= {"session.signed_out", "statement.downloaded", "import.downloaded"} | HERS.get(
-                        who, set()
-                    ), said
+                    taken_out = {"statement.downloaded", "import.downloaded", "email.file_downloaded"}
+                    assert done <= {"session.signed_out", *taken_out} | HERS.get(who, set()), said
                 # What one row does is not there for the next.
                 transaction.set_rollback(True)
         if "logout" in route:

@@ -11,10 +11,9 @@ from billing.admin.audited import actor_of
 from .. import emails
 from ..models import Email
 from ..views.statements import download
-from .letters import framed, shows_letter
+from .letters import framed, showing_letter
 
 
-@shows_letter
 def message_view(request: HttpRequest, pk: int, screen: admin.ModelAdmin) -> HttpResponse:
     """Show the message of an e-mail as it left."""
     email = _asked(request, pk, screen)
@@ -26,12 +25,12 @@ def message_view(request: HttpRequest, pk: int, screen: admin.ModelAdmin) -> Htt
         "message": emails.archived(email),
         "media": screen.media,
     }
-    return TemplateResponse(request, "admin/statements/email/message.html", context)
+    return showing_letter(TemplateResponse(request, "admin/statements/email/message.html", context))
 
 
 def html_view(request: HttpRequest, pk: int, screen: admin.ModelAdmin) -> HttpResponse:
     """Show the HTML part of a message, for the frame of its page."""
-    return framed(request, _message(request, pk, screen).html)
+    return framed(_message(request, pk, screen).html)
 
 
 def file_view(request: HttpRequest, pk: int, number: int, screen: admin.ModelAdmin) -> FileResponse:

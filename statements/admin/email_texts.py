@@ -18,7 +18,7 @@ from billing.texts import number_in
 
 from .. import emails
 from ..models import Statement
-from .letters import keep, shows_letter
+from .letters import keep, showing_letter
 
 CHANGE = "billing.change_policy"
 # The buttons of the page.
@@ -64,7 +64,7 @@ class TextsForm(forms.Form):
     statement = forms.ChoiceField(required=False, label="Try it on", help_text="As its PI would get it now.")
 
     def __init__(self, *args: Any, statements: list[Statement], **kwargs: Any) -> None:
-        super().__init__(*args, label_suffix="", **kwargs)
+        super().__init__(*args, **{"label_suffix": "", **kwargs})
         choices = [(each.number, f"{each.number}, {each.pi.display_name}") for each in statements]
         choice = self.fields["statement"]
         assert isinstance(choice, forms.ChoiceField)
@@ -78,7 +78,6 @@ class TextsForm(forms.Form):
         return data | {name: data[name].replace("\r\n", "\n") for name in ("text", "html") if name in data}
 
 
-@shows_letter
 def texts_view(request: HttpRequest, screen: admin.ModelAdmin) -> HttpResponse:
     """Show the words of e-mails, and how one reads with them; have them tested, or made a version of the policy."""
     if not request.user.has_perm(CHANGE):
@@ -115,7 +114,7 @@ def texts_view(request: HttpRequest, screen: admin.ModelAdmin) -> HttpResponse:
         "shipped_html": emails.shipped_html(),
         "media": screen.media,
     }
-    return TemplateResponse(request, "admin/statements/email/texts.html", context)
+    return showing_letter(TemplateResponse(request, "admin/statements/email/texts.html", context))
 
 
 def _made(request: HttpRequest, data: dict[str, Any]) -> HttpResponse:

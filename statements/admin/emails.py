@@ -78,7 +78,7 @@ class EmailAdmin(FrozenAdmin):
 
     def get_urls(self) -> list[URLPattern]:
         def shown(view: Callable[..., HttpResponseBase]) -> Any:
-            return self.admin_site.admin_view(partial(view, screen=self))  # type: ignore[arg-type]
+            return self.admin_site.admin_view(partial(view, screen=self))
 
         own = [
             path("texts/", shown(texts_view), name="statements_email_texts"),

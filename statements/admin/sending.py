@@ -22,7 +22,7 @@ from billing.texts import number_in
 
 from .. import emails
 from ..models import Email, Statement
-from .letters import keep, shows_letter
+from .letters import keep, showing_letter
 from .period_form import PeriodForm
 from .permissions import SEND
 
@@ -68,7 +68,6 @@ def send_url(*numbers: str) -> str:
     return f"{url}?{query.urlencode()}"
 
 
-@shows_letter
 def send_view(screen: admin.ModelAdmin, request: HttpRequest) -> HttpResponse:
     """Show who would get what of a month, or of chosen statements; a POST has it sent in the background."""
     if not request.user.has_perm(SEND):
@@ -88,7 +87,6 @@ def send_view(screen: admin.ModelAdmin, request: HttpRequest) -> HttpResponse:
     return _page(screen, request, choice, period, {"months": months, "asked": named, "letter_at": "get"})
 
 
-@shows_letter
 def chosen_page(screen: admin.ModelAdmin, request: HttpRequest, choice: Choice) -> HttpResponse:
     """Show who would get which of the chosen statements."""
     of_choice = Statement.objects.filter(number__in=choice.numbers or ())
@@ -161,7 +159,7 @@ def _page(
         "media": screen.media,
         **more,
     }
-    return TemplateResponse(request, "admin/statements/statement/send.html", context)
+    return showing_letter(TemplateResponse(request, "admin/statements/statement/send.html", context))
 
 
 def _test_where_asked(request: HttpRequest, letter: emails.Preview) -> None:
@@ -177,7 +175,6 @@ def _test_where_asked(request: HttpRequest, letter: emails.Preview) -> None:
 
 
 @admin.action(description="Send selected…", permissions=["send"])
-@shows_letter
 def send_selected(
     screen: admin.ModelAdmin, request: HttpRequest, queryset: "QuerySet[Statement]"
 ) -> HttpResponse | None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from django.db.models import Max
+from django.db.models import Subquery
 from django.utils import timezone
 
 from billing.models import BillingPeriod, MonthTotal, Policy
@@ -93,10 +93,8 @@ def _month_before(statements: Sequence[Statement]) -> dict[int | None, Statement
     """Return, by project, the statements in force that the PI got for the last month before with any."""
     of = statements[0]
     earlier = Statement.objects.live().filter(pi=of.pi_id, period__month__lt=of.period.month)
-    last = earlier.aggregate(month=Max("period__month"))["month"]
-    if last is None:
-        return {}
-    found = earlier.filter(period__month=last).select_related("period")
+    last = earlier.order_by("-period__month").values("period__month")[:1]
+    found = earlier.filter(period__month=Subquery(last)).select_related("period")
     return {each.project_id: each for each in found}
 
 

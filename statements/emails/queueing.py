@@ -80,7 +80,7 @@ def queue(
         store(planned, actor=actor, now=now, begins=only is None)
         for each in planned:
             if each.left_out:
-                after = {"recipient": each.email.recipient}
+                after: dict[str, Any] = {"recipient": each.email.recipient}
                 if each.is_small:
                     after |= {"statements": [statement.number for statement in each.statements]}
                 gesture.record("email.dropped", each.email, after=after, note=each.left_out)

@@ -57,7 +57,7 @@ def archived(of: Email) -> Archived | None:
                 part.get_filename() or f"file {number}",
                 part.get_content_type(),
                 # A part is bytes once it is decoded; `get_content` would make text of a CSV file.
-                bytes(part.get_payload(decode=True) or b""),  # type: ignore[arg-type]
+                bytes(part.get_payload(decode=True) or b""),
             )
             for number, part in enumerate(message.iter_attachments(), start=1)
         ),

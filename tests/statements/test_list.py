@@ -246,7 +246,7 @@ def test_each_message_can_be_read_before_it_is_sent(client, issued, cast):
     assert client.post(reverse(SEND), chosen).context["shown"].recipient == "ada@u.edu"
     page = client.post(reverse(SEND), chosen | {"letter": "1"})
     assert page.context["shown"].recipient == "bob@u.edu"
-    assert "total charged $40.00" in page.context["letter"].text
+    assert "total charged $40.00" in page.context["letter"].letter.text
     # What is no number of a message is the first one.
     assert client.post(reverse(SEND), chosen | {"letter": "77"}).context["shown"].recipient == "ada@u.edu"
     assert client.get(reverse(SEND) + "?period=2025-01&letter=1").context["shown"].recipient == "bob@u.edu"
