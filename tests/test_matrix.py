@@ -351,7 +351,10 @@ immm mmmm  i>>- ----  questions/<int:pk>/withdraw/
 # Where staff who follow a PI's link are led on.
 OF_STAFF_TOO = ("statements/<str:number>/", "statements/<str:number>/lines/<int:line>/")
 # What a PI does herself, though she has no permission.
-HERS = {"pi": {"membership.removed"}}
+HERS = {
+    "pi": {"membership.removed", "question.withdrawn", "charge.released"},
+    "delegate": {"question.withdrawn", "charge.released"},
+}
 
 
 class Asking:

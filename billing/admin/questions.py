@@ -18,6 +18,7 @@ from django.utils.safestring import SafeString
 from .. import questions
 from ..models import Charge, DisputedCharge, Question, ReviewDecision
 from ..questions import LONGEST
+from ..texts import long_date
 from .audited import FrozenAdmin, actor_of
 from .choice_chips import ChoiceChip, address_by, choice_chips
 from .filters import period_filter
@@ -252,12 +253,11 @@ class QuestionAdmin(FrozenAdmin):
 
     @admin.display(description="asked")
     def asker(self, question: Question) -> SafeString:
-        on = timezone.localtime(question.asked_at)
         return format_html(
             '<bdi title="{}">{}</bdi><br><span class="quiet small">{} by {}</span>',
             question.pi.email,
             question.pi.display_name,
-            f"{on:%b} {on.day}, {on.year}",
+            long_date(timezone.localdate(question.asked_at)),
             question.asked_by_name,
         )
 
@@ -272,7 +272,7 @@ class QuestionAdmin(FrozenAdmin):
     @admin.display(description="answer due", ordering="respond_by")
     def due(self, question: Question) -> str | SafeString:
         day = question.respond_by
-        told = f"{day:%b} {day.day}, {day.year}"
+        told = long_date(day)
         is_late = question.state in Question.WAITING and day < timezone.localdate()
         return badge(told, "bad") if is_late else told
 

@@ -81,10 +81,10 @@ class ProposeForm(SharesForm):
     )
     starts_on = forms.DateField(
         label="First day",
-        widget=forms.DateInput(attrs={"type": "date"}),
+        widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"),
         help_text="Of service. One fund/org becomes the default as soon as it is applied; a split holds from this day.",
     )
     field_order = ("reason", "text", "starts_on")
 
     def __init__(self, *args: Any, today: datetime.date, **options: Any) -> None:
-        super().__init__(*args, initial={"starts_on": today.isoformat()}, **options)
+        super().__init__(*args, initial={"starts_on": today}, **options)

@@ -10,7 +10,7 @@ from django.core.mail import EmailMultiAlternatives
 from django.urls import reverse
 from django.utils import timezone
 
-from billing import audit
+from billing import audit, mail_test_mode
 from billing.addresses import ascii_address
 from billing.audit import Actor
 from billing.errors import BillingError
@@ -55,8 +55,9 @@ def tell(
             gesture.record("question.mail_failed", question, after={"to": recipient, "error": words})
         raise NotMailed(f"{recipient} was not mailed about {question}. {words}") from problem
     with audit.gesture(actor=actor, now=now) as gesture:
-        is_file = outbox.writes_files()
-        gesture.record("question.mailed", question, after={"to": recipient, "message": path, "written": is_file})
+        is_file, turned_to = outbox.writes_files(), mail_test_mode.test_address()
+        what = {"to": recipient, "message": path, "written": is_file}
+        gesture.record("question.mailed", question, after=what | ({"sent_to": turned_to} if turned_to else {}))
     verb = "Written to a file, not mailed" if is_file else "Mailed"
     return {"message": f"{verb}: {question}, to {recipient}."}
 
