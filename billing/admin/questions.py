@@ -29,6 +29,7 @@ from .verbs import Verb
 REVIEW, APPROVE, ENTER = "billing.review_charges", "billing.approve_move", "billing.enter_corrections"
 State = Question.State
 TONES: dict[Any, str] = {State.ASKED: "warn", State.APPROVAL: "warn", State.ANSWERED: "good"}
+APPLY = "Apply as proposed…"
 # Charges that a page lists one by one.
 SHOWN = 25
 # What the list shows where its address says nothing, and all of it.
@@ -105,7 +106,7 @@ def said_of(question: Question) -> str:
 VERBS = (
     Verb(
         name="apply",
-        label="Apply as proposed…",
+        label=APPLY,
         button="Apply as proposed",
         permission=REVIEW,
         run=run_of(questions.apply),
@@ -281,11 +282,15 @@ class QuestionAdmin(FrozenAdmin):
         return badge(question.get_outcome_display() or question.get_state_display(), TONES.get(question.state, ""))
 
     def buttons(self, request: HttpRequest, subject: Question) -> list[dict[str, Any]]:
-        found = super().buttons(request, subject)
+        # What is proposed is applied by the button beside it, and one button leads.
+        found = [each for each in super().buttons(request, subject) if each["label"] != APPLY]
         may_correct = is_undecided(subject) and subject.line and request.user.has_perm(ENTER)
         if may_correct and subject.period and not subject.period.takes_changes:
             found.insert(0, {"label": "Enter a correction…", "url": correction_url(subject), "is_primary": True})
-        return found
+        is_led = may_be_applied(subject) and request.user.has_perm(REVIEW)
+        return [
+            each | {"is_primary": each["is_primary"] and not number and not is_led} for number, each in enumerate(found)
+        ]
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
