@@ -13,6 +13,7 @@ class BillingConfig(AppConfig):
         from .models import Job
         from .months import checklist, closing
         from .proof import adding_up, showing, tieout, verifying
+        from .questions import before_close
         from .review import deciding, reattribution
         from .setup import funding, kept_sheets, people, policies
         from .usage import add_to_sqlite
@@ -27,10 +28,12 @@ class BillingConfig(AppConfig):
         jobs.register(Job.Kind.PROVE, showing.run_job, permission="billing.view_billingperiod")
         checklist.register("imports", provider=month_items.imports, is_kept=True, is_quick=True)
         checklist.register(checklist.HELD, provider=month_items.held, is_kept=True, is_quick=True)
+        checklist.register("questions", provider=month_items.questions)
         checklist.register(checklist.CORRECTIONS, provider=month_items.entered_corrections, is_kept=True, is_quick=True)
         checklist.register(checklist.PAYER_LINES, provider=month_items.payer_lines, is_kept=True)
         checklist.register(checklist.PROOF, provider=month_items.proved, is_kept=True)
         checklist.register_for_worker("Adding up what was delivered", adding_up.kept_sights)
+        closing.register_close_step("questions", before_close)
         closing.register_finalize_step(checklist.PROOF, tieout.freeze)
         notices.register("worker", standstill.notice, where_work_is_queued=True)
         verifying.register("received", verifying.received)

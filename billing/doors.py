@@ -141,6 +141,13 @@ WORDINGS: dict[str, Wording] = {
         query=_PERIOD,
         permission="billing.review_charges",
     ),
+    "answer_questions": Wording(
+        "questions list -p {period}",
+        "Answer questions",
+        "admin:billing_question_changelist",
+        query=_PERIOD,
+        permission="billing.review_charges",
+    ),
     "review_queue": Wording(
         "review list", "Review charges", "admin:billing_heldcharge_changelist", permission="billing.review_charges"
     ),

@@ -4,11 +4,26 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 
+from django.db.models import Count
+from django.utils import timezone
+
 from . import charging, corrections, proof
 from .errors import BillingError, NextStep
 from .fields import AmountSum
 from .importing import doubts
-from .models import BillingPeriod, Charge, Correction, Import, ImportTotal, MonthTotal, PayerLine, Policy, Source
+from .models import (
+    BillingPeriod,
+    Charge,
+    Correction,
+    Import,
+    ImportTotal,
+    MonthTotal,
+    PayerLine,
+    Policy,
+    Question,
+    Source,
+)
+from .models.questions import held_for_questions_only
 from .money import ZERO, rounded
 from .months import closing
 from .months.checklist import CLOSE, CORRECTIONS, FINALIZE, HELD, PAYER_LINES, PROOF, Item, Month, State
@@ -92,7 +107,42 @@ def held(month: Month) -> Iterator[Item]:
 def held_sums(period: BillingPeriod) -> tuple[int, dict[str, Decimal]]:
     """Return how many charges a month holds for review, and what is billed for them by currency."""
     sums = MonthTotal.objects.of_month(period).held().billed_by_currency()
-    return sum(count for count, _ in sums.values()), {currency: billed for currency, (_, billed) in sums.items()}
+    number = sum(count for count, _ in sums.values())
+    billed = {currency: amount for currency, (_, amount) in sums.items()}
+    # What a question alone holds waits for its answer, and for no decision.
+    in_question, amounts = questioned_sums(period) if number else (0, {})
+    left = {currency: amount - amounts.get(currency, ZERO) for currency, amount in billed.items()}
+    return (number - in_question, left) if number > in_question else (0, {})
+
+
+def questioned_sums(period: BillingPeriod) -> tuple[int, dict[str, Decimal]]:
+    """Return how many charges of a month only questions hold, and what is billed for them by currency."""
+    if not Question.objects.open().filter(charges__ended_at__isnull=True, charges__charge__isnull=False).exists():
+        return 0, {}
+    held = held_for_questions_only(Charge.objects.in_month(period)).order_by()
+    rows = held.values_list("currency").annotate(number=Count("pk"), billed=AmountSum("billed_cost"))
+    found = list(rows)
+    return sum(number for _, number, _ in found), {currency: billed for currency, _, billed in sorted(found)}
+
+
+def questions(month: Month) -> Iterator[Item]:
+    """Say how many questions of PIs are open: none of them keeps the month from closing."""
+    period = month.period
+    open_ones = Question.objects.open().filter(period=period)
+    count = open_ones.count()
+    if not count:
+        asked = Question.objects.filter(period=period).count()
+        state = State.DONE if asked else State.NOT_APPLICABLE
+        yield Item("questions", state, "All questions are answered." if asked else "No PI has asked anything.", asked)
+        return
+    held, billed = questioned_sums(period) if period.takes_changes else (0, {})
+    text = f"{_some(count, 'question is', 'questions are')} open; staff answer in time."
+    if late := open_ones.waiting().filter(respond_by__lt=timezone.localdate()).count():
+        text = f"{_some(count, 'question is', 'questions are')} open, {late:,} past the day to answer."
+    if held:
+        text += f" {_some(held, 'charge waits', 'charges wait')} for an answer ({told(billed)} billed)"
+        text += " and post as they are when the month closes."
+    yield Item("questions", State.WARNING, text, count, billed, NextStep("answer_questions", month.about))
 
 
 def held_text(period: BillingPeriod) -> str:

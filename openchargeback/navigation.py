@@ -1,5 +1,6 @@
 """The navigation of the staff: by task, of what one may see, with the number of what waits in the month worked on."""
 
+from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,7 +10,7 @@ from django.urls import reverse
 
 from billing.admin.formatting import count
 from billing.admin.large_tables import COUNTED
-from billing.models import BillingPeriod, Correction, Import, MonthTotal, User
+from billing.models import BillingPeriod, Correction, Import, MonthTotal, Question, User
 from journals.models import Journal
 from statements.models import Email, Statement
 
@@ -62,7 +63,7 @@ NAVIGATION: dict[str, tuple[Item, ...]] = {
     ),
     "Billing": (
         Item("Imports", (List("Import", "Imports"),)),
-        Item("Review", (List("HeldCharge", "Review", is_by_month=True),)),
+        Item("Review", (List("HeldCharge", "Review", is_by_month=True), List("Question", "Questions"))),
         Item(
             "Charges", (List("Charge", "Charges", is_by_month=True), List("PayerLine", "Payer lines", is_by_month=True))
         ),
@@ -146,8 +147,9 @@ def related(request: HttpRequest) -> list[Shown]:
     item = _item_of(listed)
     if not listed or not item or len(item.lists) + bool(item.page) < 2:
         return []
+    asked = _said(Question.objects.waiting().count()) if item.label == "Review" else ""
     found = [
-        Shown(each.label, reverse(f"admin:{each.name}_changelist"), each == listed)
+        Shown(each.label, reverse(f"admin:{each.name}_changelist"), each == listed, asked * (each.model == "Question"))
         for each in item.lists
         if request.user.has_perm(each.permission)
     ]
@@ -176,6 +178,8 @@ def waits(period: BillingPeriod | None) -> dict[str, int]:
     undecided: QuerySet[Import] = Import.objects.filter(state__in=(Import.State.CHECKED, Import.State.DEFERRED))
     counted = [
         _counted("Imports", undecided),
+        # Whatever month they are about: nobody else reminds anybody of them.
+        _counted("Review", Question.objects.waiting()),
         _counted("Corrections", Correction.objects.proposed().filter(charged_in=period)),
         _counted("Statements", Statement.objects.filter(period=period, state=Statement.State.ISSUED)),
         _counted("E-mails", Email.objects.filter(period=period, state__in=Email.TROUBLED)),
@@ -183,7 +187,10 @@ def waits(period: BillingPeriod | None) -> dict[str, int]:
     ]
     held = MonthTotal.objects.held().filter(charged_in=period).order_by()
     first = held.values(item=Value("Review")).annotate(number=Sum("charges", output_field=IntegerField()))
-    return {row["item"]: int(row["number"] or 0) for row in first.union(*counted, all=True)}
+    found: dict[str, int] = defaultdict(int)
+    for row in first.union(*counted, all=True):
+        found[row["item"]] += int(row["number"] or 0)
+    return found
 
 
 def _counted(item: str, rows: "QuerySet[Any]") -> "QuerySet[Any]":

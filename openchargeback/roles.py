@@ -15,7 +15,7 @@ VIEW = {
             "attributionrule auditevent billingperiod billingreference charge cloudaccount correction correctionline "
             "department exchangerate flag frozenproof fundexception fundingsource import importedfile importoverlap "
             "importtotal invoicetotal job membership payerline payersplit payersplitshare person personalias policy "
-            "project reviewdecision source costmeasurechange storedfile"
+            "project question reviewdecision source costmeasurechange storedfile"
         ),
         "statements": "statement statementline email",
         "journals": "journal journalline journaltemplate",
@@ -52,6 +52,7 @@ FINANCE = {
     "billing.reopen_period",
     "billing.finalize_period",
     "billing.approve_correction",
+    "billing.approve_move",
     "statements.void_statement",
     "journals.submit_journal",
     "journals.post_journal",

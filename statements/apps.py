@@ -13,11 +13,13 @@ class StatementsConfig(AppConfig):
 
         from . import drawing, issuing, month_items, proving, safeguards, tasks
         from .models import Statement, StatementLine
+        from .questions import mailing
         from .tracing import DOCUMENTS
 
         jobs.register(Job.Kind.GENERATE, tasks.generate, permission="statements.issue_statements")
         jobs.register(Job.Kind.SEND, tasks.send, permission="statements.send_statements")
         jobs.register(Job.Kind.COLLECT, tasks.collect, permission="")
+        jobs.register(Job.Kind.TELL, mailing.tell, permission="billing.review_charges")
         corrections.register_line_finder("statement", issuing.line_named)
         corrections.register_place_finder("statement", issuing.places_of, position=1)
         checklist.register("statements", provider=month_items.current, is_kept=True, watched=(Statement, StatementLine))

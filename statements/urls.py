@@ -2,6 +2,7 @@
 
 from django.urls import path
 
+from .questions import views as questions
 from .views import delegates, downloads, funds, home, projects, statements, trends
 
 app_name = "portal"
@@ -25,4 +26,9 @@ urlpatterns = [
     path("delegates/", delegates.delegates, name="delegates"),
     path("delegates/<int:pk>/", delegates.delegate, name="delegate"),
     path("delegates/<int:pk>/remove/", delegates.remove, name="remove_delegate"),
+    path("statements/<str:number>/lines/<int:line>/ask/", questions.ask, name="ask"),
+    path("projects/<int:pk>/propose/", questions.propose, name="propose"),
+    path("questions/", questions.question_list, name="questions"),
+    path("questions/<int:pk>/", questions.question, name="question"),
+    path("questions/<int:pk>/withdraw/", questions.withdraw, name="withdraw"),
 ]

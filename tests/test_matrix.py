@@ -18,7 +18,7 @@ from django.db import transaction
 from django.urls import URLResolver, get_resolver, reverse
 from django.utils import timezone
 
-from billing import tasks
+from billing import questions, tasks
 from billing.background import jobs
 from billing.commands import BillingCommand, subparsers_of
 from billing.files import received
@@ -36,6 +36,9 @@ from billing.models import (
     InvoiceTotal,
     Job,
     Membership,
+    Person,
+    Project,
+    Question,
     SavedView,
     User,
 )
@@ -44,6 +47,7 @@ from journals import posting
 from journals.models import Journal, JournalTemplate
 from statements import emails, issuing
 from statements.models import Email, Statement
+from statements.questions import lines
 from tests import build
 
 pytestmark = [pytest.mark.django_db, pytest.mark.same_on_either]
@@ -220,6 +224,19 @@ iiii >>>>  iiii >>>>  admin/billing/project/<path:object_id>/history/
 iiii xooo  iiii xooo  admin/billing/project/<path:object_id>/delete/
 iiii oooo  iiii xooo  admin/billing/project/<path:object_id>/change/
 iiii >>>>  iiii >>>>  admin/billing/project/<path:object_id>/
+iiii xooo  iiii x>>>  admin/billing/question/<path:object_id>/apply/
+iiii xxoo  iiii xx>>  admin/billing/question/<path:object_id>/approve_move/
+iiii xxoo  iiii xxoo  admin/billing/question/<path:object_id>/decline_move/
+iiii xooo  iiii xooo  admin/billing/question/<path:object_id>/reply/
+iiii xooo  iiii xooo  admin/billing/question/<path:object_id>/leave/
+iiii xooo  iiii xooo  admin/billing/question/<path:object_id>/charge_as_it_is/
+iiii xooo  iiii xooo  admin/billing/question/<path:object_id>/reject/
+iiii oooo  iiii oooo  admin/billing/question/
+iiii xxxx  iiii xxxx  admin/billing/question/add/
+iiii >>>>  iiii >>>>  admin/billing/question/<path:object_id>/history/
+iiii xxxx  iiii xxxx  admin/billing/question/<path:object_id>/delete/
+iiii oooo  iiii xxxx  admin/billing/question/<path:object_id>/change/
+iiii >>>>  iiii >>>>  admin/billing/question/<path:object_id>/
 iiii oooo  iiii oooo  admin/billing/exchangerate/
 iiii xxoo  iiii xxoo  admin/billing/exchangerate/add/
 iiii >>>>  iiii >>>>  admin/billing/exchangerate/<path:object_id>/history/
@@ -323,13 +340,21 @@ i>-- ----  immm mmmm  downloads/<int:pk>.xlsx
 iooo oooo  io-o ----  delegates/
 io-- ----  io-- ----  delegates/<int:pk>/
 io-- ----  i>-- ----  delegates/<int:pk>/remove/
+ioo- ----  ioo- ----  statements/<str:number>/lines/<int:line>/ask/
+ioo- ----  ioo- ----  projects/<int:pk>/propose/
+iooo oooo  immm mmmm  questions/
+ioo- ----  ioo- ----  questions/<int:pk>/
+immm mmmm  i>>- ----  questions/<int:pk>/withdraw/
 """
 
 
 # Where staff who follow a PI's link are led on.
 OF_STAFF_TOO = ("statements/<str:number>/", "statements/<str:number>/lines/<int:line>/")
 # What a PI does herself, though she has no permission.
-HERS = {"pi": {"membership.removed"}}
+HERS = {
+    "pi": {"membership.removed", "question.withdrawn", "charge.released"},
+    "delegate": {"question.withdrawn", "charge.released"},
+}
 
 
 class Asking:
@@ -355,7 +380,9 @@ def house(cast, settings):
     build.a_charge("20.00", period="2024-12", list_cost=Decimal(30))
     closing.close(period=build.a_period("2024-12"), **BY)
     build.a_correction(Charge.objects.get(period__month="2024-12-01"))
-    build.a_policy(center_fund_org="RC-000", corrections_need_second_person=True, own_domains=["u.edu"])
+    build.a_policy(
+        center_fund_org="RC-000", corrections_need_second_person=True, own_domains=["u.edu"], pis_propose=True
+    )
     fay = {"actor": build.Actor.from_user(cast.finance)}
     build.a_correction(Charge.objects.get(period__month="2024-11-01"), charged_in=build.a_period("2025-01"), **fay)
     held = build.a_charge(flags=("missing_pi", "pattern_match"))
@@ -393,12 +420,30 @@ def house(cast, settings):
         )
     issuing.generate(period=held.period, **BY)
     emails.send(period=held.period, **BY)
+    _ask(cast)
     build.a_pi("guest@elsewhere.org")
     build.a_department("BIO")
     build.a_period("2025-03")
     in_doubt = {"state": "uncertain", "claimed_at": build.NOW, "created_at": build.NOW}
     Email.objects.create(period=held.period, pi=held.pi, recipient=held.pi.email, **in_doubt)
     return cast
+
+
+def _ask(cast) -> None:
+    """Have Ada ask about a charge that is held for it, and propose a sponsored award that waits for finance."""
+    ada, by = Person.objects.get(email="ada@u.edu"), {"actor": build.Actor.from_user(cast.pi), "now": timezone.now()}
+    charge = build.a_charge("3.00", project="proteins")
+    Project.objects.filter(code="proteins").update(pi=ada)
+    for fund_org in ("GIFT-2", "NSF-3"):
+        build.a_fund(fund_org, is_sponsored=fund_org == "NSF-3").projects.add(charge.project)
+    issuing.generate(period=charge.period, **BY)
+    shown = lines.subject_of(Statement.objects.get(project=charge.project), 1)
+    proposed = {"proposed": {"GIFT-2": Decimal(100)}, "text": "The gift pays for this."}
+    questions.ask(subject=shown, reason="fund", **proposed, **by)
+    proposed = {"proposed": {"NSF-3": Decimal(100)}, "text": "It is the work of the award."}
+    when = {"starts_on": timezone.localdate()}
+    asked = questions.propose(pi=ada, project=charge.project, reason="mistake", **proposed, **when, **by)
+    questions.apply(question=asked, actor=build.Actor.from_user(cast.reviewer), now=timezone.now())
 
 
 def routes(resolver=None, before: str = "") -> list[str]:
@@ -424,7 +469,9 @@ def subject_of(model, root: User, verb: str = "") -> str:
 
 def address_of(route: str, root: User) -> str:
     """Return an address of this route, of an object that is there; of the portal, of Ada's."""
-    hers = Statement.objects.filter(pi__email="ada@u.edu", period__month="2025-01-01").get()
+    theirs = Statement.objects.filter(pi__email="ada@u.edu", period__month="2025-01-01")
+    hers = theirs.get(project__code="genomics")
+    asked = Question.objects.earliest("pk")
     journal = Journal.objects.exclude(file_path="").earliest("pk")
     email = f"admin/statements/email/{Email.objects.filter(state='sent').earliest('pk').pk}/message/"
     places = {
@@ -457,6 +504,10 @@ def address_of(route: str, root: User) -> str:
         "downloads/<int:pk>.xlsx": f"downloads/{Job.objects.get(kind=Job.Kind.COLLECT).pk}.xlsx",
         "delegates/<int:pk>/": f"delegates/{Membership.objects.earliest('pk').pk}/",
         "delegates/<int:pk>/remove/": f"delegates/{Membership.objects.earliest('pk').pk}/remove/",
+        "statements/<str:number>/lines/<int:line>/ask/": f"statements/{hers.number}/lines/1/ask/",
+        "projects/<int:pk>/propose/": f"projects/{asked.project_id}/propose/",
+        "questions/<int:pk>/": f"questions/{asked.pk}/",
+        "questions/<int:pk>/withdraw/": f"questions/{asked.pk}/withdraw/",
     }
     if route.startswith("admin/") and "<path:object_id>" in route and route not in places:
         _, app, model, _, *verb = route.strip("/").split("/")
@@ -520,13 +571,15 @@ def test_an_object_of_somebody_else_does_not_exist():
         for route, row in written_down().items()
         if "<" in route and not route.startswith(("admin/", "accounts/", "help/"))
     }
-    assert len(theirs) == 11
+    assert len(theirs) == 15
     for route, (get, post) in theirs.items():
         # Her delegates, and what she had collected, are hers alone. Staff are led to their own page of a statement.
         is_of_both = not route.startswith(("delegates/", "downloads/"))
         staff = ">>>>" if route in OF_STAFF_TOO else "----"
-        assert get[1:] in ((f"oo-{staff}",) if is_of_both else ("o------", ">------")), route
-        assert post == "immmmmmm" or (not is_of_both and post[2:] == "------"), route
+        seen = (f"oo-{staff}", "mmmmmmm") if is_of_both else ("o------", ">------")
+        assert get[1:] in seen, route
+        asked = post[:3] in ("ioo", "i>>") and post[3:] == "-----"
+        assert post == "immmmmmm" or asked or (not is_of_both and post[2:] == "------"), route
 
 
 # Actions --------------------------------------------------------------------------------------------------------------
@@ -602,6 +655,7 @@ JOBS = {
     Job.Kind.DRAFT: CURATE,
     # Of what they may see themselves.
     Job.Kind.COLLECT: PEOPLE[1:],
+    Job.Kind.TELL: CURATE,
 }
 
 
@@ -697,6 +751,8 @@ COMMANDS = {
     "periods reopen 2025-01 --reason no": BIND,
     "periods finalize 2025-01": BIND,
     "proof -p 2025-01": EVERY,
+    "questions list": EVERY,
+    "questions show 1": EVERY,
     "rates list": EVERY,
     "rates set 2025-01 EUR 1.1": BIND,
     "recover_admin root": ADMIN,

@@ -25,6 +25,7 @@ NOUNS = {
     "charge": "Charges",
     "charges": "Review sheets",
     "correction": "Corrections",
+    "question": "Questions",
     "payer_lines": "Payer lines",
     "statement": "Statements",
     "email": "E-mails",

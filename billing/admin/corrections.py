@@ -17,8 +17,9 @@ from django.utils.safestring import SafeString
 
 from .. import charging, corrections, doors, once
 from ..errors import BillingError
-from ..models import BillingPeriod, Correction, CorrectionLine, PayerLine, Person, Policy, Source
+from ..models import BillingPeriod, Correction, CorrectionLine, PayerLine, Person, Policy, Question, Source
 from ..money import named, plain
+from ..texts import number_in
 from .audited import FrozenAdmin, actor_of
 from .filters import period_filter, source_filter
 from .formatting import amount_column, badge_column
@@ -123,6 +124,8 @@ class CorrectForm(PayerForm, ReasonForm):
     )
     natural_account = forms.CharField(label="To account code", required=False, help_text="Empty: no change.")
     charged_in = _bearing()
+    # The question of a PI that it answers.
+    question = forms.ModelChoiceField(Question.objects.open(), required=False, widget=forms.HiddenInput)
     field_order = (
         *("which", "kind", "amount", "to", "pi", "project", "natural_account"),
         *("reason", "printed_text", "justification", "charged_in"),
@@ -207,7 +210,9 @@ def enter_manual(data: dict[str, Any], **given: Any) -> corrections.Entered:
 
 def enter_correction(data: dict[str, Any], **given: Any) -> corrections.Entered:
     lines = corrections.lines_named(data["which"].splitlines())
-    asked = {name: data[name] for name in ("amount", "reason", "printed_text", "justification", "charged_in")}
+    asked = {
+        name: data[name] for name in ("amount", "reason", "printed_text", "justification", "charged_in", "question")
+    }
     if data["kind"] == Correction.Kind.TRANSFER:
         payer = {name: data[name] for name in ("to", "pi", "project", "natural_account")}
         return corrections.add_transfer(lines=lines, **payer, **asked, **given)
@@ -342,6 +347,7 @@ class CorrectionAdmin(FrozenAdmin):
                 "reversals": list(correction.reversed_by.order_by("pk")),
                 "rows": [_row(line, correction) for line in lines.order_by("number")],
                 "charge_url": change_url(correction.charge) if correction.charge else "",
+                "question_url": change_url(correction.question) if correction.question else "",
             }
         return super().change_view(request, object_id, form_url, context | (extra_context or {}))
 
@@ -359,7 +365,7 @@ class CorrectionAdmin(FrozenAdmin):
             CorrectForm,
             title="Enter a correction",
             run=enter_correction,
-            initial={"which": which},
+            initial={"which": which} | _answering(request),
             context=context,
         )
 
@@ -420,6 +426,17 @@ class CorrectionAdmin(FrozenAdmin):
             **(context or {}),
         }
         return TemplateResponse(request, "admin/billing/correction/enter.html", context)
+
+
+def _answering(request: HttpRequest) -> dict[str, Any]:
+    """Return what a link from a question of a PI fills the form in with."""
+    number = number_in(request.GET.get("question", ""))
+    question = Question.objects.open().filter(pk=number).first() if number else None
+    if question is None:
+        return {}
+    kind = request.GET.get("kind", "")
+    reason = f"{str(question).capitalize()}: {question.get_reason_display().lower()}"
+    return {"question": question, "kind": kind, "to": request.GET.get("to", ""), "reason": reason}
 
 
 def seen_of(entered: corrections.Entered) -> str:

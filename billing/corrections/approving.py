@@ -2,7 +2,7 @@
 
 import datetime
 
-from .. import audit
+from .. import audit, questions
 from ..audit import Actor
 from ..errors import ReasonMissing, WrongState
 from ..models import Correction
@@ -80,4 +80,5 @@ def _decided(correction: Correction, state: Correction.State, note: str, gesture
     gesture.record(
         f"correction.{state.value}", correction, before=before, after={"state": state.value}, note=note.strip()
     )
+    questions.correction_decided(correction, gesture)
     return correction

@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Required, TypedDict
 
-from .. import audit
+from .. import audit, questions
 from ..audit import Actor
 from ..audit.snapshots import snapshot
 from ..clocks import Clocks
 from ..errors import BillingError, ReasonMissing
-from ..models import BillingPeriod, Charge, Correction, CorrectionLine, PayerLine, Policy
+from ..models import BillingPeriod, Charge, Correction, CorrectionLine, PayerLine, Policy, Question
 from ..money import ZERO, plain
 from ..months import closing
 from ..texts import cleaned, cleaned_lines, long_month
@@ -28,7 +28,8 @@ class SecondPersonNeeded(BillingError):
 class Particulars(TypedDict, total=False):
     """What every correction may say, whatever its kind, and who enters it.
 
-    `charged_in` is its month; not given, the one that `month_for` says. With `dry_run` nothing is stored.
+    `charged_in` is its month; not given, the one that `month_for` says. `question` is what it answers.
+    With `dry_run` nothing is stored.
     """
 
     reason: Required[str]
@@ -36,6 +37,7 @@ class Particulars(TypedDict, total=False):
     charged_in: BillingPeriod | None
     justification: str
     charge: Charge | None
+    question: Question | None
     dry_run: bool
     actor: Required[Actor]
     now: Required[datetime.datetime]
@@ -63,6 +65,7 @@ class Plan:
     dry_run: bool
     actor: Actor
     now: datetime.datetime
+    question: Question | None = None
     amount: Decimal = ZERO
     reverses: Correction | None = None
     lines: list[CorrectionLine] = field(default_factory=list)
@@ -79,6 +82,7 @@ class Plan:
             printed_text=how.get("printed_text", ""),
             justification=how.get("justification", ""),
             charge=how.get("charge"),
+            question=how.get("question"),
             dry_run=how.get("dry_run", False),
             actor=how["actor"],
             now=how["now"],
@@ -96,12 +100,14 @@ class Plan:
             )
 
     def start(self, for_period: BillingPeriod, corrected: Iterable[int | None] = ()) -> None:
-        """Lock the months.
+        """Lock the question that is answered, if one is, and then the months.
 
         1. Those whose payer lines are corrected, in the order of their numbers: two who correct the same line would
            both see all that is left of it; so one waits.
         2. The month it is charged in: it cannot be closed until the correction is stored. Raises closing.PeriodClosed.
         """
+        if self.question:
+            self.question = questions.require_to_correct(self.question)
         ids = sorted({pk for pk in corrected if pk})
         list(BillingPeriod.objects.select_for_update(no_key=True).filter(pk__in=ids).order_by("pk"))
         self.charged_in = closing.require_open(self.charged_in)[0]
@@ -169,10 +175,12 @@ class Plan:
                 line.correction = correction
             CorrectionLine.objects.bulk_create(self.lines)
             gesture.record("correction.entered", correction, after=_facts(correction, self.lines))
+            if self.question:
+                questions.correction_entered(self.question, correction, gesture)
         return Entered(correction, tuple(self.lines), self.dry_run)
 
     def _correction(self, gesture: audit.Gesture) -> Correction:
-        is_proposed = self.policy.corrections_need_second_person
+        is_proposed = self.policy.corrections_need_second_person or self._moves_sponsored()
         return Correction(
             kind=self.kind,
             charged_in=self.charged_in,
@@ -184,6 +192,7 @@ class Plan:
             printed_text=self.printed_text,
             justification=self.justification,
             charge=self.charge,
+            question=self.question,
             reverses=self.reverses,
             needs_second_person=is_proposed,
             state=Correction.State.PROPOSED if is_proposed else Correction.State.APPROVED,
@@ -195,6 +204,12 @@ class Plan:
             decided_by_name="" if is_proposed else self.actor.name,
             gesture=gesture.id,
         )
+
+    def _moves_sponsored(self) -> bool:
+        """Tell whether a question is answered by moving a sponsored award, by somebody who may not approve that."""
+        if self.question is None or self.kind != Correction.Kind.TRANSFER or questions.may_approve(self.actor):
+            return False
+        return questions.moves_sponsored({line.fund_org for line in self.lines})
 
 
 def line_for(line: PayerLine, amount: Decimal, kind: str) -> CorrectionLine:

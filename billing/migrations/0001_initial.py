@@ -948,6 +948,7 @@ class Migration(migrations.Migration):
                             ("unknown_category", "Charge category is unknown"),
                             ("amount_changed", "Amount changed since approval"),
                             ("possible_duplicate", "Possible duplicate"),
+                            ("disputed", "Questioned by the PI"),
                         ],
                         max_length=32,
                     ),
@@ -1431,6 +1432,7 @@ class Migration(migrations.Migration):
                             ("prove", "Prove a month"),
                             ("draft", "Draft a journal"),
                             ("collect", "Collect statements"),
+                            ("tell", "Mail a message about a question"),
                         ],
                         max_length=16,
                     ),
@@ -1829,6 +1831,33 @@ class Migration(migrations.Migration):
                     models.PositiveSmallIntegerField(
                         default=90,
                         help_text="A cost transfer to a sponsored award needs a justification if it comes more than so many days after the service.",
+                    ),
+                ),
+                (
+                    "questions_email",
+                    models.EmailField(
+                        blank=True,
+                        help_text="Where questions of PIs are mailed to. Empty: to the contact e-mail.",
+                        max_length=254,
+                    ),
+                ),
+                (
+                    "questions_hold_charges",
+                    models.BooleanField(
+                        default=True,
+                        help_text="A question asked before the review date holds its charges until it is answered or the month closes.",
+                    ),
+                ),
+                (
+                    "question_days",
+                    models.PositiveSmallIntegerField(default=5, help_text="Days that staff have to answer a question."),
+                ),
+                (
+                    "pis_propose",
+                    models.BooleanField(
+                        default=False,
+                        help_text="PIs propose other valid funds of their own: of a project for what comes, and of this month's charges until the review date.",
+                        verbose_name="PIs may propose who pays",
                     ),
                 ),
                 (
@@ -3228,6 +3257,377 @@ class Migration(migrations.Migration):
                 ),
                 name="shared_charge_is_nobodys",
                 violation_error_message="A shared cost has no PI, project or fund/org of its own.",
+            ),
+        ),
+        migrations.CreateModel(
+            name="Question",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[("question", "Question"), ("proposal", "Proposal")], default="question", max_length=16
+                    ),
+                ),
+                (
+                    "reason",
+                    models.CharField(
+                        choices=[
+                            ("usage", "The usage looks wrong"),
+                            ("price", "The price, discount or subsidy looks wrong"),
+                            ("not_ours", "This is not ours"),
+                            ("twice", "It is charged twice"),
+                            ("fund", "It belongs on another fund/org"),
+                            ("other", "Something else"),
+                            ("benefits", "The work belongs to another fund/org"),
+                            ("ends", "The fund/org ends or has ended"),
+                            ("mistake", "The project names the wrong fund/org"),
+                        ],
+                        max_length=16,
+                    ),
+                ),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("asked", "Waiting for staff"),
+                            ("replied", "Waiting for the PI"),
+                            ("approval", "Waiting for approval"),
+                            ("answered", "Answered"),
+                            ("withdrawn", "Withdrawn"),
+                        ],
+                        default="asked",
+                        max_length=16,
+                    ),
+                ),
+                (
+                    "payer_key",
+                    models.CharField(blank=True, help_text="The natural key of the payer line.", max_length=1000),
+                ),
+                ("line", models.CharField(blank=True, help_text="As it was shown: 2025-01-0007-1:3.", max_length=64)),
+                ("about", models.CharField(help_text="What was used, or the project.", max_length=254)),
+                (
+                    "paid_by",
+                    models.CharField(
+                        blank=True,
+                        help_text="The fund/orgs that pay, as it was asked.",
+                        max_length=254,
+                        verbose_name="fund/org",
+                    ),
+                ),
+                (
+                    "amount",
+                    billing.fields.TotalField(
+                        blank=True, help_text="What the line or charge came to, as it was asked.", null=True
+                    ),
+                ),
+                ("currency", models.CharField(blank=True, max_length=3)),
+                (
+                    "proposed",
+                    models.JSONField(
+                        blank=True, default=dict, help_text="The proposed fund/orgs, each with its percent as text."
+                    ),
+                ),
+                ("basis", models.TextField(blank=True, help_text="What the shares of a proposed split follow from.")),
+                (
+                    "starts_on",
+                    models.DateField(
+                        blank=True, help_text="Of a proposal for what comes: the first day of service.", null=True
+                    ),
+                ),
+                (
+                    "is_sponsored",
+                    models.BooleanField(
+                        default=False,
+                        help_text="It moves a cost to or from a sponsored award.",
+                        verbose_name="moves a sponsored award",
+                    ),
+                ),
+                (
+                    "is_in_time",
+                    models.BooleanField(
+                        default=False,
+                        help_text="The month took changes, and its review date had not passed.",
+                        verbose_name="asked in time",
+                    ),
+                ),
+                ("respond_by", models.DateField(help_text="The day by which staff answer.", verbose_name="answer due")),
+                ("asked_at", models.DateTimeField()),
+                ("asked_by_name", models.CharField(max_length=254, verbose_name="asked by")),
+                (
+                    "outcome",
+                    models.CharField(
+                        blank=True,
+                        choices=[
+                            ("stays", "Stays as it is"),
+                            ("approved", "Approved as it is"),
+                            ("rejected", "Not charged"),
+                            ("moved", "Charged as proposed"),
+                            ("corrected", "Corrected"),
+                            ("changed", "Project changed as proposed"),
+                        ],
+                        max_length=16,
+                    ),
+                ),
+                ("ended_at", models.DateTimeField(blank=True, null=True)),
+                ("ended_by_name", models.CharField(blank=True, max_length=254, verbose_name="answered by")),
+                (
+                    "gesture",
+                    models.UUIDField(
+                        blank=True,
+                        db_index=True,
+                        help_text="The gesture that answered it: its decisions have the same.",
+                        null=True,
+                    ),
+                ),
+                (
+                    "asked_by",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="questions",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "charge",
+                    models.ForeignKey(
+                        blank=True,
+                        db_constraint=False,
+                        help_text="The one charge of the line that it is about, if it is about one.",
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="questions",
+                        to="billing.charge",
+                    ),
+                ),
+                (
+                    "ended_by",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "period",
+                    models.ForeignKey(
+                        blank=True,
+                        help_text="The month whose statement it is about; empty for a proposal of what comes.",
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="questions",
+                        to="billing.billingperiod",
+                        verbose_name="billing period",
+                    ),
+                ),
+                (
+                    "pi",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="questions",
+                        to="billing.person",
+                        verbose_name="PI",
+                    ),
+                ),
+                (
+                    "project",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="questions",
+                        to="billing.project",
+                    ),
+                ),
+                (
+                    "reference",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="questions",
+                        to="billing.billingreference",
+                    ),
+                ),
+            ],
+            options={
+                "ordering": ("-id",),
+                "permissions": [("approve_move", "Can approve moves to or from sponsored awards that PIs propose")],
+                "default_permissions": ("view",),
+                "indexes": [
+                    models.Index(fields=["state", "respond_by"], name="question_waiting"),
+                    models.Index(fields=["asked_by", "asked_at"], name="question_asked"),
+                ],
+                "constraints": [
+                    models.UniqueConstraint(
+                        condition=models.Q(
+                            ("charge__isnull", True),
+                            ("state__in", ("asked", "replied", "approval")),
+                            models.Q(("payer_key", ""), _negated=True),
+                        ),
+                        fields=("period", "payer_key"),
+                        name="one_open_question_per_line",
+                        violation_error_message="There is an open question about this line already.",
+                    ),
+                    models.UniqueConstraint(
+                        condition=models.Q(("charge__isnull", False), ("state__in", ("asked", "replied", "approval"))),
+                        fields=("charge",),
+                        name="one_open_question_per_charge",
+                        violation_error_message="There is an open question about this charge already.",
+                    ),
+                    models.UniqueConstraint(
+                        condition=models.Q(("payer_key", ""), ("state__in", ("asked", "replied", "approval"))),
+                        fields=("pi", "project"),
+                        name="one_open_proposal_per_project",
+                        violation_error_message="There is an open proposal for this project already.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(
+                                ("period__isnull", False),
+                                ("reference__isnull", False),
+                                ("starts_on__isnull", True),
+                                models.Q(("payer_key", ""), _negated=True),
+                            ),
+                            models.Q(
+                                ("charge__isnull", True),
+                                ("payer_key", ""),
+                                ("period__isnull", True),
+                                ("project__isnull", False),
+                                ("reference__isnull", True),
+                                ("starts_on__isnull", False),
+                            ),
+                            _connector="OR",
+                        ),
+                        name="question_is_about_something",
+                        violation_error_message="A question is about a line of a month, or a proposal for a project.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(
+                                ("ended_at__isnull", True),
+                                ("ended_by_name", ""),
+                                ("outcome", ""),
+                                ("state__in", ("asked", "replied", "approval")),
+                            ),
+                            models.Q(
+                                ("ended_at__isnull", False),
+                                ("state", "answered"),
+                                models.Q(("outcome", ""), _negated=True),
+                                models.Q(("ended_by_name", ""), _negated=True),
+                            ),
+                            models.Q(
+                                ("ended_at__isnull", False),
+                                ("outcome", ""),
+                                ("state", "withdrawn"),
+                                models.Q(("ended_by_name", ""), _negated=True),
+                            ),
+                            _connector="OR",
+                        ),
+                        name="ended_question_has_stamp",
+                        violation_error_message="A question that was answered or withdrawn says when, by whom and how.",
+                    ),
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="Message",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("text", models.TextField()),
+                ("is_from_staff", models.BooleanField(default=False)),
+                ("written_at", models.DateTimeField()),
+                ("written_by_name", models.CharField(max_length=254, verbose_name="written by")),
+                (
+                    "written_by",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "question",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="messages", to="billing.question"
+                    ),
+                ),
+            ],
+            options={
+                "ordering": ("question", "id"),
+                "default_permissions": (),
+                "indexes": [models.Index(fields=["written_by", "written_at"], name="message_written")],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("text", ""), _negated=True),
+                        name="message_says_something",
+                        violation_error_message="A message says something.",
+                    )
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="DisputedCharge",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "was",
+                    models.CharField(
+                        blank=True,
+                        choices=[
+                            ("clear", "Clear"),
+                            ("held", "Held for review"),
+                            ("approved", "Approved"),
+                            ("rejected", "Rejected"),
+                            ("charged_to_center", "Charged to center"),
+                        ],
+                        help_text="Empty where it was not held for the question.",
+                        max_length=24,
+                    ),
+                ),
+                (
+                    "ended_at",
+                    models.DateTimeField(blank=True, help_text="When the charge was no longer held for it.", null=True),
+                ),
+                (
+                    "charge",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="disputed",
+                        to="billing.charge",
+                    ),
+                ),
+                (
+                    "question",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="charges", to="billing.question"
+                    ),
+                ),
+            ],
+            options={
+                "default_permissions": (),
+                "constraints": [
+                    models.UniqueConstraint(fields=("question", "charge"), name="one_mark_per_question_and_charge")
+                ],
+            },
+        ),
+        migrations.AddField(
+            model_name="correction",
+            name="question",
+            field=models.ForeignKey(
+                blank=True,
+                help_text="The question of a PI that it answers.",
+                null=True,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="corrections",
+                to="billing.question",
             ),
         ),
     ]

@@ -29,6 +29,7 @@ from .people import Membership, Person, PersonAlias, Project, User
 from .periods import BillingPeriod, ExchangeRate
 from .policy import Policy
 from .proofs import FrozenProof, InvoiceTotal
+from .questions import DisputedCharge, Message, Question
 from .saved_views import SavedView
 from .sources import CostMeasureChange, Source
 
@@ -47,6 +48,7 @@ __all__ = [
     "CostMeasureChange",
     "DIMENSION_MODELS",
     "Department",
+    "DisputedCharge",
     "Description",
     "Dimension",
     "ExchangeRate",
@@ -63,6 +65,7 @@ __all__ = [
     "Job",
     "Kept",
     "Membership",
+    "Message",
     "PATHS",
     "MonthTotal",
     "PayerLine",
@@ -74,6 +77,7 @@ __all__ = [
     "Price",
     "Product",
     "Project",
+    "Question",
     "ResourceText",
     "ReviewDecision",
     "SavedView",

@@ -385,6 +385,7 @@ class Flag(Standing):
         UNKNOWN_CATEGORY = "unknown_category", "Charge category is unknown"
         AMOUNT_CHANGED = "amount_changed", "Amount changed since approval"
         POSSIBLE_DUPLICATE = "possible_duplicate", "Possible duplicate"
+        DISPUTED = "disputed", "Questioned by the PI"
 
     # What neither a correction of the charge alone nor an approval has to answer: a PI is confirmed, and finance makes
     # an exception for a fund/org, once for all the charges.

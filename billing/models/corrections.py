@@ -12,6 +12,7 @@ from .charges import Charge
 from .payers import PayerLine
 from .people import Person, Project
 from .periods import BillingPeriod
+from .questions import Question
 from .sources import Source
 from .standing import Standing, StandingQuerySet
 
@@ -125,6 +126,14 @@ class Correction(Standing):
         related_name="corrections",
         db_constraint=False,
         help_text="The one charge it is about, if it is about one.",
+    )
+    question = models.ForeignKey(
+        Question,
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="corrections",
+        help_text="The question of a PI that it answers.",
     )
     reverses = models.ForeignKey("self", null=True, blank=True, on_delete=models.PROTECT, related_name="reversed_by")
     needs_second_person = models.BooleanField(default=False, help_text="As the policy was when it was entered.")

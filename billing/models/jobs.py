@@ -22,6 +22,7 @@ class Job(models.Model):
         PROVE = "prove", "Prove a month"
         DRAFT = "draft", "Draft a journal"
         COLLECT = "collect", "Collect statements"
+        TELL = "tell", "Mail a message about a question"
 
     class State(models.TextChoices):
         QUEUED = "queued", "Waiting"

@@ -200,6 +200,20 @@ class Policy(models.Model):
         help_text="A cost transfer to a sponsored award needs a justification if it comes more than so many days after "
         "the service.",
     )
+    questions_email = AddressField(
+        blank=True, help_text="Where questions of PIs are mailed to. Empty: to the contact e-mail."
+    )
+    questions_hold_charges = models.BooleanField(
+        default=True,
+        help_text="A question asked before the review date holds its charges until it is answered or the month closes.",
+    )
+    question_days = models.PositiveSmallIntegerField(default=5, help_text="Days that staff have to answer a question.")
+    pis_propose = models.BooleanField(
+        "PIs may propose who pays",
+        default=False,
+        help_text="PIs propose other valid funds of their own: of a project for what comes, and of this month's "
+        "charges until the review date.",
+    )
     requires_ledger_answer = models.BooleanField(default=True, help_text="Off: a submitted journal counts as posted.")
     fiscal_year_start = models.PositiveSmallIntegerField(
         default=7,

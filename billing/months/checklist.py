@@ -28,6 +28,7 @@ CLOSE, FINALIZE = "close", "finalize"
 LABELS = {
     "imports": "Imports",
     HELD: "Review",
+    "questions": "Questions",
     CORRECTIONS: "Corrections",
     PAYER_LINES: "Payer lines",
     "statements": "Statements",

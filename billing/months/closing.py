@@ -29,6 +29,7 @@ from ..models import (
 )
 from ..models.periods import PeriodClosed
 from ..models.periods import PeriodFinalized as PeriodFinalized
+from ..models.questions import held_for_questions_only
 from ..money import ZERO, plain
 from ..texts import long_date
 from . import checklist
@@ -102,13 +103,19 @@ class PeriodFigures:
     due: Decimal = ZERO
 
 
-# What is kept when a period is finalized, by name; runs in its transaction, and may still refuse.
-FinalizeStep = Callable[[BillingPeriod, audit.Gesture], None]
-_finalize_steps: dict[str, FinalizeStep] = {}
+# What is done in the transaction of a step, by name: settled before a period closes, kept when it is finalized.
+Step = Callable[[BillingPeriod, audit.Gesture], None]
+_close_steps: dict[str, Step] = {}
+_finalize_steps: dict[str, Step] = {}
 
 
-def register_finalize_step(name: str, step: FinalizeStep) -> None:
-    """Have `step` done whenever a period is finalized; a second one of the same name replaces it."""
+def register_close_step(name: str, step: Step) -> None:
+    """Have `step` done whenever a period is about to close; a second one of the same name replaces it."""
+    _close_steps[name] = step
+
+
+def register_finalize_step(name: str, step: Step) -> None:
+    """Have `step` done whenever a period is finalized, which it may still refuse; a second one replaces it."""
     _finalize_steps[name] = step
 
 
@@ -197,7 +204,10 @@ def carry_over(*, period: BillingPeriod, actor: Actor, now: datetime.datetime) -
     with audit.gesture(actor=actor, now=now) as gesture:
         period = locked(period)
         require_open(period)
-        held = list(Charge.objects.in_month(period).held().order_by("pk").only("pk", "currency", "billed_cost"))
+        # What only a question holds posts at the close: it moves to no other month.
+        posts = held_for_questions_only(Charge.objects.in_month(period)).values("pk")
+        waiting = Charge.objects.in_month(period).held().exclude(pk__in=posts)
+        held = list(waiting.order_by("pk").only("pk", "currency", "billed_cost"))
         if not held:
             raise NothingToCarry(f"Billing period {period} holds no charges: there is nothing to carry over.")
         into = ensure_period(month=month_after(period), actor=actor, now=now)
@@ -212,10 +222,10 @@ def carry_over(*, period: BillingPeriod, actor: Actor, now: datetime.datetime) -
                 before={"charged_in": period.iso_month},
                 after={"charged_in": into.iso_month, "currency": charge.currency, "billed": plain(charge.billed_cost)},
             )
-        Charge.objects.in_month(period).held().update(charged_in=into)
         # A fund/org may take no more postings by then.
         for start in range(0, len(held), holding.BATCH):
             batch = [charge.pk for charge in held[start : start + holding.BATCH]]
+            Charge.objects.in_month(period).held().filter(pk__in=batch).update(charged_in=into)
             holding.settle(Charge.objects.filter(pk__in=batch), gesture=gesture)
         carried = Carried(period, into, len(held), dict(sorted(billed.items())))
         gesture.record(
@@ -235,7 +245,8 @@ def close(
 ) -> BillingPeriod:
     """Close a period: its charges, decisions and corrections are locked from here on.
 
-    With `carry_held`, what is held is carried over to the next open month first (see `carry_over`).
+    What only a question of a PI holds is charged as it is. With `carry_held`, what is held then is carried over to the
+    next open month first (see `carry_over`).
 
     Raises StepNotPossible, PeriodHasHeldCharges while charges wait for review, or PeriodHasProposedCorrections while
     corrections wait for approval.
@@ -244,6 +255,8 @@ def close(
         period = locked(period)
         before = _stamps(period)
         _require_step(period, BillingPeriod.Status.CLOSED)
+        for name in sorted(_close_steps):
+            _close_steps[name](period, gesture)
         if carry_held and Charge.objects.in_month(period).held().exists():
             carry_over(period=period, actor=actor, now=now)
         # Fresh: what was kept is of before this gesture, which may have carried charges over.

@@ -9,12 +9,15 @@ from ..models import (
     Charge,
     Correction,
     CorrectionLine,
+    DisputedCharge,
     ExchangeRate,
     Flag,
     FrozenProof,
+    Message,
     MonthTotal,
     PayerLine,
     PayerSplitShare,
+    Question,
     ReviewDecision,
 )
 from ..models.periods import FINAL
@@ -27,7 +30,15 @@ PARTED_LINE = " OR ".join(in_parts(column) for column in ("charged", "list_cost"
 
 def register_own() -> None:
     """Register what is refused of billing's own tables."""
-    register(*_of_charges(), *_of_texts(), *_of_corrections(), *_of_payer_lines(), *_of_the_audit_log(), *_of_periods())
+    register(
+        *_of_charges(),
+        *_of_texts(),
+        *_of_corrections(),
+        *_of_questions(),
+        *_of_payer_lines(),
+        *_of_the_audit_log(),
+        *_of_periods(),
+    )
 
 
 def _of_charges() -> list[Refusal]:
@@ -85,6 +96,18 @@ def _of_corrections() -> list[Refusal]:
             f"{in_parts('amount', currency='c.currency')})",
         ),
         *kept_for_ever(CorrectionLine, "a correction is never edited or deleted: reverse it"),
+    ]
+
+
+def _of_questions() -> list[Refusal]:
+    """What was asked stands, a thread only grows, and a question ends once."""
+    return [
+        frozen(Question, "true", "what was asked is never edited", free=Question.FREE, name="edit"),
+        frozen(Question, "{old}.state IN ('answered', 'withdrawn')", "a question is answered once"),
+        Refusal("delete", Question, "delete", "a question is never deleted"),
+        *kept_for_ever(Message, "a message is kept as it was written"),
+        frozen(DisputedCharge, "true", "what a question is about is never edited", free=("ended_at",), name="edit"),
+        Refusal("delete", DisputedCharge, "delete", "what a question is about is kept"),
     ]
 
 

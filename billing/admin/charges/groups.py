@@ -29,6 +29,7 @@ from ...review import flags, held_groups, review_sheets, suggestions, undoing
 from ...review.held_groups import HeldGroup
 from ...review.suggestions import Known, Suggestion
 from ...texts import number_in
+from .. import question_links
 from ..audited import actor_of
 from ..choice_chips import ChoiceChip, choice_chips
 from ..links import change_url, list_url
@@ -330,6 +331,8 @@ def _otherwise(request: HttpRequest, group: HeldGroup, rows: Sequence[Row]) -> t
         return "Record an exception", list_url(FundingSource, urlencode({"q": rows[0].payers}))
     if group.code == "unknown_pi" and group.pi and request.user.has_perm("billing.change_person"):
         return "Confirm the PI", change_url(Person(pk=group.pi))
+    if group.code == "disputed" and rows and (url := question_links.in_group([row.charge.pk for row in rows])):
+        return "Answer the question", url
     return "", ""
 
 

@@ -16,6 +16,7 @@ from ...models import AttributionRule, Charge, Correction, CorrectionLine, Flag,
 from ...readers.tags import tags_of
 from ..attribution import rule_url_of, sharing_url
 from ..links import change_url
+from ..question_links import answered_by, questions_of
 from ..tracing import why_url
 from .resource import resource_url
 from .steps import payers_text
@@ -48,6 +49,7 @@ REASONS = {
     Flag.Code.PERIOD_REVERSED: "The service ends before it begins.",
     Flag.Code.UNKNOWN_CATEGORY: "FOCUS knows no such category of charge.",
     Flag.Code.AMOUNT_CHANGED: "It was approved at another amount, and a newer file changed it.",
+    Flag.Code.DISPUTED: "The PI asks about it. Answer the question; its charges are charged then as you say.",
     Flag.Code.POSSIBLE_DUPLICATE: "There is a charge like it already. Reject it if it was billed twice.",
 }
 
@@ -143,6 +145,7 @@ def _overview(request: HttpRequest, charge: Charge) -> dict[str, Any]:
         "sharing_url": sharing_url(charge) if may_make_sharing_rule(request, charge) else "",
         "flags": [(flag, REASONS.get(Flag.Code(flag.code), "")) for flag in flags],
         "decisions": decisions_of(charge),
+        "questions": questions_of(charge),
         "amounts": [
             (_label(name), getattr(charge, name))
             for name in ("billed_cost", "effective_cost", "list_cost", "contracted_cost")
@@ -243,12 +246,15 @@ def may_make_sharing_rule(request: HttpRequest, charge: Charge) -> bool:
 def decisions_of(charge: Charge) -> list[dict[str, Any]]:
     """Return what was decided about a charge, the latest first, with what each decision changed."""
     decisions = []
-    for decision in ReviewDecision.objects.filter(charge=charge.pk).order_by("-pk"):
+    found = list(ReviewDecision.objects.filter(charge=charge.pk).order_by("-pk"))
+    answered = answered_by({decision.gesture for decision in found}) if found else {}
+    for decision in found:
         before, after = differences(decision.before, decision.after)
         shown = [name for name in after if not name.endswith("_id") and name != "undone"]
         decisions.append(
             {
                 "decision": decision,
+                "question": answered.get(decision.gesture),
                 "changes": [(_label(name), before.get(name) or "–", after[name] or "–") for name in shown],
             }
         )

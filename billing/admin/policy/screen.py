@@ -34,9 +34,10 @@ class PolicyAdmin(ChangingMixin, FrozenAdmin):
         ),
         ("Held for review", {"fields": ("own_domains_shown", "flag_patterns_shown", "tolerance")}),
         ("Fund/orgs", {"fields": ("fund_org_patterns_shown", "fund_org_segments", "center_fund_org")}),
-        ("Corrections", {"fields": GROUPS[4][2]}),
+        ("Questions of PIs", {"fields": GROUPS[4][2]}),
+        ("Corrections", {"fields": GROUPS[5][2]}),
         ("Money and the ledger", {"fields": ("currency", "fiscal_year_shown", "requires_ledger_answer")}),
-        ("Statements and e-mail", {"fields": GROUPS[6][2]}),
+        ("Statements and e-mail", {"fields": GROUPS[7][2]}),
     )
     readonly_fields = (
         "version",

@@ -35,6 +35,7 @@ PRINTED = "On statements issued from now on. Those already issued stay as they a
 READ = "Imports from now on read tags so. For charges that are here, use “Re-apply rules…” on the page of their month."
 HELD = "Imports from now on go by it. Charges that are here stay as they are."
 MAILED = "E-mails sent from now on go by it."
+ASKED = "Questions asked from now on go by it."
 ENTERED = "Corrections entered from now on go by it."
 
 GROUPS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
@@ -54,6 +55,11 @@ GROUPS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ),
     ("Held for review", "", ("own_domains", "flag_patterns", "amount_tolerance")),
     ("Fund/orgs", "", ("fund_org_patterns", "fund_org_segments", "example", "center_fund_org")),
+    (
+        "Questions of PIs",
+        "PIs and their delegates ask in the portal, about a line of a statement.",
+        ("questions_email", "question_days", "questions_hold_charges", "pis_propose"),
+    ),
     ("Corrections", "", ("corrections_need_second_person", "transfer_justification_days")),
     ("Money and the ledger", "", ("currency", "fiscal_year_start", "requires_ledger_answer")),
     (
@@ -92,6 +98,10 @@ SETTINGS: dict[str, tuple[str, str]] = {
     "transfer_justification_days": ("Days until a transfer needs a justification", ENTERED),
     "currency": ("Currency", "Months that are not closed are charged anew in it."),
     "fiscal_year_start": ("Fiscal year starts in", "Journals and trends count fiscal years by it at once."),
+    "questions_email": ("Questions are mailed to", ASKED),
+    "question_days": ("Days to answer a question", ASKED),
+    "questions_hold_charges": ("Questions hold their charges", ASKED),
+    "pis_propose": ("PIs may propose who pays", "The portal goes by it at once."),
     "requires_ledger_answer": ("Await the ledger's answer", "Journals submitted from now on go by it."),
     "issues_zero_statements": ("Issue statements that charge nothing", "Statements issued from now on go by it."),
     "warns_without_email": ("Say on every page when e-mail is not configured", "Staff pages go by it at once."),

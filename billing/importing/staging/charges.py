@@ -31,10 +31,10 @@ _CHARGED_THEN = "(o.id IS NOT NULL AND o.state <> 'held')"
 # It was nobody's to pay yet, but somebody decided whose it is: what replaces it waits for the same.
 _HELD_FOR = "(o.state = 'held' AND o.attributed_by = 'decision')"
 
-# Nobody has said yet whether the charge before was the same cost as another.
+# Nobody has said yet whether the charge before was the same cost as another, or answered what its PI asked about it.
 _ASKED = (
     "(o.state = 'held' AND EXISTS (SELECT 1 FROM billing_flag f WHERE f.charge_id = o.id "
-    "AND f.code = 'possible_duplicate' AND NOT f.is_resolved))"
+    "AND f.code IN ('possible_duplicate', 'disputed') AND NOT f.is_resolved))"
 )
 
 # Months, who pays and dimensions by the keys of what is stored.
@@ -316,15 +316,24 @@ def _insert_flags(cursor: Any, by_keep: bool, first: int, measures: dict[int, st
 def _keep_open_questions(cursor: Any, first: int) -> None:
     """Keep the reason of what was held for its amount, when the amount moves once more.
 
-    And of what may be the same cost as another, for that one moves as well.
+    And of what may be the same cost as another, for that one moves as well. A question of a PI goes on about what
+    replaces the charge. It is charged again once answered, unless something else holds it by then.
     """
     cursor.execute(
         f"INSERT INTO billing_flag ({_flag_columns()}) "
         "SELECT %(first)s + k.ordinal, f.code, f.detail, %(false)s FROM stage_keep k "
-        "JOIN billing_flag f ON f.charge_id = k.replaces_id AND f.code IN ('amount_changed', 'possible_duplicate') "
+        "JOIN billing_flag f ON f.charge_id = k.replaces_id "
+        "AND f.code IN ('amount_changed', 'possible_duplicate', 'disputed') "
         "JOIN billing_charge o ON o.id = k.replaces_id "
-        "WHERE o.state = 'held' AND NOT f.is_resolved ORDER BY k.ordinal",
+        "WHERE (o.state = 'held' OR f.code = 'disputed') AND NOT f.is_resolved ORDER BY k.ordinal",
         {"first": first, "false": False},
+    )
+    cursor.execute(
+        "INSERT INTO billing_disputedcharge (question_id, charge_id, was) "
+        "SELECT d.question_id, %(first)s + k.ordinal, CASE WHEN d.was = '' THEN '' ELSE 'clear' END FROM stage_keep k "
+        "JOIN billing_disputedcharge d ON d.charge_id = k.replaces_id "
+        "WHERE d.ended_at IS NULL ORDER BY k.ordinal",
+        {"first": first},
     )
 
 
