@@ -20,14 +20,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from reportlab.lib.pagesizes import LETTER
 from reportlab.pdfgen.canvas import Canvas
 
-from statements.document import Figures, Line, Resource, Section, StatementDocument, money
+from statements.document import Figures, Line, MonthOfHistory, Notice, Resource, Section, StatementDocument, money
 from statements.drawing import draw
 
 SERVICES = ("Amazon EC2", "Amazon S3", "Cluster hours", "GPU hours", "Research storage")
 
 
 def a_statement(number: int, rows: int) -> StatementDocument:
-    """Return a usual statement: five services with resources, about `rows` lines in all."""
+    """Return a usual statement: five services with resources, about `rows` lines in all, and a year's history."""
     lines = []
     for at, service in enumerate(SERVICES):
         resources = []
@@ -38,11 +38,16 @@ def a_statement(number: int, rows: int) -> StatementDocument:
         total = Figures.total(each.figures for each in resources)
         lines.append(Line(service, "AWS", "6500", total, len(resources) * 30, tuple(resources)))
     section = Section("BIO-001", "Start-up funds", tuple(lines))
+    months = [datetime.date(2024, month, 1) for month in range(2, 13)]
+    earlier = [
+        MonthOfHistory(each, Figures(*(Decimal(each.month * 900 + cut) for cut in (310, 190, 40)))) for each in months
+    ]
+    january = datetime.date(2025, 1, 1)
     return StatementDocument(
         number=f"2025-01-{number:04d}-1",
         reference=f"2025-01-{number:04d}",
         revision=1,
-        month=datetime.date(2025, 1, 1),
+        month=january,
         issued_on=datetime.date(2025, 2, 3),
         currency="USD",
         institution="Example University",
@@ -56,6 +61,8 @@ def a_statement(number: int, rows: int) -> StatementDocument:
         project_name=f"Analytical Engine {number}",
         figures=section.figures,
         sections=(section,),
+        history=(*earlier, MonthOfHistory(january, section.figures)),
+        notices=(Notice("Fund/org BIO-001 ends in 60 days, on Apr 4, 2025.", is_urgent=False),),
         portal_url=f"https://billing.example.edu/statements/2025-01-{number:04d}-1/",
     )
 

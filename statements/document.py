@@ -4,8 +4,10 @@ import datetime
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from decimal import ROUND_DOWN, ROUND_HALF_UP, Decimal
+from typing import NamedTuple
 
 from billing import quantities
+from billing.charts import Chart, stacked
 from billing.money import ZERO, written
 from billing.quantities import Usage
 from billing.texts import iso_month, long_month, month_name
@@ -189,6 +191,66 @@ class Section:
 
 
 @dataclass(frozen=True)
+class Notice:
+    """What the reader should mind. Of what ends, it says whether that is near; of other notices, nothing."""
+
+    text: str
+    is_urgent: bool | None = None
+
+
+# What makes up the bar of a month, from the line of 0 upward: the first three together are its list price.
+PARTS = ("Charged", "Subsidy", "Provider discount", "Corrections")
+
+
+@dataclass(frozen=True)
+class MonthOfHistory:
+    """A month's own figures, and the corrections charged in it; no figures where it had no statement."""
+
+    month: datetime.date
+    figures: Figures | None
+    corrections: Decimal = ZERO
+
+    @property
+    def parts(self) -> tuple[Decimal, ...]:
+        """What `PARTS` names."""
+        figures = self.figures or Figures()
+        return (figures.charged, figures.subsidy, figures.discount, self.corrections)
+
+    @property
+    def charged(self) -> Decimal:
+        """The total charged, as at the head of its statement."""
+        return self.parts[0] + self.corrections
+
+
+class Series(NamedTuple):
+    """One part over the months, by what it was in the last."""
+
+    label: str
+    last: Decimal
+
+
+@dataclass(frozen=True)
+class History:
+    """Months side by side, the statement's own last, as charts and tables take them."""
+
+    months: tuple[MonthOfHistory, ...]
+    currency: str
+
+    @property
+    def has_corrections(self) -> bool:
+        return any(each.corrections for each in self.months)
+
+    @property
+    def chart(self) -> Chart:
+        return stacked([each.parts for each in self.months])
+
+    @property
+    def series(self) -> list[Series]:
+        named = zip(PARTS, self.months[-1].parts, strict=True)
+        return [Series(*each) for each in named][: None if self.has_corrections else -1]
+
+
+@dataclass(frozen=True)
 class StatementDocument:
     """A statement, ready to be set: nothing here is looked up or computed further."""
 
@@ -222,6 +284,13 @@ class StatementDocument:
     language: str = "en-US"
     reference_labels: tuple[str, str] = ("Grant number", "Request id")
     facts: tuple[tuple[str, str], ...] = field(default=())
+    # A PNG in plain red, green and blue.
+    logo: bytes = b""
+    # `letter` or `a4`.
+    paper: str = "letter"
+    # Up to twelve months, this one last, as they stood when the statement was issued.
+    history: tuple[MonthOfHistory, ...] = ()
+    notices: tuple[Notice, ...] = ()
 
     @property
     def month_name(self) -> str:
@@ -259,6 +328,11 @@ class StatementDocument:
         for section in (*self.sections, *self.corrections):
             sums[section.fund_org] += section.figures.charged
         return tuple(sums.items())
+
+    @property
+    def past(self) -> History | None:
+        """The months up to this one, where there is more than one."""
+        return History(self.history, self.currency) if len(self.history) > 1 else None
 
     @property
     def note_on_rates(self) -> str:

@@ -212,6 +212,7 @@ iiii xxxx  iiii xxxx  admin/billing/billingperiod/<path:object_id>/delete/
 iiii oooo  iiii xxxx  admin/billing/billingperiod/<path:object_id>/change/
 iiii >>>>  iiii >>>>  admin/billing/billingperiod/<path:object_id>/
 iiii xxoo  iiii xxoo  admin/billing/policy/edit/
+iiii xxoo  iiii xxoo  admin/billing/policy/logo/
 iiii oooo  iiii oooo  admin/billing/policy/
 iiii xxxx  iiii xxxx  admin/billing/policy/add/
 iiii >>>>  iiii >>>>  admin/billing/policy/<path:object_id>/history/

@@ -143,6 +143,20 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
+            name="Logo",
+            fields=[
+                (
+                    "sha256",
+                    models.CharField(max_length=64, primary_key=True, serialize=False, verbose_name="SHA-256"),
+                ),
+                ("png", models.BinaryField(verbose_name="PNG")),
+                ("added_at", models.DateTimeField()),
+            ],
+            options={
+                "default_permissions": (),
+            },
+        ),
+        migrations.CreateModel(
             name="PayerSplit",
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
@@ -1872,6 +1886,23 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("statement_footer", models.TextField(blank=True)),
+                (
+                    "paper_size",
+                    models.CharField(choices=[("letter", "US Letter"), ("a4", "A4")], default="letter", max_length=8),
+                ),
+                (
+                    "logo",
+                    models.CharField(
+                        blank=True,
+                        help_text="Of the picture that is kept for it: its SHA-256.",
+                        max_length=64,
+                        verbose_name="logo on statements",
+                    ),
+                ),
+                (
+                    "statement_notices",
+                    models.TextField(blank=True, validators=[billing.models.policy.check_notices]),
+                ),
                 (
                     "issues_zero_statements",
                     models.BooleanField(default=True, help_text="Issue statements that charge nothing."),

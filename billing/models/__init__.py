@@ -23,6 +23,7 @@ from .gestures import SentForm
 from .imports import Import, ImportedFile, ImportOverlap, ImportTotal, StoredFile
 from .jobs import AtWork, Job, Worker
 from .kept import Kept
+from .logos import Logo
 from .month_totals import MonthTotal
 from .payers import BillingReference, PayerLine, PayerSplit, PayerSplitShare
 from .people import Membership, Person, PersonAlias, Project, User
@@ -64,6 +65,7 @@ __all__ = [
     "InvoiceTotal",
     "Job",
     "Kept",
+    "Logo",
     "Membership",
     "Message",
     "PATHS",

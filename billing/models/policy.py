@@ -32,6 +32,7 @@ DOMAIN = re.compile(r"[^\W_](?:[\w-]*[^\W_])?(?:\.[^\W_](?:[\w-]*[^\W_])?)+")
 
 # What fits at the head of a statement.
 ADDRESS_LINES, ADDRESS_WIDTH = 8, 100
+NOTICES, NOTICE_WIDTH = 4, 300
 
 TAG_PREFIXES = ["user:", "aws:", "label:", "labels."]
 
@@ -107,6 +108,16 @@ def check_address(address: str) -> None:
         )
 
 
+def check_notices(text: str) -> None:
+    """Raise ValidationError for notices that leave no room for what they stand above."""
+    lines = [line for line in text.splitlines() if line.strip()]
+    if len(lines) > NOTICES or any(len(line) > NOTICE_WIDTH for line in lines):
+        raise ValidationError(
+            f"Notices stand above the charges of every statement: {NOTICES} at most, a line each, of "
+            f"{NOTICE_WIDTH} characters. Put anything longer into the footer."
+        )
+
+
 def check_currency(currency: str) -> None:
     """Raise ValidationError unless something can be charged in a currency."""
     if problem := refusal(currency):
@@ -134,6 +145,10 @@ class PolicyManager(models.Manager["Policy"]):
 
 class Policy(models.Model):
     """One version of the rules. Saving a change adds a version; none is ever edited."""
+
+    class PaperSize(models.TextChoices):
+        LETTER = "letter", "US Letter"
+        A4 = "a4", "A4"
 
     institution = NameField(max_length=200, default="Research Computing")
     department = NameField(max_length=200, blank=True)
@@ -221,6 +236,11 @@ class Policy(models.Model):
         "where it starts in July, July 2025 is in FY2026.",
     )
     statement_footer = models.TextField(blank=True)
+    paper_size = models.CharField(max_length=8, choices=PaperSize.choices, default=PaperSize.LETTER)
+    logo = models.CharField(
+        "logo on statements", max_length=64, blank=True, help_text="Of the picture that is kept for it: its SHA-256."
+    )
+    statement_notices = models.TextField(blank=True, validators=[check_notices])
     issues_zero_statements = models.BooleanField(default=True, help_text="Issue statements that charge nothing.")
     warns_without_email = models.BooleanField(
         default=True,

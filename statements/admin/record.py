@@ -16,7 +16,7 @@ from billing.errors import NextStep
 from billing.models import AuditEvent
 from billing.texts import long_date, long_month
 
-from .. import emails, issuing
+from .. import drawing, emails, issuing
 from ..document import Figures, money_with_currency
 from ..models import Email, Statement, StatementLine
 from .filters import outdated_in
@@ -166,7 +166,8 @@ def _on(moment: Any) -> str:
 
 
 def _document(request: HttpRequest, statement: Statement) -> dict[str, Any]:
-    return {"document": issuing.document_of(statement)}
+    document = issuing.document_of(statement)
+    return {"document": document, "stand_ins": drawing.stand_ins(document)}
 
 
 @dataclass

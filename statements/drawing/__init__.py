@@ -2,5 +2,6 @@
 
 from .proof import draw as draw_proof
 from .statement import draw
+from .unprinted import stand_ins
 
-__all__ = ["draw", "draw_proof"]
+__all__ = ["draw", "draw_proof", "stand_ins"]

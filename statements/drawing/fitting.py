@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import replace
 
-from ..lettering import FIRST_STRONG, MINUS, POP, cleaned
+from ..lettering import MINUS, OPENING, POP, cleaned
 from .styles import Text
 
 
@@ -73,11 +73,15 @@ def lines_of(texts: Iterable[str], style: Text, room: float) -> list[str]:
 
 
 def _balanced(lines: list[str]) -> list[str]:
-    """Close a name that is broken over lines at the end of each, and open it again on the next."""
+    """Close a name that is broken over lines at the end of each, and open it again on the next, running as before."""
     done = []
-    depth = 0
+    still_open = ""
     for line in lines:
-        opened = FIRST_STRONG * depth + line
-        depth = max(0, opened.count(FIRST_STRONG) - opened.count(POP))
-        done.append(opened + POP * depth)
+        opened = still_open + line
+        for character in line:
+            if character in OPENING:
+                still_open += character
+            elif character == POP:
+                still_open = still_open[:-1]
+        done.append(opened + POP * len(still_open))
     return done

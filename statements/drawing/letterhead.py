@@ -9,6 +9,7 @@ from ..lettering import BOLD, isolated
 from ..tagging import ROW_SCOPE
 from .fitting import fitted, lines_of, narrowed, signed, wrapped
 from .paper import Paper
+from .pictures import picture_of
 from .styles import (
     ACCENT,
     BODY,
@@ -30,6 +31,8 @@ from .styles import (
 # An address longer than this would push the figures off the page; the policy takes none, and older ones are cut.
 ADDRESS_LINES, ADDRESS_WIDTH = 8, 100
 
+LOGO_WIDTH, LOGO_HEIGHT = 150.0, 40.0
+
 
 def _fitting(address: Sequence[str]) -> list[str]:
     return [line[:ADDRESS_WIDTH] for line in address[:ADDRESS_LINES]]
@@ -39,16 +42,28 @@ def set_head(paper: Paper, document: StatementDocument) -> None:
     """Write who sends the statement, and its number."""
     paper.write(RIGHT, TOP - 16, "Statement", Text(22, BOLD, ACCENT), align="right", role="H1")
     paper.write(RIGHT, TOP - 31, document.number, Text(9.5, color=GRAY), align="right", role="P")
+    left = LEFT + _set_logo(paper, document)
     y = TOP - 9
-    room = 330.0
+    room = LEFT + 330.0 - left
     for text, style, step in (
         (document.institution, Text(13, BOLD), 16.0),
         *((text, SMALL, SMALL.line) for text in (document.department, *_fitting(document.address))),
     ):
-        y = paper.wrapped_lines(LEFT, y, isolated(text), style, room, role="P", step=step)
+        y = paper.wrapped_lines(left, y, isolated(text), style, room, role="P", step=step)
     paper.y = min(y, TOP - 40) + 2
     paper.rule(paper.y, color=ACCENT, thickness=1.4)
     paper.y -= 18
+
+
+def _set_logo(paper: Paper, document: StatementDocument) -> float:
+    """Show the institution's logo in the upper left corner, and return how far it pushes what is beside it."""
+    if not document.logo:
+        return 0.0
+    logo = picture_of(document.logo)
+    scale = min(LOGO_WIDTH / logo.width, LOGO_HEIGHT / logo.height)
+    wide, high = logo.width * scale, logo.height * scale
+    paper.picture(logo, LEFT, TOP + 2 - high, wide, high, alternative=f"Logo of {document.institution}")
+    return wide + 12
 
 
 def set_parties(paper: Paper, document: StatementDocument) -> None:
@@ -147,12 +162,33 @@ def set_review_band(paper: Paper, document: StatementDocument) -> None:
         return
     style = Text(8.8, color=CAUTION_INK)
     text = f"Questions until {long_date(until)}. Please check these charges and tell us by then what is wrong."
-    lines = wrapped(text, style, RIGHT - LEFT - 20)
-    height = 11 + 12.5 * len(lines)
+    _set_band(paper, [text], style, CAUTION_PALE)
+
+
+def set_notices(paper: Paper, document: StatementDocument) -> None:
+    """Write what the reader should mind: what ends soon, and below that what the institution has to say."""
+    ends = [isolated(each.text) for each in document.notices if each.is_urgent is not None]
+    texts = [isolated(each.text) for each in document.notices if each.is_urgent is None]
+    _set_band(paper, ends, Text(8.8, color=CAUTION_INK), CAUTION_PALE)
+    _set_band(paper, texts, Text(8.8), PALE)
+    if document.notices or document.review_until:
+        paper.y -= 8
+
+
+def _set_band(paper: Paper, texts: Sequence[str], style: Text, color: str) -> None:
+    """Write texts on a ground of their own, a paragraph each; nothing where there is none."""
+    paragraphs = [lines for text in texts if (lines := wrapped(text, style, RIGHT - LEFT - 20))]
+    if not paragraphs:
+        return
+    height = 11 + 12.5 * sum(map(len, paragraphs)) + 2.5 * (len(paragraphs) - 1)
+    paper.need(height)
     paper.y += 6
-    paper.box(LEFT, paper.y - height, RIGHT - LEFT, height, CAUTION_PALE)
-    paper.lines(LEFT + 10, paper.y - 14, lines, style, role="P")
-    paper.y -= height + 18
+    paper.box(LEFT, paper.y - height, RIGHT - LEFT, height, color)
+    y = paper.y - 14
+    for lines in paragraphs:
+        paper.lines(LEFT + 10, y, lines, style, role="P")
+        y -= 12.5 * len(lines) + 2.5
+    paper.y -= height + 14
 
 
 def project_of(document: StatementDocument) -> str:

@@ -1,7 +1,8 @@
 """Paper: pages that are set from top to bottom, and the tagged PDF they become."""
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 
 from ..archival import Attachment, Properties, add_attachments, add_info, add_metadata, add_output_intent
@@ -10,7 +11,8 @@ from ..pdf_objects import PdfFile, stream, string
 from ..tagging import Structure
 from .fitting import fitted, wrapped
 from .links import Address, pieces
-from .styles import ACCENT, BOTTOM, FINE, LEFT, PAGE_HEIGHT, PAGE_WIDTH, RIGHT, RULE, TOP, Text
+from .pictures import Picture
+from .styles import ACCENT, FINE, LEFT, LETTER, RIGHT, RULE, TOP, PageSize, Text
 
 HEADINGS = ("H1", "H2")
 
@@ -18,8 +20,10 @@ HEADINGS = ("H1", "H2")
 class Paper:
     """The pages of one document while they are being set."""
 
-    def __init__(self) -> None:
+    def __init__(self, size: PageSize = LETTER) -> None:
+        self.size = size
         self.letters = Lettering()
+        self.pictures: dict[Picture, str] = {}
         self.structure = Structure()
         self.pages: list[list[str]] = []
         self.code: list[str] = []
@@ -49,7 +53,7 @@ class Paper:
 
     def need(self, height: float) -> None:
         """Go on to a new page where less than `height` is left on this one, unless it has only just begun."""
-        if self.y - height < BOTTOM and self.y < self.begun_at:
+        if self.y - height < self.size.bottom and self.y < self.begun_at:
             self.new_page()
 
     def paragraph(self, text: str, style: Text) -> None:
@@ -148,11 +152,27 @@ class Paper:
     def box(self, x: float, y: float, wide: float, high: float, color: str) -> None:
         self.code.append(f"/Artifact BMC {color} rg {x:.2f} {y:.2f} {wide:.2f} {high:.2f} re f EMC")
 
+    @contextmanager
+    def figure(self, alternative: str, box: tuple[float, float, float, float]) -> Iterator[None]:
+        """Tag what is drawn inside as one picture, with a text for who cannot see it."""
+        edges = " ".join(f"{edge:.2f}" for edge in box)
+        layout = f" /Alt {string(alternative)} /A << /O /Layout /Placement /Block /BBox [{edges}] >>"
+        self.code.append(self.structure.mark("Figure", layout))
+        yield
+        self.code.append("EMC")
+
+    def picture(self, picture: Picture, x: float, y: float, wide: float, high: float, *, alternative: str) -> None:
+        """Show a picture, `y` being its lower edge."""
+        name = self.pictures.setdefault(picture, f"P{len(self.pictures) + 1}")
+        with self.figure(alternative, (x, y, x + wide, y + high)):
+            self.code.append(f"q {wide:.2f} 0 0 {high:.2f} {x:.2f} {y:.2f} cm /{name} Do Q")
+
     def write_foot(self, text: str, number: int) -> None:
         """Write a document's name and the number of the page at its foot."""
-        self.rule(BOTTOM - 14)
-        self.write(LEFT, BOTTOM - 26, fitted(text, FINE, 380), FINE)
-        self.write(RIGHT, BOTTOM - 26, f"Page {number} of {len(self.pages)}", FINE, align="right")
+        y = self.size.bottom - 26
+        self.rule(y + 12)
+        self.write(LEFT, y, fitted(text, FINE, 380), FINE)
+        self.write(RIGHT, y, f"Page {number} of {len(self.pages)}", FINE, align="right")
 
     def to_pdf(self, properties: Properties, attachments: Sequence[Attachment] = ()) -> bytes:
         """Return the PDF (PDF/A-3a and PDF/UA-1), with files attached to it as its data.
@@ -167,14 +187,17 @@ class Paper:
         (tree,) = file.reserve(1)
         pages = file.reserve(len(self.pages))
         fonts = self.letters.add_to(file)
+        pictures = " ".join(f"/{name} {picture.add_to(file)}" for picture, name in self.pictures.items())
+        shown = f" /XObject << {pictures} >>" if pictures else ""
+        edges = " ".join(f"{edge:.6g}" for edge in self.size.box)
         structure, annotations = self.structure.add_to(file, pages)
         for number, (page, code, links) in enumerate(zip(pages, self.pages, annotations, strict=True)):
             content = file.add(stream("\n".join(code).encode("latin-1")))
             annots = f" /Annots [{' '.join(links)}]" if links else ""
             file.fill(
                 page,
-                f"<< /Type /Page /Parent {tree} /MediaBox [0 0 {PAGE_WIDTH:g} {PAGE_HEIGHT:g}] "
-                f"/Resources << /Font {fonts} >> /Contents {content} /StructParents {number} /Tabs /S"
+                f"<< /Type /Page /Parent {tree} /MediaBox [{edges}] "
+                f"/Resources << /Font {fonts}{shown} >> /Contents {content} /StructParents {number} /Tabs /S"
                 f"{annots} >>",
             )
         file.fill(tree, f"<< /Type /Pages /Kids [{' '.join(pages)}] /Count {len(pages)} >>")

@@ -7,10 +7,11 @@ from ..archival import Attachment, Properties
 from ..document import Figures, Section, StatementDocument
 from ..lettering import BOLD, isolated
 from . import letterhead
-from .fitting import fitted
+from .chart import set_history
+from .fitting import fitted, wrapped
 from .letterhead import project_of
 from .paper import Paper
-from .styles import ACCENT, BODY, FINE, HEADING, LEFT, RIGHT, SMALL, TOP, Text
+from .styles import ACCENT, BODY, FINE, HEADING, LEFT, PAGE_SIZES, RIGHT, SMALL, TOP, Text
 from .table import TOTAL_HEIGHT, FiguresTable
 
 CORRECTIONS = "Corrections and late changes"
@@ -32,7 +33,7 @@ class StatementSheet(Paper):
     """The pages of one statement."""
 
     def __init__(self, document: StatementDocument) -> None:
-        super().__init__()
+        super().__init__(PAGE_SIZES[document.paper])
         self.document = document
         self.table = FiguresTable(self, document.currency)
 
@@ -55,6 +56,7 @@ class StatementSheet(Paper):
         letterhead.set_parties(self, document)
         letterhead.set_summary(self, document)
         letterhead.set_review_band(self, document)
+        letterhead.set_notices(self, document)
         for section in document.sections:
             self._section(section, is_last=section is document.sections[-1])
         if not document.sections:
@@ -62,6 +64,7 @@ class StatementSheet(Paper):
         if document.corrections:
             self._corrections()
             self._sum()
+        set_history(self, document)
         self._notes()
 
     def _section(self, section: Section, *, is_last: bool) -> None:
@@ -146,7 +149,7 @@ class StatementSheet(Paper):
         if self.document.replaces:
             text += f" This statement replaces {self.document.replaces}."
         self.paragraph(text, BODY)
-        self.y -= 6
+        self.y -= 14
 
     def _notes(self) -> None:
         document = self.document
@@ -172,12 +175,20 @@ class StatementSheet(Paper):
             for note in notes:
                 self.paragraph(note, SMALL)
                 self.y -= 3
-        self.paragraph(document.question, BODY)
+        self._closing()
+
+    def _closing(self) -> None:
+        """Write whom to ask and what the institution adds, together: no page has its last line alone."""
+        document = self.document
+        texts = [(document.question, BODY, 0)]
         if document.portal_url:
-            self.paragraph(f"This statement and what is behind each figure: {document.portal_url}", SMALL)
-        for text in document.footer.splitlines():
-            self.y -= 3
-            self.paragraph(isolated(text), SMALL)
+            texts.append((f"This statement and what is behind each figure: {document.portal_url}", SMALL, 0))
+        texts += [(isolated(text), SMALL, 3) for text in document.footer.splitlines()]
+        height = sum(style.line * len(wrapped(text, style, RIGHT - LEFT)) + above for text, style, above in texts)
+        self.need(min(height, MOST_KEPT))
+        for text, style, above in texts:
+            self.y -= above
+            self.paragraph(text, style)
 
     def set_running_head(self) -> None:
         document = self.document

@@ -4,11 +4,34 @@ from dataclasses import dataclass
 
 from ..lettering import BOLD, REGULAR, width
 
-# US Letter, in points.
-PAGE_WIDTH, PAGE_HEIGHT = 612.0, 792.0
-MARGIN = 50.0
-LEFT, RIGHT = MARGIN, PAGE_WIDTH - MARGIN
-TOP, BOTTOM = PAGE_HEIGHT - 48.0, 62.0
+# What is set is as wide on any paper, in points, and begins as far below its upper edge.
+WIDE = 512.0
+LEFT, RIGHT = 50.0, 50.0 + WIDE
+UPPER_EDGE = 792.0
+TOP = UPPER_EDGE - 48.0
+MARGIN_BELOW = 62.0
+
+
+@dataclass(frozen=True)
+class PageSize:
+    """A paper around what is set: it stands in the middle, and a longer paper has more room at its foot."""
+
+    width: float
+    height: float
+
+    @property
+    def box(self) -> tuple[float, float, float, float]:
+        """The edges of the paper, where `LEFT` and `TOP` are those of what is set."""
+        left = LEFT - (self.width - WIDE) / 2
+        return (left, UPPER_EDGE - self.height, left + self.width, UPPER_EDGE)
+
+    @property
+    def bottom(self) -> float:
+        return UPPER_EDGE - self.height + MARGIN_BELOW
+
+
+LETTER, A4 = PageSize(612.0, 792.0), PageSize(595.28, 841.89)
+PAGE_SIZES = {"letter": LETTER, "a4": A4}
 
 INK = "0.11 0.13 0.17"
 GRAY = "0.38 0.41 0.46"
@@ -17,6 +40,8 @@ WHITE = "1 1 1"
 PALE = "0.945 0.96 0.96"
 RULE = "0.80 0.83 0.87"
 CAUTION_INK, CAUTION_PALE = "0.42 0.26 0.02", "1 0.955 0.86"
+# Of a bar: what is charged, subsidy, discount, corrections.
+CHART_FILLS = (ACCENT, "0.44 0.68 0.65", "0.76 0.80 0.84", "0.85 0.56 0.20")
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from billing.models.policy import TAG_FIELDS, reference_labels
 
 from ..document import Figures, Line, Original, Resource, Section, StatementDocument
 from ..models import Statement, StatementLine
+from . import asides
 from .snapshots import figures_of, usage_of
 
 DEFAULT_LABELS = reference_labels(TAG_FIELDS)
@@ -75,6 +76,7 @@ def document_of(statement: Statement) -> StatementDocument:
         footer=content.get("footer", ""),
         portal_url=content.get("portal_url", ""),
         reference_labels=(first, second),
+        **asides.read_back(content),
     )
 
 

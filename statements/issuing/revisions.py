@@ -1,7 +1,8 @@
 """New revisions stored, and the ones they replace taken out of force; or one voided."""
 
 import datetime
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from django.utils import timezone
 
@@ -18,6 +19,7 @@ from billing.months import closing
 from ..models import Statement, StatementLine
 from ..portal_links import statement_link
 from . import charge_files
+from .asides import asides_of
 from .planning import Planned
 
 BATCH = 500
@@ -56,8 +58,12 @@ def issue(
         Statement.objects.filter(pk__in=[each.pk for each in old[start : start + BATCH]]).update(
             state=Statement.State.SUPERSEDED, superseded_at=now
         )
-    currency = Policy.objects.current().currency
-    made = [_statement_of(each, period=period, currency=currency, actor=actor, now=now) for each in planned]
+    policy = Policy.objects.current()
+    besides = asides_of(period, planned, policy, timezone.localtime(now).date())
+    made = [
+        _statement_of(each, period=period, currency=policy.currency, asides=besides.of(each), actor=actor, now=now)
+        for each in planned
+    ]
     for each, statement in zip(planned, made, strict=True):
         for line in each.lines:
             line.statement = statement
@@ -77,7 +83,13 @@ def issue(
 
 
 def _statement_of(
-    planned: Planned, *, period: BillingPeriod, currency: str, actor: Actor, now: datetime.datetime
+    planned: Planned,
+    *,
+    period: BillingPeriod,
+    currency: str,
+    asides: Mapping[str, Any],
+    actor: Actor,
+    now: datetime.datetime,
 ) -> Statement:
     """Return a planned statement as it is stored, without its lines."""
     figures, corrections = planned.figures, planned.corrections
@@ -91,6 +103,7 @@ def _statement_of(
         digest=planned.digest,
         document={
             **planned.content,
+            **asides,
             "replaces": planned.last_number,
             "issued_on": timezone.localtime(now).date().isoformat(),
             "portal_url": statement_link(planned.number),

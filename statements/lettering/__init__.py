@@ -5,15 +5,15 @@ their Unicode text beside them, so that ligatures and conjuncts can be searched 
 short path: a glyph for each character. Names in other scripts say which language they are read aloud in.
 """
 
-from .direction import FIRST_STRONG, POP, isolated, plain, runs_left
+from .direction import OPENING, POP, isolated, plain, runs_left
 from .embedding import Lettering
 from .faces import BOLD, MINUS, REGULAR, face
-from .shaping import Glyph, cleaned, shaped, width
+from .shaping import Glyph, cleaned, shaped, unprinted, width
 
 __all__ = [
     "BOLD",
-    "FIRST_STRONG",
     "MINUS",
+    "OPENING",
     "POP",
     "REGULAR",
     "Glyph",
@@ -24,5 +24,6 @@ __all__ = [
     "plain",
     "runs_left",
     "shaped",
+    "unprinted",
     "width",
 ]

@@ -10,7 +10,7 @@ FOLDER = Path(__file__).parent.parent / "fonts"
 
 REGULAR, BOLD = "NotoSans-Regular", "NotoSans-Bold"
 
-# Tried in this order for what the text font lacks; the widest comes last.
+# Tried in this order for what the text font lacks; the widest come last. Each is opened when a text first needs it.
 FALLBACKS = (
     "NotoSansHebrew-Regular",
     "NotoSansArabic-Regular",
@@ -30,8 +30,16 @@ FALLBACKS = (
     "NotoSansArmenian-Regular",
     "NotoSansGeorgian-Regular",
     "NotoSansEthiopic-Regular",
+    "NotoSansOriya-Regular",
+    "NotoSerifTibetan-Regular",
+    "NotoSansSyriac-Regular",
+    "NotoSansThaana-Regular",
+    "NotoSansCherokee-Regular",
+    "NotoSansMath-Regular",
     "DroidSansFallback",
     "NotoSansSymbols-Regular",
+    "NotoSansSymbols2-Regular",
+    "NotoSansCJKsc-Supplement",
 )
 
 # Everything a viewer needs to draw glyphs by number; the rest of a font stays behind.

@@ -2,6 +2,7 @@
 
 import functools
 import itertools
+import re
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -17,7 +18,11 @@ REGIONAL_A, REGIONAL_Z = "\U0001f1e6", "\U0001f1ff"
 # What a glyph is copied as that others beside it stand for already: no letter, and nothing to break a word at.
 SILENT = "\N{WORD JOINER}"
 
-MIRRORED = {**BRACKETS, **{closing: opening for opening, closing in BRACKETS.items()}, "<": ">", ">": "<"}
+# Which letters and signs HarfBuzz draws turned around in a run to the left, by what they then look like.
+_TURNED = {**BRACKETS, "<": ">", "«": "»", "‹": "›", "≤": "≥"}
+MIRRORED = {**_TURNED, **{after: before for before, after in _TURNED.items()}}
+
+VARIATIONS = re.compile("[\u180b-\u180f\ufe00-\ufe0f\U000e0100-\U000e01ef]")
 
 
 @dataclass(frozen=True)
@@ -37,19 +42,34 @@ class Glyph:
 def cleaned(text: str) -> str:
     """Return text fit for one line: blanks for control characters, composed, isolates as the only direction marks.
 
-    What no font has is named: an empty box would tell no two projects apart.
+    What no font has is named, or given by its number: an empty box would tell no two projects apart.
     """
+    if text.isascii() and text.isprintable():
+        return text
     return "".join(
-        " " if category in ("Cc", "Zl", "Zp") else _drawable(character)
+        " " if unicodedata.category(character) in ("Cc", "Zl", "Zp") else _drawable(character)
         for character in unicodedata.normalize("NFC", text)
-        if (category := unicodedata.category(character)) not in ("Cs", "Co")
-        and (character in ISOLATES or not turns_direction(character))
+        if character in ISOLATES or not turns_direction(character)
     ).replace("]\N{ZERO WIDTH JOINER}[", "][")
+
+
+def unprinted(text: str) -> list[str]:
+    """Return the characters of a text that no font has, each once; their names or numbers are printed for them."""
+    if text.isascii():
+        return []
+    return [
+        character
+        for character in dict.fromkeys(unicodedata.normalize("NFC", text))
+        if not turns_direction(character)
+        and not REGIONAL_A <= character <= REGIONAL_Z
+        and _drawable(character) not in (character, "")
+        and unicodedata.category(character) not in ("Cc", "Zl", "Zp")
+    ]
 
 
 @functools.lru_cache(maxsize=5_000)
 def _drawable(character: str) -> str:
-    """Return a character that some font has, or its name: `[spouting whale]`."""
+    """Return a character that some font has, or its name or number: `[spouting whale]`, `[U+E000]`."""
     if character.isascii() or character in ISOLATES:
         return character
     if any(face(name).has(character) for name in (REGULAR, *FALLBACKS)):
@@ -57,10 +77,13 @@ def _drawable(character: str) -> str:
     if REGIONAL_A <= character <= REGIONAL_Z:
         # Two of them are a flag.
         return chr(ord("A") + ord(character) - ord(REGIONAL_A))
-    if unicodedata.category(character) in ("Mn", "Me", "Cf", "Sk", "Cn"):
+    if unicodedata.category(character) in ("Cf", "Sk") or VARIATIONS.fullmatch(character):
         # It only varies or joins what stands before it.
         return ""
-    return f"[{unicodedata.name(character, f'U+{ord(character):04X}').lower()}]"
+    name = unicodedata.name(character, "").lower()
+    # The name of a Chinese character is its number.
+    is_named = name and not name.startswith("cjk ")
+    return f"[{name}]" if is_named else f"[U+{ord(character):04X}]"
 
 
 def _face_for(character: str, before: Face | None, wanted: Face) -> Face:

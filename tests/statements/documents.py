@@ -1,10 +1,22 @@
 """Statements to draw: builders, and the twelve that are hard to set."""
 
 import datetime
+import io
 from dataclasses import replace
 from decimal import Decimal
 
-from statements.document import Figures, Line, Original, Resource, Section, StatementDocument
+from PIL import Image
+
+from statements.document import (
+    Figures,
+    Line,
+    MonthOfHistory,
+    Notice,
+    Original,
+    Resource,
+    Section,
+    StatementDocument,
+)
 
 
 def figures(list_cost, contracted=None, charged=None):
@@ -44,8 +56,43 @@ def resources(count, *, each="2.00", name="node"):
     ]
 
 
+def a_history(last, *amounts):
+    """Return months up to a last one: list price, price after discount, charge and corrections of each, or nothing."""
+    months = [last.year * 12 + last.month - 1 - back for back in range(len(amounts) - 1, -1, -1)]
+    return tuple(
+        MonthOfHistory(
+            datetime.date(month // 12, month % 12 + 1, 1),
+            figures(*of[:3]) if of else None,
+            Decimal(of[3] if of and len(of) > 3 else 0),
+        )
+        for month, of in zip(months, amounts, strict=True)
+    )
+
+
+def a_png(width=300, height=100, color=(13, 84, 79)):
+    """Return a logo as one is kept."""
+    png = io.BytesIO()
+    Image.new("RGB", (width, height), color).save(png, "PNG")
+    return png.getvalue()
+
+
+JANUARY = datetime.date(2025, 1, 1)
+A_YEAR = a_history(
+    JANUARY,
+    *((f"{base}.25", f"{base * 0.9:.2f}", f"{base * 0.6:.2f}") for base in (6120, 6433, 7219, 5301, 4877)),
+    None,
+    *((f"{base}.00", f"{base * 0.9:.2f}", f"{base * 0.6:.2f}") for base in (8210, 8765, 9188, 0)),
+    ("1204.50", "1204.50", "1000.00", "-2204.50"),
+    ("10703.40", "10629.40", "7042.88"),
+)
+
 # What a department writes on all of its statements.
 LETTERHEAD = {
+    "history": A_YEAR,
+    "notices": (
+        Notice("Fund/org BIO-001 ends in 60 days, on Apr 4, 2025. Tell us which fund/org pays after that day.", False),
+        Notice("Rates of the cluster change on Jul 1, 2025: see https://example.edu/rates."),
+    ),
     "department": "Research Computing",
     "address": ("1 College Way", "Springfield, IL 62701"),
     "contact_name": "Billing desk",
@@ -89,7 +136,8 @@ HARD = {
     "one line": a_letter(),
     "400 resources": a_letter(Section("BIO-001", "Start-up funds", (a_line(resources=resources(400)),))),
     "credits only": a_letter(
-        Section("BIO-001", "", (a_line("Credit", figures("-25.00")), a_line("Promotion", figures("-1234.50"))))
+        Section("BIO-001", "", (a_line("Credit", figures("-25.00")), a_line("Promotion", figures("-1234.50")))),
+        history=A_YEAR[1:5],
     ),
     "fully subsidized": a_letter(
         Section("BIO-001", "", (a_line("GPU hours", figures("1250.00", "1250.00", "0.00"), source="Cluster"),))
@@ -100,13 +148,15 @@ HARD = {
             for fund, name in (("BIO-001", "Start-up funds"), ("CHEM-2", "NIH R01"), ("PHYS-33", ""))
         ),
         review_until=datetime.date(2025, 2, 14),
+        logo=a_png(),
     ),
     "right-to-left names": a_letter(
         Section("قسم-7", "صندوق البحث", (a_line("חישוב", resources=resources(2, name="שרת")),)),
         pi_name="محمد الخوارزمي",
         pi_department="מתמטיקה (שימושית)",
-        project_name="גנומיקה השוואתית",
+        project_name="גנומיקה השוואתית של Escherichia coli K-12 (זן המעבדה, MG1655) ושל Bacillus subtilis (168)",
         institution="جامعة المثال",
+        paper="a4",
     ),
     "very long names": a_letter(
         Section(
@@ -128,7 +178,7 @@ HARD = {
         portal_url=f"https://billing.example.edu/{'statements/' * 20}2025-01-0007-1/",
     ),
     "a revision": a_letter(revision=2, number="2025-01-0007-2", replaces="2025-01-0007-1"),
-    "zero": a_letter(sections=(), figures=Figures(), revision=2, replaces="2025-01-0007-1"),
+    "zero": a_letter(history=A_YEAR[-1:], sections=(), figures=Figures(), revision=2, replaces="2025-01-0007-1"),
     "euro": a_letter(
         Section(
             "BIO-001",
@@ -142,6 +192,9 @@ HARD = {
             ),
         ),
         currency="EUR",
+        paper="a4",
+        logo=a_png(90, 90),
+        history=a_history(JANUARY, *([("999999999.99", "999999998.99", "-999999999.99")] * 12)),
     ),
     "late change and refund": _corrected(),
     "60/40 share of a split": a_letter(

@@ -19,6 +19,8 @@ class Part:
     role: str
     text: str = ""
     scope: str = ""
+    # What is said in place of a picture.
+    alternative: str = ""
     parts: list["Part"] = field(default_factory=list)
     annotations: list = field(default_factory=list)
 
@@ -44,6 +46,7 @@ def structure_of(data):
         element = element.get_object()
         page = element.raw_get("/Pg").idnum if "/Pg" in element else page
         found = Part(element["/S"][1:], scope=element.get("/A", {}).get("/Scope", "")[1:])
+        found.alternative = element.get("/Alt", "")
         kids = element.get("/K", [])
         for kid in kids if isinstance(kids, list) else [kids]:
             if isinstance(kid, int):

@@ -43,6 +43,13 @@ EVERY_SCRIPT = {
     "సుబ్బారావు": "te",
     "ខេមរា": "km",
     "မြန်မာ": "my",
+    "ଓଡ଼ିଆ": "or",
+    "བོད་ཡིག": "bo",
+    "ܣܘܪܝܝܐ": "syr",
+    "ދިވެހި": "dv",
+    "ᏣᎳᎩ": "chr",
+    "𠮷田": "zh",
+    "≤ ≥ ≠ ≈ ∞ √ ∑ ∂ ∆ ✓": "",
 }
 
 CSV = Attachment("charges.csv", b"Service,Charged\r\nCompute,10.00\r\n", "text/csv", "The charges of this statement")

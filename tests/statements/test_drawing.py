@@ -3,6 +3,7 @@
 import datetime
 import io
 import re
+import unicodedata
 from decimal import Decimal
 
 import pytest
@@ -10,7 +11,7 @@ from pypdf import PdfReader
 
 from statements import lettering
 from statements.document import Figures, Resource, Section, money, percent
-from statements.drawing import draw
+from statements.drawing import draw, stand_ins
 from statements.drawing.fitting import fitted, wrapped
 from statements.drawing.letterhead import project_of
 from statements.drawing.statement import StatementSheet
@@ -149,6 +150,33 @@ def test_a_name_in_any_script_can_be_searched_and_copied(name):
     assert name in pdf.metadata.title
 
 
+MATH = "≤ ≥ ≠ ≈ ∞ √ ∑ ∂ ∆ ✓ ← → ⇒ ∈ ∫ ± × ÷"
+
+
+@pytest.mark.parametrize("text", [MATH, "𠮷野家", "㐂𠀋", "ଓଡ଼ିଆ", "བོད་ཡིག", "ܣܘܪܝܝܐ", "ދިވެހި", "ᏣᎳᎩ", "ꮳꮃꭹ"])
+def test_rare_scripts_and_signs_are_printed_from_a_font(text):
+    assert lettering.cleaned(text) == unicodedata.normalize("NFC", text)
+    assert lettering.unprinted(text) == []
+    for font in (lettering.REGULAR, lettering.BOLD):
+        assert all(glyph.number for glyph in lettering.shaped(text, font))
+
+
+def test_a_font_is_opened_when_a_text_first_needs_it():
+    lettering.face.cache_clear()
+    lettering.shaped.cache_clear()
+    draw(a_document())
+    assert lettering.face.cache_info().currsize == 2
+
+
+def test_what_cannot_be_printed_is_told_with_what_stands_for_it():
+    lines = (a_line("🐳 tidal", resources=[Resource("\ue000", "🐳", 1, figures("1.00"))]),)
+    document = a_document(Section("BIO-001", "", lines), pi_name="Łukasz 太郎", notes=("≤ 5",))
+    assert stand_ins(document) == {"🐳": "[spouting whale]", "\ue000": "[U+E000]"}
+    text = text_of(document)
+    assert all(printed in text for printed in ("[spouting whale]", "[U+E000]"))
+    assert stand_ins(a_document()) == {}
+
+
 @pytest.mark.parametrize("name", ["चन्द्रशेखर", "สมชาย ใจดี", "চন্দ্রনাথ", "சுந்தர்", "సుబ్బారావు", "ខេមរា", "မြန်မာ"])
 def test_a_script_that_needs_shaping_leaves_no_empty_boxes(name):
     for font in (lettering.REGULAR, lettering.BOLD):
@@ -226,7 +254,7 @@ def test_wrapped_lines_read_one_after_the_other_are_the_text(text):
     text = text.strip()
     lines = wrapped(lettering.isolated(text), BODY, 200)
     assert len(lines) > 3
-    assert "".join(lines).replace(lettering.FIRST_STRONG, "").replace(lettering.POP, "") == text
+    assert lettering.plain("".join(lines)) == text
     # A word that is too long for a line is broken without a blank.
     assert "".join(wrapped("g" * 91, BODY, 200)) == "g" * 91
 
@@ -389,9 +417,12 @@ def test_a_share_of_a_shared_cost_says_what_it_is_and_of_how_much():
     [
         ("🐳 tidal", "[spouting whale] tidal"),
         ("👩‍🔬 lab", "[woman][microscope] lab"),
-        ("👍🏽 ok", "[thumbs up sign] ok"),
+        ("👍🏽 ok", "👍 ok"),
         ("🇩🇪 data", "DE data"),
-        ("ཀ", "[tibetan letter ka]"),
+        ("👍 ok", "👍 ok"),
+        ("ᚠ", "[runic letter fehu feoh fe f]"),
+        ("\ue000 7 \U0010ffff", "[U+E000] 7 [U+10FFFF]"),
+        ("\U0002a6d6", "[U+2A6D6]"),
         ("naïve 数据 ±", "naïve 数据 ±"),
     ],
 )

@@ -35,7 +35,7 @@ def collisions(pages):
     for page in pages:
         for one in page:
             for other in page:
-                if one is not other and one[2] == other[2] and one[0] <= other[0] < one[1] and one[3].strip():
+                if one is not other and one[2] == other[2] and one[0] <= other[0] < one[1] - 0.01 and one[3].strip():
                     found.append((one[3], other[3]))
     return found
 

@@ -84,6 +84,8 @@ class PolicyForm(forms.ModelForm):
             "requires_ledger_answer",
             "fiscal_year_start",
             "statement_footer",
+            "statement_notices",
+            "paper_size",
             "issues_zero_statements",
             "warns_without_email",
             "email_attaches_xlsx",
@@ -101,11 +103,15 @@ class PolicyForm(forms.ModelForm):
             "contact_phone": "Printed beside the name.",
             "address": "Of the institution: 8 lines at most.",
             "statement_footer": "A text at the end of every statement, such as where to object.",
+            "statement_notices": "Printed above the charges of every statement, one on each line: 4 at most. What ends "
+            "soon (projects, fund/orgs, reconciliation) is told there by itself.",
+            "paper_size": "Of PDF statements.",
             "issues_zero_statements": "Off: a PI whom a month charges nothing gets no statement for it.",
         }
         widgets = {
             "address": forms.Textarea(attrs={"rows": 3}),
             "statement_footer": forms.Textarea(attrs={"rows": 3}),
+            "statement_notices": forms.Textarea(attrs={"rows": 3}),
             "fund_org_segments": forms.TextInput(attrs={"spellcheck": "false"}),
         }
 
@@ -133,7 +139,7 @@ class PolicyForm(forms.ModelForm):
 
     def clean(self) -> dict[str, Any]:
         data = super().clean() or self.cleaned_data
-        for name in ("address", "statement_footer"):
+        for name in ("address", "statement_footer", "statement_notices"):
             # A browser sends other line ends than are kept.
             data[name] = data.get(name, "").replace("\r\n", "\n")
         data["tag_keys"] = {name: data.get(f"keys_{name}", []) for name in TAG_FIELDS}

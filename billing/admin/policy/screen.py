@@ -14,11 +14,12 @@ from ...texts import long_month
 from ..audited import FrozenAdmin
 from ..formatting import amount_column
 from .changing import ChangingMixin
+from .logo import LogoMixin
 from .settings import GROUPS, TAG_LABELS
 
 
 @admin.register(Policy)
-class PolicyAdmin(ChangingMixin, FrozenAdmin):
+class PolicyAdmin(ChangingMixin, LogoMixin, FrozenAdmin):
     when_empty = "The built-in defaults are in force. Saving a change makes the first version."
     list_display = ("version", "institution", "currency", "created_at", "created_by", "is_in_force")
     list_select_related = ("created_by",)

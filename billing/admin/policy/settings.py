@@ -45,6 +45,8 @@ GROUPS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         (
             *("institution", "department", "contact_name", "contact_email", "contact_phone", "address"),
             "statement_footer",
+            "statement_notices",
+            "paper_size",
         ),
     ),
     (
@@ -81,6 +83,9 @@ SETTINGS: dict[str, tuple[str, str]] = {
     "contact_phone": ("Contact phone", PRINTED),
     "address": ("Address", PRINTED),
     "statement_footer": ("Statement footer", PRINTED),
+    "statement_notices": ("Notices on statements", PRINTED),
+    "paper_size": ("Paper size", PRINTED),
+    "logo": ("Logo", PRINTED),
     "tag_keys": ("Tag keys", READ),
     "tag_prefixes": ("Tag prefixes", READ),
     "missing_words": ("Words for nothing", READ),
@@ -159,6 +164,8 @@ def _lines(policy: Policy, name: str) -> list[str]:
         return [named(value, policy.currency)]
     if name == "fiscal_year_start":
         return [calendar.month_name[value]]
+    if name == "paper_size":
+        return [policy.get_paper_size_display()]
     if isinstance(value, bool):
         return ["Yes" if value else "No"]
     return list(value) if isinstance(value, list) else str(value).splitlines()
