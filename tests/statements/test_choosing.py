@@ -196,7 +196,7 @@ def test_the_words_of_an_e_mail_are_those_that_are_sent(issued):
     )
     period = build.a_period()
     looked = preview(GENOMICS, PROTEINS)
-    letters = [emails.letter_to(each, period=period, now=NOW) for each in looked.messages]
+    letters = [emails.letter_to(each, period=period, now=NOW).letter for each in looked.messages]
     send(GENOMICS, PROTEINS)
     assert [(each.subject, each.text) for each in letters] == [(each.subject, each.body) for each in mail.outbox]
     # The delegate of one project reads no total of the month.
