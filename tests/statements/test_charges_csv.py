@@ -290,7 +290,7 @@ def split():
 
 
 def test_a_pi_downloads_it_and_reads_the_charges_behind_a_line(client, cast, split, monkeypatch):
-    monkeypatch.setattr("statements.views.CHARGES_PER_PAGE", 2)
+    monkeypatch.setattr("statements.views.statements.CHARGES_PER_PAGE", 2)
     client.force_login(cast.pi)
     page = client.get(reverse("portal:statement", args=[split.number])).content.decode()
     download, second = reverse("portal:charges", args=[split.number]), reverse("portal:line", args=[split.number, 2])
