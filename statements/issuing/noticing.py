@@ -23,25 +23,31 @@ def notices(
 ) -> list[dict[str, Any]]:
     """Return notices as a statement keeps them, those with an end first and the nearest end before the others."""
     found: list[tuple[datetime.date, str]] = []
-    if project and (end := project.end_date) and _is_near(end, on):
-        found.append((end, f"This project {_ends(end, on)}. Charges for service after that day are held for review."))
-    if project and (end := project.reconciliation_end_date) and _is_near(end, on):
-        found.append((end, f"The reconciliation of this project {_ends(end, on)}. Please ask before then."))
+    if project and (end := project.end_date) and is_near(end, on):
+        found.append((end, f"This project {ends(end, on)}. Charges for service after that day are held for review."))
+    if project and (end := project.reconciliation_end_date) and is_near(end, on):
+        found.append((end, f"The reconciliation of this project {ends(end, on)}. Please ask before then."))
     for fund_org in fund_orgs:
-        if (end := fund_ends.get(fund_org)) and _is_near(end, on):
-            found.append((end, f"Fund/org {fund_org} {_ends(end, on)}. Tell us which fund/org pays after that day."))
+        if (end := fund_ends.get(fund_org)) and is_near(end, on):
+            found.append((end, f"Fund/org {fund_org} {ends(end, on)}. Tell us which fund/org pays after that day."))
     told = [
         {"text": text, "is_urgent": (end - on).days <= URGENT_DAYS} for end, text in sorted(found, key=lambda e: e[0])
     ]
-    lines = [line.strip() for line in policy.statement_notices.splitlines()]
-    return told + [{"text": line} for line in lines if line]
+    return told + [{"text": line} for line in standing(policy)]
 
 
-def _is_near(end: datetime.date, on: datetime.date) -> bool:
+def standing(policy: Policy) -> list[str]:
+    """Return what the institution has to say on every statement."""
+    return [line.strip() for line in policy.statement_notices.splitlines() if line.strip()]
+
+
+def is_near(end: datetime.date, on: datetime.date) -> bool:
+    """Tell whether an end is spoken of: it is not past, and at most DAYS away."""
     return 0 <= (end - on).days <= DAYS
 
 
-def _ends(end: datetime.date, on: datetime.date) -> str:
+def ends(end: datetime.date, on: datetime.date) -> str:
+    """Say when something ends: `ends in 60 days, on May 5, 2026`."""
     days = (end - on).days
     when = {0: "today", 1: "tomorrow"}.get(days, f"in {days} days")
     return f"ends {when}, on {long_date(end)}"

@@ -8,11 +8,13 @@ from decimal import Decimal
 from django.db.models import Count
 
 from billing.fields import AmountSum
-from billing.models import BillingPeriod, Project
+from billing.models import BillingPeriod, Policy, Project
 from billing.models.scopes import Scope
 from billing.money import ZERO
 from billing.texts import long_date
 
+from ..document import Notice
+from ..issuing import noticing
 from ..models import Statement, StatementQuerySet
 from .changes import Changes, changes
 from .due import Due, due
@@ -20,8 +22,7 @@ from .so_far import SoFar, of_month, so_far
 
 # Statements that the page lists, the largest first; the list of statements has all.
 LISTED = 20
-# How long before its end a project is spoken of.
-ENDS_SOON = datetime.timedelta(days=90)
+HELD_AFTER = "Charges for service after that day are held for review."
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class Home:
     so_far: SoFar | None = None
     # What still waits for review of the month with statements.
     held: SoFar | None = None
-    notices: Sequence[str] = ()
+    notices: Sequence[Notice] = ()
     statements: Sequence[Listed] = ()
     counts: Mapping[str, int] = field(default_factory=dict)
 
@@ -76,7 +77,7 @@ def home(scope: Scope, statements: StatementQuerySet, *, today: datetime.date) -
         ],
         so_far=so_far(scope, after=period.month),
         held=held if held and held.held else None,
-        notices=_endings(of_month_now, today),
+        notices=_notices(of_month_now, today),
         statements=_listed(of_month_now, statements.filter(period=before) if before else None),
         counts=of_month_now.order_by().aggregate(
             statements=Count("pk"), pis=Count("pi", distinct=True), projects=Count("project", distinct=True)
@@ -96,17 +97,16 @@ def _listed(statements: StatementQuerySet, before: StatementQuerySet | None) -> 
     return [Listed(each, was.get((each.pi_id, each.project_id, each.currency), ZERO)) for each in shown]
 
 
-def _endings(statements: StatementQuerySet, today: datetime.date) -> list[str]:
-    """Say which projects end soon, or have ended and are still charged."""
-    ending = Project.objects.filter(
-        pk__in=statements.order_by().values("project"), end_date__isnull=False, end_date__lte=today + ENDS_SOON
-    ).order_by("end_date", "code")
-    return [_ends(project.display_name, project.end_date, today) for project in ending if project.end_date]
-
-
-def _ends(name: str, last: datetime.date, today: datetime.date) -> str:
-    days = (last - today).days
-    if days < 0:
-        return f"{name} ended on {long_date(last)}. Charges for service after that day are held for review."
-    when = {0: "today", 1: "tomorrow"}.get(days, f"in {days} days")
-    return f"{name} ends {when}, on {long_date(last)}. Charges for service after that day are held for review."
+def _notices(statements: StatementQuerySet, on: datetime.date) -> list[Notice]:
+    """Say of which projects something ends soon, the nearest first, then what the institution has to say."""
+    found: list[tuple[datetime.date, str]] = []
+    for project in Project.objects.filter(pk__in=statements.order_by().values("project")):
+        name = project.display_name
+        if (end := project.end_date) and noticing.is_near(end, on):
+            found.append((end, f"{name} {noticing.ends(end, on)}. {HELD_AFTER}"))
+        elif end and end < on:
+            found.append((end, f"{name} ended on {long_date(end)}. {HELD_AFTER}"))
+        if (end := project.reconciliation_end_date) and noticing.is_near(end, on):
+            found.append((end, f"The reconciliation of {name} {noticing.ends(end, on)}. Please ask before then."))
+    told = [Notice(text, (end - on).days <= noticing.URGENT_DAYS) for end, text in sorted(found)]
+    return told + [Notice(text) for text in noticing.standing(Policy.objects.current())]

@@ -3,19 +3,23 @@
 from dataclasses import dataclass
 
 from django.contrib.auth.decorators import login_required
+from django.db.models import Case, When
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
-from billing.models import Person
+from billing.models import Person, Question, User
 
 from .. import overview
+from ..questions import visible as questions
 from .funds import meters
 from .visible import scope, visible
 
 # PIs that it names of those for whom the reader is a delegate.
 NAMED = 3
+# Open questions that it lists.
+QUESTIONS = 5
 # Funds that the page shows, the urgent first.
 FUNDS = 4
 # Half of the width of the bars, which begin in the middle.
@@ -39,7 +43,14 @@ def home(request: HttpRequest) -> HttpResponse:
     shown = overview.home(seen, visible(request).live(), today=timezone.localdate())
     funds = overview.funds(visible(request).live(), today=timezone.localdate())
     acted_for = Person.objects.filter(pk__in=seen.pis - seen.own).order_by("name", "email")[:NAMED]
+    assert isinstance(request.user, User)
+    asked = questions.visible_to(request.user, on=timezone.localdate()).open()
     context = {
+        # Those that wait for the reader first.
+        "questions": asked.select_related("period", "project").order_by(
+            Case(When(state=Question.State.REPLIED, then=0), default=1), "-asked_at", "-pk"
+        )[:QUESTIONS],
+        "more_questions": asked.count() - QUESTIONS,
         "acted_for": acted_for,
         "more_acted_for": len(seen.pis - seen.own) - NAMED,
         "funds": meters(funds[:FUNDS]),

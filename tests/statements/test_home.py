@@ -9,7 +9,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
-from billing.models import Import, Membership, Person, Project
+from billing.models import Import, Membership, Person, Project, Question
 from billing.months import closing
 from statements import issuing
 from statements.models import Statement
@@ -171,8 +171,44 @@ def test_a_project_that_ends_soon_is_named(client, two_months):
     Project.objects.filter(code="genomics").update(end_date=today + datetime.timedelta(days=60))
     Project.objects.filter(code="proteins").update(end_date=today + datetime.timedelta(days=400))
     shown, page = home(client, two_months.pi)
-    assert len(shown.notices) == 1
+    assert [each.is_urgent for each in shown.notices] == [False]
     assert "genomics ends in 60 days, on " in page
+
+
+def test_what_ends_and_what_the_institution_says_are_told_above_everything(client, two_months):
+    today = timezone.localdate()
+    build.a_policy(statement_notices="Scratch is emptied in June.\nSee <https://u.edu/rc>.")
+    Project.objects.filter(code="genomics").update(end_date=today - datetime.timedelta(days=1))
+    Project.objects.filter(code="proteins").update(reconciliation_end_date=today + datetime.timedelta(days=10))
+    Project.objects.filter(code="mischief").update(end_date=today)
+    shown, page = home(client, two_months.pi)
+    told = [(each.text.split(" on ")[0], each.is_urgent) for each in shown.notices]
+    assert told == [
+        ("genomics ended", True),
+        ("The reconciliation of proteins ends in 10 days,", True),
+        ("Scratch is emptied in June.", None),
+        ("See <https://u.edu/rc>.", None),
+    ]
+    assert "&lt;" in page
+    assert "mischief" not in page
+
+
+def test_open_questions_are_listed_those_that_wait_for_the_reader_first(client, two_months):
+    assert "Open questions" not in home(client, two_months.pi)[1]
+    numbers = Statement.objects.live().filter(pi__email="ada@u.edu", period__month="2025-02-01").order_by("number")
+    for statement in numbers:
+        address = reverse("portal:ask", args=[statement.number, 1])
+        assert client.post(address, {"reason": "usage", "text": "Is this ours?"}).status_code == 302
+    first = Question.objects.earliest("pk")
+    Question.objects.filter(pk=first.pk).update(state=Question.State.REPLIED)
+    client.force_login(two_months.delegate)
+    response = client.get(reverse("portal:home"))
+    assert [each.pk for each in response.context["questions"]] == [first.pk, Question.objects.latest("pk").pk]
+    page = " ".join(response.content.decode().split())
+    assert "Your answer is asked for" in page
+    assert reverse("portal:question", args=[first.pk]) in page
+    # Another PI reads nothing of it.
+    assert "Open questions" not in home(client, two_months.stranger)[1]
 
 
 def test_a_delegate_of_ten_pis_sees_all_of_them_in_as_many_queries_as_of_one(client, cast):
