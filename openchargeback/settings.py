@@ -240,6 +240,11 @@ AXES_ENABLE_ADMIN = False
 AXES_DISABLE_ACCESS_LOG = True
 AXES_VERBOSE = False
 
+# How often a token may ask the API (billing/api_tokens.py).
+API_REQUESTS_PER_MINUTE = env.int("API_REQUESTS_PER_MINUTE", default=120)
+if API_REQUESTS_PER_MINUTE < 1:
+    raise ImproperlyConfigured(f"API_REQUESTS_PER_MINUTE is {API_REQUESTS_PER_MINUTE}. It is a number, 1 or more.")
+
 # Who may say for whom, and over which scheme, a request came: addresses and networks, and `unix` for a socket.
 TRUSTED_PROXIES = env.list("TRUSTED_PROXIES", default=["127.0.0.1", "::1", "unix"])
 # Single sign-on by a header that such a proxy sets; off without a name.

@@ -13,8 +13,9 @@ from .markdown import Section
 
 DOCS = Path(settings.BASE_DIR) / "docs"
 INDEX = "README"
-# The one page that is about what PIs and delegates see.
+# The pages that are about what PIs and delegates see.
 PORTAL = "user-guide/portal"
+OF_PORTAL = (PORTAL, "user-guide/api")
 # How the program is made, for who changes it, is no help on a screen.
 FOLDERS = ("admin-guide", "user-guide", "integrations", "getting-started", "operations", "security")
 IMAGES = {".png": "image/png", ".svg": "image/svg+xml"}
@@ -67,13 +68,13 @@ def address_of(slug: str) -> str:
 def contents(*, is_staff: bool) -> list[Page]:
     """Return the pages that somebody may read, in the order of the index."""
     if not is_staff:
-        return [_page(PORTAL)]
+        return [_page(slug) for slug in OF_PORTAL]
     return [_page(slug) for slug in _slugs()]
 
 
 def page(slug: str, *, is_staff: bool) -> Page | None:
     """Return a page by its slug, which for the first page of a folder is the folder's; None where there is none."""
-    known = (PORTAL,) if not is_staff else _slugs()
+    known = OF_PORTAL if not is_staff else _slugs()
     return _page(slug) if slug in known else None
 
 
