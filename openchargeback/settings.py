@@ -355,6 +355,8 @@ IS_TRIAL = (
 if not DEBUG:
     # Behind a proxy that ends TLS; INSECURE_HTTP=true is for a trial on another machine without one.
     SECURE_SSL_REDIRECT = SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = not env.bool("INSECURE_HTTP", default=IS_TRIAL)
+    # The API refuses what comes over http: to lead a program on would hide that it sends its token to everybody.
+    SECURE_REDIRECT_EXEMPT = ["^api/"]
     SECURE_HSTS_SECONDS = env.int("HSTS_SECONDS", default=31_536_000) if SECURE_SSL_REDIRECT else 0
     SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = bool(SECURE_HSTS_SECONDS)
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")

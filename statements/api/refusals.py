@@ -45,6 +45,11 @@ def wrong_method() -> Refused:
     return Refused(405, "Not allowed", said, "Ask with GET.", headers={"Allow": "GET, HEAD"})
 
 
+def not_secure() -> Refused:
+    said = "The API is reached over https alone. If a token was sent over http, others may have read it."
+    return Refused(403, "Not over http", said, "Revoke that token, make another one, and ask over https.")
+
+
 def no_token(said: str) -> Refused:
     challenge = {"WWW-Authenticate": 'Bearer realm="OpenChargeback"'}
     then = "Make a token in the portal, under your name at the top right, or ask an administrator for one."

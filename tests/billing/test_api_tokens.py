@@ -186,7 +186,7 @@ def test_a_pi_makes_a_token_sees_it_once_uses_it_and_revokes_it(client, cast):
     client.force_login(cast.pi)
     assert "You have no token that works." in client.get(reverse("api:tokens")).content.decode()
     page = client.post(reverse("api:token_make"), {"name": "notebook", "days": "30"}).content.decode()
-    (secret,) = set(re.findall(r'value="(ocb_[\w-]+)"', page))
+    (secret,) = set(re.findall(r">(ocb_[\w-]+)</textarea>", page))
     assert client.get("/api/v1/", headers={"authorization": f"Bearer {secret}"}).status_code == 200
     listed = client.get(reverse("api:tokens")).content.decode()
     assert secret[:12] in listed
@@ -235,7 +235,7 @@ def test_an_admin_makes_a_service_token_and_revokes_any(client, cast, secret):
     add = reverse("admin:billing_apitoken_add")
     sent = {"name": "ColdFront", "valid_until": today.isoformat(), "projects": [project.pk]}
     page = client.post(add, sent).content.decode()
-    (shown,) = set(re.findall(r'value="(ocb_[\w-]+)"', page))
+    (shown,) = set(re.findall(r">(ocb_[\w-]+)</textarea>", page))
     made = ApiToken.objects.get(kind="service")
     assert (made.owner, list(made.projects.all()), made.sees_everything) == (cast.admin, [project], False)
     event = AuditEvent.objects.get(action="api_token.made", object_id=str(made.pk))

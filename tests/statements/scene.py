@@ -132,12 +132,11 @@ def the_scene(cast: build.Cast) -> Scene:
             list_cost=Decimal(number * 150),
         )
     build.a_charge("9.00", pi=None, project=None, fund_org="", shared_as="Support")
-    january = {"period": build.a_period(), "actor": SOMEBODY, "now": NOW}
-    issuing.generate(**january)
+    issuing.generate(period=build.a_period(), actor=SOMEBODY, now=NOW)
     voided = Statement.objects.get(pi__email="ada@u.edu", project__code="proteins")
     issuing.void(statement=voided, reason="Wrong fund", actor=SOMEBODY, now=NOW)
     build.a_charge("7.00", project="genomics", resource_id=marker("ada genomics"), resource_name=marker("ada genomics"))
-    issuing.generate(**january)
+    issuing.generate(period=build.a_period(), actor=SOMEBODY, now=NOW)
     for name, (pi, project) in OWNERS.items():
         own = Statement.objects.filter(pi__email=pi, project__code=project) if project else None
         if own is None:

@@ -6,6 +6,7 @@ import itertools
 import json
 import logging
 from decimal import Decimal
+from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -486,6 +487,17 @@ def test_it_only_reads(scene, ada, address, method):
     answer = getattr(client, method)(address, headers=ada.headers)
     check_refused(answer, 405)
     assert answer["Allow"] == "GET, HEAD"
+
+
+def test_over_http_it_is_refused_and_not_led_on(scene, ada, settings):
+    settings.SECURE_SSL_REDIRECT, settings.SECURE_REDIRECT_EXEMPT = True, ["^api/"]
+    program = Program(ada.headers["authorization"].removeprefix("Bearer "))
+    said = check_refused(program.get("/api/v1/statements"), 403)
+    assert "https" in said["detail"]
+    assert program.client.get("/api/v1/statements", headers=program.headers, secure=True).status_code == 200
+    assert program.client.get("/statements/").status_code == 301
+    source = (Path(__file__).resolve().parents[2] / "openchargeback" / "settings.py").read_text(encoding="utf-8")
+    assert 'SECURE_REDIRECT_EXEMPT = ["^api/"]' in source
 
 
 @pytest.mark.parametrize("address", NOWHERE)

@@ -5,7 +5,8 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from django.http import Http404, HttpRequest, HttpResponseBase, JsonResponse
+from django.conf import settings
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.utils import timezone
 from django.utils.cache import get_conditional_response, set_response_etag
 from django.views.decorators.csrf import csrf_exempt
@@ -22,7 +23,7 @@ log = logging.getLogger(__name__)
 Asked = Callable[..., dict[str, Any]]
 
 
-def answering(read: Asked) -> Callable[..., HttpResponseBase]:
+def answering(read: Asked) -> Callable[..., HttpResponse]:
     """Answer an address with the JSON that `read(request, token)` returns; only a token counts, never a session.
 
     Nothing here changes anything for whoever asks, so a form's token would protect nothing (CSRF).
@@ -30,14 +31,14 @@ def answering(read: Asked) -> Callable[..., HttpResponseBase]:
 
     @csrf_exempt
     @functools.wraps(read)
-    def answer(request: HttpRequest, **named: str) -> HttpResponseBase:
+    def answer(request: HttpRequest, **named: str) -> HttpResponse:
         try:
-            response: HttpResponseBase = JsonResponse(_read(request, read, named))
+            response: HttpResponse = JsonResponse(_read(request, read, named))
         except refusals.Refused as refused:
             response = refused.response()
         else:
-            set_response_etag(response)  # type: ignore[arg-type]
-            response = get_conditional_response(request, response["ETag"], None, response) or response  # type: ignore[arg-type]
+            set_response_etag(response)
+            response = get_conditional_response(request, response["ETag"], None, response) or response
         response["Cache-Control"] = "no-store"
         return response
 
@@ -47,6 +48,8 @@ def answering(read: Asked) -> Callable[..., HttpResponseBase]:
 def _read(request: HttpRequest, read: Asked, named: dict[str, str]) -> dict[str, Any]:
     if request.method not in ("GET", "HEAD"):
         raise refusals.wrong_method()
+    if settings.SECURE_SSL_REDIRECT and not request.is_secure():
+        raise refusals.not_secure()
     token = _token_of(request)
     try:
         with one_moment():
@@ -70,7 +73,7 @@ def _token_of(request: HttpRequest) -> ApiToken:
 
 
 @csrf_exempt
-def nowhere(request: HttpRequest, **named: str) -> HttpResponseBase:
+def nowhere(request: HttpRequest, **named: str) -> HttpResponse:
     """Answer every other address below /api/, whatever is sent to it."""
     response = refusals.not_found().response()
     response["Cache-Control"] = "no-store"
