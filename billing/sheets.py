@@ -42,6 +42,11 @@ def guarded(text: str) -> str:
     return f"'{text}" if starts_formula(text) and not PLAIN_NUMBER.fullmatch(text) else text
 
 
+def unguarded(text: str) -> str:
+    """Return a cell's text as it was before `guarded`, for readers that run no formulas."""
+    return text[1:] if text.startswith("'") and starts_formula(text[1:]) else text
+
+
 def starts_formula(text: str) -> bool:
     if text.startswith(FORMULA_STARTS):
         return True

@@ -19,9 +19,11 @@ from django.utils.log import log_response
 
 from billing import incidents
 from billing.background import outages
+from statements.api import refusals
 
 log = logging.getLogger(__name__)
 
+API = "/api/"
 UNAVAILABLE = 503
 # When a browser, or a program, may ask again: a lock or a restart takes about as long.
 RETRY_AFTER = 60
@@ -63,15 +65,20 @@ BROKE = Told(
 )
 
 
+def is_of_api(request: HttpRequest) -> bool:
+    """Tell whether a program asks, which reads JSON whatever happens, and has a token in place of a session."""
+    return request.path.startswith(API)
+
+
 def page(request: HttpRequest, status: int, told: Told, *, asks_nothing: bool = False) -> HttpResponse:
-    """Return the page of an error, or one JSON object for a script that asks for JSON.
+    """Return the page of an error, or one JSON object for the API and for a script that asks for JSON.
 
     With `asks_nothing` it asks the database nothing, not even who is signed in.
     """
     reference = incidents.reference()
-    if request.get_preferred_type(["text/html", "application/json"]) == "application/json":
-        said = {"error": told.heading, "detail": told.said, "next": told.then, "reference": reference}
-        return JsonResponse(said, status=status)
+    wants = request.get_preferred_type(["text/html", "application/json"])
+    if wants == "application/json" or is_of_api(request):
+        return JsonResponse(refusals.body(told.heading, told.said, told.then), status=status)
     user = None if asks_nothing else getattr(request, "user", None)
     is_staff = user is not None and admin.site.has_permission(request)
     context: dict[str, Any] = {"status": status, "told": told, "reference": reference}

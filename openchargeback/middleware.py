@@ -38,8 +38,9 @@ STRANGERS_BYTES = 1024**2
 PEOPLES_BYTES = 65 * 1024**2
 DELIVERIES = "/admin/billing/import/upload/"
 
-# Signing in and out by hand works in spite of the header: these pages do not sign anybody in by themselves.
-BY_HAND = "/accounts/"
+# Signing in and out by hand works in spite of the header: these pages do not sign anybody in by themselves. Nor does
+# the API, where only a token counts.
+BY_HAND = ("/accounts/", errors.API)
 # How often a session that is in use is written.
 SEEN_EVERY = 60
 
@@ -430,6 +431,10 @@ class RefusalMiddleware:
         said = str(exception) if isinstance(exception, PeriodClosed | KeptForEver) else ""
         if isinstance(exception, db.IntegrityError):
             said = safeguards.said(exception)
+        if not said and settings.DEBUG and errors.is_of_api(request):
+            # In debug mode Django would show its page for developers.
+            log.exception("Internal Server Error: %s", request.path)
+            return errors.broke(request)
         return errors.conflict(request, said) if said else None
 
 

@@ -96,7 +96,7 @@ NAVIGATION: dict[str, tuple[Item, ...]] = {
             ),
         ),
         Item("Policy", (List("Policy", "Policy"),)),
-        Item("Users", (List("User", "Users"), List("Group", "Roles", "auth"))),
+        Item("Users", (List("User", "Users"), List("Group", "Roles", "auth"), List("ApiToken", "API tokens"))),
     ),
     "Logs": (
         Item("Activity", (List("AuditEvent", "Activity"), List("Job", "Background jobs"))),

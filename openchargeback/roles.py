@@ -67,7 +67,9 @@ FINANCE = {
 }
 
 # Users are made inactive, never deleted, and groups are written by sync_roles.
-ADMIN = {f"billing.{verb}_user" for verb in ("view", "add", "change")} | {"auth.view_group"}
+ADMIN = {f"billing.{verb}_user" for verb in ("view", "add", "change")} | {
+    *("auth.view_group", "billing.view_apitoken", "billing.add_apitoken", "billing.revoke_apitoken")
+}
 
 # PIs and delegates have no permission: what they see follows from who they are.
 ROLES: dict[str, set[str]] = {

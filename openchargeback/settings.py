@@ -245,6 +245,11 @@ AXES_ENABLE_ADMIN = False
 AXES_DISABLE_ACCESS_LOG = True
 AXES_VERBOSE = False
 
+# How often a token may ask the API (billing/api_tokens.py).
+API_REQUESTS_PER_MINUTE = env.int("API_REQUESTS_PER_MINUTE", default=120)
+if API_REQUESTS_PER_MINUTE < 1:
+    raise ImproperlyConfigured(f"API_REQUESTS_PER_MINUTE is {API_REQUESTS_PER_MINUTE}. It is a number, 1 or more.")
+
 # Who may say for whom, and over which scheme, a request came: addresses and networks, and `unix` for a socket.
 TRUSTED_PROXIES = env.list("TRUSTED_PROXIES", default=["127.0.0.1", "::1", "unix"])
 # Single sign-on by a header that such a proxy sets; off without a name.
@@ -363,6 +368,8 @@ IS_TRIAL = (
 if not DEBUG:
     # Behind a proxy that ends TLS; INSECURE_HTTP=true is for a trial on another machine without one.
     SECURE_SSL_REDIRECT = SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = not env.bool("INSECURE_HTTP", default=IS_TRIAL)
+    # The API refuses what comes over http: to lead a program on would hide that it sends its token to everybody.
+    SECURE_REDIRECT_EXEMPT = ["^api/"]
     SECURE_HSTS_SECONDS = env.int("HSTS_SECONDS", default=31_536_000) if SECURE_SSL_REDIRECT else 0
     SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = bool(SECURE_HSTS_SECONDS)
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")

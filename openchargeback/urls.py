@@ -32,4 +32,5 @@ urlpatterns = [
     path("help/images/<str:name>", help_views.image, name="help_image"),
     path("help/<path:slug>/", help_views.show, name="help"),
     path("", include("statements.urls")),
+    path("", include("statements.api.urls")),
 ]

@@ -11,11 +11,12 @@ from typing import Any
 from django.contrib.auth.models import Group
 from django.db import connection
 
-from billing import charging, corrections, safeguards
+from billing import api_tokens, charging, corrections, safeguards
 from billing.audit import Actor
 from billing.models import (
     DIMENSION_MODELS,
     PATHS,
+    ApiToken,
     BillingPeriod,
     Charge,
     Correction,
@@ -88,6 +89,19 @@ def the_cast() -> Cast:
     a_pi("mallory@u.edu", name="Mallory", user=cast.stranger)
     Membership.objects.create(person=ada, user=cast.delegate, valid_from=datetime.date(2024, 1, 1))
     return cast
+
+
+def a_token(owner: User, name: str = "notebook", *, days: int = 90, now: datetime.datetime = NOW) -> str:
+    """Make a portal token, and return its secret."""
+    token = ApiToken(owner=owner, name=name, valid_until=now.date() + datetime.timedelta(days=days))
+    return api_tokens.make(token=token, actor=Actor.from_user(owner), now=now)
+
+
+def a_service_token(
+    owner: User, scope: api_tokens.Scope, name: str = "service", *, now: datetime.datetime = NOW
+) -> str:
+    token = ApiToken(owner=owner, name=name, valid_until=now.date() + datetime.timedelta(days=90))
+    return api_tokens.make_for_service(token=token, scope=scope, actor=Actor.from_user(owner), now=now)
 
 
 def a_policy(**fields: Any) -> Policy:

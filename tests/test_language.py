@@ -305,6 +305,7 @@ ISO_MODULES = (
     "billing/management/commands/audit.py",
     "billing/admin/charges/exporting.py",
     "statements/admin/exporting.py",
+    "statements/api/",
     "statements/list_sheets.py",
     "billing/admin/charges/queue.py",
     "billing/charge_sheets.py",

@@ -23,6 +23,7 @@ from billing.background import jobs
 from billing.commands import BillingCommand, subparsers_of
 from billing.files import received
 from billing.models import (
+    ApiToken,
     AttributionRule,
     AuditEvent,
     BillingPeriod,
@@ -61,6 +62,7 @@ BY = {"actor": build.SOMEBODY, "now": build.NOW}
 # Addresses: what a GET comes to, and a POST without a word in it, by column of PEOPLE.
 #   o  a page or file      x  403      -  404      m  405, not asked this way
 #   i  asked to sign in, or sent home where that is done
+#   k  401, a token is asked for: whoever is signed in (with one: tests/statements/test_api.py)
 #   >  led on: a POST was done, or there is nothing to show here
 ADDRESSES = """
 i>>> >>>>  i>>> >>>>
@@ -77,6 +79,13 @@ iiii oooo  iiii mmmm  admin/password_change/done/
 iiii xooo  iiii mmmm  admin/autocomplete/
 iiii oooo  iiii mmmm  admin/jsi18n/
 iiii ----  iiii ----  admin/r/<path:content_type_id>/<path:object_id>/
+iiii xxxo  iiii xxx>  admin/billing/apitoken/<path:object_id>/revoke/
+iiii xxxo  iiii xxxo  admin/billing/apitoken/
+iiii xxxo  iiii xxxo  admin/billing/apitoken/add/
+iiii xxx>  iiii xxx>  admin/billing/apitoken/<path:object_id>/history/
+iiii xxxx  iiii xxxx  admin/billing/apitoken/<path:object_id>/delete/
+iiii xxxo  iiii xxxx  admin/billing/apitoken/<path:object_id>/change/
+iiii >>>>  iiii >>>>  admin/billing/apitoken/<path:object_id>/
 iiii oooo  iiii oooo  admin/billing/attributionrule/
 iiii xooo  iiii xooo  admin/billing/attributionrule/add/
 iiii >>>>  iiii >>>>  admin/billing/attributionrule/<path:object_id>/history/
@@ -346,6 +355,18 @@ ioo- ----  ioo- ----  projects/<int:pk>/propose/
 iooo oooo  immm mmmm  questions/
 ioo- ----  ioo- ----  questions/<int:pk>/
 immm mmmm  i>>- ----  questions/<int:pk>/withdraw/
+iooo oooo  immm mmmm  tokens/
+iooo oooo  iooo oooo  tokens/make/
+io-- ----  i>-- ----  tokens/<int:pk>/revoke/
+kkkk kkkk  mmmm mmmm  api/v1/
+kkkk kkkk  mmmm mmmm  api/v1/statements
+kkkk kkkk  mmmm mmmm  api/v1/statements/<str:number>
+kkkk kkkk  mmmm mmmm  api/v1/lines
+kkkk kkkk  mmmm mmmm  api/v1/charges
+kkkk kkkk  mmmm mmmm  api/v1/usage
+---- ----  ---- ----  api
+---- ----  ---- ----  api/<path:rest>
+---- ----  ---- ----  api/
 """
 
 
@@ -419,6 +440,7 @@ def house(cast, settings):
         ImportTotal.objects.create(
             imported_in=deferred, period=build.a_period(month), currency="USD", rows=1, **amounts, **stored
         )
+    build.a_token(cast.pi)
     issuing.generate(period=held.period, **BY)
     emails.send(period=held.period, **BY)
     _ask(cast)
@@ -509,6 +531,7 @@ def address_of(route: str, root: User) -> str:
         "projects/<int:pk>/propose/": f"projects/{asked.project_id}/propose/",
         "questions/<int:pk>/": f"questions/{asked.pk}/",
         "questions/<int:pk>/withdraw/": f"questions/{asked.pk}/withdraw/",
+        "tokens/<int:pk>/revoke/": f"tokens/{ApiToken.objects.get(owner__username='ada').pk}/revoke/",
     }
     if route.startswith("admin/") and "<path:object_id>" in route and route not in places:
         _, app, model, _, *verb = route.strip("/").split("/")
@@ -527,7 +550,7 @@ def outcome(response) -> str:
     """Return in one letter what became of a request."""
     if response.status_code == 302:
         return "i" if response.url.startswith(("/accounts/login/", "/admin/login/")) else ">"
-    return {200: "o", 403: "x", 404: "-", 405: "m"}[response.status_code]
+    return {200: "o", 401: "k", 403: "x", 404: "-", 405: "m"}[response.status_code]
 
 
 def test_every_address_has_its_row_and_every_row_its_address():
@@ -537,6 +560,10 @@ def test_every_address_has_its_row_and_every_row_its_address():
 @pytest.mark.parametrize("who", PEOPLE)
 def test_every_address_answers_as_written_down(client, house, who):
     column = PEOPLE.index(who)
+
+    # What somebody may do who holds no role of staff: with a token of their own.
+    taken_out = {"statement.downloaded", "import.downloaded", "email.file_downloaded"}
+    harmless = {"session.signed_out", "api_token.revoked", *taken_out} | HERS.get(who, set())
 
     def sign_in():
         if who != "nobody":
@@ -556,8 +583,7 @@ def test_every_address_answers_as_written_down(client, house, who):
                 assert outcome(response) == letters[column], said
                 done = set(AuditEvent.objects.order_by("pk").values_list("action", flat=True)[before:])
                 if column <= PEOPLE.index("viewer") or letters[column] in "ix-m":
-                    taken_out = {"statement.downloaded", "import.downloaded", "email.file_downloaded"}
-                    assert done <= {"session.signed_out", *taken_out} | HERS.get(who, set()), said
+                    assert done <= harmless, said
                 # What one row does is not there for the next.
                 transaction.set_rollback(True)
         if "logout" in route:
@@ -570,7 +596,7 @@ def test_an_object_of_somebody_else_does_not_exist():
     theirs = {
         route: row
         for route, row in written_down().items()
-        if "<" in route and not route.startswith(("admin/", "accounts/", "help/"))
+        if "<" in route and not route.startswith(("admin/", "accounts/", "help/", "api/", "tokens/"))
     }
     assert len(theirs) == 15
     for route, (get, post) in theirs.items():

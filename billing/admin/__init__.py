@@ -5,6 +5,7 @@ What they share: `audited` (their base classes), `verbs` (buttons), `filters`, `
 """
 
 from . import (
+    api_tokens,
     attribution,
     audit,
     charges,
@@ -26,6 +27,7 @@ from . import (
 )
 
 __all__ = [
+    "api_tokens",
     "attribution",
     "audit",
     "charges",

@@ -50,6 +50,7 @@ NOUNS = {
     "cost_measure_change": "Cost measures",
     "journal_template": "Journal templates",
     "user": "Users",
+    "api_token": "API tokens",
     "role": "Roles",
     "session": "Sign-ins",
     "job": "Background jobs",

@@ -3661,4 +3661,100 @@ class Migration(migrations.Migration):
                 to="billing.question",
             ),
         ),
+        migrations.CreateModel(
+            name="ApiToken",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "kind",
+                    models.CharField(choices=[("portal", "Portal"), ("service", "Service")], max_length=16),
+                ),
+                (
+                    "name",
+                    models.CharField(help_text="What it is for, such as the program that uses it.", max_length=60),
+                ),
+                (
+                    "prefix",
+                    models.CharField(
+                        help_text="By which people tell it.", max_length=16, unique=True, verbose_name="begins with"
+                    ),
+                ),
+                ("secret_hash", models.CharField(help_text="SHA-256 of the whole token.", max_length=64)),
+                ("created_at", models.DateTimeField(verbose_name="made")),
+                ("valid_until", models.DateField(help_text="The last day on which it works.")),
+                ("last_used_at", models.DateTimeField(blank=True, null=True, verbose_name="last used")),
+                ("revoked_at", models.DateTimeField(blank=True, null=True, verbose_name="revoked")),
+                ("revoked_by_name", models.CharField(blank=True, max_length=254, verbose_name="revoked by")),
+                ("window_began_at", models.DateTimeField(blank=True, editable=False, null=True)),
+                ("window_requests", models.PositiveIntegerField(default=0, editable=False)),
+                ("sees_everything", models.BooleanField(default=False, verbose_name="sees all statements")),
+                (
+                    "departments",
+                    models.ManyToManyField(
+                        blank=True,
+                        help_text=("Statements of projects that belong to these departments or to those within them."),
+                        related_name="+",
+                        to="billing.department",
+                    ),
+                ),
+                (
+                    "owner",
+                    models.ForeignKey(
+                        help_text=("It works as long as this account does. A portal token sees what its owner sees."),
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="api_tokens",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "people",
+                    models.ManyToManyField(
+                        blank=True,
+                        help_text="All statements of these PIs.",
+                        related_name="+",
+                        to="billing.person",
+                        verbose_name="PIs",
+                    ),
+                ),
+                (
+                    "projects",
+                    models.ManyToManyField(
+                        blank=True,
+                        help_text="Statements of these projects, whoever their PI is.",
+                        related_name="+",
+                        to="billing.project",
+                    ),
+                ),
+            ],
+            options={
+                "verbose_name": "API token",
+                "ordering": ("-pk",),
+                "permissions": [("revoke_apitoken", "Can revoke API tokens of anybody")],
+                "default_permissions": ("add", "view"),
+                "constraints": [
+                    models.UniqueConstraint(
+                        condition=models.Q(("revoked_at__isnull", True)),
+                        fields=("owner", "name"),
+                        name="one_token_per_name",
+                        violation_error_message=(
+                            "There is a token with this name. Choose another name, or revoke that token."
+                        ),
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("kind", "service"), ("sees_everything", False), _connector="OR"),
+                        name="portal_token_sees_what_its_owner_sees",
+                        violation_error_message="A portal token sees what its owner sees.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("revoked_at__isnull", True), ("revoked_by_name", "")),
+                            models.Q(("revoked_at__isnull", False), models.Q(("revoked_by_name", ""), _negated=True)),
+                            _connector="OR",
+                        ),
+                        name="token_revoked_by_somebody",
+                        violation_error_message="A token is revoked by somebody at some time.",
+                    ),
+                ],
+            },
+        ),
     ]

@@ -1,6 +1,7 @@
 """The data of the month, from the files received to who pays what."""
 
 from . import totalling
+from .api_tokens import ApiToken
 from .attribution import AttributionRule, CloudAccount
 from .audit import AuditEvent, AuditHead
 from .charges import Charge, Flag, HeldCharge, ReviewDecision
@@ -36,6 +37,7 @@ from .sources import CostMeasureChange, Source
 
 __all__ = [
     "AccountText",
+    "ApiToken",
     "AtWork",
     "AttributionRule",
     "AuditEvent",

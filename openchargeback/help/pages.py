@@ -15,7 +15,7 @@ DOCS = Path(settings.BASE_DIR) / "docs"
 INDEX = "README"
 # The pages about what PIs and delegates see, the first where they begin.
 PORTAL = "user-guide/portal"
-OF_PORTAL = (PORTAL, "user-guide/for-pis", "user-guide/questions")
+OF_PORTAL = (PORTAL, "user-guide/for-pis", "user-guide/questions", "user-guide/api")
 # How the program is made, for who changes it, is no help on a screen.
 FOLDERS = ("admin-guide", "user-guide", "integrations", "getting-started", "operations", "security")
 IMAGES = {".png": "image/png", ".svg": "image/svg+xml"}

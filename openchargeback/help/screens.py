@@ -60,6 +60,9 @@ SCREENS = {
     "admin:statements_statement_generate": "admin-guide#revisions",
     "admin:statements_statement_void": "admin-guide#revisions",
     "portal:home": f"{PORTAL}#home",
+    "api:tokens": "user-guide/api#tokens",
+    "api:token_make": "user-guide/api#tokens",
+    "api:token_revoke": "user-guide/api#tokens",
     "portal:statements": f"{PORTAL}#your-statements",
     "portal:statement": f"{PORTAL}#what-a-statement-says",
     "portal:line": f"{PORTAL}#the-charges-behind-a-line",
@@ -86,6 +89,7 @@ SCREENS = {
 # Every other screen of a model.
 MODELS = {
     "auth_group": "security/roles#who-may-do-what",
+    "billing_apitoken": "user-guide/api#tokens",
     "billing_attributionrule": "admin-guide/attribution#attribution-rules",
     "billing_auditevent": "security/audit-log#what-is-recorded",
     "billing_billingperiod": "admin-guide/close",

@@ -25,6 +25,7 @@ NO_SCREENS = {
     "admin:password_change_done",
 }
 FILES = {"portal:pdf", "portal:csv", "portal:xlsx", "portal:charges", "portal:collected_file"}
+FILES |= {f"api:{name}" for name in ("index", "statements", "statement", "lines", "charges", "usage")}
 EVERY_PAGE = [page.slug for page in pages.contents(is_staff=True)]
 
 
@@ -76,7 +77,7 @@ def test_every_screen_has_its_place_in_the_help(name):
     slug, anchor = screens.place_of(name)
     assert slug, f"{name} has no help: name a page and a heading in openchargeback/help/screens.py."
     assert anchor in anchors_of(slug), f"{name}: {slug} has no heading #{anchor}."
-    if name.startswith("portal:"):
+    if name.startswith(("portal:", "api:")):
         assert pages.page(slug, is_staff=False) is not None
 
 
@@ -158,10 +159,9 @@ def test_pis_read_their_pages_and_nothing_else_is_there_for_them(client, cast, w
     client.force_login(getattr(cast, who))
     start = client.get(reverse("help")).content.decode()
     assert "The portal: statements and projects" in start
-    for slug in pages.OF_PORTAL:
-        assert client.get(pages.address_of(slug)).status_code == 200
+    assert {client.get(pages.address_of(slug)).status_code for slug in pages.OF_PORTAL} == {200}
     for slug in EVERY_PAGE:
-        if slug not in (pages.INDEX, *pages.OF_PORTAL):
+        if slug != pages.INDEX and slug not in pages.OF_PORTAL:
             assert client.get(pages.address_of(slug)).status_code == 404, slug
     found = client.get(reverse("help"), {"q": "statement"}).content.decode()
     assert {each.partition("#")[0] for each in re.findall(r'<li><a href="(/help/[^"]*)', found)} == {

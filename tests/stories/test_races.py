@@ -516,3 +516,21 @@ def test_folding_loses_nothing_that_others_add_meanwhile(field, _round):
     field.meet(f"totalling.fold([{period}])", f"totalling.fold([{period}])")
     rows = field.stage.value(f"list(MonthTotal.objects.filter(charged_in={period}).values_list('state', 'charges'))")
     assert sorted(map(tuple, rows)) == [("approved", 6), ("approved", 6)]
+
+
+@pytest.mark.parametrize("_round", range(ROUNDS))
+def test_of_requests_by_one_token_at_once_as_many_are_answered_as_may_be(field, _round):
+    """Two processes of a web server ask the database whether a request of the token is one too many."""
+    name = f"raced {_round}"
+    owner = f"User.objects.create_user('racer-{_round}')"
+    moment = "api_tokens.datetime.datetime(2025, 2, 3, tzinfo=api_tokens.datetime.UTC)"
+    field.stage.value(
+        f"ApiToken.objects.create(owner={owner}, name='{name}', prefix='{name}', kind='portal', created_at={moment}, "
+        f"valid_until={moment}.date())"
+    )
+    token = f"ApiToken.objects.filter(name='{name}')"
+    asking = f"sum({token}.count_request(limit=50, now={moment}) for _ in range(40))"
+    answered = field.meet(asking, asking)
+    assert sum(answered) == 50
+    assert min(answered) >= 10
+    assert field.stage.value(f"{token}.get().window_requests") == 50
