@@ -32,6 +32,8 @@ TONES: dict[Any, str] = {State.ASKED: "warn", State.APPROVAL: "warn", State.ANSW
 APPLY = "Apply as proposed…"
 # Charges that a page lists one by one.
 SHOWN = 25
+# What waits for whom, among the chips of the list.
+CHIPS: dict[Any, str] = {State.ASKED: "To answer", State.APPROVAL: "To approve"}
 # What the list shows where its address says nothing, and all of it.
 WAITING, ALL = "", "all"
 MAILED = "Whoever asked gets it by e-mail, and reads it on the page of the question."
@@ -215,7 +217,7 @@ class QuestionList(ChangeList):
         number = Counter(every.order_by().values_list("state", flat=True))
         choices = [
             ChoiceChip(WAITING, "Waiting for us", sum(number[state] for state in Question.WAITING), tone="warn"),
-            *(ChoiceChip(str(state), str(state.label), number[state]) for state in State),
+            *(ChoiceChip(str(state), CHIPS.get(state, str(state.label)), number[state]) for state in State),
             ChoiceChip(ALL, "All", sum(number.values())),
         ]
         self.state_chips = choice_chips(choices, chosen=chosen, url_of=address_by(self, StateFilter.parameter_name))

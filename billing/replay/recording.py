@@ -39,6 +39,7 @@ from ..models import (
     PersonAlias,
     Policy,
     Project,
+    Question,
     ReviewDecision,
     Source,
     StoredFile,
@@ -62,7 +63,7 @@ CONFIGURATION: tuple[type[models.Model], ...] = (
     ExchangeRate,
 )
 # They decide neither who pays nor how much.
-NOT_TAKEN = (User, Department)
+NOT_TAKEN = (User, Department, Question)
 BY_NAME = {str(model._meta.model_name): model for model in CONFIGURATION}
 IMPORT_STEPS = ("import.applied", "import.deferred", "import.booked", "import.withdrawn", "import.dismissed")
 PERIOD_STEPS = (

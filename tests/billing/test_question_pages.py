@@ -52,7 +52,7 @@ def test_the_list_shows_what_waits_and_counts_the_states(client, cast, question)
     client.force_login(cast.viewer)
     page = client.get(LIST)
     chips = {chip.label: chip.count for chip in page.context["cl"].state_chips}
-    assert chips == {"Waiting for us": 1, "Waiting for staff": 1, "All": 1}
+    assert chips == {"Waiting for us": 1, "To answer": 1, "All": 1}
     assert f"Question {question.pk}" in page.content.decode()
     questions.reply(question=question, text="Which?", actor=Actor.from_user(cast.reviewer), now=NOW)
     assert "No question waits." in told(client, LIST) or "Nothing here matches" in told(client, LIST)

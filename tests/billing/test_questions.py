@@ -27,6 +27,7 @@ from billing.models.questions import QuestionFrozen
 from billing.models.standing import KeptForEver
 from billing.months import checklist, closing
 from billing.questions import AnsweredAlready, AskedAlready, ProposalRefused, QuestionRefused, Subject, TooManyQuestions
+from billing.replay import recording
 from statements import issuing
 from statements.models import Statement
 from statements.questions import lines
@@ -618,3 +619,24 @@ def test_everything_is_in_the_audit_log_and_is_mailed(cast, january):
     )
     # A PI has no role that a job would take.
     assert {job.created_by for job in jobs} == {None}
+
+
+def test_a_month_can_be_replayed_whose_correction_answers_a_question(cast, tmp_path):
+    delivered(tmp_path, [a_row("40.00")])
+    issuing.generate(period=build.a_period(), **BY)
+    question = ask(cast)
+    closing.close(period=build.a_period(), **BY)
+    corrections.add_refund(
+        lines=corrections.lines_named([question.line]),
+        reason="Two days without service",
+        charged_in=build.a_period("2025-02"),
+        question=question,
+        **BY,
+    )
+    folder = tmp_path / "replayed"
+    folder.mkdir()
+    recording.record(build.a_period("2025-02"), folder)
+    recorded = (folder / "recording.json").read_text(encoding="utf-8")
+    # Questions are not taken along: they decide neither who pays nor how much.
+    assert '"question": null' in recorded
+    assert "billing.question" not in recorded

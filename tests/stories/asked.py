@@ -5,7 +5,8 @@ from django.utils import timezone
 from billing import questions
 from billing.audit import Actor
 from billing.errors import BillingError
-from billing.models import Charge, Question
+from billing.models import BillingPeriod, Charge, Question
+from billing.months import closing
 from statements.models import Statement
 from statements.questions import lines
 
@@ -30,6 +31,12 @@ def answer(pk: int, verb: str, name: str) -> str:
     except BillingError as error:
         return type(error).__name__
     return "answered"
+
+
+def close(month: str) -> str:
+    """Close a month."""
+    by = {"actor": Actor(name="fay", via="test"), "now": timezone.now()}
+    return closing.close(period=BillingPeriod.objects.named(month), **by).status
 
 
 def states(month: str) -> list[str]:
