@@ -65,6 +65,8 @@ def values_of(statements: Sequence[Statement], policy: Policy, *, sees_all: bool
         ),
         "others": tuple(_told(document) for document in others),
         "corrections": _corrections([*documents, *others]),
+        # What the institution says on each of them is said once.
+        "notices": tuple(each.text for each in first.notices if each.is_urgent is None),
         "held": _held(statements, sees_all=sees_all),
         "you_get_this": about.you_get_this,
         "copy_for": about.copy_for,
@@ -112,6 +114,8 @@ def _told(document: StatementDocument) -> dict[str, Any]:
         "project": document.project,
         "fund_orgs": ", ".join(document.fund_orgs),
         "url": statement_link(document.number),
+        # What ends soon: its project, or a fund/org that pays.
+        "ends": tuple(each.text for each in document.notices if each.is_urgent is not None),
         "corrections": _corrections([document]),
         **_amounts([document]),
     }

@@ -24,7 +24,12 @@ pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
 # Addresses that answer with data or a file.
 NO_PAGES = ("json", "csv", "xlsx", "pdf", "pdf/", "file/", "state/", "jsi18n/", "autocomplete/", "name>", "logout/")
-FILES = ("admin/billing/heldcharge/export/", "admin/billing/heldcharge/suggest/")
+MESSAGE = "admin/statements/email/<int:pk>/message"
+FILES = (
+    *("admin/billing/heldcharge/export/", "admin/billing/heldcharge/suggest/"),
+    # What stands in the frame runs no script; tests/browser/test_emails.py looks at it.
+    *(f"{MESSAGE}/html/", f"{MESSAGE}/files/<int:number>/"),
+)
 
 
 def pages_of(who, root, begins=""):

@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 from django.core import mail
 
-from billing.models import Charge, Membership, Person, Policy
+from billing.models import Charge, Membership, Person, Policy, Project
 from statements import emails, issuing
 from statements.models import Email, Statement
 from tests import build
@@ -314,3 +314,16 @@ def test_the_html_asks_for_nothing_from_elsewhere():
     assert "<img" not in html
     assert "url(" not in html
     assert not re.search(r"\bsrc=", html)
+
+
+def test_what_ends_soon_is_said_at_its_statement_and_what_the_institution_says_once():
+    build.a_policy(statement_notices="Ask RC before you move data.")
+    build.a_charge("10.00", project="genomics")
+    build.a_charge("20.00", project="proteins")
+    Project.objects.filter(code="genomics").update(end_date=NOW.date() + datetime.timedelta(days=60))
+    issue_and_send()
+    (message,) = mail.outbox
+    for text in (message.body, message.alternatives[0].content):
+        assert text.count("This project ends in 60 days, on ") == 1
+        assert text.index("This project ends in 60 days") < text.rindex("proteins")
+        assert text.count("Ask RC before you move data.") == 1

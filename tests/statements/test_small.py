@@ -154,3 +154,13 @@ def test_a_small_statement_that_is_replaced_or_void_is_so_as_any_other(server, i
     send(LATER)
     (mail,) = server.to("ada@u.edu")
     assert not mail.subject.startswith("Revised")
+
+
+def test_of_a_finalized_month_a_small_statement_is_left_out_and_sent_by_hand_as_of_any_other(server, issued):
+    build.shut("2025-01", "finalized")
+    send()
+    statement = Statement.objects.get(pi__email="ada@u.edu")
+    assert statement.state == "portal"
+    emails.resend(email=Email.objects.get(recipient="ada@u.edu"), actor=SOMEBODY, now=LATER)
+    statement.refresh_from_db()
+    assert statement.state == "sent"
