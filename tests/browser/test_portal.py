@@ -1,11 +1,14 @@
 """The portal as people use it: a PI on a phone, a delegate of ten PIs, and one who is removed while signed in."""
 
+import base64
 import datetime
+import io
 from decimal import Decimal
 
 import pytest
 from django.urls import reverse
 from django.utils import timezone
+from pypdf import PdfReader
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.select import Select
 from selenium.webdriver.support.ui import WebDriverWait
@@ -142,3 +145,15 @@ def test_a_pi_names_a_delegate_without_script_and_removes_her_while_she_looks(br
     assert client.get(hers).status_code == 404
     assert not Membership.objects.filter(user=joanna, person=Person.objects.get(email="ada@u.edu")).exists()
     assert Project.objects.exists()
+
+
+def test_the_guide_for_pis_prints_on_one_page(browser, live_server):
+    cast = build.the_cast()
+    session(browser, live_server, cast.pi)
+    browser.get(f"{live_server.url}/help/user-guide/for-pis/")
+    printed = PdfReader(io.BytesIO(base64.b64decode(browser.execute_cdp_cmd("Page.printToPDF", {})["data"])))
+    assert len(printed.pages) == 1
+    text = printed.pages[0].extract_text()
+    assert "Your research computing statement, on one page" in text
+    # What is for the screen alone is not printed.
+    assert "On this page" not in text
