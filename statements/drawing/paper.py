@@ -144,7 +144,9 @@ class Paper:
 
     def show(self, x: float, y: float, text: str, style: Text) -> None:
         shown = self.letters.operators(text, style.font, style.size)
-        self.code.append(f"BT {style.color} rg {style.color} RG 1 0 0 1 {x:.2f} {y:.2f} Tm {shown} ET")
+        # Only letters that are made bold by their outline have one.
+        outline = f"{style.color} RG " if " Tr " in shown else ""
+        self.code.append(f"BT {style.color} rg {outline}{x:.2f} {y:.2f} Td {shown} ET")
 
     def rule(self, y: float, *, color: str = RULE, thickness: float = 0.5) -> None:
         self.code.append(f"/Artifact BMC {color} RG {thickness:g} w {LEFT:.2f} {y:.2f} m {RIGHT:.2f} {y:.2f} l S EMC")
