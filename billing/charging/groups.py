@@ -125,6 +125,13 @@ class Groups:
                 yield group, Sums(listed, contracted, charged, 1), tuple(texts)
         self.month.refuse_what_is_missing()
 
+    def attributions(self) -> Iterator[tuple[Any, ...]]:
+        """Yield the PI and the id of each chargeable charge that has a payer of its own, and what can change of it."""
+        charges = Charge.objects.in_month(self.month.period).filter(shared_as="").chargeable().order_by()
+        mutable = ("project_id", "fund_org", self._paying_split, "natural_account", "state", *REFERENCES)
+        rows: Iterator[tuple[Any, ...]] = charges.values_list("pi_id", "pk", *mutable).iterator(chunk_size=CHUNK)
+        return rows
+
     def charges_of(self, group: Group) -> ChargeQuerySet:
         """Return the charges of a group that `rows` yielded, each with what counts of it as `counted`."""
         names = (*GROUPED_BEFORE_SPLIT, "paying_split", *GROUPED_AFTER_SPLIT)
