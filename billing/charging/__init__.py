@@ -3,7 +3,7 @@
 from .breakdown import Original, ResourceShare, originals_of, resources_of
 from .fingerprints import Fingerprint, fingerprint_of
 from .itemizing import ChargePart, Whole, itemized
-from .keys import KEY_LENGTH, SEPARATOR, escaped, key_as_charged, key_of_correction, payer_key
+from .keys import KEY_LENGTH, SEPARATOR, escaped, key_as_charged, key_of_correction, key_of_late_change, payer_key
 from .lines import compute
 from .makings import Making, corrections_of, keys_of, makings_of
 from .missing import BrokenSplit, MissingEffectiveCost, MissingFundOrg, MissingPI, MissingRate, NothingToShareOver
@@ -35,6 +35,7 @@ __all__ = [
     "itemized",
     "key_as_charged",
     "key_of_correction",
+    "key_of_late_change",
     "keys_of",
     "make_payer_lines",
     "makings_of",

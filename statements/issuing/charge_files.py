@@ -29,13 +29,14 @@ from billing.sheets import guarded
 from billing.texts import long_dates
 
 from .. import sheets
+from ..document import CHARGES
 from ..models import Statement, StatementLine
 from .documents import for_what, share_of
 from .snapshots import usage_of
 
 log = logging.getLogger(__name__)
 
-NAME = "charges.csv"
+NAME = CHARGES
 # A statement of more charges has a row for each resource in their place: a spreadsheet opens it, and a PDF holds it.
 MOST_ROWS = 20_000
 # Charges read at once, of whole PIs.

@@ -3,6 +3,7 @@
 import datetime
 from collections.abc import Sequence
 
+from django.db.models import prefetch_related_objects
 from django.utils import timezone
 
 from billing import audit
@@ -18,6 +19,7 @@ from billing.months import closing
 from ..models import Statement, StatementLine
 from .ahead import ChargesAhead
 from .asides import asides_of
+from .changing import changes_since
 from .planning import Planned, statement_of
 
 BATCH = 500
@@ -46,7 +48,7 @@ def issue(planned: Sequence[Planned], *, period: BillingPeriod, charges: Charges
 
     1. The statements that are replaced go out of force first: a reference has one in force at any time.
     2. The files of their charges, written ahead, get their names, and the new revisions their hashes.
-    3. The new revisions are stored, each with its lines.
+    3. The new revisions are stored, each with its lines and what it changed.
     4. Those that were replaced name their successors.
     """
     actor, now = gesture.actor, gesture.now
@@ -58,8 +60,11 @@ def issue(planned: Sequence[Planned], *, period: BillingPeriod, charges: Charges
     policy = Policy.objects.current()
     besides = asides_of(period, planned, policy, timezone.localtime(now).date())
     made = [statement_of(each, period=period, currency=policy.currency, actor=actor, now=now) for each in planned]
+    prefetch_related_objects(old, "lines")
     for each, statement in zip(planned, made, strict=True):
         statement.document |= besides.of(each)
+        if each.live:
+            statement.document["changes"] = changes_since(each.live, statement, each.lines).as_data()
     charges.keep(period, [(statement, each.lines) for each, statement in zip(planned, made, strict=True)])
     Statement.objects.bulk_create(made, batch_size=BATCH)
     lines = []
