@@ -217,7 +217,10 @@ def _shares(line: PayerLine, resources: Resources) -> list[ResourceShare]:
         shares.append(
             ResourceShare(
                 *key,
-                *(part.count, part.list_cost, part.contracted_cost, part.charged),
+                part.count,
+                part.list_cost,
+                part.contracted_cost,
+                part.charged,
                 usage=quantities.added(found.usage),
                 began=min(found.days, default=None),
                 ended=max(found.days, default=None),

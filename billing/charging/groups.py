@@ -2,7 +2,7 @@
 
 import datetime
 from collections import defaultdict
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from functools import cached_property
 from typing import Any
 
@@ -89,9 +89,12 @@ class Groups:
         if len(owners) > MANY_OWNERS:
             asked = Q()  # as good as everybody
         seen: set[Group] = set()
-        used = QuantitySum(used_quantity())
-        days = {"began": Min("charge_period_start"), "ended": Max("charge_period_end")}
-        for group, sums, more in self.rows(*RESOURCE, used_unit(), asked=asked, used=used, **days):
+        adding = {
+            "used": QuantitySum(used_quantity()),
+            "began": Min("charge_period_start"),
+            "ended": Max("charge_period_end"),
+        }
+        for group, sums, more in self.rows(*RESOURCE, used_unit(), asked=asked, adding=adding):
             if group.kind == PayerLine.Kind.SHARED:
                 # Shared among several PIs: listed on no single line.
                 continue
@@ -150,7 +153,11 @@ class Groups:
         return charges.annotate(counted=cost_charged(self.month.sources.values()))
 
     def rows(
-        self, *more: str | Expression, asked: Q | None = None, reads_whole: bool = False, **adding: Aggregate
+        self,
+        *more: str | Expression,
+        asked: Q | None = None,
+        reads_whole: bool = False,
+        adding: Mapping[str, Aggregate] | None = None,
     ) -> Iterator[tuple[Group, Sums, tuple[Any, ...]]]:
         """Yield the sums of the chargeable charges as the database groups them.
 
@@ -178,7 +185,7 @@ class Groups:
                 sum_list=AmountSum("exact_list"),
                 sum_contracted=AmountSum("exact_contracted"),
                 sum_charged=AmountSum("exact_charged"),
-                **adding,
+                **(adding or {}),
             )
         )
         own = slice(GROUPED_BY, GROUPED_BY + len(more))

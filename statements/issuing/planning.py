@@ -222,7 +222,10 @@ def _says_something(lines: Sequence[PayerLine]) -> bool:
 
 
 def _line_order(line: PayerLine) -> tuple[str | bool, ...]:
+    is_of_month = line.for_period_id == line.period_id
     return (
+        # As they are printed: the month's own first, then corrections.
+        not is_of_month or line.kind == PayerLine.Kind.LATE or line.kind in PayerLine.ENTERED,
         line.fund_org,
         line.source.label,
         # Shares come after what is one's own.

@@ -165,7 +165,7 @@ def test_the_two_blocks_stand_on_the_pdf_and_the_page_with_reason_old_and_new(cl
     build.a_charge("-10.00", charged_in=february, is_late=True, service_name="Storage", resource_id="disk-7")
     given = {"lines": [line_of("2025-01")], "reason": "x", **BY}
     corrections.add_refund(amount=Decimal("30.00"), printed_text="Three days without service", **given)
-    corrections.add_refund(amount=Decimal("1.00"), **given)
+    second = corrections.add_refund(amount=Decimal("1.00"), **given)
     generate("2025-02")
     statement = Statement.objects.live().get(period=february)
     pdf = " ".join(
@@ -177,9 +177,21 @@ def test_the_two_blocks_stand_on_the_pdf_and_the_page_with_reason_old_and_new(cl
         said = said.replace("−", "-")
         for text in (
             *("This month: February 2025", "Corrections to earlier months", "January 2025"),
-            *("2025-01-0001-1, line 1", "Three days without service", "Correction 2", "disk-7"),
+            *("2025-01-0001-1, line 1", "Three days without service", f"Correction {second.correction.pk}", "disk-7"),
             *("100.00", "90.00", "59.00", "-10.00", "30.00", "1.00", "-41.00"),
         ):
             assert text in said, text
         assert said.index("This month") < said.index("Corrections to earlier months")
     assert BillingPeriod.objects.count() == 2
+
+
+def test_lines_are_numbered_in_the_order_in_which_they_are_printed():
+    build.a_charge("100.00", fund_org="A-1")
+    february = close("2025-01", "2025-02")
+    for fund_org in ("A-1", "B-2"):
+        build.a_charge("50.00", period="2025-02", fund_org=fund_org)
+        build.a_charge("-10.00", charged_in=february, is_late=True, fund_org=fund_org)
+    generate("2025-02")
+    document = issuing.document_of(Statement.objects.live().get(period=february))
+    assert [line.number for line in document.lines] == [1, 2, 3, 4]
+    assert [line.is_correction for line in document.lines] == [False, False, True, True]
