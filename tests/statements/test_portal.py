@@ -383,7 +383,9 @@ def test_the_portal_says_how_far_the_close_of_a_month_has_come(client, cast, sta
     closing.start_review(period=period, until=TODAY, actor=SOMEBODY, now=NOW)
     told = f"{TODAY:%b} {TODAY.day}, {TODAY.year}"
     assert all(f"In review: questions until {told}" in page for page in said())
-    request = f"Questions until {told}. If a charge does not belong on this fund/org, tell us by {told}: ask about its line."
+    request = (
+        f"Questions until {told}. If a charge does not belong on this fund/org, tell us by {told}: ask about its line."
+    )
     assert f"January 2025 is in review. {request}" in said()[1]
     closing.close(period=period, actor=SOMEBODY, now=NOW)
     assert all("Month closed" in page and "uestions until" not in page for page in said())
