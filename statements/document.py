@@ -1,60 +1,24 @@
 """What a statement says: the figures and texts that the PDF, the portal and the e-mail all show."""
 
 import datetime
-from collections.abc import Iterable
 from dataclasses import dataclass, field
-from decimal import ROUND_DOWN, ROUND_HALF_UP, Decimal
+from decimal import Decimal
 from typing import NamedTuple
 
 from billing import quantities
 from billing.charts import Chart, stacked
-from billing.money import ZERO, written
+from billing.money import ZERO
 from billing.quantities import Usage
-from billing.texts import iso_month, long_month, month_name
+from billing.texts import iso_month, long_date, long_dates, long_month, month_name
 
-SYMBOLS = {"USD": "$", "EUR": "€", "GBP": "£"}
+from .changes import Changes
+from .figures import Figures as Figures
+from .figures import money as money
+from .figures import money_with_currency as money_with_currency
+from .figures import percent as percent
 
-
-@dataclass(frozen=True)
-class Figures:
-    """List price, price after the provider's discount, and what is charged; in whole cents of the currency."""
-
-    list_cost: Decimal = ZERO
-    contracted_cost: Decimal = ZERO
-    charged: Decimal = ZERO
-
-    @property
-    def discount(self) -> Decimal:
-        return self.list_cost - self.contracted_cost
-
-    @property
-    def subsidy(self) -> Decimal:
-        return self.contracted_cost - self.charged
-
-    @property
-    def discount_percent(self) -> str:
-        """The provider's discount as a part of the list price."""
-        return percent(self.discount, self.list_cost)
-
-    @property
-    def subsidy_percent(self) -> str:
-        """The subsidy as a part of the price after the discount: 100% means that nothing is charged."""
-        return percent(self.subsidy, self.contracted_cost)
-
-    def less(self, part: "Figures") -> "Figures":
-        """Return what is left without a part of it."""
-        return Figures(
-            self.list_cost - part.list_cost, self.contracted_cost - part.contracted_cost, self.charged - part.charged
-        )
-
-    @classmethod
-    def total(cls, parts: "Iterable[Figures]") -> "Figures":
-        parts = list(parts)
-        return cls(
-            sum((part.list_cost for part in parts), ZERO),
-            sum((part.contracted_cost for part in parts), ZERO),
-            sum((part.charged for part in parts), ZERO),
-        )
+# The file that is attached to a statement: the charges behind it.
+CHARGES = "charges.csv"
 
 
 @dataclass(frozen=True)
@@ -124,6 +88,14 @@ class Line:
     corrects: tuple[str, ...] = ()
     # Where its charges came in another currency.
     original: Original | None = None
+    # Of a correction: what the lines that it corrects charged until then.
+    charged_before: Decimal | None = None
+    # The days of its service; a correction by staff and a share of a shared cost have none.
+    service_from: datetime.date | None = None
+    service_until: datetime.date | None = None
+    # Where several fund/orgs pay for a cost: which percent of it this one pays, and the whole.
+    split_percent: Decimal | None = None
+    split_whole: Decimal = ZERO
     # As its statement numbers it, from 1.
     number: int = 0
     # Of its resources together; a correction and a share of a shared cost have none.
@@ -140,6 +112,13 @@ class Line:
         return [f"{label} {text}" for label, text in self.references if text]
 
     @property
+    def looked_up(self) -> tuple[str, ...]:
+        """What a reader compares with other documents: a credit, days of service, a share, grants, an exchange rate."""
+        credit = f"Credit of {money_with_currency(-self.figures.charged, self.currency)}" if self.is_credit else ""
+        days = " · ".join(filter(None, (credit, self.served, self.split_share)))
+        return tuple(filter(None, (days, *self.named, str(self.original or ""))))
+
+    @property
     def what(self) -> str:
         """The service, or the shared cost that this is a share of; empty where the source names no service."""
         return self.service if self.shared_total is None else f"Share of: {self.service}"
@@ -147,6 +126,64 @@ class Line:
     @property
     def title(self) -> str:
         return self.what or self.source
+
+    @property
+    def before_title(self) -> str:
+        """The number by which people name the line, to stand before its title: `3. `."""
+        return f"{self.number}. " if self.number else ""
+
+    @property
+    def is_credit(self) -> bool:
+        return self.figures.charged < 0 and not self.is_correction
+
+    @property
+    def served(self) -> str:
+        """The days of its service: `Jan 3, 2026 to Jan 28, 2026`."""
+        if self.service_from is None or self.service_until is None:
+            return ""
+        return long_dates(self.service_from, self.service_until)
+
+    @property
+    def charged_after(self) -> Decimal | None:
+        """What the lines that it corrects charge with it."""
+        return None if self.charged_before is None else self.charged_before + self.figures.charged
+
+    @property
+    def corrected_month(self) -> str:
+        """The month that it corrects, where that is not the statement's own: `December 2025`."""
+        return month_name(self.for_month)
+
+    @property
+    def corrected_lines(self) -> tuple[str, ...]:
+        """The lines that it corrects, a text each: `2025-01-0007-1, line 3`."""
+        return tuple(
+            f"{statement}, line {number}" for statement, _, number in (t.rpartition(":") for t in self.corrects)
+        )
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Why it is on the statement, where it is no charge of its month; corrections by staff say what is printed."""
+        if not self.is_correction:
+            return ()
+        if self.is_entered:
+            named = [f"{each.resource_id}: {each.name}" if each.name else each.resource_id for each in self.resources]
+            if len(named) > 1:
+                amounts = (money_with_currency(each.figures.charged, self.currency) for each in self.resources)
+                named = [f"{text} ({amount})" for text, amount in zip(named, amounts, strict=True)]
+            return (self.correction, *named)
+        return (f"{self.correction} by the provider" if self.correction else "Charged late",)
+
+    @property
+    def is_entered(self) -> bool:
+        """Tell whether staff entered it; what it is made of are corrections then, not resources."""
+        return self.is_correction and not self.charge_count
+
+    @property
+    def split_share(self) -> str:
+        """Which part of a cost this fund/org pays: `60% of $257.33`; empty where it pays all of it."""
+        if self.split_percent is None:
+            return ""
+        return f"{quantities.plain(self.split_percent)}% of {money_with_currency(self.split_whole, self.currency)}"
 
     @property
     def share(self) -> str:
@@ -162,15 +199,6 @@ class Line:
         month = f"for {month_name(self.for_month)}" if self.for_month else ""
         return " ".join(part for part in (self.correction, month) if part)
 
-    @property
-    def corrected(self) -> str:
-        """Which lines of which statements it corrects: `corrects statement 2025-01-0007-1, line 3`."""
-        lines = []
-        for text in self.corrects:
-            statement, _, number = text.rpartition(":")
-            lines.append(f"statement {statement}, line {number}")
-        return f"corrects {'; '.join(lines)}" if lines else ""
-
 
 @dataclass(frozen=True)
 class Section:
@@ -179,6 +207,18 @@ class Section:
     fund_org: str
     fund_name: str
     lines: tuple[Line, ...]
+    # The last day of service that the fund/org may pay for.
+    ends_on: datetime.date | None = None
+
+    @property
+    def ends(self) -> str:
+        """When the fund/org ends: `ends May 5, 2026`."""
+        return f"ends {long_date(self.ends_on)}" if self.ends_on else ""
+
+    @property
+    def heading(self) -> str:
+        """What stands before the code of the fund/org."""
+        return "Credited to" if self.figures.charged < 0 else "Charged to"
 
     @property
     def figures(self) -> Figures:
@@ -269,6 +309,8 @@ class StatementDocument:
     # Corrections, late changes and what is charged late for earlier months, by fund/org.
     corrections: tuple[Section, ...] = ()
     replaces: str = ""
+    # Of a revision: what it changed of the one that it replaced.
+    changes: Changes | None = None
     department: str = ""
     address: tuple[str, ...] = ()
     contact_name: str = ""
@@ -350,6 +392,49 @@ class StatementDocument:
         return f"Charges in another currency were converted to {self.currency} at the month's rate: {told}."
 
     @property
+    def total_label(self) -> str:
+        return "Credit" if self.figures.charged < 0 else "Total charged"
+
+    @property
+    def corrections_title(self) -> str:
+        is_of_earlier = all(line.for_month for section in self.corrections for line in section.lines)
+        return "Corrections to earlier months" if is_of_earlier else "Corrections"
+
+    @property
+    def corrections_before(self) -> Decimal | None:
+        """What the corrected lines charged before; None where that is not known of each."""
+        before = [line.charged_before for section in self.corrections for line in section.lines]
+        return None if None in before else sum((each for each in before if each is not None), ZERO)
+
+    @property
+    def corrections_after(self) -> Decimal | None:
+        before = self.corrections_before
+        return None if before is None else before + self.correction_figures.charged
+
+    @property
+    def note_on_corrections(self) -> str:
+        """What corrections change besides what is charged; empty where that is all."""
+        figures = self.correction_figures
+        if not figures.discount and not figures.subsidy:
+            return ""
+        parts = (
+            ("list price", figures.list_cost),
+            ("provider discount", figures.discount),
+            ("subsidy", figures.subsidy),
+        )
+        return (
+            "Within these corrections: " + ", ".join(f"{name} {money(of, self.currency)}" for name, of in parts) + "."
+        )
+
+    @property
+    def review_request(self) -> str:
+        """Until when to tell what is wrong, where the month was in review when the statement was issued."""
+        if self.review_until is None:
+            return ""
+        until = long_date(self.review_until)
+        return f"Questions until {until}. If a charge does not belong on this fund/org, tell us by {until}."
+
+    @property
     def has_showback(self) -> bool:
         return any(line.is_showback for line in self.lines)
 
@@ -376,38 +461,3 @@ class StatementDocument:
             return f"Questions about this statement? Ask {whom} and name {self.reference}."
         name = f" ({self.contact_name})" if self.contact_name else ""
         return f"Questions about this statement? Please {' or '.join(ways)}{name} and name {self.reference}."
-
-
-def money(amount: Decimal, currency: str) -> str:
-    """Write an amount with separators and the decimals of its currency: `-1,234.50`, of yen `-1,234`.
-
-    Nothing is rounded here: what has more decimals shows them.
-    """
-    return written(amount if amount else ZERO, currency)
-
-
-def money_with_currency(amount: Decimal, currency: str) -> str:
-    """Write an amount with its currency: `-$1,234.50`, `CHF 20.00`."""
-    if symbol := SYMBOLS.get(currency):
-        return f"{'-' if amount < 0 else ''}{symbol}{money(abs(amount), currency)}"
-    return f"{currency} {money(amount, currency)}"
-
-
-def percent(part: Decimal, whole: Decimal) -> str:
-    """Write a part in percent of a whole, with a decimal where needed: `100%`, `12.5%`.
-
-    Empty where there is no part, or no whole that it could be a part of. `100%` means all of it:
-    99.96 is written as 99.9.
-    """
-    if not part or whole == 0 or (part < 0) != (whole < 0) or abs(part) > abs(whole):
-        return ""
-    if part == whole:
-        return "100%"
-    exact = part * 100 / whole
-    rounded = exact.quantize(Decimal("0.1"), rounding=ROUND_HALF_UP)
-    if rounded >= 100:
-        rounded = exact.quantize(Decimal("0.1"), rounding=ROUND_DOWN)
-    if not rounded:
-        return "<0.1%"
-    text = f"{rounded:f}"
-    return f"{text.removesuffix('.0')}%"

@@ -228,6 +228,9 @@ class StatementLine(Standing):
     corrects = models.JSONField(
         default=list, blank=True, help_text="Lines of earlier statements that it corrects: 2025-01-0007-1:3."
     )
+    charged_before = TotalField(
+        null=True, blank=True, help_text="Of a correction: what the lines that it corrects charged until then."
+    )
     original = models.JSONField(
         default=dict,
         blank=True,
@@ -237,6 +240,15 @@ class StatementLine(Standing):
         default=list,
         help_text="What makes up the line, in cents that add up to it: name, id, count, list, contracted, charged, "
         "usage.",
+    )
+    service_from = models.DateField(
+        null=True, blank=True, help_text="The first day of service, by the calendar of UTC."
+    )
+    service_until = models.DateField(null=True, blank=True, help_text="The last day of service.")
+    split = models.JSONField(
+        default=dict,
+        blank=True,
+        help_text="Where several fund/orgs share a cost: the percent that this one is charged, and the whole in cents.",
     )
     usage = models.JSONField(
         default=list,

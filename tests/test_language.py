@@ -322,7 +322,8 @@ ISO_MODULES = (
     "statements/emails/messages.py",
     "statements/emails/outbox.py",
     "statements/issuing/charge_files.py",
-    "statements/issuing/revisions.py",
+    "statements/issuing/planning.py",
+    "statements/issuing/snapshots.py",
 )
 # What writes a day as people read it: a name that holds its result is no date.
 WRITERS = {"long_date", "long_dates", "long_span", "long_moment", "date_format"}

@@ -1,18 +1,20 @@
 """From charges and corrections to payer lines: splits, shared costs, exchange rates, and the only rounding."""
 
 from .breakdown import Original, ResourceShare, originals_of, resources_of
+from .fingerprints import Fingerprint, fingerprint_of
 from .itemizing import ChargePart, Whole, itemized
-from .keys import KEY_LENGTH, SEPARATOR, escaped, key_as_charged, key_of_correction, payer_key
+from .keys import KEY_LENGTH, SEPARATOR, escaped, key_as_charged, key_of_correction, key_of_late_change, payer_key
 from .lines import compute
 from .makings import Making, corrections_of, keys_of, makings_of
 from .missing import BrokenSplit, MissingEffectiveCost, MissingFundOrg, MissingPI, MissingRate, NothingToShareOver
-from .run import changed_keys, make_payer_lines
+from .run import changed_keys, make_payer_lines, numbered
 from .splits import stamp_project_splits
 from .storage import in_storage_order
 
 __all__ = [
     "BrokenSplit",
     "ChargePart",
+    "Fingerprint",
     "KEY_LENGTH",
     "Making",
     "MissingEffectiveCost",
@@ -28,13 +30,16 @@ __all__ = [
     "compute",
     "corrections_of",
     "escaped",
+    "fingerprint_of",
     "in_storage_order",
     "itemized",
     "key_as_charged",
     "key_of_correction",
+    "key_of_late_change",
     "keys_of",
     "make_payer_lines",
     "makings_of",
+    "numbered",
     "originals_of",
     "payer_key",
     "resources_of",

@@ -1,5 +1,6 @@
 """What payer lines are made of: by resource, in cents that add up to the line, and in the currency of their charges."""
 
+import datetime
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -11,7 +12,7 @@ from django.db.models import Q
 from .. import money, quantities
 from ..models import BillingPeriod, PayerLine, Policy
 from ..moments import at_one_moment
-from ..money import EXACT
+from ..money import EXACT, ZERO
 from ..quantities import Usage
 from ..readers.spelling import same_resource
 from ..readers.values import Memo
@@ -38,6 +39,12 @@ class ResourceShare:
     charged: Decimal
     # In each unit; of a resource whose cost is split it is the whole, with the percent beside it.
     usage: tuple[Usage, ...] = ()
+    # When the service began, and when it ended (exclusive).
+    began: datetime.datetime | None = None
+    ended: datetime.datetime | None = None
+    # Where only a part of its cost is this payer's: how much in percent, and the whole, exact and converted.
+    percent: Decimal = HUNDRED
+    whole: Decimal = ZERO
 
 
 @dataclass(frozen=True)
@@ -64,11 +71,14 @@ def resources_of(period: BillingPeriod, lines: Collection[PayerLine]) -> dict[st
     month = Month(period)
     spellings = Spellings()
     exact = {key: Resources(spellings) for key in wanted}
-    for group, sums, resource, usage in Groups(month).resources(wanted.values()):
+    for group, sums, resource, usage, days in Groups(month).resources(wanted.values()):
         for payer, part in exact_parts(month, group, sums):
             if payer.key in wanted:
                 own = replace(usage, percent=payer.percent) if usage and payer.percent != HUNDRED else usage
-                exact[payer.key].add(resource, part, own)
+                found = exact[payer.key].add(resource, part, own)
+                found.days += days
+                found.percents.add(payer.percent)
+                found.whole += part.charged if payer.percent == HUNDRED else sums.times(month.rate(group)).charged
     for line, entered in entered_lines(month):
         if line.key in wanted:
             told = (" ".join(entered.correction.printed_text.split()), f"Correction {entered.correction_id}")
@@ -156,6 +166,11 @@ class _Found:
     shown: Resource
     sums: Sums = field(default_factory=Sums)
     usage: list[Usage] = field(default_factory=list)
+    # When service began and ended.
+    days: list[datetime.datetime] = field(default_factory=list)
+    # What parts of its cost these sums are, and the cost itself.
+    percents: set[Decimal] = field(default_factory=set)
+    whole: Decimal = ZERO
     # The charges that it is made of, where they are asked for.
     charges: list[Any] = field(default_factory=list)
 
@@ -186,20 +201,34 @@ class Resources:
         return {each.shown: each.charges for each in self._found.values()}
 
     @property
-    def usage(self) -> dict[Resource, tuple[Usage, ...]]:
-        return {each.shown: quantities.added(each.usage) for each in self._found.values()}
+    def all(self) -> "dict[Resource, _Found]":
+        return {each.shown: each for each in self._found.values()}
 
 
-def _shares(line: PayerLine, found: Resources) -> list[ResourceShare]:
+def _shares(line: PayerLine, resources: Resources) -> list[ResourceShare]:
     """Round what a line's resources cost so that they add up to the line."""
-    resources, usage = found.sums, found.usage
-    if not resources:
+    known, sums = resources.all, resources.sums
+    if not sums:
         return []
-    parts = apportioned(Sums(line.list_cost, line.contracted_cost, line.charged), resources, line.currency)
-    shares = [
-        ResourceShare(key[0], key[1], part.count, part.list_cost, part.contracted_cost, part.charged, usage[key])
-        for key, part in parts.items()
-    ]
+    parts = apportioned(Sums(line.list_cost, line.contracted_cost, line.charged), sums, line.currency)
+    shares = []
+    for key, part in parts.items():
+        found = known[key]
+        shares.append(
+            ResourceShare(
+                *key,
+                part.count,
+                part.list_cost,
+                part.contracted_cost,
+                part.charged,
+                usage=quantities.added(found.usage),
+                began=min(found.days, default=None),
+                ended=max(found.days, default=None),
+                # Of what one payer bears by a split and by its tag as well, no one percentage is said.
+                percent=min(found.percents) if len(found.percents) == 1 else HUNDRED,
+                whole=found.whole,
+            )
+        )
     return sorted(shares, key=lambda share: (-share.list_cost, -share.charged, share.name, share.resource_id))
 
 

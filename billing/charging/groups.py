@@ -1,11 +1,12 @@
 """What is rounded together: a month's charges in groups, each with its exact sums, as the database adds them up."""
 
+import datetime
 from collections import defaultdict
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from functools import cached_property
 from typing import Any
 
-from django.db.models import Aggregate, Count, Expression, F, Q
+from django.db.models import Aggregate, Count, Expression, F, Max, Min, Q
 
 from ..fields import AmountSum
 from ..models import PATHS, Charge, PayerLine, saying
@@ -72,8 +73,13 @@ class Groups:
                         known.add(text)
         return {key: (_listed(first), _listed(second)) for key, (first, second) in named.items()}
 
-    def resources(self, lines: Collection[PayerLine]) -> Iterator[tuple[Group, Sums, tuple[str, str], Usage | None]]:
-        """Yield each group's sums for each resource (name and id) of the owners of these lines, and for each unit."""
+    def resources(
+        self, lines: Collection[PayerLine]
+    ) -> Iterator[tuple[Group, Sums, tuple[str, str], Usage | None, tuple[datetime.datetime, datetime.datetime]]]:
+        """Yield each group's sums for each resource (name and id) of the owners of these lines, and for each unit.
+
+        With when its service began and ended.
+        """
         owners = {line.pi_id for line in lines if line.pi_id}
         asked = Q(pi__in=owners)
         if any(source.default_pi_id in owners for source in self.month.sources.values()):
@@ -83,17 +89,21 @@ class Groups:
         if len(owners) > MANY_OWNERS:
             asked = Q()  # as good as everybody
         seen: set[Group] = set()
-        used = QuantitySum(used_quantity())
-        for group, sums, more in self.rows(*RESOURCE, used_unit(), asked=asked, used=used):
+        adding = {
+            "used": QuantitySum(used_quantity()),
+            "began": Min("charge_period_start"),
+            "ended": Max("charge_period_end"),
+        }
+        for group, sums, more in self.rows(*RESOURCE, used_unit(), asked=asked, adding=adding):
             if group.kind == PayerLine.Kind.SHARED:
                 # Shared among several PIs: listed on no single line.
                 continue
             if group not in seen:
                 seen.add(group)
                 self.month.refuse_what_is_missing([group])
-            resource_id, name, unit, quantity = more
+            resource_id, name, unit, quantity, began, ended = more
             usage = Usage(quantity, unit) if unit and group.kind in PayerLine.MEASURES else None
-            yield group, sums, (name or resource_id, resource_id), usage
+            yield group, sums, (name or resource_id, resource_id), usage, (began, ended)
         self.month.refuse_what_is_missing()
 
     def charges(self, *more: str | Expression, asked: Q) -> Iterator[tuple[Group, Sums, Any]]:
@@ -125,6 +135,13 @@ class Groups:
                 yield group, Sums(listed, contracted, charged, 1), tuple(texts)
         self.month.refuse_what_is_missing()
 
+    def attributions(self) -> Iterator[tuple[Any, ...]]:
+        """Yield the PI and the id of each chargeable charge that has a payer of its own, and what can change of it."""
+        charges = Charge.objects.in_month(self.month.period).filter(shared_as="").chargeable().order_by()
+        mutable = ("project_id", "fund_org", self._paying_split, "natural_account", "state", *REFERENCES)
+        rows: Iterator[tuple[Any, ...]] = charges.values_list("pi_id", "pk", *mutable).iterator(chunk_size=CHUNK)
+        return rows
+
     def charges_of(self, group: Group) -> ChargeQuerySet:
         """Return the charges of a group that `rows` yielded, each with what counts of it as `counted`."""
         names = (*GROUPED_BEFORE_SPLIT, "paying_split", *GROUPED_AFTER_SPLIT)
@@ -136,7 +153,11 @@ class Groups:
         return charges.annotate(counted=cost_charged(self.month.sources.values()))
 
     def rows(
-        self, *more: str | Expression, asked: Q | None = None, reads_whole: bool = False, **adding: Aggregate
+        self,
+        *more: str | Expression,
+        asked: Q | None = None,
+        reads_whole: bool = False,
+        adding: Mapping[str, Aggregate] | None = None,
     ) -> Iterator[tuple[Group, Sums, tuple[Any, ...]]]:
         """Yield the sums of the chargeable charges as the database groups them.
 
@@ -164,7 +185,7 @@ class Groups:
                 sum_list=AmountSum("exact_list"),
                 sum_contracted=AmountSum("exact_contracted"),
                 sum_charged=AmountSum("exact_charged"),
-                **adding,
+                **(adding or {}),
             )
         )
         own = slice(GROUPED_BY, GROUPED_BY + len(more))

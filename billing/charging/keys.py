@@ -56,6 +56,12 @@ def key_as_charged(line: PayerLine) -> str:
     return SEPARATOR.join((month, PayerLine.Kind.CHARGE.value, rest))
 
 
+def key_of_late_change(key: str) -> str:
+    """Return the key that a late change of a plain charge has, whose key this is; "" for the key of anything else."""
+    month, kind, rest = key.split(SEPARATOR, 2)
+    return SEPARATOR.join((month, PayerLine.Kind.LATE.value, rest)) if kind == PayerLine.Kind.CHARGE else ""
+
+
 def key_of_correction(entered: CorrectionLine) -> str:
     """Return the key of the payer line that a line of a correction makes in the month that bears it."""
     return payer_key(

@@ -21,6 +21,9 @@ from .splits import stamp_project_splits
 
 BATCH = 500
 
+# By the ids of a PI and a project.
+References = dict[tuple[int | None, int | None], BillingReference]
+
 
 @dataclass(frozen=True)
 class Charged:
@@ -119,14 +122,24 @@ def changed_keys(period: BillingPeriod, lines: Iterable[PayerLine]) -> set[str]:
     return {key for key in {*stored, *today} if stored.get(key) != today.get(key)}
 
 
-def _references(
-    period: BillingPeriod, lines: Iterable[PayerLine]
-) -> dict[tuple[int | None, int | None], BillingReference]:
-    """Return the reference of each owner; number the new ones after those that exist, the center last.
+def _references(period: BillingPeriod, lines: Iterable[PayerLine]) -> References:
+    """Return the reference of each owner; store the new ones.
 
     The lock on the period keeps two runs from giving one number twice.
     """
-    references = {(each.pi_id, each.project_id): each for each in BillingReference.objects.filter(period=period)}
+    references = numbered(period, lines)
+    new = [each for each in references.values() if each.pk is None]
+    made = BillingReference.objects.bulk_create(new, batch_size=BATCH)
+    return references | {(each.pi_id, each.project_id): each for each in made}
+
+
+def numbered(period: BillingPeriod, lines: Iterable[PayerLine]) -> References:
+    """Return the reference of each owner, or the one that a run would store, unsaved.
+
+    New ones are numbered after those that exist, the center last.
+    """
+    known = BillingReference.objects.filter(period=period)
+    references = {(each.pi_id, each.project_id): each for each in known.select_related("period")}
     owners = {(line.pi_id, line.project_id): line for line in lines}
     new = sorted(
         (line for owner, line in owners.items() if owner not in references),
@@ -138,13 +151,10 @@ def _references(
         ),
     )
     last = max((each.number for each in references.values()), default=0)
-    made = BillingReference.objects.bulk_create(
-        [
-            BillingReference(period=period, pi=line.pi, project=line.project, number=number)
-            for number, line in enumerate(new, start=last + 1)
-        ],
-        batch_size=BATCH,
-    )
+    made = [
+        BillingReference(period=period, pi=line.pi, project=line.project, number=number)
+        for number, line in enumerate(new, start=last + 1)
+    ]
     return references | {(each.pi_id, each.project_id): each for each in made}
 
 

@@ -5,7 +5,7 @@ import re
 import secrets
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
@@ -75,8 +75,7 @@ class Pending:
 
     def publish(self) -> None:
         """Put it in place of what is there."""
-        self.temporary.replace(self.path)
-        _sync_folder(self.path.parent)
+        publish_all([self])
 
     def discard(self) -> None:
         """Leave nothing of it; a file that has its name already stays."""
@@ -84,6 +83,16 @@ class Pending:
             self.file.close()
         with suppress(OSError):
             self.temporary.unlink()
+
+
+def publish_all(files: Iterable[Pending]) -> None:
+    """Put files in place of what is there; each folder is written to the disk once."""
+    folders = set()
+    for each in files:
+        each.temporary.replace(each.path)
+        folders.add(each.path.parent)
+    for folder in folders:
+        _sync_folder(folder)
 
 
 def write_whole(path: Path, content: bytes) -> None:

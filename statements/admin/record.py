@@ -17,6 +17,7 @@ from billing.models import AuditEvent
 from billing.texts import long_date, long_month
 
 from .. import drawing, emails, issuing
+from ..changes import Changes
 from ..document import Figures, money_with_currency
 from ..models import Email, Statement, StatementLine
 from .filters import outdated_in
@@ -181,7 +182,8 @@ class Group:
 
 def _lines(request: HttpRequest, statement: Statement) -> dict[str, Any]:
     """Return the lines, the month's own apart from corrections, each with where it comes from."""
-    own, corrections = Group(f"Charges of {long_month(statement.period.month)}"), Group("Corrections and late changes")
+    own = Group(f"This month: {long_month(statement.period.month)}")
+    corrections = Group(issuing.document_of(statement).corrections_title)
     may_correct = request.user.has_perm(ENTER) and statement.state in Statement.LIVE
     month = statement.period.iso_month
     for line in statement.lines.all():
@@ -213,11 +215,7 @@ class Revision:
     tone: str
     events: dict[str, list[AuditEvent]]
     mails: list[tuple[Email, str]]
-    revised: emails.Revised | None = None
-
-    @property
-    def difference(self) -> Any:
-        return self.statement.charged - self.revised.before.charged if self.revised else None
+    changes: Changes | None = None
 
     @property
     def issued_by(self) -> str:
@@ -250,9 +248,9 @@ def _history(request: HttpRequest, statement: Statement) -> dict[str, Any]:
     revisions = []
     for number, each in enumerate(found):
         mails = [(mail, EMAIL_TONES[mail.state]) for mail in sorted(each.emails.all(), key=lambda mail: mail.pk)]
-        revised = emails.Revised(each, found[number - 1]) if number else None
-        revisions.append(Revision(each, TONES[State(each.state)], events.get(each.pk, {}), mails, revised))
-    return {"revisions": revisions[::-1], "same_amounts": emails.SAME_AMOUNTS}
+        changes = issuing.changes_since(found[number - 1], each) if number else None
+        revisions.append(Revision(each, TONES[State(each.state)], events.get(each.pk, {}), mails, changes))
+    return {"revisions": revisions[::-1]}
 
 
 Part = Callable[[HttpRequest, Statement], dict[str, Any]]

@@ -126,7 +126,7 @@ def set_summary(paper: Paper, document: StatementDocument) -> None:
         ("List price", figures.list_cost, ""),
         ("Provider discount", figures.discount, f"{discount} of list price" if discount else ""),
         ("Subsidy", figures.subsidy, f"{subsidy} of price after discount" if subsidy else ""),
-        ("Total charged", document.figures.charged, _remark_on_corrections(document)),
+        (document.total_label, document.figures.charged, _remark_on_corrections(document)),
     )
     paper.structure.open("Table")
     for index, (name, amount, remark) in enumerate(tiles):
@@ -157,11 +157,10 @@ def _remark_on_corrections(document: StatementDocument) -> str:
 
 def set_review_band(paper: Paper, document: StatementDocument) -> None:
     """Write until when to ask, where the month was in review when the statement was issued."""
-    until = document.review_until
-    if until is None:
+    text = document.review_request
+    if not text:
         return
     style = Text(8.8, color=CAUTION_INK)
-    text = f"Questions until {long_date(until)}. Please check these charges and tell us by then what is wrong."
     _set_band(paper, [text], style, CAUTION_PALE)
 
 

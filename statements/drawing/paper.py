@@ -14,7 +14,7 @@ from .links import Address, pieces
 from .pictures import Picture
 from .styles import ACCENT, FINE, LEFT, LETTER, RIGHT, RULE, TOP, PageSize, Text
 
-HEADINGS = ("H1", "H2")
+HEADINGS = ("H1", "H2", "H3")
 
 
 class Paper:

@@ -4,17 +4,17 @@ from collections.abc import Sequence
 from decimal import Decimal
 
 from ..archival import Attachment, Properties
-from ..document import Figures, Section, StatementDocument
+from ..document import CHARGES, Figures, Section, StatementDocument, money_with_currency
 from ..lettering import BOLD, isolated
 from . import letterhead
+from .changes import set_changes
 from .chart import set_history
+from .corrections import set_corrections
 from .fitting import fitted, wrapped
 from .letterhead import project_of
 from .paper import Paper
-from .styles import ACCENT, BODY, FINE, HEADING, LEFT, PAGE_SIZES, RIGHT, SMALL, TOP, Text
+from .styles import ACCENT, BODY, FINE, FUND, HEADING, LEFT, PAGE_SIZES, RIGHT, SMALL, TOP, Text
 from .table import TOTAL_HEIGHT, FiguresTable
-
-CORRECTIONS = "Corrections and late changes"
 
 # What the total of all fund/orgs takes, with the gap above it.
 MONTH_TOTAL_HEIGHT = 40.0
@@ -24,7 +24,7 @@ MOST_KEPT = 200.0
 
 def draw(document: StatementDocument, attachments: Sequence[Attachment] = ()) -> bytes:
     """Set a statement and return its PDF, with files attached. The same document and files give the same bytes."""
-    sheet = StatementSheet(document)
+    sheet = StatementSheet(document, has_charges=any(each.name == CHARGES for each in attachments))
     sheet.set()
     return sheet.to_pdf(sheet.properties, attachments)
 
@@ -32,10 +32,12 @@ def draw(document: StatementDocument, attachments: Sequence[Attachment] = ()) ->
 class StatementSheet(Paper):
     """The pages of one statement."""
 
-    def __init__(self, document: StatementDocument) -> None:
+    def __init__(self, document: StatementDocument, *, has_charges: bool = False) -> None:
         super().__init__(PAGE_SIZES[document.paper])
         self.document = document
-        self.table = FiguresTable(self, document.currency)
+        # Whether the charges behind it are attached.
+        self.has_charges = has_charges
+        self.table = FiguresTable(self, document.currency, has_charges=has_charges)
 
     @property
     def properties(self) -> Properties:
@@ -57,27 +59,34 @@ class StatementSheet(Paper):
         letterhead.set_summary(self, document)
         letterhead.set_review_band(self, document)
         letterhead.set_notices(self, document)
+        if document.changes:
+            set_changes(self, document.changes)
         for section in document.sections:
-            self._section(section, is_last=section is document.sections[-1])
+            self._section(section, is_first=section is document.sections[0], is_last=section is document.sections[-1])
         if not document.sections:
             self._nothing_charged()
         if document.corrections:
-            self._corrections()
+            set_corrections(self, document, has_charges=self.has_charges, keep=20 + min(self._sum_height, MOST_KEPT))
             self._sum()
         set_history(self, document)
         self._notes()
 
-    def _section(self, section: Section, *, is_last: bool) -> None:
+    def _section(self, section: Section, *, is_first: bool, is_last: bool) -> None:
         several = len(self.document.sections) > 1
         # What stays together with the last line: the subtotal, and where several fund/orgs pay, the total of all.
         keep = TOTAL_HEIGHT + (MONTH_TOTAL_HEIGHT if several and is_last else 0)
         first, *further = section.lines
-        self.need(50 + self.table.height_of_start(first, keep=0 if further else keep))
-        name = f"Charged to fund/org {isolated(section.fund_org)}" if section.fund_org else "Charged to no fund/org"
+        self.need(50 + 18 * is_first + self.table.height_of_start(first, keep=0 if further else keep))
+        if is_first:
+            self.write(LEFT, self.y, f"This month: {self.document.month_name}", HEADING, role="H2")
+            self.y -= 18
+        name = f"{section.heading} {f'fund/org {isolated(section.fund_org)}' if section.fund_org else 'no fund/org'}"
         if section.fund_name:
-            name += f"  {isolated(section.fund_name)}"
-        self.y = self.wrapped_lines(LEFT, self.y, name, HEADING, RIGHT - LEFT, role="H2", step=15)
-        self.y -= 1
+            name += f" · {isolated(section.fund_name)}"
+        if section.ends:
+            name += f" · {section.ends}"
+        self.y = self.wrapped_lines(LEFT, self.y, name, FUND, RIGHT - LEFT, role="H3", step=13.5)
+        self.y -= 2
         with self.table.headed():
             for line in section.lines:
                 self.table.line(line, keep=keep if line is section.lines[-1] else 0)
@@ -93,27 +102,8 @@ class StatementSheet(Paper):
         self.need(MONTH_TOTAL_HEIGHT - 20)
         self.rule(self.y + 14, color=ACCENT, thickness=1.4)
         style = Text(9.6, BOLD, ACCENT)
-        label = f"{self.document.month_name}, all fund/orgs" if self.document.corrections else "Total of all fund/orgs"
+        label = "This month, all fund/orgs" if self.document.corrections else "Total of all fund/orgs"
         self.table.row(label, style, self.document.month_figures, style, percents=True, step=14)
-
-    def _corrections(self) -> None:
-        """Write what is charged or given back for other months: apart, so that the month's figures are its own."""
-        document = self.document
-        first, last = document.corrections[0], document.corrections[-1].lines[-1]
-        keep = TOTAL_HEIGHT + 20 + min(self._sum_height, MOST_KEPT)
-        start = first.lines[0]
-        height = self.table.height_of_start(start, fund_org=first.fund_org, keep=keep if start is last else 0)
-        self.need(56 + height)
-        self.write(LEFT, self.y, CORRECTIONS, HEADING, role="H2")
-        self.y -= 15
-        self.paragraph(f"These are no part of the list price, discount and subsidy of {document.month_name}.", SMALL)
-        self.y -= 4
-        with self.table.headed():
-            for section in document.corrections:
-                for line in section.lines:
-                    self.table.line(line, fund_org=section.fund_org, keep=keep if line is last else 0)
-            self.table.total("Total of corrections", document.correction_figures, percents=False)
-        self.y -= 20
 
     @property
     def _funds(self) -> Sequence[tuple[str, Decimal]]:
@@ -131,14 +121,16 @@ class StatementSheet(Paper):
         with self.structure.part("Table"):
             self.rule(self.y + 14, color=ACCENT, thickness=1.4)
             for label, figures in (
-                (f"Charges of {document.month_name}", document.month_figures),
-                (CORRECTIONS, document.correction_figures),
+                ("This month", document.month_figures),
+                (document.corrections_title, document.correction_figures),
             ):
                 self.table.row(label, BODY, figures, BODY, only_charged=True, step=13)
-            self.table.row("Total charged", style, document.figures, style, only_charged=True, step=14)
+            self.table.row(document.total_label, style, document.figures, style, only_charged=True, step=14)
             for fund_org, charged in self._funds:
                 self.need(13)
-                label = f"charged to {isolated(fund_org) or 'no fund/org'}"
+                fund = isolated(fund_org) or "no fund/org"
+                credit = money_with_currency(-charged, document.currency)
+                label = f"Credit of {credit} to {fund}" if charged < 0 else f"Charged to {fund}"
                 figures = Figures(charged, charged, charged)
                 self.table.row(label, SMALL, figures, SMALL, only_charged=True, indent=10, step=13)
         self.y -= 14

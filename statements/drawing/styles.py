@@ -70,3 +70,5 @@ CELL_STRONG = Text(8.8, BOLD)
 RESOURCE = Text(7.8, color=GRAY)
 LABEL = Text(7.5, color=GRAY)
 HEADING = Text(11, BOLD, ACCENT)
+# The heading of a fund/org, below that of its block.
+FUND = Text(9.6, BOLD)

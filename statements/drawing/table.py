@@ -36,9 +36,11 @@ SHORTEST = 30
 class FiguresTable:
     """Tables of one document, on its paper: a label, and list price, discount, subsidy and what is charged."""
 
-    def __init__(self, paper: Paper, currency: str) -> None:
+    def __init__(self, paper: Paper, currency: str, *, has_charges: bool = False) -> None:
         self.paper = paper
         self.currency = currency
+        # Whether the charges behind it are attached.
+        self.has_charges = has_charges
 
     @contextmanager
     def headed(self) -> Iterator[None]:
@@ -67,49 +69,33 @@ class FiguresTable:
             paper.structure.close()
         paper.y -= 18.5
 
-    def line(self, line: Line, *, fund_org: str = "", keep: float = 0) -> None:
-        """Write a line and its resources. A correction says which fund/org it charges: its table is not of one.
+    def line(self, line: Line, *, keep: float = 0) -> None:
+        """Write a line and its resources.
 
         Its last row goes on to a new page where `keep` is not left below it, for what must not stand alone.
         """
         paper = self.paper
-        resources = _largest(line.resources)
-        beside, named = _beside_title(line, fund_org)
-        paper.need(self.height_of_start(line, fund_org=fund_org, keep=keep))
-        percents = not line.is_correction
-        self.row(
-            isolated(line.title), CELL_STRONG, line.figures, CELL_STRONG, detail=beside, named=named, percents=percents
-        )
+        resources = largest(line.resources)
+        beside, named = _beside_title(line)
+        paper.need(self.height_of_start(line, keep=keep))
+        title = title_of(line)
+        self.row(title, CELL_STRONG, line.figures, CELL_STRONG, detail=beside, named=named, percents=True)
         for number, resource in enumerate(resources, start=1):
-            room = keep + 4 if number == len(resources) else 0
-            self._resource(resource, is_text=line.is_correction and not line.charge_count, keep=room)
+            self._resource(resource, keep=keep + 4 if number == len(resources) else 0)
         paper.y -= 1.5
         paper.rule(paper.y + 8.5)
         paper.y -= 2.5
 
-    def height_of_start(self, line: Line, *, fund_org: str = "", keep: float = 0) -> float:
+    def height_of_start(self, line: Line, *, keep: float = 0) -> float:
         """Return what a line needs on the page that it begins on: all of it but its further resources."""
         count = len(line.resources)
         # Never without its first resource, nor its only row without what is to be kept below it.
         below = 12 if count > 1 else 16 + keep if count else keep
-        return 18 + 10.2 * len(_beside_title(line, fund_org)[1]) + below
+        return 18 + 10.2 * len(_beside_title(line)[1]) + below
 
-    def _resource(self, resource: Resource, *, is_text: bool = False, keep: float = 0) -> None:
+    def _resource(self, resource: Resource, *, keep: float = 0) -> None:
         paper = self.paper
-        if is_text and resource.name:
-            # What staff wrote for its reader: all of it.
-            room = LABEL_WIDTH - RESOURCE_INDENT
-            text = f"{resource.resource_id}: {isolated(resource.name)}"
-            first, *further = wrapped(text, RESOURCE, room)
-            paper.need(13 + 10.2 * len(further) + keep)
-            self.row(first, RESOURCE, resource.figures, RESOURCE, named=further, indent=RESOURCE_INDENT, step=11.2)
-            return
-        name = resource.name or resource.resource_id
-        detail = resource.resource_id if resource.name and resource.resource_id != resource.name else ""
-        if resource.further:
-            name, detail = f"{resource.further:,} further resources", ""
-        elif not name:
-            name = "Charges without a resource" if resource.count != 1 else "Charge without a resource"
+        name, detail = resource_texts(resource, has_charges=self.has_charges)
         beside = isolated(detail)
         named: list[str] = []
         if used := resource.used:
@@ -213,30 +199,29 @@ class FiguresTable:
         self.row(label, style, figures, style, percents=percents, step=14)
 
 
-def _beside_title(line: Line, fund_org: str) -> tuple[str, list[str]]:
+def _beside_title(line: Line) -> tuple[str, list[str]]:
     """Return what stands beside the title of a line, and what stands below it."""
-    detail, used = _detail(line, fund_org), line.used
-    # What a reader looks up elsewhere is wrapped, and never cut off; so is what a correction is of.
-    is_wrapped = line.is_correction and FINE.width(detail) > LABEL_WIDTH
-    beside, below = ("", [detail]) if is_wrapped else (detail, [])
+    detail, used = detail_of(line), line.used
+    beside, below = detail, []
     if used:
-        # Usage is never cut off either: it stands beside the service, or below it where there is no room.
-        fits = CELL_STRONG.width(isolated(line.title)) + BESIDE + FINE.width(used) <= LABEL_WIDTH
+        # Usage is never cut off: it stands beside the service, or below it where there is no room.
+        fits = CELL_STRONG.width(title_of(line)) + BESIDE + FINE.width(used) <= LABEL_WIDTH
         beside = used if fits else ""
         below = [*([] if fits else [used]), fitted(detail, FINE, LABEL_WIDTH)]
-    texts = (*below, *line.named, line.corrected, str(line.original or ""))
-    return beside, lines_of(texts, FINE, LABEL_WIDTH)
+    # What a reader looks up elsewhere is wrapped, and never cut off.
+    return beside, lines_of((*below, *line.looked_up), FINE, LABEL_WIDTH)
 
 
-def _detail(line: Line, fund_org: str) -> str:
-    """Say in gray what a line is beside its service: source, account, and why it is no plain charge."""
+def title_of(line: Line) -> str:
+    """Return the title of a line with its number, each in its own direction."""
+    return f"{line.before_title}{isolated(line.title)}"
+
+
+def detail_of(line: Line) -> str:
+    """Say in gray what a line is beside its service: source, account, and which part of a cost."""
     details = [isolated(line.source) if line.service else ""]
-    if line.is_correction:
-        details = [line.for_what or "Correction", isolated(fund_org), *details]
     if line.natural_account:
         details.append(f"account {line.natural_account}")
-    if line.for_what and not line.is_correction:
-        details.append(line.for_what)
     if line.share:
         details.append(line.share)
     if line.is_showback:
@@ -244,7 +229,17 @@ def _detail(line: Line, fund_org: str) -> str:
     return " · ".join(part for part in details if part)
 
 
-def _largest(resources: Sequence[Resource]) -> list[Resource]:
+def resource_texts(resource: Resource, *, has_charges: bool) -> tuple[str, str]:
+    """Return the name of a resource, and its id where that is another."""
+    if resource.further:
+        where = ": see the attached charges.csv" if has_charges else ""
+        return f"{resource.further:,} further resources{where}", ""
+    if name := resource.name or resource.resource_id:
+        return name, resource.resource_id if resource.resource_id != name else ""
+    return "Charges without a resource" if resource.count != 1 else "Charge without a resource", ""
+
+
+def largest(resources: Sequence[Resource]) -> list[Resource]:
     """Keep the first MOST_RESOURCES (they come largest first) and add up the rest."""
     kept, rest = list(resources[:MOST_RESOURCES]), resources[MOST_RESOURCES:]
     if rest:

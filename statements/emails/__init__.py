@@ -29,7 +29,7 @@ from .resending import (
     takes_reason,
 )
 from .retrying import have_due_retried
-from .revising import SAME_AMOUNTS, Revised, mailed_before
+from .revising import Revised, mailed_before
 from .sending import EmailNotConfigured, issue_and_send, preview, send
 from .texts import change_texts, changed, examples
 
@@ -37,7 +37,6 @@ __all__ = [
     "INTERRUPTED",
     "NOT_TRIED",
     "RECORDED",
-    "SAME_AMOUNTS",
     "Archived",
     "BeingSent",
     "EmailNotConfigured",

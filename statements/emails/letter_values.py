@@ -137,7 +137,7 @@ def _what_is_new(
         "was": money_with_currency(of.was, of.before.currency) if of else "",
         "was_sent_on": long_date(timezone.localdate(of.before.sent_at)) if of and of.before.sent_at else "",
         "difference": _signed(statement.charged - of.was, statement.currency) if of else "",
-        "changes": tuple(of.changes()) if of else (),
+        "changes": tuple(of.changes.texts) if of else (),
         "month_before": long_month(earlier.period.month) if compares and earlier else "",
         "due_before": money_with_currency(earlier.charged, earlier.currency) if compares and earlier else "",
         "since_month_before": (

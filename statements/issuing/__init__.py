@@ -1,5 +1,6 @@
 """Issuing: payer lines become statements, snapshots that only a new revision can replace."""
 
+from .changing import changes_since
 from .charge_files import NAME as CHARGES
 from .charge_files import ChargesLost, charges_csv_of, charges_of_line, kept_charge_files
 from .comparing import Outdated, Pending, changes_of, keep_outdated, outdated, outdated_kept, pending
@@ -22,6 +23,7 @@ __all__ = [
     "StatementsFrozen",
     "UnknownLine",
     "changes_of",
+    "changes_since",
     "charges_csv_of",
     "charges_of_line",
     "document_of",

@@ -29,13 +29,14 @@ from billing.sheets import guarded
 from billing.texts import long_dates
 
 from .. import sheets
+from ..document import CHARGES
 from ..models import Statement, StatementLine
 from .documents import for_what, share_of
 from .snapshots import usage_of
 
 log = logging.getLogger(__name__)
 
-NAME = "charges.csv"
+NAME = CHARGES
 # A statement of more charges has a row for each resource in their place: a spreadsheet opens it, and a PDF holds it.
 MOST_ROWS = 20_000
 # Charges read at once, of whole PIs.
@@ -91,7 +92,7 @@ def charges_csv_of(statement: Statement) -> bytes:
     for line in lines:
         line.statement = statement
     try:
-        ((_, data),) = _written(statement.period, [(statement, lines)])
+        ((_, data),) = written(statement.period, [(statement, lines)])
     except (BillingError, ValueError):
         data = b""
     if hashlib.sha256(data).hexdigest() != statement.charges_sha256:
@@ -128,12 +129,8 @@ def _read(row: Sequence[str]) -> ChargeRow:
 
 
 def keep(period: BillingPeriod, issued: Sequence[tuple[Statement, Sequence[StatementLine]]]) -> None:
-    """Write charges.csv of statements that are being issued, and set its hash (unsaved).
-
-    It is there before the statement is: what charges say may change right after. A run that is undone leaves a file
-    whose number the next statement takes, with the file.
-    """
-    for statement, data in _written(period, issued):
+    """Write charges.csv of statements that are being issued, and set its hash (unsaved)."""
+    for statement, data in written(period, issued):
         _write(statement, data)
         statement.charges_sha256 = hashlib.sha256(data).hexdigest()
 
@@ -160,7 +157,7 @@ def _write(statement: Statement, data: bytes) -> None:
     write_whole(path_of(statement), data)
 
 
-def _written(
+def written(
     period: BillingPeriod, issued: Sequence[tuple[Statement, Sequence[StatementLine]]]
 ) -> Iterator[tuple[Statement, bytes]]:
     """Yield statements with their charges.csv; the charges of some PIs are read at once."""

@@ -10,6 +10,7 @@ from billing.models import (
 )
 from billing.models.policy import TAG_FIELDS, reference_labels
 
+from ..changes import Changes, changes_from
 from ..document import Figures, Line, Original, Resource, Section, StatementDocument
 from ..models import Statement, StatementLine
 from . import asides
@@ -21,35 +22,12 @@ DEFAULT_LABELS = reference_labels(TAG_FIELDS)
 def document_of(statement: Statement) -> StatementDocument:
     """Return what a statement says, from its snapshot alone: later changes of names do not touch it."""
     content = statement.document
-    fund_names: dict[str, str] = content.get("fund_names", {})
-    showback = set(content.get("showback", ()))
-    month = statement.period.iso_month
     sections: dict[str, list[Line]] = defaultdict(list)
-    first, second = labels = tuple(content.get("reference_labels", DEFAULT_LABELS))
+    first, second = tuple(content.get("reference_labels", DEFAULT_LABELS))
     corrections: dict[str, list[Line]] = defaultdict(list)
-    for line in statement.lines.all():
-        is_correction = line.is_correction_in(month)
-        (corrections if is_correction else sections)[line.fund_org].append(
-            Line(
-                service=line.service_name,
-                source=line.source_label,
-                natural_account=line.natural_account,
-                figures=figures_of(line),
-                charge_count=line.charge_count,
-                resources=tuple(_resource(each) for each in line.resources),
-                for_month=line.for_month if line.for_month != month else "",
-                correction=_correction(line.kind),
-                is_showback=line.source_name in showback,
-                shared_total=line.shared_total,
-                currency=statement.currency,
-                references=tuple(zip(labels, (line.reference_1, line.reference_2), strict=True)),
-                is_correction=is_correction,
-                corrects=tuple(line.corrects),
-                original=_original(line.original),
-                number=line.number,
-                usage=usage_of(line.usage),
-            )
-        )
+    for stored in statement.lines.all():
+        line = _line(stored, statement)
+        (corrections if line.is_correction else sections)[stored.fund_org].append(line)
     return StatementDocument(
         number=statement.number,
         reference=statement.reference.text,
@@ -61,9 +39,10 @@ def document_of(statement: Statement) -> StatementDocument:
         pi_name=content["pi_name"],
         pi_email=content["pi_email"],
         figures=Figures(statement.list_cost, statement.contracted_cost, statement.charged),
-        sections=_sections(sections, fund_names),
-        corrections=_sections(corrections, fund_names),
+        sections=_sections(sections, content),
+        corrections=_sections(corrections, content),
         replaces=content.get("replaces", ""),
+        changes=_changes(statement),
         department=content.get("department", ""),
         address=tuple(content.get("address", ())),
         contact_name=content.get("contact_name", ""),
@@ -80,8 +59,58 @@ def document_of(statement: Statement) -> StatementDocument:
     )
 
 
-def _sections(lines: dict[str, list[Line]], fund_names: dict[str, str]) -> tuple[Section, ...]:
-    return tuple(Section(fund_org, fund_names.get(fund_org, ""), tuple(own)) for fund_org, own in lines.items())
+def _line(line: StatementLine, statement: Statement) -> Line:
+    content, month = statement.document, statement.period.iso_month
+    labels = tuple(content.get("reference_labels", DEFAULT_LABELS))
+    return Line(
+        service=line.service_name,
+        source=line.source_label,
+        natural_account=line.natural_account,
+        figures=figures_of(line),
+        charge_count=line.charge_count,
+        resources=tuple(_resource(each) for each in line.resources),
+        for_month=line.for_month if line.for_month != month else "",
+        correction=_correction(line.kind),
+        is_showback=line.source_name in content.get("showback", ()),
+        shared_total=line.shared_total,
+        currency=statement.currency,
+        references=tuple(zip(labels, (line.reference_1, line.reference_2), strict=True)),
+        is_correction=line.is_correction_in(month),
+        corrects=tuple(line.corrects),
+        charged_before=line.charged_before,
+        service_from=line.service_from,
+        service_until=line.service_until,
+        **_split(line),
+        original=_original(line.original),
+        number=line.number,
+        usage=usage_of(line.usage),
+    )
+
+
+def _changes(statement: Statement) -> Changes | None:
+    if not (kept := statement.document.get("changes")):
+        return None
+    return changes_from(kept, now=statement.charged, currency=statement.currency)
+
+
+def _sections(lines: dict[str, list[Line]], content: dict[str, Any]) -> tuple[Section, ...]:
+    names, ends = content.get("fund_names", {}), content.get("fund_ends", {})
+    return tuple(
+        Section(
+            fund_org,
+            names.get(fund_org, ""),
+            tuple(own),
+            ends_on=datetime.date.fromisoformat(ends[fund_org]) if fund_org in ends else None,
+        )
+        for fund_org, own in lines.items()
+    )
+
+
+def _split(line: StatementLine) -> dict[str, Decimal]:
+    """Return which part of a cost a line is, where several fund/orgs pay for it."""
+    if not line.split:
+        return {}
+    return {"split_percent": Decimal(line.split["percent"]), "split_whole": Decimal(line.split["whole"])}
 
 
 def _original(stored: dict[str, str]) -> Original | None:

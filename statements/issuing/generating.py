@@ -21,6 +21,7 @@ from billing.months import checklist, closing
 from billing.progress import Progress, unwatched
 
 from ..document import Figures
+from .ahead import charges_ahead
 from .pdfs import pdf_path, render_missing
 from .planning import Planned, plan
 from .revisions import issue, refuse_finalized
@@ -114,22 +115,29 @@ def generate(
     owner who has no charges any more gets a revision of zero. What did not change stays. A dry run computes the
     same and writes nothing.
 
-    1. The month is locked, so that its charges and statements change under no other run.
-    2. Payer lines are made, and statements issued from them: both are committed, or neither.
-    3. PDFs are drawn after the commit. A run that is stopped there is resumed by the next.
+    1. The charges of what would be issued are written to files without names, while nobody waits.
+    2. The month is locked, so that its charges and statements change under no other run.
+    3. Payer lines are made, and statements issued from them: both are committed, or neither. A file of charges gets
+       its name if nothing changed of it since; else it is written anew.
+    4. PDFs are drawn after the commit. A run that is stopped there is resumed by the next.
 
     Raises StatementsFrozen for a finalized period, and the errors of `charging.make_payer_lines`.
     """
     if dry_run:
         return preview(period)
+    refuse_finalized(period)
     progress(0, 0, "Charging")
-    with audit.gesture(actor=actor, now=now) as gesture:
+    with (
+        charges_ahead(period, actor=actor, now=now, progress=progress) as charges,
+        audit.gesture(actor=actor, now=now) as gesture,
+    ):
         period = closing.locked(period)
         refuse_finalized(period)
+        charges.look_again(period)
         charging.make_payer_lines(period=period, actor=actor, now=now)
         lines = PayerLine.objects.filter(period=period).select_related("pi", "project", "source", "for_period")
         planned = plan(period, lines)
-        issue([each for each in planned if each.is_new], period=period, actor=actor, now=now, gesture=gesture)
+        issue([each for each in planned if each.is_new], period=period, charges=charges, gesture=gesture)
         result = _result(period, planned, _held(period), is_dry_run=False)
     drawn = render_missing(period=period, actor=actor, now=now, progress=progress)
     return dataclasses.replace(result, drawn=drawn)

@@ -1,12 +1,15 @@
 """The statement that each owner ought to have, beside the one in force."""
 
+import datetime
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from django.db.models import Count, Max
+from django.utils import timezone
 
+from billing.audit import Actor
 from billing.models import (
     BillingPeriod,
     BillingReference,
@@ -18,6 +21,7 @@ from billing.models import (
 
 from ..document import Figures
 from ..models import Statement, StatementLine
+from ..portal_links import statement_link
 from .snapshots import Material, digest_of, figures_of, material_of
 
 # What PIs are charged: the center's own lines (charged to center, funded subsidies) are on no statement.
@@ -76,10 +80,13 @@ class _Existing:
     revisions: dict[int, int]
 
 
-def plan(period: BillingPeriod, lines: Iterable[PayerLine]) -> list[Planned]:
+def plan(
+    period: BillingPeriod, lines: Iterable[PayerLine], references: Mapping[Owner, BillingReference] | None = None
+) -> list[Planned]:
     """Return the statement each owner ought to have, in the order of their references. Writes nothing.
 
-    An owner who has no charges any more gets a statement of zero, once: then it stays as it is.
+    The references are those of the month, or those that it will have. An owner who has no charges any more gets a
+    statement of zero, once: then it stays as it is.
     """
     policy = Policy.objects.current()
     stated = [line for line in lines if line.kind in STATED and line.pi is not None]
@@ -89,14 +96,14 @@ def plan(period: BillingPeriod, lines: Iterable[PayerLine]) -> list[Planned]:
     if not policy.issues_zero_statements:
         owners = {owner: own for owner, own in owners.items() if _says_something(own)}
     material = material_of(period, stated, policy)
-    existing = _existing(period)
+    existing = _existing(period, references or {})
     vanished = [owner for owner in existing.live if owner not in owners and owner in existing.stated]
     kept = [each for owner, each in existing.live.items() if owner not in owners and owner not in existing.stated]
     planned = [_planned(period, owner, owners.get(owner, ()), existing, material) for owner in [*owners, *vanished]]
     return sorted([*planned, *(_as_it_is(each, period) for each in kept)], key=_order)
 
 
-def _existing(period: BillingPeriod) -> _Existing:
+def _existing(period: BillingPeriod, foreseen: Mapping[Owner, BillingReference]) -> _Existing:
     # With `line_count`, which is no field of it.
     live: list[Any] = list(
         Statement.objects.live()
@@ -109,7 +116,7 @@ def _existing(period: BillingPeriod) -> _Existing:
     )
     references = BillingReference.objects.filter(period=period).select_related("period")
     return _Existing(
-        references={(each.pi_id, each.project_id): each for each in references},
+        references={(each.pi_id, each.project_id): each for each in references} | {**foreseen},
         live={(each.pi_id, each.project_id): each for each in live},
         stated=frozenset((each.pi_id, each.project_id) for each in live if each.line_count),
         revisions=dict(revisions),
@@ -141,6 +148,46 @@ def _planned(
         month=period.iso_month,
         digest=digest_of(content, printed, material.policy.currency),
     )
+
+
+def statement_of(
+    planned: Planned, *, period: BillingPeriod, currency: str, actor: Actor, now: datetime.datetime
+) -> Statement:
+    """Return a planned statement as it is stored, and make it that of its lines; nothing is saved."""
+    figures, corrections = planned.figures, planned.corrections
+    statement = Statement(
+        number=planned.number,
+        reference=planned.reference,
+        revision=planned.revision,
+        period=period,
+        pi=planned.pi,
+        project=planned.project,
+        digest=planned.digest,
+        document={
+            **planned.content,
+            "replaces": planned.last_number,
+            "issued_on": timezone.localtime(now).date().isoformat(),
+            "portal_url": statement_link(planned.number),
+        },
+        currency=currency,
+        list_cost=figures.list_cost,
+        contracted_cost=figures.contracted_cost,
+        charged=figures.charged,
+        corrections_list_cost=corrections.list_cost,
+        corrections_contracted_cost=corrections.contracted_cost,
+        corrections=corrections.charged,
+        review_until=_review_until(period),
+        issued_at=now,
+        issued_by=actor.user,
+    )
+    for line in planned.lines:
+        line.statement = statement
+    return statement
+
+
+def _review_until(period: BillingPeriod) -> datetime.date | None:
+    """Return the day until which PIs may ask; known while the month is in review."""
+    return period.review_until if period.status == BillingPeriod.Status.REVIEW else None
 
 
 def _as_it_is(statement: Statement, period: BillingPeriod) -> Planned:
@@ -175,7 +222,10 @@ def _says_something(lines: Sequence[PayerLine]) -> bool:
 
 
 def _line_order(line: PayerLine) -> tuple[str | bool, ...]:
+    is_of_month = line.for_period_id == line.period_id
     return (
+        # As they are printed: the month's own first, then corrections.
+        not is_of_month or line.kind == PayerLine.Kind.LATE or line.kind in PayerLine.ENTERED,
         line.fund_org,
         line.source.label,
         # Shares come after what is one's own.

@@ -1,9 +1,9 @@
 """New revisions stored, and the ones they replace taken out of force; or one voided."""
 
 import datetime
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
+from django.db.models import prefetch_related_objects
 from django.utils import timezone
 
 from billing import audit
@@ -17,10 +17,10 @@ from billing.money import plain
 from billing.months import closing
 
 from ..models import Statement, StatementLine
-from ..portal_links import statement_link
-from . import charge_files
+from .ahead import ChargesAhead
 from .asides import asides_of
-from .planning import Planned
+from .changing import changes_since
+from .planning import Planned, statement_of
 
 BATCH = 500
 
@@ -41,18 +41,17 @@ def refuse_finalized(period: BillingPeriod) -> None:
         )
 
 
-def issue(
-    planned: Sequence[Planned], *, period: BillingPeriod, actor: Actor, now: datetime.datetime, gesture: audit.Gesture
-) -> None:
+def issue(planned: Sequence[Planned], *, period: BillingPeriod, charges: ChargesAhead, gesture: audit.Gesture) -> None:
     """Store new revisions and take the ones they replace out of force, all of them in a few queries.
 
     The caller holds the month's lock, so nobody else issues or voids a statement of it meanwhile.
 
     1. The statements that are replaced go out of force first: a reference has one in force at any time.
-    2. The charges of the new revisions are written to their files, and hashed: they may change right after.
-    3. The new revisions are stored, each with its lines.
+    2. The files of their charges, written ahead, get their names, and the new revisions their hashes.
+    3. The new revisions are stored, each with its lines and what it changed.
     4. Those that were replaced name their successors.
     """
+    actor, now = gesture.actor, gesture.now
     old = [each.live for each in planned if each.live]
     for start in range(0, len(old), BATCH):
         Statement.objects.filter(pk__in=[each.pk for each in old[start : start + BATCH]]).update(
@@ -60,14 +59,13 @@ def issue(
         )
     policy = Policy.objects.current()
     besides = asides_of(period, planned, policy, timezone.localtime(now).date())
-    made = [
-        _statement_of(each, period=period, currency=policy.currency, asides=besides.of(each), actor=actor, now=now)
-        for each in planned
-    ]
+    made = [statement_of(each, period=period, currency=policy.currency, actor=actor, now=now) for each in planned]
+    prefetch_related_objects(old, "lines")
     for each, statement in zip(planned, made, strict=True):
-        for line in each.lines:
-            line.statement = statement
-    charge_files.keep(period, [(statement, each.lines) for each, statement in zip(planned, made, strict=True)])
+        statement.document |= besides.of(each)
+        if each.live:
+            statement.document["changes"] = changes_since(each.live, statement, each.lines).as_data()
+    charges.keep(period, [(statement, each.lines) for each, statement in zip(planned, made, strict=True)])
     Statement.objects.bulk_create(made, batch_size=BATCH)
     lines = []
     for each, statement in zip(planned, made, strict=True):
@@ -80,45 +78,6 @@ def issue(
         _record_issued(gesture, statement)
     StatementLine.objects.bulk_create(lines, batch_size=BATCH)
     Statement.objects.bulk_update(old, ["superseded_by"], batch_size=BATCH)
-
-
-def _statement_of(
-    planned: Planned,
-    *,
-    period: BillingPeriod,
-    currency: str,
-    asides: Mapping[str, Any],
-    actor: Actor,
-    now: datetime.datetime,
-) -> Statement:
-    """Return a planned statement as it is stored, without its lines."""
-    figures, corrections = planned.figures, planned.corrections
-    return Statement(
-        number=planned.number,
-        reference=planned.reference,
-        revision=planned.revision,
-        period=period,
-        pi=planned.pi,
-        project=planned.project,
-        digest=planned.digest,
-        document={
-            **planned.content,
-            **asides,
-            "replaces": planned.last_number,
-            "issued_on": timezone.localtime(now).date().isoformat(),
-            "portal_url": statement_link(planned.number),
-        },
-        currency=currency,
-        list_cost=figures.list_cost,
-        contracted_cost=figures.contracted_cost,
-        charged=figures.charged,
-        corrections_list_cost=corrections.list_cost,
-        corrections_contracted_cost=corrections.contracted_cost,
-        corrections=corrections.charged,
-        review_until=_review_until(period),
-        issued_at=now,
-        issued_by=actor.user,
-    )
 
 
 def _record_superseded(gesture: audit.Gesture, replaced: Statement, by: Statement) -> None:
@@ -144,11 +103,6 @@ def _record_issued(gesture: audit.Gesture, statement: Statement) -> None:
             "charges_sha256": statement.charges_sha256,
         },
     )
-
-
-def _review_until(period: BillingPeriod) -> datetime.date | None:
-    """Return the day until which PIs may ask; known while the month is in review."""
-    return period.review_until if period.status == BillingPeriod.Status.REVIEW else None
 
 
 def void(*, statement: Statement, reason: str, actor: Actor, now: datetime.datetime) -> Statement:

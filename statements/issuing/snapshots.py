@@ -1,17 +1,17 @@
 """What a statement keeps: lines, resources, names and texts as they are today; and the digest of what revises it."""
 
+import datetime
 import hashlib
 import json
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
 from billing import charging, quantities
+from billing.attribution.funds import reference_of
 from billing.models import (
     BillingPeriod,
-    CorrectionLine,
     Department,
     FundingSource,
     PayerLine,
@@ -20,13 +20,14 @@ from billing.models import (
     Project,
 )
 from billing.models.policy import reference_labels
-from billing.money import plain
+from billing.money import ZERO, plain, to_cents
 from billing.quantities import Usage
 
 from ..document import Figures
-from ..models import Statement, StatementLine
+from ..models import StatementLine
+from .corrected import Corrected, corrected_by
 
-BATCH = 500
+HUNDRED = Decimal(100)
 
 # Kept below a line; the portal shows them all, and what comes after is one sum.
 MOST_RESOURCES = 2_000
@@ -43,25 +44,26 @@ class Material:
 
     policy: Policy
     fund_names: Mapping[str, str]
+    # The last day of service that each fund/org may pay for, where it has one.
+    fund_ends: Mapping[str, datetime.date]
     # By the id of the department.
     department_names: Mapping[int | None, str]
     # By payer key.
     resources: Mapping[str, Sequence[charging.ResourceShare]]
     originals: Mapping[str, charging.Original]
-    corrected: Mapping[str, Sequence[str]]
+    corrected: Corrected
 
     def lines_of(self, lines: Sequence[PayerLine]) -> list[StatementLine]:
         """Return one owner's payer lines as lines of a statement, unsaved and numbered from 1."""
-        return [
-            _line(
-                number,
-                line,
-                self.resources.get(line.key, ()),
-                self.originals.get(line.key),
-                self.corrected.get(line.key, ()),
-            )
+        made = [
+            _line(number, line, self.resources.get(line.key, ()), self.originals.get(line.key))
             for number, line in enumerate(lines, start=1)
         ]
+        before = self.corrected.charged_before(line.key for line in lines)
+        for line in made:
+            line.corrects = self.corrected.named.get(line.payer_key, [])
+            line.charged_before = before.get(line.payer_key)
+        return made
 
     def content_of(self, pi: Person, project: Project | None, lines: Sequence[PayerLine]) -> dict[str, Any]:
         """Return the names and texts of today, which the statement keeps."""
@@ -81,6 +83,11 @@ class Material:
             "fund_names": {
                 line.fund_org: self.fund_names[line.fund_org] for line in lines if line.fund_org in self.fund_names
             },
+            "fund_ends": {
+                line.fund_org: self.fund_ends[line.fund_org].isoformat()
+                for line in lines
+                if line.fund_org in self.fund_ends
+            },
             "reference_labels": reference_labels(self.policy.tag_keys),
             "showback": sorted({line.source.name for line in lines if not line.source.is_journaled}),
         }
@@ -91,10 +98,11 @@ def material_of(period: BillingPeriod, lines: Sequence[PayerLine], policy: Polic
     return Material(
         policy=policy,
         fund_names=dict(FundingSource.objects.exclude(name="").values_list("fund_org", "name")),
+        fund_ends={fund_org: last for fund_org, (_, last) in (reference_of(policy).funds or {}).items() if last},
         department_names={each.pk: each.display_name for each in Department.objects.all()},
         resources=charging.resources_of(period, lines),
         originals=charging.originals_of(period, lines),
-        corrected=_corrected(period, lines),
+        corrected=corrected_by(period, lines),
     )
 
 
@@ -103,7 +111,6 @@ def _line(
     line: PayerLine,
     resources: Sequence[charging.ResourceShare],
     original: charging.Original | None,
-    corrects: Sequence[str],
 ) -> StatementLine:
     return StatementLine(
         number=number,
@@ -122,7 +129,6 @@ def _line(
         charge_count=line.charge_count,
         reference_1=line.reference_1,
         reference_2=line.reference_2,
-        corrects=list(corrects),
         original={
             "currency": original.currency,
             "rate": f"{original.rate.normalize():f}",
@@ -131,9 +137,32 @@ def _line(
         }
         if original
         else {},
+        split=_stored_split(line, resources),
+        service_from=min((each.began.date() for each in resources if each.began), default=None),
+        # The end is exclusive.
+        service_until=max(
+            (_last_day(each.began, each.ended) for each in resources if each.began and each.ended), default=None
+        ),
         resources=_stored_resources(resources, original.resources if original else {}),
         usage=_stored_usage(resources),
     )
+
+
+def _last_day(began: datetime.datetime, ended: datetime.datetime) -> datetime.date:
+    """Return the last day of a service that ended at a moment, which is no part of it."""
+    return max(began, ended - datetime.timedelta(seconds=1)).date()
+
+
+def _stored_split(line: PayerLine, resources: Sequence[charging.ResourceShare]) -> dict[str, str]:
+    """Write which part of a cost that several share a line is, as JSON keeps it; nothing of a cost of its own.
+
+    The whole is rounded as the shares were: once, before it was split.
+    """
+    percents = {each.percent for each in resources}
+    if len(percents) != 1 or (percent := percents.pop()) == HUNDRED:
+        return {}
+    whole = to_cents(sum((each.whole for each in resources), ZERO), line.currency)
+    return {"percent": quantities.plain(percent), "whole": plain(whole)}
 
 
 def _stored_resources(
@@ -196,38 +225,6 @@ def _stored_amounts(
         original = sum((originals[share.name, share.resource_id] for share in shares), Decimal(0))
         amounts["original"] = plain(original)
     return amounts
-
-
-def _corrected(period: BillingPeriod, lines: Iterable[PayerLine]) -> dict[str, list[str]]:
-    """Return, by payer key, the lines of statements in force that corrections and late changes are about."""
-    wanted: dict[tuple[int, str], list[str]] = defaultdict(list)
-    months = {line.key: line for line in lines if line.kind in (PayerLine.Kind.LATE, *PayerLine.ENTERED)}
-    for key, line in months.items():
-        if line.kind == PayerLine.Kind.LATE:
-            wanted[line.for_period_id, charging.key_as_charged(line)].append(key)
-    if len(wanted) < len(months):
-        for entered in (
-            CorrectionLine.objects.charged_in(period)
-            .exclude(corrects_key="")
-            .select_related("correction__for_period", "pi", "project", "source")
-        ):
-            if (key := charging.key_of_correction(entered)) in months and entered.corrects_period_id:
-                wanted[entered.corrects_period_id, entered.corrects_key].append(key)
-    found: dict[str, list[str]] = defaultdict(list)
-    keys = sorted({key for _, key in wanted})
-    for start in range(0, len(keys), BATCH):
-        of_keys = StatementLine.objects.filter(
-            statement__state__in=Statement.LIVE,
-            statement__period__in={month for month, _ in wanted},
-            payer_key__in=keys[start : start + BATCH],
-        ).order_by("statement__number", "number")
-        for month, payer_key, statement, number in of_keys.values_list(
-            "statement__period", "payer_key", "statement__number", "number"
-        ):
-            for key in wanted.get((month, payer_key), ()):
-                if (named := f"{statement}:{number}") not in found[key]:
-                    found[key].append(named)
-    return found
 
 
 def digest_of(content: Mapping[str, object], lines: Sequence[StatementLine], currency: str) -> str:

@@ -432,6 +432,14 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 (
+                    "charged_before",
+                    billing.fields.TotalField(
+                        blank=True,
+                        help_text="Of a correction: what the lines that it corrects charged until then.",
+                        null=True,
+                    ),
+                ),
+                (
                     "original",
                     models.JSONField(
                         blank=True,
@@ -444,6 +452,21 @@ class Migration(migrations.Migration):
                     models.JSONField(
                         default=list,
                         help_text="What makes up the line, in cents that add up to it: name, id, count, list, contracted, charged, usage.",
+                    ),
+                ),
+                (
+                    "service_from",
+                    models.DateField(
+                        blank=True, help_text="The first day of service, by the calendar of UTC.", null=True
+                    ),
+                ),
+                ("service_until", models.DateField(blank=True, help_text="The last day of service.", null=True)),
+                (
+                    "split",
+                    models.JSONField(
+                        blank=True,
+                        default=dict,
+                        help_text="Where several fund/orgs share a cost: the percent that this one is charged, and the whole in cents.",
                     ),
                 ),
                 (

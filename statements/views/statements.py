@@ -16,7 +16,7 @@ from django.views.decorators.http import require_safe
 from billing.audit import Actor
 from billing.models import User
 
-from .. import emails, issuing, overview, sheets
+from .. import issuing, overview, sheets
 from ..models import Statement, StatementLine
 from .visible import leading_staff, month_of, one_of, scope, telling_of_void, visible
 
@@ -95,7 +95,6 @@ def statement(request: HttpRequest, number: str) -> HttpResponse:
             "document": issuing.document_of(shown),
             "current": current,
             "others": others,
-            "revised": emails.mailed_before([shown]).get(shown.pk),
             "ledger": overview.in_ledger(shown) if shown.state in Statement.LIVE else None,
         },
     )

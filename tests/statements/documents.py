@@ -7,6 +7,7 @@ from decimal import Decimal
 
 from PIL import Image
 
+from statements.changes import Change, Changes
 from statements.document import (
     Figures,
     Line,
@@ -109,6 +110,32 @@ def a_letter(*sections, **fields):
     return a_document(*sections, **(LETTERHEAD | fields))
 
 
+SERVED = {"service_from": datetime.date(2025, 1, 3), "service_until": datetime.date(2025, 1, 28)}
+
+# What a second revision changed: the total, a line, its price alone, a line that came, and one that went.
+CHANGES = Changes(
+    since="2025-01-0007-1",
+    was=Decimal("7162.88"),
+    now=Decimal("10.00"),
+    currency="USD",
+    renamed=("PI: ada@u.edu, was grace@u.edu",),
+    lines=(
+        Change(
+            "GPU, a100, BIO-001",
+            "USD",
+            Decimal("1230.00"),
+            Decimal("1110.00"),
+            number=1,
+            used_before="1,312 GPU-hours",
+            used_after="1,184 GPU-hours",
+        ),
+        Change("Storage, BIO-001", "USD", Decimal("5.00"), Decimal("5.00"), is_about_price=True, number=2),
+        Change("Network, CHEM-2", "USD", None, Decimal("999999999.99"), number=3),
+        Change("Archive tier, BIO-001, Late change for December 2024", "USD", Decimal("5932.88"), None, number=9),
+    ),
+)
+
+
 def _corrected():
     refund = a_line(
         "Refund of storage",
@@ -118,12 +145,36 @@ def _corrected():
         for_month="2024-12",
         is_correction=True,
         corrects=("2024-12-0007-1:3", "2024-12-0007-1:4"),
+        charged_before=Decimal("604.80"),
+        number=2,
     )
-    late = a_line("GPU hours", figures("44.10"), correction="Late change", for_month="2024-12", is_correction=True)
+    late = a_line(
+        "GPU hours",
+        resources=[Resource("gpu-14", "i-0a7", 3, figures("60.00", "54.00", "44.10"))],
+        correction="Late change",
+        for_month="2024-12",
+        is_correction=True,
+        charged_before=Decimal("0.00"),
+        number=3,
+        **SERVED,
+    )
+    again = a_line(
+        "Archive tier",
+        figures("-20.00"),
+        [
+            Resource("Agreed with the dean", "Correction 7", 0, figures("-12.00")),
+            Resource("", "Correction 9", 0, figures("-8.00")),
+        ],
+        correction="Write-off",
+        for_month="2024-11",
+        is_correction=True,
+        charged_before=Decimal("999999999.99"),
+        number=4,
+    )
     return a_letter(
         Section("BIO-001", "Start-up funds", (a_line(resources=resources(3)),)),
         corrections=(
-            Section("BIO-001", "Start-up funds", (replace(refund, charge_count=0),)),
+            Section("BIO-001", "Start-up funds", (replace(refund, charge_count=0), replace(again, charge_count=0))),
             Section("CHEM-2", "", (late,)),
         ),
     )
@@ -144,7 +195,12 @@ HARD = {
     ),
     "three funds": a_letter(
         *(
-            Section(fund, name, (a_line(resources=resources(14, each="12.30")), a_line("Storage")))
+            Section(
+                fund,
+                name,
+                (a_line(resources=resources(14, each="12.30"), **SERVED), a_line("Storage", number=17)),
+                ends_on=datetime.date(2025, 5, 5) if name else None,
+            )
             for fund, name in (("BIO-001", "Start-up funds"), ("CHEM-2", "NIH R01"), ("PHYS-33", ""))
         ),
         review_until=datetime.date(2025, 2, 14),
@@ -177,8 +233,21 @@ HARD = {
         contact_email=f"{'billing.' * 12}desk@research-computing.example.edu",
         portal_url=f"https://billing.example.edu/{'statements/' * 20}2025-01-0007-1/",
     ),
-    "a revision": a_letter(revision=2, number="2025-01-0007-2", replaces="2025-01-0007-1"),
-    "zero": a_letter(history=A_YEAR[-1:], sections=(), figures=Figures(), revision=2, replaces="2025-01-0007-1"),
+    "a revision": a_letter(revision=2, number="2025-01-0007-2", replaces="2025-01-0007-1", changes=CHANGES),
+    "zero": a_letter(
+        history=A_YEAR[-1:],
+        sections=(),
+        figures=Figures(),
+        revision=2,
+        replaces="2025-01-0007-1",
+        changes=replace(
+            CHANGES,
+            was=Decimal("10.00"),
+            now=Decimal(0),
+            renamed=(),
+            lines=(Change("Compute, BIO-001", "USD", Decimal("10.00"), None, number=1),),
+        ),
+    ),
     "euro": a_letter(
         Section(
             "BIO-001",
@@ -188,7 +257,7 @@ HARD = {
                     of=figures("999999999.99", "999999998.99", "500000000.00"),
                     original=Original("USD", Decimal("0.92"), Decimal("1086956521.73"), Decimal("543478260.87")),
                 ),
-                a_line("Credit", figures("-999999999.99")),
+                a_line("Credit", figures("-999999999.99"), currency="EUR"),
             ),
         ),
         currency="EUR",
@@ -203,13 +272,19 @@ HARD = {
                 fund,
                 "",
                 (
-                    a_line(of=figures(part, part, charged)),
+                    a_line(
+                        of=figures(part, part, charged),
+                        split_percent=Decimal(percent),
+                        split_whole=Decimal("75.00"),
+                        number=1,
+                        **SERVED,
+                    ),
                     a_line("AWS Support", figures(share), shared_total=Decimal("33.33")),
                 ),
             )
-            for fund, part, charged, share in (
-                ("BIO-001", "60.00", "45.00", "8.33"),
-                ("CHEM-2", "40.00", "30.00", "5.55"),
+            for fund, part, charged, share, percent in (
+                ("BIO-001", "60.00", "45.00", "8.33", "60"),
+                ("CHEM-2", "40.00", "30.00", "5.55", "40"),
             )
         )
     ),

@@ -136,16 +136,21 @@ def test_corrections_and_late_changes_leave_the_months_own_list_price_and_discou
     assert document.month_figures == Figures(Decimal(100), Decimal(75), Decimal(50))
     assert (document.month_figures.discount_percent, document.month_figures.subsidy_percent) == ("25%", "33.3%")
     assert (document.correction_figures.charged, document.figures.charged) == (Decimal(-60), Decimal(-10))
-    assert [(line.correction, line.corrected) for line in document.lines] == [
-        ("", ""),
-        ("Late change", "corrects statement 2025-01-0001-1, line 1"),
-        ("Refund", "corrects statement 2025-01-0001-1, line 1"),
+    of_january = ("2025-01-0001-1, line 1",)
+    assert [(line.corrected_lines, line.charged_before, line.charged_after) for line in document.lines] == [
+        ((), None, None),
+        (of_january, Decimal(500), Decimal(460)),
+        # The second begins with what the first made of it.
+        (of_january, Decimal(460), Decimal(440)),
     ]
+    assert (document.corrections_before, document.corrections_after) == (Decimal(960), Decimal(900))
     client.force_login(january.pi)
     read = everything_read(client, statement)
     for door in ("pdf", "page"):
-        for text in ("Corrections and late changes", "Late change for January 2025", "25%", "33.3%", "line 1"):
+        for text in ("Corrections to earlier months", "Late change by the provider", "25%", "33.3%", "460.00"):
             assert text in read[door], (door, text)
+        assert "2025-01-0001-1, line 1" in " ".join(read[door].split()), door
+        assert "list price -220.00, provider discount -150.00, subsidy -10.00" in read[door], door
         assert "with corrections of" in read[door]
     assert "list price $100.00, provider discount $25.00, subsidy $25.00" in read["mail"]
     assert "corrections and late changes -$60.00" in read["mail"]

@@ -356,8 +356,8 @@ def test_the_lines_add_up_to_the_total_with_corrections_apart(client, cast):
     )
     groups = page.context["groups"]
     assert [(each.label, each.figures.charged) for each in groups] == [
-        ("Charges of February 2025", Decimal("7.00")),
-        ("Corrections and late changes", Decimal("-15.00")),
+        ("This month: February 2025", Decimal("7.00")),
+        ("Corrections to earlier months", Decimal("-15.00")),
     ]
     for row in (row for group in groups for row in group.rows):
         assert client.get(row["why_url"]).status_code == 200
@@ -379,18 +379,19 @@ def test_the_history_says_what_changed_from_revision_to_revision(client, issued,
     client.get(reverse("admin:statements_statement_pdf", args=[latest.pk])).getvalue()
     page = page_of(client, latest, "history")
     third, second, first = page.context["revisions"]
-    changed = {each.what: (each.before, each.after) for each in third.revised.lines_changed()}
+    changed = {each.what: (each.before, each.after) for each in third.changes.lines}
     assert changed == {
         "Compute, BIO-001": (Decimal(40), Decimal(41)),
         "Network, BIO-001": (None, Decimal(6)),
         "Storage, BIO-001": (Decimal(3), None),
     }
-    assert [each.difference for each in (third, second, first)] == [Decimal(4), Decimal(3), None]
-    assert sum(each.difference for each in third.revised.lines_changed()) == third.difference
+    assert [each.changes.difference for each in (third, second)] == [Decimal(4), Decimal(3)]
+    assert first.changes is None
+    assert sum(each.difference for each in third.changes.lines) == third.changes.difference
     said = words(page)
     for told in (
-        "Network, BIO-001 added – 6.00 + 6.00",
-        "Storage, BIO-001 gone 3.00 – -3.00",
+        "2. Network, BIO-001 New line – 6.00 + 6.00",
+        "Storage, BIO-001 No longer charged 3.00 – -3.00",
         "Total charged 43.00 47.00 + 4.00",
         "E-mail to bob@u.edu , PI Sent",
         "Downloaded by vera of the staff, PDF",

@@ -383,7 +383,10 @@ def test_the_portal_says_how_far_the_close_of_a_month_has_come(client, cast, sta
     closing.start_review(period=period, until=TODAY, actor=SOMEBODY, now=NOW)
     told = f"{TODAY:%b} {TODAY.day}, {TODAY.year}"
     assert all(f"In review: questions until {told}" in page for page in said())
-    assert f"January 2025 is in review. Questions until {told}: please check" in said()[1]
+    request = (
+        f"Questions until {told}. If a charge does not belong on this fund/org, tell us by {told}: ask about its line."
+    )
+    assert f"January 2025 is in review. {request}" in said()[1]
     closing.close(period=period, actor=SOMEBODY, now=NOW)
     assert all("Month closed" in page and "uestions until" not in page for page in said())
     build.shut(status="finalized")
@@ -406,7 +409,8 @@ def test_the_portal_says_whether_a_statement_was_mailed_written_to_a_file_or_rev
     assert "Revised" in client.get(LIST).content.decode()
     new = client.get(reverse("portal:statement", args=["2025-01-0001-2"])).content.decode()
     assert "What changed since" in new
-    assert "GPU, BIO-001: $2.00, new" in new
+    assert "Total charged: $42.00, was $40.00 (+$2.00)." in " ".join(new.split())
+    assert 'GPU, BIO-001</bdi><br><span class="quiet small">New line</span>' in new
     old = client.get(address).content.decode()
     assert "This revision was replaced on Feb 3, 2025" in old
 
