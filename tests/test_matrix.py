@@ -7,6 +7,7 @@ import datetime
 import io
 import itertools
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from django.apps import apps
@@ -57,7 +58,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.same_on_either]
 PEOPLE = ("nobody", "pi", "delegate", "stranger", "viewer", "reviewer", "finance", "admin")
 STAFF = PEOPLE[4:]
 
-BY = {"actor": build.SOMEBODY, "now": build.NOW}
+BY: dict[str, Any] = {"actor": build.SOMEBODY, "now": build.NOW}
 
 # Addresses: what a GET comes to, and a POST without a word in it, by column of PEOPLE.
 #   o  a page or file      x  403      -  404      m  405, not asked this way
@@ -454,18 +455,20 @@ def house(cast, settings):
 
 def _ask(cast) -> None:
     """Have Ada ask about a charge that is held for it, and propose a sponsored award that waits for finance."""
-    ada, by = Person.objects.get(email="ada@u.edu"), {"actor": build.Actor.from_user(cast.pi), "now": timezone.now()}
+    ada = Person.objects.get(email="ada@u.edu")
+    by: dict[str, Any] = {"actor": build.Actor.from_user(cast.pi), "now": timezone.now()}
     charge = build.a_charge("3.00", project="proteins")
+    assert charge.project
     Project.objects.filter(code="proteins").update(pi=ada)
     for fund_org in ("GIFT-2", "NSF-3"):
         build.a_fund(fund_org, is_sponsored=fund_org == "NSF-3").projects.add(charge.project)
     issuing.generate(period=charge.period, **BY)
     shown = lines.subject_of(Statement.objects.get(project=charge.project), 1)
-    proposed = {"proposed": {"GIFT-2": Decimal(100)}, "text": "The gift pays for this."}
+    proposed: dict[str, Any] = {"proposed": {"GIFT-2": Decimal(100)}, "text": "The gift pays for this."}
     questions.ask(subject=shown, reason="fund", **proposed, **by)
     proposed = {"proposed": {"NSF-3": Decimal(100)}, "text": "It is the work of the award."}
-    when = {"starts_on": timezone.localdate()}
-    asked = questions.propose(pi=ada, project=charge.project, reason="mistake", **proposed, **when, **by)
+    day = timezone.localdate()
+    asked = questions.propose(pi=ada, project=charge.project, reason="mistake", starts_on=day, **proposed, **by)
     questions.apply(question=asked, actor=build.Actor.from_user(cast.reviewer), now=timezone.now())
 
 

@@ -2,6 +2,7 @@
 
 import datetime
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from django.core.management import call_command
@@ -19,7 +20,7 @@ from tests.build import NOW, SOMEBODY, Actor
 
 pytestmark = pytest.mark.django_db
 
-BY = {"actor": SOMEBODY, "now": NOW}
+BY: dict[str, Any] = {"actor": SOMEBODY, "now": NOW}
 LIST = reverse("admin:billing_question_changelist")
 
 
@@ -28,6 +29,7 @@ def question(cast) -> Question:
     """Ada asks about a line of 42.00, and proposes a sponsored award of hers."""
     build.a_charge("40.00", resource_name="login-node")
     charge = build.a_charge("2.00", resource_name="gpu-14")
+    assert charge.project
     build.a_fund("NSF-3", is_sponsored=True).projects.add(charge.project)
     issuing.generate(period=build.a_period(), **BY)
     return questions.ask(

@@ -1,5 +1,7 @@
 """What a racer asks and answers: each function returns what came of it, in a word."""
 
+from typing import Any
+
 from django.utils import timezone
 
 from billing import questions
@@ -14,7 +16,7 @@ from statements.questions import lines
 def ask(month: str) -> str:
     """Ask about the first line of a month's statement."""
     statement = Statement.objects.live().get(period__month=f"{month}-01")
-    by = {"actor": Actor(name="ada", via="test"), "now": timezone.now()}
+    by: dict[str, Any] = {"actor": Actor(name="ada", via="test"), "now": timezone.now()}
     try:
         asked = questions.ask(subject=lines.subject_of(statement, 1), reason="usage", text="Too much.", **by)
     except BillingError as error:
@@ -24,7 +26,7 @@ def ask(month: str) -> str:
 
 def answer(pk: int, verb: str, name: str) -> str:
     """Answer a question: `leave`, or `reject` its charges."""
-    by = {"text": f"{name} says so.", "actor": Actor(name=name, via="test"), "now": timezone.now()}
+    by: dict[str, Any] = {"text": f"{name} says so.", "actor": Actor(name=name, via="test"), "now": timezone.now()}
     more = {"reason": "duplicate"} if verb == "reject" else {}
     try:
         getattr(questions, verb)(question=Question.objects.get(pk=pk), **more, **by)
@@ -35,7 +37,7 @@ def answer(pk: int, verb: str, name: str) -> str:
 
 def close(month: str) -> str:
     """Close a month."""
-    by = {"actor": Actor(name="fay", via="test"), "now": timezone.now()}
+    by: dict[str, Any] = {"actor": Actor(name="fay", via="test"), "now": timezone.now()}
     return closing.close(period=BillingPeriod.objects.named(month), **by).status
 
 
