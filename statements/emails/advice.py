@@ -7,6 +7,7 @@ from billing.texts import long_moment
 from ..models import Email
 from . import doubts
 from .addressing import UNATTENDED, UNCONFIRMED
+from .refusals import TOO_LARGE
 
 State = Email.State
 
@@ -41,6 +42,8 @@ def what_next(email: Email) -> str:
         return f"The worker tries it again at {at}. There is nothing to do."
     if state == State.QUEUED:
         return OF_WAITING.get(email.error, "The next run sends it.")
+    if state == State.REFUSED and f" {TOO_LARGE} " in email.error:
+        return "Lower “Largest e-mail” in the policy to what the mail server takes, then press Send again."
     if state == State.REFUSED:
         return OF_REFUSED[Email.Role(email.role)]
     if state == State.DROPPED:

@@ -13,6 +13,9 @@ from ..models import Email
 
 State = Email.State
 
+# Of a message that exceeds what the server takes (RFC 1870).
+TOO_LARGE = 552
+
 # After each try that failed for the moment, how long until the next; then a person or the next run tries.
 BACK_OFF = (
     datetime.timedelta(minutes=5),
@@ -41,10 +44,11 @@ def is_for_the_moment(problem: BaseException) -> bool:
 def is_refused(problem: BaseException) -> bool:
     """Tell whether a server permanently refused this recipient or this message (5xx).
 
-    Where it refuses the sender or the sign-in, that is a setting: it concerns every e-mail, and the next run tries them
-    once it is mended.
+    That a message is too large it says of the sender, before it has the message. Where it refuses the sender otherwise,
+    or the sign-in, that is a setting: it concerns every e-mail, and the next run tries them once it is mended.
     """
-    return code_of(problem) >= 500 and isinstance(problem, SMTPRecipientsRefused | SMTPDataError)
+    code = code_of(problem)
+    return code == TOO_LARGE or (code >= 500 and isinstance(problem, SMTPRecipientsRefused | SMTPDataError))
 
 
 def next_try(attempts: int, now: datetime.datetime) -> datetime.datetime | None:

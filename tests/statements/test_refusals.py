@@ -1,9 +1,12 @@
 """What a mail server does not take, against a real one: tried again by itself for a while, or told and left alone."""
 
 import datetime
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from django.db import connection
 from django.db.models import QuerySet
 from django.urls import reverse
 
@@ -179,6 +182,44 @@ def test_a_sender_that_is_refused_is_a_setting_and_the_next_run_sends_them_all(s
     assert worker(LATER) == 0
     server.refuses_sender = ""
     assert len(send(LATER).messages) == 3
+
+
+def test_an_e_mail_that_is_too_large_for_the_server_is_told_so_and_sent_once_it_is_smaller(server, issued, worker):
+    server.refuses_sender = "552 5.3.4 Message size exceeds fixed maximum message size"
+    send(chosen=[Statement.objects.get(pi__email="bob@u.edu").number])
+    refused = of("bob@u.edu")
+    assert (refused.state, "552 5.3.4" in refused.error) == ("refused", True)
+    assert "Lower “Largest e-mail” in the policy" in emails.what_next(refused)
+    server.refuses_sender = ""
+    assert send(LATER).failed == ()
+    assert server.to("bob@u.edu") == []
+    build.a_policy(email_megabytes=0)
+    emails.resend(email=refused, actor=SOMEBODY, now=LATER)
+    assert "Too large to attach" in server.to("bob@u.edu")[0].text
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite has one writer at a time")
+def test_two_senders_at_once_mail_each_recipient_once(server):
+    for number in range(12):
+        build.a_charge("10.00", pi=f"pi{number}@u.edu", project=f"p{number}")
+    generate()
+    both = threading.Barrier(2)
+
+    def run():
+        try:
+            both.wait()
+            return send()
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(2) as pool:
+        first, second = (each.result() for each in [pool.submit(run) for _ in range(2)])
+    assert len(server.mailbox) == 12
+    assert sorted(mail.recipients[0] for mail in server.mailbox) == sorted(f"pi{number}@u.edu" for number in range(12))
+    assert len(first.messages) + len(second.messages) == 12
+    assert (first.failed, second.failed) == ((), ())
+    assert set(states().values()) == {"sent"}
 
 
 def test_what_a_run_did_not_come_to_because_the_server_was_away_is_tried_again_too(settings, issued, worker):
