@@ -67,7 +67,9 @@ class Walker:
 
     def confirm(self, **typed):
         """Press the button of the page that asks, with what the form holds by itself and what is typed in."""
-        form = re.findall(r'<form method="post"(?![^>]*logout)(.*?)</form>', self.text, re.DOTALL)[-1]
+        forms = re.findall(r'<form method="post"(?![^>]*logout)(.*?)</form>', self.text, re.DOTALL)
+        # A page may offer more than what it asks for, such as an e-mail to try.
+        form = next((each for each in reversed(forms) if 'class="default"' in each), forms[-1])
         hidden = dict(re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)"', form))
         action = re.match(r'[^>]*action="([^"]+)"', form)
         if 'name="leave"' in form:

@@ -163,11 +163,14 @@ def test_the_mail_says_what_statements_say(expected):
         by_pi[statement.pi_id].append(statement)
     for own in by_pi.values():
         letter = emails.letter_of(own, policy=Policy.objects.current(), sees_all=True)
+        # The whole as one sum, and each statement with all of its figures.
         total = Figures.total(issuing.document_of(each).figures for each in own)
-        for amount in of(total):
-            assert money_with_currency(amount, "USD") in strip_tags(letter.html)
+        said = strip_tags(letter.html)
+        assert money_with_currency(total.charged, "USD") in said
         for statement in own:
-            assert money_with_currency(statement.subsidy, "USD") in letter.text
+            for amount in of(issuing.document_of(statement).figures):
+                assert money_with_currency(amount, "USD") in said
+                assert money_with_currency(amount, "USD") in letter.text
 
 
 def test_dashboard_and_statement_pages_say_what_statements_say(expected, cast, client):
