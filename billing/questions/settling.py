@@ -64,8 +64,10 @@ def say(question: Question, text: str, *, is_from_staff: bool, gesture: audit.Ge
 
 
 def name_of(actor: Actor) -> str:
-    """Return the name of who acts, as the other side knows them."""
-    return ((actor.user.get_full_name() if actor.user else "") or actor.name)[:254]
+    """Return the name of who acts, as the other side knows them: of a PI, that on their statements."""
+    pi = getattr(actor.user, "person", None)
+    full = actor.user.get_full_name() if actor.user else ""
+    return ((pi.name if pi else "") or full or actor.name)[:254]
 
 
 def let_go(question: Question, gesture: audit.Gesture) -> None:

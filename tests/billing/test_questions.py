@@ -295,7 +295,7 @@ def test_a_reply_keeps_it_open_and_the_pi_answers(cast, january):
     again = questions.write(question=question, text="gpu-14", actor=ada(cast), now=NOW)
     assert again.state == State.ASKED
     thread = [(each.is_from_staff, each.written_by_name) for each in question.messages.order_by("pk")]
-    assert thread == [(False, "ada"), (True, "rex"), (False, "ada")]
+    assert thread == [(False, "Ada Lovelace"), (True, "rex"), (False, "Ada Lovelace")]
 
 
 def test_what_stays_is_charged_as_before(cast, january):
@@ -394,7 +394,7 @@ def test_who_asked_takes_it_back(cast, january):
     gone = questions.withdraw(question=question, actor=ada(cast), now=NOW)
     assert (gone.state, gone.outcome) == (State.WITHDRAWN, "")
     assert states() == {"clear"}
-    with pytest.raises(AnsweredAlready, match="was withdrawn by ada"):
+    with pytest.raises(AnsweredAlready, match="was withdrawn by Ada Lovelace"):
         questions.leave(question=question, text="It is right.", **staff(cast.reviewer))
 
 
