@@ -70,8 +70,9 @@ HOSTILE = {
     "a path": "..%2F..%2Fetc%2Fpasswd",
     "nothing": "",
 }
-# 302 leads on or to the sign-in page; 429 and 502 say that a lock or the institution's sign-in stands in the way.
-FINE = {200, 301, 302, 400, 403, 404, 405, 409, 410, 413, 429}
+# 302 leads on or to the sign-in page; 401 asks for a token, and tests/statements/test_api.py asks with one; 429 and 502
+# say that a lock or the institution's sign-in stands in the way.
+FINE = {200, 301, 302, 400, 401, 403, 404, 405, 409, 410, 413, 429}
 
 
 class Failures(logging.Handler):

@@ -27,6 +27,7 @@ from tests import build
 from tests.build import NOW, SOMEBODY
 from tests.statements import scene as scenes
 from tests.statements.scene import OWNERS, SEES, SERVICES, marker, marks_in
+from tests.test_hostile import HOSTILE
 
 pytestmark = pytest.mark.django_db
 
@@ -339,6 +340,19 @@ def test_a_parameter_that_is_wrong_is_named(scene, ada, query, parameter):
     said = answer.json()
     assert (said["error"], said["parameter"]) == ("Wrong parameter", parameter)
     assert said["detail"].startswith(f"{parameter}: ")
+
+
+def test_nothing_that_stands_in_a_parameter_or_address_breaks_it(scene, ada, settings):
+    settings.API_REQUESTS_PER_MINUTE = 10_000
+    for said, value in HOSTILE.items():
+        for name in (*asking.PARAMETERS, value):
+            for path in LISTS:
+                answer = ada.client.get(f"/api/v1/{path}?{name}={value}", headers=ada.headers)
+                assert answer.status_code in (200, 400, 404), f"{path} {name} {said}"
+                assert answer["Content-Type"] == "application/json"
+        answer = ada.client.get(f"/api/v1/statements/{value}", headers=ada.headers)
+        assert answer.status_code in (400, 404), said
+        assert answer["Content-Type"] == "application/json"
 
 
 def test_every_parameter_is_tried_above_or_means_any_text():
