@@ -152,6 +152,7 @@ def test_a_statement_that_comes_to_a_credit_says_so_at_its_head_and_by_fund():
         Section("BIO-001", "", (a_line(),)),
         Section("CHEM-2", "", (a_line(),)),
         corrections=(Section("CHEM-2", "", (credit,)),),
+        history=(),
     )
     said = read(draw(letter))
     assert letter.total_label == "Credit"
