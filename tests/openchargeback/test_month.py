@@ -67,7 +67,9 @@ class Walker:
 
     def confirm(self, **typed):
         """Press the button of the page that asks, with what the form holds by itself and what is typed in."""
-        form = re.findall(r'<form method="post"(?![^>]*logout)(.*?)</form>', self.text, re.DOTALL)[-1]
+        forms = re.findall(r'<form method="post"(?![^>]*logout)(.*?)</form>', self.text, re.DOTALL)
+        # Not one that only looks, or sends a test.
+        form = [each for each in forms if 'name="look"' not in each][-1]
         hidden = dict(re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)"', form))
         action = re.match(r'[^>]*action="([^"]+)"', form)
         if 'name="leave"' in form:
