@@ -4,7 +4,6 @@ import asyncio
 import email
 import email.policy
 import socket
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -60,8 +59,6 @@ class MailServer:
     refuses_message: dict[str, str] = field(default_factory=dict)
     # What it says of whoever sends.
     refuses_sender: str = ""
-    # When each message was accepted, by the clock that only goes on.
-    accepted_at: list[float] = field(default_factory=list)
     # Addresses that it never answers about.
     stalls: set[str] = field(default_factory=set)
     # Addresses whose messages it keeps, and hangs up before it says so.
@@ -110,7 +107,6 @@ class MailServer:
         message = email.message_from_bytes(content, policy=email.policy.default)
         assert isinstance(message, EmailMessage)
         self.mailbox.append(Mail(envelope.mail_from or "", tuple(envelope.rcpt_tos), message))
-        self.accepted_at.append(time.monotonic())
         if self.holds_at:
             self.holds_at.touch()
             await asyncio.sleep(3600)
