@@ -6,6 +6,7 @@ from typing import Any
 from django import forms
 from django.conf import settings
 from django.contrib import admin
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.utils import unquote
 from django.contrib.admin.widgets import RelatedFieldWidgetWrapper
 from django.core.exceptions import PermissionDenied
@@ -65,6 +66,16 @@ class BillingAdmin(NarrowedListMixin, SearchedChoicesMixin, VerbsMixin, admin.Mo
         initial = super().get_changeform_initial_data(request)
         fields = {field.name: field for field in self.opts.get_fields() if isinstance(field, models.Field)}
         return {name: value for name, value in initial.items() if name not in fields or fits(fields[name], value)}
+
+    def response_action(
+        self, request: HttpRequest, queryset: "models.QuerySet[Any]", *args: Any, **kwargs: Any
+    ) -> HttpResponse | None:
+        """Do something with the rows that are ticked, without numbers that no row can have."""
+        sent = request.POST.copy()
+        ticked = sent.getlist(ACTION_CHECKBOX_NAME)
+        sent.setlist(ACTION_CHECKBOX_NAME, [each for each in ticked if fits(self.opts.pk, each)])
+        request.POST = sent  # type: ignore[assignment]
+        return super().response_action(request, queryset, *args, **kwargs)
 
     def changeform_view(
         self,

@@ -58,7 +58,7 @@ def test_every_size_of_type_is_of_the_scale():
         re.findall(r"font: [^;]*?(var\(--t\d+\)|[\d.]+(?:px|rem))", CSS)
     )
     scale = {f"var(--t{size})" for size in (12, 13, 14, 16, 20, 28)}
-    # Mono letters are set a little smaller than the text they stand in. The code of an error is a sign. Paper has points.
+    # Mono letters are a little smaller than the text they stand in. The code of an error is a sign. Paper has points.
     assert used - scale <= {".95em", "9px", "4rem", "10pt"}
 
 
