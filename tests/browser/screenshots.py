@@ -1,4 +1,4 @@
-"""Writes the pictures of the documentation, docs/images, from the sample institution: `make screenshots`.
+"""Writes the pictures and samples of the documentation from the sample institution: `make screenshots`.
 
 The clock stands still and nothing is random, so that a picture changes only where the page does.
 """
@@ -15,16 +15,19 @@ from PIL import Image
 
 from billing.audit import Actor
 from billing.background import heartbeat
-from billing.models import Charge, Person, User
+from billing.models import Charge, Person, Policy, User
+from journals import writing
 from journals.models import Journal
 from openchargeback import demo
+from statements import emails, issuing
 from statements.models import Statement
 
 from .pages import color, session, widen
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
-IMAGES = Path(__file__).resolve().parents[2] / "docs" / "images"
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+IMAGES, SAMPLES = DOCS / "images", DOCS / "samples"
 NOW = datetime.datetime(2026, 3, 4, 15, 30, tzinfo=datetime.UTC)
 MONTH = "2026-02"
 SIZES = ((1440, 900), (390, 844))
@@ -60,8 +63,11 @@ def pages():
         "journals": ("finance", reverse("admin:journals_journal_changelist")),
         "journal": ("finance", reverse("admin:journals_journal_change", args=[Journal.objects.earliest("pk").pk])),
         "pi": ("finance", reverse("admin:billing_person_change", args=[pi.pk])),
+        "portal-home": ("delegate", reverse("portal:home")),
         "portal": ("delegate", reverse("portal:statements")),
         "portal-statement": ("delegate", reverse("portal:statement", args=[shown.number])),
+        "portal-trends": ("delegate", reverse("portal:trends")),
+        "portal-ask": ("delegate", reverse("portal:ask", args=[shown.number, 1])),
     }
 
 
@@ -96,3 +102,25 @@ def test_the_pictures_of_the_documentation_are_written(browser, live_server, sam
     # What is not taken any more goes.
     for path in {*IMAGES.glob("*-*-*.png")} - written:
         path.unlink()
+
+
+def test_the_samples_of_the_documentation_are_written(sample):
+    """A statement with its charges, its e-mail, and the journal of the month in each format."""
+    shown = Statement.objects.live().filter(period__month=f"{MONTH}-01").order_by("-charged").first()
+    assert shown is not None
+    letter = emails.letter_of([shown], policy=Policy.objects.current(), sees_all=True)
+    files = {
+        "statement.pdf": issuing.pdf_of(shown),
+        "charges.csv": issuing.charges_csv_of(shown),
+        "e-mail.html": letter.html.encode(),
+        "e-mail.txt": f"Subject: {letter.subject}\n\n{letter.text}".encode(),
+    }
+    document = writing.document_of(Journal.objects.earliest("pk"))
+    for name in writing.format_names():
+        form = writing.format_named(name)
+        files[f"journal-{name}.{form.extension}"] = form.write(document).content
+    for path in SAMPLES.iterdir():
+        if path.name not in files and path.name != "README.md":
+            path.unlink()
+    for name, content in files.items():
+        (SAMPLES / name).write_bytes(content)
