@@ -423,7 +423,7 @@ def test_the_front_door_leads_each_to_their_own(client, cast):
     client.force_login(cast.viewer)
     assert client.get("/").url == reverse("admin:index")
     client.force_login(cast.pi)
-    assert client.get("/").url == reverse("portal:statements")
+    assert client.get("/").url == reverse("portal:home")
 
 
 @pytest.mark.parametrize("name", ["login", "password_reset", "password_reset_done", "password_reset_complete"])

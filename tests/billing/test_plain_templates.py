@@ -159,9 +159,11 @@ def test_a_letter_about_a_thousand_statements_is_well_within_the_bounds():
     names = "{{ a.name }} {{ a.amount }} {% if a.name %}{{ a.name|upper }}{% endif %}\n"
     assert len(render(LOOP + names + END + LOOP + names + END)) > 20_000
     shipped = letters._shipped("statement.html")
-    statement = {"project": "genomics", "due": "$10,000.00", "changes": (), "corrections": ()}
-    values = {"statements": (statement,) * 1_000, "others": (), "count": 1_000}
-    assert PlainTemplate(shipped, engine=ENGINE).render(PlainContext(values)).count("genomics") == 1_000
+    statement = {"project": "genomics", "due": "$10,000.00", "changes": (), "corrections": (), "ends": ()}
+    empty: dict[str, tuple[str, ...]] = dict.fromkeys(("others", "notices", "attached", "left_off"), ())
+    values = {"statements": (statement,) * 1_000, "count": 1_000, **empty}
+    # Each on its card, and in the line that mail programs show beside the subject.
+    assert PlainTemplate(shipped, engine=ENGINE).render(PlainContext(values)).count("genomics") == 2_000
 
 
 # -- the same through both doors --

@@ -120,6 +120,7 @@ ON_THE_DATABASE = [
     "people list",
     "periods list",
     "proof -p 2025-01",
+    "questions list",
     "qcluster",
     "rates list",
     "recover_admin root --without-terminal",
