@@ -3,10 +3,9 @@
 import contextlib
 
 from django.urls import reverse
-from selenium.common.exceptions import StaleElementReferenceException
+from selenium.common.exceptions import StaleElementReferenceException, WebDriverException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
-from selenium.webdriver.support.expected_conditions import staleness_of
 from selenium.webdriver.support.ui import WebDriverWait
 
 from billing.background import jobs
@@ -27,7 +26,9 @@ def leaving(browser):
     """Do what leads to another page, and wait until the one that stands here is gone."""
     page = browser.find_element(By.TAG_NAME, "html")
     yield
-    WebDriverWait(browser, SECONDS, poll_frequency=0.05).until(staleness_of(page))
+    # While one page gives way to the other, the browser may refuse to say which stands there.
+    waiting = WebDriverWait(browser, SECONDS, poll_frequency=0.05, ignored_exceptions=[WebDriverException])
+    waiting.until(lambda _: browser.find_element(By.TAG_NAME, "html") != page)
 
 
 def press(browser, by, what):

@@ -39,7 +39,7 @@ def test_a_pi_reads_her_help_and_comes_back_from_a_page_that_is_not_there(browse
     build.the_cast()
     sign_in(browser, live_server, "ada")
     press(browser, By.LINK_TEXT, "Help")
-    waits_for(browser, "/help/user-guide/portal/#your-statements")
+    waits_for(browser, "/help/user-guide/portal/#home")
     assert "Total charged" in browser.find_element(By.CSS_SELECTOR, ".help-text").text
     assert complaints(browser) == []
     browser.get(live_server.url + "/statements/nowhere/")
