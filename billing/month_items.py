@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 
-from django.db.models import Count
+from django.db.models import Count, Q
 from django.utils import timezone
 
 from . import charging, corrections, proof
@@ -128,16 +128,18 @@ def questioned_sums(period: BillingPeriod) -> tuple[int, dict[str, Decimal]]:
 def questions(month: Month) -> Iterator[Item]:
     """Say how many questions of PIs are open: none of them keeps the month from closing."""
     period = month.period
-    open_ones = Question.objects.open().filter(period=period)
-    count = open_ones.count()
+    is_late = Q(state__in=Question.WAITING, respond_by__lt=timezone.localdate())
+    counted = Question.objects.filter(period=period).aggregate(
+        asked=Count("pk"), open=Count("pk", filter=Q(state__in=Question.OPEN)), late=Count("pk", filter=is_late)
+    )
+    asked, count, late = counted["asked"], counted["open"], counted["late"]
     if not count:
-        asked = Question.objects.filter(period=period).count()
         state = State.DONE if asked else State.NOT_APPLICABLE
         yield Item("questions", state, "All questions are answered." if asked else "No PI has asked anything.", asked)
         return
     held, billed = questioned_sums(period) if period.takes_changes else (0, {})
     text = f"{_some(count, 'question is', 'questions are')} open; staff answer in time."
-    if late := open_ones.waiting().filter(respond_by__lt=timezone.localdate()).count():
+    if late:
         text = f"{_some(count, 'question is', 'questions are')} open, {late:,} past the day to answer."
     if held:
         text += f" {_some(held, 'charge waits', 'charges wait')} for an answer ({told(billed)} billed)"
