@@ -12,7 +12,7 @@ from tests import build
 from tests.test_links import done_by, kind_of, links_of
 from tests.test_matrix import address_of, house, routes  # noqa: F401 (a fixture)
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.same_on_either]
 
 # Not days, numbers of statements (2025-01-0001) or journals (J2025-01-1), names of files (aws_2025-01.csv) or keys of
 # payer lines (2025-01@2024-12|refund|…); nor what forms say of how a month is typed.
