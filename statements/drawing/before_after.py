@@ -1,7 +1,6 @@
 """Tables that say what an amount was and what it is now: texts in columns, and old, new and change beside them."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -9,8 +8,9 @@ from ..document import money
 from ..lettering import BOLD
 from ..tagging import COLUMN_SCOPE, ROW_SCOPE
 from .fitting import lines_of, narrowed, signed
+from .headed import HeadedTable, Heading
 from .paper import Paper
-from .styles import GRAY, INK, LEFT, PALE, RIGHT, Text
+from .styles import INK, RIGHT, Text
 
 AMOUNTS = ("Old", "New", "Change")
 # The right edges of the columns of amounts.
@@ -55,38 +55,18 @@ class Column:
         return [(line, style) for line in lines_of(filter(None, texts), style, self.width)]
 
 
-class BeforeAfterTable:
+class BeforeAfterTable(HeadedTable):
     """One such table, on the paper of a document."""
 
     def __init__(self, paper: Paper, currency: str, columns: Sequence[Column]) -> None:
-        self.paper = paper
-        self.currency = currency
+        super().__init__(paper, currency)
         self.columns = columns
 
-    @contextmanager
-    def headed(self) -> Iterator[None]:
-        """Begin the table with headings, which come again on each page that it goes on to."""
-        with self.paper.structure.part("Table"):
-            self.paper.heads_again = lambda: self._headings(tagged=False)
-            self._headings(tagged=True)
-            yield
-            self.paper.heads_again = None
-
-    def _headings(self, *, tagged: bool) -> None:
-        paper = self.paper
-        style = Text(7.8, BOLD, GRAY)
-        paper.box(LEFT, paper.y - 5.5, RIGHT - LEFT, 16.5, PALE)
-        if tagged:
-            paper.structure.open("TR")
-        cells = [
-            *((column.left, column.heading, "left") for column in self.columns),
-            *((edge, text, "right") for edge, text in zip(COLUMNS, AMOUNTS, strict=True)),
+    def headings(self) -> list[Heading]:
+        return [
+            *((column.left, column.heading, "left", COLUMN_SCOPE) for column in self.columns),
+            *((edge, text, "right", COLUMN_SCOPE) for edge, text in zip(COLUMNS, AMOUNTS, strict=True)),
         ]
-        for x, text, align in cells:
-            paper.write(x, paper.y, text, style, align=align, role="TH" if tagged else "", attributes=COLUMN_SCOPE)
-        if tagged:
-            paper.structure.close()
-        paper.y -= 18.5
 
     def rows(self, row: Row) -> list[Row]:
         """Return a row, and the rows in which it goes on where it is very long."""

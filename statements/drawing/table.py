@@ -1,8 +1,7 @@
 """The table of a statement: lines with their resources, and the amounts beside them."""
 
 import itertools
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 from billing.quantities import added
 
@@ -11,8 +10,9 @@ from ..lettering import BOLD, isolated
 from ..pdf_objects import string
 from ..tagging import COLUMN_SCOPE, ROW_SCOPE
 from .fitting import fitted, lines_of, narrowed, signed, wrapped
+from .headed import HeadedTable, Heading
 from .paper import Paper
-from .styles import CELL_STRONG, FINE, GRAY, INK, LEFT, PALE, RESOURCE, RIGHT, Text
+from .styles import CELL_STRONG, FINE, INK, LEFT, RESOURCE, RIGHT, Text
 
 # Of one line; what comes after the largest of these is added up.
 MOST_RESOURCES = 200
@@ -33,41 +33,23 @@ BESIDE = 6
 SHORTEST = 30
 
 
-class FiguresTable:
+class FiguresTable(HeadedTable):
     """Tables of one document, on its paper: a label, and list price, discount, subsidy and what is charged."""
 
     def __init__(self, paper: Paper, currency: str, *, has_charges: bool = False) -> None:
-        self.paper = paper
-        self.currency = currency
+        super().__init__(paper, currency)
         # Whether the charges behind it are attached.
         self.has_charges = has_charges
 
-    @contextmanager
-    def headed(self) -> Iterator[None]:
-        """Begin a table with headings, which come again on each page that it goes on to."""
-        with self.paper.structure.part("Table"):
-            self.paper.heads_again = lambda: self._headings(tagged=False)
-            self._headings(tagged=True)
-            yield
-            self.paper.heads_again = None
-
-    def _headings(self, *, tagged: bool) -> None:
-        """Write the table's headings; on the pages it goes on to they are decoration."""
-        paper = self.paper
-        style = Text(7.8, BOLD, GRAY)
-        paper.box(LEFT, paper.y - 5.5, RIGHT - LEFT, 16.5, PALE)
-        cells = [
-            (LEFT + 6, "Service and resource", "left"),
-            *((edge, text, "right") for edge, text in zip(COLUMNS, HEADINGS, strict=True)),
+    def headings(self) -> list[Heading]:
+        aloud = {number: f"{COLUMN_SCOPE} /ActualText {string(text)}" for number, text in ALOUD.items()}
+        return [
+            (LEFT + 6, "Service and resource", "left", COLUMN_SCOPE),
+            *(
+                (edge, text, "right", aloud.get(number, COLUMN_SCOPE))
+                for number, (edge, text) in enumerate(zip(COLUMNS, HEADINGS, strict=True))
+            ),
         ]
-        if tagged:
-            paper.structure.open("TR")
-        for number, (x, text, align) in enumerate(cells, start=-1):
-            attributes = f"{COLUMN_SCOPE} /ActualText {string(ALOUD[number])}" if number in ALOUD else COLUMN_SCOPE
-            paper.write(x, paper.y, text, style, align=align, role="TH" if tagged else "", attributes=attributes)
-        if tagged:
-            paper.structure.close()
-        paper.y -= 18.5
 
     def line(self, line: Line, *, keep: float = 0) -> None:
         """Write a line and its resources.
