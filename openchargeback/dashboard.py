@@ -16,7 +16,7 @@ from billing.admin.running import shown as shown_running
 from billing.errors import NextStep
 from billing.fields import AmountSum
 from billing.importing import tending
-from billing.models import AuditEvent, BillingPeriod, Charge, Flag, Import, Policy, User
+from billing.models import AuditEvent, BillingPeriod, Charge, Flag, Import, MonthTotal, Policy, User
 from billing.months import checklist
 from billing.months.checklist import Checklist, Item, State
 from billing.proof import adding_up
@@ -33,7 +33,7 @@ LOOKED_THROUGH = 80
 NO_WORK = ("session.", "user.", "installation.", "safeguards.")
 
 # What is kept of the page besides its checklist.
-REASONS = "reasons"
+HELD = "all-held"
 
 
 @dataclass(frozen=True)
@@ -93,6 +93,8 @@ class Board:
     sights: list[Sight] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
     journaled: str = ""
+    # Held charges that somebody decides; questions alone hold the others.
+    to_decide: int = 0
     held: int = 0
     held_billed: dict[str, Decimal] = field(default_factory=dict)
     reasons: list[HeldReason] = field(default_factory=list)
@@ -115,7 +117,7 @@ class Board:
 
     @property
     def may_carry(self) -> bool:
-        return bool(self.held and self.period and self.period.takes_changes)
+        return bool(self.to_decide and self.period and self.period.takes_changes)
 
 
 def percent(part: Decimal | int, whole: Decimal | int) -> int:
@@ -138,11 +140,11 @@ def dashboard(*, period: BillingPeriod | None, months: Sequence[BillingPeriod], 
         text = "Nothing was imported yet. The first file opens its billing period."
         first = Item("imports", State.OPEN, text, then=NextStep("import_files", {"period": ""}))
         return Board(period=None, next_item=shown(first, user), running=running, failures=failures)
-    kept = checklist.Kept.of_page(period, adding_up.SIGHTS, REASONS)
+    kept = checklist.Kept.of_page(period, adding_up.SIGHTS, HELD)
     listed = checklist.of(period, waits=False, kept=kept)
     items = shown_list(listed, user)
     waiting = listed.item(checklist.HELD)
-    is_held = bool(waiting and waiting.count)
+    held, reasons = kept.value(HELD, lambda: _held(period))
     policy = Policy.objects.current()
     totals = Totals()
     sights, unknown = _sights(period, totals, kept)
@@ -156,9 +158,10 @@ def dashboard(*, period: BillingPeriod | None, months: Sequence[BillingPeriod], 
         sights=sights,
         unknown=unknown,
         journaled=_journaled(listed),
-        held=waiting.count if waiting else 0,
-        held_billed=dict(waiting.money) if waiting else {},
-        reasons=kept.value(REASONS, lambda: _reasons(period)) if is_held else [],
+        to_decide=waiting.count if waiting else 0,
+        held=sum(number for number, _ in held.values()),
+        held_billed={currency: billed for currency, (_, billed) in held.items()},
+        reasons=reasons,
         charted=charted,
         tops=tops,
         moved=moved,
@@ -226,6 +229,12 @@ def _spending(
     ]
     moved = movements.movements(period, before, currency=currency, totals=totals) if before else None
     return charted, tops, moved if moved and moved.rows else None
+
+
+def _held(period: BillingPeriod) -> tuple[dict[str, tuple[int, Decimal]], list[HeldReason]]:
+    """Return all that a month holds, by currency, and why: also what waits for the answer to a question alone."""
+    held = MonthTotal.objects.of_month(period).held().billed_by_currency()
+    return held, _reasons(period) if held else []
 
 
 def _reasons(period: BillingPeriod) -> list[HeldReason]:

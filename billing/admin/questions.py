@@ -250,7 +250,7 @@ class QuestionAdmin(FrozenAdmin):
 
     @admin.display(description="about")
     def what(self, question: Question) -> SafeString:
-        where = f"{question.period}, {question.line}" if question.period else ""
+        where = f"{question.period}, {question.line_text}" if question.period else ""
         told = f"{question.get_reason_display()}{f' · {where}' if where else ''}"
         return format_html('<bdi>{}</bdi><br><span class="quiet small">{}</span>', question.about, told)
 

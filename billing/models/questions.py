@@ -218,6 +218,12 @@ class Question(models.Model):
         return f"question {self.pk}" if self.kind == self.Kind.QUESTION else f"proposal {self.pk}"
 
     @property
+    def line_text(self) -> str:
+        """The statement and the line as people read them: `2025-01-0007-1, line 3`."""
+        statement, _, number = self.line.rpartition(":")
+        return f"{statement}, line {number}" if statement else ""
+
+    @property
     def is_open(self) -> bool:
         return self.state in self.OPEN
 

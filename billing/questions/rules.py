@@ -53,7 +53,7 @@ def funds_for(
     """Return the funds of the list that a PI may propose for a project and these days, but for those `besides`.
 
     They are the project's own where the project is the PI's. Of a project of somebody else they are those that the
-    PI pays it from already: what another PI pays with is nobody's choice but theirs.
+    PI pays it from already: a PI never chooses another PI's fund/org.
     """
     paid_with = PayerLine.objects.filter(pi=pi, project=project, kind__in=PayerLine.CHARGED).order_by()
     known = set(paid_with.values_list("fund_org", flat=True).distinct())

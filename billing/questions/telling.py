@@ -8,7 +8,7 @@ from ..models import Job, Message
 
 
 def tell(message: Message, *, via: str, now: datetime.datetime) -> None:
-    """Have a message mailed to the other side. What a PI may ask for is mailed by the system, in nobody's name."""
+    """Have a message mailed to the other side, by the system: a PI may ask, but has no permission to send mail."""
     jobs.enqueue(
         kind=Job.Kind.TELL,
         subject=f"message-{message.pk}",

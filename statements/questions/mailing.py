@@ -98,7 +98,7 @@ def letter_of(message: Message, recipient: str) -> EmailMultiAlternatives:
 def subject_of(message: Message) -> str:
     """Return the subject: what came of the question, and what it is about."""
     question = message.question
-    about = one_line(question.line and f"statement line {question.line}" or question.about)
+    about = one_line(question.line and f"statement {question.line_text}" or question.about)
     noun = question.get_kind_display().lower()
     if not message.is_from_staff:
         is_first = not question.messages.filter(pk__lt=message.pk).exists()
@@ -115,7 +115,7 @@ def text_of(message: Message, address: str) -> str:
     lines = [f"{message.written_by_name} wrote:", "", shown, ""]
     lines += [f"About: {one_line(question.about)}"]
     if question.period:
-        lines += [f"Statement line: {question.line}, {question.period}"]
+        lines += [f"Statement line: {question.line_text}, {question.period}"]
     if message.is_from_staff and question.state == Question.State.ANSWERED:
         lines += [f"Outcome: {question.get_outcome_display()}"]
     if not message.is_from_staff:

@@ -167,3 +167,20 @@ def test_the_command_lists_and_shows(cast, question, capsys):
     assert f"{question.line}" in capsys.readouterr().out
     call_command("questions", "show", str(question.pk))
     assert "belongs to the award." in capsys.readouterr().out
+
+
+def test_the_month_counts_what_a_question_holds_among_what_is_held_and_asks_nobody_to_decide_it(question, cast, client):
+    client.force_login(cast.reviewer)
+    page = client.get(reverse("admin:index"), {"period": "2025-01"})
+    board = page.context["board"]
+    assert (board.held, board.held_billed) == (2, {"USD": Decimal(42)})
+    assert [(reason.code, reason.count) for reason in board.reasons] == [("disputed", 2)]
+    assert (board.to_decide, board.may_carry) == (0, False)
+    assert "Nothing is held." not in page.text
+
+
+def test_a_line_is_named_as_people_read_it(question, cast, client):
+    client.force_login(cast.reviewer)
+    record = client.get(reverse("admin:billing_question_change", args=[question.pk])).text
+    for page in (client.get(LIST).text, record):
+        assert "2025-01-0001-1, line 1" in page

@@ -255,7 +255,7 @@ def test_staff_are_mailed_what_is_asked_and_who_asked_the_answer(client, cast, s
     assert run_jobs() == ["done"]
     (first,) = outbox
     assert first.to == ["questions@u.edu"]
-    assert first.subject == f"New question about statement line {statement.number}:1"
+    assert first.subject == f"New question about statement {statement.number}, line 1"
     assert f"{settings.SITE_URL}/admin/billing/question/{question.pk}/change/" in first.body
     assert "We did not use <b>that</b> much." in first.body
     questions.reply(question=question, text="Which node?", actor=Actor.from_user(cast.reviewer), now=NOW)
