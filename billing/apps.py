@@ -16,7 +16,7 @@ class BillingConfig(AppConfig):
         from .questions import before_close
         from .review import deciding, reattribution
         from .setup import funding, kept_sheets, people, policies
-        from .usage import add_to_sqlite
+        from .quantity_sums import add_to_sqlite
 
         jobs.register(Job.Kind.IMPORT, planning.run_job, permission="billing.import_charges")
         jobs.register(Job.Kind.BOOK, ingestion.run_book, permission="billing.book_import")

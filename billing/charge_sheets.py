@@ -11,7 +11,7 @@ from .audit import Actor
 from .models import PATHS, Charge
 from .review.review_sheets import open_flags
 from .sheets import write_table
-from .usage import used_quantity, used_unit
+from .quantity_sums import used_quantity, used_unit
 
 CHUNK = 2_000
 AMOUNTS = ("list_price", "provider_discount", "subsidy", "charged", "billed")

@@ -12,6 +12,9 @@ APPS = ("billing", "statements", "journals", "openchargeback")
 # Modules that know no ORM and no clock.
 PURE = (
     "billing/readers/*.py",
+    "billing/usage/pricing/*.py",
+    "billing/usage/readers/*.py",
+    "billing/usage/records.py",
     "billing/attribution/checks.py",
     "billing/attribution/conditions.py",
     "billing/charts.py",

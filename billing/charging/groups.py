@@ -12,7 +12,7 @@ from ..fields import AmountSum
 from ..models import PATHS, Charge, PayerLine, saying
 from ..models.charges import ChargeQuerySet, cost_charged
 from ..quantities import Usage
-from ..usage import QuantitySum, used_quantity, used_unit
+from ..quantity_sums import QuantitySum, used_quantity, used_unit
 from . import splits
 from .month import Group, Month, Sums
 from .storage import in_storage_order

@@ -10,7 +10,7 @@ from django.db.models import Q
 
 from ..models import PATHS, BillingPeriod, PayerLine
 from ..moments import at_one_moment
-from ..usage import used_quantity, used_unit
+from ..quantity_sums import used_quantity, used_unit
 from .breakdown import Resources, Spellings, apportioned, exact_parts
 from .groups import REFERENCES, Groups
 from .month import Month, Sums

@@ -1,0 +1,186 @@
+"""The terms that usage is priced by, as plain values: rates with their tiers, classes, subsidies, and balances.
+
+All amounts are of one currency. Prices, thresholds and quantities are exact Decimals in the unit of their rate.
+A *scope* is whose use is added up: tiers and free amounts are counted for each PI, project or other scope apart.
+A *span* is over which time: what was used before in the same month, quarter or fiscal year counts.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import StrEnum
+
+
+class Scope(StrEnum):
+    PI = "pi"
+    PROJECT = "project"
+    DEPARTMENT = "department"
+    ACCOUNT = "account"
+    USER = "user"
+    FEED = "feed"
+
+
+class Span(StrEnum):
+    MONTH = "month"
+    QUARTER = "quarter"
+    FISCAL_YEAR = "fiscal_year"
+
+
+class Combine(StrEnum):
+    """How several counted measures become one quantity."""
+
+    SUM = "sum"
+    MAX = "max"
+
+
+class Tiering(StrEnum):
+    """Graduated: each part of the use at the price of its tier. Volume: all of it at the price of the tier reached."""
+
+    GRADUATED = "graduated"
+    VOLUME = "volume"
+
+
+class Threshold(StrEnum):
+    """What the upper ends of tiers count: units used, or money charged at list price."""
+
+    QUANTITY = "quantity"
+    AMOUNT = "amount"
+
+
+@dataclass(frozen=True)
+class Count:
+    """One measure that a quantity counts: `factor` units of the rate for each `unit` of the measure.
+
+    `at_least` and `step` look at the level while it ran (the measure over `elapsed_seconds`): memory of 5 GiB at a step
+    of 4 GiB counts as 8 GiB. Both are in `unit` without its time; None where they do not apply.
+    """
+
+    measure: str
+    unit: str
+    factor: Decimal = Decimal(1)
+    at_least: Decimal | None = None
+    step: Decimal | None = None
+
+
+@dataclass(frozen=True)
+class Tier:
+    """A price up to, and with, `up_to` of the threshold; None for the last one."""
+
+    price: Decimal
+    up_to: Decimal | None = None
+
+
+@dataclass(frozen=True)
+class Rate:
+    """A line of a rate schedule: which usage it prices, what it counts, and at which prices.
+
+    `when` maps attributes, `resource` or `account` to patterns (`gpu*`), of which one must fit; none: everything.
+    Every rate that fits a record prices it, but of rates with the same `group` the first that fits, in `order`.
+    `prices` holds prices of rate classes that have their own; others pay a percentage of the tiers (see RateClass).
+    """
+
+    code: str
+    service: str
+    counts: tuple[Count, ...]
+    unit: str
+    tiers: tuple[Tier, ...]
+    when: Mapping[str, tuple[str, ...]]
+    combine: Combine = Combine.SUM
+    tiering: Tiering = Tiering.GRADUATED
+    threshold: Threshold = Threshold.QUANTITY
+    scope: Scope = Scope.PI
+    span: Span = Span.MONTH
+    group: str = ""
+    order: int = 0
+    free: Decimal = Decimal(0)
+    carries_over: bool = False
+    # Priced by started steps of this many units: 5 for "per started 5 TB".
+    step: Decimal | None = None
+    # The least that a scope with any use is charged in a month.
+    minimum: Decimal | None = None
+    prices: Mapping[str, tuple[Tier, ...]] | None = None
+
+
+class ClassKind(StrEnum):
+    INTERNAL = "internal"
+    AFFILIATE = "affiliate"
+    EXTERNAL = "external"
+
+
+@dataclass(frozen=True)
+class RateClass:
+    """How a group of payers is charged: `percent` of the list price, and `indirect_percent` added apart.
+
+    The list price is the full-cost rate for internal users. What a class pays above it is a line of its own (surcharge,
+    indirect cost), so that it never passes for value that somebody was given.
+    """
+
+    name: str
+    kind: ClassKind = ClassKind.INTERNAL
+    percent: Decimal = Decimal(100)
+    indirect_percent: Decimal = Decimal(0)
+
+
+@dataclass(frozen=True)
+class Subsidy:
+    """What somebody need not pay: `percent` of the charges that fit, up to `cap` for each scope and span.
+
+    Applied in `order`, each to what the ones before it left. `fund_org` pays it; empty: it is forgone, and shown.
+    `scopes` names the PIs, projects or departments that have it; empty: all. `used` is what each has used of the cap
+    in the span before this month.
+    """
+
+    code: str
+    name: str
+    percent: Decimal
+    order: int = 0
+    cap: Decimal | None = None
+    scope: Scope = Scope.PI
+    span: Span = Span.MONTH
+    scopes: frozenset[str] = frozenset()
+    rates: frozenset[str] = frozenset()
+    fund_org: str = ""
+
+
+@dataclass(frozen=True)
+class Balance:
+    """An allocation or prepayment that use is drawn from before anything is charged.
+
+    `left` is in `unit` of the rates that fit, or in money where `unit` is empty. What is drawn from a prepaid balance
+    was paid before, and is recovery now. A granted balance is free.
+    """
+
+    code: str
+    scope: Scope
+    owner: str
+    left: Decimal
+    unit: str = ""
+    rates: frozenset[str] = frozenset()
+    is_prepaid: bool = False
+    order: int = 0
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A version of the rates of a feed, with the classes that its payers may have. Codes are unique."""
+
+    name: str
+    version: int
+    rates: tuple[Rate, ...]
+    classes: tuple[RateClass, ...] = ()
+
+
+@dataclass(frozen=True)
+class Payer:
+    """Who a record is charged to, as far as prices depend on it. Texts are empty where they are not known."""
+
+    pi: str = ""
+    project: str = ""
+    department: str = ""
+    account: str = ""
+    user: str = ""
+    rate_class: str = ""
+
+    def scope(self, scope: Scope) -> str:
+        """Return what this payer is in a scope."""
+        return "" if scope is Scope.FEED else str(getattr(self, scope.value))

@@ -1,0 +1,8 @@
+"""Files of usage into records: one module per kind of file, none of which knows the database."""
+
+from .kinds import BATCH_RECORDS, BadSettings, Kind, Tally
+
+# Every kind, by the name a feed has it by.
+KINDS: dict[str, Kind] = {}
+
+__all__ = ["BATCH_RECORDS", "KINDS", "BadSettings", "Kind", "Tally"]
