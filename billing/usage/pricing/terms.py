@@ -6,7 +6,7 @@ A *span* is over which time: what was used before in the same month, quarter or 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
 
@@ -21,6 +21,9 @@ class Scope(StrEnum):
 
 
 class Span(StrEnum):
+    """Over which time use is added up. Of several days, a record belongs to the day it starts on."""
+
+    DAY = "day"
     MONTH = "month"
     QUARTER = "quarter"
     FISCAL_YEAR = "fiscal_year"
@@ -49,15 +52,17 @@ class Threshold(StrEnum):
 
 @dataclass(frozen=True)
 class Count:
-    """One measure that a quantity counts: `factor` units of the rate for each `unit` of the measure.
+    """One measure that a quantity counts: `factor` units of the rate for every `per` `unit` of the measure.
 
     `at_least` and `step` look at the level while it ran (the measure over `elapsed_seconds`): memory of 5 GiB at a step
-    of 4 GiB counts as 8 GiB. Both are in `unit` without its time; None where they do not apply.
+    of 4 GiB counts as 8 GiB. Both are in `unit` without its time: in GiB where it is `GiB-hour`. None where they do not
+    apply.
     """
 
     measure: str
     unit: str
     factor: Decimal = Decimal(1)
+    per: Decimal = Decimal(1)
     at_least: Decimal | None = None
     step: Decimal | None = None
 
@@ -74,9 +79,12 @@ class Tier:
 class Rate:
     """A line of a rate schedule: which usage it prices, what it counts, and at which prices.
 
-    `when` maps attributes, `resource` or `account` to patterns (`gpu*`), of which one must fit; none: everything.
-    Every rate that fits a record prices it, but of rates with the same `group` the first that fits, in `order`.
-    `prices` holds prices of rate classes that have their own; others pay a percentage of the tiers (see RateClass).
+    `when` maps attributes, `resource`, `account` or `user` to patterns (`gpu*`), of which one must fit; none:
+    everything. Every rate that fits a record prices it, but of rates with the same `group` the first that fits, in
+    `order`. `prices` holds prices of rate classes that have their own; others pay a percentage of the tiers (see
+    RateClass). A rate whose prices are all 0 says that this use is free.
+
+    Volume prices over a span of several months apply to what a month adds: earlier months keep their price.
     """
 
     code: str
@@ -84,7 +92,9 @@ class Rate:
     counts: tuple[Count, ...]
     unit: str
     tiers: tuple[Tier, ...]
-    when: Mapping[str, tuple[str, ...]]
+    when: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    # How many units a price is for: 12 for the price of a TB-year on TB-months, 1,000,000 for tokens.
+    per: Decimal = Decimal(1)
     combine: Combine = Combine.SUM
     tiering: Tiering = Tiering.GRADUATED
     threshold: Threshold = Threshold.QUANTITY
@@ -92,13 +102,15 @@ class Rate:
     span: Span = Span.MONTH
     group: str = ""
     order: int = 0
+    # The first units of each scope and span are free. They count for the tiers, but not for external payers.
     free: Decimal = Decimal(0)
+    # What is left of the free units is added to those of the next span, until the fiscal year ends.
     carries_over: bool = False
-    # Priced by started steps of this many units: 5 for "per started 5 TB".
+    # What is not free is priced by started steps of this many units: 5 for "per started 5 TB".
     step: Decimal | None = None
-    # The least that a scope with any use is charged in a month.
+    # The least that a scope is charged in a month in which any of its use is not free.
     minimum: Decimal | None = None
-    prices: Mapping[str, tuple[Tier, ...]] | None = None
+    prices: Mapping[str, tuple[Tier, ...]] = field(default_factory=dict)
 
 
 class ClassKind(StrEnum):
@@ -126,8 +138,8 @@ class Subsidy:
     """What somebody need not pay: `percent` of the charges that fit, up to `cap` for each scope and span.
 
     Applied in `order`, each to what the ones before it left. `fund_org` pays it; empty: it is forgone, and shown.
-    `scopes` names the PIs, projects or departments that have it; empty: all. `used` is what each has used of the cap
-    in the span before this month.
+    `scopes` names the PIs, projects or departments that have it; empty: all. `classes` names rate classes; empty: all
+    that are not external. What was used of the cap in the span before this month is in `Before`.
     """
 
     code: str
@@ -139,6 +151,7 @@ class Subsidy:
     span: Span = Span.MONTH
     scopes: frozenset[str] = frozenset()
     rates: frozenset[str] = frozenset()
+    classes: frozenset[str] = frozenset()
     fund_org: str = ""
 
 
@@ -146,13 +159,15 @@ class Subsidy:
 class Balance:
     """An allocation or prepayment that use is drawn from before anything is charged.
 
-    `left` is in `unit` of the rates that fit, or in money where `unit` is empty. What is drawn from a prepaid balance
-    was paid before, and is recovery now. A granted balance is free.
+    `size` is all that was granted or paid, and `left` what is there when the month begins. Both are in `unit` of the
+    rates that fit, or in money where `unit` is empty. What is drawn from a prepaid balance was paid before, and is
+    recovery now. A granted balance is free.
     """
 
     code: str
     scope: Scope
     owner: str
+    size: Decimal
     left: Decimal
     unit: str = ""
     rates: frozenset[str] = frozenset()
