@@ -15,7 +15,8 @@ VIEW = {
             "attributionrule auditevent billingperiod billingreference charge cloudaccount correction correctionline "
             "department exchangerate flag frozenproof fundexception fundingsource import importedfile importoverlap "
             "importtotal invoicetotal job membership payerline payersplit payersplitshare person personalias policy "
-            "project question reviewdecision source costmeasurechange storedfile"
+            "project question reviewdecision source costmeasurechange storedfile usagefeed usagefile pricedmonth "
+            "rateschedule rateclassmember usagesubsidy allocation"
         ),
         "statements": "statement statementline email",
         "journals": "journal journalline journaltemplate",
@@ -34,6 +35,7 @@ CURATE = {
 
 REVIEW = {
     "billing.import_charges",
+    "billing.take_usage",
     "billing.withdraw_import",
     "billing.book_import",
     "billing.review_charges",
@@ -61,8 +63,12 @@ FINANCE = {
     *(
         f"billing.{verb}_{model}"
         for verb in ("add", "change", "delete")
-        for model in ("source", "costmeasurechange", "fundingsource", "exchangerate", "invoicetotal")
+        for model in (
+            *("source", "costmeasurechange", "fundingsource", "exchangerate", "invoicetotal"),
+            *("usagefeed", "rateschedule", "rateclassmember", "usagesubsidy", "allocation"),
+        )
     ),
+    "billing.release_rateschedule",
     *(f"journals.{verb}_journaltemplate" for verb in ("add", "change", "delete")),
 }
 

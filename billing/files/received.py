@@ -17,6 +17,7 @@ from django.conf import settings
 from django.core.files import File
 from django.core.files.storage import default_storage
 from django.db import transaction
+from django.db.models import QuerySet
 
 from ..file_names import shown
 from ..models import StoredFile
@@ -88,7 +89,7 @@ def store_chunks(content: Iterable[bytes], *, now: datetime.datetime, progress: 
         known = StoredFile.objects.filter(sha256=sha256).first()
         if known and default_storage.exists(known.path):
             # It is received anew where nothing came of it before, and not to be cleared away meanwhile.
-            StoredFile.objects.filter(pk=known.pk, imported_files__isnull=True).update(received_at=now)
+            unused().filter(pk=known.pk).update(received_at=now)
             return known
         if not default_storage.exists(name):
             with Path(temporary).open("rb") as complete:
@@ -109,17 +110,22 @@ def _kept_at(path: Path) -> StoredFile | None:
     return stored if stored and path in (_path_of(stored), _fetched_path(stored)) else None
 
 
+def unused() -> "QuerySet[StoredFile]":
+    """Return stored files that neither an import nor usage that was read is kept in."""
+    return StoredFile.objects.filter(imported_files__isnull=True, usage_files__isnull=True, priced_usage__isnull=True)
+
+
 def clear_unused(*, files: Collection[int], now: datetime.datetime) -> int:
     """Remove uploads that nothing came of in a week, and return how many.
 
-    Those are stored files that are in no import, except `files` (ids) that a job still waits for.
+    Those are stored files that nothing is kept in, except `files` (ids) that a job still waits for.
     """
     removed = 0
     before = now - UNUSED_AFTER
-    for stored in StoredFile.objects.filter(imported_files__isnull=True, received_at__lt=before).exclude(pk__in=files):
+    for stored in unused().filter(received_at__lt=before).exclude(pk__in=files):
         with transaction.atomic():
             locked = StoredFile.objects.select_for_update().filter(pk=stored.pk, received_at__lt=before).first()
-            if locked is None or locked.imported_files.exists():
+            if locked is None or not unused().filter(pk=stored.pk).exists():
                 continue
             locked.delete()
             transaction.on_commit(partial(default_storage.delete, stored.path))

@@ -10,6 +10,7 @@ import billing.fields
 import billing.models.dimensions
 import billing.models.periods
 import billing.models.policy
+import billing.models.rates
 
 
 class Migration(migrations.Migration):
@@ -3756,5 +3757,580 @@ class Migration(migrations.Migration):
                     ),
                 ],
             },
+        ),
+        migrations.CreateModel(
+            name="UsageSubsidy",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "code",
+                    models.CharField(
+                        max_length=64,
+                        unique=True,
+                        validators=[
+                            django.core.validators.RegexValidator(
+                                "^[a-z0-9][a-z0-9_-]*$", "Use lower-case letters, digits, - and _."
+                            )
+                        ],
+                    ),
+                ),
+                ("name", models.CharField(max_length=128)),
+                (
+                    "percent",
+                    billing.fields.ExactField(
+                        help_text="Of what would be charged.",
+                        max_length=64,
+                        validators=[
+                            django.core.validators.MinValueValidator(0),
+                            django.core.validators.MaxValueValidator(100),
+                        ],
+                    ),
+                ),
+                (
+                    "cap",
+                    billing.fields.AmountField(
+                        blank=True, help_text="At most so much for each of the scope and span.", null=True
+                    ),
+                ),
+                (
+                    "scope",
+                    models.CharField(
+                        choices=[
+                            ("pi", "PI"),
+                            ("project", "Project"),
+                            ("department", "Department"),
+                            ("account", "Account"),
+                            ("user", "User"),
+                            ("feed", "All of the feed"),
+                        ],
+                        default="pi",
+                        max_length=16,
+                    ),
+                ),
+                (
+                    "span",
+                    models.CharField(
+                        choices=[
+                            ("day", "Day"),
+                            ("month", "Month"),
+                            ("quarter", "Quarter of the fiscal year"),
+                            ("fiscal_year", "Fiscal year"),
+                        ],
+                        default="month",
+                        max_length=16,
+                    ),
+                ),
+                (
+                    "recipients",
+                    models.JSONField(
+                        blank=True, default=list, help_text="Addresses of PIs, or codes, one per line; none: everybody."
+                    ),
+                ),
+                ("feeds", models.JSONField(blank=True, default=list, help_text="Names of usage feeds; none: all.")),
+                ("rates", models.JSONField(blank=True, default=list, help_text="Codes of rates; none: all.")),
+                (
+                    "classes",
+                    models.JSONField(
+                        blank=True, default=list, help_text="Rate classes; none: all that are not external."
+                    ),
+                ),
+                (
+                    "fund_org",
+                    models.CharField(
+                        blank=True, help_text="Empty: forgone, and only shown.", max_length=64, verbose_name="funded by"
+                    ),
+                ),
+                ("order", models.PositiveSmallIntegerField(default=0, help_text="Lower ones come first.")),
+                ("valid_from", billing.models.periods.MonthField(validators=[billing.models.rates.check_month])),
+                (
+                    "valid_until",
+                    billing.models.periods.MonthField(
+                        blank=True,
+                        help_text="The last month.",
+                        null=True,
+                        validators=[billing.models.rates.check_month],
+                    ),
+                ),
+                ("reason", models.TextField(help_text="Who grants it, and why.")),
+            ],
+            options={
+                "verbose_name": "subsidy",
+                "verbose_name_plural": "subsidies",
+                "ordering": ("order", "code"),
+            },
+        ),
+        migrations.CreateModel(
+            name="RateSchedule",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "name",
+                    models.CharField(
+                        help_text="How feeds call it, such as hpc.",
+                        max_length=64,
+                        validators=[
+                            django.core.validators.RegexValidator(
+                                "^[a-z0-9][a-z0-9_-]*$", "Use lower-case letters, digits, - and _."
+                            )
+                        ],
+                    ),
+                ),
+                ("version", models.PositiveIntegerField(default=1)),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[("draft", "Draft"), ("released", "In force"), ("retired", "Retired")],
+                        default="draft",
+                        max_length=16,
+                    ),
+                ),
+                (
+                    "valid_from",
+                    billing.models.periods.MonthField(
+                        help_text="The first month that it prices.", validators=[billing.models.rates.check_month]
+                    ),
+                ),
+                (
+                    "content",
+                    models.JSONField(default=dict, help_text="Its rates and rate classes, as an export has them."),
+                ),
+                (
+                    "note",
+                    models.TextField(
+                        blank=True, help_text="Why it is as it is: approved by whom, after which rate study."
+                    ),
+                ),
+                ("created_at", models.DateTimeField()),
+                ("released_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "created_by",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "released_by",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+            ],
+            options={
+                "ordering": ("name", "-version"),
+                "permissions": [("release_rateschedule", "Can put a rate schedule in force")],
+            },
+        ),
+        migrations.CreateModel(
+            name="UsageFeed",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "name",
+                    models.CharField(
+                        help_text="How commands call it, such as tiger.",
+                        max_length=64,
+                        unique=True,
+                        validators=[
+                            django.core.validators.RegexValidator(
+                                "^[a-z0-9][a-z0-9_-]*$", "Use lower-case letters, digits, - and _."
+                            )
+                        ],
+                    ),
+                ),
+                ("display_name", models.CharField(blank=True, max_length=128)),
+                ("kind", models.CharField(help_text="What kind of files it has.", max_length=32)),
+                ("settings", models.JSONField(blank=True, default=dict)),
+                (
+                    "time_zone",
+                    models.CharField(
+                        default="UTC",
+                        help_text="Whose months its usage is charged in, such as America/New_York.",
+                        max_length=64,
+                    ),
+                ),
+                (
+                    "schedule",
+                    models.CharField(blank=True, help_text="By name.", max_length=64, verbose_name="rate schedule"),
+                ),
+                ("is_active", models.BooleanField(default=True, verbose_name="active")),
+                ("notes", models.TextField(blank=True)),
+                (
+                    "source",
+                    models.ForeignKey(
+                        help_text="Whose charges its usage becomes. It has to import snapshots.",
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="usage_feeds",
+                        to="billing.source",
+                    ),
+                ),
+            ],
+            options={
+                "ordering": ("name",),
+            },
+        ),
+        migrations.CreateModel(
+            name="UsageFile",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("name", models.CharField(help_text="As it came.", max_length=254)),
+                ("original_sha256", models.CharField(max_length=64, verbose_name="SHA-256 as it came")),
+                ("original_size", models.BigIntegerField(help_text="Bytes.", verbose_name="size as it came")),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[("standing", "Counts"), ("withdrawn", "Withdrawn")], default="standing", max_length=16
+                    ),
+                ),
+                ("lines", models.BigIntegerField(default=0)),
+                ("records", models.BigIntegerField(default=0)),
+                (
+                    "left_out",
+                    models.JSONField(blank=True, default=dict, help_text="What became no record: reason to lines."),
+                ),
+                ("notes", models.JSONField(blank=True, default=list)),
+                (
+                    "totals",
+                    models.JSONField(blank=True, default=dict, help_text="Measure to its exact sum, in base units."),
+                ),
+                ("first", models.DateTimeField(blank=True, help_text="When its first usage started.", null=True)),
+                ("last", models.DateTimeField(blank=True, help_text="When its last usage ended.", null=True)),
+                ("read_at", models.DateTimeField()),
+                ("read_by_name", models.CharField(blank=True, max_length=254)),
+                ("withdrawn_at", models.DateTimeField(blank=True, null=True)),
+                ("reason", models.TextField(blank=True, help_text="Why it was withdrawn.")),
+                (
+                    "feed",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="files", to="billing.usagefeed"
+                    ),
+                ),
+                (
+                    "read_by",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "records_file",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="usage_files", to="billing.storedfile"
+                    ),
+                ),
+            ],
+            options={
+                "ordering": ("-pk",),
+                "permissions": [("take_usage", "Can read and withdraw files of usage, and price months of it")],
+                "default_permissions": ("view",),
+            },
+        ),
+        migrations.CreateModel(
+            name="PricedMonth",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("digest", models.CharField(help_text="Of all that it was priced from.", max_length=64)),
+                (
+                    "terms",
+                    models.JSONField(
+                        default=dict, help_text="The classes, subsidies and balances that it was priced with."
+                    ),
+                ),
+                (
+                    "used",
+                    models.JSONField(
+                        default=dict, help_text="What was used by the end of the month, for the next one."
+                    ),
+                ),
+                (
+                    "units",
+                    models.JSONField(
+                        default=list, help_text="By rate: units delivered, charged, free by reason, held."
+                    ),
+                ),
+                (
+                    "drawn",
+                    models.JSONField(
+                        blank=True, default=list, help_text="Subsidies used, and what was drawn from balances."
+                    ),
+                ),
+                ("notes", models.JSONField(blank=True, default=list)),
+                ("rows", models.BigIntegerField(default=0)),
+                ("priced_at", models.DateTimeField()),
+                ("priced_by_name", models.CharField(blank=True, max_length=254)),
+                (
+                    "focus_file",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="priced_usage",
+                        to="billing.storedfile",
+                    ),
+                ),
+                (
+                    "imported",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="priced_usage",
+                        to="billing.import",
+                    ),
+                ),
+                (
+                    "period",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="priced_usage",
+                        to="billing.billingperiod",
+                    ),
+                ),
+                (
+                    "schedule",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="months", to="billing.rateschedule"
+                    ),
+                ),
+                (
+                    "feed",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="months", to="billing.usagefeed"
+                    ),
+                ),
+                ("files", models.ManyToManyField(related_name="months", to="billing.usagefile")),
+            ],
+            options={
+                "ordering": ("-pk",),
+                "default_permissions": ("view",),
+            },
+        ),
+        migrations.CreateModel(
+            name="Allocation",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "code",
+                    models.CharField(
+                        max_length=64,
+                        unique=True,
+                        validators=[
+                            django.core.validators.RegexValidator(
+                                "^[a-z0-9][a-z0-9_-]*$", "Use lower-case letters, digits, - and _."
+                            )
+                        ],
+                    ),
+                ),
+                (
+                    "amount",
+                    billing.fields.ExactField(
+                        help_text="In its unit, or in money where it has none.",
+                        max_length=64,
+                        validators=[django.core.validators.MinValueValidator(0)],
+                    ),
+                ),
+                ("unit", models.CharField(blank=True, help_text="Such as core-hour; empty: money.", max_length=64)),
+                (
+                    "rates",
+                    models.JSONField(blank=True, default=list, help_text="Codes of rates; none: all of its unit."),
+                ),
+                ("is_prepaid", models.BooleanField(default=False, verbose_name="paid before")),
+                ("fund_org", models.CharField(blank=True, max_length=64, verbose_name="paid by")),
+                ("price", billing.fields.AmountField(blank=True, help_text="What was paid for it.", null=True)),
+                (
+                    "approved_by",
+                    models.CharField(
+                        blank=True,
+                        help_text="Who let a sponsored fund pay before use.",
+                        max_length=128,
+                        verbose_name="approved by finance",
+                    ),
+                ),
+                ("order", models.PositiveSmallIntegerField(default=0, help_text="Lower ones are drawn from first.")),
+                ("valid_from", billing.models.periods.MonthField(validators=[billing.models.rates.check_month])),
+                (
+                    "valid_until",
+                    billing.models.periods.MonthField(
+                        blank=True,
+                        help_text="The last month.",
+                        null=True,
+                        validators=[billing.models.rates.check_month],
+                    ),
+                ),
+                ("reason", models.TextField(help_text="Who granted or bought it, and for what.")),
+                (
+                    "department",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="billing.department",
+                    ),
+                ),
+                (
+                    "pi",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="billing.person",
+                        verbose_name="PI",
+                    ),
+                ),
+                (
+                    "project",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="billing.project",
+                    ),
+                ),
+            ],
+            options={
+                "ordering": ("order", "code"),
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("department__isnull", True), ("pi__isnull", False), ("project__isnull", True)),
+                            models.Q(("department__isnull", True), ("pi__isnull", True), ("project__isnull", False)),
+                            models.Q(("department__isnull", False), ("pi__isnull", True), ("project__isnull", True)),
+                            _connector="OR",
+                        ),
+                        name="allocation_is_of_one",
+                        violation_error_message="Name a PI, a project or a department: one of them.",
+                    )
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="RateClassMember",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "rate_class",
+                    models.CharField(
+                        max_length=64,
+                        validators=[
+                            django.core.validators.RegexValidator(
+                                "^[a-z0-9][a-z0-9_-]*$", "Use lower-case letters, digits, - and _."
+                            )
+                        ],
+                        verbose_name="rate class",
+                    ),
+                ),
+                ("valid_from", billing.models.periods.MonthField(validators=[billing.models.rates.check_month])),
+                (
+                    "valid_until",
+                    billing.models.periods.MonthField(
+                        blank=True,
+                        help_text="The last month.",
+                        null=True,
+                        validators=[billing.models.rates.check_month],
+                    ),
+                ),
+                ("reason", models.TextField(help_text="A class for one PI needs a reason that an auditor can follow.")),
+                (
+                    "department",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="billing.department",
+                    ),
+                ),
+                (
+                    "pi",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="billing.person",
+                        verbose_name="PI",
+                    ),
+                ),
+                (
+                    "project",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="billing.project",
+                    ),
+                ),
+            ],
+            options={
+                "verbose_name": "member of a rate class",
+                "verbose_name_plural": "members of rate classes",
+                "ordering": ("rate_class", "pk"),
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("department__isnull", True), ("pi__isnull", False), ("project__isnull", True)),
+                            models.Q(("department__isnull", True), ("pi__isnull", True), ("project__isnull", False)),
+                            models.Q(("department__isnull", False), ("pi__isnull", True), ("project__isnull", True)),
+                            _connector="OR",
+                        ),
+                        name="class_member_is_one",
+                        violation_error_message="Name a PI, a project or a department: one of them.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("valid_until__isnull", True), ("valid_until__gte", models.F("valid_from")), _connector="OR"
+                        ),
+                        name="class_member_months_in_order",
+                        violation_error_message="The last month is before the first.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("reason", ""), _negated=True),
+                        name="class_member_has_a_reason",
+                        violation_error_message="Say why.",
+                    ),
+                ],
+            },
+        ),
+        migrations.AddConstraint(
+            model_name="rateschedule",
+            constraint=models.UniqueConstraint(
+                fields=("name", "version"),
+                name="one_schedule_of_a_version",
+                violation_error_message="The schedule has this version already.",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="rateschedule",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("valid_from__day", 1)),
+                name="schedules_start_with_a_month",
+                violation_error_message="A schedule starts with a month.",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="usagefile",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("state", "standing")),
+                fields=("feed", "original_sha256"),
+                name="a_usage_file_counts_once",
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="pricedmonth",
+            index=models.Index(fields=["feed", "period"], name="priced_feed_month"),
         ),
     ]

@@ -32,10 +32,19 @@ from .periods import BillingPeriod, ExchangeRate
 from .policy import Policy
 from .proofs import FrozenProof, InvoiceTotal
 from .questions import DisputedCharge, Message, Question
+from .rates import Allocation, RateClassMember, RateSchedule, UsageSubsidy
 from .saved_views import SavedView
 from .sources import CostMeasureChange, Source
+from .usage import PricedMonth, UsageFeed, UsageFile
 
 __all__ = [
+    "UsageFile",
+    "UsageFeed",
+    "PricedMonth",
+    "UsageSubsidy",
+    "RateSchedule",
+    "RateClassMember",
+    "Allocation",
     "AccountText",
     "ApiToken",
     "AtWork",

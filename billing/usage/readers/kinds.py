@@ -46,3 +46,5 @@ class Kind:
     settings: Callable[[Mapping[str, Any]], Any]
     shape: Callable[[Any], Shape]
     read: Callable[[Path, str, Any, Tally], Iterator[pa.RecordBatch]]
+    # FOCUS ServiceCategory of what it charges for.
+    service_category: str = "Other"
