@@ -13,10 +13,10 @@ class BillingConfig(AppConfig):
         from .models import Job
         from .months import checklist, closing
         from .proof import adding_up, showing, tieout, verifying
+        from .quantity_sums import add_to_sqlite
         from .questions import before_close
         from .review import deciding, reattribution
         from .setup import funding, kept_sheets, people, policies
-        from .quantity_sums import add_to_sqlite
 
         jobs.register(Job.Kind.IMPORT, planning.run_job, permission="billing.import_charges")
         jobs.register(Job.Kind.BOOK, ingestion.run_book, permission="billing.book_import")

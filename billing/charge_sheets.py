@@ -9,9 +9,9 @@ from django.db.models import F, QuerySet
 from . import audit, review
 from .audit import Actor
 from .models import PATHS, Charge
+from .quantity_sums import used_quantity, used_unit
 from .review.review_sheets import open_flags
 from .sheets import write_table
-from .quantity_sums import used_quantity, used_unit
 
 CHUNK = 2_000
 AMOUNTS = ("list_price", "provider_discount", "subsidy", "charged", "billed")
