@@ -310,6 +310,7 @@ ISO_MODULES = (
     "billing/admin/charges/queue.py",
     "billing/charge_sheets.py",
     "billing/fields.py",
+    "billing/usage/pricing/uses.py",
     "billing/proof/seals.py",
     "billing/proof/tieout.py",
     "journals/admin/exporting.py",

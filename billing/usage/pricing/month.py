@@ -1,0 +1,107 @@
+"""What is priced at once: the records of a month with all that their prices depend on."""
+
+import datetime
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ..records import Shape
+from .exact import Ints
+from .fitting import coded
+from .payers import Payers
+from .terms import Payer, Schedule
+from .uses import APARTS, Before, Calendar, apart_of
+
+
+@dataclass(frozen=True)
+class Month:
+    """The records of a month, with arrays that have a place for each.
+
+    `order` has the records as they were used: by end, start and id, so that no order of files changes a price. `rank`
+    is the place of each record in it. `apart` is which of APARTS it is counted as.
+    """
+
+    records: pa.Table
+    shape: Shape
+    schedule: Schedule
+    payers: Payers
+    before: Before
+    calendar: Calendar
+    zone: datetime.tzinfo
+    order: Ints
+    rank: Ints
+    payer: Ints
+    reasons: list[str]
+    reason: Ints
+    apart: Ints
+
+    def days(self) -> Ints:
+        """Return on which day of the month, from 0, each record starts."""
+        first = self.calendar.month.replace(day=1)
+        midnights = [
+            datetime.datetime.combine(first + datetime.timedelta(days=day), datetime.time(), self.zone).timestamp()
+            for day in range(31)
+        ]
+        # What started before the month was cut to it, so that it starts on its first day at the earliest.
+        starts = self.records.column("start").to_numpy()
+        return np.maximum(np.searchsorted(np.array(midnights), starts, side="right") - 1, 0)
+
+
+def month_of(
+    *,
+    records: pa.Table,
+    shape: Shape,
+    payers: Sequence[Payer],
+    schedule: Schedule,
+    before: Before,
+    calendar: Calendar,
+    zone: datetime.tzinfo,
+) -> Month:
+    """Return what is to be priced. Raises UnknownClass."""
+    known = Payers(payers, schedule)
+    order = _ordered(records)
+    rank = np.empty_like(order)
+    rank[order] = np.arange(len(order))
+    payer = records.column("payer").to_numpy().astype(np.int64)
+    reasons, reason = coded(records.column("free"))
+    places = {each.name: place for place, each in enumerate(APARTS)}
+    table = np.array(
+        [
+            [places[apart_of(each, is_external=is_external).name] for is_external in (False, True)]
+            for each in (*reasons, "")
+        ],
+        dtype=np.int64,
+    )
+    return Month(
+        records=records,
+        shape=shape,
+        schedule=schedule,
+        payers=known,
+        before=before,
+        calendar=calendar,
+        zone=zone,
+        order=order,
+        rank=rank,
+        payer=payer,
+        reasons=reasons,
+        reason=reason,
+        apart=table[reason, known.is_external[payer].astype(np.int64)] if len(payer) else reason,
+    )
+
+
+def _ordered(records: pa.Table) -> Ints:
+    """Return the records by end, start and id. Ids are compared only where needed: of a million jobs, of few."""
+    start, end = (records.column(name).to_numpy() for name in ("start", "end"))
+    order = np.lexsort((start, end))
+    start, end = start[order], end[order]
+    same = np.zeros(len(order) + 1, dtype=bool)
+    same[1:-1] = (start[1:] == start[:-1]) & (end[1:] == end[:-1])
+    tied = np.flatnonzero(same[1:] | same[:-1])
+    if len(tied):
+        ties = records.select(["end", "start", "id"]).take(pa.array(order[tied]))
+        keys = [(name, "ascending") for name in ("end", "start", "id")]
+        order[tied] = order[tied][pc.sort_indices(ties, sort_keys=keys).to_numpy()]
+    return order

@@ -1,0 +1,261 @@
+"""One rate over its records: list price, what the payer's class pays, and what of it is free."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import NamedTuple
+
+import numpy as np
+
+from .counting import parts_of, scale_of
+from .curves import Curve, curve_of
+from .exact import LIMIT, ONE, Ints, cumulated, largest, line, narrowed, rounded, total, whole
+from .fitting import Mask
+from .month import Month
+from .terms import Rate, RateClass, Span, Threshold
+from .uses import APARTS, CHARGED, INTERNAL, WORTHLESS, Apart, Key, Used
+
+_FULL = 100
+# More than a month has days.
+_DAYS = 32
+
+
+class Group(NamedTuple):
+    """Records whose use is added up. `begin` is how many parts were used before, and the first `free` ones are free."""
+
+    key: Key
+    apart: Apart
+    # Whether it is known whose use it is. Where it is not, nothing is free: somebody has to be found first.
+    is_known: bool
+    begin: int
+    free: int
+    earlier: Used | None
+
+
+@dataclass(frozen=True)
+class Use:
+    """What a rate counts: the records it prices, by group and in the order they were used, and their parts of a unit.
+
+    `starts` has the place of the first record of each group, and `sizes` how many it has.
+    """
+
+    rate: Rate
+    scale: int
+    groups: Sequence[Group]
+    starts: Ints
+    sizes: Ints
+    record: Ints
+    parts: Ints
+    # What was used in the group after each record, and before it.
+    after: Ints
+    before: Ints
+
+    def each(self, of_groups: Sequence[int] | Ints) -> Ints:
+        """Return a number of each group for each of its records."""
+        return np.repeat(whole(list(of_groups)), self.sizes)
+
+
+@dataclass(frozen=True)
+class Rated:
+    """What a rate makes of its records, with a place for each as in `use`; amounts are in 10^-8.
+
+    contracted = free + paid, but for what has a reason to be free. `surcharge` is what a class pays above list.
+    """
+
+    use: Use
+    quantity: Ints
+    listed: Ints
+    contracted: Ints
+    free: Ints
+    paid: Ints
+    surcharge: Ints
+    free_parts: Ints
+    # What is not free, in whole steps where the rate has steps: what a balance of units is drawn down by.
+    paid_parts: Ints
+    first_tier: Ints
+    last_tier: Ints
+    used: dict[Key, Used]
+
+
+def use_of(rate: Rate, mask: Mask, month: Month) -> Use:
+    """Count what the records that a rate prices used, by scope. Raises NegativeUse."""
+    record = month.order[mask[month.order]]
+    scoped = month.payers.scoped(rate.scope)
+    keys = scoped.codes[month.payer[record]] * len(APARTS) + month.apart[record]
+    if rate.span is Span.DAY:
+        keys = keys * _DAYS + month.days()[record]
+    by_group = np.argsort(keys, kind="stable")
+    record, keys = record[by_group], keys[by_group]
+    starts = np.flatnonzero(np.diff(keys, prepend=-1))
+    sizes = np.diff(starts, append=len(keys))
+    scale = scale_of(rate, month.shape, _earlier_fractions(rate, month))
+    parts = parts_of(month.records, rate, month.shape, scale)[record]
+    curve = curve_of(rate, rate.tiers, scale)
+    groups = []
+    for number in (keys[starts] // (_DAYS if rate.span is Span.DAY else 1)).tolist():
+        place, apart = divmod(number, len(APARTS))
+        key = Key(rate.code, scoped.names[place], APARTS[apart].name)
+        groups.append(_group(rate, key, APARTS[apart], scoped.is_known(rate.scope, place), scale, curve, month))
+    run = cumulated(parts)
+    begins = whole([group.begin for group in groups])
+    after = run - np.repeat(run[starts] - parts[starts] - begins, sizes) if len(run) else run
+    return Use(rate, scale, groups, starts, sizes, record, parts, after, after - parts)
+
+
+def _earlier_fractions(rate: Rate, month: Month) -> list[Fraction]:
+    return [
+        value
+        for key, used in month.before.used.items()
+        if key.rate == rate.code
+        for value in (used.quantity, used.free_in_year, used.free_in_span)
+    ]
+
+
+def _group(rate: Rate, key: Key, apart: Apart, is_known: bool, scale: int, curve: Curve, month: Month) -> Group:
+    calendar, used = month.calendar, month.before.used.get(key) if is_known else None
+    is_same = used is not None and calendar.is_same(rate.span, used.month)
+    begin = 0
+    if used is not None and is_same:
+        # Where money counts, the place on the curve is where as much money was charged, whatever the prices then were.
+        is_money = rate.threshold is Threshold.AMOUNT
+        begin = curve.reached(used.amount) if is_money else int(used.quantity * scale)
+    free = Fraction(rate.free) if apart is CHARGED and is_known else Fraction(0)
+    if rate.carries_over and free:
+        spans = calendar.spans_since(rate.span, month.before.since)
+        free = max(free * spans - _free_before(used, is_same, month), Fraction(0))
+    return Group(key, apart, is_known, begin, int(free * scale), used if is_same else None)
+
+
+def _free_before(used: Used | None, is_same: bool, month: Month) -> Fraction:
+    """Return how many units were free in the fiscal year before the present span."""
+    if used is None or not month.calendar.is_same_year(used.month):
+        return Fraction(0)
+    return used.free_in_year - (used.free_in_span if is_same else 0)
+
+
+def rated(use: Use, month: Month) -> Rated:
+    """Price what was used.
+
+    The list price is what the tiers ask. What is free has it, too. A class pays its own prices or a percentage of the
+    list price: up to the list price it is contracted, and above it a surcharge.
+    """
+    rate, curve = use.rate, curve_of(use.rate, use.rate.tiers, use.scale)
+    free = use.each([group.free for group in use.groups])
+    ends = _stepped(use.after[use.starts + use.sizes - 1], whole([group.free for group in use.groups]), use)
+    in_all = use.each(ends)
+    span = _Stretch(_stepped(use.before, free, use), _stepped(use.after, free, use), in_all)
+    has_free = any(group.free for group in use.groups)
+    gift = _Stretch(np.minimum(use.before, free), np.minimum(use.after, free), in_all) if has_free else None
+    listed = _Costs(curve.at(span.begin, in_all), curve.at(span.end, in_all))
+    given = _Costs(curve.at(gift.begin, in_all), curve.at(gift.end, in_all)) if gift else None
+    nothing = np.zeros(len(use.record), dtype=np.int64)
+    list_free = given.amount if given else nothing
+    list_paid = listed.amount - list_free
+    cost, cost_free = _of_classes(use, month, span, gift, listed, given)
+    contracted_free = np.minimum(list_free, cost_free)
+    contracted_paid = np.minimum(list_paid, cost - cost_free)
+    aparts = use.each([APARTS.index(group.apart) for group in use.groups])
+    has_value, is_paid = aparts != APARTS.index(WORTHLESS), ~np.isin(aparts, _places(WORTHLESS, INTERNAL))
+    free_parts = gift.end - gift.begin if gift else nothing
+    quantity = line(Fraction(ONE, use.scale))
+    first = curve.tiers(in_all if curve.is_volume else span.begin, of_next=not curve.is_volume)
+    last = curve.tiers(in_all if curve.is_volume else span.end)
+    return Rated(
+        use=use,
+        quantity=rounded(use.after, [quantity]) - rounded(use.before, [quantity]),
+        listed=listed.amount * has_value,
+        contracted=(contracted_free + contracted_paid) * has_value,
+        free=contracted_free * is_paid,
+        paid=contracted_paid * is_paid,
+        surcharge=(cost - cost_free - contracted_paid) * is_paid,
+        free_parts=free_parts,
+        paid_parts=(span.end - span.begin - free_parts) * is_paid,
+        first_tier=np.minimum(first, last),
+        last_tier=last,
+        used=_used(use, curve, ends, month) if rate.span is not Span.DAY else {},
+    )
+
+
+class _Stretch(NamedTuple):
+    """From where to where on its curve each record goes, and how far its group goes in all."""
+
+    begin: Ints
+    end: Ints
+    in_all: Ints
+
+
+class _Costs(NamedTuple):
+    """What the curve is where each record begins and ends."""
+
+    begin: Ints
+    end: Ints
+
+    @property
+    def amount(self) -> Ints:
+        return self.end - self.begin
+
+
+def _of_classes(
+    use: Use, month: Month, span: _Stretch, gift: _Stretch | None, listed: _Costs, given: _Costs | None
+) -> tuple[Ints, Ints]:
+    """Return what each record costs by the class of its payer, and how much of that its free part would."""
+    cost = listed.amount
+    cost_free = given.amount if given else np.zeros(len(cost), dtype=np.int64)
+    class_of = month.payers.class_of[month.payer[use.record]]
+    for place in np.unique(class_of).tolist():
+        rate_class = month.payers.classes[place]
+        own = use.rate.prices.get(rate_class.name)
+        if own is None and rate_class.percent == _FULL:
+            continue
+        those = class_of == place
+        curve = curve_of(use.rate, own, use.scale) if own is not None else None
+        cost = cost.copy()
+        cost[those] = _cost(curve, rate_class, span, listed, those)
+        if gift is not None and given is not None:
+            cost_free = cost_free.copy()
+            cost_free[those] = _cost(curve, rate_class, gift, given, those)
+    return cost, cost_free
+
+
+def _cost(curve: Curve | None, rate_class: RateClass, stretch: _Stretch, costs: _Costs, those: Mask) -> Ints:
+    if curve is not None:
+        in_all = stretch.in_all[those]
+        return curve.at(stretch.end[those], in_all) - curve.at(stretch.begin[those], in_all)
+    percent = [line(Fraction(rate_class.percent) / _FULL)]
+    return rounded(costs.end[those], percent) - rounded(costs.begin[those], percent)
+
+
+def _stepped(use_so_far: Ints, free: Ints, use: Use) -> Ints:
+    """Return use with what is not free of it in whole steps, each as a whole from its first part."""
+    if use.rate.step is None:
+        return use_so_far
+    step = int(Fraction(use.rate.step) * use.scale)
+    known = use_so_far if largest(use_so_far) + step < LIMIT else use_so_far.astype(object)
+    beyond = np.maximum(known - free, 0)
+    return narrowed(np.minimum(known, free) + -(-beyond // step) * step)
+
+
+def _used(use: Use, curve: Curve, ends: Ints, month: Month) -> dict[Key, Used]:
+    """Return what was used of the span until the end of this month, by each whose use is known."""
+    found = {}
+    for place, group in enumerate(use.groups):
+        if not group.is_known or not group.apart.has_value:
+            continue
+        start, size, end = int(use.starts[place]), int(use.sizes[place]), int(ends[place])
+        quantity = Fraction(total(use.parts[start : start + size]), use.scale)
+        begin = int(_stepped(whole([group.begin]), whole([group.free]), use)[0])
+        money = curve.exactly(end, end) - curve.exactly(begin, end)
+        free_now = Fraction(min(int(use.after[start + size - 1]), group.free), use.scale)
+        before = _free_before(month.before.used.get(group.key), group.earlier is not None, month)
+        found[group.key] = Used(
+            month=month.calendar.month,
+            quantity=quantity + (group.earlier.quantity if group.earlier else 0),
+            amount=money + (group.earlier.amount if group.earlier else 0),
+            free_in_year=before + free_now,
+            free_in_span=free_now,
+        )
+    return found
+
+
+def _places(*aparts: Apart) -> list[int]:
+    return [APARTS.index(each) for each in aparts]
