@@ -13,6 +13,7 @@ APPS = ("billing", "statements", "journals", "openchargeback")
 PURE = (
     "billing/readers/*.py",
     "billing/usage/pricing/*.py",
+    "billing/usage/cutting.py",
     "billing/usage/readers/*.py",
     "billing/usage/records.py",
     "billing/attribution/checks.py",
