@@ -124,6 +124,18 @@ WORDINGS: dict[str, Wording] = {
     "change_source": Wording(
         "sources set {source} --help", "Sources", "admin:billing_source_changelist", permission="billing.change_source"
     ),
+    "set_feed": Wording(
+        "feeds set {feed} --help",
+        "Set up the usage feed",
+        "admin:billing_source_changelist",
+        permission="billing.change_usagefeed",
+    ),
+    "list_rates": Wording(
+        "rates list",
+        "Rate schedules",
+        "admin:billing_source_changelist",
+        permission="billing.view_rateschedule",
+    ),
     "show_job": Wording(
         "jobs show {job}", "Go to job {job}", "admin:billing_job_change", ("{job}",), permission="billing.view_job"
     ),

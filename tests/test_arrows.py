@@ -15,6 +15,8 @@ PURE = (
     "billing/usage/pricing/*.py",
     "billing/usage/cutting.py",
     "billing/usage/readers/*.py",
+    "billing/usage/focus_rows.py",
+    "billing/usage/funders.py",
     "billing/usage/records.py",
     "billing/attribution/checks.py",
     "billing/attribution/conditions.py",

@@ -22,6 +22,8 @@ NOUNS = {
     "period": "Billing periods",
     "proof": "Proofs",
     "import": "Imports",
+    "usage": "Usage files and priced months",
+    "usage_feed": "Usage feeds",
     "charge": "Charges",
     "charges": "Review sheets",
     "correction": "Corrections",

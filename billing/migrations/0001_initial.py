@@ -3964,10 +3964,10 @@ class Migration(migrations.Migration):
                 ("notes", models.TextField(blank=True)),
                 (
                     "source",
-                    models.ForeignKey(
-                        help_text="Whose charges its usage becomes. It has to import snapshots.",
+                    models.OneToOneField(
+                        help_text="Whose charges its usage becomes. It has to import snapshots, and has no other feed.",
                         on_delete=django.db.models.deletion.PROTECT,
-                        related_name="usage_feeds",
+                        related_name="usage_feed",
                         to="billing.source",
                     ),
                 ),
@@ -4146,6 +4146,15 @@ class Migration(migrations.Migration):
                 ),
                 ("is_prepaid", models.BooleanField(default=False, verbose_name="paid before")),
                 ("fund_org", models.CharField(blank=True, max_length=64, verbose_name="paid by")),
+                (
+                    "deferred_fund_org",
+                    models.CharField(
+                        blank=True,
+                        help_text="The fund/org that its money lies on until it is used. Use moves it to recovery.",
+                        max_length=64,
+                        verbose_name="deferred revenue",
+                    ),
+                ),
                 ("price", billing.fields.AmountField(blank=True, help_text="What was paid for it.", null=True)),
                 (
                     "approved_by",

@@ -207,6 +207,12 @@ class Allocation(_OfScope):
     rates = models.JSONField(default=list, blank=True, help_text="Codes of rates; none: all of its unit.")
     is_prepaid = models.BooleanField("paid before", default=False)
     fund_org = CodeField("paid by", max_length=64, blank=True)
+    deferred_fund_org = CodeField(
+        "deferred revenue",
+        max_length=64,
+        blank=True,
+        help_text="The fund/org that its money lies on until it is used. Use moves it to recovery.",
+    )
     price = AmountField(null=True, blank=True, help_text="What was paid for it.")
     approved_by = NameField(
         "approved by finance", max_length=128, blank=True, help_text="Who let a sponsored fund pay before use."

@@ -18,11 +18,11 @@ class UsageFeed(models.Model):
         max_length=64, unique=True, validators=[SLUG], help_text="How commands call it, such as tiger."
     )
     display_name = NameField(max_length=128, blank=True)
-    source = models.ForeignKey(
+    source = models.OneToOneField(
         Source,
         on_delete=models.PROTECT,
-        related_name="usage_feeds",
-        help_text="Whose charges its usage becomes. It has to import snapshots.",
+        related_name="usage_feed",
+        help_text="Whose charges its usage becomes. It has to import snapshots, and has no other feed.",
     )
     kind = models.CharField(max_length=32, help_text="What kind of files it has.")
     settings = models.JSONField(default=dict, blank=True)

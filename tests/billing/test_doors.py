@@ -34,6 +34,8 @@ ABOUT = {
     "file": "a.csv",
     "user": "rex",
     "currency": "EUR",
+    "feed": "tiger",
+    "schedule": "hpc",
 }
 
 

@@ -1,0 +1,137 @@
+"""Bringing usage in: files are read and kept, and every month that they have usage in is priced and imported."""
+
+import datetime
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..audit import Actor
+from ..errors import BillingError, NextStep
+from ..models import UsageFeed, UsageFile
+from ..progress import Progress, unwatched
+from ..texts import iso_month, long_month
+from . import months, taking
+from .months import PricedUsage
+from .taking import Taken
+
+
+@dataclass(frozen=True)
+class Brought:
+    """What came of files of usage, and of each month that was priced. `failed` are months that were not."""
+
+    feed: UsageFeed
+    files: tuple[Taken, ...]
+    months: tuple[PricedUsage, ...]
+    failed: tuple[tuple[datetime.date, BillingError], ...] = ()
+
+    def as_data(self) -> dict[str, Any]:
+        """What came of it, as --json and the page of its job have it."""
+        return {
+            "feed": self.feed.name,
+            "files": [each.as_data() for each in self.files],
+            "months": [each.as_data() for each in self.months],
+            "errors": [{"period": iso_month(month), "message": str(error)} for month, error in self.failed],
+        }
+
+    def as_text(self) -> str:
+        """What came of it, for a person."""
+        told = [*(each.as_text() for each in self.files), *(each.as_text() for each in self.months)]
+        return "\n".join(told)
+
+    @property
+    def next_steps(self) -> list[NextStep]:
+        """What a person does next."""
+        steps = [step for each in self.months if each.result for step in each.result.next_steps]
+        steps += [each.refused.then for each in self.months if each.refused and each.refused.then]
+        steps += [error.then for _, error in self.failed if error.then]
+        return [step for number, step in enumerate(steps) if step not in steps[:number]]
+
+
+class SomeMonthsFailed(BillingError):
+    """Files were read and kept, and a month of them could not be priced; `result` tells of all."""
+
+    def __init__(self, brought: Brought) -> None:
+        self.result = brought.as_data()
+        self.then = next((error.then for _, error in brought.failed if error.then), None)
+        said = [f"{long_month(month)} was not priced: {error}" for month, error in brought.failed]
+        super().__init__("\n".join([*said, "The usage was read and is kept: price it again."]))
+
+
+def bring_in(
+    *,
+    paths: Sequence[Path],
+    names: Sequence[str],
+    feed: UsageFeed,
+    dry_run: bool = False,
+    actor: Actor,
+    now: datetime.datetime,
+    progress: Progress = unwatched,
+) -> Brought:
+    """Read files of usage of a feed, and price the months that they are of; see `taking` and `months`.
+
+    Raises UsageRefused where a file cannot be read: then none of them is kept.
+    """
+    with taking.scratch() as folder:
+        made = taking.reduce(paths=paths, names=names, feed=feed, into=Path(folder), progress=progress)
+        fresh = [taken for taken, _, _ in made if taken.seen is None]
+        wanted = taking.months_of(fresh, feed.time_zone)
+        extra = [taken.path for taken in fresh if taken.path] if dry_run else []
+        files = [taken for taken, _, _ in made]
+        if not dry_run:
+            files = taking.keep(made=made, feed=feed, actor=actor, now=now)
+        return _priced(feed, files, wanted, extra=extra, dry_run=dry_run, actor=actor, now=now, progress=progress)
+
+
+def price_again(
+    *,
+    feed: UsageFeed,
+    month: datetime.date,
+    dry_run: bool = False,
+    actor: Actor,
+    now: datetime.datetime,
+    progress: Progress = unwatched,
+) -> Brought:
+    """Price a month of a feed again, and those after it that build on it: after a rate, a rule or a file changed."""
+    return _priced(feed, [], [month], dry_run=dry_run, actor=actor, now=now, progress=progress)
+
+
+def withdraw(
+    *, file: UsageFile, reason: str, actor: Actor, now: datetime.datetime, progress: Progress = unwatched
+) -> Brought:
+    """Have a file count no longer, and price its months again without it."""
+    withdrawn = taking.withdraw(file=file, reason=reason, actor=actor, now=now)
+    wanted = taking.months_of([withdrawn], withdrawn.feed.time_zone)
+    return _priced(withdrawn.feed, [], wanted, actor=actor, now=now, progress=progress)
+
+
+def _priced(
+    feed: UsageFeed,
+    files: Sequence[Taken],
+    wanted: Sequence[datetime.date],
+    *,
+    extra: Sequence[Path] = (),
+    dry_run: bool = False,
+    actor: Actor,
+    now: datetime.datetime,
+    progress: Progress,
+) -> Brought:
+    """Price months one after the other; a dry run ends with those that the files are of."""
+    priced: list[PricedUsage] = []
+    failed: list[tuple[datetime.date, BillingError]] = []
+    for month in wanted if dry_run else months.following(feed, wanted):
+        try:
+            priced.append(
+                months.run(
+                    feed=feed,
+                    month=month,
+                    extra=extra,
+                    dry_run=dry_run,
+                    actor=actor,
+                    now=now,
+                    progress=progress,
+                )
+            )
+        except BillingError as error:
+            failed.append((month, error))
+    return Brought(feed, tuple(files), tuple(priced), tuple(failed))

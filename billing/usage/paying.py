@@ -1,0 +1,155 @@
+"""Who pays for usage, as far as its price depends on it: by tags, rules and accounts, as an import will find it."""
+
+import datetime
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ..attribution.attributor import NOWHERE, Attributor
+from ..models import Person, Policy, Project, RateClassMember, UsageFeed
+from ..models.departments import DepartmentTree
+from ..readers.tags import tags_of
+from ..texts import folded_code
+from .pricing.terms import Payer, Scope
+from .records import Shape
+
+# Columns of records that a tag may say, beside the attributes of their kind.
+TAGGED = ("account", "user", "resource")
+
+
+@dataclass(frozen=True)
+class Paying:
+    """Who pays, and what each of their rows says of it: `payers` and `tags` (JSON) go side by side."""
+
+    payers: tuple[Payer, ...]
+    tags: tuple[str, ...]
+
+
+def tag_columns(feed: UsageFeed, policy: Policy) -> dict[str, str]:
+    """Return which tag says which column: by the feed's settings, or the policy's key for projects the account."""
+    given = feed.settings.get("tags")
+    if isinstance(given, dict):
+        return {str(key): str(column) for key, column in given.items()}
+    keys = policy.tag_keys.get("project_id") or ["project_id"]
+    return {keys[0]: "account"}
+
+
+def with_payers(table: pa.Table, shape: Shape, feed: UsageFeed, month: datetime.date) -> tuple[pa.Table, Paying]:
+    """Return records with a column `payer`, the number of who pays for each, and those who do.
+
+    Records of one account, user and resource have one payer; attributes count where a tag says them.
+    """
+    policy = Policy.objects.current()
+    columns = tag_columns(feed, policy)
+    names = list(dict.fromkeys(["account", "user", "resource", *columns.values()]))
+    known = [name for name in names if name in table.column_names]
+    table, combinations = _numbered(table, known)
+    attributor = Attributor(source=feed.source, policy=policy)
+    terms = _Terms(month)
+    payers, tags = [], []
+    for said in combinations:
+        text = _tags_of(columns, said)
+        place = NOWHERE
+        places = attributor.places(_focus_columns(feed, said), [_noon(month)])
+        if places:
+            place = places[0]
+        attribution = attributor.attribute(tags_of(text), place)
+        payers.append(terms.payer(attribution.pi_email, attribution.project_code, said))
+        tags.append(text)
+    return table, Paying(tuple(payers), tuple(tags))
+
+
+def _noon(month: datetime.date) -> datetime.datetime:
+    return datetime.datetime.combine(month, datetime.time(12), tzinfo=datetime.UTC)
+
+
+def _focus_columns(feed: UsageFeed, said: Mapping[str, str]) -> "_Columns":
+    return _Columns(
+        {
+            "SubAccountId": [said.get("account", "")],
+            "SubAccountName": [said.get("account", "")],
+            "BillingAccountId": [feed.name],
+            "BillingAccountName": [feed.label],
+            "ResourceId": [said.get("resource", "")],
+            "ResourceName": [said.get("resource", "")],
+        }
+    )
+
+
+class _Columns(dict[str, Sequence[str]]):
+    """Columns of one row; what a rule asks for beside them is empty."""
+
+    def __missing__(self, name: str) -> Sequence[str]:
+        return [""]
+
+
+def _tags_of(columns: Mapping[str, str], said: Mapping[str, str]) -> str:
+    pairs = {key: said.get(column, "") for key, column in columns.items()}
+    found = {key: value for key, value in pairs.items() if value}
+    return json.dumps(found, sort_keys=True, ensure_ascii=False) if found else ""
+
+
+def _numbered(table: pa.Table, names: Sequence[str]) -> tuple[pa.Table, list[dict[str, str]]]:
+    """Number the distinct combinations of some columns, in the order of their texts, whatever that of the rows."""
+    texts = table.select(list(names)).unify_dictionaries().combine_chunks()
+    codes = np.zeros(table.num_rows, np.int64)
+    dictionaries = []
+    for name in names:
+        column = texts.column(name).combine_chunks() if table.num_rows else pa.array([], pa.string())
+        column = column if pa.types.is_dictionary(column.type) else pc.dictionary_encode(column)
+        dictionaries.append(column.dictionary.to_pylist())
+        codes = codes * max(len(dictionaries[-1]), 1) + column.indices.to_numpy(zero_copy_only=False)
+        # As few numbers as there are combinations, so that none is too large.
+        _, codes = np.unique(codes, return_inverse=True)
+    _, firsts = np.unique(codes, return_index=True)
+    found = []
+    for row in firsts.tolist():
+        found.append({name: str(texts.column(name)[row].as_py() or "") for name in names})
+    order = sorted(range(len(found)), key=lambda number: tuple(found[number][name] for name in names))
+    places = np.empty(len(found), np.int32)
+    places[order] = np.arange(len(found), dtype=np.int32)
+    numbers = places[codes] if len(found) else np.array([], np.int32)
+    return table.append_column("payer", pa.array(numbers, pa.int32())), [found[number] for number in order]
+
+
+class _Terms:
+    """What is known of payers in a month: their departments and rate classes."""
+
+    def __init__(self, month: datetime.date) -> None:
+        self.people = dict(Person.objects.values_list("email", "department_id"))
+        self.projects = {
+            folded_code(code): (department, owner)
+            for code, department, owner in Project.objects.values_list("code", "department_id", "pi__email")
+        }
+        self.departments = DepartmentTree()
+        self.classes: dict[tuple[Scope, str], str] = {}
+        members = RateClassMember.objects.filter(valid_from__lte=month).select_related("pi", "project", "department")
+        for member in members.order_by("valid_from", "pk"):
+            if member.valid_until is None or member.valid_until >= month:
+                self.classes[Scope(member.scope), folded_code(member.owner)] = member.rate_class
+
+    def payer(self, pi: str, project: str, said: Mapping[str, str]) -> Payer:
+        """Return the payer of a row; a project's class goes before its PI's, and that before a department's."""
+        department = self.projects.get(folded_code(project), (None, ""))[0] or self.people.get(pi)
+        codes = self._codes_up_from(department) if department else []
+        rate_class = self.classes.get((Scope.PROJECT, folded_code(project)), "") if project else ""
+        rate_class = rate_class or (self.classes.get((Scope.PI, folded_code(pi)), "") if pi else "")
+        for code in codes:
+            rate_class = rate_class or self.classes.get((Scope.DEPARTMENT, folded_code(code)), "")
+        return Payer(
+            pi=pi,
+            project=project,
+            department=codes[0] if codes else "",
+            account=said.get("account", ""),
+            user=said.get("user", ""),
+            rate_class=rate_class,
+        )
+
+    def _codes_up_from(self, department: int) -> list[str]:
+        """Return the codes of a department and of those that it is within, the innermost first."""
+        above = self.departments.above(department)
+        return [each.code for each in (self.departments.by_id[department], *reversed(above))]
