@@ -17,6 +17,7 @@ PURE = (
     "billing/usage/readers/*.py",
     "billing/usage/focus_rows.py",
     "billing/usage/funders.py",
+    "billing/usage/readers/slurm/*.py",
     "billing/usage/records.py",
     "billing/attribution/checks.py",
     "billing/attribution/conditions.py",

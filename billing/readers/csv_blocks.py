@@ -73,6 +73,11 @@ class Blocks:
         """Whether the file could not be read to its end."""
         return self._error is not None
 
+    def check(self) -> None:
+        """Raise what reading raised; only once the bytes before it have been looked at."""
+        if self._error is not None:
+            raise self._error
+
     def rest(self, block: memoryview) -> "Rest":
         """Return a block and all that comes after it as a stream."""
         left = self._buffer[self._begin : self._end]

@@ -1,8 +1,9 @@
 """Files of usage into records: one module per kind of file, none of which knows the database."""
 
 from .kinds import BATCH_RECORDS, BadSettings, Kind, Tally
+from .slurm import SLURM
 
 # Every kind, by the name a feed has it by.
-KINDS: dict[str, Kind] = {}
+KINDS: dict[str, Kind] = {kind.name: kind for kind in (SLURM,)}
 
 __all__ = ["BATCH_RECORDS", "KINDS", "BadSettings", "Kind", "Tally"]
