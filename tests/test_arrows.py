@@ -15,6 +15,7 @@ PURE = (
     "billing/usage/pricing/*.py",
     "billing/usage/cutting.py",
     "billing/usage/readers/*.py",
+    "billing/usage/readers/*/*.py",
     "billing/usage/records.py",
     "billing/attribution/checks.py",
     "billing/attribution/conditions.py",
