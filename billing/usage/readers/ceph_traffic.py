@@ -99,4 +99,4 @@ def _records(found: Mapping[tuple[str, str, int], dict[str, int]], settings: Tra
         yield {"id": f"{owner}/{bucket}", "account": owner, "resource": system, "system": system, **sums}
 
 
-KIND = Kind("ceph_traffic", "Ceph: traffic and operations", settings_of, shape, read)
+KIND = Kind("ceph_traffic", "Ceph: traffic and operations", settings_of, shape, read, service_category="Storage")

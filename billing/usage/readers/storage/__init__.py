@@ -14,7 +14,7 @@ from ..byte_units import BYTES
 from ..fields import BadField, moment_in_name
 from ..gathering import Record, batches_of
 from ..kinds import Kind, Tally
-from ..settings import Given
+from ..settings import Given, by_day
 from . import mapped
 from .formats import dialect_of
 from .nesting import counted_once
@@ -64,6 +64,7 @@ def settings_of(settings: Mapping[str, Any]) -> StorageSettings:
         columns=columns,
         has_header=has_header,
         unit=BYTES.get(unit, 1),
+        policy=by_day(given),
         zfs_columns=given.texts("zfs_columns", StorageSettings.zfs_columns),
     )
     if nested and found.nested is None:
@@ -179,4 +180,4 @@ def _shown(path: str, settings: StorageSettings) -> str:
     return f"{'/' if shown.startswith('/') else ''}{kept}/~{digest}"
 
 
-KIND = Kind("storage", "Storage: quotas and use", settings_of, shape, read)
+KIND = Kind("storage", "Storage: quotas and use", settings_of, shape, read, service_category="Storage")

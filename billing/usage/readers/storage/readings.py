@@ -6,6 +6,7 @@ from enum import StrEnum
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+from ...level_policies import ByDay
 from ..fields import BadField
 from ..json_rows import JsonRow
 from ..kinds import Tally
@@ -58,6 +59,7 @@ class StorageSettings:
     columns: Mapping[str, str] = field(default_factory=dict)
     has_header: bool = True
     unit: int = 1
+    policy: ByDay = ByDay()
     zfs_columns: tuple[str, ...] = ("name", "used", "avail", "refer", "mountpoint")
 
 
