@@ -6,7 +6,7 @@ from decimal import ROUND_HALF_EVEN, Context, Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from ...readers.amounts import decimal_of
+from ...readers.amounts import MAX_EXPONENT, NUMBER, decimal_of
 from ...readers.batches import FileError, Problem
 from ...readers.dates import is_date_only, service_time_of
 from ...readers.values import MAX_NAME, BadValue
@@ -17,6 +17,9 @@ MOST = 2**58
 # A path may be longer than a name.
 MAX_ID = 1_000
 UTC = ZoneInfo("UTC")
+
+# Of a number, with all the zeros behind its point.
+LONGEST = 400
 
 _EXACT = Context(prec=250)
 _HAS_ZONE = re.compile(r"(Z|UTC|[+-]\d{2}(:?\d{2})?)$", re.ASCII)
@@ -54,12 +57,15 @@ def whole_number(value: Any, column: str, *, most: int = MOST) -> int:
     return _within(int(number), value, column, most=most)
 
 
-def scaled(value: Any, factor: int, column: str, *, most: int = MOST, may_be_negative: bool = False) -> int:
+def scaled(value: Any, factor: int | Decimal, column: str, *, most: int = MOST, may_be_negative: bool = False) -> int:
     """Return a number times a factor as the nearest whole number (half to even); raises BadField.
 
     A float counts as its shortest form, which is what a text of it would hold.
     """
-    number = _EXACT.multiply(_number_of(value, column), Decimal(factor))
+    text = (repr(value) if isinstance(value, float) else str(value)).strip()
+    # What programs compute may be as little as 1E-300, and that is nothing.
+    is_tiny = len(text) < LONGEST and bool(NUMBER.fullmatch(text)) and Decimal(text).adjusted() < -MAX_EXPONENT
+    number = Decimal(0) if is_tiny else _EXACT.multiply(_number_of(value, column), Decimal(factor))
     rounded = int(number.to_integral_value(ROUND_HALF_EVEN, _EXACT))
     return _within(rounded, value, column, most=most, may_be_negative=may_be_negative)
 

@@ -161,7 +161,8 @@ def _read_line(line: str, report: _Report, tally: Tally) -> None:
         total = _TOTAL.search(found[2])
         if not total:
             tally.left_out["feature without a count of licenses"] += 1
-        report.features.append(_Feature(name_of(found[1], "feature"), *map(int, total.groups() if total else ())))
+        issued, in_use = map(int, total.groups() if total else (0, 0))
+        report.features.append(_Feature(name_of(found[1], "feature"), issued, in_use))
     elif found := _SERVER.match(line):
         report.system = name_of(found[1], "server")
     elif report.is_table and (found := _ISSUED.match(line)):

@@ -333,7 +333,7 @@ def test_amounts_are_what_a_plain_count_gives_in_any_order(rows, policy, shuffle
         policy=policy,
         zone=NEW_YORK,
     )
-    found = {}
+    found: dict = {}
     for row in first[0].to_pylist():
         days = row["elapsed_seconds"] // 86400
         for name, value in (("charged", row["charged_byte_days"]), ("used", row["used_byte_days"])):

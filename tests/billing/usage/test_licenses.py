@@ -262,7 +262,7 @@ def test_seat_seconds_are_what_a_walk_by_the_minute_counts(reports, minutes, shu
     table = pa.Table.from_pylist(rows, SHAPE.schema)
     policy = ByTime(60 * minutes)
     found, notes = amounts(table, SHAPE, begin=BEGIN, end=END, policy=policy, zone=UTC)
-    expected = {}
+    expected: dict = {}
     for system in ("s1", "s2"):
         ordered = sorted(each for each in reports if each[2] == system)
         for (minute, users, _), after in zip(ordered, ordered[1:], strict=False):

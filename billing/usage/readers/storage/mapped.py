@@ -1,19 +1,17 @@
 """Tables of any system: `du`, Starfish and the like, as CSV whose columns the feed names."""
 
-import csv
 from collections.abc import Iterator
 from pathlib import Path
 
 from ....readers.batches import UnreadableFile
+from ..csv_rows import rows_of
 from ..fields import MAX_ID, BadField, moment_of, name_of, scaled, whole_number
 from ..kinds import Tally
-from ..opened import lines_of
 from .readings import Reading, StorageSettings
 
 # What a column can be mapped to.
 COLUMNS = ("path", "used", "quota", "files", "time", "account", "user", "system", "file_system", "tier", "quota_type")
 NEEDED = ("path", "used")
-DELIMITERS = (",", ";", "\t", "|")
 
 
 def readings(path: Path, settings: StorageSettings, tally: Tally) -> Iterator[Reading]:
@@ -33,39 +31,6 @@ def readings(path: Path, settings: StorageSettings, tally: Tally) -> Iterator[Re
         except BadField as error:
             column = settings.columns.get(error.column, error.column)
             raise BadField(str(error), column).at(line) from None
-
-
-def rows_of(path: Path, tally: Tally) -> Iterator[tuple[int, list[str]]]:
-    """Yield the rows of a text table with the line each begins on; blank lines are passed over.
-
-    Fields may stand in quotes and have line ends in them, but for tables with tabs, where a quote is a character.
-    """
-    lines = lines_of(path)
-    _, first = next(lines, (0, ""))
-    delimiter = max(DELIMITERS, key=lambda each: (first.count(each), each == ","))
-
-    def texts() -> Iterator[str]:
-        yield first + "\n"
-        for _, line in lines:
-            yield line + "\n"
-
-    has_quotes = delimiter != "\t"
-    reader = csv.reader(
-        texts(), delimiter=delimiter, quoting=csv.QUOTE_MINIMAL if has_quotes else csv.QUOTE_NONE, strict=True
-    )
-    before = 0
-    while True:
-        try:
-            fields = next(reader, None)
-        except csv.Error as error:
-            message = f"The line cannot be read as CSV: {error}. A quote that is never closed is the usual cause."
-            raise UnreadableFile(message, before + 1) from error
-        if fields is None:
-            return
-        tally.lines += reader.line_num - before
-        if any(fields):
-            yield before + 1, fields
-        before = reader.line_num
 
 
 def _positions(first: list[str], line: int, settings: StorageSettings) -> dict[str, int]:
