@@ -3,7 +3,7 @@
 import contextlib
 import io
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from .arrow_texts import Column
-from .batches import BATCH_ROWS, Batch, UnreadableFile
+from .batches import BATCH_ROWS, Batch, FileError, UnreadableFile
 from .columns import AMOUNTS, QUANTITIES, Positions, base_of, is_of_focus, recognized, require_focus
 from .parquet_footer import BadFooter, Contents, Group, check_chunk, read_footer
 from .projects import PARTS as PROJECT_PARTS
@@ -79,6 +79,31 @@ def row_of_parquet(source: Path | BinaryIO, *, size: int, row: int) -> list[tupl
     except Exception as error:  # Arrow raises a dozen kinds for a damaged file.
         raise _damaged(error) from error
     raise UnreadableFile(f"The file has {contents.rows:,} rows.", line=row)
+
+
+def read_columns(path: Path, choose: Callable[[list[str]], list[str]]) -> Iterator[tuple[int, Any]]:
+    """Yield record batches of any parquet file, each with the number of its first row, counted from 1.
+
+    `choose` takes the names of its columns and returns those that are read, or raises FileError. Raises UnreadableFile.
+    """
+    try:
+        size = path.stat().st_size
+        contents = _contents_of(path, size)
+        file = _opened(path, None)
+        try:
+            wanted = choose(list(file.schema_arrow.names))
+            row = 1
+            for number, group in enumerate(contents.groups):
+                _check_pages(path, group, wanted)
+                for decoded in _decoded(file, number, group, wanted):
+                    yield row, decoded
+                    row += decoded.num_rows
+        finally:
+            file.close()
+    except FileError:
+        raise
+    except Exception as error:  # Arrow raises a dozen kinds for a damaged file.
+        raise _damaged(error) from error
 
 
 def _row_of(decoded: Any) -> list[tuple[str, str]]:

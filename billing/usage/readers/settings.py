@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from ...readers.batches import Problem
 from ...texts import quoted
+from ..level_policies import ByDay
 from .kinds import BadSettings
 
 Choice = TypeVar("Choice", bound=StrEnum)
@@ -116,3 +117,16 @@ class Given:
     def _wrong(self, name: str, value: Any, expected: str, default: Any) -> Any:
         self.refuse(name, f"{quoted(str(value))} is not {expected}.")
         return default
+
+
+def by_day(given: Given) -> ByDay:
+    """Take how daily readings become the amounts of a month."""
+    default = ByDay()
+    return ByDay(
+        method=given.choice("method", default.method),
+        charge=given.choice("charge", default.charge),
+        pick=given.choice("pick", default.pick),
+        gaps=given.choice("gaps", default.gaps),
+        longest_gap=given.number("longest_gap", default.longest_gap, most=366),
+        edges=given.choice("edges", default.edges),
+    )
