@@ -147,9 +147,11 @@ class Given:
 
     def of(self, value: Any, name: str) -> "Given":
         """Return what a setting says as settings of its own, none where it is no object."""
-        if not isinstance(value, Mapping):
-            value = self._wrong(name, value, "an object with settings by their names", {})
-        return Given(value, within=self, name=name)
+        if isinstance(value, Mapping):
+            return Given(value, within=self, name=name)
+        self._wrong(name, value, "an object with settings by their names", None)
+        # What it lacks is not said as well: it is told to settings that nobody asks.
+        return Given({}, within=Given({}), name=name)
 
     def refuse(self, name: str, message: str) -> None:
         """Note what is wrong with a setting beside its type."""

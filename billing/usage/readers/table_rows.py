@@ -67,11 +67,14 @@ def folded(heading: str) -> str:
     return " ".join(cleaned(heading).split()).casefold()
 
 
-def open_table(path: Path, name: str, stack: contextlib.ExitStack, *, lacks: Lacks, sheet: str = "") -> Table:
+def open_table(
+    path: Path, name: str, stack: contextlib.ExitStack, *, lacks: Lacks, sheet: str = "", takes_best: bool = False
+) -> Table:
     """Open a table whose header is the first row, within the first 20, that lacks nothing.
 
-    `stack` closes it. Of a workbook it is looked for in the sheet of that name, or in all of them. Raises
-    UnreadableFile: for what is no table, where no row is the header, or where rows of several sheets are.
+    `stack` closes it. Of a workbook it is looked for in the sheet of that name, or in all of them. With `takes_best`
+    the header may lack something, and is the first row that lacks least. Raises UnreadableFile: for what is no table,
+    where no row is the header, or where rows of several sheets are.
     """
     parts = parts_of(path, name)
     if len(parts) > 1:
@@ -80,13 +83,13 @@ def open_table(path: Path, name: str, stack: contextlib.ExitStack, *, lacks: Lac
     if part.kind is Kind.PARQUET:
         raise UnreadableFile("This is a parquet file. Export it as CSV or as an Excel workbook.")
     if part.kind is Kind.XLSX:
-        return _open_workbook(part, stack, lacks, sheet)
+        return _open_workbook(part, stack, lacks, sheet, takes_best)
     if sheet:
         raise UnreadableFile(f"This is a text, which has no sheet {quoted(sheet)}. Import the workbook, or name none.")
-    return _open_text(text_opener(part), stack, lacks)
+    return _open_text(text_opener(part), stack, lacks, takes_best)
 
 
-def _open_text(reopen: Callable[[], Watched], stack: contextlib.ExitStack, lacks: Lacks) -> Table:
+def _open_text(reopen: Callable[[], Watched], stack: contextlib.ExitStack, lacks: Lacks, takes_best: bool) -> Table:
     csv.field_size_limit(MAX_FIELD)
     binary = stack.enter_context(contextlib.closing(reopen()))
     text = io.TextIOWrapper(cast(BinaryIO, binary), encoding="utf-8-sig", newline="")
@@ -96,11 +99,11 @@ def _open_text(reopen: Callable[[], Watched], stack: contextlib.ExitStack, lacks
         raise undecodable(reopen) from error
     if not any(line.strip() for line in first):
         raise UnreadableFile("The file is empty.")
-    if any("\0" in line or len(line) >= MAX_HEADER_BYTES for line in first):
+    if "\0" in first[0] or any(len(line) >= MAX_HEADER_BYTES for line in first):
         raise UnreadableFile("This is not a CSV file. Export it as CSV (UTF-8).", line=1)
     found = [(_header_of(_split(first, each), lacks), each) for each in DELIMITERS]
     header, delimiter = min(found, key=lambda each: (len(each[0].lacking), -len(each[0].headings)))
-    header.require()
+    header.require(takes_best)
     rows = _rows_of_text(chain(first, text), delimiter, binary, reopen)
     return Table(header.headings, header.line, _below(header, rows))
 
@@ -136,7 +139,7 @@ def _rows_of_text(
         yield before + 1, row
 
 
-def _open_workbook(part: Part, stack: contextlib.ExitStack, lacks: Lacks, sheet: str) -> Table:
+def _open_workbook(part: Part, stack: contextlib.ExitStack, lacks: Lacks, sheet: str, takes_best: bool) -> Table:
     # It takes a while to load, and most files are text.
     from ...readers.workbooks import COSTS, MAX_ROWS, open_workbook, rows_of_sheet
 
@@ -157,7 +160,7 @@ def _open_workbook(part: Part, stack: contextlib.ExitStack, lacks: Lacks, sheet:
             f"More than one sheet has these columns: {_named([each.title for _, each in complete])}. Name the one."
         )
     header, chosen = complete[0] if complete else min(found, key=lambda each: len(each[0].lacking))
-    header.require()
+    header.require(takes_best)
     rows = rows_of_sheet(chosen, MAX_ROWS, len(header.headings))
     return Table(header.headings, header.line, _below(header, rows), sheet=chosen.title, sheets=names)
 
@@ -170,10 +173,10 @@ class _Header:
     line: int
     lacking: Sequence[str]
 
-    def require(self) -> None:
+    def require(self, takes_best: bool) -> None:
         if not self.headings:
             raise UnreadableFile("The table is empty.")
-        if self.lacking:
+        if self.lacking and not takes_best:
             several = "columns" if len(self.lacking) > 1 else "column"
             raise UnreadableFile(
                 f"The table lacks the {several} {_named(self.lacking)}. It has {_named(self.headings)}.", line=self.line
