@@ -179,7 +179,7 @@ def mapping_of(settings: Mapping[str, Any]) -> ColumnMapping:
         length=_length(given),
         lasts=given.choice("lasts", Lasts.AS_WRITTEN),
         are_levels=given.flag("levels"),
-        dates=Dates(form=_form(given), zone=given.zone()),
+        dates=Dates(form=_form(given), zone=given.zone("time_zone")),
         id=_text(given, "id", given.raw("id")),
         account=_text(given, "account", given.raw("account")),
         user=_text(given, "user", given.raw("user")),

@@ -15,6 +15,8 @@ from .kinds import BadSettings
 Choice = TypeVar("Choice", bound=StrEnum)
 _NONE = object()
 
+# What the settings of every feed may say, and is not for its reader; the zone is for those that take it.
+OF_FEEDS = ("tags", "service_category", "provider", "time_zone")
 # Names of columns that records have: as they stand in rates, and in files that are exported.
 NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
@@ -163,7 +165,7 @@ class Given:
     def done(self) -> None:
         """Refuse settings that were taken by nobody. For the feed's own, raise BadSettings if anything was wrong."""
         for name in self._settings:
-            if name not in self._known:
+            if name not in self._known and not (self._within is None and name in OF_FEEDS):
                 self.refuse(name, f"There is no such setting. {advice(name, self._known)}")
         if self._problems:
             raise BadSettings(self._problems)

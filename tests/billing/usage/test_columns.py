@@ -27,7 +27,7 @@ MAPPING = {
     "start": ["Date", "Start"],
     "duration": {"column": "Hours", "in": "hours"},
     "dates": "month/day/year",
-    "zone": "America/Chicago",
+    "time_zone": "America/Chicago",
     "account": "PI",
     "user": "User",
     "resource": "Instrument",
@@ -189,7 +189,7 @@ def test_what_is_no_date_in_that_form_is_said_by_line_and_column(tmp_path, form,
         ({"lasts": "month"}, (2026, 1, 31), (2026, 2, 1)),
         ({"lasts": "moment"}, (2026, 1, 31), (2026, 1, 31)),
         ({"levels": True}, (2026, 1, 31), (2026, 1, 31)),
-        ({"zone": "America/New_York"}, (2026, 1, 31, 5), (2026, 2, 1, 5)),
+        ({"time_zone": "America/New_York"}, (2026, 1, 31, 5), (2026, 2, 1, 5)),
         ({"duration": {"column": "Hours", "in": "minutes"}}, (2026, 1, 31), (2026, 1, 31, 0, 2)),
         ({"end": "Date"}, (2026, 1, 31), (2026, 2, 1)),
     ],
@@ -200,7 +200,7 @@ def test_a_date_is_a_day_unless_the_settings_say_otherwise(tmp_path, changes, st
 
 
 def test_a_day_on_which_clocks_change_has_its_own_length(tmp_path):
-    (record,) = simple(tmp_path, ("2026-03-08", "ada", "2"), zone="America/Chicago")
+    (record,) = simple(tmp_path, ("2026-03-08", "ada", "2"), time_zone="America/Chicago")
     assert record["end"] - record["start"] == 23 * 3600
 
 
