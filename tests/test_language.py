@@ -311,6 +311,7 @@ ISO_MODULES = (
     "billing/charge_sheets.py",
     "billing/fields.py",
     "billing/usage/pricing/uses.py",
+    "billing/usage/readers/",
     "billing/proof/seals.py",
     "billing/proof/tieout.py",
     "journals/admin/exporting.py",

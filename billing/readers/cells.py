@@ -46,6 +46,8 @@ _FRACTION = re.compile(r"[-+]?0?[.,]\d+", re.ASCII)
 _MAY_BE_SPOILED = re.compile(
     r"[-+#.,\d]|true|false|err:|jan|feb|m[aä]|apr|ju[nl]|aug|sep|o[ck]t|nov|de[cz]", re.IGNORECASE
 )
+# Texts, colors and languages within a format of numbers.
+_NOT_OF_FORMAT = re.compile(r'"[^"]*"|\[\$[^]]*]|\\.')
 _QUOTED = re.compile(r'="((?:[^"]|"")*)"', re.DOTALL)
 
 
@@ -196,6 +198,11 @@ def code_of_number(value: float, cell: Any) -> str:
         )
     digits = str(int(value))
     return shown_by(digits, str(cell.number_format)) if value >= 0 else digits
+
+
+def shows_hours(cell: Any) -> bool:
+    """Tell whether a cell with a moment shows its time of day: midnight is a time then, and a day alone otherwise."""
+    return "h" in _NOT_OF_FORMAT.sub("", str(cell.number_format)).lower()
 
 
 def shown_by(digits: str, number_format: str) -> str:

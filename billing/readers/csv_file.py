@@ -49,7 +49,7 @@ def read_text(
                 found = True
                 yield batch
         except UnicodeDecodeError as error:
-            raise _undecodable(reopen) from error
+            raise undecodable(reopen) from error
         if not found and not may_be_empty:
             raise UnreadableFile("The file has a header and no rows.", line=1)
 
@@ -269,8 +269,8 @@ def _split(line: str, delimiter: str) -> list[str]:
         return []
 
 
-def _undecodable(reopen: Callable[[], Watched]) -> UnreadableFile:
-    """Find the line that is not UTF-8; text is decoded in blocks, so the decoder cannot say."""
+def undecodable(reopen: Callable[[], Watched]) -> UnreadableFile:
+    """Make the error of a text that is not UTF-8. Text is decoded in blocks, so that the line has to be found."""
     decoder = codecs.getincrementaldecoder("utf-8")()
     line, position, pending = 1, 0, b""
     header = b""

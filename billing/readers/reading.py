@@ -45,16 +45,13 @@ def row_at(part: Part, line: int) -> list[tuple[str, str]]:
     Columns that charges do not keep are there too. Raises UnreadableFile where there is no such row.
     """
     if part.kind in (Kind.CSV, Kind.GZIP):
-        with closing(_text_opener(part)() if part.kind is Kind.CSV else _opened_gzip(part)) as binary:
+        with closing(text_opener(part)()) as binary:
             try:
                 return row_of_text(binary, line)
             except (UnicodeDecodeError, csv.Error) as error:
                 raise UnreadableFile(f"The row cannot be read: {error}.", line=line) from error
     with contextlib.ExitStack() as stack:
-        source: Any = part.path
-        if part.member:
-            source = stack.enter_context(tempfile.SpooledTemporaryFile(IN_MEMORY))
-            _unpack(part, source)
+        source = table_source(part, stack)
         if part.kind is Kind.PARQUET:
             from .parquet_file import row_of_parquet
 
@@ -66,19 +63,21 @@ def row_at(part: Part, line: int) -> list[tuple[str, str]]:
 
 def _batches(part: Part, *, has_period: bool, batch_rows: int) -> Iterator[Batch]:
     options: dict[str, Any] = {"has_period": has_period, "may_be_empty": part.may_be_empty}
-    if part.kind is Kind.CSV:
-        yield from read_text(_text_opener(part), **options)
-    elif part.kind is Kind.GZIP:
-        yield from read_text(lambda: _opened_gzip(part), **options)
-    else:
-        table = _table_reader(part.kind)
-        if part.member:
-            with tempfile.SpooledTemporaryFile(IN_MEMORY) as copy:
-                _unpack(part, copy)
-                yield from table(copy, size=part.size, batch_rows=batch_rows, **options)
-        else:
-            size = part.size or _size(part.path)
-            yield from table(part.path, size=size, batch_rows=batch_rows, **options)
+    if part.kind in (Kind.CSV, Kind.GZIP):
+        yield from read_text(text_opener(part), **options)
+        return
+    with contextlib.ExitStack() as stack:
+        size = part.size if part.member else part.size or _size(part.path)
+        yield from _table_reader(part.kind)(table_source(part, stack), size=size, batch_rows=batch_rows, **options)
+
+
+def table_source(part: Part, stack: contextlib.ExitStack) -> Any:
+    """Return what a workbook or parquet file is read from: its path, or a copy out of its archive for that long."""
+    if not part.member:
+        return part.path
+    copy = stack.enter_context(tempfile.SpooledTemporaryFile(IN_MEMORY))  # noqa: SIM115 (the stack closes it)
+    _unpack(part, copy)
+    return copy
 
 
 def _table_reader(kind: Kind) -> Callable[..., Iterator[Batch]]:
@@ -99,7 +98,10 @@ def _size(path: Path) -> int:
         raise broken(error) from error
 
 
-def _text_opener(part: Part) -> Callable[[], Watched]:
+def text_opener(part: Part) -> Callable[[], Watched]:
+    """Return what opens a part that is text, packed or not, from its start."""
+    if part.kind is Kind.GZIP:
+        return lambda: _opened_gzip(part)
     return (lambda: _opened_member(part)) if part.member else (lambda: open_plain(part.open))
 
 

@@ -3,7 +3,6 @@
 import contextlib
 import datetime
 import io
-import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -11,7 +10,7 @@ from typing import Any, BinaryIO
 from openpyxl.utils import get_column_letter
 
 from .batches import BATCH_ROWS, Batch, UnreadableFile
-from .cells import UNCALCULATED, Kind, check_error, code_of_number, text_of_cell
+from .cells import UNCALCULATED, Kind, check_error, code_of_number, shows_hours, text_of_cell
 from .columns import (
     AMOUNTS,
     DECIMALS,
@@ -187,8 +186,7 @@ def _text(name: str, cell: Any) -> str:
 
 def _moment(value: datetime.datetime, cell: Any) -> str:
     """Write a date as a date, and a time as a time: the cell's format says which of them it is meant to be."""
-    shows_hours = "h" in re.sub(r'"[^"]*"|\[\$[^]]*]|\\.', "", str(cell.number_format)).lower()
-    if value.time() == datetime.time(0) and not shows_hours:
+    if value.time() == datetime.time(0) and not shows_hours(cell):
         return value.date().isoformat()
     return value.isoformat() + "Z"
 

@@ -118,7 +118,7 @@ class JsonRows:
         text.take("{")
         while text.next() != "}":
             if text.next() != '"':
-                raise text.error("A name in quotes is expected.")
+                raise text.expected("A name in quotes is expected.")
             key = text.value()
             if key in rest:
                 raise text.error(TWICE)
@@ -133,7 +133,7 @@ class JsonRows:
                 if text.next() == "}":
                     raise text.error("A name is expected behind the comma.")
             elif text.next() != "}":
-                raise text.error("A comma or a closing brace is expected.")
+                raise text.expected("A comma or a closing brace is expected.")
         text.take("}")
         return is_page
 
@@ -166,6 +166,10 @@ class _Text:
             self._at = at
         return UnreadableFile(f"At character {self._before + self._at + 1:,}: {message}", line=self.line)
 
+    def expected(self, message: str) -> UnreadableFile:
+        """Make an error for what does not come next, or for a file that ends before it."""
+        return self.error(message if self.next() else CUT_OFF)
+
     def next(self) -> str:
         """Go to the next character that is no blank, and return it; "" at the end."""
         while True:
@@ -180,7 +184,7 @@ class _Text:
     def take(self, character: str) -> None:
         """Go behind the next character, which has to be this one."""
         if self.next() != character:
-            raise self.error(f"{character} is expected." if self.next() else CUT_OFF)
+            raise self.expected(f"{character} is expected.")
         self._at += 1
 
     def elements(self) -> Iterator[tuple[int, Any]]:
@@ -194,7 +198,7 @@ class _Text:
                 if self.next() == "]":
                     raise self.error("A value is expected behind the comma.")
             elif self.next() != "]":
-                raise self.error("A comma or a closing bracket is expected." if self.next() else CUT_OFF)
+                raise self.expected("A comma or a closing bracket is expected.")
         self.take("]")
 
     def value(self) -> Any:

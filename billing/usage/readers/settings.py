@@ -1,7 +1,9 @@
 """The settings of a feed, as its reader takes them: each by its name and type, and none that nobody knows."""
 
 import datetime
-from collections.abc import Mapping, Sequence
+import difflib
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -14,17 +16,28 @@ from .kinds import BadSettings
 Choice = TypeVar("Choice", bound=StrEnum)
 _NONE = object()
 
+# What the settings of every feed may say, and is not for its reader; the zone is for those that take it.
+OF_FEEDS = ("tags", "service_category", "provider", "time_zone")
+# Names of columns that records have: as they stand in rates, and in files that are exported.
+NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
+
 
 class Given:
     """The settings of a feed while its reader takes what it knows of them; `done` refuses what is left.
 
     Each method returns the default where nothing is set. What is wrong is gathered, so that all of it is told at once.
+    Settings may be objects with settings of their own: `within` another, they are `done` apart.
     """
 
-    def __init__(self, settings: Mapping[str, Any]) -> None:
+    def __init__(self, settings: Mapping[str, Any], *, within: "Given | None" = None, name: str = "") -> None:
         self._settings = dict(settings)
         self._known: list[str] = []
+        self._within = within
+        self._name = name
         self._problems: list[Problem] = []
+
+    def __contains__(self, name: str) -> bool:
+        return self._settings.get(name) is not None
 
     def text(self, name: str, default: str = "") -> str:
         value = self._take(name)
@@ -97,15 +110,64 @@ class Given:
             return self._wrong(name, value, "a day such as 2026-01-31", None)
         return moment if moment.tzinfo else moment.replace(tzinfo=zone)
 
+    def raw(self, name: str) -> Any:
+        """Take a setting as it is, None where nothing is set."""
+        value = self._take(name)
+        return None if value is _NONE else value
+
+    def within(self, name: str) -> "Given":
+        """Take a setting that is an object, as settings of its own."""
+        value = self._take(name)
+        return self.of({} if value is _NONE else value, name)
+
+    def many(self, name: str) -> Iterator["Given"]:
+        """Take a list of objects, each as settings of its own."""
+        value = self.raw(name)
+        if value is not None and not isinstance(value, list):
+            self._wrong(name, value, "a list", None)
+            return
+        for number, each in enumerate(value or [], 1):
+            yield self.of(each, f"{name}[{number}]")
+
+    def entries(self, name: str) -> Iterator[tuple[str, Any]]:
+        """Take an object whose names become those of columns; yield them with what they say."""
+        value = self._take(name)
+        if value is _NONE:
+            return
+        for key, each in self.of(value, name).all():
+            if NAME.fullmatch(key):
+                yield key, each
+            else:
+                self.refuse(
+                    f"{name}.{key}",
+                    "A name has small letters, digits and _, and begins with a letter, such as gpu_hours.",
+                )
+
+    def all(self) -> list[tuple[str, Any]]:
+        """Take all settings that there are, whatever their names."""
+        self._known += self._settings
+        return list(self._settings.items())
+
+    def of(self, value: Any, name: str) -> "Given":
+        """Return what a setting says as settings of its own, none where it is no object."""
+        if isinstance(value, Mapping):
+            return Given(value, within=self, name=name)
+        self._wrong(name, value, "an object with settings by their names", None)
+        # What it lacks is not said as well: it is told to settings that nobody asks.
+        return Given({}, within=Given({}), name=name)
+
     def refuse(self, name: str, message: str) -> None:
         """Note what is wrong with a setting beside its type."""
-        self._problems.append(Problem(message, column=name))
+        if self._within is not None:
+            self._within.refuse(f"{self._name}.{name}", message)
+        else:
+            self._problems.append(Problem(message, column=name))
 
     def done(self) -> None:
-        """Raise BadSettings if anything was wrong, or if a setting was taken by nobody."""
+        """Refuse settings that were taken by nobody. For the feed's own, raise BadSettings if anything was wrong."""
         for name in self._settings:
-            if name not in self._known:
-                self.refuse(name, f"There is no such setting. There are {', '.join(self._known)}.")
+            if name not in self._known and not (self._within is None and name in OF_FEEDS):
+                self.refuse(name, f"There is no such setting. {advice(name, self._known)}")
         if self._problems:
             raise BadSettings(self._problems)
 
@@ -130,3 +192,9 @@ def by_day(given: Given) -> ByDay:
         longest_gap=given.number("longest_gap", default.longest_gap, most=366),
         edges=given.choice("edges", default.edges),
     )
+
+
+def advice(name: str, known: Collection[str]) -> str:
+    """Say what there is in place of a name that nobody knows."""
+    close = difflib.get_close_matches(name, known, 1)
+    return f"{f'Did you mean {close[0]}? ' if close else ''}There are {', '.join(known)}."
