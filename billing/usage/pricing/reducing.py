@@ -39,7 +39,7 @@ def in_sequence(columns: Columns, month: Month) -> Ints:
     """Return lines as their records were used, those of no record last: what is first is reduced first."""
     rank = np.full(len(columns), month.records.num_rows)
     has_record = columns.record >= 0
-    rank[has_record] = month.rank[columns.record[has_record]]
+    rank[has_record] = month.rank()[columns.record[has_record]]
     return np.lexsort((columns.kind, columns.rate, rank))
 
 
@@ -87,9 +87,9 @@ def _usage_of(columns: Columns) -> Ints:
     if len(surcharges):
         usage = np.flatnonzero(columns.kind == Kind.USAGE)
         rates = int(columns.rate.max()) + 1
-        keys = columns.record[usage] * rates + columns.rate[usage]
+        keys = columns.record[usage].astype(np.int64) * rates + columns.rate[usage]
         by_key = np.argsort(keys)
-        wanted = columns.record[surcharges] * rates + columns.rate[surcharges]
+        wanted = columns.record[surcharges].astype(np.int64) * rates + columns.rate[surcharges]
         found[surcharges] = usage[by_key[np.searchsorted(keys[by_key], wanted)]]
     return found
 
@@ -237,7 +237,7 @@ def indirect_of(columns: Columns, left: Ints, month: Month) -> tuple[Ints, Ints]
         return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
     sequence = in_sequence(columns, month)
     at = sequence[those[sequence]]
-    keys = columns.payer[at] * len(month.schedule.rates) + columns.rate[at]
+    keys = columns.payer[at].astype(np.int64) * len(month.schedule.rates) + columns.rate[at]
     by_group = np.argsort(keys, kind="stable")
     at, keys = at[by_group], keys[by_group]
     starts = np.flatnonzero(np.diff(keys, prepend=-1))
