@@ -58,7 +58,7 @@ def price(
         zone=zone,
     )
     masks = fitting(records, schedule, shape.attributes)
-    opened = lines_of(masks, known)
+    opened = lines_of(masks, known, keep=any(each.unit for each in balances))
     columns, steps = _reduced(opened, subsidies, balances, known)
     reductions = [*opened.reductions, *(each for step in steps for each in step.reductions)]
     lines, reduced = as_tables(columns, steps[-1].left, opened.reasons, reductions, known)
@@ -78,7 +78,7 @@ def _reduced(
     """Return all lines, with those of indirect cost, and what they were reduced by, step by step."""
     columns = opened.columns
     in_turn = sorted(balances, key=lambda each: (each.order, each.code))
-    units = draw_units(columns, opened.left, [each for each in in_turn if each.unit], opened.scales, month)
+    units = draw_units(columns, opened.left, [each for each in in_turn if each.unit], opened.made, month)
     subsidized = subsidize(columns, units.left, sorted(subsidies, key=lambda each: (each.order, each.code)), month)
     at, cost = indirect_of(columns, subsidized.left, month)
     indirect = at_list_price(Kind.INDIRECT, columns.record[at], columns.payer[at], columns.rate[at], cost)

@@ -22,7 +22,7 @@ _WHY = ("", FREE_AMOUNT, NO_CHARGE)
 class Opened:
     """Lines of use, surcharges and minimums, what of each is `left` to be billed, and what is free of them.
 
-    `scales` has how many parts a unit of each rate has, and `reasons` the texts that `columns.free` has places of.
+    `reasons` are the texts that `columns.free` has places of. `made` has what each rate made, where that is kept.
     """
 
     columns: Columns
@@ -30,23 +30,26 @@ class Opened:
     reductions: list[Reduction]
     units: list[Units]
     used: dict[Key, Used]
-    scales: list[int]
     reasons: list[str]
+    made: list[Rated]
 
 
-def lines_of(masks: Mapping[str, Mask], month: Month) -> Opened:
-    """Price what each rate fits. Each record has a line for each rate that counts any use of it, and at least one."""
+def lines_of(masks: Mapping[str, Mask], month: Month, *, keep: bool) -> Opened:
+    """Price what each rate fits. Each record has a line for each rate that counts any use of it, and at least one.
+
+    `keep` says whether what each rate made is needed again: it takes memory.
+    """
     some: list[tuple[Columns, Ints]] = []
     reductions: list[Reduction] = []
     used: dict[Key, Used] = {}
-    units, scales, count = [], [], 0
+    units, all_made, count = [], [], 0
     # A job without a GPU says nothing on a line of GPU-hours.
     has_line = np.zeros(month.records.num_rows, dtype=bool)
     for place, rate in enumerate(month.schedule.rates):
         made = rated(use_of(rate, masks[rate.code], month), month)
         units.append(units_of(made, masks[rate.code], month))
         used |= made.used
-        scales.append(made.use.scale)
+        all_made += [made] if keep else []
         kept = made.use.parts > 0
         has_line[made.use.record[kept]] = True
         reductions += _free(made, kept, count)
@@ -56,7 +59,7 @@ def lines_of(masks: Mapping[str, Mask], month: Month) -> Opened:
     some.append(_of_nothing(masks, ~has_line, month))
     columns = joined([lines for lines, _ in some])
     left = np.concatenate([each for _, each in some])
-    return Opened(columns, left, reductions, units, used, scales, [*_WHY, *month.reasons])
+    return Opened(columns, left, reductions, units, used, [*_WHY, *month.reasons], all_made)
 
 
 def _usage(rate: Rated, place: int, kept: Mask, month: Month) -> tuple[Columns, Ints]:

@@ -1,7 +1,7 @@
 """One rate over its records: list price, what the payer's class pays, and what of it is free."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -172,6 +172,24 @@ def rated(use: Use, month: Month) -> Rated:
         last_tier=last,
         used=_used(use, curve, month) if rate.span is not Span.DAY else {},
     )
+
+
+def until(rate: Rated, record: int, parts: int, scale: int, month: Month) -> tuple[int, int]:
+    """Return what the first parts of what is not free of a record cost at most: as contracted, and as surcharge.
+
+    A unit has `scale` of these parts, a multiple of those that the rate counts.
+    """
+    place = np.flatnonzero(rate.use.record == record)
+    finer = scale // rate.use.scale
+    stretch, _ = _stretches(rate.use)
+    begin = (stretch.begin[place] + rate.free_parts[place]).astype(object) * finer
+    part = _Stretch(begin, begin + parts, stretch.in_all[place].astype(object) * finer)
+    one = replace(rate.use, record=rate.use.record[place], scale=scale)
+    curve = curve_of(one.rate, one.rate.tiers, scale)
+    listed = _Costs(curve.at(part.begin, part.in_all), curve.at(part.end, part.in_all))
+    cost, _ = _of_classes(one, month, part, None, listed, None)
+    paid = min(int(listed.amount[0]), int(cost[0]))
+    return min(paid, int(rate.paid[place][0])), min(int(cost[0]) - paid, int(rate.surcharge[place][0]))
 
 
 class _Stretch(NamedTuple):

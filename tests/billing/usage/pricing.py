@@ -138,6 +138,11 @@ class Open:
     left: int
     units: Fraction = Fraction(0)
     kind: str = "usage"
+    until: object = None
+    drawn: Fraction = Fraction(0)
+
+    def __post_init__(self):
+        self.opened = self.left
 
 
 def quantity_of(rate, record, shape):
@@ -252,6 +257,11 @@ def _of_record(rate, record, payers, known, use, free, in_all, apart, place):
             return cents(cost(rate, rate.prices[rate_class.name], at, in_all))
         return round(Fraction(listed(at)) * Fraction(rate_class.percent) / 100)
 
+    def until(units):
+        at = begin + free_end - free_begin
+        part, asked = listed(at + units) - listed(at), of_class(at + units) - of_class(at)
+        return min(part, asked), asked - min(part, asked)
+
     whole = listed(end) - listed(begin)
     whole_free = listed(free_end) - listed(free_begin)
     asked, asked_free = of_class(end) - of_class(begin), of_class(free_end) - of_class(free_begin)
@@ -267,7 +277,7 @@ def _of_record(rate, record, payers, known, use, free, in_all, apart, place):
     paid = 0 if apart == "internal" else contracted
     key = (record["id"], rate.code)
     lines = [
-        Open((*key, "usage"), payer, rate, (*turn, 0), whole, contracted_free + contracted, paid, units),
+        Open((*key, "usage"), payer, rate, (*turn, 0), whole, contracted_free + contracted, paid, units, until=until),
     ]
     if surcharge and apart != "internal":
         lines.append(
@@ -296,9 +306,13 @@ def _draw_units(made, some, balance):
         if not (_may_draw(balance, each) or (also and _may_draw(balance, also))):
             continue
         taken = min(each.units, left)
-        for one in (each, also):
-            if one and taken:
-                one.left -= one.left if taken == each.units else round(one.left * taken / each.units)
+        each.drawn += taken
+        if taken:
+            # Its first units, at the price of their tiers.
+            paid, surcharge = each.until(each.drawn)
+            each.left = 0 if taken == each.units else each.opened - min(paid, each.opened)
+            if also:
+                also.left = 0 if taken == each.units else also.opened - min(surcharge, also.opened)
         each.units, left = each.units - taken, left - taken
     made.balances[balance.code] = left
 
