@@ -145,6 +145,14 @@ class Open:
         self.opened = self.left
 
 
+def fits(when, record):
+    return all(any(fnmatchcase(record[name], one) for one in each) for name, each in when.items())
+
+
+def is_priced(rate, record):
+    return fits(rate.when, record) and any(fits(count.when, record) for count in rate.counts)
+
+
 def quantity_of(rate, record, shape):
     found = []
     for count in rate.counts:
@@ -157,6 +165,8 @@ def quantity_of(rate, record, shape):
             measured = level * hours
         elif count.step or count.at_least:
             measured = Fraction(0) if count.step else measured
+        if not fits(count.when, record):
+            measured = Fraction(0)
         found.append(measured * Fraction(count.factor) / Fraction(count.per))
     return max(found) if rate.combine is Combine.MAX else sum(found)
 
@@ -213,7 +223,7 @@ def _lines_of(rate, rates, records, payers, known, shape):
     place = rates.index(rate)
     groups = defaultdict(list)
     for record in records:
-        if any(not any(fnmatchcase(record[name], one) for one in each) for name, each in rate.when.items()):
+        if not is_priced(rate, record):
             continue
         payer = payers[record["payer"]]
         is_external = known[payer.rate_class].kind is ClassKind.EXTERNAL
