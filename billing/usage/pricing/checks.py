@@ -1,7 +1,7 @@
 """What has to hold of a rate schedule beyond the form of its fields, told in sentences."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 
 from ..records import Shape
@@ -67,8 +67,12 @@ def _of_a_rate(rate: Rate, classes: Iterable[str], shape: Shape | None) -> Itera
     yield from _of_amount_thresholds(rate)
     for place, count in enumerate(rate.counts, 1):
         yield from (f"count {place}: {each}" for each in _of_a_count(count, shape))
-    known = (*shape.attributes, *OF_EVERY_RECORD) if shape is not None else tuple(rate.when)
-    for name in sorted(set(rate.when) - set(known)):
+    yield from _of_patterns(rate.when, shape)
+
+
+def _of_patterns(when: Mapping[str, tuple[str, ...]], shape: Shape | None) -> Iterator[str]:
+    known = (*shape.attributes, *OF_EVERY_RECORD) if shape is not None else tuple(when)
+    for name in sorted(set(when) - set(known)):
         yield f"when looks at {name}, which records do not have. Allowed: {_listed(known)}."
 
 
@@ -119,6 +123,7 @@ def _of_a_count(count: Count, shape: Shape | None) -> Iterator[str]:
         value = getattr(count, name)
         if value is not None and value <= 0:
             yield f"{name} is {value}. Allowed: a number above 0."
+    yield from _of_patterns(count.when, shape)
     if shape is None:
         return
     measures = {each.name: each for each in shape.measures}

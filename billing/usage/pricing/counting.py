@@ -11,6 +11,7 @@ from ...errors import BillingError
 from ..records import Measure, Shape
 from .checks import ELAPSED
 from .exact import LIMIT, Ints, largest, narrowed, times
+from .fitting import Texts
 from .terms import Combine, Count, Rate
 
 
@@ -31,6 +32,8 @@ def parts_of(records: pa.Table, rate: Rate, shape: Shape, scale: int) -> Ints:
     found: Ints | None = None
     for count in rate.counts:
         parts = _Counted(count, shape).parts(records, scale)
+        if count.when:
+            parts = parts * Texts(records).fit(count.when)
         if found is None:
             found = parts
         elif rate.combine is Combine.MAX:

@@ -29,13 +29,13 @@ class Curve:
 
     def tiers(self, use: Ints, *, of_next: bool = False) -> Ints:
         """Return the tier that each use has reached, from 0; `of_next`: the tier of the part after it."""
-        return np.searchsorted(whole(self.ends), use, side="right" if of_next else "left")
+        if not self.ends:
+            return np.zeros(len(use), dtype=np.int16)
+        return np.searchsorted(whole(self.ends), use, side="right" if of_next else "left").astype(np.int16)
 
     def at(self, use: Ints, in_all: Ints) -> Ints:
         """Return what use costs, rounded. `in_all` is the use that volume prices depend on, for each."""
-        if len(self.lines) == 1:
-            return rounded(use, self.lines)
-        return rounded(use, self.lines, self.tiers(in_all if self.is_volume else use))
+        return rounded(use, self.lines, self.tiers(in_all if self.is_volume else use) if self.ends else None)
 
     def exactly(self, use: int, in_all: int) -> Fraction:
         """Return what use costs as money, not rounded."""

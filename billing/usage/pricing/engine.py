@@ -12,13 +12,11 @@ import numpy as np
 import pyarrow as pa
 
 from ..records import Shape
-from .balance import units_of
 from .checks import problems_of
 from .fitting import fitting
 from .lines import Columns, Kind, Priced, as_tables, at_list_price, joined
 from .month import Month, month_of
 from .opening import Opened, lines_of
-from .rating import Rated, rated, use_of
 from .reducing import Step, draw_money, draw_units, indirect_of, subsidize
 from .schedules import ScheduleNotUnderstood
 from .terms import Balance, Payer, Schedule, Subsidy
@@ -60,43 +58,41 @@ def price(
         zone=zone,
     )
     masks = fitting(records, schedule, shape.attributes)
-    made = [rated(use_of(rate, masks[rate.code], known), known) for rate in schedule.rates]
-    opened = lines_of(made, known)
-    columns, steps = _reduced(opened, made, subsidies, balances, known)
+    opened = lines_of(masks, known, keep=any(each.unit for each in balances))
+    columns, steps = _reduced(opened, subsidies, balances, known)
     reductions = [*opened.reductions, *(each for step in steps for each in step.reductions)]
     lines, reduced = as_tables(columns, steps[-1].left, opened.reasons, reductions, known)
     return Priced(
         lines=lines,
         reductions=reduced,
-        units=tuple(units_of(each, masks[each.use.rate.code], known) for each in made),
+        units=tuple(opened.units),
         balances=tuple(drawn for step in steps for drawn in step.drawn),
         notices=tuple(notice for step in steps for notice in step.notices),
-        used=_used(made, steps, known),
+        used=_used(opened, steps, known),
     )
 
 
 def _reduced(
-    opened: Opened, made: Sequence[Rated], subsidies: Sequence[Subsidy], balances: Sequence[Balance], month: Month
+    opened: Opened, subsidies: Sequence[Subsidy], balances: Sequence[Balance], month: Month
 ) -> tuple[Columns, list[Step]]:
     """Return all lines, with those of indirect cost, and what they were reduced by, step by step."""
     columns = opened.columns
     in_turn = sorted(balances, key=lambda each: (each.order, each.code))
-    scales = [each.use.scale for each in made]
-    units = draw_units(columns, opened.left, [each for each in in_turn if each.unit], scales, month)
+    units = draw_units(columns, opened.left, [each for each in in_turn if each.unit], opened.made, month)
     subsidized = subsidize(columns, units.left, sorted(subsidies, key=lambda each: (each.order, each.code)), month)
     at, cost = indirect_of(columns, subsidized.left, month)
     indirect = at_list_price(Kind.INDIRECT, columns.record[at], columns.payer[at], columns.rate[at], cost)
-    columns, left = joined([columns, indirect]), np.concatenate([subsidized.left, cost])
+    columns = joined([columns, indirect])
+    left = np.concatenate([subsidized.left, cost])
     return columns, [units, subsidized, draw_money(columns, left, [each for each in in_turn if not each.unit], month)]
 
 
-def _used(made: Sequence[Rated], steps: Sequence[Step], month: Month) -> Before:
+def _used(opened: Opened, steps: Sequence[Step], month: Month) -> Before:
     """Return what the next month goes on from: what this fiscal year used so far."""
     before, calendar = month.before, month.calendar
     used = {key: each for key, each in before.used.items() if calendar.is_same_year(each.month)}
     subsidized = {key: each for key, each in before.subsidized.items() if calendar.is_same_year(each.month)}
-    for rate in made:
-        used |= rate.used
+    used |= opened.used
     for step in steps:
         subsidized |= step.subsidized
     is_recent = before.since is not None and calendar.is_same_year(before.since)

@@ -30,11 +30,13 @@ def fitting(records: pa.Table, schedule: Schedule, attributes: Sequence[str]) ->
     Every rate that fits a record prices it, but of a group only the first in its order. Raises NoRate for records
     that no rate fits: nothing that was used is left out without a word. A rate with the price 0 says what is free.
     """
-    texts = _Texts(records)
+    texts = Texts(records)
     found: dict[str, Mask] = {}
     taken: dict[str, Mask] = {}
     for rate in sorted(schedule.rates, key=lambda each: each.order):
-        mask = texts.fit(rate.when)
+        # Where every count is of some records alone, the others would be priced at nothing.
+        counted = np.logical_or.reduce([texts.fit(count.when) for count in rate.counts])
+        mask = texts.fit(rate.when) & counted
         if rate.group:
             before = taken.get(rate.group, np.zeros(records.num_rows, dtype=bool))
             mask = mask & ~before
@@ -46,7 +48,7 @@ def fitting(records: pa.Table, schedule: Schedule, attributes: Sequence[str]) ->
     return {rate.code: found[rate.code] for rate in schedule.rates}
 
 
-class _Texts:
+class Texts:
     """Columns of texts that are matched once for each text, however many records have it."""
 
     def __init__(self, records: pa.Table) -> None:

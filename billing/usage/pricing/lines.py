@@ -1,7 +1,7 @@
 """What pricing makes: a line for each record and rate, what reduced it, and the balance of units."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from enum import IntEnum, StrEnum
 from fractions import Fraction
@@ -153,16 +153,34 @@ class Columns:
     def __len__(self) -> int:
         return len(self.record)
 
+    def with_reasons(self, free: Ints) -> "Columns":
+        return replace(self, free=free)
 
-def joined(some: list[Columns]) -> Columns:
+
+def joined(some: Sequence[Columns]) -> Columns:
+    full = [each for each in some if len(each)] or some[:1]
+    if len(full) == 1:
+        return full[0]
     names = Columns.__dataclass_fields__
-    return Columns(**{name: np.concatenate([getattr(each, name) for each in some]) for name in names})
+    return Columns(**{name: np.concatenate([getattr(each, name) for each in full]) for name in names})
 
 
 def at_list_price(kind: Kind, record: Ints, payer: Ints, rate: Ints, amount: Ints) -> Columns:
     """Return lines that cost what they are listed at: surcharges, minimums and indirect costs."""
-    nothing = np.zeros(len(record), dtype=np.int64)
-    return Columns(record, payer, rate, nothing + kind, nothing, amount, amount, nothing, nothing, nothing, nothing)
+    nothing = np.zeros(len(record), dtype=np.int8)
+    return Columns(
+        record=record.astype(np.int32),
+        payer=payer.astype(np.int32),
+        rate=rate.astype(np.int16),
+        kind=nothing + np.int8(kind),
+        quantity=nothing,
+        listed=amount,
+        contracted=amount,
+        free=nothing,
+        first_tier=nothing,
+        last_tier=nothing,
+        parts=nothing,
+    )
 
 
 @dataclass(frozen=True)
@@ -181,53 +199,62 @@ def as_tables(
     columns: Columns, billed: Ints, reasons: list[str], reductions: list[Reduction], month: Month
 ) -> tuple[pa.Table, pa.Table]:
     """Return lines and reductions, the lines by record, rate and kind."""
-    last = np.where(columns.record < 0, month.records.num_rows, columns.record)
-    order = np.lexsort((columns.kind, columns.rate, last))
-    places = np.empty_like(order)
-    places[order] = np.arange(len(order))
-    rates = month.schedule.rates
-    rate = columns.rate[order]
-    payer = columns.payer[order]
-    record = columns.record[order]
+    order = _in_order(columns, month)
+    rates, classes = month.schedule.rates, month.payers.classes
+    rate, payer, record = (each[order] for each in (columns.rate, columns.payer, columns.record))
     values = {
-        "record": pa.array(record, mask=record < 0),
-        "payer": payer.astype(np.int32),
+        "record": pa.array(record.astype(np.int64), mask=record < 0),
+        "payer": payer,
         "rate": _texts(rate, [each.code for each in rates]),
         "service": _texts(rate, [each.service for each in rates]),
         "kind": _texts(columns.kind[order], [each.name.lower() for each in Kind]),
-        "rate_class": _texts(month.payers.class_of[payer], [each.name for each in month.payers.classes]),
+        "rate_class": _texts(month.payers.class_of[payer], [each.name for each in classes]),
         "quantity": _short(columns.quantity[order]),
         "unit": _texts(rate, [each.unit for each in rates]),
         "list": _short(columns.listed[order]),
         "contracted": _short(columns.contracted[order]),
         "billed": _short(billed[order]),
         "free": _texts(columns.free[order], reasons),
-        "first_tier": columns.first_tier[order].astype(np.int16),
-        "last_tier": columns.last_tier[order].astype(np.int16),
+        "first_tier": columns.first_tier[order],
+        "last_tier": columns.last_tier[order],
     }
-    lines = pa.table([pa.array(values[name]) for name in LINES.names], schema=LINES)
-    return lines, _reductions(reductions, places)
+    lines = pa.table([pa.array(values[field.name], type=field.type) for field in LINES], schema=LINES)
+    return lines, _reductions(reductions, order)
 
 
-def _reductions(reductions: list[Reduction], places: Ints) -> pa.Table:
+def _in_order(columns: Columns, month: Month) -> Ints:
+    """Return lines by record, rate and kind, those of no record last."""
+    last = np.where(columns.record < 0, month.records.num_rows, columns.record).astype(np.int64)
+    keys = (last * len(month.schedule.rates) + columns.rate) * len(Kind) + columns.kind
+    return np.argsort(keys, kind="stable").astype(np.int32)
+
+
+def _reductions(reductions: list[Reduction], order: Ints) -> pa.Table:
+    if not reductions:
+        return REDUCTIONS.empty_table()
+    places = np.empty(len(order), dtype=np.int64)
+    places[order] = np.arange(len(order))
     tables = []
     for each in reductions:
-        order = np.argsort(places[each.line], kind="stable")
-        same = np.zeros(len(order), dtype=np.int64)
+        at = places[each.line]
+        in_order = np.argsort(at, kind="stable")
+        same = np.zeros(len(at), dtype=np.int64)
         values = {
-            "line": places[each.line][order],
+            "line": at[in_order],
             "by": _texts(same, [each.by]),
             "code": _texts(same, [each.code]),
             "fund_org": _texts(same, [each.fund_org]),
-            "quantity": _short(each.quantity[order]),
-            "amount": _short(each.amount[order]),
+            "quantity": _short(each.quantity[in_order]),
+            "amount": _short(each.amount[in_order]),
         }
         tables.append(pa.table([pa.array(values[name]) for name in REDUCTIONS.names], schema=REDUCTIONS))
-    return pa.concat_tables(tables).unify_dictionaries() if tables else REDUCTIONS.empty_table()
+    return pa.concat_tables(tables).unify_dictionaries()
 
 
 def _texts(codes: Ints, texts: list[str]) -> pa.Array:
-    return pa.DictionaryArray.from_arrays(pa.array(codes.astype(np.int32)), pa.array(texts, type=pa.string()))
+    return pa.DictionaryArray.from_arrays(
+        pa.array(codes.astype(np.int32, copy=False)), pa.array(texts, type=pa.string())
+    )
 
 
 def _short(values: Ints) -> Ints:

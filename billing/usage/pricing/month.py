@@ -20,8 +20,8 @@ from .uses import APARTS, Before, Calendar, apart_of
 class Month:
     """The records of a month, with arrays that have a place for each.
 
-    `order` has the records as they were used: by end, start and id, so that no order of files changes a price. `rank`
-    is the place of each record in it. `apart` is which of APARTS it is counted as.
+    `order` has the records as they were used: by end, start and id, so that no order of files changes a price. `apart`
+    is which of APARTS each is counted as.
     """
 
     records: pa.Table
@@ -32,11 +32,16 @@ class Month:
     calendar: Calendar
     zone: datetime.tzinfo
     order: Ints
-    rank: Ints
     payer: Ints
     reasons: list[str]
     reason: Ints
     apart: Ints
+
+    def rank(self) -> Ints:
+        """Return the place of each record in the order in which they were used."""
+        rank = np.empty_like(self.order)
+        rank[self.order] = np.arange(len(self.order), dtype=rank.dtype)
+        return rank
 
     def days(self) -> Ints:
         """Return on which day of the month, from 0, each record starts."""
@@ -62,10 +67,7 @@ def month_of(
 ) -> Month:
     """Return what is to be priced. Raises UnknownClass."""
     known = Payers(payers, schedule)
-    order = _ordered(records)
-    rank = np.empty_like(order)
-    rank[order] = np.arange(len(order))
-    payer = records.column("payer").to_numpy().astype(np.int64)
+    payer = records.column("payer").to_numpy()
     reasons, reason = coded(records.column("free"))
     places = {each.name: place for place, each in enumerate(APARTS)}
     table = np.array(
@@ -73,7 +75,7 @@ def month_of(
             [places[apart_of(each, is_external=is_external).name] for is_external in (False, True)]
             for each in (*reasons, "")
         ],
-        dtype=np.int64,
+        dtype=np.int8,
     )
     return Month(
         records=records,
@@ -83,19 +85,18 @@ def month_of(
         before=before,
         calendar=calendar,
         zone=zone,
-        order=order,
-        rank=rank,
+        order=_ordered(records),
         payer=payer,
         reasons=reasons,
         reason=reason,
-        apart=table[reason, known.is_external[payer].astype(np.int64)] if len(payer) else reason,
+        apart=table[reason, known.is_external[payer].astype(np.int8)] if len(payer) else reason,
     )
 
 
 def _ordered(records: pa.Table) -> Ints:
     """Return the records by end, start and id. Ids are compared only where needed: of a million jobs, of few."""
     start, end = (records.column(name).to_numpy() for name in ("start", "end"))
-    order = np.lexsort((start, end))
+    order = np.lexsort((start, end)).astype(np.int32)
     start, end = start[order], end[order]
     same = np.zeros(len(order) + 1, dtype=bool)
     same[1:-1] = (start[1:] == start[:-1]) & (end[1:] == end[:-1])

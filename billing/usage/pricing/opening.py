@@ -1,68 +1,74 @@
 """From priced records to lines, before anything but free amounts reduces them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import NamedTuple
 
 import numpy as np
 
+from .balance import units_of
 from .exact import ONE, Ints, amount, line, rounded, whole
-from .lines import FREE_AMOUNT, NO_CHARGE, By, Columns, Kind, Reduction, at_list_price, is_free, joined
+from .fitting import Mask
+from .lines import FREE_AMOUNT, NO_CHARGE, By, Columns, Kind, Reduction, Units, at_list_price, is_free, joined
 from .month import Month
-from .rating import Rated
-from .uses import CHARGED, EXTERNAL, INTERNAL
+from .rating import Rated, rated, use_of
+from .uses import CHARGED, EXTERNAL, INTERNAL, Key, Used
 
-_BEFORE_REASONS = ("", FREE_AMOUNT, NO_CHARGE)
+# The texts that `Columns.free` has places of, before the reasons of the records.
+_WHY = ("", FREE_AMOUNT, NO_CHARGE)
 
 
 @dataclass(frozen=True)
 class Opened:
     """Lines of use, surcharges and minimums, what of each is `left` to be billed, and what is free of them.
 
-    `reasons` are the texts that `columns.free` has places of.
+    `reasons` are the texts that `columns.free` has places of. `made` has what each rate made, where that is kept.
     """
 
     columns: Columns
     left: Ints
-    reasons: list[str]
     reductions: list[Reduction]
+    units: list[Units]
+    used: dict[Key, Used]
+    reasons: list[str]
+    made: list[Rated]
 
 
-class _Made(NamedTuple):
-    columns: Columns
-    left: Ints
+def lines_of(masks: Mapping[str, Mask], month: Month, *, keep: bool) -> Opened:
+    """Price what each rate fits. Each record has a line for each rate that counts any use of it, and at least one.
 
-
-def lines_of(made: Sequence[Rated], month: Month) -> Opened:
-    """Return the lines of all rates. Each record has one for each rate that counts any use of it, and at least one."""
-    reasons = [*_BEFORE_REASONS, *month.reasons]
-    has_line = np.zeros(month.records.num_rows, dtype=bool)
-    for rate in made:
-        has_line[rate.use.record[rate.use.parts > 0]] = True
-    parts: list[_Made] = []
+    `keep` says whether what each rate made is needed again: it takes memory.
+    """
+    some: list[tuple[Columns, Ints]] = []
     reductions: list[Reduction] = []
-    count = 0
-    for place, rate in enumerate(made):
-        # A job without a GPU says nothing on a line of GPU-hours, but one that used nothing at all is told.
-        kept = (rate.use.parts > 0) | ~has_line[rate.use.record]
-        has_line[rate.use.record] = True
-        usage = _usage(rate, place, kept, month)
-        reductions += _free(rate, kept, count, month)
-        some = [usage, _surcharges(rate, place, month), _minimums(rate, place, month)]
-        count += sum(len(each.columns) for each in some)
-        parts += some
-    left = np.concatenate([each.left for each in parts])
-    return Opened(joined([each.columns for each in parts]), left, reasons, reductions)
+    used: dict[Key, Used] = {}
+    units, all_made, count = [], [], 0
+    # A job without a GPU says nothing on a line of GPU-hours.
+    has_line = np.zeros(month.records.num_rows, dtype=bool)
+    for place, rate in enumerate(month.schedule.rates):
+        made = rated(use_of(rate, masks[rate.code], month), month)
+        units.append(units_of(made, masks[rate.code], month))
+        used |= made.used
+        all_made += [made] if keep else []
+        kept = made.use.parts > 0
+        has_line[made.use.record[kept]] = True
+        reductions += _free(made, kept, count)
+        for lines in (_usage(made, place, kept, month), _surcharges(made, place, month), _minimums(made, place, month)):
+            some.append(lines)
+            count += len(lines[1])
+    some.append(_of_nothing(masks, ~has_line, month))
+    columns = joined([lines for lines, _ in some])
+    left = np.concatenate([each for _, each in some])
+    return Opened(columns, left, reductions, units, used, [*_WHY, *month.reasons], all_made)
 
 
-def _usage(rate: Rated, place: int, kept: Ints, month: Month) -> _Made:
+def _usage(rate: Rated, place: int, kept: Mask, month: Month) -> tuple[Columns, Ints]:
     record = rate.use.record[kept]
     columns = Columns(
         record=record,
         payer=month.payer[record],
-        rate=np.full(len(record), place),
-        kind=np.full(len(record), Kind.USAGE.value),
+        rate=np.full(len(record), place, dtype=np.int16),
+        kind=np.full(len(record), Kind.USAGE, dtype=np.int8),
         quantity=rate.quantity[kept],
         listed=rate.listed[kept],
         contracted=rate.contracted[kept],
@@ -71,21 +77,25 @@ def _usage(rate: Rated, place: int, kept: Ints, month: Month) -> _Made:
         last_tier=rate.last_tier[kept],
         parts=rate.paid_parts[kept],
     )
-    return _Made(columns, rate.paid[kept])
+    return columns, rate.paid[kept]
 
 
 def _why_free(rate: Rated, month: Month) -> Ints:
     """Return the places of reasons for which nobody is charged."""
     use = rate.use
-    has_reason = np.array([bool(each) for each in (*month.reasons, "")])[month.reason[use.record]]
-    free = (use.parts > 0) & (rate.free_parts == use.parts)
-    other = np.where(free, _BEFORE_REASONS.index(FREE_AMOUNT), 0)
+    own = _reasons(month)[month.reason[use.record]]
     if is_free(use.rate):
-        other = np.full(len(other), _BEFORE_REASONS.index(NO_CHARGE))
-    return np.where(has_reason, month.reason[use.record] + len(_BEFORE_REASONS), other)
+        return np.where(own > 0, own, _WHY.index(NO_CHARGE)).astype(np.int16)
+    is_gift = (rate.free_parts == use.parts) & (use.parts > 0)
+    return np.where(own > 0, own, is_gift * _WHY.index(FREE_AMOUNT)).astype(np.int16)
 
 
-def _free(rate: Rated, kept: Ints, first: int, month: Month) -> list[Reduction]:
+def _reasons(month: Month) -> Ints:
+    """Return the places of the reasons that records come with; 0 of none."""
+    return whole([place if text else 0 for place, text in enumerate([*month.reasons, ""], len(_WHY))])
+
+
+def _free(rate: Rated, kept: Mask, first: int) -> list[Reduction]:
     """Return what free amounts and the center's own use take off; `first` is the place of the rate's first line."""
     use = rate.use
     own = use.each([group.apart is INTERNAL for group in use.groups]).astype(bool)
@@ -101,19 +111,18 @@ def _free(rate: Rated, kept: Ints, first: int, month: Month) -> list[Reduction]:
     return found
 
 
-def _surcharges(rate: Rated, place: int, month: Month) -> _Made:
+def _surcharges(rate: Rated, place: int, month: Month) -> tuple[Columns, Ints]:
     record, cost = rate.use.record[rate.surcharge > 0], rate.surcharge[rate.surcharge > 0]
-    rates = np.full(len(record), place)
-    return _Made(at_list_price(Kind.SURCHARGE, record, month.payer[record], rates, cost), cost)
+    return at_list_price(Kind.SURCHARGE, record, month.payer[record], np.full(len(record), place), cost), cost
 
 
-def _minimums(rate: Rated, place: int, month: Month) -> _Made:
+def _minimums(rate: Rated, place: int, month: Month) -> tuple[Columns, Ints]:
     """Return what is missing to the minimum, of each scope whose use is not all free, for the payer of most of it."""
     use, found = rate.use, []
     if use.rate.minimum is not None:
         cost = rate.paid + rate.surcharge
         # Of a rate that counts by day, a month has many groups of one key.
-        by_key: dict[tuple[str, ...], list[int]] = {}
+        by_key: dict[Key, list[int]] = {}
         for at, group in enumerate(use.groups):
             if group.is_known and group.apart in (CHARGED, EXTERNAL):
                 by_key.setdefault(group.key, []).extend(range(use.starts[at], use.starts[at] + use.sizes[at]))
@@ -124,4 +133,15 @@ def _minimums(rate: Rated, place: int, month: Month) -> _Made:
                 found.append((int(month.payer[use.record[most]]), missing))
     payer, missing_all = whole([each for each, _ in found]), whole([each for _, each in found])
     record, rates = np.full(len(found), -1), np.full(len(found), place)
-    return _Made(at_list_price(Kind.MINIMUM, record, payer, rates, missing_all), missing_all)
+    return at_list_price(Kind.MINIMUM, record, payer, rates, missing_all), missing_all
+
+
+def _of_nothing(masks: Mapping[str, Mask], those: Mask, month: Month) -> tuple[Columns, Ints]:
+    """Return a line of the first rate that fits for each record that used nothing at all: it is told, too."""
+    record = np.flatnonzero(those)
+    nothing = np.zeros(len(record), dtype=np.int64)
+    rate = nothing.copy()
+    for place, code in reversed(list(enumerate(masks))):
+        rate[masks[code][record]] = place
+    columns = at_list_price(Kind.USAGE, record, month.payer[record], rate, nothing)
+    return columns.with_reasons(_reasons(month)[month.reason[record]]), nothing

@@ -1,7 +1,7 @@
 """One rate over its records: list price, what the payer's class pays, and what of it is free."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -9,10 +9,10 @@ import numpy as np
 
 from .counting import parts_of, scale_of
 from .curves import Curve, curve_of
-from .exact import LIMIT, ONE, Ints, cumulated, largest, line, narrowed, rounded, total, whole
+from .exact import LIMIT, ONE, Ints, cumulated, largest, line, narrowed, rounded, spread, total, whole
 from .fitting import Mask
 from .month import Month
-from .terms import Rate, RateClass, Span, Threshold
+from .terms import Rate, RateClass, Span, Threshold, Tiering
 from .uses import APARTS, CHARGED, INTERNAL, WORTHLESS, Apart, Key, Used
 
 _FULL = 100
@@ -36,7 +36,8 @@ class Group(NamedTuple):
 class Use:
     """What a rate counts: the records it prices, by group and in the order they were used, and their parts of a unit.
 
-    `starts` has the place of the first record of each group, and `sizes` how many it has.
+    `starts` has the place of the first record of each group, and `sizes` how many it has. `after` is what was used in
+    the group with each record.
     """
 
     rate: Rate
@@ -46,13 +47,16 @@ class Use:
     sizes: Ints
     record: Ints
     parts: Ints
-    # What was used in the group after each record, and before it.
     after: Ints
-    before: Ints
 
-    def each(self, of_groups: Sequence[int] | Ints) -> Ints:
+    def each(self, of_groups: Sequence[int]) -> Ints:
         """Return a number of each group for each of its records."""
-        return np.repeat(whole(list(of_groups)), self.sizes)
+        return spread(of_groups, self.sizes)
+
+    @property
+    def aparts(self) -> Ints:
+        """For each record, the place in APARTS of what it is counted as."""
+        return self.each([APARTS.index(group.apart) for group in self.groups])
 
 
 @dataclass(frozen=True)
@@ -96,10 +100,10 @@ def use_of(rate: Rate, mask: Mask, month: Month) -> Use:
         place, apart = divmod(number, len(APARTS))
         key = Key(rate.code, scoped.names[place], APARTS[apart].name)
         groups.append(_group(rate, key, APARTS[apart], scoped.is_known(rate.scope, place), scale, curve, month))
-    run = cumulated(parts)
-    begins = whole([group.begin for group in groups])
-    after = run - np.repeat(run[starts] - parts[starts] - begins, sizes) if len(run) else run
-    return Use(rate, scale, groups, starts, sizes, record, parts, after, after - parts)
+    after = cumulated(parts)
+    # The running sum begins anew with each group, at what it used before.
+    begins = after[starts] - parts[starts] - whole([group.begin for group in groups])
+    return Use(rate, scale, groups, starts, sizes, record, parts, after - np.repeat(begins, sizes))
 
 
 def _earlier_fractions(rate: Rate, month: Month) -> list[Fraction]:
@@ -140,40 +144,52 @@ def rated(use: Use, month: Month) -> Rated:
     list price: up to the list price it is contracted, and above it a surcharge.
     """
     rate, curve = use.rate, curve_of(use.rate, use.rate.tiers, use.scale)
-    free = use.each([group.free for group in use.groups])
-    ends = _stepped(use.after[use.starts + use.sizes - 1], whole([group.free for group in use.groups]), use)
-    in_all = use.each(ends)
-    span = _Stretch(_stepped(use.before, free, use), _stepped(use.after, free, use), in_all)
-    has_free = any(group.free for group in use.groups)
-    gift = _Stretch(np.minimum(use.before, free), np.minimum(use.after, free), in_all) if has_free else None
-    listed = _Costs(curve.at(span.begin, in_all), curve.at(span.end, in_all))
-    given = _Costs(curve.at(gift.begin, in_all), curve.at(gift.end, in_all)) if gift else None
-    nothing = np.zeros(len(use.record), dtype=np.int64)
+    stretch, gift = _stretches(use)
+    listed = _Costs(curve.at(stretch.begin, stretch.in_all), curve.at(stretch.end, stretch.in_all))
+    given = _Costs(curve.at(gift.begin, gift.in_all), curve.at(gift.end, gift.in_all)) if gift else None
+    nothing = np.broadcast_to(np.int64(0), len(use.record))
     list_free = given.amount if given else nothing
-    list_paid = listed.amount - list_free
-    cost, cost_free = _of_classes(use, month, span, gift, listed, given)
-    contracted_free = np.minimum(list_free, cost_free)
-    contracted_paid = np.minimum(list_paid, cost - cost_free)
-    aparts = use.each([APARTS.index(group.apart) for group in use.groups])
+    cost, cost_free = _of_classes(use, month, stretch, gift, listed, given)
+    free = np.minimum(list_free, cost_free) if given else nothing
+    paid = np.minimum(listed.amount - list_free, cost - cost_free)
+    aparts = use.aparts
     has_value, is_paid = aparts != APARTS.index(WORTHLESS), ~np.isin(aparts, _places(WORTHLESS, INTERNAL))
     free_parts = gift.end - gift.begin if gift else nothing
-    quantity = line(Fraction(ONE, use.scale))
-    first = curve.tiers(in_all if curve.is_volume else span.begin, of_next=not curve.is_volume)
-    last = curve.tiers(in_all if curve.is_volume else span.end)
+    quantity = [line(Fraction(ONE, use.scale))]
+    first = curve.tiers(stretch.in_all if curve.is_volume else stretch.begin, of_next=not curve.is_volume)
+    last = curve.tiers(stretch.in_all if curve.is_volume else stretch.end)
     return Rated(
         use=use,
-        quantity=rounded(use.after, [quantity]) - rounded(use.before, [quantity]),
+        quantity=rounded(use.after, quantity) - rounded(use.after - use.parts, quantity),
         listed=listed.amount * has_value,
-        contracted=(contracted_free + contracted_paid) * has_value,
-        free=contracted_free * is_paid,
-        paid=contracted_paid * is_paid,
-        surcharge=(cost - cost_free - contracted_paid) * is_paid,
+        contracted=(free + paid) * has_value,
+        free=free * is_paid,
+        paid=paid * is_paid,
+        surcharge=(cost - cost_free - paid) * is_paid,
         free_parts=free_parts,
-        paid_parts=(span.end - span.begin - free_parts) * is_paid,
+        paid_parts=(stretch.end - stretch.begin - free_parts) * is_paid,
         first_tier=np.minimum(first, last),
         last_tier=last,
-        used=_used(use, curve, ends, month) if rate.span is not Span.DAY else {},
+        used=_used(use, curve, month) if rate.span is not Span.DAY else {},
     )
+
+
+def until(rate: Rated, record: int, parts: int, scale: int, month: Month) -> tuple[int, int]:
+    """Return what the first parts of what is not free of a record cost at most: as contracted, and as surcharge.
+
+    A unit has `scale` of these parts, a multiple of those that the rate counts.
+    """
+    place = np.flatnonzero(rate.use.record == record)
+    finer = scale // rate.use.scale
+    stretch, _ = _stretches(rate.use)
+    begin = (stretch.begin[place] + rate.free_parts[place]).astype(object) * finer
+    part = _Stretch(begin, begin + parts, stretch.in_all[place].astype(object) * finer)
+    one = replace(rate.use, record=rate.use.record[place], scale=scale)
+    curve = curve_of(one.rate, one.rate.tiers, scale)
+    listed = _Costs(curve.at(part.begin, part.in_all), curve.at(part.end, part.in_all))
+    cost, _ = _of_classes(one, month, part, None, listed, None)
+    paid = min(int(listed.amount[0]), int(cost[0]))
+    return min(paid, int(rate.paid[place][0])), min(int(cost[0]) - paid, int(rate.surcharge[place][0]))
 
 
 class _Stretch(NamedTuple):
@@ -195,12 +211,30 @@ class _Costs(NamedTuple):
         return self.end - self.begin
 
 
+def _stretches(use: Use) -> tuple[_Stretch, _Stretch | None]:
+    """Return where the curve is gone along, in whole steps where the rate has steps, and what of it is free, if any."""
+    free = use.each([group.free for group in use.groups])
+    before = use.after - use.parts
+    in_all = use.each(_ends(use)) if use.rate.tiering is Tiering.VOLUME else use.after
+    stretch = _Stretch(_stepped(before, free, use), _stepped(use.after, free, use), in_all)
+    if not any(group.free for group in use.groups):
+        return stretch, None
+    return stretch, _Stretch(np.minimum(before, free), np.minimum(use.after, free), in_all)
+
+
+def _ends(use: Use) -> list[int]:
+    """Return where each group ends, in whole steps where the rate has steps."""
+    frees = whole([group.free for group in use.groups])
+    ends: list[int] = _stepped(use.after[use.starts + use.sizes - 1], frees, use).tolist()
+    return ends
+
+
 def _of_classes(
     use: Use, month: Month, span: _Stretch, gift: _Stretch | None, listed: _Costs, given: _Costs | None
 ) -> tuple[Ints, Ints]:
     """Return what each record costs by the class of its payer, and how much of that its free part would."""
     cost = listed.amount
-    cost_free = given.amount if given else np.zeros(len(cost), dtype=np.int64)
+    cost_free = given.amount if given else np.broadcast_to(np.int64(0), len(cost))
     class_of = month.payers.class_of[month.payer[use.record]]
     for place in np.unique(class_of).tolist():
         rate_class = month.payers.classes[place]
@@ -235,13 +269,12 @@ def _stepped(use_so_far: Ints, free: Ints, use: Use) -> Ints:
     return narrowed(np.minimum(known, free) + -(-beyond // step) * step)
 
 
-def _used(use: Use, curve: Curve, ends: Ints, month: Month) -> dict[Key, Used]:
+def _used(use: Use, curve: Curve, month: Month) -> dict[Key, Used]:
     """Return what was used of the span until the end of this month, by each whose use is known."""
     found = {}
-    for place, group in enumerate(use.groups):
+    for group, start, size, end in zip(use.groups, use.starts.tolist(), use.sizes.tolist(), _ends(use), strict=True):
         if not group.is_known or not group.apart.has_value:
             continue
-        start, size, end = int(use.starts[place]), int(use.sizes[place]), int(ends[place])
         quantity = Fraction(total(use.parts[start : start + size]), use.scale)
         begin = int(_stepped(whole([group.begin]), whole([group.free]), use)[0])
         money = curve.exactly(end, end) - curve.exactly(begin, end)

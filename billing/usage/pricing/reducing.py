@@ -16,6 +16,7 @@ from .exact import LIMIT, ONE, Ints, amount, cumulated, decimal, largest, line, 
 from .lines import By, Columns, Drawn, Kind, Notice, Reduction
 from .month import Month
 from .payers import Flags
+from .rating import Rated, until
 from .terms import Balance, ClassKind, Span, Subsidy
 from .uses import Subsidized
 
@@ -39,42 +40,44 @@ def in_sequence(columns: Columns, month: Month) -> Ints:
     """Return lines as their records were used, those of no record last: what is first is reduced first."""
     rank = np.full(len(columns), month.records.num_rows)
     has_record = columns.record >= 0
-    rank[has_record] = month.rank[columns.record[has_record]]
+    rank[has_record] = month.rank()[columns.record[has_record]]
     return np.lexsort((columns.kind, columns.rate, rank))
 
 
-def draw_units(columns: Columns, left: Ints, balances: Sequence[Balance], scales: Sequence[int], month: Month) -> Step:
+def draw_units(columns: Columns, left: Ints, balances: Sequence[Balance], made: Sequence[Rated], month: Month) -> Step:
     """Draw what is not free from balances of units: of usage, and with it of its surcharge.
 
-    A balance that ends within a record pays for its share of it, rounded once.
+    A balance that ends within a record pays for its first units, at the price of their tier.
     """
     if not balances:
         return Step(left, [], [], [], {})
-    sequence = in_sequence(columns, month)
-    is_usage = (columns.kind == Kind.USAGE) & (columns.parts > 0)
+    sequence, usage_of = in_sequence(columns, month), _usage_of(columns)
     # Quantities of all rates and balances in one whole part of a unit.
-    common = lcm(*scales, *(Fraction(each.left).denominator for each in balances))
-    factors = whole([common // scale for scale in scales])[columns.rate]
-    parts = columns.parts.astype(object) * factors.astype(object) * is_usage
+    common = lcm(*(each.use.scale for each in made), *(Fraction(each.left).denominator for each in balances))
+    factors = whole([common // each.use.scale for each in made])[columns.rate]
+    parts = columns.parts.astype(object) * factors.astype(object) * (columns.kind == Kind.USAGE)
     if largest(parts) * max(len(parts), 1) < LIMIT:
         parts = parts.astype(np.int64)
-    usage_of = _usage_of(columns)
+    opened, there = left, parts
     reductions, drawn, notices = [], [], []
     for balance in balances:
         costs = left > 0
         # Use whose surcharge alone is left costs something, too.
         costs[usage_of[costs]] = True
-        those = is_usage & costs & (parts > 0) & _of_balance(columns, balance, month)
+        those = costs & (there > 0) & _of_balance(columns, balance, month)
         at = sequence[those[sequence]]
-        taken = _taken(parts[at], int(Fraction(balance.left) * common))
-        share = np.zeros(len(columns), dtype=taken.dtype)
-        share[at] = taken
-        money = _shares(left, share[usage_of], parts[usage_of])
-        quantity = rounded(share, [line(Fraction(ONE, common))])
-        hit = np.flatnonzero((money > 0) | (share > 0))
-        reductions.append(Reduction(By.DRAWDOWN, balance.code, hit, money[hit], quantity[hit]))
-        left, parts = left - money, parts - share
-        used = Fraction(total(taken), common)
+        taken = np.zeros(len(columns), dtype=there.dtype)
+        taken[at] = _taken(there[at], int(Fraction(balance.left) * common))
+        there = there - taken
+        now = np.where((taken[usage_of] > 0) & (there[usage_of] == 0), 0, left)
+        for place in np.flatnonzero((taken[usage_of] > 0) & (there[usage_of] > 0)).tolist():
+            usage = int(usage_of[place])
+            paid = until(made[columns.rate[place]], columns.record[place], parts[usage] - there[usage], common, month)
+            now[place] = opened[place] - paid[place != usage]
+        hit = np.flatnonzero((now < left) | (taken > 0))
+        quantity = rounded(taken[hit], [line(Fraction(ONE, common))])
+        reductions.append(Reduction(By.DRAWDOWN, balance.code, hit, (left - now)[hit], quantity))
+        left, used = now, Fraction(total(taken), common)
         drawn.append(_drawn(balance, used))
         notices += _notices(By.DRAWDOWN, balance.code, balance.owner, balance.size - balance.left, used, balance)
     return Step(left, reductions, drawn, notices, {})
@@ -87,20 +90,11 @@ def _usage_of(columns: Columns) -> Ints:
     if len(surcharges):
         usage = np.flatnonzero(columns.kind == Kind.USAGE)
         rates = int(columns.rate.max()) + 1
-        keys = columns.record[usage] * rates + columns.rate[usage]
+        keys = columns.record[usage].astype(np.int64) * rates + columns.rate[usage]
         by_key = np.argsort(keys)
-        wanted = columns.record[surcharges] * rates + columns.rate[surcharges]
+        wanted = columns.record[surcharges].astype(np.int64) * rates + columns.rate[surcharges]
         found[surcharges] = usage[by_key[np.searchsorted(keys[by_key], wanted)]]
     return found
-
-
-def _shares(left: Ints, share: Ints, parts: Ints) -> Ints:
-    """Return what of each line is paid for, where a balance pays `share` of its `parts`."""
-    money = np.where(share == parts, left, 0) * (share > 0)
-    for place in np.flatnonzero((share > 0) & (share < parts)).tolist():
-        of_it = line(Fraction(int(share[place]), int(parts[place])))
-        money[place] = rounded(whole([int(left[place])]), [of_it])[0]
-    return money
 
 
 def _taken(wanted: Ints, there: int) -> Ints:
@@ -237,7 +231,7 @@ def indirect_of(columns: Columns, left: Ints, month: Month) -> tuple[Ints, Ints]
         return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
     sequence = in_sequence(columns, month)
     at = sequence[those[sequence]]
-    keys = columns.payer[at] * len(month.schedule.rates) + columns.rate[at]
+    keys = columns.payer[at].astype(np.int64) * len(month.schedule.rates) + columns.rate[at]
     by_group = np.argsort(keys, kind="stable")
     at, keys = at[by_group], keys[by_group]
     starts = np.flatnonzero(np.diff(keys, prepend=-1))

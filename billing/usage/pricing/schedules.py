@@ -124,6 +124,7 @@ def _prices(value: Any, where: str, problems: list[str]) -> dict[str, tuple[Tier
 
 _TEXT, _DECIMAL, _WHOLE = _Kind(_text, str), _Kind(_decimal, lambda value: format(value, "f")), _Kind(_whole, int)
 _OPTIONAL = _Kind(_optional_decimal, lambda value: None if value is None else format(value, "f"))
+_PATTERNS = _Kind(_patterns, lambda value: {name: list(each) for name, each in value.items()})
 _KINDS: Mapping[type[Any], Mapping[str, _Kind]] = {
     Schedule: {"name": _TEXT, "version": _WHOLE, "rates": _several(Rate), "classes": _several(RateClass)},
     RateClass: {
@@ -138,7 +139,7 @@ _KINDS: Mapping[type[Any], Mapping[str, _Kind]] = {
         "counts": _several(Count),
         "unit": _TEXT,
         "tiers": _several(Tier),
-        "when": _Kind(_patterns, lambda value: {name: list(each) for name, each in value.items()}),
+        "when": _PATTERNS,
         "per": _DECIMAL,
         "combine": _one_of(Combine),
         "tiering": _one_of(Tiering),
@@ -162,6 +163,7 @@ _KINDS: Mapping[type[Any], Mapping[str, _Kind]] = {
         "per": _DECIMAL,
         "at_least": _OPTIONAL,
         "step": _OPTIONAL,
+        "when": _PATTERNS,
     },
     Tier: {"price": _DECIMAL, "up_to": _OPTIONAL},
 }

@@ -54,6 +54,9 @@ class Threshold(StrEnum):
 class Count:
     """One measure that a quantity counts: `factor` units of the rate for every `per` `unit` of the measure.
 
+    `when` says of which records, as that of a rate does: an hour of one type of GPU can count as 2 units, and of
+    another as 5.
+
     `at_least` and `step` look at the level while it ran (the measure over `elapsed_seconds`): memory of 5 GiB at a step
     of 4 GiB counts as 8 GiB. Both are in `unit` without its time: in GiB where it is `GiB-hour`. None where they do not
     apply.
@@ -65,6 +68,7 @@ class Count:
     per: Decimal = Decimal(1)
     at_least: Decimal | None = None
     step: Decimal | None = None
+    when: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

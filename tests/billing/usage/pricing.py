@@ -138,6 +138,19 @@ class Open:
     left: int
     units: Fraction = Fraction(0)
     kind: str = "usage"
+    until: object = None
+    drawn: Fraction = Fraction(0)
+
+    def __post_init__(self):
+        self.opened = self.left
+
+
+def fits(when, record):
+    return all(any(fnmatchcase(record[name], one) for one in each) for name, each in when.items())
+
+
+def is_priced(rate, record):
+    return fits(rate.when, record) and any(fits(count.when, record) for count in rate.counts)
 
 
 def quantity_of(rate, record, shape):
@@ -152,6 +165,8 @@ def quantity_of(rate, record, shape):
             measured = level * hours
         elif count.step or count.at_least:
             measured = Fraction(0) if count.step else measured
+        if not fits(count.when, record):
+            measured = Fraction(0)
         found.append(measured * Fraction(count.factor) / Fraction(count.per))
     return max(found) if rate.combine is Combine.MAX else sum(found)
 
@@ -208,7 +223,7 @@ def _lines_of(rate, rates, records, payers, known, shape):
     place = rates.index(rate)
     groups = defaultdict(list)
     for record in records:
-        if any(not any(fnmatchcase(record[name], one) for one in each) for name, each in rate.when.items()):
+        if not is_priced(rate, record):
             continue
         payer = payers[record["payer"]]
         is_external = known[payer.rate_class].kind is ClassKind.EXTERNAL
@@ -252,6 +267,11 @@ def _of_record(rate, record, payers, known, use, free, in_all, apart, place):
             return cents(cost(rate, rate.prices[rate_class.name], at, in_all))
         return round(Fraction(listed(at)) * Fraction(rate_class.percent) / 100)
 
+    def until(units):
+        at = begin + free_end - free_begin
+        part, asked = listed(at + units) - listed(at), of_class(at + units) - of_class(at)
+        return min(part, asked), asked - min(part, asked)
+
     whole = listed(end) - listed(begin)
     whole_free = listed(free_end) - listed(free_begin)
     asked, asked_free = of_class(end) - of_class(begin), of_class(free_end) - of_class(free_begin)
@@ -267,7 +287,7 @@ def _of_record(rate, record, payers, known, use, free, in_all, apart, place):
     paid = 0 if apart == "internal" else contracted
     key = (record["id"], rate.code)
     lines = [
-        Open((*key, "usage"), payer, rate, (*turn, 0), whole, contracted_free + contracted, paid, units),
+        Open((*key, "usage"), payer, rate, (*turn, 0), whole, contracted_free + contracted, paid, units, until=until),
     ]
     if surcharge and apart != "internal":
         lines.append(
@@ -296,9 +316,13 @@ def _draw_units(made, some, balance):
         if not (_may_draw(balance, each) or (also and _may_draw(balance, also))):
             continue
         taken = min(each.units, left)
-        for one in (each, also):
-            if one and taken:
-                one.left -= one.left if taken == each.units else round(one.left * taken / each.units)
+        each.drawn += taken
+        if taken:
+            # Its first units, at the price of their tiers.
+            paid, surcharge = each.until(each.drawn)
+            each.left = 0 if taken == each.units else each.opened - min(paid, each.opened)
+            if also:
+                also.left = 0 if taken == each.units else also.opened - min(surcharge, also.opened)
         each.units, left = each.units - taken, left - taken
     made.balances[balance.code] = left
 

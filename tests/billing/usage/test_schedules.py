@@ -83,7 +83,7 @@ def schedules(draw):
                 code=f"rate-{number}",
                 service="HPC",
                 unit="core-hour",
-                counts=(Count("core_seconds", "core-hour", draw(DECIMALS), draw(DECIMALS)),),
+                counts=(Count("core_seconds", "core-hour", draw(DECIMALS), draw(DECIMALS), when={"user": ("ada",)}),),
                 tiers=draw(TIERS),
                 when=draw(st.sampled_from([{}, {"partition": ("gpu*",)}, {"user": ("a", "b")}])),
                 per=draw(DECIMALS),
