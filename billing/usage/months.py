@@ -25,13 +25,16 @@ from ..models import BillingPeriod, Import, ImportedFile, Policy, PricedMonth, U
 from ..months import closing
 from ..progress import Progress, unwatched
 from ..texts import iso_month, long_month
-from . import accounts, cutting, taking
+from . import accounts, cutting, levels, taking
 from .focus_rows import Issuer, focus_table
 from .paying import with_payers
 from .pricing.engine import price
 from .pricing.lines import Priced
 from .records import Shape
 from .terms import Terms, latest_of, rates_of, terms_of
+
+# A gap between readings is bridged over the end of a month, if it is no longer.
+NEAR = datetime.timedelta(days=31)
 
 
 @dataclass(frozen=True)
@@ -153,9 +156,12 @@ def _made(
 
 
 def files_of(feed: UsageFeed, month: datetime.date) -> list[UsageFile]:
-    """Return the files of a feed that may have usage of a month, oldest first."""
+    """Return the files of a feed that may have usage of a month, oldest first; of readings, those near it, too."""
     begins, ends = (taking.moment(second) for second in taking.bounds(month, feed.time_zone))
-    found = feed.files.filter(state=UsageFile.State.STANDING, first__lt=ends, last__gte=begins)
+    assert begins
+    assert ends
+    near = NEAR if taking.shape_of(feed).are_levels else datetime.timedelta(0)
+    found = feed.files.filter(state=UsageFile.State.STANDING, first__lt=ends + near, last__gte=begins - near)
     return list(found.select_related("records_file").order_by("pk"))
 
 
@@ -167,7 +173,12 @@ def records_of(
     paths = [local_copy(file.records_file) for file in files] + list(extra)
     tables = [_read(path, shape) for path in paths]
     table = cutting.standing(tables) if tables else shape.schema.empty_table()
-    return cutting.within(table, shape, begins, ends), shape, ()
+    if not shape.are_levels:
+        return cutting.within(table, shape, begins, ends), shape, ()
+    policy = taking.settings_of(feed).policy
+    following = (month + datetime.timedelta(days=32)).replace(day=1)
+    made, notes = levels.amounts(table, shape, begin=month, end=following, policy=policy, zone=ZoneInfo(feed.time_zone))
+    return made, levels.amounts_shape(shape, policy, month, following), tuple(notes)
 
 
 def _read(path: Path, shape: Shape) -> pa.Table:

@@ -92,8 +92,8 @@ class Given:
         return value
 
     def zone(self, name: str = "zone") -> ZoneInfo:
-        """Take a time zone by its name; UTC where none is set."""
-        value = self.text(name, "UTC")
+        """Take a time zone by its name; that of the feed's months where none is set."""
+        value = self.text(name) or self.text("time_zone") or "UTC"
         try:
             return ZoneInfo(value)
         except (ZoneInfoNotFoundError, ValueError, OSError):
