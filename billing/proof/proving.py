@@ -6,10 +6,11 @@ from typing import Any
 
 from ..models import BillingPeriod
 from ..moments import at_one_moment
+from ..usage.reconciling import UnitsOfRate, units_of
 from . import charged, seals, tampering, totals
 from .delivered import Delivered
 from .equations import Equation, Verdict
-from .findings import Finding
+from .findings import About, Finding
 from .month import Line, Month
 from .sides import Side, compared, sides_of
 
@@ -28,6 +29,8 @@ class Proof:
     # What differs from the proof the month was finalized with.
     tampered: list[Finding] = field(default_factory=list)
     sides: dict[str, Side] = field(default_factory=dict)
+    # What became of the units of usage that was priced here.
+    units: list[UnitsOfRate] = field(default_factory=list)
 
     @property
     def lines(self) -> list[Line]:
@@ -89,7 +92,7 @@ class Proof:
             "fingerprints": {code: side.fingerprint for code, side in sorted(self.sides.items())},
             "broken": [each.as_data() for each in (*self.broken, *self.miscounted)],
             "tampered": [each.as_data() for each in self.tampered],
-        }
+        } | ({"usage": [each.as_data() for each in self.units]} if self.units else {})
 
 
 @at_one_moment
@@ -103,6 +106,7 @@ def prove(period: BillingPeriod) -> Proof:
     delivered = Delivered(month)
     sides = sides_of(period)
     run = charged.differences_from_run(month)
+    units = units_of(period)
     then: dict[str, Any] = json.loads(month.frozen.text) if month.frozen else {}
     fingerprints = then.get("fingerprints", {})
     equations = [
@@ -116,8 +120,18 @@ def prove(period: BillingPeriod) -> Proof:
         currency=month.home,
         equations=equations,
         miscounted=totals.findings(period, totals.differences(month)),
-        broken=[*run, *(each for side in sides.values() for each in side.broken)],
+        broken=[*run, *(each for side in sides.values() for each in side.broken), *_of_usage(period, units)],
         sides=sides,
+        units=units,
     )
     proof.tampered = tampering.found_since(then, proof)
     return proof
+
+
+def _of_usage(period: BillingPeriod, units: list[UnitsOfRate]) -> list[Finding]:
+    """Return the rates whose units are not accounted for."""
+    return [
+        Finding("usage", f"{each.feed}, {period}", each.problem, About("billing.charge", where={"period": period.pk}))
+        for each in units
+        if each.difference
+    ]

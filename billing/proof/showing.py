@@ -19,6 +19,7 @@ from ..models import BillingPeriod, Job
 from ..moments import one_moment
 from ..months import checklist
 from ..progress import Progress, unwatched
+from ..usage.reconciling import UnitsOfRate
 from . import coverage, invoices, tieout
 from .equations import Equation, Verdict
 from .findings import Finding
@@ -51,6 +52,7 @@ class Proven:
     invoices: tuple[invoices.Bridge, ...]
     uncharged: tuple[coverage.Uncharged, ...]
     frozen: Frozen | None
+    units: tuple[UnitsOfRate, ...] = ()
 
     @property
     def is_open(self) -> bool:
@@ -86,6 +88,7 @@ def proven(period: BillingPeriod, *, now: datetime.datetime, progress: Progress 
             frozen=Frozen(frozen.frozen_at, frozen.frozen_by, frozen.json_sha256, frozen.pdf_sha256)
             if frozen
             else None,
+            units=tuple(report.proof.units),
         )
 
 

@@ -5,8 +5,10 @@ from decimal import Decimal
 
 import pytest
 from django.core.management import CommandError
+from django.urls import reverse
 
-from billing.models import Charge, PricedMonth, RateSchedule, UsageFile
+from billing import proof
+from billing.models import BillingPeriod, Charge, PricedMonth, RateSchedule, UsageFile
 from billing.usage import readers
 from tests.build import NOW, a_period, a_pi, a_policy, a_project, a_source, shut
 from tests.stories.stage import command
@@ -212,3 +214,37 @@ def test_a_month_without_a_schedule_is_told_and_its_usage_kept(feed, tmp_path):
     RateSchedule.objects.update(state="released")
     command("usage", "-f", "tiger", "-p", "2025-01")
     assert charged() == Decimal("10")
+
+
+def test_the_proof_counts_units(feed, tmp_path):
+    rows = [job(1, JANUARY, 10, 20), job(2, JANUARY, 5, 10, queue="failed"), job(3, JANUARY, 1, 7, account="mystery")]
+    command("usage", jobs(tmp_path / "a.txt", *rows), "-f", "tiger")
+    (units,) = command("proof", "-p", "2025-01")["usage"]
+    assert units == {
+        "feed": "tiger",
+        "rate": "cpu",
+        "unit": "core-hour",
+        "delivered": "257",
+        "charged": "100",
+        "free": {"failed": "50", "free_amount": "100"},
+        "held": "7",
+        "rejected": "0",
+        "difference": "0",
+    }
+
+
+def test_the_proof_finds_units_that_are_in_no_charge(feed, tmp_path):
+    command("usage", jobs(tmp_path / "a.txt", job(1, JANUARY, 10, 20), job(2, JANUARY, 5, 10)), "-f", "tiger")
+    priced = PricedMonth.objects.get()
+    priced.units[0]["delivered"] = "300"
+    priced.save()
+    period = BillingPeriod.objects.get()
+    (problem,) = proof.prove(period).problems()
+    assert problem == "tiger, January 2025: 50 core-hour of cpu were delivered and are in no charge."
+
+
+def test_the_page_of_the_proof_shows_units(feed, tmp_path, admin_client):
+    command("usage", jobs(tmp_path / "a.txt", job(1, JANUARY, 10, 20)), "-f", "tiger")
+    page = admin_client.get(reverse("admin:billing_billingperiod_proof", args=[BillingPeriod.objects.get().pk]))
+    assert "Usage, in units" in page.text
+    assert "free amount" in page.text
