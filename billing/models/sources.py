@@ -8,7 +8,7 @@ from typing import Any
 from django.core.exceptions import ObjectDoesNotExist, ValidationError
 from django.core.validators import RegexValidator
 from django.db import models
-from django.db.models import Exists, OuterRef, Q, prefetch_related_objects
+from django.db.models import Exists, ExpressionWrapper, OuterRef, Q, prefetch_related_objects
 
 from ..errors import BillingError, NextStep
 from ..texts import long_month
@@ -64,9 +64,13 @@ def pattern_of(name: str) -> str:
 
 class SourceQuerySet(models.QuerySet["Source"]):
     def with_measures(self) -> "dict[int, Source]":
-        """Return sources by their ids with their changes of measure, which are read where there are any: rarely."""
+        """Return sources by their ids with their changes of measure, which are read where there are any: rarely.
+
+        Each has `has_usage`, whether a usage feed prices its months.
+        """
         changes = CostMeasureChange.objects.filter(source=OuterRef("pk"))
-        found: dict[int, Any] = self.annotate(has_changes=Exists(changes)).in_bulk()
+        has_usage = ExpressionWrapper(Q(usage_feed__isnull=False), output_field=models.BooleanField())
+        found: dict[int, Any] = self.annotate(has_changes=Exists(changes), has_usage=has_usage).in_bulk()
         prefetch_related_objects([source for source in found.values() if source.has_changes], "measure_changes")
         for source in found.values():
             if not source.has_changes:

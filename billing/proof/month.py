@@ -104,6 +104,11 @@ class Month:
     def sources(self) -> dict[int, Source]:
         return Source.objects.with_measures()
 
+    @property
+    def has_usage(self) -> bool:
+        """Whether any source has usage that is priced here."""
+        return any(vars(source)["has_usage"] for source in self.sources.values())
+
     @cached_property
     def months(self) -> dict[int, Any]:
         """Every month by its id, with what was recorded elsewhere of the one that is being proved."""

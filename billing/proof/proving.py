@@ -106,7 +106,7 @@ def prove(period: BillingPeriod) -> Proof:
     delivered = Delivered(month)
     sides = sides_of(period)
     run = charged.differences_from_run(month)
-    units = units_of(period)
+    units = units_of(period) if month.has_usage else []
     then: dict[str, Any] = json.loads(month.frozen.text) if month.frozen else {}
     fingerprints = then.get("fingerprints", {})
     equations = [
