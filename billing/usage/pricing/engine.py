@@ -67,6 +67,7 @@ def price(
         reductions=reduced,
         units=tuple(opened.units),
         balances=tuple(drawn for step in steps for drawn in step.drawn),
+        subsidies=tuple(granted for step in steps for granted in step.granted),
         notices=tuple(notice for step in steps for notice in step.notices),
         used=_used(opened, steps, known),
     )

@@ -9,6 +9,7 @@ from fractions import Fraction
 import numpy as np
 import pyarrow as pa
 
+from ...errors import BillingError
 from .exact import Ints, narrowed
 from .month import Month
 from .terms import Rate
@@ -75,7 +76,7 @@ REDUCTIONS = pa.schema(
 )
 
 
-class TooLarge(ValueError):
+class TooLarge(BillingError):
     """An amount or quantity has more than 64 bits: a record that no system has, so that its file is wrong."""
 
 
@@ -107,6 +108,17 @@ class Drawn:
 
 
 @dataclass(frozen=True)
+class Granted:
+    """What of a subsidy somebody had in this month and in its span so far; `left` of its cap, None without one."""
+
+    code: str
+    owner: str
+    amount: Decimal
+    in_span: Decimal
+    left: Decimal | None
+
+
+@dataclass(frozen=True)
 class Notice:
     """A balance or the cap of a subsidy reached `percent` in this month: 80 or 100. `owner` is the scope's value."""
 
@@ -127,6 +139,7 @@ class Priced:
     reductions: pa.Table
     units: tuple[Units, ...]
     balances: tuple[Drawn, ...]
+    subsidies: tuple[Granted, ...]
     notices: tuple[Notice, ...]
     used: Before
 

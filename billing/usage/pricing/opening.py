@@ -7,7 +7,7 @@ from fractions import Fraction
 import numpy as np
 
 from .balance import units_of
-from .exact import ONE, Ints, amount, line, rounded, whole
+from .exact import ONE, Ints, amount, line, rounded, total, whole
 from .fitting import Mask
 from .lines import FREE_AMOUNT, NO_CHARGE, By, Columns, Kind, Reduction, Units, at_list_price, is_free, joined
 from .month import Month
@@ -122,14 +122,15 @@ def _minimums(rate: Rated, place: int, month: Month) -> tuple[Columns, Ints]:
     if use.rate.minimum is not None:
         cost = rate.paid + rate.surcharge
         # Of a rate that counts by day, a month has many groups of one key.
-        by_key: dict[Key, list[int]] = {}
-        for at, group in enumerate(use.groups):
+        by_key: dict[Key, list[Ints]] = {}
+        for group, start, size in zip(use.groups, use.starts.tolist(), use.sizes.tolist(), strict=True):
             if group.is_known and group.apart in (CHARGED, EXTERNAL):
-                by_key.setdefault(group.key, []).extend(range(use.starts[at], use.starts[at] + use.sizes[at]))
-        for _, rows in sorted(by_key.items()):
-            missing = amount(use.rate.minimum) - int(cost[rows].sum())
+                by_key.setdefault(group.key, []).append(np.arange(start, start + size))
+        for _, some in sorted(by_key.items()):
+            rows = np.concatenate(some)
+            missing = amount(use.rate.minimum) - total(cost[rows])
             if missing > 0 and (rate.paid_parts[rows] > 0).any():
-                most = rows[int(np.argmax(cost[rows]))]
+                most = rows[np.argmax(cost[rows])]
                 found.append((int(month.payer[use.record[most]]), missing))
     payer, missing_all = whole([each for each, _ in found]), whole([each for _, each in found])
     record, rates = np.full(len(found), -1), np.full(len(found), place)

@@ -13,7 +13,7 @@ from .exact import LIMIT, ONE, Ints, cumulated, largest, line, narrowed, rounded
 from .fitting import Mask
 from .month import Month
 from .terms import Rate, RateClass, Span, Threshold, Tiering
-from .uses import APARTS, CHARGED, INTERNAL, WORTHLESS, Apart, Key, Used
+from .uses import APARTS, CHARGED, INTERNAL, WITHIN_A_MONTH, WORTHLESS, Apart, Key, Used
 
 _FULL = 100
 # More than a month has days.
@@ -107,17 +107,12 @@ def use_of(rate: Rate, mask: Mask, month: Month) -> Use:
 
 
 def _earlier_fractions(rate: Rate, month: Month) -> list[Fraction]:
-    return [
-        value
-        for key, used in month.before.used.items()
-        if key.rate == rate.code
-        for value in (used.quantity, used.free_in_year, used.free_in_span)
-    ]
+    return [value for key, used in month.before.used.items() if key.rate == rate.code for value in used.numbers]
 
 
 def _group(rate: Rate, key: Key, apart: Apart, is_known: bool, scale: int, curve: Curve, month: Month) -> Group:
     calendar, used = month.calendar, month.before.used.get(key) if is_known else None
-    is_same = used is not None and calendar.is_same(rate.span, used.month)
+    is_same = used is not None and calendar.goes_on(rate.span, used)
     begin = 0
     if used is not None and is_same:
         # Where money counts, the place on the curve is where as much money was charged, whatever the prices then were.
@@ -170,7 +165,7 @@ def rated(use: Use, month: Month) -> Rated:
         paid_parts=(stretch.end - stretch.begin - free_parts) * is_paid,
         first_tier=np.minimum(first, last),
         last_tier=last,
-        used=_used(use, curve, month) if rate.span is not Span.DAY else {},
+        used=_used(use, curve, month) if rate.carries_over or rate.span not in WITHIN_A_MONTH else {},
     )
 
 
@@ -179,17 +174,27 @@ def until(rate: Rated, record: int, parts: int, scale: int, month: Month) -> tup
 
     A unit has `scale` of these parts, a multiple of those that the rate counts.
     """
-    place = np.flatnonzero(rate.use.record == record)
-    finer = scale // rate.use.scale
-    stretch, _ = _stretches(rate.use)
-    begin = (stretch.begin[place] + rate.free_parts[place]).astype(object) * finer
-    part = _Stretch(begin, begin + parts, stretch.in_all[place].astype(object) * finer)
-    one = replace(rate.use, record=rate.use.record[place], scale=scale)
-    curve = curve_of(one.rate, one.rate.tiers, scale)
+    use, finer = rate.use, scale // rate.use.scale
+    at = int(np.flatnonzero(use.record == record)[0])
+    group = int(np.searchsorted(use.starts, at, side="right")) - 1
+    # The record, and the last one of its group: that says how much the group used in all.
+    both = np.array([at, use.starts[group] + use.sizes[group] - 1])
+    one = replace(
+        use,
+        groups=[use.groups[group]],
+        starts=np.array([0]),
+        sizes=np.array([2]),
+        **{name: getattr(use, name)[both] for name in ("record", "parts", "after")},
+    )
+    stretch, _ = _stretches(one)
+    begin = (stretch.begin + rate.free_parts[at]).astype(object) * finer
+    part = _Stretch(begin, begin + int(parts), stretch.in_all.astype(object) * finer)
+    fine = replace(one, scale=scale)
+    curve = curve_of(use.rate, use.rate.tiers, scale)
     listed = _Costs(curve.at(part.begin, part.in_all), curve.at(part.end, part.in_all))
-    cost, _ = _of_classes(one, month, part, None, listed, None)
+    cost, _ = _of_classes(fine, month, part, None, listed, None)
     paid = min(int(listed.amount[0]), int(cost[0]))
-    return min(paid, int(rate.paid[place][0])), min(int(cost[0]) - paid, int(rate.surcharge[place][0]))
+    return min(paid, int(rate.paid[at])), min(int(cost[0]) - paid, int(rate.surcharge[at]))
 
 
 class _Stretch(NamedTuple):
@@ -282,6 +287,7 @@ def _used(use: Use, curve: Curve, month: Month) -> dict[Key, Used]:
         before = _free_before(month.before.used.get(group.key), group.earlier is not None, month)
         found[group.key] = Used(
             month=month.calendar.month,
+            span=use.rate.span,
             quantity=quantity + (group.earlier.quantity if group.earlier else 0),
             amount=money + (group.earlier.amount if group.earlier else 0),
             free_in_year=before + free_now,

@@ -3,22 +3,23 @@
 `left` is what of each line is still to be billed, in 10^-8. Every function takes it and returns it reduced.
 """
 
+from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from fractions import Fraction
+from functools import cache
 from math import lcm
 from typing import NamedTuple
 
 import numpy as np
 
 from .exact import LIMIT, ONE, Ints, amount, cumulated, decimal, largest, line, rounded, total, whole
-from .lines import By, Columns, Drawn, Kind, Notice, Reduction
+from .lines import By, Columns, Drawn, Granted, Kind, Notice, Reduction
 from .month import Month
-from .payers import Flags
 from .rating import Rated, until
-from .terms import Balance, ClassKind, Span, Subsidy
-from .uses import Subsidized
+from .terms import Balance, ClassKind, Scope, Span, Subsidy
+from .uses import WITHIN_A_MONTH, Subsidized
 
 _FULL = 100
 NOTICED = (80, 100)
@@ -30,10 +31,11 @@ class Step:
     """What is left after a reduction, and what it was."""
 
     left: Ints
-    reductions: list[Reduction]
-    drawn: list[Drawn]
-    notices: list[Notice]
-    subsidized: dict[tuple[str, str], Subsidized]
+    reductions: list[Reduction] = field(default_factory=list)
+    drawn: list[Drawn] = field(default_factory=list)
+    granted: list[Granted] = field(default_factory=list)
+    notices: list[Notice] = field(default_factory=list)
+    subsidized: dict[tuple[str, str], Subsidized] = field(default_factory=dict)
 
 
 def in_sequence(columns: Columns, month: Month) -> Ints:
@@ -49,38 +51,68 @@ def draw_units(columns: Columns, left: Ints, balances: Sequence[Balance], made: 
 
     A balance that ends within a record pays for its first units, at the price of their tier.
     """
+    step = Step(left.copy())
     if not balances:
-        return Step(left, [], [], [], {})
-    sequence, usage_of = in_sequence(columns, month), _usage_of(columns)
+        return step
+    owned, usage_of = _Owned(columns, month), _usage_of(columns)
     # Quantities of all rates and balances in one whole part of a unit.
     common = lcm(*(each.use.scale for each in made), *(Fraction(each.left).denominator for each in balances))
     factors = whole([common // each.use.scale for each in made])[columns.rate]
     parts = columns.parts.astype(object) * factors.astype(object) * (columns.kind == Kind.USAGE)
     if largest(parts) * max(len(parts), 1) < LIMIT:
         parts = parts.astype(np.int64)
-    opened, there = left, parts
-    reductions, drawn, notices = [], [], []
+    there, places = parts.copy(), np.zeros(len(columns), dtype=np.int64)
     for balance in balances:
-        costs = left > 0
+        at = owned.by(balance)
+        places[at] = np.arange(len(at))
+        usage, old = places[usage_of[at]], step.left[at]
+        costs = np.zeros(len(at), dtype=bool)
         # Use whose surcharge alone is left costs something, too.
-        costs[usage_of[costs]] = True
-        those = costs & (there > 0) & _of_balance(columns, balance, month)
-        at = sequence[those[sequence]]
-        taken = np.zeros(len(columns), dtype=there.dtype)
-        taken[at] = _taken(there[at], int(Fraction(balance.left) * common))
-        there = there - taken
-        now = np.where((taken[usage_of] > 0) & (there[usage_of] == 0), 0, left)
-        for place in np.flatnonzero((taken[usage_of] > 0) & (there[usage_of] > 0)).tolist():
-            usage = int(usage_of[place])
-            paid = until(made[columns.rate[place]], columns.record[place], parts[usage] - there[usage], common, month)
-            now[place] = opened[place] - paid[place != usage]
-        hit = np.flatnonzero((now < left) | (taken > 0))
+        costs[usage[old > 0]] = True
+        taken = _taken(np.where(costs, there[at], 0), int(Fraction(balance.left) * common))
+        rest = there[at] - taken
+        new = np.where((taken[usage] > 0) & (rest[usage] == 0), 0, old)
+        for place in np.flatnonzero((taken[usage] > 0) & (rest[usage] > 0)).tolist():
+            line_at, of_it = at[place], at[usage[place]]
+            drawn_so_far = parts[of_it] - rest[usage[place]]
+            paid = until(made[columns.rate[of_it]], columns.record[of_it], drawn_so_far, common, month)
+            new[place] = left[line_at] - paid[int(line_at != of_it)]
+        step.left[at], there[at] = new, rest
+        hit = np.flatnonzero((new < old) | (taken > 0))
         quantity = rounded(taken[hit], [line(Fraction(ONE, common))])
-        reductions.append(Reduction(By.DRAWDOWN, balance.code, hit, (left - now)[hit], quantity))
-        left, used = now, Fraction(total(taken), common)
-        drawn.append(_drawn(balance, used))
-        notices += _notices(By.DRAWDOWN, balance.code, balance.owner, balance.size - balance.left, used, balance)
-    return Step(left, reductions, drawn, notices, {})
+        step.reductions.append(Reduction(By.DRAWDOWN, balance.code, at[hit], (old - new)[hit], quantity))
+        _draw(step, balance, Fraction(total(taken), common))
+    return step
+
+
+class _Owned:
+    """Lines by the owner of a balance, in turn."""
+
+    def __init__(self, columns: Columns, month: Month) -> None:
+        self.columns, self.month = columns, month
+        self.sequence = in_sequence(columns, month)
+        self.in_scope = cache(self._in_scope)
+
+    def by(self, balance: Balance) -> Ints:
+        """Return the lines that a balance may pay for: of its owner, and of rates that it pays for."""
+        scoped = self.month.payers.scoped(balance.scope)
+        if balance.owner not in scoped.names:
+            return self.sequence[:0]
+        code = scoped.names.index(balance.owner)
+        if not scoped.is_known(balance.scope, code):
+            return self.sequence[:0]
+        lines, codes = self.in_scope(balance.scope)
+        at = lines[np.searchsorted(codes, code) : np.searchsorted(codes, code, side="right")]
+        rates = [
+            (not balance.rates or rate.code in balance.rates) and balance.unit in ("", rate.unit)
+            for rate in self.month.schedule.rates
+        ]
+        return at[np.array(rates)[self.columns.rate[at]]]
+
+    def _in_scope(self, scope: Scope) -> tuple[Ints, Ints]:
+        codes = self.month.payers.scoped(scope).codes[self.columns.payer[self.sequence]]
+        by_owner = np.argsort(codes, kind="stable")
+        return self.sequence[by_owner], codes[by_owner]
 
 
 def _usage_of(columns: Columns) -> Ints:
@@ -105,43 +137,30 @@ def _taken(wanted: Ints, there: int) -> Ints:
     return np.minimum(np.maximum(there - (run - wanted), 0), wanted)
 
 
-def _of_balance(columns: Columns, balance: Balance, month: Month) -> Flags:
-    """Return the lines whose payer owns a balance, of rates that it pays for."""
-    rates = [
-        (not balance.rates or rate.code in balance.rates) and balance.unit in ("", rate.unit)
-        for rate in month.schedule.rates
-    ]
-    scoped = month.payers.scoped(balance.scope)
-    owners = [name == balance.owner and scoped.is_known(balance.scope, at) for at, name in enumerate(scoped.names)]
-    return np.array(rates)[columns.rate] & np.array(owners, dtype=bool)[scoped.codes][columns.payer]
-
-
 def draw_money(columns: Columns, left: Ints, balances: Sequence[Balance], month: Month) -> Step:
     """Draw what is left of all lines from balances of money: surcharges and indirect costs, too."""
+    step = Step(left.copy())
     if not balances:
-        return Step(left, [], [], [], {})
-    sequence = in_sequence(columns, month)
-    reductions, drawn, notices = [], [], []
+        return step
+    owned = _Owned(columns, month)
     for balance in balances:
-        those = (left > 0) & _of_balance(columns, balance, month)
-        at = sequence[those[sequence]]
-        taken = _taken(left[at], amount(balance.left))
+        at = owned.by(balance)
+        taken = _taken(step.left[at], amount(balance.left))
+        step.left[at] -= taken
         hit = taken > 0
-        reductions.append(
-            Reduction(By.DRAWDOWN, balance.code, at[hit], taken[hit], np.zeros(int(hit.sum()), dtype=np.int64))
-        )
-        left = left.copy()
-        left[at] -= taken
-        used = Fraction(total(taken), ONE)
-        drawn.append(_drawn(balance, used))
-        notices += _notices(By.DRAWDOWN, balance.code, balance.owner, balance.size - balance.left, used, balance)
-    return Step(left, reductions, drawn, notices, {})
+        nothing = np.zeros(int(hit.sum()), dtype=np.int64)
+        step.reductions.append(Reduction(By.DRAWDOWN, balance.code, at[hit], taken[hit], nothing))
+        _draw(step, balance, Fraction(total(taken), ONE))
+    return step
 
 
-def _drawn(balance: Balance, used: Fraction) -> Drawn:
-    """Return what was drawn, with what is left rounded down to 10^-8."""
+def _draw(step: Step, balance: Balance, used: Fraction) -> None:
+    """Note what was drawn from a balance, with what is left rounded down to 10^-8."""
     there = Fraction(balance.left) - used
-    return Drawn(balance.code, decimal(amount(Fraction(balance.left)) - amount(there)), decimal(amount(there)))
+    drawn = decimal(amount(Fraction(balance.left)) - amount(there))
+    step.drawn.append(Drawn(balance.code, drawn, decimal(amount(there))))
+    was = balance.size - balance.left
+    step.notices.extend(_notices(By.DRAWDOWN, balance.code, balance.owner, was, used, balance.size, balance.unit))
 
 
 def subsidize(columns: Columns, left: Ints, subsidies: Sequence[Subsidy], month: Month) -> Step:
@@ -149,19 +168,19 @@ def subsidize(columns: Columns, left: Ints, subsidies: Sequence[Subsidy], month:
 
     Rounded once for a scope and span: of 33% of many small charges no part of a cent is lost.
     """
+    step = Step(left.copy())
     if not subsidies:
-        return Step(left, [], [], [], {})
+        return step
     sequence = in_sequence(columns, month)
-    reductions, notices, found = [], [], {}
     for subsidy in subsidies:
-        groups = _groups_of(columns, left, subsidy, sequence, month)
+        groups = _groups_of(columns, step.left, subsidy, sequence, month)
         if not len(groups.at):
             continue
-        percent = [line(Fraction(subsidy.percent) / _FULL)]
-        run = cumulated(left[groups.at])
+        of_it, percent = step.left[groups.at], [line(Fraction(subsidy.percent) / _FULL)]
+        run = cumulated(of_it)
         base = whole([each.base if each else 0 for each in groups.earlier])
         used = whole([each.used if each else 0 for each in groups.earlier])
-        after = run - np.repeat(run[groups.starts] - left[groups.at[groups.starts]] - base, groups.sizes)
+        after = run - np.repeat(run[groups.starts] - of_it[groups.starts] - base, groups.sizes)
         grown = rounded(after, percent) - np.repeat(rounded(base, percent) - used, groups.sizes)
         if subsidy.cap is not None:
             grown = np.minimum(grown, np.maximum(amount(subsidy.cap), np.repeat(used, groups.sizes)))
@@ -169,17 +188,40 @@ def subsidize(columns: Columns, left: Ints, subsidies: Sequence[Subsidy], month:
         taken[groups.starts] = grown[groups.starts] - used
         hit = taken > 0
         nothing = np.zeros(int(hit.sum()), dtype=np.int64)
-        reductions.append(Reduction(By.SUBSIDY, subsidy.code, groups.at[hit], taken[hit], nothing, subsidy.fund_org))
-        left = left.copy()
-        left[groups.at] -= taken
-        for place, scope in enumerate(groups.scopes):
-            last = int(groups.starts[place] + groups.sizes[place]) - 1
-            if subsidy.span is not Span.DAY:
-                found[subsidy.code, scope] = Subsidized(month.calendar.month, int(after[last]), int(grown[last]))
-            if subsidy.cap is not None:
-                was, now = decimal(int(used[place])), Fraction(int(grown[last]) - int(used[place]), ONE)
-                notices += _notices(By.SUBSIDY, subsidy.code, scope, was, now, subsidy)
-    return Step(left, reductions, [], notices, found)
+        step.reductions.append(
+            Reduction(By.SUBSIDY, subsidy.code, groups.at[hit], taken[hit], nothing, subsidy.fund_org)
+        )
+        step.left[groups.at] -= taken
+        last = groups.starts + groups.sizes - 1
+        _grant(step, subsidy, groups.scopes, _Grants(used, after[last], grown[last]), month)
+    return step
+
+
+class _Grants(NamedTuple):
+    """Of each scope: what it had of a subsidy before this month, and by its end what of and how much."""
+
+    was: Ints
+    base: Ints
+    used: Ints
+
+
+def _grant(step: Step, subsidy: Subsidy, scopes: Sequence[str], grants: _Grants, month: Month) -> None:
+    """Note what each scope had of a subsidy."""
+    in_span: dict[str, int] = defaultdict(int)
+    in_month: dict[str, int] = defaultdict(int)
+    # Of a subsidy whose span is a day, a scope has one for each day.
+    for scope, was, base, used in zip(scopes, *(each.tolist() for each in grants), strict=True):
+        in_month[scope] += used - was
+        in_span[scope] = used
+        if subsidy.span not in WITHIN_A_MONTH:
+            key = (subsidy.code, scope)
+            step.subsidized[key] = Subsidized(month.calendar.month, subsidy.span, base, used)
+        if subsidy.cap is not None:
+            more = Fraction(used - was, ONE)
+            step.notices.extend(_notices(By.SUBSIDY, subsidy.code, scope, decimal(was), more, subsidy.cap))
+    for scope, granted in in_month.items():
+        left = None if subsidy.cap is None else max(subsidy.cap - decimal(in_span[scope]), Decimal(0))
+        step.granted.append(Granted(subsidy.code, scope, decimal(granted), decimal(in_span[scope]), left))
 
 
 class _Groups(NamedTuple):
@@ -218,7 +260,7 @@ def _groups_of(columns: Columns, left: Ints, subsidy: Subsidy, sequence: Ints, m
     codes = (keys[starts] // (_DAYS if subsidy.span is Span.DAY else 1)).tolist()
     names = [scoped.names[code] for code in codes]
     earlier = [month.before.subsidized.get((subsidy.code, name)) for name in names]
-    same = [each if each and month.calendar.is_same(subsidy.span, each.month) else None for each in earlier]
+    same = [each if each and month.calendar.goes_on(subsidy.span, each) else None for each in earlier]
     return _Groups(at, starts, np.diff(starts, append=len(at)), names, same)
 
 
@@ -244,12 +286,11 @@ def indirect_of(columns: Columns, left: Ints, month: Month) -> tuple[Ints, Ints]
     return at[cost > 0], cost[cost > 0]
 
 
-def _notices(by: By, code: str, owner: str, was: Decimal, more: Fraction, of: Balance | Subsidy) -> list[Notice]:
-    """Return which of the limits that people are told of was reached in this month."""
-    size = of.size if isinstance(of, Balance) else of.cap
-    if not size:
-        return []
+def _notices(
+    by: By, code: str, owner: str, was: Decimal, more: Fraction, size: Decimal, unit: str = ""
+) -> list[Notice]:
+    """Return which of the limits that people are told of was reached in this month, the highest alone."""
     now = Fraction(was) + more
-    reached = [percent for percent in NOTICED if Fraction(was) < Fraction(size) * percent / _FULL <= now]
-    unit = of.unit if isinstance(of, Balance) else ""
+    limits = [(percent, Fraction(size) * percent / _FULL) for percent in NOTICED]
+    reached = [percent for percent, limit in limits if Fraction(was) < limit <= now]
     return [Notice(by, code, owner, percent, decimal(amount(now)), size, unit) for percent in reached[-1:]]

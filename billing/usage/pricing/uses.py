@@ -9,6 +9,9 @@ from typing import Any, NamedTuple
 from ...fiscal_years import fiscal_year_of
 from .terms import Span
 
+# Spans of which no month has anything to go on from.
+WITHIN_A_MONTH = (Span.DAY, Span.MONTH)
+
 
 class Apart(NamedTuple):
     """Why use is counted apart from other use of the same scope: it moves no other use to another tier."""
@@ -49,23 +52,30 @@ class Key(NamedTuple):
 
 @dataclass(frozen=True)
 class Used:
-    """What was used until the end of `month`: in units and, at list price, in money, of the span that month is in.
+    """What was used until the end of `month`: in units and, at list price, in money, of the `span` that month is in.
 
     `free_in_year` is how many units were free in its fiscal year, and `free_in_span` how many of them in its span.
+    A rate that adds up over another span than it did begins anew.
     """
 
     month: datetime.date
+    span: Span
     quantity: Fraction
     amount: Fraction
     free_in_year: Fraction = Fraction(0)
     free_in_span: Fraction = Fraction(0)
 
+    @property
+    def numbers(self) -> tuple[Fraction, ...]:
+        return self.quantity, self.amount, self.free_in_year, self.free_in_span
+
 
 @dataclass(frozen=True)
 class Subsidized:
-    """What a subsidy was applied to and what it came to, in 10^-8, until the end of `month` in the span it is in."""
+    """What a subsidy was applied to and what it came to, in 10^-8, until the end of `month` in the `span` it is in."""
 
     month: datetime.date
+    span: Span
     base: int
     used: int
 
@@ -81,31 +91,25 @@ class Before:
 
     def as_data(self) -> dict[str, Any]:
         """Return this as JSON holds it, for `before_from_data`."""
+        used, subsidized = sorted(self.used.items()), sorted(self.subsidized.items())
         return {
-            "used": [
-                [
-                    *key,
-                    each.month.isoformat(),
-                    *map(str, (each.quantity, each.amount, each.free_in_year, each.free_in_span)),
-                ]
-                for key, each in sorted(self.used.items())
-            ],
-            "subsidized": [
-                [*key, each.month.isoformat(), each.base, each.used] for key, each in sorted(self.subsidized.items())
-            ],
+            "used": [[*key, each.month.isoformat(), each.span, *map(str, each.numbers)] for key, each in used],
+            "subsidized": [[*key, each.month.isoformat(), each.span, each.base, each.used] for key, each in subsidized],
             "since": self.since.isoformat() if self.since else None,
         }
 
 
 def before_from_data(data: Mapping[str, Any]) -> Before:
+    """Return what earlier months used, as `Before.as_data` wrote it."""
     day = datetime.date.fromisoformat
     return Before(
         used={
-            Key(rate, scope, apart): Used(day(month), *map(Fraction, numbers))
-            for rate, scope, apart, month, *numbers in data["used"]
+            Key(rate, scope, apart): Used(day(month), Span(span), *map(Fraction, numbers))
+            for rate, scope, apart, month, span, *numbers in data["used"]
         },
         subsidized={
-            (code, scope): Subsidized(day(month), base, used) for code, scope, month, base, used in data["subsidized"]
+            (code, scope): Subsidized(day(month), Span(span), base, used)
+            for code, scope, month, span, base, used in data["subsidized"]
         },
         since=day(data["since"]) if data["since"] else None,
     )
@@ -118,9 +122,10 @@ class Calendar:
     month: datetime.date
     fiscal_year_start: int
 
-    def is_same(self, span: Span, month: datetime.date) -> bool:
-        """Tell whether an earlier month is in the span that the priced month is in."""
-        if span in (Span.DAY, Span.MONTH) or not self.is_same_year(month):
+    def goes_on(self, span: Span, earlier: Used | Subsidized) -> bool:
+        """Tell whether what an earlier month left is of the same span as the priced month."""
+        month = earlier.month
+        if earlier.span is not span or span in WITHIN_A_MONTH or not self.is_same_year(month):
             return False
         return span is Span.FISCAL_YEAR or self._quarter(month) == self._quarter(self.month)
 

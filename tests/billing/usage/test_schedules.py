@@ -1,7 +1,10 @@
 """Rate schedules as data: read and written without loss, and mistakes told by rate, field and what is allowed."""
 
 import json
+import re
+from dataclasses import fields
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -233,3 +236,22 @@ def test_internal_users_pay_at_most_the_list_price_and_no_indirect_cost():
 @pytest.mark.parametrize("noise", [None, [], "x", 1, {}, {"rates": {}}, {"name": "x", "version": True, "rates": []}])
 def test_noise_is_refused_in_words(noise):
     assert all(problem.startswith(("The schedule", "Rate")) for problem in problems(noise))
+
+
+SHOWN = Shape(("partition",), (Measure("cpu_seconds", {"core-hour": 3600}), Measure("gpu_seconds", {"GPU-hour": 3600})))
+PAGE = Path(__file__).resolve().parents[3] / "docs" / "admin-guide" / "rates.md"
+
+
+def test_the_schedule_that_the_page_shows_is_one():
+    (shown,) = re.findall(r"```json\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    schedule = schedule_from_data(json.loads(shown), SHOWN)
+    assert as_data(schedule) == json.loads(shown)
+    wrong = json.loads(shown.replace("0.008", "0,008"))
+    (said,) = problems(wrong, SHOWN)
+    assert said in " ".join(PAGE.read_text(encoding="utf-8").split())
+
+
+def test_the_page_names_every_field():
+    page = PAGE.read_text(encoding="utf-8")
+    named = set(re.findall(r"`(\w+)`", "".join(re.findall(r"^\| (`.*?) \|", page, re.MULTILINE))))
+    assert {each.name for made in (Rate, Count) for each in fields(made)} <= named
