@@ -117,6 +117,15 @@ def test_what_users_write_is_not_kept_and_need_not_be_utf8(path):
     ]
 
 
+def test_fields_that_are_missed_are_told(path):
+    (record,), tally = read(path, lines_of(a_job(Account=None, State=None)))
+    assert (record["account"], record["state"], record["free"]) == ("", "", "")
+    assert tally.notes == [
+        "No Account among the fields: only the user tells who is charged.",
+        "No State among the fields: no job is free because of how it ended.",
+    ]
+
+
 # Which lines are usage -------------------------------------------------------------------------------
 
 

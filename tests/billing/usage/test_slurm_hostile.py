@@ -72,7 +72,7 @@ def test_lines_are_named_right_behind_blank_ones_and_in_later_pieces(refusal):
         ({"AllocTRES": "cpu=1000000000"}, "AllocTRES", "more than any cluster has"),
         ({"AllocTRES": "8 CPUs"}, "AllocTRES", "is not written as name=count"),
         ({"AllocTRES": "billing=9007199254740992", "End": "Unknown"}, "AllocTRES", "more than can be counted"),
-        ({"ReqMem": "much"}, "ReqMem", "is not an amount of memory"),
+        ({"ReqMem": "much", "AllocTRES": "cpu=1"}, "ReqMem", "is not an amount of memory"),
         ({"AllocCPUS": "x", "AllocTRES": ""}, "AllocCPUS", "is not a count"),
         ({"JobIDRaw": "abc"}, "JobIDRaw", "is not the number of a job"),
         ({"JobIDRaw": ""}, "JobIDRaw", "is not the number of a job"),

@@ -118,6 +118,7 @@ MEMORY = {"AllocTRES": "cpu=8,node=2"}
         ({"ReqMem": "1Gn", "AllocTRES": "cpu=8,mem=4E,node=2"}, 2048),
         ({"ReqMem": "1Gn", "AllocTRES": "cpu=8,mem=4E,node=2", "ReqTRES": "mem=8192P"}, 2048),
         ({"ReqMem": "4En"}, 0),
+        ({"ReqMem": "much", "AllocTRES": "cpu=8,mem=1G,node=2"}, 1024),
         # Thousands of nodes do have more.
         ({"ReqMem": "1Gn", "AllocTRES": "cpu=8,mem=4608T,node=9408"}, 4608 * 1024**2),
     ],

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from ....readers.coded import Coded
-from ....readers.values import Memo
+from ....readers.values import BadValue, Memo
 from .pieces import Piece
-from .resources import MOST_MEMORY_OF_NODE, UNTOLD, count_of, gpus_of, memory_of, resources_of
+from .resources import MOST_MEMORY_OF_NODE, UNTOLD, Memory, count_of, gpus_of, memory_of, resources_of
 
 Counts = Any
 
@@ -17,7 +17,6 @@ Counts = Any
 KNOWN = 20_000
 _RESOURCES = Memo(resources_of, KNOWN)
 _GPUS = Memo(gpus_of, KNOWN)
-_MEMORY = Memo(memory_of, KNOWN)
 _COUNTS = Memo(lambda text: count_of(text) if text.strip() else UNTOLD, KNOWN)
 
 
@@ -47,24 +46,26 @@ def holdings_of(piece: Piece) -> Holdings:
     asked_gpus = np.where(given.is_empty, asked.count("gpus"), UNTOLD)
     cpus = _first(given.count("cpus"), _counts(piece, "AllocCPUS"), _counts(piece, "NCPUS"), asked.count("cpus"))
     nodes = _first(given.count("nodes"), _counts(piece, "NNodes"), _counts(piece, "AllocNodes"), asked.count("nodes"))
-    memory = _MemoryOf(piece, cpus=np.maximum(cpus, 0), nodes=np.maximum(nodes, 1))
-    mebibytes = _first(
-        memory.real(given.count("memory")), memory.real(asked.count("memory")), memory.real(memory.asked())
-    )
+    most = np.maximum(nodes, 1) * MOST_MEMORY_OF_NODE
+    memory = _first(_real(given.count("memory"), most), _real(asked.count("memory"), most))
+    requested = _Requested(piece, cpus=np.maximum(cpus, 0), nodes=np.maximum(nodes, 1))
+    is_odd = requested.is_odd & (memory == UNTOLD)
+    piece.refuse("ReqMem", is_odd, lambda row: _refusal_of(piece.text("ReqMem", row)))
+    memory = _first(memory, _real(requested.amounts, most))
     billing = given.count("billing")
     # A job that ran had a CPU and a node; it may have been set up to have no memory, and to cost nothing.
-    untold = {"CPUs": cpus <= 0, "nodes": nodes <= 0, "memory": mebibytes == UNTOLD, "billing": billing == UNTOLD}
+    untold = {"CPUs": cpus <= 0, "nodes": nodes <= 0, "memory": memory == UNTOLD, "billing": billing == UNTOLD}
     found = Counter({name: int(mask.sum()) for name, mask in untold.items()})
-    found["marked"] = int(memory.is_marked.sum())
+    found["marked"] = int(requested.is_marked.sum())
     return Holdings(
         cpus=np.maximum(cpus, 0),
-        memory=np.maximum(mebibytes, 0),
+        memory=np.maximum(memory, 0),
         gpus=np.maximum(_first(given.count("gpus"), gres.count("gpus"), asked_gpus), 0),
         nodes=np.maximum(nodes, 0),
         billing=np.maximum(billing, 0),
         gpu_types=_first_types(given, gres),
         found=found,
-        marked=memory.example,
+        marked=requested.example,
     )
 
 
@@ -74,6 +75,11 @@ def _first(*counts: Counts) -> Counts:
     for others in counts[1:]:
         found = np.where(found == UNTOLD, others, found)
     return found
+
+
+def _real(amounts: Counts, most: Counts) -> Counts:
+    """Return amounts of memory without those that are more than all nodes of a job can have."""
+    return np.where(amounts < most, amounts, UNTOLD)
 
 
 def _counts(piece: Piece, name: str) -> Counts:
@@ -101,22 +107,38 @@ def _first_types(*columns: _Given) -> Coded:
     return Coded(found, list(numbers))
 
 
-class _MemoryOf:
-    """Memory in MiB, of which what cannot be is told from what is large."""
+class _Requested:
+    """Memory that was asked for, in MiB for each job as a whole; `is_odd` where the text is none that sacct writes.
+
+    `example` is a text that is no amount of memory by itself, as those are that `is_marked` has.
+    """
 
     def __init__(self, piece: Piece, *, cpus: Counts, nodes: Counts) -> None:
-        self._most = nodes * MOST_MEMORY_OF_NODE
-        texts, values = piece.converted("ReqMem", _MEMORY.__getitem__)
-        self._amounts: Counts = texts.values([value.amount for value in values], np.int64)
-        is_per_node, is_per_cpu = (texts.values([value.per == per for value in values], np.bool_) for per in "nc")
-        self._times = np.where(is_per_node, nodes, np.where(is_per_cpu, cpus, 1))
-        self.is_marked = texts.values([value.is_marked for value in values], np.bool_)
-        self.example = next((text for text, value in zip(texts.texts, values, strict=True) if value.is_marked), "")
+        texts = piece.coded("ReqMem")
+        found = [_MEMORY[text] for text in texts.texts]
+        amounts = texts.values([each.amount for each in found], np.int64)
+        is_per_node, is_per_cpu = (texts.values([each.per == per for each in found], np.bool_) for per in "nc")
+        times = np.where(is_per_node, nodes, np.where(is_per_cpu, cpus, 1))
+        self.amounts: Counts = np.where(amounts == UNTOLD, UNTOLD, amounts * times)
+        self.is_odd = texts.values([each == _ODD for each in found], np.bool_)
+        self.is_marked = texts.values([each.is_marked for each in found], np.bool_)
+        self.example = next((text for text, each in zip(texts.texts, found, strict=True) if each.is_marked), "")
 
-    def real(self, amounts: Counts) -> Counts:
-        """Return amounts for whole jobs without those that are more than all their nodes can have."""
-        return np.where(amounts < self._most, amounts, UNTOLD)
 
-    def asked(self) -> Counts:
-        """Return what was asked for, for whole jobs."""
-        return np.where(self._amounts == UNTOLD, UNTOLD, self._amounts * self._times)
+def _memory_if_any(text: str) -> Memory:
+    try:
+        return memory_of(text)
+    except BadValue:
+        return _ODD
+
+
+def _refusal_of(text: str) -> str:
+    try:
+        return str(memory_of(text))
+    except BadValue as error:
+        return str(error)
+
+
+# Refused only where nothing else tells the memory of a job.
+_ODD = Memory(per="?")
+_MEMORY = Memo(_memory_if_any, KNOWN)

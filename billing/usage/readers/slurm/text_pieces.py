@@ -26,6 +26,11 @@ from .settings import Settings
 _NOT_REPEATED = frozenset({"JobID", "JobIDRaw", "Start", "End"})
 # One of these stands for a delimiter that Arrow does not know: more than a byte, or a quote.
 _STAND_INS = (b"\x1f", b"\x1e", b"\x1d", b"\x1c")
+# What it means if these fields are not there.
+_MISSED = {
+    "Account": "only the user tells who is charged.",
+    "State": "no job is free because of how it ended.",
+}
 
 
 def text_pieces(binary: Watched, settings: Settings, tally: Tally) -> Iterator[Piece]:
@@ -67,6 +72,9 @@ def _layout(block: bytes, settings: Settings, tally: Tally) -> Layout:
             f"Not kept: {', '.join(chosen)}. Leave what users write out of the export: a text can be made to look like "
             "the line of another job."
         )
+    for name, missed in _MISSED.items():
+        if name not in layout.positions:
+            tally.notes.append(f"No {name} among the fields: {missed}")
     return layout
 
 
