@@ -1,11 +1,11 @@
-"""manage.py rates: what foreign currencies are worth, month by month."""
+"""manage.py exchange_rates: what foreign currencies are worth, month by month."""
 
 from decimal import Decimal
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from billing.charging.rates import set_rate
+from billing.charging.exchange_rates import set_rate
 from billing.commands import BillingCommand, period_named, subcommands, table
 from billing.models import ExchangeRate
 from billing.money import plain
@@ -39,7 +39,7 @@ class Command(BillingCommand):
             rates = rates.filter(period=period_named(period))
         found = [as_data(rate) for rate in rates]
         rows = [[each["period"], each["currency"], each["rate"], "yes" if each["frozen"] else ""] for each in found]
-        text = table(rows, ["month", "currency", "rate", "locked"], right={2}) if rows else "No rates yet."
+        text = table(rows, ["month", "currency", "rate", "locked"], right={2}) if rows else "No exchange rates yet."
         self.report({"rates": found}, text)
 
     def run_set(self, *, month: str, currency: str, rate: str, **_: object) -> None:
