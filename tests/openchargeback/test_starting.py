@@ -123,6 +123,7 @@ ON_THE_DATABASE = [
     "proof -p 2025-01",
     "questions list",
     "qcluster",
+    "rates list",
     "recover_admin root --without-terminal",
     "replay -p 2025-01",
     "review list -p 2025-01",
