@@ -323,7 +323,7 @@ WORDINGS: dict[str, Wording] = {
         permission="billing.view_billingperiod",
     ),
     "enter_rate": Wording(
-        "rates set {period} {currency} RATE",
+        "exchange_rates set {period} {currency} RATE",
         "Enter an exchange rate",
         "admin:billing_exchangerate_add",
         permission="billing.add_exchangerate",

@@ -13,6 +13,8 @@ APPS = ("billing", "statements", "journals", "openchargeback")
 PURE = (
     "billing/readers/*.py",
     "billing/usage/pricing/*.py",
+    "billing/usage/rate_schedules/changes.py",
+    "billing/usage/rate_schedules/words.py",
     "billing/usage/cutting.py",
     "billing/usage/readers/*.py",
     "billing/usage/focus_rows.py",

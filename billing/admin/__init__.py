@@ -11,6 +11,7 @@ from . import (
     charges,
     corrections,
     departments,
+    exchange_rates,
     funds,
     imports,
     jobs,
@@ -21,7 +22,6 @@ from . import (
     projects,
     proof,
     questions,
-    rates,
     sources,
     users,
 )
@@ -33,6 +33,7 @@ __all__ = [
     "charges",
     "corrections",
     "departments",
+    "exchange_rates",
     "funds",
     "imports",
     "jobs",
@@ -43,7 +44,6 @@ __all__ = [
     "projects",
     "proof",
     "questions",
-    "rates",
     "sources",
     "users",
 ]

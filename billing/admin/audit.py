@@ -47,6 +47,7 @@ NOUNS = {
     "fund_exception": "Exceptions of fund/orgs",
     "people": "Lists of people",
     "exchange_rate": "Exchange rates",
+    "rate_schedule": "Rate schedules",
     "invoice": "Provider invoices",
     "invoice_total": "Provider invoices, corrected",
     "cost_measure_change": "Cost measures",

@@ -1,6 +1,8 @@
 """What usage costs: rate schedules with their dates, who has which rate class, subsidies, and balances to draw from."""
 
 import datetime
+from collections.abc import Iterable
+from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
@@ -8,6 +10,7 @@ from django.core.validators import MaxValueValidator, MinValueValidator, RegexVa
 from django.db import models
 from django.db.models import F, Q
 
+from ..errors import BillingError
 from ..fields import AmountField, ExactField
 from .departments import Department
 from .people import Person, Project
@@ -42,7 +45,33 @@ class Span(models.TextChoices):
     FISCAL_YEAR = "fiscal_year", "Fiscal year"
 
 
+class VersionLocked(BillingError):
+    """A version of a rate schedule that was put in force was to change or be deleted."""
+
+
 class RateScheduleQuerySet(models.QuerySet["RateSchedule"]):
+    """Versions, of which those that were put in force are neither changed nor deleted; they may be retired."""
+
+    def update(self, **fields: Any) -> int:
+        if set(fields) - {"state"}:
+            self.require_drafts()
+        return super().update(**fields)
+
+    def delete(self) -> tuple[int, dict[str, int]]:
+        self.require_drafts()
+        return super().delete()
+
+    def bulk_create(self, objs: Iterable["RateSchedule"], *args: Any, **options: Any) -> Any:
+        versions: Any = list(objs)
+        if options.get("update_conflicts"):
+            self.model.objects.filter(name__in=[each.name for each in versions]).require_drafts()
+        return super().bulk_create(versions, *args, **options)
+
+    def require_drafts(self) -> None:
+        """Raise VersionLocked if one of these versions was put in force."""
+        if locked := self.exclude(state=RateSchedule.State.DRAFT).first():
+            locked.require_draft()
+
     def in_force(self, name: str, month: datetime.date) -> "RateSchedule | None":
         """Return the version of a schedule that prices a month: the last released one that starts by then."""
         return (
@@ -95,6 +124,21 @@ class RateSchedule(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name} v{self.version}"
+
+    def save(self, *args: Any, **options: Any) -> None:
+        stored = RateSchedule.objects.filter(pk=self.pk).first() if self.pk else None
+        if stored and set(options.get("update_fields") or ()) != {"state"}:
+            stored.require_draft()
+        super().save(*args, **options)
+
+    def delete(self, *args: Any, **options: Any) -> tuple[int, dict[str, int]]:
+        RateSchedule.objects.filter(pk=self.pk).require_drafts()
+        return super().delete(*args, **options)
+
+    def require_draft(self) -> None:
+        """Raise VersionLocked where this version was put in force once."""
+        if self.state != self.State.DRAFT:
+            raise VersionLocked(f"{self} was put in force, and does not change any more. Draft a new version.")
 
 
 class _OfScope(models.Model):

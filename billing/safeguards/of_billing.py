@@ -18,6 +18,7 @@ from ..models import (
     PayerLine,
     PayerSplitShare,
     Question,
+    RateSchedule,
     ReviewDecision,
 )
 from ..models.periods import FINAL
@@ -36,6 +37,7 @@ def register_own() -> None:
         *_of_corrections(),
         *_of_questions(),
         *_of_payer_lines(),
+        *_of_rate_schedules(),
         *_of_the_audit_log(),
         *_of_periods(),
     )
@@ -121,6 +123,23 @@ def _of_payer_lines() -> list[Refusal]:
         Refusal("still_whole", PayerLine, "update", WHOLE_LINE, changes=PARTED_LINE.replace("{row}", "{new}")),
         *in_shut_months(BillingReference, "period", "its references", shut=FINAL),
         *kept_for_ever(FrozenProof, "the proof a month was finalized with is locked"),
+    ]
+
+
+def _of_rate_schedules() -> list[Refusal]:
+    """A version of a rate schedule that was put in force stays as it is: months were priced by it, or will be."""
+    locked = "a rate schedule that was put in force is locked"
+    return [
+        frozen(RateSchedule, "{old}.state <> 'draft'", locked, free=("state",)),
+        Refusal(
+            "state",
+            RateSchedule,
+            "update",
+            locked,
+            changes="({old}.state = 'released' AND {new}.state = 'draft') OR "
+            "({old}.state = 'retired' AND {new}.state <> 'retired')",
+        ),
+        Refusal("delete", RateSchedule, "delete", locked, when="{row}.state <> 'draft'"),
     ]
 
 

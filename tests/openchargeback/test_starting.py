@@ -109,6 +109,7 @@ ON_THE_DATABASE = [
     "changepassword root",
     "createsuperuser --username root --email root@u.edu",
     "corrections list",
+    "exchange_rates list",
     "export_journal -p 2025-01",
     "funds list",
     "generate -p 2025-01",

@@ -14,7 +14,7 @@ from openpyxl import load_workbook
 from pypdf import PdfReader
 
 from billing import corrections, proof
-from billing.charging import rates
+from billing.charging import exchange_rates
 from billing.errors import BillingError
 from billing.fields import AmountOutOfRange, AmountSum
 from billing.models import Charge, ImportTotal, PayerLine, Policy
@@ -171,7 +171,7 @@ def test_euros_are_converted_to_whole_yen_and_yen_are_printed_as_yen(db, cast, t
     build.a_policy(currency="JPY")
     the_source()
     command("ingest", write(tmp_path / "aws_2025-01.csv", [row("2.05", BillingCurrency="EUR")]), "-s", "aws")
-    rates.set_rate(period=build.a_period(MONTH), currency="EUR", rate=Decimal("161.7"), **WHO)
+    exchange_rates.set_rate(period=build.a_period(MONTH), currency="EUR", rate=Decimal("161.7"), **WHO)
     generated()
     line = PayerLine.objects.get()
     # 331.485 yen.
@@ -184,7 +184,7 @@ def test_a_yen_amount_on_a_statement_in_dollars_has_no_decimals(db, cast, tmp_pa
     build.a_policy(currency="USD")
     the_source()
     command("ingest", write(tmp_path / "aws_2025-01.csv", [row("334", BillingCurrency="JPY")]), "-s", "aws")
-    rates.set_rate(period=build.a_period(MONTH), currency="JPY", rate=Decimal("0.0067"), **WHO)
+    exchange_rates.set_rate(period=build.a_period(MONTH), currency="JPY", rate=Decimal("0.0067"), **WHO)
     generated()
     (only,) = issuing.document_of(Statement.objects.get()).lines
     assert str(only.original) == "JPY 334, at 0.0067"

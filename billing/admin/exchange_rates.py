@@ -16,7 +16,7 @@ from .filters import period_filter
 @admin.register(ExchangeRate)
 class ExchangeRateAdmin(BillingAdmin):
     when_empty = (
-        "There are no rates yet. A source that delivers in another currency needs one for each month before "
+        "There are no exchange rates yet. A source that delivers in another currency needs one for each month before "
         "it can be charged."
     )
     list_display = ("period", "currency", "rate", "entered_by")

@@ -90,7 +90,7 @@ def test_what_the_currency_is_worth_has_to_be_known_before_anybody_is_charged(tm
     for arguments in (("generate", "-p", "2025-01"), ("export_journal", "-p", "2025-01", "-f", "gl")):
         with pytest.raises(CommandError, match=r"no exchange rate for EUR in January 2025.*worth in USD") as refused:
             call_command(*arguments, stdout=StringIO())
-        assert "manage.py rates set 2025-01 EUR RATE" in str(refused.value)
+        assert "manage.py exchange_rates set 2025-01 EUR RATE" in str(refused.value)
     a_rate()
     call_command("generate", "-p", "2025-01", stdout=StringIO())
     assert charged("2025-01") == {("charge", Decimal("11.00")), ("charge", Decimal("1.00"))}
@@ -148,24 +148,24 @@ def test_prices_in_tokens_are_kept_and_never_added(tmp_path):
     assert charged("2025-01") == {("charge", Decimal("2.00"))}
 
 
-def rates(*arguments):
+def exchange_rates(*arguments):
     out = StringIO()
-    call_command("rates", *arguments, stdout=out)
+    call_command("exchange_rates", *arguments, stdout=out)
     return out.getvalue()
 
 
 def test_a_rate_is_set_and_listed_by_command():
     build.a_period("2025-01")
-    assert rates("list") == "No rates yet.\n"
-    assert json.loads(rates("set", "2025-01", "eur", "1.0831", "--json")) == {
+    assert exchange_rates("list") == "No exchange rates yet.\n"
+    assert json.loads(exchange_rates("set", "2025-01", "eur", "1.0831", "--json")) == {
         "period": "2025-01",
         "currency": "EUR",
         "rate": "1.0831",
         "frozen": False,
         "before": None,
     }
-    assert "it was 1.0831" in rates("set", "2025-01", "EUR", "1.09")
-    assert json.loads(rates("list", "--json")) == {
+    assert "it was 1.0831" in exchange_rates("set", "2025-01", "EUR", "1.09")
+    assert json.loads(exchange_rates("list", "--json")) == {
         "rates": [{"period": "2025-01", "currency": "EUR", "rate": "1.09", "frozen": False}]
     }
     assert [event.action for event in AuditEvent.objects.order_by("id")] == [
@@ -173,7 +173,7 @@ def test_a_rate_is_set_and_listed_by_command():
         "exchange_rate.changed",
     ]
     # The same once more is no event.
-    rates("set", "2025-01", "EUR", "1.09")
+    exchange_rates("set", "2025-01", "EUR", "1.09")
     assert AuditEvent.objects.count() == 2
 
 
@@ -192,12 +192,12 @@ def test_a_rate_is_set_and_listed_by_command():
 def test_what_is_no_rate_is_refused(currency, rate, says):
     build.a_period("2025-01")
     with pytest.raises(CommandError, match=says):
-        rates("set", "2025-01", currency, "--", rate)
+        exchange_rates("set", "2025-01", currency, "--", rate)
     assert not ExchangeRate.objects.exists()
 
 
 def test_a_rate_that_stands_is_not_set_by_command_and_a_missing_one_is(frozen):
     with pytest.raises(CommandError, match="is locked"):
-        rates("set", "2025-01", "EUR", "2")
-    rates("set", "2025-01", "GBP", "1.25")
+        exchange_rates("set", "2025-01", "EUR", "2")
+    exchange_rates("set", "2025-01", "GBP", "1.25")
     assert ExchangeRate.objects.get(currency="GBP").rate == Decimal("1.25")
