@@ -239,7 +239,7 @@ def test_noise_is_refused_in_words(noise):
 
 
 SHOWN = Shape(("partition",), (Measure("cpu_seconds", {"core-hour": 3600}), Measure("gpu_seconds", {"GPU-hour": 3600})))
-PAGE = Path(__file__).resolve().parents[3] / "docs" / "admin-guide" / "rates.md"
+PAGE = Path(__file__).resolve().parents[3] / "docs" / "admin-guide" / "pricing.md"
 
 
 def test_the_schedule_that_the_page_shows_is_one():
