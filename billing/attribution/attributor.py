@@ -10,7 +10,7 @@ from ..readers.spelling import same_id
 from ..readers.tags import Tags
 from ..readers.values import REMEMBERED, Memo
 from ..texts import code_of, folded_code
-from .checks import Attributed, Reason, Reference, check_attribution
+from .checks import Attributed, Reason, Reference, check_attribution, check_subsidy
 from .directory import Account, Directory
 from .draft import Attribution, Draft
 from .rules import Rules
@@ -123,11 +123,12 @@ class Attributor:
         start: datetime.datetime,
         end: datetime.datetime,
         posted: datetime.date | None = None,
+        subsidy_fund_org: str = "",
     ) -> tuple[Reason, ...]:
         """Return every reason to look at a row with this attribution and charge period (its end exclusive).
 
         Its times are in the zone whose days count.
-        `posted` is the last day of the month that is charged with it.
+        `posted` is the last day of the month that is charged with it, `subsidy_fund_org` what it names for its subsidy.
         """
         first, last = days_of(start, end)
         facts = self._facts(attribution, first)
@@ -145,6 +146,9 @@ class Attributor:
                     posted=posted,
                 )
             )
+        )
+        reasons += check_subsidy(
+            subsidy_fund_org, reference=reference, service_start=first, service_end=last, posted=posted
         )
         if attribution.problem:
             reasons = [Reason(Flag.Code.INVALID_TAGS, attribution.problem), *reasons]

@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from ..patterns import fits_one
+from ..readers.subsidies import FORGONE
 from ..texts import code_of, long_date, long_span, odd_characters, other_characters
 
 NO_DATES: Mapping[str, date] = MappingProxyType({})
@@ -77,6 +78,22 @@ def check_attribution(
     if attribution.is_unknown_pi and not _vouches(attribution, reference, of_fund):
         found.append(Reason("unknown_pi", attribution.pi_email))
     return [*found, *_ended(attribution, service_end)]
+
+
+def check_subsidy(
+    fund_org: str,
+    *,
+    reference: Reference,
+    service_start: date,
+    service_end: date,
+    posted: date | None = None,
+) -> list[Reason]:
+    """Return every reason to look at the fund/org that a row names for its subsidy, as of one that pays a charge."""
+    if not fund_org or fund_org == FORGONE:
+        return []
+    of_list = _check_list(fund_org, reference, service_start, service_end, posted)
+    found = [*_check_form(fund_org, reference), *of_list]
+    return [reason._replace(detail=f"Subsidy: {reason.detail}") for reason in found]
 
 
 def _missing(attribution: Attributed) -> Iterator[Reason]:

@@ -13,13 +13,17 @@ from ..models import PATHS, Charge, PayerLine, saying
 from ..models.charges import ChargeQuerySet, cost_charged
 from ..quantities import Usage
 from ..quantity_sums import QuantitySum, used_quantity, used_unit
+from ..readers import subsidies
 from . import splits
 from .month import Group, Month, Sums
 from .storage import in_storage_order
 
 # The columns that `Groups.rows` groups by, with the split that pays between them, before those a caller adds.
 GROUPED_BEFORE_SPLIT = (PATHS["service_name"], "pi_id", "project_id", "source_id", "fund_org")
-GROUPED_AFTER_SPLIT = ("natural_account", "currency", "state", "period_id", "is_late", "shared_as")
+GROUPED_AFTER_SPLIT = (
+    *("natural_account", "currency", "state", "period_id", "is_late", "shared_as"),
+    PATHS["subsidy_fund_org"],
+)
 GROUPED_BY = len(GROUPED_BEFORE_SPLIT) + 1 + len(GROUPED_AFTER_SPLIT)
 
 # Rows read at once.
@@ -218,6 +222,7 @@ class Groups:
         period_id: int,
         is_late: bool,
         shared_as: str,
+        subsidy_fund_org: str,
         *,
         count: int,
     ) -> Group:
@@ -241,7 +246,20 @@ class Groups:
             if not (split_id or fund_org):
                 self.month.missing.fund_org[source.name] += count
         account = account or source.debit_account
-        return Group(period_id, kind, pi_id, project_id, fund_org, split_id, source_id, account, service, currency)
+        subsidized_by = subsidies.payer_of(subsidy_fund_org, by_source=source.subsidy_fund_org)
+        return Group(
+            period_id,
+            kind,
+            pi_id,
+            project_id,
+            fund_org,
+            split_id,
+            source_id,
+            account,
+            service,
+            currency,
+            subsidized_by,
+        )
 
     @cached_property
     def _in_storage_order(self) -> ChargeQuerySet:

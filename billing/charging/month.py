@@ -50,7 +50,10 @@ class Sums:
 
 
 class Group(NamedTuple):
-    """What is rounded together: everything of one payer (or split) for one service of a source."""
+    """What is rounded together: everything of one payer (or split) for one service of a source, and of one funder.
+
+    `subsidized_by` is the fund/org that pays contracted − charged; "" where that is forgone.
+    """
 
     for_period_id: int
     kind: str
@@ -62,6 +65,7 @@ class Group(NamedTuple):
     natural_account: str
     service_name: str
     currency: str
+    subsidized_by: str = ""
 
     def borne_by(self, bearer: "Bearer") -> "Group":
         """Return it as a bearer's own."""
@@ -159,7 +163,7 @@ class Month:
                 Payer(self.key(group, group.kind, fund_org), group.kind, fund_org, shares[fund_org])
                 for fund_org in sorted(shares)
             ]
-            if fund_org := self.sources[group.source_id].subsidy_fund_org:
+            if fund_org := group.subsidized_by:
                 kind = PayerLine.Kind.SUBSIDY.value
                 payers.append(Payer(self.key(group, kind, fund_org), kind, fund_org, HUNDRED))
             self._payers_of[group] = payers

@@ -2022,6 +2022,14 @@ class Migration(migrations.Migration):
                 ("consumed_unit", models.TextField(blank=True)),
                 ("commitment_discount_id", models.TextField(blank=True, verbose_name="commitment discount ID")),
                 ("commitment_discount_status", models.TextField(blank=True)),
+                (
+                    "subsidy_fund_org",
+                    models.TextField(
+                        blank=True,
+                        help_text="Pays what the user does not. Empty: as the source says.",
+                        verbose_name="subsidy fund/org",
+                    ),
+                ),
             ],
             options={
                 "abstract": False,

@@ -320,6 +320,7 @@ class Charge(Counted):
     consumed_unit = Said("product")
     commitment_discount_id = Said("product")
     commitment_discount_status = Said("product")
+    subsidy_fund_org = Said("product")
     list_unit_price = Said("price")
     contracted_unit_price = Said("price")
     charge_description = Said("description")

@@ -3,9 +3,10 @@
 from collections import defaultdict
 from functools import cached_property
 
-from ..attribution.checks import BY_TAG, Attributed, Reason, check_attribution
+from ..attribution.checks import BY_TAG, Attributed, Reason, check_attribution, check_subsidy
 from ..attribution.holding import Checks, settle_flags
 from ..models import Charge, Flag
+from ..models.dimensions import subsidy_fund_orgs
 from ..models.periods import last_day_of
 from .batches import batches
 from .locked_charges import LockedCharges
@@ -32,6 +33,10 @@ class Flags:
     @cached_property
     def _checks(self) -> Checks:
         return Checks()
+
+    @cached_property
+    def _subsidy_fund_orgs(self) -> dict[int, str]:
+        return subsidy_fund_orgs()
 
     @cached_property
     def _by_charge(self) -> dict[int, list[Flag]]:
@@ -82,6 +87,7 @@ class Flags:
             is_shared=bool(charge.shared_as),
             days=self._locked.clocks.days_of(charge),
             posted=last_day_of(self._locked.months[charge.charged_in_id]),
+            subsidy_fund_org=self._subsidy_fund_orgs.get(charge.product_key, ""),
         )
 
     def recheck(self, charge: Charge) -> bool:
@@ -93,7 +99,13 @@ class Flags:
         """Return what a person has to look at, by who pays now."""
         person, project = self._owners.person(charge.pi_id), self._owners.project(charge.project_id)
         first_day, last_day = self._locked.clocks.days_of(charge)
-        return {
+        of_subsidy = check_subsidy(
+            self._subsidy_fund_orgs.get(charge.product_key, ""),
+            reference=self._checks.reference,
+            service_start=first_day,
+            service_end=last_day,
+        )
+        return {(reason.code, reason.detail) for reason in of_subsidy} | {
             (reason.code, reason.detail)
             for fund_org in (self._owners.shares_of(charge.payer_split_id) or [charge.fund_org])
             for reason in check_attribution(

@@ -189,7 +189,7 @@ def steps_of(making: Making, *, key: str, home: str) -> list[str]:
         )
     if mine and mine.is_subsidy:
         steps.append(
-            f"The source's subsidy fund pays what the users do not: contracted "
+            f"{mine.fund_org} pays the subsidy: contracted "
             f"{named(making.contracted_sum, making.currency)} less what is charged = {named(making.charged, home)}."
         )
     return steps

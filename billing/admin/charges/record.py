@@ -69,6 +69,7 @@ FACTS = (
             "consumed_unit",
             "commitment_discount_id",
             "commitment_discount_status",
+            "subsidy_fund_org",
         ),
     ),
     (
