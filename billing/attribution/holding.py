@@ -33,6 +33,7 @@ WHO_PAYS = frozenset(
         Flag.Code.UNKNOWN_FUND_ORG,
         Flag.Code.PI_INACTIVE,
         Flag.Code.PROJECT_ENDED,
+        Flag.Code.CUSTOMER_INACTIVE,
         Flag.Code.INVALID_TAGS,
         *Flag.ANSWERED_ELSEWHERE,
     }
@@ -170,6 +171,8 @@ class _Asked(NamedTuple):
     currency: str
     billed: Decimal
     subsidy_fund_org: str
+    customer_of_project: int | None
+    customer_of_pi: int | None
 
 
 _COLUMNS = (
@@ -188,6 +191,8 @@ _COLUMNS = (
     "currency",
     "billed_cost",
     PATHS["subsidy_fund_org"],
+    "project__customer_id",
+    "pi__customer_id",
 )
 
 
@@ -233,7 +238,9 @@ class _Outcome:
             self.held[asked.state].append(asked.pk)
 
     def _payers(self, asked: _Asked) -> tuple[str, ...]:
-        """Return the fund/orgs that pay for a charge."""
+        """Return the fund/orgs that pay for a charge; an empty one where a customer pays by invoice."""
+        if asked.customer_of_project or asked.customer_of_pi:
+            return ("",)
         if not asked.split_id:
             return (asked.fund_org,)
         if asked.split_id not in self._shares:

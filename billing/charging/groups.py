@@ -228,6 +228,7 @@ class Groups:
     ) -> Group:
         """Return the group that charges belong to, with the defaults of their source; note what is missing."""
         source = self.month.sources[source_id]
+        customer_id = None
         kind = PayerLine.Kind.LATE.value if is_late else PayerLine.Kind.CHARGE.value
         if state == Charge.State.CHARGED_TO_CENTER:
             kind, pi_id, project_id, split_id = PayerLine.Kind.CHARGED_TO_CENTER.value, None, None, None
@@ -242,8 +243,14 @@ class Groups:
                 pi_id, project_id = source.default_pi_id, project_id or source.default_project_id
                 if pi_id is None:
                     self.month.missing.pi[source.name] += count
-            fund_org = "" if split_id else fund_org or source.overflow_fund_org
-            if not (split_id or fund_org):
+            if pi_id is not None:
+                # A closed month keeps the customers that its payer lines name.
+                charged_in = period_id if is_late or not self.month.period.takes_changes else None
+                customer_id = self.month.customer_of(pi_id, project_id, charged_in=charged_in)
+            if customer_id and split_id:
+                self.month.missing.split_of_customer[self.month.name_of(pi_id, project_id)] += count
+            fund_org = "" if split_id or customer_id else fund_org or source.overflow_fund_org
+            if not (split_id or fund_org or customer_id):
                 self.month.missing.fund_org[source.name] += count
         account = account or source.debit_account
         subsidized_by = subsidies.payer_of(subsidy_fund_org, by_source=source.subsidy_fund_org)
@@ -259,6 +266,7 @@ class Groups:
             service,
             currency,
             subsidized_by,
+            customer_id,
         )
 
     @cached_property

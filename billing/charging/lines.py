@@ -69,6 +69,7 @@ def entered_lines(month: Month) -> Iterator[tuple[PayerLine, CorrectionLine]]:
             natural_account=entered.natural_account,
             service_name=entered.service_name,
             currency=entered.correction.currency,
+            customer_id=entered.customer_id,
         )
         payer = Payer(month.key(group, group.kind, group.fund_org), group.kind, group.fund_org, HUNDRED)
         yield month.line(group, payer, cost_of_its_own(entered.amount)), entered

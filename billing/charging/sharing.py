@@ -77,9 +77,13 @@ def _measured(month: Month, group: Group, bearers: Mapping[Bearer, Decimal]) -> 
     """Return who bears a shared cost and by what measure; the source's defaults where nobody was charged."""
     source = month.sources[group.source_id]
     measured = {bearer: charged for bearer, charged in bearers.items() if charged > 0}
-    if not measured and source.default_pi_id and source.overflow_fund_org:
-        return {Bearer(source.default_pi_id, source.default_project_id, source.overflow_fund_org): HUNDRED}
-    return measured
+    if measured or not source.default_pi_id:
+        return measured
+    customer_id = month.customer_of(source.default_pi_id, source.default_project_id)
+    fund_org = "" if customer_id else source.overflow_fund_org
+    if not (fund_org or customer_id):
+        return {}
+    return {Bearer(source.default_pi_id, source.default_project_id, fund_org, customer_id): HUNDRED}
 
 
 def _subsidy_residue(exact: Sums, cents: Sums) -> Decimal:
