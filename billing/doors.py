@@ -285,6 +285,26 @@ WORDINGS: dict[str, Wording] = {
         query=_PERIOD,
         permission="journals.view_journal",
     ),
+    "export_receivables": Wording(
+        "export_receivables -p {period}",
+        "Draft the invoices",
+        "admin:journals_receivablesexport_export",
+        query=_PERIOD,
+        permission="journals.export_receivables",
+    ),
+    "submit_receivables": Wording(
+        "export_receivables -p {period} --submit",
+        "Submit the invoices",
+        "admin:journals_receivablesexport_submit",
+        ("{export}",),
+        permission="journals.submit_receivables",
+    ),
+    "list_receivables": Wording(
+        "export_receivables --help",
+        "Show the receivables",
+        "admin:journals_receivablesexport_changelist",
+        permission="journals.view_receivablesexport",
+    ),
     # A process of the machine: no page starts it, so the page says how.
     "start_worker": Wording("serve", "How to start it", "help", ("operations",), anchor="the-worker"),
     "list_jobs": Wording("jobs list", "Background jobs", "admin:billing_job_changelist", permission="billing.view_job"),

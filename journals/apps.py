@@ -11,11 +11,13 @@ class JournalsConfig(AppConfig):
         from billing.months import checklist
         from billing.proof import verifying
 
-        from . import filing, month_items, posting, proving, safeguards
-        from .models import Journal, JournalLine
+        from . import filing, month_items, posting, proving, receivables, safeguards
+        from .models import CustomerInvoiceLine, Journal, JournalLine, ReceivablesExport
+        from .receivables import month_items as of_receivables
         from .tracing import DOCUMENTS
 
         jobs.register(Job.Kind.DRAFT, posting.run_job, permission="journals.export_journal")
+        jobs.register(Job.Kind.INVOICE, receivables.run_job, permission="journals.export_receivables")
         corrections.register_place_finder("journals", posting.places_of, position=2)
         checklist.register(
             *("journal", "submitted", "answered"),
@@ -23,8 +25,19 @@ class JournalsConfig(AppConfig):
             is_kept=True,
             watched=(Journal, JournalLine),
         )
+        checklist.register(
+            "receivables",
+            provider=of_receivables.items,
+            is_kept=True,
+            watched=(ReceivablesExport, CustomerInvoiceLine),
+        )
+        corrections.register_place_finder("receivables", receivables.places_of, position=3)
         checklist.register_for_worker("Preparing the journal", posting.kept_prospect)
         proof.register_side(proof.JOURNALED, proving.journaled)
+        proof.register_side(proof.INVOICED, receivables.invoiced)
+        tracing.register_documents(
+            "receivables", tracing.Provider(find=receivables.document_of, holding=receivables.holding)
+        )
         tracing.register_documents("journals", DOCUMENTS)
         verifying.register("journals", filing.kept_files)
         safeguards.register_own()

@@ -84,7 +84,8 @@ def described(
 
     A late change and a correction name the month they correct.
     """
-    told = "" if kind == PayerLine.Kind.CHARGE else f"({PayerLine.Kind(kind).label.lower()})"
+    is_plain = kind in (PayerLine.Kind.CHARGE, PayerLine.Kind.RECEIVABLE)
+    told = "" if is_plain else f"({PayerLine.Kind(kind).label.lower()})"
     if kind == PayerLine.Kind.LATE or kind in PayerLine.ENTERED:
         told = f"({PayerLine.Kind(kind).label.lower()} for {for_month})"
     parts = (reference, project_code, source.label, service_name, told)
@@ -189,7 +190,8 @@ def _charged(period: BillingPeriod, lines: Iterable[PayerLine]) -> Iterator[Pair
     }
     for line in lines:
         source = sources[line.source_id]
-        if not source.is_journaled:
+        if line.customer_id or not source.is_journaled:
+            # What a customer pays is on an invoice: accounts receivable posts it.
             continue
         pi = people[line.pi_id] if line.pi_id else None
         project_code = projects[line.project_id].code if line.project_id else ""

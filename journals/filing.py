@@ -13,7 +13,7 @@ from billing.models import BillingPeriod
 from billing.proof import About
 from billing.proof.verifying import Kept
 
-from .models import Journal
+from .models import Journal, ReceivablesExport
 
 
 class OutputRefused(BillingError):
@@ -81,12 +81,17 @@ def folder_of(month: str) -> Path:
 
 
 def kept_files(period: BillingPeriod | None) -> Iterator[Kept]:
-    """Yield the files of submitted journals, which are made again from their frozen lines where they are gone."""
+    """Yield the files of submitted journals and receivables; one that is gone is made again from its frozen lines."""
     written = Journal.objects.exclude(file_sha256="").order_by("pk")
     for journal in written if period is None else written.filter(period=period):
         about = About("journals.journal", journal.pk)
         path = kept_path(journal.file_path)
         yield Kept(f"Journal {journal.number}", path, journal.file_sha256, about, can_be_made_again=True)
+    exports = ReceivablesExport.objects.exclude(file_sha256="").order_by("pk")
+    for export in exports if period is None else exports.filter(period=period):
+        about = About("journals.receivablesexport", export.pk)
+        path = kept_path(export.file_path)
+        yield Kept(f"Receivables {export.number}", path, export.file_sha256, about, can_be_made_again=True)
 
 
 def kept_path(file_path: str) -> Path:

@@ -1,8 +1,8 @@
-"""What the database refuses of journals: once submitted, its lines and totals stand, and they balance."""
+"""What the database refuses of journals and invoices: once submitted, lines and totals stand, and they add up."""
 
 from billing.safeguards import ALL, Refusal, frozen, register
 
-from .models import Journal, JournalLine
+from .models import CustomerInvoice, CustomerInvoiceLine, Journal, JournalLine, ReceivablesExport
 
 
 def register_own() -> None:
@@ -25,4 +25,34 @@ def register_own() -> None:
         ),
         Refusal("delete", Journal, "delete", says, when="{row}.state <> 'draft'"),
         *(Refusal(event, JournalLine, event, says, ("journal",), "{row}.state <> 'draft'") for event in ALL),
+    )
+    _register_receivables()
+
+
+def _register_receivables() -> None:
+    says = "submitted invoices are locked: a later change is on a further invoice"
+    is_not_draft = "{row}.state <> 'draft'"
+    invoices = "FROM journals_customerinvoice i WHERE i.export_id = {new}.id"
+    lines = (
+        "FROM journals_customerinvoiceline l JOIN journals_customerinvoice i ON i.id = l.invoice_id "
+        "WHERE i.export_id = {new}.id"
+    )
+    register(
+        Refusal("insert", ReceivablesExport, "insert", "receivables begin as a draft", when=is_not_draft),
+        frozen(ReceivablesExport, "{old}.state <> 'draft'", says),
+        Refusal(
+            "leave",
+            ReceivablesExport,
+            "update",
+            "receivables leave draft only with numbered invoices that are what their totals say",
+            changes="{old}.state = 'draft' AND {new}.state <> 'draft' AND ("
+            f"EXISTS (SELECT 1 {invoices} AND i.number IS NULL) OR "
+            f"{{new}}.total <> (SELECT coalesce(sum(i.total), 0) {invoices}) OR "
+            f"{{new}}.total <> (SELECT coalesce(sum(l.amount), 0) {lines}) OR "
+            f"{{new}}.invoice_count <> (SELECT count(*) {invoices}) OR "
+            f"{{new}}.line_count <> (SELECT count(*) {lines}))",
+        ),
+        Refusal("delete", ReceivablesExport, "delete", says, when=is_not_draft),
+        *(Refusal(event, CustomerInvoice, event, says, ("export",), is_not_draft) for event in ALL),
+        *(Refusal(event, CustomerInvoiceLine, event, says, ("invoice", "export"), is_not_draft) for event in ALL),
     )

@@ -76,12 +76,13 @@ NAVIGATION: dict[str, tuple[Item, ...]] = {
             "Journals",
             (
                 List("Journal", "Journals", "journals", is_by_month=True),
+                List("ReceivablesExport", "Receivables", "journals", is_by_month=True),
                 List("JournalTemplate", "Journal templates", "journals"),
             ),
         ),
     ),
     "Who pays": (
-        Item("People", (List("Person", "People"), List("Department", "Departments"))),
+        Item("People", (List("Person", "People"), List("Department", "Departments"), List("Customer", "Customers"))),
         Item("Projects", (List("Project", "Projects"), List("CloudAccount", "Cloud accounts"))),
         Item("Funds", (List("FundingSource", "Funds"),)),
         Item("Rules", (List("AttributionRule", "Rules"),)),

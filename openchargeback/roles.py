@@ -13,13 +13,13 @@ VIEW = {
     for app, models in {
         "billing": (
             "attributionrule auditevent billingperiod billingreference charge cloudaccount correction correctionline "
-            "department exchangerate flag frozenproof fundexception fundingsource import importedfile importoverlap "
-            "importtotal invoicetotal job membership payerline payersplit payersplitshare person personalias policy "
-            "project question reviewdecision source costmeasurechange storedfile usagefeed usagefile pricedmonth "
-            "rateschedule rateclassmember usagesubsidy allocation"
+            "customer department exchangerate flag frozenproof fundexception fundingsource import importedfile "
+            "importoverlap importtotal invoicetotal job membership payerline payersplit payersplitshare person "
+            "personalias policy project question reviewdecision source costmeasurechange storedfile usagefeed usagefile "
+            "pricedmonth rateschedule rateclassmember usagesubsidy allocation"
         ),
         "statements": "statement statementline email",
-        "journals": "journal journalline journaltemplate",
+        "journals": "customerinvoice customerinvoiceline journal journalline journaltemplate receivablesexport",
     }.items()
     for model in models.split()
 }
@@ -47,6 +47,7 @@ REVIEW = {
     "statements.issue_statements",
     "statements.send_statements",
     "journals.export_journal",
+    "journals.export_receivables",
 }
 
 FINANCE = {
@@ -58,13 +59,14 @@ FINANCE = {
     "statements.void_statement",
     "journals.submit_journal",
     "journals.post_journal",
+    "journals.submit_receivables",
     "billing.change_policy",
     "billing.add_fundexception",
     *(
         f"billing.{verb}_{model}"
         for verb in ("add", "change", "delete")
         for model in (
-            *("source", "costmeasurechange", "fundingsource", "exchangerate", "invoicetotal"),
+            *("source", "costmeasurechange", "customer", "fundingsource", "exchangerate", "invoicetotal"),
             *("usagefeed", "rateschedule", "rateclassmember", "usagesubsidy", "allocation"),
         )
     ),

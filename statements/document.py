@@ -17,6 +17,9 @@ from .figures import money as money
 from .figures import money_with_currency as money_with_currency
 from .figures import percent as percent
 
+# In place of a fund/org, where a customer pays.
+INVOICE = "Invoice to follow"
+
 # The file that is attached to a statement: the charges behind it.
 CHARGES = "charges.csv"
 
@@ -202,7 +205,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Section:
-    """What one fund/org pays."""
+    """What one fund/org pays; without one, what a customer pays by invoice."""
 
     fund_org: str
     fund_name: str
@@ -214,6 +217,11 @@ class Section:
     def ends(self) -> str:
         """When the fund/org ends: `ends May 5, 2026`."""
         return f"ends {long_date(self.ends_on)}" if self.ends_on else ""
+
+    @property
+    def payer(self) -> str:
+        """Who pays, in a cell of its own."""
+        return self.fund_org or INVOICE
 
     @property
     def heading(self) -> str:
@@ -432,7 +440,8 @@ class StatementDocument:
         if self.review_until is None:
             return ""
         until = long_date(self.review_until)
-        return f"Questions until {until}. If a charge does not belong on this fund/org, tell us by {until}."
+        where = "fund/org" if any(self.fund_orgs) else "invoice"
+        return f"Questions until {until}. If a charge does not belong on this {where}, tell us by {until}."
 
     @property
     def has_showback(self) -> bool:

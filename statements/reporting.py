@@ -185,7 +185,7 @@ def generated_text(generated: Generated, *, word: Callable[[NextStep], str]) -> 
             "revised" if each.is_new and each.replaces else "new" if each.is_new else "",
             each.pi,
             each.project,
-            ", ".join(each.fund_orgs),
+            each.payers,
             money(each.month.list_cost, generated.currency),
             money(each.month.discount, generated.currency),
             money(each.month.subsidy, generated.currency),

@@ -20,6 +20,7 @@ from billing.models import (
     BillingPeriod,
     Charge,
     Correction,
+    Customer,
     Department,
     Flag,
     FundingSource,
@@ -149,6 +150,19 @@ def a_source(name: str = "aws", **fields: Any) -> Source:
 def a_department(code: str = "BIO", **fields: Any) -> Department:
     found = Department.objects.coded(code).first()
     return found or Department.objects.create(code=code, **fields)
+
+
+def a_customer(number: str = "C-100", **fields: Any) -> Customer:
+    """Make a customer who pays by invoice."""
+    defaults: dict[str, Any] = {
+        "name": "Acme Corp",
+        "address": "1 Road\nSpringfield",
+        "email": "ap@acme.example",
+        "is_taxed": True,
+        "tax_code": "T1",
+        "terms": "Net 30",
+    }
+    return Customer.objects.numbered(number).first() or Customer.objects.create(number=number, **defaults | fields)
 
 
 def a_pi(email: str = "ada@u.edu", **fields: Any) -> Person:

@@ -25,24 +25,27 @@ class PayerLineAdmin(LargeTableMixin, FrozenAdmin):
         "payer",
         "project",
         "fund_org",
+        "customer",
         "source",
         "service_name",
         "for_period",
         count_column("charge_count", "charges"),
     )
     list_filter = (period_filter("period"), "kind", "source")
-    list_select_related = ("pi", "project", "source", "for_period")
+    list_select_related = ("pi", "project", "source", "for_period", "customer")
     search_fields = (
         "=id",
         "pi__email",
         "pi__name",
         "project__code",
         "fund_org",
+        "customer__number",
+        "customer__name",
         "service_name",
         "reference_1",
         "reference_2",
     )
-    search_help_text = "Number, PI, project, fund/org, service, grant number or request id"
+    search_help_text = "Number, PI, project, fund/org, customer, service, grant number or request id"
     ordering = ("period_id", "key")
 
     @admin.display(description="payer line")

@@ -6,19 +6,21 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
+from django.core.exceptions import ValidationError
 from django.db.models import Count, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 
 from ..attribution import newcomers
 from ..models import (
+    Customer,
     Job,
     Membership,
     Person,
     PersonAlias,
 )
 from ..models.people import Mailboxes
-from ..setup import people
+from ..setup import customers, people
 from ..texts import long_date
 from .audited import actor_of
 from .choices import SearchedChoicesMixin
@@ -66,8 +68,22 @@ class NoteForm(forms.Form):
     note = forms.CharField(label="Note", required=False, help_text="How you know, for the audit log.")
 
 
+class PersonForm(forms.ModelForm):
+    def clean_customer(self) -> Customer | None:
+        """Raise ValidationError for a customer of a PI whose projects have splits."""
+        customer: Customer | None = self.cleaned_data["customer"]
+        is_asked = customer and self.instance.pk
+        if codes := customers.split_projects(self.instance, on=timezone.localdate()) if is_asked else []:
+            raise ValidationError(
+                f"{customer} would pay these projects by invoice, and splits share them among fund/orgs: "
+                f"{', '.join(codes[:10])}. End the splits first, or choose the customer on single projects."
+            )
+        return customer
+
+
 @admin.register(Person)
 class PersonAdmin(ListAdmin):
+    form = PersonForm
     when_empty = "There are no PIs yet. They are learned from the tags of charges, or added here."
     list_display = (
         "display_name",
@@ -111,10 +127,10 @@ class PersonAdmin(ListAdmin):
     ordering = ("name", "email")
     list_select_related = ("user", "department")
     search_fields = ("name", "email", "aliases__email", "department__code", "department__name")
-    autocomplete_fields = ("department", "successor", "user")
+    autocomplete_fields = ("department", "customer", "successor", "user")
     inlines = (AliasInline, DelegateInline)
     fieldsets = (
-        (None, {"fields": ("email", "name", "department", "contact_email", "known", "same_mailbox")}),
+        (None, {"fields": ("email", "name", "department", "customer", "contact_email", "known", "same_mailbox")}),
         ("Leaving", {"fields": (("active_until", "successor"),)}),
         ("Sign-in", {"fields": ("user",)}),
     )

@@ -127,6 +127,7 @@ class SplitFormSet(forms.BaseInlineFormSet):
         for form in self.forms:
             if form.cleaned_data.get("DELETE") and form.instance.pk in self.used:
                 raise ValidationError("A split that charges use cannot be deleted.")
+        self._require_no_customer(kept)
         spans = sorted(
             (
                 form.cleaned_data.get("valid_from") or datetime.date.min,
@@ -139,6 +140,17 @@ class SplitFormSet(forms.BaseInlineFormSet):
                 raise ValidationError(
                     "Two splits hold on the same day. Give the earlier one a last day before the next one's first."
                 )
+
+    def _require_no_customer(self, kept: list[Any]) -> None:
+        """Raise ValidationError where a split holds from today on, and a customer pays the project by invoice."""
+        project = self.instance
+        customer = project.customer or (project.pi.customer if project.pi else None)
+        today = timezone.localdate()
+        if customer and any((form.cleaned_data.get("valid_until") or today) >= today for form in kept):
+            raise ValidationError(
+                f"{customer} pays this project by invoice, and a split shares it among fund/orgs. End the split, or "
+                "remove the customer from the project or its PI."
+            )
 
 
 class SplitInline(admin.TabularInline):
@@ -170,11 +182,11 @@ class ProjectAdmin(BillingAdmin):
     ordering = ("code",)
     list_select_related = ("department", "pi__department")
     search_fields = ("code", "name", "pi__name", "pi__email", "department__code", "department__name")
-    autocomplete_fields = ("pi", "department")
+    autocomplete_fields = ("pi", "department", "customer")
     inlines = (SplitInline,)
     fund_fields = ("default_fund_org",)
     fieldsets = (
-        (None, {"fields": ("code", "name", "pi", "department", "default_fund_org")}),
+        (None, {"fields": ("code", "name", "pi", "department", "default_fund_org", "customer")}),
         ("Ending", {"fields": (("end_date", "reconciliation_end_date"),)}),
     )
 

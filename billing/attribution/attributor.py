@@ -10,7 +10,7 @@ from ..readers.spelling import same_id
 from ..readers.tags import Tags
 from ..readers.values import REMEMBERED, Memo
 from ..texts import code_of, folded_code
-from .checks import Attributed, Reason, Reference, check_attribution
+from .checks import Attributed, Reason, Reference, check_attribution, check_subsidy
 from .directory import Account, Directory
 from .draft import Attribution, Draft
 from .rules import Rules
@@ -55,7 +55,12 @@ class Attributor:
         self._projects = directory.projects
         self.splits = directory.splits
         # Whether any answer of `check` depends on the day of service.
-        self.has_dates = bool(self.splits or self._active_until or any(end for _, _, end, _ in self._projects.values()))
+        self._customers = (directory.customers_of_projects, directory.customers_of_people)
+        has_dated_customers = any(
+            each.active_from or each.active_until for of in self._customers for each in of.values()
+        )
+        has_ends = any(end for _, _, end, _ in self._projects.values())
+        self.has_dates = bool(self.splits or self._active_until or has_ends or has_dated_customers)
         self._default_pi = self._mailboxes.known_as(source.default_pi.email if source.default_pi else "")
         self._default_project = source.default_project.code if source.default_project else ""
         self._overflow_fund_org = code_of(source.overflow_fund_org)
@@ -123,11 +128,12 @@ class Attributor:
         start: datetime.datetime,
         end: datetime.datetime,
         posted: datetime.date | None = None,
+        subsidy_fund_org: str = "",
     ) -> tuple[Reason, ...]:
         """Return every reason to look at a row with this attribution and charge period (its end exclusive).
 
         Its times are in the zone whose days count.
-        `posted` is the last day of the month that is charged with it.
+        `posted` is the last day of the month that is charged with it, `subsidy_fund_org` what it names for its subsidy.
         """
         first, last = days_of(start, end)
         facts = self._facts(attribution, first)
@@ -146,12 +152,16 @@ class Attributor:
                 )
             )
         )
+        reasons += check_subsidy(
+            subsidy_fund_org, reference=reference, service_start=first, service_end=last, posted=posted
+        )
         if attribution.problem:
             reasons = [Reason(Flag.Code.INVALID_TAGS, attribution.problem), *reasons]
         return tuple(reasons)
 
     def _facts(self, attribution: Attribution, service_start: datetime.date) -> Attributed:
         """Return what the checks need to know about an attribution on a day of service."""
+        of_projects, of_people = self._customers
         _, _, project_end, _ = self._projects.get(folded_code(attribution.project_code), ("", "", None, ""))
         return Attributed(
             pi_email=attribution.pi_email,
@@ -164,6 +174,7 @@ class Attributor:
             is_shared=bool(attribution.shared_as),
             is_unknown_pi=bool(attribution.pi_email) and not self.known.knows(attribution.pi_email),
             default_fund_org=self._overflow_fund_org,
+            customer=of_projects.get(folded_code(attribution.project_code)) or of_people.get(attribution.pi_email),
         )
 
     def _split_on(self, attribution: Attribution, day: datetime.date) -> PayerSplit | None:

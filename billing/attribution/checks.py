@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from ..patterns import fits_one
+from ..readers.subsidies import FORGONE
 from ..texts import code_of, long_date, long_span, odd_characters, other_characters
 
 NO_DATES: Mapping[str, date] = MappingProxyType({})
@@ -14,6 +15,14 @@ NO_DATES: Mapping[str, date] = MappingProxyType({})
 
 # After the day of an end that the tags of a charge name, and not its project.
 BY_TAG = ", by its tag"
+
+
+class Invoiced(NamedTuple):
+    """A customer who pays by invoice, and the first and last day of service that it may be for."""
+
+    name: str
+    active_from: date | None = None
+    active_until: date | None = None
 
 
 class Attributed(NamedTuple):
@@ -33,6 +42,8 @@ class Attributed(NamedTuple):
     is_unknown_pi: bool = False
     # Where charges of the source without a fund/org go. It says nothing about the PI.
     default_fund_org: str = ""
+    # Pays by invoice: no fund/org is asked for, and none is looked at.
+    customer: Invoiced | None = None
 
 
 class Reference(NamedTuple):
@@ -72,31 +83,53 @@ def check_attribution(
     """
     if attribution.is_shared:
         return []
+    if attribution.customer:
+        attribution = attribution._replace(fund_org="")
     of_fund = _check_list(attribution.fund_org, reference, service_start, service_end, posted)
     found = [*_missing(attribution), *_check_form(attribution.fund_org, reference), *of_fund]
     if attribution.is_unknown_pi and not _vouches(attribution, reference, of_fund):
         found.append(Reason("unknown_pi", attribution.pi_email))
-    return [*found, *_ended(attribution, service_end)]
+    return [*found, *_ended(attribution, service_start, service_end)]
+
+
+def check_subsidy(
+    fund_org: str,
+    *,
+    reference: Reference,
+    service_start: date,
+    service_end: date,
+    posted: date | None = None,
+) -> list[Reason]:
+    """Return every reason to look at the fund/org that a row names for its subsidy, as of one that pays a charge."""
+    if not fund_org or fund_org == FORGONE:
+        return []
+    of_list = _check_list(fund_org, reference, service_start, service_end, posted)
+    found = [*_check_form(fund_org, reference), *of_list]
+    return [reason._replace(detail=f"Subsidy: {reason.detail}") for reason in found]
 
 
 def _missing(attribution: Attributed) -> Iterator[Reason]:
     """Yield what nobody named."""
     if not attribution.pi_email:
         yield Reason("missing_pi")
-    if not attribution.fund_org and not attribution.has_split:
+    if not (attribution.fund_org or attribution.has_split or attribution.customer):
         yield Reason("missing_fund_org")
     if not attribution.project_code:
         yield Reason("missing_project")
 
 
-def _ended(attribution: Attributed, service_end: date) -> Iterator[Reason]:
-    """Yield whether the PI or the project had ended by the last day of service."""
+def _ended(attribution: Attributed, service_start: date, service_end: date) -> Iterator[Reason]:
+    """Yield whether the PI or the project had ended by the last day of service, or the customer is not active."""
     if attribution.pi_active_until and service_end > attribution.pi_active_until:
         yield Reason("pi_inactive", f"{attribution.pi_email} until {long_date(attribution.pi_active_until)}")
     ended = attribution.project_end_date or attribution.tagged_end_date
     if ended and service_end > ended:
         by_tag = "" if attribution.project_end_date else BY_TAG
         yield Reason("project_ended", f"{attribution.project_code} on {long_date(ended)}{by_tag}".strip())
+    if customer := attribution.customer:
+        first, last = customer.active_from, customer.active_until
+        if (first and service_start < first) or (last and service_end > last):
+            yield Reason("customer_inactive", f"{customer.name} is active {long_span(first, last)}")
 
 
 def _check_form(fund_org: str, reference: Reference) -> Iterator[Reason]:

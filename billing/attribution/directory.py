@@ -3,11 +3,12 @@
 from dataclasses import dataclass
 from functools import cached_property
 
-from ..models import AttributionRule, CloudAccount, PayerSplit, Person, Policy, Project, Source
+from ..models import AttributionRule, CloudAccount, Customer, PayerSplit, Person, Policy, Project, Source
 from ..models.people import Mailboxes
 from ..readers.spelling import same_id
 from ..texts import code_of, folded_code
 from . import newcomers
+from .checks import Invoiced
 from .owners import plain_last
 
 
@@ -40,6 +41,21 @@ class Directory:
             folded_code(code): (code, code_of(fund_org), end_date, owner or "")
             for code, fund_org, end_date, owner in plain_last(row[1:] for row in projects)
         }
+        # By the address of the PI, and by the folded code of the project.
+        customers = {
+            each.pk: Invoiced(str(each), each.active_from, each.active_until) for each in Customer.objects.order_by()
+        }
+        self.customers_of_people: dict[str, Invoiced] = {}
+        self.customers_of_projects: dict[str, Invoiced] = {}
+        if customers:
+            people_with = Person.objects.filter(customer__isnull=False).order_by()
+            projects_with = Project.objects.filter(customer__isnull=False).order_by()
+            self.customers_of_people = {
+                email: customers[pk] for email, pk in people_with.values_list("email", "customer_id") if pk
+            }
+            self.customers_of_projects = {
+                folded_code(code): customers[pk] for code, pk in projects_with.values_list("code", "customer_id") if pk
+            }
         # By the code of their project, each after those it takes the place of.
         self.splits: dict[str, list[PayerSplit]] = {}
         splits = PayerSplit.objects.select_related("project").prefetch_related("shares")

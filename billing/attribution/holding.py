@@ -5,17 +5,17 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import NamedTuple
+from typing import NamedTuple, TypedDict
 
 from django.db.models import QuerySet
 
 from .. import audit
 from ..clocks import Clocks
-from ..models import Charge, Flag, PayerSplitShare, Policy, Source
+from ..models import PATHS, Charge, Flag, PayerSplitShare, Policy, Source
 from ..models.periods import last_day_of
 from ..readers.values import Memo
 from . import newcomers
-from .checks import Attributed, Reason, check_attribution
+from .checks import Attributed, Reason, check_attribution, check_subsidy
 from .funds import reference_of
 
 State = Charge.State
@@ -33,6 +33,7 @@ WHO_PAYS = frozenset(
         Flag.Code.UNKNOWN_FUND_ORG,
         Flag.Code.PI_INACTIVE,
         Flag.Code.PROJECT_ENDED,
+        Flag.Code.CUSTOMER_INACTIVE,
         Flag.Code.INVALID_TAGS,
         *Flag.ANSWERED_ELSEWHERE,
     }
@@ -49,6 +50,15 @@ class Facts(NamedTuple):
     has_split: bool
     is_shared: bool
     days: tuple[datetime.date, datetime.date]
+    posted: datetime.date
+    subsidy_fund_org: str
+
+
+class _When(TypedDict):
+    """The days that a fund/org, a PI and a project are checked for."""
+
+    service_start: datetime.date
+    service_end: datetime.date
     posted: datetime.date
 
 
@@ -83,9 +93,15 @@ class Checks:
         is_shared: bool,
         days: tuple[datetime.date, datetime.date],
         posted: datetime.date,
+        subsidy_fund_org: str = "",
     ) -> frozenset[Reason]:
-        """Return the reasons of Flag.ANSWERED_ELSEWHERE to hold a charge; `fund_orgs` are all that pay it."""
-        return self._reasons[Facts(pi_email, attributed_by, source_id, fund_orgs, has_split, is_shared, days, posted)]
+        """Return the reasons of Flag.ANSWERED_ELSEWHERE to hold a charge.
+
+        `fund_orgs` are all that pay it, and `subsidy_fund_org` is what its row names for its subsidy.
+        """
+        return self._reasons[
+            Facts(pi_email, attributed_by, source_id, fund_orgs, has_split, is_shared, days, posted, subsidy_fund_org)
+        ]
 
     def _reasons_of(self, facts: Facts) -> frozenset[Reason]:
         # Who was charged already does not become a stranger by a late change.
@@ -97,18 +113,16 @@ class Checks:
             is_unknown_pi=is_asked and not self._known.knows(facts.pi_email),
             default_fund_org=self._default_funds.get(facts.source_id, ""),
         )
-        return frozenset(
-            reason
-            for fund_org in facts.fund_orgs
-            for reason in check_attribution(
-                asked._replace(fund_org=fund_org),
-                reference=self.reference,
-                service_start=facts.days[0],
-                service_end=facts.days[1],
-                posted=facts.posted,
-            )
-            if reason.code in Flag.ANSWERED_ELSEWHERE
-        )
+        when: _When = {"service_start": facts.days[0], "service_end": facts.days[1], "posted": facts.posted}
+        found = [
+            *check_subsidy(facts.subsidy_fund_org, reference=self.reference, **when),
+            *(
+                reason
+                for fund_org in facts.fund_orgs
+                for reason in check_attribution(asked._replace(fund_org=fund_org), reference=self.reference, **when)
+            ),
+        ]
+        return frozenset(reason for reason in found if reason.code in Flag.ANSWERED_ELSEWHERE)
 
 
 def settle(charges: QuerySet[Charge], *, gesture: audit.Gesture, checks: Checks | None = None) -> Settled:
@@ -156,6 +170,9 @@ class _Asked(NamedTuple):
     month: datetime.date
     currency: str
     billed: Decimal
+    subsidy_fund_org: str
+    customer_of_project: int | None
+    customer_of_pi: int | None
 
 
 _COLUMNS = (
@@ -173,6 +190,9 @@ _COLUMNS = (
     "charged_in__month",
     "currency",
     "billed_cost",
+    PATHS["subsidy_fund_org"],
+    "project__customer_id",
+    "pi__customer_id",
 )
 
 
@@ -201,6 +221,7 @@ class _Outcome:
             is_shared=bool(asked.shared_as),
             days=self._clocks.days(asked.start, asked.end, asked.imported_in),
             posted=last_day_of(asked.month),
+            subsidy_fund_org=asked.subsidy_fund_org,
         )
         was_resolved = [flag.is_resolved for flag in flags]
         settle_flags(flags, reasons, charge_id=asked.pk, codes=Flag.ANSWERED_ELSEWHERE)
@@ -217,7 +238,9 @@ class _Outcome:
             self.held[asked.state].append(asked.pk)
 
     def _payers(self, asked: _Asked) -> tuple[str, ...]:
-        """Return the fund/orgs that pay for a charge."""
+        """Return the fund/orgs that pay for a charge; an empty one where a customer pays by invoice."""
+        if asked.customer_of_project or asked.customer_of_pi:
+            return ("",)
         if not asked.split_id:
             return (asked.fund_org,)
         if asked.split_id not in self._shares:

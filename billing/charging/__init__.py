@@ -6,7 +6,15 @@ from .itemizing import ChargePart, Whole, itemized
 from .keys import KEY_LENGTH, SEPARATOR, escaped, key_as_charged, key_of_correction, key_of_late_change, payer_key
 from .lines import compute
 from .makings import Making, corrections_of, keys_of, makings_of
-from .missing import BrokenSplit, MissingEffectiveCost, MissingFundOrg, MissingPI, MissingRate, NothingToShareOver
+from .missing import (
+    BrokenSplit,
+    MissingEffectiveCost,
+    MissingFundOrg,
+    MissingPI,
+    MissingRate,
+    NothingToShareOver,
+    SplitOfCustomer,
+)
 from .run import changed_keys, make_payer_lines, numbered
 from .splits import stamp_project_splits
 from .storage import in_storage_order
@@ -25,6 +33,7 @@ __all__ = [
     "Original",
     "ResourceShare",
     "SEPARATOR",
+    "SplitOfCustomer",
     "Whole",
     "changed_keys",
     "compute",

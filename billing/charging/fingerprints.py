@@ -18,7 +18,7 @@ class Fingerprint:
 
     # By PI. What has no PI goes to the default PI of its source.
     charges: Mapping[int | None, int]
-    # Sources, exchange rates and splits.
+    # Sources, exchange rates, splits and customers.
     besides: int
 
     def is_same_for(self, pi: int, other: "Fingerprint") -> bool:
@@ -48,6 +48,10 @@ def _besides(month: Month) -> tuple[object, ...]:
         [[*_values(source), *map(_values, source.measure_changes.all())] for _, source in sources],
         sorted(month.rates.items()),
         sorted((split, sorted(shares.items())) for split, shares in month.split_shares.items()),
+        [
+            sorted((each.pk, each.customer_id) for each in owners.values() if each.customer_id)
+            for owners in (month.people, month.projects)
+        ],
     )
 
 

@@ -13,13 +13,17 @@ from ..models import PATHS, Charge, PayerLine, saying
 from ..models.charges import ChargeQuerySet, cost_charged
 from ..quantities import Usage
 from ..quantity_sums import QuantitySum, used_quantity, used_unit
+from ..readers import subsidies
 from . import splits
 from .month import Group, Month, Sums
 from .storage import in_storage_order
 
 # The columns that `Groups.rows` groups by, with the split that pays between them, before those a caller adds.
 GROUPED_BEFORE_SPLIT = (PATHS["service_name"], "pi_id", "project_id", "source_id", "fund_org")
-GROUPED_AFTER_SPLIT = ("natural_account", "currency", "state", "period_id", "is_late", "shared_as")
+GROUPED_AFTER_SPLIT = (
+    *("natural_account", "currency", "state", "period_id", "is_late", "shared_as"),
+    PATHS["subsidy_fund_org"],
+)
 GROUPED_BY = len(GROUPED_BEFORE_SPLIT) + 1 + len(GROUPED_AFTER_SPLIT)
 
 # Rows read at once.
@@ -218,11 +222,13 @@ class Groups:
         period_id: int,
         is_late: bool,
         shared_as: str,
+        subsidy_fund_org: str,
         *,
         count: int,
     ) -> Group:
         """Return the group that charges belong to, with the defaults of their source; note what is missing."""
         source = self.month.sources[source_id]
+        customer_id = None
         kind = PayerLine.Kind.LATE.value if is_late else PayerLine.Kind.CHARGE.value
         if state == Charge.State.CHARGED_TO_CENTER:
             kind, pi_id, project_id, split_id = PayerLine.Kind.CHARGED_TO_CENTER.value, None, None, None
@@ -237,11 +243,31 @@ class Groups:
                 pi_id, project_id = source.default_pi_id, project_id or source.default_project_id
                 if pi_id is None:
                     self.month.missing.pi[source.name] += count
-            fund_org = "" if split_id else fund_org or source.overflow_fund_org
-            if not (split_id or fund_org):
+            if pi_id is not None:
+                # A closed month keeps the customers that its payer lines name.
+                charged_in = period_id if is_late or not self.month.period.takes_changes else None
+                customer_id = self.month.customer_of(pi_id, project_id, charged_in=charged_in)
+            if customer_id and split_id:
+                self.month.missing.split_of_customer[self.month.name_of(pi_id, project_id)] += count
+            fund_org = "" if split_id or customer_id else fund_org or source.overflow_fund_org
+            if not (split_id or fund_org or customer_id):
                 self.month.missing.fund_org[source.name] += count
         account = account or source.debit_account
-        return Group(period_id, kind, pi_id, project_id, fund_org, split_id, source_id, account, service, currency)
+        subsidized_by = subsidies.payer_of(subsidy_fund_org, by_source=source.subsidy_fund_org)
+        return Group(
+            period_id,
+            kind,
+            pi_id,
+            project_id,
+            fund_org,
+            split_id,
+            source_id,
+            account,
+            service,
+            currency,
+            subsidized_by,
+            customer_id,
+        )
 
     @cached_property
     def _in_storage_order(self) -> ChargeQuerySet:

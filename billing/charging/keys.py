@@ -5,6 +5,8 @@ import hashlib
 from ..models import CorrectionLine, PayerLine
 
 SEPARATOR = "|"
+# One backslash, which an escaped part never begins with before a letter.
+CUSTOMER = "\\customer "
 KEY_LENGTH = 1000
 
 
@@ -19,25 +21,27 @@ def payer_key(
     natural_account: str,
     service_name: str,
     currency: str,
+    customer: str = "",
 ) -> str:
     """Return the natural key of a payer line in one text: its parts between bars, in this order.
 
     The same payer has the same key in every run, and two payers never share one: a bar or a
     backslash within a part is escaped. `for_period` is the month the charges were delivered for,
-    `currency` the one they were delivered in. Nothing is null: no PI and no project are empty.
+    `currency` the one they were delivered in. Nothing is null: no PI and no project are empty. The
+    number of a `customer` stands for the fund/org, after a mark that no escaped fund/org begins with.
     """
     parts = (
-        for_period,
-        kind,
-        pi_email,
-        project_code,
-        fund_org,
-        source_name,
-        natural_account,
-        service_name,
-        currency,
+        escaped(for_period),
+        escaped(kind),
+        escaped(pi_email),
+        escaped(project_code),
+        f"{CUSTOMER}{escaped(customer)}" if customer else escaped(fund_org),
+        escaped(source_name),
+        escaped(natural_account),
+        escaped(service_name),
+        escaped(currency),
     )
-    key = SEPARATOR.join(escaped(part) for part in parts)
+    key = SEPARATOR.join(parts)
     if len(key) > KEY_LENGTH:
         # Only names made of bars come here; a digest of the whole keeps them apart.
         digest = hashlib.sha256(key.encode()).hexdigest()
@@ -53,13 +57,15 @@ def escaped(part: str) -> str:
 def key_as_charged(line: PayerLine) -> str:
     """Return the key that the same payer's plain charge has in the month that a late change is of."""
     month, _, rest = line.key.split(SEPARATOR, 2)
-    return SEPARATOR.join((month, PayerLine.Kind.CHARGE.value, rest))
+    kind = PayerLine.Kind.RECEIVABLE if line.customer_id else PayerLine.Kind.CHARGE
+    return SEPARATOR.join((month, kind.value, rest))
 
 
 def key_of_late_change(key: str) -> str:
     """Return the key that a late change of a plain charge has, whose key this is; "" for the key of anything else."""
     month, kind, rest = key.split(SEPARATOR, 2)
-    return SEPARATOR.join((month, PayerLine.Kind.LATE.value, rest)) if kind == PayerLine.Kind.CHARGE else ""
+    is_plain = kind in (PayerLine.Kind.CHARGE, PayerLine.Kind.RECEIVABLE)
+    return SEPARATOR.join((month, PayerLine.Kind.LATE.value, rest)) if is_plain else ""
 
 
 def key_of_correction(entered: CorrectionLine) -> str:
@@ -74,4 +80,5 @@ def key_of_correction(entered: CorrectionLine) -> str:
         natural_account=entered.natural_account,
         service_name=entered.service_name,
         currency=entered.correction.currency,
+        customer=entered.customer.number if entered.customer else "",
     )

@@ -69,6 +69,7 @@ def entered_lines(month: Month) -> Iterator[tuple[PayerLine, CorrectionLine]]:
             natural_account=entered.natural_account,
             service_name=entered.service_name,
             currency=entered.correction.currency,
+            customer_id=entered.customer_id,
         )
         payer = Payer(month.key(group, group.kind, group.fund_org), group.kind, group.fund_org, HUNDRED)
         yield month.line(group, payer, cost_of_its_own(entered.amount)), entered
@@ -76,12 +77,14 @@ def entered_lines(month: Month) -> Iterator[tuple[PayerLine, CorrectionLine]]:
 
 def _add(line: PayerLine, lines: dict[str, PayerLine]) -> None:
     """Put a line among others, added to the one of the same payer."""
-    # Two groups can share a payer: a fund/org by its tag and by a share of a split.
+    # Groups can share a payer: a fund/org by its tag and by a share of a split, or with several who fund the subsidy.
     if known := lines.get(line.key):
         known.list_cost += line.list_cost
         known.contracted_cost += line.contracted_cost
         known.charged += line.charged
         known.rounding += line.rounding
         known.charge_count += line.charge_count
+        if known.shared_total is not None and line.shared_total is not None:
+            known.shared_total += line.shared_total
     else:
         lines[line.key] = line

@@ -77,9 +77,15 @@ def makings_of(line: PayerLine) -> list[Making]:
 def corrections_of(line: PayerLine) -> list[CorrectionLine]:
     """Return the lines of corrections that a payer line is made of."""
     lines = CorrectionLine.objects.charged_in(line.period).filter(
-        kind=line.kind, source=line.source_id, fund_org=line.fund_org, service_name=line.service_name
+        kind=line.kind,
+        source=line.source_id,
+        fund_org=line.fund_org,
+        customer=line.customer_id,
+        service_name=line.service_name,
     )
-    of_corrections = lines.select_related("correction__charged_in", "correction__for_period", "pi", "project", "source")
+    of_corrections = lines.select_related(
+        "correction__charged_in", "correction__for_period", "pi", "project", "source", "customer"
+    )
     return [
         entered for entered in of_corrections.order_by("correction", "number") if key_of_correction(entered) == line.key
     ]
@@ -140,7 +146,7 @@ def _payer_shares(month: Month, group: Group, sums: Sums) -> tuple[PayerShare, .
                 fund_org=line.fund_org,
                 charged=line.charged,
                 percent=None,
-                measure=measures.get(Bearer(line.pi_id, line.project_id, line.fund_org), ZERO),
+                measure=measures.get(Bearer(line.pi_id, line.project_id, line.fund_org, line.customer_id), ZERO),
                 is_subsidy=line.kind == PayerLine.Kind.SUBSIDY,
             )
             for line in shared_lines(month, group, sums)

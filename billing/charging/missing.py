@@ -32,6 +32,10 @@ class BrokenSplit(BillingError):
     """A split whose shares are not 100 percent."""
 
 
+class SplitOfCustomer(BillingError):
+    """Charges that a customer pays by invoice, and a split shares among fund/orgs."""
+
+
 class Missing:
     """What the charges of a month lack: each thing to name, with how many charges wait for it."""
 
@@ -42,6 +46,8 @@ class Missing:
         self.pi: Counter[str] = Counter()
         self.fund_org: Counter[str] = Counter()
         self.center_fund_org: Counter[str] = Counter()
+        # By the PI and the project, as people call them.
+        self.split_of_customer: Counter[str] = Counter()
         # By the name of the source, and the month.
         self.bearers: Counter[tuple[str, date]] = Counter()
 
@@ -61,6 +67,11 @@ class Missing:
             raise MissingFundOrg(
                 f"{self.month} has {_counted(found)} without a fund/org to pay them. "
                 "Reattribute them in the review, or give the source a default fund/org."
+            )
+        if found := self.split_of_customer:
+            raise SplitOfCustomer(
+                f"{self.month} has {_counted(found)} that a customer pays by invoice, and that a split shares among "
+                "fund/orgs. Remove the customer from the project or its PI, end the split, or undo its decision."
             )
         if found := self.center_fund_org:
             raise MissingCenterFundOrg(

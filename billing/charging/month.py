@@ -10,12 +10,24 @@ from typing import NamedTuple, TypeVar
 from django.db.models import Model
 
 from .. import once_a_page
-from ..models import BillingPeriod, ExchangeRate, PayerLine, PayerSplitShare, Person, Policy, Project, Source
+from ..models import (
+    BillingPeriod,
+    Customer,
+    ExchangeRate,
+    PayerLine,
+    PayerSplitShare,
+    Person,
+    Policy,
+    Project,
+    Source,
+)
 from ..money import EXACT, ZERO
 from .keys import payer_key
 from .missing import BrokenSplit, Missing, refuse_without_rate
 
 HUNDRED = Decimal(100)
+# A month charges an owner by either of these, never by both.
+PLAIN = (PayerLine.Kind.CHARGE, PayerLine.Kind.RECEIVABLE)
 M = TypeVar("M", bound=Model)
 
 
@@ -50,7 +62,11 @@ class Sums:
 
 
 class Group(NamedTuple):
-    """What is rounded together: everything of one payer (or split) for one service of a source."""
+    """What is rounded together: everything of one payer (or split) for one service of a source, and of one funder.
+
+    `subsidized_by` is the fund/org that pays contracted − charged; "" where that is forgone. What a customer pays by
+    invoice has no fund/org.
+    """
 
     for_period_id: int
     kind: str
@@ -62,10 +78,12 @@ class Group(NamedTuple):
     natural_account: str
     service_name: str
     currency: str
+    subsidized_by: str = ""
+    customer_id: int | None = None
 
     def borne_by(self, bearer: "Bearer") -> "Group":
         """Return it as a bearer's own."""
-        return self._replace(pi_id=bearer.pi_id, project_id=bearer.project_id, fund_org=bearer.fund_org)
+        return self._replace(**bearer._asdict())
 
 
 class Bearer(NamedTuple):
@@ -74,6 +92,7 @@ class Bearer(NamedTuple):
     pi_id: int | None
     project_id: int | None
     fund_org: str
+    customer_id: int | None = None
 
 
 # What each source (by id) charged whom.
@@ -113,9 +132,11 @@ class Month:
         self.periods = by_key(BillingPeriod)
         self.people = by_key(Person)
         self.projects = by_key(Project)
+        self.customers = by_key(Customer)
         self.missing = Missing(period.month)
         self._payers_of: dict[Group, list[Payer]] = {}
         self._bearers_in: dict[int, Bearers] = {}
+        self._customers_in: dict[int, dict[tuple[int | None, int | None], int | None]] = {}
 
     @cached_property
     def rates(self) -> dict[tuple[int, str], Decimal]:
@@ -145,6 +166,29 @@ class Month:
             if (whole := sum(self.split_shares[pk].values(), ZERO)) != HUNDRED:
                 raise BrokenSplit(f"The shares of split {pk} sum to {whole.normalize():f} percent, not to 100.")
 
+    def customer_of(self, pi_id: int, project_id: int | None, *, charged_in: int | None = None) -> int | None:
+        """Return the customer who gets the invoice for an owner's charges: the project's, or the PI's.
+
+        With `charged_in` (the id of a month) it is who was charged there, if anybody was.
+        """
+        if charged_in and (pi_id, project_id) in (then := self._customers_then(charged_in)):
+            return then[pi_id, project_id]
+        project = self.projects[project_id] if project_id else None
+        return (project.customer_id if project else None) or self.people[pi_id].customer_id
+
+    def name_of(self, pi_id: int | None, project_id: int | None) -> str:
+        """Name an owner to a person: ada@u.edu, genomics."""
+        names = (self.people[pi_id].email if pi_id else "", self.projects[project_id].code if project_id else "")
+        return ", ".join(filter(None, names))
+
+    def _customers_then(self, period_id: int) -> dict[tuple[int | None, int | None], int | None]:
+        """Return the customer of each owner who was charged anything in a month, None where a fund/org paid."""
+        if period_id not in self._customers_in:
+            lines = PayerLine.objects.filter(period=period_id, kind__in=PLAIN, pi__isnull=False)
+            rows = lines.order_by("pk").values_list("pi_id", "project_id", "customer_id")
+            self._customers_in[period_id] = {(pi_id, project_id): customer for pi_id, project_id, customer in rows}
+        return self._customers_in[period_id]
+
     def rate(self, group: Group) -> Decimal:
         """Return what one unit of a group's currency is worth in the policy's."""
         if group.currency == self.policy.currency:
@@ -155,11 +199,12 @@ class Month:
         """Return who pays for a group: the first bears its rounding, a funded subsidy comes last."""
         if group not in self._payers_of:
             shares = self.split_shares[group.split_id] if group.split_id else {group.fund_org: HUNDRED}
+            is_receivable = group.customer_id and group.kind == PayerLine.Kind.CHARGE
+            kind = PayerLine.Kind.RECEIVABLE.value if is_receivable else group.kind
             payers = [
-                Payer(self.key(group, group.kind, fund_org), group.kind, fund_org, shares[fund_org])
-                for fund_org in sorted(shares)
+                Payer(self.key(group, kind, fund_org), kind, fund_org, shares[fund_org]) for fund_org in sorted(shares)
             ]
-            if fund_org := self.sources[group.source_id].subsidy_fund_org:
+            if fund_org := group.subsidized_by:
                 kind = PayerLine.Kind.SUBSIDY.value
                 payers.append(Payer(self.key(group, kind, fund_org), kind, fund_org, HUNDRED))
             self._payers_of[group] = payers
@@ -167,6 +212,7 @@ class Month:
 
     def key(self, group: Group, kind: str, fund_org: str) -> str:
         """Return the key of the payer line that a group makes, of this kind and fund/org."""
+        customer = self._customer_for(group, kind)
         return payer_key(
             for_period=self.periods[group.for_period_id].iso_month,
             kind=kind,
@@ -177,7 +223,14 @@ class Month:
             natural_account=group.natural_account,
             service_name=group.service_name,
             currency=group.currency,
+            customer=customer.number if customer else "",
         )
+
+    def _customer_for(self, group: Group, kind: str) -> Customer | None:
+        """Return who gets an invoice for a line of a group; the subsidy of a customer's charges is a fund's to pay."""
+        if group.customer_id is None or kind == PayerLine.Kind.SUBSIDY:
+            return None
+        return self.customers[group.customer_id]
 
     def bearers_in(self, period_id: int) -> Bearers:
         """Return what each source charged whom in another month, as its payer lines stand."""
@@ -197,6 +250,7 @@ class Month:
             pi=self.people[group.pi_id] if group.pi_id else None,
             project=self.projects[group.project_id] if group.project_id else None,
             fund_org=payer.fund_org,
+            customer=self._customer_for(group, payer.kind),
             source=self.sources[group.source_id],
             natural_account=group.natural_account,
             service_name=group.service_name,
@@ -214,5 +268,6 @@ def bearers_of(lines: Iterable[PayerLine]) -> Bearers:
     found: Bearers = defaultdict(lambda: defaultdict(Decimal))
     for line in lines:
         if line.kind in PayerLine.MEASURES and line.shared_total is None:
-            found[line.source_id][Bearer(line.pi_id, line.project_id, line.fund_org)] += line.charged
+            bearer = Bearer(line.pi_id, line.project_id, line.fund_org, line.customer_id)
+            found[line.source_id][bearer] += line.charged
     return found

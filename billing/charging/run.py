@@ -166,6 +166,7 @@ _SAID = (
     "pi_id",
     "project_id",
     "fund_org",
+    "customer_id",
     "source_id",
     "natural_account",
     "service_name",

@@ -25,9 +25,7 @@ def lines_of(month: Month, group: Group, sums: Sums) -> list[PayerLine]:
         if payer.kind != PayerLine.Kind.SUBSIDY:
             lines.append(month.line(group, payer, shares[payer.fund_org], residue))
             residue = ZERO
-        elif funded := cents.contracted_cost - cents.charged:
-            lines.append(month.line(group, payer, cost_of_its_own(funded, sums.count)))
-    return lines
+    return lines + _subsidy_of(month, group, cents, _subsidy_residue(exact, cents))
 
 
 def shares_of(month: Month, group: Group, sums: Sums, bearers: Mapping[Bearer, Decimal]) -> list[PayerLine]:
@@ -49,6 +47,7 @@ def shares_of(month: Month, group: Group, sums: Sums, bearers: Mapping[Bearer, D
     weights = {key: measured[bearer] for key, bearer in by_key.items()}
     cents, shares = _shared_out(exact, weights, month.policy.currency)
     residue = half_even(EXACT.subtract(exact.charged, cents.charged))
+    of_subsidy = _subsidy_residue(exact, cents)
     bearing = [key for key in sorted(by_key) if not shares[key].is_nothing]
     lines = []
     # Less than a cent in all is still a line, which bears what rounding left of it.
@@ -58,8 +57,9 @@ def shares_of(month: Month, group: Group, sums: Sums, bearers: Mapping[Bearer, D
         kind = PayerLine.Kind.SHARED.value if bearer.pi_id else PayerLine.Kind.CHARGED_TO_CENTER.value
         line = month.line(own, Payer(key, kind, bearer.fund_org, HUNDRED), shares[key], residue)
         line.shared_total = cents.charged
-        lines += [line, *_subsidy_of(month, own, line)]
-        residue = ZERO
+        own_cents = Sums(line.list_cost, line.contracted_cost, line.charged, line.charge_count)
+        lines += [line, *_subsidy_of(month, own, own_cents, of_subsidy)]
+        residue = of_subsidy = ZERO
     return lines
 
 
@@ -77,20 +77,32 @@ def _measured(month: Month, group: Group, bearers: Mapping[Bearer, Decimal]) -> 
     """Return who bears a shared cost and by what measure; the source's defaults where nobody was charged."""
     source = month.sources[group.source_id]
     measured = {bearer: charged for bearer, charged in bearers.items() if charged > 0}
-    if not measured and source.default_pi_id and source.overflow_fund_org:
-        return {Bearer(source.default_pi_id, source.default_project_id, source.overflow_fund_org): HUNDRED}
-    return measured
+    if measured or not source.default_pi_id:
+        return measured
+    customer_id = month.customer_of(source.default_pi_id, source.default_project_id)
+    fund_org = "" if customer_id else source.overflow_fund_org
+    if not (fund_org or customer_id):
+        return {}
+    return {Bearer(source.default_pi_id, source.default_project_id, fund_org, customer_id): HUNDRED}
 
 
-def _subsidy_of(month: Month, group: Group, line: PayerLine) -> list[PayerLine]:
-    """Return what the source's subsidy fund pays of a bearer's share, if it has one."""
-    fund_org = month.sources[group.source_id].subsidy_fund_org
-    funded = line.contracted_cost - line.charged
-    if not (fund_org and funded):
+def _subsidy_residue(exact: Sums, cents: Sums) -> Decimal:
+    """Return what cents leave of the exact subsidy."""
+    subsidy = EXACT.subtract(exact.contracted_cost, exact.charged)
+    return half_even(EXACT.subtract(subsidy, cents.contracted_cost - cents.charged))
+
+
+def _subsidy_of(month: Month, group: Group, cents: Sums, residue: Decimal) -> list[PayerLine]:
+    """Return what a fund pays of a group's subsidy, or of a bearer's share in it; nothing where it is forgone.
+
+    Less than a cent is a line too: it bears what rounding left of it.
+    """
+    funded = cents.contracted_cost - cents.charged
+    if not (group.subsidized_by and (funded or residue)):
         return []
     kind = PayerLine.Kind.SUBSIDY.value
-    payer = Payer(month.key(group, kind, fund_org), kind, fund_org, HUNDRED)
-    return [month.line(group, payer, cost_of_its_own(funded, line.charge_count))]
+    payer = Payer(month.key(group, kind, group.subsidized_by), kind, group.subsidized_by, HUNDRED)
+    return [month.line(group, payer, cost_of_its_own(funded, cents.count), residue)]
 
 
 def _shared_out(exact: Sums, weights: Mapping[str, Decimal], currency: str) -> tuple[Sums, dict[str, Sums]]:

@@ -7,7 +7,17 @@ from typing import Unpack
 from .. import audit, money
 from ..attribution import naming
 from ..errors import MissingCenterFundOrg
-from ..models import BillingPeriod, Correction, CorrectionLine, PayerLine, Person, Policy, Project, Source
+from ..models import (
+    BillingPeriod,
+    Correction,
+    CorrectionLine,
+    Customer,
+    PayerLine,
+    Person,
+    Policy,
+    Project,
+    Source,
+)
 from ..money import ZERO, plain
 from ..texts import cleaned
 from .limits import AmountRefused, require_cents
@@ -28,8 +38,9 @@ def add_transfer(
     """Move what payer lines charged to other payers; it sums to zero.
 
     `to` maps fund/orgs to percents that sum to 100; empty, the fund/org stays and the PI, the project or
-    the natural account changes. What of it falls to who pays already is not moved. Without `amount`, all
-    that is left of the lines is moved; an amount needs a single line and has its sign.
+    the natural account changes. A customer of the new PI or project then gets an invoice instead. What of it
+    falls to who pays already is not moved. Without `amount`, all that is left of the lines is moved; an amount
+    needs a single line and has its sign.
 
     Raises closing.PeriodClosed, ReasonMissing, NotCorrectable, AmountRefused, FundRefused, and
     JustificationMissing where a sponsored award is to pay later than the policy's days after the service
@@ -49,6 +60,11 @@ def add_transfer(
                 there = line_for(line, share, PayerLine.Kind.TRANSFER)
                 there.fund_org, there.natural_account = fund_org, natural_account or line.natural_account
                 there.pi, there.project = pi or line.pi, project or line.project
+                there.customer = None if shares else _customer_paying(there, line)
+                if there.customer:
+                    there.fund_org = ""
+                elif not there.fund_org:
+                    raise FundRefused(f"{line.customer} does not pay for others. Say which fund/org pays.")
                 if share and _payer_of(there) != _payer_of(line):
                     moved.append(there)
             if moved:
@@ -59,8 +75,20 @@ def add_transfer(
         return plan.enter(gesture)
 
 
-def _payer_of(line: PayerLine | CorrectionLine) -> tuple[int | None, int | None, str, str]:
-    return line.pi_id, line.project_id, line.fund_org, line.natural_account
+def _payer_of(line: PayerLine | CorrectionLine) -> tuple[int | None, int | None, str, int | None, str]:
+    return line.pi_id, line.project_id, line.fund_org, line.customer_id, line.natural_account
+
+
+def _customer_paying(there: CorrectionLine, line: PayerLine) -> Customer | None:
+    """Return who gets an invoice for what moves from a payer line to an owner without naming a fund/org."""
+    if (there.pi_id, there.project_id) == (line.pi_id, line.project_id):
+        return line.customer
+    assert there.pi
+    return _customer_of(there.pi, there.project)
+
+
+def _customer_of(pi: Person, project: Project | None) -> Customer | None:
+    return (project.customer if project else None) or pi.customer
 
 
 def add_refund(*, lines: Sequence[PayerLine], amount: Decimal | None = None, **how: Unpack[Particulars]) -> Entered:
@@ -90,7 +118,7 @@ def add_write_off(*, lines: Sequence[PayerLine], amount: Decimal | None = None, 
         for line, part in plan.parts(lines, amount):
             plan.take_back(line, part, PayerLine.Kind.WRITE_OFF)
             borne = line_for(line, part, PayerLine.Kind.BORNE)
-            borne.fund_org, borne.pi, borne.project = center, None, None
+            borne.fund_org, borne.customer, borne.pi, borne.project = center, None, None, None
             # The policy chose this fund, and charges to the center go to it unasked.
             plan.lines.append(borne)
         return plan.enter(gesture)
@@ -110,6 +138,8 @@ def add_manual_charge(
 ) -> Entered:
     """Charge somebody for a service of a source that no file brought; of the month it is charged in, or of another.
 
+    Without a fund/org it goes on the invoice of the project's customer, or of the PI's.
+
     Raises closing.PeriodClosed, ReasonMissing, AmountRefused, FundRefused or JustificationMissing.
     """
     home = Policy.objects.current().currency
@@ -117,7 +147,8 @@ def add_manual_charge(
     if amount <= 0:
         raise AmountRefused(f"A manual charge is above zero, not {plain(amount, home)}. Give money back with a refund.")
     fund_org, natural_account = naming.typed_code(fund_org), naming.typed_code(natural_account)
-    if not fund_org:
+    customer = None if fund_org else _customer_of(pi, project)
+    if not (fund_org or customer):
         raise FundRefused("Say which fund/org pays.")
     plan = Plan.of(Correction.Kind.MANUAL, [], how)
     with audit.gesture(actor=plan.actor, now=plan.now) as gesture:
@@ -127,6 +158,7 @@ def add_manual_charge(
             pi=pi,
             project=project,
             fund_org=fund_org,
+            customer=customer,
             source=source,
             natural_account=natural_account or source.debit_account,
             service_name=cleaned(service_name),

@@ -130,9 +130,11 @@ def lines_of_reference(
 
 def lines_with_owners() -> QuerySet[PayerLine]:
     """Return payer lines with all that is told of them."""
-    return PayerLine.objects.select_related("period", "for_period", "pi", "project", "source", "reference__period")
+    return PayerLine.objects.select_related(
+        "period", "for_period", "pi", "project", "source", "customer", "reference__period"
+    )
 
 
 def told(line: PayerLine) -> str:
     """Name a payer line to a person."""
-    return f"The line of {line.fund_org} for {line.service_name or line.source.label} in {line.period}"
+    return f"The line of {line.paid_by} for {line.service_name or line.source.label} in {line.period}"

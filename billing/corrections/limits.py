@@ -149,6 +149,6 @@ def require_untouched(line: CorrectionLine, correction: Correction) -> None:
     )
     if later and CorrectionLine.objects.taken_back(correction.charged_in).get(key):
         raise NotCorrectable(
-            f"What {correction} charged to {line.fund_org} was corrected since, "
+            f"What {correction} charged to {line.paid_by} was corrected since, "
             f"by {later.correction}: reverse that first."
         )

@@ -153,7 +153,9 @@ class Plan:
         """Have others pay, who have to be able to. Raises FundRefused."""
         assert self.days
         for line in lines:
-            require_fund(line.fund_org, days=self.days, posted=self.charged_in.last_day, policy=self.policy)
+            # A customer pays by invoice.
+            if not line.customer_id:
+                require_fund(line.fund_org, days=self.days, posted=self.charged_in.last_day, policy=self.policy)
             self.lines.append(line)
 
     def enter(self, gesture: audit.Gesture) -> Entered:
@@ -163,7 +165,7 @@ class Plan:
         if not self.amount:
             raise AmountRefused("What is to be moved comes to 0.00 altogether. Enter its lines one by one.")
         if not self.justification:
-            funds = {line.fund_org for line in self.lines if line.amount > 0}
+            funds = {line.fund_org for line in self.lines if line.amount > 0 and line.fund_org}
             require_justification(funds, last_day=self.days[1], now=self.now, policy=self.policy)
         correction = self._correction(gesture)
         for number, line in enumerate(self.lines, start=1):
@@ -222,6 +224,7 @@ def line_for(line: PayerLine, amount: Decimal, kind: str) -> CorrectionLine:
         pi=line.pi,
         project=line.project,
         fund_org=line.fund_org,
+        customer=line.customer,
         natural_account=line.natural_account,
     )
 
@@ -252,6 +255,7 @@ def _facts(correction: Correction, lines: Sequence[CorrectionLine]) -> dict[str,
                 "pi": line.pi.email if line.pi else "",
                 "project": line.project.code if line.project else "",
                 "fund_org": line.fund_org,
+                **({"customer": line.customer.number} if line.customer else {}),
                 "source": line.source.name,
                 "natural_account": line.natural_account,
                 "service": line.service_name,

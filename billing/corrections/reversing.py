@@ -44,8 +44,8 @@ def reverse(
         now=now,
     )
     with audit.gesture(actor=actor, now=now) as gesture:
-        lines = correction.lines.select_related("pi", "project", "source", "corrects_period").order_by("number")
-        own: list[CorrectionLine] = list(lines)
+        lines = correction.lines.select_related("pi", "project", "source", "customer", "corrects_period")
+        own: list[CorrectionLine] = list(lines.order_by("number"))
         months = [correction.charged_in_id, *(line.corrects_period_id for line in own)]
         plan.start(correction.for_period, corrected=months)
         correction = _locked_approved(correction)
@@ -82,6 +82,7 @@ def _opposite(line: CorrectionLine) -> CorrectionLine:
         pi=line.pi,
         project=line.project,
         fund_org=line.fund_org,
+        customer=line.customer,
         source=line.source,
         natural_account=line.natural_account,
         service_name=line.service_name,

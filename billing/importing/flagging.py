@@ -13,6 +13,7 @@ from ..models import Flag
 from ..models.periods import last_day_of
 from ..readers.coded import Numbers, combined
 from ..readers.facts import month_number
+from ..readers.subsidies import SUBSIDY_FUND_ORG
 from ..readers.understanding import Understood
 from ..readers.values import Memo
 from ..texts import long_moment, long_month
@@ -102,14 +103,14 @@ class Flagging:
         return flags
 
     def _of_payers(self, rows: range, attributed: Numbers, said: Understood, days: Days) -> list[RowFlag]:
-        found: list[tuple[Reason, ...]]
+        subsidies = said.texts[SUBSIDY_FUND_ORG]
+        dates: tuple[Numbers, ...] = ()
         if self._has_dates or any(each.end_date for each in self._attributions):
-            numbers, firsts = combined([attributed, days.first, days.last, said.months])
-            columns = (attributed, days.first, days.last, said.months)
-            found = [self._reasons[each] for each in zip(*(column[firsts].tolist() for column in columns), strict=True)]
-        else:
-            numbers, firsts = combined([attributed])
-            found = [self._undated_reasons[number] for number in attributed[firsts].tolist()]
+            dates = (days.first, days.last, said.months)
+        reasons_of = self._reasons if dates else self._undated_reasons
+        numbers, firsts = combined([attributed, subsidies.codes, *dates])
+        columns = [attributed[firsts].tolist(), subsidies.at(firsts), *(each[firsts].tolist() for each in dates)]
+        found = reasons_of.column(list(zip(*columns, strict=True)))
         told = [[(str(reason.code), reason.detail[:MAX_DETAIL]) for reason in reasons] for reasons in found]
         if not any(told):
             return []
@@ -142,8 +143,8 @@ class Flagging:
             for place, code in of_places
         ]
 
-    def _check(self, key: tuple[int, int, int, int]) -> tuple[Reason, ...]:
-        number, first, last, month = key
+    def _check(self, key: tuple[int, str, int, int, int]) -> tuple[Reason, ...]:
+        number, subsidy_fund_org, first, last, month = key
         posted = self._posted or last_day_of(datetime.date(*divmod(month, 100), 1))
         return self._attributor.check(
             self._attributions[number],
@@ -151,12 +152,19 @@ class Flagging:
             start=midnight_of(first),
             end=midnight_of(last + 1),
             posted=posted,
+            subsidy_fund_org=subsidy_fund_org,
         )
 
-    def _check_undated(self, number: int) -> tuple[Reason, ...]:
+    def _check_undated(self, key: tuple[int, str]) -> tuple[Reason, ...]:
+        number, subsidy_fund_org = key
         any_day = midnight_of(_ANY_DAY.toordinal())
         return self._attributor.check(
-            self._attributions[number], reference=self._reference, start=any_day, end=any_day, posted=self._posted
+            self._attributions[number],
+            reference=self._reference,
+            start=any_day,
+            end=any_day,
+            posted=self._posted,
+            subsidy_fund_org=subsidy_fund_org,
         )
 
 

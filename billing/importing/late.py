@@ -290,7 +290,7 @@ def _line_charged(month: Any, known: dict[str, Any]) -> PayerLine | None:
         source=known["source"],
         service_name=known["product__service_name"],
         # Neither shares in shared costs nor what staff entered say whose a row of a file was.
-        kind__in=(PayerLine.Kind.CHARGE, PayerLine.Kind.LATE),
+        kind__in=(PayerLine.Kind.CHARGE, PayerLine.Kind.RECEIVABLE, PayerLine.Kind.LATE),
     )
     # Rows that say themselves what these leave to a default.
     explicit = Charge.objects.live().filter(

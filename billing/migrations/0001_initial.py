@@ -957,6 +957,7 @@ class Migration(migrations.Migration):
                             ("unknown_pi", "PI not confirmed"),
                             ("pi_inactive", "PI has left"),
                             ("project_ended", "Project has ended"),
+                            ("customer_inactive", "Customer is not active"),
                             ("pattern_match", "Matches a pattern"),
                             ("period_mismatch", "Another period than expected"),
                             ("period_reversed", "Service ends before it begins"),
@@ -1446,6 +1447,7 @@ class Migration(migrations.Migration):
                             ("export", "Export charges"),
                             ("prove", "Prove a month"),
                             ("draft", "Draft a journal"),
+                            ("invoice", "Draft invoices"),
                             ("collect", "Collect statements"),
                             ("tell", "Mail a message about a question"),
                         ],
@@ -2022,6 +2024,14 @@ class Migration(migrations.Migration):
                 ("consumed_unit", models.TextField(blank=True)),
                 ("commitment_discount_id", models.TextField(blank=True, verbose_name="commitment discount ID")),
                 ("commitment_discount_status", models.TextField(blank=True)),
+                (
+                    "subsidy_fund_org",
+                    models.TextField(
+                        blank=True,
+                        help_text="Pays what the user does not. Empty: as the source says.",
+                        verbose_name="subsidy fund/org",
+                    ),
+                ),
             ],
             options={
                 "abstract": False,
@@ -2504,6 +2514,7 @@ class Migration(migrations.Migration):
                     models.CharField(
                         choices=[
                             ("charge", "Charge"),
+                            ("receivable", "Receivable"),
                             ("charged_to_center", "Charged to center"),
                             ("subsidy", "Funded subsidy"),
                             ("late", "Late change"),
@@ -2824,6 +2835,7 @@ class Migration(migrations.Migration):
                     models.CharField(
                         choices=[
                             ("charge", "Charge"),
+                            ("receivable", "Receivable"),
                             ("charged_to_center", "Charged to center"),
                             ("subsidy", "Funded subsidy"),
                             ("late", "Late change"),
@@ -2837,7 +2849,7 @@ class Migration(migrations.Migration):
                         max_length=24,
                     ),
                 ),
-                ("fund_org", models.CharField(max_length=64, verbose_name="fund/org")),
+                ("fund_org", models.CharField(blank=True, max_length=64, verbose_name="fund/org")),
                 ("natural_account", models.CharField(blank=True, max_length=64)),
                 ("service_name", models.CharField(blank=True, max_length=254)),
                 ("amount", billing.fields.TotalField()),
@@ -2901,11 +2913,6 @@ class Migration(migrations.Migration):
                         condition=models.Q(("amount", 0), _negated=True),
                         name="correction_line_is_over_something",
                         violation_error_message="A line of a correction is not over nothing.",
-                    ),
-                    models.CheckConstraint(
-                        condition=models.Q(("fund_org", ""), _negated=True),
-                        name="correction_line_has_payer",
-                        violation_error_message="A line of a correction names the fund/org it is about.",
                     ),
                     models.CheckConstraint(
                         condition=models.Q(
@@ -4341,5 +4348,133 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name="pricedmonth",
             index=models.Index(fields=["feed", "period"], name="priced_feed_month"),
+        ),
+        migrations.CreateModel(
+            name="Customer",
+            fields=[
+                ("id", models.AutoField(primary_key=True, serialize=False)),
+                ("number", models.CharField(help_text="As accounts receivable knows the customer.", max_length=32)),
+                ("name", models.CharField(help_text="Printed on the invoice.", max_length=200)),
+                ("address", models.TextField(blank=True, help_text="Printed on the invoice, in several lines.")),
+                ("email", models.EmailField(blank=True, max_length=254, verbose_name="e-mail for invoices")),
+                (
+                    "is_taxed",
+                    models.BooleanField(
+                        default=False, help_text="Accounts receivable adds tax to the invoice.", verbose_name="taxed"
+                    ),
+                ),
+                (
+                    "tax_code",
+                    models.CharField(blank=True, help_text="Passed on to accounts receivable as it is.", max_length=32),
+                ),
+                ("terms", models.CharField(blank=True, help_text="Terms of payment, such as Net 30.", max_length=64)),
+                (
+                    "active_from",
+                    models.DateField(blank=True, help_text="Charges for service before this day are held.", null=True),
+                ),
+                (
+                    "active_until",
+                    models.DateField(blank=True, help_text="Charges for service after this day are held.", null=True),
+                ),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+            ],
+            options={
+                "ordering": ("number",),
+                "constraints": [
+                    models.UniqueConstraint(
+                        django.db.models.functions.text.Lower("number"),
+                        name="one_customer_per_number",
+                        violation_error_message="There is a customer with this number.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("number", ""), _negated=True), models.Q(("name", ""), _negated=True)
+                        ),
+                        name="customer_is_named",
+                        violation_error_message="A customer has a number and a name.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("active_from__isnull", True),
+                            ("active_until__isnull", True),
+                            ("active_until__gte", models.F("active_from")),
+                            _connector="OR",
+                        ),
+                        name="customer_dates_in_order",
+                        violation_error_message="The last day is before the first.",
+                    ),
+                ],
+            },
+        ),
+        migrations.AddField(
+            model_name="correctionline",
+            name="customer",
+            field=models.ForeignKey(
+                blank=True,
+                null=True,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="correction_lines",
+                to="billing.customer",
+            ),
+        ),
+        migrations.AddField(
+            model_name="payerline",
+            name="customer",
+            field=models.ForeignKey(
+                blank=True,
+                help_text="Gets an invoice of accounts receivable; no fund/org is charged in the ledger.",
+                null=True,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="payer_lines",
+                to="billing.customer",
+            ),
+        ),
+        migrations.AddField(
+            model_name="person",
+            name="customer",
+            field=models.ForeignKey(
+                blank=True,
+                help_text="Gets an invoice for the charges of this PI, which need no fund/org.",
+                null=True,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="people",
+                to="billing.customer",
+            ),
+        ),
+        migrations.AddField(
+            model_name="project",
+            name="customer",
+            field=models.ForeignKey(
+                blank=True,
+                help_text="Gets an invoice for the charges of this project, which need no fund/org. Empty: that of the PI.",
+                null=True,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="projects",
+                to="billing.customer",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="correctionline",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("customer__isnull", True), models.Q(("fund_org", ""), _negated=True)),
+                    models.Q(("customer__isnull", False), ("fund_org", "")),
+                    _connector="OR",
+                ),
+                name="correction_line_has_payer",
+                violation_error_message="A line of a correction names the fund/org or the customer it is about.",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="payerline",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("customer__isnull", True), models.Q(("kind", "receivable"), _negated=True)),
+                    models.Q(("customer__isnull", False), ("fund_org", "")),
+                    _connector="OR",
+                ),
+                name="receivable_has_customer",
+                violation_error_message="A receivable has a customer, and no fund/org.",
+            ),
         ),
     ]

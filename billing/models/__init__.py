@@ -6,6 +6,7 @@ from .attribution import AttributionRule, CloudAccount
 from .audit import AuditEvent, AuditHead
 from .charges import Charge, Flag, HeldCharge, ReviewDecision
 from .corrections import Correction, CorrectionLine
+from .customers import Customer
 from .departments import Department
 from .dimensions import (
     DIMENSION_MODELS,
@@ -58,6 +59,7 @@ __all__ = [
     "Correction",
     "CorrectionLine",
     "CostMeasureChange",
+    "Customer",
     "DIMENSION_MODELS",
     "Department",
     "DisputedCharge",

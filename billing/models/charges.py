@@ -320,6 +320,7 @@ class Charge(Counted):
     consumed_unit = Said("product")
     commitment_discount_id = Said("product")
     commitment_discount_status = Said("product")
+    subsidy_fund_org = Said("product")
     list_unit_price = Said("price")
     contracted_unit_price = Said("price")
     charge_description = Said("description")
@@ -379,6 +380,7 @@ class Flag(Standing):
         UNKNOWN_PI = "unknown_pi", "PI not confirmed"
         PI_INACTIVE = "pi_inactive", "PI has left"
         PROJECT_ENDED = "project_ended", "Project has ended"
+        CUSTOMER_INACTIVE = "customer_inactive", "Customer is not active"
         PATTERN_MATCH = "pattern_match", "Matches a pattern"
         PERIOD_MISMATCH = "period_mismatch", "Another period than expected"
         PERIOD_REVERSED = "period_reversed", "Service ends before it begins"

@@ -9,6 +9,7 @@ from django.db.models import F, Q
 from ..errors import BillingError
 from ..fields import AmountSum, TotalField
 from .charges import Charge
+from .customers import Customer
 from .payers import PayerLine
 from .people import Person, Project
 from .periods import BillingPeriod
@@ -232,7 +233,10 @@ class CorrectionLine(Standing):
     project = models.ForeignKey(
         Project, null=True, blank=True, on_delete=models.PROTECT, related_name="correction_lines"
     )
-    fund_org = models.CharField("fund/org", max_length=64)
+    fund_org = models.CharField("fund/org", max_length=64, blank=True)
+    customer = models.ForeignKey(
+        Customer, null=True, blank=True, on_delete=models.PROTECT, related_name="correction_lines"
+    )
     source = models.ForeignKey(Source, on_delete=models.PROTECT, related_name="correction_lines")
     natural_account = models.CharField(max_length=64, blank=True)
     service_name = models.CharField(max_length=254, blank=True)
@@ -262,9 +266,9 @@ class CorrectionLine(Standing):
                 violation_error_message="A line of a correction is not over nothing.",
             ),
             models.CheckConstraint(
-                condition=~Q(fund_org=""),
+                condition=Q(customer__isnull=True) & ~Q(fund_org="") | Q(customer__isnull=False, fund_org=""),
                 name="correction_line_has_payer",
-                violation_error_message="A line of a correction names the fund/org it is about.",
+                violation_error_message="A line of a correction names the fund/org or the customer it is about.",
             ),
             models.CheckConstraint(
                 condition=Q(corrects_period__isnull=True, corrects_key="")
@@ -276,6 +280,11 @@ class CorrectionLine(Standing):
 
     def __str__(self) -> str:
         return f"correction line {self.pk}"
+
+    @property
+    def paid_by(self) -> str:
+        """Who pays, as people call it: the fund/org, or the customer."""
+        return self.fund_org or str(self.customer or "nobody")
 
     def save(self, *args: object, **options: object) -> None:
         if not self._state.adding:

@@ -51,7 +51,7 @@ class Dimension(KeptRow):
 
 
 class Product(Dimension):
-    """What was used, of which provider, and how it is priced."""
+    """What was used, of which provider, and how it is priced and subsidized."""
 
     NAME = "product"
 
@@ -70,6 +70,9 @@ class Product(Dimension):
     consumed_unit = models.TextField(blank=True)
     commitment_discount_id = models.TextField("commitment discount ID", blank=True)
     commitment_discount_status = models.TextField(blank=True)
+    subsidy_fund_org = models.TextField(
+        "subsidy fund/org", blank=True, help_text="Pays what the user does not. Empty: as the source says."
+    )
 
     class Meta(Dimension.Meta):
         indexes = [models.Index(fields=["service_name"], name="product_service")]
@@ -169,6 +172,11 @@ PATHS: dict[str, str] = {name: f"{model.NAME}__{name}" for model in DIMENSION_MO
 def folded_id(resource_id: str, resource_name: str) -> str:
     """Return what makes a resource the same one, however it is spelled: its id, or without one its name."""
     return same_id(resource_id) or same_id(resource_name)
+
+
+def subsidy_fund_orgs() -> dict[int, str]:
+    """Return what rows name for their subsidy, by the key of their product; those that name nothing are left out."""
+    return dict(Product.objects.exclude(subsidy_fund_org="").order_by().values_list("pk", "subsidy_fund_org"))
 
 
 def saying(**wanted: str) -> models.Q:

@@ -21,6 +21,7 @@ class Job(models.Model):
         EXPORT = "export", "Export charges"
         PROVE = "prove", "Prove a month"
         DRAFT = "draft", "Draft a journal"
+        INVOICE = "invoice", "Draft invoices"
         COLLECT = "collect", "Collect statements"
         TELL = "tell", "Mail a message about a question"
 

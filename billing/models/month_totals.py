@@ -77,6 +77,30 @@ class Priced:
     billed: Decimal = Decimal(0)
     charged: Decimal = Decimal(0)
 
+    def add(
+        self, number: int, amounts: Mapping[str, Decimal], prices: int, *, is_effective: bool, is_internal: bool
+    ) -> None:
+        """Add up charges of which the same `prices` are known, so that each amount counts for all of them or for none.
+
+        `amounts` are their sums by the names of AMOUNTS.
+        """
+        is_lacking = is_effective and not prices & HAS_EFFECTIVE
+        no_list, no_contracted = (
+            (NO_LIST_EFFECTIVE, NO_CONTRACTED_EFFECTIVE) if is_effective else (NO_LIST, NO_CONTRACTED)
+        )
+        charged = amounts["effective"] if is_effective and not is_lacking else amounts["billed"]
+        contracted, listed = amounts["contracted"], amounts["list"]
+        if prices & no_contracted:
+            contracted = listed if is_internal and not prices & no_list else charged
+        if prices & no_list:
+            listed = contracted
+        self.charges += number
+        self.lacking += number if is_lacking else 0
+        self.listed += listed
+        self.contracted += contracted
+        self.billed += amounts["billed"]
+        self.charged += charged
+
 
 class MonthTotalQuerySet(StandingQuerySet["MonthTotal"]):
     def held(self) -> "MonthTotalQuerySet":
@@ -122,8 +146,7 @@ class MonthTotalQuerySet(StandingQuerySet["MonthTotal"]):
             }
             source = known[source_id]
             is_effective = source.measure_in(months[period_id]) == Source.Measure.EFFECTIVE
-            _add(
-                found.setdefault(key, Priced()),
+            found.setdefault(key, Priced()).add(
                 number,
                 amounts,
                 prices,
@@ -131,26 +154,6 @@ class MonthTotalQuerySet(StandingQuerySet["MonthTotal"]):
                 is_internal=source.kind == Source.Kind.INTERNAL,
             )
         return found
-
-
-def _add(
-    sums: Priced, number: int, amounts: dict[str, Decimal], prices: int, *, is_effective: bool, is_internal: bool
-) -> None:
-    """Add up charges of which the same prices are known, so that each amount counts for all of them or for none."""
-    is_lacking = is_effective and not prices & HAS_EFFECTIVE
-    no_list, no_contracted = (NO_LIST_EFFECTIVE, NO_CONTRACTED_EFFECTIVE) if is_effective else (NO_LIST, NO_CONTRACTED)
-    charged = amounts["effective"] if is_effective and not is_lacking else amounts["billed"]
-    contracted, listed = amounts["contracted"], amounts["list"]
-    if prices & no_contracted:
-        contracted = listed if is_internal and not prices & no_list else charged
-    if prices & no_list:
-        listed = contracted
-    sums.charges += number
-    sums.lacking += number if is_lacking else 0
-    sums.listed += listed
-    sums.contracted += contracted
-    sums.billed += amounts["billed"]
-    sums.charged += charged
 
 
 class MonthTotal(Standing):

@@ -9,6 +9,7 @@ from django.db import models
 from django.db.models import F, Q
 
 from ..fields import AmountField, TotalField
+from .customers import Customer
 from .people import Person, Project
 from .periods import FINAL, BillingPeriod
 from .sources import Source
@@ -146,7 +147,7 @@ REFERENCES_LENGTH = 512
 class PayerLine(Standing):
     """What one payer owes for one service in a month, in whole cents: made by `charging`, read by all.
 
-    `key` is the natural key in one text: for_period, kind, PI, project, fund/org, source, natural
+    `key` is the natural key in one text: for_period, kind, PI, project, fund/org or customer, source, natural
     account, service, currency. It names the same payer from one run to the next, and on statements
     and journals, which keep it in place of a foreign key. The key of a share in a shared cost says
     `shared` for its kind, whoever bears it, and the name of the cost for its service.
@@ -154,6 +155,7 @@ class PayerLine(Standing):
 
     class Kind(models.TextChoices):
         CHARGE = "charge", "Charge"
+        RECEIVABLE = "receivable", "Receivable"
         CHARGED_TO_CENTER = "charged_to_center", "Charged to center"
         SUBSIDY = "subsidy", "Funded subsidy"
         LATE = "late", "Late change"
@@ -168,11 +170,14 @@ class PayerLine(Standing):
     ENTERED = (Kind.TRANSFER, Kind.REFUND, Kind.WRITE_OFF, Kind.BORNE, Kind.MANUAL)
 
     # What users are charged; the rest the center pays itself.
-    CHARGED = (Kind.CHARGE, Kind.LATE, Kind.SHARED, Kind.TRANSFER, Kind.REFUND, Kind.WRITE_OFF, Kind.MANUAL)
+    CHARGED = (
+        *(Kind.CHARGE, Kind.RECEIVABLE, Kind.LATE, Kind.SHARED),
+        *(Kind.TRANSFER, Kind.REFUND, Kind.WRITE_OFF, Kind.MANUAL),
+    )
 
     # Whose part in what a source charged is the measure of their share in its shared costs. The center's own
     # share of a shared cost is charged to it too, but measures nothing: it has a `shared_total`.
-    MEASURES = (Kind.CHARGE, Kind.CHARGED_TO_CENTER)
+    MEASURES = (Kind.CHARGE, Kind.RECEIVABLE, Kind.CHARGED_TO_CENTER)
 
     period = models.ForeignKey(
         BillingPeriod, on_delete=models.PROTECT, related_name="payer_lines", help_text="The month it is charged in."
@@ -188,6 +193,14 @@ class PayerLine(Standing):
     )
     project = models.ForeignKey(Project, null=True, blank=True, on_delete=models.PROTECT, related_name="payer_lines")
     fund_org = models.CharField("fund/org", max_length=64)
+    customer = models.ForeignKey(
+        Customer,
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="payer_lines",
+        help_text="Gets an invoice of accounts receivable; no fund/org is charged in the ledger.",
+    )
     source = models.ForeignKey(Source, on_delete=models.PROTECT, related_name="payer_lines")
     natural_account = models.CharField(max_length=64, blank=True)
     service_name = models.CharField(max_length=254, blank=True)
@@ -224,10 +237,20 @@ class PayerLine(Standing):
         indexes = [models.Index(fields=["period", "pi", "project"], name="payer_line_owner")]
         constraints = [
             models.UniqueConstraint(fields=["period", "key"], name="one_line_per_payer"),
+            models.CheckConstraint(
+                condition=Q(customer__isnull=True) & ~Q(kind="receivable") | Q(customer__isnull=False, fund_org=""),
+                name="receivable_has_customer",
+                violation_error_message="A receivable has a customer, and no fund/org.",
+            ),
         ]
 
     def __str__(self) -> str:
         return f"payer line {self.pk}"
+
+    @property
+    def paid_by(self) -> str:
+        """Who pays, as people call it: the fund/org, or the customer."""
+        return self.fund_org or str(self.customer or "nobody")
 
     @property
     def discount(self) -> Decimal:

@@ -15,6 +15,7 @@ from django.utils.crypto import salted_hmac
 
 from ..addresses import ascii_address, mailbox_of, normalized_email
 from ..texts import code_of
+from .customers import Customer
 from .departments import Department
 from .policy import Policy
 from .typed import AddressField, CodeField, NameField
@@ -201,6 +202,14 @@ class Person(models.Model):
     )
     contact_email = AddressField(blank=True, help_text="A department contact who gets a copy of statements.")
     active_until = models.DateField(null=True, blank=True, help_text="The last day; later charges are held.")
+    customer = models.ForeignKey(
+        Customer,
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="people",
+        help_text="Gets an invoice for the charges of this PI, which need no fund/org.",
+    )
     successor = models.ForeignKey("self", null=True, blank=True, on_delete=models.PROTECT, related_name="predecessors")
     user = models.OneToOneField(User, null=True, blank=True, on_delete=models.SET_NULL, related_name="person")
     is_listed = models.BooleanField(
@@ -302,6 +311,14 @@ class Project(models.Model):
     reconciliation_end_date = models.DateField(null=True, blank=True)
     default_fund_org = CodeField(
         max_length=64, blank=True, help_text="Charged when a row of this project names no fund/org."
+    )
+    customer = models.ForeignKey(
+        Customer,
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="projects",
+        help_text="Gets an invoice for the charges of this project, which need no fund/org. Empty: that of the PI.",
     )
     created_at = models.DateTimeField(auto_now_add=True)
 

@@ -37,6 +37,7 @@ LABELS = {
     "journal": "Journal",
     "submitted": "Submission",
     "answered": "Ledger's answer",
+    "receivables": "Receivables",
     PROOF: "Reconciliation",
     FINALIZE: "Finalize",
 }
@@ -44,7 +45,7 @@ LABELS = {
 # What neither a charge, a statement nor a journal depends on. Everything else that is recorded may change a list.
 UNRELATED = (
     *("session", "user", "job", "role", "audit", "email", "failure", "installation", "safeguards"),
-    *("statement.downloaded", "journal.downloaded", "proof.downloaded"),
+    *("statement.downloaded", "journal.downloaded", "receivables.downloaded", "proof.downloaded"),
     *("charges.exported", "statement.list_exported", "journal.list_exported"),
 )
 

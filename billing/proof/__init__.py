@@ -1,7 +1,7 @@
 """That everything adds up: equations, culprits, seals, kept files, and the bridges to provider invoices."""
 
 from ..money import plain
-from .equations import JOURNALED, STATED, TITLES, Equation, Term, Verdict, exact_text
+from .equations import INVOICED, JOURNALED, STATED, TITLES, Equation, Term, Verdict, exact_text
 from .findings import About, Finding
 from .proving import Proof, prove
 from .sides import Side, SideLine, register_side
@@ -10,6 +10,7 @@ __all__ = [
     "About",
     "Equation",
     "Finding",
+    "INVOICED",
     "JOURNALED",
     "Proof",
     "STATED",

@@ -11,10 +11,11 @@ from ..currencies import minor_units
 from ..errors import NextStep
 from ..fields import UNIT, AmountSum
 from ..models import Charge, Correction, CorrectionLine, PayerLine, Source
-from ..money import EXACT, ZERO, plain
+from ..money import EXACT, plain
 from .equations import Equation, Term, Verdict, sum_of
 from .findings import About, Finding
 from .month import Line, Month, Scope, Sums
+from .subsidies import Subsidy, subsidies_of
 
 Chargeable = Mapping[tuple[int, str, int], Sums]
 
@@ -43,6 +44,7 @@ def equations(month: Month, chargeable: Chargeable, *, is_run_intact: bool) -> I
     `chargeable` are the exact sums by source, currency and month delivered for.
     """
     entered = _entered(month)
+    subsidized = subsidies_of(month)
     by_scope: dict[Scope, list[Line]] = defaultdict(list)
     for line in month.lines:
         currency = month.home if line.kind in PayerLine.ENTERED else line.of_currency
@@ -53,7 +55,7 @@ def equations(month: Month, chargeable: Chargeable, *, is_run_intact: bool) -> I
         source, lines = month.sources[source_id], by_scope[source_id, currency]
         left, missing = _to_be_charged(month, source, currency, chargeable)
         left += _correction_terms(month, source, entered.get((source_id, currency)))
-        left += _subsidy_terms(month, source, lines)
+        left += _subsidy_terms(month, source, lines, subsidized.get((source_id, currency), Subsidy()))
         right = _line_terms(month, source, lines)
         equation = Equation("charged", source.name, month.home, tuple(left), tuple(right), Verdict.OK)
         if currency != month.home:
@@ -102,19 +104,22 @@ def _correction_terms(month: Month, source: Source, entered: tuple[int, Decimal]
     return [Term("corrections", "Corrections", amount, count, about)]
 
 
-def _subsidy_terms(month: Month, source: Source, lines: list[Line]) -> list[Term]:
-    """Return what a subsidy fund pays. A finalized month stands as it was made, whatever its sources are told since."""
-    from_charges = [line for line in lines if line.kind not in PayerLine.ENTERED]
-    subsidies = [line for line in from_charges if line.kind == PayerLine.Kind.SUBSIDY]
-    is_funded = bool(subsidies) if month.is_finalized else bool(source.subsidy_fund_org)
-    if not (is_funded or subsidies):
+def _subsidy_terms(month: Month, source: Source, lines: list[Line], subsidy: Subsidy) -> list[Term]:
+    """Return what funds pay of a source's subsidies, by its charges.
+
+    A finalized month stands as it was made, whatever its source is told since: what rows say nothing of counts as its
+    payer lines do.
+    """
+    paying = [line for line in lines if line.kind == PayerLine.Kind.SUBSIDY]
+    is_funded = bool(source.subsidy_fund_org)
+    if month.is_finalized:
+        paid = sum_of(line.charged + line.rounding for line in paying)
+        is_funded = abs(paid - subsidy.of_all) < abs(paid - subsidy.named)
+    funded = subsidy.of_all if is_funded else subsidy.named
+    if not (funded or paying):
         return []
-    funded = ZERO
-    if is_funded:
-        paid = (line for line in from_charges if line.kind != PayerLine.Kind.SUBSIDY)
-        funded = sum_of(line.contracted - line.charged for line in paid)
     about = month.about_lines(source, PayerLine.Kind.SUBSIDY.value)
-    return [Term("subsidies", "Funded subsidies", funded, len(subsidies), about)]
+    return [Term("subsidies", "Funded subsidies", funded, len(paying), about)]
 
 
 def _line_terms(month: Month, source: Source, lines: list[Line]) -> list[Term]:

@@ -4,13 +4,12 @@ import contextlib
 
 from .. import charging
 from ..errors import BillingError
-from ..models import PayerLine, Source
+from ..models import PayerLine
 from ..money import ZERO, plain
 from . import rereading
-from .equations import JOURNALED, STATED
 from .findings import About, Finding
 from .proving import Proof
-from .sides import Side, is_stated
+from .sides import Side, is_wanted
 
 
 def culprits(proof: Proof) -> list[Finding]:
@@ -100,20 +99,18 @@ def _payer_line(line: PayerLine, text: str) -> Finding:
 def _of_side(proof: Proof, side: Side) -> list[Finding]:
     """Name the lines of statements or journals that differ from the payer lines."""
     lines = {line.key: line for line in proof.lines}
-    names = dict(Source.objects.values_list("pk", "name"))
-    journaled = set(Source.objects.filter(is_journaled=True).values_list("pk", flat=True))
+    sources = proof.month.sources
     found = []
     for key in sorted({*lines, *side.lines}):
         line, other = lines.get(key), side.lines.get(key)
         if line is not None and other is None:
-            is_wanted = is_stated(line) if side.code == STATED else line.source_id in journaled
-            if not (side.code in (STATED, JOURNALED) and is_wanted and line.charged):
+            if not (line.charged and is_wanted(line, side.code, sources.get(line.source_id))):
                 continue
         charged = line.charged if line else ZERO
         there = other.amount if other else ZERO
         if charged != there:
             name, about = side.find(key)
-            source = names[line.source_id] if line else (other.source if other else "")
+            source = sources[line.source_id].name if line else (other.source if other else "")
             found.append(
                 Finding(
                     f"{side.code} line",

@@ -11,13 +11,14 @@ from ..fields import WIDE
 from ..money import ZERO, named, plain
 from .findings import About
 
-STATED, JOURNALED = "stated", "journaled"
+STATED, JOURNALED, INVOICED = "stated", "journaled", "invoiced"
 
 TITLES = {
     "delivered": "Delivered is accounted for",
     "charged": "What is to be charged is in payer lines",
     "stated": "Payer lines are on statements",
     "journaled": "Payer lines are in the ledger",
+    "invoiced": "Receivables are on invoices",
 }
 
 

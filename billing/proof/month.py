@@ -64,6 +64,7 @@ class Line(NamedTuple):
     list_cost: Decimal
     contracted: Decimal
     rounding: Decimal
+    customer_id: int | None
 
     @property
     def of_currency(self) -> str:
@@ -73,6 +74,13 @@ class Line(NamedTuple):
     @property
     def owner(self) -> tuple[int | None, int | None]:
         return self.pi_id, self.project_id
+
+
+# The columns of payer lines that `Line` has, in its order.
+LINE = (
+    *("key", "kind", "source", "pi", "project", "charged", "list_cost", "contracted_cost", "rounding"),
+    "customer",
+)
 
 
 class Standing(NamedTuple):
@@ -206,16 +214,20 @@ class Month:
     def lines(self) -> list[Line]:
         """The month's payer lines, in the order of their keys."""
         lines = PayerLine.objects.filter(period=self.period).order_by("key")
-        columns = ("key", "kind", "source", "pi", "project", "charged", "list_cost", "contracted_cost", "rounding")
-        return [Line(*row) for row in lines.values_list(*columns)]
+        return [Line(*row) for row in lines.values_list(*LINE)]
 
-    def about_lines(self, source: Source | None, *kinds: str) -> About:
-        """Return which payer lines of the month are those of a source, of some kinds or all."""
+    def about_lines(self, source: Source | None, *kinds: str, is_receivable: bool | None = None) -> About:
+        """Return which payer lines of the month are those of a source, of some kinds or all.
+
+        Only what customers pay, or all but that, with `is_receivable`.
+        """
         where: dict[str, int | str | tuple[str, ...]] = {"period": self.period.iso_month}
         if source is not None:
             where["source"] = source.pk
         if kinds:
             where["kind"] = kinds
+        if is_receivable is not None and any(line.customer_id for line in self.lines):
+            where["customer__isnull"] = str(not is_receivable)
         return About("billing.payerline", where=where)
 
     def about_imports(self, source: Source, *, is_late: bool = False) -> About:

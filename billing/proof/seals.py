@@ -37,6 +37,7 @@ LABELS = {
     "payer lines": "Payer lines under {}",
     "stated": "Statement {}",
     "journaled": "Journal {}",
+    "invoiced": "Customer invoices {}",
 }
 
 # Written out, so that a column of a later version does not break the seals of earlier months.
@@ -59,6 +60,8 @@ DECISIONS = (
 )
 # With what is printed of a correction, where there is something: seals from before there was are as they were.
 PRINTED = "correction__printed_text"
+# Likewise; that of a payer line is in its key.
+CUSTOMER = "customer__number"
 CORRECTIONS = (
     *("correction__kind", "correction__for_period", "correction__reason", "correction__justification"),
     *("correction__entered_by_name", "correction__decided_by_name"),
@@ -156,8 +159,8 @@ def together(heads: dict[str, str], lines: dict[str, str]) -> dict[str, str]:
 
 
 def _correction_seals(lines: QuerySet[CorrectionLine]) -> dict[str, str]:
-    rows = lines.values_list("correction", *CORRECTIONS, PRINTED).iterator(chunk_size=5_000)
-    return _digested(row if row[-1] else row[:-1] for row in rows)
+    rows = lines.values_list("correction", *CORRECTIONS, PRINTED, CUSTOMER).iterator(chunk_size=5_000)
+    return _digested((*row[: len(CORRECTIONS) + 1], *filter(None, row[-2:])) for row in rows)
 
 
 def _digests(rows: QuerySet[Any, Any]) -> dict[str, str]:

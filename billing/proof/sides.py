@@ -10,7 +10,7 @@ from ..errors import NextStep
 from ..models import BillingPeriod, PayerLine, Policy, Source
 from ..money import ZERO
 from . import seals
-from .equations import JOURNALED, STATED, TITLES, Equation, Term, Verdict, sum_of
+from .equations import INVOICED, JOURNALED, STATED, TITLES, Equation, Term, Verdict, sum_of
 from .findings import About, Finding
 from .month import Line, Month
 
@@ -80,12 +80,14 @@ def compared(month: Month, side: Side, frozen_fingerprint: str | None) -> Iterat
         own = {
             key: line
             for key, line in lines[name].items()
-            if _belongs(side, line, source, others[name]) and line.owner not in unstated
+            if (is_wanted(line, side.code, source) or line.key in others[name]) and line.owner not in unstated
         }
-        about = month.about_lines(source, *(PayerLine.CHARGED if side.code == STATED else ()))
+        is_receivable = None if side.code == STATED else side.code == INVOICED
+        kinds = PayerLine.CHARGED if side.code == STATED else ()
+        about = month.about_lines(source, *kinds, is_receivable=is_receivable)
         if own or others[name]:
             yield _of_source(month, side, name, own, others[name], about, is_settled)
-        elif side.code == JOURNALED and lines[name]:
+        elif side.code == JOURNALED and source and not source.is_journaled:
             shown = sum_of(line.charged for line in lines[name].values())
             yield Equation(
                 side.code,
@@ -100,6 +102,17 @@ def compared(month: Month, side: Side, frozen_fingerprint: str | None) -> Iterat
 def is_stated(line: Line | PayerLine) -> bool:
     """Tell whether a payer line belongs on a statement: somebody's, not the center's."""
     return line.kind in PayerLine.CHARGED and line.pi_id is not None
+
+
+def is_wanted(line: Line, code: str, source: Source | None) -> bool:
+    """Tell whether another book, by its code, has to have a payer line of a source.
+
+    What a customer pays is on an invoice, and all else in the ledger. A book keeps what it got while a source was
+    charged back.
+    """
+    if code == STATED:
+        return is_stated(line)
+    return bool(source and source.is_journaled) and bool(line.customer_id) == (code == INVOICED)
 
 
 def _of_source(
@@ -126,13 +139,6 @@ def _of_source(
         return equation
     told = f"{unequal:,} {'payer line is' if unequal == 1 else 'payer lines are'} not there as charged."
     return equation.marked(Verdict.OFF, told) if is_settled else equation.marked(Verdict.OPEN, told, side.then)
-
-
-def _belongs(side: Side, line: Line, source: Source | None, others: Mapping[str, SideLine]) -> bool:
-    if side.code == STATED:
-        return is_stated(line)
-    # What went to the ledger while the source was charged back stays there.
-    return bool(source and source.is_journaled) or line.key in others
 
 
 def _unstated(month: Month, side: Side) -> set[tuple[int | None, int | None]]:

@@ -8,6 +8,7 @@ from decimal import Decimal, InvalidOperation
 
 from .batches import MAX_PROBLEMS, Batch, FileError, Problem, UnreadableFile
 from .projects import PROJECT
+from .subsidies import SUBSIDY_FUND_ORG
 
 # FOCUS column -> field of Charge. Other columns stay reachable in the stored file by line number.
 TEXTS = {
@@ -36,6 +37,7 @@ TEXTS = {
     "ConsumedUnit": "consumed_unit",
     "CommitmentDiscountId": "commitment_discount_id",
     "CommitmentDiscountStatus": "commitment_discount_status",
+    SUBSIDY_FUND_ORG: "subsidy_fund_org",
 }
 # Ids of accounts, and those that may be anything.
 STRICT_IDS = ("BillingAccountId", "SubAccountId", "CommitmentDiscountId")

@@ -8,6 +8,7 @@ from typing import Any
 from ..copy_text import DELIMITER
 from .columns import DECIMALS, TEXTS
 from .spelling import compared, same_tags
+from .subsidies import SUBSIDY_FUND_ORG
 from .tags import tags_of
 
 HASH_BYTES = 16
@@ -18,7 +19,7 @@ DIMENSIONS: dict[str, tuple[str, ...]] = {
         *("ProviderName", "PublisherName", "ServiceCategory", "ServiceName"),
         *("ChargeCategory", "ChargeClass", "ChargeFrequency", "SkuId", "SkuPriceId"),
         *("PricingCategory", "PricingCurrency", "PricingUnit", "ConsumedUnit"),
-        *("CommitmentDiscountId", "CommitmentDiscountStatus"),
+        *("CommitmentDiscountId", "CommitmentDiscountStatus", SUBSIDY_FUND_ORG),
     ),
     "price": ("ListUnitPrice", "ContractedUnitPrice"),
     "description": ("ChargeDescription",),

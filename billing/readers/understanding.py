@@ -25,6 +25,7 @@ from .hashing import content_hashes, identity_hashes
 from .numbering import Found, Numbering
 from .project_columns import Projects
 from .projects import PROJECT
+from .subsidies import SUBSIDY_FUND_ORG, funder_of
 from .tags import tags_of
 from .values import CHARGE_CATEGORIES, BadValue, Memo, category_of, currency_of, name_of
 
@@ -37,6 +38,7 @@ CONVERT: dict[str, Callable[[str], str]] = {
     **dict.fromkeys(FREE_IDS, free_id_of),
     "RegionId": region_of,
     "ServiceName": lambda text: name_of(said_of(text)),
+    SUBSIDY_FUND_ORG: funder_of,
 }
 
 # Texts of tags are long: fewer are remembered than of others.

@@ -68,7 +68,7 @@ class Act:
         if why := self._why_finance(charge):
             return self._skip(charge, why)
         new = self._reassigned(charge, reassignment)
-        if approve and (why := _why_unpaid(new)):
+        if why := self._why_not_split(new) or (self._why_unpaid(new) if approve else ""):
             return self._skip(charge, why)
         if any(getattr(charge, name) != value for name, value in new.items()):
             if why := self._attribute(charge, new, action=reassignment.action, approve=approve, note=note):
@@ -156,10 +156,27 @@ class Act:
         return self._locked.skip(charge, why)
 
     def _why_not_approvable(self, charge: Charge) -> str:
-        if why := _why_unpaid({name: getattr(charge, name) for name in DECIDED_FIELDS}):
+        if why := self._why_unpaid({name: getattr(charge, name) for name in DECIDED_FIELDS}):
             return why
         self._flags.recheck_elsewhere(charge)
         return self._flags.why_blocked(charge)
+
+    def _why_unpaid(self, values: Mapping[str, Any]) -> str:
+        """Say who pays is missing, by the values of a charge's columns; a customer pays by invoice."""
+        if values["shared_as"]:
+            return ""
+        is_paid = values["fund_org"] or values["payer_split_id"]
+        is_paid = is_paid or self._owners.customer_of(values["pi_id"], values["project_id"])
+        said = (("PI", values["pi_id"]), ("fund/org or split", is_paid))
+        missing = [text for text, is_there in said if not is_there]
+        return f"no {' and no '.join(missing)}: correct who pays first" if missing else ""
+
+    def _why_not_split(self, values: Mapping[str, Any]) -> str:
+        """Say that a split cannot share what a customer pays by invoice."""
+        if not values["payer_split_id"]:
+            return ""
+        customer = self._owners.customer_of(values["pi_id"], values["project_id"])
+        return f"customer {customer} pays it by invoice: a split cannot share it" if customer else ""
 
     def _why_finance(self, charge: Charge) -> str:
         """Say why somebody may not decide about a late change: what an award that is over paid is finance's to decide.
@@ -251,20 +268,6 @@ class Act:
                 "imported_in_id", "number", "file__sha256"
             )
         }
-
-
-def _why_unpaid(values: Mapping[str, object]) -> str:
-    if values["shared_as"]:
-        return ""
-    missing = [
-        text
-        for text, is_there in (
-            ("PI", values["pi_id"]),
-            ("fund/org or split", values["fund_org"] or values["payer_split_id"]),
-        )
-        if not is_there
-    ]
-    return f"no {' and no '.join(missing)}: correct who pays first" if missing else ""
 
 
 def _why_no_step(state: str, wanted: str) -> str:

@@ -82,7 +82,10 @@ class _Of:
         self.attributed = Memo(lambda key: attributor.attribute(tags[key[0]], *key[1:]), 50_000)
         reference, posted = comparison.reference, comparison.period.last_day
         self.checked = Memo(
-            lambda key: attributor.check(key[0], reference=reference, start=key[1], end=key[2], posted=posted), 50_000
+            lambda key: attributor.check(
+                key[0], reference=reference, start=key[1], end=key[2], posted=posted, subsidy_fund_org=key[3]
+            ),
+            50_000,
         )
 
 
@@ -204,7 +207,9 @@ class Comparison:
         )
         used_for = [PATHS[name] for name in ("service_name", "resource_name", "resource_id")]
         columns = [PATHS[TEXTS[column]] for column in asked]
-        rows = charges.values_list(*names, "pi_id", "project_id", *SHOWN[2:], *used_for, "source_id", *columns)
+        rows = charges.values_list(
+            *names, "pi_id", "project_id", *SHOWN[2:], *used_for, "source_id", *columns, PATHS["subsidy_fund_org"]
+        )
         known, width = len(names) + len(SHOWN), len(names) + len(SHOWN) + 3
         for chunk in _chunks(rows.iterator(chunk_size=CHUNK)):
             of_source: dict[int, list[tuple[Any, ...]]] = defaultdict(list)
@@ -217,7 +222,7 @@ class Comparison:
                 for number, (row, start) in enumerate(zip(listed, starts, strict=True)):
                     key = (row[4],) if places is None else (row[4], places[number])
                     attribution: Attribution = of[source_id].attributed[key]
-                    reasons = of[source_id].checked[attribution, start, clocks.local(row[3], row[7])]
+                    reasons = of[source_id].checked[attribution, start, clocks.local(row[3], row[7]), row[-1]]
                     emails, codes = self.directory.emails, self.directory.codes
                     before = (emails.get(row[8], ""), codes.get(row[9], ""), *row[10:known])
                     service, resource_name, resource_id = row[known:width]

@@ -3,9 +3,10 @@
 from collections import defaultdict
 from functools import cached_property
 
-from ..attribution.checks import BY_TAG, Attributed, Reason, check_attribution
+from ..attribution.checks import BY_TAG, Attributed, Invoiced, Reason, check_attribution, check_subsidy
 from ..attribution.holding import Checks, settle_flags
 from ..models import Charge, Flag
+from ..models.dimensions import subsidy_fund_orgs
 from ..models.periods import last_day_of
 from .batches import batches
 from .locked_charges import LockedCharges
@@ -32,6 +33,10 @@ class Flags:
     @cached_property
     def _checks(self) -> Checks:
         return Checks()
+
+    @cached_property
+    def _subsidy_fund_orgs(self) -> dict[int, str]:
+        return subsidy_fund_orgs()
 
     @cached_property
     def _by_charge(self) -> dict[int, list[Flag]]:
@@ -73,15 +78,17 @@ class Flags:
     def _elsewhere(self, charge: Charge) -> frozenset[Reason]:
         person = self._owners.person(charge.pi_id)
         shares = self._owners.shares_of(charge.payer_split_id)
+        customer = self._owners.customer_of(charge.pi_id, charge.project_id)
         return self._checks.reasons(
             pi_email=person.email if person else "",
             attributed_by=charge.attributed_by,
             source_id=charge.source_id,
-            fund_orgs=tuple(shares or [charge.fund_org]),
+            fund_orgs=("",) if customer else tuple(shares or [charge.fund_org]),
             has_split=bool(charge.payer_split_id),
             is_shared=bool(charge.shared_as),
             days=self._locked.clocks.days_of(charge),
             posted=last_day_of(self._locked.months[charge.charged_in_id]),
+            subsidy_fund_org=self._subsidy_fund_orgs.get(charge.product_key, ""),
         )
 
     def recheck(self, charge: Charge) -> bool:
@@ -92,8 +99,15 @@ class Flags:
     def _reasons(self, charge: Charge) -> set[tuple[str, str]]:
         """Return what a person has to look at, by who pays now."""
         person, project = self._owners.person(charge.pi_id), self._owners.project(charge.project_id)
+        customer = self._owners.customer_of(charge.pi_id, charge.project_id)
         first_day, last_day = self._locked.clocks.days_of(charge)
-        return {
+        of_subsidy = check_subsidy(
+            self._subsidy_fund_orgs.get(charge.product_key, ""),
+            reference=self._checks.reference,
+            service_start=first_day,
+            service_end=last_day,
+        )
+        return {(reason.code, reason.detail) for reason in of_subsidy} | {
             (reason.code, reason.detail)
             for fund_org in (self._owners.shares_of(charge.payer_split_id) or [charge.fund_org])
             for reason in check_attribution(
@@ -105,6 +119,9 @@ class Flags:
                     fund_org=fund_org,
                     has_split=bool(charge.payer_split_id),
                     is_shared=bool(charge.shared_as),
+                    customer=(
+                        Invoiced(str(customer), customer.active_from, customer.active_until) if customer else None
+                    ),
                 ),
                 reference=self._checks.reference,
                 service_start=first_day,
@@ -118,7 +135,8 @@ class Flags:
         project = self._owners.project(charge.project_id)
         shares = self._owners.shares_of(charge.payer_split_id)
         found = set()
-        if not (is_decided and charge.pi_id and (shares or charge.fund_org)):
+        is_paid = shares or charge.fund_org or self._owners.customer_of(charge.pi_id, charge.project_id)
+        if not (is_decided and charge.pi_id and is_paid):
             # Nobody has said better yet what these tags were to say.
             found |= {(flag.code, flag.detail) for flag in self.of(charge) if flag.code == Flag.Code.INVALID_TAGS}
         if not is_decided and not (project and project.end_date):

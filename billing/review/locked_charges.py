@@ -33,6 +33,7 @@ NEEDED_FIELDS = (
     "charged_in",
     "source",
     "is_late",
+    "product",
     "charge_period_start",
     "charge_period_end",
 )

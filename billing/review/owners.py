@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from decimal import Decimal
 
 from .. import attribution, audit
-from ..models import Charge, PayerSplit, PayerSplitShare, Person, Project
+from ..models import Charge, Customer, PayerSplit, PayerSplitShare, Person, Project
 from ..texts import folded_code
 from .shares import shares_of, shares_text
 
@@ -31,6 +31,7 @@ class Owners:
         self._shares: dict[int, dict[str, Decimal]] = {}
         self._project_splits: dict[int, list[PayerSplit]] = {}
         self._splits_by_shares: dict[tuple[tuple[str, Decimal], ...], int] = {}
+        self._customers: dict[int, Customer] = {}
         self._people_by_name: dict[str, Person] = {}
         self._projects_by_name: dict[str, Project] = {}
 
@@ -56,6 +57,14 @@ class Owners:
         if pk and pk not in self._projects:
             self._projects[pk] = Project.objects.get(pk=pk)
         return self._projects[pk] if pk else None
+
+    def customer_of(self, pi: int | None, project: int | None) -> Customer | None:
+        """Return the customer who pays by invoice for the charges of a PI and project (their ids)."""
+        person, piece = self.person(pi), self.project(project)
+        pk = (piece.customer_id if piece else None) or (person.customer_id if person else None)
+        if pk and pk not in self._customers:
+            self._customers[pk] = Customer.objects.get(pk=pk)
+        return self._customers[pk] if pk else None
 
     def shares_of(self, pk: int | None) -> dict[str, Decimal]:
         """Return the shares of a split by id, none for no split."""

@@ -62,6 +62,7 @@ class TracedLine:
             "pi": line.pi.email if line and line.pi else None,
             "project": line.project.code if line and line.project else None,
             "fund_org": line.fund_org if line else None,
+            "customer": line.customer.number if line and line.customer else None,
             "source": line.source.name if line else None,
             "service": line.service_name if line else None,
             "charged": line.charged if line else None,
@@ -107,7 +108,7 @@ class TracedLine:
             lines = [
                 f"payer line of {self.period}, reference {line.reference.text}: {named(line.charged, line.currency)}, "
                 f"{line.get_kind_display().lower()}",
-                f"  {owner}, {line.fund_org}, {line.source.name} {shown(line.service_name)}".rstrip(),
+                f"  {owner}, {line.paid_by}, {line.source.name} {shown(line.service_name)}".rstrip(),
                 f"  key {shown(self.key)}",
             ]
         lines += [f"  {sentence}" for steps in self.steps for sentence in steps]
@@ -131,7 +132,9 @@ class TracedLine:
 def line_of(period: BillingPeriod, key: str) -> TracedLine:
     """Return a payer line with where it is printed and what it is made of."""
     line = (
-        PayerLine.objects.select_related("period", "for_period", "pi", "project", "source", "reference__period")
+        PayerLine.objects.select_related(
+            "period", "for_period", "pi", "project", "source", "customer", "reference__period"
+        )
         .filter(period=period, key=key)
         .first()
     )
@@ -189,7 +192,7 @@ def steps_of(making: Making, *, key: str, home: str) -> list[str]:
         )
     if mine and mine.is_subsidy:
         steps.append(
-            f"The source's subsidy fund pays what the users do not: contracted "
+            f"{mine.fund_org} pays the subsidy: contracted "
             f"{named(making.contracted_sum, making.currency)} less what is charged = {named(making.charged, home)}."
         )
     return steps

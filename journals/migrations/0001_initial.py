@@ -207,6 +207,7 @@ class Migration(migrations.Migration):
                     models.CharField(
                         choices=[
                             ("charge", "Charge"),
+                            ("receivable", "Receivable"),
                             ("charged_to_center", "Charged to center"),
                             ("subsidy", "Funded subsidy"),
                             ("late", "Late change"),
@@ -251,6 +252,184 @@ class Migration(migrations.Migration):
                         ),
                         name="line_is_debit_or_credit",
                         violation_error_message="A line is a debit or a credit, and neither is negative.",
+                    ),
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="ReceivablesExport",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("number", models.CharField(help_text="Such as A2025-01-1.", max_length=32, unique=True)),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[("draft", "Draft"), ("submitted", "Submitted")], default="draft", max_length=16
+                    ),
+                ),
+                ("currency", models.CharField(max_length=3)),
+                ("total", billing.fields.TotalField(default=0)),
+                ("invoice_count", models.PositiveIntegerField(default=0, verbose_name="invoices")),
+                ("line_count", models.PositiveIntegerField(default=0, verbose_name="lines")),
+                ("drafted_at", models.DateTimeField()),
+                ("submitted_at", models.DateTimeField(blank=True, null=True)),
+                ("file_path", models.CharField(blank=True, max_length=254)),
+                ("file_sha256", models.CharField(blank=True, max_length=64)),
+                (
+                    "period",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="receivables_exports",
+                        to="billing.billingperiod",
+                    ),
+                ),
+                (
+                    "submitted_by",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+            ],
+            options={
+                "ordering": ("-id",),
+                "permissions": [
+                    ("export_receivables", "Can draft and export receivables"),
+                    ("submit_receivables", "Can submit receivables"),
+                ],
+                "default_permissions": ("view",),
+                "constraints": [
+                    models.UniqueConstraint(
+                        condition=models.Q(("state", "draft")),
+                        fields=("period",),
+                        name="one_receivables_draft_per_period",
+                        violation_error_message="This period has a draft of its receivables already.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("state", "draft"), ("submitted_at__isnull", False), _connector="OR"),
+                        name="submitted_receivables_have_stamp",
+                        violation_error_message="A submitted export of receivables says when it was submitted.",
+                    ),
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="CustomerInvoice",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("position", models.PositiveIntegerField()),
+                (
+                    "number",
+                    models.PositiveIntegerField(
+                        blank=True,
+                        help_text="One after the other, over all customers and months.",
+                        null=True,
+                        unique=True,
+                    ),
+                ),
+                ("kind", models.CharField(choices=[("invoice", "Invoice"), ("credit", "Credit")], max_length=16)),
+                ("customer_number", models.CharField(max_length=32)),
+                ("customer_name", models.CharField(max_length=200)),
+                ("address", models.TextField(blank=True)),
+                ("email", models.CharField(blank=True, max_length=254, verbose_name="e-mail")),
+                ("is_taxed", models.BooleanField(default=False, verbose_name="taxed")),
+                ("tax_code", models.CharField(blank=True, max_length=32)),
+                ("terms", models.CharField(blank=True, max_length=64)),
+                ("date", models.DateField()),
+                ("total", billing.fields.TotalField(default=0)),
+                (
+                    "customer",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="invoices", to="billing.customer"
+                    ),
+                ),
+                (
+                    "follows",
+                    models.ForeignKey(
+                        blank=True,
+                        help_text="The invoice of the same customer and month before it.",
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="followed_by",
+                        to="journals.customerinvoice",
+                    ),
+                ),
+                (
+                    "export",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="invoices",
+                        to="journals.receivablesexport",
+                    ),
+                ),
+            ],
+            options={
+                "ordering": ("export", "position"),
+                "default_permissions": ("view",),
+                "constraints": [
+                    models.UniqueConstraint(fields=("export", "position"), name="one_customer_invoice_per_position")
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="CustomerInvoiceLine",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("number", models.PositiveIntegerField()),
+                ("payer_key", models.CharField(max_length=1000)),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[
+                            ("charge", "Charge"),
+                            ("receivable", "Receivable"),
+                            ("charged_to_center", "Charged to center"),
+                            ("subsidy", "Funded subsidy"),
+                            ("late", "Late change"),
+                            ("shared", "Share of a shared cost"),
+                            ("transfer", "Transfer"),
+                            ("refund", "Refund"),
+                            ("write_off", "Write-off"),
+                            ("borne", "Write-off charged to the center"),
+                            ("manual", "Manual charge"),
+                        ],
+                        max_length=24,
+                    ),
+                ),
+                ("for_month", models.CharField(max_length=7)),
+                ("reference", models.CharField(max_length=32)),
+                ("pi_email", models.CharField(blank=True, max_length=254)),
+                ("pi_name", models.CharField(blank=True, max_length=254)),
+                ("project_code", models.CharField(blank=True, max_length=128)),
+                ("source_name", models.CharField(max_length=64)),
+                ("service_name", models.CharField(blank=True, max_length=254)),
+                ("description", models.CharField(max_length=254)),
+                (
+                    "quantity",
+                    models.TextField(blank=True, help_text="Where the line is of one unit, and not a change."),
+                ),
+                ("unit", models.CharField(blank=True, max_length=64)),
+                ("amount", billing.fields.TotalField()),
+                (
+                    "invoice",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="lines", to="journals.customerinvoice"
+                    ),
+                ),
+            ],
+            options={
+                "ordering": ("invoice", "number"),
+                "default_permissions": ("view",),
+                "indexes": [models.Index(fields=["payer_key"], name="invoice_line_payer")],
+                "constraints": [
+                    models.UniqueConstraint(fields=("invoice", "number"), name="one_invoice_line_per_number"),
+                    models.CheckConstraint(
+                        condition=models.Q(("amount", 0), _negated=True),
+                        name="invoice_line_is_over_something",
+                        violation_error_message="A line of an invoice is over an amount, not over nothing.",
                     ),
                 ],
             },

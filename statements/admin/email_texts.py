@@ -39,7 +39,10 @@ VALUES = (
     ("review_until", "while the month is in review"),
     ("attached, left_off", "names of the files; of those too large to attach"),
     ("portal_url", "the portal"),
-    ("statements", "for each: number, kind, project, fund_orgs, url, list, discount, subsidy, corrections, due"),
+    (
+        "statements",
+        "for each: number, kind, project, fund_orgs, invoice, url, list, discount, subsidy, corrections, due",
+    ),
     ("", "replaces, was, was_sent_on, difference, changes; month_before, due_before, since_month_before; ends"),
     ("others", "the PI's other statements in force: number, project, due, url"),
     ("own_text, subject", "in the HTML: the text above, and the subject"),

@@ -57,7 +57,7 @@ def _rows(line: Line, section: Section, document: StatementDocument, *, has_char
     texts = resource_texts(alone, has_charges=has_charges) if alone else ()
     named = " · ".join(isolated(text) for text in texts if text)
     what += WHAT.cell([*map(isolated, reasons), line.used, named, detail_of(line), *line.looked_up], FINE)
-    fund = FUND.cell([isolated(section.fund_org) or "no fund/org"], CELL)
+    fund = FUND.cell([isolated(section.payer)], CELL)
     yield Row((where, what, fund), (line.charged_before, line.charged_after, line.figures.charged), CELL_STRONG)
     if len(line.resources) > 1:
         for resource in largest(line.resources):

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 
 from ..archival import Attachment, Properties
-from ..document import CHARGES, Figures, Section, StatementDocument, money_with_currency
+from ..document import CHARGES, INVOICE, Figures, Section, StatementDocument, money_with_currency
 from ..lettering import BOLD, isolated
 from . import letterhead
 from .changes import set_changes
@@ -80,7 +80,7 @@ class StatementSheet(Paper):
         if is_first:
             self.write(LEFT, self.y, f"This month: {self.document.month_name}", HEADING, role="H2")
             self.y -= 18
-        name = f"{section.heading} {f'fund/org {isolated(section.fund_org)}' if section.fund_org else 'no fund/org'}"
+        name = f"{section.heading} fund/org {isolated(section.fund_org)}" if section.fund_org else INVOICE
         if section.fund_name:
             name += f" · {isolated(section.fund_name)}"
         if section.ends:
@@ -128,9 +128,10 @@ class StatementSheet(Paper):
             self.table.row(document.total_label, style, document.figures, style, only_charged=True, step=14)
             for fund_org, charged in self._funds:
                 self.need(13)
-                fund = isolated(fund_org) or "no fund/org"
+                fund = isolated(fund_org)
                 credit = money_with_currency(-charged, document.currency)
                 label = f"Credit of {credit} to {fund}" if charged < 0 else f"Charged to {fund}"
+                label = label if fund_org else INVOICE
                 figures = Figures(charged, charged, charged)
                 self.table.row(label, SMALL, figures, SMALL, only_charged=True, indent=10, step=13)
         self.y -= 14

@@ -13,7 +13,7 @@ from billing.money import to_cents
 from billing.texts import iso_month, long_date, long_month
 
 from .. import issuing
-from ..document import Figures, StatementDocument, money_with_currency
+from ..document import INVOICE, Figures, StatementDocument, money_with_currency
 from ..models import Statement
 from ..portal_links import portal_link, statement_link
 from . import revising
@@ -112,7 +112,8 @@ def _told(document: StatementDocument) -> dict[str, Any]:
         "number": document.number,
         "reference": document.reference,
         "project": document.project,
-        "fund_orgs": ", ".join(document.fund_orgs),
+        "fund_orgs": ", ".join(filter(None, document.fund_orgs)),
+        "invoice": INVOICE if "" in document.fund_orgs else "",
         "url": statement_link(document.number),
         # What ends soon: its project, or a fund/org that pays.
         "ends": tuple(each.text for each in document.notices if each.is_urgent is not None),

@@ -98,7 +98,7 @@ def _sections(lines: dict[str, list[Line]], content: dict[str, Any]) -> tuple[Se
     return tuple(
         Section(
             fund_org,
-            names.get(fund_org, ""),
+            names.get(fund_org, "") if fund_org else ", ".join(content.get("customers", ())),
             tuple(own),
             ends_on=datetime.date.fromisoformat(ends[fund_org]) if fund_org in ends else None,
         )

@@ -20,7 +20,7 @@ from billing.models import (
 from billing.months import checklist, closing
 from billing.progress import Progress, unwatched
 
-from ..document import Figures
+from ..document import INVOICE, Figures
 from .ahead import charges_ahead
 from .pdfs import pdf_path, render_missing
 from .planning import Planned, plan
@@ -40,6 +40,8 @@ class Issued:
     pi_name: str
     project: str
     fund_orgs: tuple[str, ...]
+    # Whether a customer pays, of whom no fund/org is known.
+    is_invoiced: bool
     figures: Figures
     # What of the figures is no charge of the month itself.
     corrections: Figures
@@ -50,6 +52,11 @@ class Issued:
     @property
     def month(self) -> Figures:
         return self.figures.less(self.corrections)
+
+    @property
+    def payers(self) -> str:
+        """Who pays, in a cell of its own."""
+        return ", ".join([*self.fund_orgs, *([INVOICE] if self.is_invoiced else [])])
 
 
 @dataclass(frozen=True)
@@ -135,7 +142,9 @@ def generate(
         refuse_finalized(period)
         charges.look_again(period)
         charging.make_payer_lines(period=period, actor=actor, now=now)
-        lines = PayerLine.objects.filter(period=period).select_related("pi", "project", "source", "for_period")
+        lines = PayerLine.objects.filter(period=period).select_related(
+            "pi", "project", "source", "for_period", "customer"
+        )
         planned = plan(period, lines)
         issue([each for each in planned if each.is_new], period=period, charges=charges, gesture=gesture)
         result = _result(period, planned, _held(period), is_dry_run=False)
@@ -169,7 +178,8 @@ def _result(period: BillingPeriod, planned: Sequence[Planned], held: Held, *, is
             pi=each.pi.email,
             pi_name=each.pi.display_name,
             project=each.project.code if each.project else "",
-            fund_orgs=tuple(dict.fromkeys(line.fund_org for line in each.lines)),
+            fund_orgs=tuple(dict.fromkeys(line.fund_org for line in each.lines if line.fund_org)),
+            is_invoiced=any(not line.fund_org for line in each.lines),
             figures=each.figures,
             corrections=each.corrections,
             pdf="" if is_dry_run else str(settings.VAR_DIR / pdf_path(period.iso_month, each.number)),

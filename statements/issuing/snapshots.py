@@ -88,6 +88,7 @@ class Material:
                 for line in lines
                 if line.fund_org in self.fund_ends
             },
+            "customers": sorted({str(line.customer) for line in lines if line.customer}),
             "reference_labels": reference_labels(self.policy.tag_keys),
             "showback": sorted({line.source.name for line in lines if not line.source.is_journaled}),
         }

@@ -392,6 +392,7 @@ class Migration(migrations.Migration):
                     models.CharField(
                         choices=[
                             ("charge", "Charge"),
+                            ("receivable", "Receivable"),
                             ("charged_to_center", "Charged to center"),
                             ("subsidy", "Funded subsidy"),
                             ("late", "Late change"),

@@ -6,6 +6,7 @@ from billing.models import Question
 from billing.questions import Subject
 
 from .. import issuing
+from ..document import INVOICE
 from ..models import Statement, StatementLine
 
 WHOLE = Decimal(100)
@@ -46,7 +47,7 @@ def subject_of(statement: Statement, number: int, *, charge: str = "") -> Subjec
 
 def about_of(line: StatementLine) -> str:
     """Return what a line is for, as a person reads it."""
-    return f"{line.what or line.source_label}, {line.source_label}, {line.fund_org or 'no fund/org'}"
+    return f"{line.what or line.source_label}, {line.source_label}, {line.fund_org or INVOICE}"
 
 
 def by_line(statement: Statement) -> dict[int, list[Question]]:

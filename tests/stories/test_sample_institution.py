@@ -117,8 +117,8 @@ def what_the_files_bill_is_charged_or_held_or_rejected(shown):
         charges = Charge.objects.live().filter(period__month=f"{month.period}-01")
         assert abs(sum(charges.values_list("billed_cost", flat=True)) - billed) < Decimal("0.00001")
         lines = PayerLine.objects.filter(period__month=f"{month.period}-01")
-        paid = sum(lines.exclude(kind="subsidy").values_list("charged", flat=True))
-        left = sum(lines.values_list("rounding", flat=True))
+        own = lines.exclude(kind="subsidy")
+        paid, left = (sum(own.values_list(name, flat=True)) for name in ("charged", "rounding"))
         aside = sum(charges.filter(state__in=("held", "rejected")).values_list("billed_cost", flat=True))
         assert abs(paid + left + aside - billed) < Decimal("0.00001")
 

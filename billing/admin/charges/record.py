@@ -69,6 +69,7 @@ FACTS = (
             "consumed_unit",
             "commitment_discount_id",
             "commitment_discount_status",
+            "subsidy_fund_org",
         ),
     ),
     (
@@ -139,7 +140,9 @@ def _tab_url(name: str, preserved: str) -> str:
 
 def _overview(request: HttpRequest, charge: Charge) -> dict[str, Any]:
     flags = list(Flag.objects.filter(charge=charge.pk).order_by("is_resolved", "pk"))
+    of_project = charge.project.customer if charge.project else None
     return {
+        "customer": of_project or (charge.pi.customer if charge.pi else None),
         "deciders": deciders_of(charge),
         "rule_url": rule_url_of(charge) if may_make_rule(request, charge) else "",
         "sharing_url": sharing_url(charge) if may_make_sharing_rule(request, charge) else "",
@@ -173,7 +176,10 @@ def _money(request: HttpRequest, charge: Charge) -> dict[str, Any]:
     """Return the payer lines that a charge is part of, where they are printed, and what corrected them since."""
     keys = charging.keys_of(charge) if is_charged(charge) else []
     period = charge.charged_in
-    lines = {line.key: line for line in PayerLine.objects.filter(period=period, key__in=keys).select_related("pi")}
+    lines = {
+        line.key: line
+        for line in PayerLine.objects.filter(period=period, key__in=keys).select_related("pi", "customer")
+    }
     printed = tracing.holding(period, keys) if keys else []
     corrected = (
         CorrectionLine.objects.select_related("correction__charged_in")
