@@ -5,6 +5,8 @@ import csv
 import gzip
 import hashlib
 import json
+import tempfile
+import tracemalloc
 from decimal import Decimal
 
 import pytest
@@ -12,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from billing.readers import FileError
-from billing.usage.readers import Tally, calls
+from billing.usage.readers import Tally, calls, json_rows
 from billing.usage.readers.litellm import WHO
 
 from .reading import SAMPLES, needs_samples, problems_of, records_of, totals_of, written, wrong_settings
@@ -377,3 +379,31 @@ def test_a_csv_is_not_json(tmp_path):
     assert problems_of(tmp_path / "x.csv", "litellm") == [
         "line 1: At character 1: This is not JSON. It has to begin with [ or {."
     ]
+
+
+# What is left behind --------------------------------------------------------------------------------------
+
+
+def test_nothing_is_written_to_a_temporary_file(tmp_path, monkeypatch):
+    (tmp_path / "scratch").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "scratch"))
+    opened = []
+    monkeypatch.setattr(tempfile, "_get_candidate_names", lambda: opened.append(1) or iter(["x"]))
+    records_of(written(tmp_path, gzip.compress(json.dumps([a_call()]).encode())), "litellm")
+    assert opened == []
+    assert list((tmp_path / "scratch").iterdir()) == []
+
+
+def test_the_memory_is_that_of_one_call_and_not_of_the_file(tmp_path, monkeypatch):
+    monkeypatch.setattr(json_rows, "BLOCK", 16 * 1024)
+    one = json.dumps(a_call(messages=["x" * 8_000]))
+    path = written(tmp_path, "[" + ",".join([one] * 600) + "]")
+    assert path.stat().st_size > 5_000_000
+    tracemalloc.start()
+    try:
+        numbers = [row.number for row in json_rows.JsonRows(path)]
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert numbers[-1] == 600
+    assert peak < 1_000_000
