@@ -19,6 +19,8 @@ from tests.test_arrows import APPS, ROOT, kind_of, modules_of, named
 COMMAND = re.compile(r"manage\.py|(?<![-\w])--[a-z]|`(?:ingest|periods|sources|review|generate|imports|journals) ")
 
 # Modules that only the command line and the system administrator read.
+# Readers of usage name the flags of the program that writes a file.
+OF_OTHER_PROGRAMS = "billing/usage/readers/"
 OF_THE_TERMINAL = {"openchargeback/serving.py", "openchargeback/recovery.py", "billing/safeguards/installing.py"}
 
 # What still names commands where pages show it; this list only gets shorter.
@@ -62,7 +64,7 @@ def naming_commands():
         for path in modules_of(app):
             if kind_of(path) in ("management", "doors") or named(path) in OF_THE_TERMINAL:
                 continue
-            if path.name in ("settings.py", "demo.py", "commands.py"):
+            if path.name in ("settings.py", "demo.py", "commands.py") or named(path).startswith(OF_OTHER_PROGRAMS):
                 continue
             lines = [line for line, text in spoken(path) if COMMAND.search(text)]
             if lines:

@@ -8,9 +8,9 @@ from django.core.management import CommandError
 from django.urls import reverse
 
 from billing import proof
-from billing.models import BillingPeriod, Charge, PricedMonth, RateSchedule, UsageFile
-from billing.usage import readers
-from tests.build import NOW, a_period, a_pi, a_policy, a_project, a_source, shut
+from billing.models import BillingPeriod, Charge, PricedMonth, RateSchedule, UsageFeed, UsageFile
+from billing.usage import feeds, readers
+from tests.build import NOW, SOMEBODY, a_period, a_pi, a_policy, a_project, a_source, shut
 from tests.stories.stage import command
 
 from .plain import PLAIN
@@ -37,7 +37,7 @@ def feed(tmp_path):
     return command("feeds", "add", "tiger", "-s", "hpc", "--kind", "plain", "--schedule", "hpc")
 
 
-def a_schedule(tiers, valid_from="2025-01-01", version=1, **rate):
+def a_schedule(tiers, valid_from="2025-01-01", version=1, name="hpc", **rate):
     content = {
         "rates": [
             {
@@ -52,7 +52,7 @@ def a_schedule(tiers, valid_from="2025-01-01", version=1, **rate):
         ]
     }
     return RateSchedule.objects.create(
-        name="hpc", version=version, state="released", valid_from=valid_from, content=content, created_at=NOW
+        name=name, version=version, state="released", valid_from=valid_from, content=content, created_at=NOW
     )
 
 
@@ -186,8 +186,7 @@ def test_a_new_version_of_the_rates_prices_its_months_only(feed, tmp_path):
 
 
 def test_tiers_of_a_fiscal_year_go_on_from_the_month_before(feed, tmp_path):
-    RateSchedule.objects.all().delete()
-    a_schedule([{"up_to": "300", "price": "0.10"}, {"price": "0.05"}], span="fiscal_year", free="0")
+    a_schedule([{"up_to": "300", "price": "0.10"}, {"price": "0.05"}], version=2, span="fiscal_year", free="0")
     command("usage", jobs(tmp_path / "b.txt", job(2, FEBRUARY, 10, 20)), "-f", "tiger")
     assert charged("2025-02") == Decimal("20")
     # What comes later for January moves February to another tier.
@@ -207,11 +206,12 @@ def test_usage_of_a_closed_month_waits_to_be_booked(feed, tmp_path):
 
 
 def test_a_month_without_a_schedule_is_told_and_its_usage_kept(feed, tmp_path):
-    RateSchedule.objects.update(state="draft")
-    with pytest.raises(CommandError, match="No version of the rate schedule “hpc” is in force in January 2025"):
+    a_schedule([{"price": "1"}], name="later", valid_from="2025-02-01")
+    feeds.change(feed=UsageFeed.objects.get(), fields={"schedule": "later"}, actor=SOMEBODY, now=NOW)
+    with pytest.raises(CommandError, match="No version of the rate schedule “later” is in force in January 2025"):
         command("usage", jobs(tmp_path / "a.txt", job(1, JANUARY, 10, 20)), "-f", "tiger")
     assert UsageFile.objects.count() == 1
-    RateSchedule.objects.update(state="released")
+    feeds.change(feed=UsageFeed.objects.get(), fields={"schedule": "hpc"}, actor=SOMEBODY, now=NOW)
     command("usage", "-f", "tiger", "-p", "2025-01")
     assert charged() == Decimal("10")
 
