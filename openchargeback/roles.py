@@ -15,8 +15,8 @@ VIEW = {
             "attributionrule auditevent billingperiod billingreference charge cloudaccount correction correctionline "
             "customer department exchangerate flag frozenproof fundexception fundingsource import importedfile "
             "importoverlap importtotal invoicetotal job membership payerline payersplit payersplitshare person "
-            "personalias policy project question reviewdecision source costmeasurechange storedfile usagefeed usagefile "
-            "pricedmonth rateschedule rateclassmember usagesubsidy allocation"
+            "personalias policy project question reviewdecision source costmeasurechange storedfile usagefeed "
+            "usagefile pricedmonth rateschedule rateclassmember usagesubsidy allocation"
         ),
         "statements": "statement statementline email",
         "journals": "customerinvoice customerinvoiceline journal journalline journaltemplate receivablesexport",
