@@ -18,7 +18,7 @@ from django.http import HttpRequest
 from billing.admin.formatting import amount
 from billing.admin.links import change_url, list_url
 from billing.admin.tracing import PERMISSION, why_url
-from billing.models import BillingPeriod, Charge, FundingSource, Person, Project
+from billing.models import BillingPeriod, Charge, Customer, FundingSource, Person, Project
 from billing.texts import long_month, number_in
 from journals.models import Journal
 from statements.models import Statement
@@ -75,6 +75,7 @@ def _all(request: HttpRequest, site: AdminSite, text: str, period: BillingPeriod
 
     yield by_words(Person, "People", lambda each: Hit(each.display_name, change_url(each), each.email))
     yield by_words(Project, "Projects", _project)
+    yield by_words(Customer, "Customers", lambda each: Hit(each.name, change_url(each), each.number))
     yield by_words(FundingSource, "Funds", lambda each: Hit(each.fund_org, change_url(each), each.name))
     # Also what is no longer in force, which their list shows when it is asked for.
     yield by_words(Statement, "Statements", _statement, state="all")

@@ -45,8 +45,8 @@ from billing.models import (
     User,
 )
 from billing.months import closing
-from journals import posting
-from journals.models import Journal, JournalTemplate
+from journals import posting, receivables
+from journals.models import Journal, JournalTemplate, ReceivablesExport
 from statements import emails, issuing
 from statements.models import Email, Statement
 from statements.questions import lines
@@ -143,6 +143,12 @@ iiii >>>>  iiii >>>>  admin/billing/correction/<path:object_id>/history/
 iiii xxxx  iiii xxxx  admin/billing/correction/<path:object_id>/delete/
 iiii oooo  iiii xxxx  admin/billing/correction/<path:object_id>/change/
 iiii >>>>  iiii >>>>  admin/billing/correction/<path:object_id>/
+iiii oooo  iiii oooo  admin/billing/customer/
+iiii xxoo  iiii xxoo  admin/billing/customer/add/
+iiii >>>>  iiii >>>>  admin/billing/customer/<path:object_id>/history/
+iiii xxoo  iiii xxoo  admin/billing/customer/<path:object_id>/delete/
+iiii oooo  iiii xxoo  admin/billing/customer/<path:object_id>/change/
+iiii >>>>  iiii >>>>  admin/billing/customer/<path:object_id>/
 iiii oooo  iiii oooo  admin/billing/department/
 iiii xooo  iiii xooo  admin/billing/department/add/
 iiii >>>>  iiii >>>>  admin/billing/department/<path:object_id>/history/
@@ -312,6 +318,16 @@ iiii >>>>  iiii >>>>  admin/journals/journal/<path:object_id>/history/
 iiii xxxx  iiii xxxx  admin/journals/journal/<path:object_id>/delete/
 iiii oooo  iiii xxxx  admin/journals/journal/<path:object_id>/change/
 iiii >>>>  iiii >>>>  admin/journals/journal/<path:object_id>/
+iiii xooo  iiii xooo  admin/journals/receivablesexport/export/
+iiii xooo  iiii xooo  admin/journals/receivablesexport/<int:export_id>/file.<str:form>
+iiii xxoo  iiii xx>>  admin/journals/receivablesexport/<path:object_id>/submit/
+iiii xooo  iiii x>>>  admin/journals/receivablesexport/<path:object_id>/redraft/
+iiii oooo  iiii oooo  admin/journals/receivablesexport/
+iiii xxxx  iiii xxxx  admin/journals/receivablesexport/add/
+iiii >>>>  iiii >>>>  admin/journals/receivablesexport/<path:object_id>/history/
+iiii xxxx  iiii xxxx  admin/journals/receivablesexport/<path:object_id>/delete/
+iiii oooo  iiii xxxx  admin/journals/receivablesexport/<path:object_id>/change/
+iiii >>>>  iiii >>>>  admin/journals/receivablesexport/<path:object_id>/
 iiii oooo  iiii oooo  admin/journals/journaltemplate/
 iiii xxoo  iiii xxoo  admin/journals/journaltemplate/add/
 iiii >>>>  iiii >>>>  admin/journals/journaltemplate/<path:object_id>/history/
@@ -448,6 +464,10 @@ def house(cast, settings):
     build.a_pi("guest@elsewhere.org")
     build.a_department("BIO")
     build.a_period("2025-03")
+    build.a_pi("eve@acme.example", customer=build.a_customer())
+    for month in ("2024-09", "2024-10"):
+        build.a_charge("9.00", pi="eve@acme.example", project=None, fund_org="", period=month)
+        receivables.export(period=build.a_period(month), submit=month == "2024-09", **BY)
     in_doubt = {"state": "uncertain", "claimed_at": build.NOW, "created_at": build.NOW}
     Email.objects.create(period=held.period, pi=held.pi, recipient=held.pi.email, **in_doubt)
     return cast
@@ -521,6 +541,8 @@ def address_of(route: str, root: User) -> str:
         "admin/statements/email/<int:pk>/message/files/<int:number>/": f"{email}files/1/",
         "statements/<str:number>/lines/<int:line>/": f"statements/{hers.number}/lines/1/",
         "admin/journals/journal/<int:journal_id>/file/": f"admin/journals/journal/{journal.pk}/file/",
+        "admin/journals/receivablesexport/<int:export_id>/file.<str:form>": "admin/journals/receivablesexport/"
+        f"{ReceivablesExport.objects.earliest('pk').pk}/file.csv",
         "accounts/reset/<uidb64>/<token>/": "accounts/reset/MQ/set-password/",
         "help/images/<str:name>": "help/images/month-1440-light.png",
         # One for all; most are for staff alone (tests/openchargeback/test_help.py).
@@ -635,6 +657,7 @@ ACTIONS = {
     "billing.person delete_selected": CURATE,
     "billing.person confirm": CURATE,
     "billing.project delete_selected": CURATE,
+    "billing.customer delete_selected": BIND,
     "billing.fundingsource delete_selected": BIND,
     "billing.exchangerate delete_selected": BIND,
     "billing.invoicetotal delete_selected": BIND,
@@ -683,6 +706,7 @@ JOBS = {
     Job.Kind.EXPORT: EVERY,
     Job.Kind.PROVE: EVERY,
     Job.Kind.DRAFT: CURATE,
+    Job.Kind.INVOICE: CURATE,
     # Of what they may see themselves.
     Job.Kind.COLLECT: PEOPLE[1:],
     Job.Kind.TELL: CURATE,
@@ -743,6 +767,8 @@ COMMANDS = {
     "exchange_rates set 2025-01 EUR 1.1": BIND,
     "export_journal -p 2025-01": CURATE,
     "export_journal -p 2025-01 --submit": BIND,
+    "export_receivables -p 2025-01": CURATE,
+    "export_receivables -p 2025-01 --submit": BIND,
     "funds list": EVERY,
     "funds load a.csv": BIND,
     "funds except BIO-001 --valid-until 2025-06-30 --reason no": BIND,

@@ -25,6 +25,7 @@ from ..models import (
     Correction,
     CorrectionLine,
     CostMeasureChange,
+    Customer,
     Department,
     ExchangeRate,
     FundException,
@@ -49,6 +50,7 @@ from ..models import (
 # What decides how a file becomes charges and charges become cents, in an order in which it can be stored.
 CONFIGURATION: tuple[type[models.Model], ...] = (
     Policy,
+    Customer,
     Person,
     PersonAlias,
     Project,

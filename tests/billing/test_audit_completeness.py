@@ -23,6 +23,7 @@ from billing.models import (
     AttributionRule,
     AuditEvent,
     CloudAccount,
+    Customer,
     Department,
     ExchangeRate,
     FundingSource,
@@ -44,6 +45,7 @@ ROOT = Path(__file__).resolve().parents[2]
 # One field of each model that staff can change, and a new value of it.
 CHANGES = {
     Person: ("name", "Another"),
+    Customer: ("name", "Another customer"),
     Department: ("name", "Another name"),
     Project: ("name", "Another name"),
     FundingSource: ("name", "Another fund"),
@@ -63,6 +65,8 @@ def a_subject(model):
         return build.a_fund()
     if model is Department:
         return build.a_department("BIO")
+    if model is Customer:
+        return build.a_customer()
     if model is AttributionRule:
         return AttributionRule.objects.create(source=charge.source, service="*", fund_org="BIO-001")
     if model is CloudAccount:

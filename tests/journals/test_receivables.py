@@ -1,14 +1,18 @@
 """Customers who pay by invoice: from the charge to the file of accounts receivable, and its differences."""
 
+import contextlib
 import csv
 import datetime
 import io
 import json
+from collections import defaultdict
 from decimal import Decimal
 
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import DatabaseError, IntegrityError, transaction
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from openpyxl import load_workbook
 
 from billing import charging, corrections, proof, review
@@ -510,6 +514,99 @@ def test_a_payer_line_is_a_receivable_or_has_a_fund_org(acme):
     for wrong in ({"fund_org": "X-1"}, {"customer": None}):
         with pytest.raises(IntegrityError), transaction.atomic():
             PayerLine.objects.filter(customer=acme).update(**wrong)
+
+
+# Whatever is charged
+
+
+cents = st.integers(-(10**7), 10**7).map(lambda number: Decimal(number).scaleb(-4))
+changes = st.lists(
+    st.one_of(
+        st.tuples(
+            st.just("charge"),
+            st.sampled_from(["eve@acme.example", "max@zeta.example", "ada@u.edu"]),
+            st.sampled_from(["aws", "hpc", "shown"]),
+            st.sampled_from(["Compute", "Storage"]),
+            cents,
+        ),
+        st.tuples(st.just("shared"), st.sampled_from(["aws", "hpc"]), cents),
+        st.tuples(st.just("customer"), st.sampled_from(["C-100", "Z-1", ""])),
+        st.tuples(st.just("withdraw"), st.integers(0, 20)),
+        st.tuples(st.just("invoices")),
+        st.tuples(st.just("journal")),
+    ),
+    min_size=1,
+    max_size=14,
+)
+
+
+def change(what, *how):
+    """Do one thing that people or files do in a month."""
+    if what == "charge":
+        pi, source, service, amount = how
+        fund_org = "BIO-001" if pi == "ada@u.edu" else "FALLBACK-1"
+        build.a_charge(str(amount), pi=pi, project=None, fund_org=fund_org, source=source, service_name=service)
+    elif what == "shared":
+        shared = {"pi": None, "project": None, "fund_org": "", "shared_as": "Support"}
+        build.a_charge(str(abs(how[1])), source=how[0], **shared)
+    elif what == "customer":
+        customer = build.a_customer(how[0]) if how[0] else None
+        Person.objects.filter(email="eve@acme.example").update(customer=customer)
+    elif what == "withdraw":
+        pks = Charge.objects.live().order_by("pk").values_list("pk", flat=True)
+        if pks:
+            charge = Charge.objects.get(pk=pks[how[0] % len(pks)])
+            charge.state = Charge.State.REJECTED
+            charge.save()
+    elif what == "invoices":
+        with contextlib.suppress(posting.NothingToSubmit):
+            export(submit=True)
+    else:
+        with contextlib.suppress(posting.NothingToSubmit):
+            journal()
+
+
+@given(changes)
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whatever_happens_in_a_month_its_invoices_come_to_what_customers_are_charged(happened):
+    with transaction.atomic():
+        require_what_customers_are_charged(happened)
+        transaction.set_rollback(True)
+
+
+def require_what_customers_are_charged(happened):
+    build.a_policy(center_fund_org="CENTER-1")
+    # Where nobody is charged, a shared cost has somebody to go to.
+    default = {"default_pi": build.a_pi("desk@u.edu"), "overflow_fund_org": "DESK-1"}
+    for name in ("aws", "hpc"):
+        build.a_source(name, **default)
+    build.a_source("shown", is_journaled=False)
+    build.a_pi("eve@acme.example", customer=build.a_customer())
+    build.a_pi("max@zeta.example", customer=build.a_customer("Z-1", name="Zeta"))
+    build.a_charge("1.00")
+    for each in happened:
+        change(*each)
+    issuing.generate(period=january(), **DONE)
+    for what in ("journal", "invoices"):
+        change(what)
+    assert proved().is_complete
+    numbers = list(CustomerInvoice.objects.order_by("number").values_list("number", flat=True))
+    assert numbers == list(range(1, len(numbers) + 1))
+    charged: dict[str, Decimal] = defaultdict(Decimal)
+    lines = PayerLine.objects.filter(customer__isnull=False, source__is_journaled=True)
+    for number, amount in lines.values_list("customer__number", "charged"):
+        charged[number] += amount
+    invoiced: dict[str, Decimal] = defaultdict(Decimal)
+    for number, amount in CustomerInvoice.objects.values_list("customer_number", "total"):
+        invoiced[number] += amount
+    assert {number: total for number, total in invoiced.items() if total} == {
+        number: total for number, total in charged.items() if total
+    }
+    # charged = journaled + showback + receivable
+    every = sum(PayerLine.objects.values_list("charged", flat=True))
+    shown = sum(PayerLine.objects.filter(source__is_journaled=False).values_list("charged", flat=True))
+    payers = JournalLine.objects.filter(side="payer").values_list("debit", "credit")
+    assert every == sum(debit - credit for debit, credit in payers) + shown + sum(invoiced.values())
 
 
 # Files

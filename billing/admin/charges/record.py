@@ -44,6 +44,7 @@ REASONS = {
     Flag.Code.UNKNOWN_PI: "This PI came with the file and nobody has confirmed them. Confirm them on their page.",
     Flag.Code.PI_INACTIVE: "The PI left before the service. Charge the successor, or somebody else.",
     Flag.Code.PROJECT_ENDED: "The project ended before the service. Choose another one, or approve it as it is.",
+    Flag.Code.CUSTOMER_INACTIVE: "The customer who pays is not active on these days. Approve it, or correct who pays.",
     Flag.Code.PATTERN_MATCH: "The policy holds what looks like this.",
     Flag.Code.PERIOD_MISMATCH: "The days of service lie in another month than the file is for.",
     Flag.Code.PERIOD_REVERSED: "The service ends before it begins.",
