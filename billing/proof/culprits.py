@@ -103,9 +103,9 @@ def _of_side(proof: Proof, side: Side) -> list[Finding]:
     found = []
     for key in sorted({*lines, *side.lines}):
         line, other = lines.get(key), side.lines.get(key)
-        if line is not None and other is None:
-            if not (line.charged and is_wanted(line, side.code, sources.get(line.source_id))):
-                continue
+        is_lacking = line is not None and other is None
+        if is_lacking and not (line.charged and is_wanted(line, side.code, sources.get(line.source_id))):
+            continue
         charged = line.charged if line else ZERO
         there = other.amount if other else ZERO
         if charged != there:
