@@ -103,8 +103,7 @@ def _of_side(proof: Proof, side: Side) -> list[Finding]:
     found = []
     for key in sorted({*lines, *side.lines}):
         line, other = lines.get(key), side.lines.get(key)
-        is_lacking = line is not None and other is None
-        if is_lacking and not (line.charged and is_wanted(line, side.code, sources.get(line.source_id))):
+        if line and not other and not (line.charged and is_wanted(line, side.code, sources.get(line.source_id))):
             continue
         charged = line.charged if line else ZERO
         there = other.amount if other else ZERO
