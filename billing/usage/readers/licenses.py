@@ -68,7 +68,7 @@ class LicenseSettings:
 def settings_of(settings: Mapping[str, Any]) -> LicenseSettings:
     """Return the settings of a feed, or raise BadSettings."""
     given = Given(settings)
-    zone = given.zone()
+    zone = given.zone("time_zone")
     found = LicenseSettings(
         system=given.text("system"),
         zone=zone,

@@ -41,7 +41,7 @@ DIGEST = 8
 def settings_of(settings: Mapping[str, Any]) -> StorageSettings:
     """Return the settings of a feed, or raise BadSettings. docs/integrations says what each means."""
     given = Given(settings)
-    zone = given.zone()
+    zone = given.zone("time_zone")
     taken_at = given.moment("taken_at", zone)
     columns = given.names("columns")
     has_header = given.flag("has_header", default=True)
