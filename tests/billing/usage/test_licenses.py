@@ -14,7 +14,8 @@ from billing.usage.level_policies import ByTime
 from billing.usage.levels import amounts, amounts_shape
 from billing.usage.readers import KINDS, BadSettings, Tally
 from billing.usage.readers.licenses import SHAPE
-from tests.billing.usage.readings import SAMPLES, needs_samples, read, written
+from tests.billing.usage.reading import SAMPLES, needs_samples
+from tests.billing.usage.snapshots import read, written
 
 CHICAGO = ZoneInfo("America/Chicago")
 UTC = ZoneInfo("UTC")

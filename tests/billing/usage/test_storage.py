@@ -13,7 +13,8 @@ from billing.readers import FileError
 from billing.usage.readers import KINDS, BadSettings, Tally
 from billing.usage.readers.storage.nesting import counted_once
 from billing.usage.readers.storage.readings import Nested, Reading
-from tests.billing.usage.readings import SAMPLES, by_id, needs_samples, read, written
+from tests.billing.usage.reading import SAMPLES, needs_samples
+from tests.billing.usage.snapshots import by_id, read, written
 
 NEW_YORK = ZoneInfo("America/New_York")
 TB, KIB = 10**12, 1024
