@@ -4,8 +4,9 @@ import json
 from decimal import Decimal
 
 import pytest
+from django.db import IntegrityError, transaction
 
-from billing.models import Charge, RateSchedule
+from billing.models import Charge, RateSchedule, UsageFile
 from tests.billing.usage.snapshots import written
 from tests.billing.usage.test_kubernetes import an_allocation, answer, idle
 from tests.billing.usage.test_licenses import a_report
@@ -78,6 +79,21 @@ def test_files_of_a_month_in_any_order_and_in_parts_give_the_same_charges(tmp_pa
     result = command("usage", *paths[10:20], "-f", "feed")
     assert charged("2026-01") == 62
     assert (result["months"][0]["import"]["unchanged"], result["months"][0]["import"]["changed"]) == (1, 0)
+
+
+def test_the_same_content_of_another_day_is_another_reading(tmp_path):
+    a_feed(tmp_path, "storage", {"account": "name"}, measure="used_byte_days", unit="TB-day", price="1")
+    one, other = (quotas(tmp_path, day, ("/genomics", 2, 0)) for day in ("2026-01-05", "2026-01-06"))
+    again = str(written(tmp_path, (tmp_path / "quotas-2026-01-06.json").read_text(), "copy of 2026-01-06.json"))
+    # Three files of one content, of two days.
+    assert len(command("usage", one, other, again, "-f", "feed")["files"]) == 2
+    assert charged("2026-01") == 4
+    found = command("usage", again, one, "-f", "feed")
+    numbers = {file.first.day: file.pk for file in UsageFile.objects.all()}
+    assert [file["already_read"] for file in found["files"]] == [numbers[6], numbers[5]]
+    assert UsageFile.objects.count() == 2
+    with pytest.raises(IntegrityError), transaction.atomic():
+        UsageFile.objects.update(original_sha256="0" * 64, first=NOW)
 
 
 def test_a_gap_over_the_end_of_a_month_is_charged_once_the_next_month_is_read(tmp_path):

@@ -180,4 +180,12 @@ def _shown(path: str, settings: StorageSettings) -> str:
     return f"{'/' if shown.startswith('/') else ''}{kept}/~{digest}"
 
 
-KIND = Kind("storage", "Storage: quotas and use", settings_of, shape, read, service_category="Storage")
+KIND = Kind(
+    "storage",
+    "Storage: quotas and use",
+    settings_of,
+    shape,
+    read,
+    takes_time_from_name=True,
+    service_category="Storage",
+)
