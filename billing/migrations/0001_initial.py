@@ -4341,7 +4341,7 @@ class Migration(migrations.Migration):
             model_name="usagefile",
             constraint=models.UniqueConstraint(
                 condition=models.Q(("state", "standing")),
-                fields=("feed", "original_sha256"),
+                fields=("feed", "original_sha256", "first"),
                 name="a_usage_file_counts_once",
             ),
         ),

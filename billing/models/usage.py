@@ -78,7 +78,8 @@ class UsageFile(models.Model):
         permissions = [("take_usage", "Can read and withdraw files of usage, and price months of it")]
         constraints = [
             models.UniqueConstraint(
-                fields=["feed", "original_sha256"],
+                # The same content may be of another day, where only the name of the file says which.
+                fields=["feed", "original_sha256", "first"],
                 condition=Q(state="standing"),
                 name="a_usage_file_counts_once",
             )

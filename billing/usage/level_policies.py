@@ -51,6 +51,10 @@ class Edges(StrEnum):
     MONTH = "month"
 
 
+# Days. A month is made with the readings of so many days before and after it.
+LONGEST_GAP = 31
+
+
 @dataclass(frozen=True)
 class ByDay:
     """Amounts by days, for what is read once a day. A gap of more than `longest_gap` days counts for nothing."""
@@ -59,7 +63,7 @@ class ByDay:
     charge: Charge = Charge.USED
     pick: Pick = Pick.LAST
     gaps: Gaps = Gaps.SYSTEM
-    longest_gap: int = 31
+    longest_gap: int = LONGEST_GAP
     edges: Edges = Edges.READINGS
 
 

@@ -27,6 +27,7 @@ from ..progress import Progress, unwatched
 from ..texts import iso_month, long_month
 from . import accounts, cutting, levels, taking
 from .focus_rows import Issuer, focus_table
+from .level_policies import LONGEST_GAP
 from .paying import with_payers
 from .pricing.engine import price
 from .pricing.lines import Priced
@@ -34,7 +35,7 @@ from .records import Shape
 from .terms import Terms, latest_of, rates_of, terms_of
 
 # A gap between readings is bridged over the end of a month, if it is no longer.
-NEAR = datetime.timedelta(days=31)
+NEAR = datetime.timedelta(days=LONGEST_GAP)
 
 
 @dataclass(frozen=True)

@@ -127,21 +127,24 @@ def reduce(
     """
     kind, given = kind_of(feed), settings_of(feed)
     made: list[tuple[Taken, str, int]] = []
-    hashes: set[str] = set()
+    known: set[tuple[str, datetime.datetime | None]] = set()
     for number, (path, name) in enumerate(zip(paths, names, strict=True)):
         progress(number, len(paths), f"Reading {shown(name)}")
         try:
             with in_file(shown(name)):
                 sha256, size = _hashed(path)
-                seen = UsageFile.objects.filter(
-                    feed=feed, original_sha256=sha256, state=UsageFile.State.STANDING
-                ).first()
-                if seen or sha256 in hashes:
-                    if seen:
-                        made.append((Taken(shown(name), seen=seen), sha256, size))
-                    continue
-                hashes.add(sha256)
-                made.append((_reduced(kind, given, path, shown(name), into / f"{number}.parquet"), sha256, size))
+                taken, first = None, None
+                seen = UsageFile.objects.filter(feed=feed, original_sha256=sha256, state=UsageFile.State.STANDING)
+                if kind.takes_time_from_name:
+                    taken = _reduced(kind, given, path, shown(name), into / f"{number}.parquet")
+                    first = taken.first
+                    seen = seen.filter(first=first)
+                if same := seen.first():
+                    made.append((Taken(shown(name), seen=same), sha256, size))
+                elif (sha256, first) not in known:
+                    known.add((sha256, first))
+                    taken = taken or _reduced(kind, given, path, shown(name), into / f"{number}.parquet")
+                    made.append((taken, sha256, size))
         except FileError as error:
             raise UsageRefused(error) from error
     return made

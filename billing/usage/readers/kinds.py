@@ -46,5 +46,7 @@ class Kind:
     settings: Callable[[Mapping[str, Any]], Any]
     shape: Callable[[Any], Shape]
     read: Callable[[Path, str, Any, Tally], Iterator[pa.RecordBatch]]
+    # Its files may not say when they were written, so that the same content under another name is another reading.
+    takes_time_from_name: bool = False
     # FOCUS ServiceCategory of what it charges for.
     service_category: str = "Other"

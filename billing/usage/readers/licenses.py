@@ -68,7 +68,7 @@ class LicenseSettings:
 def settings_of(settings: Mapping[str, Any]) -> LicenseSettings:
     """Return the settings of a feed, or raise BadSettings."""
     given = Given(settings)
-    zone = given.zone()
+    zone = given.zone("time_zone")
     found = LicenseSettings(
         system=given.text("system"),
         zone=zone,
@@ -237,4 +237,4 @@ def _of_report(report: _Report, settings: LicenseSettings) -> Iterator[Record]:
             yield record | ({"account": holder} if settings.charges_reservations else {"free": RESERVED})
 
 
-KIND = Kind("licenses", "Licenses: FlexLM", settings_of, shape, read)
+KIND = Kind("licenses", "Licenses: FlexLM", settings_of, shape, read, takes_time_from_name=True)

@@ -14,9 +14,10 @@ from ...fields import WIDE
 from ...readers.amounts import decimal_of
 from ...readers.values import BadValue
 from ...texts import quoted
+from ..level_policies import ByDay
 from ..records import COMMON, Measure, Shape
 from .cell_moments import HOUR, DateForm, Dates
-from .settings import Given
+from .settings import Given, by_day
 from .table_rows import folded
 
 # As finely as anybody writes hours or weights.
@@ -126,6 +127,8 @@ class ColumnMapping:
     length: Length | None = None
     lasts: Lasts = Lasts.AS_WRITTEN
     are_levels: bool = False
+    # How daily readings become the amounts of a month, where rows are levels.
+    policy: ByDay = ByDay()
     id: Text = Text()
     account: Text = Text()
     user: Text = Text()
@@ -173,12 +176,14 @@ def mapping_of(settings: Mapping[str, Any]) -> ColumnMapping:
         given.refuse("start", "Name the column that has the date, or those that have the date and the time of day.")
     if "end" in given and "duration" in given:
         given.refuse("duration", "A row has an end or a duration, not both.")
+    are_levels = given.flag("levels")
     mapping = ColumnMapping(
         start=start,
         end=_columns(given, "end"),
         length=_length(given),
         lasts=given.choice("lasts", Lasts.AS_WRITTEN),
-        are_levels=given.flag("levels"),
+        are_levels=are_levels,
+        policy=by_day(given) if are_levels else ByDay(),
         dates=Dates(form=_form(given), zone=given.zone("time_zone")),
         id=_text(given, "id", given.raw("id")),
         account=_text(given, "account", given.raw("account")),

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from ...readers.batches import Problem
 from ...texts import quoted
-from ..level_policies import ByDay
+from ..level_policies import LONGEST_GAP, ByDay
 from .kinds import BadSettings
 
 Choice = TypeVar("Choice", bound=StrEnum)
@@ -189,7 +189,7 @@ def by_day(given: Given) -> ByDay:
         charge=given.choice("charge", default.charge),
         pick=given.choice("pick", default.pick),
         gaps=given.choice("gaps", default.gaps),
-        longest_gap=given.number("longest_gap", default.longest_gap, most=366),
+        longest_gap=given.number("longest_gap", default.longest_gap, most=LONGEST_GAP),
         edges=given.choice("edges", default.edges),
     )
 

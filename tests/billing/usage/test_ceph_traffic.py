@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from billing.readers import FileError
 from billing.usage.readers import KINDS, BadSettings
-from tests.billing.usage.readings import SAMPLES, needs_samples, read, written
+from tests.billing.usage.reading import SAMPLES, needs_samples
+from tests.billing.usage.snapshots import read, written
 
 MEASURES = ("bytes_sent", "bytes_received", "operations")
 

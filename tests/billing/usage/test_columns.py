@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from openpyxl.utils.datetime import CALENDAR_MAC_1904
 
-from billing.usage.readers import KINDS, Tally
+from billing.usage.level_policies import ByDay, Gaps, Method
+from billing.usage.readers import KINDS, BadSettings, Tally
 
 from .reading import problems_of, records_of, totals_of, written
 
@@ -197,6 +198,15 @@ def test_what_is_no_date_in_that_form_is_said_by_line_and_column(tmp_path, form,
 def test_a_date_is_a_day_unless_the_settings_say_otherwise(tmp_path, changes, start, end):
     (record,) = simple(tmp_path, ("2026-01-31", "ada", "2"), **changes)
     assert (record["start"], record["end"]) == (seconds(*start), seconds(*end))
+
+
+def test_readings_of_a_table_become_a_month_by_the_settings_of_all_readings():
+    found = KINDS["columns"].settings(SIMPLE | {"levels": True, "method": "maximum", "gaps": "never"})
+    assert found.policy == ByDay(method=Method.MAXIMUM, gaps=Gaps.NEVER)
+    with pytest.raises(BadSettings):
+        KINDS["columns"].settings(SIMPLE | {"method": "maximum"})
+    with pytest.raises(BadSettings):
+        KINDS["columns"].settings(SIMPLE | {"levels": True, "longest_gap": 32})
 
 
 def test_a_day_on_which_clocks_change_has_its_own_length(tmp_path):

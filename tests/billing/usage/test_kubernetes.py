@@ -16,7 +16,8 @@ from billing.readers import FileError
 from billing.usage.readers import KINDS, BadSettings, Tally
 from billing.usage.readers.kubernetes import CPU, GPU, PV, RAM
 from billing.usage.readers.kubernetes.sharing import Key, Sum, spread
-from tests.billing.usage.readings import SAMPLES, by_id, needs_samples, read, written
+from tests.billing.usage.reading import SAMPLES, needs_samples
+from tests.billing.usage.snapshots import by_id, read, written
 
 PICO = 10**12
 GIB = 2**30

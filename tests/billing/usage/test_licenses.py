@@ -14,7 +14,8 @@ from billing.usage.level_policies import ByTime
 from billing.usage.levels import amounts, amounts_shape
 from billing.usage.readers import KINDS, BadSettings, Tally
 from billing.usage.readers.licenses import SHAPE
-from tests.billing.usage.readings import SAMPLES, needs_samples, read, written
+from tests.billing.usage.reading import SAMPLES, needs_samples
+from tests.billing.usage.snapshots import read, written
 
 CHICAGO = ZoneInfo("America/Chicago")
 UTC = ZoneInfo("UTC")
@@ -61,7 +62,7 @@ def refused(folder, content, name="lmstat.txt", **settings):
 def test_the_seats_of_a_real_report_are_those_that_it_lists():
     tally = Tally()
     path = SAMPLES / "flexlm" / "lmstat_app1.txt"
-    table = read("licenses", path, tally, zone="America/Chicago").to_pandas()
+    table = read("licenses", path, tally, time_zone="America/Chicago").to_pandas()
     at = int(datetime.datetime(2017, 10, 20, 17, 2, tzinfo=CHICAGO).timestamp())
     assert set(table["start"]) == set(table["end"]) == {at}
     # Counted in the text with grep, awk and a pencil.
@@ -93,7 +94,7 @@ def test_the_capacity_of_a_license_file_is_added_up_by_feature():
 
 def test_reports_of_several_moments_may_stand_in_one_file(tmp_path):
     reports = [a_report(users=["ada", "ada", ("bob", 3)]), a_report("1/5/2026 10:15", ["ada"])]
-    rows = rows_of(tmp_path, *reports, zone="America/Chicago", system="matlab")
+    rows = rows_of(tmp_path, *reports, time_zone="America/Chicago", system="matlab")
     ten = int(datetime.datetime(2026, 1, 5, 10, tzinfo=CHICAGO).timestamp())
     found = {(row["start"] - ten, row["user"], row["seats"], row["issued"]) for row in rows}
     assert found == {(0, "", 0, 50), (0, "ada", 2, 0), (0, "bob", 3, 0), (900, "", 0, 50), (900, "ada", 1, 0)}
@@ -151,7 +152,7 @@ def test_a_year_that_the_report_lacks_is_that_of_the_name(tmp_path):
     report = a_report("1/5 10:00", ["ada"])
     at = int(datetime.datetime(2026, 1, 5, 10, tzinfo=CHICAGO).timestamp())
     for known in ({"name": "lmstat-2026-01-31.txt"}, {"taken_at": "2026-06-01"}):
-        rows = rows_of(tmp_path, report, zone="America/Chicago", **known)
+        rows = rows_of(tmp_path, report, time_zone="America/Chicago", **known)
         assert {row["start"] for row in rows} == {at}
     assert refused(tmp_path, report).startswith("line 2: The report does not say its year.")
 
@@ -217,7 +218,7 @@ def test_reports_that_are_too_far_apart_count_for_an_hour_and_are_told(tmp_path)
 
 def test_a_seat_held_over_the_end_of_a_month_is_split_by_the_second(tmp_path):
     reports = [a_report("1/31/2026 23:50", ["ada"]), a_report("2/1/2026 0:20")]
-    rows = rows_of(tmp_path, *reports, zone="America/Chicago")
+    rows = rows_of(tmp_path, *reports, time_zone="America/Chicago")
     january, _ = held(rows, zone=CHICAGO)
     february, _ = held(rows, END, datetime.date(2026, 3, 1), zone=CHICAGO)
     assert (january["ada"]["seat_seconds"], february["ada"]["seat_seconds"]) == (600, 1200)

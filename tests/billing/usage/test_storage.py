@@ -13,7 +13,8 @@ from billing.readers import FileError
 from billing.usage.readers import KINDS, BadSettings, Tally
 from billing.usage.readers.storage.nesting import counted_once
 from billing.usage.readers.storage.readings import Nested, Reading
-from tests.billing.usage.readings import SAMPLES, by_id, needs_samples, read, written
+from tests.billing.usage.reading import SAMPLES, needs_samples
+from tests.billing.usage.snapshots import by_id, read, written
 
 NEW_YORK = ZoneInfo("America/New_York")
 TB, KIB = 10**12, 1024
@@ -223,7 +224,7 @@ def test_a_table_of_any_system_is_read_by_its_columns(tmp_path):
     text = 'Volume;Zone;Size TB;Owner;When\n"/a; b";fast;1.5;ada;2026-01-30\n\n/c;slow;0.25;bob;2026-01-30T12:00:00Z\n'
     columns = {"path": "volume", "used": "size tb", "account": "Owner", "tier": "Zone", "time": "When"}
     path = written(tmp_path, text, "starfish.csv")
-    table = read("storage", path, columns=columns, unit="TB", zone="America/New_York")
+    table = read("storage", path, columns=columns, unit="TB", time_zone="America/New_York")
     midnight = datetime.datetime(2026, 1, 30, tzinfo=NEW_YORK).timestamp()
     noon = datetime.datetime(2026, 1, 30, 12, tzinfo=datetime.UTC).timestamp()
     assert by_id(table, "used_bytes", "account", "tier", "start") == {
@@ -260,14 +261,14 @@ def test_du_is_read_by_the_numbers_of_its_columns(tmp_path):
 )
 def test_a_file_that_says_no_time_takes_it_from_its_name(tmp_path, name, zone, moment):
     path = written(tmp_path, {"quotas": [a_qumulo_quota()]}, "upload")
-    (row,) = read("storage", path, name=name, zone=zone).to_pylist()
+    (row,) = read("storage", path, name=name, time_zone=zone).to_pylist()
     assert row["start"] == row["end"] == datetime.datetime.fromisoformat(moment).timestamp()
 
 
 def test_a_file_without_any_time_is_refused(tmp_path):
     path = written(tmp_path, {"quotas": [a_qumulo_quota()]}, "quotas.json")
     assert "Put the day into its name" in refused("storage", path)
-    assert "does not say when" in refused("storage", path, zone="UTC")
+    assert "does not say when" in refused("storage", path, time_zone="UTC")
     assert "two dates" in refused("storage", written(tmp_path, {"quotas": [a_qumulo_quota()]}, "2026-01-30_2026-01-31"))
     (row,) = read("storage", path, taken_at="2026-01-31").to_pylist()
     assert row["start"] == datetime.datetime(2026, 1, 31, tzinfo=datetime.UTC).timestamp()
@@ -364,7 +365,7 @@ def test_a_byte_order_mark_and_gzip_change_nothing(tmp_path):
     ("wrong", "column"),
     [
         ({"system": 7}, "system"),
-        ({"zone": "Mars/Olympus"}, "zone"),
+        ({"time_zone": "Mars/Olympus"}, "time_zone"),
         ({"taken_at": "yesterday"}, "taken_at"),
         ({"nested": "twice"}, "nested"),
         ({"unit": "GBit"}, "unit"),

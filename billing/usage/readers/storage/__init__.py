@@ -41,7 +41,7 @@ DIGEST = 8
 def settings_of(settings: Mapping[str, Any]) -> StorageSettings:
     """Return the settings of a feed, or raise BadSettings. docs/integrations says what each means."""
     given = Given(settings)
-    zone = given.zone()
+    zone = given.zone("time_zone")
     taken_at = given.moment("taken_at", zone)
     columns = given.names("columns")
     has_header = given.flag("has_header", default=True)
@@ -180,4 +180,12 @@ def _shown(path: str, settings: StorageSettings) -> str:
     return f"{'/' if shown.startswith('/') else ''}{kept}/~{digest}"
 
 
-KIND = Kind("storage", "Storage: quotas and use", settings_of, shape, read, service_category="Storage")
+KIND = Kind(
+    "storage",
+    "Storage: quotas and use",
+    settings_of,
+    shape,
+    read,
+    takes_time_from_name=True,
+    service_category="Storage",
+)

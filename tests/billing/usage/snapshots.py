@@ -1,18 +1,14 @@
-"""What readers of levels make of texts that tests write, and of samples that nobody here wrote."""
+"""What tests of readings share: files of JSON or text, read into tables, and records by their ids."""
 
 import json
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pytest
-from django.conf import settings
 
 from billing.usage.readers import KINDS, Tally
 
-SAMPLES = Path(settings.BASE_DIR).parent / "shared" / "samples" / "usage"
-needs_samples = pytest.mark.skipif(not SAMPLES.is_dir(), reason="the shared samples are not on this machine")
-DAY = "2026-01-31"
+from . import reading
 
 
 def read(kind: str, path: Path, tally: Tally | None = None, *, name: str = "", **given: Any) -> pa.Table:
@@ -25,10 +21,7 @@ def read(kind: str, path: Path, tally: Tally | None = None, *, name: str = "", *
 
 def written(folder: Path, content: Any, name: str = "readings-2026-01-31.json") -> Path:
     """Write a file: bytes and texts as they are, anything else as JSON."""
-    path = folder / name
-    if not isinstance(content, bytes | str):
-        content = json.dumps(content)
-    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    path: Path = reading.written(folder, content if isinstance(content, bytes | str) else json.dumps(content), name)
     return path
 
 
