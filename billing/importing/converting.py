@@ -14,6 +14,7 @@ from ..readers.coded import Numbers, combined
 from ..readers.dates import ZONES
 from ..readers.facts import Scope, ScopeTotal
 from ..readers.problems import problems_of
+from ..readers.recalling import Recalled, keys_of, kind_of_keys
 from ..readers.tags import tags_of
 from ..readers.understanding import Understanding, Understood, Wanted
 from ..readers.values import BadValue, Memo
@@ -83,6 +84,8 @@ class Converter:
         self._places: list[Place] = []
         # By the text of the tags and the number of the place.
         self._attributed = Memo(self._attribute, 50_000)
+        # The same by the numbers of both.
+        self._recalled = Recalled(kind_of_keys(2), 50_000)
         self._flagging = Flagging(
             attributor=attributor,
             reference=reference,
@@ -160,8 +163,13 @@ class Converter:
         """Return who pays for each row: asked once for each distinct combination of tags and place."""
         tags, places = said.texts["Tags"], self._places_of(said, days)
         numbers, firsts = combined([tags.codes, places])
-        found = self._attributed.column(list(zip(tags.at(firsts), places[firsts].tolist(), strict=True)))
-        return np.array(found, dtype=np.int32)[numbers]
+        of_firsts = places[firsts]
+
+        def find(which: Numbers) -> list[int]:
+            return self._attributed.column(list(zip(tags.at(firsts[which]), of_firsts[which].tolist(), strict=True)))
+
+        found = self._recalled.of(keys_of([tags.numbers_at(firsts), of_firsts]), find)
+        return found.astype(np.int32)[numbers]
 
     def _places_of(self, said: Understood, days: Days) -> Numbers:
         """Return for each row the number of its place."""

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from .batches import UnreadableFile
-from .coded import Coded, coded
+from .coded import Coded, Encoded, encoded
 from .columns import AMOUNTS, DECIMALS, TIMES, base_of
 from .projects import PARTS as PROJECT_PARTS
 from .projects import PROJECT
@@ -26,9 +26,14 @@ _MICROSECONDS = {"s": (1_000_000, 1), "ms": (1_000, 1), "us": (1, 1), "ns": (1, 
 Objects = Any
 
 
-def coded_column(name: str, values: Any) -> Coded:
+def encoded_column(name: str, values: Any) -> Encoded:
     """Return a column of a piece by the numbers of its distinct texts; see Batch.columns."""
-    return coded(values if _is_of_texts(values) else Column(base_of(name)).encoded(values))
+    return encoded(values if _is_of_texts(values) else Column(base_of(name)).encoded(values))
+
+
+def coded_column(name: str, values: Any) -> Coded:
+    """Return the same with Python's texts."""
+    return encoded_column(name, values).coded()
 
 
 def text_column(name: str, values: Any) -> Any:

@@ -16,10 +16,14 @@ WIDEST = 2**62
 
 @dataclass(frozen=True)
 class Coded:
-    """A column: its distinct texts, each of some row, and for each row the place of its text among them."""
+    """A column: its distinct texts, each of some row, and for each row the place of its text among them.
+
+    `numbers` are those of the texts in the whole import, where they have any.
+    """
 
     codes: Numbers
     texts: list[str]
+    numbers: Numbers | None = None
 
     def __len__(self) -> int:
         return len(self.codes)
@@ -34,6 +38,9 @@ class Coded:
         places = [numbers.setdefault(text, len(numbers)) for text in found]
         return Coded(np.array(places, dtype=np.int64)[self.codes], list(numbers))
 
+    def encoded(self) -> "Encoded":
+        return Encoded(self.codes, pa.array(self.texts, pa.string()))
+
     def values(self, values: Iterable[Any], kind: Any) -> Numbers:
         """Return for each row what belongs to its text, given for each distinct text, as an array."""
         return np.array(list(values), dtype=kind)[self.codes]
@@ -41,6 +48,10 @@ class Coded:
     def at(self, rows: Numbers) -> list[str]:
         """Return the texts of some rows, by their places."""
         return list(map(self.texts.__getitem__, self.codes[rows].tolist()))
+
+    def numbers_at(self, rows: Numbers) -> Numbers:
+        """Return the numbers, import-wide, of the texts of some rows; -1 where this column has none."""
+        return np.full(len(rows), -1) if self.numbers is None else self.numbers[self.codes[rows]]
 
     def column(self) -> list[str]:
         """Return the text of each row."""
@@ -52,39 +63,54 @@ class Coded:
         return found
 
 
-def coded(values: Any) -> Coded:
+@dataclass(frozen=True)
+class Encoded:
+    """The same before its texts become Python's: `texts` is an Arrow array, where one may be twice."""
+
+    codes: Numbers
+    texts: Any
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    def coded(self) -> Coded:
+        texts: list[str] = self.texts.to_pylist()
+        if len(set(texts)) == len(texts):
+            return Coded(self.codes, texts)
+        numbers: dict[str, int] = {}
+        places = [numbers.setdefault(text, len(numbers)) for text in texts]
+        return Coded(np.array(places, dtype=np.int64)[self.codes], list(numbers))
+
+
+def encoded(values: Any) -> Encoded:
     """Return a column of texts (an Arrow array, or a sequence) by numbers; no value is an empty text."""
     array = values if isinstance(values, pa.Array | pa.ChunkedArray) else pa.array(values, pa.string())
     if isinstance(array, pa.ChunkedArray):
         array = array.combine_chunks()
     if not pa.types.is_dictionary(array.type):
         array = array.dictionary_encode()
-    codes, dictionary = array.indices, array.dictionary
-    if codes.null_count:
-        codes = pc.fill_null(codes.cast(pa.int64()), len(dictionary))
-        dictionary = pa.concat_arrays([dictionary, pa.array([""], pa.string())])
-    return _compact(codes.to_numpy(zero_copy_only=False), dictionary)
+    indices, texts = array.indices, array.dictionary
+    if indices.null_count:
+        indices = pc.fill_null(indices.cast(pa.int64()), len(texts))
+        texts = pa.concat_arrays([texts, pa.array([""], pa.string())])
+    codes = indices.to_numpy(zero_copy_only=False)
+    used = np.zeros(len(texts), dtype=np.bool_)
+    used[codes] = True
+    if not used.all():
+        # Dictionaries of larger parts of a file hold texts that no row of a piece has.
+        codes = (np.cumsum(used) - 1)[codes]
+        texts = texts.filter(pa.array(used))
+    return Encoded(codes, pc.fill_null(texts, "") if texts.null_count else texts)
+
+
+def coded(values: Any) -> Coded:
+    """Return the same with Python's texts."""
+    return encoded(values).coded()
 
 
 def constant(text: str, size: int) -> Coded:
     """Return a column that has one text in all of its rows."""
     return Coded(np.zeros(size, dtype=np.int64), [text])
-
-
-def _compact(codes: Numbers, dictionary: pa.Array) -> Coded:
-    """Leave out texts that no row has, as dictionaries of larger parts of a file hold them, and texts twice there."""
-    used = np.zeros(len(dictionary), dtype=np.bool_)
-    used[codes] = True
-    if not used.all():
-        # Before they become Python's: a piece has few of them.
-        codes = (np.cumsum(used) - 1)[codes]
-        dictionary = dictionary.filter(pa.array(used))
-    texts = ["" if text is None else text for text in dictionary.to_pylist()]
-    if len(set(texts)) == len(texts):
-        return Coded(codes, texts)
-    numbers: dict[str, int] = {}
-    places = [numbers.setdefault(text, len(numbers)) for text in texts]
-    return Coded(np.array(places, dtype=np.int64)[codes], list(numbers))
 
 
 def combined(columns: Sequence[Numbers]) -> tuple[Numbers, Numbers]:

@@ -119,10 +119,7 @@ class PlainRows:
         self._delimiter = ord(delimiter)
         names = [str(position) for position in range(width)]
         self._names = {name: str(position) for name, position in positions.items()}
-        kinds = {
-            self._names[name]: pa.string() if base_of(name) in _NOT_REPEATED else pa.dictionary(pa.int32(), pa.string())
-            for name in positions
-        }
+        kinds = dict.fromkeys(self._names.values(), pa.string())
         self._read: dict[str, Any] = {"column_names": names, "use_threads": False}
         self._parse = pa.csv.ParseOptions(delimiter=delimiter, newlines_in_values=False, ignore_empty_lines=False)
         # What is no UTF-8 is found before: columns that nobody wants count too.
@@ -151,6 +148,11 @@ class PlainRows:
         if table.num_rows != rows:
             return None
         columns = {name: table.column(own).combine_chunks() for name, own in self._names.items()}
+        # Not by Arrow's reader of CSV, which takes several times as long to number texts.
+        columns = {
+            name: column if base_of(name) in _NOT_REPEATED else column.dictionary_encode()
+            for name, column in columns.items()
+        }
         # A line of nothing but delimiters, as spreadsheets leave them, has no cost.
         if pc.min(pc.binary_length(columns["BilledCost"])).as_py() == 0:
             return None

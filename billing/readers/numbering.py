@@ -1,19 +1,21 @@
 """The rows of a dimension by number, import-wide: what comes again has its number, as long as it is remembered."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from .dimensions import HASH_BYTES, IDENTITY, hash_of, identity_hash, said_hash
+from .coded import Coded, Numbers
+from .dimensions import DIMENSIONS, HASH_BYTES, IDENTITY, hash_of, identity_hash, said_hash
 from .facts import NewRow
-
-Numbers = Any
+from .recalling import Recalled, keys_of, kind_of_keys
 
 # What one dimension remembers: so many rows, and so many bytes of theirs.
 REMEMBERED = 200_000
 REMEMBERED_BYTES = 40 * 1024 * 1024
+# Rows that are found again by numbers.
+RECALLED = 50_000
 # What a row and a text of it take beside its characters.
 ROW_BYTES, TEXT_BYTES = 150, 60
 # A dimension with a part in what a row speaks of.
@@ -48,16 +50,37 @@ class Numbering:
         self._places: dict[tuple[str, ...], int] = {}
         self._bytes = 0
         self._said, self._identities = bytearray(), bytearray()
+        # The same by the numbers of their texts, for most of them: see `recalling`.
+        self._recalled = Recalled(kind_of_keys(len(DIMENSIONS[name])), RECALLED)
         self._identity_of: Callable[..., bytes] | None = identity_hash if name in WITH_IDENTITY else None
 
     def of(self, rows: Iterable[tuple[str, ...]]) -> Found:
         """Number some distinct rows."""
+        self._make_room()
+        new: list[NewRow] = []
+        return self._found(np.array(self._places_of(rows, new), dtype=np.int64), new)
+
+    def of_columns(self, columns: Sequence[Coded], rows: Numbers) -> Found:
+        """Number some rows of columns whose texts are numbered, import-wide; no two of the rows say the same."""
+        self._make_room()
+        new: list[NewRow] = []
+        keys = keys_of([column.numbers_at(rows) for column in columns])
+
+        def find(which: Numbers) -> list[int]:
+            return self._places_of(zip(*(column.at(rows[which]) for column in columns), strict=True), new)
+
+        return self._found(self._recalled.of(keys, find), new)
+
+    def _make_room(self) -> None:
+        """Forget everything that is remembered, where that is too much."""
         if len(self._places) >= self.size or self._bytes >= REMEMBERED_BYTES:
             self._before += len(self._places)
             self._places.clear()
             self._bytes = 0
             self._said, self._identities = bytearray(), bytearray()
-        new: list[NewRow] = []
+            self._recalled.forget()
+
+    def _places_of(self, rows: Iterable[tuple[str, ...]], new: list[NewRow]) -> list[int]:
         known = self._places
         places = []
         for texts in rows:
@@ -65,11 +88,13 @@ class Numbering:
             if place is None:
                 place = self._remember(texts, new)
             places.append(place)
-        chosen = np.array(places, dtype=np.int64)
+        return places
+
+    def _found(self, places: Numbers, new: list[NewRow]) -> Found:
         return Found(
-            numbers=chosen + (self._before + 1),
-            said=_taken(self._said, chosen),
-            identities=_taken(self._identities, chosen) if self._identity_of else None,
+            numbers=places + (self._before + 1),
+            said=_taken(self._said, places),
+            identities=_taken(self._identities, places) if self._identity_of else None,
             new=new,
         )
 

@@ -9,7 +9,7 @@ from .coded import Coded, coded, combined, constant
 from .projects import PROJECT, project_of
 from .values import Memo
 
-_WANTED = (PROJECT, "SubAccountId", "SubAccountName", "BillingAccountId")
+WANTED = (PROJECT, "SubAccountId", "SubAccountName", "BillingAccountId")
 
 
 class Projects:
@@ -26,7 +26,7 @@ class Projects:
         BadValue for what is no project.
         """
         placed = {name: column for name, column in columns.items() if name != PROJECT}
-        given = [columns.get(name) or constant("", len(columns[PROJECT])) for name in _WANTED]
+        given = [columns.get(name) or constant("", len(columns[PROJECT])) for name in WANTED]
         numbers, firsts = combined([column.codes for column in given])
         ids, names, marks = [], [], []
         for text, sub_account, sub_name, account in zip(*(column.at(firsts) for column in given), strict=True):

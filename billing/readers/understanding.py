@@ -13,21 +13,22 @@ import pyarrow as pa
 from ..fields import seconds_of
 from .amount_columns import AmountColumn, amount_column, plain_column
 from .amounts import plain_decimal
-from .arrow_texts import coded_column, text_column
+from .arrow_texts import encoded_column, text_column
 from .batches import Batch
 from .cells import free_id_of, region_of, said_of, strict_id_of
-from .coded import Coded, Numbers, combined, constant
+from .coded import Coded, Encoded, Numbers, combined, constant
 from .columns import AMOUNTS, FREE_IDS, QUANTITIES, STRICT_IDS, TEXTS
 from .dates import Rule, end_and_rule, month_of, period_rules, service_time_of, time_of
 from .dimensions import DIMENSIONS, hash_of_tags, said_hash
 from .facts import NewRow, Scope, ScopeTotal, month_number
 from .hashing import content_hashes, identity_hashes
 from .numbering import Found, Numbering
-from .project_columns import Projects
+from .project_columns import WANTED, Projects
 from .projects import PROJECT
+from .recalling import Texts
 from .subsidies import SUBSIDY_FUND_ORG, funder_of
 from .tags import tags_of
-from .values import CHARGE_CATEGORIES, BadValue, Memo, category_of, currency_of, name_of
+from .values import CHARGE_CATEGORIES, REMEMBERED, BadValue, Memo, category_of, currency_of, name_of
 
 _ENUMERATIONS = ("ChargeCategory", "ChargeClass", "ChargeFrequency", "PricingCategory", "CommitmentDiscountStatus")
 # How the texts of each column are taken.
@@ -163,10 +164,10 @@ class Understanding:
 
     def __init__(self, wanted: Wanted) -> None:
         self.wanted = wanted
-        self._memos = {
-            **{name: Memo(CONVERT[name], 50_000) for name in TEXTS},
-            **{name: Memo(plain_decimal) for name in PRICES},
-            "Tags": Memo(self._said_tags, REMEMBERED_TAGS),
+        self._texts = {
+            **{name: Texts(CONVERT[name], 50_000) for name in TEXTS},
+            **{name: Texts(plain_decimal, REMEMBERED) for name in PRICES},
+            "Tags": Texts(self._said_tags, REMEMBERED_TAGS),
         }
         # What tags that come for the first time are compared by: they are read once.
         self._tag_hashes: dict[str, bytes] = {}
@@ -185,10 +186,11 @@ class Understanding:
         size = len(batch.lines)
         amounts, quantities = _amount_columns(batch.columns), _quantity_columns(batch.columns)
         given, of_projects = self._given(batch)
-        months, scope_months = self._month_column(given.get("BillingPeriodStart"), size)
-        service = self._service(given, constant("", size))
+        others = {name: column.coded() for name, column in given.items() if name not in self._texts}
+        months, scope_months = self._month_column(others.get("BillingPeriodStart"), size)
+        service = self._service(others, constant("", size))
         texts = self._text_columns(given, constant("", size))
-        currencies = self._currency_column(given.get("BillingCurrency"), size)
+        currencies = self._currency_column(others.get("BillingCurrency"), size)
         found = self._dimensions(texts)
         rules = Counter(service.rules)
         if of_projects:
@@ -229,21 +231,21 @@ class Understanding:
             lacking=frozenset(AMOUNTS) - batch.columns.keys(),
         )
 
-    def _given(self, batch: Batch) -> tuple[dict[str, Coded], int]:
+    def _given(self, batch: Batch) -> tuple[dict[str, Encoded], int]:
         """Return the columns whose texts repeat, and in how many rows the cloud project is the sub account."""
         given = {
-            name: coded_column(name, values)
+            name: encoded_column(name, values)
             for name, values in batch.columns.items()
             if name not in AMOUNTS and name not in QUANTITIES
         }
-        return self._projects.placed(given) if PROJECT in given else (given, 0)
+        if PROJECT not in given:
+            return given, 0
+        placed, rows = self._projects.placed({name: given.pop(name).coded() for name in WANTED if name in given})
+        return given | {name: column.encoded() for name, column in placed.items()}, rows
 
-    def _text_columns(self, given: Mapping[str, Coded], nothing: Coded) -> dict[str, Coded]:
+    def _text_columns(self, given: Mapping[str, Encoded], nothing: Coded) -> dict[str, Coded]:
         """Convert the columns of dimensions, each distinct text once."""
-        return {
-            name: given[name].converted(memo.__getitem__) if name in given else nothing
-            for name, memo in self._memos.items()
-        }
+        return {name: texts.of(given[name]) if name in given else nothing for name, texts in self._texts.items()}
 
     def _dimensions(self, texts: Mapping[str, Coded]) -> dict[str, Found]:
         """Number the rows of all dimensions: each distinct combination of their texts once."""
@@ -251,7 +253,7 @@ class Understanding:
         for name, columns in DIMENSIONS.items():
             of_name = [texts[column] for column in columns]
             numbers, firsts = combined([column.codes for column in of_name])
-            distinct = self._numberings[name].of(zip(*(column.at(firsts) for column in of_name), strict=True))
+            distinct = self._numberings[name].of_columns(of_name, firsts)
             found[name] = Found(
                 distinct.numbers[numbers],
                 distinct.said[numbers],
