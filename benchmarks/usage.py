@@ -1,8 +1,8 @@
 """Read, price and import the jobs of a month, beside importing the same FOCUS rows: `python benchmarks/usage.py`.
 
 Writes what `sacct --parsable2` prints for a million jobs of 200 accounts. One installation reads it by `manage.py
-usage`, prices it by a rate with three tiers, and imports what came of it. Another imports the FOCUS file that the first one
-made. Promised: at most 1.5 times the CPU of the second, and less than 400 MiB for all processes together.
+usage`, prices it by a rate with three tiers, and imports what came of it. Another imports the FOCUS file that the first
+one made. Promised: at most 1.5 times the CPU of the second, and less than 400 MiB for all processes together.
 `BENCH_POSTGRES_URL` adds PostgreSQL; `--strict` ends with 1 where a promise does not hold.
 """
 
