@@ -49,4 +49,4 @@ def batch(rows):
     return pa.RecordBatch.from_pylist(columns, schema=SHAPE.schema)
 
 
-PLAIN = Kind("plain", "Plain lines", dict, lambda settings: SHAPE, read, "Compute")
+PLAIN = Kind("plain", "Plain lines", dict, lambda settings: SHAPE, read, service_category="Compute")

@@ -39,6 +39,6 @@ def _records(jobs: Jobs, pieces: Iterable[Piece]) -> Iterator[pa.RecordBatch]:
             yield batch.slice(start, BATCH_RECORDS)
 
 
-SLURM = Kind("slurm", "Slurm jobs (sacct)", settings_of, lambda settings: SHAPE, read, "Compute")
+SLURM = Kind("slurm", "Slurm jobs (sacct)", settings_of, lambda settings: SHAPE, read, service_category="Compute")
 
 __all__ = ["SHAPE", "SLURM", "Settings"]
