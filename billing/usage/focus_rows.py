@@ -87,11 +87,13 @@ class _Rows:
             "ProviderName": issuer.provider,
             "PublisherName": issuer.provider,
             "ServiceCategory": issuer.service_category,
+            "ServiceSubcategory": f"Other ({issuer.service_category})",
             "x_RateSchedule": issuer.schedule,
         }
         return {
             **{name: self._constant(text) for name, text in texts.items()},
             "ChargeClass": self._constant(None),
+            "InvoiceId": self._constant(None),
             "BillingPeriodStart": self._moment(issuer.begins),
             "BillingPeriodEnd": self._moment(issuer.ends),
         }
