@@ -22,7 +22,7 @@ ifeq ($(wildcard .env)$(SECRET_KEY),)
 TRIAL := DEBUG=$${DEBUG:-true}
 endif
 
-.PHONY: help setup setup-dev demo serve test test-slow test-browser lint bench bench-web screenshots requirements sbom audit-deps clean
+.PHONY: help setup setup-dev demo serve test test-slow test-browser lint bench bench-web screenshots focus requirements sbom audit-deps clean
 
 help:
 	@echo "make setup         the virtual environment, from requirements.txt"
@@ -37,6 +37,7 @@ help:
 	@echo "make screenshots   the pictures of the documentation, docs/images, from the sample institution (Chromium)"
 	@echo "make sbom          what the program is made of, as CycloneDX JSON: sbom.json"
 	@echo "make audit-deps    known vulnerabilities of what it is made of, asked of PyPI (exit 2: could not be asked)"
+	@echo "make focus         FOCUS files that usage becomes, checked by the FinOps Foundation's validator"
 	@echo "make requirements  compile the pinned requirements from the .in files"
 	@echo "make clean         remove the virtual environment and caches; var/ stays"
 
@@ -110,6 +111,17 @@ bench-web: setup
 screenshots: setup-dev
 	DEBUG=true DATABASE_URL=sqlite:///$(CURDIR)/var/tests.sqlite3 $(BIN)/python -m pytest tests/browser/screenshots.py
 
+# It asks for Python 3.12, and tests/check_focus.py says how it runs on 3.11.
+FOCUS := .venv-focus
+
+$(FOCUS)/.installed: requirements-focus.txt
+	test -n "$(PYTHON)" && $(PYTHON) -m venv $(FOCUS)
+	$(FOCUS)/bin/python -m pip install --quiet --disable-pip-version-check --ignore-requires-python --require-hashes -r requirements-focus.txt
+	@touch $@
+
+focus: setup-dev $(FOCUS)/.installed
+	DEBUG=true FOCUS_PYTHON=$(FOCUS)/bin/python DATABASE_URL=sqlite:///$(CURDIR)/var/tests.sqlite3 $(BIN)/python -m pytest tests/billing/usage/test_focus_rows.py
+
 COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe --no-emit-index-url --no-emit-find-links
 
 requirements: setup-dev
@@ -138,5 +150,5 @@ audit-deps: $(AUDIT)/.installed
 	fi; rm -f "$$report"; exit $$status
 
 clean:
-	rm -rf $(VENV) $(AUDIT) sbom.json staticfiles .mypy_cache .ruff_cache .pytest_cache .hypothesis benchmarks/out
+	rm -rf $(VENV) $(AUDIT) $(FOCUS) sbom.json staticfiles .mypy_cache .ruff_cache .pytest_cache .hypothesis benchmarks/out
 	find . -name __pycache__ -not -path './var/*' -prune -exec rm -rf {} +
