@@ -28,7 +28,7 @@ from billing.usage.pricing.terms import (
     Threshold,
     Tiering,
 )
-from billing.usage.pricing.uses import Before, Key
+from billing.usage.pricing.uses import Key
 from billing.usage.records import Shape
 from tests.billing.usage.pricing import (
     ADA,
@@ -181,11 +181,18 @@ def test_what_is_left_of_a_free_amount_lapses_or_carries_over():
 
 def test_who_used_nothing_carries_over_all_until_the_fiscal_year_ends():
     rate = a_rate("1", free=D(10), carries_over=True)
-    assert totals(priced([hours(1, 35)], rate, month=datetime.date(2026, 9, 1)))[2] == 5
-    assert totals(priced([hours(1, 35)], rate, month=datetime.date(2027, 7, 1)))[2] == 25
-    # The rates were new in August.
-    new = Before(since=datetime.date(2026, 8, 1))
-    assert totals(priced([hours(1, 35)], rate, month=datetime.date(2026, 9, 1), before=new))[2] == 15
+    july = priced([hours(1, 5, payer=1)], rate)
+    september = priced([hours(1, 35)], rate, month=datetime.date(2026, 9, 1), before=july.used)
+    assert totals(september)[2] == 5
+    assert totals(priced([hours(1, 35)], rate, month=datetime.date(2027, 7, 1), before=september.used))[2] == 25
+    october = priced([hours(1, 35)], rate, month=datetime.date(2027, 10, 1), before=september.used)
+    assert totals(october)[2] == 0
+
+
+def test_nothing_carries_over_from_before_the_first_month_that_was_priced():
+    rate = a_rate("1", free=D(10), carries_over=True)
+    august = priced([hours(1, 5, payer=1)], rate, month=datetime.date(2026, 8, 1))
+    assert totals(priced([hours(1, 35)], rate, month=datetime.date(2026, 9, 1), before=august.used))[2] == 15
 
 
 def test_a_quarter_carries_over_to_the_next_one():
