@@ -7,6 +7,7 @@ are added to what is left, and balances of money pay before anything is billed (
 
 import datetime
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -48,13 +49,14 @@ def price(
         raise ValueError("Levels are made into amounts before they are priced.")
     if problems := problems_of(schedule, shape):
         raise ScheduleNotUnderstood(problems)
+    this_month, earlier = month.replace(day=1), before or Before()
     known = month_of(
         records=records,
         shape=shape,
         payers=payers,
         schedule=schedule,
-        before=before or Before(),
-        calendar=Calendar(month.replace(day=1), fiscal_year_start),
+        before=replace(earlier, since=earlier.since or this_month),
+        calendar=Calendar(this_month, fiscal_year_start),
         zone=zone,
     )
     masks = fitting(records, schedule, shape.attributes)
@@ -96,5 +98,4 @@ def _used(opened: Opened, steps: Sequence[Step], month: Month) -> Before:
     used |= opened.used
     for step in steps:
         subsidized |= step.subsidized
-    is_recent = before.since is not None and calendar.is_same_year(before.since)
-    return Before(used, subsidized, before.since if is_recent else None)
+    return Before(used, subsidized, before.since)

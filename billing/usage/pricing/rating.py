@@ -111,7 +111,7 @@ def _earlier_fractions(rate: Rate, month: Month) -> list[Fraction]:
 
 
 def _group(rate: Rate, key: Key, apart: Apart, is_known: bool, scale: int, curve: Curve, month: Month) -> Group:
-    calendar, used = month.calendar, month.before.used.get(key) if is_known else None
+    calendar, used = month.calendar, month.before.used.get(key)
     is_same = used is not None and calendar.goes_on(rate.span, used)
     begin = 0
     if used is not None and is_same:

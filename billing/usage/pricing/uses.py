@@ -82,7 +82,10 @@ class Subsidized:
 
 @dataclass(frozen=True)
 class Before:
-    """What earlier months used. `since`: the first month of the fiscal year for which free amounts carry over."""
+    """What earlier months used. `since` is the first month that was ever priced: free amounts carry over from then on.
+
+    Of nobody's use before a month, there is nothing to know: `Before()`.
+    """
 
     used: Mapping[Key, Used] = field(default_factory=dict)
     # By the subsidy's code and the scope's value.

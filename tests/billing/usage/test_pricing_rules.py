@@ -28,7 +28,7 @@ from billing.usage.pricing.terms import (
     Threshold,
     Tiering,
 )
-from billing.usage.pricing.uses import Before, Key
+from billing.usage.pricing.uses import Key
 from billing.usage.records import Shape
 from tests.billing.usage.pricing import (
     ADA,
@@ -138,6 +138,12 @@ def test_quarters_are_those_of_the_fiscal_year():
     assert totals(made)[0] == 10
 
 
+def test_a_change_of_the_span_begins_anew():
+    july = priced([hours(1, 10)], a_rate(("2", "10"), "1", span=Span.QUARTER))
+    year = a_rate(("2", "10"), "1", span=Span.FISCAL_YEAR)
+    assert totals(priced([hours(2, 10)], year, month=datetime.date(2026, 8, 1), before=july.used))[0] == 20
+
+
 def test_a_change_of_prices_goes_on_from_the_money_that_was_charged():
     terms = {"threshold": Threshold.AMOUNT, "span": Span.FISCAL_YEAR}
     july = priced([hours(1, 10)], a_rate(("2", "30"), "1", **terms))
@@ -181,11 +187,18 @@ def test_what_is_left_of_a_free_amount_lapses_or_carries_over():
 
 def test_who_used_nothing_carries_over_all_until_the_fiscal_year_ends():
     rate = a_rate("1", free=D(10), carries_over=True)
-    assert totals(priced([hours(1, 35)], rate, month=datetime.date(2026, 9, 1)))[2] == 5
-    assert totals(priced([hours(1, 35)], rate, month=datetime.date(2027, 7, 1)))[2] == 25
-    # The rates were new in August.
-    new = Before(since=datetime.date(2026, 8, 1))
-    assert totals(priced([hours(1, 35)], rate, month=datetime.date(2026, 9, 1), before=new))[2] == 15
+    july = priced([hours(1, 5, payer=1)], rate)
+    september = priced([hours(1, 35)], rate, month=datetime.date(2026, 9, 1), before=july.used)
+    assert totals(september)[2] == 5
+    assert totals(priced([hours(1, 35)], rate, month=datetime.date(2027, 7, 1), before=september.used))[2] == 25
+    october = priced([hours(1, 35)], rate, month=datetime.date(2027, 10, 1), before=september.used)
+    assert totals(october)[2] == 0
+
+
+def test_nothing_carries_over_from_before_the_first_month_that_was_priced():
+    rate = a_rate("1", free=D(10), carries_over=True)
+    august = priced([hours(1, 5, payer=1)], rate, month=datetime.date(2026, 8, 1))
+    assert totals(priced([hours(1, 35)], rate, month=datetime.date(2026, 9, 1), before=august.used))[2] == 15
 
 
 def test_a_quarter_carries_over_to_the_next_one():
@@ -218,9 +231,12 @@ def test_a_free_amount_of_a_day_is_each_days_own():
 
 
 def test_nothing_is_free_before_somebody_is_found():
-    made = priced([hours(1, 8, payer=2)], a_rate("2", free=D(10)))
+    rate = a_rate("2", free=D(10), minimum=D(100), span=Span.FISCAL_YEAR)
+    made = priced([hours(1, 8, payer=2)], rate, balances=[balance("grant", 9, owner="")])
     assert totals(made) == (16, 16, 16)
-    assert made.units[0].held == 8
+    (units,) = made.units
+    assert (units.held, units.charged, units.difference) == (8, 0, 0)
+    # Whoever is found later begins without it.
     assert made.used.used == {}
 
 
@@ -261,6 +277,12 @@ def test_a_minimum_is_a_line_of_its_own():
     made = priced([hours(1, 3), hours(2, 4), hours(3, 30, payer=1)], a_rate("1", minimum=D(20)))
     assert lines(made, "record", "payer", "kind", "list", "billed")[-1] == (None, 0, "minimum", D(13), D(13))
     assert totals(made) == (50, 50, 50)
+
+
+def test_whoever_used_most_of_a_scope_is_charged_the_minimum():
+    payers = (ADA, Payer(pi=ADA.pi, project="climate"))
+    made = priced([hours(1, 3), hours(2, 4, payer=1)], a_rate("1", minimum=D(20)), payers=payers)
+    assert lines(made, "payer", "kind", "billed")[-1] == (1, "minimum", D(13))
 
 
 def test_there_is_no_minimum_for_what_is_free():
@@ -424,6 +446,31 @@ def test_a_cap_holds_over_the_months_of_its_span():
     assert totals(new_year)[2] == 5
 
 
+def test_a_subsidy_pays_its_part_of_a_minimum():
+    made = priced([hours(1, 3)], a_rate("1", minimum=D(20)), subsidies=[subsidy("dean", 50)])
+    assert lines(made, "kind", "billed") == [("usage", D("1.5")), ("minimum", D("8.5"))]
+
+
+def test_a_cap_that_was_lowered_takes_nothing_back():
+    some = [subsidy("dean", 50, cap=D(7), span=Span.FISCAL_YEAR)]
+    july = priced([hours(1, 10)], a_rate("1"), subsidies=some)
+    lower = [subsidy("dean", 50, cap=D(2), span=Span.FISCAL_YEAR)]
+    august = priced([hours(2, 10)], a_rate("1"), subsidies=lower, month=datetime.date(2026, 8, 1), before=july.used)
+    assert totals(august)[2] == 10
+    (granted,) = august.subsidies
+    assert (granted.owner, granted.amount, granted.in_span, granted.left) == (ADA.pi, 0, 5, 0)
+
+
+def test_what_everybody_had_of_a_subsidy_is_told():
+    some = [subsidy("dean", 50, cap=D(7)), subsidy("start-up", 10, order=1, scopes=frozenset({BOB.pi}))]
+    made = priced([hours(1, 10), hours(2, 20, payer=1)], a_rate("1"), subsidies=some)
+    assert [(each.code, each.owner, each.amount, each.left) for each in made.subsidies] == [
+        ("dean", ADA.pi, 5, 2),
+        ("dean", BOB.pi, 7, 0),
+        ("start-up", BOB.pi, D("1.3"), None),
+    ]
+
+
 def test_a_cap_of_a_day_is_each_days_own():
     records = [hours(1, 10), hours(2, 10), hours(30, 10)]
     made = priced(records, a_rate("1"), subsidies=[subsidy("dean", 50, cap=D(7), span=Span.DAY)])
@@ -482,6 +529,11 @@ def test_a_balance_pays_for_the_first_units_of_a_job_at_their_price():
     made = priced([hours(1, 20)], a_rate(("2", "10"), "1"), balances=[balance("grant", 15)])
     # 10 at 2 and 5 at 1 are drawn; 5 at 1 are charged.
     assert lines(made, "billed") == [(D(5),)]
+
+
+def test_what_costs_nothing_draws_on_no_balance():
+    made = priced([hours(1, 10), hours(2, 10)], a_rate(("0", "10"), "1"), balances=[balance("grant", 100)])
+    assert made.balances[0].drawn == 10
 
 
 def test_what_is_free_draws_on_no_balance():
