@@ -69,10 +69,11 @@ class Document:
     lines: list[Line]
     segments: tuple[str, ...] = ()
     # What layouts print besides: the moment of writing in the institution's zone, which file of the day it is, and the
-    # month in which fiscal years start.
+    # fiscal year and period of the posting date.
     made_at: datetime.datetime | None = None
     batch: int = 1
-    fiscal_year_start: int = 7
+    fiscal_year: int = 0
+    fiscal_period: int = 0
     # The numbers of the lines behind each line of a file that was written before; None: they are grouped afresh.
     groups: tuple[tuple[int, ...], ...] | None = None
     # What the file is called, without what follows its last dot, where that is not as the layout has it.

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from decimal import Decimal
 from operator import methodcaller
 
-from billing import fiscal_years
 from billing.patterns import Pattern, compiled
 from billing.sheets import guarded
 from billing.texts import quoted
@@ -196,7 +195,6 @@ class Rendering:
     def _of_the_journal(self, stem: str) -> dict[str, Value]:
         document, totals = self.document, self.totals
         month = datetime.date.fromisoformat(f"{document.period}-01")
-        year = fiscal_years.fiscal_year_of(document.posting_date, start=document.fiscal_year_start)
         return {
             "journal.number": document.number,
             "journal.letter": document.number[:1],
@@ -205,8 +203,8 @@ class Rendering:
             "posting_date": document.posting_date,
             "today": document.made_at or document.posting_date,
             "batch": document.batch,
-            "fiscal_year": year,
-            "fiscal_period": (document.posting_date.month - document.fiscal_year_start) % 12 + 1,
+            "fiscal_year": document.fiscal_year,
+            "fiscal_period": document.fiscal_period,
             "currency": document.currency,
             "line_count": totals.lines,
             "debit_count": totals.debit_count,

@@ -14,7 +14,7 @@ from decimal import Decimal
 from openpyxl import load_workbook
 
 from journals.formats.documents import Document, Line
-from journals.formats.layouts import LayoutFormat, layout_from_data, layout_from_text, presets, with_settings
+from journals.formats.layouts import LayoutFormat, layout_from_data, layout_from_text, presets, with_choices
 from journals.formats.layouts.characters import ENCODINGS
 from journals.formats.sample import sample
 
@@ -41,7 +41,7 @@ def a_format(*arguments, **more):
 def filled_in(name):
     """A preset's text with its examples for its settings."""
     preset = presets()[name]
-    return with_settings(preset.content, {each.name: each.value or each.example for each in preset.layout.settings})
+    return with_choices(preset.content, {each.name: each.value or each.example for each in preset.layout.settings})
 
 
 def of_preset(name, **changes):

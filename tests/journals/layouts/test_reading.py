@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from journals.formats.layouts import PUBLISHED, LayoutNotUnderstood, layout_from_data, layout_from_text, with_settings
+from journals.formats.layouts import PUBLISHED, LayoutNotUnderstood, layout_from_data, layout_from_text, with_choices
 from journals.formats.layouts.settings import UnknownSetting
 from tests.journals.layouts.made import PRESETS, a_layout, filled_in
 
@@ -186,13 +186,13 @@ def test_noise_is_never_more_than_not_understood(noise, data):
 def test_settings_are_entered_apart_from_all_else():
     text = filled_in(PRESETS[0])
 
-    changed = with_settings(text, {"user_id": " NEW "})
+    changed = with_choices(text, {"user_id": " NEW "})
 
     assert json.loads(changed) != json.loads(text)
     assert {each.name: each.value for each in layout_from_text(changed).settings}["user_id"] == "NEW"
-    assert with_settings(text, {}) == text
+    assert with_choices(text, {}) == text
     with pytest.raises(UnknownSetting, match="no setting “x”. It has: system_id"):
-        with_settings(text, {"x": "1"})
+        with_choices(text, {"x": "1"})
 
 
 @pytest.mark.parametrize("name", PRESETS)

@@ -134,12 +134,6 @@ def test_dates_have_the_form_that_is_asked_for(form, expected):
     assert lines_of(a_format([field(form, width=20)]))[0].strip() == expected
 
 
-def test_fiscal_years_may_start_in_january():
-    made = a_format([field("{fiscal_year}-{fiscal_period}")])
-
-    assert lines_of(made, a_journal("1.00", fiscal_year_start=1))[0].strip() == "2025-1"
-
-
 def test_control_and_hash_totals():
     made = a_format(
         [field("{account}", name="Account")],
