@@ -40,7 +40,11 @@ class Problem:
 
 
 class _Wrong(Exception):
-    """A field cannot be printed; the message says why and what to do."""
+    """A field cannot be printed; the message says why. `of` names what is wrong where that is not the field itself."""
+
+    def __init__(self, message: str, of: str = "") -> None:
+        super().__init__(message)
+        self.of = of
 
 
 @dataclass(frozen=True)
@@ -82,7 +86,8 @@ class Rendering:
                 found.append(self._printed(file, field, line, record_count))
             except _Wrong as wrong:
                 numbers = line.numbers if line else ()
-                self.problems.append(Problem(line.number if line else 0, numbers, record.name, field.name, str(wrong)))
+                place = (line.number if line else 0, numbers, record.name, wrong.of or field.name)
+                self.problems.append(Problem(*place, str(wrong)))
                 found.append("")
         return found
 
@@ -158,13 +163,17 @@ class Rendering:
             found: Mapping[str, str] = line.lines[0].segments
             if name not in found:
                 known = ", ".join(found) or "none"
-                raise _Wrong(f"fund/org {quoted(fund_org)} has no segment {name}. The policy's pattern has: {known}.")
+                raise _Wrong(
+                    f"{quoted(fund_org)} has no segment {name}. The policy's pattern has: {known}.", "fund/org"
+                )
             return found[name]
         if fund_org not in self._segments:
             match = self._pattern.fullmatch(fund_org)
             self._segments[fund_org] = {each: text or "" for each, text in match.groupdict().items()} if match else {}
         if not self._segments[fund_org]:
-            raise _Wrong(f"fund/org {quoted(fund_org)} does not match the layout's segments {self._pattern.pattern}.")
+            raise _Wrong(
+                f"{quoted(fund_org)} does not match the layout's segments {self._pattern.pattern}.", "fund/org"
+            )
         return self._segments[fund_org][name]
 
     def _amount(self, field: Field, amount: Amount, line: FileLine | None) -> Printed:

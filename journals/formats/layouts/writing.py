@@ -281,5 +281,5 @@ def _of_a_line(line: Line, currency: str) -> list[Cell]:
 
 
 def _once(problems: Iterable[Problem]) -> list[Problem]:
-    """Return problems in their order, without those that further files have again."""
+    """Return problems in their order, without those that further fields or files have again."""
     return list(dict.fromkeys(problems))

@@ -337,7 +337,7 @@ def test_a_layout_that_is_not_filled_in_writes_nothing():
 def test_segments_are_the_layout_s_own_or_the_policy_s():
     own = a_format([field("{segments.org}/{segments.fund}")], segments="(?P<fund>[A-Z]+)-(?P<org>[0-9]+)")
     assert lines_of(own)[0].strip() == "001/BIO"
-    with pytest.raises(LayoutRefused, match="fund/org “bio” does not match the layout's segments"):
+    with pytest.raises(LayoutRefused, match="Line 1 .*, fund/org: “bio” does not match the layout's segments"):
         own.write(a_journal(("1.00", {"fund_org": "bio"})))
     policys = a_format([field("{segments.org}")])
     document = a_journal("1.00")
