@@ -31,11 +31,20 @@ class UnknownLayout(BillingError):
     """There is no layout, or no version of it, of this name."""
 
 
-def add(*, name: str, content: str, actor: Actor, now: datetime.datetime) -> JournalLayout:
+def add(
+    *,
+    name: str,
+    content: str,
+    settings: Mapping[str, str] | None = None,
+    condense: Mapping[str, str] | None = None,
+    actor: Actor,
+    now: datetime.datetime,
+) -> JournalLayout:
     """Make a draft of a layout: its first version, or the one after those there are.
 
-    Raises LayoutNotUnderstood, LayoutRefusedName, and WrongState where the layout has a draft already.
+    Raises LayoutNotUnderstood, UnknownSetting, LayoutRefusedName, and WrongState where the layout has a draft already.
     """
+    content = with_choices(content, settings or {}, condense)
     layout = layout_from_text(content)
     with audit.gesture(actor=actor, now=now) as gesture:
         _require_name(name)

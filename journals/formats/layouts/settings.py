@@ -7,7 +7,12 @@ from typing import Any
 from billing.errors import BillingError
 
 from .reading import layout_from_text
-from .schema import parsed
+from .schema import parsed, published
+
+# Which lines are one: each choice, and what it may be.
+CHOICES: Mapping[str, tuple[str, ...]] = {
+    name: tuple(each["enum"]) for name, each in published()["$defs"]["condense"]["properties"].items()
+}
 
 
 class UnknownSetting(BillingError):
@@ -17,7 +22,7 @@ class UnknownSetting(BillingError):
 def with_choices(content: str, settings: Mapping[str, str], condense: Mapping[str, str] | None = None) -> str:
     """Return the text of a layout with values of its settings and what it condenses, all else as it says.
 
-    `condense` None: as it is. Where nothing changes, the text is as it was written.
+    `condense` says what of it changes. Where nothing changes, the text is as it was written.
 
     Raises LayoutNotUnderstood, and UnknownSetting for one that it does not have.
     """
@@ -30,9 +35,8 @@ def with_choices(content: str, settings: Mapping[str, str], condense: Mapping[st
     for each in data.get("settings", ()):
         if each["name"] in settings:
             each["value"] = settings[each["name"]].strip()
-    if condense is not None:
-        data.pop("condense", None)
-        data |= {"condense": dict(condense)} if condense else {}
+    if condense:
+        data["condense"] = {**data.get("condense", {}), **condense}
     if json.dumps(data) == before:
         return content
     made = as_text(data)
