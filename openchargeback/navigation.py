@@ -76,6 +76,7 @@ NAVIGATION: dict[str, tuple[Item, ...]] = {
             "Journals",
             (
                 List("Journal", "Journals", "journals", is_by_month=True),
+                List("JournalLayout", "Journal layouts", "journals"),
                 List("JournalTemplate", "Journal templates", "journals"),
             ),
         ),

@@ -18,7 +18,7 @@ VIEW = {
             "project question reviewdecision source costmeasurechange storedfile"
         ),
         "statements": "statement statementline email",
-        "journals": "journal journalline journaltemplate",
+        "journals": "journal journalline journallayout journaltemplate",
     }.items()
     for model in models.split()
 }
@@ -63,6 +63,7 @@ FINANCE = {
         for verb in ("add", "change", "delete")
         for model in ("source", "costmeasurechange", "fundingsource", "exchangerate", "invoicetotal")
     ),
+    "journals.edit_layouts",
     *(f"journals.{verb}_journaltemplate" for verb in ("add", "change", "delete")),
 }
 

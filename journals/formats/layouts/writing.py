@@ -1,7 +1,6 @@
 """A journal in a layout: its files as bytes, and which journal lines each line of the file stands for."""
 
 import csv
-import datetime
 import io
 import re
 import zipfile
@@ -28,6 +27,7 @@ FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_. -]{0,199}")
 LINE_ENDS = {"lf": "\n", "crlf": "\r\n"}
 # Archives and spreadsheets say when they were made. These say the same whenever they are made again.
 NO_TIME = (1980, 1, 1, 0, 0, 0)
+NO_MOMENT = b"1980-01-01T00:00:00Z"
 _MADE_AT = re.compile(rb"(<dcterms:(?:created|modified)[^>]*>)[^<]*")
 
 
@@ -237,11 +237,11 @@ def _cell(sheet: object, printed: Printed) -> Any:
 
 def _without_times(content: bytes) -> bytes:
     """Return a spreadsheet that says nothing of when it was made, so that it can be made again to the byte."""
-    epoch = datetime.datetime(*NO_TIME, tzinfo=datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ").encode()
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         members = [(each, archive.read(each)) for each in archive.namelist()]
     return _zipped(
-        (name, _MADE_AT.sub(rb"\g<1>" + epoch, text) if name == "docProps/core.xml" else text) for name, text in members
+        (name, _MADE_AT.sub(rb"\g<1>" + NO_MOMENT, text) if name == "docProps/core.xml" else text)
+        for name, text in members
     )
 
 

@@ -1,15 +1,29 @@
 """Every preset, there and back: its file is read by the layout's own description, and says what the journal says."""
 
 import json
+import re
+from dataclasses import replace
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from journals.formats.layouts import LayoutRefused
-from tests.journals.layouts.made import PRESETS, a_journal, filled_in, of_preset, read_back, read_support, sides
+from journals.formats.sample import sample
+from tests.journals.layouts.made import (
+    MADE_AT,
+    PRESETS,
+    a_journal,
+    filled_in,
+    of_preset,
+    read_back,
+    read_support,
+    sides,
+)
 
+ROOT = Path(__file__).resolve().parents[3]
 LONG = "Ø" * 200
 HOSTILE = (
     "plain",
@@ -237,3 +251,27 @@ def test_an_eib_has_its_data_from_the_sixth_row_on():
         *("title", "area", "restrictions", "format", "journal"),
         *("title", "area", "restrictions", "format", "line", "line"),
     ]
+
+
+# The page of each ledger, and the presets whose files it shows, in its order.
+PAGES = {
+    "banner": ("banner-gurfeed", "banner-journal-voucher"),
+    "kuali-kfs": ("kfs-collector", "kfs-enterprise-feed"),
+    "oracle-fusion": ("oracle-fbdi",),
+    "peoplesoft": ("peoplesoft",),
+    "workday": ("workday-csv", "workday-eib"),
+}
+
+
+def test_every_preset_has_a_page():
+    assert sorted(name for names in PAGES.values() for name in names) == sorted(PRESETS)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_examples_of_a_ledger_s_page_are_what_its_presets_write(page):
+    text = (ROOT / "docs" / "integrations" / f"{page}.md").read_text(encoding="utf-8")
+    shown = re.findall(r"```text\n(.*?)\n```", text.partition("## Example")[2], re.DOTALL)
+
+    for name, block in zip(PAGES[page], shown, strict=False):
+        preview = of_preset(name).preview(replace(sample(), made_at=MADE_AT), 7)
+        assert block.splitlines() == [line.rstrip() for line in preview], name
