@@ -64,8 +64,11 @@ def _is_silent(letter: str) -> bool:
 
 
 def require_written(text: str, encoding: str) -> str:
-    """Return a code as it is. Raises UnknownLetters where an encoding lacks a letter of it."""
-    if not text.isascii() and (unknown := [each for each in text if not can_write(each, encoding)]):
+    """Return a code as it is. Raises UnknownLetters where an encoding lacks a letter of it, or nobody sees one."""
+    if text.isascii() and text.isprintable():
+        return text
+    unknown = [each for each in text if unicodedata.category(each) == "Cc" or not can_write(each, encoding)]
+    if unknown:
         raise UnknownLetters(list(dict.fromkeys(unknown)))
     return text
 

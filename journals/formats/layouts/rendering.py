@@ -100,7 +100,7 @@ class Rendering:
         return self.text_of(self.layout.support, line)
 
     def _printed(self, file: File, field: Field, line: FileLine | None, record_count: int) -> Printed:
-        if line and field.only and not _is(line, field.only):
+        if field.is_blank or (line and field.only and not _is(line, field.only)):
             return ""
         if field.amount:
             return self._amount(field, field.amount, line)

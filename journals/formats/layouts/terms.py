@@ -1,6 +1,7 @@
 """What a layout is made of. Every default is that of the published schema."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 Sides = Literal["", "debit", "credit", "payer", "recovery"]
@@ -59,6 +60,11 @@ class Field:
     @property
     def templates(self) -> tuple[str, ...]:
         return tuple(each for each in (self.value, self.credit_value, self.many_value) if each is not None)
+
+    @cached_property
+    def is_blank(self) -> bool:
+        """Whether it prints nothing on any line: most columns of some ledgers."""
+        return not (any(self.templates) or self.amount or self.side or self.hash_of or self.required)
 
     @property
     def is_right(self) -> bool:

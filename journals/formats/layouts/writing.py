@@ -13,7 +13,7 @@ from typing import Any
 from openpyxl import Workbook
 
 from billing.errors import BillingError
-from billing.sheets import amount_cell, text_cell
+from billing.sheets import amount_cell, guarded, text_cell
 
 from ..documents import DRAFT, Beside, Cell, Document, Line, Table, Written, as_csv
 from .characters import ENCODINGS, filled
@@ -170,10 +170,15 @@ class LayoutFormat:
         count = sum(len(run) * (len(rendering.lines) if run[0].is_of_lines else 1) for run in runs)
         found: list[_Row] = []
         for run in runs:
-            found += [_Row(record, [field.name for field in record.fields]) for record in run if record.headings]
+            found += [_Row(record, _headings(file, record)) for record in run if record.headings]
             for line in rendering.lines if run[0].is_of_lines else [None]:
                 found += [_Row(record, rendering.printed(file, record, line, count)) for record in run]
         return found
+
+
+def _headings(file: File, record: Record) -> list[Printed]:
+    is_guarded = file.kind == "csv" and file.guard
+    return [guarded(field.name) if is_guarded else field.name for field in record.fields]
 
 
 # Texts -----------------------------------------------------------------------------------------------
