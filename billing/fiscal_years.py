@@ -20,6 +20,11 @@ def months_of(fiscal_year: int, *, start: int) -> tuple[datetime.date, datetime.
     return datetime.date(fiscal_year - 1, start, 1), datetime.date(fiscal_year, start - 1, 1)
 
 
+def period_of(month: datetime.date, *, start: int) -> int:
+    """Return which month of its fiscal year a month is, given by any day of it: 1 to 12."""
+    return (month.month - start) % 12 + 1
+
+
 def label_of(fiscal_year: int) -> str:
     """Return a fiscal year as people write it: `FY2026`."""
     return f"FY{fiscal_year}"

@@ -75,18 +75,26 @@ def whole_files() -> Iterator[Staged]:
     staged.publish()
 
 
-def folder_of(month: str) -> Path:
-    """Return the folder that keeps a month's journals, made if need be."""
-    return own_folder("journals", month)
+def path_of(month: str) -> str:
+    """Return where a month's journals are kept, relative to VAR_DIR."""
+    return f"journals/{month}"
+
+
+def folder_of(month: str, *names: str) -> Path:
+    """Return the folder that keeps a month's journals, or one in it, made if need be."""
+    return own_folder("journals", month, *names)
 
 
 def kept_files(period: BillingPeriod | None) -> Iterator[Kept]:
     """Yield the files of submitted journals and receivables; one that is gone is made again from its frozen lines."""
-    written = Journal.objects.exclude(file_sha256="").order_by("pk")
+    written = Journal.objects.exclude(file_sha256="").prefetch_related("files_beside").order_by("pk")
     for journal in written if period is None else written.filter(period=period):
         about = About("journals.journal", journal.pk)
         path = kept_path(journal.file_path)
         yield Kept(f"Journal {journal.number}", path, journal.file_sha256, about, can_be_made_again=True)
+        for each in journal.files_beside.all():
+            named = f"Journal {journal.number}, {each.name}"
+            yield Kept(named, path.with_name(each.name), each.sha256, about, can_be_made_again=True)
     exports = ReceivablesExport.objects.exclude(file_sha256="").order_by("pk")
     for export in exports if period is None else exports.filter(period=period):
         about = About("journals.receivablesexport", export.pk)

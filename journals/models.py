@@ -77,6 +77,21 @@ class Journal(models.Model):
     reverses = models.ForeignKey("self", null=True, blank=True, on_delete=models.PROTECT, related_name="reversals")
     file_path = models.CharField(max_length=254, blank=True)
     file_sha256 = models.CharField(max_length=64, blank=True)
+    layout = models.ForeignKey(
+        "JournalLayout",
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="journals",
+        help_text="The version of the layout that its file was submitted in.",
+    )
+    batch = models.PositiveIntegerField(
+        null=True, blank=True, help_text="Which of that day's files in its layout it is, from 1."
+    )
+    fiscal_year = models.PositiveSmallIntegerField(null=True, blank=True)
+    fiscal_period = models.PositiveSmallIntegerField(
+        null=True, blank=True, help_text="The month of the fiscal year that its posting date is in, from 1."
+    )
     draft_changes = models.JSONField(
         null=True,
         blank=True,
@@ -346,3 +361,103 @@ class CustomerInvoiceLine(models.Model):
 
     def __str__(self) -> str:
         return f"invoice line {self.pk}"
+
+
+class JournalLayout(models.Model):
+    """One version of a layout: how a journal is written for the ledger's loader. Released, it never changes."""
+
+    class State(models.TextChoices):
+        DRAFT = "draft", "Draft"
+        RELEASED = "released", "Released"
+        RETIRED = "retired", "Retired"
+
+    # What comes of a version once it is released. All else of it is locked then.
+    ANSWERED = ("state", "retired_at", "retired_by")
+
+    name = models.SlugField(max_length=64, help_text="Used as -f NAME.")
+    version = models.PositiveIntegerField(default=1)
+    state = models.CharField(max_length=16, choices=State.choices, default=State.DRAFT)
+    title = models.CharField(max_length=120, help_text="As its content has it.")
+    content = models.TextField(help_text="JSON, of the published schema.")
+    created_at = models.DateTimeField()
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
+    )
+    released_at = models.DateTimeField(null=True, blank=True)
+    released_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
+    )
+    retired_at = models.DateTimeField(null=True, blank=True)
+    retired_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
+    )
+
+    class Meta:
+        ordering = ("name", "-version")
+        default_permissions = ("view",)
+        permissions = [("edit_layouts", "Can edit, release and retire journal layouts")]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["name", "version"],
+                name="one_layout_per_version",
+                violation_error_message="This layout has such a version already.",
+            ),
+            models.UniqueConstraint(
+                fields=["name"],
+                condition=Q(state="draft"),
+                name="one_layout_draft_per_name",
+                violation_error_message="This layout has a draft already.",
+            ),
+            models.UniqueConstraint(
+                fields=["name"],
+                condition=Q(state="released"),
+                name="one_released_layout_per_name",
+                violation_error_message="This layout has a released version already.",
+            ),
+            models.CheckConstraint(
+                condition=Q(state="draft") | Q(released_at__isnull=False),
+                name="released_layout_has_stamp",
+                violation_error_message="A released layout says when it was released.",
+            ),
+            models.CheckConstraint(
+                condition=~Q(state="retired") | Q(retired_at__isnull=False),
+                name="retired_layout_has_stamp",
+                violation_error_message="A retired layout says when it was retired.",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name}, version {self.version}"
+
+
+class JournalFileLine(models.Model):
+    """Which line of a submitted journal's file a journal line is in: several are in one where it condenses them."""
+
+    journal = models.ForeignKey(Journal, on_delete=models.CASCADE, related_name="file_lines")
+    number = models.PositiveIntegerField(help_text="Of the line of the file, headers and headings not counted.")
+    # Nothing to do: a draft's lines, which alone are deleted, are in no file that is kept, and go by one statement.
+    line = models.OneToOneField(JournalLine, on_delete=models.DO_NOTHING, related_name="file_line")
+
+    class Meta:
+        ordering = ("journal", "number", "line")
+        default_permissions = ()
+        indexes = [models.Index(fields=["journal", "number"], name="journal_file_line_number")]
+
+    def __str__(self) -> str:
+        return f"file line {self.number}"
+
+
+class JournalFile(models.Model):
+    """A file that lies beside a submitted journal's: what a loader waits for, totals, or the support of its lines."""
+
+    journal = models.ForeignKey(Journal, on_delete=models.CASCADE, related_name="files_beside")
+    name = models.CharField(max_length=200)
+    sha256 = models.CharField(max_length=64)
+
+    class Meta:
+        ordering = ("journal", "id")
+        default_permissions = ()
+        constraints = [models.UniqueConstraint(fields=["journal", "name"], name="one_journal_file_per_name")]
+
+    def __str__(self) -> str:
+        return self.name

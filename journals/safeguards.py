@@ -2,12 +2,22 @@
 
 from billing.safeguards import ALL, Refusal, frozen, register
 
-from .models import CustomerInvoice, CustomerInvoiceLine, Journal, JournalLine, ReceivablesExport
+from .models import (
+    CustomerInvoice,
+    CustomerInvoiceLine,
+    Journal,
+    JournalFile,
+    JournalFileLine,
+    JournalLayout,
+    JournalLine,
+    ReceivablesExport,
+)
 
 
 def register_own() -> None:
     """Register the safeguards of this app's tables."""
     says = "a submitted journal is locked: reject or reverse it, and the next draft has its lines"
+    released = "a released layout is locked: add a new version"
     lines = "FROM journals_journalline l WHERE l.journal_id = {new}.id"
     register(
         Refusal("insert", Journal, "insert", "a journal begins as a draft", when="{row}.state <> 'draft'"),
@@ -24,7 +34,21 @@ def register_own() -> None:
             f"{{new}}.line_count <> (SELECT count(*) {lines})))",
         ),
         Refusal("delete", Journal, "delete", says, when="{row}.state <> 'draft'"),
-        *(Refusal(event, JournalLine, event, says, ("journal",), "{row}.state <> 'draft'") for event in ALL),
+        *(
+            Refusal(event, model, event, says, ("journal",), "{row}.state <> 'draft'")
+            for model in (JournalLine, JournalFileLine, JournalFile)
+            for event in ALL
+        ),
+        frozen(JournalLayout, "{old}.state <> 'draft'", released, free=JournalLayout.ANSWERED),
+        Refusal(
+            "leave",
+            JournalLayout,
+            "update",
+            "a layout is a draft, then released, then retired, and never the other way",
+            changes="({old}.state <> 'draft' AND {new}.state = 'draft') OR "
+            "({old}.state = 'retired' AND {new}.state <> 'retired')",
+        ),
+        Refusal("delete", JournalLayout, "delete", released, when="{row}.state <> 'draft'"),
     )
     _register_receivables()
 

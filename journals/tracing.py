@@ -3,23 +3,32 @@
 from collections.abc import Sequence
 
 from billing.models import BillingPeriod
+from billing.texts import number_in
 from billing.tracing import BATCH, Document, DocumentLine, Provider
 
 from .models import Journal, JournalLine
 
 
 def find(what: str) -> Document | None:
-    """Return the journal or reversal of a number, such as J2025-01-1."""
+    """Return the journal or reversal of a number, such as J2025-01-1, or a line of its file, such as J2025-01-1#7."""
     if what[:1].upper() not in ("J", "R"):
         return None
-    journal = Journal.objects.select_related("period").filter(number=what.upper()).first()
+    name, mark, text = what.partition("#")
+    journal = Journal.objects.select_related("period").filter(number=name.upper()).first()
     if journal is None:
         return None
+    kind, number, lines = journal.get_kind_display().lower(), journal.number, journal.lines.order_by("number")
+    if mark:
+        # 0 is the number of no line.
+        lines = lines.filter(file_line__number=number_in(text) or 0)
+        kind, number = f"line of the file of {kind}", f"{number}#{text}"
+        if not lines:
+            return None
     return Document(
-        kind=journal.get_kind_display().lower(),
-        number=journal.number,
+        kind=kind,
+        number=number,
         state=journal.get_state_display(),
-        lines=tuple(_line(line, journal) for line in journal.lines.order_by("number")),
+        lines=tuple(_line(line, journal) for line in lines.select_related("file_line")),
         subject=journal,
     )
 
@@ -28,7 +37,7 @@ def holding(period: BillingPeriod, keys: Sequence[str]) -> list[DocumentLine]:
     """Return the lines of a month's journals, of both sides of each pair, that post these payer lines."""
     found: list[DocumentLine] = []
     for start in range(0, len(keys), BATCH):
-        lines = JournalLine.objects.select_related("journal__period").filter(
+        lines = JournalLine.objects.select_related("journal__period", "file_line").filter(
             journal__period=period, payer_key__in=keys[start : start + BATCH]
         )
         found += [_line(line, line.journal) for line in lines.order_by("-journal", "number")]
@@ -36,6 +45,7 @@ def holding(period: BillingPeriod, keys: Sequence[str]) -> list[DocumentLine]:
 
 
 def _line(line: JournalLine, journal: Journal) -> DocumentLine:
+    in_file = f"line {line.file_line.number} of its file" if hasattr(line, "file_line") else ""
     is_live = journal.state in (Journal.State.SUBMITTED, Journal.State.POSTED)
     return DocumentLine(
         kind=journal.get_kind_display().lower(),
@@ -45,7 +55,7 @@ def _line(line: JournalLine, journal: Journal) -> DocumentLine:
         stands=is_live and journal.kind == Journal.Kind.JOURNAL,
         payer_key=line.payer_key,
         period=journal.period,
-        text=" ".join(filter(None, (line.get_side_display(), line.fund_org, line.natural_account))),
+        text=" ".join(filter(None, (line.get_side_display(), line.fund_org, line.natural_account, in_file))),
         amount=line.debit - line.credit,
         currency=journal.currency,
         subject=journal,

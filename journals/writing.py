@@ -1,24 +1,33 @@
 """Which format is meant by a name, and a journal as formats read it."""
 
 from collections.abc import Iterable
+from itertools import groupby
+from operator import itemgetter
+
+from django.db import models
+from django.utils import timezone
 
 from billing.errors import BillingError
-from billing.models import Policy
+from billing.models import FundingSource, Policy
 from billing.money import in_decimals_of
 from billing.patterns import compiled
 
+from . import layouts
 from .formats import BUILT_IN, DRAFT, TEMPLATE, Document, Format, Line, TemplateFormat
-from .models import Journal, JournalLine, JournalTemplate
+from .models import Journal, JournalFileLine, JournalLayout, JournalLine, JournalTemplate
 
 FROZEN = "submitted"
 
 
 class UnknownFormat(BillingError):
-    """A format was asked for that neither the program nor a template has."""
+    """A format was asked for that is none of the program's, and no template or released layout."""
 
 
 def format_named(name: str) -> Format:
-    """Return a built-in format or a template's; `template` is the one template there is. Raises UnknownFormat."""
+    """Return a built-in format, a template's or a released layout's; `template` is the one template there is.
+
+    Raises UnknownFormat.
+    """
     if name in BUILT_IN:
         return BUILT_IN[name]
     templates = {template.name: template for template in JournalTemplate.objects.order_by("name")}
@@ -30,12 +39,26 @@ def format_named(name: str) -> Format:
         raise UnknownFormat(f"There are several templates: name one of {', '.join(templates)} with -f.")
     if name in templates:
         return as_format(templates[name])
+    if layout := _released().filter(name=name).first():
+        return layouts.as_format(layout)
+    if JournalLayout.objects.filter(name=name).exists():
+        raise UnknownFormat(f"No version of the layout “{name}” is released. Release one under Journal layouts.")
     raise UnknownFormat(f"There is no journal format “{name}”. These exist: {', '.join(format_names())}.")
 
 
 def format_names() -> list[str]:
-    """Return the names of the formats there are: those built in, then the templates'."""
-    return [*BUILT_IN, *JournalTemplate.objects.order_by("name").values_list("name", flat=True)]
+    """Return the names of the formats there are: those built in, the templates' and the released layouts'."""
+    templates = JournalTemplate.objects.order_by("name").values_list("name", flat=True)
+    return [*BUILT_IN, *templates, *_released().values_list("name", flat=True)]
+
+
+def format_of(journal: Journal) -> Format:
+    """Return the format of a journal's file; a submitted one keeps the version of its layout. Raises UnknownFormat."""
+    return layouts.as_format(journal.layout) if journal.layout else format_named(journal.format)
+
+
+def _released() -> "models.QuerySet[JournalLayout]":
+    return JournalLayout.objects.filter(state=JournalLayout.State.RELEASED).order_by("name")
 
 
 def as_format(template: JournalTemplate) -> TemplateFormat:
@@ -50,7 +73,11 @@ def as_format(template: JournalTemplate) -> TemplateFormat:
 
 
 def document_of(journal: Journal, lines: Iterable[JournalLine] | None = None) -> Document:
-    """Return a journal as formats read it, from its stored lines where they are not at hand."""
+    """Return a journal as formats read it, from its stored lines where they are not at hand.
+
+    A submitted journal reads as it did when its file was written, whatever the policy says since.
+    """
+    policy = Policy.objects.current()
     return Document(
         number=journal.number,
         period=journal.period.iso_month,
@@ -59,11 +86,25 @@ def document_of(journal: Journal, lines: Iterable[JournalLine] | None = None) ->
         currency=journal.currency,
         lines=lines_as_read(journal.lines.order_by("number") if lines is None else lines, journal.currency),
         segments=segment_names(journal),
+        made_at=timezone.localtime(journal.submitted_at or journal.drafted_at),
+        batch=journal.batch or 1,
+        fiscal_year=journal.fiscal_year or policy.fiscal_year_of(journal.posting_date),
+        fiscal_period=journal.fiscal_period or policy.fiscal_period_of(journal.posting_date),
+        groups=_groups_of(journal),
     )
+
+
+def _groups_of(journal: Journal) -> tuple[tuple[int, ...], ...] | None:
+    """Return which lines each line of the file of a submitted journal stands for; None where none is kept."""
+    kept = JournalFileLine.objects.filter(journal=journal) if journal.layout_id else JournalFileLine.objects.none()
+    pairs = kept.order_by("number", "line__number").values_list("number", "line__number")
+    groups = tuple(tuple(line for _, line in group) for _, group in groupby(pairs, key=itemgetter(0)))
+    return groups or None
 
 
 def lines_as_read(lines: Iterable[JournalLine], currency: str) -> list[Line]:
     """Return lines of journals as formats read them: amounts with the decimals of the currency."""
+    sponsored = frozenset(FundingSource.objects.filter(is_sponsored=True).values_list("fund_org", flat=True))
     return [
         Line(
             number=line.number,
@@ -86,6 +127,7 @@ def lines_as_read(lines: Iterable[JournalLine], currency: str) -> list[Line]:
             segments=line.segments,
             grant_number=line.reference_1,
             request_id=line.reference_2,
+            is_sponsored=line.fund_org in sponsored,
         )
         for line in lines
     ]

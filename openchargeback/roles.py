@@ -19,7 +19,8 @@ VIEW = {
             "usagefile pricedmonth rateschedule rateclassmember usagesubsidy allocation"
         ),
         "statements": "statement statementline email",
-        "journals": "customerinvoice customerinvoiceline journal journalline journaltemplate receivablesexport",
+        "journals": "customerinvoice customerinvoiceline journal journalline journallayout journaltemplate "
+        "receivablesexport",
     }.items()
     for model in models.split()
 }
@@ -71,6 +72,7 @@ FINANCE = {
         )
     ),
     "billing.release_rateschedule",
+    "journals.edit_layouts",
     *(f"journals.{verb}_journaltemplate" for verb in ("add", "change", "delete")),
 }
 

@@ -44,6 +44,7 @@ PURE = (
     "statements/srgb.py",
     "statements/tagging.py",
     "journals/formats/*.py",
+    "journals/formats/layouts/*.py",
 )
 # Doors: what parses and prints. Nothing below may know them.
 DOORS = ("admin", "views", "urls", "management", "forms", "tasks", "templatetags", "doors")

@@ -21,6 +21,7 @@ from billing.review import review_sheets
 from billing.texts import one_line
 from journals.formats import BUILT_IN, TemplateFormat
 from journals.formats.documents import as_csv, as_spreadsheet
+from journals.formats.layouts import LayoutFormat, layout_from_data
 from journals.formats.sample import sample
 from statements import issuing, sheets, taking
 from statements.document import Figures, Line, Resource, Section, StatementDocument
@@ -150,6 +151,24 @@ def test_journals_by_a_template(hostile):
     check_csv(TemplateFormat("own", "=1+1,@x", line, "+1").write(journal_of(hostile)).content, hostile)
 
 
+@pytest.mark.parametrize("hostile", HOSTILE)
+def test_journals_by_a_layout(hostile):
+    names = ("description", "pi_email", "pi_name", "project", "source", "service")
+    fields = [{"name": f"={name}", "value": f"{{{name}}}"} for name in names]
+    records = [{"name": "line", "each": "line", "headings": True, "fields": fields}]
+    how = {"csv": {"records": records}, "xlsx": {"sheets": [{"name": "Lines", "records": records}]}}
+    files = [{"name": "x", "kind": kind, **more} for kind, more in how.items()]
+    layout = {"schema": 1, "title": "x", "encoding": "utf-8", "unknown_characters": "question_mark"}
+    document = journal_of(hostile)
+    for file in files:
+        made = LayoutFormat("own", layout_from_data(layout | {"files": [file, {"name": "s", "kind": "support"}]}))
+        written = made.write(document)
+        check_csv(written.beside[0].content, hostile)
+        check_csv(written.content, " ".join(one_line(hostile).split())) if file["kind"] == "csv" else check_xlsx(
+            written.content
+        )
+
+
 def charges_of_hostile_texts():
     for number, hostile in enumerate(HOSTILE):
         # A database keeps no null characters.
@@ -227,6 +246,7 @@ WRITERS = {
     "statements/issuing/charge_files.py": test_charges_of_statements,
     "journals/formats/documents.py": test_journals,
     "journals/formats/templated.py": test_journals_by_a_template,
+    "journals/formats/layouts/writing.py": test_journals_by_a_layout,
 }
 
 

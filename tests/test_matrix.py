@@ -45,8 +45,9 @@ from billing.models import (
     User,
 )
 from billing.months import closing
-from journals import posting, receivables
-from journals.models import Journal, JournalTemplate, ReceivablesExport
+from journals import layouts, posting, receivables
+from journals.formats.layouts import preset_named
+from journals.models import Journal, JournalLayout, JournalTemplate, ReceivablesExport
 from statements import emails, issuing
 from statements.models import Email, Statement
 from statements.questions import lines
@@ -328,6 +329,20 @@ iiii >>>>  iiii >>>>  admin/journals/receivablesexport/<path:object_id>/history/
 iiii xxxx  iiii xxxx  admin/journals/receivablesexport/<path:object_id>/delete/
 iiii oooo  iiii xxxx  admin/journals/receivablesexport/<path:object_id>/change/
 iiii >>>>  iiii >>>>  admin/journals/receivablesexport/<path:object_id>/
+iiii xxoo  iiii xxoo  admin/journals/journallayout/new/
+iiii oooo  iiii oooo  admin/journals/journallayout/<int:layout_id>/json/
+iiii xxoo  iiii xxoo  admin/journals/journallayout/<path:object_id>/settings/
+iiii xxoo  iiii xxoo  admin/journals/journallayout/<path:object_id>/edit/
+iiii xxoo  iiii xx>>  admin/journals/journallayout/<path:object_id>/release/
+iiii xxoo  iiii xxoo  admin/journals/journallayout/<path:object_id>/copy/
+iiii xxoo  iiii xx>>  admin/journals/journallayout/<path:object_id>/retire/
+iiii xxoo  iiii xx>>  admin/journals/journallayout/<path:object_id>/discard/
+iiii oooo  iiii oooo  admin/journals/journallayout/
+iiii xxxx  iiii xxxx  admin/journals/journallayout/add/
+iiii >>>>  iiii >>>>  admin/journals/journallayout/<path:object_id>/history/
+iiii xxxx  iiii xxxx  admin/journals/journallayout/<path:object_id>/delete/
+iiii oooo  iiii xxxx  admin/journals/journallayout/<path:object_id>/change/
+iiii >>>>  iiii >>>>  admin/journals/journallayout/<path:object_id>/
 iiii oooo  iiii oooo  admin/journals/journaltemplate/
 iiii xxoo  iiii xxoo  admin/journals/journaltemplate/add/
 iiii >>>>  iiii >>>>  admin/journals/journaltemplate/<path:object_id>/history/
@@ -440,6 +455,10 @@ def house(cast, settings):
     AttributionRule.objects.create(source=held.source, service="*Storage*", fund_org="BIO-001")
     CloudAccount.objects.create(source=held.source, account_id="123", default_pi=held.pi)
     JournalTemplate.objects.create(name="bank", line="{{ line.fund_org }}")
+    content = preset_named("workday-csv").content
+    company = {"settings": {"company": "CO_100", "journal_source": "RC"}, **BY}
+    layouts.release(layout=layouts.add(name="ledger", content=content, **company), **BY)
+    layouts.add(name="ledger", content=content, **company)
     SavedView.objects.create(owner=cast.admin, list="charges", name="No PI", query="payer=no-pi", is_shared=True)
     # Of now: whoever looks at it ends one that no worker took in a week.
     Job.objects.create(kind=Job.Kind.IMPORT, created_at=timezone.now())
@@ -543,6 +562,8 @@ def address_of(route: str, root: User) -> str:
         "admin/journals/journal/<int:journal_id>/file/": f"admin/journals/journal/{journal.pk}/file/",
         "admin/journals/receivablesexport/<int:export_id>/file.<str:form>": "admin/journals/receivablesexport/"
         f"{ReceivablesExport.objects.earliest('pk').pk}/file.csv",
+        "admin/journals/journallayout/<int:layout_id>/json/": "admin/journals/journallayout/"
+        f"{JournalLayout.objects.earliest('pk').pk}/json/",
         "accounts/reset/<uidb64>/<token>/": "accounts/reset/MQ/set-password/",
         "help/images/<str:name>": "help/images/month-1440-light.png",
         # One for all; most are for staff alone (tests/openchargeback/test_help.py).
@@ -790,6 +811,14 @@ COMMANDS = {
     "jobs cancel 1": CURATE,
     "jobs retry 1": CURATE,
     "jobs check": EVERY,
+    "journal_layouts list": EVERY,
+    "journal_layouts presets": EVERY,
+    "journal_layouts show x": EVERY,
+    "journal_layouts add x --preset peoplesoft": BIND,
+    "journal_layouts set x": BIND,
+    "journal_layouts release x": BIND,
+    "journal_layouts retire x": BIND,
+    "journal_layouts discard x": BIND,
     "journals list": EVERY,
     "journals post 1 --document 1": BIND,
     "journals reject 1 --reason no": BIND,

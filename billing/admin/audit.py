@@ -53,6 +53,7 @@ NOUNS = {
     "invoice": "Provider invoices",
     "invoice_total": "Provider invoices, corrected",
     "cost_measure_change": "Cost measures",
+    "journal_layout": "Journal layouts",
     "journal_template": "Journal templates",
     "user": "Users",
     "api_token": "API tokens",

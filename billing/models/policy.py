@@ -297,6 +297,10 @@ class Policy(models.Model):
         """Return the fiscal year that a month, given by any day of it, is in."""
         return fiscal_years.fiscal_year_of(month, start=self.fiscal_year_start)
 
+    def fiscal_period_of(self, month: datetime.date) -> int:
+        """Return which month of its fiscal year a month is, given by any day of it: 1 to 12."""
+        return fiscal_years.period_of(month, start=self.fiscal_year_start)
+
     def months_of_fiscal_year(self, fiscal_year: int) -> tuple[datetime.date, datetime.date]:
         """Return the first and the last month of a fiscal year, each by its first day."""
         return fiscal_years.months_of(fiscal_year, start=self.fiscal_year_start)

@@ -26,8 +26,8 @@ CHARGE = re.compile(r"\d+$")
 FILE_LINE = re.compile(r"([0-9a-fA-F]{6,64})(?::(.+))?:(\d{1,18})$", re.ASCII)
 
 NOTATIONS = (
-    "Name a line of a statement (2026-01-0007:3) or journal (J2026-01-1:12), a reference, a payer key, the number "
-    "of a charge, or a file by its SHA-256 and a line (3fa94c:17)."
+    "Name a line of a statement (2026-01-0007:3), of a journal (J2026-01-1:12) or of its file (J2026-01-1#7), a "
+    "reference, a payer key, the number of a charge, or a file by its SHA-256 and a line (3fa94c:17)."
 )
 
 
@@ -106,9 +106,10 @@ def trace(what: str, *, page: int = 1, per_page: int = PAGE) -> Traced:
     """Follow a number both ways.
 
     `what` names a statement (2026-01-0007 or 2026-01-0007-2) or journal (J2026-01-1) or a line of one
-    (`:3` behind it), a payer key, a charge by its number, or a line of a stored file by the first
-    digits of its SHA-256 (`3fa94c:17`, with the member of an archive between: `3fa94c:costs.csv:17`).
-    A line leads to its charges, `per_page` of them at a time; a charge leads to its row and to its lines.
+    (`:3` behind it), a line of a journal's file (J2026-01-1#7), a payer key, a charge by its number, or
+    a line of a stored file by the first digits of its SHA-256 (`3fa94c:17`, with the member of an
+    archive between: `3fa94c:costs.csv:17`). A line leads to its charges, `per_page` of them at a time;
+    a charge leads to its row and to its lines.
 
     Raises NothingFound.
     """

@@ -5,10 +5,10 @@ from typing import Any
 from django import forms
 
 from billing.models import BillingPeriod
-from billing.texts import long_month
+from billing.texts import long_month, number_in
 
 from ..formats import BUILT_IN
-from ..models import JournalTemplate
+from ..models import JournalLayout, JournalTemplate
 
 REASON = forms.Textarea(attrs={"rows": 3})
 
@@ -16,10 +16,12 @@ REASON = forms.Textarea(attrs={"rows": 3})
 def format_choices() -> list[tuple[str, str]]:
     """Return the formats there are, with what each is."""
     built_in = [(name, f"{name}: {each.description}") for name, each in BUILT_IN.items()]
-    return built_in + [
+    templates = [
         (template.name, f"{template.name}: {template.description}" if template.description else template.name)
         for template in JournalTemplate.objects.order_by("name")
     ]
+    released = JournalLayout.objects.filter(state=JournalLayout.State.RELEASED).order_by("name")
+    return built_in + templates + [(layout.name, f"{layout.name}: {layout.title}") for layout in released]
 
 
 class FormatForm(forms.Form):
@@ -62,6 +64,17 @@ class PostedForm(forms.Form):
 
 class RejectedForm(forms.Form):
     reason = forms.CharField(widget=REASON, help_text="As the ledger gave it; kept with the journal.")
+    file_lines = forms.CharField(
+        label="Lines of the file",
+        required=False,
+        help_text="That the ledger named, such as 3, 7. Each names all journal lines in it. May be empty.",
+    )
+
+    def clean_file_lines(self) -> list[int]:
+        numbers = [number_in(each) for each in self.cleaned_data["file_lines"].replace(",", " ").split()]
+        if None in numbers:
+            raise forms.ValidationError("Write the numbers of lines, such as 3, 7.")
+        return [number for number in numbers if number is not None]
 
 
 class ReverseForm(forms.Form):

@@ -109,7 +109,8 @@ class JournalAdmin(FrozenAdmin):
         if journal is None:
             raise Http404("There is no such journal.")
         try:
-            file = posting.download(journal=journal, actor=actor_of(request), now=timezone.now())
+            name = request.GET.get("name", "")
+            file = posting.download(journal=journal, name=name, actor=actor_of(request), now=timezone.now())
         except BillingError as error:
             messages.error(request, doors.for_page(error, request.user))
             return HttpResponseRedirect(change_url(journal))

@@ -16,11 +16,15 @@ from billing.admin.tracing import why_url
 from billing.fields import AmountSum
 from billing.models import AuditEvent, Source
 from billing.money import ZERO, rounded
+from billing.texts import number_in
 
 from .. import summaries
 from ..differences import GONE, Difference
 from ..models import Journal, JournalLine
 from . import listing
+
+# What narrows the lines: what they are of, and the line of the file that they are in.
+NARROWED = {**summaries.KINDS, "file_line": "Line of the file"}
 
 PAYER, RECOVERY = JournalLine.Side.PAYER, JournalLine.Side.RECOVERY
 
@@ -100,11 +104,13 @@ def _summary(request: HttpRequest, journal: Journal, shown: dict[str, Any]) -> d
 
 
 def _lines(request: HttpRequest, journal: Journal, shown: dict[str, Any]) -> dict[str, Any]:
-    asked = {name: request.GET.get(name, "").strip()[:200] for name in (*summaries.KINDS, "q")}
-    lines = journal.lines.order_by("number")
+    asked = {name: request.GET.get(name, "").strip()[:200] for name in (*NARROWED, "q")}
+    lines = journal.lines.select_related("file_line").order_by("number")
     for name in summaries.KINDS:
         if asked[name]:
             lines = lines.filter(**{name: "" if asked[name] == NONE else asked[name]})
+    if asked["file_line"]:
+        lines = lines.filter(file_line__number=number_in(asked["file_line"]) or 0)
     for word in asked["q"].split()[:10]:
         lines = lines.filter(_anywhere(word))
     sums = lines.order_by().aggregate(count=Count("pk"), debits=AmountSum("debit"), credits=AmountSum("credit"))
@@ -114,11 +120,11 @@ def _lines(request: HttpRequest, journal: Journal, shown: dict[str, Any]) -> dic
     sources = {source.name: source.label for source in Source.objects.order_by("name")}
     chips = [
         {
-            "title": summaries.KINDS[name],
+            "title": NARROWED[name],
             "value": sources.get(asked[name], asked[name]) if name == "source_name" else asked[name],
             "remove_url": tab_url("lines", shown["preserved"], **asked | {name: ""}),
         }
-        for name in summaries.KINDS
+        for name in NARROWED
         if asked[name]
     ]
     kept = [(name, value) for name, values in QueryDict(shown["preserved"]).lists() for value in values]
@@ -133,6 +139,7 @@ def _lines(request: HttpRequest, journal: Journal, shown: dict[str, Any]) -> dic
         "lines_credits": sums["credits"] or ZERO,
         "page_url": tab_url("lines", shown["preserved"], **asked),
         "all_url": tab_url("lines", shown["preserved"]),
+        "in_files": journal.layout_id is not None,
         "may_trace": request.user.has_perm("billing.view_charge"),
         "why": reverse("admin:billing_charge_why"),
     }
@@ -256,7 +263,10 @@ def _details(event: AuditEvent, currency: str) -> list[str]:
 
 
 def _file(request: HttpRequest, journal: Journal, shown: dict[str, Any]) -> dict[str, Any]:
-    return {"file_name": Path(journal.file_path).name if journal.file_path else ""}
+    return {
+        "file_name": Path(journal.file_path).name if journal.file_path else "",
+        "beside": list(journal.files_beside.all()),
+    }
 
 
 Part = Callable[[HttpRequest, Journal, dict[str, Any]], dict[str, Any]]

@@ -62,7 +62,13 @@ def posted(request: HttpRequest, journal: Journal, data: dict[str, Any]) -> str:
 
 
 def rejected(request: HttpRequest, journal: Journal, data: dict[str, Any]) -> str:
-    journal = posting.reject(journal=journal, reason=data["reason"], actor=actor_of(request), now=timezone.now())
+    journal = posting.reject(
+        journal=journal,
+        reason=data["reason"],
+        file_lines=data["file_lines"],
+        actor=actor_of(request),
+        now=timezone.now(),
+    )
     return f"Journal {journal} is rejected. What it held is in the next draft of {journal.period}."
 
 

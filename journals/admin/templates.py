@@ -14,7 +14,7 @@ from billing.models import Policy
 from .. import writing
 from ..formats import RESERVED, TemplateFailed
 from ..formats.sample import sample
-from ..models import JournalTemplate
+from ..models import JournalLayout, JournalTemplate
 
 
 class JournalTemplateForm(forms.ModelForm):
@@ -30,6 +30,8 @@ class JournalTemplateForm(forms.ModelForm):
         name: str = self.cleaned_data["name"]
         if name in RESERVED:
             raise forms.ValidationError(f"“{name}” is a format of the program's own. Choose another name.")
+        if JournalLayout.objects.filter(name=name).exists():
+            raise forms.ValidationError(f"“{name}” is a journal layout. Choose another name.")
         return name
 
     def clean(self) -> dict[str, Any]:

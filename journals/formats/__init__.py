@@ -1,6 +1,6 @@
 """The formats of a journal's file: pure, from rows to bytes. Institutions add their own as templates."""
 
-from .documents import DRAFT, Document, Format, Line, TableFormat, Written
+from .documents import DRAFT, Beside, Document, Format, Line, TableFormat, Written
 from .gl import GL
 from .standard import STANDARD
 from .summary import SUMMARY
@@ -15,6 +15,7 @@ RESERVED = frozenset({*BUILT_IN, TEMPLATE})
 __all__ = [
     "BUILT_IN",
     "DRAFT",
+    "Beside",
     "RESERVED",
     "TEMPLATE",
     "Document",

@@ -48,6 +48,8 @@ class Line:
     # The policy's two references, under the names of the tags they come from unless it says otherwise.
     grant_number: str = ""
     request_id: str = ""
+    # Whether its fund/org is a sponsored award's.
+    is_sponsored: bool = False
 
     @property
     def amount(self) -> Decimal:
@@ -66,6 +68,16 @@ class Document:
     currency: str
     lines: list[Line]
     segments: tuple[str, ...] = ()
+    # What layouts print besides: the moment of writing in the institution's zone, which file of the day it is, and the
+    # fiscal year and period of the posting date.
+    made_at: datetime.datetime | None = None
+    batch: int = 1
+    fiscal_year: int = 0
+    fiscal_period: int = 0
+    # The numbers of the lines behind each line of a file that was written before; None: they are grouped afresh.
+    groups: tuple[tuple[int, ...], ...] | None = None
+    # What the file is called, without what follows its last dot, where that is not as the layout has it.
+    file_stem: str = ""
 
     @property
     def payer_lines(self) -> list[Line]:
@@ -97,11 +109,24 @@ class Document:
 
 
 @dataclass(frozen=True)
+class Beside:
+    """A file that belongs to another and lies beside it."""
+
+    name: str
+    content: bytes
+
+
+@dataclass(frozen=True)
 class Written:
-    """A file's content and the rows it holds, headings not counted."""
+    """A file's content and the rows it holds, headings not counted; from a layout, what else comes of it."""
 
     content: bytes
     rows: int
+    # As the layout names it; "" where journals of all formats are named alike.
+    name: str = ""
+    beside: tuple[Beside, ...] = ()
+    # The numbers of the journal lines behind each line of the file.
+    groups: tuple[tuple[int, ...], ...] = ()
 
 
 class Format(Protocol):

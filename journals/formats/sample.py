@@ -46,4 +46,8 @@ def sample(segments: tuple[str, ...] = (), currency: str = "USD") -> Document:
                     segments=dict.fromkeys(segments, "…"),
                 )
             )
-    return Document("J2025-01-1", "2025-01", "submitted", datetime.date(2025, 1, 31), currency, lines, segments)
+    return Document(
+        *("J2025-01-1", "2025-01", "submitted", datetime.date(2025, 1, 31), currency, lines, segments),
+        fiscal_year=2025,
+        fiscal_period=7,
+    )

@@ -434,4 +434,183 @@ class Migration(migrations.Migration):
                 ],
             },
         ),
+        migrations.AddField(
+            model_name="journal",
+            name="batch",
+            field=models.PositiveIntegerField(
+                blank=True, help_text="Which of that day's files in its layout it is, from 1.", null=True
+            ),
+        ),
+        migrations.AddField(
+            model_name="journal",
+            name="fiscal_period",
+            field=models.PositiveSmallIntegerField(
+                blank=True, help_text="The month of the fiscal year that its posting date is in, from 1.", null=True
+            ),
+        ),
+        migrations.AddField(
+            model_name="journal",
+            name="fiscal_year",
+            field=models.PositiveSmallIntegerField(blank=True, null=True),
+        ),
+        migrations.CreateModel(
+            name="JournalLayout",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("name", models.SlugField(help_text="Used as -f NAME.", max_length=64)),
+                ("version", models.PositiveIntegerField(default=1)),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[("draft", "Draft"), ("released", "Released"), ("retired", "Retired")],
+                        default="draft",
+                        max_length=16,
+                    ),
+                ),
+                ("title", models.CharField(help_text="As its content has it.", max_length=120)),
+                ("content", models.TextField(help_text="JSON, of the published schema.")),
+                ("created_at", models.DateTimeField()),
+                ("released_at", models.DateTimeField(blank=True, null=True)),
+                ("retired_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "created_by",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "released_by",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "retired_by",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+            ],
+            options={
+                "ordering": ("name", "-version"),
+                "permissions": [("edit_layouts", "Can edit, release and retire journal layouts")],
+                "default_permissions": ("view",),
+            },
+        ),
+        migrations.AddField(
+            model_name="journal",
+            name="layout",
+            field=models.ForeignKey(
+                blank=True,
+                help_text="The version of the layout that its file was submitted in.",
+                null=True,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="journals",
+                to="journals.journallayout",
+            ),
+        ),
+        migrations.CreateModel(
+            name="JournalFile",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("name", models.CharField(max_length=200)),
+                ("sha256", models.CharField(max_length=64)),
+                (
+                    "journal",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="files_beside", to="journals.journal"
+                    ),
+                ),
+            ],
+            options={
+                "ordering": ("journal", "id"),
+                "default_permissions": (),
+                "constraints": [models.UniqueConstraint(fields=("journal", "name"), name="one_journal_file_per_name")],
+            },
+        ),
+        migrations.CreateModel(
+            name="JournalFileLine",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "number",
+                    models.PositiveIntegerField(help_text="Of the line of the file, headers and headings not counted."),
+                ),
+                (
+                    "journal",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="file_lines", to="journals.journal"
+                    ),
+                ),
+                (
+                    "line",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        related_name="file_line",
+                        to="journals.journalline",
+                    ),
+                ),
+            ],
+            options={
+                "ordering": ("journal", "number", "line"),
+                "default_permissions": (),
+                "indexes": [models.Index(fields=["journal", "number"], name="journal_file_line_number")],
+            },
+        ),
+        migrations.AddConstraint(
+            model_name="journallayout",
+            constraint=models.UniqueConstraint(
+                fields=("name", "version"),
+                name="one_layout_per_version",
+                violation_error_message="This layout has such a version already.",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="journallayout",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("state", "draft")),
+                fields=("name",),
+                name="one_layout_draft_per_name",
+                violation_error_message="This layout has a draft already.",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="journallayout",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("state", "released")),
+                fields=("name",),
+                name="one_released_layout_per_name",
+                violation_error_message="This layout has a released version already.",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="journallayout",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("state", "draft"), ("released_at__isnull", False), _connector="OR"),
+                name="released_layout_has_stamp",
+                violation_error_message="A released layout says when it was released.",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="journallayout",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("state", "retired"), _negated=True), ("retired_at__isnull", False), _connector="OR"
+                ),
+                name="retired_layout_has_stamp",
+                violation_error_message="A retired layout says when it was retired.",
+            ),
+        ),
     ]

@@ -1,7 +1,7 @@
 """The ledger's answer: posted or rejected; and what was posted, reversed."""
 
 import datetime
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from django.utils import timezone
@@ -16,7 +16,7 @@ from ..drafting import BATCH
 from ..filing import whole_files
 from ..formats import BUILT_IN
 from ..models import Journal, JournalLine
-from ..writing import UnknownFormat, format_named
+from ..writing import UnknownFormat, format_of
 from .lookup import UnknownJournal
 from .records import facts, locked, next_number, set_totals
 from .submitting import freeze
@@ -54,13 +54,19 @@ def post(*, journal: Journal, document_number: str, actor: Actor, now: datetime.
 
 
 def reject(
-    *, journal: Journal, reason: str, lines: Sequence[int] = (), actor: Actor, now: datetime.datetime
+    *,
+    journal: Journal,
+    reason: str,
+    lines: Sequence[int] = (),
+    file_lines: Sequence[int] = (),
+    actor: Actor,
+    now: datetime.datetime,
 ) -> Journal:
     """Record that the ledger refused a submitted journal, and why: its lines go into the next draft.
 
-    `lines` are the numbers of those the ledger named. A rejected reversal leaves the journal it was
-    to reverse posted, as it was. Raises WrongState, ReasonMissing, or UnknownJournal for a line that
-    is not there.
+    `lines` are the numbers of those the ledger named, and `file_lines` those of lines of its file, which name all
+    journal lines they stand for. A rejected reversal leaves the journal it was to reverse posted, as it was. Raises
+    WrongState, ReasonMissing, or UnknownJournal for a line that is not there.
     """
     with audit.gesture(actor=actor, now=now) as gesture:
         closing.locked(journal.period)
@@ -70,7 +76,9 @@ def reject(
         known = set(journal.lines.filter(number__in=lines).values_list("number", flat=True))
         if unknown := sorted(set(lines) - known):
             raise UnknownJournal(f"{journal} has no line {', '.join(map(str, unknown))}; it has {journal.line_count}.")
-        named = f"Line{'s' * (len(known) > 1)} {', '.join(map(str, sorted(known)))}: " if known else ""
+        known |= _behind(journal, file_lines)
+        of_file = f"{_named('File line', file_lines)} (" if file_lines else ""
+        named = f"{of_file}{_named('line' if of_file else 'Line', known)}{')' * bool(of_file)}: " if known else ""
         journal.state = Journal.State.REJECTED
         journal.rejected_at = now
         journal.rejection_reason = named + reason.strip()
@@ -79,7 +87,7 @@ def reject(
             "journal.rejected",
             journal,
             before={"state": "submitted"},
-            after={"state": journal.state, "lines": sorted(known)},
+            after={"state": journal.state, "lines": sorted(known), "file_lines": sorted(set(file_lines))},
             note=reason.strip(),
         )
         if original := journal.reverses:
@@ -93,6 +101,23 @@ def reject(
                 after={"state": original.state, "rejected": journal.number},
             )
         return journal
+
+
+def _behind(journal: Journal, numbers: Sequence[int]) -> set[int]:
+    """Return the numbers of the journal lines behind lines of its file. Raises UnknownJournal for one not there."""
+    if not numbers:
+        return set()
+    pairs = list(journal.file_lines.filter(number__in=numbers).values_list("number", "line__number"))
+    if unknown := sorted(set(numbers) - {number for number, _ in pairs}):
+        last = journal.file_lines.order_by("-number").values_list("number", flat=True).first()
+        has = f"it has {last:,}" if last else "it was written in no layout"
+        raise UnknownJournal(f"The file of {journal} has no line {', '.join(map(str, unknown))}; {has}.")
+    return {line for _, line in pairs}
+
+
+def _named(word: str, numbers: Iterable[int]) -> str:
+    found = sorted(set(numbers))
+    return f"{word}{'s' * (len(found) > 1)} {', '.join(map(str, found))}"
 
 
 def reverse(*, journal: Journal, reason: str, actor: Actor, now: datetime.datetime) -> Reversed:
@@ -129,7 +154,7 @@ def reverse(*, journal: Journal, reason: str, actor: Actor, now: datetime.dateti
         JournalLine.objects.bulk_create(lines, batch_size=BATCH)
         set_totals(reversal, lines)
         try:
-            chosen = format_named(journal.format)
+            chosen = format_of(journal)
         except UnknownFormat:
             # The template it was written with is gone.
             chosen = BUILT_IN["gl"]

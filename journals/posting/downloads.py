@@ -4,13 +4,17 @@ import datetime
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from django.utils import timezone
+
 from billing import audit
 from billing.audit import Actor
 from billing.errors import BillingError
 
-from ..filing import folder_of, kept_path, whole_files
+from ..filing import kept_path, whole_files
+from ..formats.layouts import LayoutFormat
 from ..models import Journal
-from ..writing import FROZEN, document_of, format_named
+from ..writing import FROZEN, document_of, format_named, format_of
+from .keeping import next_batch
 from .records import sha256_of
 
 # Lines of a journal up to which its file is written to show how it begins.
@@ -29,47 +33,64 @@ class Download:
     content: bytes
 
 
-def download(*, journal: Journal, actor: Actor, now: datetime.datetime) -> Download:
-    """Hand out a journal's file, and record it in the audit log. Raises FileMissing."""
+def download(*, journal: Journal, name: str = "", actor: Actor, now: datetime.datetime) -> Download:
+    """Hand out a journal's file, or the one of this name beside it, and record it in the audit log.
+
+    Raises FileMissing.
+    """
     with audit.gesture(actor=actor, now=now) as gesture:
-        content = content_of(journal)
-        gesture.record("journal.downloaded", journal, after={"file": Path(journal.file_path).name})
-        return Download(Path(journal.file_path).name, content)
+        content = content_of(journal, name)
+        name = name or Path(journal.file_path).name
+        gesture.record("journal.downloaded", journal, after={"file": name})
+        return Download(name, content)
 
 
-def content_of(journal: Journal) -> bytes:
-    """Return a journal's file; one that a crash kept from appearing is made again from the frozen lines.
+def content_of(journal: Journal, name: str = "") -> bytes:
+    """Return a journal's file, or the one of this name beside it.
 
-    Raises FileMissing where there is none, or not the one that was submitted.
+    One that a crash kept from appearing is made again from the frozen lines. Raises FileMissing where there is none,
+    or not the one that was submitted.
     """
     if not journal.file_path:
         raise FileMissing(f"{journal} has no file: export it first.")
-    path = kept_path(journal.file_path)
+    beside = journal.files_beside.filter(name=name).first() if name else None
+    if name and beside is None:
+        raise FileMissing(f"{journal} has no file {name}.")
+    path, sha256 = kept_path(journal.file_path), journal.file_sha256
+    if beside:
+        path, sha256 = path.with_name(beside.name), beside.sha256
     if path.is_file():
         content = path.read_bytes()
-    elif journal.file_sha256:
-        content = format_named(journal.format).write(document_of(journal)).content
+    elif sha256:
+        content = _made_again(journal, name)
         with whole_files() as staged:
-            if sha256_of(content) == journal.file_sha256:
-                folder_of(journal.period.iso_month)
+            if sha256_of(content) == sha256:
+                path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
                 staged.add(path, content)
     else:
         raise FileMissing(f"The file of the draft {journal} is gone: export it again.")
-    if journal.file_sha256 and sha256_of(content) != journal.file_sha256:
+    if sha256 and sha256_of(content) != sha256:
         raise FileMissing(
             f"The file {path.name} is not the one that was submitted as {journal} "
-            f"(SHA-256 {journal.file_sha256[:12]}…): restore it from a backup of VAR_DIR."
+            f"(SHA-256 {sha256[:12]}…): restore it from a backup of VAR_DIR."
         )
     return content
+
+
+def _made_again(journal: Journal, name: str) -> bytes:
+    written = format_of(journal).write(document_of(journal))
+    return next((each.content for each in written.beside if each.name == name), written.content)
 
 
 def first_lines(journal: Journal, format: str, *, count: int = 8) -> list[str]:
     """Return how the file of a journal would begin once it is submitted in a format; nothing of a large one.
 
     A format may add up or sort what it is given, so that no part of a large journal tells how its file begins.
-    Raises UnknownFormat and TemplateFailed.
+    Raises UnknownFormat, TemplateFailed and LayoutRefused.
     """
     if journal.line_count > SMALL:
         return []
-    written = format_named(format).write(replace(document_of(journal), state=FROZEN))
-    return written.content.decode().splitlines()[:count]
+    chosen, document = format_named(format), replace(document_of(journal), state=FROZEN)
+    if isinstance(chosen, LayoutFormat):
+        return chosen.preview(replace(document, batch=next_batch(chosen.name, timezone.now())), count)
+    return chosen.write(document).content.decode().splitlines()[:count]

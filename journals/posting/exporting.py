@@ -2,7 +2,7 @@
 
 import datetime
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from billing import audit, charging
 from billing.audit import Actor, Gesture
 from billing.background import jobs
 from billing.errors import NextStep
+from billing.files import is_in_place
 from billing.models import BillingPeriod, Job, Policy
 from billing.money import ZERO
 from billing.months import closing
@@ -25,6 +26,7 @@ from ..drafting import (
 )
 from ..filing import OutputRefused, Staged, folder_of, kept_path, whole_files
 from ..formats import DRAFT, Document, Format, TableFormat, Written
+from ..formats.layouts import LayoutFormat
 from ..models import Journal, JournalLine
 from ..writing import document_of, format_named, lines_as_read, segment_names
 from .drafts import redraft
@@ -180,8 +182,7 @@ def _written_empty(
         segments=segment_names(),
     )
     target = output or folder_of(period.iso_month) / f"{period.iso_month}-{chosen.name}-{DRAFT}.{chosen.extension}"
-    written = _write(chosen, document, target)
-    staged.add(target, written.content)
+    written = _staged(chosen, document, target, staged)
     return Exported(period.iso_month, chosen.name, "", "", written.rows, currency, ZERO, ZERO, target, None)
 
 
@@ -198,9 +199,7 @@ def _written_submitted(
     gesture.record("journal.submitted", journal, before={"state": "draft"}, after=facts(journal))
     if output is None:
         return kept_path(journal.file_path), written
-    written = _write(chosen, document_of(journal, lines), output)
-    staged.add(output, written.content)
-    return output, written
+    return output, _staged(chosen, document_of(journal, lines), output, staged)
 
 
 def _written_draft(
@@ -218,8 +217,7 @@ def _written_draft(
     target = (
         output or folder_of(journal.period.iso_month) / f"{journal.number}-{chosen.name}-{DRAFT}.{chosen.extension}"
     )
-    written = _write(chosen, document_of(journal, lines), target)
-    staged.add(target, written.content)
+    written = _staged(chosen, document_of(journal, lines), target, staged)
     if output is None:
         journal.format = chosen.name
         journal.file_path = f"journals/{journal.period.iso_month}/{target.name}"
@@ -242,9 +240,12 @@ def _output_named(chosen: Format, output: Path | None, *, submit: bool) -> Path 
             )
     elif not submit:
         output = output.with_name(f"{output.stem}-{DRAFT}{output.suffix}")
-    if output.suffix.lower() == SPREADSHEET and not isinstance(chosen, TableFormat):
+    is_layout = isinstance(chosen, LayoutFormat)
+    makes_one = chosen.is_spreadsheet if isinstance(chosen, LayoutFormat) else isinstance(chosen, TableFormat)
+    if output.suffix.lower() == SPREADSHEET and not makes_one:
         raise OutputRefused(
-            f"The template “{chosen.name}” makes text, not a spreadsheet: name a file that ends otherwise."
+            f"The {'layout' if is_layout else 'template'} “{chosen.name}” makes text, not a spreadsheet: "
+            "name a file that ends otherwise."
         )
     if output.is_dir() or not output.parent.is_dir():
         # The same refusal as when it is written, before any work is done.
@@ -252,7 +253,14 @@ def _output_named(chosen: Format, output: Path | None, *, submit: bool) -> Path 
     return output
 
 
-def _write(chosen: Format, document: Document, target: Path) -> Written:
+def _staged(chosen: Format, document: Document, target: Path, staged: Staged) -> Written:
+    """Stage a journal's file and those that lie beside it, all under the name asked for; return what it holds."""
     if target.suffix.lower() == SPREADSHEET and isinstance(chosen, TableFormat):
-        return chosen.write_spreadsheet(document)
-    return chosen.write(document)
+        written = chosen.write_spreadsheet(document)
+    else:
+        written = chosen.write(replace(document, file_stem=target.stem))
+    staged.add(target, written.content)
+    if not is_in_place(target):
+        for each in written.beside:
+            staged.add(target.with_name(each.name), each.content)
+    return written

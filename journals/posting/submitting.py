@@ -15,12 +15,13 @@ from ..drafting import (
     require_posting_date,
     require_segments,
 )
-from ..filing import Staged, folder_of, whole_files
+from ..filing import Staged, whole_files
 from ..formats import Format, Written
 from ..models import Journal, JournalLine
 from ..writing import document_of, format_named
 from .drafts import is_outdated
-from .records import facts, locked, sha256_of
+from .keeping import keep, number_batch
+from .records import facts, locked
 
 
 class NothingToSubmit(BillingError):
@@ -77,16 +78,15 @@ def freeze(
         require_posting_date(journal.period, journal.posting_date, now)
     journal.state = Journal.State.SUBMITTED
     journal.submitted_at, journal.submitted_by = now, actor.user
-    if not Policy.objects.current().requires_ledger_answer:
+    policy = Policy.objects.current()
+    journal.fiscal_year = policy.fiscal_year_of(journal.posting_date)
+    journal.fiscal_period = policy.fiscal_period_of(journal.posting_date)
+    if not policy.requires_ledger_answer:
         journal.state = Journal.State.POSTED
         journal.posted_at = now
+    number_batch(journal, chosen, now)
     written = chosen.write(document_of(journal, lines))
-    folder = folder_of(journal.period.iso_month)
-    path = folder / f"{journal.number}-{chosen.name}.{chosen.extension}"
-    staged.add(path, written.content)
-    journal.format = chosen.name
-    journal.file_path = f"journals/{journal.period.iso_month}/{path.name}"
-    journal.file_sha256 = sha256_of(written.content)
+    keep(journal, lines, chosen, written, staged)
     journal.save()
     return written
 

@@ -111,6 +111,7 @@ MODELS = {
     "billing_source": "admin-guide/sources",
     "billing_user": "security/authentication#who-is-who",
     "journals_journal": "admin-guide/journals",
+    "journals_journallayout": "admin-guide/layouts",
     "journals_journaltemplate": "admin-guide/journals#a-format-of-your-own",
     "statements_email": "admin-guide/email#what-became-of-it",
     "statements_statement": "admin-guide/statements#a-statement",

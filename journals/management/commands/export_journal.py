@@ -26,7 +26,7 @@ class Command(BillingCommand):
             "--format",
             default="gl",
             help="standard (detail), summary (by PI, project and fund/org), gl (debits and credits, the default), "
-            "template (the one there is), or the name of a template",
+            "template (the one there is), or the name of a template or of a released layout",
         )
         parser.add_argument(
             "-o", "--output", type=Path, metavar="FILE", help="where to, .xlsx for a spreadsheet; else below VAR_DIR"

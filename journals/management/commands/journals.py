@@ -33,6 +33,12 @@ class Command(BillingCommand):
         reject.add_argument("journal", metavar="N", help=WHICH)
         reject.add_argument("--reason", required=True)
         reject.add_argument("--lines", default="", metavar="3,7", help="the lines that the ledger named")
+        reject.add_argument(
+            "--file-lines",
+            default="",
+            metavar="3,7",
+            help="the lines of the file that the ledger named, each for all journal lines in it",
+        )
         reverse = verbs.add_parser("reverse", help="take a posted journal back with one of the opposite lines")
         reverse.add_argument("journal", metavar="N", help=WHICH)
         reverse.add_argument("--reason", required=True)
@@ -75,10 +81,15 @@ class Command(BillingCommand):
         posted = posting.post(journal=found, document_number=document, actor=self.actor, now=self.now)
         self.report(described(posted), f"Journal {posted} posted as document {posted.document_number}.")
 
-    def reject(self, *, journal: str, reason: str, lines: str, **options: object) -> None:
+    def reject(self, *, journal: str, reason: str, lines: str, file_lines: str, **options: object) -> None:
         found = posting.journal_named(journal, among=Journal.objects.open(), waiting="waits for the ledger's answer")
         rejected = posting.reject(
-            journal=found, reason=reason, lines=line_numbers(lines), actor=self.actor, now=self.now
+            journal=found,
+            reason=reason,
+            lines=line_numbers(lines),
+            file_lines=line_numbers(file_lines),
+            actor=self.actor,
+            now=self.now,
         )
         self.report(
             described(rejected),
