@@ -18,8 +18,10 @@ OLD = b"""("'" + k.replace('"', '""') + "'")"""
 class Readable(importlib.machinery.SourceFileLoader):
     """Loads modules with that expression written so that Python 3.11 reads it."""
 
-    def source_to_code(self, data: Any, path: Any, *, _optimize: int = -1) -> Any:
-        return super().source_to_code(bytes(data).replace(NEW, OLD), path)
+    def source_to_code(  # type: ignore[override]
+        self, data: Any, path: Any, **options: Any
+    ) -> Any:
+        return super().source_to_code(bytes(data).replace(NEW, OLD), path, **options)
 
 
 def main() -> None:
@@ -32,8 +34,8 @@ def main() -> None:
         )
         sys.path_hooks.insert(0, importlib.machinery.FileFinder.path_hook(*details))
         sys.path_importer_cache.clear()
-    import focus_validator  # type: ignore[import-not-found]
-    from focus_validator.main import main as validate  # type: ignore[import-not-found]
+    import focus_validator
+    from focus_validator.main import main as validate
 
     # It reads its lists from where it is installed, as seen from the working directory.
     os.chdir(Path(focus_validator.__file__).parent.parent)
