@@ -254,6 +254,7 @@ class ReceivablesExport(models.Model):
     objects = ReceivablesExportQuerySet.as_manager()
 
     class Meta:
+        verbose_name, verbose_name_plural = "export of receivables", "exports of receivables"
         ordering = ("-id",)
         default_permissions = ("view",)
         permissions = [

@@ -318,6 +318,7 @@ ISO_MODULES = (
     "journals/differences.py",
     "journals/formats/documents.py",
     "journals/posting/records.py",
+    "journals/receivables/documents.py",
     "openchargeback/logs.py",
     "statements/admin/statements.py",
     "statements/drawing/",

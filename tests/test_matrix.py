@@ -485,7 +485,7 @@ def house(cast, settings):
     build.a_period("2025-03")
     build.a_pi("eve@acme.example", customer=build.a_customer())
     for month in ("2024-09", "2024-10"):
-        build.a_charge("9.00", pi="eve@acme.example", project=None, fund_org="", period=month)
+        build.a_charge("9.00", pi="eve@acme.example", project=None, fund_org="", period=month, source="lab")
         receivables.export(period=build.a_period(month), submit=month == "2024-09", **BY)
     in_doubt = {"state": "uncertain", "claimed_at": build.NOW, "created_at": build.NOW}
     Email.objects.create(period=held.period, pi=held.pi, recipient=held.pi.email, **in_doubt)

@@ -2,7 +2,9 @@
 
 from typing import Any
 
+from django import forms
 from django.contrib import admin
+from django.db import models
 from django.db.models import Count, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
@@ -39,6 +41,7 @@ class CustomerAdmin(BillingAdmin):
         ("Pays for", {"fields": ("pays_for",)}),
     )
     readonly_fields = ("pays_for",)
+    formfield_overrides = {models.TextField: {"widget": forms.Textarea(attrs={"rows": 4})}}
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Customer]:
         counts = {

@@ -4,6 +4,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 
 from ..models import PayerLine
@@ -12,6 +13,19 @@ from .filters import period_filter
 from .formatting import amount_column, count_column
 from .large_tables import LargeTableMixin
 from .tracing import why_url
+
+
+class ReceivableFilter(admin.SimpleListFilter):
+    title = "customers"
+    parameter_name = "receivable"
+
+    def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin) -> list[tuple[str, str]]:
+        return [("yes", "Customers pay by invoice"), ("no", "A fund/org pays")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[PayerLine]) -> QuerySet[PayerLine]:
+        if self.value() not in ("yes", "no"):
+            return queryset
+        return queryset.filter(customer__isnull=self.value() == "no")
 
 
 @admin.register(PayerLine)
@@ -31,7 +45,7 @@ class PayerLineAdmin(LargeTableMixin, FrozenAdmin):
         "for_period",
         count_column("charge_count", "charges"),
     )
-    list_filter = (period_filter("period"), "kind", "source")
+    list_filter = (period_filter("period"), "kind", "source", ReceivableFilter)
     list_select_related = ("pi", "project", "source", "for_period", "customer")
     search_fields = (
         "=id",

@@ -227,7 +227,7 @@ class Month:
         if kinds:
             where["kind"] = kinds
         if is_receivable is not None and any(line.customer_id for line in self.lines):
-            where["customer__isnull"] = str(not is_receivable)
+            where["receivable"] = "yes" if is_receivable else "no"
         return About("billing.payerline", where=where)
 
     def about_imports(self, source: Source, *, is_late: bool = False) -> About:

@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from billing import doors
 from billing.admin.audited import FrozenAdmin, actor_of
-from billing.admin.filters import period_filter
+from billing.admin.filters import period_filter, source_filter
 from billing.admin.formatting import amount_column, badge_column, count_column
 from billing.admin.links import change_url
 from billing.admin.tracing import why_url
@@ -136,7 +136,7 @@ class ReceivablesExportAdmin(FrozenAdmin):
         amount_column("total"),
         "submitted_at",
     )
-    list_filter = (period_filter("period"), "state")
+    list_filter = (period_filter("period"), "state", source_filter("invoices__lines__source_name"))
     list_select_related = ("period",)
     search_fields = ("number", "invoices__customer_number", "invoices__customer_name")
     search_help_text = "Number, or number or name of a customer"

@@ -295,6 +295,8 @@ class Migration(migrations.Migration):
                 ),
             ],
             options={
+                "verbose_name": "export of receivables",
+                "verbose_name_plural": "exports of receivables",
                 "ordering": ("-id",),
                 "permissions": [
                     ("export_receivables", "Can draft and export receivables"),

@@ -155,7 +155,7 @@ LINE = (
         lambda line: line.is_correction_in(line.statement.period.iso_month),
     ),
     Field("for_month", MONTH, "The month that the cost is of.", attrgetter("for_month")),
-    Field("fund_org", TEXT, "Who pays: the fund/org.", attrgetter("fund_org")),
+    Field("fund_org", TEXT, "Who pays: the fund/org. Empty: a customer, by invoice.", attrgetter("fund_org")),
     Field(
         "is_journaled",
         YES_NO,
@@ -241,7 +241,7 @@ CHARGE = (
     Field("list_cost", AMOUNT, "List price.", _cell("List price")),
     Field("contracted_cost", AMOUNT, "List price less the provider's discount.", _cell("Contracted price")),
     Field("charged", AMOUNT, "What the fund/org is charged.", _cell("Charged")),
-    Field("fund_org", TEXT, "Who pays: the fund/org.", _cell("Fund/org")),
+    Field("fund_org", TEXT, "Who pays: the fund/org. Empty: a customer, by invoice.", _cell("Fund/org")),
     Field("reference_1", TEXT, "The first reference, such as a grant number.", _cell("Reference 1")),
     Field("reference_2", TEXT, "The second one, such as a request id.", _cell("Reference 2")),
     Field(
@@ -257,7 +257,7 @@ USAGE = (
     Field("line", NUMBER, "The line of the statement that it is in.", lambda row: row.line.number),
     *_owner(lambda row: row.line.statement),
     Field("for_month", MONTH, "The month that the cost is of.", lambda row: row.line.for_month),
-    Field("fund_org", TEXT, "Who pays: the fund/org.", lambda row: row.line.fund_org),
+    Field("fund_org", TEXT, "Who pays: the fund/org. Empty: a customer, by invoice.", lambda row: row.line.fund_org),
     Field("source", TEXT, "The short name of where the cost comes from.", lambda row: row.line.source_name),
     Field("service", TEXT, "The provider's service.", lambda row: row.line.service_name),
     Field("resource_id", TEXT, "The provider's id of the resource.", lambda row: row.resource["id"]),

@@ -111,6 +111,7 @@ ON_THE_DATABASE = [
     "corrections list",
     "exchange_rates list",
     "export_journal -p 2025-01",
+    "export_receivables -p 2025-01",
     "funds list",
     "generate -p 2025-01",
     "imports list",
