@@ -127,7 +127,8 @@ WORDINGS: dict[str, Wording] = {
     "set_feed": Wording(
         "feeds set {feed} --help",
         "Set up the usage feed",
-        "admin:billing_source_changelist",
+        "admin:billing_usagefeed_changelist",
+        query={"q": "{feed}"},
         permission="billing.change_usagefeed",
     ),
     "list_rates": Wording(

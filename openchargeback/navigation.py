@@ -62,7 +62,14 @@ NAVIGATION: dict[str, tuple[Item, ...]] = {
         Item("Trends", page="trends", permission="billing.view_charge"),
     ),
     "Billing": (
-        Item("Imports", (List("Import", "Imports"),)),
+        Item(
+            "Imports",
+            (
+                List("Import", "Imports"),
+                List("UsageFile", "Usage files"),
+                List("PricedMonth", "Priced months", is_by_month=True),
+            ),
+        ),
         Item("Review", (List("HeldCharge", "Review", is_by_month=True), List("Question", "Questions"))),
         Item(
             "Charges", (List("Charge", "Charges", is_by_month=True), List("PayerLine", "Payer lines", is_by_month=True))
@@ -93,6 +100,7 @@ NAVIGATION: dict[str, tuple[Item, ...]] = {
             "Sources",
             (
                 List("Source", "Sources"),
+                List("UsageFeed", "Usage feeds"),
                 List("ExchangeRate", "Exchange rates", is_by_month=True),
                 List("InvoiceTotal", "Provider invoices", is_by_month=True),
             ),

@@ -39,9 +39,15 @@ from billing.models import (
     Job,
     Membership,
     Person,
+    PricedMonth,
     Project,
     Question,
+    RateSchedule,
     SavedView,
+    Source,
+    StoredFile,
+    UsageFeed,
+    UsageFile,
     User,
 )
 from billing.months import closing
@@ -183,6 +189,28 @@ iiii >>>>  iiii >>>>  admin/billing/import/<path:object_id>/history/
 iiii xxxx  iiii xxxx  admin/billing/import/<path:object_id>/delete/
 iiii oooo  iiii xxxx  admin/billing/import/<path:object_id>/change/
 iiii >>>>  iiii >>>>  admin/billing/import/<path:object_id>/
+iiii xooo  iiii xooo  admin/billing/usagefeed/<path:object_id>/price/
+iiii oooo  iiii oooo  admin/billing/usagefeed/
+iiii xxoo  iiii xxoo  admin/billing/usagefeed/add/
+iiii >>>>  iiii >>>>  admin/billing/usagefeed/<path:object_id>/history/
+iiii xxxx  iiii xxxx  admin/billing/usagefeed/<path:object_id>/delete/
+iiii oooo  iiii xxoo  admin/billing/usagefeed/<path:object_id>/change/
+iiii >>>>  iiii >>>>  admin/billing/usagefeed/<path:object_id>/
+iiii xooo  iiii xooo  admin/billing/usagefile/read/
+iiii xooo  iiii xooo  admin/billing/usagefile/<path:object_id>/withdraw/
+iiii oooo  iiii oooo  admin/billing/usagefile/
+iiii xxxx  iiii xxxx  admin/billing/usagefile/add/
+iiii >>>>  iiii >>>>  admin/billing/usagefile/<path:object_id>/history/
+iiii xxxx  iiii xxxx  admin/billing/usagefile/<path:object_id>/delete/
+iiii oooo  iiii xxxx  admin/billing/usagefile/<path:object_id>/change/
+iiii >>>>  iiii >>>>  admin/billing/usagefile/<path:object_id>/
+iiii xooo  iiii x>>>  admin/billing/pricedmonth/<path:object_id>/again/
+iiii oooo  iiii oooo  admin/billing/pricedmonth/
+iiii xxxx  iiii xxxx  admin/billing/pricedmonth/add/
+iiii >>>>  iiii >>>>  admin/billing/pricedmonth/<path:object_id>/history/
+iiii xxxx  iiii xxxx  admin/billing/pricedmonth/<path:object_id>/delete/
+iiii oooo  iiii xxxx  admin/billing/pricedmonth/<path:object_id>/change/
+iiii >>>>  iiii >>>>  admin/billing/pricedmonth/<path:object_id>/
 iiii ----  iiii ----  admin/billing/job/<int:job_id>/download/
 iiii xooo  iiii x>>>  admin/billing/job/<path:object_id>/retry/
 iiii xooo  iiii x>>>  admin/billing/job/<path:object_id>/cancel/
@@ -476,6 +504,7 @@ def house(cast, settings):
         ImportTotal.objects.create(
             imported_in=deferred, period=build.a_period(month), currency="USD", rows=1, **amounts, **stored
         )
+    _take_usage(held.period, received.store_chunks([b"PAR1"], now=timezone.now()))
     build.a_token(cast.pi)
     issuing.generate(period=held.period, **BY)
     emails.send(period=held.period, **BY)
@@ -490,6 +519,27 @@ def house(cast, settings):
     in_doubt = {"state": "uncertain", "claimed_at": build.NOW, "created_at": build.NOW}
     Email.objects.create(period=held.period, pi=held.pi, recipient=held.pi.email, **in_doubt)
     return cast
+
+
+def _take_usage(period: BillingPeriod, records: StoredFile) -> None:
+    """Have a file of usage of a feed be read, and a month of it priced."""
+    source = build.a_source("hpc", kind="internal", import_mode=Source.ImportMode.SNAPSHOT)
+    feed = UsageFeed.objects.create(name="tiger", source=source, kind="slurm", schedule="hpc")
+    schedule = RateSchedule.objects.create(
+        name="hpc", version=1, state="released", valid_from=datetime.date(2025, 1, 1), created_at=build.NOW
+    )
+    file = UsageFile.objects.create(
+        feed=feed,
+        name="sacct.txt",
+        original_sha256="0" * 64,
+        original_size=1,
+        records_file=records,
+        first=build.NOW,
+        last=build.NOW,
+        read_at=build.NOW,
+    )
+    priced = PricedMonth.objects.create(feed=feed, period=period, schedule=schedule, digest="0", priced_at=build.NOW)
+    priced.files.set([file])
 
 
 def _ask(cast) -> None:
@@ -725,6 +775,7 @@ JOBS = {
     Job.Kind.GENERATE: CURATE,
     Job.Kind.SEND: CURATE,
     Job.Kind.EXPORT: EVERY,
+    Job.Kind.USAGE: CURATE,
     Job.Kind.PROVE: EVERY,
     Job.Kind.DRAFT: CURATE,
     Job.Kind.INVOICE: CURATE,

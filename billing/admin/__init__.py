@@ -24,6 +24,7 @@ from . import (
     proof,
     questions,
     sources,
+    usage,
     users,
 )
 
@@ -47,5 +48,6 @@ __all__ = [
     "proof",
     "questions",
     "sources",
+    "usage",
     "users",
 ]

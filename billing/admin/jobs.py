@@ -22,6 +22,7 @@ from .formatting import badge_column
 from .imports import words
 from .links import change_url, held_url, list_url
 from .running import title_of
+from .usage import told as usage_told
 from .verbs import Verb
 
 TONES = {
@@ -61,6 +62,11 @@ def facts_of(values: dict[str, Any] | None) -> list[tuple[str, Any]]:
         if value:
             shown.append((name.replace("_", " ").capitalize(), month_name(str(value))))
     return shown
+
+
+def asked_of(job: Job) -> dict[str, Any]:
+    """Return what a job was asked for, without the keys of its files."""
+    return {name: value for name, value in job.arguments.items() if name != "files"}
 
 
 def steps_of(request: HttpRequest, result: dict[str, Any], held: int = 0) -> list[dict[str, str]]:
@@ -320,9 +326,11 @@ class JobAdmin(FrozenAdmin):
             result = job.result or {}
             held = held_now(result) if job.kind in BROUGHT else {}
             imports = imports_of(request, job, result, held)
+            is_usage = job.kind == Job.Kind.USAGE
             context = {
-                "facts": [] if imports else facts_of(result),
-                "asked": facts_of({name: value for name, value in job.arguments.items() if name != "files"}),
+                "facts": [] if imports or is_usage else facts_of(result),
+                "asked": usage_told.asked(job) if is_usage else facts_of(asked_of(job)),
+                "usage_months": usage_told.months_of_job(result) if is_usage else [],
                 "errors_found": [error for error in result.get("errors", []) if isinstance(error, dict)],
                 "import_id": result.get("import"),
                 "next_steps": next_steps(request, job, result, held),

@@ -19,11 +19,14 @@ WRITTEN = ("proofs", "journals", "statements", "mail", "review-sheets", "exports
 def clear_leftovers(now: datetime.datetime) -> None:
     """Remove half files: those that nobody has locked, and an hour old."""
     own = Path(settings.VAR_DIR)
-    copies = [*Path(settings.MEDIA_ROOT).glob("incoming/*"), *own.glob("piped/*"), *own.glob("fetched/.*.part")]
+    incoming = Path(settings.MEDIA_ROOT) / "incoming"
+    copies = [*incoming.glob("*"), *incoming.glob("*/*"), *own.glob("piped/*"), *own.glob("fetched/.*.part")]
     # See `writing.Pending`; the head of the audit log lies in VAR_DIR itself.
     copies += [*own.glob(".*.part"), *(each for folder in WRITTEN for each in (own / folder).rglob(".*.part"))]
     for left in copies:
         _remove(left, before=now.timestamp() - ABANDONED_AFTER)
+    for folder in incoming.glob("*/"):
+        _remove_empty(folder, before=now.timestamp() - ABANDONED_AFTER)
     for fetched in own.glob("fetched/[!.]*"):
         _remove(fetched, before=now.timestamp() - FETCHED_KEPT)
     for export in own.glob("exports/[!.]*"):
@@ -36,3 +39,9 @@ def _remove(left: Path, *, before: float) -> None:
         if left.stat().st_mtime < before:
             fcntl.flock(copy, fcntl.LOCK_EX | fcntl.LOCK_NB)
             left.unlink()
+
+
+def _remove_empty(folder: Path, *, before: float) -> None:
+    with contextlib.suppress(OSError):
+        if folder.stat().st_mtime < before:
+            folder.rmdir()

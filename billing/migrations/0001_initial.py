@@ -1445,6 +1445,7 @@ class Migration(migrations.Migration):
                             ("funds", "Load fund/orgs"),
                             ("people", "Load PIs"),
                             ("export", "Export charges"),
+                            ("usage", "Price usage"),
                             ("prove", "Prove a month"),
                             ("draft", "Draft a journal"),
                             ("invoice", "Draft invoices"),

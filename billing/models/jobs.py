@@ -19,6 +19,7 @@ class Job(models.Model):
         FUNDS = "funds", "Load fund/orgs"
         PEOPLE = "people", "Load PIs"
         EXPORT = "export", "Export charges"
+        USAGE = "usage", "Price usage"
         PROVE = "prove", "Prove a month"
         DRAFT = "draft", "Draft a journal"
         INVOICE = "invoice", "Draft invoices"

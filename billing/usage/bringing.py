@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from ..audit import Actor
+from ..background import jobs
 from ..errors import BillingError, NextStep
-from ..models import UsageFeed, UsageFile
+from ..models import Job, UsageFeed, UsageFile
+from ..models.periods import parse_month
 from ..progress import Progress, unwatched
 from ..texts import iso_month, long_month
 from . import months, taking
@@ -64,13 +66,15 @@ def bring_in(
     names: Sequence[str],
     feed: UsageFeed,
     dry_run: bool = False,
+    most: int | None = None,
     actor: Actor,
     now: datetime.datetime,
     progress: Progress = unwatched,
 ) -> Brought:
     """Read files of usage of a feed, and price the months that they are of; see `taking` and `months`.
 
-    Raises UsageRefused where a file cannot be read: then none of them is kept.
+    A dry run of months with more than `most` records prices none. Raises UsageRefused where a file cannot be read: then
+    none of them is kept.
     """
     with taking.scratch() as folder:
         made = taking.reduce(paths=paths, names=names, feed=feed, into=Path(folder), progress=progress)
@@ -78,9 +82,78 @@ def bring_in(
         wanted = taking.months_of(fresh, feed.time_zone)
         extra = [taken.path for taken in fresh if taken.path] if dry_run else []
         files = [taken for taken, _, _ in made]
+        if dry_run and most is not None and _records_of(feed, wanted, fresh) > most:
+            wanted = []
         if not dry_run:
             files = taking.keep(made=made, feed=feed, actor=actor, now=now)
         return _priced(feed, files, wanted, extra=extra, dry_run=dry_run, actor=actor, now=now, progress=progress)
+
+
+def _records_of(feed: UsageFeed, wanted: Sequence[datetime.date], fresh: Sequence[Taken]) -> int:
+    """Return how many records pricing these months would read."""
+    kept = {file.pk: file.records for month in wanted for file in months.files_of(feed, month)}
+    return sum(kept.values()) + sum(taken.records for taken in fresh)
+
+
+def read(
+    *,
+    paths: Sequence[Path],
+    names: Sequence[str],
+    feed: UsageFeed,
+    actor: Actor,
+    now: datetime.datetime,
+) -> tuple[list[Taken], Job | None]:
+    """Read files of usage and keep their records; return what came of each, and the job that prices their months.
+
+    There is no job where nothing new was read. Raises UsageRefused where a file cannot be read: then none is kept.
+    """
+    with taking.scratch() as folder:
+        made = taking.reduce(paths=paths, names=names, feed=feed, into=Path(folder))
+        files = taking.keep(made=made, feed=feed, actor=actor, now=now)
+    return files, _price_later(feed, [each.file for each in files if each.file], actor=actor, now=now)
+
+
+def withdraw_later(
+    *, file: UsageFile, reason: str, actor: Actor, now: datetime.datetime
+) -> tuple[UsageFile, Job | None]:
+    """Have a file count no longer; return it, and the job that prices its months without it, if it has any."""
+    withdrawn = taking.withdraw(file=file, reason=reason, actor=actor, now=now)
+    return withdrawn, _price_later(withdrawn.feed, [withdrawn], actor=actor, now=now)
+
+
+def price_again_later(*, feed: UsageFeed, month: datetime.date, actor: Actor, now: datetime.datetime) -> Job:
+    """Have the worker price a month of a feed again, and those after it that build on it."""
+    asked = {"feed": feed.pk, "period": iso_month(month)}
+    return jobs.enqueue(kind=Job.Kind.USAGE, arguments=asked, actor=actor, now=now)
+
+
+def _price_later(feed: UsageFeed, files: Sequence[UsageFile], *, actor: Actor, now: datetime.datetime) -> Job | None:
+    if not taking.months_of(files, feed.time_zone):
+        return None
+    asked = {"feed": feed.pk, "files": [file.pk for file in files]}
+    return jobs.enqueue(kind=Job.Kind.USAGE, arguments=asked, actor=actor, now=now)
+
+
+def run_job(
+    *, job: Job, arguments: dict[str, Any], actor: Actor, now: datetime.datetime, progress: Progress
+) -> dict[str, Any]:
+    """Price months of a feed, as a background job.
+
+    `arguments`: the id of the `feed`, and the ids of `files` whose months are priced, or one month as `period`.
+    Raises SomeMonthsFailed, with what came of the others.
+    """
+    feed = UsageFeed.objects.select_related("source").get(pk=arguments["feed"])
+    if period := arguments.get("period"):
+        wanted = [parse_month(period)]
+    else:
+        files = UsageFile.objects.filter(pk__in=arguments["files"])
+        wanted = taking.months_of(list(files), feed.time_zone)
+    brought = _priced(feed, [], wanted, actor=actor, now=now, progress=progress)
+    if brought.failed:
+        raise SomeMonthsFailed(brought)
+    said = [each.headline for each in brought.months]
+    then = [step.as_data() for step in brought.next_steps]
+    return {"message": " ".join(said), **brought.as_data(), "then": then}
 
 
 def price_again(

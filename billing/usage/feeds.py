@@ -1,6 +1,8 @@
 """Usage feeds: where usage comes from. Added and changed with their settings checked by their reader."""
 
 import datetime
+import json
+import math
 from collections.abc import Mapping
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -26,6 +28,42 @@ class UnknownFeed(BillingError):
 
 class FeedExists(BillingError):
     """A feed was to be added under a name that is taken."""
+
+
+class SettingsNotUnderstood(BillingError):
+    """The settings of a feed are not the JSON that they should be."""
+
+
+def settings_of_text(text: str) -> dict[str, Any]:
+    """Return the settings that a text says as JSON; raise SettingsNotUnderstood with line and column."""
+
+    def number(digits: str) -> float:
+        if not math.isfinite(value := float(digits)):
+            raise SettingsNotUnderstood(f"The number {digits[:20]} is not one that JSON knows.")
+        return value
+
+    try:
+        found = json.loads(text, parse_constant=number, parse_float=number)
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno}"
+        raise SettingsNotUnderstood(f"This is not JSON: {error.msg} ({where}).") from error
+    except (ValueError, RecursionError) as error:
+        raise SettingsNotUnderstood("This is not JSON that can be read.") from error
+    if not isinstance(found, dict):
+        raise SettingsNotUnderstood("A JSON object in braces is expected, such as {}.")
+    if not _is_storable(found):
+        raise SettingsNotUnderstood("There is a character in it that cannot be stored.")
+    return found
+
+
+def _is_storable(found: dict[str, Any]) -> bool:
+    """Tell whether a database keeps this as JSON: no NUL, and no half of a character."""
+    text = json.dumps(found, ensure_ascii=False)
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return "\\u0000" not in text.replace("\\\\", "")
 
 
 def named(name: str) -> UsageFeed:

@@ -67,9 +67,15 @@ class PricedUsage:
             "import": imported,
         }
 
+    @property
+    def headline(self) -> str:
+        """What it came to, in a line."""
+        charges = f"{self.rows:,} charge{'' if self.rows == 1 else 's'}"
+        return f"{self.feed.label}, {long_month(self.month)}: {charges} by {self.schedule}."
+
     def as_text(self) -> str:
         """What it came to, for a person."""
-        lines = [f"{self.feed.label}, {long_month(self.month)}: {self.rows:,} charges by {self.schedule}."]
+        lines = [self.headline]
         lines += [f"  {line}" for line in map(accounts.units_line, self.units)]
         lines += [f"  {note}" for note in self.notes]
         if self.result:

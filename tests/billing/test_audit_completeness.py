@@ -32,6 +32,7 @@ from billing.models import (
     Person,
     Project,
     Source,
+    UsageFeed,
     User,
 )
 from journals.models import JournalTemplate
@@ -52,6 +53,7 @@ CHANGES = {
     AttributionRule: ("note", "as agreed"),
     CloudAccount: ("name", "Lab account"),
     Source: ("display_name", "Another name"),
+    UsageFeed: ("display_name", "Another name"),
     ExchangeRate: ("rate", "1.25"),
     InvoiceTotal: ("note", "as agreed"),
     JournalTemplate: ("description", "for the ledger"),
@@ -77,6 +79,9 @@ def a_subject(model):
         return InvoiceTotal.objects.create(
             source=charge.source, period=charge.period, currency="USD", amount=Decimal(10), entered_at=build.NOW
         )
+    if model is UsageFeed:
+        source = build.a_source("hpc", import_mode=Source.ImportMode.SNAPSHOT)
+        return UsageFeed.objects.create(name="tiger", source=source, kind="slurm")
     if model is JournalTemplate:
         return JournalTemplate.objects.create(name="bank", line="{{ line.fund_org }}")
     if model is User:

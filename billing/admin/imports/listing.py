@@ -25,7 +25,7 @@ STATE = "state__exact"
 # The states in which an import waits for somebody.
 CHIP_TONES: dict[str, str] = {Import.State.FAILED: "bad", Import.State.DEFERRED: "warn"}
 # Jobs that bring charges in.
-KINDS = (Job.Kind.IMPORT, Job.Kind.BOOK, Job.Kind.APPLY)
+KINDS = (Job.Kind.IMPORT, Job.Kind.BOOK, Job.Kind.APPLY, Job.Kind.USAGE)
 RUNNING = 10
 
 

@@ -60,7 +60,11 @@ def problem_said(problem: Mapping[str, Any], *, names_file: bool = False) -> str
     where += [f"line {problem['line']:,}"] if problem.get("line") else []
     where += [f"column {problem['column']}"] if problem.get("column") else []
     said = ", ".join(where)
-    return f"{said[0].upper()}{said[1:]}: {problem['message']}" if said else str(problem["message"])
+    if not said:
+        return str(problem["message"])
+    # The name of a file stays as it is written.
+    first = said[0] if where[0] == problem.get("file") else said[0].upper()
+    return f"{first}{said[1:]}: {problem['message']}"
 
 
 def states() -> dict[str, str]:

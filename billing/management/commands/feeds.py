@@ -1,7 +1,6 @@
 """List, add and set up usage feeds, and list or withdraw the files that were read."""
 
 import argparse
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -143,14 +142,13 @@ def fields_of(options: dict[str, Any]) -> dict[str, Any]:
     fields = {name: options[name].strip() for name in names if options.get(name) is not None}
     if path := options.get("settings"):
         try:
-            given = json.loads(Path(path).read_text(encoding="utf-8"))
+            fields["settings"] = feeds.settings_of_text(Path(path).read_text(encoding="utf-8"))
         except OSError as error:
             raise CommandError(f"{path} cannot be read: {error.strerror}.") from error
-        except ValueError as error:
-            raise CommandError(f"{path} is not JSON: {error}") from error
-        if not isinstance(given, dict):
-            raise CommandError(f"{path} holds no JSON object.")
-        fields["settings"] = given
+        except UnicodeDecodeError as error:
+            raise CommandError(f"{path} is not UTF-8 text.") from error
+        except feeds.SettingsNotUnderstood as error:
+            raise CommandError(f"{path}: {error}") from error
     return fields
 
 
