@@ -124,7 +124,7 @@ def recorded_in_the_code() -> set[str]:
     for app in ("billing", "statements", "journals", "openchargeback"):
         for path in (ROOT / app).rglob("*.py"):
             for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-                if isinstance(node, ast.Call) and ast.unparse(node.func).endswith((".record", "_record")):
+                if isinstance(node, ast.Call) and node.args and ast.unparse(node.func).endswith((".record", "_record")):
                     texts = [str(each.value) for each in ast.walk(node.args[0]) if isinstance(each, ast.Constant)]
                     found |= {text.rstrip(".") for text in texts if re.fullmatch(r"[a-z_]+\.[a-z_]*", text)}
     return found

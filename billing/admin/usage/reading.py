@@ -55,7 +55,7 @@ class ReadForm(UploadForm):
     field_order = ("feed", "files")
 
     def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, label_suffix="", **options)
+        super().__init__(*args, **{"label_suffix": "", **options})
         field = self.fields["feed"]
         assert isinstance(field, FeedField)
         field.queryset = UsageFeed.objects.filter(is_active=True).order_by("name")
@@ -142,10 +142,10 @@ def _refused(request: HttpRequest, form: ReadForm, error: BillingError | FileErr
         problems = [words.problem_said(each, names_file=True) for each in error.errors]
         return {"problems": problems[:PROBLEMS], "problems_number": len(problems)}
     if isinstance(error, BillingError):
-        form.add_error(None, doors.lines_for_page(error, request.user))  # type: ignore[arg-type]
+        form.add_error(None, doors.lines_for_page(error, request.user))
     else:
         # The feed itself: its settings do not fit its reader any more.
-        form.add_error("feed", list(map(str, error.problems)))  # type: ignore[arg-type]
+        form.add_error("feed", list(map(str, error.problems)))
     return {}
 
 
