@@ -106,8 +106,7 @@ def release(*, layout: JournalLayout, actor: Actor, now: datetime.datetime) -> J
         if empty := layout_from_text(layout.content).empty_settings:
             told = ", ".join(f"{each.label} ({each.name})" for each in empty)
             raise LayoutNotReady(f"The layout {layout} cannot be released: these settings are empty: {told}.")
-        before = JournalLayout.objects.select_for_update(no_key=True).filter(name=layout.name, state=State.RELEASED)
-        for each in before:
+        for each in JournalLayout.objects.filter(name=layout.name, state=State.RELEASED):
             _retire(each, gesture)
         layout.state, layout.released_at, layout.released_by = State.RELEASED, now, actor.user
         layout.save(update_fields=["state", "released_at", "released_by"])
@@ -168,7 +167,9 @@ def _retire(layout: JournalLayout, gesture: Gesture) -> None:
 
 
 def _locked(layout: JournalLayout, state: JournalLayout.State, participle: str) -> JournalLayout:
-    fresh = JournalLayout.objects.select_for_update(no_key=True).filter(pk=layout.pk).first()
+    """Return a version as it is now. All versions are locked, in one order: who submits in one locks them so, too."""
+    versions = JournalLayout.objects.select_for_update(no_key=True).filter(name=layout.name).order_by("pk")
+    fresh = next((each for each in versions if each.pk == layout.pk), None)
     if fresh is None or fresh.state != state:
         now = fresh.get_state_display().lower() if fresh else "gone"
         raise WrongState(f"The layout {layout} is {now}: only a {state.label.lower()} one can be {participle}.")

@@ -17,7 +17,7 @@ from billing.admin.verbs import Verb
 from billing.errors import BillingError
 
 from .. import layouts, writing
-from ..formats.layouts import Layout, LayoutFormat, layout_from_text, preset_named, presets
+from ..formats.layouts import Layout, LayoutFormat, layout_from_text, preset_named, presets, with_choices
 from ..formats.sample import sample
 from ..models import Journal, JournalLayout
 
@@ -145,21 +145,26 @@ class ContentForm(forms.Form):
         return content
 
 
-def tried(made: LayoutFormat, journal: Journal | None) -> dict[str, Any]:
-    """Return how a journal's file begins in a layout, or why there is none."""
+def tried(layout: JournalLayout, content: str, journal: Journal | None) -> dict[str, Any]:
+    """Return how a journal's file begins in what a layout says, or why there is none.
+
+    Settings that are empty are written as their examples, so that one sees what they are for.
+    """
+    examples = {each.name: each.example for each in layout_from_text(content).empty_settings}
+    made = LayoutFormat(layout.name, layout_from_text(with_choices(content, examples)), layout.version)
     document = writing.document_of(journal) if journal else sample(writing.segment_names())
+    shown = {"tried_on": journal, "by_example": bool(examples)}
     try:
-        return {"first_lines": made.preview(document, LINES), "tried_on": journal}
+        return shown | {"first_lines": made.preview(document, LINES)}
     except BillingError as error:
-        return {"file_problem": str(error), "tried_on": journal}
+        return shown | {"file_problem": str(error)}
 
 
 def _shown(request: HttpRequest, layout: JournalLayout, form: forms.Form) -> dict[str, Any]:
     """Return what the text in the form makes of the journal chosen there."""
     found: dict[str, Any] = {"may_show": True, "show_label": "Show what it makes"}
     if form.is_bound and form.is_valid():
-        made = LayoutFormat(layout.name, layout_from_text(form.cleaned_data["content"]), layout.version)
-        found |= tried(made, form.cleaned_data["journal"])
+        found |= tried(layout, form.cleaned_data["content"], form.cleaned_data["journal"])
     return found
 
 
@@ -279,6 +284,14 @@ class JournalLayoutAdmin(FrozenAdmin):
         ),
     )
 
+    def buttons(self, request: HttpRequest, subject: Any) -> list[dict[str, Any]]:
+        """Return what can be done, the next step first among equals: settings, while some of them are empty."""
+        found = super().buttons(request, subject)
+        if layouts.read(subject).empty_settings:
+            settings = self.verb_url(self.verbs[0], subject)
+            found = [each | {"is_primary": each["url"].startswith(settings)} for each in found]
+        return found
+
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view
         own = [
@@ -346,7 +359,7 @@ class JournalLayoutAdmin(FrozenAdmin):
             "journals": journals,
             "json_url": reverse("admin:journals_journallayout_json", args=[layout.pk]),
             "written": layout.journals.count(),
-            **tried(layouts.as_format(layout), chosen),
+            **tried(layout, layout.content, chosen),
         }
 
 

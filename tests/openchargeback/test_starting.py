@@ -118,6 +118,7 @@ ON_THE_DATABASE = [
     "ingest a.csv",
     "invoices list -p 2025-01",
     "jobs list",
+    "journal_layouts list",
     "journals list",
     "people list",
     "periods list",

@@ -51,7 +51,9 @@ def test_a_layout_is_added_from_a_preset_filled_in_and_released(finance):
     assert answer.redirect_chain[-1][0] == page("change", layout.pk)
     assert "Enter its settings, then release it." in text_of(answer)
     assert "To be set" in text_of(answer)
-    assert "is not filled in: Chart of accounts code (chart)" in text_of(answer)
+    assert "Settings that are empty are written as their examples." in text_of(answer)
+    assert "2025UCRESC" in text_of(answer)
+    assert f'Next: <a href="{page("settings", layout.pk)}">Settings…</a>' in text_of(answer)
 
     refused = finance.post(page("release", layout.pk), follow=True)
     assert "these settings are empty: Chart of accounts code" in text_of(refused)
