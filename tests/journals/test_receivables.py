@@ -6,11 +6,13 @@ import datetime
 import io
 import json
 from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
+from threading import Barrier
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import DatabaseError, IntegrityError, transaction
+from django.db import DatabaseError, IntegrityError, connection, transaction
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from openpyxl import load_workbook
@@ -202,6 +204,27 @@ def test_numbers_go_on_over_months_and_customers_without_a_gap(acme):
     export("2025-02", submit=True)
     found = CustomerInvoice.objects.order_by("number").values_list("number", "customer_number", "total")
     assert list(found) == [(1, "C-100", 15), (2, "Z-1", 3), (3, "C-100", 7)]
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite has one writer at a time")
+def test_months_submitted_at_once_share_no_number_and_leave_none_out():
+    build.a_pi("eve@acme.example", customer=build.a_customer())
+    months = [f"2025-{month:02}" for month in range(1, 7)]
+    for month in months:
+        eve("1.00", period=month)
+    start = Barrier(len(months))
+
+    def run(month):
+        start.wait()
+        try:
+            return export(month, submit=True).export.state
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(len(months)) as pool:
+        assert set(pool.map(run, months)) == {"submitted"}
+    assert sorted(CustomerInvoice.objects.values_list("number", flat=True)) == [1, 2, 3, 4, 5, 6]
 
 
 def test_another_customer_gets_what_the_first_is_credited(acme):
