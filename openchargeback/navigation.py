@@ -103,6 +103,8 @@ NAVIGATION: dict[str, tuple[Item, ...]] = {
                 List("UsageFeed", "Usage feeds"),
                 List("ExchangeRate", "Exchange rates", is_by_month=True),
                 List("InvoiceTotal", "Provider invoices", is_by_month=True),
+                List("RateSchedule", "Rate schedules"),
+                List("RateClassMember", "Rate classes"),
             ),
         ),
         Item("Policy", (List("Policy", "Policy"),)),

@@ -50,6 +50,7 @@ NOUNS = {
     "people": "Lists of people",
     "exchange_rate": "Exchange rates",
     "rate_schedule": "Rate schedules",
+    "rate_class_member": "Rate classes",
     "invoice": "Provider invoices",
     "invoice_total": "Provider invoices, corrected",
     "cost_measure_change": "Cost measures",
