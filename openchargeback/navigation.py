@@ -105,6 +105,8 @@ NAVIGATION: dict[str, tuple[Item, ...]] = {
                 List("InvoiceTotal", "Provider invoices", is_by_month=True),
                 List("RateSchedule", "Rate schedules"),
                 List("RateClassMember", "Rate classes"),
+                List("UsageSubsidy", "Subsidies"),
+                List("Allocation", "Allocations"),
             ),
         ),
         Item("Policy", (List("Policy", "Policy"),)),

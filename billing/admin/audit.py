@@ -51,6 +51,8 @@ NOUNS = {
     "exchange_rate": "Exchange rates",
     "rate_schedule": "Rate schedules",
     "rate_class_member": "Rate classes",
+    "usage_subsidy": "Subsidies",
+    "allocation": "Allocations",
     "invoice": "Provider invoices",
     "invoice_total": "Provider invoices, corrected",
     "cost_measure_change": "Cost measures",

@@ -97,6 +97,7 @@ SCREENS = {
 MODELS = {
     "auth_group": "security/roles#who-may-do-what",
     "billing_apitoken": "user-guide/api#tokens",
+    "billing_allocation": "admin-guide/rates#allocations",
     "billing_attributionrule": "admin-guide/attribution#attribution-rules",
     "billing_auditevent": "security/audit-log#what-is-recorded",
     "billing_billingperiod": "admin-guide/close",
@@ -122,6 +123,7 @@ MODELS = {
     "billing_source": "admin-guide/sources",
     "billing_usagefeed": "admin-guide/usage#usage-feeds",
     "billing_usagefile": "admin-guide/usage#usage-files",
+    "billing_usagesubsidy": "admin-guide/rates#subsidies",
     "billing_user": "security/authentication#who-is-who",
     "journals_journal": "admin-guide/journals",
     "journals_journallayout": "admin-guide/layouts",

@@ -1,10 +1,12 @@
 """Who has another rate class than internal users have, from when to when, and why."""
 
 import datetime
-from typing import Any
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import admin
+from django.contrib.admin.utils import flatten
 from django.core.exceptions import ValidationError
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
@@ -19,7 +21,7 @@ from .fields import MonthField
 from .standing import this_month
 
 
-def months(first: datetime.date, last: datetime.date | None) -> str:
+def months_text(first: datetime.date, last: datetime.date | None) -> str:
     """Return the months of something in words: since January 2026, or from one to another."""
     return f"{long_month(first)} to {long_month(last)}" if last else f"since {long_month(first)}"
 
@@ -46,8 +48,37 @@ class AppliesFilter(admin.SimpleListFilter):
         return queryset
 
 
+class ReadMixin(admin.ModelAdmin):
+    """A screen whose fields are set otherwise for those who may only read: lists and months in words."""
+
+    read_fieldsets: tuple[Any, ...] = ()
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        reads = obj is not None and not self.has_change_permission(request, obj)
+        return self.read_fieldsets if reads else super().get_fieldsets(request, obj)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        named = [name for _, options in self.read_fieldsets for name in flatten(options["fields"])]
+        own = {field.name for field in self.opts.get_fields()}
+        return [*super().get_readonly_fields(request, obj), *(name for name in named if name not in own)]
+
+
+def list_text(field: str, label: str, otherwise: str) -> Callable[..., str]:
+    """Return a read-only field of a list of texts, with what an empty one means."""
+
+    def shown(*args: Any) -> str:
+        return ", ".join(getattr(args[-1], field)) or otherwise
+
+    shown.__name__ = f"{field}_text"
+    shown.short_description = label  # type: ignore[attr-defined]
+    return shown
+
+
 class MemberForm(forms.ModelForm):
     """A member of a class that a rate schedule has."""
+
+    class Meta:
+        widgets: ClassVar[dict[str, Any]] = {"reason": forms.Textarea(attrs={"rows": 3})}
 
     rate_class = forms.ChoiceField(label="Rate class")
     valid_from = MonthField(label="First month")
@@ -71,7 +102,7 @@ class MemberForm(forms.ModelForm):
 
 
 @admin.register(RateClassMember)
-class RateClassMemberAdmin(BillingAdmin):
+class RateClassMemberAdmin(ReadMixin, BillingAdmin):
     when_empty = (
         "Everybody is internal and pays the list price. Add whoever has another class of a rate schedule, such as "
         "an affiliate or an external customer."
@@ -94,6 +125,7 @@ class RateClassMemberAdmin(BillingAdmin):
         ),
         (None, {"fields": ("rate_class", "valid_from", "valid_until", "reason")}),
     )
+    read_fieldsets = ((None, {"fields": ("who", "rate_class", "from_to", "applies", "reason")}),)
 
     @admin.display(description="who", ordering="pk")
     def who(self, member: RateClassMember) -> str:
@@ -105,7 +137,7 @@ class RateClassMemberAdmin(BillingAdmin):
 
     @admin.display(description="months", ordering="valid_from")
     def from_to(self, member: RateClassMember) -> str:
-        return months(member.valid_from, member.valid_until)
+        return months_text(member.valid_from, member.valid_until)
 
     @admin.display(description="now")
     def applies(self, member: RateClassMember) -> SafeString:

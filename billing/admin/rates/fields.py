@@ -1,7 +1,7 @@
 """Fields of the forms about rates: months, and texts that say a part of a rate."""
 
 import datetime
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from django import forms
@@ -30,6 +30,29 @@ class MonthField(forms.CharField):
             return parse_month(text)
         except ValueError:
             raise ValidationError("Write the year and month, such as 2026-07.") from None
+
+
+class LinesField(forms.CharField):
+    """A list of texts, one on each line."""
+
+    widget = forms.Textarea(attrs={"rows": 4, "spellcheck": "false"})
+
+    def prepare_value(self, value: Any) -> Any:
+        return "\n".join(value) if isinstance(value, list) else value
+
+    def clean(self, value: Any) -> list[str]:
+        lines = [line.strip() for line in str(super().clean(value) or "").splitlines()]
+        return list(dict.fromkeys(filter(None, lines)))
+
+
+class TicksField(forms.MultipleChoiceField):
+    """Some of the names that there are, each with a tick; those a row has already can be kept."""
+
+    widget = forms.CheckboxSelectMultiple
+
+    def offer(self, names: Iterable[str], chosen: Iterable[str] | None) -> None:
+        """Offer these names, and those that are chosen already."""
+        self.choices = [(name, name) for name in dict.fromkeys([*sorted(names), *(chosen or ())])]
 
 
 class WordsField(forms.CharField):

@@ -317,9 +317,12 @@ def _unquoted(text: str) -> str:
 
 def amount_text(value: Decimal, unit: str) -> str:
     """Return a number of units: `50,000 core-hours`, `1 core-hour`, `5 TiB`."""
-    # What ends like a word is counted as one.
-    ending = "s" if value != 1 and re.search("[a-z]{3}$", unit) and not unit.endswith("s") else ""
-    return f"{number_text(value, grouped=True)} {unit}{ending}"
+    return f"{number_text(value, grouped=True)} {unit_text(value, unit)}"
+
+
+def unit_text(value: Decimal, unit: str) -> str:
+    """Return a unit as it stands behind a number: what ends like a word is counted as one."""
+    return f"{unit}s" if value != 1 and re.search("[a-z]{3}$", unit) and not unit.endswith("s") else unit
 
 
 def price_lines(rate: Rate, tiers: Iterable[Tier]) -> list[str]:
