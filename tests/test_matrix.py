@@ -24,6 +24,7 @@ from billing.background import jobs
 from billing.commands import BillingCommand, subparsers_of
 from billing.files import received
 from billing.models import (
+    Allocation,
     ApiToken,
     AttributionRule,
     AuditEvent,
@@ -58,6 +59,7 @@ from statements import emails, issuing
 from statements.models import Email, Statement
 from statements.questions import lines
 from tests import build
+from tests.billing.usage.schedules import a_version
 
 pytestmark = [pytest.mark.django_db, pytest.mark.same_on_either]
 
@@ -509,6 +511,7 @@ def house(cast, settings):
     issuing.generate(period=held.period, **BY)
     emails.send(period=held.period, **BY)
     _ask(cast)
+    _price_usage()
     build.a_pi("guest@elsewhere.org")
     build.a_department("BIO")
     build.a_period("2025-03")
@@ -559,6 +562,17 @@ def _ask(cast) -> None:
     day = timezone.localdate()
     asked = questions.propose(pi=ada, project=charge.project, reason="mistake", starts_on=day, **proposed, **by)
     questions.apply(question=asked, actor=build.Actor.from_user(cast.reviewer), now=timezone.now())
+
+
+def _price_usage() -> None:
+    """Have rates, a version in force and a draft, and everything that usage is priced with beside them."""
+    a_version(month="2024-01")
+    a_version(released=False)
+    given: dict[str, Any] = {"pi": build.a_pi(), "valid_from": datetime.date(2025, 1, 1), "reason": "By contract"}
+    RateClassMember.objects.create(rate_class="external", **given)
+    Allocation.objects.create(code="startup", amount=Decimal(100), unit="core-hour", **given)
+    given.pop("pi")
+    UsageSubsidy.objects.create(code="provost", name="Provost's half", percent=Decimal(50), **given)
 
 
 def routes(resolver=None, before: str = "") -> list[str]:
@@ -614,6 +628,10 @@ def address_of(route: str, root: User) -> str:
         f"{ReceivablesExport.objects.earliest('pk').pk}/file.csv",
         "admin/journals/journallayout/<int:layout_id>/json/": "admin/journals/journallayout/"
         f"{JournalLayout.objects.earliest('pk').pk}/json/",
+        "admin/billing/rateschedule/<int:number>/edit/": "admin/billing/rateschedule/"
+        f"{RateSchedule.objects.get(state='draft').pk}/edit/",
+        "admin/billing/rateschedule/<int:number>/export/<slug:form>/": "admin/billing/rateschedule/"
+        f"{RateSchedule.objects.earliest('pk').pk}/export/csv/",
         "accounts/reset/<uidb64>/<token>/": "accounts/reset/MQ/set-password/",
         "help/images/<str:name>": "help/images/month-1440-light.png",
         # One for all; most are for staff alone (tests/openchargeback/test_help.py).

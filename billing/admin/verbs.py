@@ -58,6 +58,8 @@ class Verb:
     facts: Callable[[HttpRequest, Any, forms.Form], dict[str, Any]] | None = None
     is_dangerous: bool = False
     is_primary: bool = False
+    # Whether the object is gone once it is done.
+    removes: bool = False
 
     def question_for(self, subject: object) -> str:
         return self.question(subject) if callable(self.question) else self.question
@@ -152,6 +154,7 @@ class VerbsMixin(admin.ModelAdmin):
                     messages.info(request, "This takes a while. This page shows how far it has come.")
                     return HttpResponseRedirect(change_url(said))
                 messages.success(request, said)
+                back = list_url(self.model) if verb.removes else back
                 on = walk.after(request, period, otherwise=back) if isinstance(period, BillingPeriod) else back
                 return HttpResponseRedirect(on)
         context = {

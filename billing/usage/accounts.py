@@ -57,7 +57,7 @@ def units_line(units: Mapping[str, Any]) -> str:
 
 
 def drawn_data(priced: Priced) -> list[dict[str, Any]]:
-    """Return what was drawn from each balance, and what each subsidy and free amount came to."""
+    """Return what was drawn from each balance, what each subsidy and free amount came to, and who had a subsidy."""
     drawn: list[dict[str, Any]] = [
         {"balance": each.code, "quantity": plain_quantity(each.drawn), "left": plain_quantity(each.left)}
         for each in priced.balances
@@ -72,6 +72,16 @@ def drawn_data(priced: Priced) -> list[dict[str, Any]]:
                     "amount": plain(decimal(each["amount_sum"])),
                 }
             )
+    drawn += [
+        {
+            "granted": each.code,
+            "owner": each.owner,
+            "amount": plain(each.amount),
+            "in_span": plain(each.in_span),
+            "left": None if each.left is None else plain(each.left),
+        }
+        for each in sorted(priced.subsidies, key=lambda each: (each.code, each.owner))
+    ]
     return drawn
 
 

@@ -12,7 +12,7 @@ from django.utils import timezone
 from billing.commands import BillingCommand, subcommands, table
 from billing.files import piped
 from billing.files.writing import whole
-from billing.models import RateSchedule
+from billing.models import Policy, RateSchedule
 from billing.models.periods import parse_month
 from billing.texts import iso_month, long_month
 from billing.usage import rate_schedules
@@ -103,7 +103,8 @@ class Command(BillingCommand):
         rates = rate_schedules.content_of(schedule)
         compared = rate_schedules.compared(schedule)
         state = schedule.get_state_display().lower()
-        lines = [f"{schedule}: {state}, from {long_month(schedule.valid_from)} on."]
+        currency = Policy.objects.current().currency
+        lines = [f"{schedule}: {state}, from {long_month(schedule.valid_from)} on. Prices are in {currency}."]
         if schedule.note:
             lines.append(schedule.note)
         for rate in rates.rates:

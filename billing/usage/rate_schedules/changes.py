@@ -91,6 +91,8 @@ RATE_PARTS: Parts = {
     "group": lambda rate: rate.group,
     "order": lambda rate: str(rate.order) if rate.order else "",
 }
+# What most rates leave as it is: told of a rate that is added only where it differs.
+_USUAL = Rate("", "", (), "", ())
 CLASS_PARTS: Parts = {
     "kind": lambda each: words.CLASS_KINDS[each.kind],
     "pays": lambda each: f"{number_text(each.percent)}% of the list price",
@@ -111,8 +113,13 @@ def _compared(
             continue
         how = "added" if before is None else "removed" if after is None else "changed"
         said = [(part, say(before) if before else "", say(after) if after else "") for part, say in parts.items()]
-        differences = tuple(Difference(*each) for each in said if each[1] != each[2])
-        found.append(Change(what, name, how, differences))
+        differences = [Difference(*each) for each in said if each[1] != each[2]]
+        if how == "removed":
+            # Its price says enough of what is gone.
+            del differences[1:]
+        elif how == "added" and what == "rate":
+            differences = [each for each in differences if each.after != parts[each.part](_USUAL)]
+        found.append(Change(what, name, how, tuple(differences)))
     return found
 
 

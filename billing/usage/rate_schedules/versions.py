@@ -322,6 +322,12 @@ def feeds_of(name: str) -> list[UsageFeed]:
     return list(UsageFeed.objects.filter(schedule=name).order_by("name"))
 
 
+def class_names() -> list[str]:
+    """Return the names of the rate classes that versions of any schedule have, but for retired ones."""
+    contents = RateSchedule.objects.exclude(state=State.RETIRED).order_by().values_list("content", flat=True)
+    return sorted({each["name"] for content in contents for each in content.get("classes", ())})
+
+
 def closed_months(schedule: RateSchedule) -> list[PricedMonth]:
     """Return how closed months from a version's first month on were priced, where another version did."""
     of_schedule = _priced(schedule).filter(period__status__in=SHUT)

@@ -43,7 +43,7 @@ CLASS_KINDS = {
 
 # A quoted text, of which a quotation mark is doubled.
 _QUOTED = r'"(?:[^"]|"")*"'
-_NUMBER = r"[0-9][0-9,]*(?:\.[0-9]+)?(?:[eE]-?[0-9]{1,2})?"
+_NUMBER = r"[0-9]+(?:,[0-9]+)*(?:\.[0-9]+)?(?:[eE]-?[0-9]{1,2})?"
 _WORD = rf'(?:{_QUOTED}|[^\s,;:"]+)'
 # What the schedule itself allows: 15 digits, of them up to 12 decimals more.
 _PLAIN = re.compile(r"[0-9]{1,15}(?:\.[0-9]{1,12})?")
@@ -54,16 +54,22 @@ _ABOVE = re.compile(rf"above(?:\s+({_NUMBER}))?\s*:\s*({_NUMBER})", re.IGNORECAS
 _OF_CLASS = re.compile(rf"({_WORD})\s*([,:])\s*(.*)", re.DOTALL)
 _COUNT = re.compile(
     rf"(?:({_NUMBER})\s+for every\s+)?(?:({_NUMBER})\s+)?({_WORD})\s+of\s+({_WORD})"
-    rf"(?:\s*,\s*at least\s+({_NUMBER}))?(?:\s*,\s*in steps of\s+({_NUMBER}))?",
-    re.IGNORECASE,
+    rf"(?:\s*,\s*at least\s+({_NUMBER}))?(?:\s*,\s*in steps of\s+({_NUMBER}))?(?:\s*,?\s+where\s+(.+))?",
+    re.IGNORECASE | re.DOTALL,
 )
 _WHERE = re.compile(rf"({_WORD})\s*:\s*(.+)", re.DOTALL)
+# What a pattern without quotation marks would end at.
+_HIDES_AN_END = re.compile(r'[,;"\n\r]|(?:^|\s)and(?:\s|$)', re.IGNORECASE)
+_AND = re.compile(rf"({_QUOTED})|\s+and\s+", re.IGNORECASE)
 _PATTERN = re.compile(rf'\s*({_QUOTED}|[^,"]+?)\s*(?:,|$)')
 
 TIERS_SAY = (
     "Write a tier as “up to 50000: 0.014”, and the last one as “above: 0.005”. A single price is a number alone."
 )
-COUNTS_SAY = "Write “core-hour of cpu_seconds”, or “10 for every 2 gpu-hour of gpu_seconds, at least 1, in steps of 1”."
+COUNTS_SAY = (
+    "Write “core-hour of cpu_seconds”, or “10 for every 2 GPU-hour of gpu_seconds, at least 1, in steps of 1, where "
+    "gpu_type: a100”."
+)
 WHERE_SAYS = "Write “partition: gpu*, a100”: what is looked at, a colon, and patterns with commas between."
 PRICES_SAY = "Write “external: 0.05”, or “external, up to 5000: 0.05” and “external, above: 0.04”."
 
@@ -187,14 +193,15 @@ def _count_text(count: Count) -> str:
     factor = f"{number_text(count.factor)} for every " if count.factor != 1 or many else ""
     least = f", at least {number_text(count.at_least)}" if count.at_least is not None else ""
     steps = f", in steps of {number_text(count.step)}" if count.step is not None else ""
-    return f"{factor}{many}{_quoted(count.unit)} of {_quoted(count.measure)}{least}{steps}"
+    where = f", where {' and '.join(map(_attribute_text, count.when.items()))}" if count.when else ""
+    return f"{factor}{many}{_quoted(count.unit)} of {_quoted(count.measure)}{least}{steps}{where}"
 
 
 def _count_of(text: str) -> Count:
     found = _COUNT.fullmatch(text)
     if not found:
         raise NotUnderstood([f"“{text[:80]}” does not say what is counted. {COUNTS_SAY}"])
-    factor, per, unit, measure, least, step = found.groups()
+    factor, per, unit, measure, least, step, where = found.groups()
     return Count(
         measure=_unquoted(measure),
         unit=_unquoted(unit),
@@ -202,16 +209,21 @@ def _count_of(text: str) -> Count:
         per=number_of(per) if per else Decimal(1),
         at_least=number_of(least) if least else None,
         step=number_of(step) if step else None,
+        when=_attributes_of(_parted(_AND, where)) if where else {},
     )
 
 
 def where_text(when: Mapping[str, Iterable[str]]) -> str:
     """Return which use is priced, an attribute with its patterns on each line."""
-    return "\n".join(f"{_quoted(name)}: {', '.join(map(_pattern_text, patterns))}" for name, patterns in when.items())
+    return "\n".join(map(_attribute_text, when.items()))
 
 
 def where_of(text: str) -> dict[str, tuple[str, ...]]:
     """Return which use a text says is priced; nothing for an empty one: everything. Raises NotUnderstood."""
+    return _attributes_of(_lines_of(text))
+
+
+def _attributes_of(lines: list[str]) -> dict[str, tuple[str, ...]]:
     when: dict[str, tuple[str, ...]] = {}
 
     def read(line: str) -> None:
@@ -221,15 +233,20 @@ def where_of(text: str) -> dict[str, tuple[str, ...]]:
             raise NotUnderstood([f"“{line[:80]}” does not say what is priced. {WHERE_SAYS}"])
         name = _unquoted(found[1])
         if name in when:
-            raise NotUnderstood([f"{name} is on two lines. Write its patterns on one, with commas between."])
+            raise NotUnderstood([f"{name} is named twice. Write its patterns together, with commas between."])
         when[name] = patterns
 
-    _each_line(text, read)
+    _each_of(lines, read)
     return when
 
 
+def _attribute_text(attribute: tuple[str, Iterable[str]]) -> str:
+    name, patterns = attribute
+    return f"{_quoted(name)}: {', '.join(map(_pattern_text, patterns))}"
+
+
 def _pattern_text(pattern: str) -> str:
-    is_plain = pattern and pattern == pattern.strip() and not re.search(r'[,;"\n\r]', pattern)
+    is_plain = pattern and pattern == pattern.strip() and not _HIDES_AN_END.search(pattern)
     return pattern if is_plain else _in_quotes(pattern)
 
 
@@ -249,8 +266,11 @@ def _patterns_of(text: str) -> tuple[str, ...]:
 
 def _each_line(text: str, read: Callable[[str], Found]) -> list[Found]:
     """Read each line that says anything; raise NotUnderstood with the problems of all, by their numbers."""
+    return _each_of(_lines_of(text), read)
+
+
+def _each_of(lines: list[str], read: Callable[[str], Found]) -> list[Found]:
     found, problems = [], []
-    lines = _lines_of(text)
     for number, line in enumerate(lines, 1):
         try:
             found.append(read(line))
@@ -262,16 +282,21 @@ def _each_line(text: str, read: Callable[[str], Found]) -> list[Found]:
 
 
 def _lines_of(text: str) -> list[str]:
-    """Split a text at the ends of lines and at semicolons that are not within quotation marks."""
-    lines = [""]
+    """Split a text at the ends of lines and at semicolons."""
+    return _parted(_ENDS, text)
+
+
+def _parted(ends: re.Pattern[str], text: str) -> list[str]:
+    """Split a text where `ends` finds one that is not within quotation marks, into parts that say something."""
+    parts = [""]
     place = 0
-    for found in _ENDS.finditer(text):
-        lines[-1] += text[place : found.start()] + (found[1] or "")
+    for found in ends.finditer(text):
+        parts[-1] += text[place : found.start()] + (found[1] or "")
         place = found.end()
         if not found[1]:
-            lines.append("")
-    lines[-1] += text[place:]
-    return [line.strip() for line in lines if line.strip()]
+            parts.append("")
+    parts[-1] += text[place:]
+    return [part.strip() for part in parts if part.strip()]
 
 
 def _quoted(text: str) -> str:
@@ -290,20 +315,34 @@ def _unquoted(text: str) -> str:
 # A whole rate, to be read ------------------------------------------------------------------------------
 
 
+def amount_text(value: Decimal, unit: str) -> str:
+    """Return a number of units: `50,000 core-hours`, `1 core-hour`, `5 TiB`."""
+    return f"{number_text(value, grouped=True)} {unit_text(value, unit)}"
+
+
+def unit_text(value: Decimal, unit: str) -> str:
+    """Return a unit as it stands behind a number: what ends like a word is counted as one."""
+    return f"{unit}s" if value != 1 and re.search("[a-z]{3}$", unit) and not unit.endswith("s") else unit
+
+
 def price_lines(rate: Rate, tiers: Iterable[Tier]) -> list[str]:
     """Return prices as a schedule prints them: `0.014 per core-hour`, or a line for each tier."""
-    many = f"{number_text(rate.per, grouped=True)} " if rate.per != 1 else ""
-    limit = rate.unit if rate.threshold is Threshold.QUANTITY else "charged"
+    unit = rate.unit if rate.per == 1 else amount_text(rate.per, rate.unit)
     lines, before = [], None
     for tier in tiers:
-        price = f"{number_text(tier.price, grouped=True)} per {many}{rate.unit}"
+        price = f"{number_text(tier.price, grouped=True)} per {unit}"
         if tier.up_to is not None:
-            price = f"up to {number_text(tier.up_to, grouped=True)} {limit}: {price}"
+            price = f"up to {_limit_text(rate, tier.up_to)}: {price}"
             before = tier.up_to
         elif before is not None:
-            price = f"above {number_text(before, grouped=True)} {limit}: {price}"
+            price = f"above {_limit_text(rate, before)}: {price}"
         lines.append(price)
     return lines
+
+
+def _limit_text(rate: Rate, limit: Decimal) -> str:
+    is_quantity = rate.threshold is Threshold.QUANTITY
+    return amount_text(limit, rate.unit) if is_quantity else f"{number_text(limit, grouped=True)} charged"
 
 
 def conditions_of(rate: Rate) -> list[str]:
@@ -313,14 +352,14 @@ def conditions_of(rate: Rate) -> list[str]:
     found = []
     if rate.free:
         left = "; what is left is added to the next" if rate.carries_over else ""
-        found.append(f"The first {number_text(rate.free, grouped=True)} {rate.unit} are free {adds_up}{left}")
+        found.append(f"The first {amount_text(rate.free, rate.unit)} are free {adds_up}{left}")
     if len(rate.tiers) > 1 or any(len(tiers) > 1 for tiers in rate.prices.values()):
         volume = ", and all use has the price of the tier reached" if rate.tiering is Tiering.VOLUME else ""
         found.append(f"Tiers add up {THRESHOLDS[rate.threshold]} {adds_up}{volume}")
-    if len(rate.counts) > 1:
-        found.append(f"What is counted is {COMBINES[rate.combine]}")
+    if len(rate.counts) > 1 and rate.combine is Combine.MAX:
+        found.append("Of what is counted, the largest is charged")
     if rate.step is not None:
-        found.append(f"Charged by started steps of {number_text(rate.step, grouped=True)} {rate.unit} {adds_up}")
+        found.append(f"Charged by started steps of {amount_text(rate.step, rate.unit)} {adds_up}")
     if rate.minimum is not None:
         found.append(f"At least {number_text(rate.minimum, grouped=True)} a month for {whose}")
     if rate.group:

@@ -71,12 +71,15 @@ _numbers = st.one_of(
     st.decimals("0.01", 1000, places=2),
 )
 # Texts that mean something in a table, or to a spreadsheet.
-_odd = st.sampled_from([",", ";", ":", '"', "=", "+", "-", "@", " of ", "up to", "above", "1", "1.5", "é", "*", "/"])
+_odd = st.sampled_from(
+    [",", ";", ":", '"', "=", "+", "-", "@", " of ", " and ", " where ", "up to", "above", "1", "1.5", "é", "*", "/"]
+)
 _words = st.one_of(
     st.from_regex(r"[a-z][a-z0-9_-]{0,8}", fullmatch=True),
     st.lists(st.one_of(_odd, st.from_regex(r"[a-z0-9]{1,4}", fullmatch=True)), min_size=1, max_size=4).map("".join),
 ).map(str.strip)
 _texts = _words.filter(bool)
+_whens = st.dictionaries(_texts, st.lists(_words, min_size=1, max_size=2).map(tuple), max_size=2)
 # What spreadsheets may have spoiled is refused as a code.
 _codes = st.from_regex(r"[a-z][a-z_-]{1,8}x", fullmatch=True)
 
@@ -98,7 +101,9 @@ def _rates(draw, code, classes):
         counts=tuple(
             draw(
                 st.lists(
-                    st.builds(Count, _texts, _texts, _numbers, _numbers, st.none() | _numbers, st.none() | _numbers),
+                    st.builds(
+                        Count, _texts, _texts, _numbers, _numbers, st.none() | _numbers, st.none() | _numbers, _whens
+                    ),
                     min_size=1,
                     max_size=2,
                 )
@@ -106,7 +111,7 @@ def _rates(draw, code, classes):
         ),
         unit=draw(_texts),
         tiers=draw(_tiers()),
-        when=draw(st.dictionaries(_texts, st.lists(_words, min_size=1, max_size=2).map(tuple), max_size=2)),
+        when=draw(_whens),
         per=draw(_numbers),
         combine=draw(st.sampled_from(Combine)),
         tiering=Tiering.GRADUATED if amount else draw(st.sampled_from(Tiering)),

@@ -2,14 +2,16 @@
 
 import csv
 import io
-from dataclasses import replace
+from dataclasses import fields, replace
 from decimal import Decimal
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from openpyxl import Workbook, load_workbook
 
+from billing.admin.rates.forms import ClassForm, RateForm
 from billing.usage import rate_schedules
+from billing.usage.pricing.terms import Count, Rate, RateClass, Tier
 from billing.usage.rate_schedules import TableRefused
 
 from .schedules import a_schedule, schedules
@@ -84,6 +86,25 @@ def test_a_table_has_a_line_for_each_tier_and_class_and_only_what_matters():
         },
         {"Class": "external", "Class kind": "external", "Percent": "150", "Indirect percent": "26.5"},
     ]
+
+
+def test_every_field_of_a_rate_and_class_is_in_the_table():
+    """A field that is added to a rate needs a column, a line of what differs, and a field in the form."""
+    of_rates = {column.field for column in rate_schedules.COLUMNS.values() if column.field} | {
+        "code",
+        "tiers",
+        "prices",
+    }
+    assert (
+        {each.name for each in fields(Rate)}
+        == of_rates
+        == set(RateForm.base_fields) - {"where", "remove"} | {*("when",)}
+    )
+    assert {each.name for each in fields(RateClass)} == set(ClassForm.base_fields) - {"remove"}
+    assert {each.name for each in fields(Tier)} == {"price", "up_to"}
+    # Those of a count are in one text.
+    written_out = {"measure", "unit", "factor", "per", "at_least", "step", "when"}
+    assert {each.name for each in fields(Count)} == written_out
 
 
 def test_prices_are_numbers_in_excel_and_long_ones_keep_their_digits():

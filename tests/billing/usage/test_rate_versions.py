@@ -27,7 +27,7 @@ CHEAPER = replace(CPU, tiers=(Tier(Decimal("0.01")),))
 
 
 def a_feed(name="tiger", schedule="hpc"):
-    source = build.a_source("hpc", import_mode=Source.ImportMode.SNAPSHOT)
+    source = build.a_source(f"of-{name}", import_mode=Source.ImportMode.SNAPSHOT)
     feed, _ = UsageFeed.objects.get_or_create(
         name=name, defaults={"source": source, "kind": "slurm", "schedule": schedule}
     )

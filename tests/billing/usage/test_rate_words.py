@@ -61,6 +61,10 @@ def test_every_line_that_is_wrong_is_told():
             Count("memory", "GiB-hour", D(1), D(4), D(4), D(4)),
         ),
         ('"a of b" of "c, d"', Count("c, d", "a of b")),
+        (
+            '2 for every GPU-hour of gpu_seconds, in steps of 1, where gpu_type: a100, "x and y" and qos: high',
+            Count("gpu_seconds", "GPU-hour", D(2), step=D(1), when={"gpu_type": ("a100", "x and y"), "qos": ("high",)}),
+        ),
     ],
 )
 def test_what_is_counted_is_written_in_words(text, count):
@@ -75,7 +79,7 @@ def test_where_a_rate_holds_is_written_by_attribute():
     for text in ("gpu*", "partition:", 'partition: "open', "partition: a,,b"):
         with pytest.raises(words.NotUnderstood, match="does not say what is priced"):
             words.where_of(text)
-    with pytest.raises(words.NotUnderstood, match="on two lines"):
+    with pytest.raises(words.NotUnderstood, match="is named twice"):
         words.where_of("partition: a\npartition: b")
 
 
@@ -105,15 +109,14 @@ def test_what_is_written_of_any_rate_is_read_as_the_same(schedule):
 
 def test_a_rate_is_read_by_people():
     assert words.price_lines(CPU, CPU.tiers) == [
-        "up to 50,000 core-hour: 0.014 per core-hour",
-        "above 50,000 core-hour: 0.008 per core-hour",
+        "up to 50,000 core-hours: 0.014 per core-hour",
+        "above 50,000 core-hours: 0.008 per core-hour",
     ]
     assert words.conditions_of(CPU) == [
-        "The first 1,000 core-hour are free for each PI and fiscal year",
+        "The first 1,000 core-hours are free for each PI and fiscal year",
         "Tiers add up units used for each PI and fiscal year",
-        "What is counted is added up",
     ]
-    assert words.conditions_of(HOME) == ["Charged by started steps of 5 TB-month for each PI and month"]
+    assert words.conditions_of(HOME) == ["Charged by started steps of 5 TB-months for each PI and month"]
 
 
 def test_what_differs_is_told_rate_by_rate():
@@ -130,7 +133,7 @@ def test_what_differs_is_told_rate_by_rate():
         ("class", "external", "changed"),
     ]
     assert str(found[0]) == (
-        "Rate cpu changed: price: up to 50,000 core-hour: 0.014 per core-hour, above 50,000 core-hour: 0.008 per "
+        "Rate cpu changed: price: up to 50,000 core-hours: 0.014 per core-hour, above 50,000 core-hours: 0.008 per "
         "core-hour → 0.01 per core-hour; free: 1,000 → none"
     )
     assert str(found[3]) == "Class external changed: pays: 150% of the list price → 160% of the list price"

@@ -51,14 +51,14 @@ def test_a_version_is_shown_as_people_read_it():
     a_version()
     a_version(CHEAPER, HOME, month="2025-07")
     said = rates("show", "hpc", "2")
-    assert said.splitlines()[0] == "hpc v2: in force, from July 2025 on."
+    assert said.splitlines()[0] == "hpc v2: in force, from July 2025 on. Prices are in USD."
     for line in (
         "cpu: HPC compute",
         "  0.01 per core-hour",
         "  external: 0.05 per core-hour",
         "  counts core-hour of core_seconds",
         "  where partition: cpu*, long",
-        "  The first 1,000 core-hour are free for each PI and fiscal year.",
+        "  The first 1,000 core-hours are free for each PI and fiscal year.",
         "Class external (external): 150% of the list price, and 26.5% indirect cost",
         "Since hpc v1: 1 rate changed.",
     ):
