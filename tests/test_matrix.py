@@ -197,6 +197,7 @@ iiii >>>>  iiii >>>>  admin/billing/import/<path:object_id>/history/
 iiii xxxx  iiii xxxx  admin/billing/import/<path:object_id>/delete/
 iiii oooo  iiii xxxx  admin/billing/import/<path:object_id>/change/
 iiii >>>>  iiii >>>>  admin/billing/import/<path:object_id>/
+iiii xx>>  iiii xx>>  admin/billing/usagefeed/<path:object_id>/columns/
 iiii xooo  iiii xooo  admin/billing/usagefeed/<path:object_id>/price/
 iiii oooo  iiii oooo  admin/billing/usagefeed/
 iiii xxoo  iiii xxoo  admin/billing/usagefeed/add/

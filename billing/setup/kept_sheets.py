@@ -63,6 +63,14 @@ def opened(name: str) -> IO[bytes]:
         raise NoLongerKept(GONE) from None
 
 
+def path_of(name: str) -> Path:
+    """Return where the file is that is kept under this name. Raises NoLongerKept."""
+    path = _folder() / name
+    if not path.is_file():
+        raise NoLongerKept(GONE)
+    return path
+
+
 def is_large(file: IO[bytes]) -> bool:
     """Tell whether a kept file is one that the worker reads."""
     return os.fstat(file.fileno()).st_size > LARGE_BYTES

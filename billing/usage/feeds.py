@@ -16,6 +16,8 @@ from ..models import RateSchedule, Source, UsageFeed
 from ..readers import FileError
 from . import taking
 from .paying import TAGGED
+from .readers.columns import COLUMNS
+from .readers.settings import OF_FEEDS
 
 FIELDS = ("display_name", "source", "kind", "settings", "time_zone", "schedule", "is_active", "notes")
 # What the settings of every feed may say, beside those of its reader.
@@ -98,7 +100,14 @@ def check(feed: UsageFeed) -> None:
         raise ValidationError(problems)
 
 
+def are_columns_to_be_mapped(feed: UsageFeed) -> bool:
+    """Tell whether a feed is of tables whose columns nobody mapped yet: it may be there, and reads nothing."""
+    return feed.kind == COLUMNS.name and isinstance(feed.settings, dict) and set(feed.settings) <= set(OF_FEEDS)
+
+
 def _of_settings(feed: UsageFeed) -> dict[str, list[str]]:
+    if are_columns_to_be_mapped(feed):
+        return {}
     try:
         shape = taking.shape_of(feed)
     except taking.NoSuchKind as error:

@@ -50,6 +50,7 @@ SCREENS = {
     "admin:billing_user_password-link": "security/authentication#passwords",
     "admin:billing_usagefile_read": "admin-guide/usage#read-files",
     "admin:billing_usagefile_withdraw": "admin-guide/usage#withdraw-a-file",
+    "admin:billing_usagefeed_columns": "integrations/lab-services#on-the-web",
     "admin:billing_usagefeed_price": "admin-guide/usage#price-again",
     "admin:billing_pricedmonth_again": "admin-guide/usage#price-again",
     "admin:journals_journal_change": "admin-guide/journals#the-page-of-a-journal",

@@ -25,6 +25,7 @@ from ...usage.terms import standing_months
 from ..audited import BillingAdmin, actor_of
 from ..formatting import badge
 from ..verbs import Verb
+from .mapping import ColumnsMixin
 from .reading import PERMISSION
 
 # The page of the help that says how a kind of files gets here, and what its settings may say.
@@ -156,7 +157,7 @@ PRICE = Verb(
 
 
 @admin.register(UsageFeed)
-class UsageFeedAdmin(BillingAdmin):
+class UsageFeedAdmin(ColumnsMixin, BillingAdmin):
     when_empty = "There are no usage feeds yet. Add one for each cluster, storage system, AI gateway or lab service."
     form = FeedForm
     list_display = ("name", "label_text", "kind_text", "source", "schedule_text", "active", "priced_until", "last_file")

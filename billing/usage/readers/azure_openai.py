@@ -12,13 +12,13 @@ from typing import Any
 import pyarrow as pa
 
 from ...readers import UnreadableFile
-from .batching import Understanding
 from .calls import CATEGORY, FAILED, SHAPE, Call, Oddities, Who, said, who_of
 from .cell_values import count_of, of_field, seconds_of
 from .field_rows import FieldRow, FieldRows
 from .kinds import Kind, Tally
 from .settings import Given
 from .table_rows import folded
+from .understanding import Understanding
 
 WHO = ("ApimSubscriptionId", "ProductId", "UserId", "ApiId", "DeploymentName")
 # Whatever else a query has made a column of.

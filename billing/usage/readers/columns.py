@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from .batching import Understanding
 from .kinds import Kind, Tally
 from .mapped_rows import MappedRows, missing_columns
 from .mapping import ColumnMapping, mapping_of
 from .table_rows import open_table
+from .understanding import Understanding
 
 
 def read(path: Path, name: str, mapping: ColumnMapping, tally: Tally) -> Iterator[pa.RecordBatch]:

@@ -1,6 +1,6 @@
 """Records one after the other into batches of columns."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -24,13 +24,18 @@ def batches_of(records: Iterable[Record], shape: Shape, tally: Tally) -> Iterato
 
 
 def _batch(records: list[Record], schema: pa.Schema, tally: Tally) -> pa.RecordBatch:
-    columns = []
-    for field in schema:
-        nothing: Any = 0 if pa.types.is_integer(field.type) else ""
-        values = [record.get(field.name, nothing) for record in records]
-        if pa.types.is_dictionary(field.type):
-            columns.append(pa.array(values, pa.string()).dictionary_encode())
-        else:
-            columns.append(pa.array(values, field.type))
-    tally.records += len(records)
-    return pa.RecordBatch.from_arrays(columns, schema=schema)
+    nothing = {field.name: 0 if pa.types.is_integer(field.type) else "" for field in schema}
+    return batch_of([[each.get(name, none) for each in records] for name, none in nothing.items()], schema, tally)
+
+
+def batch_of(columns: Iterable[Sequence[Any]], schema: pa.Schema, tally: Tally) -> pa.RecordBatch:
+    """Make a batch of a schema from the values of its columns, in their order, and count its records."""
+    arrays = [
+        pa.array(values, pa.string()).dictionary_encode()
+        if pa.types.is_dictionary(field.type)
+        else pa.array(values, field.type)
+        for field, values in zip(schema, columns, strict=True)
+    ]
+    batch = pa.RecordBatch.from_arrays(arrays, schema=schema)
+    tally.records += batch.num_rows
+    return batch

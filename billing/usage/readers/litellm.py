@@ -13,12 +13,12 @@ from typing import Any
 import pyarrow as pa
 
 from ...readers import UnreadableFile
-from .batching import Understanding
 from .calls import CACHED, CATEGORY, FAILED, SHAPE, Call, Oddities, Who, said, who_of
 from .cell_values import count_of, of_field, seconds_of
 from .json_rows import DECODER, JsonRow, JsonRows
 from .kinds import Kind, Tally
 from .settings import Given
+from .understanding import Understanding
 
 # Where each of what may say who pays is in a call: by itself, or in its metadata.
 WHO = {

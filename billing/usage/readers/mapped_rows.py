@@ -15,12 +15,12 @@ from ...readers.amounts import WITH_CURRENCY, decimal_of
 from ...readers.cells import check_code, check_error, code_of_number, plain_number, unwrapped
 from ...readers.values import BadValue, is_nothing
 from ...texts import quoted
-from .batching import Record
 from .cell_moments import DAY, HOUR, MIDNIGHT, Moment, length_of
 from .cell_values import LARGEST, of_field, text_of
 from .kinds import Tally
 from .mapping import SECONDS, Clock, ColumnMapping, Condition, DecimalMark, Lasts, Length, Quantity, Take, Text
 from .table_rows import Cell, Table, TableRow, folded
+from .understanding import Record
 
 # Digits that a spreadsheet shows of a number; what comes behind them is the float's own.
 DIGITS = 15

@@ -184,7 +184,7 @@ def mapping_of(settings: Mapping[str, Any]) -> ColumnMapping:
         lasts=given.choice("lasts", Lasts.AS_WRITTEN),
         are_levels=are_levels,
         policy=by_day(given) if are_levels else ByDay(),
-        dates=Dates(form=_form(given), zone=given.zone("time_zone")),
+        dates=Dates(form=_form(given), zone=given.zone()),
         id=_text(given, "id", given.raw("id")),
         account=_text(given, "account", given.raw("account")),
         user=_text(given, "user", given.raw("user")),

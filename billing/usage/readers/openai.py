@@ -14,12 +14,12 @@ from typing import Any
 import pyarrow as pa
 
 from ...readers import UnreadableFile
-from .batching import Understanding
 from .calls import CATEGORY, SHAPE, Call, Oddities, Who, said, who_of
 from .cell_values import count_of, of_field, seconds_of
 from .field_rows import FieldRow, FieldRows
 from .kinds import Kind, Tally
 from .settings import Given
+from .understanding import Understanding
 
 WHO = ("project_name", "project_id", "user_email", "user_id", "api_key_name", "api_key_id", "organization_id")
 NEEDED = (("start_time_iso", "start_time"), ("input_tokens", "num_model_requests", "amount_value"))

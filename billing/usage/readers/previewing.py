@@ -82,8 +82,8 @@ def look(path: Path, name: str = "", *, sheet: str = "", rows: int = 20) -> Look
 def _lacking(headings: Sequence[str]) -> list[str]:
     """Return as many texts as a row lacks to the widest header."""
     filled = [folded(heading) for heading in headings if heading]
-    is_header = len(set(filled)) == len(filled) and not any(map(_NO_HEADING.match, filled))
-    return [""] * (MAX_COLUMNS - len(filled) * is_header)
+    is_header = not any(map(_NO_HEADING.match, filled))
+    return [""] * (MAX_COLUMNS - len(set(filled)) * is_header)
 
 
 def preview(path: Path, mapping: Mapping[str, Any], rows: int = 20, *, name: str = "") -> Preview:

@@ -163,7 +163,7 @@ def _texts(columns: _Columns) -> dict[str, Any]:
     attributes = {}
     for patterns in (PROJECTS, STATES):
         while column := columns.take(*patterns):
-            attributes[_name_of(column)] = column
+            attributes[name_of(column)] = column
     return mapping | ({"attributes": attributes} if attributes else {})
 
 
@@ -174,7 +174,7 @@ def _measures(columns: _Columns, length: str) -> dict[str, Any]:
         bare = folded(heading)
         if re.fullmatch(MONEY, bare):
             continue
-        name = _name_of(heading)
+        name = name_of(heading)
         values = columns.values(heading)
         if values and all(map(_CLOCK.fullmatch, values)):
             measures[name] = {"clock": heading}
@@ -197,7 +197,7 @@ def _clock(heading: str, columns: _Columns) -> str:
     return (Clock.MINUTES if re.search(r"min", folded(heading)) else Clock.HOURS).value
 
 
-def _name_of(heading: str) -> str:
+def name_of(heading: str) -> str:
     """Return the name of a column of records for a heading."""
     name = re.sub(r"[^a-z0-9]+", "_", folded(heading)).strip("_")[:40].rstrip("_")
     return name if NAME.fullmatch(name) else f"column_{name}"[:40].rstrip("_")

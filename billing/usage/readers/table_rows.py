@@ -175,7 +175,7 @@ class _Header:
 
     def require(self, takes_best: bool) -> None:
         if not self.headings:
-            raise UnreadableFile("The table is empty.")
+            raise UnreadableFile(f"None of the first {HEADER_WITHIN} rows has headings.")
         if self.lacking and not takes_best:
             several = "columns" if len(self.lacking) > 1 else "column"
             raise UnreadableFile(

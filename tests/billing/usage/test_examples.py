@@ -50,7 +50,7 @@ def test_all_settings_that_the_page_shows_are_right():
 def test_every_setting_is_on_the_page():
     shown = set(re.findall(r"`(\w+)`", "\n".join(re.findall(r"^\| (`.*?) \|", PAGE, re.MULTILINE))))
     known = {
-        *("start", "end", "duration", "lasts", "levels", "dates", "time_zone", "id", "account", "user", "resource"),
+        *("start", "end", "duration", "lasts", "levels", "dates", "zone", "id", "account", "user", "resource"),
         *("attributes", "measures", "free", "skip", "fill", "decimal", "sheet"),
     }
     assert shown == known

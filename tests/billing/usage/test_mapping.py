@@ -44,7 +44,7 @@ def test_the_least_is_a_date_and_a_measure():
         ({"duration": "D"}, "duration", "“D” is not an object with settings by their names."),
         ({"lasts": "year"}, "lasts", "“year” is not one of as written, day, month, moment."),
         ({"dates": "d/m/y"}, "dates", "“d/m/y” is no form of dates. There are year-month-day, month/day/year"),
-        ({"time_zone": "Chicago"}, "time_zone", "“Chicago” is not a time zone such as America/Chicago."),
+        ({"zone": "Chicago"}, "zone", "“Chicago” is not a time zone such as America/Chicago."),
         ({"decimal": ";"}, "decimal", "“;” is not one of ., ,."),
         ({"account": {"val": "x"}}, "account.val", "There is no such setting. Did you mean value?"),
         ({"account": []}, "account", "A column is expected, a list of columns, or the same text for all"),
@@ -76,8 +76,8 @@ def test_each_setting_that_is_wrong_is_named_with_what_there_is(changes, name, s
 
 
 def test_all_that_is_wrong_is_said_at_once():
-    assert set(wrong(time_zone="Mars", decimal=3, colour="red", measures={"Hours": "Hours"})) == {
-        *("time_zone", "decimal", "colour", "measures.Hours"),
+    assert set(wrong(zone="Mars", decimal=3, colour="red", measures={"Hours": "Hours"})) == {
+        *("zone", "decimal", "colour", "measures.Hours"),
     }
 
 

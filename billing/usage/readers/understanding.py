@@ -1,4 +1,4 @@
-"""What a reader understood of its rows, into batches of records; what it could not, into one error."""
+"""What a reader understood of its rows into batches of records, and what it did not into one error."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
@@ -9,7 +9,8 @@ import pyarrow as pa
 from ...readers import FileError, Problem
 from ...readers.batches import MAX_PROBLEMS
 from ...readers.values import BadValue
-from ..records import TEXT, Shape
+from ..records import Shape
+from .gathering import batch_of
 from .kinds import BATCH_RECORDS, Tally
 
 # A record as its shape has it, field by field; None where a row is no use of anything.
@@ -53,12 +54,12 @@ class Understanding(Generic[Each]):
                 continue
             records.append(record)
             if len(records) == BATCH_RECORDS:
-                yield self._batch(schema, records)
+                yield batch_of(zip(*records, strict=True), schema, self.tally)
                 records = []
         if self.problems:
             raise FileError(self.problems)
         if records:
-            yield self._batch(schema, records)
+            yield batch_of(zip(*records, strict=True), schema, self.tally)
 
     def _understood(self, row: Each) -> Record | None:
         try:
@@ -70,11 +71,3 @@ class Understanding(Generic[Each]):
                 raise FileError(self.problems[:MAX_PROBLEMS]) from None
             return None
         return None if self.problems else record
-
-    def _batch(self, schema: pa.Schema, records: list[Record]) -> pa.RecordBatch:
-        self.tally.records += len(records)
-        columns = [
-            pa.array(values, pa.string()).dictionary_encode() if each.type == TEXT else pa.array(values, each.type)
-            for each, values in zip(schema, zip(*records, strict=True), strict=True)
-        ]
-        return pa.RecordBatch.from_arrays(columns, schema=schema)
