@@ -43,12 +43,14 @@ from billing.models import (
     PricedMonth,
     Project,
     Question,
+    RateClassMember,
     RateSchedule,
     SavedView,
     Source,
     StoredFile,
     UsageFeed,
     UsageFile,
+    UsageSubsidy,
     User,
 )
 from billing.months import closing
@@ -529,9 +531,7 @@ def _take_usage(period: BillingPeriod, records: StoredFile) -> None:
     """Have a file of usage of a feed be read, and a month of it priced."""
     source = build.a_source("hpc", kind="internal", import_mode=Source.ImportMode.SNAPSHOT)
     feed = UsageFeed.objects.create(name="tiger", source=source, kind="slurm", schedule="hpc")
-    schedule = RateSchedule.objects.create(
-        name="hpc", version=1, state="released", valid_from=datetime.date(2025, 1, 1), created_at=build.NOW
-    )
+    schedule = a_version()
     file = UsageFile.objects.create(
         feed=feed,
         name="sacct.txt",
@@ -566,8 +566,7 @@ def _ask(cast) -> None:
 
 
 def _price_usage() -> None:
-    """Have rates, a version in force and a draft, and everything that usage is priced with beside them."""
-    a_version(month="2024-01")
+    """Have a draft of rates beside the version in force, and everything else that usage is priced with."""
     a_version(released=False)
     given: dict[str, Any] = {"pi": build.a_pi(), "valid_from": datetime.date(2025, 1, 1), "reason": "By contract"}
     RateClassMember.objects.create(rate_class="external", **given)

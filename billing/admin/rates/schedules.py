@@ -4,7 +4,7 @@ import io
 from typing import Any
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse
 from django.urls import URLPattern, path
 from django.utils import timezone
@@ -14,8 +14,9 @@ from ...models import Policy, RateSchedule
 from ...sheets import FORMATS as TYPES
 from ...texts import long_month
 from ...usage import rate_schedules
+from ...usage.pricing.schedules import ScheduleNotUnderstood
 from ...usage.pricing.terms import Rate, Schedule
-from ...usage.rate_schedules import words
+from ...usage.rate_schedules import Drafted, words
 from ..audited import FrozenAdmin, actor_of
 from ..formatting import count
 from ..links import change_url
@@ -169,8 +170,12 @@ class RateScheduleAdmin(EditingMixin, FrozenAdmin):
         return super().change_view(request, object_id, form_url, context | (extra_context or {}))
 
     def _about(self, request: HttpRequest, schedule: RateSchedule) -> dict[str, Any]:
-        rates = rate_schedules.content_of(schedule)
-        compared = rate_schedules.compared(schedule)
+        try:
+            rates, compared = rate_schedules.content_of(schedule), rate_schedules.compared(schedule)
+        except ScheduleNotUnderstood as error:
+            # Written under other rules: nothing can be priced by it, and it can still be seen and retired.
+            messages.error(request, f"{schedule} cannot be read. {error}")
+            rates, compared = Schedule(schedule.name, schedule.version, ()), Drafted(schedule, None, ())
         versions = list(RateSchedule.objects.filter(name=schedule.name).select_related("released_by", "created_by"))
         tab = request.GET.get("tab", "")
         tabs = [("", "Rates", len(rates.rates)), ("versions", "Versions", len(versions))]
