@@ -134,6 +134,7 @@ class EditingMixin(admin.ModelAdmin):
         schedule: RateSchedule | None,
         copied: RateSchedule | None = None,
     ) -> HttpResponse:
+        shown_from = schedule or copied
         title = f"Change {schedule}" if schedule else f"New version of {copied.name}" if copied else "New rate schedule"
         context = {
             **self.admin_site.each_context(request),
@@ -141,7 +142,7 @@ class EditingMixin(admin.ModelAdmin):
             "opts": self.opts,
             "forms": shown,
             "original": schedule,
-            "back": change_url(schedule or copied) if schedule or copied else list_url(RateSchedule),
+            "back": change_url(shown_from) if shown_from else list_url(RateSchedule),
         }
         return TemplateResponse(request, "admin/billing/rateschedule/edit.html", context)
 
@@ -157,7 +158,8 @@ class EditingMixin(admin.ModelAdmin):
         is_posted = request.method == "POST"
         form = LoadForm(request.POST, request.FILES) if is_posted else LoadForm(initial=initial)
         form.label_suffix = ""
-        planned, kept, problems = None, "", []
+        planned, kept = None, ""
+        problems: list[Any] = []
         if is_posted and form.is_valid():
             file: UploadedFile = form.cleaned_data["file"]
             try:
@@ -215,7 +217,7 @@ def _drafted(request: HttpRequest, data: dict[str, Any], file: Any, *, is_dry_ru
 
 def _show(request: HttpRequest, error: BillingError | ValidationError, form: forms.Form) -> None:
     lines = doors.lines_for_page(error, request.user) if isinstance(error, BillingError) else error.messages
-    form.add_error(None, [*lines])  # type: ignore[arg-type]
+    form.add_error(None, [*lines])
 
 
 def _adds_a_row(request: HttpRequest) -> bool:

@@ -43,7 +43,7 @@ class HeadForm(forms.Form):
     seen = forms.CharField(required=False, widget=forms.HiddenInput)
 
     def __init__(self, *args: Any, name_is_fixed: bool = False, **options: Any) -> None:
-        super().__init__(*args, label_suffix="", **options)
+        super().__init__(*args, **{"label_suffix": "", **options})
         if name_is_fixed:
             del self.fields["name"]
 

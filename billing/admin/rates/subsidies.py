@@ -11,9 +11,9 @@ from django.utils.safestring import SafeString
 
 from ... import once_a_page
 from ...models import Policy, UsageFeed, UsageSubsidy
-from ...models.rates import Span
 from ...money import plain, written
 from ...usage import grants, rate_schedules
+from ...usage.pricing.terms import Scope, Span
 from ...usage.rate_schedules import words
 from ..audited import BillingAdmin
 from ..formatting import amount
@@ -120,8 +120,8 @@ class UsageSubsidyAdmin(ReadMixin, BillingAdmin):
                 "unshown": max(len(had) - SHOWN, 0),
                 "granted": grants.granted([subsidy.code])[subsidy.code],
                 "currency": Policy.objects.current().currency,
-                "scope_words": words.SCOPES[subsidy.scope],
-                "span_words": words.SPANS[subsidy.span],
+                "scope_words": words.SCOPES[Scope(subsidy.scope)],
+                "span_words": words.SPANS[Span(subsidy.span)],
                 "has_span": subsidy.span in (Span.QUARTER, Span.FISCAL_YEAR),
             }
         return super().change_view(request, object_id, form_url, context | (extra_context or {}))
@@ -131,16 +131,16 @@ class UsageSubsidyAdmin(ReadMixin, BillingAdmin):
         percent = f"{words.number_text(subsidy.percent)}%"
         if subsidy.cap is None:
             return percent
-        whose = "for all of the feed" if subsidy.scope == "feed" else f"for each {words.SCOPES[subsidy.scope]}"
-        currency = Policy.objects.current().currency
-        return f"{percent}, up to {written(subsidy.cap, currency)} {currency} {whose} and {words.SPANS[subsidy.span]}"
+        whose = "for all of the feed" if subsidy.scope == "feed" else f"for each {words.SCOPES[Scope(subsidy.scope)]}"
+        currency, span = Policy.objects.current().currency, words.SPANS[Span(subsidy.span)]
+        return f"{percent}, up to {written(subsidy.cap, currency)} {currency} {whose} and {span}"
 
     @admin.display(description="of")
     def who(self, subsidy: UsageSubsidy) -> str:
         count = len(subsidy.recipients)
         if not count:
             return "everybody"
-        return ", ".join(subsidy.recipients) if count <= 2 else f"{count} {words.SCOPES[subsidy.scope]}s"
+        return ", ".join(subsidy.recipients) if count <= 2 else f"{count} {words.SCOPES[Scope(subsidy.scope)]}s"
 
     @admin.display(description="paid by", ordering="fund_org")
     def payer(self, subsidy: UsageSubsidy) -> str:
