@@ -1,6 +1,6 @@
 """What became of a month's usage, as it is kept and told: units by rate, subsidies and balances, and the terms."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
@@ -54,6 +54,16 @@ def units_line(units: Mapping[str, Any]) -> str:
     held = f", {said(units['held'])} held" if Decimal(units["held"]) else ""
     line = f"{units['rate']}: {said(units['delivered'])} {units['unit']} = {said(units['charged'])} charged{free}{held}"
     return line if not Decimal(units["difference"]) else f"{line}; {said(units['difference'])} is not accounted for"
+
+
+def units_lines(units: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Say where the units of each rate went that any record fits."""
+    return [units_line(each) for each in units if each["records"]]
+
+
+def charges_by(rows: int, schedule: str) -> str:
+    """Say how many charges a month came to: `1 charge by hpc v1.`"""
+    return f"{rows:,} charge{'' if rows == 1 else 's'} by {schedule}."
 
 
 def drawn_data(priced: Priced) -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from django.db.models import Q
+from django.db.models import Case, CharField, F, Q, Value, When
 
 from ..models import PATHS, BillingPeriod, Charge, Import, PricedMonth
 from ..money import ZERO
@@ -19,6 +19,7 @@ from .terms import standing_months
 
 # Quantities of charges have eight decimals, so that each may be half of the last one off.
 LAST_PLACE = Decimal("0.00000001")
+FREE = "free"
 
 
 @dataclass(frozen=True)
@@ -102,6 +103,7 @@ def units_of(period: BillingPeriod) -> list[UnitsOfRate]:
         _of_rate(each.feed.name, units, found.get((each.feed.source_id, units["rate"]), {}))
         for each in priced
         for units in each.units
+        if units["records"]
     ]
 
 
@@ -111,13 +113,17 @@ def _waits(priced: PricedMonth) -> bool:
 
 
 def _of_charges(period: BillingPeriod, sources: list[int]) -> dict[tuple[int, str], dict[str, Decimal]]:
-    """Return the quantities of a month's charges, by source and rate, and in that by state."""
+    """Return the quantities of a month's charges, by source and rate, and in that by state.
+
+    What is billed at nothing is FREE, whatever its state.
+    """
     usage = Q(**{PATHS["charge_category"]: Charge.Category.USAGE})
+    state = Case(When(billed_cost=0, then=Value(FREE)), default=F("state"), output_field=CharField())
     rows = (
         Charge.objects.standing()
         .filter(usage, period=period, source__in=sources)
         .order_by()
-        .values_list("source", PATHS["sku_id"], "state")
+        .values_list("source", PATHS["sku_id"], state)
         .annotate(quantity=QuantitySum("pricing_quantity"))
     )
     found: dict[tuple[int, str], dict[str, Decimal]] = {}
@@ -128,15 +134,20 @@ def _of_charges(period: BillingPeriod, sources: list[int]) -> dict[tuple[int, st
 
 def _of_rate(feed: str, units: dict[str, Any], by_state: dict[str, Decimal]) -> UnitsOfRate:
     free = {reason: Decimal(quantity) for reason, quantity in units["free"].items()}
-    open_states = sum((by_state.get(state, ZERO) for state in Charge.CHARGEABLE), ZERO)
+    billed = sum((by_state.get(state, ZERO) for state in Charge.CHARGEABLE), ZERO)
+    held, rejected = by_state.get(Charge.State.HELD, ZERO), by_state.get(Charge.State.REJECTED, ZERO)
+    # Of a charge that is free in part, no row says which part: it is of those that are charged, and else of those held.
+    partly = sum(free.values(), ZERO) - by_state.get(FREE, ZERO)
+    charged = max(billed - partly, ZERO) if partly > 0 else billed - partly
+    held -= max(partly - billed, ZERO)
     return UnitsOfRate(
         feed=feed,
         rate=units["rate"],
         unit=units["unit"],
         records=units["records"],
         delivered=Decimal(units["delivered"]),
-        charged=open_states - sum(free.values(), ZERO),
+        charged=charged,
         free=free,
-        held=by_state.get(Charge.State.HELD, ZERO),
-        rejected=by_state.get(Charge.State.REJECTED, ZERO),
+        held=held,
+        rejected=rejected,
     )

@@ -88,8 +88,8 @@ class Command(BillingCommand):
             headings = ["file", "name", "read", "records", "from", "until", "state"]
             lines += ["", table([file_row(each) for each in files], headings, {0, 3})]
         for month in months:
-            lines += ["", f"{long_month(month.period.month)}: {month.rows:,} charges by {month.schedule}."]
-            lines += [f"  {line}" for line in map(accounts.units_line, month.units)]
+            lines += ["", f"{long_month(month.period.month)}: {accounts.charges_by(month.rows, str(month.schedule))}"]
+            lines += [f"  {line}" for line in accounts.units_lines(month.units)]
         self.report(
             {
                 **described(feed),

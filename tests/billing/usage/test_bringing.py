@@ -8,7 +8,7 @@ from django.core.management import CommandError
 from django.urls import reverse
 
 from billing import proof
-from billing.models import BillingPeriod, Charge, PricedMonth, RateSchedule, UsageFeed, UsageFile
+from billing.models import BillingPeriod, Charge, PricedMonth, Project, RateSchedule, UsageFeed, UsageFile
 from billing.usage import feeds, readers
 from tests.build import NOW, SOMEBODY, a_period, a_pi, a_policy, a_project, a_source, shut
 from tests.stories.stage import command
@@ -248,3 +248,17 @@ def test_the_page_of_the_proof_shows_units(feed, tmp_path, admin_client):
     page = admin_client.get(reverse("admin:billing_billingperiod_proof", args=[BillingPeriod.objects.get().pk]))
     assert "Usage, in units" in page.text
     assert "free amount" in page.text
+
+
+def test_a_free_job_of_an_unknown_account_counts_as_free(feed, tmp_path):
+    rows = [job(1, JANUARY, 1, 20, account="mystery"), job(2, JANUARY, 1, 7, account="mystery", queue="failed")]
+    command("usage", jobs(tmp_path / "a.txt", *rows), "-f", "tiger")
+    (units,) = command("proof", "-p", "2025-01")["usage"]
+    assert (units["charged"], units["free"], units["held"]) == ("0", {"failed": "7"}, "20")
+
+
+def test_what_is_free_in_part_and_held_is_not_charged(feed, tmp_path):
+    Project.objects.update(default_fund_org="")
+    command("usage", jobs(tmp_path / "a.txt", job(1, JANUARY, 10, 20)), "-f", "tiger")
+    (units,) = command("proof", "-p", "2025-01")["usage"]
+    assert (units["charged"], units["free"], units["held"]) == ("0", {"free_amount": "100"}, "100")
