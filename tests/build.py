@@ -16,6 +16,7 @@ from billing.audit import Actor
 from billing.models import (
     DIMENSION_MODELS,
     PATHS,
+    Allocation,
     ApiToken,
     BillingPeriod,
     Charge,
@@ -35,6 +36,7 @@ from billing.models import (
     Policy,
     Project,
     Source,
+    UsageSubsidy,
     User,
 )
 from billing.models.periods import parse_month
@@ -186,6 +188,16 @@ def a_split(shares: dict[str, str], **fields: Any) -> PayerSplit:
     for fund_org, percent in shares.items():
         PayerSplitShare.objects.create(split=split, fund_org=fund_org, percent=Decimal(percent))
     return split
+
+
+def a_term(model: type[Any]) -> Any:
+    """Make a member of a rate class, a subsidy or an allocation of usage."""
+    given = {"valid_from": datetime.date(2025, 1, 1), "reason": "as decided"}
+    if model is UsageSubsidy:
+        return model.objects.create(code="provost", name="Provost", percent=Decimal(50), **given)
+    if model is Allocation:
+        return model.objects.create(code="startup", amount=Decimal(100), unit="core-hour", pi=a_pi(), **given)
+    return model.objects.create(rate_class="external", pi=a_pi(), **given)
 
 
 def an_import(source: Source | None = None, **fields: Any) -> Import:

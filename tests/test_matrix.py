@@ -294,6 +294,36 @@ iiii >>>>  iiii >>>>  admin/billing/question/<path:object_id>/history/
 iiii xxxx  iiii xxxx  admin/billing/question/<path:object_id>/delete/
 iiii oooo  iiii xxxx  admin/billing/question/<path:object_id>/change/
 iiii >>>>  iiii >>>>  admin/billing/question/<path:object_id>/
+iiii oooo  iiii oooo  admin/billing/rateclassmember/
+iiii xxoo  iiii xxoo  admin/billing/rateclassmember/add/
+iiii >>>>  iiii >>>>  admin/billing/rateclassmember/<path:object_id>/history/
+iiii xxoo  iiii xxoo  admin/billing/rateclassmember/<path:object_id>/delete/
+iiii oooo  iiii xxoo  admin/billing/rateclassmember/<path:object_id>/change/
+iiii >>>>  iiii >>>>  admin/billing/rateclassmember/<path:object_id>/
+iiii oooo  iiii oooo  admin/billing/allocation/
+iiii xxoo  iiii xxoo  admin/billing/allocation/add/
+iiii >>>>  iiii >>>>  admin/billing/allocation/<path:object_id>/history/
+iiii xxoo  iiii xxoo  admin/billing/allocation/<path:object_id>/delete/
+iiii oooo  iiii xxoo  admin/billing/allocation/<path:object_id>/change/
+iiii >>>>  iiii >>>>  admin/billing/allocation/<path:object_id>/
+iiii oooo  iiii oooo  admin/billing/rateschedule/<int:number>/export/<slug:form>/
+iiii xxoo  iiii xxoo  admin/billing/rateschedule/load/
+iiii xxoo  iiii xxoo  admin/billing/rateschedule/<int:number>/edit/
+iiii xxoo  iiii xx>>  admin/billing/rateschedule/<path:object_id>/release/
+iiii xxoo  iiii xxoo  admin/billing/rateschedule/<path:object_id>/retire/
+iiii xxoo  iiii xx>>  admin/billing/rateschedule/<path:object_id>/discard/
+iiii oooo  iiii oooo  admin/billing/rateschedule/
+iiii xxoo  iiii xxoo  admin/billing/rateschedule/add/
+iiii >>>>  iiii >>>>  admin/billing/rateschedule/<path:object_id>/history/
+iiii xxxx  iiii xxxx  admin/billing/rateschedule/<path:object_id>/delete/
+iiii oooo  iiii xxxx  admin/billing/rateschedule/<path:object_id>/change/
+iiii >>>>  iiii >>>>  admin/billing/rateschedule/<path:object_id>/
+iiii oooo  iiii oooo  admin/billing/usagesubsidy/
+iiii xxoo  iiii xxoo  admin/billing/usagesubsidy/add/
+iiii >>>>  iiii >>>>  admin/billing/usagesubsidy/<path:object_id>/history/
+iiii xxoo  iiii xxoo  admin/billing/usagesubsidy/<path:object_id>/delete/
+iiii oooo  iiii xxoo  admin/billing/usagesubsidy/<path:object_id>/change/
+iiii >>>>  iiii >>>>  admin/billing/usagesubsidy/<path:object_id>/
 iiii oooo  iiii oooo  admin/billing/source/
 iiii xxoo  iiii xxoo  admin/billing/source/add/
 iiii >>>>  iiii >>>>  admin/billing/source/<path:object_id>/history/
@@ -747,6 +777,7 @@ ACTIONS = {
     "billing.person confirm": CURATE,
     "billing.project delete_selected": CURATE,
     "billing.customer delete_selected": BIND,
+    "billing.rateclassmember delete_selected": BIND,
     "billing.fundingsource delete_selected": BIND,
     "billing.exchangerate delete_selected": BIND,
     "billing.invoicetotal delete_selected": BIND,
@@ -909,6 +940,12 @@ COMMANDS = {
     "proof -p 2025-01": EVERY,
     "questions list": EVERY,
     "questions show 1": EVERY,
+    "feeds list": EVERY,
+    "feeds show tiger": EVERY,
+    "feeds add tiger -s hpc --kind slurm": BIND,
+    "feeds set tiger --time-zone UTC": BIND,
+    "feeds withdraw 1 --reason no": CURATE,
+    "usage -f tiger -p 2025-01": CURATE,
     "rates list": EVERY,
     "rates show hpc": EVERY,
     "rates export hpc -o a.csv": EVERY,

@@ -4084,6 +4084,7 @@ class Migration(migrations.Migration):
                         on_delete=django.db.models.deletion.PROTECT,
                         related_name="priced_usage",
                         to="billing.storedfile",
+                        verbose_name="FOCUS file",
                     ),
                 ),
                 (

@@ -104,7 +104,12 @@ class PricedMonth(models.Model):
     notes = models.JSONField(default=list, blank=True)
     rows = models.BigIntegerField(default=0)
     focus_file = models.ForeignKey(
-        StoredFile, null=True, blank=True, on_delete=models.PROTECT, related_name="priced_usage"
+        StoredFile,
+        verbose_name="FOCUS file",
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="priced_usage",
     )
     imported = models.ForeignKey(Import, null=True, blank=True, on_delete=models.PROTECT, related_name="priced_usage")
     priced_at = models.DateTimeField()
@@ -116,4 +121,4 @@ class PricedMonth(models.Model):
         indexes = [models.Index(fields=["feed", "period"], name="priced_feed_month")]
 
     def __str__(self) -> str:
-        return f"{self.feed} {self.period.iso_month}"
+        return f"{self.feed}, {self.period}"

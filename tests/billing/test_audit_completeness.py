@@ -20,6 +20,7 @@ from billing.admin.audited import BillingAdmin, FrozenInline, noun
 from billing.background import jobs
 from billing.errors import BillingError
 from billing.models import (
+    Allocation,
     AttributionRule,
     AuditEvent,
     CloudAccount,
@@ -31,8 +32,10 @@ from billing.models import (
     Job,
     Person,
     Project,
+    RateClassMember,
     Source,
     UsageFeed,
+    UsageSubsidy,
     User,
 )
 from journals.models import JournalTemplate
@@ -54,6 +57,9 @@ CHANGES = {
     CloudAccount: ("name", "Lab account"),
     Source: ("display_name", "Another name"),
     UsageFeed: ("display_name", "Another name"),
+    RateClassMember: ("reason", "as agreed"),
+    UsageSubsidy: ("name", "Another name"),
+    Allocation: ("reason", "as agreed"),
     ExchangeRate: ("rate", "1.25"),
     InvoiceTotal: ("note", "as agreed"),
     JournalTemplate: ("description", "for the ledger"),
@@ -84,6 +90,8 @@ def a_subject(model):
         return UsageFeed.objects.create(name="tiger", source=source, kind="slurm")
     if model is JournalTemplate:
         return JournalTemplate.objects.create(name="bank", line="{{ line.fund_org }}")
+    if model in (RateClassMember, UsageSubsidy, Allocation):
+        return build.a_term(model)
     if model is User:
         return build.a_user("another")
     return model.objects.get()

@@ -36,6 +36,7 @@ ABOUT = {
     "file": "a.csv",
     "user": "rex",
     "currency": "EUR",
+    "export": "A2025-01-1",
     "feed": "tiger",
     "schedule": "hpc",
 }
