@@ -1,6 +1,7 @@
 """Who and what attribution can name: people, projects, splits, rules and accounts, read once for several sources."""
 
 from dataclasses import dataclass
+from datetime import date
 from functools import cached_property
 
 from ..models import AttributionRule, CloudAccount, Customer, PayerSplit, Person, Policy, Project, Source
@@ -22,40 +23,41 @@ class Account:
     fund_org: str = ""
 
 
+# The customer of a person or project, as one query for each of the two has it.
+CUSTOMER = ("customer__number", "customer__name", "customer__active_from", "customer__active_until")
+
+
+def _invoiced(number: str, name: str, active_from: date | None, active_until: date | None) -> Invoiced:
+    return Invoiced(str(Customer(number=number, name=name)), active_from, active_until)
+
+
 class Directory:
     """What is known now, under a policy. It asks as often for many sources as for one."""
 
     def __init__(self, policy: Policy) -> None:
-        columns = ("pk", "email", "active_until", "is_listed", "confirmed_at")
+        columns = ("pk", "email", "active_until", "is_listed", "confirmed_at", *CUSTOMER)
         people = list(Person.objects.order_by().values_list(*columns))
         # Of a person or project the text that people write, by its id.
         self.emails = {pk: email for pk, email, *_ in people}
         self.active_until = {email: until for _, email, until, *_ in people if until}
         self.mailboxes = Mailboxes(folds_plus=policy.folds_plus_addresses, people=self.emails.values())
-        listed = [email for _, email, _, is_listed, _ in people if is_listed]
-        confirmed = [email for _, email, _, _, confirmed_at in people if confirmed_at]
+        listed = [email for _, email, _, is_listed, *_ in people if is_listed]
+        confirmed = [email for _, email, _, _, confirmed_at, *_ in people if confirmed_at]
         self.known = newcomers.known_among(policy, listed=listed, confirmed=confirmed)
-        projects = list(Project.objects.values_list("pk", "code", "default_fund_org", "end_date", "pi__email"))
+        columns = ("pk", "code", "default_fund_org", "end_date", "pi__email", *CUSTOMER)
+        projects = list(Project.objects.values_list(*columns))
         self.codes = {pk: code for pk, code, *_ in projects}
         self.projects = {
             folded_code(code): (code, code_of(fund_org), end_date, owner or "")
-            for code, fund_org, end_date, owner in plain_last(row[1:] for row in projects)
+            for code, fund_org, end_date, owner in plain_last(row[1:5] for row in projects)
         }
         # By the address of the PI, and by the folded code of the project.
-        customers = {
-            each.pk: Invoiced(str(each), each.active_from, each.active_until) for each in Customer.objects.order_by()
+        self.customers_of_people = {
+            email: _invoiced(*customer) for _, email, _, _, _, *customer in people if customer[0]
         }
-        self.customers_of_people: dict[str, Invoiced] = {}
-        self.customers_of_projects: dict[str, Invoiced] = {}
-        if customers:
-            people_with = Person.objects.filter(customer__isnull=False).order_by()
-            projects_with = Project.objects.filter(customer__isnull=False).order_by()
-            self.customers_of_people = {
-                email: customers[pk] for email, pk in people_with.values_list("email", "customer_id") if pk
-            }
-            self.customers_of_projects = {
-                folded_code(code): customers[pk] for code, pk in projects_with.values_list("code", "customer_id") if pk
-            }
+        self.customers_of_projects = {
+            folded_code(code): _invoiced(*customer) for _, code, _, _, _, *customer in projects if customer[0]
+        }
         # By the code of their project, each after those it takes the place of.
         self.splits: dict[str, list[PayerSplit]] = {}
         splits = PayerSplit.objects.select_related("project").prefetch_related("shares")

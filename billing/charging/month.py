@@ -132,7 +132,8 @@ class Month:
         self.periods = by_key(BillingPeriod)
         self.people = by_key(Person)
         self.projects = by_key(Project)
-        self.customers = by_key(Customer)
+        has_customers = any(each.customer_id for of in (self.people, self.projects) for each in of.values())
+        self.customers = by_key(Customer) if has_customers else {}
         self.missing = Missing(period.month)
         self._payers_of: dict[Group, list[Payer]] = {}
         self._bearers_in: dict[int, Bearers] = {}
