@@ -19,6 +19,8 @@ from billing.models import Charge, Person
 from billing.quantities import Usage
 from billing.review import review_sheets
 from billing.texts import one_line
+from billing.usage.pricing.schedules import schedule_from_data
+from billing.usage.rate_schedules import tables
 from journals.formats import BUILT_IN, TemplateFormat
 from journals.formats.documents import as_csv, as_spreadsheet
 from journals.formats.layouts import LayoutFormat, layout_from_data
@@ -237,7 +239,27 @@ def test_statements_taken_along():
 
 
 # Where a file for a spreadsheet is made, and the test above that looks at it.
+def test_rate_schedules():
+    tier = {"price": "1"}
+    counts = [{"measure": "cpu_seconds", "unit": "core-hour"}]
+    rates = [
+        {"code": f"r{number}", "service": text.strip(), "counts": counts, "unit": "core-hour", "tiers": [tier]}
+        for number, text in enumerate(HOSTILE)
+        if "\n" not in text.strip() and text.strip()
+    ]
+    schedule = schedule_from_data({"name": "hpc", "version": 1, "rates": rates})
+    for form in ("csv", "xlsx"):
+        file = io.BytesIO()
+        tables.write(schedule, file, form)
+        if form == "xlsx":
+            check_xlsx(file.getvalue())
+        else:
+            rows = list(csv.reader(io.StringIO(file.getvalue().decode("utf-8-sig"))))
+            assert not [cell for row in rows for cell in row if cell.startswith(STARTS)]
+
+
 WRITERS = {
+    "billing/usage/rate_schedules/tables.py": test_rate_schedules,
     "billing/sheets.py": test_lists_of_charges,
     "billing/review/review_sheets/exporting.py": test_review_sheets,
     "billing/trend_pages.py": test_trends,

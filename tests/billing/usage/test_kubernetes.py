@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from billing.readers import FileError
 from billing.usage.readers import KINDS, BadSettings, Tally
 from billing.usage.readers.kubernetes import CPU, GPU, PV, RAM
-from billing.usage.readers.kubernetes.sharing import Key, Sum, spread
+from billing.usage.readers.kubernetes.sharing import Gathered, Key, spread
 from tests.billing.usage.reading import SAMPLES, needs_samples
 from tests.billing.usage.snapshots import by_id, read, written
 
@@ -248,9 +248,10 @@ AMOUNTS = st.lists(st.integers(0, 10**15), min_size=2, max_size=2)
 @given(st.dictionaries(st.tuples(st.integers(0, 2), st.sampled_from("abcdef")), AMOUNTS), st.lists(AMOUNTS, max_size=3))
 def test_spreading_keeps_every_unit(workloads, idles):
     sums = {
-        Key(day, "c", name, "", "", name, "", "workload"): Sum(0, 1, each) for (day, name), each in workloads.items()
+        Key(day, "c", name, "", "", name, "", "workload"): Gathered(0, 1, each)
+        for (day, name), each in workloads.items()
     }
-    sums |= {Key(day, "c", "", "", "", "", "", "idle"): Sum(0, 1, each) for day, each in enumerate(idles)}
+    sums |= {Key(day, "c", "", "", "", "", "", "idle"): Gathered(0, 1, each) for day, each in enumerate(idles)}
     found = spread(sums, ["idle"])
     for measure in range(2):
         before = sum(each.amounts[measure] for each in sums.values())

@@ -17,7 +17,7 @@ from ..gathering import Record, batches_of
 from ..kinds import Kind, Tally
 from ..settings import Given
 from .exports import LABELS, PROPERTIES, Allocation, allocations
-from .sharing import IDLE, UNALLOCATED, WORKLOAD, Key, Sum, Treatment, spread
+from .sharing import IDLE, UNALLOCATED, WORKLOAD, Gathered, Key, Treatment, spread
 
 HOUR, DAY = 3_600, 86_400
 KIB = 1024
@@ -134,7 +134,7 @@ def read(path: Path, name: str, settings: KubernetesSettings, tally: Tally) -> I
 
     Each amount is rounded before it is added up, so that no order of files or rows changes a sum.
     """
-    sums: dict[Key, Sum] = {}
+    sums: dict[Key, Gathered] = {}
     for each in allocations(path, settings.labels, tally):
         try:
             _add(each, settings, sums)
@@ -150,7 +150,7 @@ def read(path: Path, name: str, settings: KubernetesSettings, tally: Tally) -> I
     yield from batches_of(_records(sums, settings), shape(settings), tally)
 
 
-def _add(each: Allocation, settings: KubernetesSettings, sums: dict[Key, Sum]) -> None:
+def _add(each: Allocation, settings: KubernetesSettings, sums: dict[Key, Gathered]) -> None:
     start = moment_of(each.start, UTC, "start")
     end = start + DAY if each.end is None else moment_of(each.end, UTC, "end")
     if end <= start:
@@ -174,7 +174,7 @@ def _add(each: Allocation, settings: KubernetesSettings, sums: dict[Key, Sum]) -
         use=use,
     )
     amounts = _amounts(each, settings)
-    sums.setdefault(key, Sum(start, end, [0] * len(amounts))).add(start, end, amounts)
+    sums.setdefault(key, Gathered(start, end, [0] * len(amounts))).add(start, end, amounts)
 
 
 def _amounts(each: Allocation, settings: KubernetesSettings) -> list[int]:
@@ -192,7 +192,7 @@ def _amounts(each: Allocation, settings: KubernetesSettings) -> list[int]:
     return found
 
 
-def _records(sums: Mapping[Key, Sum], settings: KubernetesSettings) -> Iterator[Record]:
+def _records(sums: Mapping[Key, Gathered], settings: KubernetesSettings) -> Iterator[Record]:
     measures = [each.name for each in shape(settings).measures]
     for key in sorted(sums):
         each = sums[key]

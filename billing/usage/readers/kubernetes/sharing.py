@@ -38,7 +38,7 @@ class Key(NamedTuple):
 
 
 @dataclass
-class Sum:
+class Gathered:
     """What was used: whole numbers of each measure, and from when to when."""
 
     start: int
@@ -50,13 +50,13 @@ class Sum:
         self.amounts = [one + other for one, other in zip(self.amounts, amounts, strict=True)]
 
 
-def spread(sums: Mapping[Key, Sum], uses: Iterable[str]) -> dict[Key, Sum]:
+def spread(sums: Mapping[Key, Gathered], uses: Iterable[str]) -> dict[Key, Gathered]:
     """Share what is of some uses among the workloads of its cluster and day, to the last unit.
 
     A measure that no workload has stays where it is.
     """
     shared = set(uses)
-    found = {key: Sum(each.start, each.end, list(each.amounts)) for key, each in sums.items()}
+    found = {key: Gathered(each.start, each.end, list(each.amounts)) for key, each in sums.items()}
     workloads: dict[tuple[int, str], list[Key]] = defaultdict(list)
     for key in sorted(found):
         if key.use == WORKLOAD:
