@@ -10,6 +10,7 @@ from typing import Any
 
 from django import forms
 
+from ...usage import feeds
 from ...usage.readers.cell_moments import DateForm
 from ...usage.readers.mapping import MOST_DECIMALS, Clock, DecimalMark, Lasts
 from ...usage.readers.previewing import Look
@@ -67,7 +68,7 @@ class MappingForm(forms.Form):
         ],
     )
     duration = forms.ChoiceField(label="Column that says how long it took", required=False)
-    duration_in = forms.ChoiceField(label="in", choices=[(each.value, each.value) for each in Clock])
+    duration_in = forms.ChoiceField(label="How that is written", choices=[(each.value, each.value) for each in Clock])
     decimal = forms.ChoiceField(
         label="Decimals have", choices=[(DecimalMark.POINT.value, "a point"), (DecimalMark.COMMA.value, "a comma")]
     )
@@ -152,12 +153,9 @@ class MappingForm(forms.Form):
     def clean_more(self) -> dict[str, Any]:
         text = self.cleaned_data["more"].strip()
         try:
-            found = json.loads(text) if text else {}
-        except (ValueError, RecursionError):
-            raise forms.ValidationError("This is not JSON.") from None
-        if not isinstance(found, dict):
-            raise forms.ValidationError("An object in braces is expected, such as {}.")
-        return found
+            return feeds.settings_of_text(text) if text else {}
+        except feeds.SettingsNotUnderstood as error:
+            raise forms.ValidationError(str(error)) from None
 
     def clean(self) -> dict[str, Any]:
         data = super().clean() or self.cleaned_data

@@ -172,7 +172,7 @@ def mapping_of(settings: Mapping[str, Any]) -> ColumnMapping:
     """
     given = Given(settings)
     start = _columns(given, "start")
-    if not start and "start" not in given:
+    if not start and given.raw("start") in (None, [], ""):
         given.refuse("start", "Name the column that has the date, or those that have the date and the time of day.")
     if "end" in given and "duration" in given:
         given.refuse("duration", "A row has an end or a duration, not both.")
@@ -219,7 +219,7 @@ def _require_own_names(given: Given, mapping: ColumnMapping) -> None:
 
 def _columns(given: Given, name: str) -> tuple[str, ...]:
     columns = given.texts(name)
-    if len(columns) > 2:
+    if len(columns) > 2 or "" in columns:
         given.refuse(name, "One column is expected, or two: of the date and of the time of day.")
     return columns
 

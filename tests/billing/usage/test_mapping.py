@@ -7,6 +7,8 @@ from zoneinfo import ZoneInfo
 
 import openpyxl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from billing.readers import FileError
 from billing.usage.readers import KINDS
@@ -37,6 +39,8 @@ def test_the_least_is_a_date_and_a_measure():
         ({"acount": "PI"}, "acount", "There is no such setting. Did you mean account?"),
         ({"start": ["a", "b", "c"]}, "start", "One column is expected, or two"),
         ({"start": 3}, "start", "“3” is not a list of texts."),
+        ({"start": []}, "start", "Name the column that has the date"),
+        ({"start": ["Date", " "]}, "start", "One column is expected, or two"),
         ({"end": "E", "duration": {"column": "D"}}, "duration", "A row has an end or a duration, not both."),
         ({"end": "E", "levels": True}, "levels", "A level holds at a moment"),
         ({"duration": {"column": "D", "in": "weeks"}}, "duration.in", "“weeks” is not one of seconds, minutes"),
@@ -92,6 +96,40 @@ def test_settings_are_what_json_keeps():
     given = SIMPLE | {"measures": {"hours": {"column": "Hours", "decimals": 2, "factor": 0.1, "units": {"day": 0.8}}}}
     (measure,) = KINDS["columns"].shape(KINDS["columns"].settings(json.loads(json.dumps(given)))).measures
     assert measure.units == {"hours": 100, "day": 80}
+
+
+NAMES = (
+    *("start", "end", "duration", "lasts", "levels", "dates", "zone", "id", "account", "user", "resource", "sheet"),
+    *("attributes", "measures", "free", "skip", "fill", "decimal"),
+)
+WORDS = (
+    "Date",
+    "PI",
+    "Hours",
+    "",
+    "x",
+    "column",
+    "value",
+    "is",
+    "begins",
+    "unit",
+    "units",
+    "decimals",
+    "factor",
+    "clock",
+)
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers(-3, 10**20) | st.floats() | st.sampled_from(WORDS) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(WORDS), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@given(st.dictionaries(st.sampled_from(NAMES), json_values, max_size=3))
+def test_any_settings_are_refused_by_name_or_read_by(tmp_path_factory, changes):
+    path = written(tmp_path_factory.mktemp("any"), "Date,PI,Hours\n2026-01-05,ada,1.5\n2026-01-06,,2\n")
+    found = preview(path, SIMPLE | changes)
+    assert found.records or found.problems or found.left_out
 
 
 # What a page shows ----------------------------------------------------------------------------------------

@@ -137,8 +137,9 @@ def test_what_the_form_cannot_say_is_kept_as_json_and_counts(client, cast, feed)
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"more": "{"}, "This is not JSON."),
-        ({"more": "[1]"}, "An object in braces is expected"),
+        ({"more": "{"}, "This is not JSON: "),
+        ({"more": '{"lasts": NaN}'}, "is not one that JSON knows."),
+        ({"more": "[1]"}, "A JSON object in braces is expected"),
         ({"role_0": "date"}, "Only one column can be the date: Booking, Date."),
         ({"name_7": "Hours used"}, "Hours: a name has small letters, digits and _"),
         ({"name_7": "status"}, "Hours and Status have the name status. Give one of them another."),
@@ -156,6 +157,22 @@ def test_a_mapping_that_is_wrong_is_not_saved(client, cast, feed, changes, says)
     assert says in html
     feed.refresh_from_db()
     assert feed.settings == {}
+
+
+@pytest.mark.parametrize(
+    "value", ["null", "5", "-1e300", '"x"', "[]", "[1, null]", "{}", '{"x": 5}', '{"column": 5}', "true"]
+)
+def test_settings_of_any_kind_are_refused_or_taken_and_never_break_the_page(client, cast, feed, value):
+    client.force_login(cast.finance)
+    sent = fields_of(looked_at(client, feed))
+    names = ("start", "end", "duration", "lasts", "dates", "account", "attributes", "measures", "skip", "fill", "sheet")
+    for name in names:
+        page = client.post(columns_url(feed), sent | {"more": f'{{"{name}": {value}}}'})
+        assert page.status_code == 200, name
+        nested = client.post(
+            columns_url(feed), sent | {"more": f'{{"{name}": {{"x": {value}}}}}', "role_0": "nonsense"}
+        )
+        assert nested.status_code == 200, name
 
 
 def test_a_sheet_is_chosen_of_several(client, cast, feed):
