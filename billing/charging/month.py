@@ -132,8 +132,6 @@ class Month:
         self.periods = by_key(BillingPeriod)
         self.people = by_key(Person)
         self.projects = by_key(Project)
-        has_customers = any(each.customer_id for of in (self.people, self.projects) for each in of.values())
-        self.customers = by_key(Customer) if has_customers else {}
         self.missing = Missing(period.month)
         self._payers_of: dict[Group, list[Payer]] = {}
         self._bearers_in: dict[int, Bearers] = {}
@@ -143,6 +141,11 @@ class Month:
     def rates(self) -> dict[tuple[int, str], Decimal]:
         """The exchange rates, looked up where anything is in another currency than the policy's."""
         return {(rate.period_id, rate.currency): rate.rate for rate in ExchangeRate.objects.order_by()}
+
+    @cached_property
+    def customers(self) -> dict[int, Customer]:
+        """All customers, looked up where anything is one's: by who owns it now, or in the month that bears it."""
+        return by_key(Customer)
 
     @cached_property
     def split_shares(self) -> dict[int, dict[str, Decimal]]:

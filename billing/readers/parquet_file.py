@@ -3,7 +3,7 @@
 import contextlib
 import io
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -81,8 +81,10 @@ def row_of_parquet(source: Path | BinaryIO, *, size: int, row: int) -> list[tupl
     raise UnreadableFile(f"The file has {contents.rows:,} rows.", line=row)
 
 
-def read_columns(path: Path, choose: Callable[[list[str]], list[str]]) -> Iterator[tuple[int, Any]]:
-    """Yield record batches of any parquet file, each with the number of its first row, counted from 1.
+def read_columns(
+    path: Path, choose: Callable[[list[str]], list[str]]
+) -> Iterator[tuple[int, Mapping[str, Sequence[Any]]]]:
+    """Yield the columns of any parquet file, some rows at a time, each with the number of its first row, from 1.
 
     `choose` takes the names of its columns and returns those that are read, or raises FileError. Raises UnreadableFile.
     """
@@ -96,7 +98,8 @@ def read_columns(path: Path, choose: Callable[[list[str]], list[str]]) -> Iterat
             for number, group in enumerate(contents.groups):
                 _check_pages(path, group, wanted)
                 for decoded in _decoded(file, number, group, wanted):
-                    yield row, decoded
+                    # Only here does a text that is no UTF-8, or a moment out of range, show.
+                    yield row, {name: decoded.column(name).to_pylist() for name in wanted}
                     row += decoded.num_rows
         finally:
             file.close()

@@ -89,6 +89,7 @@ def test_noise_alone_is_refused_by_name(tmp_path_factory, kind, content):
 
 
 @given(st.floats(0, 1, exclude_max=True), st.binary(min_size=1, max_size=8))
+@example(0.009765625, b"\x80")
 def test_a_damaged_parquet_file_is_read_or_refused(tmp_path_factory, place, inserted):
     folder = tmp_path_factory.getbasetemp()
     whole = as_parquet(folder / "whole.parquet", [an_allocation(), idle()]).read_bytes()

@@ -129,9 +129,9 @@ def _of_parquet(path: Path, labels: Sequence[str], tally: Tally) -> Iterator[All
                 raise BadField(f"The file has no column of {name}.", name).at(None)
         return list(dict.fromkeys(headings.values()))
 
-    for first, batch in read_columns(path, choose):
-        columns = {name: batch.column(heading).to_pylist() for name, heading in headings.items()}
-        for place in range(batch.num_rows):
+    for first, found in read_columns(path, choose):
+        columns = {name: found[heading] for name, heading in headings.items()}
+        for place, _ in enumerate(columns["start"]):
             tally.lines += 1
             row = {name: column[place] for name, column in columns.items()}
             yield Allocation(
