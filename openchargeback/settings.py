@@ -63,6 +63,8 @@ for folder in (VAR_DIR, VAR_DIR / "files", VAR_DIR / "uploads"):
 MEDIA_ROOT = VAR_DIR / "files"
 # Where the head of the audit log is noted after each commit, outside the database; empty: VAR_DIR/audit-head.
 AUDIT_ANCHOR = env.str("AUDIT_ANCHOR", default="")
+# Who reads /metrics; empty: programs on this machine that no proxy speaks for.
+METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
 # Files are handed out by views after a permission check; nothing is served from MEDIA_ROOT.
 MEDIA_URL = ""
 FILE_UPLOAD_PERMISSIONS = 0o640
@@ -94,6 +96,8 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "openchargeback.middleware.ReferenceMiddleware",
+    # Probes ask for no name of the site, and the peer itself counts, not what a proxy says of it.
+    "openchargeback.watching.middleware.WatchingMiddleware",
     # Before all that reads a request: what only a proxy may say is gone then.
     "openchargeback.middleware.TrustedProxyMiddleware",
     # Before whatever answers by itself: a refusal is a page, too.
