@@ -124,6 +124,8 @@ def terms_data(terms: Terms) -> dict[str, Any]:
     def told(value: Any) -> Any:
         if isinstance(value, Decimal):
             return str(value)
+        if isinstance(value, Mapping):
+            return {key: str(each) for key, each in sorted(value.items())}
         return sorted(value) if isinstance(value, frozenset) else value
 
     return {
