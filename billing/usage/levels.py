@@ -22,6 +22,8 @@ from .records import Measure, Shape
 USED, QUOTA = "used_bytes", "quota_bytes"
 CHARGED = "charged_byte_days"
 ELAPSED = "elapsed_seconds"
+# What is said of days without a reading.
+GAP = "no reading on"
 DAY_SECONDS = 86_400
 
 
@@ -250,14 +252,14 @@ def _added_up(found: _Days, shape: Shape, policy: ByDay, zone: ZoneInfo) -> pa.T
 
 def _tell_gaps(gaps: _Days, what: str, notes: list[str]) -> None:
     for resource, of_it in _of_resources(gaps):
-        days = _told(sorted(set(of_it.day.tolist())))
-        notes.append(f"{resource}: no reading on {days}. {what} {_objects(of_it)}.")
+        days = days_told(sorted(set(of_it.day.tolist())))
+        notes.append(f"{resource}: {GAP} {days}. {what} {_objects(of_it)}.")
 
 
 def _tell_missing(gaps: _Days, what: str, notes: list[str]) -> None:
     for resource, of_it in _of_resources(gaps):
         first = quoted(of_it.objects.column("id")[of_it.object[0]])
-        days = _told(sorted(set(of_it.day[of_it.object == of_it.object[0]].tolist())))
+        days = days_told(sorted(set(of_it.day[of_it.object == of_it.object[0]].tolist())))
         notes.append(
             f"{resource}: others were read, and {_objects(of_it)} not until later, such as {first} on {days}. "
             f"{what} them."
@@ -273,10 +275,10 @@ def _tell_edges(found: _Days, policy: ByDay, days: tuple[int, int], notes: list[
             continue
         if first > days[0]:
             then = "The first one after counts for them." if is_filled else "Nothing is charged for them."
-            notes.append(f"{resource}: no reading on the days before {_told([first])}. {then}")
+            notes.append(f"{resource}: no reading on the days before {days_told([first])}. {then}")
         if last < days[1]:
             then = "The last one before counts for them." if is_filled else "Nothing is charged for them."
-            notes.append(f"{resource}: no reading on the days after {_told([last])}. {then}")
+            notes.append(f"{resource}: no reading on the days after {days_told([last])}. {then}")
 
 
 def _of_resources(found: _Days) -> Iterator[tuple[str, _Days]]:
@@ -289,7 +291,7 @@ def _objects(found: _Days) -> str:
     return f"{count:,} {'object' if count == 1 else 'objects'}"
 
 
-def _told(days: list[int]) -> str:
+def days_told(days: list[int]) -> str:
     """Write days as people read them, those that follow each other by the first and the last."""
     spans: list[list[int]] = []
     for each in days:

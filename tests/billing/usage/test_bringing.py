@@ -240,7 +240,7 @@ def test_the_proof_finds_units_that_are_in_no_charge(feed, tmp_path):
     priced.save()
     period = BillingPeriod.objects.get()
     (problem,) = proof.prove(period).problems()
-    assert problem == "tiger, January 2025: 50 core-hour of cpu were delivered and are in no charge."
+    assert problem == "tiger, January 2025: The charges lack 50 core-hours of cpu."
 
 
 def test_the_page_of_the_proof_shows_units(feed, tmp_path, admin_client):
