@@ -5,9 +5,11 @@ from dataclasses import replace
 import pytest
 from django.core.management import CommandError
 from django.db import IntegrityError, transaction
+from django.db.models import QuerySet
 from django.urls import reverse
 
 from billing.models import PricedMonth, UsageFeed, UsageFile
+from billing.models.standing import KeptForEver
 from billing.usage import readers
 from tests.build import a_pi, a_policy, a_project, a_source
 from tests.stories.stage import command
@@ -95,15 +97,22 @@ def test_the_database_refuses_another_source(priced):
         (lambda: UsageFile.objects.update(original_sha256="0" * 64), "usage is kept as it was read"),
         (lambda: UsageFile.objects.update(lines=7), "usage is kept as it was read"),
         (lambda: UsageFile.objects.all().delete(), "which files a month was priced from is kept"),
-        (lambda: PricedMonth.objects.update(terms={}), "how a month of usage was priced is kept"),
-        (lambda: PricedMonth.objects.update(digest="0" * 64), "how a month of usage was priced is kept"),
-        (lambda: PricedMonth.objects.all().delete(), "which files a month was priced from is kept"),
+        (lambda: QuerySet(PricedMonth).update(terms={}), "how a month of usage was priced is kept"),
+        (lambda: QuerySet(PricedMonth).update(digest="0" * 64), "how a month of usage was priced is kept"),
+        (lambda: QuerySet(PricedMonth).delete(), "which files a month was priced from is kept"),
         (lambda: PricedMonth.objects.get().files.clear(), "which files a month was priced from is kept"),
     ],
 )
 def test_the_database_refuses_changes_of_what_was_read_and_priced(priced, change, said):
     with pytest.raises(IntegrityError, match=said), transaction.atomic():
         change()
+
+
+def test_a_priced_month_is_never_changed_or_deleted(priced):
+    every = PricedMonth.objects.all()
+    for change in (priced.save, priced.delete, lambda: every.update(terms={}), every.delete):
+        with pytest.raises(KeptForEver, match="Price it again"):
+            change()
 
 
 def test_a_withdrawn_file_does_not_come_back(priced):
