@@ -1879,6 +1879,14 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 (
+                    "shows_users",
+                    models.BooleanField(
+                        default=False,
+                        help_text="PIs and staff read who ran a job or used a seat. Off: they read the job and its account, and no name.",
+                        verbose_name="charges of usage name users",
+                    ),
+                ),
+                (
                     "requires_ledger_answer",
                     models.BooleanField(default=True, help_text="Off: a submitted journal counts as posted."),
                 ),

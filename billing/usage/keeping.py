@@ -7,7 +7,7 @@ change one of them unseen.
 import datetime
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -127,6 +127,15 @@ def pricings_of(period: BillingPeriod | None = None) -> list[PricedMonth]:
     if period:
         months = months.filter(period=period)
     return list(months.prefetch_related("files__records_file"))
+
+
+def pricings_that_became(imports: Collection[int]) -> dict[int, PricedMonth]:
+    """Return the pricing whose rows each of these imports (ids) was made of; of others, nothing."""
+    months = PricedMonth.objects.filter(imported__in=imports).order_by("-pk")
+    related = ("feed__source", "period", "schedule__released_by", "workings_file", "focus_file")
+    # What was used by its end may be large, and is not asked for.
+    found = months.select_related(*related).defer("used").prefetch_related("files__records_file")
+    return {each.imported_id: each for each in found if each.imported_id}
 
 
 def files_of(priced: PricedMonth) -> list[UsageFile]:
