@@ -12,7 +12,7 @@ class BillingConfig(AppConfig):
         from .importing import ingestion, planning
         from .models import Job
         from .months import checklist, closing
-        from .proof import adding_up, showing, tieout, verifying
+        from .proof import adding_up, priced, showing, tieout, verifying
         from .quantity_sums import add_to_sqlite
         from .questions import before_close
         from .review import deciding, reattribution
@@ -41,6 +41,7 @@ class BillingConfig(AppConfig):
         closing.register_finalize_step(checklist.PROOF, tieout.freeze)
         notices.register("worker", standstill.notice, where_work_is_queued=True)
         verifying.register("received", verifying.received)
+        verifying.register("usage", priced.kept)
         verifying.register("proofs", tieout.kept_files)
         notices.register("patterns", policies.patterns_are_understood)
         safeguards.register_own()

@@ -116,19 +116,3 @@ def _said(notice: Notice, terms: Terms) -> str:
     if notice.percent >= 100:
         return f"{what} {notice.code}{owner} is used up: {of}."
     return f"{what} {notice.code}{owner} is used to {notice.percent}%: {of}."
-
-
-def terms_data(terms: Terms) -> dict[str, Any]:
-    """Return the subsidies and balances of a month as they are kept, so that it can be priced so again."""
-
-    def told(value: Any) -> Any:
-        if isinstance(value, Decimal):
-            return str(value)
-        if isinstance(value, Mapping):
-            return {key: str(each) for key, each in sorted(value.items())}
-        return sorted(value) if isinstance(value, frozenset) else value
-
-    return {
-        name: [{key: told(value) for key, value in vars(each).items()} for each in found]
-        for name, found in (("subsidies", terms.subsidies), ("balances", terms.balances))
-    }

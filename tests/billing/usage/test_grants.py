@@ -37,10 +37,7 @@ def version():
 
 
 def month_of(version, month, *drawn, feed=None):
-    made = priced(version, month, feed=feed)
-    made.drawn = list(drawn)
-    made.save()
-    return made
+    return priced(version, month, feed=feed, drawn=drawn)
 
 
 def of_balance(quantity, code="grant-1"):
