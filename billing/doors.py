@@ -286,6 +286,12 @@ WORDINGS: dict[str, Wording] = {
         query=_PERIOD,
         permission="journals.view_journal",
     ),
+    "accounting_calendar": Wording(
+        "accounting_calendar list",
+        "Open the accounting calendar",
+        "admin:journals_accountingperiod_changelist",
+        permission="journals.view_accountingperiod",
+    ),
     "export_receivables": Wording(
         "export_receivables -p {period}",
         "Draft the invoices",

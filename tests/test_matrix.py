@@ -56,7 +56,7 @@ from billing.models import (
 from billing.months import closing
 from journals import layouts, posting, receivables
 from journals.formats.layouts import preset_named
-from journals.models import Journal, JournalLayout, JournalTemplate, ReceivablesExport
+from journals.models import AccountingPeriod, Journal, JournalLayout, JournalTemplate, ReceivablesExport
 from statements import emails, issuing
 from statements.models import Email, Statement
 from statements.questions import lines
@@ -368,6 +368,14 @@ iiii >>>>  iiii >>>>  admin/statements/statement/<path:object_id>/history/
 iiii xxxx  iiii xxxx  admin/statements/statement/<path:object_id>/delete/
 iiii oooo  iiii xxxx  admin/statements/statement/<path:object_id>/change/
 iiii >>>>  iiii >>>>  admin/statements/statement/<path:object_id>/
+iiii xxoo  iiii xxoo  admin/journals/accountingperiod/year/
+iiii xxoo  iiii xxoo  admin/journals/accountingperiod/load/
+iiii oooo  iiii oooo  admin/journals/accountingperiod/
+iiii xxoo  iiii xxoo  admin/journals/accountingperiod/add/
+iiii >>>>  iiii >>>>  admin/journals/accountingperiod/<path:object_id>/history/
+iiii xxoo  iiii xxoo  admin/journals/accountingperiod/<path:object_id>/delete/
+iiii oooo  iiii xxoo  admin/journals/accountingperiod/<path:object_id>/change/
+iiii >>>>  iiii >>>>  admin/journals/accountingperiod/<path:object_id>/
 iiii xooo  iiii xooo  admin/journals/journal/export/
 iiii mmmm  iiii >>>>  admin/journals/journal/list/
 iiii xooo  iiii xooo  admin/journals/journal/<int:journal_id>/file/
@@ -518,6 +526,8 @@ def house(cast, settings):
     AttributionRule.objects.create(source=held.source, service="*Storage*", fund_org="BIO-001")
     CloudAccount.objects.create(source=held.source, account_id="123", default_pi=held.pi)
     JournalTemplate.objects.create(name="bank", line="{{ line.fund_org }}")
+    days = {"first_day": datetime.date(2025, 1, 1), "last_day": datetime.date(2025, 1, 31)}
+    AccountingPeriod.objects.create(fiscal_year=2025, number=7, **days)
     content = preset_named("workday-csv").content
     company = {"settings": {"company": "CO_100", "journal_source": "RC"}, **BY}
     layouts.release(layout=layouts.add(name="ledger", content=content, **company), **BY)
@@ -782,6 +792,7 @@ ACTIONS = {
     "billing.exchangerate delete_selected": BIND,
     "billing.invoicetotal delete_selected": BIND,
     "statements.statement send_selected": CURATE,
+    "journals.accountingperiod delete_selected": BIND,
     "journals.journaltemplate delete_selected": BIND,
 }
 
@@ -820,6 +831,7 @@ JOBS = {
     Job.Kind.ATTRIBUTE: CURATE,
     Job.Kind.DECIDE: CURATE,
     Job.Kind.FUNDS: BIND,
+    Job.Kind.CALENDAR: BIND,
     Job.Kind.PEOPLE: CURATE,
     Job.Kind.GENERATE: CURATE,
     Job.Kind.SEND: CURATE,
@@ -874,6 +886,10 @@ def test_a_job_of_somebody_switched_off_meanwhile_is_not_done(cast, monkeypatch)
 ADMIN = ("admin",)
 
 COMMANDS = {
+    "accounting_calendar list": EVERY,
+    "accounting_calendar add 2025": BIND,
+    "accounting_calendar load a.csv": BIND,
+    "accounting_calendar set 2025 7 --closes none": BIND,
     "attribute -p 2025-01": CURATE,
     "audit list": EVERY,
     "audit export": EVERY,

@@ -56,6 +56,8 @@ NOUNS = {
     "invoice": "Provider invoices",
     "invoice_total": "Provider invoices, corrected",
     "cost_measure_change": "Cost measures",
+    "accounting_period": "Accounting periods",
+    "accounting_calendar": "Accounting calendars",
     "journal_layout": "Journal layouts",
     "journal_template": "Journal templates",
     "user": "Users",

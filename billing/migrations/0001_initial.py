@@ -1450,6 +1450,7 @@ class Migration(migrations.Migration):
                             ("draft", "Draft a journal"),
                             ("invoice", "Draft invoices"),
                             ("collect", "Collect statements"),
+                            ("calendar", "Load accounting periods"),
                             ("tell", "Mail a message about a question"),
                         ],
                         max_length=16,

@@ -21,6 +21,7 @@ from billing.texts import month_name
 
 from .. import posting, summaries, writing
 from ..differences import Difference
+from ..drafting import PostingDateRefused, date_reason_needed, require_posting_date
 from ..models import Journal
 from . import listing
 from .forms import PostedForm, RejectedForm, ReverseForm, SubmitForm
@@ -29,7 +30,13 @@ State = Journal.State
 
 
 def submit(request: HttpRequest, journal: Journal, data: dict[str, Any]) -> str:
-    journal = posting.submit(journal=journal, format=data["format"], actor=actor_of(request), now=timezone.now())
+    journal = posting.submit(
+        journal=journal,
+        format=data["format"],
+        date_reason=data.get("date_reason", ""),
+        actor=actor_of(request),
+        now=timezone.now(),
+    )
     if journal.state == State.POSTED:
         return f"Journal {journal} is submitted and counts as posted. Download its file for the ledger."
     return f"Journal {journal} is submitted. Download its file for the ledger, and record the answer here."
@@ -39,7 +46,7 @@ def redraft(request: HttpRequest, journal: Journal, data: dict[str, Any]) -> str
     asked: dict[str, Any] = {
         "period": journal.period,
         "format": format_of(journal),
-        "posting_date": journal.posting_date,
+        **_date_kept(journal),
         "actor": actor_of(request),
         "now": timezone.now(),
     }
@@ -52,6 +59,21 @@ def redraft(request: HttpRequest, journal: Journal, data: dict[str, Any]) -> str
     is_changed = changes and Difference.from_data(changes).later.at == exported.journal.drafted_at
     told = "“Difference” says what changed." if is_changed else "It says the same as before."
     return f"Journal {exported.number} is drafted again from today's charges. {told} Check it, then submit it."
+
+
+def _date_kept(journal: Journal) -> dict[str, Any]:
+    """Return the date of a draft, to be that of the next; a day that the ledger no longer takes is chosen anew."""
+    try:
+        require_posting_date(journal.period, journal.posting_date, timezone.now())
+    except PostingDateRefused:
+        return {"posting_date": None}
+    return {"posting_date": journal.posting_date, "date_reason": journal.date_reason}
+
+
+def _about_date(journal: Journal) -> dict[str, Any]:
+    """Return for what a draft still needs a reason."""
+    needed = date_reason_needed(journal.period, journal.posting_date, timezone.now())
+    return {"date_reason_needed": "" if journal.date_reason else needed}
 
 
 def posted(request: HttpRequest, journal: Journal, data: dict[str, Any]) -> str:
@@ -73,7 +95,13 @@ def rejected(request: HttpRequest, journal: Journal, data: dict[str, Any]) -> st
 
 
 def reverse_(request: HttpRequest, journal: Journal, data: dict[str, Any]) -> str:
-    done = posting.reverse(journal=journal, reason=data["reason"], actor=actor_of(request), now=timezone.now())
+    done = posting.reverse(
+        journal=journal,
+        reason=data["reason"],
+        posting_date=data["posting_date"],
+        actor=actor_of(request),
+        now=timezone.now(),
+    )
     return f"Journal {done.journal} is reversed by {done.reversal}. What it held is in the next draft."
 
 
@@ -136,6 +164,7 @@ VERBS = (
             f"{journal.currency} of debits, and as much of credits. Its file is kept. Later changes go into the next "
             "journal."
         ),
+        form_for=_about_date,
         initial=lambda journal: {"format": format_of(journal)},
         missing=_outdated,
         details="admin/journals/journal/to_submit.html",
@@ -184,6 +213,7 @@ VERBS = (
         permission="journals.post_journal",
         run=reverse_,
         form=ReverseForm,
+        initial=lambda journal: {"posting_date": posting.reversal_date(journal, timezone.now())},
         offered=lambda journal: journal.state == State.POSTED and journal.kind == Journal.Kind.JOURNAL,
         question=lambda journal: (
             f"A journal of the opposite lines reverses {journal}, document "

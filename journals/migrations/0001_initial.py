@@ -15,6 +15,97 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.CreateModel(
+            name="AccountingPeriod",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "fiscal_year",
+                    models.PositiveSmallIntegerField(help_text="Such as 2026, for the year that ends in 2026."),
+                ),
+                (
+                    "number",
+                    models.PositiveSmallIntegerField(
+                        help_text="From 1. Those after the last month are for adjustments.", verbose_name="period"
+                    ),
+                ),
+                ("first_day", models.DateField(help_text="Of the posting dates that are in it.")),
+                ("last_day", models.DateField()),
+                (
+                    "opens_on",
+                    models.DateField(
+                        blank=True, help_text="Empty: it is open already.", null=True, verbose_name="opens"
+                    ),
+                ),
+                (
+                    "cutoff_on",
+                    models.DateField(
+                        blank=True,
+                        help_text="The last day on which a journal for it is submitted without a reason. Empty: the day it closes.",
+                        null=True,
+                        verbose_name="cutoff",
+                    ),
+                ),
+                (
+                    "closes_on",
+                    models.DateField(
+                        blank=True,
+                        help_text="The last day on which the ledger takes journals for it.",
+                        null=True,
+                        verbose_name="closes",
+                    ),
+                ),
+            ],
+            options={
+                "ordering": ("-fiscal_year", "-number"),
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("fiscal_year", "number"),
+                        name="one_accounting_period_per_number",
+                        violation_error_message="The fiscal year has this period already.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("fiscal_year__gte", 1900),
+                            ("fiscal_year__lte", 2999),
+                            ("number__gte", 1),
+                            ("number__lte", 99),
+                        ),
+                        name="accounting_period_is_numbered",
+                        violation_error_message="A fiscal year is from 1900 to 2999, and its periods from 1 to 99.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("last_day__gte", models.F("first_day"))),
+                        name="accounting_period_days_in_order",
+                        violation_error_message="The last day is before the first.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(
+                                ("opens_on__isnull", True),
+                                ("closes_on__isnull", True),
+                                ("closes_on__gte", models.F("opens_on")),
+                                _connector="OR",
+                            ),
+                            models.Q(
+                                ("cutoff_on__isnull", True),
+                                ("closes_on__isnull", True),
+                                ("closes_on__gte", models.F("cutoff_on")),
+                                _connector="OR",
+                            ),
+                            models.Q(
+                                ("opens_on__isnull", True),
+                                ("cutoff_on__isnull", True),
+                                ("cutoff_on__gte", models.F("opens_on")),
+                                _connector="OR",
+                            ),
+                        ),
+                        name="accounting_period_dates_in_order",
+                        violation_error_message="A period opens, then comes its cutoff, then it closes.",
+                    ),
+                ],
+            },
+        ),
+        migrations.CreateModel(
             name="JournalTemplate",
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
@@ -72,6 +163,14 @@ class Migration(migrations.Migration):
                     models.CharField(blank=True, help_text="The format of the file as submitted.", max_length=64),
                 ),
                 ("posting_date", models.DateField()),
+                (
+                    "date_reason",
+                    models.TextField(
+                        blank=True,
+                        help_text="Why it is posted in another fiscal year than its month's, or after a cutoff.",
+                        verbose_name="reason for the date",
+                    ),
+                ),
                 ("currency", models.CharField(max_length=3)),
                 ("debits", billing.fields.TotalField(default=0)),
                 ("credits", billing.fields.TotalField(default=0)),
@@ -447,7 +546,7 @@ class Migration(migrations.Migration):
             model_name="journal",
             name="fiscal_period",
             field=models.PositiveSmallIntegerField(
-                blank=True, help_text="The month of the fiscal year that its posting date is in, from 1.", null=True
+                blank=True, help_text="The period of the fiscal year that its posting date is in, from 1.", null=True
             ),
         ),
         migrations.AddField(

@@ -1,5 +1,6 @@
 """The data of journals and receivables."""
 
+from .calendar import AccountingPeriod
 from .journals import (
     Journal,
     JournalFile,
@@ -17,6 +18,7 @@ from .receivables import (
 )
 
 __all__ = [
+    "AccountingPeriod",
     "CustomerInvoice",
     "CustomerInvoiceLine",
     "Journal",

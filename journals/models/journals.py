@@ -59,6 +59,11 @@ class Journal(models.Model):
     state = models.CharField(max_length=16, choices=State.choices, default=State.DRAFT)
     format = models.CharField(max_length=64, blank=True, help_text="The format of the file as submitted.")
     posting_date = models.DateField()
+    date_reason = models.TextField(
+        "reason for the date",
+        blank=True,
+        help_text="Why it is posted in another fiscal year than its month's, or after a cutoff.",
+    )
     currency = models.CharField(max_length=3)
     debits = TotalField(default=0)
     credits = TotalField(default=0)
@@ -90,7 +95,7 @@ class Journal(models.Model):
     )
     fiscal_year = models.PositiveSmallIntegerField(null=True, blank=True)
     fiscal_period = models.PositiveSmallIntegerField(
-        null=True, blank=True, help_text="The month of the fiscal year that its posting date is in, from 1."
+        null=True, blank=True, help_text="The period of the fiscal year that its posting date is in, from 1."
     )
     draft_changes = models.JSONField(
         null=True,

@@ -3,7 +3,7 @@
 from ..drafting import AccountingMissing, FundOrgNotParsed, PostingDateRefused
 from ..filing import OutputRefused
 from ..writing import UnknownFormat
-from .answers import Reversed, post, reject, reverse
+from .answers import Reversed, post, reject, reversal_date, reverse
 from .downloads import Download, FileMissing, content_of, download, first_lines
 from .drafts import Drafted, draft, is_outdated
 from .exporting import Exported, export, export_later, run_job
@@ -42,6 +42,7 @@ __all__ = [
     "preview_of",
     "prospect",
     "reject",
+    "reversal_date",
     "reverse",
     "run_job",
     "submit",

@@ -3,15 +3,19 @@
 import datetime
 from collections.abc import Sequence
 
+from django.utils import timezone
+
 from billing import audit, charging
 from billing.audit import Actor
 from billing.errors import BillingError, NextStep
 from billing.models import BillingPeriod, Policy
 from billing.months import closing
 
+from .. import accounting_calendar
 from ..drafting import (
     fresh_deltas,
     require_accounting,
+    require_date_reason,
     require_posting_date,
     require_segments,
 )
@@ -32,11 +36,11 @@ class DraftOutdated(BillingError):
     """Charges changed since the draft was made."""
 
 
-def submit(*, journal: Journal, format: str, actor: Actor, now: datetime.datetime) -> Journal:
+def submit(*, journal: Journal, format: str, date_reason: str = "", actor: Actor, now: datetime.datetime) -> Journal:
     """Freeze a draft as it was seen and keep its file; where no answer is awaited, it counts as posted.
 
-    Raises WrongState for what is no draft, DraftOutdated where today's charges would make another,
-    and the errors of `export`.
+    `date_reason` is why it is posted in another fiscal year, where the draft has no reason yet. Raises WrongState for
+    what is no draft, DraftOutdated where today's charges would make another, and the errors of `export`.
 
     1. The month is locked, so that its charges change under nobody else.
     2. The draft is locked, so that it is submitted once.
@@ -54,6 +58,7 @@ def submit(*, journal: Journal, format: str, actor: Actor, now: datetime.datetim
                 f"Charges or accounting changed since {journal} was drafted. Draft it again, check it, and submit it.",
                 then=NextStep("draft_again", {"period": period.iso_month, "journal": str(journal.pk)}),
             )
+        journal.date_reason = date_reason.strip() or journal.date_reason
         freeze(journal, lines, chosen, staged, actor=actor, now=now)
         gesture.record("journal.submitted", journal, before={"state": "draft"}, after=facts(journal))
         return journal
@@ -76,11 +81,12 @@ def freeze(
         if chosen.is_ledger:
             require_segments(lines)
         require_posting_date(journal.period, journal.posting_date, now)
+        require_date_reason(journal.period, journal.posting_date, journal.date_reason, now)
     journal.state = Journal.State.SUBMITTED
     journal.submitted_at, journal.submitted_by = now, actor.user
     policy = Policy.objects.current()
-    journal.fiscal_year = policy.fiscal_year_of(journal.posting_date)
-    journal.fiscal_period = policy.fiscal_period_of(journal.posting_date)
+    today = timezone.localdate(now)
+    journal.fiscal_year, journal.fiscal_period = accounting_calendar.fiscal_place(journal.posting_date, today)
     if not policy.requires_ledger_answer:
         journal.state = Journal.State.POSTED
         journal.posted_at = now

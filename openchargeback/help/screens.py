@@ -126,6 +126,7 @@ MODELS = {
     "billing_usagefile": "admin-guide/usage#usage-files",
     "billing_usagesubsidy": "admin-guide/rates#subsidies",
     "billing_user": "security/authentication#who-is-who",
+    "journals_accountingperiod": "admin-guide/journals#the-accounting-calendar",
     "journals_journal": "admin-guide/journals",
     "journals_journallayout": "admin-guide/layouts",
     "journals_receivablesexport": "admin-guide/customers#invoices",

@@ -104,6 +104,7 @@ def test_reference_patterns_guess_the_source_of_a_file(name, source):
 
 # Every command of ours that works on the database, with arguments that parse.
 ON_THE_DATABASE = [
+    "accounting_calendar list",
     "attribute -p 2025-01",
     "audit list",
     "changepassword root",

@@ -5,7 +5,7 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from billing.commands import BillingCommand, amount, day, period_named, subcommands, table
+from billing.commands import BillingCommand, amount, day, day_named, period_named, subcommands, table
 from journals import posting
 from journals.filing import kept_path
 from journals.models import Journal
@@ -42,6 +42,7 @@ class Command(BillingCommand):
         reverse = verbs.add_parser("reverse", help="take a posted journal back with one of the opposite lines")
         reverse.add_argument("journal", metavar="N", help=WHICH)
         reverse.add_argument("--reason", required=True)
+        reverse.add_argument("--date", metavar="YYYY-MM-DD", help="posting date; else one that the ledger takes")
 
     def run(self, **options: Any) -> None:
         doing: dict[str, Callable[..., None]] = {
@@ -97,10 +98,12 @@ class Command(BillingCommand):
             f"What it held is in the next draft: `manage.py export_journal -p {rejected.period.iso_month} -f …`.",
         )
 
-    def reverse(self, *, journal: str, reason: str, **options: object) -> None:
+    def reverse(self, *, journal: str, reason: str, date: str | None, **options: object) -> None:
         posted = Journal.objects.filter(kind=Journal.Kind.JOURNAL, state=Journal.State.POSTED)
         found = posting.journal_named(journal, among=posted, waiting="is posted and not reversed")
-        reversed_ = posting.reverse(journal=found, reason=reason, actor=self.actor, now=self.now)
+        reversed_ = posting.reverse(
+            journal=found, reason=reason, posting_date=day_named(date), actor=self.actor, now=self.now
+        )
         reversal = reversed_.reversal
         self.report(
             {"journal": described(reversed_.journal), "reversal": described(reversal)},
@@ -127,6 +130,7 @@ def described(journal: Journal) -> dict[str, Any]:
         "state": journal.state,
         "format": journal.format,
         "posting_date": journal.posting_date,
+        "date_reason": journal.date_reason,
         "currency": journal.currency,
         "lines": journal.line_count,
         "debits": journal.debits,
