@@ -12,7 +12,7 @@ class JournalsConfig(AppConfig):
         from billing.proof import verifying
         from billing.setup import kept_sheets
 
-        from . import accounting_calendar, filing, month_items, posting, proving, receivables, safeguards
+        from . import accounting_calendar, filing, month_items, posting, proving, receivables, safeguards, valid_values
         from .models import CustomerInvoiceLine, Journal, JournalLine, ReceivablesExport
         from .receivables import month_items as of_receivables
         from .tracing import DOCUMENTS
@@ -21,6 +21,8 @@ class JournalsConfig(AppConfig):
         jobs.register(Job.Kind.INVOICE, receivables.run_job, permission="journals.export_receivables")
         calendar = kept_sheets.worker_of(accounting_calendar.load_calendar)
         jobs.register(Job.Kind.CALENDAR, calendar, permission="journals.add_accountingperiod")
+        values = kept_sheets.worker_of(valid_values.load_values)
+        jobs.register(Job.Kind.VALUES, values, permission="journals.add_validvaluelist")
         corrections.register_place_finder("journals", posting.places_of, position=2)
         checklist.register(
             *("journal", "submitted", "answered"),

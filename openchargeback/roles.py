@@ -20,7 +20,7 @@ VIEW = {
         ),
         "statements": "statement statementline email",
         "journals": "accountingperiod customerinvoice customerinvoiceline journal journalline journallayout "
-        "journaltemplate receivablesexport",
+        "journaltemplate receivablesexport validvaluelist",
     }.items()
     for model in models.split()
 }
@@ -73,6 +73,7 @@ FINANCE = {
     ),
     "billing.release_rateschedule",
     "journals.edit_layouts",
+    "journals.add_validvaluelist",
     *(
         f"journals.{verb}_{model}"
         for verb in ("add", "change", "delete")

@@ -58,6 +58,7 @@ NOUNS = {
     "cost_measure_change": "Cost measures",
     "accounting_period": "Accounting periods",
     "accounting_calendar": "Accounting calendars",
+    "valid_values": "Valid values",
     "journal_layout": "Journal layouts",
     "journal_template": "Journal templates",
     "user": "Users",

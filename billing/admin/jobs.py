@@ -45,6 +45,7 @@ BROUGHT = (Job.Kind.IMPORT, Job.Kind.APPLY)
 LISTS = {
     Job.Kind.FUNDS: "billing_fundingsource",
     Job.Kind.PEOPLE: "billing_person",
+    Job.Kind.VALUES: "journals_validvaluelist",
     Job.Kind.CALENDAR: "journals_accountingperiod",
 }
 

@@ -1451,6 +1451,7 @@ class Migration(migrations.Migration):
                             ("invoice", "Draft invoices"),
                             ("collect", "Collect statements"),
                             ("calendar", "Load accounting periods"),
+                            ("values", "Load valid values"),
                             ("tell", "Mail a message about a question"),
                         ],
                         max_length=16,

@@ -25,6 +25,7 @@ class Job(models.Model):
         INVOICE = "invoice", "Draft invoices"
         COLLECT = "collect", "Collect statements"
         CALENDAR = "calendar", "Load accounting periods"
+        VALUES = "values", "Load valid values"
         TELL = "tell", "Mail a message about a question"
 
     class State(models.TextChoices):

@@ -5,6 +5,7 @@ from .journals import JournalAdmin
 from .layouts import JournalLayoutAdmin
 from .receivables import ReceivablesExportAdmin
 from .templates import JournalTemplateAdmin
+from .valid_values import ValidValueListAdmin
 
 __all__ = [
     "AccountingPeriodAdmin",
@@ -12,4 +13,5 @@ __all__ = [
     "JournalLayoutAdmin",
     "JournalTemplateAdmin",
     "ReceivablesExportAdmin",
+    "ValidValueListAdmin",
 ]

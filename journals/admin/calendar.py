@@ -93,6 +93,9 @@ class AccountingPeriodAdmin(ListAdmin):
             return badge("Not open yet", "info")
         if not period.is_open(today):
             return badge("Closed", "")
+        if today < period.first_day:
+            # No posting date is in the future.
+            return badge("To come", "info")
         if period.is_past_cutoff(today):
             return badge("Past cutoff", "warn")
         return badge("Open", "good")

@@ -23,7 +23,7 @@ from .. import posting, summaries, writing
 from ..differences import Difference
 from ..drafting import PostingDateRefused, date_reason_needed, require_posting_date
 from ..models import Journal
-from . import listing
+from . import listing, preflight
 from .forms import PostedForm, RejectedForm, ReverseForm, SubmitForm
 
 State = Journal.State
@@ -45,7 +45,7 @@ def submit(request: HttpRequest, journal: Journal, data: dict[str, Any]) -> str:
 def redraft(request: HttpRequest, journal: Journal, data: dict[str, Any]) -> str | Job:
     asked: dict[str, Any] = {
         "period": journal.period,
-        "format": format_of(journal),
+        "format": preflight.format_of(journal),
         **_date_kept(journal),
         "actor": actor_of(request),
         "now": timezone.now(),
@@ -105,14 +105,12 @@ def reverse_(request: HttpRequest, journal: Journal, data: dict[str, Any]) -> st
     return f"Journal {done.journal} is reversed by {done.reversal}. What it held is in the next draft."
 
 
-def format_of(journal: Journal) -> str:
-    """Return the format a journal was written in last, if there still is one; else the ledger's."""
-    return journal.format if journal.format in writing.format_names() else "gl"
-
-
-def _outdated(journal: Journal) -> Sequence[Missing]:
+def _missing(journal: Journal) -> Sequence[Missing]:
+    """Return what has to be done before a draft is submitted: draft it again, or what the preflight says."""
     url = reverse("admin:journals_journal_redraft", args=[journal.pk])
-    return [Missing(f"{told} Draft it again first.", url)] if (told := listing.outdated(journal)) else []
+    if told := listing.outdated(journal):
+        return [Missing(f"{told} Draft it again first.", url)]
+    return preflight.missing(journal)
 
 
 def _to_submit(request: HttpRequest, journal: Journal, form: forms.Form) -> dict[str, Any]:
@@ -165,12 +163,13 @@ VERBS = (
             "journal."
         ),
         form_for=_about_date,
-        initial=lambda journal: {"format": format_of(journal)},
-        missing=_outdated,
+        initial=lambda journal: {"format": preflight.format_of(journal)},
+        missing=_missing,
         details="admin/journals/journal/to_submit.html",
         facts=_to_submit,
         is_primary=True,
     ),
+    preflight.ACKNOWLEDGE,
     Verb(
         name="redraft",
         label="Draft again…",

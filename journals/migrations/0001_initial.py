@@ -714,4 +714,125 @@ class Migration(migrations.Migration):
                 violation_error_message="A retired layout says when it was retired.",
             ),
         ),
+        migrations.CreateModel(
+            name="ValidValueList",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("segment", models.CharField(max_length=64)),
+                ("version", models.PositiveIntegerField(default=1)),
+                ("value_count", models.PositiveIntegerField(default=0, verbose_name="values")),
+                ("loaded_at", models.DateTimeField(verbose_name="loaded")),
+                ("loaded_by_name", models.CharField(max_length=254, verbose_name="loaded by")),
+                ("replaced_at", models.DateTimeField(blank=True, null=True, verbose_name="replaced")),
+                (
+                    "loaded_by",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+            ],
+            options={
+                "verbose_name": "list of valid values",
+                "verbose_name_plural": "lists of valid values",
+                "ordering": ("segment", "-version"),
+                "default_permissions": ("add", "view"),
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("segment", "version"),
+                        name="one_valid_value_list_per_version",
+                        violation_error_message="This segment has such a version already.",
+                    ),
+                    models.UniqueConstraint(
+                        condition=models.Q(("replaced_at__isnull", True)),
+                        fields=("segment",),
+                        name="one_valid_value_list_in_force",
+                        violation_error_message="This segment has a list in force already.",
+                    ),
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="ValidValue",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("value", models.CharField(max_length=64)),
+                ("name", models.CharField(blank=True, max_length=200)),
+                ("valid_from", models.DateField(blank=True, null=True)),
+                ("valid_until", models.DateField(blank=True, null=True)),
+                (
+                    "list",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="values", to="journals.validvaluelist"
+                    ),
+                ),
+            ],
+            options={
+                "ordering": ("list", "value", "valid_from"),
+                "default_permissions": (),
+                "indexes": [models.Index(fields=["list", "value"], name="valid_value_of_list")],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("valid_from__isnull", True),
+                            ("valid_until__isnull", True),
+                            ("valid_until__gte", models.F("valid_from")),
+                            _connector="OR",
+                        ),
+                        name="valid_value_dates_in_order",
+                        violation_error_message="The last day is before the first.",
+                    ),
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="WarningAcknowledgement",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "key",
+                    models.CharField(
+                        help_text="What the warning says, as a SHA-256: another one is open again.", max_length=64
+                    ),
+                ),
+                ("check_name", models.CharField(max_length=32, verbose_name="check")),
+                ("message", models.CharField(max_length=1000)),
+                ("reason", models.TextField()),
+                ("acknowledged_at", models.DateTimeField()),
+                ("acknowledged_by_name", models.CharField(max_length=254, verbose_name="acknowledged by")),
+                (
+                    "acknowledged_by",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "journal",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="acknowledgements",
+                        to="journals.journal",
+                    ),
+                ),
+            ],
+            options={
+                "ordering": ("journal", "id"),
+                "default_permissions": (),
+                "constraints": [
+                    models.UniqueConstraint(fields=("journal", "key"), name="one_acknowledgement_per_warning"),
+                    models.CheckConstraint(
+                        condition=models.Q(("reason", ""), _negated=True),
+                        name="acknowledgement_has_a_reason",
+                        violation_error_message="Say why the journal can go to the ledger in spite of it.",
+                    ),
+                ],
+            },
+        ),
     ]

@@ -10,12 +10,14 @@ from .journals import (
     JournalQuerySet,
     JournalTemplate,
 )
+from .preflight import WarningAcknowledgement
 from .receivables import (
     CustomerInvoice,
     CustomerInvoiceLine,
     ReceivablesExport,
     ReceivablesExportQuerySet,
 )
+from .valid_values import ValidValue, ValidValueList
 
 __all__ = [
     "AccountingPeriod",
@@ -30,4 +32,7 @@ __all__ = [
     "JournalTemplate",
     "ReceivablesExport",
     "ReceivablesExportQuerySet",
+    "ValidValue",
+    "ValidValueList",
+    "WarningAcknowledgement",
 ]

@@ -2,6 +2,7 @@
 
 from ..drafting import AccountingMissing, FundOrgNotParsed, PostingDateRefused
 from ..filing import OutputRefused
+from ..preflight import PreflightFailed
 from ..writing import UnknownFormat
 from .answers import Reversed, post, reject, reversal_date, reverse
 from .downloads import Download, FileMissing, content_of, download, first_lines
@@ -22,6 +23,7 @@ __all__ = [
     "NothingToSubmit",
     "OutputRefused",
     "PostingDateRefused",
+    "PreflightFailed",
     "Preview",
     "Prospect",
     "Reversed",

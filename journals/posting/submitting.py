@@ -11,7 +11,7 @@ from billing.errors import BillingError, NextStep
 from billing.models import BillingPeriod, Policy
 from billing.months import closing
 
-from .. import accounting_calendar
+from .. import accounting_calendar, preflight
 from ..drafting import (
     fresh_deltas,
     require_accounting,
@@ -91,7 +91,10 @@ def freeze(
         journal.state = Journal.State.POSTED
         journal.posted_at = now
     number_batch(journal, chosen, now)
-    written = chosen.write(document_of(journal, lines))
+    document = document_of(journal, lines)
+    written = chosen.write(document)
+    if journal.kind == Journal.Kind.JOURNAL:
+        preflight.require_passed(journal=journal, lines=lines, chosen=chosen, document=document, now=now)
     keep(journal, lines, chosen, written, staged)
     journal.save()
     return written

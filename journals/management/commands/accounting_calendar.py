@@ -106,6 +106,8 @@ def state(period: AccountingPeriod) -> str:
     today = timezone.localdate()
     if not period.is_open(today):
         return "not open yet" if period.opens_on and today < period.opens_on else "closed"
+    if today < period.first_day:
+        return "to come"
     return "past its cutoff" if period.is_past_cutoff(today) else "open"
 
 
