@@ -3,6 +3,7 @@
 import datetime
 from dataclasses import dataclass
 
+from billing import once_a_page
 from billing.fiscal_years import label_of
 from billing.models import Policy
 from billing.texts import long_date
@@ -80,8 +81,9 @@ class Calendar:
 
 
 def current() -> Calendar:
-    """Return the calendar as it is now."""
-    return Calendar(tuple(AccountingPeriod.objects.order_by("first_day", "fiscal_year", "number")))
+    """Return the calendar as it is now; a page that changes nothing asks for it once."""
+    periods = AccountingPeriod.objects.order_by("first_day", "fiscal_year", "number")
+    return once_a_page.value("accounting_calendar", lambda: Calendar(tuple(periods)))
 
 
 def fiscal_place(day: datetime.date, today: datetime.date) -> tuple[int, int]:
