@@ -131,10 +131,31 @@ WORDINGS: dict[str, Wording] = {
         query={"q": "{feed}"},
         permission="billing.change_usagefeed",
     ),
+    "read_usage": Wording(
+        "usage FILE -f {feed}",
+        "Read usage…",
+        "admin:billing_usagefile_read",
+        query={"feed": "{feed_id}"},
+        permission="billing.take_usage",
+    ),
+    "price_usage": Wording(
+        "usage -f {feed} -p {period}",
+        "Price a month…",
+        "admin:billing_usagefeed_price",
+        ("{feed_id}",),
+        permission="billing.take_usage",
+    ),
+    "show_priced_month": Wording(
+        "feeds show {feed}",
+        "Look at the priced month",
+        "admin:billing_pricedmonth_change",
+        ("{priced}",),
+        permission="billing.view_pricedmonth",
+    ),
     "list_rates": Wording(
         "rates list",
         "Rate schedules",
-        "admin:billing_source_changelist",
+        "admin:billing_rateschedule_changelist",
         permission="billing.view_rateschedule",
     ),
     "show_job": Wording(

@@ -911,6 +911,7 @@ COMMANDS = {
     "audit list": EVERY,
     "audit export": EVERY,
     "demo": ADMIN,
+    "doctor": ADMIN,
     "corrections list": EVERY,
     "corrections show 1": EVERY,
     "corrections add refund --line 1 --reason no": CURATE,

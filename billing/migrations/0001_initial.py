@@ -1881,6 +1881,14 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 (
+                    "shows_users",
+                    models.BooleanField(
+                        default=False,
+                        help_text="PIs and staff read who ran a job or used a seat. Off: they read the job and its account, and no name.",
+                        verbose_name="charges of usage name users",
+                    ),
+                ),
+                (
                     "requires_ledger_answer",
                     models.BooleanField(default=True, help_text="Off: a submitted journal counts as posted."),
                 ),
@@ -4051,9 +4059,15 @@ class Migration(migrations.Migration):
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
                 ("digest", models.CharField(help_text="Of all that it was priced from.", max_length=64)),
                 (
+                    "digests",
+                    models.JSONField(
+                        default=dict, help_text="Of each thing that it was priced from, and that came of it."
+                    ),
+                ),
+                (
                     "terms",
                     models.JSONField(
-                        default=dict, help_text="The classes, subsidies and balances that it was priced with."
+                        default=dict, help_text="The settings, subsidies and balances that it was priced with."
                     ),
                 ),
                 (
@@ -4079,6 +4093,17 @@ class Migration(migrations.Migration):
                 ("priced_at", models.DateTimeField()),
                 ("priced_by_name", models.CharField(blank=True, max_length=254)),
                 (
+                    "before",
+                    models.ForeignKey(
+                        blank=True,
+                        help_text="What it goes on from.",
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="billing.pricedmonth",
+                    ),
+                ),
+                (
                     "focus_file",
                     models.ForeignKey(
                         blank=True,
@@ -4097,6 +4122,28 @@ class Migration(migrations.Migration):
                         on_delete=django.db.models.deletion.PROTECT,
                         related_name="priced_usage",
                         to="billing.import",
+                    ),
+                ),
+                (
+                    "payers_file",
+                    models.ForeignKey(
+                        blank=True,
+                        help_text="Who paid for whom, as far as prices depend on it.",
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="priced_payers",
+                        to="billing.storedfile",
+                    ),
+                ),
+                (
+                    "workings_file",
+                    models.ForeignKey(
+                        blank=True,
+                        help_text="How each row came about.",
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="priced_workings",
+                        to="billing.storedfile",
                     ),
                 ),
                 (

@@ -38,6 +38,8 @@ ABOUT = {
     "currency": "EUR",
     "export": "A2025-01-1",
     "feed": "tiger",
+    "feed_id": "6",
+    "priced": "9",
     "schedule": "hpc",
 }
 

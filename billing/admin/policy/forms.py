@@ -81,6 +81,7 @@ class PolicyForm(forms.ModelForm):
             "question_days",
             "questions_hold_charges",
             "pis_propose",
+            "shows_users",
             "requires_ledger_answer",
             "fiscal_year_start",
             "statement_footer",

@@ -39,6 +39,7 @@ class PolicyAdmin(ChangingMixin, LogoMixin, FrozenAdmin):
         ("Corrections", {"fields": GROUPS[5][2]}),
         ("Money and the ledger", {"fields": ("currency", "fiscal_year_shown", "requires_ledger_answer")}),
         ("Statements and e-mail", {"fields": GROUPS[7][2]}),
+        (GROUPS[-1][0], {"fields": GROUPS[-1][2]}),
     )
     readonly_fields = (
         "version",

@@ -72,6 +72,7 @@ GROUPS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
             *("email_megabytes", "smallest_emailed", "emails_per_minute"),
         ),
     ),
+    ("Usage", "What the charges of a cluster, a gateway or a service say of their use.", ("shows_users",)),
 )
 
 # What each setting is called, and what a change of it does from now on.
@@ -107,6 +108,7 @@ SETTINGS: dict[str, tuple[str, str]] = {
     "question_days": ("Days to answer a question", ASKED),
     "questions_hold_charges": ("Questions hold their charges", ASKED),
     "pis_propose": ("PIs may propose who pays", "The portal goes by it at once."),
+    "shows_users": ("Charges of usage name users", "The portal and the pages of staff go by it at once."),
     "requires_ledger_answer": ("Await the ledger's answer", "Journals submitted from now on go by it."),
     "issues_zero_statements": ("Issue statements that charge nothing", "Statements issued from now on go by it."),
     "warns_without_email": ("Say on every page when e-mail is not configured", "Staff pages go by it at once."),
