@@ -12,7 +12,7 @@ from ..months.checklist import Item, Month, State
 from ..readers import FileError
 from ..texts import iso_month, long_month
 from . import levels, taking
-from .months import files_of
+from .making import files_of
 
 CODE = "usage"
 # How many of the latest jobs that failed are asked why a month was not priced.
