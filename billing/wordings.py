@@ -277,6 +277,13 @@ WORDINGS: dict[str, Wording] = {
         ("{journal}",),
         permission="journals.submit_journal",
     ),
+    "submit_by_another": Wording(
+        "journals submit {number} -f gl --as USER",
+        "Open the journal",
+        "admin:journals_journal_change",
+        ("{journal}",),
+        permission="journals.view_journal",
+    ),
     "draft_again": Wording(
         "export_journal -p {period} -f gl",
         "Draft it again",

@@ -954,6 +954,7 @@ COMMANDS = {
     "journal_layouts retire x": BIND,
     "journal_layouts discard x": BIND,
     "journals list": EVERY,
+    "journals submit 1": BIND,
     "journals post 1 --document 1": BIND,
     "journals reject 1 --reason no": BIND,
     "journals reverse 1 --reason no": BIND,

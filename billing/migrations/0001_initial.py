@@ -1893,6 +1893,13 @@ class Migration(migrations.Migration):
                     models.BooleanField(default=True, help_text="Off: a submitted journal counts as posted."),
                 ),
                 (
+                    "journals_need_second_person",
+                    models.BooleanField(
+                        default=False,
+                        help_text="A journal is submitted by another person than the one who drafted it.",
+                    ),
+                ),
+                (
                     "fiscal_year_start",
                     models.PositiveSmallIntegerField(
                         default=7,

@@ -50,7 +50,7 @@ class JournalAdmin(FrozenAdmin):
     verbs = VERBS
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Journal]:
-        found = super().get_queryset(request).select_related("period", "reverses", "submitted_by")
+        found = super().get_queryset(request).select_related("period", "reverses", "drafted_by", "submitted_by")
         at = getattr(request, "resolver_match", None)
         # Only its own page needs what changed, and that may be long.
         return found if at and "object_id" in at.kwargs else found.defer("draft_changes")

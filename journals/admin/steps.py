@@ -134,6 +134,7 @@ def _to_submit(request: HttpRequest, journal: Journal, form: forms.Form) -> dict
         "chosen": chosen,
         "first_lines": lines,
         "file_problem": problem,
+        "duty": posting.refusal(journal, actor_of(request).user),
         "awaits_answer": Policy.objects.current().requires_ledger_answer,
     }
 

@@ -211,6 +211,16 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 (
+                    "drafted_by",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
                     "submitted_by",
                     models.ForeignKey(
                         blank=True,

@@ -161,6 +161,7 @@ def reverse(
             date_reason=reason.strip() if needs_reason else "",
             currency=journal.currency,
             drafted_at=now,
+            drafted_by=actor.user,
         )
         lines = _opposite(journal, reversal)
         JournalLine.objects.bulk_create(lines, batch_size=BATCH)

@@ -84,7 +84,7 @@ def redraft(
     kept = journal.date_reason if date == journal.posting_date else ""
     journal.posting_date, journal.date_reason = date, date_reason.strip() or kept
     journal.currency = policy.currency
-    journal.drafted_at = gesture.now
+    journal.drafted_at, journal.drafted_by = gesture.now, gesture.actor.user
     # A file of the draft before is not of this one.
     journal.format = journal.file_path = ""
     lines = list(lines_of(pairs, journal, policy))

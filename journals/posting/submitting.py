@@ -24,6 +24,7 @@ from ..formats import Format, Written
 from ..models import Journal, JournalLine
 from ..writing import document_of, format_named
 from .drafts import is_outdated
+from .duties import require_second_person
 from .keeping import keep, number_batch
 from .records import facts, locked
 
@@ -77,6 +78,7 @@ def freeze(
     if not any(line.is_posted for line in lines):
         raise NothingToSubmit(nothing_to_submit(journal.period))
     if journal.kind == Journal.Kind.JOURNAL:
+        require_second_person(journal, actor)
         require_accounting(lines)
         if chosen.is_ledger:
             require_segments(lines)

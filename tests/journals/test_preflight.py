@@ -131,7 +131,9 @@ def test_a_value_may_be_valid_again():
 
 
 def test_a_layout_has_segments_of_its_own():
-    content = json.loads(filled_in("workday-csv")) | {"segments": r"(?P<fund>[A-Z]+)-(?P<cost_center>[^/]*)(?P<grant>/.*)?"}
+    content = json.loads(filled_in("workday-csv")) | {
+        "segments": r"(?P<fund>[A-Z]+)-(?P<cost_center>[^/]*)(?P<grant>/.*)?"
+    }
     layouts.release(layout=layouts.add(name="ours", content=json.dumps(content), **WHO), **WHO)
     a_charge("100.00", fund_org="BIO-001")
     loaded("segment,value\ncost_center,AWS\n")
