@@ -1450,6 +1450,8 @@ class Migration(migrations.Migration):
                             ("draft", "Draft a journal"),
                             ("invoice", "Draft invoices"),
                             ("collect", "Collect statements"),
+                            ("calendar", "Load accounting periods"),
+                            ("values", "Load valid values"),
                             ("tell", "Mail a message about a question"),
                         ],
                         max_length=16,
@@ -1889,6 +1891,13 @@ class Migration(migrations.Migration):
                 (
                     "requires_ledger_answer",
                     models.BooleanField(default=True, help_text="Off: a submitted journal counts as posted."),
+                ),
+                (
+                    "journals_need_second_person",
+                    models.BooleanField(
+                        default=False,
+                        help_text="A journal is submitted by another person than the one who drafted it.",
+                    ),
                 ),
                 (
                     "fiscal_year_start",

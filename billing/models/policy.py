@@ -236,6 +236,9 @@ class Policy(models.Model):
         "name.",
     )
     requires_ledger_answer = models.BooleanField(default=True, help_text="Off: a submitted journal counts as posted.")
+    journals_need_second_person = models.BooleanField(
+        default=False, help_text="A journal is submitted by another person than the one who drafted it."
+    )
     fiscal_year_start = models.PositiveSmallIntegerField(
         default=7,
         help_text="The month, 1 to 12, in which fiscal years start. A fiscal year is named for the year it ends in: "

@@ -83,6 +83,7 @@ class PolicyForm(forms.ModelForm):
             "pis_propose",
             "shows_users",
             "requires_ledger_answer",
+            "journals_need_second_person",
             "fiscal_year_start",
             "statement_footer",
             "statement_notices",
