@@ -10,6 +10,7 @@ class StatementsConfig(AppConfig):
         from billing.models import Job
         from billing.months import checklist
         from billing.proof import tieout, verifying
+        from billing.reports import papers
 
         from . import drawing, issuing, month_items, proving, safeguards, tasks
         from .models import Statement, StatementLine
@@ -28,6 +29,7 @@ class StatementsConfig(AppConfig):
         proof.register_side(proof.STATED, proving.stated)
         tracing.register_documents("statements", DOCUMENTS)
         tieout.register_drawer(drawing.draw_proof)
+        papers.register_drawer(drawing.draw_report)
         verifying.register("statements", issuing.kept_files)
         verifying.register("charges of statements", issuing.kept_charge_files)
         notices.register("e-mail", tasks.email_is_configured)

@@ -124,6 +124,7 @@ ON_THE_DATABASE = [
     "people list",
     "periods list",
     "proof -p 2025-01",
+    "report value",
     "questions list",
     "qcluster",
     "rates list",
