@@ -832,6 +832,7 @@ JOBS = {
     # Of what they may see themselves.
     Job.Kind.COLLECT: PEOPLE[1:],
     Job.Kind.TELL: CURATE,
+    Job.Kind.REPORT: BIND,
 }
 
 

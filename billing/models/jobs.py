@@ -25,6 +25,7 @@ class Job(models.Model):
         INVOICE = "invoice", "Draft invoices"
         COLLECT = "collect", "Collect statements"
         TELL = "tell", "Mail a message about a question"
+        REPORT = "report", "Mail a report"
 
     class State(models.TextChoices):
         QUEUED = "queued", "Waiting"

@@ -1,6 +1,20 @@
 """Reports: what usage was worth, what was given, and what was charged, over months and fiscal years."""
 
-from .asking import LABELS, MEASURES, NARROWING, TITLES, WAYS, WITHIN, Asked, ReportRefused, newest_month, read, years
+from . import briefing as briefing
+from .asking import (
+    LABELS,
+    MEASURES,
+    NARROWING,
+    TITLES,
+    WAYS,
+    WITHIN,
+    Asked,
+    ReportRefused,
+    moved,
+    newest_month,
+    read,
+    years,
+)
 from .making import make
 from .papers import as_pdf, register_drawer
 from .tables import Column, Report, Row, percent_text, summed
@@ -23,6 +37,7 @@ __all__ = [
     "as_xlsx",
     "file_name",
     "make",
+    "moved",
     "newest_month",
     "percent_text",
     "read",
