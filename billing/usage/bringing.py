@@ -192,7 +192,9 @@ def _priced(
     """Price months one after the other; a dry run ends with those that the files are of."""
     priced: list[PricedUsage] = []
     failed: list[tuple[datetime.date, BillingError]] = []
-    for month in wanted if dry_run else months.following(feed, wanted):
+    if not dry_run:
+        wanted = months.following(feed, [*months.bridged(feed, wanted), *wanted])
+    for month in wanted:
         try:
             priced.append(
                 months.run(

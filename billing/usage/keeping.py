@@ -79,6 +79,8 @@ def terms_data(feed: UsageFeed, terms: Terms) -> dict[str, Any]:
     def told(value: Any) -> Any:
         if isinstance(value, Decimal):
             return str(value)
+        if isinstance(value, Mapping):
+            return {key: str(each) for key, each in sorted(value.items())}
         return sorted(value) if isinstance(value, frozenset) else value
 
     listed = {
@@ -153,7 +155,8 @@ def paying_as_kept(priced: PricedMonth) -> Paying:
 def _subsidy(kept: Mapping[str, Any]) -> Subsidy:
     sets = {name: frozenset(kept[name]) for name in ("scopes", "rates", "classes")}
     cap = None if kept["cap"] is None else Decimal(kept["cap"])
-    exact = {"percent": Decimal(kept["percent"]), "cap": cap}
+    elsewhere = {owner: Decimal(each) for owner, each in kept["elsewhere"].items()}
+    exact = {"percent": Decimal(kept["percent"]), "cap": cap, "elsewhere": elsewhere}
     return Subsidy(**{**kept, **sets, **exact, "scope": Scope(kept["scope"]), "span": Span(kept["span"])})
 
 

@@ -227,3 +227,17 @@ def following(feed: UsageFeed, months: Sequence[datetime.date]) -> list[datetime
         period__status__in=(BillingPeriod.Status.OPEN, BillingPeriod.Status.REVIEW),
     )
     return sorted({*months, *later.values_list("period__month", flat=True)})
+
+
+def bridged(feed: UsageFeed, months: Sequence[datetime.date]) -> list[datetime.date]:
+    """Return the months before these that were priced when no later reading was there: a gap at their end ends now."""
+    if not taking.shape_of(feed).are_levels:
+        return []
+    found = []
+    for month in months:
+        before = (month - datetime.timedelta(days=1)).replace(day=1)
+        priced = latest_of(feed, before) if before not in months else None
+        begins = taking.moment(taking.bounds(month, feed.time_zone)[0])
+        if priced and not priced.files.filter(state=UsageFile.State.STANDING, last__gte=begins).exists():
+            found.append(before)
+    return found

@@ -1,8 +1,9 @@
 """The terms of a month: which schedule prices it, and which subsidies and balances apply, with what is left of them."""
 
 import datetime
+from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from django.db.models import Q
@@ -14,7 +15,10 @@ from . import taking
 from .focus_rows import Issuer
 from .pricing import schedules
 from .pricing.terms import Balance, Schedule, Scope, Span, Subsidy
-from .pricing.uses import Before, before_from_data
+from .pricing.uses import Before, Calendar, before_from_data
+
+# Scopes that are the same in all feeds: an account or a user is of one.
+SHARED = (Scope.PI, Scope.PROJECT, Scope.DEPARTMENT)
 
 
 class NoSchedule(BillingError):
@@ -111,7 +115,7 @@ def latest_of(feed: UsageFeed, month: datetime.date) -> PricedMonth | None:
 def subsidies_of(feed: UsageFeed, month: datetime.date) -> list[Subsidy]:
     """Return the subsidies of a feed in a month, in their order."""
     in_force = Q(valid_until__isnull=True) | Q(valid_until__gte=month)
-    return [
+    found = [
         Subsidy(
             code=each.code,
             name=each.name,
@@ -128,6 +132,28 @@ def subsidies_of(feed: UsageFeed, month: datetime.date) -> list[Subsidy]:
         for each in UsageSubsidy.objects.filter(in_force, valid_from__lte=month).order_by("order", "code")
         if not each.feeds or feed.name in each.feeds
     ]
+    capped = {each.code: each for each in found if each.cap is not None and each.scope in SHARED}
+    had = _had_elsewhere(capped, feed, month) if capped else {}
+    return [replace(each, elsewhere=had.get(each.code, {})) for each in found]
+
+
+def _had_elsewhere(
+    subsidies: Mapping[str, Subsidy], feed: UsageFeed, month: datetime.date
+) -> dict[str, dict[str, Decimal]]:
+    """Return what was had of subsidies from other feeds in the span of a month, by code and the scope's value.
+
+    Whichever feed is priced first has it, as with balances. So a cap holds over all feeds.
+    """
+    calendar = Calendar(month, Policy.objects.current().fiscal_year_start)
+    had: dict[str, dict[str, Decimal]] = defaultdict(lambda: defaultdict(Decimal))
+    for priced in standing_months():
+        if priced.feed_id == feed.pk:
+            continue
+        for each in priced.drawn:
+            subsidy = subsidies.get(each.get("granted", ""))
+            if subsidy and calendar.is_same_span(subsidy.span, priced.period.month):
+                had[subsidy.code][each["owner"]] += Decimal(each["amount"])
+    return had
 
 
 def balances_of(feed: UsageFeed, month: datetime.date) -> list[Balance]:

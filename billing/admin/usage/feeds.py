@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import admin
@@ -31,6 +31,10 @@ from .reading import PERMISSION
 # The page of the help that says how a kind of files gets here, and what its settings may say.
 PAGES = {
     "slurm": "integrations/slurm",
+    "storage": "integrations/storage",
+    "ceph_traffic": "integrations/ceph",
+    "licenses": "integrations/licenses",
+    "kubernetes": "integrations/kubernetes",
     "litellm": "integrations/litellm",
     "openai": "integrations/openai",
     "azure_openai": "integrations/openai",
@@ -44,7 +48,7 @@ class SettingsField(forms.CharField):
     """The settings of a feed as JSON, written over several lines."""
 
     def __init__(self, **options: Any) -> None:
-        options.setdefault("widget", forms.Textarea(attrs={"rows": 10, "spellcheck": "false", "class": "code"}))
+        options.setdefault("widget", forms.Textarea(attrs={"rows": 6, "spellcheck": "false", "class": "code"}))
         super().__init__(strip=False, required=False, **options)
 
     def prepare_value(self, value: Any) -> Any:
@@ -75,6 +79,7 @@ class FeedForm(forms.ModelForm):
 
     class Meta:
         model = UsageFeed
+        widgets: ClassVar[dict[str, Any]] = {"notes": forms.Textarea(attrs={"rows": 3})}
         fields = ("name", "display_name", "source", "kind", "settings", "time_zone", "schedule", "is_active", "notes")
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -186,6 +191,13 @@ class UsageFeedAdmin(ColumnsMixin, BillingAdmin):
                 last_month=models.Subquery(priced.order_by().values("last")),
             )
         )
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **options: Any) -> Any:
+        field = super().formfield_for_dbfield(db_field, request, **options)
+        if field and db_field.name == "source":
+            # A cross beside it would delete the source, and not the choice.
+            field.widget.can_delete_related = False
+        return field
 
     def get_readonly_fields(self, request: HttpRequest, obj: UsageFeed | None = None) -> tuple[str, ...]:
         # The name is in commands.

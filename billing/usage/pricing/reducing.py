@@ -186,7 +186,8 @@ def subsidize(columns: Columns, left: Ints, subsidies: Sequence[Subsidy], month:
         after = run - np.repeat(run[groups.starts] - of_it[groups.starts] - base, groups.sizes)
         grown = rounded(after, percent) - np.repeat(rounded(base, percent) - used, groups.sizes)
         if subsidy.cap is not None:
-            grown = np.minimum(grown, np.maximum(amount(subsidy.cap), np.repeat(used, groups.sizes)))
+            caps = whole([amount(subsidy.cap) - amount(elsewhere_of(subsidy, name)) for name in groups.scopes])
+            grown = np.minimum(grown, np.repeat(np.maximum(caps, used), groups.sizes))
         taken = np.diff(grown, prepend=0)
         taken[groups.starts] = grown[groups.starts] - used
         hit = taken > 0
@@ -198,6 +199,11 @@ def subsidize(columns: Columns, left: Ints, subsidies: Sequence[Subsidy], month:
         last = groups.starts + groups.sizes - 1
         _grant(step, subsidy, groups.scopes, _Grants(used, after[last], grown[last]), month)
     return step
+
+
+def elsewhere_of(subsidy: Subsidy, scope: str) -> Decimal:
+    """Return what a scope had of a subsidy from other feeds; the caps of days are each feed's own."""
+    return Decimal(0) if subsidy.span is Span.DAY else subsidy.elsewhere.get(scope, Decimal(0))
 
 
 class _Grants(NamedTuple):
@@ -221,9 +227,11 @@ def _grant(step: Step, subsidy: Subsidy, scopes: Sequence[str], grants: _Grants,
             step.subsidized[key] = Subsidized(month.calendar.month, subsidy.span, base, used)
         if subsidy.cap is not None:
             more = Fraction(used - was, ONE)
-            step.notices.extend(_notices(By.SUBSIDY, subsidy.code, scope, decimal(was), more, subsidy.cap))
+            had = decimal(was) + elsewhere_of(subsidy, scope)
+            step.notices.extend(_notices(By.SUBSIDY, subsidy.code, scope, had, more, subsidy.cap))
     for scope, granted in in_month.items():
-        left = None if subsidy.cap is None else max(subsidy.cap - decimal(in_span[scope]), Decimal(0))
+        had = decimal(in_span[scope]) + elsewhere_of(subsidy, scope)
+        left = None if subsidy.cap is None else max(subsidy.cap - had, Decimal(0))
         step.granted.append(Granted(subsidy.code, scope, decimal(granted), decimal(in_span[scope]), left))
 
 

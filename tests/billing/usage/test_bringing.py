@@ -242,7 +242,7 @@ def test_the_proof_finds_units_that_are_in_no_charge(feed, tmp_path):
         priced.units[0]["delivered"] = "300"
         QuerySet(PricedMonth).update(units=priced.units)
         problems = proof.prove(BillingPeriod.objects.get()).problems()
-    assert "tiger, January 2025: 50 core-hour of cpu were delivered and are in no charge." in problems
+    assert "tiger, January 2025: The charges lack 50 core-hours of cpu." in problems
 
 
 def test_the_page_of_the_proof_shows_units(feed, tmp_path, admin_client):
