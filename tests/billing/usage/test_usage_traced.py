@@ -189,3 +189,31 @@ def test_only_the_parts_of_a_file_that_have_a_row_are_read(january, monkeypatch)
     assert read == [0, 0]
     assert found.rows_of(priced, {99}) == {}
     assert read == [0, 0]
+
+
+@pytest.fixture
+def ada(january, client, cast):
+    """The PI of these jobs, signed in, with her statement of the month."""
+    command("generate", "-p", "2025-01")
+    client.force_login(cast.pi)
+    return client
+
+
+def test_a_pi_reads_each_jobs_number_times_units_and_rate(ada):
+    url = reverse("portal:line", args=["2025-01-0001-1", 1])
+    page = " ".join(ada.get(url).content.decode().split())
+    for said in (
+        "Record <bdi>2</bdi>, Jan 1, 2025, 01:00 to Jan 3, 2025, 08:00",
+        "tiger/batch",
+        "550 core-hour",
+        "400 core-hours at 0.1, 150 core-hours at 0.05 per core-hour, by hpc v1",
+    ):
+        assert said in page, said
+    assert "user <bdi>ada</bdi>" not in page
+    # What others used of a scope, and what is left of a cap, is not a PI's to read.
+    assert "used before" not in page
+
+
+def test_a_pi_reads_names_of_users_where_policy_shows_them(ada):
+    a_policy(shows_users=True)
+    assert "user <bdi>ada</bdi>" in ada.get(reverse("portal:line", args=["2025-01-0001-1", 1])).content.decode()
