@@ -270,6 +270,9 @@ OIDC_SCOPES = env.str("OIDC_SCOPES", default="openid email profile")
 OIDC_EMAIL_CLAIM = env.str("OIDC_EMAIL_CLAIM", default="email")
 OIDC_REQUIRE_VERIFIED_EMAIL = env.bool("OIDC_REQUIRE_VERIFIED_EMAIL", default=True)
 
+# A check of the institution's own before a journal is submitted: the dotted path of a function.
+JOURNAL_VALIDATOR = env.str("JOURNAL_VALIDATOR", default="")
+
 LANGUAGE_CODE = "en-us"
 TIME_ZONE = env.str("TIME_ZONE", default="UTC")
 try:

@@ -1450,7 +1450,10 @@ class Migration(migrations.Migration):
                             ("draft", "Draft a journal"),
                             ("invoice", "Draft invoices"),
                             ("collect", "Collect statements"),
+                            ("calendar", "Load accounting periods"),
+                            ("values", "Load valid values"),
                             ("tell", "Mail a message about a question"),
+                            ("report", "Mail a report"),
                         ],
                         max_length=16,
                     ),
@@ -1891,6 +1894,13 @@ class Migration(migrations.Migration):
                     models.BooleanField(default=True, help_text="Off: a submitted journal counts as posted."),
                 ),
                 (
+                    "journals_need_second_person",
+                    models.BooleanField(
+                        default=False,
+                        help_text="A journal is submitted by another person than the one who drafted it.",
+                    ),
+                ),
+                (
                     "fiscal_year_start",
                     models.PositiveSmallIntegerField(
                         default=7,
@@ -1974,6 +1984,16 @@ class Migration(migrations.Migration):
                     "emails_per_minute",
                     models.PositiveSmallIntegerField(
                         default=0, help_text="As many as the mail server takes. 0: as fast as it takes them."
+                    ),
+                ),
+                (
+                    "report_recipients",
+                    models.JSONField(
+                        blank=True,
+                        default=list,
+                        help_text="Who gets the report of the value delivered, of the fiscal year so far, when a month is finalized.",
+                        validators=[billing.models.policy.check_addresses],
+                        verbose_name="reports are mailed to",
                     ),
                 ),
                 ("created_at", models.DateTimeField(auto_now_add=True)),

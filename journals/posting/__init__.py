@@ -2,10 +2,12 @@
 
 from ..drafting import AccountingMissing, FundOrgNotParsed, PostingDateRefused
 from ..filing import OutputRefused
+from ..preflight import PreflightFailed
 from ..writing import UnknownFormat
-from .answers import Reversed, post, reject, reverse
+from .answers import Reversed, post, reject, reversal_date, reverse
 from .downloads import Download, FileMissing, content_of, download, first_lines
 from .drafts import Drafted, draft, is_outdated
+from .duties import SamePerson, others, refusal
 from .exporting import Exported, export, export_later, run_job
 from .lookup import UnknownJournal, journal_named, places_of
 from .prospects import Preview, Prospect, kept_prospect, preview, preview_of, prospect
@@ -22,9 +24,11 @@ __all__ = [
     "NothingToSubmit",
     "OutputRefused",
     "PostingDateRefused",
+    "PreflightFailed",
     "Preview",
     "Prospect",
     "Reversed",
+    "SamePerson",
     "UnknownFormat",
     "UnknownJournal",
     "content_of",
@@ -36,12 +40,15 @@ __all__ = [
     "is_outdated",
     "journal_named",
     "kept_prospect",
+    "others",
     "places_of",
     "post",
     "preview",
     "preview_of",
     "prospect",
+    "refusal",
     "reject",
+    "reversal_date",
     "reverse",
     "run_job",
     "submit",

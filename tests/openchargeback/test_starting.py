@@ -104,6 +104,7 @@ def test_reference_patterns_guess_the_source_of_a_file(name, source):
 
 # Every command of ours that works on the database, with arguments that parse.
 ON_THE_DATABASE = [
+    "accounting_calendar list",
     "attribute -p 2025-01",
     "audit list",
     "changepassword root",
@@ -123,7 +124,9 @@ ON_THE_DATABASE = [
     "journals list",
     "people list",
     "periods list",
+    "preflight 2025-01",
     "proof -p 2025-01",
+    "report value",
     "questions list",
     "qcluster",
     "rates list",
@@ -132,6 +135,7 @@ ON_THE_DATABASE = [
     "review list -p 2025-01",
     "usage -f tiger -p 2025-01",
     "send_statements -p 2025-01",
+    "valid_values list",
     "serve",
     "show ada@u.edu",
     "sources list",

@@ -63,7 +63,11 @@ GROUPS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         ("questions_email", "question_days", "questions_hold_charges", "pis_propose"),
     ),
     ("Corrections", "", ("corrections_need_second_person", "transfer_justification_days")),
-    ("Money and the ledger", "", ("currency", "fiscal_year_start", "requires_ledger_answer")),
+    (
+        "Money and the ledger",
+        "",
+        ("currency", "fiscal_year_start", "requires_ledger_answer", "journals_need_second_person"),
+    ),
     (
         "Statements and e-mail",
         "The words of e-mails have a page of their own: E-mail texts.",
@@ -73,6 +77,7 @@ GROUPS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         ),
     ),
     ("Usage", "What the charges of a cluster, a gateway or a service say of their use.", ("shows_users",)),
+    ("Reports", "", ("report_recipients",)),
 )
 
 # What each setting is called, and what a change of it does from now on.
@@ -103,13 +108,14 @@ SETTINGS: dict[str, tuple[str, str]] = {
     "corrections_need_second_person": ("Corrections need a second person", ENTERED),
     "transfer_justification_days": ("Days until a transfer needs a justification", ENTERED),
     "currency": ("Currency", "Months that are not closed are charged anew in it."),
-    "fiscal_year_start": ("Fiscal year starts in", "Journals and trends count fiscal years by it at once."),
+    "fiscal_year_start": ("Fiscal year starts in", "Journals and reports count fiscal years by it at once."),
     "questions_email": ("Questions are mailed to", ASKED),
     "question_days": ("Days to answer a question", ASKED),
     "questions_hold_charges": ("Questions hold their charges", ASKED),
     "pis_propose": ("PIs may propose who pays", "The portal goes by it at once."),
     "shows_users": ("Charges of usage name users", "The portal and the pages of staff go by it at once."),
     "requires_ledger_answer": ("Await the ledger's answer", "Journals submitted from now on go by it."),
+    "journals_need_second_person": ("Journals need a second person", "Journals submitted from now on go by it."),
     "issues_zero_statements": ("Issue statements that charge nothing", "Statements issued from now on go by it."),
     "warns_without_email": ("Say on every page when e-mail is not configured", "Staff pages go by it at once."),
     "email_subject": ("E-mail subject", MAILED),
@@ -120,6 +126,7 @@ SETTINGS: dict[str, tuple[str, str]] = {
     "email_megabytes": ("Largest e-mail, in megabytes", MAILED),
     "smallest_emailed": ("Smallest charge that is e-mailed", MAILED),
     "emails_per_minute": ("E-mails a minute", MAILED),
+    "report_recipients": ("Reports are mailed to", "Months finalized from now on are reported to them."),
 }
 LABELS = {name: label for name, (label, _) in SETTINGS.items()}
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from billing.commands import BillingCommand, amount, day, period_named, subcommands, table
+from billing.commands import BillingCommand, amount, day, day_named, period_named, subcommands, table
 from journals import posting
 from journals.filing import kept_path
 from journals.models import Journal
@@ -17,6 +17,7 @@ class Command(BillingCommand):
     help = "List journals, and record the ledger's answer: posted, rejected, or to be reversed."
     permission = {
         "list": "journals.view_journal",
+        "submit": "journals.submit_journal",
         "post": "journals.post_journal",
         "reject": "journals.post_journal",
         "reverse": "journals.post_journal",
@@ -26,6 +27,10 @@ class Command(BillingCommand):
         verbs = subcommands(parser)
         every = verbs.add_parser("list", help="show journals and what became of them")
         every.add_argument("-p", "--period", metavar="2025-01")
+        submit = verbs.add_parser("submit", help="submit a draft as it is, without drafting it again")
+        submit.add_argument("journal", metavar="N", help=WHICH)
+        submit.add_argument("-f", "--format", default="gl", help="as export_journal has it; gl by default")
+        submit.add_argument("--date-reason", default="", metavar="TEXT", help="why its date is in another fiscal year")
         post = verbs.add_parser("post", help="record that the ledger took a submitted journal")
         post.add_argument("journal", metavar="N", help=WHICH)
         post.add_argument("--document", required=True, metavar="NUMBER", help="the ledger's document number")
@@ -42,10 +47,12 @@ class Command(BillingCommand):
         reverse = verbs.add_parser("reverse", help="take a posted journal back with one of the opposite lines")
         reverse.add_argument("journal", metavar="N", help=WHICH)
         reverse.add_argument("--reason", required=True)
+        reverse.add_argument("--date", metavar="YYYY-MM-DD", help="posting date; else one that the ledger takes")
 
     def run(self, **options: Any) -> None:
         doing: dict[str, Callable[..., None]] = {
             "list": self.list,
+            "submit": self.submit,
             "post": self.post,
             "reject": self.reject,
             "reverse": self.reverse,
@@ -53,7 +60,9 @@ class Command(BillingCommand):
         doing[options.pop("verb")](**options)
 
     def list(self, *, period: str | None, **options: object) -> None:
-        journals = Journal.objects.select_related("period", "reverses").order_by("period__month", "id")
+        journals = Journal.objects.select_related("period", "reverses", "drafted_by", "submitted_by").order_by(
+            "period__month", "id"
+        )
         if period:
             journals = journals.filter(period=period_named(period))
         rows = [
@@ -76,6 +85,15 @@ class Command(BillingCommand):
             table(rows, headings, {5, 6, 7}) if rows else "There is no journal. `manage.py export_journal` drafts one.",
         )
 
+    def submit(self, *, journal: str, format: str, date_reason: str, **options: object) -> None:
+        drafts = Journal.objects.filter(state=Journal.State.DRAFT)
+        found = posting.journal_named(journal, among=drafts, waiting="is a draft")
+        submitted = posting.submit(
+            journal=found, format=format, date_reason=date_reason, actor=self.actor, now=self.now
+        )
+        counts = "" if submitted.state == Journal.State.SUBMITTED else " and counted as posted"
+        self.report(described(submitted), f"Journal {submitted} submitted{counts}: {kept_path(submitted.file_path)}")
+
     def post(self, *, journal: str, document: str, **options: object) -> None:
         found = posting.journal_named(journal, among=Journal.objects.open(), waiting="waits for the ledger's answer")
         posted = posting.post(journal=found, document_number=document, actor=self.actor, now=self.now)
@@ -97,10 +115,12 @@ class Command(BillingCommand):
             f"What it held is in the next draft: `manage.py export_journal -p {rejected.period.iso_month} -f …`.",
         )
 
-    def reverse(self, *, journal: str, reason: str, **options: object) -> None:
+    def reverse(self, *, journal: str, reason: str, date: str | None, **options: object) -> None:
         posted = Journal.objects.filter(kind=Journal.Kind.JOURNAL, state=Journal.State.POSTED)
         found = posting.journal_named(journal, among=posted, waiting="is posted and not reversed")
-        reversed_ = posting.reverse(journal=found, reason=reason, actor=self.actor, now=self.now)
+        reversed_ = posting.reverse(
+            journal=found, reason=reason, posting_date=day_named(date), actor=self.actor, now=self.now
+        )
         reversal = reversed_.reversal
         self.report(
             {"journal": described(reversed_.journal), "reversal": described(reversal)},
@@ -127,6 +147,9 @@ def described(journal: Journal) -> dict[str, Any]:
         "state": journal.state,
         "format": journal.format,
         "posting_date": journal.posting_date,
+        "date_reason": journal.date_reason,
+        "drafted_by": str(journal.drafted_by) if journal.drafted_by else None,
+        "submitted_by": str(journal.submitted_by) if journal.submitted_by else None,
         "currency": journal.currency,
         "lines": journal.line_count,
         "debits": journal.debits,
