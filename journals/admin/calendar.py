@@ -127,7 +127,7 @@ class AccountingPeriodAdmin(ListAdmin):
             button="Add fiscal year",
             form_class=YearForm,
             run=run,
-            question=f"Adds the twelve months of a fiscal year, which begins in {long_month(first)} as the policy says. "
+            question=f"Adds the twelve months of a fiscal year, which begins in {long_month(first)}. "
             "Each period can be changed afterwards.",
             initial={"fiscal_year": following},
         )
