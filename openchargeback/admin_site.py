@@ -49,6 +49,7 @@ class OpenChargebackAdminSite(AdminSite):
         return [
             path("search/", self.admin_view(self.search_view), name="search"),
             path("trends/", self.admin_view(self.trends_view), name="trends"),
+            path("reports/", self.admin_view(self.reports_view), name="reports"),
             path("dismiss/", self.admin_view(self.dismiss_view), name="dismiss"),
             *super().get_urls(),
         ]
@@ -97,16 +98,38 @@ class OpenChargebackAdminSite(AdminSite):
         """Show the charges of many months side by side, or give them out as a file."""
         from billing import trend_pages
 
-        from . import trends
+        from . import report_pages, trends
 
         if not request.user.has_perm(trends.PERMISSION):
             raise PermissionDenied
+        assert isinstance(request.user, User)
         asked = trends.asked(request)
         if asked.trend and "csv" in request.GET:
             return trend_pages.as_csv(asked, asked.trend)
         request.current_app = self.name
         return TemplateResponse(
-            request, "admin/trends.html", {**self.each_context(request), "title": "Trends", "asked": asked}
+            request,
+            "admin/trends.html",
+            {
+                **self.each_context(request),
+                "title": "Trends",
+                "asked": asked,
+                "report_links": report_pages.links("trends", {}, request.user),
+            },
+        )
+
+    def reports_view(self, request: HttpRequest) -> HttpResponse:
+        """Show a report, or give it out as a file."""
+        from . import report_pages
+
+        if not request.user.has_perm(report_pages.PERMISSION):
+            raise PermissionDenied
+        asked = report_pages.page_of(request)
+        if file := report_pages.file_of(asked, request.GET.get("file", "")):
+            return file
+        request.current_app = self.name
+        return TemplateResponse(
+            request, "admin/reports.html", {**self.each_context(request), "title": "Reports", "asked": asked}
         )
 
     def dismiss_view(self, request: HttpRequest) -> HttpResponse:

@@ -49,6 +49,8 @@ class Item:
     lists: tuple[List, ...] = ()
     page: str = ""
     permission: str = ""
+    # Further pages that are reached from its own.
+    beside: tuple[str, ...] = ()
 
     @property
     def is_by_month(self) -> bool:
@@ -59,7 +61,7 @@ class Item:
 NAVIGATION: dict[str, tuple[Item, ...]] = {
     "Overview": (
         Item("Month", (List("BillingPeriod", "All months"),), page="index"),
-        Item("Trends", page="trends", permission="billing.view_charge"),
+        Item("Reports", page="reports", permission="billing.view_payerline", beside=("trends",)),
     ),
     "Billing": (
         Item(
@@ -122,7 +124,7 @@ NAVIGATION: dict[str, tuple[Item, ...]] = {
 }
 LISTS = {each.name: each for items in NAVIGATION.values() for item in items for each in item.lists}
 # Pages that are named like one of a list, and are none of it.
-_OF_THEIR_OWN = {item.page for items in NAVIGATION.values() for item in items if item.page}
+_OF_THEIR_OWN = {page for items in NAVIGATION.values() for item in items for page in (item.page, *item.beside) if page}
 
 
 @dataclass(frozen=True)
@@ -244,5 +246,5 @@ def _item_of(listed: List | None) -> Item | None:
 def _is_at(request: HttpRequest, item: Item) -> bool:
     found = request.resolver_match
     if found and found.url_name in _OF_THEIR_OWN:
-        return found.url_name == item.page
+        return found.url_name in (item.page, *item.beside)
     return _list_at(request) in item.lists

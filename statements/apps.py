@@ -8,10 +8,11 @@ class StatementsConfig(AppConfig):
         from billing import corrections, mail_test_mode, notices, proof, tracing
         from billing.background import jobs
         from billing.models import Job
-        from billing.months import checklist
+        from billing.months import checklist, closing
         from billing.proof import tieout, verifying
+        from billing.reports import papers
 
-        from . import drawing, issuing, month_items, proving, safeguards, tasks
+        from . import drawing, issuing, month_items, proving, reports_by_mail, safeguards, tasks
         from .models import Statement, StatementLine
         from .questions import mailing
         from .tracing import DOCUMENTS
@@ -20,6 +21,8 @@ class StatementsConfig(AppConfig):
         jobs.register(Job.Kind.SEND, tasks.send, permission="statements.send_statements")
         jobs.register(Job.Kind.COLLECT, tasks.collect, permission="")
         jobs.register(Job.Kind.TELL, mailing.tell, permission="billing.review_charges")
+        jobs.register(Job.Kind.REPORT, reports_by_mail.send, permission="billing.finalize_period")
+        closing.register_finalize_step("reports by mail", reports_by_mail.ask)
         corrections.register_line_finder("statement", issuing.line_named)
         corrections.register_place_finder("statement", issuing.places_of, position=1)
         checklist.register("statements", provider=month_items.current, is_kept=True, watched=(Statement, StatementLine))
@@ -28,6 +31,7 @@ class StatementsConfig(AppConfig):
         proof.register_side(proof.STATED, proving.stated)
         tracing.register_documents("statements", DOCUMENTS)
         tieout.register_drawer(drawing.draw_proof)
+        papers.register_drawer(drawing.draw_report)
         verifying.register("statements", issuing.kept_files)
         verifying.register("charges of statements", issuing.kept_charge_files)
         notices.register("e-mail", tasks.email_is_configured)

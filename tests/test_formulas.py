@@ -14,7 +14,7 @@ import pytest
 from django.urls import reverse
 from openpyxl import load_workbook
 
-from billing import charge_sheets
+from billing import charge_sheets, reports
 from billing.models import Charge, Person
 from billing.quantities import Usage
 from billing.review import review_sheets
@@ -227,6 +227,28 @@ def test_trends(client, cast):
 
 
 @pytest.mark.django_db
+@pytest.mark.parametrize("by", ["service", "fund", "pi", "department"])
+def test_reports(by):
+    college = build.a_department("=1+1", name="=1+1")
+    for number, hostile in enumerate(HOSTILE):
+        text = hostile.replace("\x00", "")
+        build.a_charge(service_name=text, resource_name=f"{text}{number}", fund_org=text)
+    Person.objects.update(name=HOSTILE[0], department=college)
+    issuing.generate(period=build.a_period(), actor=build.SOMEBODY, now=build.NOW)
+    report = reports.make(reports.read({"by": by}))
+    check_csv(reports.as_csv(report), "=1+1" if by != "fund" else "+1+1")
+    book = load_workbook(io.BytesIO(reports.as_xlsx(report)))
+    cells = [cell for sheet in book.worksheets for row in sheet.iter_rows() for cell in row if cell.value is not None]
+    # Formulas are the totals and percentages alone; nobody's text is one.
+    formulas = [cell.value for cell in cells if cell.data_type == "f"]
+    assert formulas
+    assert all(re.fullmatch(r"=SUM\([A-Z0-9:,]+\)|=IF\([A-Z0-9]+=0,\"\",[A-Z0-9/]+\)", each) for each in formulas)
+    texts = [cell for cell in cells if cell.data_type == "s" and runs(cell.value)]
+    assert texts
+    assert all(cell.quotePrefix for cell in texts)
+
+
+@pytest.mark.django_db
 def test_statements_taken_along():
     for number, hostile in enumerate(HOSTILE):
         text = hostile.replace("\x00", "")
@@ -263,6 +285,7 @@ WRITERS = {
     "billing/sheets.py": test_lists_of_charges,
     "billing/review/review_sheets/exporting.py": test_review_sheets,
     "billing/trend_pages.py": test_trends,
+    "billing/reports/writing.py": test_reports,
     "statements/sheets.py": test_statements,
     "statements/taking.py": test_statements_taken_along,
     "statements/issuing/charge_files.py": test_charges_of_statements,

@@ -84,6 +84,7 @@ iiii xxxo  iiii mmmm  admin/system/
 iiii xxxo  iiii mmmm  admin/system/sbom.json
 iiii oooo  iiii oooo  admin/search/
 iiii oooo  iiii oooo  admin/trends/
+iiii oooo  iiii oooo  admin/reports/
 iiii mmmm  iiii >>>>  admin/dismiss/
 iiii oooo  iiii oooo  admin/
 >>>> mmmm  >>>> iiii  admin/logout/
@@ -869,6 +870,7 @@ JOBS = {
     # Of what they may see themselves.
     Job.Kind.COLLECT: PEOPLE[1:],
     Job.Kind.TELL: CURATE,
+    Job.Kind.REPORT: BIND,
 }
 
 
@@ -1004,6 +1006,7 @@ COMMANDS = {
     "rates discard hpc 1": BIND,
     "recover_admin root": ADMIN,
     "replay -p 2025-01": EVERY,
+    "report value": EVERY,
     "review list": EVERY,
     "review approve --id 1": CURATE,
     "review reject --id 1 --note no": CURATE,

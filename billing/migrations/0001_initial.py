@@ -1453,6 +1453,7 @@ class Migration(migrations.Migration):
                             ("calendar", "Load accounting periods"),
                             ("values", "Load valid values"),
                             ("tell", "Mail a message about a question"),
+                            ("report", "Mail a report"),
                         ],
                         max_length=16,
                     ),
@@ -1983,6 +1984,16 @@ class Migration(migrations.Migration):
                     "emails_per_minute",
                     models.PositiveSmallIntegerField(
                         default=0, help_text="As many as the mail server takes. 0: as fast as it takes them."
+                    ),
+                ),
+                (
+                    "report_recipients",
+                    models.JSONField(
+                        blank=True,
+                        default=list,
+                        help_text="Who gets the report of the value delivered, of the fiscal year so far, when a month is finalized.",
+                        validators=[billing.models.policy.check_addresses],
+                        verbose_name="reports are mailed to",
                     ),
                 ),
                 ("created_at", models.DateTimeField(auto_now_add=True)),

@@ -27,6 +27,7 @@ class Job(models.Model):
         CALENDAR = "calendar", "Load accounting periods"
         VALUES = "values", "Load valid values"
         TELL = "tell", "Mail a message about a question"
+        REPORT = "report", "Mail a report"
 
     class State(models.TextChoices):
         QUEUED = "queued", "Waiting"

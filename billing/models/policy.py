@@ -6,6 +6,7 @@ import re
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
 from django.db import models
 
 from .. import fiscal_years, once_a_page
@@ -131,6 +132,17 @@ def check_domains(domains: object) -> None:
     for domain in domains:
         if domain != normalized_domain(domain) or not DOMAIN.fullmatch(domain):
             raise ValidationError(f"“{domain}” is not the domain of an e-mail address. Write u.edu, for example.")
+
+
+def check_addresses(addresses: object) -> None:
+    """Raise ValidationError unless these are e-mail addresses, as they are stored."""
+    if not isinstance(addresses, list) or not all(isinstance(address, str) for address in addresses):
+        raise ValidationError("Write the addresses as a list.")
+    for address in addresses:
+        try:
+            validate_email(address)
+        except ValidationError:
+            raise ValidationError(f"“{address}” is not an e-mail address. Write vpr@u.edu, for example.") from None
 
 
 class PolicyManager(models.Manager["Policy"]):
@@ -280,6 +292,13 @@ class Policy(models.Model):
     )
     emails_per_minute = models.PositiveSmallIntegerField(
         default=0, help_text="As many as the mail server takes. 0: as fast as it takes them."
+    )
+    report_recipients = models.JSONField(
+        "reports are mailed to",
+        default=list,
+        blank=True,
+        validators=[check_addresses],
+        help_text="Who gets the report of the value delivered, of the fiscal year so far, when a month is finalized.",
     )
     created_at = models.DateTimeField(auto_now_add=True)
     created_by = models.ForeignKey(

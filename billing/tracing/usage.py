@@ -1,6 +1,6 @@
 """From a charge of usage to what it was made of: the row as it was priced, its records, and the line of its rates."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,6 +17,8 @@ from ..usage.terms import rates_of
 
 # So many records of a charge are told at once.
 RECORDS = 50
+# What people call a record, by the kind of its feed.
+NOUNS = {"slurm": "Job", "litellm": "Call", "openai": "Calls", "azure_openai": "Call", "storage": "Volume"}
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,17 @@ class TracedUsage:
     record_count: int = 0
     page: int = 1
     pages: int = 1
+
+    @property
+    def noun(self) -> str:
+        """What a record of its feed is called."""
+        return NOUNS.get(self.priced.terms["feed"]["kind"], "Record")
+
+    @property
+    def rate_told(self) -> str:
+        """What its use cost, by which version of the rates: `550 core-hours at 0.1 per core-hour, by hpc v1`."""
+        told = equations.prices(self.why) if self.why and self.why.kind in ("usage", "surcharge") else ""
+        return f"{told}, by {self.priced.schedule}" if told else f"by {self.priced.schedule}"
 
     @property
     def headline(self) -> str:
@@ -201,6 +214,15 @@ def usage_of(charges: Iterable[Charge], *, with_records: bool = False, page: int
                 one = _with_records(one, row, page, shows_users=shows_users)
             traced[mine[place].pk] = one
     return traced
+
+
+def usage_of_charges(charges: Collection[int]) -> Mapping[int, TracedUsage]:
+    """Return how charges, by their ids, were priced; one query where none of them is of usage."""
+    found_ones = Charge.objects.filter(pk__in=charges, source__usage_feed__isnull=False)
+    listed = list(found_ones.select_related("source__usage_feed", "reverses__source__usage_feed"))
+    origins = {each.pk: each.reverses or each for each in listed}
+    usage = usage_of(origins.values())
+    return {pk: usage[origin.pk] for pk, origin in origins.items() if origin.pk in usage}
 
 
 def _feed_of(charge: Charge) -> UsageFeed | None:

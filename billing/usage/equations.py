@@ -20,6 +20,18 @@ def sentences(why: Explanation, *, currency: str, reason: str = "") -> list[str]
     return [f"{each}." for each in _Said(why, currency, reason.replace("_", " ")).all()]
 
 
+def prices(why: Explanation) -> str:
+    """Say what a record's use cost by its tiers: `400 core-hours at 0.1, 150 core-hours at 0.05 per core-hour`."""
+    rate = why.rate
+    per = rate.unit if rate.per == 1 else amount_text(rate.per, rate.unit)
+    parts = [f"{amount_text(_decimal(each.quantity), rate.unit)} at {number_text(each.price)}" for each in why.tiers]
+    return f"{', '.join(parts)} per {per}" if parts else ""
+
+
+def _decimal(quantity: Fraction) -> Decimal:
+    return (Decimal(quantity.numerator) / Decimal(quantity.denominator)).quantize(PLACES)
+
+
 class _Said:
     """The sentences about one row."""
 
@@ -154,8 +166,7 @@ class _Said:
         return f"of {self.why.scope or 'nobody known'}, for each {SCOPES[rate.scope]} and {SPANS[rate.span]}"
 
     def _units(self, quantity: Fraction) -> str:
-        exact = (Decimal(quantity.numerator) / Decimal(quantity.denominator)).quantize(PLACES)
-        return amount_text(exact, self.why.rate.unit)
+        return amount_text(_decimal(quantity), self.why.rate.unit)
 
     def _money(self, amount: Decimal) -> str:
         return written(amount, self.currency)

@@ -7,6 +7,7 @@ SCREENS = {
     "admin:index": "admin-guide/month",
     "admin:dismiss": "admin-guide/month#what-failed",
     "admin:trends": "admin-guide/month#trends",
+    "admin:reports": "admin-guide/reports",
     "admin:app_list": "admin-guide",
     "admin:search": "admin-guide",
     "admin:billing_billingperiod_carry": "admin-guide/close#what-the-month-needs",

@@ -126,6 +126,7 @@ ON_THE_DATABASE = [
     "periods list",
     "preflight 2025-01",
     "proof -p 2025-01",
+    "report value",
     "questions list",
     "qcluster",
     "rates list",

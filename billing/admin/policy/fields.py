@@ -4,8 +4,8 @@ from typing import Any
 
 from django import forms
 
-from ...addresses import normalized_domain
-from ...models.policy import check_domains, problems_of
+from ...addresses import normalized_domain, normalized_email
+from ...models.policy import check_addresses, check_domains, problems_of
 
 
 class WordsField(forms.CharField):
@@ -41,6 +41,15 @@ class DomainsField(WordsField):
         domains = [normalized_domain(word.removeprefix("@")) for word in super().clean(value)]
         check_domains(domains)
         return list(dict.fromkeys(domains))
+
+
+class AddressesField(WordsField):
+    """A list of e-mail addresses, as people type them."""
+
+    def clean(self, value: object) -> list[str]:
+        addresses = [normalized_email(word) for word in super().clean(value)]
+        check_addresses(addresses)
+        return list(dict.fromkeys(addresses))
 
 
 class CurrencyField(forms.CharField):

@@ -9,7 +9,7 @@ from ...models import Policy
 from ...models.policy import TAG_FIELDS
 from ...money import plain
 from ...patterns import compiled, fits_one, group_names
-from .fields import CurrencyField, DomainsField, PatternsField, WordsField
+from .fields import AddressesField, CurrencyField, DomainsField, PatternsField, WordsField
 from .settings import GROUPS, LABELS, TAG_HELP, TAG_LABELS
 
 MONTHS = [(number, calendar.month_name[number]) for number in range(1, 13)]
@@ -43,6 +43,11 @@ class PolicyForm(forms.ModelForm):
     fund_org_patterns = PatternsField(
         required=False,
         help_text="One regular expression per line. A fund/org that matches none as a whole is held. Empty: any form.",
+    )
+    report_recipients = AddressesField(
+        required=False,
+        help_text="E-mail addresses, separated by commas. When a month is finalized, each gets the report of the value "
+        "delivered in the fiscal year so far, as a PDF. Empty: nobody.",
     )
     fiscal_year_start = forms.TypedChoiceField(
         choices=MONTHS,
@@ -95,6 +100,7 @@ class PolicyForm(forms.ModelForm):
             "email_megabytes",
             "smallest_emailed",
             "emails_per_minute",
+            "report_recipients",
         )
         labels = LABELS
         help_texts = {

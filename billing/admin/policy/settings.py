@@ -77,6 +77,7 @@ GROUPS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         ),
     ),
     ("Usage", "What the charges of a cluster, a gateway or a service say of their use.", ("shows_users",)),
+    ("Reports", "", ("report_recipients",)),
 )
 
 # What each setting is called, and what a change of it does from now on.
@@ -107,7 +108,7 @@ SETTINGS: dict[str, tuple[str, str]] = {
     "corrections_need_second_person": ("Corrections need a second person", ENTERED),
     "transfer_justification_days": ("Days until a transfer needs a justification", ENTERED),
     "currency": ("Currency", "Months that are not closed are charged anew in it."),
-    "fiscal_year_start": ("Fiscal year starts in", "Journals and trends count fiscal years by it at once."),
+    "fiscal_year_start": ("Fiscal year starts in", "Journals and reports count fiscal years by it at once."),
     "questions_email": ("Questions are mailed to", ASKED),
     "question_days": ("Days to answer a question", ASKED),
     "questions_hold_charges": ("Questions hold their charges", ASKED),
@@ -125,6 +126,7 @@ SETTINGS: dict[str, tuple[str, str]] = {
     "email_megabytes": ("Largest e-mail, in megabytes", MAILED),
     "smallest_emailed": ("Smallest charge that is e-mailed", MAILED),
     "emails_per_minute": ("E-mails a minute", MAILED),
+    "report_recipients": ("Reports are mailed to", "Months finalized from now on are reported to them."),
 }
 LABELS = {name: label for name, (label, _) in SETTINGS.items()}
 

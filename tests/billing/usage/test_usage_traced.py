@@ -57,7 +57,7 @@ def test_a_charge_leads_to_its_job_its_file_and_its_rate(january):
     )
     assert (usage["schedule"], usage["version"], usage["valid_from"], usage["rate"]) == ("hpc", 1, "2025-01-01", "cpu")
     (record,) = usage["records"]
-    assert record["measures"] == ["elapsed seconds: 55 hour", "cpu seconds: 550 core-hour"]
+    assert record["measures"] == ["elapsed seconds: 55 hours", "cpu seconds: 550 core-hours"]
     assert record["attributes"] == {"queue": "batch"}
     assert usage["files"] == [
         {
@@ -90,8 +90,8 @@ def test_a_charge_leads_to_its_job_its_file_and_its_rate(january):
 def test_a_job_that_was_read_while_it_ran_has_both_its_lines(january):
     usage = traced(of_job(1).pk)["usage"]
     assert [(each["measures"][1], each["counts"]) for each in usage["records"]] == [
-        ("cpu seconds: 200 core-hour", False),
-        ("cpu seconds: 600 core-hour", True),
+        ("cpu seconds: 200 core-hours", False),
+        ("cpu seconds: 600 core-hours", True),
     ]
     assert [each["name"] for each in usage["files"]] == ["a.txt", "b.txt"]
     assert "completed by a later line" in text_of(of_job(1).pk)
@@ -189,3 +189,31 @@ def test_only_the_parts_of_a_file_that_have_a_row_are_read(january, monkeypatch)
     assert read == [0, 0]
     assert found.rows_of(priced, {99}) == {}
     assert read == [0, 0]
+
+
+@pytest.fixture
+def ada(january, client, cast):
+    """The PI of these jobs, signed in, with her statement of the month."""
+    command("generate", "-p", "2025-01")
+    client.force_login(cast.pi)
+    return client
+
+
+def test_a_pi_reads_each_jobs_number_times_units_and_rate(ada):
+    url = reverse("portal:line", args=["2025-01-0001-1", 1])
+    page = " ".join(ada.get(url).content.decode().split())
+    for said in (
+        "Record <bdi>2</bdi>, Jan 1, 2025, 01:00 to Jan 3, 2025, 08:00",
+        "tiger/batch",
+        "550 core-hour",
+        "400 core-hours at 0.1, 150 core-hours at 0.05 per core-hour, by hpc v1",
+    ):
+        assert said in page, said
+    assert "user <bdi>ada</bdi>" not in page
+    # What others used of a scope, and what is left of a cap, is not a PI's to read.
+    assert "used before" not in page
+
+
+def test_a_pi_reads_names_of_users_where_policy_shows_them(ada):
+    a_policy(shows_users=True)
+    assert "user <bdi>ada</bdi>" in ada.get(reverse("portal:line", args=["2025-01-0001-1", 1])).content.decode()
