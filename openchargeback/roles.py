@@ -19,8 +19,8 @@ VIEW = {
             "usagefile pricedmonth rateschedule rateclassmember usagesubsidy allocation"
         ),
         "statements": "statement statementline email",
-        "journals": "accountingperiod customerinvoice customerinvoiceline journal journalline journallayout "
-        "journaltemplate receivablesexport validvaluelist",
+        "journals": "accountingperiod answermapping customerinvoice customerinvoiceline journal journalline "
+        "journallayout journaltemplate receivablesexport validvaluelist",
     }.items()
     for model in models.split()
 }
@@ -77,7 +77,7 @@ FINANCE = {
     *(
         f"journals.{verb}_{model}"
         for verb in ("add", "change", "delete")
-        for model in ("accountingperiod", "journaltemplate")
+        for model in ("accountingperiod", "answermapping", "journaltemplate")
     ),
 }
 

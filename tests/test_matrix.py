@@ -56,7 +56,7 @@ from billing.models import (
 from billing.months import closing
 from journals import layouts, posting, receivables, valid_values
 from journals.formats.layouts import preset_named
-from journals.models import AccountingPeriod, Journal, JournalLayout, JournalTemplate, ReceivablesExport
+from journals.models import AccountingPeriod, AnswerMapping, Journal, JournalLayout, JournalTemplate, ReceivablesExport
 from statements import emails, issuing
 from statements.models import Email, Statement
 from statements.questions import lines
@@ -377,6 +377,13 @@ iiii >>>>  iiii >>>>  admin/journals/accountingperiod/<path:object_id>/history/
 iiii xxoo  iiii xxoo  admin/journals/accountingperiod/<path:object_id>/delete/
 iiii oooo  iiii xxoo  admin/journals/accountingperiod/<path:object_id>/change/
 iiii >>>>  iiii >>>>  admin/journals/accountingperiod/<path:object_id>/
+iiii oooo  iiii oooo  admin/journals/answermapping/
+iiii xxoo  iiii xxoo  admin/journals/answermapping/add/
+iiii >>>>  iiii >>>>  admin/journals/answermapping/<path:object_id>/history/
+iiii xxoo  iiii xxoo  admin/journals/answermapping/<path:object_id>/delete/
+iiii oooo  iiii xxoo  admin/journals/answermapping/<path:object_id>/change/
+iiii >>>>  iiii >>>>  admin/journals/answermapping/<path:object_id>/
+iiii xxoo  iiii xxoo  admin/journals/journal/answers/
 iiii xooo  iiii xooo  admin/journals/journal/export/
 iiii mmmm  iiii >>>>  admin/journals/journal/list/
 iiii xooo  iiii xooo  admin/journals/journal/<int:journal_id>/file/
@@ -543,6 +550,7 @@ def house(cast, settings):
     valid_values.load_values(file=io.BytesIO(listed), **BY)
     valid_values.load_values(file=io.BytesIO(b"segment,value\naccount,4900\n"), **BY)
     valid_values.remove(segment="fund_org", **BY)
+    AnswerMapping.objects.create(name="ledger", journal_column="a", document_column="b", reason_column="c")
     content = preset_named("workday-csv").content
     company = {"settings": {"company": "CO_100", "journal_source": "RC"}, **BY}
     layouts.release(layout=layouts.add(name="ledger", content=content, **company), **BY)
@@ -810,6 +818,7 @@ ACTIONS = {
     "billing.invoicetotal delete_selected": BIND,
     "statements.statement send_selected": CURATE,
     "journals.accountingperiod delete_selected": BIND,
+    "journals.answermapping delete_selected": BIND,
     "journals.journaltemplate delete_selected": BIND,
 }
 
@@ -958,6 +967,8 @@ COMMANDS = {
     "journals list": EVERY,
     "journals submit 1": BIND,
     "journals post 1 --document 1": BIND,
+    "journals answers a.csv -m ledger": BIND,
+    "journals mapping ledger --journal a --document b": BIND,
     "journals reject 1 --reason no": BIND,
     "journals reverse 1 --reason no": BIND,
     "people list": EVERY,

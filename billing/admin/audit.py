@@ -59,6 +59,7 @@ NOUNS = {
     "accounting_period": "Accounting periods",
     "accounting_calendar": "Accounting calendars",
     "valid_values": "Valid values",
+    "answer_mapping": "Forms of the ledger's answers",
     "journal_layout": "Journal layouts",
     "journal_template": "Journal templates",
     "user": "Users",
