@@ -17,7 +17,7 @@ class BillingConfig(AppConfig):
         from .questions import before_close
         from .review import deciding, reattribution
         from .setup import funding, kept_sheets, people, policies
-        from .usage import bringing
+        from .usage import bringing, trying
 
         jobs.register(Job.Kind.IMPORT, planning.run_job, permission="billing.import_charges")
         jobs.register(Job.Kind.BOOK, ingestion.run_book, permission="billing.book_import")
@@ -27,6 +27,7 @@ class BillingConfig(AppConfig):
         jobs.register(Job.Kind.FUNDS, kept_sheets.worker_of(funding.load_funds), permission="billing.add_fundingsource")
         jobs.register(Job.Kind.PEOPLE, kept_sheets.worker_of(people.load_people), permission="billing.add_person")
         jobs.register(Job.Kind.USAGE, bringing.run_job, permission="billing.take_usage")
+        jobs.register(Job.Kind.TRY, trying.run_job, permission="billing.view_rateschedule")
         jobs.register(Job.Kind.PROVE, showing.run_job, permission="billing.view_billingperiod")
         checklist.register("imports", provider=month_items.imports, is_kept=True, is_quick=True)
         checklist.register(checklist.HELD, provider=month_items.held, is_kept=True, is_quick=True)

@@ -307,6 +307,8 @@ iiii xxoo  iiii xxoo  admin/billing/allocation/<path:object_id>/delete/
 iiii oooo  iiii xxoo  admin/billing/allocation/<path:object_id>/change/
 iiii >>>>  iiii >>>>  admin/billing/allocation/<path:object_id>/
 iiii oooo  iiii oooo  admin/billing/rateschedule/<int:number>/export/<slug:form>/
+iiii oooo  iiii oooo  admin/billing/rateschedule/<int:number>/try/
+iiii >>>>  iiii >>>>  admin/billing/rateschedule/<int:number>/tried.<slug:form>
 iiii xxoo  iiii xxoo  admin/billing/rateschedule/load/
 iiii xxoo  iiii xxoo  admin/billing/rateschedule/<int:number>/edit/
 iiii xxoo  iiii xx>>  admin/billing/rateschedule/<path:object_id>/release/
@@ -953,6 +955,7 @@ COMMANDS = {
     "rates import a.csv --name hpc --from 2025-01 --release": BIND,
     "rates release hpc 1": BIND,
     "rates retire hpc 1 --reason no": BIND,
+    "rates try hpc": EVERY,
     "rates discard hpc 1": BIND,
     "recover_admin root": ADMIN,
     "replay -p 2025-01": EVERY,

@@ -1446,6 +1446,7 @@ class Migration(migrations.Migration):
                             ("people", "Load PIs"),
                             ("export", "Export charges"),
                             ("usage", "Price usage"),
+                            ("try", "Try rates"),
                             ("prove", "Prove a month"),
                             ("draft", "Draft a journal"),
                             ("invoice", "Draft invoices"),

@@ -101,7 +101,7 @@ def run(
     """
     terms = terms_of(feed, month)
     files = files_of(feed, month)
-    priced, table, notes = _made(feed, month, terms, files, extra, progress)
+    priced, table, notes = made(feed, month, terms, files, extra, progress)
     progress(2, 3, "Importing")
     result, refused = None, None
     if table.num_rows:
@@ -125,7 +125,7 @@ def run(
     )
 
 
-def _made(
+def made(
     feed: UsageFeed,
     month: datetime.date,
     terms: Terms,

@@ -1,9 +1,10 @@
 """The terms of a month: which schedule prices it, and which subsidies and balances apply, with what is left of them."""
 
 import datetime
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Any
 
 from django.db.models import Q
 
@@ -33,14 +34,14 @@ class Terms:
     funds: Mapping[str, str]
 
 
-def terms_of(feed: UsageFeed, month: datetime.date) -> Terms:
-    """Return the terms of a feed's month.
+def terms_of(feed: UsageFeed, month: datetime.date, *, schedule: RateSchedule | None = None) -> Terms:
+    """Return the terms of a feed's month, or those by another `schedule`.
 
     A month that is closed keeps the schedule that it was priced by. Raises NoSchedule.
     """
     policy = Policy.objects.current()
     return Terms(
-        schedule=schedule_of(feed, month),
+        schedule=schedule or schedule_of(feed, month),
         subsidies=tuple(subsidies_of(feed, month)),
         balances=tuple(balances_of(feed, month)),
         before=before_of(feed, month),
@@ -83,26 +84,43 @@ def latest_of(feed: UsageFeed, month: datetime.date) -> PricedMonth | None:
     return months.order_by("-pk").first()
 
 
+def kept_grants(priced: PricedMonth) -> tuple[tuple[Subsidy, ...], tuple[Balance, ...]]:
+    """Return the subsidies and balances that a month was priced with, as it keeps them."""
+
+    def named(found: Mapping[str, Any], numbers: Iterable[str]) -> dict[str, Any]:
+        made: dict[str, Any] = {
+            name: frozenset(value) if isinstance(value, list) else value for name, value in found.items()
+        }
+        made |= {name: Decimal(made[name]) for name in numbers if made[name] is not None}
+        return made | {name: kind(made[name]) for name, kind in (("scope", Scope), ("span", Span)) if name in made}
+
+    subsidies = (Subsidy(**named(each, ("percent", "cap"))) for each in priced.terms.get("subsidies", ()))
+    balances = (Balance(**named(each, ("size", "left"))) for each in priced.terms.get("balances", ()))
+    return tuple(subsidies), tuple(balances)
+
+
+def subsidy_of(subsidy: UsageSubsidy) -> Subsidy:
+    """Return a subsidy as pricing takes it."""
+    return Subsidy(
+        code=subsidy.code,
+        name=subsidy.name,
+        percent=subsidy.percent,
+        order=subsidy.order,
+        cap=subsidy.cap,
+        scope=Scope(subsidy.scope),
+        span=Span(subsidy.span),
+        scopes=frozenset(subsidy.recipients),
+        rates=frozenset(subsidy.rates),
+        classes=frozenset(subsidy.classes),
+        fund_org=subsidy.fund_org,
+    )
+
+
 def subsidies_of(feed: UsageFeed, month: datetime.date) -> list[Subsidy]:
     """Return the subsidies of a feed in a month, in their order."""
     in_force = Q(valid_until__isnull=True) | Q(valid_until__gte=month)
-    return [
-        Subsidy(
-            code=each.code,
-            name=each.name,
-            percent=each.percent,
-            order=each.order,
-            cap=each.cap,
-            scope=Scope(each.scope),
-            span=Span(each.span),
-            scopes=frozenset(each.recipients),
-            rates=frozenset(each.rates),
-            classes=frozenset(each.classes),
-            fund_org=each.fund_org,
-        )
-        for each in UsageSubsidy.objects.filter(in_force, valid_from__lte=month).order_by("order", "code")
-        if not each.feeds or feed.name in each.feeds
-    ]
+    found = UsageSubsidy.objects.filter(in_force, valid_from__lte=month).order_by("order", "code")
+    return [subsidy_of(each) for each in found if not each.feeds or feed.name in each.feeds]
 
 
 def balances_of(feed: UsageFeed, month: datetime.date) -> list[Balance]:

@@ -47,6 +47,7 @@ SCREENS = {
     "admin:billing_rateschedule_add": "admin-guide/rates#a-draft",
     "admin:billing_rateschedule_edit": "admin-guide/rates#a-draft",
     "admin:billing_rateschedule_load": "admin-guide/rates#in-a-spreadsheet",
+    "admin:billing_rateschedule_try": "admin-guide/rates#try-it-before-it-counts",
     "admin:billing_user_password-link": "security/authentication#passwords",
     "admin:billing_usagefile_read": "admin-guide/usage#read-files",
     "admin:billing_usagefile_withdraw": "admin-guide/usage#withdraw-a-file",

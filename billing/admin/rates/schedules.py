@@ -23,6 +23,7 @@ from ..links import change_url
 from ..verbs import Verb
 from .editing import ADD, CHANGE, EditingMixin
 from .standing import feeds_by_schedule, sentence, state_badge, state_words
+from .trying import TryingMixin
 
 State = RateSchedule.State
 RELEASE = "billing.release_rateschedule"
@@ -68,7 +69,7 @@ def _is_draft(schedule: RateSchedule) -> bool:
 
 
 @admin.register(RateSchedule)
-class RateScheduleAdmin(EditingMixin, FrozenAdmin):
+class RateScheduleAdmin(TryingMixin, EditingMixin, FrozenAdmin):
     when_empty = (
         "There are no rate schedules yet. One says what usage costs: of a cluster, of storage, of an AI gateway. "
         "Add one here, or draft one from a file."
