@@ -9,6 +9,7 @@ from ..models import (
     Charge,
     Correction,
     CorrectionLine,
+    CostPool,
     DisputedCharge,
     ExchangeRate,
     Flag,
@@ -19,6 +20,7 @@ from ..models import (
     PayerSplitShare,
     Question,
     RateSchedule,
+    RateStudy,
     ReviewDecision,
 )
 from ..models.periods import FINAL
@@ -38,6 +40,7 @@ def register_own() -> None:
         *_of_questions(),
         *_of_payer_lines(),
         *_of_rate_schedules(),
+        *_of_rate_studies(),
         *_of_the_audit_log(),
         *_of_periods(),
     )
@@ -140,6 +143,16 @@ def _of_rate_schedules() -> list[Refusal]:
             "({old}.state = 'retired' AND {new}.state <> 'retired')",
         ),
         Refusal("delete", RateSchedule, "delete", locked, when="{row}.state <> 'draft'"),
+    ]
+
+
+def _of_rate_studies() -> list[Refusal]:
+    """A rate study that was adopted stays as it is, with its costs: a rate rests on it."""
+    locked = "a rate study that was adopted is locked"
+    return [
+        frozen(RateStudy, "{old}.state = 'adopted'", locked),
+        Refusal("delete", RateStudy, "delete", locked, when="{row}.state = 'adopted'"),
+        *(Refusal(event, CostPool, event, locked, path=("study",), when="{row}.state = 'adopted'") for event in ALL),
     ]
 
 

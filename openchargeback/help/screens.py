@@ -122,6 +122,7 @@ MODELS = {
     "billing_question": "admin-guide/questions",
     "billing_rateclassmember": "admin-guide/rates#rate-classes",
     "billing_rateschedule": "admin-guide/rates",
+    "billing_ratestudy": "admin-guide/rate-studies",
     "billing_source": "admin-guide/sources",
     "billing_usagefeed": "admin-guide/usage#usage-feeds",
     "billing_usagefile": "admin-guide/usage#usage-files",

@@ -33,6 +33,7 @@ from billing.models import (
     Person,
     Project,
     RateClassMember,
+    RateStudy,
     Source,
     UsageFeed,
     UsageSubsidy,
@@ -58,6 +59,7 @@ CHANGES = {
     Source: ("display_name", "Another name"),
     UsageFeed: ("display_name", "Another name"),
     RateClassMember: ("reason", "as agreed"),
+    RateStudy: ("note", "as agreed"),
     UsageSubsidy: ("name", "Another name"),
     Allocation: ("reason", "as agreed"),
     ExchangeRate: ("rate", "1.25"),
@@ -88,6 +90,8 @@ def a_subject(model):
     if model is UsageFeed:
         source = build.a_source("hpc", import_mode=Source.ImportMode.SNAPSHOT)
         return UsageFeed.objects.create(name="tiger", source=source, kind="slurm")
+    if model is RateStudy:
+        return RateStudy.objects.create(feed=a_subject(UsageFeed), rate="cpu", fiscal_year=2025, created_at=build.NOW)
     if model is JournalTemplate:
         return JournalTemplate.objects.create(name="bank", line="{{ line.fund_org }}")
     if model in (RateClassMember, UsageSubsidy, Allocation):

@@ -13,7 +13,7 @@ from django.utils.safestring import SafeString
 from ...models import Policy, RateSchedule
 from ...sheets import FORMATS as TYPES
 from ...texts import long_month
-from ...usage import rate_schedules
+from ...usage import rate_schedules, studies
 from ...usage.pricing.schedules import ScheduleNotUnderstood
 from ...usage.pricing.terms import Rate, Schedule
 from ...usage.rate_schedules import Drafted, words
@@ -197,6 +197,7 @@ class RateScheduleAdmin(TryingMixin, EditingMixin, FrozenAdmin):
             ],
             "state": state_words(schedule),
             "sentence": sentence(schedule),
+            "old": studies.age_of(schedule, timezone.localdate()) if state_words(schedule)[0] == "In force" else "",
             "feeds": feeds_by_schedule().get(schedule.name, ()),
             "rows": [_row(rate) for rate in rates.rates],
             "currency": Policy.objects.current().currency,

@@ -97,7 +97,7 @@ class TryingMixin(admin.ModelAdmin):
         query = urlencode({ON: [each.name for each in asked.months]}, doseq=True)
         return {
             "form": form,
-            "tried": _shown(found) if found else None,
+            "tried": shown(found) if found else None,
             "job": job,
             "told": jobs.told(job) if job else "",
             "downloads": [
@@ -152,7 +152,7 @@ def asked_text(arguments: dict[str, Any]) -> list[tuple[str, Any]]:
 # What was tried, as the page shows it ------------------------------------------------------------------
 
 
-def _shown(tried: Tried) -> dict[str, Any]:
+def shown(tried: Tried) -> dict[str, Any]:
     pis, totals, invoiced = tried.by_pi(), tried.totals(), tried.invoiced()
     return {
         "is": tried,

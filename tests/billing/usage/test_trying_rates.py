@@ -23,34 +23,15 @@ from billing.models import (
     PricedMonth,
     Project,
     RateSchedule,
-    UsageFeed,
     UsageSubsidy,
 )
-from billing.usage import readers, trying
-from tests.build import NOW, SOMEBODY, a_customer, a_pi, a_policy, a_project, a_source, a_split, shut
+from billing.usage import trying
+from tests.build import NOW, SOMEBODY, a_customer, a_split, shut
 from tests.stories.stage import command
 
-from .plain import PLAIN
 from .test_bringing import DAY, FEBRUARY, JANUARY, a_schedule, job, jobs
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture(autouse=True)
-def _plain_lines(monkeypatch):
-    monkeypatch.setitem(readers.KINDS, "plain", PLAIN)
-
-
-@pytest.fixture
-def feed():
-    """A cluster at 0.10 a core-hour, of which each PI has 100 free; Ada's genomics pays with BIO-001."""
-    a_policy()
-    a_project(pi=a_pi(), default_fund_org="BIO-001")
-    a_project("climate", pi=a_pi("bob@u.edu"), default_fund_org="GEO-002")
-    a_source("hpc", kind="internal", import_mode="snapshot")
-    a_schedule([{"price": "0.10"}])
-    command("feeds", "add", "tiger", "-s", "hpc", "--kind", "plain", "--schedule", "hpc")
-    return UsageFeed.objects.get()
 
 
 def draft_of(tiers, **rate):
@@ -72,7 +53,7 @@ def of_pis(found):
     return {each.pi: (each.charged.now, each.charged.then) for each in found.by_pi()}
 
 
-def test_a_draft_says_what_each_pi_would_pay(feed, tmp_path):
+def test_a_draft_says_what_each_pi_would_pay(tiger, tmp_path):
     used(tmp_path, job(1, JANUARY, 10, 50), job(2, JANUARY + DAY, 10, 30, account="climate"))
     draft = draft_of([{"price": "0.1234567"}], free="50")
     found = tried(draft)
@@ -104,7 +85,7 @@ def stored():
     return [model.objects.count() for model in models]
 
 
-def test_nothing_is_stored(feed, tmp_path):
+def test_nothing_is_stored(tiger, tmp_path):
     used(tmp_path, job(1, JANUARY, 10, 50))
     draft, before = draft_of([{"price": "0.20"}]), stored()
     assert tried(draft).charged.then == Decimal("80.00")
@@ -113,7 +94,7 @@ def test_nothing_is_stored(feed, tmp_path):
 
 
 @pytest.mark.parametrize("status", ["open", "closed"])
-def test_what_is_tried_is_what_pricing_by_it_charges(feed, tmp_path, status):
+def test_what_is_tried_is_what_pricing_by_it_charges(tiger, tmp_path, status):
     """The months are priced and charged by the draft for real, and every payer line is the one that was foreseen."""
     rows = [
         job(
@@ -144,7 +125,7 @@ def test_what_is_tried_is_what_pricing_by_it_charges(feed, tmp_path, status):
         assert foreseen[month] == sorted((line.pi.email, line.fund_org, line.charged) for line in lines if line.charged)
 
 
-def test_who_pays_by_a_decision_pays_by_other_rates_too(feed, tmp_path):
+def test_who_pays_by_a_decision_pays_by_other_rates_too(tiger, tmp_path):
     used(tmp_path, job(1, JANUARY, 10, 50))
     Charge.objects.update(state="approved", fund_org="CHEM-9", attributed_by="decision")
     found = tried(draft_of([{"price": "0.20"}]))
@@ -155,7 +136,7 @@ def test_who_pays_by_a_decision_pays_by_other_rates_too(feed, tmp_path):
     assert (found.months[0].asked_again, found.months[0].asked_again_billed) == (1, 80)
 
 
-def test_what_is_held_and_has_no_rate_is_told(feed, tmp_path):
+def test_what_is_held_and_has_no_rate_is_told(tiger, tmp_path):
     used(tmp_path, job(1, JANUARY, 10, 50), job(2, JANUARY, 10, 20, account="mystery"))
     found = tried(draft_of([{"price": "0.20"}]))
     now, then = found.totals()
@@ -166,7 +147,7 @@ def test_what_is_held_and_has_no_rate_is_told(feed, tmp_path):
     assert "2 records have no rate in hpc" in found.problems[0].problem
 
 
-def test_a_month_goes_on_from_the_one_that_was_tried_before_it(feed, tmp_path):
+def test_a_month_goes_on_from_the_one_that_was_tried_before_it(tiger, tmp_path):
     used(tmp_path, job(1, JANUARY, 10, 20), job(2, FEBRUARY, 10, 20))
     draft = draft_of([{"up_to": "300", "price": "0.20"}, {"price": "0.10"}], span="fiscal_year", free="0")
     # 200 at 0.20; then 100 at 0.20 and 100 at 0.10.
@@ -175,7 +156,7 @@ def test_a_month_goes_on_from_the_one_that_was_tried_before_it(feed, tmp_path):
     assert [each.charged.then for each in tried(draft, "tiger:2025-02").months] == [40]
 
 
-def test_a_closed_month_keeps_its_subsidies(feed, tmp_path):
+def test_a_closed_month_keeps_its_subsidies(tiger, tmp_path):
     subsidy = UsageSubsidy.objects.create(
         code="provost", name="Provost", percent=50, fund_org="PRV-1", valid_from="2025-01-01", reason="By the provost"
     )
@@ -191,7 +172,7 @@ def test_a_closed_month_keeps_its_subsidies(feed, tmp_path):
     assert (now.subsidized, then.subsidized) == (20, 40)
 
 
-def test_a_result_is_kept_until_something_changes(feed, tmp_path):
+def test_a_result_is_kept_until_something_changes(tiger, tmp_path):
     used(tmp_path, job(1, JANUARY, 10, 50))
     draft = draft_of([{"price": "0.20"}])
     asked = trying.named_months(draft)
@@ -205,7 +186,7 @@ def test_a_result_is_kept_until_something_changes(feed, tmp_path):
 # The command ------------------------------------------------------------------------------------------------
 
 
-def test_the_command_says_it_to_people_and_programs(feed, tmp_path, capsys):
+def test_the_command_says_it_to_people_and_programs(tiger, tmp_path, capsys):
     used(tmp_path, job(1, JANUARY, 10, 50), job(2, FEBRUARY, 10, 30, account="climate"))
     draft_of([{"price": "0.20"}])
     data = command("rates", "try", "hpc")
@@ -236,18 +217,18 @@ def test_the_command_says_it_to_people_and_programs(feed, tmp_path, capsys):
         (("-o", "lines.pdf"), "lines.pdf ends in none of .csv, .xlsx"),
     ],
 )
-def test_what_cannot_be_tried_is_refused(feed, tmp_path, arguments, message):
+def test_what_cannot_be_tried_is_refused(tiger, tmp_path, arguments, message):
     used(tmp_path, job(1, JANUARY, 10, 50))
     with pytest.raises(CommandError, match=message):
         command("rates", "try", "hpc", *arguments)
 
 
-def test_without_a_priced_month_there_is_nothing_to_try(feed):
+def test_without_a_priced_month_there_is_nothing_to_try(tiger):
     with pytest.raises(CommandError, match="There is no month to try hpc v1 on"):
         command("rates", "try", "hpc")
 
 
-def test_a_month_that_is_not_tried_is_an_error_and_the_others_are_told(feed, tmp_path, capsys):
+def test_a_month_that_is_not_tried_is_an_error_and_the_others_are_told(tiger, tmp_path, capsys):
     used(tmp_path, job(1, JANUARY, 10, 50), job(2, FEBRUARY, 10, 50, queue="gpu"))
     draft_of([{"price": "0.20"}], when={"queue": ["batch"]})
     with pytest.raises(CommandError, match="February 2025 of tiger was not tried: 1 record has no rate in hpc"):
@@ -255,7 +236,7 @@ def test_a_month_that_is_not_tried_is_an_error_and_the_others_are_told(feed, tmp
     assert "would be 80.00" in capsys.readouterr().out
 
 
-def test_the_lines_go_to_a_file(feed, tmp_path):
+def test_the_lines_go_to_a_file(tiger, tmp_path):
     used(tmp_path, job(1, JANUARY, 10, 50))
     draft_of([{"price": "0.20"}])
     path = tmp_path / "tried.csv"
@@ -288,7 +269,7 @@ def text_of(answer):
     return " ".join(answer.content.decode().split())
 
 
-def test_the_page_asks_for_months_and_shows_what_they_would_be_charged(finance, feed, tmp_path):
+def test_the_page_asks_for_months_and_shows_what_they_would_be_charged(finance, tiger, tmp_path):
     used(tmp_path, job(1, JANUARY, 10, 50), job(2, FEBRUARY, 10, 30, account="climate"))
     draft = draft_of([{"price": "0.1234567"}])
     page = text_of(finance.get(reverse("admin:billing_rateschedule_change", args=[draft.pk])))
@@ -304,7 +285,7 @@ def test_the_page_asks_for_months_and_shows_what_they_would_be_charged(finance, 
     assert "49.38" in text_of(finance.get(page_of(draft, "tiger:2025-01")))
 
 
-def test_what_the_page_shows_is_downloaded(finance, feed, tmp_path):
+def test_what_the_page_shows_is_downloaded(finance, tiger, tmp_path):
     used(tmp_path, job(1, JANUARY, 10, 50))
     draft = draft_of([{"price": "0.20"}])
     url = f"{reverse('admin:billing_rateschedule_tried', args=[draft.pk, 'csv'])}?on=tiger:2025-01"
@@ -317,12 +298,12 @@ def test_what_the_page_shows_is_downloaded(finance, feed, tmp_path):
     assert finance.get(url.replace("tried.csv", "tried.pdf")).status_code == 404
 
 
-def test_the_page_says_why_there_is_nothing_to_try(finance, feed):
+def test_the_page_says_why_there_is_nothing_to_try(finance, tiger):
     page = text_of(finance.get(page_of(draft_of([{"price": "0.20"}]))))
     assert "There is no month to try hpc v2 on" in page
 
 
-def test_the_worker_tries_large_months_and_the_page_follows(finance, feed, tmp_path, monkeypatch):
+def test_the_worker_tries_large_months_and_the_page_follows(finance, tiger, tmp_path, monkeypatch):
     used(tmp_path, job(1, JANUARY, 10, 50))
     draft = draft_of([{"price": "0.20"}])
     monkeypatch.setattr(trying.asking, "MOST_PRICED", 0)
@@ -344,7 +325,7 @@ def test_the_worker_tries_large_months_and_the_page_follows(finance, feed, tmp_p
     assert "January 2025 of tiger" in page
 
 
-def test_a_discarded_draft_is_not_tried(finance, feed, tmp_path):
+def test_a_discarded_draft_is_not_tried(finance, tiger, tmp_path):
     used(tmp_path, job(1, JANUARY, 10, 50))
     draft = draft_of([{"price": "0.20"}])
     asked = trying.try_later(trying.named_months(draft), actor=SOMEBODY, now=NOW)
@@ -357,11 +338,11 @@ def test_a_discarded_draft_is_not_tried(finance, feed, tmp_path):
 # Who pays in other ways -------------------------------------------------------------------------------------
 
 
-def test_splits_customers_and_shared_costs_are_foreseen(feed, tmp_path):
+def test_splits_customers_and_shared_costs_are_foreseen(tiger, tmp_path):
     """Splits of a project, an invoiced customer and a shared cost: as charging makes them of stored charges."""
     a_split({"BIO-001": "70", "CHEM-9": "30"}, project=Project.objects.get(code="genomics"))
     Project.objects.filter(code="climate").update(customer=a_customer())
-    AttributionRule.objects.create(source=feed.source, sub_account="mystery", shared_as="Scratch", overrides_tags=True)
+    AttributionRule.objects.create(source=tiger.source, sub_account="mystery", shared_as="Scratch", overrides_tags=True)
     used(
         tmp_path,
         job(1, JANUARY, 10, 51),
