@@ -9,7 +9,7 @@ from typing import Any
 from django.db.models import Q
 
 from ..errors import BillingError, NextStep
-from ..models import Allocation, BillingPeriod, Policy, PricedMonth, RateSchedule, UsageFeed, UsageSubsidy
+from ..models import Allocation, BillingPeriod, Import, Policy, PricedMonth, RateSchedule, UsageFeed, UsageSubsidy
 from ..texts import long_month
 from .pricing import schedules
 from .pricing.terms import Balance, Schedule, Scope, Span, Subsidy
@@ -82,6 +82,11 @@ def latest_of(feed: UsageFeed, month: datetime.date) -> PricedMonth | None:
     """Return how a month was priced last, None where it never was."""
     months = PricedMonth.objects.filter(feed=feed, period__month=month).select_related("period", "schedule")
     return months.order_by("-pk").first()
+
+
+def waits(priced: PricedMonth) -> bool:
+    """Tell whether what a pricing came to waits as a late change: it is not charged."""
+    return bool(priced.imported and priced.imported.state == Import.State.DEFERRED)
 
 
 def kept_grants(priced: PricedMonth) -> tuple[tuple[Subsidy, ...], tuple[Balance, ...]]:

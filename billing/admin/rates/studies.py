@@ -14,12 +14,12 @@ from ... import doors, once_a_page
 from ...errors import BillingError
 from ...fiscal_years import label_of
 from ...models import CostPool, Policy, RateStudy
-from ...money import plain, written
+from ...money import plain, rounded, written
 from ...quantities import for_people
 from ...sheets import FORMATS
 from ...usage import studies
 from ...usage.rate_schedules import words
-from ...usage.studies import Figures, Paid, Studied
+from ...usage.studies import Cost, Figures, Paid, Studied
 from ..audited import BillingAdmin, actor_of
 from ..formatting import badge
 from ..verbs import Verb
@@ -225,8 +225,10 @@ def _shown(found: Studied) -> dict[str, Any]:
         "proposed": _number(figures.proposed),
         "units": for_people(figures.units),
         "used": for_people(figures.used),
+        "excluded": rounded(figures.excluded, figures.currency),
+        "charged": rounded(figures.charged, figures.currency),
         "balance_said": _balance_said(figures),
-        "costs": [(each, CostPool.Kind(each.kind).label) for each in figures.costs],
+        "costs": [(each, CostPool.Kind(each.kind).label, _rests_on(each, figures)) for each in figures.costs],
         "use": [
             (
                 each,
@@ -239,6 +241,18 @@ def _shown(found: Studied) -> dict[str, Any]:
             ("Other internal users", *_paid(figures.others, figures)),
         ],
     }
+
+
+def _rests_on(cost: Cost, figures: Figures) -> str:
+    """Say what a cost rests on: of depreciation its equipment, and the note."""
+    said = []
+    if cost.cost is not None:
+        federal = rounded(cost.federally_funded, figures.currency)
+        of_it = f", of which {federal} federally funded" if cost.federally_funded else ""
+        years = f"{cost.life_years} year{'' if cost.life_years == 1 else 's'}"
+        months = f"{cost.months} month{'' if cost.months == 1 else 's'} of the year"
+        said.append(f"{rounded(cost.cost, figures.currency)}{of_it}, over {years}: {months}")
+    return ". ".join([*said, *([cost.note] if cost.note else [])])
 
 
 def _number(number: Any) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 
 from ...money import plain
+from ...quantities import for_people
 from ...texts import long_month
 from .equation import Figures, Finding
 
@@ -55,11 +56,15 @@ def _of_payers(figures: Figures) -> Iterator[Finding]:
 def _of_use(figures: Figures) -> Iterator[Finding]:
     if figures.missing:
         months = ", ".join(long_month(each) for each in figures.missing)
-        yield Finding("months_missing", False, f"These months of the year were not priced: {months}.")
+        yield Finding(
+            "months_missing",
+            False,
+            f"These months of the year were not priced, or what came of them waits as a late change: {months}.",
+        )
     held = sum((each.held for each in figures.use), Decimal(0))
     if held:
         yield Finding(
-            "held", False, f"{_number(held)} {figures.unit}s are held for review: nobody is charged for them yet."
+            "held", False, f"{for_people(held)} {figures.unit}s are held for review: nobody is charged for them yet."
         )
 
 

@@ -17,7 +17,7 @@ from ..focus_rows import DESCRIBED, PAID_BY
 from ..paying import Terms as PayerTerms
 from ..pricing.lines import FREE_AMOUNT, NO_CHARGE
 from ..pricing.terms import ClassKind
-from ..terms import rates_of, standing_months
+from ..terms import rates_of, standing_months, waits
 from .equation import Paid, Use
 
 # What is free and was of use. What else is free, such as failed jobs, gave nothing of value.
@@ -26,8 +26,11 @@ HUNDRED = Decimal(100)
 
 
 def months_of(feed: UsageFeed, first: datetime.date, last: datetime.date) -> list[PricedMonth]:
-    """Return the months of a feed that were priced, as they stand, in order."""
-    found = [each for each in standing_months(feed) if first <= each.period.month <= last]
+    """Return the months of a feed that were priced, as they stand, in order.
+
+    Of a month whose last pricing waits as a late change, what was used is not what is charged: it is left out.
+    """
+    found = [each for each in standing_months(feed) if first <= each.period.month <= last and not waits(each)]
     return sorted(found, key=lambda each: each.period.month)
 
 

@@ -17,7 +17,7 @@ from ...charging import Part
 from ...errors import BillingError
 from ...fields import from_units
 from ...importing import foreseeing
-from ...models import BillingPeriod, Charge, Import, PayerLine, Policy, PricedMonth, RateSchedule, UsageFeed
+from ...models import BillingPeriod, Charge, PayerLine, Policy, PricedMonth, RateSchedule, UsageFeed
 from ...money import ZERO
 from ...progress import Progress, unwatched
 from ...readers import FileError
@@ -27,7 +27,7 @@ from ..months import files_of, made
 from ..pricing.lines import By, Priced
 from ..pricing.terms import Subsidy
 from ..pricing.uses import Before
-from ..terms import Terms, kept_grants, latest_of, terms_of
+from ..terms import Terms, kept_grants, latest_of, terms_of, waits
 from .results import Line, MonthTried, Owed, Payer, Totals, Tried
 
 
@@ -114,7 +114,7 @@ def _tried(other: Other, feed: UsageFeed, month: datetime.date, chain: _Chain, n
         lines=tuple(_lines(lines_now, lines_then)),
         now=_now(standing, lines_now, latest),
         then=_then(foreseen.parts, lines_then, priced),
-        units_now=tuple(latest.units) if latest and not _waits(latest) else (),
+        units_now=tuple(latest.units) if latest and not waits(latest) else (),
         units_then=tuple(accounts.units_data(priced)),
         asked_again=foreseen.asked_again,
         asked_again_billed=foreseen.asked_again_billed,
@@ -148,14 +148,9 @@ def _terms(
         notes.append(
             "A month before it was not tried: its tiers, free amounts and balances go on from what was charged."
         )
-    if latest and _waits(latest):
+    if latest and waits(latest):
         notes.append("How it was priced last waits as a late change. It is compared with what is charged now.")
     return terms, tuple(notes)
-
-
-def _waits(priced: PricedMonth) -> bool:
-    """Tell whether what a pricing came to waits as a late change: it is not charged."""
-    return bool(priced.imported and priced.imported.state == Import.State.DEFERRED)
 
 
 def _go_on(chain: _Chain, month: datetime.date, priced: Priced, latest: PricedMonth | None) -> None:
@@ -229,7 +224,7 @@ def _totals(parts: Iterable[Part], lines: Iterable[PayerLine], **reductions: Dec
 def _now(parts: Sequence[Part], lines: Sequence[PayerLine], latest: PricedMonth | None) -> Totals:
     """Return what a month comes to as it is. The last pricing knows which reduction is which, if it is charged."""
     found = _totals(parts, lines)
-    if latest is None or _waits(latest):
+    if latest is None or waits(latest):
         return found
     sums = {"free": ZERO, "subsidy": ZERO}
     for each in latest.drawn:
