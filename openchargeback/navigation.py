@@ -107,6 +107,7 @@ NAVIGATION: dict[str, tuple[Item, ...]] = {
                 List("Source", "Sources"),
                 List("UsageFeed", "Usage feeds"),
                 List("RateSchedule", "Rate schedules"),
+                List("RateStudy", "Rate studies"),
                 List("RateClassMember", "Rate classes"),
                 List("UsageSubsidy", "Subsidies"),
                 List("Allocation", "Allocations"),

@@ -45,6 +45,7 @@ from billing.models import (
     Question,
     RateClassMember,
     RateSchedule,
+    RateStudy,
     SavedView,
     Source,
     StoredFile,
@@ -308,6 +309,8 @@ iiii xxoo  iiii xxoo  admin/billing/allocation/<path:object_id>/delete/
 iiii oooo  iiii xxoo  admin/billing/allocation/<path:object_id>/change/
 iiii >>>>  iiii >>>>  admin/billing/allocation/<path:object_id>/
 iiii oooo  iiii oooo  admin/billing/rateschedule/<int:number>/export/<slug:form>/
+iiii oooo  iiii oooo  admin/billing/rateschedule/<int:number>/try/
+iiii >>>>  iiii >>>>  admin/billing/rateschedule/<int:number>/tried.<slug:form>
 iiii xxoo  iiii xxoo  admin/billing/rateschedule/load/
 iiii xxoo  iiii xxoo  admin/billing/rateschedule/<int:number>/edit/
 iiii xxoo  iiii xx>>  admin/billing/rateschedule/<path:object_id>/release/
@@ -319,6 +322,14 @@ iiii >>>>  iiii >>>>  admin/billing/rateschedule/<path:object_id>/history/
 iiii xxxx  iiii xxxx  admin/billing/rateschedule/<path:object_id>/delete/
 iiii oooo  iiii xxxx  admin/billing/rateschedule/<path:object_id>/change/
 iiii >>>>  iiii >>>>  admin/billing/rateschedule/<path:object_id>/
+iiii oooo  iiii oooo  admin/billing/ratestudy/<int:number>/study.xlsx
+iiii xxoo  iiii xxoo  admin/billing/ratestudy/<path:object_id>/adopt/
+iiii oooo  iiii oooo  admin/billing/ratestudy/
+iiii xxoo  iiii xxoo  admin/billing/ratestudy/add/
+iiii >>>>  iiii >>>>  admin/billing/ratestudy/<path:object_id>/history/
+iiii xxoo  iiii xxoo  admin/billing/ratestudy/<path:object_id>/delete/
+iiii oooo  iiii xxoo  admin/billing/ratestudy/<path:object_id>/change/
+iiii >>>>  iiii >>>>  admin/billing/ratestudy/<path:object_id>/
 iiii oooo  iiii oooo  admin/billing/usagesubsidy/
 iiii xxoo  iiii xxoo  admin/billing/usagesubsidy/add/
 iiii >>>>  iiii >>>>  admin/billing/usagesubsidy/<path:object_id>/history/
@@ -635,6 +646,7 @@ def _price_usage() -> None:
     RateClassMember.objects.create(rate_class="external", **given)
     Allocation.objects.create(code="startup", amount=Decimal(100), unit="core-hour", **given)
     given.pop("pi")
+    RateStudy.objects.create(feed=UsageFeed.objects.earliest("pk"), rate="cpu", fiscal_year=2025, created_at=build.NOW)
     UsageSubsidy.objects.create(code="provost", name="Provost's half", percent=Decimal(50), **given)
 
 
@@ -697,6 +709,12 @@ def address_of(route: str, root: User) -> str:
         f"{RateSchedule.objects.get(state='draft').pk}/edit/",
         "admin/billing/rateschedule/<int:number>/export/<slug:form>/": "admin/billing/rateschedule/"
         f"{RateSchedule.objects.earliest('pk').pk}/export/csv/",
+        "admin/billing/rateschedule/<int:number>/try/": "admin/billing/rateschedule/"
+        f"{RateSchedule.objects.earliest('pk').pk}/try/",
+        "admin/billing/rateschedule/<int:number>/tried.<slug:form>": "admin/billing/rateschedule/"
+        f"{RateSchedule.objects.earliest('pk').pk}/tried.csv",
+        "admin/billing/ratestudy/<int:number>/study.xlsx": "admin/billing/ratestudy/"
+        f"{RateStudy.objects.get().pk}/study.xlsx",
         "accounts/reset/<uidb64>/<token>/": "accounts/reset/MQ/set-password/",
         "help/images/<str:name>": "help/images/month-1440-light.png",
         # One for all; most are for staff alone (tests/openchargeback/test_help.py).
@@ -1003,7 +1021,13 @@ COMMANDS = {
     "rates import a.csv --name hpc --from 2025-01 --release": BIND,
     "rates release hpc 1": BIND,
     "rates retire hpc 1 --reason no": BIND,
+    "rates try hpc": EVERY,
     "rates discard hpc 1": BIND,
+    "rate_study list": EVERY,
+    "rate_study show 1": EVERY,
+    "rate_study try 1": EVERY,
+    "rate_study export 1 -o a.xlsx": EVERY,
+    "rate_study adopt 1": BIND,
     "recover_admin root": ADMIN,
     "replay -p 2025-01": EVERY,
     "report value": EVERY,

@@ -50,6 +50,8 @@ NOUNS = {
     "people": "Lists of people",
     "exchange_rate": "Exchange rates",
     "rate_schedule": "Rate schedules",
+    "rate_study": "Rate studies",
+    "cost_pool": "Costs of rate studies",
     "rate_class_member": "Rate classes",
     "usage_subsidy": "Subsidies",
     "allocation": "Allocations",

@@ -33,6 +33,7 @@ from billing.models import (
     Person,
     Project,
     RateClassMember,
+    RateStudy,
     Source,
     UsageFeed,
     UsageSubsidy,
@@ -58,6 +59,7 @@ CHANGES = {
     Source: ("display_name", "Another name"),
     UsageFeed: ("display_name", "Another name"),
     RateClassMember: ("reason", "as agreed"),
+    RateStudy: ("note", "as agreed"),
     UsageSubsidy: ("name", "Another name"),
     Allocation: ("reason", "as agreed"),
     ExchangeRate: ("rate", "1.25"),
@@ -96,6 +98,8 @@ def a_subject(model):
     if model is AnswerMapping:
         columns = {"journal_column": "Ref", "document_column": "Document", "reason_column": "Why"}
         return AnswerMapping.objects.create(name="ledger", **columns)
+    if model is RateStudy:
+        return RateStudy.objects.create(feed=a_subject(UsageFeed), rate="cpu", fiscal_year=2025, created_at=build.NOW)
     if model is JournalTemplate:
         return JournalTemplate.objects.create(name="bank", line="{{ line.fund_org }}")
     if model in (RateClassMember, UsageSubsidy, Allocation):
