@@ -3,8 +3,8 @@
 from .equation import Cost, Figures, Finding, Paid, Use, as_data, figures_from_data
 from .findings import findings_of
 from .studying import (
-    NoSuchRate,
     NoSuchStudy,
+    RateNotInForce,
     Studied,
     StudyFails,
     adopt,
@@ -22,7 +22,7 @@ __all__ = [
     "Cost",
     "Figures",
     "Finding",
-    "NoSuchRate",
+    "RateNotInForce",
     "NoSuchStudy",
     "Paid",
     "Studied",

@@ -33,7 +33,7 @@ class NoSuchStudy(BillingError):
     """A rate study was named that there is none of."""
 
 
-class NoSuchRate(BillingError):
+class RateNotInForce(BillingError):
     """A study is of a rate that the feed's schedule does not have."""
 
 
@@ -69,7 +69,7 @@ def studied(study: RateStudy) -> Studied:
 
 
 def figures_of(study: RateStudy) -> Figures:
-    """Work a study out. Raises NoSuchRate where the feed's schedule has no such rate."""
+    """Work a study out. Raises RateNotInForce where the feed's schedule has no such rate."""
     policy = Policy.objects.current()
     first, last = policy.months_of_fiscal_year(study.fiscal_year)
     rate = _rate_of(study)
@@ -128,7 +128,7 @@ def opening_balance(study: RateStudy) -> Decimal:
 def adopt(*, study: RateStudy, actor: Actor, now: datetime.datetime) -> Studied:
     """Adopt a study: its figures are kept as they are, and it never changes.
 
-    Raises WrongState, NoSuchRate, or StudyFails with what is wrong.
+    Raises WrongState, RateNotInForce, or StudyFails with what is wrong.
     """
     with audit.gesture(actor=actor, now=now) as gesture:
         locked = RateStudy.objects.select_for_update(no_key=True).select_related("feed__source").get(pk=study.pk)
@@ -187,7 +187,7 @@ def _rate_of(study: RateStudy) -> Rate:
     version = _version_of(study)
     rates = {each.code: each for each in content_of(version).rates}
     if study.rate not in rates:
-        raise NoSuchRate(f"{version} has no rate “{study.rate}”. It has: {', '.join(sorted(rates))}.")
+        raise RateNotInForce(f"{version} has no rate “{study.rate}”. It has: {', '.join(sorted(rates))}.")
     return rates[study.rate]
 
 
@@ -197,7 +197,9 @@ def _version_of(study: RateStudy) -> RateSchedule:
     released = RateSchedule.objects.filter(name=study.feed.schedule, state=RateSchedule.State.RELEASED)
     found = RateSchedule.objects.in_force(study.feed.schedule, last) or released.order_by("valid_from").first()
     if found is None:
-        raise NoSuchRate(f"No version of the rate schedule of {study.feed.label} is in force. Put one in force first.")
+        raise RateNotInForce(
+            f"No version of the rate schedule of {study.feed.label} is in force. Put one in force first."
+        )
     return found
 
 

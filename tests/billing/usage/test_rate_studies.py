@@ -147,7 +147,7 @@ def test_another_rate_than_break_even_is_told(tiger, tmp_path, proposed, code, i
 
 
 def test_a_rate_that_the_schedule_lacks_is_named(tiger):
-    with pytest.raises(studies.NoSuchRate, match="hpc v1 has no rate “gpu”. It has: cpu"):
+    with pytest.raises(studies.RateNotInForce, match="hpc v1 has no rate “gpu”. It has: cpu"):
         studies.figures_of(a_study(tiger, rate="gpu"))
 
 
