@@ -12,12 +12,13 @@ class BillingConfig(AppConfig):
         from .importing import ingestion, planning
         from .models import Job
         from .months import checklist, closing
-        from .proof import adding_up, showing, tieout, verifying
+        from .proof import adding_up, priced, showing, tieout, verifying
         from .quantity_sums import add_to_sqlite
         from .questions import before_close
         from .review import deciding, reattribution
         from .setup import funding, kept_sheets, people, policies
         from .usage import bringing
+        from .usage import month_items as usage_items
 
         jobs.register(Job.Kind.IMPORT, planning.run_job, permission="billing.import_charges")
         jobs.register(Job.Kind.BOOK, ingestion.run_book, permission="billing.book_import")
@@ -29,6 +30,7 @@ class BillingConfig(AppConfig):
         jobs.register(Job.Kind.USAGE, bringing.run_job, permission="billing.take_usage")
         jobs.register(Job.Kind.PROVE, showing.run_job, permission="billing.view_billingperiod")
         checklist.register("imports", provider=month_items.imports, is_kept=True, is_quick=True)
+        checklist.register("usage", provider=usage_items.items, is_kept=True, is_quick=True)
         checklist.register(checklist.HELD, provider=month_items.held, is_kept=True, is_quick=True)
         checklist.register("questions", provider=month_items.questions)
         checklist.register(checklist.CORRECTIONS, provider=month_items.entered_corrections, is_kept=True, is_quick=True)
@@ -39,6 +41,7 @@ class BillingConfig(AppConfig):
         closing.register_finalize_step(checklist.PROOF, tieout.freeze)
         notices.register("worker", standstill.notice, where_work_is_queued=True)
         verifying.register("received", verifying.received)
+        verifying.register("usage", priced.kept)
         verifying.register("proofs", tieout.kept_files)
         notices.register("patterns", policies.patterns_are_understood)
         safeguards.register_own()

@@ -281,6 +281,16 @@ def day(value: datetime.date | None) -> str:
     return value.isoformat() if value else "–"
 
 
+def day_named(text: str | None) -> datetime.date | None:
+    """Return the day written `2025-01-31`; raise CommandError for anything else."""
+    if text is None:
+        return None
+    try:
+        return datetime.date.fromisoformat(text)
+    except ValueError:
+        raise CommandError(f"“{text}” is not a date. Write it such as 2025-01-31.") from None
+
+
 def moment(value: datetime.datetime | None) -> str:
     """Write a time as commands do: `2026-11-28 14:03`, in the installation's time zone; a dash for none."""
     return f"{timezone.localtime(value):%Y-%m-%d %H:%M}" if value else "–"

@@ -10,7 +10,7 @@ class NextStep:
     """What a person does next, by name: `review` about {"period": "2025-01"}.
 
     The engine knows no page and no command line. Each door words the step its own way, from the table in
-    `billing/doors.py`: a command there, a button or link here.
+    `billing/wordings.py`: a command there, a button or link here.
     """
 
     name: str

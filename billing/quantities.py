@@ -1,5 +1,6 @@
 """Quantities with units, such as 257.33 core-hours: added up exactly, and written for people and for files."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Context, Decimal
@@ -13,6 +14,10 @@ EXACT = Context(prec=250)
 READ = 3
 # A line with more units than these says nothing of them: its resources do.
 MOST_ON_A_LINE = 2
+# What ends like a word is counted as one: core-hour, TB-month and job, but not TiB, GB-Mo, h, min, GB/month or
+# million tokens.
+_ONE = re.compile(r"(?!\d|(?:min|sec|mol)$|(?:thousand|million|billion) )[^/]*[a-z]{3}$")
+_ENDS_IN_S = re.compile(r"(?<![isu])s$")
 
 
 @dataclass(frozen=True)
@@ -27,9 +32,7 @@ class Usage:
     percent: Decimal = HUNDRED
 
     def __str__(self) -> str:
-        # A unit such as `1000 tokens` begins with a number of its own.
-        times = "× " if self.unit[:1].isdigit() else ""
-        told = f"{for_people(self.quantity)} {times}{self.unit}"
+        told = counted(self.quantity, self.unit)
         return told if self.percent == HUNDRED else f"{self.share} of {told}"
 
     @property
@@ -68,6 +71,24 @@ def plain(quantity: Decimal) -> str:
     if "." in text:
         text = text.rstrip("0").rstrip(".")
     return "0" if text in ("", "-0") else text
+
+
+def counted(quantity: Decimal, unit: str) -> str:
+    """Write a quantity with its unit for people: `240 core-hours`, `1 core-hour`, `5 TiB`, `3 × 1000 tokens`."""
+    told = for_people(quantity)
+    # A unit such as `1000 tokens` begins with a number of its own.
+    return f"{told} {'× ' if unit[:1].isdigit() else ''}{unit_of(Decimal(told.replace(',', '')), unit)}"
+
+
+def unit_of(quantity: Decimal, unit: str) -> str:
+    """Return a unit as it stands behind a number: `core-hours`, or `core-hour` behind 1."""
+    if " per " in unit or not _ONE.match(unit):
+        return unit
+    if unit.endswith("s"):
+        return _ENDS_IN_S.sub("", unit) if abs(quantity) == 1 else unit
+    if abs(quantity) == 1:
+        return unit
+    return f"{unit[:-1]}ies" if re.search("[^aeiou]y$", unit) else f"{unit}s"
 
 
 def for_people(quantity: Decimal) -> str:

@@ -10,14 +10,19 @@ class JournalsConfig(AppConfig):
         from billing.models import Job
         from billing.months import checklist
         from billing.proof import verifying
+        from billing.setup import kept_sheets
 
-        from . import filing, month_items, posting, proving, receivables, safeguards
+        from . import accounting_calendar, filing, month_items, posting, proving, receivables, safeguards, valid_values
         from .models import CustomerInvoiceLine, Journal, JournalLine, ReceivablesExport
         from .receivables import month_items as of_receivables
         from .tracing import DOCUMENTS
 
         jobs.register(Job.Kind.DRAFT, posting.run_job, permission="journals.export_journal")
         jobs.register(Job.Kind.INVOICE, receivables.run_job, permission="journals.export_receivables")
+        calendar = kept_sheets.worker_of(accounting_calendar.load_calendar)
+        jobs.register(Job.Kind.CALENDAR, calendar, permission="journals.add_accountingperiod")
+        values = kept_sheets.worker_of(valid_values.load_values)
+        jobs.register(Job.Kind.VALUES, values, permission="journals.add_validvaluelist")
         corrections.register_place_finder("journals", posting.places_of, position=2)
         checklist.register(
             *("journal", "submitted", "answered"),

@@ -9,12 +9,13 @@ from django.utils import timezone
 
 from billing.charging.month import by_key, sources_by_key
 from billing.clocks import zone_named
-from billing.errors import BillingError, NextStep
+from billing.errors import BillingError, NextStep, ReasonMissing
 from billing.models import BillingPeriod, BillingReference, Charge, PayerLine, Person, Policy, Project, Source
 from billing.money import ZERO
 from billing.patterns import compiled
 from billing.texts import long_date, long_month
 
+from . import accounting_calendar
 from .deltas import Account, Pair, deltas
 from .models import Journal, JournalLine
 
@@ -126,7 +127,11 @@ def require_segments(lines: Iterable[JournalLine]) -> None:
 
 
 def default_posting_date(period: BillingPeriod, now: datetime.datetime) -> datetime.date:
-    return min(period.last_day, timezone.localdate(now))
+    """Return the last day of a month, or today if that is earlier; by the calendar, a day that the ledger takes."""
+    today = timezone.localdate(now)
+    own = min(period.last_day, today)
+    calendar = accounting_calendar.current()
+    return calendar.default_date(own, today) if calendar else own
 
 
 def last_charge_day(period: BillingPeriod) -> datetime.date | None:
@@ -145,11 +150,13 @@ def last_charge_day(period: BillingPeriod) -> datetime.date | None:
 def require_posting_date(
     period: BillingPeriod, date: datetime.date, now: datetime.datetime, *, last_day: datetime.date | None = None
 ) -> None:
-    """Raise PostingDateRefused for a date that is to come, before the last charge, or in another fiscal year.
+    """Raise PostingDateRefused for a date that is to come, before the last charge, or that the ledger does not take.
 
-    `last_day` is the day of that charge, where it is known already.
+    The ledger takes what the calendar says; where there is none, the fiscal year of the month. `last_day` is the day of
+    that charge, where it is known already.
     """
-    if date > timezone.localdate(now):
+    today = timezone.localdate(now)
+    if date > today:
         raise PostingDateRefused(f"The posting date {long_date(date)} is in the future. Post today or earlier.")
     day = last_day or last_charge_day(period) or date
     if date < day:
@@ -157,6 +164,10 @@ def require_posting_date(
             f"The posting date {long_date(date)} is before the last charge of {period}, on {long_date(day)}. "
             "Choose a later one."
         )
+    if calendar := accounting_calendar.current():
+        if refused := calendar.refusal(date, today):
+            raise PostingDateRefused(refused, then=NextStep("accounting_calendar"))
+        return
     policy = Policy.objects.current()
     if policy.fiscal_year_of(date) != (year := policy.fiscal_year_of(period.month)):
         first, _ = policy.months_of_fiscal_year(year)
@@ -164,6 +175,18 @@ def require_posting_date(
             f"The posting date {long_date(date)} is not in the fiscal year {year} of {period}, "
             f"which begins in {long_month(first)} (see the Policy)."
         )
+
+
+def date_reason_needed(period: BillingPeriod, date: datetime.date, now: datetime.datetime) -> str:
+    """Say for what a journal of a month needs a reason to be posted on a date; "" for nothing."""
+    calendar = accounting_calendar.current()
+    return calendar.reason_needed(date, own=period.last_day, today=timezone.localdate(now)) if calendar else ""
+
+
+def require_date_reason(period: BillingPeriod, date: datetime.date, reason: str, now: datetime.datetime) -> None:
+    """Raise ReasonMissing where a posting date needs a reason, and none is given."""
+    if not reason.strip() and (needed := date_reason_needed(period, date, now)):
+        raise ReasonMissing(f"{needed} Give the reason for the date.")
 
 
 def segment_parser(pattern: str) -> Callable[[str], dict[str, str] | None]:

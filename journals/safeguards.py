@@ -11,6 +11,7 @@ from .models import (
     JournalLayout,
     JournalLine,
     ReceivablesExport,
+    WarningAcknowledgement,
 )
 
 
@@ -36,7 +37,7 @@ def register_own() -> None:
         Refusal("delete", Journal, "delete", says, when="{row}.state <> 'draft'"),
         *(
             Refusal(event, model, event, says, ("journal",), "{row}.state <> 'draft'")
-            for model in (JournalLine, JournalFileLine, JournalFile)
+            for model in (JournalLine, JournalFileLine, JournalFile, WarningAcknowledgement)
             for event in ALL
         ),
         frozen(JournalLayout, "{old}.state <> 'draft'", released, free=JournalLayout.ANSWERED),

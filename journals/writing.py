@@ -12,7 +12,7 @@ from billing.models import FundingSource, Policy
 from billing.money import in_decimals_of
 from billing.patterns import compiled
 
-from . import layouts
+from . import accounting_calendar, layouts
 from .formats import BUILT_IN, DRAFT, TEMPLATE, Document, Format, Line, TemplateFormat
 from .models import Journal, JournalFileLine, JournalLayout, JournalLine, JournalTemplate
 
@@ -77,7 +77,9 @@ def document_of(journal: Journal, lines: Iterable[JournalLine] | None = None) ->
 
     A submitted journal reads as it did when its file was written, whatever the policy says since.
     """
-    policy = Policy.objects.current()
+    place = journal.fiscal_year, journal.fiscal_period
+    if None in place:
+        place = accounting_calendar.fiscal_place(journal.posting_date, timezone.localdate())
     return Document(
         number=journal.number,
         period=journal.period.iso_month,
@@ -88,8 +90,8 @@ def document_of(journal: Journal, lines: Iterable[JournalLine] | None = None) ->
         segments=segment_names(journal),
         made_at=timezone.localtime(journal.submitted_at or journal.drafted_at),
         batch=journal.batch or 1,
-        fiscal_year=journal.fiscal_year or policy.fiscal_year_of(journal.posting_date),
-        fiscal_period=journal.fiscal_period or policy.fiscal_period_of(journal.posting_date),
+        fiscal_year=place[0] or 0,
+        fiscal_period=place[1] or 0,
         groups=_groups_of(journal),
     )
 

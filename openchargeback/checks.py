@@ -2,6 +2,7 @@
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
+from django.utils.module_loading import import_string
 
 from billing.file_names import shown
 
@@ -36,6 +37,22 @@ def sign_on_is_whole(app_configs: object, **kwargs: object) -> list[CheckMessage
     if settings.OIDC_ISSUER and not settings.DEBUG and not settings.OIDC_ISSUER.startswith("https://"):
         found.append(Error("OIDC_ISSUER has to be an https address.", id="openchargeback.E005"))
     return found
+
+
+@register()
+def journal_validator_is_there(app_configs: object, **kwargs: object) -> list[CheckMessage]:
+    """Refuse a validator of journals that cannot be imported: no journal could be submitted."""
+    if not settings.JOURNAL_VALIDATOR:
+        return []
+    try:
+        found = import_string(settings.JOURNAL_VALIDATOR)
+    except Exception as error:  # noqa: BLE001
+        # Importing runs its module: whatever that raises, it is not there.
+        told = f"JOURNAL_VALIDATOR: {settings.JOURNAL_VALIDATOR} cannot be imported: {error}."
+        return [Error(told, hint="Name a function as package.module.function.", id="openchargeback.E006")]
+    if callable(found):
+        return []
+    return [Error(f"JOURNAL_VALIDATOR: {settings.JOURNAL_VALIDATOR} is no function.", id="openchargeback.E007")]
 
 
 @register(Tags.security, deploy=True)

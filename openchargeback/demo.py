@@ -18,6 +18,7 @@ from billing.importing import ingest
 from billing.models import (
     BillingPeriod,
     Charge,
+    Customer,
     Department,
     FundingSource,
     Import,
@@ -37,7 +38,9 @@ from billing.months import closing
 from billing.progress import Progress, unwatched
 from billing.setup import sourcing
 from journals import posting
-from journals.models import Journal
+from journals.models import Journal, ReceivablesExport
+from journals.receivables import exporting as receivables
+from openchargeback import demo_usage
 from openchargeback.reference import REFERENCE, read_data
 from openchargeback.roles import STAFF_ROLES
 from statements import emails, issuing
@@ -68,6 +71,9 @@ class Month:
     debits: Decimal
     credits: Decimal
     journal_file: str
+    receivables: str
+    receivables_state: str
+    invoiced: Decimal
 
 
 @dataclass(frozen=True)
@@ -100,11 +106,10 @@ def run(*, actor: Actor, now: datetime.datetime, progress: Progress = unwatched,
     data = read_data(folder / "institution.json")
     require_sample_only(data)
     set_up(data, actor=actor, now=now)
+    demo_usage.set_up(data, folder=folder, actor=actor, now=now)
     *earlier, last = data["months"]
     months = [
-        run_month(
-            month, data["reviews"], folder=folder, finish=month in earlier, actor=actor, now=now, progress=progress
-        )
+        run_month(month, data, folder=folder, finish=month in earlier, actor=actor, now=now, progress=progress)
         for month in (*earlier, last)
     ]
     accounts = make_accounts(data["users"], actor=actor, now=now)
@@ -133,7 +138,7 @@ def set_up(data: Mapping[str, Any], *, actor: Actor, now: datetime.datetime) -> 
             policy.save()
             gesture.record("policy.changed", policy, after=data["policy"])
         departments = _add_departments(data, gesture)
-        people = _add_people(data, departments, gesture)
+        people = _add_people(data, departments, demo_usage.add_customers(data, gesture), gesture)
         projects = _add_projects(data, departments, people, gesture)
         _add_funds(data, projects, gesture)
         _add_splits(data, projects, gesture)
@@ -163,11 +168,14 @@ def _add_departments(data: Mapping[str, Any], gesture: Gesture) -> dict[str, Dep
     return departments
 
 
-def _add_people(data: Mapping[str, Any], departments: Mapping[str, Department], gesture: Gesture) -> dict[str, Person]:
-    """Return the sample's people by e-mail address, with their aliases."""
+def _add_people(
+    data: Mapping[str, Any], departments: Mapping[str, Department], customers: Mapping[str, Customer], gesture: Gesture
+) -> dict[str, Person]:
+    """Return the sample's people by e-mail address, with their aliases; those of a customer have no department."""
     people = {}
     for fields in data["people"]:
-        stored = fields | {"department": departments[fields["department"]]}
+        owners: tuple[tuple[str, Mapping[str, Any]], ...] = (("department", departments), ("customer", customers))
+        stored = fields | {name: known[fields[name]] for name, known in owners if name in fields}
         people[fields["email"]], is_new = Person.objects.get_or_create(email=fields["email"], defaults=stored)
         if is_new:
             gesture.record("person.added", people[fields["email"]], after=fields)
@@ -216,7 +224,7 @@ def _add_splits(data: Mapping[str, Any], projects: Mapping[str, Project], gestur
 
 def run_month(
     month: str,
-    reviews: list[dict[str, str]],
+    data: Mapping[str, Any],
     *,
     folder: Path,
     finish: bool,
@@ -224,13 +232,15 @@ def run_month(
     now: datetime.datetime,
     progress: Progress = unwatched,
 ) -> Month:
-    """Import, review, issue and journal a month; with `finish`, close it, send and submit as well."""
+    """Import, price, review, issue, journal and invoice a month; with `finish`, close it, send and submit as well."""
     period = closing.ensure_period(month=parse_month(month), actor=actor, now=now)
     decided = 0
     if period.takes_changes:
         for path in sorted(folder.glob(f"*_{month}.csv")):
             ingest(paths=[path], names=None, source=None, period="", actor=actor, now=now, progress=progress)
-        decided = sum(decide(period, what, actor=actor, now=now) for what in reviews if what["period"] == month)
+        demo_usage.bring_in(data, month, folder=folder, actor=actor, now=now, progress=progress)
+        reviews = [what for what in data["reviews"] if what["period"] == month]
+        decided = sum(decide(period, what, actor=actor, now=now) for what in reviews)
         if finish:
             closing.close(period=period, actor=actor, now=now)
             period.refresh_from_db()
@@ -243,6 +253,7 @@ def run_month(
         if finish:
             sent = len(emails.send(period=period, actor=actor, now=now, progress=progress).messages)
     journal = journal_of(period, submit=finish, actor=actor, now=now)
+    invoiced = invoices_of(period, submit=finish, actor=actor, now=now)
     charges = Charge.objects.in_month(period)
     return Month(
         period=month,
@@ -260,6 +271,9 @@ def run_month(
         debits=journal.debits if journal else Decimal(0),
         credits=journal.credits if journal else Decimal(0),
         journal_file=str(settings.VAR_DIR / journal.file_path) if journal else "",
+        receivables=invoiced.number if invoiced else "",
+        receivables_state=invoiced.get_state_display().lower() if invoiced else "",
+        invoiced=invoiced.total if invoiced else Decimal(0),
     )
 
 
@@ -293,6 +307,16 @@ def journal_of(period: BillingPeriod, *, submit: bool, actor: Actor, now: dateti
     if live and submit:
         return live
     return posting.export(period=period, format="gl", submit=submit, actor=actor, now=now).journal or live
+
+
+def invoices_of(
+    period: BillingPeriod, *, submit: bool, actor: Actor, now: datetime.datetime
+) -> ReceivablesExport | None:
+    """Return the period's invoices to customers: those submitted already, else those drafted now."""
+    live = ReceivablesExport.objects.filter(period=period, state=ReceivablesExport.State.SUBMITTED).last()
+    if live and submit:
+        return live
+    return receivables.export(period=period, submit=submit, actor=actor, now=now).export or live
 
 
 def make_accounts(users: list[dict[str, str]], *, actor: Actor, now: datetime.datetime) -> tuple[Account, ...]:

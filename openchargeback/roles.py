@@ -19,8 +19,8 @@ VIEW = {
             "usagefile pricedmonth rateschedule rateclassmember usagesubsidy allocation"
         ),
         "statements": "statement statementline email",
-        "journals": "customerinvoice customerinvoiceline journal journalline journallayout journaltemplate "
-        "receivablesexport",
+        "journals": "accountingperiod answermapping customerinvoice customerinvoiceline journal journalline "
+        "journallayout journaltemplate receivablesexport validvaluelist",
     }.items()
     for model in models.split()
 }
@@ -73,7 +73,12 @@ FINANCE = {
     ),
     "billing.release_rateschedule",
     "journals.edit_layouts",
-    *(f"journals.{verb}_journaltemplate" for verb in ("add", "change", "delete")),
+    "journals.add_validvaluelist",
+    *(
+        f"journals.{verb}_{model}"
+        for verb in ("add", "change", "delete")
+        for model in ("accountingperiod", "answermapping", "journaltemplate")
+    ),
 }
 
 # Users are made inactive, never deleted, and groups are written by sync_roles.

@@ -53,7 +53,7 @@ os.umask(os.umask(0o077) | 0o027)
 
 # Everything the program writes lives under here, outside any folder that a web server serves.
 VAR_DIR = Path(env.str("VAR_DIR", default=str(BASE_DIR / "var"))).resolve()
-for folder in (VAR_DIR, VAR_DIR / "files"):
+for folder in (VAR_DIR, VAR_DIR / "files", VAR_DIR / "uploads"):
     try:
         folder.mkdir(mode=0o750, parents=True, exist_ok=True)
     except OSError as error:
@@ -63,12 +63,16 @@ for folder in (VAR_DIR, VAR_DIR / "files"):
 MEDIA_ROOT = VAR_DIR / "files"
 # Where the head of the audit log is noted after each commit, outside the database; empty: VAR_DIR/audit-head.
 AUDIT_ANCHOR = env.str("AUDIT_ANCHOR", default="")
+# Who reads /metrics; empty: programs on this machine that no proxy speaks for.
+METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
 # Files are handed out by views after a permission check; nothing is served from MEDIA_ROOT.
 MEDIA_URL = ""
 FILE_UPLOAD_PERMISSIONS = 0o640
 FILE_UPLOAD_DIRECTORY_PERMISSIONS = 0o750
 # Uploads above this stay out of memory; the limit of a whole upload is MAX_UPLOAD_BYTES.
 FILE_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
+# Not where the whole machine keeps its temporary files: what a killed process leaves here is cleared away.
+FILE_UPLOAD_TEMP_DIR = VAR_DIR / "uploads"
 MAX_UPLOAD_BYTES = env.int("MAX_UPLOAD_BYTES", default=2 * 1024**3)
 
 INSTALLED_APPS = [
@@ -92,6 +96,8 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "openchargeback.middleware.ReferenceMiddleware",
+    # Probes ask for no name of the site, and the peer itself counts, not what a proxy says of it.
+    "openchargeback.watching.middleware.WatchingMiddleware",
     # Before all that reads a request: what only a proxy may say is gone then.
     "openchargeback.middleware.TrustedProxyMiddleware",
     # Before whatever answers by itself: a refusal is a page, too.
@@ -263,6 +269,9 @@ OIDC_NAME = env.str("OIDC_NAME", default="your institution")
 OIDC_SCOPES = env.str("OIDC_SCOPES", default="openid email profile")
 OIDC_EMAIL_CLAIM = env.str("OIDC_EMAIL_CLAIM", default="email")
 OIDC_REQUIRE_VERIFIED_EMAIL = env.bool("OIDC_REQUIRE_VERIFIED_EMAIL", default=True)
+
+# A check of the institution's own before a journal is submitted: the dotted path of a function.
+JOURNAL_VALIDATOR = env.str("JOURNAL_VALIDATOR", default="")
 
 LANGUAGE_CODE = "en-us"
 TIME_ZONE = env.str("TIME_ZONE", default="UTC")

@@ -448,6 +448,24 @@ class StatementDocument:
         return any(line.is_showback for line in self.lines)
 
     @property
+    def note_on_reductions(self) -> str:
+        """What a discount and a subsidy are, and are not; empty for a statement without them.
+
+        A subsidy counted as cost share would be promised to a sponsor twice, so that needs an approval (2 CFR 200.306).
+        """
+        figures = [line.figures for line in self.lines]
+        has_subsidy = any(each.subsidy for each in figures)
+        if not has_subsidy and not any(each.discount for each in figures):
+            return ""
+        note = (
+            "Provider discount is the list price less the provider's price to us, as a percentage of the list "
+            "price. Subsidy is what the center pays, as a percentage of the price after the discount."
+        )
+        if has_subsidy:
+            note += " A subsidy is not cost share, unless your sponsored programs office has approved it as such."
+        return note
+
+    @property
     def note_on_shares(self) -> str:
         """What a share of a shared cost is; empty for a statement without one."""
         if not any(line.share for line in self.lines):

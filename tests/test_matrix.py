@@ -54,9 +54,9 @@ from billing.models import (
     User,
 )
 from billing.months import closing
-from journals import layouts, posting, receivables
+from journals import layouts, posting, receivables, valid_values
 from journals.formats.layouts import preset_named
-from journals.models import Journal, JournalLayout, JournalTemplate, ReceivablesExport
+from journals.models import AccountingPeriod, AnswerMapping, Journal, JournalLayout, JournalTemplate, ReceivablesExport
 from statements import emails, issuing
 from statements.models import Email, Statement
 from statements.questions import lines
@@ -369,9 +369,26 @@ iiii >>>>  iiii >>>>  admin/statements/statement/<path:object_id>/history/
 iiii xxxx  iiii xxxx  admin/statements/statement/<path:object_id>/delete/
 iiii oooo  iiii xxxx  admin/statements/statement/<path:object_id>/change/
 iiii >>>>  iiii >>>>  admin/statements/statement/<path:object_id>/
+iiii xxoo  iiii xxoo  admin/journals/accountingperiod/year/
+iiii xxoo  iiii xxoo  admin/journals/accountingperiod/load/
+iiii oooo  iiii oooo  admin/journals/accountingperiod/
+iiii xxoo  iiii xxoo  admin/journals/accountingperiod/add/
+iiii >>>>  iiii >>>>  admin/journals/accountingperiod/<path:object_id>/history/
+iiii xxoo  iiii xxoo  admin/journals/accountingperiod/<path:object_id>/delete/
+iiii oooo  iiii xxoo  admin/journals/accountingperiod/<path:object_id>/change/
+iiii >>>>  iiii >>>>  admin/journals/accountingperiod/<path:object_id>/
+iiii oooo  iiii oooo  admin/journals/answermapping/
+iiii xxoo  iiii xxoo  admin/journals/answermapping/add/
+iiii >>>>  iiii >>>>  admin/journals/answermapping/<path:object_id>/history/
+iiii xxoo  iiii xxoo  admin/journals/answermapping/<path:object_id>/delete/
+iiii oooo  iiii xxoo  admin/journals/answermapping/<path:object_id>/change/
+iiii >>>>  iiii >>>>  admin/journals/answermapping/<path:object_id>/
+iiii xxoo  iiii xxoo  admin/journals/journal/answers/
 iiii xooo  iiii xooo  admin/journals/journal/export/
 iiii mmmm  iiii >>>>  admin/journals/journal/list/
 iiii xooo  iiii xooo  admin/journals/journal/<int:journal_id>/file/
+iiii xooo  iiii xooo  admin/journals/journal/<int:journal_id>/preflight.<str:form>
+iiii xxoo  iiii xxoo  admin/journals/journal/<path:object_id>/acknowledge/
 iiii xxoo  iiii xxoo  admin/journals/journal/<path:object_id>/submit/
 iiii xooo  iiii x>>>  admin/journals/journal/<path:object_id>/redraft/
 iiii xxoo  iiii xxoo  admin/journals/journal/<path:object_id>/posted/
@@ -392,6 +409,14 @@ iiii xxoo  iiii xxoo  admin/journals/journallayout/<path:object_id>/copy/
 iiii xxoo  iiii xx>>  admin/journals/journallayout/<path:object_id>/retire/
 iiii xxoo  iiii xx>>  admin/journals/journallayout/<path:object_id>/discard/
 iiii oooo  iiii oooo  admin/journals/journallayout/
+iiii xxoo  iiii xxoo  admin/journals/validvaluelist/load/
+iiii xxoo  iiii xx>>  admin/journals/validvaluelist/<path:object_id>/remove/
+iiii oooo  iiii oooo  admin/journals/validvaluelist/
+iiii xxxx  iiii xxxx  admin/journals/validvaluelist/add/
+iiii >>>>  iiii >>>>  admin/journals/validvaluelist/<path:object_id>/history/
+iiii xxxx  iiii xxxx  admin/journals/validvaluelist/<path:object_id>/delete/
+iiii oooo  iiii xxxx  admin/journals/validvaluelist/<path:object_id>/change/
+iiii >>>>  iiii >>>>  admin/journals/validvaluelist/<path:object_id>/
 iiii xxxx  iiii xxxx  admin/journals/journallayout/add/
 iiii >>>>  iiii >>>>  admin/journals/journallayout/<path:object_id>/history/
 iiii xxxx  iiii xxxx  admin/journals/journallayout/<path:object_id>/delete/
@@ -519,6 +544,13 @@ def house(cast, settings):
     AttributionRule.objects.create(source=held.source, service="*Storage*", fund_org="BIO-001")
     CloudAccount.objects.create(source=held.source, account_id="123", default_pi=held.pi)
     JournalTemplate.objects.create(name="bank", line="{{ line.fund_org }}")
+    days = {"first_day": datetime.date(2025, 1, 1), "last_day": datetime.date(2025, 1, 31)}
+    AccountingPeriod.objects.create(fiscal_year=2025, number=7, **days)
+    listed = b"segment,value\nfund_org,BIO-001\n"
+    valid_values.load_values(file=io.BytesIO(listed), **BY)
+    valid_values.load_values(file=io.BytesIO(b"segment,value\naccount,4900\n"), **BY)
+    valid_values.remove(segment="fund_org", **BY)
+    AnswerMapping.objects.create(name="ledger", journal_column="a", document_column="b", reason_column="c")
     content = preset_named("workday-csv").content
     company = {"settings": {"company": "CO_100", "journal_source": "RC"}, **BY}
     layouts.release(layout=layouts.add(name="ledger", content=content, **company), **BY)
@@ -655,6 +687,8 @@ def address_of(route: str, root: User) -> str:
         "admin/statements/email/<int:pk>/message/files/<int:number>/": f"{email}files/1/",
         "statements/<str:number>/lines/<int:line>/": f"statements/{hers.number}/lines/1/",
         "admin/journals/journal/<int:journal_id>/file/": f"admin/journals/journal/{journal.pk}/file/",
+        "admin/journals/journal/<int:journal_id>/preflight.<str:form>": "admin/journals/journal/"
+        f"{journal.pk}/preflight.csv",
         "admin/journals/receivablesexport/<int:export_id>/file.<str:form>": "admin/journals/receivablesexport/"
         f"{ReceivablesExport.objects.earliest('pk').pk}/file.csv",
         "admin/journals/journallayout/<int:layout_id>/json/": "admin/journals/journallayout/"
@@ -783,6 +817,8 @@ ACTIONS = {
     "billing.exchangerate delete_selected": BIND,
     "billing.invoicetotal delete_selected": BIND,
     "statements.statement send_selected": CURATE,
+    "journals.accountingperiod delete_selected": BIND,
+    "journals.answermapping delete_selected": BIND,
     "journals.journaltemplate delete_selected": BIND,
 }
 
@@ -821,6 +857,8 @@ JOBS = {
     Job.Kind.ATTRIBUTE: CURATE,
     Job.Kind.DECIDE: CURATE,
     Job.Kind.FUNDS: BIND,
+    Job.Kind.CALENDAR: BIND,
+    Job.Kind.VALUES: BIND,
     Job.Kind.PEOPLE: CURATE,
     Job.Kind.GENERATE: CURATE,
     Job.Kind.SEND: CURATE,
@@ -876,10 +914,15 @@ def test_a_job_of_somebody_switched_off_meanwhile_is_not_done(cast, monkeypatch)
 ADMIN = ("admin",)
 
 COMMANDS = {
+    "accounting_calendar list": EVERY,
+    "accounting_calendar add 2025": BIND,
+    "accounting_calendar load a.csv": BIND,
+    "accounting_calendar set 2025 7 --closes none": BIND,
     "attribute -p 2025-01": CURATE,
     "audit list": EVERY,
     "audit export": EVERY,
     "demo": ADMIN,
+    "doctor": ADMIN,
     "corrections list": EVERY,
     "corrections show 1": EVERY,
     "corrections add refund --line 1 --reason no": CURATE,
@@ -922,7 +965,10 @@ COMMANDS = {
     "journal_layouts retire x": BIND,
     "journal_layouts discard x": BIND,
     "journals list": EVERY,
+    "journals submit 1": BIND,
     "journals post 1 --document 1": BIND,
+    "journals answers a.csv -m ledger": BIND,
+    "journals mapping ledger --journal a --document b": BIND,
     "journals reject 1 --reason no": BIND,
     "journals reverse 1 --reason no": BIND,
     "people list": EVERY,
@@ -939,6 +985,8 @@ COMMANDS = {
     "periods close 2025-01": BIND,
     "periods reopen 2025-01 --reason no": BIND,
     "periods finalize 2025-01": BIND,
+    "preflight 2025-01": EVERY,
+    "preflight 2025-01 --acknowledge all": BIND,
     "proof -p 2025-01": EVERY,
     "questions list": EVERY,
     "questions show 1": EVERY,
@@ -979,6 +1027,10 @@ COMMANDS = {
     "sources set aws": BIND,
     "sync_roles": ADMIN,
     "trace 1": EVERY,
+    "valid_values list": EVERY,
+    "valid_values show fund": EVERY,
+    "valid_values load a.csv": BIND,
+    "valid_values remove fund": BIND,
     "verify_audit": EVERY,
     "verify_files": EVERY,
     "version": EVERY,

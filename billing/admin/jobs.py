@@ -42,7 +42,12 @@ LABELS = {"csv": "CSV", "xlsx": "Excel"}
 # What brings charges of an import in.
 BROUGHT = (Job.Kind.IMPORT, Job.Kind.APPLY)
 # What is loaded from lists, by the kind of job that does.
-LISTS = {Job.Kind.FUNDS: "fundingsource", Job.Kind.PEOPLE: "person"}
+LISTS = {
+    Job.Kind.FUNDS: "billing_fundingsource",
+    Job.Kind.PEOPLE: "billing_person",
+    Job.Kind.VALUES: "journals_validvaluelist",
+    Job.Kind.CALENDAR: "journals_accountingperiod",
+}
 
 
 def facts_of(values: dict[str, Any] | None) -> list[tuple[str, Any]]:
@@ -131,7 +136,7 @@ def held_of_all(request: HttpRequest, result: dict[str, Any], held: dict[int, in
 
 def list_steps(request: HttpRequest, job: Job) -> list[dict[str, str]]:
     """Return where to go on from a list that the worker read."""
-    name = f"admin:billing_{LISTS[Job.Kind(job.kind)]}"
+    name = f"admin:{LISTS[Job.Kind(job.kind)]}"
     if not job.is_over:
         return []
     if job.state != Job.State.DONE:

@@ -21,6 +21,7 @@ def clear_leftovers(now: datetime.datetime) -> None:
     own = Path(settings.VAR_DIR)
     incoming = Path(settings.MEDIA_ROOT) / "incoming"
     copies = [*incoming.glob("*"), *incoming.glob("*/*"), *own.glob("piped/*"), *own.glob("fetched/.*.part")]
+    copies += own.glob("uploads/*")
     # See `writing.Pending`; the head of the audit log lies in VAR_DIR itself.
     copies += [*own.glob(".*.part"), *(each for folder in WRITTEN for each in (own / folder).rglob(".*.part"))]
     for left in copies:

@@ -112,7 +112,8 @@ def _kept_at(path: Path) -> StoredFile | None:
 
 def unused() -> "QuerySet[StoredFile]":
     """Return stored files that neither an import nor usage that was read is kept in."""
-    return StoredFile.objects.filter(imported_files__isnull=True, usage_files__isnull=True, priced_usage__isnull=True)
+    kept_in = ("imported_files", "usage_files", "priced_usage", "priced_payers", "priced_workings")
+    return StoredFile.objects.filter(**{f"{each}__isnull": True for each in kept_in})
 
 
 def clear_unused(*, files: Collection[int], now: datetime.datetime) -> int:

@@ -1450,6 +1450,8 @@ class Migration(migrations.Migration):
                             ("draft", "Draft a journal"),
                             ("invoice", "Draft invoices"),
                             ("collect", "Collect statements"),
+                            ("calendar", "Load accounting periods"),
+                            ("values", "Load valid values"),
                             ("tell", "Mail a message about a question"),
                             ("report", "Mail a report"),
                         ],
@@ -1880,8 +1882,23 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 (
+                    "shows_users",
+                    models.BooleanField(
+                        default=False,
+                        help_text="PIs and staff read who ran a job or used a seat. Off: they read the job and its account, and no name.",
+                        verbose_name="charges of usage name users",
+                    ),
+                ),
+                (
                     "requires_ledger_answer",
                     models.BooleanField(default=True, help_text="Off: a submitted journal counts as posted."),
+                ),
+                (
+                    "journals_need_second_person",
+                    models.BooleanField(
+                        default=False,
+                        help_text="A journal is submitted by another person than the one who drafted it.",
+                    ),
                 ),
                 (
                     "fiscal_year_start",
@@ -4060,9 +4077,15 @@ class Migration(migrations.Migration):
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
                 ("digest", models.CharField(help_text="Of all that it was priced from.", max_length=64)),
                 (
+                    "digests",
+                    models.JSONField(
+                        default=dict, help_text="Of each thing that it was priced from, and that came of it."
+                    ),
+                ),
+                (
                     "terms",
                     models.JSONField(
-                        default=dict, help_text="The classes, subsidies and balances that it was priced with."
+                        default=dict, help_text="The settings, subsidies and balances that it was priced with."
                     ),
                 ),
                 (
@@ -4088,6 +4111,17 @@ class Migration(migrations.Migration):
                 ("priced_at", models.DateTimeField()),
                 ("priced_by_name", models.CharField(blank=True, max_length=254)),
                 (
+                    "before",
+                    models.ForeignKey(
+                        blank=True,
+                        help_text="What it goes on from.",
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="billing.pricedmonth",
+                    ),
+                ),
+                (
                     "focus_file",
                     models.ForeignKey(
                         blank=True,
@@ -4106,6 +4140,28 @@ class Migration(migrations.Migration):
                         on_delete=django.db.models.deletion.PROTECT,
                         related_name="priced_usage",
                         to="billing.import",
+                    ),
+                ),
+                (
+                    "payers_file",
+                    models.ForeignKey(
+                        blank=True,
+                        help_text="Who paid for whom, as far as prices depend on it.",
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="priced_payers",
+                        to="billing.storedfile",
+                    ),
+                ),
+                (
+                    "workings_file",
+                    models.ForeignKey(
+                        blank=True,
+                        help_text="How each row came about.",
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="priced_workings",
+                        to="billing.storedfile",
                     ),
                 ),
                 (

@@ -24,6 +24,8 @@ class Job(models.Model):
         DRAFT = "draft", "Draft a journal"
         INVOICE = "invoice", "Draft invoices"
         COLLECT = "collect", "Collect statements"
+        CALENDAR = "calendar", "Load accounting periods"
+        VALUES = "values", "Load valid values"
         TELL = "tell", "Mail a message about a question"
         REPORT = "report", "Mail a report"
 

@@ -241,7 +241,16 @@ class Policy(models.Model):
         help_text="PIs propose other valid funds of their own: of a project for what comes, and of this month's "
         "charges until the review date.",
     )
+    shows_users = models.BooleanField(
+        "charges of usage name users",
+        default=False,
+        help_text="PIs and staff read who ran a job or used a seat. Off: they read the job and its account, and no "
+        "name.",
+    )
     requires_ledger_answer = models.BooleanField(default=True, help_text="Off: a submitted journal counts as posted.")
+    journals_need_second_person = models.BooleanField(
+        default=False, help_text="A journal is submitted by another person than the one who drafted it."
+    )
     fiscal_year_start = models.PositiveSmallIntegerField(
         default=7,
         help_text="The month, 1 to 12, in which fiscal years start. A fiscal year is named for the year it ends in: "

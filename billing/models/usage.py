@@ -8,6 +8,7 @@ from .imports import Import, StoredFile
 from .periods import BillingPeriod
 from .rates import SLUG, RateSchedule
 from .sources import Source
+from .standing import KeptQuerySet, KeptRow
 from .typed import NameField
 
 
@@ -89,15 +90,21 @@ class UsageFile(models.Model):
         return self.name
 
 
-class PricedMonth(models.Model):
+class PricedMonth(KeptRow):
     """A month of a feed that was priced: by which schedule and terms, from which files, and into which import."""
+
+    KEPT = "How a month of usage was priced is kept. Price it again."
 
     feed = models.ForeignKey(UsageFeed, on_delete=models.PROTECT, related_name="months")
     period = models.ForeignKey(BillingPeriod, on_delete=models.PROTECT, related_name="priced_usage")
     schedule = models.ForeignKey(RateSchedule, on_delete=models.PROTECT, related_name="months")
     files: "models.ManyToManyField[UsageFile, models.Model]" = models.ManyToManyField(UsageFile, related_name="months")
+    before = models.ForeignKey(
+        "self", null=True, blank=True, on_delete=models.PROTECT, related_name="+", help_text="What it goes on from."
+    )
     digest = models.CharField(max_length=64, help_text="Of all that it was priced from.")
-    terms = models.JSONField(default=dict, help_text="The classes, subsidies and balances that it was priced with.")
+    digests = models.JSONField(default=dict, help_text="Of each thing that it was priced from, and that came of it.")
+    terms = models.JSONField(default=dict, help_text="The settings, subsidies and balances that it was priced with.")
     used = models.JSONField(default=dict, help_text="What was used by the end of the month, for the next one.")
     units = models.JSONField(default=list, help_text="By rate: units delivered, charged, free by reason, held.")
     drawn = models.JSONField(default=list, blank=True, help_text="Subsidies used, and what was drawn from balances.")
@@ -111,9 +118,27 @@ class PricedMonth(models.Model):
         on_delete=models.PROTECT,
         related_name="priced_usage",
     )
+    payers_file = models.ForeignKey(
+        StoredFile,
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="priced_payers",
+        help_text="Who paid for whom, as far as prices depend on it.",
+    )
+    workings_file = models.ForeignKey(
+        StoredFile,
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="priced_workings",
+        help_text="How each row came about.",
+    )
     imported = models.ForeignKey(Import, null=True, blank=True, on_delete=models.PROTECT, related_name="priced_usage")
     priced_at = models.DateTimeField()
     priced_by_name = models.CharField(max_length=254, blank=True)
+
+    objects = KeptQuerySet["PricedMonth"].as_manager()
 
     class Meta:
         ordering = ("-pk",)

@@ -27,6 +27,7 @@ CLOSE, FINALIZE = "close", "finalize"
 # Every item's code and label, in the order of the work.
 LABELS = {
     "imports": "Imports",
+    "usage": "Usage",
     HELD: "Review",
     "questions": "Questions",
     CORRECTIONS: "Corrections",

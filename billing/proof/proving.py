@@ -7,7 +7,7 @@ from typing import Any
 from ..models import BillingPeriod
 from ..moments import at_one_moment
 from ..usage.reconciling import UnitsOfRate, units_of
-from . import charged, seals, tampering, totals
+from . import charged, priced, seals, tampering, totals
 from .delivered import Delivered
 from .equations import Equation, Verdict
 from .findings import About, Finding
@@ -120,7 +120,7 @@ def prove(period: BillingPeriod) -> Proof:
         currency=month.home,
         equations=equations,
         miscounted=totals.findings(period, totals.differences(month)),
-        broken=[*run, *(each for side in sides.values() for each in side.broken), *_of_usage(period, units)],
+        broken=[*run, *(each for side in sides.values() for each in side.broken), *_of_usage(month, units)],
         sides=sides,
         units=units,
     )
@@ -128,10 +128,13 @@ def prove(period: BillingPeriod) -> Proof:
     return proof
 
 
-def _of_usage(period: BillingPeriod, units: list[UnitsOfRate]) -> list[Finding]:
-    """Return the rates whose units are not accounted for."""
+def _of_usage(month: Month, units: list[UnitsOfRate]) -> list[Finding]:
+    """Return the rates whose units are not accounted for, and what usage was priced from that is not what it was."""
+    if not month.has_usage:
+        return []
+    period = month.period
     return [
         Finding("usage", f"{each.feed}, {period}", each.problem, About("billing.charge", where={"period": period.pk}))
         for each in units
         if each.difference
-    ]
+    ] + priced.findings(period, is_frozen=month.frozen is not None)

@@ -69,7 +69,7 @@ def verify(period: BillingPeriod | None = None, *, progress: Progress = unwatche
     for provider in _providers.values():
         for kept in provider(period):
             found.files += 1
-            if altered := _wrong(kept, trusts_signature=False):
+            if altered := wrong(kept, trusts_signature=False):
                 found.altered.append(altered)
             else:
                 found.size += kept.path.stat().st_size if kept.path.exists() else 0
@@ -79,12 +79,13 @@ def verify(period: BillingPeriod | None = None, *, progress: Progress = unwatche
 
 def received_of(period: BillingPeriod) -> list[Altered]:
     """Return the received files of a month that are not as they came; one that nothing touched since is read once."""
-    return [altered for kept in received(period) if (altered := _wrong(kept, trusts_signature=True))]
+    return [altered for kept in received(period) if (altered := wrong(kept, trusts_signature=True))]
 
 
 def received(period: BillingPeriod | None) -> Iterator[Kept]:
-    """Yield the files as received: all, or those that a month has charges of."""
-    files = StoredFile.objects.order_by("id")
+    """Yield the files as received: all, or those that a month has charges of; `priced` yields those of usage."""
+    of_usage = Q(usage_files__isnull=False) | Q(priced_payers__isnull=False) | Q(priced_workings__isnull=False)
+    files = StoredFile.objects.exclude(of_usage, imported_files__isnull=True).order_by("id")
     if period is not None:
         told = Q(scope_totals__period=period) | Q(booked_in=period) | Q(overlaps__borne_by=period)
         imports = Import.objects.filter(told, state=Import.State.APPLIED)
@@ -96,7 +97,8 @@ def received(period: BillingPeriod | None) -> Iterator[Kept]:
         yield Kept(name, local_copy(stored, anew=True), stored.sha256, about)
 
 
-def _wrong(kept: Kept, *, trusts_signature: bool) -> Altered | None:
+def wrong(kept: Kept, *, trusts_signature: bool) -> Altered | None:
+    """Return what is wrong with a file, None for nothing; a signature is trusted for a file that nothing touched."""
     try:
         sha256 = _sha256_of(kept.path, trusts_signature=trusts_signature)
     except FileNotFoundError:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
@@ -29,6 +30,19 @@ SAID = {
 
 # By natural name.
 Figures = dict[str, dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The first figure that is not the same: what it is of, and both values; "" where one side lacks it."""
+
+    of: str
+    figure: str
+    stored: str
+    rebuilt: str
+
+    def __str__(self) -> str:
+        return f"{self.of}: {self.figure} is {self.stored or 'not there'}, and rebuilt {self.rebuilt or 'not there'}"
 
 
 def figures_of(period: BillingPeriod, numbers: list[int]) -> Figures:

@@ -163,6 +163,21 @@ def hash_of(path: Path) -> str:
     return digest.hexdigest()
 
 
+def require_as_stored(stored: StoredFile, path: Path, what: str) -> None:
+    """Raise NotReplayable, naming a file by `what` it is, where it is not what was stored."""
+    named = f"{what} (SHA-256 {stored.sha256}, {stored.path})"
+    try:
+        now = hash_of(path)
+    except OSError as error:
+        raise NotReplayable(
+            f"The stored file {named} cannot be read: {error.strerror}. Restore it from the backup."
+        ) from error
+    if now != stored.sha256:
+        raise NotReplayable(
+            f"The stored file {named} is not what was received: its SHA-256 is {now} now. Restore it from the backup."
+        )
+
+
 def _files(imports: Iterable[Import], folder: Path) -> dict[int, list[ImportedFile]]:
     """Return the files of imports, each checked and linked into the scratch storage."""
     found: dict[int, list[ImportedFile]] = {}
@@ -175,18 +190,7 @@ def _files(imports: Iterable[Import], folder: Path) -> dict[int, list[ImportedFi
                 continue
             checked.add(stored.sha256)
             path = local_copy(stored)
-            named = f"{file.name} of import {imported.pk} (SHA-256 {stored.sha256}, {stored.path})"
-            try:
-                now = hash_of(path)
-            except OSError as error:
-                raise NotReplayable(
-                    f"The stored file {named} cannot be read: {error.strerror}. Restore it from the backup."
-                ) from error
-            if now != stored.sha256:
-                raise NotReplayable(
-                    f"The stored file {named} is not what was received: its SHA-256 is {now} now. "
-                    "Restore it from the backup."
-                )
+            require_as_stored(stored, path, f"{file.name} of import {imported.pk}")
             link = folder / "var" / "files" / stored.path
             link.parent.mkdir(parents=True, exist_ok=True)
             link.symlink_to(path.resolve())

@@ -19,25 +19,11 @@ from .. import tracing
 from ..models import BillingPeriod
 from ..money import ZERO, plain
 from ..texts import month_name
-from .figures import digest_of, figures_of
+from .figures import Difference, Figures, digest_of, figures_of
 from .recording import NotReplayable, imports_of, record
+from .repricing import Repriced, reprice
 
 SCRATCH = "import django; django.setup(); from billing.replay.rebuilding import main; main()"
-
-Figures = dict[str, dict[str, Any]]
-
-
-@dataclass(frozen=True)
-class Difference:
-    """The first figure that is not the same: what it is of, and both values; "" where one side lacks it."""
-
-    of: str
-    figure: str
-    stored: str
-    rebuilt: str
-
-    def __str__(self) -> str:
-        return f"{self.of}: {self.figure} is {self.stored or 'not there'}, and rebuilt {self.rebuilt or 'not there'}"
 
 
 @dataclass(frozen=True)
@@ -54,6 +40,7 @@ class Replayed:
     differences: int
     first: Difference | None
     kept: str
+    usage: Repriced
 
     @property
     def is_equal(self) -> bool:
@@ -79,6 +66,7 @@ class Replayed:
             if self.first
             else None,
             "kept": self.kept or None,
+            "usage": self.usage.as_data() if self.usage.months else None,
         }
 
     def as_text(self) -> str:
@@ -86,6 +74,7 @@ class Replayed:
             f"{month_name(self.period)} rebuilt from {self.imports:,} imports: {self.charges:,} charges, "
             f"{self.lines:,} payer lines, {plain(self.charged)} charged."
         )
+        told = "\n".join(filter(None, (self.usage.as_text(), told)))
         if self.first is None:
             lines = [told, f"Byte for byte what is stored: SHA-256 {self.stored_digest}."]
         else:
@@ -103,13 +92,15 @@ class Replayed:
 def replay(*, period: BillingPeriod, keep: Path | None = None) -> Replayed:
     """Rebuild a period from its stored files and what was recorded, and compare it with what is stored.
 
-    The rebuilding runs in a process of its own with a scratch database and a folder of its own; here nothing is
-    written. Compared are the imports' totals, the charges of the month and its payer lines, and once the month is
-    closed the lines of its statements and journals with the rebuilt payer lines. With `keep` the scratch
-    database stays in that folder.
+    Usage is priced again first, and its rows compared: they are what is imported. The rebuilding runs in a process of
+    its own with a scratch database and a folder of its own; here nothing is written. Compared are the imports' totals,
+    the charges of the month and its payer lines, and once the month is closed the lines of its statements and journals
+    with the rebuilt payer lines. With `keep` the scratch database stays in that folder.
 
     Raises NotReplayable: a stored file is missing or not what it was, or a step cannot be taken again.
     """
+    imports = imports_of(period)
+    usage = reprice(period, imports)
     with ExitStack() as stack:
         if keep is None:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="replay-"))).resolve()
@@ -120,9 +111,8 @@ def replay(*, period: BillingPeriod, keep: Path | None = None) -> Replayed:
                 raise NotReplayable(f"The folder {folder} is not empty. Name an empty one, or one that is not there.")
         record(period, folder)
         rebuilt = _rebuilt(folder)
-    imports = imports_of(period)
     stored = figures_of(period, [each.pk for each in imports])
-    found = differences_of(stored, rebuilt)
+    found = [*usage.differences, *differences_of(stored, rebuilt)]
     if not found and not period.takes_changes:
         found = _documents_differing(period, rebuilt)
     lines = [figures for name, figures in rebuilt.items() if name.startswith("payer line ")]
@@ -137,6 +127,7 @@ def replay(*, period: BillingPeriod, keep: Path | None = None) -> Replayed:
         differences=len(found),
         first=found[0] if found else None,
         kept=str(keep) if keep else "",
+        usage=usage,
     )
 
 
@@ -164,7 +155,8 @@ def _rebuilt(folder: Path) -> Figures:
         "VAR_DIR": str(folder / "var"),
         "SECRET_KEY": secrets.token_urlsafe(50),
         "DEBUG": "false",
-        # Whatever else could lead out of the folder.
+        # Whatever else could lead out of the folder. The demo's installation takes no database from here.
+        "DEMO": "",
         "AUDIT_ANCHOR": "",
         "EMAIL_URL": "",
         "Q_BROKER_URL": "",

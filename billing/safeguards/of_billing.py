@@ -17,9 +17,12 @@ from ..models import (
     MonthTotal,
     PayerLine,
     PayerSplitShare,
+    PricedMonth,
     Question,
     RateSchedule,
     ReviewDecision,
+    UsageFeed,
+    UsageFile,
 )
 from ..models.periods import FINAL
 from .refusals import ALL, Refusal, frozen, in_parts, in_shut_months, kept_for_ever, register
@@ -38,6 +41,7 @@ def register_own() -> None:
         *_of_questions(),
         *_of_payer_lines(),
         *_of_rate_schedules(),
+        *_of_usage(),
         *_of_the_audit_log(),
         *_of_periods(),
     )
@@ -140,6 +144,31 @@ def _of_rate_schedules() -> list[Refusal]:
             "({old}.state = 'retired' AND {new}.state <> 'retired')",
         ),
         Refusal("delete", RateSchedule, "delete", locked, when="{row}.state <> 'draft'"),
+    ]
+
+
+def _of_usage() -> list[Refusal]:
+    """Usage as it was read, and how months were priced, are kept: charges lead back to them."""
+    return [
+        Refusal(
+            "priced",
+            UsageFeed,
+            "update",
+            "a usage feed whose months were priced keeps its name, source and kind",
+            changes="({old}.name {differs} {new}.name OR {old}.source_id {differs} {new}.source_id OR "
+            "{old}.kind {differs} {new}.kind) AND EXISTS (SELECT 1 FROM billing_pricedmonth m "
+            "WHERE m.feed_id = {old}.id)",
+        ),
+        frozen(
+            UsageFile,
+            "true",
+            "usage is kept as it was read",
+            free=("state", "withdrawn_at", "reason"),
+        ),
+        frozen(UsageFile, "{old}.state = 'withdrawn'", "a usage file is withdrawn once", name="withdrawn"),
+        Refusal("delete", UsageFile, "delete", "usage that was read is kept: withdraw its file"),
+        *kept_for_ever(PricedMonth, "how a month of usage was priced is kept: price it again"),
+        *kept_for_ever(PricedMonth.files.through, "which files a month was priced from is kept: price it again"),
     ]
 
 

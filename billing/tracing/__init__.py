@@ -4,6 +4,7 @@ from .charges import TracedCharge, charges_with_past
 from .documents import BATCH, Document, DocumentLine, Provider, holding, register_documents
 from .lines import TracedLine, line_of
 from .notations import NOTATIONS, NothingFound, Traced, trace
+from .usage import TracedUsage, usage_of_charges
 
 __all__ = [
     "BATCH",
@@ -15,9 +16,11 @@ __all__ = [
     "Traced",
     "TracedCharge",
     "TracedLine",
+    "TracedUsage",
     "charges_with_past",
     "holding",
     "line_of",
     "register_documents",
     "trace",
+    "usage_of_charges",
 ]

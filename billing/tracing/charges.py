@@ -14,9 +14,20 @@ from ..importing import origins
 from ..models import Charge, Flag, Import, ImportedFile, Policy, ReviewDecision
 from ..money import plain
 from ..texts import long_moment, shown
+from .usage import TracedUsage, usage_of
 
 # What of other tables is told of a charge.
-WITH_PAST = ("source", "period", "charged_in", "pi", "project", "imported_in", "product", "resource", "tag_set")
+WITH_PAST = (
+    "source__usage_feed",
+    "period",
+    "charged_in",
+    "pi",
+    "project",
+    "imported_in",
+    "product",
+    "resource",
+    "tag_set",
+)
 
 
 @dataclass(frozen=True)
@@ -32,6 +43,7 @@ class TracedCharge:
     line: int
     told: str
     tags: dict[str, tuple[str, str]]
+    usage: TracedUsage | None = None
 
     @property
     def status(self) -> str:
@@ -84,6 +96,7 @@ class TracedCharge:
             "line": self.line,
             "rows": charge.row_count,
             "told": self.told,
+            "usage": self.usage.as_data() if self.usage else None,
         }
 
     def as_text(self) -> str:
@@ -113,11 +126,18 @@ class TracedCharge:
             lines.append(f"  {shown(origin.name)}, line {self.line:,}, SHA-256 {origin.file.sha256}")
         if self.told:
             lines.append(f"  {self.told}")
+        if self.usage:
+            lines.append(self.usage.as_text())
         return "\n".join(lines)
 
 
-def charges_with_past(charges: Iterable[Charge]) -> tuple[TracedCharge, ...]:
-    """Return charges with their flags, decisions, imports and places in files; the same few queries for any number."""
+def charges_with_past(
+    charges: Iterable[Charge], *, with_records: bool = False, page: int = 1
+) -> tuple[TracedCharge, ...]:
+    """Return charges with their flags, decisions, imports and places in files; the same few queries for any number.
+
+    `with_records`, a page of the records of usage that they were made of is looked up, too.
+    """
     listed = list(charges)
     # Read already where the charges were fetched with `WITH_PAST`.
     prefetch_related_objects(listed, *WITH_PAST)
@@ -136,6 +156,7 @@ def charges_with_past(charges: Iterable[Charge]) -> tuple[TracedCharge, ...]:
         (file.imported_in_id, file.number): file
         for file in ImportedFile.objects.select_related("file").filter(imported_in__in=imports)
     }
+    usage = usage_of(read_from.values(), with_records=with_records, page=page)
     policy = Policy.objects.current()
     found = []
     for charge in listed:
@@ -151,6 +172,7 @@ def charges_with_past(charges: Iterable[Charge]) -> tuple[TracedCharge, ...]:
                 line=origin.line_number,
                 told=origins.told_of(charge, origin),
                 tags=attribution.tags_used(charge.tags, policy),
+                usage=usage.get(origin.pk),
             )
         )
     return tuple(found)

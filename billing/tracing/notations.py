@@ -57,6 +57,13 @@ class Traced:
     related: tuple[tuple[str, Charge], ...] = ()
     notes: list[str] = field(default_factory=list)
 
+    @property
+    def paged(self) -> str:
+        """What its pages are of: charges, or the records of usage of one charge."""
+        if self.charge_count == 1 and self.charges and self.charges[0].usage:
+            return f"{self.charges[0].usage.record_count:,} records of usage"
+        return f"{self.charge_count:,} charges"
+
     def as_data(self) -> dict[str, Any]:
         """The trace as --json prints it."""
         row = self.delivered
@@ -92,7 +99,7 @@ class Traced:
         parts += [line.as_text() for line in self.lines]
         parts += [charge.as_text() for charge in self.charges]
         if self.pages > 1:
-            parts.append(f"Page {self.page} of {self.pages}: {self.charge_count:,} charges.")
+            parts.append(f"Page {self.page} of {self.pages}: {self.paged}.")
         parts += [f"  {how} charge {charge.pk}" for how, charge in self.related]
         if self.delivered and self.delivered.row:
             parts.append("The row as received:")
@@ -222,7 +229,7 @@ def _of_charge(what: str, page: int, per_page: int) -> Traced | None:
     charge = Charge.objects.select_related(*WITH_PAST, "replaces", "reverses").filter(pk=int(number)).first()
     if charge is None:
         raise NothingFound(f"There is no charge {number}.")
-    (traced,) = charges_with_past([charge])
+    (traced,) = charges_with_past([charge], with_records=True, page=page)
     keys = charging.keys_of(charge)
     notes = [] if keys else [f"Nobody is charged for it: it is {traced.status}."]
     printed: dict[str, list[DocumentLine]] = defaultdict(list)
@@ -244,6 +251,8 @@ def _of_charge(what: str, page: int, per_page: int) -> Traced | None:
         lines=tuple(lines),
         charges=(traced,),
         charge_count=1,
+        page=traced.usage.page if traced.usage else 1,
+        pages=traced.usage.pages if traced.usage else 1,
         delivered=origins.row_of(charge),
         related=_related(charge),
         notes=notes,

@@ -6,9 +6,9 @@ from fractions import Fraction
 from typing import Any
 
 from ..money import plain, rounded
-from ..quantities import for_people
+from ..quantities import counted, for_people
 from .pricing.exact import decimal
-from .pricing.lines import By, Notice, Priced
+from .pricing.lines import FREE_AMOUNT, By, Notice, Priced
 from .terms import Terms
 
 # Digits of a quantity that is no decimal number, such as a third of an hour.
@@ -50,10 +50,16 @@ def units_line(units: Mapping[str, Any]) -> str:
     def said(text: str) -> str:
         return for_people(Decimal(text))
 
-    free = "".join(f", {said(quantity)} free ({reason})" for reason, quantity in sorted(units["free"].items()))
+    free = "".join(f", {said(quantity)} {free_for(reason)}" for reason, quantity in sorted(units["free"].items()))
     held = f", {said(units['held'])} held" if Decimal(units["held"]) else ""
-    line = f"{units['rate']}: {said(units['delivered'])} {units['unit']} = {said(units['charged'])} charged{free}{held}"
+    delivered = counted(Decimal(units["delivered"]), units["unit"])
+    line = f"{units['rate']}: {delivered} = {said(units['charged'])} charged{free}{held}"
     return line if not Decimal(units["difference"]) else f"{line}; {said(units['difference'])} is not accounted for"
+
+
+def free_for(reason: str) -> str:
+    """Say why use is free: `within the free amount`, or `free (node failed)`."""
+    return "within the free amount" if reason == FREE_AMOUNT else f"free ({reason.replace('_', ' ')})"
 
 
 def units_lines(units: Iterable[Mapping[str, Any]]) -> list[str]:
@@ -104,23 +110,9 @@ def _said(notice: Notice, terms: Terms) -> str:
     what = "Balance" if notice.by == By.DRAWDOWN else "Subsidy"
     owner = f" of {notice.owner}" if notice.owner else ""
     if notice.unit:
-        of = f"{for_people(notice.used)} of {for_people(notice.of)} {notice.unit}"
+        of = f"{for_people(notice.used)} of {counted(notice.of, notice.unit)}"
     else:
         of = f"{rounded(notice.used, terms.currency)} of {rounded(notice.of, terms.currency)} {terms.currency}"
     if notice.percent >= 100:
         return f"{what} {notice.code}{owner} is used up: {of}."
     return f"{what} {notice.code}{owner} is used to {notice.percent}%: {of}."
-
-
-def terms_data(terms: Terms) -> dict[str, Any]:
-    """Return the subsidies and balances of a month as they are kept, so that it can be priced so again."""
-
-    def told(value: Any) -> Any:
-        if isinstance(value, Decimal):
-            return str(value)
-        return sorted(value) if isinstance(value, frozenset) else value
-
-    return {
-        name: [{key: told(value) for key, value in vars(each).items()} for each in found]
-        for name, found in (("subsidies", terms.subsidies), ("balances", terms.balances))
-    }

@@ -13,7 +13,7 @@ from ..models import Job, UsageFeed, UsageFile
 from ..models.periods import parse_month
 from ..progress import Progress, unwatched
 from ..texts import iso_month, long_month
-from . import months, taking
+from . import making, months, taking
 from .months import PricedUsage
 from .taking import Taken
 
@@ -91,7 +91,7 @@ def bring_in(
 
 def _records_of(feed: UsageFeed, wanted: Sequence[datetime.date], fresh: Sequence[Taken]) -> int:
     """Return how many records pricing these months would read."""
-    kept = {file.pk: file.records for month in wanted for file in months.files_of(feed, month)}
+    kept = {file.pk: file.records for month in wanted for file in making.files_of(feed, month)}
     return sum(kept.values()) + sum(taken.records for taken in fresh)
 
 
@@ -192,7 +192,9 @@ def _priced(
     """Price months one after the other; a dry run ends with those that the files are of."""
     priced: list[PricedUsage] = []
     failed: list[tuple[datetime.date, BillingError]] = []
-    for month in wanted if dry_run else months.following(feed, wanted):
+    if not dry_run:
+        wanted = months.following(feed, [*months.bridged(feed, wanted), *wanted])
+    for month in wanted:
         try:
             priced.append(
                 months.run(

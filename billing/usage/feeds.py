@@ -96,8 +96,26 @@ def check(feed: UsageFeed) -> None:
         problems["schedule"] = [f"There is no rate schedule “{feed.schedule}”. {f'Known: {known}.' if known else ''}"]
     if "time_zone" not in problems:
         problems.update(_of_settings(feed))
+    problems.update(_of_priced(feed))
     if problems:
         raise ValidationError(problems)
+
+
+def _of_priced(feed: UsageFeed) -> dict[str, list[str]]:
+    """Refuse another source or kind once a month was priced: its charges lead back to this feed and to its files."""
+    stored = UsageFeed.objects.select_related("source").filter(pk=feed.pk).first()
+    if stored is None or (stored.source_id, stored.kind) == (feed.source_id, feed.kind):
+        return {}
+    first = stored.months.select_related("period").order_by("period__month").first()
+    if first is None:
+        return {}
+    told = f"{stored} was priced in {first.period}, and its charges lead back here: {{}}. Add another feed."
+    problems = {}
+    if stored.source_id != feed.source_id:
+        problems["source"] = [told.format(f"it keeps the source {stored.source}")]
+    if stored.kind != feed.kind:
+        problems["kind"] = [told.format(f"it keeps the kind of files “{stored.kind}”")]
+    return problems
 
 
 def are_columns_to_be_mapped(feed: UsageFeed) -> bool:

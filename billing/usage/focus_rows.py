@@ -4,14 +4,14 @@ Pure. Columns that FOCUS has not begin with x_, and say where a row comes from: 
 line, and why nothing is charged.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from .funders import PAID_BY, with_funders
+from .funders import PAID_BY
 
 UNIT = Decimal("0.00000001")
 MONEY = pa.decimal128(28, 8)
@@ -44,22 +44,19 @@ class Issuer:
 def focus_table(
     *,
     lines: pa.Table,
-    reductions: pa.Table,
     records: pa.Table,
     tags: Sequence[str],
     issuer: Issuer,
-    funds: Mapping[str, str] | None = None,
 ) -> pa.Table:
     """Return FOCUS rows, one for each line of a priced month, in the order of the lines.
 
-    `lines` and `reductions` are of `pricing.lines.Priced`, `records` those that were priced, and `tags` the JSON of
-    each payer's tags. A line of no record, which is of a payer and the month, has the month as its charge period.
+    `lines` are of `pricing.lines.Priced`, with their funders (`with_funders`), `records` those that were priced, and
+    `tags` the JSON of each payer's tags. A line of no record, which is of a payer and the month, has the month as its
+    charge period.
 
     A row names one fund/org that pays what it is reduced by. Where several do, a row of its own stands for what each
-    further one pays, so that all rows together list, contract and bill what the line does. `funds` names the fund/org
-    that a balance's money lies on, by the balance's code.
+    further one pays, so that all rows together list, contract and bill what the line does.
     """
-    lines = with_funders(lines, reductions, funds or {})
     rows = _Rows(lines, records, issuer)
     own = {**rows.issued(), **rows.used(), **rows.priced()}
     own["Tags"] = pa.array([text or None for text in tags], pa.string()).take(lines.column("payer"))

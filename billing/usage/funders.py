@@ -17,7 +17,9 @@ PAID_BY = "paid"
 
 
 def with_funders(lines: pa.Table, reductions: pa.Table, funds: Mapping[str, str]) -> pa.Table:
-    """Return lines with `reduced_by`, the codes of what reduced each, and `fund_org`; split where several pay.
+    """Return lines with `line`, the place of each, `reduced_by`, the codes of what reduced it, and `fund_org`.
+
+    A line is split where several pay.
 
     `funds` names the fund/org that a balance's money lies on, by its code. Listed, contracted and billed, the rows of a
     line come to what the line does.
@@ -36,6 +38,7 @@ def with_funders(lines: pa.Table, reductions: pa.Table, funds: Mapping[str, str]
     own_fund[of_line[is_own]] = fund[is_own]
     np.add.at(moved, of_line[~is_own], sums[~is_own])
     own = lines.append_column("fund_org", _texts(own_fund, places))
+    own = own.append_column("line", pa.array(np.arange(lines.num_rows)))
     own = own.append_column("reduced_by", _reasons(lines.num_rows, line, *_numbered(reductions.column("code"))))
     own = _replaced(own, {name: pa.array(own.column(name).to_numpy() - moved) for name in ("list", "contracted")})
     extra = own.take(pa.array(of_line[~is_own]))

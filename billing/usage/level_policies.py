@@ -8,12 +8,14 @@ class Method(StrEnum):
     """What each day of a month counts for.
 
     MEAN: its own reading, so that the month has the mean of its days. MAXIMUM: the largest reading of the month. LAST:
-    the last one.
+    the last one. DAILY: its own reading, as MEAN, and each day is a record of its own, for free amounts and tiers by
+    the day.
     """
 
     MEAN = "mean"
     MAXIMUM = "maximum"
     LAST = "last"
+    DAILY = "daily"
 
 
 class Charge(StrEnum):

@@ -22,6 +22,8 @@ from .records import Measure, Shape
 USED, QUOTA = "used_bytes", "quota_bytes"
 CHARGED = "charged_byte_days"
 ELAPSED = "elapsed_seconds"
+# What is said of days without a reading.
+GAP = "no reading on"
 DAY_SECONDS = 86_400
 
 
@@ -61,9 +63,10 @@ def amounts(
     """Return what levels come to from `begin` to before `end`, days of a time zone, and what is to be said of it.
 
     The table has one record for each object and month, of the schema of `amounts_shape`; two where its owner or an
-    attribute changed, each with its days. `table` should also have the readings of `longest_gap` days before and after,
-    by which gaps at the edges are bridged. Readings that are there twice count once; where two of the same moment
-    differ, the larger counts. The notes say which days of which resources had no reading, and what counts for them.
+    attribute changed, each with its days; one for each day, if the policy's method is daily. `table` should also have
+    the readings of `longest_gap` days before and after, by which gaps at the edges are bridged. Readings that are there
+    twice count once; where two of the same moment differ, the larger counts. The notes say which days of which
+    resources had no reading, and what counts for them.
     A month of 100,000 objects takes some 5 seconds and 900 MiB.
     """
     if isinstance(policy, ByTime):
@@ -219,8 +222,10 @@ def _whole_months(found: _Days, days: tuple[int, int]) -> _Days:
 
 
 def _added_up(found: _Days, shape: Shape, policy: ByDay, zone: ZoneInfo) -> pa.Table:
-    """Return a record for each object, and for each run of days of one owner."""
+    """Return a record for each object, and for each run of days of one owner, or each day."""
     is_last = ends_of_runs(found.object, found.owner)
+    if policy.method is Method.DAILY:
+        is_last = np.ones_like(is_last)
     ends, begins = np.flatnonzero(is_last), np.flatnonzero(np.roll(is_last, 1))
     days = ends - begins + 1
     sums = []
@@ -247,14 +252,14 @@ def _added_up(found: _Days, shape: Shape, policy: ByDay, zone: ZoneInfo) -> pa.T
 
 def _tell_gaps(gaps: _Days, what: str, notes: list[str]) -> None:
     for resource, of_it in _of_resources(gaps):
-        days = _told(sorted(set(of_it.day.tolist())))
-        notes.append(f"{resource}: no reading on {days}. {what} {_objects(of_it)}.")
+        days = days_told(sorted(set(of_it.day.tolist())))
+        notes.append(f"{resource}: {GAP} {days}. {what} {_objects(of_it)}.")
 
 
 def _tell_missing(gaps: _Days, what: str, notes: list[str]) -> None:
     for resource, of_it in _of_resources(gaps):
         first = quoted(of_it.objects.column("id")[of_it.object[0]])
-        days = _told(sorted(set(of_it.day[of_it.object == of_it.object[0]].tolist())))
+        days = days_told(sorted(set(of_it.day[of_it.object == of_it.object[0]].tolist())))
         notes.append(
             f"{resource}: others were read, and {_objects(of_it)} not until later, such as {first} on {days}. "
             f"{what} them."
@@ -270,10 +275,10 @@ def _tell_edges(found: _Days, policy: ByDay, days: tuple[int, int], notes: list[
             continue
         if first > days[0]:
             then = "The first one after counts for them." if is_filled else "Nothing is charged for them."
-            notes.append(f"{resource}: no reading on the days before {_told([first])}. {then}")
+            notes.append(f"{resource}: no reading on the days before {days_told([first])}. {then}")
         if last < days[1]:
             then = "The last one before counts for them." if is_filled else "Nothing is charged for them."
-            notes.append(f"{resource}: no reading on the days after {_told([last])}. {then}")
+            notes.append(f"{resource}: no reading on the days after {days_told([last])}. {then}")
 
 
 def _of_resources(found: _Days) -> Iterator[tuple[str, _Days]]:
@@ -286,7 +291,7 @@ def _objects(found: _Days) -> str:
     return f"{count:,} {'object' if count == 1 else 'objects'}"
 
 
-def _told(days: list[int]) -> str:
+def days_told(days: list[int]) -> str:
     """Write days as people read them, those that follow each other by the first and the last."""
     spans: list[list[int]] = []
     for each in days:

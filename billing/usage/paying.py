@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..attribution.attributor import NOWHERE, Attributor
+from ..errors import BillingError
 from ..models import Person, Policy, Project, RateClassMember, UsageFeed
 from ..models.departments import DepartmentTree
 from ..readers.tags import tags_of
@@ -21,12 +22,57 @@ from .records import Shape
 TAGGED = ("account", "user", "resource")
 
 
+# Columns of a table of payers that are not what records say.
+PAYER = ("pi", "project", "department", "rate_class", "tags")
+SAID = "said:"
+
+
+class PayersChanged(BillingError):
+    """Records say something that nobody was found for when they were priced."""
+
+
 @dataclass(frozen=True)
 class Paying:
-    """Who pays, and what each of their rows says of it: `payers` and `tags` (JSON) go side by side."""
+    """Who pays for what: `said` by records, in the columns `names`, with the payer and the tags (JSON) beside it."""
 
+    names: tuple[str, ...]
+    said: tuple[Mapping[str, str], ...]
     payers: tuple[Payer, ...]
     tags: tuple[str, ...]
+
+    def as_table(self) -> pa.Table:
+        """Return who pays as a table that can be kept."""
+        columns = {f"{SAID}{name}": [each[name] for each in self.said] for name in self.names}
+        columns |= {name: [getattr(each, name) for each in self.payers] for name in PAYER if name != "tags"}
+        columns["tags"] = list(self.tags)
+        return pa.table({name: pa.array(texts, pa.string()) for name, texts in columns.items()})
+
+
+def paying_of(table: pa.Table) -> Paying:
+    """Return who pays, as `Paying.as_table` wrote it."""
+    names = tuple(name.removeprefix(SAID) for name in table.column_names if name.startswith(SAID))
+    rows = table.to_pylist()
+    said = tuple({name: row[f"{SAID}{name}"] for name in names} for row in rows)
+    payers = (
+        Payer(
+            pi=row["pi"],
+            project=row["project"],
+            department=row["department"],
+            account=of.get("account", ""),
+            user=of.get("user", ""),
+            rate_class=row["rate_class"],
+        )
+        for row, of in zip(rows, said, strict=True)
+    )
+    return Paying(names, said, tuple(payers), tuple(row["tags"] for row in rows))
+
+
+def with_payers_as(table: pa.Table, paying: Paying) -> pa.Table:
+    """Return records with a column `payer`, as they were priced; raises PayersChanged."""
+    table, said = _numbered(table, paying.names)
+    if tuple(said) != paying.said:
+        raise PayersChanged("What its usage says of who pays is not what it was priced with.")
+    return table
 
 
 def tag_columns(feed: UsageFeed, policy: Policy) -> dict[str, str]:
@@ -60,7 +106,7 @@ def with_payers(table: pa.Table, shape: Shape, feed: UsageFeed, month: datetime.
         attribution = attributor.attribute(tags_of(text), place)
         payers.append(terms.payer(attribution.pi_email, attribution.project_code, said))
         tags.append(text)
-    return table, Paying(tuple(payers), tuple(tags))
+    return table, Paying(tuple(known), tuple(combinations), tuple(payers), tuple(tags))
 
 
 def _noon(month: datetime.date) -> datetime.datetime:

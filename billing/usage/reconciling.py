@@ -12,7 +12,7 @@ from django.db.models import Case, CharField, F, Q, Value, When
 
 from ..models import PATHS, BillingPeriod, Charge, Import, PricedMonth
 from ..money import ZERO
-from ..quantities import for_people
+from ..quantities import counted, for_people
 from ..quantity_sums import QuantitySum
 from .accounts import plain_quantity
 from .terms import standing_months
@@ -69,7 +69,7 @@ class UnitsOfRate:
 
     def __str__(self) -> str:
         parts = " + ".join(f"{for_people(quantity)} {name}" for name, quantity in self.parts) or "0"
-        return f"{self.feed}, {self.rate}: {for_people(self.delivered)} {self.unit} = {parts}"
+        return f"{self.feed}, {self.rate}: {counted(self.delivered, self.unit)} = {parts}"
 
     @property
     def as_row(self) -> dict[str, str]:
@@ -91,7 +91,9 @@ class UnitsOfRate:
         """What is off, in a sentence; empty where nothing is."""
         if not self.difference:
             return ""
-        return f"{for_people(self.difference)} {self.unit} of {self.rate} were delivered and are in no charge."
+        if self.difference < 0:
+            return f"The charges have {counted(-self.difference, self.unit)} of {self.rate} that were not delivered."
+        return f"The charges lack {counted(self.difference, self.unit)} of {self.rate}."
 
 
 def units_of(period: BillingPeriod) -> list[UnitsOfRate]:

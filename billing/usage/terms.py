@@ -1,8 +1,9 @@
 """The terms of a month: which schedule prices it, and which subsidies and balances apply, with what is left of them."""
 
 import datetime
+from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from django.db.models import Q
@@ -10,9 +11,14 @@ from django.db.models import Q
 from ..errors import BillingError, NextStep
 from ..models import Allocation, BillingPeriod, Policy, PricedMonth, RateSchedule, UsageFeed, UsageSubsidy
 from ..texts import long_month
+from . import taking
+from .focus_rows import Issuer
 from .pricing import schedules
 from .pricing.terms import Balance, Schedule, Scope, Span, Subsidy
-from .pricing.uses import Before, before_from_data
+from .pricing.uses import Before, Calendar, before_from_data
+
+# Scopes that are the same in all feeds: an account or a user is of one.
+SHARED = (Scope.PI, Scope.PROJECT, Scope.DEPARTMENT)
 
 
 class NoSchedule(BillingError):
@@ -31,6 +37,10 @@ class Terms:
     currency: str
     # The fund/org that the money of a prepaid balance lies on, by the balance's code.
     funds: Mapping[str, str]
+    # What its rows say of where they come from.
+    issuer: Issuer
+    # The priced month that `before` is of.
+    came_after: PricedMonth | None
 
 
 def terms_of(feed: UsageFeed, month: datetime.date) -> Terms:
@@ -39,11 +49,12 @@ def terms_of(feed: UsageFeed, month: datetime.date) -> Terms:
     A month that is closed keeps the schedule that it was priced by. Raises NoSchedule.
     """
     policy = Policy.objects.current()
+    schedule, came_after = schedule_of(feed, month), month_before(feed, month)
     return Terms(
-        schedule=schedule_of(feed, month),
+        schedule=schedule,
         subsidies=tuple(subsidies_of(feed, month)),
         balances=tuple(balances_of(feed, month)),
-        before=before_of(feed, month),
+        before=before_from_data(came_after.used) if came_after else Before(),
         fiscal_year_start=policy.fiscal_year_start,
         currency=policy.currency,
         funds=dict(
@@ -51,6 +62,24 @@ def terms_of(feed: UsageFeed, month: datetime.date) -> Terms:
             .exclude(deferred_fund_org="")
             .values_list("code", "deferred_fund_org")
         ),
+        issuer=issuer_of(feed, month, schedule, policy),
+        came_after=came_after,
+    )
+
+
+def issuer_of(feed: UsageFeed, month: datetime.date, schedule: RateSchedule, policy: Policy) -> Issuer:
+    """Return what the rows of a feed's month say of where they come from."""
+    begins, ends = taking.bounds(month, "UTC")
+    return Issuer(
+        account=feed.name,
+        account_name=feed.label,
+        currency=policy.currency,
+        issuer=policy.institution,
+        provider=str(feed.settings.get("provider") or policy.institution),
+        service_category=str(feed.settings.get("service_category") or taking.kind_of(feed).service_category),
+        schedule=str(schedule),
+        begins=begins,
+        ends=ends,
     )
 
 
@@ -86,7 +115,7 @@ def latest_of(feed: UsageFeed, month: datetime.date) -> PricedMonth | None:
 def subsidies_of(feed: UsageFeed, month: datetime.date) -> list[Subsidy]:
     """Return the subsidies of a feed in a month, in their order."""
     in_force = Q(valid_until__isnull=True) | Q(valid_until__gte=month)
-    return [
+    found = [
         Subsidy(
             code=each.code,
             name=each.name,
@@ -103,6 +132,28 @@ def subsidies_of(feed: UsageFeed, month: datetime.date) -> list[Subsidy]:
         for each in UsageSubsidy.objects.filter(in_force, valid_from__lte=month).order_by("order", "code")
         if not each.feeds or feed.name in each.feeds
     ]
+    capped = {each.code: each for each in found if each.cap is not None and each.scope in SHARED}
+    had = _had_elsewhere(capped, feed, month) if capped else {}
+    return [replace(each, elsewhere=had.get(each.code, {})) for each in found]
+
+
+def _had_elsewhere(
+    subsidies: Mapping[str, Subsidy], feed: UsageFeed, month: datetime.date
+) -> dict[str, dict[str, Decimal]]:
+    """Return what was had of subsidies from other feeds in the span of a month, by code and the scope's value.
+
+    Whichever feed is priced first has it, as with balances. So a cap holds over all feeds.
+    """
+    calendar = Calendar(month, Policy.objects.current().fiscal_year_start)
+    had: dict[str, dict[str, Decimal]] = defaultdict(lambda: defaultdict(Decimal))
+    for priced in standing_months():
+        if priced.feed_id == feed.pk:
+            continue
+        for each in priced.drawn:
+            subsidy = subsidies.get(each.get("granted", ""))
+            if subsidy and calendar.is_same_span(subsidy.span, priced.period.month):
+                had[subsidy.code][each["owner"]] += Decimal(each["amount"])
+    return had
 
 
 def balances_of(feed: UsageFeed, month: datetime.date) -> list[Balance]:
@@ -150,7 +201,7 @@ def drawn_from(codes: set[str], *, but: tuple[UsageFeed, datetime.date] | None =
     return drawn
 
 
-def before_of(feed: UsageFeed, month: datetime.date) -> Before:
-    """Return what was used of a feed before a month, as its last month that was priced has it."""
+def month_before(feed: UsageFeed, month: datetime.date) -> PricedMonth | None:
+    """Return the last month of a feed before a month that was priced: it has what was used until then."""
     earlier = [each for each in standing_months(feed) if each.period.month < month]
-    return before_from_data(max(earlier, key=lambda each: each.period.month).used) if earlier else Before()
+    return max(earlier, key=lambda each: each.period.month, default=None)

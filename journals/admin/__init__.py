@@ -1,8 +1,19 @@
 """The staff's screens of journals, and of the formats they are written in."""
 
+from .answers import AnswerMappingAdmin
+from .calendar import AccountingPeriodAdmin
 from .journals import JournalAdmin
 from .layouts import JournalLayoutAdmin
 from .receivables import ReceivablesExportAdmin
 from .templates import JournalTemplateAdmin
+from .valid_values import ValidValueListAdmin
 
-__all__ = ["JournalAdmin", "JournalLayoutAdmin", "JournalTemplateAdmin", "ReceivablesExportAdmin"]
+__all__ = [
+    "AccountingPeriodAdmin",
+    "AnswerMappingAdmin",
+    "JournalAdmin",
+    "JournalLayoutAdmin",
+    "JournalTemplateAdmin",
+    "ReceivablesExportAdmin",
+    "ValidValueListAdmin",
+]

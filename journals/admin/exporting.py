@@ -73,7 +73,7 @@ def _shown(data: dict[str, Any]) -> dict[str, Any]:
 
 
 def _exported(request: HttpRequest, data: dict[str, Any]) -> HttpResponse:
-    asked = {name: data[name] for name in ("period", "format", "posting_date")}
+    asked = {name: data[name] for name in ("period", "format", "posting_date", "date_reason")}
     asked |= {"actor": actor_of(request), "now": timezone.now()}
     if checklist.is_large(data["period"]):
         job = posting.export_later(**asked)

@@ -10,6 +10,7 @@ from billing.texts import long_month, number_in
 from ..formats import BUILT_IN
 from ..models import JournalLayout, JournalTemplate
 
+DATE = forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d")
 REASON = forms.Textarea(attrs={"rows": 3})
 
 
@@ -48,14 +49,27 @@ class ExportForm(FormatForm):
     )
     posting_date = forms.DateField(
         required=False,
-        help_text="Empty: the last day of the period, or today if that is earlier.",
-        widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"),
+        help_text="Empty: the last day of the period, or today if that is earlier, as far as the accounting calendar "
+        "takes it.",
+        widget=DATE,
     )
-    field_order = ("period", "format", "posting_date")
+    date_reason = forms.CharField(
+        label="Reason for the date",
+        required=False,
+        help_text="Why it is posted in another fiscal year, or after a cutoff. Else empty.",
+    )
+    field_order = ("period", "format", "posting_date", "date_reason")
 
 
 class SubmitForm(FormatForm):
-    """The format of the file that is kept as submitted."""
+    """The format of the file that is kept as submitted, and the reason for its date where it needs one."""
+
+    def __init__(self, *args: Any, date_reason_needed: str = "", **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if date_reason_needed:
+            self.fields["date_reason"] = forms.CharField(
+                label="Reason for the date", help_text=f"{date_reason_needed} Kept with the journal."
+            )
 
 
 class PostedForm(forms.Form):
@@ -79,3 +93,6 @@ class RejectedForm(forms.Form):
 
 class ReverseForm(forms.Form):
     reason = forms.CharField(widget=REASON, help_text="Kept with the journal.")
+    posting_date = forms.DateField(
+        required=False, widget=DATE, help_text="Of the reversal. Empty: a day that the ledger takes today."
+    )

@@ -19,7 +19,7 @@ from billing.errors import BillingError
 
 from .. import posting
 from ..models import Journal
-from . import exporting, record
+from . import answers, exporting, preflight, record
 from .listing import TONES, FilterForm, JournalList, MonthFilter, to_journal
 from .steps import VERBS
 
@@ -50,7 +50,7 @@ class JournalAdmin(FrozenAdmin):
     verbs = VERBS
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Journal]:
-        found = super().get_queryset(request).select_related("period", "reverses", "submitted_by")
+        found = super().get_queryset(request).select_related("period", "reverses", "drafted_by", "submitted_by")
         at = getattr(request, "resolver_match", None)
         # Only its own page needs what changed, and that may be long.
         return found if at and "object_id" in at.kwargs else found.defer("draft_changes")
@@ -62,7 +62,9 @@ class JournalAdmin(FrozenAdmin):
         view = self.admin_site.admin_view
         own = [
             path("export/", view(exporting.export_view), name="journals_journal_export"),
+            path("answers/", view(answers.answers_view), name="journals_journal_answers"),
             path("list/", view(exporting.list_view), name="journals_journal_list"),
+            path("<int:journal_id>/preflight.<str:form>", view(self.preflight_view), name="journals_journal_preflight"),
             path("<int:journal_id>/file/", view(self.file_view), name="journals_journal_file"),
         ]
         return own + super().get_urls()
@@ -100,6 +102,10 @@ class JournalAdmin(FrozenAdmin):
         journal = self.get_object(request, object_id)
         context = record.context_of(request, journal, self.get_preserved_filters(request)) if journal else {}
         return super().change_view(request, object_id, form_url, context | (extra_context or {}))
+
+    def preflight_view(self, request: HttpRequest, journal_id: int, form: str) -> HttpResponse:
+        """Write what the preflight of a draft finds to a file."""
+        return preflight.export_view(request, self.get_object(request, str(journal_id)), form)
 
     def file_view(self, request: HttpRequest, journal_id: int) -> HttpResponse:
         """Hand out a journal's file, and record who took it."""

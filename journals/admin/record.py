@@ -21,7 +21,7 @@ from billing.texts import number_in
 from .. import summaries
 from ..differences import GONE, Difference
 from ..models import Journal, JournalLine
-from . import listing
+from . import listing, preflight
 
 # What narrows the lines: what they are of, and the line of the file that they are in.
 NARROWED = {**summaries.KINDS, "file_line": "Line of the file"}
@@ -47,6 +47,8 @@ DONE = {
     "journal.reversed": "Reversed",
     "journal.reversal_undone": "Reversal rejected",
     "journal.downloaded": "File downloaded",
+    "journal.warnings_acknowledged": "Warnings acknowledged",
+    "journal.preflight_exported": "Preflight taken out",
 }
 # What is no reason for another draft: the journal's own steps, and what only follows from the charges.
 NO_REASON = ("journal.", "payer_lines.", "statement.", "email.", "job.", "session.", "proof.", "charges.", "user.")
@@ -55,7 +57,11 @@ NO_REASON = ("journal.", "payer_lines.", "statement.", "email.", "job.", "sessio
 def context_of(request: HttpRequest, journal: Journal, preserved: str) -> dict[str, Any]:
     """Return what the page shows: the head of it, and the part that the address asks for."""
     earlier = list(_earlier(journal).order_by("pk"))
-    tabs = {name: part for name, part in TABS.items() if name != "difference" or journal.draft_changes or earlier}
+    is_told = {
+        "difference": bool(journal.draft_changes or earlier),
+        "preflight": journal.kind == Journal.Kind.JOURNAL,
+    }
+    tabs = {name: part for name, part in TABS.items() if is_told.get(name, True)}
     asked = request.GET.get("tab", "")
     chosen = asked if asked in tabs else "summary"
     shown: dict[str, Any] = {
@@ -274,6 +280,7 @@ TABS: dict[str, tuple[str, Part]] = {
     "summary": ("Summary", _summary),
     "lines": ("Lines", _lines),
     "difference": ("Difference", _difference),
+    "preflight": ("Preflight", preflight.tab),
     "history": ("History", _history),
     "file": ("Document and file", _file),
 }

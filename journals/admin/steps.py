@@ -21,15 +21,22 @@ from billing.texts import month_name
 
 from .. import posting, summaries, writing
 from ..differences import Difference
+from ..drafting import PostingDateRefused, date_reason_needed, require_posting_date
 from ..models import Journal
-from . import listing
+from . import listing, preflight
 from .forms import PostedForm, RejectedForm, ReverseForm, SubmitForm
 
 State = Journal.State
 
 
 def submit(request: HttpRequest, journal: Journal, data: dict[str, Any]) -> str:
-    journal = posting.submit(journal=journal, format=data["format"], actor=actor_of(request), now=timezone.now())
+    journal = posting.submit(
+        journal=journal,
+        format=data["format"],
+        date_reason=data.get("date_reason", ""),
+        actor=actor_of(request),
+        now=timezone.now(),
+    )
     if journal.state == State.POSTED:
         return f"Journal {journal} is submitted and counts as posted. Download its file for the ledger."
     return f"Journal {journal} is submitted. Download its file for the ledger, and record the answer here."
@@ -38,8 +45,8 @@ def submit(request: HttpRequest, journal: Journal, data: dict[str, Any]) -> str:
 def redraft(request: HttpRequest, journal: Journal, data: dict[str, Any]) -> str | Job:
     asked: dict[str, Any] = {
         "period": journal.period,
-        "format": format_of(journal),
-        "posting_date": journal.posting_date,
+        "format": preflight.format_of(journal),
+        **_date_kept(journal),
         "actor": actor_of(request),
         "now": timezone.now(),
     }
@@ -52,6 +59,21 @@ def redraft(request: HttpRequest, journal: Journal, data: dict[str, Any]) -> str
     is_changed = changes and Difference.from_data(changes).later.at == exported.journal.drafted_at
     told = "“Difference” says what changed." if is_changed else "It says the same as before."
     return f"Journal {exported.number} is drafted again from today's charges. {told} Check it, then submit it."
+
+
+def _date_kept(journal: Journal) -> dict[str, Any]:
+    """Return the date of a draft, to be that of the next; a day that the ledger no longer takes is chosen anew."""
+    try:
+        require_posting_date(journal.period, journal.posting_date, timezone.now())
+    except PostingDateRefused:
+        return {"posting_date": None}
+    return {"posting_date": journal.posting_date, "date_reason": journal.date_reason}
+
+
+def _about_date(journal: Journal) -> dict[str, Any]:
+    """Return for what a draft still needs a reason."""
+    needed = date_reason_needed(journal.period, journal.posting_date, timezone.now())
+    return {"date_reason_needed": "" if journal.date_reason else needed}
 
 
 def posted(request: HttpRequest, journal: Journal, data: dict[str, Any]) -> str:
@@ -73,18 +95,22 @@ def rejected(request: HttpRequest, journal: Journal, data: dict[str, Any]) -> st
 
 
 def reverse_(request: HttpRequest, journal: Journal, data: dict[str, Any]) -> str:
-    done = posting.reverse(journal=journal, reason=data["reason"], actor=actor_of(request), now=timezone.now())
+    done = posting.reverse(
+        journal=journal,
+        reason=data["reason"],
+        posting_date=data["posting_date"],
+        actor=actor_of(request),
+        now=timezone.now(),
+    )
     return f"Journal {done.journal} is reversed by {done.reversal}. What it held is in the next draft."
 
 
-def format_of(journal: Journal) -> str:
-    """Return the format a journal was written in last, if there still is one; else the ledger's."""
-    return journal.format if journal.format in writing.format_names() else "gl"
-
-
-def _outdated(journal: Journal) -> Sequence[Missing]:
+def _missing(journal: Journal) -> Sequence[Missing]:
+    """Return what has to be done before a draft is submitted: draft it again, or what the preflight says."""
     url = reverse("admin:journals_journal_redraft", args=[journal.pk])
-    return [Missing(f"{told} Draft it again first.", url)] if (told := listing.outdated(journal)) else []
+    if told := listing.outdated(journal):
+        return [Missing(f"{told} Draft it again first.", url)]
+    return preflight.missing(journal)
 
 
 def _to_submit(request: HttpRequest, journal: Journal, form: forms.Form) -> dict[str, Any]:
@@ -108,6 +134,7 @@ def _to_submit(request: HttpRequest, journal: Journal, form: forms.Form) -> dict
         "chosen": chosen,
         "first_lines": lines,
         "file_problem": problem,
+        "duty": posting.refusal(journal, actor_of(request).user),
         "awaits_answer": Policy.objects.current().requires_ledger_answer,
     }
 
@@ -136,12 +163,14 @@ VERBS = (
             f"{journal.currency} of debits, and as much of credits. Its file is kept. Later changes go into the next "
             "journal."
         ),
-        initial=lambda journal: {"format": format_of(journal)},
-        missing=_outdated,
+        form_for=_about_date,
+        initial=lambda journal: {"format": preflight.format_of(journal)},
+        missing=_missing,
         details="admin/journals/journal/to_submit.html",
         facts=_to_submit,
         is_primary=True,
     ),
+    preflight.ACKNOWLEDGE,
     Verb(
         name="redraft",
         label="Draft again…",
@@ -184,6 +213,7 @@ VERBS = (
         permission="journals.post_journal",
         run=reverse_,
         form=ReverseForm,
+        initial=lambda journal: {"posting_date": posting.reversal_date(journal, timezone.now())},
         offered=lambda journal: journal.state == State.POSTED and journal.kind == Journal.Kind.JOURNAL,
         question=lambda journal: (
             f"A journal of the opposite lines reverses {journal}, document "

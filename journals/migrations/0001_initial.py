@@ -15,6 +15,97 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.CreateModel(
+            name="AccountingPeriod",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "fiscal_year",
+                    models.PositiveSmallIntegerField(help_text="Such as 2026, for the year that ends in 2026."),
+                ),
+                (
+                    "number",
+                    models.PositiveSmallIntegerField(
+                        help_text="From 1. Those after the last month are for adjustments.", verbose_name="period"
+                    ),
+                ),
+                ("first_day", models.DateField(help_text="Of the posting dates that are in it.")),
+                ("last_day", models.DateField()),
+                (
+                    "opens_on",
+                    models.DateField(
+                        blank=True, help_text="Empty: it is open already.", null=True, verbose_name="opens"
+                    ),
+                ),
+                (
+                    "cutoff_on",
+                    models.DateField(
+                        blank=True,
+                        help_text="The last day on which a journal for it is submitted without a reason. Empty: the day it closes.",
+                        null=True,
+                        verbose_name="cutoff",
+                    ),
+                ),
+                (
+                    "closes_on",
+                    models.DateField(
+                        blank=True,
+                        help_text="The last day on which the ledger takes journals for it.",
+                        null=True,
+                        verbose_name="closes",
+                    ),
+                ),
+            ],
+            options={
+                "ordering": ("-fiscal_year", "-number"),
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("fiscal_year", "number"),
+                        name="one_accounting_period_per_number",
+                        violation_error_message="The fiscal year has this period already.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("fiscal_year__gte", 1900),
+                            ("fiscal_year__lte", 2999),
+                            ("number__gte", 1),
+                            ("number__lte", 99),
+                        ),
+                        name="accounting_period_is_numbered",
+                        violation_error_message="A fiscal year is from 1900 to 2999, and its periods from 1 to 99.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("last_day__gte", models.F("first_day"))),
+                        name="accounting_period_days_in_order",
+                        violation_error_message="The last day is before the first.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(
+                                ("opens_on__isnull", True),
+                                ("closes_on__isnull", True),
+                                ("closes_on__gte", models.F("opens_on")),
+                                _connector="OR",
+                            ),
+                            models.Q(
+                                ("cutoff_on__isnull", True),
+                                ("closes_on__isnull", True),
+                                ("closes_on__gte", models.F("cutoff_on")),
+                                _connector="OR",
+                            ),
+                            models.Q(
+                                ("opens_on__isnull", True),
+                                ("cutoff_on__isnull", True),
+                                ("cutoff_on__gte", models.F("opens_on")),
+                                _connector="OR",
+                            ),
+                        ),
+                        name="accounting_period_dates_in_order",
+                        violation_error_message="A period opens, then comes its cutoff, then it closes.",
+                    ),
+                ],
+            },
+        ),
+        migrations.CreateModel(
             name="JournalTemplate",
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
@@ -72,6 +163,14 @@ class Migration(migrations.Migration):
                     models.CharField(blank=True, help_text="The format of the file as submitted.", max_length=64),
                 ),
                 ("posting_date", models.DateField()),
+                (
+                    "date_reason",
+                    models.TextField(
+                        blank=True,
+                        help_text="Why it is posted in another fiscal year than its month's, or after a cutoff.",
+                        verbose_name="reason for the date",
+                    ),
+                ),
                 ("currency", models.CharField(max_length=3)),
                 ("debits", billing.fields.TotalField(default=0)),
                 ("credits", billing.fields.TotalField(default=0)),
@@ -109,6 +208,16 @@ class Migration(migrations.Migration):
                         on_delete=django.db.models.deletion.PROTECT,
                         related_name="reversals",
                         to="journals.journal",
+                    ),
+                ),
+                (
+                    "drafted_by",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
                     ),
                 ),
                 (
@@ -447,7 +556,7 @@ class Migration(migrations.Migration):
             model_name="journal",
             name="fiscal_period",
             field=models.PositiveSmallIntegerField(
-                blank=True, help_text="The month of the fiscal year that its posting date is in, from 1.", null=True
+                blank=True, help_text="The period of the fiscal year that its posting date is in, from 1.", null=True
             ),
         ),
         migrations.AddField(
@@ -614,5 +723,193 @@ class Migration(migrations.Migration):
                 name="retired_layout_has_stamp",
                 violation_error_message="A retired layout says when it was retired.",
             ),
+        ),
+        migrations.CreateModel(
+            name="ValidValueList",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("segment", models.CharField(max_length=64)),
+                ("version", models.PositiveIntegerField(default=1)),
+                ("value_count", models.PositiveIntegerField(default=0, verbose_name="values")),
+                ("loaded_at", models.DateTimeField(verbose_name="loaded")),
+                ("loaded_by_name", models.CharField(max_length=254, verbose_name="loaded by")),
+                ("replaced_at", models.DateTimeField(blank=True, null=True, verbose_name="replaced")),
+                (
+                    "loaded_by",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+            ],
+            options={
+                "verbose_name": "list of valid values",
+                "verbose_name_plural": "lists of valid values",
+                "ordering": ("segment", "-version"),
+                "default_permissions": ("add", "view"),
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("segment", "version"),
+                        name="one_valid_value_list_per_version",
+                        violation_error_message="This segment has such a version already.",
+                    ),
+                    models.UniqueConstraint(
+                        condition=models.Q(("replaced_at__isnull", True)),
+                        fields=("segment",),
+                        name="one_valid_value_list_in_force",
+                        violation_error_message="This segment has a list in force already.",
+                    ),
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="ValidValue",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("value", models.CharField(max_length=64)),
+                ("name", models.CharField(blank=True, max_length=200)),
+                ("valid_from", models.DateField(blank=True, null=True)),
+                ("valid_until", models.DateField(blank=True, null=True)),
+                (
+                    "list",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="values", to="journals.validvaluelist"
+                    ),
+                ),
+            ],
+            options={
+                "ordering": ("list", "value", "valid_from"),
+                "default_permissions": (),
+                "indexes": [models.Index(fields=["list", "value"], name="valid_value_of_list")],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("valid_from__isnull", True),
+                            ("valid_until__isnull", True),
+                            ("valid_until__gte", models.F("valid_from")),
+                            _connector="OR",
+                        ),
+                        name="valid_value_dates_in_order",
+                        violation_error_message="The last day is before the first.",
+                    ),
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="WarningAcknowledgement",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "key",
+                    models.CharField(
+                        help_text="What the warning says, as a SHA-256: another one is open again.", max_length=64
+                    ),
+                ),
+                ("check_name", models.CharField(max_length=32, verbose_name="check")),
+                ("message", models.CharField(max_length=1000)),
+                ("reason", models.TextField()),
+                ("acknowledged_at", models.DateTimeField()),
+                ("acknowledged_by_name", models.CharField(max_length=254, verbose_name="acknowledged by")),
+                (
+                    "acknowledged_by",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "journal",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="acknowledgements",
+                        to="journals.journal",
+                    ),
+                ),
+            ],
+            options={
+                "ordering": ("journal", "id"),
+                "default_permissions": (),
+                "constraints": [
+                    models.UniqueConstraint(fields=("journal", "key"), name="one_acknowledgement_per_warning"),
+                    models.CheckConstraint(
+                        condition=models.Q(("reason", ""), _negated=True),
+                        name="acknowledgement_has_a_reason",
+                        violation_error_message="Say why the journal can go to the ledger in spite of it.",
+                    ),
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="AnswerMapping",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("name", models.SlugField(max_length=64, unique=True)),
+                (
+                    "journal_column",
+                    models.CharField(
+                        help_text="Has the number of our journal, such as J2026-01-1; with -7 or #7 that of its line, too.",
+                        max_length=120,
+                    ),
+                ),
+                (
+                    "document_column",
+                    models.CharField(help_text="Has the ledger's document number of what it posted.", max_length=120),
+                ),
+                (
+                    "line_column",
+                    models.CharField(
+                        blank=True, help_text="Has the number of the line of our file. May be empty.", max_length=120
+                    ),
+                ),
+                (
+                    "status_column",
+                    models.CharField(
+                        blank=True,
+                        help_text="Says whether it was posted. Empty: a row with a reason was rejected.",
+                        max_length=120,
+                    ),
+                ),
+                ("reason_column", models.CharField(blank=True, help_text="Says why it was rejected.", max_length=120)),
+                (
+                    "posted_words",
+                    models.CharField(
+                        blank=True,
+                        default="posted, accepted",
+                        help_text="What the status says of what was posted.",
+                        max_length=200,
+                    ),
+                ),
+                (
+                    "rejected_words",
+                    models.CharField(
+                        blank=True,
+                        default="rejected, error",
+                        help_text="What the status says of what was rejected.",
+                        max_length=200,
+                    ),
+                ),
+            ],
+            options={
+                "verbose_name": "form of the ledger's answers",
+                "verbose_name_plural": "forms of the ledger's answers",
+                "ordering": ("name",),
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("status_column", ""), _negated=True),
+                            models.Q(("reason_column", ""), _negated=True),
+                            _connector="OR",
+                        ),
+                        name="answers_say_what_was_rejected",
+                        violation_error_message="Name the column of the status or of the reason, or both.",
+                    )
+                ],
+            },
         ),
     ]

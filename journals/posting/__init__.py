@@ -2,10 +2,13 @@
 
 from ..drafting import AccountingMissing, FundOrgNotParsed, PostingDateRefused
 from ..filing import OutputRefused
+from ..preflight import PreflightFailed
 from ..writing import UnknownFormat
-from .answers import Reversed, post, reject, reverse
+from .answer_files import Answered, AnswersRefused, UnknownMapping, load_answers, mapping_named, save_mapping
+from .answers import Reversed, post, reject, reversal_date, reverse
 from .downloads import Download, FileMissing, content_of, download, first_lines
 from .drafts import Drafted, draft, is_outdated
+from .duties import SamePerson, others, refusal
 from .exporting import Exported, export, export_later, run_job
 from .lookup import UnknownJournal, journal_named, places_of
 from .prospects import Preview, Prospect, kept_prospect, preview, preview_of, prospect
@@ -13,6 +16,8 @@ from .submitting import DraftOutdated, NothingToSubmit, submit
 
 __all__ = [
     "AccountingMissing",
+    "Answered",
+    "AnswersRefused",
     "Download",
     "DraftOutdated",
     "Drafted",
@@ -22,11 +27,14 @@ __all__ = [
     "NothingToSubmit",
     "OutputRefused",
     "PostingDateRefused",
+    "PreflightFailed",
     "Preview",
     "Prospect",
     "Reversed",
+    "SamePerson",
     "UnknownFormat",
     "UnknownJournal",
+    "UnknownMapping",
     "content_of",
     "download",
     "draft",
@@ -36,13 +44,19 @@ __all__ = [
     "is_outdated",
     "journal_named",
     "kept_prospect",
+    "load_answers",
+    "mapping_named",
+    "others",
     "places_of",
     "post",
     "preview",
     "preview_of",
     "prospect",
+    "refusal",
     "reject",
+    "reversal_date",
     "reverse",
     "run_job",
+    "save_mapping",
     "submit",
 ]

@@ -1,18 +1,19 @@
 """The ledger's answer: posted or rejected; and what was posted, reversed."""
 
 import datetime
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from django.utils import timezone
 
 from billing import audit
 from billing.audit import Actor
-from billing.errors import ReasonMissing, WrongState
-from billing.models import Policy
+from billing.errors import NextStep, ReasonMissing, WrongState
 from billing.months import closing
+from billing.texts import long_date
 
-from ..drafting import BATCH
+from .. import accounting_calendar
+from ..drafting import BATCH, PostingDateRefused
 from ..filing import whole_files
 from ..formats import BUILT_IN
 from ..models import Journal, JournalLine
@@ -120,11 +121,19 @@ def _named(word: str, numbers: Iterable[int]) -> str:
     return f"{word}{'s' * (len(found) > 1)} {', '.join(map(str, found))}"
 
 
-def reverse(*, journal: Journal, reason: str, actor: Actor, now: datetime.datetime) -> Reversed:
+def reverse(
+    *,
+    journal: Journal,
+    reason: str,
+    posting_date: datetime.date | None = None,
+    actor: Actor,
+    now: datetime.datetime,
+) -> Reversed:
     """Reverse a posted journal with one of the opposite lines: together they are 0 on every fund/org.
 
     The lines of the journal are free for the next draft at once. The reversal waits for the ledger's
-    answer where the Policy says so. Raises WrongState or ReasonMissing.
+    answer where the Policy says so. Its posting date is today, if that is in the same fiscal year, or a day that the
+    accounting calendar takes. Raises WrongState, ReasonMissing, or PostingDateRefused.
 
     1. The month is locked, so that nobody drafts from its lines before they are free.
     2. The journal is locked, so that it is reversed once.
@@ -137,6 +146,8 @@ def reverse(*, journal: Journal, reason: str, actor: Actor, now: datetime.dateti
         journal = locked(journal, Journal.State.POSTED, "reversed")
         if not reason.strip():
             raise ReasonMissing(f"Say why {journal} is reversed.")
+        date = posting_date or reversal_date(journal, now)
+        needs_reason = _require_reversal_date(journal, date, now)
         journal.state = Journal.State.REVERSED
         journal.reversed_at = now
         journal.reversal_reason = reason.strip()
@@ -146,9 +157,11 @@ def reverse(*, journal: Journal, reason: str, actor: Actor, now: datetime.dateti
             period=period,
             kind=Journal.Kind.REVERSAL,
             reverses=journal,
-            posting_date=_reversal_date(journal, now),
+            posting_date=date,
+            date_reason=reason.strip() if needs_reason else "",
             currency=journal.currency,
             drafted_at=now,
+            drafted_by=actor.user,
         )
         lines = _opposite(journal, reversal)
         JournalLine.objects.bulk_create(lines, batch_size=BATCH)
@@ -183,8 +196,51 @@ def _opposite(journal: Journal, reversal: Journal) -> list[JournalLine]:
     return lines
 
 
-def _reversal_date(journal: Journal, now: datetime.datetime) -> datetime.date:
-    """Today, unless that is another fiscal year than the journal's: then the journal's own date."""
+def reversal_date(journal: Journal, now: datetime.datetime) -> datetime.date:
+    """Return on what day a journal's reversal is posted if nobody says otherwise.
+
+    Today, unless that is another fiscal year than the journal's: then the journal's own date. Where there is a
+    calendar and the ledger does not take that day, it is one of the first period that takes journals.
+    """
     today = timezone.localdate(now)
-    year_of = Policy.objects.current().fiscal_year_of
-    return today if year_of(today) == year_of(journal.posting_date) else journal.posting_date
+    calendar = accounting_calendar.current()
+    year_of = _year_of(today)
+    is_same = year_of(today) == year_of(journal.posting_date)
+    if not calendar:
+        return today if is_same else journal.posting_date
+    period = calendar.period_of(today, today)
+    if is_same and period and period.takes_journals(today):
+        return today
+    return calendar.default_date(journal.posting_date, today)
+
+
+def _year_of(today: datetime.date) -> Callable[[datetime.date], int]:
+    """Return a function from a posting date to its fiscal year, by the calendar or the policy."""
+    return lambda day: accounting_calendar.fiscal_place(day, today)[0]
+
+
+def _require_reversal_date(journal: Journal, date: datetime.date, now: datetime.datetime) -> bool:
+    """Raise PostingDateRefused for a day on which a journal's reversal cannot be posted.
+
+    Returns whether the day needs the reason of the reversal: it is in another fiscal year, or past a cutoff.
+    """
+    today = timezone.localdate(now)
+    if date > today:
+        raise PostingDateRefused(f"The posting date {long_date(date)} is in the future. Post today or earlier.")
+    if date < journal.posting_date:
+        raise PostingDateRefused(
+            f"The posting date {long_date(date)} is before that of {journal}, {long_date(journal.posting_date)}. "
+            "Choose a later one."
+        )
+    if calendar := accounting_calendar.current():
+        if refused := calendar.refusal(date, today):
+            raise PostingDateRefused(refused, then=NextStep("accounting_calendar"))
+        return bool(calendar.reason_needed(date, own=journal.posting_date, today=today))
+    year_of = _year_of(today)
+    if year_of(date) != (year := year_of(journal.posting_date)):
+        raise PostingDateRefused(
+            f"The posting date {long_date(date)} is not in the fiscal year {year} of {journal}. Without an accounting "
+            "calendar, a reversal stays in the fiscal year of its journal.",
+            then=NextStep("accounting_calendar"),
+        )
+    return False

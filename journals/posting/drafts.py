@@ -35,28 +35,34 @@ class Drafted:
 
 
 def draft(
-    *, period: BillingPeriod, posting_date: datetime.date | None = None, actor: Actor, now: datetime.datetime
+    *,
+    period: BillingPeriod,
+    posting_date: datetime.date | None = None,
+    date_reason: str = "",
+    actor: Actor,
+    now: datetime.datetime,
 ) -> Drafted:
     """Make the period's draft, in place of the one it had: its payer lines less what is on live journals.
 
     It reads the payer lines as they are; `export` brings them up to date first. Where nothing is left
     to journal, the period has no draft. The posting date is the last day of the period, or today if
-    that is earlier. Raises PostingDateRefused for a date on which a journal cannot be posted.
+    that is earlier, as far as the accounting calendar takes it. Raises PostingDateRefused for a date on which a
+    journal cannot be posted.
     """
     with audit.gesture(actor=actor, now=now) as gesture:
-        journal, lines = redraft(closing.locked(period), posting_date, gesture)
+        journal, lines = redraft(closing.locked(period), posting_date, gesture, date_reason=date_reason)
         if journal is None:
             return Drafted(None, 0, ZERO, ZERO)
         return Drafted(journal, len(lines), journal.debits, journal.credits)
 
 
 def redraft(
-    period: BillingPeriod, posting_date: datetime.date | None, gesture: Gesture
+    period: BillingPeriod, posting_date: datetime.date | None, gesture: Gesture, *, date_reason: str = ""
 ) -> tuple[Journal | None, list[JournalLine]]:
     """Make the draft of a locked period, and return it with its lines.
 
     Where the ledger has nothing to get there is no draft, and what is left are lines of 0.00. A draft that says
-    something else than the one before it keeps what changed.
+    something else than the one before it keeps what changed. A reason for its date stays as long as the date does.
     """
     if posting_date:
         require_posting_date(period, posting_date, gesture.now)
@@ -74,9 +80,11 @@ def redraft(
         journal.lines.all().delete()
     else:
         journal = Journal(period=period, number=next_number(period, "J"))
-    journal.posting_date = posting_date or default_posting_date(period, gesture.now)
+    date = posting_date or default_posting_date(period, gesture.now)
+    kept = journal.date_reason if date == journal.posting_date else ""
+    journal.posting_date, journal.date_reason = date, date_reason.strip() or kept
     journal.currency = policy.currency
-    journal.drafted_at = gesture.now
+    journal.drafted_at, journal.drafted_by = gesture.now, gesture.actor.user
     # A file of the draft before is not of this one.
     journal.format = journal.file_path = ""
     lines = list(lines_of(pairs, journal, policy))

@@ -66,6 +66,7 @@ def export(
     period: BillingPeriod,
     format: str,
     posting_date: datetime.date | None = None,
+    date_reason: str = "",
     output: Path | None = None,
     submit: bool = False,
     actor: Actor,
@@ -78,7 +79,7 @@ def export(
     file goes to `output`, or below VAR_DIR/journals; a submitted journal's is kept there always.
     An `output` that ends in .xlsx is a spreadsheet. A draft's file has DRAFT in its name, whatever it was called.
 
-    Raises UnknownFormat, OutputRefused, PostingDateRefused, NothingToSubmit, and for a ledger's
+    Raises UnknownFormat, OutputRefused, PostingDateRefused, ReasonMissing, NothingToSubmit, and for a ledger's
     format AccountingMissing or FundOrgNotParsed; then nothing is changed or written.
 
     1. The month is locked, so that its charges and its draft change under nobody else.
@@ -93,7 +94,7 @@ def export(
         if period.status != BillingPeriod.Status.FINALIZED:
             charging.make_payer_lines(period=period, actor=actor, now=now)
         progress(1, len(STEPS), STEPS[1])
-        journal, lines = redraft(period, posting_date, gesture)
+        journal, lines = redraft(period, posting_date, gesture, date_reason=date_reason)
         progress(2, len(STEPS), STEPS[2])
         if journal is None and submit:
             raise NothingToSubmit(nothing_to_submit(period))
@@ -119,7 +120,13 @@ def export(
 
 
 def export_later(
-    *, period: BillingPeriod, format: str, posting_date: datetime.date | None, actor: Actor, now: datetime.datetime
+    *,
+    period: BillingPeriod,
+    format: str,
+    posting_date: datetime.date | None,
+    date_reason: str = "",
+    actor: Actor,
+    now: datetime.datetime,
 ) -> Job:
     """Have the worker draft the period's journal; who asks while it does gets the same job, and one draft is made.
 
@@ -135,6 +142,7 @@ def export_later(
             "period": period.iso_month,
             "format": format,
             "posting_date": str(posting_date or ""),
+            "date_reason": date_reason,
         },
         actor=actor,
         now=now,
@@ -144,12 +152,13 @@ def export_later(
 def run_job(
     *, job: Job, arguments: dict[str, Any], actor: Actor, now: datetime.datetime, progress: Progress
 ) -> dict[str, Any]:
-    """Draft a journal as a background job. `arguments`: period, format, posting_date ("" for the usual one)."""
+    """Draft a journal as a background job. `arguments`: period, format, posting_date ("": as usual), date_reason."""
     date = arguments["posting_date"]
     exported = export(
         period=BillingPeriod.objects.named(arguments["period"]),
         format=arguments["format"],
         posting_date=datetime.date.fromisoformat(date) if date else None,
+        date_reason=arguments.get("date_reason", ""),
         actor=actor,
         now=now,
         progress=progress,

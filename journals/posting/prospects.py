@@ -13,6 +13,7 @@ from billing.months import checklist
 from ..differences import Difference, Side, difference, side_of
 from ..drafting import (
     PostingDateRefused,
+    date_reason_needed,
     default_posting_date,
     fresh_deltas,
     last_charge_day,
@@ -57,6 +58,8 @@ class Preview:
     prospect: Prospect
     posting_date: datetime.date
     problems: list[str]
+    # For what the posting date needs a reason; "" for nothing.
+    date_reason_needed: str = ""
 
 
 def prospect(period: BillingPeriod) -> Prospect:
@@ -131,4 +134,4 @@ def preview_of(
         require_posting_date(period, date, now, last_day=found.last_day)
     except PostingDateRefused as error:
         problems.append(str(error))
-    return Preview(found, date, problems)
+    return Preview(found, date, problems, date_reason_needed(period, date, now))

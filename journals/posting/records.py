@@ -46,6 +46,7 @@ def facts(journal: Journal) -> dict[str, Any]:
         "credits": plain(journal.credits),
         "format": journal.format,
         "sha256": journal.file_sha256,
+        **({"date_reason": journal.date_reason} if journal.date_reason else {}),
     }
 
 

@@ -3,15 +3,19 @@
 import datetime
 from collections.abc import Sequence
 
+from django.utils import timezone
+
 from billing import audit, charging
 from billing.audit import Actor
 from billing.errors import BillingError, NextStep
 from billing.models import BillingPeriod, Policy
 from billing.months import closing
 
+from .. import accounting_calendar, preflight
 from ..drafting import (
     fresh_deltas,
     require_accounting,
+    require_date_reason,
     require_posting_date,
     require_segments,
 )
@@ -20,6 +24,7 @@ from ..formats import Format, Written
 from ..models import Journal, JournalLine
 from ..writing import document_of, format_named
 from .drafts import is_outdated
+from .duties import require_second_person
 from .keeping import keep, number_batch
 from .records import facts, locked
 
@@ -32,11 +37,11 @@ class DraftOutdated(BillingError):
     """Charges changed since the draft was made."""
 
 
-def submit(*, journal: Journal, format: str, actor: Actor, now: datetime.datetime) -> Journal:
+def submit(*, journal: Journal, format: str, date_reason: str = "", actor: Actor, now: datetime.datetime) -> Journal:
     """Freeze a draft as it was seen and keep its file; where no answer is awaited, it counts as posted.
 
-    Raises WrongState for what is no draft, DraftOutdated where today's charges would make another,
-    and the errors of `export`.
+    `date_reason` is why it is posted in another fiscal year, where the draft has no reason yet. Raises WrongState for
+    what is no draft, DraftOutdated where today's charges would make another, and the errors of `export`.
 
     1. The month is locked, so that its charges change under nobody else.
     2. The draft is locked, so that it is submitted once.
@@ -54,6 +59,7 @@ def submit(*, journal: Journal, format: str, actor: Actor, now: datetime.datetim
                 f"Charges or accounting changed since {journal} was drafted. Draft it again, check it, and submit it.",
                 then=NextStep("draft_again", {"period": period.iso_month, "journal": str(journal.pk)}),
             )
+        journal.date_reason = date_reason.strip() or journal.date_reason
         freeze(journal, lines, chosen, staged, actor=actor, now=now)
         gesture.record("journal.submitted", journal, before={"state": "draft"}, after=facts(journal))
         return journal
@@ -72,20 +78,25 @@ def freeze(
     if not any(line.is_posted for line in lines):
         raise NothingToSubmit(nothing_to_submit(journal.period))
     if journal.kind == Journal.Kind.JOURNAL:
+        require_second_person(journal, actor)
         require_accounting(lines)
         if chosen.is_ledger:
             require_segments(lines)
         require_posting_date(journal.period, journal.posting_date, now)
+        require_date_reason(journal.period, journal.posting_date, journal.date_reason, now)
     journal.state = Journal.State.SUBMITTED
     journal.submitted_at, journal.submitted_by = now, actor.user
     policy = Policy.objects.current()
-    journal.fiscal_year = policy.fiscal_year_of(journal.posting_date)
-    journal.fiscal_period = policy.fiscal_period_of(journal.posting_date)
+    today = timezone.localdate(now)
+    journal.fiscal_year, journal.fiscal_period = accounting_calendar.fiscal_place(journal.posting_date, today)
     if not policy.requires_ledger_answer:
         journal.state = Journal.State.POSTED
         journal.posted_at = now
     number_batch(journal, chosen, now)
-    written = chosen.write(document_of(journal, lines))
+    document = document_of(journal, lines)
+    written = chosen.write(document)
+    if journal.kind == Journal.Kind.JOURNAL:
+        preflight.require_passed(journal=journal, lines=lines, chosen=chosen, document=document, now=now)
     keep(journal, lines, chosen, written, staged)
     journal.save()
     return written

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import django
+from django import db
 from django.conf import settings
+from django.core.checks import run_checks
 from django.db import connection
 from django.db.models import Count, Min, Sum
 from django.template.defaultfilters import filesizeformat
@@ -61,7 +63,16 @@ def gather(*, now: datetime.datetime) -> list[Group]:
         ("storage", "Files", _storage),
         ("safeguards", "Safeguards and audit log", _trust),
     )
-    return [Group(code, title, tuple(facts(now))) for code, title, facts in parts]
+    return [Group(code, title, tuple(_looked_at(title, facts, now))) for code, title, facts in parts]
+
+
+def _looked_at(title: str, facts: Callable[[datetime.datetime], list[Fact]], now: datetime.datetime) -> list[Fact]:
+    """Return the facts of a part, or that they cannot be read: the other parts are still told."""
+    try:
+        return facts(now)
+    except (db.Error, OSError) as error:
+        said = f"cannot be looked at: {str(error).strip()}"
+        return [Fact("unreadable", title, said, "bad", "operations#when-the-database-or-the-disk-is-out-of-order")]
 
 
 def _program(now: datetime.datetime) -> list[Fact]:
@@ -81,7 +92,17 @@ def _program(now: datetime.datetime) -> list[Fact]:
         Fact("packages", "Packages", f"not as pinned: {named}{more}", "warn", "security/supply-chain")
         if changed
         else Fact("packages", "Packages", f"{len(found)}, all as pinned", "ok"),
+        _settings(),
     ]
+
+
+def _settings() -> Fact:
+    """Ask Django's checks of a deployment, which need no database; in debug mode the others."""
+    found = [each for each in run_checks(include_deployment_checks=not settings.DEBUG) if not each.is_silenced()]
+    if not found:
+        return Fact("settings", "Settings", "nothing to mend", "ok")
+    state: State = "bad" if any(each.is_serious() for each in found) else "warn"
+    return Fact("settings", "Settings", " ".join(str(each.msg) for each in found), state, "getting-started#configure")
 
 
 def _database(now: datetime.datetime) -> list[Fact]:

@@ -147,16 +147,7 @@ class StatementSheet(Paper):
     def _notes(self) -> None:
         document = self.document
         notes = list(document.notes)
-        figures = [line.figures for line in document.lines]
-        if any(each.discount for each in figures) or any(each.subsidy for each in figures):
-            notes.append(
-                "Provider discount is the list price less the provider's price to us, as a percentage of the list "
-                "price. Subsidy is what the center pays, as a percentage of the price after the discount."
-            )
-        if document.note_on_rates:
-            notes.append(document.note_on_rates)
-        if document.note_on_shares:
-            notes.append(document.note_on_shares)
+        notes += filter(None, (document.note_on_reductions, document.note_on_rates, document.note_on_shares))
         if document.has_showback:
             notes.append(
                 "Services marked “not charged to the ledger” are shown for information; no journal is made for them."

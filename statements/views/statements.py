@@ -13,6 +13,7 @@ from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
+from billing import tracing
 from billing.audit import Actor
 from billing.models import User
 
@@ -150,7 +151,9 @@ def line(request: HttpRequest, number: str, line: int) -> HttpResponse:
         raise Http404("No StatementLine matches the given query.")
     rows = _there(issuing.charges_of_line, found, line)
     page = Paginator(rows, CHARGES_PER_PAGE).get_page(request.GET.get("page"))
-    return render(request, "portal/line.html", {"statement": found, "line": asked, "page": page})
+    usage = tracing.usage_of_charges([int(row.charge) for row in page if row.charge])
+    charges = [(row, usage.get(int(row.charge)) if row.charge else None) for row in page]
+    return render(request, "portal/line.html", {"statement": found, "line": asked, "page": page, "charges": charges})
 
 
 def _there(read: Callable[..., T], *of: Any) -> T:

@@ -38,7 +38,7 @@ from billing.models import (
     UsageSubsidy,
     User,
 )
-from journals.models import JournalTemplate
+from journals.models import AccountingPeriod, AnswerMapping, JournalTemplate
 from openchargeback.logs import JsonFormatter, KeyValueFormatter
 from tests import build
 
@@ -62,6 +62,8 @@ CHANGES = {
     Allocation: ("reason", "as agreed"),
     ExchangeRate: ("rate", "1.25"),
     InvoiceTotal: ("note", "as agreed"),
+    AccountingPeriod: ("closes_on", "2026-01-31"),
+    AnswerMapping: ("line_column", "Line"),
     JournalTemplate: ("description", "for the ledger"),
     User: ("first_name", "Another"),
 }
@@ -88,6 +90,12 @@ def a_subject(model):
     if model is UsageFeed:
         source = build.a_source("hpc", import_mode=Source.ImportMode.SNAPSHOT)
         return UsageFeed.objects.create(name="tiger", source=source, kind="slurm")
+    if model is AccountingPeriod:
+        days = {"first_day": datetime.date(2025, 1, 1), "last_day": datetime.date(2025, 1, 31)}
+        return AccountingPeriod.objects.create(fiscal_year=2025, number=7, **days)
+    if model is AnswerMapping:
+        columns = {"journal_column": "Ref", "document_column": "Document", "reason_column": "Why"}
+        return AnswerMapping.objects.create(name="ledger", **columns)
     if model is JournalTemplate:
         return JournalTemplate.objects.create(name="bank", line="{{ line.fund_org }}")
     if model in (RateClassMember, UsageSubsidy, Allocation):

@@ -8,6 +8,7 @@ from typing import ClassVar
 import pytest
 from django.core.files.base import ContentFile
 from django.core.files.storage import Storage, default_storage
+from django.core.files.uploadedfile import TemporaryUploadedFile
 
 from billing.files import own_folder, whole_if_absent
 from billing.files.leftovers import clear_leftovers
@@ -101,3 +102,18 @@ def test_a_fetched_file_is_cleared_away_a_day_after_it_was_asked_for():
         os.utime(path, (now.timestamp() - hours * 3600,) * 2)
     clear_leftovers(now)
     assert [each.name for each in folder.iterdir()] == ["young"]
+
+
+def test_what_a_killed_process_was_sent_is_removed_after_an_hour(settings):
+    now = build.NOW
+    folder = settings.FILE_UPLOAD_TEMP_DIR
+    assert folder.is_dir()
+    settings.FILE_UPLOAD_TEMP_DIR = own_folder(folder.name)
+    with TemporaryUploadedFile("spend-logs.json", "application/json", 0, "utf-8") as sent:
+        path = Path(sent.temporary_file_path())
+        os.utime(path, (now.timestamp() - 600,) * 2)
+        clear_leftovers(now)
+        assert path.exists()
+        os.utime(path, (now.timestamp() - 7200,) * 2)
+        clear_leftovers(now)
+        assert not path.exists()

@@ -489,7 +489,8 @@ def test_each_page_that_asks_takes_as_many_queries_for_many_lines_as_for_few(fin
     with CaptureQueriesContext(connection) as few:
         finance.get(url)
     asked = len(few)
-    assert asked <= 25
+    # Submitting runs the preflight, which looks up lists, funds, the calendar and earlier journals.
+    assert asked <= (32 if name == "submit" else 25)
     fill(8, first=100)
     exported()
     finance.get(url)

@@ -104,6 +104,7 @@ def test_reference_patterns_guess_the_source_of_a_file(name, source):
 
 # Every command of ours that works on the database, with arguments that parse.
 ON_THE_DATABASE = [
+    "accounting_calendar list",
     "attribute -p 2025-01",
     "audit list",
     "changepassword root",
@@ -123,6 +124,7 @@ ON_THE_DATABASE = [
     "journals list",
     "people list",
     "periods list",
+    "preflight 2025-01",
     "proof -p 2025-01",
     "report value",
     "questions list",
@@ -133,6 +135,7 @@ ON_THE_DATABASE = [
     "review list -p 2025-01",
     "usage -f tiger -p 2025-01",
     "send_statements -p 2025-01",
+    "valid_values list",
     "serve",
     "show ada@u.edu",
     "sources list",
@@ -292,7 +295,7 @@ def test_one_command_serves_the_site_and_ends_when_told(tmp_path):
     port = free_port()
     with (tmp_path / "log").open("w") as log:
         site = subprocess.Popen(
-            [*manage, "serve", "--port", str(port), "--web-workers", "1"],
+            [*manage, "serve", "--port", str(port), "--web-workers", "2"],
             cwd=ROOT,
             env=environment,
             stdout=log,
@@ -303,6 +306,12 @@ def test_one_command_serves_the_site_and_ends_when_told(tmp_path):
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/accounts/login/", timeout=PATIENCE) as answer:
             page = answer.read().decode()
         assert "password" in page, (tmp_path / "log").read_text()
+        until(lambda: b"false" not in fetched(port, "/readyz?worker=no"), "the site is ready")
+        for _ in range(9):
+            fetched(port, "/accounts/login/")
+        # Both processes counted, whichever tells it.
+        one = 'openchargeback_requests_total{area="accounts",method="GET",status="200"} 10.0'
+        assert one in fetched(port, "/metrics").decode()
         site.send_signal(signal.SIGTERM)
         assert site.wait(40) == 0
     finally:
@@ -338,6 +347,11 @@ def test_whatever_is_killed_the_rest_ends_and_the_port_is_free(tmp_path, victim)
         for pid in family & set(parents()):
             os.kill(pid, signal.SIGKILL)
         site.kill()
+
+
+def fetched(port, address):
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}{address}", timeout=PATIENCE) as answer:
+        return answer.read()
 
 
 def is_taken(port):

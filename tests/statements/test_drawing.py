@@ -266,7 +266,19 @@ def test_no_two_words_of_the_notes_run_together_for_who_reads_along_the_structur
     show = sheet.show
     sheet.show = lambda x, y, text, style: (shown.append(text), show(x, y, text, style))
     sheet.set()
-    assert "what the center pays, as a percentage of the price after the discount." in "".join(shown)
+    assert "what the center pays, as a percentage of the price after the discount. A subsidy is not cost" in "".join(
+        shown
+    )
+
+
+@pytest.mark.parametrize(
+    ("charged", "expected"), [("6.00", ["cost share", "list price"]), ("8.00", ["list price"]), ("10.00", [])]
+)
+def test_what_is_subsidized_is_said_not_to_be_cost_share(charged, expected):
+    contracted = "10.00" if charged == "10.00" else "8.00"
+    document = a_document(Section("BIO-001", "", (a_line(of=figures("10.00", contracted, charged)),)))
+    said = [each for each in ("cost share", "list price") if each in document.note_on_reductions]
+    assert said == expected
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from openpyxl import load_workbook
 
 from billing import charge_sheets
 from billing.models import Charge
-from billing.quantities import Usage, added, for_people, on_a_line, plain
+from billing.quantities import Usage, added, counted, for_people, on_a_line, plain
 from statements import issuing, sheets
 from statements.models import Statement
 from tests import build
@@ -35,6 +35,30 @@ def the_lines(**of):
 
 def used(quantity, unit="core-hours", billed="1.00", **fields):
     return build.a_charge(billed, consumed_quantity=quantity, consumed_unit=unit, **fields)
+
+
+@pytest.mark.parametrize(
+    ("quantity", "unit", "told"),
+    [
+        ("240", "core-hour", "240 core-hours"),
+        ("1", "core-hour", "1 core-hour"),
+        ("1", "core-hours", "1 core-hour"),
+        ("-1", "Hours", "-1 Hour"),
+        ("0.5", "TB-month", "0.5 TB-months"),
+        ("0", "job", "0 jobs"),
+        # As it is read: 1.
+        ("1.00001", "GPU-hour", "1 GPU-hour"),
+        ("3", "library", "3 libraries"),
+        ("2", "1 Hour", "2 × 1 Hour"),
+        ("5.1", "1M tokens", "5.1 × 1M tokens"),
+        *(("2", unit, f"2 {unit}") for unit in ("TiB", "GB-Mo", "GB/month", "h", "min", "status")),
+        ("1", "bus", "1 bus"),
+        ("1", "million tokens", "1 million tokens"),
+    ],
+)
+def test_units_are_singular_behind_one_and_plural_behind_others(quantity, unit, told):
+    assert counted(Decimal(quantity), unit) == told
+    assert str(Usage(Decimal(quantity), unit)) == told
 
 
 # What is added up
@@ -117,7 +141,7 @@ def test_corrections_late_changes_and_shared_costs_have_none():
     charge = used("10", billed="10.00", pi="bob@u.edu")
     used("4", billed="3.00", pi=None, project=None, fund_org="", shared_as="Support", source="azure")
     used("1", source="azure")
-    assert [line.used for line in the_lines(pi__email="ada@u.edu")] == ["1 core-hours", ""]
+    assert [line.used for line in the_lines(pi__email="ada@u.edu")] == ["1 core-hour", ""]
     build.shut()
     february = build.a_period("2025-02")
     build.a_correction(charge, charged_in=february)
@@ -149,7 +173,7 @@ def test_usage_alone_revises_no_statement_and_is_kept_as_issued():
     Charge.objects.filter(pk=charge.pk).update(consumed_quantity="2")
     assert generate().issued == 0
     (line,) = the_lines()
-    assert line.used == "1 core-hours"
+    assert line.used == "1 core-hour"
     Charge.objects.filter(pk=charge.pk).update(billed_cost="9.00")
     (line,) = the_lines()
     assert line.used == "2 core-hours"

@@ -3,16 +3,15 @@
 import datetime
 import io
 import json
-from contextlib import contextmanager
 from decimal import Decimal
 from io import StringIO
 from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import connection, transaction
+from django.db import connection
 
-from billing import audit, corrections, review, safeguards
+from billing import audit, corrections, review
 from billing.audit.snapshots import differences, snapshot
 from billing.fields import TOTAL_PLACES, to_units
 from billing.importing import booking, ingestion, withdrawing
@@ -29,19 +28,12 @@ from tests import build
 from tests.billing.deliveries import a_row, delivered
 from tests.build import NOW, SOMEBODY
 
+from .tampered import tampering
+
 pytestmark = pytest.mark.django_db
 
 DOING = {"actor": SOMEBODY, "now": NOW}
 ADA = {"pi_email": "ada@u.edu", "project_id": "genomics", "fund_org": "BIO-001"}
-
-
-@contextmanager
-def tampering():
-    """Change stored rows as somebody could who removes the database's safeguards; all is put back after it."""
-    with transaction.atomic():
-        safeguards.remove()
-        yield
-        transaction.set_rollback(True)
 
 
 def raw(sql: str, *values: Any) -> None:
@@ -149,6 +141,12 @@ def test_a_shared_cost_that_a_decision_made_somebodys_own_is_rebuilt_so(tmp_path
     issuing.generate(period=build.a_period(), **DOING)
     replayed = replay(period=build.a_period())
     assert replayed.first is None, replayed.as_text()
+
+
+def test_a_month_of_the_demo_is_rebuilt_in_a_database_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.setenv("DEMO", "true")
+    delivered(tmp_path, [a_row("10.005", ResourceId="i-1", tags=ADA)])
+    assert replay(period=build.a_period("2025-01")).first is None
 
 
 def test_a_month_is_rebuilt_without_the_departments_of_its_people_and_projects(tmp_path):

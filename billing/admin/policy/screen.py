@@ -37,8 +37,17 @@ class PolicyAdmin(ChangingMixin, LogoMixin, FrozenAdmin):
         ("Fund/orgs", {"fields": ("fund_org_patterns_shown", "fund_org_segments", "center_fund_org")}),
         ("Questions of PIs", {"fields": GROUPS[4][2]}),
         ("Corrections", {"fields": GROUPS[5][2]}),
-        ("Money and the ledger", {"fields": ("currency", "fiscal_year_shown", "requires_ledger_answer")}),
+        (
+            "Money and the ledger",
+            {
+                "fields": (
+                    *("currency", "fiscal_year_shown", "requires_ledger_answer"),
+                    "journals_need_second_person",
+                )
+            },
+        ),
         ("Statements and e-mail", {"fields": GROUPS[7][2]}),
+        (GROUPS[-1][0], {"fields": GROUPS[-1][2]}),
     )
     readonly_fields = (
         "version",

@@ -63,7 +63,11 @@ GROUPS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         ("questions_email", "question_days", "questions_hold_charges", "pis_propose"),
     ),
     ("Corrections", "", ("corrections_need_second_person", "transfer_justification_days")),
-    ("Money and the ledger", "", ("currency", "fiscal_year_start", "requires_ledger_answer")),
+    (
+        "Money and the ledger",
+        "",
+        ("currency", "fiscal_year_start", "requires_ledger_answer", "journals_need_second_person"),
+    ),
     (
         "Statements and e-mail",
         "The words of e-mails have a page of their own: E-mail texts.",
@@ -72,6 +76,7 @@ GROUPS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
             *("email_megabytes", "smallest_emailed", "emails_per_minute"),
         ),
     ),
+    ("Usage", "What the charges of a cluster, a gateway or a service say of their use.", ("shows_users",)),
     ("Reports", "", ("report_recipients",)),
 )
 
@@ -108,7 +113,9 @@ SETTINGS: dict[str, tuple[str, str]] = {
     "question_days": ("Days to answer a question", ASKED),
     "questions_hold_charges": ("Questions hold their charges", ASKED),
     "pis_propose": ("PIs may propose who pays", "The portal goes by it at once."),
+    "shows_users": ("Charges of usage name users", "The portal and the pages of staff go by it at once."),
     "requires_ledger_answer": ("Await the ledger's answer", "Journals submitted from now on go by it."),
+    "journals_need_second_person": ("Journals need a second person", "Journals submitted from now on go by it."),
     "issues_zero_statements": ("Issue statements that charge nothing", "Statements issued from now on go by it."),
     "warns_without_email": ("Say on every page when e-mail is not configured", "Staff pages go by it at once."),
     "email_subject": ("E-mail subject", MAILED),

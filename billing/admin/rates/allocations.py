@@ -13,7 +13,7 @@ from django.utils.safestring import SafeString
 from ... import once_a_page
 from ...models import Allocation, Policy
 from ...money import plain, written
-from ...quantities import for_people
+from ...quantities import counted
 from ...usage import grants
 from ...usage.grants import ALL, NEARLY, Balance
 from ...usage.rate_schedules import words
@@ -27,7 +27,7 @@ from .fields import MonthField, TicksField
 def told(quantity: Decimal, unit: str) -> str:
     """Write an amount of a balance: in its unit, or in money where it has none."""
     if unit:
-        return f"{for_people(quantity)} {words.unit_text(quantity, unit)}"
+        return counted(quantity, unit)
     currency = Policy.objects.current().currency
     return f"{written(quantity, currency)} {currency}"
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import admin
@@ -24,6 +24,7 @@ from ...usage.readers import KINDS
 from ...usage.terms import standing_months
 from ..audited import BillingAdmin, actor_of
 from ..formatting import badge
+from ..rates.classes import ReadMixin
 from ..verbs import Verb
 from .mapping import ColumnsMixin
 from .reading import PERMISSION
@@ -31,6 +32,10 @@ from .reading import PERMISSION
 # The page of the help that says how a kind of files gets here, and what its settings may say.
 PAGES = {
     "slurm": "integrations/slurm",
+    "storage": "integrations/storage",
+    "ceph_traffic": "integrations/ceph",
+    "licenses": "integrations/licenses",
+    "kubernetes": "integrations/kubernetes",
     "litellm": "integrations/litellm",
     "openai": "integrations/openai",
     "azure_openai": "integrations/openai",
@@ -44,7 +49,7 @@ class SettingsField(forms.CharField):
     """The settings of a feed as JSON, written over several lines."""
 
     def __init__(self, **options: Any) -> None:
-        options.setdefault("widget", forms.Textarea(attrs={"rows": 10, "spellcheck": "false", "class": "code"}))
+        options.setdefault("widget", forms.Textarea(attrs={"rows": 6, "spellcheck": "false", "class": "code"}))
         super().__init__(strip=False, required=False, **options)
 
     def prepare_value(self, value: Any) -> Any:
@@ -75,6 +80,7 @@ class FeedForm(forms.ModelForm):
 
     class Meta:
         model = UsageFeed
+        widgets: ClassVar[dict[str, Any]] = {"notes": forms.Textarea(attrs={"rows": 3})}
         fields = ("name", "display_name", "source", "kind", "settings", "time_zone", "schedule", "is_active", "notes")
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -157,7 +163,7 @@ PRICE = Verb(
 
 
 @admin.register(UsageFeed)
-class UsageFeedAdmin(ColumnsMixin, BillingAdmin):
+class UsageFeedAdmin(ReadMixin, ColumnsMixin, BillingAdmin):
     when_empty = "There are no usage feeds yet. Add one for each cluster, storage system, AI gateway or lab service."
     form = FeedForm
     list_display = ("name", "label_text", "kind_text", "source", "schedule_text", "active", "priced_until", "last_file")
@@ -173,6 +179,11 @@ class UsageFeedAdmin(ColumnsMixin, BillingAdmin):
         ("Files", {"fields": ("kind", "settings", "time_zone")}),
         ("Prices", {"fields": ("schedule",)}),
     )
+    read_fieldsets = (
+        (None, {"fields": ("name", "label_text", "source", "active", "notes")}),
+        ("Files", {"fields": ("kind_text", "settings_text", "time_zone")}),
+        ("Prices", {"fields": ("schedule_text",)}),
+    )
 
     def get_queryset(self, request: HttpRequest) -> models.QuerySet[UsageFeed]:
         standing = Q(files__state=UsageFile.State.STANDING)
@@ -187,9 +198,16 @@ class UsageFeedAdmin(ColumnsMixin, BillingAdmin):
             )
         )
 
-    def get_readonly_fields(self, request: HttpRequest, obj: UsageFeed | None = None) -> tuple[str, ...]:
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **options: Any) -> Any:
+        field = super().formfield_for_dbfield(db_field, request, **options)
+        if field and db_field.name == "source":
+            # A cross beside it would delete the source, and not the choice.
+            field.widget.can_delete_related = False
+        return field
+
+    def get_readonly_fields(self, request: HttpRequest, obj: UsageFeed | None = None) -> list[str]:
         # The name is in commands.
-        return ("name",) if obj else ()
+        return [*super().get_readonly_fields(request, obj), *(["name"] if obj else [])]
 
     def has_delete_permission(self, request: HttpRequest, obj: UsageFeed | None = None) -> bool:
         if obj and (obj.files.exists() or obj.months.exists()):
@@ -236,6 +254,12 @@ class UsageFeedAdmin(ColumnsMixin, BillingAdmin):
     @admin.display(description="kind of files", ordering="kind")
     def kind_text(self, feed: UsageFeed) -> str:
         return kind_label(feed.kind)
+
+    @admin.display(description="settings of the reader")
+    def settings_text(self, feed: UsageFeed) -> SafeString | str:
+        if not feed.settings:
+            return "–"
+        return format_html('<code class="wrap">{}</code>', json.dumps(feed.settings, ensure_ascii=False))
 
     @admin.display(description="rate schedule", ordering="schedule")
     def schedule_text(self, feed: UsageFeed) -> SafeString | str:

@@ -144,6 +144,8 @@ class UsageFileAdmin(FrozenAdmin):
                 "totals": told.totals_lines(file),
                 "left_out": sorted(file.left_out.items(), key=lambda each: (-each[1], each[0])),
                 "left_out_number": sum(file.left_out.values()),
-                "months": file.months.select_related("feed", "period", "schedule").order_by("-pk")[:50],
+                "months": told.with_latest(file.months)
+                .select_related("feed", "period", "schedule")
+                .order_by("-pk")[:50],
             }
         return super().change_view(request, object_id, form_url, context | (extra_context or {}))

@@ -3,7 +3,7 @@
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import F, OuterRef, QuerySet, Subquery
+from django.db.models import F, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.formats import date_format
@@ -13,13 +13,14 @@ from django.utils.safestring import SafeString, mark_safe
 from ...models import Import, Job, Policy, PricedMonth
 from ...texts import long_month
 from ...usage import bringing
-from ...usage.accounts import units_line
+from ...usage.accounts import units_lines
 from ..audited import FrozenAdmin, actor_of
 from ..filters import period_filter
 from ..formatting import badge, count_column
 from ..links import change_url, link
 from ..verbs import Verb
 from . import told
+from .money import money_of
 from .reading import PERMISSION
 
 FILES = 200
@@ -81,9 +82,8 @@ class PricedMonthAdmin(FrozenAdmin):
     change_form_template = "admin/billing/pricedmonth/change_form.html"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[PricedMonth]:
-        of_month = PricedMonth.objects.filter(feed=OuterRef("feed"), period=OuterRef("period")).order_by("-pk")
         found = super().get_queryset(request).select_related("feed", "period", "schedule", "imported")
-        return found.annotate(latest=Subquery(of_month.values("pk")[:1]))
+        return told.with_latest(found)
 
     @admin.display(description="month", ordering="period__month")
     def month(self, priced: PricedMonth) -> SafeString | str:
@@ -92,7 +92,7 @@ class PricedMonthAdmin(FrozenAdmin):
 
     @admin.display(description="delivered = charged + free + held")
     def units_told(self, priced: PricedMonth) -> SafeString | str:
-        return format_html_join(mark_safe("<br>"), "{}", ((units_line(each),) for each in priced.units)) or "–"
+        return format_html_join(mark_safe("<br>"), "{}", ((line,) for line in units_lines(priced.units))) or "–"
 
     @admin.display(description="import")
     def became(self, priced: PricedMonth) -> SafeString | str:
@@ -111,13 +111,20 @@ class PricedMonthAdmin(FrozenAdmin):
         priced = self.get_object(request, object_id)
         context: dict[str, Any] = {}
         if priced:
-            imported = priced.imported
+            units = told.units_rows(priced.units)
+            imported, currency = priced.imported, Policy.objects.current().currency
             context = {
                 "month": long_month(priced.period.month),
                 "is_latest": _is_latest(priced),
                 "latest": getattr(priced, "latest", None),
-                "units": told.units_rows(priced.units),
-                "drawn": told.drawn_lines(priced.drawn, Policy.objects.current().currency),
+                "sights": money_of(priced),
+                "units": units,
+                "shows_free": any(each["is_free"] for each in units),
+                "shows_held": any(each["is_held"] for each in units),
+                "unused": told.unused_rates(priced.units),
+                "drawn": told.drawn_lines(priced.drawn, [each["rate"] for each in priced.units], currency),
+                "granted": told.granted_rows(priced.drawn, currency),
+                "currency": currency,
                 "files": priced.files.select_related("feed").order_by("-pk")[:FILES],
                 "files_number": priced.files.count(),
                 "waits": bool(imported and imported.state == Import.State.DEFERRED),

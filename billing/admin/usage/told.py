@@ -1,22 +1,25 @@
 """Usage in words: units that add up, totals with their units, what was drawn, and what pricing a month came to."""
 
 import datetime
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from django.db.models import OuterRef, QuerySet, Subquery
 from django.utils.formats import date_format
-from django.utils.html import format_html_join
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
 
 from ...errors import BillingError
-from ...models import Import, Job, UsageFeed, UsageFile
-from ...money import ZERO
-from ...quantities import for_people
+from ...models import Import, Job, PricedMonth, UsageFeed, UsageFile, UsageSubsidy
+from ...money import ZERO, rounded
+from ...quantities import counted as quantity_told
+from ...quantities import for_people, unit_of
 from ...readers import FileError
 from ...texts import long_month, month_name
 from ...usage import taking
-from ...usage.accounts import units_line
+from ...usage.accounts import free_for, units_lines
 from ..imports import words
 from ..links import change_url, held_url, link
 
@@ -24,31 +27,70 @@ SECOND = datetime.timedelta(seconds=1)
 
 
 def units_rows(units: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return the units of each rate as a row of a table: delivered = charged + free + held."""
+    """Return the units of each rate that priced anything as a row of a table: delivered = charged + free + held."""
     rows = []
     for each in units:
-        free = sum(map(Decimal, each["free"].values()), ZERO)
+        if not each["records"]:
+            continue
+        free = {reason: Decimal(quantity) for reason, quantity in sorted(each["free"].items())}
         quantities = {name: Decimal(each[name]) for name in ("delivered", "charged", "held", "difference")}
-        said = {name: for_people(quantity) for name, quantity in (quantities | {"free": free}).items()}
-        reasons = ", ".join(reason.replace("_", " ") for reason in sorted(each["free"]))
-        names = {"rate": each["rate"], "unit": each["unit"], "records": each["records"]}
-        rows.append({**names, **said, "reasons": reasons, "is_off": bool(quantities["difference"])})
+        quantities["free"] = sum(free.values(), ZERO)
+        rows.append(
+            {
+                "rate": each["rate"],
+                "unit": unit_of(quantities["delivered"], each["unit"]),
+                "records": each["records"],
+                **{name: for_people(quantity) for name, quantity in quantities.items()},
+                "reasons": ", ".join(f"{for_people(part)} {free_for(reason)}" for reason, part in free.items()),
+                "is_free": bool(quantities["free"]),
+                "is_held": bool(quantities["held"]),
+                "is_off": bool(quantities["difference"]),
+            }
+        )
     return rows
 
 
-def drawn_lines(drawn: Iterable[Mapping[str, Any]], currency: str) -> list[str]:
-    """Say what was drawn from balances, and what subsidies and free amounts came to."""
-    said = []
+def unused_rates(units: Iterable[Mapping[str, Any]]) -> str:
+    """Name the rates that priced nothing; empty where all did."""
+    return ", ".join(each["rate"] for each in units if not each["records"])
+
+
+def drawn_lines(drawn: Iterable[Mapping[str, Any]], rates: Collection[str], currency: str) -> list[SafeString | str]:
+    """Say what was drawn from balances, and what free amounts and subsidies came to; `rates` are those that priced."""
+    drawn = list(drawn)
+    subsidies = UsageSubsidy.objects.in_bulk(
+        [each["subsidy"] for each in drawn if "subsidy" in each], field_name="code"
+    )
+    said: list[SafeString | str] = []
     for each in drawn:
         if "balance" in each:
             drawn_off, left = for_people(Decimal(each["quantity"])), for_people(Decimal(each["left"]))
             said.append(f"Balance {each['balance']}: {drawn_off} drawn, {left} left.")
-            continue
-        amount = words.money({currency: Decimal(each["amount"])})
-        of_fund = f" from {each['fund_org']}" if each["fund_org"] else ""
-        what = f"Subsidy {each['subsidy']}" if "subsidy" in each else f"Free, {each['free'].replace('_', ' ')}"
-        said.append(f"{what}: {amount}{of_fund}.")
+        elif "free" in each:
+            code = each["free"]
+            what = f"Free amount of {code}" if code in rates else f"Free, {code.replace('_', ' ')}"
+            said.append(f"{what}: {words.money({currency: Decimal(each['amount'])})}.")
+        elif "subsidy" in each:
+            subsidy = subsidies.get(each["subsidy"])
+            name = link(change_url(subsidy), subsidy.name) if subsidy else each["subsidy"]
+            payer = f"paid by {each['fund_org']}" if each["fund_org"] else "forgone"
+            amount = words.money({currency: Decimal(each["amount"])})
+            said.append(format_html("Subsidy {}: {}, {}.", name, amount, payer))
     return said
+
+
+def granted_rows(drawn: Iterable[Mapping[str, Any]], currency: str) -> list[dict[str, str]]:
+    """Return who had how much of which capped subsidy in the month, and what is left of the cap."""
+    capped = [each for each in drawn if "granted" in each and each["left"] is not None]
+    return [
+        {
+            "subsidy": each["granted"],
+            "owner": each["owner"],
+            "amount": rounded(Decimal(each["amount"]), currency),
+            "left": rounded(Decimal(each["left"]), currency),
+        }
+        for each in capped
+    ]
 
 
 def totals_lines(file: UsageFile) -> list[str]:
@@ -65,11 +107,17 @@ def _total(name: str, total: int, units: Mapping[str, int]) -> str:
     if not units:
         return f"{total:,} {name}"
     unit, size = max(units.items(), key=lambda each: each[1])
-    return f"{for_people(Decimal(total) / size)} {unit} ({name})"
+    return f"{quantity_told(Decimal(total) / size, unit)} ({name})"
 
 
 def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def with_latest(months: QuerySet[PricedMonth]) -> QuerySet[PricedMonth]:
+    """Annotate how each month was priced last: `latest` is the id of that pricing."""
+    of_month = PricedMonth.objects.filter(feed=OuterRef("feed"), period=OuterRef("period")).order_by("-pk")
+    return months.annotate(latest=Subquery(of_month.values("pk")[:1]))
 
 
 def days_of(file: UsageFile) -> str:
@@ -114,7 +162,7 @@ def month_told(month: Mapping[str, Any], *, is_done: bool = True) -> dict[str, A
         "schedule": month["schedule"],
         "rows": month["rows"],
         "billed": sorted(words.billed_of(imported.get("totals") or {}).items()),
-        "units": [units_line(each) for each in month["units"]],
+        "units": units_lines(month["units"]),
         "notes": month["notes"],
         "said": words.counts_said(imported, is_done=is_done) if imported and not errors else "",
         "errors": errors,

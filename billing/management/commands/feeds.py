@@ -41,6 +41,10 @@ class Command(BillingCommand):
         settings_of(add)
         change = verbs.add_parser("set", help="set up a usage feed; what is not named stays as it is")
         change.add_argument("name", metavar="FEED")
+        change.add_argument("-s", "--source", help="another source, as long as no month was priced")
+        change.add_argument(
+            "--kind", choices=sorted(KINDS), help="another kind of files, as long as no month was priced"
+        )
         settings_of(change)
         withdraw = verbs.add_parser("withdraw", help="have a file count no longer, and price its months again")
         withdraw.add_argument("number", type=int, metavar="N", help="the number of the usage file")
@@ -113,8 +117,13 @@ class Command(BillingCommand):
         feed = feeds.add(name=name, fields=fields, actor=self.actor, now=self.now)
         self.report(described(feed), f"Usage feed {feed} added.")
 
-    def set(self, *, name: str, **options: object) -> None:
-        feed = feeds.change(feed=feeds.named(name), fields=fields_of(options), actor=self.actor, now=self.now)
+    def set(self, *, name: str, source: str | None, kind: str | None, **options: object) -> None:
+        fields = fields_of(options)
+        if source:
+            fields["source"] = Source.objects.named(source)
+        if kind:
+            fields["kind"] = kind
+        feed = feeds.change(feed=feeds.named(name), fields=fields, actor=self.actor, now=self.now)
         self.report(described(feed), f"Usage feed {feed} is set up.")
 
     def withdraw(self, *, number: int, reason: str, **options: object) -> None:

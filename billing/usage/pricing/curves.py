@@ -19,13 +19,14 @@ from .terms import Rate, Threshold, Tier, Tiering
 class Curve:
     """A price list over use in parts, which are whole; its amounts are whole numbers of 10^-8.
 
-    `lines` has one for each tier, and `ends` the last part that is in each but the last one. Of volume prices, the
-    tier depends on how much is used in all.
+    `lines` has one for each tier, and `ends` the last part that is in each but the last one; `bounds` are where these
+    tiers end, which may be within a part. Of volume prices, the tier depends on how much is used in all.
     """
 
     ends: tuple[int, ...]
     lines: tuple[Line, ...]
     is_volume: bool
+    bounds: tuple[Fraction, ...] = ()
 
     def tiers(self, use: Ints, *, of_next: bool = False) -> Ints:
         """Return the tier that each use has reached, from 0; `of_next`: the tier of the part after it."""
@@ -57,6 +58,7 @@ class Curve:
 def curve_of(rate: Rate, tiers: Sequence[Tier], scale: int) -> Curve:
     """Return the curve of some tiers of a rate, with `scale` parts in one of its units."""
     ends: list[int] = []
+    bounds: list[Fraction] = []
     lines: list[Line] = []
     # Where the tier begins: in parts, and what was charged until there.
     begin, charged = Fraction(0), Fraction(0)
@@ -73,4 +75,5 @@ def curve_of(rate: Rate, tiers: Sequence[Tier], scale: int) -> Curve:
         charged += slope * (end - begin)
         begin = end
         ends.append(int(end // 1))
-    return Curve(tuple(ends), tuple(lines), rate.tiering is Tiering.VOLUME)
+        bounds.append(end)
+    return Curve(tuple(ends), tuple(lines), rate.tiering is Tiering.VOLUME, tuple(bounds))

@@ -15,13 +15,14 @@ import pyarrow as pa
 from ..records import Shape
 from .checks import problems_of
 from .fitting import fitting
-from .lines import Columns, Kind, Priced, as_tables, at_list_price, joined
+from .lines import Columns, Kind, Priced, as_tables, at_list_price, in_order, joined, working
 from .month import Month, month_of
 from .opening import Opened, lines_of
 from .reducing import Step, draw_money, draw_units, indirect_of, subsidize
 from .schedules import ScheduleNotUnderstood
 from .terms import Balance, Payer, Schedule, Subsidy
 from .uses import Before, Calendar
+from .workings import workings_of
 
 
 def price(
@@ -63,10 +64,12 @@ def price(
     opened = lines_of(masks, known, keep=any(each.unit for each in balances))
     columns, steps = _reduced(opened, subsidies, balances, known)
     reductions = [*opened.reductions, *(each for step in steps for each in step.reductions)]
-    lines, reduced = as_tables(columns, steps[-1].left, opened.reasons, reductions, known)
+    order = in_order(columns, known)
+    lines, reduced = as_tables(columns, steps[-1].left, opened.reasons, reductions, known, order)
     return Priced(
         lines=lines,
         reductions=reduced,
+        workings=workings_of(columns, order, opened.groups, reduced),
         units=tuple(opened.units),
         balances=tuple(drawn for step in steps for drawn in step.drawn),
         subsidies=tuple(granted for step in steps for granted in step.granted),
@@ -83,8 +86,9 @@ def _reduced(
     in_turn = sorted(balances, key=lambda each: (each.order, each.code))
     units = draw_units(columns, opened.left, [each for each in in_turn if each.unit], opened.made, month)
     subsidized = subsidize(columns, units.left, sorted(subsidies, key=lambda each: (each.order, each.code)), month)
-    at, cost = indirect_of(columns, subsidized.left, month)
-    indirect = at_list_price(Kind.INDIRECT, columns.record[at], columns.payer[at], columns.rate[at], cost)
+    at, cost, before = indirect_of(columns, subsidized.left, month)
+    how = working(len(at), group=columns.group[at], before=before, base=subsidized.left[at])
+    indirect = at_list_price(Kind.INDIRECT, columns.record[at], columns.payer[at], columns.rate[at], cost, how)
     columns = joined([columns, indirect])
     left = np.concatenate([subsidized.left, cost])
     return columns, [units, subsidized, draw_money(columns, left, [each for each in in_turn if not each.unit], month)]

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from enum import IntEnum, StrEnum
 from fractions import Fraction
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -72,6 +73,8 @@ REDUCTIONS = pa.schema(
         pa.field("fund_org", TEXT, nullable=False),
         pa.field("quantity", pa.int64(), nullable=False),
         pa.field("amount", pa.int64(), nullable=False),
+        # What was used so far, with this, of the free amount, the balance or the cap: in its unit, or in money.
+        pa.field("used", pa.int64(), nullable=False),
     ]
 )
 
@@ -133,10 +136,14 @@ class Notice:
 
 @dataclass(frozen=True)
 class Priced:
-    """What a month costs: tables by LINES and REDUCTIONS, and what the next month goes on from."""
+    """What a month costs: tables by LINES and REDUCTIONS, and what the next month goes on from.
+
+    `workings` has how each line came about, in the order of the lines: see `workings`.
+    """
 
     lines: pa.Table
     reductions: pa.Table
+    workings: pa.Table
     units: tuple[Units, ...]
     balances: tuple[Drawn, ...]
     subsidies: tuple[Granted, ...]
@@ -149,6 +156,10 @@ class Columns:
     """Lines in arrays while they are made. `record` is -1 where there is none, `rate` a place in the schedule.
 
     `parts` is what a balance of units is drawn down by, in parts of the rate's unit.
+
+    The last five say how a line came about: what its record used, what had been used before it, and in all where
+    prices go by volume, in these parts; the place from 1 of the group that was counted with it, 0 of none; and the
+    money that a minimum or an indirect cost is worked out from.
     """
 
     record: Ints
@@ -162,6 +173,11 @@ class Columns:
     first_tier: Ints
     last_tier: Ints
     parts: Ints
+    use: Ints
+    before: Ints
+    in_all: Ints
+    group: Ints
+    base: Ints
 
     def __len__(self) -> int:
         return len(self.record)
@@ -178,7 +194,25 @@ def joined(some: Sequence[Columns]) -> Columns:
     return Columns(**{name: np.concatenate([getattr(each, name) for each in full]) for name in names})
 
 
-def at_list_price(kind: Kind, record: Ints, payer: Ints, rate: Ints, amount: Ints) -> Columns:
+class Working(NamedTuple):
+    """How lines came about, as `Columns` has it."""
+
+    use: Ints
+    before: Ints
+    in_all: Ints
+    group: Ints
+    base: Ints
+
+
+def working(count: int, **known: Ints) -> Working:
+    """Return how lines came about, with nothing where it is not known."""
+    nothing = np.zeros(count, dtype=np.int8)
+    return Working(**{name: known.get(name, nothing) for name in Working._fields})
+
+
+def at_list_price(
+    kind: Kind, record: Ints, payer: Ints, rate: Ints, amount: Ints, how: Working | None = None
+) -> Columns:
     """Return lines that cost what they are listed at: surcharges, minimums and indirect costs."""
     nothing = np.zeros(len(record), dtype=np.int8)
     return Columns(
@@ -193,41 +227,42 @@ def at_list_price(kind: Kind, record: Ints, payer: Ints, rate: Ints, amount: Int
         first_tier=nothing,
         last_tier=nothing,
         parts=nothing,
+        **(how or working(len(record)))._asdict(),
     )
 
 
 @dataclass(frozen=True)
 class Reduction:
-    """What reduced lines: `line` are their places, `amount` and `quantity` in 10^-8."""
+    """What reduced lines: `line` are their places, `amount`, `quantity` and `used` in 10^-8."""
 
     by: By
     code: str
     line: Ints
     amount: Ints
     quantity: Ints
+    used: Ints
     fund_org: str = ""
 
 
 def as_tables(
-    columns: Columns, billed: Ints, reasons: list[str], reductions: list[Reduction], month: Month
+    columns: Columns, billed: Ints, reasons: list[str], reductions: list[Reduction], month: Month, order: Ints
 ) -> tuple[pa.Table, pa.Table]:
-    """Return lines and reductions, the lines by record, rate and kind."""
-    order = _in_order(columns, month)
+    """Return lines and reductions, the lines in an order."""
     rates, classes = month.schedule.rates, month.payers.classes
     rate, payer, record = (each[order] for each in (columns.rate, columns.payer, columns.record))
     values = {
         "record": pa.array(record.astype(np.int64), mask=record < 0),
         "payer": payer,
-        "rate": _texts(rate, [each.code for each in rates]),
-        "service": _texts(rate, [each.service for each in rates]),
-        "kind": _texts(columns.kind[order], [each.name.lower() for each in Kind]),
-        "rate_class": _texts(month.payers.class_of[payer], [each.name for each in classes]),
+        "rate": texts(rate, [each.code for each in rates]),
+        "service": texts(rate, [each.service for each in rates]),
+        "kind": texts(columns.kind[order], [each.name.lower() for each in Kind]),
+        "rate_class": texts(month.payers.class_of[payer], [each.name for each in classes]),
         "quantity": _short(columns.quantity[order]),
-        "unit": _texts(rate, [each.unit for each in rates]),
+        "unit": texts(rate, [each.unit for each in rates]),
         "list": _short(columns.listed[order]),
         "contracted": _short(columns.contracted[order]),
         "billed": _short(billed[order]),
-        "free": _texts(columns.free[order], reasons),
+        "free": texts(columns.free[order], reasons),
         "first_tier": columns.first_tier[order],
         "last_tier": columns.last_tier[order],
     }
@@ -235,7 +270,7 @@ def as_tables(
     return lines, _reductions(reductions, order)
 
 
-def _in_order(columns: Columns, month: Month) -> Ints:
+def in_order(columns: Columns, month: Month) -> Ints:
     """Return lines by record, rate and kind, those of no record last."""
     last = np.where(columns.record < 0, month.records.num_rows, columns.record).astype(np.int64)
     keys = (last * len(month.schedule.rates) + columns.rate) * len(Kind) + columns.kind
@@ -250,24 +285,23 @@ def _reductions(reductions: list[Reduction], order: Ints) -> pa.Table:
     tables = []
     for each in reductions:
         at = places[each.line]
-        in_order = np.argsort(at, kind="stable")
+        in_turn = np.argsort(at, kind="stable")
         same = np.zeros(len(at), dtype=np.int64)
         values = {
-            "line": at[in_order],
-            "by": _texts(same, [each.by]),
-            "code": _texts(same, [each.code]),
-            "fund_org": _texts(same, [each.fund_org]),
-            "quantity": _short(each.quantity[in_order]),
-            "amount": _short(each.amount[in_order]),
+            "line": at[in_turn],
+            "by": texts(same, [each.by]),
+            "code": texts(same, [each.code]),
+            "fund_org": texts(same, [each.fund_org]),
+            "quantity": _short(each.quantity[in_turn]),
+            "amount": _short(each.amount[in_turn]),
+            "used": _short(each.used[in_turn]),
         }
         tables.append(pa.table([pa.array(values[name]) for name in REDUCTIONS.names], schema=REDUCTIONS))
     return pa.concat_tables(tables).unify_dictionaries()
 
 
-def _texts(codes: Ints, texts: list[str]) -> pa.Array:
-    return pa.DictionaryArray.from_arrays(
-        pa.array(codes.astype(np.int32, copy=False)), pa.array(texts, type=pa.string())
-    )
+def texts(codes: Ints, of: list[str]) -> pa.Array:
+    return pa.DictionaryArray.from_arrays(pa.array(codes.astype(np.int32, copy=False)), pa.array(of, type=pa.string()))
 
 
 def _short(values: Ints) -> Ints:

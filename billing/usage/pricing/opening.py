@@ -3,26 +3,51 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import NamedTuple
 
 import numpy as np
 
 from .balance import units_of
 from .exact import ONE, Ints, amount, line, rounded, total, whole
 from .fitting import Mask
-from .lines import FREE_AMOUNT, NO_CHARGE, By, Columns, Kind, Reduction, Units, at_list_price, is_free, joined
+from .lines import (
+    FREE_AMOUNT,
+    NO_CHARGE,
+    By,
+    Columns,
+    Kind,
+    Reduction,
+    Units,
+    Working,
+    at_list_price,
+    is_free,
+    joined,
+    working,
+)
 from .month import Month
-from .rating import Rated, rated, use_of
+from .rating import Rated, Use, rated, use_of
+from .terms import Tiering
 from .uses import CHARGED, EXTERNAL, INTERNAL, Key, Used
 
 # The texts that `Columns.free` has places of, before the reasons of the records.
 _WHY = ("", FREE_AMOUNT, NO_CHARGE)
 
 
+class Counted(NamedTuple):
+    """Whose use was added up, how many parts a unit of the rate has, and how many of them are free."""
+
+    scope: str
+    apart: str
+    scale: int
+    free: int
+
+
 @dataclass(frozen=True)
 class Opened:
     """Lines of use, surcharges and minimums, what of each is `left` to be billed, and what is free of them.
 
-    `reasons` are the texts that `columns.free` has places of. `made` has what each rate made, where that is kept.
+    `reasons` are the texts that `columns.free` has places of, and `groups` what `columns.group` has places of, from 1.
+    `made` has what each rate made, where that is kept.
     """
 
     columns: Columns
@@ -32,6 +57,7 @@ class Opened:
     used: dict[Key, Used]
     reasons: list[str]
     made: list[Rated]
+    groups: list[Counted]
 
 
 def lines_of(masks: Mapping[str, Mask], month: Month, *, keep: bool) -> Opened:
@@ -43,6 +69,7 @@ def lines_of(masks: Mapping[str, Mask], month: Month, *, keep: bool) -> Opened:
     reductions: list[Reduction] = []
     used: dict[Key, Used] = {}
     units, all_made, count = [], [], 0
+    groups: list[Counted] = []
     # A job without a GPU says nothing on a line of GPU-hours.
     has_line = np.zeros(month.records.num_rows, dtype=bool)
     for place, rate in enumerate(month.schedule.rates):
@@ -53,16 +80,22 @@ def lines_of(masks: Mapping[str, Mask], month: Month, *, keep: bool) -> Opened:
         kept = made.use.parts > 0
         has_line[made.use.record[kept]] = True
         reductions += _free(made, kept, count)
-        for lines in (_usage(made, place, kept, month), _surcharges(made, place, month), _minimums(made, place, month)):
+        group = np.repeat(np.arange(len(groups) + 1, len(groups) + len(made.use.groups) + 1), made.use.sizes)
+        for lines in (
+            _usage(made, place, kept, group, month),
+            _surcharges(made, place, group, month),
+            _minimums(made, place, group, month),
+        ):
             some.append(lines)
             count += len(lines[1])
+        groups += [Counted(each.key.scope, each.apart.name, made.use.scale, each.free) for each in made.use.groups]
     some.append(_of_nothing(masks, ~has_line, month))
     columns = joined([lines for lines, _ in some])
     left = np.concatenate([each for _, each in some])
-    return Opened(columns, left, reductions, units, used, [*_WHY, *month.reasons], all_made)
+    return Opened(columns, left, reductions, units, used, [*_WHY, *month.reasons], all_made, groups)
 
 
-def _usage(rate: Rated, place: int, kept: Mask, month: Month) -> tuple[Columns, Ints]:
+def _usage(rate: Rated, place: int, kept: Mask, group: Ints, month: Month) -> tuple[Columns, Ints]:
     record = rate.use.record[kept]
     columns = Columns(
         record=record,
@@ -76,8 +109,17 @@ def _usage(rate: Rated, place: int, kept: Mask, month: Month) -> tuple[Columns, 
         first_tier=rate.first_tier[kept],
         last_tier=rate.last_tier[kept],
         parts=rate.paid_parts[kept],
+        **_how(rate.use, kept, group)._asdict(),
     )
     return columns, rate.paid[kept]
+
+
+def _how(use: Use, those: Mask, group: Ints) -> Working:
+    """Return where on their curve records begin and end, and whose use it is counted with."""
+    known = {"use": use.parts[those], "before": (use.after - use.parts)[those], "group": group[those].astype(np.int32)}
+    if use.rate.tiering is Tiering.VOLUME:
+        known["in_all"] = use.after[use.starts + use.sizes - 1].repeat(use.sizes)[those]
+    return working(len(known["use"]), **known)
 
 
 def _why_free(rate: Rated, month: Month) -> Ints:
@@ -101,22 +143,26 @@ def _free(rate: Rated, kept: Mask, first: int) -> list[Reduction]:
     own = use.each([group.apart is INTERNAL for group in use.groups]).astype(bool)
     quantity = [line(Fraction(ONE, use.scale))]
     found = []
-    for code, those, money, parts in (
-        (use.rate.code, (rate.free_parts > 0)[kept], rate.free, rate.free_parts),
-        (INTERNAL.name, (own & (rate.contracted > 0))[kept], rate.contracted, use.parts),
+    so_far = np.minimum(use.after, use.each([group.free for group in use.groups]))
+    for code, those, money, parts, used in (
+        (use.rate.code, (rate.free_parts > 0)[kept], rate.free, rate.free_parts, so_far),
+        (INTERNAL.name, (own & (rate.contracted > 0))[kept], rate.contracted, use.parts, np.zeros_like(use.after)),
     ):
         if those.any():
-            taken = rounded(parts[kept][those], quantity)
-            found.append(Reduction(By.FREE, code, first + np.flatnonzero(those), money[kept][those], taken))
+            at = first + np.flatnonzero(those)
+            taken, so_far = (rounded(each[kept][those], quantity) for each in (parts, used))
+            found.append(Reduction(By.FREE, code, at, money[kept][those], taken, so_far))
     return found
 
 
-def _surcharges(rate: Rated, place: int, month: Month) -> tuple[Columns, Ints]:
-    record, cost = rate.use.record[rate.surcharge > 0], rate.surcharge[rate.surcharge > 0]
-    return at_list_price(Kind.SURCHARGE, record, month.payer[record], np.full(len(record), place), cost), cost
+def _surcharges(rate: Rated, place: int, group: Ints, month: Month) -> tuple[Columns, Ints]:
+    those = rate.surcharge > 0
+    record, cost = rate.use.record[those], rate.surcharge[those]
+    rates, how = np.full(len(record), place), _how(rate.use, those, group)
+    return at_list_price(Kind.SURCHARGE, record, month.payer[record], rates, cost, how), cost
 
 
-def _minimums(rate: Rated, place: int, month: Month) -> tuple[Columns, Ints]:
+def _minimums(rate: Rated, place: int, groups: Ints, month: Month) -> tuple[Columns, Ints]:
     """Return what is missing to the minimum, of each scope whose use is not all free, for the payer of most of it."""
     use, found = rate.use, []
     if use.rate.minimum is not None:
@@ -128,13 +174,15 @@ def _minimums(rate: Rated, place: int, month: Month) -> tuple[Columns, Ints]:
                 by_key.setdefault(group.key, []).append(np.arange(start, start + size))
         for _, some in sorted(by_key.items()):
             rows = np.concatenate(some)
-            missing = amount(use.rate.minimum) - total(cost[rows])
+            came_to = total(cost[rows])
+            missing = amount(use.rate.minimum) - came_to
             if missing > 0 and (rate.paid_parts[rows] > 0).any():
                 most = rows[np.argmax(cost[rows])]
-                found.append((int(month.payer[use.record[most]]), missing))
-    payer, missing_all = whole([each for each, _ in found]), whole([each for _, each in found])
+                found.append((int(month.payer[use.record[most]]), missing, int(groups[most]), came_to))
+    payer, missing_all, of_group, base = (whole([each[at] for each in found]) for at in range(4))
     record, rates = np.full(len(found), -1), np.full(len(found), place)
-    return at_list_price(Kind.MINIMUM, record, payer, rates, missing_all), missing_all
+    how = working(len(found), group=of_group.astype(np.int32), base=base)
+    return at_list_price(Kind.MINIMUM, record, payer, rates, missing_all, how), missing_all
 
 
 def _of_nothing(masks: Mapping[str, Mask], those: Mask, month: Month) -> tuple[Columns, Ints]:

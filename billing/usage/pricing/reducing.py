@@ -80,7 +80,9 @@ def draw_units(columns: Columns, left: Ints, balances: Sequence[Balance], made: 
         step.left[at], there[at] = new, rest
         hit = np.flatnonzero((new < old) | (taken > 0))
         quantity = rounded(taken[hit], [line(Fraction(ONE, common))])
-        step.reductions.append(Reduction(By.DRAWDOWN, balance.code, at[hit], (old - new)[hit], quantity))
+        # With what was drawn before this month, and by earlier lines of it.
+        used = rounded(cumulated(taken)[hit], [line(Fraction(ONE, common))]) + amount(balance.size - balance.left)
+        step.reductions.append(Reduction(By.DRAWDOWN, balance.code, at[hit], (old - new)[hit], quantity, used))
         _draw(step, balance, Fraction(total(taken), common))
     return step
 
@@ -149,7 +151,8 @@ def draw_money(columns: Columns, left: Ints, balances: Sequence[Balance], month:
         step.left[at] -= taken
         hit = taken > 0
         nothing = np.zeros(int(hit.sum()), dtype=np.int64)
-        step.reductions.append(Reduction(By.DRAWDOWN, balance.code, at[hit], taken[hit], nothing))
+        used = cumulated(taken)[hit] + amount(balance.size - balance.left)
+        step.reductions.append(Reduction(By.DRAWDOWN, balance.code, at[hit], taken[hit], nothing, used))
         _draw(step, balance, Fraction(total(taken), ONE))
     return step
 
@@ -182,19 +185,27 @@ def subsidize(columns: Columns, left: Ints, subsidies: Sequence[Subsidy], month:
         used = whole([each.used if each else 0 for each in groups.earlier])
         after = run - np.repeat(run[groups.starts] - of_it[groups.starts] - base, groups.sizes)
         grown = rounded(after, percent) - np.repeat(rounded(base, percent) - used, groups.sizes)
+        elsewhere = whole([amount(elsewhere_of(subsidy, name)) for name in groups.scopes])
         if subsidy.cap is not None:
-            grown = np.minimum(grown, np.maximum(amount(subsidy.cap), np.repeat(used, groups.sizes)))
+            caps = amount(subsidy.cap) - elsewhere
+            grown = np.minimum(grown, np.repeat(np.maximum(caps, used), groups.sizes))
         taken = np.diff(grown, prepend=0)
         taken[groups.starts] = grown[groups.starts] - used
         hit = taken > 0
         nothing = np.zeros(int(hit.sum()), dtype=np.int64)
+        so_far = (grown + np.repeat(elsewhere, groups.sizes))[hit]
         step.reductions.append(
-            Reduction(By.SUBSIDY, subsidy.code, groups.at[hit], taken[hit], nothing, subsidy.fund_org)
+            Reduction(By.SUBSIDY, subsidy.code, groups.at[hit], taken[hit], nothing, so_far, subsidy.fund_org)
         )
         step.left[groups.at] -= taken
         last = groups.starts + groups.sizes - 1
         _grant(step, subsidy, groups.scopes, _Grants(used, after[last], grown[last]), month)
     return step
+
+
+def elsewhere_of(subsidy: Subsidy, scope: str) -> Decimal:
+    """Return what a scope had of a subsidy from other feeds; the caps of days are each feed's own."""
+    return Decimal(0) if subsidy.span is Span.DAY else subsidy.elsewhere.get(scope, Decimal(0))
 
 
 class _Grants(NamedTuple):
@@ -218,9 +229,11 @@ def _grant(step: Step, subsidy: Subsidy, scopes: Sequence[str], grants: _Grants,
             step.subsidized[key] = Subsidized(month.calendar.month, subsidy.span, base, used)
         if subsidy.cap is not None:
             more = Fraction(used - was, ONE)
-            step.notices.extend(_notices(By.SUBSIDY, subsidy.code, scope, decimal(was), more, subsidy.cap))
+            had = decimal(was) + elsewhere_of(subsidy, scope)
+            step.notices.extend(_notices(By.SUBSIDY, subsidy.code, scope, had, more, subsidy.cap))
     for scope, granted in in_month.items():
-        left = None if subsidy.cap is None else max(subsidy.cap - decimal(in_span[scope]), Decimal(0))
+        had = decimal(in_span[scope]) + elsewhere_of(subsidy, scope)
+        left = None if subsidy.cap is None else max(subsidy.cap - had, Decimal(0))
         step.granted.append(Granted(subsidy.code, scope, decimal(granted), decimal(in_span[scope]), left))
 
 
@@ -264,13 +277,17 @@ def _groups_of(columns: Columns, left: Ints, subsidy: Subsidy, sequence: Ints, m
     return _Groups(at, starts, np.diff(starts, append=len(at)), names, same)
 
 
-def indirect_of(columns: Columns, left: Ints, month: Month) -> tuple[Ints, Ints]:
-    """Return which lines have indirect cost by the class of their payer, and how much, rounded once for each."""
+def indirect_of(columns: Columns, left: Ints, month: Month) -> tuple[Ints, Ints, Ints]:
+    """Return which lines have indirect cost by the class of their payer, how much, and what it was added up to before.
+
+    Rounded once for each payer and rate.
+    """
     percents = [each.indirect_percent for each in month.payers.classes]
     class_of = month.payers.class_of[columns.payer]
     those = (left > 0) & np.array([bool(each) for each in percents])[class_of]
     if not those.any():
-        return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
+        nothing = np.zeros(0, dtype=np.int64)
+        return nothing, nothing, nothing
     sequence = in_sequence(columns, month)
     at = sequence[those[sequence]]
     keys = columns.payer[at].astype(np.int64) * len(month.schedule.rates) + columns.rate[at]
@@ -283,7 +300,7 @@ def indirect_of(columns: Columns, left: Ints, month: Month) -> tuple[Ints, Ints]
     lines = [line(Fraction(each) / _FULL) for each in percents]
     which = class_of[at]
     cost = rounded(after, lines, which) - rounded(after - left[at], lines, which)
-    return at[cost > 0], cost[cost > 0]
+    return at[cost > 0], cost[cost > 0], (after - left[at])[cost > 0]
 
 
 def _notices(

@@ -143,7 +143,8 @@ class Subsidy:
 
     Applied in `order`, each to what the ones before it left. `fund_org` pays it; empty: it is forgone, and shown.
     `scopes` names the PIs, projects or departments that have it; empty: all. `classes` names rate classes; empty: all
-    that are not external. What was used of the cap in the span before this month is in `Before`.
+    that are not external. What was used of the cap in the span before this month is in `Before`. `elsewhere` is what
+    other feeds had of it in the span, by the scope's value.
     """
 
     code: str
@@ -157,6 +158,7 @@ class Subsidy:
     rates: frozenset[str] = frozenset()
     classes: frozenset[str] = frozenset()
     fund_org: str = ""
+    elsewhere: Mapping[str, Decimal] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -127,10 +127,14 @@ class Calendar:
 
     def goes_on(self, span: Span, earlier: Used | Subsidized) -> bool:
         """Tell whether what an earlier month left is of the same span as the priced month."""
-        month = earlier.month
-        if earlier.span is not span or span in WITHIN_A_MONTH or not self.is_same_year(month):
-            return False
-        return span is Span.FISCAL_YEAR or self._quarter(month) == self._quarter(self.month)
+        return earlier.span is span and span not in WITHIN_A_MONTH and self.is_same_span(span, earlier.month)
+
+    def is_same_span(self, span: Span, month: datetime.date) -> bool:
+        """Tell whether a month is in the span of the priced month: itself, its quarter or its fiscal year."""
+        if span in WITHIN_A_MONTH:
+            return month == self.month
+        is_same = span is Span.FISCAL_YEAR or self._quarter(month) == self._quarter(self.month)
+        return is_same and self.is_same_year(month)
 
     def is_same_year(self, month: datetime.date) -> bool:
         """Tell whether a month is in the fiscal year of the priced month."""

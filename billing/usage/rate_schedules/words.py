@@ -10,6 +10,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import TypeVar
 
+from ...quantities import unit_of
 from ..pricing.terms import ClassKind, Combine, Count, Rate, Scope, Span, Threshold, Tier, Tiering
 
 Chosen = TypeVar("Chosen", bound=StrEnum)
@@ -317,12 +318,7 @@ def _unquoted(text: str) -> str:
 
 def amount_text(value: Decimal, unit: str) -> str:
     """Return a number of units: `50,000 core-hours`, `1 core-hour`, `5 TiB`."""
-    return f"{number_text(value, grouped=True)} {unit_text(value, unit)}"
-
-
-def unit_text(value: Decimal, unit: str) -> str:
-    """Return a unit as it stands behind a number: what ends like a word is counted as one."""
-    return f"{unit}s" if value != 1 and re.search("[a-z]{3}$", unit) and not unit.endswith("s") else unit
+    return f"{number_text(value, grouped=True)} {unit_of(value, unit)}"
 
 
 def price_lines(rate: Rate, tiers: Iterable[Tier]) -> list[str]:

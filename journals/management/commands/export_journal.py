@@ -1,13 +1,12 @@
 """Write the journal of a period to a file, as a draft or submitted."""
 
-import datetime
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import CommandError, CommandParser
+from django.core.management.base import CommandParser
 
-from billing.commands import BillingCommand, amount, period_named
+from billing.commands import BillingCommand, amount, day_named, period_named
 from billing.texts import month_name
 from journals import posting
 
@@ -33,7 +32,13 @@ class Command(BillingCommand):
         )
         parser.add_argument("--submit", action="store_true", help="freeze the journal and keep its file")
         parser.add_argument(
-            "--date", metavar="YYYY-MM-DD", help="posting date; else the last day of the period, or today if earlier"
+            "--date",
+            metavar="YYYY-MM-DD",
+            help="posting date; else the last day of the period, or today if earlier, "
+            "or what the accounting calendar takes",
+        )
+        parser.add_argument(
+            "--date-reason", default="", metavar="TEXT", help="why it is posted in another fiscal year or past a cutoff"
         )
 
     def permissions(self, options: Mapping[str, object]) -> tuple[str, ...]:
@@ -44,6 +49,7 @@ class Command(BillingCommand):
             period=period_named(options["period"]),
             format=options["format"],
             posting_date=day_named(options["date"]),
+            date_reason=options["date_reason"],
             output=options["output"],
             submit=options["submit"],
             actor=self.actor,
@@ -80,13 +86,3 @@ class Command(BillingCommand):
                 f"`manage.py journals post {exported.number} --document …` or `reject`."
             )
         return f"Journal {exported.number} submitted and counted as posted, {figures}"
-
-
-def day_named(text: str | None) -> datetime.date | None:
-    """Return the day written `2025-01-31`; raise CommandError for anything else."""
-    if text is None:
-        return None
-    try:
-        return datetime.date.fromisoformat(text)
-    except ValueError:
-        raise CommandError(f"“{text}” is not a date. Write it such as 2025-01-31.") from None

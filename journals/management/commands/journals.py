@@ -5,19 +5,34 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from billing.commands import BillingCommand, amount, day, period_named, subcommands, table
+from billing.commands import BillingCommand, amount, day, day_named, period_named, subcommands, table
+from billing.files import piped
 from journals import posting
 from journals.filing import kept_path
 from journals.models import Journal
 
 WHICH = "a number such as J2025-01-1, an id, or a period in which exactly one waits"
 
+# What a form of answers says, by option: the field and its help.
+MAPPED = {
+    "journal": ("journal_column", "the column with the number of our journal"),
+    "document": ("document_column", "the column with the ledger's document number"),
+    "line": ("line_column", "the column with the line of our file"),
+    "status": ("status_column", "the column that says whether it was posted"),
+    "reason": ("reason_column", "the column that says why it was rejected"),
+    "posted-words": ("posted_words", "words of the status for posted, with commas between"),
+    "rejected-words": ("rejected_words", "words of the status for rejected"),
+}
+
 
 class Command(BillingCommand):
     help = "List journals, and record the ledger's answer: posted, rejected, or to be reversed."
     permission = {
         "list": "journals.view_journal",
+        "submit": "journals.submit_journal",
         "post": "journals.post_journal",
+        "answers": "journals.post_journal",
+        "mapping": "journals.add_answermapping",
         "reject": "journals.post_journal",
         "reverse": "journals.post_journal",
     }
@@ -26,9 +41,21 @@ class Command(BillingCommand):
         verbs = subcommands(parser)
         every = verbs.add_parser("list", help="show journals and what became of them")
         every.add_argument("-p", "--period", metavar="2025-01")
+        submit = verbs.add_parser("submit", help="submit a draft as it is, without drafting it again")
+        submit.add_argument("journal", metavar="N", help=WHICH)
+        submit.add_argument("-f", "--format", default="gl", help="as export_journal has it; gl by default")
+        submit.add_argument("--date-reason", default="", metavar="TEXT", help="why its date is in another fiscal year")
         post = verbs.add_parser("post", help="record that the ledger took a submitted journal")
         post.add_argument("journal", metavar="N", help=WHICH)
         post.add_argument("--document", required=True, metavar="NUMBER", help="the ledger's document number")
+        answers = verbs.add_parser("answers", help="record a file of the ledger's answers: all of it, or nothing")
+        answers.add_argument("file", metavar="FILE", help="CSV or Excel, as the ledger gives it out")
+        answers.add_argument("-m", "--mapping", required=True, metavar="NAME", help="which of its columns says what")
+        answers.add_argument("--dry-run", action="store_true", help="say what it would do; record nothing")
+        mapping = verbs.add_parser("mapping", help="say which columns a file of answers has, under a name")
+        mapping.add_argument("name", metavar="NAME")
+        for name, (_, told) in MAPPED.items():
+            mapping.add_argument(f"--{name}", metavar="TEXT", help=told, required=name in ("journal", "document"))
         reject = verbs.add_parser("reject", help="record that the ledger refused it; its lines go into the next draft")
         reject.add_argument("journal", metavar="N", help=WHICH)
         reject.add_argument("--reason", required=True)
@@ -42,18 +69,24 @@ class Command(BillingCommand):
         reverse = verbs.add_parser("reverse", help="take a posted journal back with one of the opposite lines")
         reverse.add_argument("journal", metavar="N", help=WHICH)
         reverse.add_argument("--reason", required=True)
+        reverse.add_argument("--date", metavar="YYYY-MM-DD", help="posting date; else one that the ledger takes")
 
     def run(self, **options: Any) -> None:
         doing: dict[str, Callable[..., None]] = {
             "list": self.list,
+            "submit": self.submit,
             "post": self.post,
+            "answers": self.answers,
+            "mapping": self.mapping,
             "reject": self.reject,
             "reverse": self.reverse,
         }
         doing[options.pop("verb")](**options)
 
     def list(self, *, period: str | None, **options: object) -> None:
-        journals = Journal.objects.select_related("period", "reverses").order_by("period__month", "id")
+        journals = Journal.objects.select_related("period", "reverses", "drafted_by", "submitted_by").order_by(
+            "period__month", "id"
+        )
         if period:
             journals = journals.filter(period=period_named(period))
         rows = [
@@ -76,10 +109,45 @@ class Command(BillingCommand):
             table(rows, headings, {5, 6, 7}) if rows else "There is no journal. `manage.py export_journal` drafts one.",
         )
 
+    def submit(self, *, journal: str, format: str, date_reason: str, **options: object) -> None:
+        drafts = Journal.objects.filter(state=Journal.State.DRAFT)
+        found = posting.journal_named(journal, among=drafts, waiting="is a draft")
+        submitted = posting.submit(
+            journal=found, format=format, date_reason=date_reason, actor=self.actor, now=self.now
+        )
+        counts = "" if submitted.state == Journal.State.SUBMITTED else " and counted as posted"
+        self.report(described(submitted), f"Journal {submitted} submitted{counts}: {kept_path(submitted.file_path)}")
+
     def post(self, *, journal: str, document: str, **options: object) -> None:
         found = posting.journal_named(journal, among=Journal.objects.open(), waiting="waits for the ledger's answer")
         posted = posting.post(journal=found, document_number=document, actor=self.actor, now=self.now)
         self.report(described(posted), f"Journal {posted} posted as document {posted.document_number}.")
+
+    def answers(self, *, file: str, mapping: str, dry_run: bool, **options: object) -> None:
+        found = posting.mapping_named(mapping)
+        try:
+            with piped.opened(file) as content:
+                done = posting.load_answers(
+                    file=content, mapping=found, is_dry_run=dry_run, actor=self.actor, now=self.now
+                )
+        except OSError as error:
+            raise CommandError(f"{file} cannot be read: {error.strerror}.") from error
+        data = {
+            "dry_run": dry_run,
+            "posted": [{"journal": number, "document_number": document} for number, document in done.posted],
+            "rejected": [{"journal": number, "reason": reason} for number, reason in done.rejected],
+            "unchanged": list(done.unchanged),
+        }
+        self.report(data, "\n".join([str(done), *done.examples]))
+
+    def mapping(self, *, name: str, **options: Any) -> None:
+        given = {field: options[option.replace("-", "_")] for option, (field, _) in MAPPED.items()}
+        given = {field: value for field, value in given.items() if value is not None}
+        saved = posting.save_mapping(name=name, values=given, actor=self.actor, now=self.now)
+        self.report(
+            {"name": saved.name, "columns": saved.columns},
+            f"Answers in the form {saved} are read by {', '.join(saved.columns.values())}.",
+        )
 
     def reject(self, *, journal: str, reason: str, lines: str, file_lines: str, **options: object) -> None:
         found = posting.journal_named(journal, among=Journal.objects.open(), waiting="waits for the ledger's answer")
@@ -97,10 +165,12 @@ class Command(BillingCommand):
             f"What it held is in the next draft: `manage.py export_journal -p {rejected.period.iso_month} -f …`.",
         )
 
-    def reverse(self, *, journal: str, reason: str, **options: object) -> None:
+    def reverse(self, *, journal: str, reason: str, date: str | None, **options: object) -> None:
         posted = Journal.objects.filter(kind=Journal.Kind.JOURNAL, state=Journal.State.POSTED)
         found = posting.journal_named(journal, among=posted, waiting="is posted and not reversed")
-        reversed_ = posting.reverse(journal=found, reason=reason, actor=self.actor, now=self.now)
+        reversed_ = posting.reverse(
+            journal=found, reason=reason, posting_date=day_named(date), actor=self.actor, now=self.now
+        )
         reversal = reversed_.reversal
         self.report(
             {"journal": described(reversed_.journal), "reversal": described(reversal)},
@@ -127,6 +197,9 @@ def described(journal: Journal) -> dict[str, Any]:
         "state": journal.state,
         "format": journal.format,
         "posting_date": journal.posting_date,
+        "date_reason": journal.date_reason,
+        "drafted_by": str(journal.drafted_by) if journal.drafted_by else None,
+        "submitted_by": str(journal.submitted_by) if journal.submitted_by else None,
         "currency": journal.currency,
         "lines": journal.line_count,
         "debits": journal.debits,

@@ -53,6 +53,9 @@ def as_text(shown: demo.Shown, address: str, *, is_served: bool) -> str:
                 f"debits {rounded(month.debits, month.currency)} = credits {rounded(month.credits, month.currency)}"
             )
             lines.append(f"         {month.journal_file}")
+        if month.receivables:
+            amount = rounded(month.invoiced, month.currency)
+            lines.append(f"         receivables {month.receivables} ({month.receivables_state}): {amount} on invoices")
     accounts = [[account.username, account.role, account.password] for account in shown.accounts]
     lines += [
         "",

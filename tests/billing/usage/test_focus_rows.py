@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from billing.usage.focus_rows import Issuer, focus_table
+from billing.usage.funders import with_funders
 from billing.usage.pricing.engine import price
 from billing.usage.pricing.schedules import schedule_from_data
 from billing.usage.pricing.terms import Payer, Subsidy
@@ -82,9 +83,8 @@ def a_month(subsidies=()):
         ends=START + 31 * 24 * HOUR,
     )
     tags = ['{"project": "genomics"}', '{"project": "acme"}', ""]
-    return priced, focus_table(
-        lines=priced.lines, reductions=priced.reductions, records=records, tags=tags, issuer=issuer
-    )
+    lines = with_funders(priced.lines, priced.reductions, {})
+    return priced, focus_table(lines=lines, records=records, tags=tags, issuer=issuer)
 
 
 def sums(table, *columns):

@@ -9,6 +9,7 @@ from django.urls import reverse
 
 from billing.models import Allocation, AuditEvent, UsageSubsidy
 from billing.usage import grants
+from billing.usage.terms import subsidies_of
 from tests import build
 
 from .schedules import a_version
@@ -36,10 +37,7 @@ def version():
 
 
 def month_of(version, month, *drawn, feed=None):
-    made = priced(version, month, feed=feed)
-    made.drawn = list(drawn)
-    made.save()
-    return made
+    return priced(version, month, feed=feed, drawn=drawn)
 
 
 def of_balance(quantity, code="grant-1"):
@@ -54,6 +52,39 @@ def problems(check, row):
     with pytest.raises(ValidationError) as refused:
         check(row)
     return {field: " ".join(messages) for field, messages in refused.value.message_dict.items()}
+
+
+def elsewhere(*rows, month="2025-02", **fields):
+    """Return what a subsidy of tiger's month had elsewhere, where other feeds' months have had it."""
+    a_subsidy(cap=Decimal(100), **fields).save()
+    version = a_version()
+    for feed, of, owner, amount in rows:
+        month_of(version, of, of_subsidy(owner, amount, amount, "0"), feed=a_feed(feed))
+    (found,) = subsidies_of(a_feed(), datetime.date.fromisoformat(f"{month}-01"))
+    return {owner: str(each) for owner, each in found.elsewhere.items()}
+
+
+def test_the_cap_of_a_subsidy_holds_over_all_its_feeds():
+    rows = [
+        ("nas", "2025-02", "ada@u.edu", "10"),
+        ("ai", "2025-02", "ada@u.edu", "0.5"),
+        ("ai", "2025-01", "bob@u.edu", "3"),
+        ("tiger", "2025-02", "ada@u.edu", "50"),
+    ]
+    assert elsewhere(*rows) == {"ada@u.edu": "10.5"}
+
+
+def test_the_cap_of_a_fiscal_year_counts_its_other_months():
+    rows = [
+        ("nas", "2024-06", "ada@u.edu", "9"),
+        ("nas", "2024-07", "ada@u.edu", "1"),
+        ("ai", "2025-06", "ada@u.edu", "2"),
+    ]
+    assert elsewhere(*rows, span="fiscal_year") == {"ada@u.edu": "3"}
+
+
+def test_the_cap_of_an_account_is_each_feeds_own():
+    assert elsewhere(("nas", "2025-02", "acct", "9"), scope="account") == {}
 
 
 # What was used ----------------------------------------------------------------------------------------

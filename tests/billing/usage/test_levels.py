@@ -306,7 +306,8 @@ def counted(readings, policy):
                 month[on] = month[max(earlier)] if earlier else month[min(month)]
         runs = []
         for on in sorted(month):
-            if not runs or runs[-1][-1]["account"] != month[on]["account"]:
+            is_new = policy.method is Method.DAILY or runs and runs[-1][-1]["account"] != month[on]["account"]
+            if not runs or is_new:
                 runs.append([])
             runs[-1].append(month[on])
         for run in runs:
@@ -316,6 +317,7 @@ def counted(readings, policy):
                     Method.MEAN: sum(values),
                     Method.MAXIMUM: max(values) * len(values),
                     Method.LAST: values[-1] * len(values),
+                    Method.DAILY: sum(values),
                 }[policy.method]
                 result.setdefault((resource, path), []).append((name, run[0]["account"], len(run), level))
     return result

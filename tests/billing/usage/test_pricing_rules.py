@@ -461,6 +461,17 @@ def test_a_cap_that_was_lowered_takes_nothing_back():
     assert (granted.owner, granted.amount, granted.in_span, granted.left) == (ADA.pi, 0, 5, 0)
 
 
+@pytest.mark.parametrize(
+    ("span", "elsewhere", "charged", "left"),
+    [(Span.MONTH, "4", 7, 0), (Span.FISCAL_YEAR, "4", 7, 0), (Span.MONTH, "1", 5, 1), (Span.MONTH, "9", 10, 0)],
+)
+def test_what_other_feeds_had_of_a_cap_is_gone(span, elsewhere, charged, left):
+    some = [subsidy("dean", 50, cap=D(7), span=span, elsewhere={ADA.pi: D(elsewhere), BOB.pi: D(7)})]
+    made = priced([hours(1, 10)], a_rate("1"), subsidies=some)
+    (granted,) = made.subsidies
+    assert (totals(made)[2], granted.amount, granted.left) == (charged, 10 - charged, left)
+
+
 def test_what_everybody_had_of_a_subsidy_is_told():
     some = [subsidy("dean", 50, cap=D(7)), subsidy("start-up", 10, order=1, scopes=frozenset({BOB.pi}))]
     made = priced([hours(1, 10), hours(2, 20, payer=1)], a_rate("1"), subsidies=some)

@@ -34,11 +34,11 @@ def a_feed(name="tiger", schedule="hpc"):
     return feed
 
 
-def priced(schedule, month="2025-01", *, status="", feed=None):
+def priced(schedule, month="2025-01", *, status="", feed=None, drawn=()):
     """Have a month of a feed priced by a version, and shut where a status is given."""
     period = build.shut(month, status) if status else build.a_period(month)
     return PricedMonth.objects.create(
-        feed=feed or a_feed(), period=period, schedule=schedule, digest="x", priced_at=build.NOW
+        feed=feed or a_feed(), period=period, schedule=schedule, digest="x", drawn=list(drawn), priced_at=build.NOW
     )
 
 

@@ -7,6 +7,8 @@ import pytest
 from django.db import IntegrityError, transaction
 
 from billing.models import Charge, RateSchedule, UsageFile
+from billing.usage import bringing
+from tests import build
 from tests.billing.usage.snapshots import written
 from tests.billing.usage.test_kubernetes import an_allocation, answer, idle
 from tests.billing.usage.test_licenses import a_report
@@ -18,12 +20,12 @@ pytestmark = pytest.mark.django_db
 TB = 10**12
 
 
-def a_feed(folder, kind, settings, *, measure, unit, price):
+def a_feed(folder, kind, settings, *, measure, unit, price, **fields):
     """Make a feed whose schedule has one rate, and a project `genomics` that it may be charged to."""
     a_policy()
     a_project(pi=a_pi(), default_fund_org="BIO-001")
     a_source("storage", kind="internal", import_mode="snapshot")
-    rate = {"code": "one", "service": "Service", "unit": unit, "tiers": [{"price": price}]}
+    rate = {"code": "one", "service": "Service", "unit": unit, "tiers": [{"price": price}], **fields}
     rate["counts"] = [{"measure": measure, "unit": unit}]
     RateSchedule.objects.create(
         name="plain", version=1, state="released", valid_from="2026-01-01", content={"rates": [rate]}, created_at=NOW
@@ -100,9 +102,34 @@ def test_a_gap_over_the_end_of_a_month_is_charged_once_the_next_month_is_read(tm
     a_feed(tmp_path, "storage", {"account": "name"}, measure="used_byte_days", unit="TB-day", price="1")
     command("usage", *[quotas(tmp_path, day, ("/genomics", 2, 0)) for day in days_of(1, 1, 29)], "-f", "feed")
     assert charged("2026-01") == 58
-    command("usage", quotas(tmp_path, "2026-02-02", ("/genomics", 3, 0)), "-f", "feed")
-    command("usage", "-f", "feed", "-p", "2026-01")
+    found = command("usage", quotas(tmp_path, "2026-02-02", ("/genomics", 3, 0)), "-f", "feed")
+    assert [each["period"] for each in found["months"]] == ["2026-01", "2026-02"]
     assert (charged("2026-01"), charged("2026-02")) == (62, 2 + 3)
+    # A later reading changes nothing of January, and one that is withdrawn takes the bridge away.
+    found = command("usage", quotas(tmp_path, "2026-02-03", ("/genomics", 3, 0)), "-f", "feed")
+    assert [each["period"] for each in found["months"]] == ["2026-02"]
+
+
+def test_a_bridge_goes_with_the_reading_that_it_led_to(tmp_path):
+    a_feed(tmp_path, "storage", {"account": "name"}, measure="used_byte_days", unit="TB-day", price="1")
+    command("usage", *[quotas(tmp_path, day, ("/genomics", 2, 0)) for day in days_of(1, 1, 29)], "-f", "feed")
+    command("usage", quotas(tmp_path, "2026-02-02", ("/genomics", 3, 0)), "-f", "feed")
+    latest = UsageFile.objects.latest("first")
+    bringing.withdraw(file=latest, reason="Read twice.", actor=build.SOMEBODY, now=NOW)
+    assert (charged("2026-01"), charged("2026-02")) == (58, 0)
+
+
+def test_what_is_free_by_the_day_is_free_on_each_day(tmp_path):
+    """Princeton CS: each day the larger of quota and use of a PI's spaces, less a base subsidy: here 2 TB a day."""
+    settings = {"account": "name", "charge": "larger", "method": "daily"}
+    rate = {"free": "2", "span": "day"}
+    a_feed(tmp_path, "storage", settings, measure="charged_byte_days", unit="TB-day", price="0.30", **rate)
+    days = [quotas(tmp_path, day, ("/genomics", 0.5, 1)) for day in days_of(6, 1, 20)]
+    days += [quotas(tmp_path, day, ("/genomics", 5, 1)) for day in days_of(6, 21, 30)]
+    units = command("usage", *days, "-f", "feed")["months"][0]["units"][0]
+    assert (units["records"], units["delivered"], units["charged"]) == (30, "70", "30")
+    assert charged("2026-06") == 9
+    assert Charge.objects.live().count() == 30
 
 
 def test_seats_are_charged_by_the_hour(tmp_path):

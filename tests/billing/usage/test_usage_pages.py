@@ -8,9 +8,20 @@ from django.core.files.uploadedfile import SimpleUploadedFile, TemporaryUploaded
 from django.urls import reverse
 
 from billing.background import jobs
-from billing.models import AuditEvent, Charge, Import, Job, PricedMonth, Source, UsageFeed, UsageFile
+from billing.models import (
+    AuditEvent,
+    Charge,
+    Import,
+    Job,
+    PricedMonth,
+    RateSchedule,
+    Source,
+    UsageFeed,
+    UsageFile,
+    UsageSubsidy,
+)
 from billing.usage import readers
-from tests.build import a_pi, a_policy, a_project, a_source
+from tests.build import NOW, a_pi, a_policy, a_project, a_source
 
 from .plain import PLAIN
 from .test_bringing import DAY, FEBRUARY, JANUARY, a_schedule, job
@@ -95,7 +106,7 @@ def test_a_file_is_read_on_the_page_and_priced_by_the_worker(rex, feed, cast):
     page = page_of(rex, "job_change", found)
     imported = Import.objects.get()
     assert "tiger, January 2025: 2 charges by hpc v1." in page
-    assert "cpu: 250 core-hour = " in page
+    assert "cpu: 250 core-hours = " in page
     assert reverse("admin:billing_import_change", args=[imported.pk]) in page
     assert "jobs-0.txt" in page
 
@@ -207,7 +218,7 @@ def test_the_page_of_a_file_says_what_became_of_its_lines(rex, feed):
     for said in (
         "2 records",
         "No cores",
-        "250 core-hour (cpu_seconds)",
+        "250 core-hours (cpu_seconds)",
         file.original_sha256,
         "January 2025",
         "by <bdi>rex",
@@ -244,7 +255,48 @@ def test_a_priced_month_adds_up_and_leads_to_its_import_and_files(rex, feed):
         assert said in page, said
     assert reverse("admin:billing_usagefile_change", args=[UsageFile.objects.get().pk]) in page
     listed = rex.get(reverse("admin:billing_pricedmonth_changelist")).content.decode()
-    assert "cpu: 250 core-hour = " in listed
+    assert "cpu: 250 core-hours = " in listed
+
+
+def test_a_priced_month_begins_with_its_money_and_leaves_out_rates_without_use(rex, feed):
+    """250 core-hours at 0.10, of which 100 are free, and half of the rest is taken off, up to 5.00."""
+    given = {"valid_from": "2025-01-01", "reason": "For newcomers"}
+    UsageSubsidy.objects.create(code="half", name="Half off", percent=50, cap=5, fund_org="CTR-9", **given)
+    schedule = RateSchedule.objects.get()
+    gpu = schedule.content["rates"][0] | {"code": "gpu", "when": {"queue": ["gpu"]}}
+    cpu = schedule.content["rates"][0] | {"when": {"queue": ["batch"]}}
+    RateSchedule.objects.create(
+        name="hpc", version=2, state="released", valid_from="2025-01-01", content={"rates": [cpu, gpu]}, created_at=NOW
+    )
+    read(rex, feed, JOBS)
+    page = rex.get(reverse("admin:billing_pricedmonth_change", args=[PricedMonth.objects.get().pk]))
+    (sight,) = page.context["sights"]
+    assert [(part.sign, part.label, str(part.shown)) for part in sight.parts] == [
+        ("", "List price", "25.00"),
+        ("−", "Free", "10.00"),
+        ("−", "Subsidies", "5.00"),
+        ("=", "Billed", "10.00"),
+    ]
+    assert sight.difference == 0
+    text = page.content.decode()
+    assert "100 within the free amount" in text
+    assert "Rates without use: gpu." in text
+    assert "Free amount of cpu: 10.00 USD." in text
+    assert "</a>: 5.00 USD, paid by CTR-9." in text
+    # Who had it, and what is left of the cap.
+    assert page.context["granted"] == [{"subsidy": "half", "owner": "ada@u.edu", "amount": "5.00", "left": "0.00"}]
+
+
+def test_cents_of_a_priced_month_add_up_in_sight(rex, feed):
+    """A third of 24.00 less than the list price: what is between list price and billed takes up the parts of a cent."""
+    UsageSubsidy.objects.create(code="third", name="A third", percent="33.3", valid_from="2025-01-01", reason="Trial")
+    read(rex, feed, lines(job(1, JANUARY, 1, 333), job(2, JANUARY, 7, 1)))
+    (sight,) = rex.get(reverse("admin:billing_pricedmonth_change", args=[PricedMonth.objects.get().pk])).context[
+        "sights"
+    ]
+    listed, *less, billed = (part.shown for part in sight.parts)
+    assert listed - sum(less) == billed
+    assert sight.difference == 0
 
 
 def test_a_month_is_priced_again_by_the_rates_as_they_are_now(rex, feed):

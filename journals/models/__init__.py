@@ -1,0 +1,40 @@
+"""The data of journals and receivables."""
+
+from .answers import AnswerMapping
+from .calendar import AccountingPeriod
+from .journals import (
+    Journal,
+    JournalFile,
+    JournalFileLine,
+    JournalLayout,
+    JournalLine,
+    JournalQuerySet,
+    JournalTemplate,
+)
+from .preflight import WarningAcknowledgement
+from .receivables import (
+    CustomerInvoice,
+    CustomerInvoiceLine,
+    ReceivablesExport,
+    ReceivablesExportQuerySet,
+)
+from .valid_values import ValidValue, ValidValueList
+
+__all__ = [
+    "AccountingPeriod",
+    "AnswerMapping",
+    "CustomerInvoice",
+    "CustomerInvoiceLine",
+    "Journal",
+    "JournalFile",
+    "JournalFileLine",
+    "JournalLayout",
+    "JournalLine",
+    "JournalQuerySet",
+    "JournalTemplate",
+    "ReceivablesExport",
+    "ReceivablesExportQuerySet",
+    "ValidValue",
+    "ValidValueList",
+    "WarningAcknowledgement",
+]
