@@ -14,7 +14,9 @@ def main() -> None:
     import django
 
     django.setup()
-    from billing.models import BillingPeriod, BillingReference, MonthTotal, PayerLine
+    from django.db import connection
+
+    from billing.models import BillingPeriod, BillingReference, Charge, MonthTotal, PayerLine
     from billing.reports import moved
 
     newest = BillingPeriod.objects.named(month)
@@ -41,6 +43,12 @@ def main() -> None:
         for total in totals:
             total.pk, total.charged_in, total.period = None, period, period
         MonthTotal.objects.bulk_create(totals, batch_size=500)
+        # No month of a real past is without a charge.
+        charge = Charge.objects.in_month(newest).latest("pk")
+        charge.pk, charge.period, charge.charged_in = None, period, period
+        charge.save(force_insert=True)
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE")
     count = f"{PayerLine.objects.count():,} payer lines and {MonthTotal.objects.count():,} totals"
     print(f"{number} months with {count}")
 
