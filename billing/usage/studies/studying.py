@@ -197,7 +197,7 @@ def _version_of(study: RateStudy) -> RateSchedule:
     released = RateSchedule.objects.filter(name=study.feed.schedule, state=RateSchedule.State.RELEASED)
     found = RateSchedule.objects.in_force(study.feed.schedule, last) or released.order_by("valid_from").first()
     if found is None:
-        raise RateNotInForce(f"No rate schedule of {study.feed.label} is in force. Put a version in force first.")
+        raise RateNotInForce(
             f"No version of the rate schedule of {study.feed.label} is in force. Put one in force first."
         )
     return found
