@@ -3,9 +3,12 @@
 from dataclasses import dataclass
 
 from ..files.received import local_copy
-from ..models import Charge, ImportedFile
+from ..models import Charge, ImportedFile, Policy
 from ..readers import FileError, UnreadableFile, row_at
 from ..readers.parts import parts_of
+
+# Columns of rows that usage was priced to: its record, and who used it.
+RECORD, USER = "x_UsageId", "x_UsageUser"
 
 
 @dataclass(frozen=True)
@@ -60,9 +63,18 @@ def told_of(charge: Charge, origin: Charge) -> str:
     return " ".join(told)
 
 
+def _without_user(row: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Leave out who used what, unless the policy says that charges of usage name users."""
+    user = dict(row).get(USER)
+    if not user or Policy.objects.current().shows_users:
+        return row
+    # An id of a record may have the name, too.
+    return [(name, value.replace(user, "…") if name == RECORD else value) for name, value in row if name != USER]
+
+
 def line_of(file: ImportedFile, line: int) -> list[tuple[str, str]]:
     """Return the headings and values of a line of a stored file; raise FileError where it cannot be read."""
     for part in parts_of(local_copy(file.file), file.name):
         if part.member == file.member:
-            return row_at(part, line)
+            return _without_user(row_at(part, line))
     raise UnreadableFile(f"The archive has no member {file.member}.")

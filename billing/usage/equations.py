@@ -87,10 +87,11 @@ class _Said:
         if not parts:
             yield f"List price: {self._money(why.listed)}"
             return
+        told = f"List price: {' + '.join(parts)}"
         if why.rounding:
-            parts.append(f"{self._money(why.rounding)} (rounding of the running sum)")
-        whole = " + ".join(parts)
-        yield f"List price: {whole}" + (f" = {self._money(why.listed)}" if len(parts) > 1 else "")
+            sign = MINUS if why.rounding < 0 else "+"
+            told += f" {sign} {self._money(abs(why.rounding))} (rounding of the running sum)"
+        yield told + (f" = {self._money(why.listed)}" if why.rounding or len(parts) > 1 else "")
 
     def _tier(self, part: TierPart) -> str:
         rate = self.why.rate

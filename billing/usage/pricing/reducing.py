@@ -185,15 +185,17 @@ def subsidize(columns: Columns, left: Ints, subsidies: Sequence[Subsidy], month:
         used = whole([each.used if each else 0 for each in groups.earlier])
         after = run - np.repeat(run[groups.starts] - of_it[groups.starts] - base, groups.sizes)
         grown = rounded(after, percent) - np.repeat(rounded(base, percent) - used, groups.sizes)
+        elsewhere = whole([amount(elsewhere_of(subsidy, name)) for name in groups.scopes])
         if subsidy.cap is not None:
-            caps = whole([amount(subsidy.cap) - amount(elsewhere_of(subsidy, name)) for name in groups.scopes])
+            caps = amount(subsidy.cap) - elsewhere
             grown = np.minimum(grown, np.repeat(np.maximum(caps, used), groups.sizes))
         taken = np.diff(grown, prepend=0)
         taken[groups.starts] = grown[groups.starts] - used
         hit = taken > 0
         nothing = np.zeros(int(hit.sum()), dtype=np.int64)
+        so_far = (grown + np.repeat(elsewhere, groups.sizes))[hit]
         step.reductions.append(
-            Reduction(By.SUBSIDY, subsidy.code, groups.at[hit], taken[hit], nothing, grown[hit], subsidy.fund_org)
+            Reduction(By.SUBSIDY, subsidy.code, groups.at[hit], taken[hit], nothing, so_far, subsidy.fund_org)
         )
         step.left[groups.at] -= taken
         last = groups.starts + groups.sizes - 1

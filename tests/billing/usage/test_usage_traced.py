@@ -1,14 +1,18 @@
 """Why a charge of usage costs what it does: down to the record, the reading, the file and the line of the rates."""
 
+import datetime
+import re
 from decimal import Decimal
 from io import StringIO
+from pathlib import Path
 
 import pytest
+from django.conf import settings
 from django.core.management import call_command
 from django.db.models import QuerySet
 from django.urls import reverse
 
-from billing.models import Charge, PricedMonth, RateSchedule, UsageFile
+from billing.models import Charge, PricedMonth, RateSchedule, UsageFile, UsageSubsidy
 from billing.usage import found
 from tests.billing.deliveries import a_row, delivered
 from tests.build import a_policy
@@ -113,10 +117,12 @@ def test_users_are_named_where_policy_shows_them(january):
     assert traced(charge.pk)["usage"]["user"] is None
     assert traced(charge.pk)["usage"]["records"][0]["user"] is None
     assert "user ada" not in text_of(charge.pk)
+    assert "x_UsageUser" not in text_of(charge.pk)
     a_policy(shows_users=True)
     assert traced(charge.pk)["usage"]["user"] == "ada"
     assert traced(charge.pk)["usage"]["records"][0]["user"] == "ada"
     assert "user ada" in text_of(charge.pk)
+    assert "x_UsageUser: ada" in text_of(charge.pk)
 
 
 def test_the_readings_of_each_day_are_behind_a_month_of_storage(tmp_path):
@@ -173,6 +179,19 @@ def test_the_page_shows_the_job_the_equation_and_the_file(january, admin_client)
         reverse("admin:billing_pricedmonth_change", args=[priced.pk]),
     ):
         assert said in page, said
+
+
+def test_the_worked_example_is_what_the_documentation_says(feed, tmp_path):  # noqa: F811 (the fixture)
+    UsageSubsidy.objects.create(
+        code="start-up", name="Start-up", percent=50, cap=40, valid_from=datetime.date(2025, 1, 1), reason="By letter."
+    )
+    command("usage", jobs(tmp_path / "b.txt", job(1, JANUARY, 30, 20), job(2, JANUARY + HOUR, 55, 10)), "-f", "tiger")
+    page = (Path(settings.BASE_DIR) / "docs" / "admin-guide" / "why-this-number.md").read_text(encoding="utf-8")
+    shown = re.search(r"```text\n(.*?)```", page, re.DOTALL)[1].splitlines()
+    told = [line.strip() for line in text_of(of_job(2).pk).splitlines()]
+    assert len(shown) == 6
+    assert [line for line in told if line in shown] == shown
+    assert of_job(2).billed_cost == Decimal("32.50")
 
 
 def test_only_the_parts_of_a_file_that_have_a_row_are_read(january, monkeypatch):
