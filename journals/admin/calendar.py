@@ -114,7 +114,7 @@ class AccountingPeriodAdmin(ListAdmin):
 
         def run(data: dict[str, Any]) -> tuple[str, Model | None]:
             made = accounting_calendar.add_fiscal_year(**data, actor=actor_of(request), now=timezone.now())
-            return f"{label_of(data['fiscal_year'])} is added: {made[0].first_day:%B %Y} is its period 1.", None
+            return f"{label_of(data['fiscal_year'])} is added: {long_month(made[0].first_day)} is its period 1.", None
 
         latest = AccountingPeriod.objects.order_by("-fiscal_year").values_list("fiscal_year", flat=True).first()
         policy = Policy.objects.current()
@@ -127,7 +127,7 @@ class AccountingPeriodAdmin(ListAdmin):
             button="Add fiscal year",
             form_class=YearForm,
             run=run,
-            question=f"Adds the twelve months of a fiscal year, which begins in {long_month(first)}. "
+            question=f"Adds the twelve months of a fiscal year, from {long_month(first)} on, as the policy says. "
             "Each period can be changed afterwards.",
             initial={"fiscal_year": following},
         )

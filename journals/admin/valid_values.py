@@ -4,7 +4,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.core.paginator import Paginator
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
@@ -26,6 +26,21 @@ def _removed(request: HttpRequest, found: ValidValueList, data: dict[str, Any]) 
     return f"The values of {found.segment} are checked against no list any more."
 
 
+class StateFilter(admin.SimpleListFilter):
+    """Narrows the lists to those in force, or to those that were replaced."""
+
+    title = "state"
+    parameter_name = "state"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("in_force", "In force"), ("replaced", "Replaced")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[ValidValueList]) -> QuerySet[ValidValueList]:
+        if self.value() not in ("in_force", "replaced"):
+            return queryset
+        return queryset.filter(replaced_at__isnull=self.value() == "in_force")
+
+
 @admin.register(ValidValueList)
 class ValidValueListAdmin(FrozenAdmin, ListAdmin):
     when_empty = (
@@ -33,7 +48,7 @@ class ValidValueListAdmin(FrozenAdmin, ListAdmin):
         "before it is submitted."
     )
     list_display = ("segment", "version", count_column("value_count", "values"), "loaded_at", "loaded_by_name", "state")
-    list_filter = ("segment", ("replaced_at", admin.EmptyFieldListFilter))
+    list_filter = ("segment", StateFilter)
     search_fields = ("segment", "values__value")
     search_help_text = "Segment, or a value of it"
     fields = ()

@@ -25,8 +25,9 @@ from ..models import AnswerMapping, Journal
 from .answers import post, reject
 from .lookup import UnknownJournal
 
-# A journal's number, and with it that of a line of its file, as a layout's support reference has it.
-_NUMBER = re.compile(r"([JR][0-9]{4}-[0-9]{2}-[0-9]+)(?:[-#]([0-9]+))?", re.IGNORECASE)
+# A journal's number, also within a text such as a description or the name of a file, and with it that of a line of its
+# file, as a layout's support reference has it.
+_NUMBER = re.compile(r"(?<![A-Z0-9])([JR][0-9]{4}-[0-9]{2}-[0-9]+)(?:[-#]([0-9]+))?(?![A-Z0-9])", re.IGNORECASE)
 # Reasons of a journal that are kept in full; the file has the others.
 REASONS = 50
 
@@ -173,10 +174,12 @@ def _by_journal(rows: list[tuple[int, dict[str, str]]], mapping: AnswerMapping, 
     known = {each.number.upper(): each for each in Journal.objects.select_related("period")}
     found: dict[str, _Of] = {}
     for number, row in rows:
-        match = _NUMBER.fullmatch(row["journal"])
-        journal = known.get(match[1].upper()) if match else None
-        if match is None or journal is None:
+        named = {(match[1].upper(), match[2] or "") for match in _NUMBER.finditer(row["journal"])}
+        of_line = named.pop() if len(named) == 1 else ("", "")
+        journal = known.get(of_line[0])
+        if journal is None:
             what = f"there is no journal {quoted(row['journal'])}" if row["journal"] else "is empty"
+            what = f"{quoted(row['journal'])} names several journals" if named else what
             errors.append(LineError(number, mapping.journal_column, what))
             continue
         of = found.setdefault(journal.number, _Of(journal, number))
@@ -184,7 +187,7 @@ def _by_journal(rows: list[tuple[int, dict[str, str]]], mapping: AnswerMapping, 
             of.documents.setdefault(row["document"], number)
         was_rejected = _was_rejected(number, row, mapping, errors)
         if was_rejected:
-            text = row.get("line", "") or match[2] or ""
+            text = row.get("line", "") or of_line[1]
             line = number_in(text)
             if text and not line:
                 errors.append(LineError(number, mapping.line_column, f"{quoted(text)} is no number of a line"))

@@ -164,6 +164,26 @@ def test_without_a_status_a_row_with_a_reason_was_rejected():
     assert states() == {"J2025-01-1": "posted", "J2024-12-1": "rejected"}
 
 
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("Research computing J2025-01-1", ""),
+        ("UC_J2025-01-1.txt", ""),
+        ("workday_j2025-01-1.csv, J2025-01-1", ""),
+        ("J2025-01-11", "there is no journal “J2025-01-11”"),
+        ("XJ2025-01-1", "there is no journal “XJ2025-01-1”"),
+        ("J2025-01-1 J2024-12-1", "“J2025-01-1 J2024-12-1” names several journals"),
+    ],
+)
+def test_the_number_may_be_within_a_text(mapping, text, told):
+    of_months("2025-01", "2024-12")
+    row = f'{HEAD},"{text}",GL-1,,posted,\n'
+    if told:
+        assert refused(mapping, row) == [f"line 2, Reference: {told}"]
+    else:
+        assert loaded(mapping, row).posted == (("J2025-01-1", "GL-1"),)
+
+
 def test_a_rejected_reversal_leaves_its_journal_posted(mapping):
     (journal,) = of_months("2025-01")
     posting.post(journal=journal, document_number="GL-1", **WHO)
