@@ -156,6 +156,7 @@ def _rebuilt(folder: Path) -> Figures:
         "SECRET_KEY": secrets.token_urlsafe(50),
         "DEBUG": "false",
         # Whatever else could lead out of the folder.
+        "DEMO": "",
         "AUDIT_ANCHOR": "",
         "EMAIL_URL": "",
         "Q_BROKER_URL": "",
