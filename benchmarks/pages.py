@@ -144,10 +144,27 @@ def main_pages(browser: "Client", month: str) -> dict[str, str]:
         path = urlsplit(lists[name]).path
         if found := re.search(rf"{path}\d+/change/", shown(browser, lists[name])[1]):
             pages[f"one of {name}"] = found[0]
+    pages |= reports(month)
     pages["reconciliation"] = pages["one of months"].replace("change/", "proof/")
     pages["what statements would say"] = f"/admin/statements/statement/generate/?period={month}"
     pages["what a journal would hold"] = f"/admin/journals/journal/export/?period={month}-01&format=gl"
     return pages
+
+
+def reports(month: str) -> dict[str, str]:
+    """Return page -> address of reports over three years."""
+    asked = {
+        "report by month": {"by": "month"},
+        "report by PI": {"by": "pi"},
+        "report by department": {"by": "department"},
+        "report by service": {"by": "service"},
+        "report of subsidies": {"report": "subsidy"},
+        "report of what is not charged": {"report": "uncharged"},
+    }
+    year, number = int(month[:4]), int(month[5:])
+    since = f"{year - 3}-{number + 1:02}" if number < 12 else f"{year - 2}-01"
+    span = {"from": since, "to": month}
+    return {name: f"/admin/reports/?{urlencode(span | query)}" for name, query in asked.items()}
 
 
 def first_with_tags(file: Path) -> dict[str, str]:

@@ -17,7 +17,7 @@ class BillingConfig(AppConfig):
         from .questions import before_close
         from .review import deciding, reattribution
         from .setup import funding, kept_sheets, people, policies
-        from .usage import bringing
+        from .usage import bringing, trying
         from .usage import month_items as usage_items
 
         jobs.register(Job.Kind.IMPORT, planning.run_job, permission="billing.import_charges")
@@ -28,6 +28,7 @@ class BillingConfig(AppConfig):
         jobs.register(Job.Kind.FUNDS, kept_sheets.worker_of(funding.load_funds), permission="billing.add_fundingsource")
         jobs.register(Job.Kind.PEOPLE, kept_sheets.worker_of(people.load_people), permission="billing.add_person")
         jobs.register(Job.Kind.USAGE, bringing.run_job, permission="billing.take_usage")
+        jobs.register(Job.Kind.TRY, trying.run_job, permission="billing.view_rateschedule")
         jobs.register(Job.Kind.PROVE, showing.run_job, permission="billing.view_billingperiod")
         checklist.register("imports", provider=month_items.imports, is_kept=True, is_quick=True)
         checklist.register("usage", provider=usage_items.items, is_kept=True, is_quick=True)

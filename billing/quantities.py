@@ -14,8 +14,9 @@ EXACT = Context(prec=250)
 READ = 3
 # A line with more units than these says nothing of them: its resources do.
 MOST_ON_A_LINE = 2
-# What ends like a word is counted as one: core-hour, TB-month and job, but not TiB, GB-Mo, h, min or GB/month.
-_ONE = re.compile(r"(?!\d|(?:min|sec|mol)$)[^/]*[a-z]{3}$")
+# What ends like a word is counted as one: core-hour, TB-month and job, but not TiB, GB-Mo, h, min, GB/month or
+# million tokens.
+_ONE = re.compile(r"(?!\d|(?:min|sec|mol)$|(?:thousand|million|billion) )[^/]*[a-z]{3}$")
 _ENDS_IN_S = re.compile(r"(?<![isu])s$")
 
 

@@ -16,11 +16,11 @@ VIEW = {
             "customer department exchangerate flag frozenproof fundexception fundingsource import importedfile "
             "importoverlap importtotal invoicetotal job membership payerline payersplit payersplitshare person "
             "personalias policy project question reviewdecision source costmeasurechange storedfile usagefeed "
-            "usagefile pricedmonth rateschedule rateclassmember usagesubsidy allocation"
+            "usagefile pricedmonth rateschedule ratestudy costpool rateclassmember usagesubsidy allocation"
         ),
         "statements": "statement statementline email",
-        "journals": "accountingperiod customerinvoice customerinvoiceline journal journalline journallayout "
-        "journaltemplate receivablesexport validvaluelist",
+        "journals": "accountingperiod answermapping customerinvoice customerinvoiceline journal journalline "
+        "journallayout journaltemplate receivablesexport validvaluelist",
     }.items()
     for model in models.split()
 }
@@ -68,16 +68,17 @@ FINANCE = {
         for verb in ("add", "change", "delete")
         for model in (
             *("source", "costmeasurechange", "customer", "fundingsource", "exchangerate", "invoicetotal"),
-            *("usagefeed", "rateschedule", "rateclassmember", "usagesubsidy", "allocation"),
+            *("usagefeed", "rateschedule", "ratestudy", "costpool", "rateclassmember", "usagesubsidy", "allocation"),
         )
     ),
     "billing.release_rateschedule",
+    "billing.adopt_ratestudy",
     "journals.edit_layouts",
     "journals.add_validvaluelist",
     *(
         f"journals.{verb}_{model}"
         for verb in ("add", "change", "delete")
-        for model in ("accountingperiod", "journaltemplate")
+        for model in ("accountingperiod", "answermapping", "journaltemplate")
     ),
 }
 

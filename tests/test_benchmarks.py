@@ -255,3 +255,10 @@ def test_the_pages_that_are_timed_open_by_their_addresses(script, client, cast, 
         assert pages.shown(client, address)[0] > 0
     with pytest.raises(pages.NotShown):
         pages.shown(client, f"{pages.CHARGES}?no_such_field=1")
+
+
+@pytest.mark.parametrize(("month", "since"), [("2025-01", "2022-02"), ("2025-11", "2022-12"), ("2025-12", "2023-01")])
+def test_reports_are_measured_over_three_years(script, month, since):
+    for name, address in script("pages").reports(month).items():
+        assert name.startswith("report")
+        assert f"from={since}&to={month}" in address

@@ -45,6 +45,7 @@ from billing.models import (
     Question,
     RateClassMember,
     RateSchedule,
+    RateStudy,
     SavedView,
     Source,
     StoredFile,
@@ -56,7 +57,7 @@ from billing.models import (
 from billing.months import closing
 from journals import layouts, posting, receivables, valid_values
 from journals.formats.layouts import preset_named
-from journals.models import AccountingPeriod, Journal, JournalLayout, JournalTemplate, ReceivablesExport
+from journals.models import AccountingPeriod, AnswerMapping, Journal, JournalLayout, JournalTemplate, ReceivablesExport
 from statements import emails, issuing
 from statements.models import Email, Statement
 from statements.questions import lines
@@ -308,6 +309,8 @@ iiii xxoo  iiii xxoo  admin/billing/allocation/<path:object_id>/delete/
 iiii oooo  iiii xxoo  admin/billing/allocation/<path:object_id>/change/
 iiii >>>>  iiii >>>>  admin/billing/allocation/<path:object_id>/
 iiii oooo  iiii oooo  admin/billing/rateschedule/<int:number>/export/<slug:form>/
+iiii oooo  iiii oooo  admin/billing/rateschedule/<int:number>/try/
+iiii >>>>  iiii >>>>  admin/billing/rateschedule/<int:number>/tried.<slug:form>
 iiii xxoo  iiii xxoo  admin/billing/rateschedule/load/
 iiii xxoo  iiii xxoo  admin/billing/rateschedule/<int:number>/edit/
 iiii xxoo  iiii xx>>  admin/billing/rateschedule/<path:object_id>/release/
@@ -319,6 +322,14 @@ iiii >>>>  iiii >>>>  admin/billing/rateschedule/<path:object_id>/history/
 iiii xxxx  iiii xxxx  admin/billing/rateschedule/<path:object_id>/delete/
 iiii oooo  iiii xxxx  admin/billing/rateschedule/<path:object_id>/change/
 iiii >>>>  iiii >>>>  admin/billing/rateschedule/<path:object_id>/
+iiii oooo  iiii oooo  admin/billing/ratestudy/<int:number>/study.xlsx
+iiii xxoo  iiii xxoo  admin/billing/ratestudy/<path:object_id>/adopt/
+iiii oooo  iiii oooo  admin/billing/ratestudy/
+iiii xxoo  iiii xxoo  admin/billing/ratestudy/add/
+iiii >>>>  iiii >>>>  admin/billing/ratestudy/<path:object_id>/history/
+iiii xxoo  iiii xxoo  admin/billing/ratestudy/<path:object_id>/delete/
+iiii oooo  iiii xxoo  admin/billing/ratestudy/<path:object_id>/change/
+iiii >>>>  iiii >>>>  admin/billing/ratestudy/<path:object_id>/
 iiii oooo  iiii oooo  admin/billing/usagesubsidy/
 iiii xxoo  iiii xxoo  admin/billing/usagesubsidy/add/
 iiii >>>>  iiii >>>>  admin/billing/usagesubsidy/<path:object_id>/history/
@@ -377,6 +388,13 @@ iiii >>>>  iiii >>>>  admin/journals/accountingperiod/<path:object_id>/history/
 iiii xxoo  iiii xxoo  admin/journals/accountingperiod/<path:object_id>/delete/
 iiii oooo  iiii xxoo  admin/journals/accountingperiod/<path:object_id>/change/
 iiii >>>>  iiii >>>>  admin/journals/accountingperiod/<path:object_id>/
+iiii oooo  iiii oooo  admin/journals/answermapping/
+iiii xxoo  iiii xxoo  admin/journals/answermapping/add/
+iiii >>>>  iiii >>>>  admin/journals/answermapping/<path:object_id>/history/
+iiii xxoo  iiii xxoo  admin/journals/answermapping/<path:object_id>/delete/
+iiii oooo  iiii xxoo  admin/journals/answermapping/<path:object_id>/change/
+iiii >>>>  iiii >>>>  admin/journals/answermapping/<path:object_id>/
+iiii xxoo  iiii xxoo  admin/journals/journal/answers/
 iiii xooo  iiii xooo  admin/journals/journal/export/
 iiii mmmm  iiii >>>>  admin/journals/journal/list/
 iiii xooo  iiii xooo  admin/journals/journal/<int:journal_id>/file/
@@ -543,6 +561,7 @@ def house(cast, settings):
     valid_values.load_values(file=io.BytesIO(listed), **BY)
     valid_values.load_values(file=io.BytesIO(b"segment,value\naccount,4900\n"), **BY)
     valid_values.remove(segment="fund_org", **BY)
+    AnswerMapping.objects.create(name="ledger", journal_column="a", document_column="b", reason_column="c")
     content = preset_named("workday-csv").content
     company = {"settings": {"company": "CO_100", "journal_source": "RC"}, **BY}
     layouts.release(layout=layouts.add(name="ledger", content=content, **company), **BY)
@@ -627,6 +646,7 @@ def _price_usage() -> None:
     RateClassMember.objects.create(rate_class="external", **given)
     Allocation.objects.create(code="startup", amount=Decimal(100), unit="core-hour", **given)
     given.pop("pi")
+    RateStudy.objects.create(feed=UsageFeed.objects.earliest("pk"), rate="cpu", fiscal_year=2025, created_at=build.NOW)
     UsageSubsidy.objects.create(code="provost", name="Provost's half", percent=Decimal(50), **given)
 
 
@@ -689,6 +709,12 @@ def address_of(route: str, root: User) -> str:
         f"{RateSchedule.objects.get(state='draft').pk}/edit/",
         "admin/billing/rateschedule/<int:number>/export/<slug:form>/": "admin/billing/rateschedule/"
         f"{RateSchedule.objects.earliest('pk').pk}/export/csv/",
+        "admin/billing/rateschedule/<int:number>/try/": "admin/billing/rateschedule/"
+        f"{RateSchedule.objects.earliest('pk').pk}/try/",
+        "admin/billing/rateschedule/<int:number>/tried.<slug:form>": "admin/billing/rateschedule/"
+        f"{RateSchedule.objects.earliest('pk').pk}/tried.csv",
+        "admin/billing/ratestudy/<int:number>/study.xlsx": "admin/billing/ratestudy/"
+        f"{RateStudy.objects.get().pk}/study.xlsx",
         "accounts/reset/<uidb64>/<token>/": "accounts/reset/MQ/set-password/",
         "help/images/<str:name>": "help/images/month-1440-light.png",
         # One for all; most are for staff alone (tests/openchargeback/test_help.py).
@@ -810,6 +836,7 @@ ACTIONS = {
     "billing.invoicetotal delete_selected": BIND,
     "statements.statement send_selected": CURATE,
     "journals.accountingperiod delete_selected": BIND,
+    "journals.answermapping delete_selected": BIND,
     "journals.journaltemplate delete_selected": BIND,
 }
 
@@ -958,6 +985,8 @@ COMMANDS = {
     "journals list": EVERY,
     "journals submit 1": BIND,
     "journals post 1 --document 1": BIND,
+    "journals answers a.csv -m ledger": BIND,
+    "journals mapping ledger --journal a --document b": BIND,
     "journals reject 1 --reason no": BIND,
     "journals reverse 1 --reason no": BIND,
     "people list": EVERY,
@@ -992,7 +1021,13 @@ COMMANDS = {
     "rates import a.csv --name hpc --from 2025-01 --release": BIND,
     "rates release hpc 1": BIND,
     "rates retire hpc 1 --reason no": BIND,
+    "rates try hpc": EVERY,
     "rates discard hpc 1": BIND,
+    "rate_study list": EVERY,
+    "rate_study show 1": EVERY,
+    "rate_study try 1": EVERY,
+    "rate_study export 1 -o a.xlsx": EVERY,
+    "rate_study adopt 1": BIND,
     "recover_admin root": ADMIN,
     "replay -p 2025-01": EVERY,
     "report value": EVERY,

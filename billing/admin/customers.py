@@ -12,14 +12,15 @@ from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 
 from ..models import Customer
-from ..texts import long_date
+from ..texts import long_date, long_span
 from .audited import BillingAdmin
 from .formatting import badge, count_column
 from .links import change_url, link
+from .rates.classes import ReadMixin
 
 
 @admin.register(Customer)
-class CustomerAdmin(BillingAdmin):
+class CustomerAdmin(ReadMixin, BillingAdmin):
     when_empty = "There are no customers yet. Add one, then choose it on the page of its PI or project."
     list_display = (
         "number",
@@ -28,7 +29,7 @@ class CustomerAdmin(BillingAdmin):
         count_column("project_number", "projects"),
         "email",
         "terms",
-        "is_taxed",
+        "taxed",
         "state",
     )
     # Said again: a list with counts keeps no order of the model's.
@@ -38,6 +39,10 @@ class CustomerAdmin(BillingAdmin):
         (None, {"fields": ("number", "name", "address", "email")}),
         ("Payment", {"fields": ("terms", ("is_taxed", "tax_code"))}),
         ("Active", {"fields": (("active_from", "active_until"),)}),
+        ("Pays for", {"fields": ("pays_for",)}),
+    )
+    read_fieldsets = (
+        (None, {"fields": ("number", "name", "address", "email", "terms", "taxed", "tax_code", "active")}),
         ("Pays for", {"fields": ("pays_for",)}),
     )
     readonly_fields = ("pays_for",)
@@ -52,13 +57,21 @@ class CustomerAdmin(BillingAdmin):
 
     def get_fieldsets(self, request: HttpRequest, obj: Customer | None = None) -> Any:
         # Nobody is a new one's yet.
-        return self.fieldsets if obj else self.fieldsets[:-1]
+        return super().get_fieldsets(request, obj) if obj else self.fieldsets[:-1]
 
     @admin.display(description="PIs and projects")
     def pays_for(self, customer: Customer) -> str | SafeString:
         found = [*customer.people.order_by("email")[:50], *customer.projects.order_by("code")[:50]]
         linked = format_html_join(", ", "{}", ((link(change_url(each), str(each)),) for each in found))
         return linked or "Nobody yet. Choose this customer on the page of a PI or a project."
+
+    @admin.display(description="taxed", ordering="is_taxed")
+    def taxed(self, customer: Customer) -> str:
+        return "yes" if customer.is_taxed else "no"
+
+    @admin.display(description="active")
+    def active(self, customer: Customer) -> str:
+        return long_span(customer.active_from, customer.active_until) or "always"
 
     @admin.display(description="state")
     def state(self, customer: Customer) -> str:

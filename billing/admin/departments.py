@@ -15,6 +15,7 @@ from ..setup import departments
 from ..texts import number_in
 from .audited import BillingAdmin
 from .links import link, list_url
+from .money import MoneyMixin
 
 NONE = "none"
 
@@ -118,7 +119,8 @@ def _uses_of(chosen: Collection[Department]) -> list[str | SafeString]:
 
 
 @admin.register(Department)
-class DepartmentAdmin(BillingAdmin):
+class DepartmentAdmin(MoneyMixin, BillingAdmin):
+    money_by, money_key = "department", "code"
     when_empty = (
         "There are no departments yet. Add them here. A list of people adds those that it names for the first time."
     )

@@ -20,6 +20,7 @@ from ..setup import funding, releasing
 from .audited import FrozenInline, actor_of
 from .formatting import badge
 from .lists import ListAdmin
+from .money import MoneyMixin
 from .verbs import Verb
 
 DATE = forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d")
@@ -88,7 +89,8 @@ class ExceptionInline(FrozenInline):
 
 
 @admin.register(FundingSource)
-class FundingSourceAdmin(ListAdmin):
+class FundingSourceAdmin(MoneyMixin, ListAdmin):
+    money_by, money_key = "fund", "fund_org"
     form = FundForm
     when_empty = (
         "No list of fund/orgs is loaded yet, so none is unknown. Load yours, and what is not on it is held for review."

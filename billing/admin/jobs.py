@@ -21,6 +21,7 @@ from .audited import FrozenAdmin, actor_of
 from .formatting import badge_column
 from .imports import words
 from .links import change_url, held_url, list_url
+from .rates.trying import asked_text, try_url
 from .running import title_of
 from .usage import told as usage_told
 from .verbs import Verb
@@ -74,6 +75,13 @@ def asked_of(job: Job) -> dict[str, Any]:
     return {name: value for name, value in job.arguments.items() if name != "files"}
 
 
+def asked_told(job: Job) -> list[tuple[str, Any]]:
+    """Return what a job was asked for, by name, in the words that people know."""
+    if job.kind == Job.Kind.USAGE:
+        return usage_told.asked(job)
+    return asked_text(job.arguments) if job.kind == Job.Kind.TRY else facts_of(asked_of(job))
+
+
 def steps_of(request: HttpRequest, result: dict[str, Any], held: int = 0) -> list[dict[str, str]]:
     """Return the links to the next steps that a result holds, one or several, of those that this person may do.
 
@@ -108,6 +116,9 @@ def next_steps(request: HttpRequest, job: Job, result: dict[str, Any], held: dic
         return [{"url": f"{reverse('admin:billing_import_upload')}?job={job.pk}", "text": "Back to the files"}]
     if steps:
         return steps
+    if job.kind == Job.Kind.TRY and job.state == Job.State.DONE:
+        url = try_url(job.arguments["schedule"], job.arguments["months"])
+        return [{"url": url, "text": "See what it would charge"}]
     if job.kind == Job.Kind.IMPORT:
         return held_of_all(request, result, held)
     if job.kind in LISTS:
@@ -334,7 +345,7 @@ class JobAdmin(FrozenAdmin):
             is_usage = job.kind == Job.Kind.USAGE
             context = {
                 "facts": [] if imports or is_usage else facts_of(result),
-                "asked": usage_told.asked(job) if is_usage else facts_of(asked_of(job)),
+                "asked": asked_told(job),
                 "usage_months": usage_told.months_of_job(result) if is_usage else [],
                 "errors_found": [error for error in result.get("errors", []) if isinstance(error, dict)],
                 "import_id": result.get("import"),

@@ -27,6 +27,7 @@ from .choices import SearchedChoicesMixin
 from .departments import DepartmentFilter
 from .formatting import badge, count_column
 from .lists import ListAdmin
+from .money import MoneyMixin
 from .verbs import Verb
 
 
@@ -82,7 +83,8 @@ class PersonForm(forms.ModelForm):
 
 
 @admin.register(Person)
-class PersonAdmin(ListAdmin):
+class PersonAdmin(MoneyMixin, ListAdmin):
+    money_by, money_key = "pi", "email"
     form = PersonForm
     when_empty = "There are no PIs yet. They are learned from the tags of charges, or added here."
     list_display = (

@@ -25,6 +25,7 @@ from ..texts import code_of
 from .audited import BillingAdmin, actor_of
 from .departments import ProjectDepartmentFilter
 from .formatting import count_column
+from .money import MoneyMixin
 from .naming import warn_of_unknown_funds
 
 HUNDRED = Decimal(100)
@@ -167,7 +168,8 @@ class SplitInline(admin.TabularInline):
 
 
 @admin.register(Project)
-class ProjectAdmin(BillingAdmin):
+class ProjectAdmin(MoneyMixin, BillingAdmin):
+    money_by, money_key = "project", "code"
     when_empty = "There are no projects yet. They are learned from the tags of charges, or added here."
     list_display = (
         "code",

@@ -18,6 +18,7 @@ from ..models.sources import pattern_of
 from ..setup import sourcing
 from .audited import BillingAdmin, actor_of
 from .formatting import badge
+from .money import MoneyMixin
 
 
 class MeasureFormSet(BaseInlineFormSet):
@@ -67,7 +68,8 @@ class AccountingFilter(admin.SimpleListFilter):
 
 
 @admin.register(Source)
-class SourceAdmin(BillingAdmin):
+class SourceAdmin(MoneyMixin, BillingAdmin):
+    money_by, money_key = "source", "name"
     when_empty = "There are no sources yet. Add the first one here."
     list_display = ("name", "label_text", "kind", "import_mode_text", "file_name_patterns", "accounting", "last_import")
     list_filter = (AccountingFilter, "is_active", "kind", "import_mode")

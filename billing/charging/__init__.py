@@ -2,6 +2,7 @@
 
 from .breakdown import Original, ResourceShare, originals_of, resources_of
 from .fingerprints import Fingerprint, fingerprint_of
+from .foreseen import Part, lines_foreseen, parts_standing, paying_split_in
 from .itemizing import ChargePart, Whole, itemized
 from .keys import KEY_LENGTH, SEPARATOR, escaped, key_as_charged, key_of_correction, key_of_late_change, payer_key
 from .lines import compute
@@ -31,6 +32,7 @@ __all__ = [
     "MissingRate",
     "NothingToShareOver",
     "Original",
+    "Part",
     "ResourceShare",
     "SEPARATOR",
     "SplitOfCustomer",
@@ -46,10 +48,13 @@ __all__ = [
     "key_of_correction",
     "key_of_late_change",
     "keys_of",
+    "lines_foreseen",
     "make_payer_lines",
     "makings_of",
     "numbered",
     "originals_of",
+    "parts_standing",
+    "paying_split_in",
     "payer_key",
     "resources_of",
     "stamp_project_splits",

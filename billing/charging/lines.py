@@ -22,6 +22,17 @@ def compute(period: BillingPeriod) -> list[PayerLine]:
 
 def lines_of_month(groups: Groups) -> list[PayerLine]:
     """Return the payer lines of a month's charges and corrections, in the order of their keys."""
+    lines = lines_of_charges(groups)
+    entered: dict[str, PayerLine] = {}
+    for line, _ in entered_lines(groups.month):
+        _add(line, entered)
+    # What a correction of the same month reversed is no line.
+    lines |= {key: line for key, line in entered.items() if line.charged}
+    return [lines[key] for key in sorted(lines)]
+
+
+def lines_of_charges(groups: Groups) -> dict[str, PayerLine]:
+    """Return the payer lines of a month's charges by their keys, without those of corrections."""
     month = groups.month
     lines: dict[str, PayerLine] = {}
     sums_of = groups.sums()
@@ -40,12 +51,7 @@ def lines_of_month(groups: Groups) -> list[PayerLine]:
     for key, texts in groups.references_named().items():
         if naming := lines.get(key):
             naming.reference_1, naming.reference_2 = texts
-    entered: dict[str, PayerLine] = {}
-    for line, _ in entered_lines(month):
-        _add(line, entered)
-    # What a correction of the same month reversed is no line.
-    lines |= {key: line for key, line in entered.items() if line.charged}
-    return [lines[key] for key in sorted(lines)]
+    return lines
 
 
 def entered_lines(month: Month) -> Iterator[tuple[PayerLine, CorrectionLine]]:

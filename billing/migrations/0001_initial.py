@@ -1446,6 +1446,7 @@ class Migration(migrations.Migration):
                             ("people", "Load PIs"),
                             ("export", "Export charges"),
                             ("usage", "Price usage"),
+                            ("try", "Try rates"),
                             ("prove", "Prove a month"),
                             ("draft", "Draft a journal"),
                             ("invoice", "Draft invoices"),
@@ -4189,6 +4190,222 @@ class Migration(migrations.Migration):
             options={
                 "ordering": ("-pk",),
                 "default_permissions": ("view",),
+            },
+        ),
+        migrations.CreateModel(
+            name="RateStudy",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "rate",
+                    models.CharField(
+                        help_text="The code of a rate of the feed's schedule, such as cpu.", max_length=64
+                    ),
+                ),
+                (
+                    "fiscal_year",
+                    models.PositiveSmallIntegerField(
+                        help_text="The year whose costs and use it studies, by the year in which it ends: 2026.",
+                        validators=[
+                            django.core.validators.MinValueValidator(2000),
+                            django.core.validators.MaxValueValidator(9998),
+                        ],
+                    ),
+                ),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[("draft", "Draft"), ("adopted", "Adopted")], default="draft", max_length=16
+                    ),
+                ),
+                (
+                    "opening_balance",
+                    billing.fields.TotalField(
+                        default=0,
+                        help_text="Over-recovery of the years before above zero, under-recovery below. Where a study of the year before was adopted, its balance counts.",
+                    ),
+                ),
+                (
+                    "expected_units",
+                    billing.fields.ExactField(
+                        blank=True,
+                        help_text="Units that are expected in the years the rate is for. Empty: those of the fiscal year.",
+                        max_length=64,
+                        null=True,
+                        validators=[django.core.validators.MinValueValidator(0)],
+                    ),
+                ),
+                (
+                    "places",
+                    models.PositiveSmallIntegerField(
+                        default=4,
+                        help_text="The break-even rate is rounded to so many decimals, halves up.",
+                        validators=[django.core.validators.MaxValueValidator(8)],
+                        verbose_name="decimals",
+                    ),
+                ),
+                (
+                    "proposed_rate",
+                    billing.fields.AmountField(
+                        blank=True,
+                        help_text="For one unit. Empty: the break-even rate.",
+                        null=True,
+                        validators=[django.core.validators.MinValueValidator(0)],
+                    ),
+                ),
+                ("note", models.TextField(blank=True, help_text="Who approved it, and what it rests on.")),
+                ("figures", models.JSONField(blank=True, help_text="What it came to when it was adopted.", null=True)),
+                ("created_at", models.DateTimeField()),
+                ("adopted_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "adopted_by",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "created_by",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "feed",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="rate_studies",
+                        to="billing.usagefeed",
+                        verbose_name="usage feed",
+                    ),
+                ),
+            ],
+            options={
+                "constraints": [
+                    models.UniqueConstraint(
+                        condition=models.Q(("state", "adopted")),
+                        fields=("feed", "rate", "fiscal_year"),
+                        name="one_adopted_study_of_a_year",
+                        violation_error_message="A study of this rate and year was adopted already.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("adopted_at__isnull", True), ("figures__isnull", True), ("state", "draft")),
+                            models.Q(("adopted_at__isnull", False), ("figures__isnull", False), ("state", "adopted")),
+                            _connector="OR",
+                        ),
+                        name="adopted_study_has_figures",
+                        violation_error_message="An adopted study has its figures, and says when it was adopted.",
+                    ),
+                ],
+                "verbose_name_plural": "rate studies",
+                "ordering": ("-fiscal_year", "feed", "rate", "-pk"),
+                "permissions": [("adopt_ratestudy", "Can adopt a rate study")],
+            },
+        ),
+        migrations.CreateModel(
+            name="CostPool",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("name", models.CharField(max_length=128)),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[
+                            ("staff", "Staff"),
+                            ("supplies", "Supplies"),
+                            ("contracts", "Contracts and licenses"),
+                            ("facilities", "Power, cooling and space"),
+                            ("other", "Other"),
+                            ("depreciation", "Depreciation"),
+                            ("unallowable", "Unallowable"),
+                        ],
+                        default="staff",
+                        max_length=16,
+                    ),
+                ),
+                (
+                    "amount",
+                    billing.fields.TotalField(
+                        blank=True,
+                        help_text="Empty for depreciation.",
+                        null=True,
+                        validators=[django.core.validators.MinValueValidator(0)],
+                    ),
+                ),
+                (
+                    "cost",
+                    billing.fields.TotalField(
+                        blank=True,
+                        null=True,
+                        validators=[django.core.validators.MinValueValidator(0)],
+                        verbose_name="acquisition cost",
+                    ),
+                ),
+                (
+                    "federally_funded",
+                    billing.fields.TotalField(
+                        blank=True,
+                        default=0,
+                        help_text="The part of its cost that a federal award paid.",
+                        validators=[django.core.validators.MinValueValidator(0)],
+                    ),
+                ),
+                (
+                    "life_years",
+                    models.PositiveSmallIntegerField(
+                        blank=True,
+                        null=True,
+                        validators=[
+                            django.core.validators.MinValueValidator(1),
+                            django.core.validators.MaxValueValidator(100),
+                        ],
+                        verbose_name="useful life, years",
+                    ),
+                ),
+                (
+                    "in_service",
+                    models.DateField(blank=True, help_text="The day on which it went into service.", null=True),
+                ),
+                ("note", models.CharField(blank=True, max_length=254)),
+                (
+                    "study",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="pools", to="billing.ratestudy"
+                    ),
+                ),
+            ],
+            options={
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(
+                                ("amount__isnull", True),
+                                ("cost__isnull", False),
+                                ("in_service__isnull", False),
+                                ("kind", "depreciation"),
+                                ("life_years__isnull", False),
+                            ),
+                            models.Q(
+                                models.Q(("kind", "depreciation"), _negated=True),
+                                ("amount__isnull", False),
+                                ("cost__isnull", True),
+                            ),
+                            _connector="OR",
+                        ),
+                        name="cost_pool_has_its_amount",
+                        violation_error_message="Depreciation has a cost, a useful life and a day in service. Any other cost has an amount.",
+                    ),
+                ],
+                "ordering": ("pk",),
+                "default_permissions": ("view", "add", "change", "delete"),
             },
         ),
         migrations.CreateModel(

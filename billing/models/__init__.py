@@ -36,6 +36,7 @@ from .questions import DisputedCharge, Message, Question
 from .rates import Allocation, RateClassMember, RateSchedule, UsageSubsidy
 from .saved_views import SavedView
 from .sources import CostMeasureChange, Source
+from .studies import CostPool, RateStudy
 from .usage import PricedMonth, UsageFeed, UsageFile
 
 __all__ = [
@@ -44,6 +45,7 @@ __all__ = [
     "PricedMonth",
     "UsageSubsidy",
     "RateSchedule",
+    "RateStudy",
     "RateClassMember",
     "Allocation",
     "AccountText",
@@ -59,6 +61,7 @@ __all__ = [
     "Correction",
     "CorrectionLine",
     "CostMeasureChange",
+    "CostPool",
     "Customer",
     "DIMENSION_MODELS",
     "Department",

@@ -20,6 +20,7 @@ class Job(models.Model):
         PEOPLE = "people", "Load PIs"
         EXPORT = "export", "Export charges"
         USAGE = "usage", "Price usage"
+        TRY = "try", "Try rates"
         PROVE = "prove", "Prove a month"
         DRAFT = "draft", "Draft a journal"
         INVOICE = "invoice", "Draft invoices"

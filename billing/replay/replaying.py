@@ -155,7 +155,7 @@ def _rebuilt(folder: Path) -> Figures:
         "VAR_DIR": str(folder / "var"),
         "SECRET_KEY": secrets.token_urlsafe(50),
         "DEBUG": "false",
-        # Whatever else could lead out of the folder.
+        # Whatever else could lead out of the folder. The demo's installation takes no database from here.
         "DEMO": "",
         "AUDIT_ANCHOR": "",
         "EMAIL_URL": "",

@@ -77,15 +77,20 @@ def _tree(facts: Facts, figures: Figures, columns: Sequence[Column]) -> list[Row
     return rows
 
 
-def trend_of(facts: Facts, series: Mapping[str, Mapping[int, Decimal]], currency: str) -> Trend | None:
-    """Return amounts by month (ids) as series, for a chart and the table below it; None where there are none."""
+def trend_of(
+    facts: Facts, series: Mapping[str, Mapping[int, Decimal]], currency: str, *, keeps: bool = False
+) -> Trend | None:
+    """Return amounts by month (ids) as series, for a chart and the table below it; None where there are none.
+
+    A series of nothing is left out, unless each `keeps` its place and color.
+    """
     months = tuple(period for pk, period in facts.periods.items() if any(pk in amounts for amounts in series.values()))
     if not months:
         return None
     listed = tuple(
         Series(label, label, tuple(amounts.get(month.pk, ZERO) for month in months))
         for label, amounts in series.items()
-        if any(amounts.values())
+        if keeps or any(amounts.values())
     )
     totals = tuple(sum((each.amounts[place] for each in listed), ZERO) for place in range(len(months)))
     return Trend("report", "charged", currency, months, listed, totals)

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from django.core.exceptions import ObjectDoesNotExist
+from django.db import models
+from django.db.models import Exists, OuterRef
 
 from ..currencies import refusal
 from ..errors import BillingError
@@ -156,8 +158,13 @@ def read(said: Mapping[str, str]) -> Asked:
 
 def years(policy: Policy) -> list[int]:
     """Return the fiscal years that have months with payer lines, the newest first."""
-    months = BillingPeriod.objects.filter(pk__in=PayerLine.objects.order_by().values("period")).values_list("month")
-    return sorted({policy.fiscal_year_of(month) for (month,) in months}, reverse=True)
+    months = with_lines().values_list("month", flat=True)
+    return sorted({policy.fiscal_year_of(month) for month in months}, reverse=True)
+
+
+def with_lines() -> "models.QuerySet[BillingPeriod]":
+    """Return the months that have payer lines: asked month by month, whatever their number."""
+    return BillingPeriod.objects.filter(Exists(PayerLine.objects.filter(period=OuterRef("pk"))))
 
 
 def _months(said: Mapping[str, str]) -> tuple[datetime.date, datetime.date]:
@@ -182,8 +189,7 @@ def _months(said: Mapping[str, str]) -> tuple[datetime.date, datetime.date]:
 
 def newest_month() -> datetime.date:
     """Return the newest month with payer lines; else the newest of all; else January 2025, where there is none."""
-    charged = BillingPeriod.objects.filter(pk__in=PayerLine.objects.order_by().values("period"))
-    newest = charged.order_by("-month").first() or BillingPeriod.objects.shown().order_by("-month").first()
+    newest = with_lines().order_by("-month").first() or BillingPeriod.objects.shown().order_by("-month").first()
     return newest.month if newest else datetime.date(2025, 1, 1)
 
 

@@ -11,7 +11,7 @@ from ..money import rounded
 from ..texts import long_date
 from .asking import Asked, moved
 from .making import make
-from .tables import Report, Row, percent, percent_text, summed
+from .tables import COUNT, Report, Row, percent, percent_text, summed
 
 # Rows of a table on paper; those after are one.
 MOST = 12
@@ -120,12 +120,17 @@ def _table(report: Report) -> dict[str, Any]:
     if len(rows) > MOST + 1 and not is_tree:
         rest = rows[MOST:]
         rows = [*rows[:MOST], Row(f"{len(rest):,} others", summed(report.columns, rest))]
+    # Numbers of charges are for who works on them: paper has the money.
+    kept = [place for place, column in enumerate(report.columns) if column.kind != COUNT]
+    columns = [report.columns[place] for place in kept]
     return {
         "title": _title(report.asked),
         "heading": report.heading,
-        "columns": [{"label": SHORT.get(column.label, column.label), "kind": column.kind} for column in report.columns],
-        "rows": [{"label": row.label, "depth": row.depth, "values": list(row.values)} for row in rows],
-        "total": list(report.total),
+        "columns": [{"label": SHORT.get(each.label, each.label), "kind": each.kind} for each in columns],
+        "rows": [
+            {"label": row.label, "depth": row.depth, "values": [row.values[place] for place in kept]} for row in rows
+        ],
+        "total": [report.total[place] for place in kept],
     }
 
 

@@ -131,7 +131,7 @@ def _report(
         total=total_of(columns, rows),
         heading=LABELS[asked.by],
         currencies=tuple(currencies),
-        trend=trend_of(shown or facts, series, currency),
+        trend=trend_of(shown or facts, series, currency, keeps=asked.name == "value"),
         notes=tuple(notes.of_lines(facts, currency, currencies)),
     )
 

@@ -3,18 +3,17 @@
 from collections.abc import Iterator, Sequence
 from datetime import date
 
-from ..models import PayerLine
 from ..money import rounded
 from ..texts import long_month
 from ..trends import Totals
+from .asking import with_lines
 from .facts import Facts
 
 
 def of_lines(facts: Facts, currency: str, currencies: Sequence[str]) -> Iterator[str]:
     """Yield what a reader of payer lines has to know."""
     periods = list(facts.periods.values())
-    with_lines = PayerLine.objects.filter(period__in=list(facts.periods)).order_by().values_list("period", flat=True)
-    made = set(with_lines.distinct())
+    made = set(with_lines().filter(pk__in=list(facts.periods)).values_list("pk", flat=True))
     changing = [each.month for each in periods if each.pk in made and each.takes_changes]
     if changing:
         several = "their figures" if len(changing) > 1 else "its figures"

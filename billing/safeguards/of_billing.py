@@ -9,6 +9,7 @@ from ..models import (
     Charge,
     Correction,
     CorrectionLine,
+    CostPool,
     DisputedCharge,
     ExchangeRate,
     Flag,
@@ -20,6 +21,7 @@ from ..models import (
     PricedMonth,
     Question,
     RateSchedule,
+    RateStudy,
     ReviewDecision,
     UsageFeed,
     UsageFile,
@@ -42,6 +44,7 @@ def register_own() -> None:
         *_of_payer_lines(),
         *_of_rate_schedules(),
         *_of_usage(),
+        *_of_rate_studies(),
         *_of_the_audit_log(),
         *_of_periods(),
     )
@@ -169,6 +172,16 @@ def _of_usage() -> list[Refusal]:
         Refusal("delete", UsageFile, "delete", "usage that was read is kept: withdraw its file"),
         *kept_for_ever(PricedMonth, "how a month of usage was priced is kept: price it again"),
         *kept_for_ever(PricedMonth.files.through, "which files a month was priced from is kept: price it again"),
+    ]
+
+
+def _of_rate_studies() -> list[Refusal]:
+    """A rate study that was adopted stays as it is, with its costs: a rate rests on it."""
+    locked = "a rate study that was adopted is locked"
+    return [
+        frozen(RateStudy, "{old}.state = 'adopted'", locked),
+        Refusal("delete", RateStudy, "delete", locked, when="{row}.state = 'adopted'"),
+        *(Refusal(event, CostPool, event, locked, path=("study",), when="{row}.state = 'adopted'") for event in ALL),
     ]
 
 

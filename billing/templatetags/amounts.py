@@ -16,7 +16,7 @@ from django.utils.html import conditional_escape, format_html
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.text import capfirst
 
-from .. import texts
+from .. import quantities, texts
 from ..admin import formatting
 
 register = template.Library()
@@ -53,6 +53,12 @@ def opposite(value: Decimal | str) -> Decimal:
 @register.filter
 def exact(value: Decimal, currency: str) -> SafeString:
     return formatting.exact(value, currency)
+
+
+@register.filter
+def quantity(value: Decimal | str, unit: str) -> str:
+    """Write a quantity with its unit, such as 240 core-hours; nothing where there is none."""
+    return quantities.counted(Decimal(value), unit) if value else ""
 
 
 @register.filter

@@ -102,8 +102,8 @@ def terms_of(priced: PricedMonth) -> Terms:
     kept = priced.terms
     return Terms(
         schedule=priced.schedule,
-        subsidies=tuple(_subsidy(each) for each in kept["subsidies"]),
-        balances=tuple(_balance(each) for each in kept["balances"]),
+        subsidies=subsidies_of(priced),
+        balances=balances_of(priced),
         before=before_from_data(priced.before.used) if priced.before else Before(),
         fiscal_year_start=kept["fiscal_year_start"],
         currency=kept["currency"],
@@ -111,6 +111,16 @@ def terms_of(priced: PricedMonth) -> Terms:
         issuer=Issuer(**kept["issuer"]),
         came_after=priced.before,
     )
+
+
+def subsidies_of(priced: PricedMonth) -> tuple[Subsidy, ...]:
+    """Return the subsidies that a month was priced with, in their order."""
+    return tuple(_subsidy(each) for each in priced.terms["subsidies"])
+
+
+def balances_of(priced: PricedMonth) -> tuple[Balance, ...]:
+    """Return the balances that a month was priced with, and what was left of them before it."""
+    return tuple(_balance(each) for each in priced.terms["balances"])
 
 
 def feed_of(priced: PricedMonth) -> UsageFeed:

@@ -98,11 +98,10 @@ class _Of:
             said = [said[0].partition(": ")[2]]
         if days := self._days_without(files):
             said.append(f"no file has usage of {levels.days_told([day.toordinal() for day in days])}.")
-        then = NextStep("show_priced_month", self.about | {"priced": str(self.priced.pk)})
+        days_lack = NextStep("show_priced_month", self.about | {"priced": str(self.priced.pk)})
+        then = days_lack if said else NextStep("review", self.about)
         if self.held:
-            waits = "waits" if self.held == 1 else "wait"
-            said.append(f"{_counted(self.held, 'charge')} {waits} for review.")
-            then = NextStep("review", self.about)
+            said.append(f"{_counted(self.held, 'charge')} {'waits' if self.held == 1 else 'wait'} for review.")
         if not said:
             return None
         first, *others = said

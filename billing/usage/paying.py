@@ -95,7 +95,7 @@ def with_payers(table: pa.Table, shape: Shape, feed: UsageFeed, month: datetime.
     known = [name for name in names if name in table.column_names]
     table, combinations = _numbered(table, known)
     attributor = Attributor(source=feed.source, policy=policy)
-    terms = _Terms(month)
+    terms = Terms(month)
     payers, tags = [], []
     for said in combinations:
         text = _tags_of(columns, said)
@@ -162,7 +162,7 @@ def _numbered(table: pa.Table, names: Sequence[str]) -> tuple[pa.Table, list[dic
     return table.append_column("payer", pa.array(numbers, pa.int32())), [found[number] for number in order]
 
 
-class _Terms:
+class Terms:
     """What is known of payers in a month: their departments and rate classes."""
 
     def __init__(self, month: datetime.date) -> None:

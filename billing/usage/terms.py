@@ -9,7 +9,7 @@ from decimal import Decimal
 from django.db.models import Q
 
 from ..errors import BillingError, NextStep
-from ..models import Allocation, BillingPeriod, Policy, PricedMonth, RateSchedule, UsageFeed, UsageSubsidy
+from ..models import Allocation, BillingPeriod, Import, Policy, PricedMonth, RateSchedule, UsageFeed, UsageSubsidy
 from ..texts import long_month
 from . import taking
 from .focus_rows import Issuer
@@ -43,13 +43,13 @@ class Terms:
     came_after: PricedMonth | None
 
 
-def terms_of(feed: UsageFeed, month: datetime.date) -> Terms:
-    """Return the terms of a feed's month.
+def terms_of(feed: UsageFeed, month: datetime.date, *, schedule: RateSchedule | None = None) -> Terms:
+    """Return the terms of a feed's month, or those by another `schedule`.
 
     A month that is closed keeps the schedule that it was priced by. Raises NoSchedule.
     """
     policy = Policy.objects.current()
-    schedule, came_after = schedule_of(feed, month), month_before(feed, month)
+    schedule, came_after = schedule or schedule_of(feed, month), month_before(feed, month)
     return Terms(
         schedule=schedule,
         subsidies=tuple(subsidies_of(feed, month)),
@@ -112,29 +112,36 @@ def latest_of(feed: UsageFeed, month: datetime.date) -> PricedMonth | None:
     return months.order_by("-pk").first()
 
 
+def waits(priced: PricedMonth) -> bool:
+    """Tell whether what a pricing came to waits as a late change: it is not charged."""
+    return bool(priced.imported and priced.imported.state == Import.State.DEFERRED)
+
+
+def subsidy_of(subsidy: UsageSubsidy) -> Subsidy:
+    """Return a subsidy as pricing takes it."""
+    return Subsidy(
+        code=subsidy.code,
+        name=subsidy.name,
+        percent=subsidy.percent,
+        order=subsidy.order,
+        cap=subsidy.cap,
+        scope=Scope(subsidy.scope),
+        span=Span(subsidy.span),
+        scopes=frozenset(subsidy.recipients),
+        rates=frozenset(subsidy.rates),
+        classes=frozenset(subsidy.classes),
+        fund_org=subsidy.fund_org,
+    )
+
+
 def subsidies_of(feed: UsageFeed, month: datetime.date) -> list[Subsidy]:
     """Return the subsidies of a feed in a month, in their order."""
     in_force = Q(valid_until__isnull=True) | Q(valid_until__gte=month)
-    found = [
-        Subsidy(
-            code=each.code,
-            name=each.name,
-            percent=each.percent,
-            order=each.order,
-            cap=each.cap,
-            scope=Scope(each.scope),
-            span=Span(each.span),
-            scopes=frozenset(each.recipients),
-            rates=frozenset(each.rates),
-            classes=frozenset(each.classes),
-            fund_org=each.fund_org,
-        )
-        for each in UsageSubsidy.objects.filter(in_force, valid_from__lte=month).order_by("order", "code")
-        if not each.feeds or feed.name in each.feeds
-    ]
-    capped = {each.code: each for each in found if each.cap is not None and each.scope in SHARED}
+    found = UsageSubsidy.objects.filter(in_force, valid_from__lte=month).order_by("order", "code")
+    subsidies = [subsidy_of(each) for each in found if not each.feeds or feed.name in each.feeds]
+    capped = {each.code: each for each in subsidies if each.cap is not None and each.scope in SHARED}
     had = _had_elsewhere(capped, feed, month) if capped else {}
-    return [replace(each, elsewhere=had.get(each.code, {})) for each in found]
+    return [replace(each, elsewhere=had.get(each.code, {})) for each in subsidies]
 
 
 def _had_elsewhere(

@@ -1,5 +1,6 @@
 """The staff's screens of journals, and of the formats they are written in."""
 
+from .answers import AnswerMappingAdmin
 from .calendar import AccountingPeriodAdmin
 from .journals import JournalAdmin
 from .layouts import JournalLayoutAdmin
@@ -9,6 +10,7 @@ from .valid_values import ValidValueListAdmin
 
 __all__ = [
     "AccountingPeriodAdmin",
+    "AnswerMappingAdmin",
     "JournalAdmin",
     "JournalLayoutAdmin",
     "JournalTemplateAdmin",

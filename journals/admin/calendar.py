@@ -14,6 +14,7 @@ from billing.admin.formatting import badge
 from billing.admin.lists import ListAdmin
 from billing.fiscal_years import label_of
 from billing.models import Job, Policy
+from billing.texts import long_month
 
 from .. import accounting_calendar
 from ..models import AccountingPeriod
@@ -126,7 +127,7 @@ class AccountingPeriodAdmin(ListAdmin):
             button="Add fiscal year",
             form_class=YearForm,
             run=run,
-            question=f"Adds the twelve months of a fiscal year, which begins in {first:%B} as the policy says. "
+            question=f"Adds the twelve months of a fiscal year, which begins in {long_month(first)}. "
             "Each period can be changed afterwards.",
             initial={"fiscal_year": following},
         )

@@ -845,4 +845,71 @@ class Migration(migrations.Migration):
                 ],
             },
         ),
+        migrations.CreateModel(
+            name="AnswerMapping",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("name", models.SlugField(max_length=64, unique=True)),
+                (
+                    "journal_column",
+                    models.CharField(
+                        help_text="Has the number of our journal, such as J2026-01-1; with -7 or #7 that of its line, too.",
+                        max_length=120,
+                    ),
+                ),
+                (
+                    "document_column",
+                    models.CharField(help_text="Has the ledger's document number of what it posted.", max_length=120),
+                ),
+                (
+                    "line_column",
+                    models.CharField(
+                        blank=True, help_text="Has the number of the line of our file. May be empty.", max_length=120
+                    ),
+                ),
+                (
+                    "status_column",
+                    models.CharField(
+                        blank=True,
+                        help_text="Says whether it was posted. Empty: a row with a reason was rejected.",
+                        max_length=120,
+                    ),
+                ),
+                ("reason_column", models.CharField(blank=True, help_text="Says why it was rejected.", max_length=120)),
+                (
+                    "posted_words",
+                    models.CharField(
+                        blank=True,
+                        default="posted, accepted",
+                        help_text="What the status says of what was posted.",
+                        max_length=200,
+                    ),
+                ),
+                (
+                    "rejected_words",
+                    models.CharField(
+                        blank=True,
+                        default="rejected, error",
+                        help_text="What the status says of what was rejected.",
+                        max_length=200,
+                    ),
+                ),
+            ],
+            options={
+                "verbose_name": "form of the ledger's answers",
+                "verbose_name_plural": "forms of the ledger's answers",
+                "ordering": ("name",),
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("status_column", ""), _negated=True),
+                            models.Q(("reason_column", ""), _negated=True),
+                            _connector="OR",
+                        ),
+                        name="answers_say_what_was_rejected",
+                        violation_error_message="Name the column of the status or of the reason, or both.",
+                    )
+                ],
+            },
+        ),
     ]

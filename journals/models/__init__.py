@@ -1,5 +1,6 @@
 """The data of journals and receivables."""
 
+from .answers import AnswerMapping
 from .calendar import AccountingPeriod
 from .journals import (
     Journal,
@@ -21,6 +22,7 @@ from .valid_values import ValidValue, ValidValueList
 
 __all__ = [
     "AccountingPeriod",
+    "AnswerMapping",
     "CustomerInvoice",
     "CustomerInvoiceLine",
     "Journal",

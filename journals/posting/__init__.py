@@ -4,6 +4,7 @@ from ..drafting import AccountingMissing, FundOrgNotParsed, PostingDateRefused
 from ..filing import OutputRefused
 from ..preflight import PreflightFailed
 from ..writing import UnknownFormat
+from .answer_files import Answered, AnswersRefused, UnknownMapping, load_answers, mapping_named, save_mapping
 from .answers import Reversed, post, reject, reversal_date, reverse
 from .downloads import Download, FileMissing, content_of, download, first_lines
 from .drafts import Drafted, draft, is_outdated
@@ -15,6 +16,8 @@ from .submitting import DraftOutdated, NothingToSubmit, submit
 
 __all__ = [
     "AccountingMissing",
+    "Answered",
+    "AnswersRefused",
     "Download",
     "DraftOutdated",
     "Drafted",
@@ -31,6 +34,7 @@ __all__ = [
     "SamePerson",
     "UnknownFormat",
     "UnknownJournal",
+    "UnknownMapping",
     "content_of",
     "download",
     "draft",
@@ -40,6 +44,8 @@ __all__ = [
     "is_outdated",
     "journal_named",
     "kept_prospect",
+    "load_answers",
+    "mapping_named",
     "others",
     "places_of",
     "post",
@@ -51,5 +57,6 @@ __all__ = [
     "reversal_date",
     "reverse",
     "run_job",
+    "save_mapping",
     "submit",
 ]

@@ -41,6 +41,8 @@ AXIS, PLOT, BELOW_PLOT = 30.0, 120.0, 38.0
 INDENT = 12
 # The least that the names of rows have, and what a column of amounts or of percentages takes.
 AMOUNT_WIDTH, PERCENT_WIDTH = 72.0, 54.0
+# A table of so few rows is not broken over pages; what its title and headings take, and its total.
+SHORT, ROWS_ABOVE, TOTAL_HEIGHT = 16, 38.0, 24.0
 
 
 def draw(data: Mapping[str, Any]) -> bytes:
@@ -253,12 +255,16 @@ class ReportTable(HeadedTable):
     def set(self) -> None:
         """Write the table with its title, and the row that adds it up."""
         paper, data = self.paper, self.data
-        paper.need(34 + 13 * min(len(data["rows"]) + 1, 5))
+        rows = len(data["rows"])
+        # A short table stays together; a long one begins with some of its rows.
+        paper.need(ROWS_ABOVE + 13 * (rows if rows <= SHORT else 5) + TOTAL_HEIGHT)
         if data["title"]:
             paper.write(LEFT, paper.y, data["title"], HEADING, role="H2")
             paper.y -= 17
         with self.headed():
-            for row in data["rows"]:
+            for number, row in enumerate(data["rows"], start=1):
+                # The total is never alone on a page.
+                paper.need(13 + (TOTAL_HEIGHT if number == rows else 0))
                 style = CELL_STRONG if not row["depth"] and any(each["depth"] for each in data["rows"]) else CELL
                 self._row(row["label"], row["values"], style, row["depth"])
             paper.need(20)

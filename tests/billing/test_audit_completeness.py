@@ -33,12 +33,13 @@ from billing.models import (
     Person,
     Project,
     RateClassMember,
+    RateStudy,
     Source,
     UsageFeed,
     UsageSubsidy,
     User,
 )
-from journals.models import AccountingPeriod, JournalTemplate
+from journals.models import AccountingPeriod, AnswerMapping, JournalTemplate
 from openchargeback.logs import JsonFormatter, KeyValueFormatter
 from tests import build
 
@@ -58,11 +59,13 @@ CHANGES = {
     Source: ("display_name", "Another name"),
     UsageFeed: ("display_name", "Another name"),
     RateClassMember: ("reason", "as agreed"),
+    RateStudy: ("note", "as agreed"),
     UsageSubsidy: ("name", "Another name"),
     Allocation: ("reason", "as agreed"),
     ExchangeRate: ("rate", "1.25"),
     InvoiceTotal: ("note", "as agreed"),
     AccountingPeriod: ("closes_on", "2026-01-31"),
+    AnswerMapping: ("line_column", "Line"),
     JournalTemplate: ("description", "for the ledger"),
     User: ("first_name", "Another"),
 }
@@ -92,6 +95,11 @@ def a_subject(model):
     if model is AccountingPeriod:
         days = {"first_day": datetime.date(2025, 1, 1), "last_day": datetime.date(2025, 1, 31)}
         return AccountingPeriod.objects.create(fiscal_year=2025, number=7, **days)
+    if model is AnswerMapping:
+        columns = {"journal_column": "Ref", "document_column": "Document", "reason_column": "Why"}
+        return AnswerMapping.objects.create(name="ledger", **columns)
+    if model is RateStudy:
+        return RateStudy.objects.create(feed=a_subject(UsageFeed), rate="cpu", fiscal_year=2025, created_at=build.NOW)
     if model is JournalTemplate:
         return JournalTemplate.objects.create(name="bank", line="{{ line.fund_org }}")
     if model in (RateClassMember, UsageSubsidy, Allocation):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from django.core.management import call_command
+from django.db.models import F
 from django.urls import reverse
 from django.utils import timezone
 from PIL import Image
@@ -106,7 +107,10 @@ def test_the_pictures_of_the_documentation_are_written(browser, live_server, sam
 
 def test_the_samples_of_the_documentation_are_written(sample):
     """A statement with its charges, its e-mail, and the journal of the month in each format."""
-    shown = Statement.objects.live().filter(period__month=f"{MONTH}-01").order_by("-charged").first()
+    # One that has all: a discount of a cloud, and a subsidy.
+    of_month = Statement.objects.live().filter(period__month=f"{MONTH}-01")
+    whole = of_month.filter(list_cost__gt=F("contracted_cost"), contracted_cost__gt=F("charged"))
+    shown = whole.order_by("-charged").first()
     assert shown is not None
     letter = emails.letter_of([shown], policy=Policy.objects.current(), sees_all=True)
     files = {

@@ -143,6 +143,12 @@ def test_a_shared_cost_that_a_decision_made_somebodys_own_is_rebuilt_so(tmp_path
     assert replayed.first is None, replayed.as_text()
 
 
+def test_a_month_of_the_demo_is_rebuilt_in_a_database_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.setenv("DEMO", "true")
+    delivered(tmp_path, [a_row("10.005", ResourceId="i-1", tags=ADA)])
+    assert replay(period=build.a_period("2025-01")).first is None
+
+
 def test_a_month_is_rebuilt_without_the_departments_of_its_people_and_projects(tmp_path):
     build.a_policy()
     for cost, department in (("10", "Law"), ("11", "Mathematics")):

@@ -1,5 +1,5 @@
-"""Prices for usage: rate schedules and their versions, who has which rate class, subsidies, and allocations."""
+"""Prices for usage: rate schedules and studies, who has which rate class, subsidies, and allocations."""
 
-from . import allocations, classes, schedules, subsidies
+from . import allocations, classes, schedules, studies, subsidies
 
-__all__ = ["allocations", "classes", "schedules", "subsidies"]
+__all__ = ["allocations", "classes", "schedules", "studies", "subsidies"]

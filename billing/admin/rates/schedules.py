@@ -13,7 +13,7 @@ from django.utils.safestring import SafeString
 from ...models import Policy, RateSchedule
 from ...sheets import FORMATS as TYPES
 from ...texts import long_month
-from ...usage import rate_schedules
+from ...usage import rate_schedules, studies
 from ...usage.pricing.schedules import ScheduleNotUnderstood
 from ...usage.pricing.terms import Rate, Schedule
 from ...usage.rate_schedules import Drafted, words
@@ -23,6 +23,7 @@ from ..links import change_url
 from ..verbs import Verb
 from .editing import ADD, CHANGE, EditingMixin
 from .standing import feeds_by_schedule, sentence, state_badge, state_words
+from .trying import TryingMixin
 
 State = RateSchedule.State
 RELEASE = "billing.release_rateschedule"
@@ -68,7 +69,7 @@ def _is_draft(schedule: RateSchedule) -> bool:
 
 
 @admin.register(RateSchedule)
-class RateScheduleAdmin(EditingMixin, FrozenAdmin):
+class RateScheduleAdmin(TryingMixin, EditingMixin, FrozenAdmin):
     when_empty = (
         "There are no rate schedules yet. One says what usage costs: of a cluster, of storage, of an AI gateway. "
         "Add one here, or draft one from a file."
@@ -196,6 +197,7 @@ class RateScheduleAdmin(EditingMixin, FrozenAdmin):
             ],
             "state": state_words(schedule),
             "sentence": sentence(schedule),
+            "old": studies.age_of(schedule, timezone.localdate()) if state_words(schedule)[0] == "In force" else "",
             "feeds": feeds_by_schedule().get(schedule.name, ()),
             "rows": [_row(rate) for rate in rates.rates],
             "currency": Policy.objects.current().currency,

@@ -24,6 +24,7 @@ from ...usage.readers import KINDS
 from ...usage.terms import standing_months
 from ..audited import BillingAdmin, actor_of
 from ..formatting import badge
+from ..rates.classes import ReadMixin
 from ..verbs import Verb
 from .mapping import ColumnsMixin
 from .reading import PERMISSION
@@ -162,7 +163,7 @@ PRICE = Verb(
 
 
 @admin.register(UsageFeed)
-class UsageFeedAdmin(ColumnsMixin, BillingAdmin):
+class UsageFeedAdmin(ReadMixin, ColumnsMixin, BillingAdmin):
     when_empty = "There are no usage feeds yet. Add one for each cluster, storage system, AI gateway or lab service."
     form = FeedForm
     list_display = ("name", "label_text", "kind_text", "source", "schedule_text", "active", "priced_until", "last_file")
@@ -177,6 +178,11 @@ class UsageFeedAdmin(ColumnsMixin, BillingAdmin):
         (None, {"fields": ("name", "display_name", "source", "is_active", "notes")}),
         ("Files", {"fields": ("kind", "settings", "time_zone")}),
         ("Prices", {"fields": ("schedule",)}),
+    )
+    read_fieldsets = (
+        (None, {"fields": ("name", "label_text", "source", "active", "notes")}),
+        ("Files", {"fields": ("kind_text", "settings_text", "time_zone")}),
+        ("Prices", {"fields": ("schedule_text",)}),
     )
 
     def get_queryset(self, request: HttpRequest) -> models.QuerySet[UsageFeed]:
@@ -199,9 +205,9 @@ class UsageFeedAdmin(ColumnsMixin, BillingAdmin):
             field.widget.can_delete_related = False
         return field
 
-    def get_readonly_fields(self, request: HttpRequest, obj: UsageFeed | None = None) -> tuple[str, ...]:
+    def get_readonly_fields(self, request: HttpRequest, obj: UsageFeed | None = None) -> list[str]:
         # The name is in commands.
-        return ("name",) if obj else ()
+        return [*super().get_readonly_fields(request, obj), *(["name"] if obj else [])]
 
     def has_delete_permission(self, request: HttpRequest, obj: UsageFeed | None = None) -> bool:
         if obj and (obj.files.exists() or obj.months.exists()):
@@ -248,6 +254,12 @@ class UsageFeedAdmin(ColumnsMixin, BillingAdmin):
     @admin.display(description="kind of files", ordering="kind")
     def kind_text(self, feed: UsageFeed) -> str:
         return kind_label(feed.kind)
+
+    @admin.display(description="settings of the reader")
+    def settings_text(self, feed: UsageFeed) -> SafeString | str:
+        if not feed.settings:
+            return "–"
+        return format_html('<code class="wrap">{}</code>', json.dumps(feed.settings, ensure_ascii=False))
 
     @admin.display(description="rate schedule", ordering="schedule")
     def schedule_text(self, feed: UsageFeed) -> SafeString | str:

@@ -20,6 +20,7 @@ from ... import doors
 from ...errors import BillingError
 from ...files.received import display_name
 from ...models import UsageFeed
+from ...quantities import plain, unit_of
 from ...readers import FileError
 from ...setup import kept_sheets
 from ...texts import long_date
@@ -239,7 +240,7 @@ def _shown(record: PreviewRecord, previewed: Preview) -> dict[str, Any]:
         "resource": values["resource"],
         "free": values["free"],
         "attributes": [(name, value) for name, value in values.items() if name not in known and value],
-        "measures": [(f"{values[name].normalize():f}", unit) for name, unit in previewed.units.items()],
+        "measures": [(plain(values[name]), unit_of(values[name], unit)) for name, unit in previewed.units.items()],
     }
 
 

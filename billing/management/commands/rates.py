@@ -2,7 +2,7 @@
 
 import argparse
 import datetime
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from billing.files.writing import whole
 from billing.models import Policy, RateSchedule
 from billing.models.periods import parse_month
 from billing.texts import iso_month, long_month
-from billing.usage import rate_schedules
+from billing.usage import rate_schedules, trying
 from billing.usage.pricing.schedules import as_data
 from billing.usage.pricing.terms import Schedule
 from billing.usage.rate_schedules import words
@@ -32,6 +32,7 @@ class Command(BillingCommand):
         "import": ADD,
         "release": RELEASE,
         "retire": RELEASE,
+        "try": "billing.view_rateschedule",
         "discard": "billing.delete_rateschedule",
     }
 
@@ -50,6 +51,16 @@ class Command(BillingCommand):
         bring.add_argument("--note", default="", help="why: approved by whom, after which rate study")
         bring.add_argument("--release", action="store_true", help="put it in force, too")
         bring.add_argument("--dry-run", action="store_true", help="say what would differ; store nothing")
+        attempt = verbs.add_parser("try", help="say what a version would have charged for months that were priced")
+        which(attempt, period=False)
+        attempt.add_argument(
+            "--on",
+            action="append",
+            default=[],
+            metavar="2026-01",
+            help="a month, or tiger:2026-01 of one feed; again for more; else the last three of each feed",
+        )
+        attempt.add_argument("-o", "--output", metavar="FILE", help="write every line to FILE, .csv or .xlsx")
         for name, said in (
             ("release", "put a draft in force from its first month on"),
             ("retire", "have a version price no month any more"),
@@ -73,6 +84,7 @@ class Command(BillingCommand):
             "import": self.bring_in,
             "release": self.release,
             "retire": self.retire,
+            "try": self.attempt,
             "discard": self.discard,
         }
         doing[options.pop("verb")](**options)
@@ -123,10 +135,7 @@ class Command(BillingCommand):
         self.report(data | changed(compared), "\n".join(lines))
 
     def export(self, *, name: str, version: int | None, period: str | None, output: str, **options: object) -> None:
-        form = output.rpartition(".")[2].lower()
-        if form not in rate_schedules.FORMATS:
-            endings = ", ".join(f".{each}" for each in rate_schedules.FORMATS)
-            raise CommandError(f"{output} ends in none of {endings}: its ending says its form.", returncode=2)
+        form = form_of(output, rate_schedules.FORMATS)
         schedule = asked_for(name, version, period)
         try:
             with whole(Path(output)) as file:
@@ -173,6 +182,28 @@ class Command(BillingCommand):
             lines.append(f"Next: `manage.py rates release {schedule.name} {schedule.version}`.")
         self.report(data, "\n".join(lines))
 
+    def attempt(
+        self, *, name: str, version: int | None, on: Sequence[str], output: str | None, **options: object
+    ) -> None:
+        form = form_of(output, trying.FORMATS) if output else ""
+        schedule = rate_schedules.named(name, version)
+        asked = trying.named_months(schedule, on)
+        tried = trying.kept(asked)
+        if tried is None:
+            tried = trying.try_now(asked, now=self.now, progress=self.progress)
+        lines = trying.words.text_of(tried)
+        if output:
+            with whole(Path(output)) as file:
+                trying.write(tried, file, form)
+            lines.append(f"Every line is in {output}.")
+        if tried.found:
+            amounts = ["charged", "would be", "difference"]
+            lines += ["", table(trying.words.pi_rows(tried), ["PI", *amounts], {1, 2, 3})]
+            lines += ["", table(trying.words.journal_rows(tried), ["fund/org", "account", *amounts], {2, 3, 4})]
+        self.report(trying.words.data_of(tried) | {"file": output}, "\n".join(lines))
+        if tried.problems:
+            raise CommandError(trying.words.untried(tried))
+
     def release(self, *, name: str, version: int, **options: object) -> None:
         found = rate_schedules.named(name, version)
         done = rate_schedules.release(schedule=found, actor=self.actor, now=self.now)
@@ -190,10 +221,22 @@ class Command(BillingCommand):
         self.report(data, f"The draft {found} is discarded.")
 
 
-def which(parser: argparse.ArgumentParser) -> None:
+def form_of(output: str, forms: Iterable[str]) -> str:
+    """Return the form that the ending of a file's name says; raise CommandError for another."""
+    form = output.rpartition(".")[2].lower()
+    if form not in forms:
+        endings = ", ".join(f".{each}" for each in forms)
+        raise CommandError(f"{output} ends in none of {endings}: its ending says its form.", returncode=2)
+    return form
+
+
+def which(parser: argparse.ArgumentParser, *, period: bool = True) -> None:
     """Add the arguments that name a version."""
     parser.add_argument("name", metavar="NAME")
-    parser.add_argument("version", metavar="VERSION", type=version_number, nargs="?", help="else the one in force")
+    otherwise = "else the one in force" if period else "else the latest, be it a draft"
+    parser.add_argument("version", metavar="VERSION", type=version_number, nargs="?", help=otherwise)
+    if not period:
+        return
     parser.add_argument("-p", "--period", metavar="2026-01", help="the version that prices this month")
 
 

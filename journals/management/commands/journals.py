@@ -6,11 +6,23 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 
 from billing.commands import BillingCommand, amount, day, day_named, period_named, subcommands, table
+from billing.files import piped
 from journals import posting
 from journals.filing import kept_path
 from journals.models import Journal
 
 WHICH = "a number such as J2025-01-1, an id, or a period in which exactly one waits"
+
+# What a form of answers says, by option: the field and its help.
+MAPPED = {
+    "journal": ("journal_column", "the column with the number of our journal"),
+    "document": ("document_column", "the column with the ledger's document number"),
+    "line": ("line_column", "the column with the line of our file"),
+    "status": ("status_column", "the column that says whether it was posted"),
+    "reason": ("reason_column", "the column that says why it was rejected"),
+    "posted-words": ("posted_words", "words of the status for posted, with commas between"),
+    "rejected-words": ("rejected_words", "words of the status for rejected"),
+}
 
 
 class Command(BillingCommand):
@@ -19,6 +31,8 @@ class Command(BillingCommand):
         "list": "journals.view_journal",
         "submit": "journals.submit_journal",
         "post": "journals.post_journal",
+        "answers": "journals.post_journal",
+        "mapping": "journals.add_answermapping",
         "reject": "journals.post_journal",
         "reverse": "journals.post_journal",
     }
@@ -34,6 +48,14 @@ class Command(BillingCommand):
         post = verbs.add_parser("post", help="record that the ledger took a submitted journal")
         post.add_argument("journal", metavar="N", help=WHICH)
         post.add_argument("--document", required=True, metavar="NUMBER", help="the ledger's document number")
+        answers = verbs.add_parser("answers", help="record a file of the ledger's answers: all of it, or nothing")
+        answers.add_argument("file", metavar="FILE", help="CSV or Excel, as the ledger gives it out")
+        answers.add_argument("-m", "--mapping", required=True, metavar="NAME", help="which of its columns says what")
+        answers.add_argument("--dry-run", action="store_true", help="say what it would do; record nothing")
+        mapping = verbs.add_parser("mapping", help="say which columns a file of answers has, under a name")
+        mapping.add_argument("name", metavar="NAME")
+        for name, (_, told) in MAPPED.items():
+            mapping.add_argument(f"--{name}", metavar="TEXT", help=told, required=name in ("journal", "document"))
         reject = verbs.add_parser("reject", help="record that the ledger refused it; its lines go into the next draft")
         reject.add_argument("journal", metavar="N", help=WHICH)
         reject.add_argument("--reason", required=True)
@@ -54,6 +76,8 @@ class Command(BillingCommand):
             "list": self.list,
             "submit": self.submit,
             "post": self.post,
+            "answers": self.answers,
+            "mapping": self.mapping,
             "reject": self.reject,
             "reverse": self.reverse,
         }
@@ -98,6 +122,32 @@ class Command(BillingCommand):
         found = posting.journal_named(journal, among=Journal.objects.open(), waiting="waits for the ledger's answer")
         posted = posting.post(journal=found, document_number=document, actor=self.actor, now=self.now)
         self.report(described(posted), f"Journal {posted} posted as document {posted.document_number}.")
+
+    def answers(self, *, file: str, mapping: str, dry_run: bool, **options: object) -> None:
+        found = posting.mapping_named(mapping)
+        try:
+            with piped.opened(file) as content:
+                done = posting.load_answers(
+                    file=content, mapping=found, is_dry_run=dry_run, actor=self.actor, now=self.now
+                )
+        except OSError as error:
+            raise CommandError(f"{file} cannot be read: {error.strerror}.") from error
+        data = {
+            "dry_run": dry_run,
+            "posted": [{"journal": number, "document_number": document} for number, document in done.posted],
+            "rejected": [{"journal": number, "reason": reason} for number, reason in done.rejected],
+            "unchanged": list(done.unchanged),
+        }
+        self.report(data, "\n".join([str(done), *done.examples]))
+
+    def mapping(self, *, name: str, **options: Any) -> None:
+        given = {field: options[option.replace("-", "_")] for option, (field, _) in MAPPED.items()}
+        given = {field: value for field, value in given.items() if value is not None}
+        saved = posting.save_mapping(name=name, values=given, actor=self.actor, now=self.now)
+        self.report(
+            {"name": saved.name, "columns": saved.columns},
+            f"Answers in the form {saved} are read by {', '.join(saved.columns.values())}.",
+        )
 
     def reject(self, *, journal: str, reason: str, lines: str, file_lines: str, **options: object) -> None:
         found = posting.journal_named(journal, among=Journal.objects.open(), waiting="waits for the ledger's answer")

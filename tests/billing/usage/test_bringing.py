@@ -39,7 +39,7 @@ def feed(tmp_path):
     return command("feeds", "add", "tiger", "-s", "hpc", "--kind", "plain", "--schedule", "hpc")
 
 
-def a_schedule(tiers, valid_from="2025-01-01", version=1, name="hpc", **rate):
+def a_schedule(tiers, valid_from="2025-01-01", version=1, name="hpc", state="released", **rate):
     content = {
         "rates": [
             {
@@ -54,7 +54,7 @@ def a_schedule(tiers, valid_from="2025-01-01", version=1, name="hpc", **rate):
         ]
     }
     return RateSchedule.objects.create(
-        name=name, version=version, state="released", valid_from=valid_from, content=content, created_at=NOW
+        name=name, version=version, state=state, valid_from=valid_from, content=content, created_at=NOW
     )
 
 

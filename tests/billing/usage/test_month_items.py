@@ -13,7 +13,7 @@ from billing.background import jobs
 from billing.models import BillingPeriod, Job, PricedMonth, UsageFeed
 from billing.months import checklist
 from billing.months.checklist import State
-from billing.usage import bringing, levels, months, readers, taking
+from billing.usage import accounts, bringing, levels, months, readers, taking
 from tests.build import NOW, SOMEBODY, a_period, a_pi, a_policy, a_project, a_source
 
 from .plain import PLAIN
@@ -127,10 +127,10 @@ def test_a_feed_that_is_not_used_any_more_says_nothing(feed, tmp_path):
     assert said() == []
 
 
-def test_days_without_a_reading_are_those_of_the_pricing(feed, tmp_path):
-    bring(feed, tmp_path, *every_day())
+def test_days_without_a_reading_are_those_of_the_pricing(feed, tmp_path, monkeypatch):
     note = f"reef: {levels.GAP} Jan 3, 2025. The reading before counts for 2 objects."
-    PricedMonth.objects.update(notes=[note, "Subsidy startup is used up: 5.00 of 5.00 USD."])
+    monkeypatch.setattr(accounts, "notices", lambda *_: [note, "Subsidy startup is used up: 5.00 of 5.00 USD."])
+    bring(feed, tmp_path, *every_day())
     assert said() == [
         (
             State.WARNING,

@@ -1,0 +1,194 @@
+"""A draft of rates, tried on months that were charged: what each PI would pay, and what the ledger would have."""
+
+import io
+from decimal import ROUND_HALF_UP, Decimal
+from typing import Any
+from urllib.parse import urlencode
+
+from django import forms
+from django.contrib import admin
+from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.utils import timezone
+
+from ... import doors
+from ...background import heartbeat, jobs
+from ...errors import BillingError
+from ...models import Job, PayerLine, RateSchedule
+from ...sheets import FORMATS
+from ...texts import long_month, month_name
+from ...usage import trying
+from ...usage.trying import Asked, MonthTried, Owed, Tried
+from ...usage.trying.words import REDUCING, notes_of, steps_of
+from ..audited import actor_of
+from ..links import change_url, link
+from ..usage.told import units_rows
+
+ON = "on"
+# PIs, and lines of each, that a page shows; the files have all.
+SHOWN, LINES = 50, 12
+
+
+class MonthsForm(forms.Form):
+    """The months to try rates on."""
+
+    on = forms.MultipleChoiceField(label="Months", widget=forms.CheckboxSelectMultiple, required=False)
+
+    def __init__(self, found: list[trying.Triable], *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        has_several = len({each.feed.pk for each in found}) > 1
+        field = self.fields["on"]
+        assert isinstance(field, forms.MultipleChoiceField)
+        field.choices = [(each.name, _label(each, has_several)) for each in found]
+
+
+def _label(each: trying.Triable, has_several: bool) -> str:
+    of = f" of {each.feed.label}" if has_several else ""
+    return f"{long_month(each.period.month)}{of}, {each.period.get_status_display().lower()}"
+
+
+class TryingMixin(admin.ModelAdmin):
+    """Tries a version on months of its feeds."""
+
+    def get_urls(self) -> list[URLPattern]:
+        wrap = self.admin_site.admin_view
+        own = [
+            path("<int:number>/try/", wrap(self.try_view), name="billing_rateschedule_try"),
+            path("<int:number>/tried.<slug:form>", wrap(self.tried_view), name="billing_rateschedule_tried"),
+        ]
+        return [*own, *super().get_urls()]
+
+    def try_view(self, request: HttpRequest, number: int) -> HttpResponse:
+        """Show what a version would charge for months; the worker tries it where they are large."""
+        schedule = self._asked_for(request, number)
+        names = request.GET.getlist(ON)
+        context: dict[str, Any] = {}
+        try:
+            asked = trying.named_months(schedule, names)
+        except BillingError as error:
+            context["refused"] = doors.for_page(error, request.user)
+        else:
+            context = self._tried(request, asked, is_wanted=bool(names))
+        context |= {
+            **self.admin_site.each_context(request),
+            "title": f"Try {schedule}",
+            "opts": self.opts,
+            "original": schedule,
+            "back": change_url(schedule),
+        }
+        return TemplateResponse(request, "admin/billing/rateschedule/try.html", context)
+
+    def _tried(self, request: HttpRequest, asked: Asked, *, is_wanted: bool) -> dict[str, Any]:
+        """Return what is known of a trial, or what the worker says of it."""
+        offered = trying.offered(asked)
+        form = MonthsForm(offered, initial={ON: [each.name for each in asked.months]}, label_suffix="")
+        found, job = trying.kept(asked), None
+        now = timezone.now()
+        if found is None and is_wanted:
+            if trying.is_large(asked) and heartbeat.is_worker_alive():
+                job = trying.job_of(asked)
+                if job is None or job.state == Job.State.DONE:
+                    # It is not tried yet, or something changed since.
+                    trying.try_later(asked, actor=actor_of(request), now=now)
+                    job = trying.job_of(asked)
+            else:
+                found = trying.try_now(asked, now=now)
+        query = urlencode({ON: [each.name for each in asked.months]}, doseq=True)
+        return {
+            "form": form,
+            "tried": shown(found) if found else None,
+            "job": job,
+            "told": jobs.told(job) if job else "",
+            "downloads": [
+                (label, f"{reverse('admin:billing_rateschedule_tried', args=[asked.schedule.pk, form])}?{query}")
+                for form, label in (("xlsx", "Excel"), ("csv", "CSV"))
+            ],
+        }
+
+    def tried_view(self, request: HttpRequest, number: int, form: str) -> HttpResponse | FileResponse:
+        """Give what was tried as a file, as long as it is kept."""
+        schedule = self._asked_for(request, number)
+        names = request.GET.getlist(ON)
+        if form not in FORMATS:
+            raise Http404("There is no such file.")
+        try:
+            asked = trying.named_months(schedule, names)
+        except BillingError as error:
+            raise Http404(str(error)) from error
+        found = trying.kept(asked)
+        if found is None:
+            # Something changed since: the page tries it again first.
+            query = urlencode({ON: [each.name for each in asked.months]}, doseq=True)
+            return HttpResponseRedirect(f"{reverse('admin:billing_rateschedule_try', args=[number])}?{query}")
+        file = io.BytesIO()
+        trying.write(found, file, form)
+        file.seek(0)
+        name = f"{schedule.name}_v{schedule.version}_tried.{form}"
+        return FileResponse(file, as_attachment=True, filename=name, content_type=FORMATS[form])
+
+    def _asked_for(self, request: HttpRequest, number: int) -> RateSchedule:
+        schedule = RateSchedule.objects.filter(pk=number).first() if self.has_view_permission(request) else None
+        if schedule is None:
+            raise Http404("There is no such rate schedule.")
+        return schedule
+
+
+def try_url(schedule: int, months: list[str]) -> str:
+    """Return the page that shows what a version would charge for months."""
+    return f"{reverse('admin:billing_rateschedule_try', args=[schedule])}?{urlencode({ON: months}, doseq=True)}"
+
+
+def asked_text(arguments: dict[str, Any]) -> list[tuple[str, Any]]:
+    """Return what a job that tries rates was asked for, by name."""
+    schedule = RateSchedule.objects.filter(pk=arguments["schedule"]).first()
+    months = []
+    for name in arguments["months"]:
+        feed, _, month = name.rpartition(":")
+        months.append(f"{month_name(month)} of {feed}")
+    return [("Rates", link(change_url(schedule), schedule) if schedule else "–"), ("Months", ", ".join(months))]
+
+
+# What was tried, as the page shows it ------------------------------------------------------------------
+
+
+def shown(tried: Tried) -> dict[str, Any]:
+    pis, totals, invoiced = tried.by_pi(), tried.totals(), tried.invoiced()
+    return {
+        "is": tried,
+        "currency": tried.currency,
+        "charged": tried.charged,
+        "change": change_text(tried.charged),
+        "months": [
+            {"is": each, "notes": notes_of(each, tried.currency), "units": _units(each)} for each in tried.found
+        ],
+        "problems": tried.problems,
+        "steps": [(label, owed, name in REDUCING, name == "cents") for name, label, owed in steps_of(totals)]
+        if totals
+        else [],
+        "pis": [{"is": each, "change": change_text(each.charged), "lines": each.lines[:LINES]} for each in pis[:SHOWN]],
+        "pis_number": len(pis),
+        "unshown": max(len(pis) - SHOWN, 0),
+        "others": [(PayerLine.Kind(line.payer.kind).label, line) for line in tried.others()],
+        "journal": tried.journal(),
+        "invoiced": invoiced if invoiced.now or invoiced.then else None,
+    }
+
+
+def _units(month: MonthTried) -> list[tuple[dict[str, Any] | None, dict[str, Any] | None, str]]:
+    """Return the units of each rate, now and then, where any were delivered."""
+    now, then = ({each["rate"]: each for each in units_rows(rows)} for rows in (month.units_now, month.units_then))
+    codes = dict.fromkeys([*now, *then])
+    return [
+        (now.get(code), then.get(code), code)
+        for code in codes
+        if any(each and each["records"] for each in (now.get(code), then.get(code)))
+    ]
+
+
+def change_text(owed: Owed) -> str:
+    """Say by how much an amount moves, in percent: `+12.5%`; of nothing there is no percentage."""
+    if not owed.now or not owed.difference:
+        return ""
+    percent = (owed.difference * 100 / abs(owed.now)).quantize(Decimal("0.1"), ROUND_HALF_UP)
+    return f"{'+' if percent > 0 else '−'}{abs(percent)}%"

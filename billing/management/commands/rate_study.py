@@ -1,0 +1,153 @@
+"""manage.py rate_study: what services cost, what was used of them, and the rates that follow."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import CommandError, CommandParser
+
+from billing.commands import BillingCommand, subcommands, table
+from billing.errors import BillingError
+from billing.files.writing import whole
+from billing.fiscal_years import label_of
+from billing.models import CostPool, RateStudy
+from billing.money import rounded
+from billing.quantities import for_people
+from billing.texts import iso_month
+from billing.usage import studies, trying
+from billing.usage.rate_schedules.words import number_text
+from billing.usage.studies import Studied
+
+VIEW = "billing.view_ratestudy"
+
+
+class Command(BillingCommand):
+    help = "List rate studies, show the equation of one, take it to a workbook, and adopt it."
+    permission = {"list": VIEW, "show": VIEW, "try": VIEW, "export": VIEW, "adopt": "billing.adopt_ratestudy"}
+
+    def arguments(self, parser: CommandParser) -> None:
+        verbs = subcommands(parser)
+        verbs.add_parser("list", help="every study with its rate, and whether it holds")
+        for name, said in (
+            ("show", "the equation of a study, its costs and use, and what is wrong with it"),
+            ("try", "what each PI would have paid by its rate in the last three closed months"),
+            ("export", "write a study to a workbook with formulas"),
+            ("adopt", "keep its figures as they are: it is locked"),
+        ):
+            verb = verbs.add_parser(name, help=said)
+            verb.add_argument("study", metavar="STUDY", type=int, help="its number, as list shows it")
+            if name == "export":
+                verb.add_argument("-o", "--output", required=True, metavar="FILE", help=".xlsx")
+
+    def run(self, **options: Any) -> None:
+        doing: dict[str, Callable[..., None]] = {
+            "list": self.list,
+            "show": self.show,
+            "try": self.attempt,
+            "export": self.export,
+            "adopt": self.adopt,
+        }
+        doing[options.pop("verb")](**options)
+
+    def list(self, **options: object) -> None:
+        rows, data = [], []
+        for study in RateStudy.objects.select_related("feed__source"):
+            try:
+                found = studies.studied(study)
+            except BillingError as error:
+                rate, verdict = "–", str(error)
+            else:
+                rate = number_text(found.figures.rate) if found.figures.rate is not None else "–"
+                verdict = "fails" if found.is_failing else "holds"
+            rows.append(
+                [str(study.pk), study.rate, study.feed.name, label_of(study.fiscal_year), study.state, rate, verdict]
+            )
+            data.append(described(study) | {"proposed_rate": rate, "verdict": verdict})
+        headings = ["study", "rate", "feed", "year", "state", "comes to", "verdict"]
+        self.report({"studies": data}, table(rows, headings, {0, 5}) if rows else "There is no rate study yet.")
+
+    def show(self, *, study: int, **options: object) -> None:
+        found = studies.studied(studies.named(study))
+        self.report(described(found.study) | data_of(found), "\n".join(lines_of(found)))
+
+    def attempt(self, *, study: int, **options: object) -> None:
+        found = studies.studied(studies.named(study))
+        tried = studies.try_proposed(found, now=self.now, progress=self.progress)
+        if tried is None:
+            raise CommandError(f"{found.study} has no rate yet, or no closed month to try it on.")
+        lines = trying.words.text_of(tried)
+        lines += ["", table(trying.words.pi_rows(tried), ["PI", "charged", "would be", "difference"], {1, 2, 3})]
+        self.report(trying.words.data_of(tried), "\n".join(lines))
+
+    def export(self, *, study: int, output: str, **options: object) -> None:
+        if not output.lower().endswith(".xlsx"):
+            raise CommandError(f"{output} does not end in .xlsx: a study is written as a workbook.", returncode=2)
+        found = studies.studied(studies.named(study))
+        with whole(Path(output)) as file:
+            studies.write_workbook(found, file)
+        self.report({"study": study, "file": output}, f"{found.study} is in {output}.")
+
+    def adopt(self, *, study: int, **options: object) -> None:
+        done = studies.adopt(study=studies.named(study), actor=self.actor, now=self.now)
+        self.report(
+            described(done.study) | data_of(done),
+            f"{done.study} is adopted. Its rate is {rate_text(done)}, and it never changes.",
+        )
+
+
+def described(study: RateStudy) -> dict[str, Any]:
+    """Return a study as --json has it."""
+    return {
+        "study": study.pk,
+        "feed": study.feed.name,
+        "rate": study.rate,
+        "fiscal_year": study.fiscal_year,
+        "state": study.state,
+        "adopted_at": study.adopted_at,
+    }
+
+
+def data_of(found: Studied) -> dict[str, Any]:
+    return {
+        "figures": studies.as_data(found.figures),
+        "findings": [{"finding": each.code, "fails": each.is_bad, "message": each.text} for each in found.findings],
+    }
+
+
+def rate_text(found: Studied) -> str:
+    figures = found.figures
+    if figures.rate is None:
+        return "not known"
+    return f"{number_text(figures.rate)} {figures.currency} a {figures.unit}"
+
+
+def lines_of(found: Studied) -> list[str]:
+    """Say a study for a person: the equation, then costs, use, payers, and what is wrong."""
+    figures, currency = found.figures, found.figures.currency
+
+    def money(label: str, amount: Any) -> str:
+        return f"  {label:<34}{rounded(amount, currency):>16}"
+
+    lines = [f"{found.study}: {found.study.get_state_display().lower()}. The rate is {rate_text(found)}.", ""]
+    for cost in figures.costs:
+        excluded = f"  (excluded: {rounded(cost.excluded, currency)})" if cost.excluded else ""
+        lines.append(money(f"{cost.name}, {CostPool.Kind(cost.kind).label.lower()}"[:33], cost.amount) + excluded)
+    break_even = number_text(figures.break_even) if figures.break_even is not None else "–"
+    lines += [
+        money("Costs of the year", figures.allowable),
+        money("Recovered at list price", figures.recovered),
+        money("Balance of the years before", figures.opening_balance),
+        money("Balance carried forward", figures.balance),
+        money("To be recovered", figures.to_recover),
+        f"  {'Units':<34}{for_people(figures.units):>16}",
+        f"  {'Break-even rate':<34}{break_even:>16}",
+        "",
+    ]
+    for who, paid in (("Federal awards", figures.sponsored), ("Other internal users", figures.others)):
+        rate = paid.rate(figures.places)
+        if rate is not None:
+            lines.append(f"  {who} paid {number_text(rate)} for a {figures.unit}.")
+    months = ", ".join(iso_month(each.month) for each in figures.use) or "none"
+    lines.append(f"  Priced months of the year: {months}.")
+    lines += [f"  {'FAILS: ' if each.is_bad else ''}{each.text}" for each in found.findings]
+    return lines

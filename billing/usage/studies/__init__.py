@@ -1,0 +1,43 @@
+"""Rate studies: break-even rates from cost pools and the ledger (2 CFR 200.468), adopted and then never changed."""
+
+from .equation import Cost, Figures, Finding, Paid, Use, as_data, figures_from_data
+from .findings import findings_of
+from .studying import (
+    NoSuchStudy,
+    RateNotInForce,
+    Studied,
+    StudyFails,
+    adopt,
+    age_of,
+    before,
+    closed_months,
+    figures_of,
+    named,
+    studied,
+    try_proposed,
+)
+from .workbook import write_workbook
+
+__all__ = [
+    "Cost",
+    "Figures",
+    "Finding",
+    "RateNotInForce",
+    "NoSuchStudy",
+    "Paid",
+    "Studied",
+    "StudyFails",
+    "Use",
+    "adopt",
+    "age_of",
+    "as_data",
+    "before",
+    "closed_months",
+    "figures_from_data",
+    "figures_of",
+    "findings_of",
+    "named",
+    "studied",
+    "try_proposed",
+    "write_workbook",
+]

@@ -1,0 +1,216 @@
+"""From what a service costs and what was used of it to its break-even rate, and what is wrong with a study (pure).
+
+Costs of the year − balance carried forward = to be recovered; ÷ units = the break-even rate. The balance is that of
+the years before, and what the year recovered at list price less what it cost. Whatever somebody did not pay of the list
+price, by a free amount, a balance, a class or a subsidy, funded or forgone, counts as recovered. It raises no later
+rate.
+"""
+
+import datetime
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from decimal import ROUND_HALF_UP, Decimal
+from typing import Any
+
+from ...money import EXACT, ZERO, to_cents
+
+UNALLOWABLE = "unallowable"
+
+
+@dataclass(frozen=True)
+class Cost:
+    """A cost pool: `amount` counts in the rate. What is unallowable, or was federally funded, is `excluded`."""
+
+    name: str
+    kind: str
+    amount: Decimal
+    excluded: Decimal = ZERO
+    note: str = ""
+    # Of depreciation: what it follows from.
+    cost: Decimal | None = None
+    federally_funded: Decimal = ZERO
+    life_years: int = 0
+    months: int = 0
+
+
+def depreciation(cost: Decimal, life_years: int, months: int, currency: str) -> Decimal:
+    """Return straight-line depreciation over some months, in whole cents, halves up."""
+    return to_cents(EXACT.divide(cost * months, Decimal(life_years * 12)), currency)
+
+
+@dataclass(frozen=True)
+class Use:
+    """The use of a month, and what it came to: at list price, and as charged."""
+
+    month: datetime.date
+    delivered: Decimal
+    charged: Decimal
+    free: Decimal
+    held: Decimal
+    # Of what is free: use without value, such as failed jobs. It has no list price, and is no unit of the rate.
+    worthless: Decimal
+    listed: Decimal
+    billed: Decimal
+
+    @property
+    def units(self) -> Decimal:
+        """The units that costs are shared over, subsidized and free ones among them."""
+        return self.delivered - self.worthless
+
+    @property
+    def subsidized(self) -> Decimal:
+        """What was not charged of the list price: forgone, or paid by somebody else. It counts as recovered."""
+        return self.listed - self.billed
+
+
+@dataclass(frozen=True)
+class Paid:
+    """What some users paid for their units, after free amounts and subsidies."""
+
+    units: Decimal = ZERO
+    charged: Decimal = ZERO
+
+    def rate(self, places: int) -> Decimal | None:
+        """Return what they paid for a unit, None without any."""
+        return rounded(EXACT.divide(self.charged, self.units), places) if self.units else None
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something about a study that somebody should know; one that is `bad` keeps it from being adopted."""
+
+    code: str
+    is_bad: bool
+    text: str
+
+
+@dataclass(frozen=True)
+class Figures:
+    """All figures of a study."""
+
+    unit: str
+    currency: str
+    places: int
+    costs: tuple[Cost, ...]
+    use: tuple[Use, ...]
+    opening_balance: Decimal
+    expected_units: Decimal | None
+    proposed: Decimal | None
+    present: Decimal | None
+    sponsored: Paid
+    others: Paid
+    # Months of the fiscal year that were not priced.
+    missing: tuple[datetime.date, ...] = ()
+
+    @property
+    def allowable(self) -> Decimal:
+        """What the year cost, as far as it counts."""
+        return sum((each.amount for each in self.costs), ZERO)
+
+    @property
+    def excluded(self) -> Decimal:
+        """What is in no rate: unallowable costs, and depreciation of what federal awards paid."""
+        return sum((each.excluded for each in self.costs), ZERO)
+
+    @property
+    def recovered(self) -> Decimal:
+        """What the year recovered: its use at list price."""
+        return sum((each.listed for each in self.use), ZERO)
+
+    @property
+    def charged(self) -> Decimal:
+        return sum((each.billed for each in self.use), ZERO)
+
+    @property
+    def balance(self) -> Decimal:
+        """What is carried forward: over-recovery above zero, under-recovery below."""
+        return self.opening_balance + self.recovered - self.allowable
+
+    @property
+    def to_recover(self) -> Decimal:
+        return self.allowable - self.balance
+
+    @property
+    def used(self) -> Decimal:
+        """The units of the year."""
+        return sum((each.units for each in self.use), ZERO)
+
+    @property
+    def units(self) -> Decimal:
+        """The units that costs are shared over: those expected, else those of the year."""
+        return self.used if self.expected_units is None else self.expected_units
+
+    @property
+    def break_even(self) -> Decimal | None:
+        """The rate at which costs are recovered, rounded as the study says; None without units."""
+        if not self.units:
+            return None
+        return max(rounded(EXACT.divide(self.to_recover, self.units), self.places), ZERO)
+
+    @property
+    def rate(self) -> Decimal | None:
+        """The rate that is proposed: the break-even rate where no other is."""
+        return self.break_even if self.proposed is None else self.proposed
+
+
+def rounded(number: Decimal, places: int) -> Decimal:
+    """Round a rate to so many decimals, halves up."""
+    return number.quantize(Decimal(1).scaleb(-places), ROUND_HALF_UP, EXACT)
+
+
+# As it is kept -----------------------------------------------------------------------------------------
+
+
+def as_data(figures: Figures) -> dict[str, Any]:
+    """Return figures as JSON keeps them: numbers as text, and what follows from others beside them."""
+    derived = ("allowable", "excluded", "recovered", "charged", "balance", "to_recover", "used", "units")
+    return {
+        **_plain(figures),
+        **{name: _plain(getattr(figures, name)) for name in (*derived, "break_even", "rate")},
+    }
+
+
+def figures_from_data(data: Mapping[str, Any]) -> Figures:
+    """Return figures as `as_data` wrote them."""
+    return Figures(
+        unit=data["unit"],
+        currency=data["currency"],
+        places=data["places"],
+        costs=tuple(_made(Cost, each) for each in data["costs"]),
+        use=tuple(_made(Use, each) for each in data["use"]),
+        opening_balance=Decimal(data["opening_balance"]),
+        **{
+            name: None if data[name] is None else Decimal(data[name])
+            for name in ("expected_units", "proposed", "present")
+        },
+        sponsored=_made(Paid, data["sponsored"]),
+        others=_made(Paid, data["others"]),
+        missing=tuple(map(datetime.date.fromisoformat, data["missing"])),
+    )
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return format(value, "f")
+    if isinstance(value, datetime.date):
+        return str(value)
+    if isinstance(value, tuple):
+        return [_plain(each) for each in value]
+    if hasattr(value, "__dataclass_fields__"):
+        return {each.name: _plain(getattr(value, each.name)) for each in fields(value)}
+    return value
+
+
+def _made(kind: type[Any], data: Mapping[str, Any]) -> Any:
+    texts = {"name", "kind", "note"}
+    whole = {"life_years", "months"}
+    return kind(
+        **{
+            name: value
+            if name in texts or name in whole or value is None
+            else datetime.date.fromisoformat(value)
+            if name == "month"
+            else Decimal(value)
+            for name, value in data.items()
+        }
+    )
