@@ -5,6 +5,7 @@ from decimal import Decimal
 from fractions import Fraction
 
 from ..money import written
+from ..quantities import counted
 from .accounts import PLACES
 from .pricing.explaining import PAID, Explanation, Reduced, TierPart
 from .pricing.lines import By
@@ -24,7 +25,8 @@ def prices(why: Explanation) -> str:
     """Say what a record's use cost by its tiers: `400 core-hours at 0.1, 150 core-hours at 0.05 per core-hour`."""
     rate = why.rate
     per = rate.unit if rate.per == 1 else amount_text(rate.per, rate.unit)
-    parts = [f"{amount_text(_decimal(each.quantity), rate.unit)} at {number_text(each.price)}" for each in why.tiers]
+    used = [(_decimal(each.quantity), number_text(each.price)) for each in why.tiers]
+    parts = [f"{counted(quantity, rate.unit)} at {price}" for quantity, price in used]
     return f"{', '.join(parts)} per {per}" if parts else ""
 
 

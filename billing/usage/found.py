@@ -1,6 +1,7 @@
 """One row of a priced month among a million: how it came about, and the records behind it, read without the others."""
 
 import datetime
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -14,7 +15,7 @@ import pyarrow.parquet as pq
 
 from ..files.received import local_copy
 from ..models import PricedMonth, StoredFile, UsageFile
-from ..quantities import Usage, for_people
+from ..quantities import Usage
 from . import keeping, taking
 from .records import Measure, Shape
 
@@ -24,6 +25,10 @@ OF_RECORD = (
     *("ChargePeriodStart", "ChargePeriodEnd", "x_FreeReason"),
 )
 HIDDEN = "…"
+# Units by 1,024: TiB, GiB-hour.
+BINARY = re.compile("[KMGTP]iB")
+# More are told in a larger unit.
+MANY = 10**7
 
 
 @dataclass(frozen=True)
@@ -166,7 +171,8 @@ def _by_day(rows: Sequence[tuple[UsageFile, dict[str, Any]]], shape: Shape, zone
         days.setdefault(datetime.datetime.fromtimestamp(record["start"], zone).date(), []).append((file, record))
     for of_day in days.values():
         (_, first), (file, last) = of_day[0], of_day[-1]
-        measures = tuple(_told(each, [record[each.name] for _, record in of_day]) for each in shape.measures)
+        readings = [(each, [record[each.name] for _, record in of_day]) for each in shape.measures]
+        measures = tuple(_told(each, values) for each, values in readings if any(values))
         yield _record(file, {**last, "start": first["start"]}, shape, zone, measures=measures, readings=len(of_day))
 
 
@@ -178,10 +184,18 @@ def _record(file: UsageFile, record: Mapping[str, Any], shape: Shape, zone: Zone
 
 
 def _told(measure: Measure, values: Sequence[int]) -> str:
-    """Write what was measured, in the unit in which it is the shortest: `cpu seconds: 200 core-hour`."""
-    by_length = {unit: len(for_people(Decimal(max(values)) / size)) for unit, size in measure.units.items()}
-    unit = min(by_length, key=lambda each: (by_length[each], -measure.units[each]))
-    size = measure.units[unit]
-    low, high = (Usage(Decimal(each) / size, unit) for each in (min(values), max(values)))
-    name = measure.name.replace("_", " ")
+    """Write what was measured, in a unit that people read: `cpu: 200 core-hours`, `used: 13.1 TB`."""
+    unit = _unit_of(measure, max(values))
+    low, high = (Usage(Decimal(each) / measure.units[unit], unit) for each in (min(values), max(values)))
+    # The unit says what it is counted in.
+    name = measure.name.removesuffix("_seconds").removesuffix("_mib").removesuffix("_bytes").replace("_", " ")
     return f"{name}: {low}" if low == high else f"{name}: {low} to {high}"
+
+
+def _unit_of(measure: Measure, value: int) -> str:
+    """Return the unit of a few plain things, and else the largest one that there is one of; bytes by the thousand."""
+    units = {unit: size for unit, size in measure.units.items() if not BINARY.search(unit)} or dict(measure.units)
+    if value < MANY and (single := next((unit for unit, size in units.items() if size == 1), "")):
+        return single
+    reached = {unit: size for unit, size in units.items() if size <= value} or {min(units, key=units.__getitem__): 0}
+    return max(reached, key=reached.__getitem__)

@@ -6,12 +6,13 @@ import pytest
 from django.core.management import CommandError
 from django.db.models import QuerySet
 
-from billing import proof
+from billing import proof, review
 from billing.files.received import local_copy
-from billing.models import AuditEvent, BillingPeriod, Import, PricedMonth, RateSchedule, StoredFile, UsageFile
+from billing.models import AuditEvent, BillingPeriod, Charge, Import, PricedMonth, RateSchedule, StoredFile, UsageFile
 from billing.replay import repricing
 from billing.replay.recording import NotReplayable, imports_of
 from billing.usage import keeping
+from tests.build import NOW, SOMEBODY
 from tests.stories.stage import command
 from tests.stories.tampered import tampering
 
@@ -171,3 +172,34 @@ def test_a_row_that_was_not_priced_so_is_named_by_its_record(january, monkeypatc
     assert (difference.of, difference.figure) == (f"usage, row 1, record {table['x_UsageId'][1].as_py()}", "x_UsageId")
     (difference,) = repricing._first_row("usage", table.slice(0, 2), table)
     assert (difference.figure, difference.stored, difference.rebuilt) == ("rows", "2", "4")
+
+
+def units_of(period):
+    """Return the units of the month's one rate, which have to come to what was delivered."""
+    (units,) = proof.prove(period).as_data()["usage"]
+    parts = [units["charged"], *units["free"].values(), units["held"], units["rejected"], units["difference"]]
+    assert sum(map(Decimal, parts)) == Decimal(units["delivered"])
+    return units
+
+
+def test_units_delivered_are_charged_free_held_and_rejected(january):
+    held = Charge.objects.held().get()
+    assert {name: units_of(january)[name] for name in ("delivered", "charged", "held", "rejected")} == {
+        "delivered": "1257",
+        "charged": "1100",
+        "held": "7",
+        "rejected": "0",
+    }
+    review.reject(charges=[held.pk], reason="test", actor=SOMEBODY, now=NOW)
+    units = units_of(january)
+    assert (units["free"], units["held"], units["rejected"]) == ({"failed": "50", "free_amount": "100"}, "0", "7")
+    assert units["difference"] == "0"
+
+
+def test_units_that_a_charge_lost_are_missed(january):
+    charge = Charge.objects.live().filter(billed_cost__gt=50).get()
+    with tampering():
+        QuerySet(Charge).filter(pk=charge.pk).update(pricing_quantity="990")
+        assert units_of(january)["difference"] == "10"
+        said = "tiger, January 2025: The charges lack 10 core-hours of cpu."
+        assert said in problems(january)

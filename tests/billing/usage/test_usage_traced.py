@@ -61,7 +61,7 @@ def test_a_charge_leads_to_its_job_its_file_and_its_rate(january):
     )
     assert (usage["schedule"], usage["version"], usage["valid_from"], usage["rate"]) == ("hpc", 1, "2025-01-01", "cpu")
     (record,) = usage["records"]
-    assert record["measures"] == ["elapsed seconds: 55 hours", "cpu seconds: 550 core-hours"]
+    assert record["measures"] == ["elapsed: 55 hours", "cpu: 550 core-hours"]
     assert record["attributes"] == {"queue": "batch"}
     assert usage["files"] == [
         {
@@ -94,8 +94,8 @@ def test_a_charge_leads_to_its_job_its_file_and_its_rate(january):
 def test_a_job_that_was_read_while_it_ran_has_both_its_lines(january):
     usage = traced(of_job(1).pk)["usage"]
     assert [(each["measures"][1], each["counts"]) for each in usage["records"]] == [
-        ("cpu seconds: 200 core-hours", False),
-        ("cpu seconds: 600 core-hours", True),
+        ("cpu: 200 core-hours", False),
+        ("cpu: 600 core-hours", True),
     ]
     assert [each["name"] for each in usage["files"]] == ["a.txt", "b.txt"]
     assert "completed by a later line" in text_of(of_job(1).pk)
