@@ -35,7 +35,7 @@ def _of_the_rate(figures: Figures) -> Iterator[Finding]:
         yield Finding(
             "below_break_even",
             False,
-            f"{said.format('below')}. Charge the break-even rate and grant a subsidy where somebody bears the "
+            f"{said.format('below')}. Charge the break-even rate and grant a subsidy where somebody pays the "
             "difference: what a low rate lacks would be an under-recovery.",
         )
 

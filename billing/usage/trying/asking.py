@@ -16,7 +16,7 @@ from ...models import BillingPeriod, Job, Policy, PricedMonth, RateSchedule, Usa
 from ...models.periods import parse_month
 from ...months import checklist
 from ...progress import Progress, unwatched
-from ...texts import iso_month, long_month
+from ...texts import long_month
 from ..months import files_of
 from ..rate_schedules import digest_of, feeds_of
 from ..terms import standing_months
@@ -185,5 +185,5 @@ def run_job(
         "message": f"{tried.what} was tried on {len(tried.found)} of {len(tried.months)} months.",
         "charged_now": str(charged.now),
         "charged_then": str(charged.then),
-        "not_tried": [f"{iso_month(each.month)} of {each.feed}: {each.problem}" for each in tried.problems],
+        "not_tried": [f"{long_month(each.month)} of {each.feed}: {each.problem}" for each in tried.problems],
     }
