@@ -15,12 +15,15 @@ from django.urls import reverse
 from openpyxl import load_workbook
 
 from billing import charge_sheets, reports
-from billing.models import Charge, Person
+from billing.models import Charge, Person, RateStudy, UsageFeed
 from billing.quantities import Usage
 from billing.review import review_sheets
 from billing.texts import one_line
+from billing.usage import studies, trying
 from billing.usage.pricing.schedules import schedule_from_data
 from billing.usage.rate_schedules import tables
+from billing.usage.trying.results import Line as TriedLine
+from billing.usage.trying.results import MonthTried, Owed, Payer, Tried
 from journals.formats import BUILT_IN, TemplateFormat
 from journals.formats.documents import as_csv, as_spreadsheet
 from journals.formats.layouts import LayoutFormat, layout_from_data
@@ -280,7 +283,43 @@ def test_rate_schedules():
             assert not [cell for row in rows for cell in row if cell.startswith(STARTS)]
 
 
+@pytest.mark.parametrize("hostile", HOSTILE)
+def test_rates_that_were_tried(hostile):
+    payer = Payer(*[hostile] * 7, "charge", True, True, (hostile, hostile))
+    line = TriedLine(payer, Owed(Decimal(1), Decimal(2)), Owed(Decimal(-1), Decimal(2)))
+    month = MonthTried(hostile, hostile, datetime.date(2025, 1, 1), hostile, hostile, lines=(line,))
+    untried = MonthTried("tiger", "tiger", datetime.date(2025, 2, 1), "open", "hpc v1", problem=hostile)
+    for form in ("csv", "xlsx"):
+        file = io.BytesIO()
+        trying.write(Tried(hostile, "USD", (month, untried)), file, form)
+        if form == "xlsx":
+            check_xlsx(file.getvalue())
+        else:
+            check_csv(file.getvalue(), hostile)
+
+
+def test_rate_studies():
+    """Its figures are formulas; its texts never are."""
+    costs = tuple(studies.Cost(hostile, "staff", Decimal(1)) for hostile in HOSTILE)
+    figures = studies.Figures(
+        HOSTILE[0], "USD", 4, costs, (), Decimal(0), None, None, None, studies.Paid(), studies.Paid()
+    )
+    study = RateStudy(rate=HOSTILE[0], fiscal_year=2025, feed=UsageFeed(name="tiger", display_name=HOSTILE[0]))
+    file = io.BytesIO()
+    studies.write_workbook(studies.Studied(study, figures, ()), file)
+    for sheet in load_workbook(file).worksheets:
+        for row in sheet.iter_rows():
+            for cell in row:
+                if cell.data_type == "f":
+                    assert re.fullmatch(r"=[A-Za-z0-9!:(),/*+=\"-]+", cell.value), cell.value
+                    assert cell.value != "=1+1"
+                elif isinstance(cell.value, str) and runs(cell.value):
+                    assert cell.quotePrefix
+
+
 WRITERS = {
+    "billing/usage/trying/sheets.py": test_rates_that_were_tried,
+    "billing/usage/studies/workbook.py": test_rate_studies,
     "billing/usage/rate_schedules/tables.py": test_rate_schedules,
     "billing/sheets.py": test_lists_of_charges,
     "billing/review/review_sheets/exporting.py": test_review_sheets,

@@ -312,6 +312,7 @@ ISO_MODULES = (
     "billing/fields.py",
     "billing/usage/pricing/uses.py",
     "billing/usage/readers/",
+    "billing/usage/studies/equation.py",
     "billing/proof/seals.py",
     "billing/proof/tieout.py",
     "journals/admin/exporting.py",

@@ -882,6 +882,7 @@ JOBS = {
     Job.Kind.SEND: CURATE,
     Job.Kind.EXPORT: EVERY,
     Job.Kind.USAGE: CURATE,
+    Job.Kind.TRY: EVERY,
     Job.Kind.PROVE: EVERY,
     Job.Kind.DRAFT: CURATE,
     Job.Kind.INVOICE: CURATE,

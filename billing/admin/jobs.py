@@ -21,8 +21,8 @@ from .audited import FrozenAdmin, actor_of
 from .formatting import badge_column
 from .imports import words
 from .links import change_url, held_url, list_url
-from .rates.trying import asked_text, try_url
 from .running import title_of
+from .tried_links import asked_text, try_url
 from .usage import told as usage_told
 from .verbs import Verb
 

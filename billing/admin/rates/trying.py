@@ -17,15 +17,15 @@ from ...background import heartbeat, jobs
 from ...errors import BillingError
 from ...models import Job, PayerLine, RateSchedule
 from ...sheets import FORMATS
-from ...texts import long_month, month_name
+from ...texts import long_month
 from ...usage import trying
 from ...usage.trying import Asked, MonthTried, Owed, Tried
 from ...usage.trying.words import REDUCING, notes_of, steps_of
 from ..audited import actor_of
-from ..links import change_url, link
+from ..links import change_url
+from ..tried_links import ON
 from ..usage.told import units_rows
 
-ON = "on"
 # PIs, and lines of each, that a page shows; the files have all.
 SHOWN, LINES = 50, 12
 
@@ -132,21 +132,6 @@ class TryingMixin(admin.ModelAdmin):
         if schedule is None:
             raise Http404("There is no such rate schedule.")
         return schedule
-
-
-def try_url(schedule: int, months: list[str]) -> str:
-    """Return the page that shows what a version would charge for months."""
-    return f"{reverse('admin:billing_rateschedule_try', args=[schedule])}?{urlencode({ON: months}, doseq=True)}"
-
-
-def asked_text(arguments: dict[str, Any]) -> list[tuple[str, Any]]:
-    """Return what a job that tries rates was asked for, by name."""
-    schedule = RateSchedule.objects.filter(pk=arguments["schedule"]).first()
-    months = []
-    for name in arguments["months"]:
-        feed, _, month = name.rpartition(":")
-        months.append(f"{month_name(month)} of {feed}")
-    return [("Rates", link(change_url(schedule), schedule) if schedule else "–"), ("Months", ", ".join(months))]
 
 
 # What was tried, as the page shows it ------------------------------------------------------------------

@@ -32,7 +32,7 @@ class Command(BillingCommand):
             ("show", "the equation of a study, its costs and use, and what is wrong with it"),
             ("try", "what each PI would have paid by its rate in the last three closed months"),
             ("export", "write a study to a workbook with formulas"),
-            ("adopt", "keep its figures as they are: it is locked"),
+            ("adopt", "keep its figures as they are, permanently"),
         ):
             verb = verbs.add_parser(name, help=said)
             verb.add_argument("study", metavar="STUDY", type=int, help="its number, as list shows it")
