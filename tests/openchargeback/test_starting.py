@@ -129,6 +129,7 @@ ON_THE_DATABASE = [
     "report value",
     "questions list",
     "qcluster",
+    "rate_study list",
     "rates list",
     "recover_admin root --without-terminal",
     "replay -p 2025-01",
@@ -145,7 +146,7 @@ ON_THE_DATABASE = [
     "verify_files",
 ]
 # What works without one.
-ON_NONE = {"demo", "flush", "initialize", "version"}
+ON_NONE = {"demo", "doctor", "flush", "initialize", "version"}
 
 
 def test_every_command_is_asked_whether_it_needs_initialize():

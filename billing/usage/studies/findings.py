@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 
 from ...money import plain
-from ...quantities import for_people
+from ...quantities import counted
 from ...texts import long_month
 from .equation import Figures, Finding
 
@@ -63,9 +63,8 @@ def _of_use(figures: Figures) -> Iterator[Finding]:
         )
     held = sum((each.held for each in figures.use), Decimal(0))
     if held:
-        yield Finding(
-            "held", False, f"{for_people(held)} {figures.unit}s are held for review: nobody is charged for them yet."
-        )
+        said = f"Held for review: {counted(held, figures.unit)}. Nobody is charged for them yet."
+        yield Finding("held", False, said)
 
 
 def _number(number: Decimal) -> str:
