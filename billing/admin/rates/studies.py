@@ -14,7 +14,7 @@ from ... import doors, once_a_page
 from ...errors import BillingError
 from ...fiscal_years import label_of
 from ...models import CostPool, Policy, RateStudy
-from ...money import plain, rounded, written
+from ...money import plain, rounded
 from ...quantities import for_people
 from ...sheets import FORMATS
 from ...usage import studies
@@ -267,7 +267,7 @@ def _balance_said(figures: Figures) -> str:
     """Say what is carried forward, in words."""
     if not figures.balance:
         return "Nothing is carried forward."
-    amount = f"{written(abs(figures.balance), figures.currency)} {figures.currency}"
+    amount = f"{rounded(abs(figures.balance), figures.currency)} {figures.currency}"
     if figures.balance > 0:
         return f"{amount} more than the cost was recovered. It lowers the rate."
     return f"{amount} less than the cost was recovered. It raises the rate."

@@ -198,13 +198,6 @@ class UsageFeedAdmin(ReadMixin, ColumnsMixin, BillingAdmin):
             )
         )
 
-    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **options: Any) -> Any:
-        field = super().formfield_for_dbfield(db_field, request, **options)
-        if field and db_field.name == "source":
-            # A cross beside it would delete the source, and not the choice.
-            field.widget.can_delete_related = False
-        return field
-
     def get_readonly_fields(self, request: HttpRequest, obj: UsageFeed | None = None) -> list[str]:
         # The name is in commands.
         return [*super().get_readonly_fields(request, obj), *(["name"] if obj else [])]
