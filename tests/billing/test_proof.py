@@ -899,7 +899,8 @@ def test_documents_and_corrections_that_a_figure_leads_to_hold_as_many_lines_of_
         corrections.add_manual_charge(source=build.a_source(name), charged_in=build.a_period(), **given, **DONE)
     issue()
     posting.export(period=build.a_period(), format="standard", submit=True, **DONE)
-    # The last journal is of one source alone.
+    # The last journal is of one source alone, and says nothing that one before it says.
+    given["amount"] = Decimal(4)
     corrections.add_manual_charge(source=build.a_source("aws"), charged_in=build.a_period(), **given, **DONE)
     issue()
     posting.export(period=build.a_period(), format="standard", submit=True, **DONE)
