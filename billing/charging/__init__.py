@@ -4,7 +4,16 @@ from .breakdown import Original, ResourceShare, originals_of, resources_of
 from .fingerprints import Fingerprint, fingerprint_of
 from .foreseen import Part, lines_foreseen, parts_standing, paying_split_in
 from .itemizing import ChargePart, Whole, itemized
-from .keys import KEY_LENGTH, SEPARATOR, escaped, key_as_charged, key_of_correction, key_of_late_change, payer_key
+from .keys import (
+    KEY_LENGTH,
+    SEPARATOR,
+    escaped,
+    is_of_customer,
+    key_as_charged,
+    key_of_correction,
+    key_of_late_change,
+    payer_key,
+)
 from .lines import compute
 from .makings import Making, corrections_of, keys_of, makings_of
 from .missing import (
@@ -44,6 +53,7 @@ __all__ = [
     "fingerprint_of",
     "in_storage_order",
     "itemized",
+    "is_of_customer",
     "key_as_charged",
     "key_of_correction",
     "key_of_late_change",

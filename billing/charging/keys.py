@@ -49,6 +49,11 @@ def payer_key(
     return key
 
 
+def is_of_customer(key: str) -> bool:
+    """Tell whether a customer pays a payer line, which is then on an invoice, by its key."""
+    return f"{SEPARATOR}{CUSTOMER}" in key
+
+
 def escaped(part: str) -> str:
     """Return a part of a payer key as the key has it."""
     return part.replace("\\", "\\\\").replace(SEPARATOR, "\\" + SEPARATOR)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from billing import corrections
+from billing.charging import is_of_customer
 from billing.errors import BillingError, NextStep
 from billing.models import BillingPeriod
 from billing.tracing import BATCH, Document, DocumentLine
@@ -45,6 +46,8 @@ def document_of(what: str) -> Document | None:
 def holding(period: BillingPeriod, keys: Sequence[str]) -> list[DocumentLine]:
     """Return the lines of a month's invoices that are of these payer lines, the latest first."""
     found: list[DocumentLine] = []
+    # Nothing else is on invoices, and most pages have nothing else.
+    keys = list(filter(is_of_customer, keys))
     for start in range(0, len(keys), BATCH):
         lines = CustomerInvoiceLine.objects.filter(
             invoice__export__period=period, payer_key__in=keys[start : start + BATCH]
