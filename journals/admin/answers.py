@@ -26,8 +26,8 @@ SALT = "answers"
 @admin.register(AnswerMapping)
 class AnswerMappingAdmin(BillingAdmin):
     when_empty = (
-        "There is no form of an answer of the ledger yet. Add one that names the columns of its file. Journals are then "
-        "posted and rejected by it."
+        "There is no form of an answer of the ledger yet. Add one that names the columns of its file. Then "
+        "journals are posted and rejected by it."
     )
     list_display = ("name", "journal_column", "document_column", "line_column", "status_column", "reason_column")
     search_fields = ("name",)

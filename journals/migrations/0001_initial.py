@@ -896,8 +896,8 @@ class Migration(migrations.Migration):
                 ),
             ],
             options={
-                "verbose_name": "form of the ledger's answers",
-                "verbose_name_plural": "forms of the ledger's answers",
+                "verbose_name": "form of answers",
+                "verbose_name_plural": "forms of answers",
                 "ordering": ("name",),
                 "constraints": [
                     models.CheckConstraint(

@@ -32,7 +32,7 @@ class AnswerMapping(models.Model):
     )
 
     class Meta:
-        verbose_name, verbose_name_plural = "form of the ledger's answers", "forms of the ledger's answers"
+        verbose_name, verbose_name_plural = "form of answers", "forms of answers"
         ordering = ("name",)
         constraints = [
             models.CheckConstraint(

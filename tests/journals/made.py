@@ -1,12 +1,13 @@
 """Journals made in a line, and read back as figures."""
 
+import contextlib
 import csv
 import io
 from decimal import Decimal
 
 from billing import charging
 from billing.fields import AmountSum
-from journals import posting
+from journals import posting, preflight
 from journals.models import Journal, JournalLine
 from tests.build import NOW, SOMEBODY, a_period
 
@@ -53,3 +54,16 @@ def live_by_key(period="2025-01"):
 def exported(format, **options):
     done = posting.export(period=a_period(), format=format, **options, **WHO)
     return done, list(csv.DictReader(io.StringIO(done.file.read_text())))
+
+
+def submitted_anyhow(period, format, who):
+    """Submit what is charged and not journaled, and return its journal; None where that is nothing.
+
+    A difference may be just what an earlier journal posts: somebody has looked at it.
+    """
+    journal = posting.export(period=period, format=format, **who()).journal
+    if journal is None:
+        return None
+    with contextlib.suppress(preflight.NothingToAcknowledge):
+        preflight.acknowledge(journal=journal, format=format, reason="Two of a kind.", **who())
+    return posting.export(period=period, format=format, submit=True, **who()).journal

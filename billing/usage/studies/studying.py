@@ -58,7 +58,7 @@ def named(number: int) -> RateStudy:
     """Return the study of this number; raise NoSuchStudy."""
     found = RateStudy.objects.select_related("feed__source").filter(pk=number).first()
     if found is None:
-        raise NoSuchStudy(f"There is no rate study {number}. `manage.py rate_study list` shows all.")
+        raise NoSuchStudy(f"There is no rate study {number}. Look for its number in the list of rate studies.")
     return found
 
 
