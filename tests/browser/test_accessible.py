@@ -206,7 +206,7 @@ def test_everybody_can_use_a_form_that_was_refused(browser, live_server, house):
         session(browser, live_server, house.admin)
         for url in adds:
             browser.get(live_server.url + url)
-            press(browser, By.CSS_SELECTOR, "input[name=_save]")
+            press(browser, By.CSS_SELECTOR, "input[type=submit].default")
             if wrong := faults_of(browser):
                 found[url] = wrong
     assert not found, told(found)
