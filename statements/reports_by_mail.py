@@ -1,7 +1,6 @@
 """Reports by mail: whom the policy names gets the value delivered so far when a month is finalized."""
 
 import datetime
-from pathlib import Path
 from smtplib import SMTPException
 from typing import Any
 
@@ -47,7 +46,7 @@ def send(
         return {"message": f"Not mailed: the policy does not name {recipient} any more."}
     mail = letter_of(period, recipient)
     try:
-        path = _sent(period, job, mail)
+        path = outbox.send_one(mail, folder="reports", name=f"report-{period.iso_month}-{job.pk}.eml")
     except (SMTPException, OSError, BillingError, ValueError) as problem:
         words = outbox.words_of(problem)
         with audit.gesture(actor=actor, now=now) as gesture:
@@ -89,22 +88,3 @@ def letter_of(period: BillingPeriod, recipient: str) -> EmailMultiAlternatives:
     )
     mail.attach(reports.file_name(report, "pdf"), reports.as_pdf(report), "application/pdf")
     return mail
-
-
-def _sent(period: BillingPeriod, job: Job, mail: EmailMultiAlternatives) -> str:
-    """Send an e-mail, or write it to a file; return where its message is kept."""
-    name = f"report-{period.iso_month}-{job.pk}.eml"
-    if outbox.writes_files():
-        return str(outbox.write(Path(settings.EMAIL_FILE_PATH) / name, mail.message().as_bytes(), keep=True).name)
-    out = outbox.Outbox()
-    try:
-        out.send(mail)
-    finally:
-        out.close()
-    path = Path("mail") / "archive" / "reports" / name
-    try:
-        outbox.write(Path(settings.VAR_DIR) / path, mail.message().as_bytes(), keep=True)
-    except OSError:
-        # It was sent all the same.
-        return ""
-    return str(path)

@@ -179,6 +179,27 @@ def write_to_file(email: Email, message: EmailMultiAlternatives, statements: Seq
     return str(path.relative_to(settings.VAR_DIR)) if path.is_relative_to(settings.VAR_DIR) else str(path)
 
 
+def send_one(mail: EmailMultiAlternatives, *, folder: str, name: str) -> str:
+    """Send an e-mail that is of no statement, or write it to a file; return where its message is kept.
+
+    What is sent is archived under `folder` in VAR_DIR. Raises SMTPException and OSError where it cannot be sent.
+    """
+    if writes_files():
+        return str(write(Path(settings.EMAIL_FILE_PATH) / name, mail.message().as_bytes(), keep=True).name)
+    out = Outbox()
+    try:
+        out.send(mail)
+    finally:
+        out.close()
+    path = Path("mail") / "archive" / folder / name
+    try:
+        write(Path(settings.VAR_DIR) / path, mail.message().as_bytes(), keep=True)
+    except OSError:
+        # It was sent all the same.
+        return ""
+    return str(path)
+
+
 def archive_path(email: Email) -> str:
     """Return where the message of an e-mail is kept once it was sent, relative to VAR_DIR."""
     return f"mail/archive/{_archived_as(email)}"

@@ -1,7 +1,6 @@
 """Mailing a message about a question to the other side: staff at their address, or whoever asked."""
 
 import datetime
-from pathlib import Path
 from smtplib import SMTPException
 from typing import Any
 
@@ -48,7 +47,7 @@ def tell(
         return {"message": "Not mailed: the policy names no address for questions, and no contact."}
     mail = letter_of(message, recipient)
     try:
-        path = _sent(message, mail)
+        path = outbox.send_one(mail, folder="questions", name=f"question-{message.question_id}-{message.pk}.eml")
     except (SMTPException, OSError, BillingError, ValueError) as problem:
         with audit.gesture(actor=actor, now=now) as gesture:
             words = outbox.words_of(problem)
@@ -123,22 +122,3 @@ def text_of(message: Message, address: str) -> str:
         lines += [f"Proposed: {question.proposed_text}"] if question.proposed else []
         lines += [f"Answer due: {long_date(question.respond_by)}"]
     return "\n".join([*lines, "", "Read and answer it here:", address, ""])
-
-
-def _sent(message: Message, mail: EmailMultiAlternatives) -> str:
-    """Send an e-mail, or write it to a file; return where its message is kept."""
-    name = f"question-{message.question_id}-{message.pk}.eml"
-    if outbox.writes_files():
-        return str(outbox.write(Path(settings.EMAIL_FILE_PATH) / name, mail.message().as_bytes(), keep=True).name)
-    out = outbox.Outbox()
-    try:
-        out.send(mail)
-    finally:
-        out.close()
-    path = Path("mail") / "archive" / "questions" / name
-    try:
-        outbox.write(Path(settings.VAR_DIR) / path, mail.message().as_bytes(), keep=True)
-    except OSError:
-        # It was sent all the same.
-        return ""
-    return str(path)
