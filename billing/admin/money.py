@@ -67,6 +67,9 @@ class MoneyMixin(admin.ModelAdmin):
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> HttpResponse:
         subject = context.get("original")
+        if subject is not None and request.method == "POST":
+            # A form that was refused: the record carries what was sent, and nothing is charged under that.
+            subject = self.get_queryset(request).filter(pk=subject.pk).first()
         if subject is not None and subject.pk and not context.get("is_popup") and request.user.has_perm(PERMISSION):
             context["money"] = money_of(request, self.money_by, getattr(subject, self.money_key), subject)
         return super().render_change_form(request, context, *args, **kwargs)

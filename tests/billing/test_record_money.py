@@ -101,3 +101,12 @@ def test_the_page_of_a_record_asks_as_often_for_twice_as_much(month, cast, clien
         build.a_charge("1.00", project=f"p-{number}", source="hpc")
     issuing.generate(period=build.a_period(), **BY)
     assert asked() == before
+
+
+def test_a_refused_change_of_a_code_still_shows_the_money_of_the_record(client, cast):
+    department = build.a_department("CHEM", name="Chemistry")
+    client.force_login(cast.admin)
+    sent = {"code": "9" * 25, "name": "Chemistry", "parent": "9" * 25}
+    page = client.post(reverse("admin:billing_department_change", args=[department.pk]), sent)
+    assert page.status_code == 200
+    assert page.context["money"].report is not None
