@@ -242,7 +242,7 @@ def test_reports(by):
     check_csv(reports.as_csv(report), "=1+1" if by != "fund" else "+1+1")
     book = load_workbook(io.BytesIO(reports.as_xlsx(report)))
     cells = [cell for sheet in book.worksheets for row in sheet.iter_rows() for cell in row if cell.value is not None]
-    # Formulas are the totals and percentages alone; nobody's text is one.
+    # Only totals and percentages are formulas; no text that somebody typed is one.
     formulas = [cell.value for cell in cells if cell.data_type == "f"]
     assert formulas
     assert all(re.fullmatch(r"=SUM\([A-Z0-9:,]+\)|=IF\([A-Z0-9]+=0,\"\",[A-Z0-9/]+\)", each) for each in formulas)

@@ -15,7 +15,7 @@ NAMED = 10
 
 
 class SamePerson(BillingError):
-    """A journal was to be submitted by the one who drafted it, or in nobody's name."""
+    """A journal was to be submitted by the person who drafted it, or without naming anybody."""
 
 
 def require_second_person(journal: Journal, actor: Actor) -> None:

@@ -30,7 +30,7 @@ def findings(document: Document) -> Iterator[Finding]:
         validate: Validator = import_string(settings.JOURNAL_VALIDATOR)
         remarks = list(validate(document))
     except Exception as error:  # noqa: BLE001
-        # It is nobody's code here: whatever it raises, the journal was not validated.
+        # The site wrote this code, not us: whatever it raises, the journal was not validated.
         told = f"{settings.JOURNAL_VALIDATOR} failed: {type(error).__name__}: {error}"
         yield Finding("validator", f"{told}. The journal was not validated by it."[:500])
         return

@@ -53,7 +53,7 @@ def test_drafting_again_makes_one_the_preparer(two_people):
     drafted_by(first)
     with pytest.raises(posting.SamePerson):
         posting.export(period=a_period(), format="gl", submit=True, actor=second, now=NOW)
-    # All of it was taken back: the draft is the first one's still.
+    # The refused export was undone as a whole: the first person is still the one who drafted it.
     journal = posting.journal_named("J2025-01-1", among=a_period().journals.all(), waiting="is there")
     assert journal.drafted_by == first.user
 

@@ -1,4 +1,4 @@
-"""Rate studies: break-even to the last digit, subsidies as revenue, federal awards no worse off, adopted for good."""
+"""Rate studies: break-even to the last digit, subsidies as revenue, federal awards no worse off, adopted and locked."""
 
 import datetime
 import io
