@@ -190,7 +190,8 @@ def balances_of(feed: UsageFeed, month: datetime.date) -> list[Balance]:
 
 def standing_months(feed: UsageFeed | None = None) -> list[PricedMonth]:
     """Return how each month of each feed stands: as it was priced last."""
-    months = PricedMonth.objects.select_related("feed", "period", "schedule", "imported").order_by("pk")
+    # What was used by its end may be large, and is asked for of one month at most.
+    months = PricedMonth.objects.select_related("feed", "period", "schedule", "imported").defer("used").order_by("pk")
     if feed:
         months = months.filter(feed=feed)
     return list({(each.feed_id, each.period_id): each for each in months}.values())
