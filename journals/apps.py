@@ -5,14 +5,24 @@ class JournalsConfig(AppConfig):
     name = "journals"
 
     def ready(self) -> None:
-        from billing import corrections, proof, tracing
+        from billing import corrections, proof, reports, tracing
         from billing.background import jobs
         from billing.models import Job
         from billing.months import checklist
         from billing.proof import verifying
         from billing.setup import kept_sheets
 
-        from . import accounting_calendar, filing, month_items, posting, proving, receivables, safeguards, valid_values
+        from . import (
+            accounting_calendar,
+            crediting,
+            filing,
+            month_items,
+            posting,
+            proving,
+            receivables,
+            safeguards,
+            valid_values,
+        )
         from .models import CustomerInvoiceLine, Journal, JournalLine, ReceivablesExport
         from .receivables import month_items as of_receivables
         from .tracing import DOCUMENTS
@@ -40,6 +50,7 @@ class JournalsConfig(AppConfig):
         checklist.register_for_worker("Preparing the journal", posting.kept_prospect)
         proof.register_side(proof.JOURNALED, proving.journaled)
         proof.register_side(proof.INVOICED, receivables.invoiced)
+        reports.register_ledger(crediting.credited)
         tracing.register_documents(
             "receivables", tracing.Provider(find=receivables.document_of, holding=receivables.holding)
         )

@@ -67,10 +67,10 @@ class FilterForm(forms.Form):
             self._offer(key, choices)
         if name != "years":
             del self.fields["show"]
-        if name == "subsidy":
-            del self.fields["fund"]
         if not tree:
             del self.fields["department"]
+        for key in set(_refused(name)) & set(self.fields):
+            del self.fields[key]
 
     def _offer(self, name: str, choices: list[tuple[str, str]]) -> None:
         choice_field = self.fields[name]
@@ -113,6 +113,8 @@ class Page:
     reports: list[Link]
     problem: str = ""
     report: Report | None = None
+    # The same with all its columns, for files.
+    made: Report | None = None
     years: list[Link] = field(default_factory=list)
     currencies: list[Link] = field(default_factory=list)
     # What narrows it, each with the address that widens it again.
@@ -145,13 +147,15 @@ def page_of(request: HttpRequest) -> Page:
         asked = reports.read(said)
     except reports.ReportRefused as refused:
         return Page(FilterForm(name, said), links(name, said, user), problem=str(refused))
-    report = reports.make(asked)
+    made = reports.make(asked)
+    report = made.brief()
     params = asked.as_params()
     charted = report.trend.top(charts.COLORS) if report.trend else None
     return Page(
         form=FilterForm(name, params),
         reports=links(name, params, user),
         report=report,
+        made=made,
         years=_years(asked),
         currencies=[
             Link(each, address(params | {"currency": each}), each == report.currency) for each in report.currencies
@@ -171,11 +175,11 @@ def page_of(request: HttpRequest) -> Page:
 
 def file_of(page: Page, form: str) -> HttpResponse | None:
     """Return the report as a file, None where there is no such kind of file or no report."""
-    if page.report is None or form not in FILES:
+    if page.made is None or form not in FILES:
         return None
     write, kind = FILES[form]
-    response = HttpResponse(write(page.report), content_type=kind)
-    response["Content-Disposition"] = f'attachment; filename="{reports.file_name(page.report, form)}"'
+    response = HttpResponse(write(page.made), content_type=kind)
+    response["Content-Disposition"] = f'attachment; filename="{reports.file_name(page.made, form)}"'
     return response
 
 
@@ -188,9 +192,14 @@ def _fitting(said: dict[str, str]) -> dict[str, str]:
     kept = dict(said)
     if kept.get("by") not in reports.WAYS[kept["report"]]:
         kept.pop("by", None)
-    if kept["report"] == "subsidy":
-        kept.pop("fund", None)
+    for key in _refused(kept["report"]):
+        kept.pop(key, None)
     return kept
+
+
+def _refused(name: str) -> tuple[str, ...]:
+    """Return what a report cannot be narrowed to."""
+    return reports.NOT_NARROWED.get(name, ((), ""))[0]
 
 
 def links(name: str, params: Mapping[str, str], user: User) -> list[Link]:

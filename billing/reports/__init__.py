@@ -5,6 +5,7 @@ from .asking import (
     LABELS,
     MEASURES,
     NARROWING,
+    NOT_NARROWED,
     TITLES,
     WAYS,
     WITHIN,
@@ -15,6 +16,7 @@ from .asking import (
     read,
     years,
 )
+from .ledger import register_ledger
 from .making import make
 from .papers import as_pdf, register_drawer
 from .tables import Column, Report, Row, percent_text, summed
@@ -24,6 +26,7 @@ __all__ = [
     "LABELS",
     "MEASURES",
     "NARROWING",
+    "NOT_NARROWED",
     "TITLES",
     "WAYS",
     "WITHIN",
@@ -42,6 +45,7 @@ __all__ = [
     "percent_text",
     "read",
     "register_drawer",
+    "register_ledger",
     "summed",
     "years",
 ]

@@ -21,6 +21,7 @@ TITLES = {
     "subsidy": "Subsidies",
     "years": "Year over year",
     "uncharged": "Not charged",
+    "reconciliation": "Recovery",
 }
 LABELS = {
     "month": "Month",
@@ -34,6 +35,7 @@ LABELS = {
     "fund": "Fund/org",
     "giver": "Funded by",
     "program": "Program",
+    "recovery": "Recovery fund/org",
 }
 # How a label reads in a sentence, where it is not the same in lower case.
 NOUNS = {"pi": "PI", "giver": "who funded them"}
@@ -45,6 +47,7 @@ WAYS: dict[str, tuple[str, ...]] = {
     "subsidy": ("giver", "program", "month", "year", *(by for by in _OF_LINES if by != "fund")),
     "years": ("college", *(by for by in _OF_LINES if by != "college")),
     "uncharged": ("month", "source", "service"),
+    "reconciliation": ("recovery", "month", "source"),
 }
 # What year over year compares.
 MEASURES = {"charged": "Charged", "subsidy": "Subsidy", "listed": "List price"}
@@ -56,6 +59,15 @@ NARROWING = {
     "project": "Project",
     "service": "Service",
     "fund": "Fund/org",
+}
+# What some reports cannot be narrowed to, and what to do instead.
+NOT_NARROWED = {
+    # A fund/org that is charged is not who paid the subsidy: that is the giver.
+    "subsidy": (("fund",), "Show them by who funded them, or by project."),
+    "reconciliation": (
+        ("department", "pi", "project", "service", "fund"),
+        "An invoice is of a source as a whole: narrow it to a source.",
+    ),
 }
 # What a row of a report leads to: the same report, narrowed to the row and by what comes next.
 WITHIN = {
@@ -148,10 +160,9 @@ def read(said: Mapping[str, str]) -> Asked:
     if currency and (problem := refusal(currency)):
         raise ReportRefused(problem)
     only = {each: one_line(said[each]).strip() for each in NARROWING if (said.get(each) or "").strip()}
-    if name == "subsidy" and "fund" in only:
-        raise ReportRefused(
-            "Subsidies cannot be narrowed to a fund/org that is charged. Show them by who funded them, or by project."
-        )
+    no, instead = NOT_NARROWED.get(name, ((), ""))
+    if refused := next((each for each in only if each in no), None):
+        raise ReportRefused(f"“{TITLES[name]}” cannot be narrowed to a {NARROWING[refused].lower()}. {instead}")
     found = {each: _found(each, text) for each, text in only.items()}
     return Asked(name, first, last, by, show, currency, only, found)
 

@@ -23,6 +23,7 @@ SHORT = {"Provider discount": "Discount", "Change in percent": "Percent"}
 
 def of(report: Report) -> dict[str, Any]:
     """Return the data of a report on paper, amounts as numbers of its currency."""
+    report = report.brief()
     asked, policy = report.asked, Policy.objects.current()
     is_value = asked.name == "value"
     return {

@@ -1,4 +1,4 @@
-"""The reports: value delivered, subsidies by who gave them, and year over year, from payer lines."""
+"""The reports, by their names; here value delivered, subsidies by who gave them, and year over year."""
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from ..money import ZERO
-from . import notes, programs, uncharged
+from . import notes, programs, recovery, uncharged
 from .adding import chosen, currencies_of, rows_of, sums, trend_of
 from .asking import LABELS, MEASURES, Asked
 from .facts import AMOUNTS, Facts
@@ -41,6 +41,7 @@ def make(asked: Asked) -> Report:
         "subsidy": programs.granted if asked.by == "program" else subsidies,
         "years": year_over_year,
         "uncharged": uncharged.not_charged,
+        "reconciliation": recovery.reconciliation,
     }
     return makers[asked.name](Facts(asked))
 

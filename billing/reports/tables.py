@@ -1,7 +1,7 @@
 """A report as a table: columns of amounts, rows that add up to their total, and what belongs beside them."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import ROUND_HALF_UP, Decimal
 
 from ..fields import WIDE
@@ -50,6 +50,29 @@ class Report:
     # Month by month, for the chart and the table below it.
     trend: Trend | None = None
     notes: tuple[str, ...] = field(default_factory=tuple)
+    # Of its amounts few are not 0: who reads it sees those alone, and its files have all.
+    is_sparse: bool = False
+
+    def brief(self) -> "Report":
+        """Return it as people read it: of a sparse one, without columns of amounts that are 0 in every row."""
+        if not self.is_sparse or not self.rows:
+            return self
+        every = [row.values for row in self.rows]
+        kept = [
+            place
+            for place, column in enumerate(self.columns)
+            if column.kind != AMOUNT or any(values[place] for values in every)
+        ]
+
+        def chosen(values: Sequence[Value]) -> tuple[Value, ...]:
+            return tuple(values[place] for place in kept)
+
+        return replace(
+            self,
+            columns=tuple(self.columns[place] for place in kept),
+            rows=tuple(replace(row, values=chosen(row.values)) for row in self.rows),
+            total=chosen(self.total),
+        )
 
     def value(self, name: str, row: Row | None = None) -> Value:
         """Return a figure of a row, or of the total, by the name of its column."""

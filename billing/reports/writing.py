@@ -32,6 +32,8 @@ PIVOT = (
     *("Currency", "List price", "Provider discount", "After discount", "Subsidy", "Charged"),
 )
 PIVOT_WIDTH = 16
+# The reports that add up payer lines of users.
+OF_LINES = ("value", "subsidy", "years")
 
 
 def file_name(report: Report, form: str) -> str:
@@ -59,7 +61,7 @@ def as_xlsx(report: Report) -> bytes:
     _report_sheet(book, report)
     if report.trend:
         _months_sheet(book, report)
-    if report.asked.name != "uncharged" and report.asked.by != "program":
+    if report.asked.name in OF_LINES and report.asked.by != "program":
         _pivot_sheet(book, report)
     out = io.BytesIO()
     book.save(out)

@@ -45,7 +45,7 @@ class Command(BillingCommand):
         if path and path.suffix.lower() not in FORMS:
             raise CommandError(f"{path} is not written: end its name in .csv, .xlsx or .pdf.")
         report = reports.make(reports.read({name: text for name, text in said.items() if text}))
-        data, text = report.as_data(), "\n\n".join(_paragraphs(report))
+        data, text = report.as_data(), "\n\n".join(_paragraphs(report.brief()))
         if path:
             try:
                 write_whole(path, FORMS[path.suffix.lower()](report))
