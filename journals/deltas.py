@@ -1,7 +1,7 @@
 """What a month's next journal holds: payer lines less what is in the ledger already (pure)."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 ZERO = Decimal(0)
@@ -13,6 +13,8 @@ class Account:
 
     fund_org: str
     natural_account: str
+    # What decided the account code, in words; the same account whatever did.
+    by: str = field(default="", compare=False)
 
     @property
     def is_whole(self) -> bool:

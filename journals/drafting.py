@@ -16,6 +16,7 @@ from billing.patterns import compiled
 from billing.texts import long_date, long_month
 
 from . import accounting_calendar
+from .account_codes import AccountCodes, Subject
 from .deltas import Account, Pair, deltas
 from .models import Journal, JournalLine
 
@@ -38,7 +39,7 @@ def fresh_deltas(period: BillingPeriod, lines: Iterable[PayerLine] | None = None
     """Return what a period's payer lines (those stored, or those given) say beyond its live journals."""
     if lines is None:
         lines = PayerLine.objects.filter(period=period)
-    return deltas(_charged(period, lines), _journaled(period))
+    return deltas(charged(period, lines), _journaled(period))
 
 
 def lines_of(pairs: Iterable[Pair], journal: Journal, policy: Policy) -> Iterator[JournalLine]:
@@ -59,6 +60,7 @@ def lines_of(pairs: Iterable[Pair], journal: Journal, policy: Policy) -> Iterato
                 side=side,
                 fund_org=account.fund_org,
                 natural_account=account.natural_account,
+                account_by=account.by,
                 segments=parse(account.fund_org) or {},
                 debit=debit,
                 credit=credit,
@@ -203,7 +205,9 @@ def segment_parser(pattern: str) -> Callable[[str], dict[str, str] | None]:
     return parse
 
 
-def _charged(period: BillingPeriod, lines: Iterable[PayerLine]) -> Iterator[Pair]:
+def charged(period: BillingPeriod, lines: Iterable[PayerLine], codes: AccountCodes | None = None) -> Iterator[Pair]:
+    """Yield what payer lines of a period charge to the ledger; `codes` decides their account codes, else today's."""
+    codes = codes or AccountCodes()
     # Looked up once: a join would make five objects more for every line.
     sources, people, projects = sources_by_key(), by_key(Person), by_key(Project)
     months = {pk: each.iso_month for pk, each in by_key(BillingPeriod).items()}
@@ -218,6 +222,7 @@ def _charged(period: BillingPeriod, lines: Iterable[PayerLine]) -> Iterator[Pair
             continue
         pi = people[line.pi_id] if line.pi_id else None
         project_code = projects[line.project_id].code if line.project_id else ""
+        decided = codes.of(Subject(source, line.fund_org, project_code, line.service_name, line.natural_account))
         # None yet where the lines are not stored, as in a preview.
         reference = references.get((line.pi_id, line.project_id), "")
         yield Pair(
@@ -225,8 +230,8 @@ def _charged(period: BillingPeriod, lines: Iterable[PayerLine]) -> Iterator[Pair
             amount=line.charged,
             list_cost=line.list_cost,
             contracted_cost=line.contracted_cost,
-            payer=Account(line.fund_org, line.natural_account or source.debit_account),
-            recovery=Account(source.recovery_fund_org, source.recovery_account),
+            payer=Account(line.fund_org, decided.debit.account, decided.debit.by),
+            recovery=Account(source.recovery_fund_org, decided.recovery.account, decided.recovery.by),
             reference=reference,
             description=described(
                 reference=reference,
@@ -261,8 +266,8 @@ def _journaled(period: BillingPeriod) -> Iterator[Pair]:
             amount=payer.debit - payer.credit,
             list_cost=payer.list_cost,
             contracted_cost=payer.contracted_cost,
-            payer=Account(payer.fund_org, payer.natural_account),
-            recovery=Account(recovery.fund_org, recovery.natural_account),
+            payer=Account(payer.fund_org, payer.natural_account, payer.account_by),
+            recovery=Account(recovery.fund_org, recovery.natural_account, recovery.account_by),
             reference=payer.reference,
             description=payer.description,
             kind=payer.kind,

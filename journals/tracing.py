@@ -46,6 +46,7 @@ def holding(period: BillingPeriod, keys: Sequence[str]) -> list[DocumentLine]:
 
 def _line(line: JournalLine, journal: Journal) -> DocumentLine:
     in_file = f"line {line.file_line.number} of its file" if hasattr(line, "file_line") else ""
+    place = filter(None, (line.get_side_display(), line.fund_org, line.natural_account))
     is_live = journal.state in (Journal.State.SUBMITTED, Journal.State.POSTED)
     return DocumentLine(
         kind=journal.get_kind_display().lower(),
@@ -55,7 +56,7 @@ def _line(line: JournalLine, journal: Journal) -> DocumentLine:
         stands=is_live and journal.kind == Journal.Kind.JOURNAL,
         payer_key=line.payer_key,
         period=journal.period,
-        text=" ".join(filter(None, (line.get_side_display(), line.fund_org, line.natural_account, in_file))),
+        text=", ".join(filter(None, (" ".join(place), line.account_by, in_file))),
         amount=line.debit - line.credit,
         currency=journal.currency,
         subject=journal,

@@ -86,6 +86,7 @@ NAVIGATION: dict[str, tuple[Item, ...]] = {
             (
                 List("Journal", "Journals", "journals", is_by_month=True),
                 List("ReceivablesExport", "Receivables", "journals", is_by_month=True),
+                List("AccountRule", "Account rules", "journals"),
                 List("AccountingPeriod", "Accounting calendar", "journals"),
                 List("ValidValueList", "Valid values", "journals"),
                 List("AnswerMapping", "Ledger's answers", "journals"),

@@ -19,7 +19,7 @@ VIEW = {
             "usagefile pricedmonth rateschedule ratestudy costpool rateclassmember usagesubsidy allocation"
         ),
         "statements": "statement statementline email",
-        "journals": "accountingperiod answermapping customerinvoice customerinvoiceline journal journalline "
+        "journals": "accountrule accountingperiod answermapping customerinvoice customerinvoiceline journal journalline "
         "journallayout journaltemplate receivablesexport validvaluelist",
     }.items()
     for model in models.split()
@@ -78,7 +78,7 @@ FINANCE = {
     *(
         f"journals.{verb}_{model}"
         for verb in ("add", "change", "delete")
-        for model in ("accountingperiod", "answermapping", "journaltemplate")
+        for model in ("accountingperiod", "accountrule", "answermapping", "journaltemplate")
     ),
 }
 

@@ -57,7 +57,7 @@ from billing.models import (
 from billing.months import closing
 from journals import layouts, posting, receivables, valid_values
 from journals.formats.layouts import preset_named
-from journals.models import AccountingPeriod, AnswerMapping, Journal, JournalLayout, JournalTemplate, ReceivablesExport
+from journals.models import AccountingPeriod, AccountRule, AnswerMapping, Journal, JournalLayout, JournalTemplate, ReceivablesExport
 from statements import emails, issuing
 from statements.models import Email, Statement
 from statements.questions import lines
@@ -380,6 +380,12 @@ iiii >>>>  iiii >>>>  admin/statements/statement/<path:object_id>/history/
 iiii xxxx  iiii xxxx  admin/statements/statement/<path:object_id>/delete/
 iiii oooo  iiii xxxx  admin/statements/statement/<path:object_id>/change/
 iiii >>>>  iiii >>>>  admin/statements/statement/<path:object_id>/
+iiii oooo  iiii oooo  admin/journals/accountrule/
+iiii xxoo  iiii xxoo  admin/journals/accountrule/add/
+iiii >>>>  iiii >>>>  admin/journals/accountrule/<path:object_id>/history/
+iiii xxoo  iiii xxoo  admin/journals/accountrule/<path:object_id>/delete/
+iiii oooo  iiii xxoo  admin/journals/accountrule/<path:object_id>/change/
+iiii >>>>  iiii >>>>  admin/journals/accountrule/<path:object_id>/
 iiii oooo  iiii oooo  admin/journals/answermapping/
 iiii xxoo  iiii xxoo  admin/journals/answermapping/add/
 iiii >>>>  iiii >>>>  admin/journals/answermapping/<path:object_id>/history/
@@ -554,6 +560,7 @@ def house(cast, settings):
     )
     AttributionRule.objects.create(source=held.source, service="*Storage*", fund_org="BIO-001")
     CloudAccount.objects.create(source=held.source, account_id="123", default_pi=held.pi)
+    AccountRule.objects.create(service="*Storage*", debit_account="6590")
     JournalTemplate.objects.create(name="bank", line="{{ line.fund_org }}")
     days = {"first_day": datetime.date(2025, 1, 1), "last_day": datetime.date(2025, 1, 31)}
     AccountingPeriod.objects.create(fiscal_year=2025, number=7, **days)
@@ -836,6 +843,7 @@ ACTIONS = {
     "billing.invoicetotal delete_selected": BIND,
     "statements.statement send_selected": CURATE,
     "journals.accountingperiod delete_selected": BIND,
+    "journals.accountrule delete_selected": BIND,
     "journals.answermapping delete_selected": BIND,
     "journals.journaltemplate delete_selected": BIND,
 }

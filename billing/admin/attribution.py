@@ -10,7 +10,7 @@ from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
@@ -26,6 +26,7 @@ from ..texts import long_span, number_in
 from .audited import BillingAdmin, actor_of
 from .formatting import badge
 from .links import change_url
+from .seen import SeenForm, digest_of
 
 REAPPLY = "billing.review_charges"
 # Charges that an address can name.
@@ -92,32 +93,11 @@ def sharing_url(charge: Charge) -> str:
     return f"{reverse('admin:billing_attributionrule_add')}?{query}"
 
 
-class RuleForm(forms.ModelForm):
+class RuleForm(SeenForm):
     """A rule, saved once it was shown what it would have decided."""
 
-    # The digest of the rule whose preview is on the page.
-    seen = forms.CharField(required=False, widget=forms.HiddenInput)
-
-    preview_is_new = False
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        if self.instance.pk:
-            self.initial["seen"] = learning.digest_of(self.instance)
-
-    def _post_clean(self) -> None:
-        super()._post_clean()  # type: ignore[misc]
-        if self.errors or "seen" not in self.data:
-            return
-        digest = learning.digest_of(self.instance)
-        if self.data["seen"] != digest:
-            self.preview_is_new = True
-            # The page that asks again carries what it shows.
-            again = QueryDict(mutable=True)
-            again.update(self.data)
-            again["seen"] = digest
-            self.data = again
-            self.add_error(None, "Look at what this rule would have decided, then save it.")
+    decides = (*learning.SAID, *learning.SETS)
+    asks = "Look at what this rule would have decided, then save it."
 
 
 class SharingFilter(admin.SimpleListFilter):
@@ -192,7 +172,7 @@ class AttributionRuleAdmin(BillingAdmin):
         rule = getattr(request, "learned_rule", None)
         if rule is None:
             return super().get_changeform_initial_data(request)
-        return {**forms.model_to_dict(rule), "seen": learning.digest_of(rule)}
+        return {**forms.model_to_dict(rule), "seen": digest_of(rule, RuleForm.decides)}
 
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any

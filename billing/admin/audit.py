@@ -58,6 +58,7 @@ NOUNS = {
     "invoice": "Provider invoices",
     "invoice_total": "Provider invoices, corrected",
     "cost_measure_change": "Cost measures",
+    "account_rule": "Account rules",
     "accounting_period": "Accounting periods",
     "accounting_calendar": "Accounting calendars",
     "valid_values": "Valid values",

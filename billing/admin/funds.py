@@ -96,7 +96,7 @@ class FundingSourceAdmin(MoneyMixin, ListAdmin):
         "No list of fund/orgs is loaded yet, so none is unknown. Load yours, and what is not on it is held for review."
     )
     list_display = ("fund_org", "name", "is_sponsored", "valid_from", "valid_until", "last_posting_date", "state")
-    list_filter = ("is_sponsored", ("valid_until", admin.EmptyFieldListFilter))
+    list_filter = ("is_sponsored", "fa_treatment", ("valid_until", admin.EmptyFieldListFilter))
     search_fields = ("fund_org", "name")
     autocomplete_fields = ("projects",)
     change_list_template = "admin/billing/fundingsource/change_list.html"

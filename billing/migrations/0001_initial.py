@@ -93,6 +93,17 @@ class Migration(migrations.Migration):
                 ),
                 ("name", models.CharField(blank=True, max_length=200)),
                 ("is_sponsored", models.BooleanField(default=False, verbose_name="sponsored award")),
+                (
+                    "fa_treatment",
+                    models.CharField(
+                        blank=True,
+                        choices=[("included", "In the F&A base"), ("excluded", "Not in the F&A base")],
+                        default="",
+                        help_text="Whether what it is charged here is in the base that its facilities and administration are worked out from (MTDC). Account rules can go by it.",
+                        max_length=8,
+                        verbose_name="F&A",
+                    ),
+                ),
                 ("valid_from", models.DateField(blank=True, null=True)),
                 (
                     "valid_until",

@@ -20,7 +20,7 @@ from .dimensions import (
     TagSet,
     saying,
 )
-from .funds import FundException, FundingSource
+from .funds import FaTreatment, FundException, FundingSource
 from .gestures import SentForm
 from .imports import Import, ImportedFile, ImportOverlap, ImportTotal, StoredFile
 from .jobs import AtWork, Job, Worker
@@ -71,6 +71,7 @@ __all__ = [
     "ExchangeRate",
     "Flag",
     "FrozenProof",
+    "FaTreatment",
     "FundException",
     "FundingSource",
     "HeldCharge",

@@ -13,6 +13,16 @@ from .people import Project, User
 from .typed import CodeField, NameField
 
 
+class FaTreatment(models.TextChoices):
+    """Whether costs are in the base that facilities and administration (F&A, indirect cost) are worked out from.
+
+    The base is that of 2 CFR 200.414: modified total direct costs (MTDC), or the award's own.
+    """
+
+    INCLUDED = "included", "In the F&A base"
+    EXCLUDED = "excluded", "Not in the F&A base"
+
+
 class FundingSource(models.Model):
     """A fund/org of the institution's ledger, loaded from a list: never learned from a tag."""
 
@@ -24,6 +34,15 @@ class FundingSource(models.Model):
     )
     name = NameField(max_length=200, blank=True)
     is_sponsored = models.BooleanField("sponsored award", default=False)
+    fa_treatment = models.CharField(
+        "F&A",
+        max_length=8,
+        choices=FaTreatment.choices,
+        blank=True,
+        default="",
+        help_text="Whether what it is charged here is in the base that its facilities and administration are worked "
+        "out from (MTDC). Account rules can go by it.",
+    )
     valid_from = models.DateField(null=True, blank=True)
     valid_until = models.DateField(null=True, blank=True, help_text="The last day of service it may pay for.")
     last_posting_date = models.DateField(null=True, blank=True)

@@ -1,7 +1,6 @@
 """Rules learned from reassignments: what reassigned charges have in common, and what a rule would have decided."""
 
 import datetime
-import hashlib
 import uuid
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -200,11 +199,6 @@ def _rule_of(found: Sequence[Charge]) -> AttributionRule:
         setattr(rule, name, value)
     rule.note = f"Made from the correction of {counted(len(found))}."
     return rule
-
-
-def digest_of(rule: AttributionRule) -> str:
-    """Return what stands for all that a rule says: another one means that its preview has to be shown again."""
-    return hashlib.sha256(repr([str(getattr(rule, name) or "") for name in (*SAID, *SETS)]).encode()).hexdigest()[:32]
 
 
 def foresee(rule: AttributionRule, *, month: BillingPeriod | None = None) -> list[Foreseen]:

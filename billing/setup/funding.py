@@ -12,7 +12,7 @@ from ..attribution.holding import Settled
 from ..audit import Actor
 from ..audit.snapshots import snapshot
 from ..errors import BillingError
-from ..models import FundException, FundingSource, Policy, Project
+from ..models import FaTreatment, FundException, FundingSource, Policy, Project
 from ..readers.cells import Kind, check_code, unwrapped
 from ..readers.values import BadValue
 from ..texts import cleaned, code_of, folded_code, folds_of, is_missing, long_date, odd_characters, quoted
@@ -23,6 +23,7 @@ COLUMNS = {
     "fund_org": Kind.CODE,
     "name": Kind.TEXT,
     "sponsored": Kind.YES,
+    "fa": Kind.TEXT,
     "valid_from": Kind.DATE,
     "valid_until": Kind.DATE,
     "last_posting_date": Kind.DATE,
@@ -35,6 +36,7 @@ DATE_WORDS = {
     "valid_until": "last day of service",
     "last_posting_date": "last posting date",
 }
+CHANGED = ("fund_org", "name", "is_sponsored", "fa_treatment", *DATES)
 BATCH = 500
 
 
@@ -150,7 +152,7 @@ def load_funds(*, file: IO[bytes], is_dry_run: bool = False, actor: Actor, now: 
             return done
         changed = [fund for fund, _ in loading.changed]
         FundingSource.objects.bulk_create(loading.added, batch_size=BATCH)
-        FundingSource.objects.bulk_update(changed, ["fund_org", "name", "is_sponsored", *DATES], batch_size=BATCH)
+        FundingSource.objects.bulk_update(changed, CHANGED, batch_size=BATCH)
         _link(links, {fund.fund_org: fund.pk for fund in [*loading.added, *changed]})
         loading.record(
             gesture,
@@ -206,6 +208,11 @@ def _values_of(
         if said not in YES | NO:
             loading.refuse(line, "sponsored", f"“{row['sponsored']}” is neither yes nor no")
         values["is_sponsored"] = said in YES
+    if "fa" in row:
+        values["fa_treatment"] = row["fa"].strip().casefold()
+        if values["fa_treatment"] not in ("", *FaTreatment.values):
+            allowed = ", ".join(FaTreatment.values)
+            loading.refuse(line, "fa", f"{quoted(row['fa'])} is none of {allowed}, and not empty")
     return values | {name: loading.day(line, row, name) for name in DATES if name in row}
 
 

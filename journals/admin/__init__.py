@@ -1,5 +1,6 @@
 """The staff's screens of journals, and of the formats they are written in."""
 
+from .account_rules import AccountRuleAdmin
 from .answers import AnswerMappingAdmin
 from .calendar import AccountingPeriodAdmin
 from .journals import JournalAdmin
@@ -9,6 +10,7 @@ from .templates import JournalTemplateAdmin
 from .valid_values import ValidValueListAdmin
 
 __all__ = [
+    "AccountRuleAdmin",
     "AccountingPeriodAdmin",
     "AnswerMappingAdmin",
     "JournalAdmin",

@@ -302,6 +302,16 @@ class Migration(migrations.Migration):
                 ("fund_org", models.CharField(blank=True, max_length=64, verbose_name="fund/org")),
                 ("natural_account", models.CharField(blank=True, max_length=64)),
                 (
+                    "account_by",
+                    models.CharField(
+                        blank=True,
+                        default="",
+                        help_text="What decided its account code, and why.",
+                        max_length=254,
+                        verbose_name="account code by",
+                    ),
+                ),
+                (
                     "segments",
                     models.JSONField(
                         blank=True, default=dict, help_text="Parsed from the fund/org by the Policy's regex."
@@ -909,6 +919,114 @@ class Migration(migrations.Migration):
                         name="answers_say_what_was_rejected",
                         violation_error_message="Name the column of the status or of the reason, or both.",
                     )
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="AccountRule",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "sponsored",
+                    models.CharField(
+                        blank=True,
+                        choices=[("yes", "Sponsored awards"), ("no", "All others")],
+                        help_text="By the list of fund/orgs.",
+                        max_length=3,
+                        verbose_name="funds",
+                    ),
+                ),
+                (
+                    "fa",
+                    models.CharField(
+                        blank=True,
+                        choices=[
+                            ("included", "In the F&A base"),
+                            ("excluded", "Not in the F&A base"),
+                            ("unstated", "Not stated on the list of fund/orgs"),
+                        ],
+                        help_text="Of the fund/org, by the list of fund/orgs.",
+                        max_length=8,
+                        verbose_name="F&A",
+                    ),
+                ),
+                (
+                    "fund_org",
+                    models.CharField(blank=True, help_text="Such as NSF-*.", max_length=254, verbose_name="fund/org"),
+                ),
+                ("project", models.CharField(blank=True, help_text="Its code, such as genome*.", max_length=254)),
+                ("service", models.CharField(blank=True, help_text="Its name, such as *Storage*.", max_length=254)),
+                (
+                    "named_account",
+                    models.CharField(
+                        blank=True,
+                        help_text="That a tag, an attribution rule or a decision names, such as 65*.",
+                        max_length=64,
+                        verbose_name="named account code",
+                    ),
+                ),
+                ("debit_account", models.CharField(blank=True, max_length=64, verbose_name="debit account code")),
+                (
+                    "overrides_named",
+                    models.BooleanField(
+                        default=False,
+                        help_text="Off: debits charges with the default account code of their source. On: also those for which a tag, an attribution rule or a decision names another.",
+                        verbose_name="overrides named codes",
+                    ),
+                ),
+                ("recovery_account", models.CharField(blank=True, max_length=64, verbose_name="recovery account code")),
+                (
+                    "priority",
+                    models.PositiveSmallIntegerField(
+                        default=100, help_text="The lowest number comes first. What it leaves empty, the next may fill."
+                    ),
+                ),
+                ("is_active", models.BooleanField(default=True, verbose_name="active")),
+                ("note", models.TextField(blank=True, help_text="Why, and who said so.")),
+                (
+                    "source",
+                    models.ForeignKey(
+                        blank=True,
+                        help_text="Empty: every source.",
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="account_rules",
+                        to="billing.source",
+                    ),
+                ),
+            ],
+            options={
+                "ordering": ("priority", "id"),
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("source__isnull", False),
+                            models.Q(
+                                ("fa", ""),
+                                ("fund_org", ""),
+                                ("named_account", ""),
+                                ("project", ""),
+                                ("service", ""),
+                                ("sponsored", ""),
+                                _negated=True,
+                            ),
+                            _connector="OR",
+                        ),
+                        name="account_rule_has_a_condition",
+                        violation_error_message="Say what the rule is for: a source, funds, a fund/org, a project, a service or a named account code.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("debit_account", ""), ("recovery_account", ""), _negated=True),
+                        name="account_rule_sets_something",
+                        violation_error_message="Say what the rule sets: a debit or a recovery account code.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("named_account", ""), ("debit_account", ""), ("overrides_named", True), _connector="OR"
+                        ),
+                        name="account_rule_overrides_what_it_is_for",
+                        violation_error_message="A rule for named account codes has to override them, or debits nothing.",
+                    ),
                 ],
             },
         ),

@@ -1,5 +1,6 @@
 """The data of journals and receivables."""
 
+from .accounts import AccountRule
 from .answers import AnswerMapping
 from .calendar import AccountingPeriod
 from .journals import (
@@ -21,6 +22,7 @@ from .receivables import (
 from .valid_values import ValidValue, ValidValueList
 
 __all__ = [
+    "AccountRule",
     "AccountingPeriod",
     "AnswerMapping",
     "CustomerInvoice",

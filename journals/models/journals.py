@@ -173,6 +173,9 @@ class JournalLine(models.Model):
     side = models.CharField(max_length=16, choices=Side.choices)
     fund_org = models.CharField("fund/org", max_length=64, blank=True)
     natural_account = models.CharField(max_length=64, blank=True)
+    account_by = models.CharField(
+        "account code by", max_length=254, blank=True, default="", help_text="What decided its account code, and why."
+    )
     segments = models.JSONField(default=dict, blank=True, help_text="Parsed from the fund/org by the Policy's regex.")
     debit = TotalField(default=0)
     credit = TotalField(default=0)

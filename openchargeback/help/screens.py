@@ -133,6 +133,7 @@ MODELS = {
     "billing_usagesubsidy": "admin-guide/rates#subsidies",
     "billing_user": "security/authentication#who-is-who",
     "journals_accountingperiod": "admin-guide/journals#the-accounting-calendar",
+    "journals_accountrule": "admin-guide/journals#account-codes",
     "journals_answermapping": "admin-guide/journals#the-ledgers-answer-as-a-file",
     "journals_journal": "admin-guide/journals",
     "journals_journallayout": "admin-guide/layouts",

@@ -39,7 +39,7 @@ from billing.models import (
     UsageSubsidy,
     User,
 )
-from journals.models import AccountingPeriod, AnswerMapping, JournalTemplate
+from journals.models import AccountingPeriod, AccountRule, AnswerMapping, JournalTemplate
 from openchargeback.logs import JsonFormatter, KeyValueFormatter
 from tests import build
 
@@ -65,6 +65,7 @@ CHANGES = {
     ExchangeRate: ("rate", "1.25"),
     InvoiceTotal: ("note", "as agreed"),
     AccountingPeriod: ("closes_on", "2026-01-31"),
+    AccountRule: ("note", "as finance said"),
     AnswerMapping: ("line_column", "Line"),
     JournalTemplate: ("description", "for the ledger"),
     User: ("first_name", "Another"),
@@ -95,6 +96,8 @@ def a_subject(model):
     if model is AccountingPeriod:
         days = {"first_day": datetime.date(2025, 1, 1), "last_day": datetime.date(2025, 1, 31)}
         return AccountingPeriod.objects.create(fiscal_year=2025, number=7, **days)
+    if model is AccountRule:
+        return AccountRule.objects.create(service="*Storage*", debit_account="6590")
     if model is AnswerMapping:
         columns = {"journal_column": "Ref", "document_column": "Document", "reason_column": "Why"}
         return AnswerMapping.objects.create(name="ledger", **columns)

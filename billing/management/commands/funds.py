@@ -54,6 +54,7 @@ class Command(BillingCommand):
                 "fund_org": fund.fund_org,
                 "name": fund.name,
                 "sponsored": fund.is_sponsored,
+                "fa": fund.fa_treatment,
                 "valid_from": fund.valid_from,
                 "valid_until": fund.valid_until,
                 "last_posting_date": fund.last_posting_date,
@@ -66,12 +67,13 @@ class Command(BillingCommand):
                 each["fund_org"],
                 each["name"],
                 "yes" if each["sponsored"] else "",
+                each["fa"],
                 *(str(each[name] or "–") for name in funding.DATES),
                 "; ".join(exception.dates for exception in exceptions.get(fund.pk, ())),
             ]
             for fund, each in zip(funds, data, strict=True)
         ]
-        headings = ["fund/org", "name", "sponsored", "valid from", "valid until", "last posting", "exceptions"]
+        headings = ["fund/org", "name", "sponsored", "F&A", "valid from", "valid until", "last posting", "exceptions"]
         self.report({"funds": data}, table(rows, headings) if rows else "No list of fund/orgs is loaded.")
 
     def load(self, *, file: str, dry_run: bool, **options: object) -> None:
