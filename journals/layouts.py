@@ -37,6 +37,7 @@ def add(
     content: str,
     settings: Mapping[str, str] | None = None,
     condense: Mapping[str, str] | None = None,
+    descriptions: Mapping[str, str] | None = None,
     actor: Actor,
     now: datetime.datetime,
 ) -> JournalLayout:
@@ -44,7 +45,7 @@ def add(
 
     Raises LayoutNotUnderstood, UnknownSetting, LayoutRefusedName, and WrongState where the layout has a draft already.
     """
-    content = with_choices(content, settings or {}, condense)
+    content = with_choices(content, settings or {}, condense, descriptions)
     layout = layout_from_text(content)
     with audit.gesture(actor=actor, now=now) as gesture:
         _require_name(name)
@@ -85,14 +86,15 @@ def set_up(
     layout: JournalLayout,
     settings: Mapping[str, str],
     condense: Mapping[str, str] | None = None,
+    descriptions: Mapping[str, str] | None = None,
     actor: Actor,
     now: datetime.datetime,
 ) -> JournalLayout:
-    """Enter a draft's settings, and which lines it puts together, all else as it is written.
+    """Enter a draft's settings, which lines it puts together and its descriptions, all else as it is written.
 
     Raises UnknownSetting, LayoutNotUnderstood, and WrongState for what is no draft.
     """
-    content = with_choices(layout.content, settings, condense)
+    content = with_choices(layout.content, settings, condense, descriptions)
     return change(layout=layout, content=content, actor=actor, now=now)
 
 

@@ -19,8 +19,8 @@ VIEW = {
             "usagefile pricedmonth rateschedule ratestudy costpool rateclassmember usagesubsidy allocation"
         ),
         "statements": "statement statementline email",
-        "journals": "accountrule accountingperiod answermapping customerinvoice customerinvoiceline journal journalline "
-        "journallayout journaltemplate receivablesexport validvaluelist",
+        "journals": "accountrule accountingperiod answermapping customerinvoice customerinvoiceline journal "
+        "journalline journallayout journaltemplate receivablesexport validvaluelist",
     }.items()
     for model in models.split()
 }

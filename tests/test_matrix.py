@@ -57,7 +57,15 @@ from billing.models import (
 from billing.months import closing
 from journals import layouts, posting, receivables, valid_values
 from journals.formats.layouts import preset_named
-from journals.models import AccountingPeriod, AccountRule, AnswerMapping, Journal, JournalLayout, JournalTemplate, ReceivablesExport
+from journals.models import (
+    AccountingPeriod,
+    AccountRule,
+    AnswerMapping,
+    Journal,
+    JournalLayout,
+    JournalTemplate,
+    ReceivablesExport,
+)
 from statements import emails, issuing
 from statements.models import Email, Statement
 from statements.questions import lines

@@ -1,5 +1,6 @@
 """The screen of layouts: made from a preset, filled in, tried on a journal, released."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from django import forms
@@ -17,7 +18,15 @@ from billing.admin.verbs import Verb
 from billing.errors import BillingError
 
 from .. import layouts, writing
-from ..formats.layouts import Layout, LayoutFormat, layout_from_text, preset_named, presets, with_choices
+from ..formats.layouts import (
+    Layout,
+    LayoutFormat,
+    LayoutNotUnderstood,
+    layout_from_text,
+    preset_named,
+    presets,
+    with_choices,
+)
 from ..formats.sample import sample
 from ..models import Journal, JournalLayout
 
@@ -46,6 +55,16 @@ CONDENSE = {
         "Sponsored funds",
         {"statement": "Keep a line for each statement", "as_others": "Are put together as others are"},
     ),
+}
+
+
+DESCRIPTIONS = {
+    "debit": (
+        "Description of debits",
+        "Text with names in braces, such as {reference} {project} {service}. Empty: as the journal line says.",
+    ),
+    "credit": ("Description of credits", "Empty: as on debits."),
+    "many": ("Description of several", "On lines that stand for several, such as {count} charges {source} {month}."),
 }
 
 
@@ -84,12 +103,29 @@ class CopyForm(forms.Form):
     name = forms.SlugField(max_length=64, help_text="The same: its next version. Another: a layout of its own.")
 
 
-class SettingsForm(forms.Form):
-    """The settings of a layout, each a field, and which lines it puts together."""
+class TriedForm(forms.Form):
+    """A form that changes what a layout says, and shows what that makes of a journal before it is saved."""
 
-    def __init__(self, *args: Any, layout: Layout, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, layout: JournalLayout, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.settings = {f"setting_{each.name}": each for each in layout.settings}
+        self.layout = layout
+        self.fields["journal"] = forms.ModelChoiceField(
+            Journal.objects.order_by("-id"),
+            required=False,
+            empty_label="A made-up journal",
+            label="Shown on",
+            to_field_name="number",
+            help_text="“Show what it makes” writes the first lines of this journal, and saves nothing.",
+        )
+
+
+class SettingsForm(TriedForm):
+    """The settings of a layout, each a field, which lines it puts together, and its descriptions."""
+
+    def __init__(self, *args: Any, layout: JournalLayout, **kwargs: Any) -> None:
+        super().__init__(*args, layout=layout, **kwargs)
+        said = layouts.read(layout)
+        self.settings = {f"setting_{each.name}": each for each in said.settings}
         for name, each in self.settings.items():
             self.fields[name] = forms.CharField(
                 label=each.label,
@@ -101,17 +137,54 @@ class SettingsForm(forms.Form):
                 ),
             )
         for name, (label, choices) in CONDENSE.items():
-            initial = getattr(layout.condense, name)
+            initial = getattr(said.condense, name)
             self.fields[name] = forms.ChoiceField(label=label, choices=list(choices.items()), initial=initial)
+        for name, (label, told) in DESCRIPTIONS.items() if said.describing else ():
+            self.fields[f"description_{name}"] = forms.CharField(
+                label=label,
+                required=False,
+                max_length=500,
+                initial=getattr(said.descriptions, name),
+                help_text=f"{told} {_where(said)}" if name == "debit" else told,
+                widget=forms.TextInput(attrs={"class": "vTextField mono", "spellcheck": "false"}),
+            )
+        # What it is tried on stands beside the button that does.
+        self.order_fields([name for name in self.fields if name != "journal"])
 
     def clean(self) -> dict[str, Any]:
         data = super().clean() or self.cleaned_data
         data["settings"] = {each.name: data.get(name, "") for name, each in self.settings.items()}
         data["condense"] = {name: data[name] for name in CONDENSE if name in data}
+        data["descriptions"] = {
+            name: data[f"description_{name}"] for name in DESCRIPTIONS if f"description_{name}" in data
+        }
+        try:
+            data["content"] = with_choices(
+                self.layout.content, data["settings"], data["condense"], data["descriptions"]
+            )
+        except LayoutNotUnderstood as error:
+            self._refuse(error.problems)
         return data
 
+    def _refuse(self, problems: Sequence[str]) -> None:
+        """Put what is wrong beside the description that it is about."""
+        for each in problems:
+            name = next((one for one in DESCRIPTIONS if each.startswith(f"The layout: descriptions, {one}:")), None)
+            said = each.removeprefix(f"The layout: descriptions, {name}: ")
+            self.add_error(f"description_{name}" if name else None, said[:1].upper() + said[1:])
 
-class ContentForm(forms.Form):
+
+def _where(layout: Layout) -> str:
+    """Say which fields print the descriptions, in how many bytes, and whether they may be cut."""
+    said = []
+    for each in layout.describing:
+        width = f"{each.width} bytes" if each.width else "of any length"
+        cut = ", cut where it is longer" if each.may_be_cut else ", and what is longer is an error"
+        said.append(f"{each.name} ({width}{cut if each.width else ''})")
+    return f"Printed in {'; '.join(said)}."
+
+
+class ContentForm(TriedForm):
     """All that a layout says, as JSON."""
 
     content = forms.CharField(
@@ -120,20 +193,6 @@ class ContentForm(forms.Form):
         strip=False,
         help_text="JSON of the published schema. What is wrong is told by its place.",
     )
-    journal = forms.ModelChoiceField(
-        Journal.objects.none(),
-        required=False,
-        empty_label="A made-up journal",
-        label="Shown on",
-        to_field_name="number",
-        help_text="“Show what it makes” writes the first lines of this journal, and saves nothing.",
-    )
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        field = self.fields["journal"]
-        assert isinstance(field, forms.ModelChoiceField)
-        field.queryset = Journal.objects.order_by("-id")
 
     def clean_content(self) -> str:
         # Editors on the web send CRLF.
@@ -161,7 +220,7 @@ def tried(layout: JournalLayout, content: str, journal: Journal | None) -> dict[
 
 
 def _shown(request: HttpRequest, layout: JournalLayout, form: forms.Form) -> dict[str, Any]:
-    """Return what the text in the form makes of the journal chosen there."""
+    """Return what the layout of the form makes of the journal chosen there."""
     found: dict[str, Any] = {"may_show": True, "show_label": "Show what it makes"}
     if form.is_bound and form.is_valid():
         found |= tried(layout, form.cleaned_data["content"], form.cleaned_data["journal"])
@@ -173,7 +232,8 @@ def _given(request: HttpRequest) -> dict[str, Any]:
 
 
 def _set_up(request: HttpRequest, layout: JournalLayout, data: dict[str, Any]) -> str:
-    layouts.set_up(layout=layout, settings=data["settings"], condense=data["condense"], **_given(request))
+    chosen = {name: data[name] for name in ("settings", "condense", "descriptions")}
+    layouts.set_up(layout=layout, **chosen, **_given(request))
     return f"The settings of the layout {layout} are saved. Look at what it makes, then release it."
 
 
@@ -223,9 +283,12 @@ class JournalLayoutAdmin(FrozenAdmin):
             permission=EDIT,
             run=_set_up,
             form=SettingsForm,
-            form_for=lambda layout: {"layout": layouts.read(layout)},
+            form_for=lambda layout: {"layout": layout},
             offered=_is(State.DRAFT),
-            question="What your institution writes in every journal, and which lines are put together in the file.",
+            question="What your institution writes in every journal, which lines are put together in the file, and "
+            "what describes them.",
+            details="admin/journals/journallayout/tried.html",
+            facts=_shown,
         ),
         Verb(
             name="edit",
@@ -234,6 +297,7 @@ class JournalLayoutAdmin(FrozenAdmin):
             permission=EDIT,
             run=_changed,
             form=ContentForm,
+            form_for=lambda layout: {"layout": layout},
             offered=_is(State.DRAFT),
             initial=lambda layout: {"content": layout.content},
             details="admin/journals/journallayout/tried.html",
@@ -352,6 +416,7 @@ class JournalLayoutAdmin(FrozenAdmin):
             "tone": TONES.get(layout.state, ""),
             "said": said,
             "condense": [(CONDENSE[name][0], CONDENSE[name][1][getattr(said.condense, name)]) for name in CONDENSE],
+            "descriptions": [(DESCRIPTIONS[name][0], text) for name, text in said.descriptions.by_name.items()],
             "files": [
                 (each, [(record, _places(record.fields)) for part in each.parts for record in part.records])
                 for each in said.files

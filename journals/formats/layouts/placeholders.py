@@ -7,7 +7,7 @@ become one; texts (descriptions, names of people) may be transliterated. Dates a
 import datetime
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import lru_cache
 
@@ -80,6 +80,8 @@ class Placeholder:
 
     name: str
     form: str = ""
+    # Its place in the text, counted from 1.
+    place: int = field(default=0, compare=False)
 
 
 Piece = str | Placeholder
@@ -95,7 +97,7 @@ def pieces_of(template: str) -> tuple[Piece, ...]:
             found.append(template[at : match.start()])
         at = match.end()
         if match[1]:
-            found.append(Placeholder(match[1], match[2] or ""))
+            found.append(Placeholder(match[1], match[2] or "", match.start() + 1))
         elif match[0] in ("{{", "}}"):
             found.append(match[0][0])
         else:

@@ -20,7 +20,7 @@ from .placeholders import (
     problem_of,
 )
 from .schema import LayoutNotUnderstood, parsed, problems_of
-from .terms import Amount, Condense, Field, File, Layout, Record, Setting, Sheet, Side
+from .terms import Amount, Condense, Descriptions, Field, File, Layout, Record, Setting, Sheet, Side
 
 OF_LINES = ("debit", "credit", "amount", "absolute")
 
@@ -47,6 +47,7 @@ def _layout(data: Mapping[str, Any]) -> Layout:
     given = {name: value for name, value in data.items() if name != "schema"}
     given["files"] = tuple(_file(each) for each in data["files"])
     given["settings"] = tuple(Setting(**each) for each in data.get("settings", ()))
+    given["descriptions"] = Descriptions(**data.get("descriptions", {}))
     given["condense"] = Condense(**data.get("condense", {}))
     return Layout(**given)
 
@@ -78,6 +79,7 @@ def _problems(layout: Layout) -> Iterator[str]:
     of_the_journal = {**OF_THE_JOURNAL, **{f"{SETTINGS}{each.name}": Kind.CODE for each in layout.settings}}
     yield from _of_template("The layout: support", layout.support, {**of_the_journal, "line": Kind.NUMBER}, None)
     yield from _of_template("The layout: zip", layout.zip, of_the_journal, None)
+    yield from _of_descriptions(layout, of_the_journal, segments)
     for place, file in enumerate(layout.files, 1):
         here = f"file {place}"
         names = of_the_journal if place == 1 else {**of_the_journal, FILE_STEM: Kind.CODE}
@@ -114,6 +116,18 @@ def _segments(layout: Layout) -> tuple[frozenset[str] | None, str]:
         return frozenset(compiled(layout.segments).groupindex), ""
     except PatternNotUnderstood as error:
         return frozenset(), f"The layout: segments is no pattern that can be used: {error.reason}"
+
+
+def _of_descriptions(
+    layout: Layout, of_the_journal: Mapping[str, Kind], segments: frozenset[str] | None
+) -> Iterator[str]:
+    """Yield what is wrong with the descriptions, which print all but themselves."""
+    known = {**of_the_journal, **OF_A_LINE}
+    del known["description"]
+    for name, template in layout.descriptions.by_name.items():
+        yield from _of_template(f"The layout: descriptions, {name}", template, known, segments)
+    if layout.descriptions.by_name and not layout.describing:
+        yield "The layout has descriptions, and no field of a line prints {description}. Add it to one."
 
 
 def _of_a_file(here: str, file: File, layout: Layout) -> Iterator[str]:
@@ -172,16 +186,16 @@ def _of_template(here: str, template: str, known: Mapping[str, Kind], segments: 
         if each.name.startswith(SEGMENTS):
             name = each.name.removeprefix(SEGMENTS)
             if segments is not None and name not in segments:
-                yield f"{here}: there is no segment {name}. Allowed: {_listed(segments)}."
+                yield f"{here}: there is no segment {name}, at character {each.place}. Allowed: {_listed(segments)}."
             kind = Kind.CODE
         elif each.name not in known:
             more = ", segments.NAME" if segments is None or segments else ""
-            yield f"{here}: there is no {{{each.name}}}. Allowed: {', '.join(known)}{more}."
+            yield f"{here}: there is no {{{each.name}}}, at character {each.place}. Allowed: {', '.join(known)}{more}."
             continue
         else:
             kind = known[each.name]
         if problem := problem_of(each, kind):
-            yield f"{here}: {{{each.name}:{each.form}}} cannot be written, for {problem}."
+            yield f"{here}: {{{each.name}:{each.form}}} cannot be written, for {problem}. It is at character {each.place}."
 
 
 def _of_the_archive(layout: Layout) -> Iterator[str]:

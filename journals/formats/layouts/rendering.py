@@ -155,7 +155,12 @@ class Rendering:
         assert line is not None
         if name.startswith(SEGMENTS):
             return self._segment(line, name.removeprefix(SEGMENTS))
+        if name == "description" and (template := self._description(line)):
+            return self.text_of(template, line)
         return _OF_A_LINE[name](line) if name != "support" else self.support_of(line)
+
+    def _description(self, line: FileLine) -> str:
+        return self.layout.descriptions.of(is_debit=line.is_debit, is_many=len(line.lines) > 1)
 
     def _segment(self, line: FileLine, name: str) -> str:
         fund_org = line.common("fund_org")

@@ -14,15 +14,23 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
     name: tuple(each["enum"]) for name, each in published()["$defs"]["condense"]["properties"].items()
 }
 
+DESCRIPTIONS: tuple[str, ...] = tuple(published()["$defs"]["descriptions"]["properties"])
+
 
 class UnknownSetting(BillingError):
     """A value was given for a setting that a layout does not have."""
 
 
-def with_choices(content: str, settings: Mapping[str, str], condense: Mapping[str, str] | None = None) -> str:
-    """Return the text of a layout with values of its settings and what it condenses, all else as it says.
+def with_choices(
+    content: str,
+    settings: Mapping[str, str],
+    condense: Mapping[str, str] | None = None,
+    descriptions: Mapping[str, str] | None = None,
+) -> str:
+    """Return the text of a layout with values of its settings, what it condenses and its descriptions.
 
-    `condense` says what of it changes. Where nothing changes, the text is as it was written.
+    `condense` and `descriptions` say what of them changes; a description of "" goes. Where nothing changes, the text
+    is as it was written.
 
     Raises LayoutNotUnderstood, and UnknownSetting for one that it does not have.
     """
@@ -37,6 +45,11 @@ def with_choices(content: str, settings: Mapping[str, str], condense: Mapping[st
             each["value"] = settings[each["name"]].strip()
     if condense:
         data["condense"] = {**data.get("condense", {}), **condense}
+    if descriptions:
+        told = {**data.pop("descriptions", {}), **{name: text.strip() for name, text in descriptions.items()}}
+        if told := {name: told[name] for name in DESCRIPTIONS if told.get(name)}:
+            files = data.pop("files")
+            data |= {"descriptions": told, "files": files}
     if json.dumps(data) == before:
         return content
     made = as_text(data)

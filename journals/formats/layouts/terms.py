@@ -126,6 +126,29 @@ class Condense:
 
 
 @dataclass(frozen=True)
+class Descriptions:
+    """What `{description}` prints on lines of a file; "" where it is that of the journal line.
+
+    Credits are as debits where they have none of their own, and so are lines that stand for several.
+    """
+
+    debit: str = ""
+    credit: str = ""
+    many: str = ""
+
+    @property
+    def by_name(self) -> dict[str, str]:
+        """Those that are given, by their names."""
+        return {name: text for name, text in vars(self).items() if text}
+
+    def of(self, *, is_debit: bool, is_many: bool) -> str:
+        """Return what a line has."""
+        if is_many and self.many:
+            return self.many
+        return self.debit if is_debit else self.credit or self.debit
+
+
+@dataclass(frozen=True)
 class Layout:
     """How a journal is written for a ledger's loader."""
 
@@ -138,8 +161,16 @@ class Layout:
     unknown_characters: str = "refuse"
     line_end: str = "lf"
     condense: Condense = Condense()
+    descriptions: Descriptions = Descriptions()
     support: str = "{journal.number}-{line}"
     zip: str = ""
+
+    @property
+    def describing(self) -> list[Field]:
+        """The fields of the file for the ledger that print `{description}`."""
+        records = [each for part in self.main.parts for each in part.records if each.is_of_lines]
+        fields = [field for record in records for field in record.fields]
+        return [field for field in fields if any("{description}" in template for template in field.templates)]
 
     @property
     def main(self) -> File:

@@ -9,7 +9,7 @@ from billing.commands import BillingCommand, day, subcommands, table
 from billing.files import whole
 from journals import layouts
 from journals.formats.layouts import preset_named, presets
-from journals.formats.layouts.settings import CHOICES
+from journals.formats.layouts.settings import CHOICES, DESCRIPTIONS
 from journals.models import JournalLayout
 
 EDIT, VIEW = "journals.edit_layouts", "journals.view_journallayout"
@@ -41,12 +41,15 @@ class Command(BillingCommand):
         source = add.add_mutually_exclusive_group(required=True)
         source.add_argument("--preset", metavar="PRESET", help="one of `journal_layouts presets`")
         source.add_argument("--file", type=Path, metavar="FILE", help="JSON, as `show` writes it")
-        change = verbs.add_parser("set", help="settings of a draft, and which lines it puts together")
+        change = verbs.add_parser("set", help="settings of a draft, which lines it puts together, and its descriptions")
         change.add_argument("name", metavar="NAME")
         for each in (add, change):
             each.add_argument("--set", action="append", default=[], metavar="SETTING=VALUE", help="may be repeated")
             for name, allowed in CHOICES.items():
                 each.add_argument(f"--{name}", choices=allowed, help="which lines are one: see the layout's page")
+            for name in DESCRIPTIONS:
+                told = "what {description} prints, such as “{reference} {project}”; empty: as the journal line says"
+                each.add_argument(f"--{name}-description", metavar="TEXT", help=told)
         for verb, told in (
             ("release", "have journals written in a draft; the version before it is retired"),
             ("retire", "have no more journals written in it"),
@@ -102,7 +105,14 @@ class Command(BillingCommand):
 
     def chosen(self, options: dict[str, Any]) -> dict[str, Any]:
         condense = {name: options[name] for name in CHOICES if options[name]}
-        return {"settings": settings_in(options["set"]), "condense": condense, "actor": self.actor, "now": self.now}
+        given = {name: options[f"{name}_description"] for name in DESCRIPTIONS}
+        return {
+            "settings": settings_in(options["set"]),
+            "condense": condense,
+            "descriptions": {name: text for name, text in given.items() if text is not None},
+            "actor": self.actor,
+            "now": self.now,
+        }
 
     def told(self, layout: JournalLayout, participle: str) -> None:
         empty = ", ".join(each.name for each in layouts.read(layout).empty_settings)

@@ -244,3 +244,45 @@ def test_hostile_text_in_a_layout_is_shown_as_text(finance):
 
     assert "<script>alert(1)" not in text_of(finance.get(page("change", layout.pk)))
     assert "<script>alert(1)" not in text_of(finance.get(page("changelist")))
+
+
+# Descriptions --------------------------------------------------------------------------------------------------------
+
+
+def settings_form(**more):
+    return {f"setting_{name}": value for name, value in VALUES.items()} | CONDENSED | more
+
+
+def test_descriptions_are_shown_on_a_real_draft_before_they_are_saved(finance):
+    a_charge("12.30", project="genomics")
+    posting.export(period=a_period(), format="gl", **WHO)
+    layout = a_draft()
+    form = text_of(finance.get(page("settings", layout.pk)))
+    assert "Printed in Description (40 bytes, cut where it is longer)." in form
+
+    sent = settings_form(description_debit="RC {project} {reference}", description_credit="Recovery {source}")
+    sent |= {"payers": "line", "recoveries": "line", "journal": Journal.objects.get().number, "_show": "1"}
+    shown = text_of(finance.post(page("settings", layout.pk), sent))
+    assert "RC genomics 2025-01-0001" in shown
+    assert "Recovery aws" in shown
+    assert "RC genomics" not in JournalLayout.objects.get().content
+
+    del sent["_show"]
+    finance.post(page("settings", layout.pk), sent)
+    content = JournalLayout.objects.get().content
+    assert json.loads(content)["descriptions"] == {
+        "debit": "RC {project} {reference}",
+        "credit": "Recovery {source}",
+    }
+    assert "RC {project} {reference}" in text_of(finance.get(page("change", layout.pk)))
+
+
+def test_an_unknown_name_in_a_description_is_told_by_its_place_beside_it(finance):
+    layout = a_draft()
+    answer = finance.post(page("settings", layout.pk), settings_form(description_credit="To {projekt}"))
+    assert (
+        answer.context["form"]
+        .errors["description_credit"][0]
+        .startswith("There is no {projekt}, at character 4. Allowed: journal.number, ")
+    )
+    assert "projekt" not in JournalLayout.objects.get().content

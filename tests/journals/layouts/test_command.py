@@ -22,6 +22,18 @@ def said(*arguments):
     return out.getvalue()
 
 
+def test_descriptions_are_set_and_taken_away():
+    said("journal_layouts", "add", "kfs", "--preset", "kfs-collector", *SET, "--debit-description", "RC {service}")
+    assert json.loads(JournalLayout.objects.get().content)["descriptions"] == {
+        "debit": "RC {service}",
+        "many": "{count} charges {source} {month}",
+    }
+    said("journal_layouts", "set", "kfs", "--debit-description", "", "--many-description", "")
+    assert "descriptions" not in json.loads(JournalLayout.objects.get().content)
+    with pytest.raises(CommandError, match="descriptions, credit: there is no {x}, at character 4. Allowed: journal"):
+        said("journal_layouts", "set", "kfs", "--credit-description", "To {x}")
+
+
 def test_a_layout_goes_from_a_preset_to_the_ledger():
     assert "kfs-collector: Kuali KFS: Collector flat file\n  to set: chart, organization," in said(
         "journal_layouts", "presets"

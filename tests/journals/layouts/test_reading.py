@@ -47,7 +47,7 @@ def test_the_schema_is_published_and_is_a_schema():
             "setting a: “é” has letters that ascii lacks. Write it otherwise.",
         ),
         ({"segments": "("}, "The layout: segments is no pattern that can be used"),
-        ({"support": "{reference}"}, "The layout: support: there is no {reference}. Allowed: journal.number"),
+        ({"support": "{reference}"}, "The layout: support: there is no {reference}, at character 1. Allowed: "),
         ({"zip": "a.zip"}, "The layout: zip names an archive, and file 1 is not in it."),
         ({"condense": {"payers": "chartstring"}}, "The layout condenses lines and has no file of the kind support."),
         (
@@ -70,8 +70,8 @@ def test_what_is_wrong_with_a_layout_is_told_by_its_place(change, said):
         ({"width": True}, "file 1, record line, field Fund: width is “true”. Allowed: a whole number from 1 to 4000."),
         ({"width": None}, "file 1, record line, field Fund: width is “null”. Allowed: a whole number from 1 to 4000."),
         ({"wide": 1}, "file 1, record line, field Fund has “wide”, which is not known. Allowed: name, value,"),
-        ({"value": "{fund}"}, "file 1, record line, field Fund: there is no {fund}. Allowed: journal.number"),
-        ({"value": "{settings.chart}"}, "file 1, record line, field Fund: there is no {settings.chart}."),
+        ({"value": "{fund}"}, "file 1, record line, field Fund: there is no {fund}, at character 1. Allowed: "),
+        ({"value": "{settings.chart}"}, "file 1, record line, field Fund: there is no {settings.chart}, at"),
         ({"value": "{fund_org"}, "file 1, record line, field Fund: the brace at character 1 belongs to no name."),
         (
             {"value": "{fund_org:05}"},
@@ -117,7 +117,7 @@ def test_what_is_wrong_with_a_field_is_told_by_its_place(change, said):
             "file 1, record line, field a has no width. Add it: fixed has fields of so many bytes.",
         ),
         (a_layout([FIELD, FIELD]), "file 1, record line: 2 fields have the name Fund. Give each its own."),
-        (a_layout([FIELD], before=[[FIELD]]), "file 1, record before 1, field Fund: there is no {fund_org}."),
+        (a_layout([FIELD], before=[[FIELD]]), "file 1, record before 1, field Fund: there is no {fund_org}, at"),
         (
             a_layout([FIELD], before=[[{"name": "a", "width": 1, "only": "debit"}]]),
             "file 1, record before 1, field a has a side",
@@ -129,14 +129,14 @@ def test_what_is_wrong_with_a_field_is_told_by_its_place(change, said):
             a_layout([FIELD], files=[{"name": "x", "kind": "support", "zipped": True}]),
             "file 2 is zipped, and the layout has",
         ),
-        (a_layout([FIELD], file={"name": "{file.stem}"}), "file 1: name: there is no {file.stem}."),
+        (a_layout([FIELD], file={"name": "{file.stem}"}), "file 1: name: there is no {file.stem}, at character 1."),
         (
             {"schema": 1, "title": "x", "files": [{"name": "x", "kind": "fixed"}]},
             "file 1 is the file for the ledger and has no record for each line. Add one.",
         ),
         (
             a_layout([FIELD | {"value": "{segments.x}"}], segments="(?P<a>.)"),
-            "file 1, record line, field Fund: there is no segment x. Allowed: a.",
+            "file 1, record line, field Fund: there is no segment x, at character 1. Allowed: a.",
         ),
     ],
 )
@@ -201,3 +201,22 @@ def test_every_preset_says_what_it_is_and_what_to_check(name):
 
     assert data["description"]
     assert any(each["kind"] == "support" for each in data["files"])
+
+
+@pytest.mark.parametrize(
+    ("descriptions", "said"),
+    [
+        (
+            {"debit": "RC {refrence} {x}"},
+            "The layout: descriptions, debit: there is no {refrence}, at character 4. Allowed: journal.number,",
+        ),
+        ({"debit": "{x} {line:2}"}, "The layout: descriptions, debit: {line:2} cannot be written, for a number's form"),
+        ({"credit": "{description}"}, "The layout: descriptions, credit: there is no {description}, at character 1."),
+        ({"many": "{count"}, "The layout: descriptions, many: the brace at character 1 belongs to no name."),
+        ({"debits": "x"}, "The layout: descriptions has “debits”, which is not known. Allowed: debit, credit, many."),
+        ({"debit": "x"}, "The layout has descriptions, and no field of a line prints {description}."),
+    ],
+)
+def test_what_is_wrong_with_a_description_is_told_by_its_place(descriptions, said):
+    data = a_layout([FIELD]) | {"descriptions": descriptions}
+    assert any(each.startswith(said) for each in problems(data)), problems(data)

@@ -391,3 +391,47 @@ def test_yen_have_no_decimals():
 
     assert lines_of(a_format([amount(of="debit")]), document)[0] == "      1250"
     assert Decimal(1250) in [line.debit for line in document.lines]
+
+
+# Descriptions --------------------------------------------------------------------------------------------------------
+
+MEMO = {"name": "Memo", "value": "{description}", "width": 20, "may_be_cut": True}
+NUMBER = {"name": "Support", "value": "{support}", "width": 20}
+
+
+def memos(journal, descriptions, *, memo=MEMO, **more):
+    made = a_format([memo, NUMBER], descriptions=descriptions, **more)
+    return [line[:20].rstrip() for line in made.write(journal).content.decode().splitlines()]
+
+
+def test_debits_and_credits_have_descriptions_of_their_own():
+    journal = a_journal("10.00", ("-5.00", {"service": "Storage"}))
+    assert memos(journal, {"debit": "RC {service}"}) == ["RC Compute", "RC Compute", "RC Storage", "RC Storage"]
+    both = {"debit": "D {source}", "credit": "C {reference}"}
+    assert memos(journal, both) == ["D cluster", "C 2025-01-0001", "C 2025-01-0001", "D cluster"]
+
+
+def test_without_a_description_of_its_own_a_line_has_that_of_the_journal():
+    journal = a_journal(("10.00", {"description": "As drafted"}))
+    assert memos(journal, {}) == ["As drafted"] * 2
+    assert memos(journal, {"credit": "Recovery"}) == ["As drafted", "Recovery"]
+
+
+def test_a_line_for_several_has_a_description_of_its_own():
+    journal = a_journal("10.00", ("20.00", {"project": "other"}))
+    more = {"condense": {"payers": "chartstring", "recoveries": "source"}, "files": [{"name": "s", "kind": "support"}]}
+    assert memos(journal, {"debit": "{project}", "many": "{count} of {month:MM/YYYY}"}, **more) == ["2 of 01/2025"] * 2
+    assert memos(journal, {"debit": "RC {project}"}, **more) == ["RC"] * 2
+
+
+def test_a_description_is_cut_only_where_its_field_says_so():
+    journal = a_journal(("10.00", {"service": "Größe " * 10}))
+    assert memos(journal, {"debit": "{service}"})[0] == "Grosse Grosse Grosse"
+    with pytest.raises(LayoutRefused, match="Line 1 .*, Memo: .* takes 69 bytes, and the field holds 20"):
+        memos(journal, {"debit": "{service}"}, memo=MEMO | {"may_be_cut": False})
+
+
+def test_a_code_in_a_description_is_never_written_otherwise():
+    journal = a_journal(("10.00", {"fund_org": "BÏO-1"}))
+    with pytest.raises(LayoutRefused, match=r"Line 1 .*, Memo: ascii has no letter for U\+00CF"):
+        memos(journal, {"debit": "{fund_org}"})
