@@ -1,10 +1,12 @@
 """The forms of journals: which month and format, and what the ledger answered."""
 
+import contextlib
 from typing import Any
 
 from django import forms
 
 from billing.models import BillingPeriod
+from billing.models.periods import parse_month
 from billing.texts import long_month, number_in
 
 from ..formats import BUILT_IN
@@ -36,6 +38,13 @@ class FormatForm(forms.Form):
 
 
 class MonthField(forms.ModelChoiceField):
+    def prepare_value(self, value: Any) -> Any:
+        """Return what the option of a month is valued by, whether it is named as addresses do, 2026-01, or by a day."""
+        if isinstance(value, str):
+            with contextlib.suppress(ValueError):
+                return parse_month(value)
+        return super().prepare_value(value)
+
     def label_from_instance(self, period: Any) -> str:
         return f"{long_month(period.month)}, {period.get_status_display().lower()}"
 

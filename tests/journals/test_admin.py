@@ -1,5 +1,7 @@
 """The screens of journals, as those who use them."""
 
+import re
+
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
@@ -49,6 +51,17 @@ def test_a_link_that_names_a_period_only_previews_it_for_the_ledger(finance):
 
     assert "What is to journal" in seen
     assert "100.00" in seen
+
+
+def test_the_form_names_the_month_that_the_page_shows(finance):
+    a_charge("100.00")
+    a_charge("5.00", period="2025-02")
+
+    for written in ("2025-01", "2025-01-01"):
+        seen = finance.get(page("export"), {"period": written}).content.decode()
+
+        assert re.findall(r'<option value="([^"]+)" selected>[^<]*20', seen) == ["2025-01-01"]
+        assert 'name="period" value="2025-01-01"' in seen
 
 
 def test_exporting_makes_the_draft_and_shows_it(finance):
