@@ -214,7 +214,7 @@ def _sight(code: str, currency: str, sums: Mapping[str, list[Decimal | int]]) ->
 def _parts(sums: Mapping[str, list[Decimal | int]], whole: Decimal, first: str, currency: str) -> tuple[Part, ...]:
     """Round the figures of one side so that together they show its whole."""
     exact = {name: Decimal(amount) for name, (amount, _) in sums.items()}
-    cents = apportion(whole, exact, currency) if exact else {}
+    cents = _shown(exact, whole, currency)
     codes = [name for name in LABELS if name in exact]
     return tuple(
         Part(
@@ -230,6 +230,15 @@ def _parts(sums: Mapping[str, list[Decimal | int]], whole: Decimal, first: str, 
         # What comes to nothing, and is of nothing, is no figure to look at.
         if exact[name] or sums[name][1] or number == 0
     )
+
+
+def _shown(exact: Mapping[str, Decimal], whole: Decimal, currency: str) -> dict[str, Decimal]:
+    """Return the cents of each figure: as every other page has them, where a figure of the rounding takes the rest."""
+    if "rounding" not in exact:
+        return apportion(whole, exact, currency) if exact else {}
+    cents = {name: to_cents(amount, currency) for name, amount in exact.items()}
+    cents["rounding"] = whole - sum((amount for name, amount in cents.items() if name != "rounding"), ZERO)
+    return cents
 
 
 def _signed(parts: Iterable[Part]) -> Decimal:

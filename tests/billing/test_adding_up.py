@@ -6,6 +6,7 @@ import pytest
 
 from billing import charging, proof, review
 from billing.models import BillingPeriod, Charge, ExchangeRate, PayerLine
+from billing.money import to_cents
 from billing.months import closing
 from billing.proof import adding_up
 from tests import build
@@ -66,6 +67,21 @@ def test_a_nasty_month_adds_up_in_sight():
     price = by["price", "USD"]
     assert price["charged"][0] == dollars["charged"][0] == charged
     assert price["list"][0] - price["discount"][0] - price["subsidy"][0] == charged
+
+
+def test_a_figure_reads_as_on_other_pages_and_the_rounding_takes_the_rest():
+    # A cent that rounding leaves over went to the largest remainder: 646.03 held here, and 646.02 on every other page.
+    for number in range(3):
+        build.a_charge("1.0045", project=f"p{number}")
+    build.a_charge("646.025", flags=("pattern_match",))
+    period = build.a_period()
+    charging.make_payer_lines(period=period, **BY)
+    (delivered,) = (sight for sight in adding_up.sights_of(period) if sight.code == "delivered")
+    check(delivered)
+    assert delivered.part("rounding")
+    for part in delivered.parts:
+        if part.code != "rounding":
+            assert part.shown == to_cents(part.exact, "USD"), part
 
 
 def test_corrections_and_what_the_center_bears_are_terms_of_their_own():
