@@ -46,6 +46,17 @@ class StudyForm(forms.ModelForm):
         if self.instance.opening_balance is not None:
             self.initial["opening_balance"] = plain(self.instance.opening_balance, Policy.objects.current().currency)
 
+    def clean(self) -> dict[str, Any] | None:
+        """Refuse a rate that the feed's schedule does not have, and say which it has."""
+        data = super().clean()
+        if not self.errors and self.cleaned_data.get("feed") and self.cleaned_data.get("rate"):
+            study = RateStudy(**{name: self.cleaned_data[name] for name in ("feed", "rate", "fiscal_year")})
+            try:
+                studies.check_rate(study)
+            except BillingError as error:
+                self.add_error("rate", doors.for_page(error))
+        return data
+
 
 class PoolForm(forms.ModelForm):
     class Meta:

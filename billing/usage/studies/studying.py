@@ -183,6 +183,11 @@ def version_with(study: RateStudy, price: Decimal) -> RateSchedule:
     return RateSchedule(name=present.name, version=present.version, state=RateSchedule.State.DRAFT, content=content)
 
 
+def check_rate(study: RateStudy) -> None:
+    """Raise RateNotInForce where no version of the feed's schedule is in force, or it lacks the rate of a study."""
+    _rate_of(study)
+
+
 def _rate_of(study: RateStudy) -> Rate:
     version = _version_of(study)
     rates = {each.code: each for each in content_of(version).rates}

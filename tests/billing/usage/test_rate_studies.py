@@ -360,6 +360,14 @@ def test_a_study_is_written_in_a_form_and_shows_its_equation(finance, tiger, tmp
     assert "Holds" not in text_of(finance.get(reverse("admin:billing_ratestudy_changelist")))
 
 
+def test_a_rate_that_the_schedule_lacks_is_refused_in_the_form(finance, tiger):
+    form = {"feed": tiger.pk, "rate": "cpu-hour", "fiscal_year": 2026, "opening_balance": 0, "places": 4}
+    form |= {f"pools-{name}": 0 for name in ("TOTAL_FORMS", "INITIAL_FORMS")}
+    answer = finance.post(reverse("admin:billing_ratestudy_add"), form)
+    assert "has no rate “cpu-hour”. It has: " in text_of(answer)
+    assert not RateStudy.objects.exists()
+
+
 def test_old_rates_are_flagged(finance, tiger):
     version = RateSchedule.objects.get()
     assert studies.age_of(version, datetime.date(2026, 12, 31)) == ""
