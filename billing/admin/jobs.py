@@ -38,10 +38,14 @@ TONES = {
 HIDDEN = (
     *("charges", "message", "difference", "deferred", "digest", "expected", "moves", "examples", "then"),
     *("imports", "warnings", "new_pis", "kept", "planned"),
+    *("configured", "currency", "messages", "totals"),
 )
+NAMES = {"first": "First e-mail to", "written": "Written to files"}
 LABELS = {"csv": "CSV", "xlsx": "Excel"}
 # What brings charges of an import in.
 BROUGHT = (Job.Kind.IMPORT, Job.Kind.APPLY)
+# What leads on to the statements of a month.
+OF_STATEMENTS = (Job.Kind.GENERATE, Job.Kind.SEND)
 # What is loaded from lists, by the kind of job that does.
 LISTS = {
     Job.Kind.FUNDS: "billing_fundingsource",
@@ -55,18 +59,19 @@ def facts_of(values: dict[str, Any] | None) -> list[tuple[str, Any]]:
     """Return the plain values of a job's arguments or result, with their names as people write them."""
     shown = []
     for name, value in (values or {}).items():
-        if name in HIDDEN or value in ("", None, [], {}):
+        if name in HIDDEN or value in ("", None, [], {}, False):
             continue
         if isinstance(value, bool):
             value = "yes" if value else "no"
         elif isinstance(value, list):
             value = month_names(str(each) for each in value if not isinstance(each, dict | list)) or len(value)
         elif isinstance(value, dict):
-            value = ", ".join(f"{key}: {each}" for key, each in value.items() if not isinstance(each, dict | list))
+            plain = {key: each for key, each in value.items() if each and not isinstance(each, dict | list)}
+            value = ", ".join(f"{key}: {each}" for key, each in plain.items()) if plain.get("count", True) else ""
         elif isinstance(value, int):
             value = f"{value:,}"
         if value:
-            shown.append((name.replace("_", " ").capitalize(), month_name(str(value))))
+            shown.append((NAMES.get(name) or name.replace("_", " ").capitalize(), month_name(str(value))))
     return shown
 
 
@@ -79,7 +84,12 @@ def asked_told(job: Job) -> list[tuple[str, Any]]:
     """Return what a job was asked for, by name, in the words that people know."""
     if job.kind == Job.Kind.USAGE:
         return usage_told.asked(job)
-    return asked_text(job.arguments) if job.kind == Job.Kind.TRY else facts_of(asked_of(job))
+    if job.kind == Job.Kind.TRY:
+        return asked_text(job.arguments)
+    asked = asked_of(job)
+    if isinstance(asked.get("period"), int):
+        asked["period"] = str(BillingPeriod.objects.filter(pk=asked["period"]).first() or asked["period"])
+    return facts_of(asked)
 
 
 def steps_of(request: HttpRequest, result: dict[str, Any], held: int = 0) -> list[dict[str, str]]:
@@ -114,6 +124,8 @@ def next_steps(request: HttpRequest, job: Job, result: dict[str, Any], held: dic
     steps = steps_of(request, result, held.get(result.get("import") or 0, 0))
     if job.kind == Job.Kind.IMPORT and job.is_over and job.arguments.get("dry_run"):
         return [{"url": f"{reverse('admin:billing_import_upload')}?job={job.pk}", "text": "Back to the files"}]
+    if job.kind in OF_STATEMENTS and job.state == Job.State.DONE:
+        return steps + statement_steps(request, job, result)
     if steps:
         return steps
     if job.kind == Job.Kind.TRY and job.state == Job.State.DONE:
@@ -121,10 +133,8 @@ def next_steps(request: HttpRequest, job: Job, result: dict[str, Any], held: dic
         return [{"url": url, "text": "See what it would charge"}]
     if job.kind == Job.Kind.IMPORT:
         return held_of_all(request, result, held)
-    if job.kind in LISTS:
-        return list_steps(request, job)
-    if job.kind == Job.Kind.EXPORT:
-        return export_steps(request, job)
+    if job.kind in LISTS or job.kind == Job.Kind.EXPORT:
+        return (list_steps if job.kind in LISTS else export_steps)(request, job)
     if job.kind == Job.Kind.DECIDE and job.is_over:
         return [{"url": reverse("admin:billing_heldcharge_changelist"), "text": "Go to the review queue"}]
     if job.kind != Job.Kind.ATTRIBUTE or job.state != Job.State.DONE:
@@ -143,6 +153,18 @@ def held_of_all(request: HttpRequest, result: dict[str, Any], held: dict[int, in
     months = {month for each in result.get("imports", []) if each["import"] in held for month in each["periods"]}
     query = f"period={months.pop()}" if len(months) == 1 else ""
     return [{"url": list_url(HeldCharge, query), "text": review_text(sum(held.values()))}]
+
+
+def statement_steps(request: HttpRequest, job: Job, result: dict[str, Any]) -> list[dict[str, str]]:
+    """Return where to go on from statements that were issued or sent: to them or their e-mails, and to their month."""
+    model = "email" if job.kind == Job.Kind.SEND else "statement"
+    found = []
+    if request.user.has_perm(f"statements.view_{model}"):
+        url = reverse(f"admin:statements_{model}_changelist")
+        text = "Show the e-mails" if model == "email" else "Show the statements"
+        found.append({"url": f"{url}?period={result['period']}", "text": text})
+    month = f"{reverse('admin:index')}?period={result['period']}"
+    return [*found, {"url": month, "text": f"Go on with {month_name(result['period'])}"}]
 
 
 def list_steps(request: HttpRequest, job: Job) -> list[dict[str, str]]:

@@ -142,6 +142,26 @@ def test_a_refused_job_leaves_its_next_step_for_its_page(cast, client, monkeypat
     assert "Review charges" in page
 
 
+def test_a_job_of_statements_leads_on_to_them_and_to_its_month(cast, client):
+    period = build.a_period()
+    result = {"period": "2025-01", "dry_run": False, "held": {"count": 0, "billed": "0.00"}, "issued": 7, "sent": 0}
+    Job.objects.create(
+        kind=Job.Kind.GENERATE,
+        state=Job.State.DONE,
+        created_at=build.NOW,
+        finished_at=build.NOW,
+        arguments={"period": period.pk},
+        result=result,
+    )
+    client.force_login(cast.reviewer)
+    page = client.get(f"/admin/billing/job/{Job.objects.get().pk}/change/").content.decode()
+    assert 'href="/admin/statements/statement/?period=2025-01">Show the statements</a>' in page
+    assert 'href="/admin/?period=2025-01">Go on with January 2025</a>' in page
+    assert "<dt>Period</dt><dd>January 2025</dd>" in page.split('id="asked-title"')[1]
+    for noise in ("Dry run", "count: 0", "<dt>Sent</dt>"):
+        assert noise not in page
+
+
 def test_a_command_says_the_command_that_comes_next(db, monkeypatch):
     def refuse(self, **options):
         raise BillingError("No.", then=NextStep("review", {"period": "2025-01"}))
