@@ -91,11 +91,14 @@ def _missing_sources(period: BillingPeriod, delivered: set[int]) -> list[Source]
 def held(month: Month) -> Iterator[Item]:
     """Say what waits for review; nothing closes before it is decided or carried over."""
     period = month.period
-    count, billed = held_sums(period)
+    count, billed, in_question = _held_sums(period)
     if not count:
-        yield Item(
-            HELD, State.DONE if month_has_charges(month) else State.NOT_APPLICABLE, "Nothing is held for review."
-        )
+        text = "Nothing is held for review."
+        if in_question:
+            text = (
+                f"Nothing else is held for review: {_some(in_question, 'charge waits', 'charges wait')} for an answer."
+            )
+        yield Item(HELD, State.DONE if month_has_charges(month) else State.NOT_APPLICABLE, text)
         return
     text = f"{held_text(period)}."
     if period.takes_changes:
@@ -106,13 +109,18 @@ def held(month: Month) -> Iterator[Item]:
 
 def held_sums(period: BillingPeriod) -> tuple[int, dict[str, Decimal]]:
     """Return how many charges a month holds for review, and what is billed for them by currency."""
+    return _held_sums(period)[:2]
+
+
+def _held_sums(period: BillingPeriod) -> tuple[int, dict[str, Decimal], int]:
+    """Return `held_sums`, and how many charges questions alone hold."""
     sums = MonthTotal.objects.of_month(period).held().billed_by_currency()
     number = sum(count for count, _ in sums.values())
     billed = {currency: amount for currency, (_, amount) in sums.items()}
     # What a question alone holds waits for its answer, and for no decision.
     in_question, amounts = questioned_sums(period) if number else (0, {})
     left = {currency: amount - amounts.get(currency, ZERO) for currency, amount in billed.items()}
-    return (number - in_question, left) if number > in_question else (0, {})
+    return (number - in_question, left if number > in_question else {}, in_question)
 
 
 def questioned_sums(period: BillingPeriod) -> tuple[int, dict[str, Decimal]]:
@@ -142,8 +150,8 @@ def questions(month: Month) -> Iterator[Item]:
     if late:
         text = f"{_some(count, 'question is', 'questions are')} open, {late:,} past the day to answer."
     if held:
-        text += f" {_some(held, 'charge waits', 'charges wait')} for an answer ({told(billed)} billed)"
-        text += " and post as they are when the month closes."
+        text += f" {_some(held, 'charge waits', 'charges wait')} for an answer ({told(billed)} billed). "
+        text += f"If the month closes first, {'it is' if held == 1 else 'they are'} charged as before."
     yield Item("questions", State.WARNING, text, count, billed, NextStep("answer_questions", month.about))
 
 
@@ -209,13 +217,13 @@ def payer_lines(month: Month) -> Iterator[Item]:
         yield Item(PAYER_LINES, State.BLOCKED, str(error), then=then, holds_up=(FINALIZE,))
         return
     if changed := charging.changed_keys(period, lines):
-        said = "not what the charges make today" if count else "to be made of the month's charges"
+        said = "not up to date with the charges" if count else "to be made of the month's charges"
         text = f"{_some(len(changed), 'payer line is', 'payer lines are')} {said}."
         difference = {home: sum((line.charged for line in lines), ZERO) - was}
         then = NextStep("issue_statements", month.about)
         yield Item(PAYER_LINES, State.OPEN, text, len(changed), difference, then, holds_up=(FINALIZE,))
     elif count:
-        text = f"{_some(count, 'line is', 'lines are')} what the charges make: {told({home: was})}."
+        text = f"{_some(count, 'line', 'lines')}, up to date with the charges: {told({home: was})}."
         yield Item(PAYER_LINES, State.DONE, text, count, {home: was})
     else:
         yield Item(PAYER_LINES, State.NOT_APPLICABLE, "There is nothing to charge.")

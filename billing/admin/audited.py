@@ -1,6 +1,7 @@
 """The screens' base classes: every write is in the audit log, with before and after."""
 
 import copy
+import re
 from typing import Any
 
 from django import forms
@@ -14,6 +15,7 @@ from django.db import models
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.safestring import mark_safe
 
 from .. import audit
 from ..audit.snapshots import differences, snapshot
@@ -109,6 +111,12 @@ class BillingAdmin(NarrowedListMixin, SearchedChoicesMixin, VerbsMixin, admin.Mo
         if context.get("is_popup") or any(isinstance(each, RelatedFieldWidgetWrapper) for each in widgets):
             context["media"] = scripts_of_popups() + context["media"]
         return super().render_change_form(request, context, add, change, form_url, obj)
+
+    def message_user(self, request: HttpRequest, message: Any, *args: Any, **kwargs: Any) -> None:
+        """Say what was saved without Django's “successfully”: what failed is an error, and says so."""
+        plain = re.sub(r" was (added|changed|deleted) successfully\b", r" was \1", str(message))
+        kept = mark_safe(plain) if hasattr(message, "__html__") else plain  # noqa: S308 (Django escaped it)
+        super().message_user(request, kept, *args, **kwargs)
 
     def lock(self) -> None:
         """Lock what a form is checked against, so that nobody changes it before the form is saved."""

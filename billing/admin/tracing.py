@@ -35,7 +35,7 @@ def why_view(request: HttpRequest) -> HttpResponse:
             problem = doors.for_page(error, request.user)
     context = {
         **admin.site.each_context(request),
-        "title": "Why this number",
+        "title": "Trace a number",
         "opts": Charge._meta,
         # It lies below the list of charges, and is no part of it in the navigation.
         "is_page_of_its_own": True,

@@ -1447,7 +1447,7 @@ class Migration(migrations.Migration):
                     models.CharField(
                         choices=[
                             ("import", "Import"),
-                            ("generate", "Generate statements"),
+                            ("generate", "Issue statements"),
                             ("send", "Send statements"),
                             ("book", "Book late changes"),
                             ("apply", "Apply import"),

@@ -10,7 +10,7 @@ class Job(models.Model):
 
     class Kind(models.TextChoices):
         IMPORT = "import", "Import"
-        GENERATE = "generate", "Generate statements"
+        GENERATE = "generate", "Issue statements"
         SEND = "send", "Send statements"
         BOOK = "book", "Book late changes"
         APPLY = "apply", "Apply import"

@@ -86,6 +86,9 @@ _CUR = "In AWS Data Exports, create an export of the type “FOCUS with AWS colu
 _AZURE = "In Azure Cost Management, create an export of the type “Cost and usage details (FOCUS)”."
 _OCI = "Use the files of the “FOCUS Reports” folder of the same bucket."
 _GOOGLE = "Create the FOCUS view over the detailed export in BigQuery and export that view."
+# How it is told that a file has no column of FOCUS: it may be usage.
+NOTHING_OF_FOCUS = "It has no column of FOCUS."
+
 OTHER_EXPORTS: dict[str, tuple[tuple[tuple[str, ...], ...], str]] = {
     "an AWS Cost and Usage Report (CUR)": (
         (
@@ -465,7 +468,7 @@ def _told_of(headings: Sequence[str]) -> str:
     """
     known = [heading.strip() for heading in headings if is_of_focus(heading)]
     if not known:
-        return "It has no column of FOCUS."
+        return NOTHING_OF_FOCUS
     return f"Of the columns of FOCUS it has {', '.join(known[:8])}{', …' if len(known) > 8 else ''}."
 
 

@@ -192,7 +192,7 @@ VERBS = (
         run=posted,
         form=PostedForm,
         offered=lambda journal: journal.state == State.SUBMITTED,
-        question="The ledger took the journal. Where it refused it, record that on the journal's own page.",
+        question="The ledger took the journal. If it refused it, go back and choose “Record as rejected” instead.",
         is_primary=True,
     ),
     Verb(

@@ -130,7 +130,7 @@ def _standing_of_outdated(request: HttpRequest, statement: Statement, stale: iss
     if not request.user.has_perm(ISSUE):
         return Standing(text, is_waiting=True)
     then = NextStep("issue_statements", {"period": statement.period.iso_month})
-    label = f"Generate the statements of {long_month(statement.period.month)}…"
+    label = f"Issue the statements of {long_month(statement.period.month)}…"
     return Standing(text, label, doors.url_of(then), is_waiting=True)
 
 

@@ -56,7 +56,7 @@ NAMED = ("lines__reference_1", "lines__reference_2")
 
 @admin.register(Statement)
 class StatementAdmin(FrozenAdmin):
-    when_empty = "There are no statements yet. Generate them for a month."
+    when_empty = "There are no statements yet. Issue them for a month."
     list_display = (
         "number",
         "period",
@@ -88,7 +88,9 @@ class StatementAdmin(FrozenAdmin):
             permission=VOID,
             run=void,
             form=VoidForm,
-            offered=lambda statement: statement.state in Statement.LIVE,
+            offered=lambda statement: (
+                statement.state in Statement.LIVE and statement.period.status != BillingPeriod.Status.FINALIZED
+            ),
             question="The statement is no longer in force. Its PI sees when it was voided, and why. This cannot be "
             "undone. The next run of statements issues a new revision if there are charges.",
             is_dangerous=True,
@@ -224,7 +226,7 @@ class StatementAdmin(FrozenAdmin):
                 problem = doors.for_page(error, request.user)
         context = {
             **self.admin_site.each_context(request),
-            "title": "Generate statements",
+            "title": "Issue statements",
             "is_pending": is_pending,
             "progress": checklist.progress_of(period) if is_pending and period else None,
             "opts": self.opts,

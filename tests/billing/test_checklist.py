@@ -358,4 +358,4 @@ def test_a_month_that_was_never_charged_is_not_told_of_a_change(cast):
     issuing.generate(period=january(), **BY)
     build.a_charge("2.00", project="second")
     item = checklist.of(january()).item("payer_lines")
-    assert item.text == "1 payer line is not what the charges make today."
+    assert item.text == "1 payer line is not up to date with the charges."

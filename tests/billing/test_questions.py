@@ -421,7 +421,10 @@ def test_no_question_keeps_a_month_from_closing_and_its_charges_post(cast, janua
     assert item("held").state == checklist.State.DONE
     told = item("questions")
     assert (told.state, told.count) == (checklist.State.WARNING, 1)
-    assert "2 charges wait for an answer (42.00 USD billed) and post as they are" in told.text
+    assert (
+        "2 charges wait for an answer (42.00 USD billed). If the month closes first, they are charged as before."
+        in told.text
+    )
     closing.close(period=january, **BY)
     question.refresh_from_db()
     assert question.state == State.ASKED

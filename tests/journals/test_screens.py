@@ -307,7 +307,7 @@ def test_drafting_again_shows_before_and_after_first_and_the_draft_keeps_what_ch
 
     text = said(finance.get(page("redraft", journal.pk)))
     assert "Net charged 107.00 100.00 -7.00" in text
-    assert "0 payer lines added, 1 gone, 0 with another amount." in text
+    assert "0 payer lines added, 1 removed, 0 with another amount." in text
     assert Journal.objects.get().debits == 107
     answer = finance.post(page("redraft", journal.pk), follow=True)
     assert "“Difference” says what changed." in said(answer)

@@ -32,7 +32,7 @@ def test_the_list_shows_statements_and_filters_them(client, cast, statement):
     client.force_login(cast.viewer)
     page = client.get(reverse(LIST)).content.decode()
     assert statement.number in page
-    assert "Generate statements" not in page
+    assert "Issue statements" not in page
     for query, found in {
         "?period=2025-01": True,
         "?period=2025-02": False,
@@ -91,11 +91,11 @@ def test_generating_offers_no_button_where_every_statement_is_current(client, ca
     client.force_login(cast.reviewer)
     page = words_on(client, "admin:statements_statement_generate", "?period=2025-01")
     assert "January 2025: nothing to issue, 1 statement current" in page
-    assert 'value="Generate' not in page
+    assert 'value="Issue' not in page
     build.a_charge("5.00")
     page = words_on(client, "admin:statements_statement_generate", "?period=2025-01")
     assert "January 2025: 1 to issue (1 revised), 0 unchanged" in page
-    assert 'value="Generate 1 statement"' in page
+    assert 'value="Issue 1 statement"' in page
 
 
 def test_sending_previews_the_newest_month_at_once_and_the_month_asked_for_only(client, cast, statement):

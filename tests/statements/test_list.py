@@ -280,10 +280,10 @@ def test_outdated_statements_of_a_choice_go_only_when_ticked(client, issued, cas
 def test_a_viewer_sees_no_button_and_no_tick_and_sends_nothing(client, issued, cast):
     client.force_login(cast.viewer)
     page = look(client).content.decode()
-    for button in ("Send selected", "Send e-mails", "Generate statements", "_selected_action"):
+    for button in ("Send selected", "Send e-mails", "Issue statements", "_selected_action"):
         assert button not in page
     record = page_of(client, one(LASERS))
-    for button in ("Send", "Void", "Generate"):
+    for button in ("Send", "Void", "Issue"):
         assert f">{button}" not in record.content.decode(), button
     assert "Correct…" not in page_of(client, one(LASERS), "lines").content.decode()
     select(client, LASERS)
@@ -305,7 +305,7 @@ def test_the_page_leads_with_the_amount_and_what_is_next(client, issued, cast, w
     assert "It was e-mailed to bob@u.edu on" in words(page_of(client, one(LASERS)))
     build.a_charge("2.50", pi="bob@u.edu", project="lasers")
     page = page_of(client, one(LASERS))
-    assert "It would come to $42.50 now (+$2.50). Next: Generate the statements of January 2025…" in words(page)
+    assert "It would come to $42.50 now (+$2.50). Next: Issue the statements of January 2025…" in words(page)
     assert page.context["standing"].url == reverse("admin:statements_statement_generate") + "?period=2025-01"
     issuing.generate(period=build.a_period(), **BY)
     old = page_of(client, one(LASERS))

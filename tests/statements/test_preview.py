@@ -29,11 +29,11 @@ def test_the_page_charges_the_month_once_until_something_changes(client, cast):
     build.a_charge("100.00")
     first, worked_out = counted(client)
     again, kept = counted(client)
-    assert "Generate 1 statement" in first
-    assert "Generate 1 statement" in again
+    assert "Issue 1 statement" in first
+    assert "Issue 1 statement" in again
     assert kept <= 25 < worked_out
     build.a_charge("7.00", pi="grace@u.edu", project="cells")
-    assert "Generate 2 statements" in counted(client)[0]
+    assert "Issue 2 statements" in counted(client)[0]
     issuing.generate(period=build.a_period(), actor=build.SOMEBODY, now=build.NOW)
     assert "nothing to issue, 2 statements current" in " ".join(counted(client)[0].split())
 
@@ -61,7 +61,7 @@ def test_a_large_month_is_left_to_the_worker_and_then_shown(client, cast, monkey
     waiting = client.get(PAGE).text
     assert "The worker is adding up the month" in waiting
     assert f'<a href="{PAGE}">Look again</a>' in waiting
-    assert "Generate 1 statement" not in waiting
+    assert "Issue 1 statement" not in waiting
     assert asked == [("billing.tasks.work_out_month", build.a_period().pk)]
     work_out_month(build.a_period().pk)
-    assert "Generate 1 statement" in client.get(PAGE).text
+    assert "Issue 1 statement" in client.get(PAGE).text

@@ -26,6 +26,7 @@ from ...importing import planning, standing
 from ...importing.outcomes import OfAnotherSource, SourceUnknown, WouldWithdraw
 from ...models import Import, Source, StoredFile
 from ...money import ZERO
+from ...readers.columns import NOTHING_OF_FOCUS
 from ...readers.manifests import names_in_manifest
 from ...texts import number_in
 from ..formatting import badge
@@ -189,6 +190,11 @@ class RowOnPage:
         if self.state == "seen":
             return "Take it off the list."
         return ""
+
+    @property
+    def may_be_usage(self) -> bool:
+        """Whether it has nothing of FOCUS, as a file of usage has."""
+        return self.state == "broken" and any(line.endswith(NOTHING_OF_FOCUS) for line in self.lines)
 
     @property
     def guess_text(self) -> str:

@@ -155,7 +155,7 @@ def _said(taken: Taken) -> str:
     left_out = sum(taken.left_out.values())
     more = f", {told.counted(left_out, 'line')} left out" if left_out else ""
     assert taken.file
-    return f"{taken.name} is usage file {taken.file.pk}: {told.counted(taken.records, 'record')}{more}."
+    return f"Read {taken.name} as usage file {taken.file.pk}: {told.counted(taken.records, 'record')}{more}."
 
 
 def _names(files: Sequence[UploadedFile]) -> list[str]:

@@ -66,7 +66,7 @@ def as_text(shown: demo.Shown, address: str, *, is_served: bool) -> str:
         "Accounts (their passwords are new, and shown this once):",
         table(accounts, ["user", "role", "password"]),
         "",
-        f"The site: {address}" if is_served else "`DEMO=true manage.py serve` (or `make demo`) serves the site.",
+        f"The site: {address}" if is_served else "`DEMO=true make serve` serves the site.",
         "",
         f"All of this lies in {settings.VAR_DIR}, apart from an installation of your own. Other commands work on the",
         "sample with DEMO=true before them. To start for real, see docs/getting-started: configure .env, then run",
