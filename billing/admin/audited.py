@@ -113,8 +113,8 @@ class BillingAdmin(NarrowedListMixin, SearchedChoicesMixin, VerbsMixin, admin.Mo
         return super().render_change_form(request, context, add, change, form_url, obj)
 
     def message_user(self, request: HttpRequest, message: Any, *args: Any, **kwargs: Any) -> None:
-        """Say what was saved without Django's “successfully”: what failed is an error, and says so."""
-        plain = re.sub(r" was (added|changed|deleted) successfully\b", r" was \1", str(message))
+        """Say what was saved without Django's adverb: what failed is an error, and says so."""
+        plain = re.sub(r" was (added|changed|deleted) success\w+", r" was \1", str(message))
         kept = mark_safe(plain) if hasattr(message, "__html__") else plain  # noqa: S308 (Django escaped it)
         super().message_user(request, kept, *args, **kwargs)
 

@@ -283,7 +283,7 @@ def test_a_viewer_sees_no_button_and_no_tick_and_sends_nothing(client, issued, c
     for button in ("Send selected", "Send e-mails", "Issue statements", "_selected_action"):
         assert button not in page
     record = page_of(client, one(LASERS))
-    for button in ("Send", "Void", "Issue"):
+    for button in ("Send", "Void", "Issue the"):
         assert f">{button}" not in record.content.decode(), button
     assert "Correct…" not in page_of(client, one(LASERS), "lines").content.decode()
     select(client, LASERS)
