@@ -46,7 +46,8 @@ def _without_write_lock() -> Iterator[None]:
     if connection.vendor != "sqlite":
         yield
         return
-    # As Django's connection to SQLite keeps what the settings say.
+    # As Django's connection to SQLite keeps what the settings say, once it is made.
+    connection.ensure_connection()
     settings = vars(connections[DEFAULT_DB_ALIAS])
     mode, settings["transaction_mode"] = settings["transaction_mode"], "DEFERRED"
     try:

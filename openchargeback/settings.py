@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
-from . import __version__, secret_keys
+from . import __version__, databases, secret_keys
 from .environment import Environment
 from .logs import FORMATTERS, OneLineFilter
 
@@ -146,16 +146,13 @@ TEMPLATES = [
 ]
 
 DATABASE_URL = env.str("DATABASE_URL", default=f"sqlite:///{VAR_DIR / 'db.sqlite3'}")
+# How long somebody waits for another who writes to SQLite, before it is told to them.
+DATABASE_WAIT_SECONDS = env.int("DATABASE_WAIT_SECONDS", default=60)
 try:
-    database = env.db_url_config(DATABASE_URL)
-except ValueError:
-    database = {}
-IS_SQLITE = database.get("ENGINE") == "django.db.backends.sqlite3"
-if not IS_SQLITE and database.get("ENGINE") != "django.db.backends.postgresql":
-    raise ImproperlyConfigured(
-        "DATABASE_URL is not the address of a database: write postgres://user:password@host:5432/name, with %40 and "
-        "the like for other characters of the password, or leave it out for SQLite in VAR_DIR."
-    )
+    database = databases.configured(DATABASE_URL, wait=DATABASE_WAIT_SECONDS)
+except ValueError as error:
+    raise ImproperlyConfigured(f"DATABASE_URL {error} Or leave it out for SQLite in VAR_DIR.") from None
+IS_SQLITE = database["ENGINE"] == databases.SQLITE
 DATABASES = {"default": database}
 
 # What pages show of a month and is costly to work out, shared by all processes of web and worker: files on SQLite,
@@ -170,27 +167,6 @@ CACHES = {
         "OPTIONS": {"MAX_ENTRIES": 1_000},
     },
 }
-if IS_SQLITE:
-    # WAL lets people read while an import commits; IMMEDIATE takes the write lock at the start of
-    # a transaction, so that two writers queue up instead of failing half-way.
-    database["OPTIONS"] = {
-        "transaction_mode": "IMMEDIATE",
-        # How long somebody waits for another who writes, before it is told to them.
-        "timeout": env.int("DATABASE_WAIT_SECONDS", default=60),
-        "init_command": (
-            "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA cache_size=-65536; "
-            "PRAGMA mmap_size=0; PRAGMA temp_store=FILE; "
-            # Without it INSERT OR REPLACE deletes rows behind the back of their delete triggers (see safeguards).
-            "PRAGMA recursive_triggers=ON;"
-        ),
-    }
-else:
-    database.setdefault("CONN_MAX_AGE", 60)
-    database["CONN_HEALTH_CHECKS"] = True
-    # No query here is long enough to be worth compiling: the review queue of a million charges took 1 s to compile and
-    # 0.1 s to ask for.
-    asked = database.setdefault("OPTIONS", {})
-    asked["options"] = f"{asked.get('options', '')} -c jit=off".strip()
 # Arrow reads files by several threads. Its own choice on Linux, mimalloc, keeps what one of them frees for another:
 # some 100 MiB of an import. It looks at this before it allocates anything.
 if sys.platform == "linux":

@@ -315,6 +315,8 @@ ISO_MODULES = (
     "billing/usage/studies/equation.py",
     "billing/proof/seals.py",
     "billing/proof/tieout.py",
+    "openchargeback/backups/archive.py",
+    "openchargeback/backups/making.py",
     "journals/admin/exporting.py",
     "journals/differences.py",
     "journals/formats/documents.py",

@@ -72,7 +72,7 @@ NOUNS = {
     "job": "Background jobs",
     "failure": "Failures dismissed",
     "audit": "Exports of the audit log",
-    "installation": "Upgrades",
+    "installation": "Upgrades, backups and moves",
     "safeguards": "Database safeguards",
 }
 

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path, PurePath
-from typing import BinaryIO
+from typing import IO, BinaryIO
 
 from django.conf import settings
 from django.core.files import File
@@ -154,6 +154,39 @@ def local_copy(stored: StoredFile, *, anew: bool = False) -> Path:
     return copy
 
 
+def opened_at(path: str) -> IO[bytes]:
+    """Open what the storage has at a path, to be copied as it is. Raises FileNotFoundError."""
+    return default_storage.open(path)
+
+
+def put_back(path: str, content: Iterable[bytes], *, sha256: str) -> None:
+    """Keep content at the path in the storage that it had, whole or not at all; what is there already stays.
+
+    Raises FileExistsError where something else is there.
+    """
+    if default_storage.exists(path):
+        digest = hashlib.sha256()
+        with opened_at(path) as there:
+            for chunk in chunks(there):
+                digest.update(chunk)
+        if digest.hexdigest() == sha256:
+            return
+        raise FileExistsError(path)
+    incoming = Path(settings.MEDIA_ROOT) / "incoming"
+    incoming.mkdir(mode=0o750, parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=incoming, delete=False) as copy:
+        try:
+            fcntl.flock(copy, fcntl.LOCK_EX)
+            for chunk in content:
+                copy.write(chunk)
+            copy.flush()
+            os.fsync(copy.fileno())
+            with Path(copy.name).open("rb") as complete:
+                default_storage.save(path, _Movable(complete, copy.name))
+        finally:
+            Path(copy.name).unlink(missing_ok=True)
+
+
 def _path_of(stored: StoredFile) -> Path | None:
     """Return where the storage itself keeps a file on this disk; None for a storage elsewhere."""
     try:
@@ -171,7 +204,7 @@ def display_name(name: str) -> str:
     return shown(PurePath(name.replace("\\", "/").replace("\0", "")).name)[:MAX_NAME] or "unnamed"
 
 
-def chunks(source: BinaryIO) -> Iterator[bytes]:
+def chunks(source: IO[bytes]) -> Iterator[bytes]:
     while chunk := source.read(CHUNK):
         yield chunk
 

@@ -1,5 +1,6 @@
 """Files that are written whole or not at all, and are on the disk once they have their name."""
 
+import fcntl
 import os
 import re
 import secrets
@@ -59,12 +60,23 @@ class Pending:
     A link stays, and what it names is written. Raises OSError.
     """
 
-    def __init__(self, path: Path, *, mode: int = MODE) -> None:
+    def __init__(self, path: Path, *, mode: int = MODE, prefix: str = ".") -> None:
         self.path = Path(os.path.realpath(path))
         self.mode = mode_for(self.path, mode)
-        handle, temporary = tempfile.mkstemp(dir=self.path.parent, prefix=".", suffix=".part")
+        handle, temporary = tempfile.mkstemp(dir=self.path.parent, prefix=prefix, suffix=".part")
         self.temporary = Path(temporary)
         self.file: IO[bytes] = os.fdopen(handle, "wb")
+
+    def lock(self) -> None:
+        """Have others see that somebody writes it, until it is complete or the process is gone."""
+        fcntl.flock(self.file, fcntl.LOCK_EX)
+
+    @staticmethod
+    def remove_abandoned(temporary: Path) -> None:
+        """Remove what a killed process left of one that it had locked."""
+        with suppress(OSError), temporary.open("rb") as left:
+            fcntl.flock(left, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            temporary.unlink()
 
     def complete(self) -> None:
         """Have all of it on the disk, with the rights it is to have."""

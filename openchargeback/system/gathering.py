@@ -25,11 +25,13 @@ from billing.models import AuditEvent, Job, StoredFile
 from billing.texts import long_moment
 from statements import emails
 
+from .. import backups
 from .components import packages
 
 State = Literal["ok", "warn", "bad", ""]
-# After so long the audit log should have been verified again.
+# After so long the audit log should have been verified again, and a backup made.
 VERIFIED_WITHIN = datetime.timedelta(days=7)
+BACKED_UP_WITHIN = datetime.timedelta(days=2)
 NAMED = 5
 
 
@@ -207,7 +209,17 @@ def _storage(now: datetime.datetime) -> list[Fact]:
             help,
         ),
         Fact("received", "Files received", f"{kept['number']:,}, {filesizeformat(kept['size'] or 0)}"),
+        _backup(now),
     ]
+
+
+def _backup(now: datetime.datetime) -> Fact:
+    label, help = "Last backup", "operations/backup"
+    last = backups.last_made()
+    if last is None:
+        return Fact("backup", label, "none was made by this program", "warn", help)
+    state: State = "ok" if now - last <= BACKED_UP_WITHIN else "warn"
+    return Fact("backup", label, _told(last), state, help if state == "warn" else "")
 
 
 def _trust(now: datetime.datetime) -> list[Fact]:

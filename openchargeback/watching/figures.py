@@ -17,6 +17,7 @@ from billing.background import heartbeat
 from billing.models import AuditEvent, Import, Job
 from statements.models import Email
 
+from .. import backups
 from . import readiness
 
 PREFIX = "openchargeback"
@@ -69,6 +70,8 @@ class Standing(Collector):
             yield GaugeMetricFamily(f"{PREFIX}_audit_whole", "1 where it was whole then.", value=last.is_whole)
         if proved := AuditEvent.objects.filter(action=PROVED).aggregate(at=Max("at"))["at"]:
             yield _moment("proof", "When a month was finalized with its proof last.", proved)
+        if made := backups.last_made():
+            yield _moment("backup", "When the last backup was made.", made)
 
 
 def _moment(name: str, help: str, at: datetime.datetime) -> Metric:

@@ -127,6 +127,22 @@ def note_left_behind(*, actor: Actor, now: datetime.datetime) -> list[Message]:
     return recorded
 
 
+def doubt_waiting(*, why: str, actor: Actor, now: datetime.datetime) -> int:
+    """Put in doubt every e-mail that waits to be sent or to be tried again, and return how many.
+
+    For an installation that was restored as it was some time ago: since then they may have been sent.
+    """
+    note_left_behind(actor=actor, now=now)
+    with audit.gesture(actor=actor, now=now) as gesture:
+        waiting = list(Email.objects.filter(state__in=Email.TO_SEND).order_by("pk"))
+        Email.objects.filter(pk__in=[each.pk for each in waiting]).update(
+            state=State.UNCERTAIN, error=why, try_again_at=None
+        )
+        for email in waiting:
+            gesture.record("email.uncertain", email, after={"recipient": email.recipient}, note=why)
+    return len(waiting)
+
+
 def mark_of(pk: int) -> str:
     """Return the name under which a process says that it is sending an e-mail."""
     return f"email-{pk}"

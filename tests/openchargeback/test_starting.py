@@ -107,6 +107,7 @@ ON_THE_DATABASE = [
     "accounting_calendar list",
     "attribute -p 2025-01",
     "audit list",
+    "backup /elsewhere",
     "changepassword root",
     "createsuperuser --username root --email root@u.edu",
     "corrections list",
@@ -146,7 +147,7 @@ ON_THE_DATABASE = [
     "verify_files",
 ]
 # What works without one.
-ON_NONE = {"demo", "doctor", "flush", "initialize", "version"}
+ON_NONE = {"demo", "doctor", "flush", "initialize", "restore", "version"}
 
 
 def test_every_command_is_asked_whether_it_needs_initialize():

@@ -34,7 +34,7 @@ def facts():
 
 
 @pytest.mark.django_db(transaction=True)
-def test_an_admin_reads_what_is_broken_mends_it_and_sees_that_it_works(client, cast, settings):
+def test_an_admin_reads_what_is_broken_mends_it_and_sees_that_it_works(client, cast, settings, tmp_path_factory):
     settings.DEBUG = False
     settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
     settings.EMAIL_HOST, settings.EMAIL_PORT, settings.EMAIL_HOST_PASSWORD = "mail.u.edu", 587, "open sesame"
@@ -49,6 +49,9 @@ def test_an_admin_reads_what_is_broken_mends_it_and_sees_that_it_works(client, c
     assert 'href="/help/operations/#the-worker">What to do</a>' in page
     heartbeat.beat()
     call_command("verify_audit", stdout=StringIO())
+    page = client.get(reverse("system")).content.decode()
+    assert "none was made by this program" in page
+    call_command("backup", str(tmp_path_factory.mktemp("backups")), stdout=StringIO())
     page = client.get(reverse("system")).content.decode()
     assert "Everything works." in page
     assert "mail.u.edu:587" in page
