@@ -1007,6 +1007,7 @@ COMMANDS = {
     "journals mapping ledger --journal a --document b": BIND,
     "journals reject 1 --reason no": BIND,
     "journals reverse 1 --reason no": BIND,
+    "move_database sqlite:////elsewhere.sqlite3": ADMIN,
     "people list": EVERY,
     "people load a.csv": CURATE,
     "people confirm ada@u.edu": CURATE,
