@@ -11,6 +11,7 @@ class StatementsConfig(AppConfig):
         from billing.months import checklist, closing
         from billing.proof import tieout, verifying
         from billing.reports import papers
+        from billing.usage import studies
 
         from . import drawing, issuing, month_items, proving, reports_by_mail, safeguards, tasks
         from .models import Statement, StatementLine
@@ -32,6 +33,7 @@ class StatementsConfig(AppConfig):
         tracing.register_documents("statements", DOCUMENTS)
         tieout.register_drawer(drawing.draw_proof)
         papers.register_drawer(drawing.draw_report)
+        studies.register_drawer(drawing.draw_study)
         verifying.register("statements", issuing.kept_files)
         verifying.register("charges of statements", issuing.kept_charge_files)
         notices.register("e-mail", tasks.email_is_configured)

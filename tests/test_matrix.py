@@ -232,6 +232,7 @@ iiii xxxx  iiii xxxx  admin/billing/rateschedule/<path:object_id>/delete/
 iiii oooo  iiii xxxx  admin/billing/rateschedule/<path:object_id>/change/
 iiii >>>>  iiii >>>>  admin/billing/rateschedule/<path:object_id>/
 iiii oooo  iiii oooo  admin/billing/ratestudy/<int:number>/study.xlsx
+iiii oooo  iiii oooo  admin/billing/ratestudy/<int:number>/study.pdf
 iiii xxoo  iiii xxoo  admin/billing/ratestudy/<path:object_id>/adopt/
 iiii oooo  iiii oooo  admin/billing/ratestudy/
 iiii xxoo  iiii xxoo  admin/billing/ratestudy/add/
@@ -730,6 +731,8 @@ def address_of(route: str, root: User) -> str:
         f"{RateSchedule.objects.earliest('pk').pk}/tried.csv",
         "admin/billing/ratestudy/<int:number>/study.xlsx": "admin/billing/ratestudy/"
         f"{RateStudy.objects.get().pk}/study.xlsx",
+        "admin/billing/ratestudy/<int:number>/study.pdf": "admin/billing/ratestudy/"
+        f"{RateStudy.objects.get().pk}/study.pdf",
         "accounts/reset/<uidb64>/<token>/": "accounts/reset/MQ/set-password/",
         "help/images/<str:name>": "help/images/month-1440-light.png",
         # One for all; most are for staff alone (tests/openchargeback/test_help.py).

@@ -26,14 +26,13 @@ from .styles import (
     INK,
     LEFT,
     PAGE_SIZES,
-    PALE,
     RIGHT,
     RULE,
     SMALL,
     TOP,
-    WHITE,
     Text,
 )
+from .tiles import Tile, set_tiles
 
 TOLD = Text(10.5, leading=15.5)
 TICK = Text(6.8, color=GRAY)
@@ -76,7 +75,7 @@ class ReportSheet(Paper):
         self.new_page()
         self._set_head()
         if data["sums"]:
-            self._set_sums(data["sums"])
+            set_tiles(self, [self._tile(each) for each in data["sums"]])
         for text in (" ".join(data["told"]),) if data["told"] else ():
             self.paragraph(text, TOLD)
             self.y -= 12
@@ -109,29 +108,8 @@ class ReportSheet(Paper):
         )
         self.y = y - 6
 
-    def _set_sums(self, sums: Sequence[Mapping[str, Any]]) -> None:
-        """Write the sums, a box each: one row of a table for each, as on statements."""
-        height, gap = 58.0, 8.0
-        tile = (RIGHT - LEFT - gap * (len(sums) - 1)) / len(sums)
-        bottom = self.y - height
-        with self.structure.part("Table"):
-            for index, each in enumerate(sums):
-                left = LEFT + index * (tile + gap)
-                is_total = index == len(sums) - 1
-                quiet, ink = (WHITE, WHITE) if is_total else (GRAY, INK)
-                self.box(left, bottom, tile, height, ACCENT if is_total else PALE)
-                with self.structure.part("TR"):
-                    y = bottom + height - 15
-                    self.write(left + 9, y, each["label"], Text(8.2, color=quiet), role="TH", attributes=ROW_SCOPE)
-                    figure = signed(money_with_currency(each["amount"], self.currency))
-                    style = narrowed(figure, Text(15, BOLD, ink), tile - 18)
-                    small = Text(7.6, color=quiet)
-                    self.code.append(self.structure.mark("TD"))
-                    self.show(left + 9, bottom + height - 35, f"{figure} " if each["remark"] else figure, style)
-                    if each["remark"]:
-                        self.show(left + 9, bottom + 9, fitted(each["remark"], small, tile - 18), small)
-                    self.code.append("EMC")
-        self.y = bottom - 24
+    def _tile(self, each: Mapping[str, Any]) -> Tile:
+        return Tile(each["label"], signed(money_with_currency(each["amount"], self.currency)), each["remark"])
 
     def _set_trend(self, trend: Mapping[str, Any]) -> None:
         """Draw a bar for each month; its figures stand in a table below it."""

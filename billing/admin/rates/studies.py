@@ -117,7 +117,7 @@ class RateStudyAdmin(BillingAdmin):
     inlines = (PoolInline,)
     fieldsets = (
         (None, {"fields": ("feed", ("rate", "fiscal_year"), "note")}),
-        ("The equation", {"fields": (("opening_balance", "expected_units"), ("places", "proposed_rate"))}),
+        ("What is entered", {"fields": (("opening_balance", "expected_units"), ("places", "proposed_rate"))}),
     )
     verbs = (
         Verb(
@@ -134,8 +134,12 @@ class RateStudyAdmin(BillingAdmin):
     )
 
     def get_urls(self) -> list[URLPattern]:
-        view = self.admin_site.admin_view(self.workbook_view)
-        return [path("<int:number>/study.xlsx", view, name="billing_ratestudy_xlsx"), *super().get_urls()]
+        wrap = self.admin_site.admin_view
+        return [
+            path("<int:number>/study.xlsx", wrap(self.workbook_view), name="billing_ratestudy_xlsx"),
+            path("<int:number>/study.pdf", wrap(self.pdf_view), name="billing_ratestudy_pdf"),
+            *super().get_urls(),
+        ]
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return (obj is None or obj.state == State.DRAFT) and super().has_change_permission(request, obj)
@@ -197,18 +201,29 @@ class RateStudyAdmin(BillingAdmin):
 
     def workbook_view(self, request: HttpRequest, number: int) -> FileResponse:
         """Give a study as a workbook with formulas."""
-        study = RateStudy.objects.select_related("feed__source").filter(pk=number).first()
-        if study is None or not self.has_view_permission(request, study):
-            raise Http404("There is no such rate study.")
-        try:
-            found = studies.studied(study)
-        except BillingError as error:
-            raise Http404(str(error)) from error
+        found = self._found(request, number)
         file = io.BytesIO()
         studies.write_workbook(found, file)
         file.seek(0)
-        name = f"rate_study_{study.rate}_{study.fiscal_year}.xlsx"
+        name = studies.file_name(found.study, "xlsx")
         return FileResponse(file, as_attachment=True, filename=name, content_type=FORMATS["xlsx"])
+
+    def pdf_view(self, request: HttpRequest, number: int) -> FileResponse:
+        """Give a study as a PDF to file, with what each PI would have paid."""
+        found, now = self._found(request, number), timezone.now()
+        tried = studies.try_proposed(found, now=now)
+        file = io.BytesIO(studies.as_pdf(found, tried, today=timezone.localdate(now)))
+        name = studies.file_name(found.study, "pdf")
+        return FileResponse(file, as_attachment=True, filename=name, content_type="application/pdf")
+
+    def _found(self, request: HttpRequest, number: int) -> Studied:
+        study = RateStudy.objects.select_related("feed__source", "adopted_by").filter(pk=number).first()
+        if study is None or not self.has_view_permission(request, study):
+            raise Http404("There is no such rate study.")
+        try:
+            return studies.studied(study)
+        except BillingError as error:
+            raise Http404(str(error)) from error
 
 
 def _studied(study: RateStudy) -> Studied | None:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
+from django.utils import timezone
 
 from billing.commands import BillingCommand, subcommands, table
 from billing.errors import BillingError
@@ -22,7 +23,7 @@ VIEW = "billing.view_ratestudy"
 
 
 class Command(BillingCommand):
-    help = "List rate studies, show the equation of one, take it to a workbook, and adopt it."
+    help = "List rate studies, show the equation of one, take it to a workbook or PDF, and adopt it."
     permission = {"list": VIEW, "show": VIEW, "try": VIEW, "export": VIEW, "adopt": "billing.adopt_ratestudy"}
 
     def arguments(self, parser: CommandParser) -> None:
@@ -31,13 +32,13 @@ class Command(BillingCommand):
         for name, said in (
             ("show", "the equation of a study, its costs and use, and what is wrong with it"),
             ("try", "what each PI would have paid by its rate in the last three closed months"),
-            ("export", "write a study to a workbook with formulas"),
+            ("export", "write a study to a workbook with formulas, or to a PDF to file"),
             ("adopt", "keep its figures as they are, permanently"),
         ):
             verb = verbs.add_parser(name, help=said)
             verb.add_argument("study", metavar="STUDY", type=int, help="its number, as list shows it")
             if name == "export":
-                verb.add_argument("-o", "--output", required=True, metavar="FILE", help=".xlsx")
+                verb.add_argument("-o", "--output", required=True, metavar="FILE", help=".xlsx or .pdf")
 
     def run(self, **options: Any) -> None:
         doing: dict[str, Callable[..., None]] = {
@@ -80,11 +81,20 @@ class Command(BillingCommand):
         self.report(trying.words.data_of(tried), "\n".join(lines))
 
     def export(self, *, study: int, output: str, **options: object) -> None:
-        if not output.lower().endswith(".xlsx"):
-            raise CommandError(f"{output} does not end in .xlsx: a study is written as a workbook.", returncode=2)
+        ending = Path(output).suffix.lower()
+        if ending not in (".xlsx", ".pdf"):
+            raise CommandError(
+                f"{output} does not end in .xlsx or .pdf: a study is written as a workbook or as a PDF.", returncode=2
+            )
         found = studies.studied(studies.named(study))
+        if ending == ".pdf":
+            tried = studies.try_proposed(found, now=self.now, progress=self.progress)
+            content = studies.as_pdf(found, tried, today=timezone.localdate(self.now))
         with whole(Path(output)) as file:
-            studies.write_workbook(found, file)
+            if ending == ".pdf":
+                file.write(content)
+            else:
+                studies.write_workbook(found, file)
         self.report({"study": study, "file": output}, f"{found.study} is in {output}.")
 
     def adopt(self, *, study: int, **options: object) -> None:

@@ -2,6 +2,7 @@
 
 from .equation import Cost, Figures, Finding, Paid, Use, as_data, figures_from_data
 from .findings import findings_of
+from .papers import as_pdf, file_name, register_drawer
 from .studying import (
     NoSuchStudy,
     RateNotInForce,
@@ -32,13 +33,16 @@ __all__ = [
     "adopt",
     "age_of",
     "as_data",
+    "as_pdf",
     "before",
     "check_rate",
     "closed_months",
     "figures_from_data",
+    "file_name",
     "figures_of",
     "findings_of",
     "named",
+    "register_drawer",
     "studied",
     "try_proposed",
     "write_workbook",

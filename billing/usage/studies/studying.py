@@ -122,7 +122,7 @@ def opening_balance(study: RateStudy) -> Decimal:
     earlier = before(study)
     if earlier and earlier.figures:
         return figures_from_data(earlier.figures).balance
-    return study.opening_balance
+    return Decimal(study.opening_balance)
 
 
 def adopt(*, study: RateStudy, actor: Actor, now: datetime.datetime) -> Studied:
@@ -154,9 +154,13 @@ def adopt(*, study: RateStudy, actor: Actor, now: datetime.datetime) -> Studied:
 
 
 def closed_months(study: RateStudy) -> list[BillingPeriod]:
-    """Return the last closed months of the feed that were priced."""
-    found = ledger.months_of(study.feed, datetime.date.min, datetime.date.max)
-    return [each.period for each in found if not each.period.takes_changes][-TRIED:]
+    """Return the last closed months of the feed that were priced; of an adopted study those closed by then."""
+    found = [each.period for each in ledger.months_of(study.feed, datetime.date.min, datetime.date.max)]
+    return [each for each in found if not each.takes_changes and _is_closed_for(study, each)][-TRIED:]
+
+
+def _is_closed_for(study: RateStudy, period: BillingPeriod) -> bool:
+    return study.adopted_at is None or (period.closed_at is not None and period.closed_at <= study.adopted_at)
 
 
 def try_proposed(studied_: Studied, *, now: datetime.datetime, progress: Progress = unwatched) -> Tried | None:
