@@ -1046,6 +1046,8 @@ COMMANDS = {
     "rates try hpc": EVERY,
     "rates discard hpc 1": BIND,
     "rate_study list": EVERY,
+    "rate_study add -f tiger --rate cpu --year 2031": BIND,
+    "rate_study costs 1 a.csv": BIND,
     "rate_study show 1": EVERY,
     "rate_study try 1": EVERY,
     "rate_study export 1 -o a.xlsx": EVERY,

@@ -1,6 +1,7 @@
 """manage.py rate_study: what services cost, what was used of them, and the rates that follow."""
 
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -9,26 +10,50 @@ from django.utils import timezone
 
 from billing.commands import BillingCommand, subcommands, table
 from billing.errors import BillingError
+from billing.files import piped
 from billing.files.writing import whole
 from billing.fiscal_years import label_of
 from billing.models import CostPool, RateStudy
 from billing.money import rounded
 from billing.quantities import for_people
 from billing.texts import iso_month
-from billing.usage import studies, trying
-from billing.usage.rate_schedules.words import number_text
-from billing.usage.studies import Studied
+from billing.usage import feeds, studies, trying
+from billing.usage.rate_schedules.words import NotUnderstood, number_of, number_text
+from billing.usage.studies import Drafted, Studied
 
 VIEW = "billing.view_ratestudy"
 
 
 class Command(BillingCommand):
-    help = "List rate studies, show the equation of one, take it to a workbook or PDF, and adopt it."
-    permission = {"list": VIEW, "show": VIEW, "try": VIEW, "export": VIEW, "adopt": "billing.adopt_ratestudy"}
+    help = "Draft rate studies, show the equation of one, take it to a workbook or PDF, and adopt it."
+    permission = {
+        "list": VIEW,
+        "add": "billing.add_ratestudy",
+        "costs": "billing.change_ratestudy",
+        "show": VIEW,
+        "try": VIEW,
+        "export": VIEW,
+        "adopt": "billing.adopt_ratestudy",
+    }
 
     def arguments(self, parser: CommandParser) -> None:
         verbs = subcommands(parser)
         verbs.add_parser("list", help="every study with its rate, and whether it holds")
+        add = verbs.add_parser("add", help="draft the study of a rate, with its costs from a file")
+        add.add_argument("-f", "--feed", required=True, metavar="FEED", help="the usage feed")
+        add.add_argument("--rate", required=True, metavar="CODE", help="the code of a rate of the feed's schedule")
+        add.add_argument("--year", required=True, type=int, metavar="2026", help="the fiscal year, by its end")
+        add.add_argument("--costs", metavar="FILE", help=".csv or .xlsx; - reads standard input")
+        add.add_argument("--opening-balance", metavar="N", help="what the years before left; under-recovery below zero")
+        add.add_argument("--expected-units", metavar="N", help="else those of the year")
+        add.add_argument("--decimals", type=int, metavar="N", help="the rate is rounded to so many; else 4")
+        add.add_argument("--proposed-rate", metavar="N", help="for one unit; else the break-even rate")
+        add.add_argument("--note", default="", help="who approved it, and what it rests on")
+        costs = verbs.add_parser("costs", help="replace all costs of a draft by those of a file")
+        costs.add_argument("study", metavar="STUDY", type=int, help="its number, as list shows it")
+        costs.add_argument("file", metavar="FILE", help=".csv or .xlsx; - reads standard input")
+        for verb in (add, costs):
+            verb.add_argument("--dry-run", action="store_true", help="say what it would come to; store nothing")
         for name, said in (
             ("show", "the equation of a study, its costs and use, and what is wrong with it"),
             ("try", "what each PI would have paid by its rate in the last three closed months"),
@@ -43,6 +68,8 @@ class Command(BillingCommand):
     def run(self, **options: Any) -> None:
         doing: dict[str, Callable[..., None]] = {
             "list": self.list,
+            "add": self.add,
+            "costs": self.costs,
             "show": self.show,
             "try": self.attempt,
             "export": self.export,
@@ -66,6 +93,42 @@ class Command(BillingCommand):
             data.append(described(study) | {"proposed_rate": rate, "verdict": verdict})
         headings = ["study", "rate", "feed", "year", "state", "comes to", "verdict"]
         self.report({"studies": data}, table(rows, headings, {0, 5}) if rows else "There is no rate study yet.")
+
+    def add(self, *, feed: str, rate: str, year: int, costs: str | None, note: str, **options: Any) -> None:
+        fields = {
+            "opening_balance": number_named("--opening-balance", options["opening_balance"]),
+            "expected_units": number_named("--expected-units", options["expected_units"]),
+            "places": options["decimals"],
+            "proposed_rate": number_named("--proposed-rate", options["proposed_rate"]),
+        }
+        done = studies.draft(
+            feed=feeds.named(feed),
+            rate=rate,
+            fiscal_year=year,
+            fields={"note": note.strip(), **{name: each for name, each in fields.items() if each is not None}},
+            costs=costs_in(costs) if costs else [],
+            is_dry_run=options["dry_run"],
+            actor=self.actor,
+            now=self.now,
+        )
+        self._drafted(done)
+
+    def costs(self, *, study: int, file: str, dry_run: bool, **options: object) -> None:
+        done = studies.replace_costs(
+            study=studies.named(study), costs=costs_in(file), is_dry_run=dry_run, actor=self.actor, now=self.now
+        )
+        self._drafted(done)
+
+    def _drafted(self, done: Drafted) -> None:
+        """Report a draft, and what it comes to."""
+        found = done.studied
+        would = "Nothing was stored. " if done.is_dry_run else ""
+        next_step = "" if done.is_dry_run else f"\nNext: `manage.py rate_study adopt {found.study.pk}`."
+        told = f"{would}{done.costs:,} cost{'' if done.costs == 1 else 's'} read."
+        data = described(found.study) | data_of(found) | {"costs": done.costs, "dry_run": done.is_dry_run}
+        if done.is_dry_run and not RateStudy.objects.filter(pk=found.study.pk).exists():
+            data["study"] = None
+        self.report(data, "\n".join([told, *lines_of(found)]) + next_step)
 
     def show(self, *, study: int, **options: object) -> None:
         found = studies.studied(studies.named(study))
@@ -103,6 +166,25 @@ class Command(BillingCommand):
             described(done.study) | data_of(done),
             f"{done.study} is adopted. Its rate is {rate_text(done)}, and it never changes.",
         )
+
+
+def number_named(option: str, text: str | None) -> Decimal | None:
+    """Return the number that an option gives; raise CommandError for what is none."""
+    if text is None:
+        return None
+    sign = -1 if text.startswith("-") else 1
+    try:
+        return sign * number_of(text.removeprefix("-"))
+    except NotUnderstood as error:
+        raise CommandError(f"{option}: {error}", returncode=2) from error
+
+
+def costs_in(file: str) -> list[CostPool]:
+    try:
+        with piped.opened(file) as content:
+            return studies.read_costs(content)
+    except OSError as error:
+        raise CommandError(f"{file} cannot be read: {error.strerror}.") from error
 
 
 def described(study: RateStudy) -> dict[str, Any]:

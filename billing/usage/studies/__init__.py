@@ -1,5 +1,6 @@
 """Rate studies: break-even rates from cost pools and the ledger (2 CFR 200.468), adopted and then never changed."""
 
+from .drafting import CostsRefused, Drafted, DraftExists, draft, read_costs, replace_costs
 from .equation import Cost, Figures, Finding, Paid, Use, as_data, figures_from_data
 from .findings import findings_of
 from .papers import as_pdf, file_name, register_drawer
@@ -22,6 +23,9 @@ from .workbook import write_workbook
 
 __all__ = [
     "Cost",
+    "CostsRefused",
+    "DraftExists",
+    "Drafted",
     "Figures",
     "Finding",
     "RateNotInForce",
@@ -37,12 +41,15 @@ __all__ = [
     "before",
     "check_rate",
     "closed_months",
+    "draft",
     "figures_from_data",
     "file_name",
     "figures_of",
     "findings_of",
     "named",
+    "read_costs",
     "register_drawer",
+    "replace_costs",
     "studied",
     "try_proposed",
     "write_workbook",

@@ -72,7 +72,7 @@ def figures_of(study: RateStudy) -> Figures:
     """Work a study out. Raises RateNotInForce where the feed's schedule has no such rate."""
     policy = Policy.objects.current()
     first, last = policy.months_of_fiscal_year(study.fiscal_year)
-    rate = _rate_of(study)
+    rate = rate_of(study)
     months = ledger.months_of(study.feed, first, last)
     sponsored, others = ledger.paid_by(study.feed, study.rate, months)
     priced = {each.period.month for each in months}
@@ -189,10 +189,11 @@ def version_with(study: RateStudy, price: Decimal) -> RateSchedule:
 
 def check_rate(study: RateStudy) -> None:
     """Raise RateNotInForce where no version of the feed's schedule is in force, or it lacks the rate of a study."""
-    _rate_of(study)
+    rate_of(study)
 
 
-def _rate_of(study: RateStudy) -> Rate:
+def rate_of(study: RateStudy) -> Rate:
+    """Return the rate that a study is of, as its year has it; raise RateNotInForce."""
     version = _version_of(study)
     rates = {each.code: each for each in content_of(version).rates}
     if study.rate not in rates:
