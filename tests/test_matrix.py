@@ -55,6 +55,7 @@ from billing.models import (
     User,
 )
 from billing.months import closing
+from billing.usage import trying
 from journals import layouts, posting, receivables, valid_values
 from journals.formats.layouts import preset_named
 from journals.models import (
@@ -240,6 +241,8 @@ iiii >>>>  iiii >>>>  admin/billing/ratestudy/<path:object_id>/history/
 iiii xxoo  iiii xxoo  admin/billing/ratestudy/<path:object_id>/delete/
 iiii oooo  iiii xxoo  admin/billing/ratestudy/<path:object_id>/change/
 iiii >>>>  iiii >>>>  admin/billing/ratestudy/<path:object_id>/
+iiii oooo  iiii oooo  admin/billing/usagesubsidy/try/<slug:key>/
+iiii >>>>  iiii >>>>  admin/billing/usagesubsidy/try/<slug:key>/tried.<slug:form>
 iiii oooo  iiii oooo  admin/billing/usagesubsidy/
 iiii xxoo  iiii xxoo  admin/billing/usagesubsidy/add/
 iiii >>>>  iiii >>>>  admin/billing/usagesubsidy/<path:object_id>/history/
@@ -687,6 +690,11 @@ def subject_of(model, root: User, verb: str = "") -> str:
     return str(found[0].pk)
 
 
+def a_trial() -> str:
+    """Return the key of a subsidy that is to be tried."""
+    return trying.remember(trying.of_subsidy(UsageSubsidy.objects.earliest("pk")))
+
+
 def address_of(route: str, root: User) -> str:
     """Return an address of this route, of an object that is there; of the portal, of Ada's."""
     theirs = Statement.objects.filter(pi__email="ada@u.edu", period__month="2025-01-01")
@@ -729,6 +737,9 @@ def address_of(route: str, root: User) -> str:
         f"{RateSchedule.objects.earliest('pk').pk}/try/",
         "admin/billing/rateschedule/<int:number>/tried.<slug:form>": "admin/billing/rateschedule/"
         f"{RateSchedule.objects.earliest('pk').pk}/tried.csv",
+        "admin/billing/usagesubsidy/try/<slug:key>/": f"admin/billing/usagesubsidy/try/{a_trial()}/",
+        "admin/billing/usagesubsidy/try/<slug:key>/tried.<slug:form>": "admin/billing/usagesubsidy/try/"
+        f"{a_trial()}/tried.csv",
         "admin/billing/ratestudy/<int:number>/study.xlsx": "admin/billing/ratestudy/"
         f"{RateStudy.objects.get().pk}/study.xlsx",
         "admin/billing/ratestudy/<int:number>/study.pdf": "admin/billing/ratestudy/"
@@ -1074,6 +1085,8 @@ COMMANDS = {
     "sources sync-status": EVERY,
     "sources add aws": BIND,
     "sources set aws": BIND,
+    "subsidies list": EVERY,
+    "subsidies try provost --percent 10": EVERY,
     "sync_roles": ADMIN,
     "trace 1": EVERY,
     "valid_values list": EVERY,

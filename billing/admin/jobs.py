@@ -129,8 +129,8 @@ def next_steps(request: HttpRequest, job: Job, result: dict[str, Any], held: dic
     if steps:
         return steps
     if job.kind == Job.Kind.TRY and job.state == Job.State.DONE:
-        url = try_url(job.arguments["schedule"], job.arguments["months"])
-        return [{"url": url, "text": "See what it would charge"}]
+        url = try_url(job.arguments)
+        return [{"url": url, "text": "See what it would charge"}] if url else []
     if job.kind == Job.Kind.IMPORT:
         return held_of_all(request, result, held)
     if job.kind in LISTS or job.kind == Job.Kind.EXPORT:

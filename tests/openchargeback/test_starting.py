@@ -142,6 +142,7 @@ ON_THE_DATABASE = [
     "serve",
     "show ada@u.edu",
     "sources list",
+    "subsidies list",
     "sync_roles",
     "trace 1",
     "verify_audit",

@@ -5,30 +5,31 @@ from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import admin
-from django.http import FileResponse, Http404, HttpRequest, HttpResponse
+from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path
 from django.utils import timezone
 from django.utils.safestring import SafeString
 
 from ... import doors, once_a_page
+from ...background import heartbeat
 from ...errors import BillingError
 from ...fiscal_years import label_of
 from ...models import CostPool, Policy, RateStudy
 from ...money import plain, rounded
 from ...quantities import for_people
 from ...sheets import FORMATS
-from ...usage import studies
+from ...usage import studies, trying
 from ...usage.rate_schedules import words
 from ...usage.studies import Cost, Figures, Paid, Studied
 from ..audited import BillingAdmin, actor_of
 from ..formatting import badge
+from ..links import change_url
+from ..tried_links import PIS
 from ..verbs import Verb
-from .trying import shown as tried_shown
+from .trying import tried_or_job
 
 State = RateStudy.State
 ADOPT = "billing.adopt_ratestudy"
-# The query that asks what PIs would have paid: it prices months, so that nobody waits for it unasked.
-PIS = "pis"
 QUANTITIES = ("delivered", "charged", "free", "held", "units")
 
 
@@ -194,9 +195,8 @@ class RateStudyAdmin(BillingAdmin):
             return {"refused": doors.for_page(error, request.user)}
         context: dict[str, Any] = {"studied": _shown(found), "earlier": studies.before(study)}
         if PIS in request.GET:
-            tried = studies.try_proposed(found, now=timezone.now())
-            context["tried"] = tried_shown(tried) if tried else None
-            context["nothing_tried"] = tried is None
+            asked = studies.asked_of(found)
+            context |= tried_or_job(request, asked, is_wanted=True) if asked else {"nothing_tried": True}
         return context
 
     def workbook_view(self, request: HttpRequest, number: int) -> FileResponse:
@@ -208,9 +208,13 @@ class RateStudyAdmin(BillingAdmin):
         name = studies.file_name(found.study, "xlsx")
         return FileResponse(file, as_attachment=True, filename=name, content_type=FORMATS["xlsx"])
 
-    def pdf_view(self, request: HttpRequest, number: int) -> FileResponse:
+    def pdf_view(self, request: HttpRequest, number: int) -> HttpResponse | FileResponse:
         """Give a study as a PDF to file, with what each PI would have paid."""
         found, now = self._found(request, number), timezone.now()
+        asked = studies.asked_of(found)
+        if asked and trying.kept(asked) is None and trying.is_large(asked) and heartbeat.is_worker_alive():
+            # The page has the worker try the rate first.
+            return HttpResponseRedirect(f"{change_url(found.study)}?{PIS}=1")
         tried = studies.try_proposed(found, now=now)
         file = io.BytesIO(studies.as_pdf(found, tried, today=timezone.localdate(now)))
         name = studies.file_name(found.study, "pdf")

@@ -20,6 +20,7 @@ from ..formatting import amount
 from ..naming import NameInput
 from .classes import AppliesFilter, ReadMixin, list_text, months_text, validity_badge
 from .fields import LinesField, MonthField, TicksField
+from .trying_subsidies import TryingSubsidiesMixin
 
 # Of the recipients on a page.
 SHOWN = 200
@@ -72,7 +73,7 @@ class SubsidyForm(forms.ModelForm):
 
 
 @admin.register(UsageSubsidy)
-class UsageSubsidyAdmin(ReadMixin, BillingAdmin):
+class UsageSubsidyAdmin(TryingSubsidiesMixin, ReadMixin, BillingAdmin):
     when_empty = (
         "There are no subsidies yet. One takes a part of what usage costs off what somebody pays: forgone, or paid by "
         "a fund/org."

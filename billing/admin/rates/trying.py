@@ -19,7 +19,7 @@ from ...models import Job, PayerLine, RateSchedule
 from ...sheets import FORMATS
 from ...texts import long_month
 from ...usage import trying
-from ...usage.trying import Asked, MonthTried, Owed, Tried
+from ...usage.trying import Asked, MonthTried, Owed, Subject, Tried
 from ...usage.trying.words import REDUCING, notes_of, steps_of
 from ..audited import actor_of
 from ..links import change_url
@@ -62,76 +62,91 @@ class TryingMixin(admin.ModelAdmin):
     def try_view(self, request: HttpRequest, number: int) -> HttpResponse:
         """Show what a version would charge for months; the worker tries it where they are large."""
         schedule = self._asked_for(request, number)
-        names = request.GET.getlist(ON)
-        context: dict[str, Any] = {}
-        try:
-            asked = trying.named_months(schedule, names)
-        except BillingError as error:
-            context["refused"] = doors.for_page(error, request.user)
-        else:
-            context = self._tried(request, asked, is_wanted=bool(names))
-        context |= {
+        context = {
             **self.admin_site.each_context(request),
+            **months_tried(request, trying.of_schedule(schedule), "admin:billing_rateschedule_tried", number),
             "title": f"Try {schedule}",
             "opts": self.opts,
             "original": schedule,
+            "by": "these rates",
             "back": change_url(schedule),
         }
         return TemplateResponse(request, "admin/billing/rateschedule/try.html", context)
 
-    def _tried(self, request: HttpRequest, asked: Asked, *, is_wanted: bool) -> dict[str, Any]:
-        """Return what is known of a trial, or what the worker says of it."""
-        offered = trying.offered(asked)
-        form = MonthsForm(offered, initial={ON: [each.name for each in asked.months]}, label_suffix="")
-        found, job = trying.kept(asked), None
-        now = timezone.now()
-        if found is None and is_wanted:
-            if trying.is_large(asked) and heartbeat.is_worker_alive():
-                job = trying.job_of(asked)
-                if job is None or job.state == Job.State.DONE:
-                    # It is not tried yet, or something changed since.
-                    trying.try_later(asked, actor=actor_of(request), now=now)
-                    job = trying.job_of(asked)
-            else:
-                found = trying.try_now(asked, now=now)
-        query = urlencode({ON: [each.name for each in asked.months]}, doseq=True)
-        return {
-            "form": form,
-            "tried": shown(found) if found else None,
-            "job": job,
-            "told": jobs.told(job) if job else "",
-            "downloads": [
-                (label, f"{reverse('admin:billing_rateschedule_tried', args=[asked.schedule.pk, form])}?{query}")
-                for form, label in (("xlsx", "Excel"), ("csv", "CSV"))
-            ],
-        }
-
     def tried_view(self, request: HttpRequest, number: int, form: str) -> HttpResponse | FileResponse:
         """Give what was tried as a file, as long as it is kept."""
         schedule = self._asked_for(request, number)
-        names = request.GET.getlist(ON)
-        if form not in FORMATS:
-            raise Http404("There is no such file.")
-        try:
-            asked = trying.named_months(schedule, names)
-        except BillingError as error:
-            raise Http404(str(error)) from error
-        found = trying.kept(asked)
-        if found is None:
-            # Something changed since: the page tries it again first.
-            query = urlencode({ON: [each.name for each in asked.months]}, doseq=True)
-            return HttpResponseRedirect(f"{reverse('admin:billing_rateschedule_try', args=[number])}?{query}")
-        file = io.BytesIO()
-        trying.write(found, file, form)
-        file.seek(0)
-        name = f"{schedule.name}_v{schedule.version}_tried.{form}"
-        return FileResponse(file, as_attachment=True, filename=name, content_type=FORMATS[form])
+        name = f"{schedule.name}_v{schedule.version}_tried"
+        page = reverse("admin:billing_rateschedule_try", args=[number])
+        return file_tried(request, trying.of_schedule(schedule), form, name=name, page=page)
 
     def _asked_for(self, request: HttpRequest, number: int) -> RateSchedule:
         schedule = RateSchedule.objects.filter(pk=number).first() if self.has_view_permission(request) else None
         if schedule is None:
             raise Http404("There is no such rate schedule.")
         return schedule
+
+
+# What every page that tries something does --------------------------------------------------------------
+
+
+def months_tried(request: HttpRequest, subject: Subject, files: str, key: int | str) -> dict[str, Any]:
+    """Return what a page shows of a trial on the months that its address names, or what keeps it from that.
+
+    `files` is the name of the address of its files, which `key` is a part of.
+    """
+    names = request.GET.getlist(ON)
+    try:
+        asked = trying.named_months(subject, names)
+    except BillingError as error:
+        return {"refused": doors.for_page(error, request.user)}
+    form = MonthsForm(trying.offered(asked), initial={ON: [each.name for each in asked.months]}, label_suffix="")
+    query = urlencode({ON: [each.name for each in asked.months]}, doseq=True)
+    return {
+        "form": form,
+        "downloads": [
+            (label, f"{reverse(files, args=[key, form])}?{query}")
+            for form, label in (("xlsx", "Excel"), ("csv", "CSV"))
+        ],
+        **tried_or_job(request, asked, is_wanted=bool(names)),
+    }
+
+
+def tried_or_job(request: HttpRequest, asked: Asked, *, is_wanted: bool) -> dict[str, Any]:
+    """Return what is known of a trial, or what the worker says of it: it tries what is large."""
+    found, job = trying.kept(asked), None
+    if found is None and is_wanted:
+        now = timezone.now()
+        if trying.is_large(asked) and heartbeat.is_worker_alive():
+            job = trying.job_of(asked)
+            if job is None or job.state == Job.State.DONE:
+                # It is not tried yet, or something changed since.
+                trying.try_later(asked, actor=actor_of(request), now=now)
+                job = trying.job_of(asked)
+        else:
+            found = trying.try_now(asked, now=now)
+    return {"tried": shown(found) if found else None, "job": job, "told": jobs.told(job) if job else ""}
+
+
+def file_tried(
+    request: HttpRequest, subject: Subject, form: str, *, name: str, page: str
+) -> HttpResponse | FileResponse:
+    """Give what was tried as a file, as long as it is kept; else go to the `page` that tries it again."""
+    if form not in FORMATS:
+        raise Http404("There is no such file.")
+    try:
+        asked = trying.named_months(subject, request.GET.getlist(ON))
+    except BillingError as error:
+        raise Http404(str(error)) from error
+    found = trying.kept(asked)
+    if found is None:
+        # Something changed since: the page tries it again first.
+        query = urlencode({ON: [each.name for each in asked.months]}, doseq=True)
+        return HttpResponseRedirect(f"{page}?{query}")
+    file = io.BytesIO()
+    trying.write(found, file, form)
+    file.seek(0)
+    return FileResponse(file, as_attachment=True, filename=f"{name}.{form}", content_type=FORMATS[form])
 
 
 # What was tried, as the page shows it ------------------------------------------------------------------

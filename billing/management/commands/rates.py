@@ -2,7 +2,7 @@
 
 import argparse
 import datetime
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from django.utils import timezone
 from billing.commands import BillingCommand, subcommands, table
 from billing.files import piped
 from billing.files.writing import whole
+from billing.management import tried
 from billing.models import Policy, RateSchedule
 from billing.models.periods import parse_month
 from billing.texts import iso_month, long_month
@@ -53,14 +54,7 @@ class Command(BillingCommand):
         bring.add_argument("--dry-run", action="store_true", help="say what would differ; store nothing")
         attempt = verbs.add_parser("try", help="say what a version would have charged for months that were priced")
         which(attempt, period=False)
-        attempt.add_argument(
-            "--on",
-            action="append",
-            default=[],
-            metavar="2026-01",
-            help="a month, or tiger:2026-01 of one feed; again for more; else the last three of each feed",
-        )
-        attempt.add_argument("-o", "--output", metavar="FILE", help="write every line to FILE, .csv or .xlsx")
+        tried.add_arguments(attempt)
         for name, said in (
             ("release", "put a draft in force from its first month on"),
             ("retire", "have a version price no month any more"),
@@ -135,7 +129,7 @@ class Command(BillingCommand):
         self.report(data | changed(compared), "\n".join(lines))
 
     def export(self, *, name: str, version: int | None, period: str | None, output: str, **options: object) -> None:
-        form = form_of(output, rate_schedules.FORMATS)
+        form = tried.form_of(output, rate_schedules.FORMATS)
         schedule = asked_for(name, version, period)
         try:
             with whole(Path(output)) as file:
@@ -185,24 +179,8 @@ class Command(BillingCommand):
     def attempt(
         self, *, name: str, version: int | None, on: Sequence[str], output: str | None, **options: object
     ) -> None:
-        form = form_of(output, trying.FORMATS) if output else ""
         schedule = rate_schedules.named(name, version)
-        asked = trying.named_months(schedule, on)
-        tried = trying.kept(asked)
-        if tried is None:
-            tried = trying.try_now(asked, now=self.now, progress=self.progress)
-        lines = trying.words.text_of(tried)
-        if output:
-            with whole(Path(output)) as file:
-                trying.write(tried, file, form)
-            lines.append(f"Every line is in {output}.")
-        if tried.found:
-            amounts = ["charged", "would be", "difference"]
-            lines += ["", table(trying.words.pi_rows(tried), ["PI", *amounts], {1, 2, 3})]
-            lines += ["", table(trying.words.journal_rows(tried), ["fund/org", "account", *amounts], {2, 3, 4})]
-        self.report(trying.words.data_of(tried) | {"file": output}, "\n".join(lines))
-        if tried.problems:
-            raise CommandError(trying.words.untried(tried))
+        tried.report(self, trying.of_schedule(schedule), on=on, output=output)
 
     def release(self, *, name: str, version: int, **options: object) -> None:
         found = rate_schedules.named(name, version)
@@ -219,15 +197,6 @@ class Command(BillingCommand):
         data = described(found)
         rate_schedules.discard(schedule=found, actor=self.actor, now=self.now)
         self.report(data, f"The draft {found} is discarded.")
-
-
-def form_of(output: str, forms: Iterable[str]) -> str:
-    """Return the form that the ending of a file's name says; raise CommandError for another."""
-    form = output.rpartition(".")[2].lower()
-    if form not in forms:
-        endings = ", ".join(f".{each}" for each in forms)
-        raise CommandError(f"{output} ends in none of {endings}: its ending says its form.", returncode=2)
-    return form
 
 
 def which(parser: argparse.ArgumentParser, *, period: bool = True) -> None:

@@ -13,12 +13,11 @@ from .studying import (
     age_of,
     before,
     check_rate,
-    closed_months,
     figures_of,
     named,
     studied,
-    try_proposed,
 )
+from .trials import asked_of, closed_months, try_proposed
 from .workbook import write_workbook
 
 __all__ = [
@@ -38,6 +37,7 @@ __all__ = [
     "age_of",
     "as_data",
     "as_pdf",
+    "asked_of",
     "before",
     "check_rate",
     "closed_months",

@@ -1,4 +1,4 @@
-"""Rate studies: worked out from the ledger, adopted, and what PIs would have paid by the rate that they propose."""
+"""Rate studies: worked out from the ledger, and adopted."""
 
 import datetime
 from collections.abc import Iterable, Iterator
@@ -8,23 +8,17 @@ from decimal import Decimal
 from ... import audit
 from ...audit import Actor
 from ...errors import BillingError, WrongState
-from ...models import BillingPeriod, CostPool, Policy, RateSchedule, RateStudy
+from ...models import CostPool, Policy, RateSchedule, RateStudy
 from ...money import ZERO, plain
-from ...progress import Progress, unwatched
 from ...texts import long_month
-from ..pricing.schedules import as_data as schedule_data
-from ..pricing.terms import Rate, Tier
+from ..pricing.terms import Rate
 from ..rate_schedules import content_of
-from ..trying.months import Other, try_months
-from ..trying.results import Tried
 from . import ledger
 from .equation import Cost, Figures, Finding, as_data, depreciation, figures_from_data
 from .findings import findings_of
 
 State = RateStudy.State
 Kind = CostPool.Kind
-# Closed months that the proposed rate is tried on.
-TRIED = 3
 # Rates are reviewed at least every two years (2 CFR 200.468(b)(2)).
 OLD_AFTER_YEARS = 2
 
@@ -150,43 +144,6 @@ def adopt(*, study: RateStudy, actor: Actor, now: datetime.datetime) -> Studied:
     return replace(done, study=locked)
 
 
-# What PIs would have paid -------------------------------------------------------------------------------
-
-
-def closed_months(study: RateStudy) -> list[BillingPeriod]:
-    """Return the last closed months of the feed that were priced; of an adopted study those closed by then."""
-    found = [each.period for each in ledger.months_of(study.feed, datetime.date.min, datetime.date.max)]
-    return [each for each in found if not each.takes_changes and _is_closed_for(study, each)][-TRIED:]
-
-
-def _is_closed_for(study: RateStudy, period: BillingPeriod) -> bool:
-    return study.adopted_at is None or (period.closed_at is not None and period.closed_at <= study.adopted_at)
-
-
-def try_proposed(studied_: Studied, *, now: datetime.datetime, progress: Progress = unwatched) -> Tried | None:
-    """Return what the last closed months would have been charged at the proposed rate; nothing is stored.
-
-    None where there is no rate yet, or no closed month. In place of tiers, every unit has the proposed rate.
-    """
-    rate, months = studied_.figures.rate, closed_months(studied_.study)
-    if rate is None or not months:
-        return None
-    version = version_with(studied_.study, rate)
-    wanted = [(studied_.study.feed, each.month) for each in months]
-    return try_months(Other(version), wanted, now=now, progress=progress)
-
-
-def version_with(study: RateStudy, price: Decimal) -> RateSchedule:
-    """Return the feed's present rates with this price for the rate of a study, unsaved."""
-    present = _version_of(study)
-    schedule = content_of(present)
-    rates = tuple(
-        replace(each, tiers=(Tier(price * each.per),)) if each.code == study.rate else each for each in schedule.rates
-    )
-    content = schedule_data(replace(schedule, rates=rates))
-    return RateSchedule(name=present.name, version=present.version, state=RateSchedule.State.DRAFT, content=content)
-
-
 def check_rate(study: RateStudy) -> None:
     """Raise RateNotInForce where no version of the feed's schedule is in force, or it lacks the rate of a study."""
     rate_of(study)
@@ -194,14 +151,14 @@ def check_rate(study: RateStudy) -> None:
 
 def rate_of(study: RateStudy) -> Rate:
     """Return the rate that a study is of, as its year has it; raise RateNotInForce."""
-    version = _version_of(study)
+    version = version_of(study)
     rates = {each.code: each for each in content_of(version).rates}
     if study.rate not in rates:
         raise RateNotInForce(f"{version} has no rate “{study.rate}”. It has: {', '.join(sorted(rates))}.")
     return rates[study.rate]
 
 
-def _version_of(study: RateStudy) -> RateSchedule:
+def version_of(study: RateStudy) -> RateSchedule:
     """Return the version that prices the last month of a study's year, or the last one in force."""
     _, last = Policy.objects.current().months_of_fiscal_year(study.fiscal_year)
     released = RateSchedule.objects.filter(name=study.feed.schedule, state=RateSchedule.State.RELEASED)

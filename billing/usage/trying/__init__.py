@@ -1,4 +1,4 @@
-"""Trying rates on months that were charged: what a draft or a subsidy would charge whom, and nothing is stored."""
+"""Trying rates and subsidies on months that were charged: what they would charge whom, and nothing is stored."""
 
 from . import words
 from .asking import (
@@ -18,6 +18,7 @@ from .asking import (
 )
 from .results import Journaled, Line, MonthTried, Owed, Totals, Tried
 from .sheets import FORMATS, write
+from .subjects import NothingToTry, Subject, of_schedule, of_subsidy, recalled, register, remember, subject_in
 
 __all__ = [
     "FORMATS",
@@ -27,7 +28,9 @@ __all__ = [
     "MonthTried",
     "NoMonths",
     "NotTried",
+    "NothingToTry",
     "Owed",
+    "Subject",
     "Totals",
     "Triable",
     "Tried",
@@ -35,8 +38,14 @@ __all__ = [
     "job_of",
     "kept",
     "named_months",
+    "of_schedule",
+    "of_subsidy",
     "offered",
+    "recalled",
+    "register",
+    "remember",
     "run_job",
+    "subject_in",
     "triable",
     "try_later",
     "try_now",

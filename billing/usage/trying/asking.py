@@ -1,4 +1,4 @@
-"""Asking for a trial of rates: on which months, by the worker where they are large, and kept until anything changes."""
+"""Asking for a trial: on which months, by the worker where they are large, and kept until anything changes."""
 
 import datetime
 import hashlib
@@ -18,10 +18,10 @@ from ...months import checklist
 from ...progress import Progress, unwatched
 from ...texts import long_month
 from ..making import files_of
-from ..rate_schedules import digest_of, feeds_of
 from ..terms import standing_months
-from .months import Other, try_months
+from .months import try_months
 from .results import Tried
+from .subjects import Subject, subject_in
 
 # Records that are priced while somebody waits, of all months together.
 MOST_PRICED = 50_000
@@ -53,9 +53,9 @@ class Triable:
 
 @dataclass(frozen=True)
 class Asked:
-    """A version of a rate schedule, and the months to try it on, in order."""
+    """What is tried, and the months to try it on, in order."""
 
-    schedule: RateSchedule
+    subject: Subject
     months: tuple[Triable, ...]
 
     @property
@@ -65,18 +65,18 @@ class Asked:
     @property
     def key(self) -> str:
         """What a result is kept under: of the same rates on the same months."""
-        said = [self.schedule.pk, [each.name for each in self.months]]
-        return f"tried-{hashlib.sha256(json.dumps(said).encode()).hexdigest()[:32]}"
+        said = [dict(self.subject.said), [each.name for each in self.months]]
+        return f"tried-{hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:32]}"
 
     @property
-    def subject(self) -> str:
+    def job_subject(self) -> str:
         """What a job that tries it is about: the draft as it is, on these months."""
-        return f"{self.key}-{digest_of(self.schedule)[:16]}"[:64]
+        return f"{self.key}-{self.subject.digest[:16]}"[:64]
 
 
-def triable(schedule: RateSchedule) -> list[Triable]:
-    """Return the months that a version can be tried on, latest first: those of its feeds that were priced."""
-    feeds = {feed.pk for feed in feeds_of(schedule.name)}
+def triable(subject: Subject) -> list[Triable]:
+    """Return the months that something can be tried on, latest first: those of its feeds that were priced."""
+    feeds = {feed.pk for feed in subject.feeds}
     found = [Triable(each.feed, each.period, each.schedule) for each in standing_months() if each.feed_id in feeds]
     return sorted(found, key=lambda each: (-each.period.month.toordinal(), each.feed.name))
 
@@ -85,21 +85,21 @@ def offered(asked: Asked) -> list[Triable]:
     """Return the months that a page offers: the last ones of each feed, and those that are asked for."""
     number: dict[int, int] = {}
     wanted, found = {each.name for each in asked.months}, []
-    for each in triable(asked.schedule):
+    for each in triable(asked.subject):
         number[each.feed.pk] = number.get(each.feed.pk, 0) + 1
         found += [each] if number[each.feed.pk] <= OFFERED or each.name in wanted else []
     return found
 
 
-def named_months(schedule: RateSchedule, names: Sequence[str] = ()) -> Asked:
+def named_months(subject: Subject, names: Sequence[str] = ()) -> Asked:
     """Return what is to be tried: months named as `tiger:2026-01` or `2026-01`, else the last ones of each feed.
 
     Raises NoMonths, or NotTried with what there is.
     """
-    found = triable(schedule)
+    found = triable(subject)
     if not found:
         raise NoMonths(
-            f"There is no month to try {schedule} on: no usage feed that names {schedule.name} was priced yet. "
+            f"There is no month to try {subject} on: no usage feed that it is for was priced yet. "
             "Read usage, and price a month first."
         )
     if not names:
@@ -108,7 +108,7 @@ def named_months(schedule: RateSchedule, names: Sequence[str] = ()) -> Asked:
         for each in found:
             last[each.feed.pk] = last.get(each.feed.pk, 0) + 1
             chosen += [each] if last[each.feed.pk] <= TRIED else []
-        return Asked(schedule, _ordered(chosen))
+        return Asked(subject, _ordered(chosen))
     chosen = []
     for name in names:
         feed, _, month = name.rpartition(":")
@@ -120,9 +120,9 @@ def named_months(schedule: RateSchedule, names: Sequence[str] = ()) -> Asked:
         if not fitting:
             known = ", ".join(long_month(each) for each in sorted({one.period.month for one in found})[-OFFERED:])
             of = f" of {feed}" if feed else ""
-            raise NotTried(f"{long_month(wanted)}{of} was not priced by {schedule.name}. It was: {known}.")
+            raise NotTried(f"{long_month(wanted)}{of} was not priced. These were: {known}.")
         chosen += fitting
-    return Asked(schedule, _ordered(chosen))
+    return Asked(subject, _ordered(chosen))
 
 
 def _ordered(some: Sequence[Triable]) -> tuple[Triable, ...]:
@@ -141,7 +141,7 @@ def try_now(asked: Asked, *, now: datetime.datetime, progress: Progress = unwatc
     """Try it, and keep what came of it."""
     # Read first: what changes meanwhile is newer than the stamp.
     stamp = _stamp(asked)
-    tried = try_months(Other(asked.schedule), asked.pairs, now=now, progress=progress)
+    tried = try_months(asked.subject.other, asked.pairs, now=now, progress=progress)
     caches["months"].set(asked.key, (stamp, tried), None)
     return tried
 
@@ -158,28 +158,26 @@ def kept(asked: Asked) -> Tried | None:
 def _stamp(asked: Asked) -> tuple[object, ...]:
     stamps = checklist.stamps_of({each.period.pk: each.period for each in asked.months}.values())
     latest = PricedMonth.objects.order_by("-pk").values_list("pk", flat=True).first()
-    return (digest_of(asked.schedule), latest, Policy.objects.current().pk, sorted(stamps.items()))
+    return (asked.subject.digest, latest, Policy.objects.current().pk, sorted(stamps.items()))
 
 
 def try_later(asked: Asked, *, actor: Actor, now: datetime.datetime) -> Job:
     """Have the worker try it; who asks twice gets the same job."""
-    arguments = {"schedule": asked.schedule.pk, "months": [each.name for each in asked.months]}
-    return jobs.enqueue(kind=Job.Kind.TRY, subject=asked.subject, arguments=arguments, actor=actor, now=now)
+    arguments = {**asked.subject.said, "months": [each.name for each in asked.months]}
+    return jobs.enqueue(kind=Job.Kind.TRY, subject=asked.job_subject, arguments=arguments, actor=actor, now=now)
 
 
 def job_of(asked: Asked) -> Job | None:
     """Return the last job that tries this, or tried it."""
-    return Job.objects.filter(kind=Job.Kind.TRY, subject=asked.subject).order_by("-pk").first()
+    return Job.objects.filter(kind=Job.Kind.TRY, subject=asked.job_subject).order_by("-pk").first()
 
 
 def run_job(
     *, job: Job, arguments: dict[str, Any], actor: Actor, now: datetime.datetime, progress: Progress
 ) -> dict[str, Any]:
-    """Try rates, as a background job. `arguments`: the id of a `schedule`, and the names of `months`."""
-    schedule = RateSchedule.objects.filter(pk=arguments["schedule"]).first()
-    if schedule is None:
-        raise NotTried("Somebody discarded the draft meanwhile: there is nothing to try.")
-    tried = try_now(named_months(schedule, arguments["months"]), now=now, progress=progress)
+    """Try something, as a background job. `arguments`: what says it (see `Subject.said`), and the names of `months`."""
+    subject = subject_in(arguments)
+    tried = try_now(named_months(subject, arguments["months"]), now=now, progress=progress)
     charged = tried.charged
     return {
         "message": f"{tried.what} was tried on {len(tried.found)} of {len(tried.months)} months.",

@@ -36,8 +36,12 @@ class Other:
     subsidy: Subsidy | None = None
     # Names of feeds that the subsidy is for; none: all.
     feeds: tuple[str, ...] = ()
+    # What people call it, where it is no version that is stored.
+    label: str = ""
 
     def __str__(self) -> str:
+        if self.label:
+            return self.label
         named = [str(self.schedule)] if self.schedule else []
         return " and ".join([*named, *([f"the subsidy {self.subsidy.name}"] if self.subsidy else [])])
 

@@ -5,6 +5,8 @@ from typing import Any
 
 from ...money import plain, rounded, written
 from ...texts import iso_month, long_month
+from ..pricing.terms import Subsidy
+from ..rate_schedules.words import number_text
 from .results import MonthTried, Owed, Totals, Tried
 
 # Every step from the list price to what is charged, as people read it.
@@ -28,6 +30,14 @@ REDUCING = ("class_price", "free", "drawn", "subsidized", "reduced", "held", "re
 def signed(owed: Owed, currency: str) -> str:
     """Write a difference with its sign."""
     return f"{'+' if owed.difference > 0 else ''}{rounded(owed.difference, currency)}"
+
+
+def subsidy_text(subsidy: Subsidy) -> str:
+    """Say what a subsidy takes off, for people: `50%, up to 1,000.00, paid by RC-1`."""
+    said = [f"{number_text(subsidy.percent)}%"]
+    if subsidy.cap is not None:
+        said.append(f"up to {written(subsidy.cap, None)}")
+    return ", ".join([*said, f"paid by {subsidy.fund_org}" if subsidy.fund_org else "forgone"])
 
 
 def steps_of(totals: tuple[Totals, Totals]) -> Iterator[tuple[str, str, Owed]]:

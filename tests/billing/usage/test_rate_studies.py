@@ -15,7 +15,8 @@ from django.db import DatabaseError, IntegrityError, connection, transaction
 from django.urls import reverse
 from django.utils import timezone
 
-from billing.models import AuditEvent, CostPool, FundingSource, RateSchedule, RateStudy, UsageSubsidy
+from billing.background import jobs as jobs_of_worker
+from billing.models import AuditEvent, CostPool, FundingSource, Job, RateSchedule, RateStudy, UsageSubsidy
 from billing.models.studies import StudyLocked
 from billing.usage import studies
 from tests.build import NOW, SOMEBODY, a_fund, shut
@@ -394,3 +395,32 @@ def test_the_worked_example_of_the_guide_is_what_the_command_says(tiger, tmp_pat
     assert "Other internal users paid 0.1 for a core-hour." in said
     assert studies.figures_of(study).charged == 79_980
     assert not studies.studied(study).is_failing
+
+
+def test_the_worker_tries_the_rate_of_a_study_where_months_are_large(finance, tiger, tmp_path, monkeypatch):
+    used(tmp_path, job(1, JANUARY, 10, 50))
+    study = a_study(tiger, proposed_rate=Decimal("0.05"))
+    a_cost(study, "70")
+    shut()
+    url = reverse("admin:billing_ratestudy_change", args=[study.pk])
+    monkeypatch.setattr("billing.usage.trying.asking.MOST_PRICED", 0)
+    monkeypatch.setattr("billing.background.heartbeat.is_worker_alive", lambda *_: True)
+    # The PDF needs what PIs would have paid: its link leads to the page that has the worker find out.
+    pdf = reverse("admin:billing_ratestudy_pdf", args=[study.pk])
+    assert finance.get(pdf)["Location"] == f"{url}?pis=1"
+    assert "The worker is trying the rate" in text_of(finance.get(f"{url}?pis=1"))
+    assert "The worker is trying the rate" in text_of(finance.get(f"{url}?pis=1"))
+    asked = Job.objects.get(kind=Job.Kind.TRY)
+    jobs_of_worker.run(asked.pk)
+    asked.refresh_from_db()
+    assert "0.05 for cpu in hpc v1 was tried on 1 of 1 months." in asked.message
+    page = text_of(finance.get(f"{url}?pis=1"))
+    assert "The worker is trying" not in page
+    assert "40.00" in page
+    assert "20.00" in page
+    assert finance.get(pdf)["Content-Type"] == "application/pdf"
+    page = text_of(finance.get(reverse("admin:billing_job_change", args=[asked.pk])))
+    assert f"{url}?pis=1" in page
+    # Another rate is another trial.
+    RateStudy.objects.filter(pk=study.pk).update(proposed_rate=Decimal("0.06"))
+    assert finance.get(pdf).status_code == 302

@@ -46,7 +46,7 @@ def used(tmp_path, *rows, name="a.txt"):
 
 
 def tried(draft, *names):
-    return trying.try_now(trying.named_months(draft, names), now=NOW)
+    return trying.try_now(trying.named_months(trying.of_schedule(draft), names), now=NOW)
 
 
 def of_pis(found):
@@ -175,7 +175,7 @@ def test_a_closed_month_keeps_its_subsidies(tiger, tmp_path):
 def test_a_result_is_kept_until_something_changes(tiger, tmp_path):
     used(tmp_path, job(1, JANUARY, 10, 50))
     draft = draft_of([{"price": "0.20"}])
-    asked = trying.named_months(draft)
+    asked = trying.named_months(trying.of_schedule(draft))
     assert trying.kept(asked) is None
     found = trying.try_now(asked, now=NOW)
     assert trying.kept(asked) == found
@@ -211,8 +211,8 @@ def test_the_command_says_it_to_people_and_programs(tiger, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--on", "2025-09"), "September 2025 was not priced by hpc. It was: January 2025."),
-        (("--on", "lion:2025-01"), "January 2025 of lion was not priced by hpc"),
+        (("--on", "2025-09"), "September 2025 was not priced. These were: January 2025."),
+        (("--on", "lion:2025-01"), "January 2025 of lion was not priced."),
         (("--on", "January"), "“January” is not a billing period"),
         (("-o", "lines.pdf"), "lines.pdf ends in none of .csv, .xlsx"),
     ],
@@ -309,7 +309,7 @@ def test_the_worker_tries_large_months_and_the_page_follows(finance, tiger, tmp_
     monkeypatch.setattr(trying.asking, "MOST_PRICED", 0)
     monkeypatch.setattr(heartbeat, "is_worker_alive", lambda: True)
     page = text_of(finance.get(page_of(draft, "tiger:2025-01")))
-    assert "The worker is trying the rates" in page
+    assert "The worker is trying it" in page
     asked = Job.objects.get(kind="try")
     # Who looks again asks for nothing more.
     finance.get(page_of(draft, "tiger:2025-01"))
@@ -328,7 +328,7 @@ def test_the_worker_tries_large_months_and_the_page_follows(finance, tiger, tmp_
 def test_a_discarded_draft_is_not_tried(finance, tiger, tmp_path):
     used(tmp_path, job(1, JANUARY, 10, 50))
     draft = draft_of([{"price": "0.20"}])
-    asked = trying.try_later(trying.named_months(draft), actor=SOMEBODY, now=NOW)
+    asked = trying.try_later(trying.named_months(trying.of_schedule(draft)), actor=SOMEBODY, now=NOW)
     draft.delete()
     jobs_of_worker.run(asked.pk)
     asked.refresh_from_db()
