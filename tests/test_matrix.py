@@ -329,6 +329,7 @@ iiii >>>>  iiii >>>>  admin/billing/policy/<path:object_id>/history/
 iiii xxxx  iiii xxxx  admin/billing/policy/<path:object_id>/delete/
 iiii oooo  iiii xxxx  admin/billing/policy/<path:object_id>/change/
 iiii >>>>  iiii >>>>  admin/billing/policy/<path:object_id>/
+iiii oooo  iiii oooo  admin/billing/project/<int:number>/try-split/
 iiii oooo  iiii oooo  admin/billing/project/
 iiii xooo  iiii xooo  admin/billing/project/add/
 iiii >>>>  iiii >>>>  admin/billing/project/<path:object_id>/history/
@@ -748,6 +749,7 @@ def address_of(route: str, root: User) -> str:
         "help/images/<str:name>": "help/images/month-1440-light.png",
         # One for all; most are for staff alone (tests/openchargeback/test_help.py).
         "help/<path:slug>/": "help/user-guide/portal/",
+        "admin/billing/project/<int:number>/try-split/": f"admin/billing/project/{hers.project_id}/try-split/",
         "projects/<int:pk>/": f"projects/{hers.project_id}/",
         "downloads/<int:pk>/": f"downloads/{Job.objects.get(kind=Job.Kind.COLLECT).pk}/",
         "downloads/<int:pk>.xlsx": f"downloads/{Job.objects.get(kind=Job.Kind.COLLECT).pk}.xlsx",
@@ -1085,6 +1087,7 @@ COMMANDS = {
     "sources sync-status": EVERY,
     "sources add aws": BIND,
     "sources set aws": BIND,
+    "splits try genomics --share BIO-001=100": EVERY,
     "subsidies list": EVERY,
     "subsidies try provost --percent 10": EVERY,
     "sync_roles": ADMIN,

@@ -1,8 +1,7 @@
 """Projects, and their splits: who pays from day to day in place of the fund/org on the tag."""
 
 import datetime
-import re
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 
 from django import forms
@@ -20,16 +19,13 @@ from ..models import (
     PayerSplitShare,
     Project,
 )
-from ..models.typed import require_said
-from ..texts import code_of
 from .audited import BillingAdmin, actor_of
 from .departments import ProjectDepartmentFilter
 from .formatting import count_column
 from .money import MoneyMixin
 from .naming import warn_of_unknown_funds
-
-HUNDRED = Decimal(100)
-SHARE = re.compile(r"(?P<fund_org>\S.*?)[\s:=]+(?P<percent>[0-9]+(?:\.[0-9]+)?)\s*%?")
+from .splits import shares_in
+from .trying_splits import TryingSplitsMixin
 
 
 class SplitForm(forms.ModelForm):
@@ -57,27 +53,7 @@ class SplitForm(forms.ModelForm):
                 self.fields["shares_text"].help_text = "Charges use it: end it with a new split from its own day on."
 
     def clean_shares_text(self) -> dict[str, Decimal]:
-        shares: dict[str, Decimal] = {}
-        for line in self.cleaned_data["shares_text"].splitlines():
-            if not line.strip():
-                continue
-            if not (match := SHARE.fullmatch(line.strip())):
-                raise ValidationError(f"“{line.strip()}” is not a fund/org and a percent, such as BIO-001 60.")
-            fund_org = code_of(match["fund_org"])
-            require_said(fund_org)
-            try:
-                percent = Decimal(match["percent"])
-            except InvalidOperation as error:
-                raise ValidationError(f"“{match['percent']}” is not a percent.") from error
-            if fund_org in shares:
-                raise ValidationError(f"{fund_org} stands there twice.")
-            PayerSplitShare(fund_org=fund_org, percent=percent).clean_fields(exclude={"split"})
-            if not percent:
-                raise ValidationError(f"The share of {fund_org} is 0: leave it out.")
-            shares[fund_org] = percent
-        if (total := sum(shares.values(), Decimal(0))) != HUNDRED:
-            raise ValidationError(f"The shares sum to {total.normalize():f} percent, not to 100.")
-        return shares
+        return shares_in(self.cleaned_data["shares_text"])
 
     def save_shares(self) -> None:
         """Write the shares as they were given."""
@@ -168,8 +144,9 @@ class SplitInline(admin.TabularInline):
 
 
 @admin.register(Project)
-class ProjectAdmin(MoneyMixin, BillingAdmin):
+class ProjectAdmin(TryingSplitsMixin, MoneyMixin, BillingAdmin):
     money_by, money_key = "project", "code"
+    change_form_template = "admin/billing/project/change_form.html"
     when_empty = "There are no projects yet. They are learned from the tags of charges, or added here."
     list_display = (
         "code",

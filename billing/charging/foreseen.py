@@ -1,6 +1,7 @@
 """Payer lines of charges that are not there: what a source's month would come to if its charges were others."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from decimal import Decimal
 from typing import NamedTuple
 
 from django.db.models import Count, Expression, F, Q
@@ -43,11 +44,18 @@ def paying_split_in(period: BillingPeriod) -> Expression | F:
     return splits.paying_split() if period.takes_changes else F("payer_split")
 
 
-def parts_standing(source: Source, period: BillingPeriod, *, but: Q | None = None) -> Iterator[Part]:
-    """Yield what a source's imports for a month say by now, whichever month bears it; `but` is what does not count."""
+def parts_standing(
+    source: Source, period: BillingPeriod, *, but: Q | None = None, only: Q | None = None
+) -> Iterator[Part]:
+    """Yield what a source's imports for a month say by now, whichever month bears it.
+
+    `but` is what does not count, and `only` all that does.
+    """
     charges = Charge.objects.filter(source=source, period=period).standing()
     if but is not None:
         charges = charges.exclude(but)
+    if only is not None:
+        charges = charges.filter(only)
     rows = (
         charges.order_by()
         .with_prices([source], estimates=True)
@@ -65,15 +73,22 @@ def parts_standing(source: Source, period: BillingPeriod, *, but: Q | None = Non
 
 
 def lines_foreseen(
-    *, source: Source, period: BillingPeriod, parts: Iterable[Part], newcomers: Iterable[Person] = ()
+    *,
+    source: Source,
+    period: BillingPeriod,
+    parts: Iterable[Part],
+    newcomers: Iterable[Person] = (),
+    shares: Mapping[int, dict[str, Decimal]] | None = None,
 ) -> list[PayerLine]:
     """Return the payer lines that these parts would make as the charges of a source's month, unsaved.
 
     What is held or rejected makes none. Corrections are left out: they are entered amounts. `newcomers` are PIs that
-    are not stored, by whose ids parts name them. Raises the errors of `make_payer_lines`.
+    are not stored, by whose ids parts name them, and `shares` those of splits that are not. Raises the errors of
+    `make_payer_lines`.
     """
     month = Month(period)
     month.people = {**month.people, **{each.pk: each for each in newcomers}}
+    month.split_shares = {**month.split_shares, **(shares or {})}
     found = lines_of_charges(_Given(month, source, [each for each in parts if each.is_charged]))
     return [found[key] for key in sorted(found)]
 

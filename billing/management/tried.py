@@ -25,11 +25,18 @@ def add_arguments(parser: CommandParser) -> None:
 
 def report(command: BillingCommand, subject: trying.Subject, *, on: Sequence[str], output: str | None) -> None:
     """Try something on months and report it; raise CommandError where a month could not be tried."""
-    form = form_of(output, trying.FORMATS) if output else ""
+    if output:
+        form_of(output, trying.FORMATS)
     asked = trying.named_months(subject, on)
     tried = trying.kept(asked)
     if tried is None:
         tried = trying.try_now(asked, now=command.now, progress=command.progress)
+    tell(command, tried, output)
+
+
+def tell(command: BillingCommand, tried: trying.Tried, output: str | None) -> None:
+    """Report what was tried; raise CommandError where a month could not be."""
+    form = form_of(output, trying.FORMATS) if output else ""
     lines = trying.words.text_of(tried)
     if output:
         with whole(Path(output)) as file:

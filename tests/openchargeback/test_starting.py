@@ -142,6 +142,7 @@ ON_THE_DATABASE = [
     "serve",
     "show ada@u.edu",
     "sources list",
+    "splits try genomics --share BIO-001=100",
     "subsidies list",
     "sync_roles",
     "trace 1",

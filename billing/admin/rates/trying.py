@@ -162,6 +162,7 @@ def shown(tried: Tried) -> dict[str, Any]:
         "months": [
             {"is": each, "notes": notes_of(each, tried.currency), "units": _units(each)} for each in tried.found
         ],
+        "has_units": any(each.units_now or each.units_then for each in tried.found),
         "problems": tried.problems,
         "steps": [(label, owed, name in REDUCING, name == "cents") for name, label, owed in steps_of(totals)]
         if totals

@@ -98,7 +98,7 @@ def _years_of(text: str) -> int:
 
 
 _READ: Mapping[str, Callable[[str], Any]] = {
-    "kind": lambda text: choice_of(text, {each.value: str(each.label) for each in CostPool.Kind}),
+    "kind": lambda text: choice_of(text, {each: str(each.label) for each in CostPool.Kind}),
     "amount": number_of,
     "acquisition_cost": number_of,
     "federally_funded": number_of,

@@ -48,7 +48,9 @@ def try_proposed(studied_: Studied, *, now: datetime.datetime, progress: Progres
     None where there is no rate yet, or no closed month. In place of tiers, every unit has the proposed rate.
     """
     asked = asked_of(studied_)
-    return asked and (trying.kept(asked) or trying.try_now(asked, now=now, progress=progress))
+    if asked is None:
+        return None
+    return trying.kept(asked) or trying.try_now(asked, now=now, progress=progress)
 
 
 def version_with(study: RateStudy, price: Decimal) -> RateSchedule:

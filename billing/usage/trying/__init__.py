@@ -18,6 +18,7 @@ from .asking import (
 )
 from .results import Journaled, Line, MonthTried, Owed, Totals, Tried
 from .sheets import FORMATS, write
+from .splits import NotSplit, month_named, months_of_project, try_split
 from .subjects import NothingToTry, Subject, of_schedule, of_subsidy, recalled, register, remember, subject_in
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "MonthTried",
     "NoMonths",
     "NotTried",
+    "NotSplit",
     "NothingToTry",
     "Owed",
     "Subject",
@@ -37,6 +39,8 @@ __all__ = [
     "is_large",
     "job_of",
     "kept",
+    "month_named",
+    "months_of_project",
     "named_months",
     "of_schedule",
     "of_subsidy",
@@ -49,6 +53,7 @@ __all__ = [
     "triable",
     "try_later",
     "try_now",
+    "try_split",
     "words",
     "write",
 ]

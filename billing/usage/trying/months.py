@@ -112,7 +112,7 @@ def _tried(other: Other, feed: UsageFeed, month: datetime.date, chain: _Chain, n
     _go_on(chain, month, made.priced, latest)
     return replace(
         about,
-        lines=tuple(_lines(lines_now, lines_then)),
+        lines=tuple(lines_compared(lines_now, lines_then)),
         now=_now(standing, lines_now, latest),
         then=_then(foreseen.parts, lines_then, made.priced),
         units_now=tuple(latest.units) if latest and not waits(latest) else (),
@@ -166,7 +166,7 @@ def _go_on(chain: _Chain, month: datetime.date, priced: Priced, latest: PricedMo
     chain.last, chain.used = month, priced.used
 
 
-def _lines(now: Iterable[PayerLine], then: Iterable[PayerLine]) -> Iterator[Line]:
+def lines_compared(now: Iterable[PayerLine], then: Iterable[PayerLine]) -> Iterator[Line]:
     """Yield what each payer is charged and would be, of both sides' payer lines by their keys."""
     before, after = ({line.key: line for line in lines} for lines in (now, then))
     for key in sorted({*before, *after}):
