@@ -311,6 +311,13 @@ WORDINGS: dict[str, Wording] = {
         query={"segment": "{segment}"},
         permission="journals.view_validvaluelist",
     ),
+    "lookups": Wording(
+        "lookups show {table}",
+        "Open the lookup table {table}",
+        "admin:journals_lookuptable_changelist",
+        query={"name": "{table}"},
+        permission="journals.view_lookuptable",
+    ),
     "preflight": Wording(
         "preflight {period}",
         "Open the preflight",

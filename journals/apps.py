@@ -16,6 +16,7 @@ class JournalsConfig(AppConfig):
             accounting_calendar,
             crediting,
             filing,
+            lookups,
             month_items,
             posting,
             proving,
@@ -33,6 +34,8 @@ class JournalsConfig(AppConfig):
         jobs.register(Job.Kind.CALENDAR, calendar, permission="journals.add_accountingperiod")
         values = kept_sheets.worker_of(valid_values.load_values)
         jobs.register(Job.Kind.VALUES, values, permission="journals.add_validvaluelist")
+        tables = kept_sheets.worker_of(lookups.load_lookups)
+        jobs.register(Job.Kind.LOOKUPS, tables, permission="journals.add_lookuptable")
         corrections.register_place_finder("journals", posting.places_of, position=2)
         checklist.register(
             *("journal", "submitted", "answered"),

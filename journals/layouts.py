@@ -12,6 +12,7 @@ from billing import audit
 from billing.audit import Actor, Gesture
 from billing.errors import BillingError, WrongState
 
+from . import lookups
 from .formats import RESERVED
 from .formats.layouts import Layout, LayoutFormat, layout_from_text, with_choices
 from .models import JournalLayout, JournalTemplate
@@ -108,6 +109,8 @@ def release(*, layout: JournalLayout, actor: Actor, now: datetime.datetime) -> J
         if empty := layout_from_text(layout.content).empty_settings:
             told = ", ".join(f"{each.label} ({each.name})" for each in empty)
             raise LayoutNotReady(f"The layout {layout} cannot be released: these settings are empty: {told}.")
+        if lacking := lookups.problems_of(layout_from_text(layout.content)):
+            raise LayoutNotReady(f"The layout {layout} cannot be released. {' '.join(lacking)}")
         for each in JournalLayout.objects.filter(name=layout.name, state=State.RELEASED):
             _retire(each, gesture)
         layout.state, layout.released_at, layout.released_by = State.RELEASED, now, actor.user

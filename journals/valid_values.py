@@ -19,6 +19,7 @@ from billing.texts import cleaned, code_of, long_span, odd_characters, quoted
 
 from . import layouts
 from .models import JournalLayout, ValidValue, ValidValueList
+from .spans import Span, holds_on, overlap
 
 COLUMNS = {
     "segment": Kind.TEXT,
@@ -32,8 +33,6 @@ FUND_ORG, ACCOUNT = "fund_org", "account"
 BATCH = 2_000
 # Values that a preview names.
 NAMED = 20
-
-Span = tuple[datetime.date | None, datetime.date | None]
 
 
 class ValuesRefused(ListRefused):
@@ -165,7 +164,7 @@ def in_force() -> dict[str, dict[str, list[Span]]]:
 
 
 def is_valid_on(spans: list[Span], day: datetime.date) -> bool:
-    return any((first is None or first <= day) and (last is None or day <= last) for first, last in spans)
+    return any(holds_on(span, day) for span in spans)
 
 
 def told(spans: list[Span]) -> str:
@@ -194,7 +193,7 @@ def _read(rows: list[tuple[int, dict[str, str]]], known: tuple[str, ...]) -> dic
         if first and last and last < first:
             errors.append(LineError(line, "valid_until", "The last day is before the first."))
         for other, span in lines[segment, value]:
-            if value and _overlap(span, (first, last)):
+            if value and overlap(span, (first, last)):
                 errors.append(LineError(line, "value", f"{value} is on line {other} already, for days that overlap"))
                 break
         lines[segment, value].append((line, (first, last)))
@@ -210,11 +209,6 @@ def _day(line: int, row: Mapping[str, str], name: str, errors: list[LineError]) 
     except ValueError as error:
         errors.append(LineError(line, name, str(error)))
         return None
-
-
-def _overlap(one: Span, other: Span) -> bool:
-    least, most = datetime.date.min, datetime.date.max
-    return (one[0] or least) <= (other[1] or most) and (other[0] or least) <= (one[1] or most)
 
 
 def _values_of(found: ValidValueList | None) -> list[_Row]:

@@ -14,6 +14,7 @@ from billing.patterns import compiled
 
 from . import accounting_calendar, layouts
 from .formats import BUILT_IN, DRAFT, TEMPLATE, Document, Format, Line, TemplateFormat
+from .lookups import lookups_for
 from .models import Journal, JournalFileLine, JournalLayout, JournalLine, JournalTemplate
 
 FROZEN = "submitted"
@@ -93,6 +94,7 @@ def document_of(journal: Journal, lines: Iterable[JournalLine] | None = None) ->
         fiscal_year=place[0] or 0,
         fiscal_period=place[1] or 0,
         groups=_groups_of(journal),
+        lookups=lookups_for(journal),
     )
 
 

@@ -17,7 +17,7 @@ QUEUES_WORK = (
     "index",
     *("billing_import_", "billing_job_", "billing_heldcharge_", "billing_charge_", "billing_billingperiod_"),
     *("billing_fundingsource_load", "billing_person_load", "journals_accountingperiod_load"),
-    "journals_validvaluelist_load",
+    *("journals_validvaluelist_load", "journals_lookuptable_load"),
     *("statements_statement_", "statements_email_", "journals_journal_"),
 )
 

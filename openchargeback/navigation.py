@@ -89,6 +89,7 @@ NAVIGATION: dict[str, tuple[Item, ...]] = {
                 List("AccountRule", "Account rules", "journals"),
                 List("AccountingPeriod", "Accounting calendar", "journals"),
                 List("ValidValueList", "Valid values", "journals"),
+                List("LookupTable", "Lookup tables", "journals"),
                 List("AnswerMapping", "Ledger's answers", "journals"),
                 List("JournalLayout", "Journal layouts", "journals"),
                 List("JournalTemplate", "Journal templates", "journals"),

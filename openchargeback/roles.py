@@ -20,7 +20,7 @@ VIEW = {
         ),
         "statements": "statement statementline email",
         "journals": "accountrule accountingperiod answermapping customerinvoice customerinvoiceline journal "
-        "journalline journallayout journaltemplate receivablesexport validvaluelist",
+        "journalline journallayout journaltemplate lookuptable receivablesexport validvaluelist",
     }.items()
     for model in models.split()
 }
@@ -75,6 +75,7 @@ FINANCE = {
     "billing.adopt_ratestudy",
     "journals.edit_layouts",
     "journals.add_validvaluelist",
+    "journals.add_lookuptable",
     *(
         f"journals.{verb}_{model}"
         for verb in ("add", "change", "delete")

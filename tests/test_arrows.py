@@ -43,6 +43,7 @@ PURE = (
     "statements/pdf_objects.py",
     "statements/srgb.py",
     "statements/tagging.py",
+    "journals/spans.py",
     "journals/formats/*.py",
     "journals/formats/layouts/*.py",
 )

@@ -56,7 +56,7 @@ from billing.models import (
 )
 from billing.months import closing
 from billing.usage import trying
-from journals import layouts, posting, receivables, valid_values
+from journals import layouts, lookups, posting, receivables, valid_values
 from journals.formats.layouts import preset_named
 from journals.models import (
     AccountingPeriod,
@@ -444,6 +444,22 @@ iiii >>>>  iiii >>>>  admin/journals/journallayout/<path:object_id>/history/
 iiii xxxx  iiii xxxx  admin/journals/journallayout/<path:object_id>/delete/
 iiii oooo  iiii xxxx  admin/journals/journallayout/<path:object_id>/change/
 iiii >>>>  iiii >>>>  admin/journals/journallayout/<path:object_id>/
+iiii xxoo  iiii xxoo  admin/journals/validvaluelist/load/
+iiii xxoo  iiii xx>>  admin/journals/validvaluelist/<path:object_id>/remove/
+iiii oooo  iiii oooo  admin/journals/validvaluelist/
+iiii xxxx  iiii xxxx  admin/journals/validvaluelist/add/
+iiii >>>>  iiii >>>>  admin/journals/validvaluelist/<path:object_id>/history/
+iiii xxxx  iiii xxxx  admin/journals/validvaluelist/<path:object_id>/delete/
+iiii oooo  iiii xxxx  admin/journals/validvaluelist/<path:object_id>/change/
+iiii >>>>  iiii >>>>  admin/journals/validvaluelist/<path:object_id>/
+iiii xxoo  iiii xxoo  admin/journals/lookuptable/load/
+iiii xxoo  iiii xx>>  admin/journals/lookuptable/<path:object_id>/remove/
+iiii oooo  iiii oooo  admin/journals/lookuptable/
+iiii xxxx  iiii xxxx  admin/journals/lookuptable/add/
+iiii >>>>  iiii >>>>  admin/journals/lookuptable/<path:object_id>/history/
+iiii xxxx  iiii xxxx  admin/journals/lookuptable/<path:object_id>/delete/
+iiii oooo  iiii xxxx  admin/journals/lookuptable/<path:object_id>/change/
+iiii >>>>  iiii >>>>  admin/journals/lookuptable/<path:object_id>/
 iiii xooo  iiii xooo  admin/journals/receivablesexport/export/
 iiii xooo  iiii xooo  admin/journals/receivablesexport/<int:export_id>/file.<str:form>
 iiii xxoo  iiii xx>>  admin/journals/receivablesexport/<path:object_id>/submit/
@@ -460,14 +476,6 @@ iiii >>>>  iiii >>>>  admin/journals/journaltemplate/<path:object_id>/history/
 iiii xxoo  iiii xxoo  admin/journals/journaltemplate/<path:object_id>/delete/
 iiii oooo  iiii xxoo  admin/journals/journaltemplate/<path:object_id>/change/
 iiii >>>>  iiii >>>>  admin/journals/journaltemplate/<path:object_id>/
-iiii xxoo  iiii xxoo  admin/journals/validvaluelist/load/
-iiii xxoo  iiii xx>>  admin/journals/validvaluelist/<path:object_id>/remove/
-iiii oooo  iiii oooo  admin/journals/validvaluelist/
-iiii xxxx  iiii xxxx  admin/journals/validvaluelist/add/
-iiii >>>>  iiii >>>>  admin/journals/validvaluelist/<path:object_id>/history/
-iiii xxxx  iiii xxxx  admin/journals/validvaluelist/<path:object_id>/delete/
-iiii oooo  iiii xxxx  admin/journals/validvaluelist/<path:object_id>/change/
-iiii >>>>  iiii >>>>  admin/journals/validvaluelist/<path:object_id>/
 iiii oooo  iiii oooo  admin/^(?P<app_label>billing|auth|statements|journals)/$
 iiii ----  iiii ----  admin/(?P<url>.*)$
 oooo oooo  oooo oooo  accounts/login/
@@ -581,6 +589,9 @@ def house(cast, settings):
     valid_values.load_values(file=io.BytesIO(listed), **BY)
     valid_values.load_values(file=io.BytesIO(b"segment,value\naccount,4900\n"), **BY)
     valid_values.remove(segment="fund_org", **BY)
+    lookups.load_lookups(file=io.BytesIO(b"table,fund_org,worktag\nw,BIO-001,GR1\n"), **BY)
+    lookups.load_lookups(file=io.BytesIO(b"table,account,category\nc,6500,SC1\n"), **BY)
+    lookups.remove(name="w", **BY)
     AnswerMapping.objects.create(name="ledger", journal_column="a", document_column="b", reason_column="c")
     content = preset_named("workday-csv").content
     company = {"settings": {"company": "CO_100", "journal_source": "RC"}, **BY}
@@ -909,6 +920,7 @@ JOBS = {
     Job.Kind.FUNDS: BIND,
     Job.Kind.CALENDAR: BIND,
     Job.Kind.VALUES: BIND,
+    Job.Kind.LOOKUPS: BIND,
     Job.Kind.PEOPLE: CURATE,
     Job.Kind.GENERATE: CURATE,
     Job.Kind.SEND: CURATE,
@@ -1023,6 +1035,10 @@ COMMANDS = {
     "journals mapping ledger --journal a --document b": BIND,
     "journals reject 1 --reason no": BIND,
     "journals reverse 1 --reason no": BIND,
+    "lookups list": EVERY,
+    "lookups show worktags": EVERY,
+    "lookups load a.csv": BIND,
+    "lookups remove worktags": BIND,
     "move_database sqlite:////elsewhere.sqlite3": ADMIN,
     "people list": EVERY,
     "people load a.csv": CURATE,

@@ -62,6 +62,7 @@ NOUNS = {
     "accounting_period": "Accounting periods",
     "accounting_calendar": "Accounting calendars",
     "valid_values": "Valid values",
+    "lookup_table": "Lookup tables",
     "answer_mapping": "Forms of the ledger's answers",
     "journal_layout": "Journal layouts",
     "journal_template": "Journal templates",

@@ -51,6 +51,7 @@ LISTS = {
     Job.Kind.FUNDS: "billing_fundingsource",
     Job.Kind.PEOPLE: "billing_person",
     Job.Kind.VALUES: "journals_validvaluelist",
+    Job.Kind.LOOKUPS: "journals_lookuptable",
     Job.Kind.CALENDAR: "journals_accountingperiod",
 }
 

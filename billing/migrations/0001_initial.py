@@ -1464,6 +1464,7 @@ class Migration(migrations.Migration):
                             ("collect", "Collect statements"),
                             ("calendar", "Load accounting periods"),
                             ("values", "Load valid values"),
+                            ("lookups", "Load lookup tables"),
                             ("tell", "Mail a message about a question"),
                             ("report", "Mail a report"),
                         ],

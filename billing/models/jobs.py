@@ -27,6 +27,7 @@ class Job(models.Model):
         COLLECT = "collect", "Collect statements"
         CALENDAR = "calendar", "Load accounting periods"
         VALUES = "values", "Load valid values"
+        LOOKUPS = "lookups", "Load lookup tables"
         TELL = "tell", "Mail a message about a question"
         REPORT = "report", "Mail a report"
 

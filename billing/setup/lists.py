@@ -161,16 +161,33 @@ class Loading(Generic[Listed]):
             gesture.record(f"{kind}.changed", subject, before=old | links_before, after=new | links_after)
 
 
+class _Kinds(dict[str, Kind]):
+    """The kinds of columns, with one for all that are not named."""
+
+    def __init__(self, named: Mapping[str, Kind], others: Kind) -> None:
+        super().__init__(named)
+        self._others = others
+
+    def get(self, name: str, default: object = None) -> Kind:  # type: ignore[override]
+        return super().get(name, self._others)
+
+
 def read_list(
-    file: IO[bytes], *, columns: Mapping[str, Kind], refused: type[ListRefused], nobody: str
+    file: IO[bytes],
+    *,
+    columns: Mapping[str, Kind],
+    others: Kind | None = None,
+    refused: type[ListRefused],
+    nobody: str,
 ) -> list[tuple[int, dict[str, str]]]:
     """Return the lines of a CSV or .xlsx file by their numbers, each with its trimmed cells by column.
 
-    The first of `columns` is a must. Raises `refused`, also for what a spreadsheet made of a code, and, saying
-    `nobody`, for a file without lines.
+    The first of `columns` is a must. Further columns are of the kind `others`, or refused. Raises `refused`, also for
+    what a spreadsheet made of a code, and, saying `nobody`, for a file without lines.
     """
     try:
-        table = read_table(file, kinds=columns, heading=_heading)
+        kinds = _Kinds(columns, others) if others else columns
+        table = read_table(file, kinds=kinds, heading=_heading)
     except UnreadableFile as error:
         problem = error.problems[0]
         errors = [LineError(problem.line, "", problem.message)] if problem.line else []
@@ -178,7 +195,7 @@ def read_list(
     headings, (first, *_) = table.headings, columns
     if first not in headings:
         raise refused([], f"The file has no column {first}. Its columns may be: {', '.join(columns)}.")
-    if unknown := sorted(set(headings) - set(columns) - {""}):
+    if not others and (unknown := sorted(set(headings) - set(columns) - {""})):
         raise refused([], f"Unknown columns: {', '.join(unknown)}. There may be: {', '.join(columns)}.")
     if doubled := sorted({name for name in headings if name and headings.count(name) > 1}):
         raise refused([], f"The file has the column {', '.join(doubled)} twice. Remove one of them.")

@@ -5,6 +5,7 @@ from .answers import AnswerMappingAdmin
 from .calendar import AccountingPeriodAdmin
 from .journals import JournalAdmin
 from .layouts import JournalLayoutAdmin
+from .lookups import LookupTableAdmin
 from .receivables import ReceivablesExportAdmin
 from .templates import JournalTemplateAdmin
 from .valid_values import ValidValueListAdmin
@@ -16,6 +17,7 @@ __all__ = [
     "JournalAdmin",
     "JournalLayoutAdmin",
     "JournalTemplateAdmin",
+    "LookupTableAdmin",
     "ReceivablesExportAdmin",
     "ValidValueListAdmin",
 ]

@@ -1,6 +1,7 @@
 """The screen of layouts: made from a preset, filled in, tried on a journal, released."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from django import forms
@@ -17,7 +18,7 @@ from billing.admin.links import list_url
 from billing.admin.verbs import Verb
 from billing.errors import BillingError
 
-from .. import layouts, writing
+from .. import layouts, lookups, writing
 from ..formats.layouts import (
     Layout,
     LayoutFormat,
@@ -211,7 +212,11 @@ def tried(layout: JournalLayout, content: str, journal: Journal | None) -> dict[
     """
     examples = {each.name: each.example for each in layout_from_text(content).empty_settings}
     made = LayoutFormat(layout.name, layout_from_text(with_choices(content, examples)), layout.version)
-    document = writing.document_of(journal) if journal else sample(writing.segment_names())
+    document = (
+        writing.document_of(journal)
+        if journal
+        else replace(sample(writing.segment_names()), lookups=lookups.sample_lookups())
+    )
     shown = {"tried_on": journal, "by_example": bool(examples)}
     try:
         return shown | {"first_lines": made.preview(document, LINES)}

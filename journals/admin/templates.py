@@ -1,5 +1,6 @@
 """The screen of formats of one's own."""
 
+from dataclasses import replace
 from typing import Any
 
 from django import forms
@@ -11,10 +12,15 @@ from billing import doors
 from billing.admin.audited import BillingAdmin
 from billing.models import Policy
 
-from .. import writing
-from ..formats import RESERVED, TemplateFailed
+from .. import lookups, writing
+from ..formats import RESERVED, Document, TemplateFailed
 from ..formats.sample import sample
 from ..models import JournalLayout, JournalTemplate
+
+
+def _sample() -> Document:
+    made = sample(writing.segment_names(), Policy.objects.current().currency)
+    return replace(made, lookups=lookups.sample_lookups())
 
 
 class JournalTemplateForm(forms.ModelForm):
@@ -40,7 +46,7 @@ class JournalTemplateForm(forms.ModelForm):
             # What is shown to be read (the preview) is among the form's Meta.fields, but no value.
             template = JournalTemplate(**{name: data[name] for name in self.fields if name in data})
             try:
-                writing.as_format(template).write(sample(writing.segment_names(), Policy.objects.current().currency))
+                writing.as_format(template).write(_sample())
             except TemplateFailed as error:
                 raise forms.ValidationError(doors.for_page(error)) from error
         return data
@@ -60,7 +66,8 @@ class JournalTemplateAdmin(BillingAdmin):
                 "fields": ("header", "line", "footer"),
                 "description": "Values are in double braces, such as {{ line.fund_org }} or {{ journal.number }}. "
                 "An unknown name is refused, with a list of those that exist. Filters: cents, absolute, date, "
-                "left, pad, zeros, upper, lower, cut, default. Conditions: {% if line.debit %}…{% endif %}.",
+                "left, pad, zeros, upper, lower, cut, default. Conditions: {% if line.debit %}…{% endif %}. "
+                "Totals, in the header or footer: {% for each in journal.accounts %}…{% endfor %}.",
             },
         ),
         ("Preview", {"fields": ("preview",)}),
@@ -72,9 +79,7 @@ class JournalTemplateAdmin(BillingAdmin):
         if not template.line:
             return "Save the template to see what it makes of a sample."
         try:
-            written = writing.as_format(template).write(
-                sample(writing.segment_names(), Policy.objects.current().currency)
-            )
+            written = writing.as_format(template).write(_sample())
         except TemplateFailed as error:
             return doors.for_page(error)
         return format_html("<pre>{}</pre>", written.content.decode())

@@ -14,6 +14,8 @@ from openpyxl import Workbook
 from billing.sheets import amount_cell, guarded, text_cell
 from billing.texts import one_line
 
+from .lookups import Lookups
+
 # What the state of a journal that is not submitted reads in every file of it, and what its files' names end in.
 DRAFT = "DRAFT"
 
@@ -78,6 +80,8 @@ class Document:
     groups: tuple[tuple[int, ...], ...] | None = None
     # What the file is called, without what follows its last dot, where that is not as the layout has it.
     file_stem: str = ""
+    # What its fields look up in tables, such as worktags.
+    lookups: Lookups = field(default_factory=Lookups, compare=False)
 
     @property
     def payer_lines(self) -> list[Line]:

@@ -1,13 +1,13 @@
 """An institution's own format: a template written in the admin, rendered without access to anything else.
 
-The language is Django's, cut down to values, conditions and a few filters: no loops, no includes, no
-loaders, so that a template can neither read what it was not given nor run without end.
+The language is Django's, cut down to values, conditions, loops over the journal's totals and a few filters: no includes
+and no loaders, so that a template can neither read what it was not given nor run without end.
 """
 
 import csv
 import io
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from functools import cached_property
@@ -17,10 +17,11 @@ from django.template import Context, Engine, Library, TemplateSyntaxError, defau
 from django.template.base import Variable, VariableDoesNotExist, VariableNode
 
 from billing.errors import BillingError
-from billing.plain_templates import PlainContext, PlainTemplate
+from billing.plain_templates import PlainContext, PlainTemplate, loop
 from billing.sheets import guarded
 
 from .documents import Document, Line, Written, as_text
+from .lookups import LookupMissing
 
 MAX_BYTES = 50 * 1024 * 1024
 MAX_WIDTH = 1_000
@@ -30,6 +31,14 @@ DIGITS = 30
 # field. Values are cleared of these two characters first.
 OPEN, SHUT = "\ue000", "\ue001"
 MARKS = re.compile(f"[{OPEN}{SHUT}]")
+LOOKUP = re.compile(r"\bline\.lookup\.([a-z][a-z0-9_]*)\.([a-z][a-z0-9_]*)")
+# Lists of totals that `for` goes through: what each total is of.
+TOTALS = {
+    "accounts": ("natural_account",),
+    "fund_orgs": ("fund_org",),
+    "chartstrings": ("fund_org", "natural_account"),
+    "sources": ("source",),
+}
 
 
 class TemplateFailed(BillingError):
@@ -83,10 +92,11 @@ def _width(text: Any) -> int:
 
 
 def _language() -> Library:
-    """Return the tags and filters there are: none of them loops, loads, or makes much of little."""
+    """Return the tags and filters there are: none of them loads, or makes much of little."""
     library = Library()
     for tag, compiled in {
         "if": defaulttags.do_if,
+        "for": loop,
         "comment": defaulttags.comment,
         "templatetag": defaulttags.templatetag,
     }.items():
@@ -134,6 +144,8 @@ class ValueNode(VariableNode):
             raise self.failed(f"there is no “{self.filter_expression.var}”. There are: {known}.") from None
         except (TypeError, ValueError, ArithmeticError, AttributeError, InvalidOperation) as error:
             raise self.failed(f"“{self.filter_expression}” cannot be printed: {error}.") from error
+        if isinstance(value, tuple):
+            raise self.failed(f"“{self.filter_expression}” is a list. Go through it with for.")
         return f"{OPEN}{MARKS.sub('', as_text('' if value is None else value))}{SHUT}"
 
     def failed(self, message: str) -> TemplateFailed:
@@ -189,15 +201,33 @@ class TemplateFormat:
             "debits": document.debits,
             "credits": document.credits,
             "line_count": len(lines),
+            **{name: _totals(lines, of) for name, of in TOTALS.items()},
         }
         context = PlainContext({"journal": journal}, autoescape=False, use_l10n=False, use_tz=False)
         if self.header:
             yield self._render("header", context)
         for line in lines:
-            with context.push(line=values_of(line, document.segments)):
+            with context.push(line=values_of(line, document.segments) | self._looked_up(line, document)):
                 yield self._render("line", context)
         if self.footer:
             yield self._render("footer", context)
+
+    @cached_property
+    def _lookups(self) -> frozenset[tuple[str, str]]:
+        """What its lines look up: tables with their columns."""
+        return frozenset(LOOKUP.findall(self.line))
+
+    def _looked_up(self, line: Line, document: Document) -> dict[str, Any]:
+        """Return what lookup tables have for a line. Raises TemplateFailed, naming the line of the journal."""
+        found: dict[str, dict[str, str]] = {}
+        for table, column in sorted(self._lookups):
+            try:
+                value = document.lookups.value(f"{table}.{column}", lambda name: said_by(line, name))
+            except LookupMissing as missing:
+                where = f"Template “{self.name}”, line {line.number} of the journal"
+                raise TemplateFailed(f"{where}: {missing}", then=missing.then) from missing
+            found.setdefault(table, {})[column] = value
+        return {"lookup": found} if found else {}
 
     def _render(self, part: str, context: Context) -> str:
         compiled = self.compiled[part]
@@ -225,6 +255,28 @@ class TemplateFormat:
             assert isinstance(node, ValueNode)
             node.part, node.template_name = part, self.name
         return template
+
+
+def said_by(line: Line, name: str) -> str:
+    """Return what a line says by the name of a layout: `account`, `segments.fund`."""
+    if name.startswith("segments."):
+        return line.segments.get(name.removeprefix("segments."), "")
+    return str(getattr(line, {"account": "natural_account"}.get(name, name)))
+
+
+def _totals(lines: Iterable[Line], of: tuple[str, ...]) -> tuple[dict[str, Any], ...]:
+    """Return what lines come to, for each of what they have in these fields, in its order."""
+    found: dict[tuple[str, ...], dict[str, Any]] = {}
+    for line in lines:
+        key = tuple(getattr(line, name) for name in of)
+        nothing = {"debit": 0 * line.debit, "credit": 0 * line.credit, "line_count": 0}
+        total = found.setdefault(key, {**dict(zip(of, key, strict=True)), **nothing})
+        total["debit"] += line.debit
+        total["credit"] += line.credit
+        total["line_count"] += 1
+    for total in found.values():
+        total["amount"] = total["debit"] - total["credit"]
+    return tuple(found[key] for key in sorted(found))
 
 
 def values_of(line: Line, segments: tuple[str, ...]) -> dict[str, Any]:

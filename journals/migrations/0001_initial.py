@@ -1030,4 +1030,112 @@ class Migration(migrations.Migration):
                 ],
             },
         ),
+        migrations.CreateModel(
+            name="LookupTable",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("name", models.CharField(max_length=40)),
+                ("version", models.PositiveIntegerField(default=1)),
+                ("keys", models.JSONField(help_text="Names of a line that rows are found by.")),
+                ("columns", models.JSONField(help_text="Names of the values that a row has.")),
+                ("row_count", models.PositiveIntegerField(default=0, verbose_name="rows")),
+                ("loaded_at", models.DateTimeField(verbose_name="loaded")),
+                ("loaded_by_name", models.CharField(max_length=254, verbose_name="loaded by")),
+                ("replaced_at", models.DateTimeField(blank=True, null=True, verbose_name="replaced")),
+                (
+                    "loaded_by",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+            ],
+            options={
+                "ordering": ("name", "-version"),
+                "default_permissions": ("add", "view"),
+            },
+        ),
+        migrations.CreateModel(
+            name="LookupRow",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("key", models.CharField(help_text="What the line says for each of the table's keys.", max_length=500)),
+                ("values", models.JSONField(help_text="By the table's columns.")),
+                ("valid_from", models.DateField(blank=True, null=True)),
+                ("valid_until", models.DateField(blank=True, null=True)),
+                (
+                    "table",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="rows", to="journals.lookuptable"
+                    ),
+                ),
+            ],
+            options={
+                "ordering": ("table", "key", "valid_from"),
+                "default_permissions": (),
+            },
+        ),
+        migrations.CreateModel(
+            name="JournalLookup",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "journal",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="lookups", to="journals.journal"
+                    ),
+                ),
+                (
+                    "table",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="journals", to="journals.lookuptable"
+                    ),
+                ),
+            ],
+            options={
+                "ordering": ("journal", "id"),
+                "default_permissions": (),
+            },
+        ),
+        migrations.AddConstraint(
+            model_name="lookuptable",
+            constraint=models.UniqueConstraint(
+                fields=("name", "version"),
+                name="one_lookup_table_per_version",
+                violation_error_message="This lookup table has such a version already.",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="lookuptable",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("replaced_at__isnull", True)),
+                fields=("name",),
+                name="one_lookup_table_in_force",
+                violation_error_message="This lookup table has a version in force already.",
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="lookuprow",
+            index=models.Index(fields=["table", "key"], name="lookup_row_of_table"),
+        ),
+        migrations.AddConstraint(
+            model_name="lookuprow",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("valid_from__isnull", True),
+                    ("valid_until__isnull", True),
+                    ("valid_until__gte", models.F("valid_from")),
+                    _connector="OR",
+                ),
+                name="lookup_row_dates_in_order",
+                violation_error_message="The last day is before the first.",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="journallookup",
+            constraint=models.UniqueConstraint(fields=("journal", "table"), name="one_journal_lookup_per_table"),
+        ),
     ]

@@ -12,6 +12,7 @@ from .journals import (
     JournalQuerySet,
     JournalTemplate,
 )
+from .lookups import JournalLookup, LookupRow, LookupTable
 from .preflight import WarningAcknowledgement
 from .receivables import (
     CustomerInvoice,
@@ -32,8 +33,11 @@ __all__ = [
     "JournalFileLine",
     "JournalLayout",
     "JournalLine",
+    "JournalLookup",
     "JournalQuerySet",
     "JournalTemplate",
+    "LookupRow",
+    "LookupTable",
     "ReceivablesExport",
     "ReceivablesExportQuerySet",
     "ValidValue",

@@ -7,8 +7,9 @@ from django.utils import timezone
 
 from ..drafting import BATCH
 from ..filing import Staged, folder_of, path_of
-from ..formats import Format, Written
+from ..formats import Document, Format, Written
 from ..formats.layouts import LayoutFormat
+from ..lookups import keep_lookups
 from ..models import Journal, JournalFile, JournalFileLine, JournalLayout, JournalLine
 from .records import sha256_of
 
@@ -34,8 +35,18 @@ def next_batch(name: str, now: datetime.datetime) -> int:
     return (today.order_by("-batch").values_list("batch", flat=True).first() or 0) + 1
 
 
-def keep(journal: Journal, lines: Sequence[JournalLine], chosen: Format, written: Written, staged: Staged) -> None:
-    """Stage a submitted journal's files, and record where they are and which journal lines each line stands for."""
+def keep(
+    journal: Journal,
+    lines: Sequence[JournalLine],
+    chosen: Format,
+    document: Document,
+    written: Written,
+    staged: Staged,
+) -> None:
+    """Stage a submitted journal's files, and record where they are.
+
+    Which journal lines each line stands for is recorded, too, and the lookup tables that they were written with.
+    """
     name = written.name or f"{journal.number}-{chosen.name}.{chosen.extension}"
     journal.format = chosen.name
     # Ledgers have names of their own for files, such as GlInterface.zip: a folder for each journal keeps them apart.
@@ -49,6 +60,7 @@ def keep(journal: Journal, lines: Sequence[JournalLine], chosen: Format, written
     JournalFile.objects.bulk_create(
         JournalFile(journal=journal, name=each.name, sha256=sha256_of(each.content)) for each in written.beside
     )
+    keep_lookups(journal, document.lookups)
     by_number = {line.number: line for line in lines}
     JournalFileLine.objects.bulk_create(
         (

@@ -97,7 +97,7 @@ def freeze(
     written = chosen.write(document)
     if journal.kind == Journal.Kind.JOURNAL:
         preflight.require_passed(journal=journal, lines=lines, chosen=chosen, document=document, now=now)
-    keep(journal, lines, chosen, written, staged)
+    keep(journal, lines, chosen, document, written, staged)
     journal.save()
     return written
 

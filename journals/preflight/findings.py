@@ -20,6 +20,7 @@ CHECKS: Mapping[str, str] = {
     "posting_date": "Posting date",
     "balance": "Balance",
     "duplicate": "Possible duplicates",
+    "lookups": "Lookup tables",
     "format": "Fields of the file",
     "validator": "Validator",
 }

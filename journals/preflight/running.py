@@ -62,15 +62,15 @@ def _of_format(chosen: Format, document: Document) -> Iterator[Finding]:
             return
         problems = chosen.problems(document)
     except BillingError as error:
-        yield Finding("format", str(error), then=NextStep("journal_layouts"))
+        yield Finding("format", str(error), then=error.then or NextStep("journal_layouts"))
         return
     for each in problems:
         yield Finding(
-            "format",
+            "lookups" if each.table else "format",
             each.message,
             line=each.journal_lines[0] if each.journal_lines else 0,
             file_line=each.line,
             field=each.field,
             about=each.record,
-            then=NextStep("journal_layouts"),
+            then=NextStep("lookups", {"table": each.table}) if each.table else NextStep("journal_layouts"),
         )

@@ -137,6 +137,7 @@ MODELS = {
     "journals_answermapping": "admin-guide/journals#the-ledgers-answer-as-a-file",
     "journals_journal": "admin-guide/journals",
     "journals_journallayout": "admin-guide/layouts",
+    "journals_lookuptable": "admin-guide/journals#lookup-tables",
     "journals_validvaluelist": "admin-guide/journals#valid-values",
     "journals_receivablesexport": "admin-guide/customers#invoices",
     "journals_journaltemplate": "admin-guide/journals#a-format-of-your-own",

@@ -35,6 +35,7 @@ ABOUT = {
     "journal": "4",
     "number": "J2025-01-1",
     "segment": "fund",
+    "table": "worktags",
     "fund_org": "BIO-001",
     "file": "a.csv",
     "user": "rex",

@@ -219,9 +219,13 @@ def test_conditions_dates_and_filters_work():
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("{{ line.nothing }}", "Template “bank”, line, line 1: there is no “line.nothing”. There are: journal.credits"),
+        (
+            "{{ line.nothing }}",
+            "Template “bank”, line, line 1: there is no “line.nothing”. There are: journal.accounts",
+        ),
         ("a\n{{ settings }}", "Template “bank”, line, line 2: there is no “settings”"),
-        ("a\n{% for x in line %}{% endfor %}", "line, line 2: Invalid block tag"),
+        ("a\n{% for x in line %}{% endfor %}", "“line” is no list to go through."),
+        ("{{ journal.accounts }}", "line 1: “journal.accounts” is a list. Go through it with for."),
         ("{% include 'x' %}", "Invalid block tag"),
         ("{% load static %}", "Invalid block tag"),
         ("{% extends 'x' %}", "Invalid block tag"),
@@ -263,3 +267,38 @@ def test_a_document_adds_up_its_sides():
 
     assert document.debits == document.credits == Decimal("1275.40")
     assert isinstance(document, Document)
+
+
+# Totals --------------------------------------------------------------------------------------------------------------
+
+
+def test_a_footer_has_totals_of_what_it_goes_through():
+    document = sample()
+    footer = (
+        "{% for each in journal.accounts %}T,{{ each.natural_account }},{{ each.debit }},{{ each.credit }},"
+        "{{ each.line_count }}\n{% endfor %}END,{{ journal.debits }},{{ journal.credits }},{{ journal.line_count }}"
+    )
+    made = TemplateFormat(name="bank", header="", line="L,{{ line.debit }},{{ line.credit }}", footer=footer)
+    rows = list(csv.reader(io.StringIO(made.write(document).content.decode())))
+    assert rows[-3:] == [
+        ["T", "4900", "25.00", "1250.40", "2"],
+        ["T", "6500", "1250.40", "25.00", "2"],
+        ["END", "1275.40", "1275.40", "4"],
+    ]
+    lines = [row for row in rows if row[0] == "L"]
+    for place in (1, 2):
+        assert sum(Decimal(row[place]) for row in lines) == Decimal(rows[-1][place])
+
+
+@pytest.mark.parametrize(
+    ("of", "field", "said"),
+    [
+        ("fund_orgs", "fund_org", "BIO-001=1250.40 CHEM-014=-25.00 RC-100=-1225.40 "),
+        ("sources", "source", "cluster=0.00 "),
+        ("chartstrings", "natural_account", "6500=1250.40 6500=-25.00 4900=-1225.40 "),
+    ],
+)
+def test_totals_are_of_fund_orgs_sources_and_chartstrings(of, field, said):
+    header = f"{{% for each in journal.{of} %}}{{{{ each.{field} }}}}={{{{ each.amount }}}} {{% endfor %}}"
+    made = TemplateFormat(name="bank", header=header, line="x", is_csv=False)
+    assert made.write(sample()).content.decode().splitlines()[0] == said

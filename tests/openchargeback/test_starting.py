@@ -123,6 +123,7 @@ ON_THE_DATABASE = [
     "jobs list",
     "journal_layouts list",
     "journals list",
+    "lookups list",
     "move_database sqlite:////elsewhere.sqlite3",
     "people list",
     "periods list",

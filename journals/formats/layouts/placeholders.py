@@ -66,8 +66,10 @@ OF_A_LINE: Mapping[str, Kind] = {
     "request_id": Kind.CODE,
 }
 # Families of names: what follows the point is the institution's own.
-SETTINGS, SEGMENTS = "settings.", "segments."
+SETTINGS, SEGMENTS, LOOKUPS = "settings.", "segments.", "lookup."
 FILE_STEM = "file.stem"
+# TABLE.COLUMN, after the point of its family.
+LOOKUP = re.compile(r"[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*")
 
 
 class TemplateNotUnderstood(ValueError):

@@ -9,6 +9,8 @@ from billing.patterns import PatternNotUnderstood, compiled
 from .characters import can_write
 from .placeholders import (
     FILE_STEM,
+    LOOKUP,
+    LOOKUPS,
     OF_A_LINE,
     OF_THE_FILE,
     OF_THE_JOURNAL,
@@ -177,6 +179,7 @@ def _of_a_field(here: str, field: Field, file: File, *, is_of_lines: bool) -> It
 
 def _of_template(here: str, template: str, known: Mapping[str, Kind], segments: frozenset[str] | None) -> Iterator[str]:
     """Yield what is wrong with a text. `segments` are those there are; None: the policy's, which may be any."""
+    is_of_lines = "fund_org" in known
     try:
         found = placeholders_of(template)
     except TemplateNotUnderstood as error:
@@ -188,14 +191,20 @@ def _of_template(here: str, template: str, known: Mapping[str, Kind], segments: 
             if segments is not None and name not in segments:
                 yield f"{here}: there is no segment {name}, at character {each.place}. Allowed: {_listed(segments)}."
             kind = Kind.CODE
+        elif each.name.startswith(LOOKUPS) and is_of_lines:
+            if not LOOKUP.fullmatch(each.name.removeprefix(LOOKUPS)):
+                yield f"{here}: {{{each.name}}}, at character {each.place}, is no {{lookup.TABLE.COLUMN}}. Write it so."
+            kind = Kind.CODE
         elif each.name not in known:
             more = ", segments.NAME" if segments is None or segments else ""
+            more += ", lookup.TABLE.COLUMN" if is_of_lines else ""
             yield f"{here}: there is no {{{each.name}}}, at character {each.place}. Allowed: {', '.join(known)}{more}."
             continue
         else:
             kind = known[each.name]
         if problem := problem_of(each, kind):
-            yield f"{here}: {{{each.name}:{each.form}}} cannot be written, for {problem}. It is at character {each.place}."
+            written = f"{{{each.name}:{each.form}}}"
+            yield f"{here}: {written} cannot be written, for {problem}. It is at character {each.place}."
 
 
 def _of_the_archive(layout: Layout) -> Iterator[str]:

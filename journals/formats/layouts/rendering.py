@@ -11,9 +11,10 @@ from billing.sheets import guarded
 from billing.texts import quoted
 
 from ..documents import Document
+from ..lookups import LookupMissing
 from .characters import UnknownLetters, cut, require_written, transliterated, width_of
 from .condensing import FileLine
-from .placeholders import FILE_STEM, OF_A_LINE, SEGMENTS, SETTINGS, Kind, Placeholder, pieces_of, written
+from .placeholders import FILE_STEM, LOOKUPS, OF_A_LINE, SEGMENTS, SETTINGS, Kind, Placeholder, pieces_of, written
 from .terms import Amount, Field, File, Layout, Record
 
 Value = str | int | datetime.date
@@ -30,6 +31,8 @@ class Problem:
     record: str
     field: str
     message: str
+    # The lookup table that lacks what it prints.
+    table: str = ""
 
     def __str__(self) -> str:
         if not self.line:
@@ -42,9 +45,9 @@ class Problem:
 class _Wrong(Exception):
     """A field cannot be printed; the message says why. `of` names what is wrong where that is not the field itself."""
 
-    def __init__(self, message: str, of: str = "") -> None:
+    def __init__(self, message: str, of: str = "", table: str = "") -> None:
         super().__init__(message)
-        self.of = of
+        self.of, self.table = of, table
 
 
 @dataclass(frozen=True)
@@ -87,7 +90,7 @@ class Rendering:
             except _Wrong as wrong:
                 numbers = line.numbers if line else ()
                 place = (line.number if line else 0, numbers, record.name, wrong.of or field.name)
-                self.problems.append(Problem(*place, str(wrong)))
+                self.problems.append(Problem(*place, str(wrong), wrong.table))
                 found.append("")
         return found
 
@@ -155,9 +158,18 @@ class Rendering:
         assert line is not None
         if name.startswith(SEGMENTS):
             return self._segment(line, name.removeprefix(SEGMENTS))
+        if name.startswith(LOOKUPS):
+            return self._looked_up(line, name.removeprefix(LOOKUPS))
         if name == "description" and (template := self._description(line)):
             return self.text_of(template, line)
         return _OF_A_LINE[name](line) if name != "support" else self.support_of(line)
+
+    def _looked_up(self, line: FileLine, name: str) -> str:
+        """Return what a lookup table has for a line. Each line tells once that a row is missing, not once a field."""
+        try:
+            return self.document.lookups.value(name, lambda each: str(self._value(Placeholder(each), line, 0)))
+        except LookupMissing as missing:
+            raise _Wrong(str(missing), "lookup table", missing.table) from missing
 
     def _description(self, line: FileLine) -> str:
         return self.layout.descriptions.of(is_debit=line.is_debit, is_many=len(line.lines) > 1)

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
+from .placeholders import LOOKUPS, placeholders_of
+
 Sides = Literal["", "debit", "credit", "payer", "recovery"]
 
 
@@ -171,6 +173,16 @@ class Layout:
         records = [each for part in self.main.parts for each in part.records if each.is_of_lines]
         fields = [field for record in records for field in record.fields]
         return [field for field in fields if any("{description}" in template for template in field.templates)]
+
+    @property
+    def lookups(self) -> list[str]:
+        """What its fields and descriptions look up, as TABLE.COLUMN."""
+        records = [record for file in self.files for part in file.parts for record in part.records]
+        templates = [template for record in records for field in record.fields for template in field.templates]
+        named = [
+            each.name for text in (*templates, *self.descriptions.by_name.values()) for each in placeholders_of(text)
+        ]
+        return sorted({name.removeprefix(LOOKUPS) for name in named if name.startswith(LOOKUPS)})
 
     @property
     def main(self) -> File:

@@ -13,8 +13,10 @@ from hypothesis.extra.django import TestCase
 
 from billing.models import FundingSource, PayerLine
 from billing.money import ZERO
-from journals import layouts, posting
-from journals.models import Journal
+from journals import layouts, lookups, posting
+from journals.filing import kept_path
+from journals.formats.layouts import layout_from_data
+from journals.models import AccountRule, Journal
 from statements import issuing
 from statements.models import Statement
 from tests.build import NOW, SOMEBODY, a_charge, a_fund, a_period, a_source
@@ -92,6 +94,48 @@ class AnyMonth(TestCase):
             assert not any(on_chartstrings(first, reversal).values())
             assert not by_fund(self.of_files(name, content, first, reversal))
 
+    @settings(max_examples=24, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(CHARGES, CHARGES, st.sampled_from(PRESETS), st.sampled_from(CONDENSES))
+    def test_with_rules_and_lookups_a_change_posts_its_difference_and_what_is_submitted_stays(
+        self, charges, more, name, condense
+    ):
+        now = (NOW + datetime.timedelta(minutes=each) for each in range(1, 100))
+
+        def who():
+            return {"actor": SOMEBODY, "now": next(now)}
+
+        period, _ = a_period(), [a_source(each) for each in ("aws", "hpc")]
+        a_fund("NSF-7", is_sponsored=True, fa_treatment="excluded")
+        rule = AccountRule.objects.create(fa="excluded", debit_account="6590", recovery_account="4990")
+        funds = ("BIO-001", "CHEM-014", "NSF-7", "RC-AWS", "RC-HPC")
+        load_tags("W1", funds, who())
+        content = json.loads(filled_in(name)) | ({"condense": condense} if condense else {})
+        content["descriptions"] = {"debit": "{lookup.tags.tag} {project}", "credit": "{lookup.tags.tag} to {source}"}
+        layouts.release(layout=layouts.add(name=name, content=json.dumps(content), **who()), **who())
+
+        charged(charges, "2025-01")
+        first = submitted_anyhow(period, name, who)
+        before = files_of(first)
+        rule.debit_account, rule.fa = "6600", ""
+        rule.service = "*"
+        rule.save()
+        load_tags("W2", funds, who())
+        charged(more, "2025-01")
+        second = submitted_anyhow(period, name, who)
+
+        # Made again from what is kept, the files of the first say what they said, to the byte.
+        for each in before:
+            (kept_path(first.file_path).parent / each).unlink()
+        assert files_of(first) == before
+        lines = PayerLine.objects.filter(period=period)
+        owed = by_fund(lines.values_list("fund_org", "charged"))
+        assert by_fund(self.of_files(name, content, first, second)) == owed
+        for journal, mark in ((first, "W1-"), (second, "W2-")):
+            if journal:
+                assert_tagged(content, posting.content_of(journal), mark)
+                codes = {line.natural_account for line in journal.lines.filter(side="payer", fund_org="NSF-7")}
+                assert codes <= ({"6590"} if journal == first else {"6590", "6600"})
+
     def of_files(self, name, content, *journals):
         """What the files of journals charge each payer's fund/org: the file's own amounts agree with its support."""
         for journal in filter(None, journals):
@@ -111,6 +155,32 @@ class AnyMonth(TestCase):
             for row in rows:
                 if row["side"] == "payer":
                     yield row["fund_org"], Decimal(row["debit"]) - Decimal(row["credit"])
+
+
+def load_tags(mark, funds, who):
+    rows = "".join(f"tags,{fund_org},{mark}-{fund_org}\n" for fund_org in funds)
+    lookups.load_lookups(file=io.BytesIO(f"table,fund_org,tag\n{rows}".encode()), **who)
+
+
+def files_of(journal):
+    """All files of a journal by their names."""
+    if journal is None:
+        return {}
+    names = [kept_path(journal.file_path).name, *journal.files_beside.values_list("name", flat=True)]
+    return {each: posting.content_of(journal, "" if each == names[0] else each) for each in names}
+
+
+def assert_tagged(content, written, mark):
+    """Each line of a file has a description that begins with what its table had when it was submitted."""
+    described = {each.name for each in layout_from_data(content).describing}
+    texts = [
+        values[field]
+        for _, values in read_back(content, _File(written))
+        for field in described & set(values)
+        if values[field] not in (None, field)
+    ]
+    assert texts
+    assert all(text.startswith(mark) for text in texts)
 
 
 class _File:
