@@ -1,5 +1,6 @@
 """Usage priced again as it was: from the files it was reduced to, the schedule and the terms, all as they were kept."""
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,9 @@ from django.db.models import Q
 from ..errors import BillingError
 from ..files.received import local_copy
 from ..models import BillingPeriod, Import, PricedMonth, StoredFile
-from ..usage import accounts, keeping, making
+from ..usage import accounts, keeping, making, taking
+from ..usage.aside import BLOCK
+from ..usage.records import in_blocks
 from .figures import Difference
 from .recording import NotReplayable, require_as_stored
 
@@ -79,24 +82,26 @@ def _files_of(priced: PricedMonth) -> Iterator[tuple[str, StoredFile]]:
 
 def _differing(priced: PricedMonth) -> list[Difference]:
     """Return what is not the same once a month is priced again; of its rows the first that differs."""
-    try:
-        made = making.made(
-            keeping.feed_of(priced),
-            priced.period.month,
-            keeping.terms_of(priced),
-            keeping.files_of(priced),
-            paying=keeping.paying_as_kept(priced),
-        )
-    except BillingError as error:
-        raise NotReplayable(f"The usage of {priced} cannot be priced again: {error}") from error
     named = f"usage of {priced}"
-    found = []
-    if priced.focus_file or made.rows.num_rows:
-        stored = pq.read_table(_path(priced.focus_file)) if priced.focus_file else made.rows.slice(0, 0)
-        found += _first_row(named, stored, made.rows)
-    if not found and priced.workings_file:
-        same = _plain(pq.read_table(_path(priced.workings_file))).equals(_plain(made.workings))
-        found += [] if same else [Difference(named, "how its rows came about", "kept so", "otherwise")]
+    with taking.scratch() as folder:
+        try:
+            made = making.made(
+                keeping.feed_of(priced),
+                priced.period.month,
+                keeping.terms_of(priced),
+                keeping.files_of(priced),
+                Path(folder),
+                paying=keeping.paying_as_kept(priced),
+            )
+        except BillingError as error:
+            raise NotReplayable(f"The usage of {priced} cannot be priced again: {error}") from error
+        found = []
+        if priced.focus_file:
+            found += _first_row(named, local_copy(priced.focus_file), made.rows)
+        elif made.count:
+            found.append(Difference(named, "rows", "0", str(made.count)))
+        if not found and priced.workings_file and not _are_equal(local_copy(priced.workings_file), made.workings):
+            found.append(Difference(named, "how its rows came about", "kept so", "otherwise"))
     for figure, was, now in (
         ("units", priced.units, accounts.units_data(made.priced)),
         ("what was drawn", priced.drawn, accounts.drawn_data(made.priced)),
@@ -107,10 +112,6 @@ def _differing(priced: PricedMonth) -> list[Difference]:
     return found
 
 
-def _path(stored: StoredFile) -> Path:
-    return local_copy(stored)
-
-
 def _plain(table: pa.Table) -> pa.Table:
     """Return a table with texts as texts: whether they are coded is not what they say."""
     for place, field in enumerate(table.schema):
@@ -119,28 +120,45 @@ def _plain(table: pa.Table) -> pa.Table:
     return table.combine_chunks()
 
 
-def _first_row(named: str, stored: pa.Table, made: pa.Table) -> list[Difference]:
+def _in_step(*paths: Path) -> Iterator[tuple[int, list[pa.Table]]]:
+    """Yield some rows at a time of files (parquet) as far as all have them, after the place of their first."""
+    first = 0
+    with contextlib.ExitStack() as opened:
+        files = [opened.enter_context(pq.ParquetFile(path)) for path in paths]
+        blocks = [in_blocks(pa.Table.from_batches([batch]) for batch in each.iter_batches(BLOCK)) for each in files]
+        for tables in zip(*blocks, strict=False):
+            both = min(table.num_rows for table in tables)
+            yield first, [_plain(table[:both]) for table in tables]
+            first += both
+
+
+def _are_equal(one: Path, other: Path) -> bool:
+    """Tell whether two files have the same rows."""
+    if pq.read_metadata(one).num_rows != pq.read_metadata(other).num_rows:
+        return False
+    return all(some.equals(others) for _, (some, others) in _in_step(one, other))
+
+
+def _first_row(named: str, stored: Path, made: Path) -> list[Difference]:
     """Return the first row and column that is not the same, named by its record."""
-    stored, made = _plain(stored), _plain(made)
-    if set(stored.column_names) != set(made.column_names):
-        told = [", ".join(sorted(each.column_names)) for each in (stored, made)]
-        return [Difference(named, "columns", *told)]
-    both = min(stored.num_rows, made.num_rows)
-    firsts = {name: _first(stored.column(name)[:both], made.column(name)[:both]) for name in stored.column_names}
-    differing = {name: at for name, at in firsts.items() if at is not None}
-    if not differing:
-        if stored.num_rows == made.num_rows:
-            return []
-        return [Difference(named, "rows", str(stored.num_rows), str(made.num_rows))]
-    at = min(differing.values())
-    # Another record, before what it costs.
-    name = min((name for name, place in differing.items() if place == at), key=lambda each: (each != RECORD, each))
-    record = stored.column(RECORD)[at].as_py()
-    of = f"{named}, row {at + 1}" + (f", record {record}" if record else "")
-    values = (
-        "" if each.column(name)[at].as_py() is None else str(each.column(name)[at].as_py()) for each in (stored, made)
-    )
-    return [Difference(of, name, *values)]
+    columns = [pq.read_schema(each).names for each in (stored, made)]
+    if set(columns[0]) != set(columns[1]):
+        return [Difference(named, "columns", *(", ".join(sorted(each)) for each in columns))]
+    for first, (some, others) in _in_step(stored, made):
+        firsts = {name: _first(some.column(name), others.column(name)) for name in columns[0]}
+        differing = {name: at for name, at in firsts.items() if at is not None}
+        if differing:
+            at = min(differing.values())
+            # Another record, before what it costs.
+            name = min(
+                (name for name, place in differing.items() if place == at), key=lambda each: (each != RECORD, each)
+            )
+            record = some.column(RECORD)[at].as_py()
+            of = f"{named}, row {first + at + 1}" + (f", record {record}" if record else "")
+            values = (each.column(name)[at].as_py() for each in (some, others))
+            return [Difference(of, name, *("" if value is None else str(value) for value in values))]
+    counts = [pq.read_metadata(each).num_rows for each in (stored, made)]
+    return [Difference(named, "rows", *map(str, counts))] if counts[0] != counts[1] else []
 
 
 def _first(one: pa.ChunkedArray, other: pa.ChunkedArray) -> int | None:

@@ -7,8 +7,9 @@ from typing import Any
 
 from ..money import plain, rounded
 from ..quantities import counted, for_people
+from .pricing.engine import Priced
 from .pricing.exact import decimal
-from .pricing.lines import FREE_AMOUNT, By, Notice, Priced
+from .pricing.lines import FREE_AMOUNT, By, Notice
 from .terms import Terms
 
 # Digits of a quantity that is no decimal number, such as a third of an hour.
@@ -78,14 +79,13 @@ def drawn_data(priced: Priced) -> list[dict[str, Any]]:
         {"balance": each.code, "quantity": plain_quantity(each.drawn), "left": plain_quantity(each.left)}
         for each in priced.balances
     ]
-    sums = priced.reductions.group_by(["by", "code", "fund_org"]).aggregate([("amount", "sum")])
-    for each in sorted(sums.to_pylist(), key=lambda row: (row["by"], row["code"], row["fund_org"])):
-        if each["by"] != By.DRAWDOWN:
+    for each, amount in sorted(priced.reduced.items()):
+        if each.by != By.DRAWDOWN:
             drawn.append(
                 {
-                    "subsidy" if each["by"] == By.SUBSIDY else "free": each["code"],
-                    "fund_org": each["fund_org"],
-                    "amount": plain(decimal(each["amount_sum"])),
+                    "subsidy" if each.by == By.SUBSIDY else "free": each.code,
+                    "fund_org": each.fund_org,
+                    "amount": plain(decimal(amount)),
                 }
             )
     drawn += [

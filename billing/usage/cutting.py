@@ -1,18 +1,24 @@
 """Records cut to a month, and the version of each that stands: no second lost, and none counted twice."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from ..readers.coded import combined
+from .aside import Aside
 from .records import Shape
 
 Numbers = Any
 
 # Up to here (136 years), the square of a record's seconds fits the 64 bits of a whole number without a sign.
 LONGEST = 2**32 - 1
+# Rows that are looked through at once for records that come again.
+LOOKED_THROUGH = 262_144
+# Spreads what has much in common over all numbers: 2^64 divided by the golden ratio.
+SPREAD = np.uint64(0x9E3779B97F4A7C15)
 
 
 def standing(tables: Sequence[pa.Table]) -> pa.Table:
@@ -22,17 +28,41 @@ def standing(tables: Sequence[pa.Table]) -> pa.Table:
     time, the record of the later table stands, and in a table the later one. Records keep their order.
     """
     table = pa.concat_tables(tables).unify_dictionaries()
+    rows = _standing(table)
+    return table if len(rows) == table.num_rows else table.take(pa.array(rows))
+
+
+def standing_rows(tables: Iterable[pa.Table], count: int, scratch: Path) -> Numbers:
+    """Return for each of `count` rows of tables of `id`, `start` and `end` whether it stands, as `standing` has it.
+
+    What is of one record has one start. So rows are looked through in parts by it, which lie in the folder `scratch`.
+    """
+    stands, row = np.zeros(count, dtype=bool), 0
+    parts, aside = max(-(-count // LOOKED_THROUGH), 1), Aside(scratch)
+    for table in tables:
+        numbered = table.append_column("row", pa.array(np.arange(row, row + table.num_rows)))
+        row += table.num_rows
+        aside.spread((table["start"].to_numpy().astype(np.uint64) * SPREAD >> 32).astype(np.int64) % parts, numbered)
+    for part in range(parts):
+        if pieces := list(aside.pieces(part)):
+            table = pa.concat_tables(pieces)
+            stands[table["row"].to_numpy()[_standing(table)]] = True
+    return stands
+
+
+def _standing(table: pa.Table) -> Numbers:
+    """Return which rows of a table stand, in their order."""
     if not table.num_rows:
-        return table
+        return np.arange(0)
     ids = table["id"].dictionary_encode().combine_chunks().indices.to_numpy()
     records, firsts = combined([ids.astype(np.int64), table["start"].to_numpy()])
     if len(firsts) == table.num_rows:
-        return table
+        return np.arange(table.num_rows)
     by_end = np.argsort(table["end"].to_numpy(), kind="stable")
     last = np.empty(len(firsts), dtype=np.int64)
     # Of several rows of a record, what is written last stays.
     last[records[by_end]] = by_end
-    return table.take(pa.array(np.sort(last)))
+    return np.sort(last)
 
 
 def within(table: pa.Table, shape: Shape, begin: int, end: int) -> pa.Table:
@@ -58,6 +88,8 @@ def within(table: pa.Table, shape: Shape, begin: int, end: int) -> pa.Table:
     lengths = ends[rows] - starts[rows]
     came, went = np.maximum(starts[rows], begin) - starts[rows], np.minimum(ends[rows], end) - starts[rows]
     for measure in shape.measures:
+        if measure.name not in table.column_names:
+            continue
         totals = table[measure.name].to_numpy().copy()
         totals[rows] = shares(totals[rows], went, lengths) - shares(totals[rows], came, lengths)
         table = _with(table, measure.name, totals)

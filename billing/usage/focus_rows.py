@@ -13,6 +13,8 @@ import pyarrow.compute as pc
 
 from .funders import PAID_BY
 
+# The columns of records that rows tell.
+NEEDED = ("id", "start", "end", "account", "user", "resource")
 UNIT = Decimal("0.00000001")
 MONEY = pa.decimal128(28, 8)
 MOMENT = pa.timestamp("s", tz="UTC")
@@ -50,9 +52,9 @@ def focus_table(
 ) -> pa.Table:
     """Return FOCUS rows, one for each line of a priced month, in the order of the lines.
 
-    `lines` are of `pricing.lines.Priced`, with their funders (`with_funders`), `records` those that were priced, and
-    `tags` the JSON of each payer's tags. A line of no record, which is of a payer and the month, has the month as its
-    charge period.
+    `lines` are by LINES, with their funders (`with_funders`), `records` those that they name, with the columns NEEDED,
+    and `tags` the JSON of each payer's tags. A line of no record, which is of a payer and the month, has the month as
+    its charge period.
 
     A row names one fund/org that pays what it is reduced by. Where several do, a row of its own stands for what each
     further one pays, so that all rows together list, contract and bill what the line does.

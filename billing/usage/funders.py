@@ -16,10 +16,10 @@ Numbers = npt.NDArray[np.int64]
 PAID_BY = "paid"
 
 
-def with_funders(lines: pa.Table, reductions: pa.Table, funds: Mapping[str, str]) -> pa.Table:
+def with_funders(lines: pa.Table, reductions: pa.Table, funds: Mapping[str, str]) -> tuple[pa.Table, pa.Table]:
     """Return lines with `line`, the place of each, `reduced_by`, the codes of what reduced it, and `fund_org`.
 
-    A line is split where several pay.
+    A line is split where several pay: second comes what further fund/orgs pay.
 
     `funds` names the fund/org that a balance's money lies on, by its code. Listed, contracted and billed, the rows of a
     line come to what the line does.
@@ -41,16 +41,15 @@ def with_funders(lines: pa.Table, reductions: pa.Table, funds: Mapping[str, str]
     own = own.append_column("line", pa.array(np.arange(lines.num_rows)))
     own = own.append_column("reduced_by", _reasons(lines.num_rows, line, *_numbered(reductions.column("code"))))
     own = _replaced(own, {name: pa.array(own.column(name).to_numpy() - moved) for name in ("list", "contracted")})
-    extra = own.take(pa.array(of_line[~is_own]))
-    return _joined(own, extra, sums[~is_own], _texts(fund[~is_own], places)) if extra.num_rows else own
+    return own, _further(own.take(pa.array(of_line[~is_own])), sums[~is_own], _texts(fund[~is_own], places))
 
 
-def _joined(own: pa.Table, extra: pa.Table, amounts: Numbers, funds: pa.Array) -> pa.Table:
-    """Add rows for what further fund/orgs pay: listed and contracted, and billed to nobody else."""
+def _further(lines: pa.Table, amounts: Numbers, funds: pa.Array) -> pa.Table:
+    """Return lines for what further fund/orgs pay: listed and contracted, and billed to nobody else."""
     paid, zero = pa.array(amounts), pa.array(np.zeros(len(amounts), np.int64))
     kind = _texts(np.zeros(len(amounts), np.int64), [PAID_BY])
     columns = {"list": paid, "contracted": paid, "billed": zero, "quantity": zero, "fund_org": funds, "kind": kind}
-    return pa.concat_tables([own, _replaced(extra, columns)], promote_options="permissive").unify_dictionaries()
+    return _replaced(lines, columns)
 
 
 def _replaced(table: pa.Table, columns: Mapping[str, pa.Array]) -> pa.Table:

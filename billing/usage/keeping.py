@@ -13,7 +13,6 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..files.received import local_copy, store
@@ -26,8 +25,6 @@ from .pricing.uses import Before, before_from_data
 from .terms import Terms
 
 PRICED = "usage.priced"
-# Rows that are read at once, where one of a million is asked for.
-GROUP_ROWS = 16_384
 
 # What each digest is of, in words for "… is not what it was".
 DIGESTED = {
@@ -53,20 +50,14 @@ class KeptFiles:
     workings: StoredFile
 
 
-def write_rows(rows: pa.Table, path: Path) -> None:
-    """Write FOCUS rows so that one of a million is found at once."""
-    pq.write_table(rows, path, compression="zstd", store_schema=False, row_group_size=4 * GROUP_ROWS)
-
-
-def keep_files(made: Made, folder: Path, rows: Path | None, *, now: datetime.datetime) -> KeptFiles:
-    """Store the files of a priced month; `rows` are written already."""
-    payers, workings = folder / "payers.parquet", folder / "workings.parquet"
+def keep_files(made: Made, folder: Path, *, now: datetime.datetime) -> KeptFiles:
+    """Store the files of a priced month."""
+    payers = folder / "payers.parquet"
     pq.write_table(made.paying.as_table(), payers, compression="zstd")
-    pq.write_table(made.workings, workings, compression="zstd", row_group_size=GROUP_ROWS)
     return KeptFiles(
-        rows=store(path=rows, now=now) if rows else None,
+        rows=store(path=made.rows, now=now) if made.count else None,
         payers=store(path=payers, now=now),
-        workings=store(path=workings, now=now),
+        workings=store(path=made.workings, now=now),
     )
 
 

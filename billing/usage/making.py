@@ -1,40 +1,46 @@
 """The rows of a month, made of its records by its terms: when it is priced, and again when that is checked."""
 
 import datetime
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
 from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ..errors import BillingError
 from ..files.received import local_copy
 from ..models import UsageFeed, UsageFile
 from ..progress import Progress, unwatched
-from ..texts import long_month
-from . import cutting, levels, taking
-from .focus_rows import focus_table
+from ..texts import iso_month, long_month
+from . import cutting, file_records, levels, taking
+from .aside import Aside
+from .focus_rows import NEEDED, focus_table
 from .funders import with_funders
 from .level_policies import LONGEST_GAP
-from .paying import Paying, with_payers, with_payers_as
-from .pricing.engine import price
-from .pricing.lines import Priced
-from .records import Shape
+from .paying import Paying, payers_as, payers_of
+from .pricing.engine import Priced, price
+from .records import Records, RecordsInMemory, Shape
 from .terms import Terms, rates_of
 
 # A gap between readings is bridged over the end of a month, if it is no longer.
 NEAR = datetime.timedelta(days=LONGEST_GAP)
+# Rows that are read at once, where one of a million is asked for.
+GROUP_ROWS = 16_384
 
 
 @dataclass(frozen=True)
 class Made:
-    """A month priced, its FOCUS rows, how each came about, who pays, and notes of what was read."""
+    """A month priced, its FOCUS rows, how each came about, who pays, and notes of what was read.
+
+    `rows` and `workings` are files (parquet) of `count` rows in the folder that was given.
+    """
 
     priced: Priced
-    rows: pa.Table
-    workings: pa.Table
+    count: int
+    rows: Path
+    workings: Path
     paying: Paying
     notes: tuple[str, ...]
 
@@ -44,24 +50,25 @@ def made(
     month: datetime.date,
     terms: Terms,
     files: Sequence[UsageFile],
+    into: Path,
     *,
     extra: Sequence[Path] = (),
     paying: Paying | None = None,
     progress: Progress = unwatched,
 ) -> Made:
-    """Price a month; `paying` says who pays, where that is not to be found anew. Raises what `price` does."""
+    """Price a month, and write its rows into a folder. Raises what `price` does.
+
+    `paying` says who pays, where that is not to be found anew.
+    """
     shape = taking.shape_of(feed)
     progress(0, 3, f"Reading usage of {long_month(month)}")
-    records, shape, notes = records_of(feed, month, shape, files, extra)
-    if paying is None:
-        records, paying = with_payers(records, shape, feed, month)
-    else:
-        records = with_payers_as(records, paying)
-    progress(1, 3, f"Pricing {records.num_rows:,} records")
+    records, shape, notes = records_of(feed, month, shape, files, into, extra)
+    paid = payers_of(records, feed, month) if paying is None else payers_as(records, paying)
+    progress(1, 3, f"Pricing {long_month(month)}")
     priced = price(
-        records=records,
+        records=paid,
         shape=shape,
-        payers=paying.payers,
+        payers=paid.paying.payers,
         schedule=rates_of(terms.schedule),
         subsidies=terms.subsidies,
         balances=terms.balances,
@@ -69,16 +76,60 @@ def made(
         month=month,
         fiscal_year_start=terms.fiscal_year_start,
         zone=ZoneInfo(feed.time_zone),
+        scratch=into,
     )
-    lines = with_funders(priced.lines, priced.reductions, terms.funds)
-    rows = focus_table(lines=lines, records=records, tags=paying.tags, issuer=terms.issuer)
-    workings = priced.workings
-    if lines.num_rows > workings.num_rows:
+    rows, workings = into / f"{feed.name}_{iso_month(month)}.parquet", into / "workings.parquet"
+    with _Files(rows, workings) as written:
+        for some_rows, some_workings in _tables(priced, terms, paid.paying, into):
+            written.write(some_rows, some_workings)
+    return Made(priced, written.count, rows, workings, paid.paying, notes)
+
+
+def _tables(priced: Priced, terms: Terms, paying: Paying, scratch: Path) -> Iterator[tuple[pa.Table, pa.Table]]:
+    """Yield FOCUS rows with their workings: first those of all lines, then what further fund/orgs pay of them."""
+    further, workings = Aside(scratch), Aside(scratch)
+    for block in priced.blocks(NEEDED):
+        own, others = with_funders(block.of.lines, block.of.reductions, terms.funds)
         # What further fund/orgs pay of a line came about with it.
-        workings = workings.take(lines.column("line"))
-    for name in ("rate", "rate_class", "kind", "fund_org"):
-        workings = workings.append_column(name, lines.column(name))
-    return Made(priced, rows, workings, paying, notes)
+        of_others = block.of.workings.take(others.column("line"))
+        for lines, how, aside in ((own, block.of.workings, None), (others, of_others, (further, workings))):
+            rows = focus_table(lines=lines, records=block.records, tags=paying.tags, issuer=terms.issuer)
+            for name in ("rate", "rate_class", "kind", "fund_org"):
+                how = how.append_column(name, lines.column(name))
+            if aside is None:
+                yield rows, how
+            else:
+                aside[0].put(0, rows)
+                aside[1].put(0, how)
+    yield from zip(further.pieces(0), workings.pieces(0), strict=True)
+
+
+class _Files:
+    """The files that rows and their workings are written to, so that one of a million is found at once."""
+
+    def __init__(self, *paths: Path) -> None:
+        self.paths, self.count = paths, 0
+        self._writers: list[pq.ParquetWriter] = []
+
+    def __enter__(self) -> "_Files":
+        return self
+
+    def write(self, rows: pa.Table, workings: pa.Table) -> None:
+        """Append rows and how they came about."""
+        if not self._writers:
+            self._writers = [
+                pq.ParquetWriter(path, table.schema, compression="zstd", store_schema=table is workings)
+                for path, table in zip(self.paths, (rows, workings), strict=True)
+            ]
+        for writer, table, size in zip(self._writers, (rows, workings), (4 * GROUP_ROWS, GROUP_ROWS), strict=True):
+            writer.write_table(table, row_group_size=size)
+        self.count += rows.num_rows
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for writer in self._writers:
+            writer.close()
 
 
 def files_of(feed: UsageFeed, month: datetime.date) -> list[UsageFile]:
@@ -92,27 +143,22 @@ def files_of(feed: UsageFeed, month: datetime.date) -> list[UsageFile]:
 
 
 def records_of(
-    feed: UsageFeed, month: datetime.date, shape: Shape, files: Sequence[UsageFile], extra: Sequence[Path] = ()
-) -> tuple[pa.Table, Shape, tuple[str, ...]]:
+    feed: UsageFeed,
+    month: datetime.date,
+    shape: Shape,
+    files: Sequence[UsageFile],
+    scratch: Path,
+    extra: Sequence[Path] = (),
+) -> tuple[Records, Shape, tuple[str, ...]]:
     """Return a month's records, each once and cut to the month, with their shape and notes for a person."""
     begins, ends = taking.bounds(month, feed.time_zone)
     paths = [local_copy(file.records_file) for file in files] + list(extra)
-    tables = [_read(path, shape) for path in paths]
-    table = cutting.standing(tables) if tables else shape.schema.empty_table()
     if not shape.are_levels:
-        return cutting.within(table, shape, begins, ends), shape, ()
+        return file_records.RecordsOfFiles(paths, shape, begins, ends, scratch), shape, ()
+    table = cutting.standing([shape.schema.empty_table(), *file_records.read(paths, shape, shape.schema.names)])
     policy = taking.settings_of(feed).policy
     following = (month + datetime.timedelta(days=32)).replace(day=1)
-    made, notes = levels.amounts(table, shape, begin=month, end=following, policy=policy, zone=ZoneInfo(feed.time_zone))
-    return made, levels.amounts_shape(shape, policy, month, following), tuple(notes)
-
-
-def _read(path: Path, shape: Shape) -> pa.Table:
-    table = pq.read_table(path)
-    missing = [name for name in shape.schema.names if name not in table.column_names]
-    if missing:
-        raise BillingError(
-            f"Usage that was read before lacks {', '.join(missing)}: the feed's settings changed since. "
-            "Withdraw its files and read them again."
-        )
-    return table.select(shape.schema.names).cast(shape.schema)
+    amounts, notes = levels.amounts(
+        table, shape, begin=month, end=following, policy=policy, zone=ZoneInfo(feed.time_zone)
+    )
+    return RecordsInMemory(amounts), levels.amounts_shape(shape, policy, month, following), tuple(notes)

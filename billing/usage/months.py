@@ -86,26 +86,23 @@ def run(
     """
     terms = terms_of(feed, month)
     files = making.files_of(feed, month)
-    made = making.made(feed, month, terms, files, extra=extra, progress=progress)
-    progress(2, 3, "Importing")
     acting: dict[str, Any] = {"actor": actor, "now": now}
     result, refused, kept = None, None, None
     with taking.scratch() as scratch:
-        folder, path = Path(scratch), None
-        if made.rows.num_rows:
-            path = folder / f"{feed.name}_{iso_month(month)}.parquet"
-            keeping.write_rows(made.rows, path)
-            result, refused = _imported(path, feed, month, dry_run=dry_run, progress=progress, **acting)
+        made = making.made(feed, month, terms, files, Path(scratch), extra=extra, progress=progress)
+        progress(2, 3, "Importing")
+        if made.count:
+            result, refused = _imported(made.rows, feed, month, dry_run=dry_run, progress=progress, **acting)
         elif not dry_run:
             _emptied(feed, month, **acting)
         if not dry_run:
-            stored = keeping.keep_files(made, folder, path, now=now)
+            stored = keeping.keep_files(made, Path(scratch), now=now)
             kept = _kept(feed, month, terms, files, made, stored, result, refused, **acting)
     return PricedUsage(
         feed=feed,
         month=month,
         schedule=str(terms.schedule),
-        rows=made.rows.num_rows,
+        rows=made.count,
         units=accounts.units_data(made.priced),
         drawn=accounts.drawn_data(made.priced),
         notes=_notes(made, terms),
@@ -194,7 +191,7 @@ def _kept(
             units=accounts.units_data(made.priced),
             drawn=accounts.drawn_data(made.priced),
             notes=list(_notes(made, terms)),
-            rows=made.rows.num_rows,
+            rows=made.count,
             focus_file=stored.rows,
             payers_file=stored.payers,
             workings_file=stored.workings,

@@ -2,22 +2,26 @@
 
 import datetime
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from ..attribution.attributor import NOWHERE, Attributor
 from ..errors import BillingError
 from ..models import Person, Policy, Project, RateClassMember, UsageFeed
 from ..models.departments import DepartmentTree
+from ..readers.coded import combined
 from ..readers.tags import tags_of
 from ..texts import folded_code
+from .pricing.fitting import coded
 from .pricing.terms import Payer, Scope
-from .records import Shape
+from .records import Records
 
+Numbers = npt.NDArray[Any]
 # Columns of records that a tag may say, beside the attributes of their kind.
 TAGGED = ("account", "user", "resource")
 
@@ -67,12 +71,37 @@ def paying_of(table: pa.Table) -> Paying:
     return Paying(names, said, tuple(payers), tuple(row["tags"] for row in rows))
 
 
-def with_payers_as(table: pa.Table, paying: Paying) -> pa.Table:
-    """Return records with a column `payer`, as they were priced; raises PayersChanged."""
-    table, said = _numbered(table, paying.names)
+@dataclass(frozen=True)
+class PaidRecords:
+    """Records with a column `payer`, the place of who pays for each."""
+
+    records: Records
+    paying: Paying
+
+    def blocks(self, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+        """Yield the records, as `Records` says."""
+        if columns is not None and "payer" not in columns:
+            return self.records.blocks(columns)
+        return self._with_payers(columns)
+
+    def _with_payers(self, columns: Sequence[str] | None) -> Iterator[pa.Table]:
+        names = self.paying.names
+        places = {tuple(each[name] for name in names): place for place, each in enumerate(self.paying.said)}
+        asked = None if columns is None else [name for name in columns if name != "payer"]
+        read = None if asked is None else list(dict.fromkeys([*asked, *names]))
+        for block in self.records.blocks(read):
+            numbers, said = combinations_of(block, names)
+            payers = np.array([places[each] for each in said], dtype=np.int32)[numbers]
+            known = block if asked is None else block.select(asked)
+            yield known.append_column("payer", pa.array(payers, pa.int32()))
+
+
+def payers_as(records: Records, paying: Paying) -> PaidRecords:
+    """Return records with who paid for them when they were priced; raises PayersChanged."""
+    said = _said(records, paying.names)
     if tuple(said) != paying.said:
         raise PayersChanged("What its usage says of who pays is not what it was priced with.")
-    return table
+    return PaidRecords(records, paying)
 
 
 def tag_columns(feed: UsageFeed, policy: Policy) -> dict[str, str]:
@@ -84,16 +113,16 @@ def tag_columns(feed: UsageFeed, policy: Policy) -> dict[str, str]:
     return {keys[0]: "account"}
 
 
-def with_payers(table: pa.Table, shape: Shape, feed: UsageFeed, month: datetime.date) -> tuple[pa.Table, Paying]:
-    """Return records with a column `payer`, the number of who pays for each, and those who do.
+def payers_of(records: Records, feed: UsageFeed, month: datetime.date) -> PaidRecords:
+    """Return records with who pays for them.
 
     Records of one account, user and resource have one payer; attributes count where a tag says them.
     """
     policy = Policy.objects.current()
     columns = tag_columns(feed, policy)
-    names = list(dict.fromkeys(["account", "user", "resource", *columns.values()]))
-    known = [name for name in names if name in table.column_names]
-    table, combinations = _numbered(table, known)
+    known = next(iter(records.blocks())).column_names
+    names = [name for name in dict.fromkeys(["account", "user", "resource", *columns.values()]) if name in known]
+    combinations = _said(records, names)
     attributor = Attributor(source=feed.source, policy=policy)
     terms = Terms(month)
     payers, tags = [], []
@@ -106,7 +135,7 @@ def with_payers(table: pa.Table, shape: Shape, feed: UsageFeed, month: datetime.
         attribution = attributor.attribute(tags_of(text), place)
         payers.append(terms.payer(attribution.pi_email, attribution.project_code, said))
         tags.append(text)
-    return table, Paying(tuple(known), tuple(combinations), tuple(payers), tuple(tags))
+    return PaidRecords(records, Paying(tuple(names), tuple(combinations), tuple(payers), tuple(tags)))
 
 
 def _noon(month: datetime.date) -> datetime.datetime:
@@ -139,27 +168,23 @@ def _tags_of(columns: Mapping[str, str], said: Mapping[str, str]) -> str:
     return json.dumps(found, sort_keys=True, ensure_ascii=False) if found else ""
 
 
-def _numbered(table: pa.Table, names: Sequence[str]) -> tuple[pa.Table, list[dict[str, str]]]:
-    """Number the distinct combinations of some columns, in the order of their texts, whatever that of the rows."""
-    texts = table.select(list(names)).unify_dictionaries().combine_chunks()
-    codes = np.zeros(table.num_rows, np.int64)
-    dictionaries = []
-    for name in names:
-        column = texts.column(name).combine_chunks() if table.num_rows else pa.array([], pa.string())
-        column = column if pa.types.is_dictionary(column.type) else pc.dictionary_encode(column)
-        dictionaries.append(column.dictionary.to_pylist())
-        codes = codes * max(len(dictionaries[-1]), 1) + column.indices.to_numpy(zero_copy_only=False)
-        # As few numbers as there are combinations, so that none is too large.
-        _, codes = np.unique(codes, return_inverse=True)
-    _, firsts = np.unique(codes, return_index=True)
-    found = []
-    for row in firsts.tolist():
-        found.append({name: str(texts.column(name)[row].as_py() or "") for name in names})
-    order = sorted(range(len(found)), key=lambda number: tuple(found[number][name] for name in names))
-    places = np.empty(len(found), np.int32)
-    places[order] = np.arange(len(found), dtype=np.int32)
-    numbers = places[codes] if len(found) else np.array([], np.int32)
-    return table.append_column("payer", pa.array(numbers, pa.int32())), [found[number] for number in order]
+def _said(records: Records, names: Sequence[str]) -> list[dict[str, str]]:
+    """Return the distinct combinations of some columns, in the order of their texts, whatever that of the records."""
+    found: set[tuple[str, ...]] = set()
+    for block in records.blocks(names):
+        found.update(combinations_of(block, names)[1])
+    return [dict(zip(names, each, strict=True)) for each in sorted(found)]
+
+
+def combinations_of(block: pa.Table, names: Sequence[str]) -> tuple[Numbers, list[tuple[str, ...]]]:
+    """Return the distinct combinations of texts in some columns, and which of them each row has."""
+    if not block.num_rows:
+        return np.zeros(0, dtype=np.int64), []
+    columns = [coded(block.column(name)) for name in names]
+    numbers, firsts = combined([codes.astype(np.int64) for _, codes in columns])
+    at = [(texts, codes[firsts].tolist()) for texts, codes in columns]
+    told = ([str(texts[code] or "") for code in places] for texts, places in at)
+    return numbers, list(zip(*told, strict=True))
 
 
 class Terms:

@@ -8,9 +8,13 @@ A record says how much of what was used, by whom, and when. Records are columns 
 Every measure is a whole number of its base unit, so that sums are exact and no order of adding changes them.
 """
 
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import pyarrow as pa
+
+from .aside import BLOCK
 
 TEXT = pa.dictionary(pa.int32(), pa.string())
 
@@ -62,3 +66,44 @@ class Shape:
     def measure(self, name: str) -> Measure:
         """Return a measure by its name; raises KeyError."""
         return {measure.name: measure for measure in self.measures}[name]
+
+
+class Records(Protocol):
+    """The records of a month, each once and cut to it."""
+
+    def blocks(self, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+        """Yield them, or these columns of them, each time in the same order and in blocks of the same sizes.
+
+        Every block has `BLOCK` rows but the last one, and there is at least one.
+        """
+
+
+@dataclass(frozen=True)
+class RecordsInMemory:
+    """Records of one table."""
+
+    table: pa.Table
+    size: int = BLOCK
+
+    def blocks(self, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+        table = self.table if columns is None else self.table.select(list(columns))
+        return in_blocks([table], self.size)
+
+
+def in_blocks(tables: Iterable[pa.Table], size: int = BLOCK) -> Iterator[pa.Table]:
+    """Yield the rows of tables of one schema, of which there is at least one, in blocks."""
+    waiting: list[pa.Table] = []
+    count, has_any = 0, False
+    for table in tables:
+        waiting.append(table)
+        count += table.num_rows
+        while count >= size:
+            whole = pa.concat_tables(waiting)
+            yield _plain(whole[:size])
+            waiting, count, has_any = [whole[size:]], count - size, True
+    if count or not has_any:
+        yield _plain(pa.concat_tables(waiting))
+
+
+def _plain(table: pa.Table) -> pa.Table:
+    return table.unify_dictionaries().combine_chunks()

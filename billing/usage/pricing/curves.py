@@ -11,7 +11,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from .exact import ONE, Ints, Line, line, rounded, whole
+from .exact import LIMIT, ONE, Ints, Line, largest, line, narrowed, rounded, whole
 from .terms import Rate, Threshold, Tier, Tiering
 
 
@@ -77,3 +77,13 @@ def curve_of(rate: Rate, tiers: Sequence[Tier], scale: int) -> Curve:
         ends.append(int(end // 1))
         bounds.append(end)
     return Curve(tuple(ends), tuple(lines), rate.tiering is Tiering.VOLUME, tuple(bounds))
+
+
+def stepped(use_so_far: Ints, free: Ints, rate: Rate, scale: int) -> Ints:
+    """Return use with what is not free of it in whole steps, each as a whole from its first part."""
+    if rate.step is None:
+        return use_so_far
+    step = int(Fraction(rate.step) * scale)
+    known = use_so_far if largest(use_so_far) + step < LIMIT else use_so_far.astype(object)
+    beyond = np.maximum(known - free, 0)
+    return narrowed(np.minimum(known, free) + -(-beyond // step) * step)

@@ -85,10 +85,10 @@ def total(values: Ints) -> int:
     return int(values.sum())
 
 
-def cumulated(values: Ints) -> Ints:
-    """Return the running sum."""
-    known = values if len(values) * largest(values) < LIMIT else values.astype(object)
-    return np.cumsum(known) if known.dtype != object else np.add.accumulate(known)
+def cumulated(values: Ints, before: int = 0) -> Ints:
+    """Return the running sum, which goes on from `before`."""
+    known = values if len(values) * largest(values) + before < LIMIT else values.astype(object)
+    return (np.cumsum(known) if known.dtype != object else np.add.accumulate(known)) + before
 
 
 def spread(values: Sequence[int], sizes: Ints) -> Ints:

@@ -18,9 +18,11 @@ from ...errors import BillingError
 from ..records import Shape
 from .curves import curve_of
 from .exact import ONE, decimal, whole
+from .groups import Group
 from .lines import By
 from .month import month_of
-from .rating import Group, Rated, Use, rated
+from .payers import Payers
+from .rating import Rated, Use, rated
 from .terms import Balance, Payer, Rate, RateClass, Schedule, Subsidy, Tier, Tiering
 from .uses import APARTS, Before, Calendar, Key
 
@@ -28,7 +30,7 @@ from .uses import APARTS, Before, Calendar, Key
 PAID = "paid"
 _NO_SHAPE = Shape((), ())
 # An hour by itself: prices of one record do not depend on when it was.
-_ONE_RECORD = {"id": ["", ""], "start": [0, 0], "end": [0, 1], "free": ["", ""], "payer": [0, 0]}
+_ONE_RECORD = {"id": [""], "start": [0], "end": [0], "number": [0], "payer": [0], "reason": [0]}
 
 
 class NoSuchRate(BillingError):
@@ -200,32 +202,30 @@ def _rated(
     working: Mapping[str, Any],
     numbers: Mapping[str, int],
 ) -> Rated:
-    """Price one record where it stood, with all that its scope used after it, where prices go by volume."""
-    records = pa.table(
-        {name: pa.array(each, pa.int32() if name == "payer" else None) for name, each in _ONE_RECORD.items()}
-    )
+    """Price one record where it stood, by all that its scope used, where prices go by volume."""
     month = month_of(
-        records=records,
+        records=pa.table(_ONE_RECORD),
         shape=_NO_SHAPE,
-        payers=[Payer(rate_class=rate_class.name)],
+        payers=Payers([Payer(rate_class=rate_class.name)], schedule),
         schedule=schedule,
         before=Before(),
         calendar=Calendar(datetime.date(2000, 1, 1), 1),
         zone=datetime.UTC,
+        reasons=[""],
     )
     apart = next(each for each in APARTS if each.name == working["apart"])
     after = numbers["before"] + numbers["use"]
-    in_all = max(numbers["in_all"], after)
     group = Group(Key(rate.code, working["scope"], apart.name), apart, False, 0, numbers["free"], None)
     use = Use(
         rate=rate,
         scale=scale,
         groups=[group],
+        in_all=[max(numbers["in_all"], after)],
         starts=np.array([0]),
-        sizes=np.array([2]),
-        record=np.array([0, 1]),
-        parts=whole([numbers["use"], in_all - after]),
-        after=whole([after, in_all]),
+        sizes=np.array([1]),
+        record=np.array([0]),
+        parts=whole([numbers["use"]]),
+        after=whole([after]),
     )
     return rated(use, month)
 

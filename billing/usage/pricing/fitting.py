@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from ...errors import BillingError
+from ..records import Records
 from .terms import Schedule
 
 Mask = npt.NDArray[np.bool_]
@@ -24,11 +25,10 @@ class NoRate(BillingError):
         self.count = count
 
 
-def fitting(records: pa.Table, schedule: Schedule, attributes: Sequence[str]) -> dict[str, Mask]:
+def masks_of(records: pa.Table, schedule: Schedule) -> dict[str, Mask]:
     """Return which records each rate prices, by its code.
 
-    Every rate that fits a record prices it, but of a group only the first in its order. Raises NoRate for records
-    that no rate fits: nothing that was used is left out without a word. A rate with the price 0 says what is free.
+    Every rate that fits a record prices it, but of a group only the first in its order.
     """
     texts = Texts(records)
     found: dict[str, Mask] = {}
@@ -42,10 +42,27 @@ def fitting(records: pa.Table, schedule: Schedule, attributes: Sequence[str]) ->
             mask = mask & ~before
             taken[rate.group] = before | mask
         found[rate.code] = mask
-    priced = np.logical_or.reduce(list(found.values())) if found else np.zeros(records.num_rows, dtype=bool)
-    if not priced.all():
-        raise _no_rate(records.filter(pa.array(~priced)), schedule, attributes)
     return {rate.code: found[rate.code] for rate in schedule.rates}
+
+
+def has_rate(masks: Mapping[str, Mask], records: pa.Table) -> Mask:
+    """Return which records any rate prices."""
+    return np.logical_or.reduce([np.zeros(records.num_rows, dtype=bool), *masks.values()])
+
+
+def require_rates(records: Records, schedule: Schedule, attributes: Sequence[str]) -> None:
+    """Raise NoRate for records that no rate fits: nothing that was used is left out without a word.
+
+    A rate with the price 0 says what is free.
+    """
+    names = ("resource", *attributes)
+    kinds: Counter[tuple[str, ...]] = Counter()
+    for block in records.blocks():
+        without = block.filter(pa.array(~has_rate(masks_of(block, schedule), block)))
+        columns = [coded(without.column(name)) for name in names]
+        kinds.update(zip(*([texts[code] for code in codes.tolist()] for texts, codes in columns), strict=True))
+    if kinds:
+        raise _no_rate(kinds, names, schedule)
 
 
 class Texts:
@@ -59,13 +76,14 @@ class Texts:
         """Return the records of which each named text fits one of its patterns."""
         mask = np.ones(self._records.num_rows, dtype=bool)
         for name, patterns in when.items():
-            texts, codes = self._column(name)
+            texts, codes = self.column(name)
             fits = np.array([any(fnmatchcase(text, each) for each in patterns) for text in texts], dtype=bool)
             if len(texts):
                 mask &= fits[codes]
         return mask
 
-    def _column(self, name: str) -> tuple[list[str], npt.NDArray[np.int32]]:
+    def column(self, name: str) -> tuple[list[str], npt.NDArray[np.int32]]:
+        """Return the texts of a column, and which of them each record has."""
         if name not in self._known:
             self._known[name] = coded(self._records.column(name))
         return self._known[name]
@@ -82,18 +100,13 @@ def coded(column: pa.ChunkedArray) -> tuple[list[str], npt.NDArray[np.int32]]:
     return whole.dictionary.to_pylist(), whole.indices.to_numpy(zero_copy_only=False)
 
 
-def _no_rate(records: pa.Table, schedule: Schedule, attributes: Sequence[str]) -> NoRate:
-    names = ("resource", *attributes)
-    columns = [coded(records.column(name)) for name in names]
-    kinds = Counter(zip(*(codes.tolist() for _, codes in columns), strict=True))
+def _no_rate(kinds: Counter[tuple[str, ...]], names: Sequence[str], schedule: Schedule) -> NoRate:
     told = []
     for kind, count in kinds.most_common(NAMED):
-        values = [
-            f"{name} {texts[code] or '(empty)'}" for name, (texts, _), code in zip(names, columns, kind, strict=True)
-        ]
+        values = [f"{name} {text or '(empty)'}" for name, text in zip(names, kind, strict=True)]
         told.append(f"{', '.join(values)} ({count:,})")
     more = f", and {len(kinds) - NAMED:,} other kinds" if len(kinds) > NAMED else ""
-    count = records.num_rows
+    count = kinds.total()
     have = "1 record has" if count == 1 else f"{count:,} records have"
     return NoRate(
         f"{have} no rate in {schedule.name}, version {schedule.version}: {'; '.join(told)}{more}. "

@@ -12,9 +12,7 @@ import pyarrow as pa
 
 from ...errors import BillingError
 from .exact import Ints, narrowed
-from .month import Month
 from .terms import Rate
-from .uses import Before
 
 TEXT = pa.dictionary(pa.int32(), pa.string())
 
@@ -44,7 +42,7 @@ class By(StrEnum):
 # what it was contracted for and is not billed.
 LINES = pa.schema(
     [
-        # The place of the record; none for a minimum.
+        # The place of the record in its block; none for a minimum.
         pa.field("record", pa.int64()),
         pa.field("payer", pa.int32(), nullable=False),
         pa.field("rate", TEXT, nullable=False),
@@ -135,26 +133,10 @@ class Notice:
 
 
 @dataclass(frozen=True)
-class Priced:
-    """What a month costs: tables by LINES and REDUCTIONS, and what the next month goes on from.
-
-    `workings` has how each line came about, in the order of the lines: see `workings`.
-    """
-
-    lines: pa.Table
-    reductions: pa.Table
-    workings: pa.Table
-    units: tuple[Units, ...]
-    balances: tuple[Drawn, ...]
-    subsidies: tuple[Granted, ...]
-    notices: tuple[Notice, ...]
-    used: Before
-
-
-@dataclass(frozen=True)
 class Columns:
     """Lines in arrays while they are made. `record` is -1 where there is none, `rate` a place in the schedule.
 
+    `record` is a place in the part of the month that is priced, and once lines are put aside in the whole of it.
     `parts` is what a balance of units is drawn down by, in parts of the rate's unit.
 
     The last five say how a line came about: what its record used, what had been used before it, and in all where
@@ -181,6 +163,13 @@ class Columns:
 
     def __len__(self) -> int:
         return len(self.record)
+
+    def in_month(self, number: Ints) -> "Columns":
+        """Return the same with the places that records have in the month."""
+        found = np.full(len(self), -1, dtype=np.int64)
+        has_record = self.record >= 0
+        found[has_record] = number[self.record[has_record]]
+        return replace(self, record=found)
 
     def with_reasons(self, free: Ints) -> "Columns":
         return replace(self, free=free)
@@ -244,67 +233,12 @@ class Reduction:
     fund_org: str = ""
 
 
-def as_tables(
-    columns: Columns, billed: Ints, reasons: list[str], reductions: list[Reduction], month: Month, order: Ints
-) -> tuple[pa.Table, pa.Table]:
-    """Return lines and reductions, the lines in an order."""
-    rates, classes = month.schedule.rates, month.payers.classes
-    rate, payer, record = (each[order] for each in (columns.rate, columns.payer, columns.record))
-    values = {
-        "record": pa.array(record.astype(np.int64), mask=record < 0),
-        "payer": payer,
-        "rate": texts(rate, [each.code for each in rates]),
-        "service": texts(rate, [each.service for each in rates]),
-        "kind": texts(columns.kind[order], [each.name.lower() for each in Kind]),
-        "rate_class": texts(month.payers.class_of[payer], [each.name for each in classes]),
-        "quantity": _short(columns.quantity[order]),
-        "unit": texts(rate, [each.unit for each in rates]),
-        "list": _short(columns.listed[order]),
-        "contracted": _short(columns.contracted[order]),
-        "billed": _short(billed[order]),
-        "free": texts(columns.free[order], reasons),
-        "first_tier": columns.first_tier[order],
-        "last_tier": columns.last_tier[order],
-    }
-    lines = pa.table([pa.array(values[field.name], type=field.type) for field in LINES], schema=LINES)
-    return lines, _reductions(reductions, order)
-
-
-def in_order(columns: Columns, month: Month) -> Ints:
-    """Return lines by record, rate and kind, those of no record last."""
-    last = np.where(columns.record < 0, month.records.num_rows, columns.record).astype(np.int64)
-    keys = (last * len(month.schedule.rates) + columns.rate) * len(Kind) + columns.kind
-    return np.argsort(keys, kind="stable").astype(np.int32)
-
-
-def _reductions(reductions: list[Reduction], order: Ints) -> pa.Table:
-    if not reductions:
-        return REDUCTIONS.empty_table()
-    places = np.empty(len(order), dtype=np.int64)
-    places[order] = np.arange(len(order))
-    tables = []
-    for each in reductions:
-        at = places[each.line]
-        in_turn = np.argsort(at, kind="stable")
-        same = np.zeros(len(at), dtype=np.int64)
-        values = {
-            "line": at[in_turn],
-            "by": texts(same, [each.by]),
-            "code": texts(same, [each.code]),
-            "fund_org": texts(same, [each.fund_org]),
-            "quantity": _short(each.quantity[in_turn]),
-            "amount": _short(each.amount[in_turn]),
-            "used": _short(each.used[in_turn]),
-        }
-        tables.append(pa.table([pa.array(values[name]) for name in REDUCTIONS.names], schema=REDUCTIONS))
-    return pa.concat_tables(tables).unify_dictionaries()
-
-
 def texts(codes: Ints, of: list[str]) -> pa.Array:
     return pa.DictionaryArray.from_arrays(pa.array(codes.astype(np.int32, copy=False)), pa.array(of, type=pa.string()))
 
 
-def _short(values: Ints) -> Ints:
+def short(values: Ints) -> Ints:
+    """Return amounts or quantities with 64 bits each. Raises TooLarge."""
     known = narrowed(values)
     if known.dtype == object:
         raise TooLarge("An amount or a quantity has more than ten digits before its decimal point.")

@@ -1,4 +1,4 @@
-"""What is priced at once: the records of a month with all that their prices depend on."""
+"""What is priced at once: records that a month used one after the other, with all that their prices depend on."""
 
 import datetime
 from collections.abc import Sequence
@@ -10,18 +10,18 @@ import pyarrow.compute as pc
 
 from ..records import Shape
 from .exact import Ints
-from .fitting import coded
 from .payers import Payers
-from .terms import Payer, Schedule
+from .terms import Schedule
 from .uses import APARTS, Before, Calendar, apart_of
 
 
 @dataclass(frozen=True)
 class Month:
-    """The records of a month, with arrays that have a place for each.
+    """A part of a month's records, with arrays that have a place for each.
 
-    `order` has the records as they were used: by end, start and id, so that no order of files changes a price. `apart`
-    is which of APARTS each is counted as.
+    The parts follow each other as records were used: by end, start and id, so that no order of files changes a price.
+    `order` has those of a part so. `number` is the place of each in the month, `apart` which of APARTS it is counted
+    as, and `reason` the place of the text why it is free.
     """
 
     records: pa.Table
@@ -31,11 +31,25 @@ class Month:
     before: Before
     calendar: Calendar
     zone: datetime.tzinfo
+    reasons: Sequence[str]
     order: Ints
+    number: Ints
     payer: Ints
-    reasons: list[str]
     reason: Ints
     apart: Ints
+
+    def of(self, records: pa.Table) -> "Month":
+        """Return another part of the same month."""
+        return month_of(
+            records=records,
+            shape=self.shape,
+            payers=self.payers,
+            schedule=self.schedule,
+            before=self.before,
+            calendar=self.calendar,
+            zone=self.zone,
+            reasons=self.reasons,
+        )
 
     def rank(self) -> Ints:
         """Return the place of each record in the order in which they were used."""
@@ -59,16 +73,15 @@ def month_of(
     *,
     records: pa.Table,
     shape: Shape,
-    payers: Sequence[Payer],
+    payers: Payers,
     schedule: Schedule,
     before: Before,
     calendar: Calendar,
     zone: datetime.tzinfo,
+    reasons: Sequence[str],
 ) -> Month:
-    """Return what is to be priced. Raises UnknownClass."""
-    known = Payers(payers, schedule)
-    payer = records.column("payer").to_numpy()
-    reasons, reason = coded(records.column("free"))
+    """Return what is to be priced. `records` have the columns `number`, `payer` and `reason`, too."""
+    number, payer, reason = (records.column(name).to_numpy() for name in ("number", "payer", "reason"))
     places = {each.name: place for place, each in enumerate(APARTS)}
     table = np.array(
         [
@@ -81,15 +94,16 @@ def month_of(
         records=records,
         shape=shape,
         schedule=schedule,
-        payers=known,
+        payers=payers,
         before=before,
         calendar=calendar,
         zone=zone,
-        order=_ordered(records),
-        payer=payer,
         reasons=reasons,
+        order=_ordered(records),
+        number=number,
+        payer=payer,
         reason=reason,
-        apart=table[reason, known.is_external[payer].astype(np.int8)] if len(payer) else reason,
+        apart=table[reason, payers.is_external[payer].astype(np.int8)] if len(payer) else reason,
     )
 
 

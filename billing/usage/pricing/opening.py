@@ -1,15 +1,16 @@
 """From priced records to lines, before anything but free amounts reduces them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from fractions import Fraction
-from typing import NamedTuple
 
 import numpy as np
 
-from .balance import units_of
+from .balance import UnitsInMonth
 from .exact import ONE, Ints, amount, line, rounded, total, whole
 from .fitting import Mask
+from .groups import Counted, Groups
 from .lines import (
     FREE_AMOUNT,
     NO_CHARGE,
@@ -17,7 +18,6 @@ from .lines import (
     Columns,
     Kind,
     Reduction,
-    Units,
     Working,
     at_list_price,
     is_free,
@@ -26,73 +26,108 @@ from .lines import (
 )
 from .month import Month
 from .rating import Rated, Use, rated, use_of
-from .terms import Tiering
-from .uses import CHARGED, EXTERNAL, INTERNAL, Key, Used
+from .terms import Span, Tiering
+from .uses import CHARGED, EXTERNAL, INTERNAL, Key
 
 # The texts that `Columns.free` has places of, before the reasons of the records.
-_WHY = ("", FREE_AMOUNT, NO_CHARGE)
-
-
-class Counted(NamedTuple):
-    """Whose use was added up, how many parts a unit of the rate has, and how many of them are free."""
-
-    scope: str
-    apart: str
-    scale: int
-    free: int
+WHY = ("", FREE_AMOUNT, NO_CHARGE)
 
 
 @dataclass(frozen=True)
 class Opened:
-    """Lines of use, surcharges and minimums, what of each is `left` to be billed, and what is free of them.
+    """Lines of use and surcharges, what of each is `left` to be billed, and what is free of them.
 
-    `reasons` are the texts that `columns.free` has places of, and `groups` what `columns.group` has places of, from 1.
-    `made` has what each rate made, where that is kept.
+    `columns.free` has places in WHY and then in the month's reasons. `made` has what each rate made.
     """
 
     columns: Columns
     left: Ints
     reductions: list[Reduction]
-    units: list[Units]
-    used: dict[Key, Used]
-    reasons: list[str]
     made: list[Rated]
-    groups: list[Counted]
 
 
-def lines_of(masks: Mapping[str, Mask], month: Month, *, keep: bool) -> Opened:
-    """Price what each rate fits. Each record has a line for each rate that counts any use of it, and at least one.
+@dataclass
+class Least:
+    """What somebody's use came to, of a rate with a minimum, and the record that costs most: the payer of its use."""
 
-    `keep` says whether what each rate made is needed again: it takes memory.
-    """
+    came_to: int = 0
+    is_charged: bool = False
+    # What it costs; of equal ones the earliest day, as a number below 0.
+    most: tuple[int, int] = (-1, 0)
+    payer: int = 0
+    group: int = 0
+
+
+class RateInMonth:
+    """A rate over the parts of a month: its groups, what became of its units, and what its minimums lack."""
+
+    def __init__(self, place: int, month: Month, counted: list[Counted]) -> None:
+        self.place, self.rate = place, month.schedule.rates[place]
+        self.groups = Groups(self.rate, month, counted)
+        self.units = UnitsInMonth(self.rate, self.groups.scale)
+        self._least: dict[Key, Least] = {}
+
+    def price(self, mask: Mask, month: Month) -> Rated:
+        """Price the records of a part that the rate fits."""
+        made = rated(use_of(self.groups, mask, month), month)
+        self.units.add(made, month)
+        if self.rate.minimum is not None:
+            self._note_least(made, month)
+        return made
+
+    def _note_least(self, made: Rated, month: Month) -> None:
+        use, cost = made.use, made.paid + made.surcharge
+        days = month.days()[use.record[use.starts]] if self.rate.span is Span.DAY else np.zeros(len(use.starts))
+        for group, start, size, day in zip(use.groups, use.starts.tolist(), use.sizes.tolist(), days, strict=True):
+            if not group.is_known or group.apart not in (CHARGED, EXTERNAL):
+                continue
+            of_group = slice(start, start + size)
+            least = self._least.setdefault(group.key, Least())
+            least.came_to += total(cost[of_group])
+            least.is_charged |= bool((made.paid_parts[of_group] > 0).any())
+            at = start + int(np.argmax(cost[of_group]))
+            if (most := (int(cost[at]), -int(day))) > least.most:
+                least.most, least.payer, least.group = most, int(month.payer[use.record[at]]), group.place
+
+    def minimums(self) -> tuple[Columns, Ints]:
+        """Return what is missing to minimums of scopes whose use is not all free, for the payer of most of it."""
+        found = []
+        for _, each in sorted(self._least.items()):
+            missing = amount(self.rate.minimum or Decimal(0)) - each.came_to
+            if missing > 0 and each.is_charged:
+                found.append((each.payer, missing, each.group, each.came_to))
+        payer, missing_all, of_group, base = (whole([each[at] for each in found]) for at in range(4))
+        record, rates = np.full(len(found), -1), np.full(len(found), self.place)
+        how = working(len(found), group=of_group.astype(np.int32), base=base)
+        return at_list_price(Kind.MINIMUM, record, payer, rates, missing_all, how), missing_all
+
+
+def lines_of(masks: Mapping[str, Mask], rates: Sequence[RateInMonth], month: Month) -> Opened:
+    """Price what each rate fits. Each record has a line for each rate that counts any use of it, and at least one."""
     some: list[tuple[Columns, Ints]] = []
     reductions: list[Reduction] = []
-    used: dict[Key, Used] = {}
-    units, all_made, count = [], [], 0
-    groups: list[Counted] = []
+    all_made, count = [], 0
     # A job without a GPU says nothing on a line of GPU-hours.
     has_line = np.zeros(month.records.num_rows, dtype=bool)
-    for place, rate in enumerate(month.schedule.rates):
-        made = rated(use_of(rate, masks[rate.code], month), month)
-        units.append(units_of(made, masks[rate.code], month))
-        used |= made.used
-        all_made += [made] if keep else []
+    for each in rates:
+        made = each.price(masks[each.rate.code], month)
+        all_made.append(made)
         kept = made.use.parts > 0
         has_line[made.use.record[kept]] = True
         reductions += _free(made, kept, count)
-        group = np.repeat(np.arange(len(groups) + 1, len(groups) + len(made.use.groups) + 1), made.use.sizes)
-        for lines in (
-            _usage(made, place, kept, group, month),
-            _surcharges(made, place, group, month),
-            _minimums(made, place, group, month),
-        ):
+        group = np.repeat(np.array([known.place for known in made.use.groups], dtype=np.int32), made.use.sizes)
+        for lines in (_usage(made, each.place, kept, group, month), _surcharges(made, each.place, group, month)):
             some.append(lines)
             count += len(lines[1])
-        groups += [Counted(each.key.scope, each.apart.name, made.use.scale, each.free) for each in made.use.groups]
     some.append(_of_nothing(masks, ~has_line, month))
     columns = joined([lines for lines, _ in some])
-    left = np.concatenate([each for _, each in some])
-    return Opened(columns, left, reductions, units, used, [*_WHY, *month.reasons], all_made, groups)
+    return Opened(columns, np.concatenate([each for _, each in some]), reductions, all_made)
+
+
+def minimums_of(rates: Sequence[RateInMonth]) -> Opened:
+    """Return what is missing to minimums, after all parts of the month."""
+    some = [each.minimums() for each in rates]
+    return Opened(joined([lines for lines, _ in some]), np.concatenate([each for _, each in some]), [], [])
 
 
 def _usage(rate: Rated, place: int, kept: Mask, group: Ints, month: Month) -> tuple[Columns, Ints]:
@@ -118,7 +153,7 @@ def _how(use: Use, those: Mask, group: Ints) -> Working:
     """Return where on their curve records begin and end, and whose use it is counted with."""
     known = {"use": use.parts[those], "before": (use.after - use.parts)[those], "group": group[those].astype(np.int32)}
     if use.rate.tiering is Tiering.VOLUME:
-        known["in_all"] = use.after[use.starts + use.sizes - 1].repeat(use.sizes)[those]
+        known["in_all"] = use.each(use.in_all)[those]
     return working(len(known["use"]), **known)
 
 
@@ -127,14 +162,14 @@ def _why_free(rate: Rated, month: Month) -> Ints:
     use = rate.use
     own = _reasons(month)[month.reason[use.record]]
     if is_free(use.rate):
-        return np.where(own > 0, own, _WHY.index(NO_CHARGE)).astype(np.int16)
+        return np.where(own > 0, own, WHY.index(NO_CHARGE)).astype(np.int16)
     is_gift = (rate.free_parts == use.parts) & (use.parts > 0)
-    return np.where(own > 0, own, is_gift * _WHY.index(FREE_AMOUNT)).astype(np.int16)
+    return np.where(own > 0, own, is_gift * WHY.index(FREE_AMOUNT)).astype(np.int16)
 
 
 def _reasons(month: Month) -> Ints:
     """Return the places of the reasons that records come with; 0 of none."""
-    return whole([place if text else 0 for place, text in enumerate([*month.reasons, ""], len(_WHY))])
+    return whole([place if text else 0 for place, text in enumerate([*month.reasons, ""], len(WHY))])
 
 
 def _free(rate: Rated, kept: Mask, first: int) -> list[Reduction]:
@@ -160,29 +195,6 @@ def _surcharges(rate: Rated, place: int, group: Ints, month: Month) -> tuple[Col
     record, cost = rate.use.record[those], rate.surcharge[those]
     rates, how = np.full(len(record), place), _how(rate.use, those, group)
     return at_list_price(Kind.SURCHARGE, record, month.payer[record], rates, cost, how), cost
-
-
-def _minimums(rate: Rated, place: int, groups: Ints, month: Month) -> tuple[Columns, Ints]:
-    """Return what is missing to the minimum, of each scope whose use is not all free, for the payer of most of it."""
-    use, found = rate.use, []
-    if use.rate.minimum is not None:
-        cost = rate.paid + rate.surcharge
-        # Of a rate that counts by day, a month has many groups of one key.
-        by_key: dict[Key, list[Ints]] = {}
-        for group, start, size in zip(use.groups, use.starts.tolist(), use.sizes.tolist(), strict=True):
-            if group.is_known and group.apart in (CHARGED, EXTERNAL):
-                by_key.setdefault(group.key, []).append(np.arange(start, start + size))
-        for _, some in sorted(by_key.items()):
-            rows = np.concatenate(some)
-            came_to = total(cost[rows])
-            missing = amount(use.rate.minimum) - came_to
-            if missing > 0 and (rate.paid_parts[rows] > 0).any():
-                most = rows[np.argmax(cost[rows])]
-                found.append((int(month.payer[use.record[most]]), missing, int(groups[most]), came_to))
-    payer, missing_all, of_group, base = (whole([each[at] for each in found]) for at in range(4))
-    record, rates = np.full(len(found), -1), np.full(len(found), place)
-    how = working(len(found), group=of_group.astype(np.int32), base=base)
-    return at_list_price(Kind.MINIMUM, record, payer, rates, missing_all, how), missing_all
 
 
 def _of_nothing(masks: Mapping[str, Mask], those: Mask, month: Month) -> tuple[Columns, Ints]:

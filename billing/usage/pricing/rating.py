@@ -7,29 +7,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .counting import parts_of, scale_of
-from .curves import Curve, curve_of
-from .exact import LIMIT, ONE, Ints, cumulated, largest, line, narrowed, rounded, spread, total, whole
+from .counting import parts_of
+from .curves import Curve, curve_of, stepped
+from .exact import ONE, Ints, cumulated, line, rounded, spread, whole
 from .fitting import Mask
+from .groups import DAYS, Group, Groups
 from .month import Month
-from .terms import Rate, RateClass, Span, Threshold, Tiering
-from .uses import APARTS, CHARGED, INTERNAL, WITHIN_A_MONTH, WORTHLESS, Apart, Key, Used
+from .terms import Rate, RateClass, Span, Tiering
+from .uses import APARTS, INTERNAL, WORTHLESS, Apart
 
 _FULL = 100
-# More than a month has days.
-_DAYS = 32
-
-
-class Group(NamedTuple):
-    """Records whose use is added up. `begin` is how many parts were used before, and the first `free` ones are free."""
-
-    key: Key
-    apart: Apart
-    # Whether it is known whose use it is. Where it is not, nothing is free: somebody has to be found first.
-    is_known: bool
-    begin: int
-    free: int
-    earlier: Used | None
 
 
 @dataclass(frozen=True)
@@ -37,12 +24,13 @@ class Use:
     """What a rate counts: the records it prices, by group and in the order they were used, and their parts of a unit.
 
     `starts` has the place of the first record of each group, and `sizes` how many it has. `after` is what was used in
-    the group with each record.
+    the group with each record. `in_all` is what each group uses in the whole month, where prices go by volume.
     """
 
     rate: Rate
     scale: int
     groups: Sequence[Group]
+    in_all: Sequence[int]
     starts: Ints
     sizes: Ints
     record: Ints
@@ -78,58 +66,30 @@ class Rated:
     paid_parts: Ints
     first_tier: Ints
     last_tier: Ints
-    used: dict[Key, Used]
 
 
-def use_of(rate: Rate, mask: Mask, month: Month) -> Use:
-    """Count what the records that a rate prices used, by scope. Raises NegativeUse."""
+def use_of(counting: Groups, mask: Mask, month: Month) -> Use:
+    """Count what the records that a rate prices used, by scope, after the parts before. Raises NegativeUse."""
+    rate, scale = counting.rate, counting.scale
     record = month.order[mask[month.order]]
-    scoped = month.payers.scoped(rate.scope)
-    keys = scoped.codes[month.payer[record]] * len(APARTS) + month.apart[record]
+    keys = counting.scoped.codes[month.payer[record]] * len(APARTS) + month.apart[record]
     if rate.span is Span.DAY:
-        keys = keys * _DAYS + month.days()[record]
+        keys = keys * DAYS + month.days()[record]
     by_group = np.argsort(keys, kind="stable")
     record, keys = record[by_group], keys[by_group]
     starts = np.flatnonzero(np.diff(keys, prepend=-1))
     sizes = np.diff(starts, append=len(keys))
-    scale = scale_of(rate, month.shape, _earlier_fractions(rate, month))
     parts = parts_of(month.records, rate, month.shape, scale)[record]
-    curve = curve_of(rate, rate.tiers, scale)
-    groups = []
-    for number in (keys[starts] // (_DAYS if rate.span is Span.DAY else 1)).tolist():
-        place, apart = divmod(number, len(APARTS))
-        key = Key(rate.code, scoped.names[place], APARTS[apart].name)
-        groups.append(_group(rate, key, APARTS[apart], scoped.is_known(rate.scope, place), scale, curve, month))
+    numbers = keys[starts].tolist()
+    groups = [counting.group(number) for number in numbers]
     after = cumulated(parts)
     # The running sum begins anew with each group, at what it used before.
-    begins = after[starts] - parts[starts] - whole([group.begin for group in groups])
-    return Use(rate, scale, groups, starts, sizes, record, parts, after - np.repeat(begins, sizes))
-
-
-def _earlier_fractions(rate: Rate, month: Month) -> list[Fraction]:
-    return [value for key, used in month.before.used.items() if key.rate == rate.code for value in used.numbers]
-
-
-def _group(rate: Rate, key: Key, apart: Apart, is_known: bool, scale: int, curve: Curve, month: Month) -> Group:
-    calendar, used = month.calendar, month.before.used.get(key)
-    is_same = used is not None and calendar.goes_on(rate.span, used)
-    begin = 0
-    if used is not None and is_same:
-        # Where money counts, the place on the curve is where as much money was charged, whatever the prices then were.
-        is_money = rate.threshold is Threshold.AMOUNT
-        begin = curve.reached(used.amount) if is_money else int(used.quantity * scale)
-    free = Fraction(rate.free) if apart is CHARGED and is_known else Fraction(0)
-    if rate.carries_over and free:
-        spans = calendar.spans_since(rate.span, month.before.since)
-        free = max(free * spans - _free_before(used, is_same, month), Fraction(0))
-    return Group(key, apart, is_known, begin, int(free * scale), used if is_same else None)
-
-
-def _free_before(used: Used | None, is_same: bool, month: Month) -> Fraction:
-    """Return how many units were free in the fiscal year before the present span."""
-    if used is None or not month.calendar.is_same_year(used.month):
-        return Fraction(0)
-    return used.free_in_year - (used.free_in_span if is_same else 0)
+    used = [counting.ends.get(number, group.begin) for number, group in zip(numbers, groups, strict=True)]
+    begins = after[starts] - parts[starts] - whole(used)
+    after = after - np.repeat(begins, sizes)
+    counting.ends.update(zip(numbers, after[starts + sizes - 1].tolist(), strict=True))
+    in_all = [counting.totals.get(number, 0) for number in numbers]
+    return Use(rate, scale, groups, in_all, starts, sizes, record, parts, after)
 
 
 def rated(use: Use, month: Month) -> Rated:
@@ -138,7 +98,7 @@ def rated(use: Use, month: Month) -> Rated:
     The list price is what the tiers ask. What is free has it, too. A class pays its own prices or a percentage of the
     list price: up to the list price it is contracted, and above it a surcharge.
     """
-    rate, curve = use.rate, curve_of(use.rate, use.rate.tiers, use.scale)
+    curve = curve_of(use.rate, use.rate.tiers, use.scale)
     stretch, gift = _stretches(use)
     listed = _Costs(curve.at(stretch.begin, stretch.in_all), curve.at(stretch.end, stretch.in_all))
     given = _Costs(curve.at(gift.begin, gift.in_all), curve.at(gift.end, gift.in_all)) if gift else None
@@ -165,7 +125,6 @@ def rated(use: Use, month: Month) -> Rated:
         paid_parts=(stretch.end - stretch.begin - free_parts) * is_paid,
         first_tier=np.minimum(first, last),
         last_tier=last,
-        used=_used(use, curve, month) if rate.carries_over or rate.span not in WITHIN_A_MONTH else {},
     )
 
 
@@ -177,14 +136,13 @@ def until(rate: Rated, record: int, parts: int, scale: int, month: Month) -> tup
     use, finer = rate.use, scale // rate.use.scale
     at = int(np.flatnonzero(use.record == record)[0])
     group = int(np.searchsorted(use.starts, at, side="right")) - 1
-    # The record, and the last one of its group: that says how much the group used in all.
-    both = np.array([at, use.starts[group] + use.sizes[group] - 1])
     one = replace(
         use,
         groups=[use.groups[group]],
+        in_all=[use.in_all[group]],
         starts=np.array([0]),
-        sizes=np.array([2]),
-        **{name: getattr(use, name)[both] for name in ("record", "parts", "after")},
+        sizes=np.array([1]),
+        **{name: getattr(use, name)[[at]] for name in ("record", "parts", "after")},
     )
     stretch, _ = _stretches(one)
     begin = (stretch.begin + rate.free_parts[at]).astype(object) * finer
@@ -220,18 +178,18 @@ def _stretches(use: Use) -> tuple[_Stretch, _Stretch | None]:
     """Return where the curve is gone along, in whole steps where the rate has steps, and what of it is free, if any."""
     free = use.each([group.free for group in use.groups])
     before = use.after - use.parts
-    in_all = use.each(_ends(use)) if use.rate.tiering is Tiering.VOLUME else use.after
-    stretch = _Stretch(_stepped(before, free, use), _stepped(use.after, free, use), in_all)
+    in_all = _in_all(use) if use.rate.tiering is Tiering.VOLUME else use.after
+    begin, end = (stepped(each, free, use.rate, use.scale) for each in (before, use.after))
+    stretch = _Stretch(begin, end, in_all)
     if not any(group.free for group in use.groups):
         return stretch, None
     return stretch, _Stretch(np.minimum(before, free), np.minimum(use.after, free), in_all)
 
 
-def _ends(use: Use) -> list[int]:
-    """Return where each group ends, in whole steps where the rate has steps."""
+def _in_all(use: Use) -> Ints:
+    """Return for each record where its group ends, in whole steps where the rate has steps."""
     frees = whole([group.free for group in use.groups])
-    ends: list[int] = _stepped(use.after[use.starts + use.sizes - 1], frees, use).tolist()
-    return ends
+    return use.each(stepped(whole(use.in_all), frees, use.rate, use.scale).tolist())
 
 
 def _of_classes(
@@ -262,38 +220,6 @@ def _cost(curve: Curve | None, rate_class: RateClass, stretch: _Stretch, costs: 
         return curve.at(stretch.end[those], in_all) - curve.at(stretch.begin[those], in_all)
     percent = [line(Fraction(rate_class.percent) / _FULL)]
     return rounded(costs.end[those], percent) - rounded(costs.begin[those], percent)
-
-
-def _stepped(use_so_far: Ints, free: Ints, use: Use) -> Ints:
-    """Return use with what is not free of it in whole steps, each as a whole from its first part."""
-    if use.rate.step is None:
-        return use_so_far
-    step = int(Fraction(use.rate.step) * use.scale)
-    known = use_so_far if largest(use_so_far) + step < LIMIT else use_so_far.astype(object)
-    beyond = np.maximum(known - free, 0)
-    return narrowed(np.minimum(known, free) + -(-beyond // step) * step)
-
-
-def _used(use: Use, curve: Curve, month: Month) -> dict[Key, Used]:
-    """Return what was used of the span until the end of this month, by each whose use is known."""
-    found = {}
-    for group, start, size, end in zip(use.groups, use.starts.tolist(), use.sizes.tolist(), _ends(use), strict=True):
-        if not group.is_known or not group.apart.has_value:
-            continue
-        quantity = Fraction(total(use.parts[start : start + size]), use.scale)
-        begin = int(_stepped(whole([group.begin]), whole([group.free]), use)[0])
-        money = curve.exactly(end, end) - curve.exactly(begin, end)
-        free_now = Fraction(min(int(use.after[start + size - 1]), group.free), use.scale)
-        before = _free_before(month.before.used.get(group.key), group.earlier is not None, month)
-        found[group.key] = Used(
-            month=month.calendar.month,
-            span=use.rate.span,
-            quantity=quantity + (group.earlier.quantity if group.earlier else 0),
-            amount=money + (group.earlier.amount if group.earlier else 0),
-            free_in_year=before + free_now,
-            free_in_span=free_now,
-        )
-    return found
 
 
 def _places(*aparts: Apart) -> list[int]:

@@ -1,10 +1,11 @@
 """What lines are reduced by before they are billed: balances of units, subsidies, and balances of money, in this order.
 
-`left` is what of each line is still to be billed, in 10^-8. Every function takes it and returns it reduced.
+`left` is what of each line is still to be billed, in 10^-8. Every function takes it and returns it reduced. What the
+parts of a month before had of a balance or a subsidy stands in `SoFar`.
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from fractions import Fraction
@@ -15,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .exact import LIMIT, ONE, Ints, amount, cumulated, decimal, largest, line, rounded, total, whole
+from .groups import DAYS
 from .lines import By, Columns, Drawn, Granted, Kind, Notice, Reduction
 from .month import Month
 from .rating import Rated, until
@@ -23,7 +25,6 @@ from .uses import WITHIN_A_MONTH, Subsidized
 
 _FULL = 100
 NOTICED = (80, 100)
-_DAYS = 32
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,37 @@ class Step:
 
     left: Ints
     reductions: list[Reduction] = field(default_factory=list)
+
+
+class Had(NamedTuple):
+    """What a scope had of a subsidy before this month, and by now: what of, and how much."""
+
+    scope: str
+    was: int
+    base: int
+    used: int
+
+
+@dataclass(frozen=True)
+class SoFar:
+    """What the parts of a month so far had of balances and subsidies, and what of indirect cost was worked out.
+
+    `drawn` is by a balance's code: of one with a unit in parts of it, and else in 10^-8. A unit has `scale` of these
+    parts, and each part of a unit of a rate is as many of them as `factors` says. `had` is by a subsidy's code and the
+    number of a scope (and its day), and `indirect` by payer and rate.
+    """
+
+    scale: int
+    factors: list[int]
+    drawn: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    had: dict[str, dict[int, Had]] = field(default_factory=lambda: defaultdict(dict))
+    indirect: dict[int, int] = field(default_factory=lambda: defaultdict(int))
+
+
+@dataclass(frozen=True)
+class Reduced:
+    """What a month came to have of balances and subsidies, and what people are told of them."""
+
     drawn: list[Drawn] = field(default_factory=list)
     granted: list[Granted] = field(default_factory=list)
     notices: list[Notice] = field(default_factory=list)
@@ -46,7 +78,15 @@ def in_sequence(columns: Columns, month: Month) -> Ints:
     return np.lexsort((columns.kind, columns.rate, rank))
 
 
-def draw_units(columns: Columns, left: Ints, balances: Sequence[Balance], made: Sequence[Rated], month: Month) -> Step:
+def nothing_so_far(balances: Sequence[Balance], scales: Sequence[int]) -> SoFar:
+    """Return that nothing was reduced, before the first part. `scales` are the parts that a unit of each rate has."""
+    common = lcm(*scales, *(Fraction(each.left).denominator for each in balances if each.unit))
+    return SoFar(common, [common // scale for scale in scales])
+
+
+def draw_units(
+    columns: Columns, left: Ints, balances: Sequence[Balance], made: Sequence[Rated], month: Month, so_far: SoFar
+) -> Step:
     """Draw what is not free from balances of units: of usage, and with it of its surcharge.
 
     A balance that ends within a record pays for its first units, at the price of their tier.
@@ -56,8 +96,8 @@ def draw_units(columns: Columns, left: Ints, balances: Sequence[Balance], made: 
         return step
     owned, usage_of = _Owned(columns, month), _usage_of(columns)
     # Quantities of all rates and balances in one whole part of a unit.
-    common = lcm(*(each.use.scale for each in made), *(Fraction(each.left).denominator for each in balances))
-    factors = whole([common // each.use.scale for each in made])[columns.rate]
+    common = so_far.scale
+    factors = whole(so_far.factors)[columns.rate]
     parts = columns.parts.astype(object) * factors.astype(object) * (columns.kind == Kind.USAGE)
     if largest(parts) * max(len(parts), 1) < LIMIT:
         parts = parts.astype(np.int64)
@@ -69,7 +109,8 @@ def draw_units(columns: Columns, left: Ints, balances: Sequence[Balance], made: 
         costs = np.zeros(len(at), dtype=bool)
         # Use whose surcharge alone is left costs something, too.
         costs[usage[old > 0]] = True
-        taken = _taken(np.where(costs, there[at], 0), int(Fraction(balance.left) * common))
+        drawn = so_far.drawn[balance.code]
+        taken = _taken(np.where(costs, there[at], 0), int(Fraction(balance.left) * common) - drawn)
         rest = there[at] - taken
         new = np.where((taken[usage] > 0) & (rest[usage] == 0), 0, old)
         for place in np.flatnonzero((taken[usage] > 0) & (rest[usage] > 0)).tolist():
@@ -81,9 +122,10 @@ def draw_units(columns: Columns, left: Ints, balances: Sequence[Balance], made: 
         hit = np.flatnonzero((new < old) | (taken > 0))
         quantity = rounded(taken[hit], [line(Fraction(ONE, common))])
         # With what was drawn before this month, and by earlier lines of it.
-        used = rounded(cumulated(taken)[hit], [line(Fraction(ONE, common))]) + amount(balance.size - balance.left)
+        used = rounded(cumulated(taken, drawn)[hit], [line(Fraction(ONE, common))])
+        used += amount(balance.size - balance.left)
         step.reductions.append(Reduction(By.DRAWDOWN, balance.code, at[hit], (old - new)[hit], quantity, used))
-        _draw(step, balance, Fraction(total(taken), common))
+        so_far.drawn[balance.code] += total(taken)
     return step
 
 
@@ -139,7 +181,7 @@ def _taken(wanted: Ints, there: int) -> Ints:
     return np.minimum(np.maximum(there - (run - wanted), 0), wanted)
 
 
-def draw_money(columns: Columns, left: Ints, balances: Sequence[Balance], month: Month) -> Step:
+def draw_money(columns: Columns, left: Ints, balances: Sequence[Balance], month: Month, so_far: SoFar) -> Step:
     """Draw what is left of all lines from balances of money: surcharges and indirect costs, too."""
     step = Step(left.copy())
     if not balances:
@@ -147,26 +189,18 @@ def draw_money(columns: Columns, left: Ints, balances: Sequence[Balance], month:
     owned = _Owned(columns, month)
     for balance in balances:
         at = owned.by(balance)
-        taken = _taken(step.left[at], amount(balance.left))
+        drawn = so_far.drawn[balance.code]
+        taken = _taken(step.left[at], amount(balance.left) - drawn)
         step.left[at] -= taken
         hit = taken > 0
         nothing = np.zeros(int(hit.sum()), dtype=np.int64)
-        used = cumulated(taken)[hit] + amount(balance.size - balance.left)
+        used = cumulated(taken, drawn)[hit] + amount(balance.size - balance.left)
         step.reductions.append(Reduction(By.DRAWDOWN, balance.code, at[hit], taken[hit], nothing, used))
-        _draw(step, balance, Fraction(total(taken), ONE))
+        so_far.drawn[balance.code] += total(taken)
     return step
 
 
-def _draw(step: Step, balance: Balance, used: Fraction) -> None:
-    """Note what was drawn from a balance, with what is left rounded down to 10^-8."""
-    there = Fraction(balance.left) - used
-    drawn = decimal(amount(Fraction(balance.left)) - amount(there))
-    step.drawn.append(Drawn(balance.code, drawn, decimal(amount(there))))
-    was = balance.size - balance.left
-    step.notices.extend(_notices(By.DRAWDOWN, balance.code, balance.owner, was, used, balance.size, balance.unit))
-
-
-def subsidize(columns: Columns, left: Ints, subsidies: Sequence[Subsidy], month: Month) -> Step:
+def subsidize(columns: Columns, left: Ints, subsidies: Sequence[Subsidy], month: Month, so_far: SoFar) -> Step:
     """Take off subsidies, each a percentage of what the ones before it left, up to its cap for each of its scope.
 
     Rounded once for a scope and span: of 33% of many small charges no part of a cent is lost.
@@ -176,16 +210,15 @@ def subsidize(columns: Columns, left: Ints, subsidies: Sequence[Subsidy], month:
         return step
     sequence = in_sequence(columns, month)
     for subsidy in subsidies:
-        groups = _groups_of(columns, step.left, subsidy, sequence, month)
+        groups = _groups_of(columns, step.left, subsidy, sequence, month, so_far)
         if not len(groups.at):
             continue
         of_it, percent = step.left[groups.at], [line(Fraction(subsidy.percent) / _FULL)]
         run = cumulated(of_it)
-        base = whole([each.base if each else 0 for each in groups.earlier])
-        used = whole([each.used if each else 0 for each in groups.earlier])
+        base, used = whole([each.base for each in groups.had]), whole([each.used for each in groups.had])
         after = run - np.repeat(run[groups.starts] - of_it[groups.starts] - base, groups.sizes)
         grown = rounded(after, percent) - np.repeat(rounded(base, percent) - used, groups.sizes)
-        elsewhere = whole([amount(elsewhere_of(subsidy, name)) for name in groups.scopes])
+        elsewhere = whole([amount(elsewhere_of(subsidy, each.scope)) for each in groups.had])
         if subsidy.cap is not None:
             caps = amount(subsidy.cap) - elsewhere
             grown = np.minimum(grown, np.repeat(np.maximum(caps, used), groups.sizes))
@@ -193,13 +226,15 @@ def subsidize(columns: Columns, left: Ints, subsidies: Sequence[Subsidy], month:
         taken[groups.starts] = grown[groups.starts] - used
         hit = taken > 0
         nothing = np.zeros(int(hit.sum()), dtype=np.int64)
-        so_far = (grown + np.repeat(elsewhere, groups.sizes))[hit]
+        had = (grown + np.repeat(elsewhere, groups.sizes))[hit]
         step.reductions.append(
-            Reduction(By.SUBSIDY, subsidy.code, groups.at[hit], taken[hit], nothing, so_far, subsidy.fund_org)
+            Reduction(By.SUBSIDY, subsidy.code, groups.at[hit], taken[hit], nothing, had, subsidy.fund_org)
         )
         step.left[groups.at] -= taken
         last = groups.starts + groups.sizes - 1
-        _grant(step, subsidy, groups.scopes, _Grants(used, after[last], grown[last]), month)
+        now = zip(after[last].tolist(), grown[last].tolist(), strict=True)
+        for number, each, (of_what, so_much) in zip(groups.numbers, groups.had, now, strict=True):
+            so_far.had[subsidy.code][number] = Had(each.scope, each.was, of_what, so_much)
     return step
 
 
@@ -208,46 +243,17 @@ def elsewhere_of(subsidy: Subsidy, scope: str) -> Decimal:
     return Decimal(0) if subsidy.span is Span.DAY else subsidy.elsewhere.get(scope, Decimal(0))
 
 
-class _Grants(NamedTuple):
-    """Of each scope: what it had of a subsidy before this month, and by its end what of and how much."""
-
-    was: Ints
-    base: Ints
-    used: Ints
-
-
-def _grant(step: Step, subsidy: Subsidy, scopes: Sequence[str], grants: _Grants, month: Month) -> None:
-    """Note what each scope had of a subsidy."""
-    in_span: dict[str, int] = defaultdict(int)
-    in_month: dict[str, int] = defaultdict(int)
-    # Of a subsidy whose span is a day, a scope has one for each day.
-    for scope, was, base, used in zip(scopes, *(each.tolist() for each in grants), strict=True):
-        in_month[scope] += used - was
-        in_span[scope] = used
-        if subsidy.span not in WITHIN_A_MONTH:
-            key = (subsidy.code, scope)
-            step.subsidized[key] = Subsidized(month.calendar.month, subsidy.span, base, used)
-        if subsidy.cap is not None:
-            more = Fraction(used - was, ONE)
-            had = decimal(was) + elsewhere_of(subsidy, scope)
-            step.notices.extend(_notices(By.SUBSIDY, subsidy.code, scope, had, more, subsidy.cap))
-    for scope, granted in in_month.items():
-        had = decimal(in_span[scope]) + elsewhere_of(subsidy, scope)
-        left = None if subsidy.cap is None else max(subsidy.cap - had, Decimal(0))
-        step.granted.append(Granted(subsidy.code, scope, decimal(granted), decimal(in_span[scope]), left))
-
-
 class _Groups(NamedTuple):
     """Lines that share a subsidy's cap: their places, in turn, and where each group of them starts."""
 
     at: Ints
     starts: Ints
     sizes: Ints
-    scopes: list[str]
-    earlier: list[Subsidized | None]
+    numbers: list[int]
+    had: list[Had]
 
 
-def _groups_of(columns: Columns, left: Ints, subsidy: Subsidy, sequence: Ints, month: Month) -> _Groups:
+def _groups_of(columns: Columns, left: Ints, subsidy: Subsidy, sequence: Ints, month: Month, so_far: SoFar) -> _Groups:
     payers, scoped = month.payers, month.payers.scoped(subsidy.scope)
     classes = [
         each.name in subsidy.classes if subsidy.classes else each.kind is not ClassKind.EXTERNAL
@@ -266,18 +272,28 @@ def _groups_of(columns: Columns, left: Ints, subsidy: Subsidy, sequence: Ints, m
     if subsidy.span is Span.DAY:
         # A minimum has no day, and so one after all of them.
         record = columns.record[at]
-        keys = keys * _DAYS + np.where(record < 0, _DAYS - 1, month.days()[record])
+        keys = keys * DAYS + np.where(record < 0, DAYS - 1, month.days()[record] if month.records.num_rows else 0)
     by_group = np.argsort(keys, kind="stable")
     at, keys = at[by_group], keys[by_group]
     starts = np.flatnonzero(np.diff(keys, prepend=-1))
-    codes = (keys[starts] // (_DAYS if subsidy.span is Span.DAY else 1)).tolist()
-    names = [scoped.names[code] for code in codes]
-    earlier = [month.before.subsidized.get((subsidy.code, name)) for name in names]
-    same = [each if each and month.calendar.goes_on(subsidy.span, each) else None for each in earlier]
-    return _Groups(at, starts, np.diff(starts, append=len(at)), names, same)
+    numbers = keys[starts].tolist()
+    known = so_far.had[subsidy.code]
+    had = [
+        known.get(number) or _before(subsidy, scoped.names[number // (DAYS if subsidy.span is Span.DAY else 1)], month)
+        for number in numbers
+    ]
+    return _Groups(at, starts, np.diff(starts, append=len(at)), numbers, had)
 
 
-def indirect_of(columns: Columns, left: Ints, month: Month) -> tuple[Ints, Ints, Ints]:
+def _before(subsidy: Subsidy, scope: str, month: Month) -> Had:
+    """Return what a scope had of a subsidy in the months before, of the same span."""
+    earlier = month.before.subsidized.get((subsidy.code, scope))
+    if earlier is None or not month.calendar.goes_on(subsidy.span, earlier):
+        return Had(scope, 0, 0, 0)
+    return Had(scope, earlier.used, earlier.base, earlier.used)
+
+
+def indirect_of(columns: Columns, left: Ints, month: Month, so_far: SoFar) -> tuple[Ints, Ints, Ints]:
     """Return which lines have indirect cost by the class of their payer, how much, and what it was added up to before.
 
     Rounded once for each payer and rate.
@@ -295,12 +311,56 @@ def indirect_of(columns: Columns, left: Ints, month: Month) -> tuple[Ints, Ints,
     at, keys = at[by_group], keys[by_group]
     starts = np.flatnonzero(np.diff(keys, prepend=-1))
     sizes = np.diff(starts, append=len(at))
-    run = cumulated(left[at])
-    after = run - np.repeat(run[starts] - left[at[starts]], sizes)
+    run, numbers = cumulated(left[at]), keys[starts].tolist()
+    before = whole([so_far.indirect[number] for number in numbers])
+    after = run - np.repeat(run[starts] - left[at[starts]] - before, sizes)
+    so_far.indirect.update(zip(numbers, after[starts + sizes - 1].tolist(), strict=True))
     lines = [line(Fraction(each) / _FULL) for each in percents]
     which = class_of[at]
     cost = rounded(after, lines, which) - rounded(after - left[at], lines, which)
     return at[cost > 0], cost[cost > 0], (after - left[at])[cost > 0]
+
+
+def reduced(balances: Sequence[Balance], subsidies: Sequence[Subsidy], so_far: SoFar, month: Month) -> Reduced:
+    """Return what a month had of its balances and subsidies, each in turn, once all its parts are priced."""
+    of_units, of_money = ([each for each in balances if bool(each.unit) is has_unit] for has_unit in (True, False))
+    found = Reduced()
+    for balance in of_units:
+        _draw(found, balance, Fraction(so_far.drawn[balance.code], so_far.scale))
+    for subsidy in subsidies:
+        _grant(found, subsidy, so_far.had[subsidy.code], month)
+    for balance in of_money:
+        _draw(found, balance, Fraction(so_far.drawn[balance.code], ONE))
+    return found
+
+
+def _draw(found: Reduced, balance: Balance, used: Fraction) -> None:
+    """Note what was drawn from a balance, with what is left rounded down to 10^-8."""
+    there = Fraction(balance.left) - used
+    drawn = decimal(amount(Fraction(balance.left)) - amount(there))
+    found.drawn.append(Drawn(balance.code, drawn, decimal(amount(there))))
+    was = balance.size - balance.left
+    found.notices.extend(_notices(By.DRAWDOWN, balance.code, balance.owner, was, used, balance.size, balance.unit))
+
+
+def _grant(found: Reduced, subsidy: Subsidy, had: Mapping[int, Had], month: Month) -> None:
+    """Note what each scope had of a subsidy."""
+    in_span: dict[str, int] = defaultdict(int)
+    in_month: dict[str, int] = defaultdict(int)
+    # Of a subsidy whose span is a day, a scope has one for each day.
+    for _, (scope, was, base, used) in sorted(had.items()):
+        in_month[scope] += used - was
+        in_span[scope] = used
+        if subsidy.span not in WITHIN_A_MONTH:
+            found.subsidized[subsidy.code, scope] = Subsidized(month.calendar.month, subsidy.span, base, used)
+        if subsidy.cap is not None:
+            more = Fraction(used - was, ONE)
+            before = decimal(was) + elsewhere_of(subsidy, scope)
+            found.notices.extend(_notices(By.SUBSIDY, subsidy.code, scope, before, more, subsidy.cap))
+    for scope, granted in in_month.items():
+        now = decimal(in_span[scope]) + elsewhere_of(subsidy, scope)
+        left = None if subsidy.cap is None else max(subsidy.cap - now, Decimal(0))
+        found.granted.append(Granted(subsidy.code, scope, decimal(granted), decimal(in_span[scope]), left))
 
 
 def _notices(

@@ -19,9 +19,10 @@ from ...models import BillingPeriod, Charge, PayerLine, Policy, PricedMonth, Rat
 from ...money import ZERO
 from ...progress import Progress, unwatched
 from ...readers import FileError
-from ...texts import iso_month, long_month
+from ...texts import long_month
 from .. import accounts, keeping, making, taking
-from ..pricing.lines import By, Priced
+from ..pricing.engine import Priced
+from ..pricing.lines import By
 from ..pricing.terms import Subsidy
 from ..pricing.uses import Before
 from ..terms import Terms, latest_of, terms_of, waits
@@ -95,11 +96,9 @@ def _tried(other: Other, feed: UsageFeed, month: datetime.date, chain: _Chain, n
     )
     try:
         terms, notes = _terms(other, feed, month, latest, chain)
-        made = making.made(feed, month, terms, making.files_of(feed, month))
         with taking.scratch() as folder:
-            path = Path(folder) / f"{feed.name}_{iso_month(month)}.parquet"
-            keeping.write_rows(made.rows, path)
-            foreseen = foreseeing.foresee(path=path, source=feed.source, period=period, now=now)
+            made = making.made(feed, month, terms, making.files_of(feed, month), Path(folder))
+            foreseen = foreseeing.foresee(path=made.rows, source=feed.source, period=period, now=now)
         standing = list(charging.parts_standing(feed.source, period))
         lines_now = charging.lines_foreseen(source=feed.source, period=period, parts=standing)
         lines_then = charging.lines_foreseen(
@@ -241,6 +240,6 @@ def _now(parts: Sequence[Part], lines: Sequence[PayerLine], latest: PricedMonth 
 
 def _then(parts: Sequence[Part], lines: Sequence[PayerLine], priced: Priced) -> Totals:
     sums = dict.fromkeys(By, ZERO)
-    for each in priced.reductions.group_by(["by"]).aggregate([("amount", "sum")]).to_pylist():
-        sums[By(each["by"])] = from_units(each["amount_sum"])
+    for cause, amount in priced.reduced.items():
+        sums[cause.by] += from_units(amount)
     return _totals(parts, lines, free=sums[By.FREE], drawn=sums[By.DRAWDOWN], subsidized=sums[By.SUBSIDY])

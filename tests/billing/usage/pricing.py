@@ -1,15 +1,20 @@
 """Records and terms to price in tests, and an independent pricing of them: slow, one record at a time, in fractions."""
 
 import datetime
+import tempfile
 from collections import defaultdict
 from dataclasses import dataclass, field
 from decimal import Decimal
 from fnmatch import fnmatchcase
 from fractions import Fraction
+from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from billing.usage.pricing.engine import price
+from billing.usage.aside import BLOCK
+from billing.usage.pricing.engine import Priced, price
+from billing.usage.pricing.lines import LINES, REDUCTIONS
 from billing.usage.pricing.terms import (
     ClassKind,
     Combine,
@@ -23,7 +28,7 @@ from billing.usage.pricing.terms import (
     Tier,
     Tiering,
 )
-from billing.usage.records import Measure, Shape
+from billing.usage.records import Measure, RecordsInMemory, Shape
 
 HOUR = 3600
 MONTH = datetime.date(2026, 7, 1)
@@ -86,16 +91,43 @@ def a_rate(*prices, code="cpu", counts=CORE_HOURS, unit="core-hour", tiers=(), *
     return Rate(code=code, service="HPC", counts=counts, unit=unit, tiers=tiers, **fields)
 
 
-def priced(records, *rates, payers=(ADA, BOB, STRANGER), classes=(), shape=JOBS, month=MONTH, **terms):
-    """Price records as lists; `rates` make the schedule."""
-    return price(
-        records=table_of(records, shape),
-        shape=shape,
-        payers=payers,
-        schedule=Schedule("Rates", 1, rates, classes),
-        month=month,
-        **terms,
-    )
+def priced(records, *rates, payers=(ADA, BOB, STRANGER), classes=(), shape=JOBS, month=MONTH, size=BLOCK, **terms):
+    """Price records as lists, in blocks of a size; `rates` make the schedule."""
+    schedule = Schedule("Rates", 1, rates, classes)
+    given = {"shape": shape, "payers": payers, "schedule": schedule, "month": month, **terms}
+    return whole(RecordsInMemory(table_of(records, shape), size), **given)
+
+
+@dataclass
+class Whole:
+    """A priced month with all its lines in one table, which name records by their places in the month."""
+
+    lines: pa.Table
+    reductions: pa.Table
+    workings: pa.Table
+    came_to: Priced
+
+    def __getattr__(self, name):
+        return getattr(self.came_to, name)
+
+
+def whole(records, **given):
+    """Price records, and put the lines of all blocks together."""
+    with tempfile.TemporaryDirectory() as scratch:
+        made = price(records=records, scratch=Path(scratch), **given)
+        lines, reductions, workings = [LINES.empty_table()], [REDUCTIONS.empty_table()], []
+        for block in made.blocks(["id"]):
+            before, (some, reduced, how) = sum(each.num_rows for each in lines), block.of
+            lines.append(moved(some, "record", block.first))
+            reductions.append(moved(reduced, "line", before))
+            workings.append(how)
+        tables = (pa.concat_tables(each).unify_dictionaries() for each in (lines, reductions, workings))
+        return Whole(*tables, made)
+
+
+def moved(table, name, by):
+    place = table.schema.get_field_index(name)
+    return table.set_column(place, table.schema.field(place), pc.add(table.column(name), by))
 
 
 def totals(made, kind=None):

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from decimal import Decimal
 
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 
@@ -21,7 +22,9 @@ AMOUNTS = ("list", "contracted", "billed")
 
 def rows_of(made, funds=FUNDS):
     """Return the rows of a priced month, each with how it came about, as they are kept."""
-    lines = with_funders(made.lines, made.reductions, funds)
+    lines = pa.concat_tables(
+        with_funders(made.lines, made.reductions, funds), promote_options="permissive"
+    ).unify_dictionaries()
     workings = made.workings.take(lines["line"]).to_pylist()
     return [
         (row, working | {name: row[name] for name in ("rate", "rate_class", "kind", "fund_org")})

@@ -13,9 +13,10 @@ import pytest
 
 from billing.usage.focus_rows import Issuer, focus_table
 from billing.usage.funders import with_funders
-from billing.usage.pricing.engine import price
 from billing.usage.pricing.schedules import schedule_from_data
 from billing.usage.pricing.terms import Payer, Subsidy
+from billing.usage.records import RecordsInMemory
+from tests.billing.usage.pricing import whole
 from tests.test_arrows import ROOT
 
 from . import plain
@@ -63,8 +64,8 @@ def a_month(subsidies=()):
         Payer(pi="bo@acme.example", project="acme", account="acme", rate_class="external"),
         Payer(),
     ]
-    priced = price(
-        records=records,
+    priced = whole(
+        RecordsInMemory(records),
         shape=plain.SHAPE,
         payers=payers,
         schedule=schedule,
@@ -83,7 +84,9 @@ def a_month(subsidies=()):
         ends=START + 31 * 24 * HOUR,
     )
     tags = ['{"project": "genomics"}', '{"project": "acme"}', ""]
-    lines = with_funders(priced.lines, priced.reductions, {})
+    lines = pa.concat_tables(
+        with_funders(priced.lines, priced.reductions, {}), promote_options="permissive"
+    ).unify_dictionaries()
     return priced, focus_table(lines=lines, records=records, tags=tags, issuer=issuer)
 
 

@@ -9,7 +9,6 @@ import pyarrow as pa
 import pytest
 
 from billing.usage.pricing.counting import NegativeUse
-from billing.usage.pricing.engine import price
 from billing.usage.pricing.fitting import NoRate
 from billing.usage.pricing.lines import TooLarge
 from billing.usage.pricing.payers import UnknownClass
@@ -29,7 +28,7 @@ from billing.usage.pricing.terms import (
     Tiering,
 )
 from billing.usage.pricing.uses import Key
-from billing.usage.records import Shape
+from billing.usage.records import RecordsInMemory, Shape
 from tests.billing.usage.pricing import (
     ADA,
     BOB,
@@ -43,6 +42,7 @@ from tests.billing.usage.pricing import (
     priced,
     table_of,
     totals,
+    whole,
 )
 
 D = Decimal
@@ -430,8 +430,8 @@ def test_subsidies_apply_in_order_each_to_what_is_left():
     assert lines(made, "contracted", "billed") == [(D(10), D(4)), (D(10), D("4.5"))]
     assert reductions(made) == [
         (0, "subsidy", "start-up", "", D(0), D(2)),
-        (1, "subsidy", "start-up", "", D(0), D(1)),
         (0, "subsidy", "dean", "DEAN-1", D(0), D(4)),
+        (1, "subsidy", "start-up", "", D(0), D(1)),
         (1, "subsidy", "dean", "DEAN-1", D(0), D("4.5")),
     ]
 
@@ -645,21 +645,14 @@ def test_a_schedule_that_does_not_fit_the_records_is_refused():
 
 
 def test_levels_are_not_priced():
-    levels = Shape((), (), are_levels=True)
     with pytest.raises(ValueError, match="Levels are made into amounts"):
-        price(
-            records=table_of([], levels),
-            shape=levels,
-            payers=(),
-            schedule=Schedule("Rates", 1, (a_rate("1"),)),
-            month=datetime.date(2026, 7, 1),
-        )
+        priced([], a_rate("1"), shape=Shape((), (), are_levels=True))
 
 
 def test_records_in_several_chunks_are_one_table():
     some, others = (table_of([hours(at, 5, partition=each)]) for at, each in enumerate(["cpu", "gpu"]))
-    made = price(
-        records=pa.concat_tables([some, others]),
+    made = whole(
+        RecordsInMemory(pa.concat_tables([some, others])),
         shape=JOBS,
         payers=(ADA,),
         schedule=Schedule(

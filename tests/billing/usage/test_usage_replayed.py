@@ -2,6 +2,8 @@
 
 from decimal import Decimal
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from django.core.management import CommandError
 from django.db.models import QuerySet
@@ -159,18 +161,24 @@ def test_a_schedule_changed_with_every_digest_of_it_makes_other_rows(january):
         )
 
 
-def test_a_row_that_was_not_priced_so_is_named_by_its_record(january, monkeypatch):
-    priced = PricedMonth.objects.latest("pk")
-    table = repricing._plain(repricing.pq.read_table(local_copy(priced.focus_file)))
+def first_row(folder, *tables):
+    paths = [folder / f"{number}.parquet" for number, _ in enumerate(tables)]
+    for path, table in zip(paths, tables, strict=True):
+        pq.write_table(table, path)
+    return repricing._first_row("usage", *paths)
+
+
+def test_a_row_that_was_not_priced_so_is_named_by_its_record(january, tmp_path):
+    table = pq.read_table(local_copy(PricedMonth.objects.latest("pk").focus_file))
     costs = table.column("ListCost").to_pylist()
     costs[2] += Decimal("0.01")
     place = table.schema.get_field_index("ListCost")
-    changed = table.set_column(place, "ListCost", repricing.pa.array(costs, table.schema.field(place).type))
-    (difference,) = repricing._first_row("usage", changed, table)
+    changed = table.set_column(place, "ListCost", pa.array(costs, table.schema.field(place).type))
+    (difference,) = first_row(tmp_path, changed, table)
     assert (difference.of, difference.figure) == (f"usage, row 3, record {table['x_UsageId'][2].as_py()}", "ListCost")
-    (difference,) = repricing._first_row("usage", table.slice(1), table)
+    (difference,) = first_row(tmp_path, table.slice(1), table)
     assert (difference.of, difference.figure) == (f"usage, row 1, record {table['x_UsageId'][1].as_py()}", "x_UsageId")
-    (difference,) = repricing._first_row("usage", table.slice(0, 2), table)
+    (difference,) = first_row(tmp_path, table.slice(0, 2), table)
     assert (difference.figure, difference.stored, difference.rebuilt) == ("rows", "2", "4")
 
 
