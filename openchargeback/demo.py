@@ -288,7 +288,14 @@ def decide(period: BillingPeriod, what: Mapping[str, str], *, actor: Actor, now:
         case "approve":
             decided = review.approve(charges=ids, note=note, actor=actor, now=now)
         case "reject":
-            decided = review.reject(charges=ids, reason=what["reason"], note=note, actor=actor, now=now)
+            decided = review.reject(
+                charges=ids,
+                reason=what["reason"],
+                note=note,
+                provider_credits=what.get("provider_credits") == "yes",
+                actor=actor,
+                now=now,
+            )
         case "charge_to_center":
             decided = review.charge_to_center(charges=ids, note=note, actor=actor, now=now)
         case _:

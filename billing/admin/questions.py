@@ -15,11 +15,12 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from .. import questions
+from .. import questions, review
 from ..models import Charge, DisputedCharge, Question, ReviewDecision
 from ..questions import LONGEST
 from ..texts import long_date
 from .audited import FrozenAdmin, actor_of
+from .charges.forms import CreditField
 from .choice_chips import ChoiceChip, address_by, choice_chips
 from .filters import period_filter
 from .formatting import amount, badge
@@ -61,7 +62,13 @@ class NoteForm(forms.Form):
 
 class RejectForm(AnswerForm):
     reason = forms.ChoiceField(choices=REASONS, label="Why nobody should pay")
-    field_order = ("reason", "text")
+    provider_credits = CreditField()
+    field_order = ("reason", "provider_credits", "text")
+
+    def __init__(self, *args: Any, question: Question, **options: Any) -> None:
+        super().__init__(*args, **options)
+        if not review.are_billed(Charge.objects.filter(pk__in=questions.charges_of(question))):
+            del self.fields["provider_credits"]
 
 
 def is_undecided(question: Question) -> bool:
@@ -176,6 +183,7 @@ VERBS = (
         permission=REVIEW,
         run=run_of(questions.reject),
         form=RejectForm,
+        form_for=lambda question: {"question": question},
         offered=takes_decisions,
         question="Nobody pays for what is rejected. It is on no statement and in no journal.",
         is_dangerous=True,

@@ -464,6 +464,17 @@ class ReviewDecision(Standing):
     def __str__(self) -> str:
         return f"decision {self.pk}"
 
+    @property
+    def provider_credits(self) -> bool:
+        """Whether it rejected what a provider bills, as somebody said that the provider will credit it."""
+        return bool(self.after.get("provider_credits"))
+
+    @property
+    def why(self) -> str:
+        """Why it was decided so, as people read it: the reason, and what becomes of a provider's cost."""
+        credit = "the provider credits it" if self.provider_credits else ""
+        return "; ".join(filter(None, (self.get_reason_display() if self.reason else "", credit)))
+
 
 class HeldChargeManager(models.Manager.from_queryset(ChargeQuerySet)):  # type: ignore[misc]
     def get_queryset(self) -> models.QuerySet["HeldCharge"]:

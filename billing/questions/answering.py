@@ -57,13 +57,31 @@ def charge_as_it_is(*, question: Question, text: str, actor: Actor, now: datetim
         return _decided(question, decided, Outcome.APPROVED, text, gesture)
 
 
-def reject(*, question: Question, reason: str, text: str, actor: Actor, now: datetime.datetime) -> Question:
-    """Answer that nobody pays the charges, for a reason of ReviewDecision. Raises as `charge_as_it_is` does."""
+def reject(
+    *,
+    question: Question,
+    reason: str,
+    text: str,
+    provider_credits: bool | None = None,
+    actor: Actor,
+    now: datetime.datetime,
+) -> Question:
+    """Answer that its PI does not pay the charges, for a reason of ReviewDecision: nobody does, or the center.
+
+    As `review.reject` has it of what an outside provider bills. Raises as `charge_as_it_is` does.
+    """
     text = rules.message_text(text)
     with audit.gesture(actor=actor, now=now) as gesture:
         question = _undecided(question)
         charges = _charges_of(question)
-        decided = review.reject(charges=charges, reason=reason, note=_note(question, text), actor=actor, now=now)
+        decided = review.reject(
+            charges=charges,
+            reason=reason,
+            note=_note(question, text),
+            provider_credits=provider_credits,
+            actor=actor,
+            now=now,
+        )
         return _decided(question, decided, Outcome.REJECTED, text, gesture)
 
 

@@ -3,6 +3,7 @@
 from .act import Act
 from .decisions import (
     approve,
+    are_billed,
     charge_to_center,
     check_reason,
     proposed_pi,
@@ -30,6 +31,7 @@ __all__ = [
     "UnknownCharge",
     "charge_to_center",
     "approve",
+    "are_billed",
     "check_reason",
     "counted",
     "parse_shares",

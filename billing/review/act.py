@@ -1,6 +1,7 @@
 """An act of the review: decisions about a selection of charges, made in memory and saved as a whole."""
 
 from collections.abc import Iterable, Mapping
+from functools import cached_property
 from typing import Any
 from uuid import UUID
 
@@ -8,7 +9,7 @@ from django.db.models import QuerySet
 
 from .. import audit
 from ..inserting import insert
-from ..models import Charge, ImportedFile, ReviewDecision
+from ..models import Charge, ImportedFile, ReviewDecision, Source
 from .batches import batches
 from .flags import OVER, Flags
 from .locked_charges import DECIDED_FIELDS, LockedCharges, decided_values
@@ -20,6 +21,7 @@ from .undoing import PastActs, remove_created
 
 Action = ReviewDecision.Action
 State = Charge.State
+UNSAID = "a provider bills it: say whether the provider will credit it"
 
 
 class Act:
@@ -43,22 +45,41 @@ class Act:
         self._decisions: list[ReviewDecision] = []
         self._undone: set[UUID] = set()
 
-    def decide(self, charge: Charge, state: str, *, reason: str = "", note: str = "") -> str:
-        """Approve or reject one charge, or charge it to the center."""
+    def decide(
+        self,
+        charge: Charge,
+        state: str,
+        *,
+        reason: str = "",
+        note: str = "",
+        provider_credits: bool | None = None,
+    ) -> str:
+        """Approve or reject one charge, or charge it to the center.
+
+        What a provider bills is rejected only where `provider_credits` it; where it does not, the center is charged.
+        """
+        is_billed = state == State.REJECTED and charge.source_id in self._providers
+        if is_billed and provider_credits is False:
+            state = State.CHARGED_TO_CENTER
         if state not in Charge.TRANSITIONS[State(charge.state)]:
             return self._skip(charge, _why_no_step(charge.state, state))
         if why := self._why_finance(charge):
             return self._skip(charge, why)
         if state == State.APPROVED and (why := self._why_not_approvable(charge)):
             return self._skip(charge, why)
+        if is_billed and provider_credits is None:
+            return self._skip(charge, UNSAID)
         before = {"state": charge.state}
+        after: dict[str, Any] = {"state": state}
+        if state == State.REJECTED and is_billed:
+            after["provider_credits"] = True
         charge.state = state
         action = {
             State.APPROVED: Action.APPROVE,
             State.REJECTED: Action.REJECT,
             State.CHARGED_TO_CENTER: Action.CHARGE_TO_CENTER,
         }
-        self._record(charge, action[State(state)], before, {"state": state}, reason=reason, note=note)
+        self._record(charge, action[State(state)], before, after, reason=reason, note=note)
         return ""
 
     def reassign(self, charge: Charge, reassignment: Reassignment, *, approve: bool = False, note: str = "") -> str:
@@ -120,12 +141,17 @@ class Act:
         self._record(charge, Action.UNDO, before, after, note=note)
         return ""
 
+    @property
+    def actions(self) -> set[str]:
+        """What was decided so far."""
+        return {str(decision.action) for decision in self._decisions}
+
     def save(self, action: str, *, also: str = "") -> Decided:
         """Write what was decided and the events that tell of it; raise ChargesChanged if somebody was quicker."""
         decided = {decision.charge_id for decision in self._decisions}
         self._locked.save(decision.charge_id for decision in self._decisions)
         self._flags.save()
-        shas = self._file_hashes()
+        shas = _file_hashes(self.charges[pk] for pk in decided)
         for decision in self._decisions:
             charge = self.charges[decision.charge_id]
             decision.file_sha256 = shas.get((charge.imported_in_id, charge.file_number), "")
@@ -146,6 +172,11 @@ class Act:
             removed=tuple(remove_created(self._undone, self.gesture)),
             gesture=str(self.gesture.id),
         )
+
+    @cached_property
+    def _providers(self) -> set[int]:
+        """The sources that outside providers bill (ids)."""
+        return set(Source.objects.filter(kind=Source.Kind.PROVIDER).values_list("pk", flat=True))
 
     @property
     def created(self) -> tuple[str, ...]:
@@ -233,41 +264,45 @@ class Act:
             "split": shares_text(self._owners.shares_of(charge.payer_split_id)),
         }
 
-    def _record(
-        self,
-        charge: Charge,
-        action: str,
-        before: dict[str, Any],
-        after: dict[str, Any],
-        *,
-        reason: str = "",
-        note: str = "",
-    ) -> None:
-        self._decisions.append(
-            ReviewDecision(
-                charge_id=charge.pk,
-                line_number=charge.line_number,
-                action=action,
-                reason=reason,
-                note=note,
-                before=before,
-                after=after,
-                decided_by=self.gesture.actor.user,
-                decided_by_name=self.gesture.actor.name,
-                decided_at=self.gesture.now,
-                gesture=self.gesture.id,
-            )
-        )
+    def _record(self, charge: Charge, action: str, before: dict[str, Any], after: dict[str, Any], **why: str) -> None:
+        self._decisions.append(_decision(self.gesture, charge, action, before, after, **why))
 
-    def _file_hashes(self) -> dict[tuple[int, int], str]:
-        imports = sorted({self.charges[decision.charge_id].imported_in_id for decision in self._decisions})
-        return {
-            (imported_in, number): sha256
-            for batch in batches(imports)
-            for imported_in, number, sha256 in ImportedFile.objects.filter(imported_in__in=batch).values_list(
-                "imported_in_id", "number", "file__sha256"
-            )
-        }
+
+def _decision(
+    gesture: audit.Gesture,
+    charge: Charge,
+    action: str,
+    before: dict[str, Any],
+    after: dict[str, Any],
+    *,
+    reason: str = "",
+    note: str = "",
+) -> ReviewDecision:
+    """Return what was decided about a charge, as it is kept, without the hash of its file."""
+    return ReviewDecision(
+        charge_id=charge.pk,
+        line_number=charge.line_number,
+        action=action,
+        reason=reason,
+        note=note,
+        before=before,
+        after=after,
+        decided_by=gesture.actor.user,
+        decided_by_name=gesture.actor.name,
+        decided_at=gesture.now,
+        gesture=gesture.id,
+    )
+
+
+def _file_hashes(charges: Iterable[Charge]) -> dict[tuple[int, int], str]:
+    """Return the SHA-256 of the files of charges, by import and number."""
+    return {
+        (imported_in, number): sha256
+        for batch in batches(sorted({charge.imported_in_id for charge in charges}))
+        for imported_in, number, sha256 in ImportedFile.objects.filter(imported_in__in=batch).values_list(
+            "imported_in_id", "number", "file__sha256"
+        )
+    }
 
 
 def _why_no_step(state: str, wanted: str) -> str:

@@ -33,7 +33,7 @@ class NothingDecided(BillingError):
 STEPS: dict[str, tuple[Callable[..., Decided], tuple[str, ...]]] = {
     "approve": (decisions.approve, ()),
     "correct": (decisions.reattribute, ("reassignment", "approve", "create")),
-    "reject": (decisions.reject, ("reason",)),
+    "reject": (decisions.reject, ("reason", "provider_credits")),
     "charge_to_center": (decisions.charge_to_center, ()),
     "undo": (decisions.undo, ()),
 }

@@ -11,7 +11,7 @@ from ..attribution import naming
 from ..audit import Actor
 from ..clocks import Clocks
 from ..errors import MissingCenterFundOrg, ReasonMissing
-from ..models import Charge, Flag, Person, Policy, ReviewDecision
+from ..models import Charge, Flag, Person, Policy, ReviewDecision, Source
 from .act import Act
 from .outcome import Decided
 from .reassignment import Reassignment
@@ -41,19 +41,36 @@ def reject(
     charges: "QuerySet[Charge] | Iterable[int]",
     reason: str,
     note: str = "",
+    provider_credits: bool | None = None,
     actor: Actor,
     now: datetime.datetime,
 ) -> Decided:
     """Reject charges that nobody should pay; `reason` is a ReviewDecision.Reason, “other” needs a note.
 
-    Raises ReasonMissing and UnknownCharge; skips as `approve` does.
+    Whoever rejects what an outside provider bills says whether the provider will credit it. Where it will not, the
+    center is charged. Not said, such charges are skipped. Charges of internal services are rejected either way.
+
+    Raises ReasonMissing, MissingCenterFundOrg where the center is to be charged, and UnknownCharge; skips as `approve`
+    does.
     """
     check_reason(reason, note)
     with audit.gesture(actor=actor, now=now) as gesture:
         act = Act(charges, gesture=gesture)
         for charge in act.charges.values():
-            act.decide(charge, State.REJECTED, reason=reason, note=note)
-        return act.save(Action.REJECT)
+            act.decide(charge, State.REJECTED, reason=reason, note=note, provider_credits=provider_credits)
+        to_center = Action.CHARGE_TO_CENTER in act.actions
+        if to_center:
+            require_center_fund_org()
+        if act.actions == {Action.CHARGE_TO_CENTER}:
+            return act.save(Action.CHARGE_TO_CENTER)
+        return act.save(
+            Action.REJECT, also="charged to center instead where a provider bills them" if to_center else ""
+        )
+
+
+def are_billed(charges: "QuerySet[Charge]") -> bool:
+    """Tell whether an outside provider bills any of these charges, so that it could credit them."""
+    return charges.filter(source__kind=Source.Kind.PROVIDER).exists()
 
 
 def charge_to_center(

@@ -81,6 +81,7 @@ class TracedCharge:
                 {
                     "action": each.action,
                     "reason": each.reason,
+                    "provider_credits": each.provider_credits,
                     "note": each.note,
                     "by": each.decided_by_name,
                     "at": each.decided_at,
@@ -112,7 +113,8 @@ class TracedCharge:
             answered = ", answered" if flag.is_resolved else ""
             lines.append(f"  reason to look{answered}: {flag.code}{f' ({shown(flag.detail)})' if flag.detail else ''}")
         for each in self.decisions:
-            why = shown(" – ".join(filter(None, (each.reason, each.note))))
+            credit = "the provider credits it" if each.provider_credits else ""
+            why = shown(" – ".join(filter(None, (each.reason, credit, each.note))))
             lines.append(
                 f"  {each.action} by {each.decided_by_name} on {long_moment(timezone.localtime(each.decided_at))}"
                 + (f": {why}" * bool(why))

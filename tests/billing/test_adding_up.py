@@ -38,7 +38,9 @@ def test_a_nasty_month_adds_up_in_sight():
     build.a_charge("10.004999", list_cost=Decimal("20.00"), contracted_cost=Decimal("12.00"))
     build.a_charge("3.333333", project="b", list_cost=Decimal("5.00"), contracted_cost=Decimal("3.333333"))
     rejected = build.a_charge("7.77", flags=("pattern_match",))
-    review.reject(charges=Charge.objects.filter(pk=rejected.pk), reason="test", note="Test account", **BY)
+    review.reject(
+        provider_credits=True, charges=Charge.objects.filter(pk=rejected.pk), reason="test", note="Test account", **BY
+    )
     center = build.a_charge("8.88", source="hpc", flags=("missing_pi",))
     center.source.overflow_fund_org = "RC-CENTER"
     center.source.save()

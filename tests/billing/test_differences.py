@@ -128,7 +128,14 @@ def test_only_the_ten_largest_movers_are_named(tmp_path):
 
 def test_an_amount_is_compared_with_what_the_charge_says_now(tmp_path):
     delivered(tmp_path, [a_row("10")])
-    review.reject(charges=Charge.objects.all(), reason="other", note="no", actor=build.SOMEBODY, now=build.NOW)
+    review.reject(
+        provider_credits=True,
+        charges=Charge.objects.all(),
+        reason="other",
+        note="no",
+        actor=build.SOMEBODY,
+        now=build.NOW,
+    )
     found = delivered(tmp_path, [a_row("12")]).difference["2025-01"]["USD"]
     assert (found["changed"]["old"], found["changed"]["new"]) == ("10.00", "12.00")
 

@@ -197,7 +197,7 @@ def test_what_was_rejected_as_the_same_stays_rejected_in_another_file(tmp_path):
     brought(tmp_path, [A, B], "oci_1.csv")
     brought(tmp_path, [A, C], "oci_2.csv")
     (asked,) = Charge.objects.held()
-    review.reject(charges=[asked.pk], reason="duplicate", **BY)
+    review.reject(provider_credits=True, charges=[asked.pk], reason="duplicate", **BY)
     result = brought(tmp_path, [a_row("40", ResourceId="i-d"), A], "oci_3.csv")
     assert result.flags == {}
     again = Charge.objects.get(imported_in=result.imported, resource__resource_id="i-a")
@@ -231,7 +231,7 @@ def test_what_was_told_apart_takes_its_place_again_and_one_more_is_another_quest
 def test_a_row_whose_like_was_rejected_as_the_same_alone_is_charged(tmp_path):
     first = brought(tmp_path, [A, B], "oci_1.csv").imported
     brought(tmp_path, [A, C], "oci_2.csv")
-    review.reject(charges=Charge.objects.held(), reason="duplicate", **BY)
+    review.reject(provider_credits=True, charges=Charge.objects.held(), reason="duplicate", **BY)
     Charge.objects.filter(imported_in=first).update(withdrawn_in=first)
     Import.objects.filter(pk=first.pk).update(state="withdrawn", withdrawn_at=build.NOW)
     brought(tmp_path, [A, B, FEE], "oci_3.csv")
@@ -274,9 +274,18 @@ def test_what_was_rejected_as_the_same_is_asked_about_again_once_the_other_is_wi
     wrong = delivered(tmp_path, [A, B])
     right = cloud(tmp_path, [A, B])
     assert held() == ["i-a", "i-b"]
-    review.reject(charges=Charge.objects.filter(resource__resource_id="i-a", state="held"), reason="duplicate", **BY)
     review.reject(
-        charges=Charge.objects.filter(resource__resource_id="i-b", state="held"), reason="not_ours", note="x", **BY
+        provider_credits=True,
+        charges=Charge.objects.filter(resource__resource_id="i-a", state="held"),
+        reason="duplicate",
+        **BY,
+    )
+    review.reject(
+        provider_credits=True,
+        charges=Charge.objects.filter(resource__resource_id="i-b", state="held"),
+        reason="not_ours",
+        note="x",
+        **BY,
     )
     done = withdraw(imported=wrong.imported, **BY)
     assert done.asked_again == 1
@@ -359,7 +368,7 @@ def test_only_as_many_are_asked_about_as_the_other_source_has(tmp_path):
 def test_a_redelivery_keeps_the_answer(tmp_path, mode, decision):
     delivered(tmp_path, [A])
     cloud(tmp_path, [A, C], mode=mode)
-    options = {"reason": "duplicate"} if decision == "reject" else {}
+    options = {"reason": "duplicate", "provider_credits": True} if decision == "reject" else {}
     getattr(review, decision)(charges=Charge.objects.held(), **options, **BY)
     decided = Charge.objects.live().get(resource__resource_id="i-a", source__name="cloud")
     cloud(tmp_path, [C, A], "cloud_2.csv", mode=mode)
@@ -390,10 +399,10 @@ def test_what_is_no_cost_any_more_asks_nothing(tmp_path, what):
         withdraw(imported=first, **BY)
     else:
         cloud(tmp_path, [A])
-        review.reject(charges=Charge.objects.held(), reason="duplicate", **BY)
+        review.reject(provider_credits=True, charges=Charge.objects.held(), reason="duplicate", **BY)
         withdraw(imported=first, **BY)
         # It was asked about once more.
-        review.reject(charges=Charge.objects.held(), reason="duplicate", **BY)
+        review.reject(provider_credits=True, charges=Charge.objects.held(), reason="duplicate", **BY)
     assert delivered(tmp_path, [A], "aws_9.csv").flags == {}
 
 

@@ -53,7 +53,9 @@ def test_the_page_leads_with_the_amount_and_what_is_held_with_the_next_step(clie
     assert f'Next: <a href="{url}">{held} held: review' in page
     # Once they are decided there is nothing to do.
     for charge in Charge.objects.held():
-        review.reject(charges=Charge.objects.filter(pk=charge.pk), reason="other", note="No.", **BY)
+        review.reject(
+            provider_credits=True, charges=Charge.objects.filter(pk=charge.pk), reason="other", note="No.", **BY
+        )
     page = page_of(client, imported)
     assert "Nothing that it brought is held." in page
     assert "Next:" not in page

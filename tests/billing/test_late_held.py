@@ -138,7 +138,7 @@ def test_what_was_decided_where_it_was_carried_to_is_taken_back_as_it_was_decide
     january(held())
     close()
     if decision == "reject":
-        review.reject(charges=Charge.objects.held(), reason="provider_error", **BY)
+        review.reject(provider_credits=True, charges=Charge.objects.held(), reason="provider_error", **BY)
     else:
         review.charge_to_center(charges=Charge.objects.held(), **BY)
     booked = book(january())

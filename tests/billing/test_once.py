@@ -164,7 +164,10 @@ def test_a_decision_on_a_selection_is_made_once(client, house, step):  # noqa: F
     held = [build.a_charge(flags=("pattern_match",), resource_name="odd").pk]
     page = client.post(url, {"action": step, "_selected_action": held})
     _, fields = form_of(page)
-    more = {"note": "Seen"} | {"reject": {"reason": "other"}, "correct": {"project": "genomics"}}.get(step, {})
+    more = {"note": "Seen"} | {
+        "reject": {"reason": "other", "provider_credits": "yes"},
+        "correct": {"project": "genomics"},
+    }.get(step, {})
     twice(client, url, {**fields, "action": step, "_selected_action": held, **more})
 
 

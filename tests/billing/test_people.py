@@ -85,7 +85,7 @@ def test_a_charge_that_is_rejected_while_its_pi_is_confirmed_stays_rejected():
 
     with ThreadPoolExecutor(1) as pool:
         with audit.gesture(**BY):
-            review.reject(charges=[charge.pk], reason="not_ours", **BY)
+            review.reject(provider_credits=True, charges=[charge.pk], reason="not_ours", **BY)
             confirming = pool.submit(confirm)
             time.sleep(1)
         assert confirming.result().released == 0

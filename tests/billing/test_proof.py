@@ -123,7 +123,7 @@ def test_held_rejected_and_centers_own_charges_are_accounted_for(tmp_path):
     )
     assert told() == {"files": ("123.00", 4), "charged": ("100.00", 1), "held": ("23.00", 3)}
     of = {charge.billed_cost: charge for charge in Charge.objects.all()}
-    review.reject(charges=[of[Decimal(5)].pk], reason="not_ours", note="theirs", **DONE)
+    review.reject(provider_credits=True, charges=[of[Decimal(5)].pk], reason="not_ours", note="theirs", **DONE)
     review.charge_to_center(charges=[of[Decimal(7)].pk], note="ours", **DONE)
     issue()
     found = proved()
@@ -738,7 +738,7 @@ def test_tampering_with_the_decisions_and_corrections_of_a_finalized_month_is_fo
     dates = {"BillingPeriodStart": "2025-02-01T00:00:00Z", "BillingPeriodEnd": "2025-03-01T00:00:00Z"}
     dates |= {"ChargePeriodStart": "2025-02-05T00:00:00Z", "ChargePeriodEnd": "2025-02-06T00:00:00Z"}
     delivered(tmp_path, [a_row("7", tags=NO_TAGS, **dates)], name="aws_2025-02.csv")
-    review.reject(charges=Charge.objects.held(), reason="not_ours", note="theirs", **DONE)
+    review.reject(provider_credits=True, charges=Charge.objects.held(), reason="not_ours", note="theirs", **DONE)
     finish("2025-02")
     closing.finalize(period=BillingPeriod.objects.named("2025-02"), **DONE)
     proved("2025-02")
@@ -864,7 +864,7 @@ def test_the_rows_that_a_figure_leads_to_are_as_many_as_it_counts(tmp_path, clie
     delivered(tmp_path, rows, name="hpc_2025-01.csv", source=source)
     delivered(tmp_path, [a_row("2.000000001"), *waiting])
     of = {(charge.source.name, int(charge.billed_cost)): charge.pk for charge in Charge.objects.held()}
-    review.reject(charges=[of["hpc", 5]], reason="not_ours", note="theirs", **DONE)
+    review.reject(provider_credits=True, charges=[of["hpc", 5]], reason="not_ours", note="theirs", **DONE)
     review.charge_to_center(charges=[of["hpc", 7], of["aws", 11]], note="ours", **DONE)
     issue()
     client.force_login(cast.viewer)

@@ -334,7 +334,9 @@ def test_a_rejection_needs_a_reason_and_nobody_pays(cast, january):
     question = ask(cast)
     with pytest.raises(review.decisions.ReasonMissing):
         questions.reject(question=question, reason="", text="Twice.", **staff(cast.reviewer))
-    questions.reject(question=question, reason="duplicate", text="Billed twice.", **staff(cast.reviewer))
+    questions.reject(
+        question=question, reason="duplicate", provider_credits=True, text="Billed twice.", **staff(cast.reviewer)
+    )
     assert states() == {"rejected"}
 
 

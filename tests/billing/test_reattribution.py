@@ -94,7 +94,7 @@ def test_a_decision_is_never_touched(held, verb):
         reassignment = review.Reassignment(pi="bob@u.edu", project="p", fund_org="F")
         review.reattribute(create=True, reassignment=reassignment, approve=verb == "approve", **acting)
     else:
-        review.reject(reason="test", **acting)
+        review.reject(provider_credits=True, reason="test", **acting)
     if verb == "undone":
         review.undo(**acting)
     before = Charge.objects.filter(pk=charge.pk).values().get()

@@ -156,7 +156,7 @@ def test_charges_of_a_closed_period_are_skipped_and_said_so():
     "verb",
     [
         lambda pk: review.approve(charges=[pk], **BY),
-        lambda pk: review.reject(charges=[pk], reason="test", **BY),
+        lambda pk: review.reject(provider_credits=True, charges=[pk], reason="test", **BY),
         lambda pk: review.charge_to_center(charges=[pk], **BY),
         lambda pk: review.reattribute(charges=[pk], reassignment=Reassignment(pi="new@u.edu"), create=True, **BY),
         lambda pk: review.split(charges=[pk], shares={"A": Decimal(100)}, **BY),
@@ -232,7 +232,7 @@ def test_approving_many_takes_no_more_queries_than_approving_few(django_assert_m
 
 def test_a_rejection_has_a_reason_code():
     charge = a_held_charge()
-    review.reject(charges=[charge.pk], reason="duplicate", note="See ticket 7", **BY)
+    review.reject(provider_credits=True, charges=[charge.pk], reason="duplicate", note="See ticket 7", **BY)
     assert state_of(charge) == "rejected"
     decision = ReviewDecision.objects.get()
     assert (decision.action, decision.reason, decision.note) == ("reject", "duplicate", "See ticket 7")
@@ -243,13 +243,13 @@ def test_a_rejection_has_a_reason_code():
 def test_a_rejection_without_a_reason_is_refused(reason, note):
     charge = a_held_charge()
     with pytest.raises(ReasonMissing):
-        review.reject(charges=[charge.pk], reason=reason, note=note, **BY)
+        review.reject(provider_credits=True, charges=[charge.pk], reason=reason, note=note, **BY)
     assert state_of(charge) == "held"
 
 
 def test_a_clear_charge_may_be_rejected_and_undone_it_is_held():
     charge = a_charge()
-    assert review.reject(charges=[charge.pk], reason="test", **BY).count == 1
+    assert review.reject(provider_credits=True, charges=[charge.pk], reason="test", **BY).count == 1
     assert state_of(charge) == "rejected"
     assert review.undo(charges=[charge.pk], **BY).count == 1
     assert state_of(charge) == "held"
@@ -268,7 +268,7 @@ def test_a_charge_without_pi_or_fund_may_be_charged_to_the_center_or_rejected():
     a_policy(center_fund_org="RC-1")
     charges = [a_held_charge("1.00", "missing_pi", pi=None, fund_org="") for _ in range(2)]
     assert review.charge_to_center(charges=[charges[0].pk], **BY).count == 1
-    assert review.reject(charges=[charges[1].pk], reason="test", **BY).count == 1
+    assert review.reject(provider_credits=True, charges=[charges[1].pk], reason="test", **BY).count == 1
 
 
 @pytest.mark.parametrize("decided", ["approved", "rejected", "charged_to_center"])
@@ -277,7 +277,7 @@ def test_a_decision_has_to_be_undone_before_another_one(decided):
     charge = a_held_charge(state=decided)
     skipped = {
         **approve(charge).skipped,
-        **review.reject(charges=[charge.pk], reason="test", **BY).skipped,
+        **review.reject(provider_credits=True, charges=[charge.pk], reason="test", **BY).skipped,
         **review.charge_to_center(charges=[charge.pk], **BY).skipped,
     }
     assert skipped == {f"{decided} already: undo that first": 1, f"{decided} already": 1}

@@ -69,9 +69,9 @@ VERBS = {
         ("approve", {"note": "n"}),
     ),
     "reject": (
-        lambda ids, by: review.reject(charges=ids, reason="duplicate", note="n", **by),
-        lambda ids: ["reject", "--id", *ids, "--reason", "duplicate", "--note", "n"],
-        ("reject", {"reason": "duplicate", "note": "n"}),
+        lambda ids, by: review.reject(provider_credits=True, charges=ids, reason="duplicate", note="n", **by),
+        lambda ids: ["reject", "--id", *ids, "--reason", "duplicate", "--note", "n", "--provider-credits", "yes"],
+        ("reject", {"reason": "duplicate", "note": "n", "provider_credits": "yes"}),
     ),
     "charge_to_center": (
         lambda ids, by: review.charge_to_center(charges=ids, note="n", **by),

@@ -162,7 +162,7 @@ def test_undo_leaves_alone_what_somebody_decided_since(reviewer):
     gesture = ReviewDecision.objects.first().gesture
     acting = {"actor": SOMEBODY, "now": NOW}
     review.undo(charges=[first.pk], **acting)
-    review.reject(charges=[first.pk], reason="duplicate", **acting)
+    review.reject(provider_credits=True, charges=[first.pk], reason="duplicate", **acting)
     assert messages_of(press(reviewer, "undo", gesture=gesture)) == ["1 charge undone."]
     assert (state_of(first), state_of(second)) == ("rejected", "held")
 
@@ -233,7 +233,15 @@ def test_a_selection_of_charges_and_groups_is_corrected_after_a_page_that_asks(r
 def test_a_rejection_asks_why(reviewer):
     charge = a_charge(flags=("pattern_match",))
     assert "Why nobody should pay" in press(reviewer, f"reject {charge.pk}").content.decode()
-    press(reviewer, "reject", _selected_action=[charge.pk], confirmed=1, reason="duplicate", note="")
+    press(
+        reviewer,
+        "reject",
+        _selected_action=[charge.pk],
+        confirmed=1,
+        reason="duplicate",
+        provider_credits="yes",
+        note="",
+    )
     assert state_of(charge) == "rejected"
 
 

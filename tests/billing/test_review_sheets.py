@@ -132,6 +132,7 @@ def test_decisions_and_corrections_come_back():
             (2, "project"): "physics",
             (2, "create"): "yes",
             (3, "decision"): "reject",
+            (3, "provider_credits"): "yes",
             (3, "reason"): "duplicate",
             (3, "note"): "See ticket 7",
             (4, "decision"): "charge to center",
@@ -423,7 +424,7 @@ def test_a_charge_changed_between_preview_and_confirmation_is_refused(cast, clie
     charge = a_held_charge()
     client.force_login(cast.reviewer)
     kept = upload(client, filled_in({(2, "decision"): "approve"})).context["kept"]
-    review.reject(charges=[charge.pk], reason="test", **BY)
+    review.reject(provider_credits=True, charges=[charge.pk], reason="test", **BY)
     done = client.post(APPLY, {"kept": kept}, follow=True)
     assert "changed since the export" in str(list(done.context["messages"])[0])
     charge.refresh_from_db()

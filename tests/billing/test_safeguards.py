@@ -574,7 +574,7 @@ VERBS = {
     "ingest, and book into it": deferred,
     "withdraw": lambda m: withdrawing.withdraw(imported=m.imported, **DONE),
     "approve": lambda m: skipped(review.approve(charges=[m.held.pk], **DONE)),
-    "reject": lambda m: skipped(review.reject(charges=[m.held.pk], reason="duplicate", **DONE)),
+    "reject": lambda m: skipped(review.reject(provider_credits=True, charges=[m.held.pk], reason="duplicate", **DONE)),
     "charge_to_center": lambda m: skipped(review.charge_to_center(charges=[m.held.pk], **DONE)),
     "reattribute": lambda m: skipped(
         review.reattribute(create=True, charges=[m.charge.pk], reassignment=OTHER, **DONE)

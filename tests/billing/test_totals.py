@@ -381,7 +381,7 @@ def do(step: str, number: int, other: int, folder) -> None:
             delivered(folder, rows, replace=True)
     elif step in ("approve", "reject", "center"):
         verb: Any = {"approve": review.approve, "reject": review.reject, "center": review.charge_to_center}[step]
-        told = {"reason": "other", "note": "x"} if step == "reject" else {}
+        told = {"reason": "other", "note": "x", "provider_credits": True} if step == "reject" else {}
         verb(charges=one, **told, **ACTING)
     elif step == "reassign":
         to = review.Reassignment(pi=("ada@u.edu", "grace@u.edu")[other % 2], fund_org=f"F-{other}")

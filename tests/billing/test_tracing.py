@@ -77,7 +77,7 @@ def a_story(tmp_path):
         actor=SOMEBODY,
         now=NOW,
     )
-    review.reject(charges=held("i-7"), reason="test", actor=SOMEBODY, now=NOW)
+    review.reject(provider_credits=True, charges=held("i-7"), reason="test", actor=SOMEBODY, now=NOW)
     review.charge_to_center(charges=held("i-8"), actor=SOMEBODY, now=NOW)
     issuing.generate(period=period, actor=SOMEBODY, now=NOW)
     posting.export(period=period, format="gl", submit=False, actor=SOMEBODY, now=NOW)

@@ -27,7 +27,7 @@ def ask(month: str) -> str:
 def answer(pk: int, verb: str, name: str) -> str:
     """Answer a question: `leave`, or `reject` its charges."""
     by: dict[str, Any] = {"text": f"{name} says so.", "actor": Actor(name=name, via="test"), "now": timezone.now()}
-    more = {"reason": "duplicate"} if verb == "reject" else {}
+    more = {"reason": "duplicate", "provider_credits": True} if verb == "reject" else {}
     try:
         getattr(questions, verb)(question=Question.objects.get(pk=pk), **more, **by)
     except BillingError as error:

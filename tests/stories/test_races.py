@@ -484,7 +484,10 @@ def a_month_of_held(field, number):
 @pytest.mark.parametrize("_round", range(ROUNDS))
 def test_two_reviewers_of_the_same_groups_are_both_counted_and_neither_waits_for_ever(field, _round):
     month, ids = a_month_of_held(field, 40)
-    approve, reject = ("review", "approve", "--id"), ("review", "reject", "--reason", "not_ours", "--id")
+    approve, reject = (
+        ("review", "approve", "--id"),
+        ("review", "reject", "--reason", "not_ours", "--provider-credits", "yes", "--id"),
+    )
     heard = field.race((*approve, *ids[::2]), (*reject, *ids[::-1][::2]))
     assert outcomes(*heard) == ["answer", "answer"], heard
     by_state = field.stage.value(f"list(MonthTotal.objects.filter(charged_in__month='{month}-01').summed('state'))")

@@ -88,9 +88,9 @@ def story(tmp_path):
     review.reattribute(
         create=True, charges=live("i-2"), reassignment=reassignment, approve=True, note="She told us.", **DOING
     )
-    review.reject(charges=live("i-4"), reason="test", **DOING)
+    review.reject(provider_credits=True, charges=live("i-4"), reason="test", **DOING)
     review.undo(charges=live("i-4"), **DOING)
-    review.reject(charges=live("i-4"), reason="duplicate", **DOING)
+    review.reject(provider_credits=True, charges=live("i-4"), reason="duplicate", **DOING)
     review.split(charges=live("i-5"), shares={"A-1": Decimal(70), "B-2": Decimal(30)}, approve=True, **DOING)
     rule = AttributionRule.objects.create(service="Storage", pi=build.a_pi("ada@u.edu"), fund_org="RULE-0")
     with audit.gesture(**DOING) as gesture:
@@ -237,7 +237,7 @@ def test_a_file_that_was_changed_or_lost_is_named_before_anything_is_rebuilt(tmp
 def test_a_decision_that_does_not_fit_the_rebuilt_charges_is_named(tmp_path):
     delivered(tmp_path, [a_row("10.00", tags={})])
     period = Charge.objects.get().period
-    review.reject(charges=live("i-1"), reason="test", **DOING)
+    review.reject(provider_credits=True, charges=live("i-1"), reason="test", **DOING)
     with tampering():
         raw("UPDATE billing_reviewdecision SET before = %s", json.dumps({"state": "clear"}))
         with pytest.raises(NotReplayable, match="found state of charge .* to be “clear”, and rebuilt it is “held”"):

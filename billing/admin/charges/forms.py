@@ -18,9 +18,28 @@ class NoteForm(forms.Form):
     )
 
 
+class CreditField(forms.TypedChoiceField):
+    """What becomes of what a provider bills, where it is rejected."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            label="Will the provider credit it?",
+            choices=[("", "Choose…"), ("yes", "Yes: nobody pays it"), ("no", "No: the center is charged")],
+            coerce=lambda said: said == "yes",
+            empty_value=None,
+            help_text="Asked of what an outside provider bills. Internal services are rejected either way.",
+        )
+
+
 class RejectForm(NoteForm):
     reason = forms.ChoiceField(choices=[("", "Choose…"), *ReviewDecision.Reason.choices], label="Why nobody should pay")
-    field_order = ("reason", "note")
+    provider_credits = CreditField()
+    field_order = ("reason", "provider_credits", "note")
+
+    def __init__(self, *args: Any, charges: "QuerySet[Charge]", **options: Any) -> None:
+        super().__init__(*args, **options)
+        if not review.are_billed(charges):
+            del self.fields["provider_credits"]
 
     def clean(self) -> dict[str, Any]:
         data = super().clean() or self.cleaned_data

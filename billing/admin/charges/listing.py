@@ -119,7 +119,8 @@ class ReviewMixin(SearchedApartMixin, FrozenAdmin):
         chosen = Charge.objects.filter(pk__in=queryset.order_by().values("pk"))
         number = chosen.count()
         is_confirmed = "confirmed" in request.POST
-        form = step.form(request.POST) if is_confirmed else step.form(initial=step.initial(chosen))
+        of = step.form_for(chosen)
+        form = step.form(request.POST, **of) if is_confirmed else step.form(initial=step.initial(chosen), **of)
         form.label_suffix = ""
         if is_confirmed and request.POST["confirmed"] != str(number):
             messages.warning(request, f"The selection changed meanwhile: it has {review.counted(number)} now.")

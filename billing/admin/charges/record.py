@@ -257,7 +257,7 @@ def decisions_of(charge: Charge) -> list[dict[str, Any]]:
     answered = answered_by({decision.gesture for decision in found}) if found else {}
     for decision in found:
         before, after = differences(decision.before, decision.after)
-        shown = [name for name in after if not name.endswith("_id") and name != "undone"]
+        shown = [name for name in after if not name.endswith("_id") and name not in ("undone", "provider_credits")]
         decisions.append(
             {
                 "decision": decision,

@@ -41,6 +41,8 @@ class Step:
     form: type[forms.Form] = NoteForm
     # What the form proposes for a selection.
     initial: Callable[["QuerySet[Charge]"], dict[str, Any]] = lambda charges: {}
+    # What the form is made with for a selection.
+    form_for: Callable[["QuerySet[Charge]"], dict[str, Any]] = lambda charges: {}
     is_dangerous: bool = False
     is_primary: bool = False
 
@@ -76,6 +78,7 @@ STEPS = {
             question="Nobody pays for what is rejected. It is on no statement and in no journal.",
             states=frozenset({State.CLEAR, State.HELD}),
             form=RejectForm,
+            form_for=lambda charges: {"charges": charges},
             is_dangerous=True,
         ),
         Step(
@@ -111,6 +114,7 @@ def verb_of(step: Step) -> Verb:
         permission=PERMISSION,
         question=step.question,
         form=step.form,
+        form_for=lambda charge: step.form_for(Charge.objects.filter(pk=charge.pk)),
         initial=lambda charge: step.initial(Charge.objects.filter(pk=charge.pk)),
         run=run,
         offered=lambda charge: (

@@ -46,6 +46,11 @@ class Command(BillingCommand):
             choices=ReviewDecision.Reason.values,
             help="why nobody should pay (default: other, which needs a note)",
         )
+        each.add_argument(
+            "--provider-credits",
+            choices=("yes", "no"),
+            help="whether the outside provider that bills them will credit them; no: they are charged to the center",
+        )
         _note(each)
 
         each = verbs.add_parser("charge-to-center", help="let the center's own fund/org pay")
@@ -151,7 +156,12 @@ class Command(BillingCommand):
     def run_reject(self, options: dict[str, Any]) -> None:
         self._told(
             review.reject(
-                charges=options["id"], reason=options["reason"], note=options["note"], actor=self.actor, now=self.now
+                charges=options["id"],
+                reason=options["reason"],
+                note=options["note"],
+                provider_credits={"yes": True, "no": False}.get(options["provider_credits"] or ""),
+                actor=self.actor,
+                now=self.now,
             )
         )
 

@@ -13,7 +13,7 @@ from ...audit import Actor
 from ...models import Charge, ReviewDecision
 from ...models.typed import words_asked_once
 from ...texts import number_in
-from ..act import Act
+from ..act import UNSAID, Act
 from ..batches import batches
 from ..outcome import DONE, counted
 from ..reassignment import Reassignment
@@ -119,7 +119,8 @@ def _take(act: Act, line: int, cells: Cells, charge: Charge | None, new_names: N
     row = row_of(line, cells, values_of(charge))
     new_names.require_known(cells, row)
     if row and (why := _decide(act, row, charge)):
-        raise BadCell("decision" if row.decision else "", f"{why[0].upper()}{why[1:]}.")
+        column = "provider_credits" if why == UNSAID else "decision" if row.decision else ""
+        raise BadCell(column, f"{why[0].upper()}{why[1:]}.")
     return row
 
 
@@ -154,4 +155,6 @@ def _decide(act: Act, row: SheetRow, charge: Charge) -> str:
         "reject": Charge.State.REJECTED,
         "charge_to_center": Charge.State.CHARGED_TO_CENTER,
     }
-    return act.decide(held, state[row.decision], reason=row.reason, note=row.note)
+    return act.decide(
+        held, state[row.decision], reason=row.reason, note=row.note, provider_credits=row.provider_credits
+    )

@@ -27,11 +27,12 @@ COLUMNS = {
     "reasons": 44,
     "decision": 18,
     "reason": 16,
+    "provider_credits": 16,
     "note": 40,
     "create": 8,
     "fingerprint": 20,
 }
-EDITABLE = ("pi", "project", "fund_org", "split", "decision", "reason", "note", "create")
+EDITABLE = ("pi", "project", "fund_org", "split", "decision", "reason", "provider_credits", "note", "create")
 # What people write, and the action it stands for.
 DECISIONS = {
     "approve": ReviewDecision.Action.APPROVE.value,
@@ -43,6 +44,7 @@ KINDS = {
     **dict.fromkeys(("id", "pi", "project", "fund_org", "split", "decision", "reason", "fingerprint"), Kind.CODE),
     "note": Kind.TEXT,
     "create": Kind.YES,
+    "provider_credits": Kind.YES,
 }
 # What fits an .xlsx by its own rules.
 MAX_ROWS = 1_048_575
@@ -96,6 +98,7 @@ def values_of(charge: Charge) -> dict[str, str]:
         "reasons": "; ".join(f"{flag.code}: {flag.detail}" if flag.detail else flag.code for flag in flags),
         "decision": "",
         "reason": "",
+        "provider_credits": "",
         "note": "",
         "create": "",
         "fingerprint": fingerprint(charge),

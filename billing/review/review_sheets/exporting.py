@@ -26,6 +26,8 @@ INSTRUCTIONS = (
     "A split shares a charge among several fund/orgs in percent that sum to 100, written A=60; B=40.",
     "decision: approve, reject or charge to center; leave it empty to decide later.",
     f"reason: for reject, one of {', '.join(ReviewDecision.Reason.values)}; “other” needs a note.",
+    "provider_credits: for reject of what an outside provider bills. yes: the provider will credit it, and nobody",
+    "pays. no: it will not, and the center is charged.",
     "note: kept with the decision.",
     "create: write yes if pi, project or fund_org names something new on purpose. Otherwise a name that does not",
     "exist is refused, so that a typo creates nothing. One yes counts for every row with the same name.",
@@ -81,6 +83,7 @@ def _offer_choices(sheet: Any) -> None:
     for name, choices in (
         ("decision", DECISIONS),
         ("reason", tuple(ReviewDecision.Reason.values)),
+        ("provider_credits", ("yes", "no")),
         ("create", ("yes",)),
     ):
         offered = DataValidation(type="list", formula1=f'"{",".join(choices)}"', allow_blank=True)

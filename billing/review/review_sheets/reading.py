@@ -60,6 +60,8 @@ class SheetRow:
     decision: str
     reason: str
     note: str
+    # Whether the provider credits what is rejected; None where nothing is said.
+    provider_credits: bool | None = None
 
 
 class BadCell(Exception):
@@ -122,9 +124,17 @@ def row_of(line: int, cells: Cells, values: Cells) -> SheetRow | None:
         return None
     if cells.get("fingerprint") != values["fingerprint"]:
         raise BadCell("fingerprint", "The charge was changed since the export. Export it again.")
+    credit = cells.get("provider_credits", "").casefold()
+    if credit not in ("", "yes", "no"):
+        raise BadCell("provider_credits", f"Write yes or no, or leave it empty: “{credit}” is neither.")
+    if credit and decision != "reject":
+        raise BadCell("provider_credits", "Only of a rejection it matters whether the provider credits it.")
     _require_possible(decision, reason, note)
     _require_payer(changes, cells)
-    return SheetRow(line, int(cells["id"]), changes, DECISIONS.get(decision, ""), reason, note)
+    said = {"yes": True, "no": False}.get(credit)
+    if said is False:
+        in_column("provider_credits", decisions.require_center_fund_org)
+    return SheetRow(line, int(cells["id"]), changes, DECISIONS.get(decision, ""), reason, note, said)
 
 
 def _changes_of(cells: Cells, values: Cells) -> dict[str, tuple[str, str]]:

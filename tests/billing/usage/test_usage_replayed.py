@@ -198,7 +198,7 @@ def test_units_delivered_are_charged_free_held_and_rejected(january):
         "held": "7",
         "rejected": "0",
     }
-    review.reject(charges=[held.pk], reason="test", actor=SOMEBODY, now=NOW)
+    review.reject(provider_credits=True, charges=[held.pk], reason="test", actor=SOMEBODY, now=NOW)
     units = units_of(january)
     assert (units["free"], units["held"], units["rejected"]) == ({"failed": "50", "free_amount": "100"}, "0", "7")
     assert units["difference"] == "0"
