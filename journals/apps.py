@@ -53,7 +53,7 @@ class JournalsConfig(AppConfig):
         checklist.register_for_worker("Preparing the journal", posting.kept_prospect)
         proof.register_side(proof.JOURNALED, proving.journaled)
         proof.register_side(proof.INVOICED, receivables.invoiced)
-        reports.register_ledger(crediting.credited)
+        reports.register_ledger(crediting.LEDGER)
         tracing.register_documents(
             "receivables", tracing.Provider(find=receivables.document_of, holding=receivables.holding)
         )

@@ -103,6 +103,7 @@ class Shown:
     url: str
     cells: tuple[tuple[object, str], ...]
     depth: int = 0
+    texts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -230,9 +231,10 @@ def _rows(report: Report) -> Iterator[Shown]:
     asked, rows = report.asked, report.rows
     is_tree = any(row.parts for row in rows)
     for row in rows if is_tree else rows[:ROWS]:
-        yield Shown(row.label, _url_within(asked, row), _cells(report, row.values), row.depth)
+        yield Shown(row.label, _url_within(asked, row), _cells(report, row.values), row.depth, row.texts)
     if rest := () if is_tree else rows[ROWS:]:
-        yield Shown(f"{len(rest):,} others, in the files", "", _cells(report, reports.summed(report.columns, rest)))
+        cells = _cells(report, reports.summed(report.columns, rest))
+        yield Shown(f"{len(rest):,} others, in the files", "", cells, texts=("",) * len(report.texts))
 
 
 def _url_within(asked: Asked, row: Row) -> str:

@@ -22,6 +22,7 @@ TITLES = {
     "years": "Year over year",
     "uncharged": "Not charged",
     "reconciliation": "Recovery",
+    "transfers": "Cost transfers",
 }
 LABELS = {
     "month": "Month",
@@ -36,6 +37,7 @@ LABELS = {
     "giver": "Funded by",
     "program": "Program",
     "recovery": "Recovery fund/org",
+    "transfer": "Transfer",
 }
 # How a label reads in a sentence, where it is not the same in lower case.
 NOUNS = {"pi": "PI", "giver": "who funded them"}
@@ -48,6 +50,7 @@ WAYS: dict[str, tuple[str, ...]] = {
     "years": ("college", *(by for by in _OF_LINES if by != "college")),
     "uncharged": ("month", "source", "service"),
     "reconciliation": ("recovery", "month", "source"),
+    "transfers": ("transfer",),
 }
 # What year over year compares.
 MEASURES = {"charged": "Charged", "subsidy": "Subsidy", "listed": "List price"}

@@ -129,10 +129,17 @@ def _table(report: Report) -> dict[str, Any]:
         "heading": report.heading,
         "columns": [{"label": SHORT.get(each.label, each.label), "kind": each.kind} for each in columns],
         "rows": [
-            {"label": row.label, "depth": row.depth, "values": [row.values[place] for place in kept]} for row in rows
+            {"label": _label(report, row), "depth": row.depth, "values": [row.values[place] for place in kept]}
+            for row in rows
         ],
         "total": [report.total[place] for place in kept],
     }
+
+
+def _label(report: Report, row: Row) -> str:
+    """Return what a row is called, with what is told of it in words."""
+    told = [f"{report.texts[place].lower()} {row.texts[place]}" for place in report.on_paper if row.texts[place]]
+    return f"{row.label}: {', '.join(told)}" if told else row.label
 
 
 def _title(asked: Asked) -> str:

@@ -1,5 +1,6 @@
 """What the general ledger says, for reports: told by the app that has the journals, which registers how."""
 
+import datetime
 from collections.abc import Callable, Collection
 from decimal import Decimal
 from typing import NamedTuple
@@ -15,15 +16,32 @@ class Credited(NamedTuple):
     amount: Decimal
 
 
-# Given months (ids) and a currency, returns what their live journals credit.
-Ledger = Callable[[Collection[int], str], list[Credited]]
+# A payer line: its month (an id), and its key.
+PayerKey = tuple[int, str]
+
+
+class Ledger(NamedTuple):
+    """What is asked of the ledger.
+
+    `credited` returns what live journals of months (ids) credit in a currency; `first_posted` the posting date of the
+    first journal that has each payer line, of those that any has.
+    """
+
+    credited: Callable[[Collection[int], str], list[Credited]]
+    first_posted: Callable[[Collection[PayerKey]], dict[PayerKey, datetime.date]]
+
+
 _ledger: list[Ledger] = []
 
 
 def register_ledger(ledger: Ledger) -> None:
-    """Have reports ask `ledger` what was credited; a later one takes its place."""
+    """Have reports ask this ledger; a later one takes its place."""
     _ledger[:] = [ledger]
 
 
 def credited(periods: Collection[int], currency: str) -> list[Credited]:
-    return _ledger[0](periods, currency) if _ledger else []
+    return _ledger[0].credited(periods, currency) if _ledger else []
+
+
+def first_posted(keys: Collection[PayerKey]) -> dict[PayerKey, datetime.date]:
+    return _ledger[0].first_posted(keys) if _ledger else {}

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from ..money import ZERO
-from . import notes, programs, recovery, uncharged
+from . import notes, programs, recovery, transfers, uncharged
 from .adding import chosen, currencies_of, rows_of, sums, trend_of
 from .asking import LABELS, MEASURES, Asked
 from .facts import AMOUNTS, Facts
@@ -42,6 +42,7 @@ def make(asked: Asked) -> Report:
         "years": year_over_year,
         "uncharged": uncharged.not_charged,
         "reconciliation": recovery.reconciliation,
+        "transfers": transfers.cost_transfers,
     }
     return makers[asked.name](Facts(asked))
 

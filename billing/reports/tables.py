@@ -34,6 +34,8 @@ class Row:
     key: str = ""
     depth: int = 0
     parts: tuple[int, ...] = ()
+    # What is told of it in words, as the report's `texts` head it.
+    texts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,9 @@ class Report:
     notes: tuple[str, ...] = field(default_factory=tuple)
     # Of its amounts few are not 0: who reads it sees those alone, and its files have all.
     is_sparse: bool = False
+    # What heads the texts of its rows, and the places of those that paper has.
+    texts: tuple[str, ...] = ()
+    on_paper: tuple[int, ...] = ()
 
     def brief(self) -> "Report":
         """Return it as people read it: of a sparse one, without columns of amounts that are 0 in every row."""
@@ -100,11 +105,15 @@ class Report:
             "only": dict(self.asked.only),
             "currency": self.currency,
             "rows": [
-                {"label": row.label, "key": row.key, "depth": row.depth, **figures(row.values)} for row in self.rows
+                {"label": row.label, "key": row.key, "depth": row.depth, **self._told(row), **figures(row.values)}
+                for row in self.rows
             ],
             "total": figures(self.total),
             "notes": list(self.notes),
         }
+
+    def _told(self, row: Row) -> dict[str, str]:
+        return {name.lower().replace(" ", "_"): text for name, text in zip(self.texts, row.texts, strict=True)}
 
 
 def percent(part: Value, whole: Value) -> Decimal | None:

@@ -46,10 +46,13 @@ def as_csv(report: Report) -> bytes:
     """Return the rows and the total as CSV (UTF-8, with the mark by which Excel knows it)."""
     out = io.StringIO()
     writer = csv.writer(out)
-    writer.writerow([guarded(text) for text in (report.heading, "Key", "Level", *_labels(report), "Currency")])
+    writer.writerow(
+        [guarded(text) for text in (report.heading, "Key", "Level", *report.texts, *_labels(report), "Currency")]
+    )
     for line in _lines(report):
         figures = [_text(value, column, report) for value, column in zip(line.values, report.columns, strict=True)]
-        writer.writerow([guarded(line.label), guarded(line.key), line.depth, *figures, report.currency])
+        named = [guarded(text) for text in (line.label, line.key, str(line.depth), *_texts(report, line))]
+        writer.writerow([*named, *figures, report.currency])
     return out.getvalue().encode("utf-8-sig")
 
 
@@ -78,6 +81,7 @@ class _Line:
     depth: int
     values: Sequence[Value]
     parts: tuple[int, ...]
+    texts: tuple[str, ...] = ()
     is_total: bool = False
 
 
@@ -85,7 +89,7 @@ def _lines(report: Report) -> Iterator[_Line]:
     """Yield the rows of a report, and its total."""
     for place, row in enumerate(report.rows):
         parts = tuple(FIRST_ROW + each for each in row.parts)
-        yield _Line(FIRST_ROW + place, row.label, row.key, row.depth, row.values, parts)
+        yield _Line(FIRST_ROW + place, row.label, row.key, row.depth, row.values, parts, row.texts)
     outermost = tuple(FIRST_ROW + place for place, row in enumerate(report.rows) if not row.depth)
     yield _Line(FIRST_ROW + len(report.rows), "Total", "", 0, report.total, outermost, is_total=True)
 
@@ -93,14 +97,14 @@ def _lines(report: Report) -> Iterator[_Line]:
 def _report_sheet(book: Workbook, report: Report) -> None:
     sheet = book.create_sheet("Report")
     sheet.freeze_panes = f"B{FIRST_ROW}"
-    _widths(sheet, (44, *(18 for _ in report.columns)))
+    _widths(sheet, (44, *(18 for _ in (*report.texts, *report.columns))))
     title = text_cell(sheet, report.asked.title)
     title.font = Font(bold=True, size=14)
     sheet.append([title])
     narrowed = "".join(f"; {label}: {text}" for label, text in report.asked.narrowed)
     sheet.append([text_cell(sheet, f"{report.asked.span}, {report.currency}{narrowed}")])
     sheet.append([])
-    sheet.append([_head(sheet, text) for text in (report.heading, *_labels(report))])
+    sheet.append([_head(sheet, text) for text in (report.heading, *report.texts, *_labels(report))])
     for line in _lines(report):
         sheet.append(_cells(sheet, report, line))
     sheet.append([])
@@ -112,8 +116,11 @@ def _cells(sheet: Any, report: Report, line: _Line) -> list[Any]:
     """Return the cells of a row: what adds others up, and a percentage, is a formula."""
     name = text_cell(sheet, line.label)
     name.alignment = Alignment(indent=2 * line.depth)
-    cells = [name]
-    letters = {column.name: get_column_letter(place) for place, column in enumerate(report.columns, start=2)}
+    cells = [name, *(text_cell(sheet, text) if text else WriteOnlyCell(sheet) for text in _texts(report, line))]
+    letters = {
+        column.name: get_column_letter(place)
+        for place, column in enumerate(report.columns, start=2 + len(report.texts))
+    }
     for column, value in zip(report.columns, line.values, strict=True):
         if column.kind == PERCENT:
             part, whole = (f"{letters[each]}{line.number}" for each in column.of)
@@ -191,6 +198,11 @@ def _pivot_sheet(book: Workbook, report: Report) -> None:
         sheet.append([*(text_cell(sheet, text) if text else None for text in texts), *cells])
         rows += 1
     sheet.auto_filter.ref = f"A1:{get_column_letter(len(PIVOT))}{rows}"
+
+
+def _texts(report: Report, line: _Line) -> tuple[str, ...]:
+    """Return what is told of a row in words; of the total, nothing."""
+    return line.texts or ("",) * len(report.texts)
 
 
 def _labels(report: Report) -> list[str]:

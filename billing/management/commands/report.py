@@ -11,6 +11,7 @@ from billing.commands import BillingCommand, figure, table
 from billing.files.writing import write_whole
 from billing.reports import Report
 from billing.reports.tables import AMOUNT, PERCENT, Value, percent_text
+from billing.texts import shown
 
 FORMS = {".csv": reports.as_csv, ".xlsx": reports.as_xlsx, ".pdf": reports.as_pdf}
 
@@ -64,10 +65,13 @@ def _paragraphs(report: Report) -> Iterator[str]:
     if report.is_empty:
         yield "There is nothing in these months."
     else:
-        rows = [[f"{'  ' * row.depth}{row.label}", *_figures(report, row.values)] for row in report.rows]
-        rows.append(["Total", *_figures(report, report.total)])
-        headings = [report.heading, *(column.label for column in report.columns)]
-        yield table(rows, headings, set(range(1, len(headings))))
+        rows = [
+            [f"{'  ' * row.depth}{row.label}", *map(shown, row.texts), *_figures(report, row.values)]
+            for row in report.rows
+        ]
+        rows.append(["Total", *("" for _ in report.texts), *_figures(report, report.total)])
+        headings = [report.heading, *report.texts, *(column.label for column in report.columns)]
+        yield table(rows, headings, set(range(1 + len(report.texts), len(headings))))
     yield from report.notes
 
 
