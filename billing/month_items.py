@@ -25,7 +25,7 @@ from .models import (
 )
 from .models.questions import held_for_questions_only
 from .money import ZERO, rounded
-from .months import closing
+from .months import crossing
 from .months.checklist import CLOSE, CORRECTIONS, FINALIZE, HELD, PAYER_LINES, PROOF, Item, Month, State
 from .proof import culprits
 from .texts import long_month
@@ -102,7 +102,7 @@ def held(month: Month) -> Iterator[Item]:
         return
     text = f"{held_text(period)}."
     if period.takes_changes:
-        text += f" Decide them, or carry them over to {long_month(closing.month_after(period))}."
+        text += f" Decide them, or carry them over to {long_month(crossing.month_after(period))}."
     then = NextStep("review", month.about)
     yield Item(HELD, State.OPEN, text, count, billed, then, holds_up=(CLOSE, FINALIZE))
 

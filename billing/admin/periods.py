@@ -20,7 +20,7 @@ from django.utils.safestring import SafeString
 from .. import doors, month_items
 from ..models import BillingPeriod, Charge, MonthTotal
 from ..models.periods import parse_month
-from ..months import checklist, closing
+from ..months import checklist, closing, crossing
 from ..proof import recounting
 from ..texts import long_date, long_month
 from .attribution import REAPPLY, reapply_view
@@ -152,6 +152,18 @@ class ReviewForm(forms.Form):
     )
 
 
+class CarryForm(forms.Form):
+    """Asks why, where a fiscal year-end or an award's end is crossed."""
+
+    reason = forms.CharField(widget=forms.Textarea(attrs={"rows": 3}), help_text="Kept in the audit log.")
+
+    def __init__(self, *args: Any, needed: list[str], **options: Any) -> None:
+        super().__init__(*args, **options)
+        field = self.fields["reason"]
+        field.required = bool(needed)
+        field.help_text = " ".join([*needed, "Kept in the audit log."])
+
+
 class ReopenForm(forms.Form):
     to = forms.ChoiceField(
         label="Back to", choices=[(Status.OPEN, "Open"), (Status.REVIEW, "In review")], initial=Status.OPEN
@@ -191,7 +203,7 @@ def recount(request: HttpRequest, period: BillingPeriod, data: dict[str, Any]) -
 
 
 def carry(request: HttpRequest, period: BillingPeriod, data: dict[str, Any]) -> str:
-    return str(closing.carry_over(period=period, actor=actor_of(request), now=timezone.now()))
+    return str(closing.carry_over(period=period, reason=data["reason"], actor=actor_of(request), now=timezone.now()))
 
 
 def reopen(request: HttpRequest, period: BillingPeriod, data: dict[str, Any]) -> str:
@@ -273,10 +285,12 @@ class BillingPeriodAdmin(FrozenAdmin):
             button="Carry over",
             permission="billing.close_period",
             run=carry,
+            form=CarryForm,
+            form_for=lambda period: {"needed": crossing.reason_needed(period, crossing.month_after(period))},
             offered=lambda period: period.takes_changes and Charge.objects.in_month(period).held().exists(),
             question=lambda period: (
                 f"{month_items.held_text(period)} in {period}. "
-                f"It is charged in {long_month(closing.month_after(period))} from here "
+                f"It is charged in {long_month(crossing.month_after(period))} from here "
                 "on: it waits there, and is charged there once it is decided. Statements say which month it is for. "
                 "Reopening the period does not undo this."
             ),

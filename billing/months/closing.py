@@ -29,10 +29,9 @@ from ..models import (
 )
 from ..models.periods import PeriodClosed
 from ..models.periods import PeriodFinalized as PeriodFinalized
-from ..models.questions import held_for_questions_only
 from ..money import ZERO, plain
 from ..texts import long_date
-from . import checklist
+from . import checklist, crossing
 from .checklist import Item
 
 
@@ -182,37 +181,27 @@ def start_review(*, period: BillingPeriod, until: datetime.date, actor: Actor, n
         return period
 
 
-def month_after(period: BillingPeriod) -> datetime.date:
-    """Return the month that held charges of a period are carried to: the next that is open, or is still to open."""
-    later = BillingPeriod.objects.shown().filter(month__gt=period.month)
-    if following := later.filter(status=BillingPeriod.Status.OPEN).order_by("month").first():
-        return following.month
-    last = later.order_by("-month").first() or period
-    return last.next_month
-
-
-def carry_over(*, period: BillingPeriod, actor: Actor, now: datetime.datetime) -> Carried:
+def carry_over(*, period: BillingPeriod, reason: str = "", actor: Actor, now: datetime.datetime) -> Carried:
     """Let the next open month bear what is held in a period, so that the period can close without it.
 
     The charges stay held, with their flags and decisions, and stay charges *of* the period (its
     imports still match them). What they come to once decided is charged by the other month, whose
     statements and journal name the month they are for. Each one is listed in the audit log. The
-    next open month is opened if there is none.
+    next open month is opened if there is none. Over a fiscal year-end or an award's end it takes a `reason`.
 
-    Raises PeriodClosed, or NothingToCarry.
+    Raises PeriodClosed, NothingToCarry, or ReasonMissing.
     """
     with audit.gesture(actor=actor, now=now) as gesture:
         period = locked(period)
         require_open(period)
-        # What only a question holds posts at the close: it moves to no other month.
-        posts = held_for_questions_only(Charge.objects.in_month(period)).values("pk")
-        waiting = Charge.objects.in_month(period).held().exclude(pk__in=posts)
-        held = list(waiting.order_by("pk").only("pk", "currency", "billed_cost"))
+        held = list(crossing.held_to_carry(period).order_by("pk").only("pk", "currency", "billed_cost"))
         if not held:
             raise NothingToCarry(f"Billing period {period} holds no charges: there is nothing to carry over.")
-        into = ensure_period(month=month_after(period), actor=actor, now=now)
+        into = ensure_period(month=crossing.month_after(period), actor=actor, now=now)
         # It may have been closed since it was chosen.
         require_open(into)
+        if not reason.strip() and (needed := crossing.reason_needed(period, into.month)):
+            raise ReasonMissing(f"{' '.join(needed)} Give a reason to carry what is held in {period}.")
         billed: dict[str, Decimal] = defaultdict(Decimal)
         for charge in held:
             billed[charge.currency] += charge.billed_cost
@@ -221,6 +210,7 @@ def carry_over(*, period: BillingPeriod, actor: Actor, now: datetime.datetime) -
                 charge,
                 before={"charged_in": period.iso_month},
                 after={"charged_in": into.iso_month, "currency": charge.currency, "billed": plain(charge.billed_cost)},
+                note=reason.strip(),
             )
         # A fund/org may take no more postings by then.
         for start in range(0, len(held), holding.BATCH):
@@ -236,6 +226,7 @@ def carry_over(*, period: BillingPeriod, actor: Actor, now: datetime.datetime) -
                 "charges": carried.charges,
                 "billed": {currency: plain(amount) for currency, amount in carried.billed.items()},
             },
+            note=reason.strip(),
         )
         return carried
 
@@ -246,7 +237,7 @@ def close(
     """Close a period: its charges, decisions and corrections are locked from here on.
 
     What only a question of a PI holds is charged as it is. With `carry_held`, what is held then is carried over to the
-    next open month first (see `carry_over`).
+    next open month first (see `carry_over`), for the reason that `notes` give.
 
     Raises StepNotPossible, PeriodHasHeldCharges while charges wait for review, or PeriodHasProposedCorrections while
     corrections wait for approval.
@@ -258,7 +249,7 @@ def close(
         for name in sorted(_close_steps):
             _close_steps[name](period, gesture)
         if carry_held and Charge.objects.in_month(period).held().exists():
-            carry_over(period=period, actor=actor, now=now)
+            carry_over(period=period, reason=notes, actor=actor, now=now)
         # Fresh: what was kept is of before this gesture, which may have carried charges over.
         listed = checklist.of(period, only=(checklist.HELD, checklist.CORRECTIONS), is_fresh=True)
         for item in listed.keeping_from(checklist.CLOSE):

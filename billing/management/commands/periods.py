@@ -66,6 +66,12 @@ class Command(BillingCommand):
             each.add_argument("period", metavar="PERIOD", help="such as 2025-01")
             if verb == "review":
                 each.add_argument("--until", type=day, required=True, metavar="DATE", help="the last day of the review")
+            if verb == "carry":
+                each.add_argument(
+                    "--reason",
+                    default="",
+                    help="why; it takes one over the end of a fiscal year or of an award, and is kept in the audit log",
+                )
             if verb == "close":
                 each.add_argument("--carry-held", action="store_true", help="carry what is held to the next open month")
             if verb == "reopen":
@@ -127,8 +133,8 @@ class Command(BillingCommand):
         done = closing.start_review(period=period_named(period), until=until, actor=self.actor, now=self.now)
         self.report(described(done), f"Billing period {done} is in review until {long_date(until)}.")
 
-    def run_carry(self, *, period: str, **options: object) -> None:
-        carried = closing.carry_over(period=period_named(period), actor=self.actor, now=self.now)
+    def run_carry(self, *, period: str, reason: str, **options: object) -> None:
+        carried = closing.carry_over(period=period_named(period), reason=reason, actor=self.actor, now=self.now)
         self.report(
             {
                 "period": carried.period.iso_month,
