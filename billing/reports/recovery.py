@@ -39,7 +39,7 @@ REASONS = {
 COLUMNS = (
     Column("invoiced", "Invoiced"),
     Column("credited", "Credited"),
-    Column("center", "of it by the center"),
+    Column("center", "Credited by the center"),
     Column("remainder", "Not credited"),
     *(Column(name, label) for name, label in REASONS.items()),
 )

@@ -315,7 +315,7 @@ def test_the_command_prints_what_there_is_and_writes_all(tmp_path):
     call_command("report", "reconciliation", "--from", "2024-12", "--to", "2025-01", "-o", str(path), stdout=StringIO())
     sheet = load_workbook(io.BytesIO(path.read_bytes()))["Report"]
     headings = [cell.value for cell in sheet[4]]
-    assert headings[1:5] == ["Invoiced", "Credited", "of it by the center", "Not credited"]
+    assert headings[1:5] == ["Invoiced", "Credited", "Credited by the center", "Not credited"]
     assert "Funded subsidies" in headings
 
 
