@@ -87,7 +87,7 @@ def decide(ours: Keeper, step: str, *, is_last: bool) -> None:
     }
     commands = {
         "approve": ("approve", "--note", "checked"),
-        "reject": ("reject", "--note", "not ours"),
+        "reject": ("reject", "--provider-credits", "yes", "--note", "not ours"),
         "reattribute": ("reattribute", *HOLDER, "--create", "--approve", "--note", "asked"),
     }
     for name, command in commands.items():

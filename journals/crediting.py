@@ -10,6 +10,7 @@ from billing.fields import AmountSum
 from billing.reports.ledger import Credited, Ledger, PayerKey
 
 from .models import Journal, JournalLine
+from .unposted import unposted
 
 # Keys in one statement: below what any build of SQLite takes.
 BATCH = 500
@@ -55,4 +56,4 @@ def first_posted(keys: Collection[PayerKey]) -> dict[PayerKey, datetime.date]:
     return found
 
 
-LEDGER = Ledger(credited, first_posted)
+LEDGER = Ledger(credited, first_posted, unposted)

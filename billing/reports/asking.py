@@ -23,6 +23,7 @@ TITLES = {
     "uncharged": "Not charged",
     "reconciliation": "Recovery",
     "transfers": "Cost transfers",
+    "unposted": "Not posted",
 }
 LABELS = {
     "month": "Month",
@@ -51,6 +52,7 @@ WAYS: dict[str, tuple[str, ...]] = {
     "uncharged": ("month", "source", "service"),
     "reconciliation": ("recovery", "month", "source"),
     "transfers": ("transfer",),
+    "unposted": ("fund", "month", "source"),
 }
 # What year over year compares.
 MEASURES = {"charged": "Charged", "subsidy": "Subsidy", "listed": "List price"}
@@ -71,6 +73,7 @@ NOT_NARROWED = {
         ("department", "pi", "project", "service", "fund"),
         "An invoice is of a source as a whole: narrow it to a source.",
     ),
+    "unposted": (("department", "pi", "project", "service"), "Narrow it to a fund/org or a source."),
 }
 # What a row of a report leads to: the same report, narrowed to the row and by what comes next.
 WITHIN = {

@@ -16,6 +16,23 @@ class Credited(NamedTuple):
     amount: Decimal
 
 
+class UnpostedRow(NamedTuple):
+    """What a payer has of a source in a month that is on no journal yet, and on one that waits for its answer."""
+
+    period_id: int
+    source_name: str
+    fund_org: str
+    pending: Decimal
+    submitted: Decimal
+
+
+class Unposted(NamedTuple):
+    """What is not posted, and which months could not be worked out."""
+
+    rows: list[UnpostedRow]
+    problems: list[str]
+
+
 # A payer line: its month (an id), and its key.
 PayerKey = tuple[int, str]
 
@@ -24,11 +41,12 @@ class Ledger(NamedTuple):
     """What is asked of the ledger.
 
     `credited` returns what live journals of months (ids) credit in a currency; `first_posted` the posting date of the
-    first journal that has each payer line, of those that any has.
+    first journal that has each payer line, of those that any has; `unposted` what of months is not in the ledger.
     """
 
     credited: Callable[[Collection[int], str], list[Credited]]
     first_posted: Callable[[Collection[PayerKey]], dict[PayerKey, datetime.date]]
+    unposted: Callable[[Collection[int], str], Unposted]
 
 
 _ledger: list[Ledger] = []
@@ -45,3 +63,7 @@ def credited(periods: Collection[int], currency: str) -> list[Credited]:
 
 def first_posted(keys: Collection[PayerKey]) -> dict[PayerKey, datetime.date]:
     return _ledger[0].first_posted(keys) if _ledger else {}
+
+
+def unposted(periods: Collection[int], currency: str) -> Unposted:
+    return _ledger[0].unposted(periods, currency) if _ledger else Unposted([], [])

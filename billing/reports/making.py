@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from ..money import ZERO
-from . import notes, programs, recovery, transfers, uncharged
+from . import notes, programs, recovery, transfers, uncharged, unposted
 from .adding import chosen, currencies_of, rows_of, sums, trend_of
 from .asking import LABELS, MEASURES, Asked
 from .facts import AMOUNTS, Facts
@@ -43,6 +43,7 @@ def make(asked: Asked) -> Report:
         "uncharged": uncharged.not_charged,
         "reconciliation": recovery.reconciliation,
         "transfers": transfers.cost_transfers,
+        "unposted": unposted.not_posted,
     }
     return makers[asked.name](Facts(asked))
 
