@@ -94,5 +94,7 @@ def last_numbers(connection: BaseDatabaseWrapper, tables: list[Table]) -> dict[s
             cursor.execute("SELECT pg_get_serial_sequence(%s, %s)", [f'"{table.name}"', table.key])
             cursor.execute(f"SELECT last_value, is_called FROM {cursor.fetchone()[0]}")  # noqa: S608 (the database's own name)
             last, is_called = cursor.fetchone()
-            found[table.name] = last if is_called else 0
+            # Rows with a number of their own, which SQLite counts as given.
+            cursor.execute(f'SELECT coalesce(max("{table.key}"), 0) FROM "{table.name}"')  # noqa: S608 (names from the migrations)
+            found[table.name] = max(last if is_called else 0, cursor.fetchone()[0])
     return found
