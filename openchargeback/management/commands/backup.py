@@ -104,7 +104,7 @@ def _positive(text: str) -> int:
 def _told(manifest: Manifest) -> str:
     rows, files, events = _figures(manifest)
     return (
-        f"It has {rows} rows of {len(manifest.rows)} tables, {files} files "
+        f"It has {rows} rows of {len(manifest.rows)} tables, {files} {'file' if files == '1' else 'files'} "
         f"({filesizeformat(manifest.file_size)}) and {events} events of the audit log."
     )
 
