@@ -168,7 +168,7 @@ class _Kinds(dict[str, Kind]):
         super().__init__(named)
         self._others = others
 
-    def get(self, name: str, default: object = None) -> Kind:  # type: ignore[override]
+    def get(self, name: str, default: object = None) -> Kind:
         return super().get(name, self._others)
 
 
