@@ -1081,6 +1081,7 @@ COMMANDS = {
     "rate_study try 1": EVERY,
     "rate_study export 1 -o a.xlsx": EVERY,
     "rate_study adopt 1": BIND,
+    "import_legacy a.db": ADMIN,
     "recover_admin root": ADMIN,
     "replay -p 2025-01": EVERY,
     "report value": EVERY,

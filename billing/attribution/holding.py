@@ -153,6 +153,24 @@ def settle(charges: QuerySet[Charge], *, gesture: audit.Gesture, checks: Checks 
     return Settled(len(outcome.cleared), dict(sorted(outcome.billed.items())), held)
 
 
+def hold(charges: "QuerySet[Charge]", *, code: Flag.Code, detail: str, gesture: audit.Gesture) -> int:
+    """Hold charges that are charged to their owner, for one more reason; return how many.
+
+    The caller holds their months open. Charges that wait already, or are decided otherwise, stay as they are.
+    """
+    held = 0
+    ids = list(charges.order_by("pk").values_list("pk", flat=True))
+    for start in range(0, len(ids), BATCH):
+        locked = Charge.objects.live().filter(pk__in=ids[start : start + BATCH], state__in=Charge.CHARGED_TO_OWNER)
+        states = dict(locked.order_by("pk").select_for_update(no_key=True).values_list("pk", "state"))
+        Flag.objects.bulk_create(Flag(charge_id=pk, code=code, detail=detail) for pk in states)
+        for was in Charge.CHARGED_TO_OWNER:
+            pks = [pk for pk, state in states.items() if state == was]
+            _move(was, State.HELD, pks, gesture, action="charge.held")
+        held += len(states)
+    return held
+
+
 class _Asked(NamedTuple):
     """A charge whose flags are brought up to date, in the order of `_COLUMNS`."""
 
@@ -254,18 +272,18 @@ class _Outcome:
         for is_resolved, pks in self._turned.items():
             for start in range(0, len(pks), BATCH):
                 Flag.objects.filter(pk__in=pks[start : start + BATCH]).update(is_resolved=is_resolved)
-        self._move(State.HELD, State.CLEAR, self.cleared, gesture, action="charge.released")
+        _move(State.HELD, State.CLEAR, self.cleared, gesture, action="charge.released")
         for was, pks in self.held.items():
-            self._move(was, State.HELD, pks, gesture, action="charge.held")
+            _move(was, State.HELD, pks, gesture, action="charge.held")
 
-    @staticmethod
-    def _move(was: str, to: str, pks: list[int], gesture: audit.Gesture, *, action: str) -> None:
-        for start in range(0, len(pks), BATCH):
-            Charge.objects.filter(pk__in=pks[start : start + BATCH]).update(state=to)
-        subject = Charge()
-        for pk in pks:
-            subject.pk = pk
-            gesture.record(action, subject, before={"state": str(was)}, after={"state": str(to)})
+
+def _move(was: str, to: str, pks: list[int], gesture: audit.Gesture, *, action: str) -> None:
+    for start in range(0, len(pks), BATCH):
+        Charge.objects.filter(pk__in=pks[start : start + BATCH]).update(state=to)
+    subject = Charge()
+    for pk in pks:
+        subject.pk = pk
+        gesture.record(action, subject, before={"state": str(was)}, after={"state": str(to)})
 
 
 def settle_flags(

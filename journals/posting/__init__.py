@@ -4,6 +4,7 @@ from ..drafting import AccountingMissing, FundOrgNotParsed, PostingDateRefused
 from ..filing import OutputRefused
 from ..preflight import PreflightFailed
 from ..writing import UnknownFormat
+from .adopting import adopt
 from .answer_files import Answered, AnswersRefused, UnknownMapping, load_answers, mapping_named, save_mapping
 from .answers import Reversed, post, reject, reversal_date, reverse
 from .downloads import Download, FileMissing, content_of, download, first_lines
@@ -35,6 +36,7 @@ __all__ = [
     "UnknownFormat",
     "UnknownJournal",
     "UnknownMapping",
+    "adopt",
     "content_of",
     "download",
     "draft",

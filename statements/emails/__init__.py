@@ -15,6 +15,7 @@ from .doubts import (
     uncertain,
     was_left,
 )
+from .elsewhere import note_sent
 from .letters import EmailTemplateError, Letter, letter_of, shipped_html, shipped_text
 from .outbox import writes_files
 from .outcomes import KeptBack, Message, NotSent, Sent, Stated
@@ -69,6 +70,7 @@ __all__ = [
     "letter_of",
     "letter_to",
     "mailed_before",
+    "note_sent",
     "preview",
     "record_download",
     "resend",

@@ -118,6 +118,7 @@ ON_THE_DATABASE = [
     "funds list",
     "generate -p 2025-01",
     "imports list",
+    "import_legacy a.db",
     "ingest a.csv",
     "invoices list -p 2025-01",
     "jobs list",
