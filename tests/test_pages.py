@@ -137,6 +137,7 @@ class Asking:
         self.POST: dict[str, str] = {}
 
 
+@pytest.mark.same_on_either
 @pytest.mark.parametrize("role", ROLES)
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model._meta.label_lower)
 def test_every_admin_page_opens_for_whom_it_should_and_nobody_else(client, house, model, role):
@@ -188,6 +189,7 @@ PAGES = {
 }
 
 
+@pytest.mark.same_on_either
 @pytest.mark.parametrize("role", ROLES)
 @pytest.mark.parametrize("name", PAGES)
 def test_pages_of_their_own_ask_for_their_permission(client, house, name, role):
@@ -203,6 +205,7 @@ def test_pages_of_their_own_ask_for_their_permission(client, house, name, role):
         assert response.status_code == 403
 
 
+@pytest.mark.same_on_either
 @pytest.mark.parametrize("role", STAFF)
 def test_buttons_open_for_their_permission_only(client, house, role):
     user = getattr(house, role)
@@ -226,6 +229,7 @@ SEARCHED = [
 ]
 
 
+@pytest.mark.same_on_either
 @pytest.mark.parametrize(("meta", "name"), SEARCHED, ids=lambda each: getattr(each, "model_name", each))
 def test_who_may_fill_in_a_form_may_search_for_what_it_asks_for(client, house, meta, name):
     query = {"app_label": meta.app_label, "model_name": meta.model_name, "field_name": name}

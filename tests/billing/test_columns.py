@@ -19,7 +19,7 @@ from billing.readers.columns import looks_like_category, looks_like_currency, lo
 from tests import build
 from tests.billing.deliveries import a_row
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.same_on_either]
 
 FORMATS = ("csv", "tsv", "xlsx", "parquet")
 

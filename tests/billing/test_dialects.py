@@ -18,7 +18,7 @@ from billing.readers.projects import project_of
 from tests import build
 from tests.billing.deliveries import a_row, delivered
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.same_on_either]
 
 PACIFIC = {"BillingPeriodStart": "2025-01-01T08:00:00Z", "BillingPeriodEnd": "2025-01-31T08:00:00Z"}
 ORACLE = {"ChargePeriodStart": "2025-01-16T00:00Z", "ChargePeriodEnd": "2025-01-16T23:59:59.999Z"}

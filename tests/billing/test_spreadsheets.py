@@ -22,7 +22,7 @@ from tests import build
 from tests.billing.deliveries import a_row, delivered
 from tests.billing.test_columns import bring_in
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.same_on_either]
 
 BY = {"actor": build.SOMEBODY, "now": build.NOW}
 NOON = datetime.datetime(2025, 12, 1, 12, tzinfo=datetime.UTC).replace(tzinfo=None)

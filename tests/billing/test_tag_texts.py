@@ -14,7 +14,7 @@ from tests import build
 from tests.billing.deliveries import a_row, delivered
 from tests.billing.test_attribution import a_rule, an_account, who_pays
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.same_on_either]
 
 FIELDS = {
     "pi_email": ("pi_email", "ada@u.edu", "bob@u.edu", "pi_email"),
