@@ -26,9 +26,7 @@ class Command(BillingCommand):
             metavar="CODE",
             help="the currency of its amounts (default: by its sign)",
         )
-        parser.add_argument(
-            "--dry-run", action="store_true", help="read everything and store nothing"
-        )
+        parser.add_argument("--dry-run", action="store_true", help="read everything and store nothing")
 
     def run(self, **options: Any) -> None:
         brought = legacy.bring(
