@@ -3,12 +3,10 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-
-from django.conf import settings
+from pathlib import Path, PurePosixPath
 
 from billing.errors import BillingError
-from billing.files import Pending, is_in_place, own_folder, write_whole
+from billing.files import Pending, documents, is_in_place, write_whole
 from billing.models import BillingPeriod
 from billing.proof import About
 from billing.proof.verifying import Kept
@@ -26,6 +24,20 @@ class Staged:
     def __init__(self) -> None:
         self.files: list[Pending] = []
         self.in_place: list[tuple[Path, bytes]] = []
+        self.documents: list[documents.Ready] = []
+
+    def keep(self, name: str, content: bytes) -> None:
+        """Write `content` to become a document of this name; raises OutputRefused where that is not possible."""
+        try:
+            if there := documents.bucket():
+                # Better refused now than after all else is done.
+                there.require_bucket()
+            ready = documents.Ready(name)
+            self.documents.append(ready)
+            ready.file.write(content)
+            ready.complete()
+        except OSError as error:
+            raise OutputRefused(f"{documents.place(name)} cannot be written: {error.strerror}.") from error
 
     def add(self, target: Path, content: bytes) -> None:
         """Write `content` beside `target`; raises OutputRefused where that is not possible.
@@ -53,10 +65,11 @@ class Staged:
             pending.publish()
         for target, content in self.in_place:
             write_whole(target, content)
+        documents.publish(self.documents)
 
     def discard(self) -> None:
-        for pending in self.files:
-            pending.discard()
+        for each in (*self.files, *self.documents):
+            each.discard()
 
 
 @contextmanager
@@ -76,13 +89,8 @@ def whole_files() -> Iterator[Staged]:
 
 
 def path_of(month: str) -> str:
-    """Return where a month's journals are kept, relative to VAR_DIR."""
+    """Return under which names a month's journals are kept."""
     return f"journals/{month}"
-
-
-def folder_of(month: str, *names: str) -> Path:
-    """Return the folder that keeps a month's journals, or one in it, made if need be."""
-    return own_folder("journals", month, *names)
 
 
 def kept_files(period: BillingPeriod | None) -> Iterator[Kept]:
@@ -90,18 +98,19 @@ def kept_files(period: BillingPeriod | None) -> Iterator[Kept]:
     written = Journal.objects.exclude(file_sha256="").prefetch_related("files_beside").order_by("pk")
     for journal in written if period is None else written.filter(period=period):
         about = About("journals.journal", journal.pk)
-        path = kept_path(journal.file_path)
-        yield Kept(f"Journal {journal.number}", path, journal.file_sha256, about, can_be_made_again=True)
+        place = documents.place(journal.file_path)
+        yield Kept(f"Journal {journal.number}", place, journal.file_sha256, about, can_be_made_again=True)
         for each in journal.files_beside.all():
             named = f"Journal {journal.number}, {each.name}"
-            yield Kept(named, path.with_name(each.name), each.sha256, about, can_be_made_again=True)
+            place = documents.place(beside(journal.file_path, each.name))
+            yield Kept(named, place, each.sha256, about, can_be_made_again=True)
     exports = ReceivablesExport.objects.exclude(file_sha256="").order_by("pk")
     for export in exports if period is None else exports.filter(period=period):
         about = About("journals.receivablesexport", export.pk)
-        path = kept_path(export.file_path)
-        yield Kept(f"Receivables {export.number}", path, export.file_sha256, about, can_be_made_again=True)
+        place = documents.place(export.file_path)
+        yield Kept(f"Receivables {export.number}", place, export.file_sha256, about, can_be_made_again=True)
 
 
-def kept_path(file_path: str) -> Path:
-    """Return where a file lies that is recorded relative to VAR_DIR."""
-    return Path(settings.VAR_DIR) / file_path
+def beside(file_path: str, name: str) -> str:
+    """Return the name of the document of this name that lies beside another."""
+    return str(PurePosixPath(file_path).with_name(name))

@@ -14,6 +14,7 @@ from django.contrib.auth.models import Group
 from billing import audit, review
 from billing.audit import Actor, Gesture
 from billing.errors import BillingError
+from billing.files import documents
 from billing.importing import ingest
 from billing.models import (
     BillingPeriod,
@@ -270,7 +271,7 @@ def run_month(
         journal_state=journal.get_state_display().lower() if journal else "",
         debits=journal.debits if journal else Decimal(0),
         credits=journal.credits if journal else Decimal(0),
-        journal_file=str(settings.VAR_DIR / journal.file_path) if journal else "",
+        journal_file=str(documents.place(journal.file_path)) if journal else "",
         receivables=invoiced.number if invoiced else "",
         receivables_state=invoiced.get_state_display().lower() if invoiced else "",
         invoiced=invoiced.total if invoiced else Decimal(0),

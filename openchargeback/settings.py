@@ -7,6 +7,7 @@ import re
 import sys
 import zoneinfo
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from csp.constants import NONE, SELF
@@ -74,6 +75,36 @@ FILE_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
 # Not where the whole machine keeps its temporary files: what a killed process leaves here is cleared away.
 FILE_UPLOAD_TEMP_DIR = VAR_DIR / "uploads"
 MAX_UPLOAD_BYTES = env.int("MAX_UPLOAD_BYTES", default=2 * 1024**3)
+
+# Received files and documents are in a bucket where this names one, so that several machines share them.
+STORAGE_BUCKET = env.str("STORAGE_BUCKET", default="")
+STORAGES: dict[str, dict[str, Any]] = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+}
+if STORAGE_BUCKET:
+    endpoint = env.str("STORAGE_ENDPOINT", default="").rstrip("/")
+    if endpoint and not re.fullmatch(r"https?://[^/\s]+", endpoint):
+        raise ImproperlyConfigured(f"STORAGE_ENDPOINT is “{endpoint}”. Write https://host, or https://host:port.")
+    keys = env.str("STORAGE_ACCESS_KEY", default=""), env.str("STORAGE_SECRET_KEY", default="")
+    if not all(keys) and any(keys):
+        raise ImproperlyConfigured("STORAGE_ACCESS_KEY and STORAGE_SECRET_KEY belong together: set both, or neither.")
+    style = env.str("STORAGE_ADDRESSING", default="path" if endpoint else "auto")
+    if style not in ("path", "virtual", "auto"):
+        raise ImproperlyConfigured(f"STORAGE_ADDRESSING is “{style}”. It may be path, virtual or auto.")
+    STORAGES["default"] = {
+        "BACKEND": "billing.files.objects.ObjectStorage",
+        "OPTIONS": {
+            "bucket_name": STORAGE_BUCKET,
+            "location": env.str("STORAGE_PREFIX", default="").strip("/"),
+            "endpoint_url": endpoint or None,
+            "region_name": env.str("STORAGE_REGION", default="") or None,
+            # Without keys: those of the machine's role.
+            "access_key": keys[0] or None,
+            "secret_key": keys[1] or None,
+            "addressing_style": style,
+        },
+    }
 
 INSTALLED_APPS = [
     "openchargeback.apps.OpenChargebackAdminConfig",

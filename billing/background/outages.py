@@ -11,6 +11,7 @@ from django import db
 from django.conf import settings
 
 from ..file_names import shown
+from ..files import StorageAway
 from . import working
 
 # Errors of a lost connection, and those that Django raises itself, come without a number.
@@ -77,6 +78,8 @@ _SAID = {
     "too_large": "A file became larger than the system lets this program write. What was asked for here was not done.",
     "disk_read_only": "The disk can be read but not written. What was asked for here was not done.",
     "disk_broken": "The disk could not be read or written. What was asked for here was not done. Look at the disk.",
+    "storage": "The object storage that keeps the files cannot be reached, or refuses. What was asked for here was not "
+    "done. Try again once it answers.",
     "files": "This program has too many files open. What was asked for here was not done. Try again in a minute.",
     "memory": "The machine has no memory left. What was asked for here was not done. Try again in a minute.",
     "private": "The program has no access to one of its own files. What was asked for here was not done. The "
@@ -101,6 +104,8 @@ def outage_of(error: BaseException | None) -> Outage | None:
     for each in _causes(error):
         if isinstance(each, db.Error):
             kind, detail = _kind_of_database(each), " ".join(shown(str(each)).split())[:300]
+        elif isinstance(each, StorageAway):
+            kind, detail = "storage", _where(each)
         elif isinstance(each, OSError):
             kind, detail = _kind_of_disk(each), _where(each)
         else:

@@ -1,10 +1,20 @@
-"""Everything on disk: files as received and as made, written whole, named safely, read from pipes.
+"""All files: as received and as made, written whole, named safely, read from pipes; on this disk or an object storage.
 
-Whatever writes a file does so by `writing`, and whatever needs a path of a received one asks `received.local_copy`:
-nobody else asks where a storage keeps things.
+What is kept for years is asked for by `received` and `documents`: nobody else asks where a storage keeps things.
+Whatever else writes a file does so by `writing`.
 """
 
+from .away import StorageAway
 from .folders import own_folder
 from .writing import Pending, is_in_place, whole, whole_if_absent, write_whole, write_whole_in
 
-__all__ = ["Pending", "is_in_place", "own_folder", "whole", "whole_if_absent", "write_whole", "write_whole_in"]
+__all__ = [
+    "Pending",
+    "StorageAway",
+    "is_in_place",
+    "own_folder",
+    "whole",
+    "whole_if_absent",
+    "write_whole",
+    "write_whole_in",
+]

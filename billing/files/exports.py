@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import IO
 
 from ..errors import NoLongerKept
-from .folders import own_folder
-from .leftovers import EXPORTS_KEPT
-from .writing import whole_if_absent
+from . import documents
+from .leftovers import EXPORTS, EXPORTS_KEPT
 
 KEPT = f"The file is kept for {EXPORTS_KEPT // 3600} hours."
 GONE = f"This file is no longer there: it is kept for {EXPORTS_KEPT // 3600} hours. Ask for it again."
@@ -18,7 +17,7 @@ GONE = f"This file is no longer there: it is kept for {EXPORTS_KEPT // 3600} hou
 def keep(ending: str, write: Callable[[IO[bytes]], int]) -> tuple[str, int]:
     """Have a file written; return its name and what `write` returned."""
     name = f"{secrets.token_hex(16)}.{ending}"
-    with whole_if_absent(_path(name)) as file:
+    with documents.writing(_document(name)) as file:
         count = write(file)
     return name, count
 
@@ -27,14 +26,14 @@ def opened(name: str, *, now: datetime.datetime) -> IO[bytes]:
     """Open a file that the worker wrote. Raises NoLongerKept."""
     if not is_kept(name, now=now):
         raise NoLongerKept(GONE)
-    return _path(name).open("rb")
+    return documents.opened(_document(name))
 
 
 def is_kept(name: str, *, now: datetime.datetime) -> bool:
     """Tell whether a file that the worker wrote can still be had; `leftovers` removes it some time after that."""
-    path = _path(name)
-    return bool(name) and path.is_file() and path.stat().st_mtime > now.timestamp() - EXPORTS_KEPT
+    written_at = documents.written_at(_document(name)) if name else None
+    return written_at is not None and written_at > now - datetime.timedelta(seconds=EXPORTS_KEPT)
 
 
-def _path(name: str) -> Path:
-    return own_folder("exports") / Path(name).name
+def _document(name: str) -> str:
+    return f"{EXPORTS}/{Path(name).name}"

@@ -19,12 +19,14 @@ from django.core.files.storage import default_storage
 from django.db import transaction
 from django.db.models import QuerySet
 
+from ..errors import BillingError
 from ..file_names import shown
 from ..models import StoredFile
 from ..progress import Progress, unwatched
 from ..readers import UnreadableFile
 from ..readers.opening import open_file
 from .folders import own_folder
+from .places import InStorage, OnDisk, Place
 from .writing import whole
 
 MIB = 1024 * 1024
@@ -32,6 +34,10 @@ CHUNK = MIB
 MAX_NAME = 254
 SHA256 = re.compile(r"[0-9a-f]{64}")
 UNUSED_AFTER = datetime.timedelta(days=7)
+
+
+class FileAltered(BillingError):
+    """What a storage elsewhere has is not what was given to it."""
 
 
 def store(
@@ -134,23 +140,21 @@ def clear_unused(*, files: Collection[int], now: datetime.datetime) -> int:
     return removed
 
 
-def local_copy(stored: StoredFile, *, anew: bool = False) -> Path:
+def local_copy(stored: StoredFile) -> Path:
     """Return where a stored file can be read on this machine; where it is gone, nothing is at that path.
 
-    A storage on this disk has a path already. From any other the file is fetched once, or `anew`, and kept for a day
-    after it was last asked for.
+    A storage on this disk has a path already. From any other the file is fetched once, and kept for a day after it was
+    last asked for. Raises FileAltered where what was fetched is not what was received.
     """
     if path := _path_of(stored):
         return path
     own_folder("fetched")
     copy = _fetched_path(stored)
-    if copy.exists() and not anew:
+    if copy.exists():
         copy.touch()
         return copy
-    copy.unlink(missing_ok=True)
-    with contextlib.suppress(FileNotFoundError), default_storage.open(stored.path) as source, whole(copy) as target:
-        for chunk in source.chunks():
-            target.write(chunk)
+    with contextlib.suppress(FileNotFoundError), whole(copy) as target:
+        _require(stored, _fetched(stored, target))
     return copy
 
 
@@ -185,6 +189,38 @@ def put_back(path: str, content: Iterable[bytes], *, sha256: str) -> None:
                 default_storage.save(path, _Movable(complete, copy.name))
         finally:
             Path(copy.name).unlink(missing_ok=True)
+
+
+def opened(stored: StoredFile) -> IO[bytes]:
+    """Open a stored file to hand it out. Raises FileNotFoundError, and FileAltered for one from elsewhere."""
+    return local_copy(stored).open("rb")
+
+
+def place_of(stored: StoredFile) -> Place:
+    """Return where the storage itself keeps a file."""
+    path = _path_of(stored)
+    return OnDisk(path) if path else InStorage(default_storage, stored.path)
+
+
+def _fetched(stored: StoredFile, target: IO[bytes]) -> str:
+    """Write what the storage has to a file, and return its SHA-256."""
+    if fetch := getattr(default_storage, "fetch", None):
+        sha256: str = fetch(stored.path, target)[0]
+        return sha256
+    digest = hashlib.sha256()
+    with default_storage.open(stored.path) as source:
+        for chunk in source.chunks():
+            digest.update(chunk)
+            target.write(chunk)
+    return digest.hexdigest()
+
+
+def _require(stored: StoredFile, sha256: str) -> None:
+    if sha256 != stored.sha256:
+        raise FileAltered(
+            f"The stored file {place_of(stored)} is not what was received: its SHA-256 is {sha256}. Put it back from a "
+            "backup, or from an older version where the bucket keeps them."
+        )
 
 
 def _path_of(stored: StoredFile) -> Path | None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from ..files.received import local_copy
+from ..files.received import place_of
 from ..models import BillingPeriod, PricedMonth
 from ..usage import keeping
 from .findings import About, Finding
@@ -11,7 +11,7 @@ from .verifying import Kept, wrong
 
 def kept(period: BillingPeriod | None) -> Iterator[Kept]:
     """Yield the files that usage is kept in, of all months or of one: records, who pays, and how rows came about."""
-    return _files(keeping.pricings_of(period), anew=True)
+    return _files(keeping.pricings_of(period))
 
 
 def findings(period: BillingPeriod, *, is_frozen: bool) -> list[Finding]:
@@ -28,7 +28,7 @@ def findings(period: BillingPeriod, *, is_frozen: bool) -> list[Finding]:
     return found + [Finding("file", each.what, each.text, each.about) for each in altered if each]
 
 
-def _files(months: list[PricedMonth], *, with_rows: bool = False, anew: bool = False) -> Iterator[Kept]:
+def _files(months: list[PricedMonth], *, with_rows: bool = False) -> Iterator[Kept]:
     seen = set()
     for priced in months:
         about = About("billing.pricedmonth", priced.pk)
@@ -43,4 +43,4 @@ def _files(months: list[PricedMonth], *, with_rows: bool = False, anew: bool = F
         for what, stored, about_it in named:
             if stored.pk not in seen:
                 seen.add(stored.pk)
-                yield Kept(what, local_copy(stored, anew=anew), stored.sha256, about_it)
+                yield Kept(what, place_of(stored), stored.sha256, about_it)

@@ -10,12 +10,12 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-from django.conf import settings
 from django.db import transaction
 
 from .. import audit
 from ..audit import Actor
 from ..errors import BillingError, NextStep
+from ..files import documents
 from ..files.writing import write_whole
 from ..models import BillingPeriod, FrozenProof, Policy
 from ..months import closing
@@ -25,6 +25,8 @@ from .equations import exact_text
 from .findings import About, Finding
 from .proving import Proof, prove
 from .verifying import Kept
+
+FOLDER = "proofs"
 
 
 class NotWritable(BillingError):
@@ -136,40 +138,35 @@ def draw(data: dict[str, Any]) -> bytes:
     return _drawer[0](data) if _drawer else b""
 
 
-def write_files(frozen: FrozenProof) -> list[Path]:
-    """Write the files of a frozen proof, each whole or not at all, and return them; they can be written again."""
-    written = []
-    for path, content in ((file_of(frozen, "json"), frozen.text.encode()), (file_of(frozen, "pdf"), bytes(frozen.pdf))):
-        path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
-        write_whole(path, content)
-        written.append(path)
-    return written
+def write_files(frozen: FrozenProof) -> None:
+    """Write the files of a frozen proof, each whole or not at all; they can be written again."""
+    documents.write(name_of(frozen, "json"), frozen.text.encode())
+    documents.write(name_of(frozen, "pdf"), bytes(frozen.pdf))
 
 
-def write_pdf(*, period: BillingPeriod, path: Path | None = None, actor: Actor, now: datetime.datetime) -> Path:
+def write_pdf(*, period: BillingPeriod, path: Path | None = None, actor: Actor, now: datetime.datetime) -> str:
     """Write the PDF of a month's proof, as frozen or as things stand; return where.
 
     Without a path that is the month's own file below VAR_DIR/proofs, marked as a draft until it is finalized.
     Raises NotWritable.
     """
-    if path is None:
-        is_frozen = FrozenProof.objects.filter(period=period).exists()
-        path = folder() / f"proof-{period.iso_month}{'' if is_frozen else '-DRAFT'}.pdf"
-        path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
     content = download(period=period, extension="pdf", actor=actor, now=now)
+    is_frozen = FrozenProof.objects.filter(period=period).exists()
+    own = f"{FOLDER}/proof-{period.iso_month}{'' if is_frozen else '-DRAFT'}.pdf"
+    place = str(path or documents.place(own))
     try:
-        write_whole(path, content)
+        if path:
+            write_whole(path, content)
+        else:
+            documents.write(own, content)
     except OSError as error:
-        raise NotWritable(f"{path} cannot be written: {error.strerror}.") from error
-    return path
+        raise NotWritable(f"{place} cannot be written: {error.strerror}.") from error
+    return place
 
 
-def folder() -> Path:
-    return Path(settings.VAR_DIR) / "proofs"
-
-
-def file_of(frozen: FrozenProof, extension: str) -> Path:
-    return folder() / f"proof-{frozen.period.iso_month}.{extension}"
+def name_of(frozen: FrozenProof, extension: str) -> str:
+    """Return the name of a document of a frozen proof."""
+    return f"{FOLDER}/proof-{frozen.period.iso_month}.{extension}"
 
 
 def kept_files(period: BillingPeriod | None) -> Iterator[Kept]:
@@ -179,7 +176,7 @@ def kept_files(period: BillingPeriod | None) -> Iterator[Kept]:
         for extension, sha256 in (("json", each.json_sha256), ("pdf", each.pdf_sha256)):
             what = f"Proof of {each.period} as {extension.upper()}"
             about = About("billing.billingperiod", each.period_id)
-            yield Kept(what, file_of(each, extension), sha256, about, can_be_made_again=True)
+            yield Kept(what, documents.place(name_of(each, extension)), sha256, about, can_be_made_again=True)
 
 
 def json_of(period: BillingPeriod) -> bytes:

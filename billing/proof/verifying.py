@@ -1,13 +1,12 @@
 """The files that were kept, read again: each has to be the one whose hash was recorded when it came or was made."""
 
-import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from django.db.models import Q
 
-from ..files.received import MIB, chunks, local_copy
+from ..files.places import MIB, Place, Signature
+from ..files.received import place_of
 from ..models import BillingPeriod, Import, StoredFile
 from ..progress import Progress, unwatched
 from .findings import About
@@ -18,7 +17,7 @@ class Kept:
     """A file as it was recorded. `what` names what it is of, which is what it is `about`."""
 
     what: str
-    path: Path
+    place: Place
     sha256: str
     about: About | None = None
     # A file that is made again from what is frozen, where it is gone: its absence is no loss.
@@ -30,7 +29,7 @@ class Altered:
     """A file that is not the one that was recorded, and what is wrong with it."""
 
     what: str
-    path: Path
+    place: Place
     text: str
     about: About | None = None
 
@@ -51,10 +50,9 @@ class Verified:
 Provider = Callable[[BillingPeriod | None], Iterable[Kept]]
 _providers: dict[str, Provider] = {}
 
-# What the file system says of a file, and its hash then: a page need not read a gigabyte again while nothing touched
-# it. The time of the last change of its entry (ctime) is set by the system, whatever a program claims.
-_Signature = tuple[str, int, int, int, int]
-_known: dict[_Signature, str] = {}
+# What a disk or storage says of a file, and its hash and size then: a page need not read a gigabyte again while nothing
+# touched it.
+_known: dict[Signature, tuple[str, int]] = {}
 _KNOWN = 10_000
 
 
@@ -69,10 +67,10 @@ def verify(period: BillingPeriod | None = None, *, progress: Progress = unwatche
     for provider in _providers.values():
         for kept in provider(period):
             found.files += 1
-            if altered := wrong(kept, trusts_signature=False):
+            altered, size = _looked_at(kept, trusts_signature=False)
+            found.size += size
+            if altered:
                 found.altered.append(altered)
-            else:
-                found.size += kept.path.stat().st_size if kept.path.exists() else 0
             progress(found.size // MIB, 0, "Reading MiB")
     return found
 
@@ -94,35 +92,38 @@ def received(period: BillingPeriod | None) -> Iterator[Kept]:
         first = min(stored.imported_files.all(), key=lambda each: each.pk, default=None)
         name = f"{first.name} of import {first.imported_in_id}" if first else f"Upload {stored}"
         about = About("billing.import", first.imported_in_id) if first else None
-        yield Kept(name, local_copy(stored, anew=True), stored.sha256, about)
+        yield Kept(name, place_of(stored), stored.sha256, about)
 
 
 def wrong(kept: Kept, *, trusts_signature: bool) -> Altered | None:
     """Return what is wrong with a file, None for nothing; a signature is trusted for a file that nothing touched."""
+    return _looked_at(kept, trusts_signature=trusts_signature)[0]
+
+
+def _looked_at(kept: Kept, *, trusts_signature: bool) -> tuple[Altered | None, int]:
+    """Return what is wrong with a file, and the size of one that is as recorded."""
+    what, place = kept.what, kept.place
     try:
-        sha256 = _sha256_of(kept.path, trusts_signature=trusts_signature)
+        sha256, size = _hashed(place, trusts_signature=trusts_signature)
     except FileNotFoundError:
         if kept.can_be_made_again:
-            return None
-        return Altered(kept.what, kept.path, f"its file is gone ({kept.path}). Put it back from a backup.", kept.about)
+            return None, 0
+        return Altered(what, place, f"its file is gone ({place}). Put it back from a backup.", kept.about), 0
     except OSError as error:
-        return Altered(kept.what, kept.path, f"its file cannot be read ({kept.path}: {error.strerror}).", kept.about)
+        return Altered(what, place, f"its file cannot be read ({place}: {error.strerror}).", kept.about), 0
     if sha256 == kept.sha256:
-        return None
-    told = f"its file is not the one that was recorded ({kept.path}): its SHA-256 is {sha256}, and was {kept.sha256}."
-    return Altered(kept.what, kept.path, told, kept.about)
+        return None, size
+    told = f"its file is not the one that was recorded ({place}): its SHA-256 is {sha256}, and was {kept.sha256}."
+    return Altered(what, place, told, kept.about), 0
 
 
-def _sha256_of(path: Path, *, trusts_signature: bool) -> str:
-    with path.open("rb") as file:
-        stat = path.stat()
-        signature = (str(path), stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
-        if trusts_signature and signature in _known:
-            return _known[signature]
-        digest = hashlib.sha256()
-        for chunk in chunks(file):
-            digest.update(chunk)
-    if len(_known) >= _KNOWN:
-        _known.clear()
-    _known[signature] = digest.hexdigest()
-    return _known[signature]
+def _hashed(place: Place, *, trusts_signature: bool) -> tuple[str, int]:
+    signature = place.signature()
+    if trusts_signature and signature in _known:
+        return _known[signature]
+    found = place.hashed()
+    if signature is not None:
+        if len(_known) >= _KNOWN:
+            _known.clear()
+        _known[signature] = found
+    return found

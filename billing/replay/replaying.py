@@ -160,6 +160,7 @@ def _rebuilt(folder: Path) -> Figures:
         "AUDIT_ANCHOR": "",
         "EMAIL_URL": "",
         "Q_BROKER_URL": "",
+        "STORAGE_BUCKET": "",
     }
     done = subprocess.run(  # noqa: S603 (our own interpreter and module)
         [sys.executable, "-c", SCRATCH, str(folder)],

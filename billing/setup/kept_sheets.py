@@ -3,10 +3,8 @@
 A large list is read by the worker, first for the preview and then once more to load it. See `load_by_job`.
 """
 
-import contextlib
 import datetime
 import os
-import time
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -14,14 +12,16 @@ from typing import IO, Any
 
 from django.core import signing
 from django.core.files.uploadedfile import UploadedFile
+from django.utils import timezone
 
 from ..audit import Actor
 from ..background import jobs
 from ..errors import NoLongerKept
-from ..files import own_folder, whole_if_absent
+from ..files import documents
 from ..files.received import display_name
 from ..models import Job
 
+FOLDER = "review-sheets"
 KEPT_SECONDS = 24 * 3600
 # Of a file that is read while its page loads. A list of some 5,000 lines has about as many.
 LARGE_BYTES = 128 * 1024
@@ -34,41 +34,41 @@ Load = Callable[..., Any]
 
 def keep(file: UploadedFile) -> str:
     """Keep an upload and return its new name, which ends in .xlsx whatever it is; throw away those nobody confirmed."""
-    folder = _folder()
-    _clear(folder)
+    _clear()
     name = f"{uuid.uuid4().hex}.xlsx"
     file.seek(0)
-    with whole_if_absent(folder / name) as kept:
+    with documents.writing(_document(name)) as kept:
         for chunk in file.chunks():
             kept.write(chunk)
     return name
 
 
-def _clear(folder: Path) -> None:
+def _clear() -> None:
     """Throw away what nobody confirmed, but not what a job will read."""
     waiting = Job.objects.filter(state__in=jobs.UNFINISHED)
     asked = {arguments.get("kept") for arguments in waiting.values_list("arguments", flat=True)}
-    for old in folder.glob("*.xlsx"):
+    before = timezone.now() - datetime.timedelta(seconds=KEPT_SECONDS)
+    for old in documents.names_in(FOLDER):
         # Another upload may throw it away at the same time.
-        with contextlib.suppress(FileNotFoundError):
-            if old.name not in asked and old.stat().st_mtime < time.time() - KEPT_SECONDS:
-                old.unlink()
+        written_at = documents.written_at(old)
+        if written_at and written_at < before and Path(old).name not in asked:
+            documents.remove(old)
 
 
 def opened(name: str) -> IO[bytes]:
     """Open what is kept under this name. Raises NoLongerKept."""
     try:
-        return (_folder() / name).open("rb")
+        return documents.opened(_document(name))
     except FileNotFoundError:
         raise NoLongerKept(GONE) from None
 
 
 def path_of(name: str) -> Path:
-    """Return where the file is that is kept under this name. Raises NoLongerKept."""
-    path = _folder() / name
-    if not path.is_file():
-        raise NoLongerKept(GONE)
-    return path
+    """Return where the file that is kept under this name can be read on this machine. Raises NoLongerKept."""
+    try:
+        return documents.local(_document(name))
+    except FileNotFoundError:
+        raise NoLongerKept(GONE) from None
 
 
 def is_large(file: IO[bytes]) -> bool:
@@ -78,7 +78,7 @@ def is_large(file: IO[bytes]) -> bool:
 
 def drop(name: str) -> None:
     """Forget what is kept under this name."""
-    (_folder() / name).unlink(missing_ok=True)
+    documents.remove(_document(name))
 
 
 def token_of(name: str, *, owner: int | None, about: str) -> str:
@@ -97,8 +97,8 @@ def name_of(token: str, *, owner: int | None, about: str) -> str:
     return str(name)
 
 
-def _folder() -> Path:
-    return own_folder("review-sheets")
+def _document(name: str) -> str:
+    return f"{FOLDER}/{name}"
 
 
 # Large lists, read by the worker ---------------------------------------------------------------------

@@ -9,8 +9,9 @@ from django.utils import timezone
 from billing import audit
 from billing.audit import Actor
 from billing.errors import BillingError
+from billing.files import documents
 
-from ..filing import kept_path, whole_files
+from .. import filing
 from ..formats.layouts import LayoutFormat
 from ..models import Journal
 from ..writing import FROZEN, document_of, format_named, format_of
@@ -56,23 +57,21 @@ def content_of(journal: Journal, name: str = "") -> bytes:
     beside = journal.files_beside.filter(name=name).first() if name else None
     if name and beside is None:
         raise FileMissing(f"{journal} has no file {name}.")
-    path, sha256 = kept_path(journal.file_path), journal.file_sha256
+    document, sha256 = journal.file_path, journal.file_sha256
     if beside:
-        path, sha256 = path.with_name(beside.name), beside.sha256
-    if path.is_file():
-        content = path.read_bytes()
-    elif sha256:
+        document, sha256 = filing.beside(document, beside.name), beside.sha256
+    try:
+        content = documents.read(document)
+    except FileNotFoundError:
+        if not sha256:
+            raise FileMissing(f"The file of the draft {journal} is gone: export it again.") from None
         content = _made_again(journal, name)
-        with whole_files() as staged:
-            if sha256_of(content) == sha256:
-                path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
-                staged.add(path, content)
-    else:
-        raise FileMissing(f"The file of the draft {journal} is gone: export it again.")
+        if sha256_of(content) == sha256:
+            documents.write(document, content)
     if sha256 and sha256_of(content) != sha256:
         raise FileMissing(
-            f"The file {path.name} is not the one that was submitted as {journal} "
-            f"(SHA-256 {sha256[:12]}…): restore it from a backup of VAR_DIR."
+            f"The file {Path(document).name} is not the one that was submitted as {journal} "
+            f"(SHA-256 {sha256[:12]}…): restore it from a backup."
         )
     return content
 

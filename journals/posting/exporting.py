@@ -11,7 +11,8 @@ from billing import audit, charging
 from billing.audit import Actor, Gesture
 from billing.background import jobs
 from billing.errors import NextStep
-from billing.files import is_in_place
+from billing.files import documents, is_in_place
+from billing.files.places import Place
 from billing.models import BillingPeriod, Job, Policy
 from billing.money import ZERO
 from billing.months import closing
@@ -24,7 +25,7 @@ from ..drafting import (
     require_posting_date,
     require_segments,
 )
-from ..filing import OutputRefused, Staged, folder_of, kept_path, whole_files
+from ..filing import OutputRefused, Staged, beside, path_of, whole_files
 from ..formats import DRAFT, Document, Format, TableFormat, Written
 from ..formats.layouts import LayoutFormat
 from ..models import Journal, JournalLine
@@ -50,7 +51,7 @@ class Exported:
     currency: str
     debits: Decimal
     credits: Decimal
-    file: Path
+    file: Path | Place
     journal: Journal | None
 
     @property
@@ -190,9 +191,10 @@ def _written_empty(
         lines=lines_as_read(lines, currency),
         segments=segment_names(),
     )
-    target = output or folder_of(period.iso_month) / f"{period.iso_month}-{chosen.name}-{DRAFT}.{chosen.extension}"
-    written = _staged(chosen, document, target, staged)
-    return Exported(period.iso_month, chosen.name, "", "", written.rows, currency, ZERO, ZERO, target, None)
+    own = f"{path_of(period.iso_month)}/{period.iso_month}-{chosen.name}-{DRAFT}.{chosen.extension}"
+    written = _staged(chosen, document, output or own, staged)
+    file = output or documents.where(own)
+    return Exported(period.iso_month, chosen.name, "", "", written.rows, currency, ZERO, ZERO, file, None)
 
 
 def _written_submitted(
@@ -202,12 +204,12 @@ def _written_submitted(
     output: Path | None,
     staged: Staged,
     gesture: Gesture,
-) -> tuple[Path, Written]:
+) -> tuple[Path | Place, Written]:
     """Submit a draft and write its file, also where it was asked for; return where that is, and what it holds."""
     written = freeze(journal, lines, chosen, staged, actor=gesture.actor, now=gesture.now)
     gesture.record("journal.submitted", journal, before={"state": "draft"}, after=facts(journal))
     if output is None:
-        return kept_path(journal.file_path), written
+        return documents.where(journal.file_path), written
     return output, _staged(chosen, document_of(journal, lines), output, staged)
 
 
@@ -218,21 +220,19 @@ def _written_draft(
     output: Path | None,
     staged: Staged,
     gesture: Gesture,
-) -> tuple[Path, Written]:
+) -> tuple[Path | Place, Written]:
     """Write a draft's file; return where it is, and what it holds."""
     if chosen.is_ledger:
         require_accounting(lines)
         require_segments(lines)
-    target = (
-        output or folder_of(journal.period.iso_month) / f"{journal.number}-{chosen.name}-{DRAFT}.{chosen.extension}"
-    )
-    written = _staged(chosen, document_of(journal, lines), target, staged)
+    own = f"{path_of(journal.period.iso_month)}/{journal.number}-{chosen.name}-{DRAFT}.{chosen.extension}"
+    written = _staged(chosen, document_of(journal, lines), output or own, staged)
     if output is None:
         journal.format = chosen.name
-        journal.file_path = f"journals/{journal.period.iso_month}/{target.name}"
+        journal.file_path = own
         journal.save(update_fields=["format", "file_path"])
-    gesture.record("journal.exported", journal, after={"format": chosen.name, "file": target.name})
-    return target, written
+    gesture.record("journal.exported", journal, after={"format": chosen.name, "file": Path(output or own).name})
+    return output or documents.where(own), written
 
 
 def _output_named(chosen: Format, output: Path | None, *, submit: bool) -> Path | None:
@@ -262,12 +262,21 @@ def _output_named(chosen: Format, output: Path | None, *, submit: bool) -> Path 
     return output
 
 
-def _staged(chosen: Format, document: Document, target: Path, staged: Staged) -> Written:
-    """Stage a journal's file and those that lie beside it, all under the name asked for; return what it holds."""
-    if target.suffix.lower() == SPREADSHEET and isinstance(chosen, TableFormat):
+def _staged(chosen: Format, document: Document, target: Path | str, staged: Staged) -> Written:
+    """Stage a journal's file and those that lie beside it, all under the name asked for; return what it holds.
+
+    A path is where somebody asked for it, and a text the name of a document.
+    """
+    named = Path(target)
+    if named.suffix.lower() == SPREADSHEET and isinstance(chosen, TableFormat):
         written = chosen.write_spreadsheet(document)
     else:
-        written = chosen.write(replace(document, file_stem=target.stem))
+        written = chosen.write(replace(document, file_stem=named.stem))
+    if isinstance(target, str):
+        staged.keep(target, written.content)
+        for each in written.beside:
+            staged.keep(beside(target, each.name), each.content)
+        return written
     staged.add(target, written.content)
     if not is_in_place(target):
         for each in written.beside:

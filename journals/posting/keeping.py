@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from django.utils import timezone
 
 from ..drafting import BATCH
-from ..filing import Staged, folder_of, path_of
+from ..filing import Staged, beside, path_of
 from ..formats import Document, Format, Written
 from ..formats.layouts import LayoutFormat
 from ..lookups import keep_lookups
@@ -53,10 +53,9 @@ def keep(
     own = f"{journal.number}/" if written.name else ""
     journal.file_path = f"{path_of(journal.period.iso_month)}/{own}{name}"
     journal.file_sha256 = sha256_of(written.content)
-    folder = folder_of(journal.period.iso_month, *([journal.number] if written.name else []))
-    staged.add(folder / name, written.content)
+    staged.keep(journal.file_path, written.content)
     for each in written.beside:
-        staged.add(folder / each.name, each.content)
+        staged.keep(beside(journal.file_path, each.name), each.content)
     JournalFile.objects.bulk_create(
         JournalFile(journal=journal, name=each.name, sha256=sha256_of(each.content)) for each in written.beside
     )

@@ -15,14 +15,15 @@ from billing import audit, charging
 from billing.audit import Actor, Gesture
 from billing.background import jobs
 from billing.errors import NextStep, WrongState
-from billing.files import own_folder
+from billing.files import documents
+from billing.files.places import Place
 from billing.models import BillingPeriod, Job, Policy
 from billing.money import ZERO
 from billing.months import closing
 from billing.progress import Progress
 from billing.texts import month_name
 
-from ..filing import OutputRefused, Staged, kept_path, whole_files
+from ..filing import OutputRefused, Staged, whole_files
 from ..models import CustomerInvoice, ReceivablesExport
 from ..posting import Download, DraftOutdated, FileMissing, NothingToSubmit
 from .documents import FORMATS, write
@@ -40,7 +41,7 @@ class Exported:
     period: str
     currency: str
     export: ReceivablesExport | None
-    file: Path | None
+    file: Path | Place | None
 
     @property
     def told(self) -> str:
@@ -86,10 +87,11 @@ def export(
             _freeze(made, staged, gesture)
         else:
             gesture.record("receivables.exported", made, after={"invoices": made.invoice_count})
-        file = output or _own_file(made)
-        if output or not submit:
-            staged.add(file, write(made, file.suffix.lower().removeprefix(".")))
-        return Exported(period.iso_month, currency, made, file)
+        if output:
+            staged.add(output, write(made, output.suffix.lower().removeprefix(".")))
+        elif not submit:
+            staged.keep(_own_file(made), write(made, "csv"))
+        return Exported(period.iso_month, currency, made, output or documents.where(_own_file(made)))
 
 
 def export_later(*, period: BillingPeriod, actor: Actor, now: datetime.datetime) -> Job:
@@ -148,18 +150,16 @@ def content_of(export: ReceivablesExport) -> bytes:
     """
     if not export.file_sha256:
         return write(export, "csv")
-    path = kept_path(export.file_path)
-    if path.is_file():
-        content = path.read_bytes()
-    else:
+    try:
+        content = documents.read(export.file_path)
+    except FileNotFoundError:
         content = write(export, "csv")
-        with whole_files() as staged:
-            if _sha256(content) == export.file_sha256:
-                staged.add(_own_file(export), content)
+        if _sha256(content) == export.file_sha256:
+            documents.write(export.file_path, content)
     if _sha256(content) != export.file_sha256:
         raise FileMissing(
-            f"The file {path.name} is not the one that was submitted as {export} (SHA-256 "
-            f"{export.file_sha256[:12]}…): restore it from a backup of VAR_DIR."
+            f"The file {Path(export.file_path).name} is not the one that was submitted as {export} (SHA-256 "
+            f"{export.file_sha256[:12]}…): restore it from a backup."
         )
     return content
 
@@ -174,9 +174,8 @@ def _freeze(export: ReceivablesExport, staged: Staged, gesture: Gesture) -> None
     export.state = ReceivablesExport.State.SUBMITTED
     export.submitted_at, export.submitted_by = gesture.now, gesture.actor.user
     content = write(export, "csv")
-    path = _own_file(export)
-    staged.add(path, content)
-    export.file_path = f"receivables/{export.period.iso_month}/{path.name}"
+    export.file_path = _own_file(export)
+    staged.keep(export.file_path, content)
     export.file_sha256 = _sha256(content)
     export.save()
     gesture.record("receivables.submitted", export, before={"state": "draft"}, after=facts(export))
@@ -199,8 +198,9 @@ def _own_name(export: ReceivablesExport) -> str:
     return f"{export.number}{mark}.csv"
 
 
-def _own_file(export: ReceivablesExport) -> Path:
-    return own_folder("receivables", export.period.iso_month) / _own_name(export)
+def _own_file(export: ReceivablesExport) -> str:
+    """Return the name of its document."""
+    return f"receivables/{export.period.iso_month}/{_own_name(export)}"
 
 
 def _output_named(output: Path | None, *, submit: bool) -> Path | None:

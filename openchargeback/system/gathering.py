@@ -21,6 +21,7 @@ from billing import mail_test_mode, safeguards, schema
 from billing.audit import anchors, verifications
 from billing.background import heartbeat, jobs
 from billing.errors import BillingError
+from billing.files import StorageAway, documents
 from billing.models import AuditEvent, Job, StoredFile
 from billing.texts import long_moment
 from statements import emails
@@ -199,6 +200,7 @@ def _storage(now: datetime.datetime) -> list[Fact]:
     is_enough = usage.free >= settings.MAX_UPLOAD_BYTES
     help = "" if is_enough else "operations#when-the-database-or-the-disk-is-out-of-order"
     return [
+        *_bucket(),
         Fact("folder", "Folder", str(settings.VAR_DIR)),
         Fact(
             "free",
@@ -220,6 +222,20 @@ def _backup(now: datetime.datetime) -> Fact:
         return Fact("backup", label, "none was made by this program", "warn", help)
     state: State = "ok" if now - last <= BACKED_UP_WITHIN else "warn"
     return Fact("backup", label, _told(last), state, help if state == "warn" else "")
+
+
+def _bucket() -> list[Fact]:
+    if not (there := documents.bucket()):
+        return []
+    help = "operations/object-storage"
+    try:
+        refuses_twice = there.try_out()
+    except StorageAway as error:
+        return [Fact("bucket", "Object storage", f"{there.told()}: {error.strerror}", "bad", f"{help}#when-it-fails")]
+    if not refuses_twice:
+        said = f"{there.told()}: written and read, but a name that is taken is written over"
+        return [Fact("bucket", "Object storage", said, "warn", f"{help}#what-it-must-be-able-to-do")]
+    return [Fact("bucket", "Object storage", f"{there.told()}, written and read", "ok")]
 
 
 def _trust(now: datetime.datetime) -> list[Fact]:

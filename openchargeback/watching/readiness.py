@@ -3,6 +3,7 @@
 import logging
 import tempfile
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from django import db
 from django.conf import settings
@@ -11,6 +12,10 @@ from django.db import connection
 from billing import safeguards, schema
 from billing.background import heartbeat
 from billing.errors import BillingError
+from billing.files import documents
+
+if TYPE_CHECKING:
+    from billing.files.objects import ObjectStorage
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +32,8 @@ def checks() -> dict[str, bool]:
     for name, holds in of_the_database.items():
         found[name] = found["database"] and _holds(name, holds)
     found["files"] = _holds("files", _files)
+    if there := documents.bucket():
+        found["storage"] = _holds("storage", lambda: _storage(there))
     return found
 
 
@@ -54,6 +61,11 @@ def _safeguards() -> bool:
 
 def _worker() -> bool:
     return any(each.is_alive for each in heartbeat.workers())
+
+
+def _storage(there: "ObjectStorage") -> bool:
+    there.require_bucket()
+    return True
 
 
 def _files() -> bool:

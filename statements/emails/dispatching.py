@@ -4,16 +4,15 @@ import datetime
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from smtplib import SMTPException, SMTPResponseException
 
-from django.conf import settings
 from django.utils import timezone
 
 from billing import mail_test_mode
 from billing.audit import Actor
 from billing.background import working
 from billing.errors import BillingError
+from billing.files import documents
 from billing.progress import Progress
 
 from ..models import Email, Statement
@@ -134,7 +133,7 @@ def _send_claimed(planned: Planned, out: Outbox, *, actor: Actor, now: datetime.
         email,
         statements=tuple(each.number for each in statements),
         is_first=planned.is_first,
-        path=str(Path(settings.VAR_DIR) / outcome.path) if outcome.path else "",
+        path=str(documents.place(outcome.path)) if outcome.path else "",
         error=outcome.error,
     )
 

@@ -1,16 +1,15 @@
 """E-mails of which nobody knows whether they arrived: a run was stopped, or a connection lost, while it sent them."""
 
 import datetime
-from pathlib import Path
 from typing import Any
 
-from django.conf import settings
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from billing import audit
 from billing.audit import Actor
 from billing.background import working
 from billing.errors import BillingError
+from billing.files import documents
 from billing.models import BillingPeriod
 
 from ..models import Email, Statement
@@ -117,7 +116,7 @@ def note_left_behind(*, actor: Actor, now: datetime.datetime) -> list[Message]:
                 continue
             email.state, email.error = State.UNCERTAIN, INTERRUPTED
             archived = tested_path(email) if email.redirected_to else archive_path(email)
-            if (Path(settings.VAR_DIR) / archived).is_file():
+            if documents.exists(archived):
                 mark_sent(email, email.claimed_at or now, path=archived)
                 gesture.record("email.settled", email, after={"state": email.state}, note=RECORDED)
                 recorded.append(message_of(email, error=RECORDED))

@@ -4,7 +4,7 @@ import logging
 import re
 import smtplib
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from django.conf import settings
 from django.core.mail import EmailMultiAlternatives, get_connection
@@ -12,7 +12,7 @@ from django.core.mail.backends import smtp
 from django.core.mail.backends.base import BaseEmailBackend
 
 from billing.errors import BillingError
-from billing.files.writing import write_whole
+from billing.files import documents
 
 from ..models import Email, Statement
 
@@ -140,22 +140,21 @@ def file_name(recipient: str, statements: Sequence[str]) -> str:
     return re.sub(r"[^a-zA-Z0-9@.+_-]", "_", f"{who}_{what}")[:LONGEST_NAME] + ".eml"
 
 
-def write(path: Path, data: bytes, *, keep: bool = False) -> Path:
-    """Write a message to a file, whole or not at all, and return where; with `keep` beside one of the same name."""
-    path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
-    free, number = path, 1
-    while keep and free.exists():
+def write(name: str, data: bytes, *, keep: bool = False) -> str:
+    """Write a message to a file, whole or not at all, and return its name; with `keep` beside one of the same name."""
+    free, number = PurePosixPath(name), 1
+    while keep and documents.exists(str(free)):
         number += 1
-        free = path.with_stem(f"{path.stem}_{number}")
-    write_whole(free, data)
-    return free
+        free = PurePosixPath(name).with_stem(f"{PurePosixPath(name).stem}_{number}")
+    documents.write(str(free), data)
+    return str(free)
 
 
 def archive(email: Email, message: EmailMultiAlternatives) -> str:
     """Keep an e-mail that was sent, and return where; empty where it cannot be kept: it was sent all the same."""
     path = tested_path(email) if email.redirected_to else archive_path(email)
     try:
-        write(Path(settings.VAR_DIR) / path, message.message().as_bytes())
+        write(path, message.message().as_bytes())
     except OSError:
         log.exception("%s was sent, and its message could not be archived", email)
         return ""
@@ -163,45 +162,49 @@ def archive(email: Email, message: EmailMultiAlternatives) -> str:
 
 
 def write_test(to: str, message: EmailMultiAlternatives) -> str:
-    """Write a test to a file, where there is no mail server, and return its path."""
-    path = Path(settings.EMAIL_FILE_PATH) / file_name(to, ["test"])
-    return str(write(path, message.message().as_bytes(), keep=True))
+    """Write a test to a file, where there is no mail server, and return where that is."""
+    written = write(_in_place_of_a_server(file_name(to, ["test"])), message.message().as_bytes(), keep=True)
+    return str(documents.place(written))
 
 
 def write_to_file(email: Email, message: EmailMultiAlternatives, statements: Sequence[Statement]) -> str:
-    """Write an e-mail to a file named by its recipient and statements; return the path as it is kept."""
+    """Write an e-mail to a file named by its recipient and statements; return its name."""
     name = file_name(email.recipient, [each.number for each in statements])
     data = message.message().as_bytes()
     try:
-        path = write(Path(settings.EMAIL_FILE_PATH) / name, data, keep=True)
+        return write(_in_place_of_a_server(name), data, keep=True)
     except OSError as problem:
         raise FileNotWritten(f"The file cannot be written: {problem}") from problem
-    return str(path.relative_to(settings.VAR_DIR)) if path.is_relative_to(settings.VAR_DIR) else str(path)
+
+
+def _in_place_of_a_server(name: str) -> str:
+    """Return the name of a file that an e-mail becomes where there is no mail server."""
+    return (Path(settings.EMAIL_FILE_PATH).relative_to(settings.VAR_DIR) / name).as_posix()
 
 
 def send_one(mail: EmailMultiAlternatives, *, folder: str, name: str) -> str:
     """Send an e-mail that is of no statement, or write it to a file; return where its message is kept.
 
-    What is sent is archived under `folder` in VAR_DIR. Raises SMTPException and OSError where it cannot be sent.
+    What is sent is archived under `folder`. Raises SMTPException and OSError where it cannot be sent.
     """
     if writes_files():
-        return str(write(Path(settings.EMAIL_FILE_PATH) / name, mail.message().as_bytes(), keep=True).name)
+        return PurePosixPath(write(_in_place_of_a_server(name), mail.message().as_bytes(), keep=True)).name
     out = Outbox()
     try:
         out.send(mail)
     finally:
         out.close()
-    path = Path("mail") / "archive" / folder / name
+    path = f"mail/archive/{folder}/{name}"
     try:
-        write(Path(settings.VAR_DIR) / path, mail.message().as_bytes(), keep=True)
+        write(path, mail.message().as_bytes(), keep=True)
     except OSError:
         # It was sent all the same.
         return ""
-    return str(path)
+    return path
 
 
 def archive_path(email: Email) -> str:
-    """Return where the message of an e-mail is kept once it was sent, relative to VAR_DIR."""
+    """Return where the message of an e-mail is kept once it was sent, by the name of its document."""
     return f"mail/archive/{_archived_as(email)}"
 
 
@@ -219,8 +222,7 @@ def read(email: Email) -> bytes | None:
     """Return the message of an e-mail as it was sent or written; None where it is not kept, or not there any more."""
     if not email.message_path:
         return None
-    path = (Path(settings.VAR_DIR) / email.message_path).resolve()
-    own = (Path(settings.VAR_DIR), Path(settings.EMAIL_FILE_PATH))
-    if not any(path.is_relative_to(folder.resolve()) for folder in own) or not path.is_file():
+    try:
+        return documents.read(email.message_path)
+    except (FileNotFoundError, ValueError):
         return None
-    return path.read_bytes()

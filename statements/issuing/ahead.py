@@ -12,8 +12,7 @@ from billing import charging
 from billing.audit import Actor
 from billing.charging import Fingerprint
 from billing.errors import BillingError
-from billing.files import own_folder
-from billing.files.writing import Pending, publish_all
+from billing.files import documents
 from billing.models import BillingPeriod, Policy
 from billing.moments import one_moment
 from billing.months import checklist
@@ -31,7 +30,7 @@ class _File:
     """A file that is written and has no name yet; `made_of` are the lines that it adds up to."""
 
     made_of: str
-    file: Pending
+    file: documents.Ready
     sha256: str
 
 
@@ -63,13 +62,12 @@ class ChargesAhead:
                 for each in planned
             ]
             lines_of = {statement.number: own for statement, own in issued}
-            own_folder("statements", period.iso_month)
             for done, (statement, data) in enumerate(charge_files.written(period, issued), start=1):
                 self._add(statement, lines_of[statement.number], data)
                 progress(done, len(issued), DOING)
 
     def _add(self, statement: Statement, lines: Sequence[StatementLine], data: bytes) -> None:
-        pending = Pending(charge_files.path_of(statement))
+        pending = documents.Ready(charge_files.name_of(statement))
         self._files[statement.number] = _File(_made_of(statement, lines), pending, hashlib.sha256(data).hexdigest())
         pending.file.write(data)
         pending.complete()
@@ -88,7 +86,7 @@ class ChargesAhead:
         files whose numbers the next statements take, with the files.
         """
         taken = self._still_true(period, issued)
-        publish_all(each.file for each in taken.values())
+        documents.publish([each.file for each in taken.values()])
         anew = []
         for statement, lines in issued:
             if each := taken.get(statement.number):

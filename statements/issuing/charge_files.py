@@ -7,17 +7,14 @@ import io
 import itertools
 import logging
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
-from pathlib import Path
-
-from django.conf import settings
 
 from billing import charging, quantities
 from billing.charging import ChargePart, Whole
 from billing.errors import BillingError
-from billing.files import own_folder
-from billing.files.writing import write_whole
+from billing.files import documents
 from billing.models import BillingPeriod, PayerLine
 from billing.models.policy import TAG_FIELDS, reference_labels
 from billing.money import plain
@@ -82,12 +79,13 @@ def charges_csv_of(statement: Statement) -> bytes:
     A file that is gone or altered is written again if its charges are still those, which its hash tells.
     Raises ChargesLost.
     """
-    path = path_of(statement)
-    if path.is_file():
-        kept: bytes = path.read_bytes()
+    name = name_of(statement)
+    with suppress(FileNotFoundError):
+        kept = documents.read(name)
         if hashlib.sha256(kept).hexdigest() == statement.charges_sha256:
             return kept
-    log.error("%s is not the file that was written: it is made again for statement %s.", path, statement.number)
+    place = documents.place(name)
+    log.error("%s is not the file that was written: it is made again for statement %s.", place, statement.number)
     lines = list(statement.lines.all())
     for line in lines:
         line.statement = statement
@@ -98,7 +96,7 @@ def charges_csv_of(statement: Statement) -> bytes:
     if hashlib.sha256(data).hexdigest() != statement.charges_sha256:
         raise ChargesLost(
             f"{NAME} of statement {statement.number} is not there as it was issued, and its charges have changed "
-            f"since. Put {path} back from a backup."
+            f"since. Put {place} back from a backup."
         )
     _write(statement, data)
     return data
@@ -139,12 +137,13 @@ def kept_charge_files(period: BillingPeriod | None) -> Iterator[Kept]:
     """Yield the files of charges that were written: other than PDFs they cannot always be made again."""
     written = Statement.objects.exclude(charges_sha256="").select_related("period").order_by("pk")
     for statement in written if period is None else written.filter(period=period):
-        about = About("statements.statement", statement.pk)
-        yield Kept(f"{NAME} of statement {statement.number}", path_of(statement), statement.charges_sha256, about)
+        about, place = About("statements.statement", statement.pk), documents.place(name_of(statement))
+        yield Kept(f"{NAME} of statement {statement.number}", place, statement.charges_sha256, about)
 
 
-def path_of(statement: Statement) -> Path:
-    return Path(settings.VAR_DIR, "statements", statement.period.iso_month, f"{statement.number}-{NAME}")
+def name_of(statement: Statement) -> str:
+    """Return the name of its document."""
+    return f"statements/{statement.period.iso_month}/{statement.number}-{NAME}"
 
 
 def is_summed(lines: Sequence[StatementLine]) -> bool:
@@ -153,8 +152,7 @@ def is_summed(lines: Sequence[StatementLine]) -> bool:
 
 
 def _write(statement: Statement, data: bytes) -> None:
-    own_folder("statements", statement.period.iso_month)
-    write_whole(path_of(statement), data)
+    documents.write(name_of(statement), data)
 
 
 def written(

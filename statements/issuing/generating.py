@@ -7,10 +7,9 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cached_property
 
-from django.conf import settings
-
 from billing import audit, charging
 from billing.audit import Actor
+from billing.files import documents
 from billing.models import (
     BillingPeriod,
     MonthTotal,
@@ -182,7 +181,7 @@ def _result(period: BillingPeriod, planned: Sequence[Planned], held: Held, *, is
             is_invoiced=any(not line.fund_org for line in each.lines),
             figures=each.figures,
             corrections=each.corrections,
-            pdf="" if is_dry_run else str(settings.VAR_DIR / pdf_path(period.iso_month, each.number)),
+            pdf="" if is_dry_run else str(documents.place(pdf_path(period.iso_month, each.number))),
             is_new=each.is_new,
             replaces=each.last_number if each.is_new else "",
         )

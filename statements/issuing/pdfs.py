@@ -4,13 +4,11 @@ import datetime
 import hashlib
 import logging
 from collections.abc import Iterator
-from pathlib import Path
-
-from django.conf import settings
+from contextlib import suppress
 
 from billing import audit
 from billing.audit import Actor
-from billing.files.writing import write_whole
+from billing.files import documents
 from billing.models import (
     BillingPeriod,
 )
@@ -39,11 +37,9 @@ def render_missing(
     Runs after the statements are committed and can be resumed: a file appears whole or not at all,
     and its hash is recorded after it.
     """
-    wanted = [
-        pk
-        for pk, path in Statement.objects.filter(period=period).order_by("number").values_list("pk", "pdf_path")
-        if not path or not (settings.VAR_DIR / path).is_file()
-    ]
+    there = documents.names_in(folder_of(period.iso_month))
+    drawn = Statement.objects.filter(period=period).order_by("number").values_list("pk", "pdf_path")
+    wanted = [pk for pk, path in drawn if path not in there]
     for start in range(0, len(wanted), DRAWN_AT_ONCE):
         batch = list(
             Statement.objects.filter(pk__in=wanted[start : start + DRAWN_AT_ONCE])
@@ -69,12 +65,15 @@ def render_missing(
 
 def pdf_of(statement: Statement) -> bytes:
     """Return a statement's PDF; it is drawn again where the file is gone, or is not the one that was drawn."""
-    path = settings.VAR_DIR / statement.pdf_path if statement.pdf_path else None
-    if path and path.is_file():
-        kept: bytes = path.read_bytes()
+    kept = b""
+    if statement.pdf_path:
+        with suppress(FileNotFoundError):
+            kept = documents.read(statement.pdf_path)
+    if kept:
         if hashlib.sha256(kept).hexdigest() == statement.pdf_sha256:
             return kept
-        log.error("%s is not the file that was drawn: statement %s is drawn again.", path, statement.number)
+        place = documents.place(statement.pdf_path)
+        log.error("%s is not the file that was drawn: statement %s is drawn again.", place, statement.number)
     before = (statement.pdf_path, statement.pdf_sha256)
     data = _write_pdf(statement)
     if before != (statement.pdf_path, statement.pdf_sha256):
@@ -92,22 +91,23 @@ def kept_files(period: BillingPeriod | None) -> Iterator[Kept]:
     """Yield the PDFs that were drawn, which are drawn again where they are gone."""
     drawn = Statement.objects.exclude(pdf_path="").order_by("pk")
     for statement in drawn if period is None else drawn.filter(period=period):
-        path = Path(settings.VAR_DIR) / statement.pdf_path
-        about = About("statements.statement", statement.pk)
-        yield Kept(f"Statement {statement.number}", path, statement.pdf_sha256, about, can_be_made_again=True)
+        about, place = About("statements.statement", statement.pk), documents.place(statement.pdf_path)
+        yield Kept(f"Statement {statement.number}", place, statement.pdf_sha256, about, can_be_made_again=True)
 
 
 def pdf_path(period: str, number: str) -> str:
-    return f"statements/{period}/{number}.pdf"
+    return f"{folder_of(period)}/{number}.pdf"
+
+
+def folder_of(period: str) -> str:
+    return f"statements/{period}"
 
 
 def _write_pdf(statement: Statement) -> bytes:
     """Draw a statement to its file, whole or not at all, and set its path and hash (unsaved)."""
     data = draw(document_of(statement), _attached_to(statement))
     relative = pdf_path(statement.period.iso_month, statement.number)
-    path = Path(settings.VAR_DIR) / relative
-    path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
-    write_whole(path, data)
+    documents.write(relative, data)
     statement.pdf_path = relative
     statement.pdf_sha256 = hashlib.sha256(data).hexdigest()
     return data

@@ -12,8 +12,9 @@ from django.core.files.uploadedfile import TemporaryUploadedFile
 
 from billing.files import own_folder, whole_if_absent
 from billing.files.leftovers import clear_leftovers
-from billing.files.received import local_copy, store, store_chunks
+from billing.files.received import FileAltered, local_copy, store, store_chunks
 from billing.models import StoredFile
+from billing.proof.verifying import verify
 from tests import build
 
 
@@ -84,13 +85,24 @@ def test_a_file_of_a_storage_elsewhere_is_fetched_once(elsewhere, settings):
 @pytest.mark.django_db
 def test_what_a_storage_elsewhere_has_now_is_what_is_verified(elsewhere):
     stored = store_chunks([b"BilledCost\n1\n"], now=build.NOW)
-    copy = local_copy(stored)
+    local_copy(stored)
     elsewhere.delete(stored.path)
     elsewhere.save(stored.path, ContentFile(b"BilledCost\n2\n"))
-    assert local_copy(stored, anew=True).read_bytes() == b"BilledCost\n2\n"
+    (altered,) = verify().altered
+    assert "is not the one that was recorded" in altered.text
     elsewhere.delete(stored.path)
-    assert local_copy(stored, anew=True) == copy
-    assert not copy.exists()
+    (gone,) = verify().altered
+    assert "is gone" in gone.text
+
+
+@pytest.mark.django_db
+def test_what_is_fetched_has_to_be_what_was_received(elsewhere, settings):
+    stored = store_chunks([b"BilledCost\n1\n"], now=build.NOW)
+    elsewhere.delete(stored.path)
+    elsewhere.save(stored.path, ContentFile(b"BilledCost\n2\n"))
+    with pytest.raises(FileAltered, match="is not what was received: its SHA-256 is .* Put it back"):
+        local_copy(stored)
+    assert list((settings.VAR_DIR / "fetched").iterdir()) == []
 
 
 def test_a_fetched_file_is_cleared_away_a_day_after_it_was_asked_for():

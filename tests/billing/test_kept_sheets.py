@@ -9,7 +9,7 @@ import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.utils import timezone
 
-from billing.files import leftovers
+from billing.files import leftovers, own_folder
 from billing.models import Job
 from billing.setup import kept_sheets
 from tests import build
@@ -47,9 +47,9 @@ def test_what_nobody_confirmed_goes_with_the_next_upload_but_not_what_a_job_wait
     waited_for, forgotten = kept(), kept()
     asked_for(waited_for)
     for name in (waited_for, forgotten):
-        long_ago(kept_sheets._folder() / name)
+        long_ago(own_folder(kept_sheets.FOLDER) / name)
     newest = kept()
-    assert {path.name for path in kept_sheets._folder().iterdir()} == {waited_for, newest}
+    assert {path.name for path in own_folder(kept_sheets.FOLDER).iterdir()} == {waited_for, newest}
 
 
 def test_two_uploads_may_throw_away_the_same(monkeypatch):

@@ -9,9 +9,9 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.management import CommandError, call_command
 from django.urls import reverse
 
+from billing.files import documents
 from billing.models import AuditEvent
 from journals import layouts, lookups, posting, preflight
-from journals.filing import kept_path
 from journals.formats.layouts import LayoutRefused
 from journals.models import JournalLookup, JournalTemplate, LookupTable
 from tests.build import a_charge
@@ -199,7 +199,7 @@ def test_a_submitted_journal_keeps_its_version_and_its_file_can_be_made_again():
     content = posting.content_of(journal)
     load("table,fund_org,worktag,company\nworktags,BIO-001,GR9,CO_9\nworktags,RC-AWS,CC9,CO_9\n")
     lookups.remove(name="worktags", **WHO)
-    kept_path(journal.file_path).unlink()
+    documents.where(journal.file_path).unlink()
     assert posting.content_of(journal) == content
     assert [(each.table.name, each.table.version) for each in JournalLookup.objects.filter(journal=journal)] == [
         ("worktags", 1)

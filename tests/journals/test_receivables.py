@@ -18,13 +18,13 @@ from hypothesis import strategies as st
 from openpyxl import load_workbook
 
 from billing import charging, corrections, proof, review
+from billing.files import documents
 from billing.importing import booking
 from billing.models import BillingPeriod, Charge, Customer, Flag, Import, PayerLine, Person, Source
 from billing.months import checklist, closing
 from billing.review import Reassignment, reattribution
 from billing.tracing import trace
 from journals import posting, receivables
-from journals.filing import kept_path
 from journals.models import CustomerInvoice, CustomerInvoiceLine, JournalLine, ReceivablesExport
 from statements import issuing
 from statements.models import Statement
@@ -640,9 +640,9 @@ def test_the_file_of_a_submitted_export_is_made_again_where_it_is_gone(acme):
     path = receivables.export(period=january(), **DONE)
     assert path.export is None
     content = receivables.content_of(made)
-    kept_path(made.file_path).unlink()
+    documents.where(made.file_path).unlink()
     assert receivables.content_of(made) == content
-    kept_path(made.file_path).write_bytes(b"other")
+    documents.where(made.file_path).write_bytes(b"other")
     with pytest.raises(posting.FileMissing, match="restore it"):
         receivables.content_of(made)
 

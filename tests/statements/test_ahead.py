@@ -8,6 +8,7 @@ import pytest
 
 from billing import audit
 from billing.errors import BillingError
+from billing.files import documents
 from billing.models import Charge, ExchangeRate, PayerSplitShare, Source
 from billing.months import closing
 from statements.issuing import ahead, charge_files, revisions
@@ -62,13 +63,15 @@ def recorded():
 
 
 def files():
-    return sorted(path.name for path in charge_files.path_of(Statement.objects.first()).parent.iterdir())
+    return sorted(
+        path.name for path in documents.where(charge_files.name_of(Statement.objects.first())).parent.iterdir()
+    )
 
 
 def check_files():
     """Every statement has its file as hashed, which adds up to it; nothing else is there but the PDFs."""
     for statement in Statement.objects.all():
-        data = charge_files.path_of(statement).read_bytes()
+        data = documents.where(charge_files.name_of(statement)).read_bytes()
         assert hashlib.sha256(data).hexdigest() == statement.charges_sha256
         check_sums(statement)
     expected = [f"{each}{end}" for each in Statement.objects.all() for end in ("-charges.csv", ".pdf")]
@@ -239,7 +242,7 @@ def test_a_disk_that_is_full_stops_the_run_before_anybody_waits(events, monkeypa
     def full(self):
         raise OSError("No space left on device")
 
-    monkeypatch.setattr(ahead.Pending, "complete", full)
+    monkeypatch.setattr(ahead.documents.Ready, "complete", full)
     with pytest.raises(OSError, match="No space"):
         generate()
     assert "locked" not in events

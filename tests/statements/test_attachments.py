@@ -7,6 +7,7 @@ from decimal import Decimal
 import pytest
 from openpyxl import load_workbook
 
+from billing.files import documents
 from billing.models import Charge, Membership, Person
 from statements import emails
 from statements.emails import attachments
@@ -146,7 +147,7 @@ def test_charges_that_are_lost_stop_that_e_mail_and_say_what_to_do(server, issue
     build.a_policy(email_attaches_charges=True)
     generate()
     statement = Statement.objects.get(number="2025-01-0001-1")
-    charge_files.path_of(statement).write_bytes(b"altered")
+    documents.where(charge_files.name_of(statement)).write_bytes(b"altered")
     Charge.objects.update(state=Charge.State.REJECTED)
     sent = emails.send(period=build.a_period(), outdated=True, actor=SOMEBODY, now=NOW)
     assert "Put" in sent.failed[0].error

@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pypdf import PdfReader
 
+from billing.files import documents
 from billing.models import AuditEvent, Charge
 from billing.proof import verifying
 from statements import issuing
@@ -211,7 +212,7 @@ def test_a_lost_file_is_written_again_as_long_as_its_charges_are_the_same(harm):
     build.a_charge("5.00")
     generate()
     statement = Statement.objects.get()
-    path, before = charge_files.path_of(statement), issuing.charges_csv_of(statement)
+    path, before = documents.where(charge_files.name_of(statement)), issuing.charges_csv_of(statement)
     harm(path)
     (altered,) = [each for each in verifying.verify().altered if "charges.csv" in each.what]
     assert altered.path == path
@@ -324,7 +325,7 @@ def test_staff_download_it_and_the_audit_log_and_the_history_say_so(client, cast
 
 
 def test_what_is_lost_is_said(client, cast, split):
-    charge_files.path_of(split).unlink()
+    documents.where(charge_files.name_of(split)).unlink()
     Charge.objects.update(state=Charge.State.REJECTED)
     client.force_login(cast.pi)
     assert client.get(reverse("portal:charges", args=[split.number])).status_code == 404
@@ -354,7 +355,7 @@ def test_a_statement_whose_charges_are_lost_is_drawn_without_them(caplog):
     charge = build.a_charge("12.34")
     generate()
     statement = Statement.objects.get()
-    charge_files.path_of(statement).unlink()
+    documents.where(charge_files.name_of(statement)).unlink()
     (settings_of_django.VAR_DIR / statement.pdf_path).unlink()
     Charge.objects.filter(pk=charge.pk).update(withdrawn_in=build.an_import())
     assert not PdfReader(io.BytesIO(issuing.pdf_of(statement))).attachments

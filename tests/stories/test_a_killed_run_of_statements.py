@@ -18,6 +18,7 @@ django.setup()
 import os, signal
 from django.utils import timezone
 from billing.audit import Actor
+from billing.files import documents
 from billing.models import BillingPeriod
 from statements import issuing
 from statements.issuing import ahead, generating, revisions
@@ -38,7 +39,7 @@ from statements.issuing import charge_files
 from statements.models import Statement
 
 for each in Statement.objects.order_by("number"):
-    data = charge_files.path_of(each).read_bytes()
+    data = documents.read(charge_files.name_of(each))
     assert hashlib.sha256(data).hexdigest() == each.charges_sha256
     print(each.number, f"{each.charged:.2f}", data.decode().count("\\n") - 1)
 """

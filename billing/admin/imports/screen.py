@@ -4,7 +4,6 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.core.files.storage import default_storage
 from django.db.models import QuerySet
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.http.response import HttpResponseBase
@@ -15,7 +14,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 
 from ... import audit
-from ...files.received import display_name
+from ...files.received import display_name, opened
 from ...importing import tending
 from ...models import Import, ImportedFile
 from ...texts import long_month, month_name
@@ -134,7 +133,7 @@ class ImportAdmin(FrozenAdmin):
             raise PermissionDenied
         imported, name = used.imported_in, display_name(used.name.removesuffix(f"/{used.member}"))
         try:
-            file = default_storage.open(used.file.path)
+            file = opened(used.file)
         except FileNotFoundError:
             messages.error(request, f"{name} is no longer there. Restore it from a backup of the stored files.")
             return HttpResponseRedirect(change_url(imported))

@@ -5,7 +5,7 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 
 from billing.commands import BillingCommand, period_named
-from billing.files.received import MIB
+from billing.files.places import MIB
 from billing.proof.verifying import Verified, verify
 
 
@@ -27,7 +27,7 @@ class Command(BillingCommand):
                 "whole": not found.altered,
                 "files": found.files,
                 "bytes": found.size,
-                "altered": [{"what": each.what, "file": str(each.path), "text": each.text} for each in found.altered],
+                "altered": [{"what": each.what, "file": str(each.place), "text": each.text} for each in found.altered],
             },
             as_text(found),
         )

@@ -6,9 +6,8 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 
 from billing.commands import BillingCommand, amount, day, day_named, period_named, subcommands, table
-from billing.files import piped
+from billing.files import documents, piped
 from journals import posting
-from journals.filing import kept_path
 from journals.models import Journal
 
 WHICH = "a number such as J2025-01-1, an id, or a period in which exactly one waits"
@@ -116,7 +115,9 @@ class Command(BillingCommand):
             journal=found, format=format, date_reason=date_reason, actor=self.actor, now=self.now
         )
         counts = "" if submitted.state == Journal.State.SUBMITTED else " and counted as posted"
-        self.report(described(submitted), f"Journal {submitted} submitted{counts}: {kept_path(submitted.file_path)}")
+        self.report(
+            described(submitted), f"Journal {submitted} submitted{counts}: {documents.place(submitted.file_path)}"
+        )
 
     def post(self, *, journal: str, document: str, **options: object) -> None:
         found = posting.journal_named(journal, among=Journal.objects.open(), waiting="waits for the ledger's answer")
@@ -175,7 +176,7 @@ class Command(BillingCommand):
         self.report(
             {"journal": described(reversed_.journal), "reversal": described(reversal)},
             f"Journal {reversed_.journal} reversed by {reversal} ({reversal.get_state_display().lower()}): "
-            f"{kept_path(reversal.file_path)}\n"
+            f"{documents.place(reversal.file_path)}\n"
             f"What it held is in the next draft: `manage.py export_journal -p {reversal.period.iso_month} -f …`.",
         )
 
@@ -207,6 +208,6 @@ def described(journal: Journal) -> dict[str, Any]:
         "document_number": journal.document_number,
         "reason": journal.rejection_reason or journal.reversal_reason,
         "reverses": journal.reverses.number if journal.reverses else None,
-        "file": str(kept_path(journal.file_path)) if journal.file_path else None,
+        "file": str(documents.place(journal.file_path)) if journal.file_path else None,
         "sha256": journal.file_sha256,
     }

@@ -9,6 +9,7 @@ import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.urls import reverse
 
+from billing.files import own_folder
 from billing.models import AuditEvent, UsageFeed
 from billing.setup import kept_sheets
 from tests import build
@@ -92,7 +93,7 @@ def test_a_file_is_looked_at_guessed_previewed_and_its_mapping_saved(client, cas
     }
     assert AuditEvent.objects.filter(action="usage_feed.changed", object_id=str(feed.pk)).exists()
     # The file is not kept.
-    assert list(kept_sheets._folder().iterdir()) == []
+    assert list(own_folder(kept_sheets.FOLDER).iterdir()) == []
 
 
 def test_a_preview_saves_nothing_and_shows_what_is_wrong(client, cast, feed):
@@ -225,7 +226,7 @@ def test_somebody_elses_file_and_one_that_is_gone_are_not_looked_at(client, cast
     client.force_login(cast.admin)
     assert "This preview is no longer there." in client.post(columns_url(feed), sent).content.decode()
     client.force_login(cast.finance)
-    for old in kept_sheets._folder().iterdir():
+    for old in own_folder(kept_sheets.FOLDER).iterdir():
         old.unlink()
     assert "This preview is no longer there." in client.post(columns_url(feed), sent).content.decode()
     assert "This preview is no longer there." in client.post(columns_url(feed), {"kept": "x"}).content.decode()

@@ -10,9 +10,10 @@ from django.db import IntegrityError, connection, transaction
 
 from billing import tracing
 from billing.errors import WrongState
+from billing.files import documents
 from billing.models import AuditEvent
 from journals import layouts, posting
-from journals.filing import kept_files, kept_path
+from journals.filing import kept_files
 from journals.formats import Beside, Written
 from journals.formats.layouts import LayoutRefused, presets
 from journals.models import Journal, JournalFileLine, JournalLayout, JournalTemplate
@@ -141,12 +142,12 @@ def test_a_journal_is_submitted_in_a_layout_with_the_files_beside_it(name):
 
     journal.refresh_from_db()
     assert (journal.layout, journal.format, journal.batch) == (layout, name, 1)
-    path = kept_path(journal.file_path)
+    path = documents.where(journal.file_path)
     assert path.parent.name == "J2025-01-1"
     assert posting.content_of(journal) == path.read_bytes()
     for each in journal.files_beside.all():
         assert posting.content_of(journal, each.name) == path.with_name(each.name).read_bytes()
-    kept = {each.path: each.sha256 for each in kept_files(a_period())}
+    kept = {each.place.path: each.sha256 for each in kept_files(a_period())}
     assert set(kept) == {path, *(path.with_name(each.name) for each in journal.files_beside.all())}
 
 
@@ -156,7 +157,7 @@ def test_a_file_that_is_gone_is_made_again_to_the_byte_whatever_changed_since(na
     a_month()
     a_released(name, condense=CONDENSED)
     journal = submitted(format=name)
-    path = kept_path(journal.file_path)
+    path = documents.where(journal.file_path)
     before = {each.name: each.read_bytes() for each in path.parent.iterdir()}
     # What would be written otherwise today: the funds, the policy and the layout.
     a_policy(fiscal_year_start=1)
@@ -175,7 +176,7 @@ def test_a_file_beside_that_is_not_what_was_submitted_is_not_handed_out():
     a_released()
     journal = submitted(format="kfs-collector")
     support = journal.files_beside.get(name__endswith=".csv")
-    kept_path(journal.file_path).with_name(support.name).write_text("other")
+    documents.where(journal.file_path).with_name(support.name).write_text("other")
 
     with pytest.raises(posting.FileMissing, match="is not the one that was submitted"):
         posting.content_of(journal, support.name)

@@ -11,10 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.django import TestCase
 
+from billing.files import documents
 from billing.models import FundingSource, PayerLine
 from billing.money import ZERO
 from journals import layouts, lookups, posting
-from journals.filing import kept_path
 from journals.formats.layouts import layout_from_data
 from journals.models import AccountRule, Journal
 from statements import issuing
@@ -125,7 +125,7 @@ class AnyMonth(TestCase):
 
         # Made again from what is kept, the files of the first say what they said, to the byte.
         for each in before:
-            (kept_path(first.file_path).parent / each).unlink()
+            (documents.where(first.file_path).parent / each).unlink()
         assert files_of(first) == before
         lines = PayerLine.objects.filter(period=period)
         owed = by_fund(lines.values_list("fund_org", "charged"))
@@ -166,7 +166,7 @@ def files_of(journal):
     """All files of a journal by their names."""
     if journal is None:
         return {}
-    names = [kept_path(journal.file_path).name, *journal.files_beside.values_list("name", flat=True)]
+    names = [documents.where(journal.file_path).name, *journal.files_beside.values_list("name", flat=True)]
     return {each: posting.content_of(journal, "" if each == names[0] else each) for each in names}
 
 
