@@ -1,3 +1,5 @@
+from functools import partial
+
 from django.apps import AppConfig
 from django.db.backends.signals import connection_created
 from django.db.models.signals import post_migrate, pre_migrate
@@ -16,7 +18,7 @@ class BillingConfig(AppConfig):
         from .quantity_sums import add_to_sqlite
         from .questions import before_close
         from .review import deciding, reattribution
-        from .setup import funding, kept_sheets, people, policies
+        from .setup import kept_sheets, policies, registers
         from .usage import bringing, trying
         from .usage import month_items as usage_items
 
@@ -25,8 +27,9 @@ class BillingConfig(AppConfig):
         jobs.register(Job.Kind.APPLY, ingestion.run_apply, permission="billing.book_import")
         jobs.register(Job.Kind.ATTRIBUTE, reattribution.run_job, permission="billing.review_charges")
         jobs.register(Job.Kind.DECIDE, deciding.run_job, permission="billing.review_charges")
-        jobs.register(Job.Kind.FUNDS, kept_sheets.worker_of(funding.load_funds), permission="billing.add_fundingsource")
-        jobs.register(Job.Kind.PEOPLE, kept_sheets.worker_of(people.load_people), permission="billing.add_person")
+        for register in registers.REGISTERS:
+            load = partial(registers.load, register)
+            jobs.register(register.job, kept_sheets.worker_of(load), permission=register.add_permission)
         jobs.register(Job.Kind.USAGE, bringing.run_job, permission="billing.take_usage")
         jobs.register(Job.Kind.TRY, trying.run_job, permission="billing.view_rateschedule")
         jobs.register(Job.Kind.PROVE, showing.run_job, permission="billing.view_billingperiod")

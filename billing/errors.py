@@ -50,3 +50,7 @@ class MissingCenterFundOrg(BillingError):
 
 class NoLongerKept(BillingError):
     """An upload that was waiting for somebody is not kept any more."""
+
+
+class PreviewOutdated(BillingError):
+    """What was shown and confirmed is no longer what would be done; nothing was done."""

@@ -36,15 +36,16 @@ CELL_LENGTH = 32_767
 def guarded(text: str) -> str:
     """Return a text for a CSV cell, with an apostrophe before what would run as a formula; numbers stay numbers.
 
-    A record stays one line: not every program that reads CSV knows of line ends between quotes.
+    A record stays one line: not every program that reads CSV knows of line ends between quotes. What has apostrophes
+    there of its own gets one more, so that `unguarded` gives every text back.
     """
     text = one_line(text)
-    return f"'{text}" if starts_formula(text) and not PLAIN_NUMBER.fullmatch(text) else text
+    return f"'{text}" if starts_formula(text.lstrip("'")) and not PLAIN_NUMBER.fullmatch(text) else text
 
 
 def unguarded(text: str) -> str:
     """Return a cell's text as it was before `guarded`, for readers that run no formulas."""
-    return text[1:] if text.startswith("'") and starts_formula(text[1:]) else text
+    return text[1:] if text.startswith("'") and starts_formula(text.lstrip("'")) else text
 
 
 def starts_formula(text: str) -> bool:

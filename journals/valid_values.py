@@ -14,7 +14,7 @@ from billing.errors import BillingError
 from billing.models import Policy
 from billing.patterns import compiled
 from billing.readers.cells import Kind
-from billing.setup.lists import LineError, ListRefused, day_of, read_list
+from billing.setup.lists import LineError, ListRefused, day_of, digest_of, read_list, require_as_shown
 from billing.texts import cleaned, code_of, long_span, odd_characters, quoted
 
 from . import layouts
@@ -75,6 +75,11 @@ class LoadedValues:
         return f"{verb} {'; '.join(map(str, self.segments))}."
 
     @property
+    def digest(self) -> str:
+        """What is equal as long as the list would do the same."""
+        return digest_of(self.segments)
+
+    @property
     def examples(self) -> list[str]:
         """What a preview names of each segment."""
         found = []
@@ -95,11 +100,14 @@ class _Row:
     span: Span
 
 
-def load_values(*, file: IO[bytes], is_dry_run: bool = False, actor: Actor, now: datetime.datetime) -> LoadedValues:
+def load_values(
+    *, file: IO[bytes], is_dry_run: bool = False, expected: str = "", actor: Actor, now: datetime.datetime
+) -> LoadedValues:
     """Replace the values of each segment that a CSV or Excel file names, as a whole.
 
     The columns are those of COLUMNS, of which segment and value are a must. A value may be on several lines, for days
-    that do not overlap. A dry run stores nothing. Raises ValuesRefused with every mistake by line and column.
+    that do not overlap. A dry run stores nothing; with `expected`, its digest, nothing is stored unless the list would
+    do just that. Raises ValuesRefused with every mistake by line and column, and PreviewOutdated.
     """
     rows = read_list(file, columns=COLUMNS, refused=ValuesRefused, nobody="The file names no value.")
     with audit.gesture(actor=actor, now=now) as gesture:
@@ -120,7 +128,10 @@ def load_values(*, file: IO[bytes], is_dry_run: bool = False, actor: Actor, now:
             counts = {name: len(getattr(done[-1], name)) for name in ("added", "removed", "changed")}
             after = {"segment": segment, "version": made.version, "values": len(read), **counts}
             gesture.record("valid_values.loaded", made, after=after)
-        return LoadedValues(tuple(done), is_dry_run)
+        loaded = LoadedValues(tuple(done), is_dry_run)
+        # What was written already is undone with the transaction.
+        require_as_shown(loaded.digest, expected)
+        return loaded
 
 
 def remove(*, segment: str, actor: Actor, now: datetime.datetime) -> ValidValueList:

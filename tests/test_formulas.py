@@ -18,6 +18,7 @@ from billing import charge_sheets, reports
 from billing.models import Charge, Person, RateStudy, UsageFeed
 from billing.quantities import Usage
 from billing.review import review_sheets
+from billing.setup import registers
 from billing.texts import one_line
 from billing.usage import studies, trying
 from billing.usage.pricing.schedules import schedule_from_data
@@ -298,6 +299,19 @@ def test_rates_that_were_tried(hostile):
             check_csv(file.getvalue(), hostile)
 
 
+@pytest.mark.django_db
+@pytest.mark.parametrize("hostile", [each for each in HOSTILE if "\0" not in each])
+def test_lists_to_edit_and_load_again(hostile):
+    build.a_project("reef", name=hostile)
+    for form in ("csv", "xlsx"):
+        file = io.BytesIO()
+        registers.write(registers.PROJECTS, file=file, form=form, actor=build.SOMEBODY, now=build.NOW)
+        if form == "xlsx":
+            check_xlsx(file.getvalue())
+        else:
+            check_csv(file.getvalue(), hostile)
+
+
 def test_rate_studies():
     """Its figures are formulas; its texts never are."""
     costs = tuple(studies.Cost(hostile, "staff", Decimal(1)) for hostile in HOSTILE)
@@ -322,6 +336,7 @@ WRITERS = {
     "billing/usage/studies/workbook.py": test_rate_studies,
     "billing/usage/rate_schedules/tables.py": test_rate_schedules,
     "billing/sheets.py": test_lists_of_charges,
+    "billing/setup/registers/exporting.py": test_lists_to_edit_and_load_again,
     "billing/review/review_sheets/exporting.py": test_review_sheets,
     "billing/trend_pages.py": test_trends,
     "billing/reports/writing.py": test_reports,

@@ -109,12 +109,16 @@ iiii xxx>  iiii xxx>  admin/billing/apitoken/<path:object_id>/history/
 iiii xxxx  iiii xxxx  admin/billing/apitoken/<path:object_id>/delete/
 iiii xxxo  iiii xxxx  admin/billing/apitoken/<path:object_id>/change/
 iiii >>>>  iiii >>>>  admin/billing/apitoken/<path:object_id>/
+iiii mmmm  iiii >>>>  admin/billing/attributionrule/export/
+iiii xooo  iiii xooo  admin/billing/attributionrule/load/
 iiii oooo  iiii oooo  admin/billing/attributionrule/
 iiii xooo  iiii xooo  admin/billing/attributionrule/add/
 iiii >>>>  iiii >>>>  admin/billing/attributionrule/<path:object_id>/history/
 iiii xooo  iiii xooo  admin/billing/attributionrule/<path:object_id>/delete/
 iiii oooo  iiii xooo  admin/billing/attributionrule/<path:object_id>/change/
 iiii >>>>  iiii >>>>  admin/billing/attributionrule/<path:object_id>/
+iiii mmmm  iiii >>>>  admin/billing/cloudaccount/export/
+iiii xooo  iiii xooo  admin/billing/cloudaccount/load/
 iiii oooo  iiii oooo  admin/billing/cloudaccount/
 iiii xooo  iiii xooo  admin/billing/cloudaccount/add/
 iiii >>>>  iiii >>>>  admin/billing/cloudaccount/<path:object_id>/history/
@@ -255,6 +259,8 @@ iiii >>>>  iiii >>>>  admin/billing/customer/<path:object_id>/history/
 iiii xxoo  iiii xxoo  admin/billing/customer/<path:object_id>/delete/
 iiii oooo  iiii xxoo  admin/billing/customer/<path:object_id>/change/
 iiii >>>>  iiii >>>>  admin/billing/customer/<path:object_id>/
+iiii mmmm  iiii >>>>  admin/billing/department/export/
+iiii xooo  iiii xooo  admin/billing/department/load/
 iiii oooo  iiii oooo  admin/billing/department/
 iiii xooo  iiii xooo  admin/billing/department/add/
 iiii >>>>  iiii >>>>  admin/billing/department/<path:object_id>/history/
@@ -267,6 +273,7 @@ iiii >>>>  iiii >>>>  admin/billing/exchangerate/<path:object_id>/history/
 iiii xxoo  iiii xxoo  admin/billing/exchangerate/<path:object_id>/delete/
 iiii oooo  iiii xxoo  admin/billing/exchangerate/<path:object_id>/change/
 iiii >>>>  iiii >>>>  admin/billing/exchangerate/<path:object_id>/
+iiii mmmm  iiii >>>>  admin/billing/fundingsource/export/
 iiii xxoo  iiii xxoo  admin/billing/fundingsource/load/
 iiii xxoo  iiii xxoo  admin/billing/fundingsource/<path:object_id>/except/
 iiii xxoo  iiii xx>>  admin/billing/fundingsource/<path:object_id>/revoke/
@@ -291,6 +298,7 @@ iiii >>>>  iiii >>>>  admin/billing/payerline/<path:object_id>/history/
 iiii xxxx  iiii xxxx  admin/billing/payerline/<path:object_id>/delete/
 iiii >>>>  iiii >>>>  admin/billing/payerline/<path:object_id>/change/
 iiii >>>>  iiii >>>>  admin/billing/payerline/<path:object_id>/
+iiii mmmm  iiii >>>>  admin/billing/person/export/
 iiii xooo  iiii xooo  admin/billing/person/load/
 iiii xooo  iiii x>>>  admin/billing/person/<path:object_id>/confirm/
 iiii oooo  iiii oooo  admin/billing/person/
@@ -330,6 +338,8 @@ iiii xxxx  iiii xxxx  admin/billing/policy/<path:object_id>/delete/
 iiii oooo  iiii xxxx  admin/billing/policy/<path:object_id>/change/
 iiii >>>>  iiii >>>>  admin/billing/policy/<path:object_id>/
 iiii oooo  iiii oooo  admin/billing/project/<int:number>/try-split/
+iiii mmmm  iiii >>>>  admin/billing/project/export/
+iiii xooo  iiii xooo  admin/billing/project/load/
 iiii oooo  iiii oooo  admin/billing/project/
 iiii xooo  iiii xooo  admin/billing/project/add/
 iiii >>>>  iiii >>>>  admin/billing/project/<path:object_id>/history/
@@ -934,6 +944,10 @@ JOBS = {
     Job.Kind.COLLECT: PEOPLE[1:],
     Job.Kind.TELL: CURATE,
     Job.Kind.REPORT: BIND,
+    Job.Kind.PROJECTS: CURATE,
+    Job.Kind.DEPARTMENTS: CURATE,
+    Job.Kind.RULES: CURATE,
+    Job.Kind.ACCOUNTS: CURATE,
 }
 
 
@@ -982,10 +996,16 @@ COMMANDS = {
     "accounting_calendar load a.csv": BIND,
     "accounting_calendar set 2025 7 --closes none": BIND,
     "attribute -p 2025-01": CURATE,
+    "attribution_rules load a.csv": CURATE,
+    "attribution_rules export -o a.csv": EVERY,
     "audit list": EVERY,
     "audit export": EVERY,
     "backup /elsewhere": ADMIN,
+    "cloud_accounts load a.csv": CURATE,
+    "cloud_accounts export -o a.csv": EVERY,
     "demo": ADMIN,
+    "departments load a.csv": CURATE,
+    "departments export -o a.csv": EVERY,
     "doctor": ADMIN,
     "corrections list": EVERY,
     "corrections show 1": EVERY,
@@ -1001,6 +1021,7 @@ COMMANDS = {
     "export_receivables -p 2025-01 --submit": BIND,
     "funds list": EVERY,
     "funds load a.csv": BIND,
+    "funds export -o a.csv": EVERY,
     "funds except BIO-001 --valid-until 2025-06-30 --reason no": BIND,
     "funds revoke BIO-001": BIND,
     "generate -p 2025-01": CURATE,
@@ -1042,6 +1063,7 @@ COMMANDS = {
     "move_database sqlite:////elsewhere.sqlite3": ADMIN,
     "people list": EVERY,
     "people load a.csv": CURATE,
+    "people export -o a.csv": EVERY,
     "people confirm ada@u.edu": CURATE,
     "people domains u.edu": BIND,
     "periods list": EVERY,
@@ -1056,6 +1078,8 @@ COMMANDS = {
     "periods finalize 2025-01": BIND,
     "preflight 2025-01": EVERY,
     "preflight 2025-01 --acknowledge all": BIND,
+    "projects load a.csv": CURATE,
+    "projects export -o a.csv": EVERY,
     "proof -p 2025-01": EVERY,
     "questions list": EVERY,
     "questions show 1": EVERY,

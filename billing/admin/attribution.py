@@ -22,10 +22,12 @@ from ..errors import BillingError
 from ..models import AttributionRule, BillingPeriod, Charge, CloudAccount, Job, MonthTotal, Source
 from ..models.attribution import PATTERNS
 from ..review import deciding, learning, reattribution
+from ..setup import registers
 from ..texts import long_span, number_in
 from .audited import BillingAdmin, actor_of
 from .formatting import badge
 from .links import change_url
+from .lists import RegisterAdmin
 from .seen import SeenForm, digest_of
 
 REAPPLY = "billing.review_charges"
@@ -114,7 +116,10 @@ class SharingFilter(admin.SimpleListFilter):
 
 
 @admin.register(AttributionRule)
-class AttributionRuleAdmin(BillingAdmin):
+class AttributionRuleAdmin(RegisterAdmin):
+    register = registers.RULES
+    load_title = "Load attribution rules"
+    load_hint = "A line without a number adds a rule. They hold for imports from now on."
     when_empty = (
         "Tags decide who pays, then rules, then cloud accounts and the defaults of sources. There are no "
         "rules yet: add one here, or make one of a correction in the review."
@@ -233,7 +238,10 @@ def _learned(made_of: "list[QuerySet[Charge]]") -> "tuple[AttributionRule, Query
 
 
 @admin.register(CloudAccount)
-class CloudAccountAdmin(BillingAdmin):
+class CloudAccountAdmin(RegisterAdmin):
+    register = registers.ACCOUNTS
+    load_title = "Load cloud accounts"
+    load_hint = "PIs, projects and sources have to be there."
     when_empty = "No cloud account has an owner yet. Charges of an account whose tags name nobody go to its owner."
     list_display = ("account_id", "name", "source", "default_pi", "default_project", "default_fund_org", "state")
     list_filter = ("source", "is_active")

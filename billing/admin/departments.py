@@ -11,10 +11,10 @@ from django.utils.safestring import SafeString
 
 from ..models import Department, Person, Project
 from ..models.departments import DepartmentTree
-from ..setup import departments
+from ..setup import departments, registers
 from ..texts import number_in
-from .audited import BillingAdmin
 from .links import link, list_url
+from .lists import RegisterAdmin
 from .money import MoneyMixin
 
 NONE = "none"
@@ -119,7 +119,10 @@ def _uses_of(chosen: Collection[Department]) -> list[str | SafeString]:
 
 
 @admin.register(Department)
-class DepartmentAdmin(MoneyMixin, BillingAdmin):
+class DepartmentAdmin(MoneyMixin, RegisterAdmin):
+    register = registers.DEPARTMENTS
+    load_title = "Load the list of departments"
+    load_hint = "One may be part of another that the same file adds."
     money_by, money_key = "department", "code"
     when_empty = (
         "There are no departments yet. Add them here. A list of people adds those that it names for the first time."

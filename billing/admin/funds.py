@@ -12,14 +12,13 @@ from .. import audit
 from ..models import (
     FundException,
     FundingSource,
-    Job,
     Policy,
 )
 from ..money import plain
-from ..setup import funding, releasing
+from ..setup import funding, registers, releasing
 from .audited import FrozenInline, actor_of
 from .formatting import badge
-from .lists import ListAdmin
+from .lists import RegisterAdmin
 from .money import MoneyMixin
 from .verbs import Verb
 
@@ -89,7 +88,8 @@ class ExceptionInline(FrozenInline):
 
 
 @admin.register(FundingSource)
-class FundingSourceAdmin(MoneyMixin, ListAdmin):
+class FundingSourceAdmin(MoneyMixin, RegisterAdmin):
+    register = registers.FUNDS
     money_by, money_key = "fund", "fund_org"
     form = FundForm
     when_empty = (
@@ -99,17 +99,9 @@ class FundingSourceAdmin(MoneyMixin, ListAdmin):
     list_filter = ("is_sponsored", "fa_treatment", ("valid_until", admin.EmptyFieldListFilter))
     search_fields = ("fund_org", "name")
     autocomplete_fields = ("projects",)
-    change_list_template = "admin/billing/fundingsource/change_list.html"
     inlines = (ExceptionInline,)
-    loaded_columns = tuple(funding.COLUMNS)
-    load_permission = "billing.add_fundingsource"
-    load_list = staticmethod(funding.load_funds)
-    load_kind = Job.Kind.FUNDS
-    load_title = "Load funding sources"
-    load_question = (
-        "Adds and changes the funds that the file names; the others stay as they are. "
-        "A file with a mistake is not loaded at all."
-    )
+    load_title = "Load the list of fund/orgs"
+    load_hint = "Projects have to be there."
     verbs = (
         Verb(
             name="except",

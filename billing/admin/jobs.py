@@ -37,7 +37,7 @@ TONES = {
 # What a job's page says of its result, in the words people know; the rest is shown as it is.
 HIDDEN = (
     *("charges", "message", "difference", "deferred", "digest", "expected", "moves", "examples", "then"),
-    *("imports", "warnings", "new_pis", "kept", "planned"),
+    *("imports", "warnings", "new_pis", "kept", "planned", "plan"),
     *("configured", "currency", "messages", "totals"),
 )
 NAMES = {"first": "First e-mail to", "written": "Written to files"}
@@ -53,6 +53,10 @@ LISTS = {
     Job.Kind.VALUES: "journals_validvaluelist",
     Job.Kind.LOOKUPS: "journals_lookuptable",
     Job.Kind.CALENDAR: "journals_accountingperiod",
+    Job.Kind.PROJECTS: "billing_project",
+    Job.Kind.DEPARTMENTS: "billing_department",
+    Job.Kind.RULES: "billing_attributionrule",
+    Job.Kind.ACCOUNTS: "billing_cloudaccount",
 }
 
 

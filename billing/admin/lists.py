@@ -1,22 +1,28 @@
-"""Loading a list kept elsewhere: what the file would do is shown first, and done once confirmed."""
+"""Loading a list kept elsewhere: what the file would do is shown first, and done once confirmed. And lists as files."""
 
 from collections.abc import Sequence
+from functools import partial
+from tempfile import SpooledTemporaryFile
 from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import FileResponse, HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
+from django.views.decorators.http import require_POST
 
 from .. import doors
-from ..errors import BillingError, NoLongerKept
+from ..errors import BillingError, NoLongerKept, PreviewOutdated
 from ..models import Job
-from ..setup import kept_sheets
+from ..setup import kept_sheets, registers
+from ..setup.registers import Register
+from ..sheets import FORMATS
 from ..texts import number_in
 from .audited import BillingAdmin, actor_of
+from .chips import narrowing_of
 from .links import change_url, list_url
 
 SALT = "list"
@@ -25,8 +31,10 @@ SALT = "list"
 class ListAdmin(BillingAdmin):
     """A screen of what is loaded from a list; its list page has a button that leads to the upload."""
 
-    loaded_columns: ClassVar[tuple[str, ...]] = ()
-    load_permission = ""
+    loaded_columns: ClassVar[Sequence[str]] = ()
+    # How many of the columns, from the left, a file must have.
+    loaded_keys = 1
+    load_permissions: ClassVar[Sequence[str]] = ()
     load_title = ""
     load_question = ""
 
@@ -43,30 +51,31 @@ class ListAdmin(BillingAdmin):
         return [own, *super().get_urls()]
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        may = request.user.has_perm(self.load_permission)
+        may = request.user.has_perms(self.load_permissions)
         url = reverse(f"admin:{self._load_name}") if may else ""
         return super().changelist_view(request, {"load_url": url, **(extra_context or {})})
 
     def load_view(self, request: HttpRequest) -> HttpResponse:
         """Take a list, show what it would do, and do that once confirmed; the worker does both with a large one."""
-        if not request.user.has_perm(self.load_permission):
+        if not request.user.has_perms(self.load_permissions):
             raise PermissionDenied
-        if request.method == "POST" and "kept" in request.POST:
-            return self._load_kept(request, request.POST["kept"])
         form = self._form(request)
         context: dict[str, Any] = {}
-        if request.method == "POST" and form.is_valid():
+        if request.method == "POST" and "kept" in request.POST:
+            done = self._load_kept(request, request.POST["kept"])
+            if isinstance(done, HttpResponse):
+                return done
+            context, form = done, self._form(request, is_asked=False)
+        elif request.method == "POST" and form.is_valid():
             file = form.cleaned_data["file"]
             if file.size > kept_sheets.LARGE_BYTES:
                 return self._by_worker(request, kept_sheets.keep(file), file.name, is_dry_run=True)
             try:
-                planned = type(self).load_list(file=file, is_dry_run=True, actor=actor_of(request), now=timezone.now())
+                planned = self._load(request, file, is_dry_run=True)
             except BillingError as error:
                 form.add_error("file", doors.lines_for_page(error, request.user))
             else:
-                context = self._plan(
-                    request, planned, getattr(planned, "examples", ()), kept_sheets.keep(file), file.name
-                )
+                context = self._plan(request, planned, kept_sheets.keep(file), file.name)
         elif number := request.GET.get("job"):
             context = self._planned_by(request, number)
         return TemplateResponse(
@@ -84,11 +93,16 @@ class ListAdmin(BillingAdmin):
             },
         )
 
-    def _plan(
-        self, request: HttpRequest, planned: object, examples: Sequence[str], kept: str, file_name: str
-    ) -> dict[str, Any]:
+    def _load(self, request: HttpRequest, file: Any, **options: Any) -> Any:
+        return type(self).load_list(file=file, **options, actor=actor_of(request), now=timezone.now())
+
+    def _plan(self, request: HttpRequest, planned: object, kept: str, file_name: str) -> dict[str, Any]:
+        """Return what the page shows of what a list would do."""
+        return self._shown(request, {"planned": str(planned)} | kept_sheets.shown_of(planned), kept, file_name)
+
+    def _shown(self, request: HttpRequest, found: dict[str, Any], kept: str, file_name: str) -> dict[str, Any]:
         token = kept_sheets.token_of(kept, owner=request.user.pk, about=SALT)
-        return {"planned": str(planned), "examples": examples, "file_name": file_name, "kept": token}
+        return {**found, "file_name": file_name, "kept": token}
 
     def _planned_by(self, request: HttpRequest, number: str) -> dict[str, Any]:
         """Return what the job of this number found that a list would do."""
@@ -98,40 +112,52 @@ class ListAdmin(BillingAdmin):
         if not job or not found:
             messages.warning(request, kept_sheets.GONE)
             return {}
-        asked = job.arguments
-        return self._plan(request, found["planned"], found["examples"], asked["kept"], asked["file"])
+        return self._shown(request, found, job.arguments["kept"], job.arguments["file"])
 
-    def _by_worker(self, request: HttpRequest, kept: str, file_name: str, *, is_dry_run: bool) -> HttpResponse:
+    def _by_worker(
+        self, request: HttpRequest, kept: str, file_name: str, *, is_dry_run: bool, expected: str = ""
+    ) -> HttpResponse:
         job = kept_sheets.load_by_job(
             kind=self.load_kind,
             kept=kept,
             file_name=file_name,
             is_dry_run=is_dry_run,
+            expected=expected,
             actor=actor_of(request),
             now=timezone.now(),
         )
         messages.info(request, "The list is long: the worker reads it. This page shows how far it has come.")
         return HttpResponseRedirect(change_url(job))
 
-    def _form(self, request: HttpRequest) -> forms.Form:
+    def _form(self, request: HttpRequest, *, is_asked: bool = True) -> forms.Form:
+        musts = " and ".join(self.loaded_columns[: self.loaded_keys])
+
         class LoadForm(forms.Form):
             file = forms.FileField(
                 label="CSV or Excel file",
-                help_text=f"Columns: {', '.join(self.loaded_columns)}. Only {self.loaded_columns[0]} is a must.",
+                help_text=f"Columns: {', '.join(self.loaded_columns)}. Only {musts} "
+                f"{'is a must' if self.loaded_keys == 1 else 'are musts'}.",
             )
 
-        form = LoadForm(request.POST, request.FILES) if request.method == "POST" else LoadForm()
+        form = LoadForm(request.POST, request.FILES) if is_asked and request.method == "POST" else LoadForm()
         form.label_suffix = ""
         return form
 
-    def _load_kept(self, request: HttpRequest, token: str) -> HttpResponse:
+    def _load_kept(self, request: HttpRequest, token: str) -> HttpResponse | dict[str, Any]:
+        """Load what was previewed; return what its page shows now, where it would do something else by now."""
         again = HttpResponseRedirect(reverse(f"admin:{self._load_name}"))
+        file_name, expected = request.POST.get("file_name", ""), request.POST.get("expected", "")
         try:
             name = kept_sheets.name_of(token, owner=request.user.pk, about=SALT)
             with kept_sheets.opened(name) as file:
                 if kept_sheets.is_large(file):
-                    return self._by_worker(request, name, request.POST.get("file_name", ""), is_dry_run=False)
-                loaded = type(self).load_list(file=file, is_dry_run=False, actor=actor_of(request), now=timezone.now())
+                    return self._by_worker(request, name, file_name, is_dry_run=False, expected=expected)
+                try:
+                    loaded = self._load(request, file, is_dry_run=False, expected=expected)
+                except PreviewOutdated as error:
+                    messages.warning(request, str(error))
+                    file.seek(0)
+                    return self._plan(request, self._load(request, file, is_dry_run=True), name, file_name)
         except NoLongerKept as error:
             messages.error(request, str(error))
             return again
@@ -141,3 +167,54 @@ class ListAdmin(BillingAdmin):
         kept_sheets.drop(name)
         messages.success(request, str(loaded))
         return HttpResponseRedirect(list_url(self.model))
+
+
+class RegisterAdmin(ListAdmin):
+    """A screen of a register: its list is a file for whoever may see it, to edit and load again."""
+
+    register: ClassVar[Register]
+    # What else there is to know of its lines.
+    load_hint = ""
+    change_list_template = "admin/billing/register_list.html"
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        register = cls.register
+        cls.loaded_columns = tuple(register.kinds)
+        cls.loaded_keys = register.keys
+        cls.load_permissions = register.permissions
+        cls.load_list = staticmethod(partial(registers.load, register))
+        cls.load_kind = register.job
+        cls.load_question = (
+            f"Adds and changes the {register.nouns[1]} that the file names; the others stay as they are. "
+            f"{cls.load_hint} A file with a mistake is not loaded at all."
+        )
+
+    @property
+    def _export_name(self) -> str:
+        return f"{self.opts.app_label}_{self.opts.model_name}_export"
+
+    def get_urls(self) -> list[URLPattern]:
+        own = path("export/", self.admin_site.admin_view(require_POST(self.export_view)), name=self._export_name)
+        return [own, *super().get_urls()]
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        narrowing = narrowing_of(request.GET)
+        url = f"{reverse(f'admin:{self._export_name}')}?{narrowing}"
+        return super().changelist_view(request, {"export_url": url, **(extra_context or {})})
+
+    def export_view(self, request: HttpRequest) -> FileResponse | HttpResponse:
+        """Write what the list shows for this address to a file of the format asked for."""
+        if not request.user.has_perm(self.register.view_permission):
+            raise PermissionDenied
+        asked, form = narrowing_of(request.GET), request.POST.get("format", "")
+        if form not in FORMATS:
+            return HttpResponseRedirect(list_url(self.model, asked))
+        request.GET = QueryDict(asked)
+        chosen = self.get_changelist_instance(request).queryset
+        file = SpooledTemporaryFile(max_size=4 * 1024**2)  # noqa: SIM115 (the response closes it)
+        options: dict[str, Any] = {"file": file, "form": form, "asked": asked}
+        registers.write(self.register, objects=chosen, **options, actor=actor_of(request), now=timezone.now())
+        file.seek(0)
+        name = f"{self.register.name.replace('_', '-')}-{timezone.localdate().isoformat()}.{form}"
+        return FileResponse(file, as_attachment=True, filename=name, content_type=FORMATS[form])

@@ -14,19 +14,18 @@ from django.utils import timezone
 from ..attribution import newcomers
 from ..models import (
     Customer,
-    Job,
     Membership,
     Person,
     PersonAlias,
 )
 from ..models.people import Mailboxes
-from ..setup import customers, people
+from ..setup import customers, people, registers
 from ..texts import long_date
 from .audited import actor_of
 from .choices import SearchedChoicesMixin
 from .departments import DepartmentFilter
 from .formatting import badge, count_column
-from .lists import ListAdmin
+from .lists import RegisterAdmin
 from .money import MoneyMixin
 from .verbs import Verb
 
@@ -83,7 +82,8 @@ class PersonForm(forms.ModelForm):
 
 
 @admin.register(Person)
-class PersonAdmin(MoneyMixin, ListAdmin):
+class PersonAdmin(MoneyMixin, RegisterAdmin):
+    register = registers.PEOPLE
     money_by, money_key = "pi", "email"
     form = PersonForm
     when_empty = "There are no PIs yet. They are learned from the tags of charges, or added here."
@@ -99,17 +99,12 @@ class PersonAdmin(MoneyMixin, ListAdmin):
     )
     list_filter = (KnownFilter, DepartmentFilter)
     actions = ("confirm",)
-    change_list_template = "admin/billing/person/change_list.html"
     readonly_fields = ("known", "same_mailbox")
-    loaded_columns = tuple(people.COLUMNS)
-    load_permission = "billing.add_person"
-    load_list = staticmethod(people.load_people)
-    load_kind = Job.Kind.PEOPLE
     load_title = "Load the list of people"
-    load_question = (
-        "Adds and changes the PIs that the file names; the others stay as they are. A department is named by its code "
-        "or name, and added where there is none of either. Everybody it names is known from then on, and once a list "
-        "is loaded, charges of PIs that it does not name are held. A file with a mistake is not loaded at all."
+    load_hint = (
+        "A department is named by its code or name, and added where there is none of either. Everybody it names is "
+        "known from then on, unless its column “listed” says no. Once a list is loaded, charges of PIs that it does "
+        "not name are held."
     )
     verbs = (
         Verb(

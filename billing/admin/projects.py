@@ -19,9 +19,11 @@ from ..models import (
     PayerSplitShare,
     Project,
 )
-from .audited import BillingAdmin, actor_of
+from ..setup import registers
+from .audited import actor_of
 from .departments import ProjectDepartmentFilter
 from .formatting import count_column
+from .lists import RegisterAdmin
 from .money import MoneyMixin
 from .naming import warn_of_unknown_funds
 from .splits import shares_in
@@ -144,7 +146,10 @@ class SplitInline(admin.TabularInline):
 
 
 @admin.register(Project)
-class ProjectAdmin(TryingSplitsMixin, MoneyMixin, BillingAdmin):
+class ProjectAdmin(TryingSplitsMixin, MoneyMixin, RegisterAdmin):
+    register = registers.PROJECTS
+    load_title = "Load the list of projects"
+    load_hint = "PIs and departments have to be there."
     money_by, money_key = "project", "code"
     change_form_template = "admin/billing/project/change_form.html"
     when_empty = "There are no projects yet. They are learned from the tags of charges, or added here."

@@ -30,6 +30,10 @@ class Job(models.Model):
         LOOKUPS = "lookups", "Load lookup tables"
         TELL = "tell", "Mail a message about a question"
         REPORT = "report", "Mail a report"
+        PROJECTS = "projects", "Load projects"
+        DEPARTMENTS = "departments", "Load departments"
+        RULES = "rules", "Load attribution rules"
+        ACCOUNTS = "accounts", "Load cloud accounts"
 
     class State(models.TextChoices):
         QUEUED = "queued", "Waiting"

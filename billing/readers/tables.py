@@ -3,10 +3,12 @@
 import contextlib
 import csv
 import io
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import IO, Any
 
+from ..sheets import unguarded
 from .batches import Problem, UnreadableFile
 from .cells import Kind, text_of_cell
 from .csv_file import DELIMITERS, MAX_FIELD
@@ -32,17 +34,25 @@ class Table:
     problems: list[Problem] = field(default_factory=list)
 
 
-def read_table(file: IO[bytes], *, kinds: Mapping[str, Kind], heading: Callable[[str], str], sheet: str = "") -> Table:
+def read_table(
+    file: IO[bytes],
+    *,
+    kinds: Mapping[str, Kind],
+    heading: Callable[[str], str],
+    sheet: str = "",
+    stored: Mapping[str, Collection[str]] = MappingProxyType({}),
+) -> Table:
     """Read a table whose first line that says anything is its header.
 
-    `heading` writes a heading as `kinds` has it; a column without a kind is taken as it is. Of a workbook the named
-    sheet is read, or else the first. Raises UnreadableFile for what is no table or is larger than any list.
+    `heading` writes a heading as `kinds` has it; a column without a kind is taken as it is. A text that is `stored` of
+    its column is right, whatever a spreadsheet might have made of it. Of a workbook the named sheet is read, or else
+    the first. Raises UnreadableFile for what is no table or is larger than any list.
     """
     start = file.read(4096)
     file.seek(0)
     if not start.startswith((ZIP, EMPTY_ZIP)):
         refuse_other(start)
-        return _taken(_of_csv(file), kinds, heading)
+        return _taken(_of_csv(file), kinds, heading, stored, bare=unguarded if stored else str)
     # It takes a while to load, and most lists are CSV.
     from .workbooks import LISTS, open_workbook, rows_of_sheet
 
@@ -51,11 +61,15 @@ def read_table(file: IO[bytes], *, kinds: Mapping[str, Kind], heading: Callable[
         if not book.worksheets:
             raise UnreadableFile("The workbook has no sheet.")
         chosen = book[sheet] if sheet in book.sheetnames else book.worksheets[0]
-        return _taken(rows_of_sheet(chosen, MAX_LINES, MAX_COLUMNS), kinds, heading)
+        return _taken(rows_of_sheet(chosen, MAX_LINES, MAX_COLUMNS), kinds, heading, stored)
 
 
 def _taken(
-    rows: Iterator[tuple[int, Sequence[Any]]], kinds: Mapping[str, Kind], heading: Callable[[str], str]
+    rows: Iterator[tuple[int, Sequence[Any]]],
+    kinds: Mapping[str, Kind],
+    heading: Callable[[str], str],
+    stored: Mapping[str, Collection[str]],
+    bare: Callable[[str], str] = str,
 ) -> Table:
     table = Table()
     for number, cells in rows:
@@ -67,8 +81,13 @@ def _taken(
         known = len(table.problems)
         for place, cell in enumerate(cells):
             column = table.headings[place] if place < len(table.headings) else ""
+            said = cell if isinstance(cell, str) else getattr(cell, "value", None)
+            if isinstance(said, str) and said and bare(said) in stored.get(column, ()):
+                texts.append(bare(said))
+                continue
             try:
-                texts.append(text_of_cell(cell, kinds.get(column)))
+                text = text_of_cell(cell, kinds.get(column))
+                texts.append(bare(text) if kinds.get(column) is Kind.TEXT else text)
             except BadValue as error:
                 table.problems.append(Problem(str(error), number, column))
                 texts.append("")

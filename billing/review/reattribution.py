@@ -6,16 +6,12 @@ from typing import Any
 from .. import audit
 from ..audit import Actor
 from ..background import jobs
-from ..errors import BillingError
+from ..errors import PreviewOutdated
 from ..models import BillingPeriod, Job, Source
 from ..months import closing
 from ..progress import Progress, unwatched
 from .comparison import Comparison
 from .reapplied import Reapplied
-
-
-class PreviewOutdated(BillingError):
-    """What re-applying would do is not what was shown any more."""
 
 
 def reapply(

@@ -46,13 +46,13 @@ def name_delegate(
     `who` is an e-mail address or a user name. Raises NoAccount, or NotNamed for those who see it already.
     """
     today = timezone.localdate(now)
-    user = _account(who)
+    user = account_of(who)
     with audit.gesture(actor=actor, now=now) as gesture:
         # Two who name the same person at once make one delegate.
         Person.objects.select_for_update(no_key=True).get(pk=pi.pk)
         if Person.objects.who_are(user).filter(pk=pi.pk).exists():
             raise NotNamed(f"{quoted(who)} is your own account: you see all your statements already.")
-        named = Membership.objects.filter(person=pi, user=user).exclude(valid_until__lt=today)
+        named = _named(pi, user, today)
         if named.filter(project__isnull=True).exists():
             raise NotNamed(f"{quoted(who)} is a delegate for all your projects already. You can change that below.")
         if project and named.filter(project=project).exists():
@@ -103,7 +103,20 @@ def remove_delegate(*, membership: Membership, actor: Actor, now: datetime.datet
             held.delete()
 
 
-def _account(who: str) -> User:
+def refusal_of(*, pi: Person, user: User, who: str, now: datetime.datetime | None = None) -> str:
+    """Say why somebody is not made a delegate of one project of a PI; "" where nothing is against it."""
+    if Person.objects.who_are(user).filter(pk=pi.pk).exists():
+        return f"{quoted(who)} is the PI's own account"
+    if _named(pi, user, timezone.localdate(now)).filter(project__isnull=True).exists():
+        return f"{quoted(who)} is a delegate for all projects of {pi.email} already"
+    return ""
+
+
+def _named(pi: Person, user: User, today: datetime.date) -> "QuerySet[Membership]":
+    return Membership.objects.filter(person=pi, user=user).exclude(valid_until__lt=today)
+
+
+def account_of(who: str) -> User:
     """Return the account that an e-mail address or a user name means. Raises NoAccount or NotNamed."""
     text = who.strip()
     by_name = User.objects.filter(username=text)

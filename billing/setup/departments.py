@@ -27,8 +27,8 @@ class Departments:
     new one.
     """
 
-    def __init__(self) -> None:
-        every = list(Department.objects.all())
+    def __init__(self, departments: Sequence[Department] | None = None) -> None:
+        every = list(Department.objects.all()) if departments is None else departments
         self.by_id: dict[int | None, Department] = {each.pk: each for each in every}
         self.added: list[Department] = []
         self._by_code = {folded_code(each.code): each for each in every}
@@ -43,15 +43,32 @@ class Departments:
         Raises DepartmentUnclear.
         """
         folded = folded_code(text)
-        if not folded:
-            return None
+        return (self._present(text, folded) or self._new(text, folded)) if folded else None
+
+    def found(self, text: str) -> Department | None:
+        """Return the department that a text names, None for an empty one.
+
+        Raises DepartmentUnclear, also for one that is not there.
+        """
+        folded = folded_code(text)
+        if found := self._present(text, folded) if folded else None:
+            return found
+        if folded:
+            raise DepartmentUnclear(f"there is no department {quoted(text)}. Load the list of departments first")
+        return None
+
+    def introduce(self, department: Department) -> None:
+        """Have a department found by its code that is not stored yet."""
+        self._by_code[folded_code(department.code)] = department
+
+    def _present(self, text: str, folded: str) -> Department | None:
         if found := self._by_code.get(folded):
             return found
         named = self._by_name.get(folded, [])
         if len(named) > 1:
             codes = ", ".join(sorted(each.code for each in named))
             raise DepartmentUnclear(f"{quoted(text)} is the name of {len(named)} departments: write {codes}")
-        return named[0] if named else self._new(text, folded)
+        return named[0] if named else None
 
     def _new(self, text: str, folded: str) -> Department:
         department = Department(code=code_of(text), name=cleaned(text))

@@ -28,7 +28,8 @@ LARGE_BYTES = 128 * 1024
 GONE = "This preview is no longer there. Choose the file again."
 
 
-# Called with `file`, `is_dry_run`, `actor` and `now`. The text of what it returns says what the list did or would do.
+# Called with `file`, `is_dry_run`, `expected`, `actor` and `now`. What it returns says in words what the list did or
+# would do, and has its digest.
 Load = Callable[..., Any]
 
 
@@ -105,15 +106,25 @@ def _document(name: str) -> str:
 
 
 def load_by_job(
-    *, kind: Job.Kind, kept: str, file_name: str, is_dry_run: bool, actor: Actor, now: datetime.datetime
+    *,
+    kind: Job.Kind,
+    kept: str,
+    file_name: str,
+    is_dry_run: bool,
+    expected: str = "",
+    actor: Actor,
+    now: datetime.datetime,
 ) -> Job:
-    """Have the worker load what is kept under a name, or say what that would do; asking twice is one job."""
+    """Have the worker load what is kept under a name, or say what that would do; asking twice is one job.
+
+    With `expected`, the digest of its preview, nothing is loaded unless the list would do just that.
+    """
     return jobs.enqueue(
         kind=kind,
         subject=kept,
         # The name comes back from the page that showed the preview.
-        arguments={"kept": kept, "file": display_name(file_name), "dry_run": is_dry_run},
-        untold=("kept",),
+        arguments={"kept": kept, "file": display_name(file_name), "dry_run": is_dry_run, "expected": expected},
+        untold=("kept", "expected"),
         actor=actor,
         now=now,
     )
@@ -124,12 +135,19 @@ def worker_of(load: Load) -> jobs.Work:
 
     def work(*, arguments: dict[str, Any], actor: Actor, now: datetime.datetime, **_: object) -> dict[str, Any]:
         with opened(arguments["kept"]) as file:
-            loaded = load(file=file, is_dry_run=arguments["dry_run"], actor=actor, now=now)
+            expected = arguments.get("expected", "")
+            loaded = load(file=file, is_dry_run=arguments["dry_run"], expected=expected, actor=actor, now=now)
         if not arguments["dry_run"]:
             drop(arguments["kept"])
-        return {"message": str(loaded), "planned": str(loaded), "examples": list(getattr(loaded, "examples", ()))}
+        return {"message": str(loaded), "planned": str(loaded)} | shown_of(loaded)
 
     return work
+
+
+def shown_of(loaded: Any) -> dict[str, Any]:
+    """Return what a page shows of what a list would do: its digest, and the changes or some of them in words."""
+    plan = getattr(loaded, "plan", None)
+    return {"digest": loaded.digest, "plan": plan, "examples": [] if plan else list(getattr(loaded, "examples", ()))}
 
 
 def preview_by(job: Job, *, kind: Job.Kind, owner: int | None) -> dict[str, Any] | None:

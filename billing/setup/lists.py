@@ -1,17 +1,19 @@
 """Lists kept elsewhere and loaded as CSV or Excel: all of a file, or nothing with the lines that are wrong."""
 
 import datetime
+import hashlib
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import zip_longest
+from types import MappingProxyType
 from typing import IO, Any, ClassVar, Generic, TypeVar
 
 from django.db.models import Model
 
 from .. import audit
 from ..audit.snapshots import differences, snapshot
-from ..errors import BillingError
+from ..errors import BillingError, PreviewOutdated
 from ..readers import UnreadableFile
 from ..readers.cells import Kind
 from ..readers.tables import read_table
@@ -57,6 +59,19 @@ class ListRefused(BillingError):
         return {"errors": errors[:TOLD]}
 
 
+def digest_of(planned: object) -> str:
+    """Return what is equal as long as a list would do the same."""
+    return hashlib.sha256(repr(planned).encode()).hexdigest()
+
+
+def require_as_shown(digest: str, expected: str) -> None:
+    """Raise PreviewOutdated where a list was shown to do something else; `expected` is "" where nobody was shown."""
+    if expected and digest != expected:
+        raise PreviewOutdated(
+            "Nothing was loaded: somebody changed meanwhile what this file is compared with. Look at the new preview."
+        )
+
+
 @dataclass(frozen=True)
 class Loaded:
     """What a list changed, or would. What it does not name stays as it is."""
@@ -70,10 +85,16 @@ class Loaded:
     # Held charges that the list answers.
     released: int = 0
     is_dry_run: bool = False
+    # Of what it would do; see `digest_of`.
+    digest: str = field(default="", compare=False)
+
+    @property
+    def nouns(self) -> tuple[str, str]:
+        return self.NOUNS
 
     def __str__(self) -> str:
         will = "would be " if self.is_dry_run else ""
-        one, several = self.NOUNS
+        one, several = self.nouns
         text = (
             f"{self.added:,} {one if self.added == 1 else several} {will}added, {self.changed:,} {will}changed, "
             f"{self.unchanged:,} stay as they are."
@@ -99,6 +120,12 @@ class Loading(Generic[Listed]):
     def counts(self) -> dict[str, int]:
         """How many are new and changed, for the event of the list."""
         return {"added": len(self.added), "changed": len(self.changed)}
+
+    @property
+    def digest(self) -> str:
+        """What is equal as long as the list would do the same; see `digest_of`."""
+        changed = [(each.pk, before, snapshot(each, with_links=False)) for each, before in self.changed]
+        return digest_of(([snapshot(each, with_links=False) for each in self.added], changed))
 
     def refuse(self, line: int, column: str, message: str) -> None:
         """Note what is wrong on a line."""
@@ -179,22 +206,25 @@ def read_list(
     others: Kind | None = None,
     refused: type[ListRefused],
     nobody: str,
+    stored: Mapping[str, Collection[str]] = MappingProxyType({}),
+    keys: int = 1,
 ) -> list[tuple[int, dict[str, str]]]:
     """Return the lines of a CSV or .xlsx file by their numbers, each with its trimmed cells by column.
 
-    The first of `columns` is a must. Further columns are of the kind `others`, or refused. Raises `refused`, also for
-    what a spreadsheet made of a code, and, saying `nobody`, for a file without lines.
+    The first `keys` of `columns` are a must. Further columns are of the kind `others`, or refused. What is `stored` of
+    a column is right as it is. Raises `refused`, also for what a spreadsheet made of a code, and, saying `nobody`, for
+    a file without lines.
     """
     try:
         kinds = _Kinds(columns, others) if others else columns
-        table = read_table(file, kinds=kinds, heading=_heading)
+        table = read_table(file, kinds=kinds, heading=_heading, stored=stored)
     except UnreadableFile as error:
         problem = error.problems[0]
         errors = [LineError(problem.line, "", problem.message)] if problem.line else []
         raise refused(errors, refused.nothing if errors else problem.message) from error
-    headings, (first, *_) = table.headings, columns
-    if first not in headings:
-        raise refused([], f"The file has no column {first}. Its columns may be: {', '.join(columns)}.")
+    headings = table.headings
+    for name in [name for name in list(columns)[:keys] if name not in headings]:
+        raise refused([], f"The file has no column {name}. Its columns may be: {', '.join(columns)}.")
     if not others and (unknown := sorted(set(headings) - set(columns) - {""})):
         raise refused([], f"Unknown columns: {', '.join(unknown)}. There may be: {', '.join(columns)}.")
     if doubled := sorted({name for name in headings if name and headings.count(name) > 1}):

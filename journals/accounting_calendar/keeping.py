@@ -14,7 +14,7 @@ from billing.fiscal_years import label_of
 from billing.models import Policy
 from billing.models.periods import last_day_of
 from billing.readers.cells import Kind
-from billing.setup.lists import ListRefused, Loaded, Loading, read_list
+from billing.setup.lists import ListRefused, Loaded, Loading, read_list, require_as_shown
 from billing.texts import number_in
 
 from ..models import AccountingPeriod
@@ -51,19 +51,25 @@ class LoadedCalendar(Loaded):
     NOUNS = ("accounting period", "accounting periods")
 
 
-def load_calendar(*, file: IO[bytes], is_dry_run: bool = False, actor: Actor, now: datetime.datetime) -> LoadedCalendar:
+def load_calendar(
+    *, file: IO[bytes], is_dry_run: bool = False, expected: str = "", actor: Actor, now: datetime.datetime
+) -> LoadedCalendar:
     """Add and change accounting periods from a CSV or Excel file with the columns of COLUMNS.
 
     A period is named by its fiscal year and number. A column that the file lacks leaves that date as it is; an empty
-    cell clears it. A new period has a first and a last day. A dry run stores nothing.
+    cell clears it. A new period has a first and a last day. A dry run stores nothing; with `expected`, its digest,
+    nothing is stored unless the list would do just that.
 
-    Raises CalendarRefused with every mistake by line and column.
+    Raises CalendarRefused with every mistake by line and column, and PreviewOutdated.
     """
     rows = read_list(file, columns=COLUMNS, refused=CalendarRefused, nobody="The file names no accounting period.")
     with audit.gesture(actor=actor, now=now) as gesture:
         loading = _loading(rows)
         loading.require_right(CalendarRefused)
-        done = LoadedCalendar(len(loading.added), len(loading.changed), loading.unchanged, is_dry_run=is_dry_run)
+        done = LoadedCalendar(
+            len(loading.added), len(loading.changed), loading.unchanged, is_dry_run=is_dry_run, digest=loading.digest
+        )
+        require_as_shown(done.digest, expected)
         if is_dry_run:
             return done
         AccountingPeriod.objects.bulk_create(loading.added)

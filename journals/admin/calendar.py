@@ -74,7 +74,7 @@ class AccountingPeriodAdmin(ListAdmin):
     fields = ("fiscal_year", "number", "first_day", "last_day", "opens_on", "cutoff_on", "closes_on")
     change_list_template = "admin/journals/accountingperiod/change_list.html"
     loaded_columns = tuple(accounting_calendar.COLUMNS)
-    load_permission = ADD
+    load_permissions = (ADD,)
     load_list = staticmethod(accounting_calendar.load_calendar)
     load_kind = Job.Kind.CALENDAR
     load_title = "Load an accounting calendar"

@@ -55,7 +55,7 @@ class ValidValueListAdmin(FrozenAdmin, ListAdmin):
     change_form_template = "admin/journals/validvaluelist/change_form.html"
     change_list_template = "admin/journals/validvaluelist/change_list.html"
     loaded_columns = tuple(valid_values.COLUMNS)
-    load_permission = ADD
+    load_permissions = (ADD,)
     load_list = staticmethod(valid_values.load_values)
     load_kind = Job.Kind.VALUES
     load_title = "Load valid values"

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from billing.models import AuditEvent, Department, Person, Project
 from billing.models.departments import DepartmentTree
-from billing.setup import departments, people
+from billing.setup import departments, registers
 from statements import issuing
 from statements.models import Statement
 from tests import build
@@ -25,8 +25,8 @@ from tests.build import a_department, a_pi, a_policy, a_project
 BY: dict[str, Any] = {"actor": build.SOMEBODY, "now": build.NOW}
 
 
-def load(text: str, **options: Any) -> people.LoadedPeople:
-    return people.load_people(file=io.BytesIO(text.encode()), **options, **BY)
+def load(text: str, **options: Any) -> registers.LoadedRegister:
+    return registers.load(registers.PEOPLE, file=io.BytesIO(text.encode()), **options, **BY)
 
 
 def a_college() -> tuple[Department, Department, Department]:
@@ -230,7 +230,7 @@ def test_a_list_changes_and_clears_the_department_of_a_pi_and_leaves_it_without_
     assert load("email,name\nada@u.edu,Ada\n").changed == 1
     assert Person.objects.get().department == chemistry
     preview = load("email,department\nada@u.edu,Physics\n", is_dry_run=True)
-    assert preview.examples == ("ada@u.edu: department Chemistry (CHEM) → Physics",)
+    assert preview.examples == ("line 2: ada@u.edu: department CHEM → Physics",)
     load("email,department\nada@u.edu,Physics\n")
     moved = AuditEvent.objects.filter(action="person.changed").latest("pk")
     physics = Department.objects.coded("Physics").get()
@@ -245,7 +245,7 @@ def test_what_names_no_department_or_several_is_refused_by_line():
     a_department("CHEM-R", name="Research")
     a_department("BIO-R", name="Research")
     lines = ["research", "n/a", "P\u0430th", "x" * 201]
-    with pytest.raises(people.PeopleRefused) as refused:
+    with pytest.raises(registers.PeopleRefused) as refused:
         load("email,department\n" + "".join(f"p{at}@u.edu,{each}\n" for at, each in enumerate(lines)))
     said = [str(each) for each in refused.value.errors]
     assert said[0] == "line 2, department: “research” is the name of 2 departments: write BIO-R, CHEM-R"

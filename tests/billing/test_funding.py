@@ -9,16 +9,16 @@ from django.core.management import CommandError, call_command
 
 from billing import charging, review
 from billing.models import AuditEvent, Charge, FundingSource
-from billing.setup import funding
+from billing.setup import funding, registers
 from tests import build
 from tests.billing.deliveries import a_row, delivered
 
 pytestmark = pytest.mark.django_db
 
 
-def load(text: str | bytes) -> funding.LoadedFunds:
+def load(text: str | bytes) -> registers.LoadedRegister:
     file = io.BytesIO(text.encode() if isinstance(text, str) else text)
-    return funding.load_funds(file=file, actor=build.SOMEBODY, now=build.NOW)
+    return registers.load(registers.FUNDS, file=file, actor=build.SOMEBODY, now=build.NOW)
 
 
 LIST = "\ufeffFund/Org,Name,Sponsored,Valid from,Projects\nBIO-1,Biology,yes,2025-01-01,Genomics; atlas\nCHEM-2,,,,\n"
@@ -27,7 +27,8 @@ LIST = "\ufeffFund/Org,Name,Sponsored,Valid from,Projects\nBIO-1,Biology,yes,202
 def test_a_list_adds_funds_with_their_projects():
     build.a_project("genomics")
     build.a_project("Atlas")
-    assert load(LIST) == funding.LoadedFunds(added=2, changed=0, unchanged=0)
+    loaded = load(LIST)
+    assert (loaded.added, loaded.changed, loaded.unchanged) == (2, 0, 0)
     fund = FundingSource.objects.get(fund_org="BIO-1")
     assert (fund.name, fund.is_sponsored, fund.valid_from) == ("Biology", True, datetime.date(2025, 1, 1))
     assert set(fund.projects.values_list("code", flat=True)) == {"genomics", "Atlas"}
@@ -38,7 +39,8 @@ def test_loading_twice_changes_nothing():
     build.a_project("atlas")
     load(LIST)
     events = AuditEvent.objects.exclude(action="funds.loaded").count()
-    assert load(LIST) == funding.LoadedFunds(added=0, changed=0, unchanged=2)
+    loaded = load(LIST)
+    assert (loaded.added, loaded.changed, loaded.unchanged) == (0, 0, 2)
     assert AuditEvent.objects.exclude(action="funds.loaded").count() == events
 
 
@@ -52,7 +54,7 @@ def test_a_column_that_is_missing_leaves_its_field_and_an_empty_cell_clears_it()
 
 
 def test_every_mistake_is_told_by_line_and_nothing_is_stored():
-    with pytest.raises(funding.FundsRefused) as refused:
+    with pytest.raises(registers.FundsRefused) as refused:
         load(
             "fund_org,sponsored,valid_from,valid_until,projects\n"
             "OK-1,,,,\n"
@@ -81,7 +83,7 @@ def test_every_mistake_is_told_by_line_and_nothing_is_stored():
     ],
 )
 def test_what_is_no_list_is_refused_in_words(content, said):
-    with pytest.raises(funding.FundsRefused, match=said):
+    with pytest.raises(registers.FundsRefused, match=said):
         load(content)
 
 
@@ -154,7 +156,7 @@ def test_a_list_that_extends_an_award_releases_its_charges():
 
 def test_a_dry_run_of_a_list_stores_nothing():
     file = io.BytesIO(b"fund_org\nA-1\n")
-    loaded = funding.load_funds(file=file, is_dry_run=True, **BY)
+    loaded = registers.load(registers.FUNDS, file=file, is_dry_run=True, **BY)
     assert str(loaded) == "1 fund would be added, 0 would be changed, 0 stay as they are."
     assert not FundingSource.objects.exists()
 

@@ -13,7 +13,7 @@ from openpyxl import Workbook
 
 from billing import audit, review
 from billing.models import AuditEvent, Charge, Flag, Person, PersonAlias
-from billing.setup import people, policies
+from billing.setup import people, policies, registers
 from tests import build
 from tests.build import a_charge, a_pi, a_policy
 
@@ -22,8 +22,8 @@ pytestmark = pytest.mark.django_db
 BY: dict[str, Any] = {"actor": build.SOMEBODY, "now": build.NOW}
 
 
-def load(text: str, **options: Any) -> people.LoadedPeople:
-    return people.load_people(file=io.BytesIO(text.encode()), **options, **BY)
+def load(text: str, **options: Any) -> registers.LoadedRegister:
+    return registers.load(registers.PEOPLE, file=io.BytesIO(text.encode()), **options, **BY)
 
 
 def a_waiting_charge(*more, email="stranger@gmail.com", **fields):
@@ -115,8 +115,8 @@ def test_a_list_adds_and_changes_pis_who_are_known_from_then_on():
     preview = load(LIST, is_dry_run=True)
     assert (preview.added, preview.changed, preview.unchanged) == (0, 2, 0)
     assert preview.examples == (
-        "ada.lovelace@u.edu: name – → Ada Lovelace, department – → Math, on the list",
-        "new@lab.org: name New → –, active until – → 2025-06-30, on the list",
+        "line 2: ada.lovelace@u.edu: name – → Ada Lovelace, department – → Math, listed no → yes",
+        "line 3: new@lab.org: name New → –, active_until – → 2025-06-30, listed no → yes",
     )
     assert not Person.objects.filter(is_listed=True).exists()
     loaded = load(LIST)
@@ -129,7 +129,7 @@ def test_a_list_adds_and_changes_pis_who_are_known_from_then_on():
 
 
 def test_every_mistake_of_a_list_is_told_by_line_and_nothing_is_stored():
-    with pytest.raises(people.PeopleRefused) as refused:
+    with pytest.raises(registers.PeopleRefused) as refused:
         load("email,active_until\nok@u.edu,\nnobody,\n,2025-01-01\nother@u.edu,1.2.2025\nOK@u.edu,\n")
     assert [str(error) for error in refused.value.errors] == [
         "line 3, email: enter a valid email address.",
@@ -147,7 +147,7 @@ def test_a_list_comes_as_a_spreadsheet_too():
     file = io.BytesIO()
     book.save(file)
     file.seek(0)
-    assert people.load_people(file=file, **BY).added == 1
+    assert registers.load(registers.PEOPLE, file=file, **BY).added == 1
     assert Person.objects.get().is_listed
 
 
@@ -161,8 +161,8 @@ def test_a_list_comes_as_a_spreadsheet_too():
     ],
 )
 def test_what_is_no_list_of_people_is_refused_in_words(content, said):
-    with pytest.raises(people.PeopleRefused, match=said):
-        people.load_people(file=io.BytesIO(content), **BY)
+    with pytest.raises(registers.PeopleRefused, match=said):
+        registers.load(registers.PEOPLE, file=io.BytesIO(content), **BY)
 
 
 # Through the command
@@ -198,7 +198,7 @@ def test_the_command_loads_a_list(tmp_path):
     path = tmp_path / "people.csv"
     path.write_text("email\nada@u.edu\n")
     assert run("people", "load", str(path), "--dry-run") == (
-        "1 PI would be added, 0 would be changed, 0 stay as they are.\n  ada@u.edu is added\n"
+        "1 PI would be added, 0 would be changed, 0 stay as they are.\n  line 2: ada@u.edu is added (listed yes)\n"
     )
     assert run("people", "load", str(path)) == "1 PI added, 0 changed, 0 stay as they are.\n"
     with pytest.raises(CommandError, match="cannot be read"):

@@ -20,8 +20,10 @@ from hypothesis import strategies as st
 from openpyxl import load_workbook
 
 from billing import reports
-from billing.models import PayerLine, Source
+from billing.background import jobs
+from billing.models import Job, PayerLine, Source
 from billing.models.departments import DepartmentTree
+from billing.reports import writing
 from statements import issuing
 from statements.models import Statement, StatementLine
 from tests import build
@@ -461,3 +463,55 @@ def test_the_page_asks_as_often_for_twice_as_much(cast, client):
         counted.append({by: asked(by) for by in reports.WAYS["value"]})
     assert counted[0] == counted[1]
     assert max(counted[1].values()) <= 25
+
+
+# Large workbooks ------------------------------------------------------------------------------------------------------
+
+
+def test_a_large_workbook_is_written_by_the_worker_for_who_asked(cast, client, monkeypatch):
+    the_departments()
+    for pi in PIS:
+        build.a_charge("10.00", pi=pi, period="2025-05")
+    issue("2025-05")
+    client.force_login(cast.viewer)
+    url = f"{reverse('admin:reports')}?report=value&from=2025-05&to=2025-05&by=pi"
+    assert 'method="post"' not in client.get(url).content.decode().split('class="object-tools"')[1].split("</ul>")[0]
+    monkeypatch.setattr(writing, "LARGE", 2)
+    tools = client.get(url).content.decode().split('class="object-tools"')[1].split("</ul>")[0]
+    assert 'method="post"' in tools
+    # An address that somebody kept leads to the page and its button.
+    answer = client.get(f"{url}&file=xlsx", follow=True)
+    assert "the worker writes it" in answer.content.decode()
+    assert not Job.objects.exists()
+    answer = client.post(f"{url}&file=xlsx")
+    job = Job.objects.get(kind=Job.Kind.REPORT_FILE)
+    assert answer.url == reverse("admin:billing_job_change", args=[job.pk])
+    jobs.run(job.pk)
+    job.refresh_from_db()
+    assert job.message == "Value delivered, May 2025: 3 rows for pivot tables. The file is kept for 24 hours."
+    page = client.get(answer.url).content.decode()
+    assert "Download the Excel file" in page
+    assert "Go to this report" in page
+    file = client.get(reverse("admin:billing_job_download", args=[job.pk]))
+    assert file["Content-Disposition"] == 'attachment; filename="value-by-pi-2025-05-to-2025-05.xlsx"'
+    book = load_workbook(io.BytesIO(b"".join(file.streaming_content)))
+    assert [row[2] for row in book["For pivot tables"].iter_rows(min_row=2, values_only=True)] == list(PIS)
+    client.force_login(cast.admin)
+    assert client.get(reverse("admin:billing_job_download", args=[job.pk])).status_code == 404
+
+
+def test_rows_beyond_what_a_sheet_holds_go_to_further_sheets(monkeypatch):
+    for pi in PIS:
+        build.a_charge("10.00", pi=pi, period="2025-05")
+    issue("2025-05")
+    monkeypatch.setattr(writing, "SHEET_ROWS", 2)
+    told_of: list[tuple[int, int]] = []
+    monkeypatch.setattr(writing, "CHUNK", 1)
+    file = io.BytesIO()
+    report = told(by="pi")
+    assert reports.write_xlsx(report, file, lambda done, total, doing: told_of.append((done, total))) == 3
+    assert told_of == [(1, 3), (2, 3), (3, 3)]
+    book = load_workbook(file)
+    pivots = [book["For pivot tables"], book["For pivot tables 2"]]
+    assert [row[2] for sheet in pivots for row in sheet.iter_rows(min_row=2, values_only=True)] == list(PIS)
+    assert [sheet.auto_filter.ref for sheet in pivots] == ["A1:P3", "A1:P2"]

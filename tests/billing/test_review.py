@@ -28,7 +28,7 @@ from billing.models import (
 )
 from billing.review import Reassignment, selections
 from billing.review.locked_charges import LockedCharges
-from billing.setup import people
+from billing.setup import registers
 from tests.build import (
     NOW,
     SOMEBODY,
@@ -398,7 +398,7 @@ def test_undo_removes_what_its_act_created_if_nothing_else_uses_it():
 def test_undo_leaves_a_pi_and_a_project_that_somebody_took_up_meanwhile():
     charge = a_held_charge()
     correct(charge, pi="new@u.edu", project="P-7")
-    people.load_people(file=io.BytesIO(b"email,name\nnew@u.edu,Nora\n"), **BY)
+    registers.load(registers.PEOPLE, file=io.BytesIO(b"email,name\nnew@u.edu,Nora\n"), **BY)
     assert review.undo(charges=[charge.pk], **BY).removed == ("Project P-7",)
     assert Person.objects.get(email="new@u.edu").is_listed
 

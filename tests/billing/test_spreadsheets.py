@@ -17,7 +17,7 @@ from billing.readers.tables import read_table
 from billing.readers.values import BadValue
 from billing.readers.workbooks import LISTS, MAX_ROWS, Limits, open_workbook
 from billing.review import review_sheets
-from billing.setup import funding, people
+from billing.setup import registers
 from tests import build
 from tests.billing.deliveries import a_row, delivered
 from tests.billing.test_columns import bring_in
@@ -202,8 +202,8 @@ def test_a_format_of_zeros_keeps_the_zeros_that_it_shows(digits, number_format, 
 def test_a_list_of_funds_with_a_spoiled_code_is_refused_by_line_and_column(form, column, cell, text):
     rows = [["name", "fund_org", "projects"], ["good", "BIO-1", ""], ["bad", "BIO-2", ""]]
     rows[2][rows[0].index(column)] = cell if form == "xlsx" else text
-    with pytest.raises(funding.FundsRefused) as refused:
-        funding.load_funds(file=as_xlsx(rows) if form == "xlsx" else as_csv(rows), **BY)
+    with pytest.raises(registers.FundsRefused) as refused:
+        registers.load(registers.FUNDS, file=as_xlsx(rows) if form == "xlsx" else as_csv(rows), **BY)
     assert (3, column) in [(error.line, error.column) for error in refused.value.errors]
     assert not FundingSource.objects.exists()
 
@@ -211,8 +211,8 @@ def test_a_list_of_funds_with_a_spoiled_code_is_refused_by_line_and_column(form,
 @pytest.mark.parametrize("form", ["csv", "xlsx"])
 def test_a_list_of_people_with_a_spoiled_cell_is_refused_by_line_and_column(form):
     rows = [["email", "name", "department"], ["ada@u.edu", "#N/A", "1.00E+11"]]
-    with pytest.raises(people.PeopleRefused) as refused:
-        people.load_people(file=as_xlsx(rows) if form == "xlsx" else as_csv(rows), **BY)
+    with pytest.raises(registers.PeopleRefused) as refused:
+        registers.load(registers.PEOPLE, file=as_xlsx(rows) if form == "xlsx" else as_csv(rows), **BY)
     assert [(error.line, error.column) for error in refused.value.errors] == [(2, "name"), (2, "department")]
     assert not Person.objects.exists()
 
@@ -220,7 +220,7 @@ def test_a_list_of_people_with_a_spoiled_cell_is_refused_by_line_and_column(form
 def test_a_list_of_funds_keeps_zeros_and_takes_dates_and_booleans_where_they_belong():
     day = datetime.datetime(2025, 6, 30)  # noqa: DTZ001 (Excel knows no time zones)
     rows = [["fund_org", "sponsored", "valid_until"], [42, True, day], ["'0043", "no", "2025-07-31"]]
-    funding.load_funds(file=as_xlsx(rows, formats=["0000"]), **BY)
+    registers.load(registers.FUNDS, file=as_xlsx(rows, formats=["0000"]), **BY)
     assert list(FundingSource.objects.order_by("fund_org").values_list("fund_org", "is_sponsored", "valid_until")) == [
         ("0042", True, datetime.date(2025, 6, 30)),
         ("0043", False, datetime.date(2025, 7, 31)),
@@ -228,8 +228,10 @@ def test_a_list_of_funds_keeps_zeros_and_takes_dates_and_booleans_where_they_bel
 
 
 def test_a_list_saved_with_semicolons_is_read():
-    funding.load_funds(
-        file=io.BytesIO('\ufefffund_org;name\r\n="0042";Biology; and more\r\n'[:-12].encode() + b"\r\n"), **BY
+    registers.load(
+        registers.FUNDS,
+        file=io.BytesIO('\ufefffund_org;name\r\n="0042";Biology; and more\r\n'[:-12].encode() + b"\r\n"),
+        **BY,
     )
     assert FundingSource.objects.get().fund_org == "0042"
 
@@ -384,8 +386,8 @@ def test_a_workbook_larger_than_any_list_is_refused_before_it_is_parsed(tmp_path
     monkeypatch.setattr("openpyxl.load_workbook", None)
     for load in (
         lambda file: review_sheets.apply(file=file, **BY),
-        lambda file: funding.load_funds(file=file, **BY),
-        lambda file: people.load_people(file=file, **BY),
+        lambda file: registers.load(registers.FUNDS, file=file, **BY),
+        lambda file: registers.load(registers.PEOPLE, file=file, **BY),
     ):
         with path.open("rb") as file, pytest.raises(Exception, match=says):
             load(file)

@@ -23,7 +23,7 @@ from billing.models import (
 )
 from billing.models.people import Mailboxes
 from billing.review import Reassignment
-from billing.setup import funding, people, policies, sourcing
+from billing.setup import policies, registers, sourcing
 from statements.models import Statement
 from tests import build
 from tests.billing.test_review_sheets import a_held_charge, apply, errors_of
@@ -92,11 +92,11 @@ def test_a_correction_is_charged_to_a_cleaned_code():
 
 
 def load_funds(text):
-    return funding.load_funds(file=io.BytesIO(text.encode()), **BY)
+    return registers.load(registers.FUNDS, file=io.BytesIO(text.encode()), **BY)
 
 
 def test_a_list_of_funds_is_cleaned_and_its_words_for_nothing_are_told():
-    with pytest.raises(funding.FundsRefused) as refused:
+    with pytest.raises(registers.FundsRefused) as refused:
         load_funds("fund_org,name\nBIO-1,x\nn/a,x\n\u0410BC-1,x\n41\u0661,x\n")
     assert [(error.line, error.column) for error in refused.value.errors] == [
         (3, "fund_org"),
@@ -114,7 +114,7 @@ def test_a_list_of_funds_is_cleaned_and_its_words_for_nothing_are_told():
 
 
 def test_two_lines_of_a_list_that_are_one_fund_are_told():
-    with pytest.raises(funding.FundsRefused, match="is on line 2 already"):
+    with pytest.raises(registers.FundsRefused, match="is on line 2 already"):
         load_funds(f"fund_org\n{CLEAN}\n{DIRTY}\n")
 
 
@@ -127,14 +127,14 @@ def test_a_source_takes_codes_cleaned_and_no_word_for_nothing():
 
 
 def load_people(text):
-    return people.load_people(file=io.BytesIO(text.encode()), **BY)
+    return registers.load(registers.PEOPLE, file=io.BytesIO(text.encode()), **BY)
 
 
 def test_a_list_of_people_knows_mailboxes():
     Person.objects.create(email="ed@xn--universitt-y5a.example")
     load_people("email,name\nEd <ed+hpc@universit\u00e4t.example>,Ed\u200b Farrow\n")
     assert list(Person.objects.values_list("email", "name")) == [("ed@xn--universitt-y5a.example", "Ed Farrow")]
-    with pytest.raises(people.PeopleRefused, match="is on line 2 already"):
+    with pytest.raises(registers.PeopleRefused, match="is on line 2 already"):
         load_people("email\nada@u.edu\nada+x@u.edu\n")
 
 

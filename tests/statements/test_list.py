@@ -194,6 +194,25 @@ def test_the_export_holds_exactly_what_is_filtered(client, issued, cast):
     assert client.post(address, {"format": "csv"}).status_code in (302, 403)
 
 
+def test_many_statements_are_exported_by_the_worker_for_who_asked(client, issued, cast, monkeypatch):
+    monkeypatch.setattr(jobs, "LARGE", 1)
+    client.force_login(cast.viewer)
+    answer = client.post(
+        reverse("admin:statements_statement_export") + "?period=2025-01&pi=ada@u.edu", {"format": "xlsx"}
+    )
+    job = Job.objects.get(kind=Job.Kind.STATEMENTS)
+    assert answer.url == reverse("admin:billing_job_change", args=[job.pk])
+    jobs.run(job.pk)
+    job.refresh_from_db()
+    assert job.message == "2 statements exported. The file is kept for 24 hours."
+    assert "Go to these statements" in client.get(answer.url).content.decode()
+    download = reverse("admin:billing_job_download", args=[job.pk])
+    sheet = load_workbook(io.BytesIO(b"".join(client.get(download).streaming_content))).active
+    assert [row[0] for row in sheet.iter_rows(min_row=2, values_only=True)] == [GENOMICS, PROTEINS]
+    client.force_login(cast.admin)
+    assert client.get(download).status_code == 404
+
+
 def select(client, *chosen):
     keys = [one(number).pk for number in chosen]
     return client.post(reverse(LIST) + "?state=all", {"action": "send_selected", "_selected_action": keys})

@@ -21,7 +21,7 @@ from billing.replay.figures import figures_of
 from billing.replay.recording import NotReplayable, imports_of
 from billing.replay.replaying import differences_of, replay
 from billing.review import reattribution
-from billing.setup import funding, people, policies, sourcing
+from billing.setup import funding, people, policies, registers, sourcing
 from journals import posting
 from statements import issuing
 from tests import build
@@ -152,7 +152,9 @@ def test_a_month_of_the_demo_is_rebuilt_in_a_database_of_its_own(tmp_path, monke
 def test_a_month_is_rebuilt_without_the_departments_of_its_people_and_projects(tmp_path):
     build.a_policy()
     for cost, department in (("10", "Law"), ("11", "Mathematics")):
-        people.load_people(file=io.BytesIO(f"email,department\nada@u.edu,{department}\n".encode()), **DOING)
+        registers.load(
+            registers.PEOPLE, file=io.BytesIO(f"email,department\nada@u.edu,{department}\n".encode()), **DOING
+        )
         delivered(tmp_path, [a_row(cost, tags=ADA)], name=f"aws_{department}.csv")
     Project.objects.update(department=build.a_department("GENOMICS", parent=build.a_department("BIO")))
     issuing.generate(period=build.a_period(), **DOING)
@@ -255,7 +257,7 @@ def test_what_was_released_once_a_pi_was_confirmed_and_an_award_extended_is_rebu
     """Held as it came, released by the confirmation and the exception, and held late once they are not enough."""
     policies.change_policy(changes={"own_domains": ["u.edu"]}, **DOING)
     listed = io.BytesIO(b"fund_org,valid_until,last_posting_date\nBIO-001,2024-12-31,2025-02-10\n")
-    funding.load_funds(file=listed, **DOING)
+    registers.load(registers.FUNDS, file=listed, **DOING)
     stranger = ADA | {"pi_email": "eva@lab.org"}
     rows = [a_row("10.00"), a_row("20.00", tags=stranger | {"fund_org": "NEW-1"}, ResourceId="i-2")]
     delivered(tmp_path, rows)

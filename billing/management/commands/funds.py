@@ -1,33 +1,29 @@
-"""List fund/orgs, load the list of them, and record or revoke an exception from its dates."""
+"""List fund/orgs, load or export the list of them, and record or revoke an exception from its dates."""
 
 import datetime
 from collections.abc import Callable
 from typing import Any
 
-from django.core.management.base import CommandError, CommandParser
+from django.core.management.base import CommandError
 
-from billing.commands import BillingCommand, subcommands, table
-from billing.files import piped
+from billing.commands import table
+from billing.management.register_commands import RegisterCommand
 from billing.models import FundException, FundingSource
-from billing.setup import funding
+from billing.setup import funding, registers
 from billing.setup.lists import day_of
 
 
-class Command(BillingCommand):
-    help = "List fund/orgs, load the list of them, and record or revoke an exception from its dates."
+class Command(RegisterCommand):
+    help = "List fund/orgs, load or export the list of them, and record or revoke an exception from its dates."
+    register = registers.FUNDS
     permission = {
         "list": "billing.view_fundingsource",
-        "load": "billing.add_fundingsource",
         "except": "billing.add_fundexception",
         "revoke": "billing.add_fundexception",
     }
 
-    def arguments(self, parser: CommandParser) -> None:
-        verbs = subcommands(parser)
+    def more_arguments(self, verbs: Any) -> None:
         verbs.add_parser("list", help="show the fund/orgs with their dates and exceptions")
-        loading = verbs.add_parser("load", help="load the list of fund/orgs from CSV or Excel")
-        loading.add_argument("file", metavar="FILE", help=f"columns: {', '.join(funding.COLUMNS)}")
-        loading.add_argument("--dry-run", action="store_true", help="say what it would do; store nothing")
         excepting = verbs.add_parser("except", help="move dates of a fund/org outward, such as for a no-cost extension")
         excepting.add_argument("fund_org", metavar="FUND_ORG")
         excepting.add_argument("--valid-until", metavar="2025-06-30", help="a later last day of service")
@@ -37,14 +33,8 @@ class Command(BillingCommand):
         revoking = verbs.add_parser("revoke", help="have the dates of the list hold again")
         revoking.add_argument("fund_org", metavar="FUND_ORG")
 
-    def run(self, **options: Any) -> None:
-        doing: dict[str, Callable[..., None]] = {
-            "list": self.show,
-            "load": self.load,
-            "except": self.record,
-            "revoke": self.revoke,
-        }
-        doing[options.pop("verb")](**options)
+    def more_verbs(self) -> dict[str, Callable[..., None]]:
+        return {"list": self.show, "except": self.record, "revoke": self.revoke}
 
     def show(self, **options: Any) -> None:
         exceptions = FundException.in_force_by_fund()
@@ -75,21 +65,6 @@ class Command(BillingCommand):
         ]
         headings = ["fund/org", "name", "sponsored", "F&A", "valid from", "valid until", "last posting", "exceptions"]
         self.report({"funds": data}, table(rows, headings) if rows else "No list of fund/orgs is loaded.")
-
-    def load(self, *, file: str, dry_run: bool, **options: object) -> None:
-        try:
-            with piped.opened(file) as content:
-                done = funding.load_funds(file=content, is_dry_run=dry_run, actor=self.actor, now=self.now)
-        except OSError as error:
-            raise CommandError(f"{file} cannot be read: {error.strerror}.") from error
-        data = {
-            "dry_run": done.is_dry_run,
-            "added": done.added,
-            "changed": done.changed,
-            "unchanged": done.unchanged,
-            "released": done.released,
-        }
-        self.report(data, str(done))
 
     def record(self, *, fund_org: str, reason: str, **options: Any) -> None:
         done = funding.record_exception(

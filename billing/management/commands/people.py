@@ -1,35 +1,31 @@
-"""List PIs, load the list of people, confirm PIs, and name the institution's own e-mail domains."""
+"""List PIs, load or export the list of people, confirm PIs, and name the institution's own e-mail domains."""
 
 from collections.abc import Callable
 from typing import Any
 
-from django.core.management.base import CommandError, CommandParser
+from django.core.management.base import CommandError
 
 from billing.addresses import normalized_domain
 from billing.attribution import newcomers
-from billing.commands import BillingCommand, subcommands, table
-from billing.files import piped
+from billing.commands import table
+from billing.management.register_commands import RegisterCommand
 from billing.models import Person, Policy
 from billing.models.people import Mailboxes
-from billing.setup import people, policies
+from billing.setup import people, policies, registers
 
 
-class Command(BillingCommand):
-    help = "List PIs, load the list of people, confirm PIs, and name the institution's own e-mail domains."
+class Command(RegisterCommand):
+    help = "List PIs, load or export the list of people, confirm PIs, and name the institution's own e-mail domains."
+    register = registers.PEOPLE
     permission = {
         "list": "billing.view_person",
-        "load": "billing.add_person",
         "confirm": "billing.change_person",
         "domains": "billing.change_policy",
     }
 
-    def arguments(self, parser: CommandParser) -> None:
-        verbs = subcommands(parser)
+    def more_arguments(self, verbs: Any) -> None:
         listing = verbs.add_parser("list", help="show the PIs, and whether each is confirmed")
         listing.add_argument("--unconfirmed", action="store_true", help="only those whom somebody has to confirm")
-        loading = verbs.add_parser("load", help="load the list of people from CSV or Excel")
-        loading.add_argument("file", metavar="FILE", help=f"columns: {', '.join(people.COLUMNS)}")
-        loading.add_argument("--dry-run", action="store_true", help="say what it would do; store nothing")
         confirming = verbs.add_parser("confirm", help="confirm that these addresses belong to your PIs")
         confirming.add_argument("emails", metavar="EMAIL", nargs="+")
         confirming.add_argument("--note", default="", help="how you know, for the audit log")
@@ -37,14 +33,8 @@ class Command(BillingCommand):
         domains.add_argument("domains", metavar="DOMAIN", nargs="*", help="such as u.edu; sub-domains count")
         domains.add_argument("--none", action="store_true", help="remove them all")
 
-    def run(self, **options: Any) -> None:
-        doing: dict[str, Callable[..., None]] = {
-            "list": self.show,
-            "load": self.load,
-            "confirm": self.confirm,
-            "domains": self.domains,
-        }
-        doing[options.pop("verb")](**options)
+    def more_verbs(self) -> dict[str, Callable[..., None]]:
+        return {"list": self.show, "confirm": self.confirm, "domains": self.domains}
 
     def show(self, *, unconfirmed: bool, **options: object) -> None:
         known, sharing = newcomers.known(), Mailboxes().sharing()
@@ -73,23 +63,6 @@ class Command(BillingCommand):
             lines = [people.same_mailbox(each["email"], each["same_mailbox"]) for each in data if each["same_mailbox"]]
             text = "\n".join([text, *([""] * bool(lines)), *lines])
         self.report({"people": data}, text)
-
-    def load(self, *, file: str, dry_run: bool, **options: object) -> None:
-        try:
-            with piped.opened(file) as content:
-                done = people.load_people(file=content, is_dry_run=dry_run, actor=self.actor, now=self.now)
-        except OSError as error:
-            raise CommandError(f"{file} cannot be read: {error.strerror}.") from error
-        data = {
-            "dry_run": done.is_dry_run,
-            "added": done.added,
-            "changed": done.changed,
-            "unchanged": done.unchanged,
-            "released": done.released,
-            "departments": done.departments,
-        }
-        shown = [f"  {each}" for each in done.examples] if dry_run else []
-        self.report(data, "\n".join([str(done), *shown]))
 
     def confirm(self, *, emails: list[str], note: str, **options: object) -> None:
         named = [Person.objects.named(email) for email in emails]

@@ -1,0 +1,9 @@
+"""Load the list of projects from a spreadsheet, and write it to one."""
+
+from billing.management.register_commands import RegisterCommand
+from billing.setup import registers
+
+
+class Command(RegisterCommand):
+    help = "Load the list of projects from a spreadsheet, and write it to one."
+    register = registers.PROJECTS
