@@ -120,12 +120,14 @@ class OpenChargebackAdminSite(AdminSite):
 
     def reports_view(self, request: HttpRequest) -> HttpResponse:
         """Show a report, or give it out as a file."""
-        from . import report_pages
+        from . import report_files, report_pages
 
-        if not request.user.has_perm(report_pages.PERMISSION):
+        if not request.user.has_perm(report_files.PERMISSION):
             raise PermissionDenied
         asked = report_pages.page_of(request)
-        if file := report_pages.file_of(asked, request.GET.get("file", "")):
+        if job := report_pages.asked_of_worker(request, asked):
+            return HttpResponseRedirect(reverse("admin:billing_job_change", args=[job.pk]))
+        if file := report_pages.file_of(request, asked):
             return file
         request.current_app = self.name
         return TemplateResponse(

@@ -8,8 +8,12 @@ class OpenChargebackConfig(AppConfig):
     name = "openchargeback"
 
     def ready(self) -> None:
-        from . import checks, sign_ins  # noqa: F401 (the checks register themselves)
+        from billing.background import jobs
+        from billing.models import Job
 
+        from . import checks, report_files, sign_ins  # noqa: F401 (the checks register themselves)
+
+        jobs.register(Job.Kind.REPORT_FILE, report_files.run_job, permission=report_files.PERMISSION)
         sign_ins.connect()
 
 

@@ -6,14 +6,18 @@ from dataclasses import dataclass, field, replace
 from urllib.parse import urlencode
 
 from django import forms
-from django.http import HttpRequest, HttpResponse
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
+from django.utils import timezone
 
 from billing import charts, fiscal_years, reports
+from billing.admin.audited import actor_of
 from billing.admin.formatting import figure
 from billing.admin.naming import NameInput
+from billing.background import jobs
 from billing.charts import Chart
-from billing.models import BillingPeriod, Policy, Source, User
+from billing.models import BillingPeriod, Job, Policy, Source, User
 from billing.models.departments import DepartmentTree
 from billing.reports import Asked, Report, Row
 from billing.reports.tables import COUNT, PERCENT, Value, percent_text
@@ -21,7 +25,6 @@ from billing.sheets import FORMATS
 from billing.texts import iso_month, long_month
 from billing.trends import Trend
 
-PERMISSION = "billing.view_payerline"
 # Rows of a table on the page; the files have all.
 ROWS = 100
 # Fiscal years offered as links.
@@ -93,6 +96,8 @@ class Link:
     label: str
     url: str
     is_chosen: bool = False
+    # Whether it asks the worker for something, and so is a button.
+    is_asking: bool = False
 
 
 @dataclass(frozen=True)
@@ -165,7 +170,7 @@ def page_of(request: HttpRequest) -> Page:
             (reports.NARROWING[each], text, address({key: value for key, value in params.items() if key != each}))
             for each, text in asked.only.items()
         ],
-        files=[Link(f"Download {form.upper()}", address(params | {"file": form})) for form in FILES],
+        files=[_file_link(made, form) for form in FILES],
         rows=list(_rows(report)),
         total=_cells(report, report.total),
         chart=charts.stacked(charted.columns) if charted else None,
@@ -174,10 +179,29 @@ def page_of(request: HttpRequest) -> Page:
     )
 
 
-def file_of(page: Page, form: str) -> HttpResponse | None:
+def _file_link(report: Report, form: str) -> Link:
+    url = address(report.asked.as_params() | {"file": form})
+    return Link(f"Download {form.upper()}", url, is_asking=form == "xlsx" and reports.is_large(report))
+
+
+def asked_of_worker(request: HttpRequest, page: Page) -> Job | None:
+    """Have the worker write a large workbook; return the job, None where nothing such was asked for."""
+    form = request.GET.get("file", "")
+    if request.method != "POST" or page.report is None or form != "xlsx":
+        return None
+    arguments = {"format": form, "filters": urlencode(page.report.asked.as_params())}
+    return jobs.enqueue(kind=Job.Kind.REPORT_FILE, arguments=arguments, actor=actor_of(request), now=timezone.now())
+
+
+def file_of(request: HttpRequest, page: Page) -> HttpResponse | None:
     """Return the report as a file, None where there is no such kind of file or no report."""
+    form = request.GET.get("file", "")
     if page.made is None or form not in FILES:
         return None
+    if form == "xlsx" and reports.is_large(page.made):
+        # An address that somebody kept: to ask the worker takes a button.
+        messages.info(request, "This workbook is large: the worker writes it. Choose Download XLSX.")
+        return HttpResponseRedirect(f"{reverse('admin:reports')}{address(page.made.asked.as_params())}")
     write, kind = FILES[form]
     response = HttpResponse(write(page.made), content_type=kind)
     response["Content-Disposition"] = f'attachment; filename="{reports.file_name(page.made, form)}"'

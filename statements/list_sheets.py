@@ -1,7 +1,7 @@
 """Statements as a table to take along: a row each, with what it comes to, as CSV or Excel."""
 
 import datetime
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from typing import IO
 
@@ -15,6 +15,7 @@ from billing.sheets import write_table
 from .models import Statement
 
 CHUNK = 500
+Tell = Callable[[int, int, str], None]
 AMOUNTS = ("list_price", "provider_discount", "subsidy", "corrections", "total_charged")
 COLUMNS = (
     *("statement", "revision", "period", "state", "pi", "pi_name", "project", "fund_orgs", "currency"),
@@ -29,6 +30,7 @@ def write(
     file: IO[bytes],
     form: str,
     asked: str = "",
+    tell: Tell | None = None,
     actor: Actor,
     now: datetime.datetime,
 ) -> int:
@@ -37,20 +39,23 @@ def write(
     `asked` says how they were chosen. List price, discount and subsidy are of the month alone: with corrections they
     come to the total charged. That they were taken out is an event of the audit log.
     """
-    count = write_table(rows=_rows(statements), columns=COLUMNS, title="Statements", file=file, form=form)
+    count = write_table(rows=_rows(statements, tell), columns=COLUMNS, title="Statements", file=file, form=form)
     with audit.gesture(actor=actor, now=now) as gesture:
         gesture.record("statement.list_exported", after={"statements": count, "format": form, "filters": asked})
     return count
 
 
-def _rows(statements: "QuerySet[Statement]") -> Iterator[dict[str, str | Decimal]]:
+def _rows(statements: "QuerySet[Statement]", tell: Tell | None) -> Iterator[dict[str, str | Decimal]]:
     chosen = (
         Statement.objects.filter(pk__in=statements.order_by().values("pk"))
         .select_related("period", "pi", "project", "superseded_by")
         .prefetch_related("lines")
         .order_by("-period__month", "number")
     )
-    for statement in chosen.iterator(chunk_size=CHUNK):
+    total = chosen.count() if tell else 0
+    for done, statement in enumerate(chosen.iterator(chunk_size=CHUNK), start=1):
+        if tell and done % CHUNK == 0:
+            tell(done, total, "Writing statements")
         yield values_of(statement)
 
 

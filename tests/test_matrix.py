@@ -948,6 +948,8 @@ JOBS = {
     Job.Kind.DEPARTMENTS: CURATE,
     Job.Kind.RULES: CURATE,
     Job.Kind.ACCOUNTS: CURATE,
+    Job.Kind.STATEMENTS: EVERY,
+    Job.Kind.REPORT_FILE: EVERY,
 }
 
 

@@ -37,11 +37,17 @@ TONES = {
 # What a job's page says of its result, in the words people know; the rest is shown as it is.
 HIDDEN = (
     *("charges", "message", "difference", "deferred", "digest", "expected", "moves", "examples", "then"),
-    *("imports", "warnings", "new_pis", "kept", "planned", "plan"),
+    *("imports", "warnings", "new_pis", "kept", "file_name", "planned", "plan"),
     *("configured", "currency", "messages", "totals"),
 )
 NAMES = {"first": "First e-mail to", "written": "Written to files"}
 LABELS = {"csv": "CSV", "xlsx": "Excel"}
+# What the worker writes for who asked, by the kind of job: the page it was asked on, and how it calls what is there.
+EXPORTS = {
+    Job.Kind.EXPORT: ("admin:billing_charge_changelist", "charges"),
+    Job.Kind.STATEMENTS: ("admin:statements_statement_changelist", "statements"),
+    Job.Kind.REPORT_FILE: ("admin:reports", "report"),
+}
 # What brings charges of an import in.
 BROUGHT = (Job.Kind.IMPORT, Job.Kind.APPLY)
 # What leads on to the statements of a month.
@@ -138,7 +144,7 @@ def next_steps(request: HttpRequest, job: Job, result: dict[str, Any], held: dic
         return [{"url": url, "text": "See what it would charge"}] if url else []
     if job.kind == Job.Kind.IMPORT:
         return held_of_all(request, result, held)
-    if job.kind in LISTS or job.kind == Job.Kind.EXPORT:
+    if job.kind in LISTS or job.kind in EXPORTS:
         return (list_steps if job.kind in LISTS else export_steps)(request, job)
     if job.kind == Job.Kind.DECIDE and job.is_over:
         return [{"url": reverse("admin:billing_heldcharge_changelist"), "text": "Go to the review queue"}]
@@ -186,7 +192,9 @@ def list_steps(request: HttpRequest, job: Job) -> list[dict[str, str]]:
 
 def export_steps(request: HttpRequest, job: Job) -> list[dict[str, str]]:
     """Return where to go on from an export: to its file, for who asked for it, as long as it is kept."""
-    again = {"url": list_url(Charge, job.arguments.get("filters", "")), "text": "Go to these charges"}
+    page, what = EXPORTS[Job.Kind(job.kind)]
+    asked, which = job.arguments.get("filters", ""), "this" if job.kind == Job.Kind.REPORT_FILE else "these"
+    again = {"url": f"{reverse(page)}{'?' if asked else ''}{asked}", "text": f"Go to {which} {what}"}
     if not may_download(request, job):
         return [again] if job.is_over else []
     form = job.arguments["format"]
@@ -197,7 +205,7 @@ def export_steps(request: HttpRequest, job: Job) -> list[dict[str, str]]:
 
 def may_download(request: HttpRequest, job: Job) -> bool:
     """Tell whether a job made a file for this person, who may still see what is in it."""
-    is_theirs = job.kind == Job.Kind.EXPORT and job.created_by_id == request.user.pk and job.state == Job.State.DONE
+    is_theirs = job.kind in EXPORTS and job.created_by_id == request.user.pk and job.state == Job.State.DONE
     return is_theirs and request.user.has_perm(jobs.permission_of(job.kind))
 
 
@@ -355,9 +363,8 @@ class JobAdmin(FrozenAdmin):
         except NoLongerKept as error:
             messages.error(request, str(error))
             return HttpResponseRedirect(change_url(job))
-        return FileResponse(
-            file, as_attachment=True, filename=f"charges-{job.pk}.{form}", content_type=sheets.FORMATS[form]
-        )
+        name = (job.result or {}).get("file_name") or f"{EXPORTS[Job.Kind(job.kind)][1]}-{job.pk}.{form}"
+        return FileResponse(file, as_attachment=True, filename=name, content_type=sheets.FORMATS[form])
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None

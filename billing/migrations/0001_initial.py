@@ -1471,6 +1471,8 @@ class Migration(migrations.Migration):
                             ("departments", "Load departments"),
                             ("rules", "Load attribution rules"),
                             ("accounts", "Load cloud accounts"),
+                            ("statements", "Export statements"),
+                            ("report_file", "Write a report"),
                         ],
                         max_length=16,
                     ),

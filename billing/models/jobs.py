@@ -34,6 +34,8 @@ class Job(models.Model):
         DEPARTMENTS = "departments", "Load departments"
         RULES = "rules", "Load attribution rules"
         ACCOUNTS = "accounts", "Load cloud accounts"
+        STATEMENTS = "statements", "Export statements"
+        REPORT_FILE = "report_file", "Write a report"
 
     class State(models.TextChoices):
         QUEUED = "queued", "Waiting"

@@ -20,7 +20,7 @@ from .ledger import register_ledger
 from .making import make
 from .papers import as_pdf, register_drawer
 from .tables import Column, Report, Row, percent_text, summed
-from .writing import as_csv, as_xlsx, file_name
+from .writing import as_csv, as_xlsx, file_name, is_large, write_xlsx
 
 __all__ = [
     "LABELS",
@@ -39,6 +39,7 @@ __all__ = [
     "as_pdf",
     "as_xlsx",
     "file_name",
+    "is_large",
     "make",
     "moved",
     "newest_month",
@@ -47,5 +48,6 @@ __all__ = [
     "register_drawer",
     "register_ledger",
     "summed",
+    "write_xlsx",
     "years",
 ]

@@ -66,15 +66,21 @@ class Facts:
     def _summed(self, kinds: Q, by: tuple[str, ...]) -> "pd.DataFrame":
         columns = list(dict.fromkeys(column for each in by for column in _columns(each)))
         rows = (
-            narrowed(PayerLine.objects.filter(kinds, pi__isnull=False), self.asked, self.homes)
-            .filter(period__in=list(self.periods))
-            .order_by()
+            self._lines(kinds)
             .values_list(*columns, "currency")
             .annotate(
                 listed=AmountSum("list_cost"), contracted=AmountSum("contracted_cost"), charged_sum=AmountSum("charged")
             )
         )
         return self._framed(rows, columns, by)
+
+    def _lines(self, kinds: Q) -> "models.QuerySet[PayerLine]":
+        lines = narrowed(PayerLine.objects.filter(kinds, pi__isnull=False), self.asked, self.homes)
+        return lines.filter(period__in=list(self.periods)).order_by()
+
+    def has_more_lines_than(self, number: int) -> bool:
+        """Tell whether what users were charged is of more payer lines than this."""
+        return self._lines(Q(kind__in=PayerLine.CHARGED))[: number + 1].count() > number
 
     def _framed(self, rows: Iterable[tuple[Any, ...]], columns: list[str], by: tuple[str, ...]) -> "pd.DataFrame":
         # It takes half a second to load: whoever makes a report waits for it, and no other command or page.

@@ -2,10 +2,10 @@
 
 import csv
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from typing import IO, Any
 
 from openpyxl import Workbook
 from openpyxl.cell import WriteOnlyCell
@@ -15,7 +15,7 @@ from openpyxl.utils import get_column_letter
 from ..currencies import minor_units
 from ..fiscal_years import label_of
 from ..money import in_decimals_of, plain
-from ..sheets import amount_cell, amount_format, guarded, text_cell
+from ..sheets import SHEET_ROWS, amount_cell, amount_format, guarded, text_cell
 from ..texts import iso_month
 from .facts import AMOUNTS, Facts, major
 from .names import parted
@@ -34,6 +34,13 @@ PIVOT = (
 PIVOT_WIDTH = 16
 # The reports that add up payer lines of users.
 OF_LINES = ("value", "subsidy", "years")
+PIVOT_SHEET = "For pivot tables"
+# Payer lines beyond which a workbook takes longer than anybody waits for a page.
+LARGE = 20_000
+# Rows between two words of how far it has come.
+CHUNK = 2_000
+
+Tell = Callable[[int, int, str], None]
 
 
 def file_name(report: Report, form: str) -> str:
@@ -56,19 +63,37 @@ def as_csv(report: Report) -> bytes:
     return out.getvalue().encode("utf-8-sig")
 
 
+def has_pivot(report: Report) -> bool:
+    """Tell whether a report is made of payer lines that its workbook has one by one."""
+    return report.asked.name in OF_LINES and report.asked.by != "program"
+
+
+def is_large(report: Report) -> bool:
+    """Tell whether the workbook of a report is for the worker to write."""
+    return has_pivot(report) and Facts(report.asked).has_more_lines_than(LARGE)
+
+
 def as_xlsx(report: Report) -> bytes:
-    """Return a workbook: the report with totals as formulas, its months, and its payer lines for pivot tables."""
+    """Return the workbook of a report; see `write_xlsx`."""
+    out = io.BytesIO()
+    write_xlsx(report, out)
+    return out.getvalue()
+
+
+def write_xlsx(report: Report, file: IO[bytes], tell: Tell | None = None) -> int:
+    """Write a workbook: the report with totals as formulas, its months, and its payer lines for pivot tables.
+
+    Returns how many rows the last has. Rows go to a file as they are made.
+    """
     book = Workbook(write_only=True)
     book.properties.creator = "OpenChargeback"
     book.properties.title = report.asked.title
     _report_sheet(book, report)
     if report.trend:
         _months_sheet(book, report)
-    if report.asked.name in OF_LINES and report.asked.by != "program":
-        _pivot_sheet(book, report)
-    out = io.BytesIO()
-    book.save(out)
-    return out.getvalue()
+    rows = _pivot_sheets(book, report, tell) if has_pivot(report) else 0
+    book.save(file)
+    return rows
 
 
 @dataclass(frozen=True)
@@ -175,18 +200,20 @@ def _months_sheet(book: Workbook, report: Report) -> None:
     sheet.append(sums)
 
 
-def _pivot_sheet(book: Workbook, report: Report) -> None:
-    """Write what the report is made of, a plain table: a row for each month, owner, source, service and fund/org."""
+def _pivot_sheets(book: Workbook, report: Report, tell: Tell | None) -> int:
+    """Write what the report is made of, a plain table: a row for each month, owner, source, service and fund/org.
+
+    Rows beyond what a sheet holds go to further sheets. Returns how many there are.
+    """
     facts = Facts(report.asked)
-    sheet = book.create_sheet("For pivot tables")
-    sheet.freeze_panes = "A2"
-    _widths(sheet, (PIVOT_WIDTH for _ in PIVOT))
-    sheet.append([_head(sheet, text) for text in PIVOT])
     by = ("month", "pi", "project", "department", "college", "source", "service", "fund")
     frame = facts.stated(*by)
     named = {each: parted(facts, each, frame[each].unique()) for each in by if each != "month"}
-    rows = 1
-    for row in frame.sort_values(list(by)).itertuples(index=False, name=None):
+    sheet, written = _new_pivot(book, 0), 0
+    for written, row in enumerate(frame.sort_values(list(by)).itertuples(index=False, name=None), start=1):
+        if written > 1 and written % SHEET_ROWS == 1:
+            _end_pivot(sheet, SHEET_ROWS)
+            sheet = _new_pivot(book, written // SHEET_ROWS)
         keys, currency, units = row[: len(by)], row[len(by)], row[len(by) + 1 :]
         listed, contracted, charged = (major(each, currency) for each in units[: len(AMOUNTS)])
         period = facts.periods[keys[0]]
@@ -196,8 +223,22 @@ def _pivot_sheet(book: Workbook, report: Report) -> None:
         amounts = (listed, listed - contracted, contracted, contracted - charged, charged)
         cells = [amount_cell(sheet, in_decimals_of(each, currency), minor_units(currency)) for each in amounts]
         sheet.append([*(text_cell(sheet, text) if text else None for text in texts), *cells])
-        rows += 1
-    sheet.auto_filter.ref = f"A1:{get_column_letter(len(PIVOT))}{rows}"
+        if tell and written % CHUNK == 0:
+            tell(written, len(frame), "Writing rows")
+    _end_pivot(sheet, (written - 1) % SHEET_ROWS + 1 if written else 0)
+    return written
+
+
+def _new_pivot(book: Workbook, number: int) -> Any:
+    sheet = book.create_sheet(f"{PIVOT_SHEET} {number + 1}" if number else PIVOT_SHEET)
+    sheet.freeze_panes = "A2"
+    _widths(sheet, (PIVOT_WIDTH for _ in PIVOT))
+    sheet.append([_head(sheet, text) for text in PIVOT])
+    return sheet
+
+
+def _end_pivot(sheet: Any, rows: int) -> None:
+    sheet.auto_filter.ref = f"A1:{get_column_letter(len(PIVOT))}{rows + 1}"
 
 
 def _texts(report: Report, line: _Line) -> tuple[str, ...]:

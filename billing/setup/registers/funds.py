@@ -59,7 +59,7 @@ FUNDS = Register(
         yes("sponsored", "Whether it is a sponsored award.", "is_sponsored"),
         choice(
             "fa",
-            "`included` or `excluded`: whether charges are in the base of its F&A (MTDC).",
+            "included or excluded: whether charges are in the base of its F&A (MTDC).",
             "fa_treatment",
             FaTreatment.values,
         ),
