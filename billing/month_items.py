@@ -197,7 +197,9 @@ def todays_lines(month: Month) -> list[PayerLine]:
 
 
 def month_has_charges(month: Month) -> bool:
-    return month.once("has charges", lambda: Charge.objects.in_month(month.period).exists())
+    # In the order of an index: asked whether there is any, SQLite may read all charges of other months first.
+    first = Charge.objects.in_month(month.period).order_by("pi_id", "project_id").values_list("pk")
+    return month.once("has charges", lambda: bool(first[:1]))
 
 
 def payer_lines(month: Month) -> Iterator[Item]:

@@ -257,6 +257,26 @@ def test_the_frame_asks_two_questions_however_much_there_is(client, cast):
     assert (len(months), len(counts)) == (1, 1)
 
 
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="PostgreSQL plans by other statistics")
+@pytest.mark.django_db(transaction=True)
+def test_whether_a_month_has_charges_is_asked_of_an_index_by_whatever_statistics():
+    """As after the first month: a million charges, all of them in it."""
+    build.a_charge()
+    build.a_period("2025-02")
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE")
+        stat = "1000000 1000000 100 100"
+        cursor.execute("UPDATE sqlite_stat1 SET stat = %s WHERE idx = 'charge_month_owner'", [stat])
+        cursor.execute("ANALYZE sqlite_schema")
+    plan = working_period.months_with_charges().explain()
+    assert "USING INDEX charge_month_owner (charged_in_id=?)" in plan
+    assert "SCAN U0" not in plan
+    assert [bool(each.has_charges) for each in working_period.months_with_charges()] == [False, True]
+    with connection.cursor() as cursor:
+        cursor.execute("DELETE FROM sqlite_stat1")
+        cursor.execute("ANALYZE sqlite_schema")
+
+
 def test_a_popup_has_no_frame_and_asks_nothing_for_it(client, cast):
     build.a_charge()
     client.force_login(cast.admin)
