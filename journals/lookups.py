@@ -13,7 +13,7 @@ from billing import audit
 from billing.audit import Actor
 from billing.errors import BillingError
 from billing.readers.cells import Kind
-from billing.setup.lists import LineError, ListRefused, day_of, read_list
+from billing.setup.lists import LineError, ListRefused, day_of, digest_of, read_list, require_as_shown
 from billing.texts import code_of, odd_characters, quoted
 
 from .formats.layouts import Layout
@@ -65,6 +65,11 @@ class LoadedTables:
     tables: tuple[Replaced, ...]
     is_dry_run: bool = False
 
+    @property
+    def digest(self) -> str:
+        """What is equal as long as the list would do the same."""
+        return digest_of(self.tables)
+
     def __str__(self) -> str:
         verb = "Would replace" if self.is_dry_run else "Replaced"
         return f"{verb} {'; '.join(map(str, self.tables))}."
@@ -99,13 +104,16 @@ class _Read:
     lines: list[_Line]
 
 
-def load_lookups(*, file: IO[bytes], is_dry_run: bool = False, actor: Actor, now: datetime.datetime) -> LoadedTables:
+def load_lookups(
+    *, file: IO[bytes], is_dry_run: bool = False, expected: str = "", actor: Actor, now: datetime.datetime
+) -> LoadedTables:
     """Replace each lookup table that a CSV or Excel file names, as a whole.
 
     A column named like what a line says (see KEYS, and segments.NAME) is one that rows are found by; any other but
     those of COLUMNS is a value. A table has the columns in which any of its lines says something. A key may be on
-    several lines, for days that do not overlap. A dry run stores nothing. Raises LookupsRefused with every mistake by
-    line and column.
+    several lines, for days that do not overlap. A dry run stores nothing; with `expected`, its digest,
+    nothing is stored unless the list would do just that. Raises LookupsRefused with every mistake by line and column,
+    and PreviewOutdated.
     """
     rows = read_list(
         file, columns=COLUMNS, others=Kind.CODE, refused=LookupsRefused, nobody="The file names no lookup table."
@@ -124,7 +132,10 @@ def load_lookups(*, file: IO[bytes], is_dry_run: bool = False, actor: Actor, now
             counts = {each: len(getattr(done[-1], each)) for each in ("added", "removed", "changed")}
             after = {"table": name, "version": made.version, "rows": made.row_count, **counts}
             gesture.record("lookup_table.loaded", made, after=after)
-        return LoadedTables(tuple(done), is_dry_run)
+        loaded = LoadedTables(tuple(done), is_dry_run)
+        # What was written already is undone with the transaction.
+        require_as_shown(loaded.digest, expected)
+        return loaded
 
 
 def remove(*, name: str, actor: Actor, now: datetime.datetime) -> LookupTable:

@@ -45,7 +45,7 @@ class LookupTableAdmin(FrozenAdmin, ListAdmin):
     change_form_template = "admin/journals/lookuptable/change_form.html"
     change_list_template = "admin/journals/lookuptable/change_list.html"
     loaded_columns = (*lookups.COLUMNS, *KEYS, "segments.NAME", "and columns of your own")
-    load_permission = ADD
+    load_permissions = (ADD,)
     load_list = staticmethod(lookups.load_lookups)
     load_kind = Job.Kind.LOOKUPS
     load_title = "Load lookup tables"

@@ -5,8 +5,8 @@ from django.core.exceptions import ValidationError
 from django.urls import reverse
 
 from billing import tracing
-from billing.models import AuditEvent
-from billing.setup import funding
+from billing.models import AuditEvent, FundingSource
+from billing.setup import registers
 from journals import posting
 from journals.account_trials import try_rule
 from journals.models import AccountRule, JournalLine
@@ -211,10 +211,10 @@ def test_the_list_of_funds_says_the_fa_treatment(tmp_path):
         path = tmp_path / "funds.csv"
         path.write_text(text)
         with path.open("rb") as file:
-            return funding.load_funds(file=file, **WHO)
+            return registers.load(registers.FUNDS, file=file, **WHO)
 
     load("fund_org,fa\nNSF-1,Included\nNIH-2,excluded\nBIO-001,\n")
-    funds = {fund.fund_org: fund.fa_treatment for fund in funding.FundingSource.objects.all()}
+    funds = {fund.fund_org: fund.fa_treatment for fund in FundingSource.objects.all()}
     assert funds == {"NSF-1": "included", "NIH-2": "excluded", "BIO-001": ""}
-    with pytest.raises(funding.FundsRefused, match="line 2, fa: “MTDC” is none of included, excluded, and not empty"):
+    with pytest.raises(registers.FundsRefused, match="line 2, fa: “MTDC” is none of included, excluded, and not empty"):
         load("fund_org,fa\nNSF-1,MTDC\n")
