@@ -1139,6 +1139,7 @@ COMMANDS = {
     "valid_values show fund": EVERY,
     "valid_values load a.csv": BIND,
     "valid_values remove fund": BIND,
+    "upgrade": ADMIN,
     "verify_audit": EVERY,
     "verify_files": EVERY,
     "version": EVERY,

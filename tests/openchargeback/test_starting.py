@@ -156,7 +156,7 @@ ON_THE_DATABASE = [
     "verify_files",
 ]
 # What works without one.
-ON_NONE = {"demo", "doctor", "flush", "initialize", "restore", "version"}
+ON_NONE = {"demo", "doctor", "flush", "initialize", "restore", "upgrade", "version"}
 
 
 def test_every_command_is_asked_whether_it_needs_initialize():
