@@ -10,6 +10,7 @@ from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -87,6 +88,33 @@ class Program:
 
     def said(self) -> str:
         return self.log.read_text(errors="replace") if self.log.exists() else ""
+
+
+def scratch_database(folder: Path, name: str, vendor: str = "") -> tuple[str, Callable[[], None]]:
+    """Make an empty database of the vendor that is tested, or of another; return its URL and how to drop it."""
+    from django.db import connection
+
+    if (vendor or connection.vendor) != "postgresql":
+        return f"sqlite:///{folder / 'db.sqlite3'}", lambda: None
+    import psycopg
+
+    given = connection.settings_dict
+    name = f"{name}_{os.getpid()}"
+    server = {
+        "host": given["HOST"],
+        "port": given["PORT"] or 5432,
+        "user": given["USER"],
+        "password": given["PASSWORD"],
+    }
+
+    def run(statement: str) -> None:
+        with psycopg.connect(dbname="postgres", autocommit=True, **server) as admin:
+            admin.execute(statement)
+
+    run(f"CREATE DATABASE {name}")
+    secret = f":{quote(server['password'])}" if server["password"] else ""
+    url = f"postgres://{quote(server['user'])}{secret}@{server['host']}:{server['port']}/{name}"
+    return url, lambda: run(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 def manage(*arguments: str) -> list[str]:

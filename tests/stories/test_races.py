@@ -7,13 +7,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from urllib.parse import quote
 
 import pytest
-from django.db import connection
 
 from billing.texts import month_name
 
+from .machines import scratch_database
 from .stage import row, tags, write
 
 pytestmark = [pytest.mark.own_database, pytest.mark.slow]
@@ -44,6 +43,11 @@ class Racer:
     def say(self, **asked):
         self.process.stdin.write(json.dumps(asked) + "\n")
         self.process.stdin.flush()
+
+    def end(self):
+        self.process.stdin.close()
+        self.process.wait(timeout=30)
+        self.process.stdout.close()
 
     def answer(self):
         line = self.process.stdout.readline()
@@ -137,40 +141,13 @@ class Field:
 
     def end(self):
         for racer in self.racers:
-            racer.process.stdin.close()
-            racer.process.wait(timeout=30)
-            racer.process.stdout.close()
-
-
-def scratch_database(folder):
-    """Make an empty database of the vendor that is tested; return its URL and how to drop it."""
-    if connection.vendor != "postgresql":
-        return f"sqlite:///{folder / 'db.sqlite3'}", lambda: None
-    import psycopg
-
-    given = connection.settings_dict
-    name = f"races_{os.getpid()}"
-    server = {
-        "host": given["HOST"],
-        "port": given["PORT"] or 5432,
-        "user": given["USER"],
-        "password": given["PASSWORD"],
-    }
-
-    def run(statement):
-        with psycopg.connect(dbname="postgres", autocommit=True, **server) as admin:
-            admin.execute(statement)
-
-    run(f"CREATE DATABASE {name}")
-    secret = f":{quote(server['password'])}" if server["password"] else ""
-    url = f"postgres://{quote(server['user'])}{secret}@{server['host']}:{server['port']}/{name}"
-    return url, lambda: run(f"DROP DATABASE {name} WITH (FORCE)")
+            racer.end()
 
 
 @pytest.fixture(scope="module")
 def field(tmp_path_factory):
     folder = tmp_path_factory.mktemp("races")
-    url, drop = scratch_database(folder)
+    url, drop = scratch_database(folder, "races")
     environment = os.environ | {"DEBUG": "true", "DATABASE_URL": url, "VAR_DIR": str(folder), "EMAIL_URL": ""}
     try:
         for arguments in (
