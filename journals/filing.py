@@ -68,8 +68,10 @@ class Staged:
         documents.publish(self.documents)
 
     def discard(self) -> None:
-        for each in (*self.files, *self.documents):
-            each.discard()
+        for pending in self.files:
+            pending.discard()
+        for ready in self.documents:
+            ready.discard()
 
 
 @contextmanager
