@@ -54,7 +54,8 @@ def adopt(
         journal.date_reason = note
         today = timezone.localdate(now)
         journal.fiscal_year, journal.fiscal_period = accounting_calendar.fiscal_place(journal.posting_date, today)
-        keep(journal, lines, chosen, chosen.write(document_of(journal, lines)), staged)
+        document = document_of(journal, lines)
+        keep(journal, lines, chosen, document, chosen.write(document), staged)
         journal.save()
         after = facts(journal) | {"document_number": document_number}
         gesture.record("journal.adopted", journal, before={"state": "draft"}, after=after, note=note)

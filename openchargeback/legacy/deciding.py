@@ -100,8 +100,15 @@ def _carry_out(
 ) -> None:
     match act:
         case "reject":
-            reason = ReviewDecision.Reason.OTHER
-            done.rejected += review.reject(charges=pks, reason=reason, note=note, actor=actor, now=now).count
+            # Nobody was charged there, the center neither: as if the provider credits it.
+            done.rejected += review.reject(
+                charges=pks,
+                reason=ReviewDecision.Reason.OTHER,
+                note=note,
+                provider_credits=True,
+                actor=actor,
+                now=now,
+            ).count
         case "hold":
             reason_there = note.partition(": ")[2]
             is_of_month = reason_there == Flag.Code.PERIOD_MISMATCH

@@ -42,6 +42,7 @@ from billing.models import (
 from journals.models import AccountingPeriod, AccountRule, AnswerMapping, JournalTemplate
 from openchargeback.logs import JsonFormatter, KeyValueFormatter
 from tests import build
+from tests.billing.usage.test_bringing import a_schedule
 
 pytestmark = pytest.mark.django_db
 
@@ -102,7 +103,9 @@ def a_subject(model):
         columns = {"journal_column": "Ref", "document_column": "Document", "reason_column": "Why"}
         return AnswerMapping.objects.create(name="ledger", **columns)
     if model is RateStudy:
-        return RateStudy.objects.create(feed=a_subject(UsageFeed), rate="cpu", fiscal_year=2025, created_at=build.NOW)
+        feed = a_subject(UsageFeed)
+        UsageFeed.objects.update(schedule=a_schedule([{"price": "0.10"}]).name)
+        return RateStudy.objects.create(feed=feed, rate="cpu", fiscal_year=2025, created_at=build.NOW)
     if model is JournalTemplate:
         return JournalTemplate.objects.create(name="bank", line="{{ line.fund_org }}")
     if model in (RateClassMember, UsageSubsidy, Allocation):

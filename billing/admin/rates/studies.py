@@ -53,7 +53,7 @@ class StudyForm(forms.ModelForm):
         if not self.errors and self.cleaned_data.get("feed") and self.cleaned_data.get("rate"):
             study = RateStudy(**{name: self.cleaned_data[name] for name in ("feed", "rate", "fiscal_year")})
             try:
-                studies.check_rate(study)
+                studies.rate_of(study)
             except BillingError as error:
                 self.add_error("rate", doors.for_page(error))
         return data

@@ -12,9 +12,9 @@ from .studying import (
     adopt,
     age_of,
     before,
-    check_rate,
     figures_of,
     named,
+    rate_of,
     studied,
 )
 from .trials import asked_of, closed_months, try_proposed
@@ -39,7 +39,6 @@ __all__ = [
     "as_pdf",
     "asked_of",
     "before",
-    "check_rate",
     "closed_months",
     "draft",
     "figures_from_data",
@@ -47,6 +46,7 @@ __all__ = [
     "figures_of",
     "findings_of",
     "named",
+    "rate_of",
     "read_costs",
     "register_drawer",
     "replace_costs",

@@ -144,13 +144,11 @@ def adopt(*, study: RateStudy, actor: Actor, now: datetime.datetime) -> Studied:
     return replace(done, study=locked)
 
 
-def check_rate(study: RateStudy) -> None:
-    """Raise RateNotInForce where no version of the feed's schedule is in force, or it lacks the rate of a study."""
-    rate_of(study)
-
-
 def rate_of(study: RateStudy) -> Rate:
-    """Return the rate that a study is of, as its year has it; raise RateNotInForce."""
+    """Return the rate that a study is of, as its year has it.
+
+    Raises RateNotInForce where no version of the feed's schedule is in force, or it lacks the rate.
+    """
     version = version_of(study)
     rates = {each.code: each for each in content_of(version).rates}
     if study.rate not in rates:

@@ -184,7 +184,18 @@ def test_a_late_change_of_a_closed_month_journals_its_difference_alone(brought):
     february = BillingPeriod.objects.named("2025-02")
     call_command("periods", "reopen", "2025-02", "--reason", "A credit came", stdout=io.StringIO())
     charge = Charge.objects.get(billed_cost=Decimal("30.25"))
-    reject = ("review", "reject", "--id", str(charge.pk), "--reason", "other", "--note", "It was never used")
+    reject = (
+        "review",
+        "reject",
+        "--id",
+        str(charge.pk),
+        "--reason",
+        "other",
+        "--note",
+        "It was never used",
+        "--provider-credits",
+        "yes",
+    )
     call_command(*reject, stdout=io.StringIO())
     call_command("export_journal", "-p", "2025-02", "-f", "standard", stdout=io.StringIO())
     draft = Journal.objects.get(period=february, state="draft")
