@@ -347,6 +347,8 @@ WRITERS = {
     "journals/formats/templated.py": test_journals_by_a_template,
     "journals/formats/layouts/writing.py": test_journals_by_a_layout,
 }
+# What the importer reads, and nobody is handed: its cells have to stay as they were, as those of any provider's file.
+IMPORTED = {"openchargeback/legacy/focus_files.py"}
 
 
 def test_every_writer_of_spreadsheets_is_tested_here():
@@ -357,4 +359,4 @@ def test_every_writer_of_spreadsheets_is_tested_here():
         for path in (ROOT / app).rglob("*.py")
         if making.search(path.read_text(encoding="utf-8"))
     }
-    assert found == set(WRITERS), "Write cells by billing/sheets.py, and add a test with HOSTILE cells to this module."
+    assert found == set(WRITERS) | IMPORTED, "Write cells by billing/sheets.py, and add a test with HOSTILE cells to this module."
