@@ -359,4 +359,4 @@ def test_every_writer_of_spreadsheets_is_tested_here():
         for path in (ROOT / app).rglob("*.py")
         if making.search(path.read_text(encoding="utf-8"))
     }
-    assert found == set(WRITERS) | IMPORTED, "Write cells by billing/sheets.py, and add a test with HOSTILE cells to this module."
+    assert found == set(WRITERS) | IMPORTED, "Write cells by billing/sheets.py, and add a test with HOSTILE cells here."

@@ -168,6 +168,8 @@ def held_of_all(request: HttpRequest, result: dict[str, Any], held: dict[int, in
 
 def statement_steps(request: HttpRequest, job: Job, result: dict[str, Any]) -> list[dict[str, str]]:
     """Return where to go on from statements that were issued or sent: to them or their e-mails, and to their month."""
+    if not result.get("period"):
+        return []
     model = "email" if job.kind == Job.Kind.SEND else "statement"
     found = []
     if request.user.has_perm(f"statements.view_{model}"):

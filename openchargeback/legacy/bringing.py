@@ -57,7 +57,7 @@ def bring(
     settled = configuring.read(configuration)
     currency = currency.strip().upper() or settled.currency
     if problem := refusal(currency) if currency else "Its currency is a sign that several have.":
-        raise NotLegacy(f"{problem} Name the currency of its amounts, such as --currency USD.")
+        raise NotLegacy(f"{problem} Name the currency of its amounts, such as USD.")
     with (
         opened(database) as legacy,
         tempfile.TemporaryDirectory(prefix="from-fastapi-", dir=settings.FILE_UPLOAD_TEMP_DIR) as folder,

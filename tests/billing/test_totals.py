@@ -451,7 +451,7 @@ def test_a_list_says_what_it_comes_to_where_the_totals_know(client, cast, model,
     page = client.get(reverse(f"admin:billing_{model}_changelist"), narrowed, follow=True).content.decode()
     found = re.search(r'<p class="sub"[^>]*>(.*?)( <span class="related">|</p>)', page, re.DOTALL)
     said = " ".join(re.sub("<[^>]*>", "", found[1]).split()) if found else ""
-    assert said.removesuffix(" Show in groups") == told
+    assert said.removesuffix(" · Show in groups") == told
 
 
 def test_the_same_recount_through_the_command_and_the_page(client, cast):

@@ -17,7 +17,8 @@ NEW_YORK = "America/New_York"
 # On November 1, 2026, clocks in New York go from 02:00 back to 01:00, at 06:00 UTC.
 FOLD = int(datetime.datetime(2026, 11, 1, 5, tzinfo=datetime.UTC).timestamp())
 EPOCH = datetime.datetime.fromisoformat("1970-01-01")
-FIRST, LAST = (datetime.datetime.fromisoformat(day) for day in ("2000-01-01", "2100-12-31"))
+# Beyond 2037 the tables of zones go by rules, which not every library reads alike.
+FIRST, LAST = (datetime.datetime.fromisoformat(day) for day in ("2000-01-01", "2037-12-31"))
 
 
 @pytest.fixture

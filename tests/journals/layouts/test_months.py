@@ -173,14 +173,21 @@ def files_of(journal):
 def assert_tagged(content, written, mark):
     """Each line of a file has a description that begins with what its table had when it was submitted."""
     described = {each.name for each in layout_from_data(content).describing}
+    of_lines = {each["name"] for each in _records_of(content) if each["each"] != "journal"}
     texts = [
         values[field]
-        for _, values in read_back(content, _File(written))
+        for record, values in read_back(content, _File(written))
         for field in described & set(values)
-        if values[field] not in (None, field)
+        if record in of_lines and values[field] not in (None, field)
     ]
     assert texts
-    assert all(text.startswith(mark) for text in texts)
+    assert all(text.startswith(mark) for text in texts), texts
+
+
+def _records_of(content):
+    """Each kind of record that a layout's first file has, on whatever sheet."""
+    file = content["files"][0]
+    return [record for part in file.get("sheets", [file]) for record in part["records"]]
 
 
 class _File:

@@ -311,7 +311,7 @@ def test_what_is_no_such_database_is_refused_with_words(cast, tmp_path, content,
     [
         ("a: [1\nb: 2", r"config.yaml, line 2, column 2: this is not YAML"),
         ("- a\n- b\n", "names no sections"),
-        ("currency: ¥", "Name the currency of its amounts, such as --currency USD"),
+        ("currency: ¥", "Name the currency of its amounts, such as USD"),
     ],
 )
 def test_a_configuration_that_cannot_be_read_is_refused_with_its_place(installation, tmp_path, content, said):
