@@ -26,7 +26,7 @@ from openchargeback import demo
 call_command("initialize")
 demo.run(actor=Actor(name="system", via="command"), now=timezone.now())
 """
-ROWS = 20_000
+ROWS = 50_000
 # Every row of every table in one form, and the last number that each gave to a row.
 DIGESTS = """
 import hashlib, json
@@ -104,6 +104,10 @@ class Installation:
         found: list[dict[str, object]] = json.loads(self.script(DIGESTS))
         return found
 
+    def received(self) -> list[Path]:
+        """Return the files that were received, and are kept whole."""
+        return [path for path in (self.var / "files" / "received").rglob("*") if path.is_file()]
+
     def figures(self) -> dict[str, object]:
         """Return what has to be the same wherever it is: proofs, replays, and the audit log."""
         racer = Racer(self.environment).ready()
@@ -162,9 +166,11 @@ def test_a_lost_machine_is_restored_from_a_backup_made_during_an_import(lost, el
 
     # Finance imports a large file, and backups are made meanwhile, one after the other.
     backing_up = Racer(lost.environment).ready()
+    received = len(lost.received())
     importing = Program(manage("ingest", str(large), "-s", "aws"), tmp_path / "import.log", lost.environment).start()
-    until(lambda: [*(lost.var / "files" / "incoming").iterdir()], "a file that is being imported")
-    assert importing.is_running
+    # From when its file is kept, it is read, compared and applied.
+    until(lambda: len(lost.received()) > received or not importing.is_running, "a file that is being imported")
+    assert importing.is_running, importing.said()
     made = [backing_up.command("backup", backups / str(number))["file"] for number in range(2)]
     assert importing.process.wait() == 0, importing.said()
     backing_up.end()
