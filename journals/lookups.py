@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import IO
 
-from django.db.models import Max
+from django.db.models import F, Max
 
 from billing import audit
 from billing.audit import Actor
@@ -219,7 +219,7 @@ def keep_lookups(journal: Journal, lookups: Lookups) -> None:
 
 
 def _rows_of(table: LookupTable) -> Iterable[tuple[Key, dict[str, str], datetime.date | None, datetime.date | None]]:
-    rows = LookupRow.objects.filter(table=table).order_by("key", "valid_from")
+    rows = LookupRow.objects.filter(table=table).order_by("key", F("valid_from").asc(nulls_first=True))
     for key, values, first, last in rows.values_list("key", "values", "valid_from", "valid_until"):
         yield tuple(key.split(BETWEEN)), values, first, last
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.core.paginator import Paginator
-from django.db.models import TextField
+from django.db.models import F, TextField
 from django.db.models.functions import Cast
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
@@ -88,7 +88,9 @@ class LookupTableAdmin(FrozenAdmin, ListAdmin):
         context: dict[str, Any] = {}
         if isinstance(table, LookupTable):
             asked = request.GET.get("q", "").strip()[:200]
-            rows = table.rows.annotate(said=Cast("values", TextField())).order_by("key", "valid_from")
+            rows = table.rows.annotate(said=Cast("values", TextField())).order_by(
+                "key", F("valid_from").asc(nulls_first=True)
+            )
             for word in asked.split()[:10]:
                 rows = rows.filter(key__icontains=word) | rows.filter(said__icontains=word)
             page = Paginator(rows, PER_PAGE).get_page(request.GET.get("page"))

@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
+from django.db.models import F
 
 from billing.commands import BillingCommand, day, moment, subcommands, table
 from billing.files import piped
@@ -45,7 +46,7 @@ class Command(BillingCommand):
 
     def run_show(self, *, table: str, **_: object) -> None:
         found = lookups.table_named(table)
-        lines = list(found.rows.order_by("key", "valid_from"))
+        lines = list(found.rows.order_by("key", F("valid_from").asc(nulls_first=True)))
         data = [
             {**dict(zip(found.keys, each.parts, strict=True)), **each.values}
             | {"valid_from": each.valid_from, "valid_until": each.valid_until}
