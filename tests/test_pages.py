@@ -1056,7 +1056,12 @@ def test_a_list_of_people_is_loaded_from_the_page_by_who_saw_what_it_does(client
     client.force_login(cast.reviewer)
     url = reverse("admin:billing_person_load")
     preview = client.post(url, {"file": SimpleUploadedFile("people.csv", b"email,name\nnew@lab.org,Nele New\n")})
-    assert "Nele New" in preview.content.decode()
+    (added,) = preview.context["plan"]["added"]
+    assert "new@lab.org" in str(added)
+    said = preview.content.decode()
+    assert "What the list would add" in said
+    assert "Nele New" in said
+    assert "What the list would change" not in said
     kept = {"kept": preview.context["kept"]}
     client.force_login(cast.finance)
     assert "no longer there" in client.post(url, kept, follow=True).content.decode()
