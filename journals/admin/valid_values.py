@@ -4,7 +4,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.core.paginator import Paginator
-from django.db.models import Q, QuerySet
+from django.db.models import F, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
@@ -89,7 +89,7 @@ class ValidValueListAdmin(FrozenAdmin, ListAdmin):
         context: dict[str, Any] = {}
         if isinstance(found, ValidValueList):
             asked = request.GET.get("q", "").strip()[:200]
-            values = found.values.order_by("value", "valid_from")
+            values = found.values.order_by("value", F("valid_from").asc(nulls_first=True))
             for word in asked.split()[:10]:
                 values = values.filter(Q(value__icontains=word) | Q(name__icontains=word))
             context = {"page": Paginator(values, PER_PAGE).get_page(request.GET.get("page")), "asked": asked}

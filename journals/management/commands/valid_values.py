@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
+from django.db.models import F
 
 from billing.commands import BillingCommand, day, moment, subcommands, table
 from billing.files import piped
@@ -43,7 +44,7 @@ class Command(BillingCommand):
 
     def run_show(self, *, segment: str, **_: object) -> None:
         found = valid_values.list_of(segment)
-        values = list(found.values.order_by("value", "valid_from"))
+        values = list(found.values.order_by("value", F("valid_from").asc(nulls_first=True)))
         rows = [[each.value, each.name, day(each.valid_from), day(each.valid_until)] for each in values]
         data = [
             {"value": each.value, "name": each.name, "valid_from": each.valid_from, "valid_until": each.valid_until}
