@@ -182,7 +182,9 @@ class Archive:
         self.path = path
         try:
             self._zip = zipfile.ZipFile(path)
-        except zipfile.BadZipFile as error:
+        except OSError:
+            raise
+        except Exception as error:  # The reader of ZIPs complains of what is damaged in many ways.
             raise NotABackup(
                 f"{path} is not a backup, or only the beginning of one. An encrypted one has to be decrypted first."
             ) from error
@@ -198,10 +200,10 @@ class Archive:
     def _manifest(self) -> Manifest:
         try:
             return Manifest.from_json(self._zip.read(MANIFEST))
-        except (zipfile.BadZipFile, OSError, ValueError) as error:
-            raise Damaged(f"{self.path} is damaged: its manifest cannot be read.") from error
         except BillingError as error:
             raise type(error)(f"{self.path} cannot be restored. {error}") from error
+        except Exception as error:
+            raise Damaged(f"{self.path} is damaged: its manifest cannot be read.") from error
 
     def __enter__(self) -> "Archive":
         return self
@@ -223,7 +225,6 @@ class Archive:
         except KeyError:
             raise Damaged(f"{self.path} is damaged: {part.name} is missing.") from None
         except Exception as error:
-            # Of what is inside, zlib and the reader of ZIPs complain each in their own way.
             if isinstance(error, BillingError | GeneratorExit):
                 raise
             raise Damaged(f"{self.path} is damaged: {part.name} cannot be read ({error}).") from error

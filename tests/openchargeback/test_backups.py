@@ -285,6 +285,20 @@ def test_bytes_that_the_disk_lost_are_noticed_wherever_they_were(filled, folder)
     assert noticed > 30
 
 
+def test_a_list_of_members_that_the_disk_changed_is_no_backup(filled, folder):
+    path = backed_up(folder).path
+    whole = path.read_bytes()
+    refused = 0
+    for at in range(whole.index(b"PK\x01\x02"), len(whole), 7):
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 0xFF]) + whole[at + 1 :])
+        try:
+            with backups.Archive(path):
+                pass
+        except (backups.NotABackup, backups.Damaged):
+            refused += 1
+    assert refused > 10
+
+
 def test_no_file_of_a_backup_leads_out_of_its_folder(filled, folder, settings, tmp_path):
     def lead_out(members):
         members["files/../../out"] = members.pop("files/statements/2025-01/one.pdf")
