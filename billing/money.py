@@ -18,6 +18,24 @@ ZERO = Decimal(0)
 EXACT = Context(prec=60)
 
 
+class Priced:
+    """What has a list price, a price after the provider's discount and a charge; how they differ."""
+
+    list_cost: Decimal
+    contracted_cost: Decimal
+    charged: Decimal
+
+    @property
+    def discount(self) -> Decimal:
+        """Provider discount: list − contracted."""
+        return self.list_cost - self.contracted_cost
+
+    @property
+    def subsidy(self) -> Decimal:
+        """What the center forgoes or funds: contracted − charged."""
+        return self.contracted_cost - self.charged
+
+
 def to_cents(amount: Decimal, currency: str) -> Decimal:
     """Round to whole cents of a currency, halves away from zero, as accountants do."""
     cents = amount.quantize(Decimal(1).scaleb(-minor_units(currency)), rounding=ROUND_HALF_UP, context=EXACT)

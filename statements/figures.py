@@ -4,26 +4,18 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import ROUND_DOWN, ROUND_HALF_UP, Decimal
 
-from billing.money import ZERO, written
+from billing.money import ZERO, Priced, written
 
 SYMBOLS = {"USD": "$", "EUR": "€", "GBP": "£"}
 
 
 @dataclass(frozen=True)
-class Figures:
+class Figures(Priced):
     """List price, price after the provider's discount, and what is charged; in whole cents of the currency."""
 
     list_cost: Decimal = ZERO
     contracted_cost: Decimal = ZERO
     charged: Decimal = ZERO
-
-    @property
-    def discount(self) -> Decimal:
-        return self.list_cost - self.contracted_cost
-
-    @property
-    def subsidy(self) -> Decimal:
-        return self.contracted_cost - self.charged
 
     @property
     def discount_percent(self) -> str:

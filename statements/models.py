@@ -14,6 +14,7 @@ from billing.models.payers import REFERENCES_LENGTH
 from billing.models.periods import FINAL
 from billing.models.scopes import scope_of
 from billing.models.standing import Standing, StandingQuerySet
+from billing.money import Priced
 from billing.texts import long_date
 
 
@@ -27,7 +28,7 @@ class StatementQuerySet(StandingQuerySet["Statement"]):
         return self.filter(scope_of(user, on=on).rows())
 
 
-class Statement(Standing):
+class Statement(Priced, Standing):
     """One PI's costs in one project and month: a snapshot that never changes once issued."""
 
     class State(models.TextChoices):
@@ -190,20 +191,12 @@ class Statement(Standing):
     def month_contracted_cost(self) -> Decimal:
         return self.contracted_cost - self.corrections_contracted_cost
 
-    @property
-    def discount(self) -> Decimal:
-        return self.list_cost - self.contracted_cost
-
-    @property
-    def subsidy(self) -> Decimal:
-        return self.contracted_cost - self.charged
-
 
 def _day(moment: datetime.datetime) -> str:
     return long_date(timezone.localdate(moment))
 
 
-class StatementLine(Standing):
+class StatementLine(Priced, Standing):
     """A payer line as it stood when the statement was issued, with its resources below it."""
 
     statement = models.ForeignKey(Statement, on_delete=models.CASCADE, related_name="lines")
@@ -279,14 +272,6 @@ class StatementLine(Standing):
         """Tell whether it is no charge of the statement's own month (2025-01): a correction, or of another month."""
         corrects = self.kind == PayerLine.Kind.LATE or self.kind in PayerLine.ENTERED
         return corrects or self.for_month != month
-
-    @property
-    def discount(self) -> Decimal:
-        return self.list_cost - self.contracted_cost
-
-    @property
-    def subsidy(self) -> Decimal:
-        return self.contracted_cost - self.charged
 
     @property
     def what(self) -> str:

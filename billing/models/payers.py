@@ -2,13 +2,13 @@
 
 import datetime
 from collections.abc import Iterable
-from decimal import Decimal
 
 from django.core.validators import MinValueValidator
 from django.db import models
 from django.db.models import F, Q
 
 from ..fields import AmountField, TotalField
+from ..money import Priced
 from .customers import Customer
 from .people import Person, Project
 from .periods import FINAL, BillingPeriod
@@ -144,7 +144,7 @@ class BillingReference(Standing):
 REFERENCES_LENGTH = 512
 
 
-class PayerLine(Standing):
+class PayerLine(Priced, Standing):
     """What one payer owes for one service in a month, in whole cents: made by `charging`, read by all.
 
     `key` is the natural key in one text: for_period, kind, PI, project, fund/org or customer, source, natural
@@ -251,13 +251,3 @@ class PayerLine(Standing):
     def paid_by(self) -> str:
         """Who pays, as people call it: the fund/org, or the customer."""
         return self.fund_org or str(self.customer or "nobody")
-
-    @property
-    def discount(self) -> Decimal:
-        """Provider discount: list − contracted."""
-        return self.list_cost - self.contracted_cost
-
-    @property
-    def subsidy(self) -> Decimal:
-        """What the center forgoes or funds: contracted − charged."""
-        return self.contracted_cost - self.charged
