@@ -140,18 +140,22 @@ def sync_roles(*, actor: Actor, now: datetime.datetime) -> list[SyncedRole]:
 
 def _write_roles() -> list[SyncedRole]:
     known = {
-        f"{permission.content_type.app_label}.{permission.codename}": permission
-        for permission in Permission.objects.select_related("content_type")
+        f"{app}.{codename}": pk
+        for app, codename, pk in Permission.objects.values_list("content_type__app_label", "codename", "pk")
     }
+    names = {pk: name for name, pk in known.items()}
+    held: dict[str, set[str]] = {name: set() for name in ROLES}
+    for role, pk in Group.objects.filter(name__in=ROLES, permissions__isnull=False).values_list("name", "permissions"):
+        held[role].add(names[pk])
     synced = []
     for name, wanted in ROLES.items():
         if missing := sorted(wanted - set(known)):
             raise UnknownPermission(f"The role {name} names permissions that do not exist: {', '.join(missing)}.")
         group, _ = Group.objects.get_or_create(name=name)
-        held = {
-            f"{permission.content_type.app_label}.{permission.codename}"
-            for permission in group.permissions.select_related("content_type")
-        }
-        group.permissions.set(known[permission] for permission in wanted)
-        synced.append(SyncedRole(name, tuple(sorted(wanted - held)), tuple(sorted(held - wanted))))
+        added, removed = sorted(wanted - held[name]), sorted(held[name] - wanted)
+        if added:
+            group.permissions.add(*(known[each] for each in added))
+        if removed:
+            group.permissions.remove(*(known[each] for each in removed))
+        synced.append(SyncedRole(name, tuple(added), tuple(removed)))
     return synced
