@@ -11,7 +11,7 @@ from tests import build
 from tests.billing.deliveries import a_row
 from tests.billing.test_columns import bring_in
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.same_on_either]
 
 EACH_WAY = [*(("line", form) for form in ("csv", "xlsx", "parquet")), ("day", "csv"), ("month", "parquet")]
 each_way = pytest.mark.parametrize(("grain", "form"), EACH_WAY)

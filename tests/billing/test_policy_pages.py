@@ -11,7 +11,7 @@ from billing.setup import policies
 from tests import build
 from tests.test_pages import policy_form
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.same_on_either]
 
 EDIT = reverse_lazy = "/admin/billing/policy/edit/"
 

@@ -19,7 +19,7 @@ from billing.readers import workbooks
 from billing.review import Reassignment, review_sheets
 from tests.build import NOW, SOMEBODY, a_charge, a_fund, a_period, a_pi, a_policy, a_project, a_split
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.same_on_either]
 
 # Which takes some locks and ids with queries of their own.
 IS_POSTGRESQL = "postgresql" in settings.DATABASES["default"]["ENGINE"]

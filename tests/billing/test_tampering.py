@@ -400,6 +400,7 @@ def test_a_note_cut_off_by_a_crash_spoils_no_other(path):
     assert (notes.torn, notes.unreadable) == ((2,), ())
 
 
+@pytest.mark.same_on_either
 @pytest.mark.parametrize(
     "line",
     [

@@ -28,7 +28,7 @@ from statements.models import Statement
 from tests import build
 from tests.billing.test_review_sheets import a_held_charge, apply, errors_of
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.same_on_either]
 
 BY = {"actor": build.SOMEBODY, "now": build.NOW}
 DIRTY = "\u200b410211\u20137105\u00a0"

@@ -25,7 +25,7 @@ from openchargeback.logs import FORMATTERS, OneLineFilter
 from tests import build
 from tests.test_pages import Inline
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.same_on_either]
 
 REFERENCE = re.compile(r"\b[2-9A-Z]{4}-[2-9A-Z]{4}\b")
 JSON = {"accept": "application/json"}

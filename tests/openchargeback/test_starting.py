@@ -31,6 +31,7 @@ from tests.stories.machines import PATIENCE, Program, descendants, free_port, ma
 ROOT = Path(__file__).resolve().parents[2]
 
 
+@pytest.mark.same_on_either
 @pytest.mark.parametrize("port", ["0", "99999", "-1", "http"])
 @pytest.mark.parametrize("command", ["serve", "demo"])
 def test_a_port_that_is_none_is_refused(command, port):
@@ -67,6 +68,7 @@ def test_initialize_asks_for_the_own_e_mail_domains_until_they_are_named():
     assert "e-mail domains" not in out.getvalue()
 
 
+@pytest.mark.same_on_either
 @pytest.mark.django_db
 @pytest.mark.parametrize(
     ("name", "source"),

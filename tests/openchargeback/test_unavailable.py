@@ -16,7 +16,7 @@ from billing.files import received
 from billing.models import StoredFile
 from openchargeback import sign_ins
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.same_on_either]
 
 UPLOAD = "/admin/billing/import/upload/"
 WRITES = re.compile(r"\s*(INSERT|UPDATE|DELETE|SELECT .* FOR )", re.IGNORECASE | re.DOTALL)

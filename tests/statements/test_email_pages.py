@@ -16,7 +16,7 @@ from tests.build import NOW
 from tests.smtp import mail_server
 from tests.statements.mailing import issue_for_two, send
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.same_on_either]
 
 LATER = NOW + datetime.timedelta(hours=2)
 TEXTS = "/admin/statements/email/texts/"

@@ -13,7 +13,7 @@ from statements.models import Email, Statement
 from tests import build
 from tests.build import NOW, SOMEBODY
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.same_on_either]
 
 LATER = NOW + datetime.timedelta(hours=2)
 
