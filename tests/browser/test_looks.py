@@ -9,9 +9,11 @@ from selenium.webdriver.support.ui import WebDriverWait
 
 from billing import notices
 from journals import posting
+from journals.models import Journal
 from statements import issuing
 from tests import build
 
+from .pages import cut
 from .steps import sign_in
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
@@ -178,12 +180,36 @@ def test_the_table_of_journals_begins_there_too_and_what_is_next_stays_in_sight(
                 browser.get(live_server.url + reverse("admin:journals_journal_changelist") + query)
                 assert browser.execute_script(NEXT_STEP), (width, query)
                 assert width < 700 or browser.execute_script(TABLE) <= 220, query
+                # The lists beside this one, and all else, fit the window.
+                assert cut(browser) == [], (width, query)
             # Several months are one line that opens.
             browser.find_element(By.CSS_SELECTOR, "#next-of-months > summary").click()
             opened = browser.find_element(By.ID, "next-of-months").text
             assert "December 2024" in opened
             assert "January 2025" in opened
             assert browser.execute_script(NEXT_STEP)
+
+
+BEHIND = """
+return [...document.querySelectorAll(".as-cards td.num")].filter(each => {
+  const box = each.getBoundingClientRect(), {position} = getComputedStyle(each);
+  return each.textContent.trim() && box.width && (position === "sticky" || box.right > innerWidth);
+}).map(each => each.textContent.trim());
+"""
+
+
+def test_a_phone_shows_debit_and_credit_and_who_paid_for_a_resource_whole(browser, live_server):
+    build.the_cast()
+    charge = build.a_charge("30.50", resource_id="vm-1")
+    posting.export(period=build.a_period(), format="gl", actor=build.SOMEBODY, now=build.NOW)
+    sign_in(browser, live_server, "fay")
+    journal = reverse("admin:journals_journal_change", args=[Journal.objects.get().pk])
+    resource = reverse("admin:billing_charge_resource", args=[charge.source.name, charge.resource_key])
+    with wide(browser, 390):
+        for page in (f"{journal}?tab=lines", resource):
+            browser.get(live_server.url + page)
+            assert browser.find_elements(By.CSS_SELECTOR, ".as-cards td.num")
+            assert browser.execute_script(BEHIND) == [], page
 
 
 ACCENTED = """
