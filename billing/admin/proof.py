@@ -70,6 +70,7 @@ def proof_view(model_admin: admin.ModelAdmin, request: HttpRequest, period: Bill
         "job": job,
         "told": jobs.told(job) if job and job.state != Job.State.DONE else "",
         "refused": refused,
+        "has_before": BillingPeriod.objects.filter(month__lt=period.month).exists,
         "groups": _groups(proven, request.user) if proven else [],
         "may_enter": request.user.has_perm("billing.add_invoicetotal")
         and period.status != BillingPeriod.Status.FINALIZED,
@@ -123,7 +124,8 @@ class InvoiceForm(forms.ModelForm):
 @admin.register(InvoiceTotal)
 class InvoiceTotalAdmin(BillingAdmin):
     when_empty = (
-        "There are no invoices yet. Enter what a provider billed, and the proof of the month shows it beside the files."
+        "There are no invoices yet. Enter what a provider billed, and the reconciliation of the month shows it beside "
+        "the files."
     )
     list_display = (
         "invoice",

@@ -20,7 +20,7 @@ def found_since(then: Mapping[str, object], proof: "Proof") -> list[Finding]:
     period, frozen, recorded = proof.period, proof.month.frozen, proof.month.sealing
     if frozen is None:
         if period.status == BillingPeriod.Status.FINALIZED and recorded:
-            return [Finding("frozen proof", f"Frozen proof of {period}", "it is gone.")]
+            return [Finding("frozen proof", f"Frozen reconciliation of {period}", "it is gone.")]
         return []
     found = [Finding("file", each.what, each.text, each.about) for each in verifying.received_of(period)]
     if period.status != BillingPeriod.Status.FINALIZED:
@@ -39,7 +39,8 @@ def _of_frozen(frozen: FrozenProof, recorded: Mapping[str, str], period: Billing
         ("PDF", bytes(frozen.pdf), frozen.pdf_sha256),
     ):
         if not hashlib.sha256(data).hexdigest() == told == recorded.get(f"{what.lower()}_sha256", told):
-            yield Finding("frozen proof", f"Frozen proof of {period}", f"its {what} is not the one that was frozen.")
+            name = f"Frozen reconciliation of {period}"
+            yield Finding("frozen proof", name, f"its {what} is not the one that was frozen.")
 
 
 def _of_figures(then: Mapping[str, Any], proof: "Proof") -> Iterable[Finding]:

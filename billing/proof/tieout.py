@@ -174,7 +174,7 @@ def kept_files(period: BillingPeriod | None) -> Iterator[Kept]:
     frozen = FrozenProof.objects.defer("text", "pdf").select_related("period").order_by("period__month")
     for each in frozen if period is None else frozen.filter(period=period):
         for extension, sha256 in (("json", each.json_sha256), ("pdf", each.pdf_sha256)):
-            what = f"Proof of {each.period} as {extension.upper()}"
+            what = f"Reconciliation of {each.period} as {extension.upper()}"
             about = About("billing.billingperiod", each.period_id)
             yield Kept(what, documents.place(name_of(each, extension)), sha256, about, can_be_made_again=True)
 

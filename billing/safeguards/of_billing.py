@@ -129,7 +129,7 @@ def _of_payer_lines() -> list[Refusal]:
         Refusal("whole", PayerLine, "insert", WHOLE_LINE, when=f"({PARTED_LINE})"),
         Refusal("still_whole", PayerLine, "update", WHOLE_LINE, changes=PARTED_LINE.replace("{row}", "{new}")),
         *in_shut_months(BillingReference, "period", "its references", shut=FINAL),
-        *kept_for_ever(FrozenProof, "the proof a month was finalized with is locked"),
+        *kept_for_ever(FrozenProof, "the reconciliation a month was finalized with is locked"),
     ]
 
 

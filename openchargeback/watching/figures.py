@@ -69,7 +69,7 @@ class Standing(Collector):
             yield _moment("audit_verified", "When the audit log was verified last on this machine.", last.at)
             yield GaugeMetricFamily(f"{PREFIX}_audit_whole", "1 where it was whole then.", value=last.is_whole)
         if proved := AuditEvent.objects.filter(action=PROVED).aggregate(at=Max("at"))["at"]:
-            yield _moment("proof", "When a month was finalized with its proof last.", proved)
+            yield _moment("proof", "When a month was finalized with its reconciliation last.", proved)
         if made := backups.last_made():
             yield _moment("backup", "When the last backup was made.", made)
 

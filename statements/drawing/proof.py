@@ -54,7 +54,7 @@ class ProofSheet(Paper):
 
     @property
     def title(self) -> str:
-        return f"Proof of {self.month}"
+        return f"Reconciliation of {self.month}"
 
     @property
     def made(self) -> datetime.datetime | None:
@@ -89,6 +89,7 @@ class ProofSheet(Paper):
         self._verdict()
         for equation in data["equations"]:
             self._equation(equation)
+        self._usage()
         self._list("Differences", [f"{each['name']}: {each['text']}" for each in self._problems()])
         self._amortized()
         self._invoices()
@@ -192,6 +193,17 @@ class ProofSheet(Paper):
             for row in listed:
                 self._cells(*row)
         self.y -= 12
+
+    def _usage(self) -> None:
+        rows = []
+        for each in self.data.get("usage", ()):
+            name = f"{each['feed']}, {each['rate']} ({each['unit']})"
+            rows += [(f"{name}: delivered", each["delivered"]), ("= charged", each["charged"])]
+            rows += [(f"+ free: {reason.replace('_', ' ')}", units) for reason, units in each["free"].items()]
+            rows += [(f"+ {code}", each[code]) for code in ("held", "rejected") if each[code] != "0"]
+            if each["difference"] != "0":
+                rows.append(("Difference", each["difference"]))
+        self._table("Usage, in units", ("Item", "Units"), rows)
 
     def _amortized(self) -> None:
         for each in self.data["amortized"]:

@@ -488,7 +488,8 @@ def test_a_finalized_month_keeps_its_proof_with_hashes_and_files(finalized, sett
 
 def test_the_pdf_says_what_the_proof_says(finalized):
     text = " ".join(page.extract_text() for page in PdfReader(io.BytesIO(bytes(FrozenProof.objects.get().pdf))).pages)
-    for told in ("Proof of January 2025", "everything in the files is accounted for", "Files delivered", "123.50"):
+    accounted = "everything in the files is accounted for"
+    for told in ("Reconciliation of January 2025", accounted, "Files delivered", "123.50"):
         assert told in text
     # From the files to the ledger, as on the page.
     # No customer pays by invoice here.
