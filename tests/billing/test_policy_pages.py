@@ -1,11 +1,12 @@
 """Changing the policy on the web: try it, look at what it would do, and make a version."""
 
 import re
+from decimal import Decimal
 from html import unescape
 
 import pytest
 
-from billing.admin.policy.settings import SETTINGS
+from billing.admin.policy.settings import LABELS, SETTINGS
 from billing.models import AuditEvent, Charge, Policy
 from billing.setup import policies
 from tests import build
@@ -131,6 +132,17 @@ def test_every_setting_says_what_it_does_and_when(finance):
     assert sorted(grouped) == sorted(form.fields)
     stamps = {"id", "created_at", "created_by"}
     assert {field.name for field in Policy._meta.concrete_fields} - stamps == set(SETTINGS)
+
+
+def test_a_version_calls_every_setting_as_the_form_does_and_cuts_no_help(finance):
+    build.a_policy(currency="USD", smallest_emailed=Decimal("2.5"))
+    page = finance.get(f"/admin/billing/policy/{Policy.objects.current().pk}/change/")
+    shown = words(page)
+    missing = {label for name, label in LABELS.items() if label not in shown}
+    # Those have a page of their own, or one line for several fields.
+    assert missing == {"Logo", "Fiscal year starts in", "E-mail subject", "E-mail text", "E-mail HTML"}
+    assert "2.50 USD" in shown
+    assert "(?P<fund>[A-Z]+)-(?P<org>[0-9]+)" in shown
 
 
 def test_currencies_are_told_apart(finance):

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django import forms
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
@@ -14,12 +15,26 @@ from ...texts import long_month
 from ..audited import FrozenAdmin
 from ..formatting import amount_column
 from .changing import ChangingMixin
+from .forms import PolicyForm
 from .logo import LogoMixin
-from .settings import GROUPS, TAG_LABELS
+from .settings import GROUPS, LABELS, TAG_LABELS
+
+OF_GROUP = {title: names for title, _, names in GROUPS}
+
+
+class ReadForm(forms.ModelForm):
+    """A version, whose settings are called as the form calls them that changes them."""
+
+    class Meta:
+        model = Policy
+        fields: tuple[str, ...] = ()
+        labels = LABELS
+        help_texts = PolicyForm.Meta.help_texts
 
 
 @admin.register(Policy)
 class PolicyAdmin(ChangingMixin, LogoMixin, FrozenAdmin):
+    form = ReadForm
     when_empty = "The built-in defaults are in force. Saving a change makes the first version."
     list_display = ("version", "institution", "currency", "created_at", "created_by", "is_in_force")
     list_select_related = ("created_by",)
@@ -28,15 +43,15 @@ class PolicyAdmin(ChangingMixin, LogoMixin, FrozenAdmin):
     change_list_template = "admin/billing/policy/change_list.html"
     fieldsets = (
         (None, {"fields": ("version", "created_at", "created_by")}),
-        ("Institution", {"fields": GROUPS[0][2]}),
+        ("Institution", {"fields": OF_GROUP["Institution"]}),
         (
             "Who pays",
             {"fields": ("tag_keys_shown", "tag_prefixes_shown", "missing_words_shown", "folds_plus_addresses")},
         ),
         ("Held for review", {"fields": ("own_domains_shown", "flag_patterns_shown", "tolerance")}),
         ("Fund/orgs", {"fields": ("fund_org_patterns_shown", "fund_org_segments", "center_fund_org")}),
-        ("Questions of PIs", {"fields": GROUPS[4][2]}),
-        ("Corrections", {"fields": GROUPS[5][2]}),
+        ("Questions of PIs", {"fields": OF_GROUP["Questions of PIs"]}),
+        ("Corrections", {"fields": OF_GROUP["Corrections"]}),
         (
             "Money and the ledger",
             {
@@ -46,8 +61,16 @@ class PolicyAdmin(ChangingMixin, LogoMixin, FrozenAdmin):
                 )
             },
         ),
-        ("Statements and e-mail", {"fields": GROUPS[7][2]}),
-        (GROUPS[-1][0], {"fields": GROUPS[-1][2]}),
+        (
+            "Statements and e-mail",
+            {
+                "fields": [
+                    "smallest" if name == "smallest_emailed" else name for name in OF_GROUP["Statements and e-mail"]
+                ]
+            },
+        ),
+        ("Usage", {"fields": OF_GROUP["Usage"]}),
+        ("Reports", {"fields": OF_GROUP["Reports"]}),
     )
     readonly_fields = (
         "version",
@@ -58,10 +81,12 @@ class PolicyAdmin(ChangingMixin, LogoMixin, FrozenAdmin):
         "flag_patterns_shown",
         "fund_org_patterns_shown",
         "tolerance",
+        "smallest",
         "fiscal_year_shown",
         "created_at",
     )
-    tolerance = amount_column("amount_tolerance", "amount tolerance", named=False)
+    tolerance = amount_column("amount_tolerance", "amount tolerance")
+    smallest = amount_column("smallest_emailed", "smallest charge that is e-mailed")
 
     @admin.display(description="version", ordering="id")
     def version(self, policy: Policy) -> str:
