@@ -53,7 +53,9 @@ class SettingsField(forms.CharField):
         super().__init__(strip=False, required=False, **options)
 
     def prepare_value(self, value: Any) -> Any:
-        return value if isinstance(value, str) else json.dumps(value, indent=2, ensure_ascii=False)
+        if isinstance(value, str):
+            return value
+        return json.dumps({} if value is None else value, indent=2, ensure_ascii=False)
 
     def clean(self, value: Any) -> Any:
         text = super().clean(value)

@@ -7,36 +7,44 @@ from ...models import ImportTotal, PricedMonth
 from ...money import ZERO, apportion, to_cents
 from ...proof.adding_up import Part, Sight
 
+LABELS = {"discount": "Discount", "free": "Free", "subsidy": "Subsidies", "balances": "From balances"}
+# What was taken off: the code of its figure, and its place in what was drawn, where it was.
+Less = tuple[str, int | None]
 
-def money_of(priced: PricedMonth) -> list[Sight]:
+
+def money_of(priced: PricedMonth) -> tuple[list[Sight], dict[int, Decimal]]:
     """Return what a month was priced at, by currency: list price less discount, free amounts and subsidies is billed.
 
-    The sums are those of its import. What nothing else explains was drawn from balances.
+    The sums are those of its import. What nothing else explains was drawn from balances. With it come the cents of
+    each free amount and subsidy, by its place in what was drawn: they add up to the figures.
     """
-    found: list[Sight] = []
-    if priced.imported_id is None:
-        return found
-    for total in ImportTotal.objects.filter(imported_in=priced.imported_id, period=priced.period_id):
-        listed, contracted, billed = total.list_stored, total.contracted_stored, total.billed_stored
-        free, subsidies = (_drawn(priced, name) for name in ("free", "subsidy"))
-        taken = WIDE.subtract(contracted, billed)
-        exact = {
-            "discount": ("Discount", WIDE.subtract(listed, contracted)),
-            "free": ("Free", free),
-            "subsidies": ("Subsidies", subsidies),
-            "balances": ("From balances", WIDE.subtract(taken, WIDE.add(free, subsidies))),
-        }
-        found.append(_sight(total.currency, listed, billed, {code: each for code, each in exact.items() if each[1]}))
-    return found
+    sights: list[Sight] = []
+    each_cents: dict[int, Decimal] = {}
+    totals = ImportTotal.objects.filter(imported_in=priced.imported_id or 0, period=priced.period_id)
+    for total in totals:
+        less = _less(priced, total)
+        whole, rest = (to_cents(each, total.currency) for each in (total.list_stored, total.billed_stored))
+        cents = apportion(whole - rest, less, total.currency)
+        each_cents |= {place: amount for (_, place), amount in cents.items() if place is not None}
+        parts = [Part("list", "List price", whole, total.list_stored)]
+        for code, label in LABELS.items():
+            keys = [key for key in less if key[0] == code]
+            if keys:
+                exact = sum((less[key] for key in keys), ZERO)
+                parts.append(Part(code, label, sum((cents[key] for key in keys), ZERO), exact, sign="−"))
+        billed = Part("billed", "Billed", rest, total.billed_stored, sign="=")
+        sights.append(Sight("price", total.currency, tuple(parts), (billed,)))
+    return sights, each_cents
 
 
-def _drawn(priced: PricedMonth, name: str) -> Decimal:
-    return sum((Decimal(each["amount"]) for each in priced.drawn if name in each and "amount" in each), ZERO)
-
-
-def _sight(currency: str, listed: Decimal, billed: Decimal, less: dict[str, tuple[str, Decimal]]) -> Sight:
-    whole, rest = to_cents(listed, currency), to_cents(billed, currency)
-    cents = apportion(whole - rest, {code: amount for code, (_, amount) in less.items()}, currency)
-    parts = [Part("list", "List price", whole, listed)]
-    parts += [Part(code, label, cents[code], amount, sign="−") for code, (label, amount) in less.items()]
-    return Sight("price", currency, tuple(parts), (Part("billed", "Billed", rest, billed, sign="="),))
+def _less(priced: PricedMonth, total: ImportTotal) -> dict[Less, Decimal]:
+    """Return what is between the list price and what is billed, exact, what comes to nothing left out."""
+    less: dict[Less, Decimal] = {("discount", None): WIDE.subtract(total.list_stored, total.contracted_stored)}
+    taken = WIDE.subtract(total.contracted_stored, total.billed_stored)
+    for place, each in enumerate(priced.drawn):
+        code = next((code for code in ("free", "subsidy") if code in each), "")
+        if code and "amount" in each:
+            less[code, place] = Decimal(each["amount"])
+            taken = WIDE.subtract(taken, less[code, place])
+    less["balances", None] = taken
+    return {key: amount for key, amount in less.items() if amount}

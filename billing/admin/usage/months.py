@@ -113,16 +113,17 @@ class PricedMonthAdmin(FrozenAdmin):
         if priced:
             units = told.units_rows(priced.units)
             imported, currency = priced.imported, Policy.objects.current().currency
+            sights, cents = money_of(priced)
             context = {
                 "month": long_month(priced.period.month),
                 "is_latest": _is_latest(priced),
                 "latest": getattr(priced, "latest", None),
-                "sights": money_of(priced),
+                "sights": sights,
                 "units": units,
                 "shows_free": any(each["is_free"] for each in units),
                 "shows_held": any(each["is_held"] for each in units),
                 "unused": told.unused_rates(priced.units),
-                "drawn": told.drawn_lines(priced.drawn, [each["rate"] for each in priced.units], currency),
+                "drawn": told.drawn_lines(priced.drawn, [each["rate"] for each in priced.units], cents, currency),
                 "granted": told.granted_rows(priced.drawn, currency),
                 "currency": currency,
                 "files": priced.files.select_related("feed").order_by("-pk")[:FILES],

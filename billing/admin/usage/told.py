@@ -55,27 +55,32 @@ def unused_rates(units: Iterable[Mapping[str, Any]]) -> str:
     return ", ".join(each["rate"] for each in units if not each["records"])
 
 
-def drawn_lines(drawn: Iterable[Mapping[str, Any]], rates: Collection[str], currency: str) -> list[SafeString | str]:
-    """Say what was drawn from balances, and what free amounts and subsidies came to; `rates` are those that priced."""
+def drawn_lines(
+    drawn: Iterable[Mapping[str, Any]], rates: Collection[str], cents: Mapping[int, Decimal], currency: str
+) -> list[SafeString | str]:
+    """Say what was drawn from balances, and what free amounts and subsidies came to; `rates` are those that priced.
+
+    `cents` has the amounts by their place, as they add up to the figures of the month.
+    """
     drawn = list(drawn)
     subsidies = UsageSubsidy.objects.in_bulk(
         [each["subsidy"] for each in drawn if "subsidy" in each], field_name="code"
     )
     said: list[SafeString | str] = []
-    for each in drawn:
+    for place, each in enumerate(drawn):
+        money = words.money({currency: cents.get(place, Decimal(each.get("amount", 0)))})
         if "balance" in each:
             drawn_off, left = for_people(Decimal(each["quantity"])), for_people(Decimal(each["left"]))
             said.append(f"Balance {each['balance']}: {drawn_off} drawn, {left} left.")
         elif "free" in each:
             code = each["free"]
             what = f"Free amount of {code}" if code in rates else f"Free, {code.replace('_', ' ')}"
-            said.append(f"{what}: {words.money({currency: Decimal(each['amount'])})}.")
+            said.append(f"{what}: {money}.")
         elif "subsidy" in each:
             subsidy = subsidies.get(each["subsidy"])
             name = link(change_url(subsidy), subsidy.name) if subsidy else each["subsidy"]
             payer = f"paid by {each['fund_org']}" if each["fund_org"] else "forgone"
-            amount = words.money({currency: Decimal(each["amount"])})
-            said.append(format_html("Subsidy {}: {}, {}.", name, amount, payer))
+            said.append(format_html("Subsidy {}: {}, {}.", name, money, payer))
     return said
 
 
@@ -96,11 +101,15 @@ def granted_rows(drawn: Iterable[Mapping[str, Any]], currency: str) -> list[dict
 def totals_lines(file: UsageFile) -> list[str]:
     """Say what the records of a file add up to, each measure in its largest unit."""
     try:
-        units = {measure.name: measure.units for measure in taking.shape_of(file.feed).measures}
+        shape = taking.shape_of(file.feed)
+        units, are_levels = {measure.name: measure.units for measure in shape.measures}, shape.are_levels
     except (BillingError, FileError):
         # Its settings changed since: the numbers are said as they are kept.
-        units = {}
-    return [_total(name, int(total), units.get(name, {})) for name, total in sorted(file.totals.items())]
+        units, are_levels = {}, False
+    # What is there is read again and again: its sum is of readings, and of nothing that is there.
+    of = " in all readings added up" if are_levels else ""
+    counted = {name: int(total) for name, total in sorted(file.totals.items()) if int(total)}
+    return [_total(name, total, units.get(name, {})) + of for name, total in counted.items()]
 
 
 def _total(name: str, total: int, units: Mapping[str, int]) -> str:

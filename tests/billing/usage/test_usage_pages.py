@@ -1,12 +1,15 @@
 """The screens of usage: feeds are set up, files checked, read and withdrawn, and months priced; no file is kept."""
 
 import json
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile, TemporaryUploadedFile
 from django.urls import reverse
 
+from billing.admin.usage import told
 from billing.background import jobs
 from billing.models import (
     AuditEvent,
@@ -291,12 +294,25 @@ def test_cents_of_a_priced_month_add_up_in_sight(rex, feed):
     """A third of 24.00 less than the list price: what is between list price and billed takes up the parts of a cent."""
     UsageSubsidy.objects.create(code="third", name="A third", percent="33.3", valid_from="2025-01-01", reason="Trial")
     read(rex, feed, lines(job(1, JANUARY, 1, 333), job(2, JANUARY, 7, 1)))
-    (sight,) = rex.get(reverse("admin:billing_pricedmonth_change", args=[PricedMonth.objects.get().pk])).context[
-        "sights"
-    ]
+    context = rex.get(reverse("admin:billing_pricedmonth_change", args=[PricedMonth.objects.get().pk])).context
+    (sight,) = context["sights"]
     listed, *less, billed = (part.shown for part in sight.parts)
     assert listed - sum(less) == billed
     assert sight.difference == 0
+    # The sentences below say the same cents.
+    said = re.findall(r"([\d.]+) USD", " ".join(context["drawn"]))
+    assert [str(part) for part in less] == said
+
+
+def test_readings_of_what_is_there_are_not_told_as_if_they_were_there_together(rex, feed, monkeypatch):
+    read(rex, feed, JOBS)
+    file = UsageFile.objects.get()
+    assert told.totals_lines(file)[0] == "250 core-hours (cpu_seconds)"
+    shape = told.taking.shape_of(feed)
+    monkeypatch.setattr(told.taking, "shape_of", lambda feed: replace(shape, are_levels=True))
+    assert told.totals_lines(file)[0] == "250 core-hours (cpu_seconds) in all readings added up"
+    file.totals = {"cpu_seconds": 0}
+    assert told.totals_lines(file) == []
 
 
 def test_a_month_is_priced_again_by_the_rates_as_they_are_now(rex, feed):
@@ -342,6 +358,7 @@ def form_of(feed=None, **values):
 
 def test_a_feed_is_added_and_changed_by_the_verbs_that_commands_call(fay, cast, feed):
     source = a_source("storage", kind="internal", import_mode="snapshot")
+    assert fay.get(reverse("admin:billing_usagefeed_add")).context["adminform"].form["settings"].value() == "{}"
     answer = fay.post(reverse("admin:billing_usagefeed_add"), form_of(source=source.pk, schedule="hpc"))
     assert answer.status_code == 302, answer.context["errors"]
     puma = UsageFeed.objects.get(name="puma")
