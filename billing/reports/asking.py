@@ -25,6 +25,12 @@ TITLES = {
     "transfers": "Cost transfers",
     "unposted": "Not posted",
 }
+# What there is nothing of where a report is empty.
+WHEN_EMPTY = {
+    "uncharged": "Nothing is held for review, rejected or charged to the center.",
+    "transfers": "Nobody moved costs between fund/orgs.",
+    "unposted": "Nothing waits to be posted.",
+}
 LABELS = {
     "month": "Month",
     "year": "Fiscal year",
@@ -109,6 +115,11 @@ class Asked:
     @property
     def title(self) -> str:
         return TITLES[self.name]
+
+    @property
+    def when_empty(self) -> str:
+        """Why the report may be empty."""
+        return WHEN_EMPTY.get(self.name, "Reports show what statements charge: issue those of a month first.")
 
     @property
     def noun(self) -> str:

@@ -16,7 +16,7 @@ from .departments import NONE
 from .facts import FUND, Facts, narrowed
 from .tables import Column, Report, total_of
 
-KINDS = {"held": "Held for review", "pending": "Not journaled yet", "submitted": "At the ledger, no answer yet"}
+KINDS = {"held": "Held for review", "pending": "Not journaled yet", "submitted": "Awaits the ledger"}
 COLUMNS = (Column("unposted", "Not posted"), *(Column(name, label) for name, label in KINDS.items()))
 AS_OF = (
     "As of now, of the months chosen: what was posted since is not in it. What is held counts as delivered, for the "

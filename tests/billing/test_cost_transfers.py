@@ -169,6 +169,18 @@ def test_files_have_every_word_and_text_is_no_formula(january):
     assert "from BIO-001, to NSF-3" in paper
 
 
+def test_months_without_a_transfer_are_not_told_to_issue_statements(cast, client):
+    build.a_policy()
+    build.a_charge()
+    client.force_login(cast.viewer)
+    for report, told in (("transfers", "Nobody moved costs"), ("value", "issue those of a month first")):
+        page = client.get(reverse("admin:reports"), {"report": report, "from": "2025-01", "to": "2025-01"})
+        assert told in page.content.decode(), report
+    out = StringIO()
+    call_command("report", "transfers", "--from", "2025-01", "--to", "2025-01", stdout=out)
+    assert "There is nothing in these months. Nobody moved costs between fund/orgs." in out.getvalue()
+
+
 def test_the_command_and_the_page_show_it(cast, client, january):
     moved(january, "NSF-3", justification="The award number was issued late.")
     out = StringIO()

@@ -163,5 +163,5 @@ def test_the_command_and_the_page_show_it(cast, client):
         call_command("report", "unposted", "--project", "genomics", stdout=StringIO())
     client.force_login(cast.viewer)
     page = client.get(reverse("admin:reports"), {"report": "unposted", "from": "2025-01", "to": "2025-01"})
-    for text in ("Not posted", "At the ledger, no answer yet", "BIO-001", "80.00"):
+    for text in ("Not posted", "Awaits the ledger", "BIO-001", "80.00"):
         assert text in page.content.decode()

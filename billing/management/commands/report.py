@@ -63,7 +63,7 @@ def _paragraphs(report: Report) -> Iterator[str]:
     narrowed = "".join(f", {label} {text}" for label, text in asked.narrowed)
     yield f"{asked.title}, {asked.span}, {report.currency}{narrowed}"
     if report.is_empty:
-        yield "There is nothing in these months."
+        yield f"There is nothing in these months. {report.asked.when_empty}"
     else:
         rows = [
             [f"{'  ' * row.depth}{row.label}", *map(shown, row.texts), *_figures(report, row.values)]
