@@ -39,6 +39,16 @@ def test_a_port_that_is_none_is_refused(command, port):
         call_command(command, f"--port={port}")
 
 
+def test_links_lead_to_the_port_that_is_served_unless_the_site_has_an_address(monkeypatch, settings):
+    monkeypatch.setenv("SITE_URL", "https://billing.u.edu")
+    serving.link_to(8077)
+    assert os.environ["SITE_URL"] == "https://billing.u.edu"
+    monkeypatch.delenv("SITE_URL")
+    serving.link_to(8077)
+    # The web server and the worker begin with the same.
+    assert settings.SITE_URL == os.environ["SITE_URL"] == "http://localhost:8077"
+
+
 @pytest.mark.django_db
 def test_initialize_makes_all_a_new_installation_needs_and_repeats_safely():
     out = StringIO()

@@ -1,6 +1,9 @@
 """Show the program with a sample institution: two months, from files to journals, then the site."""
 
 import dataclasses
+from decimal import Decimal
+from functools import partial
+from typing import Any
 
 from django.conf import settings
 from django.core.management import call_command
@@ -22,8 +25,9 @@ class Command(BillingCommand):
         parser.add_argument("--host", default="127.0.0.1")
         parser.add_argument("--port", type=serving.port_number, default=8000)
 
-    def run(self, **options: object) -> None:
+    def run(self, **options: Any) -> None:
         call_command("initialize", stdout=self.stderr if self.as_json else self.stdout)
+        serving.link_to(options["port"])
         shown = demo.run(actor=self.actor, now=self.now, progress=self.progress)
         address = f"http://localhost:{options['port']}"
         self.report(
@@ -38,24 +42,22 @@ def as_text(shown: demo.Shown, address: str, *, is_served: bool) -> str:
     """What was done, where the files lie, and who can sign in."""
     lines = ["", f"{shown.institution}: the sample institution", ""]
     for month in shown.months:
+        money = partial(_money, currency=month.currency)
         held = f", {month.held} held for review" if month.held else ""
-        lines.append(
-            f"{month.period}  {month.status}: {month.charges} charges, "
-            f"{rounded(month.billed, month.currency)} billed{held}"
-        )
+        lines.append(f"{month.period}  {month.status}: {month.charges} charges, {money(month.billed)} billed{held}")
         if month.decided:
             lines.append(f"         {month.decided} charges reviewed now")
         mailed = f", {month.sent} e-mails written now" if month.sent else ""
-        lines.append(f"         {month.statements} statements, {rounded(month.due, month.currency)} charged{mailed}")
+        lines.append(f"         {month.statements} statements, {money(month.due)} charged{mailed}")
         if month.journal:
             lines.append(
                 f"         journal {month.journal} ({month.journal_state}): "
-                f"debits {rounded(month.debits, month.currency)} = credits {rounded(month.credits, month.currency)}"
+                f"debits {money(month.debits)} = credits {money(month.credits)}"
             )
             lines.append(f"         {month.journal_file}")
         if month.receivables:
-            amount = rounded(month.invoiced, month.currency)
-            lines.append(f"         receivables {month.receivables} ({month.receivables_state}): {amount} on invoices")
+            invoices = f"receivables {month.receivables} ({month.receivables_state})"
+            lines.append(f"         {invoices}: {money(month.invoiced)} on invoices")
     accounts = [[account.username, account.role, account.password] for account in shown.accounts]
     lines += [
         "",
@@ -74,6 +76,10 @@ def as_text(shown: demo.Shown, address: str, *, is_served: bool) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _money(amount: Decimal, currency: str) -> str:
+    return f"{rounded(amount, currency)} {currency}"
 
 
 def _mail_goes_to_files() -> bool:

@@ -24,6 +24,7 @@ class Command(BillingCommand):
         serving.require_ready()
         serving.require_free(host, port, patience=5.0)
         privacy.close()
+        serving.link_to(port)
         shown = "localhost" if host in ("127.0.0.1", "::1") else host
         served = serving.run_together(
             serving.commands(host=host, port=port, web_workers=options["web_workers"]),
