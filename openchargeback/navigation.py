@@ -100,7 +100,7 @@ NAVIGATION: dict[str, tuple[Item, ...]] = {
         Item("People", (List("Person", "People"), List("Department", "Departments"), List("Customer", "Customers"))),
         Item("Projects", (List("Project", "Projects"), List("CloudAccount", "Cloud accounts"))),
         Item("Funds", (List("FundingSource", "Funds"),)),
-        Item("Rules", (List("AttributionRule", "Rules"),)),
+        Item("Attribution rules", (List("AttributionRule", "Attribution rules"),)),
     ),
     "Settings": (
         Item(

@@ -20,7 +20,7 @@ from .links import link, list_url
 # What events are about: the first word of their action.
 NOUNS = {
     "period": "Billing periods",
-    "proof": "Proofs",
+    "proof": "Reconciliations",
     "import": "Imports",
     "usage": "Usage files and priced months",
     "usage_feed": "Usage feeds",
@@ -140,7 +140,7 @@ def before_and_after(before: object, after: object) -> str | SafeString:
 
 @admin.register(AuditEvent)
 class AuditEventAdmin(LargeTableMixin, FrozenAdmin):
-    list_display = ("when", "action", "object_label", "actor_name", "via", "summary")
+    list_display = ("when", "action", "label", "actor_name", "via", "summary")
     list_display_links = ("when", "action")
     list_filter = (NounFilter, DoorFilter, "at")
     linked_by = ("object_type", "object_id", "gesture", "actor_name", "action")
@@ -167,6 +167,10 @@ class AuditEventAdmin(LargeTableMixin, FrozenAdmin):
     def when(self, event: AuditEvent) -> str:
         # To the second: events of one day are told apart by it.
         return date_format(timezone.localtime(event.at), "M j, Y, H:i:s")
+
+    @admin.display(description="object")
+    def label(self, event: AuditEvent) -> str:
+        return event.object_label
 
     @admin.display(description="what changed")
     def summary(self, event: AuditEvent) -> str:

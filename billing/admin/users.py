@@ -10,6 +10,8 @@ from django.contrib.auth.models import Group
 from django.db.models import Count, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
+from django.utils.html import format_html_join
+from django.utils.safestring import SafeString
 
 from ..models import User
 from ..models.typed import AddressInput
@@ -33,6 +35,8 @@ class UserForm(forms.ModelForm):
         model = User
         fields = ("username", "first_name", "last_name", "email", "groups", "is_active")
         field_classes = {"email": AddressInput}
+        labels = {"email": "E-mail"}
+        help_texts = {"is_active": "Off: the account stays, and nobody signs in with it."}
 
 
 def make_password_link(request: HttpRequest, user: User, data: dict[str, Any]) -> str:
@@ -42,11 +46,17 @@ def make_password_link(request: HttpRequest, user: User, data: dict[str, Any]) -
     return f"Give {user} this link; it works once, for {hours} hours: {link}"
 
 
+class RoleFilter(admin.RelatedFieldListFilter):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.title = "role"
+
+
 @admin.register(User)
 class UserAdmin(BillingAdmin):
     form = UserForm
-    list_display = ("username", "full_name", "email", "roles", "state", "last_login")
-    list_filter = ("groups", "is_active")
+    list_display = ("username", "full_name", "address", "roles", "state", "last_login")
+    list_filter = (("groups", RoleFilter), "is_active")
     search_fields = ("username", "first_name", "last_name", "email")
     ordering = ("username",)
     fieldsets = (
@@ -102,6 +112,10 @@ class UserAdmin(BillingAdmin):
     def full_name(self, user: User) -> str:
         return user.get_full_name() or "–"
 
+    @admin.display(description="e-mail", ordering="email")
+    def address(self, user: User) -> str:
+        return user.email or "–"
+
     def roles(self, user: User) -> str:
         names = [group.name for group in user.groups.all()]
         return ", ".join(["superuser"] if user.is_superuser else names) or "–"
@@ -122,6 +136,7 @@ admin.site.unregister(Group)
 class RoleAdmin(FrozenAdmin):
     """Roles are written by sync_roles; here they are read."""
 
+    nouns = "role,roles"
     list_display = ("name", count_column("members"), count_column("rights"))
     fields = ("name", "may")
     readonly_fields = fields
@@ -134,6 +149,7 @@ class RoleAdmin(FrozenAdmin):
         )
 
     @admin.display(description="may")
-    def may(self, role: Group) -> str:
+    def may(self, role: Group) -> str | SafeString:
         names = role.permissions.order_by("name").values_list("name", flat=True)
-        return "; ".join(names) or "see their own statements, and what they are delegated"
+        lines = format_html_join("", "<div>{}</div>", ((name.removeprefix("Can "),) for name in names))
+        return lines or "see their own statements, and what they are delegated"

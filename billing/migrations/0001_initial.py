@@ -120,6 +120,8 @@ class Migration(migrations.Migration):
                 ),
             ],
             options={
+                "verbose_name": "fund",
+                "verbose_name_plural": "funds",
                 "ordering": ("fund_org",),
                 "constraints": [
                     models.CheckConstraint(
@@ -2820,6 +2822,8 @@ class Migration(migrations.Migration):
                 ),
             ],
             options={
+                "verbose_name": "provider invoice",
+                "verbose_name_plural": "provider invoices",
                 "ordering": ("-period__month", "source__name", "invoice_id"),
                 "constraints": [
                     models.UniqueConstraint(

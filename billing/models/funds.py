@@ -55,6 +55,7 @@ class FundingSource(models.Model):
     projects = models.ManyToManyField(Project, blank=True, related_name="funding_sources")
 
     class Meta:
+        verbose_name, verbose_name_plural = "fund", "funds"
         ordering = ("fund_org",)
         constraints = [
             models.CheckConstraint(

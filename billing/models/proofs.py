@@ -32,6 +32,7 @@ class InvoiceTotal(models.Model):
     entered_by_name = models.CharField("entered by", max_length=254, blank=True, editable=False)
 
     class Meta:
+        verbose_name, verbose_name_plural = "provider invoice", "provider invoices"
         ordering = ("-period__month", "source__name", "invoice_id")
         constraints = [
             models.UniqueConstraint(
