@@ -290,9 +290,8 @@ class BillingPeriodAdmin(FrozenAdmin):
             offered=lambda period: period.takes_changes and Charge.objects.in_month(period).held().exists(),
             question=lambda period: (
                 f"{month_items.held_text(period)} in {period}. "
-                f"It is charged in {long_month(crossing.month_after(period))} from here "
-                "on: it waits there, and is charged there once it is decided. Statements say which month it is for. "
-                "Reopening the period does not undo this."
+                f"What is held waits in {long_month(crossing.month_after(period))} from here on, and is charged there "
+                "once it is decided. Statements say which month it is for. Reopening the period does not undo this."
             ),
         ),
         Verb(

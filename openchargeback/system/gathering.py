@@ -179,7 +179,7 @@ def _workers(now: datetime.datetime) -> list[Fact]:
 def _mail(now: datetime.datetime) -> list[Fact]:
     if emails.writes_files():
         said = f"not sent: each e-mail is a file in {settings.EMAIL_FILE_PATH}"
-        return [Fact("mode", "Mode", said, "warn", "admin-guide/email#without-a-mail-server")]
+        return [Fact("mode", "Sending e-mail", said, "warn", "admin-guide/email#without-a-mail-server")]
     # Never with the user and password of the address.
     kind = settings.EMAIL_BACKEND.removesuffix(".EmailBackend").rpartition(".")[2]
     test = mail_test_mode.test_address()
@@ -187,7 +187,7 @@ def _mail(now: datetime.datetime) -> list[Fact]:
     server = f"{settings.EMAIL_HOST}:{settings.EMAIL_PORT}" if kind == "smtp" else kind
     safe = " over TLS" if settings.EMAIL_USE_TLS or settings.EMAIL_USE_SSL else ""
     return [
-        Fact("mode", "Mode", f"sent by {server}{safe}", "ok"),
+        Fact("mode", "Sending e-mail", f"sent by {server}{safe}", "ok"),
         *([Fact("test", "Test mode", f"all to {test}", "warn", "admin-guide/email#test-mode")] if test else []),
         Fact("from", "From", settings.DEFAULT_FROM_EMAIL),
     ]

@@ -124,7 +124,7 @@ class EmailAdmin(FrozenAdmin):
         then = emails.what_next(email)
         if not then:
             return why or "–"
-        return format_html('{}<br><span class="quiet small">{}</span>', why, then)
+        return format_html('{}<span class="quiet small block">{}</span>', why, then)
 
     @admin.display(description="what is next")
     def what_next(self, email: Email) -> str:

@@ -274,7 +274,7 @@ def described(correction: Correction, lines: Any, reversed_by: int | None) -> di
 def correction_numbered(number: int) -> Correction:
     correction = Correction.objects.select_related("charged_in", "for_period", "charge").filter(pk=number).first()
     if correction is None:
-        raise CommandError(f"There is no correction {number}. `manage.py corrections list` shows what there is.")
+        raise CommandError(f"There is no correction {number}. Next: `manage.py corrections list`.")
     return correction
 
 

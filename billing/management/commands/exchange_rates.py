@@ -7,7 +7,7 @@ from django.core.management.base import CommandError, CommandParser
 
 from billing.charging.exchange_rates import set_rate
 from billing.commands import BillingCommand, period_named, subcommands, table
-from billing.models import ExchangeRate
+from billing.models import ExchangeRate, Policy
 from billing.money import plain
 from billing.readers.amounts import decimal_of
 from billing.readers.values import BadValue, currency_of
@@ -51,11 +51,12 @@ class Command(BillingCommand):
             period=period_named(month), currency=code, rate=worth or Decimal(0), actor=self.actor, now=self.now
         )
         data = as_data(done.rate) | {"before": None if done.before is None else plain(done.before)}
+        home = Policy.objects.current().currency
         was = f"; it was {data['before']}" if data["before"] else ""
         self.report(
             data,
-            f"One {code} is worth {data['rate']} in {month_name(data['period'])}{was}. "
-            f"Next: manage.py generate -p {data['period']}.",
+            f"One {code} is worth {data['rate']} {home} in {month_name(data['period'])}{was}. "
+            f"Next: `manage.py generate -p {data['period']}`.",
         )
 
 

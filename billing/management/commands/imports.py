@@ -205,7 +205,7 @@ def import_numbered(number: int) -> Import:
     try:
         return Import.objects.select_related("source", "booked_in").get(pk=number)
     except Import.DoesNotExist:
-        raise CommandError(f"There is no import {number}. See manage.py imports list.") from None
+        raise CommandError(f"There is no import {number}. Next: `manage.py imports list`.") from None
 
 
 def as_data(each: Import) -> dict[str, Any]:

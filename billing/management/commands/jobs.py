@@ -109,7 +109,7 @@ def job_numbered(number: int) -> Job:
     try:
         return Job.objects.select_related("created_by", "retried_as").get(pk=number)
     except (Job.DoesNotExist, OverflowError):
-        raise CommandError(f"There is no job {number}. See manage.py jobs list.") from None
+        raise CommandError(f"There is no job {number}. Next: `manage.py jobs list`.") from None
 
 
 def as_data(job: Job) -> dict[str, Any]:

@@ -51,7 +51,7 @@ class Command(BillingCommand):
     def run_show(self, *, question: int, **options: Any) -> None:
         found = Question.objects.select_related("pi", "project", "period").filter(pk=question).first()
         if found is None:
-            raise CommandError(f"There is no question {question}.")
+            raise CommandError(f"There is no question {question}. Next: `manage.py questions list --all`.")
         thread = list(found.messages.order_by("pk"))
         lines = [
             f"{str(found).capitalize()}: {shown(found.about)}",
