@@ -308,7 +308,7 @@ WORDINGS: dict[str, Wording] = {
         "valid_values show {segment}",
         "Open the list of {segment}",
         "admin:journals_validvaluelist_changelist",
-        query={"segment": "{segment}"},
+        query={"name": "{segment}"},
         permission="journals.view_validvaluelist",
     ),
     "lookups": Wording(

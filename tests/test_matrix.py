@@ -454,14 +454,6 @@ iiii >>>>  iiii >>>>  admin/journals/journallayout/<path:object_id>/history/
 iiii xxxx  iiii xxxx  admin/journals/journallayout/<path:object_id>/delete/
 iiii oooo  iiii xxxx  admin/journals/journallayout/<path:object_id>/change/
 iiii >>>>  iiii >>>>  admin/journals/journallayout/<path:object_id>/
-iiii xxoo  iiii xxoo  admin/journals/validvaluelist/load/
-iiii xxoo  iiii xx>>  admin/journals/validvaluelist/<path:object_id>/remove/
-iiii oooo  iiii oooo  admin/journals/validvaluelist/
-iiii xxxx  iiii xxxx  admin/journals/validvaluelist/add/
-iiii >>>>  iiii >>>>  admin/journals/validvaluelist/<path:object_id>/history/
-iiii xxxx  iiii xxxx  admin/journals/validvaluelist/<path:object_id>/delete/
-iiii oooo  iiii xxxx  admin/journals/validvaluelist/<path:object_id>/change/
-iiii >>>>  iiii >>>>  admin/journals/validvaluelist/<path:object_id>/
 iiii xxoo  iiii xxoo  admin/journals/lookuptable/load/
 iiii xxoo  iiii xx>>  admin/journals/lookuptable/<path:object_id>/remove/
 iiii oooo  iiii oooo  admin/journals/lookuptable/
@@ -486,6 +478,14 @@ iiii >>>>  iiii >>>>  admin/journals/journaltemplate/<path:object_id>/history/
 iiii xxoo  iiii xxoo  admin/journals/journaltemplate/<path:object_id>/delete/
 iiii oooo  iiii xxoo  admin/journals/journaltemplate/<path:object_id>/change/
 iiii >>>>  iiii >>>>  admin/journals/journaltemplate/<path:object_id>/
+iiii xxoo  iiii xxoo  admin/journals/validvaluelist/load/
+iiii xxoo  iiii xx>>  admin/journals/validvaluelist/<path:object_id>/remove/
+iiii oooo  iiii oooo  admin/journals/validvaluelist/
+iiii xxxx  iiii xxxx  admin/journals/validvaluelist/add/
+iiii >>>>  iiii >>>>  admin/journals/validvaluelist/<path:object_id>/history/
+iiii xxxx  iiii xxxx  admin/journals/validvaluelist/<path:object_id>/delete/
+iiii oooo  iiii xxxx  admin/journals/validvaluelist/<path:object_id>/change/
+iiii >>>>  iiii >>>>  admin/journals/validvaluelist/<path:object_id>/
 iiii oooo  iiii oooo  admin/^(?P<app_label>billing|auth|statements|journals)/$
 iiii ----  iiii ----  admin/(?P<url>.*)$
 oooo oooo  oooo oooo  accounts/login/
@@ -598,7 +598,7 @@ def house(cast, settings):
     listed = b"segment,value\nfund_org,BIO-001\n"
     valid_values.load_values(file=io.BytesIO(listed), **BY)
     valid_values.load_values(file=io.BytesIO(b"segment,value\naccount,4900\n"), **BY)
-    valid_values.remove(segment="fund_org", **BY)
+    valid_values.remove(name="fund_org", **BY)
     lookups.load_lookups(file=io.BytesIO(b"table,fund_org,worktag\nw,BIO-001,GR1\n"), **BY)
     lookups.load_lookups(file=io.BytesIO(b"table,account,category\nc,6500,SC1\n"), **BY)
     lookups.remove(name="w", **BY)

@@ -738,9 +738,9 @@ class Migration(migrations.Migration):
             name="ValidValueList",
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                ("segment", models.CharField(max_length=64)),
+                ("name", models.CharField(max_length=64)),
                 ("version", models.PositiveIntegerField(default=1)),
-                ("value_count", models.PositiveIntegerField(default=0, verbose_name="values")),
+                ("row_count", models.PositiveIntegerField(default=0, verbose_name="rows")),
                 ("loaded_at", models.DateTimeField(verbose_name="loaded")),
                 ("loaded_by_name", models.CharField(max_length=254, verbose_name="loaded by")),
                 ("replaced_at", models.DateTimeField(blank=True, null=True, verbose_name="replaced")),
@@ -758,19 +758,19 @@ class Migration(migrations.Migration):
             options={
                 "verbose_name": "list of valid values",
                 "verbose_name_plural": "lists of valid values",
-                "ordering": ("segment", "-version"),
+                "ordering": ("name", "-version"),
                 "default_permissions": ("add", "view"),
                 "constraints": [
                     models.UniqueConstraint(
-                        fields=("segment", "version"),
-                        name="one_valid_value_list_per_version",
-                        violation_error_message="This segment has such a version already.",
+                        fields=("name", "version"),
+                        name="one_validvaluelist_per_version",
+                        violation_error_message="This list has such a version already.",
                     ),
                     models.UniqueConstraint(
                         condition=models.Q(("replaced_at__isnull", True)),
-                        fields=("segment",),
-                        name="one_valid_value_list_in_force",
-                        violation_error_message="This segment has a list in force already.",
+                        fields=("name",),
+                        name="one_validvaluelist_in_force",
+                        violation_error_message="This list has a version in force already.",
                     ),
                 ],
             },
@@ -786,7 +786,7 @@ class Migration(migrations.Migration):
                 (
                     "list",
                     models.ForeignKey(
-                        on_delete=django.db.models.deletion.CASCADE, related_name="values", to="journals.validvaluelist"
+                        on_delete=django.db.models.deletion.CASCADE, related_name="rows", to="journals.validvaluelist"
                     ),
                 ),
             ],
@@ -802,7 +802,7 @@ class Migration(migrations.Migration):
                             ("valid_until__gte", models.F("valid_from")),
                             _connector="OR",
                         ),
-                        name="valid_value_dates_in_order",
+                        name="validvalue_dates_in_order",
                         violation_error_message="The last day is before the first.",
                     ),
                 ],
@@ -1034,7 +1034,7 @@ class Migration(migrations.Migration):
             name="LookupTable",
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                ("name", models.CharField(max_length=40)),
+                ("name", models.CharField(max_length=64)),
                 ("version", models.PositiveIntegerField(default=1)),
                 ("keys", models.JSONField(help_text="Names of a line that rows are found by.")),
                 ("columns", models.JSONField(help_text="Names of the values that a row has.")),
@@ -1067,14 +1067,14 @@ class Migration(migrations.Migration):
                 ("valid_from", models.DateField(blank=True, null=True)),
                 ("valid_until", models.DateField(blank=True, null=True)),
                 (
-                    "table",
+                    "list",
                     models.ForeignKey(
                         on_delete=django.db.models.deletion.CASCADE, related_name="rows", to="journals.lookuptable"
                     ),
                 ),
             ],
             options={
-                "ordering": ("table", "key", "valid_from"),
+                "ordering": ("list", "key", "valid_from"),
                 "default_permissions": (),
             },
         ),
@@ -1104,8 +1104,8 @@ class Migration(migrations.Migration):
             model_name="lookuptable",
             constraint=models.UniqueConstraint(
                 fields=("name", "version"),
-                name="one_lookup_table_per_version",
-                violation_error_message="This lookup table has such a version already.",
+                name="one_lookuptable_per_version",
+                violation_error_message="This list has such a version already.",
             ),
         ),
         migrations.AddConstraint(
@@ -1113,13 +1113,13 @@ class Migration(migrations.Migration):
             constraint=models.UniqueConstraint(
                 condition=models.Q(("replaced_at__isnull", True)),
                 fields=("name",),
-                name="one_lookup_table_in_force",
-                violation_error_message="This lookup table has a version in force already.",
+                name="one_lookuptable_in_force",
+                violation_error_message="This list has a version in force already.",
             ),
         ),
         migrations.AddIndex(
             model_name="lookuprow",
-            index=models.Index(fields=["table", "key"], name="lookup_row_of_table"),
+            index=models.Index(fields=["list", "key"], name="lookup_row_of_table"),
         ),
         migrations.AddConstraint(
             model_name="lookuprow",
@@ -1130,7 +1130,7 @@ class Migration(migrations.Migration):
                     ("valid_until__gte", models.F("valid_from")),
                     _connector="OR",
                 ),
-                name="lookup_row_dates_in_order",
+                name="lookuprow_dates_in_order",
                 violation_error_message="The last day is before the first.",
             ),
         ),

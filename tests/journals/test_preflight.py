@@ -16,7 +16,7 @@ from openpyxl import load_workbook
 
 from billing.errors import ReasonMissing, WrongState
 from billing.models import AuditEvent
-from journals import accounting_calendar, layouts, posting, preflight, valid_values
+from journals import accounting_calendar, layouts, ledger_lists, posting, preflight, valid_values
 from journals.models import JournalLine, ValidValueList, WarningAcknowledgement
 from journals.preflight import Remark, sheets
 from openchargeback.checks import journal_validator_is_there
@@ -53,7 +53,7 @@ def test_a_list_replaces_the_values_of_its_segments_as_a_whole():
     assert done.examples == ["fund adds PHYS", "fund removes CHEM", "fund changes BIO"]
     lists = valid_values.in_force()
     assert {name: sorted(values) for name, values in lists.items()} == {"fund": ["BIO", "PHYS"], "org": ["001"]}
-    assert [(each.version, each.replaced_at is None) for each in ValidValueList.objects.filter(segment="fund")] == [
+    assert [(each.version, each.replaced_at is None) for each in ValidValueList.objects.filter(name="fund")] == [
         (2, True),
         (1, False),
     ]
@@ -95,10 +95,10 @@ def test_a_segment_whose_list_is_removed_is_not_checked():
     loaded("segment,value\naccount,9999\n")
     journal = drafted().journal
     assert len(found(journal).errors) == 2
-    valid_values.remove(segment="account", **WHO)
+    valid_values.remove(name="account", **WHO)
     assert found(journal).has_passed
-    with pytest.raises(valid_values.UnknownSegment, match="There are: none yet"):
-        valid_values.remove(segment="account", **WHO)
+    with pytest.raises(ledger_lists.UnknownList, match="There are: none yet"):
+        valid_values.remove(name="account", **WHO)
 
 
 # What is found -------------------------------------------------------------------------------------------------------
@@ -395,7 +395,7 @@ def test_values_on_the_command_line(tmp_path):
     assert said("valid_values", "load", str(file), "--dry-run").startswith("Would replace account")
     said("valid_values", "load", str(file))
     assert "Cloud" in said("valid_values", "show", "account")
-    (row,) = json.loads(said("valid_values", "list", "--json"))["lists"]
+    (row,) = json.loads(said("valid_values", "list", "--json"))["segments"]
     assert (row["segment"], row["version"], row["values"], row["in_force"]) == ("account", 1, 1, True)
     assert "against no list" in said("valid_values", "remove", "account")
 
