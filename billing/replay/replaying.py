@@ -1,10 +1,7 @@
 """Rebuilding a period in a scratch database, and the first figure that is not the same."""
 
-import json
 import os
 import secrets
-import subprocess
-import sys
 import tempfile
 from collections import defaultdict
 from contextlib import ExitStack
@@ -13,17 +10,13 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from django.conf import settings
-
-from .. import tracing
+from .. import scratch, tracing
 from ..models import BillingPeriod
 from ..money import ZERO, plain
 from ..texts import month_name
 from .figures import Difference, Figures, digest_of, figures_of
 from .recording import NotReplayable, imports_of, record
 from .repricing import Repriced, reprice
-
-SCRATCH = "import django; django.setup(); from billing.replay.rebuilding import main; main()"
 
 
 @dataclass(frozen=True)
@@ -148,31 +141,19 @@ def differences_of(stored: Figures, rebuilt: Figures) -> list[Difference]:
 
 def _rebuilt(folder: Path) -> Figures:
     """Have the scratch process rebuild what was recorded in a folder; return its figures."""
-    environment = {
-        **os.environ,
-        "DJANGO_SETTINGS_MODULE": os.environ.get("DJANGO_SETTINGS_MODULE", "openchargeback.settings"),
-        "DATABASE_URL": f"sqlite:///{folder / 'db.sqlite3'}",
-        "VAR_DIR": str(folder / "var"),
-        "SECRET_KEY": secrets.token_urlsafe(50),
-        "DEBUG": "false",
-        # Whatever else could lead out of the folder. The demo's installation takes no database from here.
-        "DEMO": "",
-        "AUDIT_ANCHOR": "",
-        "EMAIL_URL": "",
-        "Q_BROKER_URL": "",
-        "STORAGE_BUCKET": "",
-    }
-    done = subprocess.run(  # noqa: S603 (our own interpreter and module)
-        [sys.executable, "-c", SCRATCH, str(folder)],
-        cwd=settings.BASE_DIR,
-        env=environment,
-        capture_output=True,
-        text=True,
+    told = scratch.answer_of(
+        "billing.replay.rebuilding",
+        folder,
+        answer="rebuilt.json",
+        environment={
+            "DJANGO_SETTINGS_MODULE": os.environ.get("DJANGO_SETTINGS_MODULE", "openchargeback.settings"),
+            "DATABASE_URL": f"sqlite:///{folder / 'db.sqlite3'}",
+            "SECRET_KEY": secrets.token_urlsafe(50),
+            "DEBUG": "false",
+            "STORAGE_BUCKET": "",
+        },
+        unanswered=lambda errors: NotReplayable(f"The replay ended without an answer: {errors}"),
     )
-    answer = folder / "rebuilt.json"
-    if not answer.exists():
-        raise NotReplayable(f"The replay ended without an answer: {done.stderr.strip()[-1000:]}")
-    told = json.loads(answer.read_text(encoding="utf-8"))
     if problem := told.get("problem"):
         raise NotReplayable(f"The period cannot be rebuilt. {problem}")
     figures: Figures = told["figures"]

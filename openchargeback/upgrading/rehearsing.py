@@ -1,9 +1,6 @@
 """Rehearsing an upgrade: all rows are copied, the copy is brought up to date, proved, replayed and compared."""
 
-import json
 import os
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +13,7 @@ from django import db
 from django.conf import settings
 from django.db import connection
 
-from billing import schema
+from billing import schema, scratch
 from billing.audit import anchors
 from billing.errors import BillingError
 from billing.moments import one_moment
@@ -26,7 +23,6 @@ from .. import transfer
 from ..backups import room
 from .comparing import Change, changes, contents_of
 
-SCRATCH = "import django; django.setup(); from openchargeback.upgrading.on_the_copy import main; main()"
 # What is of a process or a browser.
 LEFT_OUT = ("billing_atwork", "billing_kept", "billing_worker", "django_q_ormq", "django_session")
 
@@ -133,25 +129,10 @@ def _scratch(folder: Path, on: str) -> Iterator[str]:
 
 def _upgraded(folder: Path, url: str) -> dict[str, Any]:
     """Have a process of its own bring the copy up to date; return its answer."""
-    environment = {
-        **os.environ,
-        "DATABASE_URL": url,
-        "VAR_DIR": str(folder / "var"),
-        # Whatever else could lead to the real installation.
-        "DEMO": "",
-        "AUDIT_ANCHOR": "",
-        "EMAIL_URL": "",
-        "Q_BROKER_URL": "",
-    }
-    done = subprocess.run(  # noqa: S603 (our own interpreter and module)
-        [sys.executable, "-c", SCRATCH, str(folder)],
-        cwd=settings.BASE_DIR,
-        env=environment,
-        capture_output=True,
-        text=True,
+    return scratch.answer_of(
+        "openchargeback.upgrading.on_the_copy",
+        folder,
+        answer="answer.json",
+        environment={"DATABASE_URL": url},
+        unanswered=lambda errors: NotRehearsed(f"The copy could not be brought up to date: {errors}"),
     )
-    answer = folder / "answer.json"
-    if not answer.exists():
-        raise NotRehearsed(f"The copy could not be brought up to date: {done.stderr.strip()[-1000:]}")
-    told: dict[str, Any] = json.loads(answer.read_text(encoding="utf-8"))
-    return told
