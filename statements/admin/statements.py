@@ -28,7 +28,7 @@ from .. import issuing
 from ..models import Statement
 from ..views.statements import download
 from . import record
-from .exporting import export_view
+from .exporting import EXPORT
 from .filters import FILTERS, FilterForm
 from .period_form import PeriodForm
 from .permissions import ISSUE, SEND, VOID
@@ -139,7 +139,7 @@ class StatementAdmin(FrozenAdmin):
         own = [
             path("generate/", wrap(self.generate_view), name="statements_statement_generate"),
             path("send/", wrap(self.send_view), name="statements_statement_send"),
-            path("export/", wrap(export_view), name="statements_statement_export"),
+            path("export/", wrap(EXPORT.view), name="statements_statement_export"),
             path("<int:pk>/pdf/", wrap(self.pdf_view), name="statements_statement_pdf"),
             path("<int:pk>/charges.csv", wrap(self.charges_view), name="statements_statement_charges"),
         ]

@@ -20,7 +20,7 @@ from ..links import list_url
 from ..tracing import why_view
 from . import record
 from .all_list import AllChargesList, SummedPaginator
-from .exporting import export_view, listed
+from .exporting import EXPORT
 from .filter_form import FilterForm
 from .filters import (
     AmountFromFilter,
@@ -92,7 +92,7 @@ class ChargeAdmin(LargeTableMixin, ReviewMixin):
         return [
             path("why/", view(why_view), name="billing_charge_why"),
             path("resource/<slug:source>/<int:number>/", view(resource_view), name="billing_charge_resource"),
-            path("export/", view(export_view), name="billing_charge_export"),
+            path("export/", view(EXPORT.view), name="billing_charge_export"),
             path("views/save/", view(saved_views.save_view), name="billing_charge_save_view"),
             path("views/<int:number>/delete/", view(saved_views.delete_view), name="billing_charge_delete_view"),
             path("<int:number>/<str:way>/of-list/", view(self.beside_view), name="billing_charge_beside"),
@@ -138,7 +138,7 @@ class ChargeAdmin(LargeTableMixin, ReviewMixin):
             raise PermissionDenied
         preserved = self.get_preserved_filters(request)
         asked = QueryDict(preserved).get("_changelist_filters", "")
-        charges = listed(request, narrowing_of(QueryDict(asked))).queryset
+        charges = EXPORT.listed(request, narrowing_of(QueryDict(asked))).queryset
         if way == "next":
             beside = charges.filter(pk__lt=number).order_by("-pk")
         else:
