@@ -9,6 +9,7 @@ from django.db.models import Min
 from billing.fields import AmountSum
 from billing.reports.ledger import Credited, Ledger, PayerKey
 
+from .accruals import accrued
 from .models import Journal, JournalLine
 from .unposted import unposted
 
@@ -56,4 +57,4 @@ def first_posted(keys: Collection[PayerKey]) -> dict[PayerKey, datetime.date]:
     return found
 
 
-LEDGER = Ledger(credited, first_posted, unposted)
+LEDGER = Ledger(credited, first_posted, unposted, accrued)

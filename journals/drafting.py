@@ -35,11 +35,16 @@ class PostingDateRefused(BillingError):
     """A journal cannot be posted on this date."""
 
 
-def fresh_deltas(period: BillingPeriod, lines: Iterable[PayerLine] | None = None) -> list[Pair]:
-    """Return what a period's payer lines (those stored, or those given) say beyond its live journals."""
+def fresh_deltas(
+    period: BillingPeriod, lines: Iterable[PayerLine] | None = None, as_of: datetime.date | None = None
+) -> list[Pair]:
+    """Return what a period's payer lines (those stored, or those given) say beyond its live journals.
+
+    With `as_of`, beyond those that were in the ledger on that day, by their posting dates.
+    """
     if lines is None:
         lines = PayerLine.objects.filter(period=period)
-    return deltas(charged(period, lines), _journaled(period))
+    return deltas(charged(period, lines), _journaled(period, as_of))
 
 
 def lines_of(pairs: Iterable[Pair], journal: Journal, policy: Policy) -> Iterator[JournalLine]:
@@ -253,10 +258,10 @@ def charged(period: BillingPeriod, lines: Iterable[PayerLine], codes: AccountCod
         )
 
 
-def _journaled(period: BillingPeriod) -> Iterator[Pair]:
-    """Yield the pairs of the period's live journals, oldest first."""
+def _journaled(period: BillingPeriod, as_of: datetime.date | None) -> Iterator[Pair]:
+    """Yield the pairs of the period's live journals, or of those of a day, oldest first."""
     lines = (
-        JournalLine.objects.filter(journal__in=Journal.objects.live().filter(period=period))
+        JournalLine.objects.filter(journal__in=Journal.objects.live(as_of).filter(period=period))
         .order_by("journal", "number")
         .iterator(chunk_size=BATCH)
     )

@@ -20,7 +20,7 @@ def items(month: Month) -> Iterator[Item]:
     policy = Policy.objects.current()
     home = policy.currency
     journals = Journal.objects.filter(period=period)
-    draft = journals.filter(state=Journal.State.DRAFT).first()
+    draft = journals.filter(kind=Journal.Kind.JOURNAL, state=Journal.State.DRAFT).first()
     export = NextStep("export_journal", month.about)
     submit = NextStep("submit_journal", month.about | {"journal": str(draft.pk)}) if draft else export
     try:

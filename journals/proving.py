@@ -1,7 +1,7 @@
 """What journals say of a month, for the proof: each payer's net in the ledger, and journals that do not add up."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import NamedTuple
@@ -15,6 +15,7 @@ from billing.money import ZERO, plain
 from billing.proof import JOURNALED, About, Finding, Side, SideLine
 from billing.proof.seals import LineSeals, sealed, sealed_lines, together
 
+from .accruals import remainders
 from .models import Journal, JournalLine
 
 PAYER, RECOVERY = JournalLine.Side.PAYER, JournalLine.Side.RECOVERY
@@ -38,6 +39,8 @@ SEALED_OF_LINES = (
 )
 
 
+# Chartstrings that a finding names.
+NAMED = 5
 # What lines of one payer on one side of a journal have in common.
 LINE = ("lines__side", "lines__payer_key", "lines__source_name")
 
@@ -85,15 +88,19 @@ def journaled(period: BillingPeriod) -> Side:
         net = debit - credit if side == PAYER else credit - debit
         of_key = nets[side].get(key, SideLine(source, ZERO, 0))
         nets[side][key] = SideLine(source, of_key.amount + net, of_key.lines + count)
+    accruals = _accruals(period)
     said = "\n".join(
-        f"{each.number} {each.line_count} {plain(each.debits)} {each.file_sha256}" for each in sorted(sums)
+        [
+            *(f"{each.number} {each.line_count} {plain(each.debits)} {each.file_sha256}" for each in sorted(sums)),
+            *(f"{accrual} {accrual.state} {reversal}" for accrual, reversal in accruals),
+        ]
     )
     return Side(
         code=JOURNALED,
         label="Debits less credits of payers",
         lines=nets[PAYER],
         find=lambda key: _line_of(period, key),
-        broken=(*_unbalanced(sums), *_one_sided(period, nets)),
+        broken=(*_unbalanced(sums), *_one_sided(period, nets), *_not_taken_back(accruals)),
         fingerprint=hashlib.sha256(said.encode()).hexdigest(),
         about=About(
             "journals.journal",
@@ -154,6 +161,28 @@ def _one_sided(period: BillingPeriod, nets: dict[str, dict[str, SideLine]]) -> l
                     "journal line", name, f"{plain(paid)} debited, {plain(recovered)} credited to its recovery.", about
                 )
             )
+    return found
+
+
+def _accruals(period: BillingPeriod) -> list[tuple[Journal, Journal | None]]:
+    """Return the accruals of a month, each with what takes it back."""
+    found = Journal.objects.accruals().filter(period=period).order_by("pk")
+    return [(each, Journal.objects.reversals_of(each).first()) for each in found]
+
+
+def _not_taken_back(accruals: Sequence[tuple[Journal, Journal | None]]) -> list[Finding]:
+    """Find the accruals that leave something in the ledger: nothing takes them back, or not all of it."""
+    found = []
+    for accrual, reversal in accruals:
+        left = remainders(accrual, reversal)
+        if not left:
+            continue
+        home = accrual.currency
+        told = ", ".join(
+            f"{plain(amount, home)} on {' '.join(place)}" for place, amount in sorted(left.items())[:NAMED]
+        )
+        why = f"{reversal} does not take all of it back" if reversal else "nothing takes it back. Reverse it"
+        found.append(Finding("journal", f"Accrual {accrual}", f"{why}: {told}.", About("journals.journal", accrual.pk)))
     return found
 
 

@@ -10,8 +10,11 @@ from .models import Journal, JournalLine
 
 
 def find(what: str) -> Document | None:
-    """Return the journal or reversal of a number, such as J2025-01-1, or a line of its file, such as J2025-01-1#7."""
-    if what[:1].upper() not in ("J", "R"):
+    """Return the journal of a number, such as J2025-01-1, or a line of its file, such as J2025-01-1#7.
+
+    Reversals and accruals are found alike.
+    """
+    if what[:1].upper() not in ("J", "R", "A"):
         return None
     name, mark, text = what.partition("#")
     journal = Journal.objects.select_related("period").filter(number=name.upper()).first()

@@ -1,5 +1,6 @@
 """What of a month is not posted yet, by who pays it: for reports."""
 
+import datetime
 from collections import defaultdict
 from collections.abc import Collection
 from decimal import Decimal
@@ -15,24 +16,25 @@ from .drafting import fresh_deltas
 from .models import Journal, JournalLine
 
 
-def unposted(periods: Collection[int], currency: str) -> Unposted:
+def unposted(periods: Collection[int], currency: str, as_of: datetime.date | None = None) -> Unposted:
     """Return what months have to journal, computed from the charges as they are, and what waits for an answer.
 
-    A month whose payer lines cannot be computed says why, and counts with what is submitted alone.
+    With `as_of` the ledger has only what journals have that are posted on that day or before. A month whose payer lines
+    cannot be computed says why, and counts with what is submitted alone.
     """
     sums: dict[tuple[int, str, str], list[Decimal]] = defaultdict(lambda: [ZERO, ZERO])
     problems = []
     for period in BillingPeriod.objects.filter(pk__in=periods).order_by("month"):
         is_final = period.status == BillingPeriod.Status.FINALIZED
         try:
-            pairs = fresh_deltas(period, None if is_final else charging.compute(period))
+            pairs = fresh_deltas(period, None if is_final else charging.compute(period), as_of)
         except BillingError as error:
             problems.append(f"What {period} has to journal is not counted: {error}")
             continue
         for pair in pairs:
             sums[period.pk, pair.source_name, pair.payer.fund_org][0] += pair.amount
     waiting = (
-        JournalLine.objects.filter(journal__in=Journal.objects.live().open().filter(period__in=periods))
+        JournalLine.objects.filter(journal__in=Journal.objects.live(as_of).open().filter(period__in=periods))
         .filter(side=JournalLine.Side.PAYER, journal__currency=currency)
         .order_by()
         .values_list("journal__period", "source_name", "fund_org")

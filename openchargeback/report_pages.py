@@ -44,6 +44,7 @@ class FilterForm(forms.Form):
     to_month = forms.ChoiceField(label="To")
     by = forms.ChoiceField(label="By")
     show = forms.ChoiceField(label="Compare", choices=list(reports.MEASURES.items()))
+    as_of = forms.DateField(label="As of", widget=forms.DateInput(attrs={"type": "date"}))
     source = forms.ChoiceField(label="Source")
     department = forms.ChoiceField(label="Department")
     pi = forms.CharField(label="PI", widget=NameInput("pi"))
@@ -70,6 +71,8 @@ class FilterForm(forms.Form):
             self._offer(key, choices)
         if name != "years":
             del self.fields["show"]
+        if name not in reports.DATED:
+            del self.fields["as_of"]
         if not tree:
             del self.fields["department"]
         for key in set(_refused(name)) & set(self.fields):
@@ -131,6 +134,8 @@ class Page:
     chart: Chart | None = None
     charted: Trend | None = None
     kept: list[tuple[str, str]] = field(default_factory=list)
+    # Where its last month is accrued.
+    accrue_url: str = ""
 
     @property
     def sum_parts(self) -> list[tuple[str, str, object]]:
@@ -176,7 +181,14 @@ def page_of(request: HttpRequest) -> Page:
         chart=charts.stacked(charted.columns) if charted else None,
         charted=charted,
         kept=[("currency", asked.currency)] if asked.currency else [],
+        accrue_url=_accrue_url(made, user),
     )
+
+
+def _accrue_url(report: Report, user: User) -> str:
+    if report.asked.name != "unposted" or report.is_empty or not user.has_perm("journals.export_journal"):
+        return ""
+    return f"{reverse('admin:journals_journal_accrue')}{address({'period': iso_month(report.asked.last)})}"
 
 
 def _file_link(report: Report, form: str) -> Link:
@@ -219,6 +231,8 @@ def _fitting(said: dict[str, str]) -> dict[str, str]:
         kept.pop("by", None)
     for key in _refused(kept["report"]):
         kept.pop(key, None)
+    if kept["report"] not in reports.DATED:
+        kept.pop("as_of", None)
     return kept
 
 

@@ -424,6 +424,7 @@ iiii xxoo  iiii xxoo  admin/journals/accountingperiod/<path:object_id>/delete/
 iiii oooo  iiii xxoo  admin/journals/accountingperiod/<path:object_id>/change/
 iiii >>>>  iiii >>>>  admin/journals/accountingperiod/<path:object_id>/
 iiii xooo  iiii xooo  admin/journals/journal/export/
+iiii xooo  iiii xooo  admin/journals/journal/accrue/
 iiii xxoo  iiii xxoo  admin/journals/journal/answers/
 iiii mmmm  iiii >>>>  admin/journals/journal/list/
 iiii xooo  iiii xooo  admin/journals/journal/<int:journal_id>/preflight.<str:form>
@@ -1053,6 +1054,7 @@ COMMANDS = {
     "journal_layouts discard x": BIND,
     "journals list": EVERY,
     "journals submit 1": BIND,
+    "journals accrue 2025-01 --reverse-on 2025-02-01": CURATE,
     "journals post 1 --document 1": BIND,
     "journals answers a.csv -m ledger": BIND,
     "journals mapping ledger --journal a --document b": BIND,

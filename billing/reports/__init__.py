@@ -2,6 +2,7 @@
 
 from . import briefing as briefing
 from .asking import (
+    DATED,
     LABELS,
     MEASURES,
     NARROWING,
@@ -23,6 +24,7 @@ from .tables import Column, Report, Row, percent_text, summed
 from .writing import as_csv, as_xlsx, file_name, is_large, write_xlsx
 
 __all__ = [
+    "DATED",
     "LABELS",
     "MEASURES",
     "NARROWING",

@@ -81,6 +81,8 @@ NOT_NARROWED = {
     ),
     "unposted": (("department", "pi", "project", "service"), "Narrow it to a fund/org or a source."),
 }
+# What can be shown as of a day that is past.
+DATED = ("unposted",)
 # What a row of a report leads to: the same report, narrowed to the row and by what comes next.
 WITHIN = {
     "college": "department",
@@ -111,6 +113,8 @@ class Asked:
     only: Mapping[str, str] = field(default_factory=dict)
     # What `only` names, found: the ids of rows, or a text.
     found: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    # The posting date up to which the ledger is looked at; today where there is none.
+    as_of: datetime.date | None = None
 
     @property
     def title(self) -> str:
@@ -144,6 +148,8 @@ class Asked:
             params["show"] = self.show
         if self.currency:
             params["currency"] = self.currency
+        if self.as_of:
+            params["as_of"] = self.as_of.isoformat()
         return {**params, **self.only}
 
     def moved(self, months: int) -> "Asked":
@@ -157,7 +163,8 @@ def moved(month: datetime.date, months: int) -> datetime.date:
 
 
 def read(said: Mapping[str, str]) -> Asked:
-    """Return what is asked for in words: `report`, `from` and `to` or `year`, `by`, `show`, `currency`, and NARROWING.
+    """Return what is asked for in words: `report`, `from` and `to` or `year`, `by`, `show`, `currency`, `as_of`, and
+    NARROWING.
 
     Without months it is the fiscal year of the newest month with payer lines, as far as there are any. Raises
     ReportRefused.
@@ -181,7 +188,7 @@ def read(said: Mapping[str, str]) -> Asked:
     if refused := next((each for each in only if each in no), None):
         raise ReportRefused(f"“{TITLES[name]}” cannot be narrowed to a {NARROWING[refused].lower()}. {instead}")
     found = {each: _found(each, text) for each, text in only.items()}
-    return Asked(name, first, last, by, show, currency, only, found)
+    return Asked(name, first, last, by, show, currency, only, found, _as_of(name, said.get("as_of") or ""))
 
 
 def years(policy: Policy) -> list[int]:
@@ -229,6 +236,17 @@ def _month(said: Mapping[str, str], name: str) -> datetime.date | None:
         return parse_month(text)
     except ValueError as error:
         raise ReportRefused(str(error)) from error
+
+
+def _as_of(name: str, text: str) -> datetime.date | None:
+    if not text.strip():
+        return None
+    if name not in DATED:
+        raise ReportRefused(f"“{TITLES[name]}” cannot be shown as of a day. Only “{TITLES['unposted']}” can.")
+    try:
+        return datetime.date.fromisoformat(text.strip())
+    except ValueError:
+        raise ReportRefused(f"{quoted(text)} is not a day such as 2026-06-30.") from None
 
 
 def _found(name: str, text: str) -> Any:

@@ -33,6 +33,17 @@ class Unposted(NamedTuple):
     problems: list[str]
 
 
+class Accrued(NamedTuple):
+    """An accrual of a month that the ledger has, or will have; what takes it back is "" where nothing does."""
+
+    period_id: int
+    number: str
+    amount: Decimal
+    posting_date: datetime.date
+    reversal: str
+    reversal_date: datetime.date | None
+
+
 # A payer line: its month (an id), and its key.
 PayerKey = tuple[int, str]
 
@@ -41,12 +52,14 @@ class Ledger(NamedTuple):
     """What is asked of the ledger.
 
     `credited` returns what live journals of months (ids) credit in a currency; `first_posted` the posting date of the
-    first journal that has each payer line, of those that any has; `unposted` what of months is not in the ledger.
+    first journal that has each payer line, of those that any has; `unposted` what of months is not in the ledger, now
+    or as of a posting date; `accrued` which accruals months have.
     """
 
     credited: Callable[[Collection[int], str], list[Credited]]
     first_posted: Callable[[Collection[PayerKey]], dict[PayerKey, datetime.date]]
-    unposted: Callable[[Collection[int], str], Unposted]
+    unposted: Callable[[Collection[int], str, datetime.date | None], Unposted]
+    accrued: Callable[[Collection[int]], list[Accrued]]
 
 
 _ledger: list[Ledger] = []
@@ -65,5 +78,9 @@ def first_posted(keys: Collection[PayerKey]) -> dict[PayerKey, datetime.date]:
     return _ledger[0].first_posted(keys) if _ledger else {}
 
 
-def unposted(periods: Collection[int], currency: str) -> Unposted:
-    return _ledger[0].unposted(periods, currency) if _ledger else Unposted([], [])
+def unposted(periods: Collection[int], currency: str, as_of: datetime.date | None = None) -> Unposted:
+    return _ledger[0].unposted(periods, currency, as_of) if _ledger else Unposted([], [])
+
+
+def accrued(periods: Collection[int]) -> list[Accrued]:
+    return _ledger[0].accrued(periods) if _ledger else []

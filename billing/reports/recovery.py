@@ -12,7 +12,7 @@ from ..fields import WIDE, AmountSum
 from ..models import BillingPeriod, Charge, ExchangeRate, Import, MonthTotal, PayerLine, Source
 from ..money import EXACT, ZERO, to_cents
 from ..texts import long_month
-from . import invoiced, ledger
+from . import invoiced, ledger, unposted
 from .adding import trend_of
 from .asking import LABELS
 from .facts import Facts
@@ -289,6 +289,7 @@ def _notes(recovery: Recovery) -> Iterator[str]:
     for currency, period_id in sorted(recovery.lacking):
         month = long_month(recovery.months[period_id])
         yield f"There is no exchange rate for {currency} in {month}: what is billed in it is not counted."
+    yield from unposted.accruals(recovery.facts.periods)
     waiting = Import.objects.filter(state=Import.State.DEFERRED, source__in=recovery.sources)
     waiting = waiting.filter(scope_totals__period__in=list(recovery.facts.periods)).distinct().order_by("pk")
     for each in waiting.select_related("source"):

@@ -1,38 +1,42 @@
 """What is not posted yet, by who is to pay it: held for review, not journaled, or with the ledger and not answered."""
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import Any
 
-from ..models import ExchangeRate, Import, MonthTotal, Source
-from ..money import EXACT, ZERO
-from ..texts import long_month
+from ..models import BillingPeriod, Import, MonthTotal, Policy, Source
+from ..money import ZERO, rounded
+from ..texts import long_date, long_month
 from ..trends import in_cents
 from . import ledger
 from .adding import rows_of, trend_of
-from .asking import LABELS
+from .asking import LABELS, moved
 from .departments import NONE
 from .facts import FUND, Facts, narrowed
+from .held import Place, held
 from .tables import Column, Report, total_of
 
 KINDS = {"held": "Held for review", "pending": "Not journaled yet", "submitted": "Awaits the ledger"}
 COLUMNS = (Column("unposted", "Not posted"), *(Column(name, label) for name, label in KINDS.items()))
-AS_OF = (
-    "As of now, of the months chosen: what was posted since is not in it. What is held counts as delivered, for the "
-    "fund/org it names; one decision may send it elsewhere."
+AS_OF = "As of now, of the months chosen: what was posted since is not in it."
+AS_OF_DAY = (
+    "As of {day}, by posting dates: what journals of later dates have is not posted yet. Of that day nothing else is "
+    "known: charges, decisions and rates are those of today, so that what was held or not imported then counts as it "
+    "stands now."
 )
-# What an amount is of: fund/org, source and month (ids).
-Place = tuple[str, int, int]
+HELD = "What is held counts as delivered, for the fund/org it names; one decision may send it elsewhere."
 
 
 def not_posted(facts: Facts) -> Report:
     """Return what of months is not in the ledger, by fund/org, month or source, in whole cents that add up."""
     by, currency = facts.asked.by, facts.policy.currency
     sources = {source.name: source for source in Source.objects.prefetch_related("measure_changes")}
-    held, lacking = _held(facts, currency, list(sources.values()))
-    found: dict[str, dict[Place, Decimal]] = {"held": in_cents(held, currency)[1], "pending": {}, "submitted": {}}
-    told = ledger.unposted(list(facts.periods), currency)
+    totals: Any = narrowed(MonthTotal.objects.all(), facts.asked, facts.homes)
+    of_months = totals.filter(charged_in__in=list(facts.periods))
+    exact, lacking = held(of_months, currency, list(sources.values()))
+    found: dict[str, dict[Place, Decimal]] = {"held": in_cents(exact, currency)[1], "pending": {}, "submitted": {}}
+    told = ledger.unposted(list(facts.periods), currency, facts.asked.as_of)
     for each in told.rows:
         if not _is_wanted(facts, sources[each.source_name].pk, each.fund_org):
             continue
@@ -57,7 +61,11 @@ def not_posted(facts: Facts) -> Report:
         heading=LABELS[by],
         currencies=(currency,),
         trend=trend_of(facts, monthly, currency, keeps=True),
-        notes=(AS_OF, *lacking, *told.problems, *_waiting(facts)),
+        notes=(
+            *(_when(facts), HELD, *lacking, *told.problems),
+            *not_counted(facts.periods, facts.asked.found.get("source")),
+            *accruals(facts.periods),
+        ),
     )
 
 
@@ -66,32 +74,48 @@ def _is_wanted(facts: Facts, source_id: int, fund_org: str) -> bool:
     return source_id == wanted.get("source", source_id) and fund_org == wanted.get("fund", fund_org)
 
 
-def _held(facts: Facts, currency: str, sources: list[Source]) -> tuple[dict[Place, Decimal], list[str]]:
-    """Return what is held of sources that are journaled, in the institution's currency, and which rates are missing."""
-    totals: Any = narrowed(MonthTotal.objects.held(), facts.asked, facts.homes)
-    priced = totals.filter(charged_in__in=list(facts.periods), source__is_journaled=True).priced(
-        "fund_org", "source_id", "charged_in_id", "currency", "period_id", sources=sources
-    )
-    rates = {(each.period_id, each.currency): each.rate for each in ExchangeRate.objects.order_by()}
-    found: dict[Place, Decimal] = defaultdict(lambda: ZERO)
-    lacking = set()
-    for (fund_org, source_id, charged_in, of, period_id), sums in priced.items():
-        rate = Decimal(1) if of == currency else rates.get((period_id, of))
-        if rate is None:
-            lacking.add(of)
-            continue
-        place = (fund_org, source_id, charged_in)
-        found[place] = EXACT.add(found[place], EXACT.multiply(sums.charged, rate))
-    return found, [f"What is held in {of} has no exchange rate and is not counted." for of in sorted(lacking)]
+def _when(facts: Facts) -> str:
+    return AS_OF_DAY.format(day=long_date(facts.asked.as_of)) if facts.asked.as_of else AS_OF
 
 
-def _waiting(facts: Facts) -> Iterator[str]:
-    """Name the imports that wait: what they change is of no fund/org yet."""
-    waiting = Import.objects.filter(state=Import.State.DEFERRED, scope_totals__period__in=list(facts.periods))
-    if source := facts.asked.found.get("source"):
+def not_counted(periods: Mapping[int, BillingPeriod], source: int | None = None) -> Iterator[str]:
+    """Name what months may still get, which is of no fund/org yet: imports that wait, and sources without any."""
+    waiting = Import.objects.filter(state=Import.State.DEFERRED, scope_totals__period__in=list(periods))
+    if source:
         waiting = waiting.filter(source=source)
     for each in waiting.distinct().order_by("pk").select_related("source").prefetch_related("scope_totals__period"):
         assert each.source
         months = sorted({total.period.month for total in each.scope_totals.all()})
         named = ", ".join(long_month(month) for month in months)
         yield f"Import {each.pk} of {each.source.label} for {named} waits: what it changes is not counted."
+    yield from _not_imported(periods, source)
+
+
+def _not_imported(periods: Mapping[int, BillingPeriod], source: int | None) -> Iterator[str]:
+    """Name the sources that had charges the month before, and have none of a month that is not finalized."""
+    unfinished = [each for each in periods.values() if each.status != BillingPeriod.Status.FINALIZED]
+    months = {moved(each.month, back) for each in unfinished for back in (0, -1)}
+    totals = MonthTotal.objects.filter(period__month__in=months, source__is_journaled=True)
+    if source:
+        totals = totals.filter(source=source)
+    having = {(row["period__month"], row["source_id"]) for row in totals.summed("period__month", "source_id")}
+    labels = {each.pk: each.label for each in Source.objects.all()} if having else {}
+    for each in unfinished:
+        before = {pk for month, pk in having if month == moved(each.month, -1)}
+        for label in sorted(labels[pk] for pk in before if (each.month, pk) not in having):
+            yield f"Nothing of {label} is imported for {long_month(each.month)}: what it will bill is not counted."
+
+
+def accruals(periods: Mapping[int, BillingPeriod]) -> Iterator[str]:
+    """Name the accruals of months: they charge nobody, so that no figure has them."""
+    currency = Policy.objects.current().currency
+    for each in ledger.accrued(list(periods)):
+        back = (
+            f"{each.reversal} takes it back on {long_date(each.reversal_date)}"
+            if each.reversal_date
+            else "nothing takes it back yet"
+        )
+        yield (
+            f"Accrual {each.number} has {rounded(each.amount, currency)} {currency} on {long_date(each.posting_date)}, "
+            f"and {back}. It charges nobody and is in no figure here."
+        )

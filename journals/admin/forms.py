@@ -67,7 +67,23 @@ class ExportForm(FormatForm):
         required=False,
         help_text="Why it is posted in another fiscal year, or after a cutoff. Else empty.",
     )
-    field_order = ("period", "format", "posting_date", "date_reason")
+    field_order: Any = ("period", "format", "posting_date", "date_reason")
+
+
+class AccrualForm(ExportForm):
+    """Which month is accrued, on which day, and when that is taken back."""
+
+    reversal_date = forms.DateField(
+        widget=DATE, help_text="The posting date of its reversal, such as the first day of the next month."
+    )
+    field_order: Any = ("period", "format", "posting_date", "reversal_date", "date_reason")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        months = self.fields["period"]
+        assert isinstance(months, forms.ModelChoiceField)
+        unfinished = BillingPeriod.objects.shown().exclude(status=BillingPeriod.Status.FINALIZED)
+        months.queryset = unfinished.order_by("-month")
 
 
 class SubmitForm(FormatForm):

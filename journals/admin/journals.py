@@ -19,7 +19,7 @@ from billing.errors import BillingError
 
 from .. import posting
 from ..models import Journal
-from . import answers, exporting, preflight, record
+from . import accruing, answers, exporting, preflight, record
 from .listing import TONES, FilterForm, JournalList, MonthFilter, to_journal
 from .steps import VERBS
 
@@ -62,6 +62,7 @@ class JournalAdmin(FrozenAdmin):
         view = self.admin_site.admin_view
         own = [
             path("export/", view(exporting.export_view), name="journals_journal_export"),
+            path("accrue/", view(accruing.accrue_view), name="journals_journal_accrue"),
             path("answers/", view(answers.answers_view), name="journals_journal_answers"),
             path("list/", view(exporting.list_view), name="journals_journal_list"),
             path("<int:journal_id>/preflight.<str:form>", view(self.preflight_view), name="journals_journal_preflight"),

@@ -240,7 +240,7 @@ def _next(items: list[Item]) -> Item:
 
 def outdated(journal: Journal) -> str:
     """Say that a draft is not what would be drafted today, where that is known; else ""."""
-    if journal.state != State.DRAFT:
+    if journal.state != State.DRAFT or journal.kind != Journal.Kind.JOURNAL:
         return ""
     items = checklist.known([journal.period], "journal").get(journal.period_id, [])
     again = NextStep("export_journal", {"period": journal.period.iso_month, "id": str(journal.period_id)})

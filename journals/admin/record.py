@@ -59,7 +59,7 @@ def context_of(request: HttpRequest, journal: Journal, preserved: str) -> dict[s
     earlier = list(_earlier(journal).order_by("pk"))
     is_told = {
         "difference": bool(journal.draft_changes or earlier),
-        "preflight": journal.kind == Journal.Kind.JOURNAL,
+        "preflight": journal.kind != Journal.Kind.REVERSAL,
     }
     tabs = {name: part for name, part in TABS.items() if is_told.get(name, True)}
     asked = request.GET.get("tab", "")
@@ -78,6 +78,8 @@ def context_of(request: HttpRequest, journal: Journal, preserved: str) -> dict[s
             for name, (label, _) in tabs.items()
         ],
         "by": journal.debits - journal.credits,
+        # What an accrual holds is drafted as if it were not there.
+        "charges": journal.kind == Journal.Kind.JOURNAL,
         "earlier": earlier,
         "outdated": listing.outdated(journal),
         "reversals": list(journal.reversals.order_by("id")),

@@ -17,7 +17,7 @@ from billing.errors import BillingError
 from billing.models import Job, Policy
 from billing.money import rounded
 from billing.months import checklist
-from billing.texts import month_name
+from billing.texts import long_date, month_name
 
 from .. import posting, summaries, writing
 from ..differences import Difference
@@ -26,7 +26,7 @@ from ..models import Journal
 from . import listing, preflight
 from .forms import PostedForm, RejectedForm, ReverseForm, SubmitForm
 
-State = Journal.State
+State, Kind = Journal.State, Journal.Kind
 
 
 def submit(request: HttpRequest, journal: Journal, data: dict[str, Any]) -> str:
@@ -37,12 +37,26 @@ def submit(request: HttpRequest, journal: Journal, data: dict[str, Any]) -> str:
         actor=actor_of(request),
         now=timezone.now(),
     )
+    if journal.kind == Kind.ACCRUAL:
+        reversal = journal.reversals.get()
+        counts = " Both count as posted." if journal.state == State.POSTED else ""
+        return f"Accrual {journal} is submitted, and {reversal}, which takes it back, too.{counts} Download both files."
     if journal.state == State.POSTED:
         return f"Journal {journal} is submitted and counts as posted. Download its file for the ledger."
     return f"Journal {journal} is submitted. Download its file for the ledger, and record the answer here."
 
 
 def redraft(request: HttpRequest, journal: Journal, data: dict[str, Any]) -> str | Job:
+    if journal.reversal_date:
+        again = posting.accrue(
+            period=journal.period,
+            format=preflight.format_of(journal),
+            **_date_kept(journal),
+            reversal_date=journal.reversal_date,
+            actor=actor_of(request),
+            now=timezone.now(),
+        )
+        return f"Accrual {again} is drafted again from what the ledger lacks today. Check it, then submit it."
     asked: dict[str, Any] = {
         "period": journal.period,
         "format": preflight.format_of(journal),
@@ -91,6 +105,9 @@ def rejected(request: HttpRequest, journal: Journal, data: dict[str, Any]) -> st
         actor=actor_of(request),
         now=timezone.now(),
     )
+    if journal.kind != Kind.JOURNAL:
+        also = " Its reversal is rejected with it." if journal.kind == Kind.ACCRUAL else ""
+        return f"{journal.get_kind_display()} {journal} is rejected.{also}"
     return f"Journal {journal} is rejected. What it held is in the next draft of {journal.period}."
 
 
@@ -102,7 +119,8 @@ def reverse_(request: HttpRequest, journal: Journal, data: dict[str, Any]) -> st
         actor=actor_of(request),
         now=timezone.now(),
     )
-    return f"Journal {done.journal} is reversed by {done.reversal}. What it held is in the next draft."
+    held = " What it held is in the next draft." if done.journal.kind == Kind.JOURNAL else ""
+    return f"{done.journal.get_kind_display()} {done.journal} is reversed by {done.reversal}.{held}"
 
 
 def _missing(journal: Journal) -> Sequence[Missing]:
@@ -141,6 +159,8 @@ def _to_submit(request: HttpRequest, journal: Journal, form: forms.Form) -> dict
 
 def _to_redraft(request: HttpRequest, journal: Journal, form: forms.Form) -> dict[str, Any]:
     """Return what the draft would say otherwise if it were made from today's charges."""
+    if journal.kind == Kind.ACCRUAL:
+        return {"is_said": True}
     try:
         found = posting.kept_prospect(journal.period, waits=False)
     except BillingError as error:
@@ -160,8 +180,12 @@ VERBS = (
         offered=lambda journal: journal.state == State.DRAFT,
         question=lambda journal: (
             f"The {journal.line_count:,} lines of {journal} are frozen: {rounded(journal.debits, journal.currency)} "
-            f"{journal.currency} of debits, and as much of credits. Its file is kept. Later changes go into the next "
-            "journal."
+            f"{journal.currency} of debits, and as much of credits. Its file is kept. "
+            + (
+                f"Its reversal for {long_date(journal.reversal_date)} is submitted with it."
+                if journal.reversal_date
+                else "Later changes go into the next journal."
+            )
         ),
         form_for=_about_date,
         initial=lambda journal: {"format": preflight.format_of(journal)},
@@ -203,7 +227,13 @@ VERBS = (
         run=rejected,
         form=RejectedForm,
         offered=lambda journal: journal.state == State.SUBMITTED,
-        question="The ledger refused the journal. What it held goes into the next draft.",
+        question=lambda journal: (
+            "The ledger refused the journal. What it held goes into the next draft."
+            if journal.kind == Kind.JOURNAL
+            else "The ledger refused the accrual. Its reversal is rejected with it."
+            if journal.kind == Kind.ACCRUAL
+            else "The ledger refused the reversal. What it was to take back stays in the ledger."
+        ),
         is_dangerous=True,
     ),
     Verb(
@@ -214,10 +244,15 @@ VERBS = (
         run=reverse_,
         form=ReverseForm,
         initial=lambda journal: {"posting_date": posting.reversal_date(journal, timezone.now())},
-        offered=lambda journal: journal.state == State.POSTED and journal.kind == Journal.Kind.JOURNAL,
+        offered=lambda journal: (
+            journal.state == State.POSTED
+            and journal.kind != Kind.REVERSAL
+            and not Journal.objects.reversals_of(journal).exists()
+        ),
         question=lambda journal: (
             f"A journal of the opposite lines reverses {journal}, document "
-            f"{journal.document_number or '(none recorded)'}. What it held goes into the next draft."
+            f"{journal.document_number or '(none recorded)'}."
+            + (" What it held goes into the next draft." if journal.kind == Kind.JOURNAL else "")
         ),
         is_dangerous=True,
     ),

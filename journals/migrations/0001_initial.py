@@ -135,13 +135,15 @@ class Migration(migrations.Migration):
                 (
                     "number",
                     models.CharField(
-                        help_text="Such as J2025-01-1; R2025-01-1 for a reversal.", max_length=32, unique=True
+                        help_text="Such as J2025-01-1; R for a reversal, A for an accrual.", max_length=32, unique=True
                     ),
                 ),
                 (
                     "kind",
                     models.CharField(
-                        choices=[("journal", "Journal"), ("reversal", "Reversal")], default="journal", max_length=16
+                        choices=[("journal", "Journal"), ("reversal", "Reversal"), ("accrual", "Accrual")],
+                        default="journal",
+                        max_length=16,
                     ),
                 ),
                 (
@@ -163,6 +165,14 @@ class Migration(migrations.Migration):
                     models.CharField(blank=True, help_text="The format of the file as submitted.", max_length=64),
                 ),
                 ("posting_date", models.DateField()),
+                (
+                    "reversal_date",
+                    models.DateField(
+                        blank=True,
+                        help_text="Of an accrual: the posting date of the reversal that is submitted with it.",
+                        null=True,
+                    ),
+                ),
                 (
                     "date_reason",
                     models.TextField(
@@ -251,6 +261,22 @@ class Migration(migrations.Migration):
                         fields=("reverses",),
                         name="one_standing_reversal",
                         violation_error_message="This journal has a reversal already.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(
+                                models.Q(("kind", "accrual"), _negated=True),
+                                ("reversal_date__isnull", True),
+                            ),
+                            models.Q(
+                                ("kind", "accrual"),
+                                ("reversal_date__gt", models.F("posting_date")),
+                                ("reversal_date__isnull", False),
+                            ),
+                            _connector="OR",
+                        ),
+                        name="accrual_is_reversed_later",
+                        violation_error_message="An accrual, and nothing else, says on which later day it is reversed.",
                     ),
                     models.CheckConstraint(
                         condition=models.Q(("state", "draft"), ("debits", models.F("credits")), _connector="OR"),

@@ -1,8 +1,10 @@
 """Journals: what goes to the general ledger, and what the ledger answered."""
 
+import datetime
+
 from django.conf import settings
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import Exists, F, OuterRef, Q
 
 from billing.fields import TotalField
 from billing.models import BillingPeriod, PayerLine
@@ -10,9 +12,27 @@ from billing.models.payers import REFERENCES_LENGTH
 
 
 class JournalQuerySet(models.QuerySet["Journal"]):
-    def live(self) -> "JournalQuerySet":
-        """Keep the journals whose lines are in the ledger, or will be: submitted or posted, not reversed."""
-        return self.filter(kind=Journal.Kind.JOURNAL, state__in=(Journal.State.SUBMITTED, Journal.State.POSTED))
+    def live(self, as_of: datetime.date | None = None) -> "JournalQuerySet":
+        """Keep the journals whose lines are in the ledger, or will be: submitted or posted, not reversed.
+
+        With `as_of`, those that are by the posting dates up to that day: one that was reversed later still was.
+        Accruals are none of them: what they hold is taken back, and charges nobody.
+        """
+        states = (Journal.State.SUBMITTED, Journal.State.POSTED)
+        journals = self.filter(kind=Journal.Kind.JOURNAL)
+        if as_of is None:
+            return journals.filter(state__in=states)
+        back = Journal.objects.filter(reverses=OuterRef("pk"), posting_date__lte=as_of)
+        is_back = Exists(back.exclude(state=Journal.State.REJECTED))
+        return journals.filter(~is_back, state__in=(*states, Journal.State.REVERSED), posting_date__lte=as_of)
+
+    def accruals(self) -> "JournalQuerySet":
+        """Keep the accruals that are in the ledger, or will be, whether they were taken back or not."""
+        return self.filter(kind=Journal.Kind.ACCRUAL).exclude(state__in=(Journal.State.DRAFT, Journal.State.REJECTED))
+
+    def reversals_of(self, journal: "Journal") -> "JournalQuerySet":
+        """Keep the reversal of a journal that the ledger did not reject; there is one at most."""
+        return self.filter(reverses=journal).exclude(state=Journal.State.REJECTED)
 
     def open(self) -> "JournalQuerySet":
         """Keep the journals that wait for the ledger's answer."""
@@ -25,6 +45,7 @@ class Journal(models.Model):
     class Kind(models.TextChoices):
         JOURNAL = "journal", "Journal"
         REVERSAL = "reversal", "Reversal"
+        ACCRUAL = "accrual", "Accrual"
 
     class State(models.TextChoices):
         DRAFT = "draft", "Draft"
@@ -53,12 +74,17 @@ class Journal(models.Model):
         "reversal_reason",
     )
 
-    number = models.CharField(max_length=32, unique=True, help_text="Such as J2025-01-1; R2025-01-1 for a reversal.")
+    number = models.CharField(
+        max_length=32, unique=True, help_text="Such as J2025-01-1; R for a reversal, A for an accrual."
+    )
     period = models.ForeignKey(BillingPeriod, on_delete=models.PROTECT, related_name="journals")
     kind = models.CharField(max_length=16, choices=Kind.choices, default=Kind.JOURNAL)
     state = models.CharField(max_length=16, choices=State.choices, default=State.DRAFT)
     format = models.CharField(max_length=64, blank=True, help_text="The format of the file as submitted.")
     posting_date = models.DateField()
+    reversal_date = models.DateField(
+        null=True, blank=True, help_text="Of an accrual: the posting date of the reversal that is submitted with it."
+    )
     date_reason = models.TextField(
         "reason for the date",
         blank=True,
@@ -128,6 +154,12 @@ class Journal(models.Model):
                 condition=~Q(state="rejected"),
                 name="one_standing_reversal",
                 violation_error_message="This journal has a reversal already.",
+            ),
+            models.CheckConstraint(
+                condition=(~Q(kind="accrual") & Q(reversal_date__isnull=True))
+                | Q(kind="accrual", reversal_date__isnull=False, reversal_date__gt=F("posting_date")),
+                name="accrual_is_reversed_later",
+                violation_error_message="An accrual, and nothing else, says on which later day it is reversed.",
             ),
             models.CheckConstraint(
                 condition=Q(state="draft") | Q(debits=F("credits")),

@@ -4,6 +4,7 @@ from ..drafting import AccountingMissing, FundOrgNotParsed, PostingDateRefused
 from ..filing import OutputRefused
 from ..preflight import PreflightFailed
 from ..writing import UnknownFormat
+from .accruing import AccrualRefused, Accruing, accrue, preview_accrual
 from .adopting import adopt
 from .answer_files import Answered, AnswersRefused, UnknownMapping, load_answers, mapping_named, save_mapping
 from .answers import Reversed, post, reject, reversal_date, reverse
@@ -11,12 +12,15 @@ from .downloads import Download, FileMissing, content_of, download, first_lines
 from .drafts import Drafted, draft, is_outdated
 from .duties import SamePerson, others, refusal
 from .exporting import Exported, export, export_later, run_job
+from .freezing import NothingToSubmit
 from .lookup import UnknownJournal, journal_named, places_of
 from .prospects import Preview, Prospect, kept_prospect, preview, preview_of, prospect
-from .submitting import DraftOutdated, NothingToSubmit, submit
+from .submitting import DraftOutdated, submit
 
 __all__ = [
     "AccountingMissing",
+    "AccrualRefused",
+    "Accruing",
     "Answered",
     "AnswersRefused",
     "Download",
@@ -36,6 +40,7 @@ __all__ = [
     "UnknownFormat",
     "UnknownJournal",
     "UnknownMapping",
+    "accrue",
     "adopt",
     "content_of",
     "download",
@@ -52,6 +57,7 @@ __all__ = [
     "places_of",
     "post",
     "preview",
+    "preview_accrual",
     "preview_of",
     "prospect",
     "refusal",

@@ -7,20 +7,18 @@ from dataclasses import dataclass
 from django.utils import timezone
 
 from billing import audit
-from billing.audit import Actor
+from billing.audit import Actor, Gesture
 from billing.errors import NextStep, ReasonMissing, WrongState
 from billing.months import closing
 from billing.texts import long_date
 
 from .. import accounting_calendar
-from ..drafting import BATCH, PostingDateRefused
+from ..drafting import PostingDateRefused
 from ..filing import whole_files
-from ..formats import BUILT_IN
-from ..models import Journal, JournalLine
-from ..writing import UnknownFormat, format_of
+from ..models import Journal
 from .lookup import UnknownJournal
-from .records import facts, locked, next_number, set_totals
-from .submitting import freeze
+from .opposites import submit_reversal
+from .records import facts, locked
 
 
 @dataclass(frozen=True)
@@ -91,7 +89,9 @@ def reject(
             after={"state": journal.state, "lines": sorted(known), "file_lines": sorted(set(file_lines))},
             note=reason.strip(),
         )
-        if original := journal.reverses:
+        original = journal.reverses
+        # What an accrual holds stays as it is: somebody reverses it again.
+        if original and original.state == Journal.State.REVERSED:
             original.state = Journal.State.POSTED
             original.reversed_at, original.reversal_reason = None, ""
             original.save()
@@ -101,7 +101,26 @@ def reject(
                 before={"state": "reversed"},
                 after={"state": original.state, "rejected": journal.number},
             )
+        if journal.kind == Journal.Kind.ACCRUAL:
+            _reject_reversal(journal, gesture)
         return journal
+
+
+def _reject_reversal(accrual: Journal, gesture: Gesture) -> None:
+    """Have the reversal of a rejected accrual rejected, too: it would take back what the ledger does not have."""
+    reversal = Journal.objects.reversals_of(accrual).select_for_update(of=("self",), no_key=True).first()
+    if reversal is None:
+        return
+    if reversal.state != Journal.State.SUBMITTED:
+        raise WrongState(
+            f"{reversal}, which takes {accrual} back, is {reversal.get_state_display().lower()} already. The ledger "
+            f"has to take {accrual}, too."
+        )
+    reason = f"The ledger rejected {accrual}, which it takes back."
+    reversal.state, reversal.rejected_at, reversal.rejection_reason = Journal.State.REJECTED, gesture.now, reason
+    reversal.save()
+    after = {"state": reversal.state, "lines": [], "file_lines": []}
+    gesture.record("journal.rejected", reversal, before={"state": "submitted"}, after=after, note=reason)
 
 
 def _behind(journal: Journal, numbers: Sequence[int]) -> set[int]:
@@ -141,9 +160,11 @@ def reverse(
     """
     with whole_files() as staged, audit.gesture(actor=actor, now=now) as gesture:
         period = closing.locked(journal.period)
-        if journal.kind != Journal.Kind.JOURNAL:
+        if journal.kind == Journal.Kind.REVERSAL:
             raise WrongState(f"{journal} is a reversal itself. What it took back is in the next draft of {period}.")
         journal = locked(journal, Journal.State.POSTED, "reversed")
+        if reversal := Journal.objects.reversals_of(journal).first():
+            raise WrongState(f"{journal} is taken back by {reversal} already, on {long_date(reversal.posting_date)}.")
         if not reason.strip():
             raise ReasonMissing(f"Say why {journal} is reversed.")
         date = posting_date or reversal_date(journal, now)
@@ -152,26 +173,8 @@ def reverse(
         journal.reversed_at = now
         journal.reversal_reason = reason.strip()
         journal.save()
-        reversal = Journal.objects.create(
-            number=next_number(period, "R"),
-            period=period,
-            kind=Journal.Kind.REVERSAL,
-            reverses=journal,
-            posting_date=date,
-            date_reason=reason.strip() if needs_reason else "",
-            currency=journal.currency,
-            drafted_at=now,
-            drafted_by=actor.user,
-        )
-        lines = _opposite(journal, reversal)
-        JournalLine.objects.bulk_create(lines, batch_size=BATCH)
-        set_totals(reversal, lines)
-        try:
-            chosen = format_of(journal)
-        except UnknownFormat:
-            # The template it was written with is gone.
-            chosen = BUILT_IN["gl"]
-        freeze(reversal, lines, chosen, staged, actor=actor, now=now)
+        date_reason = reason.strip() if needs_reason else ""
+        reversal = submit_reversal(journal, date, gesture, staged, date_reason=date_reason)
         gesture.record(
             "journal.reversed",
             journal,
@@ -181,19 +184,6 @@ def reverse(
         )
         gesture.record("journal.submitted", reversal, after=facts(reversal))
         return Reversed(journal, reversal)
-
-
-def _opposite(journal: Journal, reversal: Journal) -> list[JournalLine]:
-    """Return a journal's lines with debit and credit changed over, as lines of its reversal, unsaved."""
-    lines = []
-    for line in journal.lines.order_by("number"):
-        line.pk = None
-        line.journal = reversal
-        line.debit, line.credit = line.credit, line.debit
-        line.list_cost, line.contracted_cost = -line.list_cost, -line.contracted_cost
-        line.description = f"Reversal of {journal.number}: {line.description}"[:254]
-        lines.append(line)
-    return lines
 
 
 def reversal_date(journal: Journal, now: datetime.datetime) -> datetime.date:

@@ -31,8 +31,8 @@ from ..formats.layouts import LayoutFormat
 from ..models import Journal, JournalLine
 from ..writing import document_of, format_named, lines_as_read, segment_names
 from .drafts import redraft
+from .freezing import NothingToSubmit, freeze, nothing_to_submit
 from .records import facts
-from .submitting import NothingToSubmit, freeze, nothing_to_submit
 
 SPREADSHEET = ".xlsx"
 # What is done, in this order, as a job tells it.
@@ -105,7 +105,7 @@ def export(
         if submit:
             target, written = _written_submitted(journal, lines, chosen, output, staged, gesture)
         else:
-            target, written = _written_draft(journal, lines, chosen, output, staged, gesture)
+            target, written = write_draft(journal, lines, chosen, output, staged, gesture)
         return Exported(
             period=period.iso_month,
             format=chosen.name,
@@ -213,7 +213,7 @@ def _written_submitted(
     return output, _staged(chosen, document_of(journal, lines), output, staged)
 
 
-def _written_draft(
+def write_draft(
     journal: Journal,
     lines: Sequence[JournalLine],
     chosen: Format,

@@ -71,6 +71,7 @@ SCREENS = {
     "admin:journals_journal_changelist": "admin-guide/journals#the-list",
     "admin:journals_journal_export": "admin-guide/journals#formats",
     "admin:journals_journal_list": "admin-guide/journals#the-list",
+    "admin:journals_journal_accrue": "admin-guide/journals#accruals",
     "admin:journals_journal_answers": "admin-guide/journals#the-ledgers-answer-as-a-file",
     "admin:journals_journal_acknowledge": "admin-guide/journals#the-preflight",
     "admin:journals_journal_preflight": "admin-guide/journals#the-preflight",

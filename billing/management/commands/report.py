@@ -28,6 +28,7 @@ class Command(BillingCommand):
         parser.add_argument("--by", metavar="WHAT", help=f"one of {', '.join(reports.LABELS)}")
         parser.add_argument("--show", choices=tuple(reports.MEASURES), help="what year over year compares")
         parser.add_argument("--currency", metavar="USD", help="where there are several")
+        parser.add_argument("--as-of", metavar="2026-06-30", help="of unposted: as of this posting date")
         for name, label in reports.NARROWING.items():
             parser.add_argument(
                 f"--{name}", metavar=name.upper(), help=f"only this {label.lower() if name != 'pi' else label}"
@@ -40,7 +41,7 @@ class Command(BillingCommand):
         names = {"report": "name", "from": "first", "to": "last"}
         said = {
             each: options[names.get(each, each)]
-            for each in (*names, "year", "by", "show", "currency", *reports.NARROWING)
+            for each in (*names, "year", "by", "show", "currency", "as_of", *reports.NARROWING)
         }
         path = options["output"]
         if path and path.suffix.lower() not in FORMS:

@@ -29,6 +29,7 @@ class Command(BillingCommand):
     permission = {
         "list": "journals.view_journal",
         "submit": "journals.submit_journal",
+        "accrue": "journals.export_journal",
         "post": "journals.post_journal",
         "answers": "journals.post_journal",
         "mapping": "journals.add_answermapping",
@@ -44,6 +45,13 @@ class Command(BillingCommand):
         submit.add_argument("journal", metavar="N", help=WHICH)
         submit.add_argument("-f", "--format", default="gl", help="as export_journal has it; gl by default")
         submit.add_argument("--date-reason", default="", metavar="TEXT", help="why its date is in another fiscal year")
+        accrue = verbs.add_parser("accrue", help="draft what a month has that the ledger has not, to be taken back")
+        accrue.add_argument("period", metavar="2026-06")
+        accrue.add_argument("--reverse-on", required=True, metavar="YYYY-MM-DD", help="posting date of its reversal")
+        accrue.add_argument("--date", metavar="YYYY-MM-DD", help="posting date; else that of a journal")
+        accrue.add_argument("--date-reason", default="", metavar="TEXT", help="why its date is in another fiscal year")
+        accrue.add_argument("-f", "--format", default="gl", help="as export_journal has it; gl by default")
+        accrue.add_argument("--dry-run", action="store_true", help="say what it would hold; store nothing")
         post = verbs.add_parser("post", help="record that the ledger took a submitted journal")
         post.add_argument("journal", metavar="N", help=WHICH)
         post.add_argument("--document", required=True, metavar="NUMBER", help="the ledger's document number")
@@ -74,6 +82,7 @@ class Command(BillingCommand):
         doing: dict[str, Callable[..., None]] = {
             "list": self.list,
             "submit": self.submit,
+            "accrue": self.accrue,
             "post": self.post,
             "answers": self.answers,
             "mapping": self.mapping,
@@ -119,6 +128,47 @@ class Command(BillingCommand):
             described(submitted), f"Journal {submitted} submitted{counts}: {documents.place(submitted.file_path)}"
         )
 
+    def accrue(
+        self,
+        *,
+        period: str,
+        reverse_on: str,
+        date: str | None,
+        date_reason: str,
+        format: str,
+        dry_run: bool,
+        **options: object,
+    ) -> None:
+        back = day_named(reverse_on)
+        assert back is not None
+        asked: dict[str, Any] = {
+            "period": period_named(period),
+            "posting_date": day_named(date),
+            "reversal_date": back,
+        }
+        seen = posting.preview_accrual(**asked, now=self.now)
+        said = "\n".join(
+            [
+                f"{amount(seen.debits, seen.currency)} {seen.currency} on each side, posted on "
+                f"{day(seen.posting_date)} and taken back on {day(seen.reversal_date)}.",
+                *seen.notes,
+            ]
+        )
+        data = {
+            "dry_run": dry_run,
+            "posting_date": seen.posting_date,
+            "reversal_date": seen.reversal_date,
+            "debits": seen.debits,
+            "credits": seen.credits,
+            "left_out": list(seen.notes),
+        }
+        if dry_run:
+            self.report(data, said)
+            return
+        journal = posting.accrue(**asked, format=format, date_reason=date_reason, actor=self.actor, now=self.now)
+        submits = f"`manage.py journals submit {journal} -f {format}`"
+        self.report(data | {"journal": described(journal)}, f"Accrual {journal} drafted: {said}\nSubmit it: {submits}.")
+
     def post(self, *, journal: str, document: str, **options: object) -> None:
         found = posting.journal_named(journal, among=Journal.objects.open(), waiting="waits for the ledger's answer")
         posted = posting.post(journal=found, document_number=document, actor=self.actor, now=self.now)
@@ -162,12 +212,11 @@ class Command(BillingCommand):
         )
         self.report(
             described(rejected),
-            f"Journal {rejected} rejected: {rejected.rejection_reason}\n"
-            f"What it held is in the next draft: `manage.py export_journal -p {rejected.period.iso_month} -f …`.",
+            f"Journal {rejected} rejected: {rejected.rejection_reason}{drafted_next(rejected)}",
         )
 
     def reverse(self, *, journal: str, reason: str, date: str | None, **options: object) -> None:
-        posted = Journal.objects.filter(kind=Journal.Kind.JOURNAL, state=Journal.State.POSTED)
+        posted = Journal.objects.filter(state=Journal.State.POSTED).exclude(kind=Journal.Kind.REVERSAL)
         found = posting.journal_named(journal, among=posted, waiting="is posted and not reversed")
         reversed_ = posting.reverse(
             journal=found, reason=reason, posting_date=day_named(date), actor=self.actor, now=self.now
@@ -176,9 +225,15 @@ class Command(BillingCommand):
         self.report(
             {"journal": described(reversed_.journal), "reversal": described(reversal)},
             f"Journal {reversed_.journal} reversed by {reversal} ({reversal.get_state_display().lower()}): "
-            f"{documents.place(reversal.file_path)}\n"
-            f"What it held is in the next draft: `manage.py export_journal -p {reversal.period.iso_month} -f …`.",
+            f"{documents.place(reversal.file_path)}{drafted_next(reversed_.journal)}",
         )
+
+
+def drafted_next(journal: Journal) -> str:
+    """Say where what a journal held comes again; "" for one that charged nobody."""
+    if journal.kind != Journal.Kind.JOURNAL:
+        return ""
+    return f"\nWhat it held is in the next draft: `manage.py export_journal -p {journal.period.iso_month} -f …`."
 
 
 def line_numbers(text: str) -> list[int]:
@@ -198,6 +253,7 @@ def described(journal: Journal) -> dict[str, Any]:
         "state": journal.state,
         "format": journal.format,
         "posting_date": journal.posting_date,
+        "reversal_date": journal.reversal_date,
         "date_reason": journal.date_reason,
         "drafted_by": str(journal.drafted_by) if journal.drafted_by else None,
         "submitted_by": str(journal.submitted_by) if journal.submitted_by else None,

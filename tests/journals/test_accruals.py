@@ -1,0 +1,328 @@
+"""Accruals: what a month lacks in the ledger, taken back on a later day; they charge nobody and leave nothing."""
+
+import datetime
+import json
+from decimal import Decimal
+from io import StringIO
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import IntegrityError, transaction
+from django.urls import reverse
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from billing import reports, tracing
+from billing.errors import WrongState
+from journals import crediting, posting, proving
+from journals.models import Journal, JournalLine
+from tests import build
+from tests.billing.test_unposted import CHARGE, charged
+from tests.journals import made
+
+pytestmark = pytest.mark.django_db
+
+BY: dict[str, Any] = {"actor": build.SOMEBODY, "now": build.NOW}
+JANUARY_31, FEBRUARY_1 = datetime.date(2025, 1, 31), datetime.date(2025, 2, 1)
+
+
+def accrued(**more: Any) -> Journal:
+    asked = {"period": build.a_period(), "format": "gl", "reversal_date": FEBRUARY_1, **BY}
+    return posting.accrue(**asked | more)
+
+
+def submitted(**more: Any) -> Journal:
+    return posting.submit(journal=accrued(**more), format="gl", **BY)
+
+
+def a_month() -> None:
+    build.a_policy()
+    build.a_charge("80.00")
+    build.a_charge("15.00", flags=("pattern_match",))
+    build.a_charge("7.50", fund_org="CHEM-2")
+
+
+def broken() -> list[str]:
+    return [str(each) for each in proving.journaled(build.a_period()).broken]
+
+
+# Drafted and submitted -----------------------------------------------------------------------------------------------
+
+
+def test_an_accrual_holds_what_is_charged_and_held_and_charges_no_pi():
+    a_month()
+    accrual = accrued()
+    assert (accrual.number, accrual.posting_date, accrual.debits, accrual.credits) == (
+        *("A2025-01-1", JANUARY_31),
+        *(Decimal("102.5"), Decimal("102.5")),
+    )
+    lines = accrual.lines.order_by("number").values_list("side", "fund_org", "natural_account", "debit", "description")
+    pending, held = "Accrual for 2025-01, AWS, not journaled yet", "Accrual for 2025-01, AWS, held for review"
+    assert [line for line in lines if line[0] == "payer"] == [
+        ("payer", "BIO-001", "6500", Decimal(80), pending),
+        ("payer", "CHEM-2", "6500", Decimal("7.5"), pending),
+        ("payer", "BIO-001", "6500", Decimal(15), held),
+    ]
+    assert not accrual.lines.exclude(pi_email="", pi_name="").exists()
+
+
+def test_submitting_an_accrual_submits_its_reversal_and_both_leave_nothing():
+    a_month()
+    accrual = submitted()
+    reversal = accrual.reversals.get()
+    assert (reversal.number, reversal.kind, reversal.posting_date) == ("R2025-01-1", "reversal", FEBRUARY_1)
+    assert (accrual.state, reversal.state) == ("submitted", "submitted")
+    assert set(made.on_chartstrings(accrual, reversal).values()) == {0}
+    for journal in (accrual, reversal):
+        assert posting.content_of(journal)
+    assert broken() == []
+
+
+def test_what_it_holds_is_journaled_as_if_it_were_not_there():
+    a_month()
+    submitted()
+    # The month's journal, its deltas, what reports count as credited and who was charged when.
+    journal = made.submitted()
+    assert journal.debits == Decimal("87.5")
+    period = build.a_period()
+    assert sum(each.amount for each in crediting.credited([period.pk], "USD")) == Decimal("87.5")
+    keys = [(period.pk, key) for key in JournalLine.objects.values_list("payer_key", flat=True).distinct()]
+    assert not any(key.startswith("accrual") for _, key in crediting.first_posted(keys))
+    assert sum(line.amount for line in proving.journaled(period).lines.values()) == Decimal("87.5")
+    found = tracing.find(f"A{period.iso_month}-1") if hasattr(tracing, "find") else None
+    assert found is None or not any(line.stands for line in found.lines)
+
+
+def test_what_was_posted_by_its_date_is_not_in_it():
+    a_month()
+    journal = made.submitted(posting_date=JANUARY_31)
+    posting.post(journal=journal, document_number="D-1", **BY)
+    assert accrued().debits == 15
+    # A journal of February is not in January's books.
+    build.a_charge("4.00")
+    made.submitted(posting_date=datetime.date(2025, 2, 2))
+    assert accrued().debits == 19
+
+
+def test_what_names_no_fund_and_what_waits_is_left_out_and_named():
+    a_month()
+    build.a_charge("3.00", fund_org="", flags=("missing_fund_org",))
+    build.a_charge("9.00", source="hpc", period="2024-12")
+    found = posting.preview_accrual(period=build.a_period(), reversal_date=FEBRUARY_1, now=build.NOW)
+    assert found.debits == Decimal("102.5")
+    assert found.notes == (
+        "3.00 USD held for review names no fund/org and is left out.",
+        "Nothing of HPC is imported for January 2025: what it will bill is not counted.",
+    )
+    assert not Journal.objects.exists()
+
+
+# Refused -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_second_accrual_waits_until_the_first_is_taken_back():
+    a_month()
+    submitted()
+    with pytest.raises(posting.AccrualRefused, match="until R2025-01-1 takes it back on Feb 1, 2025"):
+        accrued()
+    again = accrued(posting_date=FEBRUARY_1, reversal_date=datetime.date(2025, 3, 1))
+    assert again.debits == Decimal("102.5")
+
+
+def test_dates_and_months_that_do_not_fit_are_refused():
+    a_month()
+    with pytest.raises(posting.PostingDateRefused, match="is not after the posting date Jan 31, 2025"):
+        accrued(reversal_date=JANUARY_31)
+    build.shut("2025-01", "finalized")
+    with pytest.raises(posting.AccrualRefused, match="is finalized"):
+        accrued()
+
+
+def test_nothing_to_accrue_is_said():
+    build.a_policy()
+    build.a_period()
+    with pytest.raises(posting.AccrualRefused, match="Nothing of January 2025 is to be accrued"):
+        accrued()
+
+
+def test_a_draft_that_is_not_what_the_ledger_lacks_is_drafted_again():
+    a_month()
+    first = accrued()
+    build.a_charge("1.00")
+    with pytest.raises(posting.DraftOutdated):
+        posting.submit(journal=first, format="gl", **BY)
+    again = accrued()
+    assert (again.pk, again.debits) == (first.pk, Decimal("103.5"))
+
+
+@pytest.mark.parametrize(("kind", "date"), [("accrual", None), ("accrual", JANUARY_31), ("journal", FEBRUARY_1)])
+def test_only_an_accrual_says_on_which_later_day_it_is_reversed(kind, date):
+    period = build.a_period()
+    fields = {"period": period, "posting_date": JANUARY_31, "currency": "USD", "drafted_at": build.NOW}
+    with pytest.raises(IntegrityError), transaction.atomic():
+        Journal.objects.create(number="X", kind=kind, reversal_date=date, **fields)
+
+
+# Answered ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_rejected_accrual_takes_its_reversal_with_it():
+    a_month()
+    accrual = submitted()
+    posting.reject(journal=accrual, reason="Closed.", **BY)
+    reversal = accrual.reversals.get()
+    assert (reversal.state, reversal.rejection_reason) == (
+        "rejected",
+        "The ledger rejected A2025-01-1, which it takes back.",
+    )
+    assert broken() == []
+    assert accrued().number == "A2025-01-2"
+
+
+def test_an_accrual_whose_reversal_is_posted_cannot_be_rejected():
+    a_month()
+    accrual = submitted()
+    posting.post(journal=accrual.reversals.get(), document_number="D-2", **BY)
+    with pytest.raises(WrongState, match="The ledger has to take A2025-01-1, too"):
+        posting.reject(journal=accrual, reason="No", **BY)
+
+
+def test_a_rejected_reversal_leaves_a_finding_until_somebody_reverses_it_again():
+    a_month()
+    accrual = posting.post(journal=submitted(), document_number="D-1", **BY)
+    with pytest.raises(WrongState, match="is taken back by R2025-01-1 already"):
+        posting.reverse(journal=accrual, reason="Twice.", **BY)
+    posting.reject(journal=accrual.reversals.get(), reason="No such period.", **BY)
+    accrual.refresh_from_db()
+    assert accrual.state == "posted"
+    (said,) = broken()
+    assert "Accrual A2025-01-1" in said
+    assert "nothing takes it back. Reverse it: " in said
+    assert "95.00 on BIO-001 6500" in said
+    done = posting.reverse(journal=accrual, reason="Again.", **BY)
+    assert set(made.on_chartstrings(accrual, done.reversal).values()) == {0}
+    assert broken() == []
+
+
+def test_where_no_answer_is_awaited_both_count_as_posted():
+    a_month()
+    build.a_policy(requires_ledger_answer=False)
+    accrual = submitted()
+    assert (accrual.state, accrual.reversals.get().state) == ("posted", "posted")
+
+
+# Told ----------------------------------------------------------------------------------------------------------------
+
+
+def test_reports_name_accruals_and_count_none():
+    a_month()
+    before = {name: told(name).total for name in ("unposted", "reconciliation")}
+    submitted()
+    for name, total in before.items():
+        assert told(name).total == total
+        assert any(
+            note == "Accrual A2025-01-1 has 102.50 USD on Jan 31, 2025, and R2025-01-1 takes it back on Feb 1, 2025. "
+            "It charges nobody and is in no figure here."
+            for note in told(name).notes
+        )
+
+
+def told(name: str, **said: str) -> reports.Report:
+    return reports.make(reports.read({"report": name, "from": "2025-01", "to": "2025-01", **said}))
+
+
+def test_what_is_not_posted_is_told_as_of_a_posting_date():
+    a_month()
+    first = made.submitted(posting_date=JANUARY_31)
+    posting.post(journal=first, document_number="D-1", **BY)
+    assert told("unposted").total == (15, 15, 0, 0)
+    assert told("unposted", as_of="2025-01-30").total == (Decimal("102.5"), 15, Decimal("87.5"), 0)
+    assert told("unposted", as_of="2025-01-31").total == (15, 15, 0, 0)
+    # What was reversed on Feb 3 was in the ledger until then.
+    posting.reverse(journal=first, reason="Wrong.", posting_date=datetime.date(2025, 2, 3), **BY)
+    assert told("unposted").total == (Decimal("102.5"), 15, Decimal("87.5"), 0)
+    assert told("unposted", as_of="2025-02-02").total == (15, 15, 0, 0)
+    assert told("unposted", as_of="2025-02-03").total == (Decimal("102.5"), 15, Decimal("87.5"), 0)
+    assert "Of that day nothing else is known" in told("unposted", as_of="2025-02-03").notes[0]
+
+
+def test_only_what_is_not_posted_is_told_as_of_a_day():
+    with pytest.raises(reports.ReportRefused, match="cannot be shown as of a day"):
+        told("value", as_of="2025-01-30")
+    with pytest.raises(reports.ReportRefused, match="is not a day such as"):
+        told("unposted", as_of="soon")
+
+
+@settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
+@given(charges=st.lists(CHARGE, min_size=1, max_size=6), more=st.lists(CHARGE, max_size=3), is_first=st.booleans())
+def test_an_accrual_and_its_reversal_are_nothing_whatever_the_month_holds(db, charges, more, is_first):
+    with transaction.atomic():
+        build.a_policy(center_fund_org="RC-000")
+        for each in charges:
+            charged(each)
+        if is_first and made.drafted().journal:
+            made.submitted_anyhow(build.a_period(), "gl", lambda: BY)
+        for each in more:
+            charged(each)
+        due = told("unposted", as_of="2025-01-31").total
+        try:
+            accrual = submitted()
+        except posting.AccrualRefused:
+            assert not due or not any(due[1:3])
+        else:
+            reversal = accrual.reversals.get()
+            assert not any(made.on_chartstrings(accrual, reversal).values())
+            assert accrual.debits == accrual.credits == reversal.debits
+            net = sum(line.debit - line.credit for line in accrual.lines.filter(side="payer"))
+            assert net == due[1] + due[2]
+            # It changes nothing of what is to be journaled, and the proof finds nothing.
+            assert told("unposted", as_of="2025-01-31").total == due
+            assert broken() == []
+        transaction.set_rollback(True)
+
+
+# Doors ---------------------------------------------------------------------------------------------------------------
+
+
+def test_an_accrual_is_previewed_drafted_and_submitted_on_its_pages(cast, client):
+    a_month()
+    client.force_login(cast.finance)
+    url = reverse("admin:journals_journal_accrue")
+    assert "Reversal date" in client.get(url, {"period": "2025-01"}).content.decode()
+    asked = {"period": "2025-01-01", "format": "gl", "posting_date": "2025-01-31", "reversal_date": "2025-02-01"}
+    page = client.get(url, asked).content.decode()
+    assert "The accrual charges no PI and is on no statement" in page
+    assert "102.50" in page
+    assert not Journal.objects.exists()
+    client.post(url, asked)
+    accrual = Journal.objects.get()
+    change = reverse("admin:journals_journal_change", args=[accrual.pk])
+    shown = client.get(change).content.decode()
+    assert "Its reversal is submitted with it, for Feb 1, 2025" in shown
+    client.post(reverse("admin:journals_journal_redraft", args=[accrual.pk]))
+    client.post(reverse("admin:journals_journal_submit", args=[accrual.pk]), {"format": "gl"})
+    assert sorted(Journal.objects.values_list("number", "state")) == [
+        ("A2025-01-1", "submitted"),
+        ("R2025-01-1", "submitted"),
+    ]
+    assert "R2025-01-1" in client.get(change).content.decode()
+
+
+def test_an_accrual_on_the_command_line():
+    a_month()
+
+    def said(*arguments: str) -> Any:
+        out = StringIO()
+        call_command("journals", *arguments, "--json", stdout=out)
+        return json.loads(out.getvalue())
+
+    dry = said("accrue", "2025-01", "--reverse-on", "2025-02-01", "--date", "2025-01-31", "--dry-run")
+    assert (dry["debits"], dry["reversal_date"]) == ("102.50", "2025-02-01")
+    assert not Journal.objects.exists()
+    done = said("accrue", "2025-01", "--reverse-on", "2025-02-01", "--date", "2025-01-31")
+    assert done["journal"]["kind"] == "accrual"
+    assert said("submit", "A2025-01-1")["state"] == "submitted"
+    assert [each["kind"] for each in said("list")["journals"]] == ["accrual", "reversal"]
+    with pytest.raises(CommandError, match="is not after the posting date"):
+        call_command("journals", "accrue", "2025-01", "--reverse-on", "2025-01-01", "--date", "2025-01-31")
