@@ -20,7 +20,7 @@ from django.utils.safestring import SafeString
 from .. import doors, month_items
 from ..models import BillingPeriod, Charge, MonthTotal
 from ..models.periods import parse_month
-from ..months import checklist, closing, crossing
+from ..months import checklist, closing, crossing, elsewhere
 from ..proof import recounting
 from ..texts import long_date, long_month
 from .attribution import REAPPLY, reapply_view
@@ -319,6 +319,11 @@ class BillingPeriodAdmin(FrozenAdmin):
             form=ReopenForm,
             offered=lambda period: period.status == Status.CLOSED,
             question="Statements and journals already sent out stay as they are. Later changes make new revisions.",
+            details="admin/billing/billingperiod/elsewhere.html",
+            facts=lambda request, period, form: {
+                "original": period,
+                "elsewhere": elsewhere.booked_elsewhere(period),
+            },
         ),
         Verb(
             name="finalize",
@@ -438,6 +443,7 @@ class BillingPeriodAdmin(FrozenAdmin):
                 "checklist": listed,
                 "items": shown_list(listed, request.user),
                 "step_notes": closing.notes_of(period),
+                "elsewhere": elsewhere.booked_elsewhere(period),
                 "statement_number": period.statement_number,
             }
         return super().change_view(request, object_id, form_url, context | (extra_context or {}))

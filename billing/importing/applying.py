@@ -4,10 +4,12 @@ import datetime
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from django.db.models import Exists, OuterRef
+
 from .. import audit, charging
 from ..attribution import newcomers
 from ..fields import to_units
-from ..models import BillingPeriod, Import, Source
+from ..models import BillingPeriod, Charge, Import, Source
 from ..months import closing
 from ..readers.facts import month_number
 from . import abandoned, control_totals, differences, duplicates, inheritance, late, overtaking, owners
@@ -54,6 +56,7 @@ def apply(rows: Stage, received: Received, read: Read, compared: Compared, impor
         }
         was_deferred = imported.state == Import.State.DEFERRED
         _require_applicable(imported)
+        _leave_elsewhere(rows, received, periods)
         _require_taking(rows, received, compared, periods)
         overtaking.require_unchanged(received, compared)
         overtaking.require_no_more_again(received, compared, rows, periods)
@@ -64,8 +67,9 @@ def apply(rows: Stage, received: Received, read: Read, compared: Compared, impor
         control_totals.keep_totals(imported, read, compared.taking, periods)
         if not compared.late:
             supersede(imported, received, read, compared, gesture)
-        for month in sorted(compared.touched):
-            charging.stamp_project_splits(periods[month])
+        bearing = BillingPeriod.objects.filter(pk__in=figures.bearing(rows)).order_by("month")
+        for period in sorted({*(periods[month] for month in compared.touched), *bearing}, key=lambda each: each.month):
+            charging.stamp_project_splits(period)
         new_pis = owners.new_pis(rows, read, named.new_emails)
         imported.new_pis = [each.as_data() for each in new_pis]
         imported.state, imported.applied_at = Import.State.APPLIED, request.now
@@ -109,6 +113,36 @@ def _require_applicable(imported: Import) -> None:
     late.require_applicable(imported)
     # What it says is counted anew, with the rows as they are read now.
     imported.scope_totals.all().delete()
+
+
+def _leave_elsewhere(rows: Stage, received: Received, periods: Periods) -> None:
+    """Have other months bear what comes back of costs that late changes took back there.
+
+    A month that was reopened has these costs still, and the late changes that took them back stand where they were
+    booked: charged here again, a cost would be in two months.
+    """
+    by_id = {period.pk: month_number(month) for month, period in periods.items()}
+    followed = Charge.objects.live().filter(replaces=OuterRef("reverses"))
+    taken_back = (
+        Charge.objects.live()
+        .filter(source=received.source, period__in=by_id, reverses__isnull=False)
+        .filter(charged_in__in=BillingPeriod.objects.taking_changes())
+        .exclude(Exists(followed))
+        .order_by("pk")
+        .values_list("period_id", "reverses__identity_hash", "charged_in_id")
+    )
+    bearing = {(by_id[period_id], bytes(identity)): charged_in for period_id, identity, charged_in in taken_back}
+    if not bearing:
+        return
+    rows.choose_all()
+    rows.fill_rows(
+        "stage_elsewhere",
+        (
+            (row, bearing[month, identity])
+            for row, month, identity in figures.new_rows(rows)
+            if (month, identity) in bearing
+        ),
+    )
 
 
 def _require_taking(rows: Stage, received: Received, compared: Compared, periods: Periods) -> None:

@@ -52,7 +52,8 @@ class LockedCharges:
 
     1. The periods are locked against their close, where they take changes at all.
     2. The charges are locked in the order of their ids: of two who decide about the same, one waits.
-    3. Those of a closed month, and those that a later import replaced, are left out.
+    3. Those of a closed month, those that a later import replaced, and those that a late change took back in another
+       month are left out.
     4. What was found is kept: only what is still as found is written.
     """
 
@@ -71,8 +72,9 @@ class LockedCharges:
         if unknown := [pk for pk in ids if pk not in self.charges]:
             named = ", ".join(str(pk) for pk in unknown[:10]) + (", …" if len(unknown) > 10 else "")
             raise UnknownCharge(f"There is no charge {named}.", then=NextStep("review_queue"))
+        late = _reversed(ids)
         for charge in list(self.charges.values()):
-            if why := _why_fixed(charge, periods[charge.charged_in_id]):
+            if why := _why_fixed(charge, periods[charge.charged_in_id], late.get(charge.pk)):
                 self.skip(charge, why)
                 del self.charges[charge.pk]
             else:
@@ -118,8 +120,22 @@ def _periods_of(ids: list[int]) -> dict[int, BillingPeriod]:
     return BillingPeriod.objects.in_bulk(months)
 
 
-def _why_fixed(charge: Charge, period: BillingPeriod) -> str:
+def _reversed(ids: list[int]) -> dict[int, BillingPeriod]:
+    """Return the month in which a late change took each of these charges back, of those that any did."""
+    found: dict[int, BillingPeriod] = {}
+    for batch in batches(ids):
+        taking_back = Charge.objects.live().filter(reverses__in=batch).select_related("charged_in")
+        found |= {charge.reverses_id: charge.charged_in for charge in taking_back if charge.reverses_id}
+    return found
+
+
+def _why_fixed(charge: Charge, period: BillingPeriod, taken_back_in: BillingPeriod | None) -> str:
     """Say why nobody may decide about a charge any more, if so."""
     if not period.takes_changes:
         return f"period {period} is {period.get_status_display().lower()}"
-    return "withdrawn: a later import replaced it" if charge.withdrawn_in_id else ""
+    if charge.withdrawn_in_id:
+        return "withdrawn: a later import replaced it"
+    if taken_back_in is not None and taken_back_in.pk != period.pk:
+        # It would be somebody's here, and taken back from somebody else there.
+        return f"a late change took it back in {taken_back_in}: decide about what it charges there"
+    return ""

@@ -340,7 +340,7 @@ def test_applying_many_rows_takes_no_more_queries_than_few(django_assert_max_num
         cells[line + 1, "decision"] = "approve"
         cells[line + 1, "note"] = f"note {line}"
         cells[line + 1, "create"] = "yes"
-    with django_assert_max_num_queries(79 + 8 * IS_POSTGRESQL):
+    with django_assert_max_num_queries(80 + 8 * IS_POSTGRESQL):
         assert len(apply(cells).rows) == 60
 
 

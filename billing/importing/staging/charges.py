@@ -48,6 +48,9 @@ _JOINED = " ".join(
 _DECIDED_STATES = ", ".join(f"'{state.value}'" for state in Charge.DECIDED)
 _DECIDED = f"(o.state IN ({_DECIDED_STATES}) OR o.attributed_by = 'decision')"
 
+# Who pays for what replaces a charge is known: people decided it, or a late change went to those charged then.
+_KNOWN = f"(o.id IS NOT NULL AND ({_DECIDED} OR (o.is_late AND o.state <> 'held')))"
+
 
 def charge_columns() -> list[str]:
     """Return the columns of the charge table, from the model."""
@@ -195,31 +198,33 @@ def _kept(cursor: Any) -> int:
 def _insert_kept(stage: Stage, cursor: Any, measures: dict[int, str], values: dict[str, Any]) -> None:
     """Insert the rows that were chosen, with who pays for the charge that each replaces."""
     dimensions.lay_out_ids(stage)
-    decided = f"o.id IS NOT NULL AND {_DECIDED}"
     taken = {name: f"s.{name}" for name in _FACTS} | {
         "id": "%(first)s + k.ordinal",
         "source_id": "%(source)s",
         "imported_in_id": "%(imported)s",
         "withdrawn_in_id": "NULL",
         "period_id": "m.period_id",
-        "charged_in_id": "m.period_id",
+        # What another month bears already stays there: the month itself would charge it a second time.
+        "charged_in_id": "coalesce(o.charged_in_id, e.period_id, m.period_id)",
         "replaces_id": "k.replaces_id",
         "reverses_id": "NULL",
-        "is_late": "false",
-        "payer_split_id": f"CASE WHEN {decided} THEN o.payer_split_id END",
-        "attributed_by": f"CASE WHEN {decided} THEN 'decision' ELSE a.attributed_by END",
-        "state": f"CASE WHEN {_ASKED} THEN 'held' WHEN NOT ({decided}) THEN s.state "
+        "is_late": "coalesce(o.is_late, e.row IS NOT NULL)",
+        "payer_split_id": f"CASE WHEN {_KNOWN} THEN o.payer_split_id END",
+        "attributed_by": f"CASE WHEN {_KNOWN} THEN CASE WHEN {_DECIDED} THEN 'decision' ELSE o.attributed_by END "
+        "ELSE a.attributed_by END",
+        "state": f"CASE WHEN {_ASKED} THEN 'held' WHEN NOT {_KNOWN} THEN s.state "
         f"WHEN o.state IN ({_DECIDED_STATES}) AND {_moved(measures)} THEN 'held' "
         "ELSE o.state END",
     }
     taken |= {f"{name}_id": f"d_{name}.id" for name in DIMENSIONS}
-    taken |= {name: f"CASE WHEN {decided} THEN o.{name} ELSE a.{name} END" for name in _WHO_PAYS}
+    taken |= {name: f"CASE WHEN {_KNOWN} THEN o.{name} ELSE a.{name} END" for name in _WHO_PAYS}
     columns = charge_columns()
     cursor.execute(
         f"INSERT INTO billing_charge ({', '.join(columns)}) "
         f"SELECT {', '.join(taken[column] for column in columns)} "
         f"FROM stage_keep k JOIN stage_row s ON s.row = k.row {_JOINED} "
-        "LEFT JOIN billing_charge o ON o.id = k.replaces_id ORDER BY k.ordinal",
+        "LEFT JOIN billing_charge o ON o.id = k.replaces_id LEFT JOIN stage_elsewhere e ON e.row = k.row "
+        "ORDER BY k.ordinal",
         values,
     )
 
@@ -295,10 +300,9 @@ def _insert_flags(cursor: Any, by_keep: bool, first: int, measures: dict[int, st
             [first],
         )
         return
-    truth = f"(o.id IS NOT NULL AND {_DECIDED})"
     cursor.execute(
         f"INSERT INTO billing_flag ({columns}) "
-        f"SELECT %s + k.ordinal, f.code, f.detail, f.is_resolved OR {truth} FROM stage_keep k "
+        f"SELECT %s + k.ordinal, f.code, f.detail, f.is_resolved OR {_KNOWN} FROM stage_keep k "
         "JOIN stage_flag f ON f.row = k.row LEFT JOIN billing_charge o ON o.id = k.replaces_id ORDER BY k.ordinal",
         [first],
     )

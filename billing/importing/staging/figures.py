@@ -56,9 +56,19 @@ def kept_rows(stage: Stage) -> int:
 
 
 def bearing(stage: Stage) -> list[int]:
-    """Return the ids of the periods that bear what the import changes or no longer has."""
-    rows = stage.select(f"SELECT DISTINCT charged_in_id FROM billing_charge WHERE id IN ({DISPLACED})")
+    """Return the ids of the periods that bear what the import changes or no longer has, or will bear its rows."""
+    leaving = f"SELECT charged_in_id FROM billing_charge WHERE id IN ({DISPLACED})"
+    rows = stage.select(f"{leaving} UNION SELECT period_id FROM stage_elsewhere")
     return [int(period_id) for (period_id,) in rows]
+
+
+def new_rows(stage: Stage) -> Iterator[tuple[int, int, bytes]]:
+    """Yield (row, month, identity hash) of the rows that take no charge's place."""
+    for row, month, identity in stage.select(
+        "SELECT k.row, s.month, s.identity_hash FROM stage_keep k JOIN stage_row s ON s.row = k.row "
+        "WHERE k.replaces_id IS NULL ORDER BY k.row"
+    ):
+        yield int(row), int(month), bytes(identity)
 
 
 def held_elsewhere(stage: Stage, target: BillingPeriod) -> list[tuple[int, int]]:

@@ -48,6 +48,8 @@ class Stage:
         "stage_month": "month integer PRIMARY KEY, period_id bigint",
         "stage_keep": "row bigint PRIMARY KEY, ordinal bigint, replaces_id bigint",
         "stage_gone": "charge_id bigint PRIMARY KEY",
+        # Rows that another month bears than their own, though they replace nothing that it has.
+        "stage_elsewhere": "row bigint PRIMARY KEY, period_id bigint",
         "stage_left": "number bigint PRIMARY KEY",
     }
 

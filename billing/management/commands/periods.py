@@ -11,7 +11,7 @@ from billing.commands import BillingCommand, amount, amounts, period_named, subc
 from billing.commands import day as day_of
 from billing.models import BillingPeriod, Policy
 from billing.models.periods import parse_month
-from billing.months import checklist, closing
+from billing.months import checklist, closing, elsewhere
 from billing.proof import recounting
 from billing.texts import long_date
 
@@ -173,7 +173,22 @@ class Command(BillingCommand):
             period=period_named(period), reason=reason, to=to, until=until, actor=self.actor, now=self.now
         )
         ending = f" until {long_date(done.review_until)}" if done.review_until else ""
-        self.report(described(done), f"Billing period {done} is {done.get_status_display().lower()} again{ending}.")
+        rows = elsewhere.booked_elsewhere(done)
+        lines = [
+            f"{each.pi}, {each.fund_org or 'no fund/org'}: {amount(each.amount, each.currency)} in "
+            f"{each.period.iso_month} ({each.what.lower()})"
+            for each in rows
+        ]
+        told = ["Charged in other months already, and not again here:", *lines] if lines else []
+        data = [
+            {
+                **{"pi": each.pi, "fund_org": each.fund_org, "period": each.period.iso_month, "what": each.what},
+                **{"currency": each.currency, "amount": each.amount},
+            }
+            for each in rows
+        ]
+        said = f"Billing period {done} is {done.get_status_display().lower()} again{ending}."
+        self.report(described(done) | {"elsewhere": data}, "\n".join([said, *told]))
 
     def run_finalize(self, *, period: str, notes: str, **options: object) -> None:
         done = closing.finalize(period=period_named(period), notes=notes, actor=self.actor, now=self.now)
