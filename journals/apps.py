@@ -1,3 +1,5 @@
+from functools import partial
+
 from django.apps import AppConfig
 
 
@@ -10,9 +12,10 @@ class JournalsConfig(AppConfig):
         from billing.models import Job
         from billing.months import checklist
         from billing.proof import verifying
-        from billing.setup import kept_sheets
+        from billing.setup import kept_sheets, registers
 
         from . import (
+            account_rules,
             accounting_calendar,
             crediting,
             filing,
@@ -32,6 +35,8 @@ class JournalsConfig(AppConfig):
         jobs.register(Job.Kind.INVOICE, receivables.run_job, permission="journals.export_receivables")
         calendar = kept_sheets.worker_of(accounting_calendar.load_calendar)
         jobs.register(Job.Kind.CALENDAR, calendar, permission="journals.add_accountingperiod")
+        rules = kept_sheets.worker_of(partial(registers.load, account_rules.ACCOUNT_RULES))
+        jobs.register(Job.Kind.ACCOUNT_RULES, rules, permission=account_rules.ACCOUNT_RULES.add_permission)
         values = kept_sheets.worker_of(valid_values.load_values)
         jobs.register(Job.Kind.VALUES, values, permission="journals.add_validvaluelist")
         tables = kept_sheets.worker_of(lookups.load_lookups)

@@ -403,6 +403,8 @@ iiii >>>>  iiii >>>>  admin/statements/statement/<path:object_id>/history/
 iiii xxxx  iiii xxxx  admin/statements/statement/<path:object_id>/delete/
 iiii oooo  iiii xxxx  admin/statements/statement/<path:object_id>/change/
 iiii >>>>  iiii >>>>  admin/statements/statement/<path:object_id>/
+iiii mmmm  iiii >>>>  admin/journals/accountrule/export/
+iiii xxoo  iiii xxoo  admin/journals/accountrule/load/
 iiii oooo  iiii oooo  admin/journals/accountrule/
 iiii xxoo  iiii xxoo  admin/journals/accountrule/add/
 iiii >>>>  iiii >>>>  admin/journals/accountrule/<path:object_id>/history/
@@ -999,6 +1001,8 @@ COMMANDS = {
     "accounting_calendar load a.csv": BIND,
     "accounting_calendar set 2025 7 --closes none": BIND,
     "attribute -p 2025-01": CURATE,
+    "account_rules load a.csv": BIND,
+    "account_rules export -o a.csv": EVERY,
     "attribution_rules load a.csv": CURATE,
     "attribution_rules export -o a.csv": EVERY,
     "audit list": EVERY,

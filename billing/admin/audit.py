@@ -51,6 +51,7 @@ NOUNS = {
     "projects": "Lists of projects",
     "departments": "Lists of departments",
     "attribution_rules": "Lists of attribution rules",
+    "account_rules": "Lists of account rules",
     "cloud_accounts": "Lists of cloud accounts",
     "exchange_rate": "Exchange rates",
     "rate_schedule": "Rate schedules",

@@ -63,6 +63,7 @@ LISTS = {
     Job.Kind.DEPARTMENTS: "billing_department",
     Job.Kind.RULES: "billing_attributionrule",
     Job.Kind.ACCOUNTS: "billing_cloudaccount",
+    Job.Kind.ACCOUNT_RULES: "journals_accountrule",
 }
 
 

@@ -1473,6 +1473,7 @@ class Migration(migrations.Migration):
                             ("departments", "Load departments"),
                             ("rules", "Load attribution rules"),
                             ("accounts", "Load cloud accounts"),
+                            ("account_rules", "Load account rules"),
                             ("statements", "Export statements"),
                             ("report_file", "Write a report"),
                         ],

@@ -34,6 +34,7 @@ class Job(models.Model):
         DEPARTMENTS = "departments", "Load departments"
         RULES = "rules", "Load attribution rules"
         ACCOUNTS = "accounts", "Load cloud accounts"
+        ACCOUNT_RULES = "account_rules", "Load account rules"
         STATEMENTS = "statements", "Export statements"
         REPORT_FILE = "report_file", "Write a report"
 

@@ -6,11 +6,12 @@ from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from django.utils.safestring import SafeString
 
-from billing.admin.audited import BillingAdmin
 from billing.admin.formatting import badge
+from billing.admin.lists import RegisterAdmin
 from billing.admin.seen import SeenForm
 
 from ..account_codes import conditions_of
+from ..account_rules import ACCOUNT_RULES
 from ..account_trials import try_rule
 from ..models import AccountRule
 from ..models.accounts import PATTERNS
@@ -25,7 +26,10 @@ class AccountRuleForm(SeenForm):
 
 
 @admin.register(AccountRule)
-class AccountRuleAdmin(BillingAdmin):
+class AccountRuleAdmin(RegisterAdmin):
+    register = ACCOUNT_RULES
+    load_title = "Load account rules"
+    load_hint = "A line without a number adds a rule. They hold for what is drafted from now on."
     when_empty = (
         "There are no account rules yet. Lines have the account code that their charges name, else that of their "
         "source. Add a rule for awards, for what is not in the F&A base, or for a project."

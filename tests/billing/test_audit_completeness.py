@@ -40,7 +40,10 @@ from billing.models import (
     User,
 )
 from billing.setup.registers import REGISTERS
+from journals.account_rules import ACCOUNT_RULES
+from journals.lookups import LOOKUPS
 from journals.models import AccountingPeriod, AccountRule, AnswerMapping, JournalTemplate
+from journals.valid_values import VALUES
 from openchargeback.logs import JsonFormatter, KeyValueFormatter
 from tests import build
 from tests.billing.usage.test_bringing import a_schedule
@@ -162,7 +165,7 @@ def test_every_kind_of_event_can_be_chosen_on_the_page_of_the_audit_log():
     assert {"correction", "period.closed", "session.signed_in", "email.failed"} <= recorded
     inlines = {inline for screen in admin.site._registry.values() for inline in screen.inlines}
     edited = set(CHANGES) | {inline.model for inline in inlines if not issubclass(inline, FrozenInline)}
-    lists = {each.name for each in REGISTERS}
+    lists = {each.name for each in (*REGISTERS, ACCOUNT_RULES)} | {each.event for each in (LOOKUPS, VALUES)}
     assert {each.partition(".")[0] for each in recorded} | {noun(model()) for model in edited} | lists == set(NOUNS)
 
 

@@ -1,13 +1,18 @@
 """Account codes by rule: which one decides, why, and that what is submitted keeps its own."""
 
+import io
+
 import pytest
 from django.core.exceptions import ValidationError
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.core.management import call_command
 from django.urls import reverse
 
 from billing import tracing
 from billing.models import AuditEvent, FundingSource
 from billing.setup import registers
 from journals import posting
+from journals.account_rules import ACCOUNT_RULES, AccountRulesRefused
 from journals.account_trials import try_rule
 from journals.models import AccountRule, JournalLine
 from tests import build
@@ -218,3 +223,81 @@ def test_the_list_of_funds_says_the_fa_treatment(tmp_path):
     assert funds == {"NSF-1": "included", "NIH-2": "excluded", "BIO-001": ""}
     with pytest.raises(registers.FundsRefused, match="line 2, fa: “MTDC” is none of included, excluded, and not empty"):
         load("fund_org,fa\nNSF-1,MTDC\n")
+
+
+# As a list -----------------------------------------------------------------------------------------------------------
+
+
+def loaded(text, **more):
+    return registers.load(ACCOUNT_RULES, file=io.BytesIO(text.encode()), **more, **WHO)
+
+
+def test_rules_are_added_and_changed_by_a_list():
+    a_source()
+    rule = a_rule(service="*Storage*", debit_account="7100")
+    done = loaded(
+        "rule,source,sponsored,fa,project,debit_account,overrides_named,recovery_account,note\n"
+        f"{rule.pk},,,,,7200,,,Renamed\n"
+        ",aws,yes,unstated,genom*,7300,yes,4910,Awards\n"
+    )
+    assert str(done) == "1 account rule added, 1 changed, 0 stay as they are."
+    rule.refresh_from_db()
+    assert (rule.service, rule.debit_account, rule.note) == ("*Storage*", "7200", "Renamed")
+    added = AccountRule.objects.exclude(pk=rule.pk).get()
+    assert (added.source.name, added.sponsored, added.fa, added.project, added.overrides_named) == (
+        *("aws", "yes", "unstated", "genom*", True),
+    )
+    assert (added.priority, added.is_active) == (100, True)
+    told = AuditEvent.objects.filter(action__startswith="account_rule.").order_by("pk").values_list("action", flat=True)
+    assert list(told) == ["account_rule.added", "account_rule.changed"]
+
+
+def test_mistakes_in_rules_are_told_by_line_and_column_and_nothing_is_loaded():
+    with pytest.raises(AccountRulesRefused) as refused:
+        loaded(
+            "rule,source,sponsored,project,debit_account,priority\n"
+            "9,,,p,1,\n,gcp,,p,1,\n,,perhaps,p,1,\n,,,,1,\n,,,p,,\n,,,p,1,soon\n"
+        )
+    told = [str(each) for each in refused.value.errors]
+    assert told[0] == "line 2, rule: there is no account rule “9”. Leave it empty to add one"
+    assert "line 3, source: there is no source “gcp”" in told[1]
+    assert told[2] == "line 4, sponsored: “perhaps” is none of yes, no, and not empty"
+    assert "line 5: Say what the rule is for" in told[3]
+    assert told[4] == "line 6: Say what the rule sets: a debit or a recovery account code."
+    assert "line 7, priority" in told[5]
+    assert not AccountRule.objects.exists()
+
+
+@pytest.mark.parametrize("form", ["csv", "xlsx"])
+def test_a_list_of_rules_goes_out_and_comes_back_the_same(form):
+    a_rule(source=a_source(), fund_org="=NSF*", debit_account="007100", note="Two,\nlines")
+    a_rule(fa="excluded", recovery_account="4910", is_active=False, priority=5)
+    file = io.BytesIO()
+    assert registers.write(ACCOUNT_RULES, file=file, form=form, **WHO) == 2
+    file.seek(0)
+    before = list(AccountRule.objects.values())
+    done = registers.load(ACCOUNT_RULES, file=file, **WHO)
+    assert (done.added, done.changed, done.unchanged) == (0, 0, 2)
+    assert list(AccountRule.objects.values()) == before
+
+
+def test_rules_are_loaded_on_their_page_after_a_preview(client, cast):
+    client.force_login(cast.finance)
+    url = reverse("admin:journals_accountrule_load")
+    page = client.post(url, {"file": SimpleUploadedFile("rules.csv", b"rule,project,debit_account\n,genom*,7300\n")})
+    assert page.context["planned"] == "1 account rule would be added, 0 would be changed, 0 stay as they are."
+    assert not AccountRule.objects.exists()
+    client.post(url, {"kept": page.context["kept"]})
+    assert AccountRule.objects.get().debit_account == "7300"
+    out = client.post(reverse("admin:journals_accountrule_export"), {"format": "csv"})
+    assert b"genom*" in b"".join(out.streaming_content)
+
+
+def test_rules_on_the_command_line(tmp_path, capsys):
+    path = tmp_path / "rules.csv"
+    path.write_text("rule,project,debit_account\n,genom*,7300\n")
+    call_command("account_rules", "load", str(path), "--dry-run")
+    assert "1 account rule would be added" in capsys.readouterr().out
+    call_command("account_rules", "load", str(path))
+    call_command("account_rules", "export", "-o", str(tmp_path / "out.csv"))
+    assert "genom*" in (tmp_path / "out.csv").read_text()

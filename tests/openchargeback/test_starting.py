@@ -118,6 +118,7 @@ def test_reference_patterns_guess_the_source_of_a_file(name, source):
 ON_THE_DATABASE = [
     "accounting_calendar list",
     "attribute -p 2025-01",
+    "account_rules export -o rules.csv",
     "attribution_rules export -o rules.csv",
     "audit list",
     "backup /elsewhere",

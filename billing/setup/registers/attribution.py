@@ -1,6 +1,6 @@
 """The lists of attribution rules and of cloud accounts with their owners."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from ...models import AttributionRule, CloudAccount, Job
 from ...readers.cells import Kind
@@ -22,14 +22,19 @@ class AccountsRefused(ListRefused):
     nothing = "No cloud account was loaded."
 
 
-def _find_rule(row: Mapping[str, str], known: Known, stored: Stored) -> Found:
-    said = row["rule"].casefold().removeprefix("rule").strip()
-    if not said:
-        return None, "new rule", None
-    found = stored.by_key.get(number_in(said))
-    if found is None:
-        raise ValueError("rule", f"there is no attribution rule {quoted(row['rule'])}. Leave it empty to add one")
-    return found.pk, str(found), found
+def rule_finder(noun: str) -> Callable[[Mapping[str, str], Known, Stored], Found]:
+    """Return what finds the rule of a line by its number, in a column `rule`; without one, the line adds a rule."""
+
+    def find(row: Mapping[str, str], known: Known, stored: Stored) -> Found:
+        said = row["rule"].casefold().removeprefix(noun).removeprefix("rule").strip()
+        if not said:
+            return None, "new rule", None
+        found = stored.by_key.get(number_in(said))
+        if found is None:
+            raise ValueError("rule", f"there is no {noun} {quoted(row['rule'])}. Leave it empty to add one")
+        return found.pk, str(found), found
+
+    return find
 
 
 def _find_account(row: Mapping[str, str], known: Known, stored: Stored) -> Found:
@@ -75,7 +80,7 @@ RULES = Register(
     job=Job.Kind.RULES,
     refused=RulesRefused,
     nobody="The file names no attribution rule.",
-    find=_find_rule,
+    find=rule_finder("attribution rule"),
     key_of=lambda rule: rule.pk,
     related=("source", "pi", "project"),
     queryset=lambda found: found.order_by("priority", "pk"),
