@@ -48,18 +48,37 @@ class Accrued(NamedTuple):
 PayerKey = tuple[int, str]
 
 
+class PayerPlace(NamedTuple):
+    """Where journals of a month (an id) have what a payer is charged: all that their lines say of it."""
+
+    period_id: int
+    for_month: str
+    pi_email: str
+    project_code: str
+    fund_org: str
+    source_name: str
+    service_name: str
+
+
+# When a journal was submitted, and its posting date.
+Posting = tuple[datetime.datetime, datetime.date]
+
+
 class Ledger(NamedTuple):
     """What is asked of the ledger.
 
     `credited` returns what live journals of months (ids) credit in a currency; `first_posted` the posting date of the
     first journal that has each payer line, of those that any has; `unposted` what of months is not in the ledger, now
-    or as of a posting date; `accrued` which accruals months have.
+    or as of a posting date; `accrued` which accruals months have. `submissions` returns when journals of months were
+    submitted, in order; `charging` when journals that charged these fund/orgs were, with their posting dates.
     """
 
     credited: Callable[[Collection[int], str], list[Credited]]
     first_posted: Callable[[Collection[PayerKey]], dict[PayerKey, datetime.date]]
     unposted: Callable[[Collection[int], str, datetime.date | None], Unposted]
     accrued: Callable[[Collection[int]], list[Accrued]]
+    submissions: Callable[[Collection[int]], dict[int, list[datetime.datetime]]]
+    charging: Callable[[Collection[int], Collection[str]], dict[PayerPlace, list[Posting]]]
 
 
 _ledger: list[Ledger] = []
@@ -84,3 +103,11 @@ def unposted(periods: Collection[int], currency: str, as_of: datetime.date | Non
 
 def accrued(periods: Collection[int]) -> list[Accrued]:
     return _ledger[0].accrued(periods) if _ledger else []
+
+
+def submissions(periods: Collection[int]) -> dict[int, list[datetime.datetime]]:
+    return _ledger[0].submissions(periods) if _ledger else {}
+
+
+def charging(periods: Collection[int], fund_orgs: Collection[str]) -> dict[PayerPlace, list[Posting]]:
+    return _ledger[0].charging(periods, fund_orgs) if _ledger else {}

@@ -16,6 +16,7 @@ from . import ledger
 from .adding import chosen
 from .asking import LABELS
 from .facts import Facts, narrowed
+from .moved_payers import moved_payers
 from .tables import COUNT, Column, Report, Row, total_of
 
 TEXTS = (
@@ -29,6 +30,10 @@ HOW = (
     "Days are counted from the posting date of the first journal that charged what is moved to the day on which the "
     "transfer was entered. What was on no journal yet has no days."
 )
+REVIEWED = (
+    "Who pays that was changed in the review after a journal had charged it is a transfer, too: its note is its "
+    "justification."
+)
 SAME_FUND = "Transfers that change the PI or project and no fund/org are not in this report."
 
 
@@ -36,16 +41,22 @@ SAME_FUND = "Transfers that change the PI or project and no fund/org are not in 
 class Transfer:
     """A transfer between funds: who is relieved and who pays, over how much, and since when it was in the ledger."""
 
-    correction: Correction
+    name: str
     relieved: tuple[str, ...]
     paying: tuple[str, ...]
     sponsored: tuple[str, ...]
+    currency: str
     amount: Decimal
     posted: datetime.date | None
+    entered_at: datetime.datetime
+    entered_by: str
+    approved_by: str
+    reason: str
+    justification: str
 
     @property
     def entered(self) -> datetime.date:
-        return timezone.localdate(self.correction.entered_at)
+        return timezone.localdate(self.entered_at)
 
     @property
     def days(self) -> int | None:
@@ -56,19 +67,20 @@ class Transfer:
 
     def is_unjustified(self, limit: int) -> bool:
         """Whether it touches a sponsored award, comes later than the policy's days, and nobody said why so late."""
-        return bool(self.sponsored) and self.is_late(limit) and not self.correction.justification.strip()
+        return bool(self.sponsored) and self.is_late(limit) and not self.justification.strip()
 
 
 def cost_transfers(facts: Facts) -> Report:
     """Return the transfers between funds that months charge, each in a row, the latest entered first."""
     limit = facts.policy.transfer_justification_days
-    transfers = list(_transfers(facts))
-    currencies = sorted({each.correction.currency for each in transfers})
+    transfers = sorted([*_transfers(facts), *_reviewed(facts)], key=lambda each: each.entered_at, reverse=True)
+    currencies = sorted({each.currency for each in transfers})
     currency = chosen(currencies, facts)
-    rows = [_row(each, limit) for each in transfers if each.correction.currency == currency]
+    rows = [_row(each, limit) for each in transfers if each.currency == currency]
     proposed = _corrections(facts).filter(state=Correction.State.PROPOSED).count()
     notes = [
         HOW,
+        REVIEWED,
         f"A transfer of a sponsored award after more than {limit} days needs a justification, as the policy has it.",
         SAME_FUND,
         *([f"Corrections that wait for approval and are not counted: {proposed:,}."] if proposed else []),
@@ -121,11 +133,46 @@ def _transfers(facts: Facts) -> Iterator[Transfer]:
         ]
         amount = sum((amount for amount in net.values() if amount > 0), ZERO)
         sponsored = tuple(sorted(awards & {*relieved, *paying}))
-        yield Transfer(correction, relieved, paying, sponsored, amount, min(days, default=None))
+        yield Transfer(
+            name=str(correction).capitalize(),
+            relieved=relieved,
+            paying=paying,
+            sponsored=sponsored,
+            currency=correction.currency,
+            amount=amount,
+            posted=min(days, default=None),
+            entered_at=correction.entered_at,
+            entered_by=correction.entered_by_name,
+            approved_by=correction.decided_by_name,
+            reason=correction.reason,
+            justification=correction.justification,
+        )
+
+
+def _reviewed(facts: Facts) -> Iterator[Transfer]:
+    """Yield what was moved in the review after a journal had charged it."""
+    moved = moved_payers(facts)
+    awards = set(FundingSource.objects.filter(is_sponsored=True).values_list("fund_org", flat=True)) if moved else set()
+    for each in moved:
+        decision = each.decision
+        charges = "1 charge" if each.charges == 1 else f"{each.charges:,} charges"
+        yield Transfer(
+            name=f"Review decision {decision.pk}, {charges}",
+            relieved=each.relieved,
+            paying=each.paying,
+            sponsored=tuple(sorted(awards & {*each.relieved, *each.paying})),
+            currency=facts.policy.currency,
+            amount=each.amount,
+            posted=each.posted,
+            entered_at=decision.decided_at,
+            entered_by=decision.decided_by_name,
+            approved_by="",
+            reason=decision.get_action_display(),
+            justification=decision.note,
+        )
 
 
 def _row(each: Transfer, limit: int) -> Row:
-    of = each.correction
     is_unjustified = each.is_unjustified(limit)
     remark = f"Over {limit} days" if each.is_late(limit) else ""
     if is_unjustified:
@@ -137,10 +184,10 @@ def _row(each: Transfer, limit: int) -> Row:
         long_date(each.posted) if each.posted else "",
         long_date(each.entered),
         "" if each.days is None else f"{each.days:,}",
-        of.entered_by_name,
-        of.decided_by_name,
-        " ".join(of.reason.split()),
-        " ".join(of.justification.split()),
+        each.entered_by,
+        each.approved_by,
+        " ".join(each.reason.split()),
+        " ".join(each.justification.split()),
         remark,
     )
-    return Row(str(of).capitalize(), (int(is_unjustified), each.amount), texts=texts)
+    return Row(each.name, (int(is_unjustified), each.amount), texts=texts)

@@ -13,10 +13,11 @@ from django.core.management import call_command
 from django.urls import reverse
 from openpyxl import load_workbook
 
-from billing import charging, corrections, reports
+from billing import charging, corrections, reports, review
 from billing.audit import Actor
-from billing.models import PayerLine
+from billing.models import Charge, PayerLine
 from billing.months import closing
+from billing.review.reassignment import Reassignment
 from journals import posting
 from journals.models import Journal
 from tests import build
@@ -193,3 +194,83 @@ def test_the_command_and_the_page_show_it(cast, client, january):
     client.force_login(cast.viewer)
     page = client.get(reverse("admin:reports"), {"report": "transfers", "from": "2025-01", "to": "2025-06"})
     assert "The award number was issued late." in page.content.decode()
+
+
+# In the review -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def opened(january) -> Charge:
+    """January is open again, and its charge of 100.00 is on the journal of January 31."""
+    closing.reopen(period=build.a_period(), reason="A wrong tag", **BY)
+    return Charge.objects.get()
+
+
+def to(fund_org: str, note: str = "", now: datetime.datetime = JUNE, **names: Any) -> None:
+    reassignment = Reassignment(fund_org=fund_org, **names)
+    review.reattribute(charges=Charge.objects.all(), reassignment=reassignment, note=note, actor=FAY, now=now)
+
+
+def test_who_pays_is_changed_in_the_review_after_a_journal_and_is_a_transfer(opened):
+    to("NSF-3", note="The award's own run")
+    (row,) = told().rows
+    assert row.label.startswith("Review decision ")
+    assert row.label.endswith(", 1 charge")
+    assert row.values == (0, 100)
+    assert row.texts == (
+        *("BIO-001", "NSF-3", "NSF-3", "Jan 31, 2025", "Jun 2, 2025", "122", "fay", ""),
+        *("Reattribute", "The award's own run", "Over 90 days"),
+    )
+    # The next journal moves just that.
+    build.a_policy(center_fund_org="RC-000")
+    journal = made.drafted().journal
+    assert sorted((line.fund_org, line.debit - line.credit) for line in journal.lines.filter(side="payer")) == [
+        ("BIO-001", -100),
+        ("NSF-3", 100),
+    ]
+
+
+def test_one_without_a_note_is_without_a_justification(opened):
+    to("NSF-3")
+    (row,) = told().rows
+    assert (row.values, row.texts[-1]) == ((1, 100), "Over 90 days without a justification")
+
+
+def test_what_leads_back_or_was_on_no_journal_is_none(opened):
+    to("NSF-3")
+    to("BIO-001")
+    build.a_charge("7.00", fund_org="CHEM-2")
+    charge = Charge.objects.latest("pk")
+    review.reattribute(charges=[charge.pk], reassignment=Reassignment(fund_org="NSF-3"), actor=FAY, now=JUNE)
+    assert told().is_empty
+
+
+def test_of_several_between_two_journals_the_last_one_stands(opened):
+    to("CHEM-2", note="First")
+    to("NSF-3", note="Then")
+    (row,) = told().rows
+    assert (row.texts[:2], row.texts[9]) == (("BIO-001", "NSF-3"), "Then")
+    # After the next journal it is a transfer of its own.
+    later = JUNE + datetime.timedelta(days=1)
+    february = datetime.date(2025, 2, 2)
+    posting.export(period=build.a_period(), format="gl", submit=True, posting_date=february, actor=FAY, now=later)
+    to("BIO-001", note="Back", now=later + datetime.timedelta(days=1))
+    assert [row.texts[:2] for row in told().rows] == [("NSF-3", "BIO-001"), ("BIO-001", "NSF-3")]
+
+
+def test_what_is_held_or_rejected_since_is_none_and_the_center_is(opened):
+    review.reject(charges=Charge.objects.all(), note="No", reason="not_ours", actor=FAY, now=JUNE)
+    assert told().is_empty
+    review.undo(charges=Charge.objects.all(), note="Yes", actor=FAY, now=JUNE)
+    review.charge_to_center(charges=Charge.objects.all(), note="Ours", actor=FAY, now=JUNE)
+    (row,) = told().rows
+    assert row.texts[:2] == ("BIO-001", "RC-000")
+
+
+def test_review_transfers_are_narrowed_and_shares_are_named(opened):
+    shares = {"CHEM-2": Decimal(60), "NSF-3": Decimal(40)}
+    review.split(charges=Charge.objects.all(), shares=shares, note="Both", actor=FAY, now=JUNE)
+    assert [row.texts[:3] for row in told(fund="CHEM-2").rows] == [("BIO-001", "CHEM-2, NSF-3", "NSF-3")]
+    assert told(fund="GIFT-1").is_empty
+    assert told(source="aws").rows
+    assert told(service="Storage").is_empty

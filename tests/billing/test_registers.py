@@ -33,6 +33,7 @@ from billing.models import (
 from billing.setup import kept_sheets, registers
 from billing.setup.registers import ACCOUNTS, DEPARTMENTS, FUNDS, PEOPLE, PROJECTS, REGISTERS, RULES
 from billing.texts import code_of, folded_code
+from journals.account_rules import ACCOUNT_RULES
 from tests import build
 
 pytestmark = pytest.mark.django_db
@@ -559,4 +560,6 @@ def test_a_command_loads_what_its_dry_run_showed_and_nothing_else(tmp_path):
 def test_the_page_of_lists_says_what_each_column_is():
     text = (Path(__file__).resolve().parents[2] / "docs/admin-guide/lists.md").read_text(encoding="utf-8")
     told = re.findall(r"^\| `(\w+)` \| (.*?) \| (.*) \|$", text, re.MULTILINE)
-    assert told == [(each.name, str(each.kind), each.about) for register in REGISTERS for each in register.columns]
+    assert told == [
+        (each.name, str(each.kind), each.about) for register in (*REGISTERS, ACCOUNT_RULES) for each in register.columns
+    ]

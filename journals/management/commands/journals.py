@@ -149,7 +149,7 @@ class Command(BillingCommand):
         seen = posting.preview_accrual(**asked, now=self.now)
         said = "\n".join(
             [
-                f"{amount(seen.debits, seen.currency)} {seen.currency} on each side, posted on "
+                f"{amount(seen.debits, seen.currency)} on each side, posted on "
                 f"{day(seen.posting_date)} and taken back on {day(seen.reversal_date)}.",
                 *seen.notes,
             ]
